@@ -1,0 +1,48 @@
+"""Progress that a person can follow: a bar with time left on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+console = Console(stderr=True, highlight=False)
+"""Everything meant for people goes to standard error; standard output is for results (`--json`)."""
+
+_SECONDS_BETWEEN_LINES = 20.0
+
+
+def say(text: str) -> None:
+    """Print a line for people (standard error)."""
+    console.print(text, markup=False)
+
+
+def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """Yield from `items` while showing `title`, how many are done, and the time left.
+
+    Args:
+        items: what to iterate over.
+        title: stage name, e.g. "cut tiles".
+        total: number of items where `len(items)` does not tell.
+    """
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    if sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=console) as bar:
+            yield from bar.track(items, total=total, description=title)
+        return
+    started = last = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - last > _SECONDS_BETWEEN_LINES:
+            last = now
+            left = f", {(now - started) / done * (total - done):.0f} s left" if total else ""
+            say(f"  {title}: {done}{f'/{total}' if total else ''}{left}")
+        yield item
