@@ -1,0 +1,164 @@
+"""SCIO against truth: did screening find the sub-texts that really are wrong, and did rewriting make texts truer?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from knowlip.benchmark.metrics import auroc, grouped_auroc, precision_recall, proportion
+from knowlip.benchmark.tasks.caption import Judge
+
+FLAGS = ("screened", "rewritten", "rejected")
+"""Decisions that say "this sub-text was held to be noise" (`rejected`: its rewriting was not accepted)."""
+
+
+def verdicts(
+    texts: pd.DataFrame, truths: Mapping[str, Mapping[str, Any]], windows: Mapping[str, float], judge: Judge
+) -> np.ndarray:
+    """Truth of each row: (N,) objects True, False, or None where nothing can be verified.
+
+    Args:
+        texts: columns tile_id, instruction_set, dimension, text.
+        truths: tile_id -> truth; tiles without one are None.
+        windows: tile_id -> side of the tile in metres.
+        judge: see :func:`knowlip.benchmark.truth.judge`.
+    """
+    result = np.empty(len(texts), dtype=object)
+    columns = (texts[name] for name in ("tile_id", "instruction_set", "dimension", "text"))
+    for i, (tile_id, instruction_set, dimension, text) in enumerate(zip(*columns)):
+        truth = truths.get(tile_id)
+        result[i] = None if truth is None else judge(instruction_set, dimension, text, truth, windows[tile_id])
+    return result
+
+
+def screening(
+    original: pd.DataFrame,
+    decisions: pd.DataFrame,
+    truths: Mapping[str, Mapping[str, Any]],
+    windows: Mapping[str, float],
+    judge: Judge,
+) -> dict[str, Any]:
+    """Score the first decision about each sub-text, the only one that surely looked at the original text.
+
+    Args:
+        original: revision 0 (tile_id, slot, instruction_set, dimension, text).
+        decisions: rows of revisions >= 1 (tile_id, slot, revision, decision, delta_itc, delta_itm).
+        truths: tile_id -> truth.
+        windows: tile_id -> side in metres.
+        judge: the verdict on one sub-text.
+
+    Returns:
+        Precision, recall, base rate and the like over verifiable sub-texts, with `auroc` of the combined evidence (mean
+        of the ranks of -delta_itc and delta_itm; the higher, the more noise), `auroc_itc`, `auroc_itm`,
+        `auroc_within_dimension`, and `per_dimension`. Values are None with a `reason` where they cannot be had.
+    """
+    nothing = {"precision": None, "recall": None, "auroc": None, "base_rate": None, "n": 0}
+    if decisions.empty:
+        return nothing | {"reason": "No revision after 0: SCIO has not decided about any sub-text."}
+    if not truths:
+        return nothing | {"reason": "The data set has no truth, so no decision can be scored."}
+    first = decisions.sort_values("revision", kind="stable").drop_duplicates(["tile_id", "slot"], keep="first")
+    later = decisions[decisions["decision"].isin(FLAGS)][["tile_id", "slot"]].drop_duplicates().assign(ever=True)
+    rows = original.merge(
+        first[["tile_id", "slot", "decision", "delta_itc", "delta_itm"]], on=["tile_id", "slot"], suffixes=("_0", "")
+    ).merge(later, on=["tile_id", "slot"], how="left")
+    true = verdicts(rows, truths, windows, judge)
+    rows = rows.assign(true=true)[pd.notna(true)]
+    if rows.empty:
+        return nothing | {"reason": "None of the sub-texts SCIO decided about makes a claim that truth can verify."}
+    wrong = ~rows["true"].to_numpy(dtype=bool)
+    flagged = rows["decision"].isin(FLAGS).to_numpy()
+    evidence_itc = -rows["delta_itc"].to_numpy(dtype=float)
+    evidence_itm = rows["delta_itm"].to_numpy(dtype=float)
+    score = rankdata(evidence_itc) + rankdata(evidence_itm)
+    dimension = rows["dimension"].to_numpy(dtype=str)
+    group = rows["instruction_set"].to_numpy(dtype=str) + np.array([" "]) + dimension
+    result = precision_recall(flagged, wrong)
+    result |= {
+        "auroc": auroc(score, wrong),
+        "auroc_itc": auroc(evidence_itc, wrong),
+        "auroc_itm": auroc(evidence_itm, wrong),
+        "auroc_within_dimension": grouped_auroc(score, wrong, group),
+        "recall_ever": float(rows["ever"].eq(True).to_numpy()[wrong].mean()) if wrong.any() else None,
+        "decided": len(first),
+        "per_dimension": {},
+    }
+    for name in sorted(set(group)):
+        at = group == name
+        part = precision_recall(flagged[at], wrong[at])
+        result["per_dimension"][name] = {key: part[key] for key in ("precision", "recall", "base_rate", "flag_rate", "n")}
+        result["per_dimension"][name]["auroc"] = auroc(score[at], wrong[at])
+    return result
+
+
+def text_accuracy(
+    original: pd.DataFrame,
+    latest: pd.DataFrame,
+    truths: Mapping[str, Mapping[str, Any]],
+    windows: Mapping[str, float],
+    judge: Judge,
+    blocks: Mapping[str, str],
+) -> dict[str, Any]:
+    """Share of verifiable sub-texts that are true, in revision 0 and in the latest revision.
+
+    Args:
+        original: revision 0 of the tiles to look at (those SCIO decided about).
+        latest: the latest revision of the same (tile, slot) rows.
+        truths: tile_id -> truth.
+        windows: tile_id -> side in metres.
+        judge: the verdict on one sub-text.
+        blocks: tile_id -> geographic block, for the intervals.
+
+    Returns:
+        `before`, `after` (each over its own verifiable rows, with `before_ci`, `after_ci`, `n_before`, `n_after`);
+        `after_without_screened`: leaving out the sub-texts that stand screened or rejected, which is what the text loss
+        trains on; `rewritten`: how many, and how many turned from wrong to right (`mended`) and back (`spoiled`);
+        `per_dimension`: before and after of each.
+    """
+    if not truths:
+        return {"before": None, "after": None, "reason": "The data set has no truth."}
+    columns = ["tile_id", "slot"]
+    both = original.merge(latest, on=columns, suffixes=("", "_late"), validate="one_to_one")
+    if both.empty:
+        return {"before": None, "after": None, "reason": "There are no texts to judge."}
+    before = verdicts(both, truths, windows, judge)
+    late = both[["tile_id"]].assign(
+        instruction_set=both["instruction_set_late"], dimension=both["dimension_late"], text=both["text_late"]
+    )
+    changed = (both["text"] != both["text_late"]).to_numpy()
+    after = before.copy()
+    if changed.any():
+        after[changed] = verdicts(late[changed], truths, windows, judge)
+    block = both["tile_id"].map(blocks).to_numpy(dtype=str)
+    result: dict[str, Any] = {}
+    for name, values in (("before", before), ("after", after)):
+        known = pd.notna(values)
+        if not known.any():
+            return {"before": None, "after": None, "reason": "No sub-text makes a claim that truth can verify."}
+        share = proportion(values[known].astype(bool), block[known])
+        result |= {name: share["value"], f"{name}_ci": share["ci"], f"n_{name}": share["n"], "ci_method": share["ci_method"]}
+    trusted = pd.notna(after) & ~both["decision_late"].isin(("screened", "rejected")).to_numpy()
+    result["after_without_screened"] = float(after[trusted].astype(bool).mean()) if trusted.any() else None
+    result["n_without_screened"] = int(trusted.sum())
+    result["rewritten"] = {
+        "n": int(changed.sum()),
+        "mended": int(((before == False) & (after == True) & changed).sum()),  # noqa: E712 (objects, None among them)
+        "spoiled": int(((before == True) & (after == False) & changed).sum()),  # noqa: E712
+    }
+    group = (both["instruction_set"] + " " + both["dimension"]).to_numpy(dtype=str)
+    result["per_dimension"] = {
+        name: {
+            "before": _share(before[group == name]),
+            "after": _share(after[group == name]),
+            "n": int(pd.notna(before[group == name]).sum()),
+        }
+        for name in sorted(set(group))
+    }
+    return result
+
+
+def _share(values: np.ndarray) -> float | None:
+    known = values[pd.notna(values)]
+    return float(known.astype(bool).mean()) if len(known) else None
