@@ -139,7 +139,7 @@ def _towns() -> Gazetteer:
 
 
 def _is_airport(row: dict[str, str]) -> bool:
-    """True for fields with an IATA or an international ICAO code; farm strips, heliports and seaplane bases fall out."""
+    """True for fields with an IATA or an international ICAO code; farm strips, heliports, seaplane bases fall out."""
     code = row["icao"]
     coded = bool(row["iata"]) or (len(code) == 4 and code.isalpha() and code != row["lid"])
     return coded and not any(word in row["name"].lower() for word in _NO_RUNWAY)

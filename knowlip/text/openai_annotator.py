@@ -1,0 +1,328 @@
+"""The `openai` annotator: any vision-language model behind an OpenAI-compatible endpoint (hosted, vLLM, llama.cpp).
+
+Every answer is stored before it is used, under the hash of all that was asked: an interrupted run pays nothing twice.
+"""
+
+import base64
+import io
+import json
+import os
+import random
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAI
+from PIL import Image
+
+from knowlip.files import read_json, sha256, write_json
+from knowlip.text.answer import answer_schema, parse_answer
+from knowlip.text.prompt import LAYERS, compose_prompt, repair_request
+from knowlip.text.types import Annotation, TileRequest
+
+REPAIR_TURNS = 2
+_IMAGE_FORMATS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4})}
+_RESPONSE_FORMATS = ("json_schema", "json_object", "text")
+
+
+class EndpointError(ValueError):
+    """The endpoint cannot serve any tile: no key, wrong key, unreachable, unknown model, no credit. Stops the run."""
+
+
+class TileFailed(ValueError):
+    """This one tile could not be annotated; the message is the reason it is quarantined with."""
+
+
+@dataclass(frozen=True)
+class OpenAIConfig:
+    """How to ask. The key is not among these: it is read from the environment variable OPENAI_API_KEY."""
+
+    model: str
+    """Name of the model as the endpoint knows it."""
+    base_url: str = ""
+    """Address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own."""
+    layers: tuple[str, ...] = tuple(LAYERS)
+    """Prompt layers to send."""
+    instruction_set: str = ""
+    """"ground", "marine" or "terrain" for every tile; empty = the model chooses tile by tile."""
+    geographic_hint: bool = True
+    """Send coordinates and neighbours."""
+    guided: bool = True
+    """False sends the unguided baseline prompt."""
+    image_side: int = 768
+    """Longest side in pixels of the image that is sent; smaller tiles are sent as they are."""
+    image_format: str = "jpeg"
+    """"jpeg" or "webp"."""
+    response_format: str = "json_schema"
+    """"json_schema" (strict), "json_object", or "text" for servers that know neither."""
+    temperature: float = 0.0
+    max_tokens: int = 1500
+    seed: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Merged over the parameters of the request; null drops one. Reasoning models of OpenAI want for example
+    {"temperature": null, "max_tokens": null, "max_completion_tokens": 6000}."""
+    timeout_s: float = 120.0
+    """Per request."""
+    retries: int = 5
+    """How often a request is repeated after 429, 5xx, a timeout or a broken connection."""
+    backoff_s: float = 1.0
+    """First waiting time; doubles with every retry up to 60 s, each drawn between half and whole."""
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("The openai annotator needs the name of a model (--model).")
+        if self.image_format not in _IMAGE_FORMATS:
+            raise ValueError(f"The image format is {self.image_format!r}; use {' or '.join(_IMAGE_FORMATS)}.")
+        if self.response_format not in _RESPONSE_FORMATS:
+            raise ValueError(f"The response format is {self.response_format!r}; use {', '.join(_RESPONSE_FORMATS)}.")
+        if self.image_side < 32 or self.max_tokens < 1 or self.timeout_s <= 0 or self.retries < 0 or self.backoff_s < 0:
+            raise ValueError(
+                "image_side must be 32 or more, max_tokens and timeout_s positive, retries and backoff_s not negative."
+            )
+
+    def answer_settings(self) -> dict[str, Any]:
+        """The settings that an answer depends on: not the address, not the patience."""
+        free = ("base_url", "timeout_s", "retries", "backoff_s")
+        return {key: value for key, value in asdict(self).items() if key not in free}
+
+
+@dataclass
+class Usage:
+    """What was asked of the endpoint, counted over all threads."""
+
+    requests: int = 0
+    """Requests that returned an answer."""
+    cached: int = 0
+    """Answers that were already on disk."""
+    retries: int = 0
+    repairs: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, **counts: int) -> None:
+        """Add to some of the counts."""
+        with self._lock:
+            for name, count in counts.items():
+                setattr(self, name, getattr(self, name) + count)
+
+    def as_dict(self) -> dict[str, int]:
+        """The counts, for a result."""
+        names = ("requests", "cached", "retries", "repairs", "input_tokens", "output_tokens")
+        return {name: int(getattr(self, name)) for name in names}
+
+
+class OpenAIAnnotator:
+    """Annotates tiles through an OpenAI-compatible endpoint. Safe to call from several threads.
+
+    Args:
+        config: how to ask.
+        cache: folder that holds the answers; created on first use.
+
+    Raises:
+        EndpointError: no key in the environment.
+    """
+
+    name = "openai"
+
+    def __init__(self, config: OpenAIConfig, cache: Path) -> None:
+        key = os.environ.get("OPENAI_API_KEY", "")
+        if not key:
+            raise EndpointError(
+                "The openai annotator needs a key in the environment variable OPENAI_API_KEY "
+                "(any word for a server of your own that asks for none)."
+            )
+        self.config = config
+        self.usage = Usage()
+        self._cache = cache
+        self._write_lock = threading.Lock()
+        base_url = config.base_url or os.environ.get("OPENAI_BASE_URL") or None
+        self._client = OpenAI(api_key=key, base_url=base_url, timeout=config.timeout_s, max_retries=0)
+        self.base_url = str(self._client.base_url)
+
+    def check(self) -> None:
+        """Ask the endpoint for its models before anything is paid for.
+
+        Raises:
+            EndpointError: it cannot be reached, refuses the key, or does not know the model.
+        """
+        try:
+            names = sorted(model.id for model in self._client.models.list())
+        except APIConnectionError as error:  # timeouts too
+            raise self._unreachable(error) from None
+        except APIStatusError as error:
+            if error.status_code in (401, 403):
+                raise self._refused_key(error) from None
+            return  # some servers have no list of models: the first answer will tell
+        if names and self.config.model not in names:
+            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise EndpointError(f"{self.base_url} does not serve the model {self.config.model!r}; it serves {known}.")
+
+    def annotate(self, request: TileRequest) -> Annotation:
+        """Write the eight sub-texts of one tile.
+
+        Raises:
+            TileFailed: refused, still unusable after two repair turns, or no answer after all retries.
+            EndpointError: no tile can be answered.
+        """
+        config = self.config
+        chosen = config.instruction_set or None
+        prompt = compose_prompt(
+            request,
+            config.layers,
+            chosen,
+            geographic_hint=config.geographic_hint,
+            guided=config.guided,
+            image_side=config.image_side,
+        )
+        has_parent = config.guided and request.parent is not None
+        messages = prompt.messages(image_url(request.image, config.image_side, config.image_format))
+        problem = ""
+        for turn in range(1 + REPAIR_TURNS):
+            answer = self._ask(messages)
+            if answer["refusal"] or answer["finish_reason"] == "content_filter":
+                raise TileFailed(f"refused: {answer['refusal'] or 'content filter'}")
+            content = answer["content"] or ""
+            try:
+                return parse_answer(content, request.tile_id, chosen, has_parent)
+            except ValueError as error:
+                problem = "it was cut off, be briefer" if answer["finish_reason"] == "length" else str(error)
+            if turn < REPAIR_TURNS:
+                self.usage.add(repairs=1)
+                messages = [
+                    *messages,
+                    {"role": "assistant", "content": content},
+                    {"role": "user", "content": repair_request(problem)},
+                ]
+        raise TileFailed(f"unusable after {REPAIR_TURNS} repair turns: {problem}")
+
+    def _parameters(self) -> dict[str, Any]:
+        config = self.config
+        parameters: dict[str, Any] = {
+            "model": config.model,
+            "temperature": config.temperature,
+            "max_tokens": config.max_tokens,
+            "seed": config.seed,
+        }
+        if config.response_format == "json_schema":
+            schema = {"name": "sub_texts", "strict": True, "schema": answer_schema(config.instruction_set or None)}
+            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif config.response_format == "json_object":
+            parameters["response_format"] = {"type": "json_object"}
+        parameters |= config.extra
+        return {name: value for name, value in parameters.items() if value is not None}
+
+    def _ask(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """One answer, from disk or from the endpoint: content, refusal, finish_reason, input_tokens, output_tokens."""
+        # The image and the parent's text are inside the messages, so the hash covers them.
+        body = {**self._parameters(), "messages": messages}
+        key = sha256(json.dumps(body, sort_keys=True).encode())
+        path = self._cache / key[:2] / f"{key}.json"
+        if path.exists():
+            self.usage.add(cached=1)
+            answer: dict[str, Any] = read_json(path)
+            return answer
+        answer = self._send(body)
+        with self._write_lock:  # two threads may have asked the same of two equal tiles
+            write_json(path, answer)
+        self.usage.add(requests=1, input_tokens=answer["input_tokens"], output_tokens=answer["output_tokens"])
+        return answer
+
+    def _send(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask the endpoint, patiently where waiting can help and not at all where it cannot."""
+        reason = ""
+        for attempt in range(1 + self.config.retries):
+            asked_wait = 0.0
+            try:
+                known = {name: body[name] for name in ("model", "messages")}
+                rest = {name: value for name, value in body.items() if name not in known}
+                return _plain(self._client.chat.completions.create(**known, extra_body=rest))
+            except APITimeoutError:
+                reason = f"no answer within {self.config.timeout_s:g} s"
+            except APIConnectionError as error:
+                reason = f"connection failed ({error.__cause__ or error})"
+                if attempt == self.config.retries:
+                    raise self._unreachable(error) from None
+            except APIStatusError as error:
+                reason = f"HTTP {error.status_code}: {self._message(error)}"
+                self._raise_if_hopeless(error)
+                if error.status_code not in (408, 409, 429) and error.status_code < 500:
+                    raise TileFailed(reason) from None
+                asked_wait = _retry_after(error)
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                reason = f"the endpoint's response is not JSON ({error})"
+            if attempt < self.config.retries:
+                self.usage.add(retries=1)
+                wait = min(60.0, self.config.backoff_s * 2.0**attempt) * random.uniform(0.5, 1.0)
+                time.sleep(max(wait, asked_wait))
+        raise TileFailed(f"{reason}, after {self.config.retries} retries")
+
+    def _raise_if_hopeless(self, error: APIStatusError) -> None:
+        if error.status_code in (401, 403):
+            raise self._refused_key(error) from None
+        if error.status_code == 404:
+            raise EndpointError(
+                f"{self.base_url} does not serve the model {self.config.model!r}, "
+                f"or the address does not end in /v1 ({self._message(error)})."
+            ) from None
+        if error.status_code == 402 or error.code == "insufficient_quota":
+            raise EndpointError(f"{self.base_url} has no credit left for this key ({self._message(error)}).") from None
+
+    def _message(self, error: APIStatusError) -> str:
+        """The endpoint's own words, short, on one line, and without the key should a proxy repeat it."""
+        body = error.body
+        text = str(body.get("message", body)) if isinstance(body, dict) else str(body or error.message)
+        return " ".join(text.replace(self._client.api_key, "(key)").split())[:200]
+
+    def _unreachable(self, error: Exception) -> EndpointError:
+        return EndpointError(f"The endpoint {self.base_url} cannot be reached ({error.__cause__ or error}).")
+
+    def _refused_key(self, error: APIStatusError) -> EndpointError:
+        # The endpoint's own words may repeat the key, so they are not passed on.
+        return EndpointError(f"{self.base_url} refuses the key in OPENAI_API_KEY (HTTP {error.status_code}).")
+
+
+def image_url(image: NDArray[np.uint8], side: int, image_format: str) -> str:
+    """Encode a tile as a data URL.
+
+    Args:
+        image: (H, W) grey values.
+        side: longest side in pixels; a larger image is averaged down (no ringing at bright points), a smaller one kept.
+        image_format: "jpeg" or "webp".
+    """
+    picture = Image.fromarray(image)
+    longest = max(picture.size)
+    if longest > side:
+        width, height = (max(1, round(length * side / longest)) for length in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BOX)
+    name, options = _IMAGE_FORMATS[image_format]
+    stream = io.BytesIO()
+    picture.save(stream, name, **options)
+    return f"data:image/{image_format};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _plain(completion: Any) -> dict[str, Any]:
+    """What is kept of an answer; raises `TileFailed` where the server's reply holds none."""
+    choices = getattr(completion, "choices", None)
+    if not choices or choices[0].message is None:
+        raise TileFailed("the endpoint's response holds no answer")
+    message, usage = choices[0].message, completion.usage
+    return {
+        "content": message.content,
+        "refusal": getattr(message, "refusal", None),
+        "finish_reason": choices[0].finish_reason,
+        "input_tokens": int(usage.prompt_tokens or 0) if usage else 0,
+        "output_tokens": int(usage.completion_tokens or 0) if usage else 0,
+    }
+
+
+def _retry_after(error: APIStatusError) -> float:
+    """Seconds that the endpoint asks to wait, at most 300; 0 when it does not say so in seconds."""
+    try:
+        return min(300.0, max(0.0, float(error.response.headers.get("retry-after", "0"))))
+    except ValueError:
+        return 0.0
