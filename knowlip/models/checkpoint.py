@@ -1,0 +1,95 @@
+"""A model as one self-contained folder: `model.safetensors` and `knowlip.json`.
+
+The JSON holds everything that use needs: model config, tokenizer, normalisation, quantiser, metres per pixel range, text
+length, the data set's fingerprint and the places it was trained on. Loading refuses a folder whose parts disagree.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from knowlip.files import read_json, whole_folder, write_json
+from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
+from knowlip.models.knowlip import KnowLIP
+from knowlip.models.tokenizer import TextTokenizer
+
+FORMAT = 1
+_WEIGHTS, _CARD = "model.safetensors", "knowlip.json"
+
+
+def save_model(model: KnowLIP, folder: Path, card: dict[str, Any]) -> None:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        model: what to save.
+        folder: is replaced when it exists.
+        card: facts to keep beside the weights (data fingerprint, quantiser, training blocks, versions, ...); JSON only.
+    """
+    with whole_folder(folder) as part:
+        save_file(unshared(model), part / _WEIGHTS, metadata={"format": "pt"})
+        write_json(
+            part / _CARD,
+            {
+                "format": FORMAT,
+                "model": dataclasses.asdict(model.config),
+                "tokenizer": json.loads(model.tokenizer.to_json()),
+                "card": card,
+            },
+        )
+
+
+def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLIP:
+    """Load a model folder for use (evaluation mode). `model.card` holds the facts saved beside the weights.
+
+    Raises:
+        ValueError: no such folder, a broken file, another format, or weights that do not fit the config.
+    """
+    folder = Path(folder)
+    if not (folder / _CARD).is_file():
+        raise ValueError(f"{folder} is not a KnowLIP model: it needs {_CARD} and {_WEIGHTS}.")
+    saved = read_json(folder / _CARD)
+    if saved.get("format") != FORMAT:
+        raise ValueError(f"{folder} has model format {saved.get('format')}, this version reads {FORMAT}.")
+    try:
+        config = saved["model"]
+        vision = VisionConfig(**{**config["vision"], "pretrained": False})
+        model_config = ModelConfig(
+            vision=vision, text=TextConfig(**config["text"]),
+            embed_dim=config["embed_dim"], temperature=config["temperature"],
+        )  # fmt: skip
+        tokenizer = TextTokenizer.from_json(json.dumps(saved["tokenizer"]))
+        card = saved["card"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / _CARD} lacks or misnames {error}.") from None
+    model = KnowLIP(model_config, tokenizer)
+    try:
+        weights = load_file(folder / _WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{folder / _WEIGHTS} cannot be read ({error}).") from None
+    expected = unshared(model)
+    if missing := sorted(expected.keys() - weights.keys()):
+        raise ValueError(f"{folder / _WEIGHTS} lacks {len(missing)} weights, first {missing[0]}.")
+    if unknown := sorted(weights.keys() - expected.keys()):
+        raise ValueError(f"{folder / _WEIGHTS} has {len(unknown)} unknown weights, first {unknown[0]}.")
+    for name, weight in weights.items():
+        if weight.shape != expected[name].shape:
+            raise ValueError(f"{name} has shape {tuple(weight.shape)}, the config says {tuple(expected[name].shape)}.")
+    model.load_state_dict(weights, strict=False)  # names shared between encoder and decoder are stored once
+    model.card = card
+    return model.eval().to(device)
+
+
+def unshared(model: KnowLIP) -> dict[str, torch.Tensor]:
+    """The state dict with every tensor under its first name only (encoder and decoder share most of theirs)."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            result[name] = tensor.detach().contiguous()
+    return result

@@ -1,0 +1,48 @@
+"""What a model is made of: plain dataclasses, saved as JSON beside the weights."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class VisionConfig:
+    """The image tower: any Vision Transformer of timm."""
+
+    name: str = "vit_base_patch16_224"
+    """timm model name."""
+    image_size: int = 224
+    """Side of the square input in pixels."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Arguments of timm's VisionTransformer that differ from the name's, e.g. {embed_dim: 128, depth: 4, num_heads: 4}."""
+    pretrained: bool = False
+    """Start from the weights that timm knows under this name (needs a hub or its cache)."""
+    mean: float = 0.45
+    """Subtracted from pixels in 0..1."""
+    std: float = 0.25
+    """Divides after `mean` is subtracted."""
+
+
+@dataclass
+class TextConfig:
+    """The text tower: a BERT with optional cross-attention, and the decoder that shares all but its self-attention."""
+
+    vocab_size: int = 30524
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    mlp_width: int = 3072
+    max_length: int = 256
+    """Longest token sequence, special tokens included."""
+    dropout: float = 0.1
+
+
+@dataclass
+class ModelConfig:
+    """KnowLIP: two towers, a shared embedding, a matching head."""
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    embed_dim: int = 256
+    """Width of the shared embedding space."""
+    temperature: float = 0.07
+    """Initial temperature of the contrastive loss (learned)."""

@@ -1,0 +1,151 @@
+"""KnowLIP: a ViT and a text transformer that compare (ITC), match (ITM) and write (infilling).
+
+Source: arXiv 2509.23927 section 3.3 in the wiring of BLIP (`blip_pretrain.py`, `blip_vqa.py`). One generative formulation
+serves masked modelling, captioning, questions and SCIO's reconstruction: the encoder reads text with one [MASK] hole and
+the image, the decoder writes the hole.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from knowlip.models.config import ModelConfig
+from knowlip.models.text import KeyValue, TextDecoder, TextEncoder
+from knowlip.models.tokenizer import TextTokenizer, pad
+
+
+class KnowLIP(nn.Module):
+    """The model. Shapes: B batch, N image tokens, V image width, D text width, E embedding width, T text tokens.
+
+    Args:
+        config: sizes of both towers.
+        tokenizer: must have `config.text.vocab_size` entries.
+    """
+
+    def __init__(self, config: ModelConfig, tokenizer: TextTokenizer) -> None:
+        super().__init__()
+        if len(tokenizer) != config.text.vocab_size:
+            raise ValueError(
+                f"The tokenizer has {len(tokenizer)} entries but the model is set to {config.text.vocab_size}: "
+                "set text.vocab_size to the tokenizer's size."
+            )
+        if config.text.width % config.text.heads:
+            raise ValueError(f"text.width {config.text.width} must be a multiple of text.heads {config.text.heads}.")
+        self.config, self.tokenizer = config, tokenizer
+        self.card: dict[str, Any] = {}
+        """Facts saved beside the weights, see :mod:`knowlip.models.checkpoint`."""
+        self.visual_encoder: nn.Module = timm.create_model(
+            config.vision.name, pretrained=config.vision.pretrained, in_chans=1, num_classes=0, global_pool="",
+            img_size=config.vision.image_size, **config.vision.changes,
+        )  # fmt: skip
+        vision_width = int(self.visual_encoder.num_features)  # type: ignore[arg-type]
+        self.text_encoder = TextEncoder(config.text, vision_width)
+        self.text_decoder = TextDecoder(self.text_encoder, vision_width)
+        self.vision_proj = nn.Linear(vision_width, config.embed_dim)
+        self.text_proj = nn.Linear(config.text.width, config.embed_dim)
+        self.itm_head = nn.Linear(config.text.width, 2)
+        self.temp = nn.Parameter(torch.tensor(config.temperature))
+        for module in (self.text_encoder, self.text_decoder, self.vision_proj, self.text_proj, self.itm_head):
+            module.apply(_init_bert)
+
+    @property
+    def device(self) -> torch.device:
+        return self.temp.device
+
+    # ---- images -------------------------------------------------------------------------------------------------
+
+    def prepare(self, images: Sequence[np.ndarray]) -> Tensor:
+        """8-bit tiles (H, W) of any size -> pixels (B, 1, S, S), resized with antialiasing and normalised."""
+        vision = self.config.vision
+        small = np.stack([resize(image, vision.image_size) for image in images])
+        return self.normalise(torch.from_numpy(small).to(self.device))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, S, S) -> float (B, 1, S, S)."""
+        vision = self.config.vision
+        return (pixels[:, None].float() / 255 - vision.mean) / vision.std
+
+    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (B, 1, S, S) -> tokens (B, N, V) and the normalised embedding (B, E)."""
+        tokens_BNV = self.visual_encoder(pixels)
+        return tokens_BNV, F.normalize(self.vision_proj(tokens_BNV[:, 0]).float(), dim=-1)
+
+    # ---- text, from token ids -------------------------------------------------------------------------------------
+
+    def embed_ids(self, ids_BT: Tensor, keep_BT: Tensor) -> Tensor:
+        """Normalised text embedding (B, E) of [CLS]-framed ids, read without an image."""
+        states = self.text_encoder(ids_BT, keep_BT)
+        return F.normalize(self.text_proj(states[:, 0]).float(), dim=-1)
+
+    def match_ids(self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue]) -> Tensor:
+        """Matching logits (B, 2) of [ENC]-framed ids read with images; index 1 says that they belong together."""
+        return self.itm_head(self.text_encoder(ids_BT, keep_BT, memory)[:, 0]).float()
+
+    # ---- text, from strings (evaluation and use) --------------------------------------------------------------------
+
+    def frame(self, texts: Sequence[str], grounded: bool) -> tuple[Tensor, Tensor]:
+        """Tokenise, frame and pad texts: ids and mask (B, T)."""
+        longest = self.config.text.max_length
+        tokenizer = self.tokenizer
+        return pad([tokenizer.frame(tokenizer.ids(text), longest, grounded) for text in texts], self.device)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Normalised embeddings (B, E) of texts."""
+        return self.embed_ids(*self.frame(texts, grounded=False))
+
+    @torch.inference_mode()
+    def match(self, tokens_BNV: Tensor, texts: Sequence[str]) -> Tensor:
+        """Probability (B,) that each image's tokens and the text at the same place belong together."""
+        memory = self.text_encoder.image_memory(tokens_BNV)
+        return self.match_ids(*self.frame(texts, grounded=True), memory).softmax(-1)[:, 1]
+
+    @torch.inference_mode()
+    def generate(self, tokens_BNV: Tensor, prompts: Sequence[str], max_new_tokens: int = 160) -> list[str]:
+        """Fill the one [MASK] hole of each prompt, or write a whole caption where the prompt is "" (greedy)."""
+        from knowlip.models.generate import greedy
+
+        return [self.tokenizer.text(ids) for ids in greedy(self, tokens_BNV, prompts, max_new_tokens)]
+
+    @torch.inference_mode()
+    def rank(self, tokens_BNV: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
+        """Log-probability (B, A) of every answer of a list, as the content of the question's hole."""
+        from knowlip.models.generate import rank
+
+        return rank(self, tokens_BNV, questions, answers)
+
+    def read(self, tokens_BNV: Tensor, prompts: Sequence[str]) -> tuple[list[KeyValue], Tensor]:
+        """What the decoder attends to: the encoder's states of each prompt (""= one hole) read with its image.
+
+        Returns:
+            The decoder's memory per layer and the mask (B, T) of real tokens.
+        """
+        ids, keep = self.frame([prompt or "[MASK]" for prompt in prompts], grounded=True)
+        states = self.text_encoder(ids, keep, self.text_encoder.image_memory(tokens_BNV))
+        return self.text_decoder.state_memory(states), keep
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """8-bit image (H, W) -> (size, size), antialiased when it gets smaller."""
+    if image.ndim != 2 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"An image must be a two-dimensional uint8 array, not {image.dtype} of shape {image.shape}.")
+    if image.shape == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _init_bert(module: nn.Module) -> None:
+    """BERT's initialisation: normal(0, 0.02), zero bias, unit layer norms."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        with torch.no_grad():
+            module.weight[module.padding_idx].zero_()

@@ -1,0 +1,18 @@
+"""Infilling: the decoder writes what stood in a hole. Source: arXiv 2509.23927 Eq. 6, wired as BLIP's VQA model."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def infill_loss(logits_MV: Tensor, targets_M: Tensor, label_smoothing: float = 0.1) -> Tensor:
+    """Cross-entropy over the hole's tokens alone.
+
+    Args:
+        logits_MV: logits at real target positions (padding already left out; M over the whole batch).
+        targets_M: the next token at each of them.
+        label_smoothing: share of the target spread over the vocabulary.
+
+    Returns:
+        Scalar mean over tokens.
+    """
+    return F.cross_entropy(logits_MV, targets_M, label_smoothing=label_smoothing)

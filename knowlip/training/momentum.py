@@ -1,0 +1,23 @@
+"""The momentum model: an exponential moving average of every weight, in evaluation mode, without gradients."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def momentum_copy(model: Module) -> Module:
+    """A frozen copy. Take it after weights are tied: shared tensors stay shared in the copy."""
+    twin = copy.deepcopy(model).eval()
+    return twin.requires_grad_(False)
+
+
+@torch.no_grad()
+def update_momentum(twin: nn.Module, model: nn.Module, momentum: float) -> None:
+    """twin <- momentum * twin + (1 - momentum) * model, one fused call for all tensors."""
+    torch._foreach_lerp_(
+        [p.data for p in twin.parameters()], [p.data for p in model.parameters()], 1.0 - momentum
+    )  # fmt: skip

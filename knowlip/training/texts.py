@@ -1,0 +1,83 @@
+"""Texts as training sees them: eight tokenised sub-texts a tile, put together in the variants that the objectives need."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from knowlip.files import sha256
+from knowlip.models.tokenizer import TextTokenizer
+
+SLOTS = 8
+
+
+@dataclass
+class SubTextIds:
+    """One sub-text: "Count: three ships." is the label "Count:" and the content "three ships."."""
+
+    label: list[int]
+    content: list[int]
+
+    @property
+    def ids(self) -> list[int]:
+        return self.label + self.content
+
+
+@dataclass
+class TileText:
+    """The eight sub-texts of a tile in the order of their slots."""
+
+    parts: list[SubTextIds]
+    hidden: set[int] = field(default_factory=set)
+    """Positions (0-7) that screening called noise: they stay in the text but are not infilling targets."""
+    hash: int = 0
+    """The same for word-for-word equal texts, 63 bits."""
+
+    def ids(self, without: int | None = None) -> list[int]:
+        """The whole text, or the text without one sub-text."""
+        return [token for slot, part in enumerate(self.parts) if slot != without for token in part.ids]
+
+    def view(self, rng: np.random.Generator, drop: float) -> list[int]:
+        """The text with each sub-text left out with probability `drop` (two at least stay)."""
+        if drop == 0:
+            return self.ids()
+        score = rng.random(len(self.parts))
+        kept = (score >= drop) | (score >= np.sort(score)[-2])
+        return [token for part, keep in zip(self.parts, kept) if keep for token in part.ids]
+
+
+def tokenise(texts: pd.DataFrame, tokenizer: TextTokenizer) -> dict[str, TileText]:
+    """Tokenise a table of sub-texts (columns tile_id, slot, dimension, text, decision), each distinct sub-text once.
+
+    Raises:
+        ValueError: a tile without exactly eight sub-texts.
+    """
+    cache: dict[tuple[str, str], SubTextIds] = {}
+    tiles: dict[str, TileText] = {}
+    for tile_id, rows in texts.sort_values(["tile_id", "slot"]).groupby("tile_id", sort=True):
+        if len(rows) != SLOTS:
+            raise ValueError(f"Tile {tile_id} has {len(rows)} sub-texts instead of 8: annotate the data set again.")
+        parts, hidden = [], set()
+        for dimension, text, slot, decision in zip(rows["dimension"], rows["text"], rows["slot"], rows["decision"]):
+            parts.append(cached_part(cache, tokenizer, dimension, text))
+            if decision in ("screened", "rejected"):
+                hidden.add(int(slot) - 1)
+        tiles[str(tile_id)] = TileText(parts, hidden, text_hash(rows["dimension"], rows["text"]))
+    return tiles
+
+
+def cached_part(
+    cache: dict[tuple[str, str], SubTextIds], tokenizer: TextTokenizer, dimension: str, text: str
+) -> SubTextIds:
+    """Token ids of one sub-text, taken from `cache` when it was met before."""
+    part = cache.get((dimension, text))
+    if part is None:
+        part = SubTextIds(tokenizer.ids(f"{dimension}:"), tokenizer.ids(text.rstrip(". ") + "."))
+        cache[dimension, text] = part
+    return part
+
+
+def text_hash(dimensions: pd.Series, texts: pd.Series) -> int:
+    """A 63-bit number that is equal for word-for-word equal texts."""
+    joined = "\n".join(f"{dimension}: {text}" for dimension, text in zip(dimensions, texts))
+    return int(sha256(joined.encode())[:15], 16)
