@@ -39,7 +39,7 @@ class Annotation:
     def __post_init__(self) -> None:
         if self.instruction_set not in DIMENSIONS:
             raise ValueError(
-                f"{self.tile_id} names the instruction set {self.instruction_set!r}; use one of {', '.join(DIMENSIONS)}."
+                f"{self.tile_id} names the instruction set {self.instruction_set!r}; use {', '.join(DIMENSIONS)}."
             )
         found = tuple(sub_text.dimension for sub_text in self.sub_texts)
         if found != DIMENSIONS[self.instruction_set]:
