@@ -1,4 +1,4 @@
-"""The form of a language model's answer: JSON with an instruction set and its eight fields, checked before it is kept."""
+"""The form of a language model's answer: JSON with an instruction set and its eight fields, checked first."""
 
 import re
 from typing import Any, Literal
@@ -60,7 +60,7 @@ def _answer_model(instruction_set: str | None) -> type[BaseModel]:
     texts: Any = TargetTexts | TerrainTexts
     if instruction_set is not None:
         texts = TerrainTexts if instruction_set == "terrain" else TargetTexts
-    names: Any = Literal["ground", "marine", "terrain"] if instruction_set is None else Literal[instruction_set]  # type: ignore[valid-type]
+    names: Any = Literal["ground", "marine", "terrain"] if instruction_set is None else Literal[instruction_set]
     return create_model(
         "Answer", __config__=ConfigDict(extra="forbid"), instruction_set=(names, Field()), sub_texts=(texts, Field())
     )

@@ -10,7 +10,7 @@ import os
 import random
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from PIL import Image
 
 from knowlip.files import read_json, sha256, write_json
 from knowlip.text.answer import answer_schema, parse_answer
-from knowlip.text.prompt import LAYERS, compose_prompt, repair_request
+from knowlip.text.openai_options import OpenAIOptions
+from knowlip.text.prompt import compose_prompt, repair_request
 from knowlip.text.types import Annotation, TileRequest
 
 REPAIR_TURNS = 2
-_IMAGE_FORMATS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4})}
-_RESPONSE_FORMATS = ("json_schema", "json_object", "text")
+_ENCODERS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4})}
 
 
 class EndpointError(ValueError):
@@ -35,59 +35,6 @@ class EndpointError(ValueError):
 
 class TileFailed(ValueError):
     """This one tile could not be annotated; the message is the reason it is quarantined with."""
-
-
-@dataclass(frozen=True)
-class OpenAIConfig:
-    """How to ask. The key is not among these: it is read from the environment variable OPENAI_API_KEY."""
-
-    model: str
-    """Name of the model as the endpoint knows it."""
-    base_url: str = ""
-    """Address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own."""
-    layers: tuple[str, ...] = tuple(LAYERS)
-    """Prompt layers to send."""
-    instruction_set: str = ""
-    """"ground", "marine" or "terrain" for every tile; empty = the model chooses tile by tile."""
-    geographic_hint: bool = True
-    """Send coordinates and neighbours."""
-    guided: bool = True
-    """False sends the unguided baseline prompt."""
-    image_side: int = 768
-    """Longest side in pixels of the image that is sent; smaller tiles are sent as they are."""
-    image_format: str = "jpeg"
-    """"jpeg" or "webp"."""
-    response_format: str = "json_schema"
-    """"json_schema" (strict), "json_object", or "text" for servers that know neither."""
-    temperature: float = 0.0
-    max_tokens: int = 1500
-    seed: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
-    """Merged over the parameters of the request; null drops one. Reasoning models of OpenAI want for example
-    {"temperature": null, "max_tokens": null, "max_completion_tokens": 6000}."""
-    timeout_s: float = 120.0
-    """Per request."""
-    retries: int = 5
-    """How often a request is repeated after 429, 5xx, a timeout or a broken connection."""
-    backoff_s: float = 1.0
-    """First waiting time; doubles with every retry up to 60 s, each drawn between half and whole."""
-
-    def __post_init__(self) -> None:
-        if not self.model:
-            raise ValueError("The openai annotator needs the name of a model (--model).")
-        if self.image_format not in _IMAGE_FORMATS:
-            raise ValueError(f"The image format is {self.image_format!r}; use {' or '.join(_IMAGE_FORMATS)}.")
-        if self.response_format not in _RESPONSE_FORMATS:
-            raise ValueError(f"The response format is {self.response_format!r}; use {', '.join(_RESPONSE_FORMATS)}.")
-        if self.image_side < 32 or self.max_tokens < 1 or self.timeout_s <= 0 or self.retries < 0 or self.backoff_s < 0:
-            raise ValueError(
-                "image_side must be 32 or more, max_tokens and timeout_s positive, retries and backoff_s not negative."
-            )
-
-    def answer_settings(self) -> dict[str, Any]:
-        """The settings that an answer depends on: not the address, not the patience."""
-        free = ("base_url", "timeout_s", "retries", "backoff_s")
-        return {key: value for key, value in asdict(self).items() if key not in free}
 
 
 @dataclass
@@ -120,28 +67,33 @@ class OpenAIAnnotator:
     """Annotates tiles through an OpenAI-compatible endpoint. Safe to call from several threads.
 
     Args:
-        config: how to ask.
+        model: name of the model as the endpoint knows it.
+        options: how to ask.
         cache: folder that holds the answers; created on first use.
+        base_url: address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own.
 
     Raises:
-        EndpointError: no key in the environment.
+        EndpointError: no model, or no key in the environment.
     """
 
     name = "openai"
 
-    def __init__(self, config: OpenAIConfig, cache: Path) -> None:
+    def __init__(self, model: str, options: OpenAIOptions, cache: Path, base_url: str = "") -> None:
+        if not model:
+            raise EndpointError("The openai annotator needs the name of a model (--model).")
         key = os.environ.get("OPENAI_API_KEY", "")
         if not key:
             raise EndpointError(
                 "The openai annotator needs a key in the environment variable OPENAI_API_KEY "
                 "(any word for a server of your own that asks for none)."
             )
-        self.config = config
+        self.model = model
+        self.options = options
         self.usage = Usage()
         self._cache = cache
         self._write_lock = threading.Lock()
-        base_url = config.base_url or os.environ.get("OPENAI_BASE_URL") or None
-        self._client = OpenAI(api_key=key, base_url=base_url, timeout=config.timeout_s, max_retries=0)
+        address = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        self._client = OpenAI(api_key=key, base_url=address, timeout=options.timeout_s, max_retries=0)
         self.base_url = str(self._client.base_url)
 
     def check(self) -> None:
@@ -158,9 +110,9 @@ class OpenAIAnnotator:
             if error.status_code in (401, 403):
                 raise self._refused_key(error) from None
             return  # some servers have no list of models: the first answer will tell
-        if names and self.config.model not in names:
+        if names and self.model not in names:
             known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise EndpointError(f"{self.base_url} does not serve the model {self.config.model!r}; it serves {known}.")
+            raise EndpointError(f"{self.base_url} does not serve the model {self.model!r}; it serves {known}.")
 
     def annotate(self, request: TileRequest) -> Annotation:
         """Write the eight sub-texts of one tile.
@@ -169,18 +121,19 @@ class OpenAIAnnotator:
             TileFailed: refused, still unusable after two repair turns, or no answer after all retries.
             EndpointError: no tile can be answered.
         """
-        config = self.config
-        chosen = config.instruction_set or None
+        options = self.options
+        chosen = options.instruction_set or None
         prompt = compose_prompt(
             request,
-            config.layers,
+            options.layers,
             chosen,
-            geographic_hint=config.geographic_hint,
-            guided=config.guided,
-            image_side=config.image_side,
+            geographic_hint=options.geographic_hint,
+            parent_text=options.parent_text,
+            guided=options.guided,
+            image_side=options.image_side,
         )
-        has_parent = config.guided and request.parent is not None
-        messages = prompt.messages(image_url(request.image, config.image_side, config.image_format))
+        has_parent = options.guided and options.parent_text and request.parent is not None
+        messages = prompt.messages(image_url(request.image, options.image_side, options.image_format))
         problem = ""
         for turn in range(1 + REPAIR_TURNS):
             answer = self._ask(messages)
@@ -201,19 +154,19 @@ class OpenAIAnnotator:
         raise TileFailed(f"unusable after {REPAIR_TURNS} repair turns: {problem}")
 
     def _parameters(self) -> dict[str, Any]:
-        config = self.config
+        options = self.options
         parameters: dict[str, Any] = {
-            "model": config.model,
-            "temperature": config.temperature,
-            "max_tokens": config.max_tokens,
-            "seed": config.seed,
+            "model": self.model,
+            "temperature": options.temperature,
+            "max_tokens": options.max_tokens,
+            "seed": options.seed,
         }
-        if config.response_format == "json_schema":
-            schema = {"name": "sub_texts", "strict": True, "schema": answer_schema(config.instruction_set or None)}
+        if options.response_format == "json_schema":
+            schema = {"name": "sub_texts", "strict": True, "schema": answer_schema(options.instruction_set or None)}
             parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif config.response_format == "json_object":
+        elif options.response_format == "json_object":
             parameters["response_format"] = {"type": "json_object"}
-        parameters |= config.extra
+        parameters |= options.extra
         return {name: value for name, value in parameters.items() if value is not None}
 
     def _ask(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -235,17 +188,17 @@ class OpenAIAnnotator:
     def _send(self, body: dict[str, Any]) -> dict[str, Any]:
         """Ask the endpoint, patiently where waiting can help and not at all where it cannot."""
         reason = ""
-        for attempt in range(1 + self.config.retries):
+        for attempt in range(1 + self.options.retries):
             asked_wait = 0.0
             try:
                 known = {name: body[name] for name in ("model", "messages")}
                 rest = {name: value for name, value in body.items() if name not in known}
                 return _plain(self._client.chat.completions.create(**known, extra_body=rest))
             except APITimeoutError:
-                reason = f"no answer within {self.config.timeout_s:g} s"
+                reason = f"no answer within {self.options.timeout_s:g} s"
             except APIConnectionError as error:
                 reason = f"connection failed ({error.__cause__ or error})"
-                if attempt == self.config.retries:
+                if attempt == self.options.retries:
                     raise self._unreachable(error) from None
             except APIStatusError as error:
                 reason = f"HTTP {error.status_code}: {self._message(error)}"
@@ -255,18 +208,18 @@ class OpenAIAnnotator:
                 asked_wait = _retry_after(error)
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 reason = f"the endpoint's response is not JSON ({error})"
-            if attempt < self.config.retries:
+            if attempt < self.options.retries:
                 self.usage.add(retries=1)
-                wait = min(60.0, self.config.backoff_s * 2.0**attempt) * random.uniform(0.5, 1.0)
+                wait = min(60.0, self.options.backoff_s * 2.0**attempt) * random.uniform(0.5, 1.0)
                 time.sleep(max(wait, asked_wait))
-        raise TileFailed(f"{reason}, after {self.config.retries} retries")
+        raise TileFailed(f"{reason}, after {self.options.retries} retries")
 
     def _raise_if_hopeless(self, error: APIStatusError) -> None:
         if error.status_code in (401, 403):
             raise self._refused_key(error) from None
         if error.status_code == 404:
             raise EndpointError(
-                f"{self.base_url} does not serve the model {self.config.model!r}, "
+                f"{self.base_url} does not serve the model {self.model!r}, "
                 f"or the address does not end in /v1 ({self._message(error)})."
             ) from None
         if error.status_code == 402 or error.code == "insufficient_quota":
@@ -299,7 +252,7 @@ def image_url(image: NDArray[np.uint8], side: int, image_format: str) -> str:
     if longest > side:
         width, height = (max(1, round(length * side / longest)) for length in picture.size)
         picture = picture.resize((width, height), Image.Resampling.BOX)
-    name, options = _IMAGE_FORMATS[image_format]
+    name, options = _ENCODERS[image_format]
     stream = io.BytesIO()
     picture.save(stream, name, **options)
     return f"data:image/{image_format};base64,{base64.b64encode(stream.getvalue()).decode()}"
