@@ -78,7 +78,7 @@ _WORD_SHARE: Final = (
 
 def normalise(text: str) -> str:
     """Lower case, hyphens and most punctuation to spaces, commas kept as tokens, American spelling, `%` for percent."""
-    text = text.lower().replace("##", "")
+    text = re.sub(r" ?##", "", text.lower())
     text = re.sub(r"per ?cent\b", "%", text)
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"[,;:]", " , ", text)
@@ -125,7 +125,7 @@ def _category(text: str) -> str | None:
 
 def _regions(text: str) -> list[int]:
     """Region numbers named in a normalised text, in order of mention."""
-    text = _AXIS.sub(" ", text)
+    text = _AXIS.sub(lambda match: " " if _opposite(*match.groups()) else match.group(0), text)
     if _EVERYWHERE.search(text):
         return list(range(9))
     rows = {"upper": 0, "top": 0, "north": 0, "lower": 2, "bottom": 2, "south": 2}
@@ -170,9 +170,13 @@ def _regions(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
+def _opposite(first: str, second: str) -> bool:
+    return abs(_COMPASS[first] - _COMPASS[second]) == 180.0
+
+
 def _axis(text: str) -> float | None:
     for first, second in _AXIS.findall(text):
-        if abs(_COMPASS[first] - _COMPASS[second]) == 180.0:
+        if _opposite(first, second):
             return _COMPASS[first] % 180.0
     return None
 
@@ -202,7 +206,8 @@ def _shares(text: str) -> dict[str, float]:
         clause = text.rfind(",", 0, at)
         before = [name for position, name in covers if clause < position < at]
         after = [name for position, name in covers if position > at]
-        name = before[-1] if before else after[0] if after else None
+        follows = next((name for position, name in covers if re.fullmatch(r"\d+ ?% ?", text[at:position])), None)
+        name = follows or (before[-1] if before else after[0] if after else None)
         if name is not None:
             shares.setdefault(name, share)
     for match in re.finditer(r"\bno (?:visible |clear |open |obvious )?(" + "|".join(_COVER_OF) + r")\b", text):

@@ -1,0 +1,78 @@
+"""The `rules` annotator: eight sub-texts from what classical SAR analysis sees, the gazetteer's place and the parent's text."""
+
+from typing import Any, Final
+
+from knowlip.text.claims import parse_claims
+from knowlip.text.rules.evidence import Evidence
+from knowlip.text.rules.measure import Context, measure
+from knowlip.text.rules.target_sentences import target_sentences
+from knowlip.text.rules.terrain_sentences import terrain_sentences
+from knowlip.text.types import Annotation, TileRequest
+
+NEAR_KM: Final = 8.0
+"""Within this distance a port or airport counts as context of the tile."""
+
+
+class RulesAnnotator:
+    """Writes texts offline and deterministically. Its errors are those of the measurement."""
+
+    name = "rules"
+
+    def annotate(self, request: TileRequest) -> Annotation:
+        """Write the eight sub-texts of one tile.
+
+        The instruction set is "marine" when ships on water are found, "ground" when aircraft on an airfield are found,
+        "terrain" otherwise.
+
+        Raises:
+            ValueError: when the image is not an 8-bit (H, W) array with at least one valid pixel.
+        """
+        evidence = measure(request.image, request.metres_per_pixel, context_of(request))
+        return write(evidence, request)
+
+
+def write(evidence: Evidence, request: TileRequest) -> Annotation:
+    """The sentences for given evidence; `request` adds place and parent."""
+    near = near_phrase(request.place, request.scale)
+    if evidence.category == "ship":
+        return Annotation(request.tile_id, "marine", target_sentences(evidence, near))
+    if evidence.category == "aircraft":
+        return Annotation(request.tile_id, "ground", target_sentences(evidence, near))
+    return Annotation(request.tile_id, "terrain", terrain_sentences(evidence, near, parent_function(request.parent)))
+
+
+def context_of(request: TileRequest) -> Context:
+    """What place and parent make likely: an airport or a port in or near the tile."""
+    function = parent_function(request.parent)
+    return Context(
+        airport=function == "airport" or (request.parent is None and _within(request.place, "airport")),
+        port=function == "port" or (request.parent is None and _within(request.place, "port")),
+        look_azimuth_deg=request.look_azimuth_deg,
+    )
+
+
+def parent_function(parent: Annotation | None) -> str | None:
+    """What the larger tile's text says the area serves; None without a parent or without such a statement."""
+    if parent is None:
+        return None
+    if parent.instruction_set == "ground":
+        return "airport"
+    if parent.instruction_set == "marine":
+        covers = parse_claims("marine", "Environment", parent.text_of("Environment")).get("covers", [])
+        return "port" if "quay" in covers else None
+    function = parse_claims("terrain", "Functionality", parent.text_of("Functionality")).get("function")
+    return str(function) if function else None
+
+
+def near_phrase(place: dict[str, Any], scale: str) -> str:
+    """A few words on the place: the port or airport nearby, for large tiles else the country; "" for nothing."""
+    for kind, words in (("port", "near a port"), ("airport", "near an airport")):
+        if _within(place, kind):
+            return words
+    country = str(place.get("country") or "")
+    return f"in {country}" if country and scale == "large" else ""
+
+
+def _within(place: dict[str, Any], kind: str) -> bool:
+    distance = place.get(f"{kind}_km")
+    return bool(place.get(kind)) and isinstance(distance, int | float) and float(distance) <= NEAR_KM

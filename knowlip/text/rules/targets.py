@@ -1,0 +1,176 @@
+"""Point-like and elongated bright targets: CFAR detection, size and orientation in metres, type by size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from knowlip.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TargetType
+
+Mask = NDArray[np.bool_]
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A connected group of bright pixels."""
+
+    x: float
+    """Centre as a fraction of the width."""
+    y: float
+    length_m: float
+    width_m: float
+    heading_deg: float
+    """Long axis clockwise from north (rows run southwards), modulo 180."""
+    contrast: float
+    """Mean excess over the local background in its standard deviations."""
+    on_ground: float
+    """Share of the ring around the blob that is ground of the wanted kind."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Parameters of one kind of target."""
+
+    window_m: float
+    """Side of the square that background statistics are taken from."""
+    threshold: float
+    """Standard deviations above the background."""
+    join_m: float
+    """Gaps up to this length between bright points belong to one target."""
+    length_m: tuple[float, float]
+    """Accepted lengths."""
+    width_m: tuple[float, float]
+    """Accepted widths."""
+    least_on_ground: float
+    """Smallest accepted `Blob.on_ground`."""
+
+
+SHIPS: Final = Detector(260.0, 4.0, 8.0, (8.0, 400.0), (2.0, 75.0), 0.55)
+AIRCRAFT: Final = Detector(160.0, 3.5, 5.0, (8.0, 90.0), (4.0, 80.0), 0.55)
+
+
+def detect(image: Image, ground: Mask, metres_per_pixel: float, detector: Detector) -> list[Blob]:
+    """Find bright blobs that stand on `ground`.
+
+    Two passes of cell-averaging CFAR in the logarithmic domain: the background (mean and standard deviation over the
+    ground pixels in a window) is estimated again without the pixels that the first pass found.
+
+    Args:
+        image: (H, W) logarithmic brightness.
+        ground: (H, W) where targets of this kind can be (water, or apron and runway), without the targets themselves.
+        metres_per_pixel: of `image`.
+        detector: the kind of target.
+
+    Returns:
+        The accepted blobs, largest first.
+    """
+    if ground.mean() < 0.01:
+        return []
+    size = max(9, int(detector.window_m / metres_per_pixel) | 1)
+    smooth = ndimage.gaussian_filter(image, 0.7)
+    background, mean, deviation = ground, smooth, smooth
+    bright = np.zeros_like(ground)
+    for _ in range(2):
+        mean, deviation = _statistics(smooth, background, size)
+        bright = smooth > mean + detector.threshold * deviation
+        background = ground & ~ndimage.binary_dilation(bright, iterations=1)
+    reach = max(1, int(detector.join_m / metres_per_pixel / 2 + 0.5))
+    joined = ndimage.binary_closing(np.pad(bright, reach), structure=_disc(reach))[reach:-reach, reach:-reach] | bright
+    near = ndimage.binary_dilation(ground, iterations=max(1, int(6.0 / metres_per_pixel)))
+    labels, _ = ndimage.label(joined, structure=np.ones((3, 3)))
+    excess = (smooth - mean) / deviation
+    blobs = []
+    for number, where in enumerate(ndimage.find_objects(labels), start=1):
+        blob = _measure(labels, number, where, excess, bright, background, near, metres_per_pixel)
+        if blob is not None and _accepted(blob, detector):
+            blobs.append(blob)
+    return sorted(blobs, key=lambda blob: -blob.length_m)
+
+
+def _disc(radius: int) -> Mask:
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    return np.asarray(x * x + y * y <= radius * radius)
+
+
+def _statistics(image: Image, mask: Mask, size: int) -> tuple[Image, Image]:
+    """Local mean and standard deviation over masked pixels; the tile's own where a window holds few of them."""
+    weight = mask.astype(np.float32)
+    total = image[mask]
+    overall_mean = float(total.mean()) if total.size else float(image.mean())
+    overall_deviation = max(2.0, float(total.std()) if total.size else float(image.std()))
+    n = ndimage.uniform_filter(weight, size, mode="constant")
+    first = ndimage.uniform_filter(image * weight, size, mode="constant")
+    second = ndimage.uniform_filter(image * image * weight, size, mode="constant")
+    safe = np.maximum(n, 1e-6)
+    mean = np.where(n > 0.05, first / safe, overall_mean)
+    variance = np.maximum(second / safe - (first / safe) ** 2, 0.0)
+    deviation = np.where(n > 0.05, np.sqrt(variance), overall_deviation)
+    return mean.astype(np.float32), np.maximum(deviation, 0.5 * overall_deviation).astype(np.float32)
+
+
+def _measure(
+    labels: NDArray[np.int32], number: int, where: tuple[slice, slice], excess: Image, bright: Mask,
+    background: Mask, near: Mask, metres_per_pixel: float,
+) -> Blob | None:  # fmt: skip
+    height, width = labels.shape
+    margin = 3
+    rows = slice(max(0, where[0].start - margin), min(height, where[0].stop + margin))
+    cols = slice(max(0, where[1].start - margin), min(width, where[1].stop + margin))
+    own = labels[rows, cols] == number
+    lit = own & bright[rows, cols]
+    y, x = np.nonzero(lit)
+    if len(y) < 2 or not near[rows, cols][lit].any():
+        return None
+    weight = np.clip(excess[rows, cols][lit], 0.0, 12.0)
+    ring = ndimage.binary_dilation(own, iterations=margin) & ~ndimage.binary_dilation(own, iterations=1)
+    on_ground = float(background[rows, cols][ring].mean()) if ring.any() else 0.0
+    points = np.stack([x, y], axis=1).astype(float)
+    centre = (weight[:, None] * points).sum(axis=0) / weight.sum()
+    offset = points - centre
+    spread = (offset * weight[:, None]).T @ offset / weight.sum()
+    _, axes = np.linalg.eigh(spread)
+    along, across = offset @ axes[:, 1], offset @ axes[:, 0]
+    dx, dy = axes[:, 1]
+    middle = centre + 0.5 * (along.max() + along.min()) * axes[:, 1] + 0.5 * (across.max() + across.min()) * axes[:, 0]
+    return Blob(
+        x=float((cols.start + middle[0] + 0.5) / width),
+        y=float((rows.start + middle[1] + 0.5) / height),
+        length_m=float(np.ptp(along) + 1.0) * metres_per_pixel,
+        width_m=float(np.ptp(across) + 1.0) * metres_per_pixel,
+        heading_deg=float(np.rad2deg(np.arctan2(dx, -dy)) % 180.0),
+        contrast=float(weight.mean()),
+        on_ground=on_ground,
+    )
+
+
+def _accepted(blob: Blob, detector: Detector) -> bool:
+    return (
+        detector.length_m[0] <= blob.length_m <= detector.length_m[1]
+        and detector.width_m[0] <= blob.width_m <= detector.width_m[1]
+        and blob.on_ground >= detector.least_on_ground
+        and 0.0 <= blob.x <= 1.0
+        and 0.0 <= blob.y <= 1.0
+    )
+
+
+def type_by_size(length_m: float, width_m: float, category: str) -> tuple[str, float]:
+    """The type whose ranges of length and width (beam, wingspan) lie nearest, and how clearly (0 to 1).
+
+    The distance to a range is 0 inside it, plus a small pull to its middle, in relative units.
+    """
+    table: Sequence[TargetType] = SHIP_TYPES if category == "ship" else AIRCRAFT_TYPES
+    distances = sorted(
+        (_distance(length_m, kind.length_m) + 0.5 * _distance(width_m, kind.width_m), kind.name) for kind in table
+    )
+    gap = distances[1][0] - distances[0][0]
+    return distances[0][1], float(min(1.0, 0.4 + 2.0 * gap))
+
+
+def _distance(value: float, limits: tuple[float, float]) -> float:
+    low, high = limits
+    outside = np.log(low / value) if value < low else np.log(value / high) if value > high else 0.0
+    return float(outside + 0.2 * abs(np.log(value / np.sqrt(low * high))))
