@@ -1,0 +1,135 @@
+"""Prompts: layers in order and switchable, the tile's facts true, the parent's text only when wanted."""
+
+import re
+
+import numpy as np
+import pytest
+
+from knowlip.text.prompt import LAYERS, compose_prompt, prompt_hash, repair_request
+from knowlip.text.types import Annotation, SubText, TileRequest
+from knowlip.vocabulary import AIRCRAFT_TYPES, DIMENSIONS, REGIONS, SHIP_TYPES
+
+HEADINGS = {name: f"## Layer {number}." for number, name in enumerate(LAYERS, start=1)}
+PARENT = Annotation(
+    "parent", "marine", tuple(SubText(name, f"parent says {name}", 0.5, "visual") for name in DIMENSIONS["marine"])
+)
+PLACE = {
+    "country": "Netherlands", "region": "South Holland", "city": "Rotterdam", "city_km": 3.21,
+    "airport": "Rotterdam Airport", "airport_km": 6.0, "port": "Rotterdam", "port_km": 1.5,
+}  # fmt: skip
+
+
+def request(**changes: object) -> TileRequest:
+    values: dict = {
+        "tile_id": "t", "image": np.full((400, 800), 90, np.uint8), "metres_per_pixel": 0.64, "scale": "small",
+        "sensor": "sim-ku", "band": "Ku", "lon": 4.47917, "lat": 51.9225, "place": PLACE,
+        "look_azimuth_deg": 95.0, "parent": PARENT,
+    }  # fmt: skip
+    return TileRequest(**{**values, **changes})
+
+
+def test_five_layers_in_order() -> None:
+    system = compose_prompt(request()).system
+    positions = [system.index(heading) for heading in HEADINGS.values()]
+    assert positions == sorted(positions)
+    assert system.index("## Answer") > positions[-1]
+
+
+@pytest.mark.parametrize("removed", list(LAYERS))
+def test_each_layer_can_be_left_out(removed: str) -> None:
+    system = compose_prompt(request(), [name for name in LAYERS if name != removed]).system
+    assert {name for name, heading in HEADINGS.items() if heading in system} == set(LAYERS) - {removed}
+
+
+def test_layer_order_does_not_follow_the_caller() -> None:
+    assert compose_prompt(request(), ("calibration", "earth")) == compose_prompt(request(), ("earth", "calibration"))
+
+
+@pytest.mark.parametrize("name", list(DIMENSIONS))
+def test_instruction_set_names_its_eight_fields_in_order(name: str) -> None:
+    system = compose_prompt(request(), instruction_set=name).system
+    found = re.findall(r"^(\d)\. (\w+):", system, re.MULTILINE)
+    assert tuple(field for _, field in found) == DIMENSIONS[name]
+    assert [int(number) for number, _ in found] == list(range(1, 9))
+    assert "Choose the instruction set" not in system
+
+
+def test_the_model_chooses_among_three_sets() -> None:
+    system = compose_prompt(request()).system
+    assert "Choose the instruction set" in system
+    assert all(f"### {name}:" in system for name in DIMENSIONS)
+
+
+def test_vocabulary_is_told() -> None:
+    system = compose_prompt(request()).system
+    assert all(word in system for word in (*REGIONS, *(t.name for t in SHIP_TYPES + AIRCRAFT_TYPES)))
+
+
+def test_facts_of_the_tile() -> None:
+    user = compose_prompt(request()).user
+    assert "512 m x 256 m on the ground" in user
+    assert "800 x 400 pixels of 0.64 m each" in user
+    assert "Ku band" in user
+    assert "[4.4792, 51.9225]" in user
+    assert "Rotterdam Airport, 6.0 km away" in user
+    assert "shadows point to the right of the image, layover to the left" in user
+    assert "small tile" in user
+
+
+def test_metres_per_pixel_follow_the_image_that_is_sent() -> None:
+    assert "200 x 100 pixels of 2.56 m each" in compose_prompt(request(), image_side=200).user
+    assert "800 x 400 pixels of 0.64 m each" in compose_prompt(request(), image_side=2000).user
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "where"), [(0, "top"), (181, "bottom"), (270, "left"), (225, "bottom left"), (359, "top")]
+)
+def test_shadow_direction(azimuth: float, where: str) -> None:
+    assert f"shadows point to the {where} of the image" in compose_prompt(request(look_azimuth_deg=azimuth)).user
+
+
+def test_unknown_look_direction_and_place() -> None:
+    user = compose_prompt(request(look_azimuth_deg=None, place={})).user
+    assert "not known" in user
+    assert "Nothing is known of the neighbourhood" in user
+    assert "shadows point" not in user
+
+
+def test_hint_and_parent_can_be_withheld() -> None:
+    user = compose_prompt(request(), geographic_hint=False).user
+    assert not any(word in user for word in ("Rotterdam", "Netherlands", "4.47", "51.9"))
+    assert "parent says Count" in compose_prompt(request()).user
+    assert "parent says" not in compose_prompt(request(), parent_text=False).user
+    assert "parent says" not in compose_prompt(request(parent=None)).user
+
+
+def test_unguided_baseline_tells_nothing() -> None:
+    text = str(compose_prompt(request(), guided=False))
+    assert not any(word in text for word in ("Layer", "Rotterdam", "parent says", "layover", "0.64"))
+    assert all(name in text for name in DIMENSIONS["ground"] + DIMENSIONS["terrain"])
+
+
+def test_nothing_is_left_to_fill_in_and_tiles_share_the_system_message() -> None:
+    for scale in ("large", "medium", "small"):
+        assert "$" not in str(compose_prompt(request(scale=scale)))
+    assert compose_prompt(request(scale="large", parent=None)).system == compose_prompt(request()).system
+    assert "no JSON" in repair_request("no JSON")
+
+
+def test_messages_carry_the_image_after_the_text() -> None:
+    messages = compose_prompt(request()).messages("data:image/jpeg;base64,AAAA")
+    assert [message["role"] for message in messages] == ["system", "user"]
+    assert [part["type"] for part in messages[1]["content"]] == ["text", "image_url"]
+
+
+def test_hash_is_a_version() -> None:
+    assert re.fullmatch(r"[0-9a-f]{64}", prompt_hash())
+
+
+def test_wrong_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="no prompt layer 'magic'"):
+        compose_prompt(request(), ("magic",))
+    with pytest.raises(ValueError, match="no instruction set 'sea'"):
+        compose_prompt(request(), instruction_set="sea")
+    with pytest.raises(ValueError, match="scale 'huge'"):
+        compose_prompt(request(scale="huge"))
