@@ -13,6 +13,7 @@ _ROWS_AT_ONCE = 1024
 """Answers decoded in one pass; bounds the memory of :func:`rank`."""
 
 
+@torch.inference_mode()
 def greedy(model: KnowLIP, tokens_BNV: Tensor, prompts: Sequence[str], max_new_tokens: int) -> list[list[int]]:
     """The most probable next token, again and again, until [SEP].
 
@@ -38,6 +39,7 @@ def greedy(model: KnowLIP, tokens_BNV: Tensor, prompts: Sequence[str], max_new_t
     return [row[: row.index(tokenizer.sep)] if tokenizer.sep in row else row for row in rows]
 
 
+@torch.inference_mode()
 def rank(model: KnowLIP, tokens_BNV: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
     """Sum of token log-probabilities of each answer (its [SEP] included) as the hole's content: (B, A).
 

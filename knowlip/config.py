@@ -1,0 +1,104 @@
+"""Configs are dataclasses; here they become YAML, are compared, and get the provenance of the run beside them."""
+
+import dataclasses
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from knowlip.files import whole_file
+
+_PACKAGES = ("knowlip", "torch", "torchvision", "timm", "numpy", "rasterio", "pyarrow", "tokenizers", "lightning-fabric")
+
+
+def plain(value: Any) -> Any:
+    """A config as nested dicts, lists, strings and numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def save_config(path: Path, config: Any) -> None:
+    """Write a config as YAML."""
+    with whole_file(path) as part:
+        part.write_text(yaml.safe_dump(plain(config), sort_keys=False))
+
+
+def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
+    """Save `config` at `path`, or compare it with the one that a former run saved there.
+
+    Args:
+        path: the saved YAML.
+        config: today's config.
+        free: top-level fields that may differ (they do not change the result).
+
+    Raises:
+        ValueError: another setting was used before; the sentence names it.
+    """
+    if not path.is_file():
+        save_config(path, config)
+        return
+    old, new = _flat(yaml.safe_load(path.read_text())), _flat(plain(config))
+    for key in sorted(old.keys() | new.keys()):
+        if key.split(".")[0] not in free and old.get(key) != new.get(key):
+            raise ValueError(
+                f"{path.parent} was made with {key} = {old.get(key)!r}, now it is {new.get(key)!r}: "
+                "use another output folder, or delete this one."
+            )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): value}
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, machine type and commit: what one needs to know to repeat a run."""
+    return {
+        "python": platform.python_version(),
+        "machine": machine(),
+        "command": " ".join(["knowlip", *sys.argv[1:]]),
+        "commit": commit(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def machine() -> str:
+    """The machine by its type, never by its name: cores, processor family, accelerator."""
+    import os
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    text = f"{cores}-core {platform.machine()} CPU"
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available():
+            text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return text
+
+
+def commit() -> str:
+    """The git commit of the source, "" where it is not a checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return result.stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,115 @@
+"""What training reads: the pixels, the tokenised texts and the tokenizer of one data set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from knowlip.dataset import Dataset
+from knowlip.files import sha256, whole_file
+from knowlip.models.tokenizer import TextTokenizer
+from knowlip.training.texts import SubTextIds, TileText, cached_part, text_hash, tokenise
+from knowlip.training.tiles import load_pixels
+
+if TYPE_CHECKING:
+    from knowlip.training.pretrain import PretrainConfig
+
+
+class Corpus:
+    """Training tiles in a fixed order (by tile id) with their texts at one revision.
+
+    Args:
+        dataset: annotated data set.
+        tokenizer: for the texts.
+        tile_ids: accepted tiles of the training split.
+        pixels: uint8 (tiles, S, S) in this order.
+    """
+
+    def __init__(self, dataset: Dataset, tokenizer: TextTokenizer, tile_ids: list[str], pixels: np.ndarray) -> None:
+        self.tokenizer, self.tile_ids, self.pixels = tokenizer, tile_ids, pixels
+        self._parts: dict[tuple[str, str], SubTextIds] = {}
+        self.read_texts(dataset, 0)
+        self.text_key = sha256(pd.util.hash_pandas_object(self.table, index=False).to_numpy().tobytes())[:16]
+        """Identifies the annotator's texts."""
+
+    @classmethod
+    def open(cls, dataset: Dataset, config: "PretrainConfig", sentences: Sequence[str] = ()) -> "Corpus":
+        """Read tiles and texts of the training split; train or read the tokenizer.
+
+        Raises:
+            ValueError: not annotated, or no training tiles.
+        """
+        texts = dataset.texts(0)
+        tile_ids = sorted(set(dataset.tiles(split="train")["tile_id"]) & set(texts["tile_id"]))
+        if len(tile_ids) < config.batch_size:
+            raise ValueError(
+                f"{config.dataset} has {len(tile_ids)} annotated training tiles, fewer than one batch of "
+                f"{config.batch_size}: add scenes, loosen the quality filter, or lower batch_size."
+            )
+        tokenizer = _tokenizer(texts[texts["tile_id"].isin(tile_ids)], config, sentences)
+        pixels = load_pixels(dataset, tile_ids, config.model.vision.image_size, config.out / "cache")
+        return cls(dataset, tokenizer, tile_ids, pixels)
+
+    def read_texts(self, dataset: Dataset, revision: int) -> None:
+        """Take the texts of another revision."""
+        table = dataset.texts(revision)
+        self.table = table[table["tile_id"].isin(self.tile_ids)].sort_values(["tile_id", "slot"], ignore_index=True)
+        by_tile = tokenise(self.table, self.tokenizer)
+        self.texts: list[TileText] = [by_tile[tile_id] for tile_id in self.tile_ids]
+        self.sets: list[str] = self.table["instruction_set"].to_list()[:: len(self.texts[0].parts)]
+
+    def row(self, tile: int, slot: int) -> int:
+        """Row of `table` that holds sub-text `slot` (0-7) of tile number `tile`."""
+        return tile * len(self.texts[tile].parts) + slot
+
+    def prompt(self, tile: int, slot: int) -> str:
+        """The tile's text with [MASK] for the content of one sub-text."""
+        first = self.row(tile, 0)
+        rows = self.table.iloc[first : first + len(self.texts[tile].parts)]
+        return " ".join(
+            f"{dimension}: [MASK]" if position == slot else f"{dimension}: {text.rstrip('. ')}."
+            for position, (dimension, text) in enumerate(zip(rows["dimension"], rows["text"]))
+        )
+
+    def with_text(self, tile: int, slot: int, text: str) -> TileText:
+        """The tile's text with another sub-text at one position."""
+        first = self.row(tile, 0)
+        rows = self.table.iloc[first : first + len(self.texts[tile].parts)]
+        new = rows["text"].to_list()
+        new[slot] = text
+        parts = list(self.texts[tile].parts)
+        parts[slot] = cached_part(self._parts, self.tokenizer, rows["dimension"].iloc[slot], text)
+        return TileText(parts, set(self.texts[tile].hidden), text_hash(rows["dimension"], pd.Series(new)))
+
+
+def _tokenizer(texts: pd.DataFrame, config: "PretrainConfig", sentences: Sequence[str]) -> TextTokenizer:
+    """BERT's where a vocabulary is given, else the run's own, trained once and kept in the run folder."""
+    path: Path = config.out / "tokenizer.json"
+    if path.is_file():
+        return TextTokenizer.from_json(path.read_text())
+    if config.vocabulary is not None:
+        tokenizer = TextTokenizer.from_vocabulary(config.vocabulary)
+    else:
+        lines = (texts["dimension"] + ": " + texts["text"]).to_list()
+        tokenizer = TextTokenizer.train([*lines, *sentences, *sentences], config.vocab_size)  # twice: rarer is dropped
+    with whole_file(path) as part:
+        part.write_text(tokenizer.to_json())
+    return tokenizer
+
+
+def model_card(dataset: Dataset, corpus: Corpus, revision: int) -> dict[str, Any]:
+    """What a model must carry to be used rightly: the data it knows and how its pixels came to be."""
+    tiles = dataset.tiles(split="train")
+    scale = tiles["metres_per_pixel"] * tiles["proj:shape"].map(lambda shape: shape[0]) / corpus.pixels.shape[1]
+    return {
+        "dataset_fingerprint": dataset.fingerprint,
+        "revision": revision,
+        "train_blocks": sorted(set(tiles["block"])),
+        "tiles": len(corpus.tile_ids),
+        "quantiser": sorted(set(tiles["quantiser"])),
+        "metres_per_pixel": [float(scale.min()), float(scale.max())],
+        "windows_m": sorted({float(window) for window in tiles["window_m"]}, reverse=True),
+        "sensors": sorted(set(tiles["platform"])),
+    }

@@ -1,0 +1,81 @@
+"""SCIO's passes over a corpus, and the revision rows that they write."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from knowlip.models.knowlip import KnowLIP
+from knowlip.training.corpus import Corpus
+from knowlip.training.queue import FeatureQueue
+from knowlip.training.scio import Scorer, calibrate, differences, reconstruct
+
+
+@dataclass
+class ScioConfig:
+    """Settings of screening and reconstruction."""
+
+    margin: float | None = None
+    """Threshold in units of each dimension's spread; None calibrates it on planted noise."""
+    calibration_tiles: int = 512
+    """Tiles that get one planted wrong sub-text for the calibration."""
+    beta: float = 0.5
+    """The calibrated margin maximises F-beta on the plant: below 1 favours precision."""
+    max_new_tokens: int = 48
+    """Longest rewritten sub-text."""
+    tiles_at_once: int = 32
+    """Images scored in one pass."""
+
+
+Figures = dict[str, Any]
+
+
+def screen_texts(
+    model: KnowLIP, queue: FeatureQueue, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
+) -> tuple[pd.DataFrame, Figures]:
+    """Decide on every sub-text of every training tile: `kept` or `screened`.
+
+    Returns:
+        Rows for a revision of the texts, and the figures of the pass.
+    """
+    scorer = Scorer(model, queue, corpus.pixels, config.tiles_at_once)
+    found = differences(scorer, corpus.texts)
+    margin = calibrate(scorer, corpus.texts, corpus.sets, found, config.calibration_tiles, rng, config.beta)
+    if config.margin is not None:
+        margin.value = config.margin
+    score = margin.noise_score(corpus.sets, found)
+    noisy = score > margin.value
+    rows = corpus.table.copy()
+    rows["decision"] = np.where(noisy.ravel(), "screened", "kept")
+    rows["delta_itc"], rows["delta_itm"] = found.itc.ravel(), found.itm.ravel()
+    rows["margin"] = margin.value
+    rows["reason"] = [
+        f"noise score {value:.3f} {'>' if value > margin.value else '<='} margin {margin.value:.3f}"
+        for value in score.ravel()
+    ]
+    figures = {
+        "margin": margin.value, "planted": margin.planted, "sub_texts": int(noisy.size), "screened": int(noisy.sum()),
+    }  # fmt: skip
+    return rows, figures
+
+
+def rewrite_texts(
+    model: KnowLIP, queue: FeatureQueue, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
+) -> tuple[pd.DataFrame, Figures]:
+    """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one stays)."""
+    scorer = Scorer(model, queue, corpus.pixels, config.tiles_at_once)
+    noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
+    rewrites = reconstruct(scorer, corpus.texts, noisy, corpus.prompt, corpus.with_text, config.max_new_tokens)
+    rows = corpus.table.iloc[[corpus.row(tile, slot) for tile, slot in noisy]].copy()
+    accepted = np.array([rewrite.accepted for rewrite in rewrites], bool)
+    written = [rewrite.text for rewrite in rewrites]
+    rows["delta_itc"] = np.array([rewrite.delta_itc for rewrite in rewrites], float)
+    rows["delta_itm"] = np.array([rewrite.delta_itm for rewrite in rewrites], float)
+    rows["decision"] = np.where(accepted, "rewritten", "rejected")
+    rows["reason"] = [
+        "better in both scores" if good else f"not better: {text!r}" for good, text in zip(accepted, written)
+    ]  # fmt: skip
+    rows["text"] = np.where(accepted, np.array(written, dtype=object), rows["text"].to_numpy(dtype=object))
+    rows.loc[rows["decision"] == "rewritten", "annotator"] = "scio"
+    return rows, {"candidates": len(noisy), "rewritten": int(accepted.sum())}

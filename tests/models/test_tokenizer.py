@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from knowlip.models import TextTokenizer
+from knowlip.models.tokenizer import SPECIAL, pad, tidy
+
+
+def test_trained_vocabulary_reads_its_own_texts(tokenizer: TextTokenizer) -> None:
+    ids = tokenizer.ids("Location: upper left and center right.")
+    assert tokenizer.unk not in ids
+    assert tokenizer.text(ids) == "location: upper left and center right."
+    assert tokenizer.ids("water [MASK] water").count(tokenizer.mask) == 1
+
+
+def test_special_tokens_are_bert_s_and_blip_s(tmp_path: Path) -> None:
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ship", "##s", "a"]) + "\n")
+    tokenizer = TextTokenizer.from_vocabulary(vocabulary)
+    assert len(tokenizer) == 10
+    assert (tokenizer.dec, tokenizer.enc) == (8, 9)  # in BERT's 30,522 words: 30522 and 30523
+    assert tokenizer.ids("A ships") == [7, 5, 6]
+    with pytest.raises(ValueError, match=r"vocab\.txt"):
+        TextTokenizer.from_vocabulary(tmp_path / "none.txt")
+
+
+def test_json_round_trip_and_frame(tokenizer: TextTokenizer) -> None:
+    again = TextTokenizer.from_json(tokenizer.to_json())
+    assert again.ids("three ships") == tokenizer.ids("three ships")
+    assert len(again) == len(tokenizer)
+    framed = tokenizer.frame(list(range(10, 30)), max_length=8, grounded=True)
+    assert framed == [tokenizer.enc, 10, 11, 12, 13, 14, 15, tokenizer.sep]
+    assert SPECIAL[0] == "[PAD]"
+
+
+def test_pad_and_tidy() -> None:
+    ids, keep = pad([[5, 6], [7]])
+    assert ids.tolist() == [[5, 6], [7, 0]]
+    assert keep.tolist() == [[True, True], [True, False]]
+    assert tidy("about 10 % of the built - up area .") == "about 10% of the built-up area."
