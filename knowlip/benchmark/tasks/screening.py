@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from knowlip.benchmark.metrics import auroc, grouped_auroc, precision_recall, proportion
 from knowlip.benchmark.tasks.caption import Judge
@@ -50,8 +49,9 @@ def screening(
         judge: the verdict on one sub-text.
 
     Returns:
-        Precision, recall, base rate and the like over verifiable sub-texts, with `auroc` of the combined evidence (mean
-        of the ranks of -delta_itc and delta_itm; the higher, the more noise), `auroc_itc`, `auroc_itm`,
+        Precision, recall, base rate and the like over verifiable sub-texts, with `auroc` of the combined evidence (the
+        smaller of -delta_itc and delta_itm, each in units of its dimension's median size, since screening asks for
+        both; the higher, the more noise), `auroc_itc`, `auroc_itm`,
         `auroc_within_dimension`, and `per_dimension`. Values are None with a `reason` where they cannot be had.
     """
     nothing = {"precision": None, "recall": None, "auroc": None, "base_rate": None, "n": 0}
@@ -72,9 +72,10 @@ def screening(
     flagged = rows["decision"].isin(FLAGS).to_numpy()
     evidence_itc = -rows["delta_itc"].to_numpy(dtype=float)
     evidence_itm = rows["delta_itm"].to_numpy(dtype=float)
-    score = rankdata(evidence_itc) + rankdata(evidence_itm)
-    dimension = rows["dimension"].to_numpy(dtype=str)
-    group = rows["instruction_set"].to_numpy(dtype=str) + np.array([" "]) + dimension
+    if not (np.isfinite(evidence_itc).all() and np.isfinite(evidence_itm).all()):
+        raise ValueError("A revision holds decisions whose delta_itc or delta_itm is not a number.")
+    group = (rows["instruction_set"] + " " + rows["dimension"]).to_numpy(dtype=str)
+    score = np.minimum(_in_spreads(evidence_itc, group), _in_spreads(evidence_itm, group))
     result = precision_recall(flagged, wrong)
     result |= {
         "auroc": auroc(score, wrong),
@@ -156,6 +157,16 @@ def text_accuracy(
         }
         for name in sorted(set(group))
     }
+    return result
+
+
+def _in_spreads(evidence: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Evidence divided by the median size it has in its group (instruction set and dimension)."""
+    result = evidence.copy()
+    floor = max(1e-12, 0.05 * float(np.median(np.abs(evidence))))
+    for group in np.unique(groups):
+        at = groups == group
+        result[at] /= max(floor, float(np.median(np.abs(evidence[at]))))
     return result
 
 

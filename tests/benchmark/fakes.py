@@ -1,0 +1,60 @@
+"""A model that knows everything and one that knows nothing, and images that carry their number."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from knowlip.benchmark.questions import Question
+
+
+class NumberedImages:
+    """Image of tile "t7" is 2 x 2 pixels that spell 7 in base 256."""
+
+    def images(self, tile_ids: Sequence[str]) -> Iterator[np.ndarray]:
+        for tile_id in tile_ids:
+            number = int(tile_id[1:])
+            yield np.array([[number // 256, number % 256], [0, 0]], dtype=np.uint8)
+
+
+class Oracle:
+    """Knows the text of each numbered image and every answer; `noise` > 0 drowns what it knows."""
+
+    def __init__(self, texts: Sequence[str], questions: Sequence[Question] = (), noise: float = 0.0) -> None:
+        self.texts = list(texts)
+        self.answers = {(q.tile_id, q.question): q.answer for q in questions}
+        self.noise = noise
+        self.random = torch.Generator().manual_seed(0)
+        self.card = {"dataset_fingerprint": "other", "train_blocks": ["elsewhere"]}
+
+    def _feature(self, text: str) -> Tensor:
+        own = torch.randn(64, generator=torch.Generator().manual_seed(zlib.crc32(text.encode())))
+        mixed = own * (1 - self.noise) + self.noise * torch.randn(64, generator=self.random)
+        return mixed / mixed.norm()
+
+    def prepare(self, images: Sequence[np.ndarray]) -> Tensor:
+        return torch.tensor([[[[float(image[0, 0]) * 256 + float(image[0, 1])]]] for image in images])
+
+    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        numbers = pixels.reshape(-1).long().tolist()
+        return pixels.reshape(-1, 1, 1), torch.stack([self._feature(self.texts[n]) for n in numbers])
+
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        return torch.stack([self._feature(text) for text in texts])
+
+    def match(self, tokens: Tensor, texts: list[str]) -> Tensor:
+        known = [float(self.texts[int(n)] == text) for n, text in zip(tokens.reshape(-1).tolist(), texts)]
+        return torch.tensor(known) * (1 - self.noise) + self.noise * torch.rand(len(texts), generator=self.random)
+
+    def generate(self, tokens: Tensor, prompts: list[str], max_new_tokens: int) -> list[str]:
+        return [
+            self.answers.get((f"t{int(n)}", prompt), self.texts[int(n)])
+            for n, prompt in zip(tokens.reshape(-1).tolist(), prompts)
+        ]
+
+    def rank(self, tokens: Tensor, questions: list[str], answers: list[str]) -> Tensor:
+        known = [self.answers.get((f"t{int(n)}", q)) for n, q in zip(tokens.reshape(-1).tolist(), questions)]
+        right = torch.tensor([[float(answer == a) for answer in answers] for a in known])
+        return right * (1 - self.noise) + self.noise * torch.rand(right.shape, generator=self.random)

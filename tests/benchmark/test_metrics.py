@@ -1,0 +1,116 @@
+"""Metrics against closed forms and independent packages."""
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.metrics import precision_score, recall_score, roc_auc_score
+
+from knowlip.benchmark.metrics import (
+    auroc,
+    block_bootstrap,
+    caption_scores,
+    chance_recall,
+    grouped_auroc,
+    majority_answers,
+    precision_recall,
+    proportion,
+    ranks_of_positives,
+    recall_at,
+    tokenise,
+    typical_text,
+    wilson,
+)
+
+
+def test_wilson_matches_the_printed_values() -> None:
+    # Newcombe 1998, table I: 81/263 and 0/20, method 3.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(20, 20)[1] == 1.0
+    with pytest.raises(ValueError, match="at least one trial"):
+        wilson(0, 0)
+
+
+def test_block_bootstrap_of_independent_blocks_agrees_with_the_normal_interval() -> None:
+    values = np.random.default_rng(3).random(400) < 0.3
+    low, high = block_bootstrap(values, np.arange(400).astype(str))
+    half = 1.96 * np.sqrt(values.mean() * (1 - values.mean()) / 400)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
+
+
+def test_identical_neighbours_widen_the_interval() -> None:
+    values = np.repeat(np.random.default_rng(0).random(20) < 0.5, 30)
+    blocks = np.repeat(np.arange(20), 30).astype(str)
+    clustered, independent = proportion(values, blocks), proportion(values)
+    assert clustered["ci_method"] == "bootstrap over 20 blocks"
+    assert independent["ci_method"] == "Wilson"
+    assert clustered["ci"][1] - clustered["ci"][0] > 3 * (independent["ci"][1] - independent["ci"][0])
+
+
+def test_chance_recall_is_the_mean_over_all_orders() -> None:
+    gallery, positives = 5, [1, 2, 3]
+    for k in (1, 2, 4):
+        shares = [
+            np.mean([min(order[:p]) < k for order in itertools.permutations(range(gallery))]) for p in positives
+        ]
+        assert chance_recall(positives, gallery, k) == pytest.approx(np.mean(shares))
+
+
+def test_ranks_use_the_best_right_answer_and_lose_ties() -> None:
+    scores = np.array([[0.9, 0.5, 0.7], [0.1, 0.1, 0.1], [0.2, 0.3, 0.3]])
+    positive = np.array([[False, True, True], [True, False, False], [False, True, True]])
+    assert ranks_of_positives(scores, positive).tolist() == [2, 3, 1]
+    assert recall_at(np.array([2, 3, 1]), 2) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="at least one right"):
+        ranks_of_positives(scores, np.zeros((3, 3), dtype=bool))
+
+
+def test_random_scores_reach_chance() -> None:
+    rng = np.random.default_rng(0)
+    positive = np.zeros((3000, 40), dtype=bool)
+    positive[np.arange(3000), rng.integers(0, 40, 3000)] = True
+    ranks = ranks_of_positives(rng.random((3000, 40)), positive)
+    assert recall_at(ranks, 5) == pytest.approx(chance_recall(positive.sum(1), 40, 5), abs=0.02)
+
+
+def test_detection_scores_match_scikit_learn() -> None:
+    rng = np.random.default_rng(1)
+    wrong = rng.random(200) < 0.3
+    score = np.round(wrong * 0.5 + rng.random(200), 1)  # with ties
+    flagged = score > 0.8
+    found = precision_recall(flagged, wrong)
+    assert found["precision"] == pytest.approx(precision_score(wrong, flagged))
+    assert found["recall"] == pytest.approx(recall_score(wrong, flagged))
+    assert found["base_rate"] == pytest.approx(wrong.mean())
+    assert auroc(score, wrong) == pytest.approx(roc_auc_score(wrong, score))
+    assert auroc(score, np.zeros(200, dtype=bool)) is None
+
+
+def test_knowing_only_the_group_scores_half_within_groups() -> None:
+    groups = np.repeat(["often wrong", "seldom wrong"], 100)
+    rng = np.random.default_rng(2)
+    wrong = rng.random(200) < np.where(groups == "often wrong", 0.8, 0.1)
+    score = np.where(groups == "often wrong", 1.0, 0.0)
+    assert auroc(score, wrong) > 0.7
+    assert grouped_auroc(score, wrong, groups) == pytest.approx(0.5)
+
+
+def test_tokenise_undoes_word_pieces() -> None:
+    assert tokenise("Built - up land, 30. 5 m; L-shaped!") == tokenise("built-up land 30.5 m l-shaped")
+
+
+def test_caption_scores_know_equal_and_unrelated_texts() -> None:
+    references = [["Two ships lie at the quay of the port."], ["Fields and woods fill the whole image here."]]
+    same = caption_scores([texts[0] for texts in references], references)
+    assert same["bleu4"] == pytest.approx(1.0, abs=1e-6)
+    assert same["cider"] == pytest.approx(10.0, abs=1e-6)
+    swapped = caption_scores([references[1][0], references[0][0]], references)
+    assert swapped["bleu4"] < 0.01
+    assert swapped["cider"] < 0.5
+
+
+def test_baselines_fit_what_is_frequent() -> None:
+    assert majority_answers([("a", "x"), ("a", "y"), ("a", "y"), ("b", "z"), ("b", "w")]) == {"a": "y", "b": "w"}
+    texts = ["two ships at the quay", "two ships at sea", "two ships at the port", "a wood of old oaks"]
+    assert typical_text(texts) in texts[:3]
