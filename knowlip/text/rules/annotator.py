@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from knowlip.text.claims import parse_claims
 from knowlip.text.rules.evidence import Evidence
-from knowlip.text.rules.measure import Context, measure
+from knowlip.text.rules.cover import Context
+from knowlip.text.rules.measure import measure
 from knowlip.text.rules.target_sentences import target_sentences
 from knowlip.text.rules.terrain_sentences import terrain_sentences
 from knowlip.text.types import Annotation, TileRequest

@@ -1,7 +1,112 @@
+"""From pixels to evidence: land cover on cells, ships on water, aircraft on aprons and runways."""
+
 from dataclasses import dataclass
-@dataclass(frozen=True)
-class Context:
-    airport: bool = False
-    port: bool = False
-    look_azimuth_deg: float | None = None
-def measure(*a): raise ValueError
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from knowlip.text.rules.cover import Context, Cover, classify
+from knowlip.text.rules.evidence import Evidence, Target
+from knowlip.text.rules.features import cell_features
+from knowlip.text.rules.targets import AIRCRAFT, SHIPS, Blob, detect, type_by_size
+from knowlip.vocabulary import LAND_COVER
+
+_LARGEST_SIDE = 512
+"""Larger images are averaged down to at most this before anything is measured."""
+_CODE = {name: code for code, name in LAND_COVER.items()}
+_TRUST = {"ship": 0.45, "aircraft": 0.45}
+"""Certainty below which a detection is dropped."""
+
+
+def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Evidence:
+    """Measure a tile.
+
+    Args:
+        image: (H, W) 8 bit, 0 = nodata, logarithmic brightness, north up.
+        metres_per_pixel: of `image`.
+        context: what place and parent make likely.
+
+    Raises:
+        ValueError: not an 8-bit 2-D image, no valid pixel, or no positive pixel size.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8:
+        raise ValueError(f"A tile must be a two-dimensional 8-bit image, not {image.dtype} of shape {image.shape}.")
+    if not metres_per_pixel > 0:
+        raise ValueError(f"metres_per_pixel must be positive, not {metres_per_pixel}.")
+    if not image.any():
+        raise ValueError("The tile holds no valid pixel (0 is nodata), so there is nothing to describe.")
+    window_m = max(image.shape) * metres_per_pixel
+    factor = -(-max(image.shape) // _LARGEST_SIDE)
+    if factor > 1:
+        rows, cols = image.shape[0] // factor, image.shape[1] // factor
+        blocks = image[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
+        image = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+        metres_per_pixel *= factor
+    cells = cell_features(image, metres_per_pixel)
+    cover = classify(cells, metres_per_pixel, context)
+    pixels = image.astype(np.float32)
+    ships = _targets(pixels, cover, ("water",), metres_per_pixel, "ship")
+    aircraft = _targets(pixels, cover, ("runway", "apron"), metres_per_pixel, "aircraft")
+    targets = ships if _weight(ships) >= _weight(aircraft) else aircraft
+    codes = cover.codes
+    for target in ships:
+        codes = _fill(codes, target, "water", window_m)
+    return Evidence(window_m, tuple(targets), _shares(codes), _grid(codes), cover.certainty)
+
+
+def _weight(targets: list[Target]) -> float:
+    return sum(target.certainty for target in targets)
+
+
+def _targets(
+    pixels: NDArray[np.float32], cover: Cover, grounds: tuple[str, ...], metres_per_pixel: float, category: str
+) -> list[Target]:
+    ground = np.isin(cover.codes, [_CODE[name] for name in grounds])
+    if not ground.any():
+        return []
+    mask = np.zeros(pixels.shape, dtype=np.bool_)
+    big = np.kron(ground, np.ones((cover.cell_px, cover.cell_px), dtype=np.bool_))
+    mask[: big.shape[0], : big.shape[1]] = big
+    mask &= pixels > 0
+    found = detect(pixels, mask, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
+    sure = min(cover.certainty.get(name, 1.0) for name in grounds)
+    targets = [_target(blob, category, sure) for blob in found]
+    return [target for target in targets if target.certainty >= _TRUST[category]]
+
+
+def _target(blob: Blob, category: str, ground_sure: float) -> Target:
+    name, _ = type_by_size(blob.length_m, blob.width_m, category)
+    certainty = min(1.0, 0.3 + 0.08 * blob.contrast) * min(1.0, 0.4 + 0.6 * blob.on_ground) * (0.5 + 0.5 * ground_sure)
+    return Target(category, blob.x, blob.y, blob.length_m, blob.width_m, blob.heading_deg, name, certainty)
+
+
+def _fill(codes: NDArray[np.uint8], target: Target, cover: str, window_m: float) -> NDArray[np.uint8]:
+    """Give the cells under a target to the ground it stands on."""
+    rows, cols = codes.shape
+    y, x = np.mgrid[:rows, :cols]
+    angle = np.deg2rad(target.heading_deg)
+    east = ((x + 0.5) / cols - target.x) * window_m
+    south = ((y + 0.5) / rows - target.y) * window_m
+    along = east * np.sin(angle) - south * np.cos(angle)
+    across = east * np.cos(angle) + south * np.sin(angle)
+    cell = window_m / max(rows, cols)
+    under = (abs(along) <= target.length_m / 2 + cell) & (abs(across) <= target.width_m / 2 + cell) & (codes > 0)
+    return np.where(under, np.uint8(_CODE[cover]), codes)
+
+
+def _shares(codes: NDArray[np.uint8]) -> dict[str, float]:
+    counts = np.bincount(codes.ravel(), minlength=len(LAND_COVER))
+    total = max(1, int(counts[1:].sum()))
+    return {name: float(counts[code] / total) for code, name in LAND_COVER.items() if code and counts[code]}
+
+
+def _grid(codes: NDArray[np.uint8]) -> tuple[dict[str, float], ...]:
+    return tuple(_shares(part) for band in np.array_split(codes, 3) for part in np.array_split(band, 3, axis=1))
+
+
+def majority(codes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Most frequent code in a square window."""
+    names = np.unique(codes)
+    counts = np.stack([ndimage.uniform_filter((codes == name).astype(np.float32), size, mode="nearest") for name in names])
+    return np.asarray(names[np.argmax(counts, axis=0)])
