@@ -1,0 +1,205 @@
+"""The annotate stage: eight sub-texts for every accepted tile, in three waves, large before medium before small.
+
+A tile's request carries the annotation of its direct parent and of no other (paper, HCoT-MIS: T_M = f(S_M, T_L),
+T_S = f(S_S, T_M)). The waves are cut into chunks; a finished chunk is a file in DATASET/.annotate, whole or absent, so
+that a killed run goes on where it was and ends with the same bytes.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from knowlip.dataset import Dataset
+from knowlip.progress import say, track
+from knowlip.text.chunks import ChunkStore
+from knowlip.text.openai_options import OpenAIOptions
+from knowlip.text.prompt import prompt_hash
+from knowlip.text.types import Annotation
+from knowlip.text.workers import Chunk, Outcome, Runner, rules_runner, threads_runner
+from knowlip.vocabulary import SCALES
+
+RULES_CHUNK, OPENAI_CHUNK = 16, 4
+"""Tiles per chunk: what a kill may cost of measuring, and of bookkeeping (paid answers are kept one by one)."""
+
+GIVE_UP = 32
+"""So many tiles without a single success end the run."""
+
+
+@dataclass
+class AnnotateConfig:
+    """What to annotate and how."""
+
+    dataset: Path
+    """Folder of a built data set."""
+    annotator: Literal["rules", "openai"] = "rules"
+    """"rules" measures offline; "openai" asks a model behind an OpenAI-compatible endpoint."""
+    model: str = ""
+    """openai: name of the model as the endpoint knows it."""
+    base_url: str = ""
+    """openai: address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own."""
+    workers: int = 2
+    """rules: processes; 1 works in this process."""
+    concurrency: int = 8
+    """openai: requests in flight."""
+    retry_quarantined: bool = False
+    """Try tiles again that an earlier run gave up; no answer on disk, usable or not, is asked for again. Their children
+    keep the texts that they got without a parent."""
+    openai: OpenAIOptions = field(default_factory=OpenAIOptions)
+    """openai: prompt, image and request settings."""
+
+    def __post_init__(self) -> None:
+        if self.annotator not in ("rules", "openai"):
+            raise ValueError(f"There is no annotator {self.annotator!r}; use rules or openai.")
+        if self.annotator == "openai" and not self.model:
+            raise ValueError("The openai annotator needs the name of a model (--model).")
+        if self.workers < 1 or self.concurrency < 1:
+            raise ValueError("workers and concurrency must be 1 or more.")
+
+
+def annotate(config: AnnotateConfig) -> dict[str, Any]:
+    """Write the eight sub-texts of all accepted tiles as revision 0 of the data set.
+
+    Returns:
+        `tiles` (accepted), `annotated`, `resumed` (taken over from an earlier run), `quarantined`, `quarantine_reasons`
+        (reason -> tiles, the ten most frequent), `instruction_sets` (name -> tiles), `seconds`, `tiles_per_second` (of
+        the tiles done now), and for "openai" `usage` (requests, cached answers, retries, repairs, tokens).
+
+    Raises:
+        ValueError: no data set or no accepted tile there; a run with other settings was begun, or there are
+            texts from elsewhere; the endpoint cannot be used; not one tile could be annotated.
+    """
+    started = time.perf_counter()
+    dataset = Dataset(config.dataset)
+    waves = [(scale, dataset.tiles(scale=scale)) for scale in SCALES]
+    total = sum(len(tiles) for _, tiles in waves)
+    if not total:
+        raise ValueError(f"{config.dataset} has no accepted tile to annotate.")
+    store = ChunkStore(config.dataset / ".annotate")
+    if not store.begun and dataset.revisions():
+        raise ValueError(f"{config.dataset} has texts already and they are never overwritten; build a fresh data set.")
+    store.begin(_settings(config, dataset))
+    runner, annotator = _runner(config, store)
+    done: dict[str, Annotation] = {}
+    quarantined: dict[str, str] = {}
+    resumed = 0
+    with runner:
+        for scale, tiles in waves:
+            kept: dict[str, dict[str, Outcome]] = {}
+            todo = []
+            for chunk in _chunks(scale, tiles, RULES_CHUNK if config.annotator == "rules" else OPENAI_CHUNK, done):
+                kept[chunk.name] = store.read(chunk.name, retry=config.retry_quarantined)
+                left = [row for row in chunk.tiles if row["tile_id"] not in kept[chunk.name]]
+                if left:
+                    todo.append(replace(chunk, tiles=left))
+            resumed += sum(map(len, kept.values()))
+            old = (pair for outcomes in kept.values() for pair in outcomes.items())
+            new = _run(runner, store, todo, kept)
+            new = track(new, f"annotate {scale} tiles", sum(len(chunk.tiles) for chunk in todo))
+            for tile, outcome in chain(old, new):
+                if isinstance(outcome, Annotation):
+                    done[tile] = outcome
+                    continue
+                quarantined[tile] = outcome
+                if not done and len(quarantined) >= min(total, GIVE_UP):
+                    store.clear()  # a run that got nowhere leaves nothing to resume
+                    raise ValueError(f"Not one of {len(quarantined)} tiles could be annotated; {tile}: {outcome}")
+    _keep(dataset, _rows(done.values(), config.annotator))
+    store.write_quarantine(quarantined)
+    if quarantined:
+        say(f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}")
+    seconds = time.perf_counter() - started
+    result: dict[str, Any] = {
+        "tiles": total,
+        "annotated": len(done),
+        "resumed": resumed,
+        "quarantined": len(quarantined),
+        "quarantine_reasons": dict(Counter(quarantined.values()).most_common(10)),
+        "instruction_sets": dict(sorted(Counter(note.instruction_set for note in done.values()).items())),
+        "seconds": round(seconds, 3),
+        "tiles_per_second": round((total - resumed) / seconds, 3),
+    }
+    if annotator is not None:
+        result["usage"] = annotator.usage.as_dict()
+    return result
+
+
+def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
+    """All that the texts depend on; an interrupted run goes on only under the same."""
+    settings: dict[str, Any] = {"annotator": config.annotator, "dataset": dataset.fingerprint}
+    if config.annotator == "openai":
+        settings |= {"model": config.model, "prompts": prompt_hash(), **config.openai.answer_settings()}
+    return settings
+
+
+def _runner(config: AnnotateConfig, store: ChunkStore) -> tuple[Runner, Any]:
+    """Who works on chunks, and the openai annotator (None for rules)."""
+    if config.annotator == "rules":
+        return rules_runner(config.dataset, config.workers), None
+    from knowlip.text.openai_annotator import OpenAIAnnotator  # the client library takes a second to import
+
+    annotator = OpenAIAnnotator(config.model, config.openai, store.folder / "answers", config.base_url)
+    annotator.check()
+    return threads_runner(config.dataset, annotator, config.concurrency), annotator
+
+
+def _chunks(scale: str, tiles: pd.DataFrame, size: int, done: dict[str, Annotation]) -> list[Chunk]:
+    """Cut a wave, ordered by tile_id, into chunks with the parents' annotations that they need."""
+    rows = [{str(key): value for key, value in row.items()} for row in tiles.to_dict("records")]
+    chunks = []
+    for number, start in enumerate(range(0, len(rows), size)):
+        part = rows[start : start + size]
+        parents = {row["parent_id"]: done[row["parent_id"]] for row in part if row["parent_id"] in done}
+        chunks.append(Chunk(f"{scale}-{number:06d}", part, parents))
+    return chunks
+
+
+def _run(
+    runner: Runner, store: ChunkStore, chunks: list[Chunk], kept: dict[str, dict[str, Outcome]]
+) -> Iterator[tuple[str, Outcome]]:
+    """Work through chunks, store each when it is whole (with what was `kept` of it), and yield the new outcomes."""
+    for chunk, outcomes in runner.run(chunks):
+        store.write(chunk.name, {**kept[chunk.name], **dict(outcomes)})
+        yield from outcomes
+
+
+def _keep(dataset: Dataset, rows: pd.DataFrame) -> None:
+    """Write revision 0, or append the tiles that it lacks (annotated on a retry), and publish into the shards."""
+    if not dataset.revisions():
+        dataset.write_texts(rows)
+    else:
+        missing = rows[~rows["tile_id"].isin(dataset.texts()["tile_id"])]
+        if len(missing):
+            dataset.append_revision(missing, "annotate")
+    dataset.publish_texts()
+
+
+def _rows(annotations: Iterable[Annotation], annotator: str) -> pd.DataFrame:
+    """Rows of texts.parquet, ordered by tile and slot."""
+    rows = [
+        {
+            "tile_id": note.tile_id,
+            "revision": 0,
+            "run": "annotate",
+            "instruction_set": note.instruction_set,
+            "slot": slot,
+            "dimension": sub.dimension,
+            "text": sub.text,
+            "annotator": annotator,
+            "confidence": float(sub.confidence),
+            "evidence": sub.evidence,
+            "decision": "annotated",
+            "delta_itc": 0.0,
+            "delta_itm": 0.0,
+            "margin": 0.0,
+            "reason": "",
+        }
+        for note in sorted(annotations, key=lambda note: note.tile_id)
+        for slot, sub in enumerate(note.sub_texts, start=1)
+    ]
+    return pd.DataFrame(rows).astype({"revision": "int32", "slot": "int32"})

@@ -1,0 +1,88 @@
+"""Finished parts of an annotation run on disk: one whole-or-absent JSON file a chunk, and their settings."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from knowlip.files import read_json, write_json
+from knowlip.text.types import Annotation, SubText
+
+Outcome = Annotation | str
+"""An annotation, or the reason why a tile has none."""
+
+
+class ChunkStore:
+    """The folder DATASET/.annotate.
+
+    settings.json     what the run was begun with
+    chunks/NAME.json  outcomes of a finished chunk
+    answers/          answers of an endpoint, kept by the openai annotator
+    quarantine.json   tile_id -> reason, after the run
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.quarantine_path = folder / "quarantine.json"
+        self._settings = folder / "settings.json"
+        self._chunks = folder / "chunks"
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run was begun here."""
+        return self._settings.exists()
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Begin a run, or go on with one of the same settings.
+
+        Raises:
+            ValueError: a run with other settings was begun here.
+        """
+        if not self.begun:
+            write_json(self._settings, settings)
+            return
+        before = read_json(self._settings)
+        differ = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+        if differ:
+            raise ValueError(
+                f"An annotation with other settings was begun in {self.folder} ({', '.join(differ)} differ); "
+                "use the same settings, or delete that folder to begin anew."
+            )
+
+    def write(self, name: str, outcomes: dict[str, Outcome]) -> None:
+        """Keep the outcomes of a chunk, by tile_id."""
+        rows = [
+            {"tile_id": tile, "quarantined": outcome}
+            if isinstance(outcome, str)
+            else {
+                "tile_id": tile,
+                "instruction_set": outcome.instruction_set,
+                "sub_texts": [[sub.dimension, sub.text, sub.confidence, sub.evidence] for sub in outcome.sub_texts],
+            }
+            for tile, outcome in sorted(outcomes.items(), key=lambda item: item[0])
+        ]
+        write_json(self._path(name), rows)
+
+    def read(self, name: str, retry: bool = False) -> dict[str, Outcome]:
+        """Outcomes of a chunk by tile_id, {} when it is not finished; with `retry` those of annotated tiles only."""
+        if not self._path(name).exists():
+            return {}
+        outcomes: dict[str, Outcome] = {}
+        for row in read_json(self._path(name)):
+            tile = row["tile_id"]
+            if "quarantined" not in row:
+                sub_texts = tuple(SubText(*fields) for fields in row["sub_texts"])
+                outcomes[tile] = Annotation(tile, row["instruction_set"], sub_texts)
+            elif not retry:
+                outcomes[tile] = row["quarantined"]
+        return outcomes
+
+    def clear(self) -> None:
+        """Forget the finished chunks, not the answers: what was paid for is not asked for again."""
+        shutil.rmtree(self._chunks, ignore_errors=True)
+
+    def write_quarantine(self, reasons: dict[str, str]) -> None:
+        """Keep the reasons of the tiles without an annotation."""
+        write_json(self.quarantine_path, reasons)
+
+    def _path(self, name: str) -> Path:
+        return self._chunks / f"{name}.json"
