@@ -1,0 +1,90 @@
+"""Names, paths and schemas of the data set on disk."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FORMAT_VERSION = 1
+SPLITS = ("train", "val", "test")
+INDEX, TRUTH, TEXTS, INFO, PLAN = "index.parquet", "truth.parquet", "texts.parquet", "dataset.json", "plan.json"
+SHARDS, SCENES, REVISIONS = "shards", "scenes", "revisions"
+
+_TEXT, _REAL = pa.string(), pa.float64()
+
+INDEX_SCHEMA = pa.schema([
+    ("tile_id", _TEXT), ("id", _TEXT), ("scene_id", _TEXT), ("root_id", _TEXT), ("parent_id", _TEXT),
+    ("scale", _TEXT), ("window_m", _REAL), ("split", _TEXT), ("block", _TEXT),
+    ("datetime", pa.timestamp("ms", tz="UTC")), ("geometry", pa.binary()),
+    ("proj:code", _TEXT), ("proj:transform", pa.list_(_REAL)), ("proj:shape", pa.list_(pa.int64())),
+    ("platform", _TEXT), ("sar:frequency_band", _TEXT), ("sar:polarizations", pa.list_(_TEXT)),
+    ("sar:looks_equivalent_number", _REAL), ("view:incidence_angle", _REAL), ("look_azimuth_deg", _REAL),
+    ("resolution_m", _REAL), ("metres_per_pixel", _REAL), ("lon", _REAL), ("lat", _REAL),
+    ("country", _TEXT), ("region", _TEXT), ("city", _TEXT), ("city_km", _REAL),
+    ("airport", _TEXT), ("airport_km", _REAL), ("port", _TEXT), ("port_km", _REAL),
+    ("quantiser", _TEXT), ("quantiser_lo", _REAL), ("quantiser_hi", _REAL), ("lut_sha256", _TEXT),
+    ("valid_fraction", _REAL), ("q_mean", _REAL), ("q_std", _REAL), ("q_entropy", _REAL), ("q_edge", _REAL),
+    ("q_saturated", _REAL), ("q_dark", _REAL),
+    ("accepted", pa.bool_()), ("reject_reason", _TEXT), ("shard", _TEXT), ("png_sha256", _TEXT),
+])  # fmt: skip
+"""One row per tile, rejected ones too. Strings are never null; unknown numbers are NaN; an unknown datetime is null."""
+
+TRUTH_SCHEMA = pa.schema([("tile_id", _TEXT), ("truth", _TEXT)])
+
+SHARD_KEYS = (
+    "tile_id", "scene_id", "root_id", "parent_id", "scale", "window_m", "split", "block", "datetime", "proj:code",
+    "proj:transform", "proj:shape", "platform", "sar:frequency_band", "sar:polarizations",
+    "sar:looks_equivalent_number", "view:incidence_angle", "look_azimuth_deg", "resolution_m", "metres_per_pixel",
+    "lon", "lat", "country", "region", "city", "city_km", "airport", "airport_km", "port", "port_km", "quantiser",
+    "quantiser_lo", "quantiser_hi", "valid_fraction", "png_sha256",
+)  # fmt: skip
+"""Keys of a tile's `.json`, always all of them, always of the same type."""
+
+
+def shard_json(row: dict[str, Any]) -> bytes:
+    """The `.json` of a tile: constant keys and types. Unknown angles are -1.0 (JSON has no NaN), the datetime is text,
+    and polarisations are one comma-separated string, because an empty list has no type."""
+    record = {key: row[key] for key in SHARD_KEYS}
+    for key, value in record.items():
+        if INDEX_SCHEMA.field(key).type == _REAL:
+            record[key] = -1.0 if value is None or value != value else float(value)
+    record["datetime"] = row["datetime"] or ""
+    record["sar:polarizations"] = ",".join(row["sar:polarizations"])
+    return (json.dumps(record, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    """Read a parquet file; a `ValueError` names it when it is missing, broken, or lacks columns of `schema`."""
+    if not path.exists():
+        raise ValueError(f"{path} does not exist.")
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
+    if schema is not None:
+        check_schema(table.schema, schema, path)
+        table = table.select(schema.names)
+    return table
+
+
+def check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
+    """Raise `ValueError` unless `found` has every column of `wanted` with its type."""
+    for field in wanted:
+        if field.name not in found.names:
+            raise ValueError(f"{path} has no column {field.name!r}.")
+        if found.field(field.name).type != field.type:
+            raise ValueError(f"{path}: column {field.name!r} is {found.field(field.name).type}, not {field.type}.")
+
+
+def fingerprint(index: pa.Table) -> str:
+    """SHA-256 over the index rows in order of tile_id; each row holds the hash of its PNG, so pixels count too."""
+    digest = hashlib.sha256()
+    rows = index.select(INDEX_SCHEMA.names).to_pylist()
+    for row in sorted(rows, key=lambda row: row["tile_id"]):
+        row["geometry"] = row["geometry"].hex()
+        row["datetime"] = row["datetime"].isoformat() if row["datetime"] else ""
+        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()

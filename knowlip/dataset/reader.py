@@ -1,0 +1,182 @@
+"""`Dataset`: read everything of a data set, append texts."""
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from knowlip.dataset import texts as texts_
+from knowlip.dataset.layout import (
+    FORMAT_VERSION,
+    INDEX,
+    INDEX_SCHEMA,
+    INFO,
+    SHARDS,
+    SPLITS,
+    TRUTH,
+    TRUTH_SCHEMA,
+    read_parquet,
+)
+from knowlip.dataset.shards import ShardReader
+from knowlip.files import read_json
+from knowlip.vocabulary import SCALES
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+
+
+class Dataset:
+    """A finished data set on disk.
+
+    Raises:
+        ValueError: `path` is no data set, or one of another format version.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        if not (self.path / INFO).exists():
+            raise ValueError(f"{self.path} is not a finished data set: it has no {INFO}. Build it first.")
+        self.info: dict[str, Any] = read_json(self.path / INFO)
+        version = self.info.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ValueError(f"{self.path} has format version {version}; this program reads version {FORMAT_VERSION}.")
+        self._shards = ShardReader(self.path / SHARDS)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 that names the tiles (rows and pixels, not the texts) of this data set."""
+        return str(self.info["fingerprint"])
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The index as an Arrow table with the columns of `INDEX_SCHEMA`, one row per tile, sorted by tile_id."""
+        return read_parquet(self.path / INDEX, INDEX_SCHEMA)
+
+    @cached_property
+    def index(self) -> "GeoDataFrame":
+        """All rows of the index, rejected tiles too, with footprints (EPSG:4326)."""
+        import geopandas
+
+        frame = self.table.drop_columns(["geometry"]).to_pandas()
+        shapes = geopandas.GeoSeries.from_wkb(self.table["geometry"].to_pylist(), crs=4326)
+        return geopandas.GeoDataFrame(frame, geometry=shapes)
+
+    @cached_property
+    def _accepted(self) -> pd.DataFrame:
+        table = self.table.filter(self.table["accepted"]).drop_columns(["geometry"])
+        return table.to_pandas().sort_values("tile_id", kind="stable").reset_index(drop=True)
+
+    def tiles(self, split: str | None = None, scale: str | None = None) -> pd.DataFrame:
+        """Accepted tiles sorted by tile_id, without geometry.
+
+        Args:
+            split: "train", "val" or "test"; None for all.
+            scale: "large", "medium" or "small"; None for all.
+        """
+        frame = self._accepted
+        if split is not None:
+            if split not in SPLITS:
+                raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}.")
+            frame = frame[frame["split"] == split]
+        if scale is not None:
+            if scale not in SCALES:
+                raise ValueError(f"scale must be one of {', '.join(SCALES)}, not {scale!r}.")
+            frame = frame[frame["scale"] == scale]
+        return frame.reset_index(drop=True)
+
+    @cached_property
+    def _shard_of(self) -> dict[str, str]:
+        return dict(zip(self._accepted["tile_id"], self._accepted["shard"]))
+
+    def image(self, tile_id: str) -> np.ndarray:
+        """Pixels of an accepted tile: (H, W) uint8, 0 = nodata."""
+        shard = self._shard_of.get(tile_id)
+        if shard is None:
+            raise ValueError(f"{self.path} has no accepted tile {tile_id!r}.")
+        return self._shards.image(shard, tile_id)
+
+    def images(self, tile_ids: Iterable[str]) -> Iterator[np.ndarray]:
+        """Pixels of tiles in the order given."""
+        for tile_id in tile_ids:
+            yield self.image(tile_id)
+
+    def revisions(self) -> list[int]:
+        """Text revisions on disk; [] before annotation."""
+        return texts_.list_revisions(self.path)
+
+    def texts(self, revision: int | None = None) -> pd.DataFrame:
+        """Latest sub-text of every (tile, slot) up to a revision (default: newest), sorted by tile_id and slot.
+
+        Columns: `TEXT_SCHEMA`. Empty before annotation.
+        """
+        return texts_.read_texts(self.path, revision)
+
+    def truth(self) -> dict[str, dict[str, Any]]:
+        """tile_id -> truth of the tile (see docs/dataset.md); {} when the scenes have none."""
+        path = self.path / TRUTH
+        if not path.exists():
+            return {}
+        table = read_parquet(path, TRUTH_SCHEMA)
+        try:
+            return {t: json.loads(text) for t, text in zip(table["tile_id"].to_pylist(), table["truth"].to_pylist())}
+        except (TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} holds truth that is not JSON ({error}).") from error
+
+    def write_texts(self, rows: pd.DataFrame) -> None:
+        """Write revision 0. Columns: `TEXT_SCHEMA` (revision is set to 0).
+
+        Raises:
+            ValueError: other texts are there already, or rows do not fit the schema or the tiles.
+        """
+        table = self._checked(rows.assign(revision=0), "The texts")
+        path = texts_.revision_path(self.path, 0)
+        if path.exists():
+            if read_parquet(path, texts_.TEXT_SCHEMA).equals(table):
+                return
+            raise ValueError(f"{path} holds other texts already; texts are never overwritten: use another data set.")
+        texts_.write_table(path, table)
+
+    def append_revision(self, rows: pd.DataFrame, run: str) -> int:
+        """Append decisions as the next revision and return its number.
+
+        A revision with the same run and rows that is there already is not written again: its number comes back, so a
+        run that repeats a step after a kill does not double it.
+
+        Args:
+            rows: the (tile, slot) pairs decided on; columns of `TEXT_SCHEMA` (`revision` and `run` are set here).
+            run: name of the run that decided.
+        """
+        there = self.revisions()
+        if not there:
+            raise ValueError(f"{self.path} has no texts yet: annotate it before adding a revision.")
+        table = self._checked(rows.assign(revision=0, run=run), f"The rows of run {run!r}")
+        for number in there[1:]:
+            if read_parquet(texts_.revision_path(self.path, number), texts_.TEXT_SCHEMA).equals(
+                _renumbered(table, number)
+            ):
+                return number
+        number = there[-1] + 1
+        texts_.write_table(texts_.revision_path(self.path, number), _renumbered(table, number))
+        return number
+
+    def publish_texts(self, revision: int | None = None) -> dict[str, Any]:
+        """Write the captions of a revision into the shards' `.txt`, see :func:`knowlip.dataset.publish_texts`."""
+        result = texts_.publish_texts(self.path, revision)
+        self.info = read_json(self.path / INFO)
+        return result
+
+    def _checked(self, rows: pd.DataFrame, what: str) -> pa.Table:
+        strangers = set(rows["tile_id"]) - self._shard_of.keys() if "tile_id" in rows else set()
+        if strangers:
+            raise ValueError(f"{what} name tile {sorted(strangers)[0]!r}, which {self.path} does not hold.")
+        return texts_.to_table(rows, what)
+
+
+def _renumbered(table: pa.Table, revision: int) -> pa.Table:
+    position = table.schema.get_field_index("revision")
+    return table.set_column(position, table.schema.field("revision"), pa.array([revision] * len(table), pa.int32()))

@@ -1,0 +1,130 @@
+"""Texts of tiles: revision 0 from the annotator, later revisions as appended decisions, never overwritten."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, read_parquet
+from knowlip.dataset.shards import Sample, read_shard, write_shard
+from knowlip.files import read_json, whole_file, write_json
+from knowlip.progress import track
+
+TEXT_SCHEMA = pa.schema([
+    ("tile_id", pa.string()), ("revision", pa.int32()), ("run", pa.string()), ("instruction_set", pa.string()),
+    ("slot", pa.int32()), ("dimension", pa.string()), ("text", pa.string()), ("annotator", pa.string()),
+    ("confidence", pa.float64()), ("evidence", pa.string()), ("decision", pa.string()),
+    ("delta_itc", pa.float64()), ("delta_itm", pa.float64()), ("margin", pa.float64()), ("reason", pa.string()),
+])  # fmt: skip
+"""Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile."""
+
+
+def compose_text(rows: pd.DataFrame) -> str:
+    """The caption of one tile: its sub-texts in slot order, each as "Dimension: text.", joined by spaces.
+
+    Args:
+        rows: rows of one tile with columns slot, dimension, text.
+    """
+    rows = rows.sort_values("slot", kind="stable")
+    return " ".join(_sentence(d, t) for d, t in zip(rows["dimension"], rows["text"]))
+
+
+def _sentence(dimension: str, text: str) -> str:
+    text = " ".join(str(text).split())
+    return f"{dimension}: {text}" if text.endswith((".", "!", "?")) else f"{dimension}: {text}."
+
+
+def revision_path(dataset: Path, revision: int) -> Path:
+    """File of a revision."""
+    return dataset / TEXTS if revision == 0 else dataset / REVISIONS / f"{revision:06d}.parquet"
+
+
+def list_revisions(dataset: Path) -> list[int]:
+    """Revisions on disk in order; [] before annotation.
+
+    Raises:
+        ValueError: one is missing between others, so the texts cannot be merged.
+    """
+    found = [0] if (dataset / TEXTS).exists() else []
+    found += sorted(int(path.stem) for path in (dataset / REVISIONS).glob("*.parquet") if path.stem.isdigit())
+    if found != list(range(len(found))):
+        raise ValueError(f"{dataset / REVISIONS} is incomplete: revisions {found} are there.")
+    return found
+
+
+def read_texts(dataset: Path, revision: int | None = None) -> pd.DataFrame:
+    """The latest row of every (tile, slot) up to a revision (default: the newest), sorted by tile_id and slot."""
+    there = list_revisions(dataset)
+    if revision is not None and revision not in there:
+        raise ValueError(f"{dataset} has no text revision {revision}; it has {there or 'none'}.")
+    tables = [
+        read_parquet(revision_path(dataset, number), TEXT_SCHEMA)
+        for number in there
+        if revision is None or number <= revision
+    ]
+    rows = pa.concat_tables(tables) if tables else TEXT_SCHEMA.empty_table()
+    frame = rows.to_pandas().sort_values(["tile_id", "slot", "revision"], kind="stable")
+    return frame.drop_duplicates(["tile_id", "slot"], keep="last").reset_index(drop=True)
+
+
+def to_table(rows: pd.DataFrame, what: str) -> pa.Table:
+    """Rows as a table of `TEXT_SCHEMA`, sorted by tile_id and slot, with a clear refusal of what does not fit."""
+    missing = [name for name in TEXT_SCHEMA.names if name not in rows.columns]
+    if missing:
+        raise ValueError(f"{what} lack the column {missing[0]!r}.")
+    rows = rows[TEXT_SCHEMA.names].sort_values(["tile_id", "slot"], kind="stable")
+    if rows.duplicated(["tile_id", "slot"]).any():
+        raise ValueError(f"{what} hold the same tile and slot twice.")
+    if len(rows) and not rows["slot"].between(1, 8).all():
+        raise ValueError(f"{what} hold a slot that is not 1 to 8.")
+    text_columns = [field.name for field in TEXT_SCHEMA if field.type == pa.string()]
+    if rows[text_columns].isna().to_numpy().any():
+        raise ValueError(f'{what} hold a null string; use "".')
+    try:
+        return pa.Table.from_pandas(rows, TEXT_SCHEMA, preserve_index=False).replace_schema_metadata(None)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ValueError(f"{what} hold values of the wrong type ({error}).") from error
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a parquet file, whole or not at all."""
+    with whole_file(path) as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
+    """Write the captions of a revision (default: the newest) into the shards' `.txt`, each shard whole or untouched.
+
+    Shards that already hold these texts stay as they are, so that a second call, or one after a kill, only finishes
+    the work. Tiles without texts get an empty `.txt`.
+
+    Returns:
+        {"revision": number (-1: none), "shards": how many there are, "rewritten": how many changed}
+    """
+    dataset = Path(dataset)
+    info = read_json(dataset / INFO)
+    there = list_revisions(dataset)
+    number = revision if revision is not None else (there[-1] if there else -1)
+    texts = read_texts(dataset, number) if number >= 0 else read_texts(dataset)
+    captions = {str(tile): compose_text(rows).encode() for tile, rows in texts.groupby("tile_id", sort=False)}
+    if info["published_revision"] not in (-1, number):
+        write_json(dataset / INFO, {**info, "published_revision": -1})
+    shards = sorted((dataset / SHARDS).glob("*.tar"))
+    rewritten = 0
+    for path in track(shards, "publish texts"):
+        samples = list(read_shard(path))
+        if all(sample.txt == captions.get(sample.key, b"") for sample in samples):
+            continue
+        write_shard(path, _with_captions(samples, captions))
+        rewritten += 1
+    if info["published_revision"] != number:
+        write_json(dataset / INFO, {**info, "published_revision": number})
+    return {"revision": number, "shards": len(shards), "rewritten": rewritten}
+
+
+def _with_captions(samples: list[Sample], captions: dict[str, bytes]) -> Iterator[Sample]:
+    for sample in samples:
+        yield sample._replace(txt=captions.get(sample.key, b""))

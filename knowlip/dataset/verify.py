@@ -1,0 +1,156 @@
+"""Prove that a data set is what it says: schema, counts, hashes, families, splits, shards, texts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import shapely
+
+from knowlip.dataset.layout import INDEX, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
+from knowlip.dataset.reader import Dataset
+from knowlip.dataset.shards import read_shard
+from knowlip.dataset.texts import compose_text
+from knowlip.files import sha256
+from knowlip.vocabulary import SCALES
+
+_TOUCHING = 1e-9
+"""Area in square degrees (about 10 m2) up to which two footprints count as touching, not overlapping."""
+
+
+def verify(path: Path | str) -> dict[str, Any]:
+    """Check a data set completely.
+
+    Returns:
+        {"dataset", "tiles", "accepted", "shards", "splits", "revisions", "fingerprint"}
+
+    Raises:
+        ValueError: the first defect, in one sentence that names the file or tile.
+    """
+    dataset = Dataset(path)
+    rows = dataset.table.drop_columns(["geometry"]).to_pandas()
+    where = dataset.path / INDEX
+    _check_index(rows, where)
+    _check_families(rows, where)
+    _check_splits(dataset, rows, where)
+    if fingerprint(dataset.table) != dataset.fingerprint:
+        raise ValueError(f"{where} was changed after the data set was built: its fingerprint differs.")
+    counts = dataset.info["counts"]
+    found = {"tiles": len(rows), "accepted": int(rows["accepted"].sum()), "scenes": rows["scene_id"].nunique()}
+    for name, number in found.items():
+        if counts[name] != number:
+            raise ValueError(f"{where} holds {number} {name}, but dataset.json says {counts[name]}.")
+    strangers = set(dataset.truth()) - set(rows["tile_id"])
+    if strangers:
+        raise ValueError(f"{dataset.path / TRUTH} holds truth of {sorted(strangers)[0]}, which is not in the index.")
+    texts = dataset.texts()
+    strangers = set(texts["tile_id"]) - set(rows.loc[rows["accepted"], "tile_id"])
+    if strangers:
+        raise ValueError(f"The texts of {dataset.path} name {sorted(strangers)[0]}, which is not an accepted tile.")
+    shards = _check_shards(dataset, rows)
+    return {
+        "dataset": str(dataset.path),
+        "tiles": found["tiles"],
+        "accepted": found["accepted"],
+        "shards": shards,
+        "splits": {split: int((rows["accepted"] & (rows["split"] == split)).sum()) for split in SPLITS},
+        "revisions": dataset.revisions(),
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def _check_index(rows: pd.DataFrame, where: Path) -> None:
+    if rows["tile_id"].duplicated().any():
+        raise ValueError(f"{where} holds {rows['tile_id'][rows['tile_id'].duplicated()].iloc[0]} twice.")
+    checks: list[tuple[Callable[[pd.DataFrame], pd.Series], str]] = [
+        (lambda r: r["tile_id"] != r["id"], "has an id other than its tile_id"),
+        (lambda r: r["tile_id"].str.contains(r"[^a-z0-9-]", regex=True), "has a name that would break shard keys"),
+        (lambda r: ~r["scale"].isin(SCALES), "has an unknown scale"),
+        (lambda r: ~r["split"].isin(SPLITS), "has an unknown split"),
+        (lambda r: r["accepted"] != (r["reject_reason"] == ""), "is accepted and rejected at once"),
+        (lambda r: r["accepted"] != (r["shard"] != ""), "is accepted without a shard, or in a shard without that"),
+        (lambda r: ~r["valid_fraction"].between(0, 1), "has an impossible valid_fraction"),
+        (lambda r: r["quantiser_lo"] >= r["quantiser_hi"], "has an impossible quantiser"),
+    ]
+    for check, complaint in checks:
+        bad = check(rows)
+        if bad.any():
+            raise ValueError(f"{where}: tile {rows.loc[bad, 'tile_id'].iloc[0]} {complaint}.")
+
+
+def _check_families(rows: pd.DataFrame, where: Path) -> None:
+    by_id = rows.set_index("tile_id")
+    large = rows["scale"] == "large"
+    if (rows.loc[large, "parent_id"] != "").any() or (rows.loc[large, "root_id"] != rows.loc[large, "tile_id"]).any():
+        raise ValueError(f"{where}: a large tile must be its own root and have no parent.")
+    for child, parent in (("medium", "large"), ("small", "medium")):
+        some = rows[rows["scale"] == child]
+        known = some["parent_id"].isin(by_id.index)
+        if not known.all():
+            raise ValueError(f"{where}: the parent of {some.loc[~known, 'tile_id'].iloc[0]} is missing.")
+        parents = by_id.loc[some["parent_id"]]
+        same = (
+            (parents["scale"].to_numpy() == parent)
+            & (parents["root_id"].to_numpy() == some["root_id"].to_numpy())
+            & (parents["split"].to_numpy() == some["split"].to_numpy())
+        )
+        if not same.all():
+            raise ValueError(f"{where}: {some['tile_id'].iloc[int((~same).argmax())]} does not fit its parent.")
+
+
+def _check_splits(dataset: Dataset, rows: pd.DataFrame, where: Path) -> None:
+    for name in ("block", "root_id"):
+        several = rows.groupby(name)["split"].nunique()
+        if (several > 1).any():
+            raise ValueError(f"{where}: {name} {several.index[several > 1][0]} is in more than one split.")
+    large = (rows["scale"] == "large").to_numpy()
+    shapes = shapely.from_wkb(dataset.table["geometry"].to_pylist())[large]
+    split = rows.loc[large, "split"].to_numpy()
+    names = rows.loc[large, "tile_id"].to_numpy()
+    first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    other = split[first] != split[second]
+    first, second = first[other], second[other]
+    leak = shapely.area(shapely.intersection(shapes[first], shapes[second])) > _TOUCHING
+    if leak.any():
+        a, b = names[first[leak][0]], names[second[leak][0]]
+        raise ValueError(f"{where}: {a} and {b} overlap on the ground but are in different splits.")
+
+
+def _check_shards(dataset: Dataset, rows: pd.DataFrame) -> int:
+    folder = dataset.path / SHARDS
+    accepted = rows[rows["accepted"]].set_index("tile_id")
+    wanted = set(accepted["shard"])
+    there = {path.name for path in folder.glob("*.tar")}
+    if wanted != there:
+        name = sorted(wanted ^ there)[0]
+        raise ValueError(f"{folder / name} {'is missing' if name in wanted else 'belongs to no tile of the index'}.")
+    captions: dict[str, bytes] | None = None
+    if dataset.info["published_revision"] >= 0:
+        texts = dataset.texts(dataset.info["published_revision"])
+        captions = {str(tile): compose_text(group).encode() for tile, group in texts.groupby("tile_id")}
+    seen = 0
+    for name in sorted(there):
+        for sample in read_shard(folder / name):
+            if sample.key not in accepted.index or accepted.at[sample.key, "shard"] != name:
+                raise ValueError(f"{folder / name} holds {sample.key}, which the index does not place there.")
+            if sha256(sample.png) != accepted.at[sample.key, "png_sha256"]:
+                raise ValueError(f"{folder / name} is damaged: the PNG of {sample.key} differs from its hash.")
+            _check_record(sample.json, sample.key, folder / name)
+            if captions is not None and sample.txt != captions.get(sample.key, b""):
+                raise ValueError(f"{folder / name}: the text of {sample.key} is not that of the published revision.")
+            seen += 1
+    if seen != len(accepted):
+        raise ValueError(f"{folder} holds {seen} tiles, but the index has {len(accepted)} accepted ones.")
+    return len(there)
+
+
+def _check_record(data: bytes, key: str, where: Path) -> None:
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise ValueError(f"{where} is damaged: the JSON of {key} cannot be read ({error}).") from error
+    if set(record) != set(SHARD_KEYS) or None in record.values():
+        raise ValueError(f"{where}: the JSON of {key} has other keys than every tile must have.")
+    if record["tile_id"] != key:
+        raise ValueError(f"{where}: the JSON of {key} belongs to {record['tile_id']}.")

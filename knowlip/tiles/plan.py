@@ -1,0 +1,226 @@
+"""Plan a build before cutting anything: which scenes, which large windows, which split. The plan is a plain JSON value."""
+
+import dataclasses
+import hashlib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyproj import Transformer
+
+from knowlip.files import read_json
+from knowlip.progress import say, track
+from knowlip.scenes import Scene, SceneOverrides, open_scene, unique_ids
+from knowlip.scenes.scene import lonlat_polygon
+from knowlip.tiles.blocks import Place, assign_splits, choose_block_km
+from knowlip.tiles.ground import Ground
+from knowlip.tiles.quality import QualityConfig
+from knowlip.tiles.truth import truth_path
+from knowlip.tiles.windows import Window, check_sizes, plan_roots
+
+_EDGE_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """How scenes become a data set."""
+
+    scenes: list[Path]
+    """Scene files, or folders that are searched for them."""
+    out: Path
+    """Folder of the data set. An unfinished build in it is resumed."""
+    windows_m: tuple[float, float, float] = (1024.0, 512.0, 256.0)
+    """Sides of large, medium and small windows in metres, each half of the one before. 10 m sensors: 2560 1280 640."""
+    tile_px: int = 256
+    """Side of a stored tile in pixels, at every scale."""
+    overlap: float = 0.0
+    """Share of a large window that its neighbour repeats."""
+    anchor: str = "scene"
+    """"scene": grid centred on each scene; "utm": one grid for all sensors, at multiples of the window step."""
+    min_valid: float = 0.9
+    """Smallest share of valid ground in a tile."""
+    percentiles: tuple[float, float] = (0.5, 99.8)
+    """Percentiles of a scene's power in dB that become grey levels 1 and 255."""
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    """Thresholds of the quality filter."""
+    block_km: float = 20.0
+    """Side of the geographic blocks that are kept in one split. Halved, with a notice, where it gives a single block."""
+    split: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    """Shares of train, val and test."""
+    units: str = ""
+    """Pixel units of all scenes: amplitude, intensity, db or dn; empty: as each file says."""
+    sensor: str = ""
+    """Sensor name of all scenes; empty: as each file says."""
+    band: str = ""
+    """Radar band of all scenes; empty: as each file says."""
+    polarisation: str = ""
+    """Polarisation of all scenes; empty: as each file says."""
+    raster_band: int = 1
+    """Which band of the files to read, counted from 1."""
+    seed: int = 0
+    """Decides between equally good splits."""
+    workers: int = 2
+    """Processes; 1 works in this process. Does not change a byte of the result."""
+
+    def check(self) -> None:
+        """Raise `ValueError` for values that cannot work, naming the key."""
+        check_sizes(self.windows_m)
+        if not 32 <= self.tile_px <= 4096:
+            raise ValueError(f"tile_px must be 32 to 4096, not {self.tile_px}.")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap must be at least 0 and below 1, not {self.overlap}.")
+        if self.anchor not in ("scene", "utm"):
+            raise ValueError(f'anchor must be "scene" or "utm", not {self.anchor!r}.')
+        if not 0 < self.min_valid <= 1:
+            raise ValueError(f"min_valid must be above 0 and at most 1, not {self.min_valid}.")
+        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise ValueError(f"percentiles must rise within 0 to 100, not {self.percentiles}.")
+        if not (math.isfinite(self.block_km) and self.block_km > 0):
+            raise ValueError(f"block_km must be positive, not {self.block_km}.")
+        if min(self.split) < 0 or not math.isclose(sum(self.split), 1, abs_tol=1e-6) or self.split[0] <= 0:
+            raise ValueError(f"split must be three shares that add up to 1, with some of train, not {self.split}.")
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers}.")
+        self.overrides()
+
+    def overrides(self) -> SceneOverrides:
+        return SceneOverrides(self.units, self.sensor, self.band, self.polarisation, self.raster_band)
+
+    def record(self, paths: list[Path]) -> dict[str, Any]:
+        """The part of the config that decides the result, as a JSON value."""
+        values = dataclasses.asdict(self)
+        del values["out"], values["workers"]
+        values["scenes"] = [str(path.resolve()) for path in paths]
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class PlannedScene:
+    """A scene with its large windows, and the split and block of each."""
+
+    scene: Scene
+    roots: list[Window]
+    splits: list[str]
+    blocks: list[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before pixels are read."""
+
+    scenes: list[PlannedScene]
+    skipped: list[dict[str, str]]
+    """{"path", "reason"} of scenes that cannot be used."""
+    document: dict[str, Any]
+    """The plan as written to plan.json."""
+
+
+def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
+    """Open every scene, lay its windows and divide the ground into splits.
+
+    A scene that cannot be used is skipped with its reason.
+
+    Raises:
+        ValueError: no scene can be used.
+    """
+    scenes: list[Scene] = []
+    roots: list[list[Window]] = []
+    skipped: list[dict[str, str]] = []
+    opened: list[Scene] = []
+    for path in track(paths, "open scenes"):
+        try:
+            opened.append(open_scene(path, config.overrides()))
+        except ValueError as error:
+            skipped.append({"path": str(path), "reason": str(error)})
+    names = unique_ids(scene.scene_id for scene in opened)
+    for scene, name in zip(opened, names):
+        scene = dataclasses.replace(scene, scene_id=name)
+        try:
+            ground = Ground(scene)
+            roots.append(plan_roots(ground, name, config.windows_m, config.overlap, config.min_valid, config.anchor))
+            scenes.append(scene)
+        except ValueError as error:
+            skipped.append({"path": str(scene.path), "reason": str(error)})
+    if not scenes:
+        more = f" ({len(skipped)} scenes fail; this is the first.)" if len(skipped) > 1 else ""
+        raise ValueError(skipped[0]["reason"] + more)
+    for item in skipped:
+        say(f"  skipped: {item['reason']}")
+    places = [place for scene, windows in zip(scenes, roots) for place in _places(scene, windows)]
+    block_km, blocks = choose_block_km(places, config.block_km, config.windows_m[0] / 1000)
+    if block_km != config.block_km:
+        say(
+            f"  one block of {config.block_km:g} km holds everything: blocks of {block_km:g} km are used for the splits"
+        )
+    split_of = assign_splits(places, blocks, config.split, config.seed)
+    if len(split_of) == 1:
+        say("  all scenes lie in one block: there is no test split; add scenes of other places or set block_km smaller")
+    planned, start = [], 0
+    for scene, windows in zip(scenes, roots):
+        mine = blocks[start : start + len(windows)]
+        planned.append(PlannedScene(scene, windows, [split_of[block] for block in mine], mine))
+        start += len(windows)
+    return Plan(planned, skipped, _document(config, paths, planned, skipped, block_km))
+
+
+def _document(
+    config: BuildConfig, paths: list[Path], planned: list[PlannedScene], skipped: list[dict[str, str]], block_km: float
+) -> dict[str, Any]:
+    return {
+        "config": config.record(paths),
+        "block_km": block_km,
+        "skipped": skipped,
+        "scenes": [
+            {
+                "scene_id": item.scene.scene_id,
+                "path": str(item.scene.path.resolve()),
+                "content": _content_mark(item.scene.path),
+                "roots": [
+                    {"tile_id": root.tile_id, "left": root.left, "top": root.top, "split": split, "block": block}
+                    for root, split, block in zip(item.roots, item.splits, item.blocks)
+                ],
+            }
+            for item in planned
+        ],
+    }
+
+
+def _content_mark(path: Path) -> str:
+    """Tells a changed file from the same one without reading all of it: size, and hash of its first and last bytes."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        digest = hashlib.sha256(stream.read(_EDGE_BYTES))
+        stream.seek(max(0, size - _EDGE_BYTES))
+        digest.update(stream.read(_EDGE_BYTES))
+    return f"{size}-{digest.hexdigest()[:16]}"
+
+
+def footprints(crs: Any, windows: list[Window]) -> list[Any]:
+    """Outlines of windows in longitude and latitude."""
+    to_lonlat = Transformer.from_crs(crs, 4326, always_xy=True)
+    boxes = np.array([window.bounds for window in windows])
+    xs = boxes[:, [0, 2, 2, 0]]
+    ys = boxes[:, [3, 3, 1, 1]]
+    lons, lats = to_lonlat.transform(xs, ys)
+    return [lonlat_polygon(lon, lat) for lon, lat in zip(np.asarray(lons), np.asarray(lats))]
+
+
+def centers(crs: Any, windows: list[Window]) -> tuple[np.ndarray, np.ndarray]:
+    """Longitudes and latitudes of window centres, rounded to 1e-7 degrees (1 cm)."""
+    xs, ys = zip(*(window.center for window in windows))
+    lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(np.array(xs), np.array(ys))
+    return np.round(lons, 7), np.round(lats, 7)
+
+
+def _places(scene: Scene, windows: list[Window]) -> list[Place]:
+    crs = Ground(scene).crs
+    theme = ""
+    if truth_path(scene.path).exists():
+        theme = str(read_json(truth_path(scene.path)).get("scene", {}).get("theme", ""))
+    lons, lats = centers(crs, windows)
+    return [
+        Place(scene.scene_id, float(lon), float(lat), shape, f"{scene.sensor} {theme}")
+        for lon, lat, shape in zip(lons, lats, footprints(crs, windows))
+    ]

@@ -1,0 +1,126 @@
+"""Tile truth from the files that the simulator writes beside a scene: NAME.truth.geojson and NAME.landcover.tif."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from pyproj import CRS, Transformer
+from rasterio.enums import Resampling
+from rasterio.windows import from_bounds
+
+from knowlip.files import read_json
+from knowlip.scenes.raster import GDAL_OPTIONS
+from knowlip.tiles.windows import Window
+from knowlip.vocabulary import LAND_COVER, TARGET_CATEGORIES
+
+_ROOT_PX = 768
+"""Land cover is sampled (nearest) at this many points a side of a large window: divisible by 4 scales and 3 regions."""
+_COUNTED = {"building": "buildings", "bridge": "bridges", "tank": "tanks"}
+
+
+def truth_path(scene: Path) -> Path:
+    """Where the truth of a scene file stands, if it has any."""
+    return scene.with_name(f"{scene.stem}.truth.geojson")
+
+
+def land_cover_path(scene: Path) -> Path:
+    """Where the land-cover raster of a scene file stands, if it has any."""
+    return scene.with_name(f"{scene.stem}.landcover.tif")
+
+
+class SceneTruth:
+    """Objects and land cover of one scene, ready to be asked for any window."""
+
+    def __init__(self, scene: Path, crs: CRS):
+        """Args:
+            scene: path of the scene file; truth is looked for beside it.
+            crs: metric CRS of the windows that will be asked for.
+
+        Raises:
+            ValueError: a truth file is broken.
+        """
+        document = read_json(truth_path(scene))
+        self.info: dict[str, Any] = document.get("scene", {})
+        self.land_cover = land_cover_path(scene)
+        to_crs = Transformer.from_crs(4326, crs, always_xy=True)
+        self.crs = crs
+        self.properties: list[dict[str, Any]] = []
+        self.polygons: list[np.ndarray] = []
+        try:
+            for feature in document["features"]:
+                ring = np.array(feature["geometry"]["coordinates"][0][:-1], float)
+                self.properties.append(feature["properties"])
+                self.polygons.append(np.column_stack(to_crs.transform(ring[:, 0], ring[:, 1])))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{truth_path(scene)} is not the truth of a scene ({error!r}).") from error
+        self.centers = np.array([polygon.mean(axis=0) for polygon in self.polygons]).reshape(-1, 2)
+
+    def root_codes(self, root: Window) -> np.ndarray:
+        """Land-cover codes (768, 768) uint8 over a large window; 0 where unknown."""
+        if not self.land_cover.exists():
+            return np.zeros((_ROOT_PX, _ROOT_PX), np.uint8)
+        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(self.land_cover) as source:
+            if source.crs is None or CRS.from_user_input(source.crs.to_wkt()).to_epsg() != self.crs.to_epsg():
+                raise ValueError(
+                    f"{self.land_cover} is not in EPSG:{self.crs.to_epsg()}, the CRS of its scene's tiles."
+                )
+            window = from_bounds(*root.bounds, transform=source.transform)
+            return source.read(
+                1, window=window, out_shape=(_ROOT_PX, _ROOT_PX), boundless=True, fill_value=0,
+                resampling=Resampling.nearest,
+            )  # fmt: skip
+
+    def of(self, window: Window, root: Window, codes: np.ndarray) -> dict[str, Any]:
+        """Truth of a window: objects and counts by centre, land-cover shares of the whole and of the 3 x 3 regions.
+
+        Args:
+            window: any window of the root's family.
+            root: its large window.
+            codes: `root_codes(root)`.
+        """
+        x = (self.centers[:, 0] - window.left) / window.side
+        y = (window.top - self.centers[:, 1]) / window.side
+        inside = np.flatnonzero((x >= 0) & (x < 1) & (y >= 0) & (y < 1))
+        truth: dict[str, Any] = {"objects": [], **dict.fromkeys(_COUNTED.values(), 0)}
+        for i in inside:
+            properties = self.properties[i]
+            category = properties["category"]
+            if category in _COUNTED:
+                truth[_COUNTED[category]] += 1
+            elif category in TARGET_CATEGORIES:
+                corners = self.polygons[i]
+                px = (corners[:, 0] - window.left) / window.side
+                py = (window.top - corners[:, 1]) / window.side
+                truth["objects"].append({
+                    "category": category,
+                    "type": properties["type"],
+                    "length_m": round(float(properties["length_m"]), 2),
+                    "width_m": round(float(properties["width_m"]), 2),
+                    "heading_deg": round(float(properties["heading_deg"]), 2),
+                    "x": round(float(x[i]), 5),
+                    "y": round(float(y[i]), 5),
+                    "polygon": [[round(float(a), 5), round(float(b), 5)] for a, b in zip(px, py)],
+                })  # fmt: skip
+        side = round(_ROOT_PX * window.side / root.side)
+        row = round((root.top - window.top) / root.side * _ROOT_PX)
+        column = round((window.left - root.left) / root.side * _ROOT_PX)
+        here = codes[row : row + side, column : column + side]
+        third = side // 3
+        truth["shares"] = shares_of(here)
+        truth["grid"] = [
+            shares_of(here[j * third : (j + 1) * third, i * third : (i + 1) * third])
+            for j in range(3)
+            for i in range(3)
+        ]
+        return truth
+
+
+def shares_of(codes: np.ndarray) -> dict[str, float]:
+    """Name -> share of the valid area, for the land covers that occur (rounded to 4 decimals); {} without valid area."""
+    counts = np.bincount(codes.ravel(), minlength=max(LAND_COVER) + 1)
+    unknown = [code for code in np.flatnonzero(counts) if code not in LAND_COVER]
+    if unknown:
+        raise ValueError(f"Land-cover code {unknown[0]} is not in the vocabulary.")
+    total = counts[1:].sum()
+    return {LAND_COVER[code]: round(int(counts[code]) / int(total), 4) for code in LAND_COVER if code and counts[code]}
