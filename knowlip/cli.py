@@ -1,0 +1,231 @@
+"""Commands: typed functions behind a shell. Only wiring stands here.
+
+Settings of a stage come, in rising order, from its dataclass, from a recipe's section (`--recipe`), from a YAML file
+(`--config`) and from flags. Bad input ends with one sentence and exit code 2.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+SUMMARY = {
+    "demo": "run everything: scenes to tiles, texts, a trained model, its measured results and a report",
+    "simulate": "make simulated SAR scenes of three sensors with exact truth",
+    "build": "cut SAR scenes into a georeferenced data set of tiles at three scales",
+    "annotate": "write the eight sub-texts of every tile, offline or with a language model",
+    "pretrain": "train a model on a data set in the three SCIO stages",
+    "finetune": "teach a pre-trained model to answer questions about tiles",
+    "evaluate": "measure a model on places that training never saw",
+    "report": "write one HTML file about a run",
+    "caption": "describe SAR images",
+    "ask": "answer a question about a SAR image",
+    "search": "find the tiles of a data set that fit a text",
+    "verify": "check counts, hashes, schema and splits of a data set",
+}
+STAGES = {
+    "simulate": ("knowlip.scenes.simulate", "SimulateConfig"),
+    "build": ("knowlip.tiles.build", "BuildConfig"),
+    "annotate": ("knowlip.text.annotate", "AnnotateConfig"),
+    "pretrain": ("knowlip.training.pretrain", "PretrainConfig"),
+    "finetune": ("knowlip.training.finetune", "FinetuneConfig"),
+    "evaluate": ("knowlip.benchmark.evaluate", "EvaluateConfig"),
+    "report": ("knowlip.benchmark.report", "ReportConfig"),
+}
+"""Command -> module and the dataclass of its settings; the function has the command's name."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0 well, 2 bad input (one sentence on standard error), 130 stopped."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from knowlip import __version__
+
+        print(__version__)
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    if command not in SUMMARY:
+        print(f"knowlip: there is no command {command!r}; `knowlip --help` lists them.", file=sys.stderr)
+        return 2
+    try:
+        result = _stage(command, rest) if command in STAGES else _COMMANDS[command](rest)
+        if result is not None:
+            print(result)
+        return 0
+    except ValueError as error:
+        return _fail(command, str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(command, f"{error.strerror or error}{where}.")
+    except KeyboardInterrupt:
+        print(f"knowlip {command}: stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _fail(command: str, sentence: str) -> int:
+    print(f"knowlip {command}: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _overview() -> str:
+    width = max(map(len, SUMMARY))
+    lines = "\n".join(f"  {name:{width}}  {text}" for name, text in SUMMARY.items())
+    return (
+        "knowlip: vision-language models for SAR scenes\n\nusage: knowlip COMMAND [--help] ...\n\n"
+        f"{lines}\n\nEvery command prints JSON to standard output with --json."
+    )
+
+
+# ---- stages: one dataclass of settings, one function ------------------------------------------------------------------
+
+
+def _stage(command: str, arguments: list[str]) -> str | None:
+    """Parse the settings of a stage and run it."""
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
+    module_name, kind_name = STAGES[command]
+    module = import_module(module_name)
+    kind = getattr(module, kind_name)
+    parser = ArgumentParser(prog=f"knowlip {command}", description=SUMMARY[command])
+    parser.add_argument("--recipe", help="name of a recipe, or a YAML file with one section a stage")
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
+    many = [name for name in ("scenes",) if name in {field.name for field in dataclasses.fields(kind)}]
+    for name in many:
+        parser.add_argument(f"--{name}", nargs="+", type=Path, required=True, help="files or folders")
+    parser.add_class_arguments(kind, skip=set(many))
+    if recipe := _option(arguments, "--recipe"):
+        from knowlip.recipe import load_recipe
+
+        parser.set_defaults(_flat(load_recipe(recipe).get(command, {})))
+    settings = parser.instantiate_classes(parser.parse_args(arguments))
+    fields = {field.name for field in dataclasses.fields(kind)}
+    config = kind(**{name: value for name, value in vars(settings).items() if name in fields})
+    from knowlip.pipeline import run_stage
+
+    result = run_stage(command, config)
+    return json.dumps(result, indent=1) if settings.json else None
+
+
+def _option(arguments: list[str], name: str) -> str | None:
+    """Value of an option before the parser knows its defaults."""
+    for position, argument in enumerate(arguments):
+        if argument == name and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith(f"{name}="):
+            return argument.split("=", 1)[1]
+    return None
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted names; free-form mappings (`changes`) stay whole."""
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and key != "changes":
+            result |= _flat(item, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = item
+    return result
+
+
+# ---- the demo and the commands that use a model -----------------------------------------------------------------------
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"knowlip {command}", description=SUMMARY[command])
+    parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
+    return parser
+
+
+def _model_option(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--model", type=Path, default=Path(os.environ.get("KNOWLIP_MODEL", default)),
+        help=f"model folder (default: $KNOWLIP_MODEL, or {default})",
+    )  # fmt: skip
+
+
+def _demo(arguments: list[str]) -> str | None:
+    parser = _parser("demo")
+    parser.add_argument("--scenes", nargs="+", type=Path, default=[], help="your own scenes; simulated ones otherwise")
+    parser.add_argument("--recipe", help="recipe name or YAML file (default: chosen by the scenes' resolution)")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="output folder (default: demo)")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="STAGE.KEY=VALUE", help="change settings, e.g. pretrain.batch_size=16"
+    )
+    options = parser.parse_args(arguments)
+    from knowlip.pipeline import demo
+
+    metrics = demo(options.out, options.scenes, options.recipe, options.set)
+    return json.dumps(metrics, indent=1) if options.json else None
+
+
+def _caption(arguments: list[str]) -> str:
+    parser = _parser("caption")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="8-bit images (PNG, JPEG) or SAR rasters")
+    _model_option(parser, "demo/pretrain/model")
+    options = parser.parse_args(arguments)
+    from knowlip.inference import caption
+
+    texts = caption(options.model, options.images)
+    if options.json:
+        return json.dumps([{"image": str(path), "caption": text} for path, text in zip(options.images, texts)], indent=1)
+    return "\n".join(text if len(texts) == 1 else f"{path}: {text}" for path, text in zip(options.images, texts))
+
+
+def _ask(arguments: list[str]) -> str:
+    parser = _parser("ask")
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="8-bit image (PNG, JPEG) or SAR raster")
+    parser.add_argument("question")
+    _model_option(parser, "demo/finetune/model")
+    options = parser.parse_args(arguments)
+    from knowlip.inference import ask
+
+    answer = ask(options.model, options.image, options.question)
+    if options.json:
+        return json.dumps({"image": str(options.image), "question": options.question, "answer": answer}, indent=1)
+    return answer
+
+
+def _search(arguments: list[str]) -> str:
+    parser = _parser("search")
+    parser.add_argument("dataset", type=Path, metavar="DATASET")
+    parser.add_argument("text")
+    parser.add_argument("--top", type=int, default=10, help="how many tiles (default: 10)")
+    parser.add_argument("--out", type=Path, help="also write the footprints as GeoJSON")
+    _model_option(parser, "demo/pretrain/model")
+    options = parser.parse_args(arguments)
+    from knowlip.inference import search
+
+    hits = search(options.model, options.dataset, options.text, options.top, options.out)
+    if options.json:
+        return json.dumps({"text": options.text, "hits": hits}, indent=1)
+    return "\n".join(
+        f"{rank:3d}  {hit['similarity']:.3f}  {hit['match']:.3f}  {hit['tile_id']}  "
+        f"{hit['lat']:.4f}, {hit['lon']:.4f}  {hit['city']}" for rank, hit in enumerate(hits, 1)
+    )  # fmt: skip
+
+
+def _verify(arguments: list[str]) -> str:
+    parser = _parser("verify")
+    parser.add_argument("dataset", type=Path, metavar="DATASET")
+    options = parser.parse_args(arguments)
+    from knowlip.dataset import verify
+
+    result = verify(options.dataset)
+    return json.dumps(result, indent=1) if options.json else f"{options.dataset} is sound: {result}"
+
+
+_COMMANDS: dict[str, Callable[[list[str]], str | None]] = {
+    "demo": _demo, "caption": _caption, "ask": _ask, "search": _search, "verify": _verify,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Find tiles that fit a text."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from knowlip.dataset import Dataset
+from knowlip.files import sha256, whole_file, write_json
+from knowlip.models import KnowLIP, load_model
+from knowlip.progress import track
+
+_BATCH = 64
+
+
+def search(model_folder: Path, dataset_path: Path, text: str, top: int = 10, geojson: Path | None = None) -> list[dict[str, Any]]:
+    """The tiles of a data set that fit a text best: cosine similarity first, matching probability among the best.
+
+    Embeddings are kept in the data set's folder, by model and fingerprint, so that the next search is instant.
+
+    Args:
+        model_folder: pre-trained model.
+        dataset_path: data set; needs no texts.
+        text: what to look for.
+        top: how many tiles.
+        geojson: also write the footprints there (EPSG:4326).
+
+    Returns:
+        Best first: tile_id, similarity, match, lon, lat, city, country, scale, split.
+
+    Raises:
+        ValueError: no such model or data set, an empty text, `top` below 1.
+    """
+    if not text.strip():
+        raise ValueError("The text to search for is empty.")
+    if top < 1:
+        raise ValueError("--top must be at least 1.")
+    model, dataset = load_model(model_folder), Dataset(dataset_path)
+    tiles = dataset.tiles()
+    embeddings = _embeddings(model, model_folder, dataset, tiles["tile_id"].to_list())
+    similarity = embeddings @ model.encode_texts([text])[0].numpy()
+    best = np.argsort(-similarity, kind="stable")[: max(4 * top, 32)]
+    candidates = tiles.iloc[best]
+    with torch.inference_mode():
+        tokens, _ = model.encode_images(model.prepare(list(dataset.images(candidates["tile_id"]))))
+    match = model.match(tokens, [text] * len(best)).numpy()
+    order = np.argsort(-(match + similarity[best]), kind="stable")[:top]
+    columns = ["tile_id", "lon", "lat", "city", "country", "scale", "split"]
+    hits = [
+        candidates.iloc[i][columns].to_dict() | {"similarity": float(similarity[best[i]]), "match": float(match[i])}
+        for i in order
+    ]
+    if geojson is not None:
+        shapes = dataset.index.set_index("tile_id").geometry
+        features = [
+            {"type": "Feature", "geometry": shapes[hit["tile_id"]].__geo_interface__, "properties": hit} for hit in hits
+        ]
+        write_json(geojson, {"type": "FeatureCollection", "features": features})
+    return hits
+
+
+def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tile_ids: list[str]) -> np.ndarray:
+    """Image embeddings (tiles, E), from the cache where this model has seen these tiles."""
+    weights = sha256((Path(model_folder) / "model.safetensors").read_bytes())
+    cache = dataset.path / "embeddings" / f"{sha256((weights + dataset.fingerprint).encode())[:16]}.npy"
+    if cache.is_file():
+        return np.load(cache)
+    rows = []
+    for start in track(range(0, len(tile_ids), _BATCH), "embed tiles"):
+        with torch.inference_mode():
+            _, feature = model.encode_images(model.prepare(list(dataset.images(tile_ids[start : start + _BATCH]))))
+        rows.append(feature.cpu().numpy())
+    embeddings = np.concatenate(rows)
+    with whole_file(cache) as part, part.open("wb") as stream:
+        np.save(stream, embeddings)
+    return embeddings

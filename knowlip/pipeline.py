@@ -1,0 +1,143 @@
+"""The whole way in one call: simulate, build, annotate, pre-train, fine-tune, evaluate, report."""
+
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from knowlip.files import read_json, write_json
+from knowlip.progress import say
+
+
+def run_stage(name: str, config: Any) -> dict[str, Any]:
+    """Run one stage with its settings; the stages that need something of another folder get it here."""
+    return _RUNNERS.get(name, _plain(name))(config)
+
+
+def _plain(name: str) -> Callable[[Any], dict[str, Any]]:
+    def run(config: Any) -> dict[str, Any]:
+        from knowlip.cli import STAGES
+
+        function = getattr(import_module(STAGES[name][0]), name)
+        result: dict[str, Any] = function(config)
+        return result
+
+    return run
+
+
+def _pretrain(config: Any) -> dict[str, Any]:
+    """The vocabulary also covers the questions that fine-tuning will ask."""
+    from knowlip.benchmark.questions import sentences
+    from knowlip.training.pretrain import pretrain
+
+    return pretrain(config, sentences())
+
+
+def _finetune(config: Any) -> dict[str, Any]:
+    """Questions come from truth where the data set has it, else from the annotator's texts."""
+    from knowlip.benchmark.questions import questions_of
+    from knowlip.dataset import Dataset
+    from knowlip.training.finetune import Example, finetune
+
+    questions = questions_of(Dataset(config.dataset), split="train", seed=config.seed)
+    examples = [Example(question.tile_id, question.question, question.answer) for question in questions]
+    return finetune(config, examples) | {"source": questions[0].source if questions else ""}
+
+
+_RUNNERS: dict[str, Callable[[Any], dict[str, Any]]] = {"pretrain": _pretrain, "finetune": _finetune}
+
+
+def demo(
+    out: Path, scenes: Sequence[Path] = (), recipe: str | None = None, changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run every stage and print what came out.
+
+    Args:
+        out: folder of everything; a stopped run goes on there.
+        scenes: files or folders; simulated scenes where there are none.
+        recipe: name or YAML file; chosen by the scenes' resolution where not given.
+        changes: "stage.key=value" over the recipe.
+
+    Returns:
+        The metrics, also written to `out/metrics.json`; keys: docs/evaluation.md.
+    """
+    from knowlip.recipe import load_recipe, recipe_for, stage_config
+
+    settings = _with_changes(load_recipe(recipe or (recipe_for(_resolutions(scenes)) if scenes else "demo")), changes)
+    dataset, metrics_path = out / "dataset", out / "metrics.json"
+    places: dict[str, dict[str, Any]] = {
+        "simulate": {"out": out / "scenes"},
+        "build": {"scenes": [str(path) for path in scenes] or [out / "scenes"], "out": dataset},
+        "annotate": {"dataset": dataset},
+        "pretrain": {"dataset": dataset, "out": out / "pretrain"},
+        "finetune": {"dataset": dataset, "model": out / "pretrain" / "model", "out": out / "finetune"},
+        "evaluate": {
+            "dataset": dataset, "model": out / "pretrain" / "model", "vqa_model": out / "finetune" / "model",
+            "out": out / "evaluation.json",
+        },
+        "report": {
+            "dataset": dataset, "run": out / "pretrain", "metrics": metrics_path, "examples": out / "examples.json",
+            "out": out / "report.html",
+        },
+    }  # fmt: skip
+    if scenes:
+        del places["simulate"]
+    times_path = out / "seconds.json"
+    seconds: dict[str, float] = read_json(times_path) if times_path.is_file() else {}
+    metrics: dict[str, Any] = {}
+    for number, (stage, here) in enumerate(places.items(), 1):
+        say(f"\n[{number}/{len(places)}] {stage}")
+        from knowlip.cli import STAGES
+
+        kind = getattr(import_module(STAGES[stage][0]), STAGES[stage][1])
+        config = stage_config(kind, settings.get(stage, {}) | {key: _text(value) for key, value in here.items()})
+        started = time.monotonic()
+        result = run_stage(stage, config)
+        seconds[stage] = max(seconds.get(stage, 0.0), time.monotonic() - started)
+        write_json(times_path, seconds)
+        if stage == "evaluate":
+            metrics = result
+        if stage in ("evaluate", "report"):
+            metrics["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
+            write_json(metrics_path, metrics)
+    from knowlip.benchmark.table import print_table
+
+    print_table(metrics)
+    say(f"\n{out / 'report.html'}")
+    return metrics
+
+
+def _text(value: Any) -> Any:
+    return [str(item) for item in value] if isinstance(value, list) else str(value)
+
+
+def _resolutions(scenes: Sequence[Path]) -> list[float]:
+    """Native resolutions in metres of the scenes that can be opened."""
+    from knowlip.scenes import find_scenes, open_scene
+
+    found, refused = [], ""
+    for path in find_scenes(list(scenes)):
+        try:
+            found.append(open_scene(path).resolution_m)
+        except ValueError as error:
+            refused = str(error)
+    if not found:
+        raise ValueError(refused)
+    return found
+
+
+def _with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Apply "stage.key.key=value" (value in YAML) to a recipe."""
+    for change in changes:
+        name, equals, value = change.partition("=")
+        keys = name.split(".")
+        if not equals or len(keys) < 2:
+            raise ValueError(f"--set takes STAGE.KEY=VALUE, not {change!r}.")
+        section = recipe
+        for key in keys[:-1]:
+            section = section.setdefault(key, {})
+        section[keys[-1]] = yaml.safe_load(value)
+    return recipe
