@@ -41,7 +41,7 @@ def itc_loss(
         True
     """
     batch = len(image_BE)
-    hard_BK = positive_BK.float() / positive_BK.sum(1, keepdim=True)
+    hard_BK = positive_BK.to(image_BE.dtype) / positive_BK.sum(1, keepdim=True)
     with torch.no_grad():
         soft_i2t = F.softmax(momentum_image_KE[:batch] @ momentum_text_KE.T / temperature, 1)
         soft_t2i = F.softmax(momentum_text_KE[:batch] @ momentum_image_KE.T / temperature, 1)
