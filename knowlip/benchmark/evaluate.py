@@ -103,7 +103,8 @@ def evaluate(
     result["caption"], examples["caption"] = _captions(model, images, data, texts, truths, windows, blocks, config)
     vqa_images = images if vqa_model is model else None
     result["vqa"], examples["vqa"] = _questions(vqa_model, vqa_images, data, tile_ids, truths, blocks, config)
-    result["scio"], result["text_accuracy"] = _scio(data, truths, windows, blocks)
+    card = getattr(model, "card", {})
+    result["scio"], result["text_accuracy"] = _scio(data, card, truths, windows, blocks)
     result["setup"] = {
         "dataset_fingerprint": data.fingerprint,
         "split": config.split,
@@ -114,6 +115,7 @@ def evaluate(
         "k_test": config.k_test,
         "vqa_mode": config.vqa_mode,
         "vqa_fine_tuned": vqa_model is not model,
+        "revision": card.get("revision"),
         "seed": config.seed,
     }
     result["seconds"] = {"evaluate": round(time.monotonic() - started, 1)}
@@ -240,14 +242,20 @@ def questions_of(data: Dataset, truths: Mapping[str, Any], tile_ids: Sequence[st
 
 
 def _scio(
-    data: Dataset, truths: Mapping[str, Any], windows: Mapping[str, float], blocks: Mapping[str, str]
+    data: Dataset,
+    card: Mapping[str, Any],
+    truths: Mapping[str, Any],
+    windows: Mapping[str, float],
+    blocks: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    original, latest = data.texts(0), data.texts()
+    """Score the decisions of the run that made the model (of all runs where the model names none)."""
+    newest = card.get("revision")
+    original, latest = data.texts(0), data.texts(newest)
     decided = []
     for revision in data.revisions():
-        if revision > 0:
+        if revision > 0 and (newest is None or revision <= newest):
             rows = data.texts(revision)
-            decided.append(rows[rows["revision"] == revision])
+            decided.append(rows[(rows["revision"] == revision) & rows["run"].str.startswith(str(card.get("run", "")))])
     decisions = pd.concat(decided, ignore_index=True) if decided else latest.iloc[:0]
     # Without decisions the texts of the training tiles are judged: "before" and "after" are then the same.
     looked_at = set(decisions["tile_id"]) or set(data.tiles("train")["tile_id"])
