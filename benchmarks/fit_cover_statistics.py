@@ -3,26 +3,28 @@
     python -m benchmarks.fit_cover_statistics DATASET SCENES [--out knowlip/text/rules/cover_statistics.py]
 
 DATASET is built from SCENES (a folder of simulated scenes with `NAME.landcover.tif`). Use scenes and seeds that no
-experiment is measured on. Every tile gives its cells' features and the land cover at the cells' centres; each class
-becomes a mixture of Gaussians (diagonally loaded, so that the tables stay wide enough for other sensors).
+experiment is measured on. Every tile gives its cells' features and the land cover at the cells' centres; that
+becomes the target of a multinomial logistic regression on linear and quadratic terms.
 """
 
 import argparse
+import pprint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
-from sklearn.mixture import GaussianMixture
+from sklearn.linear_model import LogisticRegression
 
 from knowlip.dataset import Dataset
-from knowlip.text.rules.cover import GROUPS, group_of, inputs
+from knowlip.text.rules.cover import GROUPS, group_of, inputs, terms
 from knowlip.text.rules.features import cell_features
 from knowlip.vocabulary import LAND_COVER
 
-COMPONENTS = 3
-MOST_CELLS = 12_000
-LOADING = 0.15
-"""Added to the variances, as a share of the variance over all classes."""
+MOST_CELLS = 60_000
+PENALTY = 0.02
+"""Inverse strength of the ridge penalty: keeps the surfaces smooth, for other sensors' sake."""
+ITERATIONS = 120
 CLASSES = ("water", "field", "wood", "built-up", "road", "runway", "apron", "grass", "quay")
 
 
@@ -50,49 +52,34 @@ def cell_codes(scenes: Path, row: dict, grid: int) -> np.ndarray:
     return out
 
 
-def fit(features: np.ndarray, codes: np.ndarray) -> dict[str, list]:
-    """Class -> [(weight, mean, lower triangle of the covariance)]."""
-    rng = np.random.default_rng(0)
-    load = LOADING * features.var(axis=0)
-    table = {}
-    for name in CLASSES:
-        code = next(number for number, cover in LAND_COVER.items() if cover == name)
-        chosen = np.flatnonzero(codes == code)
-        if len(chosen) < 60:
-            continue
-        chosen = rng.permutation(chosen)[:MOST_CELLS]
-        count = COMPONENTS if len(chosen) > 1000 else 1
-        mixture = GaussianMixture(count, random_state=0, reg_covar=1e-3, max_iter=60).fit(features[chosen])
-        table[name] = []
-        for weight, mean, covariance in zip(mixture.weights_, mixture.means_, mixture.covariances_):
-            covariance = covariance + np.diag(load)
-            lower = covariance[np.tril_indices(len(mean))]
-            table[name].append((round(float(weight), 4), [round(float(v), 3) for v in mean], [float(f"{v:.4g}") for v in lower]))
-    return table
+def fit(features: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
+    """Mean and scale of the inputs, and for each class the weights of `cover.terms`."""
+    number = {name: code for code, name in LAND_COVER.items()}
+    keep = np.isin(codes, [number[name] for name in CLASSES])
+    features, codes = features[keep], codes[keep]
+    chosen = np.random.default_rng(0).permutation(len(codes))[:MOST_CELLS]
+    features, codes = features[chosen], codes[chosen]
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
+    model = LogisticRegression(C=PENALTY, max_iter=ITERATIONS, fit_intercept=False)
+    model.fit(terms((features - mean) / scale), codes)
+    return {
+        "mean": [round(float(value), 4) for value in mean],
+        "scale": [round(float(value), 4) for value in scale],
+        "weights": {
+            LAND_COVER[code]: [round(float(value), 4) for value in row] for code, row in zip(model.classes_, model.coef_)
+        },
+    }
 
 
-def write(tables: dict[str, dict[str, list]], path: Path) -> None:
-    lines = [
-        '"""Class statistics for `cover.classify`, written by `python -m benchmarks.fit_cover_statistics`.',
-        "",
-        "Table -> land cover -> components (weight, mean of each feature, lower triangle of the covariance).",
-        '"""',
-        "",
-        "# fmt: off",
-        "# ruff: noqa: E501",
-        "from typing import Final",
-        "",
-        "STATISTICS: Final[dict[str, dict[str, list[tuple[float, list[float], list[float]]]]]] = {",
-    ]
-    for group, table in tables.items():
-        lines.append(f'    "{group}": {{')
-        for name, components in table.items():
-            lines.append(f'        "{name}": [')
-            lines += [f"            {component!r}," for component in components]
-            lines.append("        ],")
-        lines.append("    },")
-    lines.append("}")
-    path.write_text("\n".join(lines) + "\n")
+def write(tables: dict[str, dict[str, Any]], path: Path) -> None:
+    """Write the tables as a Python module."""
+    text = pprint.pformat(tables, width=118, compact=True, sort_dicts=False)
+    path.write_text(
+        '"""Weights for `cover.classify`, written by `python -m benchmarks.fit_cover_statistics`.\n\n'
+        "Table -> mean and scale of the inputs, and land cover -> weights of the constant, linear and quadratic terms.\n"
+        '"""\n\n# fmt: off\nfrom typing import Any, Final\n\n'
+        f"STATISTICS: Final[dict[str, dict[str, Any]]] = {text}\n"
+    )
 
 
 def main() -> None:

@@ -1,13 +1,12 @@
-"""Land cover of cells by Gaussian maximum likelihood, the classical SAR classifier, with priors from the context.
+"""Land cover of cells by a quadratic discriminant on brightness and texture, with the context as prior.
 
-The class statistics (`cover_statistics.py`) are tables of brightness and texture fitted once on calibration scenes of the
-simulator; see docs/rules-annotator.md. The place and the larger tile's text only shift the prior of what needs an
+The discriminant's weights (`cover_statistics.py`) were fitted once on calibration scenes of the simulator; see docs/rules-annotator.md. The place and the larger tile's text only shift the prior of what needs an
 airport or a port.
 """
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,33 +38,19 @@ class Cover:
 
     codes: NDArray[np.uint8]
     """(rows, columns), 0 = nodata."""
+    posterior: dict[str, NDArray[np.float32]]
+    """Cover -> (rows, columns) probability."""
     certainty: dict[str, float]
     """Cover -> mean posterior of its cells."""
     cell_px: int
 
 
-class _Component(NamedTuple):
-    offset: float
-    """log weight - half log determinant."""
-    mean: NDArray[np.float32]
-    whitening: NDArray[np.float32]
-    """(F, F) such that the squared norm of (x - mean) @ whitening is the Mahalanobis distance."""
-
-
 @cache
-def _table(group: str) -> dict[str, list[_Component]]:
-    table = {}
-    for name, components in STATISTICS[group].items():
-        table[name] = []
-        for weight, mean, covariance in components:
-            size = len(mean)
-            full = np.zeros((size, size))
-            full[np.tril_indices(size)] = covariance
-            full = full + np.tril(full, -1).T
-            whitening = np.linalg.cholesky(np.linalg.inv(full))
-            offset = float(np.log(weight) - 0.5 * np.linalg.slogdet(full)[1])
-            table[name].append(_Component(offset, np.array(mean, np.float32), whitening.astype(np.float32)))
-    return table
+def _table(group: str) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Names of the covers, mean and scale of the inputs, (terms, covers) weights."""
+    table = STATISTICS[group]
+    weights = np.array(list(table["weights"].values()), np.float32).T
+    return list(table["weights"]), np.array(table["mean"], np.float32), np.array(table["scale"], np.float32), weights
 
 
 def group_of(metres_per_pixel: float) -> str:
@@ -79,36 +64,39 @@ def inputs(cells: Cells) -> NDArray[np.float32]:
     return np.concatenate([flat, np.full((len(flat), 1), cells.noise, np.float32)], axis=1)
 
 
+def terms(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 1 + F + F (F + 1) / 2) constant, linear and quadratic terms of standardised inputs (N, F), clipped at 4."""
+    x = np.clip(x, -4.0, 4.0)
+    first, second = np.triu_indices(x.shape[1])
+    return np.concatenate([np.ones((len(x), 1), x.dtype), x, x[:, first] * x[:, second]], axis=1)
+
+
 def classify(cells: Cells, metres_per_pixel: float, context: Context) -> Cover:
-    """The most likely cover of each cell, after averaging the evidence of 3 x 3 cells."""
-    table = _table(group_of(metres_per_pixel))
-    names = list(table)
-    x = inputs(cells)
-    scores = np.empty((len(names), *cells.valid.shape), np.float32)
-    for number, name in enumerate(names):
-        parts = [part.offset - 0.5 * (((x - part.mean) @ part.whitening) ** 2).sum(axis=1) for part in table[name]]
-        scores[number] = np.logaddexp.reduce(parts, axis=0).reshape(cells.valid.shape)
-    scores = np.maximum(scores, scores.max(axis=0) + _FAR)
-    scores = ndimage.uniform_filter(scores, (1, 3, 3), mode="nearest")
-    scores += np.array([_log_prior(name, context) for name in names], np.float32)[:, None, None]
-    posterior = np.exp(scores - scores.max(axis=0))
+    """Posterior and most likely cover of each cell, after averaging the evidence of 3 x 3 cells."""
+    names, mean, scale, weights = _table(group_of(metres_per_pixel))
+    scores = terms((inputs(cells) - mean) / scale) @ weights
+    scores -= scores.max(axis=1, keepdims=True)
+    grid = np.maximum(scores, _FAR).T.reshape(len(names), *cells.valid.shape)
+    grid = ndimage.uniform_filter(grid, (1, 3, 3), mode="nearest")
+    grid += np.array([_log_odds(name, context) for name in names], np.float32)[:, None, None]
+    posterior = np.exp(grid - grid.max(axis=0))
     posterior /= posterior.sum(axis=0)
     winner = posterior.argmax(axis=0)
     codes = np.where(cells.valid, np.array([_CODE[name] for name in names], np.uint8)[winner], np.uint8(0))
     best = posterior.max(axis=0)
     certainty = {name: float(best[winner == number].mean()) for number, name in enumerate(names) if (winner == number).any()}
-    return Cover(codes, certainty, cells.cell_px)
+    return Cover(codes, dict(zip(names, posterior)), certainty, cells.cell_px)
 
 
-_BASE: Final = {"water": 0.25, "field": 0.3, "wood": 0.08, "built-up": 0.2, "road": 0.03, "runway": 0.02, "apron": 0.03,
-                "grass": 0.05, "quay": 0.04}  # fmt: skip
-_AIRFIELD: Final = ("runway", "apron", "grass")
+_AIRFIELD: Final = ("runway", "apron")
 
 
-def _log_prior(name: str, context: Context) -> float:
-    prior = _BASE[name]
+def _log_odds(name: str, context: Context) -> float:
+    """How the context shifts what the image says: airports and ports are likelier near one and rarer elsewhere."""
     if name in _AIRFIELD:
-        prior *= 5.0 if context.airport else 0.1
+        return 1.0 if context.airport else -2.0
+    if name == "grass":
+        return 1.5 if context.airport else -0.7
     if name == "quay":
-        prior *= 3.0 if context.port else 0.3
-    return float(np.log(prior))
+        return 0.7 if context.port else -1.5
+    return 0.0

@@ -9,9 +9,14 @@ from scipy import ndimage
 
 CELLS: Final = 64
 """Cells along the longer side."""
-FEATURES: Final = ("mean", "mean_wide", "texture", "texture_wide", "peak", "dip", "edge")
+FEATURES: Final = (
+    "mean", "mean_wide", "mean_far", "texture", "texture_wide", "texture_far", "peak", "dip", "edge", "bright", "dark", "line",
+)  # fmt: skip
 _NEAR_M: Final = 14.0
 _WIDE_M: Final = 60.0
+_FAR_M: Final = 180.0
+_LINE_M: Final = 22.0
+"""Dark lines narrower than this (roads, taxiways) show in the feature "line"."""
 
 Array = NDArray[np.float32]
 
@@ -58,17 +63,33 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
     def smooth(values: Array, size: int) -> Array:
         return np.asarray(ndimage.uniform_filter(values, size, mode="nearest") if size > 1 else values)
 
-    mean, mean_wide = smooth(first, near), smooth(first, wide)
+    far = _odd(_FAR_M / cell_m, 9)
+    mean, mean_wide, mean_far = smooth(first, near), smooth(first, wide), smooth(first, far)
     texture = np.sqrt(np.maximum(smooth(second, max(near, 3)) - smooth(first, max(near, 3)) ** 2, 0.0))
     texture_wide = np.sqrt(np.maximum(smooth(second, wide) - mean_wide**2, 0.0))
+    texture_far = np.sqrt(np.maximum(smooth(second, far) - mean_far**2, 0.0))
     peak = ndimage.maximum_filter(first, wide, mode="nearest") - mean_wide
     dip = mean_wide - ndimage.minimum_filter(first, wide, mode="nearest")
     edge = np.hypot(ndimage.sobel(first, 0), ndimage.sobel(first, 1)) / 8.0
+    level = np.repeat(np.repeat(mean_far, cell_px, 0), cell_px, 1).reshape(blocks.shape)
+    bright = smooth((blocks > level + 70.0).mean(axis=(1, 3), dtype=np.float32), wide)
+    dark = smooth(((blocks < level - 55.0) & (blocks > 0)).mean(axis=(1, 3), dtype=np.float32), wide)
+    line = _dark_lines(pixels, metres_per_pixel).reshape(blocks.shape).max(axis=(1, 3))
     values = np.stack(
-        [mean, mean_wide, np.log2(1 + texture), np.log2(1 + texture_wide), peak, dip, np.log2(1 + smooth(edge, 3))], axis=-1
-    ).astype(np.float32)
-    noise = float(np.percentile(values[..., 2][valid], 10)) if valid.any() else 0.0
+        [mean, mean_wide, mean_far, np.log2(1 + texture), np.log2(1 + texture_wide), np.log2(1 + texture_far), peak, dip,
+         np.log2(1 + smooth(edge, 3)), np.sqrt(bright), np.sqrt(dark), smooth(line, 3)], axis=-1
+    ).astype(np.float32)  # fmt: skip
+    noise = float(np.percentile(values[..., 3][valid], 10)) if valid.any() else 0.0
     return Cells(values, valid, cell_px, noise)
+
+
+def _dark_lines(pixels: Array, metres_per_pixel: float) -> Array:
+    """Depth of dark lines and spots narrower than about 22 m: closing minus the image, smoothed over about 5 m."""
+    size = max(3, _odd(5.0 / metres_per_pixel, 1))
+    soft = ndimage.uniform_filter(pixels, size, mode="nearest")
+    width = max(5, _odd(_LINE_M / metres_per_pixel, 5))
+    closed = ndimage.minimum_filter(ndimage.maximum_filter(soft, width, mode="nearest"), width, mode="nearest")
+    return np.asarray(closed - soft)
 
 
 def _odd(size: float, least: int) -> int:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from knowlip.text.rules.cover import Context, Cover, classify
 from knowlip.text.rules.evidence import Evidence, Target
@@ -12,6 +11,7 @@ from knowlip.text.rules.features import cell_features
 from knowlip.text.rules.targets import AIRCRAFT, SHIPS, Blob, detect, type_by_size
 from knowlip.vocabulary import LAND_COVER
 
+Layer = NDArray[np.float32]
 _LARGEST_SIDE = 512
 """Larger images are averaged down to at most this before anything is measured."""
 _CODE = {name: code for code, name in LAND_COVER.items()}
@@ -49,10 +49,11 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
     ships = _targets(pixels, cover, ("water",), metres_per_pixel, "ship")
     aircraft = _targets(pixels, cover, ("runway", "apron"), metres_per_pixel, "aircraft")
     targets = ships if _weight(ships) >= _weight(aircraft) else aircraft
-    codes = cover.codes
+    posterior = dict(cover.posterior)
     for target in ships:
-        codes = _fill(codes, target, "water", window_m)
-    return Evidence(window_m, tuple(targets), _shares(codes), _grid(codes), cover.certainty)
+        _fill(posterior, target, "water", window_m)
+    valid = cover.codes > 0
+    return Evidence(window_m, tuple(targets), _shares(posterior, valid), _grid(posterior, valid), cover.certainty)
 
 
 def _weight(targets: list[Target]) -> float:
@@ -81,9 +82,9 @@ def _target(blob: Blob, category: str, ground_sure: float) -> Target:
     return Target(category, blob.x, blob.y, blob.length_m, blob.width_m, blob.heading_deg, name, certainty)
 
 
-def _fill(codes: NDArray[np.uint8], target: Target, cover: str, window_m: float) -> NDArray[np.uint8]:
-    """Give the cells under a target to the ground it stands on."""
-    rows, cols = codes.shape
+def _fill(posterior: dict[str, Layer], target: Target, cover: str, window_m: float) -> None:
+    """Give the cells under a target to the ground it stands on (in place of the dict's arrays, not in them)."""
+    rows, cols = posterior[cover].shape
     y, x = np.mgrid[:rows, :cols]
     angle = np.deg2rad(target.heading_deg)
     east = ((x + 0.5) / cols - target.x) * window_m
@@ -91,22 +92,18 @@ def _fill(codes: NDArray[np.uint8], target: Target, cover: str, window_m: float)
     along = east * np.sin(angle) - south * np.cos(angle)
     across = east * np.cos(angle) + south * np.sin(angle)
     cell = window_m / max(rows, cols)
-    under = (abs(along) <= target.length_m / 2 + cell) & (abs(across) <= target.width_m / 2 + cell) & (codes > 0)
-    return np.where(under, np.uint8(_CODE[cover]), codes)
+    under = (abs(along) <= target.length_m / 2 + cell) & (abs(across) <= target.width_m / 2 + cell)
+    for name, layer in posterior.items():
+        posterior[name] = np.where(under, np.float32(name == cover), layer)
 
 
-def _shares(codes: NDArray[np.uint8]) -> dict[str, float]:
-    counts = np.bincount(codes.ravel(), minlength=len(LAND_COVER))
-    total = max(1, int(counts[1:].sum()))
-    return {name: float(counts[code] / total) for code, name in LAND_COVER.items() if code and counts[code]}
+def _shares(posterior: dict[str, Layer], valid: NDArray[np.bool_]) -> dict[str, float]:
+    """Expected shares of the valid cells."""
+    total = max(1, int(valid.sum()))
+    return {name: float(layer[valid].sum() / total) for name, layer in posterior.items()}
 
 
-def _grid(codes: NDArray[np.uint8]) -> tuple[dict[str, float], ...]:
-    return tuple(_shares(part) for band in np.array_split(codes, 3) for part in np.array_split(band, 3, axis=1))
-
-
-def majority(codes: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Most frequent code in a square window."""
-    names = np.unique(codes)
-    counts = np.stack([ndimage.uniform_filter((codes == name).astype(np.float32), size, mode="nearest") for name in names])
-    return np.asarray(names[np.argmax(counts, axis=0)])
+def _grid(posterior: dict[str, Layer], valid: NDArray[np.bool_]) -> tuple[dict[str, float], ...]:
+    rows, cols = (np.linspace(0, size, 4).astype(int) for size in valid.shape)
+    cells = [(slice(*rows[j : j + 2]), slice(*cols[i : i + 2])) for j in range(3) for i in range(3)]
+    return tuple(_shares({name: layer[cell] for name, layer in posterior.items()}, valid[cell]) for cell in cells)

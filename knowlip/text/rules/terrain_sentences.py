@@ -182,6 +182,8 @@ def _roads(evidence: Evidence) -> tuple[str, float]:
         return "no clear road is visible", sure
     places = _places("road", evidence)
     kind = "a road crosses" if share < 0.03 else "several roads cross"
+    if not places:
+        return f"{kind} the scene", 0.8 * sure
     return f"{kind} {region_phrase(places) if len(places) >= 7 else 'the ' + region_phrase(places)}", sure
 
 
