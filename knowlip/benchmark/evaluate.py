@@ -14,6 +14,7 @@ import pandas as pd
 
 from knowlip import models
 from knowlip.benchmark.metrics import typical_text
+from knowlip.benchmark.metrics.intervals import MIN_CLUSTERS
 from knowlip.benchmark.questions import Question, make_questions, questions_from_texts
 from knowlip.benchmark.tasks import caption, screening, vqa
 from knowlip.benchmark.tasks import retrieval as retrieve
@@ -92,24 +93,26 @@ def evaluate(
         check_unseen(getattr(chosen, "card", {}), data.fingerprint, everything, tiles, str(name))
     truths = data.truth()
     windows = dict(zip(everything["tile_id"], everything["window_m"].astype(float)))
-    blocks = dict(zip(everything["tile_id"], everything["block"].astype(str)))
+    unit = "block" if tiles["block"].nunique() >= MIN_CLUSTERS else "root_id"
+    clusters = dict(zip(everything["tile_id"], everything[unit].astype(str)))
     tile_ids = list(tiles["tile_id"])
     say(f"Measure {len(tile_ids)} {config.split} tiles of {tiles['block'].nunique()} blocks that training never saw")
 
     images = EncodedImages(model, data, tile_ids)
     result: dict[str, Any] = {}
     examples: dict[str, Any] = {}
-    result["retrieval"], examples["retrieval"] = _retrieval(model, images, texts, blocks, config)
-    result["caption"], examples["caption"] = _captions(model, images, data, texts, truths, windows, blocks, config)
+    result["retrieval"], examples["retrieval"] = _retrieval(model, images, texts, clusters, config)
+    result["caption"], examples["caption"] = _captions(model, images, data, texts, truths, windows, clusters, config)
     vqa_images = images if vqa_model is model else None
-    result["vqa"], examples["vqa"] = _questions(vqa_model, vqa_images, data, tile_ids, truths, blocks, config)
+    result["vqa"], examples["vqa"] = _questions(vqa_model, vqa_images, data, tile_ids, truths, clusters, config)
     card = getattr(model, "card", {})
-    result["scio"], result["text_accuracy"] = _scio(data, card, truths, windows, blocks)
+    result["scio"], result["text_accuracy"] = _scio(data, card, truths, windows, clusters)
     result["setup"] = {
         "dataset_fingerprint": data.fingerprint,
         "split": config.split,
         "tiles": len(tile_ids),
         "blocks": int(tiles["block"].nunique()),
+        "clusters": {"block": "geographic blocks", "root_id": "families of tiles that share ground"}[unit],
         "places": int(tiles["scene_id"].nunique()),
         "limits": asdict(config.limits),
         "k_test": config.k_test,
@@ -144,14 +147,18 @@ def _composed(texts: pd.DataFrame) -> dict[str, str]:
 
 
 def _retrieval(
-    model: VisionLanguageModel, images: EncodedImages, texts: pd.DataFrame, blocks: Mapping[str, str], config: EvaluateConfig
+    model: VisionLanguageModel,
+    images: EncodedImages,
+    texts: pd.DataFrame,
+    clusters: Mapping[str, str],
+    config: EvaluateConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     composed = _composed(texts)
     directions, gallery = retrieve.retrieval(
         model,
         images,
         [composed[tile_id] for tile_id in images.tile_ids],
-        [blocks[tile_id] for tile_id in images.tile_ids],
+        [clusters[tile_id] for tile_id in images.tile_ids],
         config.k_test,
         config.limits.rerank_queries,
         config.seed,
@@ -168,7 +175,7 @@ def _captions(
     texts: pd.DataFrame,
     truths: Mapping[str, Any],
     windows: Mapping[str, float],
-    blocks: Mapping[str, str],
+    clusters: Mapping[str, str],
     config: EvaluateConfig,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     count = min(config.limits.captions, len(images.tile_ids))
@@ -184,7 +191,7 @@ def _captions(
     train = data.texts(0)
     train = train[train["tile_id"].isin(set(data.tiles("train")["tile_id"]))]
     baseline = typical_text(list(_composed(train).values()), config.seed) if len(train) else ""
-    at = [blocks[tile_id] for tile_id in tile_ids]
+    at = [clusters[tile_id] for tile_id in tile_ids]
     result = caption.score_captions(generated, references, baseline, at)
 
     def claims(said: Sequence[str]) -> list[list[dict[str, Any]]]:
@@ -213,7 +220,7 @@ def _questions(
     data: Dataset,
     tile_ids: Sequence[str],
     truths: Mapping[str, Any],
-    blocks: Mapping[str, str],
+    clusters: Mapping[str, str],
     config: EvaluateConfig,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     train_ids = list(data.tiles("train")["tile_id"])
@@ -224,7 +231,7 @@ def _questions(
         needed = {q.tile_id for q in asked}
         images = EncodedImages(model, data, [tile_id for tile_id in tile_ids if tile_id in needed])
     given = vqa.answer(model, images, asked, answers, config.vqa_mode)
-    result = vqa.score(asked, given, train, blocks)
+    result = vqa.score(asked, given, train, clusters)
     if not truths:
         result["reason"] = _ANNOTATOR_REASON
     each = max(1, config.limits.examples * 2 // 3)
@@ -246,7 +253,7 @@ def _scio(
     card: Mapping[str, Any],
     truths: Mapping[str, Any],
     windows: Mapping[str, float],
-    blocks: Mapping[str, str],
+    clusters: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score the decisions of the run that made the model (of all runs where the model names none)."""
     newest = card.get("revision")
@@ -260,6 +267,6 @@ def _scio(
     # Without decisions the texts of the training tiles are judged: "before" and "after" are then the same.
     looked_at = set(decisions["tile_id"]) or set(data.tiles("train")["tile_id"])
     before, after = (rows[rows["tile_id"].isin(looked_at)] for rows in (original, latest))
-    accuracy = screening.text_accuracy(before, after, truths, windows, judge, blocks)
+    accuracy = screening.text_accuracy(before, after, truths, windows, judge, clusters)
     accuracy["tiles"] = len(set(before["tile_id"]))
     return screening.screening(original, decisions, truths, windows, judge), accuracy

@@ -1,4 +1,4 @@
-"""Six types of questions with closed answers, made from tile truth or, where there is none, from the annotator's claims.
+"""Six types of questions with closed answers, made from tile truth or, without it, from the annotator's claims.
 
 | type | asks | answers |
 |---|---|---|
@@ -9,9 +9,9 @@
 | `all_landforms` | every landform with at least 10 % | names joined by ", " in the order of `LANDFORMS` |
 | `regional_landform` | the main landform of one named region | names in `LANDFORMS` |
 
-A question is asked only where its answer is clear: no tie between regions, one type in the majority, a landform at least
-five points of share ahead of the next. Questions depend on the seed and the tile alone, so any subset of tiles gives the
-same questions; only the cap on "0" counts looks at all tiles.
+A question is asked only where its answer is clear: no tie between regions, one type in the majority, a landform at
+least five points of share ahead of the next. Questions depend on the seed and the tile alone, so any subset of tiles
+gives the same questions; only the cap on "0" counts looks at all tiles.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from knowlip.dataset import Dataset
 from knowlip.text.claims import parse_claims
 from knowlip.vocabulary import (
     AIRCRAFT_TYPES,
@@ -185,7 +186,9 @@ def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "tru
         category = category if category in leaders else leaders[0]
         if most == 0 and len(facts.counts) == 2 and facts.landforms is not None:
             # An empty tile is asked about the target that could be there.
-            category = "aircraft" if "airfield" in facts.landforms else "ship" if "water" in facts.landforms else category
+            category = (
+                "aircraft" if "airfield" in facts.landforms else "ship" if "water" in facts.landforms else category
+            )
         if most <= MAX_COUNT:
             ask("count", str(most), category)
     if facts.types and category in facts.types:
@@ -277,5 +280,29 @@ def questions_from_texts(texts: pd.DataFrame, seed: int = 0) -> list[Question]:
     """
     facts = {}
     for tile_id, rows in texts.groupby("tile_id", sort=True):
-        facts[str(tile_id)] = facts_from_texts(rows["instruction_set"].iloc[0], dict(zip(rows["dimension"], rows["text"])))
+        facts[str(tile_id)] = facts_from_texts(
+            rows["instruction_set"].iloc[0], dict(zip(rows["dimension"], rows["text"]))
+        )
     return questions_from_facts(facts, seed, source="annotator")
+
+
+def questions_of(dataset: Dataset, split: str, seed: int = 0) -> list[Question]:
+    """Questions about every tile of a split: from truth where the data set has it, else from the annotator's texts."""
+    tile_ids = set(dataset.tiles(split)["tile_id"])
+    truths = dataset.truth()
+    if truths:
+        return make_questions({tile_id: truths[tile_id] for tile_id in tile_ids if tile_id in truths}, seed)
+    texts = dataset.texts(0)
+    return questions_from_texts(texts[texts["tile_id"].isin(tile_ids)], seed)
+
+
+def sentences() -> list[str]:
+    """Every wording and every answer, for a vocabulary that must read and write them."""
+    wordings = [
+        template.format(singular=name, plural=_PLURAL[name], region=region)
+        for templates in TEMPLATES.values()
+        for template in templates
+        for name, region in zip(("ship", "aircraft"), ("upper left", "lower right"))
+    ]
+    answers = [answer for kind in QUESTION_TYPES for answer in answers_of(kind) or ()]
+    return wordings + answers

@@ -36,7 +36,8 @@ def rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     def add(group: str, name: str, value: Any, reference: Any, reference_name: str, **more: Any) -> None:
         table.append(
-            {"group": group, "name": name, "value": value, "reference": reference, "reference_name": reference_name} | more
+            {"group": group, "name": name, "value": value, "reference": reference, "reference_name": reference_name}
+            | more
         )
 
     for key, title in (("image_to_text", "Image → text"), ("text_to_image", "Text → image")):
@@ -50,8 +51,8 @@ def rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
             )  # fmt: skip
         if again := scores.get("reranked"):
             add(
-                "Retrieval", f"{title} R@1, top {again['k_test']} re-ranked by matching", again["r1"], again["chance_r1"],
-                "chance", ci=again["ci"]["r1"], n=again["n"],
+                "Retrieval", f"{title} R@1, top {again['k_test']} re-ranked by matching", again["r1"],
+                again["chance_r1"], "chance", ci=again["ci"]["r1"], n=again["n"],
             )  # fmt: skip
     for key, title in VQA_TITLES.items():
         scores = metrics.get("vqa", {}).get(key)
@@ -61,7 +62,9 @@ def rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
                 ci=scores.get("ci"), n=scores["n"])  # fmt: skip
     scores = metrics.get("caption", {})
     if scores.get("bleu4") is not None:
-        add("Captions", "BLEU-4", scores["bleu4"], scores["baseline_bleu4"], "one fixed text", n=scores["n"])
+        add(
+            "Captions", "BLEU-4", scores["bleu4"], scores["baseline_bleu4"], "one fixed text", n=scores["n"], plain=True
+        )
         add("Captions", "CIDEr", scores["cider"], scores["baseline_cider"], "one fixed text", n=scores["n"], plain=True)
         claims = scores.get("claims", {})
         if claims.get("true") is not None:
@@ -71,7 +74,15 @@ def rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     if scores.get("base_rate") is not None:
         add("Screening", "Precision", scores["precision"], scores["base_rate"], "base rate",
             ci=scores["precision_ci"], n=scores["n_flagged"])  # fmt: skip
-        add("Screening", "Recall", scores["recall"], scores["flag_rate"], "flagged", ci=scores["recall_ci"], n=scores["n_wrong"])
+        add(
+            "Screening",
+            "Recall",
+            scores["recall"],
+            scores["flag_rate"],
+            "flagged",
+            ci=scores["recall_ci"],
+            n=scores["n_wrong"],
+        )
         add("Screening", "AUROC", scores["auroc"], 0.5, "chance", n=scores["n"], plain=True)
     scores = metrics.get("text_accuracy", {})
     if scores.get("before") is not None:

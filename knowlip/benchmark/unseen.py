@@ -25,7 +25,9 @@ def check_unseen(card: Mapping[str, Any], fingerprint: str, index: pd.DataFrame,
         ValueError: the model does not say what it was trained on, or it saw one of these places.
     """
     if "dataset_fingerprint" not in card or "train_blocks" not in card:
-        raise ValueError(f"The model {name} does not record what it was trained on, so unseen places cannot be assured.")
+        raise ValueError(
+            f"The model {name} does not record what it was trained on, so unseen places cannot be assured."
+        )
     seen_blocks = {str(block) for block in card["train_blocks"]}
     seen_roots: set[str] = set()
     if card["dataset_fingerprint"] == fingerprint:

@@ -8,9 +8,9 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from knowlip.benchmark.metrics import (
     auroc,
-    block_bootstrap,
     caption_scores,
     chance_recall,
+    cluster_bootstrap,
     grouped_auroc,
     majority_answers,
     precision_recall,
@@ -32,18 +32,18 @@ def test_wilson_matches_the_printed_values() -> None:
         wilson(0, 0)
 
 
-def test_block_bootstrap_of_independent_blocks_agrees_with_the_normal_interval() -> None:
+def test_bootstrap_of_independent_clusters_agrees_with_the_normal_interval() -> None:
     values = np.random.default_rng(3).random(400) < 0.3
-    low, high = block_bootstrap(values, np.arange(400).astype(str))
+    low, high = cluster_bootstrap(values, np.arange(400).astype(str))
     half = 1.96 * np.sqrt(values.mean() * (1 - values.mean()) / 400)
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
 
 
 def test_identical_neighbours_widen_the_interval() -> None:
     values = np.repeat(np.random.default_rng(0).random(20) < 0.5, 30)
-    blocks = np.repeat(np.arange(20), 30).astype(str)
-    clustered, independent = proportion(values, blocks), proportion(values)
-    assert clustered["ci_method"] == "bootstrap over 20 blocks"
+    clusters = np.repeat(np.arange(20), 30).astype(str)
+    clustered, independent = proportion(values, clusters), proportion(values)
+    assert clustered["ci_method"] == "bootstrap over 20 clusters"
     assert independent["ci_method"] == "Wilson"
     assert clustered["ci"][1] - clustered["ci"][0] > 3 * (independent["ci"][1] - independent["ci"][0])
 
@@ -51,9 +51,7 @@ def test_identical_neighbours_widen_the_interval() -> None:
 def test_chance_recall_is_the_mean_over_all_orders() -> None:
     gallery, positives = 5, [1, 2, 3]
     for k in (1, 2, 4):
-        shares = [
-            np.mean([min(order[:p]) < k for order in itertools.permutations(range(gallery))]) for p in positives
-        ]
+        shares = [np.mean([min(order[:p]) < k for order in itertools.permutations(range(gallery))]) for p in positives]
         assert chance_recall(positives, gallery, k) == pytest.approx(np.mean(shares))
 
 

@@ -3,14 +3,14 @@
 from knowlip.benchmark.metrics.baselines import majority_answers, typical_text
 from knowlip.benchmark.metrics.captions import caption_scores, tokenise
 from knowlip.benchmark.metrics.detection import auroc, grouped_auroc, precision_recall
-from knowlip.benchmark.metrics.intervals import block_bootstrap, proportion, wilson
+from knowlip.benchmark.metrics.intervals import cluster_bootstrap, proportion, wilson
 from knowlip.benchmark.metrics.retrieval import chance_recall, ranks_of_positives, recall_at
 
 __all__ = [
     "auroc",
-    "block_bootstrap",
     "caption_scores",
     "chance_recall",
+    "cluster_bootstrap",
     "grouped_auroc",
     "majority_answers",
     "precision_recall",

@@ -1,8 +1,9 @@
-"""95 % intervals of a share of hits: Wilson's for independent trials, a bootstrap over blocks for neighbouring tiles.
+"""95 % intervals of a share of hits: Wilson's for independent trials, a bootstrap over clusters for neighbouring tiles.
 
-Tiles of one place look alike, so a model that knows one tends to know its neighbours, and an interval that takes them for
-independent trials is too narrow. Where at least `MIN_BLOCKS` geographic blocks were measured the interval therefore comes
-from resampling whole blocks; with fewer, or when every trial came out the same, it is Wilson's.
+Tiles of one place look alike, so a model that knows one tends to know its neighbours, and an interval that takes them
+for independent trials is too narrow. Where at least `MIN_CLUSTERS` clusters (geographic blocks, or families of tiles
+that share ground) were measured, the interval therefore comes from resampling whole clusters; with fewer, or when
+every trial came out the same, it is Wilson's.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 Z95: Final = 1.959963984540054
-MIN_BLOCKS: Final = 8
+MIN_CLUSTERS: Final = 8
 _REPLICATES: Final = 1000
 
 
@@ -36,17 +37,17 @@ def wilson(hits: int, trials: int, z: float = Z95) -> tuple[float, float]:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def block_bootstrap(
-    values: Sequence[float] | np.ndarray, blocks: Sequence[str] | np.ndarray, seed: int = 0
+def cluster_bootstrap(
+    values: Sequence[float] | np.ndarray, clusters: Sequence[str] | np.ndarray, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile interval of the mean of `values` when whole blocks are drawn with replacement.
+    """95 % percentile interval of the mean of `values` when whole clusters are drawn with replacement.
 
     Args:
         values: one number a trial (a hit is 1.0).
-        blocks: the block of each trial.
+        clusters: the cluster of each trial.
         seed: of the resampling; the same seed gives the same interval.
     """
-    _, number = np.unique(np.asarray(blocks), return_inverse=True)
+    _, number = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.bincount(number, weights=np.asarray(values, dtype=float))
     sizes = np.bincount(number).astype(float)
     draws = np.random.default_rng(seed).integers(0, len(sums), size=(_REPLICATES, len(sums)))
@@ -55,20 +56,20 @@ def block_bootstrap(
     return float(low), float(high)
 
 
-def proportion(hits: Sequence[bool] | np.ndarray, blocks: Sequence[str] | np.ndarray | None = None) -> dict[str, Any]:
+def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.ndarray | None = None) -> dict[str, Any]:
     """Share of hits with its interval: `{"value", "n", "ci": [low, high], "ci_method"}`.
 
     Args:
         hits: one truth value a trial, at least one.
-        blocks: the geographic block of each trial, where known.
+        clusters: the cluster of each trial, where known.
     """
     values = np.asarray(hits, dtype=float)
     if not len(values):
         raise ValueError("A share needs at least one trial.")
     count = int(values.sum())
-    number = len(set(blocks)) if blocks is not None else 0
-    if blocks is not None and number >= MIN_BLOCKS and 0 < count < len(values):
-        ci, method = block_bootstrap(values, blocks), f"bootstrap over {number} blocks"
+    number = len(set(clusters)) if clusters is not None else 0
+    if clusters is not None and number >= MIN_CLUSTERS and 0 < count < len(values):
+        ci, method = cluster_bootstrap(values, clusters), f"bootstrap over {number} clusters"
     else:
         ci, method = wilson(count, len(values)), "Wilson"
     return {"value": float(values.mean()), "n": len(values), "ci": list(ci), "ci_method": method}

@@ -1,8 +1,9 @@
 """Recall@k when several images share one text.
 
-Simulated and annotated texts repeat ("no ships are visible ..."), so "the" right text of an image is every text with the
-same string. The gallery therefore holds each string once; a query text has as many right images as carry that string.
-Ties count against the model: a collapsed model that scores everything alike gets the worst rank, not the first.
+Simulated and annotated texts repeat ("no ships are visible ..."), so "the" right text of an image is every text with
+the same string. The gallery therefore holds each string once; a query text has as many right images as carry that
+string. Ties count against the model: a collapsed model that scores everything alike gets the worst rank, not the
+first.
 """
 
 from collections.abc import Sequence

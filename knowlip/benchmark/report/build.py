@@ -1,5 +1,7 @@
 """Put the report together: read what there is, say what there is not, write one HTML file."""
 
+# ruff: noqa: E501 (markup is easier to read in one line)
+
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -174,7 +176,7 @@ def _headline(metrics: Mapping[str, Any]) -> str:
         part = metrics.get("retrieval", {}).get(key)
         if part:
             times = part["r1"] / part["chance_r1"]
-            note = f"chance {percent(part['chance_r1'], 2)}: {times:,.0f} times that"
+            note = f"{times:,.0f} × chance ({percent(part['chance_r1'], 2)}); R@10 {percent(part['r10'])}"
             cards.append(_card(title, percent(part["r1"]), note, part["r1"], part["chance_r1"]))
     asked = [metrics.get("vqa", {}).get(key) or {} for key in VQA_TITLES]
     asked = [row for row in asked if row.get("accuracy") is not None and row.get("majority") is not None]
@@ -189,17 +191,31 @@ def _headline(metrics: Mapping[str, Any]) -> str:
     claims = captions.get("claims", {})
     if claims.get("true") is not None:
         note = f"one fixed text {percent(claims.get('baseline_true'))}; CIDEr {captions['cider']:.2f}"
-        cards.append(_card("Written claims that are true", percent(claims["true"]), note, claims["true"], claims.get("baseline_true")))
+        cards.append(
+            _card(
+                "Written claims that are true",
+                percent(claims["true"]),
+                note,
+                claims["true"],
+                claims.get("baseline_true"),
+            )
+        )
     elif captions.get("cider") is not None:
-        cards.append(_card("Captions, CIDEr", f"{captions['cider']:.2f}", f"one fixed text {captions['baseline_cider']:.2f}"))
+        cards.append(
+            _card("Captions, CIDEr", f"{captions['cider']:.2f}", f"one fixed text {captions['baseline_cider']:.2f}")
+        )
     scio = metrics.get("scio", {})
     if scio.get("precision") is not None:
         note = f"base rate {percent(scio['base_rate'])}; finds {percent(scio['recall'])} of the wrong texts"
-        cards.append(_card("Screening, precision", percent(scio["precision"]), note, scio["precision"], scio["base_rate"]))
+        cards.append(
+            _card("Screening, precision", percent(scio["precision"]), note, scio["precision"], scio["base_rate"])
+        )
     accuracy = metrics.get("text_accuracy", {})
     if accuracy.get("before") is not None:
         note = f"before {percent(accuracy['before'])}; among trained on {percent(accuracy['after_without_screened'])}"
-        cards.append(_card("True sub-texts after SCIO", percent(accuracy["after"]), note, accuracy["after"], accuracy["before"]))
+        cards.append(
+            _card("True sub-texts after SCIO", percent(accuracy["after"]), note, accuracy["after"], accuracy["before"])
+        )
     return "".join(cards) or '<p class="missing">Nothing was measured yet.</p>'
 
 
@@ -224,6 +240,8 @@ def _commands(config: ReportConfig, data: Dataset) -> list[str]:
     if config.run:
         report_line += f" --run {config.run}"
     if config.metrics:
-        lines.append(f"knowlip evaluate --dataset {config.dataset} --model {config.run or 'RUN'}/model --out {config.metrics}")
+        lines.append(
+            f"knowlip evaluate --dataset {config.dataset} --model {config.run or 'RUN'}/model --out {config.metrics}"
+        )
         report_line += f" --metrics {config.metrics}"
     return [*lines, report_line]

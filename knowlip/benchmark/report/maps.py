@@ -1,5 +1,7 @@
 """Where the tiles lie: an outline of the world, and one picture a place with its tiles coloured by split."""
 
+# ruff: noqa: E501 (markup is easier to read in one line)
+
 import json
 import math
 from collections import Counter
@@ -115,7 +117,7 @@ def place_panels(data: Dataset, side: int = 300) -> tuple[str, int]:
             f'preserveAspectRatio="none"/>{"".join(shapes)}</svg>'
             f'<div class="scalebar" style="width:{100 * bar / width:.1f}%"><span>{label}</span></div>'
             f"<figcaption><b>{number} {escape(name)}</b> <span>{escape(where)}</span>"
-            f'<span class="muted">{_degrees(rows)} · {escape(str(first["platform"]))} · {first["resolution_m"]:g} m</span>'
+            f'<span class="muted">{_degrees(rows)} · {escape(str(first["platform"]))} · {first["resolution_m"]:.3g} m</span>'
             f"<span>{dots}</span></figcaption></figure>"
         )
     return "".join(panels), max(0, len(everything) - _MOST_PLACES)

@@ -1,5 +1,7 @@
 """Small pieces of HTML that several sections share."""
 
+# ruff: noqa: E501 (markup is easier to read in one line)
+
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
@@ -27,7 +29,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
     """A table; cells are HTML already, columns in `numeric` are aligned to the right."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(f'<{tag}{" class=num" if i in numeric else ""}>{cell}</{tag}>' for i, cell in enumerate(row))
+        return "".join(f"<{tag}{' class=num' if i in numeric else ''}>{cell}</{tag}>" for i, cell in enumerate(row))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f'<div class="scroll"><table class="{kind}"><thead><tr>{cells("th", head)}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -49,7 +51,7 @@ def long_text(text: str, most: int = 170) -> str:
 def claim_list(claims: Sequence[Mapping[str, Any]]) -> str:
     """Sub-texts with their verdicts."""
     items = "".join(
-        f'<li class="{VERDICTS[claim["true"]][0]}"><b>{escape(claim["dimension"])}</b> <span>{escape(claim["text"])}</span> '
+        f'<li class="{VERDICTS[claim["true"]][0]}"><b>{escape(claim["dimension"])}</b> <span>{escape(claim["text"].replace(" .", "."))}</span> '
         f"{verdict(claim['true'])}</li>"
         for claim in claims
     )

@@ -20,7 +20,7 @@ def data_uri(image: Image.Image, quality: int = 72) -> str:
 
 
 def shrink(image: NDArray[np.uint8], side: int) -> Image.Image:
-    """An (H, W) tile with its longer side at most `side` pixels. Reducing averages speckle away, as multilooking does."""
+    """An (H, W) tile with its longer side at most `side` pixels. Reducing averages speckle away."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     picture.thumbnail((side, side), Image.Resampling.BOX)
     return picture
@@ -55,7 +55,9 @@ def bounds(tiles: pd.DataFrame) -> NDArray[np.float64]:
     return np.array(rows).reshape(-1, 4)
 
 
-def mosaic(data: Dataset, tiles: pd.DataFrame, side: int, quality: int = 60) -> tuple[str, tuple[float, float, float, float]]:
+def mosaic(
+    data: Dataset, tiles: pd.DataFrame, side: int, quality: int = 60
+) -> tuple[str, tuple[float, float, float, float]]:
     """All tiles of one place in one picture.
 
     Args:

@@ -1,5 +1,7 @@
 """Sections about the data: the map, the facts, and sample tiles with the history of their eight sub-texts."""
 
+# ruff: noqa: E501 (markup is easier to read in one line)
+
 from collections import Counter
 from collections.abc import Mapping
 from html import escape
@@ -55,16 +57,18 @@ def facts_section(data: Dataset) -> str:
     rows.append(["<b>all</b>", *(f"<b>{n:,}</b>" for n in totals), f"<b>{sum(totals):,}</b>"])
     blocks = accepted.groupby("split")["block"].nunique().to_dict()
     rows.append(
-        ['<span class="muted">geographic blocks</span>', *(str(blocks.get(s, 0)) for s in SPLITS), str(sum(blocks.values()))]
+        [
+            '<span class="muted">geographic blocks</span>',
+            *(str(blocks.get(s, 0)) for s in SPLITS),
+            str(sum(blocks.values())),
+        ]
     )
     by_scale = table(["scale", *SPLITS, "all"], rows, numeric=(1, 2, 3, 4))
     sensor_rows = [
         [
             escape(str(sensor)),
             escape(str(part["sar:frequency_band"].iloc[0])),
-            f"{part['resolution_m'].min():g}"
-            + (f"–{part['resolution_m'].max():g}" if part["resolution_m"].nunique() > 1 else "")
-            + " m",
+            _range(part["resolution_m"]) + " m",
             str(part["scene_id"].nunique()),
             f"{len(part):,}",
         ]
@@ -76,7 +80,7 @@ def facts_section(data: Dataset) -> str:
     if reasons:
         most = max(reasons.values())
         bars = "".join(
-            f'<li><span>{escape(str(reason)) or "no reason given"}</span>'
+            f"<li><span>{escape(str(reason)) or 'no reason given'}</span>"
             f'<span class="bar"><i style="width:{100 * count / most:.1f}%"></i></span><b>{count:,}</b></li>'
             for reason, count in reasons.most_common()
         )
@@ -90,11 +94,19 @@ def facts_section(data: Dataset) -> str:
     )
 
 
+def _range(values: pd.Series) -> str:
+    """Smallest to largest in three digits, one number where they agree."""
+    low, high = f"{values.min():.3g}", f"{values.max():.3g}"
+    return low if low == high else f"{low}–{high}"
+
+
 def choose_samples(data: Dataset, latest: pd.DataFrame, count: int, seed: int) -> list[str]:
     """Tiles to show: a fixed random draw of rewritten, screened, untouched and test tiles in turn, scenes spread."""
     tiles = data.tiles()
     tiles = tiles[tiles["tile_id"].isin(set(latest["tile_id"]))]
-    touched = {kind: set(latest.loc[latest["decision"] == kind, "tile_id"]) for kind in ("rewritten", "screened", "rejected")}
+    touched = {
+        kind: set(latest.loc[latest["decision"] == kind, "tile_id"]) for kind in ("rewritten", "screened", "rejected")
+    }
     kept = set(latest["tile_id"]) - set().union(*touched.values())
     test = set(tiles.loc[tiles["split"] == "test", "tile_id"])
     scene = dict(zip(tiles["tile_id"], tiles["scene_id"]))
@@ -126,34 +138,19 @@ def samples_section(
     tiles = data.tiles().set_index("tile_id")
     cards = []
     for tile_id in chosen:
-        tile = tiles.loc[tile_id]
-        before = original[original["tile_id"] == tile_id].set_index("slot")
-        after = latest[latest["tile_id"] == tile_id]
+        tile = tiles.loc[tile_id].to_dict()
+        before = original[original["tile_id"] == tile_id].set_index("slot").to_dict("index")
+        after = latest[latest["tile_id"] == tile_id].to_dict("records")
         truth = truths.get(tile_id)
-        items = []
-        for row in after.itertuples():
-            kind, words = _STATES.get(str(row.decision), ("original", str(row.decision)))
-            true = judge(row.instruction_set, row.dimension, row.text, truth, float(tile["window_m"])) if truth else None
-            old = before.loc[row.slot]
-            said = f'<span class="said">{escape(row.text)}</span> {verdict(true)}'
-            if old["text"] != row.text:
-                was = judge(old["instruction_set"], old["dimension"], old["text"], truth, float(tile["window_m"])) if truth else None
-                said = f'<del>{escape(old["text"])}</del> {verdict(was)}<br><span class="arrow" aria-label="became">→</span> ' + said
-            items.append(
-                f'<li class="{kind}"><b>{escape(row.dimension)}</b><div>{said} <span class="state {kind}">{words}</span></div></li>'
-            )
-        facts = " · ".join(
-            escape(str(part))
-            for part in (
-                tile["split"], f"{tile['scale']}, {tile['window_m']:g} m", tile["platform"],
-                ", ".join(v for v in (tile["city"], tile["country"]) if v), after["instruction_set"].iloc[0] + " texts",
-            )
-            if part
-        )  # fmt: skip
+        items = "".join(_history(before[row["slot"]], row, truth, float(tile["window_m"])) for row in after)
+        place = ", ".join(v for v in (tile["city"], tile["country"]) if v)
+        words = [tile["split"], f"{tile['scale']}, {tile['window_m']:g} m", tile["platform"], place]
+        words.append(f"{after[0]['instruction_set']} texts")
         cards.append(
             f'<article class="sample"><div class="tile">{picture(pictures.uri(tile_id, 288), f"SAR tile {tile_id}", "full")}'
             f"{_targets(truth)}</div><div><h3><code>{escape(tile_id)}</code></h3>"
-            f'<p class="muted">{facts}</p><ol class="subtexts">{"".join(items)}</ol></div></article>'
+            f'<p class="muted">{escape(" · ".join(str(word) for word in words if word))}</p>'
+            f'<ol class="subtexts">{items}</ol></div></article>'
         )
     note = (
         "Marks compare each claim with the truth of the simulated scene."
@@ -166,6 +163,23 @@ def samples_section(
         else ""
     )
     return f"<p>A fixed random draw over all kinds of decisions. {note} {toggle}</p>" + "".join(cards)
+
+
+def _history(old: Mapping[Any, Any], new: Mapping[Any, Any], truth: Mapping[str, Any] | None, window_m: float) -> str:
+    """One sub-text: what it says, what it said before, what was decided, and whether it is true."""
+    kind, words = _STATES.get(str(new["decision"]), ("original", str(new["decision"])))
+
+    def judged(row: Mapping[Any, Any]) -> str:
+        if truth is None:
+            return ""
+        return verdict(judge(row["instruction_set"], row["dimension"], row["text"], truth, window_m))
+
+    said = f'<span class="said">{escape(new["text"])}</span> {judged(new)}'
+    if old["text"] != new["text"]:
+        former = f"<del>{escape(old['text'])}</del> {judged(old)}"
+        said = f'{former}<br><span class="arrow" role="img" aria-label="became">→</span> {said}'
+    state = f'<span class="state {kind}">{words}</span>'
+    return f'<li class="{kind}"><b>{escape(new["dimension"])}</b><div>{said} {state}</div></li>'
 
 
 def _targets(truth: Mapping[str, Any] | None) -> str:

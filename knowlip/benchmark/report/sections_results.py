@@ -1,5 +1,7 @@
 """Sections about the model: training curves, retrieval, questions, captions, SCIO, all results, how to repeat them."""
 
+# ruff: noqa: E501 (markup is easier to read in one line)
+
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,6 +11,7 @@ from knowlip.benchmark.report.marks import claim_list, long_text, missing, pictu
 from knowlip.benchmark.report.pictures import Pictures
 from knowlip.benchmark.report.svg import change_chart, dot_chart, line_chart
 from knowlip.benchmark.table import VQA_TITLES, interval, percent, rows, shown
+from knowlip.benchmark.tasks.caption import split_caption
 
 _CURVES = (
     ("itc", "Contrast (ITC)", "image and text of one tile against all others"),
@@ -55,7 +58,12 @@ def retrieval_section(metrics: Mapping[str, Any], examples: Mapping[str, Any], p
     for key, title in (("image_to_text", "Image → text"), ("text_to_image", "Text → image")):
         part = scores[key]
         bars += [
-            {"name": f"{title} R@{k}", "value": part[f"r{k}"], "ci": part["ci"][f"r{k}"], "reference": part[f"chance_r{k}"]}
+            {
+                "name": f"{title} R@{k}",
+                "value": part[f"r{k}"],
+                "ci": part["ci"][f"r{k}"],
+                "reference": part[f"chance_r{k}"],
+            }
             for k in (1, 5, 10)
         ]
     one, two = scores["image_to_text"], scores["text_to_image"]
@@ -72,8 +80,13 @@ def retrieval_section(metrics: Mapping[str, Any], examples: Mapping[str, Any], p
     if again:
         k_test = one["reranked"]["k_test"]
         words += f" Re-ranking the best {k_test} with the matching head, on a random subset: {'; '.join(again)}."
-    html = f'<p>{words}</p>{dot_chart(bars, "Recall of retrieval with 95 % intervals beside chance")}{_legend("chance")}'
-    for key, title in (("image_to_text", "An image looks for its text"), ("text_to_image", "A text looks for its image")):
+    html = (
+        f"<p>{words}</p>{dot_chart(bars, 'Recall of retrieval with 95 % intervals beside chance')}{_legend('chance')}"
+    )
+    for key, title in (
+        ("image_to_text", "An image looks for its text"),
+        ("text_to_image", "A text looks for its image"),
+    ):
         shown_rows = examples.get("retrieval", {}).get(key, [])
         if shown_rows:
             draw = _image_query if key == "image_to_text" else _text_query
@@ -96,23 +109,36 @@ def _rank(row: Mapping[str, Any]) -> str:
 
 
 def _image_query(row: Mapping[str, Any], pictures: Pictures) -> str:
+    right = row["right"][0] if row["right"] else ""
     items = "".join(
-        f'<li class="{"true" if c["right"] else "other"}"><span class="score">{"✓" if c["right"] else ""} {c["cosine"]:.2f}</span>'
-        f"{long_text(c['item'])}</li>"
+        f'<li class="{"true" if c["right"] else "other"}"><span class="score">{_likeness(c["item"], right, c["right"])}'
+        f"<br>cos {c['cosine']:.2f}</span>{long_text(c['item'], 110)}</li>"
         for c in row["top"]
     )
-    right = row["right"][0] if row["right"] else ""
-    below = "" if any(c["right"] for c in row["top"]) else f'<div class="below"><b>right text</b>{long_text(right)}</div>'
+    below = (
+        ""
+        if any(c["right"] for c in row["top"])
+        else f'<div class="below"><b>right text</b>{long_text(right, 110)}</div>'
+    )
     return (
         f'<article class="query">{picture(pictures.uri(row["query"], 160), "query tile " + row["query"])}<div>{_rank(row)}'
         f'<ol class="candidates">{items}</ol>{below}</div></article>'
     )
 
 
+def _likeness(text: str, right: str, same: bool) -> str:
+    """How many of the right text's sub-texts a candidate shares: near misses are not far off."""
+    if same:
+        return "<b>✓ right</b>"
+    ours, theirs = (split_caption(t, "terrain")[1] for t in (text, right))
+    equal = sum(ours.get(name) == part for name, part in theirs.items())
+    return f"{equal} of {len(theirs)} same" if theirs else ""
+
+
 def _text_query(row: Mapping[str, Any], pictures: Pictures) -> str:
     items = "".join(
         f'<figure class="{"true" if c["right"] else "other"}">{picture(pictures.uri(c["item"], 112), "candidate " + c["item"])}'
-        f'<figcaption>{i}. {"✓ right" if c["right"] else ""} {c["cosine"]:.2f}</figcaption></figure>'
+        f"<figcaption>{i}. {'✓ right' if c['right'] else ''} {c['cosine']:.2f}</figcaption></figure>"
         for i, c in enumerate(row["top"], 1)
     )
     if not any(c["right"] for c in row["top"]) and row["right"]:
@@ -148,7 +174,9 @@ def vqa_section(metrics: Mapping[str, Any], examples: Mapping[str, Any], picture
     cards = []
     for row in examples.get("vqa", []):
         good = row["right"]
-        answer = f'<span class="answer {"true" if good else "wrong"}">{"✓" if good else "✗"} {escape(row["given"])}</span>'
+        answer = (
+            f'<span class="answer {"true" if good else "wrong"}">{"✓" if good else "✗"} {escape(row["given"])}</span>'
+        )
         truth = "" if good else f'<span class="rightanswer">right: {escape(row["answer"])}</span>'
         cards.append(
             f'<article class="qa">{picture(pictures.uri(row["tile_id"], 160), "tile " + row["tile_id"])}'
@@ -185,7 +213,7 @@ def caption_section(metrics: Mapping[str, Any], examples: Mapping[str, Any], pic
     cards = "".join(
         f'<article class="query">{picture(pictures.uri(row["tile_id"], 160), "tile " + row["tile_id"])}<div>'
         + (claim_list(row["claims"]) if row["claims"] else f"<p>{escape(row['generated'])}</p>")
-        + f'<details><summary>what the annotator wrote</summary><p>{escape(row["reference"])}</p></details></div></article>'
+        + f"<details><summary>what the annotator wrote</summary><p>{escape(row['reference'])}</p></details></div></article>"
         for row in examples.get("caption", [])
     )
     return html + (f'<h3>Texts of random images</h3><div class="queries wide">{cards}</div>' if cards else "")
@@ -254,6 +282,7 @@ def results_section(metrics: Mapping[str, Any]) -> str:
     if not found:
         return missing("There are no measured results.")
     body, group = [], ""
+    clusters = metrics.get("setup", {}).get("clusters", "clusters of tiles")
     for row in found:
         head = escape(row["group"]) if row["group"] != group else ""
         group = row["group"]
@@ -268,8 +297,8 @@ def results_section(metrics: Mapping[str, Any]) -> str:
             ]
         )  # fmt: skip
     return (
-        "<p>▲ above, ▼ not above what it is compared with. Intervals are at 95 %: from resampling whole geographic blocks where "
-        "there are enough of them, else Wilson's.</p>"
+        "<p>▲ above, ▼ not above what it is compared with; the black tick in a bar is that value, the thin line the interval. "
+        f"Intervals are at 95 %, from resampling {escape(clusters)} where there are enough of them, else Wilson's.</p>"
         + table(["", "measure", "value", "95 %", "", "compared with", "n"], body, numeric=(2, 3, 6), kind="results")
     )
 
@@ -289,11 +318,18 @@ def _bar(row: Mapping[str, Any]) -> str:
 
 
 def repeat_section(
-    metrics: Mapping[str, Any], config_text: str, provenance: Mapping[str, Any], info: Mapping[str, Any], commands: Sequence[str]
+    metrics: Mapping[str, Any],
+    config_text: str,
+    provenance: Mapping[str, Any],
+    info: Mapping[str, Any],
+    commands: Sequence[str],
 ) -> str:
     """Commands, versions, seconds and config."""
     facts = [
-        ("data set fingerprint", provenance.get("dataset_fingerprint") or metrics.get("setup", {}).get("dataset_fingerprint", "")),
+        (
+            "data set fingerprint",
+            provenance.get("dataset_fingerprint") or metrics.get("setup", {}).get("dataset_fingerprint", ""),
+        ),
         ("commit", provenance.get("commit", "")),
         ("machine", provenance.get("machine", "")),
         ("Python", provenance.get("python", "")),
@@ -305,7 +341,7 @@ def repeat_section(
         ["stage", "seconds"], [[escape(k), f"{v:,.0f}"] for k, v in seconds.items()], numeric=(1,), kind="narrow"
     )  # fmt: skip
     return (
-        f'<h3>Commands</h3><pre>{escape(chr(10).join(commands))}</pre>'
+        f"<h3>Commands</h3><pre>{escape(chr(10).join(commands))}</pre>"
         f'<div class="columns"><div><h3>Versions</h3>{table(["", ""], known)}</div><div><h3>Time</h3>{times}</div></div>'
         f"<details><summary>Configuration of the run</summary><pre>{escape(config_text) or 'not saved'}</pre></details>"
         f"<details><summary>Configuration of the data set</summary><pre>{escape(json.dumps(info, indent=1))}</pre></details>"

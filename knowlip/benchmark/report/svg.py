@@ -1,5 +1,7 @@
 """Charts as inline SVG. Colours come from the page's style sheet, so every chart follows light and dark."""
 
+# ruff: noqa: E501 (markup is easier to read in one line)
+
 import json
 import math
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, int(math.floor(high / step + 1e-9)) + 1)]
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def number(value: float) -> str:
@@ -91,15 +93,21 @@ def line_chart(
     parts = []
     for i, (start, end, label) in enumerate(bands):
         a, b = px(max(start, x0)), px(min(end, x1))
-        parts.append(f'<rect class="band{i % 2}" x="{a:.1f}" y="{top}" width="{max(0, b - a):.1f}" height="{height - top - bottom}"/>')
+        parts.append(
+            f'<rect class="band{i % 2}" x="{a:.1f}" y="{top}" width="{max(0, b - a):.1f}" height="{height - top - bottom}"/>'
+        )
         if b - a > 30:
-            parts.append(f'<text class="bandlabel" x="{(a + b) / 2:.1f}" y="{top + 9}" text-anchor="middle">{escape(label)}</text>')
-    for y in [float(math.floor(v)) for v in ticks(low, high)] if log and high - low > 1.5 else ticks(low, high):
+            parts.append(
+                f'<text class="bandlabel" x="{(a + b) / 2:.1f}" y="{top + 9}" text-anchor="middle">{escape(label)}</text>'
+            )
+    for y in ticks(low, high, 5):
         if not low <= y <= high:
             continue
         value = 10**y if log else y
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{py(y):.1f}" y2="{py(y):.1f}"/>')
-        parts.append(f'<text class="tick" x="{left - 5}" y="{py(y) + 3.5:.1f}" text-anchor="end">{number(value)}</text>')
+        parts.append(
+            f'<text class="tick" x="{left - 5}" y="{py(y) + 3.5:.1f}" text-anchor="end">{number(value)}</text>'
+        )
     for x in ticks(x0, x1):
         parts.append(f'<text class="tick" x="{px(x):.1f}" y="{height - 10}" text-anchor="middle">{number(x)}</text>')
     if reference:
@@ -111,13 +119,15 @@ def line_chart(
     raw = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in zip(xs, ys))
     mean = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in zip(xs, means))
     parts.append(f'<polyline class="raw" points="{raw}"/><polyline class="mean" points="{mean}"/>')
-    parts.append('<line class="cursor" y1="12" y2="174" x1="-9" x2="-9"/><circle class="cursor" r="3" cx="-9" cy="-9"/>')
+    parts.append(
+        '<line class="cursor" y1="12" y2="174" x1="-9" x2="-9"/><circle class="cursor" r="3" cx="-9" cy="-9"/>'
+    )
     data = json.dumps([[round(px(x), 1), round(py(m), 1), x, 10**m if log else m] for x, m in zip(xs, means)])
     last = 10 ** means[-1] if log else means[-1]
     return (
         f'<figure class="chart" data-points="{escape(data)}"><figcaption>{escape(title)} '
         f'<output class="muted" data-last="last {number(last)}">last {number(last)}</output>'
-        f'{f"<small>{escape(note)}</small>" if note else ""}</figcaption>'
+        f"{f'<small>{escape(note)}</small>' if note else ''}</figcaption>"
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)} over training steps, ends at {number(last)}">'
         f"{''.join(parts)}</svg></figure>"
     )
@@ -135,7 +145,9 @@ def dot_chart(rows: Sequence[dict[str, Any]], label: str) -> str:
         return ""
     width, row_height, left, right, top = 560, 30, 168, 56, 8
     height = top + row_height * len(rows) + 24
-    reach = max([v for row in rows for v in (row["value"], row.get("reference"), (row.get("ci") or [0, 0])[1]) if v is not None])
+    reach = max(
+        [v for row in rows for v in (row["value"], row.get("reference"), (row.get("ci") or [0, 0])[1]) if v is not None]
+    )
     high = min(1.0, max(0.05, reach * 1.08))
 
     def px(x: float) -> float:
@@ -147,14 +159,18 @@ def dot_chart(rows: Sequence[dict[str, Any]], label: str) -> str:
         parts.append(f'<text class="tick" x="{px(x):.1f}" y="{height - 8}" text-anchor="middle">{100 * x:.4g} %</text>')
     for i, row in enumerate(rows):
         y = top + row_height * (i + 0.5)
-        parts.append(f'<text class="rowname" x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(row["name"])}</text>')
+        parts.append(
+            f'<text class="rowname" x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(row["name"])}</text>'
+        )
         if row["value"] is None:
             parts.append(f'<text class="tick" x="{left + 4}" y="{y + 4:.1f}">not measured</text>')
             continue
         reference = row.get("reference")
         better = reference is None or row["value"] > reference
         tone = "better" if better else "worse"
-        parts.append(f'<line class="stem {tone}" x1="{px(reference or 0):.1f}" x2="{px(row["value"]):.1f}" y1="{y}" y2="{y}"/>')
+        parts.append(
+            f'<line class="stem {tone}" x1="{px(reference or 0):.1f}" x2="{px(row["value"]):.1f}" y1="{y}" y2="{y}"/>'
+        )
         if row.get("ci"):
             a, b = row["ci"]
             parts.append(f'<line class="whisker {tone}" x1="{px(a):.1f}" x2="{px(b):.1f}" y1="{y}" y2="{y}"/>')
@@ -189,8 +205,12 @@ def change_chart(rows: Sequence[tuple[str, float | None, float | None, int]], la
         tone = "same" if abs(after - before) < 0.0005 else "better" if after > before else "worse"
         parts.append(f'<text class="rowname" x="{left - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<line class="stem {tone}" x1="{px(before):.1f}" x2="{px(after):.1f}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<circle class="before" cx="{px(before):.1f}" cy="{y}" r="4"><title>before {100 * before:.1f} %</title></circle>')
-        parts.append(f'<circle class="dot {tone}" cx="{px(after):.1f}" cy="{y}" r="4.5"><title>after {100 * after:.1f} %</title></circle>')
+        parts.append(
+            f'<circle class="before" cx="{px(before):.1f}" cy="{y}" r="4"><title>before {100 * before:.1f} %</title></circle>'
+        )
+        parts.append(
+            f'<circle class="dot {tone}" cx="{px(after):.1f}" cy="{y}" r="4.5"><title>after {100 * after:.1f} %</title></circle>'
+        )
         sign = "±0.0" if tone == "same" else f"{100 * (after - before):+.1f}"
         parts.append(f'<text class="value {tone}" x="{width - right + 10}" y="{y + 4:.1f}">{sign}</text>')
         parts.append(f'<text class="tick" x="{width - 2}" y="{y + 4:.1f}" text-anchor="end">n {count}</text>')

@@ -1,4 +1,4 @@
-"""Captioning: the model writes the whole text of an image; compared with the annotator's text and, by claims, with truth."""
+"""Captioning: the model writes the whole text of an image; compared with the annotator's text and with truth."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -55,12 +55,18 @@ def judged_claims(
     """Each sub-text of a composed text with its verdict: `[{"dimension", "text", "true": bool | None}]`."""
     found, parts = split_caption(text, instruction_set)
     return [
-        {"dimension": name, "text": part, "true": judge(found, name, part, truth, window_m) if truth is not None else None}
+        {
+            "dimension": name,
+            "text": part,
+            "true": judge(found, name, part, truth, window_m) if truth is not None else None,
+        }
         for name, part in parts.items()
     ]
 
 
-def write_captions(model: VisionLanguageModel, images: EncodedImages, chosen: Sequence[int], max_new_tokens: int) -> list[str]:
+def write_captions(
+    model: VisionLanguageModel, images: EncodedImages, chosen: Sequence[int], max_new_tokens: int
+) -> list[str]:
     """The whole text of the images at the positions `chosen`, from one hole that stands for all of it."""
     texts: list[str] = []
     with torch.inference_mode():
@@ -71,13 +77,13 @@ def write_captions(model: VisionLanguageModel, images: EncodedImages, chosen: Se
 
 
 def score_captions(
-    generated: Sequence[str], references: Sequence[str], baseline: str, blocks: Sequence[str]
+    generated: Sequence[str], references: Sequence[str], baseline: str, clusters: Sequence[str]
 ) -> dict[str, Any]:
     """BLEU-4 and CIDEr of the generated texts, and of one fixed `baseline` text said of every image."""
     result: dict[str, Any] = caption_scores(generated, [[text] for text in references])
     fixed = caption_scores([baseline] * len(references), [[text] for text in references])
     result |= {f"baseline_{name}": value for name, value in fixed.items()}
-    exact = proportion([a.strip().lower() == b.strip().lower() for a, b in zip(generated, references)], blocks)
+    exact = proportion([a.strip().lower() == b.strip().lower() for a, b in zip(generated, references)], clusters)
     result |= {
         "exact": exact["value"],
         "distinct": len(set(generated)) / len(generated),
@@ -89,17 +95,17 @@ def score_captions(
     return result
 
 
-def score_claims(claims: Sequence[Sequence[Mapping[str, Any]]], blocks: Sequence[str]) -> dict[str, Any]:
+def score_claims(claims: Sequence[Sequence[Mapping[str, Any]]], clusters: Sequence[str]) -> dict[str, Any]:
     """Share of verifiable claims that are true, pooled over all texts: `true`, `ci`, `n`, `per_dimension`."""
     verdicts = [
-        (claim["dimension"], bool(claim["true"]), block)
-        for row, block in zip(claims, blocks)
+        (claim["dimension"], bool(claim["true"]), cluster)
+        for row, cluster in zip(claims, clusters)
         for claim in row
         if claim["true"] is not None
     ]
     if not verdicts:
         return {"true": None, "n": 0, "reason": "No generated claim can be verified against truth."}
-    share = proportion([true for _, true, _ in verdicts], [block for _, _, block in verdicts])
+    share = proportion([true for _, true, _ in verdicts], [cluster for _, _, cluster in verdicts])
     names = sorted({name for name, _, _ in verdicts})
     return {
         "true": share["value"],

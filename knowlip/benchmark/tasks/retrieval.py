@@ -27,8 +27,8 @@ class Direction:
     """(Q, G)."""
     positive: np.ndarray
     """(Q, G) bool."""
-    blocks: np.ndarray
-    """(Q,) geographic block of each query."""
+    clusters: np.ndarray
+    """(Q,) cluster of each query."""
     reranked: dict[int, np.ndarray]
     """Query -> (G,) scores after matching, for the queries that were re-ranked."""
 
@@ -37,26 +37,26 @@ class Direction:
         return self.reranked.get(query, self.cosine[query])
 
 
-def _recalls(ranks: np.ndarray, positive: np.ndarray, blocks: np.ndarray) -> dict[str, Any]:
+def _recalls(ranks: np.ndarray, positive: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
     counts, gallery = positive.sum(1), positive.shape[1]
     result: dict[str, Any] = {"ci": {}, "n": len(ranks), "gallery": gallery, "median_rank": float(np.median(ranks))}
     for k in CUTOFFS:
-        share = proportion(ranks <= k, blocks)
+        share = proportion(ranks <= k, clusters)
         result[f"r{k}"], result["ci"][f"r{k}"] = share["value"], share["ci"]
         result[f"chance_r{k}"] = chance_recall(counts, gallery, k)
-    result["ci_method"] = proportion(ranks <= 1, blocks)["ci_method"]
+    result["ci_method"] = proportion(ranks <= 1, clusters)["ci_method"]
     return result
 
 
 def summary(direction: Direction, k_test: int) -> dict[str, Any]:
     """`r1`, `r5`, `r10`, `chance_r1` ..., `n`, `gallery`, `ci`; `reranked` has the same for the re-ranked queries."""
-    result = _recalls(ranks_of_positives(direction.cosine, direction.positive), direction.positive, direction.blocks)
+    result = _recalls(ranks_of_positives(direction.cosine, direction.positive), direction.positive, direction.clusters)
     if direction.reranked:
         chosen = np.array(sorted(direction.reranked))
-        positive, blocks = direction.positive[chosen], direction.blocks[chosen]
+        positive, clusters = direction.positive[chosen], direction.clusters[chosen]
         after = ranks_of_positives(np.stack([direction.reranked[i] for i in chosen]), positive)
         before = ranks_of_positives(direction.cosine[chosen], positive)
-        result["reranked"] = _recalls(after, positive, blocks) | {
+        result["reranked"] = _recalls(after, positive, clusters) | {
             "k_test": k_test,
             "cosine_same_queries": {f"r{k}": float((before <= k).mean()) for k in CUTOFFS},
         }
@@ -67,7 +67,7 @@ def retrieval(
     model: VisionLanguageModel,
     images: EncodedImages,
     texts: Sequence[str],
-    blocks: Sequence[str],
+    clusters: Sequence[str],
     k_test: int = 16,
     rerank_queries: int = 128,
     seed: int = 0,
@@ -78,7 +78,7 @@ def retrieval(
         model: gives text features and matching probabilities.
         images: the encoded test images.
         texts: the text of each image, same order.
-        blocks: the geographic block of each image, for the intervals.
+        clusters: the cluster of each image, for the intervals.
         k_test: how many of the best by cosine are re-ranked by cosine + matching probability; 0 turns it off.
         rerank_queries: at most this many queries a direction are re-ranked (a fixed random choice): matching reads the
             text again for each pair and is by far the most expensive step.
@@ -100,10 +100,10 @@ def retrieval(
     cosine = (images.features @ features.T).numpy()
     positive = own[:, None] == np.arange(len(gallery))
     first_image = [int(np.flatnonzero(own == i)[0]) for i in range(len(gallery))]
-    block_of = np.asarray(blocks)
+    cluster_of = np.asarray(clusters)
     directions = {
-        "image_to_text": Direction(cosine, positive, block_of, {}),
-        "text_to_image": Direction(cosine.T.copy(), positive.T.copy(), block_of[first_image], {}),
+        "image_to_text": Direction(cosine, positive, cluster_of, {}),
+        "text_to_image": Direction(cosine.T.copy(), positive.T.copy(), cluster_of[first_image], {}),
     }
     if k_test > 0 and rerank_queries > 0:
         for name, direction in directions.items():
@@ -121,7 +121,7 @@ def _rerank(
     queries: int,
     seed: int,
 ) -> None:
-    """Fill `direction.reranked`: the `k_test` best get cosine + matching probability + 3, all others keep their cosine."""
+    """Fill `direction.reranked`: the `k_test` best get cosine + matching probability + 3, others keep their cosine."""
     total = len(direction.cosine)
     chosen = np.sort(np.random.default_rng(seed).permutation(total)[:queries])
     k_test = min(k_test, direction.cosine.shape[1])
@@ -157,8 +157,8 @@ def examples(
     """A fair draw of queries for the report: random ones, not the best ones, so hits and misses occur as they do.
 
     Returns:
-        Direction -> list of `{"query", "rank", "right": [...], "top": [{"item", "score", "right"}]}`; items are tile ids
-        or texts. `rank` is that of the first right item by the shown scores.
+        Direction -> list of `{"query", "rank", "right": [...], "top": [{"item", "cosine", "match", "right"}]}`; items
+        are tile ids or texts. `rank` is that of the first right item by the shown scores.
     """
     result = {}
     for name, direction in directions.items():

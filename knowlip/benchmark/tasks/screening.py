@@ -89,7 +89,9 @@ def screening(
     for name in sorted(set(group)):
         at = group == name
         part = precision_recall(flagged[at], wrong[at])
-        result["per_dimension"][name] = {key: part[key] for key in ("precision", "recall", "base_rate", "flag_rate", "n")}
+        result["per_dimension"][name] = {
+            key: part[key] for key in ("precision", "recall", "base_rate", "flag_rate", "n")
+        }
         result["per_dimension"][name]["auroc"] = auroc(score[at], wrong[at])
     return result
 
@@ -100,7 +102,7 @@ def text_accuracy(
     truths: Mapping[str, Mapping[str, Any]],
     windows: Mapping[str, float],
     judge: Judge,
-    blocks: Mapping[str, str],
+    clusters: Mapping[str, str],
 ) -> dict[str, Any]:
     """Share of verifiable sub-texts that are true, in revision 0 and in the latest revision.
 
@@ -110,7 +112,7 @@ def text_accuracy(
         truths: tile_id -> truth.
         windows: tile_id -> side in metres.
         judge: the verdict on one sub-text.
-        blocks: tile_id -> geographic block, for the intervals.
+        clusters: tile_id -> cluster, for the intervals.
 
     Returns:
         `before`, `after` (each over its own verifiable rows, with `before_ci`, `after_ci`, `n_before`, `n_after`);
@@ -132,14 +134,19 @@ def text_accuracy(
     after = before.copy()
     if changed.any():
         after[changed] = verdicts(late[changed], truths, windows, judge)
-    block = both["tile_id"].map(blocks).to_numpy(dtype=str)
+    cluster = both["tile_id"].map(clusters).to_numpy(dtype=str)
     result: dict[str, Any] = {}
     for name, values in (("before", before), ("after", after)):
         known = pd.notna(values)
         if not known.any():
             return {"before": None, "after": None, "reason": "No sub-text makes a claim that truth can verify."}
-        share = proportion(values[known].astype(bool), block[known])
-        result |= {name: share["value"], f"{name}_ci": share["ci"], f"n_{name}": share["n"], "ci_method": share["ci_method"]}
+        share = proportion(values[known].astype(bool), cluster[known])
+        result |= {
+            name: share["value"],
+            f"{name}_ci": share["ci"],
+            f"n_{name}": share["n"],
+            "ci_method": share["ci_method"],
+        }
     trusted = pd.notna(after) & ~both["decision_late"].isin(("screened", "rejected")).to_numpy()
     result["after_without_screened"] = float(after[trusted].astype(bool).mean()) if trusted.any() else None
     result["n_without_screened"] = int(trusted.sum())

@@ -87,7 +87,7 @@ def _even(text: str) -> str:
 
 
 def score(
-    questions: Sequence[Question], given: Sequence[str], train: Sequence[Question], blocks: Mapping[str, str]
+    questions: Sequence[Question], given: Sequence[str], train: Sequence[Question], clusters: Mapping[str, str]
 ) -> dict[str, Any]:
     """Per type: `accuracy`, `ci`, `n`, `majority`, `blind`, `majority_answer`, `answers`, `source`.
 
@@ -95,7 +95,7 @@ def score(
         questions: of the test tiles.
         given: the model's answers.
         train: questions of the training tiles, from which the baselines are fitted.
-        blocks: tile_id -> geographic block.
+        clusters: tile_id -> cluster.
 
     `majority` is the accuracy of the most frequent training answer of the type. `blind` is that of the most frequent
     training answer for the type and what the wording gives away (ship or aircraft, the named region): the best that a
@@ -111,7 +111,7 @@ def score(
             continue
         truth = [questions[i].answer for i in rows]
         share = proportion(
-            [given[i] == questions[i].answer for i in rows], [blocks[questions[i].tile_id] for i in rows]
+            [given[i] == questions[i].answer for i in rows], [clusters[questions[i].tile_id] for i in rows]
         )
         fixed = common.get(kind)
         guesses = [knowing.get(f"{kind}/{questions[i].subject}", fixed) for i in rows]
