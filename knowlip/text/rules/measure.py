@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from knowlip.text.rules.cover import Context, Cover, classify
 from knowlip.text.rules.evidence import Evidence, Target
@@ -70,10 +71,24 @@ def _targets(
     big = np.kron(ground, np.ones((cover.cell_px, cover.cell_px), dtype=np.bool_))
     mask[: big.shape[0], : big.shape[1]] = big
     mask &= pixels > 0
+    if category == "ship":
+        mask = _open_water(mask, metres_per_pixel)
     found = detect(pixels, mask, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
     sure = min(cover.certainty.get(name, 1.0) for name in grounds)
     targets = [_target(blob, category, sure) for blob in found]
     return [target for target in targets if target.certainty >= _TRUST[category]]
+
+
+def _open_water(water: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np.bool_]:
+    """Water without what is too narrow or too small to float ships: shadows, ditches, ponds."""
+    distance = ndimage.distance_transform_edt(np.pad(water, 1, mode="edge"))[1:-1, 1:-1]
+    wide = ndimage.binary_dilation(distance > 11.0 / metres_per_pixel, iterations=max(1, int(10.0 / metres_per_pixel)))
+    labels, count = ndimage.label(water & wide)
+    if not count:
+        return water & wide
+    large = np.bincount(labels.ravel()) * metres_per_pixel**2 >= 4000.0
+    large[0] = False
+    return np.asarray(large[labels])
 
 
 def _target(blob: Blob, category: str, ground_sure: float) -> Target:

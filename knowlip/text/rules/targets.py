@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +39,28 @@ class Detector:
     """Side of the square that background statistics are taken from."""
     threshold: float
     """Standard deviations above the background."""
+    step: float
+    """Grey levels above the background, at least."""
+    peak: float
+    """Grey level that the brightest part of a target reaches, at least."""
     join_m: float
     """Gaps up to this length between bright points belong to one target."""
+    join_large_m: float
+    """The same between parts wider than about 8 m: decks are dark between stacks and hatches."""
     length_m: tuple[float, float]
     """Accepted lengths."""
     width_m: tuple[float, float]
     """Accepted widths."""
     least_on_ground: float
     """Smallest accepted `Blob.on_ground`."""
+    slenderness: float
+    """A blob cut by the tile's edge is taken when it shows this ratio of length to width: its centre is inside then."""
+    free_end: bool
+    """Whether one end at least must face open ground (ships do, bridges do not)."""
 
 
-SHIPS: Final = Detector(260.0, 4.0, 8.0, (8.0, 400.0), (2.0, 75.0), 0.55)
-AIRCRAFT: Final = Detector(160.0, 3.5, 5.0, (8.0, 90.0), (4.0, 80.0), 0.55)
+SHIPS: Final = Detector(260.0, 4.0, 70.0, 200.0, 3.0, 14.0, (12.0, 400.0), (2.0, 75.0), 0.30, 3.3, True)
+AIRCRAFT: Final = Detector(160.0, 3.5, 55.0, 190.0, 6.0, 6.0, (9.0, 90.0), (5.0, 80.0), 0.45, 9.0, False)
 
 
 def detect(image: Image, ground: Mask, metres_per_pixel: float, detector: Detector) -> list[Blob]:
@@ -71,29 +81,47 @@ def detect(image: Image, ground: Mask, metres_per_pixel: float, detector: Detect
     if ground.mean() < 0.01:
         return []
     size = max(9, int(detector.window_m / metres_per_pixel) | 1)
-    smooth = ndimage.gaussian_filter(image, 0.7)
+    smooth = ndimage.gaussian_filter(image, max(0.6, 1.2 / metres_per_pixel))
     background, mean, deviation = ground, smooth, smooth
     bright = np.zeros_like(ground)
     for _ in range(2):
         mean, deviation = _statistics(smooth, background, size)
-        bright = smooth > mean + detector.threshold * deviation
+        bright = smooth > mean + np.maximum(detector.threshold * deviation, detector.step)
         background = ground & ~ndimage.binary_dilation(bright, iterations=1)
-    reach = max(1, int(detector.join_m / metres_per_pixel / 2 + 0.5))
-    joined = ndimage.binary_closing(np.pad(bright, reach), structure=_disc(reach))[reach:-reach, reach:-reach] | bright
-    near = ndimage.binary_dilation(ground, iterations=max(1, int(6.0 / metres_per_pixel)))
-    labels, _ = ndimage.label(joined, structure=np.ones((3, 3)))
+    near = ndimage.binary_dilation(ground, iterations=max(1, int(8.0 / metres_per_pixel)))
+    labels = _joined(bright, detector, metres_per_pixel)
     excess = (smooth - mean) / deviation
     blobs = []
     for number, where in enumerate(ndimage.find_objects(labels), start=1):
-        blob = _measure(labels, number, where, excess, bright, background, near, metres_per_pixel)
-        if blob is not None and _accepted(blob, detector):
-            blobs.append(blob)
+        found = _measure(labels, number, where, excess, bright, smooth, background, near, metres_per_pixel)
+        if found is not None and _accepted(found, detector):
+            blobs.append(found.blob)
     return sorted(blobs, key=lambda blob: -blob.length_m)
 
 
-def _disc(radius: int) -> Mask:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return np.asarray(x * x + y * y <= radius * radius)
+def _joined(bright: Mask, detector: Detector, metres_per_pixel: float) -> NDArray[np.int32]:
+    """Label groups of bright pixels: small gaps close everywhere, larger ones between large parts."""
+    joined = _closed(bright, detector.join_m / metres_per_pixel)
+    if detector.join_large_m > detector.join_m:
+        labels, count = ndimage.label(joined, structure=np.ones((3, 3)))
+        if count:
+            core = ndimage.binary_erosion(joined, iterations=max(1, int(4.0 / metres_per_pixel)))
+            large = np.zeros(count + 1, dtype=np.bool_)
+            large[np.unique(labels[core])] = True
+            large[0] = False
+            joined = joined | _closed(large[labels], detector.join_large_m / metres_per_pixel)
+    labels, _ = ndimage.label(joined, structure=np.ones((3, 3)))
+    return np.asarray(labels)
+
+
+def _closed(mask: Mask, gap_px: float) -> Mask:
+    """Close gaps up to `gap_px` between bright pixels."""
+    reach = int(gap_px / 2 + 0.5)
+    if reach < 1 or not mask.any():
+        return mask
+    inside = ndimage.distance_transform_edt(~np.pad(mask, reach)) <= reach
+    eroded = ndimage.distance_transform_edt(inside) > reach
+    return np.asarray(eroded[reach:-reach, reach:-reach] | mask)
 
 
 def _statistics(image: Image, mask: Mask, size: int) -> tuple[Image, Image]:
@@ -112,10 +140,19 @@ def _statistics(image: Image, mask: Mask, size: int) -> tuple[Image, Image]:
     return mean.astype(np.float32), np.maximum(deviation, 0.5 * overall_deviation).astype(np.float32)
 
 
+class _Found(NamedTuple):
+    blob: Blob
+    peak: float
+    cut: bool
+    """Touches the tile's edge."""
+    free_ends: int
+    """Ends (0 to 2) beyond which there is background ground."""
+
+
 def _measure(
-    labels: NDArray[np.int32], number: int, where: tuple[slice, slice], excess: Image, bright: Mask,
+    labels: NDArray[np.int32], number: int, where: tuple[slice, slice], excess: Image, bright: Mask, smooth: Image,
     background: Mask, near: Mask, metres_per_pixel: float,
-) -> Blob | None:  # fmt: skip
+) -> _Found | None:  # fmt: skip
     height, width = labels.shape
     margin = 3
     rows = slice(max(0, where[0].start - margin), min(height, where[0].stop + margin))
@@ -123,35 +160,47 @@ def _measure(
     own = labels[rows, cols] == number
     lit = own & bright[rows, cols]
     y, x = np.nonzero(lit)
-    if len(y) < 2 or not near[rows, cols][lit].any():
+    if len(y) < 3 or not near[rows, cols][lit].any():
         return None
     weight = np.clip(excess[rows, cols][lit], 0.0, 12.0)
     ring = ndimage.binary_dilation(own, iterations=margin) & ~ndimage.binary_dilation(own, iterations=1)
     on_ground = float(background[rows, cols][ring].mean()) if ring.any() else 0.0
     points = np.stack([x, y], axis=1).astype(float)
-    centre = (weight[:, None] * points).sum(axis=0) / weight.sum()
+    centre = points.mean(axis=0)
     offset = points - centre
-    spread = (offset * weight[:, None]).T @ offset / weight.sum()
-    _, axes = np.linalg.eigh(spread)
+    _, axes = np.linalg.eigh(offset.T @ offset)
     along, across = offset @ axes[:, 1], offset @ axes[:, 0]
+    (low, high), (left, right) = np.percentile(along, [0.5, 99.5]), np.percentile(across, [2, 98])
     dx, dy = axes[:, 1]
-    middle = centre + 0.5 * (along.max() + along.min()) * axes[:, 1] + 0.5 * (across.max() + across.min()) * axes[:, 0]
-    return Blob(
-        x=float((cols.start + middle[0] + 0.5) / width),
-        y=float((rows.start + middle[1] + 0.5) / height),
-        length_m=float(np.ptp(along) + 1.0) * metres_per_pixel,
-        width_m=float(np.ptp(across) + 1.0) * metres_per_pixel,
+    middle = centre + 0.5 * (low + high) * axes[:, 1] + 0.5 * (left + right) * axes[:, 0]
+    middle += np.array([cols.start, rows.start])
+    reach = 0.5 * (high - low) + 6.0 / metres_per_pixel + 2.0
+    free = 0
+    for sign in (-1.0, 1.0):
+        column, row = np.rint(middle + sign * reach * axes[:, 1]).astype(int)
+        free += bool(0 <= column < width and 0 <= row < height and background[row, column])
+    blob = Blob(
+        x=float((middle[0] + 0.5) / width),
+        y=float((middle[1] + 0.5) / height),
+        length_m=float(high - low + 1.0) * metres_per_pixel,
+        width_m=float(right - left + 1.0) * metres_per_pixel,
         heading_deg=float(np.rad2deg(np.arctan2(dx, -dy)) % 180.0),
         contrast=float(weight.mean()),
         on_ground=on_ground,
     )
+    cut = where[0].start <= 1 or where[1].start <= 1 or where[0].stop >= height - 1 or where[1].stop >= width - 1
+    return _Found(blob, float(smooth[rows, cols][lit].max()), cut, free)
 
 
-def _accepted(blob: Blob, detector: Detector) -> bool:
+def _accepted(found: _Found, detector: Detector) -> bool:
+    blob = found.blob
     return (
         detector.length_m[0] <= blob.length_m <= detector.length_m[1]
         and detector.width_m[0] <= blob.width_m <= detector.width_m[1]
         and blob.on_ground >= detector.least_on_ground
+        and found.peak >= detector.peak
+        and not (found.cut and blob.length_m < detector.slenderness * blob.width_m)
+        and not (detector.free_end and found.free_ends == 0)
         and 0.0 <= blob.x <= 1.0
         and 0.0 <= blob.y <= 1.0
     )
