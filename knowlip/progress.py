@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LINES = 20.0
 
 def say(text: str) -> None:
     """Print a line for people (standard error)."""
-    console.print(text, markup=False)
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:

@@ -17,7 +17,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str | Path) -> dict[str, Any]:
-    """Read a recipe by its name, or any YAML file by its path.
+    """Read a recipe by its name, or any YAML file by its path. `base: NAME` in it stands for all that it does not say.
 
     Raises:
         ValueError: there is none, or it is not a mapping of stages to settings.
@@ -31,7 +31,16 @@ def load_recipe(name: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} must hold one section a stage (build:, pretrain:, ...).")
-    return recipe
+    return _merged(load_recipe(recipe.pop("base")), recipe) if "base" in recipe else recipe
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `changes`, section by section."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def recipe_for(resolutions_m: Sequence[float]) -> str:

@@ -110,7 +110,7 @@ class Dataset:
         return texts_.list_revisions(self.path)
 
     def texts(self, revision: int | None = None) -> pd.DataFrame:
-        """Latest sub-text of every (tile, slot) up to a revision (default: newest), sorted by tile_id and slot.
+        """Latest sub-text of every (tile, slot) in a revision (default: newest) and its ancestors, by tile_id and slot.
 
         Columns: `TEXT_SCHEMA`. Empty before annotation.
         """
@@ -133,7 +133,7 @@ class Dataset:
         Raises:
             ValueError: other texts are there already, or rows do not fit the schema or the tiles.
         """
-        table = self._checked(rows.assign(revision=0), "The texts")
+        table = self._checked(rows.assign(revision=0, parent=-1), "The texts")
         path = texts_.revision_path(self.path, 0)
         if path.exists():
             if read_parquet(path, texts_.TEXT_SCHEMA).equals(table):
@@ -141,27 +141,42 @@ class Dataset:
             raise ValueError(f"{path} holds other texts already; texts are never overwritten: use another data set.")
         texts_.write_table(path, table)
 
-    def append_revision(self, rows: pd.DataFrame, run: str) -> int:
+    def find_revision(self, run: str) -> int | None:
+        """Number of the revision that a run of this name wrote; None when it wrote none."""
+        for number in self.revisions()[1:]:
+            path = texts_.revision_path(self.path, number)
+            if run in read_parquet(path, texts_.TEXT_SCHEMA)["run"].unique().to_pylist():
+                return number
+        return None
+
+    def append_revision(self, rows: pd.DataFrame, run: str, parent: int | None = None) -> int:
         """Append decisions as the next revision and return its number.
 
         A revision with the same run and rows that is there already is not written again: its number comes back, so a
         run that repeats a step after a kill does not double it.
 
         Args:
-            rows: the (tile, slot) pairs decided on; columns of `TEXT_SCHEMA` (`revision` and `run` are set here).
+            rows: the (tile, slot) pairs decided on; columns of `TEXT_SCHEMA` (`revision`, `parent`, `run` are set here).
             run: name of the run that decided.
+            parent: the revision whose texts were judged; the newest where not given.
         """
         there = self.revisions()
         if not there:
             raise ValueError(f"{self.path} has no texts yet: annotate it before adding a revision.")
-        table = self._checked(rows.assign(revision=0, run=run), f"The rows of run {run!r}")
+        if parent is not None and parent not in there:
+            raise ValueError(f"{self.path} has no text revision {parent} to decide on.")
+        line = there[-1] if parent is None else parent
+        table = self._checked(rows.assign(revision=0, parent=line, run=run), f"The rows of run {run!r}")
+        ignored = ["revision", "parent"] if parent is None else ["revision"]
         for number in there[1:]:
-            if read_parquet(texts_.revision_path(self.path, number), texts_.TEXT_SCHEMA).equals(
-                _renumbered(table, number)
-            ):
+            known = read_parquet(texts_.revision_path(self.path, number), texts_.TEXT_SCHEMA)
+            if known.drop_columns(ignored).equals(table.drop_columns(ignored)):
                 return number
         number = there[-1] + 1
-        texts_.write_table(texts_.revision_path(self.path, number), _renumbered(table, number))
+        position = table.schema.get_field_index("revision")
+        numbers = pa.array([number] * len(table), pa.int32())
+        table = table.set_column(position, table.schema.field("revision"), numbers)
+        texts_.write_table(texts_.revision_path(self.path, number), table)
         return number
 
     def publish_texts(self, revision: int | None = None) -> dict[str, Any]:
@@ -175,8 +190,3 @@ class Dataset:
         if strangers:
             raise ValueError(f"{what} name tile {sorted(strangers)[0]!r}, which {self.path} does not hold.")
         return texts_.to_table(rows, what)
-
-
-def _renumbered(table: pa.Table, revision: int) -> pa.Table:
-    position = table.schema.get_field_index("revision")
-    return table.set_column(position, table.schema.field("revision"), pa.array([revision] * len(table), pa.int32()))

@@ -14,12 +14,14 @@ from knowlip.files import read_json, whole_file, write_json
 from knowlip.progress import track
 
 TEXT_SCHEMA = pa.schema([
-    ("tile_id", pa.string()), ("revision", pa.int32()), ("run", pa.string()), ("instruction_set", pa.string()),
+    ("tile_id", pa.string()), ("revision", pa.int32()), ("parent", pa.int32()), ("run", pa.string()),
+    ("instruction_set", pa.string()),
     ("slot", pa.int32()), ("dimension", pa.string()), ("text", pa.string()), ("annotator", pa.string()),
     ("confidence", pa.float64()), ("evidence", pa.string()), ("decision", pa.string()),
     ("delta_itc", pa.float64()), ("delta_itm", pa.float64()), ("margin", pa.float64()), ("reason", pa.string()),
 ])  # fmt: skip
-"""Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile."""
+"""Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile.
+`parent` is the revision that a revision was decided on (-1 for revision 0)."""
 
 
 def compose_text(rows: pd.DataFrame) -> str:
@@ -56,15 +58,21 @@ def list_revisions(dataset: Path) -> list[int]:
 
 
 def read_texts(dataset: Path, revision: int | None = None) -> pd.DataFrame:
-    """The latest row of every (tile, slot) up to a revision (default: the newest), sorted by tile_id and slot."""
+    """The latest row of every (tile, slot) in a revision and its ancestors (default: of the newest), sorted.
+
+    Two trainings on one data set make two lines of revisions from 0; the texts of one hold no decisions of the other.
+    """
     there = list_revisions(dataset)
     if revision is not None and revision not in there:
         raise ValueError(f"{dataset} has no text revision {revision}; it has {there or 'none'}.")
-    tables = [
-        read_parquet(revision_path(dataset, number), TEXT_SCHEMA)
-        for number in there
-        if revision is None or number <= revision
-    ]
+    number, tables = there[-1] if revision is None and there else revision, []
+    while number is not None and number >= 0:
+        table = read_parquet(revision_path(dataset, number), TEXT_SCHEMA)
+        tables.append(table)
+        parent = table["parent"][0].as_py() if len(table) else number - 1
+        if parent >= number:
+            raise ValueError(f"{revision_path(dataset, number)} names revision {parent} as its parent.")
+        number = parent
     rows = pa.concat_tables(tables) if tables else TEXT_SCHEMA.empty_table()
     frame = rows.to_pandas().sort_values(["tile_id", "slot", "revision"], kind="stable")
     return frame.drop_duplicates(["tile_id", "slot"], keep="last").reset_index(drop=True)

@@ -31,5 +31,17 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def _read_raster(path: Path) -> np.ndarray:
-    """A whole SAR raster, quantised by its own percentiles as tiles are."""
-    raise ValueError(f"{path} is not a picture (PNG, JPEG).")
+    """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own pixels."""
+    from knowlip.scenes import open_scene
+    from knowlip.tiles.plan import BuildConfig
+    from knowlip.tiles.quantise import PowerHistogram, percentile_quantiser
+
+    scene = open_scene(path)
+    rows, columns = scene.shape
+    if rows * columns > _LARGEST_PIXELS:
+        raise ValueError(f"{path} has {rows} x {columns} pixels: cut it into tiles with `knowlip build` first.")
+    power, valid = scene.read()
+    histogram = PowerHistogram()
+    histogram.add(power, valid)
+    low, high = BuildConfig.__dataclass_fields__["percentiles"].default
+    return percentile_quantiser(histogram, low, high)(power, valid)

@@ -44,6 +44,8 @@ class FinetuneConfig:
     """Run folder; the fine-tuned model is `out/model`."""
     epochs: int = 12
     """Passes over the training tiles."""
+    steps: int | None = None
+    """The same in steps, instead of epochs."""
     batch_size: int = 32
     """Images a step."""
     questions_per_image: int = 6
@@ -92,7 +94,7 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example]) -> dict[str, A
     tile_ids = sorted(asked)
     pixels = load_pixels(dataset, tile_ids, model.config.vision.image_size, config.out / "cache")
     steps_per_epoch = max(1, len(tile_ids) // config.batch_size)
-    total = config.epochs * steps_per_epoch
+    total = config.steps or config.epochs * steps_per_epoch
 
     torch.manual_seed(config.seed)
     fabric = Fabric(accelerator=config.accelerator, devices=1)

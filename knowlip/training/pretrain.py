@@ -56,6 +56,8 @@ class PretrainConfig:
     scio: ScioConfig = field(default_factory=ScioConfig)
     stage_epochs: tuple[int, int, int] = (12, 12, 12)
     """Epochs on all texts, on screened texts, on reconstructed texts."""
+    stage_steps: tuple[int, int, int] | None = None
+    """The same in steps, instead of epochs: bounds the time whatever the size of the data set."""
     batch_size: int = 32
     learning_rate: float = 3e-4
     min_learning_rate: float = 1e-6
@@ -125,8 +127,8 @@ class Run:
         optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.999), fused=True)
         self.stepper, self.optimizer = self.fabric.setup(self.objectives, optimizer)
         self.steps_per_epoch = max(1, len(corpus.tile_ids) // config.batch_size)
-        ends = np.cumsum(config.stage_epochs) * self.steps_per_epoch
-        self.stage_ends = [int(end) for end in ends]
+        lengths = config.stage_steps or [epochs * self.steps_per_epoch for epochs in config.stage_epochs]
+        self.stage_ends = [int(end) for end in np.cumsum(lengths)]
         self.step, self.revision, self.seconds = 0, 0, 0.0
         self.started, self.stopping = time.monotonic(), False
 
@@ -223,7 +225,7 @@ class Run:
             revise = screen_texts if stage == 2 else rewrite_texts
             rng = np.random.default_rng([self.config.seed, 3, stage])
             rows, figures = revise(self.objectives.twin, self.objectives.queue, self.corpus, self.config.scio, rng)
-            revision = self.dataset.append_revision(rows, label, parent=self.revision)
+            revision = self.dataset.append_revision(rows, label, parent=self.revision) if len(rows) else self.revision
             write_json(self.config.out / f"scio-stage{stage}.json", figures)
         self.revision = revision
         self.corpus.read_texts(self.dataset, revision)
@@ -308,9 +310,12 @@ def _decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str,
 def _check(config: PretrainConfig) -> None:
     if config.batch_size < 2:
         raise ValueError("batch_size must be at least 2: contrast and matching need another pair.")
-    if sum(config.stage_epochs) < 1 or min(config.stage_epochs) < 0:
-        raise ValueError("stage_epochs must be three numbers >= 0 with at least one epoch in all.")
-    if config.objectives.queue < 1 and (config.stage_epochs[1] or config.stage_epochs[2]):
+    lengths = config.stage_steps or config.stage_epochs
+    if sum(lengths) < 1 or min(lengths) < 0:
+        raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
+    if lengths[0] < 1 and (lengths[1] or lengths[2]):
+        raise ValueError("Stage 1 needs at least one step: screening needs a trained model and a filled queue.")
+    if config.objectives.queue < 1 and (lengths[1] or lengths[2]):
         raise ValueError("SCIO's stages need a feature queue: set objectives.queue to at least 1.")
 
 
