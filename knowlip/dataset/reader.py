@@ -156,7 +156,7 @@ class Dataset:
         run that repeats a step after a kill does not double it.
 
         Args:
-            rows: the (tile, slot) pairs decided on; columns of `TEXT_SCHEMA` (`revision`, `parent`, `run` are set here).
+            rows: the (tile, slot) pairs decided on; columns of `TEXT_SCHEMA` (revision, parent and run are set here).
             run: name of the run that decided.
             parent: the revision whose texts were judged; the newest where not given.
         """

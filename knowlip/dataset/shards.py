@@ -95,7 +95,7 @@ def shard_places(path: Path) -> dict[str, list[tuple[int, int]]]:
 
 
 class ShardReader:
-    """Random access to PNGs. Knows a shard's places after the first look, and looks again when the file was replaced."""
+    """Random access to PNGs. Knows a shard's places after the first look; looks again when the file was replaced."""
 
     def __init__(self, folder: Path):
         self.folder = folder

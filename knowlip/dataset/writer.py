@@ -1,4 +1,4 @@
-"""Write a data set scene by scene, then its index. Every file is whole or absent, and its bytes depend on input only."""
+"""Write a data set scene by scene, then its index. Every file is whole or absent; its bytes depend on input only."""
 
 import json
 import math

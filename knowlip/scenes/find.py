@@ -25,9 +25,9 @@ def find_scenes(paths: Iterable[Path | str]) -> list[Path]:
     Raises:
         ValueError: a path does not exist, or nothing was found.
     """
-    paths = [Path(path) for path in paths]
+    places = [Path(path) for path in paths]
     found: set[Path] = set()
-    for path in paths:
+    for path in places:
         if path.is_dir():
             found.update(file for file in sorted(path.rglob("*")) if _is_scene(file, path))
         elif path.exists():
@@ -35,7 +35,7 @@ def find_scenes(paths: Iterable[Path | str]) -> list[Path]:
         else:
             raise ValueError(f"{path} does not exist.")
     if not found:
-        where = ", ".join(str(path) for path in paths) or "an empty list of paths"
+        where = ", ".join(str(path) for path in places) or "an empty list of paths"
         raise ValueError(f"No scene found in {where}: a GeoTIFF (.tif) or a chip listed in metadata.json is needed.")
     return sorted(found)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 _SENTINEL_1 = re.compile(r"(?:^|[^a-z0-9])s1[abcd]?(?:_|-|hand|$)", re.IGNORECASE)
-_POLARISATION = re.compile(r"(?:^|[^a-z])(vv|vh|hh|hv)(?:[^a-z]|$)", re.IGNORECASE)
+_POLARISATION = re.compile(r"(?<![a-z])(vv|vh|hh|hv)(?![a-z])", re.IGNORECASE)
 _STAMP = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?:T(\d{2})(\d{2})(\d{2}))?(?!\d)")
 _LONGEST_ID = 56
 

@@ -132,7 +132,7 @@ class RasterFile:
                     masked = self._handle.read_masks(self.raster_band, window=window) == 0
         except (RasterioError, OSError) as error:
             self._handle = None
-            raise ValueError(f"{self.path} cannot be read: {error}. Is the file complete?") from error
+            raise ValueError(f"{self.path} cannot be read, is it complete? ({error.__cause__ or error})") from error
         valid = np.ones(values.shape, bool)
         if values.dtype.kind == "f":
             valid &= np.isfinite(values)

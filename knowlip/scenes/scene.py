@@ -7,7 +7,9 @@ import numpy as np
 from affine import Affine
 from pyproj import CRS, Geod, Transformer
 from rasterio.windows import Window
-from shapely.geometry import MultiPolygon, Polygon, box
+from shapely import union_all
+from shapely.affinity import translate
+from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 from knowlip.scenes.raster import RasterFile
@@ -90,7 +92,7 @@ class Scene:
 
     def to_lonlat(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixel coordinates (outer-corner convention) -> longitude and latitude in degrees."""
-        xs, ys = self.transform @ (np.asarray(columns, float), np.asarray(rows, float))
+        xs, ys = apply(self.transform, np.asarray(columns, float), np.asarray(rows, float))
         lons, lats = Transformer.from_crs(self.crs, 4326, always_xy=True).transform(xs, ys)
         if not (np.all(np.isfinite(lons)) and np.all(np.isfinite(lats))):
             raise ValueError(f"{self.path} is georeferenced outside the area where its CRS is valid.")
@@ -142,13 +144,18 @@ class Scene:
         return self.raster.read(window if window is not None else Window(0, 0, self.shape[1], self.shape[0]))
 
 
+def apply(transform: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Affine transform of arrays of points."""
+    return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
+
+
 def lonlat_polygon(lons: np.ndarray, lats: np.ndarray) -> BaseGeometry:
     """Polygon through the points; a MultiPolygon of two parts where it crosses the antimeridian."""
-    lons = np.asarray(lons, float)
-    if lons.max() - lons.min() <= 180:
-        return Polygon(np.column_stack([lons, lats]))
-    shifted = Polygon(np.column_stack([np.where(lons < 0, lons + 360, lons), lats]))
-    east = shifted.intersection(box(0, -90, 180, 90))
-    west = shifted.intersection(box(180, -90, 360, 90))
-    west = Polygon([(x - 360, y) for x, y in west.exterior.coords])
-    return MultiPolygon([east, west])
+    lons = np.unwrap(np.asarray(lons, float), period=360)
+    lons = lons - 360 * np.floor((lons.min() + 180) / 360)
+    shape = Polygon(np.column_stack([lons, lats]))
+    if lons.max() <= 180:
+        return shape
+    east = shape.intersection(box(-180, -90, 180, 90))
+    west = translate(shape.intersection(box(180, -90, 540, 90)), xoff=-360)
+    return union_all([east, west])

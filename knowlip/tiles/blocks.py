@@ -2,12 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from scipy.spatial import cKDTree
 
+_EARTH_KM = 6371.0
 _KM_PER_DEGREE = 111.195
 SPLITS = ("train", "val", "test")
 
@@ -28,35 +30,57 @@ class Place:
 def block_names(places: Sequence[Place], block_km: float) -> list[str]:
     """Block of every window.
 
-    The earth is laid out in cells of `block_km`. Cells are joined into one block where windows of both overlap, and
-    where a scene smaller than a cell lies across their border.
+    Windows less than `block_km` apart belong to one block, also in a chain: a city seen by several scenes stays whole,
+    and different blocks are at least `block_km` apart. A chain longer than twice `block_km` is cut along a grid of
+    cells of `block_km`, but never between windows that overlap on the ground.
     """
-    cells = [_cell(place.lon, place.lat, block_km) for place in places]
-    parent = {cell: cell for cell in cells}
-
-    def find(cell: tuple[int, int]) -> tuple[int, int]:
-        while parent[cell] != cell:
-            parent[cell] = parent[parent[cell]]
-            cell = parent[cell]
-        return cell
-
-    def join(a: tuple[int, int], b: tuple[int, int]) -> None:
-        a, b = sorted((find(a), find(b)))
-        parent[b] = a
-
+    groups = _Groups(len(places))
+    units = _unit_vectors(places)
+    reach = 2 * math.sin(block_km / _EARTH_KM / 2)
+    for i, j in cKDTree(units).query_pairs(reach):
+        groups.join(i, j)
+    blocks = _Groups(len(places))
+    for members in groups.members():
+        if _extent_km([places[i] for i in members]) <= 2 * block_km:
+            first = dict.fromkeys(members, members[0])
+        else:
+            cells: dict[tuple[int, int], int] = {}
+            first = {i: cells.setdefault(_cell(places[i].lon, places[i].lat, block_km), i) for i in members}
+        for i, other in first.items():
+            blocks.join(i, other)
     shapes = np.array([place.footprint for place in places], object)
-    tree = shapely.STRtree(shapes)
-    for i, j in zip(*tree.query(shapes, predicate="intersects")):
-        if i < j and find(cells[i]) != find(cells[j]) and _overlap(shapes[i], shapes[j]):
-            join(cells[i], cells[j])
-    by_scene: dict[str, list[int]] = {}
-    for i, place in enumerate(places):
-        by_scene.setdefault(place.scene_id, []).append(i)
-    for members in by_scene.values():
-        if _extent_km([places[i] for i in members]) < block_km:
-            for i in members[1:]:
-                join(cells[members[0]], cells[i])
-    return ["block{:+06d}{:+06d}".format(*find(cell)) for cell in cells]
+    for i, j in zip(*shapely.STRtree(shapes).query(shapes, predicate="intersects")):
+        if i < j and blocks.find(i) != blocks.find(j) and _overlap(shapes[i], shapes[j]):
+            blocks.join(i, j)
+    names = [""] * len(places)
+    for members in blocks.members():
+        place = places[members[0]]
+        for i in members:
+            names[i] = f"block{place.lat:+09.4f}{place.lon:+010.4f}"
+    return names
+
+
+class _Groups:
+    """Union-find over 0..n-1; a group is led by its first member."""
+
+    def __init__(self, n: int):
+        self._parent = list(range(n))
+
+    def find(self, i: int) -> int:
+        while self._parent[i] != i:
+            self._parent[i] = self._parent[self._parent[i]]
+            i = self._parent[i]
+        return i
+
+    def join(self, i: int, j: int) -> None:
+        i, j = sorted((self.find(i), self.find(j)))
+        self._parent[j] = i
+
+    def members(self) -> list[list[int]]:
+        result: dict[int, list[int]] = {}
+        for i in range(len(self._parent)):
+            result.setdefault(self.find(i), []).append(i)
+        return list(result.values())
 
 
 def choose_block_km(places: Sequence[Place], block_km: float, smallest_km: float) -> tuple[float, list[str]]:
@@ -81,9 +105,10 @@ def choose_block_km(places: Sequence[Place], block_km: float, smallest_km: float
 def assign_splits(
     places: Sequence[Place], blocks: Sequence[str], fractions: tuple[float, float, float], seed: int
 ) -> dict[str, str]:
-    """Split of every block: greedily, larger blocks first, so that every stratum is spread as `fractions` ask.
+    """Split of every block, so that all windows, and those of every stratum, are spread as `fractions` ask.
 
-    With two blocks or more, train and test get at least one each (where their fraction is not 0).
+    Greedy, larger blocks first, then single moves and swaps as long as they help. With two blocks or more, train and
+    test get at least one each (where their fraction is not 0).
 
     Args:
         places: large windows.
@@ -91,31 +116,63 @@ def assign_splits(
         fractions: shares of train, val and test; they add up to 1.
         seed: decides between equals.
     """
-    strata = sorted({place.stratum for place in places})
-    column = {stratum: i for i, stratum in enumerate(strata)}
+    strata = {stratum: i for i, stratum in enumerate(sorted({place.stratum for place in places}))}
     counts: dict[str, np.ndarray] = {}
     for place, block in zip(places, blocks):
-        counts.setdefault(block, np.zeros(len(strata)))[column[place.stratum]] += 1
+        counts.setdefault(block, np.zeros(len(strata)))[strata[place.stratum]] += 1
     total = sum(counts.values(), np.zeros(len(strata)))
     wanted = np.outer(fractions, total)
+    allowed = [split for split in range(len(SPLITS)) if fractions[split] > 0]
+
+    def cost(have: np.ndarray) -> float:
+        overall = ((have - wanted).sum(axis=1) / total.sum()) ** 2
+        each = ((have - wanted) / total) ** 2
+        return round(float(overall.sum() + each.sum() / len(strata)), 12)
+
     order = sorted(
         counts, key=lambda block: (-counts[block].sum(), hashlib.sha256(f"{seed} {block}".encode()).digest())
     )
     have = np.zeros_like(wanted)
-    split_of: dict[str, str] = {}
+    chosen: dict[str, int] = {}
     for block in order:
-        costs = []
-        for split in range(len(SPLITS)):
-            after = have.copy()
-            after[split] += counts[block]
-            excess = np.maximum(after - wanted, 0) / total
-            missing = np.maximum(wanted - after, 0) / total
-            costs.append((excess**2).sum() + (missing**2).sum() if fractions[split] > 0 else math.inf)
-        split = int(np.argmin(np.round(costs, 12)))
-        have[split] += counts[block]
-        split_of[block] = SPLITS[split]
+        options = []
+        for split in allowed:
+            have[split] += counts[block]
+            options.append((cost(have), split))
+            have[split] -= counts[block]
+        chosen[block] = min(options)[1]
+        have[chosen[block]] += counts[block]
+    _improve(chosen, order, counts, have, cost, allowed)
+    split_of = {block: SPLITS[split] for block, split in chosen.items()}
     _ensure(split_of, order, fractions)
     return split_of
+
+
+def _improve(
+    chosen: dict[str, int], order: list[str], counts: dict[str, np.ndarray], have: np.ndarray,
+    cost: Callable[[np.ndarray], float], allowed: list[int],
+) -> None:  # fmt: skip
+    """Move single blocks, and swap pairs among the first 100, while that lowers the cost. Changes `chosen`, `have`."""
+    best = cost(have)
+    some = order[:100]
+    pairs = [(a, b) for i, a in enumerate(some) for b in some[i + 1 :]]
+    for _ in range(5):
+        before = best
+        for a, b in [*((block, "") for block in order), *pairs]:
+            for split in [chosen[b]] if b else allowed:
+                after = have.copy()
+                after[chosen[a]] -= counts[a]
+                after[split] += counts[a]
+                if b:
+                    after[chosen[b]] -= counts[b]
+                    after[chosen[a]] += counts[b]
+                value = cost(after)
+                if value < best:
+                    best = value
+                    have[:] = after
+                    chosen.update({a: split, b: chosen[a]} if b else {a: split})
+        if best >= before:
+            return
 
 
 def _ensure(split_of: dict[str, str], order: list[str], fractions: tuple[float, float, float]) -> None:
@@ -149,3 +206,10 @@ def _extent_km(places: Sequence[Place]) -> float:
 def _overlap(a: shapely.Geometry, b: shapely.Geometry) -> bool:
     """Whether they share more than a border (1e-10 square degrees is about 1 square metre)."""
     return bool(shapely.area(shapely.intersection(a, b)) > 1e-10)
+
+
+def _unit_vectors(places: Sequence[Place]) -> np.ndarray:
+    """(N, 3) points on the unit sphere."""
+    lons = np.radians([place.lon for place in places])
+    lats = np.radians([place.lat for place in places])
+    return np.column_stack([np.cos(lats) * np.cos(lons), np.cos(lats) * np.sin(lons), np.sin(lats)])

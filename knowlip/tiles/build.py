@@ -1,4 +1,4 @@
-"""The build stage: scenes -> data set. Plans first, then cuts scene by scene in a process pool, then writes the index."""
+"""The build stage: scenes -> data set. Plans first, cuts scene by scene in a process pool, writes the index."""
 
 import fcntl
 import os

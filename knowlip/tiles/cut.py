@@ -14,7 +14,7 @@ from knowlip.tiles.windows import Window, family
 from knowlip.vocabulary import SCALES
 
 _KEPT_ROOTS = 12
-"""Scenes of at most this many large windows are read once and kept (about 8 MB a window); larger ones are read twice."""
+"""Scenes of at most this many large windows are read once and kept (8 MB a window); larger ones are read twice."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from knowlip.scenes import Scene
+from knowlip.scenes.scene import apply
 
 _SCALE_TOLERANCE = 0.0015
 """UTM distorts lengths by up to 0.1 % inside a zone; beyond this, window sides are corrected for the projection."""
@@ -46,7 +47,7 @@ class Ground:
 
     @cached_property
     def unit_per_metre(self) -> float:
-        """Grid units for one true metre: 1 in UTM (distortion within 0.1 %), corrected where the projection needs it."""
+        """Grid units for one true metre: 1 in UTM (within 0.1 %), corrected where the projection needs it."""
         lon, lat = self.scene.center
         scale = Proj(self.crs).get_factors(lon, lat).meridional_scale
         return scale if abs(scale - 1) > _SCALE_TOLERANCE else 1.0
@@ -70,7 +71,7 @@ class Ground:
         t = np.linspace(0, 1, 65)
         edge_x = np.concatenate([t, np.ones(65), t, np.zeros(65)]) * columns
         edge_y = np.concatenate([np.zeros(65), t, np.ones(65), t]) * rows
-        xs, ys = self.scene.transform @ (edge_x, edge_y)
+        xs, ys = apply(self.scene.transform, edge_x, edge_y)
         xs, ys = Transformer.from_crs(self.scene.crs, self.crs, always_xy=True).transform(xs, ys)
         if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys))):
             raise ValueError(f"{self.scene.path} cannot be projected to EPSG:{self.crs.to_epsg()}.")
@@ -84,9 +85,9 @@ class Ground:
         target = self.transform @ Affine.translation(window.col_off, window.row_off)
         t = np.linspace(0, 1, 17)
         grid_x, grid_y = np.meshgrid(t * columns, t * rows)
-        xs, ys = target @ (grid_x.ravel(), grid_y.ravel())
+        xs, ys = apply(target, grid_x.ravel(), grid_y.ravel())
         xs, ys = Transformer.from_crs(self.crs, self.scene.crs, always_xy=True).transform(xs, ys)
-        source_x, source_y = ~self.scene.transform @ (xs, ys)
+        source_x, source_y = apply(~self.scene.transform, xs, ys)
         margin = 3
         left, top = math.floor(source_x.min()) - margin, math.floor(source_y.min()) - margin
         right, bottom = math.ceil(source_x.max()) + margin, math.ceil(source_y.max()) + margin

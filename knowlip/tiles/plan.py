@@ -1,4 +1,4 @@
-"""Plan a build before cutting anything: which scenes, which large windows, which split. The plan is a plain JSON value."""
+"""Plan a build before cutting anything: which scenes, which large windows, which split."""
 
 import dataclasses
 import hashlib
@@ -45,8 +45,8 @@ class BuildConfig:
     """Percentiles of a scene's power in dB that become grey levels 1 and 255."""
     quality: QualityConfig = field(default_factory=QualityConfig)
     """Thresholds of the quality filter."""
-    block_km: float = 20.0
-    """Side of the geographic blocks that are kept in one split. Halved, with a notice, where it gives a single block."""
+    block_km: float = 50.0
+    """Windows nearer to each other than this share a split. Halved, with a notice, where that gives a single block."""
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     """Shares of train, val and test."""
     units: str = ""

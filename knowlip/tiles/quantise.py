@@ -18,7 +18,7 @@ class PowerHistogram:
         self.counts = np.zeros(_BINS, np.int64)
 
     def add(self, power: np.ndarray, valid: np.ndarray) -> None:
-        """Count the valid pixels of a block; power is float32 and not negative. Zero power is left out: it has no dB."""
+        """Count the valid pixels of a block of power (float32). Zero power is left out: it has no dB."""
         bits = power[valid & (power > 0)].view(np.uint32) >> _SHIFT
         self.counts += np.bincount(bits, minlength=_BINS)
 

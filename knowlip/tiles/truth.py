@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from pyproj import CRS, Transformer
-from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
 from rasterio.windows import from_bounds
 
 from knowlip.files import read_json
@@ -60,16 +60,15 @@ class SceneTruth:
         """Land-cover codes (768, 768) uint8 over a large window; 0 where unknown."""
         if not self.land_cover.exists():
             return np.zeros((_ROOT_PX, _ROOT_PX), np.uint8)
-        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(self.land_cover) as source:
-            if source.crs is None or CRS.from_user_input(source.crs.to_wkt()).to_epsg() != self.crs.to_epsg():
-                raise ValueError(
-                    f"{self.land_cover} is not in EPSG:{self.crs.to_epsg()}, the CRS of its scene's tiles."
-                )
-            window = from_bounds(*root.bounds, transform=source.transform)
-            return source.read(
-                1, window=window, out_shape=(_ROOT_PX, _ROOT_PX), boundless=True, fill_value=0,
-                resampling=Resampling.nearest,
-            )  # fmt: skip
+        try:
+            with rasterio.Env(**GDAL_OPTIONS), rasterio.open(self.land_cover) as source:
+                if source.crs is None or CRS.from_user_input(source.crs.to_wkt()).to_epsg() != self.crs.to_epsg():
+                    raise ValueError(f"{self.land_cover} is not in EPSG:{self.crs.to_epsg()}, the CRS of its tiles.")
+                window = from_bounds(*root.bounds, transform=source.transform)
+                shape = (_ROOT_PX, _ROOT_PX)
+                return source.read(1, window=window, out_shape=shape, boundless=True, fill_value=0)
+        except RasterioError as error:
+            raise ValueError(f"{self.land_cover} cannot be read ({error}).") from error
 
     def of(self, window: Window, root: Window, codes: np.ndarray) -> dict[str, Any]:
         """Truth of a window: objects and counts by centre, land-cover shares of the whole and of the 3 x 3 regions.
@@ -117,7 +116,7 @@ class SceneTruth:
 
 
 def shares_of(codes: np.ndarray) -> dict[str, float]:
-    """Name -> share of the valid area, for the land covers that occur (rounded to 4 decimals); {} without valid area."""
+    """Name -> share of the valid area, for the land covers that occur; {} without valid area."""
     counts = np.bincount(codes.ravel(), minlength=max(LAND_COVER) + 1)
     unknown = [code for code in np.flatnonzero(counts) if code not in LAND_COVER]
     if unknown:

@@ -84,7 +84,7 @@ def open_raster(path: Path, raster_band: int) -> tuple[RasterFile, dict[str, Any
         raise ValueError(f"{path} has {count} band(s), so raster_band: {raster_band} does not exist.")
     if dtype.startswith("complex"):
         raise ValueError(
-            f"{path} holds complex pixels ({dtype}): detect it first (amplitude = absolute value) and store it as float."
+            f"{path} holds complex pixels ({dtype}): detect it first (amplitude = absolute value), as float32."
         )
     if min(shape) < 1:
         raise ValueError(f"{path} is empty ({shape[1]} x {shape[0]} pixels).")

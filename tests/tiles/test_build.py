@@ -1,0 +1,287 @@
+"""The build stage: the same bytes whatever happens on the way, and one clear sentence when it cannot work."""
+
+import errno
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knowlip.dataset import Dataset, verify
+from knowlip.tiles import build as build_module
+from knowlip.tiles.build import BuildConfig, build
+from tests.tiles.rasters import four_places, speckle, write_scene
+
+SIZES = (256.0, 128.0, 64.0)
+
+
+def config(scenes, out, **changes) -> BuildConfig:
+    return BuildConfig([Path(scenes)], Path(out), **{"windows_m": SIZES, "tile_px": 64, "workers": 1, **changes})
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build")
+    scenes = four_places(folder / "scenes")
+    result = build(config(scenes, folder / "out"))
+    return scenes, folder / "out", result
+
+
+def test_result_and_contents(built):
+    _, out, result = built
+    assert result["scenes"] == 4
+    assert result["tiles"] == result["accepted"] == 4 * 21
+    assert result["splits"]["train"] >= 21
+    assert result["splits"]["test"] >= 21
+    assert verify(out)["accepted"] == 84
+    rows = Dataset(out).index
+    small = rows[rows["scale"] == "small"].iloc[0]
+    assert small["metres_per_pixel"] == 1.0
+    assert small["platform"] == "sim-c"
+    assert small["sar:frequency_band"] == "C"
+    assert str(small["datetime"])[:10] == "2025-06-01"
+    assert small["country"]
+    assert np.isnan(small["look_azimuth_deg"])
+    assert not [path for path in out.rglob(".*") if path.is_file()]
+
+
+def test_stored_transform_is_where_the_pixels_are(built):
+    """A tile read back equals the scene's pixels at the place that its own transform names (4 m scene and tile)."""
+    import rasterio
+
+    scenes, out, _ = built
+    dataset = Dataset(out)
+    row = dataset.tiles(scale="large").set_index("scene_id").loc["alpha"]
+    a, _, left, _, e, top = row["proj:transform"]
+    assert (a, e) == (4.0, -4.0)
+    with rasterio.open(scenes / "alpha.tif") as source:
+        column, line = round((left - source.transform.c) / 4), round((source.transform.f - top) / 4)
+        values = source.read(1)[line : line + 64, column : column + 64].astype(float)
+    decibel = np.clip(20 * np.log10(values), row["quantiser_lo"], row["quantiser_hi"])
+    expected = 1 + np.round((decibel - row["quantiser_lo"]) / (row["quantiser_hi"] - row["quantiser_lo"]) * 254)
+    assert np.abs(dataset.image(row["tile_id"]) - expected).max() <= 1
+
+
+def test_processes_do_not_change_a_byte(built, tmp_path):
+    scenes, out, _ = built
+    build(config(scenes, tmp_path / "out", workers=2))
+    assert hashes(tmp_path / "out") == hashes(out)
+
+
+def test_running_again_changes_nothing(built):
+    scenes, out, result = built
+    before = hashes(out)
+    again = build(config(scenes, out))
+    assert {**again, "seconds": 0} == {**result, "seconds": 0}
+    assert hashes(out) == before
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from knowlip.tiles.build import BuildConfig, build
+if __name__ == "__main__":
+    build(BuildConfig([Path(sys.argv[1])], Path(sys.argv[2]), windows_m=(256.0, 128.0, 64.0), tile_px=64, workers=2))
+"""
+
+
+def test_resume_after_sigkill_ends_with_identical_files(built, tmp_path):
+    scenes, out, _ = built
+    script, target = tmp_path / "run.py", tmp_path / "out"
+    script.write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen([sys.executable, str(script), str(scenes), str(target)], env=environment)
+    deadline = time.monotonic() + 60
+    while not list(target.glob("scenes/*.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (target / "dataset.json").exists(), "killed too late to test anything"
+    done = len(list(target.glob("scenes/*.json")))
+    assert done >= 1
+    time.sleep(0.3)  # workers notice and end
+    (target / "shards" / ".half.tar.123.part").write_bytes(b"half")
+    build(config(scenes, target))
+    assert hashes(target) == hashes(out)
+
+
+def test_other_settings_are_refused(built):
+    scenes, out, _ = built
+    with pytest.raises(ValueError, match=r"other settings \(tile_px: 64 there, 32 now\)"):
+        build(config(scenes, out, tile_px=32))
+
+
+def test_changed_scene_is_refused(tmp_path):
+    scenes = four_places(tmp_path / "scenes")
+    build(config(scenes, tmp_path / "out"))
+    (tmp_path / "out" / "dataset.json").unlink()
+    write_scene(scenes / "alpha.tif", speckle((80, 80)))
+    with pytest.raises(ValueError, match="changed since"):
+        build(config(scenes, tmp_path / "out"))
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path):
+    scenes = four_places(tmp_path / "scenes")
+    with pytest.raises(ValueError, match="not empty and holds no data set"):
+        build(config(scenes, tmp_path))
+    with pytest.raises(ValueError, match="is a file"):
+        build(config(scenes, scenes / "alpha.tif"))
+
+
+def test_full_disk_gives_one_sentence_and_leaves_nothing_half_written(built, tmp_path, monkeypatch):
+    scenes, out, _ = built
+    write_scene_files = build_module.write_scene
+    calls = []
+
+    def no_space(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            monkeypatch.setattr("os.fsync", no_space)
+        write_scene_files(*args, **kwargs)
+
+    monkeypatch.setattr(build_module, "write_scene", full)
+    with pytest.raises(ValueError, match=r"Cannot write to .*No space left on device.*run the same command again"):
+        build(config(scenes, tmp_path / "out"))
+    left = hashes(tmp_path / "out")
+    assert not [name for name in left if name.endswith(".part")]
+    assert all(hashes(out)[name] == digest for name, digest in left.items())
+    monkeypatch.undo()
+    build(config(scenes, tmp_path / "out"))
+    assert hashes(tmp_path / "out") == hashes(out)
+
+
+def test_bad_scenes_are_skipped_with_a_reason(tmp_path):
+    scenes = four_places(tmp_path / "scenes")
+    (scenes / "broken.tif").write_bytes(b"this is no raster")
+    write_scene(scenes / "empty.tif", np.full((70, 70), np.nan, np.float32))
+    write_scene(scenes / "tiny.tif", speckle((10, 10)))
+    cut_off = scenes / "cut-off.tif"
+    write_scene(cut_off, speckle((70, 70)), left=500000)
+    cut_off.write_bytes(cut_off.read_bytes()[:-6000])
+    result = build(config(scenes, tmp_path / "out"))
+    reasons = {Path(item["path"]).name: item["reason"] for item in result["skipped"]}
+    assert result["scenes"] == 4
+    assert "not a raster" in reasons["broken.tif"]
+    assert "all of it is nodata" in reasons["empty.tif"]
+    assert "windows_m" in reasons["tiny.tif"]
+    assert "not a raster that can be opened" in reasons["cut-off.tif"]
+    verify(tmp_path / "out")
+
+
+def test_a_scene_that_fails_while_cutting_is_skipped(tmp_path, monkeypatch):
+    scenes = four_places(tmp_path / "scenes")
+    cut = build_module.cut
+
+    def failing(ground, *args):
+        if ground.scene.scene_id == "bravo":
+            raise ValueError("bravo.tif cannot be read.")
+        return cut(ground, *args)
+
+    monkeypatch.setattr(build_module, "cut", failing)
+    result = build(config(scenes, tmp_path / "out"))
+    assert [item["reason"] for item in result["skipped"]] == ["bravo.tif cannot be read."]
+    assert verify(tmp_path / "out")["accepted"] == 63
+
+
+def test_only_bad_scenes_write_nothing(tmp_path):
+    write_scene(tmp_path / "scenes" / "a.tif", np.zeros((70, 70), np.uint16))
+    with pytest.raises(ValueError, match="no valid pixel"):
+        build(config(tmp_path / "scenes", tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"windows_m": (0.0, 0.0, 0.0)}, "windows_m"),
+        ({"tile_px": 0}, "tile_px"),
+        ({"overlap": 1.0}, "overlap"),
+        ({"min_valid": 0.0}, "min_valid"),
+        ({"percentiles": (99.0, 1.0)}, "percentiles"),
+        ({"split": (0.5, 0.1, 0.1)}, "split"),
+        ({"block_km": -1.0}, "block_km"),
+        ({"anchor": "moon"}, "anchor"),
+        ({"units": "volts"}, "units"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_settings_that_cannot_work_name_their_key(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        build(config(tmp_path, tmp_path / "out", **change))
+
+
+def test_tiles_of_different_splits_never_overlap(tmp_path):
+    """Scenes of one place, half overlapping each other, in two projections: all in one split."""
+    folder = tmp_path / "scenes"
+    for i in range(4):
+        write_scene(folder / f"east-{i}.tif", speckle((70, 70), i), left=600000 + 140 * i)
+    write_scene(folder / "west.tif", speckle((70, 70), 9), left=200000)
+    result = build(config(folder, tmp_path / "out", block_km=1.0))
+    verify(tmp_path / "out")
+    rows = Dataset(tmp_path / "out").index
+    assert rows[rows["scene_id"].str.startswith("east")]["split"].nunique() == 1
+    assert result["splits"]["test"] > 0
+
+
+def test_one_large_scene_is_divided_by_ground(tmp_path):
+    write_scene(tmp_path / "scenes" / "a.tif", speckle((400, 400)))
+    build(config(tmp_path / "scenes", tmp_path / "out"))
+    verify(tmp_path / "out")
+    rows = Dataset(tmp_path / "out").tiles(scale="large")
+    assert {"train", "test"} <= set(rows["split"])
+    info = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert info["block_km"] < 50
+
+
+def test_nodata_tiles_stay_in_the_index(tmp_path):
+    values = speckle((70, 70)).astype(np.float32)
+    values[:35, :35] = np.nan
+    write_scene(tmp_path / "scenes" / "a.tif", values)
+    build(config(tmp_path / "scenes", tmp_path / "out"))
+    rows = Dataset(tmp_path / "out").index
+    assert set(rows["reject_reason"]) == {"", "nodata"}
+    assert len(rows) == 21
+    assert (rows.loc[~rows["accepted"], "shard"] == "").all()
+
+
+def test_every_tile_rejected_says_why(tmp_path):
+    write_scene(tmp_path / "scenes" / "a.tif", np.full((70, 70), 7, np.uint16))
+    with pytest.raises(ValueError, match=r"No tile passed the quality filter \(21 "):
+        build(config(tmp_path / "scenes", tmp_path / "out"))
+
+
+DATA = Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@pytest.mark.slow
+def test_real_scenes_of_three_origins(tmp_path):
+    folders = [DATA / name for name in ("s1-geotiff", "sen1floods11", "s1-losangeles-tiles")]
+    missing = [str(folder) for folder in folders if not folder.is_dir()]
+    if missing:
+        pytest.skip(f"real scenes are not there: {', '.join(missing)}")
+    result = build(BuildConfig(folders, tmp_path / "out", windows_m=(2560.0, 1280.0, 640.0), tile_px=64, workers=1))
+    assert result["scenes"] == 17
+    assert [Path(item["path"]).name for item in result["skipped"]] == ["Paraguay_34417_S1Hand.tif"]
+    assert "nodata" in result["skipped"][0]["reason"]
+    assert min(result["splits"]["train"], result["splits"]["test"]) > 0
+    assert verify(tmp_path / "out")["tiles"] == result["tiles"]
+    rows = Dataset(tmp_path / "out").tiles()
+    assert set(rows.loc[rows["scene_id"].str.startswith("s1-losangeles"), "platform"]) == {"sentinel-1"}
+    assert set(rows.loc[rows["scene_id"].str.startswith("losangeles-port"), "country"]) == {"United States"}
