@@ -12,7 +12,7 @@ BY_NAME: dict[str, TargetType] = {kind.name: kind for kind in AIRCRAFT_TYPES}
 
 
 class Plan(NamedTuple):
-    """A type's shape; lengths are shares of the overall length, spans of the half span, both from nose and centreline."""
+    """A type's shape: along the aircraft in shares of its length from the nose, across in shares of the half span."""
 
     fuselage_m: float
     """Fuselage diameter."""
@@ -84,29 +84,33 @@ def _draw(world: World, frame: Frame, plan: Plan, length: float, span: float) ->
         for p, q, level, z in (
             (wing[0], wing[1], 0.1, wing_z), (wing[3], wing[2], -0.5, wing_z), (tail[0], tail[1], -0.4, plan.body_m),
         ):  # fmt: skip
-            edge = _points(frame, p, q, 0.8)
+            edge = _points(rng, frame, p, q, 0.8)
             world.scatter(edge, z, rng.lognormal(level, 0.8, len(edge)))
         for a, b in plan.engines:
             spot = frame.to_world(np.array([[along(a), side * b * half]]))
             world.scatter(spot, 0.35 * plan.body_m, plan.engine_rcs * rng.lognormal(0, 0.5))
-            cowl = _points(frame, np.array([along(a), side * b * half]), np.array([along(a + 0.05), side * b * half]), 0.7)
+            b *= side * half
+            cowl = _points(rng, frame, np.array([along(a), b]), np.array([along(a + 0.05), b]), 0.7)
             world.scatter(cowl, 0.4 * plan.body_m, rng.lognormal(1.3, 0.6, len(cowl)))
-        root = frame.to_world(np.array([[along(plan.wing_root + 0.02), side * r], [along(plan.wing_root + plan.root_chord), side * r]]))
+        ends = along(plan.wing_root + 0.02), along(plan.wing_root + plan.root_chord)
+        root = frame.to_world(np.array([[a, side * r] for a in ends]))
         world.scatter(root, wing_z, rng.lognormal(2.6, 0.5, 2))  # wing-body corners
     body = np.array([
         [nose, 0.0], [along(0.05), -0.75 * r], [along(0.12), -r], [along(0.72), -r], [along(0.98), -0.2 * r],
         [along(0.98), 0.2 * r], [along(0.72), r], [along(0.12), r], [along(0.05), 0.75 * r],
     ])  # fmt: skip
     world.solid(frame.to_world(body), plan.body_m, -6.0, 0.0)
-    spine = _points(frame, np.array([along(0.03), 0.0]), np.array([along(0.97), 0.0]), 0.9)
+    spine = _points(rng, frame, np.array([along(0.03), 0.0]), np.array([along(0.97), 0.0]), 0.9)
     world.scatter(spine, plan.body_m, rng.lognormal(0.5, 0.8, len(spine)))
-    fin = _points(frame, np.array([along(0.88), 0.0]), np.array([along(0.99), 0.0]), 0.8)
+    fin = _points(rng, frame, np.array([along(0.88), 0.0]), np.array([along(0.99), 0.0]), 0.8)
     world.scatter(fin, plan.body_m * 1.5, rng.lognormal(1.4, 0.6, len(fin)))
-    gear = np.array([[along(0.1), 0.0], [along(plan.wing_root + 0.6 * plan.root_chord), -r], [along(plan.wing_root + 0.6 * plan.root_chord), r]])
+    main = along(plan.wing_root + 0.6 * plan.root_chord)
+    gear = np.array([[along(0.1), 0.0], [main, -r], [main, r]])
     world.scatter(frame.to_world(gear), 0.0, rng.lognormal(2.4, 0.5, 3))
     world.scatter(frame.to_world(np.array([[along(0.02), 0.0]])), 0.6 * plan.body_m, rng.lognormal(2.5, 0.5))
 
 
-def _points(frame: Frame, p: Ring, q: Ring, pitch: float) -> Ring:
+def _points(rng: np.random.Generator, frame: Frame, p: Ring, q: Ring, pitch: float) -> Ring:
     n = max(3, int(np.hypot(*(q - p)) / pitch))
-    return frame.to_world(np.linspace(p, q, n))
+    share = (np.arange(n) + rng.uniform(0, 1, n)) / n
+    return frame.to_world(p + share[:, None] * (q - p))

@@ -70,12 +70,16 @@ def _apron(world: World, frame: Frame, side: float, a0: float, a1: float, depth:
         if plan == "terminal":
             x, y = frame.at(middle, side * (b1 + 24))
             building(world, x, y, (a1 - a0) * 0.85, 40, rng.uniform(14, 22), frame.heading, "terminal")
-            car_park(world, frame, a0, a1, *sorted((side * (b1 + 60), side * (b1 + 140))), 0.7)
-            _row(world, frame, a0, a1, side, b1 - 6, inward, str(rng.choice(AIRLINE[:2])), rng.uniform(0.3, 0.95), 0.25)
+            near, far = sorted((side * (b1 + 60), side * (b1 + 140)))
+            car_park(world, frame, a0, a1, near, far, 0.7)
+            kind, full = str(rng.choice(AIRLINE[:2])), rng.uniform(0.45, 0.95)
+            _row(world, frame, a0, a1, side, b1 - 6, inward, kind, full, 0.25)
         elif plan in ("remote", "cargo"):
             turn = float(rng.choice([0.0, 45.0, 180.0]))
             kind = str(rng.choice(AIRLINE)) if plan == "remote" else "wide-body airliner"
-            _row(world, frame, a0, a1, side, b1 - 12, inward + turn, kind, rng.uniform(0.2, 0.9), 0.15)
+            _row(world, frame, a0, a1, side, b1 - 12, inward + turn, kind, rng.uniform(0.2, 0.95), 0.15)
+            if rng.random() < 0.6:
+                _row(world, frame, a0, a1, side, b1 - 88, inward + turn, kind, rng.uniform(0.2, 0.95), 0.15)
             x, y = frame.at(middle, side * (b1 + 30))
             building(world, x, y, (a1 - a0) * 0.6, 50, rng.uniform(10, 15), frame.heading, "cargo hall")
         else:
@@ -124,6 +128,7 @@ def _moving(world: World, frame: Frame, side: float, a0: float, a1: float) -> No
             aircraft(world, str(rng.choice(AIRLINE)), x, y, frame.heading + way, covers=("runway", "apron", "grass"))
         for _ in range(int(rng.integers(0, 5))):
             x, y = frame.at(rng.uniform(a0 + 60, a1 - 60), side * TAXIWAY_B)
-            aircraft(world, str(rng.choice((*AIRLINE, "business jet"))), x, y, frame.heading + 180 - way, covers=("apron", "grass"))
+            kind = str(rng.choice((*AIRLINE, "business jet")))
+            aircraft(world, kind, x, y, frame.heading + 180 - way, covers=("apron", "grass"))
 
     world.later.append(place)

@@ -43,7 +43,8 @@ def _roof_details(world: World, frame: Frame, length: float, width: float, heigh
             spots = np.round(spots / 6.0) * 6.0 * 0.98
         world.scatter(frame.to_world(spots), height, rng.lognormal(-0.5, 1.2, n))
     edge = ring_points(frame.box(-length / 2, length / 2, -width / 2, width / 2), max(1.0, world.resolution))
-    world.scatter(edge, height, rng.lognormal(-2.6, 0.8, len(edge)))
+    edge = edge + rng.normal(0, 0.4, edge.shape)
+    world.scatter(edge, height, rng.lognormal(-3.6, 1.5, len(edge)))
 
 
 def ring_points(ring: Ring, pitch: float) -> Ring:
@@ -80,7 +81,9 @@ def tree(world: World, x: float, y: float, covers: tuple[str, ...]) -> None:
     ring = disc(x, y, radius, 9)
     if world.fits(ring, covers):
         world.take(ring)
-        world.solid(ring, world.rng.uniform(5.0, 11.0), -6.5, -8.0)
+        height = world.rng.uniform(4.0, 9.0)
+        for share, part in ((1.0, 0.55), (0.8, 0.8), (0.5, 1.0)):  # a round crown in three storeys
+            world.solid(disc(x, y, radius * share, 9), height * part, -6.5, -8.0)
 
 
 def cars(world: World, points: Ring) -> None:
@@ -103,7 +106,7 @@ def bridge(world: World, p0: Ring, p1: Ring, width: float, height: float) -> Non
     world.take(ring)
     world.solid(ring, height, -11.0, -5.0)
     frame = Frame(x, y, heading)
-    along = np.arange(-length / 2, length / 2, max(1.0, world.resolution))
+    along = rng.uniform(-length / 2, length / 2, int(length / max(1.0, world.resolution)) + 1)
     across = float(direction(heading + 90) @ direction(world.look_azimuth))
     for side in (-1, 1):
         rail = frame.to_world(np.stack([along, np.full_like(along, side * width / 2)], axis=1))

@@ -1,5 +1,7 @@
 """Countryside: a patchwork of fields, woods, rivers, lakes, and roads that bridge narrow water."""
 
+import itertools
+
 import numpy as np
 
 from knowlip.scenes.simulate.buildings import bridge, building, cars, tree
@@ -33,7 +35,7 @@ def fields(world: World, wooded: float) -> None:
         if np.abs(ring).min(axis=0).max() > reach and not (np.abs(ring) < reach).all(axis=1).any():
             continue
         if rng.random() < wooded:
-            world.paint(ring, "wood", rng.normal(0, 0.6))
+            world.paint(ring + rng.normal(0, 2.5, ring.shape), "wood", rng.normal(0, 0.6))
         else:
             world.paint(ring, "field", float(rng.choice(crops) + rng.normal(0, 0.7)))
 
@@ -82,25 +84,29 @@ def lake(world: World, x: float, y: float, radius: float) -> None:
     world.paint(ring, "water", -1.5)
 
 
-def road(world: World, line: Ring, width: float, traffic: float = 0.006, longest_bridge: float = 220.0) -> None:
-    """A road along a dense line: painted on land, a bridge over narrow water, ended at wide water or airfields."""
+def road(world: World, line: Ring, width: float, traffic: float = 0.006, through_town: bool = False) -> None:
+    """A road along a dense line, painted on land, a bridge over narrow water.
+
+    It ends at wide water, airfields and (unless `through_town`) blocks.
+    """
     rng = world.rng
     step = np.hypot(*np.diff(line, axis=0).T)
     position = np.concatenate([[0.0], np.cumsum(step)])
     fine = np.arange(0, position[-1], 3.0)
     points = np.stack([np.interp(fine, position, line[:, i]) for i in range(2)], axis=1)
     cover = world.cover_at(points)
-    stop = np.isin(cover, [CODE["runway"], CODE["apron"], CODE["quay"], 0])
+    ends = [CODE["runway"], CODE["apron"], CODE["quay"], 0]
+    stop = np.isin(cover, ends if through_town else [*ends, CODE["built-up"]])
     kind = np.where(cover == CODE["water"], 1, np.where(stop, 2, 0))
     breaks = np.concatenate([[0], np.nonzero(np.diff(kind))[0] + 1, [len(kind)]])
-    for start, end in zip(breaks[:-1], breaks[1:]):
+    for start, end in itertools.pairwise(breaks):
         piece = points[start:end]
         if kind[start] == 0 and len(piece) >= 2:
             world.paint(ribbon(piece, width), "road", rng.normal(0, 0.5))
-            n = rng.poisson(traffic * 3.0 * len(piece))
+            n = rng.poisson(traffic * 3.0 * len(piece) * (world.resolution < 2))
             spots = piece[rng.integers(0, len(piece), n)]
             cars(world, spots + rng.normal(0, width / 5, spots.shape))
-        elif kind[start] == 1 and 0 < start and end < len(points) and 12 < 3.0 * len(piece) < longest_bridge:
+        elif kind[start] == 1 and start > 0 and end < len(points) and 12 < 3.0 * len(piece) < 220.0:
             heading = piece[-1] - piece[0]
             unit = heading / max(1e-6, float(np.hypot(*heading)))
             bridge(world, piece[0] - unit * 9, piece[-1] + unit * 9, width + 3.0, rng.uniform(5.0, 9.0))
@@ -147,3 +153,11 @@ def lone_trees(world: World, count: int) -> None:
     if world.resolution <= 1.5:
         for x, y in world.rng.uniform(-world.size / 2, world.size / 2, (count, 2)):
             tree(world, x, y, ("field", "grass"))
+
+
+def bits_and_pieces(world: World) -> None:
+    """Fences, masts, garden sheds, stacked goods: weak points that make built-up land and quays spiky."""
+    rng = world.rng
+    points = rng.uniform(-world.reach, world.reach, (int((2 * world.reach) ** 2 / 35.0), 2))
+    points = points[np.isin(world.cover_at(points), [CODE["built-up"], CODE["quay"]])]
+    world.scatter(points, 1.0, rng.lognormal(-1.8, 1.5, len(points)))

@@ -12,17 +12,36 @@ from numpy.typing import NDArray
 QUARTERS = 4
 
 
+@numba.njit(cache=True, inline="always")
+def _sample(noise: NDArray[np.float32], r: float, c: float) -> float:
+    """Bilinear value of a noise grid, edges repeated."""
+    r = min(max(r, 0.0), noise.shape[0] - 1.001)
+    c = min(max(c, 0.0), noise.shape[1] - 1.001)
+    i, j = int(r), int(c)
+    fr, fc = r - i, c - j
+    top = noise[i, j] * (1 - fc) + noise[i, j + 1] * fc
+    low = noise[i + 1, j] * (1 - fc) + noise[i + 1, j + 1] * fc
+    return top * (1 - fr) + low * fr
+
+
 @numba.njit(cache=True)
 def heights(
-    areas: NDArray[np.uint16], solids: NDArray[np.uint16], ground: NDArray[np.float32], solid: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    """(N, N) height of the surface in quarter metres from area and solid numbers and their heights in metres."""
+    areas: NDArray[np.uint16], solids: NDArray[np.uint16], canopy: NDArray[np.float32], solid: NDArray[np.float32],
+    crowns: NDArray[np.float32],
+) -> NDArray[np.uint8]:  # fmt: skip
+    """(N, N) height of the surface in quarter metres from area and solid numbers and their heights in metres.
+
+    A canopy rises and falls with the noise grid `crowns`.
+    """
     n, m = areas.shape
+    k = (crowns.shape[0] - 3) / n
     out = np.zeros((n, m), np.uint8)
     for r in range(n):
         for c in range(m):
             s = solids[r, c]
-            h = solid[s] if s > 0 else ground[areas[r, c]]
+            h = solid[s] if s > 0 else canopy[areas[r, c]]
+            if s == 0 and h > 0:
+                h *= min(1.1, max(0.5, 0.85 + 0.08 * _sample(crowns, r * k, c * k)))
             out[r, c] = min(255, int(h * QUARTERS + 0.5))
     return out
 
@@ -38,34 +57,24 @@ def shadows(height: NDArray[np.uint8], dr: float, dc: float, tangent: float, res
             h = height[r, c]
             if h == 0:
                 continue
-            rn, cn = int(math.floor(r + dr + 0.5)), int(math.floor(c + dc + 0.5))
+            rn, cn = math.floor(r + dr + 0.5), math.floor(c + dc + 0.5)
             if rn < 0 or cn < 0 or rn >= n or cn >= m or height[rn, cn] >= h:
                 continue
             reach = h / fall
             for side in (-0.3, 0.3):
                 t = 0.5
                 while t <= reach:
-                    rr = int(math.floor(r + dr * t + dc * side + 0.5))
-                    cc = int(math.floor(c + dc * t - dr * side + 0.5))
+                    rr = math.floor(r + dr * t + dc * side + 0.5)
+                    cc = math.floor(c + dc * t - dr * side + 0.5)
                     if rr < 0 or cc < 0 or rr >= n or cc >= m:
                         break
                     edge = h - t * fall
+                    if edge <= height[rr, cc] and t > 1.5:  # the ray ends on something that casts its own shadow
+                        break
                     if edge > out[rr, cc] and not (rr == r and cc == c):
                         out[rr, cc] = np.uint8(math.ceil(edge))
                     t += 0.5
     return out
-
-
-@numba.njit(cache=True, inline="always")
-def _sample(noise: NDArray[np.float32], r: float, c: float) -> float:
-    """Bilinear value of a noise grid, edges repeated."""
-    r = min(max(r, 0.0), noise.shape[0] - 1.001)
-    c = min(max(c, 0.0), noise.shape[1] - 1.001)
-    i, j = int(r), int(c)
-    fr, fc = r - i, c - j
-    top = noise[i, j] * (1 - fc) + noise[i, j + 1] * fc
-    low = noise[i + 1, j] * (1 - fc) + noise[i + 1, j + 1] * fc
-    return top * (1 - fr) + low * fr
 
 
 @numba.njit(cache=True, inline="always")
@@ -74,6 +83,18 @@ def _hash(a: int, b: int, c: int) -> float:
     x = (a * 73856093) ^ (b * 19349663) ^ (c * 83492791)
     x = ((x >> 13) ^ x) * 1274126177 & 0x7FFFFFFF
     return ((x >> 8) & 0xFFFF) / 65536.0 + 7.6e-6
+
+
+@numba.njit(cache=True, inline="always")
+def _splat(power: NDArray[np.float32], r: float, c: float, value: float) -> None:
+    """Share a value among the four pixels around a point."""
+    i, j = math.floor(r), math.floor(c)
+    if 0 <= i < power.shape[0] - 1 and 0 <= j < power.shape[1] - 1:
+        fr, fc = r - i, c - j
+        power[i, j] += value * (1 - fr) * (1 - fc)
+        power[i, j + 1] += value * (1 - fr) * fc
+        power[i + 1, j] += value * fr * (1 - fc)
+        power[i + 1, j + 1] += value * fr * fc
 
 
 @numba.njit(cache=True)
@@ -98,20 +119,20 @@ def surfaces(
             area, s = areas[r, c], solids[r, c]
             code = covers[area]
             if h > 0:  # the wall below this pixel, if its neighbour towards the radar is lower
-                rp, cp = int(math.floor(r - dr + 0.5)), int(math.floor(c - dc + 0.5))
+                rp, cp = math.floor(r - dr + 0.5), math.floor(c - dc + 0.5)
                 if 0 <= rp < n and 0 <= cp < m and height[rp, cp] < h:
                     low = height[rp, cp] / QUARTERS
                     db = wall[s] if s > 0 else table[wood, 0] + 1.0
                     face = stride * math.exp(per_db * db)
-                    grain = 3.0 if s > 0 else 2.0
+                    grain, pane = 3.0, 1.3
                     zz = max(low, (shadow[rp, cp]) / QUARTERS)
                     while zz < z:
                         k = zz / tangent / res
-                        rr, cc = int(math.floor(r - dr * k + 0.5)), int(math.floor(c - dc * k + 0.5))
+                        rr, cc = math.floor(r - dr * k + 0.5), math.floor(c - dc * k + 0.5)
                         if 0 <= rr < n and 0 <= cc < m:
-                            # storeys and windows: cells of about 3 m return very different powers
-                            u = _hash(int(zz / grain), int(r * res / grain), int(c * res / grain))
-                            power[rr, cc] += face * (0.25 - 0.75 * math.log(u))
+                            # storeys and windows: cells of 3 m by 1.3 m return very different powers
+                            u = _hash(int(zz / grain), int(r * res / pane), int(c * res / pane))
+                            power[rr, cc] += face * (0.3 - 0.7 * math.log(u))
                         zz += rise
             if shadow[r, c] > h:
                 continue
@@ -124,20 +145,18 @@ def surfaces(
                 db += table[code, 2] * bump
                 db += table[code, 3] * _sample(coarse, r * kc, c * kc)
                 if code == wood:  # crowns: the side towards the radar is lit
-                    db += 3.0 * (_sample(middle, (r + dr * ahead) * km, (c + dc * ahead) * km) - bump)
+                    db += 2.5 * (_sample(middle, (r + dr * ahead) * km, (c + dc * ahead) * km) - bump)
                 elif code == water:
                     y, x = r * res, c * res
                     wobble = 1.5 * _sample(coarse, r * kc, c * kc)
-                    db += 0.7 * math.sin(waves[0, 0] * x + waves[0, 1] * y + wobble)
-                    db += 0.5 * math.sin(waves[1, 0] * x + waves[1, 1] * y - wobble)
+                    db += 0.45 * math.sin(waves[0, 0] * x + waves[0, 1] * y + wobble)
+                    db += 0.35 * math.sin(waves[1, 0] * x + waves[1, 1] * y - wobble)
             value = math.exp(per_db * db)
             if h == 0:
                 power[r, c] += value
             else:
                 k = z / tangent / res
-                rr, cc = int(math.floor(r - dr * k + 0.5)), int(math.floor(c - dc * k + 0.5))
-                if 0 <= rr < n and 0 <= cc < m:
-                    power[rr, cc] += value
+                _splat(power, r - dr * k, c - dc * k, value)
     return power
 
 
@@ -147,7 +166,7 @@ def deposit(
 ) -> None:
     """Add values at the nearest pixels of (rows, cols); points outside are dropped."""
     for i in range(len(values)):
-        r, c = int(math.floor(rows[i] + 0.5)), int(math.floor(cols[i] + 0.5))
+        r, c = math.floor(rows[i] + 0.5), math.floor(cols[i] + 0.5)
         if 0 <= r < field.shape[0] and 0 <= c < field.shape[1]:
             field[r, c] += values[i]
 

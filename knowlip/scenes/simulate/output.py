@@ -72,7 +72,9 @@ def _geotiff(array: NDArray[Any], grid: Grid, transform: Affine, tags: dict[str,
         return bytes(memory.read())
 
 
-def write_scene(paths: dict[str, Path], scene: dict[str, Any], world: World, drawn: Image, sensor: Sensor, grid: Grid) -> None:
+def write_scene(
+    paths: dict[str, Path], scene: dict[str, Any], world: World, drawn: Image, sensor: Sensor, grid: Grid
+) -> None:
     """Write image, land cover and truth. An older truth goes first, so that it never stands beside a newer image."""
     paths["truth"].unlink(missing_ok=True)
     largest = np.iinfo(np.uint16).max if sensor.dtype == "uint16" else np.inf
@@ -107,7 +109,7 @@ def _truth(scene: dict[str, Any], world: World, grid: Grid) -> bytes:
         low, high = thing.ring.min(axis=0), thing.ring.max(axis=0)
         if (high > -world.size / 2).all() and (low < world.size / 2).all():
             things.append(thing)
-    corners = np.array([thing.ring for thing in things]).reshape(-1, 2) + [grid.easting, grid.northing]
+    corners = np.array([thing.ring for thing in things]).reshape(-1, 2) + np.array([grid.easting, grid.northing])
     lon, lat = Transformer.from_crs(grid.epsg, 4326, always_xy=True).transform(corners[:, 0], corners[:, 1])
     degrees = np.round(np.stack([lon, lat], axis=1), 8).reshape(-1, 4, 2)
     features = []

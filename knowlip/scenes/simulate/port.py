@@ -18,15 +18,16 @@ def coast(world: World, frame: Frame) -> None:
     closing = np.array([[line[-1, 0], far], [line[0, 0], far]])
     beach = rng.uniform(8, 30)
     world.paint(frame.to_world(np.concatenate([line - np.array([0.0, beach]), closing])), "grass", -4.0)
-    world.paint(frame.to_world(np.concatenate([line, closing])), "water", rng.uniform(0.0, 4.0))
+    world.sea_db = rng.uniform(-1.0, 3.0)
+    world.paint(frame.to_world(np.concatenate([line, closing])), "water", world.sea_db)
 
 
 def harbour(world: World, frame: Frame, a0: float, a1: float, kind: str) -> None:
-    """A stretch of port from a0 to a1 along the shore (b = 0): straightened land on the left, dredged water on the right."""
+    """A stretch of port from a0 to a1 along the shore (b = 0): quay on the left, dredged water on the right."""
     rng = world.rng
     depth = float(rng.uniform(140, 300))
     front = rng.uniform(0, 60)
-    world.paint(frame.box(a0 - 40, a1 + 40, front - 20, front + 420), "water", -2.5)
+    world.paint(frame.box(a0 - 15, a1 + 15, front - 20, front + 420), "water", world.sea_db)
     world.paint(frame.box(a0, a1, -depth - 120, front), "quay", rng.normal(0, 0.6))
     {"container": _containers, "general": _general, "oil": _oil, "bulk": _bulk, "fishing": _fishing}[kind](
         world, frame.child(0, front), a0, a1, depth
@@ -98,9 +99,9 @@ def _gantry(world: World, frame: Frame, strength: float) -> None:
     rng = world.rng
     legs = np.array([[-9, 0], [9, 0], [-9, -28], [9, -28]], dtype=float)
     world.scatter(frame.to_world(legs), 0.0, 150.0 * strength)
-    boom = np.stack([np.zeros(70), np.linspace(-40, 50, 70)], axis=1)
+    boom = np.stack([np.zeros(70), rng.uniform(-40, 50, 70)], axis=1)
     world.scatter(frame.to_world(boom), 38.0, strength * rng.lognormal(1.2, 0.8, 70))
-    girder = np.stack([np.linspace(-9, 9, 14), np.zeros(14)], axis=1)
+    girder = np.stack([rng.uniform(-9, 9, 14), np.zeros(14)], axis=1)
     for z in (12.0, 38.0):
         world.scatter(frame.to_world(girder), z, strength * rng.lognormal(1.5, 0.7, 14))
 
@@ -133,7 +134,8 @@ def _warehouses(world: World, frame: Frame, a0: float, a1: float, depth: float) 
             for b in np.arange(-45, -depth, -62.0):
                 if rng.random() < 0.7:
                     x, y = frame.at(a, b)
-                    building(world, x, y, rng.uniform(60, 92), rng.uniform(28, 40), rng.uniform(8, 13), frame.heading, "warehouse", ("quay",))
+                    length, width, height = rng.uniform(60, 92), rng.uniform(28, 40), rng.uniform(8, 13)
+                    building(world, x, y, length, width, height, frame.heading, "warehouse", ("quay",))
 
     world.later.append(place)
 
@@ -177,7 +179,8 @@ def _bulk(world: World, frame: Frame, a0: float, a1: float, depth: float) -> Non
                 world.paint(heap, "quay", 3.0)
                 world.solid(heap, 7.0, -9.0, -8.0)
                 world.take(heap)
-        conveyor = np.stack([np.arange(a0 + 10, a1 - 10, 2.0), np.full(len(np.arange(a0 + 10, a1 - 10, 2.0)), b + 24)], axis=1)
+        belt = np.arange(a0 + 10, a1 - 10, 2.0)
+        conveyor = np.stack([belt, np.full(len(belt), b + 24)], axis=1)
         world.scatter(frame.to_world(conveyor), 4.0, rng.lognormal(0.0, 0.8, len(conveyor)))
 
 

@@ -20,21 +20,20 @@ from knowlip.scenes.simulate.world import CODE, World
 
 PAD_M = 30.0
 """Ground drawn around the scene so that neighbours cast their layover and shadow into it."""
-WOOD_HEIGHT_M = 13.0
 
 SIGMA0_DB: dict[str, tuple[float, float, float, float]] = {
     # mean at 40 degrees in C band (HH), and texture (dB, one sigma) at about 2.5 m, 7 m and 110 m
     "nodata": (-30.0, 0.0, 0.0, 0.0),
     "water": (-22.0, 0.2, 0.4, 0.9),
     "field": (-13.5, 0.6, 0.5, 0.7),
-    "wood": (-8.5, 1.6, 1.0, 0.6),
-    "built-up": (-11.0, 2.2, 1.5, 0.6),
+    "wood": (-8.5, 1.2, 0.5, 0.6),
+    "built-up": (-12.5, 1.3, 0.9, 0.6),
     "road": (-18.5, 0.6, 0.4, 0.2),
     "runway": (-23.0, 0.2, 0.2, 0.3),
     "apron": (-20.0, 0.4, 0.4, 0.3),
     "grass": (-14.5, 0.7, 0.7, 0.6),
     "bridge": (-11.0, 0.8, 0.4, 0.0),
-    "quay": (-13.0, 1.4, 1.2, 0.5),
+    "quay": (-15.0, 0.8, 0.7, 0.5),
 }
 VEGETATION = ("field", "wood", "grass")
 
@@ -68,11 +67,8 @@ def image(world: World, sensor: Sensor, rng: np.random.Generator) -> Image:
     areas = _burn([a.ring for a in world.areas], n, transform)
     solids = _burn([s.ring for s in world.solids], n, transform)
     covers = np.array([0] + [a.cover for a in world.areas], dtype=np.uint8)
-    ground_height = np.where(covers == CODE["wood"], WOOD_HEIGHT_M, 0.0).astype(np.float32)
+    canopy = np.array([0.0] + [a.height for a in world.areas], dtype=np.float32)
     solid_height = np.array([0.0] + [s.height for s in world.solids], dtype=np.float32)
-    height = kernels.heights(areas, solids, ground_height, solid_height)
-    shadow = kernels.shadows(height, step[0], step[1], tangent, res)
-
     names = list(SIGMA0_DB)
     ordered = [names.index(name) for name in CODE]
     table = np.array([SIGMA0_DB[names[i]] for i in ordered], dtype=np.float32)
@@ -82,6 +78,8 @@ def image(world: World, sensor: Sensor, rng: np.random.Generator) -> Image:
         rng.standard_normal((int(n * res / m) + 3,) * 2, dtype=np.float32)
         for m in (max(2.5, 1.5 * res), max(7.0, 1.5 * res), 110.0)
     ]
+    height = kernels.heights(areas, solids, canopy, solid_height, noise[1])
+    shadow = kernels.shadows(height, step[0], step[1], tangent, res)
     level = np.array([0.0] + [a.level_db for a in world.areas], dtype=np.float32)
     roof = np.array([0.0] + [s.roof_db for s in world.solids], dtype=np.float32)
     wall = np.array([0.0] + [s.wall_db for s in world.solids], dtype=np.float32)
@@ -174,7 +172,12 @@ def _focus(
 
 
 def _finish(
-    power: NDArray[np.float32], field: NDArray[np.complex64], side: int, pad: int, sensor: Sensor, rng: np.random.Generator
+    power: NDArray[np.float32],
+    field: NDArray[np.complex64],
+    side: int,
+    pad: int,
+    sensor: Sensor,
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
     """(side, side) amplitude: gamma speckle on clutter and noise, plus the power of the points."""
     floor = np.float32(10 ** (NOISE_FLOOR_DB / 10))

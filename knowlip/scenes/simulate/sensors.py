@@ -33,7 +33,7 @@ SENSORS: Final[dict[str, Sensor]] = {
     )
 }
 
-NOISE_FLOOR_DB: Final = -29.0
+NOISE_FLOOR_DB: Final = -26.5
 """Noise-equivalent sigma0 of all three."""
 
 IMPULSE_WIDTH: Final = 1.3

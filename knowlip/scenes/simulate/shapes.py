@@ -1,4 +1,4 @@
-"""Plane geometry in metres: x east, y north; headings in degrees clockwise from (grid) north; rings are (N, 2) arrays, not closed."""
+"""Plane geometry in metres: x east, y north; headings in degrees clockwise from grid north; rings are not closed."""
 
 from dataclasses import dataclass
 
@@ -105,6 +105,12 @@ def split(
             cut = b0 + db * rng.uniform(0.35, 0.65)
             todo += [(a0, a1, b0, cut), (a0, a1, cut, b1)]
     return pieces
+
+
+def somewhere(rng: np.random.Generator, half: float) -> tuple[float, float]:
+    """A random point of a square from -half to half."""
+    x, y = rng.uniform(-half, half, 2)
+    return float(x), float(y)
 
 
 def points_along(p0: Ring, p1: Ring, pitch: float) -> Ring:

@@ -1,4 +1,4 @@
-"""Fast filling and testing of polygons on the world's coarse sketch (compiled scan lines, even-odd rule, cell centres)."""
+"""Filling and testing polygons on the world's coarse sketch: compiled scan lines, even-odd rule, cell centres."""
 
 import math
 

@@ -15,7 +15,7 @@ from knowlip.progress import track
 from knowlip.scenes.simulate.cities import CITIES, City
 from knowlip.scenes.simulate.sensors import SENSORS
 
-VERSION = 1
+VERSION = 2
 """Of the simulated world: scenes of another version are drawn again."""
 
 
@@ -29,8 +29,8 @@ class SimulateConfig:
     """How many cities of the built-in table."""
     sensors: Sequence[str] = tuple(SENSORS)
     """Names of sensors: sim-ku, sim-c, sim-x."""
-    themes: Sequence[str] = ("port", "airport", "town", "rural")
-    """Themes in turn; inland cities skip the port."""
+    themes: Sequence[str] = ("port", "airport", "town", "port", "airport", "rural")
+    """Themes in turn, each sensor two further on; inland cities skip the port."""
     scene_size_m: dict[str, float] = field(default_factory=lambda: {s.name: s.scene_size_m for s in SENSORS.values()})
     """Side of a scene in metres for each sensor."""
     seed: int = 0
@@ -115,15 +115,16 @@ def _check(config: SimulateConfig) -> None:
 def plan(config: SimulateConfig) -> list[Job]:
     """The scenes of a config in order: for each city all sensors, themes in turn."""
     jobs = []
-    turn = 0
+    inland = [theme for theme in config.themes if theme != "port"] or ["rural"]
+    seen = {True: 0, False: 0}
     for city in CITIES[: config.cities]:
+        coastal = city.port is not None
+        themes = config.themes if coastal else inland
+        turn = seen[coastal]
+        seen[coastal] += 1
         for name in config.sensors:
             sensor = SENSORS[name]
-            theme = config.themes[turn % len(config.themes)]
-            turn += 1
-            if theme == "port" and city.port is None:
-                others = [t for t in config.themes if t != "port"] or ["rural"]
-                theme = others[turn % len(others)]
+            theme = themes[(turn + 2 * list(SENSORS).index(name)) % len(themes)]
             rng = generator(config.seed, city.name, name, "plan")
             lon, lat = _place(city, theme, rng)
             jobs.append(Job(config.out, {
@@ -170,6 +171,8 @@ def _draw(job: Job) -> int:
     paths = files(job.out, scene["name"])
     if finished(paths, scene):
         return 0
+    for part in job.out.glob(f".{scene['name']}.*.part"):  # what a killed run left
+        part.unlink(missing_ok=True)
     sensor = SENSORS[scene["sensor"]]
     world = World(
         scene["size_m"], sensor.resolution_m, scene["look_azimuth_deg"], scene["incidence_deg"],

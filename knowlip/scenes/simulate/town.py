@@ -1,9 +1,11 @@
 """Towns: a warped street grid whose blocks hold houses, terraces, courtyards, slabs, large buildings or parks."""
 
+from functools import partial
+
 import numpy as np
 
 from knowlip.scenes.simulate.buildings import building, cars, tree
-from knowlip.scenes.simulate.shapes import Frame
+from knowlip.scenes.simulate.shapes import Frame, Ring
 from knowlip.scenes.simulate.world import CODE, World
 
 STYLES: dict[str, tuple[str, ...]] = {
@@ -15,8 +17,14 @@ STYLES: dict[str, tuple[str, ...]] = {
 }
 
 
-def town(world: World, frame: Frame, a0: float, a1: float, b0: float, b1: float, style: str, ragged: float = 0.25) -> None:
-    """Lay out streets and blocks in a box of `frame`; blocks near the rim drop out at random (`ragged` share)."""
+def town(
+    world: World, frame: Frame, a0: float, a1: float, b0: float, b1: float, style: str, ragged: float = 0.25
+) -> list[Ring]:
+    """Lay out streets and blocks in a box of `frame`; blocks near the rim drop out at random (`ragged` share).
+
+    Returns:
+        The middle lines of the streets along the frame's heading, for bridges where a river is painted later.
+    """
     rng = world.rng
     street = rng.uniform(9.0, 14.0)
     da, db = rng.uniform(85, 150), rng.uniform(55, 80)
@@ -38,7 +46,8 @@ def town(world: World, frame: Frame, a0: float, a1: float, b0: float, b1: float,
                 continue
             blocks.append((a, b))
     for a, b in blocks:
-        world.paint(frame.box(a - (da + street) / 2 - 1, a + (da + street) / 2 + 1, b - (db + street) / 2 - 1, b + (db + street) / 2 + 1), "road")
+        half_a, half_b = (da + street) / 2 + 1, (db + street) / 2 + 1
+        world.paint(frame.box(a - half_a, a + half_a, b - half_b, b + half_b), "road")
     for a, b in blocks:
         kind = str(rng.choice(STYLES[style]))
         ring = frame.box(a - da / 2, a + da / 2, b - db / 2, b + db / 2)
@@ -47,11 +56,14 @@ def town(world: World, frame: Frame, a0: float, a1: float, b0: float, b1: float,
             world.paint(ring, "wood" if rng.random() < 0.4 else "grass", rng.normal(0, 1))
         else:
             world.paint(ring, "built-up", rng.normal(0, 0.8))
-        world.later.append(lambda block=block, kind=kind: fill(world, block, kind, da, db))
+        world.later.append(partial(fill, world, block, kind, da, db))
         if world.resolution <= 1.5:
             n = rng.poisson(da / 14)
             spots = np.stack([rng.uniform(-da / 2, da / 2, n), np.full(n, db / 2 + 2.2)], axis=1)
             cars(world, block.to_world(spots))
+    rows = np.linspace(b0, b1, nb + 1)[1:-1]
+    along = np.arange(0.7 * a0, 0.7 * a1, 10.0)
+    return [frame.to_world(np.stack([along, np.full_like(along, b)], axis=1)) for b in rows]
 
 
 def fill(world: World, frame: Frame, kind: str, da: float, db: float) -> None:
@@ -66,7 +78,8 @@ def fill(world: World, frame: Frame, kind: str, da: float, db: float) -> None:
                     x, y = frame.at(a + rng.normal(0, 0.8), row * (db / 2 - rng.uniform(9.5, 11.5)))
                     height = rng.uniform(6, 9)
                     heading = frame.heading + turn + rng.normal(0, 1)
-                    building(world, x, y, rng.uniform(10, 13.5), rng.uniform(8, 10), height, heading, "house", gable=True)
+                    length, width = rng.uniform(10, 13.5), rng.uniform(8, 10)
+                    building(world, x, y, length, width, height, heading, "house", gable=True)
         _trees(world, frame, da, db, int(da * db / 500))
     elif kind == "terraces":
         for row in (-1, 1):
@@ -81,7 +94,8 @@ def fill(world: World, frame: Frame, kind: str, da: float, db: float) -> None:
         height = rng.uniform(14, 20)
         d = 12.5
         for side in (-1, 1):
-            building(world, *frame.at(0, side * (db / 2 - d / 2 - 1)), da - 2, d, height, frame.heading, "apartment block")
+            x, y = frame.at(0, side * (db / 2 - d / 2 - 1))
+            building(world, x, y, da - 2, d, height, frame.heading, "apartment block")
             x, y = frame.at(side * (da / 2 - d / 2 - 1), 0)
             building(world, x, y, db - 2 * d - 8, d, height, frame.heading + 90, "apartment block")
         _trees(world, frame, da - 40, db - 40, 4)

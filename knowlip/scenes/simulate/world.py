@@ -28,6 +28,8 @@ class Area:
     ring: Ring
     cover: int
     level_db: float
+    height: float = 0.0
+    """Of the canopy where the cover is wood."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class World:
     """(N, 4) arrays: x, y, height above ground, radar cross-section in m2."""
     walls: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     """x0, y0, x1, y1 and cross-section per metre: wall-ground corner lines, outside on the left of p0 -> p1."""
+    sea_db: float = 0.0
+    """How much brighter the wind makes the sea of this world."""
     later: list[Callable[[], None]] = field(default_factory=list)
     """What to place once all ground is painted."""
 
@@ -112,7 +116,8 @@ class World:
     def paint(self, ring: Ring, cover: str, level_db: float = 0.0) -> None:
         """Cover the ground inside `ring`, `level_db` brighter than the class usually is."""
         if sketch.fill(self.sketch, self._cells(ring), CODE[cover]):
-            self.areas.append(Area(ring, CODE[cover], level_db))
+            height = float(self.rng.uniform(6.0, 14.0)) if cover == "wood" else 0.0
+            self.areas.append(Area(ring, CODE[cover], level_db, height))
 
     def fits(self, ring: Ring, covers: tuple[str, ...]) -> bool:
         """Whether the ground inside `ring` is free and of these covers only (False outside the world)."""
