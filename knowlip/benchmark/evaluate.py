@@ -25,6 +25,8 @@ from knowlip.dataset import Dataset, compose_text
 from knowlip.files import write_json
 from knowlip.progress import say
 
+_BASELINE_TEXTS = 1500
+"""Training texts among which the most typical one is sought."""
 _ANNOTATOR_REASON = "No truth: the share of answers equal to the annotator's claims is an agreement, not an accuracy."
 
 
@@ -188,9 +190,11 @@ def _captions(
     instruction = dict(zip(texts["tile_id"], texts["instruction_set"]))
     references = [composed[tile_id] for tile_id in tile_ids]
     # The baseline is fitted where the model was: on what training saw, never on the measured tiles.
-    train = data.texts(0)
-    train = train[train["tile_id"].isin(set(data.tiles("train")["tile_id"]))]
-    baseline = typical_text(list(_composed(train).values()), config.seed) if len(train) else ""
+    known = data.texts(0)
+    train_ids = data.tiles("train")["tile_id"].to_numpy()
+    train_ids = np.random.default_rng(config.seed).permutation(train_ids)[:_BASELINE_TEXTS]
+    train = known[known["tile_id"].isin(set(train_ids))]
+    baseline = typical_text(list(_composed(train).values())) if len(train) else ""
     at = [clusters[tile_id] for tile_id in tile_ids]
     result = caption.score_captions(generated, references, baseline, at)
 

@@ -69,7 +69,9 @@ def test_seed_decides_wordings_and_order_does_not() -> None:
 
 
 def test_zero_counts_are_capped() -> None:
-    truths = {f"empty{n}": truth_of([]) for n in range(50)} | {f"t{n}": truth_of([("tanker", 0.5, 0.5)] * (n % 3 + 1)) for n in range(9)}
+    truths = {f"empty{n}": truth_of([]) for n in range(50)} | {
+        f"t{n}": truth_of([("tanker", 0.5, 0.5)] * (n % 3 + 1)) for n in range(9)
+    }
     counts = Counter(q.answer for q in make_questions(truths) if q.type == "count")
     assert counts == {"0": 3, "1": 3, "2": 3, "3": 3}
 
@@ -84,7 +86,11 @@ def test_the_annotators_claims_make_marked_questions() -> None:
     ]
     questions = questions_from_texts(pd.DataFrame(rows, columns=["tile_id", "instruction_set", "dimension", "text"]))
     assert {q.source for q in questions} == {"annotator"}
-    assert answers([q for q in questions if q.tile_id == "m"]) == {"count": "2", "recognition": "tanker", "position": "upper left"}
+    assert answers([q for q in questions if q.tile_id == "m"]) == {
+        "count": "2",
+        "recognition": "tanker",
+        "position": "upper left",
+    }
     found = answers([q for q in questions if q.tile_id == "g"])
     assert found["main_landform"] == "water"
     assert found["all_landforms"] == "water, wood"

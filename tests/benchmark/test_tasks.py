@@ -83,9 +83,7 @@ def questions() -> list[Question]:
 
 def answer_all(questions: list[Question], noise: float, mode: str = "rank") -> dict[str, Any]:
     model = Oracle(TEXTS, questions, noise)
-    train, test = (
-        [q for q in questions if (int(q.tile_id[1:]) < 60) == early] for early in (True, False)
-    )
+    train, test = ([q for q in questions if (int(q.tile_id[1:]) < 60) == early] for early in (True, False))
     asked = vqa.choose_questions(test, 50)
     given = vqa.answer(model, EncodedImages(model, NumberedImages(), TILES), asked, vqa.candidates(train), mode)
     return vqa.score(asked, given, train, dict(zip(TILES, BLOCKS)))
@@ -180,7 +178,9 @@ def test_screening_is_scored_on_the_first_decision_and_verifiable_texts() -> Non
 
 def test_screening_says_why_it_has_no_score() -> None:
     original = texts_of(["right"] * 8, ["annotated"] * 8)
-    assert "No revision" in screening.screening(original, original.iloc[:0], {"t0": {}}, {"t0": 1.0}, word_judge)["reason"]
+    assert (
+        "No revision" in screening.screening(original, original.iloc[:0], {"t0": {}}, {"t0": 1.0}, word_judge)["reason"]
+    )
     assert "no truth" in screening.screening(original, original, {}, {}, word_judge)["reason"]
     assert screening.text_accuracy(original, original, {}, {}, word_judge, {})["reason"]
 

@@ -8,8 +8,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from knowlip.benchmark.metrics.captions import tokenise
 
-_MOST_TEXTS = 4000
-
 
 def majority_answers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The most frequent answer of each group, ties broken alphabetically.
@@ -23,18 +21,14 @@ def majority_answers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {group: min(c, key=lambda answer: (-c[answer], answer)) for group, c in counts.items()}
 
 
-def typical_text(texts: Sequence[str], seed: int = 0) -> str:
+def typical_text(texts: Sequence[str]) -> str:
     """The text with the highest mean TF-IDF cosine to all others: what to say when one knows nothing of the image.
 
     Args:
-        texts: at least one; above 4,000 a random 4,000 are compared.
-        seed: of that choice.
+        texts: at least one.
     """
     if not texts:
         raise ValueError("A typical text needs at least one training text.")
-    if len(texts) > _MOST_TEXTS:
-        chosen = np.random.default_rng(seed).choice(len(texts), _MOST_TEXTS, replace=False)
-        texts = [texts[i] for i in sorted(chosen)]
     vectors = TfidfVectorizer(preprocessor=tokenise, token_pattern=r"\S+").fit_transform(texts)
     closeness = vectors @ np.asarray(vectors.mean(0)).ravel()
     return texts[int(np.argmax(closeness))]

@@ -3,7 +3,7 @@
 # ruff: noqa: E501 (markup is easier to read in one line)
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,6 +12,7 @@ from knowlip.benchmark.report.pictures import Pictures
 from knowlip.benchmark.report.svg import change_chart, dot_chart, line_chart
 from knowlip.benchmark.table import VQA_TITLES, interval, percent, rows, shown
 from knowlip.benchmark.tasks.caption import split_caption
+from knowlip.vocabulary import DIMENSIONS
 
 _CURVES = (
     ("itc", "Contrast (ITC)", "image and text of one tile against all others"),
@@ -255,7 +256,11 @@ def scio_section(metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         f"still serve as targets, <b>{percent(accuracy['after_without_screened'])}</b>. {rewritten['n']:,} sub-texts were rewritten: "
         f"{rewritten['mended']:,} turned from wrong to true, {rewritten['spoiled']:,} from true to wrong.</p>"
     )
-    changes = [(name, d["before"], d["after"], d["n"]) for name, d in accuracy["per_dimension"].items()]
+    per_dimension = accuracy["per_dimension"]
+    changes = [
+        (name, per_dimension[name]["before"], per_dimension[name]["after"], per_dimension[name]["n"])
+        for name in _in_order(per_dimension)
+    ]
     html += change_chart(changes, "Share of true sub-texts before and after SCIO, by dimension")
     html += (
         '<p class="legend"><span><i class="lk before"></i> before</span> <span><i class="lk dot"></i> after</span> '
@@ -265,11 +270,17 @@ def scio_section(metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         body = [
             [escape(name), f"{d['n']:,}", percent(d["base_rate"]), percent(d["flag_rate"]), percent(d["precision"]),
              percent(d["recall"]), _plain(d["auroc"])]
-            for name, d in scio["per_dimension"].items()
+            for name, d in ((name, scio["per_dimension"][name]) for name in _in_order(scio["per_dimension"]))
         ]  # fmt: skip
         head = ["dimension", "n", "wrong", "flagged", "precision", "recall", "AUROC"]
         html += f"<details><summary>Screening by dimension</summary>{table(head, body, numeric=range(1, 7))}</details>"
     return html
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """ "marine Count" and the like in the order of instruction sets and their sub-texts."""
+    order = [f"{kind} {name}" for kind, dimensions in DIMENSIONS.items() for name in dimensions]
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def _plain(value: float | None) -> str:
@@ -297,7 +308,7 @@ def results_section(metrics: Mapping[str, Any]) -> str:
             ]
         )  # fmt: skip
     return (
-        "<p>▲ above, ▼ not above what it is compared with; the black tick in a bar is that value, the thin line the interval. "
+        "<p>▲ above, ▼ not above what it is compared with; the upright tick in a bar is that value, the thin line the interval. "
         f"Intervals are at 95 %, from resampling {escape(clusters)} where there are enough of them, else Wilson's.</p>"
         + table(["", "measure", "value", "95 %", "", "compared with", "n"], body, numeric=(2, 3, 6), kind="results")
     )

@@ -211,7 +211,7 @@ def change_chart(rows: Sequence[tuple[str, float | None, float | None, int]], la
         parts.append(
             f'<circle class="dot {tone}" cx="{px(after):.1f}" cy="{y}" r="4.5"><title>after {100 * after:.1f} %</title></circle>'
         )
-        sign = "±0.0" if tone == "same" else f"{100 * (after - before):+.1f}"
+        sign = "±0.0" if tone == "same" else f"{100 * (after - before):+.1f}".replace("-", "−")
         parts.append(f'<text class="value {tone}" x="{width - right + 10}" y="{y + 4:.1f}">{sign}</text>')
         parts.append(f'<text class="tick" x="{width - 2}" y="{y + 4:.1f}" text-anchor="end">n {count}</text>')
     return f'<svg class="wide" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
