@@ -95,6 +95,8 @@ def _log_odds(name: str, context: Context) -> float:
     """How the context shifts what the image says: airports and ports are likelier near one and rarer elsewhere."""
     if name in _AIRFIELD:
         return 1.0 if context.airport else -2.0
+    if name == "water":
+        return -1.5 if context.airport and not context.port else 0.0
     if name == "grass":
         return 1.5 if context.airport else -0.7
     if name == "quay":

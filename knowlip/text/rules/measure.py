@@ -73,10 +73,22 @@ def _targets(
     mask &= pixels > 0
     if category == "ship":
         mask = _open_water(mask, metres_per_pixel)
+    mask = _dark_near(pixels, mask, metres_per_pixel)
     found = detect(pixels, mask, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
     sure = min(cover.certainty.get(name, 1.0) for name in grounds)
     targets = [_target(blob, category, sure) for blob in found]
     return [target for target in targets if target.certainty >= _TRUST[category]]
+
+
+def _dark_near(pixels: NDArray[np.float32], ground: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np.bool_]:
+    """Pixels as dark as the ground, on it or within 40 m of it: also the gaps between targets that cells miss."""
+    if not ground.any():
+        return ground
+    soft = ndimage.gaussian_filter(pixels, max(0.8, 2.0 / metres_per_pixel))
+    level = float(np.median(soft[ground]))
+    spread = 1.5 * float(np.median(abs(soft[ground] - level)))
+    near = ndimage.distance_transform_edt(~ground) * metres_per_pixel <= 40.0
+    return np.asarray(near & (soft <= level + max(2.5 * spread, 22.0)) & (pixels > 0))
 
 
 def _open_water(water: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np.bool_]:

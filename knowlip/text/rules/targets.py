@@ -1,6 +1,6 @@
 """Point-like and elongated bright targets: CFAR detection, size and orientation in metres, type by size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,6 +12,14 @@ from knowlip.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TargetType
 
 Mask = NDArray[np.bool_]
 Image = NDArray[np.float32]
+
+
+_MARGIN_PX: Final = 4
+"""How far around a blob its surroundings are looked at."""
+_BROAD: Final = 2.4
+"""Shorter than this many widths is more than one ship, side by side."""
+_THIN: Final = 9.0
+"""Longer than this many widths is a crane's boom, a jetty or a bridge."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,16 @@ class Detector:
     """Accepted widths."""
     least_on_ground: float
     """Smallest accepted `Blob.on_ground`."""
+    faint_step: float
+    """Grey levels above the background that outline a hull around bright parts; 0 = do not look for outlines."""
     slenderness: float
     """A blob cut by the tile's edge is taken when it shows this ratio of length to width: its centre is inside then."""
     free_end: bool
     """Whether one end at least must face open ground (ships do, bridges do not)."""
 
 
-SHIPS: Final = Detector(260.0, 4.0, 70.0, 200.0, 3.0, 14.0, (12.0, 400.0), (2.0, 75.0), 0.30, 3.3, True)
-AIRCRAFT: Final = Detector(160.0, 3.5, 55.0, 190.0, 6.0, 6.0, (9.0, 90.0), (5.0, 80.0), 0.45, 9.0, False)
+SHIPS: Final = Detector(260.0, 4.0, 70.0, 200.0, 3.0, 14.0, (12.0, 400.0), (2.0, 75.0), 0.30, 28.0, 3.3, True)
+AIRCRAFT: Final = Detector(160.0, 3.5, 55.0, 190.0, 3.0, 3.0, (9.0, 90.0), (5.0, 80.0), 0.28, 0.0, 9.0, False)
 
 
 def detect(image: Image, ground: Mask, metres_per_pixel: float, detector: Detector) -> list[Blob]:
@@ -89,14 +99,67 @@ def detect(image: Image, ground: Mask, metres_per_pixel: float, detector: Detect
         bright = smooth > mean + np.maximum(detector.threshold * deviation, detector.step)
         background = ground & ~ndimage.binary_dilation(bright, iterations=1)
     near = ndimage.binary_dilation(ground, iterations=max(1, int(8.0 / metres_per_pixel)))
-    labels = _joined(bright, detector, metres_per_pixel)
-    excess = (smooth - mean) / deviation
+    scene = _Scene(smooth, (smooth - mean) / deviation, bright, background, near, metres_per_pixel)
+    taken = np.zeros_like(ground)
     blobs = []
-    for number, where in enumerate(ndimage.find_objects(labels), start=1):
-        found = _measure(labels, number, where, excess, bright, smooth, background, near, metres_per_pixel)
-        if found is not None and _accepted(found, detector):
+    if detector.faint_step > 0:
+        faint = smooth > mean + np.maximum(2.5 * deviation, detector.faint_step)
+        faint = ndimage.binary_opening(faint, iterations=max(1, int(1.5 / metres_per_pixel)))
+        for found, where, own in _found(ndimage.label(faint | bright, structure=np.ones((3, 3)))[0], scene, faint | bright):
+            if _accepted(found, detector) and _hull(found):
+                blobs.append(found.blob)
+                taken[where] |= ndimage.binary_dilation(own, iterations=2)
+    for found, where, own in _found(_joined(bright & ~taken, detector, metres_per_pixel), scene, bright):
+        parts = _parts(found, where, own, scene, detector)
+        if len(parts) > 1:
+            blobs.extend(parts)
+        elif _accepted(found, detector):
             blobs.append(found.blob)
     return sorted(blobs, key=lambda blob: -blob.length_m)
+
+
+class _Scene(NamedTuple):
+    """The tile as the blobs are measured in it; all (H, W)."""
+
+    smooth: Image
+    excess: Image
+    """Standard deviations above the background."""
+    bright: Mask
+    background: Mask
+    near: Mask
+    metres_per_pixel: float
+
+
+def _parts(
+    found: "_Found", where: tuple[slice, slice], own: Mask, scene: _Scene, detector: Detector
+) -> list[Blob]:
+    """Ships moored side by side: the brighter parts of a blob that is too broad to be one of them."""
+    if detector.faint_step == 0 or found.blob.length_m < 25.0 or found.blob.length_m >= _BROAD * found.blob.width_m:
+        return []
+    inner = np.zeros(scene.bright.shape, dtype=np.bool_)
+    inner[where] = own & (scene.smooth[where] > detector.peak)
+    inner[where] = ndimage.binary_erosion(inner[where], iterations=1) if scene.metres_per_pixel <= 1.5 else inner[where]
+    labels, _ = ndimage.label(inner)
+    found_parts = [part for part, _, _ in _found(labels, scene, inner)]
+    return [part.blob for part in found_parts if _accepted(part, detector) and part.blob.length_m < 60.0]
+
+
+def _hull(found: "_Found") -> bool:
+    """Whether a faint outline with bright parts inside is one slender ship rather than a quay with things on it."""
+    ratio = found.blob.length_m / found.blob.width_m
+    return found.blob.length_m >= 50.0 and 3.0 <= ratio <= 9.0 and found.bright_share >= 0.15 and found.fill >= 0.6
+
+
+def _found(labels: NDArray[np.int32], scene: _Scene, lit: Mask) -> Iterator[tuple["_Found", tuple[slice, slice], Mask]]:
+    for number, where in enumerate(ndimage.find_objects(labels), start=1):
+        margin = _MARGIN_PX
+        height, width = labels.shape
+        rows = slice(max(0, where[0].start - margin), min(height, where[0].stop + margin))
+        cols = slice(max(0, where[1].start - margin), min(width, where[1].stop + margin))
+        own = labels[rows, cols] == number
+        found = _measure(own, (rows, cols), scene, lit)
+        if found is not None:
+            yield found, (rows, cols), own
 
 
 def _joined(bright: Mask, detector: Detector, metres_per_pixel: float) -> NDArray[np.int32]:
@@ -147,24 +210,24 @@ class _Found(NamedTuple):
     """Touches the tile's edge."""
     free_ends: int
     """Ends (0 to 2) beyond which there is background ground."""
+    bright_share: float
+    """Share of the blob above the detector's full threshold."""
+    fill: float
+    """Share of its oriented box that the blob fills."""
 
 
-def _measure(
-    labels: NDArray[np.int32], number: int, where: tuple[slice, slice], excess: Image, bright: Mask, smooth: Image,
-    background: Mask, near: Mask, metres_per_pixel: float,
-) -> _Found | None:  # fmt: skip
-    height, width = labels.shape
-    margin = 3
-    rows = slice(max(0, where[0].start - margin), min(height, where[0].stop + margin))
-    cols = slice(max(0, where[1].start - margin), min(width, where[1].stop + margin))
-    own = labels[rows, cols] == number
-    lit = own & bright[rows, cols]
+def _measure(own: Mask, where: tuple[slice, slice], scene: _Scene, lit_all: Mask) -> _Found | None:
+    """Size, orientation and surroundings of one blob, `own` being its mask inside `where`."""
+    height, width = scene.smooth.shape
+    rows, cols = where
+    metres_per_pixel, background, margin = scene.metres_per_pixel, scene.background, _MARGIN_PX
+    lit = own & lit_all[where]
     y, x = np.nonzero(lit)
-    if len(y) < 3 or not near[rows, cols][lit].any():
+    if len(y) < 3 or not scene.near[where][lit].any():
         return None
-    weight = np.clip(excess[rows, cols][lit], 0.0, 12.0)
-    ring = ndimage.binary_dilation(own, iterations=margin) & ~ndimage.binary_dilation(own, iterations=1)
-    on_ground = float(background[rows, cols][ring].mean()) if ring.any() else 0.0
+    weight = np.clip(scene.excess[where][lit], 0.0, 12.0)
+    ring = ndimage.binary_dilation(own, iterations=margin) & ~ndimage.binary_dilation(own, iterations=margin - 2)
+    on_ground = float(background[where][ring].mean()) if ring.any() else 0.0
     points = np.stack([x, y], axis=1).astype(float)
     centre = points.mean(axis=0)
     offset = points - centre
@@ -178,7 +241,8 @@ def _measure(
     free = 0
     for sign in (-1.0, 1.0):
         column, row = np.rint(middle + sign * reach * axes[:, 1]).astype(int)
-        free += bool(0 <= column < width and 0 <= row < height and background[row, column])
+        if 0 <= column < width and 0 <= row < height:
+            free += bool(background[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].any())
     blob = Blob(
         x=float((middle[0] + 0.5) / width),
         y=float((middle[1] + 0.5) / height),
@@ -188,8 +252,11 @@ def _measure(
         contrast=float(weight.mean()),
         on_ground=on_ground,
     )
-    cut = where[0].start <= 1 or where[1].start <= 1 or where[0].stop >= height - 1 or where[1].stop >= width - 1
-    return _Found(blob, float(smooth[rows, cols][lit].max()), cut, free)
+    at = (y + rows.start, x + cols.start)
+    cut = at[0].min() == 0 or at[1].min() == 0 or at[0].max() == height - 1 or at[1].max() == width - 1
+    box = (high - low + 1.0) * (right - left + 1.0)
+    bright_share = float(scene.bright[where][lit].mean())
+    return _Found(blob, float(scene.smooth[where][lit].max()), bool(cut), free, bright_share, float(own.sum() / box))
 
 
 def _accepted(found: _Found, detector: Detector) -> bool:
@@ -199,6 +266,8 @@ def _accepted(found: _Found, detector: Detector) -> bool:
         and detector.width_m[0] <= blob.width_m <= detector.width_m[1]
         and blob.on_ground >= detector.least_on_ground
         and found.peak >= detector.peak
+        and blob.length_m <= _THIN * blob.width_m
+        and not (detector.faint_step > 0 and blob.length_m >= 45.0 and blob.length_m < _BROAD * blob.width_m)
         and not (found.cut and blob.length_m < detector.slenderness * blob.width_m)
         and not (detector.free_end and found.free_ends == 0)
         and 0.0 <= blob.x <= 1.0
