@@ -7,7 +7,7 @@ import numpy as np
 import rasterio
 from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
-from rasterio.windows import from_bounds
+from rasterio.windows import Window as PixelWindow
 
 from knowlip.files import read_json
 from knowlip.scenes.raster import GDAL_OPTIONS
@@ -64,9 +64,7 @@ class SceneTruth:
             with rasterio.Env(**GDAL_OPTIONS), rasterio.open(self.land_cover) as source:
                 if source.crs is None or CRS.from_user_input(source.crs.to_wkt()).to_epsg() != self.crs.to_epsg():
                     raise ValueError(f"{self.land_cover} is not in EPSG:{self.crs.to_epsg()}, the CRS of its tiles.")
-                window = from_bounds(*root.bounds, transform=source.transform)
-                shape = (_ROOT_PX, _ROOT_PX)
-                return source.read(1, window=window, out_shape=shape, boundless=True, fill_value=0)
+                return _sample(source, root)
         except RasterioError as error:
             raise ValueError(f"{self.land_cover} cannot be read ({error}).") from error
 
@@ -113,6 +111,22 @@ class SceneTruth:
             for i in range(3)
         ]
         return truth
+
+
+def _sample(source: rasterio.DatasetReader, root: Window) -> np.ndarray:
+    """Nearest codes at the centres of a (768, 768) grid over a window; 0 outside the raster."""
+    steps = (np.arange(_ROOT_PX) + 0.5) * root.side / _ROOT_PX
+    inverse = ~source.transform
+    columns = np.floor(inverse.a * (root.left + steps) + inverse.c + 1e-6).astype(int)
+    rows = np.floor(inverse.e * (root.top - steps) + inverse.f + 1e-6).astype(int)
+    inside_x = (columns >= 0) & (columns < source.width)
+    inside_y = (rows >= 0) & (rows < source.height)
+    codes = np.zeros((_ROOT_PX, _ROOT_PX), np.uint8)
+    if inside_x.any() and inside_y.any():
+        x, y = columns[inside_x], rows[inside_y]
+        here = PixelWindow(x[0], y[0], x[-1] - x[0] + 1, y[-1] - y[0] + 1)
+        codes[np.ix_(inside_y, inside_x)] = source.read(1, window=here)[np.ix_(y - y[0], x - x[0])]
+    return codes
 
 
 def shares_of(codes: np.ndarray) -> dict[str, float]:
