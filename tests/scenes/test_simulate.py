@@ -66,7 +66,7 @@ def test_image_format_and_tags(folder, name, dtype, pixels):
         tags, data = raster.tags(), raster.read(1)
         assert raster.dtypes == (dtype,)
         assert raster.shape == (pixels, pixels)
-        assert raster.is_tiled
+        assert raster.block_shapes == [(512, 512)]
         assert raster.compression.name == "deflate"
         assert raster.nodata == 0
         assert raster.res == pytest.approx((scene["resolution_m"],) * 2)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from rasterio.features import rasterize
+from rasterio.transform import Affine
+from shapely import MultiPoint, Polygon
 
-from knowlip.scenes.simulate import radar, ships, sketch
-from knowlip.scenes.simulate.aircraft import PLANS, aircraft
+from knowlip.scenes.simulate import aircraft, radar, ships, sketch
+from knowlip.scenes.simulate.aircraft import PLANS
 from knowlip.scenes.simulate.sensors import IMPULSE_WIDTH, NOISE_FLOOR_DB, SENSORS, TAPER
 from knowlip.scenes.simulate.shapes import blob, direction, rectangle
 from knowlip.scenes.simulate.world import World
@@ -91,8 +93,8 @@ def test_point_scatterer_has_side_lobes_along_range_and_azimuth():
     p, q = x * look[0] + y * look[1], x * look[1] - y * look[0]
     for i, j in ((r, c) for r in range(115, 140) for c in range(116, 141)):
         expected = (response(p[i, j]) * response(q[i, j])) ** 2 * power.max()
-        if expected > 100 * linear(-15.0):
-            assert power[i, j] == pytest.approx(expected, rel=0.15)
+        if expected > linear(-30.0) * power.max():
+            assert power[i, j] == pytest.approx(expected, rel=0.1)
     ring = (np.hypot(p, q) > 4) & (np.hypot(p, q) < 14)
     on_axes = power[ring & ((np.abs(p) < 0.5) | (np.abs(q) < 0.5))].mean()
     off_axes = power[ring & (np.abs(np.abs(p) - np.abs(q)) < 2)].mean()
@@ -103,10 +105,10 @@ def test_a_taller_object_hides_what_stands_in_its_shadow():
     world = bare(128.0, azimuth=90.0, incidence=45.0)
     world.solid(rectangle(0, 0, 20, 20, 0.0), 20.0, -10.0, -5.0)
     world.scatter(np.array([[20.0, 0.0]]), 0.0, 1e5)  # 10 m behind a wall whose shadow reaches 20 m
-    world.scatter(np.array([[-40.0, 0.0]]), 0.0, 1e5)
+    world.scatter(np.array([[-40.0, -30.0]]), 0.0, 1e5)
     amplitude = radar.image(world, C, np.random.default_rng(5)).amplitude
     assert amplitude[62:66, 82:86].max() < 1.0
-    assert amplitude[62:66, 22:26].max() > 50.0
+    assert amplitude[92:96, 22:26].max() > 50.0
 
 
 @pytest.mark.parametrize("kind", SHIP_TYPES, ids=lambda kind: kind.name)
@@ -119,9 +121,6 @@ def test_ship_is_bright_inside_its_box(kind):
     transform = (1.0, 0.0, -256.0, 0.0, -1.0, 256.0)
     ring = world.things[0].ring
     leaned = ring - direction(60.0) * (kind.height_m + 8.0) / np.tan(np.deg2rad(40.0))
-    from rasterio.transform import Affine
-    from shapely import MultiPoint, Polygon
-
     inside = rasterize([(Polygon(ring), 1)], power.shape, transform=Affine(*transform)).astype(bool)
     swept = MultiPoint(np.concatenate([ring, leaned])).convex_hull.buffer(3.0)
     around = ~rasterize([(swept.buffer(30.0), 1)], power.shape, transform=Affine(*transform)).astype(bool)
@@ -133,9 +132,7 @@ def test_ship_is_bright_inside_its_box(kind):
 
 @pytest.mark.parametrize("category", ["ship", "aircraft"])
 def test_types_differ_in_size_as_the_vocabulary_says(category):
-    from knowlip.scenes.simulate import aircraft as planes
-
-    module, kinds = (ships, SHIP_TYPES) if category == "ship" else (planes, AIRCRAFT_TYPES)
+    module, kinds = (ships, SHIP_TYPES) if category == "ship" else (aircraft, AIRCRAFT_TYPES)
     rng = np.random.default_rng(0)
     for kind in kinds:
         for _ in range(50):
@@ -147,10 +144,10 @@ def test_types_differ_in_size_as_the_vocabulary_says(category):
 def test_every_aircraft_type_parks_only_on_free_apron():
     world = bare(512.0, "apron")
     for i, name in enumerate(PLANS):
-        assert aircraft(world, name, -200.0 + 100.0 * i, 0.0, 20.0)
-    assert not aircraft(world, "fighter", 0.0, 0.0, 0.0)  # taken
+        assert aircraft.aircraft(world, name, -200.0 + 100.0 * i, 0.0, 20.0)
+    assert not aircraft.aircraft(world, "fighter", 0.0, 0.0, 0.0)  # taken
     world.paint(rectangle(0, 150, 100, 100, 0.0), "grass")
-    assert not aircraft(world, "fighter", 0.0, 150.0, 0.0)  # not paved
+    assert not aircraft.aircraft(world, "fighter", 0.0, 150.0, 0.0)  # not paved
     assert [thing.type for thing in world.things] == list(PLANS)
 
 
