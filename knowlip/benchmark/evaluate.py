@@ -36,11 +36,11 @@ class Limits:
 
     tiles: int = 0
     """At most this many test tiles; 0 = all."""
-    rerank_queries: int = 128
+    rerank_queries: int = 96
     """Retrieval queries a direction that image-text matching re-ranks; 0 = none."""
-    questions_per_type: int = 250
+    questions_per_type: int = 200
     """Questions of each of the six types."""
-    captions: int = 96
+    captions: int = 80
     """Images that get a caption; 0 = none."""
     max_new_tokens: int = 192
     """Longest caption in tokens."""

@@ -69,7 +69,7 @@ def retrieval(
     texts: Sequence[str],
     clusters: Sequence[str],
     k_test: int = 16,
-    rerank_queries: int = 128,
+    rerank_queries: int = 96,
     seed: int = 0,
 ) -> tuple[dict[str, Direction], list[str]]:
     """Score both directions.
