@@ -176,7 +176,7 @@ def _headline(metrics: Mapping[str, Any]) -> str:
         part = metrics.get("retrieval", {}).get(key)
         if part:
             times = part["r1"] / part["chance_r1"]
-            note = f"{times:,.0f} × chance ({percent(part['chance_r1'], 2)}); R@10 {percent(part['r10'])}"
+            note = f"{times:,.{1 if times < 9.95 else 0}f} × chance ({percent(part['chance_r1'], 2)}); R@10 {percent(part['r10'])}"
             cards.append(_card(title, percent(part["r1"]), note, part["r1"], part["chance_r1"]))
     asked = [metrics.get("vqa", {}).get(key) or {} for key in VQA_TITLES]
     asked = [row for row in asked if row.get("accuracy") is not None and row.get("majority") is not None]

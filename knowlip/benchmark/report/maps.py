@@ -16,6 +16,7 @@ from knowlip.dataset import Dataset
 
 SPLITS: Final = ("train", "val", "test")
 _MOST_PLACES = 24
+_MOST_NUMBERED = 60
 _MOST_MOSAIC_TILES = 48
 
 
@@ -47,13 +48,15 @@ def world_map(index: pd.DataFrame) -> str:
         side = "N" if lat > 0 else "S" if lat < 0 else ""
         parts.append(f'<text class="latlon" x="-179" y="{-lat - 1}">{abs(lat)}°{side}</text>')
     taken: list[tuple[float, float]] = []
-    for number, (name, rows) in enumerate(places_of(index), 1):
+    places = places_of(index)
+    numbered = len(places) <= _MOST_NUMBERED
+    for number, (name, rows) in enumerate(places, 1):
         x, y = float(rows["lon"].mean()), -float(rows["lat"].mean())
         counts = Counter(rows["split"])
-        start, radius = 0.0, 3.0
+        start, radius = 0.0, 3.0 if numbered else 1.2
         # Places that lie close together fan out along a spiral, tied to their true position by a thin line.
         px, py, turn = x, y, 0
-        while any(math.hypot(px - a, py - b) < 2 * radius + 0.6 for a, b in taken):
+        while numbered and any(math.hypot(px - a, py - b) < 2 * radius + 0.6 for a, b in taken):
             turn += 1
             angle, reach = turn * 2.4, 3.4 + 0.55 * turn
             px, py = x + reach * math.cos(angle), y + reach * math.sin(angle)
@@ -64,11 +67,15 @@ def world_map(index: pd.DataFrame) -> str:
             if share:
                 marks.append(_wedge(px, py, radius, start, share, split))
                 start += share
+        label = (
+            f'<text class="placenumber" x="{px:.2f}" y="{py + 1.1:.2f}" text-anchor="middle">{number}</text>'
+            if numbered
+            else ""
+        )
         summary = ", ".join(f"{counts[split]} {split}" for split in SPLITS if counts[split])
         parts.append(
             f'<g class="place">{"".join(marks)}<circle class="ring" cx="{px:.2f}" cy="{py:.2f}" r="{radius}"/>'
-            f'<text class="placenumber" x="{px:.2f}" y="{py + 1.1:.2f}" text-anchor="middle">{number}</text>'
-            f"<title>{number} {escape(name)}: {summary}</title></g>"
+            f"{label}<title>{number} {escape(name)}: {summary}</title></g>"
         )
     return (
         '<svg class="world" viewBox="-180 -84 360 144" role="img" '

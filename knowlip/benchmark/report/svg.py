@@ -24,12 +24,12 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 def number(value: float) -> str:
-    """A number for an axis: "0.05", "1,200", "3e-04"."""
+    """A number for an axis: "0.05", "1,200", "0.00025"."""
     size = abs(value)
     if size >= 1000:
         return f"{value:,.0f}"
     if 0 < size < 0.001:
-        return f"{value:.0e}"
+        return f"{value:.2g}"
     return f"{value:.4g}"
 
 
