@@ -15,7 +15,7 @@ import pandas as pd
 from knowlip import models
 from knowlip.benchmark.metrics import typical_text
 from knowlip.benchmark.metrics.intervals import MIN_CLUSTERS
-from knowlip.benchmark.questions import Question, make_questions, questions_from_texts
+from knowlip.benchmark.questions import questions_about
 from knowlip.benchmark.tasks import caption, screening, vqa
 from knowlip.benchmark.tasks import retrieval as retrieve
 from knowlip.benchmark.tasks.images import EncodedImages, VisionLanguageModel
@@ -228,7 +228,7 @@ def _questions(
     config: EvaluateConfig,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     train_ids = list(data.tiles("train")["tile_id"])
-    test, train = (questions_of(data, truths, ids, config.seed) for ids in (tile_ids, train_ids))
+    test, train = (questions_about(data, ids, config.seed) for ids in (tile_ids, train_ids))
     answers = vqa.candidates(train)
     asked = vqa.choose_questions([q for q in test if q.type in answers], config.limits.questions_per_type, config.seed)
     if images is None:
@@ -242,14 +242,6 @@ def _questions(
     shown = set(vqa.choose_questions(asked, each, config.seed + 1))
     examples = [asdict(q) | {"given": a, "right": q.answer == a} for q, a in zip(asked, given) if q in shown]
     return result, examples
-
-
-def questions_of(data: Dataset, truths: Mapping[str, Any], tile_ids: Sequence[str], seed: int) -> list[Question]:
-    """Questions about the given tiles: from truth where the data set has it, else from the annotator's claims."""
-    if truths:
-        return make_questions({tile_id: truths[tile_id] for tile_id in tile_ids if tile_id in truths}, seed)
-    texts = data.texts(0)
-    return questions_from_texts(texts[texts["tile_id"].isin(set(tile_ids))], seed)
 
 
 def _scio(

@@ -17,7 +17,7 @@ gives the same questions; only the cap on "0" counts looks at all tiles.
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -306,3 +306,30 @@ def sentences() -> list[str]:
     ]
     answers = [answer for kind in QUESTION_TYPES for answer in answers_of(kind) or ()]
     return wordings + answers
+
+
+def questions_about(data: Dataset, tile_ids: Sequence[str], seed: int = 0) -> list[Question]:
+    """Questions about given tiles: from truth where the data set has it, else from the annotator's claims."""
+    truths = data.truth()
+    if truths:
+        return make_questions({tile_id: truths[tile_id] for tile_id in tile_ids if tile_id in truths}, seed)
+    texts = data.texts(0)
+    return questions_from_texts(texts[texts["tile_id"].isin(set(tile_ids))], seed)
+
+
+def questions_of(data: Dataset, split: str, seed: int = 0) -> list[Question]:
+    """Questions about all tiles of a split, as :func:`questions_about`."""
+    return questions_about(data, list(data.tiles(split)["tile_id"]), seed)
+
+
+def sentences() -> list[str]:
+    """Every wording with every subject, and every answer: what a vocabulary needs to know to ask and to answer."""
+    subjects = {"count": TARGET_CATEGORIES, "recognition": TARGET_CATEGORIES, "position": TARGET_CATEGORIES}
+    words = [
+        wording.format(singular=subject, plural=_PLURAL.get(subject, subject), region=subject)
+        for kind, wordings in TEMPLATES.items()
+        for wording in wordings
+        for subject in subjects.get(kind, REGIONS if kind == "regional_landform" else ("",))
+    ]
+    answers = [answer for kind in QUESTION_TYPES for answer in answers_of(kind) or (", ".join(LANDFORMS),)]
+    return list(dict.fromkeys([*words, *answers]))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from knowlip.benchmark.evaluate import EvaluateConfig, evaluate, questions_of
-from knowlip.benchmark.questions import QUESTION_TYPES
+from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
+from knowlip.benchmark.questions import QUESTION_TYPES, questions_of
 from knowlip.benchmark.table import print_table, rows
 from knowlip.dataset import Dataset, compose_text
 from tests.benchmark.fakes import Oracle
@@ -16,8 +16,7 @@ from tests.benchmark.numbered import COUNT, TRAIN, VAL, build
 
 def oracle_of(data: Dataset, **card: Any) -> Oracle:
     texts = {tile_id: compose_text(part) for tile_id, part in data.texts(0).groupby("tile_id")}
-    test = [f"t{n}" for n in range(VAL, COUNT)]
-    model = Oracle([texts[f"t{n}"] for n in range(COUNT)], questions_of(data, data.truth(), test, 0))
+    model = Oracle([texts[f"t{n}"] for n in range(COUNT)], questions_of(data, "test"))
     model.card = {"dataset_fingerprint": data.fingerprint, "train_blocks": ["b0"], "run": "demo", "revision": 2} | card
     return model
 

@@ -13,6 +13,7 @@ from knowlip.benchmark.questions import (
     facts_from_texts,
     make_questions,
     questions_from_texts,
+    sentences,
 )
 
 
@@ -56,6 +57,14 @@ def test_answers_stay_in_the_closed_vocabulary() -> None:
         assert closed is None or {q.answer for q in questions if q.type == kind} <= set(closed)
     with pytest.raises(ValueError, match="no question type"):
         answers_of("colour")
+
+
+def test_sentences_hold_every_question_and_answer() -> None:
+    known = set(sentences())
+    truths = {f"t{n}": truth_of([("tanker", 0.5, 0.5)] * (n % 4)) for n in range(40)}
+    for question in make_questions(truths):
+        assert question.question in known
+        assert question.type == "all_landforms" or question.answer in known
 
 
 def test_seed_decides_wordings_and_order_does_not() -> None:
