@@ -81,7 +81,9 @@ def measure(dataset: Dataset) -> dict[str, Any]:
             for name, dimensions in verdicts.items()
         },
         "chosen_set_by_true_set": sets,
-        "accuracy_by_confidence_from": {key: [_mean(by_confidence[key]), len(by_confidence[key])] for key in sorted(by_confidence)},
+        "accuracy_by_confidence_from": {
+            key: [_mean(by_confidence[key]), len(by_confidence[key])] for key in sorted(by_confidence)
+        },
     }
 
 
@@ -100,7 +102,9 @@ def main() -> None:
     result["date"] = datetime.now(UTC).date().isoformat()
     result["dataset_fingerprint"] = dataset.fingerprint
     write_json(arguments.out, result)
-    print(f"{result['tiles']} tiles, {result['tiles_per_second']} a second, {result['overall']:.1%} of the sub-texts are true")
+    print(
+        f"{result['tiles']} tiles, {result['tiles_per_second']} a second, {result['overall']:.1%} true"
+    )
     for name, row in result["sets"].items():
         print(name, row)
     print(result["chosen_set_by_true_set"])

@@ -66,7 +66,8 @@ def fit(features: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
         "mean": [round(float(value), 4) for value in mean],
         "scale": [round(float(value), 4) for value in scale],
         "weights": {
-            LAND_COVER[code]: [round(float(value), 4) for value in row] for code, row in zip(model.classes_, model.coef_)
+            LAND_COVER[code]: [round(float(value), 4) for value in row]
+            for code, row in zip(model.classes_, model.coef_)
         },
     }
 
@@ -76,8 +77,8 @@ def write(tables: dict[str, dict[str, Any]], path: Path) -> None:
     text = pprint.pformat(tables, width=118, compact=True, sort_dicts=False)
     path.write_text(
         '"""Weights for `cover.classify`, written by `python -m benchmarks.fit_cover_statistics`.\n\n'
-        "Table -> mean and scale of the inputs, and land cover -> weights of the constant, linear and quadratic terms.\n"
-        '"""\n\n# fmt: off\nfrom typing import Any, Final\n\n'
+        "Table -> mean and scale of the inputs; land cover -> weights of constant, linear and quadratic terms.\n"
+        '"""\n\n# fmt: off\n# ruff: noqa: E501\nfrom typing import Any, Final\n\n'
         f"STATISTICS: Final[dict[str, dict[str, Any]]] = {text}\n"
     )
 
@@ -98,7 +99,9 @@ def main() -> None:
     tables = {}
     for group, parts in samples.items():
         if parts:
-            tables[group] = fit(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+            tables[group] = fit(
+                np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+            )
     write(tables, arguments.out)
 
 

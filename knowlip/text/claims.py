@@ -1,8 +1,8 @@
 """Read back what a sub-text claims: counts, regions, shares, lengths, types, patterns.
 
-The reader knows a closed set of phrases: those the `rules` annotator writes, with the common paraphrases of language models.
-It is tolerant to case, punctuation and the spaces of WordPiece decoding ("upper - left", "40 %"), and it returns only what it
-recognised; nothing recognised gives `{}`.
+The reader knows a closed set of phrases: those the `rules` annotator writes, with the common paraphrases of language
+models. It is tolerant to case, punctuation and the spaces of WordPiece decoding ("upper - left", "40 %"), and it
+returns only what it recognised; nothing recognised gives `{}`.
 """
 
 import re
@@ -95,17 +95,20 @@ def parse_claims(instruction_set: str, dimension: str, text: str) -> dict[str, A
     """Read the claims of one sub-text.
 
     Args:
-        instruction_set: "ground", "marine" or "terrain"; decides the reading of "Distribution" and the default category.
+        instruction_set: "ground", "marine" or "terrain"; decides how
+            "Distribution" is read and the default category.
         dimension: name in `vocabulary.DIMENSIONS`; an unknown one gives `{}`.
         text: the sub-text, ours or a language model's.
 
     Returns:
-        A dict with those of these keys that were recognised: `count` (int), `category` ("ship"|"aircraft"), `regions`
-        (list of region numbers 0 to 8), `shape` ("elongated"|"compact"|"cross"), `axis_deg` (0|45|90|135), `length_m`,
-        `types` (list, main one first), `pattern` ("single"|"row"|"cluster"|"scattered"), `shares` (cover -> 0 to 1),
-        `covers` (list of cover names), `open_water` (bool), `main`, `second` (cover names), `function` (str), `where` (cover -> regions),
-        `layout` ("uniform"|"two-part"|"mosaic"), `between` (two cover names), `side` ("left"|"right"|"above"|"below"),
-        `no_boundary` (bool), `amount` ("none"|"few"|"some"|"many"), `roads` (bool), `water` (bool).
+        A dict with those of these keys that were recognised:
+        `count` (int), `category` ("ship"|"aircraft"), `regions` (list of region numbers 0 to 8),
+        `shape` ("elongated"|"compact"|"cross"), `axis_deg` (0|45|90|135), `length_m`, `types` (list, main one first),
+        `pattern` ("single"|"row"|"cluster"|"scattered"), `shares` (cover -> 0 to 1), `covers` (cover names),
+        `open_water` (bool), `main` and `second` (cover names), `function` (str), `where` (cover -> regions),
+        `layout` ("uniform"|"two-part"|"mosaic"), `between` (two cover names),
+        `side` ("left"|"right"|"above"|"below"), `no_boundary` (bool), `amount` ("none"|"few"|"some"|"many"),
+        `roads` (bool), `water` (bool).
     """
     reader = _READERS.get((("terrain" if instruction_set == "terrain" else "target"), dimension))
     if reader is None:

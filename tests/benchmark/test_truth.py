@@ -51,7 +51,9 @@ def test_texts_from_truth_are_true_and_swapped_ones_mostly_false(kind: str) -> N
     rng = np.random.default_rng(7)
     truths = [make_truth(rng, kind) for _ in range(80)]
     texts = [write(truth) for truth in truths]
-    own = [[judge(kind, text.dimension, text.text, truth, 1024.0) for text in eight] for truth, eight in zip(truths, texts)]
+    own = [
+        [judge(kind, text.dimension, text.text, truth, 1024.0) for text in eight] for truth, eight in zip(truths, texts)
+    ]
     assert None not in np.array(own, dtype=object)
     assert np.mean(np.array(own, dtype=float)) > 0.985  # rounding of shares at a rule's limit
     swapped = [

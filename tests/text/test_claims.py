@@ -1,5 +1,7 @@
 """Claims are read from our own sentences, from paraphrases, and from WordPiece decodings."""
 
+# ruff: noqa: E501 - one sentence a line
+
 import pytest
 
 from knowlip.text.claims import parse_claims

@@ -1,10 +1,10 @@
-"""The `rules` annotator: eight sub-texts from what classical SAR analysis sees, the gazetteer's place and the parent's text."""
+"""The `rules` annotator: classical SAR analysis, the gazetteer's place and the parent's text make eight sub-texts."""
 
 from typing import Any, Final
 
 from knowlip.text.claims import parse_claims
-from knowlip.text.rules.evidence import Evidence
 from knowlip.text.rules.cover import Context
+from knowlip.text.rules.evidence import Evidence
 from knowlip.text.rules.measure import measure
 from knowlip.text.rules.target_sentences import target_sentences
 from knowlip.text.rules.terrain_sentences import terrain_sentences

@@ -1,7 +1,7 @@
 """Land cover of cells by a quadratic discriminant on brightness and texture, with the context as prior.
 
-The discriminant's weights (`cover_statistics.py`) were fitted once on calibration scenes of the simulator; see docs/rules-annotator.md. The place and the larger tile's text only shift the prior of what needs an
-airport or a port.
+The discriminant's weights (`cover_statistics.py`) were fitted once on calibration scenes of the simulator, see
+docs/rules-annotator.md. The place and the larger tile's text only shift what needs an airport or a port.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,9 @@ GROUPS: Final[tuple[tuple[str, float], ...]] = (("fine", 1.5), ("middle", 3.0), 
 """Statistics table -> largest metres per pixel it serves."""
 _FAR: Final = -18.0
 """Log-likelihood floor: a cell unlike any class must not decide its neighbours."""
+
+_SHARPNESS: Final = 2.0
+"""Power of the posterior: traces of a cover in many cells must not add up to a share that is nowhere to be seen."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,14 @@ def classify(cells: Cells, metres_per_pixel: float, context: Context) -> Cover:
     grid = np.maximum(scores, _FAR).T.reshape(len(names), *cells.valid.shape)
     grid = ndimage.uniform_filter(grid, (1, 3, 3), mode="nearest")
     grid += np.array([_log_odds(name, context) for name in names], np.float32)[:, None, None]
-    posterior = np.exp(grid - grid.max(axis=0))
+    posterior = np.exp(_SHARPNESS * (grid - grid.max(axis=0)))
     posterior /= posterior.sum(axis=0)
     winner = posterior.argmax(axis=0)
     codes = np.where(cells.valid, np.array([_CODE[name] for name in names], np.uint8)[winner], np.uint8(0))
     best = posterior.max(axis=0)
-    certainty = {name: float(best[winner == number].mean()) for number, name in enumerate(names) if (winner == number).any()}
+    certainty = {
+        name: float(best[winner == number].mean()) for number, name in enumerate(names) if (winner == number).any()
+    }
     return Cover(codes, dict(zip(names, posterior)), certainty, cells.cell_px)
 
 
@@ -98,7 +103,7 @@ def _log_odds(name: str, context: Context) -> float:
     if name == "water":
         return -1.5 if context.airport and not context.port else 0.0
     if name == "grass":
-        return 1.5 if context.airport else -0.7
+        return 1.5 if context.airport else -2.0
     if name == "quay":
         return 0.7 if context.port else -1.5
     return 0.0

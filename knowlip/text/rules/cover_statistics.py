@@ -4,6 +4,7 @@ Table -> mean and scale of the inputs, and land cover -> weights of the constant
 """
 
 # fmt: off
+# ruff: noqa: E501
 from typing import Any, Final
 
 STATISTICS: Final[dict[str, dict[str, Any]]] = {'fine': {'mean': [136.4726, 136.5817, 136.6228, 4.2779, 4.7853, 5.0797, 55.832, 63.9141, 3.397, 0.0952, 0.183,

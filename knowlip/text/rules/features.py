@@ -10,7 +10,8 @@ from scipy import ndimage
 CELLS: Final = 64
 """Cells along the longer side."""
 FEATURES: Final = (
-    "mean", "mean_wide", "mean_far", "texture", "texture_wide", "texture_far", "peak", "dip", "edge", "bright", "dark", "line",
+    "mean", "mean_wide", "mean_far", "texture", "texture_wide", "texture_far", "peak", "dip", "edge", "bright", "dark",
+    "line",
 )  # fmt: skip
 _NEAR_M: Final = 14.0
 _WIDE_M: Final = 60.0
@@ -42,8 +43,10 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
         metres_per_pixel: of `image`; the windows of the wide features are set in metres.
 
     Returns:
-        Mean grey level near (about 14 m) and wide (about 60 m); standard deviation of pixels, as log2(1 + sd); highest
-        and lowest cell of the surroundings relative to the wide mean; contrast between neighbouring cells.
+        The features in the order of `FEATURES`: mean grey level near (about 14 m), wide (60 m) and far (180 m);
+        standard deviation of pixels there, as log2(1 + sd); highest and lowest cell of the surroundings relative to the wide
+        mean; contrast between neighbouring cells; roots of the shares of very bright and very dark pixels; depth of
+        narrow dark lines.
     """
     cell_px = max(1, -(-max(image.shape) // CELLS))
     rows, cols = image.shape[0] // cell_px, image.shape[1] // cell_px
@@ -76,8 +79,8 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
     dark = smooth(((blocks < level - 55.0) & (blocks > 0)).mean(axis=(1, 3), dtype=np.float32), wide)
     line = _dark_lines(pixels, metres_per_pixel).reshape(blocks.shape).max(axis=(1, 3))
     values = np.stack(
-        [mean, mean_wide, mean_far, np.log2(1 + texture), np.log2(1 + texture_wide), np.log2(1 + texture_far), peak, dip,
-         np.log2(1 + smooth(edge, 3)), np.sqrt(bright), np.sqrt(dark), smooth(line, 3)], axis=-1
+        [mean, mean_wide, mean_far, np.log2(1 + texture), np.log2(1 + texture_wide), np.log2(1 + texture_far),
+         peak, dip, np.log2(1 + smooth(edge, 3)), np.sqrt(bright), np.sqrt(dark), smooth(line, 3)], axis=-1
     ).astype(np.float32)  # fmt: skip
     noise = float(np.percentile(values[..., 3][valid], 10)) if valid.any() else 0.0
     return Cells(values, valid, cell_px, noise)

@@ -1,7 +1,5 @@
 """From pixels to evidence: land cover on cells, ships on water, aircraft on aprons and runways."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage

@@ -188,7 +188,9 @@ def _environment(evidence: Evidence, category: str) -> tuple[str, float]:
     if category == "ship":
         if not around:
             if cover_share("water", evidence.shares) >= 0.85:
-                return "open water surrounds the target" if len(evidence.targets) == 1 else "open water all around", sure
+                return "open water surrounds the target" if len(
+                    evidence.targets
+                ) == 1 else "open water all around", sure
             return "water with a small stretch of coast", sure
         shore = "water" if cover_share("water", evidence.shares) >= PRESENT else "a shore"
         return f"{shore} bordered by {_bordering(around, evidence)}", sure

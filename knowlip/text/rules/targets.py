@@ -105,7 +105,9 @@ def detect(image: Image, ground: Mask, metres_per_pixel: float, detector: Detect
     if detector.faint_step > 0:
         faint = smooth > mean + np.maximum(2.5 * deviation, detector.faint_step)
         faint = ndimage.binary_opening(faint, iterations=max(1, int(1.5 / metres_per_pixel)))
-        for found, where, own in _found(ndimage.label(faint | bright, structure=np.ones((3, 3)))[0], scene, faint | bright):
+        for found, where, own in _found(
+            ndimage.label(faint | bright, structure=np.ones((3, 3)))[0], scene, faint | bright
+        ):
             if _accepted(found, detector) and _hull(found):
                 blobs.append(found.blob)
                 taken[where] |= ndimage.binary_dilation(own, iterations=2)
@@ -130,9 +132,7 @@ class _Scene(NamedTuple):
     metres_per_pixel: float
 
 
-def _parts(
-    found: "_Found", where: tuple[slice, slice], own: Mask, scene: _Scene, detector: Detector
-) -> list[Blob]:
+def _parts(found: "_Found", where: tuple[slice, slice], own: Mask, scene: _Scene, detector: Detector) -> list[Blob]:
     """Ships moored side by side: the brighter parts of a blob that is too broad to be one of them."""
     if detector.faint_step == 0 or found.blob.length_m < 25.0 or found.blob.length_m >= _BROAD * found.blob.width_m:
         return []

@@ -128,7 +128,7 @@ def _distribution(evidence: Evidence) -> tuple[str, float]:
 
 
 def _layout(evidence: Evidence) -> tuple[str, float]:
-    first, second, third = layout_shares(evidence.shares)
+    first, _, third = layout_shares(evidence.shares)
     names = list(evidence.landforms)
     if first >= 0.75:
         return f"one continuous expanse of {COVER_NAME[names[0]]}", _margin(first, 0.65)
