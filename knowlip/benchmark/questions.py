@@ -286,28 +286,6 @@ def questions_from_texts(texts: pd.DataFrame, seed: int = 0) -> list[Question]:
     return questions_from_facts(facts, seed, source="annotator")
 
 
-def questions_of(dataset: Dataset, split: str, seed: int = 0) -> list[Question]:
-    """Questions about every tile of a split: from truth where the data set has it, else from the annotator's texts."""
-    tile_ids = set(dataset.tiles(split)["tile_id"])
-    truths = dataset.truth()
-    if truths:
-        return make_questions({tile_id: truths[tile_id] for tile_id in tile_ids if tile_id in truths}, seed)
-    texts = dataset.texts(0)
-    return questions_from_texts(texts[texts["tile_id"].isin(tile_ids)], seed)
-
-
-def sentences() -> list[str]:
-    """Every wording and every answer, for a vocabulary that must read and write them."""
-    wordings = [
-        template.format(singular=name, plural=_PLURAL[name], region=region)
-        for templates in TEMPLATES.values()
-        for template in templates
-        for name, region in zip(("ship", "aircraft"), ("upper left", "lower right"))
-    ]
-    answers = [answer for kind in QUESTION_TYPES for answer in answers_of(kind) or ()]
-    return wordings + answers
-
-
 def questions_about(data: Dataset, tile_ids: Sequence[str], seed: int = 0) -> list[Question]:
     """Questions about given tiles: from truth where the data set has it, else from the annotator's claims."""
     truths = data.truth()
