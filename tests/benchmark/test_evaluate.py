@@ -59,7 +59,7 @@ def test_scio_is_scored_on_the_decided_tiles(result: tuple[dict[str, Any], Path]
     assert scio["auroc"] > 0.5
     assert scio["decided"] == TRAIN * 8
     assert accuracy["tiles"] == TRAIN
-    assert accuracy["rewritten"] == {"n": 3, "mended": 3, "spoiled": 0}
+    assert accuracy["rewritten"] == {"n": 3, "mended": 3, "spoiled": 0, "blurred": 0}
     assert accuracy["before"] < accuracy["after"] < accuracy["after_without_screened"]
 
 

@@ -194,5 +194,5 @@ def test_text_accuracy_before_and_after() -> None:
     assert result["before"] == pytest.approx(4 / 7)
     assert result["after"] == pytest.approx(6 / 8)
     assert result["after_without_screened"] == pytest.approx(6 / 7)
-    assert result["rewritten"] == {"n": 4, "mended": 2, "spoiled": 1}
+    assert result["rewritten"] == {"n": 4, "mended": 2, "spoiled": 1, "blurred": 0}
     assert result["per_dimension"]["marine Count"] == {"before": 0.25, "after": 0.5, "n": 4}

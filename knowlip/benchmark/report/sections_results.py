@@ -254,7 +254,7 @@ def scio_section(metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         f"<h3>Are the texts truer afterwards?</h3><p>Of the verifiable sub-texts of {accuracy['tiles']:,} tiles "
         f"<b>{percent(accuracy['before'])}</b> were true before SCIO and <b>{percent(accuracy['after'])}</b> after; of those that "
         f"still serve as targets, <b>{percent(accuracy['after_without_screened'])}</b>. {rewritten['n']:,} sub-texts were rewritten: "
-        f"{rewritten['mended']:,} turned from wrong to true, {rewritten['spoiled']:,} from true to wrong.</p>"
+        f"{rewritten['mended']:,} turned from wrong to true, {rewritten['spoiled']:,} from true to wrong, {rewritten['blurred']:,} can no longer be verified.</p>"
     )
     per_dimension = accuracy["per_dimension"]
     changes = [

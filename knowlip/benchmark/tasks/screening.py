@@ -117,7 +117,8 @@ def text_accuracy(
     Returns:
         `before`, `after` (each over its own verifiable rows, with `before_ci`, `after_ci`, `n_before`, `n_after`);
         `after_without_screened`: leaving out the sub-texts that stand screened or rejected, which is what the text loss
-        trains on; `rewritten`: how many, and how many turned from wrong to right (`mended`) and back (`spoiled`);
+        trains on; `rewritten`: how many, and how many turned from wrong to right (`mended`), from right
+        to wrong (`spoiled`), and from verifiable to not (`blurred`);
         `per_dimension`: before and after of each.
     """
     if not truths:
@@ -154,6 +155,7 @@ def text_accuracy(
         "n": int(changed.sum()),
         "mended": int(((before == False) & (after == True) & changed).sum()),  # noqa: E712 (objects, None among them)
         "spoiled": int(((before == True) & (after == False) & changed).sum()),  # noqa: E712
+        "blurred": int((pd.notna(before) & pd.isna(after) & changed).sum()),
     }
     group = (both["instruction_set"] + " " + both["dimension"]).to_numpy(dtype=str)
     result["per_dimension"] = {
