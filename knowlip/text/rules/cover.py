@@ -81,7 +81,7 @@ def classify(cells: Cells, metres_per_pixel: float, context: Context) -> Cover:
     scores -= scores.max(axis=1, keepdims=True)
     grid = np.maximum(scores, _FAR).T.reshape(len(names), *cells.valid.shape)
     grid = ndimage.uniform_filter(grid, (1, 3, 3), mode="nearest")
-    grid += np.array([_log_odds(name, context) for name in names], np.float32)[:, None, None]
+    grid += np.array([_log_odds(name, context, metres_per_pixel) for name in names], np.float32)[:, None, None]
     posterior = np.exp(_SHARPNESS * (grid - grid.max(axis=0)))
     posterior /= posterior.sum(axis=0)
     winner = posterior.argmax(axis=0)
@@ -93,11 +93,16 @@ def classify(cells: Cells, metres_per_pixel: float, context: Context) -> Cover:
     return Cover(codes, dict(zip(names, posterior)), certainty, cells.cell_px)
 
 
+_RESOLVES_M: Final = 7.0
+"""With larger pixels, what is a few tens of metres wide is not told from its surroundings."""
+_NARROW: Final = ("runway", "apron", "grass", "road", "quay")
 _AIRFIELD: Final = ("runway", "apron")
 
 
-def _log_odds(name: str, context: Context) -> float:
+def _log_odds(name: str, context: Context, metres_per_pixel: float) -> float:
     """How the context shifts what the image says: airports and ports are likelier near one and rarer elsewhere."""
+    if metres_per_pixel > _RESOLVES_M and name in _NARROW:
+        return -12.0
     if name in _AIRFIELD:
         return 1.0 if context.airport else -2.0
     if name == "water":

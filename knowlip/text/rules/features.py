@@ -44,9 +44,9 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
 
     Returns:
         The features in the order of `FEATURES`: mean grey level near (about 14 m), wide (60 m) and far (180 m);
-        standard deviation of pixels there, as log2(1 + sd); highest and lowest cell of the surroundings
-        relative to the wide mean; contrast between neighbouring cells; roots of the shares of very bright and very dark pixels; depth of
-        narrow dark lines.
+        standard deviation of pixels there, as log2(1 + sd); highest and lowest cell of the surroundings relative to
+        the wide mean; contrast between neighbouring cells; roots of the shares of very bright and very dark pixels;
+        depth of narrow dark lines.
     """
     cell_px = max(1, -(-max(image.shape) // CELLS))
     rows, cols = image.shape[0] // cell_px, image.shape[1] // cell_px

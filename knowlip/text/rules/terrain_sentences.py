@@ -105,7 +105,7 @@ def _terrain(evidence: Evidence) -> tuple[str, float]:
     confidence = _margin(shares[0], shares[1]) * evidence.sure(names[0])
     text = f"mainly {_TERRAIN_NAME[names[0]]}"
     if shares[1] >= 0.1:
-        text += f", with {'some' if shares[1] < 0.25 else 'much'} {COVER_NAME[names[1]]}"
+        text += f", with {'some' if shares[1] < 0.25 else 'extensive'} {COVER_NAME[names[1]]}"
     if confidence < 0.5:
         text = f"possibly {text}"
     return text, confidence
@@ -179,7 +179,7 @@ def _roads(evidence: Evidence) -> tuple[str, float]:
     share = cover_share("road", evidence.shares)
     sure = evidence.sure("road")
     if share < 0.01:
-        return "no clear road is visible", sure
+        return "no clear road is visible", min(0.8, sure)
     places = _places("road", evidence)
     kind = "a road crosses" if share < 0.03 else "several roads cross"
     if not places:
