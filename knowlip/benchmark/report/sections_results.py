@@ -199,7 +199,7 @@ def caption_section(metrics: Mapping[str, Any], examples: Mapping[str, Any], pic
     if claims.get("true") is not None:
         rows_.append(
             [
-                "claims that are true", f"{percent(claims['true'])} <small>{interval(claims['ci'])}</small>",
+                f"claims that are true ({claims['per_text']:.1f} a text)", f"{percent(claims['true'])} <small>{interval(claims['ci'])}</small>",
                 percent(claims.get("baseline_true")), percent(claims.get("annotator_true")),
             ]
         )  # fmt: skip

@@ -72,7 +72,7 @@ def line_chart(
     points = thin([(x, y) for x, y in points if math.isfinite(y) and (y > 0 or not log)])
     if len(points) < 2:
         return f'<figure class="chart"><figcaption>{escape(title)}</figcaption><p class="muted">Too few points.</p></figure>'
-    width, height, left, right, top, bottom = 360, 200, 46, 10, 12, 26
+    width, height, left, right, top, bottom = 360, 200, 54, 10, 12, 26
     scale = math.log10 if log else float
     xs, ys = [p[0] for p in points], [scale(p[1]) for p in points]
     means = smooth(ys, max(1, len(ys) // 24))
@@ -98,7 +98,7 @@ def line_chart(
         )
         if b - a > 30:
             parts.append(
-                f'<text class="bandlabel" x="{(a + b) / 2:.1f}" y="{top + 9}" text-anchor="middle">{escape(label)}</text>'
+                f'<text class="bandlabel" x="{(a + b) / 2:.1f}" y="{height - bottom - 5}" text-anchor="middle">{escape(label)}</text>'
             )
     for y in ticks(low, high, 5):
         if not low <= y <= high:
