@@ -96,7 +96,7 @@ def score_captions(
 
 
 def score_claims(claims: Sequence[Sequence[Mapping[str, Any]]], clusters: Sequence[str]) -> dict[str, Any]:
-    """Share of verifiable claims that are true, pooled over all texts: `true`, `ci`, `n`, `per_text`, `per_dimension`."""
+    """Share of verifiable claims that are true, over all texts: `true`, `ci`, `n`, `per_text`, `per_dimension`."""
     verdicts = [
         (claim["dimension"], bool(claim["true"]), cluster)
         for row, cluster in zip(claims, clusters)
