@@ -92,10 +92,20 @@ def test_running_again_changes_nothing(built):
 
 KILLED = """
 import sys
+import time
 from pathlib import Path
-from knowlip.tiles.build import BuildConfig, build
+from knowlip.tiles import build as stage
+
+write_scene = stage.write_scene
+
+def slowly(*args):  # also in the workers, which import this file: the kill comes between scenes for sure
+    write_scene(*args)
+    time.sleep(0.7)
+
+stage.write_scene = slowly
 if __name__ == "__main__":
-    build(BuildConfig([Path(sys.argv[1])], Path(sys.argv[2]), windows_m=(256.0, 128.0, 64.0), tile_px=64, workers=2))
+    sizes = (256.0, 128.0, 64.0)
+    stage.build(stage.BuildConfig([Path(sys.argv[1])], Path(sys.argv[2]), windows_m=sizes, tile_px=64, workers=2))
 """
 
 
