@@ -35,13 +35,20 @@ class TextTokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 3000) -> "TextTokenizer":
-        """Train a WordPiece vocabulary of at most `vocab_size` entries on texts (deterministic for the same texts)."""
+        """Train a WordPiece vocabulary of at most `vocab_size` entries on texts.
+
+        The same texts give the same vocabulary: the trainer breaks ties by the ids of the pieces, and these are fixed by
+        giving it all characters up front.
+        """
+        lines = list(texts)
         tokenizer = _bert(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
+        characters = sorted({c for line in lines for c in tokenizer.normalizer.normalize_str(line) if not c.isspace()})
+        pieces = [*SPECIAL, *characters, *(f"##{c}" for c in characters)]
         trainer = trainers.WordPieceTrainer(
-            vocab_size=vocab_size - len(EXTRA), special_tokens=list(SPECIAL), min_frequency=2, show_progress=False
+            vocab_size=vocab_size - len(EXTRA), special_tokens=pieces, min_frequency=2, show_progress=False
         )
-        tokenizer.train_from_iterator(texts, trainer)
-        return cls(tokenizer)
+        tokenizer.train_from_iterator(lines, trainer)
+        return cls(_bert(models.WordPiece(tokenizer.get_vocab(), unk_token="[UNK]", max_input_chars_per_word=100)))
 
     @classmethod
     def from_vocabulary(cls, vocab_txt: Path) -> "TextTokenizer":

@@ -41,6 +41,8 @@ class Corpus:
         Raises:
             ValueError: not annotated, or no training tiles.
         """
+        if not dataset.revisions():
+            raise ValueError(f"{config.dataset} has no texts yet: annotate it first.")
         texts = dataset.texts(0)
         tile_ids = sorted(set(dataset.tiles(split="train")["tile_id"]) & set(texts["tile_id"]))
         if len(tile_ids) < config.batch_size:

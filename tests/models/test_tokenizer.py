@@ -1,8 +1,10 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from knowlip.models import TextTokenizer
+from knowlip.models import TextTokenizer, tokenizer
 from knowlip.models.tokenizer import SPECIAL, pad, tidy
 
 
@@ -38,3 +40,14 @@ def test_pad_and_tidy() -> None:
     assert ids.tolist() == [[5, 6], [7, 0]]
     assert keep.tolist() == [[True, True], [True, False]]
     assert tidy("about 10 % of the built - up area .") == "about 10% of the built-up area."
+
+
+def test_the_same_texts_give_the_same_vocabulary_in_every_process() -> None:
+    """The trainer's own hash maps are seeded per process; the vocabulary must not depend on them."""
+    code = (
+        f"import hashlib, runpy; T = runpy.run_path({tokenizer.__file__!r})['TextTokenizer']; "
+        "texts = [f'{a}{b}{c} {c}{a} {b}{b}' for a in 'abcdef' for b in 'ghijkl' for c in 'mnopqr']; "
+        "print(hashlib.sha256(T.train(texts, 150).to_json().encode()).hexdigest())"
+    )
+    digests = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
+    assert len(digests) == 1

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from openai_stub import Reply, Stub, answer, completion, failure, user_text
-from tiny_dataset import build_tiny_dataset
+from tests.text.openai_stub import Reply, Stub, answer, completion, failure, user_text
+from tests.text.tiny_dataset import build_tiny_dataset
 
 from knowlip.dataset import Dataset
 from knowlip.text.annotate import AnnotateConfig, annotate
@@ -22,8 +22,8 @@ from knowlip.text.openai_options import OpenAIOptions
 from knowlip.vocabulary import DIMENSIONS
 
 COLUMNS = [
-    "tile_id", "revision", "run", "instruction_set", "slot", "dimension", "text", "annotator", "confidence", "evidence",
-    "decision", "delta_itc", "delta_itm", "margin", "reason",
+    "tile_id", "revision", "parent", "run", "instruction_set", "slot", "dimension", "text", "annotator", "confidence",
+    "evidence", "decision", "delta_itc", "delta_itm", "margin", "reason",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from openai_stub import Reply, Stub, answer, completion, failure, user_text
+from tests.text.openai_stub import Reply, Stub, answer, completion, failure, user_text
 from PIL import Image
 
 from knowlip.text.answer import answer_schema, parse_answer

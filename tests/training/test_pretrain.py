@@ -1,0 +1,176 @@
+"""Pre-training as a whole: it learns, its revisions are in order, and a killed run ends as if it had not been killed."""
+
+import json
+import multiprocessing
+import shutil
+import signal
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knowlip.dataset import Dataset
+from knowlip.models import ModelConfig, TextConfig, VisionConfig, load_model
+from knowlip.text.annotate import AnnotateConfig, annotate
+from knowlip.training.finetune import Example, FinetuneConfig, finetune
+from knowlip.training.pretrain import PretrainConfig, pretrain
+from knowlip.training.revise import ScioConfig
+from knowlip.training.step import ObjectiveConfig
+from tests.text.tiny_dataset import build_tiny_dataset
+
+LOSSES = ("step", "stage", "itc", "itm", "infill", "loss", "lr", "tau", "gradient_norm", "revision")
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = build_tiny_dataset(tmp_path_factory.mktemp("data") / "dataset")
+    annotate(AnnotateConfig(folder, workers=1))
+    return folder
+
+
+@pytest.fixture()
+def dataset(annotated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(annotated, tmp_path / "dataset"))
+
+
+def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
+    vision = VisionConfig("vit_tiny_patch16_224", 32, {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2})
+    text = TextConfig(width=32, layers=1, heads=2, mlp_width=64, max_length=160, dropout=0.1)
+    settings = {
+        "model": ModelConfig(vision, text, embed_dim=16), "stage_steps": (12, 6, 6), "batch_size": 8, "warmup_steps": 4,
+        "objectives": ObjectiveConfig(itm_share=0.5, infill_share=0.5, queue=20, momentum=0.9),
+        "scio": ScioConfig(margin=0.0, calibration_tiles=8, max_new_tokens=12, tiles_at_once=8),
+        "learning_rate": 2e-3, "decay": "cosine", "log_every": 1, "checkpoint_every": 5, "view_drop": 0.2,
+        "accelerator": "cpu",
+    }  # fmt: skip
+    return PretrainConfig(dataset, out, **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: line[name] for name in LOSSES} for line in lines]
+
+
+def revisions(dataset: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((dataset / "revisions").glob("*.parquet"))]
+
+
+def in_a_process(config: PretrainConfig) -> BaseProcess:
+    """Start the training in a clean process (a fork of a server that has imported it: importing torch takes seconds)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["knowlip.training.pretrain"])
+    process = context.Process(target=pretrain, args=(config,))
+    process.start()
+    return process
+
+
+def test_three_stages_write_revisions_and_a_model(dataset: Path, tmp_path: Path) -> None:
+    result = pretrain(tiny(dataset, tmp_path / "run"))
+    log = losses(tmp_path / "run")
+    assert [line["step"] for line in log] == list(range(1, 25))
+    assert [line["stage"] for line in log] == [1] * 11 + [2] * 6 + [3] * 7  # the line says where training goes on
+    assert np.mean([line["infill"] for line in log[-5:]]) < np.mean([line["infill"] for line in log[:5]])
+    data = Dataset(dataset)
+    assert result["revision"] == 2 == data.revisions()[-1]
+    raw, screened, rewritten = (data.texts(number) for number in (0, 1, 2))
+    assert set(screened["decision"]) == {"kept", "screened"}
+    assert (screened["text"] == raw["text"]).all()
+    noisy = screened["decision"] == "screened"
+    assert set(rewritten.loc[noisy, "decision"]) <= {"rewritten", "rejected"}
+    assert (rewritten.loc[~noisy, "text"] == raw.loc[~noisy, "text"]).all()
+    assert (rewritten.loc[rewritten["decision"] == "rejected", "text"] == raw.loc[rewritten["decision"] == "rejected", "text"]).all()
+    assert ((screened["delta_itc"] < 0) & (screened["delta_itm"] > 0))[noisy].all()
+    model = load_model(tmp_path / "run" / "model")
+    assert model.card["dataset_fingerprint"] == data.fingerprint
+    assert model.card["train_blocks"] == ["b0"]
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    again = pretrain(tiny(dataset, tmp_path / "run"))
+    assert again["steps"] == 24
+    assert again["last"]["loss"] == result["last"]["loss"]
+    with pytest.raises(ValueError, match=r"batch_size = 8, now it is 4"):
+        pretrain(tiny(dataset, tmp_path / "run", batch_size=4))
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_losses_texts_and_weights(annotated: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        shutil.copytree(annotated, folder / "dataset")
+    uninterrupted = in_a_process(tiny(whole / "dataset", whole / "run"))
+    uninterrupted.join()
+    assert uninterrupted.exitcode == 0
+    config = tiny(killed / "dataset", killed / "run")
+    for stop_at in (8, 15):  # before SCIO, and between screening and reconstruction
+        process = in_a_process(config)
+        log = killed / "run" / "log.jsonl"
+        while process.is_alive() and not (log.is_file() and len(log.read_text().splitlines()) >= stop_at):
+            time.sleep(0.002)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
+    last = in_a_process(config)
+    last.join()
+    assert last.exitcode == 0
+    assert losses(killed / "run") == losses(whole / "run")
+    assert revisions(killed / "dataset") == revisions(whole / "dataset")
+    weights = [(folder / "run" / "model" / "model.safetensors").read_bytes() for folder in (whole, killed)]
+    assert weights[0] == weights[1]
+    leftovers = [path for path in killed.rglob("*") if path.name.endswith((".part", ".old"))]
+    assert not [path for path in leftovers if "cache" not in path.parts]
+
+
+def test_two_runs_on_one_data_set_do_not_mix_their_texts(dataset: Path, tmp_path: Path) -> None:
+    first = pretrain(tiny(dataset, tmp_path / "a"))
+    second = pretrain(tiny(dataset, tmp_path / "b", seed=1))
+    data = Dataset(dataset)
+    assert (first["revision"], second["revision"]) == (2, 4)
+    for number in (2, 4):
+        runs = set(data.texts(number)["run"])
+        assert len({run.rsplit("-", 1)[0] for run in runs if run != "annotate"}) == 1
+
+
+def test_what_cannot_work_is_refused(dataset: Path, tmp_path: Path) -> None:
+    for changes, sentence in (
+        ({"batch_size": 1}, "at least 2"),
+        ({"batch_size": 64}, "fewer than one batch"),
+        ({"stage_steps": (0, 1, 1)}, "Stage 1 needs"),
+        ({"objectives": ObjectiveConfig(queue=0)}, "need a feature queue"),
+        ({"vocabulary": tmp_path / "no.txt"}, "does not exist"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            pretrain(tiny(dataset, tmp_path / "run", **changes))
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    bare = build_tiny_dataset(tmp_path / "bare")
+    with pytest.raises(ValueError, match="annotat"):
+        pretrain(tiny(bare, tmp_path / "run"))
+
+
+def test_a_broken_checkpoint_is_named(dataset: Path, tmp_path: Path) -> None:
+    pretrain(tiny(dataset, tmp_path / "run", stage_steps=(4, 0, 0)))
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read"):
+        pretrain(tiny(dataset, tmp_path / "run", stage_steps=(4, 0, 0)))
+
+
+def test_fine_tuning_learns_answers_and_refuses_strangers(dataset: Path, tmp_path: Path) -> None:
+    pretrain(tiny(dataset, tmp_path / "run", stage_steps=(4, 0, 0)))
+    tile_ids = Dataset(dataset).tiles()["tile_id"].to_list()
+    examples = [Example(tile_id, "is there water?", "yes") for tile_id in tile_ids]
+    config = FinetuneConfig(
+        dataset, tmp_path / "run" / "model", tmp_path / "tuned", steps=40, batch_size=8, learning_rate=3e-3,
+        accelerator="cpu", checkpoint_every=7,
+    )  # fmt: skip
+    result = finetune(config, examples)
+    model = load_model(result["model"])
+    pixels = model.prepare([Dataset(dataset).image(tile_ids[0])])
+    tokens, _ = model.encode_images(pixels)
+    assert model.generate(tokens, ["is there water?"], 8) == ["yes"]
+    assert model.card["finetuned_on"] == "questions"
+    with pytest.raises(ValueError, match="other questions"):
+        finetune(config, examples[1:])
+    for bad, sentence in (([], "no questions"), ([Example("nowhere", "?", "yes")], "not in the training split")):
+        with pytest.raises(ValueError, match=sentence):
+            finetune(FinetuneConfig(dataset, config.model, tmp_path / "none"), bad)
+        assert not (tmp_path / "none").exists()
