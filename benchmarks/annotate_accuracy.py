@@ -53,9 +53,9 @@ def measure(dataset: Dataset) -> dict[str, Any]:
     for scale in SCALES:
         tiles = dataset.tiles(scale=scale)
         for row, image in zip(tiles.to_dict("records"), dataset.images(list(tiles["tile_id"]))):
-            started = time.perf_counter()
+            started = time.process_time()
             annotation = annotator.annotate(request_of(row, image, done.get(row["parent_id"])))
-            seconds += time.perf_counter() - started
+            seconds += time.process_time() - started
             done[row["tile_id"]] = annotation
             truth = truths[row["tile_id"]]
             sets[true_set(truth)][annotation.instruction_set] += 1
@@ -69,7 +69,7 @@ def measure(dataset: Dataset) -> dict[str, Any]:
     every = [verdict for dimensions in verdicts.values() for values in dimensions.values() for verdict in values]
     return {
         "tiles": len(done),
-        "tiles_per_second": round(len(done) / seconds, 1),
+        "tiles_per_cpu_second": round(len(done) / seconds, 1),
         "overall": round(float(np.mean(every)), 3),
         "unverifiable": unverifiable,
         "sets": {
@@ -103,7 +103,7 @@ def main() -> None:
     result["dataset_fingerprint"] = dataset.fingerprint
     write_json(arguments.out, result)
     print(
-        f"{result['tiles']} tiles, {result['tiles_per_second']} a second, {result['overall']:.1%} true"
+        f"{result['tiles']} tiles, {result['tiles_per_cpu_second']} a CPU second, {result['overall']:.1%} true"
     )
     for name, row in result["sets"].items():
         print(name, row)
