@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from knowlip.dataset import Dataset
 from knowlip.text.chunks import Outcome
@@ -168,6 +169,7 @@ def _start_worker(dataset: Path) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    threadpool_limits(1)  # the processes are the parallelism: more BLAS threads than cores halve the speed
     _open(dataset)
 
 
