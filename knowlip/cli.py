@@ -10,9 +10,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 SUMMARY = {
     "demo": "run everything: scenes to tiles, texts, a trained model, its measured results and a report",
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(command, f"{error.strerror or error}{where}.")
+    except BrokenExecutor:
+        return _fail(command, "A worker process died, probably for want of memory: use fewer workers.")
     except KeyboardInterrupt:
         print(f"knowlip {command}: stopped; the same command goes on from here.", file=sys.stderr)
         return 130
@@ -89,25 +92,30 @@ def _overview() -> str:
 
 def _stage(command: str, arguments: list[str]) -> str | None:
     """Parse the settings of a stage and run it."""
-    from jsonargparse import ActionConfigFile, ArgumentParser
+    from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, set_parsing_settings
+
+    from knowlip.recipe import check_settings, load_recipe, setting_error
 
     module_name, kind_name = STAGES[command]
-    module = import_module(module_name)
-    kind = getattr(module, kind_name)
-    parser = ArgumentParser(prog=f"knowlip {command}", description=SUMMARY[command])
+    kind = getattr(import_module(module_name), kind_name)
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=f"knowlip {command}", description=SUMMARY[command], exit_on_error=False)
     parser.add_argument("--recipe", help="name of a recipe, or a YAML file with one section a stage")
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
     parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
-    many = [name for name in ("scenes",) if name in {field.name for field in dataclasses.fields(kind)}]
+    fields = {field.name for field in dataclasses.fields(kind)}
+    many = fields & {"scenes"}
     for name in many:
         parser.add_argument(f"--{name}", nargs="+", type=Path, required=True, help="files or folders")
-    parser.add_class_arguments(kind, skip=set(many))
+    parser.add_class_arguments(kind, skip=many)
     if recipe := _option(arguments, "--recipe"):
-        from knowlip.recipe import load_recipe
-
-        parser.set_defaults(_flat(load_recipe(recipe).get(command, {})))
-    settings = parser.instantiate_classes(parser.parse_args(arguments))
-    fields = {field.name for field in dataclasses.fields(kind)}
+        section = load_recipe(recipe).get(command, {})
+        check_settings(kind, section)
+        parser.set_defaults(_flat(section))
+    try:
+        settings = parser.instantiate(parser.parse_args(arguments))
+    except ArgumentError as error:
+        raise ValueError(f"{setting_error(error)} `knowlip {command} --help` lists all settings.") from None
     config = kind(**{name: value for name, value in vars(settings).items() if name in fields})
     from knowlip.pipeline import run_stage
 
@@ -139,8 +147,15 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 # ---- the demo and the commands that use a model -----------------------------------------------------------------------
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, as every other bad input does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
+
+
 def _parser(command: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"knowlip {command}", description=SUMMARY[command])
+    parser = _Parser(prog=f"knowlip {command}", description=SUMMARY[command])
     parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
     return parser
 

@@ -1,5 +1,6 @@
 """Files that are either whole or absent: everything KnowLIP writes goes to a temporary name first."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,17 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_FULL = 65536
+"""Bytes: a disk with less room than this is full."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not.
 
     The file is flushed to disk before the rename, so that a reader, or a run after a power cut, never sees half of it.
+
+    Raises:
+        OSError: the disk is full, whatever the library that wrote the file made of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
+        with _full_disk_named(path):
+            yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -35,7 +43,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
+        with _full_disk_named(path):
+            yield temporary
         old = path.with_name(f".{path.name}.{os.getpid()}.old")
         if path.exists():
             path.rename(old)
@@ -43,6 +52,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """Turn what a library makes of a full disk (torch and safetensors raise errors of their own) into an `OSError`."""
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, OSError) and error.errno != errno.ENOSPC
+        if not known and ("No space left" in str(error) or shutil.disk_usage(path.parent).free < _FULL):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -64,8 +64,11 @@ def demo(
     Returns:
         The metrics, also written to `out/metrics.json`; keys: docs/evaluation.md.
     """
+    from knowlip.cli import STAGES
     from knowlip.recipe import load_recipe, recipe_for, stage_config
 
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file: give a folder to write to.")
     settings = _with_changes(load_recipe(recipe or (recipe_for(_resolutions(scenes)) if scenes else "demo")), changes)
     dataset, metrics_path = out / "dataset", out / "metrics.json"
     places: dict[str, dict[str, Any]] = {
@@ -85,19 +88,25 @@ def demo(
     }  # fmt: skip
     if scenes:
         del places["simulate"]
+    # Every setting is checked before anything runs, so that a slip in the last stage does not cost the others' time.
+    configs = {
+        stage: stage_config(
+            getattr(import_module(STAGES[stage][0]), STAGES[stage][1]),
+            settings.get(stage, {}) | {key: _text(value) for key, value in here.items()},
+        )
+        for stage, here in places.items()
+    }
     times_path = out / "seconds.json"
     seconds: dict[str, float] = read_json(times_path) if times_path.is_file() else {}
     metrics: dict[str, Any] = {}
-    for number, (stage, here) in enumerate(places.items(), 1):
+    for number, (stage, config) in enumerate(configs.items(), 1):
         say(f"\n[{number}/{len(places)}] {stage}")
-        from knowlip.cli import STAGES
-
-        kind = getattr(import_module(STAGES[stage][0]), STAGES[stage][1])
-        config = stage_config(kind, settings.get(stage, {}) | {key: _text(value) for key, value in here.items()})
         started = time.monotonic()
         result = run_stage(stage, config)
         seconds[stage] = max(seconds.get(stage, 0.0), time.monotonic() - started)
         write_json(times_path, seconds)
+        if stage == "build":
+            _check_splits(dataset, config.block_km)
         if stage == "evaluate":
             metrics = result
         if stage in ("evaluate", "report"):
@@ -108,6 +117,19 @@ def demo(
     print_table(metrics)
     say(f"\n{out / 'report.html'}")
     return metrics
+
+
+def _check_splits(path: Path, block_km: float) -> None:
+    """Refuse to train what cannot be measured."""
+    from knowlip.dataset import Dataset
+
+    counts = Dataset(path).tiles()["split"].value_counts()
+    for split in ("train", "test"):
+        if not counts.get(split, 0):
+            raise ValueError(
+                f"{path} has no {split} tile, so a model cannot be trained and measured on different places: give scenes "
+                f"of more places, or a smaller block_km than {block_km:g} (--set build.block_km=...)."
+            )
 
 
 def _text(value: Any) -> Any:
@@ -131,13 +153,21 @@ def _resolutions(scenes: Sequence[Path]) -> list[float]:
 
 def _with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """Apply "stage.key.key=value" (value in YAML) to a recipe."""
+    from knowlip.recipe import check_section
+
     for change in changes:
         name, equals, value = change.partition("=")
         keys = name.split(".")
-        if not equals or len(keys) < 2:
+        if not equals or len(keys) < 2 or not all(keys):
             raise ValueError(f"--set takes STAGE.KEY=VALUE, not {change!r}.")
+        check_section(keys[0], f"--set {change} names")
         section = recipe
         for key in keys[:-1]:
             section = section.setdefault(key, {})
-        section[keys[-1]] = yaml.safe_load(value)
+            if not isinstance(section, dict):
+                raise ValueError(f"--set {change}: {key} has a value and no settings of its own.")
+        try:
+            section[keys[-1]] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set {change}: the value is not valid YAML.") from None
     return recipe
