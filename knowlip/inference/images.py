@@ -1,9 +1,12 @@
 """Images given by a user: 8-bit pictures as they are, SAR rasters quantised as the data set's tiles were."""
 
+import struct
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _LARGEST_PIXELS = 100_000_000
@@ -15,19 +18,35 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ValueError: missing, not an image, too large, or a raster that cannot be opened.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not an image.")
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
-    if path.suffix.lower() in _PICTURES:
+    return _read_picture(path) if path.suffix.lower() in _PICTURES else _read_raster(path)
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    """An 8-bit picture, colours turned to grey."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            picture = Image.open(path)
+    except Image.DecompressionBombError:
+        raise _too_large(path) from None
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} is not a readable picture ({error}).") from None
+    with picture:
+        if picture.width * picture.height > _LARGEST_PIXELS:
+            raise _too_large(path)
+        if picture.mode.startswith(("I", "F")):
+            raise ValueError(f"{path} is not an 8-bit picture: give SAR rasters as GeoTIFF.")
         try:
-            with Image.open(path) as picture:
-                if picture.width * picture.height > _LARGEST_PIXELS:
-                    raise ValueError(f"{path} has more than {_LARGEST_PIXELS // 10**6} megapixels: cut it into tiles.")
-                if picture.mode in ("I", "F", "I;16"):
-                    raise ValueError(f"{path} is not an 8-bit picture: give SAR rasters as GeoTIFF.")
-                return np.asarray(picture.convert("L"))
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"{path} is not a readable picture ({error}).") from None
-    return _read_raster(path)
+            return np.asarray(picture.convert("L"))
+        except (OSError, SyntaxError, EOFError, struct.error, zlib.error) as error:
+            raise ValueError(f"{path} is damaged ({error}).") from None
+
+
+def _too_large(path: Path) -> ValueError:
+    return ValueError(f"{path} has more than {_LARGEST_PIXELS // 10**6} megapixels: cut it into tiles.")
 
 
 def _read_raster(path: Path) -> np.ndarray:
@@ -43,5 +62,5 @@ def _read_raster(path: Path) -> np.ndarray:
     power, valid = scene.read()
     histogram = PowerHistogram()
     histogram.add(power, valid)
-    low, high = BuildConfig.__dataclass_fields__["percentiles"].default
+    low, high = BuildConfig.percentiles
     return percentile_quantiser(histogram, low, high)(power, valid)

@@ -9,12 +9,14 @@ import torch
 from knowlip.dataset import Dataset
 from knowlip.files import sha256, whole_file, write_json
 from knowlip.models import KnowLIP, load_model
-from knowlip.progress import track
+from knowlip.progress import say, track
 
 _BATCH = 64
 
 
-def search(model_folder: Path, dataset_path: Path, text: str, top: int = 10, geojson: Path | None = None) -> list[dict[str, Any]]:
+def search(
+    model_folder: Path, dataset_path: Path, text: str, top: int = 10, geojson: Path | None = None
+) -> list[dict[str, Any]]:
     """The tiles of a data set that fit a text best: cosine similarity first, matching probability among the best.
 
     Embeddings are kept in the data set's folder, by model and fingerprint, so that the next search is instant.
@@ -38,6 +40,8 @@ def search(model_folder: Path, dataset_path: Path, text: str, top: int = 10, geo
         raise ValueError("--top must be at least 1.")
     model, dataset = load_model(model_folder), Dataset(dataset_path)
     tiles = dataset.tiles()
+    if tiles.empty:
+        raise ValueError(f"{dataset_path} has no accepted tile to search.")
     embeddings = _embeddings(model, model_folder, dataset, tiles["tile_id"].to_list())
     similarity = embeddings @ model.encode_texts([text])[0].numpy()
     best = np.argsort(-similarity, kind="stable")[: max(4 * top, 32)]
@@ -65,13 +69,21 @@ def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tile_ids: 
     weights = sha256((Path(model_folder) / "model.safetensors").read_bytes())
     cache = dataset.path / "embeddings" / f"{sha256((weights + dataset.fingerprint).encode())[:16]}.npy"
     if cache.is_file():
-        return np.load(cache)
+        try:
+            known = np.load(cache)
+            if known.shape == (len(tile_ids), model.config.embed_dim):
+                return np.asarray(known)
+        except (ValueError, EOFError):
+            say(f"{cache} is damaged: the tiles are embedded again.")
     rows = []
     for start in track(range(0, len(tile_ids), _BATCH), "embed tiles"):
         with torch.inference_mode():
             _, feature = model.encode_images(model.prepare(list(dataset.images(tile_ids[start : start + _BATCH]))))
         rows.append(feature.cpu().numpy())
     embeddings = np.concatenate(rows)
-    with whole_file(cache) as part, part.open("wb") as stream:
-        np.save(stream, embeddings)
+    try:
+        with whole_file(cache) as part, part.open("wb") as stream:
+            np.save(stream, embeddings)
+    except OSError as error:
+        say(f"The embeddings cannot be kept for the next search ({error.strerror}, {cache}).")
     return embeddings

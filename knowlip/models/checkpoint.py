@@ -53,8 +53,9 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
     if not (folder / _CARD).is_file():
         raise ValueError(f"{folder} is not a KnowLIP model: it needs {_CARD} and {_WEIGHTS}.")
     saved = read_json(folder / _CARD)
-    if saved.get("format") != FORMAT:
-        raise ValueError(f"{folder} has model format {saved.get('format')}, this version reads {FORMAT}.")
+    found = saved.get("format") if isinstance(saved, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{folder} has model format {found}, this version reads {FORMAT}.")
     try:
         config = saved["model"]
         vision = VisionConfig(**{**config["vision"], "pretrained": False})
@@ -62,10 +63,13 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
             vision=vision, text=TextConfig(**config["text"]),
             embed_dim=config["embed_dim"], temperature=config["temperature"],
         )  # fmt: skip
-        tokenizer = TextTokenizer.from_json(json.dumps(saved["tokenizer"]))
-        card = saved["card"]
+        described, card = json.dumps(saved["tokenizer"]), saved["card"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / _CARD} lacks or misnames {error}.") from None
+    try:
+        tokenizer = TextTokenizer.from_json(described)
+    except Exception as error:  # the library raises nothing more specific
+        raise ValueError(f"{folder / _CARD} holds a broken tokenizer ({error}).") from error
     model = KnowLIP(model_config, tokenizer)
     try:
         weights = load_file(folder / _WEIGHTS)

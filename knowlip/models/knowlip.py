@@ -6,6 +6,7 @@ the image, the decoder writes the hole.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,13 @@ class KnowLIP(nn.Module):
         self.config, self.tokenizer = config, tokenizer
         self.card: dict[str, Any] = {}
         """Facts saved beside the weights, see :mod:`knowlip.models.checkpoint`."""
-        self.visual_encoder: nn.Module = timm.create_model(
-            config.vision.name, pretrained=config.vision.pretrained, in_chans=1, num_classes=0, global_pool="",
-            img_size=config.vision.image_size, **config.vision.changes,
-        )  # fmt: skip
+        try:
+            self.visual_encoder: nn.Module = timm.create_model(
+                config.vision.name, pretrained=config.vision.pretrained, in_chans=1, num_classes=0, global_pool="",
+                img_size=config.vision.image_size, **config.vision.changes,
+            )  # fmt: skip
+        except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+            raise ValueError(f"model.vision cannot be built by timm ({config.vision.name}): {error}") from error
         vision_width = int(self.visual_encoder.num_features)  # type: ignore[arg-type]
         self.text_encoder = TextEncoder(config.text, vision_width)
         self.text_decoder = TextDecoder(self.text_encoder, vision_width)
@@ -51,8 +55,9 @@ class KnowLIP(nn.Module):
         self.text_proj = nn.Linear(config.text.width, config.embed_dim)
         self.itm_head = nn.Linear(config.text.width, 2)
         self.temp = nn.Parameter(torch.tensor(config.temperature))
+        std = 0.02 * (768 / config.text.width) ** 0.5
         for module in (self.text_encoder, self.text_decoder, self.vision_proj, self.text_proj, self.itm_head):
-            module.apply(_init_bert)
+            module.apply(partial(_init_bert, std=std))
 
     @property
     def device(self) -> torch.device:
@@ -140,10 +145,14 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _init_bert(module: nn.Module) -> None:
-    """BERT's initialisation: normal(0, 0.02), zero bias, unit layer norms."""
+def _init_bert(module: nn.Module, std: float) -> None:
+    """BERT's initialisation: normal, zero bias, unit layer norms.
+
+    BERT's 0.02 belongs to a width of 768; narrower models get the same scale of activations from a larger one, and learn
+    from the first step instead of after a long plateau.
+    """
     if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
+        nn.init.normal_(module.weight, std=std)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)
     if isinstance(module, nn.Embedding) and module.padding_idx is not None:

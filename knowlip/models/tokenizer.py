@@ -27,7 +27,7 @@ class TextTokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         tokenizer.add_special_tokens([AddedToken(token, special=True) for token in (*SPECIAL, *EXTRA)])
-        ids = {token: tokenizer.token_to_id(token) for token in (*SPECIAL, *EXTRA)}
+        ids: dict[str, int] = tokenizer.get_vocab()
         self.pad, self.unk, self.cls, self.sep, self.mask = (ids[token] for token in SPECIAL)
         self.dec, self.enc = (ids[token] for token in EXTRA)
         if self.pad != 0:

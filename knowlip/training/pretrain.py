@@ -181,6 +181,7 @@ class Run:
         self.objectives.twin.eval()
         losses, momentum_features = self.stepper(batch, alpha)
         self.fabric.backward(losses["loss"])
+        norm = None
         if config.clip_gradient:
             norm = self.fabric.clip_gradients(self.stepper, self.optimizer, max_norm=config.clip_gradient)
         self.optimizer.step()
@@ -189,7 +190,7 @@ class Run:
         result = {name: float(loss.detach()) for name, loss in losses.items()}
         if not math.isfinite(result["loss"]):
             raise ValueError(f"The loss is not finite at step {self.step}: lower learning_rate or raise warmup_steps.")
-        return result | {"lr": lr, "gradient_norm": float(norm) if config.clip_gradient else 0.0}
+        return result | {"lr": lr, "gradient_norm": 0.0 if norm is None else float(norm)}
 
     def _batch(self) -> Batch:
         """The batch of this step; the same whenever and wherever it is made."""
