@@ -1,0 +1,81 @@
+"""What a user may give as an image, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from knowlip.inference import images
+from knowlip.inference.images import read_image
+from tests.tiles.rasters import speckle, write_scene
+
+
+def test_grey_pictures_are_taken_as_they_are(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "tile.png")
+    assert (read_image(tmp_path / "tile.png") == pixels).all()
+
+
+def test_colours_become_grey(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8, 3), (10, 10, 10), np.uint8)).save(tmp_path / "colour.PNG")
+    Image.fromarray(np.full((8, 8, 4), (10, 10, 10, 255), np.uint8)).save(tmp_path / "alpha.png")
+    for name in ("colour.PNG", "alpha.png"):
+        assert (read_image(tmp_path / name) == 10).all()
+
+
+def test_rasters_are_quantised_like_tiles(tmp_path: Path) -> None:
+    """The order of pixels by power stays, 0 is no data and only that, and a gain of the radar changes nothing."""
+    values = speckle((60, 80))
+    values[:5] = np.nan
+    levels = read_image(write_scene(tmp_path / "scene.tif", values))
+    assert levels.dtype == np.uint8
+    assert levels.shape == (60, 80)
+    assert (levels[:5] == 0).all()
+    assert (levels[5:] > 0).all()
+    order = np.argsort(values[5:], axis=None)
+    assert (np.diff(levels[5:].ravel()[order].astype(int)) >= 0).all()
+    assert levels.max() == 255
+    louder = read_image(write_scene(tmp_path / "louder.tif", values * 10))
+    assert np.abs(louder.astype(int) - levels).max() <= 1
+
+
+def test_amplitude_and_db_give_the_same_levels(tmp_path: Path) -> None:
+    values = speckle((60, 80))
+    amplitude = write_scene(tmp_path / "a.tif", values, tags={"KNOWLIP_UNITS": "amplitude"})
+    db = write_scene(tmp_path / "b.tif", 20 * np.log10(values) - 60, tags={"KNOWLIP_UNITS": "db"})
+    assert np.abs(read_image(amplitude).astype(int) - read_image(db)).max() <= 1
+
+
+def test_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.tif").write_text("no raster")
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90), dtype=np.uint8)).save(tmp_path / "whole.png")
+    data = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    (tmp_path / "flipped.png").write_bytes(data[:60] + bytes(40) + data[100:])
+    cases = {
+        "none.png": "does not exist", "none.tif": "does not exist", "": "is a folder", "text.png": "not a readable picture",
+        "text.tif": "not a raster", "deep.png": "not an 8-bit picture", "cut.png": "damaged", "flipped.png": "damaged",
+    }  # fmt: skip
+    for name, sentence in cases.items():
+        with pytest.raises(ValueError, match=sentence):
+            read_image(tmp_path / name)
+    monkeypatch.setattr(images, "_LARGEST_PIXELS", 1000)
+    with pytest.raises(ValueError, match="cut it into tiles"):
+        read_image(tmp_path / "whole.png")
+    with pytest.raises(ValueError, match="cut it into tiles"):
+        read_image(write_scene(tmp_path / "wide.tif", speckle((40, 40))))
+
+
+@pytest.mark.parametrize("limit", [10, 1000], ids=["Pillow refuses", "Pillow warns"])
+def test_pillows_own_limit_gives_the_same_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    monkeypatch.setattr(images, "_LARGEST_PIXELS", 1000)
+    with pytest.raises(ValueError, match="cut it into tiles"):
+        read_image(tmp_path / "huge.png")
+    assert not recwarn.list

@@ -1,0 +1,164 @@
+"""Caption, ask and search with a model folder, through the command line and against the model itself."""
+
+import json
+import shutil
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from knowlip.cli import main
+from knowlip.dataset import Dataset
+from knowlip.inference import ask, caption, search
+from knowlip.models import KnowLIP, load_model
+from tests.inference.tiny_model import tiny_model
+from tests.text.tiny_dataset import build_tiny_dataset
+from tests.tiles.rasters import speckle, write_scene
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "model")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_dataset(tmp_path_factory.mktemp("data") / "dataset")
+
+
+@pytest.fixture
+def dataset(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "dataset"))
+
+
+@pytest.fixture
+def pictures(built: Path, tmp_path: Path) -> list[Path]:
+    Image.fromarray(Dataset(built).image("l0")).save(tmp_path / "tile.png")
+    return [tmp_path / "tile.png", write_scene(tmp_path / "scene.tif", speckle((60, 80)))]
+
+
+def test_captions_are_what_the_model_writes_for_each_image(
+    model_folder: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = caption(model_folder, pictures)
+    assert texts == [caption(model_folder, [path])[0] for path in pictures]  # the others in a batch change nothing
+    assert main(["caption", *map(str, pictures), "--model", str(model_folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"image": str(path), "caption": text} for path, text in zip(pictures, texts)
+    ]
+    assert main(["caption", str(pictures[0]), "--model", str(model_folder)]) == 0
+    assert capsys.readouterr().out == f"{texts[0]}\n"
+
+
+def test_the_model_folder_may_come_from_the_environment(
+    model_folder: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KNOWLIP_MODEL", str(model_folder))
+    assert main(["ask", str(pictures[1]), "How many ships are visible?", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {
+        "image": str(pictures[1]), "question": "How many ships are visible?",
+        "answer": ask(model_folder, pictures[1], "How many ships are visible?"),
+    }  # fmt: skip
+
+
+def test_hits_are_in_order_and_carry_their_tile(model_folder: Path, dataset: Path) -> None:
+    hits = search(model_folder, dataset, "three ships", top=5)
+    assert len(hits) == len({hit["tile_id"] for hit in hits}) == 5
+    scores = [hit["match"] + hit["similarity"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    data, model = Dataset(dataset), load_model(model_folder)
+    row = data.tiles().set_index("tile_id").loc[hits[0]["tile_id"]]
+    assert (hits[0]["lon"], hits[0]["scale"], hits[0]["city"]) == (row["lon"], row["scale"], "Delft")
+    with torch.inference_mode():
+        _, image = model.encode_images(model.prepare([data.image(hits[0]["tile_id"])]))
+    expected = float((image @ model.encode_texts(["three ships"]).T)[0, 0])
+    assert hits[0]["similarity"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_best_tile_comes_first(model_folder: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a model that sees nothing but brightness, the brightest tiles come first when one asks for them."""
+
+    def by_brightness(self: KnowLIP, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        angle = pixels.mean((1, 2, 3))
+        feature = torch.zeros(len(pixels), 16)
+        feature[:, 0], feature[:, 1] = torch.sin(angle), torch.cos(angle)
+        return pixels.flatten(1)[:, None], feature
+
+    def bright(self: KnowLIP, texts: list[str]) -> torch.Tensor:
+        return torch.eye(16)[:1].repeat(len(texts), 1)
+
+    monkeypatch.setattr(KnowLIP, "encode_images", by_brightness)
+    monkeypatch.setattr(KnowLIP, "encode_texts", bright)
+    monkeypatch.setattr(KnowLIP, "match", lambda self, tokens, texts: torch.zeros(len(texts)))
+    data, model = Dataset(dataset), load_model(model_folder)
+    tile_ids = data.tiles()["tile_id"].to_list()
+    brightness = model.prepare(list(data.images(tile_ids))).mean((1, 2, 3)).numpy()
+    hits = search(model_folder, dataset, "bright", top=6)
+    assert [hit["tile_id"] for hit in hits] == [tile_ids[i] for i in np.argsort(-brightness)[:6]]
+
+
+def test_embeddings_are_kept_by_model_and_renewed_when_damaged(
+    model_folder: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    original = KnowLIP.encode_images
+
+    def counting(self: KnowLIP, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        encoded.append(len(pixels))
+        return original(self, pixels)
+
+    monkeypatch.setattr(KnowLIP, "encode_images", counting)
+    first = search(model_folder, dataset, "water", top=3)
+    assert sum(encoded) == 21 + 21  # all tiles once, then the candidates with their tokens
+    encoded.clear()
+    assert search(model_folder, dataset, "water", top=3) == first
+    assert sum(encoded) == 21
+    other = tiny_model(tmp_path / "other", seed=1)
+    encoded.clear()
+    second = search(other, dataset, "water", top=3)
+    assert sum(encoded) == 42
+    assert [hit["similarity"] for hit in second] != [hit["similarity"] for hit in first]
+    caches = sorted((dataset / "embeddings").glob("*.npy"))
+    assert len(caches) == 2
+    for cache in caches:
+        cache.write_bytes(cache.read_bytes()[:200])
+    assert search(model_folder, dataset, "water", top=3) == first
+
+
+def test_search_works_where_nothing_can_be_written(model_folder: Path, dataset: Path) -> None:
+    expected = search(model_folder, dataset, "water", top=3)
+    shutil.rmtree(dataset / "embeddings")
+    (dataset / "embeddings").write_text("in the way")
+    assert search(model_folder, dataset, "water", top=3) == expected
+
+
+def test_footprints_open_in_geographic_tools(
+    model_folder: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "hits" / "ships.geojson"
+    arguments = ["search", str(dataset), "ships", "--model", str(model_folder), "--top", "4", "--out", str(out)]
+    assert main([*arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    frame = geopandas.read_file(out)
+    assert frame.crs == "EPSG:4326"
+    assert frame["tile_id"].to_list() == [hit["tile_id"] for hit in printed["hits"]]
+    index = Dataset(dataset).index.set_index("tile_id")
+    for tile_id, shape in zip(frame["tile_id"], frame.geometry):
+        assert shape.equals(index.geometry[tile_id])
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in lines] == frame["tile_id"].to_list()
+
+
+def test_more_than_there_are(model_folder: Path, dataset: Path) -> None:
+    assert len(search(model_folder, dataset, "ships", top=500)) == 21
+
+
+@pytest.mark.parametrize(("text", "top", "sentence"), [(" ", 3, "empty"), ("ships", 0, "at least 1")])
+def test_empty_wishes_are_refused(model_folder: Path, dataset: Path, text: str, top: int, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        search(model_folder, dataset, text, top)
