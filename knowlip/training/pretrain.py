@@ -225,7 +225,7 @@ class Run:
             say(f"stage {stage}: {'screening' if stage == 2 else 'reconstruction'} (revision of {label})")
             revise = screen_texts if stage == 2 else rewrite_texts
             rng = np.random.default_rng([self.config.seed, 3, stage])
-            rows, figures = revise(self.objectives.twin, self.objectives.queue, self.corpus, self.config.scio, rng)
+            rows, figures = revise(self.objectives.twin, self.corpus, self.config.scio, rng)
             revision = self.dataset.append_revision(rows, label, parent=self.revision) if len(rows) else self.revision
             write_json(self.config.out / f"scio-stage{stage}.json", figures)
         self.revision = revision
@@ -315,9 +315,7 @@ def _check(config: PretrainConfig) -> None:
     if sum(lengths) < 1 or min(lengths) < 0:
         raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
     if lengths[0] < 1 and (lengths[1] or lengths[2]):
-        raise ValueError("Stage 1 needs at least one step: screening needs a trained model and a filled queue.")
-    if config.objectives.queue < 1 and (lengths[1] or lengths[2]):
-        raise ValueError("SCIO's stages need a feature queue: set objectives.queue to at least 1.")
+        raise ValueError("Stage 1 needs at least one step: screening needs a trained model.")
 
 
 def _step_of(line: str) -> int:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from knowlip.models.knowlip import KnowLIP
 from knowlip.training.corpus import Corpus
-from knowlip.training.queue import FeatureQueue
 from knowlip.training.scio import Scorer, calibrate, differences, reconstruct
 
 
@@ -26,20 +25,27 @@ class ScioConfig:
     """Longest rewritten sub-text."""
     tiles_at_once: int = 32
     """Images scored in one pass."""
+    negatives: int = 512
+    """Training pairs against which the contrastive loss of a single pair is taken."""
 
 
 Figures = dict[str, Any]
 
 
+def _scorer(model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> Scorer:
+    negatives = rng.permutation(len(corpus.texts))[: config.negatives]
+    return Scorer(model, corpus.pixels, corpus.texts, [int(row) for row in negatives], config.tiles_at_once)
+
+
 def screen_texts(
-    model: KnowLIP, queue: FeatureQueue, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
+    model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Figures]:
     """Decide on every sub-text of every training tile: `kept` or `screened`.
 
     Returns:
         Rows for a revision of the texts, and the figures of the pass.
     """
-    scorer = Scorer(model, queue, corpus.pixels, config.tiles_at_once)
+    scorer = _scorer(model, corpus, config, rng)
     found = differences(scorer, corpus.texts)
     margin = calibrate(scorer, corpus.texts, corpus.sets, found, config.calibration_tiles, rng, config.beta)
     if config.margin is not None:
@@ -61,10 +67,10 @@ def screen_texts(
 
 
 def rewrite_texts(
-    model: KnowLIP, queue: FeatureQueue, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
+    model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Figures]:
     """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one stays)."""
-    scorer = Scorer(model, queue, corpus.pixels, config.tiles_at_once)
+    scorer = _scorer(model, corpus, config, rng)
     noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
     rewrites = reconstruct(scorer, corpus.texts, noisy, corpus.prompt, corpus.with_text, config.max_new_tokens)
     rows = corpus.table.iloc[[corpus.row(tile, slot) for tile, slot in noisy]].copy()

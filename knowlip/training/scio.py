@@ -7,8 +7,9 @@ Source: arXiv 2509.23927 Eqs. 8-15 and Algorithm 1, as resolved in the project's
     reconstruction (Eqs. 12-15)  p_j is replaced by [MASK], written anew from context and image, and accepted when L_ITC
                                  falls and the matching score s rises against the current text
 
-L_ITC of a single pair needs fixed negatives: a frozen copy of the feature queue. Scores come from the momentum model in
-evaluation mode. Scales are the robust spread of each dimension's differences; the margin is calibrated on planted noise.
+L_ITC of a single pair needs fixed negatives: features of training pairs drawn once a pass, from the very model that scores
+(a snapshot of the training queue would mix features of many past states of the model). Scores come from the momentum model
+in evaluation mode. Scales are the robust spread of each dimension's differences; the margin is calibrated on planted noise.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +23,6 @@ from torch import Tensor
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.tokenizer import pad
 from knowlip.progress import track
-from knowlip.training.queue import FeatureQueue
 from knowlip.training.texts import SLOTS, TileText
 
 
@@ -41,16 +41,34 @@ class Scorer:
 
     Args:
         model: evaluation mode; usually the momentum model.
-        queue: its filled entries are the negatives; entries of the same image or the same text do not count.
         pixels: uint8 (tiles, S, S), indexed by tile row.
+        texts: the text of each tile row; with the images, the source of negatives.
+        negatives: tile rows whose features are the negatives; those of the same image or the same text do not count.
         tiles_at_once: images in one pass.
     """
 
-    def __init__(self, model: KnowLIP, queue: FeatureQueue, pixels: np.ndarray, tiles_at_once: int = 32) -> None:
-        if len(queue) == 0:
-            raise ValueError("SCIO scores need negatives: the feature queue is empty (set a queue and train first).")
+    def __init__(
+        self,
+        model: KnowLIP,
+        pixels: np.ndarray,
+        texts: Sequence[TileText],
+        negatives: Sequence[int],
+        tiles_at_once: int = 32,
+    ) -> None:
+        if len(negatives) < 2:
+            raise ValueError("SCIO scores need at least two training tiles as negatives.")
         self.model, self.pixels, self.tiles_at_once = model, pixels, tiles_at_once
-        self.negatives = tuple(entries.clone() for entries in queue.entries())
+        images, features = [], []
+        with torch.inference_mode():
+            for start in range(0, len(negatives), 8 * tiles_at_once):
+                rows = list(negatives[start : start + 8 * tiles_at_once])
+                images.append(self.encode(rows)[1])
+                features.append(self._pass([texts[row].ids() for row in rows], grounded=False, memory=None))
+        self.negatives = (
+            torch.cat(images), torch.cat(features),
+            torch.tensor(list(negatives), device=model.device),
+            torch.tensor([texts[row].hash for row in negatives], device=model.device),
+        )  # fmt: skip
 
     @torch.inference_mode()
     def score(self, rows: Sequence[int], variants: Sequence[Sequence[list[int]]], hashes: Sequence[int]) -> list[Scores]:
@@ -91,16 +109,16 @@ class Scorer:
 
     def _itc(self, image: Tensor, text: Tensor, ids: Tensor, hashes: Tensor) -> Tensor:
         """Per-pair contrastive loss, both directions averaged: (V,)."""
-        queue_image, queue_text, queue_id, queue_hash = self.negatives
+        other_image, other_text, other_id, other_hash = self.negatives
         ids, hashes = ids.to(image.device), hashes.to(image.device)
-        positive = (ids[:, None] == queue_id[None]) | (hashes[:, None] == queue_hash[None])
+        positive = (ids[:, None] == other_id[None]) | (hashes[:, None] == other_hash[None])
         own = (image * text).sum(1, keepdim=True)
 
         def loss(query: Tensor, negatives: Tensor) -> Tensor:
             others = (query @ negatives.T).masked_fill(positive, float("-inf"))
             return -F.log_softmax(torch.cat([own, others], 1) / self.model.temp, 1)[:, 0]
 
-        return (loss(image, queue_text) + loss(text, queue_image)) / 2
+        return (loss(image, other_text) + loss(text, other_image)) / 2
 
 
 @dataclass

@@ -32,7 +32,7 @@ class ObjectiveConfig:
     label_smoothing: float = 0.1
     """Of the infilling loss."""
     queue: int = 20000
-    """Entries of the feature queue."""
+    """Entries of the feature queue; 0 for none. Short trainings want few: old features are those of another model."""
     momentum: float = 0.995
     """Of the momentum model."""
 

@@ -136,7 +136,6 @@ def test_what_cannot_work_is_refused(dataset: Path, tmp_path: Path) -> None:
         ({"batch_size": 1}, "at least 2"),
         ({"batch_size": 64}, "fewer than one batch"),
         ({"stage_steps": (0, 1, 1)}, "Stage 1 needs"),
-        ({"objectives": ObjectiveConfig(queue=0)}, "need a feature queue"),
         ({"vocabulary": tmp_path / "no.txt"}, "does not exist"),
     ):
         with pytest.raises(ValueError, match=sentence):

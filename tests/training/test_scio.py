@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
-from knowlip.training.queue import FeatureQueue
 from knowlip.training.scio import Differences, Rewrite, Scorer, auroc, best_margin, calibrate, differences
 from knowlip.training.texts import SubTextIds, TileText
 
@@ -22,35 +21,38 @@ def scorer() -> Scorer:
     for parameter in model.parameters():
         if parameter.ndim >= 2:
             torch.nn.init.normal_(parameter, std=0.3)
-    queue = FeatureQueue(16, 8)
-    draws = torch.nn.functional.normalize(torch.randn(2, 6, 8), dim=-1)
-    queue.push(draws[0], draws[1], torch.tensor([0, 1, 50, 51, 52, 53]), torch.tensor([900, 901, 902, 903, 77, 905]))
-    pixels = np.random.default_rng(0).integers(1, 256, (5, 16, 16), dtype=np.uint8)
-    return Scorer(model, queue, pixels, tiles_at_once=2)
+    pixels = np.random.default_rng(0).integers(1, 256, (9, 16, 16), dtype=np.uint8)
+    texts = [tile_text(tokenizer, seed, text_hash=77 if seed in (1, 7) else seed) for seed in range(9)]
+    return Scorer(model, pixels, texts, negatives=[0, 3, 5, 6, 7, 8], tiles_at_once=2)
 
 
-def tile_text(scorer: Scorer, seed: int, text_hash: int) -> TileText:
-    rng, tokenizer = np.random.default_rng(seed), scorer.model.tokenizer
+def tile_text(tokenizer: TextTokenizer, seed: int, text_hash: int) -> TileText:
+    rng = np.random.default_rng(seed)
     parts = [SubTextIds(tokenizer.ids(f"{WORDS[i]}:"), tokenizer.ids(" ".join(rng.choice(WORDS, 3)) + ".")) for i in range(8)]
     return TileText(parts, hash=text_hash)
 
 
 def test_differences_equal_nine_single_passes(scorer: Scorer) -> None:
-    texts = [tile_text(scorer, seed, text_hash=77 if seed == 1 else seed) for seed in range(5)]
+    texts = [tile_text(scorer.model.tokenizer, seed, text_hash=77 if seed == 1 else seed) for seed in range(5)]
     got = differences(scorer, texts)
     model, tokenizer = scorer.model, scorer.model.tokenizer
-    queue_image, queue_text, queue_id, queue_hash = scorer.negatives
+    with torch.inference_mode():  # tile 7 has the text of tile 1: it is no negative of it
+        others = [(row, 77 if row == 7 else row, tile_text(tokenizer, row, 0).ids()) for row in (0, 3, 5, 6, 7, 8)]
+        other_image = torch.cat([scorer.encode([row])[1] for row, _, _ in others])
+        framed = [torch.tensor([tokenizer.frame(ids, 64)]) for _, _, ids in others]
+        other_text = torch.cat([model.embed_ids(ids, torch.ones_like(ids, dtype=torch.bool)) for ids in framed])
+    other_id, other_hash = (torch.tensor([other[i] for other in others]) for i in (0, 1))
 
     def figures(row: int, ids: list[int]) -> tuple[float, float]:
         with torch.inference_mode():
             tokens, image = scorer.encode([row])
             framed = torch.tensor([tokenizer.frame(ids, 64)])
             text = model.embed_ids(framed, torch.ones_like(framed, dtype=torch.bool))
-            negative = (queue_id != row) & (queue_hash != texts[row].hash)
+            negative = (other_id != row) & (other_hash != texts[row].hash)
             tau, own = model.temp, float(image[0] @ text[0])
             loss = 0.0
-            for query, others in ((image[0], queue_text), (text[0], queue_image)):
-                logits = torch.cat([torch.tensor([own]), others[negative] @ query]) / tau
+            for query, features in ((image[0], other_text), (text[0], other_image)):
+                logits = torch.cat([torch.tensor([own]), features[negative] @ query]) / tau
                 loss += float(logits.logsumexp(0) - logits[0]) / 2
             framed[0, 0] = tokenizer.enc
             logits = model.match_ids(
@@ -92,7 +94,7 @@ def test_margin_is_the_best_threshold_and_auroc_counts_pairs() -> None:
 
 
 def test_calibration_reports_on_its_plant(scorer: Scorer) -> None:
-    texts = [tile_text(scorer, seed, seed) for seed in range(5)]
+    texts = [tile_text(scorer.model.tokenizer, seed, seed) for seed in range(5)]
     found = differences(scorer, texts)
     margin = calibrate(scorer, texts, ["marine"] * 5, found, 5, np.random.default_rng(0), 0.5)
     assert margin.planted["n"] in (32, 40)
@@ -105,6 +107,6 @@ def test_a_rewrite_must_be_better_in_both_scores() -> None:
     assert accepted == [True, False, False, False, False]
 
 
-def test_an_empty_queue_is_refused(scorer: Scorer) -> None:
-    with pytest.raises(ValueError, match="queue is empty"):
-        Scorer(scorer.model, FeatureQueue(4, 8), scorer.pixels)
+def test_scores_without_negatives_are_refused(scorer: Scorer) -> None:
+    with pytest.raises(ValueError, match="at least two training tiles"):
+        Scorer(scorer.model, scorer.pixels, [], [0])
