@@ -74,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(command: str, sentence: str) -> int:
-    print(f"knowlip {command}: {' '.join(sentence.split())}", file=sys.stderr)
+    sentence = " ".join(sentence.split())
+    print(f"knowlip {command}: {sentence}{'' if sentence.endswith(('.', '?', '!')) else '.'}", file=sys.stderr)
     return 2
 
 

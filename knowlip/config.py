@@ -32,6 +32,22 @@ def save_config(path: Path, config: Any) -> None:
         part.write_text(yaml.safe_dump(plain(config), sort_keys=False))
 
 
+def read_yaml(path: Path, missing: str = "") -> Any:
+    """Read a YAML file.
+
+    Raises:
+        ValueError: it is missing (`missing` says what to do then) or broken.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(missing or f"{path} does not exist.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "not text"
+        raise ValueError(f"{path} is not valid YAML ({where}).") from None
+
+
 def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
     """Save `config` at `path`, or compare it with the one that a former run saved there.
 
@@ -41,12 +57,15 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
         free: top-level fields that may differ (they do not change the result).
 
     Raises:
-        ValueError: another setting was used before; the sentence names it.
+        ValueError: another setting was used before, or the saved file is damaged; the sentence names it.
     """
     if not path.is_file():
         save_config(path, config)
         return
-    old, new = _flat(yaml.safe_load(path.read_text())), _flat(plain(config))
+    saved = read_yaml(path)
+    if not isinstance(saved, dict):
+        raise ValueError(f"{path} holds no settings: use another output folder, or delete this one.")
+    old, new = _flat(saved), _flat(plain(config))
     for key in sorted(old.keys() | new.keys()):
         if key.split(".")[0] not in free and old.get(key) != new.get(key):
             raise ValueError(
@@ -56,7 +75,7 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict):
         return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
     return {prefix.rstrip("."): value}
 

@@ -60,7 +60,7 @@ def _full_disk_named(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        known = isinstance(error, OSError) and error.errno != errno.ENOSPC
+        known = isinstance(error, OSError) and error.errno not in (None, errno.ENOSPC)
         if not known and ("No space left" in str(error) or shutil.disk_usage(path.parent).free < _FULL):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
+
+from knowlip.config import read_yaml
 
 Config = TypeVar("Config")
 FOLDER = Path(__file__).parent / "recipes"
@@ -55,20 +56,6 @@ def check_section(name: str, who: str) -> None:
     """Raise `ValueError` unless a recipe may have a section of this name."""
     if name not in SECTIONS:
         raise ValueError(f"{who} a stage {name!r}, which there is not: choose from {', '.join(SECTIONS)}.")
-
-
-def read_yaml(path: Path, missing: str = "") -> Any:
-    """Read a YAML file.
-
-    Raises:
-        ValueError: it is missing (`missing` says what to do then) or broken.
-    """
-    try:
-        return yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(missing or f"{path} does not exist.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -63,8 +63,10 @@ def read_texts(dataset: Path, revision: int | None = None) -> pd.DataFrame:
     Two trainings on one data set make two lines of revisions from 0; the texts of one hold no decisions of the other.
     """
     there = list_revisions(dataset)
+    if revision is not None and not there:
+        raise ValueError(f"{dataset} has no texts yet: annotate it first.")
     if revision is not None and revision not in there:
-        raise ValueError(f"{dataset} has no text revision {revision}; it has {there or 'none'}.")
+        raise ValueError(f"{dataset} has no text revision {revision}; it has {there}.")
     number, tables = there[-1] if revision is None and there else revision, []
     while number is not None and number >= 0:
         table = read_parquet(revision_path(dataset, number), TEXT_SCHEMA)

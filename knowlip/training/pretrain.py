@@ -106,9 +106,9 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] = ()) -> dict[str,
     corpus = Corpus.open(dataset, config, sentences)
     decisive = {key: value for key, value in plain(config).items() if key not in FREE}
     run_id = sha256(json.dumps([decisive, dataset.fingerprint, corpus.text_key], sort_keys=True).encode())[:8]
+    run = Run(config, dataset, corpus, f"{config.out.name}-{run_id}")  # settings that cannot work are not saved
     same_or_refuse(config.out / "config.yaml", config, FREE)
     write_json(config.out / "provenance.json", provenance() | {"dataset_fingerprint": dataset.fingerprint})
-    run = Run(config, dataset, corpus, f"{config.out.name}-{run_id}")
     run.resume()
     return run.train()
 

@@ -29,14 +29,11 @@ def load_pixels(dataset: Dataset, tile_ids: Sequence[str], size: int, cache: Pat
     path = cache / f"pixels-{size}-{key}.npy"
     if not path.is_file():
         with whole_file(path) as part, part.open("wb") as stream:
-            pixels = np.lib.format.open_memmap(
-                part, mode="w+", dtype=np.uint8, shape=(len(tile_ids), size, size)
-            )  # fmt: skip
-            stream.close()
+            shape = (len(tile_ids), size, size)
+            np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
             images = dataset.images(list(tile_ids))
-            for row, image in enumerate(track(images, f"decode tiles at {size} px", len(tile_ids))):
-                pixels[row] = resize(image, size)
-            pixels.flush()
+            for image in track(images, f"decode tiles at {size} px", len(tile_ids)):
+                stream.write(resize(image, size).tobytes())
     return np.load(path, mmap_mode="r")
 
 
