@@ -169,14 +169,20 @@ def _run(
 
 
 def _keep(dataset: Dataset, rows: pd.DataFrame) -> None:
-    """Write revision 0, or append the tiles that it lacks (annotated on a retry), and publish into the shards."""
+    """Write revision 0, or append the tiles that it lacks (annotated on a retry), and publish into the shards.
+
+    Where a training has revised the texts since, the shards keep what was published: that is the user's decision.
+    """
     if not dataset.revisions():
         dataset.write_texts(rows)
     else:
         missing = rows[~rows["tile_id"].isin(dataset.texts()["tile_id"])]
         if len(missing):
             dataset.append_revision(missing, "annotate")
-    dataset.publish_texts()
+    texts = dataset.texts()
+    newest = texts[texts["revision"] == texts["revision"].max()]
+    if (newest["run"] == "annotate").all() or dataset.info["published_revision"] < 0:
+        dataset.publish_texts()
 
 
 def _rows(annotations: Iterable[Annotation], annotator: str) -> pd.DataFrame:
