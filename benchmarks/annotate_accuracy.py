@@ -102,9 +102,7 @@ def main() -> None:
     result["date"] = datetime.now(UTC).date().isoformat()
     result["dataset_fingerprint"] = dataset.fingerprint
     write_json(arguments.out, result)
-    print(
-        f"{result['tiles']} tiles, {result['tiles_per_cpu_second']} a CPU second, {result['overall']:.1%} true"
-    )
+    print(f"{result['tiles']} tiles, {result['tiles_per_cpu_second']} a CPU second, {result['overall']:.1%} true")
     for name, row in result["sets"].items():
         print(name, row)
     print(result["chosen_set_by_true_set"])

@@ -88,7 +88,7 @@ def _overview() -> str:
     )
 
 
-# ---- stages: one dataclass of settings, one function ------------------------------------------------------------------
+# ---- stages: one dataclass of settings, one function ----------------------------------------------------------------
 
 
 def _stage(command: str, arguments: list[str]) -> str | None:
@@ -145,7 +145,7 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-# ---- the demo and the commands that use a model -----------------------------------------------------------------------
+# ---- the demo and the commands that use a model ---------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
@@ -192,7 +192,9 @@ def _caption(arguments: list[str]) -> str:
 
     texts = caption(options.model, options.images)
     if options.json:
-        return json.dumps([{"image": str(path), "caption": text} for path, text in zip(options.images, texts)], indent=1)
+        return json.dumps(
+            [{"image": str(path), "caption": text} for path, text in zip(options.images, texts)], indent=1
+        )
     return "\n".join(text if len(texts) == 1 else f"{path}: {text}" for path, text in zip(options.images, texts))
 
 

@@ -12,7 +12,17 @@ import yaml
 
 from knowlip.files import whole_file
 
-_PACKAGES = ("knowlip", "torch", "torchvision", "timm", "numpy", "rasterio", "pyarrow", "tokenizers", "lightning-fabric")
+_PACKAGES = (
+    "knowlip",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "rasterio",
+    "pyarrow",
+    "tokenizers",
+    "lightning-fabric",
+)
 
 
 def plain(value: Any) -> Any:

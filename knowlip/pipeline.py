@@ -127,8 +127,8 @@ def _check_splits(path: Path, block_km: float) -> None:
     for split in ("train", "test"):
         if not counts.get(split, 0):
             raise ValueError(
-                f"{path} has no {split} tile, so a model cannot be trained and measured on different places: give scenes "
-                f"of more places, or a smaller block_km than {block_km:g} (--set build.block_km=...)."
+                f"{path} has no {split} tile, so a model cannot be trained and measured on different places: give "
+                f"scenes of more places, or a smaller block_km than {block_km:g} (--set build.block_km=...)."
             )
 
 

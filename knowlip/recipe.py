@@ -79,7 +79,7 @@ def recipe_for(resolutions_m: Sequence[float]) -> str:
         if low <= typical < high:
             return name
     raise ValueError(
-        f"No recipe covers scenes of {typical:.1f} m: write one with windows_m that suit them and give it with --recipe."
+        f"No recipe covers scenes of {typical:.1f} m: write one with windows_m that suit them and give it by --recipe."
     )
 
 

@@ -79,7 +79,8 @@ DIMENSIONS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class TargetType(NamedTuple):
-    """Outer dimensions of a ship or aircraft type in metres, as ranges over the real vessels or airframes of the type."""
+    """Outer dimensions of a ship or aircraft type in metres, as ranges over the real vessels or airframes of the
+    type."""
 
     name: str
     length_m: tuple[float, float]

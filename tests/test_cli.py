@@ -228,7 +228,7 @@ def test_pixels_that_are_not_a_number_are_no_data(place: Path, tmp_path: Path) -
         out = tmp_path / name
         assert main(["build", "--scenes", str(scene), "--out", str(out), *SMALL.split(), "--units=amplitude"]) == 0
         data = Dataset(out)
-        pixels = [image for image in data.images(data.tiles()["tile_id"])]
+        pixels = list(data.images(data.tiles()["tile_id"]))
         fingerprints.append([image.tobytes() for image in pixels])
         assert any((image == 0).any() for image in pixels)
     assert fingerprints[0] == fingerprints[1]
@@ -249,7 +249,7 @@ def test_settings_rise_from_recipe_over_file_to_flag(tmp_path: Path) -> None:
 
 
 def test_results_as_json(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(shlex.split(SIMULATE.replace("OUT", str(tmp_path / "s"))) + ["--json"]) == 0
+    assert main([*shlex.split(SIMULATE.replace("OUT", str(tmp_path / "s"))), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scenes"] == 1
     assert main(["verify", str(place / "annotated"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["accepted"] == 21
@@ -350,7 +350,8 @@ FULL: list[tuple[str, str, Callable[[Path], bool]]] = [
      " --model.vision.changes={patch_size:\\ 8,embed_dim:\\ 32,depth:\\ 1,num_heads:\\ 2}"
      " --model.text.width=32 --model.text.layers=1 --model.text.heads=2 --model.text.mlp_width=64 --accelerator=cpu",
      "150k", lambda disk: not (disk / "out" / "checkpoint.pt").exists()),
-    ("finetune --dataset annotated --model model --out OUT --steps 1", "12k", lambda disk: not list(disk.rglob("*.npy"))),
+    ("finetune --dataset annotated --model model --out OUT --steps 1",
+     "12k", lambda disk: not list(disk.rglob("*.npy"))),
     ("report --dataset annotated --out OUT", "40k", lambda disk: not (disk / "out").exists()),
 ]  # fmt: skip
 
@@ -369,7 +370,9 @@ def test_a_disk_that_is_really_full(
         assert clean(disk)
 
 
-def test_the_raster_library_is_quiet_about_scenes_that_are_refused(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_raster_library_is_quiet_about_scenes_that_are_refused(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main(["build", "--scenes", str(place / "text.tif"), "--out", str(place / "never")]) == 2
     assert len(capfd.readouterr().err.splitlines()) == 1
     with pytest.raises(rasterio.errors.RasterioIOError):

@@ -22,12 +22,14 @@ REAL = [DATA / name for name in ("s1-geotiff", "sen1floods11", "s1-losangeles-ti
 TINY = [
     "annotate.workers=1", "build.workers=1",
     "pretrain.model.vision.image_size=32", "pretrain.model.vision.changes={patch_size: 8, embed_dim: 32, depth: 2}",
-    "pretrain.model.text={width: 32, layers: 1, heads: 2, mlp_width: 64, max_length: 160}", "pretrain.model.embed_dim=16",
+    "pretrain.model.text={width: 32, layers: 1, heads: 2, mlp_width: 64, max_length: 160}",
+    "pretrain.model.embed_dim=16",
     "pretrain.model.vision.changes.num_heads=2", "pretrain.stage_steps=[6,3,3]", "pretrain.batch_size=8",
     "pretrain.warmup_steps=2", "pretrain.log_every=1", "pretrain.checkpoint_every=2", "pretrain.objectives.queue=64",
     "pretrain.scio={calibration_tiles: 8, max_new_tokens: 4}", "pretrain.accelerator=cpu",
     "finetune.steps=4", "finetune.batch_size=8", "finetune.accelerator=cpu",
-    "evaluate.limits={tiles: 12, rerank_queries: 4, questions_per_type: 4, captions: 2, max_new_tokens: 16, examples: 2}",
+    "evaluate.limits={tiles: 12, rerank_queries: 4, questions_per_type: 4, captions: 2, max_new_tokens: 16}",
+    "evaluate.limits.examples=2",
     "report.samples=2",
 ]  # fmt: skip
 """A model and numbers of steps as small as they get."""
@@ -60,7 +62,9 @@ class Loads(HTMLParser):
         self.addresses: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        fetching = {"src", "srcset", "data", "poster", "xlink:href"} | ({"href"} if tag in ("link", "image", "use") else set())
+        fetching = {"src", "srcset", "data", "poster", "xlink:href"} | (
+            {"href"} if tag in ("link", "image", "use") else set()
+        )
         self.addresses += [value or "" for name, value in attributes if name in fetching]
 
 
@@ -93,10 +97,24 @@ def test_simulated_scenes_to_a_report_and_again(tmp_path: Path, capsys: pytest.C
 
     found = keys(metrics)
     for direction in ("image_to_text", "text_to_image"):
-        wanted = ("r1", "r5", "r10", "chance_r1", "chance_r5", "chance_r10", "ci.r1", "ci_method", "n", "gallery", "median_rank")
+        wanted = (
+            "r1",
+            "r5",
+            "r10",
+            "chance_r1",
+            "chance_r5",
+            "chance_r10",
+            "ci.r1",
+            "ci_method",
+            "n",
+            "gallery",
+            "median_rank",
+        )
         assert {f"retrieval.{direction}.{key}" for key in wanted} <= found
     assert {f"vqa.{kind}.{key}" for kind in QUESTIONS for key in ("accuracy", "majority", "n")} <= found
-    assert {f"caption.{key}" for key in ("bleu4", "cider", "baseline_bleu4", "baseline_cider", "claims.true", "n")} <= found
+    assert {
+        f"caption.{key}" for key in ("bleu4", "cider", "baseline_bleu4", "baseline_cider", "claims.true", "n")
+    } <= found
     assert {f"scio.{key}" for key in ("precision", "recall", "auroc", "base_rate", "flag_rate", "n")} <= found
     assert {f"text_accuracy.{key}" for key in ("before", "after", "n_before", "n_after")} <= found
     assert {"setup.dataset_fingerprint", "setup.blocks", "setup.seed"} <= found
@@ -142,7 +160,9 @@ def start(arguments: list[str]) -> int:
 def test_a_killed_demo_goes_on_with_the_same_command(tmp_path: Path) -> None:
     """Killed twice, while cutting tiles and while training, it ends with the weights and texts of an unbroken run."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["knowlip.training.pretrain", "knowlip.benchmark.evaluate", "knowlip.benchmark.report"])
+    context.set_forkserver_preload(
+        ["knowlip.training.pretrain", "knowlip.benchmark.evaluate", "knowlip.benchmark.report"]
+    )
 
     def process(out: Path) -> multiprocessing.process.BaseProcess:
         arguments = ["demo", "--out", str(out), "--set", *TINY, *SIMULATED]
@@ -156,7 +176,9 @@ def test_a_killed_demo_goes_on_with_the_same_command(tmp_path: Path) -> None:
     out = tmp_path / "killed" / "demo"
     for far_enough in (
         lambda: any((out / "dataset" / "scenes").glob("*.json")),
-        lambda: (out / "pretrain" / "log.jsonl").is_file() and (out / "pretrain" / "log.jsonl").read_text().count("\n") > 7,
+        lambda: (
+            (out / "pretrain" / "log.jsonl").is_file() and (out / "pretrain" / "log.jsonl").read_text().count("\n") > 7
+        ),
     ):
         running = process(out)
         while running.is_alive() and not far_enough():
@@ -209,7 +231,9 @@ def test_a_data_set_of_one_place_is_refused_before_training(tmp_path: Path) -> N
     from tests.text.tiny_dataset import build_tiny_dataset
 
     folder = build_tiny_dataset(tmp_path / "dataset")
-    with pytest.raises(ValueError, match=r"has no test tile, .* give scenes of more places, or a smaller block_km than 50"):
+    with pytest.raises(
+        ValueError, match=r"has no test tile, .* give scenes of more places, or a smaller block_km than 50"
+    ):
         _check_splits(folder, 50.0)
 
 

@@ -94,7 +94,10 @@ def test_values_become_typed() -> None:
         ({"out": "a", "widht": 3}, r"^Settings: There is no setting widht: choose from out, size, steps, rate\.$"),
         ({"out": "a", "size": {"wdth": 3}}, r"no setting size\.wdth: choose from size\.width, size\.free\.$"),
         ({"out": "a", "size": 3}, r"size is a group of settings, it cannot be 3\.$"),
-        ({"out": "a", "size": {"width": "x"}}, r"The setting size\.width does not fit: expected an int\. Got value: x\.$"),
+        (
+            {"out": "a", "size": {"width": "x"}},
+            r"The setting size\.width does not fit: expected an int\. Got value: x\.$",
+        ),
         ({"out": "a", "steps": [1]}, r"The setting steps does not fit: expected tuple\[int, int\] or null\. Got"),
         ({}, r"required: out\.$"),
     ],

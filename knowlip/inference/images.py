@@ -50,7 +50,8 @@ def _too_large(path: Path) -> ValueError:
 
 
 def _read_raster(path: Path) -> np.ndarray:
-    """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own pixels."""
+    """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own
+    pixels."""
     from knowlip.scenes import open_scene
     from knowlip.tiles.plan import BuildConfig
     from knowlip.tiles.quantise import PowerHistogram, percentile_quantiser

@@ -1,7 +1,7 @@
 """A model as one self-contained folder: `model.safetensors` and `knowlip.json`.
 
-The JSON holds everything that use needs: model config, tokenizer, normalisation, quantiser, metres per pixel range, text
-length, the data set's fingerprint and the places it was trained on. Loading refuses a folder whose parts disagree.
+The JSON holds everything that use needs: model config, tokenizer, normalisation, quantiser, metres per pixel range,
+text length, the data set's fingerprint and the places it was trained on. Loading refuses a folder whose parts disagree.
 """
 
 import dataclasses

@@ -13,7 +13,8 @@ class VisionConfig:
     image_size: int = 224
     """Side of the square input in pixels."""
     changes: dict[str, Any] = field(default_factory=dict)
-    """Arguments of timm's VisionTransformer that differ from the name's, e.g. {embed_dim: 128, depth: 4, num_heads: 4}."""
+    """Arguments of timm's VisionTransformer that differ from the name's, e.g. {embed_dim: 128, depth: 4, num_heads:
+    4}."""
     pretrained: bool = False
     """Start from the weights that timm knows under this name (needs a hub or its cache)."""
     mean: float = 0.45

@@ -1,8 +1,8 @@
 """KnowLIP: a ViT and a text transformer that compare (ITC), match (ITM) and write (infilling).
 
-Source: arXiv 2509.23927 section 3.3 in the wiring of BLIP (`blip_pretrain.py`, `blip_vqa.py`). One generative formulation
-serves masked modelling, captioning, questions and SCIO's reconstruction: the encoder reads text with one [MASK] hole and
-the image, the decoder writes the hole.
+Source: arXiv 2509.23927 section 3.3 in the wiring of BLIP (`blip_pretrain.py`, `blip_vqa.py`). One generative
+formulation serves masked modelling, captioning, questions and SCIO's reconstruction: the encoder reads text with one
+[MASK] hole and the image, the decoder writes the hole.
 """
 
 from collections.abc import Sequence
@@ -148,8 +148,8 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 def _init_bert(module: nn.Module, std: float) -> None:
     """BERT's initialisation: normal, zero bias, unit layer norms.
 
-    BERT's 0.02 belongs to a width of 768; narrower models get the same scale of activations from a larger one, and learn
-    from the first step instead of after a long plateau.
+    BERT's 0.02 belongs to a width of 768; narrower models get the same scale of activations from a larger one, and
+    learn from the first step instead of after a long plateau.
     """
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=std)

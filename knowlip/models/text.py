@@ -1,8 +1,8 @@
 """The text transformer: BERT with optional cross-attention, and the decoder that shares all but its self-attention.
 
 Parameter names are those of BERT and BLIP (`embeddings.word_embeddings`, `encoder.layer.i.attention.self.query`,
-`crossattention`, `intermediate`, `output`, `cls.predictions`), so that published weights load key for key. The layout is
-that of Salesforce's BLIP `med.py`: post-layer-norm, cross-attention between self-attention and MLP in every layer.
+`crossattention`, `intermediate`, `output`, `cls.predictions`), so that published weights load key for key. The layout
+is that of Salesforce's BLIP `med.py`: post-layer-norm, cross-attention between self-attention and MLP in every layer.
 
 Shapes: B batch, T text tokens, N memory tokens (image patches, or the encoder's states), D width, H heads.
 """
@@ -174,8 +174,9 @@ class TextEncoder(nn.Module):
 class TextDecoder(nn.Module):
     """Writes a hole's tokens left to right, attending to the image-grounded encoder's states.
 
-    Shares embeddings, cross-attention and MLPs with the encoder; its self-attention is its own, as in BLIP. The keys and
-    values of its cross-attention read text states: they are the encoder's only where image and text widths are equal.
+    Shares embeddings, cross-attention and MLPs with the encoder; its self-attention is its own, as in BLIP. The keys
+    and values of its cross-attention read text states: they are the encoder's only where image and text widths are
+    equal.
     """
 
     def __init__(self, encoder: TextEncoder, memory_width: int) -> None:
@@ -209,7 +210,8 @@ class TextDecoder(nn.Module):
         """Next-token states.
 
         Args:
-            ids_BT: the tokens so far, or only the newest ones when `past` holds the others. Padding may stand on the right
+            ids_BT: the tokens so far, or only the newest ones when `past` holds the others. Padding may stand on the
+                right
                 only: causality keeps real tokens from seeing it.
             memory: of :meth:`state_memory`.
             memory_keep_BN: True on the real tokens of the encoder's states.

@@ -1,4 +1,5 @@
-"""WordPiece tokenizer with the special tokens of BERT and BLIP: BERT's own vocabulary, or a small one trained on the texts."""
+"""WordPiece tokenizer with the special tokens of BERT and BLIP: BERT's own vocabulary, or a small one trained on the
+texts."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -37,8 +38,8 @@ class TextTokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int = 3000) -> "TextTokenizer":
         """Train a WordPiece vocabulary of at most `vocab_size` entries on texts.
 
-        The same texts give the same vocabulary: the trainer breaks ties by the ids of the pieces, and these are fixed by
-        giving it all characters up front.
+        The same texts give the same vocabulary: the trainer breaks ties by the ids of the pieces, and these are fixed
+        by giving it all characters up front.
         """
         lines = list(texts)
         tokenizer = _bert(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
@@ -75,7 +76,8 @@ class TextTokenizer:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def text(self, ids: Sequence[int]) -> str:
-        """Words of token ids, special tokens left out, with the spaces that WordPiece puts around punctuation removed."""
+        """Words of token ids, special tokens left out, with the spaces that WordPiece puts around punctuation
+        removed."""
         return tidy(str(self.tokenizer.decode(list(ids), skip_special_tokens=True)))
 
     def frame(self, ids: Sequence[int], max_length: int, grounded: bool = False) -> list[int]:
@@ -84,7 +86,7 @@ class TextTokenizer:
 
 
 def tidy(text: str) -> str:
-    """"10 % of the built - up area ( centre )" -> "10% of the built-up area (centre)"."""
+    """ "10 % of the built - up area ( centre )" -> "10% of the built-up area (centre)"."""
     text = re.sub(r"\s+([.,;:!?%)])", r"\1", text)
     text = re.sub(r"(\w) ?([-/]) ?(\w)", r"\1\2\3", text)
     return re.sub(r"\(\s+", "(", text).replace(" ' ", "'").strip()

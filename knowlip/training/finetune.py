@@ -129,9 +129,12 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example]) -> dict[str, A
                 chosen.append(questions[i])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(
-                step, total, max(1, total // 20), config.learning_rate, config.min_learning_rate, "cosine", steps_per_epoch
+                step, total, max(1, total // 20), config.learning_rate, config.min_learning_rate, "cosine",
+                steps_per_epoch,
             )  # fmt: skip
-        value = stepper(batch.to(fabric.device), torch.tensor(owner, device=fabric.device), chosen, config.label_smoothing)
+        value = stepper(
+            batch.to(fabric.device), torch.tensor(owner, device=fabric.device), chosen, config.label_smoothing
+        )
         fabric.backward(value)
         fabric.clip_gradients(stepper, optimizer, max_norm=1.0)
         optimizer.step()

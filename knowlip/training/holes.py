@@ -1,7 +1,7 @@
 """Holes for infilling: what the encoder reads in place of a piece of text, and what the decoder must write.
 
-A hole is a random span of tokens inside one sub-text, a whole sub-text's content, or everything (captioning). One [MASK]
-stands for it, whatever its length (reference: ALGORITHM, "one formulation").
+A hole is a random span of tokens inside one sub-text, a whole sub-text's content, or everything (captioning). One
+[MASK] stands for it, whatever its length (reference: ALGORITHM, "one formulation").
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,8 @@ def cut_hole(text: TileText, mask: int, rng: np.random.Generator, config: HoleCo
 
 
 def with_hole(text: TileText, slot: int, mask: int, start: int = 0, stop: int | None = None) -> list[int]:
-    """The whole text with [MASK] in place of `content[start:stop]` of one sub-text (by default, of its whole content)."""
+    """The whole text with [MASK] in place of `content[start:stop]` of one sub-text (by default, of its whole
+    content)."""
     ids: list[int] = []
     for position, part in enumerate(text.parts):
         if position == slot:

@@ -4,7 +4,8 @@ Stage 1 trains on all texts. Before stage 2, screening marks noisy sub-texts, wh
 stage 3 they are written anew, and what is accepted becomes the text to train on. One learning-rate curve spans all
 stages. Every decision and every new text is a revision of the data set.
 
-A killed run goes on from its last checkpoint and ends with the same losses: all chance of a step comes from (seed, step).
+A killed run goes on from its last checkpoint and ends with the same losses: all chance of a step comes from (seed,
+step).
 """
 
 import copy
@@ -25,7 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 from knowlip.config import plain, provenance, same_or_refuse
 from knowlip.dataset import Dataset
 from knowlip.files import sha256, whole_file, write_json
-from knowlip.models import KnowLIP, ModelConfig, TextTokenizer, save_model
+from knowlip.models import KnowLIP, ModelConfig, save_model
 from knowlip.models.tokenizer import pad
 from knowlip.objectives import PRIOR_LOSS
 from knowlip.progress import say
@@ -48,7 +49,8 @@ class PretrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     """Sizes. `text.vocab_size` is set from the tokenizer."""
     vocabulary: Path | None = None
-    """`vocab.txt` of an uncased BERT; without it a small WordPiece vocabulary is trained on the data set's own texts."""
+    """`vocab.txt` of an uncased BERT; without it a small WordPiece vocabulary is trained on the data set's own
+    texts."""
     vocab_size: int = 3000
     """Largest size of the trained vocabulary."""
     objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -68,7 +70,8 @@ class PretrainConfig:
     clip_gradient: float = 1.0
     """Largest gradient norm; 0 for no clipping."""
     view_drop: float = 0.0
-    """Probability of leaving each sub-text out of a pair's text in ITC and ITM; makes SCIO's shortened texts familiar."""
+    """Probability of leaving each sub-text out of a pair's text in ITC and ITM; makes SCIO's shortened texts
+    familiar."""
     gain_jitter: float = 4.0
     """Grey levels, see :func:`knowlip.training.tiles.jitter`."""
     speckle_jitter: float = 6.0
@@ -215,10 +218,11 @@ class Run:
             content=pad([[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes], device),
         )
 
-    # ---- SCIO ---------------------------------------------------------------------------------------------------------
+    # ---- SCIO -------------------------------------------------------------------------------------------------------
 
     def _enter_stage(self, stage: int) -> None:
-        """Screen before stage 2, reconstruct before stage 3; a revision that this very run wrote before is used again."""
+        """Screen before stage 2, reconstruct before stage 3; a revision that this very run wrote before is used
+        again."""
         label = f"{self.name}-stage{stage}"
         revision = self.dataset.find_revision(label)
         if revision is None:
@@ -231,7 +235,7 @@ class Run:
         self.revision = revision
         self.corpus.read_texts(self.dataset, revision)
 
-    # ---- state -----------------------------------------------------------------------------------------------------------
+    # ---- state ------------------------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
         self.seconds = time.monotonic() - self.started

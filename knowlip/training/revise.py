@@ -69,7 +69,8 @@ def screen_texts(
 def rewrite_texts(
     model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Figures]:
-    """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one stays)."""
+    """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one
+    stays)."""
     scorer = _scorer(model, corpus, config, rng)
     noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
     rewrites = reconstruct(scorer, corpus.texts, noisy, corpus.prompt, corpus.with_text, config.max_new_tokens)

@@ -1,15 +1,17 @@
 """SCIO: screening of noisy sub-texts and their reconstruction from image and context.
 
-Source: arXiv 2509.23927 Eqs. 8-15 and Algorithm 1, as resolved in the project's design: a text t is eight sub-texts p_j.
+Source: arXiv 2509.23927 Eqs. 8-15 and Algorithm 1, as resolved in the project's design: a text t is eight sub-texts
+p_j.
 
     screening (Eqs. 8-11)        dITC_j = L_ITC(v, t without p_j) - L_ITC(v, t) < -margin * scale   suspects p_j,
                                  dITM_j = s(v, t without p_j) - s(v, t)         >  margin * scale   confirms it as noise
     reconstruction (Eqs. 12-15)  p_j is replaced by [MASK], written anew from context and image, and accepted when L_ITC
                                  falls and the matching score s rises against the current text
 
-L_ITC of a single pair needs fixed negatives: features of training pairs drawn once a pass, from the very model that scores
-(a snapshot of the training queue would mix features of many past states of the model). Scores come from the momentum model
-in evaluation mode. Scales are the robust spread of each dimension's differences; the margin is calibrated on planted noise.
+L_ITC of a single pair needs fixed negatives: features of training pairs drawn once a pass, from the very model that
+scores (a snapshot of the training queue would mix features of many past states of the model). Scores come from the
+momentum model in evaluation mode. Scales are the robust spread of each dimension's differences; the margin is
+calibrated on planted noise.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,7 +73,9 @@ class Scorer:
         )  # fmt: skip
 
     @torch.inference_mode()
-    def score(self, rows: Sequence[int], variants: Sequence[Sequence[list[int]]], hashes: Sequence[int]) -> list[Scores]:
+    def score(
+        self, rows: Sequence[int], variants: Sequence[Sequence[list[int]]], hashes: Sequence[int]
+    ) -> list[Scores]:
         """Score several texts for each of some tiles.
 
         Args:
@@ -162,7 +166,8 @@ def calibrate(
     scorer: Scorer, texts: Sequence[TileText], sets: Sequence[str], found: Differences,
     tiles: int, rng: np.random.Generator, beta: float,
 ) -> Margin:  # fmt: skip
-    """Plant noise (sub-texts of other tiles, same instruction set and dimension) and choose the margin that finds it best.
+    """Plant noise (sub-texts of other tiles, same instruction set and dimension) and choose the margin that finds it
+    best.
 
     Args:
         scorer, texts, found: as in :func:`differences`.

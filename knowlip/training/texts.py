@@ -1,4 +1,5 @@
-"""Texts as training sees them: eight tokenised sub-texts a tile, put together in the variants that the objectives need."""
+"""Texts as training sees them: eight tokenised sub-texts a tile, put together in the variants that the objectives
+need."""
 
 from dataclasses import dataclass, field
 

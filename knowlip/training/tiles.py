@@ -1,4 +1,5 @@
-"""Tiles as training sees them: 8-bit pixels at the model's input size in one memory-mapped array, and SAR-legal jitter."""
+"""Tiles as training sees them: 8-bit pixels at the model's input size in one memory-mapped array, and SAR-legal
+jitter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,8 +41,8 @@ def load_pixels(dataset: Dataset, tile_ids: Sequence[str], size: int, cache: Pat
 def jitter(pixels_BSS: Tensor, rng: np.random.Generator, gain: float, speckle: float) -> Tensor:
     """Change what a radar may change: the gain of the whole image and the speckle of each pixel.
 
-    Tiles are 8-bit on a logarithmic scale, so both are additive. Nothing moves: flips and rotations would make direction
-    words false.
+    Tiles are 8-bit on a logarithmic scale, so both are additive. Nothing moves: flips and rotations would make
+    direction words false.
 
     Args:
         pixels_BSS: uint8; 0 (no data) stays 0.

@@ -11,7 +11,7 @@ def tokenizer() -> TextTokenizer:
     return TextTokenizer.train(SENTENCES * 3, vocab_size=200)
 
 
-@pytest.fixture()
+@pytest.fixture
 def model(tokenizer: TextTokenizer) -> KnowLIP:
     torch.manual_seed(0)
     vision = VisionConfig("vit_tiny_patch16_224", 32, {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2})

@@ -8,7 +8,7 @@ from knowlip.models import KnowLIP
 from knowlip.models.generate import greedy
 
 
-@pytest.fixture()
+@pytest.fixture
 def tokens(model: KnowLIP) -> torch.Tensor:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (20 + 7 * i, 40), dtype=np.uint8) for i in range(3)]

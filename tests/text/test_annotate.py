@@ -13,13 +13,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.text.openai_stub import Reply, Stub, answer, completion, failure, user_text
-from tests.text.tiny_dataset import build_tiny_dataset
 
 from knowlip.dataset import Dataset
 from knowlip.text.annotate import AnnotateConfig, annotate
 from knowlip.text.openai_options import OpenAIOptions
 from knowlip.vocabulary import DIMENSIONS
+from tests.text.openai_stub import Reply, Stub, answer, completion, failure, user_text
+from tests.text.tiny_dataset import build_tiny_dataset
 
 COLUMNS = [
     "tile_id", "revision", "parent", "run", "instruction_set", "slot", "dimension", "text", "annotator", "confidence",

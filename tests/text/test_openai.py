@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.text.openai_stub import Reply, Stub, answer, completion, failure, user_text
 from PIL import Image
 
 from knowlip.text.answer import answer_schema, parse_answer
@@ -20,6 +19,7 @@ from knowlip.text.openai_annotator import EndpointError, OpenAIAnnotator, TileFa
 from knowlip.text.openai_options import OpenAIOptions
 from knowlip.text.types import Annotation, SubText, TileRequest
 from knowlip.vocabulary import DIMENSIONS
+from tests.text.openai_stub import Reply, Stub, answer, completion, failure, user_text
 
 KEY = "sk-secret-of-the-test"
 IMAGE = np.random.default_rng(0).integers(1, 255, (200, 200)).astype(np.uint8)

@@ -62,7 +62,7 @@ def tokenizer() -> TextTokenizer:
 
 
 def table(tiles: int) -> pd.DataFrame:
-    words = "one two three four five six seven eight".split()
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
     rows = [
         {"tile_id": f"t{tile}", "slot": slot + 1, "dimension": dimension, "decision": "kept",
          "text": f"{words[slot]} {words[(slot + tile) % 8]}"}
@@ -103,7 +103,9 @@ def test_a_hole_and_its_content_make_the_text_again(tokenizer: TextTokenizer) ->
         filled = hole.context[:place] + hole.content + hole.context[place + 1 :]
         if hole.context == [tokenizer.mask]:
             kinds.add("everything")
-            assert filled == [token for slot, part in enumerate(text.parts) if slot not in text.hidden for token in part.ids]
+            assert filled == [
+                token for slot, part in enumerate(text.parts) if slot not in text.hidden for token in part.ids
+            ]
         else:
             kinds.add("span" if hole.content[-1:] != text.parts[0].content[-1:] else "subtext")
             assert filled == text.ids()

@@ -1,4 +1,5 @@
-"""Pre-training as a whole: it learns, its revisions are in order, and a killed run ends as if it had not been killed."""
+"""Pre-training as a whole: it learns, its revisions are in order, and a killed run ends as if it had not been
+killed."""
 
 import json
 import multiprocessing
@@ -30,7 +31,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def dataset(annotated: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(annotated, tmp_path / "dataset"))
 
@@ -58,7 +59,8 @@ def revisions(dataset: Path) -> list[bytes]:
 
 
 def in_a_process(config: PretrainConfig) -> BaseProcess:
-    """Start the training in a clean process (a fork of a server that has imported it: importing torch takes seconds)."""
+    """Start the training in a clean process (a fork of a server that has imported it: importing torch takes
+    seconds)."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["knowlip.training.pretrain"])
     process = context.Process(target=pretrain, args=(config,))
@@ -80,7 +82,10 @@ def test_three_stages_write_revisions_and_a_model(dataset: Path, tmp_path: Path)
     noisy = screened["decision"] == "screened"
     assert set(rewritten.loc[noisy, "decision"]) <= {"rewritten", "rejected"}
     assert (rewritten.loc[~noisy, "text"] == raw.loc[~noisy, "text"]).all()
-    assert (rewritten.loc[rewritten["decision"] == "rejected", "text"] == raw.loc[rewritten["decision"] == "rejected", "text"]).all()
+    assert (
+        rewritten.loc[rewritten["decision"] == "rejected", "text"]
+        == raw.loc[rewritten["decision"] == "rejected", "text"]
+    ).all()
     assert ((screened["delta_itc"] < 0) & (screened["delta_itm"] > 0))[noisy].all()
     model = load_model(tmp_path / "run" / "model")
     assert model.card["dataset_fingerprint"] == data.fingerprint

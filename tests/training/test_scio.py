@@ -8,10 +8,10 @@ from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, Visi
 from knowlip.training.scio import Differences, Rewrite, Scorer, auroc, best_margin, calibrate, differences
 from knowlip.training.texts import SubTextIds, TileText
 
-WORDS = "water wood field town ship road quay grass".split()
+WORDS = ["water", "wood", "field", "town", "ship", "road", "quay", "grass"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def scorer() -> Scorer:
     torch.manual_seed(0)
     tokenizer = TextTokenizer.train([" ".join(WORDS)] * 3, 80)
@@ -28,7 +28,9 @@ def scorer() -> Scorer:
 
 def tile_text(tokenizer: TextTokenizer, seed: int, text_hash: int) -> TileText:
     rng = np.random.default_rng(seed)
-    parts = [SubTextIds(tokenizer.ids(f"{WORDS[i]}:"), tokenizer.ids(" ".join(rng.choice(WORDS, 3)) + ".")) for i in range(8)]
+    parts = [
+        SubTextIds(tokenizer.ids(f"{WORDS[i]}:"), tokenizer.ids(" ".join(rng.choice(WORDS, 3)) + ".")) for i in range(8)
+    ]
     return TileText(parts, hash=text_hash)
 
 
@@ -73,7 +75,9 @@ def test_noise_needs_both_signs(scorer: Scorer) -> None:
 
     scales = {("marine", slot): 2.0 for slot in range(8)}
     margin = Margin(scales, scales, 0.5, {})
-    found = Differences(np.array([[-4.0, -4.0, 4.0, 4.0, -0.5, -8, 0, 0]]), np.array([[4.0, -4.0, 4.0, -4.0, 9, 0.5, 0, 0]]))
+    found = Differences(
+        np.array([[-4.0, -4.0, 4.0, 4.0, -0.5, -8, 0, 0]]), np.array([[4.0, -4.0, 4.0, -4.0, 9, 0.5, 0, 0]])
+    )
     flagged = margin.noise_score(["marine"], found) > margin.value
     assert flagged.tolist() == [[True, False, False, False, False, False, False, False]]
 
