@@ -12,19 +12,21 @@ PRIOR_LOSS = 0.6365141682948128
 
 
 @torch.no_grad()
-def hard_negatives(similarity_BB: Tensor, positive_BB: Tensor) -> tuple[Tensor, Tensor]:
+def hard_negatives(similarity_BB: Tensor, positive_BB: Tensor, floor: float = 1e-4) -> tuple[Tensor, Tensor]:
     """Draw one wrong text for each image and one wrong image for each text, likelier the more similar they are.
 
     Args:
         similarity_BB: image->text similarities of the batch, already divided by the temperature.
         positive_BB: pairs that may not be drawn, see :func:`knowlip.objectives.itc.same`.
+        floor: added to each weight. BLIP's 1e-4 draws hard negatives alone; a short training, which never learns to tell
+            hard ones apart, needs some easy ones too (0.05 at a batch of 48: about two in three are drawn uniformly).
 
     Returns:
         `text_of_image` and `image_of_text`, int64 (B,); -1 where the batch holds no negative.
     """
 
     def draw(similarity: Tensor, positive: Tensor) -> Tensor:
-        weights = (F.softmax(similarity.float(), 1) + 1e-4).masked_fill(positive, 0)
+        weights = (F.softmax(similarity.float(), 1) + floor).masked_fill(positive, 0)
         none = weights.sum(1) == 0
         drawn = torch.multinomial(weights.masked_fill(none[:, None], 1), 1)[:, 0]
         return drawn.masked_fill(none, -1)

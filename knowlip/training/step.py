@@ -25,6 +25,8 @@ class ObjectiveConfig:
     """Share of each batch on which matching is trained (it costs three image-grounded text passes)."""
     infill_share: float = 1.0
     """Share of each batch on which infilling is trained."""
+    negative_floor: float = 1e-4
+    """Of the weights by which hard negatives are drawn, see :func:`knowlip.objectives.itm.hard_negatives`."""
     alpha: float = 0.4
     """Weight of soft targets in the contrastive loss."""
     alpha_epochs: float = 2.0
@@ -97,7 +99,7 @@ class PretrainStep(nn.Module):
         rows = max(1, round(len(image) * self.config.itm_share))
         with torch.no_grad():
             similarity = image @ text.T / model.temp
-        wrong_text, wrong_image = hard_negatives(similarity, positive)
+        wrong_text, wrong_image = hard_negatives(similarity, positive, self.config.negative_floor)
         own = torch.arange(rows, device=image.device)
         has_text, has_image = own[wrong_text[:rows] >= 0], own[wrong_image[:rows] >= 0]
         image_row = torch.cat([own, has_text, wrong_image[has_image]])
