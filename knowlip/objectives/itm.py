@@ -19,7 +19,7 @@ def hard_negatives(similarity_BB: Tensor, positive_BB: Tensor, floor: float = 1e
         similarity_BB: image->text similarities of the batch, already divided by the temperature.
         positive_BB: pairs that may not be drawn, see :func:`knowlip.objectives.itc.same`.
         floor: added to each weight. BLIP's 1e-4 draws hard negatives alone; a short training, which never learns to
-            tell hard ones apart, needs some easy ones too (0.05 at a batch of 48: about two in three are drawn uniformly).
+            tell hard ones apart, needs some easy ones too (0.05 at a batch of 48: about two of three are uniform).
 
     Returns:
         `text_of_image` and `image_of_text`, int64 (B,); -1 where the batch holds no negative.
