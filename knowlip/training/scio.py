@@ -25,6 +25,7 @@ from torch import Tensor
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.tokenizer import pad
 from knowlip.progress import track
+from knowlip.statistics import auroc
 from knowlip.training.texts import SLOTS, TileText
 
 
@@ -152,7 +153,7 @@ class Margin:
     scale_itm: dict[tuple[str, int], float]
     value: float
     """In units of the scales."""
-    planted: dict[str, float]
+    planted: dict[str, float | None]
     """How screening did on planted noise: precision, recall, auroc, base_rate, n."""
 
     def noise_score(self, sets: Sequence[str], found: Differences) -> np.ndarray:
@@ -208,7 +209,7 @@ def calibrate(
     return margin
 
 
-def best_margin(score: np.ndarray, is_noise: np.ndarray, beta: float) -> tuple[float, dict[str, float]]:
+def best_margin(score: np.ndarray, is_noise: np.ndarray, beta: float) -> tuple[float, dict[str, float | None]]:
     """The threshold >= 0 on `score` with the best F-beta, and how it does."""
     thresholds = np.unique(np.concatenate([[0.0], score[score > 0]]))
     if len(thresholds) > 256:
@@ -225,17 +226,6 @@ def best_margin(score: np.ndarray, is_noise: np.ndarray, beta: float) -> tuple[f
         "precision": figures[1], "recall": figures[2], "auroc": auroc(score, is_noise),
         "base_rate": float(is_noise.mean()), "n": float(len(score)),
     }  # fmt: skip
-
-
-def auroc(score: np.ndarray, positive: np.ndarray) -> float:
-    """Probability that a positive scores above a negative, ties half (Mann-Whitney); 0.5 where one class is empty."""
-    from scipy.stats import rankdata
-
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if n_positive == 0 or n_negative == 0:
-        return 0.5
-    ranks = rankdata(score)
-    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 @dataclass

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from knowlip.benchmark.metrics.intervals import wilson
+from knowlip.statistics import auroc
 
 
 def precision_recall(flagged: np.ndarray, wrong: np.ndarray) -> dict[str, Any]:
@@ -36,19 +36,6 @@ def precision_recall(flagged: np.ndarray, wrong: np.ndarray) -> dict[str, Any]:
         "n_flagged": flags,
         "n_wrong": wrongs,
     }
-
-
-def auroc(score: np.ndarray, wrong: np.ndarray) -> float | None:
-    """Probability that a wrong item scores above a right one, ties counting half (Mann-Whitney).
-
-    None when all items are right, or all wrong.
-    """
-    score, wrong = np.asarray(score, dtype=float), np.asarray(wrong, dtype=bool)
-    wrongs, rights = int(wrong.sum()), int((~wrong).sum())
-    if not wrongs or not rights:
-        return None
-    ranks = rankdata(score)
-    return float((ranks[wrong].sum() - wrongs * (wrongs + 1) / 2) / (wrongs * rights))
 
 
 def grouped_auroc(score: np.ndarray, wrong: np.ndarray, groups: Sequence[str] | np.ndarray) -> float | None:
