@@ -27,6 +27,7 @@ SUMMARY = {
     "caption": "describe SAR images",
     "ask": "answer a question about a SAR image",
     "search": "find the tiles of a data set that fit a text",
+    "publish": "write the texts of a revision into the shards of a data set",
     "verify": "check counts, hashes, schema and splits of a data set",
 }
 STAGES = {
@@ -121,7 +122,19 @@ def _stage(command: str, arguments: list[str]) -> str | None:
     from knowlip.pipeline import run_stage
 
     result = run_stage(command, config)
-    return json.dumps(result, indent=1) if settings.json else None
+    if settings.json:
+        return json.dumps(result, indent=1)
+    if command == "evaluate":
+        from knowlip.benchmark.table import print_table
+
+        print_table(result)
+    return _outcome(result)
+
+
+def _outcome(result: dict[str, Any]) -> str:
+    """The plain facts of a result on one line."""
+    plain = {key: value for key, value in result.items() if isinstance(value, str | int | float)}
+    return ", ".join(f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in plain.items())
 
 
 def _option(arguments: list[str], name: str) -> str | None:
@@ -231,6 +244,17 @@ def _search(arguments: list[str]) -> str:
     )  # fmt: skip
 
 
+def _publish(arguments: list[str]) -> str:
+    parser = _parser("publish")
+    parser.add_argument("dataset", type=Path, metavar="DATASET")
+    parser.add_argument("--revision", type=int, help="number of the revision (default: the newest)")
+    options = parser.parse_args(arguments)
+    from knowlip.dataset import Dataset
+
+    result = Dataset(options.dataset).publish_texts(options.revision)
+    return json.dumps(result, indent=1) if options.json else _outcome(result)
+
+
 def _verify(arguments: list[str]) -> str:
     parser = _parser("verify")
     parser.add_argument("dataset", type=Path, metavar="DATASET")
@@ -242,7 +266,7 @@ def _verify(arguments: list[str]) -> str:
 
 
 _COMMANDS: dict[str, Callable[[list[str]], str | None]] = {
-    "demo": _demo, "caption": _caption, "ask": _ask, "search": _search, "verify": _verify,
+    "demo": _demo, "caption": _caption, "ask": _ask, "search": _search, "publish": _publish, "verify": _verify,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: everything KnowLIP writes goes to a temporary name first."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -23,8 +24,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full, whatever the library that wrote the file made of it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _temporary(path)
     try:
         with _full_disk_named(path):
             yield temporary
@@ -38,9 +38,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """The same for a folder; an existing folder at `path` is replaced when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _temporary(path)
     temporary.mkdir()
     try:
         with _full_disk_named(path):
@@ -52,6 +50,30 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside `path` for this process. What killed processes left under such names is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
+        owner, kind = left.name.split(".")[-2:]
+        if kind in ("part", "old") and owner.isdigit() and (int(owner) == os.getpid() or not _runs(int(owner))):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this number is alive on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager

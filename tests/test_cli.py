@@ -255,6 +255,11 @@ def test_results_as_json(place: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["accepted"] == 21
     assert main(["verify", str(place / "annotated")]) == 0
     assert "is sound" in capsys.readouterr().out
+    copy = shutil.copytree(place / "annotated", tmp_path / "copy")
+    assert main(["publish", str(copy), "--revision", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"revision": 0, "shards": 1, "rewritten": 0}
+    assert main(["publish", str(copy), "--revision", "3"]) == 2
+    assert "no text revision 3" in capsys.readouterr().err
 
 
 def test_overview_and_version(capsys: pytest.CaptureFixture[str]) -> None:

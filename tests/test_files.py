@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,3 +136,14 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as caught:
             save(error)
         assert caught.value is error
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    number = int(gone.stdout)
+    (tmp_path / f".a.json.{number}.part").write_text("{")
+    (tmp_path / f".b.json.{number}.part").write_text("another file's")
+    (tmp_path / f".a.json.{os.getppid()}.part").write_text("of a process that lives")
+    write_json(tmp_path / "a.json", {})
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted([f".a.json.{os.getppid()}.part", f".b.json.{number}.part", "a.json"])
