@@ -42,10 +42,15 @@ def _finetune(config: Any) -> dict[str, Any]:
     from knowlip.dataset import Dataset
     from knowlip.training.finetune import Example, finetune
 
-    questions = questions_of(Dataset(config.dataset), split="train", seed=config.seed)
-    examples = [Example(question.tile_id, question.question, question.answer) for question in questions]
+    dataset = Dataset(config.dataset)
+    seeds = range(config.seed, config.seed + _WORDINGS)
+    questions = [question for seed in seeds for question in questions_of(dataset, split="train", seed=seed)]
+    examples = list(dict.fromkeys(Example(asked.tile_id, asked.question, asked.answer) for asked in questions))
     return finetune(config, examples) | {"source": questions[0].source if questions else ""}
 
+
+_WORDINGS = 3
+"""How many times each training tile is asked about, in other words and about other regions."""
 
 _RUNNERS: dict[str, Callable[[Any], dict[str, Any]]] = {"pretrain": _pretrain, "finetune": _finetune}
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from knowlip.models.knowlip import KnowLIP
+from knowlip.text.claims import parse_claims
 from knowlip.training.corpus import Corpus
 from knowlip.training.scio import Scorer, calibrate, differences, reconstruct
 
@@ -69,20 +70,33 @@ def screen_texts(
 def rewrite_texts(
     model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Figures]:
-    """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one
-    stays)."""
+    """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one stays).
+
+    Better means both scores (Eqs. 12-15), and that it says something: where the old sub-text makes a claim of its
+    dimension that can be read, the new one must make one too. A young model otherwise raises both scores by writing
+    "no open water is visible" under Layout.
+    """
     scorer = _scorer(model, corpus, config, rng)
     noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
     rewrites = reconstruct(scorer, corpus.texts, noisy, corpus.prompt, corpus.with_text, config.max_new_tokens)
     rows = corpus.table.iloc[[corpus.row(tile, slot) for tile, slot in noisy]].copy()
-    accepted = np.array([rewrite.accepted for rewrite in rewrites], bool)
     written = [rewrite.text for rewrite in rewrites]
+    better = np.array([rewrite.accepted for rewrite in rewrites], bool)
+    speaks = np.array(
+        [
+            bool(parse_claims(kind, dimension, new)) or not parse_claims(kind, dimension, old)
+            for kind, dimension, old, new in zip(rows["instruction_set"], rows["dimension"], rows["text"], written)
+        ],
+        bool,
+    )
+    accepted = better & speaks
     rows["delta_itc"] = np.array([rewrite.delta_itc for rewrite in rewrites], float)
     rows["delta_itm"] = np.array([rewrite.delta_itm for rewrite in rewrites], float)
     rows["decision"] = np.where(accepted, "rewritten", "rejected")
     rows["reason"] = [
-        "better in both scores" if good else f"not better: {text!r}" for good, text in zip(accepted, written)
-    ]  # fmt: skip
+        "better in both scores" if good and says else f"{'says nothing of it' if good else 'not better'}: {text!r}"
+        for good, says, text in zip(better, speaks, written)
+    ]
     rows["text"] = np.where(accepted, np.array(written, dtype=object), rows["text"].to_numpy(dtype=object))
     rows.loc[rows["decision"] == "rewritten", "annotator"] = "scio"
-    return rows, {"candidates": len(noisy), "rewritten": int(accepted.sum())}
+    return rows, {"candidates": len(noisy), "better": int(better.sum()), "rewritten": int(accepted.sum())}
