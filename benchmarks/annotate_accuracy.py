@@ -16,22 +16,13 @@ from typing import Any
 import numpy as np
 
 from knowlip.benchmark.truth import judge
+from knowlip.config import commit, machine
 from knowlip.dataset import Dataset
 from knowlip.files import write_json
 from knowlip.text.rules import RulesAnnotator
-from knowlip.text.types import Annotation, TileRequest
+from knowlip.text.types import Annotation
+from knowlip.text.workers import tile_request
 from knowlip.vocabulary import DIMENSIONS, SCALES
-
-PLACE = ("country", "region", "city", "city_km", "airport", "airport_km", "port", "port_km")
-
-
-def request_of(row: dict[str, Any], image: np.ndarray, parent: Annotation | None) -> TileRequest:
-    """A row of the index and its image as the annotator sees them."""
-    look = row["look_azimuth_deg"]
-    return TileRequest(
-        row["tile_id"], image, row["metres_per_pixel"], row["scale"], row["platform"], row["sar:frequency_band"],
-        row["lon"], row["lat"], {name: row[name] for name in PLACE}, None if np.isnan(look) else look, parent,
-    )  # fmt: skip
 
 
 def true_set(truth: dict[str, Any]) -> str:
@@ -54,7 +45,9 @@ def measure(dataset: Dataset) -> dict[str, Any]:
         tiles = dataset.tiles(scale=scale)
         for row, image in zip(tiles.to_dict("records"), dataset.images(list(tiles["tile_id"]))):
             started = time.process_time()
-            annotation = annotator.annotate(request_of(row, image, done.get(row["parent_id"])))
+            annotation = annotator.annotate(
+                tile_request({str(key): value for key, value in row.items()}, image, done.get(row["parent_id"]))
+            )
             seconds += time.process_time() - started
             done[row["tile_id"]] = annotation
             truth = truths[row["tile_id"]]
@@ -66,11 +59,14 @@ def measure(dataset: Dataset) -> dict[str, Any]:
                     continue
                 verdicts[annotation.instruction_set][sub_text.dimension].append(verdict)
                 by_confidence[f"{min(4, int(sub_text.confidence * 5)) / 5:.1f}"].append(verdict)
+    windows = dict(zip(dataset.tiles()["tile_id"], dataset.tiles()["window_m"]))
     every = [verdict for dimensions in verdicts.values() for values in dimensions.values() for verdict in values]
     return {
         "tiles": len(done),
         "tiles_per_cpu_second": round(len(done) / seconds, 1),
-        "overall": round(float(np.mean(every)), 3),
+        "value": round(float(np.mean(every)), 3),
+        "baseline": _swapped(done, truths, windows),
+        "unit": "share of true sub-texts; baseline: the texts of another tile of the same instruction set",
         "unverifiable": unverifiable,
         "sets": {
             name: {
@@ -87,6 +83,18 @@ def measure(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def _swapped(done: dict[str, Annotation], truths: dict[str, Any], windows: dict[str, float]) -> float | None:
+    """Share of true sub-texts when every tile gets the texts of a random other tile of its set: the chance level."""
+    rng, verdicts = np.random.default_rng(0), []
+    for name in DIMENSIONS:
+        tiles = [tile for tile in sorted(done) if done[tile].instruction_set == name]
+        for tile, donor in zip(tiles, rng.permutation(len(tiles))):
+            for sub_text in done[tiles[donor]].sub_texts:
+                verdict = judge(name, sub_text.dimension, sub_text.text, truths[tile], windows[tile])
+                verdicts += [] if verdict is None else [verdict]
+    return _mean(verdicts)
+
+
 def _mean(values: list[bool]) -> float | None:
     return round(float(np.mean(values)), 3) if values else None
 
@@ -98,11 +106,14 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = Dataset(arguments.dataset)
     result = measure(dataset)
-    result["machine"] = "2-core x86-64 CPU, one process"
+    result["ratio"] = round(result["value"] / result["baseline"], 2)
+    result["machine"] = f"{machine()}, one process"
+    result["commit"] = commit()
     result["date"] = datetime.now(UTC).date().isoformat()
     result["dataset_fingerprint"] = dataset.fingerprint
     write_json(arguments.out, result)
-    print(f"{result['tiles']} tiles, {result['tiles_per_cpu_second']} a CPU second, {result['overall']:.1%} true")
+    true, swapped = f"{result['value']:.1%} true", f"{result['baseline']:.1%} when swapped"
+    print(f"{result['tiles']} tiles, {result['tiles_per_cpu_second']} a CPU second, {true}, {swapped}")
     for name, row in result["sets"].items():
         print(name, row)
     print(result["chosen_set_by_true_set"])
