@@ -35,6 +35,9 @@ class TextConfig:
     max_length: int = 256
     """Longest token sequence, special tokens included."""
     dropout: float = 0.1
+    start_at_hole: bool = True
+    """Add the encoder's state at [MASK] (at [ENC] where there is none) to the decoder's [DEC], so that it knows from
+    the first word which hole it fills. False is BLIP's decoder, which must find the hole by cross-attention alone."""
 
 
 @dataclass

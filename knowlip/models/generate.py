@@ -20,14 +20,14 @@ def greedy(model: KnowLIP, tokens_BNV: Tensor, prompts: Sequence[str], max_new_t
     Returns:
         Token ids of each hole's content, without [DEC] and [SEP]. A sequence that meets the limit ends there.
     """
-    memory, keep = model.read(tokens_BNV, prompts)
+    memory, keep, hole = model.read(tokens_BNV, prompts)
     tokenizer, count = model.tokenizer, len(prompts)
     newest = torch.full((count, 1), tokenizer.dec, device=model.device)
     written = torch.empty(count, 0, dtype=torch.long, device=model.device)
     ended = torch.zeros(count, dtype=torch.bool, device=model.device)
     past = None
     for _ in range(min(max_new_tokens, model.config.text.max_length - 1)):
-        states, past = model.text_decoder(newest, memory, keep, past)
+        states, past = model.text_decoder(newest, memory, keep, past, hole)
         logits = model.text_decoder.cls(states[:, -1])
         logits[:, [tokenizer.pad, tokenizer.mask, tokenizer.cls, tokenizer.enc, tokenizer.dec]] = float("-inf")
         newest = logits.argmax(-1, keepdim=True).masked_fill(ended[:, None], tokenizer.sep)
@@ -54,10 +54,11 @@ def rank(model: KnowLIP, tokens_BNV: Tensor, questions: Sequence[str], answers: 
     scores = []
     for start in range(0, len(questions), together):
         rows = slice(start, start + together)
-        memory, keep = model.read(tokens_BNV[rows], questions[rows])
+        memory, keep, hole = model.read(tokens_BNV[rows], questions[rows])
         repeated = [(k.repeat_interleave(count, 0), v.repeat_interleave(count, 0)) for k, v in memory]
         ids, real = ids_AT.repeat(len(keep), 1), real_AT.repeat(len(keep), 1)
-        states, _ = model.text_decoder(ids[:, :-1], repeated, keep.repeat_interleave(count, 0))
+        holes = hole.repeat_interleave(count, 0) if hole is not None else None
+        states, _ = model.text_decoder(ids[:, :-1], repeated, keep.repeat_interleave(count, 0), hole_BD=holes)
         log_p = F.log_softmax(model.text_decoder.cls(states).float(), -1)
         token_log_p = log_p.gather(-1, ids[:, 1:, None])[..., 0]
         scores.append((token_log_p * real[:, 1:]).sum(-1).view(-1, count))

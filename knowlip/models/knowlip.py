@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from knowlip.models.config import ModelConfig
-from knowlip.models.text import KeyValue, TextDecoder, TextEncoder
+from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, hole_state
 from knowlip.models.tokenizer import TextTokenizer, pad
 
 
@@ -125,15 +125,29 @@ class KnowLIP(nn.Module):
 
         return rank(self, tokens_BNV, questions, answers)
 
-    def read(self, tokens_BNV: Tensor, prompts: Sequence[str]) -> tuple[list[KeyValue], Tensor]:
+    def decoder_input(
+        self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue]
+    ) -> tuple[list[KeyValue], Tensor | None]:
+        """Read [ENC]-framed text with images; what the decoder attends to, and the hole that it starts from.
+
+        Args:
+            ids_BT, keep_BT: text with a hole, or a question; mask of real tokens.
+            memory: image keys and values of :meth:`TextEncoder.image_memory`, one row a text.
+        """
+        states = self.text_encoder(ids_BT, keep_BT, memory)
+        start = self.config.text.start_at_hole
+        hole = hole_state(states, ids_BT, self.tokenizer.mask) if start else None
+        return self.text_decoder.state_memory(states), hole
+
+    def read(self, tokens_BNV: Tensor, prompts: Sequence[str]) -> tuple[list[KeyValue], Tensor, Tensor | None]:
         """What the decoder attends to: the encoder's states of each prompt (""= one hole) read with its image.
 
         Returns:
-            The decoder's memory per layer and the mask (B, T) of real tokens.
+            The decoder's memory per layer, the mask (B, T) of real tokens, and the state of the hole.
         """
         ids, keep = self.frame([prompt or "[MASK]" for prompt in prompts], grounded=True)
-        states = self.text_encoder(ids, keep, self.text_encoder.image_memory(tokens_BNV))
-        return self.text_decoder.state_memory(states), keep
+        memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_memory(tokens_BNV))
+        return memory, keep, hole
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -136,6 +136,12 @@ def attention_mask(keep_BN: Tensor) -> Tensor:
     return keep_BN[:, None, None, :]
 
 
+def hole_state(states_BTD: Tensor, ids_BT: Tensor, mask_id: int) -> Tensor:
+    """The encoder's state (B, D) at each text's first [MASK]; at its first token where it has none (a question)."""
+    place_B = (ids_BT == mask_id).int().argmax(1)
+    return states_BTD[torch.arange(len(ids_BT), device=ids_BT.device), place_B]
+
+
 class TextEncoder(nn.Module):
     """Reads text alone (for the contrastive loss) or grounded in an image (for matching and infilling).
 
@@ -206,6 +212,7 @@ class TextDecoder(nn.Module):
         memory: Sequence[KeyValue],
         memory_keep_BN: Tensor,
         past: list[KeyValue] | None = None,
+        hole_BD: Tensor | None = None,
     ) -> tuple[Tensor, list[KeyValue]]:
         """Next-token states.
 
@@ -216,12 +223,15 @@ class TextDecoder(nn.Module):
             memory: of :meth:`state_memory`.
             memory_keep_BN: True on the real tokens of the encoder's states.
             past: keys and values returned by the previous call (then `ids_BT` must hold exactly one new token).
+            hole_BD: of :func:`hole_state`, added to the first token's embedding; of no use when `past` is given.
 
         Returns:
             States (B, T, D), to be turned into logits by `self.cls`, and the keys and values for the next call.
         """
         start = past[0][0].shape[2] if past else 0
         x_BTD, memory_mask = self.embeddings(ids_BT, start), attention_mask(memory_keep_BN)
+        if hole_BD is not None and past is None:
+            x_BTD = torch.cat([x_BTD[:, :1] + hole_BD[:, None], x_BTD[:, 1:]], 1)
         present = []
         for i, layer in enumerate(self.encoder.layer):
             x_BTD, key_value = layer(

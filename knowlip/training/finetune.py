@@ -166,10 +166,10 @@ class _Answering(torch.nn.Module):
         tokens, _ = model.encode_images(model.normalise(pixels))
         memory = [(k[owner], v[owner]) for k, v in model.text_encoder.image_memory(tokens)]
         ids, keep = model.frame([example.question for example in examples], grounded=True)
-        states = model.text_encoder(ids, keep, memory)
+        states, hole = model.decoder_input(ids, keep, memory)
         answers, real = pad(
             [[tokenizer.dec, *tokenizer.ids(example.answer), tokenizer.sep] for example in examples], model.device
         )
-        written, _ = model.text_decoder(answers[:, :-1], model.text_decoder.state_memory(states), keep)
+        written, _ = model.text_decoder(answers[:, :-1], states, keep, hole_BD=hole)
         real = real[:, 1:]
         return infill_loss(model.text_decoder.cls(written[real]), answers[:, 1:][real], label_smoothing)

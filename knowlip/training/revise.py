@@ -67,14 +67,20 @@ def screen_texts(
     return rows, figures
 
 
+def plain_words(text: str) -> str:
+    """A sub-text without case, spaces around it and the full stop, as the decoder may have changed them."""
+    return text.lower().strip(" .")
+
+
 def rewrite_texts(
     model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Figures]:
     """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one stays).
 
     Better means both scores (Eqs. 12-15), and that it says something: where the old sub-text makes a claim of its
-    dimension that can be read, the new one must make one too. A young model otherwise raises both scores by writing
-    "no open water is visible" under Layout.
+    dimension that can be read, the new one must make one too, and must not be a sentence that the data set uses under
+    other dimensions only. A young model otherwise raises both scores by writing "no open water is visible" under
+    Layout.
     """
     scorer = _scorer(model, corpus, config, rng)
     noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
@@ -89,6 +95,12 @@ def rewrite_texts(
         ],
         bool,
     )
+    under: dict[str, set[str]] = {}
+    for dimension, text in zip(corpus.table["dimension"], corpus.table["text"]):
+        under.setdefault(plain_words(text), set()).add(dimension)
+    speaks &= [
+        dimension in under.get(plain_words(new), {dimension}) for dimension, new in zip(rows["dimension"], written)
+    ]
     accepted = better & speaks
     rows["delta_itc"] = np.array([rewrite.delta_itc for rewrite in rewrites], float)
     rows["delta_itm"] = np.array([rewrite.delta_itm for rewrite in rewrites], float)

@@ -116,9 +116,10 @@ class PretrainStep(nn.Module):
         model = self.model
         context_ids, context_keep = batch.context
         rows = len(context_ids)
-        states = model.text_encoder(context_ids, context_keep, [(k[:rows], v[:rows]) for k, v in memory])
+        images = [(k[:rows], v[:rows]) for k, v in memory]
+        states, hole = model.decoder_input(context_ids, context_keep, images)
         ids, keep = batch.content
-        written, _ = model.text_decoder(ids[:, :-1], model.text_decoder.state_memory(states), context_keep)
+        written, _ = model.text_decoder(ids[:, :-1], states, context_keep, hole_BD=hole)
         real = keep[:, 1:]
         return infill_loss(model.text_decoder.cls(written[real]), ids[:, 1:][real], self.config.label_smoothing)
 

@@ -42,10 +42,12 @@ def test_greedy_is_the_argmax_of_the_uncached_decoder(model: KnowLIP, tokens: to
     banned = [tokenizer.pad, tokenizer.mask, tokenizer.cls, tokenizer.enc, tokenizer.dec]
     for i, prompt in enumerate(prompts):
         with torch.inference_mode():
-            memory, keep = model.read(tokens[i : i + 1], [prompt])
+            memory, keep, hole = model.read(tokens[i : i + 1], [prompt])
             ids = [tokenizer.dec]
             for _ in range(6):
-                logits = model.text_decoder.cls(model.text_decoder(torch.tensor([ids]), memory, keep)[0][0, -1])
+                logits = model.text_decoder.cls(
+                    model.text_decoder(torch.tensor([ids]), memory, keep, hole_BD=hole)[0][0, -1]
+                )
                 logits[banned] = float("-inf")
                 ids.append(int(logits.argmax()))
                 if ids[-1] == tokenizer.sep:
@@ -58,10 +60,10 @@ def test_rank_is_the_sum_of_token_log_probabilities(model: KnowLIP, tokens: torc
     got = model.rank(tokens[:2], ["Count: [MASK]", "Water: [MASK] where?"], answers)
     tokenizer = model.tokenizer
     with torch.inference_mode():
-        memory, keep = model.read(tokens[1:2], ["Water: [MASK] where?"])
+        memory, keep, hole = model.read(tokens[1:2], ["Water: [MASK] where?"])
         for i, answer in enumerate(answers):
             ids = [tokenizer.dec, *tokenizer.ids(answer), tokenizer.sep]
-            states, _ = model.text_decoder(torch.tensor([ids[:-1]]), memory, keep)
+            states, _ = model.text_decoder(torch.tensor([ids[:-1]]), memory, keep, hole_BD=hole)
             log_p = model.text_decoder.cls(states)[0].log_softmax(-1)
             want = sum(float(log_p[position, token]) for position, token in enumerate(ids[1:]))
             assert float(got[1, i]) == pytest.approx(want, rel=1e-4)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from knowlip.models import KnowLIP
-from knowlip.models.text import Layer, TextDecoder, TextEncoder
+from knowlip.models.text import Layer, TextDecoder, TextEncoder, hole_state
 
 
 def attention(module: nn.Module, x: torch.Tensor, memory: torch.Tensor, **masks: object) -> torch.Tensor:
@@ -89,3 +89,17 @@ def test_names_are_those_of_bert(model: KnowLIP) -> None:
         "encoder.layer.1.output.dense.weight", "encoder.layer.1.crossattention.self.value.bias",
     ):  # fmt: skip
         assert name in names
+
+
+def test_the_decoder_starts_at_the_hole(model: KnowLIP) -> None:
+    mask = model.tokenizer.mask
+    ids = torch.tensor([[6, 8, mask, 9, 3], [6, 8, 9, 10, 3]])
+    states = torch.randn(2, 5, 32)
+    assert torch.equal(hole_state(states, ids, mask), torch.stack([states[0, 2], states[1, 0]]))
+    keep, written = torch.ones(2, 5, dtype=torch.bool), torch.tensor([[5, 8], [5, 8]])
+    memory = model.text_decoder.state_memory(states)
+    plain, _ = model.text_decoder(written, memory, keep)
+    zero, _ = model.text_decoder(written, memory, keep, hole_BD=torch.zeros(2, 32))
+    moved, _ = model.text_decoder(written, memory, keep, hole_BD=hole_state(states, ids, mask))
+    torch.testing.assert_close(zero, plain)
+    assert not torch.allclose(moved[:, 1], plain[:, 1])
