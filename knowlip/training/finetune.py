@@ -14,11 +14,12 @@ from lightning_fabric import Fabric
 
 from knowlip.config import provenance, same_or_refuse
 from knowlip.dataset import Dataset
-from knowlip.files import sha256, whole_file
+from knowlip.files import sha256
 from knowlip.models import KnowLIP, load_model, save_model
 from knowlip.models.tokenizer import pad
 from knowlip.objectives import infill_loss
 from knowlip.progress import say, track
+from knowlip.training.resume import read_checkpoint, rows_of_step, write_checkpoint
 from knowlip.training.schedule import learning_rate
 from knowlip.training.tiles import jitter, load_pixels
 
@@ -104,8 +105,7 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example]) -> dict[str, A
     checkpoint = config.out / "checkpoint.pt"
     key = sha256("\n".join(f"{e.tile_id}|{e.question}|{e.answer}" for e in examples).encode())[:16]
     start, loss = 0, float("nan")
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
+    if (state := read_checkpoint(checkpoint, fabric.device)) is not None:
         if state["key"] != key:
             raise ValueError(f"{config.out} was trained on other questions: use another output folder, or delete it.")
         start, loss = state["step"], state["loss"]
@@ -115,11 +115,9 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example]) -> dict[str, A
 
     stepper.train()
     for step in track(range(start, total), "fine-tune on questions"):
-        epoch, place = divmod(step, steps_per_epoch)
         torch.manual_seed(config.seed * 1_000_003 + step)
         rng = np.random.default_rng([config.seed, 2, step])
-        order = np.random.default_rng([config.seed, 1, epoch]).permutation(len(tile_ids))
-        rows = order[place * config.batch_size : (place + 1) * config.batch_size]
+        rows = rows_of_step(step, config.batch_size, len(tile_ids), config.seed)
         batch = jitter(torch.from_numpy(pixels[rows]), rng, config.gain_jitter, config.speckle_jitter)
         owner, chosen = [], []
         for position, row in enumerate(rows):
@@ -145,8 +143,7 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example]) -> dict[str, A
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == total:
             state = {"step": step + 1, "loss": loss, "key": key,
                      "module": module.state_dict(), "optimizer": optimizer.state_dict()}  # fmt: skip
-            with whole_file(checkpoint) as part:
-                torch.save(state, part)
+            write_checkpoint(checkpoint, state)
     card = model.card | {"finetuned_on": "questions", "questions": len(examples), **provenance()}
     save_model(model, config.out / "model", card)
     return {"model": str(config.out / "model"), "steps": total, "questions": len(examples), "last_loss": loss}

@@ -32,6 +32,7 @@ from knowlip.objectives import PRIOR_LOSS
 from knowlip.progress import say
 from knowlip.training.corpus import Corpus, model_card
 from knowlip.training.holes import HoleConfig, cut_hole
+from knowlip.training.resume import read_checkpoint, rows_of_step, write_checkpoint
 from knowlip.training.revise import ScioConfig, rewrite_texts, screen_texts
 from knowlip.training.schedule import Decay, learning_rate, soft_target_share
 from knowlip.training.step import Batch, ObjectiveConfig, PretrainStep
@@ -198,9 +199,7 @@ class Run:
     def _batch(self) -> Batch:
         """The batch of this step; the same whenever and wherever it is made."""
         config, corpus, tokenizer = self.config, self.corpus, self.corpus.tokenizer
-        epoch, place = divmod(self.step, self.steps_per_epoch)
-        order = np.random.default_rng([config.seed, 1, epoch]).permutation(len(corpus.tile_ids))
-        rows = order[place * config.batch_size : (place + 1) * config.batch_size]
+        rows = rows_of_step(self.step, config.batch_size, len(corpus.tile_ids), config.seed)
         rng = np.random.default_rng([config.seed, 2, self.step])
         longest = config.model.text.max_length
         texts = [corpus.texts[row] for row in rows]
@@ -243,17 +242,13 @@ class Run:
             "step": self.step, "revision": self.revision, "seconds": self.seconds,
             "stepper": self.objectives.state_dict(), "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
-        with whole_file(self.config.out / "checkpoint.pt") as part:
-            torch.save(state, part)
+        write_checkpoint(self.config.out / "checkpoint.pt", state)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one; log lines behind it are dropped."""
         path, log = self.config.out / "checkpoint.pt", self.config.out / "log.jsonl"
-        if path.is_file():
-            try:
-                state = torch.load(path, map_location=self.fabric.device, weights_only=True)
-            except Exception as error:
-                raise ValueError(f"{path} cannot be read ({error}): delete it to train again.") from error
+        state = read_checkpoint(path, self.fabric.device)
+        if state is not None:
             self.step, self.revision, self.seconds = state["step"], state["revision"], state["seconds"]
             self.objectives.load_state_dict(state["stepper"])
             self.optimizer.load_state_dict(state["optimizer"])

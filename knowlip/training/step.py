@@ -1,6 +1,6 @@
 """One pre-training step: the three losses of a batch, and the momentum and queue updates behind it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,6 @@ class Batch:
     """[ENC]-framed text with one hole, ids and mask, for the first rows of the batch (infill_share)."""
     content: tuple[Tensor, Tensor]
     """[DEC] content [SEP], ids and mask, of these holes."""
-    extra: dict[str, float] = field(default_factory=dict)
 
 
 class PretrainStep(nn.Module):
