@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 SUMMARY = {
     "demo": "run everything: scenes to tiles, texts, a trained model, its measured results and a report",
@@ -27,8 +27,14 @@ SUMMARY = {
     "caption": "describe SAR images",
     "ask": "answer a question about a SAR image",
     "search": "find the tiles of a data set that fit a text",
-    "publish": "write the texts of a revision into the shards of a data set",
-    "verify": "check counts, hashes, schema and splits of a data set",
+    "scene info": "print what is understood of SAR products: sensor, geometry, radiometry, place",
+    "cities": "pick cities for a data set and draw what they cover",
+    "dataset verify": "check counts, hashes, schema, splits and duplicates of a data set",
+    "dataset stats": "measure and draw what a data set holds",
+    "dataset export": "write a data set as COCO, YOLO, DOTA, open_clip CSV, LLaVA or image folders",
+    "dataset import": "bring a labelled public set into a data set with annotations",
+    "dataset label": "mark good and bad tiles in the browser, for the quality filter",
+    "dataset publish": "write the texts of a revision into the shards of a data set",
 }
 STAGES = {
     "simulate": ("knowlip.scenes.simulate", "SimulateConfig"),
@@ -40,6 +46,18 @@ STAGES = {
     "report": ("knowlip.benchmark.report", "ReportConfig"),
 }
 """Command -> module and the dataclass of its settings; the function has the command's name."""
+TOOLS = {
+    "scene info": ("knowlip.scenes.info", "SceneInfoConfig", "scene_info"),
+    "cities": ("knowlip.tiles.cities", "CitiesConfig", "cities"),
+    "dataset verify": ("knowlip.dataset.verify", "VerifyConfig", "verify_dataset"),
+    "dataset stats": ("knowlip.dataset.stats", "StatsConfig", "dataset_stats"),
+    "dataset export": ("knowlip.dataset.export", "ExportConfig", "export_dataset"),
+    "dataset import": ("knowlip.tiles.imports", "ImportConfig", "import_dataset"),
+    "dataset label": ("knowlip.tiles.label", "LabelConfig", "label_tiles"),
+    "dataset publish": ("knowlip.dataset.texts", "PublishConfig", "publish_dataset"),
+}
+"""Command -> module, dataclass of its settings, function. Settings named in the dataclass's `POSITIONAL` need no flag.
+A function `show(result)` in the module makes the text for people; else the plain facts are printed on one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,12 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
-    command, rest = arguments[0], arguments[1:]
+    words = 2 if " ".join(arguments[:2]) in SUMMARY else 1
+    command, rest = " ".join(arguments[:words]), arguments[words:]
     if command not in SUMMARY:
-        print(f"knowlip: there is no command {command!r}; `knowlip --help` lists them.", file=sys.stderr)
+        print(f"knowlip: there is no command {command!r}; {_nearest(command)}", file=sys.stderr)
         return 2
     try:
-        result = _stage(command, rest) if command in STAGES else _COMMANDS[command](rest)
+        if command in STAGES:
+            result = _stage(command, rest)
+        else:
+            result = _tool(command, rest) if command in TOOLS else _COMMANDS[command](rest)
         if result is not None:
             print(result)
         return 0
@@ -80,6 +102,12 @@ def _fail(command: str, sentence: str) -> int:
     return 2
 
 
+def _nearest(command: str) -> str:
+    """What to type instead of a command that there is not."""
+    group = [name for name in SUMMARY if name.startswith(f"{command} ")]
+    return f"there are {', '.join(group)}." if group else "`knowlip --help` lists them."
+
+
 def _overview() -> str:
     width = max(map(len, SUMMARY))
     lines = "\n".join(f"  {name:{width}}  {text}" for name, text in SUMMARY.items())
@@ -94,17 +122,12 @@ def _overview() -> str:
 
 def _stage(command: str, arguments: list[str]) -> str | None:
     """Parse the settings of a stage and run it."""
-    from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, set_parsing_settings
-
-    from knowlip.recipe import check_settings, load_recipe, setting_error
+    from knowlip.recipe import check_settings, load_recipe
 
     module_name, kind_name = STAGES[command]
     kind = getattr(import_module(module_name), kind_name)
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(prog=f"knowlip {command}", description=SUMMARY[command], exit_on_error=False)
+    parser = _settings_parser(command)
     parser.add_argument("--recipe", help="name of a recipe, or a YAML file with one section a stage")
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
     fields = {field.name for field in dataclasses.fields(kind)}
     many = fields & {"scenes"}
     for name in many:
@@ -114,10 +137,7 @@ def _stage(command: str, arguments: list[str]) -> str | None:
         section = load_recipe(recipe).get(command, {})
         check_settings(kind, section)
         parser.set_defaults(_flat(section))
-    try:
-        settings = parser.instantiate(parser.parse_args(arguments))
-    except ArgumentError as error:
-        raise ValueError(f"{setting_error(error)} `knowlip {command} --help` lists all settings.") from None
+    settings = _parsed(parser, command, arguments)
     config = kind(**{name: value for name, value in vars(settings).items() if name in fields})
     from knowlip.pipeline import run_stage
 
@@ -129,6 +149,51 @@ def _stage(command: str, arguments: list[str]) -> str | None:
 
         print_table(result)
     return _outcome(result)
+
+
+def _settings_parser(command: str) -> Any:
+    """A parser that reads the docstrings of dataclass fields."""
+    from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=f"knowlip {command}", description=SUMMARY[command], exit_on_error=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
+    return parser
+
+
+def _parsed(parser: Any, command: str, arguments: list[str]) -> Any:
+    from jsonargparse import ArgumentError
+
+    from knowlip.recipe import setting_error
+
+    try:
+        return parser.instantiate(parser.parse_args(arguments))
+    except ArgumentError as error:
+        raise ValueError(f"{setting_error(error)} `knowlip {command} --help` lists all settings.") from None
+
+
+def _tool(command: str, arguments: list[str]) -> str | None:
+    """Parse the settings of a tool and run it."""
+    module_name, kind_name, function_name = TOOLS[command]
+    module = import_module(module_name)
+    kind = getattr(module, kind_name)
+    parser = _settings_parser(command)
+    hints = get_type_hints(kind)
+    positional = getattr(kind, "POSITIONAL", ())
+    for name in positional:
+        many = get_origin(hints[name]) is list
+        of = get_args(hints[name])[0] if many else hints[name]
+        parser.add_argument(name, type=of, metavar=name.upper(), **({"nargs": "+"} if many else {}))
+    parser.add_class_arguments(kind, skip=set(positional))
+    settings = _parsed(parser, command, arguments)
+    config = kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
+    result = getattr(module, function_name)(config)
+    if settings.json:
+        return json.dumps(result, indent=1)
+    show = getattr(module, "show", _outcome)
+    text: str = show(result)
+    return text
 
 
 def _outcome(result: dict[str, Any]) -> str:
@@ -244,29 +309,8 @@ def _search(arguments: list[str]) -> str:
     )  # fmt: skip
 
 
-def _publish(arguments: list[str]) -> str:
-    parser = _parser("publish")
-    parser.add_argument("dataset", type=Path, metavar="DATASET")
-    parser.add_argument("--revision", type=int, help="number of the revision (default: the newest)")
-    options = parser.parse_args(arguments)
-    from knowlip.dataset import Dataset
-
-    result = Dataset(options.dataset).publish_texts(options.revision)
-    return json.dumps(result, indent=1) if options.json else _outcome(result)
-
-
-def _verify(arguments: list[str]) -> str:
-    parser = _parser("verify")
-    parser.add_argument("dataset", type=Path, metavar="DATASET")
-    options = parser.parse_args(arguments)
-    from knowlip.dataset import verify
-
-    result = verify(options.dataset)
-    return json.dumps(result, indent=1) if options.json else f"{options.dataset} is sound: {result}"
-
-
 _COMMANDS: dict[str, Callable[[list[str]], str | None]] = {
-    "demo": _demo, "caption": _caption, "ask": _ask, "search": _search, "publish": _publish, "verify": _verify,
+    "demo": _demo, "caption": _caption, "ask": _ask, "search": _search,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
 INDEX, TRUTH, TEXTS, INFO, PLAN = "index.parquet", "truth.parquet", "texts.parquet", "dataset.json", "plan.json"
 SHARDS, SCENES, REVISIONS = "shards", "scenes", "revisions"
@@ -22,7 +22,10 @@ INDEX_SCHEMA = pa.schema([
     ("proj:code", _TEXT), ("proj:transform", pa.list_(_REAL)), ("proj:shape", pa.list_(pa.int64())),
     ("platform", _TEXT), ("sar:frequency_band", _TEXT), ("sar:polarizations", pa.list_(_TEXT)),
     ("sar:looks_equivalent_number", _REAL), ("view:incidence_angle", _REAL), ("look_azimuth_deg", _REAL),
-    ("resolution_m", _REAL), ("metres_per_pixel", _REAL), ("lon", _REAL), ("lat", _REAL),
+    ("view:azimuth", _REAL), ("sar:center_frequency", _REAL), ("sar:instrument_mode", _TEXT),
+    ("sar:product_type", _TEXT), ("sar:observation_direction", _TEXT), ("sat:orbit_state", _TEXT),
+    ("units", _TEXT), ("radiometry", _TEXT), ("quantity", _TEXT), ("geolocation", _TEXT), ("geolocation_rms_m", _REAL),
+    ("resolution_m", _REAL), ("native_px", _REAL), ("metres_per_pixel", _REAL), ("lon", _REAL), ("lat", _REAL),
     ("country", _TEXT), ("region", _TEXT), ("city", _TEXT), ("city_km", _REAL),
     ("airport", _TEXT), ("airport_km", _REAL), ("port", _TEXT), ("port_km", _REAL),
     ("quantiser", _TEXT), ("quantiser_lo", _REAL), ("quantiser_hi", _REAL), ("lut_sha256", _TEXT),
@@ -30,14 +33,17 @@ INDEX_SCHEMA = pa.schema([
     ("q_saturated", _REAL), ("q_dark", _REAL),
     ("accepted", pa.bool_()), ("reject_reason", _TEXT), ("shard", _TEXT), ("png_sha256", _TEXT),
 ])  # fmt: skip
-"""One row per tile, rejected ones too. Strings are never null; unknown numbers are NaN; an unknown datetime is null."""
+"""One row per tile, rejected ones too. Strings are never null; unknown numbers are NaN; an unknown datetime is
+null; the geometry is null where the place is unknown."""
 
 TRUTH_SCHEMA = pa.schema([("tile_id", _TEXT), ("truth", _TEXT)])
 
 SHARD_KEYS = (
     "tile_id", "scene_id", "root_id", "parent_id", "scale", "window_m", "split", "block", "datetime", "proj:code",
     "proj:transform", "proj:shape", "platform", "sar:frequency_band", "sar:polarizations",
-    "sar:looks_equivalent_number", "view:incidence_angle", "look_azimuth_deg", "resolution_m", "metres_per_pixel",
+    "sar:looks_equivalent_number", "view:incidence_angle", "look_azimuth_deg", "view:azimuth", "sar:center_frequency",
+    "sar:instrument_mode", "sar:product_type", "sar:observation_direction", "sat:orbit_state", "radiometry", "quantity",
+    "resolution_m", "native_px", "metres_per_pixel",
     "lon", "lat", "country", "region", "city", "city_km", "airport", "airport_km", "port", "port_km", "quantiser",
     "quantiser_lo", "quantiser_hi", "valid_fraction", "png_sha256",
 )  # fmt: skip
@@ -84,7 +90,7 @@ def fingerprint(index: pa.Table) -> str:
     digest = hashlib.sha256()
     rows = index.select(INDEX_SCHEMA.names).to_pylist()
     for row in sorted(rows, key=lambda row: row["tile_id"]):
-        row["geometry"] = row["geometry"].hex()
+        row["geometry"] = row["geometry"].hex() if row["geometry"] else ""
         row["datetime"] = row["datetime"].isoformat() if row["datetime"] else ""
         digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()

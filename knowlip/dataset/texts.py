@@ -1,8 +1,9 @@
 """Texts of tiles: revision 0 from the annotator, later revisions as appended decisions, never overwritten."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
@@ -138,3 +139,20 @@ def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
 def _with_captions(samples: list[Sample], captions: dict[str, bytes]) -> Iterator[Sample]:
     for sample in samples:
         yield sample._replace(txt=captions.get(sample.key, b""))
+
+
+@dataclass(frozen=True)
+class PublishConfig:
+    """Which texts to publish."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+
+    dataset: Path
+    """Folder of the data set."""
+    revision: int | None = None
+    """Number of the revision; null: the newest."""
+
+
+def publish_dataset(config: PublishConfig) -> dict[str, Any]:
+    """:func:`publish_texts` as a command."""
+    return publish_texts(config.dataset, config.revision)

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 import shapely
 
@@ -14,6 +16,27 @@ from knowlip.dataset.shards import read_shard
 from knowlip.dataset.texts import compose_text
 from knowlip.files import sha256
 from knowlip.vocabulary import SCALES
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """What to check."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+
+    dataset: Path
+    """Folder of the data set."""
+
+
+def verify_dataset(config: VerifyConfig) -> dict[str, Any]:
+    """:func:`verify` as a command."""
+    return verify(config.dataset)
+
+
+def show(result: dict[str, Any]) -> str:
+    """The result in a sentence."""
+    return f"{result['dataset']} is sound: {result}"
+
 
 _TOUCHING = 1e-9
 """Area in square degrees (about 10 m2) up to which two footprints count as touching, not overlapping."""
@@ -105,7 +128,8 @@ def _check_splits(dataset: Dataset, rows: pd.DataFrame, where: Path) -> None:
         if (several > 1).any():
             raise ValueError(f"{where}: {name} {several.index[several > 1][0]} is in more than one split.")
     large = (rows["scale"] == "large").to_numpy()
-    shapes = shapely.from_wkb(dataset.table["geometry"].to_pylist())[large]
+    large = large & np.array([value is not None for value in dataset.table["geometry"].to_pylist()])
+    shapes = shapely.from_wkb(dataset.table["geometry"].filter(large).to_pylist())
     split = rows.loc[large, "split"].to_numpy()
     names = rows.loc[large, "tile_id"].to_numpy()
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")

@@ -136,7 +136,7 @@ def count(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def index_table(rows: list[dict[str, Any]]) -> pa.Table:
     """Index rows (JSON values, see :func:`write_scene`) -> Arrow table with GeoParquet metadata."""
     columns: dict[str, list[Any]] = {field.name: [row[field.name] for row in rows] for field in INDEX_SCHEMA}
-    columns["geometry"] = [bytes.fromhex(value) for value in columns["geometry"]]
+    columns["geometry"] = [bytes.fromhex(value) if value else None for value in columns["geometry"]]
     arrays = []
     for field in INDEX_SCHEMA:
         values = columns[field.name]
@@ -146,8 +146,8 @@ def index_table(rows: list[dict[str, Any]]) -> pa.Table:
             arrays.append(_timestamps(values, field.type))
         else:
             arrays.append(pa.array(values, field.type))
-    shapes = shapely.from_wkb(columns["geometry"])
-    geo = {
+    shapes = shapely.from_wkb([value for value in columns["geometry"] if value])
+    geo: dict[str, Any] = {
         "version": "1.1.0",
         "primary_column": "geometry",
         "columns": {
@@ -156,10 +156,11 @@ def index_table(rows: list[dict[str, Any]]) -> pa.Table:
                 "geometry_types": sorted({shape.geom_type for shape in shapes}),
                 "crs": CRS.from_epsg(4326).to_json_dict(),
                 "edges": "planar",
-                "bbox": [float(value) for value in shapely.total_bounds(shapes)],
             }
         },
     }
+    if len(shapes):
+        geo["columns"]["geometry"]["bbox"] = [float(value) for value in shapely.total_bounds(shapes)]
     return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA.with_metadata({"geo": json.dumps(geo, sort_keys=True)}))
 
 

@@ -53,8 +53,7 @@ def _read_raster(path: Path) -> np.ndarray:
     """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own
     pixels."""
     from knowlip.scenes import open_scene
-    from knowlip.tiles.plan import BuildConfig
-    from knowlip.tiles.quantise import PowerHistogram, percentile_quantiser
+    from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, percentile_quantiser
 
     scene = open_scene(path)
     rows, columns = scene.shape
@@ -63,5 +62,5 @@ def _read_raster(path: Path) -> np.ndarray:
     power, valid = scene.read()
     histogram = PowerHistogram()
     histogram.add(power, valid)
-    low, high = BuildConfig.percentiles
+    low, high = QuantiseConfig.percentiles
     return percentile_quantiser(histogram, low, high)(power, valid)

@@ -1,23 +1,22 @@
 """Find scenes in files and folders, and open each with the reader of its format."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from knowlip.scenes.readers.chip import chip_entry, open_chip
-from knowlip.scenes.readers.geotiff import open_geotiff
+from knowlip.scenes.errors import UnknownFormat
+from knowlip.scenes.readers import parts_of, reader_of
 from knowlip.scenes.scene import Scene, SceneOverrides
 
-_RASTERS = (".tif", ".tiff")
-_CHIPS = (".png",)
 _NOT_A_SCENE = re.compile(r"\.landcover\.tiff?$|label|mask", re.IGNORECASE)
 
 
 def find_scenes(paths: Iterable[Path | str]) -> list[Path]:
-    """Scene files among `paths`; folders are searched with all their subfolders.
+    """Scene files and product folders among `paths`; folders are searched with all their subfolders.
 
-    In folders, land-cover rasters of the simulator, label and mask rasters, hidden files and images without an entry
-    in `metadata.json` are passed over. A file named by the user is always taken.
+    A product made of several files counts once. In folders, land-cover rasters of the simulator, label and mask
+    rasters, hidden files and images that nothing describes are passed over. A file named by the user is always taken.
 
     Returns:
         Paths sorted, each once.
@@ -28,45 +27,60 @@ def find_scenes(paths: Iterable[Path | str]) -> list[Path]:
     places = [Path(path) for path in paths]
     found: set[Path] = set()
     for path in places:
-        if path.is_dir():
-            found.update(file for file in sorted(path.rglob("*")) if _is_scene(file, path))
-        elif path.exists():
-            found.add(path)
-        else:
+        if not path.exists():
             raise ValueError(f"{path} does not exist.")
+        found.update(_search(path) if path.is_dir() else [path])
     if not found:
         where = ", ".join(str(path) for path in places) or "an empty list of paths"
-        raise ValueError(f"No scene found in {where}: a GeoTIFF (.tif) or a chip listed in metadata.json is needed.")
+        raise ValueError(
+            f"No scene found in {where}: a GeoTIFF, a product folder of a known sensor, or a *.scene.yaml that "
+            "describes the images is needed."
+        )
     return sorted(found)
 
 
-def _is_scene(file: Path, root: Path) -> bool:
-    inner = file.relative_to(root)
-    if any(part.startswith(".") for part in inner.parts) or not file.is_file():
-        return False
-    if any(_NOT_A_SCENE.search(part) for part in inner.parts):
-        return False
-    suffix = file.suffix.lower()
-    return suffix in _RASTERS or (suffix in _CHIPS and chip_entry(file) is not None)
+def _search(root: Path) -> set[Path]:
+    """Entries of products in a folder, without the files that other products own."""
+    if reader_of(root):
+        return {root}
+    found: set[Path] = set()
+    for folder, folders, files in os.walk(root):
+        here = Path(folder)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        products = [name for name in folders if reader_of(here / name)]
+        found.update(here / name for name in products)
+        folders[:] = [name for name in folders if name not in products]
+        found.update(here / name for name in files if not name.startswith(".") and reader_of(here / name))
+    found = {path for path in found if not _NOT_A_SCENE.search(str(path.relative_to(root)))}
+    owned = {part.resolve() for path in found for part in parts_of(path)}
+    return {path for path in found if path.resolve() not in owned}
 
 
-def open_scene(path: Path | str, overrides: SceneOverrides | None = None) -> Scene:
-    """Open a scene lazily (header and a few samples are read).
+def open_scenes(path: Path | str, overrides: SceneOverrides | None = None) -> list[Scene]:
+    """Open a product lazily (headers and a few samples are read): one scene per chosen polarisation or member.
 
     Args:
-        path: a GeoTIFF or COG, or an 8-bit chip with an entry in the `metadata.json` beside it.
+        path: a file or the folder of a product.
         overrides: what the user knows better than the file.
 
     Raises:
-        ValueError: one sentence that says what is wrong with the file.
+        SceneError: one sentence that says what is wrong with the product; its type says which kind of refusal it is.
     """
     path = Path(path)
-    overrides = overrides or SceneOverrides()
-    if path.suffix.lower() in _CHIPS and path.exists():
-        entry = chip_entry(path)
-        if entry is not None:
-            return open_chip(path, entry, overrides)
-    return open_geotiff(path, overrides)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist.")
+    reader = reader_of(path)
+    if reader is None:
+        if path.is_dir():
+            raise UnknownFormat(f"{path} is a folder, and no product of a known sensor.")
+        from knowlip.scenes.readers import geotiff as reader
+    scenes: list[Scene] = reader.open_product(path, overrides or SceneOverrides())
+    return scenes
+
+
+def open_scene(path: Path | str, overrides: SceneOverrides | None = None) -> Scene:
+    """The first scene of a product, see :func:`open_scenes`."""
+    return open_scenes(path, overrides)[0]
 
 
 def unique_ids(ids: Iterable[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """`Scene`: what is known of a SAR product without reading its pixels, and windowed access to its power."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from shapely.affinity import translate
 from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
 
-from knowlip.scenes.raster import RasterFile
+from knowlip.scenes.calibration import QUANTITIES
+from knowlip.scenes.errors import NoLocation
+from knowlip.scenes.geometry import AffineGeometry, Geometry, is_located
+from knowlip.scenes.raster import Raster
 
 GEOD = Geod(ellps="WGS84")
-UNITS = ("amplitude", "intensity", "db", "dn")
-"""Pixel units. `dn` is an uncalibrated detected number and is treated as an amplitude."""
+UNITS = ("amplitude", "intensity", "db", "dn", "complex")
+"""Pixel units as stored. `dn` is a detected number without a stated meaning and is treated as an amplitude."""
 
 
 @dataclass(frozen=True)
@@ -30,43 +34,101 @@ class SceneOverrides:
     band: str = ""
     """Radar frequency band, e.g. "C"."""
     polarisation: str = ""
-    """E.g. "VV"."""
-    raster_band: int = 1
-    """Which band of the file to read, counted from 1."""
+    """E.g. "VV". Of a product with several it chooses one (default: VV, else HH, else the first); "all" takes each as
+    a scene of its own."""
+    raster_band: int = 0
+    """Which band of a GeoTIFF to read, counted from 1; 0: by polarisation, else the first."""
+    calibrate: bool = True
+    """Bring products that carry calibration to a typed quantity; false keeps the numbers as they are (relative)."""
+    quantity: str = "sigma0"
+    """"sigma0", "beta0" or "gamma0", where the product allows a choice."""
+    denoise: bool = False
+    """Subtract thermal noise where the product describes it."""
+    max_residual_m: float = 0.0
+    """Largest residual of control points in metres; 0: two pixels."""
+    height_m: float | None = None
+    """Height of the ground above the ellipsoid, for RPCs and slant range; null: what the product says."""
 
     def __post_init__(self) -> None:
         if self.units and self.units not in UNITS:
             raise ValueError(f"units must be one of {', '.join(UNITS)}, not {self.units!r}.")
-        if self.raster_band < 1:
+        if self.raster_band < 0:
             raise ValueError(f"raster_band counts from 1, so {self.raster_band} does not exist.")
+        if self.quantity not in QUANTITIES[1:]:
+            raise ValueError(f"quantity must be one of {', '.join(QUANTITIES[1:])}, not {self.quantity!r}.")
+        if not (math.isfinite(self.max_residual_m) and self.max_residual_m >= 0):
+            raise ValueError(f"max_residual_m must be 0 or more, not {self.max_residual_m}.")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A georeferenced SAR raster, opened lazily: creating one reads the header and a few samples only.
+    """One polarisation of a SAR product, opened lazily: creating one reads headers and a few samples only.
 
     Unknown numbers are NaN (looks: 0), unknown strings are "".
     """
 
     path: Path
+    """What the user named: a file, or the folder of the product."""
     scene_id: str
     """[a-z0-9-]+, from the file name."""
-    sensor: str
-    band: str
-    polarisation: str
-    units: str
-    looks: float
-    incidence_deg: float
-    look_azimuth_deg: float
+    raster: Raster = field(repr=False)
+    geometry: Geometry
+    sensor: str = "unknown"
+    band: str = ""
+    """Radar frequency band: P, L, S, C, X, Ku, Ka."""
+    polarisation: str = ""
+    looks: float = 0.0
+    """Equivalent number of looks."""
+    incidence_deg: float = math.nan
+    """Incidence angle on the ellipsoid at the middle of the scene."""
+    look_azimuth_deg: float = math.nan
     """Direction the radar looks towards, clockwise from north."""
-    date: str
-    """ISO date or date and time (UTC), "" where unknown."""
-    radiometry: str
-    """"simulated", "calibrated", "relative" or "" (not stated)."""
-    crs: CRS
-    transform: Affine
-    """Pixel (column, row) -> CRS coordinates; (0, 0) is the outer corner of the upper left pixel."""
-    raster: RasterFile = field(repr=False)
+    look_side: str = ""
+    """"left" or "right" of the flight path."""
+    orbit: str = ""
+    """"ascending" or "descending"."""
+    date: str = ""
+    """ISO date or date and time (UTC)."""
+    radiometry: str = ""
+    """"calibrated", "relative", "simulated" or "" (not stated)."""
+    quantity: str = "none"
+    """What calibrated power means: one of `calibration.QUANTITIES`."""
+    mode: str = ""
+    """Instrument mode, e.g. "IW", "spotlight"."""
+    product_type: str = ""
+    """E.g. "GRD", "SLC", "GEC"."""
+    projection: str = ""
+    """"map" (geocoded), "ground" or "slant" range: the plane of the stored pixels."""
+    product: str = ""
+    """Name of the reader that opened it."""
+    frequency_ghz: float = math.nan
+    """Radar centre frequency."""
+    group: str = ""
+    """Scenes of one group stay in one split where their places are unknown; empty: the scene alone."""
+    sources: tuple[Path, ...] = ()
+    """Files that the scene is read from; empty: `path` alone."""
+    notes: tuple[str, ...] = ()
+    """Sentences a user should know, e.g. that no calibration exists."""
+
+    @property
+    def units(self) -> str:
+        """Units of the stored pixels, one of `UNITS`."""
+        return self.raster.units
+
+    @property
+    def crs(self) -> CRS:
+        """CRS of the geometry's coordinates."""
+        return self.geometry.crs
+
+    @property
+    def transform(self) -> Affine | None:
+        """Pixel (column, row) -> CRS coordinates, from the outer corner; None where the geometry is no affine."""
+        return self.geometry.transform if isinstance(self.geometry, AffineGeometry) else None
+
+    @property
+    def located(self) -> bool:
+        """Whether the place on the Earth is known."""
+        return is_located(self.geometry)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,20 +144,18 @@ class Scene:
         """Declared nodata value of the file, None where there is none."""
         return self.raster.nodata
 
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Left, bottom, right, top in the scene's CRS."""
-        rows, columns = self.shape
-        corners = [self.transform @ point for point in ((0, 0), (columns, 0), (0, rows), (columns, rows))]
-        xs, ys = zip(*corners)
-        return min(xs), min(ys), max(xs), max(ys)
-
     def to_lonlat(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixel coordinates (outer-corner convention) -> longitude and latitude in degrees."""
-        xs, ys = apply(self.transform, np.asarray(columns, float), np.asarray(rows, float))
+        """Pixel coordinates (outer-corner convention) -> longitude and latitude in degrees.
+
+        Raises:
+            NoLocation: the place of the scene is not known, or lies outside the area where its CRS is valid.
+        """
+        if not self.located:
+            raise NoLocation(f"The place of {self.path} on the Earth is not known.")
+        xs, ys = self.geometry.forward(np.asarray(columns, float), np.asarray(rows, float))
         lons, lats = Transformer.from_crs(self.crs, 4326, always_xy=True).transform(xs, ys)
         if not (np.all(np.isfinite(lons)) and np.all(np.isfinite(lats))):
-            raise ValueError(f"{self.path} is georeferenced outside the area where its CRS is valid.")
+            raise NoLocation(f"{self.path} is georeferenced outside the area where its CRS is valid.")
         return np.asarray(lons), np.asarray(lats)
 
     @property
@@ -107,16 +167,20 @@ class Scene:
 
     @property
     def pixel_size_m(self) -> tuple[float, float]:
-        """True (geodesic) width and height of the centre pixel in metres, whatever the CRS says."""
+        """True (geodesic) width and height of the centre pixel on the ground in metres, whatever the CRS says."""
         rows, columns = self.shape
-        x, y = columns / 2, rows / 2
-        lons, lats = self.to_lonlat(np.array([x - 0.5, x + 0.5, x, x]), np.array([y, y, y - 0.5, y + 0.5]))
+        xs = columns / 2 + np.array([-0.5, 0.5, 0, 0])
+        ys = rows / 2 + np.array([0, 0, -0.5, 0.5])
+        if not self.located:
+            x, y = self.geometry.forward(xs, ys)
+            return float(np.hypot(x[1] - x[0], y[1] - y[0])), float(np.hypot(x[3] - x[2], y[3] - y[2]))
+        lons, lats = self.to_lonlat(xs, ys)
         _, _, size = GEOD.inv(lons[[0, 2]], lats[[0, 2]], lons[[1, 3]], lats[[1, 3]])
         return float(size[0]), float(size[1])
 
     @property
     def resolution_m(self) -> float:
-        """Native pixel spacing in metres: geometric mean of the two sides of the centre pixel."""
+        """Native pixel spacing on the ground in metres: geometric mean of the two sides of the centre pixel."""
         width, height = self.pixel_size_m
         return float(np.sqrt(width * height))
 
@@ -142,11 +206,6 @@ class Scene:
             ValueError: the window is empty or not inside the scene, or the pixels cannot be decoded.
         """
         return self.raster.read(window if window is not None else Window(0, 0, self.shape[1], self.shape[0]))
-
-
-def apply(transform: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Affine transform of arrays of points."""
-    return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
 
 
 def lonlat_polygon(lons: np.ndarray, lats: np.ndarray) -> BaseGeometry:

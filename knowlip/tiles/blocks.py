@@ -21,10 +21,12 @@ class Place:
     scene_id: str
     lon: float
     lat: float
-    footprint: shapely.Geometry
-    """In longitude and latitude."""
+    footprint: shapely.Geometry | None
+    """In longitude and latitude; None where the place is unknown."""
     stratum: str
     """Windows of one stratum (e.g. sensor and theme) are spread over the splits in proportion."""
+    group: str = ""
+    """Where the place is unknown: windows of one group stay together."""
 
 
 def block_names(places: Sequence[Place], block_km: float) -> list[str]:
@@ -91,6 +93,8 @@ def choose_block_km(places: Sequence[Place], block_km: float, smallest_km: float
     Returns:
         The size used and the block of every window.
     """
+    if not places:
+        return block_km, []
     names = block_names(places, block_km)
     if len(set(names)) >= 2:
         return block_km, names

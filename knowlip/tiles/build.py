@@ -2,34 +2,22 @@
 
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
-import shapely
 
 from knowlip.dataset.layout import INFO, PLAN
-from knowlip.dataset.shards import encode_png
-from knowlip.dataset.writer import finish, scene_marker, write_scene
+from knowlip.dataset.writer import finish
 from knowlip.files import read_json, write_json
-from knowlip.progress import say, track
-from knowlip.scenes import Scene, find_scenes
-from knowlip.tiles.cut import cut, metadata
-from knowlip.tiles.ground import Ground
-from knowlip.tiles.places import describe_places
-from knowlip.tiles.plan import BuildConfig, Plan, PlannedScene, centers, footprints, make_plan
-from knowlip.tiles.truth import SceneTruth, truth_path
-from knowlip.tiles.windows import family
+from knowlip.progress import say
+from knowlip.scenes import find_scenes
+from knowlip.tiles.plan import BuildConfig, make_plan
+from knowlip.tiles.pool import cut_all
 
 __all__ = ["BuildConfig", "build"]
 
@@ -62,7 +50,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
                 leftover.unlink()
             if stored is None:
                 write_json(config.out / PLAN, plan.document)
-            failed = _cut_all(config, plan)
+            failed = cut_all(config, plan)
             for item in failed:
                 say(f"  skipped: {item['reason']}")
             bad = {item["path"] for item in failed}
@@ -114,151 +102,6 @@ def _alone(out: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a worker needs to cut one scene."""
-
-    config: BuildConfig
-    planned: PlannedScene
-    places: list[dict[str, Any]]
-    """Of every window, family by family."""
-
-
-def _cut_all(config: BuildConfig, plan: Plan) -> list[dict[str, str]]:
-    """Cut the scenes that are not done. Returns {"path", "reason"} of those that failed."""
-    todo = [item for item in plan.scenes if not scene_marker(config.out, item.scene.scene_id).exists()]
-    if len(todo) < len(plan.scenes):
-        say(f"  {len(plan.scenes) - len(todo)} of {len(plan.scenes)} scenes are done already")
-    todo.sort(key=lambda item: -len(item.roots) * item.scene.shape[0] * item.scene.shape[1])
-    jobs = [_Job(config, item, _places_of(item)) for item in todo]
-    failed: dict[str, str] = {}
-    workers = min(config.workers, len(jobs))
-    if workers <= 1:
-        for job in track(jobs, "cut tiles"):
-            _note(failed, job, cut_scene(job))
-    else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_die_with_parent) as pool:
-            futures: dict[Future[str], _Job] = {pool.submit(cut_scene, job): job for job in jobs}
-            try:
-                for future in track(as_completed(futures), "cut tiles", total=len(futures)):
-                    _note(failed, futures[future], future.result())
-            except BrokenProcessPool as error:
-                raise ValueError(
-                    "A worker was killed, most likely for lack of memory. What is finished is kept: run the same "
-                    "command again, with fewer workers."
-                ) from error
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-    return [{"path": str(item.scene.path), "reason": failed[item.scene.scene_id]}
-            for item in plan.scenes if item.scene.scene_id in failed]  # fmt: skip
-
-
-def _note(failed: dict[str, str], job: _Job, reason: str) -> None:
-    if reason:
-        failed[job.planned.scene.scene_id] = reason
-
-
-def _die_with_parent() -> None:
-    """End a worker when the build itself is killed, so that nothing writes behind a later run's back."""
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _places_of(item: PlannedScene) -> list[dict[str, Any]]:
-    crs = Ground(item.scene).crs
-    windows = [window for root in item.roots for window in family(root)]
-    return describe_places(*centers(crs, windows))
-
-
-def cut_scene(job: _Job) -> str:
-    """Cut one scene and write its shards and done marker. Returns "" or the reason why the scene cannot be used.
-
-    Raises:
-        OSError: the disk is full or not writable: that is no fault of the scene.
-    """
-    config, planned, scene = job.config, job.planned, job.planned.scene
-    try:
-        ground = Ground(scene)
-        quantiser, families = cut(
-            ground, planned.roots, config.tile_px, config.percentiles, config.min_valid, config.quality
-        )
-        truth_of = SceneTruth(scene.path, ground.crs) if truth_path(scene.path).exists() else None
-        shared = _scene_columns(scene)
-        rows: list[dict[str, Any]] = []
-        pngs: dict[str, bytes] = {}
-        truth: dict[str, dict[str, Any]] = {}
-        for number, (root, tiles) in enumerate(families):
-            windows = [tile.window for tile in tiles]
-            shapes = shapely.to_wkb(np.array(footprints(ground.crs, windows), object), hex=True, byte_order=1)
-            lons, lats = centers(ground.crs, windows)
-            codes = truth_of.root_codes(root) if truth_of else None
-            for i, tile in enumerate(tiles):
-                place = job.places[number * len(tiles) + i]
-                rows.append({
-                    **shared,
-                    **metadata(tile, ground, quantiser, config.tile_px),
-                    **{key: round(value, 3) if isinstance(value, float) else value for key, value in place.items()},
-                    "split": planned.splits[number],
-                    "block": planned.blocks[number],
-                    "geometry": str(shapes[i]),
-                    "lon": float(lons[i]),
-                    "lat": float(lats[i]),
-                })  # fmt: skip
-                name = tile.window.tile_id
-                if not tile.reject_reason:
-                    pngs[name] = encode_png(tile.pixels)
-                if truth_of is not None and codes is not None:
-                    truth[name] = truth_of.of(tile.window, root, codes)
-    except ValueError as error:
-        return str(error)
-    finally:
-        scene.raster.close()
-    facts = {"scene": _facts(scene), "quantiser": {
-        "name": quantiser.name, "lo_db": quantiser.lo_db, "hi_db": quantiser.hi_db, "lut_sha256": quantiser.lut_sha256,
-    }}  # fmt: skip
-    write_scene(config.out, scene.scene_id, rows, pngs, truth, facts)
-    return ""
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _scene_columns(scene: Scene) -> dict[str, Any]:
-    """The columns of the index that all tiles of a scene share."""
-    return {
-        "scene_id": scene.scene_id,
-        "datetime": scene.date,
-        "platform": scene.sensor,
-        "sar:frequency_band": scene.band,
-        "sar:polarizations": [scene.polarisation] if scene.polarisation else [],
-        "sar:looks_equivalent_number": scene.looks,
-        "view:incidence_angle": _known(scene.incidence_deg),
-        "look_azimuth_deg": _known(scene.look_azimuth_deg),
-        "resolution_m": round(scene.resolution_m, 4),
-    }
-
-
-def _facts(scene: Scene) -> dict[str, Any]:
-    return {
-        "path": str(scene.path.resolve()),
-        "units": scene.units,
-        "radiometry": scene.radiometry,
-        "dtype": scene.dtype,
-        "shape": list(scene.shape),
-        "crs": scene.crs.to_string(),
-        "transform": [float(value) for value in scene.transform[:6]],
-    }
 
 
 def _versions() -> dict[str, str]:

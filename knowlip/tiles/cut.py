@@ -8,7 +8,7 @@ import numpy as np
 
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quality import QualityConfig, reject_reason, statistics
-from knowlip.tiles.quantise import PowerHistogram, Quantiser, percentile_quantiser
+from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, Quantiser, percentile_quantiser
 from knowlip.tiles.resample import Level, levels_of
 from knowlip.tiles.windows import Window, family
 from knowlip.vocabulary import SCALES
@@ -34,7 +34,7 @@ def cut(
     ground: Ground,
     roots: list[Window],
     tile_px: int,
-    percentiles: tuple[float, float],
+    quantise: QuantiseConfig,
     min_valid: float,
     quality: QualityConfig,
 ) -> tuple[Quantiser, Iterator[tuple[Window, list[Tile]]]]:
@@ -44,7 +44,7 @@ def cut(
         ground: the scene.
         roots: its large windows.
         tile_px: side of a stored tile in pixels.
-        percentiles: of power in dB over the valid pixels at the finest averaged scale; they become levels 1 and 255.
+        quantise: dynamic range compression; its statistics are over the valid pixels at the finest averaged scale.
         min_valid: tiles with a smaller share of valid ground are rejected.
         quality: thresholds of the quality filter.
 
@@ -61,7 +61,7 @@ def cut(
             kept[root.tile_id] = levels
     if not histogram.total:
         raise ValueError(f"{ground.scene.path} holds no power above zero in any window.")
-    quantiser = percentile_quantiser(histogram, *percentiles)
+    quantiser = percentile_quantiser(histogram, *quantise.percentiles)
 
     def families() -> Iterator[tuple[Window, list[Tile]]]:
         for root in roots:
@@ -101,7 +101,8 @@ def metadata(tile: Tile, ground: Ground, quantiser: Quantiser, tile_px: int) -> 
         "parent_id": window.parent_id,
         "scale": window.scale,
         "window_m": window.side / ground.unit_per_metre,
-        "proj:code": f"EPSG:{ground.crs.to_epsg()}",
+        "native_px": round(window.side / abs(ground.transform.a), 4),
+        "proj:code": f"EPSG:{ground.crs.to_epsg()}" if ground.located else "",
         "proj:transform": [float(value) for value in transform[:6]],
         "proj:shape": [tile_px, tile_px],
         "metres_per_pixel": window.side / ground.unit_per_metre / tile_px,

@@ -1,20 +1,25 @@
 """A scene as seen on the ground: power on a north-up grid in local UTM (polar stereographic near the poles)."""
 
 import math
+import threading
 from functools import cached_property
 
 import numpy as np
 from affine import Affine
 from pyproj import CRS, Proj, Transformer
-from rasterio.enums import Resampling
-from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from knowlip.scenes import Scene
-from knowlip.scenes.scene import apply
+from knowlip.scenes.errors import NoLocation
+from knowlip.scenes.geometry import LOCAL, apply
+from knowlip.scenes.warp import multilook, sample
 
 _SCALE_TOLERANCE = 0.0015
 """UTM distorts lengths by up to 0.1 % inside a zone; beyond this, window sides are corrected for the projection."""
+_MESH = 64
+"""Positions are computed every so many pixels and interpolated between: 1 cm off in 64 pixels of 10 m."""
+_UNEQUAL = 1.5
+"""Pixels whose sides differ by more than this factor are averaged along the shorter one (single-look complex data)."""
 
 
 def utm_crs(lon: float, lat: float) -> CRS:
@@ -28,26 +33,36 @@ def utm_crs(lon: float, lat: float) -> CRS:
 
 
 class Ground:
-    """North-up raster of power in local UTM.
+    """North-up raster of power in local UTM, or in a plane of its own where the place is unknown.
 
     Where the scene already lies in that CRS and north up, pixels pass through untouched; else power is resampled
-    (bilinear, in power) to a grid of the scene's true resolution. Only the window asked for is ever in memory.
+    (averaged along an axis that is much finer than the other, then bilinear, always in power) to a grid of the scene's
+    true resolution. Only the window asked for is ever in memory. Reading is safe from several threads.
     """
 
     def __init__(self, scene: Scene):
         self.scene = scene
-        lon, lat = scene.center
-        self.crs = utm_crs(lon, lat)
+        self.crs = utm_crs(*scene.center) if scene.located else LOCAL
         t = scene.transform
-        self.native = scene.crs.to_epsg() == self.crs.to_epsg() and t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0
-        if self.native:
+        same = not scene.located or scene.crs.to_epsg() == self.crs.to_epsg()
+        self.native = t is not None and same and t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0
+        self._lock = threading.Lock()
+        self._looks = (1, 1)
+        if self.native and t is not None:
             self.transform, self.shape = t, scene.shape
         else:
             self.transform, self.shape = self._own_grid()
 
+    @property
+    def located(self) -> bool:
+        """Whether the place on the Earth is known."""
+        return self.scene.located
+
     @cached_property
     def unit_per_metre(self) -> float:
         """Grid units for one true metre: 1 in UTM (within 0.1 %), corrected where the projection needs it."""
+        if not self.located:
+            return 1.0
         lon, lat = self.scene.center
         scale = Proj(self.crs).get_factors(lon, lat).meridional_scale
         return scale if abs(scale - 1) > _SCALE_TOLERANCE else 1.0
@@ -64,51 +79,83 @@ class Ground:
         """Power (rows, columns) float32 and valid mask of a window, which may reach over the edge (not valid there)."""
         if self.native:
             return _read_padded(self.scene, window)
-        return self._reproject(window)
+        return self._resample(window)
 
     def _own_grid(self) -> tuple[Affine, tuple[int, int]]:
         rows, columns = self.scene.shape
         t = np.linspace(0, 1, 65)
         edge_x = np.concatenate([t, np.ones(65), t, np.zeros(65)]) * columns
         edge_y = np.concatenate([np.zeros(65), t, np.ones(65), t]) * rows
-        xs, ys = apply(self.scene.transform, edge_x, edge_y)
-        xs, ys = Transformer.from_crs(self.scene.crs, self.crs, always_xy=True).transform(xs, ys)
+        xs, ys = self.scene.geometry.forward(edge_x, edge_y)
+        xs, ys = self._transformer(self.scene.crs, self.crs)(xs, ys)
         if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys))):
-            raise ValueError(f"{self.scene.path} cannot be projected to EPSG:{self.crs.to_epsg()}.")
-        side = self.scene.resolution_m
+            raise NoLocation(f"{self.scene.path} cannot be projected to EPSG:{self.crs.to_epsg()}.")
+        width, height = self.scene.pixel_size_m
+        side = math.sqrt(width * height)
+        if max(width, height) > _UNEQUAL * min(width, height):
+            side = max(width, height)
+            self._looks = max(1, round(side / height)), max(1, round(side / width))
+        side *= self.unit_per_metre
         left, top = math.floor(xs.min() / side) * side, math.ceil(ys.max() / side) * side
         shape = (math.ceil((top - ys.min()) / side), math.ceil((xs.max() - left) / side))
         return Affine(side, 0, left, 0, -side, top), shape
 
-    def _reproject(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    @staticmethod
+    def _transformer(source: CRS, target: CRS):  # type: ignore[no-untyped-def]
+        if source == target:
+            return lambda x, y: (np.asarray(x), np.asarray(y))
+        return Transformer.from_crs(source, target, always_xy=True).transform
+
+    @cached_property
+    def _mesh(self) -> tuple[np.ndarray, np.ndarray]:
+        """Source column and row at the grid's pixel corners 0, 64, 128, ... in both directions, to beyond its end."""
+        rows, columns = self.shape
+        down, across = np.arange(-(-rows // _MESH) + 1) * _MESH, np.arange(-(-columns // _MESH) + 1) * _MESH
+        grid_x, grid_y = np.meshgrid(across.astype(float), down.astype(float))
+        xs, ys = apply(self.transform, grid_x, grid_y)
+        to_scene = self._transformer(self.crs, self.scene.crs)
+        lines = [self.scene.geometry.inverse(*to_scene(x, y)) for x, y in zip(xs, ys)]
+        mesh_x, mesh_y = zip(*lines)
+        return np.array(mesh_x), np.array(mesh_y)
+
+    def _resample(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Power of a window of the own grid; what lies outside the grid is not valid."""
         rows, columns = int(window.height), int(window.width)
-        target = self.transform @ Affine.translation(window.col_off, window.row_off)
-        t = np.linspace(0, 1, 17)
-        grid_x, grid_y = np.meshgrid(t * columns, t * rows)
-        xs, ys = apply(target, grid_x.ravel(), grid_y.ravel())
-        xs, ys = Transformer.from_crs(self.crs, self.scene.crs, always_xy=True).transform(xs, ys)
-        source_x, source_y = apply(~self.scene.transform, xs, ys)
-        margin = 3
-        left, top = math.floor(source_x.min()) - margin, math.floor(source_y.min()) - margin
-        right, bottom = math.ceil(source_x.max()) + margin, math.ceil(source_y.max()) + margin
-        power, valid = _read_padded(self.scene, Window(left, top, right - left, bottom - top))
-        result = np.full((rows, columns), np.nan, np.float32)
-        if valid.any():
-            power[~valid] = np.nan
-            reproject(
-                power,
-                result,
-                src_transform=self.scene.transform @ Affine.translation(left, top),
-                src_crs=self.scene.crs.to_wkt(),
-                src_nodata=np.nan,
-                dst_transform=target,
-                dst_crs=self.crs.to_wkt(),
-                dst_nodata=np.nan,
-                resampling=Resampling.bilinear,
-            )
-        valid = np.isfinite(result)
-        result[~valid] = 0
-        return result, valid
+        top, left = int(window.row_off), int(window.col_off)
+        power, valid = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), bool)
+        first = max(top, 0), max(left, 0)
+        last = min(top + rows, self.shape[0]), min(left + columns, self.shape[1])
+        if first[0] < last[0] and first[1] < last[1]:
+            here = slice(first[0] - top, last[0] - top), slice(first[1] - left, last[1] - left)
+            power[here], valid[here] = self._resample_inside(first, last)
+        return power, valid
+
+    def _resample_inside(self, first: tuple[int, int], last: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Power and validity of the pixels from `first` (row, column) up to, not including, `last` of the own grid."""
+        with self._lock:
+            mesh_x, mesh_y = self._mesh
+        shape = last[0] - first[0], last[1] - first[1]
+        node = first[0] // _MESH, first[1] // _MESH
+        nodes = slice(node[0], -(-last[0] // _MESH) + 1), slice(node[1], -(-last[1] // _MESH) + 1)
+        part_x, part_y = mesh_x[nodes], mesh_y[nodes]
+        down, across = self._looks
+        box = _around(part_y, down, self.scene.shape[0]), _around(part_x, across, self.scene.shape[1])
+        (y_0, y_1), (x_0, x_1) = box
+        if x_0 >= x_1 or y_0 >= y_1 or not (np.isfinite(part_x).all() and np.isfinite(part_y).all()):
+            return np.zeros(shape, np.float32), np.zeros(shape, bool)
+        power, valid = _read_padded(self.scene, Window(x_0, y_0, x_1 - x_0, y_1 - y_0))
+        if (down, across) != (1, 1):
+            power, valid = multilook(power, valid, down, across)
+        offset = first[0] - node[0] * _MESH, first[1] - node[1] * _MESH
+        return sample(power, valid, (part_x - x_0) / across, (part_y - y_0) / down, _MESH, shape, offset)
+
+
+def _around(places: np.ndarray, looks: int, extent: int) -> tuple[int, int]:
+    """First and one-past-last source pixel that interpolation at `places` needs, in whole looks, near the raster."""
+    with np.errstate(invalid="ignore"):
+        low, high = np.nan_to_num([places.min() / looks - 2, places.max() / looks + 2], posinf=0, neginf=0)
+    ends = max(math.floor(low), -1), min(math.ceil(high), -(-extent // looks) + 1)
+    return ends[0] * looks, ends[1] * looks
 
 
 def _read_padded(scene: Scene, window: Window) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,13 @@ class Gazetteer:
         return index, 2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))
 
 
+UNKNOWN_PLACE: dict[str, Any] = {
+    "country": "", "region": "", "city": "", "city_km": None, "airport": "", "airport_km": None, "port": "",
+    "port_km": None,
+}  # fmt: skip
+"""The description of a point whose place is unknown."""
+
+
 def describe_places(lons: ArrayLike, lats: ArrayLike) -> list[dict[str, Any]]:
     """Describe points by what lies nearest to them, whatever the distance: how near is near is the caller's choice.
 

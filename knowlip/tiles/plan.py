@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 from pyproj import Transformer
 
+from knowlip.config import plain
 from knowlip.files import read_json
 from knowlip.progress import say, track
-from knowlip.scenes import Scene, SceneOverrides, open_scene, unique_ids
+from knowlip.scenes import Scene, SceneOverrides, open_scenes, unique_ids
+from knowlip.scenes.geometry import LOCAL
 from knowlip.scenes.scene import lonlat_polygon
 from knowlip.tiles.blocks import Place, assign_splits, choose_block_km
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quality import QualityConfig
+from knowlip.tiles.quantise import QuantiseConfig
+from knowlip.tiles.screen import ScreenConfig
 from knowlip.tiles.truth import truth_path
 from knowlip.tiles.windows import Window, check_sizes, plan_roots
 
@@ -41,28 +45,27 @@ class BuildConfig:
     """"scene": grid centred on each scene; "utm": one grid for all sensors, at multiples of the window step."""
     min_valid: float = 0.9
     """Smallest share of valid ground in a tile."""
-    percentiles: tuple[float, float] = (0.5, 99.8)
-    """Percentiles of a scene's power in dB that become grey levels 1 and 255."""
+    quantise: QuantiseConfig = field(default_factory=QuantiseConfig)
+    """Dynamic range compression."""
     quality: QualityConfig = field(default_factory=QualityConfig)
-    """Thresholds of the quality filter."""
+    """The quality filter."""
+    screen: ScreenConfig = field(default_factory=ScreenConfig)
+    """Region screening, and where to look at all."""
+    cog: bool = False
+    """Also store every accepted large window as a COG of power at native resolution."""
     block_km: float = 50.0
     """Windows nearer to each other than this share a split. Halved, with a notice, where that gives a single block."""
     split: tuple[float, float, float] = (0.7, 0.1, 0.2)
     """Shares of train, val and test."""
-    units: str = ""
-    """Pixel units of all scenes: amplitude, intensity, db or dn; empty: as each file says."""
-    sensor: str = ""
-    """Sensor name of all scenes; empty: as each file says."""
-    band: str = ""
-    """Radar band of all scenes; empty: as each file says."""
-    polarisation: str = ""
-    """Polarisation of all scenes; empty: as each file says."""
-    raster_band: int = 1
-    """Which band of the files to read, counted from 1."""
+    read: SceneOverrides = field(default_factory=SceneOverrides)
+    """What is known better than the files say, and how products are read."""
     seed: int = 0
     """Decides between equally good splits."""
     workers: int = 2
-    """Processes; 1 works in this process. Does not change a byte of the result."""
+    """Cores to use; 1 works in this process. Does not change a byte of the result."""
+    ray: str = ""
+    """Address of a Ray cluster ("auto", "host:port") that cuts the scenes; all its machines must see `scenes` and `out`
+    under the same paths. Empty: this machine alone."""
 
     def check(self) -> None:
         """Raise `ValueError` for values that cannot work, naming the key."""
@@ -75,25 +78,23 @@ class BuildConfig:
             raise ValueError(f'anchor must be "scene" or "utm", not {self.anchor!r}.')
         if not 0 < self.min_valid <= 1:
             raise ValueError(f"min_valid must be above 0 and at most 1, not {self.min_valid}.")
-        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
-            raise ValueError(f"percentiles must rise within 0 to 100, not {self.percentiles}.")
+        self.quantise.check()
+        self.quality.check()
+        self.screen.check()
         if not (math.isfinite(self.block_km) and self.block_km > 0):
             raise ValueError(f"block_km must be positive, not {self.block_km}.")
         if min(self.split) < 0 or not math.isclose(sum(self.split), 1, abs_tol=1e-6) or self.split[0] <= 0:
             raise ValueError(f"split must be three shares that add up to 1, with some of train, not {self.split}.")
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers}.")
-        self.overrides()
-
-    def overrides(self) -> SceneOverrides:
-        return SceneOverrides(self.units, self.sensor, self.band, self.polarisation, self.raster_band)
 
     def record(self, paths: list[Path]) -> dict[str, Any]:
         """The part of the config that decides the result, as a JSON value."""
         values = dataclasses.asdict(self)
-        del values["out"], values["workers"]
-        values["scenes"] = [str(path.resolve()) for path in paths]
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        del values["out"], values["workers"], values["ray"]
+        values["scenes"] = [path.resolve() for path in paths]
+        record: dict[str, Any] = plain(values)
+        return record
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
     opened: list[Scene] = []
     for path in track(paths, "open scenes"):
         try:
-            opened.append(open_scene(path, config.overrides()))
+            opened += open_scenes(path, config.read)
         except ValueError as error:
             skipped.append({"path": str(path), "reason": str(error)})
     names = unique_ids(scene.scene_id for scene in opened)
@@ -149,11 +150,14 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
     for item in skipped:
         say(f"  skipped: {item['reason']}")
     places = [place for scene, windows in zip(scenes, roots) for place in _places(scene, windows)]
-    block_km, blocks = choose_block_km(places, config.block_km, config.windows_m[0] / 1000)
+    located = [place for place in places if place.footprint is not None]
+    block_km, names = choose_block_km(located, config.block_km, config.windows_m[0] / 1000)
     if block_km != config.block_km:
         say(
             f"  one block of {config.block_km:g} km holds everything: blocks of {block_km:g} km are used for the splits"
         )
+    known = iter(names)
+    blocks = [next(known) if place.footprint is not None else f"unlocated-{place.group}" for place in places]
     split_of = assign_splits(places, blocks, config.split, config.seed)
     if len(split_of) == 1:
         say("  all scenes lie in one block: there is no test split; add scenes of other places or set block_km smaller")
@@ -176,7 +180,7 @@ def _document(
             {
                 "scene_id": item.scene.scene_id,
                 "path": str(item.scene.path.resolve()),
-                "content": _content_mark(item.scene.path),
+                "content": _content_mark(item.scene),
                 "roots": [
                     {"tile_id": root.tile_id, "left": root.left, "top": root.top, "split": split, "block": block}
                     for root, split, block in zip(item.roots, item.splits, item.blocks)
@@ -187,18 +191,23 @@ def _document(
     }
 
 
-def _content_mark(path: Path) -> str:
-    """Tells a changed file from the same one without reading all of it: size, and hash of its first and last bytes."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        digest = hashlib.sha256(stream.read(_EDGE_BYTES))
-        stream.seek(max(0, size - _EDGE_BYTES))
-        digest.update(stream.read(_EDGE_BYTES))
-    return f"{size}-{digest.hexdigest()[:16]}"
+def _content_mark(scene: Scene) -> str:
+    """Tells changed files from the same ones without reading all of them: sizes, and hash of first and last bytes."""
+    total, digest = 0, hashlib.sha256()
+    for path in scene.sources or (scene.path,):
+        size = path.stat().st_size
+        total += size
+        with path.open("rb") as stream:
+            digest.update(stream.read(_EDGE_BYTES))
+            stream.seek(max(0, size - _EDGE_BYTES))
+            digest.update(stream.read(_EDGE_BYTES))
+    return f"{total}-{digest.hexdigest()[:16]}"
 
 
 def footprints(crs: Any, windows: list[Window]) -> list[Any]:
-    """Outlines of windows in longitude and latitude."""
+    """Outlines of windows in longitude and latitude; None for each where the place is unknown."""
+    if crs == LOCAL:
+        return [None] * len(windows)
     to_lonlat = Transformer.from_crs(crs, 4326, always_xy=True)
     boxes = np.array([window.bounds for window in windows])
     xs = boxes[:, [0, 2, 2, 0]]
@@ -208,7 +217,9 @@ def footprints(crs: Any, windows: list[Window]) -> list[Any]:
 
 
 def centers(crs: Any, windows: list[Window]) -> tuple[np.ndarray, np.ndarray]:
-    """Longitudes and latitudes of window centres, rounded to 1e-7 degrees (1 cm)."""
+    """Longitudes and latitudes of window centres, rounded to 1e-7 degrees (1 cm); NaN where the place is unknown."""
+    if crs == LOCAL:
+        return np.full(len(windows), np.nan), np.full(len(windows), np.nan)
     xs, ys = zip(*(window.center for window in windows))
     lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(np.array(xs), np.array(ys))
     return np.round(lons, 7), np.round(lats, 7)
@@ -219,8 +230,13 @@ def _places(scene: Scene, windows: list[Window]) -> list[Place]:
     theme = ""
     if truth_path(scene.path).exists():
         theme = str(read_json(truth_path(scene.path)).get("scene", {}).get("theme", ""))
+    stratum = f"{scene.sensor} {theme}"
+    if not scene.located:
+        return [
+            Place(scene.scene_id, math.nan, math.nan, None, stratum, scene.group or scene.scene_id) for _ in windows
+        ]
     lons, lats = centers(crs, windows)
     return [
-        Place(scene.scene_id, float(lon), float(lat), shape, f"{scene.sensor} {theme}")
+        Place(scene.scene_id, float(lon), float(lat), shape, stratum)
         for lon, lat, shape in zip(lons, lats, footprints(crs, windows))
     ]

@@ -20,6 +20,9 @@ class QualityConfig:
     max_dark: float = 0.9
     """Largest share of pixels at level 1."""
 
+    def check(self) -> None:
+        """Raise `ValueError` for values that cannot work, naming the key."""
+
 
 STATISTICS = ("q_mean", "q_std", "q_entropy", "q_edge", "q_saturated", "q_dark")
 

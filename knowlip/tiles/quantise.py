@@ -6,6 +6,36 @@ from functools import cached_property
 
 import numpy as np
 
+METHODS = ("percentile", "window", "sigma", "sqrt")
+
+
+@dataclass(frozen=True)
+class QuantiseConfig:
+    """How the power of a scene becomes grey levels 1 to 255. One quantiser a scene, from its valid pixels."""
+
+    method: str = "percentile"
+    """"percentile": linear in dB between two percentiles; "window": linear in dB between two fixed levels;
+    "sigma": linear in dB within mean +- sigmas standard deviations of the dB values; "sqrt": linear in amplitude
+    between two percentiles."""
+    percentiles: tuple[float, float] = (0.5, 99.8)
+    """Percentiles of valid pixels that become levels 1 and 255 (percentile, sqrt)."""
+    window_db: tuple[float, float] = (-25.0, 5.0)
+    """Levels in dB that become 1 and 255 (window)."""
+    sigmas: float = 3.0
+    """Half width in standard deviations (sigma)."""
+
+    def check(self) -> None:
+        """Raise `ValueError` for values that cannot work, naming the key."""
+        if self.method not in METHODS:
+            raise ValueError(f"quantise.method must be one of {', '.join(METHODS)}, not {self.method!r}.")
+        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise ValueError(f"quantise.percentiles must rise within 0 to 100, not {self.percentiles}.")
+        if not (np.isfinite(self.window_db).all() and self.window_db[0] < self.window_db[1]):
+            raise ValueError(f"quantise.window_db must be two rising levels in dB, not {self.window_db}.")
+        if not (np.isfinite(self.sigmas) and self.sigmas > 0):
+            raise ValueError(f"quantise.sigmas must be positive, not {self.sigmas}.")
+
+
 _SHIFT = 15
 _BINS = 1 << (31 - _SHIFT)
 """A positive float32 ordered by its leading 16 bits: bins of at most 0.034 dB over the whole range of the type."""

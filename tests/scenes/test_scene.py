@@ -12,6 +12,7 @@ from affine import Affine
 from PIL import Image
 from pyproj import Geod
 from rasterio.windows import Window
+from scipy import ndimage
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scene, unique_ids
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
@@ -92,9 +93,11 @@ def test_a_black_collar_is_not_data_but_an_interior_zero_is(tmp_path):
     values[30:33, 40:43] = 0
     scene = open_scene(write_scene(tmp_path / "a.tif", values))
     _, valid = scene.read()
-    np.testing.assert_array_equal(valid, inside)
+    rim = inside & ~ndimage.binary_erosion(inside, border_value=1)
+    np.testing.assert_array_equal(valid & ~rim, inside & ~rim)
+    assert not valid[rim & (columns < 70)].any()  # the collar's inner edge is eroded
     _, part = scene.read(Window(20, 10, 33, 21))
-    np.testing.assert_array_equal(part, inside[10:31, 20:53])
+    np.testing.assert_array_equal(part, valid[10:31, 20:53])
 
 
 def test_windows(tmp_path):
@@ -169,10 +172,6 @@ def test_chips_with_bad_corners(tmp_path):
         open_scene(tmp_path / "a" / "unlisted.png")
 
 
-def write_complex(path):
-    return write_scene(path, np.ones((8, 8), np.complex64))
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -184,7 +183,6 @@ def write_complex(path):
         (lambda path: write_scene(path, np.full((8, 8), np.nan, np.float32)), "no valid pixel"),
         (lambda path: write_scene(path, np.zeros((8, 8), np.uint16)), "no valid pixel"),
         (lambda path: write_scene(path, np.full((8, 8), 5, np.uint8), nodata=5), "no valid pixel"),
-        (write_complex, "complex"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(tmp_path, make, message):
@@ -213,11 +211,12 @@ def test_ground_control_points_only(tmp_path):
     from rasterio.control import GroundControlPoint
 
     path = write_scene(tmp_path / "a.tif", speckle((8, 8)), crs=None)
-    points = [GroundControlPoint(row=r, col=c, x=10 + c, y=50 - r) for r in (0, 8) for c in (0, 8)]
+    points = [GroundControlPoint(row=r, col=c, x=10 + c / 1e4, y=50 - r / 1e4) for r in (0, 8) for c in (0, 8)]
     with rasterio.open(path, "r+") as target:
         target.gcps = (points, rasterio.crs.CRS.from_epsg(4326))
-    with pytest.raises(ValueError, match="geocode it first"):
-        open_scene(path)
+    scene = open_scene(path)
+    assert scene.geometry.kind == "control-points"
+    assert scene.to_lonlat(np.array([4.0]), np.array([2.0])) == pytest.approx((10.0004, 49.9998), abs=1e-6)
 
 
 def test_find_scenes_passes_over_what_is_no_scene(tmp_path):

@@ -16,6 +16,7 @@ import pytest
 from knowlip.dataset import Dataset, verify
 from knowlip.tiles import build as build_module
 from knowlip.tiles.build import BuildConfig, build
+from knowlip.tiles.quantise import QuantiseConfig
 from tests.tiles.rasters import four_places, speckle, write_scene
 
 SIZES = (256.0, 128.0, 64.0)
@@ -224,11 +225,10 @@ def test_only_bad_scenes_write_nothing(tmp_path):
         ({"tile_px": 0}, "tile_px"),
         ({"overlap": 1.0}, "overlap"),
         ({"min_valid": 0.0}, "min_valid"),
-        ({"percentiles": (99.0, 1.0)}, "percentiles"),
+        ({"quantise": QuantiseConfig(percentiles=(99.0, 1.0))}, "percentiles"),
         ({"split": (0.5, 0.1, 0.1)}, "split"),
         ({"block_km": -1.0}, "block_km"),
         ({"anchor": "moon"}, "anchor"),
-        ({"units": "volts"}, "units"),
         ({"workers": 0}, "workers"),
     ],
 )

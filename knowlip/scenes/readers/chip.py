@@ -4,7 +4,6 @@ Each entry holds `fragment_filename`, `corners_EPSG:CODE` (upper left, upper rig
 optionally `sar_tile_name` (product name) and `sar_tile_sensing_date` (dd.mm.yyyy).
 """
 
-import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,14 @@ import pyproj
 from affine import Affine
 
 from knowlip.files import read_json
+from knowlip.scenes.errors import NoLocation
+from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
-from knowlip.scenes.readers.geotiff import open_raster
+from knowlip.scenes.readers.geotiff import raster_of, read_header, require_data
 from knowlip.scenes.scene import Scene, SceneOverrides
 
+NAME = "8-bit chip with corners"
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 _CORNERS = "corners_"
 
 
@@ -34,51 +37,53 @@ def chip_entry(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def open_chip(path: Path, entry: dict[str, Any], overrides: SceneOverrides) -> Scene:
+def matches(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and path.is_file() and chip_entry(path) is not None
+
+
+def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     """Open a chip that `metadata.json` describes.
 
     Raises:
-        ValueError: unreadable image, missing or degenerate corners, or no valid pixel.
+        SceneError: unreadable image, missing or degenerate corners, or no valid pixel.
     """
-    raster, _ = open_raster(path, overrides.raster_band)
+    entry = chip_entry(path) or {}
+    raster = raster_of(path, read_header(path), overrides.raster_band or 1)
     raster.units = overrides.units or "dn"
     key = next((key for key in entry if key.startswith(_CORNERS)), None)
     corners = entry[key] if key else None
     if not isinstance(corners, list) or len(corners) != 4:
-        raise ValueError(f"metadata.json gives no four corners (corners_EPSG:CODE) for {path}.")
+        raise NoLocation(f"metadata.json gives no four corners (corners_EPSG:CODE) for {path}.")
     try:
         crs = pyproj.CRS.from_user_input(str(key).removeprefix(_CORNERS))
         (left, top), (right, right_y), _, (bottom_x, bottom) = [(float(x), float(y)) for x, y in corners]
     except (pyproj.exceptions.CRSError, TypeError, ValueError) as error:
-        raise ValueError(f"metadata.json gives corners of {path} that cannot be understood ({error}).") from error
+        raise NoLocation(f"metadata.json gives corners of {path} that cannot be understood ({error}).") from error
     rows, columns = raster.shape
     transform = Affine(
         (right - left) / columns, (bottom_x - left) / rows, left,
         (right_y - top) / columns, (bottom - top) / rows, top,
     )  # fmt: skip
     if transform.determinant == 0:
-        raise ValueError(f"metadata.json gives corners of {path} that enclose no area.")
-    if not raster.has_data():
-        raise ValueError(f"{path} holds no valid pixel: all of it is nodata.")
+        raise NoLocation(f"metadata.json gives corners of {path} that enclose no area.")
+    require_data(raster)
     raster.close()
     product = str(entry.get("sar_tile_name", ""))
     sensor, band = sensor_of(product)
-    return Scene(
+    return [Scene(
         path=path,
         scene_id=scene_id_of(Path(f"{path.parent.name}-{path.name}")),
+        raster=raster,
+        geometry=AffineGeometry(crs, transform),
         sensor=overrides.sensor or sensor or "unknown",
         band=overrides.band or band,
         polarisation=overrides.polarisation or polarisation_of(product),
-        units=raster.units,
-        looks=0.0,
-        incidence_deg=math.nan,
-        look_azimuth_deg=math.nan,
         date=date_of(product) or _day(str(entry.get("sar_tile_sensing_date", ""))),
         radiometry="relative",
-        crs=crs,
-        transform=transform,
-        raster=raster,
-    )
+        projection="map",
+        product=NAME,
+        sources=(path, path.parent / "metadata.json"),
+    )]  # fmt: skip
 
 
 def _day(text: str) -> str:

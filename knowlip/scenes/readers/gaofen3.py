@@ -1,0 +1,15 @@
+"""gaofen3."""
+
+from pathlib import Path
+
+from knowlip.scenes.scene import Scene, SceneOverrides
+
+NAME = "gaofen3"
+
+
+def matches(path: Path) -> bool:
+    return False
+
+
+def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
+    return []

@@ -1,0 +1,15 @@
+"""nisar."""
+
+from pathlib import Path
+
+from knowlip.scenes.scene import Scene, SceneOverrides
+
+NAME = "nisar"
+
+
+def matches(path: Path) -> bool:
+    return False
+
+
+def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
+    return []

@@ -1,0 +1,15 @@
+"""sentinel1."""
+
+from pathlib import Path
+
+from knowlip.scenes.scene import Scene, SceneOverrides
+
+NAME = "sentinel1"
+
+
+def matches(path: Path) -> bool:
+    return False
+
+
+def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
+    return []

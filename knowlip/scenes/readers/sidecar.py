@@ -1,0 +1,15 @@
+"""sidecar."""
+
+from pathlib import Path
+
+from knowlip.scenes.scene import Scene, SceneOverrides
+
+NAME = "sidecar"
+
+
+def matches(path: Path) -> bool:
+    return False
+
+
+def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
+    return []
