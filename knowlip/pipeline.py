@@ -143,12 +143,12 @@ def _text(value: Any) -> Any:
 
 def _resolutions(scenes: Sequence[Path]) -> list[float]:
     """Native resolutions in metres of the scenes that can be opened."""
-    from knowlip.scenes import find_scenes, open_scene
+    from knowlip.scenes import find_scenes, open_scenes
 
     found, refused = [], ""
     for path in find_scenes(list(scenes)):
         try:
-            found.append(open_scene(path).resolution_m)
+            found += [scene.resolution_m for scene in open_scenes(path)]
         except ValueError as error:
             refused = str(error)
     if not found:
