@@ -303,9 +303,10 @@ def _search(arguments: list[str]) -> str:
     hits = search(options.model, options.dataset, options.text, options.top, options.out)
     if options.json:
         return json.dumps({"text": options.text, "hits": hits}, indent=1)
+    where = [f"{hit['lat']:.4f}, {hit['lon']:.4f}" if hit["lat"] is not None else "place unknown" for hit in hits]
     return "\n".join(
         f"{rank:3d}  {hit['similarity']:.3f}  {hit['match']:.3f}  {hit['tile_id']}  "
-        f"{hit['lat']:.4f}, {hit['lon']:.4f}  {hit['city']}" for rank, hit in enumerate(hits, 1)
+        f"{place}  {hit['city']}" for rank, (hit, place) in enumerate(zip(hits, where), 1)
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def search(
         geojson: also write the footprints there (EPSG:4326).
 
     Returns:
-        Best first: tile_id, similarity, match, lon, lat, city, country, scale, split.
+        Best first: tile_id, similarity, match, lon, lat (None where unknown), city, country, scale, split.
 
     Raises:
         ValueError: no such model or data set, an empty text, `top` below 1.
@@ -52,16 +52,24 @@ def search(
     order = np.argsort(-(match + similarity[best]), kind="stable")[:top]
     columns = ["tile_id", "lon", "lat", "city", "country", "scale", "split"]
     hits = [
-        candidates.iloc[i][columns].to_dict() | {"similarity": float(similarity[best[i]]), "match": float(match[i])}
+        _plain(candidates.iloc[i][columns].to_dict())
+        | {"similarity": float(similarity[best[i]]), "match": float(match[i])}
         for i in order
     ]
     if geojson is not None:
         shapes = dataset.index.set_index("tile_id").geometry
+        outlines = [shapes[hit["tile_id"]] for hit in hits]
         features = [
-            {"type": "Feature", "geometry": shapes[hit["tile_id"]].__geo_interface__, "properties": hit} for hit in hits
+            {"type": "Feature", "geometry": outline and outline.__geo_interface__, "properties": hit}
+            for hit, outline in zip(hits, outlines)
         ]
         write_json(geojson, {"type": "FeatureCollection", "features": features})
     return hits
+
+
+def _plain(hit: dict[str, Any]) -> dict[str, Any]:
+    """A hit as JSON values: unknown numbers are null."""
+    return {key: None if isinstance(value, float) and value != value else value for key, value in hit.items()}
 
 
 def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tile_ids: list[str]) -> np.ndarray:

@@ -4,6 +4,7 @@ What is the same for all tiles comes first (the system message), so that a serve
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,6 +186,8 @@ def _acquisition(request: TileRequest, image_side: int | None) -> str:
 
 
 def _place(request: TileRequest) -> str:
+    if math.isnan(request.lon):
+        return _fill("no_place.md")
     place, sentences = request.place, []
     where = ", ".join(str(place[key]) for key in ("region", "country") if place.get(key))
     if where:

@@ -67,6 +67,7 @@ class TileRequest:
     sensor: str
     band: str
     lon: float
+    """NaN, as `lat`, where the place is not known."""
     lat: float
     place: dict[str, Any] = field(default_factory=dict)
     """country, region, city, city_km, airport, airport_km, port, port_km; missing or "" where unknown."""

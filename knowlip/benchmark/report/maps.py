@@ -52,6 +52,8 @@ def world_map(index: pd.DataFrame) -> str:
     numbered = len(places) <= _MOST_NUMBERED
     for number, (name, rows) in enumerate(places, 1):
         x, y = float(rows["lon"].mean()), -float(rows["lat"].mean())
+        if math.isnan(x):
+            continue
         counts = Counter(rows["split"])
         start, radius = 0.0, 3.0 if numbered else 1.2
         # Places that lie close together fan out along a spiral, tied to their true position by a thin line.
@@ -131,5 +133,7 @@ def place_panels(data: Dataset, side: int = 300) -> tuple[str, int]:
 
 
 def _degrees(rows: pd.DataFrame) -> str:
+    if rows["lon"].isna().all():
+        return "place unknown"
     lat, lon = float(rows["lat"].mean()), float(rows["lon"].mean())
     return f"{abs(lat):.2f}°{'N' if lat >= 0 else 'S'} {abs(lon):.2f}°{'E' if lon >= 0 else 'W'}"
