@@ -12,6 +12,7 @@ FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
 INDEX, TRUTH, TEXTS, INFO, PLAN = "index.parquet", "truth.parquet", "texts.parquet", "dataset.json", "plan.json"
 SHARDS, SCENES, REVISIONS = "shards", "scenes", "revisions"
+ANNOTATIONS, MASKS = "annotations.parquet", "masks.parquet"
 
 _TEXT, _REAL = pa.string(), pa.float64()
 
@@ -37,6 +38,18 @@ INDEX_SCHEMA = pa.schema([
 null; the geometry is null where the place is unknown."""
 
 TRUTH_SCHEMA = pa.schema([("tile_id", _TEXT), ("truth", _TEXT)])
+
+ANNOTATION_SCHEMA = pa.schema([
+    ("tile_id", _TEXT), ("annotation_id", _TEXT), ("category", _TEXT), ("type", _TEXT),
+    ("x", _REAL), ("y", _REAL), ("width", _REAL), ("height", _REAL),
+    ("corners", pa.list_(_REAL)), ("polygon", pa.list_(_REAL)),
+    ("heading_deg", _REAL), ("length_m", _REAL), ("width_m", _REAL), ("difficult", pa.bool_()), ("source", _TEXT),
+])  # fmt: skip
+"""One row per object. `x`, `y`: upper left corner of the axis-aligned box, all lengths in fractions of the tile.
+`corners`: rotated box as 8 numbers; `polygon`: outline as x, y, x, y, ...; empty where there is none."""
+
+MASK_SCHEMA = pa.schema([("tile_id", _TEXT), ("png", pa.binary()), ("png_sha256", _TEXT)])
+"""Masks: grey 8-bit PNG of class codes in the size of the tile; 255: no class."""
 
 SHARD_KEYS = (
     "tile_id", "scene_id", "root_id", "parent_id", "scale", "window_m", "split", "block", "datetime", "proj:code",

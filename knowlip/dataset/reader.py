@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from knowlip.dataset import texts as texts_
+from knowlip.dataset.annotations import MaskReader, read_annotations
 from knowlip.dataset.layout import (
     FORMAT_VERSION,
     INDEX,
@@ -126,6 +127,23 @@ class Dataset:
             return {t: json.loads(text) for t, text in zip(table["tile_id"].to_pylist(), table["truth"].to_pylist())}
         except (TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} holds truth that is not JSON ({error}).") from error
+
+    def annotations(self) -> pd.DataFrame:
+        """Objects of tiles: those of an imported data set, else those that the truth knows.
+
+        Columns: `ANNOTATION_SCHEMA`. Empty where there are neither.
+        """
+        return read_annotations(self.path, self.truth())
+
+    @cached_property
+    def masks(self) -> MaskReader:
+        """Class masks of an imported data set: `masks.mask(tile_id)` gives (H, W) uint8, `masks.places` the tiles."""
+        return MaskReader(self.path)
+
+    @property
+    def mask_classes(self) -> dict[int, str]:
+        """Code in a mask -> name of the class; {} where there are no masks."""
+        return {int(code): str(name) for code, name in self.info.get("mask_classes", {}).items()}
 
     def write_texts(self, rows: pd.DataFrame) -> None:
         """Write revision 0. Columns: `TEXT_SCHEMA` (revision is set to 0).

@@ -1,0 +1,191 @@
+"""Annotations of tiles: boxes, rotated boxes and outlines of objects, and masks of classes, as tables beside the index.
+
+A data set that was imported from labelled images has its annotations in `annotations.parquet`; one that was built from
+scenes with truth derives them from the truth's objects. Both give the same columns.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS, read_parquet
+from knowlip.dataset.shards import decode_png
+from knowlip.files import sha256, whole_file
+
+IGNORE = 255
+"""Code of mask pixels without a class."""
+ROUNDING = 1e-9
+"""How far a fraction may lie outside 0 to 1."""
+_MASKS_A_GROUP = 16
+
+
+def annotation(tile_id: str, number: int, category: str, box: tuple[float, float, float, float], **more: Any) -> dict[str, Any]:  # fmt: skip
+    """One row of annotations, every column present.
+
+    Args:
+        tile_id: the tile.
+        number: counts the objects of the tile; makes the annotation_id.
+        category: class name.
+        box: x, y of the upper left corner, width and height, in fractions of the tile.
+        more: any other column of `ANNOTATION_SCHEMA`.
+    """
+    unknown = {"heading_deg": math.nan, "length_m": math.nan, "width_m": math.nan}
+    row = {
+        "tile_id": tile_id, "annotation_id": f"{tile_id}-{number:04d}", "category": category, "type": "",
+        "x": box[0], "y": box[1], "width": box[2], "height": box[3], "corners": [], "polygon": [], **unknown,
+        "difficult": False, "source": "",
+    }  # fmt: skip
+    return {**row, **more}
+
+
+def annotation_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
+    """Rows of :func:`annotation` as a table of `ANNOTATION_SCHEMA`, in order of tile and annotation."""
+    ordered = sorted(rows, key=lambda row: (row["tile_id"], row["annotation_id"]))
+    return pa.Table.from_pylist(ordered, ANNOTATION_SCHEMA)
+
+
+def write_annotations(dataset: Path, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Write `annotations.parquet`. Returns {"rows", "sha256"} for dataset.json."""
+    table = annotation_table(rows)
+    with whole_file(dataset / ANNOTATIONS) as part:
+        pq.write_table(table, part, compression="zstd")
+    return {"rows": len(table), "sha256": table_sha256(table)}
+
+
+def table_sha256(table: pa.Table) -> str:
+    """SHA-256 of the values of a table, whatever way the file stores them."""
+    digest = hashlib.sha256()
+    for batch in table.combine_chunks().to_batches(max_chunksize=4096):
+        for row in batch.to_pylist():
+            digest.update(repr(sorted(row.items())).encode())
+    return digest.hexdigest()
+
+
+def read_annotations(dataset: Path, truth: dict[str, dict[str, Any]] | None = None) -> pd.DataFrame:
+    """Annotations of a data set as a frame with the columns of `ANNOTATION_SCHEMA`.
+
+    Args:
+        dataset: its folder.
+        truth: where there is no `annotations.parquet`, annotations are derived from this.
+    """
+    path = dataset / ANNOTATIONS
+    if path.exists():
+        return read_parquet(path, ANNOTATION_SCHEMA).to_pandas()
+    return annotation_table(annotations_of(truth or {})).to_pandas()
+
+
+def annotations_of(truth: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Annotations of the objects of truth (ships, aircraft): those whose centre lies in the tile.
+
+    The box is the part of the object's outline that lies in the tile; the rotated box lies around the whole outline
+    and may leave the tile.
+    """
+    for tile_id in sorted(truth):
+        for number, item in enumerate(truth[tile_id].get("objects", [])):
+            outline = np.array(item["polygon"], float).reshape(-1, 2)
+            low, high = np.clip(outline.min(axis=0), 0, 1), np.clip(outline.max(axis=0), 0, 1)
+            box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+            if box[2] <= 0 or box[3] <= 0:
+                continue
+            corners = outline if len(outline) == 4 else rotated_box(outline)
+            yield annotation(
+                tile_id, number, item["category"], box, type=item["type"], heading_deg=float(item["heading_deg"]),
+                length_m=float(item["length_m"]), width_m=float(item["width_m"]), source="truth",
+                corners=[float(value) for value in corners.ravel()],
+                polygon=[float(value) for value in outline.ravel()],
+            )  # fmt: skip
+
+
+def rotated_box(points: np.ndarray) -> np.ndarray:
+    """(4, 2) corners of the smallest rotated rectangle around points (N, 2); the bounding box where they lie on a line."""
+    import shapely
+
+    shape = shapely.oriented_envelope(shapely.MultiPoint(points))
+    if isinstance(shape, shapely.Polygon) and shape.area > 0:
+        return np.array(shape.exterior.coords)[:4]
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+
+
+def write_masks(dataset: Path, masks: Iterable[tuple[str, bytes]]) -> int:
+    """Write `masks.parquet` from (tile_id, PNG) in order of tile_id, holding a few at a time. Returns how many."""
+    count = 0
+    with whole_file(dataset / MASKS) as part, pq.ParquetWriter(part, MASK_SCHEMA, compression="zstd") as writer:
+        rows: list[dict[str, Any]] = []
+
+        def flush() -> None:
+            writer.write_table(pa.Table.from_pylist(rows, MASK_SCHEMA))
+            rows.clear()
+
+        for tile_id, png in masks:
+            rows.append({"tile_id": tile_id, "png": png, "png_sha256": sha256(png)})
+            count += 1
+            if len(rows) == _MASKS_A_GROUP:
+                flush()
+        if rows:
+            flush()
+    return count
+
+
+def iter_masks(dataset: Path) -> Iterator[tuple[str, bytes, str]]:
+    """(tile_id, PNG, SHA-256) of every mask, a few in memory at a time; nothing where there are none.
+
+    Raises:
+        ValueError: the file is broken, or has other columns.
+    """
+    path = dataset / MASKS
+    if not path.exists():
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow.names != MASK_SCHEMA.names:
+                raise ValueError(f"{path} has other columns than {', '.join(MASK_SCHEMA.names)}.")
+            for batch in file.iter_batches(_MASKS_A_GROUP):
+                for row in batch.to_pylist():
+                    yield row["tile_id"], row["png"], row["png_sha256"]
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
+
+
+class MaskReader:
+    """Random access to the masks of a data set."""
+
+    def __init__(self, dataset: Path):
+        self.path = dataset / MASKS
+        self._places: dict[str, tuple[int, int]] | None = None
+
+    @property
+    def places(self) -> dict[str, tuple[int, int]]:
+        """tile_id -> (row group, row in it)."""
+        if self._places is None:
+            self._places = {}
+            if self.path.exists():
+                with pq.ParquetFile(self.path) as file:
+                    for group in range(file.num_row_groups):
+                        names = file.read_row_group(group, ["tile_id"])["tile_id"].to_pylist()
+                        self._places |= {name: (group, row) for row, name in enumerate(names)}
+        return self._places
+
+    def png(self, tile_id: str) -> bytes:
+        """PNG bytes of a tile's mask.
+
+        Raises:
+            ValueError: the tile has none.
+        """
+        place = self.places.get(tile_id)
+        if place is None:
+            raise ValueError(f"{self.path} has no mask of {tile_id}.")
+        with pq.ParquetFile(self.path) as file:
+            data: bytes = file.read_row_group(place[0], ["png"])["png"][place[1]].as_py()
+        return data
+
+    def mask(self, tile_id: str) -> np.ndarray:
+        """(H, W) uint8 class codes; 255: no class."""
+        return decode_png(self.png(tile_id))
