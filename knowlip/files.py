@@ -24,7 +24,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full, whatever the library that wrote the file made of it.
     """
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     try:
         with _full_disk_named(path):
             yield temporary
@@ -38,7 +38,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """The same for a folder; an existing folder at `path` is replaced when the block ends well."""
-    temporary = _temporary(path)
+    temporary = temporary_path(path)
     temporary.mkdir()
     try:
         with _full_disk_named(path):
@@ -52,7 +52,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _temporary(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """A name beside `path` for this process. What killed processes left under such names is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
