@@ -1,0 +1,123 @@
+"""Range-Doppler geometry: where a radar at known orbit positions saw the pixels of a slant-range image.
+
+A pixel fixes a time and a range. On the ground it is the point at that distance from the antenna, on the side the radar
+looks to, at the given height above the ellipsoid, and with the given Doppler frequency (zero: perpendicular to the
+velocity) (Curlander 1982, IEEE Trans. Geosci. Remote Sens. 20(3)).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pyproj import Transformer
+
+from knowlip.scenes.control import ControlPoints
+from knowlip.scenes.errors import NoLocation
+
+_SIDE = 17
+"""Control points along each side of the image."""
+_STEPS = 25
+_A, _B = 6378137.0, 6356752.314245179
+"""Semi-axes of WGS 84 in metres."""
+
+
+@dataclass(frozen=True, eq=False)
+class Orbit:
+    """State vectors, interpolated by cubic Hermite polynomials (positions and velocities are both matched)."""
+
+    times: np.ndarray
+    """(N,) seconds after an epoch, rising, N >= 2."""
+    positions: np.ndarray
+    """(N, 3) metres, Earth-fixed."""
+    velocities: np.ndarray
+    """(N, 3) metres per second, Earth-fixed."""
+
+    def __post_init__(self) -> None:
+        shapes = {np.shape(self.positions), np.shape(self.velocities)}
+        if len(self.times) < 2 or shapes != {(len(self.times), 3)} or np.any(np.diff(self.times) <= 0):
+            raise NoLocation("The orbit needs two state vectors or more, in order of time.")
+
+    def at(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and velocities (..., 3) at times (...)."""
+        from scipy.interpolate import CubicHermiteSpline
+
+        spline = CubicHermiteSpline(self.times, self.positions, self.velocities)
+        return spline(times), spline(times, 1)
+
+
+def ground_points(
+    position: np.ndarray, velocity: np.ndarray, distance: np.ndarray, side: str, height_m: float,
+    rate: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Longitude and latitude of what the radar saw.
+
+    Args:
+        position: (N, 3) antenna, Earth-fixed, metres.
+        velocity: (N, 3) metres per second.
+        distance: (N,) range in metres.
+        side: "left" or "right" of the flight path.
+        height_m: height of the ground above the ellipsoid.
+        rate: (N,) component of the velocity along the line of sight in metres per second (wavelength times Doppler
+            frequency / 2); 0: zero Doppler.
+
+    Returns:
+        Longitude and latitude in degrees, (N,).
+
+    Raises:
+        NoLocation: the range does not reach the ground.
+    """
+    along = velocity / np.linalg.norm(velocity, axis=1, keepdims=True)
+    down = -position / np.linalg.norm(position, axis=1, keepdims=True)
+    across = np.cross(down, along)  # to the right of the flight path
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    if side == "left":
+        across = -across
+    nadir = np.cross(along, across)
+    nadir *= np.sign(np.sum(nadir * down, axis=1, keepdims=True))
+    cosine = rate / np.linalg.norm(velocity, axis=1)
+    forward = (distance * cosine)[:, None] * along
+    reach = distance * np.sqrt(1 - cosine**2)
+    scale = np.array([_A + height_m, _A + height_m, _B + height_m])
+    # The look angle from nadir at which the ray's end lies on the ellipsoid: secant steps, monotonic in the angle.
+    angle_0, angle_1 = np.full(len(reach), np.radians(10.0)), np.full(len(reach), np.radians(35.0))
+
+    def miss(angle: np.ndarray) -> np.ndarray:
+        point = position + forward + reach[:, None] * (np.cos(angle)[:, None] * nadir + np.sin(angle)[:, None] * across)
+        return np.asarray(np.sum((point / scale) ** 2, axis=1) - 1)
+
+    value_0, value_1 = miss(angle_0), miss(angle_1)
+    for _ in range(_STEPS):
+        slope = np.where(value_1 == value_0, 1.0, value_1 - value_0)
+        step = np.where(np.abs(value_1) < 1e-15, 0.0, value_1 * (angle_1 - angle_0) / slope)
+        angle_0, value_0 = angle_1, value_1
+        angle_1 = np.clip(angle_1 - step, 1e-4, np.pi / 2)
+        value_1 = miss(angle_1)
+        if np.all(np.abs(value_1) < 1e-13):
+            break
+    if not np.all(np.abs(value_1) < 1e-9):
+        raise NoLocation("The orbit and the range of the image do not meet the ground.")
+    point = position + forward + reach[:, None] * (np.cos(angle_1)[:, None] * nadir + np.sin(angle_1)[:, None] * across)
+    lon, lat, _ = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True).transform(*point.T)
+    return np.asarray(lon), np.asarray(lat)
+
+
+def slant_grid(
+    orbit: Orbit, shape: tuple[int, int], first_s: float, line_s: float, near_m: float, spacing_m: float, side: str,
+    height_m: float,
+) -> ControlPoints:  # fmt: skip
+    """Control points over a zero-Doppler image whose rows are azimuth times and whose columns are slant ranges.
+
+    Args:
+        orbit: times after the same epoch as `first_s`.
+        shape: rows, columns.
+        first_s: zero-Doppler time of the centres of the first row, seconds.
+        line_s: seconds per row.
+        near_m: slant range of the centres of the first column, metres.
+        spacing_m: metres per column.
+        side: "left" or "right".
+        height_m: height of the ground above the ellipsoid.
+    """
+    grid = np.meshgrid(np.linspace(0, shape[0], _SIDE), np.linspace(0, shape[1], _SIDE), indexing="ij")
+    rows, columns = (axis.ravel() for axis in grid)
+    position, velocity = orbit.at(first_s + (rows - 0.5) * line_s)
+    lons, lats = ground_points(position, velocity, near_m + (columns - 0.5) * spacing_m, side, height_m)
+    return ControlPoints(columns, rows, lons, lats)
