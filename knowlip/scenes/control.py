@@ -4,10 +4,9 @@ On a 250 km swath an affine misses by kilometres, order 3 by about 2 m, a thin-p
 in a plane around the middle of the points (azimuthal equidistant), so neither poles nor the antimeridian matter.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pyproj import CRS, Transformer
@@ -28,7 +27,9 @@ class ControlPoints:
     rows: np.ndarray
     lons: np.ndarray
     lats: np.ndarray
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    order: int = 0
+    """Order (1 to 3) of a polynomial for points that are noisy (rounded coordinates, places of ships), which a spline
+    would follow; 0: a spline from 10 points on."""
 
     kind = "control-points"
 
@@ -60,11 +61,11 @@ class ControlPoints:
 
     @cached_property
     def _to_ground(self) -> "_Fit":
-        return _Fit(self._pixels, self._xy)
+        return _Fit(self._pixels, self._xy, self.order)
 
     @cached_property
     def _to_pixel(self) -> "_Fit":
-        return _Fit(self._xy, self._pixels)
+        return _Fit(self._xy, self._pixels, self.order)
 
     @property
     def model(self) -> str:
@@ -84,7 +85,7 @@ class ControlPoints:
         for k in range(5):
             left_out = (fold == k) & ~hull
             if left_out.any():
-                fit = _Fit(self._pixels[~left_out], self._xy[~left_out])
+                fit = _Fit(self._pixels[~left_out], self._xy[~left_out], self.order)
                 missed.append(np.sum((fit(self._pixels[left_out]) - self._xy[left_out]) ** 2, axis=1))
         if not missed:
             return float(np.sqrt(np.mean(np.sum((self._to_ground(self._pixels) - self._xy) ** 2, axis=1))))
@@ -117,17 +118,17 @@ class ControlPoints:
 class _Fit:
     """Smooth map of the plane through or near given pairs: thin-plate spline from 10 points on, else a polynomial."""
 
-    def __init__(self, source: np.ndarray, target: np.ndarray):
+    def __init__(self, source: np.ndarray, target: np.ndarray, order: int = 0):
         self.center, self.scale = source.mean(axis=0), np.abs(source - source.mean(axis=0)).max()
         unit = (source - self.center) / self.scale
         self._spline = None
-        if 10 <= len(source) <= _MOST_SPLINE_POINTS:
+        if not order and 10 <= len(source) <= _MOST_SPLINE_POINTS:
             from scipy.interpolate import RBFInterpolator
 
             self._spline = RBFInterpolator(unit, target, kernel="thin_plate_spline", degree=1)
             self.name = "thin-plate spline"
             return
-        self.order = 3 if len(source) >= 10 else 2 if len(source) >= 6 else 1
+        self.order = order or (3 if len(source) >= 10 else 2 if len(source) >= 6 else 1)
         self.name = f"polynomial of order {self.order}"
         self._coefficients = np.linalg.lstsq(_monomials(unit, self.order), target, rcond=None)[0]
 

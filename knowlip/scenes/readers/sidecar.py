@@ -1,15 +1,242 @@
-"""sidecar."""
+"""`*.scene.yaml`: describes images of sensors without a public product format (Qilu-1, Hongtu-1, airborne radars),
+complex chips in `.npy` files, and plain TIFF, PNG or JPEG images. One YAML may describe many files; each is a scene.
 
+docs/scenes.md lists the keys.
+"""
+
+import glob
+import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyproj
+from affine import Affine
+
+from knowlip.progress import say
+from knowlip.scenes.calibration import Calibration, Constant
+from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.errors import DamagedProduct, NoLocation, SceneError, SlantRange
+from knowlip.scenes.geometry import AffineGeometry, Geometry, local_plane
+from knowlip.scenes.names import date_of, polarisation_of, slug
+from knowlip.scenes.quantities import conversion, relative
+from knowlip.scenes.raster import ArrayFile, Raster, RasterFile
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data, units_of
+from knowlip.scenes.readers.sidecar_keys import LOCATIONS, read_keys
+from knowlip.scenes.rpcfile import read_rpc
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "sidecar"
+ENDINGS = (".scene.yaml", ".scene.yml")
+_IMAGES = (".tif", ".tiff", ".npy", ".png", ".jpg", ".jpeg", ".img", ".jp2", ".vrt", ".dat", ".bin")
 
 
 def matches(path: Path) -> bool:
-    return False
+    return path.name.lower().endswith(ENDINGS) and path.is_file()
+
+
+def parts(path: Path) -> list[Path]:
+    """The described files; none where the description cannot be read (opening it says why)."""
+    try:
+        keys = read_keys(path)
+        return [*_files(path, keys), *([path.parent / keys["rpc"]] if "rpc" in keys else [])]
+    except SceneError:
+        return []
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
-    return []
+    """Open every described file as a scene. Where some cannot be used, the others are opened and the reasons shown.
+
+    Raises:
+        SceneError: a key that cannot be, no file, or none that can be used.
+    """
+    keys = read_keys(path)
+    files = _files(path, keys)
+    wanted = overrides.polarisation.upper()
+    scenes, reasons = [], []
+    for file in files:
+        polarisation = keys.get("polarisation", "") or polarisation_of(file.name)
+        if wanted not in ("", "ALL", polarisation) and polarisation:
+            continue
+        try:
+            scenes.append(_open(path, file, keys, overrides, polarisation or wanted.replace("ALL", "")))
+        except SceneError as error:
+            reasons.append(error)
+    if not scenes:
+        if reasons:
+            raise reasons[0]
+        raise DamagedProduct(f"{path} describes no file of polarisation {wanted}; choose with --read.polarisation.")
+    for reason in reasons:
+        say(f"  skipped: {reason}")
+    return scenes
+
+
+def _files(path: Path, keys: dict[str, Any]) -> list[Path]:
+    """Described files, sorted.
+
+    Raises:
+        DamagedProduct: a pattern that fits no file.
+    """
+    stem = path.name[: -len(next(end for end in ENDINGS if path.name.lower().endswith(end)))]
+    if "files" not in keys:
+        found = sorted(file for file in path.parent.glob(f"{glob.escape(stem)}.*") if file.suffix.lower() in _IMAGES)
+        if not found:
+            raise DamagedProduct(f"{path} stands beside no image {stem}.tif (.npy, .png, ...); name it with `files:`.")
+        return found
+    files: set[Path] = set()
+    for pattern in keys["files"]:
+        hits = [Path(hit) for hit in glob.glob(str(path.parent / pattern), recursive=True)]  # noqa: PTH207 - absolute ones too
+        hits = [hit for hit in hits if hit.is_file() and hit.resolve() != path.resolve()]
+        if not hits:
+            raise DamagedProduct(f"{path}: no file fits `files: {pattern}`.")
+        files.update(hits)
+    return sorted(files)
+
+
+def _open(path: Path, file: Path, keys: dict[str, Any], overrides: SceneOverrides, polarisation: str) -> Scene:
+    raster, header = _raster(file, keys, overrides)
+    slant = keys.get("projection") == "slant"
+    geometry = _geometry(path, file, raster.shape, keys, header, overrides)
+    quantity, notes = _calibrate(path, raster, keys, overrides)
+    if slant and "unlocated" in keys or slant and "center" in keys:
+        notes.append("Slant range brought to ground range by the incidence angle.")
+    require_data(raster)
+    raster.close()
+    many = "files" in keys
+    scene = Scene(
+        path=file,
+        scene_id=slug(f"{file.parent.name}-{file.stem}" if many else file.stem),
+        raster=raster,
+        geometry=geometry,
+        sensor=overrides.sensor or keys.get("sensor", "unknown"),
+        band=overrides.band or keys.get("band", ""),
+        frequency_ghz=keys.get("frequency_ghz", math.nan),
+        polarisation=polarisation,
+        looks=keys.get("looks", 0.0),
+        incidence_deg=keys.get("incidence_deg", math.nan),
+        look_azimuth_deg=keys.get("look_azimuth_deg", math.nan),
+        look_side=keys.get("look_side", ""),
+        orbit=keys.get("orbit", ""),
+        date=keys.get("date", "") or date_of(file.name),
+        radiometry=keys.get("radiometry", "relative") if quantity == "none" else "calibrated",
+        quantity=quantity,
+        mode=keys.get("mode", ""),
+        product_type=keys.get("product_type", ""),
+        projection=keys.get("projection", "") or ("map" if geometry.kind == "affine" else ""),
+        product=NAME,
+        group=slug(_filled(keys["group"], file)) if "group" in keys else "",
+        sources=(file, path),
+        notes=tuple(notes),
+    )  # fmt: skip
+    if isinstance(geometry, ControlPoints):
+        gate(geometry, file, scene.resolution_m, overrides.max_residual_m)
+    return scene
+
+
+def _calibrate(path: Path, raster: Raster, keys: dict[str, Any], overrides: SceneOverrides) -> tuple[str, list[str]]:
+    """Give the raster the stated calibration; quantity and notes."""
+    power = keys.get("calibration") if overrides.calibrate else None
+    if power is None:
+        return "none", [relative(path, overrides, "the YAML states no calibration")]
+    incidence = keys.get("incidence_deg", math.nan)
+    # sigma0 is the default, no demand: without an incidence angle the stated quantity stands.
+    quantity = power.quantity if overrides.quantity == "sigma0" and math.isnan(incidence) else overrides.quantity
+    factor = power.factor * float(conversion(power.quantity, quantity, incidence, path))
+    raster.calibration = Calibration(quantity, Constant(factor))
+    return quantity, []
+
+
+def _raster(file: Path, keys: dict[str, Any], overrides: SceneOverrides) -> tuple[Raster, Header | None]:
+    raster: Raster
+    header = None
+    if file.suffix.lower() == ".npy":
+        raster = _array(file)
+    else:
+        header = read_header(file)
+        band = overrides.raster_band or keys.get("raster_band", 1)
+        pair = keys.get("units") == "complex" and len(header.dtypes) == 2
+        raster = raster_of(file, header, band, 2 if pair and not header.dtypes[0].startswith("complex") else 0)
+        if keys.get("units") == "complex" and raster.units != "complex":
+            raise DamagedProduct(f"{file} holds {raster.dtype} in {len(header.dtypes)} band(s), not complex numbers.")
+    if "nodata" in keys:
+        raster.nodata = keys["nodata"]
+    raster.units = units_of(raster, overrides, keys.get("units", "") or _band_units(header, raster))
+    return raster, header
+
+
+def _band_units(header: Header | None, raster: Raster) -> str:
+    if header is None or not isinstance(raster, RasterFile):
+        return ""
+    return header.tags.get("KNOWLIP_UNITS", "") or header.band_units[raster.raster_band - 1]
+
+
+def _array(file: Path) -> ArrayFile:
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DamagedProduct(f"{file} is no NumPy array that can be read, is it complete? ({error})") from error
+    if array.ndim != 2 or min(array.shape) < 1 or array.dtype.kind not in "uifc":
+        raise DamagedProduct(f"{file} must hold one array (rows, columns) of numbers, not {array.shape} {array.dtype}.")
+    units = "complex" if array.dtype.kind == "c" else "dn"
+    return ArrayFile(file, units, (array.shape[0], array.shape[1]), str(array.dtype), None)
+
+
+def _geometry(
+    path: Path, file: Path, shape: tuple[int, int], keys: dict[str, Any], header: Header | None,
+    overrides: SceneOverrides,
+) -> Geometry:  # fmt: skip
+    """What the YAML says of the place, else what the file says."""
+    rows, columns = shape
+    kind = next((key for key in LOCATIONS if key in keys), "")
+    if kind == "crs":
+        return AffineGeometry(_crs(path, keys["crs"]), _transform(path, keys["transform"]))
+    if kind == "corners":
+        lons, lats = np.array(keys["corners"]).T
+        return ControlPoints(np.array([0.0, columns, columns, 0]), np.array([0.0, 0, rows, rows]), lons, lats)
+    if kind == "gcps":
+        return ControlPoints(*np.array(keys["gcps"], float).T)
+    if kind == "rpc":
+        file_of_rpc = path.parent / keys["rpc"]
+        if not file_of_rpc.is_file():
+            raise DamagedProduct(f"{path}: rpc names {keys['rpc']}, which does not exist.")
+        return read_rpc(file_of_rpc, overrides.height_m)
+    if kind in ("center", "unlocated"):
+        down, across = keys["spacing_m"]
+        if keys.get("projection") == "slant":
+            if "incidence_deg" not in keys:
+                raise SlantRange(
+                    f"{path}: spacing_m is in slant range; state incidence_deg, which brings it to the ground."
+                )
+            across /= math.sin(math.radians(keys["incidence_deg"]))
+        if kind == "unlocated":
+            return local_plane(down, across)
+        lon, lat = keys["center"]
+        crs = pyproj.CRS.from_proj4(f"+proj=aeqd +lat_0={lat} +lon_0={lon} +datum=WGS84 +units=m")
+        turn = Affine.rotation(-keys["heading_deg"]) @ Affine.scale(across, -down)
+        return AffineGeometry(crs, turn @ Affine.translation(-columns / 2, -rows / 2))
+    if header is None:
+        raise NoLocation(f"{path} does not say where {file.name} lies: give corners, gcps, center, or unlocated: true.")
+    geometry = geometry_of(header, file, overrides)
+    if keys.get("projection") == "slant" and geometry.kind == "affine":
+        raise SlantRange(f"{path}: {file.name} carries a map transform, so projection: slant cannot be.")
+    return geometry
+
+
+def _crs(path: Path, text: str) -> pyproj.CRS:
+    try:
+        return pyproj.CRS.from_user_input(text)
+    except pyproj.exceptions.CRSError:
+        raise DamagedProduct(
+            f"{path}: crs must be a coordinate reference system such as EPSG:32650, not {text!r}."
+        ) from None
+
+
+def _transform(path: Path, numbers: tuple[float, ...]) -> Affine:
+    transform = Affine(*numbers)
+    if transform.determinant == 0:
+        raise DamagedProduct(f"{path}: transform gives the image no area.")
+    return transform
+
+
+def _filled(template: str, file: Path) -> str:
+    return template.replace("{stem}", file.stem).replace("{parent}", file.parent.name)
