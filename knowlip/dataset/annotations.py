@@ -8,16 +8,18 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS, read_parquet
 from knowlip.dataset.shards import decode_png
 from knowlip.files import sha256, whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IGNORE = 255
 """Code of mask pixels without a class."""
@@ -26,7 +28,9 @@ ROUNDING = 1e-9
 _MASKS_A_GROUP = 16
 
 
-def annotation(tile_id: str, number: int, category: str, box: tuple[float, float, float, float], **more: Any) -> dict[str, Any]:  # fmt: skip
+def annotation(
+    tile_id: str, number: int, category: str, box: tuple[float, float, float, float], **more: Any
+) -> dict[str, Any]:
     """One row of annotations, every column present.
 
     Args:
@@ -68,7 +72,7 @@ def table_sha256(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def read_annotations(dataset: Path, truth: dict[str, dict[str, Any]] | None = None) -> pd.DataFrame:
+def read_annotations(dataset: Path, truth: dict[str, dict[str, Any]] | None = None) -> "pd.DataFrame":
     """Annotations of a data set as a frame with the columns of `ANNOTATION_SCHEMA`.
 
     Args:
@@ -104,7 +108,7 @@ def annotations_of(truth: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]
 
 
 def rotated_box(points: np.ndarray) -> np.ndarray:
-    """(4, 2) corners of the smallest rotated rectangle around points (N, 2); the bounding box where they lie on a line."""
+    """(4, 2) corners of the smallest rotated rectangle around points (N, 2); the upright one where they are in line."""
     import shapely
 
     shape = shapely.oriented_envelope(shapely.MultiPoint(points))

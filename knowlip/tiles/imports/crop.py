@@ -1,0 +1,96 @@
+"""Large images become tiles of one side; objects are clipped to them or left out."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import shapely
+
+from knowlip.dataset.annotations import annotation
+from knowlip.tiles.imports.labels import Thing
+
+Crop = tuple[int, int, int, int]
+"""Left, top, width, height in pixels of the image."""
+
+
+def crops(size: tuple[int, int], tile_px: int, overlap: int) -> list[Crop]:
+    """Tiles of an image, row by row. The last of a row or column is moved inwards to end at the image's border.
+
+    Args:
+        size: width and height of the image.
+        tile_px: side of a tile; 0, or an image that fits: the whole image.
+        overlap: of neighbours.
+    """
+    width, height = size
+    if not tile_px or max(size) <= tile_px:
+        return [(0, 0, width, height)]
+    lefts, tops = (_starts(extent, tile_px, tile_px - overlap) for extent in size)
+    return [(x, y, min(tile_px, width), min(tile_px, height)) for y in tops for x in lefts]
+
+
+def _starts(extent: int, side: int, step: int) -> list[int]:
+    if extent <= side:
+        return [0]
+    starts = list(range(0, extent - side, step))
+    return [*starts, extent - side]
+
+
+def annotate(
+    tile_id: str, things: Sequence[Thing], crop: Crop, min_visible: float, category: str, source: str
+) -> Iterator[dict[str, object]]:
+    """Rows of the annotations that a tile shows.
+
+    An object partly outside keeps the visible part of its box and outline; its rotated box is kept while all of it is
+    inside, else the visible part of it becomes the outline.
+
+    Args:
+        tile_id: the tile.
+        things: objects of the image, in pixels.
+        crop: the tile in the image.
+        min_visible: objects of which a smaller share is visible are left out.
+        category: one category for all ("": the set's own).
+        source: where the labels come from.
+    """
+    left, top, width, height = crop
+    frame = shapely.box(left, top, left + width, top + height)
+    scale, offset = np.array([width, height], float), np.array([left, top], float)
+    for number, thing in enumerate(things):
+        names = (category, thing.category) if category else (thing.category, "")
+        more = {"type": names[1], "difficult": thing.difficult, "source": source}
+        if thing.whole_image:
+            yield annotation(tile_id, number, names[0], (0.0, 0.0, 1.0, 1.0), **more)
+            continue
+        box, corners, polygon = thing.box, thing.corners, thing.polygon
+        inside = box[0] >= left and box[1] >= top and box[2] <= left + width and box[3] <= top + height
+        if not inside:
+            clipped, share = _clip(shapely.box(*box), frame)
+            if clipped is None or share < min_visible:
+                continue
+            box = clipped.bounds
+        if corners is not None and not _within(corners, crop):
+            if polygon is None:
+                polygon = corners
+            corners = None
+        if polygon is not None and not _within(polygon, crop):
+            part, _ = _clip(shapely.Polygon(polygon).buffer(0), frame)
+            polygon = None if part is None else np.array(part.exterior.coords)[:-1]
+        low, high = (np.array(box[:2]) - offset) / scale, (np.array(box[2:]) - offset) / scale
+        more["corners"] = [] if corners is None else ((corners - offset) / scale).ravel().tolist()
+        more["polygon"] = [] if polygon is None else ((polygon - offset) / scale).ravel().tolist()
+        row_box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+        yield annotation(tile_id, number, names[0], row_box, **more)
+
+
+def _within(points: np.ndarray, crop: Crop) -> bool:
+    left, top, width, height = crop
+    x, y = points.T
+    return bool((x >= left).all() and (y >= top).all() and (x <= left + width).all() and (y <= top + height).all())
+
+
+def _clip(shape: Any, frame: shapely.Polygon) -> tuple[shapely.Polygon | None, float]:
+    """The largest part of a shape that lies in the frame, and the share of the shape's area that does."""
+    cut = shapely.intersection(shape, frame)
+    parts = [part for part in shapely.get_parts(cut) if isinstance(part, shapely.Polygon) and part.area > 0]
+    if not parts or shape.area <= 0:
+        return None, 0.0
+    return max(parts, key=lambda part: part.area), float(sum(part.area for part in parts) / shape.area)

@@ -1,0 +1,44 @@
+"""The index row of an imported tile: what is known is filled in, everything else is openly unknown."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from knowlip.dataset.layout import INDEX_SCHEMA
+from knowlip.tiles.imports.labels import Labelled
+from knowlip.tiles.imports.pixels import Grey
+from knowlip.tiles.imports.settings import ImportConfig
+from knowlip.tiles.quality import statistics
+
+
+def index_row(
+    tile_id: str, scene_id: str, tile: np.ndarray, grey: Grey, image: Labelled, split: str, config: ImportConfig
+) -> dict[str, Any]:
+    """Row of a tile (H, W) uint8. Every tile is its own root; the place is unknown; without a known pixel spacing the
+    transform counts pixels."""
+    height, width = tile.shape
+    spacing = config.metres_per_pixel or image.metres_per_pixel
+    row: dict[str, Any] = {field.name: _unknown(field.type) for field in INDEX_SCHEMA}
+    row |= {
+        "tile_id": tile_id, "id": tile_id, "scene_id": scene_id, "root_id": tile_id, "scale": "large", "split": split,
+        "window_m": spacing * max(height, width) if spacing else None,
+        "proj:transform": [spacing or 1.0, 0.0, 0.0, 0.0, -(spacing or 1.0), 0.0], "proj:shape": [height, width],
+        "platform": config.sensor, "sar:frequency_band": config.band,
+        "sar:polarizations": [config.polarisation] if config.polarisation else [],
+        "geolocation": "unknown", "geolocation_rms_m": 0.0, "quantity": "none", "radiometry": "",
+        "resolution_m": spacing, "native_px": float(max(height, width)), "metres_per_pixel": spacing,
+        "quantiser": grey.quantiser, "quantiser_lo": grey.lo_db, "quantiser_hi": grey.hi_db,
+        "lut_sha256": grey.lut_sha256, "valid_fraction": round(float((tile > 0).mean()), 4), **statistics(tile),
+    }  # fmt: skip
+    return row
+
+
+def _unknown(kind: pa.DataType) -> Any:
+    if kind == pa.string() or pa.types.is_timestamp(kind) or pa.types.is_binary(kind):
+        return ""
+    if pa.types.is_list(kind):
+        return []
+    if pa.types.is_boolean(kind):
+        return False
+    return None if pa.types.is_floating(kind) else 0

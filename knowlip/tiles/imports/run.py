@@ -1,0 +1,264 @@
+"""The way of an import: read labels, look at every image once for its identity, decide splits, write the data set."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knowlip.config import plain
+from knowlip.dataset.annotations import write_annotations, write_masks
+from knowlip.dataset.likeness import difference_hash
+from knowlip.dataset.shards import encode_png
+from knowlip.dataset.writer import finish, write_scene
+from knowlip.files import sha256, whole_folder
+from knowlip.progress import track
+from knowlip.tiles.imports import coco, dota, folder, voc, yolo
+from knowlip.tiles.imports.crop import Crop, annotate, crops
+from knowlip.tiles.imports.labels import ImageFinder, Labelled, Problems, image_folder, place_of
+from knowlip.tiles.imports.masks import MaskCodes
+from knowlip.tiles.imports.pixels import decode, to_grey
+from knowlip.tiles.imports.row import index_row
+from knowlip.tiles.imports.settings import ImportConfig
+from knowlip.tiles.imports.splits import Identity, assign, judge
+
+_PIXELS_AT_ONCE = 200_000_000
+"""Images of one part of the data set: what is held in memory as PNG."""
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An image with all decisions."""
+
+    image: Labelled
+    identity: Identity
+    split: str
+    reason: str
+    tile_ids: list[str]
+    crops: list[Crop]
+
+
+def import_dataset(config: ImportConfig) -> dict[str, Any]:
+    """Bring a labelled set into a data set with annotations. The folder is whole or absent; same files, same bytes.
+
+    Returns:
+        Counts of tiles, splits, annotations, masks and problems, copies found, and the fingerprint.
+
+    Raises:
+        ValueError: settings that cannot work, no image, or a bad label or image (unless `skip_bad`).
+    """
+    started = time.monotonic()
+    config.check()
+    name = slug(config.name or config.source.resolve().name)
+    problems = Problems(config.skip_bad)
+    images = read_labels(config, problems)
+    images, identities = _look(images, config, problems)
+    splits = assign(images, identities, config)
+    known = [i for i, split in enumerate(splits) if split]
+    unnamed = len(images) - len(known)
+    images, identities, splits = ([items[i] for i in known] for items in (images, identities, splits))  # type: ignore[assignment]
+    if not images:
+        raise ValueError(f"No image of {config.source} can be imported{_why(problems, unnamed)}.")
+    reasons, copies = judge(images, identities, splits, config.drop_duplicates)
+    plan = _plan(name, images, identities, splits, reasons, config)
+    record = {**problems.record(), "not_in_split_files": unnamed, "copies": copies}
+    with whole_folder(config.out) as out:
+        info = _write(out, name, plan, config, record)
+    return {
+        "dataset": str(config.out), "images": len(images), **info["counts"], "annotations": info["annotations"]["rows"],
+        "categories": info["categories"], "masks": info["masks"], "import": record, "fingerprint": info["fingerprint"],
+        "seconds": round(time.monotonic() - started, 2),
+    }  # fmt: skip
+
+
+def show(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [
+        f"{result['dataset']}: {result['accepted']} of {result['tiles']} tiles from {result['images']} images, "
+        f"{result['annotations']} annotations, {result['masks']} masks",
+        "splits: " + ", ".join(f"{name} {count}" for name, count in result["splits"].items()),
+    ]
+    if result["categories"]:
+        lines.append("categories: " + ", ".join(f"{name} {count}" for name, count in result["categories"].items()))
+    if result["rejected"]:
+        lines.append("rejected: " + ", ".join(f"{count} {name}" for name, count in result["rejected"].items()))
+    record = result["import"]
+    notes = {
+        "bad": "bad labels",
+        "missing_images": "labels without image",
+        "unlabelled_images": "images without labels",
+    }
+    for key, words in notes.items():
+        if record[key]["count"]:
+            lines.append(f"{words}: {record[key]['count']}, first: {record[key]['first'][0]}")
+    if record["not_in_split_files"]:
+        lines.append(f"left out, in no split file: {record['not_in_split_files']}")
+    for kind, entry in record["copies"].items():
+        if entry["groups"]:
+            lines.append(f"{kind.replace('_', ' ')}: {entry['groups']} groups, first: {' = '.join(entry['first'][0])}")
+    return "\n".join(lines)
+
+
+def read_labels(config: ImportConfig, problems: Problems) -> list[Labelled]:
+    """Images and labels of a set in order of their names.
+
+    Raises:
+        ValueError: no image, or a bad label.
+    """
+    finder = ImageFinder(image_folder(config.source, config.images))
+    masks: dict[str, Path] = {}
+    if config.masks is not None or config.format == "mask":
+        where = place_of(config.source, config.masks, ("masks", "labels", "Labels"), "masks")
+        single = finder.paths[0] if len(finder.paths) == 1 else None
+        masks = folder.masks_by_key(where, config.mask_suffix, single)
+    read: dict[str, Callable[[], list[Labelled]]] = {
+        "voc": lambda: voc.read(config.source, config.labels, finder, problems),
+        "dota": lambda: dota.read(config.source, config.labels, finder, problems),
+        "coco": lambda: coco.read(config.source, config.labels, finder, problems),
+        "yolo": lambda: yolo.read(config.source, config.labels, finder, problems, config.classes),
+        "folder": lambda: folder.read_folders(finder),
+        "mask": lambda: folder.read_pairs(finder, masks, config.image_suffix, problems),
+    }
+    images = sorted(read[config.format](), key=lambda image: image.name)
+    if not images:
+        raise ValueError(f"{config.source} holds no image with {config.format} labels{_why(problems, 0)}.")
+    if config.format != "mask" and masks:
+        images = [
+            Labelled(**{**vars(image), "mask": masks.get(folder.mask_key(image.path, config.image_suffix))})
+            for image in images
+        ]
+    return images
+
+
+def _why(problems: Problems, unnamed: int) -> str:
+    parts = [
+        (problems.missing, "label files have no image"),
+        (problems.unlabelled, "images have no labels"),
+        (problems.bad, "are bad"),
+    ]
+    words = [f"{len(items)} {what} ({items[0]} ...)" for items, what in parts if items]
+    if unnamed:
+        words.append(f"{unnamed} are in no split file")
+    return f": {'; '.join(words)}" if words else ""
+
+
+def _look(images: list[Labelled], config: ImportConfig, problems: Problems) -> tuple[list[Labelled], list[Identity]]:
+    """Decode every image once; those that cannot be read, or differ from the size in their label, are bad."""
+    kept, identities = [], []
+    for image in track(images, "look at images"):
+        try:
+            pixels = decode(image.path, config)
+            height, width = pixels.values.shape
+            if image.size is not None and image.size != (width, height):
+                raise ValueError(f"{image.labels} is for {image.size[0]} x {image.size[1]} pixels, but {image.path} "
+                                 f"has {width} x {height}.")  # fmt: skip
+            values = pixels.values if pixels.raster is None else to_grey(pixels, image.path, config).values
+        except ValueError as error:
+            problems.note(str(error))
+            continue
+        digest = sha256(str(pixels.values.shape).encode() + np.ascontiguousarray(pixels.values).tobytes())
+        identities.append(Identity(digest, difference_hash(values), (width, height)))
+        kept.append(image)
+    return kept, identities
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and single hyphens: what tile names may hold."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "set"
+
+
+def _plan(
+    name: str,
+    images: Sequence[Labelled],
+    identities: Sequence[Identity],
+    splits: Sequence[str],
+    reasons: Sequence[str],
+    config: ImportConfig,
+) -> list[Planned]:
+    """Tile names and crops, in order of the names. Names that collide or are long get a part of their hash."""
+    names = [slug(f"{name}-{image.name}") for image in images]
+    often = Counter(names)
+    for i, image in enumerate(images):
+        if often[names[i]] > 1 or len(names[i]) > _LONGEST_NAME:
+            names[i] = f"{names[i][: _LONGEST_NAME - 9].strip('-')}-{sha256(image.name.encode())[:8]}"
+    plan = []
+    for i in sorted(range(len(images)), key=lambda i: names[i]):
+        boxes = crops(identities[i].size, config.tile_px, config.overlap_px)
+        ids = [names[i]] if len(boxes) == 1 else [f"{names[i]}-x{x:05d}y{y:05d}" for x, y, _, _ in boxes]
+        plan.append(Planned(images[i], identities[i], splits[i], reasons[i], ids, boxes))
+    return plan
+
+
+def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, record: dict[str, Any]) -> dict[str, Any]:
+    parts = _parts(plan)
+    scene_ids = [name] if len(parts) == 1 else [f"{name}-{number:03d}" for number in range(len(parts))]
+    objects: list[dict[str, Any]] = []
+    accepted: set[str] = set()
+    colour = 0
+    for scene_id, part in zip(scene_ids, parts):
+        rows: list[dict[str, Any]] = []
+        pngs: dict[str, bytes] = {}
+        for planned in track(part, f"import {scene_id}"):
+            pixels = decode(planned.image.path, config)
+            colour += pixels.colour
+            grey = to_grey(pixels, planned.image.path, config)
+            for tile_id, crop in zip(planned.tile_ids, planned.crops):
+                x, y, width, height = crop
+                tile = np.ascontiguousarray(grey.values[y : y + height, x : x + width])
+                row = index_row(tile_id, scene_id, tile, grey, planned.image, planned.split, config)
+                row["block"] = f"{name}-{planned.identity.sha256[:16]}"
+                row["reject_reason"] = planned.reason or ("" if tile.any() else "nodata")
+                row["accepted"] = not row["reject_reason"]
+                rows.append(row)
+                if row["accepted"]:
+                    pngs[tile_id] = encode_png(tile)
+                    accepted.add(tile_id)
+                    source = f"{config.format}:{planned.image.labels or planned.image.name}"
+                    objects += annotate(
+                        tile_id, planned.image.things, crop, config.min_visible, config.category, source
+                    )
+        files = {tile: planned.image.name for planned in part for tile in planned.tile_ids}
+        write_scene(out, scene_id, rows, pngs, {}, {"images": files})
+    codes = MaskCodes(config.mask_classes)
+    with_mask = [planned for planned in plan if planned.image.mask and accepted.intersection(planned.tile_ids)]
+    masks = write_masks(out, _masks(with_mask, accepted, codes)) if with_mask else 0
+    info = {
+        "config": {**plain(config), "source": config.source.resolve().name, "out": ""},
+        "import": {**record, "colour_images": colour},
+        "annotations": write_annotations(out, objects),
+        "categories": dict(sorted(Counter(row["category"] for row in objects).items())),
+        "masks": masks,
+        "mask_classes": {str(code): words for code, words in codes.names().items()} if masks else {},
+        "skipped": [],
+        "versions": {package: version(package) for package in ("numpy", "pillow", "pyarrow", "rasterio", "shapely")},
+    }  # fmt: skip
+    return finish(out, scene_ids, info)
+
+
+def _parts(plan: list[Planned]) -> list[list[Planned]]:
+    parts: list[list[Planned]] = [[]]
+    pixels = 0
+    for planned in plan:
+        size = planned.identity.size[0] * planned.identity.size[1]
+        if parts[-1] and pixels + size > _PIXELS_AT_ONCE:
+            parts.append([])
+            pixels = 0
+        parts[-1].append(planned)
+        pixels += size
+    return parts
+
+
+def _masks(plan: list[Planned], accepted: set[str], codes: MaskCodes) -> Iterator[tuple[str, bytes]]:
+    for planned in plan:
+        if planned.image.mask is None:
+            continue
+        mask = codes.read(planned.image.mask, planned.identity.size)
+        for tile_id, (x, y, width, height) in zip(planned.tile_ids, planned.crops):
+            if tile_id in accepted:
+                yield tile_id, encode_png(np.ascontiguousarray(mask[y : y + height, x : x + width]))
