@@ -1,15 +1,148 @@
-"""sentinel1."""
+"""Sentinel-1 Level-1 GRD and SLC in ESA's SAFE format: the .SAFE folder, its manifest.safe, or a zip archive of it.
 
+Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441).
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
-from knowlip.scenes.scene import Scene, SceneOverrides
+import numpy as np
 
-NAME = "sentinel1"
+from knowlip.scenes.calibration import Calibration, Field
+from knowlip.scenes.control import gate
+from knowlip.scenes.errors import DamagedProduct, NotCalibrated, UnknownFormat
+from knowlip.scenes.names import slug
+from knowlip.scenes.raster import RasterFile
+from knowlip.scenes.readers.choose import choose
+from knowlip.scenes.readers.complete import require_end
+from knowlip.scenes.readers.geotiff import Header, raster_of, read_header, require_data
+from knowlip.scenes.readers.sentinel1_annotation import Image, read_image
+from knowlip.scenes.readers.sentinel1_bursts import BurstRaster, Bursts, OverBursts, read_bursts
+from knowlip.scenes.readers.sentinel1_calibration import read_gain, read_noise
+from knowlip.scenes.readers.sentinel1_safe import Safe, open_safe
+from knowlip.scenes.scene import Scene, SceneOverrides
+from knowlip.scenes.xml import read_xml
+
+NAME = "Sentinel-1 SAFE"
 
 
 def matches(path: Path) -> bool:
-    return False
+    return open_safe(path) is not None
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
-    return []
+    """One scene per chosen polarisation, and per swath where the product keeps swaths apart (SLC).
+
+    The bursts of a TOPS swath become one raster; slant range is projected through the geolocation grid.
+
+    Raises:
+        SceneError: a file is missing, truncated or contradicts another; a calibration factor is not positive; the
+            geolocation grid contradicts itself.
+    """
+    safe = open_safe(path)
+    if safe is None:
+        raise UnknownFormat(f"{path} is not a Sentinel-1 product: a folder with manifest.safe, or a zip of one.")
+    images = safe.images()
+    there = sorted(set(images.values()), key=("VV", "VH", "HH", "HV").index)
+    chosen = choose(there, overrides, path)
+    return [
+        _open(safe, stem, overrides)
+        for polarisation in chosen
+        for stem, own in images.items()
+        if own == polarisation
+    ]  # fmt: skip
+
+
+def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
+    names = [f"annotation/{stem}.xml", f"measurement/{stem}.tiff"]
+    label = safe.label(names[0])
+    annotation = read_xml(safe.read(names[0]), label)
+    image = read_image(annotation, label)
+    bursts = read_bursts(annotation, image.first_line, image.line_seconds, image.shape[0], label)
+    raster = _raster(safe, names[1], image, bursts)
+    if overrides.calibrate:
+        extra = [f"annotation/calibration/calibration-{stem}.xml"]
+        gain: Field = _field(safe, extra[0], overrides.quantity)
+        noise: Field | None = None
+        if overrides.denoise:
+            extra.append(f"annotation/calibration/noise-{stem}.xml")
+            noise = read_noise(read_xml(safe.read(extra[1]), safe.label(extra[1])), safe.label(extra[1]))
+        if bursts is not None:
+            gain = OverBursts(gain, bursts)
+            noise = OverBursts(noise, bursts) if noise is not None else None
+        raster.calibration = Calibration(overrides.quantity, gain, noise)
+        names += extra
+    require_data(raster)
+    raster.close()
+    grid = image.grid
+    rows = grid.lines if bursts is None else grid.seconds / image.line_seconds - bursts.offset
+    notes = []
+    level = float(np.median(grid.heights)) if overrides.height_m is None else overrides.height_m
+    smooth = grid.at_height(level, image.look_azimuth_deg)
+    geometry = (grid if overrides.height_m is None else smooth).control_points(rows + 0.5)
+    scene = Scene(
+        path=safe.path,
+        scene_id=slug(stem),
+        raster=raster,
+        geometry=geometry,
+        sensor=overrides.sensor or "sentinel-1",
+        band=overrides.band or "C",
+        polarisation=image.polarisation,
+        looks=image.looks,
+        incidence_deg=image.incidence_deg,
+        look_azimuth_deg=image.look_azimuth_deg,
+        look_side="right",
+        orbit=image.orbit,
+        date=image.date,
+        radiometry="calibrated" if overrides.calibrate else "relative",
+        quantity=overrides.quantity if overrides.calibrate else "none",
+        mode=image.mode,
+        product_type=image.product_type,
+        projection=image.projection,
+        product=NAME,
+        frequency_ghz=image.frequency_ghz,
+        sources=safe.files(["manifest.safe", *names]),
+    )
+    # Relief moves points of the grid by more than pixels: whether they belong together shows at one height.
+    gate(smooth.control_points(rows + 0.5), safe.path, scene.resolution_m, overrides.max_residual_m)
+    if scene.geometry.residual_m > scene.resolution_m:
+        notes.append(
+            f"Relief between the points of the geolocation grid ({grid.heights.min():.0f} to {grid.heights.max():.0f} "
+            f"m) displaces pixels by {scene.geometry.residual_m:.0f} m (RMS)."
+        )
+    return replace(scene, notes=tuple(notes))
+
+
+def _raster(safe: Safe, name: str, image: Image, bursts: Bursts | None) -> RasterFile:
+    """The measurement, checked against its annotation."""
+    label = safe.label(name)
+    if not safe.exists(name):
+        raise DamagedProduct(f"{label} is missing, is the product complete?")
+    path = safe.root if safe.archived else safe.root / name
+    try:
+        header: Header = read_header(path, safe.source(name))
+    except UnknownFormat as error:
+        raise DamagedProduct(f"{label} cannot be opened, is the product complete? ({error.__cause__})") from error
+    if header.shape != image.shape:
+        raise DamagedProduct(
+            f"{label} has {header.shape[1]} x {header.shape[0]} pixels, its annotation says "
+            f"{image.shape[1]} x {image.shape[0]}."
+        )
+    raster = raster_of(path, header, source=safe.source(name))
+    require_end(raster)
+    if raster.units != "complex":
+        raster.units = "amplitude"
+    if bursts is None:
+        return raster
+    return BurstRaster(
+        raster.path, raster.units, (bursts.rows, header.shape[1]), raster.dtype, np.nan, source=raster.source,
+        bursts=bursts,
+    )  # fmt: skip
+
+
+def _field(safe: Safe, name: str, quantity: str) -> Field:
+    if not safe.exists(name):
+        raise NotCalibrated(
+            f"{safe.label(name)} is missing, so the product cannot be calibrated; read it with --read.calibrate false."
+        )
+    return read_gain(read_xml(safe.read(name), safe.label(name)), quantity, safe.label(name))

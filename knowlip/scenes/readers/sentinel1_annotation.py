@@ -1,0 +1,168 @@
+"""Annotation of a Sentinel-1 Level-1 image: what was taken, and where its pixels lie.
+
+Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), section 6.3 (product annotation data set).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from pyproj import Geod
+
+from knowlip.scenes.control import ControlPoints
+from knowlip.scenes.errors import DamagedProduct
+from knowlip.scenes.xml import need, need_number, need_text, number_at, text_of
+
+_GEOD = Geod(ellps="WGS84")
+_ENL = {
+    ("SM", 2, 2): 3.7, ("SM", 6, 6): 29.7, ("SM", 22, 22): 398.4,
+    ("IW", 5, 1): 4.4, ("IW", 22, 5): 81.8,
+    ("EW", 3, 1): 2.7, ("EW", 6, 2): 10.7,
+    ("WV", 13, 13): 123.7,
+}  # fmt: skip
+"""(mode, range looks, azimuth looks) of GRD -> equivalent number of looks (Sentinel-1 Product Definition
+S1-RS-MDA-52-7440, table 5-1): overlapping looks are worth less than their count."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Geolocation grid. All arrays (N,)."""
+
+    seconds: np.ndarray
+    """Zero-Doppler azimuth time, seconds after the image's first line."""
+    lines: np.ndarray
+    pixels: np.ndarray
+    """Names pixel centres: the first is 0."""
+    lons: np.ndarray
+    lats: np.ndarray
+    heights: np.ndarray
+    """Of the terrain above the ellipsoid, metres."""
+    incidence_deg: np.ndarray
+
+    def control_points(self, rows: np.ndarray) -> ControlPoints:
+        """Control points at `rows` (outer-corner convention) of the image."""
+        return ControlPoints(self.pixels + 0.5, rows, self.lons, self.lats)
+
+    def at_height(self, height_m: float, look_azimuth_deg: float) -> "Grid":
+        """The grid as it would be on a surface of constant height.
+
+        At the same slant range, ground that is higher lies further from the radar, by height / tan(incidence).
+        """
+        azimuth = np.full(len(self.lons), look_azimuth_deg)
+        shift = (height_m - self.heights) / np.tan(np.radians(self.incidence_deg))
+        lons, lats, _ = _GEOD.fwd(self.lons, self.lats, azimuth, shift)
+        return replace(self, lons=np.asarray(lons), lats=np.asarray(lats), heights=np.full(len(self.lons), height_m))
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image (swath and polarisation) of a product."""
+
+    shape: tuple[int, int]
+    """Lines and samples of the raster."""
+    mode: str
+    """SM, IW, EW or WV."""
+    swath: str
+    polarisation: str
+    product_type: str
+    """SLC or GRD."""
+    projection: str
+    """"ground" or "slant"."""
+    orbit: str
+    date: str
+    first_line: datetime
+    line_seconds: float
+    """Time between two lines."""
+    frequency_ghz: float
+    look_azimuth_deg: float
+    incidence_deg: float
+    looks: float
+    grid: Grid
+
+
+def read_image(root: Element, name: str) -> Image:
+    """What the annotation says.
+
+    Args:
+        root: the document's <product>.
+        name: of the file, for messages.
+
+    Raises:
+        DamagedProduct: an element is absent, or makes no sense.
+    """
+    if root.tag != "product":
+        raise DamagedProduct(f"{name} is not the annotation of a Sentinel-1 image: its root is <{root.tag}>.")
+    header = need(root, "adsHeader", name)
+    information = need(root, "generalAnnotation/productInformation", name)
+    image = need(root, "imageAnnotation/imageInformation", name)
+    first = time_of(need_text(image, "productFirstLineUtcTime", name), name)
+    mode = need_text(header, "mode", name).upper()
+    mode = "SM" if mode[:1] == "S" and mode[1:].isdigit() else mode
+    product_type = need_text(header, "productType", name).upper()[:3]
+    return Image(
+        shape=(int(need_number(image, "numberOfLines", name)), int(need_number(image, "numberOfSamples", name))),
+        mode=mode,
+        swath=text_of(header, "swath").upper(),
+        polarisation=need_text(header, "polarisation", name).upper(),
+        product_type=product_type,
+        projection="ground" if "ground" in text_of(information, "projection", "ground range").lower() else "slant",
+        orbit=text_of(information, "pass").lower(),
+        date=first.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        first_line=first,
+        line_seconds=need_number(image, "azimuthTimeInterval", name),
+        frequency_ghz=number_at(information, "radarFrequency", math.nan) / 1e9,
+        look_azimuth_deg=(number_at(information, "platformHeading", math.nan) + 90) % 360,
+        incidence_deg=number_at(image, "incidenceAngleMidSwath", math.nan),
+        looks=1.0 if product_type == "SLC" else _looks(root, mode),
+        grid=_grid(root, name, first),
+    )
+
+
+def time_of(text: str, name: str) -> datetime:
+    """A UTC time as annotations write it, "2021-01-05T05:33:11.123456".
+
+    Raises:
+        DamagedProduct: it is none.
+    """
+    try:
+        return datetime.fromisoformat(text.removesuffix("Z"))
+    except ValueError:
+        raise DamagedProduct(f"{name} holds {text[:40]!r}, which is not a time.") from None
+
+
+def numbers_of(element: Element, path: str, name: str) -> np.ndarray:
+    """The numbers of an array element, separated by spaces.
+
+    Raises:
+        DamagedProduct: it is absent, empty or holds something else.
+    """
+    try:
+        return np.array(need_text(element, path, name).split(), float)
+    except ValueError:
+        raise DamagedProduct(f"{name} holds something in {path} that is no list of numbers.") from None
+
+
+def _looks(root: Element, mode: str) -> float:
+    """Equivalent number of looks of a detected image; 0 where the annotation does not say how many were taken."""
+    parameters = root.find("imageAnnotation/processingInformation/swathProcParamsList/swathProcParams")
+    if parameters is None:
+        return 0.0
+    taken = [number_at(parameters, f"{axis}Processing/numberOfLooks", 0.0) for axis in ("range", "azimuth")]
+    return _ENL.get((mode, int(taken[0]), int(taken[1])), taken[0] * taken[1])
+
+
+def _grid(root: Element, name: str, first: datetime) -> Grid:
+    points = root.findall("geolocationGrid/geolocationGridPointList/geolocationGridPoint")
+    if not points:
+        raise DamagedProduct(f"{name} holds no geolocation grid.")
+    seconds = [(time_of(need_text(point, "azimuthTime", name), name) - first).total_seconds() for point in points]
+    columns = {
+        key: np.array([need_number(point, key, name) for point in points])
+        for key in ("line", "pixel", "longitude", "latitude", "height", "incidenceAngle")
+    }
+    return Grid(
+        np.array(seconds), columns["line"], columns["pixel"], columns["longitude"], columns["latitude"],
+        columns["height"], columns["incidenceAngle"],
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Files of a Sentinel-1 SAFE product, in a folder or in a zip archive that is read in place.
+
+Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), sections 3 (product structure) and 5 (naming).
+"""
+
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from knowlip.scenes.errors import DamagedProduct, UnknownFormat
+from knowlip.scenes.xml import read_xml
+
+MANIFEST = "manifest.safe"
+_ANNOTATION = re.compile(
+    r"annotation/(s1[a-d]-[a-z0-9]+-(?:slc|grd[a-z]?)-(vv|vh|hh|hv)-[a-z0-9-]+)\.xml$", re.IGNORECASE
+)
+_LARGEST_MEMBER = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Safe:
+    """A product on disk."""
+
+    path: Path
+    """What the user named."""
+    root: Path
+    """The .SAFE folder, or the archive."""
+    prefix: str = ""
+    """Folder inside the archive with a trailing slash; "" where the product lies in a plain folder."""
+
+    @property
+    def archived(self) -> bool:
+        return bool(self.prefix)
+
+    def exists(self, name: str) -> bool:
+        """Whether the member `name` (relative, with forward slashes) is there."""
+        if not self.archived:
+            return (self.root / name).is_file()
+        with zipfile.ZipFile(self.root) as archive:
+            return self.prefix + name in archive.namelist()
+
+    def read(self, name: str) -> bytes:
+        """Content of a metadata file.
+
+        Raises:
+            DamagedProduct: it is absent or cannot be unpacked.
+        """
+        try:
+            if not self.archived:
+                return (self.root / name).read_bytes()
+            with zipfile.ZipFile(self.root) as archive:
+                if archive.getinfo(self.prefix + name).file_size > _LARGEST_MEMBER:
+                    raise DamagedProduct(f"{self.label(name)} is too large for metadata.")
+                return archive.read(self.prefix + name)
+        except KeyError:
+            raise DamagedProduct(f"{self.label(name)} is missing, is the product complete?") from None
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DamagedProduct(f"{self.label(name)} cannot be read, is the product complete? ({error})") from error
+
+    def label(self, name: str) -> str:
+        """How messages call a member."""
+        return f"{self.root}/{self.prefix}{name}"
+
+    def source(self, name: str) -> str:
+        """GDAL's name of a raster member."""
+        if not self.archived:
+            return str(self.root / name)
+        return f"/vsizip/{{{self.root.resolve()}}}/{self.prefix}{name}"
+
+    def files(self, names: list[str]) -> tuple[Path, ...]:
+        """Files on disk that hold the members."""
+        return (self.root,) if self.archived else tuple(self.root / name for name in names)
+
+    def images(self) -> dict[str, str]:
+        """Images that the manifest lists: stem of annotation and measurement -> polarisation.
+
+        Raises:
+            UnknownFormat: none of Level-1 SLC or GRD.
+            DamagedProduct: the manifest is absent or not well-formed.
+        """
+        manifest = read_xml(self.read(MANIFEST), self.label(MANIFEST))
+        found = {}
+        for location in manifest.iter("fileLocation"):
+            match = _ANNOTATION.search(location.get("href", ""))
+            if match:
+                found[match[1]] = match[2].upper()
+        if not found:
+            raise UnknownFormat(
+                f"{self.path} lists no Level-1 SLC or GRD image in its manifest; Level-0 and Level-2 products are "
+                "not images that can be cut."
+            )
+        return dict(sorted(found.items()))
+
+
+def open_safe(path: Path) -> Safe | None:
+    """The product at `path` (.SAFE folder, its manifest, or a zip archive of one); None where there is none."""
+    if path.is_dir():
+        return Safe(path, path) if _is_sentinel_1(path) else None
+    if path.name == MANIFEST and path.is_file():
+        return Safe(path, path.parent) if _is_sentinel_1(path.parent) else None
+    if path.suffix.lower() == ".zip" and path.is_file() and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                manifests = [name for name in archive.namelist() if name.endswith(f".SAFE/{MANIFEST}")]
+        except zipfile.BadZipFile:
+            return None
+        if len(manifests) == 1 and Path(manifests[0]).parent.name.upper().startswith("S1"):
+            return Safe(path, path, manifests[0].removesuffix(MANIFEST))
+    return None
+
+
+def _is_sentinel_1(folder: Path) -> bool:
+    """By the name, or (renamed folders) by the annotations; Sentinel-2 and -3 have manifests as well."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    return folder.name.upper().startswith("S1") or any((folder / "annotation").glob("s1*.xml"))
