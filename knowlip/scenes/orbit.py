@@ -5,7 +5,9 @@ looks to, at the given height above the ellipsoid, and with the given Doppler fr
 velocity) (Curlander 1982, IEEE Trans. Geosci. Remote Sens. 20(3)).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from pyproj import Transformer
@@ -102,22 +104,46 @@ def ground_points(
 
 def slant_grid(
     orbit: Orbit, shape: tuple[int, int], first_s: float, line_s: float, near_m: float, spacing_m: float, side: str,
-    height_m: float,
+    height_m: float, rate: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> ControlPoints:  # fmt: skip
-    """Control points over a zero-Doppler image whose rows are azimuth times and whose columns are slant ranges.
+    """Control points over an image whose rows are azimuth times and whose columns are slant ranges.
 
     Args:
         orbit: times after the same epoch as `first_s`.
         shape: rows, columns.
-        first_s: zero-Doppler time of the centres of the first row, seconds.
+        first_s: azimuth time of the centres of the first row, seconds.
         line_s: seconds per row.
         near_m: slant range of the centres of the first column, metres.
         spacing_m: metres per column.
         side: "left" or "right".
         height_m: height of the ground above the ellipsoid.
+        rate: (slant range, seconds after the first row) -> component of the velocity along the line of sight, metres
+            per second; None: zero Doppler.
     """
     grid = np.meshgrid(np.linspace(0, shape[0], _SIDE), np.linspace(0, shape[1], _SIDE), indexing="ij")
     rows, columns = (axis.ravel() for axis in grid)
-    position, velocity = orbit.at(first_s + (rows - 0.5) * line_s)
-    lons, lats = ground_points(position, velocity, near_m + (columns - 0.5) * spacing_m, side, height_m)
+    after, distance = (rows - 0.5) * line_s, near_m + (columns - 0.5) * spacing_m
+    position, velocity = orbit.at(first_s + after)
+    along = rate(distance, after) if rate is not None else 0.0
+    lons, lats = ground_points(position, velocity, distance, side, height_m, along)
     return ControlPoints(columns, rows, lons, lats)
+
+
+def seconds(stamp: str, since: str) -> float:
+    """Seconds from one UTC time to another, both as ISO text with any number of decimals.
+
+    Raises:
+        NoLocation: not a time.
+    """
+    try:
+        (whole, part), (whole_0, part_0) = _split(stamp), _split(since)
+    except ValueError:
+        raise NoLocation(f"The metadata give {stamp!r} or {since!r} as a time of the orbit, which is none.") from None
+    return (whole - whole_0).total_seconds() + part - part_0
+
+
+def _split(stamp: str) -> tuple[datetime, float]:
+    """Whole seconds and the rest: nanoseconds do not fit into a datetime."""
+    text = stamp.strip().replace("T", " ").removesuffix("Z").split("+")[0]
+    whole, _, part = text.partition(".")
+    return datetime.fromisoformat(whole), float(f"0.{part}") if part else 0.0

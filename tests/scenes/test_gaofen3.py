@@ -108,7 +108,7 @@ def test_corners_are_the_last_resort(tmp_path):
     assert "four corners" in " ".join(scene.notes)
     text = product.path.read_text()
     product.path.write_text(text.replace("<topLeft>", "<elsewhere>").replace("</topLeft>", "</elsewhere>"))
-    with pytest.raises(NoLocation, match=".rpc"):
+    with pytest.raises(NoLocation, match=r"\.rpc"):
         open_scenes(product.path)
 
 

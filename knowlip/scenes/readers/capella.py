@@ -1,15 +1,257 @@
-"""capella."""
+"""Capella Space: geocoded (GEO, GEC) and single-look complex (SLC) GeoTIFFs with their `*_extended.json` (or the same
+JSON in the TIFF's image description).
 
+Power = (scale_factor * DN)^2 in the quantity that `collect.image.radiometry` names, DN^2 = I^2 + Q^2 for complex pixels
+(Capella SAR Products Format Specification 1.8).
+"""
+
+import json
+import math
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from pyproj import Geod, Transformer
+
+from knowlip.files import read_json
+from knowlip.scenes.calibration import Calibration, Constant
+from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.errors import DamagedProduct, PoorGeolocation, SlantRange, UnknownFormat
+from knowlip.scenes.geometry import AffineGeometry, Geometry
+from knowlip.scenes.names import scene_id_of
+from knowlip.scenes.orbit import Orbit, seconds, slant_grid
+from knowlip.scenes.quantities import conversion, finite, relative
+from knowlip.scenes.raster import Raster
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data
 from knowlip.scenes.scene import Scene, SceneOverrides
 
-NAME = "capella"
+NAME = "Capella"
+_NAME = re.compile(r"^CAPELLA_C\d+_\w+\.tiff?$", re.IGNORECASE)
+_PREVIEW = re.compile(r"_preview\.tiff?$", re.IGNORECASE)
+_QUANTITIES = {"sigma_nought": "sigma0", "beta_nought": "beta0", "gamma_nought": "gamma0"}
+_CENTRE_M = 100.0
+"""How far the middle of the image may lie from where the metadata say."""
+_LIGHT = 299792458.0
 
 
 def matches(path: Path) -> bool:
-    return False
+    """A GeoTIFF named as Capella names them, or a folder that directly holds exactly one."""
+    return len(_tiffs(path)) == 1 if path.is_dir() else path.is_file() and _is_image(path)
+
+
+def parts(path: Path) -> list[Path]:
+    """The preview beside the image."""
+    tiff = _tiff_of(path)
+    previews = [tiff.with_name(f"{tiff.stem}_preview{suffix}") for suffix in (".tif", ".tiff")]
+    return [preview for preview in previews if preview.is_file()]
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
+    """Open an image of Capella.
+
+    GEO and GEC carry a map transform. SLC are placed by control points or RPCs in the TIFF, else by their orbit and
+    Doppler polynomial (`slant_plane`), at the height of the scene centre or `overrides.height_m`.
+
+    Raises:
+        SceneError: no metadata, a geometry that cannot be projected, no valid pixel, or a quantity that the product
+            cannot give.
+    """
+    tiff = _tiff_of(path)
+    header = read_header(tiff)
+    collect, product_type, sources = _metadata(tiff, header)
+    image, radar = _table(collect, "image", tiff), _table(collect, "radar", tiff)
+    if len(header.dtypes) > 2:
+        raise UnknownFormat(
+            f"{tiff} has {len(header.dtypes)} bands; one, or a real and an imaginary one, are expected."
+        )
+    raster = raster_of(tiff, header, 1, 2 if len(header.dtypes) == 2 else 0)
+    polarisation = f"{radar.get('transmit_polarization', '')}{radar.get('receive_polarization', '')}".upper()
+    if overrides.polarisation.upper() not in ("", "ALL", polarisation):
+        raise UnknownFormat(f"{path} holds {polarisation}, not {overrides.polarisation}.")
+    centre = image.get("center_pixel") or {}
+    incidence = finite(centre.get("incidence_angle"))
+    geometry = _geometry(collect, image, radar, header, tiff, overrides)
+    notes = _calibrate(raster, image, incidence, tiff, overrides)
+    require_data(raster)
+    raster.close()
+    scene = Scene(
+        path=path,
+        scene_id=scene_id_of(tiff),
+        raster=raster,
+        geometry=geometry,
+        sensor=overrides.sensor or "capella",
+        band=overrides.band or "X",
+        polarisation=polarisation,
+        looks=_looks(image),
+        incidence_deg=incidence,
+        look_azimuth_deg=_look_azimuth(collect, centre, radar, tiff),
+        look_side=str(radar.get("pointing", "")).lower(),
+        orbit=_known((collect.get("state") or {}).get("direction"), ("ascending", "descending")),
+        date=_second(str(centre.get("center_time") or collect.get("start_timestamp") or "")),
+        radiometry="calibrated" if raster.calibration else "relative",
+        quantity=raster.calibration.quantity if raster.calibration else "none",
+        mode=str(collect.get("mode", "")),
+        product_type=product_type,
+        projection="map" if isinstance(geometry, AffineGeometry) else "slant",
+        product=NAME,
+        frequency_ghz=finite(radar.get("center_frequency")) / 1e9,
+        sources=(tiff, *sources),
+        notes=tuple(notes),
+    )
+    if isinstance(geometry, ControlPoints):
+        gate(geometry, tiff, scene.resolution_m, overrides.max_residual_m)
+    return [scene]
+
+
+def _is_image(path: Path) -> bool:
+    return bool(_NAME.match(path.name)) and not _PREVIEW.search(path.name)
+
+
+def _tiffs(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if _is_image(entry))
+
+
+def _tiff_of(path: Path) -> Path:
+    return _tiffs(path)[0] if path.is_dir() else path
+
+
+def _metadata(tiff: Path, header: Header) -> tuple[dict[str, Any], str, list[Path]]:
+    """`collect`, the product type, and the files it comes from.
+
+    Raises:
+        DamagedProduct: neither the sidecar nor the TIFF holds it.
+    """
+    sidecar = tiff.with_name(f"{tiff.stem}_extended.json")
+    try:
+        found = read_json(sidecar) if sidecar.is_file() else json.loads(header.tags.get("TIFFTAG_IMAGEDESCRIPTION", ""))
+    except ValueError as error:
+        raise DamagedProduct(f"{tiff} has no readable metadata: put {sidecar.name} beside it ({error}).") from error
+    if not isinstance(found, dict) or not isinstance(found.get("collect"), dict):
+        raise DamagedProduct(f"The metadata of {tiff} have no table `collect`.")
+    return found["collect"], str(found.get("product_type", "")), [sidecar] if sidecar.is_file() else []
+
+
+def _table(parent: dict[str, Any], name: str, tiff: Path) -> dict[str, Any]:
+    found = parent.get(name)
+    if not isinstance(found, dict):
+        raise DamagedProduct(f"The metadata of {tiff} have no table `{name}`.")
+    return found
+
+
+def _known(value: object, values: tuple[str, ...]) -> str:
+    return str(value).lower() if str(value).lower() in values else ""
+
+
+def _second(stamp: str) -> str:
+    """Times without their fractions."""
+    whole = stamp.split(".")[0].rstrip("Z")
+    return f"{whole}Z" if "T" in whole else whole
+
+
+def _looks(image: dict[str, Any]) -> float:
+    enl = finite(image.get("enl"))
+    looks = finite(image.get("range_looks")) * finite(image.get("azimuth_looks"))
+    return enl if enl > 0 else looks if looks > 0 else 0.0
+
+
+def _calibrate(
+    raster: Raster, image: dict[str, Any], incidence: float, tiff: Path, overrides: SceneOverrides
+) -> list[str]:
+    held = _QUANTITIES.get(str(image.get("radiometry", "")).lower(), "")
+    scale = finite(image.get("scale_factor"))
+    if overrides.units and raster.units != "complex":
+        raster.units = overrides.units
+    if not held or not math.isfinite(scale):
+        return [relative(tiff, overrides, "its metadata give no scale_factor with a radiometry")]
+    if str(image.get("calibration", "full")).lower() == "none":
+        return [relative(tiff, overrides, "its metadata say calibration: none")]
+    if not overrides.calibrate or raster.units not in ("complex", "dn"):
+        return [relative(tiff, overrides, "its pixels are no longer the numbers of the product")]
+    factor = float(conversion(held, overrides.quantity, incidence, tiff))
+    raster.calibration = Calibration(overrides.quantity, Constant(scale**2 * factor))
+    if held != overrides.quantity:
+        return [f"Brought from {held} to {overrides.quantity} with the incidence angle of the scene centre."]
     return []
+
+
+def _geometry(
+    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], header: Header, tiff: Path,
+    overrides: SceneOverrides,
+) -> Geometry:  # fmt: skip
+    plain = header.transform.is_identity or header.transform.determinant == 0
+    if (header.crs is not None and not plain) or header.gcps or header.rpcs:
+        return geometry_of(header, tiff, overrides)
+    grid = image.get("image_geometry") or {}
+    if grid.get("type") != "slant_plane":
+        raise SlantRange(
+            f"{tiff} lies in a slant plane of type {grid.get('type')!r}, which is not brought to the ground; "
+            "take the GEO or SICD product of the same collect."
+        )
+    return _slant_plane(collect, image, radar, grid, header.shape, tiff, overrides)
+
+
+def _slant_plane(
+    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], grid: dict[str, Any],
+    shape: tuple[int, int], tiff: Path, overrides: SceneOverrides,
+) -> ControlPoints:  # fmt: skip
+    """Range-Doppler projection onto the ellipsoid at the height of the scene centre.
+
+    Raises:
+        SlantRange: the metadata lack the orbit or the grid.
+        PoorGeolocation: the middle of the image does not lie where the metadata say.
+    """
+    try:
+        orbit, first = _orbit(collect, str(grid["first_line_time"]))
+        lon, lat, height = _target(image)
+        line, near = float(grid["delta_line_time"]), float(grid["range_to_first_sample"])
+        spacing = float(grid["delta_range_sample"])
+        doppler = np.atleast_2d(np.array(grid["doppler_centroid_polynomial"]["coefficients"], float))
+        wavelength = _LIGHT / float(radar["center_frequency"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SlantRange(f"{tiff} is in slant range and its metadata do not describe its grid ({error}).") from error
+    points = slant_grid(
+        orbit, shape, first, line, near, spacing, str(radar.get("pointing", "right")).lower(),
+        height if overrides.height_m is None else overrides.height_m,
+        rate=lambda distance, after: np.polynomial.polynomial.polyval2d(distance, after, doppler) * wavelength / 2,
+    )  # fmt: skip
+    middle = points.forward(np.array([shape[1] / 2]), np.array([shape[0] / 2]))
+    found = Transformer.from_crs(points.crs, 4326, always_xy=True).transform(*middle)
+    miss = float(Geod(ellps="WGS84").inv(lon, lat, found[0][0], found[1][0])[2])
+    if overrides.height_m is None and miss > max(_CENTRE_M, overrides.max_residual_m):
+        raise PoorGeolocation(
+            f"{tiff}: orbit and Doppler put its middle {miss:.0f} m from where its metadata say; if that is good "
+            "enough, raise --read.max_residual_m."
+        )
+    return points
+
+
+def _orbit(collect: dict[str, Any], epoch: str) -> tuple[Orbit, float]:
+    """The orbit in seconds after its first state vector, and the epoch in the same."""
+    vectors = collect["state"]["state_vectors"]
+    start = str(vectors[0]["time"])
+    times = np.array([seconds(str(vector["time"]), start) for vector in vectors])
+    positions = np.array([vector["position"] for vector in vectors], float)
+    velocities = np.array([vector["velocity"] for vector in vectors], float)
+    return Orbit(times, positions, velocities), seconds(epoch, start)
+
+
+def _target(image: dict[str, Any]) -> tuple[float, float, float]:
+    """Longitude, latitude and height of the scene centre."""
+    x, y, z = (float(value) for value in image["center_pixel"]["target_position"])
+    lon, lat, height = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True).transform(x, y, z)
+    return lon, lat, height
+
+
+def _look_azimuth(collect: dict[str, Any], centre: dict[str, Any], radar: dict[str, Any], tiff: Path) -> float:
+    """From the point below the antenna at the centre time to the scene centre; NaN where metadata lack either."""
+    try:
+        orbit, at = _orbit(collect, str(centre["center_time"]))
+        target = np.array(centre["target_position"], float)
+    except (KeyError, TypeError, ValueError, IndexError):
+        return math.nan
+    position = orbit.at(np.array([at]))[0][0]
+    to_degrees = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
+    below, scene = to_degrees.transform(*position), to_degrees.transform(*target)
+    # The azimuth at the scene, not at the platform: meridians converge between them.
+    return float((Geod(ellps="WGS84").inv(scene[0], scene[1], below[0], below[1])[0] + 180) % 360)

@@ -8,12 +8,17 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 
-def write_tiff(path: Path, pixels: np.ndarray, tags: dict[str, str] | None = None, **options: object) -> None:
-    """Write `pixels` (bands, rows, columns) of any data type."""
+def write_tiff(
+    path: Path, pixels: np.ndarray, tags: dict[str, str] | None = None, dtype_name: str = "", **options: object
+) -> None:
+    """Write `pixels` (bands, rows, columns) of any data type; `dtype_name`: GDAL's, where numpy has none."""
     bands, rows, columns = pixels.shape
-    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
-        with rasterio.open(
-            path, "w", driver="GTiff", width=columns, height=rows, count=bands, dtype=pixels.dtype, **options
-        ) as target:
-            target.write(pixels)
-            target.update_tags(**(tags or {}))
+    with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+        rasterio.open(
+            path, "w", driver="GTiff", width=columns, height=rows, count=bands, dtype=dtype_name or pixels.dtype,
+            **options,
+        ) as target,
+    ):  # fmt: skip
+        target.write(pixels)
+        target.update_tags(**(tags or {}))
