@@ -1,21 +1,26 @@
-"""Prove that a data set is what it says: schema, counts, hashes, families, splits, shards, texts."""
+"""Prove that a data set is what it says: schema, counts, hashes, families, splits, copies, shards, labels, texts."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import shapely
 
-from knowlip.dataset.layout import INDEX, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
+from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.shards import read_shard
+from knowlip.dataset.shards import decode_png, read_shard
 from knowlip.dataset.texts import compose_text
+from knowlip.dataset.verify_copies import NearCopies, check_identical
+from knowlip.dataset.verify_labels import check_annotations, check_masks, check_revisions, png_shape
 from knowlip.files import sha256
 from knowlip.vocabulary import SCALES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -26,64 +31,116 @@ class VerifyConfig:
 
     dataset: Path
     """Folder of the data set."""
+    near: bool = False
+    """Also look for tiles of different splits that show the same, by comparing pictures; reported, no error."""
 
 
 def verify_dataset(config: VerifyConfig) -> dict[str, Any]:
     """:func:`verify` as a command."""
-    return verify(config.dataset)
+    return verify(config.dataset, config.near)
 
 
 def show(result: dict[str, Any]) -> str:
-    """The result in a sentence."""
-    return f"{result['dataset']} is sound: {result}"
+    """The result for people."""
+    lines = [f"{result['dataset']} is sound: {result['tiles']} tiles, {result['accepted']} accepted, "
+             f"{result['shards']} shards, {result['annotations']} annotations, {result['masks']} masks"]  # fmt: skip
+    for name in ("splits", "scales", "rejected"):
+        if result[name]:
+            lines.append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in result[name].items()))
+    for entry in result["lineage"]:
+        base = f"on revision {entry['parent']}" if entry["parent"] >= 0 else "first texts"
+        lines.append(f"texts: revision {entry['revision']} ({base}), {entry['rows']} rows")
+    copies = result["duplicates"]
+    lines.append(f"identical tiles within a split: {copies['tiles']} in {copies['groups']} groups; across splits: none")
+    if "near_duplicates" in result:
+        near = result["near_duplicates"]
+        lines.append(f"near copies across splits: {near['pairs']} pairs")
+        lines += [f"  {pair['likeness']:.3f}  {pair['tiles'][0]}  {pair['tiles'][1]}" for pair in near["first"]]
+    lines.append(f"fingerprint {result['fingerprint']}")
+    return "\n".join(lines)
 
 
 _TOUCHING = 1e-9
 """Area in square degrees (about 10 m2) up to which two footprints count as touching, not overlapping."""
 
 
-def verify(path: Path | str) -> dict[str, Any]:
-    """Check a data set completely.
+def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
+    """Check a data set completely, reading every byte of it once.
+
+    Args:
+        path: folder of the data set.
+        near: also report tiles of different splits that show the same.
 
     Returns:
-        {"dataset", "tiles", "accepted", "shards", "splits", "revisions", "fingerprint"}
+        {"dataset", "tiles", "accepted", "shards", "splits", "scales", "rejected", "annotations", "masks", "duplicates",
+        "revisions", "lineage", "fingerprint"}, and "near_duplicates" when asked for
 
     Raises:
         ValueError: the first defect, in one sentence that names the file or tile.
     """
     dataset = Dataset(path)
-    rows = dataset.table.drop_columns(["geometry"]).to_pandas()
     where = dataset.path / INDEX
+    _check_complete(dataset.table, where)
+    rows = dataset.table.drop_columns(["geometry"]).to_pandas()
     _check_index(rows, where)
     _check_families(rows, where)
     _check_splits(dataset, rows, where)
     if fingerprint(dataset.table) != dataset.fingerprint:
         raise ValueError(f"{where} was changed after the data set was built: its fingerprint differs.")
     counts = dataset.info["counts"]
-    found = {"tiles": len(rows), "accepted": int(rows["accepted"].sum()), "scenes": rows["scene_id"].nunique()}
+    accepted = rows[rows["accepted"]]
+    found: dict[str, Any] = {
+        "tiles": len(rows),
+        "accepted": len(accepted),
+        "scenes": rows["scene_id"].nunique(),
+        "splits": {split: int((accepted["split"] == split).sum()) for split in SPLITS},
+        "scales": accepted["scale"].value_counts().to_dict(),
+        "rejected": rows.loc[~rows["accepted"], "reject_reason"].value_counts().to_dict(),
+    }
     for name, number in found.items():
         if counts[name] != number:
             raise ValueError(f"{where} holds {number} {name}, but dataset.json says {counts[name]}.")
+    names = set(accepted["tile_id"])
     strangers = set(dataset.truth()) - set(rows["tile_id"])
     if strangers:
         raise ValueError(f"{dataset.path / TRUTH} holds truth of {sorted(strangers)[0]}, which is not in the index.")
-    texts = dataset.texts()
-    strangers = set(texts["tile_id"]) - set(rows.loc[rows["accepted"], "tile_id"])
-    if strangers:
-        raise ValueError(f"The texts of {dataset.path} name {sorted(strangers)[0]}, which is not an accepted tile.")
-    shards = _check_shards(dataset, rows)
-    return {
+    line = check_revisions(dataset, names)
+    duplicates = check_identical(accepted)
+    annotations = check_annotations(dataset, names)
+    shapes = {tile: (int(shape[0]), int(shape[1])) for tile, shape in zip(accepted["tile_id"], accepted["proj:shape"])}
+    masks = check_masks(dataset, shapes)
+    likeness = NearCopies() if near else None
+    shards = _check_shards(dataset, accepted, shapes, likeness)
+    result = {
         "dataset": str(dataset.path),
-        "tiles": found["tiles"],
-        "accepted": found["accepted"],
         "shards": shards,
-        "splits": {split: int((rows["accepted"] & (rows["split"] == split)).sum()) for split in SPLITS},
-        "revisions": dataset.revisions(),
+        **{key: found[key] for key in ("tiles", "accepted", "splits")},
+        "scales": {scale: found["scales"][scale] for scale in SCALES if scale in found["scales"]},
+        "rejected": dict(sorted(found["rejected"].items())),
+        "annotations": annotations,
+        "masks": masks,
+        "duplicates": duplicates,
+        "revisions": [entry["revision"] for entry in line],
+        "lineage": line,
         "fingerprint": dataset.fingerprint,
     }
+    return result if likeness is None else {**result, "near_duplicates": likeness.result()}
 
 
-def _check_index(rows: pd.DataFrame, where: Path) -> None:
+def _check_complete(table: pa.Table, where: Path) -> None:
+    """No nulls but in the datetime and the geometry, and a place exactly where there is a geometry."""
+    for field in INDEX_SCHEMA:
+        if field.name not in ("datetime", "geometry") and table[field.name].null_count:
+            row = table[field.name].is_null().to_pylist().index(True)
+            raise ValueError(f"{where}: tile {table['tile_id'][row]} has a null in column {field.name!r}.")
+    outlined = ~np.array(table["geometry"].is_null())
+    placed = np.isfinite(np.array(table["lon"])) & np.isfinite(np.array(table["lat"]))
+    if (outlined != placed).any():
+        row = int((outlined != placed).argmax())
+        raise ValueError(f"{where}: tile {table['tile_id'][row]} has only one of footprint and place.")
+
+
+def _check_index(rows: "pd.DataFrame", where: Path) -> None:
     if rows["tile_id"].duplicated().any():
         raise ValueError(f"{where} holds {rows['tile_id'][rows['tile_id'].duplicated()].iloc[0]} twice.")
     checks: list[tuple[Callable[[pd.DataFrame], pd.Series], str]] = [
@@ -102,7 +159,7 @@ def _check_index(rows: pd.DataFrame, where: Path) -> None:
             raise ValueError(f"{where}: tile {rows.loc[bad, 'tile_id'].iloc[0]} {complaint}.")
 
 
-def _check_families(rows: pd.DataFrame, where: Path) -> None:
+def _check_families(rows: "pd.DataFrame", where: Path) -> None:
     by_id = rows.set_index("tile_id")
     large = rows["scale"] == "large"
     if (rows.loc[large, "parent_id"] != "").any() or (rows.loc[large, "root_id"] != rows.loc[large, "tile_id"]).any():
@@ -122,7 +179,7 @@ def _check_families(rows: pd.DataFrame, where: Path) -> None:
             raise ValueError(f"{where}: {some['tile_id'].iloc[int((~same).argmax())]} does not fit its parent.")
 
 
-def _check_splits(dataset: Dataset, rows: pd.DataFrame, where: Path) -> None:
+def _check_splits(dataset: Dataset, rows: "pd.DataFrame", where: Path) -> None:
     for name in ("block", "root_id"):
         several = rows.groupby(name)["split"].nunique()
         if (several > 1).any():
@@ -141,10 +198,12 @@ def _check_splits(dataset: Dataset, rows: pd.DataFrame, where: Path) -> None:
         raise ValueError(f"{where}: {a} and {b} overlap on the ground but are in different splits.")
 
 
-def _check_shards(dataset: Dataset, rows: pd.DataFrame) -> int:
+def _check_shards(
+    dataset: Dataset, rows: "pd.DataFrame", shapes: dict[str, tuple[int, int]], likeness: NearCopies | None
+) -> int:
     folder = dataset.path / SHARDS
-    accepted = rows[rows["accepted"]].set_index("tile_id")
-    wanted = set(accepted["shard"])
+    accepted = rows.set_index("tile_id")[["shard", "png_sha256", "split"]].to_dict("index")
+    wanted = {entry["shard"] for entry in accepted.values()}
     there = {path.name for path in folder.glob("*.tar")}
     if wanted != there:
         name = sorted(wanted ^ there)[0]
@@ -156,13 +215,18 @@ def _check_shards(dataset: Dataset, rows: pd.DataFrame) -> int:
     seen = 0
     for name in sorted(there):
         for sample in read_shard(folder / name):
-            if sample.key not in accepted.index or accepted.at[sample.key, "shard"] != name:
+            entry = accepted.get(sample.key)
+            if entry is None or entry["shard"] != name:
                 raise ValueError(f"{folder / name} holds {sample.key}, which the index does not place there.")
-            if sha256(sample.png) != accepted.at[sample.key, "png_sha256"]:
+            if sha256(sample.png) != entry["png_sha256"]:
                 raise ValueError(f"{folder / name} is damaged: the PNG of {sample.key} differs from its hash.")
+            if png_shape(sample.png) != shapes[sample.key]:
+                raise ValueError(f"{folder / name}: the PNG of {sample.key} has not the size that the index says.")
             _check_record(sample.json, sample.key, folder / name)
             if captions is not None and sample.txt != captions.get(sample.key, b""):
                 raise ValueError(f"{folder / name}: the text of {sample.key} is not that of the published revision.")
+            if likeness is not None:
+                likeness.add(sample.key, entry["split"], decode_png(sample.png))
             seen += 1
     if seen != len(accepted):
         raise ValueError(f"{folder} holds {seen} tiles, but the index has {len(accepted)} accepted ones.")
