@@ -1,4 +1,4 @@
-"""The build stage: scenes -> data set. Plans first, cuts scene by scene in a process pool, writes the index."""
+"""The build stage: scenes -> data set. Plans first, cuts scene by scene, writes the index."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from knowlip.files import read_json, write_json
 from knowlip.progress import say
 from knowlip.scenes import find_scenes
 from knowlip.tiles.plan import BuildConfig, make_plan
-from knowlip.tiles.pool import cut_all
+from knowlip.tiles.pool import cut_all, sweep
 
 __all__ = ["BuildConfig", "build"]
 
@@ -38,26 +38,30 @@ def build(config: BuildConfig) -> dict[str, Any]:
     record = config.record(paths)
     stored = _stored_plan(config.out, record)
     if stored is not None and (config.out / INFO).exists():
-        say(f"{config.out} is finished already.")
-        return _result(config.out, read_json(config.out / INFO), started)
+        info = read_json(config.out / INFO)
+        more = f" Remove its {INFO} to try again what was skipped." if info["skipped"] else ""
+        say(f"{config.out} is finished already.{more}")
+        return _result(config.out, info, started)
     plan = make_plan(config, paths)
     if stored is not None and stored != plan.document:
         raise ValueError(f"The scene files changed since {config.out} was begun; build into a new folder.")
     try:
         config.out.mkdir(parents=True, exist_ok=True)
         with _alone(config.out):
-            for leftover in config.out.rglob(".*.part"):
-                leftover.unlink()
+            sweep(config.out)
             if stored is None:
                 write_json(config.out / PLAN, plan.document)
-            failed = cut_all(config, plan)
-            for item in failed:
-                say(f"  skipped: {item['reason']}")
-            bad = {item["path"] for item in failed}
-            done = [item.scene.scene_id for item in plan.scenes if str(item.scene.path) not in bad]
+            try:
+                failed = cut_all(config, plan)
+            finally:
+                sweep(config.out)
+            scenes = [item.scene for item in plan.scenes]
+            done = [scene.scene_id for scene in scenes if scene.scene_id not in failed]
             if not done:
-                raise ValueError(failed[0]["reason"])
-            info = {"config": record, "block_km": plan.document["block_km"], "skipped": plan.skipped + failed}
+                raise ValueError(failed[scenes[0].scene_id])
+            skipped = [{"path": str(scene.path), "reason": failed[scene.scene_id]}
+                       for scene in scenes if scene.scene_id in failed]  # fmt: skip
+            info = {"config": record, "block_km": plan.document["block_km"], "skipped": plan.skipped + skipped}
             return _result(config.out, finish(config.out, done, {**info, "versions": _versions()}), started)
     except OSError as error:
         raise ValueError(

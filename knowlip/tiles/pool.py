@@ -1,50 +1,223 @@
-"""Who cuts the scenes: this process, a pool of processes, or a Ray cluster. All run :func:`cut_scene`."""
+"""Who cuts the scenes: this process, a pool of processes, or a Ray cluster. All run :func:`attempt` on one scene."""
 
+import errno
+import glob
 import os
+import signal
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from typing import Any
 
+from knowlip.dataset.layout import SHARDS, SPLITS
 from knowlip.dataset.writer import scene_marker
 from knowlip.progress import say, track
-from knowlip.tiles.plan import BuildConfig, Plan
+from knowlip.tiles.plan import BuildConfig, Plan, PlannedScene
 from knowlip.tiles.scene_job import Job, cut_scene, places_of
 
+Attempt = Callable[[Job], str]
+Outcome = tuple[str, str]
+"""Identifier of a scene and "" or the reason why it cannot be used."""
 
-def cut_all(config: BuildConfig, plan: Plan) -> list[dict[str, str]]:
-    """Cut the scenes that are not done. Returns {"path", "reason"} of those that failed."""
+
+def cut_all(config: BuildConfig, plan: Plan) -> dict[str, str]:
+    """Cut the scenes that are not done, the largest first.
+
+    Returns:
+        scene_id -> reason, of the scenes that failed. None of their shards is left.
+
+    Raises:
+        OSError: `out` cannot be written to.
+        ValueError: the cluster cannot be used.
+    """
     todo = [item for item in plan.scenes if not scene_marker(config.out, item.scene.scene_id).exists()]
     if len(todo) < len(plan.scenes):
         say(f"  {len(plan.scenes) - len(todo)} of {len(plan.scenes)} scenes are done already")
     todo.sort(key=lambda item: -len(item.roots) * item.scene.shape[0] * item.scene.shape[1])
-    jobs = [Job(config, item, places_of(item)) for item in todo]
     failed: dict[str, str] = {}
-    workers = min(config.workers, len(jobs))
-    if workers <= 1:
-        for job in track(jobs, "cut tiles"):
-            _note(failed, job, cut_scene(job))
+    if not todo:
+        return failed
+    workers = min(config.workers, len(todo))
+    outcomes: Generator[Outcome, None, None]
+    if config.ray:
+        from knowlip.tiles.cluster import on_cluster
+
+        outcomes = on_cluster(config, todo, attempt)
+    elif workers == 1:
+        outcomes = _in_process(config, todo)
     else:
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_die_with_parent) as pool:
-            futures: dict[Future[str], Job] = {pool.submit(cut_scene, job): job for job in jobs}
-            try:
-                for future in track(as_completed(futures), "cut tiles", total=len(futures)):
-                    _note(failed, futures[future], future.result())
-            except BrokenProcessPool as error:
-                raise ValueError(
-                    "A worker was killed, most likely for lack of memory. What is finished is kept: run the same "
-                    "command again, with fewer workers."
-                ) from error
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-    return [{"path": str(item.scene.path), "reason": failed[item.scene.scene_id]}
-            for item in plan.scenes if item.scene.scene_id in failed]  # fmt: skip
+        outcomes = _in_pool(config, todo, workers)
+    with closing(outcomes):  # ends its workers, whatever happens
+        for scene_id, reason in track(outcomes, "cut tiles", total=len(todo)):
+            if reason:
+                say(f"  skipped: {reason}")
+                failed[scene_id] = reason
+                _discard(config.out, scene_id)
+    return failed
 
 
-def _note(failed: dict[str, str], job: Job, reason: str) -> None:
-    if reason:
-        failed[job.planned.scene.scene_id] = reason
+def make_job(config: BuildConfig, item: PlannedScene, threads: int) -> Job:
+    """The job of a scene. Made when it is its turn: the places of ten thousand scenes do not fit in memory."""
+    return Job(config, item, places_of(item), threads)
+
+
+def attempt(job: Job) -> str:
+    """Cut a scene. Returns "" or the reason why it cannot be used, whatever is wrong with it.
+
+    Raises:
+        OSError: `out` cannot be written to; that is no fault of the scene.
+    """
+    path = job.planned.scene.path
+    try:
+        return cut_scene(job)
+    except OSError as error:
+        if _about_output(error, job.config.out):
+            raise
+        return f"{path} cannot be read ({error})."
+    except MemoryError:
+        return f"{path} needs more memory than there is."
+    except Exception as error:  # one scene that nobody foresaw must not end a build of thousands
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        return f"{path} cannot be cut: unexpected {type(error).__name__} in {where} ({error})."
+
+
+def killed(path: Path) -> str:
+    """The reason of a scene whose processes were killed."""
+    return f"{path} was given up: the process that cut it was killed each time, most likely for lack of memory."
+
+
+def sweep(out: Path) -> None:
+    """Remove what killed writers left under temporary names."""
+    for leftover in out.rglob(".*.part"):
+        leftover.unlink(missing_ok=True)
+
+
+def _about_output(error: OSError, out: Path) -> bool:
+    """Whether an error of the system concerns the data set, not a scene file. GDAL's errors have no number."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return True
+    if error.errno is None:
+        return False
+    name = error.filename
+    return not isinstance(name, str | bytes | os.PathLike) or Path(os.fsdecode(name)).is_relative_to(out)
+
+
+def _discard(out: Path, scene_id: str) -> None:
+    """Remove the shards of a scene that did not get as far as its done marker."""
+    number = "[0-9]" * 6
+    for split in SPLITS:
+        for shard in (out / SHARDS).glob(f"{split}-{glob.escape(scene_id)}-{number}.tar"):
+            shard.unlink()
+
+
+def _in_process(config: BuildConfig, todo: list[PlannedScene]) -> Generator[Outcome, None, None]:
+    """Scene after scene; one alone uses all workers as threads."""
+    for item in todo:
+        yield item.scene.scene_id, attempt(make_job(config, item, config.workers))
+
+
+@dataclass
+class _Worker:
+    """A process that cuts the scenes it is sent. A pipe of its own tells which scene it had when it died."""
+
+    attempt: Attempt
+    scene: PlannedScene | None = None
+    alone: bool = False
+    pipe: Any = field(init=False)
+    process: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.attempt), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def give(self, job: Job) -> None:
+        self.scene = job.planned
+        try:
+            self.pipe.send(job)
+        except BrokenPipeError:
+            return  # died while it had nothing to do; answer() finds out
+
+    def answer(self) -> str | None:
+        """ "" or a reason; None where the process died. Raises what the worker could not deal with."""
+        try:
+            value = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+        if isinstance(value, BaseException):
+            raise value
+        return str(value)
+
+    def stop(self) -> None:
+        self.process.kill()  # safe at any moment: every file is whole or absent
+        self.process.join()
+        self.pipe.close()
+
+
+def _in_pool(config: BuildConfig, todo: list[PlannedScene], workers: int) -> Generator[Outcome, None, None]:
+    """A scene per process. A scene whose process is killed is tried once more, alone, at the end."""
+    waiting = list(reversed(todo))
+    again: list[PlannedScene] = []
+    ready: Job | None = None
+    threads = config.workers // workers
+    busy: list[_Worker] = []
+    idle: list[_Worker] = []
+    try:
+        while waiting or ready or busy:
+            while (waiting or ready) and len(busy) < workers:
+                worker = idle.pop() if idle else _Worker(attempt)
+                worker.give(ready or make_job(config, waiting.pop(), threads))
+                ready = None
+                busy.append(worker)
+            if waiting and ready is None:
+                ready = make_job(config, waiting.pop(), threads)
+            for pipe in connection.wait([worker.pipe for worker in busy]):
+                worker = next(worker for worker in busy if worker.pipe is pipe)
+                busy.remove(worker)
+                scene, reason = worker.scene, worker.answer()
+                assert scene is not None
+                if reason is not None:
+                    idle.append(worker)
+                    yield scene.scene.scene_id, reason
+                else:
+                    worker.stop()
+                    say(f"  the process that cut {scene.scene.path.name} was killed; it is tried again at the end")
+                    again.append(scene)
+        for worker in idle:  # their memory is for the ones that are tried again
+            worker.stop()
+        idle.clear()
+        for scene in again:
+            busy.append(_Worker(attempt))
+            busy[0].give(make_job(config, scene, 1))
+            reason = busy[0].answer()
+            yield scene.scene.scene_id, killed(scene.scene.path) if reason is None else reason
+            busy.pop().stop()
+    finally:
+        for worker in busy + idle:
+            worker.stop()
+
+
+def _serve(pipe: Any, attempt: Attempt) -> None:
+    """A worker process: answer each job with "", a reason, or the exception that ends the build."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the build, which ends its workers
+    _die_with_parent()
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer: str | OSError = attempt(job)
+        except OSError as error:
+            answer = error
+        pipe.send(answer)
 
 
 def _die_with_parent() -> None:

@@ -1,7 +1,5 @@
 """The build stage: the same bytes whatever happens on the way, and one clear sentence when it cannot work."""
 
-import errno
-import hashlib
 import json
 import os
 import signal
@@ -14,24 +12,10 @@ import numpy as np
 import pytest
 
 from knowlip.dataset import Dataset, verify
-from knowlip.tiles import scene_job
 from knowlip.tiles.build import BuildConfig, build
 from knowlip.tiles.quantise import QuantiseConfig
+from tests.tiles.builds import config, hashes
 from tests.tiles.rasters import four_places, speckle, write_scene
-
-SIZES = (256.0, 128.0, 64.0)
-
-
-def config(scenes, out, **changes) -> BuildConfig:
-    return BuildConfig([Path(scenes)], Path(out), **{"windows_m": SIZES, "tile_px": 64, "workers": 1, **changes})
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +79,17 @@ KILLED = """
 import sys
 import time
 from pathlib import Path
-from knowlip.tiles import build as stage, scene_job
+from knowlip.tiles import build as stage, pool
 
-write_scene = scene_job.write_scene
+attempt = pool.attempt
 
-def slowly(*args):  # also in the workers, which import this file: the kill comes between scenes for sure
-    write_scene(*args)
+def slowly(job):  # in the workers, which import this file: the kill comes between scenes for sure
+    reason = attempt(job)
     time.sleep(0.7)
+    return reason
 
-scene_job.write_scene = slowly
 if __name__ == "__main__":
+    pool.attempt = slowly
     sizes = (256.0, 128.0, 64.0)
     stage.build(stage.BuildConfig([Path(sys.argv[1])], Path(sys.argv[2]), windows_m=sizes, tile_px=64, workers=2))
 """
@@ -153,31 +138,6 @@ def test_a_folder_with_other_things_is_refused(tmp_path):
         build(config(scenes, scenes / "alpha.tif"))
 
 
-def test_full_disk_gives_one_sentence_and_leaves_nothing_half_written(built, tmp_path, monkeypatch):
-    scenes, out, _ = built
-    write_scene_files = scene_job.write_scene
-    calls = []
-
-    def no_space(_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    def full(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == 3:
-            monkeypatch.setattr("os.fsync", no_space)
-        write_scene_files(*args, **kwargs)
-
-    monkeypatch.setattr(scene_job, "write_scene", full)
-    with pytest.raises(ValueError, match=r"Cannot write to .*No space left on device.*run the same command again"):
-        build(config(scenes, tmp_path / "out"))
-    left = hashes(tmp_path / "out")
-    assert not [name for name in left if name.endswith(".part")]
-    assert all(hashes(out)[name] == digest for name, digest in left.items())
-    monkeypatch.undo()
-    build(config(scenes, tmp_path / "out"))
-    assert hashes(tmp_path / "out") == hashes(out)
-
-
 def test_bad_scenes_are_skipped_with_a_reason(tmp_path):
     scenes = four_places(tmp_path / "scenes")
     (scenes / "broken.tif").write_bytes(b"this is no raster")
@@ -194,21 +154,6 @@ def test_bad_scenes_are_skipped_with_a_reason(tmp_path):
     assert "windows_m" in reasons["tiny.tif"]
     assert "not a raster that can be opened" in reasons["cut-off.tif"]
     verify(tmp_path / "out")
-
-
-def test_a_scene_that_fails_while_cutting_is_skipped(tmp_path, monkeypatch):
-    scenes = four_places(tmp_path / "scenes")
-    cut = scene_job.cut
-
-    def failing(ground, *args):
-        if ground.scene.scene_id == "bravo":
-            raise ValueError("bravo.tif cannot be read.")
-        return cut(ground, *args)
-
-    monkeypatch.setattr(scene_job, "cut", failing)
-    result = build(config(scenes, tmp_path / "out"))
-    assert [item["reason"] for item in result["skipped"]] == ["bravo.tif cannot be read."]
-    assert verify(tmp_path / "out")["accepted"] == 63
 
 
 def test_only_bad_scenes_write_nothing(tmp_path):

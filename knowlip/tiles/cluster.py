@@ -1,0 +1,210 @@
+"""Scenes cut on a Ray cluster: one task a scene, results as they come, a lost machine's scenes done again elsewhere."""
+
+import time
+import uuid
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from knowlip.progress import say
+from knowlip.tiles.plan import BuildConfig, PlannedScene
+
+ATTEMPTS = 3
+"""How often a scene is begun before it is given up; only lost machines and killed processes count."""
+VERSIONS = ("knowlip", "numpy", "rasterio", "pyproj", "pillow")
+"""Packages that decide the bytes of a data set."""
+_QUEUED_PER_CORE = 2
+_PATIENCE_S = 60.0
+
+
+def on_cluster(
+    config: BuildConfig, todo: list[PlannedScene], attempt: Callable[..., str]
+) -> Generator[tuple[str, str], None, None]:
+    """Cut scenes on the cluster at `config.ray`.
+
+    Args:
+        config: the build's settings.
+        todo: the scenes, in the order in which they are begun.
+        attempt: does the job of a scene; "" or the reason why the scene cannot be used.
+
+    Yields:
+        Identifier of a scene and "" or a reason, as they are done.
+
+    Raises:
+        ValueError: Ray is not installed, there is no cluster, or a machine of it lacks knowlip or the folders.
+        OSError: a machine cannot write to `out`.
+    """
+    ray, ours = _connect(config.ray)
+    try:
+        _check_machines(ray, config, todo)
+        yield from _dispatch(ray, config, todo, attempt)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _connect(address: str) -> tuple[Any, bool]:
+    """The `ray` module, connected, and whether it was connected here: a connection of the caller is used and kept."""
+    import logging
+
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("Ray is not installed; run: pip install 'knowlip[cluster]'") from None
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(address=address, namespace="knowlip", log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ValueError(
+                f"There is no Ray cluster at {address!r} ({reason}); start one with: ray start --head"
+            ) from error
+    return ray, ours
+
+
+def _machines(ray: Any) -> list[dict[str, Any]]:
+    """Machines of the cluster that are alive and have cores for tasks."""
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+
+
+def _check_machines(ray: Any, config: BuildConfig, todo: list[PlannedScene]) -> None:
+    """Ask every machine whether it has the same packages, sees the scenes, and sees and can write `out`."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    machines = _machines(ray)
+    if not machines:
+        raise ValueError(f"The Ray cluster at {config.ray!r} has no machine with a free core for tasks.")
+    out = config.out.resolve()
+    token, text = out / f".cluster-{uuid.uuid4().hex}.part", uuid.uuid4().hex
+    token.write_text(text)
+    folders = sorted({str(item.scene.path.resolve().parent) for item in todo})
+    try:
+        probe = _probe()
+        ours = probe(str(token), text, folders, VERSIONS)["versions"]
+        ask = ray.remote(num_cpus=0, max_retries=0)(probe)
+        asked = {
+            node["NodeManagerAddress"]: ask.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(str(token), text, folders, VERSIONS)
+            for node in machines
+        }
+        for machine, answer in asked.items():
+            try:
+                found = ray.get(answer, timeout=_PATIENCE_S)
+            except ray.exceptions.RayError as error:
+                raise ValueError(
+                    f"Machine {machine} of the cluster does not answer ({type(error).__name__})."
+                ) from error
+            _judge(machine, found, ours, out)
+    finally:
+        token.unlink(missing_ok=True)
+
+
+def _judge(machine: str, found: dict[str, Any], ours: dict[str, str], out: Path) -> None:
+    """Raise `ValueError` for a machine that would not write the same data set to the same place."""
+    for name, theirs in found["versions"].items():
+        if not theirs:
+            raise ValueError(f"Machine {machine} of the cluster has no {name}; install knowlip in its Python.")
+        if theirs != ours[name]:
+            raise ValueError(
+                f"Machine {machine} of the cluster has {name} {theirs} and this one {ours[name]}: "
+                "the bytes of a data set depend on it; install the same version."
+            )
+    if found["error"]:
+        raise ValueError(
+            f"Machine {machine} of the cluster does not share {out} with this one ({found['error']}): "
+            "scenes and out must lie on storage that all machines mount under the same path."
+        )
+    if found["missing"]:
+        raise ValueError(
+            f"Machine {machine} of the cluster does not see {found['missing'][0]}: "
+            "scenes must lie on storage that all machines mount under the same path."
+        )
+
+
+def _probe() -> Callable[..., dict[str, Any]]:
+    """A function that says what a machine has. It is sent by value: it must run where knowlip is not installed."""
+
+    def probe(token: str, text: str, folders: list[str], names: tuple[str, ...]) -> dict[str, Any]:
+        import uuid
+        from importlib import import_module
+        from importlib.metadata import PackageNotFoundError, version
+        from pathlib import Path
+
+        versions = {}
+        for name in names:
+            try:
+                if name == "knowlip":
+                    import_module("knowlip.tiles.pool")
+                versions[name] = version(name)
+            except PackageNotFoundError:  # knowlip may also run from a checkout
+                versions[name] = "of a checkout" if name == "knowlip" else ""
+            except ImportError:
+                versions[name] = ""
+        error = ""
+        try:
+            if Path(token).read_text() != text:
+                error = "it sees another file there"
+            mine = Path(token).with_name(f".cluster-{uuid.uuid4().hex}.part")
+            mine.write_text(text)
+            mine.unlink()
+        except OSError as problem:
+            error = problem.strerror or str(problem)
+        missing = [name for name in folders if not Path(name).is_dir()]
+        return {"versions": versions, "error": error, "missing": missing}
+
+    return probe
+
+
+def _dispatch(
+    ray: Any, config: BuildConfig, todo: list[PlannedScene], attempt: Callable[..., str]
+) -> Generator[tuple[str, str], None, None]:
+    """Keep a few tasks per core queued; begin a scene again when its process or machine is lost."""
+    from knowlip.tiles.pool import killed, make_job
+
+    cores = [int(node["Resources"]["CPU"]) for node in _machines(ray)]
+    threads = max(1, min(sum(cores) // len(todo), *cores))
+    # A lost machine is dealt with here, not by Ray: then a scene that kills its process is given up in the end.
+    task = ray.remote(num_cpus=threads, max_retries=0)(attempt)
+    waiting = list(reversed(todo))
+    begun: dict[str, int] = {}
+    running: dict[Any, PlannedScene] = {}
+    quiet_since, warned = time.monotonic(), False
+    try:
+        while waiting or running:
+            while waiting and len(running) < max(1, _QUEUED_PER_CORE * sum(cores) // threads):
+                item = waiting.pop()
+                begun[item.scene.scene_id] = begun.get(item.scene.scene_id, 0) + 1
+                running[task.remote(make_job(config, item, threads))] = item
+            done, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
+            if not done and not warned and time.monotonic() - quiet_since > _PATIENCE_S and not _machines(ray):
+                say("  the cluster has no machine left; waiting for one (Ctrl-C stops, and the build can be resumed)")
+                warned = True
+            for answer in done:
+                item = running.pop(answer)
+                scene = item.scene
+                quiet_since, warned = time.monotonic(), False
+                try:
+                    yield scene.scene_id, ray.get(answer)
+                except ray.exceptions.RayTaskError as error:
+                    raise _cause(error) from None
+                except ray.exceptions.RayError as error:
+                    if begun[scene.scene_id] >= ATTEMPTS:
+                        yield scene.scene_id, killed(scene.path)
+                    else:
+                        say(f"  {scene.path.name}: its machine or process was lost ({type(error).__name__}); once more")
+                        waiting.append(item)
+    finally:
+        for answer in running:
+            ray.cancel(answer, force=True)
+        if running:  # nothing writes behind a later run's back
+            ray.wait(list(running), num_returns=len(running), timeout=10.0)
+
+
+def _cause(error: Any) -> Exception:
+    """What ended a task: an error of the storage, or code that could not even be loaded there."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, OSError) and not isinstance(cause, ConnectionError):
+        return cause
+    return ValueError(f"A machine of the cluster cannot run the job ({str(cause or error).strip().splitlines()[-1]}).")
