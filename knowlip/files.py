@@ -88,10 +88,16 @@ def _full_disk_named(path: Path) -> Iterator[None]:
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with stable key order, whole or not at all. NaN is refused: JSON has none."""
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+    """Write `value` as JSON with stable key order, whole or not at all. NaN is refused: JSON has none.
+
+    Args:
+        path: the file.
+        value: a JSON value.
+        indent: spaces a level; None writes one line, ten times as fast, for files that nobody reads.
+    """
     with whole_file(path) as part:
-        part.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        part.write_text(json.dumps(value, indent=indent, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,7 +33,9 @@ INDEX_SCHEMA = pa.schema([
     ("quantiser", _TEXT), ("quantiser_lo", _REAL), ("quantiser_hi", _REAL), ("lut_sha256", _TEXT),
     ("valid_fraction", _REAL), ("q_mean", _REAL), ("q_std", _REAL), ("q_entropy", _REAL), ("q_edge", _REAL),
     ("q_saturated", _REAL), ("q_dark", _REAL),
-    ("accepted", pa.bool_()), ("reject_reason", _TEXT), ("shard", _TEXT), ("png_sha256", _TEXT),
+    ("screen_score", _REAL), ("accepted", pa.bool_()), ("reject_reason", _TEXT), ("shard", _TEXT),
+    ("png_sha256", _TEXT),
+    ("cog", _TEXT),
 ])  # fmt: skip
 """One row per tile, rejected ones too. Strings are never null; unknown numbers are NaN; an unknown datetime is
 null; the geometry is null where the place is unknown."""
@@ -62,14 +65,16 @@ SHARD_KEYS = (
 )  # fmt: skip
 """Keys of a tile's `.json`, always all of them, always of the same type."""
 
+_REAL_KEYS = [key for key in SHARD_KEYS if INDEX_SCHEMA.field(key).type == _REAL]
+
 
 def shard_json(row: dict[str, Any]) -> bytes:
     """The `.json` of a tile: constant keys and types. Unknown angles are -1.0 (JSON has no NaN), the datetime is text,
     and polarisations are one comma-separated string, because an empty list has no type."""
     record = {key: row[key] for key in SHARD_KEYS}
-    for key, value in record.items():
-        if INDEX_SCHEMA.field(key).type == _REAL:
-            record[key] = -1.0 if value is None or value != value else float(value)
+    for key in _REAL_KEYS:
+        value = record[key]
+        record[key] = -1.0 if value is None or value != value else float(value)
     record["datetime"] = row["datetime"] or ""
     record["sar:polarizations"] = ",".join(row["sar:polarizations"])
     return (json.dumps(record, sort_keys=True, allow_nan=False) + "\n").encode()
@@ -99,11 +104,21 @@ def check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
 
 
 def fingerprint(index: pa.Table) -> str:
-    """SHA-256 over the index rows in order of tile_id; each row holds the hash of its PNG, so pixels count too."""
+    """SHA-256 over the columns of the index in order of tile_id; it holds the hash of each PNG, so pixels count too.
+
+    Of each column: its name, then little-endian float64 (every NaN the same), or the values as one JSON list.
+    """
     digest = hashlib.sha256()
-    rows = index.select(INDEX_SCHEMA.names).to_pylist()
-    for row in sorted(rows, key=lambda row: row["tile_id"]):
-        row["geometry"] = row["geometry"].hex() if row["geometry"] else ""
-        row["datetime"] = row["datetime"].isoformat() if row["datetime"] else ""
-        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    ordered = index.select(INDEX_SCHEMA.names).sort_by("tile_id")
+    for field in INDEX_SCHEMA:
+        column = ordered[field.name]
+        digest.update(f"{field.name}\n".encode())
+        if field.type == _REAL:
+            numbers = column.to_numpy().astype("<f8")
+            digest.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
+        elif field.type == pa.binary():
+            digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in column.to_pylist()))
+        else:
+            kind = pa.int64() if pa.types.is_timestamp(field.type) else field.type
+            digest.update(json.dumps(column.cast(kind).to_pylist()).encode())
     return digest.hexdigest()

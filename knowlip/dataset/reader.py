@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from knowlip.dataset import texts as texts_
@@ -28,6 +27,7 @@ from knowlip.files import read_json
 from knowlip.vocabulary import SCALES
 
 if TYPE_CHECKING:
+    import pandas as pd
     from geopandas import GeoDataFrame
 
 
@@ -68,11 +68,11 @@ class Dataset:
         return geopandas.GeoDataFrame(frame, geometry=shapes)
 
     @cached_property
-    def _accepted(self) -> pd.DataFrame:
+    def _accepted(self) -> "pd.DataFrame":
         table = self.table.filter(self.table["accepted"]).drop_columns(["geometry"])
         return table.to_pandas().sort_values("tile_id", kind="stable").reset_index(drop=True)
 
-    def tiles(self, split: str | None = None, scale: str | None = None) -> pd.DataFrame:
+    def tiles(self, split: str | None = None, scale: str | None = None) -> "pd.DataFrame":
         """Accepted tiles sorted by tile_id, without geometry.
 
         Args:
@@ -110,7 +110,7 @@ class Dataset:
         """Text revisions on disk; [] before annotation."""
         return texts_.list_revisions(self.path)
 
-    def texts(self, revision: int | None = None) -> pd.DataFrame:
+    def texts(self, revision: int | None = None) -> "pd.DataFrame":
         """Latest sub-text of every (tile, slot) in a revision (default: newest) and its ancestors, by tile_id and slot.
 
         Columns: `TEXT_SCHEMA`. Empty before annotation.
@@ -128,7 +128,7 @@ class Dataset:
         except (TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} holds truth that is not JSON ({error}).") from error
 
-    def annotations(self) -> pd.DataFrame:
+    def annotations(self) -> "pd.DataFrame":
         """Objects of tiles: those of an imported data set, else those that the truth knows.
 
         Columns: `ANNOTATION_SCHEMA`. Empty where there are neither.
@@ -145,7 +145,7 @@ class Dataset:
         """Code in a mask -> name of the class; {} where there are no masks."""
         return {int(code): str(name) for code, name in self.info.get("mask_classes", {}).items()}
 
-    def write_texts(self, rows: pd.DataFrame) -> None:
+    def write_texts(self, rows: "pd.DataFrame") -> None:
         """Write revision 0. Columns: `TEXT_SCHEMA` (revision is set to 0).
 
         Raises:
@@ -167,7 +167,7 @@ class Dataset:
                 return number
         return None
 
-    def append_revision(self, rows: pd.DataFrame, run: str, parent: int | None = None) -> int:
+    def append_revision(self, rows: "pd.DataFrame", run: str, parent: int | None = None) -> int:
         """Append decisions as the next revision and return its number.
 
         A revision with the same run and rows that is there already is not written again: its number comes back, so a
@@ -203,7 +203,7 @@ class Dataset:
         self.info = read_json(self.path / INFO)
         return result
 
-    def _checked(self, rows: pd.DataFrame, what: str) -> pa.Table:
+    def _checked(self, rows: "pd.DataFrame", what: str) -> pa.Table:
         strangers = set(rows["tile_id"]) - self._shard_of.keys() if "tile_id" in rows else set()
         if strangers:
             raise ValueError(f"{what} name tile {sorted(strangers)[0]!r}, which {self.path} does not hold.")

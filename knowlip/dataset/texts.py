@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,6 +12,9 @@ from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, read_parquet
 from knowlip.dataset.shards import Sample, read_shard, write_shard
 from knowlip.files import read_json, whole_file, write_json
 from knowlip.progress import track
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXT_SCHEMA = pa.schema([
     ("tile_id", pa.string()), ("revision", pa.int32()), ("parent", pa.int32()), ("run", pa.string()),
@@ -25,7 +27,7 @@ TEXT_SCHEMA = pa.schema([
 `parent` is the revision that a revision was decided on (-1 for revision 0)."""
 
 
-def compose_text(rows: pd.DataFrame) -> str:
+def compose_text(rows: "pd.DataFrame") -> str:
     """The caption of one tile: its sub-texts in slot order, each as "Dimension: text.", joined by spaces.
 
     Args:
@@ -58,7 +60,7 @@ def list_revisions(dataset: Path) -> list[int]:
     return found
 
 
-def read_texts(dataset: Path, revision: int | None = None) -> pd.DataFrame:
+def read_texts(dataset: Path, revision: int | None = None) -> "pd.DataFrame":
     """The latest row of every (tile, slot) in a revision and its ancestors (default: of the newest), sorted.
 
     Two trainings on one data set make two lines of revisions from 0; the texts of one hold no decisions of the other.
@@ -81,7 +83,7 @@ def read_texts(dataset: Path, revision: int | None = None) -> pd.DataFrame:
     return frame.drop_duplicates(["tile_id", "slot"], keep="last").reset_index(drop=True)
 
 
-def to_table(rows: pd.DataFrame, what: str) -> pa.Table:
+def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
     """Rows as a table of `TEXT_SCHEMA`, sorted by tile_id and slot, with a clear refusal of what does not fit."""
     missing = [name for name in TEXT_SCHEMA.names if name not in rows.columns]
     if missing:

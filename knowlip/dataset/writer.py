@@ -4,9 +4,12 @@ import json
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import shapely
 from pyproj import CRS
@@ -24,7 +27,7 @@ from knowlip.dataset.layout import (
     fingerprint,
     shard_json,
 )
-from knowlip.dataset.shards import Sample, write_shard
+from knowlip.dataset.shards import Sample, ShardWriter
 from knowlip.dataset.texts import write_table
 from knowlip.files import read_json, sha256, whole_file, write_json
 
@@ -36,6 +39,76 @@ def scene_marker(dataset: Path, scene_id: str) -> Path:
     return dataset / SCENES / f"{scene_id}.json"
 
 
+class SceneWriter:
+    """Writes the shards of a scene as its tiles come, and its done marker at the end.
+
+    Until `finish` nothing has its final name; leaving the `with` block without it leaves nothing. Tiles keep the order
+    in which they are added. Memory grows by about 2 kB a tile (its row of the index), whatever the size of its PNG.
+    """
+
+    def __init__(self, dataset: Path, scene_id: str):
+        self.dataset, self.scene_id = dataset, scene_id
+        self._columns: dict[str, list[Any]] = {name: [] for name in INDEX_SCHEMA.names}
+        self._truth: dict[str, str] = {}
+        self._shards: list[ShardWriter] = []
+        self._open: dict[str, ShardWriter] = {}
+
+    def __enter__(self) -> "SceneWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for shard in self._shards:
+            shard.discard()
+
+    def add(self, row: dict[str, Any], png: bytes, truth: dict[str, Any] | None = None) -> None:
+        """Add a tile.
+
+        Args:
+            row: its row of the index as JSON values (geometry: WKB in hexadecimal; unknown numbers None; datetime ISO
+                or ""). `shard` and `png_sha256` are filled in here.
+            png: the tile; b"" for a rejected one.
+            truth: what is known to lie in it.
+        """
+        row["png_sha256"], row["shard"] = "", ""
+        if row["accepted"]:
+            row["png_sha256"] = sha256(png)
+            shard = self._shard(row["split"])
+            shard.add(Sample(row["tile_id"], png, b"", shard_json(row)))
+            row["shard"] = shard.path.name
+        for name, values in self._columns.items():
+            values.append(row[name])
+        if truth is not None:
+            self._truth[row["tile_id"]] = json.dumps(truth, sort_keys=True, allow_nan=False)
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Give the shards their names, then write the done marker.
+
+        Args:
+            facts: anything about the scene worth keeping (metadata, quantiser).
+        """
+        for shard in self._shards:
+            shard.close()
+        for shard in self._shards:
+            shard.commit()
+        marker = {"scene_id": self.scene_id, **facts, "columns": self._columns, "truth": self._truth}
+        write_json(scene_marker(self.dataset, self.scene_id), marker, indent=None)
+
+    def _shard(self, split: str) -> ShardWriter:
+        """The shard of a split that takes the next tile."""
+        shard = self._open.get(split)
+        if shard is None or shard.count == TILES_PER_SHARD:
+            number = 0
+            if shard is not None:
+                shard.close()
+                number = int(shard.path.stem.rsplit("-", 1)[1]) + 1
+            name = f"{split}-{self.scene_id}-{number:06d}.tar"
+            shard = self._open[split] = ShardWriter(self.dataset / SHARDS / name)
+            self._shards.append(shard)
+        return shard
+
+
 def write_scene(
     dataset: Path,
     scene_id: str,
@@ -44,33 +117,20 @@ def write_scene(
     truth: dict[str, dict[str, Any]],
     facts: dict[str, Any],
 ) -> None:
-    """Write the shards of a scene and then its done marker.
+    """Write a scene whose tiles are all in memory, see :class:`SceneWriter`.
 
     Args:
         dataset: folder of the data set.
         scene_id: identifier of the scene.
-        rows: index rows as JSON values (geometry: WKB in hexadecimal; unknown numbers None; datetime ISO or "").
-            `shard` and `png_sha256` are filled in here.
+        rows: index rows.
         pngs: tile_id -> PNG of accepted tiles.
         truth: tile_id -> truth, may be empty.
-        facts: anything about the scene worth keeping (metadata, quantiser).
+        facts: anything about the scene worth keeping.
     """
-    for row in rows:
-        row["png_sha256"] = sha256(pngs[row["tile_id"]]) if row["accepted"] else ""
-        row["shard"] = ""
-    for split in SPLITS:
-        accepted = sorted((r for r in rows if r["accepted"] and r["split"] == split), key=lambda row: row["tile_id"])
-        for number, start in enumerate(range(0, len(accepted), TILES_PER_SHARD)):
-            chosen = accepted[start : start + TILES_PER_SHARD]
-            name = f"{split}-{scene_id}-{number:06d}.tar"
-            write_shard(
-                dataset / SHARDS / name,
-                (Sample(row["tile_id"], pngs[row["tile_id"]], b"", shard_json(row)) for row in chosen),
-            )
-            for row in chosen:
-                row["shard"] = name
-    texts = {tile_id: json.dumps(value, sort_keys=True, allow_nan=False) for tile_id, value in truth.items()}
-    write_json(scene_marker(dataset, scene_id), {"scene_id": scene_id, **facts, "rows": rows, "truth": texts})
+    with SceneWriter(dataset, scene_id) as writer:
+        for row in rows:
+            writer.add(row, pngs.get(row["tile_id"], b""), truth.get(row["tile_id"]))
+        writer.finish(facts)
 
 
 def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[str, Any]:
@@ -84,18 +144,17 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
     Raises:
         ValueError: no tile was accepted.
     """
-    rows: list[dict[str, Any]] = []
+    tables: list[pa.Table] = []
     truth: dict[str, str] = {}
     for scene_id in scene_ids:
         marker = read_json(scene_marker(dataset, scene_id))
-        rows += marker["rows"]
+        tables.append(_arrow(marker["columns"]))
         truth |= marker["truth"]
-    rows.sort(key=lambda row: row["tile_id"])
-    counts = count(rows)
+    index = _with_geo(pa.concat_tables(tables).sort_by("tile_id").combine_chunks())
+    counts = count(index)
     if not counts["accepted"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["rejected"].items()) or "no tiles"
         raise ValueError(f"No tile passed the quality filter ({reasons}); check the scenes or relax its thresholds.")
-    index = index_table(rows)
     with whole_file(dataset / INDEX) as part:
         pq.write_table(index, part, compression="zstd")
     if truth:
@@ -113,47 +172,56 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
     return info
 
 
-def count(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many tiles there are, by split, scale and reject reason."""
-    accepted = [row for row in rows if row["accepted"]]
-    rejected: dict[str, int] = {}
-    for row in rows:
-        if not row["accepted"]:
-            rejected[row["reject_reason"]] = rejected.get(row["reject_reason"], 0) + 1
-    scales: dict[str, int] = {}
-    for row in accepted:
-        scales[row["scale"]] = scales.get(row["scale"], 0) + 1
+def count(index: pa.Table) -> dict[str, Any]:
+    """How many tiles an index holds, by split, scale and reject reason."""
+    accepted = index.filter(index["accepted"])
+    rejected = index.filter(pa.compute.invert(index["accepted"]))
+    of_split = _counted(accepted["split"])
     return {
-        "tiles": len(rows),
+        "tiles": len(index),
         "accepted": len(accepted),
-        "rejected": rejected,
-        "splits": {split: sum(row["split"] == split for row in accepted) for split in SPLITS},
-        "scales": scales,
-        "blocks": len({row["block"] for row in rows}),
+        "rejected": _counted(rejected["reject_reason"]),
+        "splits": {split: of_split.get(split, 0) for split in SPLITS},
+        "scales": _counted(accepted["scale"]),
+        "blocks": len(index["block"].unique()),
     }
 
 
+def _counted(values: pa.ChunkedArray) -> dict[str, int]:
+    return dict(sorted((item["values"], item["counts"]) for item in values.value_counts().to_pylist()))
+
+
 def index_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Index rows (JSON values, see :func:`write_scene`) -> Arrow table with GeoParquet metadata."""
-    columns: dict[str, list[Any]] = {field.name: [row[field.name] for row in rows] for field in INDEX_SCHEMA}
-    columns["geometry"] = [bytes.fromhex(value) if value else None for value in columns["geometry"]]
+    """Index rows (JSON values, see :meth:`SceneWriter.add`) -> Arrow table with GeoParquet metadata."""
+    return _with_geo(_arrow({name: [row[name] for row in rows] for name in INDEX_SCHEMA.names}))
+
+
+def _arrow(columns: dict[str, list[Any]]) -> pa.Table:
+    """Columns of JSON values -> Arrow table of `INDEX_SCHEMA`."""
     arrays = []
     for field in INDEX_SCHEMA:
         values = columns[field.name]
+        if field.name == "geometry":
+            values = [bytes.fromhex(value) if value else None for value in values]
         if field.type == pa.float64():
             values = [math.nan if value is None else float(value) for value in values]
         if pa.types.is_timestamp(field.type):
             arrays.append(_timestamps(values, field.type))
         else:
             arrays.append(pa.array(values, field.type))
-    shapes = shapely.from_wkb([value for value in columns["geometry"] if value])
+    return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA)
+
+
+def _with_geo(table: pa.Table) -> pa.Table:
+    """The table with GeoParquet metadata about its geometries."""
+    shapes = shapely.from_wkb(table["geometry"].drop_null().to_numpy())
     geo: dict[str, Any] = {
         "version": "1.1.0",
         "primary_column": "geometry",
         "columns": {
             "geometry": {
                 "encoding": "WKB",
-                "geometry_types": sorted({shape.geom_type for shape in shapes}),
+                "geometry_types": sorted(_GEOMETRY[kind] for kind in np.unique(shapely.get_type_id(shapes))),
                 "crs": CRS.from_epsg(4326).to_json_dict(),
                 "edges": "planar",
             }
@@ -161,9 +229,20 @@ def index_table(rows: list[dict[str, Any]]) -> pa.Table:
     }
     if len(shapes):
         geo["columns"]["geometry"]["bbox"] = [float(value) for value in shapely.total_bounds(shapes)]
-    return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA.with_metadata({"geo": json.dumps(geo, sort_keys=True)}))
+    return table.replace_schema_metadata({"geo": json.dumps(geo, sort_keys=True)})
+
+
+_GEOMETRY = {3: "Polygon", 6: "MultiPolygon"}
+"""GEOS type -> name of the footprints that occur."""
 
 
 def _timestamps(values: list[str], kind: pa.DataType) -> pa.Array:
-    moments = [datetime.fromisoformat(value.replace("Z", "+00:00")) if value else None for value in values]
-    return pa.array([m if m is None or m.tzinfo else m.replace(tzinfo=UTC) for m in moments], kind)
+    known = {value: _moment(value) for value in set(values)}
+    return pa.array([known[value] for value in values], kind)
+
+
+def _moment(value: str) -> datetime | None:
+    if not value:
+        return None
+    moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -3,6 +3,8 @@
 import threading
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,20 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from knowlip.scenes.calibration import Calibration
+from knowlip.scenes.calibration import Calibration, Constant
+from knowlip.scenes.collar import Collar, find_collar
+from knowlip.scenes.detect import detect, look_up
 from knowlip.scenes.errors import DamagedProduct
 
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 64, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 """Small block cache (scenes are streamed), no directory scans, and no `.aux.xml` files beside the user's data."""
 
-_STRIP_PIXELS = 8_000_000
-_COLLAR = 3
-"""Zeros that run in from the border over at least this many pixels are a collar; its inner edge is eroded by one pixel,
-because resampling and filtering leave half-empty pixels there."""
+_STRIP_PIXELS = 4_000_000
+_TABLES = {"uint8": 1 << 8, "uint16": 1 << 16}
+_LOCK = threading.Lock()
+"""Guards what several threads that read one raster would work out twice: its collar, its table."""
+_LOCK_WARNINGS = threading.Lock()
+"""Filters of warnings belong to the whole process."""
 
 
 def to_power(values: np.ndarray, units: str) -> np.ndarray:
@@ -31,16 +37,11 @@ def to_power(values: np.ndarray, units: str) -> np.ndarray:
         values: any shape, real or complex (detected here: real^2 + imaginary^2).
         units: "amplitude" and "dn" are squared, "intensity" is taken as it is, "db" is 10^(x/10).
     """
-    if values.dtype.kind == "c":
-        real, imaginary = values.real.astype(np.float32), values.imag.astype(np.float32)
-        return np.square(real, out=real) + np.square(imaginary, out=imaginary)
-    power = values.astype(np.float32)
-    if units in ("amplitude", "dn"):
-        return np.square(power, out=power)
-    if units == "db":
+    if units == "db" and values.dtype.kind != "c":
+        power = values.astype(np.float32)
         power *= np.float32(np.log(10) / 10)
         return np.exp(power, out=power)
-    return power
+    return detect(values, squared=units in ("amplitude", "dn"))
 
 
 @dataclass
@@ -55,7 +56,8 @@ class Raster(ABC):
     dtype: str
     nodata: float | None
     calibration: Calibration | None = None
-    _collar: Any = field(default=None, repr=False, compare=False, kw_only=True)
+    _collar: Collar | None = field(default=None, repr=False, compare=False, kw_only=True)
+    _table: Any = field(default=None, repr=False, compare=False, kw_only=True)
 
     @abstractmethod
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
@@ -72,24 +74,43 @@ class Raster(ABC):
         (where no nodata value is declared) the zeros that run inwards from the border along a row or column.
         An interior zero is data.
         """
-        values, valid = self._checked(window)
-        if self.nodata is None and self.units != "db":
-            left, right, top, bottom = self._find_collar()
-            rows = slice(int(window.row_off), int(window.row_off + window.height))
-            columns = slice(int(window.col_off), int(window.col_off + window.width))
-            x = np.arange(columns.start, columns.stop)[None, :]
-            y = np.arange(rows.start, rows.stop)[:, None]
-            if left[rows].max() > x[0, 0] or right[rows].min() < columns.stop:
-                valid &= (x >= left[rows, None]) & (x < right[rows, None])
-            if top[columns].max() > y[0, 0] or bottom[columns].min() < rows.stop:
-                valid &= (y >= top[None, columns]) & (y < bottom[None, columns])
+        values, valid = self.stored(window)
+        table = self.table
+        if table is not None:
+            return look_up(values, table, valid), np.ones(values.shape, bool) if valid is None else valid
         power = to_power(values, self.units)
-        valid &= np.isfinite(power)
+        finite = np.isfinite(power)
+        valid = finite if valid is None else np.logical_and(valid, finite, out=valid)
         if self.calibration is not None:
             power = self.calibration.apply(power, window)
         if not valid.all():
             power[~valid] = 0.0
         return power, valid
+
+    @property
+    def table(self) -> np.ndarray | None:
+        """(256,) or (65536,) float32: the calibrated power of every stored value, where that is all there is to know
+        (8 and 16 bit unsigned numbers, the same calibration everywhere); else None."""
+        if self.dtype not in _TABLES or not (self.calibration is None or _is_constant(self.calibration)):
+            return None
+        with _LOCK:
+            if self._table is None:
+                power = to_power(np.arange(_TABLES[self.dtype], dtype=self.dtype), self.units)
+                if self.calibration is not None:
+                    power = self.calibration.apply(power[None, :], Window(0, 0, power.size, 1))[0]
+                self._table = power
+            table: np.ndarray = self._table
+        return table
+
+    def stored(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """Stored values (rows, columns) of a window and which of them are data, None where all are: what `read` says,
+        before power is made of it (and power that is no number found)."""
+        values, valid = self._checked(window)
+        if self.nodata is None and self.units != "db":
+            inside = self._find_collar().inside(window)
+            if inside is not None:
+                valid = inside if valid is None else valid & inside
+        return values, valid
 
     def has_data(self) -> bool:
         """Whether any pixel is valid. Looks at a few places first and reads everything only if those are empty."""
@@ -100,7 +121,7 @@ class Raster(ABC):
         found = []
         for window in self._looks():
             values, valid = self._checked(window)
-            found.append(values[valid])
+            found.append(values.ravel() if valid is None else values[valid])
         return np.concatenate(found)
 
     def valid_fraction(self) -> float:
@@ -111,8 +132,8 @@ class Raster(ABC):
     def _any_data(self, window: Window) -> bool:
         values, valid = self._checked(window)
         if self.nodata is None and self.units != "db":
-            valid &= values != 0
-        return bool(valid.any())
+            return bool((values != 0).any() if valid is None else (valid & (values != 0)).any())
+        return valid is None or bool(valid.any())
 
     def _looks(self) -> list[Window]:
         """25 small windows spread over the raster."""
@@ -127,8 +148,8 @@ class Raster(ABC):
         step = max(1, _STRIP_PIXELS // columns)
         return [Window(0, row, columns, min(step, rows - row)) for row in range(0, rows, step)]
 
-    def _checked(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Stored values and which of them are data by themselves (the collar is not looked at)."""
+    def _checked(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """Stored values and which of them are data by themselves, None: all (the collar is not looked at)."""
         rows, columns = self.shape
         if window.width < 1 or window.height < 1:
             raise ValueError(f"Cannot read an empty window ({window.width} x {window.height} pixels) of {self.path}.")
@@ -137,37 +158,32 @@ class Raster(ABC):
             or window.col_off + window.width > columns or window.row_off + window.height > rows
         ):  # fmt: skip
             raise ValueError(f"{window} is not inside {self.path} ({columns} x {rows} pixels).")
-        values, mask = self.values(window)
-        valid = np.ones(values.shape, bool) if mask is None else mask
+        values, valid = self.values(window)
+        tests = []
         if values.dtype.kind in "fc":
-            valid &= np.isfinite(values)
+            tests.append(np.isfinite(values))
         if self.nodata is not None and np.isfinite(self.nodata):
-            valid &= values != self.nodata
+            tests.append(values != self.nodata)
         if self.units != "db" and values.dtype.kind in "if":
-            valid &= values >= 0
-        return values, valid
+            tests.append(values >= 0)
+        for test in tests:
+            valid = test if valid is None else np.logical_and(valid, test, out=valid)
+        return values, None if valid is None or valid.all() else valid
 
-    def _find_collar(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """First and one-past-last pixel inside the collar of every row and of every column; one pass, kept."""
-        if self._collar is None:
-            rows, columns = self.shape
-            left, right = np.full(rows, columns), np.zeros(rows, int)
-            top, bottom = np.full(columns, rows), np.zeros(columns, int)
-            for window in self._strips():
-                values, _ = self._checked(window)
-                data = values != 0
-                row = int(window.row_off)
-                some = data.any(axis=1)
-                here = slice(row, row + data.shape[0])
-                left[here] = np.where(some, data.argmax(axis=1), columns)
-                right[here] = np.where(some, columns - data[:, ::-1].argmax(axis=1), 0)
-                some = data.any(axis=0)
-                top = np.minimum(top, np.where(some, row + data.argmax(axis=0), rows))
-                bottom = np.maximum(bottom, np.where(some, row + data.shape[0] - data[::-1].argmax(axis=0), 0))
-            left, top = left + (left >= _COLLAR), top + (top >= _COLLAR)
-            right, bottom = right - (columns - right >= _COLLAR), bottom - (rows - bottom >= _COLLAR)
-            self._collar = (left, right, top, bottom)
-        return self._collar
+    def _find_collar(self) -> Collar:
+        """The collar, found once and kept."""
+        with _LOCK:
+            if self._collar is None:
+                self._collar = find_collar(lambda window: self.values(window)[0], self.shape, self.block_shape())
+            return self._collar
+
+    def block_shape(self) -> tuple[int, int]:
+        """Rows and columns of the blocks that the file is stored in."""
+        return 1, self.shape[1]
+
+
+def _is_constant(calibration: Calibration) -> bool:
+    return isinstance(calibration.gain, Constant) and isinstance(calibration.noise, Constant | None)
 
 
 @dataclass
@@ -189,24 +205,40 @@ class RasterFile(Raster):
         while self._handles:
             self._handles.popitem()[1].close()
 
-    def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+    def block_shape(self) -> tuple[int, int]:
+        with self._reading(), rasterio.Env(**GDAL_OPTIONS):
+            rows, columns = self._handle().block_shapes[self.raster_band - 1]
+        return int(rows), int(columns)
+
+    def _handle(self) -> Any:
+        """The open file of this thread."""
+        handle = self._handles.get(threading.get_ident())
+        if handle is None:
+            with _LOCK_WARNINGS, warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                handle = self._handles[threading.get_ident()] = rasterio.open(self.source or self.path)
+        return handle
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Name the file in what goes wrong."""
         try:
-            with rasterio.Env(**GDAL_OPTIONS):
-                handle = self._handles.get(threading.get_ident())
-                if handle is None:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                        handle = self._handles[threading.get_ident()] = rasterio.open(self.source or self.path)
-                values = handle.read(self.raster_band, window=window)
-                if self.imaginary_band:
-                    imaginary = handle.read(self.imaginary_band, window=window)
-                    values = values.astype(np.float32) + 1j * imaginary.astype(np.float32)
-                mask = None
-                if rasterio.enums.MaskFlags.per_dataset in handle.mask_flag_enums[self.raster_band - 1]:
-                    mask = handle.read_masks(self.raster_band, window=window) != 0
+            yield
         except (RasterioError, OSError) as error:
             self._handles.pop(threading.get_ident(), None)
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error.__cause__ or error})") from error
+
+    def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        with self._reading(), rasterio.Env(**GDAL_OPTIONS):
+            handle = self._handle()
+            values = handle.read(self.raster_band, window=window)
+            if self.imaginary_band:
+                both = np.empty(values.shape, np.complex64)
+                both.real, both.imag = values, handle.read(self.imaginary_band, window=window)
+                values = both
+            mask = None
+            if rasterio.enums.MaskFlags.per_dataset in handle.mask_flag_enums[self.raster_band - 1]:
+                mask = handle.read_masks(self.raster_band, window=window) != 0
         return values, mask
 
 

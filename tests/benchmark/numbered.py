@@ -77,6 +77,7 @@ def build(folder: Path, truth: bool = True, revisions: bool = True) -> Dataset:
                 "region": "South Holland", "city": "Delft", "city_km": 4.0, "airport": "", "airport_km": None,
                 "port": "",
                 "port_km": None, "quantiser": "log", "quantiser_lo": -20.0, "quantiser_hi": 10.0, "lut_sha256": "",
+                "screen_score": None, "cog": "",
                 "valid_fraction": 1.0, "q_mean": 0.0, "q_std": 0.0, "q_entropy": 0.0, "q_edge": 0.0,
                 "q_saturated": 0.0,
                 "q_dark": 0.0, "accepted": accepted, "reject_reason": "" if accepted else "too <dark>",

@@ -40,6 +40,7 @@ def build_tiny_dataset(folder: Path) -> Path:
             "lat": lat, "country": "Netherlands", "region": "South Holland", "city": "Delft", "city_km": 4.0,
             "airport": "Rotterdam Airport", "airport_km": 9.0, "port": "Rotterdam", "port_km": 12.0,
             "quantiser": "log", "quantiser_lo": -20.0, "quantiser_hi": 10.0, "lut_sha256": "",
+            "screen_score": None, "cog": "",
             "valid_fraction": 1.0, "q_mean": 0.0, "q_std": 0.0, "q_entropy": 0.0, "q_edge": 0.0,
             "q_saturated": 0.0, "q_dark": 0.0, "accepted": True, "reject_reason": "",
         })  # fmt: skip
