@@ -1,7 +1,7 @@
 """OpenSARShip 1.0 and 2.0: archives of Sentinel-1 ship chips with AIS matches, one archive a Sentinel-1 product.
 
 An archive (or the folder it was unpacked to) holds `Ship.xml`, `Patch/` (chips as delivered: amplitudes of GRD, real
-and imaginary part of SLC), usually `Patch_Cal/` (the same chips as linear sigma0: DN^2 / Patch_Cal * sin(incidence) is the
+and imaginary part of SLC), usually `Patch_Cal/` (the same as linear sigma0: DN^2 / Patch_Cal * sin(incidence) is the
 constant beta0 factor of the Sentinel-1 product), and the product's abstracted metadata as SNAP writes it. Chips lie in
 the product's own grid (rows along the flight, columns along range): the pixel (x, y) of the file name is the middle
 pixel of the chip, x grows with the column and y with the row. `UpperLeft` in Ship.xml is the corner of largest x and y.

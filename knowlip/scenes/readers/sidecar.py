@@ -98,7 +98,7 @@ def _open(path: Path, file: Path, keys: dict[str, Any], overrides: SceneOverride
     slant = keys.get("projection") == "slant"
     geometry = _geometry(path, file, raster.shape, keys, header, overrides)
     quantity, notes = _calibrate(path, raster, keys, overrides)
-    if slant and "unlocated" in keys or slant and "center" in keys:
+    if (slant and "unlocated" in keys) or (slant and "center" in keys):
         notes.append("Slant range brought to ground range by the incidence angle.")
     require_data(raster)
     raster.close()
