@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowlip.dataset.layout import SPLITS
-from knowlip.dataset.likeness import close_hashes, difference_hash, thumbnail
+from knowlip.dataset.likeness import Looks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BITS = 6
-"""Hashes of 64 bits that differ in more say that the images do."""
-_CORRELATION = 0.95
 _SHOWN = 20
 
 
@@ -40,33 +37,28 @@ def check_identical(accepted: "pd.DataFrame") -> dict[str, int]:
 
 
 class NearCopies:
-    """Collects a hash and a thumbnail of every tile (4 KB a tile), then compares all tiles of different splits."""
+    """Remembers how every tile looks, then compares all tiles of different splits."""
 
     def __init__(self) -> None:
-        self.names: list[str] = []
-        self.splits: list[str] = []
-        self._hashes: list[int] = []
-        self._thumbnails: list[np.ndarray] = []
+        self._names: list[str] = []
+        self._splits: list[str] = []
+        self._looks = Looks()
 
     def add(self, name: str, split: str, pixels: np.ndarray) -> None:
         """Remember a tile (H, W) uint8."""
-        self.names.append(name)
-        self.splits.append(split)
-        self._hashes.append(difference_hash(pixels))
-        self._thumbnails.append(thumbnail(pixels))
+        self._names.append(name)
+        self._splits.append(split)
+        self._looks.add(pixels)
 
     def result(self) -> dict[str, Any]:
-        """Pairs in two splits whose hashes are close and whose thumbnails correlate by 0.95 or more."""
-        hashes = np.array(self._hashes, np.uint64)
-        splits = np.array(self.splits)
+        """Pairs of tiles in two splits that show the same, the most alike first."""
+        splits = np.array(self._splits)
         pairs = []
         for position, one in enumerate(SPLITS):
             for other in SPLITS[position + 1 :]:
-                a, b = np.flatnonzero(splits == one), np.flatnonzero(splits == other)
-                for i, j in close_hashes(hashes[a], hashes[b], _BITS):
-                    likeness = float(self._thumbnails[a[i]] @ self._thumbnails[b[j]])
-                    if likeness >= _CORRELATION:
-                        pairs.append((round(likeness, 4), self.names[a[i]], self.names[b[j]], one, other))
+                first, second = np.flatnonzero(splits == one), np.flatnonzero(splits == other)
+                for a, b, likeness in self._looks.alike(first.tolist(), second.tolist()):
+                    pairs.append((round(likeness, 4), self._names[a], self._names[b], one, other))
         pairs.sort(key=lambda pair: (-pair[0], pair[1:]))
         return {
             "pairs": len(pairs),

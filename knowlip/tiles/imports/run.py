@@ -13,7 +13,7 @@ import numpy as np
 
 from knowlip.config import plain
 from knowlip.dataset.annotations import write_annotations, write_masks
-from knowlip.dataset.likeness import difference_hash
+from knowlip.dataset.likeness import Looks
 from knowlip.dataset.shards import encode_png
 from knowlip.dataset.writer import finish, write_scene
 from knowlip.files import sha256, whole_folder
@@ -58,8 +58,8 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     name = slug(config.name or config.source.resolve().name)
     problems = Problems(config.skip_bad)
     images = read_labels(config, problems)
-    images, identities = _look(images, config, problems)
-    splits = assign(images, identities, config)
+    images, identities, looks = _look(images, config, problems)
+    splits = assign(images, identities, looks, config)
     known = [i for i, split in enumerate(splits) if split]
     unnamed = len(images) - len(known)
     images, identities, splits = ([items[i] for i in known] for items in (images, identities, splits))  # type: ignore[assignment]
@@ -148,9 +148,11 @@ def _why(problems: Problems, unnamed: int) -> str:
     return f": {'; '.join(words)}" if words else ""
 
 
-def _look(images: list[Labelled], config: ImportConfig, problems: Problems) -> tuple[list[Labelled], list[Identity]]:
+def _look(
+    images: list[Labelled], config: ImportConfig, problems: Problems
+) -> tuple[list[Labelled], list[Identity], Looks]:
     """Decode every image once; those that cannot be read, or differ from the size in their label, are bad."""
-    kept, identities = [], []
+    kept, identities, looks = [], [], Looks()
     for image in track(images, "look at images"):
         try:
             pixels = decode(image.path, config)
@@ -158,14 +160,15 @@ def _look(images: list[Labelled], config: ImportConfig, problems: Problems) -> t
             if image.size is not None and image.size != (width, height):
                 raise ValueError(f"{image.labels} is for {image.size[0]} x {image.size[1]} pixels, but {image.path} "
                                  f"has {width} x {height}.")  # fmt: skip
-            values = pixels.values if pixels.raster is None else to_grey(pixels, image.path, config).values
+            grey = to_grey(pixels, image.path, config)
         except ValueError as error:
             problems.note(str(error))
             continue
         digest = sha256(str(pixels.values.shape).encode() + np.ascontiguousarray(pixels.values).tobytes())
-        identities.append(Identity(digest, difference_hash(values), (width, height)))
+        identities.append(Identity(digest, (width, height)))
+        looks.add(grey.values)
         kept.append(image)
-    return kept, identities
+    return kept, identities, looks
 
 
 def slug(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knowlip.dataset.layout import SPLITS
+from knowlip.dataset.likeness import Looks
 from knowlip.tiles.imports.labels import Labelled
 from knowlip.tiles.imports.settings import ImportConfig
 
@@ -16,15 +17,14 @@ _PROTECTED = ("test", "val", "train")
 
 @dataclass(frozen=True)
 class Identity:
-    """What an image shows: equal `sha256` for identical pixels, equal `likeness` for rescaled or recoded copies."""
+    """What an image is: equal `sha256` for identical pixels."""
 
     sha256: str
-    likeness: int
     size: tuple[int, int]
     """Width, height."""
 
 
-def assign(images: Sequence[Labelled], identities: Sequence[Identity], config: ImportConfig) -> list[str]:
+def assign(images: Sequence[Labelled], identities: Sequence[Identity], looks: Looks, config: ImportConfig) -> list[str]:
     """Split of every image; "" for images that the official split does not name.
 
     Raises:
@@ -37,12 +37,12 @@ def assign(images: Sequence[Labelled], identities: Sequence[Identity], config: I
         return ["test" if image.path.stem.endswith(tuple(config.test_endings)) else "train" for image in images]
     if images and all(image.split for image in images):
         return [image.split for image in images]
-    return [_by_hash(group, config.shares) for group in groups(identities)]
+    return [_by_hash(group, config.shares) for group in groups(identities, looks)]
 
 
-def groups(identities: Sequence[Identity]) -> list[str]:
-    """Name of each image's group of copies: the smallest SHA-256 in it. Images with equal pixels or equal likeness hash
-    are in one group, also in a chain."""
+def groups(identities: Sequence[Identity], looks: Looks) -> list[str]:
+    """Name of each image's group of copies: the smallest SHA-256 in it. Images with equal pixels, or that show the same
+    (rescaled, recoded, slightly shifted copies), are in one group, also in a chain."""
     parent = list(range(len(identities)))
 
     def root(i: int) -> int:
@@ -51,10 +51,12 @@ def groups(identities: Sequence[Identity]) -> list[str]:
             i = parent[i]
         return i
 
-    first: dict[object, int] = {}
+    first: dict[str, int] = {}
     for i, identity in enumerate(identities):
-        for key in (identity.sha256, identity.likeness):
-            parent[root(i)] = root(first.setdefault(key, i))
+        parent[root(i)] = root(first.setdefault(identity.sha256, i))
+    everything = range(len(identities))
+    for i, j, _ in looks.alike(everything, everything):
+        parent[root(i)] = root(j)
     names: dict[int, str] = {}
     for i, identity in enumerate(identities):
         names[root(i)] = min(names.get(root(i), identity.sha256), identity.sha256)
