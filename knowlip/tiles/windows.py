@@ -8,8 +8,8 @@ from affine import Affine
 from knowlip.tiles.ground import Ground
 from knowlip.vocabulary import SCALES, Scale
 
-_FEWEST_PIXELS = 16
-"""A window narrower than this many native pixels shows nothing; refuse it."""
+FEWEST_PIXELS = 16.0
+"""A window narrower than this many native pixels shows little; refused unless the user lowers it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def plan_roots(
     overlap: float = 0.0,
     min_valid: float = 0.9,
     anchor: str = "scene",
+    fewest_px: float = FEWEST_PIXELS,
 ) -> list[Window]:
     """Large windows over a scene, row by row.
 
@@ -71,6 +72,7 @@ def plan_roots(
         min_valid: windows may reach over the scene's edge as long as this share of their side stays inside.
         anchor: "scene" centres the grid on the scene (snapped to whole pixels); "utm" uses multiples of the window
             step in the CRS, so that every sensor that sees the place gets identical windows.
+        fewest_px: native pixels that a small window must be wide.
 
     Raises:
         ValueError: the scene is smaller than a large window, or a small window would hold too few native pixels.
@@ -80,11 +82,12 @@ def plan_roots(
     step = side * (1 - overlap)
     pixel_x, pixel_y = ground.transform.a, -ground.transform.e
     pixels = windows_m[2] * ground.unit_per_metre / max(pixel_x, pixel_y)
-    if pixels < _FEWEST_PIXELS:
-        needed = math.ceil(_FEWEST_PIXELS * max(pixel_x, pixel_y) / ground.unit_per_metre)
+    if pixels < fewest_px:
+        needed = math.ceil(fewest_px * max(pixel_x, pixel_y) / ground.unit_per_metre)
         raise ValueError(
             f"{ground.scene.path}: a {windows_m[2]:g} m window holds only {pixels:.1f} pixels of "
-            f"{max(pixel_x, pixel_y):.3g} m; set windows_m so that its smallest size is at least {needed} m."
+            f"{max(pixel_x, pixel_y):.3g} m; set windows_m so that its smallest size is at least {needed} m, "
+            "or fewest_px lower."
         )
     left, bottom, right, top = ground.bounds
     if anchor == "utm":
