@@ -16,6 +16,7 @@ from knowlip.scenes.raster import RasterFile
 from knowlip.scenes.readers.choose import choose
 from knowlip.scenes.readers.complete import require_end
 from knowlip.scenes.readers.geotiff import Header, raster_of, read_header, require_data
+from knowlip.scenes.readers.relief import relief_note
 from knowlip.scenes.readers.sentinel1_annotation import Image, read_image
 from knowlip.scenes.readers.sentinel1_bursts import BurstRaster, Bursts, OverBursts, read_bursts
 from knowlip.scenes.readers.sentinel1_calibration import read_gain, read_noise
@@ -76,7 +77,6 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
     raster.close()
     grid = image.grid
     rows = grid.lines if bursts is None else grid.seconds / image.line_seconds - bursts.offset
-    notes = []
     level = float(np.median(grid.heights)) if overrides.height_m is None else overrides.height_m
     smooth = grid.at_height(level, image.look_azimuth_deg)
     geometry = (grid if overrides.height_m is None else smooth).control_points(rows + 0.5)
@@ -105,12 +105,7 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
     )
     # Relief moves points of the grid by more than pixels: whether they belong together shows at one height.
     gate(smooth.control_points(rows + 0.5), safe.path, scene.resolution_m, overrides.max_residual_m)
-    if scene.geometry.residual_m > scene.resolution_m:
-        notes.append(
-            f"Relief between the points of the geolocation grid ({grid.heights.min():.0f} to {grid.heights.max():.0f} "
-            f"m) displaces pixels by {scene.geometry.residual_m:.0f} m (RMS)."
-        )
-    return replace(scene, notes=tuple(notes))
+    return replace(scene, notes=relief_note(grid.heights, scene.geometry.residual_m, scene.resolution_m))
 
 
 def _raster(safe: Safe, name: str, image: Image, bursts: Bursts | None) -> RasterFile:

@@ -9,13 +9,13 @@ from datetime import datetime
 from xml.etree.ElementTree import Element
 
 import numpy as np
-from pyproj import Geod
 
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct
+from knowlip.scenes.readers.relief import to_height
 from knowlip.scenes.xml import need, need_number, need_text, number_at, text_of
 
-_GEOD = Geod(ellps="WGS84")
+_LIGHT = 299_792_458.0
 _ENL = {
     ("SM", 2, 2): 3.7, ("SM", 6, 6): 29.7, ("SM", 22, 22): 398.4,
     ("IW", 5, 1): 4.4, ("IW", 22, 5): 81.8,
@@ -40,20 +40,19 @@ class Grid:
     heights: np.ndarray
     """Of the terrain above the ellipsoid, metres."""
     incidence_deg: np.ndarray
+    slant_range_m: np.ndarray
 
     def control_points(self, rows: np.ndarray) -> ControlPoints:
         """Control points at `rows` (outer-corner convention) of the image."""
         return ControlPoints(self.pixels + 0.5, rows, self.lons, self.lats)
 
     def at_height(self, height_m: float, look_azimuth_deg: float) -> "Grid":
-        """The grid as it would be on a surface of constant height.
-
-        At the same slant range, ground that is higher lies further from the radar, by height / tan(incidence).
-        """
-        azimuth = np.full(len(self.lons), look_azimuth_deg)
-        shift = (height_m - self.heights) / np.tan(np.radians(self.incidence_deg))
-        lons, lats, _ = _GEOD.fwd(self.lons, self.lats, azimuth, shift)
-        return replace(self, lons=np.asarray(lons), lats=np.asarray(lats), heights=np.full(len(self.lons), height_m))
+        """The grid as it would be on a surface of constant height."""
+        lons, lats = to_height(
+            self.pixels, self.lines, self.lons, self.lats, self.heights, self.incidence_deg, self.slant_range_m,
+            look_azimuth_deg, height_m,
+        )  # fmt: skip
+        return replace(self, lons=lons, lats=lats, heights=np.full(len(self.lons), height_m))
 
 
 @dataclass(frozen=True)
@@ -160,9 +159,9 @@ def _grid(root: Element, name: str, first: datetime) -> Grid:
     seconds = [(time_of(need_text(point, "azimuthTime", name), name) - first).total_seconds() for point in points]
     columns = {
         key: np.array([need_number(point, key, name) for point in points])
-        for key in ("line", "pixel", "longitude", "latitude", "height", "incidenceAngle")
+        for key in ("line", "pixel", "longitude", "latitude", "height", "incidenceAngle", "slantRangeTime")
     }
     return Grid(
         np.array(seconds), columns["line"], columns["pixel"], columns["longitude"], columns["latitude"],
-        columns["height"], columns["incidenceAngle"],
+        columns["height"], columns["incidenceAngle"], columns["slantRangeTime"] * _LIGHT / 2,
     )  # fmt: skip

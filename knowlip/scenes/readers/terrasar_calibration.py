@@ -1,0 +1,96 @@
+"""Calibration of TerraSAR-X: beta0 = k * DN^2 - NEBN, sigma0 = beta0 * sin(incidence).
+
+Source: "Radiometric Calibration of TerraSAR-X Data" (Airbus Defence and Space, TSXX-ITD-TN-0049).
+"""
+
+from datetime import datetime
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from knowlip.scenes.calibration import Calibration, Constant, Field, Table
+from knowlip.scenes.errors import DamagedProduct, NotCalibrated
+from knowlip.scenes.readers.terrasar_points import Points, time_of
+from knowlip.scenes.xml import need, need_number, need_text, number_at
+
+_NODES = 33
+
+
+def read_calibration(
+    main: Element, layer: str, quantity: str, denoise: bool, points: Points, shape: tuple[int, int], start: datetime,
+    name: str,
+) -> Calibration:  # fmt: skip
+    """Calibration of one polarisation.
+
+    Args:
+        main: root of the main annotation.
+        layer: its layerIndex.
+        quantity: "beta0", "sigma0" or "gamma0".
+        denoise: subtract the noise equivalent beta nought.
+        points: incidence angles and times.
+        shape: rows and columns of the raster.
+        start: of the scene.
+        name: of the annotation, for messages.
+
+    Raises:
+        NotCalibrated: no factor, one that is not positive, or no noise although asked for.
+    """
+    constant = _of_layer(main, "calibration/calibrationConstant", layer)
+    factor = number_at(constant, "calFactor", np.nan) if constant is not None else np.nan
+    if not (np.isfinite(factor) and factor > 0):
+        raise NotCalibrated(
+            f"{name} carries no positive calibration factor for layer {layer}; read it with --read.calibrate false."
+        )
+    rows, columns = np.linspace(0, shape[0] - 1, _NODES), np.linspace(0, shape[1] - 1, _NODES)
+    rows, columns = np.unique(rows), np.unique(columns)
+    gain: Field = Constant(factor)
+    if quantity != "beta0":
+        angle = np.radians(points.over(points.incidence_deg, columns + 0.5, rows + 0.5))
+        if np.any(angle <= 0) or np.any(angle >= np.pi / 2):
+            raise DamagedProduct(f"{name}: the incidence angles of the scene are not between 0 and 90 degrees.")
+        gain = Table(rows, columns, factor * (np.sin(angle) if quantity == "sigma0" else np.tan(angle)))
+    noise = _noise(main, layer, points, rows, columns, start, name) if denoise else None
+    return Calibration(quantity, gain, noise)
+
+
+def _noise(
+    main: Element, layer: str, points: Points, rows: np.ndarray, columns: np.ndarray, start: datetime, name: str
+) -> Field:
+    """NEBN / k at the nodes: polynomials in range time, given at some azimuth times and linear between them."""
+    noise = _of_layer(main, "noise", layer)
+    elements = noise.findall("imageNoise") if noise is not None else []
+    if not elements:
+        raise NotCalibrated(f"{name} describes no noise for layer {layer}; read it with --read.denoise false.")
+    tau = points.over(points.tau, columns + 0.5, rows + 0.5)
+    seconds = points.over(points.seconds, columns + 0.5, rows + 0.5)
+    estimates = []
+    for element in elements:
+        when = (time_of(need_text(element, "timeUTC", name), name) - start).total_seconds()
+        estimates.append((when, _polynomial(need(element, "noiseEstimate", name), tau, name)))
+    estimates.sort(key=lambda estimate: estimate[0])
+    times = np.array([when for when, _ in estimates])
+    values = np.array([value for _, value in estimates])
+    if len(times) == 1:
+        return Table(rows, columns, np.maximum(values[0], 0))
+    after = np.clip(np.searchsorted(times, seconds), 1, len(times) - 1)
+    share = np.clip((seconds - times[after - 1]) / np.maximum(times[after] - times[after - 1], 1e-9), 0, 1)
+    i, j = np.indices(seconds.shape)
+    between = values[after - 1, i, j] * (1 - share) + values[after, i, j] * share
+    return Table(rows, columns, np.maximum(between, 0))
+
+
+def _polynomial(estimate: Element, tau: np.ndarray, name: str) -> np.ndarray:
+    low, high = number_at(estimate, "validityRangeMin", -np.inf), number_at(estimate, "validityRangeMax", np.inf)
+    offset = np.clip(tau, low, high) - need_number(estimate, "referencePoint", name)
+    result = np.zeros(tau.shape)
+    for number, coefficient in enumerate(estimate.findall("coefficient")):
+        result += float(coefficient.text or 0) * offset ** int(coefficient.get("exponent", number))
+    return result
+
+
+def _of_layer(main: Element, path: str, layer: str) -> Element | None:
+    """The element at `path` of a layer; layers without an index are the only one."""
+    for element in main.findall(path):
+        if element.get("layerIndex", layer) == layer:
+            return element
+    return None

@@ -1,0 +1,171 @@
+"""Points of a TerraSAR-X product whose place, incidence angle and radar times are known, and surfaces through them.
+
+Source: TerraSAR-X Level 1b Product Format Specification (TX-GS-DD-3307), annotation component GEOREF.xml and sceneInfo.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from pyproj import Transformer
+
+from knowlip.scenes.control import ControlPoints
+from knowlip.scenes.errors import DamagedProduct, NoLocation
+from knowlip.scenes.geometry import AffineGeometry
+from knowlip.scenes.readers.relief import to_height
+from knowlip.scenes.xml import need, need_number, need_text, number_at, text_of
+
+_LIGHT = 299_792_458.0
+_FULL = 16
+"""Points from which on a surface is a cubic; below it is a plane with a twist and a curvature in range."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """All arrays (N,)."""
+
+    columns: np.ndarray
+    rows: np.ndarray
+    """Pixel coordinates, outer-corner convention."""
+    lons: np.ndarray
+    lats: np.ndarray
+    incidence_deg: np.ndarray
+    seconds: np.ndarray
+    """Azimuth time after the scene's start."""
+    tau: np.ndarray
+    """Two-way range time in seconds."""
+    heights: np.ndarray
+    """Of the terrain above the ellipsoid."""
+
+    def at_height(self, height_m: float, look_azimuth_deg: float) -> "Points":
+        """The points as they would be on a surface of constant height."""
+        lons, lats = to_height(
+            self.columns, np.round(self.rows, 3), self.lons, self.lats, self.heights, self.incidence_deg,
+            self.tau * _LIGHT / 2, look_azimuth_deg, height_m,
+        )  # fmt: skip
+        return replace(self, lons=lons, lats=lats, heights=np.full(len(self.lons), height_m))
+
+    def control_points(self) -> ControlPoints:
+        return ControlPoints(self.columns, self.rows, self.lons, self.lats)
+
+    def over(self, values: np.ndarray, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """`values` at the points -> (rows, columns) at pixel coordinates, by a smooth surface through them."""
+        center = np.array([self.columns.mean(), self.rows.mean()])
+        scale = max(np.ptp(self.columns), np.ptp(self.rows), 1.0) / 2
+        here = _terms((self.columns - center[0]) / scale, (self.rows - center[1]) / scale, len(values))
+        level = values.mean()
+        factors = np.linalg.lstsq(here, values - level, rcond=None)[0]
+        x, y = np.meshgrid((columns - center[0]) / scale, (rows - center[1]) / scale)
+        surface: np.ndarray = (_terms(x.ravel(), y.ravel(), len(values)) @ factors + level).reshape(x.shape)
+        return surface
+
+
+def _terms(x: np.ndarray, y: np.ndarray, count: int) -> np.ndarray:
+    if count >= _FULL:
+        return np.column_stack([x**i * y**j for i in range(4) for j in range(4 - i)])
+    return np.column_stack([np.ones(len(x)), x, y, x * y, x**2])
+
+
+def time_of(text: str, name: str) -> datetime:
+    """A UTC time, "2011-01-01T05:12:34.123456Z".
+
+    Raises:
+        DamagedProduct: it is none.
+    """
+    try:
+        return datetime.fromisoformat(text.removesuffix("Z"))
+    except ValueError:
+        raise DamagedProduct(f"{name} holds {text[:40]!r}, which is not a time.") from None
+
+
+def scene_points(main: Element, start: datetime, name: str) -> Points:
+    """The scene's centre and corners from the main annotation. Their pixels count from 1.
+
+    Raises:
+        DamagedProduct: a coordinate is absent.
+    """
+    scene = need(main, "productInfo/sceneInfo", name)
+    elements = [need(scene, "sceneCenterCoord", name), *scene.findall("sceneCornerCoord")]
+    if len(elements) < 5:
+        raise DamagedProduct(f"{name} names {len(elements) - 1} corners of the scene; four are needed.")
+    values = {
+        key: np.array([need_number(element, key, name) for element in elements])
+        for key in ("refColumn", "refRow", "lon", "lat", "incidenceAngle", "rangeTime")
+    }
+    seconds = [
+        (time_of(need_text(element, "azimuthTimeUTC", name), name) - start).total_seconds() for element in elements
+    ]
+    return Points(
+        values["refColumn"] - 0.5, values["refRow"] - 0.5, values["lon"], values["lat"],
+        values["incidenceAngle"], np.array(seconds), values["rangeTime"],
+        np.full(len(seconds), number_at(scene, "sceneAverageHeight", 0.0)),
+    )  # fmt: skip
+
+
+def grid_points(georef: Element, main: Element, corners: Points, start: datetime, name: str) -> Points:
+    """The geolocation grid of GEOREF.xml. Where it names no pixels (detected products) they follow from its times.
+
+    Args:
+        georef: root of GEOREF.xml.
+        main: root of the main annotation.
+        corners: points of the main annotation.
+        start: of the scene.
+        name: of GEOREF.xml, for messages.
+
+    Raises:
+        DamagedProduct: the grid is absent or incomplete.
+    """
+    grid = need(georef, "geolocationGrid", name)
+    elements = grid.findall("gridPoint")
+    if len(elements) < _FULL:
+        raise DamagedProduct(f"{name} holds {len(elements)} grid points; that is not the grid of a scene.")
+    reference = need(grid, "gridReferenceTime", name)
+    shift = (time_of(need_text(reference, "tReferenceTimeUTC", name), name) - start).total_seconds()
+    values = {key: np.array([need_number(e, key, name) for e in elements]) for key in ("t", "tau", "lon", "lat", "inc")}
+    seconds = values["t"] + shift
+    tau = values["tau"] + need_number(reference, "tauReferenceTime", name)
+    heights = np.array([number_at(element, "height", 0.0) for element in elements])
+    columns = np.array([number_at(element, "col", np.nan) for element in elements])
+    rows = np.array([number_at(element, "row", np.nan) for element in elements])
+    if np.isfinite(columns).all() and np.isfinite(rows).all():
+        columns, rows = columns - (0.5 if columns.min() >= 1 else -0.5), rows - (0.5 if rows.min() >= 1 else -0.5)
+    else:
+        columns, rows = _pixels(seconds, tau, main, corners)
+    return Points(columns, rows, values["lon"], values["lat"], values["inc"], seconds, tau, heights)
+
+
+def _pixels(seconds: np.ndarray, tau: np.ndarray, main: Element, corners: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of radar times: rows go with azimuth time, columns with slant or ground range. The corners tell
+    in which direction, so that every orientation of an image is read."""
+    projection = main.find("productSpecific/projectedImageInfo/slantToGroundRangeProjection")
+    if projection is not None:
+        away, there = _ground_range(projection, tau), _ground_range(projection, corners.tau)
+        order = 1
+    else:
+        away, there = tau - corners.tau.mean(), corners.tau - corners.tau.mean()
+        order = 2 if text_of(main, "productInfo/productVariantInfo/projection").upper().startswith("GROUND") else 1
+    columns = _line(there, corners.columns, order)(away)
+    rows = _line(corners.seconds, corners.rows, 1)(seconds)
+    return columns, rows
+
+
+def _line(x: np.ndarray, y: np.ndarray, order: int) -> np.polynomial.Polynomial:
+    if np.ptp(x) == 0:
+        raise NoLocation("All corners of the scene have the same radar time, so its orientation is undetermined.")
+    return np.polynomial.Polynomial.fit(x, y, order)
+
+
+def _ground_range(projection: Element, tau: np.ndarray) -> np.ndarray:
+    offset = tau - number_at(projection, "referencePoint", 0.0)
+    result = np.zeros(len(tau))
+    for number, element in enumerate(projection.findall("coefficient")):
+        result += float(element.text or 0) * offset ** int(element.get("exponent", number))
+    return result
+
+
+def on_map(points: Points, geometry: AffineGeometry) -> Points:
+    """The points where a geocoded raster has them."""
+    x, y = Transformer.from_crs(4326, geometry.crs, always_xy=True).transform(points.lons, points.lats)
+    columns, rows = geometry.inverse(np.asarray(x), np.asarray(y))
+    return replace(points, columns=columns, rows=rows)
