@@ -1,0 +1,111 @@
+"""The way of an export: choose tiles, gather their objects and texts, write a folder that is whole or absent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from knowlip.dataset.export import captions, coco, dota, yolo
+from knowlip.dataset.export.job import Job, Tile
+from knowlip.dataset.reader import Dataset
+from knowlip.files import whole_folder
+
+FORMATS: dict[str, Callable[[Job], None]] = {
+    "coco": coco.write,
+    "yolo": yolo.write,
+    "yolo-obb": yolo.write_oriented,
+    "dota": dota.write,
+    "openclip": captions.write_openclip,
+    "llava": captions.write_llava,
+    "imagefolder": captions.write_imagefolder,
+}
+_NEED_OBJECTS = ("coco", "yolo", "yolo-obb", "dota")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to export and how."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+
+    dataset: Path
+    """Folder of the data set."""
+    format: str
+    """coco, yolo, yolo-obb (rotated boxes), dota, openclip, llava or imagefolder."""
+    out: Path
+    """Folder to write; must not exist, or be empty."""
+    split: str = ""
+    """train, val or test; all where not given."""
+    scale: str = ""
+    """large, medium or small; all where not given."""
+    revision: int | None = None
+    """Text revision; the newest where not given."""
+    label: str = "category"
+    """What names an object's class: category or type."""
+
+
+def export_dataset(config: ExportConfig) -> dict[str, Any]:
+    """Write a data set in another tool's layout. The same data set always gives the same bytes.
+
+    Returns:
+        {"out", "format", "images", "objects", "captions", "classes", "splits"}
+
+    Raises:
+        ValueError: an unknown format, no tiles, or a data set without what the format needs.
+    """
+    if config.format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {config.format!r}.")
+    if config.label not in ("category", "type"):
+        raise ValueError(f"label must be category or type, not {config.label!r}.")
+    if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+        raise ValueError(f"{config.out} is there already; give a new folder.")
+    data = Dataset(config.dataset)
+    tiles = chosen_tiles(data, config)
+    if not tiles:
+        raise ValueError(f"{data.path} has no accepted tile of split {config.split!r} and scale {config.scale!r}.")
+    labels = sorted({item["label"] for tile in tiles for item in tile.objects})
+    if config.format in _NEED_OBJECTS and not labels:
+        raise ValueError(f"{data.path} has no annotations for these tiles, and {config.format} is about objects.")
+    with whole_folder(config.out) as out:
+        FORMATS[config.format](Job(data, out, tiles, labels))
+    return {
+        "out": str(config.out),
+        "format": config.format,
+        "images": len(tiles),
+        "objects": sum(len(tile.objects) for tile in tiles),
+        "captions": sum(bool(tile.texts) for tile in tiles),
+        "classes": labels,
+        "splits": {split: sum(tile.split == split for tile in tiles) for split in sorted({t.split for t in tiles})},
+    }
+
+
+def show(result: dict[str, Any]) -> str:
+    """The result for people."""
+    splits = ", ".join(f"{split} {count}" for split, count in result["splits"].items())
+    return (
+        f"{result['out']}: {result['format']}, {result['images']} images ({splits}), {result['objects']} objects in "
+        f"{len(result['classes'])} classes, {result['captions']} with texts"
+    )
+
+
+def chosen_tiles(data: Dataset, config: ExportConfig) -> list[Tile]:
+    """The tiles to export with their objects and texts, sorted by tile_id."""
+    frame = data.tiles(config.split or None, config.scale or None)
+    objects: dict[str, list[dict[str, Any]]] = {}
+    for row in data.annotations().to_dict("records"):
+        item = {str(key): value for key, value in row.items()}
+        item["label"] = item[config.label] or item["category"]
+        objects.setdefault(item["tile_id"], []).append(item)
+    texts: dict[str, list[tuple[str, str]]] = {}
+    rows = data.texts(config.revision)
+    for tile_id, dimension, text in zip(rows["tile_id"], rows["dimension"], rows["text"]):
+        texts.setdefault(tile_id, []).append((dimension, text))
+    return [
+        Tile(
+            tile_id, split, int(shape[1]), int(shape[0]), float(spacing), objects.get(tile_id, []),
+            texts.get(tile_id, []),
+        )
+        for tile_id, split, shape, spacing in zip(
+            frame["tile_id"], frame["split"], frame["proj:shape"], frame["metres_per_pixel"]
+        )
+    ]  # fmt: skip

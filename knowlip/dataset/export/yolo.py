@@ -1,0 +1,59 @@
+"""YOLO in the layout of ultralytics: images/ and labels/ side by side and a data.yaml."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import shapely
+import yaml
+
+from knowlip.dataset.annotations import rotated_box
+from knowlip.dataset.export.job import Job, Tile, corners_px, image_place, number
+
+_DIGITS = 8
+
+
+def write(job: Job) -> None:
+    """Upright boxes: class, centre x, centre y, width, height, in fractions of the image."""
+    _write(job, _upright)
+
+
+def write_oriented(job: Job) -> None:
+    """Rotated boxes: class and four corners in fractions. Corners outside the image are drawn in, because ultralytics
+    leaves out images that have any."""
+    _write(job, _oriented)
+
+
+def _write(job: Job, line: Callable[[Tile, dict[str, Any]], str]) -> None:
+    job.write_images(image_place)
+    for split, tiles in job.splits():
+        folder = job.out / "labels" / split
+        folder.mkdir(parents=True)
+        for tile in tiles:
+            lines = [f"{job.labels.index(item['label'])} {line(tile, item)}\n" for item in tile.objects]
+            (folder / f"{tile.tile_id}.txt").write_text("".join(lines))
+    there = [split for split, _ in job.splits()]
+    document = {
+        "path": ".",
+        "train": f"images/{there[0] if 'train' not in there else 'train'}",
+        "val": f"images/{next(split for split in ('val', 'test', there[0]) if split in there)}",
+        **({"test": "images/test"} if "test" in there else {}),
+        "names": dict(enumerate(job.labels)),
+    }
+    (job.out / "data.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _upright(tile: Tile, item: dict[str, Any]) -> str:
+    values = (item["x"] + item["width"] / 2, item["y"] + item["height"] / 2, item["width"], item["height"])
+    return " ".join(number(value, _DIGITS) for value in values)
+
+
+def _oriented(tile: Tile, item: dict[str, Any]) -> str:
+    size = np.array([tile.width, tile.height], float)
+    corners = corners_px(tile, item)
+    if (corners < 0).any() or (corners > size).any():
+        part = shapely.intersection(shapely.Polygon(corners), shapely.box(0, 0, *size))
+        if isinstance(part, shapely.Polygon) and part.area > 0:
+            corners = rotated_box(np.array(part.exterior.coords)[:-1])
+        corners = np.clip(corners, 0, size)
+    return " ".join(number(value, _DIGITS) for value in (corners / size).ravel())
