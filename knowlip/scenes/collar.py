@@ -39,9 +39,7 @@ class Collar:
         return result
 
 
-def find_collar(
-    values: Callable[[Window], np.ndarray], shape: tuple[int, int], block_shape: tuple[int, int]
-) -> Collar:
+def find_collar(values: Callable[[Window], np.ndarray], shape: tuple[int, int], block_shape: tuple[int, int]) -> Collar:
     """Look inwards from the four borders until data is met.
 
     Args:

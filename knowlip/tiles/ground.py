@@ -44,7 +44,9 @@ class Ground:
         self.scene = scene
         self.crs = utm_crs(*scene.center) if scene.located else LOCAL
         t = scene.transform
-        same = not scene.located or scene.crs.to_epsg() == self.crs.to_epsg()
+        width, height = scene.pixel_size_m
+        # Pixels of unknown place pass through unless they are much finer one way (single-look complex data).
+        same = scene.crs.to_epsg() == self.crs.to_epsg() if scene.located else not _unequal(width, height)
         self.native = t is not None and same and t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0
         self._lock = threading.Lock()
         self._looks = (1, 1)
@@ -81,6 +83,14 @@ class Ground:
             return _read_padded(self.scene, window)
         return self._resample(window)
 
+    def read_stored(self, window: Window) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """Stored values of a window and which are data (None: all), see `Raster.stored`; None where they are not what
+        `read` shows: pixels are resampled, or the window reaches over the edge."""
+        rows, columns = self.shape
+        inside = window.col_off >= 0 and window.row_off >= 0
+        inside &= window.col_off + window.width <= columns and window.row_off + window.height <= rows
+        return self.scene.raster.stored(window) if self.native and inside else None
+
     def _own_grid(self) -> tuple[Affine, tuple[int, int]]:
         rows, columns = self.scene.shape
         t = np.linspace(0, 1, 65)
@@ -92,7 +102,7 @@ class Ground:
             raise NoLocation(f"{self.scene.path} cannot be projected to EPSG:{self.crs.to_epsg()}.")
         width, height = self.scene.pixel_size_m
         side = math.sqrt(width * height)
-        if max(width, height) > _UNEQUAL * min(width, height):
+        if _unequal(width, height):
             side = max(width, height)
             self._looks = max(1, round(side / height)), max(1, round(side / width))
         side *= self.unit_per_metre
@@ -148,6 +158,10 @@ class Ground:
             power, valid = multilook(power, valid, down, across)
         offset = first[0] - node[0] * _MESH, first[1] - node[1] * _MESH
         return sample(power, valid, (part_x - x_0) / across, (part_y - y_0) / down, _MESH, shape, offset)
+
+
+def _unequal(width: float, height: float) -> bool:
+    return max(width, height) > _UNEQUAL * min(width, height)
 
 
 def _around(places: np.ndarray, looks: int, extent: int) -> tuple[int, int]:

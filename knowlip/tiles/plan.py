@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from pyproj import Transformer
 
 from knowlip.config import plain
@@ -22,7 +23,7 @@ from knowlip.tiles.quality import QualityConfig
 from knowlip.tiles.quantise import QuantiseConfig
 from knowlip.tiles.screen import ScreenConfig
 from knowlip.tiles.truth import truth_path
-from knowlip.tiles.windows import Window, check_sizes, plan_roots
+from knowlip.tiles.windows import FEWEST_PIXELS, Window, check_sizes, plan_roots
 
 _EDGE_BYTES = 65536
 
@@ -43,6 +44,8 @@ class BuildConfig:
     """Share of a large window that its neighbour repeats."""
     anchor: str = "scene"
     """"scene": grid centred on each scene; "utm": one grid for all sensors, at multiples of the window step."""
+    fewest_px: float = FEWEST_PIXELS
+    """Native pixels that a small window must be wide. Lower it for chips of single ships."""
     min_valid: float = 0.9
     """Smallest share of valid ground in a tile."""
     quantise: QuantiseConfig = field(default_factory=QuantiseConfig)
@@ -76,6 +79,8 @@ class BuildConfig:
             raise ValueError(f"overlap must be at least 0 and below 1, not {self.overlap}.")
         if self.anchor not in ("scene", "utm"):
             raise ValueError(f'anchor must be "scene" or "utm", not {self.anchor!r}.')
+        if not (math.isfinite(self.fewest_px) and self.fewest_px >= 1):
+            raise ValueError(f"fewest_px must be 1 or more, not {self.fewest_px}.")
         if not 0 < self.min_valid <= 1:
             raise ValueError(f"min_valid must be above 0 and at most 1, not {self.min_valid}.")
         self.quantise.check()
@@ -140,7 +145,11 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
         scene = dataclasses.replace(scene, scene_id=name)
         try:
             ground = Ground(scene)
-            roots.append(plan_roots(ground, name, config.windows_m, config.overlap, config.min_valid, config.anchor))
+            roots.append(
+                plan_roots(
+                    ground, name, config.windows_m, config.overlap, config.min_valid, config.anchor, config.fewest_px
+                )
+            )
             scenes.append(scene)
         except ValueError as error:
             skipped.append({"path": str(scene.path), "reason": str(error)})
@@ -212,8 +221,10 @@ def footprints(crs: Any, windows: list[Window]) -> list[Any]:
     boxes = np.array([window.bounds for window in windows])
     xs = boxes[:, [0, 2, 2, 0]]
     ys = boxes[:, [3, 3, 1, 1]]
-    lons, lats = to_lonlat.transform(xs, ys)
-    return [lonlat_polygon(lon, lat) for lon, lat in zip(np.asarray(lons), np.asarray(lats))]
+    lons, lats = (np.asarray(values) for values in to_lonlat.transform(xs, ys))
+    if lons.min() >= -180 and lons.max() < 180 and np.ptp(lons, axis=1).max() < 180:  # far from the antimeridian
+        return list(shapely.polygons(np.stack([lons, lats], axis=-1)))
+    return [lonlat_polygon(lon, lat) for lon, lat in zip(lons, lats)]
 
 
 def centers(crs: Any, windows: list[Window]) -> tuple[np.ndarray, np.ndarray]:

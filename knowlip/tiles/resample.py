@@ -2,16 +2,19 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numba import njit
 from rasterio.windows import Window as PixelWindow
 from scipy.sparse import csr_matrix
 
 from knowlip.tiles.ground import Ground
+from knowlip.tiles.quantise import PowerHistogram
 from knowlip.tiles.windows import Window
 from knowlip.vocabulary import SCALES
 
-_CHUNK_PIXELS = 6_000_000
+_CHUNK_PIXELS = 2_000_000
 _SNAP = 1e-6
 
 
@@ -22,11 +25,44 @@ class Level:
     power: np.ndarray
     """(side, side) float32; 0 where not valid."""
     valid: np.ndarray
-    """(side, side) bool: at least half of the pixel's area holds data."""
+    """(side, side) bool: at least half of the pixel's area holds data. Not to be written to: windows share it."""
     coverage: np.ndarray
-    """(side, side) float32: share of the pixel's area that holds data."""
+    """(side, side) float32: share of the pixel's area that holds data. Not to be written to."""
     averaged: bool
     """True where native pixels were averaged, False where they were interpolated (the sensor is coarser)."""
+    whole: bool = False
+    """Everything is valid."""
+
+
+@dataclass
+class _Sums:
+    """Sums over cells of native pixels."""
+
+    power: np.ndarray
+    """(side, side) float32."""
+    weight: np.ndarray | None
+    """(side, side) float32 valid area in native pixels; None: all of it."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A large window in native pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def averaged(self, side: int) -> bool:
+        """Whether the sensor is at least as fine as `side` pixels over the window."""
+        return min(self.width, self.height) >= side * (1 - _SNAP)
+
+    def whole_factors(self, side: int) -> tuple[int, int] | None:
+        """Native rows and columns of a cell, where cells are whole numbers of whole pixels."""
+        fx, fy = self.width / side, self.height / side
+        if all(value == int(value) for value in (self.x, self.y, fx, fy)):
+            return int(fy), int(fx)
+        return None
 
 
 def levels_of(ground: Ground, root: Window, tile_px: int) -> list[Level]:
@@ -35,92 +71,144 @@ def levels_of(ground: Ground, root: Window, tile_px: int) -> list[Level]:
     A level at which the sensor is finer than the stored pixel is the area average of native power; a finer level is
     interpolated linearly. Native pixels are read once, in strips.
     """
+    place = _place(ground, root)
+    sides = [tile_px * 2**level for level in range(len(SCALES))]
+    levels: dict[int, Level] = {}
+    sums: _Sums | None = None
+    for side in reversed(sides):
+        if not place.averaged(side):
+            continue
+        sums = _box_sums(ground, place, side) if sums is None else _halved(sums)
+        levels[side] = _level(sums, (place.width / side) * (place.height / side))
+    for side in sides:
+        if side not in levels:
+            levels[side] = _interpolated(ground, place, side)
+    return [levels[side] for side in sides]
+
+
+def count_power(ground: Ground, root: Window, tile_px: int, histogram: PowerHistogram) -> None:
+    """Count the valid pixels of a root window at the finest averaged scale (where none is: the large one), exactly as
+    they appear in :func:`levels_of`."""
+    place = _place(ground, root)
+    sides = [tile_px * 2**level for level in reversed(range(len(SCALES)))]
+    side = next((side for side in sides if place.averaged(side)), 0)
+    if not side:
+        level = _interpolated(ground, place, tile_px)
+        histogram.add(level.power, level.valid)
+        return
+    table = ground.scene.raster.table
+    if table is not None and place.whole_factors(side) == (1, 1):
+        stored = ground.read_stored(PixelWindow(int(place.x), int(place.y), side, side))
+        if stored is not None:
+            histogram.add_stored(stored[0], table, stored[1])
+            return
+    level = _level(_box_sums(ground, place, side), (place.width / side) * (place.height / side))
+    histogram.add(level.power, None if level.whole else level.valid)
+
+
+def _place(ground: Ground, root: Window) -> _Place:
     inverse = ~ground.transform
     x, y = inverse @ (root.left, root.top)
-    width, height = root.side * inverse.a, -root.side * inverse.e
-    x, y = _snapped(x), _snapped(y)
-    width, height = _snapped(width), _snapped(height)
-    sides = [tile_px * 2**level for level in range(len(SCALES))]
-    levels: list[Level | None] = [None] * len(sides)
-    sums: tuple[np.ndarray, np.ndarray] | None = None
-    for level in reversed(range(len(sides))):
-        side = sides[level]
-        if min(width, height) < side * (1 - _SNAP):
-            continue
-        if sums is None:
-            sums = _box_sums(ground, x, y, width, height, side)
-        else:
-            sums = _halved(sums[0]), _halved(sums[1])
-        area = (width / side) * (height / side)
-        levels[level] = _level(sums[0], sums[1], area)
-    for level, side in enumerate(sides):
-        if levels[level] is None:
-            levels[level] = _interpolated(ground, x, y, width, height, side)
-    return [level for level in levels if level is not None]
+    return _Place(_snapped(x), _snapped(y), _snapped(root.side * inverse.a), _snapped(-root.side * inverse.e))
 
 
-def _level(power_sum: np.ndarray, weight_sum: np.ndarray, area: float) -> Level:
-    coverage = np.minimum(weight_sum / np.float32(area), 1)
+def _level(sums: _Sums, area: float) -> Level:
+    side = len(sums.power)
+    if sums.weight is None:
+        power = sums.power if area == 1 else sums.power / np.float32(area)
+        return Level(power, _ones(side, bool), _ones(side, np.float32), averaged=True, whole=True)
+    coverage = np.minimum(sums.weight / np.float32(area), 1)
     valid = coverage >= 0.5
-    power = np.divide(power_sum, weight_sum, out=np.zeros_like(power_sum), where=valid)
-    return Level(power, valid, coverage, averaged=True)
+    power = np.divide(sums.power, sums.weight, out=np.zeros_like(sums.power), where=valid)
+    return Level(power, valid, coverage, averaged=True, whole=bool(valid.all()))
 
 
-def _box_sums(
-    ground: Ground, x: float, y: float, width: float, height: float, side: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of power and of valid area (in native pixels) for each of side x side cells; both (side, side) float32."""
-    power_sum = np.zeros((side, side), np.float32)
-    weight_sum = np.zeros((side, side), np.float32)
-    fx, fy = width / side, height / side
-    left, right = math.floor(x), math.ceil(x + width)
-    whole = x == int(x) and y == int(y) and fx == int(fx) and fy == int(fy)
-    columns = None if whole else _overlaps(x - left, fx, side, right - left)
+@lru_cache(12)
+def _ones(side: int, dtype: type) -> np.ndarray:
+    """Shared by all windows, which saves the time to fill them."""
+    return np.ones((side, side), dtype)
+
+
+def _box_sums(ground: Ground, place: _Place, side: int) -> _Sums:
+    """Sum of power and of valid area for each of side x side cells."""
+    fx, fy = place.width / side, place.height / side
+    left, right = math.floor(place.x), math.ceil(place.x + place.width)
+    whole = place.whole_factors(side)
+    columns = None if whole else _overlaps(place.x - left, fx, side, right - left)
     rows_at_once = max(1, min(side, int(_CHUNK_PIXELS / ((right - left) * fy))))
+    power_sum = np.empty((side, side), np.float32)
+    weight_sum: np.ndarray | None = None
     for start in range(0, side, rows_at_once):
         stop = min(side, start + rows_at_once)
-        top, bottom = math.floor(y + start * fy), math.ceil(y + stop * fy)
+        top, bottom = math.floor(place.y + start * fy), math.ceil(place.y + stop * fy)
         power, valid = ground.read(PixelWindow(left, top, right - left, bottom - top))
-        if columns is None:
-            power_sum[start:stop] = _block_sum(power, int(fy), int(fx))
-            full = valid.all()
-            weight_sum[start:stop] = fx * fy if full else _block_sum(valid.astype(np.float32), int(fy), int(fx))
+        full = bool(valid.all())
+        if whole == (1, 1):
+            power_sum[start:stop] = power
+        elif whole is not None:
+            _block_sum(power, *whole, power_sum[start:stop])
         else:
-            rows = _overlaps(y + start * fy - top, fy, stop - start, bottom - top)
+            assert columns is not None
+            rows = _overlaps(place.y + start * fy - top, fy, stop - start, bottom - top)
             power_sum[start:stop] = _apply(rows, columns, power)
+        if full and weight_sum is None:
+            continue
+        if weight_sum is None:
+            weight_sum = np.full((side, side), np.float32(fx * fy))
+        if whole == (1, 1):
+            weight_sum[start:stop] = valid
+        elif whole is not None:
+            _block_sum(valid, *whole, weight_sum[start:stop])
+        elif not full:
+            assert columns is not None
             weight_sum[start:stop] = _apply(rows, columns, valid.astype(np.float32))
-    return power_sum, weight_sum
+    return _Sums(power_sum, weight_sum)
 
 
-def _block_sum(values: np.ndarray, fy: int, fx: int) -> np.ndarray:
+@njit(nogil=True, cache=True)
+def _block_sum(values, fy, fx, out):  # type: ignore[no-untyped-def]
     """Sums of fy x fx blocks."""
-    if fy > 1:
-        values = values.reshape(-1, fy, values.shape[1]).sum(axis=1)
-    if fx > 1:
-        values = values.reshape(values.shape[0], -1, fx).sum(axis=2)
-    return values
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = 0.0
+            for r in range(i * fy, (i + 1) * fy):
+                for c in range(j * fx, (j + 1) * fx):
+                    total += values[r, c]
+            out[i, j] = total
 
 
-def _halved(values: np.ndarray) -> np.ndarray:
-    return values[0::2, 0::2] + values[0::2, 1::2] + values[1::2, 0::2] + values[1::2, 1::2]
+def _halved(sums: _Sums) -> _Sums:
+    side = len(sums.power) // 2
+    return _Sums(_quads(sums.power, side), None if sums.weight is None else _quads(sums.weight, side))
+
+
+@njit(nogil=True, cache=True)
+def _quads(values, side):  # type: ignore[no-untyped-def]
+    """Sums of 2 x 2 blocks."""
+    out = np.empty((side, side), np.float32)
+    for i in range(side):
+        for j in range(side):
+            upper = values[2 * i, 2 * j] + values[2 * i, 2 * j + 1]
+            out[i, j] = upper + values[2 * i + 1, 2 * j] + values[2 * i + 1, 2 * j + 1]
+    return out
 
 
 def _overlaps(start: float, step: float, cells: int, pixels: int) -> csr_matrix:
     """(cells, pixels) matrix of how much of each pixel lies in each cell of `step` pixels, the first at `start`."""
-    rows, columns, weights = [], [], []
-    for cell in range(cells):
-        low, high = start + cell * step, start + (cell + 1) * step
-        for pixel in range(max(0, math.floor(low)), min(pixels, math.ceil(high))):
-            weight = min(high, pixel + 1) - max(low, pixel)
-            if weight > _SNAP:
-                rows.append(cell)
-                columns.append(pixel)
-                weights.append(weight)
-    return csr_matrix((np.array(weights, np.float32), (rows, columns)), shape=(cells, pixels))
+    low = start + np.arange(cells) * step
+    high = low + step
+    first = np.maximum(np.floor(low).astype(int), 0)
+    most = int(np.ceil(step)) + 1
+    at = first[:, None] + np.arange(most)[None, :]
+    weights = np.minimum(high[:, None], at + 1) - np.maximum(low[:, None], at)
+    some = (weights > _SNAP) & (at < pixels)
+    row = np.broadcast_to(np.arange(cells)[:, None], at.shape)
+    return csr_matrix((weights[some].astype(np.float32), (row[some], at[some])), shape=(cells, pixels))
 
 
-def _interpolated(ground: Ground, x: float, y: float, width: float, height: float, side: int) -> Level:
+def _interpolated(ground: Ground, place: _Place, side: int) -> Level:
     """Linear interpolation between native pixel centres, valid pixels only."""
+    x, y, width, height = place.x, place.y, place.width, place.height
     left, right = math.floor(x) - 1, math.ceil(x + width) + 1
     top, bottom = math.floor(y) - 1, math.ceil(y + height) + 1
     power, valid = ground.read(PixelWindow(left, top, right - left, bottom - top))

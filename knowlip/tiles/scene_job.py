@@ -1,19 +1,23 @@
 """The job of one scene: cut it, and write its shards and done marker. The same function runs in this process, in a
 pool, and on a cluster; doing it again writes the same bytes."""
 
+import math
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import shapely
 
-from knowlip.dataset.shards import encode_png
-from knowlip.dataset.writer import write_scene
+from knowlip.dataset.writer import SceneWriter
 from knowlip.scenes import Scene
-from knowlip.tiles.cut import cut, metadata
+from knowlip.tiles.cog import CogFolder
+from knowlip.tiles.cut import Family, cut, metadata
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.places import UNKNOWN_PLACE, describe_places
 from knowlip.tiles.plan import BuildConfig, PlannedScene, centers, footprints
+from knowlip.tiles.quantise import Quantiser
 from knowlip.tiles.truth import SceneTruth, truth_path
 from knowlip.tiles.windows import family
 
@@ -46,52 +50,67 @@ def cut_scene(job: Job) -> str:
         OSError: the disk is full or not writable: that is no fault of the scene.
     """
     config, planned, scene = job.config, job.planned, job.planned.scene
+    cogs = CogFolder(config.out, scene) if config.cog else None
     try:
         ground = Ground(scene)
-        quantiser, families = cut(
-            ground, planned.roots, config.tile_px, config.quantise, config.min_valid, config.quality
-        )
-        truth_of = SceneTruth(scene.path, ground.crs) if truth_path(scene.path).exists() else None
-        shared = _scene_columns(scene)
-        rows: list[dict[str, Any]] = []
-        pngs: dict[str, bytes] = {}
-        truth: dict[str, dict[str, Any]] = {}
-        for number, (root, tiles) in enumerate(families):
-            windows = [tile.window for tile in tiles]
-            shapes = footprints(ground.crs, windows)
-            outlines = shapely.to_wkb(np.array(shapes, object), hex=True, byte_order=1) if ground.located else [""] * 21
-            lons, lats = centers(ground.crs, windows)
-            codes = truth_of.root_codes(root) if truth_of else None
-            for i, tile in enumerate(tiles):
-                place = job.places[number * len(tiles) + i]
-                rows.append({
-                    **shared,
-                    **metadata(tile, ground, quantiser, config.tile_px),
-                    **place,
-                    "split": planned.splits[number],
-                    "block": planned.blocks[number],
-                    "geometry": str(outlines[i]),
-                    "lon": _known(lons[i]),
-                    "lat": _known(lats[i]),
-                })  # fmt: skip
-                name = tile.window.tile_id
-                if not tile.reject_reason:
-                    pngs[name] = encode_png(tile.pixels)
-                if truth_of is not None and codes is not None:
-                    truth[name] = truth_of.of(tile.window, root, codes)
+        with SceneWriter(config.out, scene.scene_id) as writer:
+            store = (lambda root: cogs.write(ground, root)) if cogs is not None else None
+            quantiser, families = cut(ground, planned.roots, config, job.threads, store)
+            with closing(families):  # type: ignore[type-var]  # a generator: closing it ends its threads
+                _write_rows(writer, job, ground, quantiser, families)
+            writer.finish({"scene": _facts(scene), "quantiser": _of_quantiser(quantiser)})
     except ValueError as error:
+        if cogs is not None:
+            cogs.remove(planned.roots)
         return str(error)
     finally:
         scene.raster.close()
-    facts = {"scene": _facts(scene), "quantiser": {
-        "name": quantiser.name, "lo_db": quantiser.lo_db, "hi_db": quantiser.hi_db, "lut_sha256": quantiser.lut_sha256,
-    }}  # fmt: skip
-    write_scene(config.out, scene.scene_id, rows, pngs, truth, facts)
     return ""
 
 
+def _write_rows(
+    writer: SceneWriter, job: Job, ground: Ground, quantiser: Quantiser, families: Iterator[Family]
+) -> None:
+    """Add the tiles of a scene to its shards, family by family."""
+    planned, tile_px = job.planned, job.config.tile_px
+    path = planned.scene.path
+    truth_of = SceneTruth(path, ground.crs) if truth_path(path).exists() else None
+    windows = [window for root in planned.roots for window in family(root)]
+    outlines = [""] * len(windows)
+    if ground.located:
+        shapes = np.array(footprints(ground.crs, windows), object)
+        outlines = [str(text) for text in shapely.to_wkb(shapes, hex=True, byte_order=1)]
+        del shapes
+    lons, lats = (values.tolist() for values in centers(ground.crs, windows))
+    del windows
+    shared = _scene_columns(planned.scene)
+    at = 0
+    for number, group in enumerate(families):
+        codes = truth_of.root_codes(group.root) if truth_of else None
+        for tile in group.tiles:
+            row = {
+                **shared,
+                **metadata(tile, group, ground, quantiser, tile_px),
+                **job.places[at],
+                "split": planned.splits[number],
+                "block": planned.blocks[number],
+                "geometry": outlines[at],
+                "lon": _known(lons[at]),
+                "lat": _known(lats[at]),
+            }
+            at += 1
+            truth = truth_of.of(tile.window, group.root, codes) if truth_of is not None and codes is not None else None
+            writer.add(row, tile.png, truth)
+
+
+def _of_quantiser(quantiser: Quantiser) -> dict[str, Any]:
+    return {
+        "name": quantiser.name, "lo_db": quantiser.lo_db, "hi_db": quantiser.hi_db, "lut_sha256": quantiser.lut_sha256,
+    }  # fmt: skip
+
+
 def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None
 
 
 def _scene_columns(scene: Scene) -> dict[str, Any]:
