@@ -135,7 +135,12 @@ class _Worker:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.attempt), daemon=True)
-        self.process.start()
+        # Ctrl-C reaches the build, which ends its workers; they inherit that it does not reach them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def give(self, job: Job) -> None:
@@ -206,7 +211,6 @@ def _in_pool(config: BuildConfig, todo: list[PlannedScene], workers: int) -> Gen
 
 def _serve(pipe: Any, attempt: Attempt) -> None:
     """A worker process: answer each job with "", a reason, or the exception that ends the build."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the build, which ends its workers
     _die_with_parent()
     while True:
         try:

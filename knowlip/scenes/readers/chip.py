@@ -38,7 +38,12 @@ def chip_entry(path: Path) -> dict[str, Any] | None:
 
 
 def matches(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.is_file() and chip_entry(path) is not None
+    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+        return False
+    try:
+        return chip_entry(path) is not None
+    except ValueError:  # a broken metadata.json: opening the chip says so, and other scenes are still found
+        return True
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
