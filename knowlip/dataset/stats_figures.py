@@ -1,0 +1,246 @@
+"""Pictures of a data set in the manner of the paper's figures 4 and 5: where it lies, what it holds, examples."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import knowlip
+from knowlip.dataset.reader import Dataset
+from knowlip.dataset.stats_charts import COLOURS, GRID, INK, LAND, MUTED, bars, columns, sizes, stacked
+from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
+from knowlip.vocabulary import SCALES
+
+_SHADES = ("#16425b", "#4f8fba", "#b6d3e7")
+"""Large, medium, small."""
+_MOST_SENSORS = 4
+
+
+def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> list[Path]:
+    """Write overview.png, map.png, distribution.png, targets.png and examples.png; those that make sense.
+
+    Returns:
+        The files, in the order of a page.
+    """
+    written: list[Path] = []
+    with _style() as plt:
+
+        def save(figure: Any, name: str) -> None:
+            path = folder / name
+            figure.canvas.draw()
+            pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
+            pixels.quantize(256, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
+            figure.clear()
+            written.append(path)
+
+        save(overview(plt, data, numbers, title), "overview.png")
+        if numbers["located"]:
+            figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
+            world(axes, data, numbers)
+            save(figure, "map.png")
+        save(distribution(plt, numbers), "distribution.png")
+        if numbers["targets"]["objects"]:
+            save(target_figure(plt, numbers["targets"]), "targets.png")
+        save(examples(plt, data, numbers), "examples.png")
+    return written
+
+
+@contextmanager
+def _style() -> Iterator[Any]:
+    """matplotlib without a display, with the project's look."""
+    import matplotlib
+
+    settings: dict[Any, Any] = {
+        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9.5, "axes.titleweight": "bold",
+        "axes.titlelocation": "left", "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "axes.titlecolor": INK,
+        "text.color": INK, "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False,
+        "axes.spines.right": False, "figure.dpi": 130, "savefig.dpi": 130, "legend.frameon": False,
+        "xtick.major.size": 0, "ytick.major.size": 0, "svg.hashsalt": "knowlip",
+    }  # fmt: skip
+    with matplotlib.rc_context(settings):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        yield _Plots(Figure, FigureCanvasAgg)
+
+
+class _Plots:
+    """Figures without pyplot: no global state, no display."""
+
+    def __init__(self, figure: Any, canvas: Any) -> None:
+        self._figure, self._canvas = figure, canvas
+
+    def figure(self, **options: Any) -> Any:
+        """A figure."""
+        made = self._figure(**options)
+        self._canvas(made)
+        return made
+
+    def subplots(self, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
+        """A figure and its axes."""
+        made = self.figure(**options)
+        return made, made.subplots(rows, columns)
+
+
+def overview(plt: Any, data: Dataset, numbers: dict[str, Any], title: str) -> Any:
+    """The picture for a paper: map, distributions, sizes, examples."""
+    figure = plt.figure(figsize=(12, 8.1), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.08)
+    head = f"{title}: {numbers['accepted']:,} tiles of {numbers['scenes']:,} scene{'s' * (numbers['scenes'] != 1)}"
+    if numbers["area_km2"]:
+        head += f", {numbers['area_km2']:,.0f} km²"
+    figure.suptitle(head, x=0.012, ha="left", fontsize=12.5, fontweight="bold")
+    top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1.42, 1, 0.72))
+    if numbers["located"]:
+        left, right = top.subplots(1, 2, width_ratios=(2.35, 1))
+        world(left, data, numbers)
+    else:
+        left, right = top.subplots(1, 2, width_ratios=(1.6, 1))
+        bars(left, _main_classes(numbers), "Objects or pixels of each class")
+    stacked(right, numbers["sensor_scale"], SCALES, _SHADES, "Tiles by sensor and scale")
+    third, fourth, fifth, sixth = middle.subplots(1, 4, width_ratios=(0.8, 1, 1.15, 1.35))
+    columns(third, numbers["by"]["resolution_m"], "Native resolution", "m")
+    bars(fourth, numbers["by"]["scene_type"], "Scene types")
+    places = numbers["by"]["country"] if numbers["located"] else numbers["by"]["split"]
+    bars(fifth, places, "Countries" if numbers["located"] else "Splits")
+    sizes(sixth, numbers["targets"])
+    _examples(bottom, data, numbers, rows=1)
+    return figure
+
+
+def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
+    """Tiles on the outline of the world (Natural Earth, equirectangular), a dot a place and sensor, larger
+    where there are more tiles. Dots of one place stand side by side."""
+    coast = Path(knowlip.__file__).parent / "benchmark" / "report" / "coastline.json"
+    for ring in json.loads(coast.read_text())["rings"]:
+        axes.fill(*np.array(ring).T, facecolor=LAND, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
+    rows = data.tiles()
+    rows = rows[np.isfinite(rows["lon"])]
+    sensors = list(numbers["sensor_scale"])
+    for number, sensor in enumerate(sensors[: len(COLOURS)]):
+        here = rows[rows["platform"].replace("", UNKNOWN) == sensor]
+        places = here.groupby([here["lon"].round(0), here["lat"].round(0)])[["lon", "lat"]].agg(["mean", "size"])
+        areas = 16 + 60 * np.sqrt(places[("lon", "size")] / max(1, len(rows)))
+        aside = 3.4 * (number - (min(len(sensors), len(COLOURS)) - 1) / 2)
+        axes.scatter(
+            places[("lon", "mean")] + aside, places[("lat", "mean")], s=areas, zorder=3, facecolor=COLOURS[number],
+            edgecolor="white", linewidth=0.6, label=sensor,
+        )  # fmt: skip
+    axes.set(xlim=(-180, 180), ylim=(-60, 84), xticks=range(-120, 121, 60), yticks=range(-30, 61, 30))
+    axes.set_aspect("equal")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.0f}°{'W' if x < 0 else 'E' if x > 0 else ''}")
+    axes.yaxis.set_major_formatter(lambda y, _: f"{abs(y):.0f}°{'S' if y < 0 else 'N' if y > 0 else ''}")
+    axes.grid(color=GRID, linewidth=0.5, zorder=0)
+    axes.tick_params(labelsize=7, labelcolor=MUTED)
+    axes.set_title("Places")
+    axes.legend(loc="lower left", fontsize=8, handletextpad=0.2, borderaxespad=0.4, markerscale=0.8)
+
+
+def distribution(plt: Any, numbers: dict[str, Any]) -> Any:
+    """All distributions on one sheet."""
+    figure, axes = plt.subplots(2, 4, figsize=(12, 6.2), layout="constrained")
+    by = numbers["by"]
+    stacked(axes[0, 0], numbers["sensor_scale"], SCALES, _SHADES, "Sensor and scale")
+    stacked(axes[0, 1], numbers["sensor_split"], ("train", "val", "test"), COLOURS[:3], "Sensor and split")
+    columns(axes[0, 2], by["resolution_m"], "Native resolution", "m")
+    columns(axes[0, 3], {f"{b}": n for b, n in by["band"].items()}, "Band", "")
+    columns(axes[1, 0], by["polarisation"], "Polarisation", "")
+    bars(axes[1, 1], by["scene_type"], "Scene types")
+    bars(axes[1, 2], by["city"], "Nearest cities")
+    bars(axes[1, 3], numbers["rejected"], "Rejected, by reason", COLOURS[3])
+    return figure
+
+
+def target_figure(plt: Any, targets: dict[str, Any]) -> Any:
+    """Counts of classes and types, sizes, objects a tile."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    types = {f"{kind}": count for entry in targets["categories"].values() for kind, count in entry["types"].items()}
+    classes = {name: entry["count"] for name, entry in targets["categories"].items()}
+    bars(axes[0], types or classes, "Target types" if types else "Target classes")
+    sizes(axes[1], targets)
+    per_tile = {int(number): count for number, count in targets["per_tile"].items()}
+    values = np.repeat(list(per_tile), list(per_tile.values()))
+    axes[2].hist(values, bins=np.arange(-0.5, min(40, max(per_tile)) + 1.5), color=COLOURS[0], edgecolor="white")
+    axes[2].set(xlabel="objects in a large tile", ylabel="tiles", yscale="log")
+    axes[2].set_title("Objects a tile")
+    return figure
+
+
+def examples(plt: Any, data: Dataset, numbers: dict[str, Any]) -> Any:
+    """One tile a sensor and scale."""
+    sensors = min(_MOST_SENSORS, len(numbers["sensor_scale"]))
+    figure = plt.figure(figsize=(9, 3.1 * max(1, sensors)), layout="constrained")
+    _examples(figure, data, numbers, rows=sensors)
+    return figure
+
+
+def chosen_examples(data: Dataset, numbers: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(sensor, [(caption, tile_id)]): for each sensor a family of a large, a medium and a small tile with much to see,
+    of another scene type than the sensors before; three images of a set without families."""
+    rows = data.tiles()
+    objects = data.annotations()["tile_id"].value_counts()
+    types = scene_types(data, {})
+    rows = rows.assign(
+        sensor=rows["platform"].replace("", UNKNOWN),
+        objects=rows["tile_id"].map(objects).fillna(0).clip(upper=12),
+        type=rows["tile_id"].map(types),
+    )
+    rows = rows.sort_values(["objects", "q_std", "tile_id"], ascending=[False, False, True])
+    used: set[str] = set()
+    result = []
+    for sensor in list(numbers["sensor_scale"])[:_MOST_SENSORS]:
+        here = rows[rows["sensor"] == sensor]
+        large = here[here["scale"] == "large"]
+        if (here["scale"] != "large").any() and len(large):
+            fresh = large[~large["type"].isin(used)]
+            chosen = [(fresh if len(fresh) else large).head(1)]
+            used.add(chosen[0]["type"].iloc[0])
+            for scale in SCALES[1:]:
+                family = here[(here["scale"] == scale) & (here["parent_id"] == chosen[-1]["tile_id"].iloc[0])]
+                if not len(family):
+                    break
+                chosen.append(family.head(1))
+        else:
+            chosen = [large.iloc[[i]] for i in sorted({0, len(large) // 3, 2 * len(large) // 3}) if len(large)]
+        tiles = [
+            (f"{scale}, {window:g} m" if np.isfinite(window) else "", tile)
+            for frame in chosen
+            for tile, scale, window in zip(frame["tile_id"], frame["scale"], frame["window_m"])
+        ]
+        result.append((sensor, tiles))
+    return result
+
+
+def _examples(figure: Any, data: Dataset, numbers: dict[str, Any], rows: int) -> None:
+    chosen = chosen_examples(data, numbers)
+    resolution = data.tiles().assign(sensor=lambda f: f["platform"].replace("", UNKNOWN)).groupby("sensor")[
+        "resolution_m"
+    ].median()  # fmt: skip
+    across = -(-sum(max(1, len(tiles)) for _, tiles in chosen) // max(1, rows))
+    axes = np.atleast_1d(figure.subplots(max(1, rows), max(1, across), squeeze=False)).ravel()
+    position = 0
+    for sensor, tiles in chosen:
+        for number, (caption, tile) in enumerate(tiles):
+            here = axes[position]
+            position += 1
+            image = data.image(tile)
+            levels = image[image > 0]
+            low, high = np.percentile(levels, (1, 99.7)) if len(levels) else (0, 255)
+            here.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="antialiased")
+            known = np.isfinite(resolution[sensor])
+            name = (sensor if sensor != UNKNOWN else "") + (f", {resolution[sensor]:.2g} m" if known else "")
+            here.set_title(name if number == 0 else "", fontsize=9)
+            here.set_xlabel(caption, fontsize=8, labelpad=2)
+    for here in axes:
+        here.set(xticks=[], yticks=[])
+        here.spines[:].set_visible(False)
+
+
+def _main_classes(numbers: dict[str, Any]) -> dict[str, float]:
+    if numbers["mask_shares"] and not numbers["targets"]["objects"]:
+        return {name: round(100 * share, 1) for name, share in numbers["mask_shares"].items()}
+    return {name: entry["count"] for name, entry in numbers["targets"]["categories"].items()}
