@@ -1,5 +1,6 @@
 """XML of product metadata. It comes from strangers: no DOCTYPE, so no entities, and nothing fetched from elsewhere."""
 
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -92,24 +93,43 @@ def need_text(element: Element, path: str, name: str) -> str:
 
 
 def need_number(element: Element, path: str, name: str) -> float:
-    """Number in the first element at `path`.
+    """Finite number in the first element at `path`.
 
     Raises:
         DamagedProduct: it is absent or not a number.
     """
     text = need_text(element, path, name)
-    try:
-        return float(text)
-    except ValueError:
-        raise DamagedProduct(f"{name} holds {text[:40]!r} in {path}, which is not a number.") from None
+    number = _number(text)
+    if math.isnan(number):
+        raise DamagedProduct(f"{name} holds {text[:40]!r} in {path}, which is not a number.")
+    return number
+
+
+def need_count(element: Element, path: str, name: str) -> int:
+    """Whole number, 0 or more, in the first element at `path`.
+
+    Raises:
+        DamagedProduct: it is absent or something else.
+    """
+    number = need_number(element, path, name)
+    if number < 0 or number != int(number) or number > 2**31:
+        raise DamagedProduct(f"{name} holds {number:g} in {path}, which is not a number of things.")
+    return int(number)
 
 
 def number_at(element: Element, path: str, default: float) -> float:
-    """Number in the first element at `path`; `default` where it is absent or not a number."""
+    """Finite number in the first element at `path`; `default` where it is absent or not a number."""
+    number = _number(text_of(element, path))
+    return default if math.isnan(number) else number
+
+
+def _number(text: str) -> float:
+    """A finite number; NaN where the text is none."""
     try:
-        return float(text_of(element, path))
+        number = float(text)
     except ValueError:
-        return default
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _read(path: Path, name: str) -> bytes:

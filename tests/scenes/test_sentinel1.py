@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from pyproj import Transformer
 from rasterio.windows import Window
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scenes
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated, PoorGeolocation, UnknownFormat
+from knowlip.scenes.readers.sentinel1_annotation import read_image
+from knowlip.scenes.xml import read_xml
 from knowlip.tiles.build import BuildConfig, build
+from knowlip.tiles.ground import Ground
 from tests.scenes.products import sentinel1
-from tests.scenes.products.swath import GEOD
+from tests.scenes.products.swath import GEOD, Swath
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -62,6 +66,28 @@ def test_grid_points_name_pixel_centres(tmp_path):
     """Half a pixel off would be 5 m."""
     product = sentinel1.make(tmp_path)
     assert off_by(product, open_scenes(product.path)[0]) < 0.1
+
+
+@pytest.mark.parametrize(("heading", "lat"), [(347.0, 5.0), (194.0, 62.0)])
+def test_a_whole_swath_is_within_a_pixel_of_the_truth(heading, lat):
+    """250 km by 170 km, from the annotation alone."""
+    swath = Swath((16_700, 25_000), 10.0, 10.0, lat=lat, heading=heading, incidence_deg=38.0)
+    text = sentinel1._annotation(swath, "GRD", "IW", "IW", "VV", swath.shape, 0, 0.0)
+    points = read_image(read_xml(text.encode()), "it").grid
+    geometry = points.control_points(points.lines + 0.5)
+    assert geometry.residual_m < 20
+    rng = np.random.default_rng(0)
+    rows, columns = rng.uniform(0, 16_700, 500), rng.uniform(0, 25_000, 500)
+    xy = geometry.forward(columns, rows)
+    found = Transformer.from_crs(geometry.crs, 4326, always_xy=True).transform(*xy)
+    assert np.max(GEOD.inv(*found, *swath.place(columns, rows))[2]) < 10
+
+
+def test_cog_names(tmp_path):
+    product = sentinel1.make(tmp_path, polarisations=("VV",))
+    tiff = only(product.path, "measurement/*.tiff")
+    tiff.rename(tiff.with_name(tiff.stem + "-cog.tiff"))
+    np.testing.assert_allclose(open_scenes(product.path)[0].read()[0], product.power, rtol=2e-5)
 
 
 @pytest.mark.parametrize("kind", ["GRD", "SLC", "SM"])
@@ -265,6 +291,12 @@ def test_bursts_that_do_not_fit(tmp_path):
     annotation.write_text(good.replace("<linesPerBurst>40<", "<linesPerBurst>41<"))
     with pytest.raises(DamagedProduct, match="4 bursts of 41 lines"):
         open_scenes(product.path)
+    annotation.write_text(good.replace("<burst><azimuthTime>2021", "<burst><azimuthTime>2020"))
+    with pytest.raises(DamagedProduct, match="grid lies beside"):
+        open_scenes(product.path)
+    annotation.write_text(good.replace("<burst><azimuthTime>2021", "<burst><azimuthTime>2020", 1))
+    with pytest.raises(DamagedProduct, match="follow each other"):
+        open_scenes(product.path)
     annotation.write_text(re.sub(r'(<firstValidSample count="40">)\S+ ', r"\1", good))
     with pytest.raises(DamagedProduct, match="valid samples"):
         open_scenes(product.path)
@@ -279,6 +311,24 @@ def test_relief_does_not_refuse_a_product_but_is_told(tmp_path):
     assert "Relief" in scene.notes[0]
     (level,) = open_scenes(product.path, SceneOverrides(height_m=0.0))
     assert off_by(product, level) < product.pixel_m
+
+
+def test_a_bright_pixel_of_slant_range_comes_out_where_it_is(tmp_path):
+    product = sentinel1.make(tmp_path, "SLC", polarisations=("VV",), shape=(0, 400), heading=200.0)
+    tiff = only(product.path, "measurement/*.tiff")
+    with rasterio.open(tiff, "r+") as file:
+        values = np.ones(file.shape, np.complex64)
+        # Output lines 70 to 72 are lines 90 to 92 of the TIFF: the third burst is two overlaps of 10 lines further on.
+        values[90:93, 240:252] = 3000
+        file.write(values, 1)
+    ground = Ground(open_scenes(product.path)[0])
+    power, _ = ground.read(Window(0, 0, ground.shape[1], ground.shape[0]))
+    rows, columns = np.nonzero(power > power.max() / 4)
+    weight = power[rows, columns]
+    x, y = np.average(columns + 0.5, weights=weight), np.average(rows + 0.5, weights=weight)
+    found = Transformer.from_crs(ground.crs, 4326, always_xy=True).transform(*(ground.transform @ (x, y)))
+    expected = product.truth(np.array(246.0), np.array(71.5))
+    assert GEOD.inv(*found, float(expected[0]), float(expected[1]))[2] < 0.5 * ground.transform.a
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("GRD", (200, 210)), ("SLC", (0, 600))])

@@ -3,7 +3,7 @@
 import pytest
 
 from knowlip.scenes.errors import DamagedProduct
-from knowlip.scenes.xml import need, need_number, need_text, number_at, read_xml, root_tag, text_of
+from knowlip.scenes.xml import need, need_count, need_number, need_text, number_at, read_xml, root_tag, text_of
 
 GOOD = b'<?xml version="1.0"?><s:product xmlns:s="urn:x" s:kind="a"><s:k>1.5</s:k><t> hi </t><e/></s:product>'
 BOMB = b'<!DOCTYPE a [<!ENTITY b "cc"><!ENTITY d "&b;&b;&b;">]><a>&d;</a>'
@@ -53,6 +53,12 @@ def test_absent_parts_name_the_file_and_the_element(tmp_path):
         need_text(root, "e", "p.xml")
     with pytest.raises(DamagedProduct, match="'hi' in t, which is not a number"):
         need_number(root, "t", "p.xml")
+    for bad in ("nan", "inf", "1e400"):
+        with pytest.raises(DamagedProduct, match="not a number"):
+            need_number(read_xml(f"<a><b>{bad}</b></a>".encode()), "b", "p.xml")
+    for bad in ("-1", "1.5", "1e30"):
+        with pytest.raises(DamagedProduct, match="not a number of things"):
+            need_count(read_xml(f"<a><b>{bad}</b></a>".encode()), "b", "p.xml")
     with pytest.raises(DamagedProduct, match="cannot be read"):
         read_xml(tmp_path / "none.xml")
 

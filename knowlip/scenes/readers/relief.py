@@ -1,13 +1,26 @@
-"""Geolocation grids over relief, brought to one height.
+"""Geolocation grids of products: whether they belong to the image, and what relief does to them.
 
 A product's grid gives the place of a pixel on the terrain. Terrain that is higher lies further from the radar at the
 same slant range, so over mountains neighbouring points jump by more than pixels. At one height a good grid is smooth.
 """
 
+from pathlib import Path
+
 import numpy as np
 from pyproj import Geod
 
+from knowlip.scenes.errors import DamagedProduct
+
 _GEOD = Geod(ellps="WGS84")
+
+
+def require_inside(columns: np.ndarray, rows: np.ndarray, shape: tuple[int, int], path: Path) -> None:
+    """Raises:
+    DamagedProduct: the middle of the image is not among the points of its grid, so that places would be extrapolated.
+    """
+    for places, extent in ((columns, shape[1]), (rows, shape[0])):
+        if not places.min() <= extent / 2 <= places.max():
+            raise DamagedProduct(f"{path}: the geolocation grid lies beside the image ({extent} pixels).")
 
 
 def to_height(

@@ -16,7 +16,7 @@ from knowlip.scenes.raster import RasterFile
 from knowlip.scenes.readers.choose import choose
 from knowlip.scenes.readers.complete import require_end
 from knowlip.scenes.readers.geotiff import Header, raster_of, read_header, require_data
-from knowlip.scenes.readers.relief import relief_note
+from knowlip.scenes.readers.relief import relief_note, require_inside
 from knowlip.scenes.readers.sentinel1_annotation import Image, read_image
 from knowlip.scenes.readers.sentinel1_bursts import BurstRaster, Bursts, OverBursts, read_bursts
 from knowlip.scenes.readers.sentinel1_calibration import read_gain, read_noise
@@ -55,7 +55,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
 
 
 def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
-    names = [f"annotation/{stem}.xml", f"measurement/{stem}.tiff"]
+    names = [f"annotation/{stem}.xml", safe.measurement(stem)]
     label = safe.label(names[0])
     annotation = read_xml(safe.read(names[0]), label)
     image = read_image(annotation, label)
@@ -77,6 +77,7 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
     raster.close()
     grid = image.grid
     rows = grid.lines if bursts is None else grid.seconds / image.line_seconds - bursts.offset
+    require_inside(grid.pixels, rows, raster.shape, safe.path)
     level = float(np.median(grid.heights)) if overrides.height_m is None else overrides.height_m
     smooth = grid.at_height(level, image.look_azimuth_deg)
     geometry = (grid if overrides.height_m is None else smooth).control_points(rows + 0.5)

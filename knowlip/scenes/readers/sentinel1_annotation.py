@@ -13,7 +13,7 @@ import numpy as np
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.readers.relief import to_height
-from knowlip.scenes.xml import need, need_number, need_text, number_at, text_of
+from knowlip.scenes.xml import need, need_count, need_number, need_text, number_at, text_of
 
 _LIGHT = 299_792_458.0
 _ENL = {
@@ -101,7 +101,7 @@ def read_image(root: Element, name: str) -> Image:
     mode = "SM" if mode[:1] == "S" and mode[1:].isdigit() else mode
     product_type = need_text(header, "productType", name).upper()[:3]
     return Image(
-        shape=(int(need_number(image, "numberOfLines", name)), int(need_number(image, "numberOfSamples", name))),
+        shape=(need_count(image, "numberOfLines", name), need_count(image, "numberOfSamples", name)),
         mode=mode,
         swath=text_of(header, "swath").upper(),
         polarisation=need_text(header, "polarisation", name).upper(),

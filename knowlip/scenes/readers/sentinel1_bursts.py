@@ -19,7 +19,7 @@ from knowlip.scenes.calibration import Field
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.raster import RasterFile
 from knowlip.scenes.readers.sentinel1_annotation import numbers_of, time_of
-from knowlip.scenes.xml import need_number, need_text
+from knowlip.scenes.xml import need_count, need_text
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,18 @@ def read_bursts(root: Element, first_line: datetime, line_seconds: float, lines:
     elements = root.findall("swathTiming/burstList/burst")
     if not elements:
         return None
-    length = int(need_number(root, "swathTiming/linesPerBurst", name))
+    length = need_count(root, "swathTiming/linesPerBurst", name)
     if length * len(elements) != lines:
         raise DamagedProduct(f"{name}: {len(elements)} bursts of {length} lines do not make {lines} lines.")
+    if line_seconds <= 0:
+        raise DamagedProduct(f"{name}: {line_seconds:g} s between lines cannot be.")
     times = [time_of(need_text(element, "azimuthTime", name), name) for element in elements]
     starts = [round((time - times[0]).total_seconds() / line_seconds) for time in times]
     first = [numbers_of(element, "firstValidSample", name).astype(int) for element in elements]
     last = [numbers_of(element, "lastValidSample", name).astype(int) for element in elements]
     if any(len(part) != length for part in (*first, *last)):
         raise DamagedProduct(f"{name}: valid samples are not given for each of the {length} lines of every burst.")
-    if any(b <= a for a, b in pairwise(starts)):
+    if any(b <= a for a, b in pairwise(starts)) or starts[-1] + length > 2 * lines:
         raise DamagedProduct(f"{name}: its bursts do not follow each other in time.")
     offset = (times[0] - first_line).total_seconds() / line_seconds
     segments = _segments(starts, length, first, last)

@@ -90,13 +90,14 @@ def read_noise(root: Element, name: str) -> Field:
         DamagedProduct: there is no table, or it contradicts itself.
     """
     old = root.findall("noiseVectorList/noiseVector")
-    if old:
-        return Noise(_table(old, "noiseLut", name), ())
-    table = _table(root.findall("noiseRangeVectorList/noiseRangeVector"), "noiseRangeLut", name)
+    new = root.findall("noiseRangeVectorList/noiseRangeVector")
+    table = _table(old, "noiseLut", name) if old else _table(new, "noiseRangeLut", name)
+    if not np.all(np.isfinite(table.values)):
+        raise DamagedProduct(f"{name}: the noise is not a number everywhere.")
     blocks = []
     for vector in root.findall("noiseAzimuthVectorList/noiseAzimuthVector"):
         nodes, factors = numbers_of(vector, "line", name), numbers_of(vector, "noiseAzimuthLut", name)
-        if len(nodes) != len(factors) or np.any(np.diff(nodes) <= 0):
+        if len(nodes) != len(factors) or not np.all(np.isfinite(factors)) or not np.all(np.diff(nodes) > 0):
             raise DamagedProduct(f"{name}: lines and values of an azimuth noise vector do not fit together.")
         # Slices of one burst image carry no rectangle: the factor holds everywhere.
         far = 2**31
@@ -115,7 +116,7 @@ def _table(vectors: list[Element], key: str, name: str) -> Table:
     lines: dict[float, tuple[np.ndarray, np.ndarray]] = {}
     for vector in vectors:
         pixels, values = numbers_of(vector, "pixel", name), numbers_of(vector, key, name)
-        if len(pixels) != len(values) or np.any(np.diff(pixels) <= 0):
+        if len(pixels) != len(values) or not np.all(np.diff(pixels) > 0) or not np.isfinite(pixels[0]):
             raise DamagedProduct(f"{name}: samples and values of a {key} vector do not fit together.")
         lines.setdefault(need_number(vector, "line", name), (pixels, values))
     rows = np.array(sorted(lines))

@@ -72,6 +72,12 @@ class Safe:
         """Files on disk that hold the members."""
         return (self.root,) if self.archived else tuple(self.root / name for name in names)
 
+    def measurement(self, stem: str) -> str:
+        """Member with the pixels of an image; in products stored as COG the names differ by "-cog"."""
+        plain = stem.removesuffix("-cog")
+        names = [f"measurement/{name}.tiff" for name in dict.fromkeys((stem, plain, f"{plain}-cog"))]
+        return next((name for name in names if self.exists(name)), names[0])
+
     def images(self) -> dict[str, str]:
         """Images that the manifest lists: stem of annotation and measurement -> polarisation.
 

@@ -21,11 +21,11 @@ from knowlip.scenes.names import slug
 from knowlip.scenes.readers.choose import choose
 from knowlip.scenes.readers.complete import require_end
 from knowlip.scenes.readers.geotiff import geometry_of, raster_of, read_header, require_data
-from knowlip.scenes.readers.relief import relief_note
+from knowlip.scenes.readers.relief import relief_note, require_inside
 from knowlip.scenes.readers.terrasar_calibration import read_calibration
 from knowlip.scenes.readers.terrasar_points import grid_points, on_map, scene_points, time_of
 from knowlip.scenes.scene import Scene, SceneOverrides
-from knowlip.scenes.xml import need_number, need_text, number_at, read_xml, root_tag, text_of
+from knowlip.scenes.xml import need_count, need_text, number_at, read_xml, root_tag, text_of
 
 NAME = "TerraSAR-X Level 1b"
 _MAIN = re.compile(r"(TSX1|TDX1|PAZ1)_SAR__.*\.xml", re.IGNORECASE)
@@ -93,7 +93,7 @@ def _open(path: Path, main_path: Path, main: Element, layer: _Layer, many: bool,
     except UnknownFormat as error:
         raise DamagedProduct(f"{layer.path} cannot be opened, is it complete? ({error.__cause__})") from error
     stated = tuple(
-        int(need_number(main, info + f"imageDataInfo/imageRaster/numberOf{axis}", name)) for axis in ("Rows", "Columns")
+        need_count(main, info + f"imageDataInfo/imageRaster/numberOf{axis}", name) for axis in ("Rows", "Columns")
     )
     if header.shape != stated:
         raise DamagedProduct(
@@ -120,8 +120,9 @@ def _open(path: Path, main_path: Path, main: Element, layer: _Layer, many: bool,
         geometry = geometry_of(header, layer.path, overrides)
         if not isinstance(geometry, AffineGeometry):
             raise NoLocation(f"{layer.path} is geocoded by its annotation, but carries no map transform.")
-        points = on_map(points, geometry)
+        points = on_map(points, geometry, name)
     else:
+        require_inside(points.columns, points.rows, header.shape, main_path)
         level = float(np.median(points.heights)) if overrides.height_m is None else overrides.height_m
         smooth = points.at_height(level, azimuth)
         geometry = (points if overrides.height_m is None else smooth).control_points()

@@ -10,7 +10,7 @@ import numpy as np
 
 from knowlip.scenes.calibration import Calibration, Constant, Field, Table
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated
-from knowlip.scenes.readers.terrasar_points import Points, time_of
+from knowlip.scenes.readers.terrasar_points import Points, polynomial, time_of
 from knowlip.scenes.xml import need, need_number, need_text, number_at
 
 _NODES = 33
@@ -57,6 +57,8 @@ def _noise(
     main: Element, layer: str, points: Points, rows: np.ndarray, columns: np.ndarray, start: datetime, name: str
 ) -> Field:
     """NEBN / k at the nodes: polynomials in range time, given at some azimuth times and linear between them."""
+    if sum(element.get("layerIndex", layer) == layer for element in main.findall("noise")) > 1:
+        raise NotCalibrated(f"{name} describes noise beam by beam (ScanSAR); read it with --read.denoise false.")
     noise = _of_layer(main, "noise", layer)
     elements = noise.findall("imageNoise") if noise is not None else []
     if not elements:
@@ -81,15 +83,11 @@ def _noise(
 
 def _polynomial(estimate: Element, tau: np.ndarray, name: str) -> np.ndarray:
     low, high = number_at(estimate, "validityRangeMin", -np.inf), number_at(estimate, "validityRangeMax", np.inf)
-    offset = np.clip(tau, low, high) - need_number(estimate, "referencePoint", name)
-    result = np.zeros(tau.shape)
-    for number, coefficient in enumerate(estimate.findall("coefficient")):
-        result += float(coefficient.text or 0) * offset ** int(coefficient.get("exponent", number))
-    return result
+    return polynomial(estimate, np.clip(tau, low, high) - need_number(estimate, "referencePoint", name), name)
 
 
 def _of_layer(main: Element, path: str, layer: str) -> Element | None:
-    """The element at `path` of a layer; layers without an index are the only one."""
+    """The element at `path` of a layer; an element without an index belongs to any."""
     for element in main.findall(path):
         if element.get("layerIndex", layer) == layer:
             return element

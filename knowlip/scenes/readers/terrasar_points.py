@@ -131,16 +131,18 @@ def grid_points(georef: Element, main: Element, corners: Points, start: datetime
     if np.isfinite(columns).all() and np.isfinite(rows).all():
         columns, rows = columns - (0.5 if columns.min() >= 1 else -0.5), rows - (0.5 if rows.min() >= 1 else -0.5)
     else:
-        columns, rows = _pixels(seconds, tau, main, corners)
+        columns, rows = _pixels(seconds, tau, main, corners, name)
     return Points(columns, rows, values["lon"], values["lat"], values["inc"], seconds, tau, heights)
 
 
-def _pixels(seconds: np.ndarray, tau: np.ndarray, main: Element, corners: Points) -> tuple[np.ndarray, np.ndarray]:
+def _pixels(
+    seconds: np.ndarray, tau: np.ndarray, main: Element, corners: Points, name: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Columns and rows of radar times: rows go with azimuth time, columns with slant or ground range. The corners tell
     in which direction, so that every orientation of an image is read."""
     projection = main.find("productSpecific/projectedImageInfo/slantToGroundRangeProjection")
     if projection is not None:
-        away, there = _ground_range(projection, tau), _ground_range(projection, corners.tau)
+        away, there = _ground_range(projection, tau, name), _ground_range(projection, corners.tau, name)
         order = 1
     else:
         away, there = tau - corners.tau.mean(), corners.tau - corners.tau.mean()
@@ -156,16 +158,33 @@ def _line(x: np.ndarray, y: np.ndarray, order: int) -> np.polynomial.Polynomial:
     return np.polynomial.Polynomial.fit(x, y, order)
 
 
-def _ground_range(projection: Element, tau: np.ndarray) -> np.ndarray:
-    offset = tau - number_at(projection, "referencePoint", 0.0)
-    result = np.zeros(len(tau))
-    for number, element in enumerate(projection.findall("coefficient")):
-        result += float(element.text or 0) * offset ** int(element.get("exponent", number))
+def _ground_range(projection: Element, tau: np.ndarray, name: str) -> np.ndarray:
+    return polynomial(projection, tau - need_number(projection, "referencePoint", name), name)
+
+
+def polynomial(element: Element, x: np.ndarray, name: str) -> np.ndarray:
+    """The polynomial of the <coefficient exponent="..."> elements at x.
+
+    Raises:
+        DamagedProduct: a coefficient or an exponent is not a number.
+    """
+    result = np.zeros(np.shape(x))
+    for number, coefficient in enumerate(element.findall("coefficient")):
+        exponent = coefficient.get("exponent", str(number))
+        if not exponent.isdecimal() or int(exponent) > 20:
+            raise DamagedProduct(f"{name} holds a polynomial with the exponent {exponent[:20]!r}.")
+        result += need_number(coefficient, ".", name) * x ** int(exponent)
     return result
 
 
-def on_map(points: Points, geometry: AffineGeometry) -> Points:
-    """The points where a geocoded raster has them."""
+def on_map(points: Points, geometry: AffineGeometry, name: str) -> Points:
+    """The points where a geocoded raster has them.
+
+    Raises:
+        NoLocation: they lie outside the area where its projection is valid.
+    """
     x, y = Transformer.from_crs(4326, geometry.crs, always_xy=True).transform(points.lons, points.lats)
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
+        raise NoLocation(f"{name} names places outside the area where the raster's projection is valid.")
     columns, rows = geometry.inverse(np.asarray(x), np.asarray(y))
     return replace(points, columns=columns, rows=rows)
