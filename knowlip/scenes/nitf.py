@@ -1,0 +1,184 @@
+"""NITF files of SAR products (SICD, SIDD): which they are, their XML, and their pixels window by window.
+
+Structure is parsed by sarkit's NITF library; pixels are mapped from the file, so no image is ever read whole.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pyproj import Transformer
+from rasterio.windows import Window
+
+from knowlip.scenes.control import ControlPoints
+from knowlip.scenes.errors import DamagedProduct, UnknownFormat
+from knowlip.scenes.names import slug
+from knowlip.scenes.raster import Raster
+
+_HEADER = 363
+"""Bytes of a NITF 2.1 file header up to the number of image segments."""
+_BROKEN = (ValueError, KeyError, IndexError, TypeError, RuntimeError, AttributeError, AssertionError, OSError, EOFError)
+"""What the NITF library raises on files that are cut off or no NITF."""
+
+
+def product_of(path: Path) -> str:
+    """ "SICD", "SIDD", "CPHD" or "", from a few hundred bytes of the file."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER)
+        if head.startswith(b"CPHD/"):
+            return "CPHD"
+        if not head.startswith((b"NITF02.1", b"NSIF01.0")):
+            return ""
+        try:
+            length, images = int(head[354:360]), int(head[360:363])
+        except ValueError:
+            return ""
+        if not images:
+            return ""
+        stream.seek(length)
+        image = stream.read(6)
+    return image[2:6].decode() if image[:2] == b"IM" and image[2:6] in (b"SICD", b"SIDD") else ""
+
+
+def sarkit(name: str = "") -> Any:
+    """sarkit, or a module of it; lazily, for it is an extra.
+
+    Raises:
+        ValueError: it is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(f"sarkit.{name}" if name else "sarkit")
+    except ImportError:
+        raise ValueError("Reading SICD and SIDD needs sarkit: pip install 'knowlip[sicd]'.") from None
+
+
+class Segment(NamedTuple):
+    """Rows of an image that lie together in the file."""
+
+    name: str
+    """Image identifier: "SICD000", "SIDD001002", ..."""
+    category: str
+    """"SAR", "LEG" (legend), "DED" (heights)."""
+    offset: int
+    rows: int
+    columns: int
+    plain: bool
+    """Neither compressed, nor masked, nor cut into blocks."""
+
+
+class Contents(NamedTuple):
+    """What a file holds."""
+
+    segments: tuple[Segment, ...]
+    documents: tuple[bytes, ...]
+    """XML of the data extensions, in order."""
+
+
+def contents(path: Path) -> Contents:
+    """Parse the headers of a file.
+
+    Raises:
+        DamagedProduct: it is cut off.
+        ValueError: sarkit is not installed.
+    """
+    sarkit()
+    import jbpy
+
+    try:
+        with path.open("rb") as stream:
+            file: Any = jbpy.Jbp()
+            file.load(stream)
+            segments = tuple(_segment(item) for item in file["ImageSegments"])
+            documents = []
+            for item in file["DataExtensionSegments"]:
+                stream.seek(item["DESDATA"].get_offset())
+                body = stream.read(item["DESDATA"].size)
+                if re.match(rb"(?:\xef\xbb\xbf)?\s*<", body):
+                    documents.append(body)
+    except _BROKEN as error:
+        raise DamagedProduct(f"{path} cannot be read as NITF, is it complete? ({error})") from error
+    return Contents(segments, tuple(documents))
+
+
+def _segment(item: Any) -> Segment:
+    head = item["subheader"]
+    rows, columns = int(head["NROWS"].value), int(head["NCOLS"].value)
+    blocks = int(head["NBPR"].value) * int(head["NBPC"].value)
+    plain = head["IC"].value == "NC" and blocks == 1
+    return Segment(head["IID1"].value, head["ICAT"].value, item["Data"].get_offset(), rows, columns, plain)
+
+
+@dataclass
+class NitfRaster(Raster):
+    """An uncompressed image of one or several segments."""
+
+    segments: tuple[Segment, ...] = ()
+    pixel: str = "<c8"
+    """Data type of a pixel in the file as numpy writes it, or "pair" (16-bit real and imaginary) or "polar" (8-bit
+    amplitude and phase)."""
+    amplitudes: tuple[float, ...] = ()
+    """Amplitude of each 8-bit number of "polar" pixels; empty: the number itself."""
+
+    def __post_init__(self) -> None:
+        if not self.segments or not all(segment.plain for segment in self.segments):
+            raise UnknownFormat(f"{self.path} is compressed or cut into blocks; write it uncompressed first.")
+        if sum(segment.rows for segment in self.segments) != self.shape[0]:
+            raise DamagedProduct(
+                f"{self.path}: its image segments do not add up to the {self.shape[0]} rows of its XML."
+            )
+        if any(segment.columns != self.shape[1] for segment in self.segments):
+            raise DamagedProduct(f"{self.path}: its image segments are not {self.shape[1]} columns wide.")
+        last = self.segments[-1]
+        if last.offset + last.rows * last.columns * self._type.itemsize > self.path.stat().st_size:
+            raise DamagedProduct(f"{self.path} is cut off: it ends before its last pixel.")
+
+    @property
+    def _type(self) -> np.dtype:
+        return np.dtype({"pair": ">i2,>i2", "polar": "u1,u1"}.get(self.pixel, self.pixel))
+
+    def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        top, bottom = int(window.row_off), int(window.row_off + window.height)
+        columns = slice(int(window.col_off), int(window.col_off + window.width))
+        pieces = []
+        first = 0
+        try:
+            for segment in self.segments:
+                here = slice(max(top - first, 0), min(bottom - first, segment.rows))
+                if here.start < here.stop:
+                    shape = segment.rows, segment.columns
+                    mapped = np.memmap(self.path, self._type, "r", segment.offset, shape)
+                    pieces.append(self._numbers(np.asarray(mapped[here, columns])))
+                first += segment.rows
+        except (OSError, ValueError) as error:
+            raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error
+        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0], None
+
+    def _numbers(self, stored: np.ndarray) -> np.ndarray:
+        """Pixels of the file in native byte order: complex, or amplitudes."""
+        if self.pixel == "pair":
+            return stored["f0"].astype(np.float32) + 1j * stored["f1"].astype(np.float32)
+        if self.pixel == "polar":
+            return np.array(self.amplitudes or np.arange(256.0), np.float32)[stored["f0"]]
+        return stored.astype(stored.dtype.newbyteorder("="))
+
+
+def on_earth(rows: np.ndarray, columns: np.ndarray, points: np.ndarray) -> ControlPoints:
+    """Control points from Earth-fixed positions (N, 3)."""
+    lons, lats, _ = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True).transform(*points.T)
+    return ControlPoints(columns, rows, np.asarray(lons), np.asarray(lats))
+
+
+def sensor_of(name: str) -> str:
+    """Collector name as a sensor name: "UMBRA-04" -> "umbra", else its words in lower case."""
+    word: str = slug(name) if name.strip() else "unknown"
+    return next((known for known in ("umbra", "capella", "iceye") if word.startswith(known)), word)
+
+
+def second_of(stamp: str) -> str:
+    """A UTC time without its fraction."""
+    whole = stamp.split(".")[0].rstrip("Z")
+    return f"{whole}Z" if "T" in whole else whole
