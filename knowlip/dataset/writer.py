@@ -1,7 +1,6 @@
 """Write a data set scene by scene, then its index. Every file is whole or absent; its bytes depend on input only."""
 
 import json
-import math
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 import shapely
 from pyproj import CRS
 
+from knowlip.dataset.arrow import arrow_array
 from knowlip.dataset.layout import (
     FORMAT_VERSION,
     INDEX,
@@ -159,7 +159,8 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
         pq.write_table(index, part, compression="zstd")
     if truth:
         names = sorted(truth)
-        table = pa.table({"tile_id": names, "truth": [truth[name] for name in names]}, TRUTH_SCHEMA)
+        texts = arrow_array([truth[name] for name in names], pa.string())
+        table = pa.Table.from_arrays([arrow_array(names, pa.string()), texts], schema=TRUTH_SCHEMA)
         write_table(dataset / TRUTH, table)
     info = {
         **info,
@@ -203,18 +204,16 @@ def _arrow(columns: dict[str, list[Any]]) -> pa.Table:
         values = columns[field.name]
         if field.name == "geometry":
             values = [bytes.fromhex(value) if value else None for value in values]
-        if field.type == pa.float64():
-            values = [math.nan if value is None else float(value) for value in values]
         if pa.types.is_timestamp(field.type):
-            arrays.append(_timestamps(values, field.type))
-        else:
-            arrays.append(pa.array(values, field.type))
+            moments = {value: _milliseconds(value) for value in set(values)}
+            values = [moments[value] for value in values]
+        arrays.append(arrow_array(values, field.type))
     return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA)
 
 
 def _with_geo(table: pa.Table) -> pa.Table:
     """The table with GeoParquet metadata about its geometries."""
-    shapes = shapely.from_wkb(table["geometry"].drop_null().to_numpy())
+    shapes = shapely.from_wkb(table["geometry"].drop_null().to_pylist())
     geo: dict[str, Any] = {
         "version": "1.1.0",
         "primary_column": "geometry",
@@ -236,13 +235,10 @@ _GEOMETRY = {3: "Polygon", 6: "MultiPolygon"}
 """GEOS type -> name of the footprints that occur."""
 
 
-def _timestamps(values: list[str], kind: pa.DataType) -> pa.Array:
-    known = {value: _moment(value) for value in set(values)}
-    return pa.array([known[value] for value in values], kind)
-
-
-def _moment(value: str) -> datetime | None:
+def _milliseconds(value: str) -> int | None:
+    """ISO date or date and time (UTC where it does not say) -> milliseconds since 1970; None for ""."""
     if not value:
         return None
     moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)

@@ -223,7 +223,8 @@ def footprints(crs: Any, windows: list[Window]) -> list[Any]:
     ys = boxes[:, [3, 3, 1, 1]]
     lons, lats = (np.asarray(values) for values in to_lonlat.transform(xs, ys))
     if lons.min() >= -180 and lons.max() < 180 and np.ptp(lons, axis=1).max() < 180:  # far from the antimeridian
-        return list(shapely.polygons(np.stack([lons, lats], axis=-1)))
+        shapes: Any = shapely.polygons(np.stack([lons, lats], axis=-1))
+        return list(shapes)
     return [lonlat_polygon(lon, lat) for lon, lat in zip(lons, lats)]
 
 
