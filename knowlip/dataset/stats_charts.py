@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.dataset.stats_numbers import UNKNOWN
+from knowlip.dataset.stats_numbers import EDGES, UNKNOWN
 
 COLOURS = ("#2f6690", "#e08e45", "#5b9279", "#b5485d", "#7d6b9e", "#8d8741", "#4aa3a2", "#a0725b")
 INK, MUTED, GRID, LAND = "#1f2933", "#6b7785", "#e3e7eb", "#e9ecef"
-_MOST_BARS = 12
+_MOST_BARS, _MOST_SIZED, _MOST_PER_TILE, _FEWEST_SLOTS = 12, 3, 40, 5
 
 
 def _top(counts: Mapping[str, float]) -> dict[str, float]:
@@ -36,7 +36,7 @@ def bars(axes: Any, counts: Mapping[str, float], title: str, colour: str = COLOU
     axes.barh(range(len(names)), values, color=colours, height=0.72)
     axes.set(yticks=range(len(names)), xlim=(0, max(values) * 1.22), xticks=[])
     axes.set_yticklabels(names)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(names), _FEWEST_SLOTS) - 0.4, -0.6)
     axes.spines["bottom"].set_visible(False)
     for row, value in enumerate(values):
         axes.text(value + max(values) * 0.02, row, f"{value:,}", va="center", fontsize=7.5, color=MUTED)
@@ -69,13 +69,14 @@ def stacked(
     start = np.zeros(len(names))
     for part, colour in zip(order, colours):
         values = np.array([table[name].get(part, 0) for name in names])
+        if not values.any():
+            continue
         axes.barh(range(len(names)), values, left=start, color=colour, height=0.62, label=part)
         start += values
     for row, value in enumerate(start):
         axes.text(value + start.max() * 0.02, row, f"{int(value):,}", va="center", fontsize=7.5, color=MUTED)
-    axes.set(yticks=range(len(names)), xticks=[], xlim=(0, start.max() * 1.2), ylim=(-0.6, max(len(names), 2) - 0.2))
+    axes.set(yticks=range(len(names)), xticks=[], xlim=(0, start.max() * 1.2), ylim=(max(len(names), 4) - 0.4, -0.6))
     axes.set_yticklabels([_short(name) for name in names])
-    axes.invert_yaxis()
     axes.spines["bottom"].set_visible(False)
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.45, -0.01), ncols=3, fontsize=8, handlelength=0.9, columnspacing=1
@@ -83,27 +84,41 @@ def stacked(
 
 
 def sizes(axes: Any, targets: dict[str, Any]) -> None:
-    """Histogram of lengths in metres, or of box sizes in pixels where metres are not known."""
-    known = {name: entry["lengths_m"] for name, entry in targets["categories"].items() if entry["lengths_m"]}
+    """Histogram of lengths in metres, or of box lengths in pixels where metres are not known."""
+    categories = targets["categories"]
+    unit = "m" if any(entry["lengths_m"] for entry in categories.values()) else "px"
+    known = {name: np.array(entry[f"lengths_{unit}"]) for name, entry in categories.items() if entry[f"lengths_{unit}"]}
     if not known:
-        counts = {name: entry["count"] for name, entry in targets["categories"].items()}
-        bars(axes, counts, "Objects")
+        bars(axes, {name: entry["count"] for name, entry in categories.items()}, "Objects")
         return
-    top = sorted(known, key=lambda name: -len(known[name]))[:3]
-    everything = np.concatenate([known[name] for name in top])
-    low, high = max(1.0, 0.9 * everything.min()), 1.1 * everything.max()
-    axes.set_xscale("log")
-    axes.hist(
-        [known[name] for name in top], bins=np.geomspace(low, high, 25), stacked=True, color=COLOURS[: len(top)],
-        label=[f"{name} ({len(known[name]):,})" for name in top], edgecolor="white", linewidth=0.4,
-    )  # fmt: skip
-    ticks = [value for value in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if low <= value <= high]
-    axes.set(yticks=[], xlabel="length in m", xticks=ticks)
+    top = sorted(known, key=lambda name: -known[name].sum())[:_MOST_SIZED]
+    filled = np.flatnonzero(np.sum([known[name] for name in top], axis=0))
+    first, last = int(filled[0]), int(filled[-1]) + 1
+    base = np.zeros(last - first)
+    for name, colour in zip(top, COLOURS):
+        counts = known[name][first:last]
+        axes.bar(
+            EDGES[first:last], counts, np.diff(EDGES[first : last + 1]), base, align="edge", color=colour,
+            edgecolor="white", linewidth=0.4, label=f"{name} ({int(known[name].sum()):,})",
+        )  # fmt: skip
+        base += counts
+    ticks = [value for value in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if EDGES[first] <= value <= EDGES[last]]
+    axes.set(xscale="log", yticks=[], xlabel=f"length in {unit}", xticks=ticks)
     axes.set_xticklabels([str(value) for value in ticks])
     axes.minorticks_off()
     axes.spines["left"].set_visible(False)
     axes.set_title("Target sizes")
     axes.legend(fontsize=8, handlelength=0.9)
+
+
+def per_tile(axes: Any, targets: dict[str, Any]) -> None:
+    """Histogram of the number of objects in a large tile."""
+    counts = {int(number): count for number, count in targets["per_tile"].items()}
+    top = min(_MOST_PER_TILE, max(counts))
+    values = np.repeat(np.minimum(list(counts), top), list(counts.values()))
+    axes.hist(values, bins=np.arange(-0.5, top + 1.5), color=COLOURS[0], edgecolor="white")
+    axes.set(xlabel="objects in a large tile", ylabel="tiles", yscale="log")
+    axes.set_title("Objects a tile")
 
 
 def _short(name: str) -> str:

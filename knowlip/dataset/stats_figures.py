@@ -11,7 +11,18 @@ from PIL import Image
 
 import knowlip
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.stats_charts import COLOURS, GRID, INK, LAND, MUTED, bars, columns, sizes, stacked
+from knowlip.dataset.stats_charts import (
+    COLOURS,
+    GRID,
+    INK,
+    LAND,
+    MUTED,
+    bars,
+    columns,
+    per_tile,
+    sizes,
+    stacked,
+)
 from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
 from knowlip.vocabulary import SCALES
 
@@ -100,7 +111,7 @@ def overview(plt: Any, data: Dataset, numbers: dict[str, Any], title: str) -> An
         world(left, data, numbers)
     else:
         left, right = top.subplots(1, 2, width_ratios=(1.6, 1))
-        bars(left, _main_classes(numbers), "Objects or pixels of each class")
+        _contents(left, numbers)
     stacked(right, numbers["sensor_scale"], SCALES, _SHADES, "Tiles by sensor and scale")
     third, fourth, fifth, sixth = middle.subplots(1, 4, width_ratios=(0.8, 1, 1.15, 1.35))
     columns(third, numbers["by"]["resolution_m"], "Native resolution", "m")
@@ -162,11 +173,7 @@ def target_figure(plt: Any, targets: dict[str, Any]) -> Any:
     classes = {name: entry["count"] for name, entry in targets["categories"].items()}
     bars(axes[0], types or classes, "Target types" if types else "Target classes")
     sizes(axes[1], targets)
-    per_tile = {int(number): count for number, count in targets["per_tile"].items()}
-    values = np.repeat(list(per_tile), list(per_tile.values()))
-    axes[2].hist(values, bins=np.arange(-0.5, min(40, max(per_tile)) + 1.5), color=COLOURS[0], edgecolor="white")
-    axes[2].set(xlabel="objects in a large tile", ylabel="tiles", yscale="log")
-    axes[2].set_title("Objects a tile")
+    per_tile(axes[2], targets)
     return figure
 
 
@@ -180,7 +187,7 @@ def examples(plt: Any, data: Dataset, numbers: dict[str, Any]) -> Any:
 
 def chosen_examples(data: Dataset, numbers: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """(sensor, [(caption, tile_id)]): for each sensor a family of a large, a medium and a small tile with much to see,
-    of another scene type than the sensors before; three images of a set without families."""
+    of another scene type than the sensors before; six images of a set without families."""
     rows = data.tiles()
     objects = data.annotations()["tile_id"].value_counts()
     types = scene_types(data, {})
@@ -205,7 +212,7 @@ def chosen_examples(data: Dataset, numbers: dict[str, Any]) -> list[tuple[str, l
                     break
                 chosen.append(family.head(1))
         else:
-            chosen = [large.iloc[[i]] for i in sorted({0, len(large) // 3, 2 * len(large) // 3}) if len(large)]
+            chosen = [large.iloc[[i]] for i in sorted({len(large) * k // 6 for k in range(6)}) if len(large)]
         tiles = [
             (f"{scale}, {window:g} m" if np.isfinite(window) else "", tile)
             for frame in chosen
@@ -240,7 +247,14 @@ def _examples(figure: Any, data: Dataset, numbers: dict[str, Any], rows: int) ->
         here.spines[:].set_visible(False)
 
 
-def _main_classes(numbers: dict[str, Any]) -> dict[str, float]:
-    if numbers["mask_shares"] and not numbers["targets"]["objects"]:
-        return {name: round(100 * share, 1) for name, share in numbers["mask_shares"].items()}
-    return {name: entry["count"] for name, entry in numbers["targets"]["categories"].items()}
+def _contents(axes: Any, numbers: dict[str, Any]) -> None:
+    """What a set without places is about: objects a tile, or shares of classes."""
+    targets = numbers["targets"]
+    if targets["objects"] and list(targets["per_tile"]) != ["1"]:
+        per_tile(axes, targets)
+    elif targets["objects"]:
+        bars(axes, {name: entry["count"] for name, entry in targets["categories"].items()}, "Classes")
+    else:
+        bars(
+            axes, {name: round(100 * share, 1) for name, share in numbers["mask_shares"].items()}, "Classes, % of area"
+        )

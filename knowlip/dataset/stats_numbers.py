@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNKNOWN = "unknown"
+EDGES = np.geomspace(1, 2048, 45)
+"""Bins of lengths, four an octave."""
 _AIRPORT, _PORT, _TOWN = 0.05, 0.02, 0.35
 """Shares of airfield, quay and built-up land from which a tile counts as airport, port or town."""
 
@@ -126,9 +128,10 @@ def targets(data: Dataset, rows: "pd.DataFrame") -> dict[str, Any]:
 
     Returns:
         {"objects", "tiles_with", "per_tile": {number: tiles}, "categories": {name: {"count", "types": {type: n},
-        "length_m": {"count", "low", "median", "high"}, "width_m", "lengths_m": [...]}}, "box_px": {"count", "low",
-        "median", "high"}}. Sizes in metres are stated ones, else those of the box where the pixel spacing is known;
-        low and high are the 5th and 95th percentile. `box_px` is the square root of the box's area in pixels.
+        "length_m": {"count", "low", "median", "high"}, "width_m", "lengths_m": counts between `EDGES`, "lengths_px"}},
+        "box_px": {"count", "low", "median", "high"}}. Sizes in metres are stated ones, else those of the box where the
+        pixel spacing is known; low and high are the 5th and 95th percentile. `box_px` is the square root of the box's
+        area in pixels.
     """
     large = rows[rows["scale"] == "large"].set_index("tile_id")
     found = data.annotations()
@@ -154,7 +157,8 @@ def targets(data: Dataset, rows: "pd.DataFrame") -> dict[str, Any]:
             "types": {key: n for key, n in _counts(found.loc[here, "type"]).items() if key != UNKNOWN},
             "length_m": _spread(lengths),
             "width_m": _spread(short_m[here]),
-            "lengths_m": sorted(round(float(value), 1) for value in lengths[np.isfinite(lengths)]),
+            "lengths_m": _histogram(lengths),
+            "lengths_px": _histogram(sides[here].max(axis=1)),
         }
     per_tile = found.groupby("tile_id").size().reindex(large.index, fill_value=0)
     histogram = Counter(int(value) for value in per_tile) if len(found) else Counter()
@@ -165,6 +169,15 @@ def targets(data: Dataset, rows: "pd.DataFrame") -> dict[str, Any]:
         "categories": categories,
         "box_px": _spread(np.sqrt(sides.prod(axis=1))),
     }
+
+
+def _histogram(values: np.ndarray) -> list[int]:
+    """How many values lie between the neighbours in `EDGES`; beyond its ends: in the outer ones. [] without values."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return []
+    counts, _ = np.histogram(np.clip(known, EDGES[0], EDGES[-1]), EDGES)
+    return [int(count) for count in counts]
 
 
 def _spread(values: np.ndarray) -> dict[str, float | int]:
