@@ -83,6 +83,26 @@ def test_a_whole_swath_is_within_a_pixel_of_the_truth(heading, lat):
     assert np.max(GEOD.inv(*found, *swath.place(columns, rows))[2]) < 10
 
 
+@pytest.mark.parametrize("kind", ["GRD", "SM"])
+def test_gdal_sees_the_same_product(tmp_path, kind):
+    """Pixels and grid by GDAL's own SAFE driver; its points are given at the corners of the pixels they name."""
+    product = sentinel1.make(tmp_path, kind)
+    (scene,) = open_scenes(product.path, SceneOverrides(calibrate=False, polarisation="VH"))
+    swath = {"GRD": "IW_VH:AMPLITUDE", "SM": "S3_VH:INTENSITY"}[kind]
+    try:
+        file = rasterio.open(f"SENTINEL1_CALIB:UNCALIB:{product.path}/manifest.safe:{swath}")
+    except rasterio.errors.RasterioIOError:
+        pytest.skip("this GDAL has no SAFE driver")
+    with file:
+        values, points = file.read(1).astype(np.float32), file.gcps[0]
+    inner = (slice(1, -1), slice(1, -1))
+    expected = values**2 if kind == "GRD" else values
+    np.testing.assert_allclose(scene.read()[0][inner], expected[inner])
+    theirs = np.array([(p.col + 0.5, p.row + 0.5, p.x, p.y) for p in points])
+    mine = scene.geometry
+    np.testing.assert_allclose(np.column_stack([mine.columns, mine.rows, mine.lons, mine.lats]), theirs)
+
+
 def test_cog_names(tmp_path):
     product = sentinel1.make(tmp_path, polarisations=("VV",))
     tiff = only(product.path, "measurement/*.tiff")

@@ -1,5 +1,6 @@
 """Tiny Sentinel-1 GRD and SLC products with the file names and XML of the product specification S1-RS-MDA-52-7441."""
 
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -210,7 +211,8 @@ def _annotation(
 <ascendingNodeTime>2021-01-05T04:58:00.000000</ascendingNodeTime><anchorTime>{_time(0)}</anchorTime>
 <productComposition>Slice</productComposition><sliceNumber>1</sliceNumber><sliceList count="0"/>
 <slantRangeTime>{2 * swath.slant_range(np.array(0.5)) / 299792458:.15e}</slantRangeTime>
-<pixelValue>{"Detected" if kind == "GRD" else "Complex"}</pixelValue><outputPixels>16 bit</outputPixels>
+<pixelValue>{"Detected" if kind == "GRD" else "Complex"}</pixelValue>
+<outputPixels>16 bit {"Unsigned" if kind == "GRD" else "Signed"} Integer</outputPixels>
 <rangePixelSpacing>{swath.column_m:.6e}</rangePixelSpacing><azimuthPixelSpacing>{swath.row_m:.6e}</azimuthPixelSpacing>
 <azimuthTimeInterval>{LINE_SECONDS:.15e}</azimuthTimeInterval><azimuthFrequency>486.48</azimuthFrequency>
 <numberOfSamples>{tiff[1]}</numberOfSamples><numberOfLines>{tiff[0]}</numberOfLines>
@@ -273,17 +275,35 @@ def _noise(tiff: tuple[int, int], old: bool) -> str:
 def _manifest(
     kind: str, mode: str, swath_name: str, polarisations: tuple[str, ...], objects: list[tuple[str, str]]
 ) -> str:
+    ids = [re.sub("[^a-z0-9]", "", Path(href).stem) + schema[8:12] for schema, href in objects]
     listed = "".join(
-        f'<dataObject ID="d{n}" repID="{schema}"><byteStream mimeType="text/xml" size="1">'
+        f'<dataObject ID="{identity}" repID="{schema}"><byteStream mimeType="text/xml" size="1">'
         f'<fileLocation locatorType="URL" href="{href}"/></byteStream></dataObject>'
-        for n, (schema, href) in enumerate(objects)
+        for identity, (schema, href) in zip(ids, objects)
     )
+    metadata, units = "", ""
+    for n, (identity, (schema, _)) in enumerate(zip(ids, objects)):
+        pointer = f'<dataObjectPointer dataObjectID="{identity}"/>'
+        if schema.endswith("MeasurementSchema"):
+            about = " ".join(f"{name}Annotation" for name in ids[n - 3 : n])
+            units += (
+                f'<xfdu:contentUnit unitType="Measurement Data Unit" repID="{schema}" dmdID="{about}">{pointer}'
+                "</xfdu:contentUnit>"
+            )
+        else:
+            metadata += (
+                f'<metadataObject ID="{identity}Annotation" classification="DESCRIPTION" category="DMD">{pointer}'
+                "</metadataObject>"
+            )
+            units += f'<xfdu:contentUnit unitType="Metadata Unit" repID="{schema}">{pointer}</xfdu:contentUnit>'
     taken = "".join(
         f"<s1sarl1:transmitterReceiverPolarisation>{name}</s1sarl1:transmitterReceiverPolarisation>"
         for name in polarisations
     )
     return f"""<?xml version="1.0" encoding="UTF-8"?>
-<xfdu:XFDU {NAMESPACES} version="esa/safe/sentinel-1.0/sentinel-1/sar/level-1/slc/standard/iwdp"><metadataSection>
+<xfdu:XFDU {NAMESPACES} version="esa/safe/sentinel-1.0/sentinel-1/sar/level-1/slc/standard/iwdp">
+<informationPackageMap><xfdu:contentUnit unitType="SAFE Archive Information Package">{units}
+</xfdu:contentUnit></informationPackageMap><metadataSection>{metadata}
 <safe:platform><safe:nssdcIdentifier>2014-016A</safe:nssdcIdentifier><safe:familyName>SENTINEL-1</safe:familyName>
 <safe:number>A</safe:number><s1sarl1:instrumentMode><s1sarl1:mode>{mode}</s1sarl1:mode>
 <s1sarl1:swath>{swath_name}</s1sarl1:swath></s1sarl1:instrumentMode></safe:platform>

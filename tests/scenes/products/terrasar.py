@@ -215,10 +215,9 @@ def _main(
             "</slantToGroundRangeProjection></projectedImageInfo>"
         )
     plane = {"SSC": "SLANTRANGE", "MGD": "GROUNDRANGE"}.get(variant, "MAP")
-    return f"""<?xml version="1.0" encoding="UTF-8"?>
-<level1Product xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+    return f"""<level1Product xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 <generalHeader fileVersion="1"><mission>{mission}-1</mission></generalHeader>
-<productComponents><annotation><file><location><path>ANNOTATION</path><filename>GEOREF.xml</filename></location></file>
+<productComponents><annotation><type>GEOREF</type><file><location><path>ANNOTATION</path><filename>GEOREF.xml</filename></location></file>
 </annotation>{images}</productComponents>
 <productInfo><missionInfo><mission>{mission}-1</mission><absOrbit>20123</absOrbit>
 <orbitDirection>{"DESCENDING" if 90 < swath.heading < 270 else "ASCENDING"}</orbitDirection></missionInfo>
@@ -226,7 +225,8 @@ def _main(
 <lookDirection>{"LEFT" if swath.left else "RIGHT"}</lookDirection><polarisationMode>SINGLE</polarisationMode>
 </acquisitionInfo><productVariantInfo><productType>{variant}_SM_S</productType>
 <productVariant>{variant}</productVariant><projection>{plane}</projection></productVariantInfo>
-<imageDataInfo><imageDataFormat>{"COSAR" if variant == "SSC" else "GEOTIFF"}</imageDataFormat><imageRaster>
+<imageDataInfo><imageDataType>{"COMPLEX" if variant == "SSC" else "DETECTED"}</imageDataType>
+<imageDataFormat>{"COSAR" if variant == "SSC" else "GEOTIFF"}</imageDataFormat><imageRaster>
 <numberOfRows>{rows}</numberOfRows><numberOfColumns>{columns}</numberOfColumns></imageRaster></imageDataInfo>
 <sceneInfo><sceneID>C1</sceneID><start><timeUTC>{_time(0)}</timeUTC></start><stop><timeUTC>{_time(rows * ROW_SECONDS)}
 </timeUTC></stop>{coordinates}<sceneAverageHeight>{height}</sceneAverageHeight><headingAngle>{swath.heading}
