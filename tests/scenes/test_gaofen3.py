@@ -7,10 +7,12 @@ from pyproj import Geod
 from knowlip.scenes import SceneOverrides, find_scenes
 from knowlip.scenes.errors import DamagedProduct, NoLocation, NotCalibrated, UnknownFormat
 from knowlip.scenes.find import open_scenes
+from knowlip.scenes.rpcfile import read_rpc
 from knowlip.tiles.build import build
 from knowlip.tiles.plan import BuildConfig
 from tests.scenes.products import Product
-from tests.scenes.products.gaofen3 import SHAPE, make
+from tests.scenes.products.gaofen3 import SHAPE, make, rpb_text, rpc00b_text, rpcs
+from tests.scenes.products.tiffs import write_tiff
 
 GEOD = Geod(ellps="WGS84")
 
@@ -122,6 +124,46 @@ def test_a_product_is_found_once(tmp_path):
     assert len(open_scenes(one.path.parent, SceneOverrides(polarisation="all"))) == 2
     detected = next(path for path in found if "_L2_" in path.name)
     assert open_scenes(detected)[0].projection == "map"
+
+
+def test_a_folder_with_other_scenes_is_no_single_product(tmp_path):
+    """Nothing beside a product, and nothing below it, is passed over."""
+    make(tmp_path / "a")
+    write_tiff(tmp_path / "a" / "another.tif", np.ones((1, 9, 9), np.uint8))
+    assert [path.name for path in find_scenes([tmp_path / "a"])][-1] == "another.tif"
+    assert len(find_scenes([tmp_path / "a"])) == 2
+    make(tmp_path / "b")
+    make(tmp_path / "b" / "below", level="L2")
+    assert len(find_scenes([tmp_path / "b"])) == 2
+
+
+def test_cut_images_are_refused(tmp_path):
+    product = make(tmp_path)
+    tiff = next(product.path.parent.glob("*_HH_*.tiff"))
+    write_tiff(tiff, np.ones((2, 100, 100), np.int16))
+    with pytest.raises(DamagedProduct, match="was it cut"):
+        open_scenes(product.path)
+    write_tiff(tiff, np.ones((2, *SHAPE), np.uint16))
+    with pytest.raises(UnknownFormat, match="uint16"):
+        open_scenes(product.path)
+
+
+def test_three_ways_to_write_an_rpc(tmp_path):
+    values = rpcs()
+    (tmp_path / "a.rpc").write_text(rpb_text(values))
+    (tmp_path / "b.txt").write_text(rpc00b_text(values))
+    inner = "".join(
+        f"<{name.replace('_COEFF', 'COEF').replace('_OFF', 'OFFSET').replace('_', '')}>"
+        + " ".join(repr(float(number)) for number in np.ravel(value))
+        + f"</{name.replace('_COEFF', 'COEF').replace('_OFF', 'OFFSET').replace('_', '')}>"
+        for name, value in values.items()
+    )
+    (tmp_path / "c.xml").write_text(f"<isd><RPB><IMAGE>{inner}</IMAGE></RPB></isd>")
+    for name in ("a.rpc", "b.txt", "c.xml"):
+        rpc = read_rpc(tmp_path / name)
+        assert rpc.samp_scale == values["SAMP_SCALE"]
+        for part in ("line_num_coeff", "line_den_coeff", "samp_num_coeff", "samp_den_coeff"):
+            np.testing.assert_allclose(getattr(rpc, part), values[part.upper()], rtol=1e-14, err_msg=name)
 
 
 def test_incomplete_products_are_refused(tmp_path):

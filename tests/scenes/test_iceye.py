@@ -6,11 +6,13 @@ import threading
 import h5py
 import numpy as np
 import pytest
+import rasterio
 from rasterio.windows import Window
 
 from knowlip.scenes import SceneOverrides, find_scenes
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated, SlantRange, UnknownFormat
 from knowlip.scenes.find import open_scenes
+from knowlip.scenes.xml import read_xml
 from tests.scenes.products.iceye import FACTOR, angles, make
 from tests.scenes.test_gaofen3 import miss_m
 
@@ -112,6 +114,18 @@ def test_a_product_is_found_once(tmp_path):
     beside = next((tmp_path / "scenes" / "both").glob("*_GRD_*.tif"))
     beside.with_name(beside.name.replace("_GRD_", "_QUICKLOOK_")).write_bytes(b"II")
     assert len(find_scenes([tmp_path / "scenes"])) == 3
+
+
+def test_metadata_in_the_tags_of_the_file_suffice(tmp_path):
+    product = make(tmp_path)
+    xml = product.path.with_suffix(".xml")
+    facts = {element.tag.upper(): element.text for element in read_xml(xml) if element.text}
+    xml.unlink()
+    with rasterio.open(product.path, "r+") as file:
+        file.update_tags(**facts)
+    scene = open_scenes(product.path)[0]
+    np.testing.assert_allclose(scene.read()[0], product.power, rtol=1e-5)
+    assert scene.polarisation == "VV"
 
 
 def test_refusals(tmp_path):

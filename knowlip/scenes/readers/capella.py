@@ -23,6 +23,7 @@ from knowlip.scenes.names import scene_id_of
 from knowlip.scenes.orbit import Orbit, seconds, slant_grid
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import Raster
+from knowlip.scenes.readers.folder import lone_product
 from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data
 from knowlip.scenes.scene import Scene, SceneOverrides
 
@@ -36,15 +37,14 @@ _LIGHT = 299792458.0
 
 
 def matches(path: Path) -> bool:
-    """A GeoTIFF named as Capella names them, or a folder that directly holds exactly one."""
-    return len(_tiffs(path)) == 1 if path.is_dir() else path.is_file() and _is_image(path)
+    """A GeoTIFF named as Capella names them, or a folder with one product and no other scene."""
+    return _tiff_of(path) is not None
 
 
 def parts(path: Path) -> list[Path]:
     """The preview beside the image."""
     tiff = _tiff_of(path)
-    previews = [tiff.with_name(f"{tiff.stem}_preview{suffix}") for suffix in (".tif", ".tiff")]
-    return [preview for preview in previews if preview.is_file()]
+    return _previews(tiff) if tiff else []
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -58,6 +58,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             cannot give.
     """
     tiff = _tiff_of(path)
+    if tiff is None:
+        raise UnknownFormat(f"{path} is no product of Capella.")
     header = read_header(tiff)
     collect, product_type, sources = _metadata(tiff, header)
     image, radar = _table(collect, "image", tiff), _table(collect, "radar", tiff)
@@ -108,12 +110,15 @@ def _is_image(path: Path) -> bool:
     return bool(_NAME.match(path.name)) and not _PREVIEW.search(path.name)
 
 
-def _tiffs(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if _is_image(entry))
+def _previews(tiff: Path) -> list[Path]:
+    previews = [tiff.with_name(f"{tiff.stem}_preview{suffix}") for suffix in (".tif", ".tiff")]
+    return [preview for preview in previews if preview.is_file()]
 
 
-def _tiff_of(path: Path) -> Path:
-    return _tiffs(path)[0] if path.is_dir() else path
+def _tiff_of(path: Path) -> Path | None:
+    if path.is_dir():
+        return lone_product(path, _is_image, _previews)
+    return path if path.is_file() and _is_image(path) else None
 
 
 def _metadata(tiff: Path, header: Header) -> tuple[dict[str, Any], str, list[Path]]:
@@ -206,6 +211,8 @@ def _slant_plane(
         lon, lat, height = _target(image)
         line, near = float(grid["delta_line_time"]), float(grid["range_to_first_sample"])
         spacing = float(grid["delta_range_sample"])
+        if (int(image["rows"]), int(image["columns"])) != shape:
+            raise ValueError(f"it has {shape[1]} x {shape[0]} pixels, not {image['columns']} x {image['rows']}")
         doppler = np.atleast_2d(np.array(grid["doppler_centroid_polynomial"]["coefficients"], float))
         wavelength = _LIGHT / float(radar["center_frequency"])
     except (KeyError, TypeError, ValueError) as error:

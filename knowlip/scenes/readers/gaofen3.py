@@ -23,6 +23,7 @@ from knowlip.scenes.names import scene_id_of, slug
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import RasterFile
 from knowlip.scenes.readers.choose import choose
+from knowlip.scenes.readers.folder import lone_product
 from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data
 from knowlip.scenes.rpcfile import read_rpc
 from knowlip.scenes.scene import Scene, SceneOverrides
@@ -52,16 +53,14 @@ class _Angles(NamedTuple):
 
 
 def matches(path: Path) -> bool:
-    """A `*.meta.xml` of Gaofen-3, or a folder that directly holds exactly one."""
-    if path.is_dir():
-        return len(_metas(path)) == 1
-    return path.is_file() and _is_meta(path)
+    """A `*.meta.xml` of Gaofen-3, or a folder with one product and no other scene."""
+    return _meta_of(path) is not None
 
 
 def parts(path: Path) -> list[Path]:
     """The TIFFs of the product."""
     meta = _meta_of(path)
-    return [meta, *_own(meta, _TIFF)] if meta != path else _own(meta, _TIFF)
+    return _own(meta, _TIFF) if meta else []
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -75,6 +74,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             cannot give.
     """
     meta = _meta_of(path)
+    if meta is None:
+        raise UnknownFormat(f"{path} is no product of Gaofen-3.")
     root = read_xml(meta)
     for element in root.iter():
         element.tag = element.tag.lower()
@@ -89,6 +90,12 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             raster.units = overrides.units
         level = _level(meta, root)
         geometry, sources, notes = _geometry(meta, tiff, root, header, overrides)
+        stated = tuple(finite(text_of(root, f"imageinfo/{side}")) for side in ("height", "width"))
+        if all(map(math.isfinite, stated)) and stated != raster.shape and not isinstance(geometry, AffineGeometry):
+            raise DamagedProduct(
+                f"{tiff} has {raster.shape[1]} x {raster.shape[0]} pixels and its metadata say {stated[1]:.0f} x "
+                f"{stated[0]:.0f}: was it cut? Its RPCs or corners hold for the whole image only."
+            )
         angles = _angles(meta, root, raster.shape[1]) if not isinstance(geometry, AffineGeometry) else None
         incidence = angles.middle if angles else _middle_angle(root)
         notes += _calibrate(raster, root, polarisation, overrides, meta, angles)
@@ -138,8 +145,10 @@ def _metas(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.glob(f"*{_META}") if _is_meta(entry))
 
 
-def _meta_of(path: Path) -> Path:
-    return _metas(path)[0] if path.is_dir() else path
+def _meta_of(path: Path) -> Path | None:
+    if path.is_dir():
+        return lone_product(path, _is_meta, lambda meta: _own(meta, _TIFF))
+    return path if path.is_file() and _is_meta(path) else None
 
 
 def _own(meta: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -191,8 +200,10 @@ def _raster(tiff: Path, header: Header) -> RasterFile:
         UnknownFormat: another number of bands.
     """
     bands = len(header.dtypes)
-    if bands > 2:
-        raise UnknownFormat(f"{tiff} has {bands} bands; one (detected) or two (real and imaginary) are expected.")
+    if bands > 2 or (bands == 2 and header.dtypes[0].startswith("uint")):
+        raise UnknownFormat(
+            f"{tiff} has {bands} bands of {header.dtypes[0]}; one (detected) or two (real and imaginary) are expected."
+        )
     return raster_of(tiff, header, 1, 2 if bands == 2 else 0)
 
 

@@ -26,6 +26,7 @@ from knowlip.scenes.names import scene_id_of
 from knowlip.scenes.orbit import Orbit, seconds, slant_grid
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import Raster, RasterFile
+from knowlip.scenes.readers.folder import lone_product
 from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml
@@ -86,14 +87,14 @@ class _MappedAmplitude(RasterFile):
 
 
 def matches(path: Path) -> bool:
-    """A GeoTIFF or HDF5 file named as ICEYE names them, or a folder that directly holds exactly one."""
-    return len(_images(path)) == 1 if path.is_dir() else path.is_file() and _is_image(path)
+    """A GeoTIFF or HDF5 file named as ICEYE names them, or a folder with one product and no other scene."""
+    return _image_of(path) is not None
 
 
 def parts(path: Path) -> list[Path]:
     """Quicklooks beside the image."""
-    folder = path if path.is_dir() else path.parent
-    return sorted(entry for entry in folder.iterdir() if _NAME.match(entry.name) and _PREVIEW.search(entry.name))
+    image = _image_of(path)
+    return _previews(image) if image else []
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -106,6 +107,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         SceneError: no metadata, no place, no valid pixel, or a quantity that the product cannot give.
     """
     image = _image_of(path)
+    if image is None:
+        raise UnknownFormat(f"{path} is no product of ICEYE.")
     h5 = image.suffix.lower() in (".h5", ".hdf5")
     header = None if h5 else read_header(image)
     facts, sources = _facts_h5(image) if header is None else _facts_tiff(image, header)
@@ -113,7 +116,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     if overrides.units and raster.units != "complex":
         raster.units = overrides.units
     slant = h5 or "SLC" in str(facts.get("product_type", image.name)).upper()
-    polarisation = _text(facts, "polarization")[:2].upper() or "VV"
+    polarisation = _text(facts, "polarization")[:2].upper() or "VV"  # the only one that the satellites have
     if overrides.polarisation.upper() not in ("", "ALL", polarisation):
         raise UnknownFormat(f"{path} holds {polarisation}, not {overrides.polarisation}.")
     geometry, notes = _geometry(image, header, facts, raster.shape, slant, overrides)
@@ -155,12 +158,14 @@ def _is_image(path: Path) -> bool:
     return bool(_NAME.match(path.name)) and not _PREVIEW.search(path.name)
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_file() and _is_image(entry))
+def _previews(image: Path) -> list[Path]:
+    return sorted(entry for entry in image.parent.iterdir() if _NAME.match(entry.name) and _PREVIEW.search(entry.name))
 
 
-def _image_of(path: Path) -> Path:
-    return _images(path)[0] if path.is_dir() else path
+def _image_of(path: Path) -> Path | None:
+    if path.is_dir():
+        return lone_product(path, _is_image, _previews)
+    return path if path.is_file() and _is_image(path) else None
 
 
 def _h5py() -> Any:

@@ -15,6 +15,7 @@ from knowlip.scenes.errors import DamagedProduct, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, scene_id_of
 from knowlip.scenes.quantities import finite, relative
+from knowlip.scenes.readers.folder import lone_product
 from knowlip.scenes.readers.geotiff import geometry_of, raster_of, read_header, require_data
 from knowlip.scenes.scene import Scene, SceneOverrides
 
@@ -24,19 +25,15 @@ _OTHERS = re.compile(r"^[_-](?:CSI|SIDD|SICD|CPHD)\b|^[_-](?:CSI|SIDD|SICD|CPHD)
 
 
 def matches(path: Path) -> bool:
-    """A `*_GEC.tif` with "UMBRA" in its name or Umbra's metadata beside it, or a folder that directly holds exactly
-    one."""
-    return len(_images(path)) == 1 if path.is_dir() else path.is_file() and _is_image(path)
+    """A `*_GEC.tif` with "UMBRA" in its name or Umbra's metadata beside it, or a folder with one such product and no
+    other scene."""
+    return _image_of(path) is not None
 
 
 def parts(path: Path) -> list[Path]:
     """The other forms of the same collect (colour subapertures, SIDD, SICD): the ground they show is the same."""
     tiff = _image_of(path)
-    stem = _stem(tiff)
-    return [
-        entry for entry in sorted(tiff.parent.iterdir())
-        if entry != tiff and entry.name.startswith(stem) and _OTHERS.match(entry.name[len(stem) :])
-    ]  # fmt: skip
+    return _siblings(tiff) if tiff else []
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -46,6 +43,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         SceneError: no place, no valid pixel, or beta0 or gamma0 asked for.
     """
     tiff = _image_of(path)
+    if tiff is None:
+        raise UnknownFormat(f"{path} is no product of Umbra.")
     header = read_header(tiff)
     geometry = geometry_of(header, tiff, overrides)
     metadata = _metadata_of(tiff)
@@ -92,12 +91,18 @@ def _is_image(path: Path) -> bool:
     return "umbra" in path.name.lower() or _metadata_of(path) is not None
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if entry.is_file() and _is_image(entry))
+def _siblings(tiff: Path) -> list[Path]:
+    stem = _stem(tiff)
+    return [
+        entry for entry in sorted(tiff.parent.iterdir())
+        if entry != tiff and entry.name.startswith(stem) and _OTHERS.match(entry.name[len(stem) :])
+    ]  # fmt: skip
 
 
-def _image_of(path: Path) -> Path:
-    return _images(path)[0] if path.is_dir() else path
+def _image_of(path: Path) -> Path | None:
+    if path.is_dir():
+        return lone_product(path, _is_image, _siblings)
+    return path if path.is_file() and _is_image(path) else None
 
 
 def _stem(tiff: Path) -> str:
