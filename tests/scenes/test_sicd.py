@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -48,6 +49,25 @@ def test_whole_numbers_name_pixel_centres(tmp_path):
     lats, lons, _ = sarkit.wgs84.cartesian_to_geodetic(points).T
     found = scene.to_lonlat(place[:, 1] + 0.5, place[:, 0] + 0.5)
     assert GEOD.inv(lons, lats, *found)[2] == pytest.approx(0, abs=0.02)
+
+
+def test_an_image_cut_from_a_larger_one_keeps_its_place_and_calibration(tmp_path):
+    import sarkit.sicd as sksicd
+
+    product = make(tmp_path, factors={"SigmaZeroSFPoly": SIGMA})
+    whole = open_scenes(product.path)[0]
+    with product.path.open("rb") as file, sksicd.NitfReader(file) as reader:
+        pixels, tree = reader.read_sub_image(40, 70, 240, 300)
+        reader.metadata.xmltree = tree
+    path = tmp_path / "cut.nitf"
+    with path.open("wb") as file, warnings.catch_warnings(action="ignore"):
+        sksicd.NitfWriter(file, reader.metadata).write_image(pixels.astype(np.complex64))
+    cut = open_scenes(path)[0]
+    assert cut.shape == (200, 230)
+    np.testing.assert_allclose(cut.read()[0], whole.read(Window(70, 40, 230, 200))[0], rtol=1e-5)
+    column, row = np.array([0.0, 115.0, 230.0]), np.array([200.0, 90.0, 0.0])
+    here, there = cut.to_lonlat(column, row), whole.to_lonlat(column + 70, row + 40)
+    assert GEOD.inv(*here, *there)[2] == pytest.approx(0, abs=0.02)
 
 
 def test_what_the_metadata_say(tmp_path):

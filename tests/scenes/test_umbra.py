@@ -6,6 +6,7 @@ import pytest
 from knowlip.scenes import SceneOverrides, find_scenes
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated, UnknownFormat
 from knowlip.scenes.find import open_scenes
+from tests.scenes.products.sicd import make as make_sicd
 from tests.scenes.products.umbra import make
 from tests.scenes.test_gaofen3 import miss_m
 
@@ -52,6 +53,16 @@ def test_a_product_is_found_once(tmp_path):
         copy = entry.name.replace("UMBRA-04", "UMBRA-05")
         (tmp_path / "loose" / copy).write_bytes(entry.read_bytes())
     assert [path.name[-7:] for path in find_scenes([tmp_path / "loose"])] == ["GEC.tif", "GEC.tif"]
+
+
+def test_complex_forms_of_the_same_collect_count_with_it(tmp_path):
+    product = make(tmp_path / "scenes")
+    sicd = make_sicd(tmp_path / "scenes").path
+    assert sicd.name.startswith(product.path.name.removesuffix("_GEC.tif"))
+    assert find_scenes([tmp_path / "scenes"]) == [tmp_path / "scenes"]
+    assert find_scenes([sicd]) == [sicd]
+    assert open_scenes(sicd)[0].product == "SICD"
+    assert open_scenes(tmp_path / "scenes")[0].product == "Umbra"
 
 
 def test_metadata_missing_or_broken(tmp_path):

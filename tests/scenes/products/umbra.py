@@ -38,6 +38,7 @@ def make(folder: Path, rotation_deg: float = 0.0, siblings: bool = False, metada
     if siblings:
         write_tiff(folder / f"{stem}_CSI.tif", np.ones((3, 300, 260), np.uint8), crs="EPSG:32617",
                    transform=Affine(spacing, 0, x, 0, -spacing, y))  # fmt: skip
+        (folder / f"{stem}_CPHD.cphd").write_bytes(b"CPHD/1.0.1\n")
 
     def truth(columns, rows):
         columns, rows = np.asarray(columns, float), np.asarray(rows, float)
