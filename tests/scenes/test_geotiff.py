@@ -43,6 +43,14 @@ def test_every_kind_of_location(tmp_path, kind):
         assert 84.5 < scene.center[1] < 85.5
 
 
+def test_a_whole_swath_of_250_km(tmp_path):
+    product = make(tmp_path, "swath")
+    scene = open_scene(product.path)
+    x, y = np.meshgrid(np.linspace(0, 25_000, 31), np.linspace(0, 17_000, 31))
+    assert GEOD.inv(*scene.to_lonlat(x, y), *product.truth(x, y))[2].max() < 0.1 * product.pixel_m
+    assert scene.geometry.residual_m < 1
+
+
 def test_the_grid_on_the_ground_follows_the_truth(tmp_path):
     """A bright spot stands on the ground grid where the truth has it, for every kind of location."""
     from pyproj import Transformer

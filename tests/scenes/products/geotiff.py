@@ -39,11 +39,13 @@ def make(folder: Path, kind: str = "north-up", values: np.ndarray | None = None,
 
     Args:
         folder: where to write.
-        kind: one of `KINDS`.
+        kind: one of `KINDS`, or "swath": 250 x 170 km of 10 m pixels with control points, almost all of it a hole.
         values: (rows, columns) power; speckle where None.
         options: passed to rasterio.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if kind == "swath":
+        return _swath(folder)
     power = np.random.default_rng(2).exponential(1, SHAPE).astype(np.float32) if values is None else values
     rows, columns = power.shape
     path = folder / f"{kind}.tif"
@@ -75,6 +77,20 @@ def make(folder: Path, kind: str = "north-up", values: np.ndarray | None = None,
     with rasterio.open(path, "w", **profile) as file:
         file.write(power, 1)
     return Product(path, truth, _METRES[kind] * (25_000 / columns if kind == "gcps" else 1), power)
+
+
+def _swath(folder: Path) -> Product:
+    columns, rows = 25_000, 17_000
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(0, columns, 21), np.linspace(0, rows, 10)))
+    points = [GroundControlPoint(r, c, lon, lat) for c, r, lon, lat in zip(x, y, *ground(x, y))]
+    path = folder / "swath.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=rows, width=columns, count=1, dtype="uint8", gcps=points, crs="EPSG:4326",
+        nodata=0, tiled=True, SPARSE_OK=True,
+    ) as file:  # fmt: skip
+        middle = rasterio.windows.Window(columns // 2 - 64, rows // 2 - 64, 128, 128)
+        file.write(np.full((128, 128), 9, np.uint8), 1, window=middle)
+    return Product(path, ground, 10.0)
 
 
 def rpcs(columns: int, rows: int) -> dict[str, Any]:
