@@ -13,7 +13,7 @@ from knowlip.scenes.raster import ArrayFile, Raster
 from knowlip.scenes.readers.geotiff import raster_of, read_header, units_of
 from knowlip.scenes.scene import SceneOverrides
 from knowlip.tiles.imports.settings import ImportConfig
-from knowlip.tiles.quantise import PowerHistogram, percentile_quantiser
+from knowlip.tiles.quantise import PowerHistogram, make_quantiser
 
 _LUMA = (299, 587, 114)
 """Weights of red, green and blue in grey (ITU-R BT.601), thousandths."""
@@ -106,7 +106,7 @@ def to_grey(pixels: Pixels, path: Path, config: ImportConfig) -> Grey:
     histogram.add(power, valid)
     if not histogram.total:
         return Grey(np.zeros(power.shape, np.uint8), "none")
-    quantiser = percentile_quantiser(histogram, *config.quantise.percentiles)
+    quantiser = make_quantiser(histogram, config.quantise)
     return Grey(quantiser(power, valid), quantiser.name, quantiser.lo_db, quantiser.hi_db, quantiser.lut_sha256)
 
 

@@ -4,7 +4,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from knowlip.tiles.imports.masks import MaskCodes
 from knowlip.tiles.imports.pixels import decode, to_grey
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
-from knowlip.tiles.imports.splits import Identity, assign, judge
+from knowlip.tiles.imports.splits import Identity, assign, in_split_files, judge
 
 _PIXELS_AT_ONCE = 200_000_000
 """Images of one part of the data set: what is held in memory as PNG."""
@@ -43,6 +43,10 @@ class Planned:
     tile_ids: list[str]
     crops: list[Crop]
 
+    def block(self, name: str) -> str:
+        """Copies are one block, but one that was left out of another split is a block of its own."""
+        return f"{name}-{self.identity.sha256[:16]}" + (f"-{self.split}" if self.reason else "")
+
 
 def import_dataset(config: ImportConfig) -> dict[str, Any]:
     """Bring a labelled set into a data set with annotations. The folder is whole or absent; same files, same bytes.
@@ -58,13 +62,13 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     name = slug(config.name or config.source.resolve().name)
     problems = Problems(config.skip_bad)
     images = read_labels(config, problems)
+    labelled = len(images)
+    images = in_split_files(images, config)
+    unnamed = labelled - len(images)
     images, identities, looks = _look(images, config, problems)
-    splits = assign(images, identities, looks, config)
-    known = [i for i, split in enumerate(splits) if split]
-    unnamed = len(images) - len(known)
-    images, identities, splits = ([items[i] for i in known] for items in (images, identities, splits))  # type: ignore[assignment]
     if not images:
         raise ValueError(f"No image of {config.source} can be imported{_why(problems, unnamed)}.")
+    splits = assign(images, identities, looks, config)
     reasons, copies = judge(images, identities, splits, config.drop_duplicates)
     plan = _plan(name, images, identities, splits, reasons, config)
     record = {**problems.record(), "not_in_split_files": unnamed, "copies": copies}
@@ -129,10 +133,7 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[Labelled]:
     if not images:
         raise ValueError(f"{config.source} holds no image with {config.format} labels{_why(problems, 0)}.")
     if config.format != "mask" and masks:
-        images = [
-            Labelled(**{**vars(image), "mask": masks.get(folder.mask_key(image.path, config.image_suffix))})
-            for image in images
-        ]
+        images = [replace(image, mask=masks.get(folder.mask_key(image.path, config.image_suffix))) for image in images]
     return images
 
 
@@ -215,7 +216,7 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
                 x, y, width, height = crop
                 tile = np.ascontiguousarray(grey.values[y : y + height, x : x + width])
                 row = index_row(tile_id, scene_id, tile, grey, planned.image, planned.split, config)
-                row["block"] = f"{name}-{planned.identity.sha256[:16]}"
+                row["block"] = planned.block(name)
                 row["reject_reason"] = planned.reason or ("" if tile.any() else "nodata")
                 row["accepted"] = not row["reject_reason"]
                 rows.append(row)

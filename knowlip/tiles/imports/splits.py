@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from knowlip.dataset.layout import SPLITS
@@ -25,19 +25,31 @@ class Identity:
 
 
 def assign(images: Sequence[Labelled], identities: Sequence[Identity], looks: Looks, config: ImportConfig) -> list[str]:
-    """Split of every image; "" for images that the official split does not name.
-
-    Raises:
-        ValueError: a split file is broken or names a split that there is not.
-    """
+    """Split of every image."""
     if config.split_files:
-        official = read_split_files(config.source, config.split_files)
-        return [official.get(image.path.stem, official.get(image.name, "")) for image in images]
+        return [image.split for image in images]
     if config.test_endings:
         return ["test" if image.path.stem.endswith(tuple(config.test_endings)) else "train" for image in images]
     if images and all(image.split for image in images):
         return [image.split for image in images]
     return [_by_hash(group, config.shares) for group in groups(identities, looks)]
+
+
+def in_split_files(images: list[Labelled], config: ImportConfig) -> list[Labelled]:
+    """The images that the split files name, with their split; all images where there are no split files.
+
+    Raises:
+        ValueError: a split file is broken or names no split.
+    """
+    if not config.split_files:
+        return images
+    official = read_split_files(config.source, config.split_files)
+    found = []
+    for image in images:
+        split = official.get(image.path.stem, official.get(image.name, ""))
+        if split:
+            found.append(replace(image, split=split))
+    return found
 
 
 def groups(identities: Sequence[Identity], looks: Looks) -> list[str]:
