@@ -14,7 +14,8 @@ from knowlip.scenes.find import open_scenes
 from knowlip.scenes.nitf import NitfRaster, contents
 from knowlip.tiles.build import build
 from knowlip.tiles.plan import BuildConfig
-from tests.scenes.products.sicd import HEIGHT, SHAPE, SIGMA, SPACING, make, make_sidd
+from tests.scenes.products.sicd import HEIGHT, SHAPE, SIGMA, SPACING, make
+from tests.scenes.products.sidd import make as make_sidd
 from tests.scenes.test_gaofen3 import GEOD, miss_m
 
 
@@ -118,7 +119,7 @@ def test_height_moves_the_image(tmp_path):
     assert 100 < miss_m(scene, product) < 250
 
 
-@pytest.mark.parametrize("options", [{}, {"projection": "Geographic"}, {"pixel": "MONO16I"}])
+@pytest.mark.parametrize("options", [{}, {"kind": "Geographic"}, {"pixel": "MONO16I"}])
 def test_sidd(tmp_path, options):
     product = make_sidd(tmp_path, **options)
     scene = open_scenes(product.path)[0]
