@@ -32,7 +32,9 @@ INDEX_SCHEMA = pa.schema([
     ("airport", _TEXT), ("airport_km", _REAL), ("port", _TEXT), ("port_km", _REAL),
     ("quantiser", _TEXT), ("quantiser_lo", _REAL), ("quantiser_hi", _REAL), ("lut_sha256", _TEXT),
     ("valid_fraction", _REAL), ("q_mean", _REAL), ("q_std", _REAL), ("q_entropy", _REAL), ("q_edge", _REAL),
-    ("q_saturated", _REAL), ("q_dark", _REAL),
+    ("q_saturated", _REAL), ("q_dark", _REAL), ("q_stripe", _REAL),
+    ("g_contrast", _REAL), ("g_dissimilarity", _REAL), ("g_homogeneity", _REAL), ("g_energy", _REAL),
+    ("g_correlation", _REAL), ("g_entropy", _REAL), ("q_good", _REAL),
     ("screen_score", _REAL), ("accepted", pa.bool_()), ("reject_reason", _TEXT), ("shard", _TEXT),
     ("png_sha256", _TEXT),
     ("cog", _TEXT),
@@ -114,7 +116,9 @@ def fingerprint(index: pa.Table) -> str:
         column = ordered[field.name]
         digest.update(f"{field.name}\n".encode())
         if field.type == _REAL:
-            numbers = column.to_numpy().astype("<f8")
+            # Through the buffer: `to_numpy` imports pandas first.
+            array = column.fill_null(np.nan).combine_chunks()
+            numbers = np.frombuffer(array.buffers()[1], "<f8", len(array), array.offset * 8)
             digest.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
         elif field.type == pa.binary():
             digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in column.to_pylist()))

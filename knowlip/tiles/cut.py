@@ -136,7 +136,7 @@ def _tile(root: Window, window: Window, levels: list[Level], stored: list[np.nda
     here = _place(root, window, config.tile_px)
     pixels = np.ascontiguousarray(stored[number][here])
     valid_fraction = _valid_fraction(levels[number], here)
-    numbers = statistics(pixels)
+    numbers = statistics(pixels, config.quality)
     reason = reject_reason(numbers, valid_fraction, config.min_valid, config.quality)
     return Tile(window, b"" if reason else encode_png(pixels), valid_fraction, numbers, reason)
 
