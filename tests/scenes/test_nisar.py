@@ -9,7 +9,7 @@ import pytest
 from rasterio.windows import Window
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scenes
-from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, SceneError, UnknownFormat
 from knowlip.tiles.build import BuildConfig, build
 from tests.scenes.products import nisar
 from tests.scenes.products.swath import GEOD
@@ -140,6 +140,40 @@ def test_refusals(tmp_path, change, error):
     _edit(product.path, change)
     with pytest.raises(error, match="NISAR_L2"):
         open_scenes(product.path)
+
+
+def test_anything_in_place_of_anything_is_refused_in_words(tmp_path):
+    """Every dataset and group in turn is absent, a text, an array or a group; bytes are flipped."""
+    product = nisar.make(tmp_path, shape=(40, 50))
+    whole = product.path.read_bytes()
+    names = []
+    with h5py.File(product.path) as file:
+        file.visit(names.append)
+    rng = np.random.default_rng(0)
+    broken = []
+    for name in names:
+        value = (None, np.bytes_("x"), np.zeros((2, 2)), ())[rng.integers(4)]
+        product.path.write_bytes(whole)
+        with h5py.File(product.path, "r+") as file:
+            del file[name]
+            if isinstance(value, tuple):
+                file.create_group(name)
+            elif value is not None:
+                file[name] = value
+        broken.append(product.path.read_bytes())
+    for _ in range(60):
+        content = np.frombuffer(whole, np.uint8).copy()
+        content[rng.integers(0, len(content), 20)] = rng.integers(0, 256, 20)
+        broken.append(content.tobytes())
+    refused = 0
+    for content in broken:
+        product.path.write_bytes(content)
+        try:
+            for scene in open_scenes(product.path, SceneOverrides(polarisation="all")):
+                assert np.isfinite(scene.read()[0]).all()
+        except SceneError:
+            refused += 1
+    assert refused > 20
 
 
 def test_truncated_and_other_products(tmp_path):
