@@ -122,6 +122,7 @@ class _Fit:
     through what it leaves. (A spline alone bends near the border of the points: 2.7 m on a 250 km swath, not 0.1 m.)"""
 
     def __init__(self, source: np.ndarray, target: np.ndarray, order: int = 0):
+        source, target = _once(source, target)
         self.center, self.scale = source.mean(axis=0), np.abs(source - source.mean(axis=0)).max()
         unit = (source - self.center) / self.scale
         self.order = order or _order(unit)
@@ -139,6 +140,16 @@ class _Fit:
         unit = (points - self.center) / self.scale
         fitted = np.asarray(_monomials(unit, self.order) @ self._coefficients)
         return fitted if self._spline is None else fitted + self._spline(unit)
+
+
+def _once(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each place once, with the mean of what is said of it: a spline cannot pass through two values."""
+    places, which, counts = np.unique(source, axis=0, return_inverse=True, return_counts=True)
+    if len(places) == len(source):
+        return source, target
+    sums = np.zeros((len(places), target.shape[1]))
+    np.add.at(sums, which.ravel(), target)
+    return places, sums / counts[:, None]
 
 
 def _order(unit: np.ndarray) -> int:

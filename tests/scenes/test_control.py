@@ -133,6 +133,17 @@ def test_a_wrong_point_is_refused(tmp_path):
     gate(bad, tmp_path, 10.0, 1000)
 
 
+def test_a_point_given_twice_counts_once():
+    once = points()
+    twice = ControlPoints(*(np.tile(values, 2) for values in (once.columns, once.rows, once.lons, once.lats)))
+    assert miss(twice).max() == pytest.approx(miss(once).max(), abs=1e-3)
+    corners = points(columns=2, rows=2)
+    thrice = ControlPoints(
+        *(np.tile(values, 3) for values in (corners.columns, corners.rows, corners.lons, corners.lats))
+    )
+    assert thrice.model == "polynomial of order 1"
+
+
 def test_too_few_or_on_a_line():
     with pytest.raises(NoLocation, match="too few"):
         ControlPoints(*np.zeros((4, 3)))
