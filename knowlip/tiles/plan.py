@@ -26,6 +26,8 @@ from knowlip.tiles.truth import truth_path
 from knowlip.tiles.windows import FEWEST_PIXELS, Window, check_sizes, plan_roots
 
 _EDGE_BYTES = 65536
+_TOLD = 8
+"""Skipped scenes that are told one by one; archives of chips may hold hundreds."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,10 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
     if not scenes:
         more = f" ({len(skipped)} scenes fail; this is the first.)" if len(skipped) > 1 else ""
         raise ValueError(skipped[0]["reason"] + more)
-    for item in skipped:
+    for item in skipped[:_TOLD]:
         say(f"  skipped: {item['reason']}")
+    if len(skipped) > _TOLD:
+        say(f"  skipped: {len(skipped) - _TOLD} more; dataset.json lists them all")
     places = [place for scene, windows in zip(scenes, roots) for place in _places(scene, windows)]
     located = [place for place in places if place.footprint is not None]
     block_km, names = choose_block_km(located, config.block_km, config.windows_m[0] / 1000)
