@@ -1,8 +1,15 @@
-"""A first quality filter: statistics of a tile's pixels, and the reason to reject it, if any."""
+"""The quality filter: statistics and texture of a tile's pixels, a vote of its nearest neighbours among tiles of known
+quality, and the reason to reject it, if any."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
+
+from knowlip.tiles.glcm import FEATURES as GLCM_FEATURES
+from knowlip.tiles.glcm import glcm_array
+from knowlip.tiles.reference import VOTED, load_reference
 
 
 @dataclass(frozen=True)
@@ -19,37 +26,81 @@ class QualityConfig:
     """Largest share of pixels at level 255."""
     max_dark: float = 0.9
     """Largest share of pixels at level 1."""
+    min_good: float = 0.3
+    """Smallest share of good ones among the nearest neighbours in the reference set: below it the tile is poor.
+    0 turns this judgement off."""
+    neighbours: int = 9
+    """How many neighbours vote."""
+    reference: str = ""
+    """File of tiles known to be good or bad, as `knowlip dataset label --export` writes it. Empty: the one that comes
+    with the package."""
 
     def check(self) -> None:
         """Raise `ValueError` for values that cannot work, naming the key."""
+        for name in ("max_saturated", "max_dark", "min_good"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"quality.{name} must be 0 to 1, not {value}.")
+        for name in ("min_std", "min_entropy", "min_edge"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"quality.{name} must be 0 or more, not {value}.")
+        size = len(load_reference(self.reference).good)
+        if not 1 <= self.neighbours <= size:
+            raise ValueError(
+                f"quality.neighbours must be 1 to {size}, the size of the reference, not {self.neighbours}."
+            )
 
 
-STATISTICS = ("q_mean", "q_std", "q_entropy", "q_edge", "q_saturated", "q_dark")
+_GLCM = tuple(f"g_{name}" for name in GLCM_FEATURES if name != "asm")  # asm is the square of energy
+_KEPT = np.array([i for i, name in enumerate(GLCM_FEATURES) if name != "asm"])
+STATISTICS = ("q_mean", "q_std", "q_entropy", "q_edge", "q_saturated", "q_dark", "q_stripe", *_GLCM, "q_good")
+_VOTED_AT = np.array([STATISTICS.index(name) for name in VOTED])
+_DEFAULT = QualityConfig()
 
 
-def statistics(tile: np.ndarray) -> dict[str, float]:
-    """Statistics of a tile (H, W) uint8 over its data pixels; all 0 where there are none. Rounded to 4 decimals."""
-    counts = np.bincount(tile.ravel(), minlength=256)[1:].astype(float)
+def statistics(tile: np.ndarray, config: QualityConfig = _DEFAULT) -> dict[str, float]:
+    """What the filter knows of a tile (H, W) uint8, over its data pixels; all 0 where there are none.
+
+    Args:
+        tile: 0 = nodata, 1 to 255 data.
+        config: names the reference set and the number of neighbours.
+
+    Returns:
+        `STATISTICS` by name, rounded to 4 (`q_`) and 6 decimals (`g_`). `q_stripe`, 0 to 1: how far neighbouring rows
+        or columns differ as a whole, relative to how much single pixels do. `g_`: grey-level co-occurrence, see `glcm`.
+        `q_good`: share of good tiles among the nearest neighbours in the reference set.
+
+    Raises:
+        ValueError: the tile is not (H, W) uint8, or the reference cannot be read.
+    """
+    numbers = measure(tile)
+    if numbers is None:
+        return dict.fromkeys(STATISTICS, 0.0)
+    good = load_reference(config.reference).vote(numbers[_VOTED_AT], config.neighbours)
+    return dict(zip(STATISTICS, [*numbers.tolist(), round(good, 4)]))
+
+
+def measure(tile: np.ndarray) -> np.ndarray | None:
+    """The numbers of `statistics` without the vote, float64 in the order of `STATISTICS`; None without data."""
+    texture = glcm_array(tile)[_KEPT]  # refuses what is no tile
+    tile = np.ascontiguousarray(tile)
+    counts = _histogram(tile)[1:].astype(float)
     total = counts.sum()
     if not total:
-        return dict.fromkeys(STATISTICS, 0.0)
+        return None
     share = counts / total
-    levels = np.arange(1, 256)
-    mean = float(share @ levels)
-    variance = float(share @ (levels - mean) ** 2)
+    mean = float(share @ _LEVELS)
+    variance = float(share @ (_LEVELS - mean) ** 2)
     some = share[share > 0]
-    return {
-        "q_mean": round(mean, 4),
-        "q_std": round(max(variance, 0.0) ** 0.5, 4),
-        "q_entropy": round(float(-(some * np.log2(some)).sum()) + 0.0, 4),
-        "q_edge": round(_edge(tile), 4),
-        "q_saturated": round(float(share[254]), 4),
-        "q_dark": round(float(share[0]), 4),
-    }
+    entropy = float(-(some * np.log2(some)).sum()) + 0.0
+    edge, stripe = _edge(tile), _stripe(tile)
+    first = [mean, max(variance, 0.0) ** 0.5, entropy, edge, share[254], share[0], stripe]
+    return np.concatenate([np.round(first, 4), np.round(texture, 6)])
 
 
 def reject_reason(stats: dict[str, float], valid_fraction: float, min_valid: float, config: QualityConfig) -> str:
-    """Why the tile is unfit, "" if it is fit."""
+    """Why the tile is unfit, "" if it is fit: nodata, saturated, dark, blank, structureless or poor."""
     if valid_fraction < min_valid:
         return "nodata"
     if stats["q_saturated"] > config.max_saturated:
@@ -60,19 +111,81 @@ def reject_reason(stats: dict[str, float], valid_fraction: float, min_valid: flo
         return "blank"
     if stats["q_entropy"] < config.min_entropy or stats["q_edge"] < config.min_edge:
         return "structureless"
+    if stats["q_good"] < config.min_good:
+        return "poor"
     return ""
 
 
-def _edge(tile: np.ndarray) -> float:
+_LEVELS = np.arange(1, 256)
+
+
+@njit(nogil=True, cache=True)
+def _histogram(tile):  # type: ignore[no-untyped-def]
+    """Counts of the 256 values, by two counters in turn so that runs of one value do not wait for each other."""
+    flat = tile.ravel()
+    even, odd = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    for i in range(0, flat.size - 1, 2):
+        even[flat[i]] += 1
+        odd[flat[i + 1]] += 1
+    if flat.size % 2:
+        even[flat[flat.size - 1]] += 1
+    return even + odd
+
+
+@njit(nogil=True, cache=True)
+def _edge(tile):  # type: ignore[no-untyped-def]
     """Mean absolute difference between neighbours of the 2 x 2 averaged tile, pairs of data pixels only."""
-    rows, columns = tile.shape[0] // 2 * 2, tile.shape[1] // 2 * 2
-    t = tile[:rows, :columns]
-    blocks = (t[0::2, 0::2].astype(np.float32) + t[0::2, 1::2] + t[1::2, 0::2] + t[1::2, 1::2]) / 4
-    valid = (t[0::2, 0::2] > 0) & (t[0::2, 1::2] > 0) & (t[1::2, 0::2] > 0) & (t[1::2, 1::2] > 0)
-    total, pairs = 0.0, 0
-    for axis in (0, 1):
-        difference = np.abs(np.diff(blocks, axis=axis))
-        both = valid[1:] & valid[:-1] if axis == 0 else valid[:, 1:] & valid[:, :-1]
-        total += float(difference[both].sum())
-        pairs += int(both.sum())
-    return total / pairs if pairs else 0.0
+    rows, columns = tile.shape[0] // 2, tile.shape[1] // 2
+    before, here = np.zeros(columns, np.int32), np.zeros(columns, np.int32)
+    whole_before, whole = np.zeros(columns, np.int32), np.zeros(columns, np.int32)
+    total, pairs = 0, 0
+    for y in range(rows):
+        for x in range(columns):
+            a, b = np.int32(tile[2 * y, 2 * x]), np.int32(tile[2 * y, 2 * x + 1])
+            c, d = np.int32(tile[2 * y + 1, 2 * x]), np.int32(tile[2 * y + 1, 2 * x + 1])
+            here[x] = a + b + c + d
+            whole[x] = np.int32(min(min(a, b), min(c, d)) > 0)
+        for x in range(columns):
+            both = whole[x] * whole_before[x]
+            total += both * abs(here[x] - before[x])
+            pairs += both
+        for x in range(columns - 1):
+            both = whole[x] * whole[x + 1]
+            total += both * abs(here[x + 1] - here[x])
+            pairs += both
+        before, here = here, before
+        whole_before, whole = whole, whole_before
+    return total / 4.0 / pairs if pairs else 0.0
+
+
+@njit(nogil=True, cache=True)
+def _stripe(tile):  # type: ignore[no-untyped-def]
+    """Share of the difference between neighbouring rows (or columns, whichever is more) that whole lines share.
+
+    About 1 / sqrt(side) in speckle, 1 where lines differ and are constant along themselves.
+    """
+    rows, columns = tile.shape
+    across = np.zeros(columns, np.int32)
+    total_rows, lines_rows, total_columns, lines_columns = 0, 0, 0, 0
+    for y in range(rows):
+        signed, absolute = 0, 0
+        if y + 1 < rows:
+            for x in range(columns):
+                a, b = np.int32(tile[y, x]), np.int32(tile[y + 1, x])
+                gap = (b - a) * np.int32(min(a, b) > 0)
+                signed += gap
+                absolute += abs(gap)
+            total_rows += absolute
+            lines_rows += abs(signed)
+        absolute = 0
+        for x in range(columns - 1):
+            a, b = np.int32(tile[y, x]), np.int32(tile[y, x + 1])
+            gap = (b - a) * np.int32(min(a, b) > 0)
+            across[x] += gap
+            absolute += abs(gap)
+        total_columns += absolute
+    for x in range(columns):
+        lines_columns += abs(across[x])
+    by_row = lines_rows / total_rows if total_rows else 0.0
+    by_column = lines_columns / total_columns if total_columns else 0.0
+    return max(by_row, by_column)

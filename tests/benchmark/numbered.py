@@ -80,7 +80,9 @@ def build(folder: Path, truth: bool = True, revisions: bool = True) -> Dataset:
                 "screen_score": None, "cog": "",
                 "valid_fraction": 1.0, "q_mean": 0.0, "q_std": 0.0, "q_entropy": 0.0, "q_edge": 0.0,
                 "q_saturated": 0.0,
-                "q_dark": 0.0, "accepted": accepted, "reject_reason": "" if accepted else "too <dark>",
+                "q_dark": 0.0, "q_stripe": 0.0, "g_contrast": 0.0, "g_dissimilarity": 0.0, "g_homogeneity": 0.0,
+                "g_energy": 0.0, "g_correlation": 0.0, "g_entropy": 0.0, "q_good": 1.0,
+                "accepted": accepted, "reject_reason": "" if accepted else "too <dark>",
             }
         )  # fmt: skip
     for place in sorted({row["scene_id"] for row in rows}):

@@ -67,6 +67,15 @@ def test_processes_do_not_change_a_byte(built, tmp_path):
     assert hashes(tmp_path / "out") == hashes(out)
 
 
+def test_threads_do_not_change_a_byte(tmp_path):
+    """One scene alone: all workers are threads of this process."""
+    write_scene(tmp_path / "scenes" / "a.tif", speckle((300, 260)))
+    for workers in (1, 3):
+        build(config(tmp_path / "scenes", tmp_path / f"out-{workers}", workers=workers))
+    assert len(hashes(tmp_path / "out-1")) > 4
+    assert hashes(tmp_path / "out-3") == hashes(tmp_path / "out-1")
+
+
 def test_running_again_changes_nothing(built):
     scenes, out, result = built
     before = hashes(out)
@@ -80,6 +89,7 @@ import sys
 import time
 from pathlib import Path
 from knowlip.tiles import build as stage, pool
+from knowlip.tiles.quality import QualityConfig
 
 attempt = pool.attempt
 
@@ -91,7 +101,8 @@ def slowly(job):  # in the workers, which import this file: the kill comes betwe
 if __name__ == "__main__":
     pool.attempt = slowly
     sizes = (256.0, 128.0, 64.0)
-    stage.build(stage.BuildConfig([Path(sys.argv[1])], Path(sys.argv[2]), windows_m=sizes, tile_px=64, workers=2))
+    folders, quality = ([Path(sys.argv[1])], Path(sys.argv[2])), QualityConfig(min_good=0.0)
+    stage.build(stage.BuildConfig(*folders, windows_m=sizes, tile_px=64, workers=2, quality=quality))
 """
 
 
