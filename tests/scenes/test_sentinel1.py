@@ -13,12 +13,13 @@ from pyproj import Transformer
 from rasterio.windows import Window
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scenes
-from knowlip.scenes.errors import DamagedProduct, NotCalibrated, PoorGeolocation, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct, NotCalibrated, PoorGeolocation, SceneError, UnknownFormat
 from knowlip.scenes.readers.sentinel1_annotation import read_image
 from knowlip.scenes.xml import read_xml
 from knowlip.tiles.build import BuildConfig, build
 from knowlip.tiles.ground import Ground
 from tests.scenes.products import sentinel1
+from tests.scenes.products.scramble import scramble
 from tests.scenes.products.swath import GEOD, Swath
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -302,6 +303,20 @@ def test_refusals(tmp_path, what, error):
     _break(product, what)
     with pytest.raises(error, match="S1A_IW_GRDH"):
         open_scenes(product.path)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("kind", "shape"), [("GRD", (40, 50)), ("SLC", (0, 60))])
+def test_nonsense_is_refused_in_words(tmp_path, kind, shape):
+    product = sentinel1.make(tmp_path, kind, polarisations=("VV",), shape=shape, bursts=2)
+    refused = 0
+    for what in scramble(product.path, 60):
+        try:
+            (scene,) = open_scenes(product.path, SceneOverrides(denoise=True))
+            assert np.isfinite(scene.read()[0]).all(), what
+        except SceneError:
+            refused += 1
+    assert refused > 15
 
 
 def test_bursts_that_do_not_fit(tmp_path):

@@ -7,9 +7,10 @@ import pytest
 import rasterio
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scenes
-from knowlip.scenes.errors import DamagedProduct, NotCalibrated, PoorGeolocation, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct, NotCalibrated, PoorGeolocation, SceneError, UnknownFormat
 from knowlip.tiles.build import BuildConfig, build
 from tests.scenes.products import terrasar
+from tests.scenes.products.scramble import scramble
 from tests.scenes.products.swath import GEOD
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -199,6 +200,20 @@ def test_refusals(tmp_path, variant, what, error):
         return
     with pytest.raises(error, match="TSX1_SAR__"):
         open_scenes(product.path)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("variant", ["SSC", "MGD", "GEC"])
+def test_nonsense_is_refused_in_words(tmp_path, variant):
+    product = terrasar.make(tmp_path, variant, shape=(40, 50))
+    refused = 0
+    for what in scramble(product.path, 60):
+        try:
+            (scene,) = open_scenes(product.path, SceneOverrides(denoise=True))
+            assert np.isfinite(scene.read()[0]).all(), what
+        except SceneError:
+            refused += 1
+    assert refused > 15
 
 
 def test_noise_that_is_not_described(tmp_path):

@@ -57,7 +57,7 @@ def group_at(parent: Any, path: str) -> Any:
 
 def dataset_at(parent: Any, path: str, dimensions: int) -> Any:
     """The dataset of numbers at `path`; None where there is none of so many dimensions."""
-    found = parent.get(path) if parent is not None else None
+    found: Any = parent.get(path) if parent is not None else None
     if getattr(found, "shape", None) is None:
         return None
     return found if found.dtype.kind in "fiucb" and found.ndim == dimensions else None
@@ -65,7 +65,7 @@ def dataset_at(parent: Any, path: str, dimensions: int) -> Any:
 
 def text_at(parent: Any, path: str) -> str:
     """A scalar string; "" where there is none."""
-    found = parent.get(path) if parent is not None else None
+    found: Any = parent.get(path) if parent is not None else None
     if getattr(found, "shape", None) != ():
         return ""
     value = found[()]
