@@ -68,7 +68,8 @@ def table_sha256(table: pa.Table) -> str:
     digest = hashlib.sha256()
     for batch in table.combine_chunks().to_batches(max_chunksize=4096):
         for row in batch.to_pylist():
-            digest.update(repr(sorted(row.items())).encode())
+            plain = {key: math.nan if value is None else value for key, value in row.items()}
+            digest.update(repr(sorted(plain.items())).encode())
     return digest.hexdigest()
 
 

@@ -128,9 +128,11 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
 
 
 def _check_complete(table: pa.Table, where: Path) -> None:
-    """No nulls but in the datetime and the geometry, and a place exactly where there is a geometry."""
+    """No nulls but in numbers (where they are NaN), the datetime and the geometry; a place exactly where there is a
+    geometry."""
     for field in INDEX_SCHEMA:
-        if field.name not in ("datetime", "geometry") and table[field.name].null_count:
+        may_be_null = field.name in ("datetime", "geometry") or pa.types.is_floating(field.type)
+        if table[field.name].null_count and not may_be_null:
             row = table[field.name].is_null().to_pylist().index(True)
             raise ValueError(f"{where}: tile {table['tile_id'][row]} has a null in column {field.name!r}.")
     outlined = ~np.array(table["geometry"].is_null())
