@@ -129,6 +129,40 @@ def slant_grid(
     return ControlPoints(columns, rows, lons, lats)
 
 
+def polar_grid(
+    orbit: Orbit, at_s: float, shape: tuple[int, int], reference: np.ndarray, centre: tuple[float, float],
+    spacing: tuple[float, float], angle: tuple[float, float], scale: tuple[float, float], side: str, height_m: float,
+) -> ControlPoints:  # fmt: skip
+    """Control points over an image formed by the polar format algorithm (SICD, NGA.STND.0024-3, section on PFA).
+
+    Args:
+        orbit: where the antenna was.
+        at_s: time of the centre of the aperture, on the orbit's clock.
+        shape: rows, columns.
+        reference: (3,) Earth-fixed position that the image was focused on, metres.
+        centre: row and column of that position, pixel centres being whole numbers.
+        spacing: metres per row and per column in the image plane.
+        angle: polar angle (radians, from the direction of rising rows to that of rising columns) and its change per
+            second at `at_s`.
+        scale: spatial frequency scale factor and its change per radian at that angle.
+        side: "left" or "right".
+        height_m: height of the ground above the ellipsoid.
+    """
+    grid = np.meshgrid(np.linspace(0, shape[0], _SIDE), np.linspace(0, shape[1], _SIDE), indexing="ij")
+    rows, columns = (axis.ravel() for axis in grid)
+    x, y = (rows - 0.5 - centre[0]) * spacing[0], (columns - 0.5 - centre[1]) * spacing[1]
+    position, velocity = orbit.at(np.full(len(rows), at_s))
+    sight = reference - position[0]
+    distance = float(np.linalg.norm(sight))
+    along = x * np.cos(angle[0]) + y * np.sin(angle[0])
+    across = -x * np.sin(angle[0]) + y * np.cos(angle[0])
+    farther = scale[0] * along
+    receding = (scale[1] * along + scale[0] * across) * angle[1]
+    rate = velocity[0] @ sight / distance - receding
+    lons, lats = ground_points(position, velocity, distance + farther, side, height_m, rate)
+    return ControlPoints(columns, rows, lons, lats)
+
+
 def seconds(stamp: str, since: str) -> float:
     """Seconds from one UTC time to another, both as ISO text with any number of decimals.
 

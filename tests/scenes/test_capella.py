@@ -16,6 +16,7 @@ from tests.scenes.test_gaofen3 import miss_m
 
 @pytest.mark.parametrize("options", [
     {}, {"kind": "GEC", "sidecar": False}, {"kind": "SLC"}, {"kind": "SLC", "side": "left"},
+    {"kind": "SLC", "geometry": "pfa"}, {"kind": "SLC", "geometry": "pfa", "side": "left", "squint_hz": -4000.0},
     {"kind": "SLC", "squint_hz": 4000.0}, {"kind": "SLC", "squint_hz": -4000.0, "side": "left", "sidecar": False},
 ])  # fmt: skip
 def test_power_and_place(tmp_path, options):
@@ -72,7 +73,14 @@ def test_no_calibration_is_not_invented(tmp_path, options):
 
 def test_slant_range_without_a_grid_is_refused(tmp_path):
     with pytest.raises(SlantRange, match="GEO or SICD"):
-        open_scenes(make(tmp_path / "a", kind="SLC", geometry="pfa").path)
+        open_scenes(make(tmp_path / "a", kind="SLC", geometry="polar").path)
+    turned = make(tmp_path / "turned", kind="SLC", geometry="pfa")
+    sidecar = next(turned.path.parent.glob("*_extended.json"))
+    metadata = json.loads(sidecar.read_text())
+    metadata["collect"]["image"]["image_geometry"]["polar_angle_polynomial"]["coefficients"][0] += np.pi / 2
+    sidecar.write_text(json.dumps(metadata))
+    with pytest.raises(SlantRange, match="line of sight"):
+        open_scenes(turned.path)
     product = make(tmp_path / "b", kind="SLC")
     sidecar = next(product.path.parent.glob("*_extended.json"))
     metadata = json.loads(sidecar.read_text())

@@ -20,7 +20,7 @@ from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, PoorGeolocation, SlantRange, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry, Geometry
 from knowlip.scenes.names import scene_id_of
-from knowlip.scenes.orbit import Orbit, seconds, slant_grid
+from knowlip.scenes.orbit import Orbit, polar_grid, seconds, slant_grid
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import Raster
 from knowlip.scenes.readers.folder import lone_product
@@ -51,7 +51,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     """Open an image of Capella.
 
     GEO and GEC carry a map transform. SLC are placed by control points or RPCs in the TIFF, else by their orbit and
-    Doppler polynomial (`slant_plane`), at the height of the scene centre or `overrides.height_m`.
+    Doppler polynomial (`slant_plane`) or polar format (`pfa`), at the height of the scene centre or
+    `overrides.height_m`.
 
     Raises:
         SceneError: no metadata, a geometry that cannot be projected, no valid pixel, or a quantity that the product
@@ -188,41 +189,21 @@ def _geometry(
     if (header.crs is not None and not plain) or header.gcps or header.rpcs:
         return geometry_of(header, tiff, overrides)
     grid = image.get("image_geometry") or {}
-    if grid.get("type") != "slant_plane":
+    place = {"slant_plane": _slant_plane, "pfa": _polar}.get(str(grid.get("type")))
+    if place is None:
         raise SlantRange(
             f"{tiff} lies in a slant plane of type {grid.get('type')!r}, which is not brought to the ground; "
             "take the GEO or SICD product of the same collect."
         )
-    return _slant_plane(collect, image, radar, grid, header.shape, tiff, overrides)
-
-
-def _slant_plane(
-    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], grid: dict[str, Any],
-    shape: tuple[int, int], tiff: Path, overrides: SceneOverrides,
-) -> ControlPoints:  # fmt: skip
-    """Range-Doppler projection onto the ellipsoid at the height of the scene centre.
-
-    Raises:
-        SlantRange: the metadata lack the orbit or the grid.
-        PoorGeolocation: the middle of the image does not lie where the metadata say.
-    """
     try:
-        orbit, first = _orbit(collect, str(grid["first_line_time"]))
+        if (int(image["rows"]), int(image["columns"])) != header.shape:
+            raise ValueError(f"it has not the stated {image['columns']} x {image['rows']} pixels")
         lon, lat, height = _target(image)
-        line, near = float(grid["delta_line_time"]), float(grid["range_to_first_sample"])
-        spacing = float(grid["delta_range_sample"])
-        if (int(image["rows"]), int(image["columns"])) != shape:
-            raise ValueError(f"it has {shape[1]} x {shape[0]} pixels, not {image['columns']} x {image['rows']}")
-        doppler = np.atleast_2d(np.array(grid["doppler_centroid_polynomial"]["coefficients"], float))
-        wavelength = _LIGHT / float(radar["center_frequency"])
-    except (KeyError, TypeError, ValueError) as error:
+        height = height if overrides.height_m is None else overrides.height_m
+        points = place(collect, image, radar, grid, header.shape, height)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SlantRange(f"{tiff} is in slant range and its metadata do not describe its grid ({error}).") from error
-    points = slant_grid(
-        orbit, shape, first, line, near, spacing, str(radar.get("pointing", "right")).lower(),
-        height if overrides.height_m is None else overrides.height_m,
-        rate=lambda distance, after: np.polynomial.polynomial.polyval2d(distance, after, doppler) * wavelength / 2,
-    )  # fmt: skip
-    middle = points.forward(np.array([shape[1] / 2]), np.array([shape[0] / 2]))
+    middle = points.forward(np.array([header.shape[1] / 2]), np.array([header.shape[0] / 2]))
     found = Transformer.from_crs(points.crs, 4326, always_xy=True).transform(*middle)
     miss = float(Geod(ellps="WGS84").inv(lon, lat, found[0][0], found[1][0])[2])
     if overrides.height_m is None and miss > max(_CENTRE_M, overrides.max_residual_m):
@@ -231,6 +212,61 @@ def _slant_plane(
             "enough, raise --read.max_residual_m."
         )
     return points
+
+
+def _slant_plane(
+    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], grid: dict[str, Any],
+    shape: tuple[int, int], height: float,
+) -> ControlPoints:  # fmt: skip
+    """Rows are times, columns slant ranges, with the Doppler frequency of the stated polynomial."""
+    orbit, first = _orbit(collect, str(grid["first_line_time"]))
+    line, near = float(grid["delta_line_time"]), float(grid["range_to_first_sample"])
+    doppler = np.atleast_2d(np.array(grid["doppler_centroid_polynomial"]["coefficients"], float))
+    wavelength = _LIGHT / float(radar["center_frequency"])
+    return slant_grid(
+        orbit, shape, first, line, near, float(grid["delta_range_sample"]), _side(radar), height,
+        rate=lambda distance, after: np.polynomial.polynomial.polyval2d(distance, after, doppler) * wavelength / 2,
+    )  # fmt: skip
+
+
+def _polar(
+    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], grid: dict[str, Any],
+    shape: tuple[int, int], height: float,
+) -> ControlPoints:  # fmt: skip
+    """Polar format. Polar angle 0 is the direction of rising rows; that is checked against the line of sight.
+
+    Raises:
+        ValueError: the polar angle at the centre of the aperture does not point along the line of sight.
+    """
+    time = str(image["center_pixel"]["center_time"])
+    orbit, at = _orbit(collect, time)
+    polynomial = np.polynomial.Polynomial
+    angle = polynomial(np.array(grid["polar_angle_polynomial"]["coefficients"], float))
+    scale = polynomial(np.array(grid["spatial_frequency_scale_factor_polynomial"]["coefficients"], float))
+    after = seconds(time, str(collect["start_timestamp"]))
+    theta = float(angle(after))
+    reference = np.array(grid["scene_reference_point_ecef"], float)
+    row, column = (np.array(grid[f"{axis}_direction"], float) for axis in ("row", "col"))
+    sight = reference - orbit.at(np.array([at]))[0][0]
+    seen = np.array([sight @ row, sight @ column])
+    if np.array([np.cos(theta), np.sin(theta)]) @ seen < 0.999 * np.linalg.norm(seen):
+        raise ValueError("its polar angles do not follow its line of sight")
+    line, sample = (float(value) for value in grid["scene_reference_point_row_col"])
+    return polar_grid(
+        orbit, at, shape, reference, (line, sample),
+        (float(grid["row_sample_spacing"]), float(grid["col_sample_spacing"])),
+        (theta, float(angle.deriv()(after))), (float(scale(theta)), float(scale.deriv()(theta))), _side(radar), height,
+    )  # fmt: skip
+
+
+def _side(radar: dict[str, Any]) -> str:
+    """Raises:
+    ValueError: not stated.
+    """
+    side = _known(radar.get("pointing"), ("left", "right"))
+    if not side:
+        raise ValueError("it does not say to which side the radar looks")
+    return side
 
 
 def _orbit(collect: dict[str, Any], epoch: str) -> tuple[Orbit, float]:

@@ -1,6 +1,7 @@
 """Capella: geocoded images in UTM, and complex ones in slant range with their orbit."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,58 @@ FREQUENCY = 9.65e9
 
 def stamp(second: float) -> str:
     return (EPOCH + timedelta(seconds=second)).isoformat(timespec="microseconds") + "123Z"
+
+
+def polar(circle: Circle, time: float, shape: tuple[int, int]) -> tuple[dict, Callable]:
+    """Polar format in the slant plane, and where its pixels lie: the place whose range, and change of range with time,
+    are those that the image formation gives the pixel (both by numerical differentiation of the true orbit)."""
+    target = np.array(TO_EARTH.transform(LON, LAT, HEIGHT))
+    position, velocity = circle.at(time)
+    row = (target - position) / np.linalg.norm(target - position)
+    normal = np.cross(row, velocity)
+    normal /= np.linalg.norm(normal)
+    column = np.cross(normal, row)
+    clock = np.linspace(-2, 2, 41)
+
+    def sight(t: float) -> np.ndarray:
+        seen = target - circle.at(time + t)[0]
+        return np.array([seen @ row, seen @ column]) / np.linalg.norm(seen)
+
+    sights = np.array([sight(t) for t in clock])
+    angles, lengths = np.arctan2(sights[:, 1], sights[:, 0]), np.hypot(*sights.T)
+    fit = np.polynomial.polynomial.polyfit
+    # The collection starts two seconds before the origin of `stamp`.
+    angle = fit(clock + time + 2, angles, 5)
+    scale = fit(angles, lengths, 4)
+    spacing, centre = (0.4, 0.5), (shape[0] // 2, shape[1] // 2)
+    value = np.polynomial.polynomial.polyval
+
+    def projected(t: float, x: float, y: float) -> float:
+        theta = value(t + time + 2, angle)
+        return value(theta, scale) * (x * np.cos(theta) + y * np.sin(theta))
+
+    step = 1e-3
+    distance = circle.range_and_rate(time, LON, LAT, HEIGHT)[0]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        speed = (projected(step, x, y) - projected(-step, x, y)) / (2 * step)
+        own = (circle.range_and_rate(time + step, LON, LAT, HEIGHT)[0]
+               - circle.range_and_rate(time - step, LON, LAT, HEIGHT)[0]) / (2 * step)  # fmt: skip
+        return circle.ground(time, distance + projected(0, x, y), -(own + speed), HEIGHT, (LON, LAT))
+
+    def truth(columns, rows):
+        found = [place((r - 0.5 - centre[0]) * spacing[0], (c - 0.5 - centre[1]) * spacing[1])
+                 for c, r in zip(np.ravel(columns), np.ravel(rows))]  # fmt: skip
+        lons, lats = np.array(found).T
+        return lons.reshape(np.shape(columns)), lats.reshape(np.shape(columns))
+
+    return {
+        "scene_reference_point_row_col": list(centre), "scene_reference_point_ecef": list(target),
+        "row_sample_spacing": spacing[0], "col_sample_spacing": spacing[1], "row_direction": list(row),
+        "col_direction": list(column), "slant_plane_normal": list(normal), "ground_plane_normal": list(normal),
+        "polar_angle_polynomial": {"type": "standard", "degree": 5, "coefficients": list(angle)},
+        "spatial_frequency_scale_factor_polynomial": {"type": "standard", "degree": 4, "coefficients": list(scale)},
+    }, truth  # fmt: skip
 
 
 def make(
@@ -43,7 +96,7 @@ def make(
         side: the radar looks to.
         squint_hz: Doppler centroid in the middle of an SLC.
         sidecar: metadata beside the TIFF; else in its image description.
-        geometry: type of an SLC's grid.
+        geometry: type of an SLC's grid: "slant_plane", "pfa", or an unknown one (made as "pfa").
         looks: of a geocoded image.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,11 +120,14 @@ def make(
         pixels = (pixels[:1] + 1j * pixels[1:]).astype(np.complex64)
         options = {"dtype_name": "complex_int16"}
         image["image_geometry"] = {
-            "type": geometry, "first_line_time": stamp(first), "delta_line_time": line,
+            "type": "slant_plane", "first_line_time": stamp(first), "delta_line_time": line,
             "range_to_first_sample": near, "delta_range_sample": spacing,
             "doppler_centroid_polynomial": {"type": "standard", "degree": 1, "coefficients": [[squint_hz, 0.0]]},
         }  # fmt: skip
         pixel_m = 0.9
+        if geometry != "slant_plane":
+            image["image_geometry"], truth = polar(circle, time, shape)
+            image["image_geometry"]["type"], pixel_m = geometry, 0.4
     else:
         shape, time = (250, 270), 0.0
         to_map = pyproj.Transformer.from_crs(4326, 32611, always_xy=True)
