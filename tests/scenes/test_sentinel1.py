@@ -310,13 +310,13 @@ def test_refusals(tmp_path, what, error):
 def test_nonsense_is_refused_in_words(tmp_path, kind, shape):
     product = sentinel1.make(tmp_path, kind, polarisations=("VV",), shape=shape, bursts=2)
     refused = 0
-    for what in scramble(product.path, 60):
+    for what in scramble(product.path, 30):
         try:
             (scene,) = open_scenes(product.path, SceneOverrides(denoise=True))
             assert np.isfinite(scene.read()[0]).all(), what
         except SceneError:
             refused += 1
-    assert refused > 15
+    assert refused > 8
 
 
 def test_bursts_that_do_not_fit(tmp_path):
