@@ -116,9 +116,11 @@ def fingerprint(index: pa.Table) -> str:
         column = ordered[field.name]
         digest.update(f"{field.name}\n".encode())
         if field.type == _REAL:
-            # Through the buffer: `to_numpy` imports pandas first.
-            array = column.fill_null(np.nan).combine_chunks()
-            numbers = np.frombuffer(array.buffers()[1], "<f8", len(array), array.offset * 8)
+            array = column.combine_chunks()
+            if array.null_count:
+                numbers = np.array([np.nan if value is None else value for value in array.to_pylist()], "<f8")
+            else:  # through the buffer: `to_numpy` and `fill_null` import pandas first
+                numbers = np.frombuffer(array.buffers()[1], "<f8", len(array), array.offset * 8)
             digest.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
         elif field.type == pa.binary():
             digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in column.to_pylist()))

