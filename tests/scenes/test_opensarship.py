@@ -119,3 +119,14 @@ def test_another_zip_is_not_taken(tmp_path):
         archive.writestr("Patch/a.tif", b"x")
     with pytest.raises(ValueError, match="No scene found"):
         find_scenes([tmp_path])
+
+
+def test_a_broken_chip_does_not_lose_the_others(tmp_path, capsys):
+    product = make(tmp_path, unpacked=True)
+    chips = sorted((product.path / "Patch_Cal").glob("*.tif"))
+    chips[3].write_bytes(chips[3].read_bytes()[:100])
+    chips[5].rename(chips[5].with_name("Cargo_x1_y1.tif"))
+    assert len(open_scenes(product.path)) == 22
+    told = capsys.readouterr().err
+    assert chips[3].name in told
+    assert "no ship for Cargo_x1_y1.tif" in told

@@ -13,26 +13,28 @@ import math
 import re
 import zipfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from affine import Affine
 from pyproj import CRS, Transformer
 
+from knowlip.progress import say
 from knowlip.scenes.calibration import Calibration, Constant
 from knowlip.scenes.control import ControlPoints, gate
-from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, slug
 from knowlip.scenes.quantities import conversion, relative
 from knowlip.scenes.readers.choose import choose
-from knowlip.scenes.readers.geotiff import raster_of, read_header
+from knowlip.scenes.readers.geotiff import raster_of, read_header, require_data
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "OpenSARShip"
 _PRODUCT = re.compile(r"S1[A-D]_[A-Z0-9]{2}_(GRD|SLC)[FHM_]_1S([SD])([VH])_\d{8}T\d{6}_\d{8}T\d{6}_\w{6}_\w{6}_\w{4}")
 _CHIP = re.compile(r"(?P<kind>[^/]*)_x(?P<x>\d+)_y(?P<y>\d+)(?:_(?P<polarisation>v[vh]|h[vh]))?\.tiff?$", re.IGNORECASE)
+_ALL = ("HH", "HV", "VH", "VV")
 _RESIDUAL_M = 50.0
 """Largest residual of the ships' places about the fit. They are rounded to 1e-4 degrees (4 m RMS) and were interpolated
 from tie points at terrain height: off a mountainous coast that moves them by some 10 m against the ellipsoid."""
@@ -44,6 +46,19 @@ _LOOKS = {"GRD": 4.4, "SLC": 1.0}
 """Equivalent number of looks of IW products (Sentinel-1 Product Definition, tables of IW GRDH and SLC)."""
 
 
+@dataclass(frozen=True, order=True)
+class Chip:
+    """A file of `Patch` or `Patch_Cal`."""
+
+    file: str
+    kind: str
+    """Type of ship, as the file name begins."""
+    x: int
+    y: int
+    polarisation: str
+    """"" where the file holds all polarisations."""
+
+
 @dataclass(frozen=True)
 class Archive:
     """The parts of an archive or unpacked folder that reading needs."""
@@ -51,12 +66,44 @@ class Archive:
     path: Path
     prefix: str
     """GDAL's name of the place of `Patch/`."""
-    chips: dict[str, list[str]]
-    """"Patch" or "Patch_Cal" -> file names."""
+    chips: dict[str, list[Chip]]
+    """"Patch" or "Patch_Cal" -> chips, sorted."""
     ships: str
     """Text of Ship.xml."""
     metadata: str
     """Text of the abstracted metadata, "" where there is none."""
+
+
+@dataclass(frozen=True)
+class _Product:
+    """What all chips of an archive share."""
+
+    archive: Archive
+    name: str
+    """Of the Sentinel-1 product."""
+    kind: str
+    """"GRD" or "SLC"."""
+    double: str
+    """"D" for two polarisations, "S" for one."""
+    transmit: str
+    """"V" or "H"."""
+    calibrated: bool
+    fit: ControlPoints | None
+    notes: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        return "Patch_Cal" if self.calibrated else "Patch"
+
+    @property
+    def start(self) -> str:
+        """Start of the acquisition, "20160131T204259"."""
+        return self.name.split("_1S")[1].split("_")[1]
+
+    @cached_property
+    def axes(self) -> Axes:
+        """See :func:`_axes`."""
+        return _axes(self.archive.metadata, self.archive.path)
 
 
 def matches(path: Path) -> bool:
@@ -75,87 +122,108 @@ def matches(path: Path) -> bool:
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
-    """Open every chip of an archive as a scene; one for each chosen polarisation.
+    """Open every chip of an archive as a scene; one for each chosen polarisation. Chips that cannot be read are passed
+    over, and the reason shown.
 
     Raises:
-        SceneError: a damaged archive, no chip, or ships whose places contradict each other.
+        SceneError: a damaged archive, no usable chip, or ships whose places contradict each other.
     """
     archive = _open_archive(path)
     name = _PRODUCT.search(path.name) or _PRODUCT.search(archive.metadata) or _PRODUCT.search(archive.prefix)
     if name is None:
         raise UnknownFormat(f"{path} does not carry the name of its Sentinel-1 product, which says what it holds.")
-    kind, double, transmit = name.groups()
+    calibrated = overrides.calibrate and bool(archive.chips["Patch_Cal"])
+    chips = archive.chips["Patch_Cal" if calibrated else "Patch"]
     ships = _ships(archive.ships)
-    folder = "Patch_Cal" if overrides.calibrate and archive.chips["Patch_Cal"] else "Patch"
-    calibrated = folder == "Patch_Cal"
-    parts = 2 if kind == "SLC" and not calibrated else 1
-    chips = sorted(archive.chips[folder])
-    if not chips:
-        raise DamagedProduct(f"{path} holds no chip.")
-    notes = [] if calibrated else [relative(path, overrides, "the archive holds no Patch_Cal")]
     fit = _fit(ships, path, overrides)
-    notes.insert(0, _place_note(fit, len(ships)))
-    axes = None if fit is not None else _axes(archive.metadata, path)
-    side, orbit = _attribute(archive.metadata, "antenna_pointing"), _attribute(archive.metadata, "PASS")
-    separate: dict[tuple[str, str], list[str]] = {}
+    notes = [_place_note(fit, len(ships))]
+    if not calibrated:
+        notes.append(relative(path, overrides, "the archive holds no Patch_Cal"))
+    product = _Product(archive, name[0], name[1], name[2], name[3], calibrated, fit, tuple(notes))
+    scenes: list[Scene] = []
+    reasons: list[str] = []
+    there: dict[tuple[int, int], list[str]] = {}
     for chip in chips:
-        if (found := _CHIP.search(chip)) and found["polarisation"]:
-            separate.setdefault((found["x"], found["y"]), []).append(found["polarisation"].upper())
-    scenes, left_out = [], 0
+        if chip.polarisation:
+            there.setdefault((chip.x, chip.y), []).append(chip.polarisation)
     for chip in chips:
-        found = _CHIP.search(chip)
-        ship = ships.get((int(found["x"]), int(found["y"]))) if found else None
-        if found is None or ship is None:
-            left_out += 1
-            continue
-        source = f"{archive.prefix}/{folder}/{chip}"
-        header = read_header(path, source)
-        bands = _bands(len(header.dtypes) // parts, found["polarisation"], double == "D", transmit, archive.metadata)
-        wanted = choose(separate.get((found["x"], found["y"])) or list(bands), overrides, path)
-        wanted = [polarisation for polarisation in wanted if polarisation in bands]
-        rows, columns = header.shape
-        corner = int(found["x"]) - (columns - 1) / 2, int(found["y"]) - (rows - 1) / 2
-        geometry = _geometry(fit, axes, corner, header.shape, ship, kind == "SLC")
-        towards = math.degrees(math.atan2(geometry.transform.a, geometry.transform.d)) % 360
-        for polarisation in wanted:
-            band = parts * list(bands).index(polarisation) + 1
-            raster = raster_of(path, header, band, band + 1 if parts == 2 else 0, source)
-            incidence = ship["Incidence"]
-            raster.units = "intensity" if calibrated else "complex" if parts == 2 else overrides.units or "amplitude"
-            if calibrated:
-                factor = float(conversion("sigma0", overrides.quantity, incidence, path))
-                raster.calibration = Calibration(overrides.quantity, Constant(factor)) if factor != 1 else None
-            many = overrides.polarisation.lower() == "all"
-            stem = f"{found['kind']}-x{found['x']}-y{found['y']}" + (f"-{polarisation}" if many else "")
-            scenes.append(Scene(
-                path=path,
-                scene_id=slug(f"{name[0][:3]}-{_stamp(name[0])}-{name[0][-4:]}-{stem}"),
-                raster=raster,
-                geometry=geometry,
-                sensor=overrides.sensor or "sentinel-1",
-                band=overrides.band or "C",
-                frequency_ghz=5.405,
-                polarisation=polarisation,
-                looks=_LOOKS[kind],
-                incidence_deg=incidence,
-                look_azimuth_deg=towards,
-                look_side=side if side in ("left", "right") else "right",
-                orbit=orbit if orbit in ("ascending", "descending") else "",
-                date=date_of(name[0]),
-                radiometry="calibrated" if calibrated else "relative",
-                quantity=overrides.quantity if calibrated else "none",
-                mode=name[0].split("_")[1],
-                product_type=kind,
-                projection="ground" if kind == "GRD" else "slant",
-                product=NAME,
-                group=slug(name[0]),
-                sources=(path,) if path.is_file() else (path / folder / chip,),
-                notes=tuple(notes),
-            ))  # fmt: skip
+        try:
+            if (chip.x, chip.y) not in ships:
+                raise DamagedProduct(f"{path}: Ship.xml names no ship for {chip.file}.")
+            scenes += _open_chip(product, chip, ships[chip.x, chip.y], there.get((chip.x, chip.y), []), overrides)
+        except (DamagedProduct, NoData) as error:
+            reasons.append(str(error))
     if not scenes:
-        raise DamagedProduct(
-            f"{path}: none of its {len(chips)} chips ({left_out} without a ship in Ship.xml) is usable."
-        )
+        raise DamagedProduct(reasons[0] if reasons else f"{path} holds no chip.")
+    for reason in reasons:
+        say(f"  skipped: {reason}")
+    return scenes
+
+
+def _open_chip(
+    product: "_Product", chip: Chip, ship: dict[str, float], separate: list[str], overrides: SceneOverrides
+) -> list[Scene]:
+    """Scenes of one chip file.
+
+    Args:
+        product: what all chips share.
+        chip: the file.
+        ship: its numbers in Ship.xml.
+        separate: polarisations of the files of this ship; empty where one file holds all of them.
+        overrides: the user's settings.
+    """
+    path, source = product.archive.path, f"{product.archive.prefix}/{product.folder}/{chip.file}"
+    try:
+        header = read_header(path, source)
+    except UnknownFormat as error:
+        raise DamagedProduct(f"{path}: {chip.file} cannot be read, is the archive complete? ({error})") from error
+    parts = 2 if product.kind == "SLC" and not product.calibrated else 1
+    bands = _bands(len(header.dtypes) // parts, chip.polarisation, product)
+    wanted = [name for name in choose(separate or bands, overrides, path) if name in bands]
+    rows, columns = header.shape
+    corner = chip.x - (columns - 1) / 2, chip.y - (rows - 1) / 2
+    geometry = _geometry(product, corner, header.shape, ship)
+    side, orbit = _attribute(product.archive.metadata, "antenna_pointing"), _attribute(product.archive.metadata, "PASS")
+    scenes = []
+    for polarisation in wanted:
+        band = parts * bands.index(polarisation) + 1
+        raster = raster_of(path, header, band, band + 1 if parts == 2 else 0, source)
+        if product.calibrated:
+            raster.units = "intensity"
+            factor = float(conversion("sigma0", overrides.quantity, ship["Incidence"], path))
+            raster.calibration = Calibration(overrides.quantity, Constant(factor)) if factor != 1 else None
+        elif parts == 1:
+            raster.units = overrides.units or "amplitude"
+        require_data(raster)
+        raster.close()
+        stem = f"{chip.kind}-x{chip.x}-y{chip.y}"
+        if overrides.polarisation.lower() == "all":
+            stem += f"-{polarisation}"
+        scenes.append(Scene(
+            path=path,
+            scene_id=slug(f"{product.name[:3]}-{product.start}-{product.name[-4:]}-{stem}"),
+            raster=raster,
+            geometry=geometry,
+            sensor=overrides.sensor or "sentinel-1",
+            band=overrides.band or "C",
+            frequency_ghz=5.405,
+            polarisation=polarisation,
+            looks=_LOOKS[product.kind],
+            incidence_deg=ship["Incidence"],
+            look_azimuth_deg=math.degrees(math.atan2(geometry.transform.a, geometry.transform.d)) % 360,
+            look_side=side if side in ("left", "right") else "right",
+            orbit=orbit if orbit in ("ascending", "descending") else "",
+            date=date_of(product.name),
+            radiometry="calibrated" if product.calibrated else "relative",
+            quantity=overrides.quantity if product.calibrated else "none",
+            mode=product.name.split("_")[1],
+            product_type=product.kind,
+            projection="ground" if product.kind == "GRD" else "slant",
+            product=NAME,
+            group=slug(product.name),
+            sources=(path,) if path.is_file() else (path / product.folder / chip.file,),
+            notes=product.notes,
+        ))  # fmt: skip
     return scenes
 
 
@@ -189,10 +257,15 @@ def _open_archive(path: Path) -> Archive:
     if ship is None:
         raise DamagedProduct(f"{path} holds no Ship.xml.")
     top = ship.removesuffix("Ship.xml")
-    chips: dict[str, list[str]] = {}
+    chips: dict[str, list[Chip]] = {}
     for folder in ("Patch", "Patch_Cal"):
         start = f"{top}{folder}/"
-        chips[folder] = [name[len(start) :] for name in names if name.startswith(start) and _CHIP.search(name)]
+        found = [(name, _CHIP.fullmatch(name[len(start) :])) for name in names if name.startswith(start)]
+        chips[folder] = sorted(
+            Chip(name[len(start) :], m["kind"], int(m["x"]), int(m["y"]), (m["polarisation"] or "").upper())
+            for name, m in found
+            if m
+        )
     others = [text for name, text in texts.items() if name != ship and "Abstracted_Metadata" in text]
     return Archive(path, f"{place}/{top}".rstrip("/"), chips, texts[ship], others[0] if others else "")
 
@@ -251,47 +324,40 @@ def _crs(lon: float, lat: float) -> CRS:
 
 
 def _geometry(
-    fit: ControlPoints | None, axes: Axes | None, corner: tuple[float, float], shape: tuple[int, int],
-    ship: dict[str, float], slant: bool,
-) -> AffineGeometry:  # fmt: skip
+    product: _Product, corner: tuple[float, float], shape: tuple[int, int], ship: dict[str, float]
+) -> AffineGeometry:
     """Place of a chip: over a kilometre the fit is a plane to a centimetre."""
     rows, columns = shape
-    if fit is None and axes is not None:
-        (a, d), (b, e) = axes
-        if slant:
+    if product.fit is None:
+        (a, d), (b, e) = product.axes
+        if product.kind == "SLC":
             a, d = np.array([a, d]) / math.sin(math.radians(ship["Incidence"]))
         transform = Affine(a, b, -(a * columns + b * rows) / 2, d, e, -(d * columns + e * rows) / 2)
         return AffineGeometry(_crs(ship["Center_longitude"], ship["Center_latitude"]), transform, _ROUNDING_M)
-    assert fit is not None
-    x, y = fit.forward(
+    x, y = product.fit.forward(
         corner[0] + columns * np.array([0.5, 0, 1, 0.5, 0.5]), corner[1] + rows * np.array([0.5, 0.5, 0.5, 0, 1])
     )
     a, d = (x[2] - x[1]) / columns, (y[2] - y[1]) / columns
     b, e = (x[4] - x[3]) / rows, (y[4] - y[3]) / rows
     transform = Affine(a, b, x[0] - (a * columns + b * rows) / 2, d, e, y[0] - (d * columns + e * rows) / 2)
-    return AffineGeometry(fit.crs, transform, fit.residual_m)
+    return AffineGeometry(product.fit.crs, transform, product.fit.residual_m)
 
 
-def _bands(count: int, named: str | None, double: bool, transmit: str, metadata: str) -> tuple[str, ...]:
-    """Polarisations of the bands in their order."""
+def _bands(count: int, named: str, product: _Product) -> list[str]:
+    """Polarisations of `count` bands in their order."""
     if named:
-        return (named.upper(),)
+        return [named]
+    stated = [_attribute(product.archive.metadata, f"mds{number}_tx_rx_polar").upper() for number in (1, 2)]
     if count == 1:
-        stated = _attribute(metadata, "mds1_tx_rx_polar").upper()
-        return (stated if not double and stated in ("VV", "VH", "HH", "HV") else transmit * 2,)
-    stated_two = tuple(_attribute(metadata, f"mds{number}_tx_rx_polar").upper() for number in (1, 2))
-    alphabet = ("VH", "VV") if transmit == "V" else ("HH", "HV")
-    return stated_two if set(stated_two) == set(alphabet) else alphabet
+        return [stated[0] if product.double == "S" and stated[0] in _ALL else product.transmit * 2]
+    alphabet = [name for name in _ALL if name[0] == product.transmit]
+    return stated if sorted(stated) == alphabet else alphabet
 
 
 def _attribute(metadata: str, name: str) -> str:
     """First value of an attribute of SNAP's abstracted metadata, lower case; "" where there is none."""
     found = re.search(rf'name="{name}"\s+value="([^"]*)"', metadata)
     return found[1].strip().lower() if found else ""
-
-
-def _stamp(product: str) -> str:
-    return product.split("_1S")[1].split("_")[1]
 
 
 def _place_note(fit: ControlPoints | None, ships: int) -> str:
