@@ -137,6 +137,17 @@ def test_a_folder_with_other_scenes_is_no_single_product(tmp_path):
     assert len(find_scenes([tmp_path / "b"])) == 2
 
 
+def test_renamed_files_are_told_by_their_polarisation(tmp_path):
+    product = make(tmp_path)
+    for file in list(product.path.parent.iterdir()):
+        if file.suffix in (".tiff", ".rpc"):
+            file.rename(file.with_name(f"scene_{'HH' if '_HH_' in file.name else 'HV'}{file.suffix}"))
+    write_tiff(tmp_path / "map.tif", np.ones((1, 9, 9), np.uint8))
+    scene = open_scenes(product.path)[0]
+    np.testing.assert_allclose(scene.read()[0], product.power, rtol=2e-5)
+    assert miss_m(scene, product) < 0.05 * product.pixel_m
+
+
 def test_cut_images_are_refused(tmp_path):
     product = make(tmp_path)
     tiff = next(product.path.parent.glob("*_HH_*.tiff"))

@@ -153,7 +153,7 @@ def _meta_of(path: Path) -> Path | None:
 
 def _own(meta: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files beside the metadata that belong to the same product: their names differ in the polarisation alone. Where
-    the folder holds a single product, all files."""
+    none does and the folder holds a single product, those that name a polarisation, or the only one."""
     files = sorted(file for file in meta.parent.iterdir() if file.suffix.lower() in suffixes and file.is_file())
     words = meta.name[: -len(_META)].split("_")
     named = []
@@ -164,7 +164,9 @@ def _own(meta: Path, suffixes: tuple[str, ...]) -> list[Path]:
             a in _BANDS_OF and (b in _POLARISATIONS or b in _BANDS_OF) for a, b in different
         ):
             named.append(file)
-    return named or (files if len(_metas(meta.parent)) == 1 else [])
+    if named or len(_metas(meta.parent)) != 1:
+        return named
+    return files if len(files) == 1 else [file for file in files if _polarisation_in(file)]
 
 
 def _polarisation_in(tiff: Path) -> str:

@@ -16,7 +16,6 @@ KINDS = ("Plane", "Geographic")
 
 def make(folder: Path, kind: str = "Plane", pixel: str = "MONO8I") -> Product:
     """Write a SIDD on a tangent plane ("Plane") or a geographic grid ("Geographic")."""
-    import lxml.etree
     import sarkit.sidd as sksidd
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,20 +64,11 @@ def make(folder: Path, kind: str = "Plane", pixel: str = "MONO8I") -> Product:
     number = sksidd.PIXEL_TYPES[pixel]["dtype"]
     pixels = np.clip(np.random.default_rng(17).rayleigh(50, shape), 1, 255)
     stored = pixels.astype(number) if number.names is None else np.zeros(shape, number)
-    security = sksidd.NitfSecurityFields(clas="U")
-    metadata = sksidd.NitfMetadata(
-        file_header_part=sksidd.NitfFileHeaderPart(ostaid="here", security=security),
-        images=[sksidd.NitfProductImageMetadata(
-            xmltree=lxml.etree.fromstring(xml).getroottree(),
-            im_subheader_part=sksidd.NitfImSubheaderPart(security=security),
-            de_subheader_part=sksidd.NitfDeSubheaderPart(security=security),
-        )],
-    )  # fmt: skip
     path = folder / "derived.ntf"
     with (
         path.open("wb") as file,
-        warnings.catch_warnings(action="ignore"),
-        sksidd.NitfWriter(file, metadata) as writer,
+        warnings.catch_warnings(action="ignore"),  # the metadata leave out what nobody reads
+        sksidd.NitfWriter(file, _metadata(xml)) as writer,
     ):
         writer.write_image(0, stored)
     to_degrees = pyproj.Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
@@ -101,3 +91,18 @@ def make(folder: Path, kind: str = "Plane", pixel: str = "MONO8I") -> Product:
             )
 
     return Product(path, truth, 0.5, stored.astype(float) ** 2 if number.names is None else None)
+
+
+def _metadata(xml: str):
+    import lxml.etree
+    import sarkit.sidd as sksidd
+
+    security = sksidd.NitfSecurityFields(clas="U")
+    image = sksidd.NitfProductImageMetadata(
+        xmltree=lxml.etree.fromstring(xml).getroottree(),
+        im_subheader_part=sksidd.NitfImSubheaderPart(security=security),
+        de_subheader_part=sksidd.NitfDeSubheaderPart(security=security),
+    )
+    return sksidd.NitfMetadata(
+        file_header_part=sksidd.NitfFileHeaderPart(ostaid="here", security=security), images=[image]
+    )
