@@ -69,19 +69,20 @@ def test_grid_points_name_pixel_centres(tmp_path):
     assert off_by(product, open_scenes(product.path)[0]) < 0.1
 
 
-@pytest.mark.parametrize(("heading", "lat"), [(347.0, 5.0), (194.0, 62.0)])
-def test_a_whole_swath_is_within_a_pixel_of_the_truth(heading, lat):
-    """250 km by 170 km, from the annotation alone."""
-    swath = Swath((16_700, 25_000), 10.0, 10.0, lat=lat, heading=heading, incidence_deg=38.0)
-    text = sentinel1._annotation(swath, "GRD", "IW", "IW", "VV", swath.shape, 0, 0.0)
+@pytest.mark.parametrize(("kind", "heading", "lat"), [("GRD", 347.0, 5.0), ("GRD", 194.0, 62.0), ("SM", 194.0, 62.0)])
+def test_a_whole_swath_is_within_a_pixel_of_the_truth(kind, heading, lat):
+    """250 km by 170 km of ground range, or 85 km of slant range, from the annotation alone."""
+    shape, row_m, column_m = ((16_700, 25_000), 10.0, 10.0) if kind == "GRD" else ((40_000, 21_600), 4.0, 2.33)
+    swath = Swath(shape, row_m, column_m, lat=lat, heading=heading, incidence_deg=38.0, slant=kind == "SM")
+    text = sentinel1._annotation(swath, kind, "IW", "IW", "VV", swath.shape, 0, 0.0)
     points = read_image(read_xml(text.encode()), "it").grid
     geometry = points.control_points(points.lines + 0.5)
-    assert geometry.residual_m < 20
+    assert geometry.residual_m < 2 * swath.pixel_m
     rng = np.random.default_rng(0)
-    rows, columns = rng.uniform(0, 16_700, 500), rng.uniform(0, 25_000, 500)
+    rows, columns = rng.uniform(0, shape[0], 500), rng.uniform(0, shape[1], 500)
     xy = geometry.forward(columns, rows)
     found = Transformer.from_crs(geometry.crs, 4326, always_xy=True).transform(*xy)
-    assert np.max(GEOD.inv(*found, *swath.place(columns, rows))[2]) < 10
+    assert np.max(GEOD.inv(*found, *swath.place(columns, rows))[2]) < swath.pixel_m
 
 
 @pytest.mark.parametrize("kind", ["GRD", "SM"])
