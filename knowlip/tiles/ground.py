@@ -124,9 +124,17 @@ class Ground:
         grid_x, grid_y = np.meshgrid(across.astype(float), down.astype(float))
         xs, ys = apply(self.transform, grid_x, grid_y)
         to_scene = self._transformer(self.crs, self.scene.crs)
-        lines = [self.scene.geometry.inverse(*to_scene(x, y)) for x, y in zip(xs, ys)]
+        lines = [self.scene.geometry.inverse(*self._unwrapped(*to_scene(x, y))) for x, y in zip(xs, ys)]
         mesh_x, mesh_y = zip(*lines)
         return np.array(mesh_x), np.array(mesh_y)
+
+    def _unwrapped(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Longitudes within 180 degrees of the scene's middle: its own may run beyond 180 at the antimeridian."""
+        if self.scene.crs.is_geographic:
+            rows, columns = self.scene.shape
+            middle = float(self.scene.geometry.forward(np.array(columns / 2), np.array(rows / 2))[0])
+            x = middle + (x - middle + 180) % 360 - 180
+        return x, y
 
     def _resample(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Power of a window of the own grid; what lies outside the grid is not valid."""
