@@ -100,6 +100,9 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
     for name, number in found.items():
         if counts[name] != number:
             raise ValueError(f"{where} holds {number} {name}, but dataset.json says {counts[name]}.")
+    absent = [name for name in sorted(set(rows["cog"])) if name and not (dataset.path / name).is_file()]
+    if absent:
+        raise ValueError(f"{dataset.path / absent[0]} is missing, though tiles name it.")
     names = set(accepted["tile_id"])
     strangers = set(dataset.truth()) - set(rows["tile_id"])
     if strangers:

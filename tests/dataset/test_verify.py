@@ -126,6 +126,13 @@ def change_texts(number: int, **columns) -> object:
     return damage
 
 
+def name_cog(folder: Path) -> None:
+    change_index("cog", "cog/x.tif")(folder)
+    info = json.loads((folder / "dataset.json").read_text())
+    mark = fingerprint(pq.read_table(folder / "index.parquet"))
+    (folder / "dataset.json").write_text(json.dumps({**info, "fingerprint": mark}))
+
+
 def set_counts(folder: Path) -> None:
     info = json.loads((folder / "dataset.json").read_text())
     info["counts"]["scales"]["small"] += 1
@@ -143,6 +150,7 @@ def enlarge(folder: Path) -> None:
         (change_index("proj:shape", None), "a null in column 'proj:shape'"),
         (change_index("lon", float("nan")), "only one of footprint and place"),
         (change_index("geometry", None), "only one of footprint and place"),
+        (name_cog, r"cog/x\.tif is missing"),
         (set_counts, "scales"),
         (enlarge, "has not the size that the index says"),
         (change_texts(1, tile_id="nobody"), "names nobody"),
