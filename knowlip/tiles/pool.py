@@ -16,6 +16,7 @@ from typing import Any
 from knowlip.dataset.layout import SHARDS, SPLITS
 from knowlip.dataset.writer import scene_marker
 from knowlip.progress import say, track
+from knowlip.tiles.cog import CogFolder
 from knowlip.tiles.plan import BuildConfig, Plan, PlannedScene
 from knowlip.tiles.scene_job import Job, cut_scene, places_of
 
@@ -28,7 +29,7 @@ def cut_all(config: BuildConfig, plan: Plan) -> dict[str, str]:
     """Cut the scenes that are not done, the largest first.
 
     Returns:
-        scene_id -> reason, of the scenes that failed. None of their shards is left.
+        scene_id -> reason, of the scenes that failed. None of their files is left.
 
     Raises:
         OSError: `out` cannot be written to.
@@ -38,6 +39,7 @@ def cut_all(config: BuildConfig, plan: Plan) -> dict[str, str]:
     if len(todo) < len(plan.scenes):
         say(f"  {len(plan.scenes) - len(todo)} of {len(plan.scenes)} scenes are done already")
     todo.sort(key=lambda item: -len(item.roots) * item.scene.shape[0] * item.scene.shape[1])
+    items = {item.scene.scene_id: item for item in todo}
     failed: dict[str, str] = {}
     if not todo:
         return failed
@@ -56,7 +58,7 @@ def cut_all(config: BuildConfig, plan: Plan) -> dict[str, str]:
             if reason:
                 say(f"  skipped: {reason}")
                 failed[scene_id] = reason
-                _discard(config.out, scene_id)
+                _discard(config.out, items[scene_id])
     return failed
 
 
@@ -92,8 +94,8 @@ def killed(path: Path) -> str:
 
 
 def sweep(out: Path) -> None:
-    """Remove what killed writers left under temporary names."""
-    for leftover in out.rglob(".*.part"):
+    """Remove what killed writers left under temporary names, theirs or those of GDAL's overviews."""
+    for leftover in out.rglob(".*.part*"):
         leftover.unlink(missing_ok=True)
 
 
@@ -107,12 +109,14 @@ def _about_output(error: OSError, out: Path) -> bool:
     return not isinstance(name, str | bytes | os.PathLike) or Path(os.fsdecode(name)).is_relative_to(out)
 
 
-def _discard(out: Path, scene_id: str) -> None:
-    """Remove the shards of a scene that did not get as far as its done marker."""
+def _discard(out: Path, item: PlannedScene) -> None:
+    """Remove the files of a scene that did not get as far as its done marker."""
     number = "[0-9]" * 6
     for split in SPLITS:
-        for shard in (out / SHARDS).glob(f"{split}-{glob.escape(scene_id)}-{number}.tar"):
+        for shard in (out / SHARDS).glob(f"{split}-{glob.escape(item.scene.scene_id)}-{number}.tar"):
             shard.unlink()
+    CogFolder(out, item.scene).remove(item.roots)
+    (out / "maps" / f"{item.scene.scene_id}.png").unlink(missing_ok=True)
 
 
 def _in_process(config: BuildConfig, todo: list[PlannedScene]) -> Generator[Outcome, None, None]:
