@@ -19,7 +19,7 @@ from knowlip.scenes.collar import Collar, find_collar
 from knowlip.scenes.detect import detect, look_up
 from knowlip.scenes.errors import DamagedProduct
 
-GDAL_OPTIONS = {"GDAL_CACHEMAX": 64, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+GDAL_OPTIONS = {"GDAL_CACHEMAX": 32, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 """Small block cache (scenes are streamed), no directory scans, and no `.aux.xml` files beside the user's data."""
 
 _STRIP_PIXELS = 4_000_000
