@@ -17,6 +17,8 @@ _MOST_SPLINE_POINTS = 1500
 """A spline through more points costs more than it gives; a polynomial is fitted then."""
 _WORST_CONDITION = 1e3
 """Condition number of the polynomial's terms at the points beyond which its order is lowered."""
+_STEPS = 5
+"""Most Newton steps of the inverse; two are enough for points that agree."""
 _PIXELS = 2.0
 """Largest residual in pixels where the user sets no limit in metres."""
 
@@ -99,17 +101,18 @@ class ControlPoints:
         return xy[:, 0].reshape(columns.shape), xy[:, 1].reshape(columns.shape)
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First a fit of its own, then Newton steps on `forward`, so that both directions agree."""
+        """First a fit of its own, then Newton steps on `forward`, so that both directions agree. Slopes are those of the
+        polynomial alone: close enough, and cheap."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         wanted = np.column_stack([x.ravel(), y.ravel()])
         pixels = self._to_pixel(wanted)
-        for _ in range(3):
-            here = self._to_ground(pixels)
-            missing = wanted - here
+        for _ in range(_STEPS):
+            missing = wanted - self._to_ground(pixels)
             if not len(missing) or np.abs(missing).max() < 1e-4:
                 break
-            by_column = (self._to_ground(pixels + np.array([1.0, 0.0])) - here).T
-            by_row = (self._to_ground(pixels + np.array([0.0, 1.0])) - here).T
+            here = self._to_ground.smooth(pixels)
+            by_column = (self._to_ground.smooth(pixels + np.array([1.0, 0.0])) - here).T
+            by_row = (self._to_ground.smooth(pixels + np.array([0.0, 1.0])) - here).T
             determinant = by_column[0] * by_row[1] - by_column[1] * by_row[0]
             step_column = (missing[:, 0] * by_row[1] - missing[:, 1] * by_row[0]) / determinant
             step_row = (missing[:, 1] * by_column[0] - missing[:, 0] * by_column[1]) / determinant
@@ -137,9 +140,12 @@ class _Fit:
             self.name = "thin-plate spline"
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        unit = (points - self.center) / self.scale
-        fitted = np.asarray(_monomials(unit, self.order) @ self._coefficients)
-        return fitted if self._spline is None else fitted + self._spline(unit)
+        fitted = self.smooth(points)
+        return fitted if self._spline is None else fitted + self._spline((points - self.center) / self.scale)
+
+    def smooth(self, points: np.ndarray) -> np.ndarray:
+        """The polynomial without the spline."""
+        return np.asarray(_monomials((points - self.center) / self.scale, self.order) @ self._coefficients)
 
 
 def _once(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
