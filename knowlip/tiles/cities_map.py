@@ -13,7 +13,7 @@ from knowlip.tiles.gazetteers import towns
 
 _SEA, _EDGE, _GRID, _TOWN, _INK = "#0e1a26", "#33485a", "#1d3042", "#7f93a3", "#e9eef2"
 _PORT, _AIRPORT, _INLAND, _TILE = "#4cc3ff", "#ffb347", "#f06a8a", "#b8f26b"
-_COLOURS = 128
+_COLOURS = 160
 """Of the PNG's palette: five times smaller than true colour."""
 _WIDTH_IN, _DPI = 14.0, 140
 _MARGIN = 0.06
@@ -65,7 +65,7 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
     for i, (name, colour) in enumerate(legend):
         axes.text(0.0155 + 0.05 * i, 0.012, f"● {name}", transform=axes.transAxes, color=colour, fontsize=9.5,
                   va="bottom")  # fmt: skip
-    axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", transform=axes.transAxes, color=_EDGE, fontsize=7.5,
+    axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", transform=axes.transAxes, color=_TOWN, fontsize=8,
               ha="right", va="bottom")  # fmt: skip
     _save(figure, path)
 
@@ -166,5 +166,7 @@ def _save(figure: Any, path: Path) -> None:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     with whole_file(path) as part:
-        image = Image.open(buffer).convert("RGB").quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = (
+            Image.open(buffer).convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        )
         image.save(part, "PNG", optimize=True)
