@@ -115,7 +115,7 @@ def test_copies_stay_in_one_split(tmp_path):
 
 def test_official_splits_lose_copies_from_training(tmp_path):
     source = voc_set(tmp_path / "set")
-    _, data = run(source, tmp_path / "endings", format="voc", test_endings=["4"])
+    _, data = run(source, tmp_path / "endings", format="voc", test_endings="9, 4")
     index = data.index.set_index("tile_id")
     assert index.loc["set-0004", "split"] == "test"
     assert index.loc["set-0001", "reject_reason"] == "duplicate", "the copy in the training set goes"

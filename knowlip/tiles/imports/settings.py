@@ -50,8 +50,9 @@ class ImportConfig:
     split_files: list[Path] = field(default_factory=list)
     """Text files named train, val, test (or trainval) with one image name a line: the official split. Images they do
     not name are left out."""
-    test_endings: list[str] = field(default_factory=list)
-    """Images whose names end so are the test set, all others the training set (SSDD: 1 and 9)."""
+    test_endings: str = ""
+    """Images whose names end with one of these, separated by commas, are the test set, all others the training set
+    (SSDD: 1,9)."""
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     """Shares of train, val and test where the set has no split: by hash, the same images always in the same split."""
     drop_duplicates: bool = False

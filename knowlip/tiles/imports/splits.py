@@ -29,7 +29,8 @@ def assign(images: Sequence[Labelled], identities: Sequence[Identity], looks: Lo
     if config.split_files:
         return [image.split for image in images]
     if config.test_endings:
-        return ["test" if image.path.stem.endswith(tuple(config.test_endings)) else "train" for image in images]
+        endings = tuple(ending.strip() for ending in config.test_endings.split(",") if ending.strip())
+        return ["test" if image.path.stem.endswith(endings) else "train" for image in images]
     if images and all(image.split for image in images):
         return [image.split for image in images]
     return [_by_hash(group, config.shares) for group in groups(identities, looks)]
