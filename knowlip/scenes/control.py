@@ -101,8 +101,8 @@ class ControlPoints:
         return xy[:, 0].reshape(columns.shape), xy[:, 1].reshape(columns.shape)
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First a fit of its own, then Newton steps on `forward`, so that both directions agree. Slopes are those of the
-        polynomial alone: close enough, and cheap."""
+        """First a fit of its own, then Newton steps on `forward`, so that both directions agree. Slopes are those of
+        the polynomial alone: close enough, and cheap."""
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         wanted = np.column_stack([x.ravel(), y.ravel()])
         pixels = self._to_pixel(wanted)
