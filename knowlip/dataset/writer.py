@@ -92,8 +92,15 @@ class SceneWriter:
             shard.close()
         for shard in self._shards:
             shard.commit()
-        marker = {"scene_id": self.scene_id, **facts, "columns": self._columns, "truth": self._truth}
-        write_json(scene_marker(self.dataset, self.scene_id), marker, indent=None)
+        with whole_file(scene_marker(self.dataset, self.scene_id)) as part, part.open("w") as stream:
+            # Column by column: as one text the rows of a large scene would take 50 MB.
+            stream.write(f'{{"scene_id": {json.dumps(self.scene_id)},\n"columns": {{')
+            for number, (name, values) in enumerate(self._columns.items()):
+                stream.write(f"{',' if number else ''}\n{json.dumps(name)}: {json.dumps(values, allow_nan=False)}")
+            stream.write("}")
+            for name, value in sorted({**facts, "truth": self._truth}.items()):
+                stream.write(f",\n{json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}")
+            stream.write("}\n")
 
     def _shard(self, split: str) -> ShardWriter:
         """The shard of a split that takes the next tile."""
