@@ -111,7 +111,7 @@ def leave_scene_out(features: np.ndarray, good: np.ndarray, scenes: np.ndarray, 
 
 
 def interval(function: Any, scenes: np.ndarray, draws: int = 400) -> list[float]:
-    """95 % interval of a figure of sample rows over scenes drawn with replacement."""
+    """95 % interval of a figure of sample rows over scenes drawn with replacement; [] where it has no value."""
     random, names = np.random.default_rng(0), np.unique(scenes)
     rows = {name: np.flatnonzero(scenes == name) for name in names}
     values = []
@@ -119,7 +119,7 @@ def interval(function: Any, scenes: np.ndarray, draws: int = 400) -> list[float]
         value = function(np.concatenate([rows[name] for name in random.choice(names, len(names))]))
         if value is not None:
             values.append(value)
-    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])]
+    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])] if values else []
 
 
 def measured(votes: np.ndarray, kinds: np.ndarray, scenes: np.ndarray) -> dict[str, Any]:

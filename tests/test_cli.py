@@ -26,7 +26,7 @@ from tests.inference.tiny_model import tiny_model
 from tests.text.tiny_dataset import build_tiny_dataset
 from tests.tiles.rasters import speckle, write_scene
 
-SMALL = "--windows_m=[280,140,70] --tile_px=32 --workers=1 --min_valid=0.5"
+SMALL = "--windows_m=[280,140,70] --tile_px=32 --workers=1 --min_valid=0.5 --quality.min_good=0"
 SIMULATE = "simulate --out OUT --cities=1 --sensors=[sim-x] --scene_size_m.sim-x=384 --workers=1"
 
 

@@ -21,7 +21,7 @@ from knowlip.tiles.blocks import Place, assign_splits, choose_block_km
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quality import QualityConfig
 from knowlip.tiles.quantise import QuantiseConfig
-from knowlip.tiles.screen import ScreenConfig
+from knowlip.tiles.screen import ScreenConfig, select_roots
 from knowlip.tiles.truth import truth_path
 from knowlip.tiles.windows import FEWEST_PIXELS, Window, check_sizes, plan_roots
 
@@ -147,11 +147,10 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
         scene = dataclasses.replace(scene, scene_id=name)
         try:
             ground = Ground(scene)
-            roots.append(
-                plan_roots(
-                    ground, name, config.windows_m, config.overlap, config.min_valid, config.anchor, config.fewest_px
-                )
+            windows = plan_roots(
+                ground, name, config.windows_m, config.overlap, config.min_valid, config.anchor, config.fewest_px
             )
+            roots.append(select_roots(config.screen, ground, windows))
             scenes.append(scene)
         except ValueError as error:
             skipped.append({"path": str(scene.path), "reason": str(error)})

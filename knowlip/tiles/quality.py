@@ -162,7 +162,8 @@ def _edge(tile):  # type: ignore[no-untyped-def]
 def _stripe(tile):  # type: ignore[no-untyped-def]
     """Share of the difference between neighbouring rows (or columns, whichever is more) that whole lines share.
 
-    About 1 / sqrt(side) in speckle, 1 where lines differ and are constant along themselves.
+    What speckle has by chance, 1 / sqrt(side), is taken off, so that the size of the tile does not matter much: 0 in
+    speckle, 1 where lines differ and are constant along themselves.
     """
     rows, columns = tile.shape
     across = np.zeros(columns, np.int32)
@@ -188,4 +189,7 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
         lines_columns += abs(across[x])
     by_row = lines_rows / total_rows if total_rows else 0.0
     by_column = lines_columns / total_columns if total_columns else 0.0
-    return max(by_row, by_column)
+    chance_row, chance_column = 1.0 / np.sqrt(max(columns, 2)), 1.0 / np.sqrt(max(rows, 2))
+    by_row = (by_row - chance_row) / (1.0 - chance_row)
+    by_column = (by_column - chance_column) / (1.0 - chance_column)
+    return max(by_row, by_column, 0.0)

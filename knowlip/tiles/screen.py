@@ -3,6 +3,22 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+from knowlip.tiles.area import read_area
+from knowlip.tiles.gazetteers import distance_km
+from knowlip.tiles.places import resolve_place
+
+if TYPE_CHECKING:
+    from knowlip.tiles.ground import Ground
+    from knowlip.tiles.resample import Level
+    from knowlip.tiles.windows import Window
+
+SUGGESTED = 0.5
+"""Threshold that the score is fitted for."""
 
 
 @dataclass(frozen=True)
@@ -25,3 +41,215 @@ class ScreenConfig:
             raise ValueError(f"screen.threshold must be 0 to 1, not {self.threshold}.")
         if not (math.isfinite(self.near_km) and self.near_km > 0):
             raise ValueError(f"screen.near_km must be positive, not {self.near_km}.")
+        if self.area is not None:
+            read_area(self.area)
+        for name in self.near:
+            resolve_place(name)
+
+
+CUES = ("texture", "spread", "edges", "bright")
+_WEIGHTS = np.array([0.657, 0.458, 0.138, 1.346])
+_OFFSET = 6.958
+"""Logistic regression on simulated scenes with known land cover, by `python -m benchmarks.fit_screen`."""
+
+_BLOCK = 4
+"""Side of the blocks, in pixels of the coarsest level, over which power is averaged against speckle."""
+_CELL = 8
+"""Side of the cells, in blocks, whose median is the background of bright targets."""
+_BRIGHT = 6.0
+"""A pixel so many times the background is a bright target."""
+_FEWEST_BLOCKS = 64
+_MAP_PX, _LEGEND_PX = 960, 48
+
+
+def window_score(levels: "list[Level]") -> float:
+    """How much there is to see in a large window, 0 to 1.
+
+    Blind to calibration: every cue is a ratio of powers of the same window. Only the coarsest level is looked at.
+
+    Args:
+        levels: of a large window, coarsest first. Windows with next to no valid ground score 0.
+    """
+    cues = window_cues(levels[0].power, levels[0].valid)
+    if cues is None:
+        return 0.0
+    return round(1.0 / (1.0 + math.exp(-float(cues @ _WEIGHTS) - _OFFSET)), 4)
+
+
+def window_cues(power: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
+    """The four `CUES` of a window, (4,) float64, or None with too little valid ground.
+
+    texture: logarithm of the share of 4 x 4 blocks that vary at least three times as much as the calmest quarter does
+    (which is speckle); spread: logarithm of the mean variation over that of the calmest quarter; edges: logarithm of
+    the share of neighbouring blocks whose means differ by more than speckle explains, and by 3 dB; bright: logarithm of
+    the share of pixels six times above the median of their surroundings.
+
+    Args:
+        power: (H, W) float32.
+        valid: (H, W) bool.
+    """
+    cues: np.ndarray = _cues(np.ascontiguousarray(power, np.float32), np.ascontiguousarray(valid))
+    return cues if np.isfinite(cues).all() else None
+
+
+@njit(nogil=True, cache=True)
+def _cues(power, valid):  # type: ignore[no-untyped-def]
+    rows, columns = power.shape[0] // _BLOCK, power.shape[1] // _BLOCK
+    means, variation = np.zeros((rows, columns)), np.zeros((rows, columns))
+    found = np.zeros(rows * columns)
+    blocks = 0
+    area = float(_BLOCK * _BLOCK)
+    for j in range(rows):
+        for i in range(columns):
+            total, squares, whole = 0.0, 0.0, True
+            for y in range(j * _BLOCK, (j + 1) * _BLOCK):
+                for x in range(i * _BLOCK, (i + 1) * _BLOCK):
+                    value = float(power[y, x])
+                    total += value
+                    squares += value * value
+                    whole = whole and valid[y, x]
+            mean = total / area
+            if whole and mean > 0.0:
+                means[j, i] = mean
+                variation[j, i] = max(squares / area / mean / mean - 1.0, 0.0)
+                found[blocks] = variation[j, i]
+                blocks += 1
+    result = np.full(4, np.nan)
+    if blocks < _FEWEST_BLOCKS:
+        return result
+    found = np.sort(found[:blocks])
+    calm = max(found[blocks // 4], 1e-4)
+    result[0] = np.log((found > 3.0 * calm).sum() / blocks + 1e-3)
+    result[1] = np.log(found.mean() / calm)
+    # The difference of two logarithms of block means has a deviation of sqrt(2 / looks).
+    gap = max(np.log(2.0), 4.0 * np.sqrt(2.0 * calm / area))
+    edges, pairs = 0, 0
+    for j in range(rows):
+        for i in range(columns):
+            if means[j, i] <= 0.0:
+                continue
+            if i + 1 < columns and means[j, i + 1] > 0.0:
+                pairs += 1
+                edges += abs(np.log(means[j, i] / means[j, i + 1])) > gap
+            if j + 1 < rows and means[j + 1, i] > 0.0:
+                pairs += 1
+                edges += abs(np.log(means[j, i] / means[j + 1, i])) > gap
+    result[2] = np.log(edges / max(pairs, 1) + 1e-3)
+    result[3] = np.log(_bright(power, means) + 1e-4)
+    return result
+
+
+@njit(nogil=True, cache=True)
+def _bright(power, means):  # type: ignore[no-untyped-def]
+    """Share of pixels far above the median block of their cell."""
+    rows, columns = means.shape
+    around = np.zeros(_CELL * _CELL)
+    bright, pixels = 0, 0
+    for top in range(0, rows, _CELL):
+        for left in range(0, columns, _CELL):
+            bottom, right, count = min(top + _CELL, rows), min(left + _CELL, columns), 0
+            for j in range(top, bottom):
+                for i in range(left, right):
+                    if means[j, i] > 0.0:
+                        around[count] = means[j, i]
+                        count += 1
+            if count == 0:
+                continue
+            limit = _BRIGHT * np.sort(around[:count])[count // 2]
+            for j in range(top, bottom):
+                for i in range(left, right):
+                    if means[j, i] > 0.0:
+                        for y in range(j * _BLOCK, (j + 1) * _BLOCK):
+                            for x in range(i * _BLOCK, (i + 1) * _BLOCK):
+                                bright += power[y, x] > limit
+                        pixels += _BLOCK * _BLOCK
+    return bright / max(pixels, 1)
+
+
+def select_roots(config: ScreenConfig, ground: "Ground", roots: "list[Window]") -> "list[Window]":
+    """The large windows that touch the area and lie near one of the places; all of them without such settings.
+
+    Raises:
+        ValueError: none is left, the place of the scene is unknown, or a name or the GeoJSON cannot be understood.
+    """
+    if config.area is None and not config.near:
+        return roots
+    path = ground.scene.path
+    if not ground.located:
+        raise ValueError(f"{path} has no known place: screen.area and screen.near cannot be used with it.")
+    from knowlip.tiles.plan import centers, footprints
+
+    kept = np.ones(len(roots), bool)
+    what = []
+    if config.area is not None:
+        import shapely
+
+        area = read_area(config.area)
+        shapely.prepare(area)
+        kept &= shapely.intersects(area, np.array(footprints(ground.crs, roots), object))
+        what.append(f"touches {config.area}")
+    if config.near:
+        lons, lats = centers(ground.crs, roots)
+        places = [resolve_place(name) for name in config.near]
+        kept &= np.any([distance_km(lons, lats, lon, lat) <= config.near_km for _, lon, lat in places], axis=0)
+        what.append(f"lies within {config.near_km:g} km of {' or '.join(label for label, _, _ in places)}")
+    chosen = [root for root, keep in zip(roots, kept.tolist()) if keep]
+    if not chosen:
+        raise ValueError(f"No large window of {path} {' and '.join(what)}.")
+    return chosen
+
+
+def draw_map(
+    path: Path,
+    ground: "Ground",
+    roots: "list[Window]",
+    scores: list[float],
+    threshold: float,
+    thumbnails: list[np.ndarray],
+) -> None:
+    """Picture of a scene's large windows in dB: kept ones framed, dropped ones dimmed, each with its score.
+
+    Args:
+        path: PNG to write, whole or not at all.
+        ground: the scene.
+        roots: N large windows.
+        scores: of each.
+        threshold: smallest score that is kept.
+        thumbnails: (32, 32) float power of each, 0 = nodata.
+    """
+    from PIL import Image, ImageDraw
+
+    from knowlip.files import whole_file
+
+    left = min(root.left for root in roots)
+    top = max(root.top for root in roots)
+    side = roots[0].side
+    columns = (max(root.left for root in roots) - left) / side + 1
+    rows = (top - min(root.top for root in roots)) / side + 1
+    cell = int(min(96, max(4, _MAP_PX / max(rows, columns))))
+    width, height = math.ceil(columns * cell), math.ceil(rows * cell)
+    every = np.concatenate([thumbnail[thumbnail > 0] for thumbnail in thumbnails] or [np.ones(1)])
+    low, high = np.percentile(10 * np.log10(every), [1, 99]) if every.size else (0.0, 1.0)
+    picture = Image.new("RGB", (max(width, 330), height + _LEGEND_PX), (20, 20, 24))
+    draw = ImageDraw.Draw(picture)
+    for root, score, thumbnail in zip(roots, scores, thumbnails):
+        kept = score >= threshold
+        decibel = 10 * np.log10(np.where(thumbnail > 0, thumbnail, 1.0))
+        grey = np.clip((decibel - low) / max(high - low, 1.0), 0, 1) * (255 if kept else 90) * (thumbnail > 0)
+        x, y = round((root.left - left) / side * cell), round((top - root.top) / side * cell)
+        picture.paste(Image.fromarray(grey.astype(np.uint8)).resize((cell, cell)).convert("RGB"), (x, y))
+        if kept:
+            draw.rectangle((x, y, x + cell - 1, y + cell - 1), outline=(255, 190, 40))
+        if cell >= 24:
+            draw.text((x + 3, y + 2), f"{score:.2f}", fill=(255, 220, 120) if kept else (150, 150, 155))
+    count = sum(score >= threshold for score in scores)
+    draw.rectangle((8, height + 8, 22, height + 22), outline=(255, 190, 40))
+    draw.text((28, height + 9), f"kept: score >= {threshold:g} ({count} of {len(roots)} windows)", fill=(230, 230, 230))
+    draw.text(
+        (8, height + 28),
+        f"{ground.scene.scene_id}, windows of {side / ground.unit_per_metre:g} m, dB",
+        fill=(170, 170, 175),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part:
+        picture.save(part, "PNG", optimize=True)
