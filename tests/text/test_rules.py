@@ -58,6 +58,13 @@ def test_ships_at_sea() -> None:
     assert all(verdicts.values()), (verdicts, annotation)
 
 
+def test_sides_need_not_fit_the_cells() -> None:
+    image = sea_with_ships([(50.0, 50.0, 0.0), (200.0, 60.0, 45.0), (130.0, 180.0, 90.0)])[:229, :251]
+    annotation = RulesAnnotator().annotate(request(image, 2.0))
+    assert annotation.instruction_set == "marine"
+    assert "three ships" in annotation.text_of("Count")
+
+
 def test_empty_sea_is_terrain_and_all_water() -> None:
     annotation = RulesAnnotator().annotate(request(speckled(np.full((256, 256), 55.0)), 2.0))
     assert annotation.instruction_set == "terrain"

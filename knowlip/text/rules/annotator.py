@@ -45,10 +45,12 @@ def write(evidence: Evidence, request: TileRequest) -> Annotation:
 def context_of(request: TileRequest) -> Context:
     """What place and parent make likely: an airport or a port in or near the tile."""
     function = parent_function(request.parent)
+    known = request.parent is not None
     return Context(
-        airport=function == "airport" or (request.parent is None and _within(request.place, "airport")),
-        port=function == "port" or (request.parent is None and _within(request.place, "port")),
-        look_azimuth_deg=request.look_azimuth_deg,
+        airport=_within(request.place, "airport"),
+        port=_within(request.place, "port"),
+        parent_airport=function == "airport" if known else None,
+        parent_port=function == "port" if known else None,
     )
 
 

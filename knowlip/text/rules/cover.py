@@ -1,29 +1,24 @@
-"""Land cover of cells by a quadratic discriminant on brightness and texture, with the context as prior.
-
-The discriminant's weights (`cover_statistics.py`) were fitted once on calibration scenes of the simulator, see
-docs/rules-annotator.md. The place and the larger tile's text only shift what needs an airport or a port.
-"""
+"""Land cover of cells by the network on brightness and texture, with place and parent among its inputs."""
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from knowlip.text.rules.cover_statistics import STATISTICS
-from knowlip.text.rules.features import Cells
+from knowlip.text.rules.features import FEATURES, Cells
+from knowlip.text.rules.network import condition_vector, run
 from knowlip.vocabulary import LAND_COVER
 
-_CODE = {name: code for code, name in LAND_COVER.items()}
-GROUPS: Final[tuple[tuple[str, float], ...]] = (("fine", 1.5), ("middle", 3.0), ("coarse", float("inf")))
-"""Statistics table -> largest metres per pixel it serves."""
-_FAR: Final = -18.0
-"""Log-likelihood floor: a cell unlike any class must not decide its neighbours."""
+Array = NDArray[np.float32]
+_NAMES: Final = tuple(LAND_COVER[code] for code in range(1, 11))
+_RESOLVES_M: Final = 7.0
+"""With larger pixels, what is a few tens of metres wide is not told from its surroundings."""
+_NARROW: Final = ("runway", "apron", "grass", "road", "bridge", "quay")
 
-_SHARPNESS: Final = 2.0
-"""Power of the posterior: traces of a cover in many cells must not add up to a share that is nowhere to be seen."""
+
+_ONE_LEVEL: Final = 45.0
+"""Grey levels (some 6 dB) that smooth water stays within in one tile."""
 
 
 @dataclass(frozen=True)
@@ -31,84 +26,87 @@ class Context:
     """What place and parent make likely."""
 
     airport: bool = False
+    """An airport is near the place."""
     port: bool = False
-    look_azimuth_deg: float | None = None
+    """A port is near the place."""
+    parent_airport: bool | None = None
+    """The larger tile's text speaks of an airport; None unknown."""
+    parent_port: bool | None = None
+    """The larger tile's text speaks of a port; None unknown."""
 
 
 @dataclass(frozen=True)
 class Cover:
-    """Land-cover codes on the cell grid."""
+    """What the network sees, on its grid of cells."""
 
     codes: NDArray[np.uint8]
-    """(rows, columns), 0 = nodata."""
-    posterior: dict[str, NDArray[np.float32]]
+    """(rows, columns) land-cover code, 0 = nodata."""
+    posterior: dict[str, Array]
     """Cover -> (rows, columns) probability."""
     certainty: dict[str, float]
     """Cover -> mean posterior of its cells."""
     cell_px: int
-
-
-@cache
-def _table(group: str) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Names of the covers, mean and scale of the inputs, (terms, covers) weights."""
-    table = STATISTICS[group]
-    weights = np.array(list(table["weights"].values()), np.float32).T
-    return list(table["weights"]), np.array(table["mean"], np.float32), np.array(table["scale"], np.float32), weights
-
-
-def group_of(metres_per_pixel: float) -> str:
-    """Statistics table for a pixel size."""
-    return next(name for name, limit in GROUPS if metres_per_pixel <= limit)
-
-
-def inputs(cells: Cells) -> NDArray[np.float32]:
-    """(cells, F + 1) the features that the statistics speak of: those of the cell and the tile's speckle."""
-    flat = cells.values.reshape(-1, cells.values.shape[-1])
-    return np.concatenate([flat, np.full((len(flat), 1), cells.noise, np.float32)], axis=1)
-
-
-def terms(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, 1 + F + F (F + 1) / 2) constant, linear and quadratic terms of standardised inputs (N, F), clipped at 4."""
-    x = np.clip(x, -4.0, 4.0)
-    first, second = np.triu_indices(x.shape[1])
-    return np.concatenate([np.ones((len(x), 1), x.dtype), x, x[:, first] * x[:, second]], axis=1)
+    rates: Array
+    """(rows, columns, 2) expected ships and aircraft with their centre in a cell."""
+    sizes: Array
+    """(rows, columns, 4) see `network.HEADS`."""
+    types: Array
+    """(rows, columns, 10) probability of each type, ships first."""
 
 
 def classify(cells: Cells, metres_per_pixel: float, context: Context) -> Cover:
-    """Posterior and most likely cover of each cell, after averaging the evidence of 3 x 3 cells."""
-    names, mean, scale, weights = _table(group_of(metres_per_pixel))
-    scores = terms((inputs(cells) - mean) / scale) @ weights
-    scores -= scores.max(axis=1, keepdims=True)
-    grid = np.maximum(scores, _FAR).T.reshape(len(names), *cells.valid.shape)
-    grid = ndimage.uniform_filter(grid, (1, 3, 3), mode="nearest")
-    grid += np.array([_log_odds(name, context, metres_per_pixel) for name in names], np.float32)[:, None, None]
-    posterior = np.exp(_SHARPNESS * (grid - grid.max(axis=0)))
-    posterior /= posterior.sum(axis=0)
-    winner = posterior.argmax(axis=0)
-    codes = np.where(cells.valid, np.array([_CODE[name] for name in names], np.uint8)[winner], np.uint8(0))
-    best = posterior.max(axis=0)
+    """Posterior and most likely cover of each cell of twice the side of `cells`, and where targets may be."""
+    condition = condition_vector(
+        cells.cell_px * metres_per_pixel, cells.noise, float(context.airport), float(context.port),
+        _sign(context.parent_airport), _sign(context.parent_port),
+    )  # fmt: skip
+    out = run(cells, condition)
+    scores = out["cover"]
+    if metres_per_pixel > _RESOLVES_M:
+        scores = scores - 12.0 * np.isin(_NAMES, _NARROW)
+    layers = _softmax(scores)
+    rows, cols = layers.shape[:2]
+    padded = np.zeros((2 * rows, 2 * cols), dtype=np.bool_)
+    padded[: cells.valid.shape[0], : cells.valid.shape[1]] = cells.valid
+    valid = padded.reshape(rows, 2, cols, 2).mean(axis=(1, 3)) >= 0.5
+    layers = _water_is_dark(layers, cells)
+    winner = layers.argmax(axis=-1)
+    best = layers.max(axis=-1)
     certainty = {
-        name: float(best[winner == number].mean()) for number, name in enumerate(names) if (winner == number).any()
+        name: float(best[winner == number].mean()) for number, name in enumerate(_NAMES) if (winner == number).any()
     }
-    return Cover(codes, dict(zip(names, posterior)), certainty, cells.cell_px)
+    return Cover(
+        codes=np.where(valid, winner + 1, 0).astype(np.uint8),
+        posterior={name: layers[..., number] for number, name in enumerate(_NAMES)},
+        certainty=certainty,
+        cell_px=2 * cells.cell_px,
+        rates=np.logaddexp(0.0, out["rate"]) * valid[..., None],
+        sizes=out["size"],
+        types=_softmax(out["type"]),
+    )
 
 
-_RESOLVES_M: Final = 7.0
-"""With larger pixels, what is a few tens of metres wide is not told from its surroundings."""
-_NARROW: Final = ("runway", "apron", "grass", "road", "quay")
-_AIRFIELD: Final = ("runway", "apron")
+def _water_is_dark(layers: Array, cells: Cells) -> Array:
+    """Water in one tile has one level: smooth cells far above the darkest water are something else."""
+    rows, cols = layers.shape[:2]
+    level = cells.values[..., FEATURES.index("mean_wide")][::2, ::2][:rows, :cols]
+    lowest = cells.values[..., [FEATURES.index(name) for name in ("mean", "mean_wide", "mean_far")]].min(axis=-1)
+    lowest = lowest[::2, ::2][:rows, :cols]
+    water = layers[..., _NAMES.index("water")]
+    seen = water > 0.5
+    if seen.mean() < 0.02:
+        return layers
+    above = float(np.percentile(level[seen], 15)) + _ONE_LEVEL
+    factor = np.ones_like(layers)
+    factor[..., _NAMES.index("water")] = np.where(lowest > above, 0.01, 1.0)
+    layers = layers * factor
+    return np.asarray(layers / layers.sum(axis=-1, keepdims=True))
 
 
-def _log_odds(name: str, context: Context, metres_per_pixel: float) -> float:
-    """How the context shifts what the image says: airports and ports are likelier near one and rarer elsewhere."""
-    if metres_per_pixel > _RESOLVES_M and name in _NARROW:
-        return -12.0
-    if name in _AIRFIELD:
-        return 1.0 if context.airport else -2.0
-    if name == "water":
-        return -1.5 if context.airport and not context.port else 0.0
-    if name == "grass":
-        return 1.5 if context.airport else -2.0
-    if name == "quay":
-        return 0.7 if context.port else -1.5
-    return 0.0
+def _sign(known: bool | None) -> float:
+    return 0.0 if known is None else 1.0 if known else -1.0
+
+
+def _softmax(scores: Array) -> Array:
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

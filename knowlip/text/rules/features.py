@@ -11,7 +11,7 @@ CELLS: Final = 64
 """Cells along the longer side."""
 FEATURES: Final = (
     "mean", "mean_wide", "mean_far", "texture", "texture_wide", "texture_far", "peak", "dip", "edge", "bright", "dark",
-    "line",
+    "line", "top", "spread",
 )  # fmt: skip
 _NEAR_M: Final = 14.0
 _WIDE_M: Final = 60.0
@@ -46,7 +46,7 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
         The features in the order of `FEATURES`: mean grey level near (about 14 m), wide (60 m) and far (180 m);
         standard deviation of pixels there, as log2(1 + sd); highest and lowest cell of the surroundings relative to
         the wide mean; contrast between neighbouring cells; roots of the shares of very bright and very dark pixels;
-        depth of narrow dark lines.
+        depth of narrow dark lines; brightest smoothed pixel and spread of the pixels inside the cell.
     """
     cell_px = max(1, -(-max(image.shape) // CELLS))
     rows, cols = image.shape[0] // cell_px, image.shape[1] // cell_px
@@ -77,19 +77,21 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
     level = np.repeat(np.repeat(mean_far, cell_px, 0), cell_px, 1).reshape(blocks.shape)
     bright = smooth((blocks > level + 70.0).mean(axis=(1, 3), dtype=np.float32), wide)
     dark = smooth(((blocks < level - 55.0) & (blocks > 0)).mean(axis=(1, 3), dtype=np.float32), wide)
-    line = _dark_lines(pixels, metres_per_pixel).reshape(blocks.shape).max(axis=(1, 3))
+    soft = ndimage.uniform_filter(pixels, max(3, _odd(5.0 / metres_per_pixel, 1)), mode="nearest")
+    line = _dark_lines(soft, metres_per_pixel).reshape(blocks.shape).max(axis=(1, 3))
+    top = soft.reshape(blocks.shape).max(axis=(1, 3)) - mean_wide
+    spread = np.sqrt(np.maximum(second - first**2, 0.0))
     values = np.stack(
         [mean, mean_wide, mean_far, np.log2(1 + texture), np.log2(1 + texture_wide), np.log2(1 + texture_far),
-         peak, dip, np.log2(1 + smooth(edge, 3)), np.sqrt(bright), np.sqrt(dark), smooth(line, 3)], axis=-1
+         peak, dip, np.log2(1 + smooth(edge, 3)), np.sqrt(bright), np.sqrt(dark), smooth(line, 3),
+         top, np.log2(1 + spread)], axis=-1
     ).astype(np.float32)  # fmt: skip
     noise = float(np.percentile(values[..., 3][valid], 10)) if valid.any() else 0.0
     return Cells(values, valid, cell_px, noise)
 
 
-def _dark_lines(pixels: Array, metres_per_pixel: float) -> Array:
-    """Depth of dark lines and spots narrower than about 22 m: closing minus the image, smoothed over about 5 m."""
-    size = max(3, _odd(5.0 / metres_per_pixel, 1))
-    soft = ndimage.uniform_filter(pixels, size, mode="nearest")
+def _dark_lines(soft: Array, metres_per_pixel: float) -> Array:
+    """Depth of dark lines and spots narrower than about 22 m in the smoothed image: closing minus the image."""
     width = max(5, _odd(_LINE_M / metres_per_pixel, 5))
     closed = ndimage.minimum_filter(ndimage.maximum_filter(soft, width, mode="nearest"), width, mode="nearest")
     return np.asarray(closed - soft)

@@ -7,15 +7,16 @@ from scipy import ndimage
 from knowlip.text.rules.cover import Context, Cover, classify
 from knowlip.text.rules.evidence import Evidence, Target
 from knowlip.text.rules.features import cell_features
-from knowlip.text.rules.targets import AIRCRAFT, SHIPS, Blob, detect, type_by_size
+from knowlip.text.rules.locate import expected, targets_of
+from knowlip.text.rules.targets import AIRCRAFT, SHIPS, Blob, detect
 from knowlip.vocabulary import LAND_COVER
 
 Layer = NDArray[np.float32]
 _LARGEST_SIDE = 512
 """Larger images are averaged down to at most this before anything is measured."""
 _CODE = {name: code for code, name in LAND_COVER.items()}
-_TRUST = {"ship": 0.45, "aircraft": 0.45}
-"""Certainty below which a detection is dropped."""
+_LEAST = 0.5
+"""Expected number of targets from which a tile is said to show some."""
 
 
 def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Evidence:
@@ -45,37 +46,31 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
     cells = cell_features(image, metres_per_pixel)
     cover = classify(cells, metres_per_pixel, context)
     pixels = image.astype(np.float32)
-    ships = _targets(pixels, cover, ("water",), metres_per_pixel, "ship")
-    aircraft = _targets(pixels, cover, ("runway", "apron"), metres_per_pixel, "aircraft")
-    targets = ships if _weight(ships) >= _weight(aircraft) else aircraft
+    numbers = {category: expected(cover, category) for category in ("ship", "aircraft")}
+    category = max(numbers, key=lambda name: numbers[name])
+    targets: list[Target] = []
+    if numbers[category] >= _LEAST:
+        targets = targets_of(cover, category, _blobs(pixels, cover, category, metres_per_pixel), window_m)
     posterior = dict(cover.posterior)
-    for target in ships:
-        _fill(posterior, target, "water", window_m)
     valid = cover.codes > 0
     return Evidence(window_m, tuple(targets), _shares(posterior, valid), _grid(posterior, valid), cover.certainty)
 
 
-def _weight(targets: list[Target]) -> float:
-    return sum(target.certainty for target in targets)
-
-
-def _targets(
-    pixels: NDArray[np.float32], cover: Cover, grounds: tuple[str, ...], metres_per_pixel: float, category: str
-) -> list[Target]:
+def _blobs(pixels: NDArray[np.float32], cover: Cover, category: str, metres_per_pixel: float) -> list[Blob]:
+    """Bright blobs on the ground that targets of a category stand on."""
+    grounds = ("water",) if category == "ship" else ("runway", "apron")
     ground = np.isin(cover.codes, [_CODE[name] for name in grounds])
     if not ground.any():
         return []
     mask = np.zeros(pixels.shape, dtype=np.bool_)
     big = np.kron(ground, np.ones((cover.cell_px, cover.cell_px), dtype=np.bool_))
-    mask[: big.shape[0], : big.shape[1]] = big
+    rows, cols = min(big.shape[0], mask.shape[0]), min(big.shape[1], mask.shape[1])
+    mask[:rows, :cols] = big[:rows, :cols]
     mask &= pixels > 0
     if category == "ship":
         mask = _open_water(mask, metres_per_pixel)
     mask = _dark_near(pixels, mask, metres_per_pixel)
-    found = detect(pixels, mask, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
-    sure = min(cover.certainty.get(name, 1.0) for name in grounds)
-    targets = [_target(blob, category, sure) for blob in found]
-    return [target for target in targets if target.certainty >= _TRUST[category]]
+    return detect(pixels, mask, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
 
 
 def _dark_near(pixels: NDArray[np.float32], ground: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np.bool_]:
@@ -99,27 +94,6 @@ def _open_water(water: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np
     large = np.bincount(labels.ravel()) * metres_per_pixel**2 >= 4000.0
     large[0] = False
     return np.asarray(large[labels])
-
-
-def _target(blob: Blob, category: str, ground_sure: float) -> Target:
-    name, _ = type_by_size(blob.length_m, blob.width_m, category)
-    certainty = min(1.0, 0.3 + 0.08 * blob.contrast) * min(1.0, 0.4 + 0.6 * blob.on_ground) * (0.5 + 0.5 * ground_sure)
-    return Target(category, blob.x, blob.y, blob.length_m, blob.width_m, blob.heading_deg, name, certainty)
-
-
-def _fill(posterior: dict[str, Layer], target: Target, cover: str, window_m: float) -> None:
-    """Give the cells under a target to the ground it stands on (in place of the dict's arrays, not in them)."""
-    rows, cols = posterior[cover].shape
-    y, x = np.mgrid[:rows, :cols]
-    angle = np.deg2rad(target.heading_deg)
-    east = ((x + 0.5) / cols - target.x) * window_m
-    south = ((y + 0.5) / rows - target.y) * window_m
-    along = east * np.sin(angle) - south * np.cos(angle)
-    across = east * np.cos(angle) + south * np.sin(angle)
-    cell = window_m / max(rows, cols)
-    under = (abs(along) <= target.length_m / 2 + cell) & (abs(across) <= target.width_m / 2 + cell)
-    for name, layer in posterior.items():
-        posterior[name] = np.where(under, np.float32(name == cover), layer)
 
 
 def _shares(posterior: dict[str, Layer], valid: NDArray[np.bool_]) -> dict[str, float]:

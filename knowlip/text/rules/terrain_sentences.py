@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
+
 from knowlip.text.rules.definitions import (
     BUILDING_AMOUNTS,
     adjacent,
@@ -18,6 +20,10 @@ from knowlip.text.types import SubText
 
 _SOME: Final = 0.07
 """Smallest share that is worth a word."""
+_CLEARLY: Final = 1.3
+"""A region is named when its share exceeds by this factor what the word asks for."""
+_ONE_SIDE: Final = 0.25
+"""Distance of two centres of mass, in regions, from which one cover is said to lie on a side of the other."""
 _TERRAIN_NAME: Final[dict[str, str]] = {
     "water": "open water surface",
     "field": "flat farmland with fields",
@@ -116,7 +122,10 @@ def _places(name: str, evidence: Evidence) -> list[int]:
     truth = _as_truth(evidence)
     share = {region: cover_share(name, evidence.grid[region]) for region in range(9)}
     held = sorted((region for region in range(9) if holds(name, region, truth)), key=lambda region: -share[region])
-    return held if len(held) >= 7 else held[:3]
+    if len(held) >= 7:
+        return held
+    least = _CLEARLY * max(0.02, min(0.25, cover_share(name, evidence.shares)))
+    return [region for region in held[:3] if share[region] >= least] or held[:1]
 
 
 def _distribution(evidence: Evidence) -> tuple[str, float]:
@@ -128,36 +137,42 @@ def _distribution(evidence: Evidence) -> tuple[str, float]:
 
 
 def _layout(evidence: Evidence) -> tuple[str, float]:
-    first, _, third = layout_shares(evidence.shares)
+    """The layout whose conditions are met by the widest margin, in units of how well shares are usually measured."""
+    first, second, third = layout_shares(evidence.shares)
     names = list(evidence.landforms)
-    if first >= 0.75:
-        return f"one continuous expanse of {COVER_NAME[names[0]]}", _margin(first, 0.65)
-    if third < 0.10:
-        text = f"split into two parts, {COVER_NAME[names[0]]} and {COVER_NAME[names[1]]}"
-        return text, 0.9 * evidence.sure(names[0], names[1])
-    text = f"mosaic of {COVER_NAME[names[0]]}, {COVER_NAME[names[1]]} and {COVER_NAME[names[2]]}"
-    return text, 0.8 * evidence.sure(*names[:3])
+    one, two, three = (COVER_NAME[name] for name in names[:3])
+    margins = {
+        f"one continuous expanse of {one}": (first - 0.70) / 0.08,
+        f"split into two parts, {one} and {two}": min(first + second - 0.75, second - 0.15) / 0.06,
+        f"mosaic of {one}, {two} and {three}": (third - 0.08) / 0.04,
+    }
+    text = max(margins, key=lambda name: margins[name])
+    return text, _sure(margins[text])
+
+
+def _sure(margin: float) -> float:
+    """0.6 where a claim's condition is just met, towards 0.95 with the margin."""
+    return 0.6 + 0.35 * float(np.clip(margin, -1.0, 1.0))
 
 
 def _boundary(evidence: Evidence) -> tuple[str, float]:
     truth = _as_truth(evidence)
-    first, second, _ = layout_shares(evidence.shares)
-    if second < 0.10:
-        return "no clear boundary inside the scene", _margin(first, 0.75)
+    _, second, _ = layout_shares(evidence.shares)
     names = list(evidence.landforms)
-    others = [name for name in names[1:] if evidence.landforms[name] >= _SOME] or names[1:2]
-    pair = next(((names[0], other) for other in others if adjacent(names[0], other, truth)), (names[0], others[0]))
-    one, other = (pair[1], pair[0]) if pair[1] == "water" else pair
+    pairs = [(names[0], other) for other in names[1:] if evidence.landforms[other] >= _SOME]
+    pairs = [pair for pair in pairs if adjacent(*pair, truth)]
+    if second < 0.10 or not pairs:
+        return "no clear boundary inside the scene", _sure((0.15 - second) / 0.05)
+    one, other = (pairs[0][1], pairs[0][0]) if pairs[0][1] == "water" else pairs[0]
     (x_one, y_one), (x_other, y_other) = centre_of(one, truth), centre_of(other, truth)
     dx, dy = x_other - x_one, y_other - y_one
     edge = "shoreline" if one == "water" else "edge"
     text = f"{edge} between {COVER_NAME[one]} and {COVER_NAME[other]}"
-    strength = max(abs(dx), abs(dy))
-    if strength >= 0.15:
+    if max(abs(dx), abs(dy)) >= _ONE_SIDE:
         side = ("left" if dx > 0 else "right") if abs(dx) >= abs(dy) else ("above" if dy > 0 else "below")
         where = f"to the {side}" if side in ("left", "right") else side
         text += f", {COVER_NAME[one]} {where}"
-    return text, 0.9 * evidence.sure(one, other)
+    return text, _sure((min(evidence.landforms[one], evidence.landforms[other]) - 0.06) / 0.15)
 
 
 def _buildings(evidence: Evidence) -> tuple[str, float]:

@@ -1,0 +1,125 @@
+"""Count and location of ships by the rules annotator against the labels of SSDD (real SAR images).
+
+    python -m benchmarks.ssdd_rules SSDD_FOLDER [--metres 3.0] [--limit 300]
+
+SSDD's images come from several sensors with pixels of 1 to 15 m, and no image tells its own: one pixel size is
+assumed for all. An image without marine texts counts as "no ship". The judge's rules apply (exact up to three, else
+within 25 %; most ships in the named regions, half of the regions hold one). Byte-identical images are taken once.
+Baselines: the most frequent count, and the set of regions that is true most often, for every image.
+"""
+
+import argparse
+import hashlib
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from knowlip.benchmark.metrics.intervals import wilson
+from knowlip.benchmark.truth import COUNT_TOLERANCE
+from knowlip.config import commit, machine
+from knowlip.files import write_json
+from knowlip.scenes.xml import read_xml
+from knowlip.text.claims import parse_claims
+from knowlip.text.rules import RulesAnnotator
+from knowlip.text.types import TileRequest
+from knowlip.vocabulary import region_of
+
+
+def labels(path: Path) -> list[tuple[float, float]]:
+    """Centres (x, y) of the labelled ships as fractions of the image."""
+    root = read_xml(path, path.name)
+    width, height = float(root.findtext("size/width", "1")), float(root.findtext("size/height", "1"))
+    centres = []
+    for box in root.iter("bndbox"):
+        x = (float(box.findtext("xmin", "")) + float(box.findtext("xmax", ""))) / 2
+        y = (float(box.findtext("ymin", "")) + float(box.findtext("ymax", ""))) / 2
+        centres.append((x / width, y / height))
+    return centres
+
+
+def count_holds(claimed: int, true: int) -> bool:
+    return claimed == true if true <= 3 else abs(claimed - true) <= COUNT_TOLERANCE * true
+
+
+def location_holds(claimed: set[int], at: list[int]) -> bool:
+    return sum(region in claimed for region in at) * 2 > len(at) and len(claimed & set(at)) * 2 >= len(claimed)
+
+
+def measure(folder: Path, metres: float, limit: int) -> dict[str, Any]:
+    annotator, seen = RulesAnnotator(), set()
+    counts: list[tuple[int, int]] = []
+    places: list[tuple[set[int], list[int]]] = []
+    seconds, pixels = 0.0, 0
+    for path in sorted((folder / "images").glob("*.jpg")):
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        image = np.maximum(np.asarray(Image.open(path).convert("L")), 1)  # no nodata in SSDD: 0 is a dark pixel
+        truth = labels(folder / "annotations" / f"{path.stem}.xml")
+        started = time.process_time()
+        text = annotator.annotate(
+            TileRequest(path.stem, image, metres, "medium", "unknown", "", float("nan"), float("nan"))
+        )
+        seconds += time.process_time() - started
+        pixels += image.size
+        marine = text.instruction_set == "marine"
+        counts.append((parse_claims("marine", "Count", text.text_of("Count"))["count"] if marine else 0, len(truth)))
+        if truth:
+            claimed = parse_claims("marine", "Location", text.text_of("Location")).get("regions", []) if marine else []
+            places.append((set(claimed), [region_of(x, y) for x, y in truth]))
+        if len(counts) >= limit:
+            break
+    right = [count_holds(claimed, true) for claimed, true in counts]
+    placed = [bool(claimed) and location_holds(claimed, at) for claimed, at in places]
+    common = Counter(true for _, true in counts).most_common(1)[0][0]
+    groups = [set(group) for size in range(1, 10) for group in combinations(range(9), size)]
+    best = max(groups, key=lambda group: sum(location_holds(group, at) for _, at in places))
+    return {
+        "metres_per_pixel_assumed": metres,
+        "images": len(counts),
+        "count": _share(right),
+        "count_baseline": _share([count_holds(common, true) for _, true in counts]),
+        "count_mean_absolute_error": round(float(np.mean([abs(a - b) for a, b in counts])), 3),
+        "ships_seen_in": _share([claimed > 0 for claimed, true in counts if true]),
+        "location": _share(placed),
+        "location_where_ships_are_seen": _share([ok for ok, (claimed, _) in zip(placed, places) if claimed]),
+        "location_baseline": _share([location_holds(best, at) for _, at in places]),
+        "cpu_seconds_a_megapixel": round(seconds / pixels * 1e6, 3),
+    }
+
+
+def _share(values: list[bool]) -> list[float]:
+    """Share, lower and upper end of its 95 % Wilson interval."""
+    if not values:
+        return [0.0, 0.0, 1.0]
+    low, high = wilson(sum(values), len(values))
+    return [round(float(np.mean(values)), 3), round(low, 3), round(high, 3)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--metres", type=float, nargs="+", default=[3.0])
+    parser.add_argument("--limit", type=int, default=10**6)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ssdd_rules.json"))
+    arguments = parser.parse_args()
+    runs = [measure(arguments.folder, metres, arguments.limit) for metres in arguments.metres]
+    first = runs[0]
+    write_json(arguments.out, {
+        "runs": runs, "value": first["count"][0], "baseline": first["count_baseline"][0],
+        "unit": "share of images with the right count of ships; baseline: the most frequent count for all",
+        "machine": f"{machine()}, one process", "commit": commit(), "date": datetime.now(UTC).date().isoformat(),
+    })  # fmt: skip
+    for run in runs:
+        print(run)
+
+
+if __name__ == "__main__":
+    main()
