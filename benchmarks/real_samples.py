@@ -34,6 +34,11 @@ class Family:
     fewest_px: float = 16.0
     read: SceneOverrides = field(default_factory=SceneOverrides)
 
+    @property
+    def quality(self) -> QualityConfig:
+        """Chips of single ships are much enlarged, so they look blurred: their neighbours' vote is turned off."""
+        return QualityConfig(min_good=0.0) if self.fewest_px < 16 else QualityConfig()
+
 
 def _described(name: str, **keys: Any) -> Callable[[Path, Path], list[Path]]:
     """A YAML in the output folder that points to the samples; "DATA" stands for the folder of the samples."""
@@ -100,7 +105,7 @@ def build_family(name: str, data: Path, out: Path) -> dict[str, Any]:
     place = out / name
     result = build(BuildConfig(
         scenes=family.scenes(data, out), out=place, windows_m=family.windows_m, fewest_px=family.fewest_px,
-        read=family.read, quality=QualityConfig(), workers=min(2, os.cpu_count() or 1),
+        read=family.read, quality=family.quality, workers=min(2, os.cpu_count() or 1),
     ))  # fmt: skip
     verified = verify(place)
     return {
