@@ -25,7 +25,7 @@ from knowlip.tiles.imports.masks import MaskCodes
 from knowlip.tiles.imports.pixels import decode, to_grey
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
-from knowlip.tiles.imports.splits import Identity, assign, in_split_files, judge
+from knowlip.tiles.imports.splits import Identity, assign, groups, in_split_files, judge
 
 _PIXELS_AT_ONCE = 200_000_000
 """Images of one part of the data set: what is held in memory as PNG."""
@@ -68,8 +68,9 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     images, identities, looks = _look(images, config, problems)
     if not images:
         raise ValueError(f"No image of {config.source} can be imported{_why(problems, unnamed)}.")
-    splits = assign(images, identities, looks, config)
-    reasons, copies = judge(images, identities, splits, config.drop_duplicates)
+    alike = groups(identities, looks)
+    splits = assign(images, alike, config)
+    reasons, copies = judge(images, identities, alike, splits, config.drop_duplicates)
     plan = _plan(name, images, identities, splits, reasons, config)
     record = {**problems.record(), "not_in_split_files": unnamed, "copies": copies}
     with whole_folder(config.out) as out:

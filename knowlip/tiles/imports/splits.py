@@ -24,8 +24,8 @@ class Identity:
     """Width, height."""
 
 
-def assign(images: Sequence[Labelled], identities: Sequence[Identity], looks: Looks, config: ImportConfig) -> list[str]:
-    """Split of every image."""
+def assign(images: Sequence[Labelled], alike: Sequence[str], config: ImportConfig) -> list[str]:
+    """Split of every image; `alike`: its group of copies."""
     if config.split_files:
         return [image.split for image in images]
     if config.test_endings:
@@ -33,7 +33,7 @@ def assign(images: Sequence[Labelled], identities: Sequence[Identity], looks: Lo
         return ["test" if image.path.stem.endswith(endings) else "train" for image in images]
     if images and all(image.split for image in images):
         return [image.split for image in images]
-    return [_by_hash(group, config.shares) for group in groups(identities, looks)]
+    return [_by_hash(group, config.shares) for group in alike]
 
 
 def in_split_files(images: list[Labelled], config: ImportConfig) -> list[Labelled]:
@@ -111,9 +111,14 @@ def read_split_files(source: Path, files: Sequence[Path]) -> dict[str, str]:
 
 
 def judge(
-    images: Sequence[Labelled], identities: Sequence[Identity], splits: Sequence[str], drop: bool
+    images: Sequence[Labelled],
+    identities: Sequence[Identity],
+    alike: Sequence[str],
+    splits: Sequence[str],
+    drop: bool,
 ) -> tuple[list[str], dict[str, object]]:
-    """Reject reason of every image ("": none) and what was found about copies.
+    """Reject reason of every image ("": none) and what was found about copies, identical and alike (`alike`: the group
+    of every image, from :func:`groups`).
 
     - "conflict": byte-identical images with different labels of the whole image; none of them can be trusted.
     - "duplicate": a copy of an image of a more protected split (test before val before train), or with `drop` of an
@@ -123,13 +128,23 @@ def judge(
     copies: dict[str, list[int]] = defaultdict(list)
     for i, identity in enumerate(identities):
         copies[identity.sha256].append(i)
-    found: dict[str, list[list[str]]] = {"identical": [], "conflicts": [], "across_splits": []}
+    kinds = ("identical", "conflicts", "across_splits", "alike", "alike_with_other_labels")
+    found: dict[str, list[list[str]]] = {kind: [] for kind in kinds}
+    families: dict[str, list[int]] = defaultdict(list)
+    for i, group in enumerate(alike):
+        families[group].append(i)
+    for members in families.values():
+        if len(members) > 1:
+            names = [images[i].name for i in members]
+            found["alike"].append(names)
+            if len({_whole(images[i]) for i in members}) > 1:
+                found["alike_with_other_labels"].append(names)
     for members in copies.values():
         if len(members) == 1:
             continue
         names = [images[i].name for i in members]
         found["identical"].append(names)
-        if len({tuple(thing.category for thing in images[i].things if thing.whole_image) for i in members}) > 1:
+        if len({_whole(images[i]) for i in members}) > 1:
             found["conflicts"].append(names)
             for i in members:
                 reasons[i] = "conflict"
@@ -143,3 +158,8 @@ def judge(
             if splits[i] != kept or (drop and i != first):
                 reasons[i] = "duplicate"
     return reasons, {kind: {"groups": len(items), "first": items[:20]} for kind, items in found.items()}
+
+
+def _whole(image: Labelled) -> tuple[str, ...]:
+    """Labels of the image as a whole."""
+    return tuple(thing.category for thing in image.things if thing.whole_image)
