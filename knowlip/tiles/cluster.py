@@ -1,5 +1,6 @@
 """Scenes cut on a Ray cluster: one task a scene, results as they come, a lost machine's scenes done again elsewhere."""
 
+import socket
 import time
 import uuid
 from collections.abc import Callable, Generator
@@ -54,13 +55,21 @@ def _connect(address: str) -> tuple[Any, bool]:
     ours = not ray.is_initialized()
     if ours:
         try:
+            _reach(address)
             ray.init(address=address, namespace="knowlip", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
             raise ValueError(
                 f"There is no Ray cluster at {address!r} ({reason}); start one with: ray start --head"
             ) from error
     return ray, ours
+
+
+def _reach(address: str) -> None:
+    """Raise `OSError` where nothing listens at "host:port": Ray itself would try for minutes and end the process."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10.0).close()
 
 
 def _machines(ray: Any) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from knowlip.dataset.layout import SHARDS, SPLITS
+from knowlip.dataset.layout import SCENES, SHARDS, SPLITS
 from knowlip.dataset.writer import scene_marker
 from knowlip.progress import say, track
 from knowlip.tiles.cog import CogFolder
@@ -115,6 +115,7 @@ def _discard(out: Path, item: PlannedScene) -> None:
     for split in SPLITS:
         for shard in (out / SHARDS).glob(f"{split}-{glob.escape(item.scene.scene_id)}-{number}.tar"):
             shard.unlink()
+    (out / SCENES / f"{item.scene.scene_id}.parquet").unlink(missing_ok=True)
     CogFolder(out, item.scene).remove(item.roots)
     (out / "maps" / f"{item.scene.scene_id}.png").unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import socket
 import threading
 import time
 from pathlib import Path
@@ -133,6 +134,11 @@ def test_no_cluster_is_one_sentence(built, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(ValueError, match=r"no Ray cluster at 'auto' .*ray start --head"):
         build(config(scenes, tmp_path / "out", ray="auto"))
+    with socket.socket() as free:  # a port at which nobody listens
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(ValueError, match=f"no Ray cluster at '{address}' .*refused"):
+            build(config(scenes, tmp_path / "out", ray=address))
 
 
 def test_at_last_a_lost_node_costs_nothing_but_time(cluster, built, tmp_path, monkeypatch):
