@@ -26,8 +26,8 @@ class ScreenConfig:
     """Which regions are kept. Without any setting, all are."""
 
     threshold: float = 0.0
-    """Smallest score (0 to 1) of a large window: ports, airports, towns and roads lie above 0.5, open water and uniform
-    grassland below 0.3. 0 keeps every window; the score is stored either way."""
+    """Smallest score (0 to 1) of a large window: most windows with ports, airports, towns and roads lie above 0.5, most
+    open water and uniform grassland below it. 0 keeps every window; the score is stored either way."""
     area: Path | None = None
     """GeoJSON with polygons in longitude and latitude: only large windows that touch one are cut."""
     near: list[str] = field(default_factory=list)

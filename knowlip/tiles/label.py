@@ -1,0 +1,270 @@
+"""Mark good and bad tiles in the browser, and make of the marks a reference set for the quality filter."""
+
+import json
+import os
+import re
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from knowlip.dataset import Dataset
+from knowlip.progress import say
+from knowlip.tiles.quality import STATISTICS, QualityConfig
+from knowlip.tiles.reference import VOTED, Reference, load_reference, write_reference
+
+MARKS = ("good", "bad", "skip", "")
+""" "" takes a mark back."""
+_PAGE = Path(__file__).parent / "data" / "label.html"
+_MOST_BODY = 4096
+_POLICY = (
+    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
+_RATER = re.compile(r"[\w .-]{1,40}")
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """Where the tiles and the marks are."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+
+    dataset: Path
+    """Folder of a data set."""
+    labels: Path | None = None
+    """File that marks are appended to; default: DATASET/labels.jsonl."""
+    reference: str = ""
+    """Reference set that the page shows the vote of; empty: the one that comes with the package."""
+    host: str = "127.0.0.1"
+    """Address to listen at. The page asks for no password: leave it at this machine unless the network is trusted."""
+    port: int = 8765
+    """Port to listen at."""
+    export: Path | None = None
+    """Write the marks as a reference file for `--quality.reference`, and open no page."""
+
+
+class Labels:
+    """Marks of several raters in a JSON-lines file that only grows; the last mark of a rater on a tile counts."""
+
+    def __init__(self, path: Path):
+        """Raises ValueError: the file holds lines that are no marks (a last one cut short by a crash is left out)."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._marks: dict[str, dict[str, str]] = {}
+        self._end: int | None = None
+        """Where whole lines end, if something is left behind them by a crash."""
+        if not path.exists():
+            return
+        data = path.read_bytes()
+        lines = data.split(b"\n")
+        if lines[-1]:
+            self._end = len(data) - len(lines[-1])
+            lines.pop()
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                rater, tile, mark = record["rater"], record["tile_id"], record["label"]
+                if mark not in MARKS or not isinstance(rater, str) or not isinstance(tile, str):
+                    raise ValueError(mark)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise ValueError(f"Line {number} of {path} is no mark of a tile.") from error
+            self._keep(rater, tile, mark)
+
+    def add(self, rater: str, tile_id: str, mark: str) -> None:
+        """Append a mark; it is on the disk when this returns."""
+        record = {
+            "tile_id": tile_id, "rater": rater, "label": mark,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }  # fmt: skip
+        with self._lock:
+            if self._end is not None:
+                os.truncate(self.path, self._end)
+                self._end = None
+            with self.path.open("ab") as stream:
+                stream.write(json.dumps(record).encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            self._keep(rater, tile_id, mark)
+
+    def of(self, rater: str) -> dict[str, str]:
+        """Tile -> mark of one rater, oldest first."""
+        return dict(self._marks.get(rater, {}))
+
+    def agreed(self) -> dict[str, bool]:
+        """Tile -> whether most raters call it good; without tiles that are skipped or on which they are divided."""
+        votes: dict[str, Counter[str]] = {}
+        for marks in self._marks.values():
+            for tile, mark in marks.items():
+                votes.setdefault(tile, Counter())[mark] += 1
+        return {t: v["good"] > v["bad"] for t, v in sorted(votes.items()) if v["good"] != v["bad"]}
+
+    def _keep(self, rater: str, tile: str, mark: str) -> None:
+        marks = self._marks.setdefault(rater, {})
+        marks.pop(tile, None)
+        if mark:
+            marks[tile] = mark
+
+
+class Tiles:
+    """The accepted tiles of a data set with their features, those that the vote is least sure of first."""
+
+    def __init__(self, path: Path, reference: str = ""):
+        self.dataset = Dataset(path)
+        frame = self.dataset.tiles()
+        self.reference = load_reference(reference)
+        numbers = frame[list(STATISTICS)].to_numpy(float)
+        self.features = dict(zip(frame["tile_id"].tolist(), numbers))
+        doubt = np.abs(numbers[:, STATISTICS.index("q_good")] - 0.5)
+        self.order = frame["tile_id"].to_numpy()[np.lexsort([frame["tile_id"].to_numpy(str), doubt])].tolist()
+        self._lock = threading.Lock()
+
+    def voted(self, tile_id: str) -> np.ndarray:
+        """Features (12,) that are voted on."""
+        numbers = self.features[tile_id]
+        return np.array([numbers[STATISTICS.index(name)] for name in VOTED])
+
+    def facts(self, tile_id: str) -> dict[str, Any]:
+        """What the page shows beside a tile."""
+        near = self.reference.nearest(self.voted(tile_id), QualityConfig().neighbours)
+        return {
+            "tile_id": tile_id,
+            "features": {name: round(float(v), 4) for name, v in zip(STATISTICS, self.features[tile_id])},
+            "vote": round(float(self.reference.good[near].mean()), 3),
+            "neighbours": [
+                {"good": bool(self.reference.good[i]), "source": self.reference.sources[i][:80]} for i in near
+            ],
+        }
+
+    def png(self, tile_id: str) -> bytes:
+        """The picture of a tile."""
+        from PIL import Image
+
+        with self._lock:
+            pixels = self.dataset.image(tile_id)
+        stream = BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        return stream.getvalue()
+
+
+def label_tiles(config: LabelConfig) -> dict[str, Any]:
+    """Serve the page until it is stopped, or export the marks.
+
+    Returns:
+        `labels` (file), `good`, `bad` (tiles on which raters agree), `export` (file, "" without).
+
+    Raises:
+        ValueError: no data set, broken marks, marks of one kind only on export, or the extra `serve` is not installed.
+    """
+    labels = Labels(config.labels or config.dataset / "labels.jsonl")
+    tiles = Tiles(config.dataset, config.reference)
+    if config.export is not None:
+        export(config.export, labels, tiles)
+    else:
+        _serve(config, make_app(tiles, labels, config.host))
+    agreed = labels.agreed()
+    good = sum(agreed.values())
+    return {
+        "labels": str(labels.path), "good": good, "bad": len(agreed) - good, "export": str(config.export or ""),
+    }  # fmt: skip
+
+
+def export(path: Path, labels: Labels, tiles: Tiles) -> None:
+    """Write the tiles on which raters agree as a reference set."""
+    agreed = {tile: good for tile, good in labels.agreed().items() if tile in tiles.features}
+    if len(set(agreed.values())) < 2:
+        raise ValueError(f"{labels.path} needs both good and bad tiles of this data set before they can be exported.")
+    features = np.array([tiles.voted(tile) for tile in agreed])
+    reference = Reference(features, np.array(list(agreed.values())), tuple(agreed))
+    write_reference(path, reference, {"made_by": "knowlip dataset label"})
+
+
+def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
+    """The page and its requests as an ASGI application."""
+    try:
+        from fastapi import FastAPI
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+        from starlette.requests import Request
+        from starlette.responses import HTMLResponse, JSONResponse, Response
+    except ImportError as error:
+        raise ValueError("The page needs more packages: pip install 'knowlip[serve]'.") from error
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Another site must not reach a page on this machine under a name of its own.
+    hosts = ["*"] if host in ("0.0.0.0", "::") else [host, "127.0.0.1", "localhost"]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    page = _PAGE.read_text(encoding="utf-8")
+
+    def refused(why: str, status: int = 400) -> Response:
+        return JSONResponse({"error": why}, status)
+
+    def state(rater: str, tile_id: str = "") -> Response:
+        marks = labels.of(rater)
+        tile_id = tile_id or next((tile for tile in tiles.order if tile not in marks), "")
+        done = sum(tile in tiles.features for tile in marks)
+        facts = tiles.facts(tile_id) if tile_id else {"tile_id": ""}
+        counts = Counter(marks.values())
+        return JSONResponse(
+            {**facts, "done": done, "total": len(tiles.order), "good": counts["good"], "bad": counts["bad"]}
+        )
+
+    async def show(request: Request) -> Response:
+        return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+
+    async def following(request: Request) -> Response:
+        rater = request.query_params.get("rater", "")
+        return state(rater) if _RATER.fullmatch(rater) else refused("Give a name of 1 to 40 letters.")
+
+    def picture(request: Request) -> Response:
+        tile_id = request.path_params["tile_id"]
+        if tile_id not in tiles.features:
+            return refused("There is no such tile.", 404)
+        return Response(tiles.png(tile_id), media_type="image/png", headers={"Cache-Control": "max-age=3600"})
+
+    async def mark(request: Request) -> Response:
+        if request.headers.get("content-type", "").split(";")[0] != "application/json":
+            return refused("Marks are sent as application/json.", 415)
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_BODY:
+                return refused("The request is too long.", 413)
+        try:
+            record = json.loads(body)
+            rater, wanted, tile_id = record["rater"], record["label"], record.get("tile_id", "")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return refused("A mark has rater, tile_id and label.")
+        if not isinstance(rater, str) or not _RATER.fullmatch(rater):
+            return refused("Give a name of 1 to 40 letters.")
+        if wanted == "undo":
+            before = labels.of(rater)
+            if not before:
+                return refused("There is nothing to take back.", 409)
+            last = next(reversed(before))
+            labels.add(rater, last, "")
+            return state(rater, last if last in tiles.features else "")
+        if wanted not in MARKS[:3] or not isinstance(tile_id, str) or tile_id not in tiles.features:
+            return refused("There is no such tile or label.")
+        labels.add(rater, tile_id, wanted)
+        return state(rater)
+
+    app.add_route("/", show, methods=["GET"])
+    app.add_route("/next", following, methods=["GET"])
+    app.add_route("/tile/{tile_id}", picture, methods=["GET"])
+    app.add_route("/mark", mark, methods=["POST"])
+    return app
+
+
+def _serve(config: LabelConfig, app: Any) -> None:
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise ValueError("The page needs more packages: pip install 'knowlip[serve]'.") from error
+    say(f"Mark tiles at http://{config.host}:{config.port} (Ctrl+C ends; every mark is kept at once).")
+    uvicorn.run(app, host=config.host, port=config.port, log_level="warning")
