@@ -213,6 +213,7 @@ def test_class_folders_and_images_with_two_classes(tmp_path):
     assert result["import"]["copies"]["conflicts"]["first"] == [["A220/0", "A330/0"]]
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_masks_and_float_images(tmp_path):
     source = tmp_path / "flood"
     random = np.random.default_rng(0)
