@@ -25,6 +25,7 @@ from knowlip.dataset.layout import (
     TRUTH,
     TRUTH_SCHEMA,
     fingerprint,
+    read_parquet,
     shard_json,
 )
 from knowlip.dataset.shards import Sample, ShardWriter
@@ -35,8 +36,13 @@ TILES_PER_SHARD = 2048
 
 
 def scene_marker(dataset: Path, scene_id: str) -> Path:
-    """Done marker of a scene: it exists exactly when all of the scene's shards do."""
+    """Done marker of a scene: it exists exactly when all of the scene's shards and its rows do."""
     return dataset / SCENES / f"{scene_id}.json"
+
+
+def scene_rows(dataset: Path, scene_id: str) -> Path:
+    """The rows of a scene, which the index is made of."""
+    return dataset / SCENES / f"{scene_id}.parquet"
 
 
 class SceneWriter:
@@ -92,15 +98,11 @@ class SceneWriter:
             shard.close()
         for shard in self._shards:
             shard.commit()
-        with whole_file(scene_marker(self.dataset, self.scene_id)) as part, part.open("w") as stream:
-            # Column by column: as one text the rows of a large scene would take 50 MB.
-            stream.write(f'{{"scene_id": {json.dumps(self.scene_id)},\n"columns": {{')
-            for number, (name, values) in enumerate(self._columns.items()):
-                stream.write(f"{',' if number else ''}\n{json.dumps(name)}: {json.dumps(values, allow_nan=False)}")
-            stream.write("}")
-            for name, value in sorted({**facts, "truth": self._truth}.items()):
-                stream.write(f",\n{json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}")
-            stream.write("}\n")
+        with whole_file(scene_rows(self.dataset, self.scene_id)) as part:
+            pq.write_table(_arrow(self._columns), part, compression="zstd")
+        self._columns.clear()
+        marker = {"scene_id": self.scene_id, **facts, "truth": self._truth}
+        write_json(scene_marker(self.dataset, self.scene_id), marker, indent=None)
 
     def _shard(self, split: str) -> ShardWriter:
         """The shard of a split that takes the next tile."""
@@ -154,9 +156,8 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
     tables: list[pa.Table] = []
     truth: dict[str, str] = {}
     for scene_id in scene_ids:
-        marker = read_json(scene_marker(dataset, scene_id))
-        tables.append(_arrow(marker["columns"]))
-        truth |= marker["truth"]
+        truth |= read_json(scene_marker(dataset, scene_id))["truth"]
+        tables.append(read_parquet(scene_rows(dataset, scene_id), INDEX_SCHEMA))
     index = _with_geo(pa.concat_tables(tables).sort_by("tile_id").combine_chunks())
     counts = count(index)
     if not counts["accepted"]:

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 _EARTH_KM = 6371.0
 _KM_PER_DEGREE = 111.195
 SPLITS = ("train", "val", "test")
+_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ def block_names(places: Sequence[Place], block_km: float) -> list[str]:
     groups = _Groups(len(places))
     units = _unit_vectors(places)
     reach = 2 * math.sin(block_km / _EARTH_KM / 2)
-    for i, j in cKDTree(units).query_pairs(reach):
-        groups.join(i, j)
+    pairs = cKDTree(units).query_pairs(reach, output_type="ndarray")
+    for start in range(0, len(pairs), _AT_ONCE):  # as Python objects all pairs of a large scene would take 50 MB
+        for i, j in pairs[start : start + _AT_ONCE].tolist():
+            groups.join(i, j)
     blocks = _Groups(len(places))
     for members in groups.members():
         if _extent_km([places[i] for i in members]) <= 2 * block_km:

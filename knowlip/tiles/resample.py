@@ -14,7 +14,7 @@ from knowlip.tiles.quantise import PowerHistogram
 from knowlip.tiles.windows import Window
 from knowlip.vocabulary import SCALES
 
-_CHUNK_PIXELS = 2_000_000
+_CHUNK_PIXELS = 600_000
 _SNAP = 1e-6
 
 
