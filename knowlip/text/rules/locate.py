@@ -26,13 +26,27 @@ def expected(cover: Cover, category: str) -> float:
 
 _SUPPORT: Final = 0.3
 """Density under a blob from which it is taken for a target."""
+_OPEN: Final = 0.95
+"""Share of water from which the scene is open water."""
+_CLEAR: Final = 10.0
+"""Contrast (of at most 12) of a blob that leaves no doubt."""
 _ALIKE: Final = 2.0
 """Largest ratio between a blob's length and the length that the network expects there."""
 
 
 def number_of(cover: Cover, category: str, blobs: Sequence[Blob]) -> int:
-    """How many targets there are: a weighted geometric mean of expected number and number of blobs, at least 1."""
-    return max(1, round(expected(cover, category) ** 0.4 * max(float(len(blobs)), 0.7) ** 0.6))
+    """How many targets there are, at least 1.
+
+    On open water the blobs are the ships. Elsewhere it is a weighted geometric mean of the expected number (of ships
+    at most twice the blobs and one) and the number of blobs; blobs that leave no doubt count in any case.
+    """
+    if category == "ship" and blobs and float(cover.posterior["water"].mean()) >= _OPEN:
+        return len(blobs)
+    clear = sum(blob.contrast >= _CLEAR and blob.on_ground >= 0.95 for blob in blobs)
+    likely = expected(cover, category)
+    if category == "ship":
+        likely = min(likely, 2.0 * len(blobs) + 1.0)
+    return max(1, clear, round(likely**0.4 * max(float(len(blobs)), 0.7) ** 0.6))
 
 
 def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: float) -> list[Target]:

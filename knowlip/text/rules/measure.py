@@ -62,10 +62,10 @@ def _blobs(pixels: NDArray[np.float32], cover: Cover, category: str, metres_per_
     ground = np.isin(cover.codes, [_CODE[name] for name in grounds])
     if not ground.any():
         return []
-    mask = np.zeros(pixels.shape, dtype=np.bool_)
-    big = np.kron(ground, np.ones((cover.cell_px, cover.cell_px), dtype=np.bool_))
-    rows, cols = min(big.shape[0], mask.shape[0]), min(big.shape[1], mask.shape[1])
-    mask[:rows, :cols] = big[:rows, :cols]
+    height, width = pixels.shape
+    big: NDArray[np.bool_] = ground.repeat(cover.cell_px, axis=0).repeat(cover.cell_px, axis=1)[:height, :width]
+    mask: NDArray[np.bool_] = np.zeros((height, width), dtype=np.bool_)
+    mask[: len(big), : len(big[0])] = big
     mask &= pixels > 0
     if category == "ship":
         mask = _open_water(mask, metres_per_pixel)
