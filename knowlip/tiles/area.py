@@ -63,7 +63,7 @@ def _polygon(rings: list[Any]) -> Any:
     for ring in unrolled[1:]:  # holes on the same turn of the globe as their outline
         turn = 360.0 * round((first - ring[0][0]) / 360.0)
         ring[:] = [(lon + turn, lat) for lon, lat in ring]
-    polygon = shapely.Polygon(unrolled[0], unrolled[1:])
+    polygon: Any = shapely.Polygon(unrolled[0], unrolled[1:])
     if not polygon.is_valid:
         polygon = shapely.make_valid(polygon)
     if polygon.area <= 0:

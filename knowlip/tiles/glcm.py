@@ -117,7 +117,7 @@ def _add_properties(counts, result):  # type: ignore[no-untyped-def]
             cells = 1.0 if i == j else 2.0
             weight = cells * n
             gap = j - i
-            pairs += np.int64(weight)
+            pairs += int(weight)
             contrast += weight * gap * gap
             dissimilarity += weight * gap
             homogeneity += weight / (1.0 + gap * gap)

@@ -138,7 +138,7 @@ def _edge(tile):  # type: ignore[no-untyped-def]
     rows, columns = tile.shape[0] // 2, tile.shape[1] // 2
     before, here = np.zeros(columns, np.int32), np.zeros(columns, np.int32)
     whole_before, whole = np.zeros(columns, np.int32), np.zeros(columns, np.int32)
-    total, pairs = 0, 0
+    total, pairs = np.int64(0), np.int64(0)
     for y in range(rows):
         for x in range(columns):
             a, b = np.int32(tile[2 * y, 2 * x]), np.int32(tile[2 * y, 2 * x + 1])
@@ -169,7 +169,7 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
     across = np.zeros(columns, np.int32)
     total_rows, lines_rows, total_columns, lines_columns = 0, 0, 0, 0
     for y in range(rows):
-        signed, absolute = 0, 0
+        signed, absolute = np.int64(0), np.int64(0)
         if y + 1 < rows:
             for x in range(columns):
                 a, b = np.int32(tile[y, x]), np.int32(tile[y + 1, x])
@@ -178,7 +178,7 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
                 absolute += abs(gap)
             total_rows += absolute
             lines_rows += abs(signed)
-        absolute = 0
+        absolute = np.int64(0)
         for x in range(columns - 1):
             a, b = np.int32(tile[y, x]), np.int32(tile[y, x + 1])
             gap = (b - a) * np.int32(min(a, b) > 0)

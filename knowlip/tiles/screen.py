@@ -241,6 +241,7 @@ def draw_map(
         if kept:
             draw.rectangle((x, y, x + cell - 1, y + cell - 1), outline=(255, 190, 40))
         if cell >= 24:
+            draw.rectangle((x + 1, y + 1, x + 28, y + 13), fill=(20, 20, 24))
             draw.text((x + 3, y + 2), f"{score:.2f}", fill=(255, 220, 120) if kept else (150, 150, 155))
     count = sum(score >= threshold for score in scores)
     draw.rectangle((8, height + 8, 22, height + 22), outline=(255, 190, 40))

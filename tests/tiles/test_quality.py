@@ -77,7 +77,8 @@ def test_reasons(changes, reason):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"min_good": 1.5}, {"neighbours": 0}, {"neighbours": 10**6}, {"reference": "none.json"}, {"min_std": -1.0}]
+    "changes",
+    [{"min_good": 1.5}, {"neighbours": 0}, {"neighbours": 10**6}, {"reference": "none.json"}, {"min_std": -1.0}],
 )
 def test_settings_that_cannot_work(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
