@@ -46,7 +46,7 @@ PANELS = (
     Panel("sen1floods11", "nigeria", "Nigeria, 10 m, dB, from EPSG:4326"),
     Panel("gaofen-3", "gf3-quadpol-5-hh", "Gaofen-3, 8 m, 16 bit, place unknown"),
     Panel("opensarship", "", "OpenSARShip, sigma0, 10 m", 3),
-    Panel("opensarship-slc", "", "OpenSARShip SLC, complex", 4),
+    Panel("opensarship-slc", "", "OpenSARShip SLC, complex", 3),
     Panel("dsn-land", "", "Complex chips (.npy)", 4),
 )
 
