@@ -1,6 +1,6 @@
 """Fit the score of region screening on simulated scenes, and measure it on other ones.
 
-    python -m benchmarks.fit_screen SCENES CHECK [--result benchmarks/results/screen.json] [--real FOLDER ...]
+    python -m benchmarks.fit_screen SCENES CHECK [--result benchmarks/results/screen.json]
 
 A window counts as structured when man-made ground (built-up, road, runway, apron, bridge, quay) covers 8 % of it or it
 holds three objects of interest or more. The weights of a logistic regression on the four cues are printed for

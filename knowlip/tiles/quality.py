@@ -167,7 +167,7 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
     """
     rows, columns = tile.shape
     across = np.zeros(columns, np.int32)
-    total_rows, lines_rows, total_columns, lines_columns = 0, 0, 0, 0
+    total_rows, lines_rows, total_columns, lines_columns = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for y in range(rows):
         signed, absolute = np.int64(0), np.int64(0)
         if y + 1 < rows:

@@ -49,7 +49,8 @@ def test_order_of_constant_stripes_and_noise():
     constant = glcm_features(np.full((64, 64), 90, np.uint8))
     stripes = glcm_features(np.tile(np.repeat([60, 180], 4), (64, 8)).astype(np.uint8))
     noise = glcm_features(np.random.default_rng(0).integers(1, 256, (64, 64)).astype(np.uint8))
-    assert constant["contrast"] == 0 and constant["energy"] == constant["homogeneity"] == 1
+    assert constant["contrast"] == 0
+    assert constant["energy"] == constant["homogeneity"] == 1
     assert constant["correlation"] == 1
     assert constant["entropy"] < stripes["entropy"] < noise["entropy"]
     assert constant["energy"] > stripes["energy"] > noise["energy"]

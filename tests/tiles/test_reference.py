@@ -46,14 +46,16 @@ def test_round_trip_and_the_shipped_set(tmp_path):
     again = read_reference(tmp_path / "mine.json")
     np.testing.assert_array_equal(again.features, Reference(np.round(features, 6), good, sources).features)
     shipped = load_reference()
-    assert 0.3 < shipped.good.mean() < 0.7 and len(shipped.good) > 300
+    assert 0.3 < shipped.good.mean() < 0.7
+    assert len(shipped.good) > 300
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda d: d.update(format="other"), lambda d: d["samples"][0].update(label="fine"),
-        lambda d: d["samples"][0].update(values=[1.0]), lambda d: d["samples"][0]["values"].__setitem__(0, float("nan")),
+        lambda d: d["samples"][0].update(values=[1.0]),
+        lambda d: d["samples"][0]["values"].__setitem__(0, float("nan")),
         lambda d: d.pop("samples"), lambda d: [s.update(label="good") for s in d["samples"]],
     ],
 )  # fmt: skip
