@@ -129,11 +129,11 @@ class Dataset:
             raise ValueError(f"{path} holds truth that is not JSON ({error}).") from error
 
     def annotations(self) -> "pd.DataFrame":
-        """Objects of tiles: those of an imported data set, else those that the truth knows.
+        """Objects of accepted tiles: those of an imported data set, else those that the truth knows.
 
         Columns: `ANNOTATION_SCHEMA`. Empty where there are neither.
         """
-        return read_annotations(self.path, self.truth())
+        return read_annotations(self.path, {t: v for t, v in self.truth().items() if t in self._shard_of})
 
     @cached_property
     def masks(self) -> MaskReader:
