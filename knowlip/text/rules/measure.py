@@ -13,7 +13,8 @@ from knowlip.vocabulary import LAND_COVER
 
 Layer = NDArray[np.float32]
 _LARGEST_SIDE = 512
-"""Larger images are averaged down to at most this before anything is measured."""
+"""Larger images are averaged down before anything is measured, to at most `_REDUCED_SIDE`."""
+_REDUCED_SIDE = 352
 _CODE = {name: code for code, name in LAND_COVER.items()}
 _LEAST = 0.5
 """Expected number of targets from which a tile is said to show some."""
@@ -37,7 +38,7 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
     if not image.any():
         raise ValueError("The tile holds no valid pixel (0 is nodata), so there is nothing to describe.")
     window_m = max(image.shape) * metres_per_pixel
-    factor = -(-max(image.shape) // _LARGEST_SIDE)
+    factor = 1 if max(image.shape) <= _LARGEST_SIDE else -(-max(image.shape) // _REDUCED_SIDE)
     if factor > 1:
         rows, cols = image.shape[0] // factor, image.shape[1] // factor
         blocks = image[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
