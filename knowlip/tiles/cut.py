@@ -18,6 +18,7 @@ from knowlip.tiles.plan import BuildConfig
 from knowlip.tiles.quality import STATISTICS, reject_reason, statistics
 from knowlip.tiles.quantise import PowerHistogram, Quantiser, make_quantiser
 from knowlip.tiles.resample import Level, count_power, levels_of
+from knowlip.tiles.screen import window_score
 from knowlip.tiles.windows import Window, family
 from knowlip.vocabulary import SCALES
 
@@ -121,7 +122,7 @@ def _family(
 ) -> Family:
     """Cut one large window."""
     levels = levels_of(ground, root, config.tile_px)
-    score = 1.0
+    score = window_score(levels)
     thumbnail = _thumbnail(levels[0])
     if score < config.screen.threshold:
         return Family(root, [_screened(root, window, levels, config) for window in family(root)], score, thumbnail, "")

@@ -18,8 +18,12 @@ from knowlip.tiles.ground import Ground
 from knowlip.tiles.places import UNKNOWN_PLACE, describe_places
 from knowlip.tiles.plan import BuildConfig, PlannedScene, centers, footprints
 from knowlip.tiles.quantise import Quantiser
+from knowlip.tiles.screen import draw_map
 from knowlip.tiles.truth import SceneTruth, truth_path
 from knowlip.tiles.windows import family
+
+MAPS = "maps"
+"""Folder of the data set with a picture of every scene's large windows and their scores."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ def cut_scene(job: Job) -> str:
             store = (lambda root: cogs.write(ground, root)) if cogs is not None else None
             quantiser, families = cut(ground, planned.roots, config, job.threads, store)
             with closing(families):  # type: ignore[type-var]  # a generator: closing it ends its threads
-                _write_rows(writer, job, ground, quantiser, families)
+                scores, thumbnails = _write_rows(writer, job, ground, quantiser, families)
+            picture = config.out / MAPS / f"{scene.scene_id}.png"
+            draw_map(picture, ground, planned.roots, scores, config.screen.threshold, thumbnails)
             writer.finish({"scene": _facts(scene), "quantiser": _of_quantiser(quantiser)})
     except ValueError as error:
         if cogs is not None:
@@ -70,8 +76,9 @@ def cut_scene(job: Job) -> str:
 
 def _write_rows(
     writer: SceneWriter, job: Job, ground: Ground, quantiser: Quantiser, families: Iterator[Family]
-) -> None:
-    """Add the tiles of a scene to its shards, family by family."""
+) -> tuple[list[float], list[np.ndarray]]:
+    """Add the tiles of a scene to its shards, family by family. Returns score and thumbnail of each large window."""
+    scores, thumbnails = [], []
     planned, tile_px = job.planned, job.config.tile_px
     path = planned.scene.path
     truth_of = SceneTruth(path, ground.crs) if truth_path(path).exists() else None
@@ -86,6 +93,8 @@ def _write_rows(
     shared = _scene_columns(planned.scene)
     at = 0
     for number, group in enumerate(families):
+        scores.append(group.score)
+        thumbnails.append(group.thumbnail)
         codes = truth_of.root_codes(group.root) if truth_of else None
         for tile in group.tiles:
             row = {
@@ -101,6 +110,7 @@ def _write_rows(
             at += 1
             truth = truth_of.of(tile.window, group.root, codes) if truth_of is not None and codes is not None else None
             writer.add(row, tile.png, truth)
+    return scores, thumbnails
 
 
 def _of_quantiser(quantiser: Quantiser) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from knowlip.tiles.ground import Ground
 from knowlip.tiles.quality import QualityConfig
 from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig
 from knowlip.tiles.resample import count_power, levels_of
+from knowlip.tiles.screen import ScreenConfig
 from knowlip.tiles.windows import plan_roots
 from tests.tiles.rasters import speckle, write_scene
 
@@ -211,3 +212,25 @@ def test_scene_of_one_value_and_scene_without_power(tmp_path):
     ground = Ground(open_scene(write_scene(tmp_path / "b.tif", silent, pixel=1.0, nodata=-1)))
     with pytest.raises(ValueError, match="no power above zero"):
         cut(ground, plan_roots(ground, "b", SIZES), config)
+
+
+def test_regions_with_little_to_see_are_screened_out(tmp_path):
+    """Their tiles stay in the index with score and reason, without pixels; the picture shows all."""
+    values = dn((512, 1024))
+    values[:, :512] = np.clip(np.sqrt(np.random.default_rng(5).gamma(16, 10, (512, 512))), 1, 65535)
+    path = write_scene(tmp_path / "a.tif", values, pixel=1.0)
+    build(BuildConfig([path], tmp_path / "all", SIZES, 64, quality=accepting()))
+    scores = Dataset(tmp_path / "all").index.groupby("root_id")["screen_score"].unique()
+    assert all(len(value) == 1 for value in scores), "one score a family"
+    limit = float(np.sort([value[0] for value in scores])[4])
+    assert limit > 0
+    build(BuildConfig([path], tmp_path / "some", SIZES, 64, quality=accepting(), screen=ScreenConfig(threshold=limit)))
+    rows = Dataset(tmp_path / "some").index
+    dropped = rows[rows["screen_score"] < limit]
+    assert len(rows) == 8 * 21
+    assert len(dropped) >= 21
+    assert set(dropped["reject_reason"]) == {"screened"}
+    assert not dropped["accepted"].any()
+    assert dropped["valid_fraction"].eq(1).all()
+    assert "screened" not in set(rows[rows["screen_score"] >= limit]["reject_reason"])
+    assert (tmp_path / "some" / "maps" / "a.png").is_file()
