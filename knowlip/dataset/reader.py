@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from knowlip.dataset import mentions as mentions_
 from knowlip.dataset import texts as texts_
 from knowlip.dataset.annotations import MaskReader, read_annotations
 from knowlip.dataset.layout import (
@@ -116,6 +117,26 @@ class Dataset:
         Columns: `TEXT_SCHEMA`. Empty before annotation.
         """
         return texts_.read_texts(self.path, revision)
+
+    def mentions(self) -> "pd.DataFrame":
+        """Counts and boxes that the annotator gave beside its texts, by tile_id; tiles without either are absent.
+
+        Columns: `mentions.MENTION_SCHEMA` (counts and boxes as JSON; :func:`knowlip.dataset.mentions.by_tile` reads
+        them). Empty before annotation.
+        """
+        return mentions_.read_mentions(self.path).to_pandas()
+
+    def write_mentions(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Write rows of :func:`knowlip.dataset.mentions.mention`; rows that are there already are kept, never changed.
+
+        Raises:
+            ValueError: other counts or boxes of a tile are there already, or a tile is not in the data set.
+        """
+        rows = list(rows)
+        strangers = {row["tile_id"] for row in rows} - self._shard_of.keys()
+        if strangers:
+            raise ValueError(f"The mentions name tile {min(strangers)!r}, which {self.path} does not hold.")
+        mentions_.write_mentions(self.path, rows)
 
     def truth(self) -> dict[str, dict[str, Any]]:
         """tile_id -> truth of the tile (see docs/dataset.md); {} when the scenes have none."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import shapely
 
 from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
+from knowlip.dataset.mentions import check_mentions
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.shards import decode_png, read_shard
 from knowlip.dataset.texts import compose_text
@@ -107,6 +108,7 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
     strangers = set(dataset.truth()) - set(rows["tile_id"])
     if strangers:
         raise ValueError(f"{dataset.path / TRUTH} holds truth of {sorted(strangers)[0]}, which is not in the index.")
+    check_mentions(dataset.path, names)
     line = check_revisions(dataset, names)
     duplicates = check_identical(accepted)
     annotations = check_annotations(dataset, names)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from knowlip.dataset import Dataset
+from knowlip.dataset.mentions import mention
 from knowlip.progress import say, track
 from knowlip.text.chunks import ChunkStore
 from knowlip.text.openai_options import OpenAIOptions
@@ -110,6 +111,7 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
                     store.clear()  # a run that got nowhere leaves nothing to resume
                     raise ValueError(f"Not one of {len(quarantined)} tiles could be annotated; {tile}: {outcome}")
     _keep(dataset, _rows(done.values(), config.annotator))
+    dataset.write_mentions(mention(note.tile_id, config.annotator, note.counts, note.boxes) for note in done.values())
     store.write_quarantine(quarantined)
     if quarantined:
         say(f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from knowlip.files import read_json, write_json
-from knowlip.text.types import Annotation, SubText
+from knowlip.text.types import Annotation, Box, SubText
 
 Outcome = Annotation | str
 """An annotation, or the reason why a tile has none."""
@@ -57,6 +57,9 @@ class ChunkStore:
                 "tile_id": tile,
                 "instruction_set": outcome.instruction_set,
                 "sub_texts": [[sub.dimension, sub.text, sub.confidence, sub.evidence] for sub in outcome.sub_texts],
+                # Only where there are some: chunks of runs from before there were any stay as they are.
+                **({"counts": outcome.counts} if outcome.counts else {}),
+                **({"boxes": [list(box) for box in outcome.boxes]} if outcome.boxes else {}),
             }
             for tile, outcome in sorted(outcomes.items(), key=lambda item: item[0])
         ]
@@ -71,7 +74,8 @@ class ChunkStore:
             tile = row["tile_id"]
             if "quarantined" not in row:
                 sub_texts = tuple(SubText(*fields) for fields in row["sub_texts"])
-                outcomes[tile] = Annotation(tile, row["instruction_set"], sub_texts)
+                boxes = tuple(Box(*fields) for fields in row.get("boxes", []))
+                outcomes[tile] = Annotation(tile, row["instruction_set"], sub_texts, row.get("counts", {}), boxes)
             elif not retry:
                 outcomes[tile] = row["quarantined"]
         return outcomes

@@ -6,7 +6,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from knowlip.dataset.mentions import Box, check_mention
 from knowlip.vocabulary import DIMENSIONS
+
+__all__ = ["Annotation", "Annotator", "Box", "Evidence", "SubText", "TileRequest"]
 
 Evidence = Literal["visual", "geo", "prior", "parent"]
 """Where a sub-text comes from: seen in the image, known of the place, general knowledge, or the larger tile's text."""
@@ -35,8 +38,13 @@ class Annotation:
     tile_id: str
     instruction_set: str
     sub_texts: tuple[SubText, ...]
+    counts: dict[str, int] = field(default_factory=dict, hash=False)
+    """Category ("ship", "aircraft", ...) -> how many the annotator sees; a category that is not there is unknown."""
+    boxes: tuple[Box, ...] = ()
+    """Objects that the annotator points at, in fractions of the tile; they need not be all that it counts."""
 
     def __post_init__(self) -> None:
+        check_mention(self.tile_id, self.counts, self.boxes)
         if self.instruction_set not in DIMENSIONS:
             raise ValueError(
                 f"{self.tile_id} names the instruction set {self.instruction_set!r}; use {', '.join(DIMENSIONS)}."
