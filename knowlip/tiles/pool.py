@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.attempt), daemon=True)
         # Ctrl-C reaches the build, which ends its workers; they inherit that it does not reach them.
+        resource_tracker.ensure_running()  # starting it with the process would undo that
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
@@ -216,6 +217,7 @@ def _in_pool(config: BuildConfig, todo: list[PlannedScene], workers: int) -> Gen
 
 def _serve(pipe: Any, attempt: Attempt) -> None:
     """A worker process: answer each job with "", a reason, or the exception that ends the build."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where a library lets signals through again
     _die_with_parent()
     while True:
         try:
