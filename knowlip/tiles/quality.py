@@ -166,30 +166,38 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
     speckle, 1 where lines differ and are constant along themselves.
     """
     rows, columns = tile.shape
-    across = np.zeros(columns, np.int32)
+    across, across_pairs = np.zeros(columns, np.int32), np.zeros(columns, np.int32)
+    pairs_rows, some_rows, pairs_columns, some_columns = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     total_rows, lines_rows, total_columns, lines_columns = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for y in range(rows):
-        signed, absolute = np.int64(0), np.int64(0)
+        signed, absolute, pairs = np.int64(0), np.int64(0), np.int64(0)
         if y + 1 < rows:
             for x in range(columns):
                 a, b = np.int32(tile[y, x]), np.int32(tile[y + 1, x])
-                gap = (b - a) * np.int32(min(a, b) > 0)
-                signed += gap
-                absolute += abs(gap)
+                both = np.int32(min(a, b) > 0)
+                signed += (b - a) * both
+                absolute += abs(b - a) * both
+                pairs += both
             total_rows += absolute
             lines_rows += abs(signed)
+            pairs_rows += pairs
+            some_rows += pairs > 0
         absolute = np.int64(0)
         for x in range(columns - 1):
             a, b = np.int32(tile[y, x]), np.int32(tile[y, x + 1])
-            gap = (b - a) * np.int32(min(a, b) > 0)
-            across[x] += gap
-            absolute += abs(gap)
+            both = np.int32(min(a, b) > 0)
+            across[x] += (b - a) * both
+            across_pairs[x] += both
+            absolute += abs(b - a) * both
         total_columns += absolute
     for x in range(columns):
         lines_columns += abs(across[x])
+        pairs_columns += across_pairs[x]
+        some_columns += across_pairs[x] > 0
     by_row = lines_rows / total_rows if total_rows else 0.0
     by_column = lines_columns / total_columns if total_columns else 0.0
-    chance_row, chance_column = 1.0 / np.sqrt(max(columns, 2)), 1.0 / np.sqrt(max(rows, 2))
+    chance_row = 1.0 / np.sqrt(max(pairs_rows / max(some_rows, 1), 2.0))
+    chance_column = 1.0 / np.sqrt(max(pairs_columns / max(some_columns, 1), 2.0))
     by_row = (by_row - chance_row) / (1.0 - chance_row)
     by_column = (by_column - chance_column) / (1.0 - chance_column)
     return max(by_row, by_column, 0.0)
