@@ -31,6 +31,7 @@ from knowlip.dataset.layout import (
 from knowlip.dataset.shards import Sample, ShardWriter
 from knowlip.dataset.texts import write_table
 from knowlip.files import read_json, sha256, whole_file, write_json
+from knowlip.memory import lean
 
 TILES_PER_SHARD = 2048
 
@@ -153,12 +154,14 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
     Raises:
         ValueError: no tile was accepted.
     """
+    lean()
     tables: list[pa.Table] = []
     truth: dict[str, str] = {}
     for scene_id in scene_ids:
         truth |= read_json(scene_marker(dataset, scene_id))["truth"]
         tables.append(read_parquet(scene_rows(dataset, scene_id), INDEX_SCHEMA))
     index = _with_geo(pa.concat_tables(tables).sort_by("tile_id").combine_chunks())
+    tables.clear()
     counts = count(index)
     if not counts["accepted"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["rejected"].items()) or "no tiles"

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 
 from knowlip.dataset.writer import SceneWriter
+from knowlip.memory import lean
 from knowlip.scenes import Scene
 from knowlip.tiles.cog import CogFolder
 from knowlip.tiles.cut import Family, cut, metadata
@@ -55,6 +56,7 @@ def cut_scene(job: Job) -> str:
     """
     config, planned, scene = job.config, job.planned, job.planned.scene
     cogs = CogFolder(config.out, scene) if config.cog else None
+    lean()
     try:
         ground = Ground(scene)
         with SceneWriter(config.out, scene.scene_id) as writer:
