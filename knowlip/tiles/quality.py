@@ -181,7 +181,7 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
             total_rows += absolute
             lines_rows += abs(signed)
             pairs_rows += pairs
-            some_rows += pairs > 0
+            some_rows += np.int64(pairs > 0)
         absolute = np.int64(0)
         for x in range(columns - 1):
             a, b = np.int32(tile[y, x]), np.int32(tile[y, x + 1])
@@ -193,11 +193,11 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
     for x in range(columns):
         lines_columns += abs(across[x])
         pairs_columns += across_pairs[x]
-        some_columns += across_pairs[x] > 0
+        some_columns += np.int64(across_pairs[x] > 0)
     by_row = lines_rows / total_rows if total_rows else 0.0
     by_column = lines_columns / total_columns if total_columns else 0.0
-    chance_row = 1.0 / np.sqrt(max(pairs_rows / max(some_rows, 1), 2.0))
-    chance_column = 1.0 / np.sqrt(max(pairs_columns / max(some_columns, 1), 2.0))
+    chance_row = 1.0 / np.sqrt(max(float(pairs_rows) / max(float(some_rows), 1.0), 2.0))
+    chance_column = 1.0 / np.sqrt(max(float(pairs_columns) / max(float(some_columns), 1.0), 2.0))
     by_row = (by_row - chance_row) / (1.0 - chance_row)
     by_column = (by_column - chance_column) / (1.0 - chance_column)
     return max(by_row, by_column, 0.0)
