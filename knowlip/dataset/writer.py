@@ -155,6 +155,7 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
         ValueError: no tile was accepted.
     """
     lean()
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own allocator keeps what it is given back
     tables: list[pa.Table] = []
     truth: dict[str, str] = {}
     for scene_id in scene_ids:
