@@ -185,7 +185,10 @@ def _tool(command: str, arguments: list[str]) -> str | None:
         many = get_origin(hints[name]) is list
         of = get_args(hints[name])[0] if many else hints[name]
         parser.add_argument(name, type=of, metavar=name.upper(), **({"nargs": "+"} if many else {}))
-    parser.add_class_arguments(kind, skip=set(positional))
+    lists = [name for name, hint in hints.items() if get_origin(hint) is list and name not in positional]
+    parser.add_class_arguments(kind, skip={*positional, *lists})
+    for name in lists:
+        parser.add_argument(f"--{name}", type=get_args(hints[name])[0], nargs="+", default=[])
     settings = _parsed(parser, command, arguments)
     config = kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
     result = getattr(module, function_name)(config)

@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+"""Machines that share a disk count processes each on their own."""
 _FULL = 65536
 """Bytes: a disk with less room than this is full."""
 
@@ -43,7 +46,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         with _full_disk_named(path):
             yield temporary
-        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        old = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.old")
         if path.exists():
             path.rename(old)
         temporary.rename(path)
@@ -53,16 +56,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def temporary_path(path: Path) -> Path:
-    """A name beside `path` for this process. What killed processes left under such names is removed."""
+    """A name beside `path` for this process. What killed processes of this machine left under such names is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
         owner, kind = left.name.split(".")[-2:]
-        if kind in ("part", "old") and owner.isdigit() and (int(owner) == os.getpid() or not _runs(int(owner))):
+        host, _, process = owner.rpartition("-")
+        if kind not in ("part", "old") or host != _HOST or not process.isdigit():
+            continue
+        if int(process) == os.getpid() or not _runs(int(process)):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
 
 
 def _runs(process: int) -> bool:

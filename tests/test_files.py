@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knowlip.files import read_json, sha256, whole_file, whole_folder, write_json
+from knowlip.files import read_json, sha256, temporary_path, whole_file, whole_folder, write_json
 from tests.full_disk import small_disk
 
 
@@ -140,10 +140,15 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    number = int(gone.stdout)
-    (tmp_path / f".a.json.{number}.part").write_text("{")
-    (tmp_path / f".b.json.{number}.part").write_text("another file's")
-    (tmp_path / f".a.json.{os.getppid()}.part").write_text("of a process that lives")
+    number, host = int(gone.stdout), temporary_path(tmp_path / "a").name.split(".")[2].rpartition("-")[0]
+    (tmp_path / f".a.json.{host}-{number}.part").write_text("{")
+    kept = {
+        f".b.json.{host}-{number}.part": "another file's",
+        f".a.json.elsewhere-{number}.part": "another machine's",
+        f".a.json.{host}-{os.getppid()}.part": "of a process that lives",
+    }
+    for name, text in kept.items():
+        (tmp_path / name).write_text(text)
     write_json(tmp_path / "a.json", {})
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted([f".a.json.{os.getppid()}.part", f".b.json.{number}.part", "a.json"])
+    assert left == sorted([*kept, "a.json"])
