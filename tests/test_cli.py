@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -319,7 +320,7 @@ def test_stopping_by_hand_is_not_an_error_message(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("knowlip.dataset.verify.Dataset", stop)
+    monkeypatch.setattr(import_module("knowlip.dataset.verify"), "Dataset", stop)
     assert main(["dataset", "verify", "x"]) == 130
     assert capsys.readouterr().err == "knowlip dataset verify: stopped; the same command goes on from here.\n"
 
