@@ -127,18 +127,22 @@ def _family(
     if score < config.screen.threshold:
         return Family(root, [_screened(root, window, levels, config) for window in family(root)], score, thumbnail, "")
     stored = [quantiser(level.power, None if level.whole else level.valid) for level in levels]
-    tiles = [_tile(root, window, levels, stored, config) for window in family(root)]
+    pixel = abs(ground.transform.a)
+    tiles = [_tile(root, window, levels, stored, pixel, config) for window in family(root)]
     accepted = any(not tile.reject_reason for tile in tiles)
     return Family(root, tiles, score, thumbnail, store(root) if store is not None and accepted else "")
 
 
-def _tile(root: Window, window: Window, levels: list[Level], stored: list[np.ndarray], config: BuildConfig) -> Tile:
+def _tile(
+    root: Window, window: Window, levels: list[Level], stored: list[np.ndarray], pixel: float, config: BuildConfig
+) -> Tile:
     number = SCALES.index(window.scale)
     here = _place(root, window, config.tile_px)
     pixels = np.ascontiguousarray(stored[number][here])
     valid_fraction = _valid_fraction(levels[number], here)
     numbers = statistics(pixels, config.quality)
-    reason = reject_reason(numbers, valid_fraction, config.min_valid, config.quality)
+    enlarged = config.tile_px * pixel / window.side
+    reason = reject_reason(numbers, valid_fraction, config.min_valid, config.quality, enlarged)
     return Tile(window, b"" if reason else encode_png(pixels), valid_fraction, numbers, reason)
 
 

@@ -99,8 +99,19 @@ def measure(tile: np.ndarray) -> np.ndarray | None:
     return np.concatenate([np.round(first, 4), np.round(texture, 6)])
 
 
-def reject_reason(stats: dict[str, float], valid_fraction: float, min_valid: float, config: QualityConfig) -> str:
-    """Why the tile is unfit, "" if it is fit: nodata, saturated, dark, blank, structureless or poor."""
+def reject_reason(
+    stats: dict[str, float], valid_fraction: float, min_valid: float, config: QualityConfig, enlarged: float = 1.0
+) -> str:
+    """Why the tile is unfit, "" if it is fit: nodata, saturated, dark, blank, structureless or poor.
+
+    Args:
+        stats: of the tile, see :func:`statistics`.
+        valid_fraction: share of valid ground in the tile.
+        min_valid: smallest such share.
+        config: thresholds.
+        enlarged: pixels of the tile for one of the sensor. Beyond three the neighbours are not asked: the samples know
+            no such tiles, and interpolation looks like defocus to them.
+    """
     if valid_fraction < min_valid:
         return "nodata"
     if stats["q_saturated"] > config.max_saturated:
@@ -111,11 +122,12 @@ def reject_reason(stats: dict[str, float], valid_fraction: float, min_valid: flo
         return "blank"
     if stats["q_entropy"] < config.min_entropy or stats["q_edge"] < config.min_edge:
         return "structureless"
-    if stats["q_good"] < config.min_good:
+    if stats["q_good"] < config.min_good and enlarged < _MOST_ENLARGED:
         return "poor"
     return ""
 
 
+_MOST_ENLARGED = 3.1
 _LEVELS = np.arange(1, 256)
 
 

@@ -83,3 +83,10 @@ def test_reasons(changes, reason):
 def test_settings_that_cannot_work(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         dataclasses.replace(QualityConfig(), **changes).check()
+
+
+def test_neighbours_are_not_asked_about_tiles_that_were_enlarged_much():
+    numbers = {"q_saturated": 0.0, "q_dark": 0.0, "q_std": 30.0, "q_entropy": 6.0, "q_edge": 5.0, "q_good": 0.0}
+    assert reject_reason(numbers, 1.0, 0.9, QualityConfig(), enlarged=1.0) == "poor"
+    assert reject_reason(numbers, 1.0, 0.9, QualityConfig(), enlarged=3.0) == "poor"
+    assert reject_reason(numbers, 1.0, 0.9, QualityConfig(), enlarged=4.0) == ""
