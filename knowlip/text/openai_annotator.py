@@ -141,7 +141,7 @@ class OpenAIAnnotator:
                 raise TileFailed(f"refused: {answer['refusal'] or 'content filter'}")
             content = answer["content"] or ""
             try:
-                return parse_answer(content, request.tile_id, chosen, has_parent)
+                return parse_answer(content, request.tile_id, chosen, has_parent, options.response_format)
             except ValueError as error:
                 problem = "it was cut off, be briefer" if answer["finish_reason"] == "length" else str(error)
             if turn < REPAIR_TURNS:

@@ -79,7 +79,7 @@ def compose_prompt(
     if request.scale not in SCALES:
         raise ValueError(f"{request.tile_id} has the scale {request.scale!r}; use {', '.join(SCALES)}.")
     if not guided:
-        return Prompt(_unguided(), "The image follows.")
+        return Prompt(_unguided(instruction_set), "The image follows.")
     system = [_text("role.md"), *(_fill(path, **_TABLES) for name, path in LAYERS.items() if name in layers)]
     system += [_instructions(instruction_set), _fill("output.md", **_TABLES)]
     user = [_text(f"scales/{request.scale}.md"), _acquisition(request, image_side)]
@@ -97,11 +97,19 @@ def repair_request(problem: str) -> str:
 
 @cache
 def prompt_hash() -> str:
-    """SHA-256 over names and contents of all prompt files: the version of the prompts."""
+    """SHA-256 over names and contents of all prompt files and the size tables put into them: the prompts' version."""
     digest = hashlib.sha256()
     for name in _prompt_files():
         digest.update(f"{name}\0{_text(name)}\0".encode())
+    for name, table in _TABLES.items():
+        digest.update(f"{name}\0{table}\0".encode())
     return digest.hexdigest()
+
+
+@cache
+def file_hashes() -> dict[str, str]:
+    """Prompt file -> SHA-256 of its text: what changed between two versions of the prompts."""
+    return {name: hashlib.sha256(_text(name).encode()).hexdigest() for name in _prompt_files()}
 
 
 def _prompt_files() -> list[str]:
@@ -155,9 +163,15 @@ def _instructions(instruction_set: str | None) -> str:
     return "## The instruction set and its eight fields\n\n" + "\n\n".join(parts)
 
 
-def _unguided() -> str:
-    fields = {"target_dimensions": DIMENSIONS["ground"], "terrain_dimensions": DIMENSIONS["terrain"]}
-    return _fill("unguided.md", **{key: ", ".join(names) for key, names in fields.items()})
+def _unguided(instruction_set: str | None) -> str:
+    if instruction_set is not None:
+        choice = f"The instruction set is `{instruction_set}`."
+        fields = f"Fields: {', '.join(DIMENSIONS[instruction_set])}."
+    else:
+        choice = "Choose the instruction set that fits: `ground` (aircraft), `marine` (ships) or `terrain`."
+        target, terrain = ", ".join(DIMENSIONS["ground"]), ", ".join(DIMENSIONS["terrain"])
+        fields = f"Fields of `ground` and `marine`: {target}. Fields of `terrain`: {terrain}."
+    return _fill("unguided.md", choice=choice, fields=fields)
 
 
 def _acquisition(request: TileRequest, image_side: int | None) -> str:
