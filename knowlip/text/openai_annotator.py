@@ -20,7 +20,7 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAI
 from PIL import Image
 
 from knowlip.files import read_json, sha256, write_json
-from knowlip.text.answer import answer_schema, parse_answer
+from knowlip.text.answer import parse_answer
 from knowlip.text.openai_options import OpenAIOptions
 from knowlip.text.prompt import compose_prompt, repair_request
 from knowlip.text.types import Annotation, TileRequest
@@ -153,26 +153,10 @@ class OpenAIAnnotator:
                 ]
         raise TileFailed(f"unusable after {REPAIR_TURNS} repair turns: {problem}")
 
-    def _parameters(self) -> dict[str, Any]:
-        options = self.options
-        parameters: dict[str, Any] = {
-            "model": self.model,
-            "temperature": options.temperature,
-            "max_tokens": options.max_tokens,
-            "seed": options.seed,
-        }
-        if options.response_format == "json_schema":
-            schema = {"name": "sub_texts", "strict": True, "schema": answer_schema(options.instruction_set or None)}
-            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif options.response_format == "json_object":
-            parameters["response_format"] = {"type": "json_object"}
-        parameters |= options.extra
-        return {name: value for name, value in parameters.items() if value is not None}
-
     def _ask(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """One answer, from disk or from the endpoint: content, refusal, finish_reason, input_tokens, output_tokens."""
         # The image and the parent's text are inside the messages, so the hash covers them.
-        body = {**self._parameters(), "messages": messages}
+        body = {**self.options.parameters(self.model), "messages": messages}
         key = sha256(json.dumps(body, sort_keys=True).encode())
         path = self._cache / key[:2] / f"{key}.json"
         if path.exists():

@@ -63,3 +63,21 @@ class OpenAIOptions:
         """The settings that an answer depends on: not the patience."""
         settings = {**asdict(self), "layers": list(self.layers)}
         return {name: value for name, value in settings.items() if name not in ("timeout_s", "retries", "backoff_s")}
+
+    def parameters(self, model: str) -> dict[str, Any]:
+        """Everything of a request but its messages: model, sampling, and the form of the answer."""
+        from knowlip.text.answer import answer_schema
+
+        parameters: dict[str, Any] = {
+            "model": model,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+        if self.response_format == "json_schema":
+            schema = {"name": "sub_texts", "strict": True, "schema": answer_schema(self.instruction_set or None)}
+            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.response_format == "json_object":
+            parameters["response_format"] = {"type": "json_object"}
+        parameters |= self.extra
+        return {name: value for name, value in parameters.items() if value is not None}
