@@ -20,6 +20,7 @@ SUMMARY = {
     "simulate": "make simulated SAR scenes of three sensors with exact truth",
     "build": "cut SAR scenes into a georeferenced data set of tiles at three scales",
     "annotate": "write the eight sub-texts of every tile, offline or with a language model",
+    "prompt": "print exactly what would be sent to a language model for one tile",
     "pretrain": "train a model on a data set in the three SCIO stages",
     "finetune": "teach a pre-trained model to answer questions about tiles",
     "evaluate": "measure a model on places that training never saw",
@@ -49,6 +50,7 @@ STAGES = {
 TOOLS = {
     "scene info": ("knowlip.scenes.info", "SceneInfoConfig", "scene_info"),
     "cities": ("knowlip.tiles.cities", "CitiesConfig", "cities"),
+    "prompt": ("knowlip.text.show", "PromptConfig", "show_prompt"),
     "dataset verify": ("knowlip.dataset.verify", "VerifyConfig", "verify_dataset"),
     "dataset stats": ("knowlip.dataset.stats", "StatsConfig", "dataset_stats"),
     "dataset export": ("knowlip.dataset.export", "ExportConfig", "export_dataset"),

@@ -1,11 +1,13 @@
 """Prompts: layers in order and switchable, the tile's facts true, the parent's text only when wanted."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from knowlip.text.prompt import LAYERS, compose_prompt, prompt_hash, repair_request
+from knowlip.text import prompt
+from knowlip.text.prompt import LAYERS, compose_prompt, file_hashes, prompt_hash, repair_request
 from knowlip.text.types import Annotation, SubText, TileRequest
 from knowlip.vocabulary import AIRCRAFT_TYPES, DIMENSIONS, REGIONS, SHIP_TYPES
 
@@ -122,8 +124,81 @@ def test_messages_carry_the_image_after_the_text() -> None:
     assert [part["type"] for part in messages[1]["content"]] == ["text", "image_url"]
 
 
-def test_hash_is_a_version() -> None:
+CONTENT = {
+    "earth": ("coordinates", "airport", "runways", "terminals", "industrial zone", "halls", "climate", "coast"),
+    "social": ("Economy", "history", "Building practice", "Transport", "function", "Airport:", "Port:", "City:",
+               "Farmland:"),
+    "sar": ("Surface scattering", "Double bounce", "discrete bright points", "[Ss]peckle", "[Ss]ide lobes", "Layover",
+            "upside down", "[Ss]hadow", "runways", "are dark", "grass is uniform", "Metal scatters strongly",
+            "Rectangular bright outlines", "cross, a T or a Y"),
+    "instance": ("metres per pixel", "size", "shape|proportion|length over beam", "Boeing 737", "Airbus A350",
+                 "wingspan", "height from shadow", "Count what is separate", "[Tt]ypical sizes"),
+    "calibration": ("against image", "Geography and social priors", "measured size decides", "Drop a statement",
+                    "contradicts SAR physics", "must agree with each other"),
+}  # fmt: skip
+"""What the paper's five layers bring (section 3.2 and the figure of its prompt), as patterns."""
+
+
+@pytest.mark.parametrize("layer", list(LAYERS))
+def test_layers_bring_what_the_paper_says(layer: str) -> None:
+    system = prompt._fill(LAYERS[layer], **prompt._TABLES)
+    assert system in compose_prompt(request(), (layer,)).system
+    absent = [pattern for pattern in CONTENT[layer] if not re.search(pattern, system)]
+    assert not absent
+
+
+@pytest.mark.parametrize(
+    ("scale", "says"), [("large", "context"), ("medium", "structure"), ("small", "Count, measure and name")]
+)
+def test_three_scales(scale: str, says: str) -> None:
+    user = compose_prompt(request(scale=scale)).user
+    assert f"This is the {scale} tile of a chain of three scales" in user
+    assert says in user
+
+
+def test_answer_with_counts_and_boxes_is_asked_for() -> None:
+    for guided in (True, False):
+        system = compose_prompt(request(), guided=guided).system
+        for word in (
+            "instruction_set",
+            "sub_texts",
+            "counts",
+            "boxes",
+            "category",
+            "number",
+            "width",
+            "height",
+            "fractions",
+        ):
+            assert word in system
+
+
+@pytest.mark.parametrize("name", list(DIMENSIONS))
+def test_the_unguided_baseline_follows_the_instruction_set(name: str) -> None:
+    system = compose_prompt(request(), instruction_set=name, guided=False).system
+    assert f"The instruction set is `{name}`" in system
+    assert ", ".join(DIMENSIONS[name]) in system
+    assert "Choose" not in system
+    assert ("Buildings" in system) == (name == "terrain")
+
+
+def test_every_prompt_file_is_used() -> None:
+    texts = [
+        str(compose_prompt(request(scale=scale, lon=lon), instruction_set=name, guided=guided))
+        for scale in ("large", "medium", "small") for lon in (4.0, float("nan"))
+        for name in (None, *DIMENSIONS) for guided in (True, False)
+    ]  # fmt: skip
+    sent = "\n".join([*texts, repair_request("no JSON")])
+    for name in file_hashes():
+        first = next(part for part in re.split(r"\$\w+|\n", prompt._text(name)) if len(part.split()) > 2)
+        assert first.strip() in sent, name
+
+
+def test_hash_is_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", prompt_hash())
+    assert len(file_hashes()) == len(list(Path(prompt.__file__).parent.glob("prompts/**/*.md"))) >= 19
+    monkeypatch.setitem(prompt._TABLES, "ship_types", "canoe 3-5 m x 1-1 m")
+    assert prompt_hash.__wrapped__() != prompt_hash()  # the size tables are part of what is sent
 
 
 def test_wrong_names_are_refused() -> None:
