@@ -22,7 +22,7 @@ from knowlip.text.chunks import ChunkStore
 from knowlip.text.openai_options import OpenAIOptions
 from knowlip.text.prompt import prompt_hash
 from knowlip.text.types import Annotation
-from knowlip.text.workers import Chunk, Outcome, Runner, rules_runner, threads_runner
+from knowlip.text.workers import Chunk, Outcome, Runner, labels_runner, rules_runner, threads_runner
 from knowlip.vocabulary import SCALES
 
 RULES_CHUNK, OPENAI_CHUNK = 16, 4
@@ -38,8 +38,9 @@ class AnnotateConfig:
 
     dataset: Path
     """Folder of a built data set."""
-    annotator: Literal["rules", "openai"] = "rules"
-    """"rules" measures offline; "openai" asks a model behind an OpenAI-compatible endpoint."""
+    annotator: Literal["rules", "openai", "labels"] = "rules"
+    """"rules" measures offline; "openai" asks a model behind an OpenAI-compatible endpoint; "labels" fills templates
+    from truth, boxes and masks."""
     model: str = ""
     """openai: name of the model as the endpoint knows it."""
     base_url: str = ""
@@ -55,8 +56,8 @@ class AnnotateConfig:
     """openai: prompt, image and request settings."""
 
     def __post_init__(self) -> None:
-        if self.annotator not in ("rules", "openai"):
-            raise ValueError(f"There is no annotator {self.annotator!r}; use rules or openai.")
+        if self.annotator not in ("rules", "openai", "labels"):
+            raise ValueError(f"There is no annotator {self.annotator!r}; use rules, openai or labels.")
         if self.annotator == "openai" and not self.model:
             raise ValueError("The openai annotator needs the name of a model (--model).")
         if self.workers < 1 or self.concurrency < 1:
@@ -85,7 +86,7 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
     if not store.begun and dataset.revisions():
         raise ValueError(f"{config.dataset} has texts already and they are never overwritten; build a fresh data set.")
     store.begin(_settings(config, dataset))
-    runner, annotator = _runner(config, store)
+    runner, annotator = _runner(config, store, dataset)
     done: dict[str, Annotation] = {}
     quarantined: dict[str, str] = {}
     resumed = 0
@@ -93,7 +94,7 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
         for scale, tiles in waves:
             kept: dict[str, dict[str, Outcome]] = {}
             todo = []
-            for chunk in _chunks(scale, tiles, RULES_CHUNK if config.annotator == "rules" else OPENAI_CHUNK, done):
+            for chunk in _chunks(scale, tiles, OPENAI_CHUNK if config.annotator == "openai" else RULES_CHUNK, done):
                 kept[chunk.name] = store.read(chunk.name, retry=config.retry_quarantined)
                 left = [row for row in chunk.tiles if row["tile_id"] not in kept[chunk.name]]
                 if left:
@@ -139,10 +140,12 @@ def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
     return settings
 
 
-def _runner(config: AnnotateConfig, store: ChunkStore) -> tuple[Runner, Any]:
-    """Who works on chunks, and the openai annotator (None for rules)."""
+def _runner(config: AnnotateConfig, store: ChunkStore, dataset: Dataset) -> tuple[Runner, Any]:
+    """Who works on chunks, and the openai annotator (None for the others)."""
     if config.annotator == "rules":
         return rules_runner(config.dataset, config.workers), None
+    if config.annotator == "labels":
+        return labels_runner(dataset), None
     from knowlip.text.openai_annotator import OpenAIAnnotator  # the client library takes a second to import
 
     annotator = OpenAIAnnotator(config.model, config.openai, store.folder / "answers", config.base_url)

@@ -114,6 +114,22 @@ def threads_runner(dataset: Path, annotator: Annotator, concurrency: int) -> Run
     return Runner(ThreadPoolExecutor(concurrency), submit, 2 * concurrency)
 
 
+def labels_runner(dataset: Dataset) -> Runner:
+    """Fill templates from labels, in this process: no pixel is read.
+
+    Raises:
+        ValueError: the data set has no labels.
+    """
+    from knowlip.text.labels import LabelsAnnotator
+
+    annotator = LabelsAnnotator(dataset)
+
+    def work(chunk: Chunk) -> list[tuple[str, Outcome]]:
+        return [(row["tile_id"], annotator.annotate_tile(row["tile_id"])) for row in chunk.tiles]
+
+    return Runner(None, lambda chunk: [(work, (chunk,))], 1)
+
+
 def requests(dataset: Dataset, chunk: Chunk) -> Iterator[TileRequest]:
     """The tiles of a chunk as annotators see them."""
     images = dataset.images([row["tile_id"] for row in chunk.tiles])
