@@ -1,40 +1,37 @@
 """The `openai` annotator: any vision-language model behind an OpenAI-compatible endpoint (hosted, vLLM, llama.cpp).
 
-Every answer is stored before it is used, under the hash of all that was asked: an interrupted run pays nothing twice.
+Every answer is stored before it is used, under the hash of all that was asked, and every request stands in the ledger
+before it is sent: an interrupted run pays no answer twice.
 """
 
 import base64
 import io
 import json
-import os
-import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAI
 from PIL import Image
 
 from knowlip.files import read_json, sha256, write_json
 from knowlip.text.answer import parse_answer
+from knowlip.text.cost import Budget, TokenCounter, prices_of, sent_size
+from knowlip.text.endpoint import CostLimit, Endpoint, EndpointError, TileFailed, plain_answer
+from knowlip.text.ledger import Ledger
+from knowlip.text.limits import Limits
 from knowlip.text.openai_options import OpenAIOptions
 from knowlip.text.prompt import compose_prompt, repair_request
 from knowlip.text.types import Annotation, TileRequest
 
+__all__ = ["CostLimit", "EndpointError", "OpenAIAnnotator", "Question", "TileFailed", "Usage", "image_url"]
+
 REPAIR_TURNS = 2
 _ENCODERS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4})}
-
-
-class EndpointError(ValueError):
-    """The endpoint cannot serve any tile: no key, wrong key, unreachable, unknown model, no credit. Stops the run."""
-
-
-class TileFailed(ValueError):
-    """This one tile could not be annotated; the message is the reason it is quarantined with."""
 
 
 @dataclass
@@ -63,6 +60,24 @@ class Usage:
         return {name: int(getattr(self, name)) for name in names}
 
 
+@dataclass(frozen=True)
+class Question:
+    """One request: the first of a tile, or a repair turn."""
+
+    key: str
+    """SHA-256 of the body, which holds the image and the parent's text."""
+    body: dict[str, Any]
+    tile_id: str
+    turn: int
+    tokens: int
+    """Expected input tokens; 0 where no limit and no price needs them."""
+
+
+class _Unanswered(Exception):
+    def __init__(self, question: Question) -> None:
+        self.question = question
+
+
 class OpenAIAnnotator:
     """Annotates tiles through an OpenAI-compatible endpoint. Safe to call from several threads.
 
@@ -71,6 +86,9 @@ class OpenAIAnnotator:
         options: how to ask.
         cache: folder that holds the answers; created on first use.
         base_url: address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own.
+        ledger: where requests are accounted for; None = in memory.
+        max_cost: what may be spent in all runs of the ledger; 0 = no limit.
+        batch: whether the prices are those of batches.
 
     Raises:
         EndpointError: no model, or no key in the environment.
@@ -78,23 +96,34 @@ class OpenAIAnnotator:
 
     name = "openai"
 
-    def __init__(self, model: str, options: OpenAIOptions, cache: Path, base_url: str = "") -> None:
+    def __init__(
+        self,
+        model: str,
+        options: OpenAIOptions,
+        cache: Path,
+        base_url: str = "",
+        ledger: Ledger | None = None,
+        max_cost: float = 0.0,
+        batch: bool = False,
+    ) -> None:
         if not model:
             raise EndpointError("The openai annotator needs the name of a model (--model).")
-        key = os.environ.get("OPENAI_API_KEY", "")
-        if not key:
-            raise EndpointError(
-                "The openai annotator needs a key in the environment variable OPENAI_API_KEY "
-                "(any word for a server of your own that asks for none)."
-            )
-        self.model = model
-        self.options = options
-        self.usage = Usage()
+        self.model, self.options, self.usage = model, options, Usage()
+        self.prices = prices_of(options, batch)
+        if max_cost and not self.prices.known:
+            raise EndpointError("max_cost needs prices: give openai.price_in and openai.price_out per million tokens.")
+        limits = Limits(options.requests_per_minute, options.tokens_per_minute)
+        self.endpoint = Endpoint(model, base_url, options.timeout_s, options.retries, options.backoff_s, limits)
+        self.base_url = self.endpoint.base_url
+        self.ledger = ledger or Ledger()
+        self.budget = Budget(max_cost, self.ledger.spent(self.prices.input, self.prices.output))
+        self._parameters = options.parameters(model)
+        schema = self._parameters.get("response_format", {}).get("json_schema", {}).get("schema")
+        self._counter = TokenCounter(options, schema)
+        self._counts_tokens = self.prices.known or options.tokens_per_minute > 0
         self._cache = cache
-        self._write_lock = threading.Lock()
-        address = base_url or os.environ.get("OPENAI_BASE_URL") or None
-        self._client = OpenAI(api_key=key, base_url=address, timeout=options.timeout_s, max_retries=0)
-        self.base_url = str(self._client.base_url)
+        self._asking: set[str] = set()
+        self._asked = threading.Condition()
 
     def check(self) -> None:
         """Ask the endpoint for its models before anything is paid for.
@@ -102,25 +131,42 @@ class OpenAIAnnotator:
         Raises:
             EndpointError: it cannot be reached, refuses the key, or does not know the model.
         """
-        try:
-            names = sorted(model.id for model in self._client.models.list())
-        except APIConnectionError as error:  # timeouts too
-            raise self._unreachable(error) from None
-        except APIStatusError as error:
-            if error.status_code in (401, 403):
-                raise self._refused_key(error) from None
-            return  # some servers have no list of models: the first answer will tell
-        if names and self.model not in names:
-            known = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise EndpointError(f"{self.base_url} does not serve the model {self.model!r}; it serves {known}.")
+        self.endpoint.check()
 
     def annotate(self, request: TileRequest) -> Annotation:
         """Write the eight sub-texts of one tile.
 
         Raises:
             TileFailed: refused, still unusable after two repair turns, or no answer after all retries.
-            EndpointError: no tile can be answered.
+            EndpointError: no tile can be answered, or the next request could pass the cost limit.
         """
+        return self._annotate(request, self._ask)
+
+    def annotate_stored(self, request: TileRequest) -> Annotation:
+        """The same from answers on disk alone; `TileFailed` also for a tile whose request was given up."""
+        return self._annotate(request, self._stored)
+
+    def next_question(self, request: TileRequest) -> Question | None:
+        """What has to be asked next for a tile; None where it is annotated or given up."""
+        try:
+            self._converse(request, self._stored)
+        except _Unanswered as unanswered:
+            return unanswered.question
+        except TileFailed:
+            pass
+        return None
+
+    def _annotate(self, request: TileRequest, ask: Callable[[Question], dict[str, Any]]) -> Annotation:
+        try:
+            note, turns = self._converse(request, ask)
+        except TileFailed as error:
+            self.ledger.tile(request.tile_id, "quarantined", str(error))
+            raise
+        self.ledger.tile(request.tile_id, "repaired" if turns else "answered")
+        return note
+
+    def _converse(self, request: TileRequest, ask: Callable[[Question], dict[str, Any]]) -> tuple[Annotation, int]:
+        """Lead the conversation about a tile; gives the annotation and the repair turns that it took."""
         options = self.options
         chosen = options.instruction_set or None
         prompt = compose_prompt(
@@ -136,16 +182,15 @@ class OpenAIAnnotator:
         messages = prompt.messages(image_url(request.image, options.image_side, options.image_format))
         problem = ""
         for turn in range(1 + REPAIR_TURNS):
-            answer = self._ask(messages)
+            answer = ask(self._question(messages, request, turn))
             if answer["refusal"] or answer["finish_reason"] == "content_filter":
-                raise TileFailed(f"refused: {answer['refusal'] or 'content filter'}")
+                raise TileFailed(self.endpoint.clean(f"refused: {answer['refusal'] or 'content filter'}"))
             content = answer["content"] or ""
             try:
-                return parse_answer(content, request.tile_id, chosen, has_parent, options.response_format)
+                return parse_answer(content, request.tile_id, chosen, has_parent), turn
             except ValueError as error:
                 problem = "it was cut off, be briefer" if answer["finish_reason"] == "length" else str(error)
             if turn < REPAIR_TURNS:
-                self.usage.add(repairs=1)
                 messages = [
                     *messages,
                     {"role": "assistant", "content": content},
@@ -153,74 +198,117 @@ class OpenAIAnnotator:
                 ]
         raise TileFailed(f"unusable after {REPAIR_TURNS} repair turns: {problem}")
 
-    def _ask(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
-        """One answer, from disk or from the endpoint: content, refusal, finish_reason, input_tokens, output_tokens."""
+    def _question(self, messages: list[dict[str, Any]], request: TileRequest, turn: int) -> Question:
         # The image and the parent's text are inside the messages, so the hash covers them.
-        body = {**self.options.parameters(self.model), "messages": messages}
+        body = {**self._parameters, "messages": messages}
         key = sha256(json.dumps(body, sort_keys=True).encode())
-        path = self._cache / key[:2] / f"{key}.json"
-        if path.exists():
-            self.usage.add(cached=1)
-            answer: dict[str, Any] = read_json(path)
-            return answer
-        answer = self._send(body)
-        with self._write_lock:  # two threads may have asked the same of two equal tiles
-            write_json(path, answer)
-        self.usage.add(requests=1, input_tokens=answer["input_tokens"], output_tokens=answer["output_tokens"])
+        tokens = self._counter.messages(messages, request.image.shape) if self._counts_tokens else 0
+        return Question(key, body, request.tile_id, turn, tokens)
+
+    def most(self, question: Question) -> float:
+        """The most that a request may cost: its input, and an answer of the greatest length."""
+        lengths = [question.body.get(name, 0) for name in ("max_tokens", "max_completion_tokens")]
+        return self.prices.of(question.tokens, max(lengths))
+
+    def on_disk(self, question: Question) -> dict[str, Any] | None:
+        """The answer to a question that was asked before."""
+        path = self._path(question.key)
+        if not path.exists():
+            return None
+        answer: dict[str, Any] = read_json(path)
+        known = self.ledger.request(question.key)
+        if known is None or known["state"] != "answered":  # killed between the two, or older than the ledger
+            self._account(question, answer, 0.0)
         return answer
 
-    def _send(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask the endpoint, patiently where waiting can help and not at all where it cannot."""
-        reason = ""
-        for attempt in range(1 + self.options.retries):
-            asked_wait = 0.0
-            try:
-                known = {name: body[name] for name in ("model", "messages")}
-                rest = {name: value for name, value in body.items() if name not in known}
-                return _plain(self._client.chat.completions.create(**known, extra_body=rest))
-            except APITimeoutError:
-                reason = f"no answer within {self.options.timeout_s:g} s"
-            except APIConnectionError as error:
-                reason = f"connection failed ({error.__cause__ or error})"
-                if attempt == self.options.retries:
-                    raise self._unreachable(error) from None
-            except APIStatusError as error:
-                reason = f"HTTP {error.status_code}: {self._message(error)}"
-                self._raise_if_hopeless(error)
-                if error.status_code not in (408, 409, 429) and error.status_code < 500:
-                    raise TileFailed(reason) from None
-                asked_wait = _retry_after(error)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                reason = f"the endpoint's response is not JSON ({error})"
-            if attempt < self.options.retries:
-                self.usage.add(retries=1)
-                wait = min(60.0, self.options.backoff_s * 2.0**attempt) * random.uniform(0.5, 1.0)
-                time.sleep(max(wait, asked_wait))
-        raise TileFailed(f"{reason}, after {self.options.retries} retries")
+    def keep(self, question: Question, answer: dict[str, Any], seconds: float) -> float:
+        """Store a new answer, then account for it. Returns what it cost."""
+        write_json(self._path(question.key), answer)
+        cost = self._account(question, answer, seconds)
+        self.usage.add(
+            requests=1,
+            repairs=1 if question.turn else 0,
+            input_tokens=answer["input_tokens"],
+            output_tokens=answer["output_tokens"],
+        )
+        return cost
 
-    def _raise_if_hopeless(self, error: APIStatusError) -> None:
-        if error.status_code in (401, 403):
-            raise self._refused_key(error) from None
-        if error.status_code == 404:
-            raise EndpointError(
-                f"{self.base_url} does not serve the model {self.model!r}, "
-                f"or the address does not end in /v1 ({self._message(error)})."
-            ) from None
-        if error.status_code == 402 or error.code == "insufficient_quota":
-            raise EndpointError(f"{self.base_url} has no credit left for this key ({self._message(error)}).") from None
+    def _account(self, question: Question, answer: dict[str, Any], seconds: float) -> float:
+        tokens = answer["input_tokens"], answer["output_tokens"]
+        cost = self.prices.of(*tokens) if self.prices.known else None
+        self.ledger.answered(question.key, question.tile_id, question.turn, tokens, cost, seconds)
+        return cost or 0.0
 
-    def _message(self, error: APIStatusError) -> str:
-        """The endpoint's own words, short, on one line, and without the key should a proxy repeat it."""
-        body = error.body
-        text = str(body.get("message", body)) if isinstance(body, dict) else str(body or error.message)
-        return " ".join(text.replace(self._client.api_key, "(key)").split())[:200]
+    def _path(self, key: str) -> Path:
+        return self._cache / key[:2] / f"{key}.json"
 
-    def _unreachable(self, error: Exception) -> EndpointError:
-        return EndpointError(f"The endpoint {self.base_url} cannot be reached ({error.__cause__ or error}).")
+    def _stored(self, question: Question) -> dict[str, Any]:
+        answer = self.on_disk(question)
+        if answer is not None:
+            return answer
+        known = self.ledger.request(question.key)
+        if known is not None and known["state"] == "failed":
+            raise TileFailed(known["reason"])
+        raise _Unanswered(question)
 
-    def _refused_key(self, error: APIStatusError) -> EndpointError:
-        # The endpoint's own words may repeat the key, so they are not passed on.
-        return EndpointError(f"{self.base_url} refuses the key in OPENAI_API_KEY (HTTP {error.status_code}).")
+    def _ask(self, question: Question) -> dict[str, Any]:
+        """One answer, from disk or from the endpoint."""
+        with self._asked:  # two equal tiles ask the same: the second waits for the first one's answer
+            while question.key in self._asking:
+                self._asked.wait()
+            self._asking.add(question.key)
+        try:
+            answer = self.on_disk(question)
+            if answer is not None:
+                self.usage.add(cached=1)
+                return answer
+            return self._send(question)
+        finally:
+            with self._asked:
+                self._asking.discard(question.key)
+                self._asked.notify_all()
+
+    def _send(self, question: Question) -> dict[str, Any]:
+        most, limits, body = self.most(question), self.endpoint.limits, question.body
+        expected = question.tokens + self.options.typical_output_tokens
+        attempts, started, reserved = 0, 0.0, False
+
+        def before() -> None:
+            nonlocal attempts, started, reserved
+            self.usage.add(retries=1 if attempts else 0)
+            attempts += 1
+            self.budget.reserve(most)
+            reserved = True
+            limits.wait(expected)
+            self.ledger.sent(question.key, question.tile_id, question.turn, most)
+            started = time.perf_counter()
+
+        def lost(reason: str, in_doubt: bool) -> None:
+            nonlocal reserved
+            self.ledger.failed(question.key, reason, in_doubt)
+            self.budget.settle(most, most if in_doubt else 0.0)
+            reserved = False
+
+        def ask() -> dict[str, Any]:
+            known = {name: body[name] for name in ("model", "messages")}
+            rest = {name: value for name, value in body.items() if name not in known}
+            # Endpoints that know the header give the same answer again instead of charging for another.
+            headers = {"Idempotency-Key": question.key}
+            completion = self.endpoint.client.chat.completions.create(**known, extra_body=rest, extra_headers=headers)
+            if not hasattr(completion, "model_dump"):
+                raise json.JSONDecodeError("text in its place", str(completion)[:80], 0)
+            return plain_answer(completion.model_dump())
+
+        try:
+            answer = self.endpoint.call(ask, before, lost)
+        except TileFailed as error:
+            if reserved:  # answered, but with nothing in it
+                lost(str(error), True)
+            raise
+        cost = self.keep(question, answer, time.perf_counter() - started)
+        self.budget.settle(most, cost)
+        limits.settle(expected, answer["input_tokens"] + answer["output_tokens"])
+        return answer
 
 
 def image_url(image: NDArray[np.uint8], side: int, image_format: str) -> str:
@@ -232,34 +320,10 @@ def image_url(image: NDArray[np.uint8], side: int, image_format: str) -> str:
         image_format: "jpeg" or "webp".
     """
     picture = Image.fromarray(image)
-    longest = max(picture.size)
-    if longest > side:
-        width, height = (max(1, round(length * side / longest)) for length in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BOX)
+    size = sent_size(image.shape, side)
+    if size != picture.size:
+        picture = picture.resize(size, Image.Resampling.BOX)
     name, options = _ENCODERS[image_format]
     stream = io.BytesIO()
     picture.save(stream, name, **options)
     return f"data:image/{image_format};base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def _plain(completion: Any) -> dict[str, Any]:
-    """What is kept of an answer; raises `TileFailed` where the server's reply holds none."""
-    choices = getattr(completion, "choices", None)
-    if not choices or choices[0].message is None:
-        raise TileFailed("the endpoint's response holds no answer")
-    message, usage = choices[0].message, completion.usage
-    return {
-        "content": message.content,
-        "refusal": getattr(message, "refusal", None),
-        "finish_reason": choices[0].finish_reason,
-        "input_tokens": int(usage.prompt_tokens or 0) if usage else 0,
-        "output_tokens": int(usage.completion_tokens or 0) if usage else 0,
-    }
-
-
-def _retry_after(error: APIStatusError) -> float:
-    """Seconds that the endpoint asks to wait, at most 300; 0 when it does not say so in seconds."""
-    try:
-        return min(300.0, max(0.0, float(error.response.headers.get("retry-after", "0"))))
-    except ValueError:
-        return 0.0

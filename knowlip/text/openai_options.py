@@ -4,10 +4,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from knowlip.text.prompt import LAYERS
+from knowlip.text.tokens import check_formula
 from knowlip.vocabulary import DIMENSIONS
 
 IMAGE_FORMATS = ("jpeg", "webp")
 RESPONSE_FORMATS = ("json_schema", "json_object", "text")
+_NOT_ASKED = (
+    "timeout_s", "retries", "backoff_s", "requests_per_minute", "tokens_per_minute", "price_in", "price_out",
+    "batch_discount", "image_tokens", "tokenizer", "typical_output_tokens", "repair_share", "batch_requests",
+    "batch_megabytes", "poll_s",
+)  # fmt: skip
+"""Settings of patience, pace and price: no answer depends on them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,30 @@ class OpenAIOptions:
     """How often a request is repeated after 429, 5xx, a timeout or a broken connection."""
     backoff_s: float = 1.0
     """First waiting time; doubles with every retry up to 60 s, each drawn between half and whole."""
+    requests_per_minute: float = 0.0
+    """Of all threads together; 0 = no limit."""
+    tokens_per_minute: float = 0.0
+    """Input and output together; 0 = no limit."""
+    price_in: float = 0.0
+    """Of a million input tokens, for estimates, the ledger and max_cost."""
+    price_out: float = 0.0
+    """Of a million output tokens, in the same currency."""
+    batch_discount: float = 0.5
+    """Share that is taken off both prices in batches."""
+    image_tokens: str = "tiles:85:170"
+    """How the model counts an image: tiles:BASE:TILE, patches:SIDE:FACTOR:MOST, area:PIXELS or fixed:TOKENS."""
+    tokenizer: str = ""
+    """A tokenizer.json of the model to estimate with; empty = a rule that errs by a few percent to the dear side."""
+    typical_output_tokens: int = 0
+    """Of an answer, for estimates; 0 = counted from an answer of the paper's average length."""
+    repair_share: float = 0.05
+    """Share of the tiles that need a repair turn, for estimates."""
+    batch_requests: int = 10000
+    """Most requests in one batch (OpenAI takes 50,000)."""
+    batch_megabytes: int = 180
+    """Largest batch file (OpenAI takes 200 MB)."""
+    poll_s: float = 10.0
+    """First time between two looks at a batch; grows by half up to 5 minutes."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.layers if name not in LAYERS]
@@ -58,11 +89,18 @@ class OpenAIOptions:
             raise ValueError("image_side must be 32 or more, max_tokens and timeout_s must be positive.")
         if self.retries < 0 or self.backoff_s < 0:
             raise ValueError("retries and backoff_s must not be negative.")
+        if min(self.requests_per_minute, self.tokens_per_minute, self.price_in, self.price_out) < 0:
+            raise ValueError("Rates and prices must not be negative.")
+        if not 0 <= self.batch_discount <= 1 or not 0 <= self.repair_share <= 2 or self.typical_output_tokens < 0:
+            raise ValueError("batch_discount lies between 0 and 1, repair_share between 0 and 2.")
+        if self.batch_requests < 1 or self.batch_megabytes < 1 or self.poll_s <= 0:
+            raise ValueError("batch_requests and batch_megabytes must be 1 or more, poll_s positive.")
+        check_formula(self.image_tokens)
 
     def answer_settings(self) -> dict[str, Any]:
         """The settings that an answer depends on: not the patience."""
         settings = {**asdict(self), "layers": list(self.layers)}
-        return {name: value for name, value in settings.items() if name not in ("timeout_s", "retries", "backoff_s")}
+        return {name: value for name, value in settings.items() if name not in _NOT_ASKED}
 
     def parameters(self, model: str) -> dict[str, Any]:
         """Everything of a request but its messages: model, sampling, and the form of the answer."""
