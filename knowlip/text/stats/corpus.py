@@ -1,0 +1,160 @@
+"""Captions from a data set or a file as one table: what all the numbers are taken from."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from knowlip.vocabulary import DIMENSIONS
+
+if TYPE_CHECKING:
+    from knowlip.dataset import Dataset
+
+CAPTION = "Caption"
+"""Dimension of a text that is not split into eight."""
+COLUMNS = ("record", "instruction_set", "scale", "annotator", "slot", "dimension", "text")
+_KEYS = ("caption", "text", "raw", "description", "sentence")
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Texts of one source."""
+
+    name: str
+    rows: pd.DataFrame
+    """One sub-text a row with the columns of `COLUMNS`, the sub-texts of a record one after another in slot order."""
+    data: "Dataset | None" = None
+    """The data set, where the source is one."""
+    revision: int = -1
+
+    @property
+    def records(self) -> int:
+        """How many captions there are."""
+        return int(self.rows["record"].nunique())
+
+    def captions(self) -> dict[str, str]:
+        """Record -> its caption as it is stored in the shards: "Dimension: text." joined by spaces."""
+        result: dict[str, list[str]] = {}
+        for record, dimension, text in zip(self.rows["record"], self.rows["dimension"], self.rows["text"]):
+            result.setdefault(record, []).append(_sentence(dimension, text))
+        return {record: " ".join(parts) for record, parts in result.items()}
+
+
+def _sentence(dimension: str, text: str) -> str:
+    text = " ".join(text.split())
+    if dimension == CAPTION:
+        return text
+    return f"{dimension}: {text}" if text.endswith((".", "!", "?")) else f"{dimension}: {text}."
+
+
+def load(source: str, revision: int | None = None) -> Corpus:
+    """Texts of a data set's folder or of a caption file, optionally with a name of its own: "paper=captions.json".
+
+    Files: a JSON list of records with the fields of an instruction set, with one caption each (`caption`, `text`,
+    `raw`, `description` or `sentence`; several in a list) or of bare texts; the `{"images": [{"sentences": ...}]}` of
+    RSICD, RSITMD, UCM and Sydney captions; JSON lines of the same; .txt with one caption a line.
+
+    Raises:
+        ValueError: nothing there, no texts in it, or a form that is none of these.
+    """
+    name, _, path_text = source.rpartition("=") if not Path(source).exists() else ("", "", source)
+    path = Path(path_text)
+    name = name or path.resolve().stem
+    if path.is_dir():
+        return _from_dataset(name, path, revision)
+    if not path.is_file():
+        raise ValueError(f"{path} is neither a data set nor a file with captions.")
+    if revision is not None:
+        raise ValueError(f"{path} is a file with captions; only a data set has revisions.")
+    rows = [row for number, value in enumerate(_read(path)) for row in _record(value, number, path)]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = frame[frame["text"].str.strip() != ""].reset_index(drop=True)
+    if frame.empty:
+        raise ValueError(f"{path} holds no captions.")
+    return Corpus(name, frame)
+
+
+def _from_dataset(name: str, path: Path, revision: int | None) -> Corpus:
+    from knowlip.dataset import Dataset
+
+    data = Dataset(path)
+    texts = data.texts(revision)
+    if texts.empty:
+        raise ValueError(f"{path} has no texts yet: run `knowlip annotate --dataset {path}` first.")
+    tiles = data.tiles()
+    scales = dict(zip(tiles["tile_id"], tiles["scale"]))
+    texts = texts[texts["tile_id"].isin(scales)]
+    rows = pd.DataFrame({
+        "record": texts["tile_id"].astype(object), "instruction_set": texts["instruction_set"].astype(object),
+        "scale": texts["tile_id"].map(scales).astype(object), "annotator": texts["annotator"].astype(object),
+        "slot": texts["slot"].astype(int), "dimension": texts["dimension"].astype(object),
+        "text": texts["text"].astype(object),
+    })  # fmt: skip
+    rows = rows.sort_values(["record", "slot"], kind="stable").reset_index(drop=True)
+    number = data.revisions()[-1] if revision is None else revision
+    return Corpus(name, rows, data, number)
+
+
+def _read(path: Path) -> list[Any]:
+    """The values of a file, one a record."""
+    try:
+        text = path.read_text()
+        if path.suffix == ".txt":
+            return [line for line in text.splitlines() if line.strip()]
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        value = json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}).") from None
+    if isinstance(value, dict):
+        value = next(
+            (value[key] for key in ("images", "annotations", "data") if isinstance(value.get(key), list)), None
+        )
+    if not isinstance(value, list):
+        raise ValueError(f"{path} holds no list of records with captions.")
+    return value
+
+
+def _record(value: Any, number: int, path: Path) -> Iterator[tuple[Any, ...]]:
+    """Rows of one record."""
+    if isinstance(value, dict):
+        known = {
+            key: fields
+            for key, fields in (("terrain", DIMENSIONS["terrain"]), ("targets", DIMENSIONS["marine"]))
+            if sum(field in value for field in fields) >= 4
+        }
+        if known:
+            label, fields = next(iter(known.items()))
+            label = str(value.get("instruction_set", label))
+            scale, who = str(value.get("scale", "")), str(value.get("annotator", ""))
+            for slot, field in enumerate(fields, 1):
+                text = value.get(field) or ""
+                if not isinstance(text, str):
+                    raise ValueError(f"{path}, record {number}: {field} is not a text.")
+                yield f"{number:07d}", label, scale, who, slot, field, text
+            return
+    texts = list(_texts(value))
+    if not texts:
+        raise ValueError(
+            f"{path}, record {number}: there is no caption in it. A record has the eight fields of an instruction set, "
+            f"or one of {', '.join(_KEYS)}."
+        )
+    for position, text in enumerate(texts):
+        yield f"{number:07d}-{position}", "", "", "", 1, CAPTION, text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The bare captions in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for key in ("sentences", "captions", *_KEYS):
+            if key in value:
+                yield from _texts(value[key])
+                return

@@ -1,0 +1,211 @@
+"""One self-contained HTML page about texts."""
+
+# ruff: noqa: E501 (markup is easier to read in one line)
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+_TITLES = {
+    "lengths.png": ("Lengths", "Above: captions. Below: sub-texts; a bar is the range from 5 to 95 %, a dot the mean."),
+    "richness.png": (
+        "Richness and repetition",
+        "MTLD of the sub-texts of a dimension one after another, and the share of sub-texts that occur earlier in the same dimension.",
+    ),
+    "words.png": (
+        "Frequent words",
+        "Stop words, numbers, and words that every text of a dimension begins with are left out.",
+    ),
+    "tsne.png": ("Maps", "t-SNE: near points are like each other; distances between far points mean nothing."),
+}
+_CSS = """
+:root{color-scheme:light dark;--ink:#1f2933;--muted:#6b7785;--line:#e3e7eb;--back:#fff;--soft:#f6f8fa}
+@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--muted:#9aa5b1;--line:#323f4b;--back:#14181c;--soft:#1d2329}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);max-width:1080px;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.muted,figcaption{color:var(--muted)}
+figure{margin:1rem 0}figure img{width:100%;background:#fff;border-radius:6px}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.86rem}caption{text-align:left;font-weight:600;padding:.8rem 0 .3rem}
+td,th{border-bottom:1px solid var(--line);padding:.22rem .5rem;text-align:right;font-variant-numeric:tabular-nums;vertical-align:top}
+td.text,th.text{text-align:left}details{margin:.8rem 0}summary{cursor:pointer;font-weight:600}
+"""
+
+
+def page(numbers: dict[str, Any], pictures: Sequence[Path], title: str) -> str:
+    """The page as HTML; pictures are part of it."""
+    corpora, settings = numbers["corpora"], numbers["settings"]
+    figures = {path.name: _figure(path, title) for path in pictures}
+    clouds = "".join(html for name, html in figures.items() if name.startswith("clouds-"))
+    maps = figures.get("tsne.png", "") + _maps_note(numbers.get("projection"))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}: texts</title><style>{_CSS}</style></head><body><h1>{escape(title)}: texts</h1>"
+        f'<p class="muted">What the texts are like. {_sources(corpora)}</p>'
+        f"{_main(corpora)}{figures.get('lengths.png', '')}{figures.get('richness.png', '')}{_mtld_note()}"
+        f"{figures.get('words.png', '')}{'<h2>Word clouds</h2>' * bool(clouds)}{clouds}{maps}"
+        f"<h2>By dimension</h2>{''.join(_dimensions(entry) for entry in corpora)}"
+        f"<h2>By annotator, instruction set and scale</h2>{''.join(_by_group(entry) for entry in corpora)}"
+        f"{_how(settings)}</body></html>\n"
+    )
+
+
+def _figure(path: Path, title: str) -> str:
+    uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    head, note = _TITLES.get(path.name, ("", ""))
+    top = f"<h2>{head}</h2>" if head else ""
+    return f'{top}<figure><img src="{uri}" alt="{escape(head or path.stem)} of {escape(title)}"><figcaption>{note}</figcaption></figure>'
+
+
+def _sources(corpora: list[dict[str, Any]]) -> str:
+    parts = [
+        f"{escape(entry['name'])}: {entry['captions']:,} captions"
+        + (f", text revision {entry['revision']}" if entry["revision"] >= 0 else "")
+        for entry in corpora
+    ]
+    return "; ".join(parts) + "."
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], text_columns: int = 1) -> str:
+    def cells(values: Sequence[Any], tag: str) -> str:
+        return "".join(
+            f"<{tag}{' class=text' if column < text_columns else ''}>{escape(str(value))}</{tag}>"
+            for column, value in enumerate(values)
+        )
+
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption><tr>{cells(head, "th")}</tr>{body}</table></div>'
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _length(value: dict[str, Any]) -> str:
+    return f"{value['mean']:.1f} ({value['min']} to {value['max']})"
+
+
+def _main(corpora: list[dict[str, Any]]) -> str:
+    rows: dict[str, list[str]] = {}
+
+    def put(name: str, value: str) -> None:
+        rows.setdefault(name, []).append(value)
+
+    for entry in corpora:
+        hedging, duplicates, cut = entry["hedging"], entry["duplicates"], entry.get("truncation")
+        put("captions", f"{entry['captions']:,}")
+        put("sub-texts", f"{entry['sub_texts']:,}")
+        put("words a caption, mean (range)", _length(entry["length"]["words"]))
+        put("characters a caption", _length(entry["length"]["characters"]))
+        if cut:
+            put("tokens a caption, headings and frame included", _length(cut["captions"]))
+            put(f"captions cut at {cut['token_length']} tokens", _percent(cut["truncated"]))
+            put("tokens lost by the cut", _percent(cut["tokens_lost"]))
+        put("vocabulary (different words)", f"{entry['vocabulary']:,}")
+        put("MTLD, captions as they stand", f"{entry['mtld']:.1f}")
+        put("MTLD, captions shuffled", f"{entry['mtld_shuffled']:.1f}")
+        put("captions that hedge", _percent(hedging["captions"]))
+        put("sub-texts that hedge", _percent(hedging["sub_texts"]))
+        top = list(hedging["captions_with"].items())[:5]
+        put("captions with", ", ".join(f"{word} {number:,}" for word, number in top) or "none")
+        put(
+            "duplicate captions, exact / normalised",
+            f"{_percent(duplicates['captions'])} / {_percent(duplicates['captions_normalised'])}",
+        )
+        put(
+            "duplicate sub-texts, exact / normalised",
+            f"{_percent(duplicates['sub_texts'])} / {_percent(duplicates['sub_texts_normalised'])}",
+        )
+    return _table(
+        "In all", ["", *(entry["name"] for entry in corpora)], [[name, *values] for name, values in rows.items()]
+    )
+
+
+def _mtld_note() -> str:
+    return (
+        "<p>MTLD is the mean length of a run of words in which at least 72 % are new; it depends on the order of the captions, so it is given "
+        "as they stand and shuffled (mean of three orders). This page cites no values of published remote-sensing sets: "
+        "none was found at a source that could be read, and other ways to split words, or another order, give other values. For a fair comparison give the "
+        "caption files themselves with <code>--compare NAME=FILE</code> (the JSON of RSICD, RSITMD, UCM and Sydney captions is read as it is): they are "
+        "measured in the same way.</p>"
+    )
+
+
+def _maps_note(facts: dict[str, Any] | None) -> str:
+    if not facts:
+        return ""
+    parts = []
+    if "tiles" in facts:
+        parts.append(
+            f"{facts['tiles']:,} tiles; images by {escape(facts['image_features'])}; texts by {escape(facts['text_features'])}."
+        )
+        parts.append(
+            f"Different texts: {facts['different_texts']:,}"
+            + (f", different templates: {facts['different_templates']:,}." if "different_templates" in facts else ".")
+        )
+    if "text_neighbours_shared" in facts:
+        shared = f"Of a tile's {facts['neighbours']} nearest neighbours by image, {_percent(facts['text_neighbours_shared'])} are among the nearest by text"
+        if "template_neighbours_shared" in facts:
+            shared += f", {_percent(facts['template_neighbours_shared'])} by template"
+        parts.append(
+            f"{shared}; {_percent(facts['neighbours_by_chance'])} by chance (all before t-SNE; ties fall by lot)."
+        )
+    return f'<p class="muted">{" ".join([*parts, *(escape(text) for text in facts["left_out"])])}</p>'
+
+
+def _dimensions(entry: dict[str, Any]) -> str:
+    cut = entry.get("truncation", {}).get("cut_by_slot")
+    rows, seen = [], dict[str, int]()
+    for part in entry["dimensions"]:
+        seen[part["instruction_set"]] = slot = seen.get(part["instruction_set"], 0) + 1
+        frequency = part["frequency"]
+        row = [
+            part["instruction_set"], part["dimension"], f"{part['sub_texts']:,}", _length(part["length"]["words"]),
+            f"{part['length']['tokens']['mean']:.1f}" if "tokens" in part["length"] else "–", f"{part['mtld']:.1f}",
+            _percent(part["hedging"]["sub_texts"]), _percent(part["duplicates"]["sub_texts"]),
+            _percent(part["duplicates"]["sub_texts_normalised"]), _percent(cut.get(slot, 0.0)) if cut else "–",
+        ]  # fmt: skip
+        rows.append([*row, ", ".join(list(frequency["words"])[:8]), frequency["lead_in"]])
+    head = [
+        "Set",
+        "Dimension",
+        "Texts",
+        "Words",
+        "Tokens",
+        "MTLD",
+        "Hedged",
+        "Duplicates",
+        "normalised",
+        "Cut (all sets)",
+        "Frequent words",
+        "All begin with",
+    ]
+    return _table(entry["name"], head, rows, 2)
+
+
+def _by_group(entry: dict[str, Any]) -> str:
+    rows = [
+        [
+            column.replace("_", " "), value or "–", f"{part['captions']:,}", _length(part["length"]["words"]), f"{part['vocabulary']:,}",
+            f"{part['mtld']:.1f}", _percent(part["hedging"]["captions"]), _percent(part["duplicates"]["captions"]),
+            _percent(part["duplicates"]["sub_texts"]),
+        ]
+        for column, groups in entry["groups"].items()
+        for value, part in groups.items()
+    ]  # fmt: skip
+    head = ["", "", "Captions", "Words", "Vocabulary", "MTLD", "Hedged", "Duplicate captions", "Duplicate sub-texts"]
+    return _table(entry["name"], head, rows, 2) if rows else ""
+
+
+def _how(settings: dict[str, Any]) -> str:
+    return (
+        "<h2>How it was counted</h2><p>Lengths in words count what stands between spaces, without the headings of the dimensions. Frequencies, MTLD, "
+        "hedges and normalised duplicates take words in lower case, of letters and digits, joined by hyphens and apostrophes. A caption is a duplicate where "
+        "all its sub-texts stand in an earlier one; normalised, case, spaces and punctuation do not count. "
+        f"MTLD: threshold {settings['mtld_threshold']}, forwards and backwards, as <code>lexicalrichness</code> 0.5.1 with a list of words. "
+        f"Tokenizer: {escape(settings['tokenizer'] or 'none given, so no token counts')}. Seed {settings['seed']}.</p>"
+        f"<details><summary>Hedges ({len(settings['hedges'])})</summary><p>{', '.join(settings['hedges'])}</p></details>"
+        f"<details><summary>Stop words ({len(settings['stop_words'])})</summary><p>{', '.join(settings['stop_words'])}</p></details>"
+    )
