@@ -192,8 +192,9 @@ def lengths(figure_of: Any, measured: list[dict[str, Any]]) -> Any:
     units = [unit for unit in ("words", "characters", "tokens") if any(unit in entry["length"] for entry in measured)]
     groups = _groups(measured)
     tallest = max(len(entries) for entries in groups.values())
-    figure = figure_of(figsize=(11, 3.0 + 0.28 * tallest + 0.9), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(3.0, 0.28 * tallest + 0.9))
+    high = 0.28 * max(3, tallest) + 0.9
+    figure = figure_of(figsize=(11, 3.0 + high), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(3.0, high))
     for ax, unit in zip(np.atleast_1d(above.subplots(1, len(units))), units):
         _histogram(ax, measured, unit, f"{unit.capitalize()} a caption")
     for ax, (name, entries) in zip(np.atleast_1d(below.subplots(1, len(groups))), groups.items()):
@@ -226,7 +227,7 @@ def richness(figure_of: Any, measured: list[dict[str, Any]]) -> Any:
     """MTLD by dimension, and share of sub-texts that occur earlier already."""
     groups = _groups(measured)
     tallest = max(len(entries) for entries in groups.values())
-    figure = figure_of(figsize=(11, 2 * (0.24 * tallest + 0.9)), layout="constrained")
+    figure = figure_of(figsize=(11, 2 * (0.24 * max(3, tallest) + 0.9)), layout="constrained")
     grid = figure.subplots(2, len(groups), squeeze=False)
     for column, (name, entries) in enumerate(groups.items()):
         colours = [COLOURS[entry["source"] % len(COLOURS)] for entry in entries]
