@@ -14,6 +14,7 @@ from knowlip.files import temporary_path
 __all__ = ["PARTS", "Sample", "ShardReader", "ShardWriter", "decode_png", "encode_png", "read_shard", "shard_places",
            "write_shard"]  # fmt: skip
 PARTS = ("png", "txt", "json")
+_BUFFER = 1 << 20
 _TAR_BLOCK, _TAR_RECORD, _TAR_NAME = 512, 10240, 100
 
 
@@ -37,7 +38,7 @@ class ShardWriter:
         self.path = path
         self.count = 0
         self._part = temporary_path(path)
-        self._stream = self._part.open("wb")
+        self._stream = self._part.open("wb", buffering=_BUFFER)
 
     def add(self, sample: Sample) -> None:
         """Append the three files of a sample."""

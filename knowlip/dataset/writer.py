@@ -74,13 +74,13 @@ class SceneWriter:
 
         Args:
             row: its row of the index as JSON values (geometry: WKB in hexadecimal; unknown numbers None; datetime ISO
-                or ""). `shard` and `png_sha256` are filled in here.
+                or ""). `shard` is filled in here, and `png_sha256` where it is absent.
             png: the tile; b"" for a rejected one.
             truth: what is known to lie in it.
         """
-        row["png_sha256"], row["shard"] = "", ""
+        row["shard"] = ""
+        row["png_sha256"] = (row.get("png_sha256") or sha256(png)) if row["accepted"] else ""
         if row["accepted"]:
-            row["png_sha256"] = sha256(png)
             shard = self._shard(row["split"])
             shard.add(Sample(row["tile_id"], png, b"", shard_json(row)))
             row["shard"] = shard.path.name

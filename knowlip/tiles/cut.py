@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from knowlip.dataset.shards import encode_png
+from knowlip.files import sha256
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.plan import BuildConfig
 from knowlip.tiles.quality import STATISTICS, reject_reason, statistics
@@ -35,6 +36,8 @@ class Tile:
     window: Window
     png: bytes
     """(tile_px, tile_px) uint8, 0 = nodata; empty where the tile is rejected."""
+    png_sha256: str
+    """Computed by the thread that encoded it."""
     valid_fraction: float
     statistics: dict[str, Any]
     """None where they were not measured, because the whole region was screened out."""
@@ -143,14 +146,15 @@ def _tile(
     numbers = statistics(pixels, config.quality)
     enlarged = config.tile_px * pixel / window.side
     reason = reject_reason(numbers, valid_fraction, config.min_valid, config.quality, enlarged)
-    return Tile(window, b"" if reason else encode_png(pixels), valid_fraction, numbers, reason)
+    png = b"" if reason else encode_png(pixels)
+    return Tile(window, png, sha256(png) if png else "", valid_fraction, numbers, reason)
 
 
 def _screened(root: Window, window: Window, levels: list[Level], config: BuildConfig) -> Tile:
     """A tile of a region that is not worth cutting: it stays in the index, without pixels."""
     level = levels[SCALES.index(window.scale)]
     valid_fraction = _valid_fraction(level, _place(root, window, config.tile_px))
-    return Tile(window, b"", valid_fraction, dict.fromkeys(STATISTICS), "screened")
+    return Tile(window, b"", "", valid_fraction, dict.fromkeys(STATISTICS), "screened")
 
 
 def _place(root: Window, window: Window, tile_px: int) -> tuple[slice, slice]:
@@ -184,7 +188,7 @@ def metadata(tile: Tile, family: Family, ground: Ground, quantiser: Quantiser, t
         "scale": window.scale,
         "window_m": window.side / ground.unit_per_metre,
         "native_px": round(window.side / abs(ground.transform.a), 4),
-        "proj:code": f"EPSG:{ground.crs.to_epsg()}" if ground.located else "",
+        "proj:code": ground.code,
         "proj:transform": [float(value) for value in transform[:6]],
         "proj:shape": [tile_px, tile_px],
         "metres_per_pixel": window.side / ground.unit_per_metre / tile_px,
@@ -192,6 +196,7 @@ def metadata(tile: Tile, family: Family, ground: Ground, quantiser: Quantiser, t
         "quantiser_lo": quantiser.lo_db,
         "quantiser_hi": quantiser.hi_db,
         "lut_sha256": quantiser.lut_sha256,
+        "png_sha256": tile.png_sha256,
         "valid_fraction": tile.valid_fraction,
         **tile.statistics,
         "screen_score": family.score,

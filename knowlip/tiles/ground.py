@@ -61,6 +61,11 @@ class Ground:
         return self.scene.located
 
     @cached_property
+    def code(self) -> str:
+        """ "EPSG:32631" and the like; "" where the place is unknown."""
+        return f"EPSG:{self.crs.to_epsg()}" if self.located else ""
+
+    @cached_property
     def unit_per_metre(self) -> float:
         """Grid units for one true metre: 1 in UTM (within 0.1 %), corrected where the projection needs it."""
         if not self.located:

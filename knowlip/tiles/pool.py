@@ -17,6 +17,7 @@ from knowlip.dataset.layout import SCENES, SHARDS, SPLITS
 from knowlip.dataset.writer import scene_marker
 from knowlip.progress import say, track
 from knowlip.tiles.cog import CogFolder
+from knowlip.tiles.gazetteers import forget
 from knowlip.tiles.plan import BuildConfig, Plan, PlannedScene
 from knowlip.tiles.scene_job import Job, cut_scene, places_of
 
@@ -122,8 +123,11 @@ def _discard(out: Path, item: PlannedScene) -> None:
 
 def _in_process(config: BuildConfig, todo: list[PlannedScene]) -> Generator[Outcome, None, None]:
     """Scene after scene; one alone uses all workers as threads."""
-    for item in todo:
-        yield item.scene.scene_id, attempt(make_job(config, item, config.workers))
+    for number, item in enumerate(todo, 1):
+        job = make_job(config, item, config.workers)
+        if number == len(todo):
+            forget()
+        yield item.scene.scene_id, attempt(job)
 
 
 @dataclass

@@ -253,4 +253,4 @@ def draw_map(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
-        picture.save(part, "PNG", optimize=True)
+        picture.save(part, "PNG", compress_level=1)
