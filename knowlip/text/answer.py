@@ -165,8 +165,10 @@ def parse_answer(
     body = content.strip()
     if body.startswith("```"):
         body = body.strip("`").strip().removeprefix("json").strip()
-    if response_format == "text" and '"sub_texts"' not in body:
-        return _free_annotation(body, tile_id, instruction_set, has_parent)
+    if response_format == "text":
+        if '"sub_texts"' not in body:
+            return _free_annotation(body, tile_id, instruction_set, has_parent)
+        body = body[max(0, body.find("{")) : body.rfind("}") + 1]  # talk around it
     # The set is read first, so that a problem is reported against the form that was meant.
     named = re.search(r'"instruction_set"\s*:\s*"(\w+)"', body)
     wanted = instruction_set or (named[1] if named and named[1] in DIMENSIONS else None)

@@ -97,7 +97,7 @@ def parse_free_form(content: str, instruction_set: str | None = None) -> FreeFor
     Raises:
         ValueError: not one field was found.
     """
-    content = re.sub(r"[ \t\xa0]+", " ", content.replace("\r\n", "\n")).strip()
+    content = _tidy(content)
     flat = _flat_json(content)
     kinds = [_kind(instruction_set)] if instruction_set else list(_SYNONYMS)
     readings = {kind: _named(flat, kind) if flat else _labelled(content, kind) for kind in kinds}
@@ -121,6 +121,29 @@ def parse_free_form(content: str, instruction_set: str | None = None) -> FreeFor
     order = DIMENSIONS[chosen or "marine"]
     missing = tuple(name for name in order if name not in texts)
     return FreeForm(chosen, {name: texts[name] for name in order if name in texts}, confidences, evidence, missing)
+
+
+_TAGS: Final = "|".join(
+    {word.replace(" ", "[ _-]?") for kind in _SYNONYMS.values() for words in kind.values() for word in words}
+)
+_TIDY: Final = (
+    (re.compile(r"\A.*</think>", re.DOTALL | re.IGNORECASE), ""),  # what a reasoning model tells itself
+    (re.compile(r"</?(?:b|i|em|strong|span|u|code)(?: [^<>]{0,80})?>", re.IGNORECASE), ""),
+    (re.compile(r"</?(?:p|br|li|ul|ol|div|h[1-6]|table|tbody|tr|td|th)(?: [^<>]{0,80})?/?>", re.IGNORECASE), "\n"),
+    (re.compile(rf"<({_TAGS})>", re.IGNORECASE), r"\n\1: "),
+    (re.compile(r"</[A-Za-z][\w -]{0,40}>"), "\n"),
+    (re.compile(r"^([A-Za-z][\w ]{0,40})\t", re.MULTILINE), r"\1: "),
+    (re.compile(r"(?<=\w-)\n[ \t]*(?=\w)"), ""),  # a line that was broken at a hyphen
+    (re.compile(r"[ \t\xa0]+"), " "),
+)
+
+
+def _tidy(content: str) -> str:
+    """The answer without markup that only surrounds it, line ends as "\\n"."""
+    content = content.replace("\r\n", "\n")
+    for pattern, instead in _TIDY:
+        content = pattern.sub(instead, content)
+    return content.strip()
 
 
 def _kind(instruction_set: str) -> str:
@@ -153,21 +176,38 @@ def _set_of(kind: str, content: str, texts: Iterable[str], flat: dict[str, Any] 
 # ---- flat JSON ------------------------------------------------------------------------------------------------------
 
 
+_NAME_KEYS, _TEXT_KEYS = ("dimension", "name", "field", "title"), ("text", "statement", "description", "value")
+
+
 def _flat_json(content: str) -> dict[str, Any] | None:
-    """The object of an answer that is JSON, one level of nesting opened; None for anything else."""
-    begin, end = content.find("{"), content.rfind("}")
-    if begin < 0 or end < begin:
+    """The names and texts of an answer that holds JSON, one level of nesting opened; None for anything else."""
+    begin = re.search(r"[{\[]", content)
+    if not begin:
         return None
     try:
-        value = json.loads(content[begin : end + 1])
-    except json.JSONDecodeError:
+        value, _ = json.JSONDecoder().raw_decode(content, begin.start())
+    except (json.JSONDecodeError, RecursionError):
         return None
+    if isinstance(value, list):
+        return _listed([entry for entry in value if isinstance(entry, dict)])
     if not isinstance(value, dict):
         return None
     for inner in ("sub_texts", "subtexts", "texts"):
         if isinstance(value.get(inner), dict):
             return {**value, **value[inner]}
+        if isinstance(value.get(inner), list):
+            return {**value, **(_listed([entry for entry in value[inner] if isinstance(entry, dict)]) or {})}
     return value
+
+
+def _listed(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """[{"dimension": ..., "text": ...}, ...] or [{...}] -> one object."""
+    flat: dict[str, Any] = {}
+    for entry in entries:
+        name = next((str(entry[key]) for key in _NAME_KEYS if key in entry), None)
+        text = next((entry[key] for key in _TEXT_KEYS if key in entry), None)
+        flat |= entry if name is None or text is None else {name: text}
+    return flat or None
 
 
 def _named(flat: dict[str, Any], kind: str) -> dict[str, str]:
@@ -191,26 +231,31 @@ def _plain(key: str) -> str:
 
 # ---- labels in text -------------------------------------------------------------------------------------------------
 
-_MARKS = r"[ \t]*(?:[>#]+[ \t]*)?(?:[-+•‣·][ \t]+|\*[ \t]+)?"
-"""Quote, heading and list marks before a label."""
-_NUMBER = r"(?:[(\[]?(?:sub-?text|dimension|field)?[ \t]?(?:\d{1,2}|[ivx]{1,4}|[a-h])[)\].:、][ \t]*)?"
-_OPEN = r"[*_`\"'“‘{\[<|]{0,4}[ \t]*"
-_CLOSE = r"[ \t]*(?:\([^()\n]{1,40}\)[ \t]*)?[*_`\"'”’>\]|]{0,4}[ \t]*"
-_COLON = r"(?:[:：=]|[-–—](?=[ \t])|\|)[*_`]{0,3}"
+_LIST = r"(?:[-+•‣·][ \t]+|\*[ \t]+)?"
+_MARKS = rf"[ \t]*(?:[>#]+[ \t]*)?{_LIST}(?:\|[ \t]*(?:\d{{1,2}}[ \t]*\|[ \t]*)?)?(?:\d{{1,2}}\.\d{{1,2}}[ \t]+)?"
+"""Quote, heading, list and table marks before a label."""
+_NUMBER = (
+    r"(?:[(\[]?(?:\d{1,2}|[ivx]{1,4}|[a-h])[)\].:、]{1,2}[ \t]*|"
+    r"(?:sub-?text|dimension|field|item)[ \t]?\d[ \t]*[).:、-]?[ \t]*)?"
+)
+_OPEN = r"[*_`\"'“‘{\[(<|【]{0,4}[ \t]*(?:the[ \t])?"
+_CLOSE = r"[ \t]*(?:\([^()\n]{1,40}\)[ \t]*)?[*_`\"'”’>\])|】]{0,4}[ \t]*"
+_COLON = r"(?:[:：=]|[-–—=]?>|→|⇒|[-–—](?=[ \t])|\||,(?=[\"“]))[*_`]{0,3}"
 
 
 def _pattern(kind: str) -> re.Pattern[str]:
     words = {word for synonyms in _SYNONYMS[kind].values() for word in synonyms}
     names = "|".join(re.escape(word).replace(r"\ ", r"[ _-]?") for word in sorted(words, key=len, reverse=True))
     return re.compile(
-        rf"(?P<before>^{_MARKS}|(?<=[.;,:|{{}}\[\]\n。；，])[ \t]*|[ \t]+(?=[\d(*_\"'`])|[ \t]+(?=(?-i:[A-Z])))"
-        rf"{_NUMBER}{_OPEN}{_NUMBER}(?P<name>{names})\b{_CLOSE}{_COLON}",
+        rf"(?P<before>^{_MARKS}|(?<=[.;,:|{{}}\[\]\n。；，])[ \t]*|[ \t]+(?=[\d(*_\"'`\[【])|[ \t]+(?=(?-i:[A-Z])))"
+        rf"{_NUMBER}(?:(?P<mark>\*\*|__|\[|【)(?P<marked>{names})(?:\*\*|__|\]|】)(?:[ \t]*{_COLON})?|"
+        rf"{_OPEN}{_NUMBER}(?P<name>{names})\b{_CLOSE}{_COLON})",
         re.IGNORECASE | re.MULTILINE,
     )
 
 
 _PATTERNS: Final = {kind: _pattern(kind) for kind in _SYNONYMS}
-_HEADING: Final = re.compile(rf"^{_MARKS}{_NUMBER}{_OPEN}(?P<name>[A-Za-z][A-Za-z _-]{{0,39}}?){_CLOSE}$", re.MULTILINE)
+_HEADING: Final = re.compile(rf"^{_MARKS}{_NUMBER}{_OPEN}(?P<name>[A-Z][A-Za-z _-]{{0,39}}?){_CLOSE}$", re.MULTILINE)
 """A line that holds nothing but a name: a heading with its text below."""
 _SENTENCES: Final = (
     ("Terrain", re.compile(r"\bthe terrain (?:type )?is (?:classified|described) as\b", re.IGNORECASE)),
@@ -233,7 +278,7 @@ def _labelled(content: str, kind: str) -> dict[str, str]:
     labels = []
     for match in _PATTERNS[kind].finditer(content):
         heads = content[: match.start()].rsplit("\n", 1)[-1].strip() == ""
-        labels.append(_Label(names[_plain(match["name"])], match.start(), match.end(), heads))
+        labels.append(_Label(names[_plain(match["name"] or match["marked"])], match.start(), match.end(), heads))
     for match in _HEADING.finditer(content):
         dimension = names.get(_plain(match["name"]))
         if dimension:
@@ -297,7 +342,7 @@ def _bare(text: str) -> str:
     before = None
     while before != text:
         before = text
-        text = re.sub(r"^[\s|]+", "", re.sub(r"[\s;,|{}]+$", "", text))
+        text = re.sub(r"^(?:[\s|]+|[-•*+]\s+)", "", re.sub(r"[\s;,|{}]+$", "", text))
         for opens, closes in _QUOTES:
             inner = text[len(opens) : -len(closes)]
             apart = re.sub(r"(?<=\w)'", "", inner) if opens == "'" else re.sub(r'\\"', "", inner)

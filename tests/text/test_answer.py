@@ -116,7 +116,7 @@ def test_free_text_only_where_text_was_asked_for() -> None:
     assert note.instruction_set == "marine"
     assert note.text_of("Size") == "two ships, size"
     assert {(sub.confidence, sub.evidence) for sub in note.sub_texts} == {(0.5, "visual")}
-    assert parse_answer(full(), "t", response_format="text").counts == {"ship": 3}
+    assert parse_answer(f"Here it is:\n{full()}\nDone.", "t", response_format="text").counts == {"ship": 3}
     with pytest.raises(ValueError, match="instruction_set"):  # JSON in the asked form keeps its own problems
         parse_answer(full("ground"), "t", "marine", response_format="text")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,22 @@ LAYOUTS: dict[str, Callable[[Fields], str]] = {
     ),
     "JSON without commas": lambda f: json.dumps(dict(f), indent=1).replace('",\n', '"\n'),
     "JSON cut off at the end": lambda f: json.dumps(dict(f))[:-2],
+    "JSON list, talk around": lambda f: (
+        "Sure:\n" + json.dumps([{"dimension": n, "text": t} for n, t in f]) + "\nAsk me {if} needed."
+    ),
+    "names alone, text below": lambda f: "\n".join(f"{i}. {n}\n   - {t}" for i, (n, t) in enumerate(f, 1)),
+    "tags": lambda f: "<think>Count: 3? Water: none?</think>" + "\n".join(f"<{n}>{t}</{n}>" for n, t in f),
+    "HTML": lambda f: "<ul>" + "".join(f"<li><b>{n}:</b> {t}</li>" for n, t in f) + "</ul>",
+    "arrows": lambda f: "\n".join(f"{n} -> {t}" for n, t in f),
+    "brackets": lambda f: "\n".join(f"[{n}] {t}" for n, t in f),
+    "bold without colon": lambda f: " ".join(f"**{n}** {t}" for n, t in f),
+    "sub-texts": lambda f: "\n".join(f"Sub-text {i} ({n}): {t}" for i, (n, t) in enumerate(f, 1)),
+    "articles": lambda f: "\n".join(f"The {n.lower()}: {t}" for n, t in f),
+    "tabs": lambda f: "\n".join(f"{n}\t{t}" for n, t in f),
+    "wrapped": lambda f: "\n".join(textwrap.fill(f"1.{i} {n}: {t}", 60) for i, (n, t) in enumerate(f, 1)),
+    "table of three columns": lambda f: (
+        "| # | Field | Text |\n|---|---|---|\n" + "\n".join(f"| {i} | **{n}** | {t} |" for i, (n, t) in enumerate(f, 1))
+    ),
     "with confidence": lambda f: "\n".join(f"{n}: {t} (0.8, visual)" for n, t in f),
 }
 
@@ -146,7 +163,22 @@ def test_nothing_found_is_said(content: str) -> None:
 
 
 def test_long_nonsense_takes_no_time() -> None:
-    for piece in ("Size: ", "a ", "  ", "**", "1. ", "Count", "((", "\n- ", '"'):
+    for piece in (
+        "Size: ",
+        "a ",
+        "  ",
+        "**",
+        "1. ",
+        "Count",
+        "((",
+        "\n- ",
+        '"',
+        "<",
+        "| ",
+        "1.1 ",
+        "sub-text 1 ",
+        "[Size] ",
+    ):
         try:
             parse_free_form(piece * 6000)
         except ValueError as error:
