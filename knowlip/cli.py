@@ -36,6 +36,7 @@ SUMMARY = {
     "dataset export": "write a data set as COCO, YOLO, DOTA, open_clip CSV, LLaVA or image folders",
     "dataset import": "bring a labelled public set into a data set with annotations",
     "dataset label": "mark good and bad tiles in the browser, for the quality filter",
+    "text check": "find contradictions, impossible sizes and bad wording in the texts of a data set",
     "dataset publish": "write the texts of a revision into the shards of a data set",
 }
 STAGES = {
@@ -58,6 +59,7 @@ TOOLS = {
     "dataset export": ("knowlip.dataset.export", "ExportConfig", "export_dataset"),
     "dataset import": ("knowlip.tiles.imports", "ImportConfig", "import_dataset"),
     "dataset label": ("knowlip.tiles.label", "LabelConfig", "label_tiles"),
+    "text check": ("knowlip.text.check", "CheckConfig", "text_check"),
     "dataset publish": ("knowlip.dataset.texts", "PublishConfig", "publish_dataset"),
 }
 """Command -> module, dataclass of its settings, function. Settings named in the dataclass's `POSITIONAL` need no flag.
