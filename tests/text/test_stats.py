@@ -16,7 +16,7 @@ from knowlip.text.stats.corpus import Corpus, load
 from knowlip.text.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
 from knowlip.text.stats.measure import duplicate_rate, measure, summary
 from knowlip.text.stats.projection import image_features, neighbours_shared, read_features, text_features
-from knowlip.text.stats.templates import from_counts, from_truth
+from knowlip.text.stats.templates import from_counts, from_truth, template_texts
 from knowlip.text.stats.tokens import Tokens
 from knowlip.vocabulary import DIMENSIONS
 from tests.text.tiny_dataset import build_tiny_dataset
@@ -250,7 +250,14 @@ def test_features_from_a_file(tmp_path: Path) -> None:
         read_features(tmp_path / "f.npz", ["a", "c"])
 
 
-def test_templates() -> None:
+def test_templates(tiles: Path, tmp_path: Path) -> None:
+    records = [{"tile_id": tile, "caption": f"A SAR image of {tile}."} for tile in Dataset(tiles).tiles()["tile_id"]]
+    texts = template_texts(Dataset(tiles), captions(tmp_path, records))
+    assert texts["l0-m1"] == "A SAR image of l0-m1."
+    assert len(texts) == 21
+    assert template_texts(Dataset(tiles), "") == {}
+    with pytest.raises(ValueError, match="tile_id twice"):
+        template_texts(Dataset(tiles), captions(tmp_path, [*records, records[0]]))
     assert from_counts({"ship": 3, "aircraft": 1}) == "There are 1 aircraft and 3 ships in the SAR image."
     assert from_counts({"ship": 1}) == "There is 1 ship in the SAR image."
     truth = {"objects": [{"category": "ship"}] * 2, "shares": {"water": 1.0}}

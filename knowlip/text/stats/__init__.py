@@ -36,8 +36,9 @@ class StatsConfig:
     """.npz with tile_id (N,) and feature (N, D) for the map of images; by default figures q_* and g_* of the index."""
     text_features: Path | None = None
     """The same for the map of texts; by default TF-IDF and SVD."""
-    template_revision: int | None = None
-    """Revision that holds template texts; by default they are made from truth or annotations."""
+    templates: str = ""
+    """Data set of the same tiles with template texts (`annotate --annotator labels`), or a caption file whose records
+    have a tile_id; by default plain ones are made from truth or annotations."""
     seed: int = 0
     """The same seed gives the same numbers and pictures."""
     title: str = ""
@@ -90,7 +91,7 @@ def text_stats(config: StatsConfig) -> dict[str, Any]:
             config.seed,
             config.image_features,
             config.text_features,
-            config.template_revision,
+            config.templates,
         )
         numbers["projection"] = projected["facts"]
     if config.out is None:

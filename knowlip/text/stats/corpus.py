@@ -55,7 +55,8 @@ def load(source: str, revision: int | None = None) -> Corpus:
 
     Files: a JSON list of records with the fields of an instruction set, with one caption each (`caption`, `text`,
     `raw`, `description` or `sentence`; several in a list) or of bare texts; the `{"images": [{"sentences": ...}]}` of
-    RSICD, RSITMD, UCM and Sydney captions; JSON lines of the same; .txt with one caption a line.
+    RSICD, RSITMD, UCM and Sydney captions; JSON lines of the same; .txt with one caption a line. A record may have a
+    `tile_id`.
 
     Raises:
         ValueError: nothing there, no texts in it, or a form that is none of these.
@@ -74,6 +75,8 @@ def load(source: str, revision: int | None = None) -> Corpus:
     frame = frame[frame["text"].str.strip() != ""].reset_index(drop=True)
     if frame.empty:
         raise ValueError(f"{path} holds no captions.")
+    if frame.duplicated(["record", "dimension"]).any():
+        raise ValueError(f"{path} names a tile_id twice.")
     return Corpus(name, frame)
 
 
@@ -120,6 +123,9 @@ def _read(path: Path) -> list[Any]:
 
 def _record(value: Any, number: int, path: Path) -> Iterator[tuple[Any, ...]]:
     """Rows of one record."""
+    record = f"{number:07d}"
+    if isinstance(value, dict) and value.get("tile_id"):
+        record = str(value["tile_id"])
     if isinstance(value, dict):
         known = {
             key: fields
@@ -134,7 +140,7 @@ def _record(value: Any, number: int, path: Path) -> Iterator[tuple[Any, ...]]:
                 text = value.get(field) or ""
                 if not isinstance(text, str):
                     raise ValueError(f"{path}, record {number}: {field} is not a text.")
-                yield f"{number:07d}", label, scale, who, slot, field, text
+                yield record, label, scale, who, slot, field, text
             return
     texts = list(_texts(value))
     if not texts:
@@ -143,7 +149,7 @@ def _record(value: Any, number: int, path: Path) -> Iterator[tuple[Any, ...]]:
             f"or one of {', '.join(_KEYS)}."
         )
     for position, text in enumerate(texts):
-        yield f"{number:07d}-{position}", "", "", "", 1, CAPTION, text
+        yield record if len(texts) == 1 else f"{record}-{position}", "", "", "", 1, CAPTION, text
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from knowlip.text.stats.measure import word_counts
 
 COLOURS = ("#2f6690", "#e08e45", "#5b9279", "#b5485d", "#7d6b9e", "#8d8741", "#4aa3a2", "#a0725b")
 INK, MUTED, GRID = "#1f2933", "#6b7785", "#e3e7eb"
+# in the order in which they are drawn
 _MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}
 _LANDFORM_COLOURS = {
     "water": "#2f6690", "field": "#c9a227", "wood": "#5b9279", "built-up": "#b5485d", "airfield": "#7d6b9e",
@@ -53,7 +54,7 @@ def draw(
         save(richness(figure_of, measured), "richness.png")
         save(frequent(figure_of, measured), "words.png")
         if projected and projected["maps"]:
-            shown = list(projected["maps"])
+            shown = [name for name in _MAPS if name in projected["maps"]]
             rows = (len(shown) + 1) // 2 if len(shown) > 3 else 1
             figure = figure_of(figsize=(10, 3.9 * rows), layout="constrained")
             axes = figure.subplots(rows, -(-len(shown) // rows), squeeze=False).ravel()
@@ -103,7 +104,7 @@ def overview(
 ) -> Any:  # fmt: skip
     """The picture for a paper: lengths, richness, hedging; maps; a cloud of each source."""
     measured = numbers["corpora"]
-    maps = list(projected["maps"]) if projected else []
+    maps = [name for name in _MAPS if projected and name in projected["maps"]]
     heights = [1.0] + [1.25] * bool(maps) + [0.9] * clouds
     figure = figure_of(figsize=(12, 3.1 * sum(heights)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
@@ -266,11 +267,17 @@ def scatter(ax: Any, projected: dict[str, Any], name: str) -> None:
     for number, label in enumerate(different):
         here = np.array([value == label for value in labels])
         colour = _LANDFORM_COLOURS.get(label, COLOURS[number % len(COLOURS)])
-        ax.scatter(*points[here].T, s=5, color=colour, alpha=0.6, linewidths=0, label=label or "all")
+        # equal texts fall on one place: the area of a dot grows with how many there are
+        places, counts = np.unique(points[here].round(2), axis=0, return_counts=True)
+        ax.scatter(*places.T, s=5 * counts**0.75, color=colour, alpha=0.6, linewidths=0)
+        ax.scatter([], [], s=14, color=colour, label=label or "all")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(True)
-    ax.set_title(_MAPS[name])
-    ax.legend(fontsize=7.5, markerscale=2.2, handletextpad=0.1, columnspacing=0.8, ncols=3, loc="upper center",
+    different_texts = projected["facts"].get(
+        {"text": "different_texts", "template": "different_templates"}.get(name, "")
+    )
+    ax.set_title(_MAPS[name] + (f": {different_texts:,} different" if different_texts else ""))
+    ax.legend(fontsize=7.5, handletextpad=0.1, columnspacing=0.8, ncols=3, loc="upper center",
               bbox_to_anchor=(0.5, -0.01))  # fmt: skip
 
 

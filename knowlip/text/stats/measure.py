@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def measure(corpus: Corpus, tokens: Tokens | None, token_length: int, seed: int)
     records = rows["record"].drop_duplicates()
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(records)) for _ in range(_SHUFFLES)]
-    result = _numbers(rows)
+    total = _numbers(rows)
+    result = dict(total)
     # as the records stand, neighbours in the image are neighbours in the text; shuffled, they are not
     per_record = rows.groupby("record", sort=False)["words"].agg(lambda lists: [w for words_ in lists for w in words_])
     shuffled = [mtld([word for at in order for word in per_record.iloc[at]]) for order in orders]
@@ -44,7 +46,7 @@ def measure(corpus: Corpus, tokens: Tokens | None, token_length: int, seed: int)
     ]
     result["frequency"] = _frequency(rows)
     result["groups"] = {
-        column: {str(value): _numbers(part) for value, part in rows.groupby(column)}
+        column: {str(value): _numbers(part) if len(part) < len(rows) else total for value, part in rows.groupby(column)}
         for column in ("annotator", "instruction_set", "scale")
         if rows[column].nunique() > 1 or (rows[column] != "").all()
     }
@@ -56,13 +58,16 @@ def measure(corpus: Corpus, tokens: Tokens | None, token_length: int, seed: int)
 def _prepared(corpus: Corpus, tokens: Tokens | None) -> pd.DataFrame:
     """The rows with what is counted of each text, counted once."""
     rows = corpus.rows.copy()
-    rows["words"] = [words(text) for text in rows["text"]]
+    # texts repeat, so each different one is split once and its words are shared: 120,000 captions fit in memory
+    known = {text: [intern(word) for word in words(text)] for text in rows["text"].unique()}
+    rows["words"] = rows["text"].map(known)
     rows["word_count"] = [len(text.split()) for text in rows["text"]]
     rows["characters"] = rows["text"].str.len()
     rows["normal"] = [" ".join(found) for found in rows["words"]]
     rows["hedges"] = [" ".join(sorted(_HEDGES.intersection(found))) for found in rows["words"]]
     if tokens is not None:
-        rows["tokens"] = tokens.counts(rows["text"].tolist())
+        different = list(known)
+        rows["tokens"] = rows["text"].map(dict(zip(different, tokens.counts(different))))
     return rows
 
 

@@ -100,9 +100,17 @@ def project(
     seed: int,
     image_file: Path | None = None,
     text_file: Path | None = None,
-    template_revision: int | None = None,
+    templates: str = "",
 ) -> dict[str, Any]:
     """Maps of the first corpus's images, texts and templates, and of the texts of all corpora.
+
+    Args:
+        corpora: the texts; images are those of the first, where it is a data set.
+        most: points in a map, at most.
+        seed: of the draw, the SVD and t-SNE.
+        image_file: features of images, see :func:`read_features`; None takes the figures of the index.
+        text_file: features of texts; None takes :func:`text_features`.
+        templates: see :func:`knowlip.text.stats.templates.template_texts`.
 
     Returns:
         {"maps": {"image" | "text" | "template" | "sources": (N, 2) array}, "labels": what to colour by, "source_of":
@@ -119,7 +127,7 @@ def project(
         facts["left_out"].append(f"{first.name} has fewer than {_FEWEST} tiles with texts.")
     else:
         chosen = _some(sorted(first.captions()), most, rng)
-        labels = _of_data_set(first, chosen, seed, maps, facts, image_file, text_file, template_revision)
+        labels = _of_data_set(first, chosen, seed, maps, facts, image_file, text_file, templates)
     texts, source_of = [], []
     for corpus in corpora:
         captions = corpus.captions()
@@ -134,7 +142,7 @@ def project(
 
 def _of_data_set(
     corpus: Corpus, chosen: list[str], seed: int, maps: dict[str, Any], facts: dict[str, Any],
-    image_file: Path | None, text_file: Path | None, template_revision: int | None,
+    image_file: Path | None, text_file: Path | None, template_source: str,
 ) -> list[str]:  # fmt: skip
     """Add the maps of a data set; returns what each point is coloured by."""
     data = corpus.data
@@ -158,7 +166,7 @@ def _of_data_set(
         facts["text_neighbours_shared"] = round(neighbours_shared(image, text, seed), 4)
     else:
         facts["left_out"].append("The index has fewer than two figures (q_*, g_*) that differ between tiles.")
-    templates = template_texts(data, template_revision)
+    templates = template_texts(data, template_source)
     if all(tile in templates for tile in chosen):
         template = text_features([templates[tile] for tile in chosen], seed)
         facts["different_templates"] = len({templates[tile] for tile in chosen})
@@ -168,7 +176,11 @@ def _of_data_set(
         if own:
             facts["left_out"].append("Templates are mapped by TF-IDF, texts by the features given: compare with care.")
     else:
-        facts["left_out"].append("There are no labels to make template texts from.")
+        facts["left_out"].append(
+            f"{template_source} lacks texts of some tiles."
+            if template_source
+            else "There are no labels to make template texts from."
+        )
     return _labels(corpus, chosen)
 
 

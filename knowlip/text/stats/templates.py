@@ -4,25 +4,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from knowlip.dataset import Dataset
+from knowlip.text.stats.corpus import load
 from knowlip.vocabulary import landform_shares
 
 _PLURAL = {"ship": "ships", "aircraft": "aircraft"}
 
 
-def template_texts(data: Dataset, revision: int | None) -> dict[str, str]:
+def template_texts(data: Dataset, source: str) -> dict[str, str]:
     """Tile -> template text.
 
     Args:
         data: the data set.
-        revision: the revision that holds templates (of the `labels` annotator); None makes plain ones from the truth
-            or from imported annotations: how many objects of which category, else the prevailing landform.
+        source: a data set of the same tiles whose texts are templates (the `labels` annotator's), or a caption file
+            whose records have a `tile_id`; "" makes plain ones from the truth or from imported annotations: how many
+            objects of which category, else the prevailing landform.
 
     Returns:
         {} where there is neither.
     """
-    if revision is not None:
-        texts = data.texts(revision)
-        return {str(tile): " ".join(part["text"]) for tile, part in texts.groupby("tile_id", sort=False)}
+    if source:
+        return load(source).captions()
     if truth := data.truth():
         return {tile: from_truth(value) for tile, value in truth.items()}
     objects = data.annotations()
