@@ -7,7 +7,7 @@ that a killed run goes on where it was and ends with the same bytes.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -52,6 +52,12 @@ class AnnotateConfig:
     retry_quarantined: bool = False
     """Try tiles again that an earlier run gave up; no answer on disk, usable or not, is asked for again. Their children
     keep the texts that they got without a parent."""
+    dry_run: bool = False
+    """openai: only estimate requests, tokens and cost; nothing is asked, paid or written."""
+    max_cost: float = 0.0
+    """openai: stop before all runs on this data set together could cost more; needs openai.price_in and price_out."""
+    batch: bool = False
+    """openai: send each wave through the endpoint's Batch API: about half the price, answers within a day."""
     openai: OpenAIOptions = field(default_factory=OpenAIOptions)
     """openai: prompt, image and request settings."""
 
@@ -62,6 +68,10 @@ class AnnotateConfig:
             raise ValueError("The openai annotator needs the name of a model (--model).")
         if self.workers < 1 or self.concurrency < 1:
             raise ValueError("workers and concurrency must be 1 or more.")
+        if self.annotator != "openai" and (self.dry_run or self.max_cost or self.batch):
+            raise ValueError("dry_run, max_cost and batch belong to the openai annotator (--annotator openai).")
+        if self.max_cost < 0:
+            raise ValueError("max_cost must not be negative.")
 
 
 def annotate(config: AnnotateConfig) -> dict[str, Any]:
@@ -70,7 +80,8 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
     Returns:
         `tiles` (accepted), `annotated`, `resumed` (taken over from an earlier run), `quarantined`, `quarantine_reasons`
         (reason -> tiles, the ten most frequent), `instruction_sets` (name -> tiles), `seconds`, `tiles_per_second` (of
-        the tiles done now), and for "openai" `usage` (requests, cached answers, retries, repairs, tokens).
+        the tiles done now), and for "openai" `usage` (requests, cached answers, retries, repairs, tokens) and
+        `ledger` (the same and the cost over all runs). With `dry_run` only what `text.dry_run.estimate` gives.
 
     Raises:
         ValueError: no data set or no accepted tile there; a run with other settings was begun, or there are
@@ -83,6 +94,26 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
     if not total:
         raise ValueError(f"{config.dataset} has no accepted tile to annotate.")
     store = ChunkStore(config.dataset / ".annotate")
+    if config.dry_run:
+        from knowlip.text.dry_run import estimate
+
+        return estimate(dataset, config.openai, config.batch, store, config.retry_quarantined)
+    if config.annotator == "openai":
+        from knowlip.text.ledger import alone
+
+        with alone(store.folder):
+            return _annotate(config, dataset, store, waves, started)
+    return _annotate(config, dataset, store, waves, started)
+
+
+def _annotate(
+    config: AnnotateConfig,
+    dataset: Dataset,
+    store: ChunkStore,
+    waves: Sequence[tuple[str, pd.DataFrame]],
+    started: float,
+) -> dict[str, Any]:
+    total = sum(len(tiles) for _, tiles in waves)
     if not store.begun and dataset.revisions():
         raise ValueError(f"{config.dataset} has texts already and they are never overwritten; build a fresh data set.")
     store.begin(_settings(config, dataset))
@@ -100,6 +131,8 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
                 if left:
                     todo.append(replace(chunk, tiles=left))
             resumed += sum(map(len, kept.values()))
+            if annotator is not None:
+                annotator.ledger.plan(row["tile_id"] for chunk in todo for row in chunk.tiles)
             old = (pair for outcomes in kept.values() for pair in outcomes.items())
             new = _run(runner, store, todo, kept)
             new = track(new, f"annotate {scale} tiles", sum(len(chunk.tiles) for chunk in todo))
@@ -128,7 +161,8 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
         "tiles_per_second": round((total - resumed) / seconds, 3),
     }
     if annotator is not None:
-        result["usage"] = annotator.usage.as_dict()
+        result |= {"usage": annotator.usage.as_dict(), "ledger": annotator.ledger.summary()}
+        annotator.ledger.close()
     return result
 
 
@@ -146,10 +180,23 @@ def _runner(config: AnnotateConfig, store: ChunkStore, dataset: Dataset) -> tupl
         return rules_runner(config.dataset, config.workers), None
     if config.annotator == "labels":
         return labels_runner(dataset), None
+    from knowlip.text.ledger import Ledger
     from knowlip.text.openai_annotator import OpenAIAnnotator  # the client library takes a second to import
 
-    annotator = OpenAIAnnotator(config.model, config.openai, store.folder / "answers", config.base_url)
+    ledger = Ledger(store.folder / "ledger.sqlite")
+    answers = store.folder / "answers"
+    annotator = OpenAIAnnotator(
+        config.model, config.openai, answers, config.base_url, ledger, config.max_cost, config.batch
+    )
     annotator.check()
+    if not config.batch and ledger.open_batches():
+        raise ValueError("Batches of this data set are under way and will be paid: go on with --batch true.")
+    if config.retry_quarantined:
+        ledger.forgive()
+    if config.batch:
+        from knowlip.text.batch import BatchRunner
+
+        return BatchRunner(config.dataset, annotator, store.folder / "batches"), annotator
     return threads_runner(config.dataset, annotator, config.concurrency), annotator
 
 

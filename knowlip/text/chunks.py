@@ -80,6 +80,11 @@ class ChunkStore:
                 outcomes[tile] = row["quarantined"]
         return outcomes
 
+    def finished(self, retry: bool = False) -> set[str]:
+        """Tiles that have an outcome; with `retry` those that are annotated."""
+        names = sorted(path.stem for path in self._chunks.glob("*.json"))
+        return {tile for name in names for tile in self.read(name, retry)}
+
     def clear(self) -> None:
         """Forget the finished chunks, not the answers: what was paid for is not asked for again."""
         shutil.rmtree(self._chunks, ignore_errors=True)

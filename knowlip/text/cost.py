@@ -15,7 +15,7 @@ from knowlip.vocabulary import DIMENSIONS
 
 _MESSAGE_TOKENS = 4
 """What a chat template adds to each message."""
-_TYPICAL = "possibly three bright rows of large buildings, in the upper left and central areas"
+_TYPICAL = "possibly three bright rows of large buildings, in the upper and central areas"
 """13 words, what a sub-text of the paper has on average (101.6 words in eight)."""
 
 
@@ -48,10 +48,11 @@ class Budget:
     Args:
         limit: 0 = none.
         spent: what earlier runs have spent.
+        reserved: what is set aside for requests that they have left in flight.
     """
 
-    def __init__(self, limit: float, spent: float = 0.0) -> None:
-        self._limit, self._spent, self._reserved = limit, spent, 0.0
+    def __init__(self, limit: float, spent: float = 0.0, reserved: float = 0.0) -> None:
+        self._limit, self._spent, self._reserved = limit, spent, reserved
         self._change = threading.Condition()
 
     def reserve(self, most: float) -> None:

@@ -151,6 +151,21 @@ class Ledger:
         row = self._rows("SELECT * FROM requests WHERE key = ?", (key,))
         return row[0] if row else None
 
+    def recover(self) -> float:
+        """Take over what a killed process left: requests sent on their own are in doubt, those of batches in flight.
+
+        Returns:
+            What is set aside for the requests in flight.
+        """
+        self._do(
+            "UPDATE requests SET state = 'planned', reason = 'the process was killed', doubt = doubt + reserved, "
+            "reserved = 0 WHERE state = 'sent' AND batch = ''",
+            (),
+        )
+        return float(
+            self._rows("SELECT COALESCE(SUM(reserved), 0) AS r FROM requests WHERE state = 'sent'", ())[0]["r"]
+        )
+
     def forgive(self) -> None:
         """Let requests that were given up be tried again."""
         self._do("UPDATE requests SET state = 'planned', attempts = 0 WHERE state = 'failed'", ())

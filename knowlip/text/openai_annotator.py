@@ -116,7 +116,9 @@ class OpenAIAnnotator:
         self.endpoint = Endpoint(model, base_url, options.timeout_s, options.retries, options.backoff_s, limits)
         self.base_url = self.endpoint.base_url
         self.ledger = ledger or Ledger()
-        self.budget = Budget(max_cost, self.ledger.spent(self.prices.input, self.prices.output))
+        in_flight = self.ledger.recover()
+        spent = self.ledger.spent(self.prices.input, self.prices.output) - in_flight
+        self.budget = Budget(max_cost, spent, in_flight)
         self._parameters = options.parameters(model)
         schema = self._parameters.get("response_format", {}).get("json_schema", {}).get("schema")
         self._counter = TokenCounter(options, schema)
