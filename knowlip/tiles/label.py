@@ -22,6 +22,8 @@ MARKS = ("good", "bad", "skip", "")
 """ "" takes a mark back."""
 _PAGE = Path(__file__).parent / "data" / "label.html"
 _MOST_BODY = 4096
+_LAST_SECONDS = 2
+"""How long requests that are under way may take once the server is told to end."""
 _POLICY = (
     "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
@@ -267,4 +269,5 @@ def _serve(config: LabelConfig, app: Any) -> None:
     except ImportError as error:
         raise ValueError("The page needs more packages: pip install 'knowlip[serve]'.") from error
     say(f"Mark tiles at http://{config.host}:{config.port} (Ctrl+C ends; every mark is kept at once).")
-    uvicorn.run(app, host=config.host, port=config.port, log_level="warning")
+    # A browser keeps its connection open; without a limit the server would wait for it.
+    uvicorn.run(app, host=config.host, port=config.port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS)

@@ -12,7 +12,7 @@ import shapely
 from pyproj import Transformer
 
 from knowlip.config import plain
-from knowlip.files import read_json
+from knowlip.files import read_json, sha256
 from knowlip.progress import say, track
 from knowlip.scenes import Scene, SceneOverrides, open_scenes, unique_ids
 from knowlip.scenes.geometry import LOCAL
@@ -21,6 +21,7 @@ from knowlip.tiles.blocks import Place, assign_splits, choose_block_km
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quality import QualityConfig
 from knowlip.tiles.quantise import QuantiseConfig
+from knowlip.tiles.reference import DEFAULT
 from knowlip.tiles.screen import ScreenConfig, select_roots
 from knowlip.tiles.truth import truth_path
 from knowlip.tiles.windows import FEWEST_PIXELS, Window, check_sizes, plan_roots
@@ -100,6 +101,8 @@ class BuildConfig:
         values = dataclasses.asdict(self)
         del values["out"], values["workers"], values["ray"]
         values["scenes"] = [path.resolve() for path in paths]
+        # The reference by its content: a file that changed must not judge the rest of a build.
+        values["reference_sha256"] = sha256(Path(self.quality.reference or DEFAULT).read_bytes())
         record: dict[str, Any] = plain(values)
         return record
 

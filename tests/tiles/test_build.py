@@ -13,7 +13,9 @@ import pytest
 
 from knowlip.dataset import Dataset, verify
 from knowlip.tiles.build import BuildConfig, build
+from knowlip.tiles.quality import QualityConfig
 from knowlip.tiles.quantise import QuantiseConfig
+from knowlip.tiles.reference import DEFAULT
 from tests.tiles.builds import config, hashes
 from tests.tiles.rasters import four_places, speckle, write_scene
 
@@ -42,6 +44,19 @@ def test_result_and_contents(built):
     assert small["country"]
     assert np.isnan(small["look_azimuth_deg"])
     assert not [path for path in out.rglob(".*") if path.is_file()]
+
+
+def test_a_reference_that_changed_is_not_mixed_in(tmp_path):
+    reference = tmp_path / "reference.json"
+    reference.write_bytes(DEFAULT.read_bytes())
+    settings = config(
+        four_places(tmp_path / "scenes"), tmp_path / "out", quality=QualityConfig(reference=str(reference))
+    )
+    result = build(settings)
+    assert build(settings)["fingerprint"] == result["fingerprint"]
+    reference.write_bytes(DEFAULT.read_bytes() + b" ")
+    with pytest.raises(ValueError, match="reference_sha256"):
+        build(settings)
 
 
 def test_stored_transform_is_where_the_pixels_are(built):

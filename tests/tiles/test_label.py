@@ -1,5 +1,12 @@
 """The label page by its requests, the file of marks, and the reference made of them."""
 
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import time
+
 import pytest
 
 from knowlip.tiles.build import build
@@ -99,3 +106,33 @@ def test_marks_cut_short_or_broken(dataset, tmp_path):
         Labels(path)
     with pytest.raises(ValueError, match="both good and bad"):
         label_tiles(LabelConfig(dataset, labels=tmp_path / "none.jsonl", export=tmp_path / "mine.json"))
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_page_ends_soon_while_a_browser_is_connected(dataset, tmp_path, stop):
+    pytest.importorskip("uvicorn", reason="the page needs knowlip[serve]")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "import sys; from knowlip.cli import main; sys.exit(main())"
+    marks = f"--labels={tmp_path / 'labels.jsonl'}"
+    command = [sys.executable, "-c", code, "dataset", "label", str(dataset), f"--port={port}", marks]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        browser, idle = http.client.HTTPConnection("127.0.0.1", port, timeout=5), None
+        for _ in range(200):
+            try:
+                idle = socket.create_connection(("127.0.0.1", port))  # a request that never ends
+                break
+            except OSError:
+                time.sleep(0.1)
+        assert idle is not None
+        idle.sendall(b"POST /mark HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n")
+        idle.sendall(b"Content-Length: 100\r\n\r\n{")
+        browser.request("GET", "/next?rater=ann")  # kept open, as browsers do
+        assert browser.getresponse().read()
+        server.send_signal(stop)
+        server.wait(timeout=8)
+    finally:
+        server.kill()
+        server.wait()
