@@ -189,7 +189,7 @@ class OpenAIAnnotator:
                 raise TileFailed(self.endpoint.clean(f"refused: {answer['refusal'] or 'content filter'}"))
             content = answer["content"] or ""
             try:
-                return parse_answer(content, request.tile_id, chosen, has_parent), turn
+                return parse_answer(content, request.tile_id, chosen, has_parent, options.response_format), turn
             except ValueError as error:
                 problem = "it was cut off, be briefer" if answer["finish_reason"] == "length" else str(error)
             if turn < REPAIR_TURNS:

@@ -6,11 +6,16 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from knowlip.text.answer import parse_answer
 from knowlip.text.free_form import parse_free_form
+from knowlip.text.openai_annotator import OpenAIAnnotator
+from knowlip.text.openai_options import OpenAIOptions
+from knowlip.text.types import TileRequest
 from knowlip.vocabulary import DIMENSIONS
+from tests.text.openai_stub import Stub, completion
 
 RECORDS = (
     Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -154,6 +159,20 @@ def test_confidence_and_evidence() -> None:
     assert read.confidences == {"Count": 0.4, "Size": 0.7}
     assert read.evidence == {"Count": "geo", "Size": "prior"}
     assert read.texts == {"Count": "3 ships", "Size": "30 m", "Region": "(5, visual)"}
+
+
+def test_the_annotator_reads_free_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "word")
+    request = TileRequest("t", np.full((64, 64), 90, np.uint8), 1.0, "large", "sim", "C", 4.0, 52.0)
+    text = LAYOUTS["numbered"](list(zip(DIMENSIONS["marine"], EXAMPLES["marine"])))
+    replies = [completion(text.replace("Size", "Extent")), completion(text)]
+    with Stub(lambda body, number: replies[number]) as stub:
+        options = OpenAIOptions(response_format="text", image_side=64)
+        note = OpenAIAnnotator("stub", options, tmp_path, stub.url).annotate(request)
+    assert "response_format" not in stub.bodies[0]
+    assert "The fields Size are missing" in stub.bodies[1]["messages"][-1]["content"]
+    assert note.instruction_set == "marine"
+    assert note.text_of("Size") == "from 80 to 120 m long and 15 m wide"
 
 
 @pytest.mark.parametrize("content", ["", "I see three ships.", "{}", "[1, 2]", "no: fields", '{"a": {"b": 1}}'])
