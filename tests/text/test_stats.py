@@ -146,10 +146,10 @@ def test_tokens_and_truncation(tmp_path: Path) -> None:
     vocabulary = tmp_path / "vocab.txt"
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ":", ".", "x", "flat", "##ter", *map(str.lower, TERRAIN)]
     vocabulary.write_text("\n".join(pieces))
-    corpus = load(captions(tmp_path, [record(), record(Water="Flatter flat flat")]))
+    corpus = load(captions(tmp_path, [record(), record(Water="Flatter flat flat.")]))
     found = measured(corpus, tokens=Tokens(vocabulary), token_length=34)
-    # "Terrain: x." is four tokens, so eight are 32; "flatter flat flat" is four for one
-    assert found["length"]["tokens"]["histogram"] == {8: 1, 11: 1}
+    # "Terrain: x." is four tokens, so eight are 32; "flatter flat flat." is five for two, its full stop included
+    assert found["length"]["tokens"]["histogram"] == {8: 1, 12: 1}
     cut = found["truncation"]
     assert (cut["captions"]["min"], cut["captions"]["max"]) == (34, 37)
     assert cut["truncated"] == 0.5

@@ -39,11 +39,12 @@ class Corpus:
         """Record -> its caption as it is stored in the shards: "Dimension: text." joined by spaces."""
         result: dict[str, list[str]] = {}
         for record, dimension, text in zip(self.rows["record"], self.rows["dimension"], self.rows["text"]):
-            result.setdefault(record, []).append(_sentence(dimension, text))
+            result.setdefault(record, []).append(sentence(dimension, text))
         return {record: " ".join(parts) for record, parts in result.items()}
 
 
-def _sentence(dimension: str, text: str) -> str:
+def sentence(dimension: str, text: str) -> str:
+    """A sub-text as it stands in a caption, see :func:`knowlip.dataset.compose_text`."""
     text = " ".join(text.split())
     if dimension == CAPTION:
         return text

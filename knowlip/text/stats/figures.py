@@ -183,7 +183,7 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
             ax.text(100 * share + 0.8, place, f"{100 * share:.1f}", va="center", fontsize=7, color=MUTED)
     ax.set(yticks=range(len(labels)), xlabel="% of captions", ylim=(len(labels) - 0.4, -0.6))
     ax.set_yticklabels(labels)
-    ax.margins(x=0.12)
+    ax.set_xlim(0, max(5.0, 112 * max(entry["hedging"]["captions"] for entry in measured)))
     if len(measured) > 1:
         ax.legend(fontsize=8, handlelength=0.9, loc="lower right")
 

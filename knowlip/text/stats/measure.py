@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from knowlip.text.stats.corpus import CAPTION, Corpus
+from knowlip.text.stats.corpus import CAPTION, Corpus, sentence
 from knowlip.text.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
 from knowlip.text.stats.tokens import FRAME, Tokens
 
@@ -159,8 +159,7 @@ def _truncation(corpus: Corpus, rows: pd.DataFrame, tokens: Tokens, token_length
     captions = corpus.captions()
     lengths = tokens.counts(list(captions.values()))
     places = token_length - FRAME
-    # a text that begins with the heading of its dimension costs its tokens, too
-    headed = [f"{d}: {t}." if d != CAPTION else t for d, t in zip(rows["dimension"], rows["text"])]
+    headed = [sentence(dimension, text) for dimension, text in zip(rows["dimension"], rows["text"])]
     ends = pd.Series(tokens.counts(headed), rows.index).groupby(rows["record"], sort=False).cumsum()
     cut = ends > places
     return {
