@@ -1,7 +1,11 @@
-"""Statistics that training and benchmark share."""
+"""Statistics that several folders share."""
+
+from typing import Final
 
 import numpy as np
 from scipy.stats import rankdata
+
+Z95: Final = 1.959963984540054
 
 
 def auroc(score: np.ndarray, wrong: np.ndarray) -> float | None:
@@ -15,3 +19,24 @@ def auroc(score: np.ndarray, wrong: np.ndarray) -> float | None:
         return None
     ranks = rankdata(score)
     return float((ranks[wrong].sum() - wrongs * (wrongs + 1) / 2) / (wrongs * rights))
+
+
+def wilson(hits: int, trials: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval of a binomial share (Wilson 1927).
+
+    Args:
+        hits: number of successes, 0 to `trials`.
+        trials: number of independent trials, at least 1.
+        z: standard normal quantile; the default gives 95 %.
+
+    Example:
+        >>> [round(x, 3) for x in wilson(5, 10)]
+        [0.237, 0.763]
+    """
+    if trials < 1 or not 0 <= hits <= trials:
+        raise ValueError(f"An interval needs 0 <= hits <= trials and at least one trial, got {hits} of {trials}.")
+    share = hits / trials
+    scale = 1 + z * z / trials
+    middle = (share + z * z / (2 * trials)) / scale
+    half = z / scale * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
