@@ -43,7 +43,8 @@ def build_tiny_dataset(folder: Path) -> Path:
             "screen_score": None, "cog": "",
             "valid_fraction": 1.0, "q_mean": 0.0, "q_std": 0.0, "q_entropy": 0.0, "q_edge": 0.0,
             "q_saturated": 0.0, "q_dark": 0.0, "q_stripe": 0.0,
-            "g_contrast": 0.0, "g_dissimilarity": 0.0, "g_homogeneity": 0.0, "g_energy": 0.0, "g_correlation": 0.0, "g_entropy": 0.0, "q_good": 1.0,
+            "g_contrast": 0.0, "g_dissimilarity": 0.0, "g_homogeneity": 0.0, "g_energy": 0.0,
+            "g_correlation": 0.0, "g_entropy": 0.0, "q_good": 1.0,
             "accepted": True, "reject_reason": "",
         })  # fmt: skip
 
