@@ -154,7 +154,7 @@ def test_tokens_and_truncation(tmp_path: Path) -> None:
     assert (cut["captions"]["min"], cut["captions"]["max"]) == (34, 37)
     assert cut["truncated"] == 0.5
     assert cut["tokens_lost"] == pytest.approx(3 / 67, abs=1e-4)
-    assert cut["cut_by_slot"] == {**dict.fromkeys(range(1, 8), 0.0), 8: 0.5}
+    assert cut["cut"] == {"terrain": {**dict.fromkeys(TERRAIN, 0.0), "Water": 0.5}}
     with pytest.raises(ValueError, match="does not exist"):
         Tokens(tmp_path / "no.txt")
     (tmp_path / "bad.json").write_text("{}")

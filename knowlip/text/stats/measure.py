@@ -168,7 +168,12 @@ def _truncation(corpus: Corpus, rows: pd.DataFrame, tokens: Tokens, token_length
         "captions": summary(lengths + FRAME),
         "truncated": _round(float((lengths > places).mean())),
         "tokens_lost": _round(float(np.maximum(0, lengths - places).sum() / max(1, lengths.sum()))),
-        "cut_by_slot": {int(slot): _round(float(part.mean())) for slot, part in cut.groupby(rows["slot"])},
+        "cut": {
+            str(group): {
+                str(d): _round(float(cut[part.index].mean())) for (_, d), part in of.groupby(["slot", "dimension"])
+            }
+            for group, of in rows.groupby("instruction_set")
+        },
     }
 
 

@@ -28,7 +28,7 @@ h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p
 figure{margin:1rem 0}figure img{width:100%;background:#fff;border-radius:6px}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.86rem}caption{text-align:left;font-weight:600;padding:.8rem 0 .3rem}
 td,th{border-bottom:1px solid var(--line);padding:.22rem .5rem;text-align:right;font-variant-numeric:tabular-nums;vertical-align:top}
-td.text,th.text{text-align:left}details{margin:.8rem 0}summary{cursor:pointer;font-weight:600}
+td{white-space:nowrap}td.text,th.text{text-align:left;white-space:normal}details{margin:.8rem 0}summary{cursor:pointer;font-weight:600}
 """
 
 
@@ -66,10 +66,10 @@ def _sources(corpora: list[dict[str, Any]]) -> str:
     return "; ".join(parts) + "."
 
 
-def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], text_columns: int = 1) -> str:
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Any]], text_columns: Sequence[int] = (0,)) -> str:
     def cells(values: Sequence[Any], tag: str) -> str:
         return "".join(
-            f"<{tag}{' class=text' if column < text_columns else ''}>{escape(str(value))}</{tag}>"
+            f"<{tag}{' class=text' if column in text_columns else ''}>{escape(str(value))}</{tag}>"
             for column, value in enumerate(values)
         )
 
@@ -156,16 +156,15 @@ def _maps_note(facts: dict[str, Any] | None) -> str:
 
 
 def _dimensions(entry: dict[str, Any]) -> str:
-    cut = entry.get("truncation", {}).get("cut_by_slot")
-    rows, seen = [], dict[str, int]()
+    cut = entry.get("truncation", {}).get("cut")
+    rows = []
     for part in entry["dimensions"]:
-        seen[part["instruction_set"]] = slot = seen.get(part["instruction_set"], 0) + 1
         frequency = part["frequency"]
         row = [
             part["instruction_set"], part["dimension"], f"{part['sub_texts']:,}", _length(part["length"]["words"]),
             f"{part['length']['tokens']['mean']:.1f}" if "tokens" in part["length"] else "–", f"{part['mtld']:.1f}",
             _percent(part["hedging"]["sub_texts"]), _percent(part["duplicates"]["sub_texts"]),
-            _percent(part["duplicates"]["sub_texts_normalised"]), _percent(cut.get(slot, 0.0)) if cut else "–",
+            _percent(part["duplicates"]["sub_texts_normalised"]), _percent(cut[part["instruction_set"]][part["dimension"]]) if cut else "–",
         ]  # fmt: skip
         rows.append([*row, ", ".join(list(frequency["words"])[:8]), frequency["lead_in"]])
     head = [
@@ -178,11 +177,11 @@ def _dimensions(entry: dict[str, Any]) -> str:
         "Hedged",
         "Duplicates",
         "normalised",
-        "Cut (all sets)",
+        "Cut",
         "Frequent words",
         "All begin with",
     ]
-    return _table(entry["name"], head, rows, 2)
+    return _table(entry["name"], head, rows, (0, 1, 10, 11))
 
 
 def _by_group(entry: dict[str, Any]) -> str:
@@ -196,7 +195,7 @@ def _by_group(entry: dict[str, Any]) -> str:
         for value, part in groups.items()
     ]  # fmt: skip
     head = ["", "", "Captions", "Words", "Vocabulary", "MTLD", "Hedged", "Duplicate captions", "Duplicate sub-texts"]
-    return _table(entry["name"], head, rows, 2) if rows else ""
+    return _table(entry["name"], head, rows, (0, 1)) if rows else ""
 
 
 def _how(settings: dict[str, Any]) -> str:
