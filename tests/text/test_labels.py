@@ -91,6 +91,20 @@ def test_a_box_without_metres_gives_pixels_and_claims_no_cover() -> None:
     assert [texts[name] for name in ("Feature", "Region", "Environment")] == [UNKNOWN] * 3
 
 
+def test_types_by_number_and_none_for_other() -> None:
+    def category(*types: str) -> str:
+        targets = tuple(LabelTarget("aircraft", name, 0.5, 0.5, 40.0, 40.0, 1.0, math.nan) for name in types)
+        return target_texts(Facts("t", targets, True, "aircraft", {}, (), frozenset(), None, ()))["Category"]
+
+    assert "an A220 and a fighter" in category("fighter", "A220", "other")
+    assert "business jets and a fighter" in category("fighter", "business jet", "business jet")
+    assert "other" not in category("other", "other")
+    assert parse_claims("ground", "Category", category("fighter", "business jet"))["types"] == [
+        "business jet",
+        "fighter",
+    ]
+
+
 def test_a_water_mask_says_nothing_of_roads_and_buildings() -> None:
     mask = np.zeros((30, 60), np.uint8)
     mask[:, 40:] = 7

@@ -22,6 +22,7 @@ from knowlip.vocabulary import region_of
 _OPEN: Final = 0.85
 _ELONGATED: Final = 2.0
 """Length over width from which a shape without known metres is elongated."""
+_NO_TYPE: Final = ("", "other", "others", "unknown")
 _WORTH_A_SHARE: Final = 0.03
 _SURROUNDINGS: Final = ("water", "quay", "pavement", "grass", "built-up", "field", "wood", "land")
 
@@ -108,7 +109,7 @@ def _size(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
 
 def _category(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
     """The types by number, the category itself where no finer type is labelled."""
-    types = Counter(target.type for target in targets if target.type)
+    types = Counter(target.type for target in targets if target.type.lower() not in _NO_TYPE)
     if not types:
         return choose("category", facts.tile_id, types=_article(facts.category, len(targets)), **nouns)
     ordered = sorted(types, key=lambda name: (-types[name], name))
