@@ -179,7 +179,6 @@ def measure(dataset: Dataset) -> dict[str, Any]:
             for scale in SCALES[1:]
         },
         "paired": {"only_chain": changed[True, False], "only_alone": changed[False, True], "both": changed[True, True]},
-        "texts_changed_by_chain": sum(done["chain"][t].sub_texts != done["alone"][t].sub_texts for t in parents),
         "true_sub_texts": {name: round(float(np.mean(values)), 4) for name, values in true.items()},
         "true_set_chosen": {
             name: round(float(np.mean([note.instruction_set == true_set(truths[t]) for t, note in notes.items()])), 4)
@@ -202,7 +201,7 @@ def main() -> None:
     write_json(arguments.out, result)
     for name in ("chain", "alone", "truth_texts", "other_parent"):
         print(name, {kind: row.get("share") for kind, row in result[name].items()})
-    print(result["paired"], result["texts_changed_by_chain"], result["true_sub_texts"])
+    print(result["paired"], result["true_sub_texts"])
 
 
 if __name__ == "__main__":
