@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-import knowlip
 from knowlip.dataset import Dataset
 from knowlip.text.audit.sampling import Sample
 from knowlip.text.audit.store import VERDICTS, Verdicts
 from knowlip.web import POLICY, Refused, application, json_body, rater_name
 
 _PAGE = Path(__file__).parent / "page.html"
-_COAST = Path(knowlip.__file__).parent / "benchmark" / "report" / "coastline.json"
+_COAST = Path(__file__).parents[2] / "benchmark" / "report" / "coastline.json"
 _MOST_BODY = 8192
 _MOST_NOTE = 1000
 
@@ -45,7 +44,7 @@ class Sheets:
         """Place, metres and sensor. How sure the annotator was is not told: raters should judge for themselves."""
         row = self._rows[tile_id]
         height, width = (int(side) for side in row["proj:shape"])
-        near = [f"{row[kind]} ({row[f'{kind}_km']:.0f} km)" for kind in ("city", "airport", "port") if row[kind]]
+        near = [f"{kind} {row[kind]} ({row[f'{kind}_km']:.0f} km)" for kind in ("city", "airport", "port") if row[kind]]
         return {
             "tile_id": tile_id, "instruction_set": self.instruction_set[tile_id], "scale": row["scale"],
             "window_m": row["window_m"], "metres_per_pixel": row["metres_per_pixel"], "width": width, "height": height,
