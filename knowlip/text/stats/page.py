@@ -125,7 +125,7 @@ def _main(corpora: list[dict[str, Any]]) -> str:
 
 def _mtld_note() -> str:
     return (
-        "<p>MTLD is the mean length of a run of words in which at least 72 % are new; it depends on the order of the captions, so it is given "
+        "<p>MTLD is the mean length of a run of words in which more than 72 % differ; it depends on the order of the captions, so it is given "
         "as they stand and shuffled (mean of three orders). This page cites no values of published remote-sensing sets: "
         "none was found at a source that could be read, and other ways to split words, or another order, give other values. For a fair comparison give the "
         "caption files themselves with <code>--compare NAME=FILE</code> (the JSON of RSICD, RSITMD, UCM and Sydney captions is read as it is): they are "
@@ -179,7 +179,7 @@ def _dimensions(entry: dict[str, Any]) -> str:
         "normalised",
         "Cut",
         "Frequent words",
-        "All begin with",
+        "Nearly all begin with",
     ]
     return _table(entry["name"], head, rows, (0, 1, 10, 11))
 
