@@ -177,7 +177,7 @@ class BatchRunner(Runner):
         open_rows = {row["key"]: row for row in self._ledger.in_batch(name)}
         for file_id in (ended.output_file_id, ended.error_file_id):
             for line in self._lines(file_id) if file_id else ():
-                row = open_rows.get(line.get("custom_id", ""))
+                row = open_rows.get(str(line.get("custom_id", "")))
                 if row is not None:
                     self._keep(row, line)
                     del open_rows[row["key"]]
@@ -222,8 +222,8 @@ class BatchRunner(Runner):
 
     def _keep(self, row: dict[str, Any], line: dict[str, Any]) -> None:
         """Keep one result: an answer, or the reason why there is none."""
-        response, error = line.get("response") or {}, line.get("error") or {}
-        status, body = int(response.get("status_code") or 0), response.get("body") or {}
+        response, error = _object(line.get("response")), _object(line.get("error"))
+        status, body = int(response.get("status_code") or 0), _object(response.get("body"))
         if status == 200 and not error:
             question = Question(row["key"], {}, row["tile_id"], row["turn"], 0)
             try:
@@ -234,8 +234,8 @@ class BatchRunner(Runner):
             cost = self._annotator.keep(question, answer, time.time() - row["updated"])
             self._annotator.budget.settle(float(row["reserved"]), cost)
             return
-        inner = body.get("error") if isinstance(body, dict) else None
-        words = (inner or error or {}).get("message") or (error or {}).get("code") or "no reason given"
+        words = _object(body.get("error")).get("message") or error.get("message") or error.get("code")
+        words = words or "no reason given"
         reason = self._endpoint.clean(f"HTTP {status}: {words}" if status else str(words))
         self._lost(row, reason, in_doubt=False, final=True if status >= 400 and status not in _PASSING else None)
 
@@ -273,6 +273,11 @@ class _Part:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """The value where it is a JSON object, else an empty one: a damaged line must not end the run."""
+    return value if isinstance(value, dict) else {}
 
 
 def _problem(ended: Any) -> str:

@@ -273,7 +273,7 @@ class OpenAIAnnotator:
     def _send(self, question: Question) -> dict[str, Any]:
         most, limits, body = self.most(question), self.endpoint.limits, question.body
         expected = question.tokens + self.options.typical_output_tokens
-        attempts, started, reserved = 0, 0.0, False
+        attempts, refused, started, reserved = 0, 0, 0.0, False
 
         def before() -> None:
             nonlocal attempts, started, reserved
@@ -286,7 +286,8 @@ class OpenAIAnnotator:
             started = time.perf_counter()
 
         def lost(reason: str, in_doubt: bool) -> None:
-            nonlocal reserved
+            nonlocal refused, reserved
+            refused += 0 if in_doubt else 1
             self.ledger.failed(question.key, reason, in_doubt)
             self.budget.settle(most, most if in_doubt else 0.0)
             reserved = False
@@ -294,8 +295,9 @@ class OpenAIAnnotator:
         def ask() -> dict[str, Any]:
             known = {name: body[name] for name in ("model", "messages")}
             rest = {name: value for name, value in body.items() if name not in known}
-            # Endpoints that know the header give the same answer again instead of charging for another.
-            headers = {"Idempotency-Key": question.key}
+            # Endpoints that know the header give a lost answer again instead of charging for another. After an error
+            # that did arrive the key is another one, for some of them would repeat the error too.
+            headers = {"Idempotency-Key": f"{question.key}-{refused}"}
             completion = self.endpoint.client.chat.completions.create(**known, extra_body=rest, extra_headers=headers)
             if not hasattr(completion, "model_dump"):
                 raise json.JSONDecodeError("text in its place", str(completion)[:80], 0)

@@ -238,6 +238,7 @@ class FaultServer:
             _, status, reply, _ = self.answer(row["body"])
             if batch["fault"] == "lost lines" and number % 2:
                 good.append('{"custom_id": "' + row["custom_id"])  # a line that was cut
+                good.append('{"custom_id": ["damaged"], "response": "none"}')
                 continue
             response = {"status_code": status, "request_id": "r", "body": reply}
             out = {"id": str(number), "custom_id": row["custom_id"], "response": response, "error": None}

@@ -173,6 +173,22 @@ def test_killed_runs_resume_and_pay_nothing_twice(dataset: Path, tmp_path: Path)
     assert (dataset / "texts.parquet").read_bytes() == (whole / "texts.parquet").read_bytes()
 
 
+def test_every_attempt_after_an_error_is_a_new_one_and_after_a_loss_the_same(dataset: Path) -> None:
+    seen: dict[str, list[str]] = {}
+    with FaultServer(scripted(dataset)) as server:
+        answer = server.answer
+
+        def watch(body: dict[str, Any], idempotency: str = "") -> Any:
+            given = answer(body, idempotency)
+            seen.setdefault(given[0], []).append(idempotency)
+            return given
+
+        server.answer = watch  # type: ignore[method-assign]
+        annotate(config(dataset, server))
+    assert len(set(seen["500"])) == len(seen["500"])
+    assert len(set(seen["disconnect"])) < len(seen["disconnect"])
+
+
 def test_a_second_process_is_refused(dataset: Path) -> None:
     from knowlip.text.ledger import alone
 
