@@ -19,6 +19,8 @@ POLICY = (
 )
 """Content-Security-Policy of a page that is whole in itself."""
 _RATER = re.compile(r"[\w .-]{1,40}")
+_LAST_SECONDS = 2
+"""How long requests that are under way may take once the server is told to end."""
 _NEEDED = "The page needs more packages: pip install 'knowlip[serve]'."
 
 
@@ -91,7 +93,8 @@ def serve(app: Any, host: str, port: int, what: str) -> None:
     except ImportError as error:
         raise ValueError(_NEEDED) from error
     say(f"{what} at http://{host}:{port} (Ctrl+C ends; everything entered is kept at once).")
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    # A browser keeps its connection open; without a limit the server would wait for it.
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS)
 
 
 class Journal:

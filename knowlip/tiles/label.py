@@ -1,8 +1,5 @@
 """Mark good and bad tiles in the browser, and make of the marks a reference set for the quality filter."""
 
-import json
-import os
-import re
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -14,20 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from knowlip.dataset import Dataset
-from knowlip.progress import say
 from knowlip.tiles.quality import STATISTICS, QualityConfig
 from knowlip.tiles.reference import VOTED, Reference, load_reference, write_reference
+from knowlip.web import POLICY, Journal, Refused, application, json_body, rater_name, serve
 
 MARKS = ("good", "bad", "skip", "")
 """ "" takes a mark back."""
 _PAGE = Path(__file__).parent / "data" / "label.html"
 _MOST_BODY = 4096
-_LAST_SECONDS = 2
-"""How long requests that are under way may take once the server is told to end."""
-_POLICY = (
-    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-)
-_RATER = re.compile(r"[\w .-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -55,29 +46,21 @@ class Labels:
 
     def __init__(self, path: Path):
         """Raises ValueError: the file holds lines that are no marks (a last one cut short by a crash is left out)."""
-        self.path = path
-        self._lock = threading.Lock()
+        self._journal = Journal(path)
         self._marks: dict[str, dict[str, str]] = {}
-        self._end: int | None = None
-        """Where whole lines end, if something is left behind them by a crash."""
-        if not path.exists():
-            return
-        data = path.read_bytes()
-        lines = data.split(b"\n")
-        if lines[-1]:
-            self._end = len(data) - len(lines[-1])
-            lines.pop()
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
+        for number, record in self._journal.read():
             try:
-                record = json.loads(line)
                 rater, tile, mark = record["rater"], record["tile_id"], record["label"]
                 if mark not in MARKS or not isinstance(rater, str) or not isinstance(tile, str):
-                    raise ValueError(mark)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise TypeError(mark)
+            except (KeyError, TypeError) as error:
                 raise ValueError(f"Line {number} of {path} is no mark of a tile.") from error
             self._keep(rater, tile, mark)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._journal.path
 
     def add(self, rater: str, tile_id: str, mark: str) -> None:
         """Append a mark; it is on the disk when this returns."""
@@ -85,15 +68,8 @@ class Labels:
             "tile_id": tile_id, "rater": rater, "label": mark,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
-        with self._lock:
-            if self._end is not None:
-                os.truncate(self.path, self._end)
-                self._end = None
-            with self.path.open("ab") as stream:
-                stream.write(json.dumps(record).encode() + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            self._keep(rater, tile_id, mark)
+        self._journal.append(record)
+        self._keep(rater, tile_id, mark)
 
     def of(self, rater: str) -> dict[str, str]:
         """Tile -> mark of one rater, oldest first."""
@@ -169,7 +145,7 @@ def label_tiles(config: LabelConfig) -> dict[str, Any]:
     if config.export is not None:
         export(config.export, labels, tiles)
     else:
-        _serve(config, make_app(tiles, labels, config.host))
+        serve(make_app(tiles, labels, config.host), config.host, config.port, "Mark tiles")
     agreed = labels.agreed()
     good = sum(agreed.values())
     return {
@@ -189,22 +165,11 @@ def export(path: Path, labels: Labels, tiles: Tiles) -> None:
 
 def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
     """The page and its requests as an ASGI application."""
-    try:
-        from fastapi import FastAPI
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-        from starlette.requests import Request
-        from starlette.responses import HTMLResponse, JSONResponse, Response
-    except ImportError as error:
-        raise ValueError("The page needs more packages: pip install 'knowlip[serve]'.") from error
+    app = application(host)
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, JSONResponse, Response
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    # Another site must not reach a page on this machine under a name of its own.
-    hosts = ["*"] if host in ("0.0.0.0", "::") else [host, "127.0.0.1", "localhost"]
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     page = _PAGE.read_text(encoding="utf-8")
-
-    def refused(why: str, status: int = 400) -> Response:
-        return JSONResponse({"error": why}, status)
 
     def state(rater: str, tile_id: str = "") -> Response:
         marks = labels.of(rater)
@@ -217,42 +182,29 @@ def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
         )
 
     async def show(request: Request) -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
+        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
     async def following(request: Request) -> Response:
-        rater = request.query_params.get("rater", "")
-        return state(rater) if _RATER.fullmatch(rater) else refused("Give a name of 1 to 40 letters.")
+        return state(rater_name(request.query_params.get("rater")))
 
     def picture(request: Request) -> Response:
         tile_id = request.path_params["tile_id"]
         if tile_id not in tiles.features:
-            return refused("There is no such tile.", 404)
+            raise Refused("There is no such tile.", 404)
         return Response(tiles.png(tile_id), media_type="image/png", headers={"Cache-Control": "max-age=3600"})
 
     async def mark(request: Request) -> Response:
-        if request.headers.get("content-type", "").split(";")[0] != "application/json":
-            return refused("Marks are sent as application/json.", 415)
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > _MOST_BODY:
-                return refused("The request is too long.", 413)
-        try:
-            record = json.loads(body)
-            rater, wanted, tile_id = record["rater"], record["label"], record.get("tile_id", "")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return refused("A mark has rater, tile_id and label.")
-        if not isinstance(rater, str) or not _RATER.fullmatch(rater):
-            return refused("Give a name of 1 to 40 letters.")
+        record = await json_body(request, _MOST_BODY)
+        rater, wanted, tile_id = rater_name(record.get("rater")), record.get("label"), record.get("tile_id")
         if wanted == "undo":
             before = labels.of(rater)
             if not before:
-                return refused("There is nothing to take back.", 409)
+                raise Refused("There is nothing to take back.", 409)
             last = next(reversed(before))
             labels.add(rater, last, "")
             return state(rater, last if last in tiles.features else "")
         if wanted not in MARKS[:3] or not isinstance(tile_id, str) or tile_id not in tiles.features:
-            return refused("There is no such tile or label.")
+            raise Refused("There is no such tile or label.")
         labels.add(rater, tile_id, wanted)
         return state(rater)
 
@@ -261,13 +213,3 @@ def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
     app.add_route("/tile/{tile_id}", picture, methods=["GET"])
     app.add_route("/mark", mark, methods=["POST"])
     return app
-
-
-def _serve(config: LabelConfig, app: Any) -> None:
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise ValueError("The page needs more packages: pip install 'knowlip[serve]'.") from error
-    say(f"Mark tiles at http://{config.host}:{config.port} (Ctrl+C ends; every mark is kept at once).")
-    # A browser keeps its connection open; without a limit the server would wait for it.
-    uvicorn.run(app, host=config.host, port=config.port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS)
