@@ -28,7 +28,7 @@ class QualityConfig:
     """Largest share of pixels at level 1."""
     min_good: float = 0.3
     """Smallest share of good ones among the nearest neighbours in the reference set: below it the tile is poor.
-    0 turns this judgement off."""
+    0 turns this judgement off. Tiles with more than three pixels for one of the sensor are not judged by it."""
     neighbours: int = 9
     """How many neighbours vote."""
     reference: str = ""

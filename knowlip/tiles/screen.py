@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from knowlip.tiles.area import read_area
+from knowlip.tiles.cues import window_cues
 from knowlip.tiles.gazetteers import distance_km
 from knowlip.tiles.places import resolve_place
 
@@ -47,25 +47,19 @@ class ScreenConfig:
             resolve_place(name)
 
 
-CUES = ("texture", "spread", "edges", "bright")
-_WEIGHTS = np.array([0.657, 0.458, 0.138, 1.346])
-_OFFSET = 6.958
-"""Logistic regression on simulated scenes with known land cover, by `python -m benchmarks.fit_screen`."""
+_WEIGHTS = np.array([3.469, -3.581, -2.46, 0.03, 2.707, -4.52, 3.414, 5.849, -1.218, -0.402])
+_OFFSET = 17.036
+"""Logistic regression on simulated scenes with known land cover, by `python -m benchmarks.fit_screen`. Woods vary
+everywhere without edges, fields have edges everywhere: hence the signs."""
 
-_BLOCK = 4
-"""Side of the blocks, in pixels of the coarsest level, over which power is averaged against speckle."""
-_CELL = 8
-"""Side of the cells, in blocks, whose median is the background of bright targets."""
-_BRIGHT = 6.0
-"""A pixel so many times the background is a bright target."""
-_FEWEST_BLOCKS = 64
 _MAP_PX, _LEGEND_PX = 960, 48
 
 
 def window_score(levels: "list[Level]") -> float:
     """How much there is to see in a large window, 0 to 1.
 
-    Blind to calibration: every cue is a ratio of powers of the same window. Only the coarsest level is looked at.
+    A logistic function of the cues of `window_cues`, which are blind to calibration. Only the coarsest level is looked
+    at.
 
     Args:
         levels: of a large window, coarsest first. Windows with next to no valid ground score 0.
@@ -74,96 +68,6 @@ def window_score(levels: "list[Level]") -> float:
     if cues is None:
         return 0.0
     return round(1.0 / (1.0 + math.exp(-float(cues @ _WEIGHTS) - _OFFSET)), 4)
-
-
-def window_cues(power: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
-    """The four `CUES` of a window, (4,) float64, or None with too little valid ground.
-
-    texture: logarithm of the share of 4 x 4 blocks that vary at least three times as much as the calmest quarter does
-    (which is speckle); spread: logarithm of the mean variation over that of the calmest quarter; edges: logarithm of
-    the share of neighbouring blocks whose means differ by more than speckle explains, and by 3 dB; bright: logarithm of
-    the share of pixels six times above the median of their surroundings.
-
-    Args:
-        power: (H, W) float32.
-        valid: (H, W) bool.
-    """
-    cues: np.ndarray = _cues(np.ascontiguousarray(power, np.float32), np.ascontiguousarray(valid))
-    return cues if np.isfinite(cues).all() else None
-
-
-@njit(nogil=True, cache=True)
-def _cues(power, valid):  # type: ignore[no-untyped-def]
-    rows, columns = power.shape[0] // _BLOCK, power.shape[1] // _BLOCK
-    means, variation = np.zeros((rows, columns)), np.zeros((rows, columns))
-    found = np.zeros(rows * columns)
-    blocks = 0
-    area = float(_BLOCK * _BLOCK)
-    for j in range(rows):
-        for i in range(columns):
-            total, squares, whole = 0.0, 0.0, True
-            for y in range(j * _BLOCK, (j + 1) * _BLOCK):
-                for x in range(i * _BLOCK, (i + 1) * _BLOCK):
-                    value = float(power[y, x])
-                    total += value
-                    squares += value * value
-                    whole = whole and valid[y, x]
-            mean = total / area
-            if whole and mean > 0.0:
-                means[j, i] = mean
-                variation[j, i] = max(squares / area / mean / mean - 1.0, 0.0)
-                found[blocks] = variation[j, i]
-                blocks += 1
-    result = np.full(4, np.nan)
-    if blocks < _FEWEST_BLOCKS:
-        return result
-    found = np.sort(found[:blocks])
-    calm = max(found[blocks // 4], 1e-4)
-    result[0] = np.log((found > 3.0 * calm).sum() / blocks + 1e-3)
-    result[1] = np.log(found.mean() / calm)
-    # The difference of two logarithms of block means has a deviation of sqrt(2 / looks).
-    gap = max(np.log(2.0), 4.0 * np.sqrt(2.0 * calm / area))
-    edges, pairs = 0, 0
-    for j in range(rows):
-        for i in range(columns):
-            if means[j, i] <= 0.0:
-                continue
-            if i + 1 < columns and means[j, i + 1] > 0.0:
-                pairs += 1
-                edges += abs(np.log(means[j, i] / means[j, i + 1])) > gap
-            if j + 1 < rows and means[j + 1, i] > 0.0:
-                pairs += 1
-                edges += abs(np.log(means[j, i] / means[j + 1, i])) > gap
-    result[2] = np.log(edges / max(pairs, 1) + 1e-3)
-    result[3] = np.log(_bright(power, means) + 1e-4)
-    return result
-
-
-@njit(nogil=True, cache=True)
-def _bright(power, means):  # type: ignore[no-untyped-def]
-    """Share of pixels far above the median block of their cell."""
-    rows, columns = means.shape
-    around = np.zeros(_CELL * _CELL)
-    bright, pixels = 0, 0
-    for top in range(0, rows, _CELL):
-        for left in range(0, columns, _CELL):
-            bottom, right, count = min(top + _CELL, rows), min(left + _CELL, columns), 0
-            for j in range(top, bottom):
-                for i in range(left, right):
-                    if means[j, i] > 0.0:
-                        around[count] = means[j, i]
-                        count += 1
-            if count == 0:
-                continue
-            limit = _BRIGHT * np.sort(around[:count])[count // 2]
-            for j in range(top, bottom):
-                for i in range(left, right):
-                    if means[j, i] > 0.0:
-                        for y in range(j * _BLOCK, (j + 1) * _BLOCK):
-                            for x in range(i * _BLOCK, (i + 1) * _BLOCK):
-                                bright += power[y, x] > limit
-                        pixels += _BLOCK * _BLOCK
-    return bright / max(pixels, 1)
 
 
 def select_roots(config: ScreenConfig, ground: "Ground", roots: "list[Window]") -> "list[Window]":

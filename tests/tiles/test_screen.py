@@ -1,6 +1,7 @@
 """The score of a window, areas of interest, places and the map."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from knowlip.scenes import open_scene
 from knowlip.tiles.area import read_area
+from knowlip.tiles.cues import window_cues
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.resample import Level, levels_of
 from knowlip.tiles.screen import ScreenConfig, draw_map, select_roots, window_score
@@ -52,6 +54,45 @@ def test_a_town_is_and_calibration_does_not_matter():
     few = water()
     few[50:54, 60:64] *= 100  # one ship
     assert window_score(levels(water())) <= window_score(levels(few)) < score
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (176, 0), (88, 120), (176, 176)])
+def test_a_harbour_in_a_tenth_of_open_water_counts(corner):
+    row, column = corner
+    power = water()
+    power[row : row + 80, column : column + 80] = town()[:80, :80]
+    assert window_score(levels(power)) > 0.8
+
+
+def test_cues_against_numpy():
+    power = town(3)
+    blocks = power.reshape(64, 4, 64, 4).swapaxes(1, 2).reshape(64, 64, 16)
+    means, squares = blocks.mean(axis=-1), (blocks**2).mean(axis=-1)
+    variation = squares / means**2 - 1
+    calm = np.sort(variation.ravel())[64 * 64 // 4]
+    gap = max(np.log(2), 4 * np.sqrt(calm / 8))
+    cells = means.reshape(8, 8, 8, 8).swapaxes(1, 2).reshape(8, 8, 64)
+    around = np.kron(np.sort(cells, axis=-1)[..., 32], np.ones((8, 8)))[..., None]
+    right, below = np.abs(np.diff(np.log(means), axis=1)), np.abs(np.diff(np.log(means), axis=0))
+    found = []
+    for top in range(0, 64, 16):
+        for left in range(0, 64, 16):
+            here = slice(top, top + 16), slice(left, left + 16)
+            pairs = np.concatenate([right[here].ravel(), below[here].ravel()])
+            found.append([
+                (variation[here] > 3 * calm).mean() + 1e-3, (variation[here] / calm).mean(),
+                (pairs > gap).mean() + 1e-3,
+                (blocks > 6 * around)[here].mean() + 1e-4, (blocks > 20 * around)[here].mean() + 1e-4,
+            ])  # fmt: skip
+    cues = np.sort(np.log(found), axis=0)
+    expected = np.concatenate([cues.mean(axis=0), cues[-2:].mean(axis=0)])
+    assert window_cues(power, np.ones((SIDE, SIDE), bool)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_several_threads_agree():
+    windows = [levels(town(seed)) for seed in range(4)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(window_score, windows)) == [window_score(window) for window in windows]
 
 
 def test_ground_without_data_does_not_count():
