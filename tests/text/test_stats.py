@@ -304,6 +304,13 @@ def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
     assert "<b>" not in html
 
 
+def test_names_that_look_alike_keep_their_pictures(tmp_path: Path) -> None:
+    path = captions(tmp_path, ["one two", "two three"])
+    sources = [f"{name}={path}" for name in ("a b", "a-b", "??")]
+    result = text_stats(StatsConfig(sources[0], tmp_path / "out", compare=sources[1:], projection=False))
+    assert {"clouds-a-b.png", "clouds-a-b-2.png", "clouds-source.png"} <= set(result["files"])
+
+
 def test_another_folder_is_not_overwritten(tmp_path: Path) -> None:
     path = captions(tmp_path, ["one"])
     (tmp_path / "out").mkdir()

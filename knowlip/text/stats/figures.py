@@ -63,15 +63,20 @@ def draw(
             save(figure, "tsne.png")
         for corpus in corpora if clouds else ():
             for group, rows_ in corpus.rows.groupby("instruction_set"):
-                save(
-                    _cloud_sheet(figure_of, corpus.name, str(group), rows_, seed),
-                    f"clouds-{_slug(corpus.name, group)}.png",
-                )
+                sheet = _cloud_sheet(figure_of, corpus.name, str(group), rows_, seed)
+                save(sheet, _free_name(f"clouds-{_slug(corpus.name, group) or 'source'}", written))
     return written
 
 
 def _slug(*parts: Any) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "-".join(str(part) for part in parts if part).lower()).strip("-")
+
+
+def _free_name(stem: str, written: Sequence[Path]) -> str:
+    """A name that no picture has yet: two sources may differ in a sign that file names leave out."""
+    taken = {path.stem for path in written}
+    number = next(n for n in range(1, len(taken) + 2) if (f"{stem}-{n}" if n > 1 else stem) not in taken)
+    return f"{stem}-{number}.png" if number > 1 else f"{stem}.png"
 
 
 @contextmanager
