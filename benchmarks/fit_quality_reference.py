@@ -186,9 +186,9 @@ def main() -> None:
     kinds, rows, scenes = [], [], []
     for folder in [options.scenes, *options.real]:
         for ground, roots in grounds(folder):
-            for kind, values in samples_of(ground, roots, random):
-                kinds.append(kind)
-                rows.append(values)
+            for what, numbers in samples_of(ground, roots, random):
+                kinds.append(what)
+                rows.append(numbers)
                 scenes.append(ground.scene.scene_id)
     kind, values, scene = np.array(kinds), np.array(rows), np.array(scenes)
     # Scenes of a place share their names up to the last part: they are left out together.
@@ -200,7 +200,7 @@ def main() -> None:
         "made_by": "python -m benchmarks.fit_quality_reference",
         "note": "Features only, no pixels. Real scenes: modified Copernicus Sentinel data, Sen1Floods11.",
     }  # fmt: skip
-    sources = tuple(f"{name}:{what}" for name, what in zip(scene[voting], kind[voting]))
+    sources = tuple(f"{name}:{defect}" for name, defect in zip(scene[voting], kind[voting]))
     write_reference(options.out, Reference(values[voting], kind[voting] == "good", sources), about)
     from knowlip.tiles.reference import load_reference
 
