@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import knowlip
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.stats_charts import (
     COLOURS,
@@ -126,7 +125,7 @@ def overview(plt: Any, data: Dataset, numbers: dict[str, Any], title: str) -> An
 def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
     """Tiles on the outline of the world (Natural Earth, equirectangular), a dot a place and sensor, larger
     where there are more tiles. Dots of one place stand side by side."""
-    coast = Path(knowlip.__file__).parent / "benchmark" / "report" / "coastline.json"
+    coast = Path(__file__).parents[1] / "benchmark" / "report" / "coastline.json"
     for ring in json.loads(coast.read_text())["rings"]:
         axes.fill(*np.array(ring).T, facecolor=LAND, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
     rows = data.tiles()
