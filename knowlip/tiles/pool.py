@@ -17,7 +17,6 @@ from knowlip.dataset.layout import SCENES, SHARDS, SPLITS
 from knowlip.dataset.writer import scene_marker
 from knowlip.progress import say, track
 from knowlip.tiles.cog import CogFolder
-from knowlip.tiles.gazetteers import forget
 from knowlip.tiles.plan import BuildConfig, Plan, PlannedScene
 from knowlip.tiles.scene_job import Job, cut_scene, places_of
 
@@ -124,9 +123,8 @@ def _discard(out: Path, item: PlannedScene) -> None:
 def _in_process(config: BuildConfig, todo: list[PlannedScene]) -> Generator[Outcome, None, None]:
     """Scene after scene; one alone uses all workers as threads."""
     for number, item in enumerate(todo, 1):
-        job = make_job(config, item, config.workers)
-        if number == len(todo):
-            forget()
+        last = number == len(todo)
+        job = Job(config, item, None, config.workers) if last else make_job(config, item, config.workers)
         yield item.scene.scene_id, attempt(job)
 
 

@@ -3,6 +3,7 @@ pool, and on a cluster; doing it again writes the same bytes."""
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from knowlip.memory import lean
 from knowlip.scenes import Scene
 from knowlip.tiles.cog import CogFolder
 from knowlip.tiles.cut import Family, cut, metadata
+from knowlip.tiles.gazetteers import forget
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.places import UNKNOWN_PLACE, describe_places
 from knowlip.tiles.plan import BuildConfig, PlannedScene, centers, footprints
@@ -33,8 +35,8 @@ class Job:
 
     config: BuildConfig
     planned: PlannedScene
-    places: list[dict[str, Any]]
-    """Of every window, family by family."""
+    places: list[dict[str, Any]] | None
+    """Of every window, family by family; None: looked up while the scene is read for the first time."""
     threads: int = 1
     """Cores that the scene may use."""
 
@@ -61,9 +63,14 @@ def cut_scene(job: Job) -> str:
         ground = Ground(scene)
         with SceneWriter(config.out, scene.scene_id) as writer:
             store = (lambda root: cogs.write(ground, root)) if cogs is not None else None
-            quantiser, families = cut(ground, planned.roots, config, job.threads, store)
+            with ThreadPoolExecutor(1) as aside:
+                lookup = aside.submit(places_of, planned) if job.places is None else None
+                quantiser, families = cut(ground, planned.roots, config, job.threads, store)
+                places = lookup.result() if lookup is not None else job.places or []
+            if lookup is not None:
+                forget()
             with closing(families):  # type: ignore[type-var]  # a generator: closing it ends its threads
-                scores, thumbnails = _write_rows(writer, job, ground, quantiser, families)
+                scores, thumbnails = _write_rows(writer, job, places, ground, quantiser, families)
             picture = config.out / MAPS / f"{scene.scene_id}.png"
             draw_map(picture, ground, planned.roots, scores, config.screen.threshold, thumbnails)
             writer.finish({"scene": _facts(scene), "quantiser": _of_quantiser(quantiser)})
@@ -77,7 +84,12 @@ def cut_scene(job: Job) -> str:
 
 
 def _write_rows(
-    writer: SceneWriter, job: Job, ground: Ground, quantiser: Quantiser, families: Iterator[Family]
+    writer: SceneWriter,
+    job: Job,
+    places: list[dict[str, Any]],
+    ground: Ground,
+    quantiser: Quantiser,
+    families: Iterator[Family],
 ) -> tuple[list[float], list[np.ndarray]]:
     """Add the tiles of a scene to its shards, family by family. Returns score and thumbnail of each large window."""
     scores, thumbnails = [], []
@@ -102,7 +114,7 @@ def _write_rows(
             row = {
                 **shared,
                 **metadata(tile, group, ground, quantiser, tile_px),
-                **job.places[at],
+                **places[at],
                 "split": planned.splits[number],
                 "block": planned.blocks[number],
                 "geometry": outlines[at],
