@@ -13,9 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from knowlip.config import commit
+from benchmarks.record import record
 from knowlip.dataset import Dataset
-from knowlip.files import write_json
 from knowlip.text.cost import Estimate, Prices, estimate_wave, typical_annotation, typical_answer
 from knowlip.text.openai_options import OpenAIOptions
 from knowlip.text.prompt import compose_prompt, prompt_hash
@@ -126,8 +125,9 @@ def main() -> None:
     parser.add_argument("--node_per_hour", type=float, default=24.0, help="price of the node")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "annotation_plan.json")
     arguments = parser.parse_args()
-    result = plan(arguments) | {"commit": commit()}
-    write_json(arguments.out, result)
+    result = plan(arguments)
+    unit = "cost of a hosted run at the prices assumed; baseline: the same through the Batch API"
+    record(arguments.out, result["hosted"]["cost"], result["hosted_batch"]["cost"], unit, result)
     print(json.dumps(result, indent=1))
 
 

@@ -11,7 +11,6 @@ time; intervals are 95 % over scenes drawn with replacement.
 """
 
 import argparse
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality_defects import POWER_DEFECTS, TILE_DEFECTS
-from knowlip.files import write_json
+from benchmarks.record import record
 from knowlip.scenes import open_scenes
 from knowlip.statistics import auroc
 from knowlip.tiles.cut import cut
@@ -206,13 +205,15 @@ def main() -> None:
 
     load_reference.cache_clear()
     result = {
-        "machine": f"{platform.machine()}, Linux", "neighbours": NEIGHBOURS, "min_good": QualityConfig().min_good,
+        "neighbours": NEIGHBOURS, "min_good": QualityConfig().min_good,
         "leave_one_place_out": measured(votes, kind, place),
         "checked": {
             folder.name if folder.name != "scenes" else "simulated": rejections(folder) for folder in options.check
         },
     }  # fmt: skip
-    write_json(options.result, result)
+    left_out = result["leave_one_place_out"]
+    unit = "accuracy on places left out of the reference; baseline: the majority class"
+    record(options.result, left_out["accuracy"], left_out["majority_baseline"], unit, result)
     print(result)
 
 

@@ -4,14 +4,13 @@ python -m benchmarks.glcm [--sides 256 1024] [--rounds 7] [--out benchmarks/resu
 """
 
 import argparse
-import platform
 import time
 from pathlib import Path
 
 import numpy as np
 from skimage.feature import graycomatrix, graycoprops
 
-from knowlip.files import write_json
+from benchmarks.record import record
 from knowlip.tiles.glcm import FEATURES, LEVELS, glcm_array, level_table
 
 ANGLES = [0, np.pi / 4, np.pi / 2, 3 * np.pi / 4]
@@ -54,7 +53,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "glcm.json")
     options = parser.parse_args()
     result = {f"{side}_px": measure(side, options.rounds) for side in options.sides}
-    write_json(options.out, {"machine": f"{platform.machine()}, one core", "rounds": options.rounds, **result})
+    largest = result[f"{max(options.sides)}_px"]
+    unit = f"tiles of {max(options.sides)} px a second; baseline: skimage.feature.graycomatrix and graycoprops"
+    speeds = 1e3 / largest["ms"], 1e3 / largest["skimage_ms"]
+    record(options.out, *(round(speed, 2) for speed in speeds), unit, {"rounds": options.rounds, **result}, "one core")
     print(result)
 
 
