@@ -20,9 +20,9 @@ def read_back(records: list[dict[str, str]]) -> dict[str, int]:
     whole = {}
     for name, write in LAYOUTS.items():
         whole[name] = 0
-        for record in records:
-            read = parse_free_form(write([(key, record[key]) for key in DIMENSIONS["terrain"]]))
-            texts = [same(read.texts.get(key, ""), record[key]) for key in DIMENSIONS["terrain"]]
+        for item in records:
+            read = parse_free_form(write([(key, item[key]) for key in DIMENSIONS["terrain"]]))
+            texts = [same(read.texts.get(key, ""), item[key]) for key in DIMENSIONS["terrain"]]
             whole[name] += all(texts) and read.instruction_set == "terrain"
     return whole
 
