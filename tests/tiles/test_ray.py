@@ -157,7 +157,7 @@ def test_at_last_a_lost_node_costs_nothing_but_time(cluster, built, tmp_path, mo
         shards = job.config.out / "shards"
         shards.mkdir(exist_ok=True)
         (shards / f".train-{scene}-000000.tar.999999.part").write_bytes(b"half")
-        while not (starts / "go").exists():
+        while not (starts / "go").exists() or (starts / f"lost-{node}").exists():  # a lost one ends with its node
             time.sleep(0.02)
         return pool.cut_scene(job)
 
@@ -170,6 +170,7 @@ def test_at_last_a_lost_node_costs_nothing_but_time(cluster, built, tmp_path, mo
         while not list(starts.glob(f"*-{node.node_id}")) and time.monotonic() < deadline:
             time.sleep(0.02)
         lost.extend(path.name.split("-")[0] for path in starts.glob(f"*-{node.node_id}"))
+        (starts / f"lost-{node.node_id}").touch()
         nodes.remove_node(node, allow_graceful=False)
         (starts / "go").touch()
 

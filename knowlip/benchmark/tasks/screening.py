@@ -93,6 +93,11 @@ def screening(
             key: part[key] for key in ("precision", "recall", "base_rate", "flag_rate", "n")
         }
         result["per_dimension"][name]["auroc"] = auroc(score[at], wrong[at])
+        if wrong[at].all() or not wrong[at].any():
+            every = "Every" if wrong[at].all() else "No"
+            result["per_dimension"][name]["reason"] = f"{every} sub-text of this dimension is wrong."
+        elif not flagged[at].any():
+            result["per_dimension"][name]["reason"] = "No sub-text of this dimension was flagged."
     return result
 
 
