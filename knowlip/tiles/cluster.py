@@ -15,7 +15,7 @@ ATTEMPTS = 3
 VERSIONS = ("knowlip", "numpy", "rasterio", "pyproj", "pillow")
 """Packages that decide the bytes of a data set."""
 _QUEUED_PER_CORE = 2
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 
 
 def on_cluster(
