@@ -1,4 +1,4 @@
-# make demo   run everything on simulated scenes (about 12 minutes on 2 cores, the install included)
+# make demo   run everything on simulated scenes (10 to 15 minutes on 2 cores, the install included)
 # make test   lint, types, tests
 # Both make their own environment in .venv first. PYTHON chooses the interpreter (3.11 or newer).
 
