@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -156,3 +157,15 @@ def _plain(content: bytes) -> bytes:
     if b"\x00" in content[:200] or not encoding.startswith(("utf-8", "us-ascii", "ascii", "iso-8859", "windows-125")):
         raise ValueError(f"encoding {encoding}")
     return content
+
+
+def time_of(text: str, name: str) -> datetime:
+    """A UTC time as product metadata write it, "2021-01-05T05:33:11.123456" with or without Z.
+
+    Raises:
+        DamagedProduct: it is none.
+    """
+    try:
+        return datetime.fromisoformat(text.removesuffix("Z"))
+    except ValueError:
+        raise DamagedProduct(f"{name} holds {text[:40]!r}, which is not a time.") from None

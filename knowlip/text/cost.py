@@ -8,7 +8,7 @@ from typing import Any
 
 from knowlip.text.endpoint import CostLimit
 from knowlip.text.openai_options import OpenAIOptions
-from knowlip.text.prompt import compose_prompt, repair_request
+from knowlip.text.prompt import repair_request
 from knowlip.text.tokens import count_tokens, image_tokens
 from knowlip.text.types import Annotation, SubText, TileRequest
 from knowlip.vocabulary import DIMENSIONS
@@ -178,15 +178,7 @@ def estimate_wave(requests: Iterable[TileRequest], tiles: int, options: OpenAIOp
     output = options.typical_output_tokens or counter.text(answer)
     repair = counter.text(repair_request("sub_texts.Size: Field required.")) + output + 2 * _MESSAGE_TOKENS
     for request in requests:
-        prompt = compose_prompt(
-            request,
-            options.layers,
-            options.instruction_set or None,
-            geographic_hint=options.geographic_hint,
-            parent_text=options.parent_text,
-            guided=options.guided,
-            image_side=options.image_side,
-        )
+        prompt = options.prompt(request)
         shape, seen = request.image.shape, seen + 1
         question = counter.messages(prompt.messages(), shape)
         picture = image_tokens(*sent_size(shape, options.image_side), options.image_tokens)

@@ -25,7 +25,7 @@ from knowlip.text.endpoint import CostLimit, Endpoint, EndpointError, TileFailed
 from knowlip.text.ledger import Ledger
 from knowlip.text.limits import Limits
 from knowlip.text.openai_options import OpenAIOptions
-from knowlip.text.prompt import compose_prompt, repair_request
+from knowlip.text.prompt import repair_request
 from knowlip.text.types import Annotation, TileRequest
 
 __all__ = ["CostLimit", "EndpointError", "OpenAIAnnotator", "Question", "TileFailed", "Usage", "image_url"]
@@ -171,15 +171,7 @@ class OpenAIAnnotator:
         """Lead the conversation about a tile; gives the annotation and the repair turns that it took."""
         options = self.options
         chosen = options.instruction_set or None
-        prompt = compose_prompt(
-            request,
-            options.layers,
-            chosen,
-            geographic_hint=options.geographic_hint,
-            parent_text=options.parent_text,
-            guided=options.guided,
-            image_side=options.image_side,
-        )
+        prompt = options.prompt(request)
         has_parent = options.guided and options.parent_text and request.parent is not None
         messages = prompt.messages(image_url(request.image, options.image_side, options.image_format))
         problem = ""

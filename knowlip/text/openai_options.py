@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from knowlip.text.prompt import LAYERS
+from knowlip.text.prompt import LAYERS, Prompt, compose_prompt
 from knowlip.text.tokens import check_formula
+from knowlip.text.types import TileRequest
 from knowlip.vocabulary import DIMENSIONS
 
 IMAGE_FORMATS = ("jpeg", "webp")
@@ -96,6 +97,18 @@ class OpenAIOptions:
         if self.batch_requests < 1 or self.batch_megabytes < 1 or self.poll_s <= 0:
             raise ValueError("batch_requests and batch_megabytes must be 1 or more, poll_s positive.")
         check_formula(self.image_tokens)
+
+    def prompt(self, request: TileRequest) -> Prompt:
+        """What is sent for a tile."""
+        return compose_prompt(
+            request,
+            self.layers,
+            self.instruction_set or None,
+            geographic_hint=self.geographic_hint,
+            parent_text=self.parent_text,
+            guided=self.guided,
+            image_side=self.image_side,
+        )
 
     def answer_settings(self) -> dict[str, Any]:
         """The settings that an answer depends on: not the patience."""

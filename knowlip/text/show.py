@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from knowlip.dataset import Dataset
 from knowlip.files import sha256
 from knowlip.text.openai_options import OpenAIOptions
-from knowlip.text.prompt import LAYERS, compose_prompt, file_hashes, prompt_hash
+from knowlip.text.prompt import LAYERS, file_hashes, prompt_hash
 from knowlip.text.types import Annotation, SubText
 from knowlip.text.workers import tile_request
 from knowlip.vocabulary import DIMENSIONS
@@ -78,15 +78,7 @@ def show_prompt(config: PromptConfig) -> dict[str, Any]:
     row = {str(key): value for key, value in rows.iloc[0].to_dict().items()}
     parent = stored_annotation(dataset, row["parent_id"]) if row["parent_id"] else None
     request = tile_request(row, dataset.image(config.tile), parent)
-    prompt = compose_prompt(
-        request,
-        options.layers,
-        options.instruction_set or None,
-        geographic_hint=options.geographic_hint,
-        parent_text=options.parent_text,
-        guided=options.guided,
-        image_side=options.image_side,
-    )
+    prompt = options.prompt(request)
     url = image_url(request.image, options.image_side, options.image_format)
     body = {**options.parameters(config.model), "messages": prompt.messages(url)}
     parameters = {name: value for name, value in body.items() if name not in ("messages", "response_format")}

@@ -4,13 +4,13 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from knowlip.dataset import Dataset
+from knowlip.dataset.png import encode_png
 from knowlip.tiles.quality import STATISTICS, QualityConfig
 from knowlip.tiles.reference import VOTED, Reference, load_reference, write_reference
 from knowlip.web import POLICY, Journal, Refused, application, json_body, rater_name, serve
@@ -122,13 +122,8 @@ class Tiles:
 
     def png(self, tile_id: str) -> bytes:
         """The picture of a tile."""
-        from PIL import Image
-
         with self._lock:
-            pixels = self.dataset.image(tile_id)
-        stream = BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG")
-        return stream.getvalue()
+            return encode_png(self.dataset.image(tile_id))
 
 
 def label_tiles(config: LabelConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.readers.relief import to_height
-from knowlip.scenes.xml import need, need_count, need_number, need_text, number_at, text_of
+from knowlip.scenes.xml import need, need_count, need_number, need_text, number_at, text_of, time_of
 
 _LIGHT = 299_792_458.0
 _ENL = {
@@ -117,18 +117,6 @@ def read_image(root: Element, name: str) -> Image:
         looks=1.0 if product_type == "SLC" else _looks(root, mode),
         grid=_grid(root, name, first),
     )
-
-
-def time_of(text: str, name: str) -> datetime:
-    """A UTC time as annotations write it, "2021-01-05T05:33:11.123456".
-
-    Raises:
-        DamagedProduct: it is none.
-    """
-    try:
-        return datetime.fromisoformat(text.removesuffix("Z"))
-    except ValueError:
-        raise DamagedProduct(f"{name} holds {text[:40]!r}, which is not a time.") from None
 
 
 def numbers_of(element: Element, path: str, name: str) -> np.ndarray:

@@ -18,8 +18,8 @@ from rasterio.windows import Window
 from knowlip.scenes.calibration import Field
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.raster import RasterFile
-from knowlip.scenes.readers.sentinel1_annotation import numbers_of, time_of
-from knowlip.scenes.xml import need_count, need_text
+from knowlip.scenes.readers.sentinel1_annotation import numbers_of
+from knowlip.scenes.xml import need_count, need_text, time_of
 
 
 @dataclass(frozen=True)

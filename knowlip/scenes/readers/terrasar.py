@@ -23,9 +23,9 @@ from knowlip.scenes.readers.complete import require_end
 from knowlip.scenes.readers.geotiff import geometry_of, raster_of, read_header, require_data
 from knowlip.scenes.readers.relief import relief_note, require_inside
 from knowlip.scenes.readers.terrasar_calibration import read_calibration
-from knowlip.scenes.readers.terrasar_points import grid_points, on_map, scene_points, time_of
+from knowlip.scenes.readers.terrasar_points import grid_points, on_map, scene_points
 from knowlip.scenes.scene import Scene, SceneOverrides
-from knowlip.scenes.xml import need_count, need_text, number_at, read_xml, root_tag, text_of
+from knowlip.scenes.xml import need_count, need_text, number_at, read_xml, root_tag, text_of, time_of
 
 NAME = "TerraSAR-X Level 1b"
 _MAIN = re.compile(r"(TSX1|TDX1|PAZ1)_SAR__.*\.xml", re.IGNORECASE)

@@ -10,8 +10,8 @@ import numpy as np
 
 from knowlip.scenes.calibration import Calibration, Constant, Field, Table
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated
-from knowlip.scenes.readers.terrasar_points import Points, polynomial, time_of
-from knowlip.scenes.xml import need, need_number, need_text, number_at
+from knowlip.scenes.readers.terrasar_points import Points, polynomial
+from knowlip.scenes.xml import need, need_number, need_text, number_at, time_of
 
 _NODES = 33
 

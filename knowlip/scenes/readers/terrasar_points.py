@@ -14,7 +14,7 @@ from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.readers.relief import to_height
-from knowlip.scenes.xml import need, need_number, need_text, number_at, text_of
+from knowlip.scenes.xml import need, need_number, need_text, number_at, text_of, time_of
 
 _LIGHT = 299_792_458.0
 _FULL = 16
@@ -65,18 +65,6 @@ def _terms(x: np.ndarray, y: np.ndarray, count: int) -> np.ndarray:
     if count >= _FULL:
         return np.column_stack([x**i * y**j for i in range(4) for j in range(4 - i)])
     return np.column_stack([np.ones(len(x)), x, y, x * y, x**2])
-
-
-def time_of(text: str, name: str) -> datetime:
-    """A UTC time, "2011-01-01T05:12:34.123456Z".
-
-    Raises:
-        DamagedProduct: it is none.
-    """
-    try:
-        return datetime.fromisoformat(text.removesuffix("Z"))
-    except ValueError:
-        raise DamagedProduct(f"{name} holds {text[:40]!r}, which is not a time.") from None
 
 
 def scene_points(main: Element, start: datetime, name: str) -> Points:

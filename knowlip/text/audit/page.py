@@ -3,13 +3,13 @@
 import math
 import re
 import threading
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from knowlip.dataset import Dataset
+from knowlip.dataset.png import encode_png
 from knowlip.text.audit.sampling import Sample
 from knowlip.text.audit.store import VERDICTS, Verdicts
 from knowlip.web import POLICY, Refused, application, json_body, rater_name
@@ -55,13 +55,8 @@ class Sheets:
 
     def png(self, tile_id: str) -> bytes:
         """The picture of a tile."""
-        from PIL import Image
-
         with self._lock:
-            pixels = self.dataset.image(tile_id)
-        stream = BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG")
-        return stream.getvalue()
+            return encode_png(self.dataset.image(tile_id))
 
 
 def _number(value: Any) -> float | None:
