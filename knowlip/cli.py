@@ -144,7 +144,7 @@ def _stage(command: str, arguments: list[str]) -> str | None:
     if recipe := _option(arguments, "--recipe"):
         section = load_recipe(recipe).get(command, {})
         check_settings(kind, section)
-        parser.set_defaults(_flat(section))
+        parser.set_defaults(_flat(section, kind))
     settings = _parsed(parser, command, arguments)
     config = kind(**{name: value for name, value in vars(settings).items() if name in fields})
     from knowlip.pipeline import run_stage
@@ -223,14 +223,15 @@ def _option(arguments: list[str], name: str) -> str | None:
     return None
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings with dotted names; free-form mappings (`changes`) stay whole."""
+def _flat(settings: dict[str, Any], kind: Any, prefix: str = "") -> dict[str, Any]:
+    """Settings of the dataclass `kind` with dotted names; what is a mapping itself (`scene_size_m`) stays whole."""
     result: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, dict) and key != "changes":
-            result |= _flat(item, f"{prefix}{key}.")
+    for name, value in settings.items():
+        group = get_type_hints(kind)[name]
+        if dataclasses.is_dataclass(group) and isinstance(value, dict):
+            result |= _flat(value, group, f"{prefix}{name}.")
         else:
-            result[f"{prefix}{key}"] = item
+            result[f"{prefix}{name}"] = value
     return result
 
 

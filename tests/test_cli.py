@@ -19,8 +19,9 @@ import yaml
 from PIL import Image
 
 import knowlip
-from knowlip.cli import SUMMARY, main
+from knowlip.cli import STAGES, SUMMARY, main
 from knowlip.dataset import Dataset
+from knowlip.recipe import load_recipe
 from knowlip.text.annotate import AnnotateConfig, annotate
 from tests.full_disk import small_disk
 from tests.inference.tiny_model import tiny_model
@@ -245,6 +246,18 @@ def test_settings_rise_from_recipe_over_file_to_flag(tmp_path: Path) -> None:
     assert main(["build", *arguments]) == 0
     used = Dataset(tmp_path / "out").info["config"]
     assert (used["min_valid"], used["tile_px"], used["seed"]) == (0.5, 48, 3)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_takes_its_section_of_the_recipe(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also sections that hold mappings, such as the scene sizes by sensor."""
+    needed = {"build": ["--scenes", "x"]}.get(stage, [])
+    with pytest.raises(SystemExit) as stop:
+        main([stage, *needed, "--recipe", "demo", "--print_config"])
+    assert stop.value.code == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    for name, value in load_recipe("demo").get(stage, {}).items():
+        assert isinstance(value, dict) or shown[name] == value
 
 
 def test_results_as_json(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
