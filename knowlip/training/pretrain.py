@@ -207,15 +207,15 @@ class Run:
         framed = [tokenizer.frame(text.view(rng, config.view_drop), longest) for text in texts]
         infilled = texts[: max(1, round(len(texts) * config.objectives.infill_share))]
         holes = [cut_hole(text, tokenizer.mask, rng, config.holes) for text in infilled]
-        device = self.fabric.device
         return Batch(
-            pixels_BSS=pixels.to(device),
-            image_id_B=torch.from_numpy(rows.astype(np.int64)).to(device),
-            text_hash_B=torch.tensor([text.hash for text in texts], device=device),
-            text=pad(framed, device),
-            context=pad([tokenizer.frame(hole.context, longest, grounded=True) for hole in holes], device),
-            content=pad([[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes], device),
-        )
+            pixels_BSS=pixels,
+            image_id_B=torch.from_numpy(rows.astype(np.int64)),
+            text_hash_B=torch.tensor([text.hash for text in texts]),
+            text=pad(framed),
+            context=pad([tokenizer.frame(hole.context, longest, grounded=True) for hole in holes]),
+            content=pad([[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes]),
+            uniform_B2=torch.from_numpy(rng.random((len(rows), 2))),
+        ).to(self.fabric.device)
 
     # ---- SCIO -------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,8 @@
 """One pre-training step: the three losses of a batch, and the momentum and queue updates behind it."""
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +43,12 @@ class ObjectiveConfig:
 
 @dataclass
 class Batch:
-    """Pixels and padded token ids of B pairs, on the training device."""
+    """Pixels and padded token ids of B pairs: one rank's rows of a global batch, dealt as :mod:`~.ranks` says.
+
+    T, the padded length of `text`, is the same on all ranks where matching draws negatives from all of them
+    (`objectives.itm_negatives: all`). Make a batch on the CPU and move it with :meth:`to`: the places of targets are
+    found once, where that costs no synchronisation.
+    """
 
     pixels_BSS: Tensor
     """uint8."""
@@ -53,6 +60,35 @@ class Batch:
     """[ENC]-framed text with one hole, ids and mask, for the first rows of the batch (infill_share)."""
     content: tuple[Tensor, Tensor]
     """[DEC] content [SEP], ids and mask, of these holes."""
+    uniform_B2: Tensor
+    """The chance by which negatives are drawn: uniform in [0, 1), one number for the image's wrong text and one for the
+    text's wrong image. From (seed, step, global row), so that no draw depends on the number of ranks."""
+    content_place_M: Tensor = field(init=False)
+    """Places of real targets in the flattened `content[0][:, 1:]`."""
+    text_place_M: Tensor = field(init=False)
+    """Places of real targets in the flattened `text[0][:rows, 1:]`, `rows` being those of `context`: of the plain
+    language model."""
+
+    def __post_init__(self) -> None:
+        self.content_place_M = self.content[1][:, 1:].flatten().nonzero()[:, 0]
+        self.text_place_M = self.text[1][: len(self.context[0]), 1:].flatten().nonzero()[:, 0]
+
+    def __len__(self) -> int:
+        return len(self.pixels_BSS)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
+        """The same batch on another device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin(self) -> "Batch":
+        """The same batch in page-locked memory, from which a GPU copies without waiting."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        result = copy.copy(self)
+        for name, value in vars(self).items():
+            setattr(result, name, tuple(map(change, value)) if isinstance(value, tuple) else change(value))
+        return result
 
 
 class PretrainStep(nn.Module):
