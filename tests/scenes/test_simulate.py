@@ -223,7 +223,7 @@ def test_cities_and_themes_vary():
 
 
 @pytest.mark.parametrize(("changes", "word"), [
-    ({"cities": 0}, "cities"), ({"cities": 99}, "cities"), ({"sensors": ()}, "sensors"),
+    ({"cities": 0}, "cities"), ({"cities": 999}, "cities"), ({"sensors": ()}, "sensors"),
     ({"sensors": ("sim-l",)}, "sim-l"), ({"themes": ("moon",)}, "moon"), ({"themes": ()}, "themes"),
     ({"scene_size_m": {"sim-c": 0.0}}, "scene_size_m"), ({"scene_size_m": {"sim-x": 100.0}}, "multiple"),
     ({"scene_size_m": {"sim-q": 100.0}}, "sim-q"), ({"workers": 0}, "workers"), ({"seed": -1}, "seed"),
