@@ -9,10 +9,12 @@ where the process died between submitting and noting so.
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from openai import NotFoundError
 
 from knowlip.dataset import Dataset
 from knowlip.progress import say
@@ -24,6 +26,8 @@ from knowlip.text.workers import Chunk, Runner, requests
 POLL_MOST_S = 300.0
 _ENDED = ("completed", "failed", "expired", "cancelled")
 _PASSING = (408, 409, 429, 500, 502, 503, 504)
+_GONE = "the endpoint no longer knows the batch"
+_FILE_GONE = "the endpoint no longer has the results of the batch"
 
 
 class BatchRunner(Runner):
@@ -116,7 +120,7 @@ class BatchRunner(Runner):
     def _send(self, part: "_Part") -> None:
         """Enter a batch, upload its file, submit it."""
         part.close()
-        self._ledger.new_batch(part.name, len(part.rows))
+        self._ledger.new_batch(part.name, len(part.rows), self._endpoint.base_url)
         with part.path.open("rb") as stream:
             data = stream.read()
         try:
@@ -129,25 +133,32 @@ class BatchRunner(Runner):
         # From here on the batch may be submitted: its requests are in flight, whatever happens to this process.
         self._ledger.batch(part.name, state="uploaded", file_id=uploaded.id)
         self._ledger.sent_all(part.rows, part.name)
-        self._ledger.batch(part.name, batch_id=self._create(part.name, uploaded.id), state="submitted")
+        batch_id = self._create(part.name, uploaded.id)
+        if batch_id is None:
+            raise EndpointError(f"{self._endpoint.base_url} takes no batches (HTTP 404).")
+        self._ledger.batch(part.name, batch_id=batch_id, state="submitted")
         say(f"  batch {part.name}: {len(part.rows)} requests submitted")
 
-    def _create(self, name: str, file_id: str) -> str:
-        """Submit a batch unless it was: a lost reply or a killed process must not submit it twice."""
+    def _create(self, name: str, file_id: str) -> str | None:
+        """Submit a batch unless it was: a lost reply or a killed process must not submit it twice. None: no such file,
+        or no batches there."""
         first = True
 
-        def create() -> str:
+        def create() -> str | None:
             nonlocal first
             if not first and (known := self._find(name)):
                 return known
             first = False
-            return self._client.batches.create(
-                input_file_id=file_id,
-                endpoint="/v1/chat/completions",
-                completion_window="24h",
-                metadata={"knowlip": name},
-                extra_headers={"Idempotency-Key": name},
-            ).id
+            made = _known(
+                lambda: self._client.batches.create(
+                    input_file_id=file_id,
+                    endpoint="/v1/chat/completions",
+                    completion_window="24h",
+                    metadata={"knowlip": name},
+                    extra_headers={"Idempotency-Key": name},
+                )
+            )
+            return made.id if made else None
 
         try:
             return self._endpoint.call(create)
@@ -169,14 +180,28 @@ class BatchRunner(Runner):
         if batch["state"] == "planned" or (batch["state"] == "uploaded" and not self._ledger.in_batch(name)):
             self._ledger.batch(name, state="failed", reason="stopped before it was submitted")
             return
+        if batch["endpoint"] not in ("", self._endpoint.base_url):  # asking elsewhere would pay a second time
+            raise EndpointError(
+                f"A batch is under way at {batch['endpoint']} and will be paid there: go on with that --base_url."
+            )
         batch_id = batch["batch_id"]
         if not batch_id:
-            batch_id = self._patiently(lambda: self._find(name)) or self._create(name, batch["file_id"])
+            batch_id = self._patiently(lambda: self._find(name)) or self._create(name, batch["file_id"]) or ""
             self._ledger.batch(name, batch_id=batch_id, state="submitted")
-        ended = self._poll(name, batch_id)
+        ended = self._poll(name, batch_id) if batch_id else None
+        if ended is None and (known := self._patiently(lambda: self._find(name))) and known != batch_id:
+            self._ledger.batch(name, batch_id=known)
+            ended = self._poll(name, known)
         open_rows = {row["key"]: row for row in self._ledger.in_batch(name)}
+        if ended is None:
+            self._gone(name, list(open_rows.values()), _GONE)
+            return
         for file_id in (ended.output_file_id, ended.error_file_id):
-            for line in self._lines(file_id) if file_id else ():
+            lines = self._lines(file_id) if file_id else []
+            if lines is None:
+                self._gone(name, list(open_rows.values()), _FILE_GONE)
+                return
+            for line in lines:
                 row = open_rows.get(str(line.get("custom_id", "")))
                 if row is not None:
                     self._keep(row, line)
@@ -194,12 +219,29 @@ class BatchRunner(Runner):
         if refused:  # above all a limit of enqueued tokens, which empties with time
             time.sleep(min(POLL_MOST_S, self._options.poll_s * 2.0**worn))
 
+    def _gone(self, name: str, rows: list[dict[str, Any]], reason: str) -> None:
+        """Let the requests of a batch that cannot be had back be asked once more; it may have been charged for.
+
+        Raises:
+            EndpointError: some of them were lost in this way before.
+        """
+        again = any(row["reason"] in (_GONE, _FILE_GONE) for row in rows)
+        for row in rows:
+            self._lost(row, reason, in_doubt=True, final=False)
+        self._ledger.batch(name, state="failed", reason=reason)
+        say(f"  batch {name}: {reason}, {len(rows)} requests without an answer")
+        if again:
+            raise EndpointError(
+                f"For the second time {reason} ({len(rows)} requests without an answer); what both may have cost "
+                "stands in the ledger as doubt, and the same command asks again."
+            )
+
     def _poll(self, name: str, batch_id: str) -> Any:
-        """The batch when it has ended."""
+        """The batch when it has ended; None where the endpoint does not know it."""
         wait, told = self._options.poll_s, ""
         while True:
-            found = self._patiently(lambda: self._client.batches.retrieve(batch_id))
-            if found.status in _ENDED:
+            found = self._patiently(lambda: _known(lambda: self._client.batches.retrieve(batch_id)))
+            if found is None or found.status in _ENDED:
                 return found
             counts = found.request_counts
             news = f"{found.status}, {counts.completed} of {counts.total} done" if counts else str(found.status)
@@ -209,16 +251,20 @@ class BatchRunner(Runner):
             time.sleep(wait)
             wait = min(POLL_MOST_S, wait * 1.5)
 
-    def _lines(self, file_id: str) -> Iterator[dict[str, Any]]:
-        """Lines of a result file; what is no JSON is left out, and its request counts as unanswered."""
-        content = self._patiently(lambda: self._client.files.content(file_id).read())
+    def _lines(self, file_id: str) -> list[dict[str, Any]] | None:
+        """Lines of a result file; what is no JSON is left out, and its request counts as unanswered. None: no file."""
+        content = self._patiently(lambda: _known(lambda: self._client.files.content(file_id).read()))
+        if content is None:
+            return None
+        lines = []
         for line in content.splitlines():
             try:
                 value = json.loads(line)
             except (json.JSONDecodeError, UnicodeDecodeError):
                 continue
             if isinstance(value, dict):
-                yield value
+                lines.append(value)
+        return lines
 
     def _keep(self, row: dict[str, Any], line: dict[str, Any]) -> None:
         """Keep one result: an answer, or the reason why there is none."""
@@ -273,6 +319,14 @@ class _Part:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _known(ask: Callable[[], Any]) -> Any:
+    """What is asked for; None where there is no such thing (404)."""
+    try:
+        return ask()
+    except NotFoundError:
+        return None
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS batches (
     batch_id TEXT NOT NULL DEFAULT '',
     requests INTEGER NOT NULL,
     reason TEXT NOT NULL DEFAULT '',
+    endpoint TEXT NOT NULL DEFAULT '',  -- address that it was sent to
     updated REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS requests_of_tile ON requests (tile_id);
@@ -72,6 +73,9 @@ class Ledger:
             # Survives the death of the process; after a power cut the answers on disk fill in what is missing.
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.executescript(_TABLES)
+            columns = {row["name"] for row in self._base.execute("PRAGMA table_info(batches)")}
+            if "endpoint" not in columns:  # a ledger of an earlier version
+                self._base.execute("ALTER TABLE batches ADD COLUMN endpoint TEXT NOT NULL DEFAULT ''")
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is not a ledger that can be read ({error}); move it away.") from None
 
@@ -186,11 +190,11 @@ class Ledger:
         names = ", ".join(f"{column} = ?" for column in changes)
         self._do(f"UPDATE batches SET {names}, updated = ? WHERE name = ?", (*changes.values(), time.time(), name))
 
-    def new_batch(self, name: str, requests: int) -> None:
-        """Enter a batch before anything of it reaches the endpoint."""
+    def new_batch(self, name: str, requests: int, endpoint: str = "") -> None:
+        """Enter a batch before anything of it reaches the endpoint at this address."""
         self._do(
-            "INSERT INTO batches (name, state, requests, updated) VALUES (?, 'planned', ?, ?)",
-            (name, requests, time.time()),
+            "INSERT INTO batches (name, state, requests, endpoint, updated) VALUES (?, 'planned', ?, ?, ?)",
+            (name, requests, endpoint, time.time()),
         )
 
     def open_batches(self) -> list[dict[str, Any]]:

@@ -33,7 +33,8 @@ class FaultServer:
 
     Args:
         fault: (place, how often this body was asked before, body) -> name of a fault, "" for none.
-        batch_fault: (number of the batch from 0) -> "", "expired", "failed", "lost lines", "dropped create".
+        batch_fault: (number of the batch from 0) -> "", "expired", "failed", "lost lines", "dropped create", "gone"
+            (the batch is worked on, and then nobody knows it), "file gone" (its results cannot be had).
         polls: looks at a batch before it has ended.
     """
 
@@ -165,10 +166,13 @@ class FaultServer:
             data = [{"id": "stub", "object": "model", "created": 0, "owned_by": "test"}]
             return self.send(handler, 200, {"object": "list", "data": data}, {})
         if path.endswith("/content"):
+            if path.split("/")[-2] not in self.files:
+                return self.send(handler, *failure(404, "no such file"))
             return self.send(handler, 200, self.files[path.split("/")[-2]].decode(), {})
         if path.endswith("/batches"):
             with self.lock:
-                data = [self.shown(batch) for batch in reversed(self.batches.values())]
+                known = [batch for batch in self.batches.values() if batch["fault"] != "gone"]
+                data = [self.shown(batch) for batch in reversed(known)]
             return self.send(handler, 200, {"object": "list", "data": data, "has_more": False}, {})
         return self.retrieve(handler, path.split("/")[-1])
 
@@ -216,6 +220,10 @@ class FaultServer:
                 batch["status"] = "in_progress"
                 if batch["looks"] > self.polls:
                     self.work(batch)
+            if batch["fault"] == "file gone":
+                self.files.pop(batch.get("output", ""), None)
+        if batch["fault"] == "gone" and batch["status"] == "completed":
+            return self.send(handler, *failure(404, f"No batch found with id '{name}'"))
         self.send(handler, 200, self.shown(batch), {})
 
     def work(self, batch: dict[str, Any]) -> None:

@@ -105,6 +105,67 @@ def test_a_queue_that_stays_full_stops_the_run_and_loses_nothing(dataset: Path) 
         check_books(dataset, server)
 
 
+@pytest.mark.parametrize("fault", ["gone", "file gone"])
+def test_a_batch_that_vanished_is_asked_once_more(dataset: Path, fault: str) -> None:
+    with FaultServer(batch_fault=lambda number: fault if number == 1 else "") as server:  # the medium wave, 4 tiles
+        result = annotate(config(dataset, server, batch=True, options=PRICED))
+        assert result["annotated"] == 21
+        assert [server.files[batch["input"]].count(b"custom_id") for batch in server.batches.values()] == [1, 4, 4, 16]
+        # The four were worked on twice, which the ledger allows for; nothing that had an answer was.
+        assert sorted(server.charged.values()) == [1] * 17 + [2] * 4
+        assert len(ledger_rows(dataset, "SELECT key FROM requests WHERE doubt > 0")) == 4
+        check_books(dataset, server, in_doubt=4)
+        no_batch_is_submitted_twice(dataset, server)
+
+
+def test_batches_that_vanish_again_stop_the_run(dataset: Path) -> None:
+    with FaultServer(batch_fault=lambda number: "gone" if number in (1, 2) else "") as server:
+        with pytest.raises(ValueError, match=r"second time the endpoint no longer knows the batch \(4 requests"):
+            annotate(config(dataset, server, batch=True, options=PRICED))
+        assert len(server.batches) == 3
+        charged = sum(count for count in server.charged.values() if count > 1)
+        assert charged == 8
+        assert ledger_rows(dataset, "SELECT SUM(doubt) FROM requests")[0][0] >= charged * 0.00015  # at half price
+        assert annotate(config(dataset, server, batch=True, options=PRICED))["annotated"] == 21
+        assert max(server.charged.values()) == 3
+
+
+def test_a_batch_that_vanished_while_nobody_followed_it(dataset: Path) -> None:
+    with FaultServer(polls=10**9) as server:
+        run_and_kill(dataset, server, lambda: any(batch["looks"] > 1 for batch in server.batches.values()), batch=True)
+        server.polls = 2
+        server.batches["batch_0"]["fault"], server.batches["batch_0"]["status"] = "gone", "completed"
+        assert annotate(config(dataset, server, batch=True))["annotated"] == 21
+        assert set(server.charged.values()) == {1}
+        assert len(server.batches) == 4
+
+
+def test_a_batch_is_followed_only_where_it_was_sent(dataset: Path) -> None:
+    with FaultServer(polls=10**9) as server:
+        run_and_kill(dataset, server, lambda: any(batch["looks"] > 1 for batch in server.batches.values()), batch=True)
+        with FaultServer() as other, pytest.raises(ValueError, match=f"under way at {server.url}"):
+            annotate(config(dataset, other, batch=True))
+        assert not other.charged
+
+
+def test_a_ledger_without_endpoints_is_brought_up_to_date(tmp_path: Path) -> None:
+    import sqlite3
+
+    from knowlip.text.ledger import Ledger
+
+    base = sqlite3.connect(tmp_path / "ledger.sqlite")
+    base.execute(
+        "CREATE TABLE batches (name TEXT PRIMARY KEY, state TEXT, file_id TEXT, batch_id TEXT, requests INTEGER, "
+        "reason TEXT, updated REAL)"
+    )
+    base.execute("INSERT INTO batches VALUES ('old', 'submitted', 'f', 'b', 3, '', 0)")
+    base.commit()
+    base.close()
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    assert ledger.open_batches()[0]["endpoint"] == ""
+    ledger.close()
+
+
 def test_files_are_cut_by_requests(dataset: Path) -> None:
     with FaultServer() as server:
         annotate(config(dataset, server, batch=True, options={"batch_requests": 5}))
@@ -152,9 +213,9 @@ def test_a_kill_between_any_two_steps(dataset: Path, state: str, monkeypatch: py
             count = {"new": 0}
             change, new, sent = Ledger.batch, Ledger.new_batch, Ledger.sent_all
 
-            def new_batch(self: Ledger, name: str, requests: int) -> None:
+            def new_batch(self: Ledger, name: str, requests: int, endpoint: str) -> None:
                 count["new"] += 1
-                new(self, name, requests)
+                new(self, name, requests, endpoint)
                 if count["new"] == 2 and state == "planned":
                     raise Killed
 
