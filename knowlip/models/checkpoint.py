@@ -58,7 +58,7 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
         raise ValueError(f"{folder} has model format {found}, this version reads {FORMAT}.")
     try:
         config = saved["model"]
-        vision = VisionConfig(**{**config["vision"], "pretrained": False})
+        vision = VisionConfig(**{key: value for key, value in config["vision"].items() if key != "pretrained"})  # old
         model_config = ModelConfig(
             vision=vision, text=TextConfig(**config["text"]),
             embed_dim=config["embed_dim"], temperature=config["temperature"],

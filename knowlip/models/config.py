@@ -1,7 +1,7 @@
 """What a model is made of: plain dataclasses, saved as JSON beside the weights."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass
@@ -9,14 +9,12 @@ class VisionConfig:
     """The image tower: any Vision Transformer of timm."""
 
     name: str = "vit_base_patch16_224"
-    """timm model name."""
+    """timm model name, of a VisionTransformer, Eva or Beit; its tag (`.augreg_in21k`) matters to weights alone."""
     image_size: int = 224
     """Side of the square input in pixels."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Arguments of timm's VisionTransformer that differ from the name's, e.g. {embed_dim: 128, depth: 4, num_heads:
     4}."""
-    pretrained: bool = False
-    """Start from the weights that timm knows under this name (needs a hub or its cache)."""
     mean: float = 0.45
     """Subtracted from pixels in 0..1."""
     std: float = 0.25
@@ -38,6 +36,11 @@ class TextConfig:
     start_at_hole: bool = True
     """Add the encoder's state at [MASK] (at [ENC] where there is none) to the decoder's [DEC], so that it knows from
     the first word which hole it fills. False is BLIP's decoder, which must find the hole by cross-attention alone."""
+    tie_decoder: bool = True
+    """Encoder and decoder share all but self-attention. False gives the decoder weights of its own (BLIP's VQA)."""
+    decoder_reads: Literal["text", "image"] = "text"
+    """What the decoder attends to: the encoder's states of a text read with the image, whose hole it fills; or the
+    image itself, in a plain causal language model that writes captions only (BLIP's captioning; an ablation)."""
 
 
 @dataclass

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from knowlip.models.config import ModelConfig
 from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, hole_state
 from knowlip.models.tokenizer import TextTokenizer, pad
+from knowlip.models.vision import image_tower, summary_token
 
 
 class KnowLIP(nn.Module):
@@ -41,13 +41,7 @@ class KnowLIP(nn.Module):
         self.config, self.tokenizer = config, tokenizer
         self.card: dict[str, Any] = {}
         """Facts saved beside the weights, see :mod:`knowlip.models.checkpoint`."""
-        try:
-            self.visual_encoder: nn.Module = timm.create_model(
-                config.vision.name, pretrained=config.vision.pretrained, in_chans=1, num_classes=0, global_pool="",
-                img_size=config.vision.image_size, **config.vision.changes,
-            )  # fmt: skip
-        except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-            raise ValueError(f"model.vision cannot be built by timm ({config.vision.name}): {error}") from error
+        self.visual_encoder = image_tower(config.vision)
         vision_width = int(self.visual_encoder.num_features)  # type: ignore[arg-type]
         self.text_encoder = TextEncoder(config.text, vision_width)
         self.text_decoder = TextDecoder(self.text_encoder, vision_width)
@@ -62,6 +56,12 @@ class KnowLIP(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.temp.device
+
+    def checkpoint_activations(self, on: bool = True) -> None:
+        """Keep only the input of each layer of both towers for the backward pass, and compute the rest anew there:
+        about a third more compute for a fraction of the memory. Losses and gradients stay the same."""
+        self.visual_encoder.set_grad_checkpointing(on)  # type: ignore[operator]
+        self.text_encoder.encoder.checkpointing = self.text_decoder.encoder.checkpointing = on
 
     # ---- images -------------------------------------------------------------------------------------------------
 
@@ -79,7 +79,7 @@ class KnowLIP(nn.Module):
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels (B, 1, S, S) -> tokens (B, N, V) and the normalised embedding (B, E)."""
         tokens_BNV = self.visual_encoder(pixels)
-        return tokens_BNV, F.normalize(self.vision_proj(tokens_BNV[:, 0]).float(), dim=-1)
+        return tokens_BNV, F.normalize(self.vision_proj(summary_token(self.visual_encoder, tokens_BNV)).float(), dim=-1)
 
     # ---- text, from token ids -------------------------------------------------------------------------------------
 
@@ -139,12 +139,28 @@ class KnowLIP(nn.Module):
         hole = hole_state(states, ids_BT, self.tokenizer.mask) if start else None
         return self.text_decoder.state_memory(states), hole
 
-    def read(self, tokens_BNV: Tensor, prompts: Sequence[str]) -> tuple[list[KeyValue], Tensor, Tensor | None]:
-        """What the decoder attends to: the encoder's states of each prompt (""= one hole) read with its image.
+    def lm_input(self, tokens_BNV: Tensor) -> tuple[list[KeyValue], Tensor]:
+        """What the decoder attends to as a plain causal language model (BLIP's captioning; an ablation): the image.
 
         Returns:
-            The decoder's memory per layer, the mask (B, T) of real tokens, and the state of the hole.
+            Image keys and values per layer, and the mask (B, N) that keeps all of them.
         """
+        keep = torch.ones(tokens_BNV.shape[:2], dtype=torch.bool, device=tokens_BNV.device)
+        return self.text_encoder.image_memory(tokens_BNV), keep
+
+    def read(self, tokens_BNV: Tensor, prompts: Sequence[str]) -> tuple[list[KeyValue], Tensor, Tensor | None]:
+        """What the decoder attends to: the encoder's states of each prompt ("" = one hole) read with its image.
+
+        Returns:
+            The decoder's memory per layer, the mask (B, T) of what is real in it, and the state of the hole.
+
+        Raises:
+            ValueError: a prompt for a model that only captions (`text.decoder_reads` is "image").
+        """
+        if self.config.text.decoder_reads == "image":
+            if any(prompts):
+                raise ValueError('This model only writes captions: give no prompt (text.decoder_reads is "image").')
+            return *self.lm_input(tokens_BNV), None
         ids, keep = self.frame([prompt or "[MASK]" for prompt in prompts], grounded=True)
         memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_memory(tokens_BNV))
         return memory, keep, hole

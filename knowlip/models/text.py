@@ -1,4 +1,5 @@
-"""The text transformer: BERT with optional cross-attention, and the decoder that shares all but its self-attention.
+"""The text transformer: BERT with optional cross-attention, and the decoder that shares all but its self-attention
+(`tie_decoder`; else it shares nothing).
 
 Parameter names are those of BERT and BLIP (`embeddings.word_embeddings`, `encoder.layer.i.attention.self.query`,
 `crossattention`, `intermediate`, `output`, `cls.predictions`), so that published weights load key for key. The layout
@@ -8,10 +9,12 @@ Shapes: B batch, T text tokens, N memory tokens (image patches, or the encoder's
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from knowlip.models.config import TextConfig
 
@@ -129,6 +132,15 @@ class Stack(nn.Module):
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.layer = nn.ModuleList(layers)
+        self.checkpointing = False
+        """Keep only the input of each layer for the backward pass and compute the rest anew there."""
+
+    def run(self, index: int, *inputs: Any) -> tuple[Tensor, KeyValue]:
+        """Call one layer, see :meth:`Layer.forward`."""
+        layer = self.layer[index]
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(layer, *inputs, use_reentrant=False)
+        return layer(*inputs)
 
 
 def attention_mask(keep_BN: Tensor) -> Tensor:
@@ -172,35 +184,40 @@ class TextEncoder(nn.Module):
             States (B, T, D).
         """
         x_BTD, mask = self.embeddings(ids_BT), attention_mask(keep_BT)
-        for i, layer in enumerate(self.encoder.layer):
-            x_BTD, _ = layer(x_BTD, mask, memory[i] if memory is not None else None, None)
+        for i in range(self.config.layers):
+            x_BTD, _ = self.encoder.run(i, x_BTD, mask, memory[i] if memory is not None else None, None)
         return x_BTD
+
+
+def share_all_but_self_attention(layer: Layer, shared: Layer, same_width: bool) -> None:
+    """Make a decoder's layer use the encoder's modules; keys and values of the cross-attention only where what is read
+    has the same width."""
+    if same_width:
+        layer.crossattention = shared.crossattention
+    else:
+        layer.crossattention.self.query = shared.crossattention.self.query
+        layer.crossattention.output = shared.crossattention.output
+    layer.intermediate, layer.output = shared.intermediate, shared.output
 
 
 class TextDecoder(nn.Module):
     """Writes a hole's tokens left to right, attending to the image-grounded encoder's states.
 
-    Shares embeddings, cross-attention and MLPs with the encoder; its self-attention is its own, as in BLIP. The keys
-    and values of its cross-attention read text states: they are the encoder's only where image and text widths are
-    equal.
+    Tied (`config.tie_decoder`), it shares embeddings, cross-attention and MLPs with the encoder; its self-attention is
+    its own, as in BLIP. The keys and values of its cross-attention read text states: they are the encoder's only where
+    image and text widths are equal. Untied, all is its own, as in BLIP's VQA model.
     """
 
     def __init__(self, encoder: TextEncoder, memory_width: int) -> None:
         super().__init__()
         config = encoder.config
-        self.embeddings = encoder.embeddings
-        layers = []
-        for shared in encoder.encoder.layer:
-            layer = Layer(config, config.width)
-            if memory_width == config.width:
-                layer.crossattention = shared.crossattention  # type: ignore[assignment]
-            else:
-                layer.crossattention.self.query = shared.crossattention.self.query  # type: ignore[union-attr, assignment]
-                layer.crossattention.output = shared.crossattention.output  # type: ignore[union-attr, assignment]
-            layer.intermediate, layer.output = shared.intermediate, shared.output  # type: ignore[assignment]
-            layers.append(layer)
+        self.embeddings = encoder.embeddings if config.tie_decoder else Embeddings(config)
+        layers = [Layer(config, config.width) for _ in range(config.layers)]
+        if config.tie_decoder:
+            for layer, shared in zip(layers, encoder.encoder.layer):
+                share_all_but_self_attention(layer, shared, memory_width == config.width)  # type: ignore[arg-type]
         self.encoder = Stack(layers)
-        self.cls = Predictions(encoder.embeddings.word_embeddings, config.width)
+        self.cls = Predictions(self.embeddings.word_embeddings, config.width)
 
     def state_memory(self, states_BTD: Tensor) -> list[KeyValue]:
         """Keys and values of the encoder's states for each layer's cross-attention."""
@@ -217,11 +234,11 @@ class TextDecoder(nn.Module):
         """Next-token states.
 
         Args:
-            ids_BT: the tokens so far, or only the newest ones when `past` holds the others. Padding may stand on the
-                right
-                only: causality keeps real tokens from seeing it.
-            memory: of :meth:`state_memory`.
-            memory_keep_BN: True on the real tokens of the encoder's states.
+            ids_BT: the tokens so far, or only the newest one when `past` holds the others. Padding may stand on the
+                right only: causality keeps real tokens from seeing it.
+            memory: of :meth:`state_memory`; a plain causal language model takes that of
+                :meth:`TextEncoder.image_memory` instead.
+            memory_keep_BN: True on the real tokens of the memory.
             past: keys and values returned by the previous call (then `ids_BT` must hold exactly one new token).
             hole_BD: of :func:`hole_state`, added to the first token's embedding; of no use when `past` is given.
 
@@ -233,10 +250,9 @@ class TextDecoder(nn.Module):
         if hole_BD is not None and past is None:
             x_BTD = torch.cat([x_BTD[:, :1] + hole_BD[:, None], x_BTD[:, 1:]], 1)
         present = []
-        for i, layer in enumerate(self.encoder.layer):
-            x_BTD, key_value = layer(
-                x_BTD, None, memory[i], memory_mask, past[i] if past else None, causal=past is None
-            )  # fmt: skip
+        for i in range(len(memory)):
+            before = past[i] if past else None
+            x_BTD, key_value = self.encoder.run(i, x_BTD, None, memory[i], memory_mask, before, past is None)
             present.append(key_value)
         return x_BTD, present
 

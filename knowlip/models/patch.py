@@ -1,0 +1,87 @@
+"""The patch embedding of a foreign ViT as ours: one input channel, our normalisation, our patch and image size.
+
+A grey image given three times to an RGB patch embedding is one image given to the sum of its kernels, and normalising
+is affine: so both are folded into the weights exactly, and the model never repeats its input.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from timm.layers import resample_abs_pos_embed, resample_patch_embed
+from torch import Tensor
+
+
+def fold_channels(
+    weight_DCPP: Tensor,
+    bias_D: Tensor | None,
+    source_mean: Sequence[float],
+    source_std: Sequence[float],
+    mean: float,
+    std: float,
+) -> tuple[Tensor, Tensor]:
+    """Fold C input channels and their normalisation into one channel.
+
+    With pixels p in 0..1, the source computes sum_c W_c * (p - m_c) / s_c + b of the image given C times. The result
+    computes the same from (p - mean) / std:
+
+        W' = sum_c W_c * std / s_c          b' = b + sum_c sum(W_c) * (mean - m_c) / s_c
+
+    Args:
+        weight_DCPP: kernel of C channels.
+        bias_D: None counts as zero.
+        source_mean, source_std: of the source, one number a channel.
+        mean, std: of our normalisation.
+
+    Returns:
+        Kernel (D, 1, P, P) and bias (D,) in float32 (summed in float64).
+
+    Raises:
+        ValueError: as many means and deviations as channels are needed.
+    """
+    channels = weight_DCPP.shape[1]
+    if len(source_mean) != channels or len(source_std) != channels:
+        raise ValueError(
+            f"The patch kernel has {channels} input channels: give {channels} means and standard deviations of its "
+            f"normalisation, not {len(source_mean)} and {len(source_std)}."
+        )
+    weight = weight_DCPP.double()
+    scale_C = 1 / torch.tensor(source_std, dtype=torch.double)
+    offset_C = (mean - torch.tensor(source_mean, dtype=torch.double)) * scale_C
+    folded = torch.einsum("dcij,c->dij", weight, scale_C * std)[:, None]
+    shift_D = torch.einsum("dcij,c->d", weight, offset_C)
+    bias = shift_D if bias_D is None else bias_D.double() + shift_D
+    return folded.float(), bias.float()
+
+
+def resize_patch(weight_DCPP: Tensor, size: tuple[int, int]) -> Tensor:
+    """A patch kernel of another size that sees an image resized with it as the old one did (FlexiViT's pseudo-inverse,
+    timm's `resample_patch_embed`)."""
+    if tuple(weight_DCPP.shape[-2:]) == size:
+        return weight_DCPP
+    resized: Tensor = resample_patch_embed(weight_DCPP.float(), list(size))
+    return resized
+
+
+def resize_positions(positions_1ND: Tensor, grid: tuple[int, int], prefix: int, antialias: bool = False) -> Tensor:
+    """Position embeddings of a square grid of patches, interpolated to another grid (bicubic, corners not aligned).
+
+    Args:
+        positions_1ND: prefix tokens first, then the patches row by row.
+        grid: rows and columns wanted.
+        prefix: tokens that are no patches ([CLS], registers); they keep their embeddings.
+        antialias: low-pass before shrinking, as timm does; BLIP and MAE do not.
+
+    Raises:
+        ValueError: the patches make no square.
+    """
+    side = math.isqrt(positions_1ND.shape[1] - prefix)
+    if side * side != positions_1ND.shape[1] - prefix:
+        raise ValueError(
+            f"{positions_1ND.shape[1]} position embeddings are not {prefix} and a square grid of patches: "
+            "choose a model.vision.name with the class and register tokens of these weights."
+        )
+    resized: Tensor = resample_abs_pos_embed(
+        positions_1ND.float(), list(grid), [side, side], num_prefix_tokens=prefix, antialias=antialias
+    )
+    return resized

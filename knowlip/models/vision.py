@@ -1,0 +1,48 @@
+"""The image tower: a Vision Transformer of timm that takes one channel and returns all its tokens."""
+
+import timm
+from timm.models.beit import Beit
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from knowlip.models.config import VisionConfig
+
+
+def image_tower(config: VisionConfig) -> nn.Module:
+    """Build the tower with random weights; :mod:`knowlip.models.weights` fills in others.
+
+    Returns:
+        A module: pixels (B, 1, S, S) -> tokens (B, N, V), the class token (where it has one) first.
+
+    Raises:
+        ValueError: timm does not know the name or refuses the changes, or the model is no ViT.
+    """
+    try:
+        tower: nn.Module = timm.create_model(
+            config.name, pretrained=False, in_chans=1, num_classes=0, global_pool="", img_size=config.image_size,
+            **config.changes,
+        )  # fmt: skip
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise ValueError(f"model.vision cannot be built by timm ({config.name}): {error}") from error
+    if not isinstance(tower, VisionTransformer | Eva | Beit):
+        raise ValueError(
+            f"model.vision.name {config.name} is a {type(tower).__name__}: choose a VisionTransformer, Eva or Beit of "
+            "timm, which return one token a patch."
+        )
+    return tower
+
+
+def summary_token(tower: nn.Module, tokens_BNV: Tensor) -> Tensor:
+    """What stands for the whole image (B, V): the class token, or the mean of all tokens where the ViT has none."""
+    return tokens_BNV[:, 0] if getattr(tower, "cls_token", None) is not None else tokens_BNV.mean(1)
+
+
+def grid_of(tower: nn.Module) -> tuple[tuple[int, int], tuple[int, int], int]:
+    """Size of a patch in pixels, grid of patches, and how many position embeddings stand before the patches'."""
+    patch_embed = tower.patch_embed
+    rows, columns = patch_embed.grid_size  # type: ignore[union-attr, misc]
+    height, width = patch_embed.patch_size  # type: ignore[union-attr, misc]
+    positions = getattr(tower, "pos_embed", None)
+    prefix = positions.shape[1] - rows * columns if positions is not None else 0
+    return (height, width), (rows, columns), prefix
