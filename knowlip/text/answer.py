@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 
+from knowlip.text.claims import NUMBERS, parse_claims
 from knowlip.text.free_form import UNSTATED_CONFIDENCE, parse_free_form
 from knowlip.text.types import Annotation, Box, SubText
 from knowlip.vocabulary import DIMENSIONS
@@ -157,7 +158,7 @@ def parse_answer(
         instruction_set: the set that was asked for; None where the model was to choose.
         has_parent: whether a parent's text was sent; without one nothing can rest on it.
         response_format: with "text" an answer that has not the form of the schema is read as free text
-            (:func:`knowlip.text.free_form.parse_free_form`), without counts and boxes.
+            (:func:`knowlip.text.free_form.parse_free_form`), with the count that its Count states, and no boxes.
 
     Raises:
         ValueError: in words that the model can act on: not JSON, a missing field, a wrong value, another set.
@@ -209,7 +210,27 @@ def _free_annotation(body: str, tile_id: str, instruction_set: str | None, has_p
             raise ValueError(f"{dimension}: {error.errors()[0]['msg']}.") from None
         _check_evidence(dimension, field, has_parent)
         sub_texts.append(SubText(dimension, field.text, field.confidence, field.evidence))
-    return Annotation(tile_id, read.instruction_set, tuple(sub_texts))
+    counts = stated_count(read.instruction_set, read.texts.get("Count", ""))
+    return Annotation(tile_id, read.instruction_set, tuple(sub_texts), counts)
+
+
+_ESTIMATED = re.compile(
+    r"\b(about|around|approximately|roughly|circa|some|several|many|few|at least|at most|more than|fewer|less than|"
+    r"over|under|up to|nearly|almost|or more|or so|possibly|perhaps|maybe|probably|likely|estimated?|between|"
+    r"\d+ ?(?:to|or) ?\d+)\b|~|\d ?[-–+]"
+)
+"""A number with one of these is an estimate."""
+_NUMBER = re.compile(rf"\b(?:\d+|{'|'.join(NUMBERS)})\b")
+
+
+def stated_count(instruction_set: str, text: str) -> dict[str, int]:
+    """What a Count says in so many words: "three ships are visible" -> {"ship": 3}. Nothing where the number is an
+    estimate, or where several stand there."""
+    text = text.lower()
+    claims = parse_claims(instruction_set, "Count", text)
+    if "count" not in claims or _ESTIMATED.search(text) or len(_NUMBER.findall(text)) > 1:
+        return {}
+    return {claims["category"]: claims["count"]}
 
 
 def _counts(found: list[CountAnswer]) -> dict[str, int]:

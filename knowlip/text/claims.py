@@ -220,7 +220,7 @@ def _shares(text: str) -> dict[str, float]:
 
 def _count(text: str) -> dict[str, Any]:
     nouns = "|".join(_COUNTED.values())
-    if re.search(rf"\b(no|zero) (?:[a-z]+ )?({nouns})\b", text):
+    if re.search(rf"\b(no|zero) (?:[a-z]+ )?({nouns})\b|^none\b", text):
         return {"count": 0}
     if match := re.search(r"\b(\d{1,3})\b(?! ?%)", text):
         return {"count": int(match.group(1))}

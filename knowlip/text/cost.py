@@ -8,7 +8,7 @@ from typing import Any
 
 from knowlip.text.endpoint import CostLimit
 from knowlip.text.openai_options import OpenAIOptions
-from knowlip.text.prompt import repair_request
+from knowlip.text.prompt import AnswerForm, repair_request
 from knowlip.text.tokens import count_tokens, image_tokens
 from knowlip.text.types import Annotation, SubText, TileRequest
 from knowlip.vocabulary import DIMENSIONS
@@ -136,13 +136,16 @@ def typical_annotation(instruction_set: str = "terrain") -> Annotation:
     return Annotation("typical", instruction_set, tuple(SubText(name, _TYPICAL, 0.8, "visual") for name in names))
 
 
-def typical_answer(note: Annotation) -> str:
-    """The JSON of such an annotation as a model writes it."""
+def typical_answer(note: Annotation, answer: AnswerForm = "json") -> str:
+    """Such an annotation as a model writes it."""
+    if answer == "text":
+        lines = [f"{sub.dimension}: {sub.text} ({sub.confidence}, {sub.evidence})" for sub in note.sub_texts]
+        return "\n".join([f"Instruction set: {note.instruction_set}", *lines])
     fields = {s.dimension: {"text": s.text, "confidence": s.confidence, "evidence": s.evidence} for s in note.sub_texts}
     counts = [{"category": "ship", "number": 3}]
     boxes = [{"category": "ship", "x": 0.312, "y": 0.255, "width": 0.041, "height": 0.018}] * 3
-    answer = {"instruction_set": note.instruction_set, "sub_texts": fields, "counts": counts, "boxes": boxes}
-    return json.dumps(answer)
+    whole = {"instruction_set": note.instruction_set, "sub_texts": fields, "counts": counts, "boxes": boxes}
+    return json.dumps(whole)
 
 
 @dataclass
@@ -174,9 +177,10 @@ def estimate_wave(requests: Iterable[TileRequest], tiles: int, options: OpenAIOp
         schema: JSON schema of the answer, where it is sent.
     """
     counter, total, seen = TokenCounter(options, schema), Estimate(), 0
-    answer = typical_answer(typical_annotation(options.instruction_set or "terrain"))
+    answer = typical_answer(typical_annotation(options.instruction_set or "terrain"), options.answer_form)
     output = options.typical_output_tokens or counter.text(answer)
-    repair = counter.text(repair_request("sub_texts.Size: Field required.")) + output + 2 * _MESSAGE_TOKENS
+    problem = repair_request("sub_texts.Size: Field required.", options.answer_form)
+    repair = counter.text(problem) + output + 2 * _MESSAGE_TOKENS
     for request in requests:
         prompt = options.prompt(request)
         shape, seen = request.image.shape, seen + 1

@@ -188,7 +188,7 @@ class OpenAIAnnotator:
                 messages = [
                     *messages,
                     {"role": "assistant", "content": content},
-                    {"role": "user", "content": repair_request(problem)},
+                    {"role": "user", "content": repair_request(problem, options.answer_form)},
                 ]
         raise TileFailed(f"unusable after {REPAIR_TURNS} repair turns: {problem}")
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from knowlip.text.prompt import LAYERS, Prompt, compose_prompt
+from knowlip.text.prompt import LAYERS, AnswerForm, Prompt, compose_prompt
 from knowlip.text.tokens import check_formula
 from knowlip.text.types import TileRequest
 from knowlip.vocabulary import DIMENSIONS
@@ -37,7 +37,7 @@ class OpenAIOptions:
     image_format: str = "jpeg"
     """"jpeg" or "webp"."""
     response_format: str = "json_schema"
-    """"json_schema" (strict), "json_object", or "text" for servers that know neither."""
+    """"json_schema" (strict), "json_object", or "text" for servers and models that know neither: asks for nine lines."""
     temperature: float = 0.0
     max_tokens: int = 1500
     """Longest answer."""
@@ -108,7 +108,13 @@ class OpenAIOptions:
             parent_text=self.parent_text,
             guided=self.guided,
             image_side=self.image_side,
+            answer=self.answer_form,
         )
+
+    @property
+    def answer_form(self) -> AnswerForm:
+        """What the prompt asks for: a JSON object, or lines of text."""
+        return "text" if self.response_format == "text" else "json"
 
     def answer_settings(self) -> dict[str, Any]:
         """The settings that an answer depends on: not the patience."""

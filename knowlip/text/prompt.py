@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from knowlip.text.types import TileRequest
 from knowlip.vocabulary import AIRCRAFT_TYPES, DIMENSIONS, LANDFORMS, REGIONS, SCALES, SHIP_TYPES, TargetType
@@ -25,6 +25,8 @@ LAYERS: Final[dict[str, str]] = {
 }
 """The five layers in the order they are reasoned through (paper, section 3.2) -> their files."""
 
+AnswerForm = Literal["json", "text"]
+_OUTPUT: Final = {"json": "output.md", "text": "output_text.md"}
 _COMPASS = ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west")
 _TOWARDS = ("top", "top right", "right", "bottom right", "bottom", "bottom left", "left", "top left")
 
@@ -56,6 +58,7 @@ def compose_prompt(
     parent_text: bool = True,
     guided: bool = True,
     image_side: int | None = None,
+    answer: AnswerForm = "json",
 ) -> Prompt:
     """Compose what is sent for one tile.
 
@@ -67,6 +70,7 @@ def compose_prompt(
         parent_text: tell the parent's eight sub-texts.
         guided: False gives the baseline: only the question and the form of the answer, nothing that helps.
         image_side: longer side in pixels of the image that is sent, where smaller than the tile's; sizes stay true.
+        answer: the form that is asked for, a JSON object or nine lines of text.
 
     Raises:
         ValueError: an unknown layer, instruction set or scale.
@@ -79,9 +83,9 @@ def compose_prompt(
     if request.scale not in SCALES:
         raise ValueError(f"{request.tile_id} has the scale {request.scale!r}; use {', '.join(SCALES)}.")
     if not guided:
-        return Prompt(_unguided(instruction_set), "The image follows.")
+        return Prompt(_unguided(instruction_set, answer), "The image follows.")
     system = [_text("role.md"), *(_fill(path, **_TABLES) for name, path in LAYERS.items() if name in layers)]
-    system += [_instructions(instruction_set), _fill("output.md", **_TABLES)]
+    system += [_instructions(instruction_set), _text(_OUTPUT[answer]), _fill("wording.md", **_TABLES)]
     user = [_text(f"scales/{request.scale}.md"), _acquisition(request, image_side)]
     user.append(_place(request) if geographic_hint else "The location of the tile is withheld; do not guess it.")
     if parent_text and request.parent is not None:
@@ -90,9 +94,10 @@ def compose_prompt(
     return Prompt("\n\n".join(system), "\n\n".join(user))
 
 
-def repair_request(problem: str) -> str:
+def repair_request(problem: str, answer: AnswerForm = "json") -> str:
     """The message that asks for a corrected answer after one that could not be used."""
-    return _fill("repair.md", problem=problem)
+    form = {"json": "as one JSON object in the required form", "text": "as nine lines in the required form"}
+    return _fill("repair.md", problem=problem, form=form[answer])
 
 
 @cache
@@ -163,7 +168,7 @@ def _instructions(instruction_set: str | None) -> str:
     return "## The instruction set and its eight fields\n\n" + "\n\n".join(parts)
 
 
-def _unguided(instruction_set: str | None) -> str:
+def _unguided(instruction_set: str | None, answer: AnswerForm) -> str:
     if instruction_set is not None:
         choice = f"The instruction set is `{instruction_set}`."
         fields = f"Fields: {', '.join(DIMENSIONS[instruction_set])}."
@@ -171,7 +176,7 @@ def _unguided(instruction_set: str | None) -> str:
         choice = "Choose the instruction set that fits: `ground` (aircraft), `marine` (ships) or `terrain`."
         target, terrain = ", ".join(DIMENSIONS["ground"]), ", ".join(DIMENSIONS["terrain"])
         fields = f"Fields of `ground` and `marine`: {target}. Fields of `terrain`: {terrain}."
-    return _fill("unguided.md", choice=choice, fields=fields)
+    return _fill("unguided.md", choice=choice, fields=fields, answer=_text(f"unguided_{_OUTPUT[answer]}"))
 
 
 def _acquisition(request: TileRequest, image_side: int | None) -> str:

@@ -122,6 +122,42 @@ def test_free_text_only_where_text_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "text", "counts"),
+    [
+        ("marine", "three ships are visible", {"ship": 3}),
+        ("marine", "12 vessels", {"ship": 12}),
+        ("ground", "A single airliner stands on the apron", {"aircraft": 1}),
+        ("ground", "two bright targets", {"aircraft": 2}),
+        ("marine", "no ships visible", {"ship": 0}),
+        ("marine", "none visible", {"ship": 0}),
+        ("marine", "about 20 ships", {}),
+        ("marine", "at least three ships", {}),
+        ("marine", "2-3 boats", {}),
+        ("marine", "two or three boats", {}),
+        ("marine", "3 to 5 boats", {}),
+        ("marine", "several ships", {}),
+        ("marine", "three ships and two boats", {}),
+        ("marine", "~15 ships", {}),
+        ("marine", "possibly two ships", {}),
+        ("ground", "ships", {}),
+    ],
+)
+def test_free_text_brings_the_count_that_it_states(kind: str, text: str, counts: dict) -> None:
+    content = "\n".join(
+        f"{name}: {text if name == 'Count' else 'statement of ' + name.lower()} (0.8, visual)"
+        for name in DIMENSIONS["marine"]
+    )
+    note = parse_answer(f"Instruction set: {kind}\n{content}", "t", response_format="text")
+    assert (note.instruction_set, note.counts, note.boxes) == (kind, counts, ())
+    assert {(sub.confidence, sub.evidence) for sub in note.sub_texts} == {(0.8, "visual")}
+
+
+def test_terrain_in_free_text_counts_nothing() -> None:
+    content = "\n".join(f"{name}: three of {name.lower()}" for name in DIMENSIONS["terrain"])
+    assert parse_answer(content, "t", response_format="text").counts == {}
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         ("I see three ships.", "No field was found"),

@@ -170,6 +170,9 @@ def test_the_annotator_reads_free_text(tmp_path: Path, monkeypatch: pytest.Monke
         options = OpenAIOptions(response_format="text", image_side=64)
         note = OpenAIAnnotator("stub", options, tmp_path, stub.url).annotate(request)
     assert "response_format" not in stub.bodies[0]
+    first, again = (body["messages"] for body in stub.bodies)
+    assert "nine lines" in first[0]["content"] and "nine lines" in again[-1]["content"]
+    assert "JSON object" not in first[0]["content"] + again[-1]["content"]
     assert "The fields Size are missing" in stub.bodies[1]["messages"][-1]["content"]
     assert note.instruction_set == "marine"
     assert note.text_of("Size") == "from 80 to 120 m long and 15 m wide"

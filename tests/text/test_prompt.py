@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from knowlip.text import prompt
-from knowlip.text.prompt import LAYERS, compose_prompt, file_hashes, prompt_hash, repair_request
+from knowlip.text.free_form import parse_free_form
+from knowlip.text.prompt import LAYERS, AnswerForm, compose_prompt, file_hashes, prompt_hash, repair_request
 from knowlip.text.types import Annotation, SubText, TileRequest
 from knowlip.vocabulary import AIRCRAFT_TYPES, DIMENSIONS, REGIONS, SHIP_TYPES
 
@@ -182,13 +183,41 @@ def test_the_unguided_baseline_follows_the_instruction_set(name: str) -> None:
     assert ("Buildings" in system) == (name == "terrain")
 
 
+FORMS: tuple[AnswerForm, ...] = ("json", "text")
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_free_text_is_asked_for_in_the_form_that_is_read(guided: bool) -> None:
+    system = compose_prompt(request(), guided=guided, answer="text").system
+    for word in ("sub_texts", "JSON object", "`counts`", "boxes"):
+        assert word not in system
+    for word in ("nine lines", "Instruction set:", "no JSON"):
+        assert word in system
+    assert "JSON" not in repair_request("Size is missing.", "text")
+    # The examples that the prompt gives are read as they are meant.
+    lines = re.findall(r"`(\w+): ([^`()]*) \(([\d.]+), (\w+)\)`", system)
+    assert lines
+    for name, statement, confidence, evidence in lines:
+        read = parse_free_form(f"{name}: {statement} ({confidence}, {evidence})", "marine")
+        assert read.texts == {name: statement}
+        assert read.confidences == {name: float(confidence)} and read.evidence == {name: evidence}
+
+
+def test_the_form_changes_nothing_else() -> None:
+    json, text = (compose_prompt(request(), answer=form) for form in FORMS)
+    assert json.user == text.user
+    cut = [form.system.split("## Answer")[0] for form in (json, text)]
+    assert cut[0] == cut[1]
+    assert json.system.split("\n\n")[-1] == text.system.split("\n\n")[-1]  # the words to use
+
+
 def test_every_prompt_file_is_used() -> None:
     texts = [
-        str(compose_prompt(request(scale=scale, lon=lon), instruction_set=name, guided=guided))
+        str(compose_prompt(request(scale=scale, lon=lon), instruction_set=name, guided=guided, answer=form))
         for scale in ("large", "medium", "small") for lon in (4.0, float("nan"))
-        for name in (None, *DIMENSIONS) for guided in (True, False)
+        for name in (None, *DIMENSIONS) for guided in (True, False) for form in FORMS
     ]  # fmt: skip
-    sent = "\n".join([*texts, repair_request("no JSON")])
+    sent = "\n".join([*texts, *(repair_request("no JSON", form) for form in FORMS)])
     for name in file_hashes():
         first = next(part for part in re.split(r"\$\w+|\n", prompt._text(name)) if len(part.split()) > 2)
         assert first.strip() in sent, name
