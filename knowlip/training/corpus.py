@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from knowlip.dataset import Dataset
 from knowlip.files import sha256, whole_file
 from knowlip.models.tokenizer import TextTokenizer
-from knowlip.training.texts import SubTextIds, TileText, cached_part, text_hash, tokenise
-from knowlip.training.tiles import load_pixels
+from knowlip.training.augment import GreyScale
+from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, text_hash, tokenise
+from knowlip.training.tiles import Pixels, load_pixels
 
 if TYPE_CHECKING:
     from knowlip.training.pretrain import PretrainConfig
@@ -24,13 +24,18 @@ class Corpus:
         dataset: annotated data set.
         tokenizer: for the texts.
         tile_ids: accepted tiles of the training split.
-        pixels: uint8 (tiles, S, S) in this order.
+        pixels: of these tiles in this order.
     """
 
-    def __init__(self, dataset: Dataset, tokenizer: TextTokenizer, tile_ids: list[str], pixels: np.ndarray) -> None:
+    def __init__(self, dataset: Dataset, tokenizer: TextTokenizer, tile_ids: list[str], pixels: Pixels) -> None:
         self.tokenizer, self.tile_ids, self.pixels = tokenizer, tile_ids, pixels
         self._parts: dict[tuple[str, str], SubTextIds] = {}
+        self.scale = GreyScale.of(dataset.tiles().set_index("tile_id").loc[tile_ids])
+        """What grey levels of each tile mean."""
         self.read_texts(dataset, 0)
+        self.order_length_N = self.lengths.part_N8.sum(1)
+        """Tokens of the annotator's texts: by these, texts of about equal length are put together. Later revisions
+        change texts, but not the order in which they are read."""
         self.text_key = sha256(pd.util.hash_pandas_object(self.table, index=False).to_numpy().tobytes())[:16]
         """Identifies the annotator's texts."""
 
@@ -60,6 +65,7 @@ class Corpus:
         self.table = table[table["tile_id"].isin(self.tile_ids)].sort_values(["tile_id", "slot"], ignore_index=True)
         by_tile = tokenise(self.table, self.tokenizer)
         self.texts: list[TileText] = [by_tile[tile_id] for tile_id in self.tile_ids]
+        self.lengths = TextLengths.of(self.texts)
         self.sets: list[str] = self.table["instruction_set"].to_list()[:: len(self.texts[0].parts)]
 
     def row(self, tile: int, slot: int) -> int:

@@ -35,23 +35,57 @@ class Hole:
     """What the decoder writes."""
 
 
+@dataclass
+class HolePlan:
+    """Where the holes of B texts are."""
+
+    slot_B: np.ndarray
+    """Position (0-7) of the sub-text, -1 for everything."""
+    start_B: np.ndarray
+    """First token of the sub-text's content that is left out."""
+    stop_B: np.ndarray
+    """The token behind the last."""
+
+
+def plan_holes(content_B8: np.ndarray, hidden_B8: np.ndarray, uniform_B4: np.ndarray, config: HoleConfig) -> HolePlan:
+    """Choose a hole for each text. Sub-texts that screening hid are context, never content.
+
+    Args:
+        content_B8: tokens of each sub-text's content, at least 1.
+        hidden_B8: which sub-texts are hidden; where all are, the hole is everything.
+        uniform_B4: the chance, in [0, 1): kind, sub-text, length and start of a span.
+        config: shares of the kinds.
+    """
+    rows = np.arange(len(content_B8))
+    ends = np.cumsum([config.span, config.subtext, config.everything])
+    kind_B = np.searchsorted(ends / ends[-1], uniform_B4[:, 0], side="right")
+    targets_B = (~hidden_B8).sum(1)
+    rank_B8 = np.where(hidden_B8, -1, np.cumsum(~hidden_B8, axis=1) - 1)
+    slot_B = (rank_B8 == (uniform_B4[:, 1] * targets_B).astype(np.int64)[:, None]).argmax(1)
+    longest_B = content_B8[rows, slot_B]
+    span_B = 1 + (uniform_B4[:, 2] * np.minimum(config.span_tokens, longest_B)).astype(np.int64)
+    start_B = (uniform_B4[:, 3] * (longest_B - span_B + 1)).astype(np.int64)
+    whole_B = kind_B == 1
+    start_B = np.where(whole_B, 0, start_B)
+    stop_B = np.where(whole_B, longest_B, start_B + span_B)
+    slot_B = np.where((kind_B == 2) | (targets_B == 0), -1, slot_B)
+    return HolePlan(slot_B, start_B, stop_B)
+
+
+def cut(text: TileText, mask: int, slot: int, start: int, stop: int) -> Hole:
+    """The hole `content[start:stop]` of one sub-text; slot -1 is everything that screening did not hide."""
+    if slot < 0:
+        targets = [at for at in range(len(text.parts)) if at not in text.hidden] or list(range(len(text.parts)))
+        return Hole([mask], [token for at in targets for token in text.parts[at].ids])
+    return Hole(with_hole(text, slot, mask, start, stop), text.parts[slot].content[start:stop])
+
+
 def cut_hole(text: TileText, mask: int, rng: np.random.Generator, config: HoleConfig) -> Hole:
-    """Cut one hole into a tile's text. Sub-texts that screening hid are context, never content."""
-    targets = [slot for slot in range(len(text.parts)) if slot not in text.hidden]
-    shares = np.array([config.span, config.subtext, config.everything])
-    kind = rng.choice(3, p=shares / shares.sum())
-    if kind == 2 or not targets:
-        targets = targets or list(range(len(text.parts)))
-        return Hole([mask], [token for slot in targets for token in text.parts[slot].ids])
-    slot = int(rng.choice(targets))
-    content = text.parts[slot].content
-    if kind == 1:
-        start, stop = 0, len(content)
-    else:
-        length = int(rng.integers(1, min(config.span_tokens, len(content)) + 1))
-        start = int(rng.integers(0, len(content) - length + 1))
-        stop = start + length
-    return Hole(with_hole(text, slot, mask, start, stop), content[start:stop])
+    """Cut one random hole into a tile's text."""
+    content = np.array([[len(part.content) for part in text.parts]])
+    hidden = np.array([[slot in text.hidden for slot in range(len(text.parts))]])
+    plan = plan_holes(content, hidden, rng.random((1, 4)), config)
+    return cut(text, mask, int(plan.slot_B[0]), int(plan.start_B[0]), int(plan.stop_B[0]))
 
 
 def with_hole(text: TileText, slot: int, mask: int, start: int = 0, stop: int | None = None) -> list[int]:

@@ -27,6 +27,7 @@ from knowlip.models.tokenizer import pad
 from knowlip.progress import track
 from knowlip.statistics import auroc
 from knowlip.training.texts import SLOTS, TileText
+from knowlip.training.tiles import Pixels
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Scorer:
     def __init__(
         self,
         model: KnowLIP,
-        pixels: np.ndarray,
+        pixels: Pixels,
         texts: Sequence[TileText],
         negatives: Sequence[int],
         tiles_at_once: int = 32,

@@ -1,6 +1,7 @@
 """Texts as training sees them: eight tokenised sub-texts a tile, put together in the variants that the objectives
 need."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,13 +39,42 @@ class TileText:
         """The whole text, or the text without one sub-text."""
         return [token for slot, part in enumerate(self.parts) if slot != without for token in part.ids]
 
+    def ids_of(self, keep_8: Sequence[bool]) -> list[int]:
+        """The text of the sub-texts that are kept."""
+        return [token for part, keep in zip(self.parts, keep_8) if keep for token in part.ids]
+
     def view(self, rng: np.random.Generator, drop: float) -> list[int]:
         """The text with each sub-text left out with probability `drop` (two at least stay)."""
-        if drop == 0:
-            return self.ids()
-        score = rng.random(len(self.parts))
-        kept = (score >= drop) | (score >= np.sort(score)[-2])
-        return [token for part, keep in zip(self.parts, kept) if keep for token in part.ids]
+        return self.ids_of(kept_parts(rng.random((1, len(self.parts))), drop)[0])
+
+
+def kept_parts(uniform_B8: np.ndarray, drop: float) -> np.ndarray:
+    """Which sub-texts stay when each is left out with probability `drop`; two at least do. (B, 8) bool."""
+    return np.asarray((uniform_B8 >= drop) | (uniform_B8 >= np.sort(uniform_B8, axis=1)[:, -2:-1]))
+
+
+@dataclass
+class TextLengths:
+    """Numbers of tokens of N texts."""
+
+    part_N8: np.ndarray
+    """Of each sub-text with its label."""
+    content_N8: np.ndarray
+    """Of each sub-text's content."""
+    hidden_N8: np.ndarray
+    """Whether screening hid it."""
+
+    @classmethod
+    def of(cls, texts: Sequence[TileText]) -> "TextLengths":
+        """Count."""
+        label = np.array([[len(part.label) for part in text.parts] for text in texts], np.int64)
+        content = np.array([[len(part.content) for part in text.parts] for text in texts], np.int64)
+        hidden = np.array([[slot in text.hidden for slot in range(len(text.parts))] for text in texts], bool)
+        return cls(label + content, content, hidden)
+
+    def rows(self, rows: np.ndarray) -> "TextLengths":
+        """Those of some texts."""
+        return TextLengths(self.part_N8[rows], self.content_N8[rows], self.hidden_N8[rows])
 
 
 def tokenise(texts: pd.DataFrame, tokenizer: TextTokenizer) -> dict[str, TileText]:
@@ -78,7 +108,7 @@ def cached_part(
     return part
 
 
-def text_hash(dimensions: pd.Series, texts: pd.Series) -> int:
+def text_hash(dimensions: Iterable[str], texts: Iterable[str]) -> int:
     """A 63-bit number that is equal for word-for-word equal texts."""
     joined = "\n".join(f"{dimension}: {text}" for dimension, text in zip(dimensions, texts))
     return int(sha256(joined.encode())[:15], 16)

@@ -3,6 +3,7 @@ jitter."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,17 @@ from knowlip.dataset import Dataset
 from knowlip.files import sha256, whole_file
 from knowlip.models.knowlip import resize
 from knowlip.progress import track
+
+
+class Pixels(Protocol):
+    """Tiles at one size, wherever they are kept: a memory-mapped array, or the shards."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(tiles, S, S)"""
+
+    def __getitem__(self, rows: np.ndarray | list[int]) -> np.ndarray:
+        """uint8 (rows, S, S)."""
 
 
 def load_pixels(dataset: Dataset, tile_ids: Sequence[str], size: int, cache: Path) -> np.ndarray:

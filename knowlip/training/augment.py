@@ -1,0 +1,197 @@
+"""What a radar may change without changing the scene: gain, speckle, looks, a shift by a few pixels.
+
+All of it happens in power, behind the quantiser of the tile: gain and speckle multiply power, so on a scale that is
+linear in dB they add. No data (0) stays no data. Chance comes from one seed a row by a counter-based generator, in
+tensor operations that give the same numbers on every device, however rows are shared out among processes.
+
+Flips and rotations are not here but in :mod:`knowlip.training.directions`: they change the words too.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass
+class AugmentConfig:
+    """How much tiles are changed in training; 0 switches each part off."""
+
+    gain_db: float = 0.6
+    """Standard deviation of an image's gain in dB."""
+    speckle_looks: float = 20.0
+    """Looks (>= 1) of the speckle that is multiplied onto each pixel: power times a gamma variable of mean 1 and
+    variance 1 / looks. 20 looks are about 1 dB."""
+    multilook: float = 0.0
+    """Share of images whose power is averaged over a box of `multilook_px` pixels: fewer details, less speckle."""
+    multilook_px: int = 3
+    """Side of that box, odd."""
+    shift_px: int = 0
+    """Largest shift along each axis; what comes in is mirrored at the edge."""
+    flips: float = 0.0
+    """Share of pairs that are mirrored, pixels and direction words together."""
+    rotations: float = 0.0
+    """Share of pairs that are turned by 90, 180 or 270 degrees, pixels and direction words together."""
+
+    def check(self) -> None:
+        """Raise `ValueError` for values that cannot work, naming the key."""
+        for name in ("multilook", "flips", "rotations"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"augment.{name} is a share between 0 and 1, not {getattr(self, name)}.")
+        if self.gain_db < 0 or self.shift_px < 0:
+            raise ValueError("augment.gain_db and augment.shift_px must not be negative.")
+        if self.speckle_looks != 0 and self.speckle_looks < 1:
+            raise ValueError(f"augment.speckle_looks must be 0 (none) or at least 1, not {self.speckle_looks}.")
+        if self.multilook_px < 1 or self.multilook_px % 2 == 0:
+            raise ValueError(f"augment.multilook_px must be odd, not {self.multilook_px}.")
+
+
+@dataclass
+class GreyScale:
+    """How grey levels 1 to 255 of B tiles mean power.
+
+    Up to constants, which do not matter here: power in dB = level / 254 * span where the scale is linear in dB;
+    amplitude = level - 1 + offset where it is linear in amplitude.
+    """
+
+    is_db_B: Tensor
+    span_db_B: Tensor
+    """Width of the scale where it is linear in dB."""
+    offset_B: Tensor
+    """Amplitude of level 1 in steps of a level, where it is linear in amplitude."""
+
+    @classmethod
+    def of(cls, tiles: pd.DataFrame) -> "GreyScale":
+        """From the columns `quantiser`, `quantiser_lo` and `quantiser_hi` of the index; 8-bit images that were imported
+        as they are (no limits known) count as linear in amplitude from 0."""
+        names = tiles["quantiser"].astype(str)
+        low, high = tiles["quantiser_lo"].to_numpy(float), tiles["quantiser_hi"].to_numpy(float)
+        known = np.isfinite(low) & np.isfinite(high) & (high > low)
+        is_sqrt = names.str.startswith("sqrt-").to_numpy()
+        with np.errstate(invalid="ignore", over="ignore"):
+            ratio = 10 ** ((high - low) / 20)
+            offset = np.where(known & is_sqrt, 254 / (ratio - 1), 1.0)
+        is_db = known & ~is_sqrt
+        return cls(
+            torch.from_numpy(is_db),
+            torch.from_numpy(np.where(is_db, high - low, 1.0).astype(np.float32)),
+            torch.from_numpy(offset.astype(np.float32)),
+        )
+
+    def rows(self, rows: np.ndarray) -> "GreyScale":
+        """Those of some tiles."""
+        index = torch.from_numpy(np.asarray(rows, np.int64))
+        return GreyScale(self.is_db_B[index], self.span_db_B[index], self.offset_B[index])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "GreyScale":
+        """The same on another device."""
+        return GreyScale(
+            self.is_db_B.to(device, non_blocking=non_blocking),
+            self.span_db_B.to(device, non_blocking=non_blocking),
+            self.offset_B.to(device, non_blocking=non_blocking),
+        )
+
+    def to_db(self, level_BSS: Tensor) -> Tensor:
+        """Grey levels -> dB up to a constant of each tile."""
+        is_db, span, offset = (value[:, None, None] for value in (self.is_db_B, self.span_db_B, self.offset_B))
+        step = level_BSS.float() - 1
+        return torch.where(is_db, step * (span / 254), 20 * (step + offset).clamp(min=1e-3).log10())
+
+    def to_level(self, db_BSS: Tensor) -> Tensor:
+        """The inverse: levels 1 to 255, uint8."""
+        is_db, span, offset = (value[:, None, None] for value in (self.is_db_B, self.span_db_B, self.offset_B))
+        step = torch.where(is_db, db_BSS * (254 / span), 10 ** (db_BSS / 20) - offset)
+        return (step + 1).round().clamp(1, 255).to(torch.uint8)
+
+
+def augment(pixels_BSS: Tensor, seed_B: Tensor, scale: GreyScale, config: AugmentConfig) -> Tensor:
+    """Change gain, speckle, looks and place of tiles; same seeds, same result.
+
+    Args:
+        pixels_BSS: uint8; 0 (no data) stays 0.
+        seed_B: int64, one random number a row.
+        scale: of each row, on the same device.
+        config: how much.
+    """
+    batch, side = len(pixels_BSS), pixels_BSS.shape[-1]
+    of_row_B4 = uniforms(seed_B, 4)
+    if config.shift_px:
+        pixels_BSS = _shifted(pixels_BSS, of_row_B4[:, :2], config.shift_px)
+    if not (config.gain_db or config.speckle_looks or config.multilook):
+        return pixels_BSS
+    is_data = pixels_BSS != 0
+    db = scale.to_db(pixels_BSS)
+    if config.multilook:
+        averaged = _averaged(db, is_data, config.multilook_px)
+        db = torch.where((of_row_B4[:, 2] < config.multilook)[:, None, None], averaged, db)
+    if config.gain_db:
+        db = db + config.gain_db * normals(seed_B + 1, 1)[:, :, None]
+    if config.speckle_looks:
+        db = db + gamma_db(normals(seed_B + 2, side * side), config.speckle_looks).view(batch, side, side)
+    return torch.where(is_data, scale.to_level(db), pixels_BSS)
+
+
+def uniforms(seed_B: Tensor, number: int) -> Tensor:
+    """(B, number) float32 in (0, 1) from int64 seeds: a counter and the seed through an integer hash."""
+    low, high = _to_int32(seed_B), _to_int32(seed_B >> 32)
+    count = torch.arange(number, dtype=torch.int32, device=seed_B.device)
+    bits = _hash(_hash(count[None] ^ _hash(low)[:, None]) + high[:, None])
+    return ((bits >> 8) & 0xFFFFFF).float().add_(0.5).mul_(2.0**-24)
+
+
+def normals(seed_B: Tensor, number: int) -> Tensor:
+    """(B, number) standard normal float32 (Box and Muller)."""
+    half = (number + 1) // 2
+    chance = uniforms(seed_B, 2 * half)
+    radius = (-2 * chance[:, :half].log()).sqrt_()
+    angle = chance[:, half:] * (2 * math.pi)
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)[:, :number]
+
+
+def gamma_db(normal: Tensor, looks: float) -> Tensor:
+    """A gamma variable of mean 1 and variance 1 / looks, in dB, from a standard normal one.
+
+    Wilson and Hilferty (PNAS 17, 1931): the cube root of a gamma variable is nearly normal; the distribution function
+    is off by less than 0.01 at one look and 0.001 from five on.
+    """
+    root = (1 - 1 / (9 * looks)) + normal * (1 / (3 * math.sqrt(looks)))
+    return 30 * root.clamp(min=0.05).log10()
+
+
+def _averaged(db: Tensor, is_data: Tensor, side: int) -> Tensor:
+    """Mean power over a box, of the pixels that have data."""
+    weight = is_data.float()[:, None]
+    power = torch.pow(10.0, db / 10)[:, None] * weight
+    total = F.avg_pool2d(power, side, 1, side // 2)
+    share = F.avg_pool2d(weight, side, 1, side // 2)
+    return 10 * (total / share.clamp(min=1e-6)).clamp(min=1e-12).log10()[:, 0]
+
+
+def _shifted(pixels_BSS: Tensor, chance_B2: Tensor, most: int) -> Tensor:
+    """Each image moved by up to `most` pixels along both axes, mirrored at the edges."""
+    side = pixels_BSS.shape[-1]
+    offset_B2 = (chance_B2 * (2 * most + 1)).long() - most
+    place = torch.arange(side, device=pixels_BSS.device)
+    rows, columns = ((place[None] + offset_B2[:, axis, None]).abs() for axis in (0, 1))
+    rows, columns = ((side - 1) - ((side - 1) - axis).abs() for axis in (rows, columns))
+    image = torch.arange(len(pixels_BSS), device=pixels_BSS.device)
+    return pixels_BSS[image[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _to_int32(x: Tensor) -> Tensor:
+    """The low 32 bits."""
+    x = x & 0xFFFFFFFF
+    return torch.where(x >= 2**31, x - 2**32, x).to(torch.int32)
+
+
+def _hash(x: Tensor) -> Tensor:
+    """A well-mixing permutation of int32 (Wellons' "lowbias32"); multiplication wraps."""
+    x = x ^ ((x >> 16) & 0xFFFF)
+    x = x * 0x7FEB352D
+    x = x ^ ((x >> 15) & 0x1FFFF)
+    x = x * -2073254261  # 0x846CA68B
+    return x ^ ((x >> 16) & 0xFFFF)

@@ -1,0 +1,229 @@
+"""Batches by number: what a training reads at (step, micro-step, rank), made ahead of time by other threads.
+
+A batch is a function of the seed, the step and the rows of the global batch alone. So a run goes on, or is repeated,
+with any number of processes and workers.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from knowlip.models.config import ModelConfig
+from knowlip.training.augment import AugmentConfig, augment
+from knowlip.training.corpus import Corpus
+from knowlip.training.holes import HoleConfig, HolePlan, cut, plan_holes
+from knowlip.training.order import Order
+from knowlip.training.step import Batch, ObjectiveConfig
+from knowlip.training.texts import TextLengths, TileText, kept_parts
+
+
+@dataclass
+class DataConfig:
+    """Where pixels come from, in which order, and who prepares them. Only `bucket_batches` and `order` change what a
+    training sees; the rest may differ between a run and its continuation."""
+
+    pixels: Literal["cache", "stream"] = "cache"
+    """"cache": all tiles are decoded once into one memory-mapped file at the model's size (RUN/cache). "stream": they
+    are read and decoded from the shards whenever they are needed."""
+    workers: int = 2
+    """Threads that decode and prepare batches; 0 does it in the training loop itself."""
+    prefetch: int = 2
+    """Steps that are prepared ahead."""
+    pin: bool = False
+    """Prepare batches in page-locked memory, from which a GPU copies while it computes."""
+    order: Literal["tile", "shard"] = "tile"
+    """"tile": any tile may follow any other. "shard": shards in random order, tiles mixed within windows; for disks
+    that are slow at random access."""
+    bucket_batches: int = 1
+    """Of so many batches in a row, texts of about equal length are put together; 1 for chance alone."""
+    pad_multiple: int = 1
+    """Texts are padded to a multiple of this; 1 to the longest of the batch. Compiled models want few lengths."""
+
+    def check(self) -> None:
+        """Raise `ValueError` for values that cannot work, naming the key."""
+        if self.workers < 0 or self.prefetch < 1:
+            raise ValueError("data.workers must be at least 0 and data.prefetch at least 1.")
+        if self.bucket_batches < 1 or self.pad_multiple < 1:
+            raise ValueError("data.bucket_batches and data.pad_multiple must be at least 1.")
+
+
+class BatchSettings(Protocol):
+    """What of a training's settings decides its batches."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def view_drop(self) -> float: ...
+    @property
+    def model(self) -> ModelConfig: ...
+    @property
+    def objectives(self) -> ObjectiveConfig: ...
+    @property
+    def holes(self) -> HoleConfig: ...
+    @property
+    def data(self) -> DataConfig: ...
+    @property
+    def augment(self) -> AugmentConfig: ...
+
+
+_VIEW, _HOLE, _NEGATIVE = slice(0, 8), slice(8, 12), slice(12, 14)
+_DRAWS = 16
+"""Uniform numbers of each row: columns of the three uses above, and two for flips and rotations."""
+
+
+class Batches:
+    """The batches of one process.
+
+    The global batch of a step is cut into `accumulate` micro-batches, one behind the other; rank r of W holds the rows
+    r, r + W, r + 2 W, ... of each (see :mod:`knowlip.training.ranks`).
+
+    Args:
+        corpus: tiles and texts. When its texts change, end the stream and start another.
+        config: settings, e.g. a `PretrainConfig`.
+        rank, world: number of this process, and how many there are.
+        accumulate: micro-steps a step.
+
+    Raises:
+        ValueError: the batch cannot be shared out equally, or a setting is out of range.
+    """
+
+    def __init__(
+        self, corpus: Corpus, config: BatchSettings, rank: int = 0, world: int = 1, accumulate: int = 1
+    ) -> None:
+        config.data.check()
+        config.augment.check()
+        if config.batch_size % (world * accumulate):
+            raise ValueError(
+                f"A batch of {config.batch_size} pairs cannot be shared by {world} processes in {accumulate} "
+                f"micro-steps: make it a multiple of {world * accumulate}."
+            )
+        self.corpus, self.config = corpus, config
+        self.rank, self.world, self.accumulate = rank, world, accumulate
+        self.order = Order(
+            len(corpus.tile_ids), config.batch_size, config.seed,
+            lengths=corpus.order_length_N, bucket_batches=config.data.bucket_batches,
+        )  # fmt: skip
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.order.steps_per_epoch
+
+    def at(self, step: int, micro: int = 0) -> Batch:
+        """This process's part of a micro-batch, on the CPU, before :meth:`deliver`."""
+        config, corpus = self.config, self.corpus
+        size = config.batch_size // self.accumulate
+        of_micro = slice(micro * size, (micro + 1) * size)
+        rows = self.order.rows(step)[of_micro]
+        draws = np.random.default_rng([config.seed, 2, step]).random((config.batch_size, _DRAWS))[of_micro]
+        lengths = corpus.lengths.rows(rows)
+        keep = kept_parts(draws[:, _VIEW], config.view_drop)
+        infilled = max(self.world, round(size * config.objectives.infill_share))
+        infilled -= infilled % self.world
+        first = lengths.rows(np.arange(infilled))
+        plan = plan_holes(first.content_N8, first.hidden_N8, draws[:infilled, _HOLE], config.holes)
+        width = self._widths(lengths, keep, first, plan)
+
+        mine = slice(self.rank, None, self.world)
+        texts = [corpus.texts[row] for row in rows[mine]]
+        pixels = np.ascontiguousarray(corpus.pixels[rows[mine]])
+        text, context, content = self._framed(texts, keep[mine], plan, mine)
+        return Batch(
+            pixels_BSS=torch.from_numpy(pixels),
+            image_id_B=torch.from_numpy(rows[mine].astype(np.int64)),
+            text_hash_B=torch.tensor([text.hash for text in texts]),
+            text=padded(text, width[0]),
+            context=padded(context, width[1]),
+            content=padded(content, width[2]),
+            uniform_B2=torch.from_numpy(draws[mine, _NEGATIVE].copy()),
+        )
+
+    def stream(self, start: int, stop: int) -> Iterator[list[Batch]]:
+        """The micro-batches of each step from `start` to `stop` - 1, prepared ahead by threads. Ending the iteration
+        early ends the threads."""
+        data = self.config.data
+        if not data.workers:
+            for step in range(start, stop):
+                yield self._step(step)
+            return
+        pool = ThreadPoolExecutor(data.workers, "batches")
+        ahead: deque[Future[list[Batch]]] = deque()
+        try:
+            following = start
+            while following < stop or ahead:
+                while following < stop and len(ahead) < data.prefetch:
+                    ahead.append(pool.submit(self._step, following))
+                    following += 1
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def deliver(self, batch: Batch, step: int, micro: int, device: torch.device | str) -> Batch:
+        """Move what :meth:`at` or :meth:`stream` gave to the training device and augment the pixels there."""
+        rows = batch.image_id_B.numpy()
+        size = self.config.batch_size // self.accumulate
+        all_seeds = np.random.default_rng([self.config.seed, 4, step]).integers(2**62, size=self.config.batch_size)
+        seeds = all_seeds[micro * size : (micro + 1) * size][self.rank :: self.world]
+        scale = self.corpus.scale.rows(rows).to(device, non_blocking=True)
+        moved = batch.to(device, non_blocking=True)
+        seed_B = torch.from_numpy(seeds.copy()).to(device, non_blocking=True)
+        moved.pixels_BSS = augment(moved.pixels_BSS, seed_B, scale, self.config.augment)
+        return moved
+
+    def _step(self, step: int) -> list[Batch]:
+        batches = [self.at(step, micro) for micro in range(self.accumulate)]
+        return [batch.pin() for batch in batches] if self.config.data.pin else batches
+
+    def _framed(
+        self, texts: Sequence[TileText], keep: np.ndarray, plan: HolePlan, mine: slice
+    ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+        """Token ids with frames: texts, contexts, contents."""
+        tokenizer, longest = self.corpus.tokenizer, self.config.model.text.max_length
+        places = zip(plan.slot_B[mine].tolist(), plan.start_B[mine].tolist(), plan.stop_B[mine].tolist())
+        holes = [cut(text, tokenizer.mask, *place) for text, place in zip(texts, places)]
+        return (
+            [tokenizer.frame(text.ids_of(kept), longest) for text, kept in zip(texts, keep.tolist())],
+            [tokenizer.frame(around_mask(hole.context, tokenizer.mask, longest - 2), longest, grounded=True)
+             for hole in holes],
+            [[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes],
+        )  # fmt: skip
+
+    def _widths(self, lengths: TextLengths, keep: np.ndarray, first: TextLengths, plan: HolePlan) -> list[int]:
+        """Padded lengths of text, context and content: the same for all ranks, because they are those of all rows."""
+        everything = plan.slot_B < 0
+        hole = plan.stop_B - plan.start_B
+        shown = np.where(first.hidden_N8.all(1, keepdims=True), True, ~first.hidden_N8)
+        text = (lengths.part_N8 * keep).sum(1)
+        context = np.where(everything, 1, first.part_N8.sum(1) - hole + 1)
+        content = np.where(everything, (first.part_N8 * shown).sum(1), hole)
+        longest, multiple = self.config.model.text.max_length, self.config.data.pad_multiple
+        # The decoder reads all of `content` but its last column.
+        return [
+            min(longest, -(-(min(longest, int(width.max()) + 2) - extra) // multiple * multiple)) + extra
+            for width, extra in ((text, 0), (context, 0), (content, 1))
+        ]
+
+
+def around_mask(context: list[int], mask: int, longest: int) -> list[int]:
+    """A text that is too long keeps the part around its hole."""
+    if len(context) <= longest:
+        return context
+    start = min(max(0, context.index(mask) - longest // 2), len(context) - longest)
+    return context[start : start + longest] if context.index(mask) >= longest else context[:longest]
+
+
+def padded(sequences: Sequence[Sequence[int]], width: int) -> tuple[Tensor, Tensor]:
+    """Right-pad token ids with 0: ids (B, width) int64 and the mask of real tokens (B, width) bool."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    keep = np.arange(width) < lengths[:, None]
+    ids = np.zeros(keep.shape, np.int64)
+    ids[keep] = np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))
+    return torch.from_numpy(ids), torch.from_numpy(keep)
