@@ -6,8 +6,9 @@ formulation serves masked modelling, captioning, questions and SCIO's reconstruc
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from knowlip.models.config import ModelConfig
 from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, hole_state
 from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.models.vision import image_tower, summary_token
+
+if TYPE_CHECKING:
+    from knowlip.models.generate import GenerationConfig
 
 
 class KnowLIP(nn.Module):
@@ -111,19 +115,42 @@ class KnowLIP(nn.Module):
         memory = self.text_encoder.image_memory(tokens_BNV)
         return self.match_ids(*self.frame(texts, grounded=True), memory).softmax(-1)[:, 1]
 
-    @torch.inference_mode()
-    def generate(self, tokens_BNV: Tensor, prompts: Sequence[str], max_new_tokens: int = 160) -> list[str]:
-        """Fill the one [MASK] hole of each prompt, or write a whole caption where the prompt is "" (greedy)."""
-        from knowlip.models.generate import greedy
+    def generate(
+        self,
+        tokens_BNV: Tensor,
+        prompts: Sequence[str],
+        config: "GenerationConfig | int | None" = None,
+        max_new_tokens: int | None = None,
+    ) -> list[str]:
+        """Fill the one [MASK] hole of each prompt, or write a whole caption where the prompt is "".
 
-        return [self.tokenizer.text(ids) for ids in greedy(self, tokens_BNV, prompts, max_new_tokens)]
+        Args:
+            tokens_BNV: of :meth:`encode_images`, one row a prompt.
+            prompts: texts with one hole, questions, or "".
+            config: how to write; greedy when it is left out. A number is its `max_new_tokens`.
+            max_new_tokens: longest text, instead of the config's.
+        """
+        from knowlip.models.generate import GenerationConfig, generate
 
-    @torch.inference_mode()
-    def rank(self, tokens_BNV: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
-        """Log-probability (B, A) of every answer of a list, as the content of the question's hole."""
-        from knowlip.models.generate import rank
+        if isinstance(config, int):
+            config = GenerationConfig(max_new_tokens=config)
+        config = config or GenerationConfig()
+        if max_new_tokens is not None:
+            config = replace(config, max_new_tokens=max_new_tokens)
+        return [self.tokenizer.text(texts[0].ids) for texts in generate(self, tokens_BNV, prompts, config)]
 
-        return rank(self, tokens_BNV, questions, answers)
+    def rank(
+        self,
+        tokens_BNV: Tensor,
+        questions: Sequence[str],
+        answers: Sequence[str],
+        score: Literal["sum", "mean"] = "sum",
+    ) -> Tensor:
+        """Log-probability (B, A) of every answer of a list, as the content of the question's hole: the sum of its
+        tokens', or their mean."""
+        from knowlip.models.rank import rank
+
+        return rank(self, tokens_BNV, questions, answers, score)
 
     def decoder_input(
         self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue]
