@@ -8,45 +8,74 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_ABSENT = -1e30
+"""Logit of a candidate that does not exist. Finite, so that a target of 0 times its log-probability is 0."""
+
 
 def same(ids_B: Tensor, ids_K: Tensor, texts_B: Tensor, texts_K: Tensor) -> Tensor:
     """Which of K candidates are positives of B queries: the same image, or word for word the same text. Bool (B, K)."""
     return (ids_B[:, None] == ids_K[None]) | (texts_B[:, None] == texts_K[None])
 
 
+def similarity(query_BE: Tensor, candidate_KE: Tensor, temperature: Tensor) -> Tensor:
+    """Similarities over temperature (B, K), in float32 or better whatever autocast says.
+
+    At the smallest temperature, 0.001, one step of bfloat16 near 1 would be a difference of 4 in a logit.
+    """
+    with torch.autocast(query_BE.device.type, enabled=False):
+        return _full(query_BE) @ _full(candidate_KE).T / _full(temperature)
+
+
 def itc_loss(
     image_BE: Tensor,
     text_BE: Tensor,
-    momentum_image_KE: Tensor,
-    momentum_text_KE: Tensor,
+    momentum_image_BE: Tensor,
+    momentum_text_BE: Tensor,
+    candidate_image_KE: Tensor,
+    candidate_text_KE: Tensor,
     positive_BK: Tensor,
     temperature: Tensor,
     alpha: float,
+    exists_K: Tensor | None = None,
 ) -> Tensor:
     """Symmetric contrastive loss against momentum features.
 
     Args:
         image_BE, text_BE: online features, L2-normalised.
-        momentum_image_KE, momentum_text_KE: momentum features of this batch (first B rows, in order) and of the queue.
+        momentum_image_BE, momentum_text_BE: momentum features of the same pairs: they make the soft targets.
+        candidate_image_KE, candidate_text_KE: momentum features to compare with: of the batches of all ranks, in any
+            order, and of the queue.
         positive_BK: which candidates are positives, see :func:`same`; every row has at least one.
         temperature: divides the similarities.
         alpha: share of the momentum model's own similarities in the targets, 0 to 1.
+        exists_K: False for candidates to be left out (places of the queue that were never filled).
 
     Returns:
         Scalar: mean of image->text and text->image cross-entropy.
 
     Example:
         >>> f = F.normalize(torch.randn(4, 8), dim=-1)
-        >>> bool(itc_loss(f, f, f, f, torch.eye(4, dtype=torch.bool), torch.tensor(0.07), 0.0) < 1)
+        >>> bool(itc_loss(f, f, f, f, f, f, torch.eye(4, dtype=torch.bool), torch.tensor(0.07), 0.0) < 1)
         True
     """
-    batch = len(image_BE)
-    hard_BK = positive_BK.to(image_BE.dtype) / positive_BK.sum(1, keepdim=True)
-    with torch.no_grad():
-        soft_i2t = F.softmax(momentum_image_KE[:batch] @ momentum_text_KE.T / temperature, 1)
-        soft_t2i = F.softmax(momentum_text_KE[:batch] @ momentum_image_KE.T / temperature, 1)
-    i2t = F.log_softmax(image_BE @ momentum_text_KE.T / temperature, 1)
-    t2i = F.log_softmax(text_BE @ momentum_image_KE.T / temperature, 1)
-    loss_i2t = -(i2t * (alpha * soft_i2t + (1 - alpha) * hard_BK)).sum(1).mean()
-    loss_t2i = -(t2i * (alpha * soft_t2i + (1 - alpha) * hard_BK)).sum(1).mean()
-    return (loss_i2t + loss_t2i) / 2
+
+    def logits(query_BE: Tensor, candidate_KE: Tensor) -> Tensor:
+        found_BK = similarity(query_BE, candidate_KE, temperature)
+        return found_BK if exists_K is None else found_BK.masked_fill(~exists_K, _ABSENT)
+
+    def loss(query_BE: Tensor, momentum_BE: Tensor, candidate_KE: Tensor) -> Tensor:
+        log_p_BK = F.log_softmax(logits(query_BE, candidate_KE), 1)
+        target_BK = positive_BK.to(log_p_BK.dtype) / positive_BK.sum(1, keepdim=True)
+        if alpha:
+            with torch.no_grad():
+                soft_BK = F.softmax(logits(momentum_BE, candidate_KE), 1)
+            target_BK = torch.lerp(target_BK, soft_BK, alpha)
+        return -(log_p_BK * target_BK).sum(1).mean()
+
+    return (
+        loss(image_BE, momentum_image_BE, candidate_text_KE) + loss(text_BE, momentum_text_BE, candidate_image_KE)
+    ) / 2
+
+
+def _full(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()

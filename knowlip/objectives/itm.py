@@ -12,36 +12,47 @@ PRIOR_LOSS = 0.6365141682948128
 
 
 @torch.no_grad()
-def hard_negatives(similarity_BB: Tensor, positive_BB: Tensor, floor: float = 1e-4) -> tuple[Tensor, Tensor]:
-    """Draw one wrong text for each image and one wrong image for each text, likelier the more similar they are.
+def hard_negatives(similarity_BK: Tensor, positive_BK: Tensor, uniform_B: Tensor, floor: float = 1e-4) -> Tensor:
+    """Draw one wrong candidate for each query, likelier the more similar it is.
+
+    The draw is the inverse of the cumulative distribution at a given number: no random state, no synchronisation, and
+    the same draw wherever the same candidates stand in the same order.
 
     Args:
-        similarity_BB: image->text similarities of the batch, already divided by the temperature.
-        positive_BB: pairs that may not be drawn, see :func:`knowlip.objectives.itc.same`.
+        similarity_BK: similarities of queries to candidates, already divided by the temperature.
+        positive_BK: candidates that may not be drawn, see :func:`knowlip.objectives.itc.same`.
+        uniform_B: uniform in [0, 1), the chance of each query.
         floor: added to each weight. BLIP's 1e-4 draws hard negatives alone; a short training, which never learns to
             tell hard ones apart, needs some easy ones too (0.05 at a batch of 48: about two of three are uniform).
 
     Returns:
-        `text_of_image` and `image_of_text`, int64 (B,); -1 where the batch holds no negative.
+        Index of the candidate, int64 (B,); -1 where all candidates are positives.
     """
+    weights_BK = (F.softmax(similarity_BK.float(), 1) + floor).masked_fill(positive_BK, 0)
+    # positives are 0 here, and below every threshold: no rounding of the sum can draw one
+    up_to_BK = weights_BK.cumsum(1).masked_fill(positive_BK, 0)
+    total_B = up_to_BK.amax(1)
+    threshold_B = uniform_B.float().clamp(max=1 - torch.finfo(torch.float32).eps) * total_B
+    drawn_B = (up_to_BK > threshold_B[:, None]).int().argmax(1)
+    return drawn_B.masked_fill(total_B == 0, -1)
 
-    def draw(similarity: Tensor, positive: Tensor) -> Tensor:
-        weights = (F.softmax(similarity.float(), 1) + floor).masked_fill(positive, 0)
-        none = weights.sum(1) == 0
-        drawn = torch.multinomial(weights.masked_fill(none[:, None], 1), 1)[:, 0]
-        return drawn.masked_fill(none, -1)
 
-    return draw(similarity_BB, positive_BB), draw(similarity_BB.T, positive_BB.T)
-
-
-def itm_loss(logits_P2: Tensor, is_match_P: Tensor) -> Tensor:
+def itm_loss(
+    logits_P2: Tensor, is_match_P: Tensor, weight_P: Tensor | None = None, count: Tensor | None = None
+) -> Tensor:
     """Two-way cross-entropy.
 
     Args:
         logits_P2: matching logits of positive and negative pairs.
         is_match_P: True where image and text belong together.
+        weight_P: 1 for a pair that counts, 0 for one that does not (a query without a negative); all 1 by default.
+        count: what the weighted sum is divided by; the sum of weights by default. With several ranks: the mean of that
+            sum over the ranks.
 
     Returns:
         Scalar mean.
     """
-    return F.cross_entropy(logits_P2, is_match_P.long())
+    loss_P = F.cross_entropy(logits_P2, is_match_P.long(), reduction="none")
+    if weight_P is None:
+        weight_P = torch.ones_like(loss_P)
+    return (loss_P * weight_P).sum() / (weight_P.sum() if count is None else count)

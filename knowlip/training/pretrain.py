@@ -183,14 +183,14 @@ class Run:
         batch = self._batch()
         self.stepper.train()
         self.objectives.twin.eval()
-        losses, momentum_features = self.stepper(batch, alpha)
+        losses, features = self.stepper(batch, alpha)
         self.fabric.backward(losses["loss"])
         norm = None
         if config.clip_gradient:
             norm = self.fabric.clip_gradients(self.stepper, self.optimizer, max_norm=config.clip_gradient)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.objectives.finish(batch, momentum_features, objectives.momentum)
+        self.objectives.finish([features], objectives.momentum)
         result = {name: float(loss.detach()) for name, loss in losses.items()}
         if not math.isfinite(result["loss"]):
             raise ValueError(f"The loss is not finite at step {self.step}: lower learning_rate or raise warmup_steps.")

@@ -66,7 +66,7 @@ class _Gather(torch.autograd.Function):
         return _interleave(_all_gather(x_B))
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         total = gradient.contiguous()
         dist.all_reduce(total)
         return total[rank() :: world()]

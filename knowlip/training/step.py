@@ -1,16 +1,28 @@
 """One pre-training step: the three losses of a batch, and the momentum and queue updates behind it."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from knowlip.models.knowlip import KnowLIP
-from knowlip.objectives import hard_negatives, infill_loss, itc_loss, itm_loss, same
+from knowlip.models.text import KeyValue
+from knowlip.objectives import (
+    causal_ids,
+    hard_negatives,
+    infill_loss,
+    itc_loss,
+    itm_loss,
+    lm_loss,
+    same,
+    similarity,
+)
 from knowlip.training.momentum import momentum_copy, update_momentum
 from knowlip.training.queue import FeatureQueue
+from knowlip.training.ranks import gather, gather_with_grad, sum_over_ranks, world
 
 
 @dataclass
@@ -23,6 +35,11 @@ class ObjectiveConfig:
     """Weight of the matching loss."""
     infill: float = 1.0
     """Weight of the infilling loss."""
+    itm_negatives: Literal["local", "all"] = "local"
+    """Where hard negatives are drawn: in a rank's own batch, or in the batches of all ranks."""
+    generation: Literal["infill", "lm"] = "infill"
+    """What the decoder learns: to write holes, or (ablation) the whole text left to right from the image alone, as in
+    BLIP."""
     itm_share: float = 1.0
     """Share of each batch on which matching is trained (it costs three image-grounded text passes)."""
     infill_share: float = 1.0
@@ -91,6 +108,10 @@ class Batch:
         return result
 
 
+Features = tuple[Tensor, Tensor, Tensor, Tensor]
+"""What the queue takes of a global batch: momentum features of images and texts, image ids, text hashes."""
+
+
 class PretrainStep(nn.Module):
     """Model, momentum model and queue together: everything whose state a checkpoint must hold."""
 
@@ -100,67 +121,130 @@ class PretrainStep(nn.Module):
         self.twin = momentum_copy(model)
         self.queue = FeatureQueue(config.queue, model.config.embed_dim)
 
-    def forward(self, batch: Batch, alpha: float) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
-        """Losses by name (`itc`, `itm`, `infill`, `loss`), and the momentum features (B, E) for :meth:`finish`."""
+    def forward(self, batch: Batch, alpha: float) -> tuple[dict[str, Tensor], Features]:
+        """The losses of this rank's rows; their mean over ranks is the loss of the global batch, whatever its number of
+        ranks.
+
+        Args:
+            batch: of this rank.
+            alpha: share of soft targets in the contrastive loss.
+
+        Returns:
+            Losses by name (`itc`, `itm`, `infill`, `loss`; an objective of weight 0 is not computed and 0), and what
+            :meth:`finish` puts into the queue.
+        """
         model, config = self.model, self.config
         pixels = model.normalise(batch.pixels_BSS)
         tokens, image = model.encode_images(pixels)
         text = model.embed_ids(*batch.text)
+        zero = image.new_zeros(())
+        losses = {"itc": zero, "itm": zero, "infill": zero}
+        losses["itc"], features = self._contrast(batch, pixels, image, text, alpha)
+        if config.itm or config.infill:
+            memory = model.text_encoder.image_memory(tokens)
+        if config.itm:
+            losses["itm"] = self._match(batch, tokens, memory, image, text)
+        if config.infill:
+            losses["infill"] = self._infill(batch, memory) if config.generation == "infill" else self._lm(batch, memory)
+        losses["loss"] = config.itc * losses["itc"] + config.itm * losses["itm"] + config.infill * losses["infill"]
+        return losses, features
+
+    def _contrast(
+        self, batch: Batch, pixels: Tensor, image: Tensor, text: Tensor, alpha: float
+    ) -> tuple[Tensor, Features]:
+        """Contrast with the momentum features of all ranks' batches and of the queue."""
+        queue = self.queue
+        if not self.config.itc:
+            none = image.new_zeros(0, image.shape[1])
+            return image.new_zeros(()), (none, none, batch.image_id_B[:0], batch.text_hash_B[:0])
         with torch.no_grad():
             _, image_m = self.twin.encode_images(pixels)
             text_m = self.twin.embed_ids(*batch.text)
-            queue_image, queue_text, queue_id, queue_hash = self.queue.entries()
-        positive = same(
-            batch.image_id_B, torch.cat([batch.image_id_B, queue_id]),
-            batch.text_hash_B, torch.cat([batch.text_hash_B, queue_hash]),
+            everyone = gather(image_m), gather(text_m), gather(batch.image_id_B), gather(batch.text_hash_B)
+            candidates = [torch.cat(pair) for pair in zip(everyone, (queue.image, queue.text))]
+            ids, hashes = torch.cat([everyone[2], queue.image_id]), torch.cat([everyone[3], queue.text_hash])
+            exists = ids >= 0
+            positive = same(batch.image_id_B, ids, batch.text_hash_B, hashes) & exists
+        loss = itc_loss(
+            image, text, image_m, text_m, *candidates, positive, self.model.temp, alpha,
+            exists_K=exists if queue.size else None,
         )  # fmt: skip
-        losses = {
-            "itc": itc_loss(
-                image, text, torch.cat([image_m, queue_image]), torch.cat([text_m, queue_text]),
-                positive, model.temp, alpha,
-            )
-        }  # fmt: skip
-        memory = model.text_encoder.image_memory(tokens)
-        losses["itm"] = self._match(batch, memory, image, text, positive[:, : len(image)])
-        losses["infill"] = self._infill(batch, memory)
-        losses["loss"] = (
-            config.itc * losses["itc"] + config.itm * losses["itm"] + config.infill * losses["infill"]
-        )  # fmt: skip
-        return losses, (image_m, text_m)
+        return loss, everyone
 
-    def _match(self, batch: Batch, memory: list, image: Tensor, text: Tensor, positive: Tensor) -> Tensor:
-        """Matching on the first rows: each true pair, its image with a wrong text, its text with a wrong image."""
-        model = self.model
-        rows = max(1, round(len(image) * self.config.itm_share))
+    def _match(self, batch: Batch, tokens: Tensor, memory: list[KeyValue], image: Tensor, text: Tensor) -> Tensor:
+        """Matching on the first rows: each true pair, its image with a wrong text, its text with a wrong image.
+
+        All three are one forward pass, and every shape follows from the batch's: a pair whose negative does not exist
+        is computed with another and counts 0.
+        """
+        model, config = self.model, self.config
+        rows = max(1, round(len(batch) * config.itm_share))
+        everywhere = config.itm_negatives == "all" and world() > 1
         with torch.no_grad():
-            similarity = image @ text.T / model.temp
-        wrong_text, wrong_image = hard_negatives(similarity, positive, self.config.negative_floor)
-        own = torch.arange(rows, device=image.device)
-        has_text, has_image = own[wrong_text[:rows] >= 0], own[wrong_image[:rows] >= 0]
-        image_row = torch.cat([own, has_text, wrong_image[has_image]])
-        text_row = torch.cat([own, wrong_text[has_text], has_image])
-        ids, keep = batch.text
-        ids = ids[text_row]
-        ids[:, 0] = model.tokenizer.enc
-        logits = model.match_ids(ids, keep[text_row], [(k[image_row], v[image_row]) for k, v in memory])
-        is_match = torch.arange(len(image_row), device=image.device) < rows
-        return itm_loss(logits, is_match)
+            look = gather if everywhere else Tensor.detach
+            positive = same(
+                batch.image_id_B[:rows], look(batch.image_id_B), batch.text_hash_B[:rows], look(batch.text_hash_B)
+            )
+            wrong_text, wrong_image = (
+                hard_negatives(
+                    similarity(own[:rows], look(other), model.temp), positive, uniform, config.negative_floor
+                )
+                for own, other, uniform in zip((image, text), (text, image), batch.uniform_B2[:rows].unbind(1))
+            )
+            ids, keep = (
+                torch.cat([part[:rows], look(part).index_select(0, wrong_text.clamp(min=0)), part[:rows]])
+                for part in batch.text
+            )
+            ids[:, 0] = model.tokenizer.enc
+        drawn = wrong_image.clamp(min=0)
+        if everywhere:  # keys and values of other ranks' images only where they were drawn
+            drawn_memory = model.text_encoder.image_memory(gather_with_grad(tokens).index_select(0, drawn))
+        else:
+            drawn_memory = [(k.index_select(0, drawn), v.index_select(0, drawn)) for k, v in memory]
+        pairs = [
+            (torch.cat([k[:rows], k[:rows], other_k]), torch.cat([v[:rows], v[:rows], other_v]))
+            for (k, v), (other_k, other_v) in zip(memory, drawn_memory)
+        ]
+        logits = model.match_ids(ids, keep, pairs)
+        counts = torch.cat([torch.ones_like(drawn), wrong_text >= 0, wrong_image >= 0]).to(logits.dtype)
+        is_match = torch.arange(len(ids), device=ids.device) < rows
+        return itm_loss(logits, is_match, counts, sum_over_ranks(counts.sum()) / world())
 
-    def _infill(self, batch: Batch, memory: list) -> Tensor:
-        """The hole's tokens from the image-grounded context; logits only where there is a target."""
+    def _infill(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
+        """The hole's tokens from the image-grounded context."""
         model = self.model
         context_ids, context_keep = batch.context
         rows = len(context_ids)
-        images = [(k[:rows], v[:rows]) for k, v in memory]
-        states, hole = model.decoder_input(context_ids, context_keep, images)
-        ids, keep = batch.content
+        states, hole = model.decoder_input(context_ids, context_keep, [(k[:rows], v[:rows]) for k, v in memory])
+        ids = batch.content[0]
         written, _ = model.text_decoder(ids[:, :-1], states, context_keep, hole_BD=hole)
-        real = keep[:, 1:]
-        return infill_loss(model.text_decoder.cls(written[real]), ids[:, 1:][real], self.config.label_smoothing)
+        return infill_loss(*self._at(batch.content_place_M, written, ids[:, 1:]))
+
+    def _lm(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
+        """The whole text from the image alone, left to right."""
+        model, rows = self.model, len(batch.context[0])
+        ids, targets = causal_ids(batch.text[0][:rows], model.tokenizer.dec)
+        images = [(k[:rows], v[:rows]) for k, v in memory]
+        seen = torch.ones(rows, images[0][0].shape[2], dtype=torch.bool, device=ids.device)
+        written, _ = model.text_decoder(ids, images, seen)
+        return lm_loss(*self._at(batch.text_place_M, written, targets))
+
+    def _at(self, place_M: Tensor, written_BTD: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor, float, Tensor]:
+        """Arguments of the generative losses: logits only where there is a target, and the number of tokens that makes
+        the mean over ranks the mean over tokens."""
+        logits = self.model.text_decoder.cls(written_BTD.flatten(0, 1).index_select(0, place_M))
+        count = sum_over_ranks(torch.full((), float(len(place_M)), device=place_M.device)) / world()
+        return logits, targets_BT.flatten().index_select(0, place_M), self.config.label_smoothing, count
 
     @torch.no_grad()
-    def finish(self, batch: Batch, momentum_features: tuple[Tensor, Tensor], momentum: float) -> None:
-        """After the optimiser's step: clamp tau to [0.001, 0.5], move the momentum model, fill the queue."""
+    def finish(self, features: Sequence[Features], momentum: float) -> None:
+        """After the optimiser's step: clamp tau to [0.001, 0.5], move the momentum model, fill the queue.
+
+        Args:
+            features: what :meth:`forward` returned, once for each micro-batch of the step.
+            momentum: of the momentum model.
+        """
         self.model.temp.clamp_(0.001, 0.5)
         update_momentum(self.twin, self.model, momentum)
-        self.queue.push(*momentum_features, batch.image_id_B, batch.text_hash_B)
+        for of_batch in features:
+            self.queue.push(*of_batch)
