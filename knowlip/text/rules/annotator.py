@@ -6,6 +6,7 @@ from knowlip.text.claims import parse_claims
 from knowlip.text.rules.cover import Context
 from knowlip.text.rules.evidence import Evidence
 from knowlip.text.rules.measure import measure
+from knowlip.text.rules.mentions import boxes_of, counts_of
 from knowlip.text.rules.target_sentences import target_sentences
 from knowlip.text.rules.terrain_sentences import terrain_sentences
 from knowlip.text.types import Annotation, TileRequest
@@ -33,13 +34,15 @@ class RulesAnnotator:
 
 
 def write(evidence: Evidence, request: TileRequest) -> Annotation:
-    """The sentences for given evidence; `request` adds place and parent."""
+    """Sentences, counts and boxes for given evidence; `request` adds place and parent."""
     near = near_phrase(request.place, request.scale)
-    if evidence.category == "ship":
-        return Annotation(request.tile_id, "marine", target_sentences(evidence, near))
-    if evidence.category == "aircraft":
-        return Annotation(request.tile_id, "ground", target_sentences(evidence, near))
-    return Annotation(request.tile_id, "terrain", terrain_sentences(evidence, near, parent_function(request.parent)))
+    if evidence.category is None:
+        name, sentences = "terrain", terrain_sentences(evidence, near, parent_function(request.parent))
+    else:
+        name = "marine" if evidence.category == "ship" else "ground"
+        sentences = target_sentences(evidence, near)
+    height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
+    return Annotation(request.tile_id, name, sentences, counts_of(evidence), boxes_of(evidence, width_m, height_m))
 
 
 def context_of(request: TileRequest) -> Context:

@@ -38,6 +38,8 @@ class Evidence:
     """The same for each of the nine regions."""
     certainty: Mapping[str, float] = field(default_factory=dict)
     """Land-cover name -> 0 to 1 how well it stood out; missing means 1."""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """ "ship" and "aircraft" -> expected number; missing means none."""
 
     @property
     def landforms(self) -> dict[str, float]:

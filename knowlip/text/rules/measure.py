@@ -8,6 +8,7 @@ from knowlip.text.rules.cover import Context, Cover, classify
 from knowlip.text.rules.evidence import Evidence, Target
 from knowlip.text.rules.features import cell_features
 from knowlip.text.rules.locate import expected, targets_of
+from knowlip.text.rules.mentions import SEEN_FROM
 from knowlip.text.rules.targets import AIRCRAFT, SHIPS, Blob, detect
 from knowlip.vocabulary import LAND_COVER
 
@@ -16,8 +17,6 @@ _LARGEST_SIDE = 512
 """Larger images are averaged down before anything is measured, to at most `_REDUCED_SIDE`."""
 _REDUCED_SIDE = 352
 _CODE = {name: code for code, name in LAND_COVER.items()}
-_LEAST = 0.5
-"""Expected number of targets from which a tile is said to show some."""
 
 
 def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Evidence:
@@ -50,11 +49,13 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
     numbers = {category: expected(cover, category) for category in ("ship", "aircraft")}
     category = max(numbers, key=lambda name: numbers[name])
     targets: list[Target] = []
-    if numbers[category] >= _LEAST:
+    if numbers[category] >= SEEN_FROM:
         targets = targets_of(cover, category, _blobs(pixels, cover, category, metres_per_pixel), window_m)
     posterior = dict(cover.posterior)
     valid = cover.codes > 0
-    return Evidence(window_m, tuple(targets), _shares(posterior, valid), _grid(posterior, valid), cover.certainty)
+    return Evidence(
+        window_m, tuple(targets), _shares(posterior, valid), _grid(posterior, valid), cover.certainty, numbers
+    )
 
 
 def _blobs(pixels: NDArray[np.float32], cover: Cover, category: str, metres_per_pixel: float) -> list[Blob]:
