@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from knowlip.text.claims import parse_claims
+from knowlip.text.claims import UNMEASURED, parse_claims
 from knowlip.text.rules.definitions import (
     BUILDING_AMOUNTS,
     CROSS_FROM_M,
@@ -43,7 +43,8 @@ def judge(instruction_set: str, dimension: str, text: str, truth: Mapping[str, A
     Returns:
         True or False; None where the text makes no claim that truth can verify.
     """
-    claims = parse_claims(instruction_set, dimension, text)
+    found = parse_claims(instruction_set, dimension, text)
+    claims = {name: value for name, value in found.items() if name not in UNMEASURED}
     if not claims:
         return None
     if instruction_set == "terrain":

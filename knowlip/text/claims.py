@@ -6,42 +6,28 @@ returns only what it recognised; nothing recognised gives `{}`.
 """
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
-AXES: Final[dict[str, float]] = {
-    "north-south": 0.0,
-    "northeast-southwest": 45.0,
-    "east-west": 90.0,
-    "northwest-southeast": 135.0,
-}
-"""Orientation in compass words -> degrees clockwise from north, modulo 180."""
+from knowlip.text.claim_words import (
+    AXES,
+    COVER_WORDS,
+    NUMBERS,
+    axis_of,
+    covers_of,
+    forms_of,
+    normalise,
+    regions_of,
+    shares_of,
+    unique,
+    where_of,
+)
 
-NUMBERS: Final[tuple[str, ...]] = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
+__all__ = ["AXES", "COVER_WORDS", "NUMBERS", "UNMEASURED", "normalise", "parse_claims"]
 
-COVER_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "water": ("open water", "open sea", "water", "sea", "ocean", "river", "lake", "basin"),
-    "field": ("fields", "field", "farmland", "cropland", "agricultural land", "cropfields"),
-    "wood": ("woodland", "woods", "wood", "forest", "forests", "trees"),
-    "built-up": ("built up land", "built up areas", "built up area", "built up", "urban", "residential", "settlement",
-                 "buildings", "houses", "town", "city blocks"),
-    "quay": ("quays", "quay", "docks", "dock", "wharf", "wharves", "pier", "piers", "port land"),
-    "pavement": ("runway and apron", "runways and aprons", "apron and runway", "pavement", "paved ground"),
-    "airfield": ("airfield", "airfield ground", "airport ground"),
-    "runway": ("runway", "runways", "taxiway", "taxiways"),
-    "apron": ("apron", "aprons"),
-    "grass": ("grass", "grassland"),
-    "land": ("land",),
-}  # fmt: skip
-"""Land cover -> the phrases that name it, longest first where one holds another."""
+UNMEASURED: Final[tuple[str, ...]] = ("relief", "arrangement", "edges")
+"""Claims that no truth of ours can bear out: simulated land is flat, and its map knows covers and no styles."""
 
-_COVER_OF: Final = {phrase: name for name, phrases in COVER_WORDS.items() for phrase in phrases}
-_COVER: Final = re.compile(r"\b(" + "|".join(sorted(_COVER_OF, key=len, reverse=True)) + r")\b")
 _LANDFORM: Final = dict.fromkeys(("runway", "apron", "grass", "pavement"), "airfield")
-_NEGATION: Final = re.compile(r"\b(no|without|nor|free of|lacks|lacking|absence of|away from)\b")
 _COUNTED: Final = {
     "ship": r"ships?|vessels?|boats?|tankers?|carriers?",
     "aircraft": r"aircrafts?|airplanes?|planes?|airliners?|jets?|fighters?|turboprops?",
@@ -60,35 +46,6 @@ _TYPE_WORDS: Final[dict[str, tuple[str, ...]]] = {
 }
 _TYPE_OF: Final = {phrase: name for name, phrases in _TYPE_WORDS.items() for phrase in phrases}
 _TYPE: Final = re.compile(r"\b(" + "|".join(sorted(_TYPE_OF, key=len, reverse=True)) + r")\b")
-_AXIS: Final = re.compile(
-    r"\b(north(?:east|west)?|east|west|south(?:east|west)?) (?:to |and |through )?"
-    r"(north(?:east|west)?|east|west|south(?:east|west)?)\b"
-)
-_COMPASS: Final = {
-    "north": 0.0, "northeast": 45.0, "east": 90.0, "southeast": 135.0,
-    "south": 180.0, "southwest": 225.0, "west": 270.0, "northwest": 315.0,
-}  # fmt: skip
-_EVERYWHERE: Final = re.compile(r"\b((whole|entire|most of the) (scene|image|tile|area)|throughout|everywhere)\b")
-_SHARE: Final = re.compile(r"\b(\d{1,3}) ?%")
-_WORD_SHARE: Final = (
-    (re.compile(r"\b(almost all|nearly all|almost the entire|almost entirely|almost the whole)\b"), 0.95),
-    (re.compile(r"\b(about half|half)\b"), 0.5),
-)
-
-
-def normalise(text: str) -> str:
-    """Lower case, hyphens and most punctuation to spaces, commas kept as tokens, American spelling, `%` for percent."""
-    text = re.sub(r" ?##", "", text.lower())
-    text = re.sub(r"per ?cent\b", "%", text)
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    text = re.sub(r"[,;:]", " , ", text)
-    text = re.sub(r"[^a-z0-9%,.]", " ", text)
-    text = re.sub(r"\.(?!\d)", " , ", text)
-    text = re.sub(r"\bcentre\b|\bcentral\b|\bmiddle\b|\bmid\b", "center", text)
-    text = re.sub(r"\bmetres?\b|\bmeter\b", "meters", text)
-    text = re.sub(r"\b(north|south) (east|west)(ern)?\b", r"\1\2", text)
-    text = re.sub(r"\b((?:north|south)?(?:east|west)|north|south)ern\b", r"\1", text)
-    return re.sub(r"\s+", " ", text).strip(" ,")
 
 
 def parse_claims(instruction_set: str, dimension: str, text: str) -> dict[str, Any]:
@@ -108,7 +65,10 @@ def parse_claims(instruction_set: str, dimension: str, text: str) -> dict[str, A
         `open_water` (bool), `main` and `second` (cover names), `function` (str), `where` (cover -> regions),
         `layout` ("uniform"|"two-part"|"mosaic"), `between` (two cover names),
         `side` ("left"|"right"|"above"|"below"), `no_boundary` (bool), `amount` ("none"|"few"|"some"|"many"),
-        `roads` (bool), `water` (bool).
+        `roads` (bool), `water` (bool);
+        and of `UNMEASURED` `relief` (list of "plain", "hills", "mountains", "valley"),
+        `arrangement` (list of "grid", "linear", "radial", "centralised", "network", "scattered", "irregular") and
+        `edges` (list of "sharp", "gradual", "straight", "winding").
     """
     reader = _READERS.get((("terrain" if instruction_set == "terrain" else "target"), dimension))
     if reader is None:
@@ -124,98 +84,6 @@ def _category(text: str) -> str | None:
         if re.search(rf"\b({words})\b", text):
             return category
     return None
-
-
-def _regions(text: str) -> list[int]:
-    """Region numbers named in a normalised text, in order of mention."""
-    text = _AXIS.sub(lambda match: " " if _opposite(*match.groups()) else match.group(0), text)
-    if _EVERYWHERE.search(text):
-        return list(range(9))
-    rows = {"upper": 0, "top": 0, "north": 0, "lower": 2, "bottom": 2, "south": 2}
-    columns = {"left": 0, "right": 2, "west": 0, "east": 2}
-    corners = {"northwest": 0, "northeast": 2, "southwest": 6, "southeast": 8}
-    words = text.split()
-    found: list[int] = []
-    position = 0
-    while position < len(words):
-        word, after = words[position], words[position + 1] if position + 1 < len(words) else ""
-        step = 1
-        if word in corners:
-            found.append(corners[word])
-        elif word in rows:
-            if after in columns:
-                found.append(rows[word] * 3 + columns[after])
-                step = 2
-            elif after == "center":
-                found.append(rows[word] * 3 + 1)
-                step = 2
-            else:
-                found.extend(range(rows[word] * 3, rows[word] * 3 + 3))
-        elif word == "center":
-            if after in columns:
-                found.append(3 + columns[after])
-                step = 2
-            elif after in rows:
-                found.append(rows[after] * 3 + 1)
-                step = 2
-            else:
-                found.append(4)
-        elif word in columns:
-            if after in rows:
-                found.append(rows[after] * 3 + columns[word])
-                step = 2
-            elif after == "center":
-                found.append(3 + columns[word])
-                step = 2
-            else:
-                found.extend(range(columns[word], 9, 3))
-        position += step
-    return list(dict.fromkeys(found))
-
-
-def _opposite(first: str, second: str) -> bool:
-    return abs(_COMPASS[first] - _COMPASS[second]) == 180.0
-
-
-def _axis(text: str) -> float | None:
-    for first, second in _AXIS.findall(text):
-        if _opposite(first, second):
-            return _COMPASS[first] % 180.0
-    return None
-
-
-def _covers(text: str) -> list[tuple[int, str]]:
-    """Positions and names of land covers that are not negated, in order of mention."""
-    found = []
-    for match in _COVER.finditer(text):
-        clause = text[: match.start()].rsplit(",", 1)[-1]
-        if not _NEGATION.search(clause):
-            found.append((match.start(), _COVER_OF[match.group(1)]))
-    return found
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
-
-
-def _shares(text: str) -> dict[str, float]:
-    """Each share goes to the nearest cover named before it in its clause, else to the first one after it."""
-    marks = [(match.start(), min(100, int(match.group(1))) / 100) for match in _SHARE.finditer(text)]
-    if not marks:
-        marks = [(match.start(), share) for pattern, share in _WORD_SHARE for match in pattern.finditer(text)][:1]
-    covers = [(match.start(), _COVER_OF[match.group(1)]) for match in _COVER.finditer(text)]
-    shares: dict[str, float] = {}
-    for at, share in marks:
-        clause = text.rfind(",", 0, at)
-        before = [name for position, name in covers if clause < position < at]
-        after = [name for position, name in covers if position > at]
-        follows = next((name for position, name in covers if re.fullmatch(r"\d+ ?% ?", text[at:position])), None)
-        name = follows or (before[-1] if before else after[0] if after else None)
-        if name is not None:
-            shares.setdefault(name, share)
-    for match in re.finditer(r"\bno (?:visible |clear |open |obvious )?(" + "|".join(_COVER_OF) + r")\b", text):
-        shares.setdefault(_COVER_OF[match.group(1)], 0.0)
-    return shares
 
 
 def _count(text: str) -> dict[str, Any]:
@@ -234,7 +102,7 @@ def _count(text: str) -> dict[str, Any]:
 
 
 def _location(text: str) -> dict[str, Any]:
-    regions = _regions(text)
+    regions = regions_of(text)
     return {"regions": regions} if regions else {}
 
 
@@ -248,7 +116,7 @@ def _feature(text: str) -> dict[str, Any]:
         if re.search(rf"\b({words})\b", text):
             claims["shape"] = shape
             break
-    if (axis := _axis(text)) is not None:
+    if (axis := axis_of(text)) is not None:
         claims["axis_deg"] = axis
     return claims
 
@@ -264,7 +132,7 @@ def _size(text: str) -> dict[str, Any]:
 
 
 def _types(text: str) -> dict[str, Any]:
-    types = _unique(_TYPE_OF[match.group(1)] for match in _TYPE.finditer(text))
+    types = unique(_TYPE_OF[match.group(1)] for match in _TYPE.finditer(text))
     return {"types": types} if types else {}
 
 
@@ -281,7 +149,7 @@ def _pattern(text: str) -> dict[str, Any]:
 
 
 def _region_shares(text: str) -> dict[str, Any]:
-    shares = _shares(text)
+    shares = shares_of(text)
     return {"shares": shares} if shares else {}
 
 
@@ -289,22 +157,49 @@ def _environment(text: str) -> dict[str, Any]:
     claims: dict[str, Any] = {}
     if re.search(r"\bopen (water|sea|ocean)\b", text):
         claims["open_water"] = True
-    covers = [name for _, name in _covers(text) if name != "land"]
+    covers = [name for _, name in covers_of(text) if name != "land"]
     if claims and "water" in covers:
         covers.remove("water")
     if covers:
-        claims["covers"] = _unique(covers)
-    return claims | _where(text)
+        claims["covers"] = unique(covers)
+    return claims | where_of(text)
+
+
+def _forms(forms: dict[str, str]) -> dict[str, re.Pattern[str]]:
+    return {name: re.compile(rf"\b(?:{words})\b") for name, words in forms.items()}
+
+
+_RELIEF: Final = _forms({
+    "plain": r"plains?|flatland|lowlands?", "hills": r"hill(?:s|y|ock|ocks|side|sides)?|uplands?",
+    "mountains": r"mountains?|mountainous|ridges?", "valley": r"valleys?|gorges?|canyons?",
+})  # fmt: skip
+_ARRANGEMENT: Final = _forms({
+    "grid": r"grids?|gridded|rectilinear|rectangular blocks?|regular blocks?", "linear": r"linear|linearly|ribbon",
+    "radial": r"radial|radiating|concentric", "centralised": r"centrali[sz]ed",
+    "network": r"network|networked|dendritic|branching",
+    "scattered": r"scattered|dispersed|diffuse|sporadic", "irregular": r"irregular|irregularly|organic|unstructured",
+})  # fmt: skip
+_EDGES: Final = _forms({
+    "sharp": r"sharp|sharply|sharper|abrupt|abruptly|distinct|crisp|clear|clearly|well defined",
+    "gradual": r"gradual|gradually|smooth|soft|softly|diffuse|blurred|transitional",
+    "straight": r"straight|linear|rectilinear|geometric",
+    "winding": r"winding|meandering|curved|curvilinear|curving|sinuous|irregular",
+})  # fmt: skip
+
+
+def _named(name: str, text: str, forms: dict[str, re.Pattern[str]]) -> dict[str, Any]:
+    found = forms_of(text, forms)
+    return {name: found} if found else {}
 
 
 def _terrain(text: str) -> dict[str, Any]:
-    covers = _unique(_LANDFORM.get(name, name) for _, name in _covers(text) if name != "land")
+    covers = unique(_LANDFORM.get(name, name) for _, name in covers_of(text) if name != "land")
     claims: dict[str, Any] = {}
     if covers:
         claims["main"] = covers[0]
         if len(covers) > 1:
             claims["second"] = covers[1]
-    return claims
+    return claims | _named("relief", text, _RELIEF)
 
 
 _FUNCTIONS: Final = (
@@ -325,22 +220,6 @@ def _functionality(text: str) -> dict[str, Any]:
     return {"function": min(hits)[1]} if hits else {}
 
 
-def _where(text: str) -> dict[str, Any]:
-    """Each cover takes the regions named between it and the next cover."""
-    covers = _covers(text)
-    where: dict[str, list[int]] = {}
-    for number, (start, name) in enumerate(covers):
-        end = covers[number + 1][0] if number + 1 < len(covers) else len(text)
-        regions = _regions(text[start:end])
-        if regions:
-            where[name] = _unique_numbers(where.get(name, []) + regions)
-    return {"where": where} if where else {}
-
-
-def _unique_numbers(values: Iterable[int]) -> list[int]:
-    return list(dict.fromkeys(values))
-
-
 def _layout(text: str) -> dict[str, Any]:
     for layout, words in (
         ("mosaic", r"mosaic|patchwork|mixed|fragmented|several (?:uses|types|covers|landforms)|interspersed"),
@@ -348,17 +227,18 @@ def _layout(text: str) -> dict[str, Any]:
         ("uniform", r"uniform|homogeneous|continuous|dominated|(?:single|one) (?:[a-z]+ )?(?:zone|block|area|expanse)"),
     ):
         if re.search(rf"\b({words})\b", text):
-            covers = _unique(name for _, name in _covers(text) if name != "land")
-            return {"layout": layout, "covers": covers} if covers else {"layout": layout}
-    return {}
+            covers = unique(name for _, name in covers_of(text) if name != "land")
+            claims = {"layout": layout, "covers": covers} if covers else {"layout": layout}
+            return claims | _named("arrangement", text, _ARRANGEMENT)
+    return _named("arrangement", text, _ARRANGEMENT)
 
 
 def _boundary(text: str) -> dict[str, Any]:
     if re.search(r"\bno (?:clear |sharp |visible |major )?(?:boundary|boundaries|edge|border|shoreline)\b", text):
-        return {"no_boundary": True}
-    covers = _unique(name for _, name in _covers(text) if name != "land")
+        return {"no_boundary": True} | _named("edges", text, _EDGES)
+    covers = unique(name for _, name in covers_of(text) if name != "land")
     if len(covers) < 2:
-        return {}
+        return _named("edges", text, _EDGES)
     claims: dict[str, Any] = {"between": covers[:2]}
     for side, words in (
         ("left", r"left|west"), ("right", r"right|east"), ("above", r"above|north"), ("below", r"below|south"),
@@ -366,7 +246,7 @@ def _boundary(text: str) -> dict[str, Any]:
         if re.search(rf"\b({words})\b", text):
             claims["side"] = side
             break
-    return claims
+    return claims | _named("edges", text, _EDGES)
 
 
 def _buildings(text: str) -> dict[str, Any]:
@@ -380,7 +260,7 @@ def _buildings(text: str) -> dict[str, Any]:
         if re.search(rf"\b({words})\b", text):
             claims["amount"] = amount
             break
-    if claims and claims["amount"] != "none" and (regions := _regions(text)):
+    if claims and claims["amount"] != "none" and (regions := regions_of(text)):
         claims["regions"] = regions
     return claims
 
@@ -391,7 +271,7 @@ def _roads(text: str) -> dict[str, Any]:
     if not re.search(r"\b(roads?|streets?|highways?|motorways?)\b", text):
         return {}
     claims: dict[str, Any] = {"roads": True}
-    if regions := _regions(text):
+    if regions := regions_of(text):
         claims["regions"] = regions
     return claims
 
@@ -399,13 +279,13 @@ def _roads(text: str) -> dict[str, Any]:
 def _water(text: str) -> dict[str, Any]:
     if re.search(r"\bno\b(?: [a-z]+)?(?: [a-z]+)? (water|river|lake|sea)\b|\bdry\b|\bwithout water\b", text):
         return {"water": False}
-    shares = _shares(text)
-    if not _covers(text):
+    shares = shares_of(text)
+    if not covers_of(text):
         return {}
     claims: dict[str, Any] = {"water": True}
     if "water" in shares:
         claims["shares"] = {"water": shares["water"]}
-    if regions := _regions(text):
+    if regions := regions_of(text):
         claims["regions"] = regions
     return claims
 
@@ -421,7 +301,7 @@ _READERS: Final = {
     ("target", "Environment"): _environment,
     ("terrain", "Terrain"): _terrain,
     ("terrain", "Functionality"): _functionality,
-    ("terrain", "Distribution"): _where,
+    ("terrain", "Distribution"): where_of,
     ("terrain", "Layout"): _layout,
     ("terrain", "Boundary"): _boundary,
     ("terrain", "Buildings"): _buildings,

@@ -37,7 +37,7 @@ class OpenAIOptions:
     image_format: str = "jpeg"
     """"jpeg" or "webp"."""
     response_format: str = "json_schema"
-    """"json_schema" (strict), "json_object", or "text" for servers and models that know neither: asks for nine lines."""
+    """"json_schema" (strict), "json_object", or "text" (nine lines) for servers that know neither."""
     temperature: float = 0.0
     max_tokens: int = 1500
     """Longest answer."""

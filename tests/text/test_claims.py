@@ -4,7 +4,8 @@
 
 import pytest
 
-from knowlip.text.claims import parse_claims
+from knowlip.benchmark.truth import judge
+from knowlip.text.claims import UNMEASURED, parse_claims
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,26 @@ from knowlip.text.claims import parse_claims
             {"water": True, "regions": [7]},
         ),
         ("terrain", "Water", "water covers about 40 percent of the scene", {"water": True, "shares": {"water": 0.4}}),
+        ("marine", "Count", "none visible", {"count": 0, "category": "ship"}),
+        ("terrain", "Terrain", "The terrain is classified as plain", {"relief": ["plain"]}),
+        ("terrain", "Terrain", "River network plain with low hills", {"main": "water", "relief": ["plain", "hills"]}),
+        ("terrain", "Terrain", "Hilly or mountainous area, no plain", {"relief": ["hills", "mountains"]}),
+        ("terrain", "Terrain", "steep valleys between ridges", {"relief": ["valley", "mountains"]}),
+        ("terrain", "Layout", "Grid-like and centralized", {"arrangement": ["grid", "centralised"]}),
+        (
+            "terrain", "Layout", "Patchwork of fields in rectangular blocks",
+            {"layout": "mosaic", "covers": ["field"], "arrangement": ["grid"]},
+        ),
+        ("terrain", "Layout", "irregular, dendritic, partly linear", {"arrangement": ["irregular", "network", "linear"]}),
+        ("terrain", "Layout", "scattered farmsteads without a grid", {"arrangement": ["scattered"]}),
+        ("terrain", "Boundary", "Sharp, straight edges between blocks", {"edges": ["sharp", "straight"]}),
+        ("terrain", "Boundary", "Gradual, winding transitions; no sharp or straight lines", {"edges": ["gradual", "winding"]}),
+        ("terrain", "Boundary", "no abrupt change but a smooth one", {"edges": ["gradual"]}),
+        ("terrain", "Boundary", "no sharp boundary", {"no_boundary": True}),
+        (
+            "terrain", "Boundary", "sharp edge between water and buildings, water on the left",
+            {"between": ["water", "built-up"], "side": "left", "edges": ["sharp"]},
+        ),
     ],
 )  # fmt: skip
 def test_reads(instruction_set: str, dimension: str, text: str, expected: dict[str, object]) -> None:
@@ -84,6 +105,15 @@ def test_reads(instruction_set: str, dimension: str, text: str, expected: dict[s
 @pytest.mark.parametrize("dimension", ["Count", "Location", "Size", "Category", "Region", "Environment"])
 def test_nothing_recognised_is_empty(dimension: str, text: str) -> None:
     assert parse_claims("marine", dimension, text) == {}
+
+
+def test_what_truth_knows_nothing_of_is_not_judged() -> None:
+    truth = {"objects": [], "buildings": 0, "shares": {"water": 0.7, "field": 0.3}, "grid": [{"water": 1.0}] * 9}
+    for dimension, text in (("Terrain", "plain with hills"), ("Layout", "grid-like"), ("Boundary", "sharp edges")):
+        assert set(parse_claims("terrain", dimension, text)) <= set(UNMEASURED)
+        assert judge("terrain", dimension, text, truth, 256.0) is None
+    assert judge("terrain", "Terrain", "river plain", truth, 256.0) is True
+    assert judge("terrain", "Terrain", "wooded hills with forest", truth, 256.0) is False
 
 
 def test_unknown_dimension_is_empty() -> None:

@@ -171,7 +171,8 @@ def test_the_annotator_reads_free_text(tmp_path: Path, monkeypatch: pytest.Monke
         note = OpenAIAnnotator("stub", options, tmp_path, stub.url).annotate(request)
     assert "response_format" not in stub.bodies[0]
     first, again = (body["messages"] for body in stub.bodies)
-    assert "nine lines" in first[0]["content"] and "nine lines" in again[-1]["content"]
+    assert "nine lines" in first[0]["content"]
+    assert "nine lines" in again[-1]["content"]
     assert "JSON object" not in first[0]["content"] + again[-1]["content"]
     assert "The fields Size are missing" in stub.bodies[1]["messages"][-1]["content"]
     assert note.instruction_set == "marine"

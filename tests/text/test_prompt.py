@@ -200,7 +200,8 @@ def test_free_text_is_asked_for_in_the_form_that_is_read(guided: bool) -> None:
     for name, statement, confidence, evidence in lines:
         read = parse_free_form(f"{name}: {statement} ({confidence}, {evidence})", "marine")
         assert read.texts == {name: statement}
-        assert read.confidences == {name: float(confidence)} and read.evidence == {name: evidence}
+        assert read.confidences == {name: float(confidence)}
+        assert read.evidence == {name: evidence}
 
 
 def test_the_form_changes_nothing_else() -> None:
