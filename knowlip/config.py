@@ -64,7 +64,7 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
     Args:
         path: the saved YAML.
         config: today's config.
-        free: top-level fields that may differ (they do not change the result).
+        free: fields that may differ (they do not change the result), with dots for those of groups.
 
     Raises:
         ValueError: another setting was used before, or the saved file is damaged; the sentence names it.
@@ -75,13 +75,19 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
     saved = read_yaml(path)
     if not isinstance(saved, dict):
         raise ValueError(f"{path} holds no settings: use another output folder, or delete this one.")
-    old, new = _flat(saved), _flat(plain(config))
+    old, new = without(saved, free), without(plain(config), free)
     for key in sorted(old.keys() | new.keys()):
-        if key.split(".")[0] not in free and old.get(key) != new.get(key):
+        if old.get(key) != new.get(key):
             raise ValueError(
                 f"{path.parent} was made with {key} = {old.get(key)!r}, now it is {new.get(key)!r}: "
                 "use another output folder, or delete this one."
             )
+
+
+def without(settings: dict[str, Any], free: tuple[str, ...]) -> dict[str, Any]:
+    """Settings by dotted names, without some fields or whole groups of them."""
+    flat = _flat(settings)
+    return {key: value for key, value in flat.items() if not any(f"{key}.".startswith(f"{name}.") for name in free)}
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

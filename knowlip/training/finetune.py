@@ -105,7 +105,7 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example]) -> dict[str, A
     checkpoint = config.out / "checkpoint.pt"
     key = sha256("\n".join(f"{e.tile_id}|{e.question}|{e.answer}" for e in examples).encode())[:16]
     start, loss = 0, float("nan")
-    if (state := read_checkpoint(checkpoint, fabric.device)) is not None:
+    if (state := read_checkpoint(checkpoint)) is not None:
         if state["key"] != key:
             raise ValueError(f"{config.out} was trained on other questions: use another output folder, or delete it.")
         start, loss = state["step"], state["loss"]

@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from knowlip.training.state import local
+
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -17,7 +19,7 @@ def momentum_copy(model: Module) -> Module:
 
 @torch.no_grad()
 def update_momentum(twin: nn.Module, model: nn.Module, momentum: float) -> None:
-    """twin <- momentum * twin + (1 - momentum) * model, one fused call for all tensors."""
+    """twin <- momentum * twin + (1 - momentum) * model, one fused call for all tensors; each process its own shards."""
     torch._foreach_lerp_(
-        [p.data for p in twin.parameters()], [p.data for p in model.parameters()], 1.0 - momentum
+        [local(p.data) for p in twin.parameters()], [local(p.data) for p in model.parameters()], 1.0 - momentum
     )  # fmt: skip

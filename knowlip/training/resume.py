@@ -1,5 +1,6 @@
-"""What lets a stopped training go on exactly: the rows of a step by number, a checkpoint that is whole or absent."""
+"""What lets a stopped training go on exactly: a checkpoint that is whole or absent, and a log without broken lines."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,9 @@ import numpy as np
 import torch
 
 from knowlip.files import whole_file
+
+FORMAT = 2
+"""Of checkpoints: 1 was the state of one process."""
 
 
 def rows_of_step(step: int, batch_size: int, count: int, seed: int) -> np.ndarray:
@@ -19,19 +23,35 @@ def rows_of_step(step: int, batch_size: int, count: int, seed: int) -> np.ndarra
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Save the state of a training, whole or not at all."""
     with whole_file(path) as part:
-        torch.save(state, part)
+        torch.save({"format": FORMAT, **state}, part)
 
 
-def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state that :func:`write_checkpoint` saved; None where there is none.
+def read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state that :func:`write_checkpoint` saved, on the CPU (read from disk as it is used); None where there is
+    none.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged or of another format.
     """
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it to train again.") from error
+    if state.get("format") != FORMAT:
+        raise ValueError(f"{path} was written by another version of KnowLIP: delete it to train again.")
     return state
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a training's log; one that was cut by a kill is left out."""
+    lines = []
+    for text in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(line, dict) and "step" in line:
+            lines.append(line)
+    return lines

@@ -1,0 +1,119 @@
+"""Whether a training is well: figures of each log line, and plain warnings when they are not as they should be."""
+
+import resource
+import sys
+from collections import deque
+from collections.abc import Mapping
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from knowlip.objectives import PRIOR_LOSS
+
+TAU = (0.001, 0.5)
+"""Between these the step clamps the temperature."""
+_WINDOW = 5
+"""Log lines over which losses must be bad before somebody is warned."""
+
+
+class FirstBad:
+    """The first step whose loss or gradient norm was not finite, remembered on the device: asking costs a wait, noting
+    does not.
+
+    Args:
+        device: of the training.
+        skipping: gradients that are not finite are expected now and then and skipped (fp16).
+    """
+
+    def __init__(self, device: torch.device, skipping: bool) -> None:
+        self._none = torch.iinfo(torch.int64).max
+        self._step = torch.full((), self._none, dtype=torch.int64, device=device)
+        self._skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self._skipping = skipping
+
+    def note(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        """Look at a step."""
+        norm_is_bad = ~torch.isfinite(norm)
+        bad = ~torch.isfinite(loss.detach())
+        if self._skipping:
+            self._skipped += norm_is_bad
+        else:
+            bad = bad | norm_is_bad
+        self._step = torch.where(bad, self._step.clamp(max=step), self._step)
+
+    def read(self) -> tuple[int | None, int]:
+        """The first bad step of this process (None: there was none), and how many steps were skipped."""
+        first, skipped = int(self._step), int(self._skipped)
+        return (None if first == self._none else first), skipped
+
+
+class Health:
+    """Watches the figures of log lines and says when something is wrong, once until it is well again.
+
+    Args:
+        warmup: steps in which losses may be anything.
+        clip: largest gradient norm; 0 for no clipping.
+    """
+
+    def __init__(self, warmup: int, clip: float) -> None:
+        self.warmup, self.clip = warmup, clip
+        self.itm: deque[float] = deque(maxlen=_WINDOW)
+        self.norms: deque[float] = deque(maxlen=50)
+        self.ill: set[str] = set()
+        self.last = (0.0, 0.0)
+
+    def warnings(self, line: Mapping[str, float]) -> list[str]:
+        """Sentences about a log line that are new.
+
+        Args:
+            line: `step`, `tau`, `itm`, `gradient_norm`, `queue_duplicates`, `data_wait`, `skipped_steps`.
+        """
+        steps, skipped = line["step"] - self.last[0], line["skipped_steps"] - self.last[1]
+        self.last = line["step"], line["skipped_steps"]
+        self.itm.append(line["itm"])
+        usual = median(self.norms) if len(self.norms) >= _WINDOW else None
+        self.norms.append(line["gradient_norm"])
+        settled = line["step"] > self.warmup
+        found = {}
+        if not TAU[0] * 1.01 < line["tau"] < TAU[1] * 0.99:
+            found["tau"] = (
+                f"The temperature stands at its limit ({line['tau']:.4f}): lower learning_rate, or look for texts that "
+                "many tiles share."
+            )
+        if settled and len(self.itm) == _WINDOW and max(abs(loss - PRIOR_LOSS) for loss in self.itm) < 0.01:
+            found["itm"] = (
+                f"Matching has learned only that one pair in three is true (loss {line['itm']:.4f}): raise "
+                "objectives.negative_floor for easier negatives, or train longer."
+            )
+        if line["queue_duplicates"] > 0.5:
+            found["queue"] = (
+                f"{line['queue_duplicates']:.0%} of the queue are texts that occur in it more than once: more tiles, "
+                "more varied texts or a smaller objectives.queue give better negatives."
+            )
+        if usual and settled and line["gradient_norm"] > 20 * usual:
+            found["norm"] = (
+                f"The gradient norm rose to {line['gradient_norm']:.3g} from about {usual:.3g}"
+                f"{'' if self.clip else ' and is not clipped (clip_gradient)'}: lower learning_rate if losses rise too."
+            )
+        if settled and line["data_wait"] > 0.2:
+            found["data"] = (
+                f"{line['data_wait']:.0%} of the time is spent waiting for data: raise data.workers, or use "
+                "data.pixels=cache."
+            )
+        if settled and skipped > 0.2 * steps:
+            found["fp16"] = (
+                f"{skipped:.0f} of {steps:.0f} steps were skipped because fp16 gradients overflowed: use --precision "
+                "bf16 where the hardware has it."
+            )
+        new = [sentence for name, sentence in found.items() if name not in self.ill]
+        self.ill = set(found)
+        return new
+
+
+def memory_gb(device: torch.device) -> float:
+    """Most memory used so far: of the GPU where there is one, else of this process. In 1e9 bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9

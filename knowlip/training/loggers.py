@@ -1,0 +1,86 @@
+"""Where a training's curves go: TensorBoard, Weights & Biases, MLflow. `RUN/log.jsonl` is written in any case."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]
+
+
+class Logger(Protocol):
+    """Takes the numbers of a step."""
+
+    def log(self, values: dict[str, float], step: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def check_loggers(names: Sequence[str]) -> None:
+    """Raise `ValueError` for a logger whose package is not installed."""
+    for name in names:
+        if find_spec(name) is None:
+            raise ValueError(f"loggers names {name}, which is not installed: pip install {name}, or leave it out.")
+
+
+def open_loggers(
+    names: Sequence[LoggerName], folder: Path, run: str, config: dict[str, Any], step: int
+) -> list[Logger]:
+    """Open the loggers of a run.
+
+    Args:
+        names: which.
+        folder: the run's; TensorBoard and the others' local files go there.
+        run: the run's name; a resumed run has the same, and its curves go on.
+        config: settings to keep beside the curves.
+        step: where the run goes on; what TensorBoard has behind it is dropped.
+    """
+    makers: dict[str, Callable[..., Logger]] = {"tensorboard": _TensorBoard, "wandb": _Wandb, "mlflow": _Mlflow}
+    return [makers[name](folder, run, config, step) for name in names]
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path, run: str, config: dict[str, Any], step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class _Wandb:
+    """Account, project and mode come from wandb's own environment variables (WANDB_PROJECT, WANDB_MODE, ...)."""
+
+    def __init__(self, folder: Path, run: str, config: dict[str, Any], step: int) -> None:
+        self.run = import_module("wandb").init(id=run, name=run, resume="allow", dir=str(folder), config=config)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.run.log(values, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+class _Mlflow:
+    """Server and experiment come from MLflow's own environment variables (MLFLOW_TRACKING_URI, ...)."""
+
+    def __init__(self, folder: Path, run: str, config: dict[str, Any], step: int) -> None:
+        self.mlflow = mlflow = import_module("mlflow")
+        kept = folder / "mlflow-run"
+        if kept.is_file():
+            mlflow.start_run(run_id=kept.read_text())
+        else:
+            kept.write_text(mlflow.start_run(run_name=run).info.run_id)
+            mlflow.log_dict(config, "config.json")
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.mlflow.log_metrics(values, step=step)
+
+    def close(self) -> None:
+        self.mlflow.end_run()
