@@ -25,7 +25,7 @@ class Decoding:
     Args:
         model: in evaluation mode.
         read: what the decoder attends to, of :meth:`KnowLIP.read`.
-        config: `min_new_tokens` and `no_repeat_ngram` forbid tokens here.
+        config: `start` is read first; `min_new_tokens` and `no_repeat_ngram` forbid tokens.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Decoding:
         self.memory, self.keep, self.hole = read
         self.past: list[KeyValue] | None = None
         tokenizer = model.tokenizer
+        self.start = [tokenizer.dec, *tokenizer.ids(config.start)]
         self.frame_ids = [tokenizer.pad, tokenizer.mask, tokenizer.cls, tokenizer.enc, tokenizer.dec]
 
     def __len__(self) -> int:
@@ -50,7 +51,7 @@ class Decoding:
         if length:
             newest = written_RL[:, -1:]
         else:
-            newest = torch.full((len(self), 1), self.model.tokenizer.dec, device=self.model.device)
+            newest = torch.tensor([self.start], device=self.model.device).expand(len(self), -1)
         decoder = self.model.text_decoder
         states, self.past = decoder(newest, self.memory, self.keep, self.past, self.hole)
         log_p = F.log_softmax(decoder.cls(states[:, -1]).float(), -1)

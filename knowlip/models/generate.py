@@ -43,6 +43,8 @@ class GenerationConfig:
     """Of the draws."""
     num: int = 1
     """Texts a prompt: the best beams (no more than `beams`), or this many draws."""
+    start: str = ""
+    """Words that every text begins with; they are not part of what is returned (BLIP's captions: "a picture of")."""
     no_repeat_ngram: int = 0
     """No run of this many tokens is written twice in a text; 0: anything may be repeated."""
 
@@ -99,8 +101,10 @@ def generate(
         raise ValueError(f"There are {len(tokens_BNV)} images but {len(prompts)} prompts: give one prompt an image.")
     if not prompts:
         return []
-    limit = min(config.max_new_tokens, model.config.text.max_length - 1)
     decoding = Decoding(model, model.read(tokens_BNV, prompts), config)
+    limit = min(config.max_new_tokens, model.config.text.max_length - len(decoding.start))
+    if limit < 1:
+        raise ValueError(f"generation.start leaves no room: the model reads {model.config.text.max_length} tokens.")
     if config.beams > 1:
         found = beam_search(decoding, limit)
         return [[Written(ids, log_p) for ids, log_p in row] for row in found]

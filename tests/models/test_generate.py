@@ -232,6 +232,47 @@ def test_a_draw_s_sum_is_the_model_s_own(model: KnowLIP, tokens: torch.Tensor) -
         assert found[i][0].log_p == pytest.approx(Uncached(model, tokens[i], prompt).total(ended), rel=1e-4)
 
 
+# ---- the first words -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [{}, {"beams": 2}, {"temperature": 1.0, "seed": 2}])
+def test_texts_go_on_from_given_words(model: KnowLIP, tokens: torch.Tensor, more: dict) -> None:
+    config = GenerationConfig(5, start="about 40%", **more)
+    found = generate(model, tokens, PROMPTS, config)
+    start = model.tokenizer.ids("about 40%")
+    for i, prompt in enumerate(PROMPTS):
+        reference, ids = Uncached(model, tokens[i], prompt), found[i][0].ids
+        ended = ids if len(ids) == 5 else [*ids, model.tokenizer.sep]
+        total = reference.total([*start, *ended]) - reference.total(start)
+        assert found[i][0].log_p == pytest.approx(total, rel=1e-4)
+        if not more:
+            assert [int(np.argmax(reference([*start, *ids[:k]]))) for k in range(len(ids))] == ids
+    with pytest.raises(ValueError, match="no room"):
+        generate(model, tokens, PROMPTS, GenerationConfig(5, start="water " * 60))
+
+
+def test_a_captioning_model_reads_the_image_alone(model: KnowLIP) -> None:
+    """Greedy of a plain causal language model, from whole passes over image keys and values."""
+    text = replace(model.config.text, width=24, heads=2, decoder_reads="image", start_at_hole=False)
+    torch.manual_seed(5)
+    plain = KnowLIP(replace(model.config, text=text), model.tokenizer).eval()
+    for parameter in plain.parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.2)
+    tokens = with_images(plain, 2)
+    got = generate(plain, tokens, ["", ""], GenerationConfig(5, start="three"))
+    ids = torch.tensor([[plain.tokenizer.dec, *plain.tokenizer.ids("three"), *got[1][0].ids]])
+    with torch.inference_mode():
+        memory, keep = plain.lm_input(tokens)
+        states, _ = plain.text_decoder(ids, [(k[1:], v[1:]) for k, v in memory], keep[1:])
+        logits = plain.text_decoder.cls(states)[0]
+    t = plain.tokenizer
+    logits = logits.index_fill(1, torch.tensor([t.pad, t.mask, t.cls, t.enc, t.dec]), -np.inf)
+    count = len(got[1][0].ids)
+    assert count > 1
+    assert logits[-count - 1 : -1].argmax(-1).tolist() == got[1][0].ids
+
+
 # ---- what holds for all of them --------------------------------------------------------------------------------------
 
 WAYS = [
