@@ -1,0 +1,166 @@
+"""BERT and what has its layout (MiniLM of sentence-transformers, domain BERTs): the text tower's starting point.
+
+Names are BERT's with or without the prefix `bert.`, layer norms as `weight`/`bias` or, in the oldest files, as
+`gamma`/`beta`; with or without pooler and language-model head. Encoder and decoder both start from them, as in BLIP;
+cross-attention is new.
+"""
+
+import re
+
+import torch
+from torch import Tensor
+
+from knowlip.models.knowlip import KnowLIP
+from knowlip.models.tokenizer import EXTRA
+from knowlip.models.weights.ledger import Conversion, Ledger
+from knowlip.models.weights.source import Source
+
+_PREFIXES = ("", "bert.", "0.auto_model.")
+_WORDS = "embeddings.word_embeddings.weight"
+_HEAD = "cls.predictions."
+_BERT_MASK = 103
+"""Id of [MASK] in the 30,522 words of the uncased BERT."""
+
+
+def bert_names(source: Source) -> dict[str, str]:
+    """BERT's present names without prefix -> names of the file.
+
+    Raises:
+        ValueError: the file holds no BERT.
+    """
+    prefix = next((prefix for prefix in _PREFIXES if prefix + _WORDS in source.state), None)
+    if prefix is None:
+        first = next(iter(source.state))
+        raise ValueError(
+            f"{source.path} holds no BERT (no {_WORDS}, with or without `bert.`); its first tensor is {first}."
+        )
+    names = {}
+    for key in source.state:
+        name = key.removeprefix(prefix)
+        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
+        names[re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)] = key
+    return names
+
+
+def convert_bert(source: Source, model: KnowLIP) -> Conversion:
+    """Weights of a BERT for the text encoder and decoder.
+
+    Token types do not exist here: the embedding of type 0, which every token of a single text has, is added to the
+    position embeddings. Positions behind `text.max_length` are cut off.
+
+    Raises:
+        ValueError: no BERT, another size, another vocabulary, or tensors left over on either side.
+    """
+    names = bert_names(source)
+    check_text(source, names, model, source.config)
+    ledger = Ledger(source, model, ("text_encoder.", "text_decoder."), "BERT")
+    has_head = f"{_HEAD}transform.dense.weight" in names
+    for ours in ledger.wanted:
+        name = re.sub(r"^text_(encoder|decoder)\.", "", ours)
+        if ".crossattention." in name:
+            ledger.keep_new([ours], "BERT has no cross-attention")
+        elif name.startswith("cls.") and not has_head:
+            ledger.keep_new([ours], "the file has no language-model head")
+        elif name == _WORDS or name == f"{_HEAD}decoder.bias":
+            key = names.get(f"{_HEAD}bias", names.get(name, name)) if name != _WORDS else names[name]
+            place_words(ledger, ours, key)
+        elif name == "embeddings.position_embeddings.weight":
+            kinds = names.get("embeddings.token_type_embeddings.weight")
+            place_positions(ledger, ours, names.get(name, name), kinds)
+        else:
+            ledger.copy(ours, names.get(name, name))
+    _drop_rest(ledger, names)
+    return ledger.close()
+
+
+def place_words(ledger: Ledger, ours: str, theirs: str) -> None:
+    """Fill a tensor with a row a word; [DEC] and [ENC] behind the file's words stay new."""
+    if theirs not in ledger.source:
+        raise ValueError(f"{ledger.report.source} lacks {theirs}, which the model needs for {ours}.")
+    words, own = ledger.source[theirs], ledger.wanted[ours]
+    if len(words) + len(EXTRA) == len(own):
+        words = torch.cat([words.float(), own[-len(EXTRA) :].float().cpu()])
+        ledger.report.resized[ours] = f"{len(own) - len(EXTRA)} -> {len(own)} words: {' and '.join(EXTRA)} are new"
+    ledger.put(ours, words, theirs)
+
+
+def place_positions(ledger: Ledger, ours: str, theirs: str, token_types: str | None = None) -> None:
+    """Fill position embeddings with the first rows of the file's, the embedding of token type 0 added."""
+    if theirs not in ledger.source:
+        raise ValueError(f"{ledger.report.source} lacks {theirs}, which the model needs for {ours}.")
+    positions, wanted = ledger.source[theirs].float(), len(ledger.wanted[ours])
+    if len(positions) < wanted:
+        raise ValueError(
+            f"{ledger.report.source} has {len(positions)} positions: set text.max_length to at most that, not {wanted}."
+        )
+    if len(positions) > wanted:
+        ledger.report.resized[ours] = f"the first {wanted} of {len(positions)} positions"
+    positions = positions[:wanted]
+    if token_types is not None:
+        positions = positions + ledger.source[token_types][0].float()
+        ledger.report.folded[ours] = "token type 0; the others are not used"
+        ledger.use(token_types)
+    ledger.put(ours, positions, theirs)
+
+
+def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: dict) -> None:
+    """Refuse a text stack of another size or kind by the setting that would have to change.
+
+    Args:
+        source: the file.
+        names: BERT's names -> the file's.
+        model: what is to be filled.
+        config: BERT's part of the `config.json` beside the file: it knows what the shapes do not tell.
+    """
+    text, found = model.config.text, text_sizes(source.state, names)
+    for setting in ("width", "layers", "mlp_width"):
+        if getattr(text, setting) != found[setting]:
+            raise ValueError(
+                f"{source.path} has text {setting} {found[setting]}, the model {getattr(text, setting)}: "
+                f"set model.text.{setting} to {found[setting]}."
+            )
+    rows = found["vocab_size"]
+    if len(model.tokenizer) - rows not in (0, len(EXTRA)) or (rows > 30000 and model.tokenizer.mask != _BERT_MASK):
+        raise ValueError(
+            f"{source.path} was trained with another vocabulary ({rows} words) than the model's tokenizer has "
+            f"({len(model.tokenizer)}): give the file's vocab.txt as vocabulary."
+        )
+    known: dict[str, object] = {
+        "num_attention_heads": text.heads, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+        "position_embedding_type": "absolute",
+    }  # fmt: skip
+    for key, needed in known.items():
+        if config.get(key, needed) != needed:
+            change = f": set model.text.heads to {config[key]}" if key == "num_attention_heads" else ""
+            raise ValueError(f"{source.path} has {key} {config[key]}, the model {needed}{change}.")
+
+
+def text_sizes(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, int]:
+    """Sizes of a BERT from its shapes (the number of heads is not among them)."""
+    vocab_size, width = state[names[_WORDS]].shape
+    layers = {int(found[1]) for name in names if (found := re.match(r"encoder\.layer\.(\d+)\.", name))}
+    mlp = names.get("encoder.layer.0.intermediate.dense.weight")
+    if mlp is None:
+        raise ValueError("The file lacks encoder.layer.0.intermediate.dense.weight of a BERT.")
+    return {
+        "vocab_size": vocab_size, "width": width, "layers": len(layers), "mlp_width": len(state[mlp]),
+        "max_length": len(state[names["embeddings.position_embeddings.weight"]]),
+    }  # fmt: skip
+
+
+def _drop_rest(ledger: Ledger, names: dict[str, str]) -> None:
+    """What the text tower has no use for."""
+    state = ledger.source
+    for name, key in names.items():
+        if name.startswith("pooler."):
+            ledger.drop([key], "pooler: texts are embedded by their own projection")
+        elif name.startswith("cls.seq_relationship."):
+            ledger.drop([key], "next-sentence head")
+        elif name == "embeddings.position_ids":
+            ledger.drop([key], "a constant")
+        elif name == f"{_HEAD}decoder.weight":
+            if not torch.equal(state[key], state[names[_WORDS]]):
+                raise ValueError(f"{ledger.report.source}: {key} differs from the word embeddings, here they are one.")
+            ledger.drop([key], "the same as the word embeddings")
+        elif name == f"{_HEAD}decoder.bias" and f"{_HEAD}bias" in names:
+            ledger.drop([key], "the same as the bias of the head")

@@ -1,0 +1,79 @@
+"""What a training starts from instead of random weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from knowlip.models.knowlip import KnowLIP
+    from knowlip.models.weights.ledger import Conversion
+
+
+@dataclass
+class InitConfig:
+    """Weights of other projects to start from; left empty, all are random."""
+
+    vision: str = ""
+    """Image tower: a file (timm, DeiT, DINO, MAE, MoCo v3), "timm" for the weights that timm knows under the model's
+    name, or "timm/NAME" or "hf-hub:USER/REPO" for those of another name (from the hub or its cache)."""
+    vision_mean: list[float] | None = None
+    """Mean of each input channel (pixels in 0..1) that these weights expect, where it is not the layout's own."""
+    vision_std: list[float] | None = None
+    """Standard deviation of each, likewise."""
+    text: Path | None = None
+    """Text tower: a BERT (file, or folder of the Hugging Face hub)."""
+    blip: Path | None = None
+    """Both towers, heads and decoder: a BLIP checkpoint, instead of the two others."""
+    antialias: bool = False
+    """Low-pass position embeddings before they shrink to a smaller grid (timm does, BLIP and MAE do not)."""
+
+
+def initialise(model: "KnowLIP", init: InitConfig) -> dict[str, Any]:
+    """Fill a model with foreign weights in place. Call it before the momentum copy and the optimiser are made.
+
+    Args:
+        model: with random weights.
+        init: from where.
+
+    Returns:
+        For "vision", "text" or "blip", what was loaded, resized, folded, dropped and is new
+        (:meth:`knowlip.models.weights.ledger.Report.as_dict`); empty when nothing was asked for.
+
+    Raises:
+        ValueError: a file is missing, in no known layout, of other sizes, or has tensors without a place.
+    """
+    if init.blip and (init.vision or init.text):
+        raise ValueError("init.blip fills both towers: leave out init.vision and init.text.")
+    if (init.vision_mean is None) != (init.vision_std is None):
+        raise ValueError("Give init.vision_mean and init.vision_std together.")
+    conversions: dict[str, Conversion] = {}
+    if init.vision:
+        conversions["vision"] = _vision(model, init)
+    if init.text:
+        from knowlip.models.weights.bert import convert_bert
+        from knowlip.models.weights.source import read_source
+
+        conversions["text"] = convert_bert(read_source(init.text), model)
+    if init.blip:
+        from knowlip.models.weights.blip import convert_blip
+        from knowlip.models.weights.source import read_source
+
+        conversions["blip"] = convert_blip(read_source(init.blip), model, init.antialias)
+    for conversion in conversions.values():  # all files fit before the first tensor changes
+        conversion.apply(model)
+    return {part: conversion.report.as_dict() for part, conversion in conversions.items()}
+
+
+def _vision(model: "KnowLIP", init: InitConfig) -> "Conversion":
+    from knowlip.models.weights.source import read_source
+    from knowlip.models.weights.vit import convert_vit, timm_source
+
+    given: tuple[Sequence[float], Sequence[float]] | None = None
+    if init.vision_mean is not None and init.vision_std is not None:
+        given = init.vision_mean, init.vision_std
+    if init.vision == "timm" or init.vision.startswith(("timm/", "hf-hub:", "hf_hub:")):
+        name = model.config.vision.name if init.vision == "timm" else init.vision.removeprefix("timm/")
+        source, known = timm_source(name)
+        return convert_vit(source, model, given or known, init.antialias)
+    return convert_vit(read_source(Path(init.vision)), model, given, init.antialias)

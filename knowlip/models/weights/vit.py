@@ -1,0 +1,187 @@
+"""Vision Transformers of timm, DeiT, DINO, MAE and MoCo v3.
+
+All of them name the encoder's tensors as timm does; they differ in the envelope, in what else the file holds, and in
+the normalisation of the input, which is folded into the patch embedding (:mod:`knowlip.models.patch`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from knowlip.models.knowlip import KnowLIP
+from knowlip.models.patch import fold_channels, resize_patch, resize_positions
+from knowlip.models.vision import grid_of
+from knowlip.models.weights.ledger import Conversion, Ledger
+from knowlip.models.weights.source import Source
+
+Triple = tuple[float, ...]
+IMAGENET: tuple[Triple, Triple] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of red, green and blue, for pixels in 0..1."""
+CLIP: tuple[Triple, Triple] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+OURS = "visual_encoder."
+_PREFIXES = {"module.base_encoder.": "MoCo v3", "module.backbone.": "DINO", "backbone.": "DINO", "": ""}
+
+
+@dataclass
+class Tower:
+    """A ViT in a file: timm's names -> names of the file, and what is known about it."""
+
+    layout: str
+    names: dict[str, str]
+    mean: Sequence[float]
+    std: Sequence[float]
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    """Reason -> names of the file."""
+
+
+def find_tower(source: Source, timm_name: str) -> Tower:
+    """Recognise the layout.
+
+    Args:
+        source: the file.
+        timm_name: whose normalisation holds for a file that is nothing but tensors.
+
+    Raises:
+        ValueError: no layout fits.
+    """
+    keys = list(source.state)
+    prefix = next((prefix for prefix in _PREFIXES if f"{prefix}patch_embed.proj.weight" in keys), None)
+    if prefix is None:
+        raise ValueError(
+            f"{source.path} holds no ViT in the layout of timm, DeiT, DINO, MAE or MoCo v3; its first tensor is "
+            f"{keys[0]}."
+        )
+    names = {key.removeprefix(prefix): key for key in keys if key.startswith(prefix)}
+    layout = _PREFIXES[prefix]
+    mean, std = IMAGENET
+    if not layout and any(key.startswith("decoder_") or key == "mask_token" for key in keys):
+        layout = "MAE"
+    elif not layout and source.envelope:
+        layout = "DeiT or MAE"
+    elif not layout:
+        layout, known = "timm", timm.get_pretrained_cfg(timm_name)
+        if known is None:
+            raise ValueError(f"timm knows no normalisation of {timm_name}: give init.vision_mean and init.vision_std.")
+        mean, std = known.mean, known.std
+    tower = Tower(layout, {}, mean, std)
+    for name, key in names.items():
+        if name.split(".")[0] in ("head", "head_dist", "fc", "attn_pool"):
+            tower.dropped.setdefault("head of the former task", []).append(key)
+        elif layout == "MAE" and (name.startswith("decoder_") or name == "mask_token"):
+            tower.dropped.setdefault("MAE's decoder", []).append(key)
+        else:
+            tower.names[name] = key
+    tower.dropped["not the encoder"] = [key for key in keys if key not in names.values()]
+    return tower
+
+
+def convert_vit(
+    source: Source,
+    model: KnowLIP,
+    normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    antialias: bool = False,
+) -> Conversion:
+    """Weights of a ViT for the image tower.
+
+    Args:
+        source: the file.
+        model: its `config.vision` decides sizes and normalisation.
+        normalisation: mean and standard deviation of each input channel where they are not the layout's own.
+        antialias: of :func:`knowlip.models.patch.resize_positions`.
+
+    Raises:
+        ValueError: unknown layout, other sizes, or tensors left over on either side.
+    """
+    tower = find_tower(source, model.config.vision.name)
+    _check_heads(tower, model.visual_encoder)
+    if normalisation is not None:
+        tower.mean, tower.std = normalisation
+    ledger = Ledger(source, model, [OURS], tower.layout)
+    for reason, keys in tower.dropped.items():
+        ledger.drop(keys, reason)
+    place_tower(ledger, model, tower.names, tower.mean, tower.std, antialias)
+    return ledger.close()
+
+
+def place_tower(
+    ledger: Ledger,
+    model: KnowLIP,
+    names: Mapping[str, str],
+    mean: Sequence[float],
+    std: Sequence[float],
+    antialias: bool,
+) -> None:
+    """Fill the image tower; `names` maps timm's names to the file's."""
+    tower, vision, state, report = model.visual_encoder, model.config.vision, ledger.source, ledger.report
+    patch_size, grid, prefix = grid_of(tower)
+    special = {f"{OURS}{name}" for name in ("patch_embed.proj.weight", "patch_embed.proj.bias", "pos_embed")}
+    for ours in ledger.wanted:
+        if ours.startswith(OURS) and ours not in special:
+            name = ours.removeprefix(OURS)
+            ledger.copy(ours, names.get(name, name))
+    kernel_key, bias_key = names["patch_embed.proj.weight"], names.get("patch_embed.proj.bias")
+    kernel, ours = resize_patch(state[kernel_key], patch_size), f"{OURS}patch_embed.proj.weight"
+    if kernel.shape != state[kernel_key].shape:
+        report.resized[ours] = f"patches of {_by(state[kernel_key].shape[-2:])} -> {_by(patch_size)} px"
+    weight, bias = fold_channels(
+        kernel, None if bias_key is None else state[bias_key], mean, std, vision.mean, vision.std
+    )
+    ledger.put(ours, weight, kernel_key)
+    report.folded[ours] = (
+        f"{kernel.shape[1]} channels normalised by mean {_numbers(mean)}, std {_numbers(std)} -> "
+        f"1 channel by mean {vision.mean:g}, std {vision.std:g}"
+    )
+    own_bias = f"{OURS}patch_embed.proj.bias"
+    if own_bias in ledger.wanted:
+        ledger.put(own_bias, bias, bias_key or kernel_key)
+    elif f"{OURS}pos_embed" not in ledger.wanted:
+        raise ValueError(
+            f"{vision.name} has neither a bias of its patch embedding nor position embeddings to fold the source's "
+            "normalisation into."
+        )
+    if f"{OURS}pos_embed" in ledger.wanted:
+        ours, key = f"{OURS}pos_embed", names.get("pos_embed", "pos_embed")
+        if key not in state:
+            raise ValueError(f"{report.source} lacks {key}, which the model needs for {ours}.")
+        positions = resize_positions(state[key], grid, prefix, antialias)
+        if positions.shape != state[key].shape:
+            side = int((state[key].shape[1] - prefix) ** 0.5)
+            how = "bicubic, antialiased" if antialias else "bicubic"
+            report.resized[ours] = f"grid of {side} x {side} -> {_by(grid)} ({how})"
+        if own_bias not in ledger.wanted:
+            positions = torch.cat([positions[:, :prefix], positions[:, prefix:] + bias], 1)
+            report.folded[ours] = "the constant of the folded normalisation: the patch embedding has no bias"
+        ledger.put(ours, positions, key)
+
+
+def timm_source(name: str) -> tuple[Source, tuple[Sequence[float], Sequence[float]]]:
+    """Pretrained weights that timm knows under a name (from the hub or its cache), and their normalisation.
+
+    Raises:
+        ValueError: no such weights, or no way to them.
+    """
+    try:
+        donor: nn.Module = timm.create_model(name, pretrained=True)
+    except Exception as error:  # the hub's client raises errors of several libraries
+        raise ValueError(f"timm cannot load the weights of {name}: {error}") from error
+    known: dict[str, Any] = donor.pretrained_cfg  # type: ignore[assignment]
+    return Source(f"timm {name}", dict(donor.state_dict())), (known["mean"], known["std"])
+
+
+def _check_heads(tower: Tower, ours: nn.Module) -> None:
+    """MoCo v3's small ViT has 12 heads where everyone else's has 6: the shapes do not tell."""
+    if tower.layout == "MoCo v3" and ours.num_features == 384 and ours.blocks[0].attn.num_heads != 12:  # type: ignore[index, union-attr]
+        raise ValueError("MoCo v3's small ViT has 12 heads: set model.vision.changes to {num_heads: 12}.")
+
+
+def _by(size: Sequence[int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "/".join(f"{value:.4g}" for value in values)
