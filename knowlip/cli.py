@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from importlib import import_module
 from pathlib import Path
+from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 SUMMARY = {
@@ -141,6 +142,7 @@ def _stage(command: str, arguments: list[str]) -> str | None:
     for name in many:
         parser.add_argument(f"--{name}", nargs="+", type=Path, required=True, help="files or folders")
     parser.add_class_arguments(kind, skip=many)
+    arguments = _spelt(arguments, kind)
     if recipe := _option(arguments, "--recipe"):
         section = load_recipe(recipe).get(command, {})
         check_settings(kind, section)
@@ -187,17 +189,19 @@ def _tool(command: str, arguments: list[str]) -> str | None:
     module = import_module(module_name)
     kind = getattr(module, kind_name)
     parser = _settings_parser(command)
-    hints = get_type_hints(kind)
+    hints, told = get_type_hints(kind), _told(kind)
     positional = getattr(kind, "POSITIONAL", ())
     for name in positional:
         many = get_origin(hints[name]) is list
         of = get_args(hints[name])[0] if many else hints[name]
-        parser.add_argument(name, type=of, metavar=name.upper(), **({"nargs": "+"} if many else {}))
+        parser.add_argument(
+            name, type=of, metavar=name.upper(), help=told.get(name), **({"nargs": "+"} if many else {})
+        )
     lists = [name for name, hint in hints.items() if get_origin(hint) is list and name not in positional]
     parser.add_class_arguments(kind, skip={*positional, *lists})
     for name in lists:
-        parser.add_argument(f"--{name}", type=get_args(hints[name])[0], nargs="+", default=[])
-    settings = _parsed(parser, command, arguments)
+        parser.add_argument(f"--{name}", type=get_args(hints[name])[0], nargs="+", default=[], help=told.get(name))
+    settings = _parsed(parser, command, _spelt(arguments, kind))
     config = kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
     result = getattr(module, function_name)(config)
     if settings.json:
@@ -205,6 +209,35 @@ def _tool(command: str, arguments: list[str]) -> str | None:
     show = getattr(module, "show", _outcome)
     text: str = show(result)
     return text
+
+
+def _told(kind: Any) -> dict[str, str]:
+    """What the docstrings of a dataclass say of its fields."""
+    from docstring_parser import parse_from_object
+
+    return {param.arg_name: (param.description or "").replace("%", "%%") for param in parse_from_object(kind).params}
+
+
+def _spelt(arguments: list[str], kind: Any) -> list[str]:
+    """Arguments with options as the settings are spelt: `--dry-run` is `--dry_run`, and a switch alone is true."""
+    spelt: list[str] = []
+    for position, argument in enumerate(arguments):
+        if not argument.startswith("--"):
+            spelt.append(argument)
+            continue
+        name, equals, value = argument.partition("=")
+        name = "--" + name[2:].replace("-", "_")
+        follows = arguments[position + 1] if position + 1 < len(arguments) else "--"
+        alone = not equals and follows.startswith("--") and _is_switch(kind, name[2:])
+        spelt += [name + equals + value, "true"] if alone else [name + equals + value]
+    return spelt
+
+
+def _is_switch(kind: Any, name: str) -> bool:
+    """Whether a setting with a dotted name is true or false."""
+    for part in name.split("."):
+        kind = get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
+    return kind is bool or (get_origin(kind) is UnionType and bool in get_args(kind))
 
 
 def _outcome(result: dict[str, Any]) -> str:

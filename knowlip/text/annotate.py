@@ -97,7 +97,14 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
     if config.dry_run:
         from knowlip.text.dry_run import estimate
 
-        return estimate(dataset, config.openai, config.batch, store, config.retry_quarantined)
+        finished = store.finished(config.retry_quarantined)
+        if differ := store.differences(_settings(config, dataset)):
+            finished = set()
+            say(
+                f"{config.dataset} holds another run ({', '.join(differ)} differ), which this one cannot go on with: "
+                "the estimate is that of a fresh data set with the same tiles."
+            )
+        return estimate(dataset, config.openai, config.batch, finished)
     if config.annotator == "openai":
         from knowlip.text.ledger import alone
 

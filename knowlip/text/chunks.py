@@ -40,13 +40,16 @@ class ChunkStore:
         if not self.begun:
             write_json(self._settings, settings)
             return
-        before = read_json(self._settings)
-        differ = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
-        if differ:
+        if differ := self.differences(settings):
             raise ValueError(
                 f"An annotation with other settings was begun in {self.folder} ({', '.join(differ)} differ); "
                 "use the same settings, or delete that folder to begin anew."
             )
+
+    def differences(self, settings: dict[str, Any]) -> list[str]:
+        """Names of the settings that the run here, if one was begun, has otherwise."""
+        before = read_json(self._settings) if self.begun else settings
+        return sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
 
     def write(self, name: str, outcomes: dict[str, Outcome]) -> None:
         """Keep the outcomes of a chunk, by tile_id."""

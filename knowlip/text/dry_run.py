@@ -1,10 +1,10 @@
 """What an openai run would ask for and cost, without asking anything: no key is needed and nothing is written."""
 
+from collections.abc import Collection
 from typing import Any
 
 from knowlip.dataset import Dataset
 from knowlip.progress import say
-from knowlip.text.chunks import ChunkStore
 from knowlip.text.cost import Estimate, estimate_wave, prices_of, table, typical_annotation
 from knowlip.text.openai_options import OpenAIOptions
 from knowlip.text.workers import Chunk, requests
@@ -14,10 +14,8 @@ SAMPLE = 200
 """Tiles a wave whose prompts are composed and counted, evenly over the wave; the rest is taken to be like them."""
 
 
-def estimate(
-    dataset: Dataset, options: OpenAIOptions, batch: bool, store: ChunkStore, retry: bool = False
-) -> dict[str, Any]:
-    """Estimate the waves of a run, of the tiles that have no outcome yet, and print a table.
+def estimate(dataset: Dataset, options: OpenAIOptions, batch: bool, finished: Collection[str] = ()) -> dict[str, Any]:
+    """Estimate the waves of a run, of the tiles that are not `finished`, and print a table.
 
     Answers are taken to be of the paper's average length (or `typical_output_tokens`), every parent to be annotated.
 
@@ -25,7 +23,7 @@ def estimate(
         `dry_run`, `waves` (scale, and "all" -> tiles, requests, input_tokens (with images), image_tokens,
         output_tokens, cost), `prices` (of a million tokens), `counted` ("rule" or the tokenizer's file).
     """
-    prices, finished = prices_of(options, batch), store.finished(retry)
+    prices = prices_of(options, batch)
     schema = options.parameters("").get("response_format", {}).get("json_schema", {}).get("schema")
     rows: dict[str, dict[str, float]] = {}
     total = Estimate()

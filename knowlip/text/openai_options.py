@@ -39,9 +39,11 @@ class OpenAIOptions:
     response_format: str = "json_schema"
     """"json_schema" (strict), "json_object", or "text" (nine lines) for servers that know neither."""
     temperature: float = 0.0
+    """Of the sampling; 0 = the likeliest answer."""
     max_tokens: int = 1500
     """Longest answer."""
     seed: int = 0
+    """Of the sampling, for endpoints that have one."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Merged over the parameters of the request; null drops one. Reasoning models of OpenAI want for example
     {"temperature": null, "max_tokens": null, "max_completion_tokens": 6000}."""

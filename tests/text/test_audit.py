@@ -8,6 +8,8 @@ import time
 import pandas as pd
 import pytest
 
+from knowlip.benchmark.truth import judge
+from knowlip.cli import main
 from knowlip.dataset import Dataset, verify
 from knowlip.statistics import wilson
 from knowlip.text.audit import AuditConfig, show, text_audit, the_sample
@@ -239,7 +241,7 @@ def test_report_files(audit, dataset, tmp_path):
             verdicts.judge("ann", tile, slot, ("right", "right", "wrong", "unsure")[(number + slot) % 4])
             verdicts.judge("bob", tile, slot, ("right", "wrong", "wrong", "unsure")[(number + slot) % 4])
     verdicts.note("bob", sheets.tiles[0], "<script>alert(1)</script>")
-    result = text_audit(config, judge=lambda *_: True)
+    result = text_audit(config)
     assert result["judged"] == {"ann": 6, "bob": 6}
     report = json.loads((config.report / "audit.json").read_text())
     # 48 sub-texts: 12 right, 12 divided, 12 wrong, 12 unsure.
@@ -251,6 +253,38 @@ def test_report_files(audit, dataset, tmp_path):
     assert "http" not in page
     assert (config.report / "audit.png").read_bytes()[:4] == b"\x89PNG"
     verify(dataset)
+
+
+def test_truth_stands_beside_the_raters(audit, dataset, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="the chart needs matplotlib")
+    _, verdicts, sheets, config = audit
+    command = ["text", "audit", str(dataset), "--out", str(config.out), "--judge"]
+    for number, tile in enumerate(sheets.tiles):
+        for slot in sheets.slots[tile]:
+            verdicts.judge("ann", tile, slot, "right" if number else "wrong")
+    assert main(command) == 2
+    assert "give --report" in capsys.readouterr().err
+    assert main([*command, "--report", str(tmp_path / "report")]) == 2
+    assert "no truth to judge by" in capsys.readouterr().err
+    truth = {tile: {"objects": [], "buildings": 0, "shares": {"water": 1.0}, "grid": [{"water": 1.0}] * 9}
+             for tile in sheets.tiles}  # fmt: skip
+    monkeypatch.setattr(Dataset, "truth", lambda self: truth)
+    assert main([*command, "--report", str(tmp_path / "report")]) == 0
+    report = json.loads((tmp_path / "report" / "audit.json").read_text())
+    found, rated = {}, {}
+    for tile in sheets.tiles:
+        for text in sheets.texts[tile]:
+            window_m = float(sheets.facts(tile)["window_m"])
+            verdict = judge(sheets.instruction_set[tile], text["dimension"], text["text"], truth[tile], window_m)
+            if verdict is not None:
+                found[tile, text["slot"]], rated[tile, text["slot"]] = verdict, tile != sheets.tiles[0]
+    rows = [row["truth"] for of_kind in report["sets"].values() for row in of_kind["dimensions"]]
+    assert sum(row["judged"] for row in rows) == len(found) > 0
+    right = sum(row["judged"] * row["accuracy"] for row in rows if row["judged"])
+    assert right == pytest.approx(sum(found.values()))
+    agreed = sum(row["judged"] * row["agrees"] for row in rows if row["judged"])
+    assert agreed == pytest.approx(sum(found[unit] == rated[unit] for unit in found))
+    assert "truth agrees" in (tmp_path / "report" / "audit.html").read_text()
 
 
 def test_verify_does_not_mind_an_audit_in_the_data_set(dataset, monkeypatch):

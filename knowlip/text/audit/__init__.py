@@ -1,7 +1,6 @@
 """Experts judge a sample of the texts: draw it, serve the page, report what was said."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,8 +10,6 @@ from knowlip.text.audit.sampling import Sample, draw, load, save, texts_digest
 from knowlip.text.audit.store import Verdicts
 
 SHARE, AT_LEAST, SEED = 0.02, 5, 0
-Judge = Callable[[str, str, str, dict[str, Any], float], bool | None]
-"""(instruction set, dimension, text, truth of the tile, window in metres) -> is the text right? None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +32,16 @@ class AuditConfig:
     """Folder of the sample and the verdicts; default: DATASET/audit/revision-N."""
     report: Path | None = None
     """Write audit.json, audit.html and audit.png to this folder, and open no page."""
+    judge: bool = False
+    """With --report, of a data set with truth: put what truth says of each text beside the raters' verdicts."""
     host: str = "127.0.0.1"
     """Address to listen at. The page asks for no password: leave it at this machine unless the network is trusted."""
     port: int = 8766
     """Port to listen at."""
 
 
-def text_audit(config: AuditConfig, judge: Judge | None = None) -> dict[str, Any]:
+def text_audit(config: AuditConfig) -> dict[str, Any]:
     """Serve the page until it is stopped, or write the report.
-
-    Args:
-        config: settings.
-        judge: judges texts against the tile's truth, to stand beside the experts in the report of a data set that has
-            truth (`knowlip.benchmark.truth.judge`).
 
     Returns:
         `sample` (file), `tiles` (drawn), `verdicts` (file), `judged` (rater -> finished tiles), and with a report
@@ -55,11 +49,15 @@ def text_audit(config: AuditConfig, judge: Judge | None = None) -> dict[str, Any
 
     Raises:
         ValueError: no annotated data set, a sample of other settings is there already, broken files, no verdicts to
-            report on, or the extra `serve` is not installed.
+            report on, no truth to judge by, or the extra `serve` is not installed.
     """
+    if config.judge and config.report is None:
+        raise ValueError("Truth stands in the report alone: give --report FOLDER with --judge.")
     from knowlip.text.audit.page import Sheets, make_app
 
     dataset = Dataset(config.dataset)
+    if config.judge and not dataset.truth():
+        raise ValueError(f"{config.dataset} has no truth to judge by; leave --judge out.")
     revisions = dataset.revisions()
     if not revisions:
         raise ValueError(f"{config.dataset} has no texts yet: annotate it before it is audited.")
@@ -81,7 +79,7 @@ def text_audit(config: AuditConfig, judge: Judge | None = None) -> dict[str, Any
     else:
         from knowlip.text.audit.report import write_report
 
-        result["overall"] = write_report(config.report, dataset, sample, sheets, verdicts, judge)["overall"]
+        result["overall"] = write_report(config.report, dataset, sample, sheets, verdicts, config.judge)["overall"]
         result["report"] = str(config.report)
     given = {rater: verdicts.of(rater) for rater in verdicts.raters()}
     result["judged"] = {

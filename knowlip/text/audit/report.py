@@ -13,7 +13,6 @@ from knowlip.text.audit.sampling import Sample
 from knowlip.text.audit.store import Unit, Verdicts
 
 if TYPE_CHECKING:
-    from knowlip.text.audit import Judge
     from knowlip.text.audit.page import Sheets
 
 _TARGETS = {"ground": "ground targets", "marine": "marine targets", "terrain": "terrain"}
@@ -24,9 +23,9 @@ th{font-weight:600;background:#f2f5f8}img{max-width:100%}p{max-width:75ch}.sum t
 
 
 def write_report(
-    folder: Path, dataset: Dataset, sample: Sample, sheets: "Sheets", verdicts: Verdicts, judge: "Judge | None" = None
+    folder: Path, dataset: Dataset, sample: Sample, sheets: "Sheets", verdicts: Verdicts, by_truth: bool = False
 ) -> dict[str, Any]:
-    """Write the three files and return what audit.json holds.
+    """Write the three files and return what audit.json holds; `by_truth` puts what truth says beside the verdicts.
 
     Raises:
         ValueError: nobody has judged anything yet.
@@ -39,7 +38,7 @@ def write_report(
     if not given:
         raise ValueError(f"{verdicts.path} holds no verdicts on this sample yet: judge some texts first.")
     scale_of = {tile: sheets.facts(tile)["scale"] for tile in sample.tiles}
-    says = {} if judge is None else _truth_says(dataset, sheets, judge)
+    says = _truth_says(dataset, sheets) if by_truth else {}
     numbers = figures(sample, given, sheets.instruction_set, scale_of, says)
     notes = [
         {"tile_id": tile, "rater": rater, "note": note}
@@ -59,7 +58,9 @@ def write_report(
     return report
 
 
-def _truth_says(dataset: Dataset, sheets: "Sheets", judge: "Judge") -> dict[Unit, bool]:
+def _truth_says(dataset: Dataset, sheets: "Sheets") -> dict[Unit, bool]:
+    from knowlip.benchmark.truth import judge
+
     truth, says = dataset.truth(), {}
     for tile in sheets.tiles:
         if tile not in truth:
