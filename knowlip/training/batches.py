@@ -111,6 +111,7 @@ class Batches:
         self.order = Order(
             len(corpus.tile_ids), config.batch_size, config.seed,
             lengths=corpus.order_length_N, bucket_batches=config.data.bucket_batches,
+            shards=corpus.shard_N if config.data.order == "shard" else None,
         )  # fmt: skip
 
     @property

@@ -11,7 +11,7 @@ from knowlip.files import sha256, whole_file
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
 from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, text_hash, tokenise
-from knowlip.training.tiles import Pixels, load_pixels
+from knowlip.training.tiles import Pixels, open_pixels
 
 if TYPE_CHECKING:
     from knowlip.training.pretrain import PretrainConfig
@@ -30,8 +30,11 @@ class Corpus:
     def __init__(self, dataset: Dataset, tokenizer: TextTokenizer, tile_ids: list[str], pixels: Pixels) -> None:
         self.tokenizer, self.tile_ids, self.pixels = tokenizer, tile_ids, pixels
         self._parts: dict[tuple[str, str], SubTextIds] = {}
-        self.scale = GreyScale.of(dataset.tiles().set_index("tile_id").loc[tile_ids])
+        tiles = dataset.tiles().set_index("tile_id").loc[tile_ids]
+        self.scale = GreyScale.of(tiles)
         """What grey levels of each tile mean."""
+        self.shard_N = tiles["shard"].astype("category").cat.codes.to_numpy(int)
+        """Number of the file that holds each tile."""
         self.read_texts(dataset, 0)
         self.order_length_N = self.lengths.part_N8.sum(1)
         """Tokens of the annotator's texts: by these, texts of about equal length are put together. Later revisions
@@ -56,7 +59,8 @@ class Corpus:
                 f"{config.batch_size}: add scenes, loosen the quality filter, or lower batch_size."
             )
         tokenizer = _tokenizer(texts[texts["tile_id"].isin(tile_ids)], config, sentences)
-        pixels = load_pixels(dataset, tile_ids, config.model.vision.image_size, config.out / "cache")
+        size, cache, data = config.model.vision.image_size, config.out / "cache", config.data
+        pixels = open_pixels(dataset, tile_ids, size, cache, data.pixels, data.workers)
         return cls(dataset, tokenizer, tile_ids, pixels)
 
     def read_texts(self, dataset: Dataset, revision: int) -> None:

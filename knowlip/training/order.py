@@ -13,9 +13,8 @@ class Order:
         batch_size: rows a step, over all processes.
         seed: source of chance.
         lengths: text length of each row, for buckets.
-        shards: number of the shard that holds each row, and
-        places: its position there: rows are then read shard by shard in a shuffled order of the shards, mixed within
-            windows of `mix` rows, so that a slow disk reads few files at a time.
+        shards: number of the shard that holds each row: shards are then read one after the other in random order, and
+            rows mixed within windows of `mix` rows, so that a slow disk reads few files at a time.
         bucket_batches: of so many batches in a row, the rows are sorted by text length before they are dealt, so that
             texts of a batch are about equally long and little is padded; 1 for no buckets.
         mix: rows over which neighbours in the shards are mixed.
@@ -29,7 +28,6 @@ class Order:
         *,
         lengths: np.ndarray | None = None,
         shards: np.ndarray | None = None,
-        places: np.ndarray | None = None,
         bucket_batches: int = 1,
         mix: int = 8192,
     ) -> None:
@@ -39,11 +37,9 @@ class Order:
             raise ValueError("bucket_batches must be at least 1 (no buckets).")
         if bucket_batches > 1 and lengths is None:
             raise ValueError("Buckets need the length of every text.")
-        if (shards is None) != (places is None):
-            raise ValueError("Reading by shard needs the shard of every row and its place there.")
         self.count, self.batch_size, self.seed = count, batch_size, seed
         self.steps_per_epoch = count // batch_size
-        self._lengths, self._shards, self._places = lengths, shards, places
+        self._lengths, self._shards = lengths, shards
         self._bucket_batches, self._mix = bucket_batches, mix
         self._epoch = lru_cache(maxsize=2)(self._rows_of_epoch)
 
@@ -55,7 +51,7 @@ class Order:
     def _rows_of_epoch(self, epoch: int) -> np.ndarray:
         """(steps_per_epoch, batch_size)"""
         rng = np.random.default_rng([self.seed, 1, epoch])
-        order = rng.permutation(self.count) if self._shards is None else self._by_shard(rng)
+        order = rng.permutation(self.count) if self._shards is None else self._by_shard(self._shards, rng)
         batches = order[: self.steps_per_epoch * self.batch_size].reshape(self.steps_per_epoch, self.batch_size)
         if self._bucket_batches > 1:
             assert self._lengths is not None
@@ -64,14 +60,11 @@ class Order:
                 window[:] = _bucketed(window, self._lengths, rng)
         return batches
 
-    def _by_shard(self, rng: np.random.Generator) -> np.ndarray:
-        assert self._shards is not None
-        assert self._places is not None
-        turn = rng.permutation(int(self._shards.max()) + 1)
-        order = np.lexsort((self._places, turn[self._shards]))
+    def _by_shard(self, shards: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        turn = rng.permutation(int(shards.max()) + 1)
+        order = np.argsort(turn[shards], kind="stable")
         for first in range(0, self.count, self._mix):
             rng.shuffle(order[first : first + self._mix])
-        # Where the last, unfilled batch begins moves from epoch to epoch, because the order of the shards does.
         return order
 
 

@@ -1,16 +1,19 @@
 """Batches: the same for any number of processes, micro-steps and workers, and the texts and holes that they claim to
 be."""
 
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from knowlip.dataset import Dataset
 from knowlip.models import ModelConfig, TextConfig, VisionConfig
 from knowlip.text.annotate import AnnotateConfig, annotate
 from knowlip.training.augment import AugmentConfig
-from knowlip.training.batches import Batches, DataConfig
+from knowlip.training.batches import Batches, DataConfig, around_mask, padded
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import HoleConfig
 from knowlip.training.step import Batch, ObjectiveConfig
@@ -100,3 +103,120 @@ def test_micro_steps_cut_the_global_batch_whatever_the_world(corpus: Corpus, set
     assert ids == whole.image_id_B.tolist()
     with pytest.raises(ValueError, match="multiple of 6"):
         Batches(corpus, settings, 0, 3, accumulate=2)
+
+
+def test_rows_are_texts_holes_and_tiles_of_the_corpus(corpus: Corpus, settings: Settings) -> None:
+    tokenizer, batches = corpus.tokenizer, Batches(corpus, settings)
+    for step in range(4):
+        batch = batches.at(step)
+        for at, row in enumerate(rows_of(batch)):
+            text = corpus.texts[row["image"]]
+            assert row["hash"] == text.hash
+            assert row["pixels"] == corpus.pixels[[row["image"]]][0].tobytes()
+            ids = row["text"]
+            assert (ids[0], ids[-1]) == (tokenizer.cls, tokenizer.sep)
+            rest = ids[1:-1]
+            for part in text.parts:  # each sub-text is there as it is, or not at all
+                if rest[: len(part.ids)] == part.ids:
+                    rest = rest[len(part.ids) :]
+            assert rest == []
+            if at >= 4:
+                assert row["context"] is None, "holes are cut into the first half (infill_share)"
+                continue
+            context, content = row["context"][1:-1], row["content"][1:-1]
+            assert (row["context"][0], row["content"][0]) == (tokenizer.enc, tokenizer.dec)
+            place = context.index(tokenizer.mask)
+            assert context[:place] + content + context[place + 1 :] == text.ids()
+    texts = [tuple(row["text"]) for step in range(40) for row in rows_of(batches.at(step))]
+    assert len(set(texts)) > 60, "sub-texts are left out at random"
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_streams_give_the_batches_in_order(corpus: Corpus, settings: Settings, workers: int) -> None:
+    plain = Batches(corpus, settings, accumulate=2)
+    config = replace(settings, data=DataConfig(workers=workers, prefetch=3))
+    batches = Batches(corpus, config, accumulate=2)
+    steps = list(batches.stream(2, 9))
+    assert len(steps) == 7
+    for step, parts in zip(range(2, 9), steps):
+        assert [rows_of(part) for part in parts] == [rows_of(plain.at(step, micro)) for micro in range(2)]
+    assert list(batches.stream(9, 9)) == []
+
+
+def test_an_abandoned_stream_leaves_no_threads(corpus: Corpus, settings: Settings) -> None:
+    before = set(threading.enumerate())
+    stream = Batches(corpus, replace(settings, data=DataConfig(workers=2, prefetch=4))).stream(0, 1000)
+    next(stream)
+    assert set(threading.enumerate()) > before
+    stream.close()
+    assert set(threading.enumerate()) == before
+
+
+def test_an_error_of_a_thread_reaches_the_training(corpus: Corpus, settings: Settings) -> None:
+    batches = Batches(corpus, settings)
+    batches.order.rows = lambda step: np.array([10**6] * 8)  # type: ignore[method-assign]
+    with pytest.raises(IndexError):
+        next(batches.stream(0, 3))
+
+
+def test_streamed_pixels_are_those_of_the_cache(corpus: Corpus, settings: Settings) -> None:
+    config = replace(settings, data=DataConfig(pixels="stream"))
+    streamed = Corpus.open(Dataset(settings.dataset), config)  # type: ignore[arg-type]
+    assert streamed.pixels.shape == corpus.pixels.shape
+    for step in range(3):
+        assert rows_of(Batches(streamed, config).at(step)) == rows_of(Batches(corpus, settings).at(step))
+
+
+def test_padding_changes_nothing_but_the_width(corpus: Corpus, settings: Settings) -> None:
+    for multiple in (32, 64):
+        config = replace(settings, data=DataConfig(pad_multiple=multiple))
+        for step in range(3):
+            batch = Batches(corpus, config).at(step)
+            assert rows_of(batch) == rows_of(Batches(corpus, settings).at(step))
+            assert batch.text[0].shape[1] % multiple in (0, 200 % multiple)
+            assert batch.content[0][:, :-1].shape[1] % multiple in (0, 200 % multiple)
+            assert batch.text[0].shape[1] <= 200
+            assert (batch.text[0][~batch.text[1]] == 0).all()
+
+
+def test_buckets_pad_less(corpus: Corpus, settings: Settings) -> None:
+    def share_padded(config: Settings) -> float:
+        masks = [Batches(corpus, config).at(step).text[1] for step in range(10)]
+        return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
+
+    small = replace(settings, batch_size=2, view_drop=0.0)
+    assert share_padded(replace(small, data=DataConfig(bucket_batches=10))) < 0.7 * share_padded(small)
+
+
+def test_augmentation_is_of_the_step(corpus: Corpus, settings: Settings) -> None:
+    batches = Batches(corpus, settings)
+    raw = batches.at(0)
+    first, again, other = (batches.deliver(raw, step, 0, "cpu").pixels_BSS for step in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, raw.pixels_BSS)
+    still = replace(settings, augment=AugmentConfig(gain_db=0, speckle_looks=0))
+    assert torch.equal(Batches(corpus, still).deliver(raw, 0, 0, "cpu").pixels_BSS, raw.pixels_BSS)
+
+
+def test_long_contexts_keep_their_hole() -> None:
+    for place in range(30):
+        context = [1] * place + [9] + [1] * (29 - place)
+        for longest in (1, 5, 12, 29, 30, 40):
+            kept = around_mask(context, 9, longest)
+            assert len(kept) == min(30, longest)
+            assert kept.count(9) == 1
+
+
+def test_padded_rows() -> None:
+    ids, keep = padded([[5, 6], [], [7, 8, 9]], 4)
+    assert ids.tolist() == [[5, 6, 0, 0], [0, 0, 0, 0], [7, 8, 9, 0]]
+    assert keep.sum(1).tolist() == [2, 0, 3]
+
+
+def test_settings_that_cannot_work_are_refused(corpus: Corpus, settings: Settings) -> None:
+    for changed, name in (
+        (DataConfig(workers=-1), "workers"), (DataConfig(prefetch=0), "prefetch"), (DataConfig(pad_multiple=0), "pad"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=name):
+            Batches(corpus, replace(settings, data=changed))
