@@ -83,18 +83,19 @@ class KnowLIP(nn.Module):
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels (B, 1, S, S) -> tokens (B, N, V) and the normalised embedding (B, E)."""
         tokens_BNV = self.visual_encoder(pixels)
-        return tokens_BNV, F.normalize(self.vision_proj(summary_token(self.visual_encoder, tokens_BNV)).float(), dim=-1)
+        summary_BV = summary_token(self.visual_encoder, tokens_BNV)
+        return tokens_BNV, F.normalize(_full(self.vision_proj(summary_BV)), dim=-1)
 
     # ---- text, from token ids -------------------------------------------------------------------------------------
 
     def embed_ids(self, ids_BT: Tensor, keep_BT: Tensor) -> Tensor:
         """Normalised text embedding (B, E) of [CLS]-framed ids, read without an image."""
-        states = self.text_encoder(ids_BT, keep_BT)
-        return F.normalize(self.text_proj(states[:, 0]).float(), dim=-1)
+        states = self.text_encoder(ids_BT, keep_BT, first_only=True)
+        return F.normalize(_full(self.text_proj(states[:, 0])), dim=-1)
 
     def match_ids(self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue]) -> Tensor:
         """Matching logits (B, 2) of [ENC]-framed ids read with images; index 1 says that they belong together."""
-        return self.itm_head(self.text_encoder(ids_BT, keep_BT, memory)[:, 0]).float()
+        return _full(self.itm_head(self.text_encoder(ids_BT, keep_BT, memory, first_only=True)[:, 0]))
 
     # ---- text, from strings (evaluation and use) --------------------------------------------------------------------
 
@@ -200,6 +201,11 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     if image.shape == (size, size):
         return image
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _full(x: Tensor) -> Tensor:
+    """float32 or better, whatever autocast made of it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _init_bert(module: nn.Module, std: float) -> None:

@@ -100,11 +100,15 @@ class Layer(nn.Module):
         memory_mask: Tensor | None,
         past: KeyValue | None = None,
         causal: bool = False,
+        first_only: bool = False,
     ) -> tuple[Tensor, KeyValue]:
-        """Returns the states (B, T, D) and the self-attention's keys and values, for step-wise decoding."""
+        """Returns the states (B, T, D), or of the first token alone (B, 1, D), and the self-attention's keys and
+        values, for step-wise decoding."""
         present = self.attention.self.memory(x_BTD)
         if past is not None:
             present = torch.cat([past[0], present[0]], 2), torch.cat([past[1], present[1]], 2)
+        if first_only:
+            x_BTD = x_BTD[:, :1]
         x_BTD = self.attention(x_BTD, present, mask, causal)
         if memory is not None:
             x_BTD = self.crossattention(x_BTD, memory, memory_mask)
@@ -172,20 +176,26 @@ class TextEncoder(nn.Module):
         """Keys and values of the image tokens for each layer's cross-attention; computed once, read by many texts."""
         return [layer.crossattention.self.memory(tokens_BNV) for layer in self.encoder.layer]  # type: ignore[union-attr, operator]
 
-    def forward(self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue] | None = None) -> Tensor:
+    def forward(
+        self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue] | None = None, first_only: bool = False
+    ) -> Tensor:
         """Encode token ids.
 
         Args:
             ids_BT: token ids.
             keep_BT: True on real tokens, False on padding.
             memory: of :meth:`image_memory`, or None to read the text alone.
+            first_only: the state of the first token is all that is wanted: the last layer computes no other.
 
         Returns:
-            States (B, T, D).
+            States (B, T, D), or (B, 1, D).
         """
         x_BTD, mask = self.embeddings(ids_BT), attention_mask(keep_BT)
         for i in range(self.config.layers):
-            x_BTD, _ = self.encoder.run(i, x_BTD, mask, memory[i] if memory is not None else None, None)
+            last = i == self.config.layers - 1
+            x_BTD, _ = self.encoder.run(
+                i, x_BTD, mask, memory[i] if memory is not None else None, None, None, False, first_only and last
+            )
         return x_BTD
 
 

@@ -78,4 +78,4 @@ def itc_loss(
 
 
 def _full(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -117,6 +117,12 @@ class PretrainStep(nn.Module):
 
     def __init__(self, model: KnowLIP, config: ObjectiveConfig) -> None:
         super().__init__()
+        reads = {"infill": "text", "lm": "image"}[config.generation]
+        if config.infill and model.config.text.decoder_reads != reads:
+            raise ValueError(
+                f"objectives.generation {config.generation} needs model.text.decoder_reads {reads}: the decoder must "
+                "read in training what it will read in use."
+            )
         self.config, self.model = config, model
         self.twin = momentum_copy(model)
         self.queue = FeatureQueue(config.queue, model.config.embed_dim)
