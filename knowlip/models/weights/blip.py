@@ -112,7 +112,8 @@ def _place(ledger: Ledger, ours: str, names: dict[str, str], kind: Kind) -> None
         name = ours if ours.startswith(HEAD) else f"{DECODER}{ours.removeprefix('text_decoder.')}"
     else:
         name = ours
-        if ours.split(".")[0] in ("vision_proj", "text_proj", "itm_head", "temp") and ours not in names:
+        head = ours.split(".")[0]
+        if not any(name.split(".")[0] == head for name in names):
             return ledger.keep_new([ours], f"{kind} weights have no such head")
     key = names.get(name, name)
     if reads := re.match(r"text_decoder\.(.*\.crossattention\.self\.(key|value)\.)", ours):
