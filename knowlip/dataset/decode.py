@@ -171,7 +171,7 @@ def _transposed(tile):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _combine(tile, first, weights, out):  # type: ignore[no-untyped-def]
-    """Each new row is a weighted sum of old ones. The weights are positive and add up to 1: no result is out of range."""
+    """Each new row is a weighted sum of old ones. Weights are positive and add up to 1: no result is out of range."""
     columns = tile.shape[1]
     sums = np.empty(columns, np.uint32)
     for row in range(out.shape[0]):

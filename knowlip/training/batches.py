@@ -5,7 +5,7 @@ with any number of processes and workers.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -147,7 +147,7 @@ class Batches:
             uniform_B2=torch.from_numpy(draws[mine, _NEGATIVE].copy()),
         )
 
-    def stream(self, start: int, stop: int) -> Iterator[list[Batch]]:
+    def stream(self, start: int, stop: int) -> Generator[list[Batch], None, None]:
         """The micro-batches of each step from `start` to `stop` - 1, prepared ahead by threads. Ending the iteration
         early ends the threads."""
         data = self.config.data

@@ -86,7 +86,7 @@ def load_pixels(dataset: Dataset, tile_ids: Sequence[str], size: int, cache: Pat
             np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
             chunks = [range(first, min(first + _CHUNK, len(tile_ids))) for first in range(0, len(tile_ids), _CHUNK)]
             for chunk in track(chunks, f"decode {len(tile_ids)} tiles at {size} px"):
-                stream.write(reader.read(chunk, size))
+                stream.write(reader.read(chunk, size).tobytes())
         reader.close()
     return np.asarray(np.load(path, mmap_mode="r"))
 

@@ -115,7 +115,7 @@ def test_reads_any_rows_in_any_order(dataset: Dataset, tmp_path: Path) -> None:
         np.testing.assert_array_equal(reader.read([3], 96)[0], dataset.image(ids[3]))
         assert reader.read([], 40).shape == (0, 40, 40)
         with ThreadPoolExecutor(4) as pool:
-            for got in pool.map(lambda _: reader.read(rows, 40), range(8)):
+            for got in pool.map(reader.read, [rows] * 8, [40] * 8):
                 np.testing.assert_array_equal(got, expected[rows])
         reader.close()
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(reader)).read(rows, 40), expected[rows])
@@ -128,7 +128,12 @@ def test_places_are_looked_up_once(dataset: Dataset, tmp_path: Path, monkeypatch
 
     ids = dataset.tiles()["tile_id"].to_list()
     looked: list[Path] = []
-    monkeypatch.setattr(pixels, "png_places", lambda path: looked.append(path) or png_places(path))
+
+    def noted(path: Path) -> dict[str, tuple[int, int]]:
+        looked.append(path)
+        return png_places(path)
+
+    monkeypatch.setattr(pixels, "png_places", noted)
     expected = TileReader(dataset, ids, tmp_path / "cache").read(range(5), 16)
     assert len(looked) == 1
     again = TileReader(dataset, ids[:5], tmp_path / "cache")

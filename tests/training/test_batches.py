@@ -4,6 +4,7 @@ be."""
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,11 +58,11 @@ def corpus(settings: Settings) -> Corpus:
     return Corpus.open(Dataset(settings.dataset), settings)  # type: ignore[arg-type]
 
 
-def rows_of(batch: Batch) -> list[dict[str, object]]:
+def rows_of(batch: Batch) -> list[dict[str, Any]]:
     """Each row of a batch without its padding."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for row in range(len(batch)):
-        each: dict[str, object] = {
+        each: dict[str, Any] = {
             "image": int(batch.image_id_B[row]), "hash": int(batch.text_hash_B[row]),
             "pixels": batch.pixels_BSS[row].numpy().tobytes(), "uniform": batch.uniform_B2[row].tolist(),
         }  # fmt: skip
@@ -72,7 +73,7 @@ def rows_of(batch: Batch) -> list[dict[str, object]]:
     return rows
 
 
-def dealt(parts: list[list[dict[str, object]]]) -> list[dict[str, object]]:
+def dealt(parts: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The rows of all ranks in the order of the global batch."""
     return [row for together in zip(*parts) for row in together]
 

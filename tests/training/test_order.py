@@ -1,4 +1,4 @@
-"""The order of rows: every epoch whole, the same from the seed, buckets of equal lengths, shards one after the other."""
+"""The order of rows: every epoch whole, the same from the seed, buckets of like lengths, shards one by one."""
 
 import numpy as np
 import pytest
