@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from knowlip.cli import main
 from knowlip.dataset import Dataset, compose_text
 from knowlip.files import write_json
 from knowlip.text.stats import StatsConfig, show, text_stats
 from knowlip.text.stats.corpus import Corpus, load
 from knowlip.text.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
 from knowlip.text.stats.measure import duplicate_rate, measure, summary
-from knowlip.text.stats.projection import image_features, neighbours_shared, read_features, text_features
+from knowlip.text.stats.projection import image_features, neighbours_shared, read_features, text_features, umap
+from knowlip.text.stats.published import PUBLISHED
 from knowlip.text.stats.templates import from_counts, from_truth, template_texts
 from knowlip.text.stats.tokens import Tokens
 from knowlip.vocabulary import DIMENSIONS
@@ -179,6 +181,35 @@ def test_caption_files(tmp_path: Path) -> None:
     assert targets.rows["dimension"].tolist() == list(DIMENSIONS["marine"])
 
 
+def test_files_as_public_sets_have_them(tmp_path: Path) -> None:
+    nwpu = {"airport": [{"raw": "one", "raw_1": "two", "raw_2": "three", "filename": "a.jpg", "split": "train"}],
+            "sea": [{"raw": "four", "raw_1": "five", "filename": "b.jpg"}]}  # fmt: skip
+    assert load(captions(tmp_path, nwpu)).rows["text"].tolist() == ["one", "two", "three", "four", "five"]
+    coco = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"image_id": 1, "caption": "a port"}]}
+    assert load(captions(tmp_path, coco)).rows["text"].tolist() == ["a port"]
+    asked = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "a port"}, {"from": "gpt", "value": "x"}]
+    assert load(captions(tmp_path, [{"conversations": asked}])).rows["text"].tolist() == ["a port", "x"]
+    table = load(captions(tmp_path, 'filepath,title\na.jpg,"a port, with ships"\nb.jpg,\nc.jpg,NA\n', "a.csv"))
+    assert table.rows["text"].tolist() == ["a port, with ships", "NA"]
+    named = load(captions(tmp_path, "tile_id\tCaption\nt1\ta port\nt2\tthe sea\n", "a.tsv"))
+    assert named.captions() == {"t1": "a port", "t2": "the sea"}
+    for value, message in (("a,b\n1,2\n", "no column caption"), ("", "cannot be read"), ("text\n", "no captions")):
+        with pytest.raises(ValueError, match=message):
+            load(captions(tmp_path, value, "bad.csv"))
+
+
+def test_files_to_compare_with_stand_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = captions(tmp_path, ["many ships at a long quay"] * 4, "mine.json")
+    other = captions(tmp_path, "filepath,title\na.jpg,dark water and two bright bridges\n", "other.csv")
+    out = tmp_path / "out"
+    command = ["text", "stats", mine, "--compare", f"rs5m={other}", "--out", str(out), "--projection", "none"]
+    assert main([*command, "--clouds", "false"]) == 0
+    assert "rs5m: 1 captions of 6.0 words" in capsys.readouterr().out
+    html = (out / "text-stats.html").read_text()
+    assert all(row["name"] in html and f"{row['mtld']:.1f}" in html for row in PUBLISHED)
+    assert "rs5m" in html
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [("{", "cannot be read"), ("3", "no list"), ("[]", "no captions"), ('[{"id": 3}]', "there is no caption"),
@@ -285,8 +316,8 @@ def test_page_pictures_and_the_same_again(tiles: Path, tmp_path: Path) -> None:
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert outputs[0] == outputs[1]
     assert sorted(outputs[0]) == [
-        "clouds-data-terrain.png", "clouds-others-terrain.png", "lengths.png", "overview.png", "richness.png",
-        "stats.json", "text-stats.html", "tsne.png", "words.png",
+        "clouds-data-terrain.png", "clouds-others-terrain.png", "lengths.png", "maps.png", "overview.png",
+        "richness.png", "stats.json", "text-stats.html", "words.png",
     ]  # fmt: skip
     html = outputs[0]["text-stats.html"].decode()
     assert html.count("data:image/png;base64,") == 6  # every picture but the overview
@@ -294,6 +325,26 @@ def test_page_pictures_and_the_same_again(tiles: Path, tmp_path: Path) -> None:
     assert all(word in html for word in (*HEDGES, *STOP_WORDS, "others", "captions shuffled"))
     assert "captions of" in show(result)
     assert json.loads(outputs[0]["stats.json"])["projection"]["tiles"] == 21
+
+
+def test_umap_in_place_of_tsne(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("umap", reason="the package umap-learn is optional")
+    rng = np.random.default_rng(0)
+    far_apart = np.repeat([[0.0, 0, 0], [9, 0, 0], [0, 9, 0]], 20, axis=0) + 0.1 * rng.normal(size=(60, 3))
+    placed = umap(far_apart, 0)
+    assert placed.shape == (60, 2)
+    nearest = np.linalg.norm(placed[:, None] - placed, axis=2).argsort()[:, 1:6]
+    assert (nearest // 20 == np.arange(60)[:, None] // 20).mean() > 0.95
+    outputs = []
+    for name in ("one", "two"):
+        result = text_stats(StatsConfig(str(tiles), tmp_path / name, clouds=False, projection="umap"))
+        outputs.append((tmp_path / name / "maps.png").read_bytes())
+    assert outputs[0] == outputs[1]
+    assert result["projection"]["method"] == "UMAP"
+    assert "UMAP. 21 tiles" in (tmp_path / "one" / "text-stats.html").read_text()
+    monkeypatch.setattr("knowlip.text.stats.projection.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install umap-learn"):
+        text_stats(StatsConfig(str(tiles), projection="umap"))
 
 
 def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
@@ -307,7 +358,7 @@ def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
 def test_names_that_look_alike_keep_their_pictures(tmp_path: Path) -> None:
     path = captions(tmp_path, ["one two", "two three"])
     sources = [f"{name}={path}" for name in ("a b", "a-b", "??")]
-    result = text_stats(StatsConfig(sources[0], tmp_path / "out", compare=sources[1:], projection=False))
+    result = text_stats(StatsConfig(sources[0], tmp_path / "out", compare=sources[1:], projection="none"))
     assert {"clouds-a-b.png", "clouds-a-b-2.png", "clouds-source.png"} <= set(result["files"])
 
 
@@ -333,6 +384,11 @@ def test_the_papers_captions() -> None:
     length = found["length"]["words"]
     assert round(length["mean"], 1) == 101.6
     assert (length["min"], length["max"]) == (54, 157)
+    row = PUBLISHED[0]
+    for name, value in row.items():
+        if name != "name":
+            here = length["mean"] if name == "words" else found[name]
+            assert round(here, 1) == value, name
     assert found["hedging"]["captions_with"]["possible"] == 389
     assert found["hedging"]["captions_with"]["likely"] == 225
     assert all(9 <= part["length"]["words"]["mean"] <= 23 for part in found["dimensions"])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from knowlip.files import whole_folder, write_json
 from knowlip.progress import say
@@ -21,17 +21,21 @@ class StatsConfig:
     revision: int | None = None
     """Text revision of the data set; the newest where not given."""
     compare: list[str] = field(default_factory=list)
-    """Other data sets or files with captions to stand beside it; NAME=PATH gives a name."""
+    """Other data sets or files with captions to stand beside it, measured in the same way; NAME=PATH gives a name.
+    Files: .json with a list of records (eight fields, or `caption`, `text`, `raw`, `description`, `sentence`, or bare
+    texts) or with `images` that have `sentences` (RSICD, RSITMD, UCM, Sydney) or `annotations` that have a `caption`
+    (COCO), or NAME: record (NWPU-Captions); .jsonl of records; .csv and .tsv with a column of captions (RS5M,
+    SkyScript, RemoteCLIP); .txt with a caption a line. docs/text-analysis.md says more."""
     tokenizer: Path | None = None
     """vocab.txt of BERT, or a tokenizer.json: counts tokens and what is cut off. No token counts where not given."""
     token_length: int = 256
     """Places for tokens of the model that will read the captions, [CLS] and [SEP] included."""
     clouds: bool = True
     """Draw word clouds (package `wordcloud`)."""
-    projection: bool = True
-    """Make t-SNE maps of images, texts and template texts."""
+    projection: Literal["tsne", "umap", "none"] = "tsne"
+    """Maps of images, texts and template texts: "tsne", "umap" (package `umap-learn`) or "none"."""
     most_points: int = 1500
-    """Tiles in a t-SNE map, drawn by lot; more take longer and show little more."""
+    """Tiles in a map, drawn by lot; more take longer and show little more."""
     image_features: Path | None = None
     """.npz with tile_id (N,) and feature (N, D) for the map of images; by default figures q_* and g_* of the index."""
     text_features: Path | None = None
@@ -57,13 +61,15 @@ def text_stats(config: StatsConfig) -> dict[str, Any]:
     from knowlip.text.stats.corpus import load
     from knowlip.text.stats.lexical import HEDGES, STOP_WORDS, THRESHOLD
     from knowlip.text.stats.measure import measure
-    from knowlip.text.stats.projection import project
+    from knowlip.text.stats.projection import check_umap, project
     from knowlip.text.stats.tokens import FRAME, Tokens
 
     if config.token_length <= FRAME:
         raise ValueError(f"The token length is {config.token_length}; give one above {FRAME}.")
     if config.most_points < 1:
         raise ValueError(f"At most {config.most_points} points cannot be drawn; give a positive number.")
+    if config.projection == "umap":
+        check_umap()
     if config.out is not None:
         _check_out(config.out)
         if config.clouds:
@@ -84,7 +90,7 @@ def text_stats(config: StatsConfig) -> dict[str, Any]:
         "tokenizer": config.tokenizer.name if config.tokenizer else "",
     }  # fmt: skip
     projected = None
-    if config.projection:
+    if config.projection != "none":
         projected = project(
             corpora,
             config.most_points,
@@ -92,6 +98,7 @@ def text_stats(config: StatsConfig) -> dict[str, Any]:
             config.image_features,
             config.text_features,
             config.templates,
+            config.projection,
         )
         numbers["projection"] = projected["facts"]
     if config.out is None:

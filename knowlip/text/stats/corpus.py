@@ -1,6 +1,7 @@
 """Captions from a data set or a file as one table: what all the numbers are taken from."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ CAPTION = "Caption"
 """Dimension of a text that is not split into eight."""
 COLUMNS = ("record", "instruction_set", "scale", "annotator", "slot", "dimension", "text")
 _KEYS = ("caption", "text", "raw", "description", "sentence")
+_COLUMNS = (*_KEYS, "title", "captions")
+"""Columns of tables; open_clip's training files call the caption a title."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,10 @@ def load(source: str, revision: int | None = None) -> Corpus:
     """Texts of a data set's folder or of a caption file, optionally with a name of its own: "paper=captions.json".
 
     Files: a JSON list of records with the fields of an instruction set, with one caption each (`caption`, `text`,
-    `raw`, `description` or `sentence`; several in a list) or of bare texts; the `{"images": [{"sentences": ...}]}` of
-    RSICD, RSITMD, UCM and Sydney captions; JSON lines of the same; .txt with one caption a line. A record may have a
+    `raw`, `description` or `sentence`; several in a list, or numbered as `raw_1`, `raw_2`), with the answers of
+    `conversations`, or of bare texts; such a list under `images` (with `sentences`: RSICD, RSITMD, UCM and Sydney
+    captions), `annotations` (COCO) or `data`, or one for each class (NWPU-Captions); JSON lines of the same; tables
+    (.csv, .tsv) with a column `caption`, `text`, `title`, ...; .txt with one caption a line. A record may have a
     `tile_id`.
 
     Raises:
@@ -108,18 +113,33 @@ def _read(path: Path) -> list[Any]:
         text = path.read_text()
         if path.suffix == ".txt":
             return [line for line in text.splitlines() if line.strip()]
+        if path.suffix in (".csv", ".tsv"):
+            return _table(path)
         if path.suffix == ".jsonl":
             return [json.loads(line) for line in text.splitlines() if line.strip()]
         value = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path} cannot be read ({error}).") from None
     if isinstance(value, dict):
-        value = next(
-            (value[key] for key in ("images", "annotations", "data") if isinstance(value.get(key), list)), None
-        )
+        lists = [value[key] for key in ("images", "annotations", "data") if isinstance(value.get(key), list)]
+        if not lists and value and all(isinstance(entries, list) for entries in value.values()):  # a list a class
+            lists = [[entry for entries in value.values() for entry in entries]]
+        # COCO has images without a word beside the captions
+        value = next((entries for entries in lists if any(_texts(entries[:1]))), lists[0] if lists else None)
     if not isinstance(value, list):
         raise ValueError(f"{path} holds no list of records with captions.")
     return value
+
+
+def _table(path: Path) -> list[Any]:
+    """The captions of a table, a list of records."""
+    table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
+    names = {str(column).strip().lower(): column for column in table.columns}
+    column = next((names[name] for name in _COLUMNS if name in names), None)
+    if column is None:
+        raise ValueError(f"{path} has no column {', '.join(_COLUMNS[:-1])} or {_COLUMNS[-1]}.")
+    tiles = table[names["tile_id"]] if "tile_id" in names else [""] * len(table)
+    return [{"caption": text, "tile_id": tile} for text, tile in zip(table[column], tiles) if text.strip()]
 
 
 def _record(value: Any, number: int, path: Path) -> Iterator[tuple[Any, ...]]:
@@ -164,4 +184,10 @@ def _texts(value: Any) -> Iterator[str]:
         for key in ("sentences", "captions", *_KEYS):
             if key in value:
                 yield from _texts(value[key])
+                yield from (value[name] for name in sorted(value) if re.fullmatch(rf"{key}_\d+", name))
                 return
+        turns = value.get("conversations")
+        if isinstance(turns, list):  # a model's questions and answers, as LLaVA is trained with
+            yield from (
+                str(turn["value"]) for turn in turns if turn.get("from") in ("gpt", "assistant") and turn.get("value")
+            )

@@ -32,7 +32,7 @@ def draw(
     seed: int,
     clouds: bool,
 ) -> list[Path]:
-    """Write overview.png, lengths.png, richness.png, words.png, tsne.png and clouds-SOURCE-SET.png; those that make
+    """Write overview.png, lengths.png, richness.png, words.png, maps.png and clouds-SOURCE-SET.png; those that make
     sense.
 
     Returns:
@@ -60,7 +60,7 @@ def draw(
             axes = figure.subplots(rows, -(-len(shown) // rows), squeeze=False).ravel()
             for ax, name in zip(axes, shown):
                 scatter(ax, projected, name)
-            save(figure, "tsne.png")
+            save(figure, "maps.png")
         for corpus in corpora if clouds else ():
             for group, rows_ in corpus.rows.groupby("instruction_set"):
                 sheet = _cloud_sheet(figure_of, corpus.name, str(group), rows_, seed)
@@ -265,7 +265,7 @@ def frequent(figure_of: Any, measured: list[dict[str, Any]]) -> Any:
 
 
 def scatter(ax: Any, projected: dict[str, Any], name: str) -> None:
-    """A t-SNE map."""
+    """A map."""
     points = projected["maps"][name]
     labels = projected["source_of"] if name == "sources" else projected["labels"]
     different = list(dict.fromkeys(labels)) if name == "sources" else sorted(set(labels))

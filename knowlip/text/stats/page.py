@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from knowlip.text.stats.published import PUBLISHED
+
 _TITLES = {
     "lengths.png": ("Lengths", "Above: captions. Below: sub-texts; a bar is the range from 5 to 95 %, a dot the mean."),
     "richness.png": (
@@ -18,7 +20,7 @@ _TITLES = {
         "Frequent words",
         "Stop words, numbers, and words that every text of a dimension begins with are left out.",
     ),
-    "tsne.png": ("Maps", "t-SNE: near points are like each other; distances between far points mean nothing."),
+    "maps.png": ("Maps", "Near points are like each other; distances between far points mean nothing."),
 }
 _CSS = """
 :root{color-scheme:light dark;--ink:#1f2933;--muted:#6b7785;--line:#e3e7eb;--back:#fff;--soft:#f6f8fa}
@@ -37,7 +39,7 @@ def page(numbers: dict[str, Any], pictures: Sequence[Path], title: str) -> str:
     corpora, settings = numbers["corpora"], numbers["settings"]
     figures = {path.name: _figure(path, title) for path in pictures}
     clouds = "".join(html for name, html in figures.items() if name.startswith("clouds-"))
-    maps = figures.get("tsne.png", "") + _maps_note(numbers.get("projection"))
+    maps = figures.get("maps.png", "") + _maps_note(numbers.get("projection"))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}: texts</title><style>{_CSS}</style></head><body><h1>{escape(title)}: texts</h1>"
@@ -126,10 +128,24 @@ def _main(corpora: list[dict[str, Any]]) -> str:
 def _mtld_note() -> str:
     return (
         "<p>MTLD is the mean length of a run of words in which more than 72 % differ; it depends on the order of the captions, so it is given "
-        "as they stand and shuffled (mean of three orders). This page cites no values of published remote-sensing sets: "
-        "none was found at a source that could be read, and other ways to split words, or another order, give other values. For a fair comparison give the "
-        "caption files themselves with <code>--compare NAME=FILE</code> (the JSON of RSICD, RSITMD, UCM and Sydney captions is read as it is): they are "
-        "measured in the same way.</p>"
+        "as they stand and shuffled (mean of three orders). Below are published captions that were measured by this program. Values that others have published "
+        "are not cited: other ways to split words, or another order, give other values. For a fair comparison give the caption files themselves with "
+        "<code>--compare NAME=FILE</code> (those of RSICD, RSITMD, UCM, Sydney and NWPU captions and tables with a column of captions are read as they are).</p>"
+        + _table(
+            "Published captions, measured in the same way",
+            ["", "Captions", "Words a caption", "Vocabulary", "MTLD", "shuffled"],
+            [
+                [
+                    row["name"],
+                    f"{row['captions']:,}",
+                    f"{row['words']:.1f}",
+                    f"{row['vocabulary']:,}",
+                    f"{row['mtld']:.1f}",
+                    f"{row['mtld_shuffled']:.1f}",
+                ]
+                for row in PUBLISHED
+            ],
+        )
     )
 
 
@@ -139,7 +155,7 @@ def _maps_note(facts: dict[str, Any] | None) -> str:
     parts = []
     if "tiles" in facts:
         parts.append(
-            f"{facts['tiles']:,} tiles; images by {escape(facts['image_features'])}; texts by {escape(facts['text_features'])}."
+            f"{facts['method']}. {facts['tiles']:,} tiles; images by {escape(facts['image_features'])}; texts by {escape(facts['text_features'])}."
         )
         parts.append(
             f"Different texts: {facts['different_texts']:,}"
@@ -150,7 +166,7 @@ def _maps_note(facts: dict[str, Any] | None) -> str:
         if "template_neighbours_shared" in facts:
             shared += f", {_percent(facts['template_neighbours_shared'])} by template"
         parts.append(
-            f"{shared}; {_percent(facts['neighbours_by_chance'])} by chance (all before t-SNE; ties fall by lot)."
+            f"{shared}; {_percent(facts['neighbours_by_chance'])} by chance (all before {facts['method']}; ties fall by lot)."
         )
     return f'<p class="muted">{" ".join([*parts, *(escape(text) for text in facts["left_out"])])}</p>'
 

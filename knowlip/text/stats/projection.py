@@ -1,9 +1,12 @@
-"""Maps of images and texts (t-SNE), and how well the neighbours of a text are the neighbours of its image."""
+"""Maps of images and texts (t-SNE or UMAP), and how well the neighbours of a text are the neighbours of its image."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,8 @@ from knowlip.text.stats.lexical import words
 from knowlip.text.stats.templates import template_texts
 from knowlip.vocabulary import landform_shares
 
-_SVD, _PERPLEXITY, _NEIGHBOURS, _FEWEST = 50, 30.0, 10, 12
+_SVD, _PERPLEXITY, _UMAP_NEIGHBOURS, _NEIGHBOURS, _FEWEST = 50, 30.0, 15, 10, 12
+ToMap = Callable[[NDArray[np.float64], int], NDArray[np.float64]]
 
 
 def text_features(texts: Sequence[str], seed: int) -> NDArray[np.float64]:
@@ -83,6 +87,33 @@ def tsne(features: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     return result
 
 
+def umap(features: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """(N, 2) UMAP map with 15 neighbours (fewer points: all others), started from the principal components.
+
+    Raises:
+        ValueError: the package umap-learn is not installed.
+    """
+    check_umap()
+    module: Any = import_module("umap")
+    start = "pca" if features.shape[1] >= 2 else "random"
+    neighbours = min(_UMAP_NEIGHBOURS, len(features) - 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="n_jobs value")  # a seed means one thread, which is what we want
+        model = module.UMAP(n_neighbors=neighbours, n_components=2, init=start, random_state=seed)
+        result: NDArray[np.float64] = model.fit_transform(features).astype(float)
+    return result
+
+
+def check_umap() -> None:
+    """Raises ValueError where the package umap-learn is not installed."""
+    if find_spec("umap") is None:
+        raise ValueError("--projection umap needs one more package: pip install umap-learn.")
+
+
+MAPS: Final = {"tsne": ("t-SNE", tsne), "umap": ("UMAP", umap)}
+"""Setting -> name, and what makes a map of features."""
+
+
 def neighbours_shared(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> float:
     """Mean share of the 10 nearest neighbours in `a` that are among the 10 nearest in `b` (Euclidean; ties, such as
     between equal texts, fall by lot). By chance it is 10 / (N - 1)."""
@@ -101,16 +132,18 @@ def project(
     image_file: Path | None = None,
     text_file: Path | None = None,
     templates: str = "",
+    method: str = "tsne",
 ) -> dict[str, Any]:
     """Maps of the first corpus's images, texts and templates, and of the texts of all corpora.
 
     Args:
         corpora: the texts; images are those of the first, where it is a data set.
         most: points in a map, at most.
-        seed: of the draw, the SVD and t-SNE.
+        seed: of the draw, the SVD and the maps.
         image_file: features of images, see :func:`read_features`; None takes the figures of the index.
         text_file: features of texts; None takes :func:`text_features`.
         templates: see :func:`knowlip.text.stats.templates.template_texts`.
+        method: name in `MAPS`.
 
     Returns:
         {"maps": {"image" | "text" | "template" | "sources": (N, 2) array}, "labels": what to colour by, "source_of":
@@ -119,7 +152,8 @@ def project(
     """
     first, rng = corpora[0], np.random.default_rng(seed)
     maps: dict[str, NDArray[np.float64]] = {}
-    facts: dict[str, Any] = {"left_out": [], "seed": seed}
+    called, to_map = MAPS[method]
+    facts: dict[str, Any] = {"left_out": [], "seed": seed, "method": called}
     labels: list[str] = []
     if first.data is None:
         facts["left_out"].append(f"{first.name} is a file with captions: it has no images to map.")
@@ -127,7 +161,7 @@ def project(
         facts["left_out"].append(f"{first.name} has fewer than {_FEWEST} tiles with texts.")
     else:
         chosen = _some(sorted(first.captions()), most, rng)
-        labels = _of_data_set(first, chosen, seed, maps, facts, image_file, text_file, templates)
+        labels = _of_data_set(first, chosen, seed, maps, facts, image_file, text_file, templates, to_map)
     texts, source_of = [], []
     for corpus in corpora:
         captions = corpus.captions()
@@ -135,14 +169,14 @@ def project(
         texts += [captions[record] for record in chosen]
         source_of += [corpus.name] * len(chosen)
     if len(texts) >= _FEWEST and (len(corpora) > 1 or "text" not in maps):
-        maps["sources"] = tsne(text_features(texts, seed), seed)
+        maps["sources"] = to_map(text_features(texts, seed), seed)
         facts["sources"] = len(texts)
     return {"maps": maps, "labels": labels, "source_of": source_of, "facts": facts}
 
 
 def _of_data_set(
     corpus: Corpus, chosen: list[str], seed: int, maps: dict[str, Any], facts: dict[str, Any],
-    image_file: Path | None, text_file: Path | None, template_source: str,
+    image_file: Path | None, text_file: Path | None, template_source: str, to_map: ToMap,
 ) -> list[str]:  # fmt: skip
     """Add the maps of a data set; returns what each point is coloured by."""
     data = corpus.data
@@ -159,10 +193,10 @@ def _of_data_set(
     facts["text_features"] = text_file.name if text_file else "TF-IDF of words and word pairs, SVD"
     facts["tiles"], facts["neighbours"] = len(chosen), _NEIGHBOURS
     facts["neighbours_by_chance"] = round(min(_NEIGHBOURS, len(chosen) - 1) / (len(chosen) - 1), 4)
-    maps["text"] = tsne(text, seed)
+    maps["text"] = to_map(text, seed)
     facts["different_texts"] = len({captions[tile] for tile in chosen})
     if image.shape[1] >= 2:
-        maps["image"] = tsne(image, seed)
+        maps["image"] = to_map(image, seed)
         facts["text_neighbours_shared"] = round(neighbours_shared(image, text, seed), 4)
     else:
         facts["left_out"].append("The index has fewer than two figures (q_*, g_*) that differ between tiles.")
@@ -170,7 +204,7 @@ def _of_data_set(
     if all(tile in templates for tile in chosen):
         template = text_features([templates[tile] for tile in chosen], seed)
         facts["different_templates"] = len({templates[tile] for tile in chosen})
-        maps["template"] = tsne(template, seed)
+        maps["template"] = to_map(template, seed)
         if "image" in maps:
             facts["template_neighbours_shared"] = round(neighbours_shared(image, template, seed), 4)
         if own:
