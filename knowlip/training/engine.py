@@ -4,6 +4,8 @@ Built on Lightning Fabric. DDP keeps a copy of everything in every process; FSDP
 `fully_shard`) keeps a part of every weight and puts weights together while they are needed.
 """
 
+import inspect
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -105,6 +107,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig, unused: bool = False) -> None:
         self.config = config
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         external = launched()
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if external else 1
         nodes = int(os.environ["WORLD_SIZE"]) // devices if external else 1
@@ -127,9 +130,11 @@ class Engine:
     def _strategy(self, world: int, unused: bool) -> DDPStrategy | ModelParallelStrategy:
         if self.sharded:
             return ModelParallelStrategy(_shard, data_parallel_size=world, tensor_parallel_size=1, timeout=_PATIENCE)
+        known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
         return DDPStrategy(
-            timeout=_PATIENCE, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=unused
-        )
+            timeout=_PATIENCE, gradient_as_bucket_view=True, find_unused_parameters=unused, **{buffers: False}
+        )  # buffers (the queue) are the same in every process already
 
     @property
     def first(self) -> bool:

@@ -64,11 +64,12 @@ def launch(function: Callable[..., Result], processes: int, *arguments: Any) -> 
     try:
         with on_sigterm(lambda: _terminate(workers)):
             answers = _watch(workers, pipes)
+            codes = [worker.exitcode for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
             worker.join()
-    return _outcome(workers, answers)
+    return _outcome(codes, answers)
 
 
 def _work(environment: dict[str, str], sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -121,21 +122,25 @@ def _watch(workers: Sequence[BaseProcess], pipes: list[connection.Connection]) -
     return answers
 
 
-def _outcome(workers: Sequence[BaseProcess], answers: dict[int, tuple[str, Any]]) -> Any:
-    """The first process's result, or the reason why there is none."""
+def _outcome(codes: Sequence[int | None], answers: dict[int, tuple[str, Any]]) -> Any:
+    """The first process's result, or the reason why there is none.
+
+    Args:
+        codes: exit codes; None of those that had to be ended because another had failed.
+        answers: of :func:`_watch`.
+    """
     for _, (kind, value) in sorted(answers.items()):
         if kind == "ValueError":
             raise ValueError(value)
-    if any(worker.exitcode == _STOPPED for worker in workers):
+    if _STOPPED in codes:
         raise KeyboardInterrupt
-    ended = {rank: worker.exitcode for rank, worker in enumerate(workers) if worker.exitcode}
-    if not ended and answers.get(0, ("", None))[0] == "result":
+    if not any(codes) and 0 in answers:
         return answers[0][1]
-    # The others fail, or are killed, because the first one did: the one to name is the one that a signal of somebody
-    # else ended, which has left no answer and no traceback.
-    rank, code = next(((r, c) for r, c in ended.items() if c and c < 0), (0, 1))
-    how = f"was ended by {signal.Signals(-code).name}" if code and code < 0 else "failed (its error stands above)"
-    raise ChildProcessError(f"Process {rank} of {len(workers)} {how}, so the others were ended too")
+    # A killed process makes the others fail: it is the one to name.
+    rank = min((rank for rank, code in enumerate(codes) if code), key=lambda rank: codes[rank] or 0)
+    code = codes[rank] or 0
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else "failed (its error stands above)"
+    raise ChildProcessError(f"Process {rank} of {len(codes)} {how}, so the others were ended too")
 
 
 class on_sigterm:

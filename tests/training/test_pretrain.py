@@ -1,71 +1,26 @@
 """Pre-training as a whole: it learns, its revisions are in order, and a killed run ends as if it had not been
 killed."""
 
-import json
-import multiprocessing
 import shutil
 import signal
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from knowlip.dataset import Dataset
-from knowlip.models import ModelConfig, TextConfig, VisionConfig, load_model
-from knowlip.text.annotate import AnnotateConfig, annotate
+from knowlip.models import load_model
 from knowlip.training.finetune import Example, FinetuneConfig, finetune
-from knowlip.training.pretrain import PretrainConfig, pretrain
-from knowlip.training.revise import ScioConfig
-from knowlip.training.step import ObjectiveConfig
+from knowlip.training.pretrain import pretrain
 from tests.text.tiny_dataset import build_tiny_dataset
+from tests.training.runs import annotated, dataset, losses, start, tiny, train
 
-LOSSES = ("step", "stage", "itc", "itm", "infill", "loss", "lr", "tau", "gradient_norm", "revision")
-
-
-@pytest.fixture(scope="module")
-def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = build_tiny_dataset(tmp_path_factory.mktemp("data") / "dataset")
-    annotate(AnnotateConfig(folder, workers=1))
-    return folder
-
-
-@pytest.fixture
-def dataset(annotated: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(annotated, tmp_path / "dataset"))
-
-
-def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
-    vision = VisionConfig("vit_tiny_patch16_224", 32, {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2})
-    text = TextConfig(width=32, layers=1, heads=2, mlp_width=64, max_length=160, dropout=0.1)
-    settings = {
-        "model": ModelConfig(vision, text, embed_dim=16), "stage_steps": (12, 6, 6), "batch_size": 8, "warmup_steps": 4,
-        "objectives": ObjectiveConfig(itm_share=0.5, infill_share=0.5, queue=20, momentum=0.9),
-        "scio": ScioConfig(margin=0.0, calibration_tiles=8, max_new_tokens=12, tiles_at_once=8),
-        "learning_rate": 2e-3, "decay": "cosine", "log_every": 1, "checkpoint_every": 5, "view_drop": 0.2,
-        "accelerator": "cpu",
-    }  # fmt: skip
-    return PretrainConfig(dataset, out, **{**settings, **changes})  # type: ignore[arg-type]
-
-
-def losses(run: Path) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{name: line[name] for name in LOSSES} for line in lines]
+__all__ = ["annotated", "dataset"]
 
 
 def revisions(dataset: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((dataset / "revisions").glob("*.parquet"))]
-
-
-def in_a_process(config: PretrainConfig) -> BaseProcess:
-    """Start the training in a clean process (a fork of a server that has imported it: importing torch takes
-    seconds)."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["knowlip.training.pretrain"])
-    process = context.Process(target=pretrain, args=(config,))
-    process.start()
-    return process
 
 
 def test_three_stages_write_revisions_and_a_model(dataset: Path, tmp_path: Path) -> None:
@@ -103,21 +58,19 @@ def test_a_killed_run_ends_with_the_same_losses_texts_and_weights(annotated: Pat
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         shutil.copytree(annotated, folder / "dataset")
-    uninterrupted = in_a_process(tiny(whole / "dataset", whole / "run"))
+    [uninterrupted] = start(tiny(whole / "dataset", whole / "run"))
     uninterrupted.join()
     assert uninterrupted.exitcode == 0
     config = tiny(killed / "dataset", killed / "run")
     for stop_at in (8, 15):  # before SCIO, and between screening and reconstruction
-        process = in_a_process(config)
+        [process] = start(config)
         log = killed / "run" / "log.jsonl"
         while process.is_alive() and not (log.is_file() and len(log.read_text().splitlines()) >= stop_at):
             time.sleep(0.002)
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
-    last = in_a_process(config)
-    last.join()
-    assert last.exitcode == 0
+    assert train(config) == [0]
     assert losses(killed / "run") == losses(whole / "run")
     assert revisions(killed / "dataset") == revisions(whole / "dataset")
     weights = [(folder / "run" / "model" / "model.safetensors").read_bytes() for folder in (whole, killed)]

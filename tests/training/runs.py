@@ -1,0 +1,92 @@
+"""Tiny pre-training runs, in this process or in several, and what they leave behind."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from knowlip.models import ModelConfig, TextConfig, VisionConfig
+from knowlip.text.annotate import AnnotateConfig, annotate
+from knowlip.training.launch import _free_port
+from knowlip.training.pretrain import PretrainConfig, pretrain
+from knowlip.training.revise import ScioConfig
+from knowlip.training.step import ObjectiveConfig
+from tests.text.tiny_dataset import build_tiny_dataset
+
+LOSSES = ("step", "stage", "itc", "itm", "infill", "loss", "lr", "tau", "gradient_norm", "revision")
+
+
+def annotated_dataset(folder: Path) -> Path:
+    """21 tiles with texts."""
+    build_tiny_dataset(folder)
+    annotate(AnnotateConfig(folder, workers=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return annotated_dataset(tmp_path_factory.mktemp("data") / "dataset")
+
+
+@pytest.fixture
+def dataset(annotated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(annotated, tmp_path / "dataset"))
+
+
+def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
+    """24 steps of 8 pairs, all three stages, a model of two layers."""
+    vision = VisionConfig("vit_tiny_patch16_224", 32, {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2})
+    text = TextConfig(width=32, layers=1, heads=2, mlp_width=64, max_length=160, dropout=0.1)
+    settings = {
+        "model": ModelConfig(vision, text, embed_dim=16), "stage_steps": (12, 6, 6), "batch_size": 8, "warmup_steps": 4,
+        "objectives": ObjectiveConfig(itm_share=0.5, infill_share=0.5, queue=20, momentum=0.9),
+        "scio": ScioConfig(margin=0.0, calibration_tiles=8, max_new_tokens=12, tiles_at_once=8),
+        "learning_rate": 2e-3, "decay": "cosine", "log_every": 1, "checkpoint_every": 5, "view_drop": 0.2,
+        "accelerator": "cpu",
+    }  # fmt: skip
+    return PretrainConfig(dataset, out, **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def comparable(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
+    """The same without what depends on the number of processes: dropout, and negatives of one process alone."""
+    config = tiny(dataset, out, **changes)
+    config.model.text.dropout = 0.0
+    config.objectives.itm_negatives = "all"
+    return config
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: line[name] for name in LOSSES} for line in lines]
+
+
+def start(config: PretrainConfig, world: int = 1) -> list[BaseProcess]:
+    """Start a training in clean processes, as torchrun would (forks of a server that has imported it: importing torch
+    takes seconds)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["knowlip.training.pretrain"])
+    settings = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
+    processes = []
+    for rank in range(world):
+        environment = {**settings, "RANK": rank, "LOCAL_RANK": rank} if world > 1 else {}
+        process = context.Process(target=_train, args=({k: str(v) for k, v in environment.items()}, config))
+        process.start()
+        processes.append(process)
+    return processes
+
+
+def train(config: PretrainConfig, world: int = 1) -> list[int | None]:
+    """Train in clean processes; their exit codes."""
+    processes = start(config, world)
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def _train(environment: dict[str, str], config: PretrainConfig) -> None:
+    os.environ |= environment
+    pretrain(config)

@@ -1,0 +1,135 @@
+"""Several processes train what one would have trained, whoever holds the weights, and go on from each other's
+checkpoints; when one of them dies, all end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from knowlip.config import plain
+from knowlip.models import load_model
+from knowlip.training.launch import launch
+from knowlip.training.pretrain import PretrainConfig
+from tests.training.launched import product
+from tests.training.runs import annotated, comparable, losses, start, train
+
+__all__ = ["annotated"]
+
+TOLERANCE = 5e-5
+"""Relative, over 12 steps in float32: sums are taken in another order, and Adam divides small gradients by their own
+size. Measured: 6e-6."""
+
+
+def curve(run: Path) -> np.ndarray:
+    return np.array([[line[name] for name in ("itc", "itm", "infill", "gradient_norm", "tau")] for line in losses(run)])
+
+
+@pytest.fixture(scope="module")
+def alone(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process trains."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    assert train(comparable(annotated, run, stage_steps=(12, 0, 0))) == [0]
+    return run
+
+
+def same_as(run: Path, alone: Path) -> None:
+    np.testing.assert_allclose(curve(run), curve(alone), rtol=TOLERANCE)
+    one, two = (load_model(folder / "model").state_dict() for folder in (alone, run))
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        np.testing.assert_allclose(two[name].numpy(), weight.numpy(), atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_train_what_one_does(strategy: str, alone: Path, annotated: Path, tmp_path: Path) -> None:
+    config = comparable(annotated, tmp_path / "run", stage_steps=(12, 0, 0), strategy=strategy)
+    assert train(config, world=2) == [0, 0]
+    same_as(tmp_path / "run", alone)
+
+
+def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, annotated: Path, tmp_path: Path) -> None:
+    """Killed with two shards, continued by one process, stopped by SIGTERM, finished by two copies."""
+    run = tmp_path / "run"
+    config = comparable(annotated, run, stage_steps=(12, 0, 0), strategy="fsdp", checkpoint_every=2)
+    ranks = start(config, world=2)
+    _wait_for(run, steps=3)
+    ranks[1].kill()
+    for rank in ranks:
+        rank.join(60)
+    assert ranks[0].exitcode not in (0, None), "the first process outlived the second"
+    first = _last_step(run)
+    assert first < 12
+
+    config.strategy = "auto"
+    [process] = start(config)
+    _wait_for(run, steps=first + 1)
+    process.terminate()
+    process.join()
+    assert process.exitcode not in (0, None)
+    assert first <= _last_step(run) < 12
+
+    config.strategy, config.data.workers = "ddp", 0
+    assert train(config, world=2) == [0, 0]
+    same_as(run, alone)
+
+
+def _wait_for(run: Path, steps: int) -> None:
+    log = run / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and len(log.read_text().splitlines()) >= steps):
+        assert time.monotonic() < deadline, "the training does not begin"
+        time.sleep(0.002)
+
+
+def _last_step(run: Path) -> int:
+    return int(json.loads((run / "log.jsonl").read_text().splitlines()[-1])["step"])
+
+
+# ---- the launcher ---------------------------------------------------------------------------------------------------
+
+
+def test_processes_are_launched_and_ended_together() -> None:
+    assert launch(product, 2, 21) == 42
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="Nothing comes of nothing"):
+        launch(product, 2, 0)
+    with pytest.raises(ChildProcessError, match="Process 1 of 2 was ended by SIGKILL"):
+        launch(product, 2, -1)
+    assert time.monotonic() - started < 50, "the process that slept was waited for"
+
+
+@pytest.mark.slow
+def test_the_command_with_two_devices_stops_and_goes_on(alone: Path, annotated: Path, tmp_path: Path) -> None:
+    """SIGTERM to the command: it checkpoints, exits with 130 and leaves nobody behind. torchrun finishes."""
+    run = tmp_path / "run"
+    config = comparable(annotated, run, stage_steps=(12, 0, 0), devices=2, checkpoint_every=1000)
+    arguments = ["pretrain", "--config", str(_settings(config, tmp_path))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = subprocess.Popen([sys.executable, "-m", "knowlip.cli", *arguments], env=environment)
+    _wait_for(run, steps=4)
+    command.send_signal(signal.SIGTERM)
+    assert command.wait(60) == 130
+    assert 4 <= _last_step(run) < 12
+    assert not _of_config(tmp_path), "processes were left behind"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+    subprocess.run([*torchrun, "knowlip.cli", *arguments], env=environment, check=True, timeout=300)
+    same_as(run, alone)
+
+
+def _settings(config: PretrainConfig, folder: Path) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump(plain(config)))
+    return path
+
+
+def _of_config(folder: Path) -> list[str]:
+    """Command lines of processes that mention a folder."""
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if str(folder) in line]
