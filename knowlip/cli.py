@@ -40,6 +40,7 @@ SUMMARY = {
     "dataset label": "mark good and bad tiles in the browser, for the quality filter",
     "text check": "find contradictions, impossible sizes and bad wording in the texts of a data set",
     "dataset publish": "write the texts of a revision into the shards of a data set",
+    "convert": "make a model folder from a BLIP, BERT or ViT checkpoint of another project",
 }
 STAGES = {
     "simulate": ("knowlip.scenes.simulate", "SimulateConfig"),
@@ -64,6 +65,7 @@ TOOLS = {
     "dataset label": ("knowlip.tiles.label", "LabelConfig", "label_tiles"),
     "text check": ("knowlip.text.check", "CheckConfig", "text_check"),
     "dataset publish": ("knowlip.dataset.texts", "PublishConfig", "publish_dataset"),
+    "convert": ("knowlip.models.weights.convert", "ConvertConfig", "convert"),
 }
 """Command -> module, dataclass of its settings, function. Settings named in the dataclass's `POSITIONAL` need no flag.
 A function `show(result)` in the module makes the text for people; else the plain facts are printed on one line."""

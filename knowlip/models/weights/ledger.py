@@ -141,6 +141,18 @@ class Ledger:
         return Conversion(self.state, self.report)
 
 
+def describe(report: dict[str, Any]) -> str:
+    """A report's dict (:meth:`Report.as_dict`) as lines for people."""
+    lines = [f"{report['layout']} weights of {report['source']}: {report['loaded']} tensors loaded", *report["notes"]]
+    for verb in ("resized", "folded"):
+        lines += [f"  {verb} {name}: {how}" for name, how in report[verb].items()]
+    for verb in ("dropped", "new"):
+        for reason, names in report[verb].items():
+            more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+            lines.append(f"  {verb} ({reason}): {', '.join(names[:2])}{more}")
+    return "\n".join(lines)
+
+
 def _short(names: Iterable[str]) -> list[str]:
     """Names with `*` for numbers between dots, each once."""
     return list(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "*", name) for name in names))

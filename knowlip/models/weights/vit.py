@@ -4,6 +4,7 @@ All of them name the encoder's tensors as timm does; they differ in the envelope
 the normalisation of the input, which is folded into the patch embedding (:mod:`knowlip.models.patch`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import timm
 import torch
 from torch import nn
 
+from knowlip.models.config import VisionConfig
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.patch import fold_channels, resize_patch, resize_positions
 from knowlip.models.vision import grid_of
@@ -24,6 +26,8 @@ IMAGENET: tuple[Triple, Triple] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP: tuple[Triple, Triple] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 OURS = "visual_encoder."
+_PLAIN = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
+"""timm's `vit_*_patch16_224`: width, depth, heads."""
 _PREFIXES = {"module.base_encoder.": "MoCo v3", "module.backbone.": "DINO", "backbone.": "DINO", "": ""}
 
 
@@ -78,6 +82,30 @@ def find_tower(source: Source, timm_name: str) -> Tower:
             tower.names[name] = key
     tower.dropped["not the encoder"] = [key for key in keys if key not in names.values()]
     return tower
+
+
+def plain_vit(source: Source, names: Mapping[str, str], heads: int | None = None) -> VisionConfig:
+    """timm's name and sizes of a plain ViT, from its shapes; 64 channels a head where `heads` does not tell.
+
+    Raises:
+        ValueError: it is no plain ViT.
+    """
+    needed = ("cls_token", "pos_embed", "blocks.0.mlp.fc1.weight")
+    if missing := [name for name in needed if name not in names]:
+        raise ValueError(f"{source.path} holds no plain ViT (no {missing[0]}): give its timm name as --vision.")
+    state = source.state
+    width, _, patch, _ = state[names["patch_embed.proj.weight"]].shape
+    depth = len({name.split(".")[1] for name in names if name.startswith("blocks.")})
+    mlp_ratio = len(state[names["blocks.0.mlp.fc1.weight"]]) / width
+    found = {
+        "embed_dim": width, "depth": depth, "num_heads": heads or max(1, width // 64), "patch_size": patch,
+        "mlp_ratio": mlp_ratio,
+    }  # fmt: skip
+    size, usual = next(((size, usual) for size, usual in _PLAIN.items() if usual[0] == width), ("base", _PLAIN["base"]))
+    known = dict(zip(found, (*usual, 16, 4.0)))
+    side = math.isqrt(state[names["pos_embed"]].shape[1] - 1)
+    changes = {key: value for key, value in found.items() if value != known[key]}
+    return VisionConfig(f"vit_{size}_patch16_224", side * patch, changes)
 
 
 def convert_vit(
