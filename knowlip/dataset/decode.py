@@ -63,7 +63,7 @@ def _lines(data: bytes) -> tuple[int, int, bytes] | None:
         place = end + 4
     try:
         lines = zlib_ng.decompress(parts[0] if len(parts) == 1 else b"".join(parts), bufsize=rows * (columns + 1))
-    except zlib_ng.error as error:
+    except zlib_ng.error as error:  # type: ignore[misc]
         raise OSError(f"the PNG's pixels cannot be unpacked: {error}") from error
     if len(lines) != rows * (columns + 1):
         raise OSError(f"the PNG holds {len(lines)} bytes of pixels instead of {rows * (columns + 1)}")

@@ -63,6 +63,8 @@ class GreyScale:
     """Width of the scale where it is linear in dB."""
     offset_B: Tensor
     """Amplitude of level 1 in steps of a level, where it is linear in amplitude."""
+    all_db: bool
+    """Whether all are linear in dB, so that the other way need not be computed (known here: asking a GPU would wait)."""
 
     @classmethod
     def of(cls, tiles: pd.DataFrame) -> "GreyScale":
@@ -80,12 +82,14 @@ class GreyScale:
             torch.from_numpy(is_db),
             torch.from_numpy(np.where(is_db, high - low, 1.0).astype(np.float32)),
             torch.from_numpy(offset.astype(np.float32)),
+            bool(is_db.all()),
         )
 
     def rows(self, rows: np.ndarray) -> "GreyScale":
-        """Those of some tiles."""
+        """Those of some tiles (on the CPU)."""
         index = torch.from_numpy(np.asarray(rows, np.int64))
-        return GreyScale(self.is_db_B[index], self.span_db_B[index], self.offset_B[index])
+        is_db_B = self.is_db_B[index]
+        return GreyScale(is_db_B, self.span_db_B[index], self.offset_B[index], bool(is_db_B.all()))
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "GreyScale":
         """The same on another device."""
@@ -93,19 +97,24 @@ class GreyScale:
             self.is_db_B.to(device, non_blocking=non_blocking),
             self.span_db_B.to(device, non_blocking=non_blocking),
             self.offset_B.to(device, non_blocking=non_blocking),
+            self.all_db,
         )
 
     def to_db(self, level_BSS: Tensor) -> Tensor:
         """Grey levels -> dB up to a constant of each tile."""
         is_db, span, offset = (value[:, None, None] for value in (self.is_db_B, self.span_db_B, self.offset_B))
-        step = level_BSS.float() - 1
+        step = level_BSS.float().sub_(1)
+        if self.all_db:
+            return step.mul_(span / 254)
         return torch.where(is_db, step * (span / 254), 20 * (step + offset).clamp(min=1e-3).log10())
 
     def to_level(self, db_BSS: Tensor) -> Tensor:
         """The inverse: levels 1 to 255, uint8."""
         is_db, span, offset = (value[:, None, None] for value in (self.is_db_B, self.span_db_B, self.offset_B))
-        step = torch.where(is_db, db_BSS * (254 / span), 10 ** (db_BSS / 20) - offset)
-        return (step + 1).round().clamp(1, 255).to(torch.uint8)
+        step = db_BSS * (254 / span)
+        if not self.all_db:
+            step = torch.where(is_db, step, 10 ** (db_BSS / 20) - offset)
+        return step.add_(1).round_().clamp_(1, 255).to(torch.uint8)
 
 
 def augment(pixels_BSS: Tensor, seed_B: Tensor, scale: GreyScale, config: AugmentConfig) -> Tensor:
@@ -147,8 +156,8 @@ def normals(seed_B: Tensor, number: int) -> Tensor:
     """(B, number) standard normal float32 (Box and Muller)."""
     half = (number + 1) // 2
     chance = uniforms(seed_B, 2 * half)
-    radius = (-2 * chance[:, :half].log()).sqrt_()
-    angle = chance[:, half:] * (2 * math.pi)
+    radius = chance[:, :half].log().mul_(-2).sqrt_()
+    angle = chance[:, half:].mul_(2 * math.pi)
     return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)[:, :number]
 
 
@@ -158,8 +167,8 @@ def gamma_db(normal: Tensor, looks: float) -> Tensor:
     Wilson and Hilferty (PNAS 17, 1931): the cube root of a gamma variable is nearly normal; the distribution function
     is off by less than 0.01 at one look and 0.001 from five on.
     """
-    root = (1 - 1 / (9 * looks)) + normal * (1 / (3 * math.sqrt(looks)))
-    return 30 * root.clamp(min=0.05).log10()
+    root = normal * (1 / (3 * math.sqrt(looks))) + (1 - 1 / (9 * looks))
+    return root.clamp_(min=0.05).log_().mul_(30 / math.log(10))
 
 
 def _averaged(db: Tensor, is_data: Tensor, side: int) -> Tensor:
@@ -190,8 +199,6 @@ def _to_int32(x: Tensor) -> Tensor:
 
 def _hash(x: Tensor) -> Tensor:
     """A well-mixing permutation of int32 (Wellons' "lowbias32"); multiplication wraps."""
-    x = x ^ ((x >> 16) & 0xFFFF)
-    x = x * 0x7FEB352D
-    x = x ^ ((x >> 15) & 0x1FFFF)
-    x = x * -2073254261  # 0x846CA68B
-    return x ^ ((x >> 16) & 0xFFFF)
+    x = (x ^ ((x >> 16) & 0xFFFF)).mul_(0x7FEB352D)
+    x = x.bitwise_xor_((x >> 15) & 0x1FFFF).mul_(-2073254261)  # 0x846CA68B
+    return x.bitwise_xor_((x >> 16) & 0xFFFF)

@@ -2,8 +2,10 @@
 
 import io
 import pickle
+import struct
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,9 +54,6 @@ def test_decoding_gives_what_pillow_gives() -> None:
 
 def filtered(kind: int) -> tuple[bytes, np.ndarray]:
     """A PNG whose rows all have one filter, with its pixels."""
-    import struct
-    import zlib
-
     picture = np.random.default_rng(kind).integers(0, 256, (9, 13)).astype(int)
     lines = bytearray()
     for row in range(9):
@@ -83,7 +82,14 @@ def test_other_kinds_of_png_are_right_or_refused() -> None:
     np.testing.assert_array_equal(decode_grey(transparent), picture)
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "body", "header"])
+def rebuilt(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """A PNG of :func:`encode_png` with other compressed pixels and their checksum."""
+    stream = change(data[41:-16])
+    chunk = b"IDAT" + stream
+    return data[:33] + struct.pack(">I", len(stream)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[-12:]
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "body", "header", "stream"])
 def test_damage_is_noticed(damage: str) -> None:
     data = bytearray(encode_png(next(pictures())))
     if damage == "cut":
@@ -92,8 +98,12 @@ def test_damage_is_noticed(damage: str) -> None:
         data[len(data) // 2] ^= 4
     elif damage == "body":
         data = data[:60] + data[70:]
-    else:
+    elif damage == "header":
         data[20] ^= 1
+    if damage == "stream":  # with a checksum that is right: what is unpacked is too short, or cannot be unpacked
+        data = bytearray(rebuilt(bytes(data), lambda stream: stream[:40] + stream[60:]))
+        with pytest.raises(OSError, match="unpacked|bytes of pixels"):
+            decode_grey(bytes(data))
     with pytest.raises((OSError, SyntaxError)):
         decode_grey(bytes(data))
 

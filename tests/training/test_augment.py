@@ -91,7 +91,7 @@ def test_multilook_averages_power() -> None:
     expected = np.zeros_like(pixels)
     for image, row, column in zip(*np.nonzero(pixels)):
         box = (image, slice(max(0, row - 1), row + 2), slice(max(0, column - 1), column + 2))
-        expected[image, row, column] = quantise(np.float32([power[box].sum() / (pixels[box] > 0).sum()]))[0]
+        expected[image, row, column] = quantise(np.array([power[box].sum() / (pixels[box] > 0).sum()], np.float32))[0]
     assert (abs(looked.astype(int) - expected) <= 1).all()
     assert ((looked == 0) == (pixels == 0)).all()
     half = augment(torch.from_numpy(np.repeat(pixels, 50, 0)), seeds(300), scales(*[DB] * 300),
