@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from knowlip.models.flops import Shapes, step_flops, vision_sizes
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.text import KeyValue
 from knowlip.objectives import (
@@ -241,6 +242,21 @@ class PretrainStep(nn.Module):
         logits = self.model.text_decoder.cls(written_BTD.flatten(0, 1).index_select(0, place_M))
         count = sum_over_ranks(torch.full((), float(len(place_M)), device=place_M.device)) / world()
         return logits, targets_BT.flatten().index_select(0, place_M), self.config.label_smoothing, count
+
+    def flops(self, batch: Batch) -> float:
+        """Floating-point operations of forward and backward pass on a batch, for the utilisation of the device."""
+        config, lm = self.config, self.config.generation == "lm"
+        shapes = Shapes(
+            pairs=len(batch),
+            text=batch.text[0].shape[1],
+            matched=max(1, round(len(batch) * config.itm_share)) if config.itm else 0,
+            infilled=len(batch.context[0]) if config.infill else 0,
+            context=batch.context[0].shape[1],
+            content=(batch.text if lm else batch.content)[0].shape[1] - 1,
+            targets=len(batch.text_place_M if lm else batch.content_place_M) if config.infill else 0,
+            candidates=config.queue,
+        )
+        return step_flops(self.model.config, vision_sizes(self.model.visual_encoder), shapes, config.generation)
 
     @torch.no_grad()
     def finish(self, features: Sequence[Features], momentum: float) -> None:

@@ -1,7 +1,5 @@
 """The whole step against BLIP's structure in float64, and against itself on two ranks."""
 
-import copy
-import os
 from pathlib import Path
 
 import pytest
@@ -174,43 +172,50 @@ def test_a_batch_moves_whole() -> None:
 # ---- two ranks -----------------------------------------------------------------------------------------------------
 
 
-def _two_ranks(number: int, folder: str, settings: dict) -> None:
+SETTINGS: list[dict] = [
+    {"itm_negatives": "all", "itm_share": 0.5, "infill_share": 0.5},
+    {"itm_negatives": "all", "generation": "lm", "reads": "image", "infill_share": 0.5, "vision_width": 24},
+    {"itm": 0.0, "infill_share": 0.5, "queue": 7},
+]
+
+
+def _one_rank(number: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=2)
-    step = make_step(**settings)
-    batch = make_batch(step.model.tokenizer, slice(number, None, 2), share=0.5)
-    losses, features = step(batch, 0.4)
-    found = gradients(step, losses["loss"])
-    for name in found:
-        dist.all_reduce(found[name])
-    step.finish([features], 0.9)
-    losses = {name: sum_over_ranks(loss) / world() for name, loss in losses.items()}
-    mixed = torch.arange(6).view(3, 2) * 2 + rank()
-    torch.save(
-        {"losses": losses, "gradients": {name: g / 2 for name, g in found.items()},
-         "queue": dict(step.queue.named_buffers()), "gathered": gather(mixed)},
-        Path(folder) / f"{number}.pt",
-    )  # fmt: skip
+    for i, settings in enumerate(SETTINGS):
+        step = make_step(**settings)
+        batch = make_batch(step.model.tokenizer, slice(number, None, 2), share=0.5)
+        losses, features = step(batch, 0.4)
+        found = gradients(step, losses["loss"])
+        for name in found:
+            dist.all_reduce(found[name])
+        step.finish([features], 0.9)
+        losses = {name: sum_over_ranks(loss) / world() for name, loss in losses.items()}
+        mixed = torch.arange(6).view(3, 2) * 2 + rank()
+        torch.save(
+            {"losses": losses, "gradients": {name: g / 2 for name, g in found.items()},
+             "queue": dict(step.queue.named_buffers()), "gathered": gather(mixed)},
+            Path(folder) / f"{i}-{number}.pt",
+        )  # fmt: skip
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"itm_negatives": "all", "itm_share": 0.5, "infill_share": 0.5},
-        {"itm_negatives": "all", "generation": "lm", "reads": "image", "infill_share": 0.5, "vision_width": 24},
-        {"itm": 0.0, "infill_share": 0.5, "queue": 7},
-    ],
-)
-def test_two_ranks_are_one(settings: dict, tmp_path: Path) -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    mp.spawn(_two_ranks, (str(tmp_path), settings), nprocs=2)
-    step = make_step(**settings)
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes found with each of the settings (started once: imports are most of their time)."""
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.spawn(_one_rank, (str(folder),), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("i", range(len(SETTINGS)))
+def test_two_ranks_are_one(i: int, two_ranks: Path) -> None:
+    step = make_step(**SETTINGS[i])
     losses, features = step(make_batch(step.model.tokenizer, share=0.5), 0.4)
     want = gradients(step, losses["loss"])
     step.finish([features], 0.9)
     for number in range(2):
-        found = torch.load(tmp_path / f"{number}.pt", weights_only=True)
+        found = torch.load(two_ranks / f"{i}-{number}.pt", weights_only=True)
         for name, loss in losses.items():
             torch.testing.assert_close(found["losses"][name], loss.detach(), rtol=1e-9, atol=1e-9, msg=name)
         assert found["gradients"].keys() == want.keys()
@@ -228,4 +233,3 @@ def test_without_ranks_every_collective_is_the_identity() -> None:
     for function in (gather, sum_over_ranks):
         assert torch.equal(function(x), x)
         assert not function(x).requires_grad
-    assert copy.deepcopy(x) is not x

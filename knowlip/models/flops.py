@@ -1,0 +1,131 @@
+"""Floating-point operations of one pre-training step, counted from sizes and shapes, and what devices can do.
+
+The convention is that of `torch.utils.flop_counter` and of published model FLOPs utilisation (PaLM, nanoGPT): matrix
+products, convolutions and attention count, a multiply-add as two; element-wise work does not. The backward pass costs
+twice the forward pass. Work that activation checkpointing or fused attention repeats does not count: utilisation
+measures what the model needs.
+"""
+
+from dataclasses import dataclass
+
+from knowlip.models.config import ModelConfig
+
+PEAK_FLOPS = {
+    "GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "B200": 2250e12,
+    "A100": 312e12, "A800": 312e12, "H800": 989e12, "A40": 149.7e12, "A10G": 70e12, "L40S": 362e12, "L4": 121e12,
+    "V100": 125e12, "T4": 65e12,
+}  # fmt: skip
+"""Dense bfloat16 (float16 for V100 and T4) tensor-core operations a second, from NVIDIA's data sheets of these cards,
+without sparsity. The first name found in a device's name counts."""
+
+
+def peak_flops(device_name: str) -> float | None:
+    """Operations a second that a device promises in half precision; None for one that is not in the table (any CPU)."""
+    return next((value for name, value in PEAK_FLOPS.items() if name in device_name.replace("-", " ")), None)
+
+
+@dataclass(frozen=True)
+class Vision:
+    """Sizes of a Vision Transformer."""
+
+    tokens: int
+    """Patches and prefix tokens."""
+    prefix: int
+    width: int
+    depth: int
+    mlp_width: int
+    patch: int
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What one step (of one process) computes; lengths with their padding, because padding is computed too."""
+
+    pairs: int
+    text: int
+    """Tokens of the padded texts."""
+    matched: int
+    """Rows on which matching is trained (itm_share)."""
+    infilled: int
+    """Rows on which infilling is trained (infill_share)."""
+    context: int
+    """Tokens of the padded contexts."""
+    content: int
+    """Tokens that the decoder reads: the padded contents without their last."""
+    targets: int
+    """Real target tokens."""
+    candidates: int = 0
+    """Places of the queue."""
+
+
+def vision_sizes(tower: object) -> Vision:
+    """Sizes of a timm Vision Transformer, read from the module."""
+    prefix = int(tower.num_prefix_tokens)  # type: ignore[attr-defined]
+    block = tower.blocks[0]  # type: ignore[attr-defined]
+    return Vision(
+        tokens=int(tower.patch_embed.num_patches) + prefix, prefix=prefix,  # type: ignore[attr-defined]
+        width=int(tower.embed_dim), depth=len(tower.blocks),  # type: ignore[attr-defined]
+        mlp_width=int(block.mlp.fc1.out_features), patch=int(tower.patch_embed.patch_size[0]),  # type: ignore[attr-defined]
+    )  # fmt: skip
+
+
+def step_flops(config: ModelConfig, vision: Vision, shapes: Shapes, generation: str = "infill") -> float:
+    """Operations of one step of :class:`knowlip.training.step.PretrainStep`: forward, backward, momentum model.
+
+    Args:
+        config: sizes of the text tower.
+        vision: of :func:`vision_sizes`.
+        shapes: of the batch.
+        generation: "infill" or "lm".
+    """
+    image = _image_tower(vision, shapes.pairs)
+    project = 2 * shapes.pairs * config.embed_dim * (vision.width + config.text.width)
+    text = _encoder(config, shapes.pairs, shapes.text, 0, first_only=True)
+    compare = 4 * shapes.pairs * (shapes.pairs + shapes.candidates) * config.embed_dim
+    memory = config.text.layers * 4 * shapes.pairs * vision.tokens * vision.width * config.text.width
+    match = _encoder(config, 3 * shapes.matched, shapes.text, vision.tokens, first_only=True)
+    match += 2 * 3 * shapes.matched * config.text.width * 2
+    write = _generation(config, vision, shapes, generation)
+    # the patch embedding needs no gradient of its pixels, the comparison none of the momentum features
+    trained = 3 * (image + project + text + memory + match + write) - _patches(vision, shapes.pairs) + 2 * compare
+    untrained = image + project + text + compare + 4 * shapes.pairs**2 * config.embed_dim
+    return float(trained + untrained)
+
+
+def _generation(config: ModelConfig, vision: Vision, shapes: Shapes, generation: str) -> float:
+    text, rows = config.text, shapes.infilled
+    head = 2 * shapes.targets * text.width * (text.width + text.vocab_size)
+    if generation == "lm":
+        return head + _decoder(config, rows, shapes.content, vision.tokens)
+    states = text.layers * 4 * rows * shapes.context * text.width**2
+    read = _encoder(config, rows, shapes.context, vision.tokens)
+    return head + read + states + _decoder(config, rows, shapes.content, shapes.context)
+
+
+def _patches(vision: Vision, images: int) -> float:
+    return 2 * images * (vision.tokens - vision.prefix) * vision.patch**2 * vision.width
+
+
+def _image_tower(vision: Vision, images: int) -> float:
+    block = 2 * vision.tokens * vision.width * (4 * vision.width + 2 * vision.mlp_width)
+    attention = 4 * vision.tokens**2 * vision.width
+    return _patches(vision, images) + images * vision.depth * (block + attention)
+
+
+def _layer(config: ModelConfig, written: int, length: int, memory: int) -> float:
+    """One layer on one text: self-attention over `length` tokens and all else on `written` of them; cross-attention to
+    a memory whose keys and values are there."""
+    width = config.text.width
+    own = 2 * width**2 * (2 * written + 2 * length) + 4 * written * length * width
+    cross = 2 * width**2 * 2 * written + 4 * written * memory * width if memory else 0
+    return own + cross + 2 * written * 2 * width * config.text.mlp_width
+
+
+def _encoder(config: ModelConfig, rows: int, length: int, memory: int, first_only: bool = False) -> float:
+    full = config.text.layers - first_only
+    last = _layer(config, 1, length, memory) if first_only else 0
+    return rows * (full * _layer(config, length, length, memory) + last)
+
+
+def _decoder(config: ModelConfig, rows: int, length: int, memory: int) -> float:
+    return rows * config.text.layers * _layer(config, length, length, memory)
