@@ -3,13 +3,19 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from knowlip.models import KnowLIP
 
 __version__ = "0.1.0"
 
 
-def load(folder: str) -> "KnowLIP":
-    """Load a model folder for use; see :func:`knowlip.models.load_model`."""
+def load(model: "str | Path", device: str = "cpu") -> "KnowLIP":
+    """Load a model for use: its folder, or "user/repo" (or "user/repo@revision") of the Hugging Face hub.
+
+    Raises:
+        ValueError: no such model, or one that is broken or of another format; see :func:`knowlip.models.load_model`.
+    """
     from knowlip.models import load_model
 
-    return load_model(folder)
+    return load_model(model, device)

@@ -41,6 +41,7 @@ SUMMARY = {
     "text check": "find contradictions, impossible sizes and bad wording in the texts of a data set",
     "dataset publish": "write the texts of a revision into the shards of a data set",
     "convert": "make a model folder from a BLIP, BERT or ViT checkpoint of another project",
+    "publish-model": "put a model on the Hugging Face hub",
 }
 STAGES = {
     "simulate": ("knowlip.scenes.simulate", "SimulateConfig"),
@@ -66,6 +67,7 @@ TOOLS = {
     "text check": ("knowlip.text.check", "CheckConfig", "text_check"),
     "dataset publish": ("knowlip.dataset.texts", "PublishConfig", "publish_dataset"),
     "convert": ("knowlip.models.weights.convert", "ConvertConfig", "convert"),
+    "publish-model": ("knowlip.models.hub", "PublishModelConfig", "publish_model"),
 }
 """Command -> module, dataclass of its settings, function. Settings named in the dataclass's `POSITIONAL` need no flag.
 A function `show(result)` in the module makes the text for people; else the plain facts are printed on one line."""
@@ -289,8 +291,36 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _model_option(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--model", type=Path, default=Path(os.environ.get("KNOWLIP_MODEL", default)),
-        help=f"model folder (default: $KNOWLIP_MODEL, or {default})",
+        help=f"model folder, or USER/REPO of the Hugging Face hub (default: $KNOWLIP_MODEL, or {default})",
     )  # fmt: skip
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
+
+
+def _generation_options(parser: argparse.ArgumentParser) -> None:
+    """A flag for every setting of generation; only those that are given are kept."""
+    from knowlip.generation import GenerationConfig
+
+    group, told = parser.add_argument_group("generation"), _told(GenerationConfig)
+    for name, kind in get_type_hints(GenerationConfig).items():
+        spellings = dict.fromkeys([f"--generation.{name}", f"--generation.{name.replace('_', '-')}"])
+        how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind, "metavar": kind.__name__}
+        group.add_argument(
+            *spellings, dest=f"generation.{name}", default=argparse.SUPPRESS, help=told[name].replace("\n", " "), **how
+        )
+
+
+def _generation(options: argparse.Namespace, length: int) -> Any:
+    """Settings of generation from flags, `length` tokens where no flag says how many."""
+    from knowlip.generation import GenerationConfig
+
+    prefix = "generation."
+    given = {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
+    return GenerationConfig(**{"max_new_tokens": length, **given})
+
+
+def _alternatives(texts: list[tuple[str, float]]) -> dict[str, Any]:
+    """For JSON, where more than one text was asked for."""
+    return {"all": [{"text": text, "log_p": log_p} for text, log_p in texts]} if len(texts) > 1 else {}
 
 
 def _demo(arguments: list[str]) -> str | None:
@@ -312,15 +342,17 @@ def _caption(arguments: list[str]) -> str:
     parser = _parser("caption")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="8-bit images (PNG, JPEG) or SAR rasters")
     _model_option(parser, "demo/pretrain/model")
+    _generation_options(parser)
     options = parser.parse_args(arguments)
-    from knowlip.inference import caption
+    from knowlip.inference import captions
+    from knowlip.inference.caption import LENGTH
 
-    texts = caption(options.model, options.images)
+    found = captions(options.model, options.images, _generation(options, LENGTH), options.device)
+    pairs = list(zip(options.images, found))
     if options.json:
-        return json.dumps(
-            [{"image": str(path), "caption": text} for path, text in zip(options.images, texts)], indent=1
-        )
-    return "\n".join(text if len(texts) == 1 else f"{path}: {text}" for path, text in zip(options.images, texts))
+        lines = [{"image": str(path), "caption": texts[0][0], **_alternatives(texts)} for path, texts in pairs]
+        return json.dumps(lines, indent=1)
+    return "\n".join(text if len(pairs) == 1 else f"{path}: {text}" for path, texts in pairs for text, _ in texts)
 
 
 def _ask(arguments: list[str]) -> str:
@@ -328,13 +360,16 @@ def _ask(arguments: list[str]) -> str:
     parser.add_argument("image", type=Path, metavar="IMAGE", help="8-bit image (PNG, JPEG) or SAR raster")
     parser.add_argument("question")
     _model_option(parser, "demo/finetune/model")
+    _generation_options(parser)
     options = parser.parse_args(arguments)
-    from knowlip.inference import ask
+    from knowlip.inference import answers
+    from knowlip.inference.ask import LENGTH
 
-    answer = ask(options.model, options.image, options.question)
+    found = answers(options.model, options.image, options.question, _generation(options, LENGTH), options.device)
     if options.json:
-        return json.dumps({"image": str(options.image), "question": options.question, "answer": answer}, indent=1)
-    return answer
+        asked = {"image": str(options.image), "question": options.question, "answer": found[0][0]}
+        return json.dumps(asked | _alternatives(found), indent=1)
+    return "\n".join(text for text, _ in found)
 
 
 def _search(arguments: list[str]) -> str:
@@ -347,7 +382,7 @@ def _search(arguments: list[str]) -> str:
     options = parser.parse_args(arguments)
     from knowlip.inference import search
 
-    hits = search(options.model, options.dataset, options.text, options.top, options.out)
+    hits = search(options.model, options.dataset, options.text, options.top, options.out, options.device)
     if options.json:
         return json.dumps({"text": options.text, "hits": hits}, indent=1)
     where = [f"{hit['lat']:.4f}, {hit['lon']:.4f}" if hit["lat"] is not None else "place unknown" for hit in hits]

@@ -9,24 +9,31 @@ import torch
 from knowlip.dataset import Dataset
 from knowlip.files import sha256, whole_file, write_json
 from knowlip.models import KnowLIP, load_model
+from knowlip.models.hub import find_model
 from knowlip.progress import say, track
 
 _BATCH = 64
 
 
 def search(
-    model_folder: Path, dataset_path: Path, text: str, top: int = 10, geojson: Path | None = None
+    model_folder: Path | str,
+    dataset_path: Path,
+    text: str,
+    top: int = 10,
+    geojson: Path | None = None,
+    device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """The tiles of a data set that fit a text best: cosine similarity first, matching probability among the best.
 
     Embeddings are kept in the data set's folder, by model and fingerprint, so that the next search is instant.
 
     Args:
-        model_folder: pre-trained model.
+        model_folder: pre-trained model, a folder or "user/repo" of the hub.
         dataset_path: data set; needs no texts.
         text: what to look for.
         top: how many tiles.
         geojson: also write the footprints there (EPSG:4326).
+        device: "cpu", "cuda", or "auto".
 
     Returns:
         Best first: tile_id, similarity, match, lon, lat (None where unknown), city, country, scale, split.
@@ -38,17 +45,18 @@ def search(
         raise ValueError("The text to search for is empty.")
     if top < 1:
         raise ValueError("--top must be at least 1.")
-    model, dataset = load_model(model_folder), Dataset(dataset_path)
+    model_folder = find_model(model_folder)
+    model, dataset = load_model(model_folder, device), Dataset(dataset_path)
     tiles = dataset.tiles()
     if tiles.empty:
         raise ValueError(f"{dataset_path} has no accepted tile to search.")
     embeddings = _embeddings(model, model_folder, dataset, tiles["tile_id"].to_list())
-    similarity = embeddings @ model.encode_texts([text])[0].numpy()
+    similarity = embeddings @ model.encode_texts([text])[0].cpu().numpy()
     best = np.argsort(-similarity, kind="stable")[: max(4 * top, 32)]
     candidates = tiles.iloc[best]
     with torch.inference_mode():
         tokens, _ = model.encode_images(model.prepare(list(dataset.images(candidates["tile_id"]))))
-    match = model.match(tokens, [text] * len(best)).numpy()
+    match = model.match(tokens, [text] * len(best)).cpu().numpy()
     order = np.argsort(-(match + similarity[best]), kind="stable")[:top]
     columns = ["tile_id", "lon", "lat", "city", "country", "scale", "split"]
     hits = [
@@ -74,7 +82,7 @@ def _plain(hit: dict[str, Any]) -> dict[str, Any]:
 
 def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tile_ids: list[str]) -> np.ndarray:
     """Image embeddings (tiles, E), from the cache where this model has seen these tiles."""
-    weights = sha256((Path(model_folder) / "model.safetensors").read_bytes())
+    weights = sha256((model_folder / "model.safetensors").read_bytes())
     cache = dataset.path / "embeddings" / f"{sha256((weights + dataset.fingerprint).encode())[:16]}.npy"
     if cache.is_file():
         try:

@@ -1,4 +1,4 @@
-"""A model as one self-contained folder: `model.safetensors` and `knowlip.json`.
+"""A model as one self-contained folder: `model.safetensors`, `knowlip.json`, and `README.md` for people and the hub.
 
 The JSON holds everything that use needs: model config, tokenizer, normalisation, quantiser, metres per pixel range,
 text length, the data set's fingerprint and the places it was trained on. Loading refuses a folder whose parts disagree.
@@ -6,6 +6,7 @@ text length, the data set's fingerprint and the places it was trained on. Loadin
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +16,52 @@ from safetensors.torch import load_file, save_file
 
 from knowlip.files import read_json, whole_folder, write_json
 from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
+from knowlip.models.folder import model_readme
+from knowlip.models.hub import CARD as _CARD
+from knowlip.models.hub import README as _README
+from knowlip.models.hub import WEIGHTS as _WEIGHTS
+from knowlip.models.hub import find_model
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.tokenizer import TextTokenizer
 
 FORMAT = 1
-_WEIGHTS, _CARD = "model.safetensors", "knowlip.json"
 
 
-def save_model(model: KnowLIP, folder: Path, card: dict[str, Any]) -> None:
+def save_model(
+    model: KnowLIP, folder: Path, card: dict[str, Any], state: Mapping[str, torch.Tensor] | None = None
+) -> None:
     """Write a model folder, whole or not at all.
 
     Args:
         model: what to save.
         folder: is replaced when it exists.
         card: facts to keep beside the weights (data fingerprint, quantiser, training blocks, versions, ...); JSON only.
+        state: weights to save instead of the model's own, under the names of its state dict (e.g. gathered from the
+            shards of several processes).
     """
+    weights = unshared(model)
+    if state is not None:
+        weights = {name: state[name].detach().cpu().contiguous() for name in weights}
+    config = dataclasses.asdict(model.config)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     with whole_folder(folder) as part:
-        save_file(unshared(model), part / _WEIGHTS, metadata={"format": "pt"})
-        write_json(
-            part / _CARD,
-            {
-                "format": FORMAT,
-                "model": dataclasses.asdict(model.config),
-                "tokenizer": json.loads(model.tokenizer.to_json()),
-                "card": card,
-            },
-        )
+        save_file(weights, part / _WEIGHTS, metadata={"format": "pt"})
+        tokenizer = json.loads(model.tokenizer.to_json())
+        write_json(part / _CARD, {"format": FORMAT, "model": config, "tokenizer": tokenizer, "card": card})
+        (part / _README).write_text(model_readme(config, card, parameters))
 
 
 def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLIP:
-    """Load a model folder for use (evaluation mode). `model.card` holds the facts saved beside the weights.
+    """Load a model for use (evaluation mode). `model.card` holds the facts saved beside the weights.
+
+    Args:
+        folder: its folder, or "user/repo" of the hub, see :func:`knowlip.models.hub.find_model`.
+        device: where its weights go; "auto" is the first GPU where there is one.
 
     Raises:
-        ValueError: no such folder, a broken file, another format, or weights that do not fit the config.
+        ValueError: no such model, a broken file, another format, or weights that do not fit the config.
     """
-    folder = Path(folder)
+    folder = find_model(folder)
     if not (folder / _CARD).is_file():
         raise ValueError(f"{folder} is not a KnowLIP model: it needs {_CARD} and {_WEIGHTS}.")
     saved = read_json(folder / _CARD)
@@ -70,7 +82,10 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
         tokenizer = TextTokenizer.from_json(described)
     except Exception as error:  # the library raises nothing more specific
         raise ValueError(f"{folder / _CARD} holds a broken tokenizer ({error}).") from error
-    model = KnowLIP(model_config, tokenizer)
+    try:
+        model = KnowLIP(model_config, tokenizer)
+    except ValueError as error:
+        raise ValueError(f"{folder / _CARD}: {error}") from None
     try:
         weights = load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:
@@ -85,7 +100,12 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
             raise ValueError(f"{name} has shape {tuple(weight.shape)}, the config says {tuple(expected[name].shape)}.")
     model.load_state_dict(weights, strict=False)  # names shared between encoder and decoder are stored once
     model.card = card
-    return model.eval().to(device)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ValueError(f"The model cannot be put on {device}: {str(error).splitlines()[0]}") from error
 
 
 def unshared(model: KnowLIP) -> dict[str, torch.Tensor]:

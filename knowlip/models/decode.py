@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from knowlip.generation import GenerationConfig
 from knowlip.models.text import KeyValue
 
 if TYPE_CHECKING:
-    from knowlip.models.generate import GenerationConfig
     from knowlip.models.knowlip import KnowLIP
 
 NEVER = float("-inf")
@@ -29,7 +29,7 @@ class Decoding:
     """
 
     def __init__(
-        self, model: "KnowLIP", read: tuple[Sequence[KeyValue], Tensor, Tensor | None], config: "GenerationConfig"
+        self, model: "KnowLIP", read: tuple[Sequence[KeyValue], Tensor, Tensor | None], config: GenerationConfig
     ) -> None:
         self.model, self.config = model, config
         self.memory, self.keep, self.hole = read

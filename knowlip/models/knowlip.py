@@ -8,7 +8,7 @@ formulation serves masked modelling, captioning, questions and SCIO's reconstruc
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,13 +16,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from knowlip.generation import GenerationConfig
 from knowlip.models.config import ModelConfig
 from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, hole_state
 from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.models.vision import image_tower, summary_token
-
-if TYPE_CHECKING:
-    from knowlip.models.generate import GenerationConfig
 
 
 class KnowLIP(nn.Module):
@@ -120,7 +118,7 @@ class KnowLIP(nn.Module):
         self,
         tokens_BNV: Tensor,
         prompts: Sequence[str],
-        config: "GenerationConfig | int | None" = None,
+        config: GenerationConfig | int | None = None,
         max_new_tokens: int | None = None,
     ) -> list[str]:
         """Fill the one [MASK] hole of each prompt, or write a whole caption where the prompt is "".
@@ -131,7 +129,7 @@ class KnowLIP(nn.Module):
             config: how to write; greedy when it is left out. A number is its `max_new_tokens`.
             max_new_tokens: longest text, instead of the config's.
         """
-        from knowlip.models.generate import GenerationConfig, generate
+        from knowlip.models.generate import generate
 
         if isinstance(config, int):
             config = GenerationConfig(max_new_tokens=config)

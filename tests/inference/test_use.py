@@ -12,7 +12,8 @@ from PIL import Image
 
 from knowlip.cli import main
 from knowlip.dataset import Dataset
-from knowlip.inference import ask, caption, search
+from knowlip.generation import GenerationConfig
+from knowlip.inference import answers, ask, caption, captions, search
 from knowlip.models import KnowLIP, load_model
 from tests.inference.tiny_model import tiny_model
 from tests.text.tiny_dataset import build_tiny_dataset
@@ -63,6 +64,40 @@ def test_the_model_folder_may_come_from_the_environment(
         "image": str(pictures[1]), "question": "How many ships are visible?",
         "answer": ask(model_folder, pictures[1], "How many ships are visible?"),
     }  # fmt: skip
+
+
+def test_settings_of_generation_come_from_flags(
+    model_folder: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beams and their alternatives are those of the model itself, and every number counts."""
+    line = ["caption", str(pictures[0]), "--model", str(model_folder), "--device", "cpu"]
+    flags = ["--generation.beams", "3", "--generation.num=2", "--generation.max-new-tokens", "6"]
+    assert main([*line, *flags, "--generation.early-stop", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)[0]
+    generation = GenerationConfig(max_new_tokens=6, beams=3, num=2, early_stop=True)
+    want = captions(model_folder, pictures[:1], generation)[0]
+    assert [(text["text"], text["log_p"]) for text in found["all"]] == want
+    assert found["caption"] == want[0][0]
+    assert main([*line, *flags]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    ask_line = ["ask", str(pictures[0]), "how many?", "--model", str(model_folder)]
+    assert main([*ask_line, "--generation.temperature", "1.0", "--generation.num", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    generation = GenerationConfig(max_new_tokens=32, temperature=1.0, num=3)
+    assert [text["text"] for text in found["all"]] == [
+        text for text, _ in answers(model_folder, pictures[0], "how many?", generation)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [(["--generation.beams", "0"], "beams must be at least 1"), (["--generation.num", "2"], "num must not exceed")],
+)
+def test_wrong_settings_of_generation_are_one_sentence(
+    model_folder: Path, pictures: list[Path], flags: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", str(pictures[0]), "why?", "--model", str(model_folder), *flags]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_hits_are_in_order_and_carry_their_tile(model_folder: Path, dataset: Path) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from knowlip.generation import GenerationConfig
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models import rank as rank_module
 from knowlip.models.decode import forbid_repeats
-from knowlip.models.generate import GenerationConfig, Written, draw, generate
+from knowlip.models.generate import Written, draw, generate
 
 PROMPTS = ["Count: [MASK]", "", "Location: [MASK] Water: about 40% water.", "how many?"]
 

@@ -1,0 +1,135 @@
+"""Publishing and fetching against a hub of one process; the model card against the hub's own reader."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard, constants
+
+import knowlip
+from knowlip.cli import main
+from knowlip.models.folder import headline_metrics, model_readme
+from knowlip.models.hub import find_model, push_to_hub
+from tests.inference.tiny_model import tiny_model
+from tests.models.hub_server import Hub, hub_server
+
+CARD = {
+    "command": "knowlip pretrain --dataset /home/someone/secret", "dataset_fingerprint": "0123456789abcdef" * 4,
+    "revision": 2, "tiles": 2512, "metres_per_pixel": [6.67, 26.7], "windows_m": [2560.0, 640.0],
+    "sensors": ["sentinel-1"], "quantiser": ["db-percentile-v1(0.5,99.8)"],
+}  # fmt: skip
+EVALUATION = {
+    "setup": {"vqa_fine_tuned": True, "dataset_fingerprint": "f" * 64},
+    "retrieval": {"text_to_image": {"r1": 0.25, "r5": 0.5, "ci": {"r1": [0.1, 0.4]}, "n": 9, "median_rank": 4.5}},
+    "caption": {"bleu4": 0.125, "baseline_bleu4": 0.5},
+    "vqa": {"count": {"accuracy": 0.75, "majority": 0.5}, "reason": "none"},
+}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """An empty hub, known to the library as if $HF_ENDPOINT and $HF_HOME had named it, and a user with a token."""
+    with hub_server() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_TOKEN", "secret")
+        server.token = "secret"
+        yield server
+
+
+def test_a_published_model_is_used_by_its_name(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, metrics = tiny_model(tmp_path / "model", card=CARD), tmp_path / "metrics.json"
+    metrics.write_text(json.dumps(EVALUATION))
+    line = ["publish-model", str(folder), "lab/sar", "--private", "--license", "apache-2.0", "--metrics", str(metrics)]
+    assert main([*line, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["commit"].startswith(f"{hub.address}/lab/sar/commit/")
+    files = hub.repos["lab/sar"]
+    assert hub.private == {"lab/sar": True}
+    assert sorted(files) == ["README.md", "config.json", "knowlip.json", "model.safetensors"]
+    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert b"someone" not in b"".join(files.values())
+    shown = ModelCard(files["README.md"].decode())
+    assert shown.data.license == "apache-2.0"
+    measured = {result.metric_name: result.metric_value for result in shown.data.eval_results}
+    assert measured == {
+        "retrieval.text_to_image.r1": 0.25, "retrieval.text_to_image.r5": 0.5, "caption.bleu4": 0.125,
+    }  # fmt: skip
+    local, fetched = knowlip.load(folder), knowlip.load("lab/sar")
+    assert torch.equal(fetched.encode_texts(["ships"]), local.encode_texts(["ships"]))
+    assert fetched.card["dataset_fingerprint"] == CARD["dataset_fingerprint"]
+    for name in ("lab/none", "lab/sar@no-such-revision"):
+        with pytest.raises(ValueError, match=f"There is no folder {name}, and the hub gave no such model"):
+            knowlip.load(name)
+    monkeypatch.setenv("HF_TOKEN", "wrong")
+    assert main(line) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "401" in told
+    assert "hf auth login" in told
+
+
+def test_without_a_network_the_cache_serves(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    push_to_hub(tiny_model(tmp_path / "model"), "lab/sar")
+    find_model("lab/sar")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
+    assert (find_model("lab/sar") / "model.safetensors").is_file()
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1:9 cannot be reached"):
+        find_model("lab/other")
+    with pytest.raises(ValueError, match="cannot be reached"):
+        push_to_hub(tmp_path / "model", "lab/sar")
+
+
+def test_only_sound_models_under_sound_names_are_published(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "model")
+    for repo in ("sar", "lab/sar/x", "lab/sar@v1", "-lab/sar"):
+        with pytest.raises(ValueError, match="USER/REPO"):
+            push_to_hub(folder, repo)
+    with pytest.raises(ValueError, match="not a folder"):
+        push_to_hub(Path("lab/other"), "lab/sar")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(ValueError, match="cannot be read"):
+        push_to_hub(folder, "lab/sar")
+
+
+def test_a_folder_comes_before_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lab" / "sar").mkdir(parents=True)
+    assert find_model("lab/sar") == Path("lab/sar")
+    for name in ("none", "a/b/c", "../x", "/x/y"):
+        with pytest.raises(ValueError, match="no such folder"):
+            find_model(name)
+
+
+def test_the_model_card_says_what_is_known_and_nothing_else() -> None:
+    config = {
+        "vision": {"name": "vit_base_patch16_224", "image_size": 224},
+        "text": {"layers": 12, "width": 768, "vocab_size": 30524},
+    }
+    text = model_readme(config, CARD, 223_000_000)
+    shown = ModelCard(text)
+    assert shown.data.library_name == "knowlip"
+    assert "sar" in shown.data.tags
+    assert shown.data.license is None
+    assert shown.data.eval_results is None
+    for fact in ("223.0 million", "2512 tiles", "6.67 to 26.7", "2560, 640 m", "sentinel-1", "`0123456789abcdef`"):
+        assert fact in text
+    assert "Measured" not in text
+    assert "someone" not in text
+    bare = model_readme(config, {}, 1_000_000)
+    assert "Trained on" not in bare
+    assert "Sensors" not in bare
+
+
+def test_each_of_two_models_gets_its_own_results() -> None:
+    assert set(headline_metrics(EVALUATION, answers=True)) == {"vqa.count.accuracy"}
+    assert "vqa.count.accuracy" not in headline_metrics(EVALUATION)
+    one = {**EVALUATION, "setup": {"vqa_fine_tuned": False}}
+    assert {"vqa.count.accuracy", "caption.bleu4"} < set(headline_metrics(one))
+    assert headline_metrics({"setup": {}}) == {}
