@@ -199,10 +199,10 @@ class TextEncoder(nn.Module):
         return x_BTD
 
 
-def share_all_but_self_attention(layer: Layer, shared: Layer, same_width: bool) -> None:
-    """Make a decoder's layer use the encoder's modules; keys and values of the cross-attention only where what is read
-    has the same width."""
-    if same_width:
+def share_all_but_self_attention(layer: Layer, shared: Layer, whole: bool) -> None:
+    """Make a decoder's layer use the encoder's modules; of the cross-attention all (`whole`), or all but the
+    projections of what is read."""
+    if whole:
         layer.crossattention = shared.crossattention
     else:
         layer.crossattention.self.query = shared.crossattention.self.query
@@ -214,8 +214,9 @@ class TextDecoder(nn.Module):
     """Writes a hole's tokens left to right, attending to the image-grounded encoder's states.
 
     Tied (`config.tie_decoder`), it shares embeddings, cross-attention and MLPs with the encoder; its self-attention is
-    its own, as in BLIP. The keys and values of its cross-attention read text states: they are the encoder's only where
-    image and text widths are equal. Untied, all is its own, as in BLIP's VQA model.
+    its own, as in BLIP. Where image and text widths differ, its cross-attention reads text states by keys and values of
+    its own; a decoder that reads the image (`config.decoder_reads`) uses the encoder's whatever the widths. Untied, all
+    is its own, as in BLIP's VQA model.
     """
 
     def __init__(self, encoder: TextEncoder, memory_width: int) -> None:
@@ -224,8 +225,11 @@ class TextDecoder(nn.Module):
         self.embeddings = encoder.embeddings if config.tie_decoder else Embeddings(config)
         layers = [Layer(config, config.width) for _ in range(config.layers)]
         if config.tie_decoder:
+            whole = memory_width == config.width or config.decoder_reads == "image"
             for layer, shared in zip(layers, encoder.encoder.layer):
-                share_all_but_self_attention(layer, shared, memory_width == config.width)  # type: ignore[arg-type]
+                share_all_but_self_attention(layer, shared, whole)  # type: ignore[arg-type]
+        elif config.decoder_reads == "image":
+            raise ValueError('text.decoder_reads "image" needs text.tie_decoder: the encoder projects the image.')
         self.encoder = Stack(layers)
         self.cls = Predictions(self.embeddings.word_embeddings, config.width)
 

@@ -73,6 +73,17 @@ def test_untied_decoder_shares_nothing(tokenizer: TextTokenizer) -> None:
     assert model.text_decoder.cls.predictions.decoder.weight is words
 
 
+def test_a_decoder_that_reads_the_image_has_no_projections_of_its_own(tokenizer: TextTokenizer) -> None:
+    text = TextConfig(len(tokenizer), 32, 2, 2, 64, 48, decoder_reads="image")
+    vision = VisionConfig("vit_tiny_patch16_224", 32, SMALL)
+    model = KnowLIP(ModelConfig(vision, text, 16), tokenizer)  # widths 24 and 32
+    for mine, theirs in zip(model.text_decoder.encoder.layer, model.text_encoder.encoder.layer):
+        assert mine.crossattention is theirs.crossattention
+    text.tie_decoder = False
+    with pytest.raises(ValueError, match=r"needs text\.tie_decoder"):
+        KnowLIP(ModelConfig(vision, text, 16), tokenizer)
+
+
 def test_captioning_decoder_reads_the_image(model: KnowLIP) -> None:
     tokens, _ = model.encode_images(torch.randn(2, 1, 32, 32))
     memory, keep = model.lm_input(tokens)

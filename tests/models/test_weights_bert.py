@@ -121,8 +121,8 @@ def test_every_tensor_matters(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     ids, keep = ids_and_mask(tokenizer)
 
     def logits() -> torch.Tensor:
-        if "cls.predictions.decoder.weight" in state:
-            state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"]
+        state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"]
+        state["cls.predictions.decoder.bias"] = state["cls.predictions.bias"]
         torch.save(state, tmp_path / "m.bin")
         initialise(model, InitConfig(text=tmp_path / "m.bin"))
         with torch.inference_mode():

@@ -62,8 +62,7 @@ def convert_bert(source: Source, model: KnowLIP) -> Conversion:
         elif name.startswith("cls.") and not has_head:
             ledger.keep_new([ours], "the file has no language-model head")
         elif name == _WORDS or name == f"{_HEAD}decoder.bias":
-            key = names.get(f"{_HEAD}bias", names.get(name, name)) if name != _WORDS else names[name]
-            place_words(ledger, ours, key)
+            place_words(ledger, ours, names.get(name, names.get(f"{_HEAD}bias", name)))
         elif name == "embeddings.position_embeddings.weight":
             kinds = names.get("embeddings.token_type_embeddings.weight")
             place_positions(ledger, ours, names.get(name, name), kinds)
@@ -162,5 +161,7 @@ def _drop_rest(ledger: Ledger, names: dict[str, str]) -> None:
             if not torch.equal(state[key], state[names[_WORDS]]):
                 raise ValueError(f"{ledger.report.source}: {key} differs from the word embeddings, here they are one.")
             ledger.drop([key], "the same as the word embeddings")
-        elif name == f"{_HEAD}decoder.bias" and f"{_HEAD}bias" in names:
+        elif name == f"{_HEAD}bias" and f"{_HEAD}decoder.bias" in names:
+            if not torch.equal(state[key], state[names[f"{_HEAD}decoder.bias"]]):
+                raise ValueError(f"{ledger.report.source}: {key} differs from the bias of the head, here they are one.")
             ledger.drop([key], "the same as the bias of the head")

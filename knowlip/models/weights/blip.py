@@ -125,7 +125,7 @@ def _place(ledger: Ledger, ours: str, names: dict[str, str], kind: Kind) -> None
     if name.endswith("embeddings.word_embeddings.weight"):
         place_words(ledger, ours, key)
     elif name == f"{HEAD}predictions.decoder.bias":
-        place_words(ledger, ours, names.get(f"{HEAD}predictions.bias", key))
+        place_words(ledger, ours, names.get(name, names.get(f"{HEAD}predictions.bias", key)))
     elif name.endswith("embeddings.position_embeddings.weight"):
         place_positions(ledger, ours, key)
     else:
@@ -141,8 +141,8 @@ def _drop_shared(ledger: Ledger, names: dict[str, str]) -> None:
         twin = None
         if name == f"{HEAD}predictions.decoder.weight":
             twin = names[f"{DECODER}embeddings.word_embeddings.weight"]
-        elif name == f"{HEAD}predictions.decoder.bias":
-            twin = names.get(f"{HEAD}predictions.bias")
+        elif name == f"{HEAD}predictions.bias":
+            twin = names.get(f"{HEAD}predictions.decoder.bias")
         elif name.startswith(DECODER):
             twin = names.get(f"{ENCODER}{name.removeprefix(DECODER)}")
         if key not in left or twin is None:
