@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from knowlip.dataset.stats_numbers import EDGES, UNKNOWN
+from knowlip.look import COLOURS, INK, MUTED
 
-COLOURS = ("#2f6690", "#e08e45", "#5b9279", "#b5485d", "#7d6b9e", "#8d8741", "#4aa3a2", "#a0725b")
-INK, MUTED, GRID, LAND = "#1f2933", "#6b7785", "#e3e7eb", "#e9ecef"
+LAND = "#e9ecef"
 _MOST_BARS, _MOST_SIZED, _MOST_PER_TILE, _FEWEST_SLOTS = 12, 3, 40, 5
 
 

@@ -1,28 +1,15 @@
 """Pictures of a data set in the manner of the paper's figures 4 and 5: where it lies, what it holds, examples."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.stats_charts import (
-    COLOURS,
-    GRID,
-    INK,
-    LAND,
-    MUTED,
-    bars,
-    columns,
-    per_tile,
-    sizes,
-    stacked,
-)
+from knowlip.dataset.stats_charts import LAND, bars, columns, per_tile, sizes, stacked
 from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
+from knowlip.look import COLOURS, GRID, MUTED, FigureOf, figures, write_png
 from knowlip.vocabulary import SCALES
 
 _SHADES = ("#16425b", "#4f8fba", "#b6d3e7")
@@ -37,68 +24,28 @@ def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> li
         The files, in the order of a page.
     """
     written: list[Path] = []
-    with _style() as plt:
+    with figures() as figure_of:
 
         def save(figure: Any, name: str) -> None:
-            path = folder / name
-            figure.canvas.draw()
-            pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
-            pixels.quantize(256, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
-            figure.clear()
-            written.append(path)
+            write_png(figure, folder / name)
+            written.append(folder / name)
 
-        save(overview(plt, data, numbers, title), "overview.png")
+        save(overview(figure_of, data, numbers, title), "overview.png")
         if numbers["located"]:
-            figure, axes = plt.subplots(figsize=(10, 5), layout="constrained")
+            figure = figure_of(figsize=(10, 5), layout="constrained")
+            axes = figure.subplots()
             world(axes, data, numbers)
             save(figure, "map.png")
-        save(distribution(plt, numbers), "distribution.png")
+        save(distribution(figure_of, numbers), "distribution.png")
         if numbers["targets"]["objects"]:
-            save(target_figure(plt, numbers["targets"]), "targets.png")
-        save(examples(plt, data, numbers), "examples.png")
+            save(target_figure(figure_of, numbers["targets"]), "targets.png")
+        save(examples(figure_of, data, numbers), "examples.png")
     return written
 
 
-@contextmanager
-def _style() -> Iterator[Any]:
-    """matplotlib without a display, with the project's look."""
-    import matplotlib
-
-    settings: dict[Any, Any] = {
-        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9.5, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "axes.titlecolor": INK,
-        "text.color": INK, "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False,
-        "axes.spines.right": False, "figure.dpi": 130, "savefig.dpi": 130, "legend.frameon": False,
-        "xtick.major.size": 0, "ytick.major.size": 0, "svg.hashsalt": "knowlip",
-    }  # fmt: skip
-    with matplotlib.rc_context(settings):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        yield _Plots(Figure, FigureCanvasAgg)
-
-
-class _Plots:
-    """Figures without pyplot: no global state, no display."""
-
-    def __init__(self, figure: Any, canvas: Any) -> None:
-        self._figure, self._canvas = figure, canvas
-
-    def figure(self, **options: Any) -> Any:
-        """A figure."""
-        made = self._figure(**options)
-        self._canvas(made)
-        return made
-
-    def subplots(self, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
-        """A figure and its axes."""
-        made = self.figure(**options)
-        return made, made.subplots(rows, columns)
-
-
-def overview(plt: Any, data: Dataset, numbers: dict[str, Any], title: str) -> Any:
+def overview(figure_of: FigureOf, data: Dataset, numbers: dict[str, Any], title: str) -> Any:
     """The picture for a paper: map, distributions, sizes, examples."""
-    figure = plt.figure(figsize=(12, 8.1), layout="constrained")
+    figure = figure_of(figsize=(12, 8.1), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.08)
     head = f"{title}: {numbers['accepted']:,} tiles of {numbers['scenes']:,} scene{'s' * (numbers['scenes'] != 1)}"
     if numbers["area_km2"]:
@@ -150,9 +97,10 @@ def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
     axes.legend(loc="lower left", fontsize=8, handletextpad=0.2, borderaxespad=0.4, markerscale=0.8)
 
 
-def distribution(plt: Any, numbers: dict[str, Any]) -> Any:
+def distribution(figure_of: FigureOf, numbers: dict[str, Any]) -> Any:
     """All distributions on one sheet."""
-    figure, axes = plt.subplots(2, 4, figsize=(12, 6.2), layout="constrained")
+    figure = figure_of(figsize=(12, 6.2), layout="constrained")
+    axes = figure.subplots(2, 4)
     by = numbers["by"]
     stacked(axes[0, 0], numbers["sensor_scale"], SCALES, _SHADES, "Sensor and scale")
     stacked(axes[0, 1], numbers["sensor_split"], ("train", "val", "test"), COLOURS[:3], "Sensor and split")
@@ -165,9 +113,10 @@ def distribution(plt: Any, numbers: dict[str, Any]) -> Any:
     return figure
 
 
-def target_figure(plt: Any, targets: dict[str, Any]) -> Any:
+def target_figure(figure_of: FigureOf, targets: dict[str, Any]) -> Any:
     """Counts of classes and types, sizes, objects a tile."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    figure = figure_of(figsize=(12, 3.6), layout="constrained")
+    axes = figure.subplots(1, 3)
     types = {f"{kind}": count for entry in targets["categories"].values() for kind, count in entry["types"].items()}
     classes = {name: entry["count"] for name, entry in targets["categories"].items()}
     bars(axes[0], types or classes, "Target types" if types else "Target classes")
@@ -176,10 +125,10 @@ def target_figure(plt: Any, targets: dict[str, Any]) -> Any:
     return figure
 
 
-def examples(plt: Any, data: Dataset, numbers: dict[str, Any]) -> Any:
+def examples(figure_of: FigureOf, data: Dataset, numbers: dict[str, Any]) -> Any:
     """One tile a sensor and scale."""
     sensors = min(_MOST_SENSORS, len(numbers["sensor_scale"]))
-    figure = plt.figure(figsize=(9, 3.1 * max(1, sensors)), layout="constrained")
+    figure = figure_of(figsize=(9, 3.1 * max(1, sensors)), layout="constrained")
     _examples(figure, data, numbers, rows=sensors)
     return figure
 

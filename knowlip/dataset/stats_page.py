@@ -2,11 +2,12 @@
 
 # ruff: noqa: E501 (markup is easier to read in one line)
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from knowlip.look import figure_html, page_of
 
 _TITLES = {
     "map.png": (
@@ -22,15 +23,9 @@ _NAMES = {
     "country": "Country", "city": "Nearest city", "scene_type": "Scene type", "scale": "Scale", "split": "Split",
 }  # fmt: skip
 _CSS = """
-:root{color-scheme:light dark;--ink:#1f2933;--muted:#6b7785;--line:#e3e7eb;--back:#fff;--soft:#f6f8fa}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--muted:#9aa5b1;--line:#323f4b;--back:#14181c;--soft:#1d2329}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);max-width:1080px;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.muted,figcaption{color:var(--muted)}
-figure{margin:1rem 0}figure img{width:100%;background:#fff;border-radius:6px}
 .facts{display:flex;flex-wrap:wrap;gap:.6rem;padding:0;list-style:none}.facts li{background:var(--soft);border-radius:6px;padding:.5rem .9rem}
 .facts b{display:block;font-size:1.25rem}.tables{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:1.2rem;align-items:start}
-table{border-collapse:collapse;width:100%;font-size:.88rem}caption{text-align:left;font-weight:600;padding-bottom:.3rem}
-td,th{border-bottom:1px solid var(--line);padding:.2rem .3rem;text-align:left}td:last-child,th:last-child{text-align:right;font-variant-numeric:tabular-nums}
+td,th{text-align:left}td:last-child,th:last-child{text-align:right;font-variant-numeric:tabular-nums}
 code{font-size:.8rem;overflow-wrap:anywhere}
 """
 _MOST_ROWS = 25
@@ -45,15 +40,7 @@ def page(numbers: dict[str, Any], pictures: Sequence[Path], title: str) -> str:
     if numbers["area_km2"]:
         facts["km²"] = f"{numbers['area_km2']:,.1f}"
     items = "".join(f"<li><b>{value}</b>{escape(name)}</li>" for name, value in facts.items())
-    figures = []
-    for path in pictures:
-        if path.name not in _TITLES:
-            continue
-        head, note = _TITLES[path.name]
-        uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-        figures.append(
-            f'<h2>{head}</h2><figure><img src="{uri}" alt="{head} of {escape(title)}"><figcaption>{note}</figcaption></figure>'
-        )
+    figures = [figure_html(path, *_TITLES[path.name], title) for path in pictures if path.name in _TITLES]
     tables = [_table(_NAMES[name], counts) for name, counts in numbers["by"].items() if counts]
     if numbers["rejected"]:
         tables.append(_table("Rejected, by reason", numbers["rejected"]))
@@ -66,12 +53,11 @@ def page(numbers: dict[str, Any], pictures: Sequence[Path], title: str) -> str:
                 rows[f"{name}, median"] = f"{entry[key]['median']:g} m"
                 rows[f"{name}, 5 to 95 %"] = f"{entry[key]['low']:g} to {entry[key]['high']:g} m"
         tables.append(_table(f"Target: {category}", {**rows, **entry["types"]}))
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{_CSS}</style></head><body><h1>{escape(title)}</h1>"
-        f'<p class="muted">What the data set holds. Fingerprint <code>{numbers["fingerprint"]}</code></p>'
-        f'<ul class="facts">{items}</ul>{"".join(figures)}<h2>Numbers</h2><div class="tables">{"".join(tables)}</div></body></html>\n'
-    )
+    return page_of(
+        title, _CSS,
+        f'<h1>{escape(title)}</h1><p class="muted">What the data set holds. Fingerprint <code>{numbers["fingerprint"]}</code></p>'
+        f'<ul class="facts">{items}</ul>{"".join(figures)}<h2>Numbers</h2><div class="tables">{"".join(tables)}</div>',
+    )  # fmt: skip
 
 
 def _table(title: str, counts: Mapping[str, Any]) -> str:

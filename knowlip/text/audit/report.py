@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from knowlip.dataset import Dataset
 from knowlip.files import whole_file, write_json
+from knowlip.look import page_of
 from knowlip.text.audit.numbers import figures
 from knowlip.text.audit.sampling import Sample
 from knowlip.text.audit.store import Unit, Verdicts
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from knowlip.text.audit.page import Sheets
 
 _TARGETS = {"ground": "ground targets", "marine": "marine targets", "terrain": "terrain"}
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:30px auto;padding:0 16px;color:#1c2430}
-table{border-collapse:collapse;width:100%;margin:8px 0 24px;font-variant-numeric:tabular-nums}
-th,td{padding:4px 10px;border-bottom:1px solid #dde2e9;text-align:right}th:first-child,td:first-child{text-align:left}
-th{font-weight:600;background:#f2f5f8}img{max-width:100%}p{max-width:75ch}.sum td{font-weight:600}"""
+_STYLE = """th,td{text-align:right;font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}
+th{font-weight:600;background:var(--soft)}img{max-width:100%;background:#fff}
+p{max-width:75ch}.sum td{font-weight:600}"""
 
 
 def write_report(
@@ -157,10 +157,7 @@ def _page(report: dict[str, Any], chart: bytes) -> str:
     if report["notes"]:
         notes = [_cells(n["tile_id"], n["rater"], n["note"]) for n in report["notes"]]
         parts += ["<h2>Notes</h2>", _table(["tile", "rater", "note"], notes)]
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Audit of texts</title>'
-        f"<style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    )
+    return page_of("Audit of texts", _STYLE, "".join(parts))
 
 
 def _row(name: str, found: dict[str, Any], paper: float, with_truth: bool) -> str:

@@ -2,19 +2,16 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from knowlip.look import COLOURS, GRID, MUTED, FigureOf, figures, write_png
 from knowlip.text.stats.clouds import cloud
 from knowlip.text.stats.corpus import Corpus
 from knowlip.text.stats.measure import word_counts
 
-COLOURS = ("#2f6690", "#e08e45", "#5b9279", "#b5485d", "#7d6b9e", "#8d8741", "#4aa3a2", "#a0725b")
-INK, MUTED, GRID = "#1f2933", "#6b7785", "#e3e7eb"
 # in the order in which they are drawn
 _MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}
 _LANDFORM_COLOURS = {
@@ -40,13 +37,10 @@ def draw(
     """
     written: list[Path] = []
     measured = numbers["corpora"]
-    with _style() as figure_of:
+    with figures() as figure_of:
 
         def save(figure: Any, name: str) -> None:
-            figure.canvas.draw()
-            pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
-            pixels.quantize(256, dither=Image.Dither.NONE).save(folder / name, "PNG", optimize=True)
-            figure.clear()
+            write_png(figure, folder / name)
             written.append(folder / name)
 
         save(overview(figure_of, corpora, numbers, projected, title, seed, clouds), "overview.png")
@@ -79,33 +73,9 @@ def _free_name(stem: str, written: Sequence[Path]) -> str:
     return f"{stem}-{number}.png" if number > 1 else f"{stem}.png"
 
 
-@contextmanager
-def _style() -> Iterator[Any]:
-    """Makes figures without a display and without global state."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    settings: dict[Any, Any] = {
-        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9.5, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "axes.titlecolor": INK,
-        "text.color": INK, "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False,
-        "axes.spines.right": False, "figure.dpi": 130, "legend.frameon": False, "xtick.major.size": 0,
-        "ytick.major.size": 0,
-    }  # fmt: skip
-
-    def figure_of(**options: Any) -> Any:
-        made = Figure(**options)
-        FigureCanvasAgg(made)
-        return made
-
-    with matplotlib.rc_context(settings):
-        yield figure_of
-
-
 def overview(
-    figure_of: Any, corpora: Sequence[Corpus], numbers: dict[str, Any], projected: dict[str, Any] | None, title: str,
-    seed: int, clouds: bool,
+    figure_of: FigureOf, corpora: Sequence[Corpus], numbers: dict[str, Any], projected: dict[str, Any] | None,
+    title: str, seed: int, clouds: bool,
 ) -> Any:  # fmt: skip
     """The picture for a paper: lengths, richness, hedging; maps; a cloud of each source."""
     measured = numbers["corpora"]
@@ -193,7 +163,7 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
         ax.legend(fontsize=8, handlelength=0.9, loc="lower right")
 
 
-def lengths(figure_of: Any, measured: list[dict[str, Any]]) -> Any:
+def lengths(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
     """Histograms of captions in words, characters and tokens, and the range of words by dimension."""
     units = [unit for unit in ("words", "characters", "tokens") if any(unit in entry["length"] for entry in measured)]
     groups = _groups(measured)
@@ -229,7 +199,7 @@ def _groups(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return result
 
 
-def richness(figure_of: Any, measured: list[dict[str, Any]]) -> Any:
+def richness(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
     """MTLD by dimension, and share of sub-texts that occur earlier already."""
     groups = _groups(measured)
     tallest = max(len(entries) for entries in groups.values())
@@ -251,7 +221,7 @@ def richness(figure_of: Any, measured: list[dict[str, Any]]) -> Any:
     return figure
 
 
-def frequent(figure_of: Any, measured: list[dict[str, Any]]) -> Any:
+def frequent(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
     """The 20 most frequent words of each source."""
     figure = figure_of(figsize=(min(11, 3.7 * len(measured) + 1), 4.4), layout="constrained")
     for ax, entry, colour in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured, _cycle()):
@@ -286,7 +256,7 @@ def scatter(ax: Any, projected: dict[str, Any], name: str) -> None:
               bbox_to_anchor=(0.5, -0.01))  # fmt: skip
 
 
-def _cloud_sheet(figure_of: Any, source: str, group: str, rows: Any, seed: int) -> Any:
+def _cloud_sheet(figure_of: FigureOf, source: str, group: str, rows: Any, seed: int) -> Any:
     """A word cloud of every dimension of an instruction set."""
     parts = list(rows.groupby(["slot", "dimension"]))
     wide = min(4, len(parts))

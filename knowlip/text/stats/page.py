@@ -2,12 +2,12 @@
 
 # ruff: noqa: E501 (markup is easier to read in one line)
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from knowlip.look import figure_html, page_of
 from knowlip.text.stats.published import PUBLISHED
 
 _TITLES = {
@@ -23,13 +23,8 @@ _TITLES = {
     "maps.png": ("Maps", "Near points are like each other; distances between far points mean nothing."),
 }
 _CSS = """
-:root{color-scheme:light dark;--ink:#1f2933;--muted:#6b7785;--line:#e3e7eb;--back:#fff;--soft:#f6f8fa}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--muted:#9aa5b1;--line:#323f4b;--back:#14181c;--soft:#1d2329}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);max-width:1080px;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem}p.muted,figcaption{color:var(--muted)}
-figure{margin:1rem 0}figure img{width:100%;background:#fff;border-radius:6px}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.86rem}caption{text-align:left;font-weight:600;padding:.8rem 0 .3rem}
-td,th{border-bottom:1px solid var(--line);padding:.22rem .5rem;text-align:right;font-variant-numeric:tabular-nums;vertical-align:top}
+.wide{overflow-x:auto}
+td,th{text-align:right;font-variant-numeric:tabular-nums;vertical-align:top}
 td{white-space:nowrap}td.text,th.text{text-align:left;white-space:normal}details{margin:.8rem 0}summary{cursor:pointer;font-weight:600}
 """
 
@@ -37,26 +32,19 @@ td{white-space:nowrap}td.text,th.text{text-align:left;white-space:normal}details
 def page(numbers: dict[str, Any], pictures: Sequence[Path], title: str) -> str:
     """The page as HTML; pictures are part of it."""
     corpora, settings = numbers["corpora"], numbers["settings"]
-    figures = {path.name: _figure(path, title) for path in pictures}
+    figures = {path.name: figure_html(path, *_TITLES.get(path.name, ("", "")), title) for path in pictures}
     clouds = "".join(html for name, html in figures.items() if name.startswith("clouds-"))
     maps = figures.get("maps.png", "") + _maps_note(numbers.get("projection"))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}: texts</title><style>{_CSS}</style></head><body><h1>{escape(title)}: texts</h1>"
+    return page_of(
+        f"{title}: texts", _CSS,
+        f"<h1>{escape(title)}: texts</h1>"
         f'<p class="muted">What the texts are like. {_sources(corpora)}</p>'
         f"{_main(corpora)}{figures.get('lengths.png', '')}{figures.get('richness.png', '')}{_mtld_note()}"
         f"{figures.get('words.png', '')}{'<h2>Word clouds</h2>' * bool(clouds)}{clouds}{maps}"
         f"<h2>By dimension</h2>{''.join(_dimensions(entry) for entry in corpora)}"
         f"<h2>By annotator, instruction set and scale</h2>{''.join(_by_group(entry) for entry in corpora)}"
-        f"{_how(settings)}</body></html>\n"
-    )
-
-
-def _figure(path: Path, title: str) -> str:
-    uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-    head, note = _TITLES.get(path.name, ("", ""))
-    top = f"<h2>{head}</h2>" if head else ""
-    return f'{top}<figure><img src="{uri}" alt="{escape(head or path.stem)} of {escape(title)}"><figcaption>{note}</figcaption></figure>'
+        f"{_how(settings)}",
+    )  # fmt: skip
 
 
 def _sources(corpora: list[dict[str, Any]]) -> str:
