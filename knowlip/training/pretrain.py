@@ -18,6 +18,7 @@ from knowlip.config import plain, provenance, same_or_refuse, without
 from knowlip.dataset import Dataset
 from knowlip.files import sha256, write_json
 from knowlip.models import ModelConfig
+from knowlip.models.weights import InitConfig
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.batches import DataConfig
 from knowlip.training.corpus import Corpus
@@ -41,6 +42,8 @@ class PretrainConfig(EngineConfig):
     """Run folder: config, log, checkpoint, TensorBoard, final model."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Sizes. `text.vocab_size` is set from the tokenizer."""
+    init: InitConfig = field(default_factory=InitConfig)
+    """Weights of other projects to start from."""
     vocabulary: Path | None = None
     """`vocab.txt` of an uncased BERT; without it a small WordPiece vocabulary is trained on the data set's own
     texts."""
@@ -116,6 +119,7 @@ def _train(config: PretrainConfig, sentences: Sequence[str]) -> dict[str, Any]:
         same_or_refuse(config.out / "config.yaml", config, FREE)
         if engine.first:
             write_json(config.out / "provenance.json", provenance() | {"dataset_fingerprint": dataset.fingerprint})
+            run.tell_weights()
     run.resume()
     return run.train()
 

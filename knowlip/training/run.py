@@ -15,6 +15,8 @@ from knowlip.config import plain, provenance
 from knowlip.dataset import Dataset
 from knowlip.files import whole_file, write_json
 from knowlip.models import KnowLIP, save_model
+from knowlip.models.weights import initialise
+from knowlip.models.weights.ledger import describe
 from knowlip.objectives import PRIOR_LOSS
 from knowlip.progress import say
 from knowlip.training.batches import Batches
@@ -53,6 +55,8 @@ class Run:
         sizes = copy.deepcopy(config.model)
         sizes.text.vocab_size = len(corpus.tokenizer)
         self.model = KnowLIP(sizes, corpus.tokenizer)
+        goes_on = (config.out / "checkpoint.pt").is_file()
+        self.weights = {} if goes_on else initialise(self.model, config.init)
         self.model.checkpoint_activations(config.checkpoint_activations)
         self.objectives = PretrainStep(self.model, config.objectives)
         self.stepper = engine.setup(self.objectives, config.learning_rate, config.weight_decay)
@@ -213,6 +217,13 @@ class Run:
         }  # fmt: skip
         if self.engine.first:
             write_checkpoint(self.config.out / "checkpoint.pt", state)
+
+    def tell_weights(self) -> None:
+        """Say and keep which foreign weights the model starts from."""
+        if self.weights:
+            write_json(self.config.out / "weights.json", self.weights)
+            for report in self.weights.values():
+                say(describe(report))
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one; log lines behind it are dropped."""
