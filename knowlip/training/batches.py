@@ -18,6 +18,7 @@ from torch import Tensor
 from knowlip.models.config import ModelConfig
 from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.corpus import Corpus
+from knowlip.training.directions import Turn, draw_turns
 from knowlip.training.holes import HoleConfig, HolePlan, cut, plan_holes
 from knowlip.training.order import Order
 from knowlip.training.step import Batch, ObjectiveConfig
@@ -75,9 +76,9 @@ class BatchSettings(Protocol):
     def augment(self) -> AugmentConfig: ...
 
 
-_VIEW, _HOLE, _NEGATIVE = slice(0, 8), slice(8, 12), slice(12, 14)
+_VIEW, _HOLE, _NEGATIVE, _TURN = slice(0, 8), slice(8, 12), slice(12, 14), slice(14, 16)
 _DRAWS = 16
-"""Uniform numbers of each row: columns of the three uses above, and two for flips and rotations."""
+"""Uniform numbers of each row, and the columns of each use."""
 
 
 class Batches:
@@ -125,7 +126,8 @@ class Batches:
         of_micro = slice(micro * size, (micro + 1) * size)
         rows = self.order.rows(step)[of_micro]
         draws = np.random.default_rng([config.seed, 2, step]).random((config.batch_size, _DRAWS))[of_micro]
-        lengths = corpus.lengths.rows(rows)
+        texts, turns = self._texts(rows, draws[:, _TURN])
+        lengths = TextLengths.of(texts) if any(turns) else corpus.lengths.rows(rows)
         keep = kept_parts(draws[:, _VIEW], config.view_drop)
         infilled = max(self.world, round(size * config.objectives.infill_share))
         infilled -= infilled % self.world
@@ -134,8 +136,11 @@ class Batches:
         width = self._widths(lengths, keep, first, plan)
 
         mine = slice(self.rank, None, self.world)
-        texts = [corpus.texts[row] for row in rows[mine]]
-        pixels = np.ascontiguousarray(corpus.pixels[rows[mine]])
+        texts = texts[mine]
+        pixels = np.array(corpus.pixels[rows[mine]])
+        for row, turn in enumerate(turns[mine]):
+            if turn:
+                pixels[row] = Turn.of(turn).pixels(pixels[row]).copy()
         text, context, content = self._framed(texts, keep[mine], plan, mine)
         return Batch(
             pixels_BSS=torch.from_numpy(pixels),
@@ -182,6 +187,17 @@ class Batches:
     def _step(self, step: int) -> list[Batch]:
         batches = [self.at(step, micro) for micro in range(self.accumulate)]
         return [batch.pin() for batch in batches] if self.config.data.pin else batches
+
+    def _texts(self, rows: np.ndarray, uniform_B2: np.ndarray) -> tuple[list[TileText], list[int]]:
+        """The text of each row, and the number of the turn of its tile: 0 where the words could not follow."""
+        corpus, shares = self.corpus, self.config.augment
+        texts = [corpus.texts[row] for row in rows]
+        turns = draw_turns(uniform_B2, shares.flips, shares.rotations).tolist()
+        for at, number in enumerate(turns):
+            if number:
+                text = corpus.turned(int(rows[at]), Turn.of(number))
+                texts[at], turns[at] = (texts[at], 0) if text is None else (text, number)
+        return texts, turns
 
     def _framed(
         self, texts: Sequence[TileText], keep: np.ndarray, plan: HolePlan, mine: slice

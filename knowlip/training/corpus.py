@@ -10,6 +10,8 @@ from knowlip.dataset import Dataset
 from knowlip.files import sha256, whole_file
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
+from knowlip.training.direction_words import turn_words
+from knowlip.training.directions import Turn
 from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, text_hash, tokenise
 from knowlip.training.tiles import Pixels, open_pixels
 
@@ -70,6 +72,8 @@ class Corpus:
         by_tile = tokenise(self.table, self.tokenizer)
         self.texts: list[TileText] = [by_tile[tile_id] for tile_id in self.tile_ids]
         self.lengths = TextLengths.of(self.texts)
+        """Tokens of each."""
+        self._words = list(zip(self.table["dimension"].to_list(), self.table["text"].to_list()))
         self.sets: list[str] = self.table["instruction_set"].to_list()[:: len(self.texts[0].parts)]
 
     def row(self, tile: int, slot: int) -> int:
@@ -94,6 +98,17 @@ class Corpus:
         parts = list(self.texts[tile].parts)
         parts[slot] = cached_part(self._parts, self.tokenizer, rows["dimension"].iloc[slot], text)
         return TileText(parts, set(self.texts[tile].hidden), text_hash(rows["dimension"], pd.Series(new)))
+
+    def turned(self, tile: int, turn: Turn) -> TileText | None:
+        """The tile's text for turned pixels; None where it names a direction that is not understood."""
+        first = self.row(tile, 0)
+        dimensions, texts = zip(*self._words[first : first + len(self.texts[tile].parts)])
+        new = [turn_words(text, turn) for text in texts]
+        known = [text for text in new if text is not None]
+        if len(known) < len(new):
+            return None
+        parts = [cached_part(self._parts, self.tokenizer, *words) for words in zip(dimensions, known)]
+        return TileText(parts, set(self.texts[tile].hidden), text_hash(dimensions, known))
 
 
 def _tokenizer(texts: pd.DataFrame, config: "PretrainConfig", sentences: Sequence[str]) -> TextTokenizer:

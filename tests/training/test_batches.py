@@ -16,6 +16,7 @@ from knowlip.text.annotate import AnnotateConfig, annotate
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.batches import Batches, DataConfig, around_mask, padded
 from knowlip.training.corpus import Corpus
+from knowlip.training.directions import Turn
 from knowlip.training.holes import HoleConfig
 from knowlip.training.step import Batch, ObjectiveConfig
 from tests.text.tiny_dataset import build_tiny_dataset
@@ -221,3 +222,34 @@ def test_settings_that_cannot_work_are_refused(corpus: Corpus, settings: Setting
     ):  # fmt: skip
         with pytest.raises(ValueError, match=name):
             Batches(corpus, replace(settings, data=changed))
+
+
+def test_flips_and_rotations_turn_pixels_and_words_together(corpus: Corpus, settings: Settings) -> None:
+    config = replace(settings, view_drop=0.0, augment=AugmentConfig(flips=0.5, rotations=0.75))
+    batches, met = Batches(corpus, config), set()
+    for step in range(6):
+        one = batches.at(step)
+        parts = [rows_of(Batches(corpus, config, rank, 2).at(step)) for rank in range(2)]
+        assert dealt(parts) == rows_of(one)
+        for at, row in enumerate(rows_of(one)):
+            tile = corpus.pixels[[row["image"]]][0]
+            turns = [Turn.of(n) for n in range(8) if Turn.of(n).pixels(tile).tobytes() == row["pixels"]]
+            assert len(turns) == 1, "the pixels are those of one turn"
+            met.add(turns[0])
+            text = corpus.turned(row["image"], turns[0])
+            assert text is not None
+            assert row["text"][1:-1] == text.ids()
+            assert row["hash"] == text.hash
+            if at < 4:
+                context, content = row["context"][1:-1], row["content"][1:-1]
+                place = context.index(corpus.tokenizer.mask)
+                assert context[:place] + content + context[place + 1 :] in (text.ids(), content)
+    assert len(met) == 8
+
+
+def test_a_tile_stays_as_it_is_where_words_cannot_follow(
+    corpus: Corpus, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(settings, augment=AugmentConfig(flips=1.0))
+    monkeypatch.setattr(corpus, "turned", lambda tile, turn: None)
+    assert rows_of(Batches(corpus, config).at(0)) == rows_of(Batches(corpus, settings).at(0))
