@@ -130,11 +130,11 @@ class Engine:
     def _strategy(self, world: int, unused: bool) -> DDPStrategy | ModelParallelStrategy:
         if self.sharded:
             return ModelParallelStrategy(_shard, data_parallel_size=world, tensor_parallel_size=1, timeout=_PATIENCE)
+        # The queue is the same in every process already. (torch 2.15 has another word for the switch.)
         known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
-        buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        return DDPStrategy(
-            timeout=_PATIENCE, gradient_as_bucket_view=True, find_unused_parameters=unused, **{buffers: False}
-        )  # buffers (the queue) are the same in every process already
+        switch = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {"gradient_as_bucket_view": True, "find_unused_parameters": unused, switch: False}
+        return DDPStrategy(timeout=_PATIENCE, **options)
 
     @property
     def first(self) -> bool:

@@ -2,15 +2,22 @@
 
 import resource
 import sys
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from knowlip.models.flops import peak_flops
+from knowlip.models.knowlip import KnowLIP
 from knowlip.objectives import PRIOR_LOSS
 
+Item = TypeVar("Item")
 TAU = (0.001, 0.5)
 """Between these the step clamps the temperature."""
 _WINDOW = 5
@@ -109,6 +116,60 @@ class Health:
         new = [sentence for name, sentence in found.items() if name not in self.ill]
         self.ill = set(found)
         return new
+
+
+@dataclass
+class Steps:
+    """How some steps went."""
+
+    seconds: float
+    """Of one step."""
+    waiting: float
+    """Share of the time that was spent waiting for data."""
+    flops_per_s: float
+    """Of this process."""
+
+
+class Pace:
+    """How long steps take, how much of that is waiting for data, and how much is computed meanwhile."""
+
+    def __init__(self) -> None:
+        self.restart(0)
+
+    def restart(self, step: int) -> None:
+        """Begin to count."""
+        self._mark, self._step, self._waited, self._flops = time.monotonic(), step, 0.0, 0.0
+
+    def waiting_for(self, stream: Iterator[Item]) -> Iterator[Item]:
+        """The stream, with the time it takes counted as waiting."""
+        while True:
+            asked = time.monotonic()
+            try:
+                item = next(stream)
+            except StopIteration:
+                return
+            finally:
+                self._waited += time.monotonic() - asked
+            yield item
+
+    def computed(self, flops: float) -> None:
+        """Note floating-point operations."""
+        self._flops += flops
+
+    def of_steps(self, step: int) -> Steps:
+        """The steps since the last call; counts anew."""
+        elapsed = max(1e-9, time.monotonic() - self._mark)
+        steps = Steps(elapsed / max(1, step - self._step), self._waited / elapsed, self._flops / elapsed)
+        self.restart(step)
+        return steps
+
+
+def peak_of(model: KnowLIP, device: torch.device, precision: str) -> float | None:
+    """Operations a second that the device promises, for the model FLOPs utilisation; None where that is not known, or
+    would compare with another arithmetic (fp32), or where the image tower is one whose operations are not counted."""
+    if device.type != "cuda" or precision == "fp32" or not isinstance(model.visual_encoder, VisionTransformer):
+        return None
+    return peak_flops(torch.cuda.get_device_name(device))
 
 
 def memory_gb(device: torch.device) -> float:

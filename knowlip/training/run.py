@@ -3,7 +3,7 @@
 import copy
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from knowlip.progress import say
 from knowlip.training.batches import Batches
 from knowlip.training.corpus import Corpus, model_card
 from knowlip.training.engine import Engine
-from knowlip.training.health import FirstBad, Health, memory_gb
+from knowlip.training.health import FirstBad, Health, Pace, memory_gb, peak_of
 from knowlip.training.launch import on_sigterm
 from knowlip.training.loggers import Logger, open_loggers
 from knowlip.training.resume import read_checkpoint, read_log, write_checkpoint
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 LOSSES = ("loss", "itc", "itm", "infill")
 CURVES = (
-    *LOSSES, "tau", "lr", "gradient_norm", "pairs_per_s", "data_wait", "memory_gb", "queue_duplicates", "skipped_steps",
+    *LOSSES, "tau", "lr", "gradient_norm", "pairs_per_s", "mfu", "data_wait", "memory_gb", "queue_duplicates",
+    "skipped_steps",
 )  # fmt: skip
 
 
@@ -69,7 +70,8 @@ class Run:
         self.started, self.stopping = time.monotonic(), False
         self.first_bad = FirstBad(engine.device, skipping=config.precision == "fp16")
         self.health = Health(config.warmup_steps, config.clip_gradient)
-        self.pace = Pace(config.batch_size)
+        self.pace = Pace()
+        self.peak = peak_of(self.model, engine.device, config.precision)
         self.loggers: list[Logger] = []
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
@@ -101,9 +103,11 @@ class Run:
         """Train to the end of a stage."""
         config = self.config
         self.pace.restart(self.step)
-        with closing(self.batches.stream(self.step, end)) as stream:  # type: ignore[type-var]
+        with closing(self.batches.stream(self.step, end)) as stream:
             for micro_batches in self.pace.waiting_for(stream):
                 losses, norm, lr = self._train_step(micro_batches)
+                if self.peak:
+                    self.pace.computed(sum(self.objectives.flops(batch) for batch in micro_batches))
                 self.step += 1
                 log = self.step % config.log_every == 0 or self.step == self.total
                 save = self.step % config.checkpoint_every == 0 or self.step == end
@@ -252,24 +256,27 @@ class Run:
         values = self.engine.mean(losses)
         if not self.engine.first:
             return
-        seconds, waited = self.pace.of_steps(self.step)
-        line = {
+        pace = self.pace.of_steps(self.step)
+        line: dict[str, Any] = {
             "step": self.step, "stage": self._stage(), "epoch": self.step / self.steps_per_epoch,
             **dict(zip(LOSSES, values)), "itm_prior": PRIOR_LOSS,
             "tau": float(self.model.temp.detach()), "lr": lr, "gradient_norm": float(norm),
-            "pairs_per_s": self.config.batch_size / seconds, "data_wait": waited,
+            "pairs_per_s": self.config.batch_size / pace.seconds, "data_wait": pace.waiting,
+            "mfu": pace.flops_per_s / self.peak if self.peak else None,
             "memory_gb": memory_gb(self.engine.device), "queue_duplicates": self.objectives.queue.duplicates(),
             "skipped_steps": skipped, "revision": self.revision,
         }  # fmt: skip
         with (self.config.out / "log.jsonl").open("a") as stream:
             stream.write(json.dumps(line) + "\n")
         for logger in self.loggers:
-            logger.log({name: line[name] for name in CURVES}, self.step)
-        left = (self.total - self.step) * seconds
+            logger.log({name: line[name] for name in CURVES if line[name] is not None}, self.step)
+        left = (self.total - self.step) * pace.seconds
+        busy = "" if line["mfu"] is None else f"mfu {line['mfu']:.0%}  "
         say(
             f"step {self.step}/{self.total} stage {line['stage']}  itc {line['itc']:.3f}  itm {line['itm']:.3f} "
             f"(prior {PRIOR_LOSS:.4f})  infill {line['infill']:.3f}  tau {line['tau']:.4f}  norm {float(norm):.2f}  "
-            f"lr {lr:.1e}  {line['pairs_per_s']:.0f} pairs/s  data {waited:.0%}  {line['memory_gb']:.1f} GB  "
+            f"lr {lr:.1e}  {line['pairs_per_s']:.0f} pairs/s  {busy}data {pace.waiting:.0%}  "
+            f"{line['memory_gb']:.1f} GB  "
             f"{int(left // 60)}:{int(left % 60):02d} left"
         )
         for sentence in self.health.warnings(line):
@@ -294,32 +301,3 @@ class Run:
                 "last": read_log(self.config.out / "log.jsonl")[-1],
             }  # fmt: skip
         return self.engine.fabric.broadcast(result)
-
-
-class Pace:
-    """How long steps take, and how much of that is waiting for data."""
-
-    def __init__(self, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.restart(0)
-
-    def restart(self, step: int) -> None:
-        """Begin to count."""
-        self._mark, self._step, self._waited = time.monotonic(), step, 0.0
-
-    def waiting_for(self, stream: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
-        """The stream, with the time it takes counted as waiting."""
-        while True:
-            asked = time.monotonic()
-            batches = next(stream, None)
-            self._waited += time.monotonic() - asked
-            if batches is None:
-                return
-            yield batches
-
-    def of_steps(self, step: int) -> tuple[float, float]:
-        """Seconds a step since the last call, and the share of it that was waiting; counts anew."""
-        elapsed = max(1e-9, time.monotonic() - self._mark)
-        result = elapsed / max(1, step - self._step), self._waited / elapsed
-        self.restart(step)
-        return result

@@ -4,8 +4,10 @@ import json
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,28 +67,39 @@ def losses(run: Path) -> list[dict[str, float]]:
 
 
 def start(config: PretrainConfig, world: int = 1) -> list[BaseProcess]:
-    """Start a training in clean processes, as torchrun would (forks of a server that has imported it: importing torch
-    takes seconds)."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["knowlip.training.pretrain"])
-    settings = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
-    processes = []
-    for rank in range(world):
-        environment = {**settings, "RANK": rank, "LOCAL_RANK": rank} if world > 1 else {}
-        process = context.Process(target=_train, args=({k: str(v) for k, v in environment.items()}, config))
-        process.start()
-        processes.append(process)
-    return processes
+    """Start a training in clean processes."""
+    return start_processes(pretrain, world, config)
 
 
 def train(config: PretrainConfig, world: int = 1) -> list[int | None]:
     """Train in clean processes; their exit codes."""
-    processes = start(config, world)
+    return run_processes(pretrain, world, config)
+
+
+def run_processes(function: Callable[..., Any], world: int, *arguments: Any) -> list[int | None]:
+    """Call a function in clean processes; their exit codes."""
+    processes = start_processes(function, world, *arguments)
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
 
 
-def _train(environment: dict[str, str], config: PretrainConfig) -> None:
+def start_processes(function: Callable[..., Any], world: int, *arguments: Any) -> list[BaseProcess]:
+    """Call a function in processes that find each other as those of torchrun do (forks of a server that has imported
+    the training: importing torch takes seconds)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["knowlip.training.pretrain", "knowlip.training.finetune"])
+    settings = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
+    processes: list[BaseProcess] = []
+    for rank in range(world):
+        environment = {**settings, "RANK": rank, "LOCAL_RANK": rank} if world > 1 else {}
+        named = {name: str(value) for name, value in environment.items()}
+        process = context.Process(target=_call, args=(named, function, arguments))
+        process.start()
+        processes.append(process)
+    return processes
+
+
+def _call(environment: dict[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     os.environ |= environment
-    pretrain(config)
+    function(*arguments)

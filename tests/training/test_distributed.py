@@ -14,11 +14,13 @@ import pytest
 import yaml
 
 from knowlip.config import plain
+from knowlip.dataset import Dataset
 from knowlip.models import load_model
+from knowlip.training.finetune import Example, FinetuneConfig, finetune
 from knowlip.training.launch import launch
 from knowlip.training.pretrain import PretrainConfig
 from tests.training.launched import product
-from tests.training.runs import annotated, comparable, losses, start, train
+from tests.training.runs import annotated, comparable, losses, run_processes, start, train
 
 __all__ = ["annotated"]
 
@@ -82,7 +84,7 @@ def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, anno
 
 def _wait_for(run: Path, steps: int) -> None:
     log = run / "log.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not (log.is_file() and len(log.read_text().splitlines()) >= steps):
         assert time.monotonic() < deadline, "the training does not begin"
         time.sleep(0.002)
@@ -133,3 +135,33 @@ def _of_config(folder: Path) -> list[str]:
     """Command lines of processes that mention a folder."""
     lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
     return [line for line in lines if str(folder) in line]
+
+
+def test_accumulating_in_two_processes_is_accumulating_in_one(annotated: Path, tmp_path: Path) -> None:
+    for name, world in (("one", 1), ("two", 2)):
+        config = comparable(
+            annotated, tmp_path / name, stage_steps=(6, 0, 0), accumulate=2, strategy="fsdp", batch_size=16
+        )
+        assert train(config, world) == [0] * world
+    np.testing.assert_allclose(curve(tmp_path / "two"), curve(tmp_path / "one"), rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_fine_tuning_in_two_processes_is_fine_tuning_in_one(
+    strategy: str, alone: Path, annotated: Path, tmp_path: Path
+) -> None:
+    tile_ids = Dataset(annotated).tiles()["tile_id"].to_list()
+    examples = [Example(tile_id, f"is there {what}?", "yes") for tile_id in tile_ids for what in ("water", "a town")]
+    for name, world in (("one", 1), ("two", 2)):
+        config = FinetuneConfig(
+            annotated, alone / "model", tmp_path / name, steps=6, batch_size=8, learning_rate=1e-3, accumulate=2,
+            questions_per_image=1, checkpoint_every=4, accelerator="cpu", strategy=strategy,
+        )  # fmt: skip
+        assert run_processes(_finetune, world, config, examples) == [0] * world
+    one, two = (load_model(tmp_path / name / "model").state_dict() for name in ("one", "two"))
+    for name, weight in one.items():
+        np.testing.assert_allclose(two[name].numpy(), weight.numpy(), atol=2e-4, err_msg=name)
+
+
+def _finetune(config: FinetuneConfig, examples: list[Example]) -> None:
+    finetune(config, examples)
