@@ -168,12 +168,12 @@ class PretrainStep(nn.Module):
             _, image_m = self.twin.encode_images(pixels)
             text_m = self.twin.embed_ids(*batch.text)
             everyone = gather(image_m), gather(text_m), gather(batch.image_id_B), gather(batch.text_hash_B)
-            candidates = [torch.cat(pair) for pair in zip(everyone, (queue.image, queue.text))]
+            images, texts = torch.cat([everyone[0], queue.image]), torch.cat([everyone[1], queue.text])
             ids, hashes = torch.cat([everyone[2], queue.image_id]), torch.cat([everyone[3], queue.text_hash])
             exists = ids >= 0
             positive = same(batch.image_id_B, ids, batch.text_hash_B, hashes) & exists
         loss = itc_loss(
-            image, text, image_m, text_m, *candidates, positive, self.model.temp, alpha,
+            image, text, image_m, text_m, images, texts, positive, self.model.temp, alpha,
             exists_K=exists if queue.size else None,
         )  # fmt: skip
         return loss, everyone
