@@ -1,9 +1,12 @@
 """The image tower: any ViT of timm, with or without a class token; activation checkpointing changes no gradient."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
-from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
+from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig, load_model, save_model
 from knowlip.models.vision import grid_of, image_tower, summary_token
 
 SMALL = {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
@@ -102,3 +105,15 @@ def test_captioning_decoder_reads_the_image(model: KnowLIP) -> None:
             model.read(tokens, ["what is this?", ""])
     finally:
         model.config.text.decoder_reads = "text"
+
+
+def test_a_model_of_an_earlier_version_still_loads(model: KnowLIP, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "m", {})
+    card = json.loads((tmp_path / "m" / "knowlip.json").read_text())
+    card["model"]["vision"]["pretrained"] = True  # was a setting; weights come from elsewhere now
+    for later in ("tie_decoder", "decoder_reads"):
+        del card["model"]["text"][later]
+    (tmp_path / "m" / "knowlip.json").write_text(json.dumps(card))
+    again = load_model(tmp_path / "m")
+    assert again.config == model.config
+    assert torch.equal(again.encode_texts(["three ships"]), model.encode_texts(["three ships"]))

@@ -98,6 +98,28 @@ def test_a_bare_file_is_timm_s_and_its_normalisation_can_be_given(tokenizer: Tex
     assert_same(model, source, ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0)))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["deit3_small_patch16_224", "vit_base_patch16_clip_224", "vit_small_patch14_reg4_dinov2", "vit_base_patch16_siglip_224",
+     "eva02_tiny_patch14_224", "beit_base_patch16_224"],
+)  # fmt: skip
+def test_any_vit_of_timm(tokenizer: TextTokenizer, tmp_path: Path, name: str) -> None:
+    """As published: with the pooling and head of their name."""
+    torch.manual_seed(1)
+    source = timm.create_model(name, num_classes=7, img_size=32, **SMALL).eval()
+    for parameter in source.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    model = ours(tokenizer, name)
+    torch.save(source.state_dict(), tmp_path / "w.pth")
+    init = InitConfig(vision=str(tmp_path / "w.pth"), vision_mean=list(IMAGENET[0]), vision_std=list(IMAGENET[1]))
+    report = initialise(model, init)["vision"]
+    pools = isinstance(source.norm, nn.Identity)
+    assert bool(report["notes"]) == pools
+    if pools:
+        source.norm = source.fc_norm
+    assert_same(model, source)
+
+
 def test_without_a_bias_the_constant_goes_into_the_positions(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     source, model = rgb(pre_norm=True), ours(tokenizer, pre_norm=True)  # CLIP's kind
     torch.save({"model": source.state_dict()}, tmp_path / "w.pth")

@@ -132,6 +132,10 @@ def convert_vit(
     ledger = Ledger(source, model, [OURS], tower.layout)
     for reason, keys in tower.dropped.items():
         ledger.drop(keys, reason)
+    if "norm.weight" not in tower.names and "fc_norm.weight" in tower.names:
+        for part in ("weight", "bias"):
+            tower.names[f"norm.{part}"] = tower.names.pop(f"fc_norm.{part}")
+        ledger.report.notes.append("The norm of the pooled features has become the norm of the tokens.")
     place_tower(ledger, model, tower.names, tower.mean, tower.std, antialias)
     return ledger.close()
 
