@@ -41,6 +41,7 @@ SUMMARY = {
     "text check": "find contradictions, impossible sizes and bad wording in the texts of a data set",
     "dataset publish": "write the texts of a revision into the shards of a data set",
     "convert": "make a model folder from a BLIP, BERT or ViT checkpoint of another project",
+    "export": "write both towers of a model as ONNX files, checked against PyTorch",
     "publish-model": "put a model on the Hugging Face hub",
 }
 STAGES = {
@@ -67,6 +68,7 @@ TOOLS = {
     "text check": ("knowlip.text.check", "CheckConfig", "text_check"),
     "dataset publish": ("knowlip.dataset.texts", "PublishConfig", "publish_dataset"),
     "convert": ("knowlip.models.weights.convert", "ConvertConfig", "convert"),
+    "export": ("knowlip.models.export", "ExportConfig", "export_model"),
     "publish-model": ("knowlip.models.hub", "PublishModelConfig", "publish_model"),
 }
 """Command -> module, dataclass of its settings, function. Settings named in the dataclass's `POSITIONAL` need no flag.
