@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = _stage(command, rest)
         else:
             result = _tool(command, rest) if command in TOOLS else _COMMANDS[command](rest)
-        if result is not None:
+        if result is not None and os.environ.get("RANK", "0") == "0":  # torchrun runs a command several times
             print(result)
         return 0
     except ValueError as error:

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import yaml
 
+from knowlip.benchmark.questions import sentences
 from knowlip.config import plain
 from knowlip.dataset import Dataset
 from knowlip.models import load_model
 from knowlip.training.finetune import Example, FinetuneConfig, finetune
 from knowlip.training.launch import launch
-from knowlip.training.pretrain import PretrainConfig
+from knowlip.training.pretrain import PretrainConfig, pretrain
 from tests.training.launched import product
 from tests.training.runs import annotated, comparable, losses, run_processes, start, train
 
@@ -108,8 +109,11 @@ def test_processes_are_launched_and_ended_together() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_with_two_devices_stops_and_goes_on(alone: Path, annotated: Path, tmp_path: Path) -> None:
+def test_the_command_with_two_devices_stops_and_goes_on(annotated: Path, tmp_path: Path) -> None:
     """SIGTERM to the command: it checkpoints, exits with 130 and leaves nobody behind. torchrun finishes."""
+    alone = tmp_path / "alone"
+    words = comparable(annotated, alone, stage_steps=(12, 0, 0)), sentences()  # the command's larger vocabulary
+    assert run_processes(pretrain, 1, *words) == [0]
     run = tmp_path / "run"
     config = comparable(annotated, run, stage_steps=(12, 0, 0), devices=2, checkpoint_every=1000)
     arguments = ["pretrain", "--config", str(_settings(config, tmp_path))]
@@ -117,11 +121,13 @@ def test_the_command_with_two_devices_stops_and_goes_on(alone: Path, annotated: 
     command = subprocess.Popen([sys.executable, "-m", "knowlip.cli", *arguments], env=environment)
     _wait_for(run, steps=4)
     command.send_signal(signal.SIGTERM)
-    assert command.wait(60) == 130
+    assert command.wait(120) == 130
     assert 4 <= _last_step(run) < 12
     assert not _of_config(tmp_path), "processes were left behind"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
-    subprocess.run([*torchrun, "knowlip.cli", *arguments], env=environment, check=True, timeout=300)
+    command_line = [*torchrun, "knowlip.cli", *arguments, "--json"]
+    ended = subprocess.run(command_line, env=environment, check=True, timeout=400, stdout=subprocess.PIPE)
+    assert json.loads(ended.stdout)["steps"] == 12
     same_as(run, alone)
 
 
