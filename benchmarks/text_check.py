@@ -11,18 +11,16 @@ the same sub-text. What the rules miss: one sub-text of every tile's template te
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.record import record
 from knowlip.benchmark.metrics.intervals import wilson
 from knowlip.benchmark.truth import judge
-from knowlip.config import commit, machine
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention
-from knowlip.files import write_json
 from knowlip.text.check import Checker
 from knowlip.text.check_tile import Sentence, TileTexts, read_tiles
 from knowlip.text.check_wording import place_names, place_pattern
@@ -146,19 +144,21 @@ def main() -> None:
     dataset = Dataset(arguments.dataset)
     tiles = list(read_tiles(dataset))
     rules, labels = alarms(dataset, tiles), alarms(dataset, from_labels(dataset, tiles))
+    planted = foreign(dataset, from_labels(dataset, tiles))
     result = {
-        "value": rules["tiles_all_true_with_finding"]["share"],
-        "interval": rules["tiles_all_true_with_finding"]["interval"],
-        "unit": "share of tiles with a finding where all sub-texts are judged true, rules annotator",
+        "interval": planted["all"]["with_labels"]["interval"],
+        "baseline_interval": planted["all"]["texts_alone"]["interval"],
         "rules": rules,
         "labels": labels,
-        "foreign_sub_texts_found": foreign(dataset, from_labels(dataset, tiles)),
-        "machine": f"{machine()}, one process",
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
+        "foreign_sub_texts_found": planted,
         "dataset_fingerprint": dataset.fingerprint,
     }
-    write_json(arguments.out, result)
+    unit = (
+        "share of false sub-texts, put into tiles whose other texts are true, that the rules find with labels; "
+        "baseline: that they find in the texts alone. False alarms: rules.tiles_all_true_with_finding"
+    )
+    found = planted["all"]["with_labels"]["share"]
+    record(arguments.out, found, planted["all"]["texts_alone"]["share"], unit, result, "one process")
     print({name: (row["texts_alone"], row["with_labels"]) for name, row in result["foreign_sub_texts_found"].items()})
     for name, row in (("rules", rules), ("labels", labels)):
         print(name, row["true_sub_texts"], row["findings"], "false alarms", row["false_alarms"])

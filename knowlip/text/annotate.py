@@ -101,7 +101,7 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
         if differ := store.differences(_settings(config, dataset)):
             finished = set()
             say(
-                f"{config.dataset} holds another run ({', '.join(differ)} differ), which this one cannot go on with: "
+                f"{config.dataset} holds another run (other {', '.join(differ)}), which this one cannot go on with: "
                 "the estimate is that of a fresh data set with the same tiles."
             )
         return estimate(dataset, config.openai, config.batch, finished)
@@ -123,8 +123,10 @@ def _annotate(
     total = sum(len(tiles) for _, tiles in waves)
     if not store.begun and dataset.revisions():
         raise ValueError(f"{config.dataset} has texts already and they are never overwritten; build a fresh data set.")
-    store.begin(_settings(config, dataset))
+    settings = _settings(config, dataset)
+    store.agree(settings)
     runner, annotator = _runner(config, store, dataset)
+    store.begin(settings)  # not before the endpoint was asked for its models: a wrong name leaves nothing to go on with
     done: dict[str, Annotation] = {}
     quarantined: dict[str, str] = {}
     resumed = 0

@@ -32,17 +32,16 @@ class ChunkStore:
         return self._settings.exists()
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Begin a run, or go on with one of the same settings.
-
-        Raises:
-            ValueError: a run with other settings was begun here.
-        """
+        """Begin a run, or go on with one of the same settings (see :meth:`agree`)."""
+        self.agree(settings)
         if not self.begun:
             write_json(self._settings, settings)
-            return
+
+    def agree(self, settings: dict[str, Any]) -> None:
+        """Raises ValueError where a run with other settings was begun here."""
         if differ := self.differences(settings):
             raise ValueError(
-                f"An annotation with other settings was begun in {self.folder} ({', '.join(differ)} differ); "
+                f"An annotation with other settings was begun in {self.folder} ({', '.join(differ)}); "
                 "use the same settings, or delete that folder to begin anew."
             )
 

@@ -200,6 +200,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
     names = ["tiles", "requests", "input_tokens", "image_tokens", "output_tokens", "cost"]
     lines = ["  wave   " + "".join(f"{name:>15}" for name in names)]
     for wave, row in rows.items():
-        cells = [f"{row[name]:>15,.2f}" if name == "cost" else f"{row[name]:>15,.0f}" for name in names]
+        cells = [f"{row[name]:>15,.0f}" for name in names[:-1]]
+        cells.append(f"{row['cost']:>15,.{2 if row['cost'] >= 10 else 4}f}")
         lines.append(f"  {wave:7}" + "".join(cells))
     return "\n".join(lines)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,13 @@ def test_a_run_that_gets_nowhere_says_why_and_leaves_nothing(dataset: Path) -> N
         assert annotate(asks(dataset, stub))["annotated"] == 21
 
 
+def test_a_wrong_name_of_the_model_leaves_nothing_behind(dataset: Path) -> None:
+    with Stub(talks_of_its_place) as stub:
+        with pytest.raises(ValueError, match="does not serve the model 'other'"):
+            annotate(replace(asks(dataset, stub), model="other"))
+        assert annotate(asks(dataset, stub))["annotated"] == 21
+
+
 def test_endpoint_that_goes_away_stops_the_run_and_loses_nothing(dataset: Path) -> None:
     def reply(body: dict[str, Any], number: int) -> Reply:
         return failure(401) if number >= 9 else talks_of_its_place(body, number)
@@ -171,7 +179,7 @@ def test_endpoint_that_goes_away_stops_the_run_and_loses_nothing(dataset: Path) 
 def test_other_settings_are_refused(dataset: Path) -> None:
     with Stub(talks_of_its_place) as stub:
         annotate(asks(dataset, stub))
-        with pytest.raises(ValueError, match=r"other settings .*\(temperature differ\)"):
+        with pytest.raises(ValueError, match=r"other settings .*\(temperature\)"):
             annotate(asks(dataset, stub, openai=OpenAIOptions(temperature=0.7, image_side=64)))
         annotate(asks(dataset, stub, concurrency=1))  # patience and speed are no such settings
     with pytest.raises(ValueError, match="other settings"):
