@@ -140,6 +140,18 @@ def test_every_tensor_matters(tokenizer: TextTokenizer, tmp_path: Path) -> None:
         state[name] = tensor
 
 
+def test_words_are_compared_with_the_vocabulary_beside_the_file(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    torch.save(oracle(tokenizer).state_dict(), tmp_path / "pytorch_model.bin")
+    known = tokenizer.tokenizer.get_vocab()
+    words = sorted(known, key=lambda word: known[word])[:-2]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    initialise(ours(tokenizer), InitConfig(text=tmp_path))
+    words[7], words[8] = words[8], words[7]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    with pytest.raises(ValueError, match="another vocabulary"):
+        initialise(ours(tokenizer), InitConfig(text=tmp_path))
+
+
 def test_what_does_not_fit_is_refused(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     path = tmp_path / "pytorch_model.bin"
 

@@ -6,20 +6,21 @@ cross-attention is new.
 """
 
 import re
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.tokenizer import EXTRA
+from knowlip.models.tokenizer import EXTRA, SPECIAL, TextTokenizer
 from knowlip.models.weights.ledger import Conversion, Ledger
 from knowlip.models.weights.source import Source
 
 _PREFIXES = ("", "bert.", "0.auto_model.")
 _WORDS = "embeddings.word_embeddings.weight"
 _HEAD = "cls.predictions."
-_BERT_MASK = 103
-"""Id of [MASK] in the 30,522 words of the uncased BERT."""
+_SMALL = 20000
+"""Published BERTs have more words."""
 
 
 def bert_names(source: Source) -> dict[str, str]:
@@ -118,12 +119,7 @@ def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: di
                 f"{source.path} has text {setting} {found[setting]}, the model {getattr(text, setting)}: "
                 f"set model.text.{setting} to {found[setting]}."
             )
-    rows = found["vocab_size"]
-    if len(model.tokenizer) - rows not in (0, len(EXTRA)) or (rows > 30000 and model.tokenizer.mask != _BERT_MASK):
-        raise ValueError(
-            f"{source.path} was trained with another vocabulary ({rows} words) than the model's tokenizer has "
-            f"({len(model.tokenizer)}): give the file's vocab.txt as vocabulary."
-        )
+    _check_words(source, model.tokenizer, found["vocab_size"])
     known: dict[str, object] = {
         "num_attention_heads": text.heads, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
         "position_embedding_type": "absolute",
@@ -132,6 +128,23 @@ def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: di
         if config.get(key, needed) != needed:
             change = f": set model.text.heads to {config[key]}" if key == "num_attention_heads" else ""
             raise ValueError(f"{source.path} has {key} {config[key]}, the model {needed}{change}.")
+
+
+def _check_words(source: Source, tokenizer: TextTokenizer, rows: int) -> None:
+    """Refuse a tokenizer with other words than the file's rows stand for: as many are not enough."""
+    vocabulary = Path(source.path).with_name("vocab.txt")
+    same = len(tokenizer) - rows in (0, len(EXTRA))
+    if same and vocabulary.is_file():
+        words = vocabulary.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        known = tokenizer.tokenizer.get_vocab()
+        same = all(known.get(word) == place for place, word in enumerate(words))
+    elif same and rows > _SMALL:  # a vocabulary trained on the data set begins with the special tokens
+        same = tokenizer.mask >= len(SPECIAL)
+    if not same:
+        raise ValueError(
+            f"{source.path} was trained with another vocabulary ({rows} words) than the model's tokenizer has "
+            f"({len(tokenizer)}): give the file's own vocab.txt as vocabulary, and keep it beside the file."
+        )
 
 
 def text_sizes(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, int]:
