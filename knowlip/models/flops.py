@@ -46,12 +46,9 @@ class Shapes:
     """Tokens of the padded texts."""
     matched: int
     """Rows on which matching is trained (itm_share)."""
-    infilled: int
-    """Rows on which infilling is trained (infill_share)."""
-    context: int
-    """Tokens of the padded contexts."""
-    content: int
-    """Tokens that the decoder reads: the padded contents without their last."""
+    holes: tuple[tuple[int, int, int], ...]
+    """Groups of rows on which infilling is trained (infill_share): how many rows, tokens of their padded contexts, and
+    tokens that the decoder reads."""
     targets: int
     """Real target tokens."""
     candidates: int = 0
@@ -93,13 +90,16 @@ def step_flops(config: ModelConfig, vision: Vision, shapes: Shapes, generation: 
 
 
 def _generation(config: ModelConfig, vision: Vision, shapes: Shapes, generation: str) -> float:
-    text, rows = config.text, shapes.infilled
-    head = 2 * shapes.targets * text.width * (text.width + text.vocab_size)
-    if generation == "lm":
-        return head + _decoder(config, rows, shapes.content, vision.tokens)
-    states = text.layers * 4 * rows * shapes.context * text.width**2
-    read = _encoder(config, rows, shapes.context, vision.tokens)
-    return head + read + states + _decoder(config, rows, shapes.content, shapes.context)
+    text = config.text
+    total: float = 2 * shapes.targets * text.width * (text.width + text.vocab_size)
+    for rows, context, content in shapes.holes:
+        if generation == "lm":
+            total += _decoder(config, rows, content, vision.tokens)
+        else:
+            total += _encoder(config, rows, context, vision.tokens)
+            total += text.layers * 4 * rows * context * text.width**2  # keys and values of its states
+            total += _decoder(config, rows, content, context)
+    return total
 
 
 def _patches(vision: Vision, images: int) -> float:

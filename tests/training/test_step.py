@@ -11,7 +11,7 @@ from benchmarks.blip_step import BlipStep
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.tokenizer import pad
 from knowlip.training.ranks import gather, gather_with_grad, rank, sum_over_ranks, world
-from knowlip.training.step import Batch, ObjectiveConfig, PretrainStep
+from knowlip.training.step import Batch, ObjectiveConfig, PretrainStep, group_holes
 
 WORDS = "one two three four five six seven eight water ships upper left center right"
 
@@ -165,8 +165,29 @@ def test_a_batch_moves_whole() -> None:
     assert moved.content[1].device.type == moved.uniform_B2.device.type == moved.text_place_M.device.type == "meta"
     assert batch.pixels_BSS.device.type == "cpu"
     assert len(batch) == len(moved) == 8
-    assert len(batch.content_place_M) == int(batch.content[1][:, 1:].sum())
+    assert moved.holes[0][0].device.type == "meta"
+    assert isinstance(moved.text, tuple)
     assert len(batch.text_place_M) == int(batch.text[1][:4, 1:].sum())
+
+
+@pytest.mark.parametrize("multiple", [1, 32])
+def test_holes_are_grouped_by_length_and_nothing_is_lost(multiple: int) -> None:
+    lengths = [(30, 3), (28, 2), (3, 40), (29, 5), (3, 33), (31, 1)]
+    context = pad([[*range(1, read + 1), *[0] * (-read % multiple)] for read, _ in lengths])
+    content = pad([[*range(1, write + 2), *[0] * (-(write + 1) % multiple)] for _, write in lengths])
+    context, content = ((ids, ids > 0) for ids, _ in (context, content))
+    groups = group_holes(context, content)
+    assert [sorted(group[0].tolist()) for group in groups] == [[0, 1, 3, 5], [2, 4]]
+    for rows, ids, keep, reads, place, target in groups:
+        for i, row in enumerate(rows.tolist()):
+            read, write = lengths[row]
+            assert ids[i][keep[i]].tolist() == list(range(1, read + 1))
+            assert reads[i][:write].tolist() == list(range(1, write + 1))
+            mine = place // reads.shape[1] == i
+            assert (place[mine] % reads.shape[1]).tolist() == list(range(write))
+            assert target[mine].tolist() == list(range(2, write + 2))
+    assert [group[3].shape[1] for group in groups] == ([5, 40] if multiple == 1 else [32, 63])
+    assert len(group_holes((context[0][:2], context[1][:2]), (content[0][:2], content[1][:2]))) == 1
 
 
 # ---- two ranks -----------------------------------------------------------------------------------------------------
