@@ -1,8 +1,10 @@
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from transformers import BertTokenizer
 
 from knowlip.models import TextTokenizer, tokenizer
 from knowlip.models.tokenizer import SPECIAL, pad, tidy
@@ -24,6 +26,30 @@ def test_special_tokens_are_bert_s_and_blip_s(tmp_path: Path) -> None:
     assert tokenizer.ids("A ships") == [7, 5, 6]
     with pytest.raises(ValueError, match=r"vocab\.txt"):
         TextTokenizer.from_vocabulary(tmp_path / "none.txt")
+
+
+def test_token_ids_are_those_of_the_original_bert(tmp_path: Path) -> None:
+    """Against transformers' own BERT tokenizer, on texts with capitals, accents, signs, long and unknown words."""
+    rng = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    pieces = [*letters, *(f"##{letter}" for letter in letters), *".,;:!?%()-/'\"", "ship", "##s", "##yard", "harbour"]
+    pieces += sorted({"".join(rng.choices(letters[:6], k=rng.randint(2, 4))) for _ in range(80)})
+    pieces += [f"##{piece}" for piece in pieces[-40:]]
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join([*SPECIAL, *pieces]) + "\n")
+    ours, theirs = TextTokenizer.from_vocabulary(vocabulary), BertTokenizer(str(vocabulary), do_lower_case=True)
+    texts = [
+        "Three SHIPS, at 40.5% of the Harbour (north-west)!",
+        "caf\u00e9 \u4e2d\u6587 x\u00b2",
+        "shipyards\tand\n\nships",
+        "",
+    ]
+    texts += [
+        "".join(rng.choices(letters[:8] + "  .,-%()'\u00e9\u00c5\u20ac", k=rng.randint(1, 60))) for _ in range(200)
+    ]
+    texts.append("a" * 101)  # longer than WordPiece reads
+    for text in texts:
+        assert ours.ids(text) == theirs.encode(text, add_special_tokens=False), text
 
 
 def test_json_round_trip_and_frame(tokenizer: TextTokenizer) -> None:
