@@ -1,6 +1,5 @@
 """What a training starts from instead of random weights."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +66,9 @@ def initialise(model: "KnowLIP", init: InitConfig) -> dict[str, Any]:
 
 def _vision(model: "KnowLIP", init: InitConfig) -> "Conversion":
     from knowlip.models.weights.source import read_source
-    from knowlip.models.weights.vit import convert_vit, timm_source
+    from knowlip.models.weights.vit import Normalisation, convert_vit, timm_source
 
-    given: tuple[Sequence[float], Sequence[float]] | None = None
+    given: Normalisation | None = None
     if init.vision_mean is not None and init.vision_std is not None:
         given = init.vision_mean, init.vision_std
     if init.vision == "timm" or init.vision.startswith(("timm/", "hf-hub:", "hf_hub:")):

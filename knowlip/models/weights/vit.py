@@ -11,7 +11,7 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from knowlip.models.config import VisionConfig
 from knowlip.models.knowlip import KnowLIP
@@ -20,12 +20,13 @@ from knowlip.models.vision import grid_of
 from knowlip.models.weights.ledger import Conversion, Ledger
 from knowlip.models.weights.source import Source
 
-Triple = tuple[float, ...]
-IMAGENET: tuple[Triple, Triple] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of red, green and blue, for pixels in 0..1."""
-CLIP: tuple[Triple, Triple] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+Normalisation = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation of each input channel, for pixels in 0..1."""
+IMAGENET: Normalisation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLIP: Normalisation = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 OURS = "visual_encoder."
+KERNEL, BIAS, POSITIONS = "patch_embed.proj.weight", "patch_embed.proj.bias", "pos_embed"
 _PLAIN = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 """timm's `vit_*_patch16_224`: width, depth, heads."""
 _PREFIXES = {"module.base_encoder.": "MoCo v3", "module.backbone.": "DINO", "backbone.": "DINO", "": ""}
@@ -43,12 +44,13 @@ class Tower:
     """Reason -> names of the file."""
 
 
-def find_tower(source: Source, timm_name: str) -> Tower:
+def find_tower(source: Source, timm_name: str, given: Normalisation | None = None) -> Tower:
     """Recognise the layout.
 
     Args:
         source: the file.
         timm_name: whose normalisation holds for a file that is nothing but tensors.
+        given: mean and standard deviation of each input channel, instead of the layout's own.
 
     Raises:
         ValueError: no layout fits.
@@ -62,16 +64,14 @@ def find_tower(source: Source, timm_name: str) -> Tower:
         )
     names = {key.removeprefix(prefix): key for key in keys if key.startswith(prefix)}
     layout = _PREFIXES[prefix]
-    mean, std = IMAGENET
+    mean, std = given or IMAGENET
     if not layout and any(key.startswith("decoder_") or key == "mask_token" for key in keys):
         layout = "MAE"
     elif not layout and source.envelope:
         layout = "DeiT or MAE"
     elif not layout:
-        layout, known = "timm", timm.get_pretrained_cfg(timm_name)
-        if known is None:
-            raise ValueError(f"timm knows no normalisation of {timm_name}: give init.vision_mean and init.vision_std.")
-        mean, std = known.mean, known.std
+        layout = "timm"
+        mean, std = given or _normalisation_of(timm_name)
     tower = Tower(layout, {}, mean, std)
     for name, key in names.items():
         if name.split(".")[0] in ("head", "head_dist", "fc", "attn_pool"):
@@ -111,7 +111,7 @@ def plain_vit(source: Source, names: Mapping[str, str], heads: int | None = None
 def convert_vit(
     source: Source,
     model: KnowLIP,
-    normalisation: tuple[Sequence[float], Sequence[float]] | None = None,
+    normalisation: Normalisation | None = None,
     antialias: bool = False,
 ) -> Conversion:
     """Weights of a ViT for the image tower.
@@ -125,10 +125,8 @@ def convert_vit(
     Raises:
         ValueError: unknown layout, other sizes, or tensors left over on either side.
     """
-    tower = find_tower(source, model.config.vision.name)
+    tower = find_tower(source, model.config.vision.name, normalisation)
     _check_heads(tower, model.visual_encoder)
-    if normalisation is not None:
-        tower.mean, tower.std = normalisation
     ledger = Ledger(source, model, [OURS], tower.layout)
     for reason, keys in tower.dropped.items():
         ledger.drop(keys, reason)
@@ -149,49 +147,61 @@ def place_tower(
     antialias: bool,
 ) -> None:
     """Fill the image tower; `names` maps timm's names to the file's."""
-    tower, vision, state, report = model.visual_encoder, model.config.vision, ledger.source, ledger.report
-    patch_size, grid, prefix = grid_of(tower)
-    special = {f"{OURS}{name}" for name in ("patch_embed.proj.weight", "patch_embed.proj.bias", "pos_embed")}
     for ours in ledger.wanted:
-        if ours.startswith(OURS) and ours not in special:
-            name = ours.removeprefix(OURS)
+        name = ours.removeprefix(OURS)
+        if ours.startswith(OURS) and name not in (KERNEL, BIAS, POSITIONS):
             ledger.copy(ours, names.get(name, name))
-    kernel_key, bias_key = names["patch_embed.proj.weight"], names.get("patch_embed.proj.bias")
-    kernel, ours = resize_patch(state[kernel_key], patch_size), f"{OURS}patch_embed.proj.weight"
-    if kernel.shape != state[kernel_key].shape:
-        report.resized[ours] = f"patches of {_by(state[kernel_key].shape[-2:])} -> {_by(patch_size)} px"
-    weight, bias = fold_channels(
-        kernel, None if bias_key is None else state[bias_key], mean, std, vision.mean, vision.std
-    )
-    ledger.put(ours, weight, kernel_key)
-    report.folded[ours] = (
+    constant_D = _place_patch(ledger, model, names, mean, std)
+    if OURS + POSITIONS in ledger.wanted:
+        _place_positions(ledger, model, names.get(POSITIONS, POSITIONS), constant_D, antialias)
+    elif constant_D is not None:
+        raise ValueError(
+            f"{model.config.vision.name} has neither a bias of its patch embedding nor position embeddings to fold the "
+            "source's normalisation into."
+        )
+
+
+def _place_patch(
+    ledger: Ledger, model: KnowLIP, names: Mapping[str, str], mean: Sequence[float], std: Sequence[float]
+) -> Tensor | None:
+    """Fill the patch embedding. Returns the constant that it should add where it has no bias to hold it."""
+    vision, source, report = model.config.vision, ledger.source, ledger.report
+    size, _, _ = grid_of(model.visual_encoder)
+    key, bias_key = names[KERNEL], names.get(BIAS)
+    kernel = resize_patch(source[key], size)
+    if kernel.shape != source[key].shape:
+        report.resized[OURS + KERNEL] = f"patches of {_by(source[key].shape[-2:])} -> {_by(size)} px"
+    bias = source[bias_key] if bias_key else None
+    weight, bias = fold_channels(kernel, bias, mean, std, vision.mean, vision.std)
+    ledger.put(OURS + KERNEL, weight, key)
+    report.folded[OURS + KERNEL] = (
         f"{kernel.shape[1]} channels normalised by mean {_numbers(mean)}, std {_numbers(std)} -> "
         f"1 channel by mean {vision.mean:g}, std {vision.std:g}"
     )
-    own_bias = f"{OURS}patch_embed.proj.bias"
-    if own_bias in ledger.wanted:
-        ledger.put(own_bias, bias, bias_key or kernel_key)
-    elif f"{OURS}pos_embed" not in ledger.wanted:
-        raise ValueError(
-            f"{vision.name} has neither a bias of its patch embedding nor position embeddings to fold the source's "
-            "normalisation into."
-        )
-    if f"{OURS}pos_embed" in ledger.wanted:
-        ours, key = f"{OURS}pos_embed", names.get("pos_embed", "pos_embed")
-        if key not in state:
-            raise ValueError(f"{report.source} lacks {key}, which the model needs for {ours}.")
-        positions = resize_positions(state[key], grid, prefix, antialias)
-        if positions.shape != state[key].shape:
-            side = int((state[key].shape[1] - prefix) ** 0.5)
-            how = "bicubic, antialiased" if antialias else "bicubic"
-            report.resized[ours] = f"grid of {side} x {side} -> {_by(grid)} ({how})"
-        if own_bias not in ledger.wanted:
-            positions = torch.cat([positions[:, :prefix], positions[:, prefix:] + bias], 1)
-            report.folded[ours] = "the constant of the folded normalisation: the patch embedding has no bias"
-        ledger.put(ours, positions, key)
+    if OURS + BIAS not in ledger.wanted:
+        return bias
+    ledger.put(OURS + BIAS, bias, bias_key or key)
+    return None
 
 
-def timm_source(name: str) -> tuple[Source, tuple[Sequence[float], Sequence[float]]]:
+def _place_positions(ledger: Ledger, model: KnowLIP, key: str, constant_D: Tensor | None, antialias: bool) -> None:
+    """Fill the position embeddings, with a constant added to those of the patches."""
+    source, report = ledger.source, ledger.report
+    if key not in source:
+        raise ValueError(f"{report.source} lacks {key}, which the model needs for {OURS}{POSITIONS}.")
+    _, grid, prefix = grid_of(model.visual_encoder)
+    positions = resize_positions(source[key], grid, prefix, antialias)
+    if positions.shape != source[key].shape:
+        side = math.isqrt(source[key].shape[1] - prefix)
+        how = "bicubic, antialiased" if antialias else "bicubic"
+        report.resized[OURS + POSITIONS] = f"grid of {side} x {side} -> {_by(grid)} ({how})"
+    if constant_D is not None:
+        positions = torch.cat([positions[:, :prefix], positions[:, prefix:] + constant_D], 1)
+        report.folded[OURS + POSITIONS] = "the constant of the folded normalisation: the patch embedding has no bias"
+    ledger.put(OURS + POSITIONS, positions, key)
+
+
+def timm_source(name: str) -> tuple[Source, Normalisation]:
     """Pretrained weights that timm knows under a name (from the hub or its cache), and their normalisation.
 
     Raises:
@@ -203,6 +213,14 @@ def timm_source(name: str) -> tuple[Source, tuple[Sequence[float], Sequence[floa
         raise ValueError(f"timm cannot load the weights of {name}: {error}") from error
     known: dict[str, Any] = donor.pretrained_cfg  # type: ignore[assignment]
     return Source(f"timm {name}", dict(donor.state_dict())), (known["mean"], known["std"])
+
+
+def _normalisation_of(timm_name: str) -> Normalisation:
+    """Of the weights that timm knows under a name."""
+    known = timm.get_pretrained_cfg(timm_name)
+    if known is None:
+        raise ValueError(f"timm knows no normalisation of {timm_name}: give init.vision_mean and init.vision_std.")
+    return known.mean, known.std
 
 
 def _check_heads(tower: Tower, ours: nn.Module) -> None:
