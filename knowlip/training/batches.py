@@ -137,7 +137,7 @@ class Batches:
 
         mine = slice(self.rank, None, self.world)
         texts = texts[mine]
-        pixels = np.array(corpus.pixels[rows[mine]])
+        pixels = corpus.pixels[rows[mine]]
         for row, turn in enumerate(turns[mine]):
             if turn:
                 pixels[row] = Turn.of(turn).pixels(pixels[row]).copy()

@@ -80,14 +80,6 @@ def cut(text: TileText, mask: int, slot: int, start: int, stop: int) -> Hole:
     return Hole(with_hole(text, slot, mask, start, stop), text.parts[slot].content[start:stop])
 
 
-def cut_hole(text: TileText, mask: int, rng: np.random.Generator, config: HoleConfig) -> Hole:
-    """Cut one random hole into a tile's text."""
-    content = np.array([[len(part.content) for part in text.parts]])
-    hidden = np.array([[slot in text.hidden for slot in range(len(text.parts))]])
-    plan = plan_holes(content, hidden, rng.random((1, 4)), config)
-    return cut(text, mask, int(plan.slot_B[0]), int(plan.start_B[0]), int(plan.stop_B[0]))
-
-
 def with_hole(text: TileText, slot: int, mask: int, start: int = 0, stop: int | None = None) -> list[int]:
     """The whole text with [MASK] in place of `content[start:stop]` of one sub-text (by default, of its whole
     content)."""

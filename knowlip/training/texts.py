@@ -43,10 +43,6 @@ class TileText:
         """The text of the sub-texts that are kept."""
         return [token for part, keep in zip(self.parts, keep_8) if keep for token in part.ids]
 
-    def view(self, rng: np.random.Generator, drop: float) -> list[int]:
-        """The text with each sub-text left out with probability `drop` (two at least stay)."""
-        return self.ids_of(kept_parts(rng.random((1, len(self.parts))), drop)[0])
-
 
 def kept_parts(uniform_B8: np.ndarray, drop: float) -> np.ndarray:
     """Which sub-texts stay when each is left out with probability `drop`; two at least do. (B, 8) bool."""

@@ -1,13 +1,11 @@
-"""Tiles as training sees them: 8-bit pixels at the model's input size in one memory-mapped array, and SAR-legal
-jitter."""
+"""Tiles as training sees them: 8-bit pixels at the model's input size, from one memory-mapped array or straight from
+the shards."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from knowlip.dataset import Dataset
 from knowlip.dataset.pixels import TileReader
@@ -89,24 +87,3 @@ def load_pixels(dataset: Dataset, tile_ids: Sequence[str], size: int, cache: Pat
                 stream.write(reader.read(chunk, size).tobytes())
         reader.close()
     return np.asarray(np.load(path, mmap_mode="r"))
-
-
-def jitter(pixels_BSS: Tensor, rng: np.random.Generator, gain: float, speckle: float) -> Tensor:
-    """Change what a radar may change: the gain of the whole image and the speckle of each pixel.
-
-    Tiles are 8-bit on a logarithmic scale, so both are additive. Nothing moves: flips and rotations would make
-    direction words false.
-
-    Args:
-        pixels_BSS: uint8; 0 (no data) stays 0.
-        rng: source of chance.
-        gain: standard deviation of the offset of an image, in grey levels.
-        speckle: standard deviation of the noise of a pixel, in grey levels.
-    """
-    if gain == 0 and speckle == 0:
-        return pixels_BSS
-    batch = len(pixels_BSS)
-    offset = torch.from_numpy(rng.normal(0, gain, (batch, 1, 1)).astype(np.float32))
-    noise = torch.from_numpy(rng.standard_normal(tuple(pixels_BSS.shape), dtype=np.float32) * speckle)
-    changed = (pixels_BSS.float() + offset + noise).round().clamp(1, 255).to(torch.uint8)
-    return torch.where(pixels_BSS == 0, pixels_BSS, changed)

@@ -7,12 +7,11 @@ import torch
 from torch import nn
 
 from knowlip.models import TextTokenizer
-from knowlip.training.holes import HoleConfig, cut_hole, with_hole
+from knowlip.training.holes import Hole, HoleConfig, cut, plan_holes, with_hole
 from knowlip.training.momentum import momentum_copy, update_momentum
 from knowlip.training.queue import FeatureQueue
 from knowlip.training.schedule import learning_rate, soft_target_share
-from knowlip.training.texts import TileText, tokenise
-from knowlip.training.tiles import jitter
+from knowlip.training.texts import TextLengths, TileText, kept_parts, tokenise
 from knowlip.vocabulary import DIMENSIONS
 
 
@@ -83,11 +82,36 @@ def test_text_variants_are_concatenations(tokenizer: TextTokenizer) -> None:
     assert text.ids() == tokenizer.ids(whole)
     assert text.ids(without=0) == tokenizer.ids(whole.split(". ", 1)[1])
     rng = np.random.default_rng(0)
-    lengths = {len(text.view(rng, 0.9)) for _ in range(50)}
-    assert min(lengths) >= sum(sorted(len(part.ids) for part in text.parts)[:2])
-    assert max(lengths) <= len(text.ids())
+    kept = kept_parts(rng.random((500, 8)), 0.9)
+    assert set(kept.sum(1).tolist()) == {2, 3, 4}, "two at least stay"
+    assert text.ids_of(kept[0]) == [token for part, keep in zip(text.parts, kept[0]) if keep for token in part.ids]
+    assert kept_parts(rng.random((5, 8)), 0.0).all()
+    assert kept_parts(rng.random((4000, 8)), 0.3).mean() == pytest.approx(0.7, abs=0.02)
     with pytest.raises(ValueError, match="instead of 8"):
         tokenise(rows.iloc[:-1], tokenizer)
+
+
+def random_hole(text: TileText, mask: int, rng: np.random.Generator, config: HoleConfig) -> Hole:
+    lengths = TextLengths.of([text])
+    plan = plan_holes(lengths.content_N8, lengths.hidden_N8, rng.random((1, 4)), config)
+    return cut(text, mask, int(plan.slot_B[0]), int(plan.start_B[0]), int(plan.stop_B[0]))
+
+
+def test_holes_are_drawn_in_their_shares() -> None:
+    count, rng = 40000, np.random.default_rng(0)
+    content = np.tile(np.array([4, 9, 1, 3, 2, 7, 5, 6]), (count, 1))
+    hidden = np.tile(np.array([0, 1, 0, 0, 0, 0, 0, 0], bool), (count, 1))
+    plan = plan_holes(content, hidden, rng.random((count, 4)), HoleConfig(0.35, 0.4, 0.25, span_tokens=3))
+    everything, length = plan.slot_B < 0, plan.stop_B - plan.start_B
+    assert everything.mean() == pytest.approx(0.25, abs=0.01)
+    slots = np.bincount(plan.slot_B[~everything], minlength=8) / (~everything).sum()
+    np.testing.assert_allclose(slots, [1 / 7, 0, *[1 / 7] * 6], atol=0.01)
+    last = plan.slot_B == 7  # of six tokens: the whole in 0.4 / 0.75, else a span of 1, 2 or 3 that may begin anywhere
+    share = np.bincount(length[last], minlength=7) / last.sum()
+    np.testing.assert_allclose(share[[1, 2, 3, 6]], [0.35 / 2.25] * 3 + [0.4 / 0.75], atol=0.02)
+    starts = np.bincount(plan.start_B[last & (length == 2)], minlength=5)
+    np.testing.assert_allclose(starts / starts.sum(), 1 / 5, atol=0.05)
+    assert (plan.stop_B[~everything] <= content[np.flatnonzero(~everything), plan.slot_B[~everything]]).all()
 
 
 def test_a_hole_and_its_content_make_the_text_again(tokenizer: TextTokenizer) -> None:
@@ -97,7 +121,7 @@ def test_a_hole_and_its_content_make_the_text_again(tokenizer: TextTokenizer) ->
     rng = np.random.default_rng(0)
     kinds = set()
     for _ in range(300):
-        hole = cut_hole(text, tokenizer.mask, rng, HoleConfig())
+        hole = random_hole(text, tokenizer.mask, rng, HoleConfig())
         assert hole.context.count(tokenizer.mask) == 1
         place = hole.context.index(tokenizer.mask)
         filled = hole.context[:place] + hole.content + hole.context[place + 1 :]
@@ -113,16 +137,4 @@ def test_a_hole_and_its_content_make_the_text_again(tokenizer: TextTokenizer) ->
     assert kinds == {"everything", "span", "subtext"}
     assert with_hole(text, 0, tokenizer.mask)[: len(text.parts[0].label) + 1] == [*text.parts[0].label, tokenizer.mask]
     everything_noisy = TileText(text.parts, set(range(8)), 0)
-    assert cut_hole(everything_noisy, tokenizer.mask, rng, HoleConfig()).context == [tokenizer.mask]
-
-
-def test_jitter_moves_grey_levels_but_never_no_data() -> None:
-    pixels = torch.full((64, 16, 16), 100, dtype=torch.uint8)
-    pixels[:, :2] = 0
-    changed = jitter(pixels, np.random.default_rng(0), gain=5.0, speckle=8.0)
-    assert (changed[:, :2] == 0).all()
-    assert (changed[:, 2:] > 0).all()
-    data = changed[:, 2:].double()
-    assert data.mean(dim=(1, 2)).std() == pytest.approx(5, rel=0.3)
-    assert (data - data.mean(dim=(1, 2), keepdim=True)).std() == pytest.approx(8, rel=0.1)
-    assert jitter(pixels, np.random.default_rng(0), 0, 0) is pixels
+    assert random_hole(everything_noisy, tokenizer.mask, rng, HoleConfig()).context == [tokenizer.mask]
