@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from transformers import BlipConfig, BlipForConditionalGeneration, BlipForImageTextRetrieval, BlipForQuestionAnswering
 
+from knowlip.generation import GenerationConfig
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
+from knowlip.models.generate import generate
 from knowlip.models.weights import InitConfig, initialise
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -243,3 +245,22 @@ def test_what_does_not_fit_is_refused(tokenizer: TextTokenizer, tmp_path: Path) 
         load(model, {name: tensor for name, tensor in state.items() if name != "itm_head.weight"}, tmp_path)
     with pytest.raises(ValueError, match="differs from text_encoder"):
         load(model, state | {"text_decoder.bert.embeddings.LayerNorm.bias": torch.zeros(32)}, tmp_path)
+
+
+@torch.inference_mode()
+def test_captions_are_those_of_transformers(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    blip, model = oracle(tokenizer, "caption", 24), ours(tokenizer, 24, decoder_reads="image")
+    load(model, blip.state_dict(), tmp_path)
+    grey, channels, _, _ = inputs(tokenizer)
+    tokens, _ = model.encode_images(model.normalise(grey))
+    got = generate(model, tokens, [""] * 3, GenerationConfig(max_new_tokens=8, start="upper left"))
+    first = tokenizer.ids("upper left")
+    want = blip.generate(
+        channels, input_ids=torch.tensor([[tokenizer.dec, *first, tokenizer.sep]] * 3), max_new_tokens=8, num_beams=1,
+        do_sample=False, suppress_tokens=[tokenizer.pad, tokenizer.mask, tokenizer.cls, tokenizer.enc, tokenizer.dec],
+    )  # fmt: skip
+    for row, texts in zip(want.tolist(), got):
+        written = row[1 + len(first) :]
+        assert row[1 : 1 + len(first)] == first
+        assert texts[0].ids == (written[: written.index(tokenizer.sep)] if tokenizer.sep in written else written)
+        assert len(texts[0].ids) > 0
