@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from knowlip.models.config import ModelConfig
 
 PEAK_FLOPS = {
-    "GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "B200": 2250e12,
-    "A100": 312e12, "A800": 312e12, "H800": 989e12, "A40": 149.7e12, "A10G": 70e12, "L40S": 362e12, "L4": 121e12,
-    "V100": 125e12, "T4": 65e12,
+    "B200": 2250e12, "GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12,
+    "H800": 989e12, "A100": 312e12, "A800": 312e12, "A40": 149.7e12, "A10": 125e12, "A10G": 70e12, "L40S": 362e12,
+    "L40": 181e12, "L4": 121e12, "V100": 125e12, "T4": 65e12,
 }  # fmt: skip
 """Dense bfloat16 (float16 for V100 and T4) tensor-core operations a second, from NVIDIA's data sheets of these cards,
-without sparsity. The first name found in a device's name counts."""
+without sparsity. The first name that stands, as whole words, in a device's name counts."""
 
 
 def peak_flops(device_name: str) -> float | None:
     """Operations a second that a device promises in half precision; None for one that is not in the table (any CPU)."""
-    return next((value for name, value in PEAK_FLOPS.items() if name in device_name.replace("-", " ")), None)
+    words = f" {device_name.replace('-', ' ')} "
+    return next((value for name, value in PEAK_FLOPS.items() if f" {name} " in words), None)
 
 
 @dataclass(frozen=True)

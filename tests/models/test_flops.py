@@ -43,4 +43,6 @@ def test_peaks_of_devices() -> None:
     assert peak_flops("NVIDIA H100 PCIe") == 756e12
     assert peak_flops("NVIDIA L4") == 121e12
     assert peak_flops("NVIDIA L40S") == 362e12
+    assert peak_flops("Tesla V100-SXM2-16GB") == 125e12
+    assert peak_flops("NVIDIA RTX A4000") is None
     assert peak_flops("AMD EPYC") is None

@@ -1,5 +1,6 @@
 """The whole step against BLIP's structure in float64, and against itself on two ranks."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,20 @@ def test_a_batch_moves_whole() -> None:
     assert moved.holes[0][0].device.type == "meta"
     assert isinstance(moved.text, tuple)
     assert len(batch.text_place_M) == int(batch.text[1][:4, 1:].sum())
+
+
+def test_no_step_waits_for_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the "meta" device tensors have no values: asking for one, as `.item()` or a mask as index does, fails."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # there is none for this device
+    step = make_step(itm_share=0.5, infill_share=0.5)
+    batch = make_batch(step.model.tokenizer, share=0.5).to("meta")
+    step.to("meta")
+    losses, features = step(batch, 0.4)
+    losses["loss"].backward()
+    step.finish([features], 0.9)
+    assert losses["loss"].device.type == "meta"
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        BlipStep(step)(batch, 0.4)
 
 
 @pytest.mark.parametrize("multiple", [1, 32])
