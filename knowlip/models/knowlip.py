@@ -159,7 +159,12 @@ class KnowLIP(nn.Module):
         Args:
             ids_BT, keep_BT: text with a hole, or a question; mask of real tokens.
             memory: image keys and values of :meth:`TextEncoder.image_memory`, one row a text.
+
+        Raises:
+            ValueError: the decoder reads the image alone (`text.decoder_reads` is "image").
         """
+        if self.config.text.decoder_reads == "image":
+            raise ValueError('This model\'s decoder reads no text, it only captions (text.decoder_reads is "image").')
         states = self.text_encoder(ids_BT, keep_BT, memory)
         start = self.config.text.start_at_hole
         hole = hole_state(states, ids_BT, self.tokenizer.mask) if start else None

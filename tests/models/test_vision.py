@@ -103,6 +103,8 @@ def test_captioning_decoder_reads_the_image(model: KnowLIP) -> None:
         assert read_keep.all()
         with pytest.raises(ValueError, match="only writes captions"):
             model.read(tokens, ["what is this?", ""])
+        with pytest.raises(ValueError, match="reads no text"):
+            model.decoder_input(ids, torch.ones_like(ids, dtype=torch.bool), memory)
     finally:
         model.config.text.decoder_reads = "text"
 

@@ -59,6 +59,9 @@ def test_blip_folder_of_the_hub(
     smaller = ["--image-size", "36", "--max-length", "9", "--out", str(tmp_path / "s")]
     assert main([*line[:2], *smaller, "--vocabulary", str(vocabulary)]) == 0
     assert "grid of 4 x 4 -> 3 x 3" in capsys.readouterr().out
+    reads_text = [*line, "--decoder-reads", "text", "--out", str(tmp_path / "t")]
+    assert main(reads_text) == 0
+    assert knowlip.load(tmp_path / "t").config.text.decoder_reads == "text"
     assert knowlip.load(tmp_path / "s").config.text.max_length == 9
 
 

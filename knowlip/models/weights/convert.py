@@ -30,6 +30,9 @@ class ConvertConfig:
     resized."""
     max_length: int | None = None
     """Longest token sequence, where it should be less than the file's positions."""
+    decoder_reads: Literal["auto", "text", "image"] = "auto"
+    """What a BLIP's decoder shall read: auto is what it was trained for, the image (captions) or text (questions). "text"
+    makes a pre-trained BLIP ready to be fine-tuned on questions."""
 
     POSITIONAL: ClassVar = ("source",)
 
@@ -55,6 +58,8 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     folder = config.source if config.source.is_dir() else config.source.parent
     tokenizer = TextTokenizer.from_vocabulary(config.vocabulary or folder / "vocab.txt")
     text = TextConfig() if kind == "vit" else _text(source, kind, config.max_length)
+    if config.decoder_reads != "auto":
+        text.decoder_reads = config.decoder_reads
     text.vocab_size = len(tokenizer)
     model = KnowLIP(ModelConfig(_vision(source, kind, config), text, **_heads(source, kind)), tokenizer)
     if kind == "blip":
