@@ -3,18 +3,26 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from knowlip.benchmark.truth import judge
+from knowlip.dataset import Dataset
+from knowlip.scenes.simulate.stage import SimulateConfig, simulate
 from knowlip.text.claims import parse_claims
+from knowlip.text.labels.target_texts import target_texts
+from knowlip.text.labels.terrain_texts import terrain_texts
 from knowlip.text.rules.evidence import Evidence, Target
 from knowlip.text.rules.phrases import axis_word, in_regions, region_phrase
 from knowlip.text.rules.target_sentences import target_sentences
 from knowlip.text.rules.terrain_sentences import terrain_sentences
+from knowlip.tiles.build import BuildConfig, build
 from knowlip.training.direction_words import turn_words
 from knowlip.training.directions import Turn, draw_turns
 from knowlip.vocabulary import LAND_COVER, REGIONS, region_of
+from tests.text.test_labels import facts_of
 
 TURNS = [Turn.of(number) for number in range(8)]
 MIRROR, QUARTER, HALF = Turn(True, 0), Turn(False, 1), Turn(False, 2)
@@ -242,3 +250,60 @@ def test_claims_of_turned_words_are_the_turned_claims() -> None:
         assert turned is not None
         before, after = (parse_claims("marine", "Location", each)["regions"] for each in (text, turned))
         assert sorted(turn.region(region) for region in before) == sorted(after)
+
+
+# ---- simulated scenes -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Truth of the tiles of a simulated port: objects with places, sizes and headings, and land cover."""
+    folder = tmp_path_factory.mktemp("simulated")
+    simulate(SimulateConfig(folder / "scenes", cities=1, sensors=("sim-c",), themes=("port",),
+                            scene_size_m={"sim-c": 1024.0}, seed=5, workers=1))  # fmt: skip
+    build(BuildConfig([folder / "scenes"], folder / "dataset", tile_px=256, workers=1))
+    return Dataset(folder / "dataset").truth()
+
+
+def turned_truth(truth: dict[str, Any], turn: Turn) -> dict[str, Any]:
+    objects = []
+    for item in truth["objects"]:
+        x, y = turn.place(item["x"], item["y"])
+        objects.append({**item, "x": x, "y": y, "heading_deg": turn.azimuth(item["heading_deg"])})
+    return {**truth, "objects": objects, "grid": [truth["grid"][turn.inverse.region(region)] for region in range(9)]}
+
+
+def test_words_for_places_of_simulated_boxes(simulated: dict[str, dict[str, Any]]) -> None:
+    """The annotators' words for the places and axes of objects, from their turned boxes and from the turned words."""
+    compared = 0
+    for truth, turn in itertools.product(simulated.values(), TURNS):
+        before, after = truth["objects"], turned_truth(truth, turn)["objects"]
+        for one, other in zip(before, after):
+            if abs(one["heading_deg"] % 45 - 22.5) < 1e-6:
+                continue  # between two axes
+            texts = [
+                f"the {item['type']} lies {in_regions([region_of(item['x'], item['y'])])}, pointing "
+                f"{axis_word(item['heading_deg'])}" for item in (one, other)
+            ]  # fmt: skip
+            assert turn_words(texts[0], turn) == texts[1]
+            compared += 1
+        if before:
+            places = [in_regions({region_of(item["x"], item["y"]) for item in items}) for items in (before, after)]
+            assert turn_words(f"ships {places[0]}", turn) == f"ships {places[1]}"
+    assert compared > 200
+
+
+def test_turned_texts_are_as_true_of_turned_simulated_scenes(simulated: dict[str, dict[str, Any]]) -> None:
+    """The judge of texts knows nothing of turning: its verdict on a label text stays what it was, and what it says of
+    the unturned text on the turned scene is often "false"."""
+    stale = 0
+    for (tile, truth), turn in itertools.product(simulated.items(), TURNS):
+        kind = "marine" if truth["objects"] else "terrain"
+        write = target_texts if truth["objects"] else terrain_texts
+        for dimension, text in write(facts_of(truth, tile)).items():
+            turned = turn_words(text, turn)
+            assert turned is not None
+            after = turned_truth(truth, turn)
+            assert judge(kind, dimension, turned, after, 256.0) == judge(kind, dimension, text, truth, 256.0), text
+            stale += judge(kind, dimension, text, after, 256.0) != judge(kind, dimension, text, truth, 256.0)
+    assert stale > 30
