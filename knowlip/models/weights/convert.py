@@ -31,8 +31,8 @@ class ConvertConfig:
     max_length: int | None = None
     """Longest token sequence, where it should be less than the file's positions."""
     decoder_reads: Literal["auto", "text", "image"] = "auto"
-    """What a BLIP's decoder shall read: auto is what it was trained for, the image (captions) or text (questions). "text"
-    makes a pre-trained BLIP ready to be fine-tuned on questions."""
+    """What a BLIP's decoder shall read: auto is what it was trained for, the image (captions) or text (questions).
+    "text" makes a pre-trained BLIP ready to be fine-tuned on questions."""
 
     POSITIONAL: ClassVar = ("source",)
 
