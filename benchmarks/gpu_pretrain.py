@@ -1,0 +1,179 @@
+"""The whole pre-training in a given time: data, all three stages, recall on places that were held out.
+
+python -m benchmarks.gpu_pretrain --work FOLDER --recipe small --minutes 20 [--tiles 20000 | --dataset DATASET]
+    [--precision bf16] [--compile] [--batch 256] [--devices -1] [--set key=value ...] [--only data]
+
+A trial of some steps measures the speed; the steps of the three stages (4 : 1 : 1) follow from it and the minutes,
+towards which screening and rewriting do not count. Everything resumes: a command that was cut short is given again. On
+two CPU cores: --recipe tiny --tiles 500 --minutes 1 --precision fp32.
+"""
+
+import argparse
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.record import record
+from knowlip.files import read_json, write_json
+from knowlip.progress import say
+from knowlip.recipe import load_recipe, stage_config
+from knowlip.training.resume import read_log
+
+TILES_PER_CITY = 75
+"""At the sizes of the demo's scenes."""
+CITIES = 135
+TRIAL_STEPS = 40
+STAGES = (4, 1, 1)
+POINTS = 400
+"""Most points of a curve."""
+
+
+def make_data(folder: Path, tiles: int, workers: int) -> Path:
+    """Simulated scenes, tiles and texts: about as many tiles as asked for. What is there is kept."""
+    from knowlip.scenes.simulate import SimulateConfig, simulate
+    from knowlip.text.annotate import AnnotateConfig, annotate
+    from knowlip.tiles.build import build
+    from knowlip.tiles.plan import BuildConfig
+
+    recipe = load_recipe("demo")
+    cities = min(CITIES, max(8, math.ceil(tiles / TILES_PER_CITY)))
+    larger = max(1.0, math.sqrt(tiles / (TILES_PER_CITY * cities)))
+    sizes = {name: round(size * larger / 512) * 512 + size % 512 for name, size in _sizes(recipe).items()}
+    scenes, dataset = folder / "scenes", folder / "dataset"
+    for kind, stage, changes in (
+        (SimulateConfig, simulate, {"out": scenes, "cities": cities, "scene_size_m": sizes}),
+        (BuildConfig, build, {"scenes": [str(scenes)], "out": dataset}),
+        (AnnotateConfig, annotate, {"dataset": dataset}),
+    ):
+        settings = {**recipe[stage.__name__], **changes, "workers": workers}
+        config: Any = stage_config(kind, {name: _plain(value) for name, value in settings.items()})
+        stage(config)
+    return dataset
+
+
+def _sizes(recipe: dict[str, Any]) -> dict[str, float]:
+    sizes: dict[str, float] = recipe["simulate"]["scene_size_m"]
+    return sizes
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def run_config(options: argparse.Namespace, dataset: Path, out: Path, steps: list[int]) -> Any:
+    """The recipe's settings with those of the command."""
+    from knowlip.training.pretrain import PretrainConfig
+
+    settings: dict[str, Any] = load_recipe(options.recipe)["pretrain"]
+    settings |= {"dataset": str(dataset), "out": str(out), "stage_steps": steps, "devices": options.devices}
+    settings |= {"precision": options.precision, "compile": options.compile}
+    if options.batch:
+        settings["batch_size"] = options.batch
+    settings["data"] = {"workers": options.workers, "prefetch": 4, **settings.get("data", {})}
+    for change in options.set:
+        name, _, value = change.partition("=")
+        group = settings
+        for key in name.split(".")[:-1]:
+            group = group.setdefault(key, {})
+        group[name.split(".")[-1]] = yaml.safe_load(value)
+    return stage_config(PretrainConfig, settings)
+
+
+def stage_steps(options: argparse.Namespace, dataset: Path) -> list[int]:
+    """How many steps fit into the minutes; measured once and kept."""
+    kept = options.work / f"trial-{options.recipe}.json"
+    if not kept.is_file():
+        from knowlip.training.pretrain import pretrain
+
+        config = run_config(options, dataset, options.work / f"trial-{options.recipe}", [TRIAL_STEPS, 0, 0])
+        config.log_every = TRIAL_STEPS // 4
+        last = pretrain(config)["last"]
+        write_json(kept, {"pairs_per_s": last["pairs_per_s"], "batch_size": config.batch_size})
+    trial = read_json(kept)
+    steps = int(options.minutes * 60 * trial["pairs_per_s"] / trial["batch_size"])
+    return [max(1, steps * share // sum(STAGES)) for share in STAGES]
+
+
+def held_out(model: Path, dataset: Path, queries: int, device: str) -> dict[str, Any]:
+    """Recall in both directions over tiles of places that training never saw."""
+    from knowlip.benchmark.tasks import retrieval
+    from knowlip.benchmark.tasks.images import EncodedImages
+    from knowlip.dataset import Dataset
+    from knowlip.dataset.texts import compose_text
+    from knowlip.models import load_model
+
+    data = Dataset(dataset)
+    texts = data.texts(0)
+    composed = {str(tile_id): compose_text(rows) for tile_id, rows in texts.groupby("tile_id", sort=False)}
+    tiles = data.tiles("test")
+    tiles = tiles[tiles["tile_id"].isin(set(composed))].sample(frac=1.0, random_state=0)[:queries]
+    tile_ids = tiles["tile_id"].to_list()
+    loaded = load_model(model, device)
+    found, _ = retrieval.retrieval(
+        loaded, EncodedImages(loaded, data, tile_ids), [composed[tile_id] for tile_id in tile_ids],
+        tiles["block"].astype(str).to_list(),
+    )  # fmt: skip
+    return {name: retrieval.summary(direction, k_test=16) for name, direction in found.items()}
+
+
+def curves(run: Path) -> dict[str, list[float | None]]:
+    """Every figure of the log over its steps, thinned."""
+    lines = read_log(run / "log.jsonl")
+    thin = lines[:: max(1, len(lines) // POINTS)]
+    return {name: [line.get(name) for line in thin] for name in lines[-1]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder of data and runs")
+    parser.add_argument("--dataset", type=Path, help="an annotated data set; simulated where it is not given")
+    parser.add_argument("--tiles", type=int, default=20_000, help="about how many tiles to simulate")
+    parser.add_argument("--recipe", default="small")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of training, without screening and rewriting")
+    parser.add_argument("--precision", default="bf16", choices=("fp32", "bf16", "fp16"))
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--batch", type=int, help="pairs a step, instead of the recipe's")
+    parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--queries", type=int, default=2000, help="most held-out tiles")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="more settings of pretrain")
+    parser.add_argument("--only", choices=("data",), help="stop after the data set")
+    parser.add_argument("--out", type=Path, help="JSON file (default: FOLDER/gpu_pretrain-RECIPE.json)")
+    options = parser.parse_args()
+    dataset = options.dataset or make_data(options.work, options.tiles, options.workers)
+    if options.only:
+        return
+
+    import torch
+
+    from knowlip.dataset import Dataset
+    from knowlip.training.pretrain import pretrain
+
+    steps = stage_steps(options, dataset)
+    run = options.work / f"run-{options.recipe}"
+    started = time.monotonic()
+    result = pretrain(run_config(options, dataset, run, steps))
+    scio = {path.stem: read_json(path) for path in sorted(run.glob("scio-stage*.json"))}
+    found = held_out(run / "model", dataset, options.queries, "cuda" if torch.cuda.is_available() else "cpu")
+    ways = list(found.values())
+    splits = Dataset(dataset).tiles()["split"].value_counts().to_dict()
+    rest = {
+        "retrieval": found, "tiles": {str(name): int(count) for name, count in splits.items()},
+        "stage_steps": steps, "seconds_of_loop": result["seconds"],
+        "seconds_of_this_command": time.monotonic() - started, "pairs_per_s": result["pairs_per_s"],
+        "revision": result["revision"], "scio": scio, "recipe": options.recipe, "precision": options.precision,
+        "compile": options.compile, "curves": curves(run),
+    }  # fmt: skip
+    path = options.out or options.work / f"gpu_pretrain-{options.recipe}.json"
+    recall, chance = (sum(way[key] for way in ways) / len(ways) for key in ("r10", "chance_r10"))
+    unit = "recall at 10 over held-out tiles, mean of both directions; baseline: chance"
+    record(path, recall, chance, unit, rest)
+    say(f"R@10 {recall:.1%} (chance {chance:.1%}), {sum(steps)} steps, {result['pairs_per_s']:.0f} pairs/s: {path}")
+
+
+if __name__ == "__main__":
+    main()
