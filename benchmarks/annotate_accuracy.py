@@ -3,27 +3,29 @@
     python -m benchmarks.annotate_accuracy DATASET [--out benchmarks/results/annotate_accuracy.json]
 
 Every accepted tile is annotated anew (large, then medium, then small, with the parent's annotation), and every sub-text
-is judged against the tile's truth. One process, one thread.
+is judged against the tile's truth. Counts and boxes are held against the true objects: a box is right when it and the
+upright box of a true object of its category, each used once, share a quarter of their union. One process, one thread.
 """
 
 import argparse
 import time
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.record import record
 from knowlip.benchmark.metrics.intervals import wilson
 from knowlip.benchmark.truth import judge
-from knowlip.config import commit, machine
 from knowlip.dataset import Dataset
-from knowlip.files import write_json
 from knowlip.text.rules import RulesAnnotator
-from knowlip.text.types import Annotation
+from knowlip.text.rules.definitions import count_holds
+from knowlip.text.rules.evidence import Target
+from knowlip.text.rules.mentions import box_of
+from knowlip.text.types import Annotation, Box
 from knowlip.text.workers import tile_request
-from knowlip.vocabulary import DIMENSIONS, SCALES
+from knowlip.vocabulary import DIMENSIONS, SCALES, TARGET_CATEGORIES
 
 EXPERTS = {
     "ground": (73, 64, 69, 72, 78, 76, 80, 81),
@@ -95,10 +97,65 @@ def measure(dataset: Dataset) -> dict[str, Any]:
             for name, dimensions in verdicts.items()
         },
         "chosen_set_by_true_set": sets,
+        "mentions": mentions(done, truths, windows),
         "accuracy_by_confidence_from": {
             key: [_mean(by_confidence[key]), len(by_confidence[key])] for key in sorted(by_confidence)
         },
     }
+
+
+def mentions(done: dict[str, Annotation], truths: dict[str, Any], windows: dict[str, float]) -> dict[str, Any]:
+    """How far counts and boxes are true, for each category."""
+    result = {}
+    for category in TARGET_CATEGORIES:
+        zeros: list[bool] = []
+        counts: list[bool] = []
+        right, boxes, true_boxes = 0, 0, 0
+        for tile, note in done.items():
+            items = [item for item in truths[tile]["objects"] if item["category"] == category]
+            if category in note.counts:
+                number = note.counts[category]
+                (counts if number else zeros).append(count_holds(number, len(items)))
+            found = [box for box in note.boxes if box.category == category]
+            true = [upright(item, windows[tile]) for item in items]
+            boxes, true_boxes = boxes + len(found), true_boxes + len(true)
+            right += matches(found, true)
+        result[category] = {
+            "counts_from_1_true": _mean(counts), "tiles_counted_from_1": len(counts),
+            "counts_of_0_true": _mean(zeros), "tiles_counted_0": len(zeros),
+            "boxes": boxes, "boxes_right": round(right / max(1, boxes), 3),
+            "objects": true_boxes, "objects_boxed": round(right / max(1, true_boxes), 3),
+        }  # fmt: skip
+    return result
+
+
+def upright(item: dict[str, Any], window_m: float) -> Box:
+    """Upright box of a true object, cut at the tile's edge."""
+    target = Target(item["category"], item["x"], item["y"], item["length_m"], item["width_m"], item["heading_deg"], "")
+    return box_of(target, window_m, window_m)
+
+
+def matches(found: list[Box], true: list[Box]) -> int:
+    """Pairs of a found and a true box that share a quarter of their union, best first, each box in one pair."""
+    pairs = sorted(((overlap(a, b), i, j) for i, a in enumerate(found) for j, b in enumerate(true)), reverse=True)
+    left, right = set(range(len(found))), set(range(len(true)))
+    count = 0
+    for share, i, j in pairs:
+        if share < 0.25:
+            break
+        if i in left and j in right:
+            left.remove(i)
+            right.remove(j)
+            count += 1
+    return count
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union."""
+    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    both = max(0.0, width) * max(0.0, height)
+    return both / max(1e-12, a.width * a.height + b.width * b.height - both)
 
 
 def _swapped(
@@ -132,16 +189,14 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = Dataset(arguments.dataset)
     result = measure(dataset)
-    result["ratio"] = round(result["value"] / result["baseline"], 2)
-    result["machine"] = f"{machine()}, one process"
-    result["commit"] = commit()
-    result["date"] = datetime.now(UTC).date().isoformat()
-    result["dataset_fingerprint"] = dataset.fingerprint
-    write_json(arguments.out, result)
-    true, swapped = f"{result['value']:.1%} true", f"{result['baseline']:.1%} when swapped"
+    rest = {"dataset_fingerprint": dataset.fingerprint, "command": "python -m benchmarks.annotate_accuracy DATASET"}
+    value, baseline, unit = (result.pop(name) for name in ("value", "baseline", "unit"))
+    record(arguments.out, value, baseline, unit, {**result, **rest}, "one process")
+    true, swapped = f"{value:.1%} true", f"{baseline:.1%} when swapped"
     print(f"{result['tiles']} tiles, {result['tiles_per_cpu_second']} a CPU second, {true}, {swapped}")
     for name, row in result["sets"].items():
         print(name, row["tiles"], row["overall"], {dim: row[dim]["true"] for dim in DIMENSIONS[name]})
+    print(result["mentions"])
     print(result["chosen_set_by_true_set"])
     print(result["accuracy_by_confidence_from"])
 

@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.record import record
 from knowlip.benchmark.metrics.intervals import wilson
-from knowlip.benchmark.truth import COUNT_TOLERANCE
-from knowlip.config import commit, machine
-from knowlip.files import write_json
 from knowlip.scenes.xml import read_xml
 from knowlip.text.claims import parse_claims
 from knowlip.text.rules import RulesAnnotator
+from knowlip.text.rules.definitions import count_holds
 from knowlip.text.types import TileRequest
 from knowlip.vocabulary import region_of
 
@@ -41,10 +39,6 @@ def labels(path: Path) -> list[tuple[float, float]]:
         y = (float(box.findtext("ymin", "")) + float(box.findtext("ymax", ""))) / 2
         centres.append((x / width, y / height))
     return centres
-
-
-def count_holds(claimed: int, true: int) -> bool:
-    return claimed == true if true <= 3 else abs(claimed - true) <= COUNT_TOLERANCE * true
 
 
 def location_holds(claimed: set[int], at: list[int]) -> bool:
@@ -112,11 +106,9 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = [measure(arguments.folder, metres, arguments.limit) for metres in arguments.metres]
     first = runs[0]
-    write_json(arguments.out, {
-        "runs": runs, "value": first["count"][0], "baseline": first["count_baseline"][0],
-        "unit": "share of images with the right count of ships; baseline: the most frequent count for all",
-        "machine": f"{machine()}, one process", "commit": commit(), "date": datetime.now(UTC).date().isoformat(),
-    })  # fmt: skip
+    unit = "share of images with the right count of ships; baseline: the most frequent count for all"
+    rest = {"runs": runs, "command": f"python -m benchmarks.ssdd_rules SSDD --limit {arguments.limit}"}
+    record(arguments.out, first["count"][0], first["count_baseline"][0], unit, rest, "one process")
     for run in runs:
         print(run)
 

@@ -11,12 +11,14 @@ from knowlip.text.rules.definitions import (
     BUILDING_AMOUNTS,
     CROSS_FROM_M,
     ELONGATED_FROM_M,
+    LENGTH_TOLERANCE,
     PRESENT,
     adjacent,
     arrangement,
     axial_difference,
     axial_mean,
     centre_of,
+    count_holds,
     cover_share,
     holds,
     layout_shares,
@@ -24,8 +26,6 @@ from knowlip.text.rules.definitions import (
 from knowlip.vocabulary import landform_shares, region_of
 
 SHARE_TOLERANCE: Final = 0.15
-COUNT_TOLERANCE: Final = 0.25
-LENGTH_TOLERANCE: Final = 0.30
 AXIS_TOLERANCE_DEG: Final = 30.0
 _AMOUNT_SLACK: Final = 0.05
 
@@ -64,8 +64,7 @@ def _mostly(name: str, regions: Sequence[int], truth: Mapping[str, Any]) -> bool
 
 
 def _count(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
-    true, claimed = len(targets), claims["count"]
-    return claimed == true if true <= 3 else abs(claimed - true) <= COUNT_TOLERANCE * true
+    return count_holds(claims["count"], len(targets))
 
 
 def _location(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:

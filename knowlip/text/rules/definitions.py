@@ -11,6 +11,10 @@ ELONGATED_FROM_M: Final = 50.0
 """A ship of at least this length shows a hull; a shorter one is a compact point."""
 CROSS_FROM_M: Final = 32.0
 """An aircraft of at least this length shows wings; a shorter one is a compact point."""
+COUNT_TOLERANCE: Final = 0.25
+"""A count of more than three may be off by this share of the true number."""
+LENGTH_TOLERANCE: Final = 0.30
+"""A length may be off by this share of the true one."""
 BUILDING_AMOUNTS: Final[dict[str, tuple[float, float]]] = {
     "none": (0.0, 0.03), "few": (0.03, 0.15), "some": (0.15, 0.40), "many": (0.40, 1.01),
 }  # fmt: skip
@@ -21,6 +25,11 @@ _ROW_FLATNESS = 0.12
 """Largest ratio of the spread across to the extent along that still makes a row."""
 _CLUSTER_EXTENT = 1 / 3
 """Largest extent of a cluster as a fraction of the window."""
+
+
+def count_holds(claimed: int, true: int) -> bool:
+    """Whether a count is true: exact up to three, else within a quarter of the true number."""
+    return claimed == true if true <= 3 else abs(claimed - true) <= COUNT_TOLERANCE * true
 
 
 def arrangement(points: Sequence[tuple[float, float]]) -> str:
@@ -40,15 +49,21 @@ def arrangement(points: Sequence[tuple[float, float]]) -> str:
         return "none"
     if len(points) == 1:
         return "single"
+    extent, flatness = spread_of(points)
+    if len(points) >= 3 and flatness <= _ROW_FLATNESS:
+        return "row"
+    return "cluster" if extent <= _CLUSTER_EXTENT else "scattered"
+
+
+def spread_of(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Extent of points along their main line, and their root-mean-square distance from it as a share of the extent."""
+    if len(points) < 2:
+        return 0.0, 0.0
     centred = np.asarray(points, dtype=float) - np.mean(points, axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2]
-    along = centred @ axes[0]
-    extent = float(np.ptp(along))
-    if len(points) >= 3:
-        across = centred @ axes[1]
-        if float(np.sqrt(np.mean(across**2))) <= _ROW_FLATNESS * extent:
-            return "row"
-    return "cluster" if extent <= _CLUSTER_EXTENT else "scattered"
+    extent = float(np.ptp(centred @ axes[0]))
+    across = centred @ axes[1]
+    return extent, float(np.sqrt(np.mean(across**2))) / max(extent, 1e-9)
 
 
 def cover_share(name: str, shares: Mapping[str, float]) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from knowlip.text.rules.lines import Axis
 from knowlip.vocabulary import landform_shares
 
 
@@ -27,6 +28,23 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Overall:
+    """What the targets of a tile are as a whole."""
+
+    number: int
+    length_m: float
+    """Their median length."""
+    resolved: bool
+    """Whether it is long enough that hulls or wings show."""
+    type: str
+    """The most frequent type."""
+    pattern: str
+    """ "single", "row", "cluster" or "scattered"."""
+    sure: Mapping[str, float]
+    """Dimension -> probability that it is so."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the sentences are written from."""
 
@@ -40,6 +58,10 @@ class Evidence:
     """Land-cover name -> 0 to 1 how well it stood out; missing means 1."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """ "ship" and "aircraft" -> expected number; missing means none."""
+    axes: Mapping[str, Axis] = field(default_factory=dict)
+    """ "runway" and "road" -> direction in which it runs; missing where there is hardly any."""
+    overall: Overall | None = None
+    """Of `targets` and what stays hidden between them; None where the targets are all there is to know."""
 
     @property
     def landforms(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from knowlip.text.rules.cover import Cover
 from knowlip.text.rules.evidence import Target
@@ -15,13 +16,14 @@ from knowlip.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 Array = NDArray[np.float32]
 _MOST: Final = 120
 """Targets looked for at most."""
-_KINDS: Final = {"ship": (0, slice(0, len(SHIP_TYPES)), SHIP_TYPES),
+KINDS: Final = {"ship": (0, slice(0, len(SHIP_TYPES)), SHIP_TYPES),
                  "aircraft": (1, slice(len(SHIP_TYPES), None), AIRCRAFT_TYPES)}  # fmt: skip
+"""Category -> channel of `Cover.rates`, part of `Cover.types`, table."""
 
 
 def expected(cover: Cover, category: str) -> float:
     """Expected number of targets of a category in the tile."""
-    return float(cover.rates[..., _KINDS[category][0]].sum())
+    return float(cover.rates[..., KINDS[category][0]].sum())
 
 
 _SUPPORT: Final = 0.3
@@ -30,26 +32,40 @@ _OPEN: Final = 0.95
 """Share of water from which the scene is open water."""
 _CLEAR: Final = 10.0
 """Contrast (of at most 12) of a blob that leaves no doubt."""
+_SPREAD: Final = 0.4
+"""Density of a target reaches so far from its middle, in its lengths."""
 _ALIKE: Final = 2.0
 """Largest ratio between a blob's length and the length that the network expects there."""
 
 
-def number_of(cover: Cover, category: str, blobs: Sequence[Blob]) -> int:
-    """How many targets there are, at least 1.
+def limits_of(cover: Cover, category: str, blobs: Sequence[Blob]) -> tuple[int, int]:
+    """Smallest and largest number of targets that the blobs allow.
 
-    On open water the blobs are the ships. Elsewhere it is a weighted geometric mean of the expected number (of ships
-    at most twice the blobs and one) and the number of blobs; blobs that leave no doubt count in any case.
+    On open water the blobs are the ships. Elsewhere there are at most twice as many ships as blobs, and one: what was
+    fitted on simulated pixels expects too many along real quays.
     """
-    if category == "ship" and blobs and float(cover.posterior["water"].mean()) >= _OPEN:
-        return len(blobs)
+    if category != "ship":
+        return 1, _MOST
+    if blobs and float(cover.posterior["water"].mean()) >= _OPEN:
+        return len(blobs), len(blobs)
+    return 1, 2 * len(blobs) + 1
+
+
+def number_of(cover: Cover, category: str, blobs: Sequence[Blob]) -> int:
+    """How many targets the detectors by themselves make likely, at least 1.
+
+    A weighted geometric mean of the expected number and the number of blobs, within `limits_of`; blobs that leave no
+    doubt count in any case.
+    """
+    low, high = limits_of(cover, category, blobs)
+    if low == high:
+        return low
     clear = sum(blob.contrast >= _CLEAR and blob.on_ground >= 0.95 for blob in blobs)
-    likely = expected(cover, category)
-    if category == "ship":
-        likely = min(likely, 2.0 * len(blobs) + 1.0)
+    likely = min(expected(cover, category), float(high) if category == "ship" else np.inf)
     return max(1, clear, round(likely**0.4 * max(float(len(blobs)), 0.7) ** 0.6))
 
 
-def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: float) -> list[Target]:
+def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: float, number: int) -> list[Target]:
     """Blobs that stand where targets are expected; then the densest places without one; then what blobs are left.
 
     Args:
@@ -57,10 +73,11 @@ def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: flo
         category: "ship" or "aircraft".
         blobs: of the CFAR detector, on the ground that this category stands on.
         window_m: side of the tile in metres.
+        number: how many to find, at least 1; fewer where there is no trace of more.
     """
-    number = number_of(cover, category, blobs)
+    reach = reach_of(cover, category, window_m)
     rates = cover.rates.copy()
-    layer = rates[..., _KINDS[category][0]]
+    layer = rates[..., KINDS[category][0]]
     areas = [_under(blob, layer.shape, window_m) for blob in blobs]
     order = sorted(range(len(blobs)), key=lambda at: -float(layer[areas[at]].sum()))
     found: list[Target] = []
@@ -73,7 +90,7 @@ def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: flo
             layer[areas[at]] *= 1.0 - min(1.0, support) / support
         else:
             left.append(at)
-    rest = [target for target in locate(replace(cover, rates=rates), category, number - len(found))
+    rest = [target for target in locate(replace(cover, rates=rates), category, number - len(found), reach)
             if target.certainty >= _SUPPORT]  # fmt: skip
     found += rest
     for at in sorted(left, key=lambda at: -blobs[at].contrast)[: number - len(found)]:
@@ -82,7 +99,7 @@ def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: flo
         found.append(
             Target(category, blob.x, blob.y, blob.length_m, blob.width_m, blob.heading_deg, name, certainty=0.4)
         )
-    return found or locate(cover, category, 1)
+    return found or locate(cover, category, 1, reach)
 
 
 def _under(blob: Blob, shape: tuple[int, ...], window_m: float) -> NDArray[np.bool_]:
@@ -114,34 +131,35 @@ def _type(cover: Cover, category: str, row: int, col: int, length_m: float, widt
     """A ship's type as the network sees it (freight and fuel ships share lengths), an aircraft's by its size."""
     if category == "aircraft":
         return type_by_size(length_m, width_m, category)[0]
-    _, kinds, table = _KINDS[category]
+    _, kinds, table = KINDS[category]
     return table[int(cover.types[row, col][kinds].argmax())].name
 
 
-def locate(cover: Cover, category: str, number: int) -> list[Target]:
+def locate(cover: Cover, category: str, number: int, reach: int = 1) -> list[Target]:
     """The `number` likeliest targets: each takes one target's worth of density around the densest place that is left.
 
     Args:
         cover: what the network sees.
         category: "ship" or "aircraft".
         number: how many, at most 120.
+        reach: cells around the middle of a target over which its density is spread, see :func:`reach_of`.
     """
-    channel = _KINDS[category][0]
-    rates = np.pad(cover.rates[..., channel].astype(float), 2)
+    channel, side = KINDS[category][0], 2 * reach + 1
     rows, cols = cover.codes.shape
+    rates = np.pad(cover.rates[..., channel].astype(float), reach)
     found = []
     for _ in range(min(number, _MOST)):
-        sums = _sums(rates)
+        sums = ndimage.uniform_filter(rates, side, mode="constant")[reach : reach + rows, reach : reach + cols]
         row, col = np.unravel_index(int(sums.argmax()), sums.shape)
-        near = rates[row - 1 : row + 2, col - 1 : col + 2]
+        near = rates[row : row + side, col : col + side]
         total = float(near.sum())
         if total <= 1e-6:
             break
-        share = near / total
-        y = float((share.sum(axis=1) * np.arange(-1, 2)).sum()) + row - 2 + 0.5
-        x = float((share.sum(axis=0) * np.arange(-1, 2)).sum()) + col - 2 + 0.5
-        top, left = np.unravel_index(int(near.argmax()), (3, 3))
-        cell = (min(rows - 1, max(0, int(row + top - 3))), min(cols - 1, max(0, int(col + left - 3))))
+        share, step = near / total, np.arange(-reach, reach + 1)
+        y = float((share.sum(axis=1) * step).sum()) + row + 0.5
+        x = float((share.sum(axis=0) * step).sum()) + col + 0.5
+        top, left = np.unravel_index(int(near.argmax()), near.shape)
+        cell = (min(rows - 1, max(0, int(row + top) - reach)), min(cols - 1, max(0, int(col + left) - reach)))
         size = np.clip(cover.sizes[cell], -2.5, 2.5)
         length, width = float(50.0 * np.exp(size[0])), float(20.0 * np.exp(size[1]))
         taken = min(1.0, total)
@@ -157,12 +175,11 @@ def locate(cover: Cover, category: str, number: int) -> list[Target]:
     return found
 
 
-def _sums(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum of the 3 x 3 cells around each, zero on the rim."""
-    out = np.zeros_like(rates)
-    for dy in (0, 1, 2):
-        for dx in (0, 1, 2):
-            out[1:-1, 1:-1] += rates[dy : dy + rates.shape[0] - 2, dx : dx + rates.shape[1] - 2]
-    # whatever density is left next to the rim is found from inside
-    out[:2], out[-2:], out[:, :2], out[:, -2:] = 0, 0, 0, 0
-    return out
+def reach_of(cover: Cover, category: str, window_m: float) -> int:
+    """Cells over which the density of one target is spread: a share of the expected length, 1 to 5."""
+    rates = cover.rates[..., KINDS[category][0]]
+    total = float(rates.sum())
+    if total <= 1e-6:
+        return 1
+    length = 50.0 * np.exp(float((rates * np.clip(cover.sizes[..., 0], -2.5, 2.5)).sum()) / total)
+    return int(np.clip(round(_SPREAD * length * max(rates.shape) / window_m), 1, 5))

@@ -1,14 +1,20 @@
 """From pixels to evidence: land cover on cells, ships on water, aircraft on aprons and runways."""
 
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from knowlip.text.rules.cover import Context, Cover, classify
-from knowlip.text.rules.evidence import Evidence, Target
+from knowlip.text.rules.evidence import Evidence, Overall, Target
 from knowlip.text.rules.features import cell_features
-from knowlip.text.rules.locate import expected, targets_of
+from knowlip.text.rules.lines import axis_of
+from knowlip.text.rules.locate import expected, limits_of, number_of, targets_of
 from knowlip.text.rules.mentions import SEEN_FROM
+from knowlip.text.rules.overall import overall_of
+from knowlip.text.rules.statistics import describe, points_of
 from knowlip.text.rules.targets import AIRCRAFT, SHIPS, Blob, detect
 from knowlip.vocabulary import LAND_COVER
 
@@ -16,7 +22,25 @@ Layer = NDArray[np.float32]
 _LARGEST_SIDE = 512
 """Larger images are averaged down before anything is measured, to at most `_REDUCED_SIDE`."""
 _REDUCED_SIDE = 352
+_CANDIDATE_FROM: Final = 0.25
+"""Expected number of targets from which a tile is looked at for them."""
 _CODE = {name: code for code, name in LAND_COVER.items()}
+
+
+class Look(NamedTuple):
+    """What the detectors see of a tile."""
+
+    cover: Cover
+    expected: dict[str, float]
+    """ "ship" and "aircraft" -> expected number."""
+    category: str
+    """The likelier of both."""
+    blobs: list[Blob]
+    targets: list[Target]
+    """As many as the detectors by themselves take for likely; empty where hardly any is expected."""
+    values: NDArray[np.float32] | None
+    """Of `statistics.describe`; None without targets."""
+    window_m: float
 
 
 def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Evidence:
@@ -30,6 +54,30 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
     Raises:
         ValueError: not an 8-bit 2-D image, no valid pixel, or no positive pixel size.
     """
+    seen = look(image, metres_per_pixel, context)
+    targets, overall, expected = seen.targets, None, dict(seen.expected)
+    if seen.values is not None:
+        between = limits_of(seen.cover, seen.category, seen.blobs)
+        none, overall = overall_of(seen.category, seen.values, between)
+        if none >= SEEN_FROM:
+            targets, overall, expected[seen.category] = [], None, 1.0 - none
+        else:
+            targets = targets_of(seen.cover, seen.category, seen.blobs, seen.window_m, overall.number)
+    return evidence_of(seen, targets, expected, overall)
+
+
+def evidence_of(
+    seen: Look, targets: Sequence[Target], expected: Mapping[str, float], overall: Overall | None
+) -> Evidence:
+    """The evidence of a tile whose targets are decided on."""
+    posterior, valid = seen.cover.posterior, seen.cover.codes > 0
+    shares, grid = _shares(posterior, valid), _grid(posterior, valid)
+    axes = {name: axis for name in ("runway", "road") if (axis := axis_of(np.where(valid, posterior[name], 0.0)))}
+    return Evidence(seen.window_m, tuple(targets), shares, grid, seen.cover.certainty, expected, axes, overall)
+
+
+def look(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Look:
+    """Run the detectors on a tile; arguments and errors as of :func:`measure`."""
     if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(f"A tile must be a two-dimensional 8-bit image, not {image.dtype} of shape {image.shape}.")
     if not metres_per_pixel > 0:
@@ -45,34 +93,41 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
         metres_per_pixel *= factor
     cells = cell_features(image, metres_per_pixel)
     cover = classify(cells, metres_per_pixel, context)
-    pixels = image.astype(np.float32)
-    numbers = {category: expected(cover, category) for category in ("ship", "aircraft")}
+    numbers = {name: expected(cover, name) for name in ("ship", "aircraft")}
     category = max(numbers, key=lambda name: numbers[name])
-    targets: list[Target] = []
-    if numbers[category] >= SEEN_FROM:
-        targets = targets_of(cover, category, _blobs(pixels, cover, category, metres_per_pixel), window_m)
-    posterior = dict(cover.posterior)
-    valid = cover.codes > 0
-    return Evidence(
-        window_m, tuple(targets), _shares(posterior, valid), _grid(posterior, valid), cover.certainty, numbers
-    )
+    if numbers[category] < _CANDIDATE_FROM:
+        return Look(cover, numbers, category, [], [], None, window_m)
+    pixels = image.astype(np.float32)
+    ground = _ground(pixels, cover, category, metres_per_pixel)
+    blobs = _blobs(pixels, ground, category, metres_per_pixel)
+    targets = targets_of(cover, category, blobs, window_m, number_of(cover, category, blobs))
+    points = points_of(pixels, ground, metres_per_pixel)
+    values = describe(cover, category, blobs, targets, points, metres_per_pixel, cells.noise)
+    return Look(cover, numbers, category, blobs, targets, values, window_m)
 
 
-def _blobs(pixels: NDArray[np.float32], cover: Cover, category: str, metres_per_pixel: float) -> list[Blob]:
-    """Bright blobs on the ground that targets of a category stand on."""
+def _ground(pixels: NDArray[np.float32], cover: Cover, category: str, metres_per_pixel: float) -> NDArray[np.bool_]:
+    """Pixels of the ground that targets of a category stand on."""
     grounds = ("water",) if category == "ship" else ("runway", "apron")
     ground = np.isin(cover.codes, [_CODE[name] for name in grounds])
+    mask: NDArray[np.bool_] = np.zeros(pixels.shape, dtype=np.bool_)
     if not ground.any():
-        return []
+        return mask
     height, width = pixels.shape
     big: NDArray[np.bool_] = ground.repeat(cover.cell_px, axis=0).repeat(cover.cell_px, axis=1)[:height, :width]
-    mask: NDArray[np.bool_] = np.zeros((height, width), dtype=np.bool_)
     mask[: len(big), : len(big[0])] = big
     mask &= pixels > 0
-    if category == "ship":
-        mask = _open_water(mask, metres_per_pixel)
-    mask = _dark_near(pixels, mask, metres_per_pixel)
-    return detect(pixels, mask, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
+    return _open_water(mask, metres_per_pixel) if category == "ship" else mask
+
+
+def _blobs(
+    pixels: NDArray[np.float32], ground: NDArray[np.bool_], category: str, metres_per_pixel: float
+) -> list[Blob]:
+    """Bright blobs on the ground that targets of a category stand on."""
+    if not ground.any():
+        return []
+    dark = _dark_near(pixels, ground, metres_per_pixel)
+    return detect(pixels, dark, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
 
 
 def _dark_near(pixels: NDArray[np.float32], ground: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np.bool_]:

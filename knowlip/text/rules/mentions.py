@@ -19,12 +19,13 @@ def counts_of(evidence: Evidence) -> dict[str, int]:
     """
     counts = {name: 0 for name in TARGET_CATEGORIES if evidence.expected.get(name, 0.0) < SEEN_FROM}
     if evidence.category is not None:
-        counts[evidence.category] = sum(target.category == evidence.category for target in evidence.targets)
+        found = sum(target.category == evidence.category for target in evidence.targets)
+        counts[evidence.category] = evidence.overall.number if evidence.overall else found
     return counts
 
 
 def boxes_of(evidence: Evidence, width_m: float, height_m: float) -> tuple[Box, ...]:
-    """One box for each counted target: upright, around its oriented outline, cut at the tile's edge.
+    """One box for each target that can be pointed at: upright, around its oriented outline, cut at the tile's edge.
 
     Args:
         evidence: what was seen.
@@ -32,11 +33,11 @@ def boxes_of(evidence: Evidence, width_m: float, height_m: float) -> tuple[Box, 
         height_m: its height.
     """
     targets = [target for target in evidence.targets if target.category == evidence.category]
-    boxes = (_box(target, width_m, height_m) for target in targets)
+    boxes = (box_of(target, width_m, height_m) for target in targets)
     return tuple(box for box in boxes if box.width > 0 and box.height > 0)
 
 
-def _box(target: Target, width_m: float, height_m: float) -> Box:
+def box_of(target: Target, width_m: float, height_m: float) -> Box:
     """Upright box around a rectangle of length x width (beam or wingspan) turned to the heading."""
     east, north = abs(np.sin(np.deg2rad(target.heading_deg))), abs(np.cos(np.deg2rad(target.heading_deg)))
     half_x = (target.length_m * east + target.width_m * north) / (2 * width_m)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from knowlip.text.claims import AXES, NUMBERS
+from knowlip.text.rules.lines import SHARP, Axis
 from knowlip.vocabulary import REGIONS
 
 COVER_NAME: Final[dict[str, str]] = {
@@ -61,6 +62,11 @@ def percent(share: float) -> int:
 def axis_word(degrees: float) -> str:
     """Nearest of the four compass axes for an orientation in degrees clockwise from north."""
     return min(AXES, key=lambda name: abs((degrees - AXES[name] + 90.0) % 180.0 - 90.0))
+
+
+def running(axis: Axis | None, words: str) -> str:
+    """ ", WORDS north-south" for a direction that stands out, "" for none."""
+    return f", {words} {axis_word(axis.heading_deg)}" if axis is not None and axis.sharpness >= SHARP else ""
 
 
 def round_length(length_m: float) -> int:

@@ -11,11 +11,12 @@ from knowlip.text.rules.definitions import (
     ELONGATED_FROM_M,
     PRESENT,
     arrangement,
+    axial_difference,
     axial_mean,
     cover_share,
     holds,
 )
-from knowlip.text.rules.evidence import Evidence, Target
+from knowlip.text.rules.evidence import Evidence, Overall, Target
 from knowlip.text.rules.phrases import (
     COVER_NAME,
     axis_word,
@@ -23,11 +24,14 @@ from knowlip.text.rules.phrases import (
     number_word,
     percent,
     round_length,
+    running,
 )
 from knowlip.text.types import SubText
 from knowlip.vocabulary import region_of
 
 _MANY = 6
+_STRIP: Final = 0.03
+"""Share of runway from which its direction is told."""
 
 
 def target_sentences(evidence: Evidence, near: str) -> tuple[SubText, ...]:
@@ -41,7 +45,8 @@ def target_sentences(evidence: Evidence, near: str) -> tuple[SubText, ...]:
     if category is None:
         raise ValueError("Target sentences need at least one target.")
     targets = [target for target in evidence.targets if target.category == category]
-    nouns = _Nouns(category, len(targets))
+    overall = evidence.overall or overall_of_targets(category, targets)
+    nouns = _Nouns(category, overall)
     writers: dict[str, Callable[[Evidence, list[Target], _Nouns], tuple[str, float]]] = {
         "Count": _count, "Location": _location, "Feature": _feature, "Size": _size, "Category": _category,
         "Distribution": _distribution, "Region": _region,
@@ -57,10 +62,33 @@ def target_sentences(evidence: Evidence, near: str) -> tuple[SubText, ...]:
     return tuple(written)
 
 
-class _Nouns:
-    """The category in words, in the right number."""
+def overall_of_targets(category: str, targets: list[Target]) -> Overall:
+    """What the targets are as a whole when they are all there is."""
+    certainty, number = _certainty(targets), len(targets)
+    length = float(np.median([target.length_m for target in targets]))
+    name, most = Counter(target.type for target in targets).most_common(1)[0]
+    return Overall(
+        number=number,
+        length_m=length,
+        resolved=length >= (ELONGATED_FROM_M if category == "ship" else CROSS_FROM_M),
+        type=name,
+        pattern=arrangement([(target.x, target.y) for target in targets]),
+        sure={
+            "Count": certainty * 0.97 ** (number - 1),
+            "Feature": certainty,
+            "Size": 0.9 * certainty,
+            "Category": certainty * (0.55 + 0.35 * most / number),
+            "Distribution": 0.95 * certainty,
+        },
+    )
 
-    def __init__(self, category: str, count: int) -> None:
+
+class _Nouns:
+    """The category in words, in the right number, and what is said of all of them."""
+
+    def __init__(self, category: str, overall: Overall) -> None:
+        count = overall.number
+        self.overall = overall
         self.category = category
         self.noun = category if count == 1 or category == "aircraft" else category + "s"
         self.plural = "aircraft" if category == "aircraft" else "ships"
@@ -77,8 +105,7 @@ def _hedge(confidence: float) -> str:
 
 
 def _count(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
-    count = len(targets)
-    confidence = _certainty(targets) * 0.97 ** max(0, count - 1)
+    count, confidence = nouns.overall.number, nouns.overall.sure["Count"]
     if count > _MANY:
         return f"about {number_word(count)} {nouns.noun} are visible in the scene", confidence
     return f"{_hedge(confidence)}{number_word(count)} {nouns.noun} {nouns.verb} visible in the scene", confidence
@@ -102,45 +129,36 @@ def _location(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple
 
 
 def _feature(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
-    length = float(np.median([target.length_m for target in targets]))
-    certainty = _certainty(targets)
+    sure = nouns.overall.sure["Feature"]
+    if not nouns.overall.resolved:
+        return f"small compact bright points, the structure of the {nouns.plural} is hardly resolved", sure
     if nouns.category == "ship":
-        if length < ELONGATED_FROM_M:
-            return "small compact bright points, the structure of the ships is hardly resolved", certainty
         longest = max(targets, key=lambda target: target.length_m)
         heading = longest.heading_deg if len(targets) < 3 else axial_mean([target.heading_deg for target in targets])
-        if abs(heading - longest.heading_deg + 90.0) % 180.0 - 90.0 > 30.0:
+        if axial_difference(heading, longest.heading_deg) > 30.0:
             heading = longest.heading_deg
         ending = "hull" if nouns.one else "hulls"
-        return f"elongated bright {ending} with strong points, pointing {axis_word(heading)}", certainty
-    if length < CROSS_FROM_M:
-        return "small compact bright points, the structure of the aircraft is hardly resolved", certainty
+        return f"elongated bright {ending} with strong points, pointing {axis_word(heading)}", sure
     shape = "a bright cross shape" if nouns.one else "bright cross shapes"
-    return f"{shape} of fuselage, wings and tail of the aircraft", certainty
+    return f"{shape} of fuselage, wings and tail of the aircraft", sure
 
 
 def _size(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
-    length = round_length(float(np.median([target.length_m for target in targets])))
-    certainty = 0.9 * _certainty(targets)
+    length, sure = round_length(nouns.overall.length_m), nouns.overall.sure["Size"]
     if nouns.one:
-        return f"the {nouns.noun} is about {length} meters long", certainty
-    return f"the {nouns.noun} are typically about {length} meters long", certainty
-
-
-def _plural(name: str) -> str:
-    return name + "s"
+        return f"the {nouns.noun} is about {length} meters long", sure
+    return f"the {nouns.noun} are typically about {length} meters long", sure
 
 
 def _category(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
-    types = Counter(target.type for target in targets).most_common()
-    name, number = types[0]
-    confidence = _certainty(targets) * (0.55 + 0.35 * number / len(targets))
+    name, confidence = nouns.overall.type, nouns.overall.sure["Category"]
     hedge = "possibly" if confidence < 0.6 else "most likely"
     if nouns.one:
         return f"the {nouns.noun} is {hedge} a {name}", confidence
-    if len(types) > 1 and types[1][1] * 3 >= len(targets):
-        return f"the {nouns.plural} are {hedge} {_plural(name)} and {_plural(types[1][0])}", confidence
-    return f"the {nouns.plural} are {hedge} {_plural(name)}", confidence
+    others = Counter(target.type for target in targets if target.type != name).most_common(1)
+    if others and others[0][1] * 3 >= len(targets):
+        return f"the {nouns.plural} are {hedge} {name}s and {others[0][0]}s", confidence
+    return f"the {nouns.plural} are {hedge} {name}s", confidence
 
 
 _PATTERNS: Final = {
@@ -152,8 +170,7 @@ _PATTERNS: Final = {
 
 
 def _distribution(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
-    pattern = arrangement([(target.x, target.y) for target in targets])
-    return _PATTERNS[pattern].format(nouns.noun), 0.95 * _certainty(targets)
+    return _PATTERNS[nouns.overall.pattern].format(nouns.noun), nouns.overall.sure["Distribution"]
 
 
 def _part(name: str, evidence: Evidence) -> str:
@@ -178,6 +195,8 @@ def _region(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[s
     text = f"runway and apron cover about {percent(pavement)} percent of the scene"
     if (grass := cover_share("grass", evidence.shares)) >= 0.05:
         text += f", grass about {percent(grass)} percent"
+    if cover_share("runway", evidence.shares) >= _STRIP:
+        text += running(evidence.axes.get("runway"), "the runway pointing")
     return text, evidence.sure("runway", "apron", "grass")
 
 

@@ -280,12 +280,19 @@ def type_by_size(length_m: float, width_m: float, category: str) -> tuple[str, f
 
     The distance to a range is 0 inside it, plus a small pull to its middle, in relative units.
     """
-    table: Sequence[TargetType] = SHIP_TYPES if category == "ship" else AIRCRAFT_TYPES
-    distances = sorted(
-        (_distance(length_m, kind.length_m) + 0.5 * _distance(width_m, kind.width_m), kind.name) for kind in table
-    )
+    table = _table(category)
+    distances = sorted(zip(table_distances(length_m, width_m, category), (kind.name for kind in table)))
     gap = distances[1][0] - distances[0][0]
     return distances[0][1], float(min(1.0, 0.4 + 2.0 * gap))
+
+
+def table_distances(length_m: float, width_m: float, category: str) -> list[float]:
+    """Distance of a size to each type of the category, in the order of the table."""
+    return [_distance(length_m, kind.length_m) + 0.5 * _distance(width_m, kind.width_m) for kind in _table(category)]
+
+
+def _table(category: str) -> Sequence[TargetType]:
+    return SHIP_TYPES if category == "ship" else AIRCRAFT_TYPES
 
 
 def _distance(value: float, limits: tuple[float, float]) -> float:

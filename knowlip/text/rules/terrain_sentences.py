@@ -14,7 +14,7 @@ from knowlip.text.rules.definitions import (
     layout_shares,
 )
 from knowlip.text.rules.evidence import Evidence
-from knowlip.text.rules.phrases import COVER_NAME, in_regions, percent, region_phrase
+from knowlip.text.rules.phrases import COVER_NAME, in_regions, percent, region_phrase, running
 from knowlip.text.types import Evidence as Source
 from knowlip.text.types import SubText
 
@@ -197,9 +197,10 @@ def _roads(evidence: Evidence) -> tuple[str, float]:
         return "no clear road is visible", min(0.8, sure)
     places = _places("road", evidence)
     kind = "a road crosses" if share < 0.03 else "several roads cross"
+    ending = running(evidence.axes.get("road"), "mainly running")
     if not places:
-        return f"{kind} the scene", 0.8 * sure
-    return f"{kind} {region_phrase(places) if len(places) >= 7 else 'the ' + region_phrase(places)}", sure
+        return f"{kind} the scene{ending}", 0.8 * sure
+    return f"{kind} {region_phrase(places) if len(places) >= 7 else 'the ' + region_phrase(places)}{ending}", sure
 
 
 def _water(evidence: Evidence) -> tuple[str, float]:
