@@ -31,7 +31,7 @@ class GenerationConfig:
     start: str = ""
     """Words that every text begins with; they are not part of what is returned (BLIP's captions: "a picture of")."""
     no_repeat_ngram: int = 0
-    """No run of this many tokens is written twice in a text; 0: anything may be repeated."""
+    """No run of this many tokens stands twice in a text, its first words included; 0: anything may be repeated."""
 
     def __post_init__(self) -> None:
         for name, least in (("max_new_tokens", 1), ("min_new_tokens", 0), ("beams", 1), ("top_k", 0), ("num", 1)):

@@ -60,7 +60,9 @@ def beam_search(decoding: Decoding, limit: int) -> list[list[tuple[list[int], fl
         written[:, :, place] = token
         ends = token == sep
         length = place + 1
-        _keep_ended(beams, written, log_p.masked_fill(~ends, NEVER), length**config.length_penalty)
+        first = slice(0, width)  # a text ends only where it is among the K best, as in the searches of BLIP and others
+        ended = log_p[:, first].masked_fill(~ends[:, first], NEVER)
+        _keep_ended(beams, written[:, first], ended, length**config.length_penalty)
         beams.log_p_RK, going = log_p.masked_fill(ends, NEVER).topk(width)
         beams.written_RKL = written.gather(1, going[..., None].expand(-1, -1, limit))
         if length == limit:

@@ -57,7 +57,8 @@ class Decoding:
         log_p = F.log_softmax(decoder.cls(states[:, -1]).float(), -1)
         log_p[:, self.frame_ids] = NEVER
         if self.config.no_repeat_ngram:
-            forbid_repeats(log_p, written_RL, self.config.no_repeat_ngram)
+            start = torch.tensor(self.start, device=self.model.device).expand(len(self), -1)
+            forbid_repeats(log_p, torch.cat([start, written_RL], 1), self.config.no_repeat_ngram)
         if length < self.config.min_new_tokens:  # a row that may write nothing else may end early
             sep = self.model.tokenizer.sep
             longer = log_p.clone()

@@ -14,6 +14,7 @@ from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, Visi
 from knowlip.models import rank as rank_module
 from knowlip.models.decode import forbid_repeats
 from knowlip.models.generate import Written, draw, generate
+from tests.models import test_weights_blip
 
 PROMPTS = ["Count: [MASK]", "", "Location: [MASK] Water: about 40% water.", "how many?"]
 
@@ -102,7 +103,7 @@ def plain_beams(reference: Uncached, config: GenerationConfig, sep: int) -> list
                     reached.append(([*ids, token], total + log_p))
         reached.sort(key=lambda text: -text[1])
         reached = reached[: 2 * config.beams]
-        ended += [(ids, total, length) for ids, total in reached if ids[-1] == sep]
+        ended += [(ids, total, length) for ids, total in reached[: config.beams] if ids[-1] == sep]
         beams = [text for text in reached if text[0][-1] != sep][: config.beams]
     ended += [(ids, total, config.max_new_tokens) for ids, total in beams]
     ended.sort(key=lambda text: -text[1] / text[2] ** config.length_penalty)
@@ -176,6 +177,34 @@ def test_an_early_stop_ends_with_as_many_texts_as_beams(small: KnowLIP) -> None:
         assert len(row_early) == 3
         assert scores[0][0] >= scores[1][0] - 1e-6
     assert max(len(text.ids) for row in early for text in row) <= max(len(text.ids) for row in late for text in row)
+
+
+@pytest.mark.parametrize("ending", [-2.0, 0.5])
+def test_beams_are_those_of_transformers(tokenizer: TextTokenizer, tmp_path: Path, ending: float) -> None:
+    """A BLIP captioner with random weights; texts end late or soon. All n-best texts must be the same."""
+    blip = test_weights_blip.oracle(tokenizer, "caption", 24)
+    blip.text_decoder.cls.predictions.bias.data[tokenizer.sep] += ending
+    model = test_weights_blip.ours(tokenizer, 24, decoder_reads="image")
+    test_weights_blip.load(model, blip.state_dict(), tmp_path)
+    grey, channels, _, _ = test_weights_blip.inputs(tokenizer)
+    first = tokenizer.ids("upper left")
+    ids = torch.tensor([[tokenizer.dec, *first, tokenizer.sep]] * 3)
+    banned = [tokenizer.pad, tokenizer.mask, tokenizer.cls, tokenizer.enc, tokenizer.dec]
+    lengths = set()
+    with torch.inference_mode():
+        tokens, _ = model.encode_images(model.normalise(grey))
+        for penalty, early in itertools.product((0.0, 1.0, 2.0), (True, False)):
+            config = GenerationConfig(
+                7, beams=3, num=3, start="upper left", length_penalty=penalty, early_stop=early, no_repeat_ngram=2
+            )
+            got = [text.ids for row in generate(model, tokens, [""] * 3, config) for text in row]
+            want = blip.generate(
+                channels, input_ids=ids, max_new_tokens=7, num_beams=3, num_return_sequences=3, do_sample=False,
+                length_penalty=penalty, early_stopping=early or "never", no_repeat_ngram_size=2, suppress_tokens=banned,
+            )[:, 1 + len(first) :].tolist()  # fmt: skip
+            assert got == [row[: row.index(tokenizer.sep)] if tokenizer.sep in row else row for row in want]
+            lengths |= set(map(len, got))
+    assert len(lengths) > 1 or ending < 0
 
 
 # ---- draws -----------------------------------------------------------------------------------------------------------
