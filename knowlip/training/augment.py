@@ -64,7 +64,7 @@ class GreyScale:
     offset_B: Tensor
     """Amplitude of level 1 in steps of a level, where it is linear in amplitude."""
     all_db: bool
-    """Whether all are linear in dB, so that the other way need not be computed (known here: asking a GPU would wait)."""
+    """Whether all are linear in dB: then the other way need not be computed. Known here, as asking a GPU would wait."""
 
     @classmethod
     def of(cls, tiles: pd.DataFrame) -> "GreyScale":

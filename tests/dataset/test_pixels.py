@@ -102,7 +102,7 @@ def test_damage_is_noticed(damage: str) -> None:
         data[20] ^= 1
     if damage == "stream":  # with a checksum that is right: what is unpacked is too short, or cannot be unpacked
         data = bytearray(rebuilt(bytes(data), lambda stream: stream[:40] + stream[60:]))
-        with pytest.raises(OSError, match="unpacked|bytes of pixels"):
+        with pytest.raises(OSError, match=r"unpacked|bytes of pixels"):
             decode_grey(bytes(data))
     with pytest.raises((OSError, SyntaxError)):
         decode_grey(bytes(data))
