@@ -33,6 +33,7 @@ from benchmarks.large_scene import write_large_scene
 from benchmarks.record import record
 from knowlip.dataset import Dataset
 from knowlip.dataset.pixels import TileReader
+from knowlip.dataset.shards import ShardReader
 from knowlip.progress import say
 from knowlip.tiles.build import BuildConfig, build
 from knowlip.training.order import Order
@@ -89,7 +90,8 @@ def one_run(kind: str, folder: Path, cores: int) -> dict[str, Any]:
     """Tiles a second of one epoch, in this process."""
     torch.set_num_threads(1)
     batches = {"ours": ours, "baseline": theirs}[kind](Dataset(folder), cores)
-    next(batches)
+    if next(batches, None) is None:
+        raise SystemExit(f"The scenes are too small: a worker needs at least {BATCH} tiles of its shards for a batch.")
     started, tiles = time.perf_counter(), 0
     for batch in batches:
         assert batch.shape[1:] == (SIZE, SIZE)
@@ -118,7 +120,8 @@ def difference(dataset: Dataset) -> dict[str, float]:
     reader = TileReader(dataset, tile_ids, dataset.path / "cache", 1)
     mine = reader.read(range(len(tile_ids)), SIZE).astype(int)
     shards = dict(zip(dataset.tiles()["tile_id"], dataset.tiles()["shard"]))
-    other = np.stack([decode(dataset._shards.png(shards[tile_id], tile_id)) for tile_id in tile_ids]).astype(int)
+    reader_of_shards = ShardReader(dataset.path / "shards")
+    other = np.stack([decode(reader_of_shards.png(shards[tile_id], tile_id)) for tile_id in tile_ids]).astype(int)
     return {"mean": round(float(abs(mine - other).mean()), 4), "largest": float(abs(mine - other).max())}
 
 
