@@ -16,6 +16,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
+from knowlip.options import alternatives, generation_of, generation_options, told
+
 SUMMARY = {
     "demo": "run everything: scenes to tiles, texts, a trained model, its measured results and a report",
     "simulate": "make simulated SAR scenes of three sensors with exact truth",
@@ -195,18 +197,18 @@ def _tool(command: str, arguments: list[str]) -> str | None:
     module = import_module(module_name)
     kind = getattr(module, kind_name)
     parser = _settings_parser(command)
-    hints, told = get_type_hints(kind), _told(kind)
+    hints, texts = get_type_hints(kind), told(kind)
     positional = getattr(kind, "POSITIONAL", ())
     for name in positional:
         many = get_origin(hints[name]) is list
         of = get_args(hints[name])[0] if many else hints[name]
         parser.add_argument(
-            name, type=of, metavar=name.upper(), help=told.get(name), **({"nargs": "+"} if many else {})
+            name, type=of, metavar=name.upper(), help=texts.get(name), **({"nargs": "+"} if many else {})
         )
     lists = [name for name, hint in hints.items() if get_origin(hint) is list and name not in positional]
     parser.add_class_arguments(kind, skip={*positional, *lists})
     for name in lists:
-        parser.add_argument(f"--{name}", type=get_args(hints[name])[0], nargs="+", default=[], help=told.get(name))
+        parser.add_argument(f"--{name}", type=get_args(hints[name])[0], nargs="+", default=[], help=texts.get(name))
     settings = _parsed(parser, command, _spelt(arguments, kind))
     config = kind(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(kind)})
     result = getattr(module, function_name)(config)
@@ -215,13 +217,6 @@ def _tool(command: str, arguments: list[str]) -> str | None:
     show = getattr(module, "show", _outcome)
     text: str = show(result)
     return text
-
-
-def _told(kind: Any) -> dict[str, str]:
-    """What the docstrings of a dataclass say of its fields."""
-    from docstring_parser import parse_from_object
-
-    return {param.arg_name: (param.description or "").replace("%", "%%") for param in parse_from_object(kind).params}
 
 
 def _spelt(arguments: list[str], kind: Any) -> list[str]:
@@ -298,33 +293,6 @@ def _model_option(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
 
 
-def _generation_options(parser: argparse.ArgumentParser) -> None:
-    """A flag for every setting of generation; only those that are given are kept."""
-    from knowlip.generation import GenerationConfig
-
-    group, told = parser.add_argument_group("generation"), _told(GenerationConfig)
-    for name, kind in get_type_hints(GenerationConfig).items():
-        spellings = dict.fromkeys([f"--generation.{name}", f"--generation.{name.replace('_', '-')}"])
-        how: dict[str, Any] = {"action": "store_true"} if kind is bool else {"type": kind, "metavar": kind.__name__}
-        group.add_argument(
-            *spellings, dest=f"generation.{name}", default=argparse.SUPPRESS, help=told[name].replace("\n", " "), **how
-        )
-
-
-def _generation(options: argparse.Namespace, length: int) -> Any:
-    """Settings of generation from flags, `length` tokens where no flag says how many."""
-    from knowlip.generation import GenerationConfig
-
-    prefix = "generation."
-    given = {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
-    return GenerationConfig(**{"max_new_tokens": length, **given})
-
-
-def _alternatives(texts: list[tuple[str, float]]) -> dict[str, Any]:
-    """For JSON, where more than one text was asked for."""
-    return {"all": [{"text": text, "log_p": log_p} for text, log_p in texts]} if len(texts) > 1 else {}
-
-
 def _demo(arguments: list[str]) -> str | None:
     parser = _parser("demo")
     parser.add_argument("--scenes", nargs="+", type=Path, default=[], help="your own scenes; simulated ones otherwise")
@@ -344,15 +312,15 @@ def _caption(arguments: list[str]) -> str:
     parser = _parser("caption")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="8-bit images (PNG, JPEG) or SAR rasters")
     _model_option(parser, "demo/pretrain/model")
-    _generation_options(parser)
+    generation_options(parser)
     options = parser.parse_args(arguments)
     from knowlip.inference import captions
     from knowlip.inference.caption import LENGTH
 
-    found = captions(options.model, options.images, _generation(options, LENGTH), options.device)
+    found = captions(options.model, options.images, generation_of(options, LENGTH), options.device)
     pairs = list(zip(options.images, found))
     if options.json:
-        lines = [{"image": str(path), "caption": texts[0][0], **_alternatives(texts)} for path, texts in pairs]
+        lines = [{"image": str(path), "caption": texts[0][0], **alternatives(texts)} for path, texts in pairs]
         return json.dumps(lines, indent=1)
     return "\n".join(text if len(pairs) == 1 else f"{path}: {text}" for path, texts in pairs for text, _ in texts)
 
@@ -362,15 +330,15 @@ def _ask(arguments: list[str]) -> str:
     parser.add_argument("image", type=Path, metavar="IMAGE", help="8-bit image (PNG, JPEG) or SAR raster")
     parser.add_argument("question")
     _model_option(parser, "demo/finetune/model")
-    _generation_options(parser)
+    generation_options(parser)
     options = parser.parse_args(arguments)
     from knowlip.inference import answers
     from knowlip.inference.ask import LENGTH
 
-    found = answers(options.model, options.image, options.question, _generation(options, LENGTH), options.device)
+    found = answers(options.model, options.image, options.question, generation_of(options, LENGTH), options.device)
     if options.json:
         asked = {"image": str(options.image), "question": options.question, "answer": found[0][0]}
-        return json.dumps(asked | _alternatives(found), indent=1)
+        return json.dumps(asked | alternatives(found), indent=1)
     return "\n".join(text for text, _ in found)
 
 
