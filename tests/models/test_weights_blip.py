@@ -87,7 +87,7 @@ def inputs(tokenizer: TextTokenizer) -> tuple[torch.Tensor, torch.Tensor, torch.
 
 
 def same(got: torch.Tensor, want: torch.Tensor) -> None:
-    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
 def load(model: KnowLIP, state: dict, folder: Path) -> dict[str, Any]:
