@@ -343,7 +343,7 @@ def test_umap_in_place_of_tsne(tiles: Path, tmp_path: Path, monkeypatch: pytest.
     assert result["projection"]["method"] == "UMAP"
     assert "UMAP. 21 tiles" in (tmp_path / "one" / "text-stats.html").read_text()
     monkeypatch.setattr("knowlip.text.stats.projection.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install umap-learn"):
+    with pytest.raises(ValueError, match=r"knowlip\[umap\]"):
         text_stats(StatsConfig(str(tiles), projection="umap"))
 
 

@@ -107,7 +107,7 @@ def umap(features: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 def check_umap() -> None:
     """Raises ValueError where the package umap-learn is not installed."""
     if find_spec("umap") is None:
-        raise ValueError("--projection umap needs one more package: pip install umap-learn.")
+        raise ValueError("--projection umap needs one more package: pip install 'knowlip[umap]'.")
 
 
 MAPS: Final = {"tsne": ("t-SNE", tsne), "umap": ("UMAP", umap)}
