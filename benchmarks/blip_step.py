@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from knowlip.models.text import AddNorm, Heads, Layer, TextDecoder, TextEncoder
 from knowlip.models.vision import summary_token
-from knowlip.training.step import Batch, PretrainStep
+from knowlip.training.batch import Batch
+from knowlip.training.step import PretrainStep
 
 
 class BlipStep(nn.Module):

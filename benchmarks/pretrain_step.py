@@ -30,10 +30,11 @@ from knowlip.models.flops import peak_flops
 from knowlip.models.text import Heads
 from knowlip.models.tokenizer import EXTRA, SPECIAL, _bert, pad
 from knowlip.recipe import load_recipe, stage_config
+from knowlip.training.batch import Batch
 from knowlip.training.engine import compile_blocks
 from knowlip.training.holes import HoleConfig
 from knowlip.training.pretrain import PretrainConfig
-from knowlip.training.step import Batch, PretrainStep
+from knowlip.training.step import PretrainStep
 
 TEXT_MEAN, TEXT_STD = 125, 22
 """Tokens of the eight-part texts in the public records: mean 125, 95th percentile 162."""

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from knowlip.models.config import ModelConfig
 from knowlip.training.augment import AugmentConfig, augment
+from knowlip.training.batch import Batch
 from knowlip.training.corpus import Corpus
 from knowlip.training.directions import Turn, draw_turns
 from knowlip.training.holes import HoleConfig, HolePlan, cut, plan_holes
 from knowlip.training.order import Order
-from knowlip.training.step import Batch, ObjectiveConfig
+from knowlip.training.step import ObjectiveConfig
 from knowlip.training.texts import TextLengths, TileText, kept_parts
 
 

@@ -19,6 +19,7 @@ from knowlip.models.weights import initialise
 from knowlip.models.weights.ledger import describe
 from knowlip.objectives import PRIOR_LOSS
 from knowlip.progress import say
+from knowlip.training.batch import Batch
 from knowlip.training.batches import Batches
 from knowlip.training.corpus import Corpus, model_card
 from knowlip.training.engine import Engine
@@ -35,7 +36,7 @@ from knowlip.training.state import (
     whole_model,
     whole_state,
 )
-from knowlip.training.step import Batch, PretrainStep
+from knowlip.training.step import PretrainStep
 
 if TYPE_CHECKING:
     from knowlip.training.pretrain import PretrainConfig
@@ -298,6 +299,6 @@ class Run:
                 "revision": self.revision, "tiles": len(self.corpus.tile_ids),
                 "vocabulary": len(self.corpus.tokenizer), "seconds": self.seconds,
                 "pairs_per_s": self.step * self.config.batch_size / max(1e-9, self.seconds),
-                "last": read_log(self.config.out / "log.jsonl")[-1],
+                "last": (read_log(self.config.out / "log.jsonl") or [{}])[-1],
             }  # fmt: skip
         return self.engine.fabric.broadcast(result)
