@@ -1,5 +1,6 @@
 """Peak memory of a process and everything it started."""
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -18,6 +19,11 @@ def measured(process: subprocess.Popen[str]) -> float:
         peak = max(peak, sum(_status(number, "VmRSS") for number in tree), _status(process.pid, "VmHWM"))
         time.sleep(_EVERY_S)
     return peak
+
+
+def resident_peak_mb() -> float:
+    """The largest resident memory of this process so far, in MB."""
+    return _status(os.getpid(), "VmHWM")
 
 
 def _tree(root: int) -> list[int]:

@@ -10,7 +10,6 @@ draws; nothing is reported unless their losses agree to 1e-4. The baseline alway
 import argparse
 import copy
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import torch
 from tokenizers import models
 
 from benchmarks.blip_step import BlipStep
+from benchmarks.memory import resident_peak_mb
 from benchmarks.record import record
 from knowlip.models import KnowLIP, TextTokenizer
 from knowlip.models.flops import peak_flops
@@ -227,8 +227,9 @@ def main() -> None:
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         seconds(run, batches[:3], device)
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"peak_gb": torch.cuda.max_memory_allocated() / 1e9 if on_gpu else kilobytes * 1024 / 1e9}))
+        # not getrusage: its peak is inherited from the process that started this one
+        peak_gb = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else resident_peak_mb() / 1e3
+        print(json.dumps({"peak_gb": peak_gb}))
         return
     apart = check_same_losses(step, batches, device)
     flops = statistics.mean(step.flops(batch) for batch in batches)
