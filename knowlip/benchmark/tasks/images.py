@@ -33,7 +33,7 @@ class VisionLanguageModel(Protocol):
         """(B,) probability that image i and text i belong together."""
         ...
 
-    def generate(self, tokens: Tensor, prompts: list[str], max_new_tokens: int) -> list[str]:
+    def generate(self, tokens: Tensor, prompts: list[str], max_new_tokens: int, /) -> list[str]:
         """Fill the one [MASK] hole of each prompt; "" asks for the whole text."""
         ...
 
