@@ -1,0 +1,72 @@
+"""What became of the texts of a data set: the decisions of every revision on a line, and the words that changed."""
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from knowlip.dataset import Dataset
+from knowlip.dataset.layout import read_parquet
+from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Change = Literal["same", "gone", "new"]
+
+
+def lineage(dataset: Dataset, revision: int | None = None) -> list[int]:
+    """Numbers of a revision (default: the newest) and its ancestors, from 0 on.
+
+    Raises:
+        ValueError: there are no texts, or no such revision.
+    """
+    return [number for number, _ in _line(dataset, revision)]
+
+
+def decisions(dataset: Dataset, revision: int | None = None, tile: str | None = None) -> "pd.DataFrame":
+    """All rows of a revision (default: the newest) and its ancestors, by tile_id, slot and revision.
+
+    Args:
+        dataset: annotated data set.
+        revision: end of the line.
+        tile: rows of this tile only.
+
+    Returns:
+        Columns of `TEXT_SCHEMA`. A row says what its revision decided on a sub-text, and the text from then on.
+    """
+    tables = [table for _, table in _line(dataset, revision)]
+    if tile is not None:
+        tables = [table.filter(pc.equal(table["tile_id"], tile)) for table in tables]
+    frame = pa.concat_tables(tables).to_pandas()
+    return frame.sort_values(["tile_id", "slot", "revision"], kind="stable", ignore_index=True)
+
+
+def word_changes(old: str, new: str) -> Iterator[tuple[Change, str]]:
+    """A text and its successor as runs of words that stayed, went or came; what went stands before what came."""
+    before, after = old.split(), new.split()
+    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield "same", " ".join(before[i:j])
+            continue
+        if i < j:
+            yield "gone", " ".join(before[i:j])
+        if k < m:
+            yield "new", " ".join(after[k:m])
+
+
+def _line(dataset: Dataset, revision: int | None) -> list[tuple[int, pa.Table]]:
+    there = dataset.revisions()
+    if not there:
+        raise ValueError(f"{dataset.path} has no texts yet: annotate it first.")
+    number = there[-1] if revision is None else revision
+    if number not in there:
+        raise ValueError(f"{dataset.path} has no text revision {number}; it has {there[0]} to {there[-1]}.")
+    line = []
+    while number >= 0:
+        table = read_parquet(revision_path(dataset.path, number), TEXT_SCHEMA)
+        line.append((number, table))
+        number = table["parent"][0].as_py() if len(table) else number - 1
+    return line[::-1]
