@@ -62,7 +62,7 @@ def _of_revision(dataset: Dataset, number: int, rows: "pd.DataFrame") -> dict[st
         "by": _shares(rows, hit, ["instruction_set", "dimension", "by"]),
         "by_dimension": _shares(rows, hit, ["instruction_set", "dimension"]),
         "by_annotator": _shares(rows, hit, ["by"]),
-        "reasons": {str(k): int(v) for k, v in reasons.str.partition(":")[0].value_counts().head(10).items()},
+        "reasons": {str(k): int(v) for k, v in reasons.str.split(":").str[0].value_counts().head(10).items()},
     }
 
 
