@@ -74,7 +74,7 @@ def demo(
 
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: give a folder to write to.")
-    settings = _with_changes(load_recipe(recipe or (recipe_for(_resolutions(scenes)) if scenes else "demo")), changes)
+    settings = with_changes(load_recipe(recipe or (recipe_for(_resolutions(scenes)) if scenes else "demo")), changes)
     dataset, metrics_path = out / "dataset", out / "metrics.json"
     places: dict[str, dict[str, Any]] = {
         "simulate": {"out": out / "scenes"},
@@ -156,7 +156,7 @@ def _resolutions(scenes: Sequence[Path]) -> list[float]:
     return found
 
 
-def _with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+def with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """Apply "stage.key.key=value" (value in YAML) to a recipe."""
     from knowlip.recipe import check_section
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from knowlip.cli import STAGES
-from knowlip.pipeline import _with_changes
+from knowlip.pipeline import with_changes
 from knowlip.recipe import SECTIONS, load_recipe, recipe_for, recipe_names, stage_config
 
 PLACES: dict[str, dict[str, Any]] = {
@@ -110,7 +110,7 @@ def test_unfit_settings_are_named_in_one_line(settings: dict[str, Any], sentence
 
 
 def test_changes_reach_the_deepest_setting() -> None:
-    recipe = _with_changes(load_recipe("demo"), ["pretrain.stage_steps=[6,3,3]", "pretrain.model.text.width=32"])
+    recipe = with_changes(load_recipe("demo"), ["pretrain.stage_steps=[6,3,3]", "pretrain.model.text.width=32"])
     assert recipe["pretrain"]["stage_steps"] == [6, 3, 3]
     assert recipe["pretrain"]["model"]["text"]["width"] == 32
     assert recipe["pretrain"]["model"]["text"]["layers"] == load_recipe("demo")["pretrain"]["model"]["text"]["layers"]
@@ -126,4 +126,4 @@ def test_changes_reach_the_deepest_setting() -> None:
 )  # fmt: skip
 def test_unfit_changes_are_refused(change: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        _with_changes(load_recipe("demo"), [change])
+        with_changes(load_recipe("demo"), [change])

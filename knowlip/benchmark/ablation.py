@@ -1,0 +1,206 @@
+"""The ablation of texts: the same model and steps on template texts, on the annotator's, on screened and rewritten ones.
+
+Four arms as in Table 8 of arXiv 2509.23927. Everything but the texts is equal: tiles, sizes, number of steps, seeds,
+fine-tuning on the same questions. What is compared is the accuracy of six types of questions about tiles whose places
+no training saw.
+
+    OUT/datasets/{templates,annotator}   copies of the data set (its shards by hard links) with the texts of the arms
+    OUT/ARM/seed0/{pretrain,finetune}    trainings, resumable like any other
+    OUT/ARM/seed0/result.json            when the pair of arm and seed is finished
+    OUT/ablation.json                    what all of them give
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
+from knowlip.benchmark.metrics.intervals import MIN_CLUSTERS
+from knowlip.benchmark.questions import questions_of
+from knowlip.benchmark.tasks import screening, vqa
+from knowlip.benchmark.tasks.images import EncodedImages
+from knowlip.benchmark.truth import judge
+from knowlip.config import plain, same_or_refuse
+from knowlip.dataset import Dataset
+from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
+from knowlip.files import read_json, whole_folder, write_json
+from knowlip.progress import say
+
+_RESULT: Final = "result.json"
+
+
+@dataclass
+class AblationConfig:
+    """Settings of :func:`ablation`."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+
+    dataset: Path
+    """An annotated data set with truth. It is only read; its revision 0 are the annotator's texts."""
+    out: Path
+    """Folder of all trainings and of ablation.json; a stopped command goes on there."""
+    recipe: str = "tiny"
+    """Name of a recipe or a YAML file: sections `pretrain` and `finetune`."""
+    seeds: int = 3
+    """Trainings of each arm, with seeds 0, 1, ..."""
+    arms: list[str] = field(default_factory=list)
+    """Some of templates, annotator, screened, reconstructed; none named: all four."""
+    set: list[str] = field(default_factory=list)
+    """Changes of the recipe: STAGE.KEY=VALUE."""
+    questions_per_type: int = 400
+    """Most questions of each of the six types about test tiles."""
+    question_seed: int = 0
+    """Of the test questions' wording; the same for all trainings."""
+
+
+FREE = ("dataset", "out", "arms", "seeds")
+"""Fields that may differ between a command and its continuation: more arms and seeds can be added."""
+
+
+def ablation(config: AblationConfig) -> dict[str, Any]:
+    """Train and measure every arm with every seed, as far as that was not done before.
+
+    Returns:
+        Figures of :func:`knowlip.benchmark.ablation_table.summary`, also written to `out/ablation.json`.
+
+    Raises:
+        ValueError: no truth, no texts, an arm that there is not, or `out` was made with other settings.
+    """
+    data = Dataset(config.dataset)
+    chosen = _check(config, data)
+    same_or_refuse(config.out / "config.yaml", config, FREE)
+    pairs = [(arm, seed) for seed in range(config.seeds) for arm in chosen]
+    for number, (arm, seed) in enumerate(pairs, 1):
+        folder = config.out / arm / f"seed{seed}"
+        if not (folder / _RESULT).is_file():
+            say(f"\n[{number}/{len(pairs)}] {ARMS[arm].what}, seed {seed}")
+            write_json(folder / _RESULT, _one(config, arm, seed, folder))
+    results = {
+        arm: [read_json(config.out / arm / f"seed{seed}" / _RESULT) for seed in range(config.seeds)] for arm in chosen
+    }
+    found = summary(results) | {
+        "dataset_fingerprint": data.fingerprint, "recipe": config.recipe, "set": list(config.set),
+        "seeds": config.seeds, "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}",
+    }  # fmt: skip
+    write_json(config.out / "ablation.json", found)
+    return found
+
+
+show = print_arms
+"""What a person sees of the result."""
+
+
+def _check(config: AblationConfig, data: Dataset) -> list[str]:
+    """The arms to run."""
+    if strangers := [arm for arm in config.arms if arm not in ARMS]:
+        raise ValueError(f"There is no arm {strangers[0]!r}: choose from {', '.join(ARMS)}.")
+    if config.seeds < 1 or config.questions_per_type < 1:
+        raise ValueError("seeds and questions_per_type must be at least 1.")
+    if not data.truth():
+        raise ValueError(f"{config.dataset} has no truth, so neither template texts nor right answers can be had.")
+    if not data.revisions():
+        raise ValueError(f"{config.dataset} has no texts yet: annotate it first.")
+    for split in ("train", "test"):
+        if data.tiles(split).empty:
+            raise ValueError(f"{config.dataset} has no {split} tile: give scenes of more places.")
+    return [arm for arm in ARMS if not config.arms or arm in config.arms]
+
+
+def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Pre-train, fine-tune and question one model."""
+    from knowlip import models
+    from knowlip.pipeline import run_stage, with_changes
+    from knowlip.recipe import load_recipe, stage_config
+    from knowlip.training.finetune import FinetuneConfig
+    from knowlip.training.pretrain import PretrainConfig
+
+    source = "templates" if arm == "templates" else "annotator"
+    dataset = _texts_of(config.dataset, source, config.out / "datasets" / source)
+    recipe = with_changes(load_recipe(config.recipe), config.set)
+    places = {"dataset": str(dataset), "seed": seed}
+    pretrain = stage_config(PretrainConfig, {**recipe.get("pretrain", {}), **places, "out": str(folder / "pretrain")})
+    _lengths(pretrain, ARMS[arm].stages)
+    trained = run_stage("pretrain", pretrain)
+    asked = {**places, "model": trained["model"], "out": str(folder / "finetune")}
+    taught = run_stage("finetune", stage_config(FinetuneConfig, {**recipe.get("finetune", {}), **asked}))
+    model = models.load_model(Path(taught["model"]))
+    data = Dataset(dataset)
+    return {
+        "arm": arm,
+        "seed": seed,
+        "steps": trained["steps"],
+        "stage_lengths": plain(pretrain.stage_steps or pretrain.stage_epochs),
+        **_answers(config, data, model),
+        "texts": _truth_of_texts(data, int(model.card["revision"])),
+        "scio": {path.stem: read_json(path) for path in sorted((folder / "pretrain").glob("scio-*.json"))},
+    }
+
+
+def _lengths(pretrain: Any, stages: int) -> None:
+    """Give the steps of stages that an arm does not have to its last one, so that all arms take as many."""
+    name = "stage_epochs" if pretrain.stage_steps is None else "stage_steps"
+    lengths = list(getattr(pretrain, name))
+    kept = [*lengths[: stages - 1], sum(lengths[stages - 1 :])]
+    setattr(pretrain, name, tuple(kept + [0] * (3 - stages)))
+
+
+def _texts_of(source: Path, texts: str, target: Path) -> Path:
+    """A copy of the data set with revision 0 of one kind of texts, and room for its own revisions."""
+    from knowlip.text.annotate import AnnotateConfig, annotate
+
+    names = [INFO, INDEX, TRUTH, ANNOTATIONS, MASKS, *([TEXTS] if texts == "annotator" else [])]
+    if not (target / INFO).is_file():
+        with whole_folder(target) as part:
+            part.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                if (source / name).is_file():
+                    shutil.copyfile(source / name, part / name)
+            shutil.copytree(source / SHARDS, part / SHARDS, copy_function=_link)
+    copy = Dataset(target)
+    if copy.fingerprint != Dataset(source).fingerprint:
+        raise ValueError(f"{target} is a copy of another data set than {source}: use another output folder.")
+    if not copy.revisions():
+        annotate(AnnotateConfig(target, annotator="labels"))
+    return target
+
+
+def _link(source: str, target: str) -> str:
+    """A hard link, or a copy where the folder lies on another disk. Shards are replaced as a whole, never written to,
+    so the original's do not change."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target
+
+
+def _answers(config: AblationConfig, data: Dataset, model: Any) -> dict[str, Any]:
+    """Accuracy of each type, and whether each single answer is right."""
+    tiles = data.tiles()
+    test = tiles[tiles["split"] == "test"]
+    unit = "block" if test["block"].nunique() >= MIN_CLUSTERS else "root_id"
+    clusters = dict(zip(tiles["tile_id"], tiles[unit].astype(str)))
+    train_questions = questions_of(data, "train", config.question_seed)
+    answers = vqa.candidates(train_questions)
+    possible = [q for q in questions_of(data, "test", config.question_seed) if q.type in answers]
+    asked = vqa.choose_questions(possible, config.questions_per_type, config.question_seed)
+    images = EncodedImages(model, data, sorted({q.tile_id for q in asked}))
+    given = vqa.answer(model, images, asked, answers)
+    right: dict[str, list[int]] = {}
+    places: dict[str, list[str]] = {}
+    for question, said in zip(asked, given):
+        right.setdefault(question.type, []).append(int(said == question.answer))
+        places.setdefault(question.type, []).append(clusters[question.tile_id])
+    return {"vqa": vqa.score(asked, given, train_questions, clusters), "right": right, "clusters": places}
+
+
+def _truth_of_texts(data: Dataset, revision: int) -> dict[str, Any]:
+    """How many of the sub-texts that the model was trained on last are true."""
+    tiles = data.tiles()
+    train = set(tiles["tile_id"][tiles["split"] == "train"])
+    before, after = (rows[rows["tile_id"].isin(train)] for rows in (data.texts(0), data.texts(revision)))
+    windows = dict(zip(tiles["tile_id"], tiles["window_m"].astype(float)))
+    clusters = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
+    return screening.text_accuracy(before, after, data.truth(), windows, judge, clusters)
