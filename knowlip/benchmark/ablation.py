@@ -1,4 +1,4 @@
-"""The ablation of texts: the same model and steps on template texts, on the annotator's, on screened and rewritten ones.
+"""The ablation of texts: one model, as many steps, on template, annotated, screened and rewritten texts.
 
 Four arms as in Table 8 of arXiv 2509.23927. Everything but the texts is equal: tiles, sizes, number of steps, seeds,
 fine-tuning on the same questions. What is compared is the accuracy of six types of questions about tiles whose places
