@@ -117,7 +117,7 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
     from knowlip.training.pretrain import PretrainConfig
 
     source = "templates" if arm == "templates" else "annotator"
-    dataset = _texts_of(config.dataset, source, config.out / "datasets" / source)
+    dataset = dataset_with(config.dataset, source, config.out / "datasets" / source)
     recipe = with_changes(load_recipe(config.recipe), config.set)
     places = {"dataset": str(dataset), "seed": seed}
     pretrain = stage_config(PretrainConfig, {**recipe.get("pretrain", {}), **places, "out": str(folder / "pretrain")})
@@ -146,15 +146,23 @@ def _lengths(pretrain: Any, stages: int) -> None:
     setattr(pretrain, name, tuple(kept + [0] * (3 - stages)))
 
 
-def _texts_of(source: Path, texts: str, target: Path) -> Path:
-    """A copy of the data set with revision 0 of one kind of texts, and room for its own revisions."""
+def dataset_with(source: Path, texts: str, target: Path) -> Path:
+    """A copy of a data set with revision 0 of one kind of texts, and room for its own revisions.
+
+    Args:
+        source: an annotated data set; it is only read.
+        texts: "annotator" (the source's own) or "templates" (by the `labels` annotator).
+        target: folder of the copy; what is there already stays.
+
+    Raises:
+        ValueError: `target` is a copy of another data set, or no text can be made from labels.
+    """
     from knowlip.text.annotate import AnnotateConfig, annotate
 
-    names = [INFO, INDEX, TRUTH, ANNOTATIONS, MASKS, *([TEXTS] if texts == "annotator" else [])]
     if not (target / INFO).is_file():
         with whole_folder(target) as part:
             part.mkdir(parents=True, exist_ok=True)
-            for name in names:
+            for name in (INFO, INDEX, TRUTH, ANNOTATIONS, MASKS, *([TEXTS] if texts == "annotator" else [])):
                 if (source / name).is_file():
                     shutil.copyfile(source / name, part / name)
             shutil.copytree(source / SHARDS, part / SHARDS, copy_function=_link)
