@@ -1,21 +1,18 @@
 """Scenes cut on a Ray cluster: one task a scene, results as they come, a lost machine's scenes done again elsewhere."""
 
-import socket
 import time
 import uuid
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from knowlip.cluster import ATTEMPTS, PATIENCE_S, cause_of, connect, machines_of
 from knowlip.progress import say
 from knowlip.tiles.plan import BuildConfig, PlannedScene
 
-ATTEMPTS = 3
-"""How often a scene is begun before it is given up; only lost machines and killed processes count."""
 VERSIONS = ("knowlip", "numpy", "rasterio", "pyproj", "pillow")
 """Packages that decide the bytes of a data set."""
 _QUEUED_PER_CORE = 2
-_PATIENCE_S = 120.0
 
 
 def on_cluster(
@@ -35,7 +32,7 @@ def on_cluster(
         ValueError: Ray is not installed, there is no cluster, or a machine of it lacks knowlip or the folders.
         OSError: a machine cannot write to `out`.
     """
-    ray, ours = _connect(config.ray)
+    ray, ours = connect(config.ray)
     try:
         _check_machines(ray, config, todo)
         yield from _dispatch(ray, config, todo, attempt)
@@ -44,44 +41,11 @@ def on_cluster(
             ray.shutdown()
 
 
-def _connect(address: str) -> tuple[Any, bool]:
-    """The `ray` module, connected, and whether it was connected here: a connection of the caller is used and kept."""
-    import logging
-
-    try:
-        import ray
-    except ImportError:
-        raise ValueError("Ray is not installed; run: pip install 'knowlip[cluster]'") from None
-    ours = not ray.is_initialized()
-    if ours:
-        try:
-            _reach(address)
-            ray.init(address=address, namespace="knowlip", log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
-            reason = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".") or type(error).__name__
-            raise ValueError(
-                f"There is no Ray cluster at {address!r} ({reason}); start one with: ray start --head"
-            ) from error
-    return ray, ours
-
-
-def _reach(address: str) -> None:
-    """Raise `OSError` where nothing listens at "host:port": Ray itself would try for minutes and end the process."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10.0).close()
-
-
-def _machines(ray: Any) -> list[dict[str, Any]]:
-    """Machines of the cluster that are alive and have cores for tasks."""
-    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
-
-
 def _check_machines(ray: Any, config: BuildConfig, todo: list[PlannedScene]) -> None:
     """Ask every machine whether it has the same packages, sees the scenes, and sees and can write `out`."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    machines = _machines(ray)
+    machines = machines_of(ray)
     if not machines:
         raise ValueError(f"The Ray cluster at {config.ray!r} has no machine with a free core for tasks.")
     out = config.out.resolve()
@@ -100,7 +64,7 @@ def _check_machines(ray: Any, config: BuildConfig, todo: list[PlannedScene]) -> 
         }
         for machine, answer in asked.items():
             try:
-                found = ray.get(answer, timeout=_PATIENCE_S)
+                found = ray.get(answer, timeout=PATIENCE_S)
             except ray.exceptions.RayError as error:
                 raise ValueError(
                     f"Machine {machine} of the cluster does not answer ({type(error).__name__})."
@@ -172,7 +136,7 @@ def _dispatch(
     """Keep a few tasks per core queued; begin a scene again when its process or machine is lost."""
     from knowlip.tiles.pool import killed, make_job
 
-    cores = [int(node["Resources"]["CPU"]) for node in _machines(ray)]
+    cores = [int(node["Resources"]["CPU"]) for node in machines_of(ray)]
     threads = max(1, min(sum(cores) // len(todo), *cores))
     # A lost machine is dealt with here, not by Ray: then a scene that kills its process is given up in the end.
     task = ray.remote(num_cpus=threads, max_retries=0)(attempt)
@@ -187,7 +151,7 @@ def _dispatch(
                 begun[item.scene.scene_id] = begun.get(item.scene.scene_id, 0) + 1
                 running[task.remote(make_job(config, item, threads))] = item
             done, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
-            if not done and not warned and time.monotonic() - quiet_since > _PATIENCE_S and not _machines(ray):
+            if not done and not warned and time.monotonic() - quiet_since > PATIENCE_S and not machines_of(ray):
                 say("  the cluster has no machine left; waiting for one (Ctrl-C stops, and the build can be resumed)")
                 warned = True
             for answer in done:
@@ -197,7 +161,7 @@ def _dispatch(
                 try:
                     yield scene.scene_id, ray.get(answer)
                 except ray.exceptions.RayTaskError as error:
-                    raise _cause(error) from None
+                    raise cause_of(error) from None
                 except ray.exceptions.RayError as error:
                     if begun[scene.scene_id] >= ATTEMPTS:
                         yield scene.scene_id, killed(scene.path)
@@ -209,11 +173,3 @@ def _dispatch(
             ray.cancel(answer, force=True)
         if running:  # nothing writes behind a later run's back
             ray.wait(list(running), num_returns=len(running), timeout=10.0)
-
-
-def _cause(error: Any) -> Exception:
-    """What ended a task: an error of the storage, or code that could not even be loaded there."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, OSError) and not isinstance(cause, ConnectionError):
-        return cause
-    return ValueError(f"A machine of the cluster cannot run the job ({str(cause or error).strip().splitlines()[-1]}).")

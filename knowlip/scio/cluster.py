@@ -1,0 +1,117 @@
+"""A pass on a Ray cluster: one task a chunk. The machines must see data set and model under the same paths."""
+
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from knowlip.cluster import ATTEMPTS, cause_of, connect, machines_of
+from knowlip.progress import say, track
+from knowlip.scio.parts import PartStore, chunks
+from knowlip.scio.spread import Job, Plan, collected, tell
+
+_VERSIONS: Final = ("knowlip", "torch", "timm", "numpy", "tokenizers")
+"""Packages that decide the figures."""
+_QUEUED_PER_PLACE: Final = 2
+_opened: dict[str, Job] = {}
+"""The job of this process: a worker of the cluster does many chunks of it."""
+
+
+def on_cluster(job: Job, plan: Plan, store: PartStore, size: int, address: str, gpu: bool) -> dict[str, pa.Table]:
+    """Do all that is not finished on the cluster at `address`.
+
+    Args:
+        job: opened here, for what there is to do.
+        plan: opens it on the machines.
+        store: where finished chunks are; begun, on storage that all machines share.
+        size: items a chunk.
+        address: "auto", or "host:port".
+        gpu: a task takes a whole GPU; else a core.
+
+    Raises:
+        ValueError: Ray is not installed, there is no such cluster, a machine of it has other packages or does not see
+            the data set, or a chunk ends its process again and again.
+    """
+    ray, ours = connect(address)
+    try:
+        for phase, count in job.counts().items():
+            parts = len(chunks(count, size))
+            todo = store.todo(phase, parts)
+            tell(phase, parts, len(todo))
+            for _ in track(
+                _dispatch(ray, plan, store, phase, size, todo, gpu), f"{phase}: chunks of {size}", len(todo)
+            ):
+                pass
+    finally:
+        if ours:
+            ray.shutdown()
+    return collected(job, store, size)
+
+
+def _dispatch(ray: Any, plan: Plan, store: PartStore, phase: str, size: int, todo: list[int], gpu: bool) -> Any:
+    """Keep tasks queued, yield the numbers of finished chunks; begin a chunk again when its process or machine is
+    lost."""
+    needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
+    task = ray.remote(max_retries=0, **needs)(do_chunk)
+    kind = "GPU" if gpu else "CPU"
+    places = sum(int(node["Resources"].get(kind, 0)) for node in machines_of(ray))
+    if todo and not places:
+        raise ValueError(f"The Ray cluster has no machine with a free {kind} for tasks.")
+    folder, waiting, running = str(store.folder.resolve()), todo[::-1], dict[Any, int]()
+    begun: Counter[int] = Counter()
+    try:
+        while waiting or running:
+            while waiting and len(running) < _QUEUED_PER_PLACE * places:
+                number = waiting.pop()
+                begun[number] += 1
+                running[task.remote(plan, folder, phase, number, size, versions())] = number
+            done, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
+            for answer in done:
+                number = running.pop(answer)
+                try:
+                    ray.get(answer)
+                    yield number
+                except ray.exceptions.RayTaskError as error:
+                    raise cause_of(error) from None
+                except ray.exceptions.RayError as error:
+                    if begun[number] >= ATTEMPTS:
+                        raise ValueError(f"Chunk {number} of {phase} ended its process {ATTEMPTS} times.") from error
+                    say(f"  chunk {number}: its machine or process was lost ({type(error).__name__}); once more")
+                    waiting.append(number)
+    finally:
+        for answer in running:
+            ray.cancel(answer, force=True)
+        if running:  # nothing writes behind a later run's back
+            ray.wait(list(running), num_returns=len(running), timeout=10.0)
+
+
+def do_chunk(plan: Plan, folder: str, phase: str, number: int, size: int, expected: dict[str, str]) -> None:
+    """What a task does, on whatever machine.
+
+    Raises:
+        ValueError: other packages here, or the folder is not there.
+    """
+    for name, theirs in expected.items():
+        if (mine := versions()[name]) != theirs:
+            raise ValueError(f"it has {name} {mine or 'not installed'}, the machine that asks has {theirs}")
+    store = PartStore(Path(folder))
+    if not (store.folder / "settings.json").exists():
+        raise ValueError(f"it does not see {folder}: the data set must lie on storage that all machines share")
+    if (key := repr(plan)) not in _opened:
+        _opened.clear()
+        _opened[key] = plan.open()
+    job = _opened[key]
+    store.write(phase, number, job.work(phase, chunks(job.counts()[phase], size)[number]))
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide the figures, "" where one is not installed."""
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "of a checkout" if name == "knowlip" else ""
+    return found

@@ -1,0 +1,70 @@
+"""A job whose rows can be foretold; it can be slow, and it can kill its process."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from knowlip.scio.parts import PartStore
+from knowlip.scio.spread import in_processes, ranks
+
+COUNTS = {"squares": 23, "cubes": 7}
+SIZE = 4
+
+
+@dataclass(frozen=True)
+class ToyPlan:
+    """Squares and cubes."""
+
+    marks: str = ""
+    """Folder in which every chunk that is begun leaves a file."""
+    slow: float = 0.0
+    deadly: int = -1
+    """Item at which the process ends itself, once."""
+
+    def open(self) -> "ToyJob":
+        return ToyJob(self)
+
+
+class ToyJob:
+    """See the plan."""
+
+    def __init__(self, plan: ToyPlan) -> None:
+        self.plan = plan
+
+    def counts(self) -> dict[str, int]:
+        return COUNTS
+
+    def work(self, phase: str, items: range) -> pa.Table:
+        mark = Path(self.plan.marks) / f"{phase}-{items.start}-{time.monotonic_ns()}" if self.plan.marks else None
+        before = len(list(mark.parent.glob(f"{phase}-{items.start}-*"))) if mark else 0
+        if mark:
+            mark.touch()
+        if self.plan.deadly in items and not before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.plan.slow)
+        power = {"squares": 2, "cubes": 3}[phase]
+        return pa.table({"item": list(items), "value": [item**power for item in items]})
+
+
+def expected() -> dict[str, list[dict[str, Any]]]:
+    return {
+        phase: [{"item": item, "value": item**power} for item in range(COUNTS[phase])]
+        for phase, power in (("squares", 2), ("cubes", 3))
+    }
+
+
+def do(plan: ToyPlan, folder: Path) -> None:
+    """What each process of a test does."""
+    store = PartStore(folder)
+    with ranks() as where:
+        if where.rank == 0:
+            store.begin({"kind": "toy"})
+        where.agreed(None)
+        tables = in_processes(plan.open(), store, SIZE, where)
+    if where.rank == 0:
+        assert {phase: table.to_pylist() for phase, table in tables.items()} == expected()
