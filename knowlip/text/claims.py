@@ -32,7 +32,7 @@ _COUNTED: Final = {
     "ship": r"ships?|vessels?|boats?|tankers?|carriers?",
     "aircraft": r"aircrafts?|airplanes?|planes?|airliners?|jets?|fighters?|turboprops?",
 }
-_TYPE_WORDS: Final[dict[str, tuple[str, ...]]] = {
+TYPE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "container ship": ("container ship", "container ships", "container vessel", "container vessels"),
     "tanker": ("oil tanker", "oil tankers", "tanker", "tankers"),
     "bulk carrier": ("bulk carrier", "bulk carriers", "bulker", "bulkers"),
@@ -44,7 +44,7 @@ _TYPE_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "business jet": ("business jet", "business jets"),
     "fighter": ("fighter jet", "fighter jets", "fighter", "fighters"),
 }
-_TYPE_OF: Final = {phrase: name for name, phrases in _TYPE_WORDS.items() for phrase in phrases}
+_TYPE_OF: Final = {phrase: name for name, phrases in TYPE_WORDS.items() for phrase in phrases}
 _TYPE: Final = re.compile(r"\b(" + "|".join(sorted(_TYPE_OF, key=len, reverse=True)) + r")\b")
 
 

@@ -20,7 +20,7 @@ from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.batch import Batch
 from knowlip.training.corpus import Corpus
 from knowlip.training.directions import Turn, draw_turns
-from knowlip.training.holes import HoleConfig, HolePlan, cut, plan_holes
+from knowlip.training.holes import HoleConfig, HolePlan, around_mask, cut, plan_holes
 from knowlip.training.order import Order
 from knowlip.training.step import ObjectiveConfig
 from knowlip.training.texts import TextLengths, TileText, kept_parts
@@ -228,14 +228,6 @@ class Batches:
             min(longest, -(-(min(longest, int(width.max()) + 2) - extra) // multiple * multiple)) + extra
             for width, extra in ((text, 0), (context, 0), (content, 1))
         ]
-
-
-def around_mask(context: list[int], mask: int, longest: int) -> list[int]:
-    """A text that is too long keeps the part around its hole."""
-    if len(context) <= longest:
-        return context
-    start = min(max(0, context.index(mask) - longest // 2), len(context) - longest)
-    return context[start : start + longest] if context.index(mask) >= longest else context[:longest]
 
 
 def padded(sequences: Sequence[Sequence[int]], width: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
 from knowlip.training.direction_words import turn_words
 from knowlip.training.directions import Turn
-from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, text_hash, tokenise
+from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, plain_words, text_hash, tokenise
 from knowlip.training.tiles import Pixels, open_pixels
 
 if TYPE_CHECKING:
@@ -74,41 +74,59 @@ class Corpus:
         self.lengths = TextLengths.of(self.texts)
         """Tokens of each."""
         self._words = list(zip(self.table["dimension"].to_list(), self.table["text"].to_list()))
+        self._under: dict[str, set[str]] | None = None
         self.sets: list[str] = self.table["instruction_set"].to_list()[:: len(self.texts[0].parts)]
 
     def row(self, tile: int, slot: int) -> int:
         """Row of `table` that holds sub-text `slot` (0-7) of tile number `tile`."""
         return tile * len(self.texts[tile].parts) + slot
 
+    def words(self, tile: int, slot: int) -> str:
+        """A sub-text without its label."""
+        return self._words[self.row(tile, slot)][1]
+
+    def dimension(self, tile: int, slot: int) -> str:
+        """The label of a sub-text."""
+        return self._words[self.row(tile, slot)][0]
+
+    @property
+    def used_under(self) -> dict[str, set[str]]:
+        """For each sub-text (see :func:`plain_words`), the dimensions that use it somewhere."""
+        if self._under is None:
+            self._under = {}
+            for dimension, text in self._words:
+                self._under.setdefault(plain_words(text), set()).add(dimension)
+        return self._under
+
     def prompt(self, tile: int, slot: int) -> str:
         """The tile's text with [MASK] for the content of one sub-text."""
-        first = self.row(tile, 0)
-        rows = self.table.iloc[first : first + len(self.texts[tile].parts)]
         return " ".join(
             f"{dimension}: [MASK]" if position == slot else f"{dimension}: {text.rstrip('. ')}."
-            for position, (dimension, text) in enumerate(zip(rows["dimension"], rows["text"]))
+            for position, (dimension, text) in enumerate(self._of(tile))
         )
 
     def with_text(self, tile: int, slot: int, text: str) -> TileText:
         """The tile's text with another sub-text at one position."""
-        first = self.row(tile, 0)
-        rows = self.table.iloc[first : first + len(self.texts[tile].parts)]
-        new = rows["text"].to_list()
-        new[slot] = text
+        dimensions, words = (list(column) for column in zip(*self._of(tile)))
+        words[slot] = text
         parts = list(self.texts[tile].parts)
-        parts[slot] = cached_part(self._parts, self.tokenizer, rows["dimension"].iloc[slot], text)
-        return TileText(parts, set(self.texts[tile].hidden), text_hash(rows["dimension"], pd.Series(new)))
+        parts[slot] = cached_part(self._parts, self.tokenizer, dimensions[slot], text)
+        return TileText(parts, set(self.texts[tile].hidden), text_hash(dimensions, words))
 
     def turned(self, tile: int, turn: Turn) -> TileText | None:
         """The tile's text for turned pixels; None where it names a direction that is not understood."""
-        first = self.row(tile, 0)
-        dimensions, texts = zip(*self._words[first : first + len(self.texts[tile].parts)])
+        dimensions, texts = zip(*self._of(tile))
         new = [turn_words(text, turn) for text in texts]
         known = [text for text in new if text is not None]
         if len(known) < len(new):
             return None
         parts = [cached_part(self._parts, self.tokenizer, *words) for words in zip(dimensions, known)]
         return TileText(parts, set(self.texts[tile].hidden), text_hash(dimensions, known))
+
+    def _of(self, tile: int) -> list[tuple[str, str]]:
+        """Dimension and words of a tile's sub-texts."""
+        first = self.row(tile, 0)
+        return self._words[first : first + len(self.texts[tile].parts)]
 
 
 def _tokenizer(texts: pd.DataFrame, config: "PretrainConfig", sentences: Sequence[str]) -> TextTokenizer:

@@ -91,3 +91,11 @@ def with_hole(text: TileText, slot: int, mask: int, start: int = 0, stop: int | 
         else:
             ids += part.ids
     return ids
+
+
+def around_mask(context: list[int], mask: int, longest: int) -> list[int]:
+    """A text that is too long keeps the part around its hole."""
+    if len(context) <= longest:
+        return context
+    start = min(max(0, context.index(mask) - longest // 2), len(context) - longest)
+    return context[start : start + longest] if context.index(mask) >= longest else context[:longest]

@@ -26,9 +26,9 @@ from knowlip.training.engine import FREE_ENGINE, Engine, EngineConfig, check_eng
 from knowlip.training.holes import HoleConfig
 from knowlip.training.launch import launch
 from knowlip.training.loggers import LoggerName, check_loggers
-from knowlip.training.revise import ScioConfig
 from knowlip.training.run import Run
 from knowlip.training.schedule import Decay
+from knowlip.training.scio import ScioConfig
 from knowlip.training.step import ObjectiveConfig
 
 

@@ -1,114 +1,68 @@
-"""SCIO's passes over a corpus, and the revision rows that they write."""
+"""Decisions of SCIO's passes as rows of a text revision, and the figures kept beside it."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from knowlip.models.knowlip import KnowLIP
-from knowlip.text.claims import parse_claims
 from knowlip.training.corpus import Corpus
-from knowlip.training.scio import Scorer, calibrate, differences, reconstruct
-
-
-@dataclass
-class ScioConfig:
-    """Settings of screening and reconstruction."""
-
-    margin: float | None = None
-    """Threshold in units of each dimension's spread; None calibrates it on planted noise."""
-    calibration_tiles: int = 512
-    """Tiles that get one planted wrong sub-text for the calibration."""
-    beta: float = 0.5
-    """The calibrated margin maximises F-beta on the plant: below 1 favours precision."""
-    max_new_tokens: int = 48
-    """Longest rewritten sub-text."""
-    tiles_at_once: int = 32
-    """Images scored in one pass."""
-    negatives: int = 512
-    """Training pairs against which the contrastive loss of a single pair is taken."""
-
+from knowlip.training.margin import NoiseModel
+from knowlip.training.reconstruction import Acceptance, Rewrite
+from knowlip.training.screening import Screening
 
 Figures = dict[str, Any]
 
 
-def _scorer(model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> Scorer:
-    negatives = rng.permutation(len(corpus.texts))[: config.negatives]
-    return Scorer(model, corpus.pixels, corpus.texts, [int(row) for row in negatives], config.tiles_at_once)
-
-
-def screen_texts(
-    model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
-) -> tuple[pd.DataFrame, Figures]:
-    """Decide on every sub-text of every training tile: `kept` or `screened`.
+def screening_rows(corpus: Corpus, screening: Screening, noise: NoiseModel) -> tuple[pd.DataFrame, Figures]:
+    """`kept` or `screened` for every sub-text of the screened tiles.
 
     Returns:
-        Rows for a revision of the texts, and the figures of the pass.
+        Rows of the corpus' table with decision, figures and reason; and the figures of the pass: the margin, how
+        screening does on planted noise, the noise model, and how many were screened.
     """
-    scorer = _scorer(model, corpus, config, rng)
-    found = differences(scorer, corpus.texts)
-    margin = calibrate(scorer, corpus.texts, corpus.sets, found, config.calibration_tiles, rng, config.beta)
-    if config.margin is not None:
-        margin.value = config.margin
-    score = margin.noise_score(corpus.sets, found)
-    noisy = score > margin.value
-    rows = corpus.table.copy()
-    rows["decision"] = np.where(noisy.ravel(), "screened", "kept")
-    rows["delta_itc"], rows["delta_itm"] = found.itc.ravel(), found.itm.ravel()
-    rows["margin"] = margin.value
+    places = [corpus.row(row, slot) for row in screening.rows for slot in range(screening.score.shape[1])]
+    rows = corpus.table.iloc[places].copy()
+    score, noisy = screening.score.ravel(), screening.noisy.ravel()
+    rows["decision"] = np.where(noisy, "screened", "kept")
+    rows["delta_itc"], rows["delta_itm"] = screening.evidence.itc.ravel(), screening.evidence.itm.ravel()
+    for name in ("surprise", "gap", "worst"):
+        rows[name] = getattr(screening.evidence, name).ravel()
+    rows["noise"], rows["margin"] = score, noise.margin
     rows["reason"] = [
-        f"noise score {value:.3f} {'>' if value > margin.value else '<='} margin {margin.value:.3f}"
-        for value in score.ravel()
+        f"noise score {value:.3f} {'>' if flagged else '<='} margin {noise.margin:.3f}"
+        for value, flagged in zip(score, noisy)
     ]
-    figures = {
-        "margin": margin.value, "planted": margin.planted, "sub_texts": int(noisy.size), "screened": int(noisy.sum()),
+    model = noise.plain()
+    return rows, {
+        "margin": noise.margin, "planted": model.pop("figures"), "sub_texts": len(rows),
+        "screened": int(noisy.sum()), "noise_model": model,
     }  # fmt: skip
-    return rows, figures
 
 
-def plain_words(text: str) -> str:
-    """A sub-text without case, spaces around it and the full stop, as the decoder may have changed them."""
-    return text.lower().strip(" .")
+def rewriting_rows(corpus: Corpus, rewrites: Sequence[Rewrite], acceptance: Acceptance) -> tuple[pd.DataFrame, Figures]:
+    """`rewritten`, `rejected` (the old words stay, and stay hidden) or `kept` for every noisy sub-text.
 
-
-def rewrite_texts(
-    model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
-) -> tuple[pd.DataFrame, Figures]:
-    """Write every screened sub-text anew: `rewritten` where the new one is better, else `rejected` (the old one stays).
-
-    Better means both scores (Eqs. 12-15), and that it says something: where the old sub-text makes a claim of its
-    dimension that can be read, the new one must make one too, and must not be a sentence that the data set uses under
-    other dimensions only. A young model otherwise raises both scores by writing "no open water is visible" under
-    Layout.
+    Returns:
+        Rows with the words that hold now, decision, figures and reason; and the figures of the pass.
     """
-    scorer = _scorer(model, corpus, config, rng)
-    noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
-    rewrites = reconstruct(scorer, corpus.texts, noisy, corpus.prompt, corpus.with_text, config.max_new_tokens)
-    rows = corpus.table.iloc[[corpus.row(tile, slot) for tile, slot in noisy]].copy()
-    written = [rewrite.text for rewrite in rewrites]
-    better = np.array([rewrite.accepted for rewrite in rewrites], bool)
-    speaks = np.array(
-        [
-            bool(parse_claims(kind, dimension, new)) or not parse_claims(kind, dimension, old)
-            for kind, dimension, old, new in zip(rows["instruction_set"], rows["dimension"], rows["text"], written)
-        ],
-        bool,
-    )
-    under: dict[str, set[str]] = {}
-    for dimension, text in zip(corpus.table["dimension"], corpus.table["text"]):
-        under.setdefault(plain_words(text), set()).add(dimension)
-    speaks &= [
-        dimension in under.get(plain_words(new), {dimension}) for dimension, new in zip(rows["dimension"], written)
-    ]
-    accepted = better & speaks
-    rows["delta_itc"] = np.array([rewrite.delta_itc for rewrite in rewrites], float)
-    rows["delta_itm"] = np.array([rewrite.delta_itm for rewrite in rewrites], float)
-    rows["decision"] = np.where(accepted, "rewritten", "rejected")
-    rows["reason"] = [
-        "better in both scores" if good and says else f"{'says nothing of it' if good else 'not better'}: {text!r}"
-        for good, says, text in zip(better, speaks, written)
-    ]
-    rows["text"] = np.where(accepted, np.array(written, dtype=object), rows["text"].to_numpy(dtype=object))
-    rows.loc[rows["decision"] == "rewritten", "annotator"] = "scio"
-    return rows, {"candidates": len(noisy), "better": int(better.sum()), "rewritten": int(accepted.sum())}
+    rows = corpus.table.iloc[[corpus.row(one.row, one.slot) for one in rewrites]].copy()
+    rows["decision"] = [one.decision for one in rewrites]
+    rows["delta_itc"] = np.array([one.delta_itc for one in rewrites], float)
+    rows["delta_itm"] = np.array([one.delta_itm for one in rewrites], float)
+    rows["surprise"] = np.array([one.new_surprise for one in rewrites], float)
+    rows["worst"] = np.array([one.new_worst for one in rewrites], float)
+    rows["gap"] = np.array([one.old_surprise - one.new_surprise for one in rewrites], float)
+    rows["noise"] = np.array([1 - one.sure for one in rewrites], float)
+    rows["margin"] = acceptance.margin
+    rows["reason"] = [one.reason for one in rewrites]
+    accepted = (rows["decision"] == "rewritten").to_numpy(bool)
+    rows["text"] = [one.text if taken else old for one, taken, old in zip(rewrites, accepted, rows["text"])]
+    rows.loc[accepted, "annotator"] = "scio"
+    counts = Counter(one.decision for one in rewrites)
+    return rows, {
+        "candidates": len(rewrites), **{name: counts[name] for name in ("rewritten", "rejected", "kept")},
+        "margin": acceptance.margin if np.isfinite(acceptance.margin) else None, "planted": acceptance.figures,
+        "weights": acceptance.weights, "bias": acceptance.bias,
+    }  # fmt: skip

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from knowlip.config import plain, provenance
 from knowlip.dataset import Dataset
+from knowlip.dataset.figures import write_figures
 from knowlip.files import whole_file, write_json
 from knowlip.models import KnowLIP, save_model
 from knowlip.models.weights import initialise
@@ -27,8 +28,8 @@ from knowlip.training.health import FirstBad, Health, Pace, memory_gb, peak_of
 from knowlip.training.launch import on_sigterm
 from knowlip.training.loggers import Logger, open_loggers
 from knowlip.training.resume import read_checkpoint, read_log, write_checkpoint
-from knowlip.training.revise import rewrite_texts, screen_texts
 from knowlip.training.schedule import learning_rate, soft_target_share
+from knowlip.training.scio import Stage, decide, stages
 from knowlip.training.state import (
     load_optimizer_state,
     load_whole_state,
@@ -65,8 +66,8 @@ class Run:
         self.batches = self._batches()
         self.steps_per_epoch = self.batches.steps_per_epoch
         lengths = config.stage_steps or [epochs * self.steps_per_epoch for epochs in config.stage_epochs]
-        self.stage_ends = [int(end) for end in np.cumsum(lengths)]
-        self.total = self.stage_ends[-1]
+        self.stages = stages(lengths, config.scio.iterations)
+        self.total = self.stages[-1].end
         self.step, self.revision, self.seconds = 0, 0, 0.0
         self.started, self.stopping = time.monotonic(), False
         self.first_bad = FirstBad(engine.device, skipping=config.precision == "fp16")
@@ -90,11 +91,11 @@ class Run:
             self.loggers = open_loggers(self.config.loggers, self.config.out, self.name, settings, self.step)
         try:
             with on_sigterm(self._stop):
-                while self.step < self.total:
-                    for stage in (2, 3):
-                        if self.step == self.stage_ends[stage - 2]:
-                            self._enter_stage(stage)
-                    self._train_until(min(end for end in self.stage_ends if end > self.step))
+                for before, stage in zip([Stage(0, "train", 0), *self.stages], self.stages):
+                    if self.step == before.end < self.total and stage.action != "train":
+                        self._enter(stage)
+                    if self.step < stage.end:
+                        self._train_until(stage.end)
         finally:
             for logger in self.loggers:
                 logger.close()
@@ -180,23 +181,23 @@ class Run:
 
     # ---- SCIO -------------------------------------------------------------------------------------------------------
 
-    def _enter_stage(self, stage: int) -> None:
-        """Screen before stage 2, reconstruct before stage 3: the first process does it with the momentum model; a
-        revision that this very run wrote before is used again."""
-        label = f"{self.name}-stage{stage}"
+    def _enter(self, stage: Stage) -> None:
+        """Screen or reconstruct: the first process does it with the momentum model; a revision that this very run
+        wrote before is used again."""
+        label = f"{self.name}-stage{stage.number}"
         found = self.dataset.find_revision(label) if self.engine.first else None
         found = self.engine.fabric.broadcast(found)
         if found is None:
             twin = whole_model(self.objectives.twin)
             if twin is not None:
-                say(f"stage {stage}: {'screening' if stage == 2 else 'reconstruction'} (revision of {label})")
-                revise = screen_texts if stage == 2 else rewrite_texts
-                rng = np.random.default_rng([self.config.seed, 3, stage])
-                rows, figures = revise(twin, self.corpus, self.config.scio, rng)
+                say(f"stage {stage.number}: {stage.action} (revision of {label})")
+                rng = np.random.default_rng([self.config.seed, 3, stage.number])
+                rows, figures = decide(stage.action, twin, self.corpus, self.config.scio, rng)
                 found = self.revision
                 if len(rows):
                     found = self.dataset.append_revision(rows, label, parent=self.revision)
-                write_json(self.config.out / f"scio-stage{stage}.json", figures)
+                    write_figures(self.dataset.path, found, figures)
+                write_json(self.config.out / f"scio-stage{stage.number}.json", figures)
             found = self.engine.fabric.broadcast(found)
         assert found is not None
         self.revision = found
@@ -284,8 +285,8 @@ class Run:
             say(f"  warning: {sentence}")
 
     def _stage(self) -> int:
-        """1, 2 or 3: where training goes on."""
-        return 1 + sum(self.step >= end for end in self.stage_ends[:2]) if self.step < self.total else 3
+        """Number of the stage that trains next; of the last one at the end."""
+        return next((stage.number for stage in self.stages if self.step < stage.end), self.stages[-1].number)
 
     def _finish(self) -> dict[str, Any]:
         """Save the model with its card and say what was reached."""

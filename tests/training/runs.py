@@ -15,7 +15,7 @@ from knowlip.models import ModelConfig, TextConfig, VisionConfig
 from knowlip.text.annotate import AnnotateConfig, annotate
 from knowlip.training.launch import _free_port
 from knowlip.training.pretrain import PretrainConfig, pretrain
-from knowlip.training.revise import ScioConfig
+from knowlip.training.scio import ScioConfig
 from knowlip.training.step import ObjectiveConfig
 from tests.text.tiny_dataset import build_tiny_dataset
 

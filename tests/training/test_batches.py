@@ -15,10 +15,10 @@ from knowlip.models import ModelConfig, TextConfig, VisionConfig
 from knowlip.text.annotate import AnnotateConfig, annotate
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.batch import Batch
-from knowlip.training.batches import Batches, DataConfig, around_mask, padded
+from knowlip.training.batches import Batches, DataConfig, padded
 from knowlip.training.corpus import Corpus
 from knowlip.training.directions import Turn
-from knowlip.training.holes import HoleConfig
+from knowlip.training.holes import HoleConfig, around_mask
 from knowlip.training.step import ObjectiveConfig
 from tests.text.tiny_dataset import build_tiny_dataset
 

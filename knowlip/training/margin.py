@@ -1,0 +1,178 @@
+"""From evidence to a noise score, and the margin above which a sub-text counts as noise.
+
+`evidence: paper` is the paper's pair of tests as one number: min(-dITC, dITM), each in units of its dimension's spread,
+so both tests pass where it exceeds the margin. `evidence: all` is a probability: a logistic regression over all
+evidence, each standardised within (instruction set, dimension), fitted on planted noise. Threshold 0 flags about half
+of all neutral sub-texts by chance; the margin is the lowest score that reaches a wanted precision on plants that the
+fit did not see.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+
+from knowlip.statistics import auroc
+from knowlip.training.scoring import KINDS, OURS, PAPER, Evidence
+from knowlip.training.texts import SLOTS
+
+EvidenceName = Literal["paper", "infill", "all"]
+USED: Final[dict[str, tuple[str, ...]]] = {"paper": PAPER, "infill": OURS, "all": KINDS}
+"""Which evidence each setting reads."""
+_SIGN: Final = {"itc": -1.0}
+_CLIP: Final = 8.0
+"""Standardised evidence beyond this says no more."""
+_FEWEST: Final = 12
+"""An instruction set with fewer tiles borrows the spread of all."""
+_HITS: Final = 8
+"""A precision over fewer flagged sub-texts is not believed."""
+
+
+@dataclass
+class NoiseModel:
+    """How evidence becomes a noise score; all plain values, so that it can be kept as JSON."""
+
+    evidence: EvidenceName
+    centre: dict[str, list[list[float]]]
+    """Instruction set ("" for all) -> position -> kind of evidence -> median; 0 where `evidence` is "paper"."""
+    spread: dict[str, list[list[float]]]
+    """The same for the median distance from the centre."""
+    weights: list[float] = field(default_factory=list)
+    """Coefficients of the logistic regression; [] where `evidence` is "paper"."""
+    bias: float = 0.0
+    margin: float = 0.0
+    """Noise is what scores above it."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """How screening does on held-out plants: precision, recall, auroc, base_rate, n, reached (whether the wanted
+    precision was), and auroc and recall of each kind of plant."""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON; `NoiseModel(**plain)` is the way back."""
+        return asdict(self)
+
+    def features(self, found: Evidence, sets: Sequence[str]) -> np.ndarray:
+        """Evidence in units of its dimension's spread, so that high speaks for noise: (N, 8, K)."""
+        used = USED[self.evidence]
+        values = np.stack([_SIGN.get(kind, 1.0) * getattr(found, kind) for kind in used], -1)
+        centre = np.array([self.centre.get(name, self.centre[""]) for name in sets]).reshape(values.shape)
+        spread = np.array([self.spread.get(name, self.spread[""]) for name in sets]).reshape(values.shape)
+        return np.asarray((values - centre) / spread)
+
+
+def noise_probability(model: NoiseModel, found: Evidence, sets: Sequence[str]) -> np.ndarray:
+    """Noise score (N, 8) of the sub-texts of N texts: a probability, or for `evidence: paper` min(-dITC, dITM) in
+    spreads. NaN where the evidence is; of the paper's two a single one is enough to fail a test."""
+    features = model.features(found, sets)
+    if model.evidence == "paper":
+        return np.fmin.reduce(features, -1)
+    return _probability(_bounded(features), np.array(model.weights), model.bias)
+
+
+def standardisation(found: Evidence, sets: Sequence[str], evidence: EvidenceName) -> NoiseModel:
+    """Medians and spreads of unplanted texts, for each instruction set and position."""
+    used, names = USED[evidence], np.array(sets)
+    values = np.stack([_SIGN.get(kind, 1.0) * getattr(found, kind) for kind in used], -1)
+    common = [name for name in sorted(set(sets)) if (names == name).sum() >= _FEWEST]
+    floor = 1e-6 + 0.05 * np.median(np.abs(values), (0, 1))
+    centre, spread = {}, {}
+    for name in ["", *common]:
+        part = values[names == name] if name else values
+        middle = np.zeros(part.shape[1:]) if evidence == "paper" else np.median(part, 0)
+        centre[name] = middle.tolist()
+        spread[name] = np.maximum(floor, np.median(np.abs(part - middle), 0)).tolist()
+    return NoiseModel(evidence, centre, spread)
+
+
+def fit(
+    found: Evidence, sets: Sequence[str], planted: Evidence, places: Sequence[tuple[int, int]], kinds: Sequence[str],
+    evidence: EvidenceName, precision: float, margin: float | None = None,
+) -> NoiseModel:  # fmt: skip
+    """Fit the noise score on planted noise and choose its margin on plants held out.
+
+    One sub-text of each planted tile is noise, its other seven (as they were without the plant) are not: a base rate of
+    one in eight. Five parts of the tiles take turns in being held out.
+
+    Args:
+        found: evidence of unplanted texts.
+        sets: their instruction sets.
+        planted: evidence of the same number of plants as `places`, at their positions.
+        places: (row of `found`, position) of each plant.
+        kinds: of each plant.
+        evidence: what the score is made of.
+        precision: wanted share of noise among what is flagged.
+        margin: the margin, instead of one that reaches the precision.
+
+    Raises:
+        ValueError: no noise was planted.
+    """
+    if not places:
+        raise ValueError("No noise could be planted, so screening cannot be calibrated: too few texts that differ.")
+    model = standardisation(found, sets, evidence)
+    rows, slots = np.array(places).T
+    mixed, at = found.rows(rows), np.arange(len(rows))
+    for kind in KINDS:
+        getattr(mixed, kind)[at, slots] = getattr(planted, kind)[at, slots]
+    wrong = np.zeros((len(rows), SLOTS), bool)
+    wrong[at, slots] = True
+    own_sets = [sets[row] for row in rows]
+    if evidence == "paper":
+        score = noise_probability(model, mixed, own_sets)
+    else:
+        features = _bounded(model.features(mixed, own_sets))
+        flat, label, group = features.reshape(-1, features.shape[-1]), wrong.ravel(), np.repeat(at, SLOTS)
+        regression = LogisticRegression(max_iter=1000).fit(flat, label)
+        model.weights, model.bias = regression.coef_[0].tolist(), float(regression.intercept_[0])
+        score = _probability(features, regression.coef_[0], model.bias)
+        if len(at) >= 5:
+            held_out = cross_val_predict(
+                LogisticRegression(max_iter=1000), flat, label, groups=group, cv=GroupKFold(5), method="predict_proba"
+            )
+            score = held_out[:, 1].reshape(score.shape)
+    lowest = 0.0 if evidence == "paper" else -np.inf
+    value, reached = threshold(score.ravel(), wrong.ravel(), precision, lowest)
+    model.margin = value if margin is None else margin
+    flagged = score > model.margin
+    model.figures = {
+        "precision": float(wrong[flagged].mean()) if flagged.any() else None,
+        "recall": float(flagged[wrong].mean()), "auroc": auroc(score.ravel(), wrong.ravel()),
+        "base_rate": float(wrong.mean()), "n": int(wrong.size), "wanted_precision": precision,
+        "reached": reached if margin is None else None,
+        "kinds": {kind: _of_kind(kind, kinds, score, wrong, flagged) for kind in sorted(set(kinds))},
+    }  # fmt: skip
+    return model
+
+
+def threshold(score: np.ndarray, noise: np.ndarray, precision: float, lowest: float = -np.inf) -> tuple[float, bool]:
+    """The lowest margin (>= `lowest`) above which the share of noise is at least `precision`, and whether there is one.
+    Where there is none, the margin is the highest score: nothing is flagged."""
+    order = np.argsort(-score, kind="stable")
+    ranked, hits = score[order], np.cumsum(noise[order])
+    count = np.arange(1, len(score) + 1)
+    ends = np.append(ranked[1:] < ranked[:-1], True)  # of equal scores all are flagged or none
+    good = ends & (hits >= precision * count) & (count >= min(_HITS, noise.sum())) & (ranked > lowest)
+    if not good.any():
+        return float(max(lowest, ranked[0])), False
+    last = int(np.flatnonzero(good)[-1])
+    below = ranked[last + 1] if last + 1 < len(ranked) else ranked[last] - 1
+    return float(max(lowest, (ranked[last] + below) / 2)), True
+
+
+def _of_kind(
+    kind: str, kinds: Sequence[str], score: np.ndarray, wrong: np.ndarray, flagged: np.ndarray
+) -> dict[str, Any]:
+    mine = np.array([name == kind for name in kinds])
+    return {
+        "n": int(mine.sum()), "recall": float(flagged[mine][wrong[mine]].mean()),
+        "auroc": auroc(score[mine].ravel(), wrong[mine].ravel()),
+    }  # fmt: skip
+
+
+def _bounded(features: np.ndarray) -> np.ndarray:
+    return np.clip(features, -_CLIP, _CLIP)
+
+
+def _probability(features: np.ndarray, weights: np.ndarray, bias: float) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-(features @ weights + bias))))

@@ -1,0 +1,95 @@
+"""Screening: which sub-texts of a corpus are noise (Eqs. 8-11, and what the infilling decoder says)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from knowlip.models.knowlip import KnowLIP
+from knowlip.training.corpus import Corpus
+from knowlip.training.margin import USED, NoiseModel, fit, noise_probability
+from knowlip.training.plants import Plant, plant
+from knowlip.training.scoring import Evidence, Scorer, evidence
+
+if TYPE_CHECKING:
+    from knowlip.training.scio import ScioConfig
+
+
+def scorer_of(model: KnowLIP, corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Scorer:
+    """A scorer whose frozen negatives are drawn from the corpus."""
+    negatives = rng.permutation(len(corpus.texts))[: config.negatives].tolist()
+    return Scorer(model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once)
+
+
+@dataclass
+class Calibration:
+    """What planted noise taught."""
+
+    noise: NoiseModel
+    """Score and margin."""
+    caught: list[Plant]
+    """Plants that score above the margin."""
+    alarms: list[tuple[int, int]]
+    """(tile row, position) of unplanted sub-texts of the same tiles that score above the margin."""
+
+
+def calibrate(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Calibration:
+    """Plant noise in `config.calibration_tiles` tiles of the corpus; fit the score and choose its margin.
+
+    Raises:
+        ValueError: no noise could be planted.
+    """
+    rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
+    plants, used = plant(corpus, rows, rng), USED[config.evidence]
+    sets, place = [corpus.sets[row] for row in rows], {row: at for at, row in enumerate(rows)}
+    clean = evidence(scorer, [corpus.texts[row] for row in rows], rows, kinds=used, title="score a sample")
+    planted = evidence(
+        scorer, [one.applied(corpus) for one in plants], [one.row for one in plants], [{one.slot} for one in plants],
+        used, "score planted noise",
+    )  # fmt: skip
+    noise = fit(
+        clean, sets, planted, [(place[one.row], one.slot) for one in plants], [one.kind for one in plants],
+        config.evidence, config.precision, config.margin,
+    )  # fmt: skip
+    planted_score = noise_probability(noise, planted, [corpus.sets[one.row] for one in plants])
+    caught = [one for one, score in zip(plants, planted_score) if score[one.slot] > noise.margin]
+    alarms = np.argwhere(noise_probability(noise, clean, sets) > noise.margin).tolist()
+    return Calibration(noise, caught, [(rows[at], slot) for at, slot in alarms])
+
+
+@dataclass
+class Screening:
+    """Decisions about the sub-texts of N tiles."""
+
+    rows: list[int]
+    """Tile rows of the corpus."""
+    evidence: Evidence
+    """Figures (N, 8); with `evidence: paper` dITM is NaN where dITC raised no suspicion."""
+    score: np.ndarray
+    """Noise score (N, 8), see :func:`noise_probability`."""
+    noisy: np.ndarray
+    """Which score above the margin (N, 8)."""
+
+
+def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int] | None = None) -> Screening:
+    """Decide on every sub-text of some tiles (all where not given).
+
+    The paper's two tests must both hold, so matching is asked only about sub-texts that contrast suspects (Eq. 9, then
+    Eq. 11).
+    """
+    rows = list(range(len(corpus.texts)) if rows is None else rows)
+    texts, sets = [corpus.texts[row] for row in rows], [corpus.sets[row] for row in rows]
+    if noise.evidence == "paper":
+        found = evidence(scorer, texts, rows, kinds=("itc",), title="screen: contrast")
+        suspects = noise_probability(noise, found, sets) > noise.margin
+        some = np.flatnonzero(suspects.any(1)).tolist()
+        slots = [np.flatnonzero(suspects[at]).tolist() for at in some]
+        confirmed = evidence(
+            scorer, [texts[at] for at in some], [rows[at] for at in some], slots, ("itm",), "screen: matching"
+        )
+        found.itm[some] = confirmed.itm
+    else:
+        found = evidence(scorer, texts, rows, kinds=USED[noise.evidence], title="screen")
+    score = noise_probability(noise, found, sets)
+    return Screening(rows, found, score, score > noise.margin)
