@@ -233,11 +233,21 @@ def _spelt(arguments: list[str], kind: Any) -> list[str]:
             spelt.append(argument)
             continue
         name, equals, value = argument.partition("=")
-        name = "--" + name[2:].replace("-", "_")
+        name = "--" + _setting(kind, name[2:])
         follows = arguments[position + 1] if position + 1 < len(arguments) else "--"
         alone = not equals and follows.startswith("--") and _is_switch(kind, name[2:])
         spelt += [name + equals + value, "true"] if alone else [name + equals + value]
     return spelt
+
+
+def _setting(kind: Any, name: str) -> str:
+    """A dotted name with underscores; what stands behind a mapping (`scene_size_m.sim-x`) is a key, left as it is."""
+    part, dot, rest = name.partition(".")
+    part = part.replace("-", "_")
+    inner = get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
+    if get_origin(inner) is dict:
+        return f"{part}{dot}{rest}"
+    return part + dot + (_setting(inner, rest) if dot else "")
 
 
 def _is_switch(kind: Any, name: str) -> bool:
