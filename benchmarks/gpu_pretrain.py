@@ -23,7 +23,7 @@ from knowlip.progress import say
 from knowlip.recipe import load_recipe, stage_config
 from knowlip.training.resume import read_log
 
-TILES_PER_CITY = 75
+TILES_PER_CITY = 188
 """At the sizes of the demo's scenes."""
 CITIES = 135
 TRIAL_STEPS = 40

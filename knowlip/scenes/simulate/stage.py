@@ -26,7 +26,7 @@ class SimulateConfig:
     out: Path
     """Folder for the scenes."""
     cities: int = 12
-    """How many of the 135 built-in cities; one gives about 75 tiles at the sizes of the demo."""
+    """How many of the 135 built-in cities; one gives about 190 tiles at the sizes of the demo."""
     sensors: Sequence[str] = tuple(SENSORS)
     """Names of sensors: sim-ku, sim-c, sim-x."""
     themes: Sequence[str] = ("port", "airport", "town", "port", "airport", "rural")
