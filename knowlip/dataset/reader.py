@@ -208,7 +208,7 @@ class Dataset:
         table = self._checked(rows.assign(revision=0, parent=line, run=run), f"The rows of run {run!r}")
         ignored = ["revision", "parent"] if parent is None else ["revision"]
         for number in there[1:]:
-            known = read_parquet(texts_.revision_path(self.path, number), texts_.TEXT_SCHEMA)
+            known = texts_.read_revision(self.path, number)
             if known.drop_columns(ignored).equals(table.drop_columns(ignored)):
                 return number
         number = there[-1] + 1

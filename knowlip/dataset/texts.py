@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, read_parquet
+from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, check_schema, read_parquet
 from knowlip.dataset.shards import Sample, read_shard, write_shard
 from knowlip.files import read_json, whole_file, write_json
 from knowlip.progress import track
@@ -25,6 +25,9 @@ TEXT_SCHEMA = pa.schema([
 ])  # fmt: skip
 """Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile.
 `parent` is the revision that a revision was decided on (-1 for revision 0)."""
+EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "surprise", "gap", "worst")])
+"""Columns that revisions of SCIO may hold besides: the noise score, and what the infilling decoder said
+(:mod:`knowlip.training.scoring`)."""
 
 
 def compose_text(rows: "pd.DataFrame") -> str:
@@ -60,6 +63,15 @@ def list_revisions(dataset: Path) -> list[int]:
     return found
 
 
+def read_revision(dataset: Path, number: int) -> pa.Table:
+    """The rows of one revision: columns of `TEXT_SCHEMA`, and those of `EVIDENCE_SCHEMA` that it has."""
+    path = revision_path(dataset, number)
+    table = read_parquet(path)
+    schema = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
+    check_schema(table.schema, schema, path)
+    return table.select(schema.names)
+
+
 def read_texts(dataset: Path, revision: int | None = None) -> "pd.DataFrame":
     """The latest row of every (tile, slot) in a revision and its ancestors (default: of the newest), sorted.
 
@@ -72,23 +84,26 @@ def read_texts(dataset: Path, revision: int | None = None) -> "pd.DataFrame":
         raise ValueError(f"{dataset} has no text revision {revision}; it has {there}.")
     number, tables = there[-1] if revision is None and there else revision, []
     while number is not None and number >= 0:
-        table = read_parquet(revision_path(dataset, number), TEXT_SCHEMA)
+        table = read_revision(dataset, number)
         tables.append(table)
         parent = table["parent"][0].as_py() if len(table) else number - 1
         if parent >= number:
             raise ValueError(f"{revision_path(dataset, number)} names revision {parent} as its parent.")
         number = parent
-    rows = pa.concat_tables(tables) if tables else TEXT_SCHEMA.empty_table()
+    rows = pa.concat_tables(tables, promote_options="default") if tables else TEXT_SCHEMA.empty_table()
     frame = rows.to_pandas().sort_values(["tile_id", "slot", "revision"], kind="stable")
     return frame.drop_duplicates(["tile_id", "slot"], keep="last").reset_index(drop=True)
 
 
 def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
-    """Rows as a table of `TEXT_SCHEMA`, sorted by tile_id and slot, with a clear refusal of what does not fit."""
+    """Rows as a table of `TEXT_SCHEMA` (and what they have of `EVIDENCE_SCHEMA`), sorted by tile_id and slot, with a
+    clear refusal of what does not fit."""
     missing = [name for name in TEXT_SCHEMA.names if name not in rows.columns]
     if missing:
         raise ValueError(f"{what} lack the column {missing[0]!r}.")
-    rows = rows[TEXT_SCHEMA.names].sort_values(["tile_id", "slot"], kind="stable")
+    extra = [field for field in EVIDENCE_SCHEMA if field.name in rows.columns]
+    schema = pa.schema([*TEXT_SCHEMA, *extra])
+    rows = rows[schema.names].sort_values(["tile_id", "slot"], kind="stable")
     if rows.duplicated(["tile_id", "slot"]).any():
         raise ValueError(f"{what} hold the same tile and slot twice.")
     if len(rows) and not rows["slot"].between(1, 8).all():
@@ -97,7 +112,7 @@ def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
     if rows[text_columns].isna().to_numpy().any():
         raise ValueError(f'{what} hold a null string; use "".')
     try:
-        return pa.Table.from_pandas(rows, TEXT_SCHEMA, preserve_index=False).replace_schema_metadata(None)
+        return pa.Table.from_pandas(rows, schema, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ValueError(f"{what} hold values of the wrong type ({error}).") from error
 

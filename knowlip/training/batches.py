@@ -129,7 +129,7 @@ class Batches:
         draws = np.random.default_rng([config.seed, 2, step]).random((config.batch_size, _DRAWS))[of_micro]
         texts, turns = self._texts(rows, draws[:, _TURN])
         lengths = TextLengths.of(texts) if any(turns) else corpus.lengths.rows(rows)
-        keep = kept_parts(draws[:, _VIEW], config.view_drop)
+        keep = kept_parts(np.where(lengths.part_N8 > 0, draws[:, _VIEW], -1.0), config.view_drop)
         infilled = max(self.world, round(size * config.objectives.infill_share))
         infilled -= infilled % self.world
         first = lengths.rows(np.arange(infilled))
@@ -192,7 +192,7 @@ class Batches:
     def _texts(self, rows: np.ndarray, uniform_B2: np.ndarray) -> tuple[list[TileText], list[int]]:
         """The text of each row, and the number of the turn of its tile: 0 where the words could not follow."""
         corpus, shares = self.corpus, self.config.augment
-        texts = [corpus.texts[row] for row in rows]
+        texts = [corpus.seen[row] for row in rows]
         turns = draw_turns(uniform_B2, shares.flips, shares.rotations).tolist()
         for at, number in enumerate(turns):
             if number:

@@ -27,10 +27,18 @@ class Corpus:
         tokenizer: for the texts.
         tile_ids: accepted tiles of the training split.
         pixels: of these tiles in this order.
+        drop_noise: sub-texts that screening called noise are left out of what training sees.
     """
 
-    def __init__(self, dataset: Dataset, tokenizer: TextTokenizer, tile_ids: list[str], pixels: Pixels) -> None:
-        self.tokenizer, self.tile_ids, self.pixels = tokenizer, tile_ids, pixels
+    def __init__(
+        self,
+        dataset: Dataset,
+        tokenizer: TextTokenizer,
+        tile_ids: list[str],
+        pixels: Pixels,
+        drop_noise: bool = False,
+    ) -> None:
+        self.tokenizer, self.tile_ids, self.pixels, self.drop_noise = tokenizer, tile_ids, pixels, drop_noise
         self._parts: dict[tuple[str, str], SubTextIds] = {}
         tiles = dataset.tiles().set_index("tile_id").loc[tile_ids]
         self.scale = GreyScale.of(tiles)
@@ -63,7 +71,7 @@ class Corpus:
         tokenizer = _tokenizer(texts[texts["tile_id"].isin(tile_ids)], config, sentences)
         size, cache, data = config.model.vision.image_size, config.out / "cache", config.data
         pixels = open_pixels(dataset, tile_ids, size, cache, data.pixels, data.workers)
-        return cls(dataset, tokenizer, tile_ids, pixels)
+        return cls(dataset, tokenizer, tile_ids, pixels, config.scio.noise == "all")
 
     def read_texts(self, dataset: Dataset, revision: int) -> None:
         """Take the texts of another revision."""
@@ -71,8 +79,10 @@ class Corpus:
         self.table = table[table["tile_id"].isin(self.tile_ids)].sort_values(["tile_id", "slot"], ignore_index=True)
         by_tile = tokenise(self.table, self.tokenizer)
         self.texts: list[TileText] = [by_tile[tile_id] for tile_id in self.tile_ids]
-        self.lengths = TextLengths.of(self.texts)
-        """Tokens of each."""
+        self.seen = [text.without_noise() for text in self.texts] if self.drop_noise else self.texts
+        """The texts as training sees them."""
+        self.lengths = TextLengths.of(self.seen)
+        """Tokens of these."""
         self._words = list(zip(self.table["dimension"].to_list(), self.table["text"].to_list()))
         self._under: dict[str, set[str]] | None = None
         self.sets: list[str] = self.table["instruction_set"].to_list()[:: len(self.texts[0].parts)]
@@ -121,7 +131,8 @@ class Corpus:
         if len(known) < len(new):
             return None
         parts = [cached_part(self._parts, self.tokenizer, *words) for words in zip(dimensions, known)]
-        return TileText(parts, set(self.texts[tile].hidden), text_hash(dimensions, known))
+        text = TileText(parts, set(self.texts[tile].hidden), text_hash(dimensions, known))
+        return text.without_noise() if self.drop_noise else text
 
     def _of(self, tile: int) -> list[tuple[str, str]]:
         """Dimension and words of a tile's sub-texts."""

@@ -129,6 +129,7 @@ def _check(config: PretrainConfig) -> None:
         raise ValueError("batch_size must be at least 2: contrast and matching need another pair.")
     check_engine(config, config.batch_size, smallest=2)
     check_loggers(config.loggers)
+    config.scio.check()
     if config.log_every < 1 or config.checkpoint_every < 1:
         raise ValueError("log_every and checkpoint_every must be at least 1.")
     lengths = config.stage_steps or config.stage_epochs

@@ -39,13 +39,24 @@ class TileText:
         """The whole text, or the text without one sub-text."""
         return [token for slot, part in enumerate(self.parts) if slot != without for token in part.ids]
 
+    def without_noise(self) -> "TileText":
+        """The text with nothing in place of the hidden sub-texts; itself where none is hidden, or all are."""
+        if not self.hidden or len(self.hidden) == len(self.parts):
+            return self
+        parts = [SubTextIds([], []) if slot in self.hidden else part for slot, part in enumerate(self.parts)]
+        seen = [f"{part.ids}" for part in parts]
+        return TileText(parts, self.hidden, text_hash(seen, seen))
+
     def ids_of(self, keep_8: Sequence[bool]) -> list[int]:
         """The text of the sub-texts that are kept."""
         return [token for part, keep in zip(self.parts, keep_8) if keep for token in part.ids]
 
 
 def kept_parts(uniform_B8: np.ndarray, drop: float) -> np.ndarray:
-    """Which sub-texts stay when each is left out with probability `drop`; two at least do. (B, 8) bool."""
+    """Which sub-texts stay when each is left out with probability `drop`; two at least do. (B, 8) bool.
+
+    Those with a number below 0 stay only where too few others are.
+    """
     return np.asarray((uniform_B8 >= drop) | (uniform_B8 >= np.sort(uniform_B8, axis=1)[:, -2:-1]))
 
 
