@@ -139,11 +139,17 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
 
 
 def _lengths(pretrain: Any, stages: int) -> None:
-    """Give the steps of stages that an arm does not have to its last one, so that all arms take as many."""
+    """Give the steps of passes that an arm does not have to its last stage, so that all arms take as many steps."""
     name = "stage_epochs" if pretrain.stage_steps is None else "stage_steps"
-    lengths = list(getattr(pretrain, name))
-    kept = [*lengths[: stages - 1], sum(lengths[stages - 1 :])]
-    setattr(pretrain, name, tuple(kept + [0] * (3 - stages)))
+    first, screened, rewritten = getattr(pretrain, name)
+    later = pretrain.scio.iterations * (screened + rewritten)
+    if stages == 1:
+        pretrain.scio.iterations, lengths = 0, (first + later, 0, 0)
+    elif stages == 2:
+        pretrain.scio.iterations, lengths = 1, (first, later, 0)
+    else:
+        lengths = (first, screened, rewritten)
+    setattr(pretrain, name, lengths)
 
 
 def dataset_with(source: Path, texts: str, target: Path) -> Path:
