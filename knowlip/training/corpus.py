@@ -27,18 +27,13 @@ class Corpus:
         tokenizer: for the texts.
         tile_ids: accepted tiles of the training split.
         pixels: of these tiles in this order.
-        drop_noise: sub-texts that screening called noise are left out of what training sees.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        tokenizer: TextTokenizer,
-        tile_ids: list[str],
-        pixels: Pixels,
-        drop_noise: bool = False,
-    ) -> None:
-        self.tokenizer, self.tile_ids, self.pixels, self.drop_noise = tokenizer, tile_ids, pixels, drop_noise
+    def __init__(self, dataset: Dataset, tokenizer: TextTokenizer, tile_ids: list[str], pixels: Pixels) -> None:
+        self.tokenizer, self.tile_ids, self.pixels = tokenizer, tile_ids, pixels
+        self.drop_noise = False
+        """Whether sub-texts that screening called noise are left out of what training sees, from the next revision
+        on."""
         self._parts: dict[tuple[str, str], SubTextIds] = {}
         tiles = dataset.tiles().set_index("tile_id").loc[tile_ids]
         self.scale = GreyScale.of(tiles)
@@ -71,7 +66,7 @@ class Corpus:
         tokenizer = _tokenizer(texts[texts["tile_id"].isin(tile_ids)], config, sentences)
         size, cache, data = config.model.vision.image_size, config.out / "cache", config.data
         pixels = open_pixels(dataset, tile_ids, size, cache, data.pixels, data.workers)
-        return cls(dataset, tokenizer, tile_ids, pixels, config.scio.noise == "all")
+        return cls(dataset, tokenizer, tile_ids, pixels)
 
     def read_texts(self, dataset: Dataset, revision: int) -> None:
         """Take the texts of another revision."""

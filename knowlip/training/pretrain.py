@@ -112,6 +112,7 @@ def _train(config: PretrainConfig, sentences: Sequence[str]) -> dict[str, Any]:
     with engine.first_alone():
         dataset = Dataset(config.dataset)
         corpus = Corpus.open(dataset, config, sentences)
+        corpus.drop_noise = config.scio.noise == "all"
     decisive = without(plain(config), FREE)
     run_id = sha256(json.dumps([decisive, dataset.fingerprint, corpus.text_key], sort_keys=True).encode())[:8]
     run = Run(config, engine, dataset, corpus, f"{config.out.name}-{run_id}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from knowlip.dataset import Dataset
+from knowlip.dataset.figures import read_figures
 from knowlip.models import load_model
 from knowlip.training.finetune import Example, FinetuneConfig, finetune
 from knowlip.training.pretrain import pretrain
@@ -35,13 +36,16 @@ def test_three_stages_write_revisions_and_a_model(dataset: Path, tmp_path: Path)
     assert set(screened["decision"]) == {"kept", "screened"}
     assert (screened["text"] == raw["text"]).all()
     noisy = screened["decision"] == "screened"
-    assert set(rewritten.loc[noisy, "decision"]) <= {"rewritten", "rejected"}
+    assert set(rewritten.loc[noisy, "decision"]) <= {"rewritten", "rejected", "kept"}
     assert (rewritten.loc[~noisy, "text"] == raw.loc[~noisy, "text"]).all()
     assert (
         rewritten.loc[rewritten["decision"] == "rejected", "text"]
         == raw.loc[rewritten["decision"] == "rejected", "text"]
     ).all()
-    assert ((screened["delta_itc"] < 0) & (screened["delta_itm"] > 0))[noisy].all()
+    assert ((screened["noise"] > screened["margin"]) == noisy).all()
+    assert np.isfinite(screened[["delta_itc", "delta_itm", "surprise", "gap", "worst"]]).all(axis=None)
+    assert read_figures(dataset, 1)["screened"] == noisy.sum()
+    assert read_figures(dataset, 2)["candidates"] == noisy.sum()
     model = load_model(tmp_path / "run" / "model")
     assert model.card["dataset_fingerprint"] == data.fingerprint
     assert model.card["train_blocks"] == ["b0"]

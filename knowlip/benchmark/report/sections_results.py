@@ -243,9 +243,9 @@ def scio_section(metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     planted = figures.get("planted")
     if planted:
         html += (
-            f"<p>On planted noise (sub-texts swapped in from other tiles) the same test has precision {percent(planted.get('precision'))}, "
+            f"<p>On planted noise (one wrong sub-text in eight, held out from the fit) the same test has precision {percent(planted.get('precision'))}, "
             f"recall {percent(planted.get('recall'))}, AUROC {_plain(planted.get('auroc'))} at a base rate of "
-            f"{percent(planted.get('base_rate'))}; its margin was calibrated there: {figures.get('margin', 0):.2f} spreads.</p>"
+            f"{percent(planted.get('base_rate'))}; its margin was calibrated there: {figures.get('margin', 0):.2f}.</p>"
         )
     if accuracy.get("before") is None:
         return html + missing(accuracy.get("reason", "The truth of texts was not measured."))
