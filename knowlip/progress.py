@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -13,6 +14,18 @@ console = Console(stderr=True, highlight=False)
 """Everything meant for people goes to standard error; standard output is for results (`--json`)."""
 
 _SECONDS_BETWEEN_LINES = 20.0
+_quiet = False
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While active, :func:`track` shows nothing: for work that is a part of what another bar counts."""
+    global _quiet
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
 
 
 def say(text: str) -> None:
@@ -30,6 +43,9 @@ def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
+    if _quiet:
+        yield from items
+        return
     if sys.stderr.isatty():
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -1,6 +1,8 @@
 """A pass on a Ray cluster: one task a chunk. The machines must see data set and model under the same paths."""
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -8,9 +10,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from knowlip.cluster import ATTEMPTS, cause_of, connect, machines_of
-from knowlip.progress import say, track
+from knowlip.progress import quiet, say, track
 from knowlip.scio.parts import PartStore, chunks
-from knowlip.scio.spread import Job, Plan, collected, tell
+from knowlip.scio.spread import Job, Plan, tell
 
 _VERSIONS: Final = ("knowlip", "torch", "timm", "numpy", "tokenizers")
 """Packages that decide the figures."""
@@ -35,38 +37,53 @@ def on_cluster(job: Job, plan: Plan, store: PartStore, size: int, address: str, 
             the data set, or a chunk ends its process again and again.
     """
     ray, ours = connect(address)
+    tables: dict[str, pa.Table] = {}
     try:
         for phase, count in job.counts().items():
             parts = len(chunks(count, size))
             todo = store.todo(phase, parts)
             tell(phase, parts, len(todo))
-            for _ in track(
-                _dispatch(ray, plan, store, phase, size, todo, gpu), f"{phase}: chunks of {size}", len(todo)
-            ):
+            done = _dispatch(ray, plan, store, Phase(phase, size, todo, tables), gpu)
+            for _ in track(done, f"{phase}: chunks of {size}", len(todo)):
                 pass
+            tables[phase] = store.read(phase, parts)
     finally:
         if ours:
             ray.shutdown()
-    return collected(job, store, size)
+    return tables
 
 
-def _dispatch(ray: Any, plan: Plan, store: PartStore, phase: str, size: int, todo: list[int], gpu: bool) -> Any:
+@dataclass(frozen=True)
+class Phase:
+    """What a machine must know of a phase."""
+
+    name: str
+    size: int
+    """Items a chunk."""
+    todo: list[int]
+    """Chunks to do."""
+    before: dict[str, pa.Table]
+    """Rows of the phases before it."""
+
+
+def _dispatch(ray: Any, plan: Plan, store: PartStore, phase: Phase, gpu: bool) -> Iterator[int]:
     """Keep tasks queued, yield the numbers of finished chunks; begin a chunk again when its process or machine is
     lost."""
     needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
     task = ray.remote(max_retries=0, **needs)(do_chunk)
     kind = "GPU" if gpu else "CPU"
     places = sum(int(node["Resources"].get(kind, 0)) for node in machines_of(ray))
-    if todo and not places:
+    if phase.todo and not places:
         raise ValueError(f"The Ray cluster has no machine with a free {kind} for tasks.")
-    folder, waiting, running = str(store.folder.resolve()), todo[::-1], dict[Any, int]()
+    folder, waiting, running = str(store.folder.resolve()), phase.todo[::-1], dict[Any, int]()
     begun: Counter[int] = Counter()
+    known = ray.put(replace(phase, todo=[]))
     try:
         while waiting or running:
             while waiting and len(running) < _QUEUED_PER_PLACE * places:
                 number = waiting.pop()
                 begun[number] += 1
-                running[task.remote(plan, folder, phase, number, size, versions())] = number
+                running[task.remote(plan, folder, known, number, versions())] = number
             done, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
             for answer in done:
                 number = running.pop(answer)
@@ -77,7 +94,9 @@ def _dispatch(ray: Any, plan: Plan, store: PartStore, phase: str, size: int, tod
                     raise cause_of(error) from None
                 except ray.exceptions.RayError as error:
                     if begun[number] >= ATTEMPTS:
-                        raise ValueError(f"Chunk {number} of {phase} ended its process {ATTEMPTS} times.") from error
+                        raise ValueError(
+                            f"Chunk {number} of {phase.name} ended its process {ATTEMPTS} times."
+                        ) from error
                     say(f"  chunk {number}: its machine or process was lost ({type(error).__name__}); once more")
                     waiting.append(number)
     finally:
@@ -87,7 +106,7 @@ def _dispatch(ray: Any, plan: Plan, store: PartStore, phase: str, size: int, tod
             ray.wait(list(running), num_returns=len(running), timeout=10.0)
 
 
-def do_chunk(plan: Plan, folder: str, phase: str, number: int, size: int, expected: dict[str, str]) -> None:
+def do_chunk(plan: Plan, folder: str, phase: Phase, number: int, expected: dict[str, str]) -> None:
     """What a task does, on whatever machine.
 
     Raises:
@@ -103,7 +122,9 @@ def do_chunk(plan: Plan, folder: str, phase: str, number: int, size: int, expect
         _opened.clear()
         _opened[key] = plan.open()
     job = _opened[key]
-    store.write(phase, number, job.work(phase, chunks(job.counts()[phase], size)[number]))
+    items = chunks(job.counts()[phase.name], phase.size)[number]
+    with quiet():
+        store.write(phase.name, number, job.work(phase.name, items, phase.before))
 
 
 def versions() -> dict[str, str]:

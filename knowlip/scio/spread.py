@@ -6,14 +6,14 @@ pass goes on with the chunks that are not finished, and ends with the same bytes
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from knowlip.progress import say, track
+from knowlip.progress import quiet, say, track
 from knowlip.scio.parts import PartStore, chunks, share
 from knowlip.training.launch import launched
 
@@ -25,10 +25,10 @@ class Job(Protocol):
     """The work of a pass, opened in one process: model, texts and pixels at hand."""
 
     def counts(self) -> dict[str, int]:
-        """Phases in their order, and the number of items of each (tiles, planted errors, sub-texts)."""
+        """Phases in their order, and the number of items of each."""
 
-    def work(self, phase: str, items: range) -> pa.Table:
-        """Do some items of a phase; the same items give the same rows."""
+    def work(self, phase: str, items: range, before: dict[str, pa.Table]) -> pa.Table:
+        """Do some items of a phase, given the rows of the phases before it; the same items give the same rows."""
 
 
 class Plan(Protocol):
@@ -81,26 +81,25 @@ def in_processes(job: Job, store: PartStore, size: int, where: Ranks) -> dict[st
         where: this process among the others.
 
     Returns:
-        The rows of every phase, in the first process; {} in the others.
+        The rows of every phase.
     """
+    tables: dict[str, pa.Table] = {}
     for phase, count in job.counts().items():
         parts = chunks(count, size)
         todo = where.agreed(store.todo(phase, len(parts)))
         if where.rank == 0:
             tell(phase, len(parts), len(todo))
         mine: Sequence[int] = share(todo, where.rank, where.world)
-        for number in mine if where.rank else track(mine, f"{phase}: chunks of {size}"):
-            store.write(phase, number, job.work(phase, parts[number]))
-    if where.world > 1:  # the first process gets here when its own share is done
-        import torch.distributed as dist
+        alone = len(parts) == 1 and where.rank == 0  # then the bar of the work itself tells more
+        for number in mine if where.rank or alone else track(mine, f"{phase}: chunks of {size}"):
+            with nullcontext() if alone else quiet():
+                store.write(phase, number, job.work(phase, parts[number], tables))
+        if where.world > 1:
+            import torch.distributed as dist
 
-        dist.barrier()
-    return collected(job, store, size) if where.rank == 0 else {}
-
-
-def collected(job: Job, store: PartStore, size: int) -> dict[str, pa.Table]:
-    """The rows of every phase, when all chunks are finished."""
-    return {phase: store.read(phase, len(chunks(count, size))) for phase, count in job.counts().items() if count}
+            dist.barrier()
+        tables[phase] = store.read(phase, len(parts))
+    return tables
 
 
 def tell(phase: str, parts: int, todo: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from knowlip.files import sha256
-from knowlip.scio.cluster import do_chunk, on_cluster, versions
+from knowlip.scio.cluster import Phase, do_chunk, on_cluster, versions
 from knowlip.scio.parts import PartStore, chunks, share
 from tests.scio.toy import SIZE, ToyPlan, do, expected
 from tests.training.runs import run_processes, start_processes
@@ -112,4 +112,4 @@ def test_ray_does_the_same_and_begins_lost_chunks_again(done: dict[str, str], tm
 
 def test_a_machine_with_other_packages_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"it has torch .*, the machine that asks has 0.1"):
-        do_chunk(ToyPlan(), str(tmp_path), "squares", 0, SIZE, versions() | {"torch": "0.1"})
+        do_chunk(ToyPlan(), str(tmp_path), Phase("squares", SIZE, [], {}), 0, versions() | {"torch": "0.1"})

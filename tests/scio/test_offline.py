@@ -1,0 +1,201 @@
+"""`knowlip scio screen` and `reconstruct`: the decisions of the parts they are made of, however the work is spread."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from knowlip.cli import main
+from knowlip.dataset import Dataset
+from knowlip.dataset.figures import figures_path
+from knowlip.dataset.texts import revision_path
+from knowlip.dataset.verify import VerifyConfig, verify_dataset
+from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig, save_model
+from knowlip.scio.job import PassConfig, PassPlan
+from knowlip.scio.passes import scio_reconstruct, scio_screen
+from knowlip.scio.scorer_model import scoring_model
+from knowlip.training.pretrain import pretrain
+from knowlip.training.resume import read_checkpoint
+from knowlip.training.scio import ScioConfig
+from tests.training.runs import annotated, dataset, run_processes, start_processes, tiny
+
+__all__ = ["annotated", "dataset"]
+SETTINGS = ScioConfig(
+    evidence="paper", margin=0.0, calibration_tiles=16, max_new_tokens=6, tiles_at_once=4, negatives=8
+)
+
+
+@pytest.fixture(scope="module")
+def model(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without knowledge, but with opinions."""
+    torch.manual_seed(0)
+    texts = Dataset(annotated).texts()
+    tokenizer = TextTokenizer.train((texts["dimension"] + ": " + texts["text"]).to_list(), 400)
+    vision = VisionConfig("vit_tiny_patch16_224", 16, {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2})
+    text = TextConfig(len(tokenizer), width=32, layers=1, heads=2, mlp_width=32, max_length=200, dropout=0.0)
+    model = KnowLIP(ModelConfig(vision, text, embed_dim=8), tokenizer).eval()
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.3)
+    folder: Path = tmp_path_factory.mktemp("model") / "model"
+    save_model(model, folder, {})
+    return folder
+
+
+def settings(dataset: Path, model: Path, **changes: object) -> PassConfig:
+    return PassConfig(dataset, model, **{"scio": SETTINGS, "chunk": 4, "device": "cpu", **changes})  # type: ignore[arg-type]
+
+
+def files(dataset: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((dataset / "revisions").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def done(annotated: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Screened and reconstructed in one process."""
+    folder = Path(shutil.copytree(annotated, tmp_path_factory.mktemp("done") / "dataset"))
+    assert scio_screen(settings(folder, model))["revision"] == 1
+    assert scio_reconstruct(settings(folder, model))["revision"] == 2
+    return folder
+
+
+def test_screening_decides_by_the_evidence_of_the_whole(done: Path, model: Path) -> None:
+    """Chunks change nothing: one pass over all tiles gives the same figures up to rounding."""
+    from knowlip.training.margin import NoiseModel
+    from knowlip.training.scoring import evidence
+
+    job = PassPlan("screen", settings(done, model), 0).open()
+    rows = Dataset(done).texts(1)
+    figures = json.loads(figures_path(done, 1).read_text())
+    noise = NoiseModel(**figures["noise_model"])
+    whole = evidence(job.scorer, job.corpus.texts, kinds=("itc", "itm"))
+    itc = rows["delta_itc"].to_numpy().reshape(-1, 8)
+    np.testing.assert_allclose(itc, whole.itc, rtol=1e-4, atol=1e-5)
+    assert figures["sub_texts"] == len(rows) == 168
+    assert figures["screened"] == (rows["decision"] == "screened").sum()
+    assert 0 < figures["screened"] < len(rows)
+    assert (rows["margin"] == noise.margin).all()
+    both = (whole.itc < 0) & (whole.itm > 0)
+    assert ((rows["decision"] == "screened").to_numpy().reshape(-1, 8) == both).all()
+    assert figures["settings"]["model"] == job.model
+
+
+def test_reconstruction_judges_what_screening_called_noise(done: Path) -> None:
+    screened = Dataset(done).texts(1).query("decision == 'screened'")[["tile_id", "slot"]]
+    judged = Dataset(done).texts(2).query("revision == 2")
+    assert set(map(tuple, judged[["tile_id", "slot"]].to_numpy())) == set(map(tuple, screened.to_numpy()))
+    assert set(judged["decision"]) <= {"rewritten", "rejected", "kept"}
+    assert (judged["reason"] != "").all()
+    assert verify_dataset(VerifyConfig(done))["revisions"] == [0, 1, 2]
+
+
+def test_the_same_command_again_finds_its_revision(done: Path, model: Path) -> None:
+    before = files(done)
+    again = scio_reconstruct(settings(done, model))
+    assert (again["revision"], again["parent"]) == (2, 1)
+    assert scio_screen(settings(done, model, revision=0))["revision"] == 1
+    assert files(done) == before
+
+
+def test_screening_again_after_reconstruction_is_a_new_pass(done: Path, model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(done, tmp_path / "dataset"))
+    for _ in range(2):
+        result = scio_screen(settings(folder, model))
+        assert (result["revision"], result["parent"]) == (3, 2)
+
+
+def test_two_processes_write_the_same_bytes(done: Path, dataset: Path, model: Path) -> None:
+    for function in (scio_screen, scio_reconstruct):
+        assert run_processes(function, 2, settings(dataset, model)) == [0, 0]
+    assert files(dataset) == files(done)
+    assert [path.name for path in (dataset / ".scio").iterdir()] == ["cache"]
+
+
+def test_kill_9_at_any_moment_loses_a_chunk_and_changes_no_byte(done: Path, dataset: Path, model: Path) -> None:
+    """Killed as soon as another chunk is there, until the pass is through: no chunk is done twice."""
+    config, seen, kills = settings(dataset, model), {}, 0
+    for _ in range(20):
+        (worker,) = start_processes(scio_screen, 1, config)
+        count = len(list(dataset.glob(".scio/scio-*/*-*.parquet")))
+        while worker.is_alive() and len(list(dataset.glob(".scio/scio-*/*-*.parquet"))) <= count:
+            time.sleep(0.002)
+        assert worker.pid is not None
+        if worker.is_alive():
+            os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+        for path in dataset.glob(".scio/scio-*/*-*.parquet"):
+            stamp = path.stat().st_mtime_ns
+            assert seen.setdefault(path.name, stamp) == stamp, "a finished chunk was done again"
+        kills += worker.exitcode == -signal.SIGKILL
+        if worker.exitcode == 0:
+            break
+    assert kills >= 3
+    assert files(dataset) == {name: data for name, data in files(done).items() if name.startswith("000001")}
+
+
+def test_killed_between_revision_and_figures_is_finished(done: Path, model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(done, tmp_path / "dataset"))
+    before = files(folder)
+    figures_path(folder, 2).unlink()
+    assert scio_reconstruct(settings(folder, model))["revision"] == 2
+    assert files(folder) == before
+
+
+def test_a_ray_cluster_writes_the_same_bytes(done: Path, dataset: Path, model: Path) -> None:
+    ray = pytest.importorskip("ray", reason="ray is not installed (pip install 'knowlip[cluster]')")
+    ray.init(
+        num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20,
+        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}},
+    )  # fmt: skip
+    try:
+        scio_screen(settings(dataset, model, ray="auto"))
+    finally:
+        ray.shutdown()
+    assert revision_path(dataset, 1).read_bytes() == revision_path(done, 1).read_bytes()
+
+
+def test_a_run_is_judged_by_its_momentum_model(dataset: Path, tmp_path: Path) -> None:
+    config = tiny(dataset, tmp_path / "run", stage_steps=(3, 0, 0), loggers=())
+    pretrain(config)
+    state = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert state is not None
+    model = scoring_model(tmp_path / "run", "cpu")
+    twin = {name[5:]: value for name, value in state["weights"].items() if name.startswith("twin.")}
+    for name, weight in twin.items():
+        assert torch.equal(model.state_dict()[name], weight)
+    own = scoring_model(tmp_path / "run" / "model", "cpu")
+    assert not torch.equal(own.state_dict()["temp"], model.state_dict()["temp"]) or any(
+        not torch.equal(own.state_dict()[name], weight) for name, weight in twin.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--checkpoint", "nowhere"], "nowhere"),
+        (["--checkpoint", "MODEL", "--revision", "7"], "no text revision 7"),
+        (["--checkpoint", "MODEL", "--split", "test"], "has 0 annotated tiles to judge"),
+        (["--checkpoint", "MODEL", "--chunk", "0"], "must be 1 or more"),
+        (["--checkpoint", "MODEL", "--scio.precision", "2"], "scio.precision"),
+        (["--checkpoint", "MODEL", "--ray", "auto", "--processes", "2"], "not both"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    dataset: Path, model: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    given = [str(model) if argument == "MODEL" else argument for argument in arguments]
+    assert main(["scio", "screen", str(dataset), "--device", "cpu", *given]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert sentence in said
+    assert not (dataset / "revisions").exists()
+
+
+def test_nothing_to_write_anew_is_no_error(dataset: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scio", "reconstruct", str(dataset), "--checkpoint", str(model), "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"revision": 0, "parent": 0, "run": "", "candidates": 0}
