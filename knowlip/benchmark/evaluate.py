@@ -265,4 +265,17 @@ def _scio(
     before, after = (rows[rows["tile_id"].isin(looked_at)] for rows in (original, latest))
     accuracy = screening.text_accuracy(before, after, truths, windows, judge, clusters)
     accuracy["tiles"] = len(set(before["tile_id"]))
-    return screening.screening(original, decisions, truths, windows, judge), accuracy
+    accuracy["passes"] = []
+    for rows in decided:
+        if len(rows):
+            texts = data.texts(int(rows["revision"].iloc[0]))
+            then = texts[texts["tile_id"].isin(looked_at)]
+            step = screening.text_accuracy(before, then, truths, windows, judge, clusters)
+            kept = ("after", "after_ci", "after_without_screened", "rewritten", "falls", "reason")
+            accuracy["passes"].append(
+                {"revision": int(rows["revision"].iloc[0]), "run": str(rows["run"].iloc[0])}
+                | {name: step[name] for name in kept if name in step}
+            )
+    tiles = data.tiles()
+    roots = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
+    return screening.screening(original, decisions, truths, windows, judge, roots), accuracy

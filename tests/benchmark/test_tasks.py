@@ -195,4 +195,29 @@ def test_text_accuracy_before_and_after() -> None:
     assert result["after"] == pytest.approx(6 / 8)
     assert result["after_without_screened"] == pytest.approx(6 / 7)
     assert result["rewritten"] == {"n": 4, "mended": 2, "spoiled": 1, "blurred": 0}
-    assert result["per_dimension"]["marine Count"] == {"before": 0.25, "after": 0.5, "n": 4}
+    count = result["per_dimension"]["marine Count"]
+    assert (count["before"], count["after"], count["n"], count["before_ci"]) == (0.25, 0.5, 4, None)
+    assert count["difference"] == pytest.approx(0.25)
+    assert result["falls"] == []
+
+
+def test_evidence_of_a_revision_is_scored_with_intervals() -> None:
+    rng = np.random.default_rng(0)
+    words = np.where(rng.random(320) < 0.3, "wrong", "right").tolist()
+    noise = np.where(np.array(words) == "wrong", 1.0, 0.0) + rng.normal(0, 0.5, 320)
+    decisions = texts_of(words, np.where(noise > 1, "screened", "kept").tolist(), 1)
+    decisions = decisions.assign(noise=noise, surprise=rng.normal(0, 1, 320), delta_itm=np.nan)
+    tiles = [f"t{n}" for n in range(40)]
+    truths: dict[str, Any] = {tile: {} for tile in tiles}
+    windows = dict.fromkeys(tiles, 256.0)
+    roots = {tile: f"r{n // 2}" for n, tile in enumerate(tiles)}
+    scores = screening.screening(texts_of(words, ["annotated"] * 320), decisions, truths, windows, word_judge, roots)
+    assert scores["auroc"] > 0.85
+    assert scores["auroc_itm"] is None
+    assert set(scores["evidence"]) == {"noise score", "surprise"}
+    low, high = scores["evidence"]["noise score"]["auroc"]["ci"]
+    assert low < scores["auroc"] < high
+    with pytest.raises(ValueError, match="without a noise score"):
+        screening.screening(
+            texts_of(words, ["annotated"] * 320), decisions.drop(columns="noise"), truths, windows, word_judge
+        )

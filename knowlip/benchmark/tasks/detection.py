@@ -55,9 +55,7 @@ def detection(
     for name, score in scores.items():
         if len(score) != len(wrong) or not np.isfinite(score).all():
             raise ValueError(f"The evidence {name!r} must be one finite number for each of {len(wrong)} sub-texts.")
-    weights = cluster_weights(clusters, seed=seed)
-    once = np.ones((1, len(wrong)), np.float32)
-    all_draws = np.concatenate([once, weights])  # the first replicate is the data itself
+    all_draws = _draws(clusters, seed)
     pooled = {name: weighted_auroc(score, wrong, all_draws) for name, score in scores.items()}
     within = {name: weighted_auroc_within(score, wrong, groups, all_draws) for name, score in scores.items()}
     found: dict[str, Any] = {
@@ -86,6 +84,12 @@ def detection(
             row["margin"] = float(margins[name])
         found["evidence"][name] = row
     return found
+
+
+def _draws(clusters: Sequence[str] | np.ndarray, seed: int = 0) -> np.ndarray:
+    """Weights of the data itself, then of the replicates; without these, and so without intervals, for one cluster."""
+    once = np.ones((1, len(clusters)), np.float32)
+    return once if len(np.unique(clusters)) < 2 else np.concatenate([once, cluster_weights(clusters, seed=seed)])
 
 
 def _figure(draws: np.ndarray) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def accuracy_change(
         lies below 0 with its whole interval; `overall`: the same for all groups together.
     """
     groups = np.asarray(groups)
-    draws = np.concatenate([np.ones((1, len(groups)), np.float32), cluster_weights(clusters)])
+    draws = _draws(clusters)
     rows = {str(group): _change(before, after, groups == group, draws) for group in np.unique(groups)}
     falls = [
         group for group, row in rows.items()

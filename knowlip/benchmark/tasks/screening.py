@@ -8,7 +8,9 @@ import pandas as pd
 
 from knowlip.benchmark.metrics import auroc, grouped_auroc, precision_recall, proportion
 from knowlip.benchmark.tasks.caption import Judge
+from knowlip.benchmark.tasks.detection import NATURAL, accuracy_change, detection
 
+_EVIDENCE = ("delta_itc", "delta_itm", "noise", "surprise", "gap", "worst")
 FLAGS = ("screened", "rewritten", "rejected")
 """Decisions that say "this sub-text was held to be noise" (`rejected`: its rewriting was not accepted)."""
 
@@ -38,21 +40,25 @@ def screening(
     truths: Mapping[str, Mapping[str, Any]],
     windows: Mapping[str, float],
     judge: Judge,
+    roots: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Score the first decision about each sub-text, the only one that surely looked at the original text.
 
     Args:
         original: revision 0 (tile_id, slot, instruction_set, dimension, text).
-        decisions: rows of revisions >= 1 (tile_id, slot, revision, decision, delta_itc, delta_itm).
+        decisions: rows of revisions >= 1 (tile_id, slot, revision, decision, delta_itc, delta_itm, and where the
+            revision has them noise, surprise, gap, worst).
         truths: tile_id -> truth.
         windows: tile_id -> side in metres.
         judge: the verdict on one sub-text.
+        roots: tile_id -> root tile; with it each kind of evidence is scored with intervals over roots.
 
     Returns:
-        Precision, recall, base rate and the like over verifiable sub-texts, with `auroc` of the combined evidence (the
-        smaller of -delta_itc and delta_itm, each in units of its dimension's median size, since screening asks for
-        both; the higher, the more noise), `auroc_itc`, `auroc_itm`,
-        `auroc_within_dimension`, and `per_dimension`. Values are None with a `reason` where they cannot be had.
+        Precision, recall, base rate and the like over verifiable sub-texts, with `auroc` of the noise score (where a
+        revision has none: the smaller of -delta_itc and delta_itm, each in units of its dimension's median size, since
+        the paper asks for both; the higher, the more noise), `auroc_itc`, `auroc_itm`, `auroc_within_dimension`,
+        `per_dimension`, and with `roots` `evidence` (see :func:`detection`). Values are None with a `reason` where they
+        cannot be had.
     """
     nothing = {"precision": None, "recall": None, "auroc": None, "base_rate": None, "n": 0}
     if decisions.empty:
@@ -61,9 +67,11 @@ def screening(
         return nothing | {"reason": "The data set has no truth, so no decision can be scored."}
     first = decisions.sort_values("revision", kind="stable").drop_duplicates(["tile_id", "slot"], keep="first")
     later = decisions[decisions["decision"].isin(FLAGS)][["tile_id", "slot"]].drop_duplicates().assign(ever=True)
-    rows = original.merge(
-        first[["tile_id", "slot", "decision", "delta_itc", "delta_itm"]], on=["tile_id", "slot"], suffixes=("_0", "")
-    ).merge(later, on=["tile_id", "slot"], how="left")
+    columns = ["tile_id", "slot", "decision", *(name for name in _EVIDENCE if name in first)]
+    bare = original.drop(columns=[name for name in _EVIDENCE if name in original and name not in first])
+    rows = bare.merge(first[columns], on=["tile_id", "slot"], suffixes=("_0", "")).merge(
+        later, on=["tile_id", "slot"], how="left"
+    )
     true = verdicts(rows, truths, windows, judge)
     rows = rows.assign(true=true)[pd.notna(true)]
     if rows.empty:
@@ -72,20 +80,31 @@ def screening(
     flagged = rows["decision"].isin(FLAGS).to_numpy()
     evidence_itc = -rows["delta_itc"].to_numpy(dtype=float)
     evidence_itm = rows["delta_itm"].to_numpy(dtype=float)
-    if not (np.isfinite(evidence_itc).all() and np.isfinite(evidence_itm).all()):
-        raise ValueError("A revision holds decisions whose delta_itc or delta_itm is not a number.")
     group = (rows["instruction_set"] + " " + rows["dimension"]).to_numpy(dtype=str)
-    score = np.minimum(_in_spreads(evidence_itc, group), _in_spreads(evidence_itm, group))
+    both = np.isfinite(evidence_itc).all() and np.isfinite(evidence_itm).all()
+    scores = {"noise score": rows["noise"].to_numpy(dtype=float)} if "noise" in rows else {}
+    if both:
+        paper = np.minimum(_in_spreads(evidence_itc, group), _in_spreads(evidence_itm, group))
+        scores |= {"paper": paper, "itc": evidence_itc, "itm": evidence_itm}
+    scores |= {name: rows[name].to_numpy(dtype=float) for name in ("surprise", "gap", "worst") if name in rows}
+    scores = {name: values for name, values in scores.items() if np.isfinite(values).all()}
+    if not {"noise score", "paper"} & scores.keys():
+        raise ValueError("A revision holds decisions without a noise score whose delta_itc or delta_itm is no number.")
+    score = scores.get("noise score", scores.get("paper"))
+    assert score is not None
     result = precision_recall(flagged, wrong)
     result |= {
         "auroc": auroc(score, wrong),
-        "auroc_itc": auroc(evidence_itc, wrong),
-        "auroc_itm": auroc(evidence_itm, wrong),
+        "auroc_itc": auroc(evidence_itc, wrong) if both else None,
+        "auroc_itm": auroc(evidence_itm, wrong) if both else None,
         "auroc_within_dimension": grouped_auroc(score, wrong, group),
         "recall_ever": float(rows["ever"].eq(True).to_numpy()[wrong].mean()) if wrong.any() else None,
         "decided": len(first),
         "per_dimension": {},
     }
+    if roots is not None and wrong.any() and not wrong.all():
+        clusters = rows["tile_id"].map(roots).to_numpy(dtype=str)
+        result["evidence"] = detection(scores, wrong, np.full(len(wrong), NATURAL), group, clusters)["evidence"]
     for name in sorted(set(group)):
         at = group == name
         part = precision_recall(flagged[at], wrong[at])
@@ -124,7 +143,8 @@ def text_accuracy(
         `after_without_screened`: leaving out the sub-texts that stand screened or rejected, which is what the text loss
         trains on; `rewritten`: how many, and how many turned from wrong to right (`mended`), from right
         to wrong (`spoiled`), and from verifiable to not (`blurred`);
-        `per_dimension`: before and after of each.
+        `per_dimension`: before and after of each with intervals, and their `difference` over the sub-texts that can be
+        verified both times; `falls`: dimensions whose difference lies below 0 with its whole interval.
     """
     if not truths:
         return {"before": None, "after": None, "reason": "The data set has no truth."}
@@ -163,14 +183,17 @@ def text_accuracy(
         "blurred": int((pd.notna(before) & pd.isna(after) & changed).sum()),
     }
     group = (both["instruction_set"] + " " + both["dimension"]).to_numpy(dtype=str)
+    change = accuracy_change(before, after, group, cluster)
     result["per_dimension"] = {
         name: {
-            "before": _share(before[group == name]),
-            "after": _share(after[group == name]),
+            "before": row["before"]["value"], "before_ci": row["before"]["ci"],
+            "after": row["after"]["value"], "after_ci": row["after"]["ci"],
+            "difference": row["difference"]["value"], "difference_ci": row["difference"]["ci"],
             "n": int(pd.notna(before[group == name]).sum()),
         }
-        for name in sorted(set(group))
-    }
+        for name, row in change["per_dimension"].items()
+    }  # fmt: skip
+    result["falls"] = change["falls"]
     return result
 
 
@@ -182,8 +205,3 @@ def _in_spreads(evidence: np.ndarray, groups: np.ndarray) -> np.ndarray:
         at = groups == group
         result[at] /= max(floor, float(np.median(np.abs(evidence[at]))))
     return result
-
-
-def _share(values: np.ndarray) -> float | None:
-    known = values[pd.notna(values)]
-    return float(known.astype(bool).mean()) if len(known) else None
