@@ -33,9 +33,10 @@ class ScioConfig:
 
     iterations: int = 1
     """How often texts are screened and then reconstructed; each time trains the lengths of stages 2 and 3."""
-    evidence: EvidenceName = "all"
-    """What decides about a sub-text: "paper" (dITC and dITM), "infill" (how surprised the decoder is), or "all"."""
-    precision: float = 0.5
+    evidence: EvidenceName = "infill"
+    """What decides about a sub-text: "paper" (dITC and dITM), "infill" (how surprised the decoder is), or "all". On
+    errors that the annotator makes by itself "infill" finds most (docs/scio.md)."""
+    precision: float = 0.35
     """The margin of screening is the lowest that reaches this share of noise among what is flagged, on planted noise
     with one wrong sub-text in eight."""
     margin: float | None = None

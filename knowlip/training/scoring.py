@@ -185,7 +185,7 @@ class Scorer:
             nll = -log_p.gather(-1, target[:, 1:, None])[..., 0].masked_fill(~real, 0)
             best = -log_p.amax(-1).masked_fill(~real, 0)
             count = real.sum(1)
-            figures = torch.stack([nll.sum(1) / count, (nll - best).sum(1) / count, nll.amax(1)], 1)
+            figures = torch.stack([nll.sum(1) / count, (nll - best).sum(1) / count, nll.amax(1)], 1).clamp(min=0)
             result[group] = figures.double().cpu().numpy()
         return result
 

@@ -10,7 +10,8 @@ from knowlip.models.knowlip import KnowLIP
 from knowlip.training.corpus import Corpus
 from knowlip.training.margin import USED, NoiseModel, fit, noise_probability
 from knowlip.training.plants import Plant, plant
-from knowlip.training.scoring import Evidence, Scorer, evidence
+from knowlip.training.scoring import KINDS, Evidence, Scorer, evidence
+from knowlip.training.texts import TileText
 
 if TYPE_CHECKING:
     from knowlip.training.scio import ScioConfig
@@ -65,7 +66,8 @@ class Screening:
     rows: list[int]
     """Tile rows of the corpus."""
     evidence: Evidence
-    """Figures (N, 8); with `evidence: paper` dITM is NaN where dITC raised no suspicion."""
+    """Figures (N, 8); those on which the decision does not rest are NaN but for noise, and with `evidence: paper` dITM
+    is where dITC raised no suspicion."""
     score: np.ndarray
     """Noise score (N, 8), see :func:`noise_probability`."""
     noisy: np.ndarray
@@ -76,20 +78,31 @@ def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int
     """Decide on every sub-text of some tiles (all where not given).
 
     The paper's two tests must both hold, so matching is asked only about sub-texts that contrast suspects (Eq. 9, then
-    Eq. 11).
+    Eq. 11). Figures on which the decision does not rest are asked for where it says noise, for the record.
     """
     rows = list(range(len(corpus.texts)) if rows is None else rows)
     texts, sets = [corpus.texts[row] for row in rows], [corpus.sets[row] for row in rows]
-    if noise.evidence == "paper":
-        found = evidence(scorer, texts, rows, kinds=("itc",), title="screen: contrast")
-        suspects = noise_probability(noise, found, sets) > noise.margin
-        some = np.flatnonzero(suspects.any(1)).tolist()
-        slots = [np.flatnonzero(suspects[at]).tolist() for at in some]
-        confirmed = evidence(
-            scorer, [texts[at] for at in some], [rows[at] for at in some], slots, ("itm",), "screen: matching"
-        )
-        found.itm[some] = confirmed.itm
-    else:
-        found = evidence(scorer, texts, rows, kinds=USED[noise.evidence], title="screen")
+    paper = noise.evidence == "paper"
+    first = ("itc",) if paper else USED[noise.evidence]
+    found = evidence(scorer, texts, rows, kinds=first, title="screen: contrast" if paper else "screen")
     score = noise_probability(noise, found, sets)
-    return Screening(rows, found, score, score > noise.margin)
+    if paper:
+        _ask(scorer, texts, rows, score > noise.margin, ("itm",), found, "screen: matching")
+        score = noise_probability(noise, found, sets)
+    noisy = score > noise.margin
+    rest = [kind for kind in KINDS if kind not in USED[noise.evidence]]
+    if rest:
+        _ask(scorer, texts, rows, noisy, rest, found, "figures of the noise")
+    return Screening(rows, found, score, noisy)
+
+
+def _ask(
+    scorer: Scorer, texts: Sequence[TileText], rows: Sequence[int], about: np.ndarray, kinds: Sequence[str],
+    found: Evidence, title: str,
+) -> None:  # fmt: skip
+    """Fill in more evidence of the sub-texts that are True in `about` (N, 8)."""
+    some = np.flatnonzero(about.any(1)).tolist()
+    slots = [np.flatnonzero(about[at]).tolist() for at in some]
+    more = evidence(scorer, [texts[at] for at in some], [rows[at] for at in some], slots, kinds, title)
+    for kind in kinds:
+        getattr(found, kind)[some] = getattr(more, kind)

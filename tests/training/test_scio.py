@@ -1,14 +1,17 @@
 """SCIO's evidence against figures of single passes by hand, its margins against counting, its stages."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.statistics import auroc
-from knowlip.training.margin import NoiseModel, fit, noise_probability, threshold
+from knowlip.training.margin import NoiseModel, fit, noise_probability, standardisation, threshold
 from knowlip.training.scio import Stage, stages
 from knowlip.training.scoring import Evidence, Scorer, evidence
+from knowlip.training.screening import screen
 from knowlip.training.texts import SubTextIds, TileText
 
 WORDS = ["water", "wood", "field", "town", "ship", "road", "quay", "grass"]
@@ -134,16 +137,19 @@ def test_margin_is_the_lowest_that_is_precise_enough() -> None:
     assert threshold(score, np.zeros(400, bool), 0.5) == (score.max(), False)
 
 
+def neutral(rng: np.random.Generator, count: int) -> Evidence:
+    """Evidence without meaning; logarithms of what the decoder says are normal."""
+    return Evidence(
+        *(rng.normal(3, 2, (count, 8)) for _ in range(2)), *(np.expm1(rng.normal(3, 0.5, (count, 8))) for _ in range(3))
+    )
+
+
 def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     rng = np.random.default_rng(0)
-    n = 200
-    clean = Evidence(*(rng.normal(3, 2, (n, 8)) for _ in range(5)))
-    places = [(int(row), int(rng.integers(8))) for row in rng.permutation(n)[:150]]
-    planted = Evidence(*(np.full((150, 8), np.nan) for _ in range(5)))
-    for at, (_, slot) in enumerate(places):
-        for kind in ("itc", "itm", "surprise", "gap", "worst"):
-            getattr(planted, kind)[at, slot] = rng.normal(3 + 4 * (kind == "surprise"), 2)
-    model = fit(clean, ["marine"] * n, planted, places, ["swap"] * 150, "all", precision=0.6)
+    clean, planted = neutral(rng, 200), neutral(rng, 150)
+    places = [(int(row), int(rng.integers(8))) for row in rng.permutation(200)[:150]]
+    planted.surprise = np.expm1(rng.normal(4, 0.5, (150, 8)))
+    model = fit(clean, ["marine"] * 200, planted, places, ["swap"] * 150, "all", precision=0.6)
     assert int(np.argmax(np.abs(model.weights))) == 2
     assert model.weights[2] > 0
     assert model.figures["reached"]
@@ -152,10 +158,10 @@ def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     assert model.figures["base_rate"] == 1 / 8
     assert model.figures["n"] == 1200
     assert NoiseModel(**model.plain()) == model
-    fresh = Evidence(*(rng.normal(3, 2, (n, 8)) for _ in range(5)))
-    fresh.surprise[:, 0] += 4
-    score = noise_probability(model, fresh, ["marine"] * n)
-    assert (auroc(score.ravel(), np.eye(8, dtype=bool)[[0] * n].ravel()) or 0) > 0.85
+    fresh = neutral(rng, 200)
+    fresh.surprise[:, 0] = np.expm1(np.log1p(fresh.surprise[:, 0]) + 1)
+    score = noise_probability(model, fresh, ["marine"] * 200)
+    assert (auroc(score.ravel(), np.eye(8, dtype=bool)[[0] * 200].ravel()) or 0) > 0.85
     assert ((score >= 0) & (score <= 1)).all()
 
 
@@ -170,3 +176,19 @@ def test_stages_alternate() -> None:
 def test_scores_without_negatives_are_refused(scorer: Scorer) -> None:
     with pytest.raises(ValueError, match="at least two training tiles"):
         Scorer(scorer.model, scorer.pixels, [], [0])
+
+
+def test_paper_asks_for_matching_only_where_contrast_suspects(scorer: Scorer) -> None:
+    texts = [tile_text(scorer.model.tokenizer, seed, seed) for seed in range(9)]
+    corpus = SimpleNamespace(texts=texts, sets=["marine"] * 9)
+    whole = evidence(scorer, texts)
+    noise = standardisation(whole, corpus.sets, "paper")
+    noise.margin = 0.2
+    found = screen(scorer, corpus, noise)  # type: ignore[arg-type]
+    both = noise_probability(noise, whole, corpus.sets)
+    assert (found.noisy == (both > 0.2)).all()
+    assert 0 < found.noisy.sum() < np.isfinite(found.evidence.itm).sum() < 72
+    assert found.score[found.noisy] == pytest.approx(both[found.noisy], abs=1e-3)
+    assert (np.isfinite(found.evidence.surprise) == found.noisy).all()
+    some = screen(scorer, corpus, noise, rows=[7, 2])  # type: ignore[arg-type]
+    assert (some.noisy == found.noisy[[7, 2]]).all()
