@@ -43,26 +43,27 @@ def measure(dataset: Dataset, revision: int | None = None) -> tuple[dict[str, An
 
 
 def _of_revision(dataset: Dataset, number: int, rows: "pd.DataFrame") -> dict[str, Any]:
-    made = set(rows["decision"])
+    made, figures = set(rows["decision"]), read_figures(dataset.path, number)
     kind = "annotation"
-    if number and made & set(RECONSTRUCTION):
+    if number and (made & set(RECONSTRUCTION) or "candidates" in figures):
         kind = "reconstruction"
     elif number and made & set(SCREENING):
         kind = "screening"
     entry: dict[str, Any] = {
         "revision": number, "run": ", ".join(sorted(set(rows["run"]))), "kind": kind, "rows": len(rows),
-        "figures": read_figures(dataset.path, number),
+        "figures": figures,
     }  # fmt: skip
     if kind == "annotation":
         return entry
     hit = rows["decision"] == _YES[kind]
     reasons = rows["reason"][~hit] if kind == "reconstruction" else rows["reason"][:0]
+    plain = reasons.str.split(":").str[0].str.replace(r" *\([^)]*\)", "", regex=True)  # without words and numbers
     return entry | {
         **_share(hit),
         "by": _shares(rows, hit, ["instruction_set", "dimension", "by"]),
         "by_dimension": _shares(rows, hit, ["instruction_set", "dimension"]),
         "by_annotator": _shares(rows, hit, ["by"]),
-        "reasons": {str(k): int(v) for k, v in reasons.str.split(":").str[0].value_counts().head(10).items()},
+        "reasons": {str(k): int(v) for k, v in plain.value_counts().head(10).items()},
     }
 
 

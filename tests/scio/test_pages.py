@@ -9,6 +9,7 @@ import pytest
 
 from knowlip.cli import main
 from knowlip.dataset import Dataset
+from knowlip.dataset.figures import write_figures
 from knowlip.scio.history import decisions, lineage, word_changes
 from knowlip.scio.report import ReportConfig, draw_examples, scio_report
 from knowlip.scio.show import ShowConfig, history_text, show_history
@@ -102,6 +103,19 @@ def test_numbers_are_those_of_the_revisions(folder: Path) -> None:
             assert all(row["low"] <= row["share"] <= row["high"] for row in entry[part])
         assert {row["annotator"] for row in entry["by_annotator"]} == {"rules"}, "judged was what the annotator wrote"
     assert all(row["share"] in (0, 1) for row in screening["by_dimension"])
+
+
+def test_a_reconstruction_that_kept_everything_is_one(folder: Path, tmp_path: Path) -> None:
+    dataset = Dataset(shutil.copytree(folder, tmp_path / "copy"))
+    rows = dataset.texts(1).query("slot == 1").assign(decision="kept", reason="the model says the same: 'x'")
+    rows.loc[rows.index[0], ["decision", "reason"]] = "rejected", "not sure (0.31 <= 0.80): 'y'"
+    third = dataset.append_revision(rows, "other", parent=1)
+    entry = scio_report(ReportConfig(dataset.path))["revisions"][-1]
+    assert (entry["kind"], entry["hits"]) == ("reconstruction", 0)
+    assert entry["reasons"] == {"the model says the same": 20, "not sure": 1}
+    rows = rows.assign(decision="kept")
+    write_figures(dataset.path, dataset.append_revision(rows, "another", parent=third), {"candidates": 21})
+    assert scio_report(ReportConfig(dataset.path))["revisions"][-1]["kind"] == "reconstruction"
 
 
 def test_examples_are_drawn_by_lot_from_all_kinds(folder: Path) -> None:
