@@ -154,13 +154,14 @@ def model_card(dataset: Dataset, corpus: Corpus, revision: int) -> dict[str, Any
     """What a model must carry to be used rightly: the data it knows and how its pixels came to be."""
     tiles = dataset.tiles(split="train")
     scale = tiles["metres_per_pixel"] * tiles["proj:shape"].map(lambda shape: shape[0]) / corpus.pixels.shape[1]
+    known = scale.dropna()  # imported sets may not tell
     return {
         "dataset_fingerprint": dataset.fingerprint,
         "revision": revision,
         "train_blocks": sorted(set(tiles["block"])),
         "tiles": len(corpus.tile_ids),
         "quantiser": sorted(set(tiles["quantiser"])),
-        "metres_per_pixel": [float(scale.min()), float(scale.max())],
-        "windows_m": sorted({float(window) for window in tiles["window_m"]}, reverse=True),
+        "metres_per_pixel": [float(known.min()), float(known.max())] if len(known) else [],
+        "windows_m": sorted({float(window) for window in tiles["window_m"].dropna()}, reverse=True),
         "sensors": sorted(set(tiles["platform"])),
     }
