@@ -14,6 +14,7 @@ from knowlip.dataset.figures import read_figures
 from knowlip.models import load_model
 from knowlip.training.finetune import Example, FinetuneConfig, finetune
 from knowlip.training.pretrain import pretrain
+from knowlip.training.scio import ScioConfig
 from tests.text.tiny_dataset import build_tiny_dataset
 from tests.training.runs import annotated, dataset, losses, start, tiny, train
 
@@ -43,7 +44,9 @@ def test_three_stages_write_revisions_and_a_model(dataset: Path, tmp_path: Path)
         == raw.loc[rewritten["decision"] == "rejected", "text"]
     ).all()
     assert ((screened["noise"] > screened["margin"]) == noisy).all()
-    assert np.isfinite(screened[["delta_itc", "delta_itm", "surprise", "gap", "worst"]]).all(axis=None)
+    assert ((screened["delta_itc"] < 0) & (screened["delta_itm"] > 0))[noisy].all()
+    assert np.isfinite(screened["delta_itc"]).all()
+    assert (np.isfinite(screened["surprise"]) == noisy).all()
     assert read_figures(dataset, 1)["screened"] == noisy.sum()
     assert read_figures(dataset, 2)["candidates"] == noisy.sum()
     model = load_model(tmp_path / "run" / "model")
@@ -91,6 +94,14 @@ def test_two_runs_on_one_data_set_do_not_mix_their_texts(dataset: Path, tmp_path
     for number in (2, 4):
         runs = set(data.texts(number)["run"])
         assert len({run.rsplit("-", 1)[0] for run in runs if run != "annotate"}) == 1
+
+
+def test_screening_and_rewriting_again_with_noise_out_of_all_texts(dataset: Path, tmp_path: Path) -> None:
+    settings = ScioConfig(2, "all", margin=0.12, calibration_tiles=8, max_new_tokens=8, noise="all", policy="whole")
+    result = pretrain(tiny(dataset, tmp_path / "run", stage_steps=(6, 2, 2), scio=settings))
+    assert [line["stage"] for line in losses(tmp_path / "run")] == [1] * 5 + [2] * 2 + [3] * 2 + [4] * 2 + [5] * 3
+    assert result["revision"] == 4
+    assert all((tmp_path / "run" / f"scio-stage{stage}.json").is_file() for stage in (2, 3, 4, 5))
 
 
 def test_what_cannot_work_is_refused(dataset: Path, tmp_path: Path) -> None:
