@@ -13,7 +13,7 @@ A rewrite is accepted when
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -163,14 +163,40 @@ def propose(
     return result
 
 
+class Trial(NamedTuple):
+    """A sub-text of the sample that screening called noise, rightly or not."""
+
+    row: int
+    slot: int
+    old: TileText
+    """The text with the words in question."""
+    was: str
+    """These words."""
+
+
+def trials_of(corpus: Corpus, calibration: Calibration) -> list[Trial]:
+    """Plants that screening caught are to be undone, and of its false alarms the claims are to stay."""
+    caught = [Trial(one.row, one.slot, one.applied(corpus), one.text) for one in calibration.caught]
+    return caught + [Trial(row, slot, corpus.texts[row], corpus.words(row, slot)) for row, slot in calibration.alarms]
+
+
+def try_rewrites(scorer: Scorer, corpus: Corpus, trials: Sequence[Trial], config: "ScioConfig") -> list[Rewrite]:
+    """Rewrites of some trials, undecided."""
+    return propose(scorer, corpus, [trial[:2] for trial in trials], [trial.old for trial in trials], config)
+
+
 def calibrate_rewrites(scorer: Scorer, corpus: Corpus, calibration: Calibration, config: "ScioConfig") -> Acceptance:
-    """Learn on planted noise when a rewrite is right: plants that screening caught are to be undone, and of its false
-    alarms the claims are to stay. Rewrites that claim the same as the old words are never accepted, so they do not
+    """Learn on planted noise when a rewrite is right, see :func:`learn_rewrites`."""
+    trials = trials_of(corpus, calibration)
+    return learn_rewrites(corpus, trials, try_rewrites(scorer, corpus, trials, config), config)
+
+
+def learn_rewrites(
+    corpus: Corpus, trials: Sequence[Trial], rewrites: Sequence[Rewrite], config: "ScioConfig"
+) -> Acceptance:
+    """Learn when a rewrite is right. Rewrites that claim the same as the old words are never accepted, so they do not
     count. Where less than `config.accept_precision` of what is accepted would be right, nothing is."""
-    places = [(one.row, one.slot) for one in calibration.caught] + calibration.alarms
-    old = [one.applied(corpus) for one in calibration.caught] + [corpus.texts[row] for row, _ in calibration.alarms]
-    was = [one.text for one in calibration.caught] + [corpus.words(*place) for place in calibration.alarms]
-    rewrites = propose(scorer, corpus, places, old, config)
+    was = [trial.was for trial in trials]
     changed = [
         i for i, rewrite in enumerate(rewrites)
         if says_something(corpus, rewrite) and not same_claims(corpus, rewrite.row, rewrite.slot, rewrite.text, was[i])
@@ -180,7 +206,7 @@ def calibrate_rewrites(scorer: Scorer, corpus: Corpus, calibration: Calibration,
         [same_claims(corpus, one.row, one.slot, one.text, corpus.words(one.row, one.slot)) for one in tried], bool
     )
     figures: dict[str, Any] = {
-        "candidates": len(places), "changed": len(tried), "right": int(right.sum()), "accepted": 0, "precision": None,
+        "candidates": len(trials), "changed": len(tried), "right": int(right.sum()), "accepted": 0, "precision": None,
         "reached": False, "wanted_precision": config.accept_precision,
     }  # fmt: skip
     spread_itc, spread_itm = (

@@ -10,7 +10,7 @@ from knowlip.models.knowlip import KnowLIP
 from knowlip.training.corpus import Corpus
 from knowlip.training.margin import USED, NoiseModel, fit, noise_probability
 from knowlip.training.plants import Plant, plant
-from knowlip.training.scoring import KINDS, Evidence, Scorer, evidence
+from knowlip.training.scoring import PAPER, Evidence, Scorer, evidence
 from knowlip.training.texts import TileText
 
 if TYPE_CHECKING:
@@ -35,20 +35,42 @@ class Calibration:
     """(tile row, position) of unplanted sub-texts of the same tiles that score above the margin."""
 
 
-def calibrate(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Calibration:
-    """Plant noise in `config.calibration_tiles` tiles of the corpus; fit the score and choose its margin.
+@dataclass
+class Sample:
+    """Tiles for the calibration, and the noise planted in them."""
+
+    rows: list[int]
+    plants: list[Plant]
+
+
+def draw_sample(corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Sample:
+    """Plant noise in `config.calibration_tiles` tiles of the corpus."""
+    rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
+    return Sample(rows, plant(corpus, rows, rng))
+
+
+def clean_evidence(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rows: Sequence[int]) -> Evidence:
+    """Evidence of all sub-texts of some tiles of the sample as they are."""
+    texts = [corpus.texts[row] for row in rows]
+    return evidence(scorer, texts, rows, kinds=USED[config.evidence], title="score a sample")
+
+
+def planted_evidence(scorer: Scorer, corpus: Corpus, config: "ScioConfig", plants: Sequence[Plant]) -> Evidence:
+    """Evidence of some planted sub-texts; NaN at all other positions."""
+    texts, rows, slots = (
+        zip(*((one.applied(corpus), one.row, {one.slot}) for one in plants)) if plants else ((), (), ())
+    )
+    return evidence(scorer, texts, rows, slots, USED[config.evidence], "score planted noise")
+
+
+def learn(corpus: Corpus, config: "ScioConfig", sample: Sample, clean: Evidence, planted: Evidence) -> Calibration:
+    """Fit the noise score on a sample's evidence and choose its margin.
 
     Raises:
         ValueError: no noise could be planted.
     """
-    rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
-    plants, used = plant(corpus, rows, rng), USED[config.evidence]
+    rows, plants = sample.rows, sample.plants
     sets, place = [corpus.sets[row] for row in rows], {row: at for at, row in enumerate(rows)}
-    clean = evidence(scorer, [corpus.texts[row] for row in rows], rows, kinds=used, title="score a sample")
-    planted = evidence(
-        scorer, [one.applied(corpus) for one in plants], [one.row for one in plants], [{one.slot} for one in plants],
-        used, "score planted noise",
-    )  # fmt: skip
     noise = fit(
         clean, sets, planted, [(place[one.row], one.slot) for one in plants], [one.kind for one in plants],
         config.evidence, config.precision, config.margin,
@@ -59,6 +81,17 @@ def calibrate(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rng: np.rand
     return Calibration(noise, caught, [(rows[at], slot) for at, slot in alarms])
 
 
+def calibrate(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Calibration:
+    """Draw a sample, score it and learn from it.
+
+    Raises:
+        ValueError: no noise could be planted.
+    """
+    sample = draw_sample(corpus, config, rng)
+    clean = clean_evidence(scorer, corpus, config, sample.rows)
+    return learn(corpus, config, sample, clean, planted_evidence(scorer, corpus, config, sample.plants))
+
+
 @dataclass
 class Screening:
     """Decisions about the sub-texts of N tiles."""
@@ -66,8 +99,8 @@ class Screening:
     rows: list[int]
     """Tile rows of the corpus."""
     evidence: Evidence
-    """Figures (N, 8); those on which the decision does not rest are NaN but for noise, and with `evidence: paper` dITM
-    is where dITC raised no suspicion."""
+    """Figures (N, 8). NaN are with `evidence: paper` what the decoder says, and dITM where dITC raised no suspicion;
+    with `evidence: infill` both differences where there is no noise."""
     score: np.ndarray
     """Noise score (N, 8), see :func:`noise_probability`."""
     noisy: np.ndarray
@@ -78,7 +111,7 @@ def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int
     """Decide on every sub-text of some tiles (all where not given).
 
     The paper's two tests must both hold, so matching is asked only about sub-texts that contrast suspects (Eq. 9, then
-    Eq. 11). Figures on which the decision does not rest are asked for where it says noise, for the record.
+    Eq. 11). Where `evidence: infill` says noise, the paper's differences are asked for too, for the record.
     """
     rows = list(range(len(corpus.texts)) if rows is None else rows)
     texts, sets = [corpus.texts[row] for row in rows], [corpus.sets[row] for row in rows]
@@ -90,9 +123,8 @@ def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int
         _ask(scorer, texts, rows, score > noise.margin, ("itm",), found, "screen: matching")
         score = noise_probability(noise, found, sets)
     noisy = score > noise.margin
-    rest = [kind for kind in KINDS if kind not in USED[noise.evidence]]
-    if rest:
-        _ask(scorer, texts, rows, noisy, rest, found, "figures of the noise")
+    if noise.evidence == "infill":
+        _ask(scorer, texts, rows, noisy, PAPER, found, "differences of the noise")
     return Screening(rows, found, score, noisy)
 
 

@@ -189,6 +189,10 @@ def test_paper_asks_for_matching_only_where_contrast_suspects(scorer: Scorer) ->
     assert (found.noisy == (both > 0.2)).all()
     assert 0 < found.noisy.sum() < np.isfinite(found.evidence.itm).sum() < 72
     assert found.score[found.noisy] == pytest.approx(both[found.noisy], abs=1e-3)
-    assert (np.isfinite(found.evidence.surprise) == found.noisy).all()
     some = screen(scorer, corpus, noise, rows=[7, 2])  # type: ignore[arg-type]
     assert (some.noisy == found.noisy[[7, 2]]).all()
+    said = standardisation(whole, corpus.sets, "infill")
+    said.weights, said.margin = [1.0, 0.0, 0.0], 0.9
+    found = screen(scorer, corpus, said)  # type: ignore[arg-type]
+    assert (found.noisy == (whole.surprise > 8)).all()  # 1 / (1 + exp(-log(1 + x))) > 0.9
+    assert (np.isfinite(found.evidence.itm) == found.noisy).all()
