@@ -39,8 +39,8 @@ def on_cluster(job: Job, plan: Plan, store: PartStore, size: int, address: str, 
     ray, ours = connect(address)
     tables: dict[str, pa.Table] = {}
     try:
-        for phase, count in job.counts().items():
-            parts = len(chunks(count, size))
+        for phase in job.phases:
+            parts = len(chunks(job.count(phase, tables), size))
             todo = store.todo(phase, parts)
             tell(phase, parts, len(todo))
             done = _dispatch(ray, plan, store, Phase(phase, size, todo, tables), gpu)
@@ -122,7 +122,7 @@ def do_chunk(plan: Plan, folder: str, phase: Phase, number: int, expected: dict[
         _opened.clear()
         _opened[key] = plan.open()
     job = _opened[key]
-    items = chunks(job.counts()[phase.name], phase.size)[number]
+    items = chunks(job.count(phase.name, phase.before), phase.size)[number]
     with quiet():
         store.write(phase.name, number, job.work(phase.name, items, phase.before))
 

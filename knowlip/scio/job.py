@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -16,11 +17,29 @@ from knowlip.files import sha256
 from knowlip.scio.scorer_model import fingerprint, scoring_model
 from knowlip.training.corpus import Corpus
 from knowlip.training.margin import NoiseModel
-from knowlip.training.reconstruction import Acceptance, Rewrite, calibrate_rewrites, reconstruct
+from knowlip.training.reconstruction import (
+    Acceptance,
+    Rewrite,
+    Trial,
+    learn_rewrites,
+    reconstruct,
+    trials_of,
+    try_rewrites,
+)
 from knowlip.training.revise import rewriting_rows, screening_rows
 from knowlip.training.scio import ScioConfig
 from knowlip.training.scoring import KINDS, Evidence, Scorer
-from knowlip.training.screening import Screening, calibrate, scorer_of, screen
+from knowlip.training.screening import (
+    Calibration,
+    Sample,
+    Screening,
+    clean_evidence,
+    draw_sample,
+    learn,
+    planted_evidence,
+    scorer_of,
+    screen,
+)
 from knowlip.training.texts import SLOTS
 from knowlip.training.tiles import open_pixels
 
@@ -107,7 +126,6 @@ class ScioJob:
         self.noisy = [row for row, text in enumerate(self.corpus.texts) if text.hidden]
         """Tile rows with something to write anew."""
         self._model = model
-        self._scorer: Scorer | None = None
 
     def settings(self) -> dict[str, Any]:
         """All that the decisions depend on."""
@@ -118,72 +136,113 @@ class ScioJob:
             "revision": self.plan.revision, "texts": sha256(values), "scio": plain(self.config.scio), **ours,
         }  # fmt: skip
 
-    def counts(self) -> dict[str, int]:
-        """Phases and the number of their items: the calibration, then tiles."""
-        tiles = len(self.corpus.texts) if self.plan.action == "screen" else len(self.noisy)
-        return {"calibration": 1, self.plan.action: tiles}
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Score a sample with and without planted noise and learn from it; try rewrites on it and learn from these;
+        then the tiles themselves."""
+        if self.plan.action == "screen":
+            return "sample", "planted", "noise-model", "screen"
+        return "sample", "planted", "noise-model", "trials", "acceptance", "reconstruct"
+
+    def count(self, phase: str, before: dict[str, pa.Table]) -> int:
+        """Tiles, plants, trials; what learns is one item."""
+        if phase == "trials":
+            return len(self._trials(before))
+        sizes = {
+            "sample": len(self.sample.rows), "planted": len(self.sample.plants), "screen": len(self.corpus.texts),
+            "reconstruct": len(self.noisy),
+        }  # fmt: skip
+        return sizes.get(phase, 1)
 
     def work(self, phase: str, items: range, before: dict[str, pa.Table]) -> pa.Table:
-        """Calibrate, or decide about some tiles."""
-        scorer, corpus, scio = self.scorer, self.corpus, self.config.scio
-        if phase == "calibration":
-            calibration = calibrate(scorer, corpus, scio, np.random.default_rng([self.config.seed, _PLANTS]))
-            if self.plan.action == "screen":
-                return _kept(calibration.noise.plain())
-            return _kept(asdict(calibrate_rewrites(scorer, corpus, calibration, scio)))
+        """Do some tiles, plants or trials, or learn from those."""
+        corpus, scio, part = self.corpus, self.config.scio, slice(items.start, items.stop)
+        if phase == "sample":
+            return _evidence_table(clean_evidence(self.scorer, corpus, scio, self.sample.rows[part]))
+        if phase == "planted":
+            return _evidence_table(planted_evidence(self.scorer, corpus, scio, self.sample.plants[part]))
+        if phase == "noise-model":
+            learned = learn(corpus, scio, self.sample, _evidence(before["sample"]), _evidence(before["planted"]))
+            caught = [self.sample.plants.index(plant) for plant in learned.caught]
+            return _kept({"noise": learned.noise.plain(), "caught": caught, "alarms": learned.alarms})
         if phase == "screen":
-            return _screening_table(screen(scorer, corpus, NoiseModel(**_calibration(before)), items))
-        noisy = [
-            (row, slot) for row in self.noisy[items.start : items.stop] for slot in sorted(corpus.texts[row].hidden)
-        ]
-        rewrites = reconstruct(scorer, corpus, noisy, Acceptance(**_calibration(before)), scio)
-        return pa.Table.from_pylist([asdict(rewrite) for rewrite in rewrites], _REWRITES)
+            screening = screen(self.scorer, corpus, self._calibration(before).noise, items)
+            row = pa.array(np.repeat(np.array(screening.rows, np.int64), SLOTS))
+            return _evidence_table(screening.evidence).append_column("row", row).append_column(
+                "score", pa.array(screening.score.ravel())
+            )  # fmt: skip
+        if phase == "trials":
+            return _rewrite_table(try_rewrites(self.scorer, corpus, self._trials(before)[part], scio))
+        if phase == "acceptance":
+            return _kept(asdict(learn_rewrites(corpus, self._trials(before), _rewrites(before["trials"]), scio)))
+        noisy = [(row, slot) for row in self.noisy[part] for slot in sorted(corpus.texts[row].hidden)]
+        return _rewrite_table(reconstruct(self.scorer, corpus, noisy, Acceptance(**_value(before["acceptance"])), scio))
 
     def decide(self, tables: dict[str, pa.Table]) -> tuple[pd.DataFrame, Figures]:
         """Rows of the new revision and the figures of the pass."""
         if self.plan.action == "screen":
-            noise = NoiseModel(**_calibration(tables))
-            return screening_rows(self.corpus, _screening(tables["screen"], noise), noise)
-        rewrites = [Rewrite(**row) for row in tables["reconstruct"].to_pylist()]
-        return rewriting_rows(self.corpus, rewrites, Acceptance(**_calibration(tables)))
+            table, noise = tables["screen"], self._calibration(tables).noise
+            score = table["score"].to_numpy().reshape(-1, SLOTS)
+            rows = table["row"].to_numpy()[::SLOTS].tolist()
+            screening = Screening(rows, _evidence(table), score, score > noise.margin)
+            return screening_rows(self.corpus, screening, noise)
+        acceptance = Acceptance(**_value(tables["acceptance"]))
+        return rewriting_rows(self.corpus, _rewrites(tables["reconstruct"]), acceptance)
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The same in every process."""
+        return draw_sample(self.corpus, self.config.scio, np.random.default_rng([self.config.seed, _PLANTS]))
+
+    def _calibration(self, tables: dict[str, pa.Table]) -> Calibration:
+        value = _value(tables["noise-model"])
+        caught = [self.sample.plants[number] for number in value["caught"]]
+        return Calibration(NoiseModel(**value["noise"]), caught, [(row, slot) for row, slot in value["alarms"]])
+
+    def _trials(self, tables: dict[str, pa.Table]) -> list[Trial]:
+        return trials_of(self.corpus, self._calibration(tables))
 
     @property
     def on_gpu(self) -> bool:
         """Whether the model is on a GPU."""
         return bool(self._model.device.type == "cuda")
 
-    @property
+    @cached_property
     def scorer(self) -> Scorer:
         """Made when it is first needed: its negatives cost a pass over some hundred tiles."""
-        if self._scorer is None:
-            rng = np.random.default_rng([self.config.seed, _NEGATIVES])
-            self._scorer = scorer_of(self._model, self.corpus, self.config.scio, rng)
-        return self._scorer
+        return scorer_of(
+            self._model, self.corpus, self.config.scio, np.random.default_rng([self.config.seed, _NEGATIVES])
+        )
 
 
-def _kept(values: dict[str, Any]) -> pa.Table:
-    """A calibration as a table of one row."""
-    return pa.table({"json": [json.dumps(values)]})
+def _kept(value: dict[str, Any]) -> pa.Table:
+    """What was learned as a table of one row."""
+    return pa.table({"json": [json.dumps(value)]})
 
 
-def _calibration(tables: dict[str, pa.Table]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(tables["calibration"]["json"][0].as_py())
+def _value(table: pa.Table) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(table["json"][0].as_py())
     return found
 
 
-def _screening_table(screening: Screening) -> pa.Table:
-    """A row for each tile and slot."""
-    figures = {kind: getattr(screening.evidence, kind).ravel() for kind in KINDS}
-    row = np.repeat(np.array(screening.rows, np.int64), SLOTS)
-    return pa.table({"row": row, **figures, "score": screening.score.ravel()})
+def _evidence_table(found: Evidence) -> pa.Table:
+    """A row for each text and slot."""
+    return pa.table({kind: getattr(found, kind).ravel() for kind in KINDS})
 
 
-def _screening(table: pa.Table, noise: NoiseModel) -> Screening:
-    """The reverse of :func:`_screening_table`."""
-    values = {name: table[name].to_numpy().reshape(-1, SLOTS) for name in table.column_names}
-    rows: Sequence[int] = values["row"][:, 0].tolist()
-    score = values["score"]
-    return Screening(list(rows), Evidence(*(values[kind].copy() for kind in KINDS)), score, score > noise.margin)
+def _evidence(table: pa.Table) -> Evidence:
+    """The reverse of :func:`_evidence_table`."""
+    if not table.num_columns:
+        return Evidence.empty(0)
+    return Evidence(*(table[kind].to_numpy().reshape(-1, SLOTS).copy() for kind in KINDS))
+
+
+def _rewrite_table(rewrites: Sequence[Rewrite]) -> pa.Table:
+    return pa.Table.from_pylist([asdict(rewrite) for rewrite in rewrites], _REWRITES)
+
+
+def _rewrites(table: pa.Table) -> list[Rewrite]:
+    return [Rewrite(**row) for row in table.to_pylist()]
 
 
 def planned(plan: PassPlan, job: ScioJob) -> PassPlan:

@@ -43,12 +43,13 @@ class PartStore:
         write_table(self._path(phase, number), table)
 
     def read(self, phase: str, count: int) -> pa.Table:
-        """The rows of all chunks of a phase, one behind the other.
+        """The rows of all chunks of a phase, one behind the other; no rows or columns where there are no chunks.
 
         Raises:
             ValueError: one is missing or damaged.
         """
-        return pa.concat_tables([read_parquet(self._path(phase, number)) for number in range(count)])
+        parts = [read_parquet(self._path(phase, number)) for number in range(count)]
+        return pa.concat_tables(parts) if parts else pa.table({})
 
     def remove(self) -> None:
         """Forget everything."""

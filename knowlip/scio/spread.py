@@ -24,8 +24,12 @@ _PATIENCE = timedelta(days=7)
 class Job(Protocol):
     """The work of a pass, opened in one process: model, texts and pixels at hand."""
 
-    def counts(self) -> dict[str, int]:
-        """Phases in their order, and the number of items of each."""
+    @property
+    def phases(self) -> Sequence[str]:
+        """In their order."""
+
+    def count(self, phase: str, before: dict[str, pa.Table]) -> int:
+        """Number of items of a phase, given the rows of the phases before it."""
 
     def work(self, phase: str, items: range, before: dict[str, pa.Table]) -> pa.Table:
         """Do some items of a phase, given the rows of the phases before it; the same items give the same rows."""
@@ -84,8 +88,8 @@ def in_processes(job: Job, store: PartStore, size: int, where: Ranks) -> dict[st
         The rows of every phase.
     """
     tables: dict[str, pa.Table] = {}
-    for phase, count in job.counts().items():
-        parts = chunks(count, size)
+    for phase in job.phases:
+        parts = chunks(job.count(phase, tables), size)
         todo = where.agreed(store.todo(phase, len(parts)))
         if where.rank == 0:
             tell(phase, len(parts), len(todo))
