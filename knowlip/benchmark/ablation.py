@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
+from knowlip.benchmark.evaluate import score_texts
 from knowlip.benchmark.metrics.intervals import MIN_CLUSTERS
 from knowlip.benchmark.questions import questions_of
-from knowlip.benchmark.tasks import screening, vqa
+from knowlip.benchmark.tasks import vqa
 from knowlip.benchmark.tasks.images import EncodedImages
-from knowlip.benchmark.truth import judge
 from knowlip.config import plain, same_or_refuse
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
@@ -127,13 +127,18 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
     taught = run_stage("finetune", stage_config(FinetuneConfig, {**recipe.get("finetune", {}), **asked}))
     model = models.load_model(Path(taught["model"]))
     data = Dataset(dataset)
+    tiles = data.tiles()
+    windows = dict(zip(tiles["tile_id"], tiles["window_m"].astype(float)))
+    roots = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
+    found, texts = score_texts(data, model.card, data.truth(), windows, roots)
     return {
         "arm": arm,
         "seed": seed,
         "steps": trained["steps"],
         "stage_lengths": plain(pretrain.stage_steps or pretrain.stage_epochs),
         **_answers(config, data, model),
-        "texts": _truth_of_texts(data, int(model.card["revision"])),
+        "texts": texts,
+        "screening": found,
         "scio": {path.stem: read_json(path) for path in sorted((folder / "pretrain").glob("scio-*.json"))},
     }
 
@@ -208,13 +213,3 @@ def _answers(config: AblationConfig, data: Dataset, model: Any) -> dict[str, Any
         right.setdefault(question.type, []).append(int(said == question.answer))
         places.setdefault(question.type, []).append(clusters[question.tile_id])
     return {"vqa": vqa.score(asked, given, train_questions, clusters), "right": right, "clusters": places}
-
-
-def _truth_of_texts(data: Dataset, revision: int) -> dict[str, Any]:
-    """How many of the sub-texts that the model was trained on last are true."""
-    tiles = data.tiles()
-    train = set(tiles["tile_id"][tiles["split"] == "train"])
-    before, after = (rows[rows["tile_id"].isin(train)] for rows in (data.texts(0), data.texts(revision)))
-    windows = dict(zip(tiles["tile_id"], tiles["window_m"].astype(float)))
-    clusters = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
-    return screening.text_accuracy(before, after, data.truth(), windows, judge, clusters)

@@ -108,7 +108,7 @@ def evaluate(
     vqa_images = images if vqa_model is model else None
     result["vqa"], examples["vqa"] = _questions(vqa_model, vqa_images, data, tile_ids, truths, clusters, config)
     card = getattr(model, "card", {})
-    result["scio"], result["text_accuracy"] = _scio(data, card, truths, windows, clusters)
+    result["scio"], result["text_accuracy"] = score_texts(data, card, truths, windows, clusters)
     result["setup"] = {
         "dataset_fingerprint": data.fingerprint,
         "split": config.split,
@@ -244,7 +244,7 @@ def _questions(
     return result, examples
 
 
-def _scio(
+def score_texts(
     data: Dataset,
     card: Mapping[str, Any],
     truths: Mapping[str, Any],
