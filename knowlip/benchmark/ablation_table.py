@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from knowlip.benchmark.metrics import proportion
+from knowlip.benchmark.metrics.resampled import cluster_weights, interval
 from knowlip.benchmark.questions import QUESTION_TYPES
 
 
@@ -42,7 +43,7 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any
         `arms`: arm -> type (and "mean") -> `accuracy` (mean over seeds), `ci_seeds` (Student's t over seeds: chance of
         training; None for one seed), `ci_places` (bootstrap over places: choice of test tiles), `seeds`, `n`, `paper`.
         `differences`: arm -> type -> the same minus the row above, seed by seed, on the same questions, with
-        `ci_seeds`. `texts`: arm -> share of true sub-texts before and after. `blind`: type -> accuracy of a model
+        both intervals. `texts`: arm -> share of true sub-texts before and after. `blind`: type -> accuracy of a model
         that reads and never looks.
     """
     found: dict[str, Any] = {"arms": {}, "differences": {}, "texts": {}, "blind": {}}
@@ -62,6 +63,7 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any
         if previous is not None:
             found["differences"][arm] = {
                 kind: {"than": previous, **_difference(values, above[kind])}
+                | {"ci_places": _paired(rows, results[previous], kind)}
                 for kind, values in by_type.items() if kind in above
             }  # fmt: skip
         previous, above = arm, by_type
@@ -102,6 +104,18 @@ def _difference(values: Sequence[float], above: Sequence[float]) -> dict[str, An
     return {"difference": float(np.mean(each)), "ci_seeds": _interval(each), "seeds": each}
 
 
+def _paired(rows: Sequence[Mapping[str, Any]], above: Sequence[Mapping[str, Any]], kind: str) -> list[float] | None:
+    """Interval over test places of the difference of two arms that answered the same questions."""
+    if kind == ALL:
+        return None
+    each, other = (np.mean([row["right"][kind] for row in arm], 0) for arm in (rows, above))
+    clusters = rows[0]["clusters"][kind]
+    if len(set(clusters)) < 2 or len(each) != len(other):
+        return None
+    weights = cluster_weights(clusters)
+    return interval(weights @ (each - other) / np.maximum(weights.sum(1), 1))
+
+
 def _paper(arm: str, kind: str) -> float:
     row = ARMS[arm].paper_accuracy
     return float(np.mean(row)) if kind == ALL else row[QUESTION_TYPES.index(kind)]
@@ -111,17 +125,17 @@ def print_arms(found: Mapping[str, Any]) -> str:
     """A table in percent: ours with half the interval over seeds, then the paper's row."""
     kinds = [kind for kind in (*QUESTION_TYPES, ALL) if any(kind in row for row in found["arms"].values())]
     lines = [
-        f"{'':24}" + "".join(f"{kind.replace('_landform', ' landf.'):>18}" for kind in kinds) + f"{'true texts':>13}"
+        f"{'':24}" + "".join(f"{kind.replace('_landform', ' landf.'):>20}" for kind in kinds) + f"{'true texts':>13}"
     ]
     for arm, row in found["arms"].items():
-        cells = "".join(f"{_cell(row[kind]) if kind in row else '-':>18}" for kind in kinds)
+        cells = "".join(f"{_cell(row[kind]) if kind in row else '-':>20}" for kind in kinds)
         true = [texts["after"] for texts in found["texts"][arm] if texts.get("after") is not None]
         lines.append(f"{ARMS[arm].what:24}{cells}{f'{100 * np.mean(true):.1f}' if true else '-':>13}")
-        lines.append(f"{f'  paper: {ARMS[arm].paper}':24}" + "".join(f"{_paper(arm, kind):>18.2f}" for kind in kinds))
+        lines.append(f"{f'  paper: {ARMS[arm].paper}':24}" + "".join(f"{_paper(arm, kind):>20.2f}" for kind in kinds))
     blind = [found["blind"].get(kind) for kind in kinds]
-    lines.append(f"{'  never looking':24}" + "".join(f"{'-' if b is None else f'{100 * b:.1f}':>18}" for b in blind))
+    lines.append(f"{'  never looking':24}" + "".join(f"{'-' if b is None else f'{100 * b:.1f}':>20}" for b in blind))
     for arm, row in found["differences"].items():
-        cells = "".join(f"{_signed(row[kind]) if kind in row else '-':>18}" for kind in kinds)
+        cells = "".join(f"{_signed(row[kind]) if kind in row else '-':>20}" for kind in kinds)
         than = next(iter(row.values()))["than"]
         lines.append(f"{f'{arm} - {than}'[:23]:24}{cells}")
     lines.append(
@@ -137,5 +151,5 @@ def _cell(value: Mapping[str, Any]) -> str:
 
 
 def _signed(value: Mapping[str, Any]) -> str:
-    ci = value["ci_seeds"]
+    ci = value["ci_seeds"] or value["ci_places"]
     return f"{100 * value['difference']:+.1f}" + (f" [{100 * ci[0]:+.1f}, {100 * ci[1]:+.1f}]" if ci else "")

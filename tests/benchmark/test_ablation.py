@@ -96,6 +96,8 @@ def test_means_intervals_and_differences() -> None:
     assert found["arms"]["annotator"]["mean"]["accuracy"] == pytest.approx((0.375 + 1) / 2)
     difference = found["differences"]["screened"]["count"]
     assert (difference["than"], difference["seeds"]) == ("annotator", [0.25, 0.0])
+    low, high = difference["ci_places"]
+    assert low <= 0.125 <= high
     single = summary({"annotator": [result(few)]})["arms"]["annotator"]["count"]
     assert single["ci_seeds"] is None
     assert "95.0" in print_arms(found | {"seeds": 2})
