@@ -1,8 +1,9 @@
 """What became of the texts of a data set: the decisions of every revision on a line, and the words that changed."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,6 +56,22 @@ def word_changes(old: str, new: str) -> Iterator[tuple[Change, str]]:
             yield "gone", " ".join(before[i:j])
         if k < m:
             yield "new", " ".join(after[k:m])
+
+
+def plain_rows(rows: "pd.DataFrame", columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns as JSON values: what was not measured (NaN), and an infinite margin, is None."""
+    return [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in zip(columns, values)
+        }
+        for values in rows[list(columns)].to_numpy(object).tolist()
+    ]
+
+
+def number(value: float | None) -> str:
+    """A difference as text; "?" where it was not asked for."""
+    return "?" if value is None else f"{value:+.3f}"
 
 
 def _line(dataset: Dataset, revision: int | None) -> list[tuple[int, pa.Table]]:

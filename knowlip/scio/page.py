@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from knowlip.look import COLOURS, MUTED, figure_html, figures, page_of, write_png
-from knowlip.scio.history import word_changes
+from knowlip.scio.history import number, word_changes
 
 _SIDE = 192
 _CSS = """
@@ -145,7 +145,7 @@ def _examples(examples: Sequence[dict[str, Any]], images: Mapping[str, np.ndarra
 def _card(example: dict[str, Any], image: np.ndarray) -> str:
     marks = {"same": "{}", "gone": "<del>{}</del>", "new": "<ins>{}</ins>"}
     words = " ".join(marks[kind].format(escape(text)) for kind, text in word_changes(example["was"], example["text"]))
-    figures_ = f"dITC {example['delta_itc']:+.3f}, dITM {example['delta_itm']:+.3f}; {escape(example['reason'])}"
+    figures_ = f"dITC {number(example['delta_itc'])}, dITM {number(example['delta_itm'])}; {escape(example['reason'])}"
     return (
         f'<div class="card"><img src="{_uri(image)}" alt="tile {escape(example["tile_id"])}"><div>'
         f"<p><b>{escape(example['dimension'])}</b>: {words}</p><p><small>{figures_}</small></p>"

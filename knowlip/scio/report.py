@@ -8,7 +8,7 @@ import numpy as np
 
 from knowlip.dataset import Dataset
 from knowlip.files import whole_folder, write_json
-from knowlip.scio.history import word_changes
+from knowlip.scio.history import plain_rows, word_changes
 from knowlip.scio.numbers import measure
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def scio_report(config: ReportConfig) -> dict[str, Any]:
     drawn = draw_examples(rows, config.examples, config.seed)
     names = ("tile_id", "instruction_set", "dimension", "revision", "decision", "was", "text", "delta_itc", "delta_itm",
              "reason")  # fmt: skip
-    numbers["examples"] = [dict(zip(names, values)) for values in drawn[list(names)].to_numpy(object).tolist()]
+    numbers["examples"] = plain_rows(drawn, names)
     if config.out is None:
         return numbers
     from knowlip.scio.page import page

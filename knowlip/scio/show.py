@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from knowlip.dataset import Dataset
-from knowlip.scio.history import decisions, lineage, word_changes
+from knowlip.scio.history import decisions, lineage, number, plain_rows, word_changes
 
 _FACTS = ("revision", "run", "annotator", "decision", "text", "delta_itc", "delta_itm", "margin", "reason")
 _COLOURS: Final = {"gone": "31;9", "new": "32", "muted": "2", "bold": "1", "screened": "33", "rewritten": "32"}
@@ -58,7 +58,7 @@ def show_history(config: ShowConfig) -> dict[str, Any]:
             {
                 "slot": int(part["slot"].iloc[0]),
                 "dimension": str(part["dimension"].iloc[0]),
-                "history": [dict(zip(_FACTS, values)) for values in part[list(_FACTS)].to_numpy(object).tolist()],
+                "history": plain_rows(part, _FACTS),
             }
             for _, part in rows.groupby("slot", sort=True)
         ],
@@ -89,7 +89,7 @@ def history_text(result: dict[str, Any], colour: bool) -> str:
         lines += ["", f"{head} {first['text']}  {paint('(' + first['annotator'] + ')', 'muted')}"]
         text = first["text"]
         for step in later:
-            figures = f"dITC {step['delta_itc']:+.3f}  dITM {step['delta_itm']:+.3f}  {step['reason']}".rstrip()
+            figures = f"dITC {number(step['delta_itc'])}  dITM {number(step['delta_itm'])}  {step['reason']}".rstrip()
             decision = paint(f"{step['decision']:9}", step["decision"])
             lines.append(f"    {step['revision']} {decision}  {paint(figures, 'muted')}")
             if step["text"] != text:

@@ -26,6 +26,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_what_was_not_measured_is_null_and_shown_as_such(folder: Path, tmp_path: Path) -> None:
+    dataset = Dataset(shutil.copytree(folder, tmp_path / "copy"))
+    rows = dataset.texts(0).query("slot == 1").assign(decision="screened", delta_itc=float("nan"), margin=float("inf"))
+    dataset.append_revision(rows, "other", parent=0)
+    result = show_history(ShowConfig(dataset.path, TILE))
+    step = result["sub_texts"][0]["history"][-1]
+    assert (step["delta_itc"], step["margin"]) == (None, None)
+    assert "dITC ?" in history_text(result, colour=False)
+    assert scio_report(ReportConfig(dataset.path, tmp_path / "out"))["examples"][0]["delta_itc"] is None
+
+
 def test_changes_put_together_are_both_texts() -> None:
     old, new = "three ships lie at the <quay> now", "two tankers lie at the quay"
     changes = list(word_changes(old, new))
