@@ -56,7 +56,8 @@ def screening(
     Returns:
         Precision, recall, base rate and the like over verifiable sub-texts, with `auroc` of the noise score (where a
         revision has none: the smaller of -delta_itc and delta_itm, each in units of its dimension's median size, since
-        the paper asks for both; the higher, the more noise), `auroc_itc`, `auroc_itm`, `auroc_within_dimension`,
+        the paper asks for both; the higher, the more noise), `auroc_itc`, `auroc_itm` (where each sub-text has both
+        differences), `auroc_within_dimension`,
         `per_dimension`, and with `roots` `evidence` (see :func:`detection`). Values are None with a `reason` where they
         cannot be had.
     """
@@ -95,8 +96,7 @@ def screening(
     result = precision_recall(flagged, wrong)
     result |= {
         "auroc": auroc(score, wrong),
-        "auroc_itc": auroc(evidence_itc, wrong) if both else None,
-        "auroc_itm": auroc(evidence_itm, wrong) if both else None,
+        **({"auroc_itc": auroc(evidence_itc, wrong), "auroc_itm": auroc(evidence_itm, wrong)} if both else {}),
         "auroc_within_dimension": grouped_auroc(score, wrong, group),
         "recall_ever": float(rows["ever"].eq(True).to_numpy()[wrong].mean()) if wrong.any() else None,
         "decided": len(first),
