@@ -32,6 +32,8 @@ _FEWEST: Final = 12
 """An instruction set with fewer tiles borrows the spread of all."""
 _HITS: Final = 8
 """A precision over fewer flagged sub-texts is not believed."""
+NEVER: Final = 1e9
+"""A margin that no score exceeds. Finite, because JSON knows no infinity."""
 
 
 @dataclass
@@ -150,14 +152,14 @@ def fit(
 
 def threshold(score: np.ndarray, noise: np.ndarray, precision: float, lowest: float = -np.inf) -> tuple[float, bool]:
     """The lowest margin (>= `lowest`) above which the share of noise is at least `precision`, and whether there is one.
-    Where there is none, the margin is the highest score: nothing is flagged."""
+    Where there is none, the margin is `NEVER`: nothing is flagged, whatever later scores are."""
     order = np.argsort(-score, kind="stable")
     ranked, hits = score[order], np.cumsum(noise[order])
     count = np.arange(1, len(score) + 1)
     ends = np.append(ranked[1:] < ranked[:-1], True)  # of equal scores all are flagged or none
     good = ends & (hits >= precision * count) & (count >= min(_HITS, noise.sum())) & (ranked > lowest)
     if not good.any():
-        return float(max(lowest, ranked[0])), False
+        return NEVER, False
     last = int(np.flatnonzero(good)[-1])
     below = ranked[last + 1] if last + 1 < len(ranked) else ranked[last] - 1
     return float(max(lowest, (ranked[last] + below) / 2)), True

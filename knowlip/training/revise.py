@@ -31,7 +31,7 @@ def screening_rows(corpus: Corpus, screening: Screening, noise: NoiseModel) -> t
         rows[name] = getattr(screening.evidence, name).ravel()
     rows["noise"], rows["margin"] = score, noise.margin
     rows["reason"] = [
-        f"noise score {value:.3f} {'>' if flagged else '<='} margin {noise.margin:.3f}"
+        f"noise score {value:.3f} {'>' if flagged else '<='} margin {noise.margin:.3g}"
         for value, flagged in zip(score, noisy)
     ]
     model = noise.plain()
