@@ -175,6 +175,8 @@ def text_accuracy(
         }
     trusted = pd.notna(after) & ~both["decision_late"].isin(("screened", "rejected")).to_numpy()
     result["after_without_screened"] = float(after[trusted].astype(bool).mean()) if trusted.any() else None
+    if not trusted.any():
+        result["reason"] = "Every sub-text that truth can verify stands screened or rejected."
     result["n_without_screened"] = int(trusted.sum())
     result["rewritten"] = {
         "n": int(changed.sum()),
