@@ -6,6 +6,7 @@ where it was. The same command again finds its revision and changes nothing.
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,7 @@ def _decide(job: ScioJob, plan: PassPlan, store: PartStore, name: str, where: Ra
     """Do the chunks; the first process then writes the revision, its figures, and forgets the chunks, in this order."""
     config = plan.config
     if config.ray:
-        absolute = PassConfig(**{**vars(config), "dataset": config.dataset.resolve(), "checkpoint": _path(config)})
-        there = PassPlan(plan.action, absolute, plan.revision, plan.model)
+        there = replace(plan, config=replace(config, dataset=config.dataset.resolve(), checkpoint=_path(config)))
         tables = on_cluster(job, there, store, config.chunk, config.ray, job.on_gpu)
     else:
         tables = in_processes(job, store, config.chunk, where)
@@ -167,4 +167,4 @@ def _with_device(config: PassConfig) -> PassConfig:
     if not launched() or config.device not in ("auto", "cuda") or not torch.cuda.is_available():
         return config
     number = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
-    return PassConfig(**{**vars(config), "device": f"cuda:{number}"})
+    return replace(config, device=f"cuda:{number}")

@@ -248,14 +248,15 @@ def _window(
     for first in range(0, len(window), scorer.tiles_at_once):
         part = window[first : first + scorer.tiles_at_once]
         tokens, image = scorer.encode([rows[i] for i in part])
-        memory = scorer.model.text_encoder.image_memory(tokens)
+        reading = "itm" in kinds or not {*OURS}.isdisjoint(kinds)  # contrast alone needs no keys and values
+        memory = scorer.model.text_encoder.image_memory(tokens) if reading else []
         owner = [at for at, i in enumerate(part) for _ in variants[i]]
         place = [(i, slot) for i in part for slot in asked[i]]
         at = tuple(np.array(place, int).reshape(-1, 2).T)
         if "itc" in kinds:
             start = 0 if part[0] == window[0] else ends[part[0] - window[0] - 1]
             mine = features[start : ends[part[-1] - window[0]]]
-            of = [part[place] for place in owner]
+            of = [part[number] for number in owner]
             loss = scorer.contrast(image[owner], mine, [rows[i] for i in of], [texts[i].hash for i in of])
             result.itc[at] = _effects(loss, [len(variants[i]) for i in part])
         if "itm" in kinds:
