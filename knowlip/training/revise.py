@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowlip.training.corpus import Corpus
-from knowlip.training.margin import NoiseModel
+from knowlip.training.margin import NEVER, NoiseModel
 from knowlip.training.reconstruction import Acceptance, Rewrite
 from knowlip.training.screening import Screening
 
@@ -32,6 +32,8 @@ def screening_rows(corpus: Corpus, screening: Screening, noise: NoiseModel) -> t
     rows["noise"], rows["margin"] = score, noise.margin
     rows["reason"] = [
         f"noise score {value:.3f} {'>' if flagged else '<='} margin {noise.margin:.3g}"
+        if noise.margin < NEVER
+        else f"noise score {value:.3f}, and no margin is precise enough"
         for value, flagged in zip(score, noisy)
     ]
     model = noise.plain()

@@ -242,10 +242,15 @@ def scio_section(metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
         html += "</div>"
     planted = figures.get("planted")
     if planted:
+        margin = (
+            "no margin reached the wanted precision there, so nothing is flagged"
+            if planted.get("reached") is False
+            else f"its margin was calibrated there: {figures.get('margin', 0):.2f}"
+        )
         html += (
             f"<p>On planted noise (one wrong sub-text in eight, held out from the fit) the same test has precision {percent(planted.get('precision'))}, "
             f"recall {percent(planted.get('recall'))}, AUROC {_plain(planted.get('auroc'))} at a base rate of "
-            f"{percent(planted.get('base_rate'))}; its margin was calibrated there: {figures.get('margin', 0):.2f}.</p>"
+            f"{percent(planted.get('base_rate'))}; {margin}.</p>"
         )
     if accuracy.get("before") is None:
         return html + missing(accuracy.get("reason", "The truth of texts was not measured."))
