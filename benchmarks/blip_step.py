@@ -97,7 +97,7 @@ class BlipStep(nn.Module):
         content_ids, content_keep = batch.content
         states = _encode(model.text_encoder, context_ids, context_keep, image_embeds[: len(context_ids)])
         written = _decode(model.text_decoder, content_ids[:, :-1], states, context_keep,
-                          _hole(model, states, context_ids))  # fmt: skip
+                          _hole(states, batch.hole_R))  # fmt: skip
         logits = model.text_decoder.cls(written)
         targets = content_ids[:, 1:].masked_fill(~content_keep[:, 1:], -100)
         loss_infill = F.cross_entropy(
@@ -118,9 +118,8 @@ def _draw(weights_B: Tensor, uniform: Tensor) -> int:
     return int(torch.searchsorted(summed, uniform.to(summed.dtype), right=True).clamp(max=len(summed) - 1).item())
 
 
-def _hole(model: nn.Module, states: Tensor, ids: Tensor) -> Tensor:
-    places = [(row == model.tokenizer.mask).nonzero()[0, 0].item() for row in ids]
-    return torch.stack([states[b, place] for b, place in enumerate(places)])
+def _hole(states: Tensor, hole_R: Tensor) -> Tensor:
+    return torch.stack([states[b, int(place.item())] for b, place in enumerate(hole_R)])
 
 
 def _additive(keep_BN: Tensor, dtype: torch.dtype) -> Tensor:

@@ -80,12 +80,14 @@ def make_batch(config: PretrainConfig, step: PretrainStep, pairs: int, tokens: i
     def masked(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         return pair[0], pair[0] != tokenizer.pad
 
+    context = padded([tokenizer.frame(context, tokens, True) for context, _ in holes])
     return Batch(
         torch.from_numpy(rng.integers(0, 256, (pairs, side, side), dtype=np.uint8)),
         torch.arange(pairs) + seed * pairs,
         torch.arange(pairs) + seed * pairs,
         masked(padded([tokenizer.frame(text, tokens) for text in texts])),
-        masked(padded([tokenizer.frame(context, tokens, True) for context, _ in holes])),
+        masked(context),
+        (context[0] == tokenizer.mask).int().argmax(1),
         masked(padded([[tokenizer.dec, *content[: tokens - 2], tokenizer.sep] for _, content in holes])),
         torch.from_numpy(rng.random((pairs, 2))),
     )

@@ -34,16 +34,18 @@ def generate(
     prompts: Sequence[str],
     config: GenerationConfig,
     row_ids: Sequence[int] | None = None,
+    holes: Sequence[int] | None = None,
 ) -> list[list[Written]]:
-    """Fill the hole of each prompt ("" is one hole: a caption).
+    """Fill a hole of each prompt ("" is one hole: a caption).
 
     Args:
         model: in evaluation mode.
         tokens_BNV: image tokens of :meth:`KnowLIP.encode_images`, one row a prompt.
-        prompts: texts with one [MASK], questions, or "".
+        prompts: texts with [MASK], questions, or "".
         config: how to write.
         row_ids: a number (>= 0) of each row from which its draws come, e.g. the tile's place in the data set; without
             it all rows use the same chance.
+        holes: which [MASK] of each prompt to fill, from 0; the first by default.
 
     Returns:
         For each prompt `config.num` texts: of beams the best first (fewer where there are fewer), of draws in the
@@ -53,7 +55,7 @@ def generate(
         raise ValueError(f"There are {len(tokens_BNV)} images but {len(prompts)} prompts: give one prompt an image.")
     if not prompts:
         return []
-    decoding = Decoding(model, model.read(tokens_BNV, prompts), config)
+    decoding = Decoding(model, model.read(tokens_BNV, prompts, holes), config)
     limit = min(config.max_new_tokens, model.config.text.max_length - len(decoding.start))
     if limit < 1:
         raise ValueError(f"generation.start leaves no room: the model reads {model.config.text.max_length} tokens.")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from knowlip.generation import GenerationConfig
 from knowlip.models.config import ModelConfig
-from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, hole_state
+from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, first_holes
 from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.models.vision import image_tower, summary_token
 
@@ -120,14 +120,16 @@ class KnowLIP(nn.Module):
         prompts: Sequence[str],
         config: GenerationConfig | int | None = None,
         max_new_tokens: int | None = None,
+        holes: Sequence[int] | None = None,
     ) -> list[str]:
-        """Fill the one [MASK] hole of each prompt, or write a whole caption where the prompt is "".
+        """Fill a [MASK] hole of each prompt, or write a whole caption where the prompt is "".
 
         Args:
             tokens_BNV: of :meth:`encode_images`, one row a prompt.
-            prompts: texts with one hole, questions, or "".
+            prompts: texts with holes, questions, or "".
             config: how to write; greedy when it is left out. A number is its `max_new_tokens`.
             max_new_tokens: longest text, instead of the config's.
+            holes: which [MASK] of each prompt to fill, from 0; the first by default.
         """
         from knowlip.models.generate import generate
 
@@ -136,7 +138,7 @@ class KnowLIP(nn.Module):
         config = config or GenerationConfig()
         if max_new_tokens is not None:
             config = replace(config, max_new_tokens=max_new_tokens)
-        return [self.tokenizer.text(texts[0].ids) for texts in generate(self, tokens_BNV, prompts, config)]
+        return [self.tokenizer.text(texts[0].ids) for texts in generate(self, tokens_BNV, prompts, config, holes=holes)]
 
     def rank(
         self,
@@ -152,13 +154,22 @@ class KnowLIP(nn.Module):
         return rank(self, tokens_BNV, questions, answers, score)
 
     def decoder_input(
-        self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue]
+        self,
+        ids_BT: Tensor,
+        keep_BT: Tensor,
+        memory: Sequence[KeyValue],
+        holes: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[list[KeyValue], Tensor | None]:
         """Read [ENC]-framed text with images; what the decoder attends to, and the hole that it starts from.
 
         Args:
-            ids_BT, keep_BT: text with a hole, or a question; mask of real tokens.
+            ids_BT, keep_BT: text with holes, or a question; mask of real tokens.
             memory: image keys and values of :meth:`TextEncoder.image_memory`, one row a text.
+            holes: of R holes the text that each is in (R,), None where it is one a text in order, and its [MASK]'s
+                place there (R,). By default the first [MASK] of each text.
+
+        Returns:
+            Keys and values per layer and state of the hole, one row a hole.
 
         Raises:
             ValueError: the decoder reads the image alone (`text.decoder_reads` is "image").
@@ -166,9 +177,12 @@ class KnowLIP(nn.Module):
         if self.config.text.decoder_reads == "image":
             raise ValueError('This model\'s decoder reads no text, it only captions (text.decoder_reads is "image").')
         states = self.text_encoder(ids_BT, keep_BT, memory)
-        start = self.config.text.start_at_hole
-        hole = hole_state(states, ids_BT, self.tokenizer.mask) if start else None
-        return self.text_decoder.state_memory(states), hole
+        read = self.text_decoder.state_memory(states)
+        if holes is not None:
+            read = [(key.index_select(0, holes[0]), value.index_select(0, holes[0])) for key, value in read]
+        if not self.config.text.start_at_hole:
+            return read, None
+        return read, states[first_holes(ids_BT, self.tokenizer.mask) if holes is None else holes]
 
     def lm_input(self, tokens_BNV: Tensor) -> tuple[list[KeyValue], Tensor]:
         """What the decoder attends to as a plain causal language model (BLIP's captioning; an ablation): the image.
@@ -179,8 +193,14 @@ class KnowLIP(nn.Module):
         keep = torch.ones(tokens_BNV.shape[:2], dtype=torch.bool, device=tokens_BNV.device)
         return self.text_encoder.image_memory(tokens_BNV), keep
 
-    def read(self, tokens_BNV: Tensor, prompts: Sequence[str]) -> tuple[list[KeyValue], Tensor, Tensor | None]:
+    def read(
+        self, tokens_BNV: Tensor, prompts: Sequence[str], holes: Sequence[int] | None = None
+    ) -> tuple[list[KeyValue], Tensor, Tensor | None]:
         """What the decoder attends to: the encoder's states of each prompt ("" = one hole) read with its image.
+
+        Args:
+            tokens_BNV, prompts: one row a prompt.
+            holes: which [MASK] of each prompt is meant, from 0; the first by default.
 
         Returns:
             The decoder's memory per layer, the mask (B, T) of what is real in it, and the state of the hole.
@@ -193,7 +213,14 @@ class KnowLIP(nn.Module):
                 raise ValueError('This model only writes captions: give no prompt (text.decoder_reads is "image").')
             return *self.lm_input(tokens_BNV), None
         ids, keep = self.frame([prompt or "[MASK]" for prompt in prompts], grounded=True)
-        memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_memory(tokens_BNV))
+        places = None
+        if holes is not None:
+            count = (ids == self.tokenizer.mask).cumsum(1)
+            wanted = torch.tensor(list(holes), device=ids.device)[:, None] + 1
+            if bool((count[:, -1:] < wanted).any()):
+                raise ValueError("A prompt has fewer [MASK] than the number of its hole asks for.")
+            places = first_holes(count, 0)[0], (count == wanted).int().argmax(1)
+        memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_memory(tokens_BNV), places)
         return memory, keep, hole
 
 

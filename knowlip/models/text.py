@@ -152,10 +152,10 @@ def attention_mask(keep_BN: Tensor) -> Tensor:
     return keep_BN[:, None, None, :]
 
 
-def hole_state(states_BTD: Tensor, ids_BT: Tensor, mask_id: int) -> Tensor:
-    """The encoder's state (B, D) at each text's first [MASK]; at its first token where it has none (a question)."""
-    place_B = (ids_BT == mask_id).int().argmax(1)
-    return states_BTD[torch.arange(len(ids_BT), device=ids_BT.device), place_B]
+def first_holes(ids_BT: Tensor, mask_id: int) -> tuple[Tensor, Tensor]:
+    """One hole a text: its row (B,) and the place (B,) of the first [MASK]; of the first token where there is none (a
+    question)."""
+    return torch.arange(len(ids_BT), device=ids_BT.device), (ids_BT == mask_id).int().argmax(1)
 
 
 class TextEncoder(nn.Module):

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HoleGroup = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-"""Holes of about equal length, cut to it. Row of each in the batch (R,); ids and mask of the contexts (R, C); what the
-decoder reads (R, L); places of real targets in the flattened (R, L), and the targets there (M,)."""
+HoleGroup = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Holes of about equal length, cut to it. Row of each in the batch (R,); ids and mask of the contexts (R, C); place of
+the hole's [MASK] there (R,); what the decoder reads (R, L); places of real targets in the flattened (R, L), and the
+targets there (M,)."""
 
 
-def group_holes(context: tuple[Tensor, Tensor], content: tuple[Tensor, Tensor]) -> list[HoleGroup]:
+def group_holes(context: tuple[Tensor, Tensor], hole_R: Tensor, content: tuple[Tensor, Tensor]) -> list[HoleGroup]:
     """Share holes out to one or two groups, where that saves at least a fifth of the tokens to be computed.
 
     A long hole leaves a short context, and the reverse: padded together, captions and single words cost as if all
@@ -44,7 +45,17 @@ def group_holes(context: tuple[Tensor, Tensor], content: tuple[Tensor, Tensor]) 
         real = content[1][rows, 1 : write + 1]
         place = real.flatten().nonzero()[:, 0]
         target = content[0][rows, 1 : write + 1].flatten()[place]
-        groups.append((rows, context[0][rows, :read], context[1][rows, :read], content[0][rows, :write], place, target))
+        groups.append(
+            (
+                rows,
+                context[0][rows, :read],
+                context[1][rows, :read],
+                hole_R[rows],
+                content[0][rows, :write],
+                place,
+                target,
+            )
+        )
     return groups
 
 
@@ -64,7 +75,9 @@ class Batch:
     text: tuple[Tensor, Tensor]
     """[CLS]-framed ids and mask of real tokens, both (B, T)."""
     context: tuple[Tensor, Tensor]
-    """[ENC]-framed text with one hole, ids and mask, for the first rows of the batch (infill_share)."""
+    """[ENC]-framed text with a hole, ids and mask, for the first rows of the batch (infill_share)."""
+    hole_R: Tensor
+    """Place of the hole's [MASK] in each context; other [MASK] there are sub-texts that are not shown."""
     content: tuple[Tensor, Tensor]
     """[DEC] content [SEP], ids and mask, of these holes."""
     uniform_B2: Tensor
@@ -77,7 +90,7 @@ class Batch:
     language model."""
 
     def __post_init__(self) -> None:
-        self.holes = group_holes(self.context, self.content)
+        self.holes = group_holes(self.context, self.hole_R, self.content)
         self.text_place_M = self.text[1][: len(self.context[0]), 1:].flatten().nonzero()[:, 0]
 
     def __len__(self) -> int:

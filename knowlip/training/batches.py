@@ -20,7 +20,7 @@ from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.batch import Batch
 from knowlip.training.corpus import Corpus
 from knowlip.training.directions import Turn, draw_turns
-from knowlip.training.holes import HoleConfig, HolePlan, around_mask, cut, plan_holes
+from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, around_hole, cut, plan_holes
 from knowlip.training.order import Order
 from knowlip.training.step import ObjectiveConfig
 from knowlip.training.texts import TextLengths, TileText, kept_parts
@@ -77,8 +77,8 @@ class BatchSettings(Protocol):
     def augment(self) -> AugmentConfig: ...
 
 
-_VIEW, _HOLE, _NEGATIVE, _TURN = slice(0, 8), slice(8, 12), slice(12, 14), slice(14, 16)
-_DRAWS = 16
+_VIEW, _NEGATIVE, _TURN, _HOLE = slice(0, 8), slice(8, 10), slice(10, 12), slice(12, 12 + DRAWS)
+_DRAWS = 12 + DRAWS
 """Uniform numbers of each row, and the columns of each use."""
 
 
@@ -142,13 +142,14 @@ class Batches:
         for row, turn in enumerate(turns[mine]):
             if turn:
                 pixels[row] = Turn.of(turn).pixels(pixels[row]).copy()
-        text, context, content = self._framed(texts, keep[mine], plan, mine)
+        text, context, hole, content = self._framed(texts, keep[mine], plan, mine)
         return Batch(
             pixels_BSS=torch.from_numpy(pixels),
             image_id_B=torch.from_numpy(rows[mine].astype(np.int64)),
             text_hash_B=torch.tensor([text.hash for text in texts]),
             text=padded(text, width[0]),
             context=padded(context, width[1]),
+            hole_R=torch.tensor(hole),
             content=padded(content, width[2]),
             uniform_B2=torch.from_numpy(draws[mine, _NEGATIVE].copy()),
         )
@@ -202,15 +203,17 @@ class Batches:
 
     def _framed(
         self, texts: Sequence[TileText], keep: np.ndarray, plan: HolePlan, mine: slice
-    ) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
-        """Token ids with frames: texts, contexts, contents."""
+    ) -> tuple[list[list[int]], list[list[int]], list[int], list[list[int]]]:
+        """Token ids with frames: texts, contexts, places of the holes there, contents."""
         tokenizer, longest = self.corpus.tokenizer, self.config.model.text.max_length
         places = zip(plan.slot_B[mine].tolist(), plan.start_B[mine].tolist(), plan.stop_B[mine].tolist())
-        holes = [cut(text, tokenizer.mask, *place) for text, place in zip(texts, places)]
+        others = [np.flatnonzero(row).tolist() for row in plan.others_B8[mine]]
+        holes = [cut(text, tokenizer.mask, *place, other) for text, place, other in zip(texts, places, others)]
+        contexts = [around_hole(hole.context, hole.place, longest - 2) for hole in holes]
         return (
             [tokenizer.frame(text.ids_of(kept), longest) for text, kept in zip(texts, keep.tolist())],
-            [tokenizer.frame(around_mask(hole.context, tokenizer.mask, longest - 2), longest, grounded=True)
-             for hole in holes],
+            [tokenizer.frame(ids, longest, grounded=True) for ids, _ in contexts],
+            [1 + place for _, place in contexts],
             [[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes],
         )  # fmt: skip
 
@@ -220,7 +223,8 @@ class Batches:
         hole = plan.stop_B - plan.start_B
         shown = np.where(first.hidden_N8.all(1, keepdims=True), True, ~first.hidden_N8)
         text = (lengths.part_N8 * keep).sum(1)
-        context = np.where(everything, 1, first.part_N8.sum(1) - hole + 1)
+        unseen = ((first.content_N8 - 1) * plan.others_B8).sum(1)
+        context = np.where(everything, 1, first.part_N8.sum(1) - hole + 1 - unseen)
         content = np.where(everything, (first.part_N8 * shown).sum(1), hole)
         longest, multiple = self.config.model.text.max_length, self.config.data.pad_multiple
         # The decoder reads all of `content` but its last column.

@@ -1,6 +1,6 @@
 """What training reads: the pixels, the tokenised texts and the tokenizer of one data set."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,10 +103,10 @@ class Corpus:
                 self._under.setdefault(plain_words(text), set()).add(dimension)
         return self._under
 
-    def prompt(self, tile: int, slot: int) -> str:
-        """The tile's text with [MASK] for the content of one sub-text."""
+    def prompt(self, tile: int, slots: Collection[int]) -> str:
+        """The tile's text with [MASK] for the content of some sub-texts."""
         return " ".join(
-            f"{dimension}: [MASK]" if position == slot else f"{dimension}: {text.rstrip('. ')}."
+            f"{dimension}: [MASK]" if position in slots else f"{dimension}: {text.rstrip('. ')}."
             for position, (dimension, text) in enumerate(self._of(tile))
         )
 

@@ -1,10 +1,13 @@
 """Holes for infilling: what the encoder reads in place of a piece of text, and what the decoder must write.
 
 A hole is a random span of tokens inside one sub-text, a whole sub-text's content, or everything (captioning). One
-[MASK] stands for it, whatever its length (reference: ALGORITHM, "one formulation").
+[MASK] stands for it, whatever its length (reference: ALGORITHM, "one formulation"). Other sub-texts may be [MASK] too:
+then the hole is written from fewer words and more from the image, and SCIO reads a text once for several holes.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +26,9 @@ class HoleConfig:
     """The whole text: captioning."""
     span_tokens: int = 6
     """Longest span."""
+    others: float = 0.75
+    """A text with a hole in one sub-text draws a number between 0 and this; with that chance each other sub-text is not
+    shown, but [MASK]. What SCIO hides at once (`scio.holes_at_once`) should be familiar from training."""
 
 
 @dataclass
@@ -30,7 +36,9 @@ class Hole:
     """Token ids without frames."""
 
     context: list[int]
-    """What the encoder reads; holds exactly one [MASK]."""
+    """What the encoder reads."""
+    place: int
+    """Of the hole's [MASK] in it."""
     content: list[int]
     """What the decoder writes."""
 
@@ -45,57 +53,87 @@ class HolePlan:
     """First token of the sub-text's content that is left out."""
     stop_B: np.ndarray
     """The token behind the last."""
+    others_B8: np.ndarray
+    """Which other sub-texts are not shown (bool)."""
 
 
-def plan_holes(content_B8: np.ndarray, hidden_B8: np.ndarray, uniform_B4: np.ndarray, config: HoleConfig) -> HolePlan:
+DRAWS = 13
+"""Uniform numbers for each text."""
+
+
+def plan_holes(content_B8: np.ndarray, hidden_B8: np.ndarray, uniform_BU: np.ndarray, config: HoleConfig) -> HolePlan:
     """Choose a hole for each text. Sub-texts that screening hid are context, never content.
 
     Args:
         content_B8: tokens of each sub-text's content, at least 1.
         hidden_B8: which sub-texts are hidden; where all are, the hole is everything.
-        uniform_B4: the chance, in [0, 1): kind, sub-text, length and start of a span.
+        uniform_BU: the chance, in [0, 1), U is :data:`DRAWS`: kind, sub-text, length and start of a span; how many of
+            the others are not shown, and which.
         config: shares of the kinds.
     """
     rows = np.arange(len(content_B8))
     ends = np.cumsum([config.span, config.subtext, config.everything])
-    kind_B = np.searchsorted(ends / ends[-1], uniform_B4[:, 0], side="right")
+    kind_B = np.searchsorted(ends / ends[-1], uniform_BU[:, 0], side="right")
     targets_B = (~hidden_B8).sum(1)
     rank_B8 = np.where(hidden_B8, -1, np.cumsum(~hidden_B8, axis=1) - 1)
-    slot_B = (rank_B8 == (uniform_B4[:, 1] * targets_B).astype(np.int64)[:, None]).argmax(1)
+    slot_B = (rank_B8 == (uniform_BU[:, 1] * targets_B).astype(np.int64)[:, None]).argmax(1)
     longest_B = content_B8[rows, slot_B]
-    span_B = 1 + (uniform_B4[:, 2] * np.minimum(config.span_tokens, longest_B)).astype(np.int64)
-    start_B = (uniform_B4[:, 3] * (longest_B - span_B + 1)).astype(np.int64)
+    span_B = 1 + (uniform_BU[:, 2] * np.minimum(config.span_tokens, longest_B)).astype(np.int64)
+    start_B = (uniform_BU[:, 3] * (longest_B - span_B + 1)).astype(np.int64)
     whole_B = kind_B == 1
     start_B = np.where(whole_B, 0, start_B)
     stop_B = np.where(whole_B, longest_B, start_B + span_B)
     slot_B = np.where((kind_B == 2) | (targets_B == 0), -1, slot_B)
-    return HolePlan(slot_B, start_B, stop_B)
+    others_B8 = uniform_BU[:, 5:] < config.others * uniform_BU[:, 4:5]
+    others_B8 &= (content_B8 > 0) & (slot_B >= 0)[:, None]
+    others_B8[rows, slot_B] = False
+    return HolePlan(slot_B, start_B, stop_B, others_B8)
 
 
-def cut(text: TileText, mask: int, slot: int, start: int, stop: int) -> Hole:
-    """The hole `content[start:stop]` of one sub-text; slot -1 is everything that screening did not hide."""
+def cut(text: TileText, mask: int, slot: int, start: int, stop: int, others: Collection[int] = ()) -> Hole:
+    """The hole `content[start:stop]` of one sub-text; slot -1 is everything that screening did not hide. Of `others`
+    nothing but the label is shown."""
     if slot < 0:
         targets = [at for at in range(len(text.parts)) if at not in text.hidden] or list(range(len(text.parts)))
-        return Hole([mask], [token for at in targets for token in text.parts[at].ids])
-    return Hole(with_hole(text, slot, mask, start, stop), text.parts[slot].content[start:stop])
+        return Hole([mask], 0, [token for at in targets for token in text.parts[at].ids])
+    whole: dict[int, tuple[int, int | None]] = dict.fromkeys(others, WHOLE)
+    ids, places = with_holes(text, mask, whole | {slot: (start, stop)})
+    return Hole(ids, places[slot], text.parts[slot].content[start:stop])
 
 
-def with_hole(text: TileText, slot: int, mask: int, start: int = 0, stop: int | None = None) -> list[int]:
-    """The whole text with [MASK] in place of `content[start:stop]` of one sub-text (by default, of its whole
-    content)."""
+WHOLE: Final = (0, None)
+"""The hole that is the whole content of a sub-text."""
+
+
+def with_holes(
+    text: TileText, mask: int, holes: Mapping[int, tuple[int, int | None]]
+) -> tuple[list[int], dict[int, int]]:
+    """The whole text with [MASK] in place of `content[start:stop]` of some sub-texts.
+
+    Args:
+        text: eight sub-texts.
+        mask: id of [MASK].
+        holes: position (0-7) -> (start, stop); :data:`WHOLE` is the whole content.
+
+    Returns:
+        Token ids, and position -> place of its [MASK] in them.
+    """
     ids: list[int] = []
+    places: dict[int, int] = {}
     for position, part in enumerate(text.parts):
-        if position == slot:
-            rest = part.content[stop:] if stop is not None else []
-            ids += [*part.label, *part.content[:start], mask, *rest]
+        if position in holes:
+            start, stop = holes[position]
+            ids += [*part.label, *part.content[:start]]
+            places[position] = len(ids)
+            ids += [mask, *(part.content[stop:] if stop is not None else [])]
         else:
             ids += part.ids
-    return ids
+    return ids, places
 
 
-def around_mask(context: list[int], mask: int, longest: int) -> list[int]:
-    """A text that is too long keeps the part around its hole."""
-    if len(context) <= longest:
-        return context
-    start = min(max(0, context.index(mask) - longest // 2), len(context) - longest)
-    return context[start : start + longest] if context.index(mask) >= longest else context[:longest]
+def around_hole(context: list[int], place: int, longest: int) -> tuple[list[int], int]:
+    """A text that is too long keeps the part around its hole; that part, and the hole's place in it."""
+    if len(context) <= longest or place < longest:
+        return context[:longest], place
+    start = min(max(0, place - longest // 2), len(context) - longest)
+    return context[start : start + longest], place - start

@@ -23,9 +23,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from knowlip.progress import track
 from knowlip.text.claims import parse_claims
 from knowlip.training.corpus import Corpus
-from knowlip.training.holes import with_hole
+from knowlip.training.holes import WHOLE, with_holes
 from knowlip.training.margin import threshold
-from knowlip.training.scoring import Scorer
+from knowlip.training.scoring import Asked, Scorer
 from knowlip.training.screening import Calibration
 from knowlip.training.texts import TileText, plain_words
 
@@ -85,7 +85,7 @@ class Acceptance:
 def reconstruct(
     scorer: Scorer, corpus: Corpus, noisy: Sequence[tuple[int, int]], acceptance: Acceptance, config: "ScioConfig"
 ) -> list[Rewrite]:
-    """Write noisy sub-texts anew and decide about each.
+    """Write noisy sub-texts anew and decide about each. None of a tile's noise is read while any of it is written.
 
     Args:
         scorer: frozen model and negatives.
@@ -139,14 +139,19 @@ def propose(
         rows, olds = [row for row, _ in part], old[first : first + size]
         with torch.inference_mode():
             tokens, image = scorer.encode(rows)
-            prompts = [corpus.prompt(*place) for place in part]
-            written = model.generate(tokens, prompts, config.max_new_tokens)
+            unseen = [sorted({slot, *text.hidden}) for text, (_, slot) in zip(olds, part)]
+            prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, unseen)]
+            numbers = [slots.index(slot) for slots, (_, slot) in zip(unseen, part)]
+            written = model.generate(tokens, prompts, config.max_new_tokens, holes=numbers)
             memory = model.text_encoder.image_memory(tokens)
         new = [corpus.with_text(*place, text) for place, text in zip(part, written)]
-        contexts = [with_hole(text, slot, tokenizer.mask) for text, (_, slot) in zip(olds, part)]
-        contents = [text.parts[slot].content for texts in (new, olds) for text, (_, slot) in zip(texts, part)]
+        asked: list[Asked] = []
+        for at, (before, (_, slot), slots) in enumerate(zip(olds, part, unseen)):
+            context, masks = with_holes(before, tokenizer.mask, dict.fromkeys(slots, WHOLE))
+            contents = (new[at].parts[slot].content, before.parts[slot].content)
+            asked += [Asked(at, slot, context, masks[slot], content) for content in contents]
         owner, count = [*range(len(part)), *range(len(part))], len(part)
-        said = scorer.infill(memory, owner, [*contexts, *contexts], contents)
+        said = scorer.infill(memory, asked).reshape(count, 2, 3)
         without = config.baseline == "without"
         base = [text.ids(without=slot if without else None) for text, (_, slot) in zip(olds, part)]
         both = [text.ids() for text in new] + base
@@ -157,7 +162,7 @@ def propose(
             result.append(
                 Rewrite(
                     row, slot, text, float(loss[at] - loss[count + at]), float(match[at] - match[count + at]),
-                    float(said[at, 0]), float(said[at, 2]), float(said[count + at, 0]), float(said[count + at, 2]),
+                    float(said[at, 0, 0]), float(said[at, 0, 2]), float(said[at, 1, 0]), float(said[at, 1, 2]),
                 )
             )  # fmt: skip
     return result

@@ -56,6 +56,9 @@ class ScioConfig:
     """By how much both scores must be better, in units of the median change by a rewrite."""
     max_new_tokens: int = 48
     """Longest rewritten sub-text."""
+    holes_at_once: Literal[1, 2, 4, 8] = 4
+    """Sub-texts that are not shown together when the decoder is asked for them: a text is read 8 / this many times. For
+    models trained with `holes.others` 0: 1."""
     tiles_at_once: int = 32
     """Images scored in one pass."""
     negatives: int = 512

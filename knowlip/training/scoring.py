@@ -4,12 +4,14 @@ Of sub-text j of a text t and its image v (arXiv 2509.23927, Eqs. 8-11, and two 
 
     itc       L_ITC(v, t without p_j) - L_ITC(v, t); below 0 speaks for noise (Eqs. 8-9)
     itm       s(v, t without p_j) - s(v, t), s the matching logit minus the other; above 0 speaks for noise (Eqs. 10-11)
-    surprise  -log p(p_j | v, the other seven) of the infilling decoder, mean over its tokens; high speaks for noise
+    surprise  -log p(p_j | v, the others that are shown) of the infilling decoder, mean over its tokens; high speaks
+              for noise
     gap       how far p_j's tokens lie below the likeliest token at their places, mean of log-probability differences
     worst     -log p of the least probable token
 
 Cost: an image is encoded once, and its keys and values are computed once for all its variants; texts are read in
-batches of about equal length; the texts that the contrastive loss reads without an image once for each content.
+batches of about equal length; the texts that the contrastive loss reads without an image once for each content; of
+`holes_at_once` sub-texts that are not shown together, the rest of the text is read once.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,7 +27,7 @@ from knowlip.models.knowlip import KnowLIP
 from knowlip.models.text import KeyValue
 from knowlip.models.tokenizer import pad
 from knowlip.progress import track
-from knowlip.training.holes import around_mask, with_hole
+from knowlip.training.holes import WHOLE, around_hole, with_holes
 from knowlip.training.texts import SLOTS, TileText
 from knowlip.training.tiles import Pixels
 
@@ -79,6 +81,7 @@ class Scorer:
         texts: the text of each tile row; with the images, the source of negatives.
         negatives: tile rows whose features are the negatives; those of the same image or the same text do not count.
         tiles_at_once: images in one pass.
+        holes_at_once: 1, 2, 4 or 8 sub-texts that are not shown together when the decoder is asked for them.
 
     Raises:
         ValueError: fewer than two negatives.
@@ -91,10 +94,12 @@ class Scorer:
         texts: Sequence[TileText],
         negatives: Sequence[int],
         tiles_at_once: int = 32,
+        holes_at_once: int = 1,
     ) -> None:
         if len(negatives) < 2:
             raise ValueError("SCIO scores need at least two training tiles as negatives.")
-        self.model, self.pixels, self.tiles_at_once = model, pixels, tiles_at_once
+        self.model, self.pixels = model, pixels
+        self.tiles_at_once, self.holes_at_once = tiles_at_once, holes_at_once
         with torch.inference_mode():
             images = [self.encode(negatives[i : i + tiles_at_once])[1] for i in range(0, len(negatives), tiles_at_once)]
             self.negatives = (
@@ -157,36 +162,40 @@ class Scorer:
         return ((loss(image_VE, other_text) + loss(text_VE, other_image)) / 2).cpu().numpy()
 
     @torch.inference_mode()
-    def infill(
-        self,
-        memory: Sequence[KeyValue],
-        owner: Sequence[int],
-        contexts: Sequence[list[int]],
-        contents: Sequence[list[int]],
-    ) -> np.ndarray:
-        """surprise, gap and worst, (V, 3), of what is written into the one [MASK] of each context.
+    def infill(self, memory: Sequence[KeyValue], asked: Sequence["Asked"]) -> np.ndarray:
+        """surprise, gap and worst, (V, 3), of what is written into holes.
 
         Args:
-            memory, owner: as in :meth:`match`.
-            contexts: unframed token ids that hold one [MASK].
-            contents: token ids of the hole, [SEP] not included (it is judged too).
+            memory: image keys and values of :meth:`TextEncoder.image_memory`.
+            asked: V holes. Those of one context stand together, and the context is read once.
         """
-        model, tokenizer, longest = self.model, self.model.tokenizer, self.model.config.text.max_length
-        framed = self._framed([around_mask(ids, tokenizer.mask, longest - 2) for ids in contexts], grounded=True)
-        written = [[tokenizer.dec, *ids[: longest - 2], tokenizer.sep] for ids in contents]
-        result = np.empty((len(framed), 3))
+        model, tokenizer = self.model, self.model.tokenizer
+        longest = model.config.text.max_length
+        contexts, read, places = _contexts(asked, longest - 2)
+        framed = self._framed(contexts, grounded=True)
+        written = [[tokenizer.dec, *one.content[: longest - 2], tokenizer.sep] for one in asked]
+        holders: list[list[int]] = [[] for _ in framed]
+        for at, context in enumerate(read):
+            holders[context].append(at)
+        owner = [asked[holes[0]].owner for holes in holders]
+        result = np.empty((len(asked), 3))
         for group in self._groups([len(ids) for ids in framed]):
             ids, keep = pad([framed[i] for i in group], model.device)
-            states, hole = model.decoder_input(ids, keep, _of(memory, [owner[i] for i in group]))
-            target, real = pad([written[i] for i in group], model.device)
-            hidden, _ = model.text_decoder(target[:, :-1], states, keep, hole_BD=hole)
-            log_p = model.text_decoder.cls(hidden).float().log_softmax(-1)
+            holes = [at for i in group for at in holders[i]]
+            row_R = torch.tensor([row for row, i in enumerate(group) for _ in holders[i]], device=model.device)
+            place_R = torch.tensor([1 + places[at] for at in holes], device=model.device)
+            images = _of(memory, [owner[i] for i in group])
+            states, hole = model.decoder_input(ids, keep, images, (row_R, place_R))
+            target, real = pad([written[at] for at in holes], model.device)
+            hidden, _ = model.text_decoder(target[:, :-1], states, keep[row_R], hole_BD=hole)
             real = real[:, 1:]
-            nll = -log_p.gather(-1, target[:, 1:, None])[..., 0].masked_fill(~real, 0)
-            best = -log_p.amax(-1).masked_fill(~real, 0)
+            log_p = model.text_decoder.cls(hidden[real]).float().log_softmax(-1)
+            nll, best = hidden.new_zeros(2, *real.shape, dtype=torch.float32)
+            nll[real] = -log_p.gather(-1, target[:, 1:][real][:, None])[:, 0]
+            best[real] = -log_p.amax(-1)
             count = real.sum(1)
             figures = torch.stack([nll.sum(1) / count, (nll - best).sum(1) / count, nll.amax(1)], 1).clamp(min=0)
-            result[group] = figures.double().cpu().numpy()
+            result[holes] = figures.double().cpu().numpy()
         return result
 
     def _framed(self, texts: Sequence[Sequence[int]], grounded: bool) -> list[list[int]]:
@@ -203,6 +212,52 @@ class Scorer:
                 group = []
             group.append(place)
         return [*groups, group] if group else groups
+
+
+@dataclass
+class Asked:
+    """A hole, and what is written into it."""
+
+    owner: int
+    """Place of its image."""
+    slot: int
+    """Position of the sub-text, 0 to 7."""
+    context: list[int]
+    """Token ids without frames. Holes that share it share the list itself."""
+    place: int
+    """Of its [MASK] there."""
+    content: list[int]
+    """Token ids of the hole, [SEP] not included (it is judged too)."""
+
+
+def asked_of(text: TileText, owner: int, slots: Collection[int], mask: int, at_once: int) -> list[Asked]:
+    """Holes of some sub-texts of one text: position j is not shown together with j + k, j + 2k, ... where k is the
+    number of times that the text is read, 8 / `at_once`. Neighbours in the order of the dimensions, which depend most
+    on each other, are shown."""
+    found, times = [], max(1, SLOTS // at_once)
+    for first in range(times):
+        together = range(first, SLOTS, times)
+        asked = [slot for slot in together if slot in slots]
+        if asked:
+            context, places = with_holes(text, mask, dict.fromkeys(together, WHOLE))
+            found += [Asked(owner, slot, context, places[slot], text.parts[slot].content) for slot in asked]
+    return found
+
+
+def _contexts(asked: Sequence[Asked], longest: int) -> tuple[list[list[int]], list[int], list[int]]:
+    """Contexts, each once; which one each hole reads, and its place there. One that is too long is cut around each of
+    its holes."""
+    contexts: list[list[int]] = []
+    read, places = [], []
+    before: list[int] | None = None
+    for one in asked:
+        if one.context is not before or len(one.context) > longest:
+            contexts.append([])
+        before = one.context
+        contexts[-1], place = around_hole(one.context, one.place, longest)
+        read.append(len(contexts) - 1)
+        places.append(place)
+    return contexts, read, places
 
 
 def evidence(
@@ -263,11 +318,11 @@ def _window(
             scores = scorer.match(memory, owner, [ids for i in part for ids in variants[i]])
             result.itm[at] = _effects(scores, [len(variants[i]) for i in part])
         if place and not {*OURS}.isdisjoint(kinds):
-            mask = scorer.model.tokenizer.mask
-            contexts = [with_hole(texts[i], slot, mask) for i, slot in place]
-            contents = [texts[i].parts[slot].content for i, slot in place]
-            holders = [i - part[0] for i, _ in place]
-            result.surprise[at], result.gap[at], result.worst[at] = scorer.infill(memory, holders, contexts, contents).T
+            mask, holes = scorer.model.tokenizer.mask, []
+            for number, i in enumerate(part):
+                holes += asked_of(texts[i], number, asked[i], mask, scorer.holes_at_once)
+            at = tuple(np.array([(part[one.owner], one.slot) for one in holes]).T)
+            result.surprise[at], result.gap[at], result.worst[at] = scorer.infill(memory, holes).T
 
 
 def _effects(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def scorer_of(model: KnowLIP, corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Scorer:
     """A scorer whose frozen negatives are drawn from the corpus."""
     negatives = rng.permutation(len(corpus.texts))[: config.negatives].tolist()
-    return Scorer(model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once)
+    return Scorer(model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once, config.holes_at_once)
 
 
 @dataclass

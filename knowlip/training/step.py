@@ -170,9 +170,11 @@ class PretrainStep(nn.Module):
     def _infill(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
         """The hole's tokens from the image-grounded context."""
         model, states_MD, targets_M = self.model, [], []
-        for rows, context_ids, context_keep, ids, place, target in batch.holes:
+        for rows, context_ids, context_keep, hole_R, ids, place, target in batch.holes:
             images = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in memory]
-            states, hole = model.decoder_input(context_ids, context_keep, images)
+            states, hole = model.decoder_input(
+                context_ids, context_keep, images, (torch.arange(len(rows), device=rows.device), hole_R)
+            )
             written, _ = model.text_decoder(ids, states, context_keep, hole_BD=hole)
             states_MD.append(written.flatten(0, 1).index_select(0, place))
             targets_M.append(target)
@@ -198,7 +200,7 @@ class PretrainStep(nn.Module):
     def flops(self, batch: Batch) -> float:
         """Floating-point operations of forward and backward pass on a batch, for the utilisation of the device."""
         config, text = self.config, batch.text[0].shape[1]
-        holes = [(*group[1].shape, group[3].shape[1]) for group in batch.holes]
+        holes = [(*group[1].shape, group[4].shape[1]) for group in batch.holes]
         targets = sum(len(group[-1]) for group in batch.holes)
         if config.generation == "lm":
             holes, targets = [(len(batch.context[0]), 0, text - 1)], len(batch.text_place_M)

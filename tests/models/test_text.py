@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from knowlip.models import KnowLIP
-from knowlip.models.text import Layer, TextDecoder, TextEncoder, hole_state
+from knowlip.models.text import Layer, TextDecoder, TextEncoder, first_holes
 
 
 def attention(module: nn.Module, x: torch.Tensor, memory: torch.Tensor, **masks: object) -> torch.Tensor:
@@ -95,11 +95,12 @@ def test_the_decoder_starts_at_the_hole(model: KnowLIP) -> None:
     mask = model.tokenizer.mask
     ids = torch.tensor([[6, 8, mask, 9, 3], [6, 8, 9, 10, 3]])
     states = torch.randn(2, 5, 32)
-    assert torch.equal(hole_state(states, ids, mask), torch.stack([states[0, 2], states[1, 0]]))
+    hole = states[first_holes(ids, mask)]
+    assert torch.equal(hole, torch.stack([states[0, 2], states[1, 0]]))
     keep, written = torch.ones(2, 5, dtype=torch.bool), torch.tensor([[5, 8], [5, 8]])
     memory = model.text_decoder.state_memory(states)
     plain, _ = model.text_decoder(written, memory, keep)
     zero, _ = model.text_decoder(written, memory, keep, hole_BD=torch.zeros(2, 32))
-    moved, _ = model.text_decoder(written, memory, keep, hole_BD=hole_state(states, ids, mask))
+    moved, _ = model.text_decoder(written, memory, keep, hole_BD=hole)
     torch.testing.assert_close(zero, plain)
     assert not torch.allclose(moved[:, 1], plain[:, 1])

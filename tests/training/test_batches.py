@@ -18,7 +18,7 @@ from knowlip.training.batch import Batch
 from knowlip.training.batches import Batches, DataConfig, padded
 from knowlip.training.corpus import Corpus
 from knowlip.training.directions import Turn
-from knowlip.training.holes import HoleConfig, around_mask
+from knowlip.training.holes import HoleConfig, around_hole
 from knowlip.training.step import ObjectiveConfig
 from tests.text.tiny_dataset import build_tiny_dataset
 
@@ -71,6 +71,7 @@ def rows_of(batch: Batch) -> list[dict[str, Any]]:
         for name in ("text", "context", "content"):
             ids, keep = getattr(batch, name)
             each[name] = ids[row][keep[row]].tolist() if row < len(ids) else None
+        each["hole"] = int(batch.hole_R[row]) if row < len(batch.hole_R) else None
         rows.append(each)
     return rows
 
@@ -109,7 +110,7 @@ def test_micro_steps_cut_the_global_batch_whatever_the_world(corpus: Corpus, set
 
 
 def test_rows_are_texts_holes_and_tiles_of_the_corpus(corpus: Corpus, settings: Settings) -> None:
-    tokenizer, batches = corpus.tokenizer, Batches(corpus, settings)
+    tokenizer, batches, unseen = corpus.tokenizer, Batches(corpus, settings), 0
     for step in range(4):
         batch = batches.at(step)
         for at, row in enumerate(rows_of(batch)):
@@ -128,8 +129,16 @@ def test_rows_are_texts_holes_and_tiles_of_the_corpus(corpus: Corpus, settings: 
                 continue
             context, content = row["context"][1:-1], row["content"][1:-1]
             assert (row["context"][0], row["content"][0]) == (tokenizer.enc, tokenizer.dec)
-            place = context.index(tokenizer.mask)
-            assert context[:place] + content + context[place + 1 :] == text.ids()
+            place = row["hole"] - 1
+            assert context[place] == tokenizer.mask
+            rest = context[:place] + content + context[place + 1 :]
+            for part in text.parts:  # each other sub-text is there as it is, or [MASK] behind its label
+                hidden = [*part.label, tokenizer.mask]
+                shown = part.ids if rest[: len(part.ids)] == part.ids else hidden
+                assert rest[: len(shown)] == shown
+                rest, unseen = rest[len(shown) :], unseen + (shown == hidden)
+            assert rest == []
+    assert unseen > 0
     texts = [tuple(row["text"]) for step in range(40) for row in rows_of(batches.at(step))]
     assert len(set(texts)) > 60, "sub-texts are left out at random"
 
@@ -206,9 +215,9 @@ def test_long_contexts_keep_their_hole() -> None:
     for place in range(30):
         context = [1] * place + [9] + [1] * (29 - place)
         for longest in (1, 5, 12, 29, 30, 40):
-            kept = around_mask(context, 9, longest)
+            kept, at = around_hole(context, place, longest)
             assert len(kept) == min(30, longest)
-            assert kept.count(9) == 1
+            assert kept[at] == 9
 
 
 def test_padded_rows() -> None:
@@ -226,7 +235,9 @@ def test_settings_that_cannot_work_are_refused(corpus: Corpus, settings: Setting
 
 
 def test_flips_and_rotations_turn_pixels_and_words_together(corpus: Corpus, settings: Settings) -> None:
-    config = replace(settings, view_drop=0.0, augment=AugmentConfig(flips=0.5, rotations=0.75))
+    config = replace(
+        settings, view_drop=0.0, holes=HoleConfig(others=0.0), augment=AugmentConfig(flips=0.5, rotations=0.75)
+    )
     batches, met = Batches(corpus, config), set()
     for step in range(6):
         one = batches.at(step)
@@ -243,7 +254,7 @@ def test_flips_and_rotations_turn_pixels_and_words_together(corpus: Corpus, sett
             assert row["hash"] == text.hash
             if at < 4:
                 context, content = row["context"][1:-1], row["content"][1:-1]
-                place = context.index(corpus.tokenizer.mask)
+                place = row["hole"] - 1
                 assert context[:place] + content + context[place + 1 :] in (text.ids(), content)
     assert len(met) == 8
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from knowlip.models import TextTokenizer
-from knowlip.training.holes import Hole, HoleConfig, cut, plan_holes, with_hole
+from knowlip.training.holes import DRAWS, WHOLE, Hole, HoleConfig, cut, plan_holes, with_holes
 from knowlip.training.momentum import momentum_copy, update_momentum
 from knowlip.training.queue import FeatureQueue
 from knowlip.training.schedule import learning_rate, soft_target_share
@@ -93,15 +93,19 @@ def test_text_variants_are_concatenations(tokenizer: TextTokenizer) -> None:
 
 def random_hole(text: TileText, mask: int, rng: np.random.Generator, config: HoleConfig) -> Hole:
     lengths = TextLengths.of([text])
-    plan = plan_holes(lengths.content_N8, lengths.hidden_N8, rng.random((1, 4)), config)
-    return cut(text, mask, int(plan.slot_B[0]), int(plan.start_B[0]), int(plan.stop_B[0]))
+    plan = plan_holes(lengths.content_N8, lengths.hidden_N8, rng.random((1, DRAWS)), config)
+    return cut(
+        text, mask, int(plan.slot_B[0]), int(plan.start_B[0]), int(plan.stop_B[0]), np.flatnonzero(plan.others_B8[0])
+    )
 
 
 def test_holes_are_drawn_in_their_shares() -> None:
     count, rng = 40000, np.random.default_rng(0)
     content = np.tile(np.array([4, 9, 1, 3, 2, 7, 5, 6]), (count, 1))
     hidden = np.tile(np.array([0, 1, 0, 0, 0, 0, 0, 0], bool), (count, 1))
-    plan = plan_holes(content, hidden, rng.random((count, 4)), HoleConfig(0.35, 0.4, 0.25, span_tokens=3))
+    plan = plan_holes(
+        content, hidden, rng.random((count, DRAWS)), HoleConfig(0.35, 0.4, 0.25, span_tokens=3, others=0.6)
+    )
     everything, length = plan.slot_B < 0, plan.stop_B - plan.start_B
     assert everything.mean() == pytest.approx(0.25, abs=0.01)
     slots = np.bincount(plan.slot_B[~everything], minlength=8) / (~everything).sum()
@@ -111,6 +115,9 @@ def test_holes_are_drawn_in_their_shares() -> None:
     np.testing.assert_allclose(share[[1, 2, 3, 6]], [0.35 / 2.25] * 3 + [0.4 / 0.75], atol=0.02)
     starts = np.bincount(plan.start_B[last & (length == 2)], minlength=5)
     np.testing.assert_allclose(starts / starts.sum(), 1 / 5, atol=0.05)
+    assert not plan.others_B8[everything].any()
+    assert not plan.others_B8[np.flatnonzero(~everything), plan.slot_B[~everything]].any()
+    assert plan.others_B8[~everything].sum(1).mean() == pytest.approx(7 * 0.3, abs=0.05)
     assert (plan.stop_B[~everything] <= content[np.flatnonzero(~everything), plan.slot_B[~everything]]).all()
 
 
@@ -121,9 +128,10 @@ def test_a_hole_and_its_content_make_the_text_again(tokenizer: TextTokenizer) ->
     rng = np.random.default_rng(0)
     kinds = set()
     for _ in range(300):
-        hole = random_hole(text, tokenizer.mask, rng, HoleConfig())
+        hole = random_hole(text, tokenizer.mask, rng, HoleConfig(others=0))
         assert hole.context.count(tokenizer.mask) == 1
-        place = hole.context.index(tokenizer.mask)
+        place = hole.place
+        assert hole.context[place] == tokenizer.mask
         filled = hole.context[:place] + hole.content + hole.context[place + 1 :]
         if hole.context == [tokenizer.mask]:
             kinds.add("everything")
@@ -135,6 +143,11 @@ def test_a_hole_and_its_content_make_the_text_again(tokenizer: TextTokenizer) ->
             assert filled == text.ids()
             assert hole.content not in forbidden
     assert kinds == {"everything", "span", "subtext"}
-    assert with_hole(text, 0, tokenizer.mask)[: len(text.parts[0].label) + 1] == [*text.parts[0].label, tokenizer.mask]
+    ids, places = with_holes(text, tokenizer.mask, {0: WHOLE, 3: (1, 2)})
+    assert ids[: places[0] + 1] == [*text.parts[0].label, tokenizer.mask]
+    parts = [[tokenizer.mask] if slot == 0 else part.content for slot, part in enumerate(text.parts)]
+    parts[3] = [parts[3][0], tokenizer.mask, *parts[3][2:]]
+    assert ids == [token for part, content in zip(text.parts, parts) for token in [*part.label, *content]]
+    assert [place for place, token in enumerate(ids) if token == tokenizer.mask] == [places[0], places[3]]
     everything_noisy = TileText(text.parts, set(range(8)), 0)
     assert random_hole(everything_noisy, tokenizer.mask, rng, HoleConfig()).context == [tokenizer.mask]

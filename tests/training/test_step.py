@@ -62,7 +62,7 @@ def make_batch(tokenizer: TextTokenizer, rows: slice = slice(None), pairs: int =
 
     return Batch(
         pixels[rows], torch.arange(pairs)[rows], hashes[rows], mine(text), mine(context),
-        mine((content[0][:infilled], content[1][:infilled])), uniform[rows],
+        (context[0] == tokenizer.mask).int().argmax(1)[rows], mine((content[0][:infilled], content[1][:infilled])), uniform[rows],
     )  # fmt: skip
 
 
@@ -192,9 +192,11 @@ def test_holes_are_grouped_by_length_and_nothing_is_lost(multiple: int) -> None:
     context = pad([[*range(1, read + 1), *[0] * (-read % multiple)] for read, _ in lengths])
     content = pad([[*range(1, write + 2), *[0] * (-(write + 1) % multiple)] for _, write in lengths])
     context, content = ((ids, ids > 0) for ids, _ in (context, content))
-    groups = group_holes(context, content)
+    hole = torch.arange(len(lengths))
+    groups = group_holes(context, hole, content)
     assert [sorted(group[0].tolist()) for group in groups] == [[0, 1, 3, 5], [2, 4]]
-    for rows, ids, keep, reads, place, target in groups:
+    for rows, ids, keep, at, reads, place, target in groups:
+        assert torch.equal(at, rows)
         for i, row in enumerate(rows.tolist()):
             read, write = lengths[row]
             assert ids[i][keep[i]].tolist() == list(range(1, read + 1))
@@ -202,8 +204,8 @@ def test_holes_are_grouped_by_length_and_nothing_is_lost(multiple: int) -> None:
             mine = place // reads.shape[1] == i
             assert (place[mine] % reads.shape[1]).tolist() == list(range(write))
             assert target[mine].tolist() == list(range(2, write + 2))
-    assert [group[3].shape[1] for group in groups] == ([5, 40] if multiple == 1 else [32, 63])
-    assert len(group_holes((context[0][:2], context[1][:2]), (content[0][:2], content[1][:2]))) == 1
+    assert [group[4].shape[1] for group in groups] == ([5, 40] if multiple == 1 else [32, 63])
+    assert len(group_holes((context[0][:2], context[1][:2]), hole[:2], (content[0][:2], content[1][:2]))) == 1
 
 
 # ---- two ranks -----------------------------------------------------------------------------------------------------
