@@ -69,7 +69,7 @@ def calibrated(
 ) -> Calibrated:
     """As `knowlip.training.screening.calibrate` does it, for all settings at once."""
     rows = sorted(rows)
-    plants, place = plant(corpus, rows, rng), {row: at for at, row in enumerate(rows)}
+    plants, place = plant(corpus.table, rows, rng), {row: at for at, row in enumerate(rows)}
     sets = [corpus.sets[row] for row in rows]
     clean = evidence(scorer, [corpus.texts[row] for row in rows], rows, title="score a sample")
     planted = evidence(

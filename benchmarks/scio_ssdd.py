@@ -18,25 +18,23 @@ import numpy as np
 from benchmarks.record import record
 from benchmarks.scio_scores import calibrated, corpus_of, lines, roots_of
 from knowlip.benchmark.ablation import dataset_with
+from knowlip.benchmark.spoil import spoil
 from knowlip.benchmark.tasks.detection import detection
 from knowlip.dataset import Dataset
-from knowlip.dataset.layout import INFO, TEXTS
+from knowlip.dataset.layout import INFO
 from knowlip.files import read_json, write_json
 from knowlip.models import KnowLIP, load_model
-from knowlip.models.tokenizer import TextTokenizer
 from knowlip.pipeline import run_stage, with_changes
 from knowlip.recipe import load_recipe, stage_config
 from knowlip.text.annotate import AnnotateConfig, annotate
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.corpus import Corpus
-from knowlip.training.plants import plant
 from knowlip.training.pretrain import PretrainConfig
 from knowlip.training.reconstruction import same_claims
 from knowlip.training.scio import ScioConfig, decide
 from knowlip.training.scoring import evidence
 from knowlip.training.screening import scorer_of
 from knowlip.training.texts import SLOTS
-from knowlip.training.tiles import load_pixels
 
 
 def described(folder: Path, work: Path) -> Dataset:
@@ -60,22 +58,7 @@ def with_errors(clean: Dataset, work: Path, share: float, seed: int) -> tuple[Da
     noisy = Dataset(dataset_with(clean.path, "annotator", work / "noisy"))
     if path.is_file():
         return noisy, read_json(path)
-    texts = clean.texts(0)
-    there = sorted(set(clean.tiles("train")["tile_id"]) & set(texts["tile_id"]))
-    tokenizer = TextTokenizer.train((texts["dimension"] + ": " + texts["text"]).to_list(), 3000)
-    corpus = Corpus(clean, tokenizer, there, load_pixels(clean, there, 16, work / "cache"))
-    rng = np.random.default_rng([seed, 0])
-    rows = np.sort(rng.permutation(len(there))[: round(share * len(there))])
-    found = [
-        {"tile_id": there[one.row], "slot": one.slot, "kind": one.kind, "text": one.text,
-         "was": corpus.table["text"].iloc[corpus.row(one.row, one.slot)]}
-        for one in plant(corpus, rows.tolist(), rng)
-    ]  # fmt: skip
-    table = texts.set_index(["tile_id", "slot"], drop=False)
-    for one in found:
-        table.loc[(one["tile_id"], one["slot"] + 1), "text"] = one["text"]
-    (noisy.path / TEXTS).unlink()
-    noisy.write_texts(table.reset_index(drop=True))
+    found = spoil(noisy, share, seed)
     write_json(path, found)
     return noisy, found
 

@@ -3,8 +3,8 @@
     python -m benchmarks.scio_truth DATASET --model MODEL [--tiles 600] [--iterations 1]
 
 Natural errors are those that the annotator made by itself and truth refutes; planted ones are made on purpose in true
-sub-texts, of four kinds (`knowlip/training/plants.py`). Evidence: the paper's two tests (`paper`), what the infilling
-decoder says (`infill`), both (`all`), and each single figure. The noise models are fitted on plants in one half of the
+sub-texts, of four kinds (`knowlip/training/plants.py`). Evidence: the paper's two tests (`paper`), the infilling
+decoder's `surprise`, everything (`all`), and each single figure. The noise models are fitted on plants in one half of the
 tiles and measured on the other half; halves share no root tile. Then the texts are screened and reconstructed as often
 as told, by the same model without training between the passes, and judged before and after each pass. Intervals are
 bootstraps over root tiles. DATASET is only read.
@@ -67,7 +67,7 @@ def _planted(
 ) -> dict[str, Any]:  # fmt: skip
     """Plants in tiles that the noise models never saw, among the sub-texts of these tiles that are not known to be
     wrong by themselves."""
-    plants = plant(corpus, rest, np.random.default_rng([seed, 1]))
+    plants = plant(corpus.table, rest, np.random.default_rng([seed, 1]))
     plants = [one for one in plants if true[one.row, one.slot] is not False]
     found = evidence(
         scorer, [one.applied(corpus) for one in plants], [one.row for one in plants], [{one.slot} for one in plants],

@@ -2,11 +2,11 @@
 
     python -m benchmarks.screening DATASET --model MODEL [--tiles 64] [--repeats 3] [--out FILE]
 
-    plain   one evaluation of a tile: image tower, text embedding, matching of the whole text; in batches
-    loop    nine evaluations of one tile after the other
-    nine    the naive screening: nine such evaluations, of the whole text and of eight without a sub-text; in batches
-    paper   `screen` with `evidence: paper`: same figures, the image once, matching where contrast suspects noise
-    infill  `screen` with `evidence: infill`: eight holes
+    plain     one evaluation of a tile: image tower, text embedding, matching of the whole text; in batches
+    loop      nine evaluations of one tile after the other
+    nine      the naive screening: nine such evaluations, of the whole text and of eight without a sub-text; in batches
+    paper     `screen` with `evidence: paper`: same figures, the image once, matching where contrast suspects noise
+    surprise  `screen` with `evidence: surprise`: eight holes, some at once (`scio.holes_at_once`)
 
 The margin is the one at which a tenth of the sub-texts is called noise. `nine` and `paper` must decide alike, or there
 is no result. Repeats are interleaved; times are medians.
@@ -69,7 +69,7 @@ def measure(scorer: Scorer, corpus: Corpus, repeats: int) -> dict[str, float]:
     noise = standardisation(whole, corpus.sets, "paper")
     noise.margin = float(np.quantile(noise_probability(noise, whole, corpus.sets), 0.9))
     said = evidence(scorer, corpus.texts, kinds=OURS)
-    guess = replace(standardisation(said, corpus.sets, "infill"), weights=[1.0] * len(OURS))
+    guess = replace(standardisation(said, corpus.sets, "surprise"), weights=[1.0])
     guess.margin = float(np.quantile(noise_probability(guess, said, corpus.sets), 0.9))
     single = copy.copy(scorer)
     single.tiles_at_once = 1
@@ -78,7 +78,7 @@ def measure(scorer: Scorer, corpus: Corpus, repeats: int) -> dict[str, float]:
         "loop": lambda: nine(single, corpus),
         "nine": lambda: noise_probability(noise, nine(scorer, corpus), corpus.sets) > noise.margin,
         "paper": lambda: screen(scorer, corpus, noise).noisy,
-        "infill": lambda: screen(scorer, corpus, guess).noisy,
+        "surprise": lambda: screen(scorer, corpus, guess).noisy,
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     decided = {}
@@ -110,15 +110,15 @@ def main() -> None:
         corpus = corpus_of(Dataset(options.dataset), model, Path(cache), options.tiles, 0)
     scorer = scorer_of(model, corpus, ScioConfig(), np.random.default_rng(0))
     seconds = measure(scorer, corpus, options.repeats)
-    paper, infill, naive, loop = (seconds[name] / seconds["plain"] for name in ("paper", "infill", "nine", "loop"))
+    paper, surprise, naive, loop = (seconds[name] / seconds["plain"] for name in ("paper", "surprise", "nine", "loop"))
     faster, by_tile = seconds["nine"] / seconds["paper"], seconds["loop"] / seconds["paper"]
     print(f"a plain evaluation takes {1000 * seconds['plain']:.1f} ms a tile; in units of it:")
     print(f"  nine evaluations {naive:.2f}, tile by tile {loop:.2f}")
     print(f"  screening, paper {paper:.2f} ({faster:.2f} x faster than nine, {by_tile:.2f} x than tile by tile)")
-    print(f"  screening, infill {infill:.2f}")
+    print(f"  screening, surprise {surprise:.2f}")
     rest = {
         "seconds_a_tile": seconds,
-        "in_plain_evaluations": {"loop": loop, "nine": naive, "paper": paper, "infill": infill},
+        "in_plain_evaluations": {"loop": loop, "nine": naive, "paper": paper, "surprise": surprise},
         "times_faster_than_loop": by_tile, "tiles": len(corpus.texts), "repeats": options.repeats,
         "same_decisions": True,
     }  # fmt: skip

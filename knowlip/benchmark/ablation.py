@@ -2,7 +2,8 @@
 
 Four arms as in Table 8 of arXiv 2509.23927. Everything but the texts is equal: tiles, sizes, number of steps, seeds,
 fine-tuning on the same questions. What is compared is the accuracy of six types of questions about tiles whose places
-no training saw.
+no training saw. With lengths in steps, what arms have in common is trained once: + screening goes on from where stage 1
+ended in the training on the annotator's texts, + reconstruction from the end of stage 2 of + screening.
 
     OUT/datasets/{templates,annotator}   copies of the data set (its shards by hard links) with the texts of the arms
     OUT/ARM/seed0/{pretrain,finetune}    trainings, resumable like any other
@@ -10,8 +11,10 @@ no training saw.
     OUT/ablation.json                    what all of them give
 """
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -20,13 +23,16 @@ from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
 from knowlip.benchmark.evaluate import score_texts
 from knowlip.benchmark.metrics.intervals import MIN_CLUSTERS
 from knowlip.benchmark.questions import questions_of
+from knowlip.benchmark.spoil import spoil
 from knowlip.benchmark.tasks import vqa
 from knowlip.benchmark.tasks.images import EncodedImages
 from knowlip.config import plain, same_or_refuse
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
-from knowlip.files import read_json, whole_folder, write_json
+from knowlip.files import read_json, whole_file, whole_folder, write_json
 from knowlip.progress import say
+from knowlip.training.resume import read_log
+from knowlip.training.texts import SLOTS
 
 _RESULT: Final = "result.json"
 
@@ -53,6 +59,9 @@ class AblationConfig:
     """Most questions of each of the six types about test tiles."""
     question_seed: int = 0
     """Of the test questions' wording; the same for all trainings."""
+    wrong: float = 0.0
+    """Sub-texts a training tile that are made wrong before any training (not in templates): 0.5 spoils one in every
+    second tile. A worse annotator, whose errors are known."""
 
 
 FREE = ("dataset", "out", "arms", "seeds")
@@ -102,6 +111,8 @@ def _check(config: AblationConfig, data: Dataset) -> list[str]:
         raise ValueError(f"{config.dataset} has no truth, so neither template texts nor right answers can be had.")
     if not data.revisions():
         raise ValueError(f"{config.dataset} has no texts yet: annotate it first.")
+    if config.wrong < 0 or config.wrong > SLOTS / 2:
+        raise ValueError(f"wrong is a number of sub-texts a tile: at least 0 and at most {SLOTS // 2}.")
     for split in ("train", "test"):
         if data.tiles(split).empty:
             raise ValueError(f"{config.dataset} has no {split} tile: give scenes of more places.")
@@ -117,11 +128,13 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
     from knowlip.training.pretrain import PretrainConfig
 
     source = "templates" if arm == "templates" else "annotator"
-    dataset = dataset_with(config.dataset, source, config.out / "datasets" / source)
+    wrong = 0.0 if arm == "templates" else config.wrong
+    dataset = dataset_with(config.dataset, source, config.out / "datasets" / source, wrong)
     recipe = with_changes(load_recipe(config.recipe), config.set)
     places = {"dataset": str(dataset), "seed": seed}
     pretrain = stage_config(PretrainConfig, {**recipe.get("pretrain", {}), **places, "out": str(folder / "pretrain")})
     _lengths(pretrain, ARMS[arm].stages)
+    _go_on(arm, config.out, folder.name, recipe, pretrain)
     trained = run_stage("pretrain", pretrain)
     asked = {**places, "model": trained["model"], "out": str(folder / "finetune")}
     taught = run_stage("finetune", stage_config(FinetuneConfig, {**recipe.get("finetune", {}), **asked}))
@@ -157,13 +170,33 @@ def _lengths(pretrain: Any, stages: int) -> None:
     setattr(pretrain, name, lengths)
 
 
-def dataset_with(source: Path, texts: str, target: Path) -> Path:
+def _go_on(arm: str, out: Path, seed: str, recipe: Mapping[str, Any], pretrain: Any) -> None:
+    """Begin an arm where it parts from the one before, where that has been trained; keep what the next one needs."""
+    if pretrain.stage_steps is None:
+        return
+    first, screened, _ = recipe["pretrain"]["stage_steps"]
+    parts = {"screened": ("annotator", first), "reconstructed": ("screened", first + screened)}
+    pretrain.keep_steps = tuple(step for before, step in parts.values() if before == arm)
+    before, step = parts.get(arm, ("", 0))
+    source, target = out / before / seed / "pretrain", pretrain.out
+    if not (source / f"checkpoint-{step}.pt").is_file() or (target / "checkpoint.pt").exists():
+        return
+    for path in source.glob("scio-stage*.json"):
+        _copy(path, target / path.name)
+    lines = [line for line in read_log(source / "log.jsonl") if line["step"] <= step]
+    with whole_file(target / "log.jsonl") as part:
+        part.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    _copy(source / f"checkpoint-{step}.pt", target / "checkpoint.pt")
+
+
+def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0) -> Path:
     """A copy of a data set with revision 0 of one kind of texts, and room for its own revisions.
 
     Args:
         source: an annotated data set; it is only read.
         texts: "annotator" (the source's own) or "templates" (by the `labels` annotator).
         target: folder of the copy; what is there already stays.
+        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.spoil.spoil`.
 
     Raises:
         ValueError: `target` is a copy of another data set, or no text can be made from labels.
@@ -177,12 +210,19 @@ def dataset_with(source: Path, texts: str, target: Path) -> Path:
                 if (source / name).is_file():
                     shutil.copyfile(source / name, part / name)
             shutil.copytree(source / SHARDS, part / SHARDS, copy_function=_link)
+            if wrong:
+                write_json(part / "wrong.json", spoil(Dataset(part), wrong, 0))
     copy = Dataset(target)
     if copy.fingerprint != Dataset(source).fingerprint:
         raise ValueError(f"{target} is a copy of another data set than {source}: use another output folder.")
     if not copy.revisions():
         annotate(AnnotateConfig(target, annotator="labels"))
     return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole_file(target) as part:
+        shutil.copyfile(source, part)
 
 
 def _link(source: str, target: str) -> str:

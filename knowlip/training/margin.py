@@ -1,11 +1,11 @@
 """From evidence to a noise score, and the margin above which a sub-text counts as noise.
 
 `evidence: paper` is the paper's pair of tests as one number: min(-dITC, dITM), each in units of its dimension's spread,
-so both tests pass where it exceeds the margin. `evidence: infill` and `all` are probabilities: a logistic regression
-fitted on planted noise, over what the decoder says, or over that and the paper's differences. Differences are
-standardised within (instruction set, dimension), because leaving out a Count and a Region have other effects. What the
-decoder says is in nats everywhere and is not (measured: standardised, it finds fewer errors, as dimensions differ in
-how often they are wrong); of it the logarithm is taken, because its tail is long.
+so both tests pass where it exceeds the margin. `evidence: surprise` and `all` are probabilities: a logistic regression
+fitted on planted noise, over the surprise alone (which keeps its order), or over all that the decoder says and the
+paper's differences. Differences are standardised within (instruction set, dimension), because leaving out a Count and a
+Region have other effects. What the decoder says is in nats everywhere and is not (measured: standardised, it finds
+fewer errors, as dimensions differ in how often they are wrong); of it the logarithm is taken, because its tail is long.
 
 Threshold 0 flags about half of all neutral sub-texts by chance; the margin is the lowest score that reaches a wanted
 precision on plants that the fit did not see.
@@ -23,8 +23,8 @@ from knowlip.statistics import auroc
 from knowlip.training.scoring import KINDS, OURS, PAPER, Evidence
 from knowlip.training.texts import SLOTS
 
-EvidenceName = Literal["paper", "infill", "all"]
-USED: Final[dict[str, tuple[str, ...]]] = {"paper": PAPER, "infill": OURS, "all": KINDS}
+EvidenceName = Literal["paper", "surprise", "all"]
+USED: Final[dict[str, tuple[str, ...]]] = {"paper": PAPER, "surprise": ("surprise",), "all": KINDS}
 """Which evidence each setting reads."""
 _CLIP: Final = 8.0
 """Standardised evidence beyond this says no more."""

@@ -64,15 +64,16 @@ class Plant:
 
 
 def plant(
-    corpus: Corpus, rows: Sequence[int], rng: np.random.Generator, kinds: Sequence[str] = PLANT_KINDS
+    texts: pd.DataFrame, rows: Sequence[int], rng: np.random.Generator, kinds: Sequence[str] = PLANT_KINDS
 ) -> list[Plant]:
     """At most one wrong sub-text in each of some tiles.
 
     For each tile a kind is drawn, then a sub-text at which it is possible; where it is at none, another kind.
 
     Args:
-        corpus: tiles and texts; its texts are taken for true.
-        rows: which tiles.
+        texts: eight rows a tile in the order of slots (instruction_set, slot, dimension, text), as a corpus' `table`;
+            they are taken for true.
+        rows: numbers of tiles.
         rng: source of chance.
         kinds: which kinds, all equally probable.
 
@@ -81,11 +82,10 @@ def plant(
     """
     if strange := set(kinds) - {*PLANT_KINDS}:
         raise ValueError(f"There is no planted noise of kind {min(strange)!r}: take some of {', '.join(PLANT_KINDS)}.")
-    donors = {key: group.to_numpy() for key, group in corpus.table.groupby(["instruction_set", "slot"])["text"]}
+    donors = {key: group.to_numpy() for key, group in texts.groupby(["instruction_set", "slot"])["text"]}
     found = []
     for row in rows:
-        first = corpus.row(int(row), 0)
-        one = _plant(int(row), corpus.table.iloc[first : first + SLOTS], donors, rng, kinds)
+        one = _plant(int(row), texts.iloc[int(row) * SLOTS : (int(row) + 1) * SLOTS], donors, rng, kinds)
         if one is not None:
             found.append(one)
     return found

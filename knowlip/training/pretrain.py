@@ -75,12 +75,15 @@ class PretrainConfig(EngineConfig):
     log lines and checkpoints."""
     checkpoint_every: int = 200
     """Steps between checkpoints; stages end with one too."""
+    keep_steps: tuple[int, ...] = ()
+    """Steps whose checkpoints are kept besides the last, as RUN/checkpoint-STEP.pt. Copied to the `checkpoint.pt` of an
+    empty folder, one is where a run with other later stages begins."""
     loggers: tuple[LoggerName, ...] = ("tensorboard",)
     """Where curves go besides RUN/log.jsonl: tensorboard, wandb, mlflow."""
 
 
 FREE = (
-    *FREE_ENGINE, "log_every", "checkpoint_every", "loggers", "dataset", "out",
+    *FREE_ENGINE, "log_every", "checkpoint_every", "keep_steps", "loggers", "dataset", "out",
     "data.pixels", "data.workers", "data.prefetch", "data.pin",
 )  # fmt: skip
 """Fields that may differ between a run and its continuation."""

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -112,13 +113,17 @@ class Run:
                     self.pace.computed(sum(self.objectives.flops(batch) for batch in micro_batches))
                 self.step += 1
                 log = self.step % config.log_every == 0 or self.step == self.total
-                save = self.step % config.checkpoint_every == 0 or self.step == end
+                keep = self.step in config.keep_steps
+                save = self.step % config.checkpoint_every == 0 or self.step == end or keep
                 if log or save or (self.stopping and self.engine.world == 1):
                     stop, skipped = self._agree()
                     if log:
                         self._log(losses, norm, lr, skipped)
                     if save or stop:
                         self._checkpoint()
+                    if keep and self.engine.first:
+                        with whole_file(config.out / f"checkpoint-{self.step}.pt") as part:
+                            shutil.copyfile(config.out / "checkpoint.pt", part)
                     if stop:
                         raise KeyboardInterrupt
 

@@ -33,9 +33,9 @@ class ScioConfig:
 
     iterations: int = 1
     """How often texts are screened and then reconstructed; each time trains the lengths of stages 2 and 3."""
-    evidence: EvidenceName = "infill"
-    """What decides about a sub-text: "paper" (dITC and dITM), "infill" (how surprised the decoder is), or "all". On
-    errors that the annotator makes by itself "infill" finds most (docs/scio.md)."""
+    evidence: EvidenceName = "surprise"
+    """What decides about a sub-text: "paper" (dITC and dITM), "surprise" (of the decoder), or "all". Errors that the
+    annotator makes by itself are found best by surprise alone (docs/scio.md)."""
     precision: float = 0.35
     """The margin of screening is the lowest that reaches this share of noise among what is flagged, on planted noise
     with one wrong sub-text in eight."""

@@ -46,7 +46,7 @@ class Sample:
 def draw_sample(corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Sample:
     """Plant noise in `config.calibration_tiles` tiles of the corpus."""
     rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
-    return Sample(rows, plant(corpus, rows, rng))
+    return Sample(rows, plant(corpus.table, rows, rng))
 
 
 def clean_evidence(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rows: Sequence[int]) -> Evidence:
@@ -100,7 +100,7 @@ class Screening:
     """Tile rows of the corpus."""
     evidence: Evidence
     """Figures (N, 8). NaN are with `evidence: paper` what the decoder says, and dITM where dITC raised no suspicion;
-    with `evidence: infill` both differences where there is no noise."""
+    with `evidence: surprise` both differences where there is no noise."""
     score: np.ndarray
     """Noise score (N, 8), see :func:`noise_probability`."""
     noisy: np.ndarray
@@ -111,7 +111,7 @@ def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int
     """Decide on every sub-text of some tiles (all where not given).
 
     The paper's two tests must both hold, so matching is asked only about sub-texts that contrast suspects (Eq. 9, then
-    Eq. 11). Where `evidence: infill` says noise, the paper's differences are asked for too, for the record.
+    Eq. 11). Where `evidence: surprise` says noise, the paper's differences are asked for too, for the record.
     """
     rows = list(range(len(corpus.texts)) if rows is None else rows)
     texts, sets = [corpus.texts[row] for row in rows], [corpus.sets[row] for row in rows]
@@ -123,7 +123,7 @@ def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int
         _ask(scorer, texts, rows, score > noise.margin, ("itm",), found, "screen: matching")
         score = noise_probability(noise, found, sets)
     noisy = score > noise.margin
-    if noise.evidence == "infill":
+    if noise.evidence == "surprise":
         _ask(scorer, texts, rows, noisy, PAPER, found, "differences of the noise")
     return Screening(rows, found, score, noisy)
 

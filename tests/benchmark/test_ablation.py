@@ -10,7 +10,9 @@ from knowlip.benchmark import ablation as module
 from knowlip.benchmark.ablation import AblationConfig, _lengths, ablation, dataset_with
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
 from knowlip.dataset import Dataset
+from knowlip.files import read_json
 from knowlip.training.pretrain import PretrainConfig
+from knowlip.training.resume import read_log
 from knowlip.training.scio import stages
 from tests.benchmark.numbered import build
 
@@ -56,6 +58,30 @@ def test_all_arms_are_trained_measured_and_not_trained_again(
     config.question_seed = 1
     with pytest.raises(ValueError, match="question_seed"):
         ablation(config)
+
+
+def test_what_arms_share_is_trained_once_and_gives_the_same(source: Path, tmp_path: Path) -> None:
+    """With noise that is known, and a margin that flags much, so that revisions differ."""
+    some = [*TINY, "pretrain.scio.evidence=paper", "pretrain.scio.margin=0.0"]
+    shared = AblationConfig(source, tmp_path / "shared", seeds=1, set=some, wrong=1.5)
+    shared.arms = ["annotator", "screened", "reconstructed"]
+    alone = AblationConfig(source, tmp_path / "alone", seeds=1, set=some, wrong=1.5)
+    alone.arms = ["reconstructed"]
+    found = [ablation(config)["arms"]["reconstructed"]["mean"]["seeds"] for config in (shared, alone)]
+    runs = [folder / "reconstructed" / "seed0" / "pretrain" for folder in (shared.out, alone.out)]
+    assert not (runs[1] / "checkpoint-3.pt").exists()
+    assert (shared.out / "screened" / "seed0" / "pretrain" / "checkpoint-3.pt").exists()
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in runs]
+    assert weights[0] == weights[1]
+    assert found[0] == found[1]
+    assert [line["step"] for line in read_log(runs[0] / "log.jsonl")] == [4]
+    texts = Dataset(shared.out / "datasets" / "annotator")
+    changed = (texts.texts(0)["text"] != Dataset(source).texts(0)["text"]).sum()
+    wrong = read_json(texts.path / "wrong.json")
+    assert changed == len(wrong) > len(texts.tiles("train"))
+    assert {one["tile_id"] for one in wrong} <= set(texts.tiles("train")["tile_id"])
+    with pytest.raises(ValueError, match="at most 4"):
+        ablation(AblationConfig(source, tmp_path / "more", wrong=5))
 
 
 @pytest.mark.parametrize("iterations", [1, 2])

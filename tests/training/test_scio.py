@@ -191,8 +191,8 @@ def test_paper_asks_for_matching_only_where_contrast_suspects(scorer: Scorer) ->
     assert found.score[found.noisy] == pytest.approx(both[found.noisy], abs=1e-3)
     some = screen(scorer, corpus, noise, rows=[7, 2])  # type: ignore[arg-type]
     assert (some.noisy == found.noisy[[7, 2]]).all()
-    said = standardisation(whole, corpus.sets, "infill")
-    said.weights, said.margin = [1.0, 0.0, 0.0], 0.9
+    said = standardisation(whole, corpus.sets, "surprise")
+    said.weights, said.margin = [1.0], 0.9
     found = screen(scorer, corpus, said)  # type: ignore[arg-type]
     assert (found.noisy == (whole.surprise > 8)).all()  # 1 / (1 + exp(-log(1 + x))) > 0.9
     assert (np.isfinite(found.evidence.itm) == found.noisy).all()

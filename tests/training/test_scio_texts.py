@@ -42,7 +42,7 @@ def scorer(corpus: Corpus) -> Scorer:
 
 @pytest.mark.parametrize("kind", PLANT_KINDS)
 def test_a_plant_changes_one_claim(corpus: Corpus, kind: str) -> None:
-    found = plant(corpus, range(len(corpus.texts)), np.random.default_rng(0), [kind])
+    found = plant(corpus.table, range(len(corpus.texts)), np.random.default_rng(0), [kind])
     assert found or kind == "count"  # not every small data set counts targets
     for one in found:
         assert one.kind == kind
@@ -52,7 +52,7 @@ def test_a_plant_changes_one_claim(corpus: Corpus, kind: str) -> None:
         text, own = one.applied(corpus), corpus.texts[one.row]
         assert text.hash == own.hash
         assert [a.ids == b.ids for a, b in zip(text.parts, own.parts)] == [slot != one.slot for slot in range(8)]
-    assert found == plant(corpus, range(len(corpus.texts)), np.random.default_rng(0), [kind])
+    assert found == plant(corpus.table, range(len(corpus.texts)), np.random.default_rng(0), [kind])
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_counts_as_wrong(kind: str, was: str, now: str, wrong: bool) -> Non
 
 def test_unknown_plants_are_refused(corpus: Corpus) -> None:
     with pytest.raises(ValueError, match="'typo'"):
-        plant(corpus, [0], np.random.default_rng(0), ["typo"])
+        plant(corpus.table, [0], np.random.default_rng(0), ["typo"])
 
 
 def rewrite(row: int, slot: int, text: str, itc: float = -1.0, itm: float = 1.0, surprise: float = 0.1) -> Rewrite:

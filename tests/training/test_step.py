@@ -62,7 +62,8 @@ def make_batch(tokenizer: TextTokenizer, rows: slice = slice(None), pairs: int =
 
     return Batch(
         pixels[rows], torch.arange(pairs)[rows], hashes[rows], mine(text), mine(context),
-        (context[0] == tokenizer.mask).int().argmax(1)[rows], mine((content[0][:infilled], content[1][:infilled])), uniform[rows],
+        (context[0] == tokenizer.mask).int().argmax(1)[rows],
+        mine((content[0][:infilled], content[1][:infilled])), uniform[rows],
     )  # fmt: skip
 
 
