@@ -5,9 +5,9 @@
 Natural errors are those that the annotator made by itself and truth refutes; planted ones are made on purpose in true
 sub-texts, of four kinds (`knowlip/training/plants.py`). Evidence: the paper's two tests (`paper`), the infilling
 decoder's `surprise`, everything (`all`), and each single figure. The noise models are fitted on plants in one half of
-the tiles and measured on the other half; halves share no root tile. Then the texts are screened and reconstructed as often
-as told, by the same model without training between the passes, and judged before and after each pass. Intervals are
-bootstraps over root tiles. DATASET is only read.
+the tiles and measured on the other half; halves share no root tile. Then the texts are screened and reconstructed as
+often as told, by the same model without training between the passes, and judged before and after each pass. Intervals
+are bootstraps over root tiles. DATASET is only read.
 """
 
 import argparse
