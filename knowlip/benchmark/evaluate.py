@@ -22,6 +22,7 @@ from knowlip.benchmark.tasks.images import EncodedImages, VisionLanguageModel
 from knowlip.benchmark.truth import judge
 from knowlip.benchmark.unseen import check_unseen
 from knowlip.dataset import Dataset, compose_text
+from knowlip.dataset.texts import ancestry
 from knowlip.files import write_json
 from knowlip.progress import say
 
@@ -251,14 +252,11 @@ def score_texts(
     windows: Mapping[str, float],
     clusters: Mapping[str, str],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Score the decisions of the run that made the model (of all runs where the model names none)."""
+    """Score the decisions on the line of revisions that ends with the model's texts (with the newest where the model
+    names none)."""
     newest = card.get("revision")
     original, latest = data.texts(0), data.texts(newest)
-    decided = []
-    for revision in data.revisions():
-        if revision > 0 and (newest is None or revision <= newest):
-            rows = data.texts(revision)
-            decided.append(rows[(rows["revision"] == revision) & rows["run"].str.startswith(str(card.get("run", "")))])
+    decided = [table.to_pandas() for _, table in ancestry(data.path, newest)[1:]]
     decisions = pd.concat(decided, ignore_index=True) if decided else latest.iloc[:0]
     # Without decisions the texts of the training tiles are judged: "before" and "after" are then the same.
     looked_at = set(decisions["tile_id"]) or set(data.tiles("train")["tile_id"])

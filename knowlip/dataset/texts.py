@@ -77,22 +77,33 @@ def read_texts(dataset: Path, revision: int | None = None) -> "pd.DataFrame":
 
     Two trainings on one data set make two lines of revisions from 0; the texts of one hold no decisions of the other.
     """
+    no_texts = revision is None and not list_revisions(dataset)
+    tables = [TEXT_SCHEMA.empty_table()] if no_texts else [table for _, table in ancestry(dataset, revision)]
+    rows = pa.concat_tables(tables, promote_options="default")
+    frame = rows.to_pandas().sort_values(["tile_id", "slot", "revision"], kind="stable")
+    return frame.drop_duplicates(["tile_id", "slot"], keep="last").reset_index(drop=True)
+
+
+def ancestry(dataset: Path, revision: int | None = None) -> list[tuple[int, pa.Table]]:
+    """A revision (default: the newest) and its ancestors with their rows, from 0 on.
+
+    Raises:
+        ValueError: there are no texts, or no such revision, or a revision is its own ancestor.
+    """
     there = list_revisions(dataset)
-    if revision is not None and not there:
+    if not there:
         raise ValueError(f"{dataset} has no texts yet: annotate it first.")
-    if revision is not None and revision not in there:
-        raise ValueError(f"{dataset} has no text revision {revision}; it has {there}.")
-    number, tables = there[-1] if revision is None and there else revision, []
-    while number is not None and number >= 0:
+    number, found = there[-1] if revision is None else revision, []
+    if number not in there:
+        raise ValueError(f"{dataset} has no text revision {number}; it has {there[0]} to {there[-1]}.")
+    while number >= 0:
         table = read_revision(dataset, number)
-        tables.append(table)
+        found.append((number, table))
         parent = table["parent"][0].as_py() if len(table) else number - 1
         if parent >= number:
             raise ValueError(f"{revision_path(dataset, number)} names revision {parent} as its parent.")
         number = parent
-    rows = pa.concat_tables(tables, promote_options="default") if tables else TEXT_SCHEMA.empty_table()
-    frame = rows.to_pandas().sort_values(["tile_id", "slot", "revision"], kind="stable")
-    return frame.drop_duplicates(["tile_id", "slot"], keep="last").reset_index(drop=True)
+    return found[::-1]
 
 
 def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:

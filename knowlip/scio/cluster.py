@@ -1,7 +1,7 @@
 """A pass on a Ray cluster: one task a chunk. The machines must see data set and model under the same paths."""
 
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from knowlip.cluster import ATTEMPTS, cause_of, connect, machines_of
-from knowlip.progress import quiet, say, track
+from knowlip.cluster import ATTEMPTS, connect, dispatch, machines_of
+from knowlip.progress import quiet, track
 from knowlip.scio.parts import PartStore, chunks
 from knowlip.scio.spread import Job, Plan, tell
 
@@ -67,43 +67,23 @@ class Phase:
 
 
 def _dispatch(ray: Any, plan: Plan, store: PartStore, phase: Phase, gpu: bool) -> Iterator[int]:
-    """Keep tasks queued, yield the numbers of finished chunks; begin a chunk again when its process or machine is
-    lost."""
+    """A task a chunk; yield the numbers of those that are done."""
     needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
     task = ray.remote(max_retries=0, **needs)(do_chunk)
     kind = "GPU" if gpu else "CPU"
     places = sum(int(node["Resources"].get(kind, 0)) for node in machines_of(ray))
     if phase.todo and not places:
         raise ValueError(f"The Ray cluster has no machine with a free {kind} for tasks.")
-    folder, waiting, running = str(store.folder.resolve()), phase.todo[::-1], dict[Any, int]()
-    begun: Counter[int] = Counter()
-    known = ray.put(replace(phase, todo=[]))
-    try:
-        while waiting or running:
-            while waiting and len(running) < _QUEUED_PER_PLACE * places:
-                number = waiting.pop()
-                begun[number] += 1
-                running[task.remote(plan, folder, known, number, versions())] = number
-            done, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
-            for answer in done:
-                number = running.pop(answer)
-                try:
-                    ray.get(answer)
-                    yield number
-                except ray.exceptions.RayTaskError as error:
-                    raise cause_of(error) from None
-                except ray.exceptions.RayError as error:
-                    if begun[number] >= ATTEMPTS:
-                        raise ValueError(
-                            f"Chunk {number} of {phase.name} ended its process {ATTEMPTS} times."
-                        ) from error
-                    say(f"  chunk {number}: its machine or process was lost ({type(error).__name__}); once more")
-                    waiting.append(number)
-    finally:
-        for answer in running:
-            ray.cancel(answer, force=True)
-        if running:  # nothing writes behind a later run's back
-            ray.wait(list(running), num_returns=len(running), timeout=10.0)
+    folder, known = str(store.folder.resolve()), ray.put(replace(phase, todo=[]))
+    done = dispatch(
+        ray, phase.todo, lambda number: task.remote(plan, folder, known, number, versions()),
+        _QUEUED_PER_PLACE * places, lambda number: f"chunk {number}",
+    )  # fmt: skip
+    with closing(done):
+        for number, _, lost in done:
+            if lost:
+                raise ValueError(f"Chunk {number} of {phase.name} ended its process {ATTEMPTS} times.") from lost
+            yield number
 
 
 def do_chunk(plan: Plan, folder: str, phase: Phase, number: int, expected: dict[str, str]) -> None:

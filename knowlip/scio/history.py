@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from knowlip.dataset import Dataset
-from knowlip.dataset.layout import read_parquet
-from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
+from knowlip.dataset.texts import TEXT_SCHEMA, ancestry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +23,7 @@ def lineage(dataset: Dataset, revision: int | None = None) -> list[int]:
     Raises:
         ValueError: there are no texts, or no such revision.
     """
-    return [number for number, _ in _line(dataset, revision)]
+    return [number for number, _ in ancestry(dataset.path, revision)]
 
 
 def decisions(dataset: Dataset, revision: int | None = None, tile: str | None = None) -> "pd.DataFrame":
@@ -38,7 +37,7 @@ def decisions(dataset: Dataset, revision: int | None = None, tile: str | None = 
     Returns:
         Columns of `TEXT_SCHEMA`. A row says what its revision decided on a sub-text, and the text from then on.
     """
-    tables = [table for _, table in _line(dataset, revision)]
+    tables = [table.select(TEXT_SCHEMA.names) for _, table in ancestry(dataset.path, revision)]
     if tile is not None:
         tables = [table.filter(pc.equal(table["tile_id"], tile)) for table in tables]
     frame = pa.concat_tables(tables).to_pandas()
@@ -72,18 +71,3 @@ def plain_rows(rows: "pd.DataFrame", columns: Sequence[str]) -> list[dict[str, A
 def number(value: float | None) -> str:
     """A difference as text; "?" where it was not asked for."""
     return "?" if value is None else f"{value:+.3f}"
-
-
-def _line(dataset: Dataset, revision: int | None) -> list[tuple[int, pa.Table]]:
-    there = dataset.revisions()
-    if not there:
-        raise ValueError(f"{dataset.path} has no texts yet: annotate it first.")
-    number = there[-1] if revision is None else revision
-    if number not in there:
-        raise ValueError(f"{dataset.path} has no text revision {number}; it has {there[0]} to {there[-1]}.")
-    line = []
-    while number >= 0:
-        table = read_parquet(revision_path(dataset.path, number), TEXT_SCHEMA)
-        line.append((number, table))
-        number = table["parent"][0].as_py() if len(table) else number - 1
-    return line[::-1]

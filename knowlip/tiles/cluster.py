@@ -1,13 +1,12 @@
 """Scenes cut on a Ray cluster: one task a scene, results as they come, a lost machine's scenes done again elsewhere."""
 
-import time
 import uuid
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from knowlip.cluster import ATTEMPTS, PATIENCE_S, cause_of, connect, machines_of
-from knowlip.progress import say
+from knowlip.cluster import PATIENCE_S, connect, dispatch, machines_of
 from knowlip.tiles.plan import BuildConfig, PlannedScene
 
 VERSIONS = ("knowlip", "numpy", "rasterio", "pyproj", "pillow")
@@ -133,43 +132,16 @@ def _probe() -> Callable[..., dict[str, Any]]:
 def _dispatch(
     ray: Any, config: BuildConfig, todo: list[PlannedScene], attempt: Callable[..., str]
 ) -> Generator[tuple[str, str], None, None]:
-    """Keep a few tasks per core queued; begin a scene again when its process or machine is lost."""
+    """A task a scene, a few per core queued."""
     from knowlip.tiles.pool import killed, make_job
 
     cores = [int(node["Resources"]["CPU"]) for node in machines_of(ray)]
     threads = max(1, min(sum(cores) // len(todo), *cores))
-    # A lost machine is dealt with here, not by Ray: then a scene that kills its process is given up in the end.
     task = ray.remote(num_cpus=threads, max_retries=0)(attempt)
-    waiting = list(reversed(todo))
-    begun: dict[str, int] = {}
-    running: dict[Any, PlannedScene] = {}
-    quiet_since, warned = time.monotonic(), False
-    try:
-        while waiting or running:
-            while waiting and len(running) < max(1, _QUEUED_PER_CORE * sum(cores) // threads):
-                item = waiting.pop()
-                begun[item.scene.scene_id] = begun.get(item.scene.scene_id, 0) + 1
-                running[task.remote(make_job(config, item, threads))] = item
-            done, _ = ray.wait(list(running), num_returns=1, timeout=5.0)
-            if not done and not warned and time.monotonic() - quiet_since > PATIENCE_S and not machines_of(ray):
-                say("  the cluster has no machine left; waiting for one (Ctrl-C stops, and the build can be resumed)")
-                warned = True
-            for answer in done:
-                item = running.pop(answer)
-                scene = item.scene
-                quiet_since, warned = time.monotonic(), False
-                try:
-                    yield scene.scene_id, ray.get(answer)
-                except ray.exceptions.RayTaskError as error:
-                    raise cause_of(error) from None
-                except ray.exceptions.RayError as error:
-                    if begun[scene.scene_id] >= ATTEMPTS:
-                        yield scene.scene_id, killed(scene.path)
-                    else:
-                        say(f"  {scene.path.name}: its machine or process was lost ({type(error).__name__}); once more")
-                        waiting.append(item)
-    finally:
-        for answer in running:
-            ray.cancel(answer, force=True)
-        if running:  # nothing writes behind a later run's back
-            ray.wait(list(running), num_returns=len(running), timeout=10.0)
+    done = dispatch(
+        ray, todo, lambda item: task.remote(make_job(config, item, threads)),
+        _QUEUED_PER_CORE * sum(cores) // threads, lambda item: item.scene.path.name,
+    )  # fmt: skip
+    with closing(done):
+        for item, reason, lost in done:
+            yield item.scene.scene_id, killed(item.scene.path) if lost else reason
