@@ -1,5 +1,6 @@
 """Planted noise changes one claim; rewrites are accepted only where every condition holds."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,8 @@ def _part(corpus: Corpus, row: int, slot: int, donor: int) -> Any:
 
 
 def test_proposals_are_compared_with_the_old_words(corpus: Corpus, scorer: Scorer) -> None:
-    places = [(0, 0), (3, 7)]
+    places, scorer = [(0, 0), (3, 7)], copy.copy(scorer)
+    scorer.holes_at_once = 1
     olds = [corpus.texts[row] for row, _ in places]
     for one, old in zip(propose(scorer, corpus, places, olds, ScioConfig(max_new_tokens=6)), olds):
         new = corpus.with_text(one.row, one.slot, one.text)
