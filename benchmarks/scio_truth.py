@@ -135,10 +135,11 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=0, help="this many training tiles, chosen by chance (0: all)")
     parser.add_argument("--iterations", type=int, default=1)
     parser.add_argument("--precision", type=float, default=0.5, help="scio.precision")
+    parser.add_argument("--accept-precision", type=float, default=0.8, help="scio.accept_precision")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scio_truth.json"))
     options = parser.parse_args()
-    config = ScioConfig(precision=options.precision)
+    config = ScioConfig(precision=options.precision, accept_precision=options.accept_precision)
     model = scoring_model(options.model, "cpu")
     with tempfile.TemporaryDirectory() as folder:
         dataset = Dataset(dataset_with(options.dataset, "annotator", Path(folder) / "dataset"))
@@ -160,7 +161,8 @@ def main() -> None:
     rest = found | {
         "tiles": len(corpus.tile_ids), "seed": options.seed,
         "command": f"python -m benchmarks.scio_truth DATASET --model MODEL --tiles {options.tiles} "
-        f"--iterations {options.iterations} --precision {options.precision}",
+        f"--iterations {options.iterations} --precision {options.precision} "
+        f"--accept-precision {options.accept_precision}",
     }  # fmt: skip
     unit = "AUROC of finding the annotator's own errors by surprise; baseline: the paper's two tests"
     record(options.out, best, paper, unit, rest, "one process")

@@ -382,6 +382,31 @@ def test_settings_that_mean_nothing_are_refused(settings: dict, sentence: str) -
         GenerationConfig(**settings)
 
 
+def test_a_hole_among_several_is_filled_by_its_number(model: KnowLIP, tokens: torch.Tensor) -> None:
+    prompt, tokenizer = "Count: [MASK] Water: [MASK] Roads: none.", model.tokenizer
+    with torch.inference_mode():
+        ids, keep = model.frame([prompt] * 2, grounded=True)
+        images = model.text_encoder.image_memory(tokens[:2])
+        places = (ids[0] == tokenizer.mask).nonzero()[:, 0]
+        states = model.text_encoder(ids, keep, images)
+        _, _, hole = model.read(tokens[:2], [prompt] * 2, holes=[1, 0])
+        memory, _, first = model.read(tokens[:2], [prompt] * 2)
+        asked = (torch.tensor([1, 0, 1]), places[[0, 1, 1]])
+        gathered, several = model.decoder_input(ids, keep, images, asked)
+    assert torch.equal(hole, torch.stack([states[0, places[1]], states[1, places[0]]]))
+    assert torch.equal(first, states[:, places[0]])
+    assert torch.equal(several, torch.stack([states[1, places[0]], states[0, places[1]], states[1, places[1]]]))
+    for (key, value), (all_keys, all_values) in zip(gathered, memory):
+        assert torch.equal(key, all_keys[[1, 0, 1]])
+        assert torch.equal(value, all_values[[1, 0, 1]])
+    config = GenerationConfig(max_new_tokens=5)
+    both = [generate(model, tokens[:2], [prompt] * 2, config, holes=holes) for holes in ([0, 0], None, [1, 1])]
+    assert both[0] == both[1] != both[2]
+    assert model.generate(tokens[:2], [prompt] * 2, 5, holes=[1, 1]) == [tokenizer.text(row[0].ids) for row in both[2]]
+    with pytest.raises(ValueError, match=r"fewer \[MASK\]"):
+        model.generate(tokens[:2], [prompt] * 2, holes=[0, 2])
+
+
 def test_as_many_prompts_as_images(model: KnowLIP, tokens: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="4 images but 1 prompts"):
         model.generate(tokens, ["x"])

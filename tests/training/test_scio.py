@@ -77,22 +77,27 @@ def test_paper_evidence_equals_nine_single_passes(scorer: Scorer) -> None:
             assert got.itm[row, slot] == pytest.approx(without[1] - whole[1], abs=1e-4)
 
 
-def test_surprise_is_what_the_decoder_says_token_by_token(scorer: Scorer) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 4, 8])
+def test_surprise_is_what_the_decoder_says_token_by_token(scorer: Scorer, at_once: int) -> None:
     model, tokenizer = scorer.model, scorer.model.tokenizer
+    scorer.holes_at_once = at_once
     texts = [tile_text(tokenizer, seed, seed) for seed in range(4)]
     got = evidence(scorer, texts[2:], rows=[2, 3], slots=[{1, 6}, {0}], kinds=("surprise",))
     assert np.isnan(got.itc).all()
     assert np.isnan(got.surprise).sum() == 16 - 3
     for at, slot in ((0, 1), (0, 6), (1, 0)):
         parts = texts[at + 2].parts
-        ids = [i for j, part in enumerate(parts) for i in ([*part.label, tokenizer.mask] if j == slot else part.ids)]
+        together = [j for j in range(8) if (j - slot) % (8 // at_once) == 0]
+        shown = [[*part.label, tokenizer.mask] if j in together else part.ids for j, part in enumerate(parts)]
+        ids = [token for part in shown for token in part]
+        place = torch.tensor([sum(len(part) for part in shown[: slot + 1])])
+        assert ids[place - 1] == tokenizer.mask, "one place further in the framed text"
         framed = torch.tensor([[tokenizer.enc, *ids, tokenizer.sep]])
         keep = torch.ones_like(framed, dtype=torch.bool)
         losses, gaps = [], []
         with torch.inference_mode():
-            memory, hole = model.decoder_input(
-                framed, keep, model.text_encoder.image_memory(scorer.encode([at + 2])[0])
-            )
+            images = model.text_encoder.image_memory(scorer.encode([at + 2])[0])
+            memory, hole = model.decoder_input(framed, keep, images, (torch.tensor([0]), place))
             words = [tokenizer.dec, *parts[slot].content, tokenizer.sep]
             for place in range(1, len(words)):
                 states, _ = model.text_decoder(torch.tensor([words[:place]]), memory, keep, hole_BD=hole)
@@ -102,6 +107,17 @@ def test_surprise_is_what_the_decoder_says_token_by_token(scorer: Scorer) -> Non
         assert got.surprise[at, slot] == pytest.approx(np.mean(losses), abs=1e-4)
         assert got.gap[at, slot] == pytest.approx(np.mean(gaps), abs=1e-4)
         assert got.worst[at, slot] == pytest.approx(max(losses), abs=1e-4)
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_texts_that_are_too_long_are_cut_around_each_hole(scorer: Scorer, at_once: int) -> None:
+    tokenizer, longest = scorer.model.tokenizer, scorer.model.config.text.max_length
+    words = tokenizer.ids(" ".join(WORDS))
+    text = TileText([SubTextIds(tokenizer.ids(f"{word}:"), (words * 9)[: longest - 30]) for word in WORDS])
+    scorer.holes_at_once = at_once
+    got = evidence(scorer, [text], kinds=("surprise",))
+    assert np.isfinite(got.surprise).all()
+    assert len(set(got.surprise[0].tolist())) == 8
 
 
 def test_evidence_of_some_sub_texts_is_that_of_all(scorer: Scorer) -> None:
