@@ -5,7 +5,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 from knowlip.benchmark.report.marks import claim_list, long_text, missing, picture, table
 from knowlip.benchmark.report.pictures import Pictures
@@ -220,12 +220,24 @@ def caption_section(metrics: Mapping[str, Any], examples: Mapping[str, Any], pic
     return html + (f'<h3>Texts of random images</h3><div class="queries wide">{cards}</div>' if cards else "")
 
 
+_SCREENING: Final = {
+    "paper": "Screening leaves out one sub-text at a time; where image and text then agree better in contrast and in "
+    "matching, it is held to be noise.",
+    "surprise": "Screening hides each sub-text and asks the decoder, which sees the image and other sub-texts, how "
+    "probable its words are; the least expected are held to be noise.",
+    "all": "Screening leaves out one sub-text at a time, asks whether image and text then agree better and how probable "
+    "its words were, and weighs all of it.",
+}
+"""What is said of each kind of evidence."""
+
+
 def scio_section(metrics: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
     """Did screening find wrong texts, did rewriting mend them, dimension by dimension."""
     scio, accuracy = metrics.get("scio", {}), metrics.get("text_accuracy", {})
+    evidence = figures.get("noise_model", {}).get("evidence", "paper")
     html = (
-        "<p>Screening leaves out one sub-text at a time; where image and text then agree better in contrast and in matching, "
-        "it is held to be noise. Noise is no longer a target of the text loss, and the model writes it anew.</p>"
+        f"<p>{_SCREENING.get(evidence, _SCREENING['all'])} Noise is no longer a target of the text loss, and the model "
+        "writes it anew.</p>"
     )
     if scio.get("base_rate") is None:
         html += missing(scio.get("reason", "Screening was not scored."))
