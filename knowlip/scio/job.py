@@ -174,7 +174,8 @@ class ScioJob:
         if phase == "trials":
             return _rewrite_table(try_rewrites(self.scorer, corpus, self._trials(before)[part], scio))
         if phase == "acceptance":
-            return _kept(asdict(learn_rewrites(corpus, self._trials(before), _rewrites(before["trials"]), scio)))
+            trials, tried = self._trials(before), _rewrites(before["trials"])
+            return _kept(asdict(learn_rewrites(corpus, trials, tried, self._calibration(before).own, scio)))
         noisy = [(row, slot) for row in self.noisy[part] for slot in sorted(corpus.texts[row].hidden)]
         return _rewrite_table(reconstruct(self.scorer, corpus, noisy, Acceptance(**_value(before["acceptance"])), scio))
 

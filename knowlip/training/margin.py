@@ -9,6 +9,11 @@ fewer errors, as dimensions differ in how often they are wrong); of it the logar
 
 Threshold 0 flags about half of all neutral sub-texts by chance; the margin is the lowest score that reaches a wanted
 precision on plants that the fit did not see.
+
+Texts hold errors of their own, which count as false alarms here: the precision is a lower bound, and texts with a share
+r of errors that look like plants allow at most 1 / (1 + 7 r). That share is estimated: it is at most the smallest ratio
+of unplanted to planted sub-texts above any score, because above each there are at least the share times as many (mixture
+proportion by the best tail: Garg et al. 2021, arXiv 2111.00980, without its confidence bound). Rewriting reads it.
 """
 
 from collections.abc import Sequence
@@ -52,8 +57,9 @@ class NoiseModel:
     margin: float = 0.0
     """Noise is what scores above it."""
     figures: dict[str, Any] = field(default_factory=dict)
-    """How screening does on held-out plants: precision, recall, auroc, base_rate, n, reached (whether the wanted
-    precision was), and auroc and recall of each kind of plant."""
+    """How screening does on held-out plants: precision, recall, auroc, base_rate, own (largest share of
+    the other sub-texts that look as wrong as plants), n, reached (whether the wanted precision was), and auroc and
+    recall of each kind of plant."""
 
     def plain(self) -> dict[str, Any]:
         """As JSON; `NoiseModel(**plain)` is the way back."""
@@ -137,11 +143,12 @@ def fit(
             )
             score = held_out[:, 1].reshape(score.shape)
     lowest = 0.0 if evidence == "paper" else -np.inf
-    value, reached = threshold(score.ravel(), wrong.ravel(), precision, lowest)
+    own = share_like(score[~wrong], score[wrong])
+    value, reached = threshold(score.ravel(), wrong.ravel(), precision, lowest=lowest)
     model.margin = value if margin is None else margin
     flagged = score > model.margin
     model.figures = {
-        "precision": float(wrong[flagged].mean()) if flagged.any() else None,
+        "precision": float(wrong[flagged].mean()) if flagged.any() else None, "own": own,
         "recall": float(flagged[wrong].mean()), "auroc": auroc(score.ravel(), wrong.ravel()),
         "base_rate": float(wrong.mean()), "n": int(wrong.size), "wanted_precision": precision,
         "reached": reached if margin is None else None,
@@ -150,19 +157,60 @@ def fit(
     return model
 
 
-def threshold(score: np.ndarray, noise: np.ndarray, precision: float, lowest: float = -np.inf) -> tuple[float, bool]:
-    """The lowest margin (>= `lowest`) above which the share of noise is at least `precision`, and whether there is one.
-    Where there is none, the margin is `NEVER`: nothing is flagged, whatever later scores are."""
+def share_like(unplanted: np.ndarray, planted: np.ndarray) -> float:
+    """At most so large a share of the unplanted scores comes from where the planted ones come from: the smallest ratio
+    of their shares above any score, over tails that hold a tenth of the planted (and eight) at least."""
+    above = np.sort(planted)[::-1]
+    if len(above) < _HITS or not len(unplanted):
+        return 0.0
+    count = np.arange(1, len(above) + 1)
+    others = (unplanted[None] >= above[:, None]).sum(1)
+    enough = count >= max(_HITS, len(above) / 10)
+    return float(min(1.0, np.min((others[enough] / len(unplanted)) / (count[enough] / len(above)))))
+
+
+def threshold(
+    score: np.ndarray, right: np.ndarray, precision: float, planted: np.ndarray | None = None, own: float = 0.0,
+    lowest: float = -np.inf,
+) -> tuple[float, bool]:  # fmt: skip
+    """The lowest margin (>= `lowest`) above which the share of what is rightly flagged is at least `precision`, and
+    whether there is one. Where there is none, the margin is `NEVER`: nothing is flagged, whatever later scores are.
+
+    Args:
+        score: (N,).
+        right: (N,) plants that are rightly above a margin.
+        precision: wanted.
+        planted: (N,) all plants; those that are right where not given.
+        own: items that are noise of their own for each plant, of which as many are above a margin and right as of the
+            plants.
+        lowest: the margin is not lower.
+    """
     order = np.argsort(-score, kind="stable")
-    ranked, hits = score[order], np.cumsum(noise[order])
+    ranked, good, plants = (
+        score[order],
+        np.cumsum(right[order]),
+        np.cumsum((right if planted is None else planted)[order]),
+    )
     count = np.arange(1, len(score) + 1)
     ends = np.append(ranked[1:] < ranked[:-1], True)  # of equal scores all are flagged or none
-    good = ends & (hits >= precision * count) & (count >= min(_HITS, noise.sum())) & (ranked > lowest)
-    if not good.any():
+    hits = good + _own_hits(good, plants, count, own)
+    enough = (hits >= precision * count) & (count >= min(_HITS, right.sum())) & (good > 0) & (ranked > lowest)
+    if not (ends & enough).any():
         return NEVER, False
-    last = int(np.flatnonzero(good)[-1])
+    last = int(np.flatnonzero(ends & enough)[-1])
     below = ranked[last + 1] if last + 1 < len(ranked) else ranked[last] - 1
     return float(max(lowest, (ranked[last] + below) / 2)), True
+
+
+def _own_hits(good: np.ndarray, plants: np.ndarray, count: np.ndarray, own: float) -> np.ndarray:
+    """Of the `count - plants` unplanted items, those that are expected to be noise and right."""
+    return np.asarray(np.minimum(count - plants, own * plants) * good / np.maximum(plants, 1))
+
+
+def precision_at(right: np.ndarray, planted: np.ndarray, flagged: np.ndarray, own: float) -> float | None:
+    """Share of the flagged that is rightly flagged, as :func:`threshold` counts; None where nothing is."""
+    good, plants, count = (np.array([at.sum()]) for at in (right & flagged, planted & flagged, flagged))
+    return float((good + _own_hits(good, plants, count, own))[0] / count[0]) if count[0] else None
 
 
 def _of_kind(

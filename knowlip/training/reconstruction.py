@@ -24,7 +24,7 @@ from knowlip.progress import track
 from knowlip.text.claims import parse_claims
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
-from knowlip.training.margin import threshold
+from knowlip.training.margin import precision_at, threshold
 from knowlip.training.scoring import Asked, Scorer
 from knowlip.training.screening import Calibration
 from knowlip.training.texts import TileText, plain_words
@@ -193,14 +193,23 @@ def try_rewrites(scorer: Scorer, corpus: Corpus, trials: Sequence[Trial], config
 def calibrate_rewrites(scorer: Scorer, corpus: Corpus, calibration: Calibration, config: "ScioConfig") -> Acceptance:
     """Learn on planted noise when a rewrite is right, see :func:`learn_rewrites`."""
     trials = trials_of(corpus, calibration)
-    return learn_rewrites(corpus, trials, try_rewrites(scorer, corpus, trials, config), config)
+    return learn_rewrites(corpus, trials, try_rewrites(scorer, corpus, trials, config), calibration.own, config)
 
 
 def learn_rewrites(
-    corpus: Corpus, trials: Sequence[Trial], rewrites: Sequence[Rewrite], config: "ScioConfig"
+    corpus: Corpus, trials: Sequence[Trial], rewrites: Sequence[Rewrite], own: float, config: "ScioConfig"
 ) -> Acceptance:
     """Learn when a rewrite is right. Rewrites that claim the same as the old words are never accepted, so they do not
-    count. Where less than `config.accept_precision` of what is accepted would be right, nothing is."""
+    count. Where less than `config.accept_precision` of what is accepted would be right, nothing is.
+
+    Args:
+        corpus: current texts.
+        trials: of :func:`trials_of`.
+        rewrites: of :func:`try_rewrites`.
+        own: :attr:`Calibration.own`. Screened sub-texts that were not planted are noise at that rate, and their
+            rewrites right as often as those of plants; the rest of them should have stayed.
+        config: wanted precision.
+    """
     was = [trial.was for trial in trials]
     changed = [
         i for i, rewrite in enumerate(rewrites)
@@ -210,8 +219,10 @@ def learn_rewrites(
     right = np.array(
         [same_claims(corpus, one.row, one.slot, one.text, corpus.words(one.row, one.slot)) for one in tried], bool
     )
+    planted = np.array([was[i] != corpus.words(*trials[i][:2]) for i in changed], bool)
     figures: dict[str, Any] = {
-        "candidates": len(trials), "changed": len(tried), "right": int(right.sum()), "accepted": 0, "precision": None,
+        "candidates": len(trials), "planted": int(planted.sum()), "changed": len(tried), "right": int(right.sum()),
+        "accepted": 0, "precision": None,
         "reached": False, "wanted_precision": config.accept_precision,
     }  # fmt: skip
     spread_itc, spread_itm = (
@@ -226,11 +237,15 @@ def learn_rewrites(
     held_out = cross_val_predict(
         LogisticRegression(max_iter=1000), features, right, groups=group, cv=GroupKFold(5), method="predict_proba"
     )[:, 1]
-    margin, reached = threshold(held_out, right, config.accept_precision)
+    margin, reached = threshold(held_out, right, config.accept_precision, planted, own)
     if not reached:
         return nothing
     accepted = held_out > margin
-    figures |= {"accepted": int(accepted.sum()), "precision": float(right[accepted].mean()), "reached": True}
+    figures |= {
+        "accepted": int(accepted.sum()), "accepted_planted": int((accepted & planted).sum()),
+        "right_planted": float(right[accepted & planted].mean()), "reached": True,
+        "precision": precision_at(right, planted, accepted, own),
+    }  # fmt: skip
     return Acceptance(
         regression.coef_[0].tolist(), float(regression.intercept_[0]), margin, spread_itc, spread_itm, figures
     )

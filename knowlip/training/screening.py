@@ -11,7 +11,7 @@ from knowlip.training.corpus import Corpus
 from knowlip.training.margin import USED, NoiseModel, fit, noise_probability
 from knowlip.training.plants import Plant, plant
 from knowlip.training.scoring import PAPER, Evidence, Scorer, evidence
-from knowlip.training.texts import TileText
+from knowlip.training.texts import SLOTS, TileText
 
 if TYPE_CHECKING:
     from knowlip.training.scio import ScioConfig
@@ -33,6 +33,11 @@ class Calibration:
     """Plants that score above the margin."""
     alarms: list[tuple[int, int]]
     """(tile row, position) of unplanted sub-texts of the same tiles that score above the margin."""
+
+    @property
+    def own(self) -> float:
+        """Unplanted sub-texts for each plant that are noise like it."""
+        return float(self.noise.figures.get("own", 0.0)) * SLOTS
 
 
 @dataclass
