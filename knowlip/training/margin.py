@@ -12,8 +12,9 @@ precision on plants that the fit did not see.
 
 Texts hold errors of their own, which count as false alarms here: the precision is a lower bound, and texts with a share
 r of errors that look like plants allow at most 1 / (1 + 7 r). That share is estimated: it is at most the smallest ratio
-of unplanted to planted sub-texts above any score, because above each there are at least the share times as many (mixture
-proportion by the best tail: Garg et al. 2021, arXiv 2111.00980, without its confidence bound). Rewriting reads it.
+of unplanted to planted sub-texts above any score, because above each there are at least the share times as many
+(mixture proportion by the best tail: Garg et al. 2021, arXiv 2111.00980, without its confidence bound). Rewriting reads
+it.
 """
 
 from collections.abc import Sequence

@@ -51,7 +51,7 @@ class ScioConfig:
     """What a rewrite must beat: the current text, or the text without the noisy sub-texts."""
     accept_precision: float = 0.8
     """Share of accepted rewrites that must restore the claim, on planted noise; where it cannot be reached, nothing is
-    rewritten. A lower bound: flagged sub-texts that were not planted count as true there."""
+    rewritten."""
     rewrite_margin: float = 0.1
     """By how much both scores must be better, in units of the median change by a rewrite."""
     max_new_tokens: int = 48

@@ -8,7 +8,16 @@ import torch
 
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.statistics import auroc
-from knowlip.training.margin import NEVER, NoiseModel, fit, noise_probability, standardisation, threshold
+from knowlip.training.margin import (
+    NEVER,
+    NoiseModel,
+    fit,
+    noise_probability,
+    precision_at,
+    share_like,
+    standardisation,
+    threshold,
+)
 from knowlip.training.scio import Stage, stages
 from knowlip.training.scoring import Evidence, Scorer, evidence
 from knowlip.training.screening import screen
@@ -151,6 +160,27 @@ def test_margin_is_the_lowest_that_is_precise_enough() -> None:
     margin, reached = threshold(score, noise, 1.0)
     assert not reached or noise[score > margin].all()
     assert threshold(score, np.zeros(400, bool), 0.5) == (NEVER, False)
+
+
+def test_noise_of_the_texts_themselves_is_counted_as_often_right_as_plants() -> None:
+    """Scores of plants and of a known share of the rest come from one distribution, all others from a lower one."""
+    rng = np.random.default_rng(0)
+    planted, own = np.arange(8000) % 8 == 0, (np.arange(8000) % 8 != 0) & (rng.random(8000) < 0.15)
+    score = rng.normal(0, 1, 8000) + 3.0 * (planted | own)
+    share = share_like(score[~planted], score[planted])
+    assert 0.12 < share < 0.2
+    assert share_like(rng.normal(0, 1, 7000), score[planted]) < 0.02
+    assert share_like(score[:3], score[:3]) == 0.0
+    right = planted & (rng.random(8000) < 0.9)
+    strict, _ = threshold(score, right, 0.8, planted)
+    margin, reached = threshold(score, right, 0.8, planted, 7 * share)
+    assert reached
+    assert margin < strict
+    really = (right | (own & (rng.random(8000) < 0.9)))[score > margin].mean()
+    counted = precision_at(right, planted, score > margin, 7 * share)
+    assert counted == pytest.approx(0.8, abs=0.01)
+    assert really == pytest.approx(counted, abs=0.06)
+    assert precision_at(right, planted, score > 99, 1.0) is None
 
 
 def neutral(rng: np.random.Generator, count: int) -> Evidence:
