@@ -11,11 +11,14 @@ are bootstraps over root tiles. DATASET is only read.
 """
 
 import argparse
+import ast
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.record import record
 from benchmarks.scio_scores import Calibrated, calibrated, cell, corpus_of, lines, roots_of, truth_of_texts
@@ -107,17 +110,20 @@ def passes(
     for number in range(iterations):
         for action in ("screen", "reconstruct"):
             rows, figures = decide(action, model, corpus, config, np.random.default_rng([seed, 2, number]))
+            words = corpus.table.set_index(["tile_id", "slot"])["text"]
+            rows = rows.assign(was=[words[key] for key in zip(rows["tile_id"], rows["slot"])])
             if len(rows):
                 revision = dataset.append_revision(rows, f"truth-{number}-{action}", parent=revision)
                 corpus.read_texts(dataset, revision)
             after = truth_of_texts(dataset, corpus.table)
             change = accuracy_change(before, after, groups, clusters)
+            tried = {"proposals": proposals(dataset, rows)} if action == "reconstruct" and len(rows) else {}
             hidden = corpus.table["decision"].isin(("screened", "rejected")).to_numpy()
             changed = (corpus.table["text"] != original["text"]).to_numpy()
             used = after.copy()
             used[hidden] = None
             history.append({
-                "iteration": number + 1, "pass": action, "figures": figures, **change,
+                "iteration": number + 1, "pass": action, "figures": figures, **change, **tried,
                 "trained_on": accuracy_change(before, used, groups, clusters)["overall"]["after"],
                 "rewritten": {
                     "n": int(changed.sum()),
@@ -126,6 +132,28 @@ def passes(
                 },
             })  # fmt: skip
     return history
+
+
+_PROPOSED = re.compile(r"^(not sure|not better|sure)\b[^:]*(?:: (.+))?$")
+
+
+def proposals(dataset: Dataset, rows: pd.DataFrame) -> dict[str, Any]:
+    """Truth of all rewrites that claim something else, taken or not, and of those that passed the gate, before the two
+    scores were asked; beside that of the old words. The words stand in the reason where they were not taken."""
+    found = [_PROPOSED.match(reason) for reason in rows["reason"]]
+    other = np.array([match is not None for match in found])
+    rows, found = rows[other], [match for match in found if match]
+    old, new = rows.assign(text=rows["was"]), rows.copy()
+    new["text"] = [ast.literal_eval(match[2]) if match[2] else text for match, text in zip(found, rows["text"])]
+    was, now = truth_of_texts(dataset, old), truth_of_texts(dataset, new)
+    known = np.array([a is not None and b is not None for a, b in zip(was, now)], bool)
+    result: dict[str, Any] = {}
+    for name, group in (("all", known), ("passed_the_gate", known & [match[1] != "not sure" for match in found])):
+        result[name] = {
+            "n": int(group.sum()), "true_before": float(np.mean(was[group] == True)) if group.any() else None,  # noqa: E712
+            "true_after": float(np.mean(now[group] == True)) if group.any() else None,  # noqa: E712
+        }  # fmt: skip
+    return result
 
 
 def main() -> None:
@@ -159,6 +187,8 @@ def main() -> None:
             f"difference {cell(row['overall']['difference'])}; "
             f"dimensions that fell: {', '.join(row['falls']) or 'none'}"
         )
+        for name, part in row.get("proposals", {}).items():
+            print(f"  rewrites, {name}: {part['n']}, true {part['true_before']} before, {part['true_after']} after")
     if options.passes_only:
         change = found["passes"][-1]["overall"]
         values = change["after"]["value"], change["before"]["value"]

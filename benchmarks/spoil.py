@@ -1,0 +1,27 @@
+"""A copy of a data set whose texts hold known errors: a worse annotator.
+
+    python -m benchmarks.spoil DATASET --wrong 1 --out COPY
+
+`--wrong` sub-texts of each training tile are replaced by wrong ones (`knowlip/benchmark/spoil.py`); COPY/wrong.json
+says which. Shards are hard links.
+"""
+
+import argparse
+from pathlib import Path
+
+from knowlip.benchmark.ablation import dataset_with
+from knowlip.files import read_json
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--wrong", type=float, default=1.0, help="sub-texts a training tile")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    copy = dataset_with(options.dataset, "annotator", options.out, options.wrong)
+    print(f"{copy}: {len(read_json(copy / 'wrong.json'))} sub-texts are wrong on purpose")
+
+
+if __name__ == "__main__":
+    main()
