@@ -126,8 +126,7 @@ def print_arms(found: Mapping[str, Any]) -> str:
     kinds = [kind for kind in (*QUESTION_TYPES, ALL) if any(kind in row for row in found["arms"].values())]
     lines = [
         f"{'':24}"
-        + "".join(f"{kind.replace('landforms', 'landform').replace('_landform', ' landf.'):>20}" for kind in kinds)
-        + f"{'true texts':>13}"
+        f"{'':24}" + "".join(f"{_short(kind):>20}" for kind in kinds) + f"{'true texts':>13}" + f"{'true texts':>13}"
     ]
     for arm, row in found["arms"].items():
         cells = "".join(f"{_cell(row[kind]) if kind in row else '-':>20}" for kind in kinds)
@@ -145,6 +144,10 @@ def print_arms(found: Mapping[str, Any]) -> str:
         "The paper's rows are other images and a larger model: compare the order, not the level."
     )
     return "\n".join(lines)
+
+
+def _short(kind: str) -> str:
+    return kind.replace("_landforms", " landf.").replace("_landform", " landf.")
 
 
 def _cell(value: Mapping[str, Any]) -> str:
