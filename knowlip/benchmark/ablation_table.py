@@ -124,9 +124,7 @@ def _paper(arm: str, kind: str) -> float:
 def print_arms(found: Mapping[str, Any]) -> str:
     """A table in percent: ours with half the interval over seeds, then the paper's row."""
     kinds = [kind for kind in (*QUESTION_TYPES, ALL) if any(kind in row for row in found["arms"].values())]
-    lines = [
-        f"{'':24}" + "".join(f"{_short(kind):>20}" for kind in kinds) + f"{'true texts':>13}"
-    ]
+    lines = [f"{'':24}" + "".join(f"{_short(kind):>20}" for kind in kinds) + f"{'true texts':>13}"]
     for arm, row in found["arms"].items():
         cells = "".join(f"{_cell(row[kind]) if kind in row else '-':>20}" for kind in kinds)
         true = [texts["after"] for texts in found["texts"][arm] if texts.get("after") is not None]
