@@ -27,7 +27,7 @@ from benchmarks.memory import resident_peak_mb
 from benchmarks.record import record
 from knowlip.models import KnowLIP, TextTokenizer
 from knowlip.models.flops import peak_flops
-from knowlip.models.text import Heads
+from knowlip.models.text import Heads, first_holes
 from knowlip.models.tokenizer import EXTRA, SPECIAL, _bert, pad
 from knowlip.recipe import load_recipe, stage_config
 from knowlip.training.batch import Batch
@@ -87,7 +87,7 @@ def make_batch(config: PretrainConfig, step: PretrainStep, pairs: int, tokens: i
         torch.arange(pairs) + seed * pairs,
         masked(padded([tokenizer.frame(text, tokens) for text in texts])),
         masked(context),
-        (context[0] == tokenizer.mask).int().argmax(1),
+        first_holes(context[0], tokenizer.mask),
         masked(padded([[tokenizer.dec, *content[: tokens - 2], tokenizer.sep] for _, content in holes])),
         torch.from_numpy(rng.random((pairs, 2))),
     )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowlip.generation import GenerationConfig
-from knowlip.models.text import KeyValue
+from knowlip.models.text import KeyValue, rows_of
 
 if TYPE_CHECKING:
     from knowlip.models.knowlip import KnowLIP
@@ -68,19 +68,15 @@ class Decoding:
 
     def take(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row may be taken more than once."""
-        self.memory = _taken(self.memory, rows)
-        self.past = _taken(self.past, rows) if self.past is not None else None
+        self.memory = rows_of(self.memory, rows)
+        self.past = rows_of(self.past, rows) if self.past is not None else None
         self.keep = self.keep[rows]
         self.hole = self.hole[rows] if self.hole is not None else None
 
     def reorder(self, rows: Tensor) -> None:
         """The same for rows that read the same memory as those whose place they take (the beams of one text)."""
         assert self.past is not None
-        self.past = _taken(self.past, rows)
-
-
-def _taken(memory: Sequence[KeyValue], rows: Tensor) -> list[KeyValue]:
-    return [(key.index_select(0, rows), value.index_select(0, rows)) for key, value in memory]
+        self.past = rows_of(self.past, rows)
 
 
 def forbid_repeats(log_p_RV: Tensor, written_RL: Tensor, size: int) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from knowlip.generation import GenerationConfig
 from knowlip.models.config import ModelConfig
-from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, first_holes
+from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, first_holes, rows_of
 from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.models.vision import image_tower, summary_token
 
@@ -158,7 +158,7 @@ class KnowLIP(nn.Module):
         ids_BT: Tensor,
         keep_BT: Tensor,
         memory: Sequence[KeyValue],
-        holes: tuple[Tensor, Tensor] | None = None,
+        holes: tuple[Tensor | None, Tensor] | None = None,
     ) -> tuple[list[KeyValue], Tensor | None]:
         """Read [ENC]-framed text with images; what the decoder attends to, and the hole that it starts from.
 
@@ -178,11 +178,12 @@ class KnowLIP(nn.Module):
             raise ValueError('This model\'s decoder reads no text, it only captions (text.decoder_reads is "image").')
         states = self.text_encoder(ids_BT, keep_BT, memory)
         read = self.text_decoder.state_memory(states)
-        if holes is not None:
-            read = [(key.index_select(0, holes[0]), value.index_select(0, holes[0])) for key, value in read]
-        if not self.config.text.start_at_hole:
-            return read, None
-        return read, states[first_holes(ids_BT, self.tokenizer.mask) if holes is None else holes]
+        row_R, place_R = holes or (None, first_holes(ids_BT, self.tokenizer.mask))
+        if row_R is None:
+            row_R = torch.arange(len(ids_BT), device=ids_BT.device)
+        else:
+            read = rows_of(read, row_R)
+        return read, states[row_R, place_R] if self.config.text.start_at_hole else None
 
     def lm_input(self, tokens_BNV: Tensor) -> tuple[list[KeyValue], Tensor]:
         """What the decoder attends to as a plain causal language model (BLIP's captioning; an ablation): the image.
@@ -219,7 +220,7 @@ class KnowLIP(nn.Module):
             wanted = torch.tensor(list(holes), device=ids.device)[:, None] + 1
             if bool((count[:, -1:] < wanted).any()):
                 raise ValueError("A prompt has fewer [MASK] than the number of its hole asks for.")
-            places = first_holes(count, 0)[0], (count == wanted).int().argmax(1)
+            places = None, (count == wanted).int().argmax(1)
         memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_memory(tokens_BNV), places)
         return memory, keep, hole
 

@@ -152,10 +152,14 @@ def attention_mask(keep_BN: Tensor) -> Tensor:
     return keep_BN[:, None, None, :]
 
 
-def first_holes(ids_BT: Tensor, mask_id: int) -> tuple[Tensor, Tensor]:
-    """One hole a text: its row (B,) and the place (B,) of the first [MASK]; of the first token where there is none (a
-    question)."""
-    return torch.arange(len(ids_BT), device=ids_BT.device), (ids_BT == mask_id).int().argmax(1)
+def first_holes(ids_BT: Tensor, mask_id: int) -> Tensor:
+    """Place (B,) of each text's first [MASK]; of its first token where there is none (a question)."""
+    return (ids_BT == mask_id).int().argmax(1)
+
+
+def rows_of(memory: Sequence[KeyValue], rows: Tensor) -> list[KeyValue]:
+    """Keys and values of these rows, in this order; a row may be taken more than once."""
+    return [(key.index_select(0, rows), value.index_select(0, rows)) for key, value in memory]
 
 
 class TextEncoder(nn.Module):

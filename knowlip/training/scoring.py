@@ -296,7 +296,10 @@ def _window(
     kinds: Collection[str], window: range, result: Evidence,
 ) -> None:  # fmt: skip
     """Fill in the figures of a window of texts: for each image the whole text, then the text without each sub-text."""
-    variants = {i: [texts[i].ids(), *(texts[i].ids(without=slot) for slot in asked[i])] for i in window}
+    removing = not {*PAPER}.isdisjoint(kinds)
+    variants = {
+        i: [texts[i].ids(), *(texts[i].ids(without=slot) for slot in asked[i])] if removing else [] for i in window
+    }
     if "itc" in kinds:
         features = scorer.embed([ids for i in window for ids in variants[i]])
         ends = np.cumsum([len(variants[i]) for i in window])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from knowlip.models.flops import Shapes, step_flops, vision_sizes
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.text import KeyValue
+from knowlip.models.text import KeyValue, rows_of
 from knowlip.objectives import (
     causal_ids,
     hard_negatives,
@@ -157,7 +157,7 @@ class PretrainStep(nn.Module):
         if everywhere:  # keys and values of other ranks' images only where they were drawn
             drawn_memory = model.text_encoder.image_memory(gather_with_grad(tokens).index_select(0, drawn))
         else:
-            drawn_memory = [(k.index_select(0, drawn), v.index_select(0, drawn)) for k, v in memory]
+            drawn_memory = rows_of(memory, drawn)
         pairs = [
             (torch.cat([k[:rows], k[:rows], other_k]), torch.cat([v[:rows], v[:rows], other_v]))
             for (k, v), (other_k, other_v) in zip(memory, drawn_memory)
@@ -171,10 +171,8 @@ class PretrainStep(nn.Module):
         """The hole's tokens from the image-grounded context."""
         model, states_MD, targets_M = self.model, [], []
         for rows, context_ids, context_keep, hole_R, ids, place, target in batch.holes:
-            images = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in memory]
-            states, hole = model.decoder_input(
-                context_ids, context_keep, images, (torch.arange(len(rows), device=rows.device), hole_R)
-            )
+            images = rows_of(memory, rows)
+            states, hole = model.decoder_input(context_ids, context_keep, images, (None, hole_R))
             written, _ = model.text_decoder(ids, states, context_keep, hole_BD=hole)
             states_MD.append(written.flatten(0, 1).index_select(0, place))
             targets_M.append(target)

@@ -95,7 +95,7 @@ def test_the_decoder_starts_at_the_hole(model: KnowLIP) -> None:
     mask = model.tokenizer.mask
     ids = torch.tensor([[6, 8, mask, 9, 3], [6, 8, 9, 10, 3]])
     states = torch.randn(2, 5, 32)
-    hole = states[first_holes(ids, mask)]
+    hole = states[[0, 1], first_holes(ids, mask)]
     assert torch.equal(hole, torch.stack([states[0, 2], states[1, 0]]))
     keep, written = torch.ones(2, 5, dtype=torch.bool), torch.tensor([[5, 8], [5, 8]])
     memory = model.text_decoder.state_memory(states)
