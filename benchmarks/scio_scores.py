@@ -17,6 +17,7 @@ from knowlip.training.margin import EvidenceName, NoiseModel, fit, noise_probabi
 from knowlip.training.plants import plant
 from knowlip.training.scio import ScioConfig
 from knowlip.training.scoring import KINDS, Evidence, Scorer, evidence
+from knowlip.training.screening import planted_evidence
 from knowlip.training.tiles import load_pixels
 
 SETTINGS: tuple[EvidenceName, ...] = get_args(EvidenceName)
@@ -72,10 +73,7 @@ def calibrated(
     plants, place = plant(corpus.table, rows, rng), {row: at for at, row in enumerate(rows)}
     sets = [corpus.sets[row] for row in rows]
     clean = evidence(scorer, [corpus.texts[row] for row in rows], rows, title="score a sample")
-    planted = evidence(
-        scorer, [one.applied(corpus) for one in plants], [one.row for one in plants], [{one.slot} for one in plants],
-        title="score planted noise",
-    )  # fmt: skip
+    planted = planted_evidence(scorer, corpus, plants)
     places, kinds = [(place[one.row], one.slot) for one in plants], [one.kind for one in plants]
     models = {
         name: fit(clean, sets, planted, places, kinds, name, config.precision, config.margin) for name in SETTINGS

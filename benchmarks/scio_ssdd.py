@@ -18,11 +18,10 @@ import numpy as np
 from benchmarks.record import record
 from benchmarks.scio_scores import calibrated, corpus_of, lines, roots_of
 from knowlip.benchmark.ablation import dataset_with
-from knowlip.benchmark.spoil import spoil
 from knowlip.benchmark.tasks.detection import detection
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
-from knowlip.files import read_json, write_json
+from knowlip.files import read_json
 from knowlip.models import KnowLIP, load_model
 from knowlip.pipeline import run_stage, with_changes
 from knowlip.recipe import load_recipe, stage_config
@@ -54,13 +53,8 @@ def described(folder: Path, work: Path) -> Dataset:
 
 def with_errors(clean: Dataset, work: Path, share: float, seed: int) -> tuple[Dataset, list[dict[str, Any]]]:
     """The data set with wrong sub-texts in a share of its training tiles, and what was planted."""
-    path = work / "plants.json"
-    noisy = Dataset(dataset_with(clean.path, "annotator", work / "noisy"))
-    if path.is_file():
-        return noisy, read_json(path)
-    found = spoil(noisy, share, seed)
-    write_json(path, found)
-    return noisy, found
+    noisy = dataset_with(clean.path, "annotator", work / "noisy", share, seed)
+    return Dataset(noisy), read_json(noisy / "wrong.json")
 
 
 def trained(noisy: Dataset, work: Path, changes: list[str], seed: int) -> KnowLIP:

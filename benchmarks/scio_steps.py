@@ -23,7 +23,7 @@ from knowlip.scio.scorer_model import scoring_model
 from knowlip.training.plants import plant
 from knowlip.training.scio import ScioConfig
 from knowlip.training.scoring import evidence
-from knowlip.training.screening import scorer_of
+from knowlip.training.screening import planted_evidence, scorer_of
 from knowlip.training.texts import SLOTS
 
 DEFAULT = ScioConfig().holes_at_once
@@ -44,17 +44,14 @@ def measure(dataset: Dataset, path: Path, tiles: int, holes: list[int], seed: in
         for number in holes:
             scorer.holes_at_once = number
             clean = evidence(scorer, corpus.texts, kinds=("surprise",), title=f"{path.name}, {number} at once")
-            planted = evidence(
-                scorer, [one.applied(corpus) for one in plants], [one.row for one in plants],
-                [{one.slot} for one in plants], ("surprise",), "planted",
-            )  # fmt: skip
+            planted = planted_evidence(scorer, corpus, plants, ("surprise",))
             natural = detection(
                 {"surprise": clean.surprise.ravel()[known]}, wrong[known], np.full(int(known.sum()), NATURAL),
                 names[known], roots[known], seed=seed,
             )  # fmt: skip
             at = np.array([one.row for one in plants])
-            score, slots = clean.surprise[at], [one.slot for one in plants]
-            score[np.arange(len(at)), slots] = planted.surprise[np.arange(len(at)), slots]
+            slots = [one.slot for one in plants]
+            score = clean.planted(at, slots, planted).surprise
             is_plant = np.zeros(score.shape, bool)
             is_plant[np.arange(len(at)), slots] = True
             used = (is_plant | ~wrong.reshape(-1, SLOTS)[at]).ravel()

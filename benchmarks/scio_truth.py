@@ -30,8 +30,8 @@ from knowlip.scio.scorer_model import scoring_model
 from knowlip.training.corpus import Corpus
 from knowlip.training.plants import plant
 from knowlip.training.scio import ScioConfig, decide
-from knowlip.training.scoring import KINDS, Evidence, Scorer, evidence
-from knowlip.training.screening import scorer_of
+from knowlip.training.scoring import Evidence, Scorer, evidence
+from knowlip.training.screening import planted_evidence, scorer_of
 from knowlip.training.texts import SLOTS
 
 
@@ -73,15 +73,10 @@ def _planted(
     wrong by themselves."""
     plants = plant(corpus.table, rest, np.random.default_rng([seed, 1]))
     plants = [one for one in plants if true[one.row, one.slot] is not False]
-    found = evidence(
-        scorer, [one.applied(corpus) for one in plants], [one.row for one in plants], [{one.slot} for one in plants],
-        title="score planted noise",
-    )  # fmt: skip
+    found = planted_evidence(scorer, corpus, plants)
     place = {row: at for at, row in enumerate(rest)}
-    mixed, slots = clean.rows([place[one.row] for one in plants]), [one.slot for one in plants]
-    at = np.arange(len(plants))
-    for kind in KINDS:
-        getattr(mixed, kind)[at, slots] = getattr(found, kind)[at, slots]
+    slots, at = [one.slot for one in plants], np.arange(len(plants))
+    mixed = clean.planted([place[one.row] for one in plants], slots, found)
     scores = noise.scores(mixed, [corpus.sets[one.row] for one in plants], clean, [corpus.sets[row] for row in rest])
     wrong = np.zeros((len(plants), SLOTS), bool)
     wrong[at, slots] = True

@@ -11,7 +11,6 @@ ended in the training on the annotator's texts, + reconstruction from the end of
     OUT/ablation.json                    what all of them give
 """
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -31,7 +30,6 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
 from knowlip.files import read_json, whole_file, whole_folder, write_json
 from knowlip.progress import say
-from knowlip.training.resume import read_log
 from knowlip.training.texts import SLOTS
 
 _RESULT: Final = "result.json"
@@ -183,20 +181,20 @@ def _go_on(arm: str, out: Path, seed: str, recipe: Mapping[str, Any], pretrain: 
         return
     for path in source.glob("scio-stage*.json"):
         _copy(path, target / path.name)
-    lines = [line for line in read_log(source / "log.jsonl") if line["step"] <= step]
-    with whole_file(target / "log.jsonl") as part:
-        part.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    _copy(source / "log.jsonl", target / "log.jsonl")  # what is behind the checkpoint is dropped when the run resumes
     _copy(source / f"checkpoint-{step}.pt", target / "checkpoint.pt")
 
 
-def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0) -> Path:
+def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, seed: int = 0) -> Path:
     """A copy of a data set with revision 0 of one kind of texts, and room for its own revisions.
 
     Args:
         source: an annotated data set; it is only read.
         texts: "annotator" (the source's own) or "templates" (by the `labels` annotator).
         target: folder of the copy; what is there already stays.
-        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.spoil.spoil`.
+        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.spoil.spoil`;
+            `target`/wrong.json says which.
+        seed: of this choice.
 
     Raises:
         ValueError: `target` is a copy of another data set, or no text can be made from labels.
@@ -211,7 +209,7 @@ def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0) -> 
                     shutil.copyfile(source / name, part / name)
             shutil.copytree(source / SHARDS, part / SHARDS, copy_function=_link)
             if wrong:
-                write_json(part / "wrong.json", spoil(Dataset(part), wrong, 0))
+                write_json(part / "wrong.json", spoil(Dataset(part), wrong, seed))
     copy = Dataset(target)
     if copy.fingerprint != Dataset(source).fingerprint:
         raise ValueError(f"{target} is a copy of another data set than {source}: use another output folder.")

@@ -16,7 +16,7 @@ from knowlip.dataset import Dataset
 from knowlip.files import sha256
 from knowlip.scio.scorer_model import fingerprint, scoring_model
 from knowlip.training.corpus import Corpus
-from knowlip.training.margin import NoiseModel
+from knowlip.training.margin import USED, NoiseModel
 from knowlip.training.reconstruction import (
     Acceptance,
     Rewrite,
@@ -160,7 +160,7 @@ class ScioJob:
         if phase == "sample":
             return _evidence_table(clean_evidence(self.scorer, corpus, scio, self.sample.rows[part]))
         if phase == "planted":
-            return _evidence_table(planted_evidence(self.scorer, corpus, scio, self.sample.plants[part]))
+            return _evidence_table(planted_evidence(self.scorer, corpus, self.sample.plants[part], USED[scio.evidence]))
         if phase == "noise-model":
             learned = learn(corpus, scio, self.sample, _evidence(before["sample"]), _evidence(before["planted"]))
             caught = [self.sample.plants.index(plant) for plant in learned.caught]

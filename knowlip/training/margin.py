@@ -124,9 +124,7 @@ def fit(
         raise ValueError("No noise could be planted, so screening cannot be calibrated: too few texts that differ.")
     model = standardisation(found, sets, evidence)
     rows, slots = np.array(places).T
-    mixed, at = found.rows(rows), np.arange(len(rows))
-    for kind in KINDS:
-        getattr(mixed, kind)[at, slots] = getattr(planted, kind)[at, slots]
+    mixed, at = found.planted(rows, slots, planted), np.arange(len(rows))
     wrong = np.zeros((len(rows), SLOTS), bool)
     wrong[at, slots] = True
     own_sets = [sets[row] for row in rows]

@@ -70,6 +70,15 @@ class Evidence:
         """A copy of some texts' figures."""
         return Evidence(*(getattr(self, kind)[rows].copy() for kind in KINDS))
 
+    def planted(
+        self, rows: Sequence[int] | np.ndarray, slots: Sequence[int] | np.ndarray, found: "Evidence"
+    ) -> "Evidence":
+        """The texts `rows` with figures of `found` (as many texts) at one position of each."""
+        mixed, at = self.rows(np.asarray(rows, int)), np.arange(len(rows))
+        for kind in KINDS:
+            getattr(mixed, kind)[at, slots] = getattr(found, kind)[at, slots]
+        return mixed
+
 
 class Scorer:
     """A frozen model with frozen negatives. A contrastive loss of a single pair needs negatives that stay the same:

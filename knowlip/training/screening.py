@@ -1,6 +1,6 @@
 """Screening: which sub-texts of a corpus are noise (Eqs. 8-11, and what the infilling decoder says)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from knowlip.models.knowlip import KnowLIP
 from knowlip.training.corpus import Corpus
 from knowlip.training.margin import USED, NoiseModel, fit, noise_probability
 from knowlip.training.plants import Plant, plant
-from knowlip.training.scoring import PAPER, Evidence, Scorer, evidence
+from knowlip.training.scoring import KINDS, PAPER, Evidence, Scorer, evidence
 from knowlip.training.texts import SLOTS, TileText
 
 if TYPE_CHECKING:
@@ -60,12 +60,14 @@ def clean_evidence(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rows: S
     return evidence(scorer, texts, rows, kinds=USED[config.evidence], title="score a sample")
 
 
-def planted_evidence(scorer: Scorer, corpus: Corpus, config: "ScioConfig", plants: Sequence[Plant]) -> Evidence:
+def planted_evidence(
+    scorer: Scorer, corpus: Corpus, plants: Sequence[Plant], kinds: Collection[str] = KINDS
+) -> Evidence:
     """Evidence of some planted sub-texts; NaN at all other positions."""
     texts, rows, slots = (
         zip(*((one.applied(corpus), one.row, {one.slot}) for one in plants)) if plants else ((), (), ())
     )
-    return evidence(scorer, texts, rows, slots, USED[config.evidence], "score planted noise")
+    return evidence(scorer, texts, rows, slots, kinds, "score planted noise")
 
 
 def learn(corpus: Corpus, config: "ScioConfig", sample: Sample, clean: Evidence, planted: Evidence) -> Calibration:
@@ -94,7 +96,7 @@ def calibrate(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rng: np.rand
     """
     sample = draw_sample(corpus, config, rng)
     clean = clean_evidence(scorer, corpus, config, sample.rows)
-    return learn(corpus, config, sample, clean, planted_evidence(scorer, corpus, config, sample.plants))
+    return learn(corpus, config, sample, clean, planted_evidence(scorer, corpus, sample.plants, USED[config.evidence]))
 
 
 @dataclass
