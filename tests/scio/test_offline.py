@@ -23,6 +23,7 @@ from knowlip.scio.scorer_model import scoring_model
 from knowlip.training.pretrain import pretrain
 from knowlip.training.resume import read_checkpoint
 from knowlip.training.scio import ScioConfig
+from tests.scio.local_ray import local_ray
 from tests.training.runs import annotated, dataset, run_processes, start_processes, tiny
 
 __all__ = ["annotated", "dataset"]
@@ -148,15 +149,8 @@ def test_killed_between_revision_and_figures_is_finished(done: Path, model: Path
 
 
 def test_a_ray_cluster_writes_the_same_bytes(done: Path, dataset: Path, model: Path) -> None:
-    ray = pytest.importorskip("ray", reason="ray is not installed (pip install 'knowlip[cluster]')")
-    ray.init(
-        num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}},
-    )  # fmt: skip
-    try:
+    with local_ray(1):
         scio_screen(settings(dataset, model, ray="auto"))
-    finally:
-        ray.shutdown()
     assert revision_path(dataset, 1).read_bytes() == revision_path(done, 1).read_bytes()
 
 

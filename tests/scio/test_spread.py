@@ -10,6 +10,7 @@ import pytest
 from knowlip.files import sha256
 from knowlip.scio.cluster import Phase, do_chunk, on_cluster, versions
 from knowlip.scio.parts import PartStore, chunks, share
+from tests.scio.local_ray import local_ray
 from tests.scio.toy import SIZE, ToyPlan, do, expected
 from tests.training.runs import run_processes, start_processes
 
@@ -87,12 +88,7 @@ def test_a_folder_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 
 def test_ray_does_the_same_and_begins_lost_chunks_again(done: dict[str, str], tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray", reason="ray is not installed (pip install 'knowlip[cluster]')")
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}},
-    )  # fmt: skip
-    try:
+    with local_ray(2):
         marks = tmp_path / "marks"
         marks.mkdir()
         store, plan = PartStore(tmp_path / "parts"), ToyPlan(str(marks), deadly=9)
@@ -106,8 +102,6 @@ def test_ray_does_the_same_and_begins_lost_chunks_again(done: dict[str, str], tm
             on_cluster(plan.open(), plan, PartStore(tmp_path / "empty"), SIZE, "auto", gpu=True)
         with pytest.raises(ValueError, match="does not see"):
             on_cluster(plan.open(), plan, PartStore(tmp_path / "empty"), SIZE, "auto", gpu=False)
-    finally:
-        ray.shutdown()
 
 
 def test_a_machine_with_other_packages_is_named(tmp_path: Path) -> None:
