@@ -19,9 +19,9 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.record import record
+from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.types import TileRequest
 from knowlip.dataset import Dataset
-from knowlip.text.rules import RulesAnnotator
-from knowlip.text.types import TileRequest
 
 
 def bare_cfar(image: np.ndarray) -> int:

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import record
-from knowlip.benchmark.metrics.intervals import wilson
-from knowlip.benchmark.truth import judge
+from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.measured.evidence import Target
+from knowlip.annotators.measured.mentions import box_of
+from knowlip.annotators.types import Annotation, Box
+from knowlip.annotators.workers import tile_request
+from knowlip.base.vocabulary import DIMENSIONS, SCALES, TARGET_CATEGORIES
 from knowlip.dataset import Dataset
-from knowlip.text.rules import RulesAnnotator
-from knowlip.text.rules.definitions import count_holds
-from knowlip.text.rules.evidence import Target
-from knowlip.text.rules.mentions import box_of
-from knowlip.text.types import Annotation, Box
-from knowlip.text.workers import tile_request
-from knowlip.vocabulary import DIMENSIONS, SCALES, TARGET_CATEGORIES
+from knowlip.language.definitions import count_holds
+from knowlip.language.truth import judge
+from knowlip.tasks.metrics.intervals import wilson
 
 EXPERTS = {
     "ground": (73, 64, 69, 72, 78, 76, 80, 81),

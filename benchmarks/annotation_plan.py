@@ -3,7 +3,7 @@
     python -m benchmarks.annotation_plan DATASET [--tiles 120000] [--price_in 0.4] [--prefill 20000] ...
 
 Token counts are measured: the prompts of the data set's own tiles are composed as they would be sent and counted by the
-stated rule (`knowlip.text.tokens`; with the package bpe-openai installed also by OpenAI's o200k_base, as a check).
+stated rule (`annotators.openai.tokens`; with the package bpe-openai installed also by OpenAI's o200k_base, as a check).
 Prices, rate limits and throughputs are assumptions; every one is a setting, printed with the result.
 """
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import record
+from knowlip.annotators.openai.cost import Estimate, Prices, estimate_wave, typical_annotation, typical_answer
+from knowlip.annotators.openai.options import OpenAIOptions
+from knowlip.annotators.openai.prompt import compose_prompt, prompt_hash
+from knowlip.annotators.openai.tokens import count_tokens
+from knowlip.annotators.types import TileRequest
+from knowlip.annotators.workers import Chunk, requests
 from knowlip.dataset import Dataset
-from knowlip.text.cost import Estimate, Prices, estimate_wave, typical_annotation, typical_answer
-from knowlip.text.openai_options import OpenAIOptions
-from knowlip.text.prompt import compose_prompt, prompt_hash
-from knowlip.text.tokens import count_tokens
-from knowlip.text.types import TileRequest
-from knowlip.text.workers import Chunk, requests
 
 SHARES = {"large": 1 / 21, "medium": 4 / 21, "small": 16 / 21}
 """A large tile holds four medium and sixteen small ones."""

@@ -4,8 +4,8 @@ As Salesforce's `blip_pretrain.py`, `med.py` and `vit.py` do it: attention is sp
 softmax); matching runs the text encoder twice, on the true pairs and on twice as many wrong ones; wrong partners are
 drawn sample by sample with `.item()`; every pass projects the image's tokens to keys and values again; logits are
 computed at padded places too; the momentum model is moved in a loop over parameters. The weights are those of a
-:class:`knowlip.training.step.PretrainStep`, the losses too: positives by image and by text, infilling for language
-modelling, draws by the batch's own uniform numbers.
+:class:`knowlip.tasks.pretrain_step.PretrainStep`, the losses too: positives by image and by text, infilling for
+language modelling, draws by the batch's own uniform numbers.
 """
 
 import copy
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from knowlip.models.text import AddNorm, Heads, Layer, TextDecoder, TextEncoder
 from knowlip.models.vision import summary_token
+from knowlip.tasks.pretrain_step import PretrainStep
 from knowlip.training.batch import Batch
-from knowlip.training.step import PretrainStep
 
 
 class BlipStep(nn.Module):

@@ -36,9 +36,9 @@ from rasterio.windows import Window
 
 from benchmarks.large_scene import write_large_scene
 from benchmarks.memory import measured
-from knowlip.config import commit, machine
-from knowlip.files import write_json
-from knowlip.progress import say
+from knowlip.base.config import commit, machine
+from knowlip.base.files import write_json
+from knowlip.base.progress import say
 
 RUN = """
 import json, sys, time
@@ -72,7 +72,7 @@ class Bare:
     """The bare work, shared out among processes."""
 
     def __init__(self, scene: Path, out: Path, cores: int):
-        from knowlip.dataset.layout import read_parquet
+        from knowlip.base.parquet import read_parquet
 
         plan = json.loads((out / "plan.json").read_text())["scenes"][0]
         table = read_parquet(out / "index.parquet")

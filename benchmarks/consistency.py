@@ -18,15 +18,15 @@ import numpy as np
 
 from benchmarks.annotate_accuracy import true_set
 from benchmarks.record import record
-from knowlip.benchmark.metrics.intervals import wilson
-from knowlip.benchmark.truth import judge
+from knowlip.annotators.labels import LabelsAnnotator
+from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.types import Annotation
+from knowlip.annotators.workers import tile_request
+from knowlip.base.vocabulary import SCALES
 from knowlip.dataset import Dataset
-from knowlip.text.claims import parse_claims
-from knowlip.text.labels import LabelsAnnotator
-from knowlip.text.rules import RulesAnnotator
-from knowlip.text.types import Annotation
-from knowlip.text.workers import tile_request
-from knowlip.vocabulary import SCALES
+from knowlip.language.claims import parse_claims
+from knowlip.language.truth import judge
+from knowlip.tasks.metrics.intervals import wilson
 
 KINDS = ("function", "water", "built-up", "category", "count")
 _COVERS = {

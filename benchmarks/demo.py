@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import record
-from knowlip.files import read_json
+from knowlip.base.files import read_json
 
 _QUESTIONS = {
     "all_landforms": "all landforms", "count": "count", "main_landform": "main landform", "position": "position",

@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.quality_defects import POWER_DEFECTS, TILE_DEFECTS
 from benchmarks.record import record
+from knowlip.base.statistics import auroc
 from knowlip.scenes import open_scenes
-from knowlip.statistics import auroc
 from knowlip.tiles.cut import cut
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.plan import BuildConfig

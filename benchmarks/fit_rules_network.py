@@ -1,6 +1,6 @@
-"""Fit the rules annotator's perceptrons (knowlip/text/rules/network.py) on calibration scenes of the simulator.
+"""Fit the annotator's perceptrons (knowlip/annotators/measured/network.py) on calibration scenes of the simulator.
 
-    python -m benchmarks.fit_rules_network SAMPLES.npz [MORE.npz] [--out knowlip/text/rules/weights.npy]
+    python -m benchmarks.fit_rules_network SAMPLES.npz [MORE.npz] [--out knowlip/annotators/measured/weights.npy]
 
 SAMPLES come from `python -m benchmarks.rules_samples`. Needs PyTorch; the annotator does not. Each tile is changed in
 brightness and contrast at random, so that no exact level of the simulator is learned, and gives some cells: all around
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 
 from benchmarks.rules_samples import SIDE
-from knowlip.text.rules.features import cell_features
-from knowlip.text.rules.network import (
+from knowlip.annotators.measured.features import cell_features
+from knowlip.annotators.measured.network import (
     HEADS,
     LAYERS,
     condition_vector,
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("samples", type=Path, nargs="+")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("knowlip/text/rules/weights.npy"))
+    parser.add_argument("--out", type=Path, default=Path("knowlip/annotators/measured/weights.npy"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

@@ -1,7 +1,7 @@
-"""Fit the rules annotator's perceptrons on whole tiles (knowlip/text/rules/overall.py).
+"""Fit the rules annotator's perceptrons on whole tiles (knowlip/annotators/measured/overall.py).
 
     python -m benchmarks.fit_rules_overall values DATASET OUT.npz [--seed 0]
-    python -m benchmarks.fit_rules_overall fit VALUES.npz [MORE.npz] [--out knowlip/text/rules/overall.npy]
+    python -m benchmarks.fit_rules_overall fit VALUES.npz [MORE.npz] [--out knowlip/annotators/measured/overall.npy]
 
 DATASET must be simulated with seeds that neither the cells' network was fitted on nor anything is measured on. `values`
 annotates its tiles down the chain, each changed in brightness and contrast at random so that no exact level of the
@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as f
 
+from knowlip.annotators.measured import annotator, overall
+from knowlip.annotators.measured.measure import evidence_of, look
+from knowlip.annotators.measured.mentions import SEEN_FROM
+from knowlip.annotators.measured.overall import COUNTS, HEADS, HIDDEN, LENGTHS, MEMBERS, PATTERNS
+from knowlip.annotators.measured.statistics import STATISTICS
+from knowlip.annotators.types import Annotation
+from knowlip.annotators.workers import tile_request
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, SCALES, SHIP_TYPES, TARGET_CATEGORIES
 from knowlip.dataset import Dataset
-from knowlip.text.rules import annotator, overall
-from knowlip.text.rules.definitions import arrangement
-from knowlip.text.rules.measure import evidence_of, look
-from knowlip.text.rules.mentions import SEEN_FROM
-from knowlip.text.rules.overall import COUNTS, HEADS, HIDDEN, LENGTHS, MEMBERS, PATTERNS
-from knowlip.text.rules.statistics import STATISTICS
-from knowlip.text.types import Annotation
-from knowlip.text.workers import tile_request
-from knowlip.vocabulary import AIRCRAFT_TYPES, SCALES, SHIP_TYPES, TARGET_CATEGORIES
+from knowlip.language.definitions import arrangement
 
 Arrays = dict[str, np.ndarray]
 

@@ -32,15 +32,15 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.fit_quality_reference import interval
 from benchmarks.record import record
+from knowlip.base.statistics import auroc
+from knowlip.base.vocabulary import SCALES
 from knowlip.scenes import open_scenes
-from knowlip.statistics import auroc
 from knowlip.tiles.cues import window_cues
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.resample import Level, levels_of
 from knowlip.tiles.screen import SUGGESTED, window_score
 from knowlip.tiles.truth import SceneTruth
 from knowlip.tiles.windows import Window, family, plan_roots
-from knowlip.vocabulary import SCALES
 
 MAN_MADE = ("built-up", "road", "runway", "apron", "bridge", "quay")
 SHARE, OBJECTS = 0.08, 3

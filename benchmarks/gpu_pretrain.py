@@ -18,9 +18,9 @@ from typing import Any
 import yaml
 
 from benchmarks.record import record
-from knowlip.files import read_json, write_json
-from knowlip.progress import say
-from knowlip.recipe import load_recipe, stage_config
+from knowlip.base.files import read_json, write_json
+from knowlip.base.progress import say
+from knowlip.base.recipe import load_recipe, stage_config
 from knowlip.training.resume import read_log
 
 TILES_PER_CITY = 188
@@ -34,8 +34,8 @@ POINTS = 400
 
 def make_data(folder: Path, tiles: int, workers: int) -> Path:
     """Simulated scenes, tiles and texts: about as many tiles as asked for. What is there is kept."""
-    from knowlip.scenes.simulate import SimulateConfig, simulate
-    from knowlip.text.annotate import AnnotateConfig, annotate
+    from knowlip.annotators.annotate import AnnotateConfig, annotate
+    from knowlip.simulator import SimulateConfig, simulate
     from knowlip.tiles.build import build
     from knowlip.tiles.plan import BuildConfig
 
@@ -66,7 +66,7 @@ def _plain(value: Any) -> Any:
 
 def run_config(options: argparse.Namespace, dataset: Path, out: Path, steps: list[int]) -> Any:
     """The recipe's settings with those of the command."""
-    from knowlip.training.pretrain import PretrainConfig
+    from knowlip.tasks.pretrain import PretrainConfig
 
     settings: dict[str, Any] = load_recipe(options.recipe)["pretrain"]
     settings |= {"dataset": str(dataset), "out": str(out), "stage_steps": steps, "devices": options.devices}
@@ -87,7 +87,7 @@ def stage_steps(options: argparse.Namespace, dataset: Path) -> list[int]:
     """How many steps fit into the minutes; measured once and kept."""
     kept = options.work / f"trial-{options.recipe}.json"
     if not kept.is_file():
-        from knowlip.training.pretrain import pretrain
+        from knowlip.tasks.pretrain import pretrain
 
         config = run_config(options, dataset, options.work / f"trial-{options.recipe}", [TRIAL_STEPS, 0, 0])
         config.log_every = TRIAL_STEPS // 4
@@ -100,11 +100,11 @@ def stage_steps(options: argparse.Namespace, dataset: Path) -> list[int]:
 
 def held_out(model: Path, dataset: Path, queries: int, device: str) -> dict[str, Any]:
     """Recall in both directions over tiles of places that training never saw."""
-    from knowlip.benchmark.tasks import retrieval
-    from knowlip.benchmark.tasks.images import EncodedImages
     from knowlip.dataset import Dataset
     from knowlip.dataset.texts import compose_text
     from knowlip.models import load_model
+    from knowlip.tasks import retrieve
+    from knowlip.tasks.images import EncodedImages
 
     data = Dataset(dataset)
     texts = data.texts(0)
@@ -113,11 +113,11 @@ def held_out(model: Path, dataset: Path, queries: int, device: str) -> dict[str,
     tiles = tiles[tiles["tile_id"].isin(set(composed))].sample(frac=1.0, random_state=0)[:queries]
     tile_ids = tiles["tile_id"].to_list()
     loaded = load_model(model, device)
-    found, _ = retrieval.retrieval(
+    found, _ = retrieve.retrieval(
         loaded, EncodedImages(loaded, data, tile_ids), [composed[tile_id] for tile_id in tile_ids],
         tiles["block"].astype(str).to_list(),
     )  # fmt: skip
-    return {name: retrieval.summary(direction, k_test=16) for name, direction in found.items()}
+    return {name: retrieve.summary(direction, k_test=16) for name, direction in found.items()}
 
 
 def curves(run: Path) -> dict[str, list[float | None]]:
@@ -151,7 +151,7 @@ def main() -> None:
     import torch
 
     from knowlip.dataset import Dataset
-    from knowlip.training.pretrain import pretrain
+    from knowlip.tasks.pretrain import pretrain
 
     steps = stage_steps(options, dataset)
     run = options.work / f"run-{options.recipe}"

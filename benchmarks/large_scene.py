@@ -8,7 +8,7 @@ import rasterio
 from affine import Affine
 from scipy import ndimage
 
-from knowlip.progress import track
+from knowlip.base.progress import track
 
 PIXEL_M = 1.0
 _CELL = 64

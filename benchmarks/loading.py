@@ -31,10 +31,10 @@ import torch
 
 from benchmarks.large_scene import write_large_scene
 from benchmarks.record import record
+from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 from knowlip.dataset.pixels import TileReader
 from knowlip.dataset.shards import ShardReader
-from knowlip.progress import say
 from knowlip.tiles.build import BuildConfig, build
 from knowlip.training.order import Order
 

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 from benchmarks.record import record
-from knowlip.text.claims import parse_claims
-from knowlip.text.free_form import parse_free_form
-from knowlip.vocabulary import DIMENSIONS
-from tests.text.test_free_form import LAYOUTS, RECORDS, same
+from knowlip.annotators.openai.free_form import parse_free_form
+from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.claims import parse_claims
+from tests.annotators.test_free_form import LAYOUTS, RECORDS, same
 
 
 def read_back(records: list[dict[str, str]]) -> dict[str, int]:

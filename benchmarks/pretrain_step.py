@@ -25,16 +25,16 @@ from tokenizers import models
 from benchmarks.blip_step import BlipStep
 from benchmarks.memory import resident_peak_mb
 from benchmarks.record import record
+from knowlip.base.recipe import load_recipe, stage_config
 from knowlip.models import KnowLIP, TextTokenizer
 from knowlip.models.flops import peak_flops
 from knowlip.models.text import Heads, first_holes
 from knowlip.models.tokenizer import EXTRA, SPECIAL, _bert, pad
-from knowlip.recipe import load_recipe, stage_config
+from knowlip.tasks.pretrain import PretrainConfig
+from knowlip.tasks.pretrain_step import PretrainStep
 from knowlip.training.batch import Batch
 from knowlip.training.engine import compile_blocks
 from knowlip.training.holes import HoleConfig
-from knowlip.training.pretrain import PretrainConfig
-from knowlip.training.step import PretrainStep
 
 TEXT_MEAN, TEXT_STD = 125, 22
 """Tokens of the eight-part texts in the public records: mean 125, 95th percentile 162."""

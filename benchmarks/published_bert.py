@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from benchmarks.record import record
+from knowlip.base.recipe import load_recipe, stage_config
 from knowlip.models import KnowLIP, TextTokenizer
 from knowlip.models.weights.init import InitConfig, initialise
-from knowlip.recipe import load_recipe, stage_config
-from knowlip.training.pretrain import PretrainConfig
+from knowlip.tasks.pretrain import PretrainConfig
 
 TEXTS = (
     "Three ships moored along the quay in the upper left.",

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from knowlip.base.files import write_json
 from knowlip.dataset.verify import verify
-from knowlip.files import write_json
 from knowlip.scenes import SceneOverrides
 from knowlip.tiles.build import BuildConfig, build
 from knowlip.tiles.quality import QualityConfig

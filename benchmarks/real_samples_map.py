@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
+from knowlip.base.files import whole_file
 from knowlip.dataset import Dataset
-from knowlip.files import whole_file
 from knowlip.tiles.gazetteers import towns
 
 matplotlib.use("Agg")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import rasterio
 
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 from knowlip.dataset import Dataset
-from knowlip.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 
 SIDE = 256
 CELL = 4

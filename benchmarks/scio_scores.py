@@ -8,16 +8,16 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from knowlip.benchmark.tasks.screening import verdicts
-from knowlip.benchmark.truth import judge
+from knowlip.benchmark.scio_truth import verdicts
 from knowlip.dataset import Dataset
+from knowlip.language.corruption import plant
+from knowlip.language.truth import judge
 from knowlip.models import KnowLIP
+from knowlip.scio.evidence import KINDS, Evidence, Scorer, evidence
+from knowlip.scio.passes import ScioConfig
+from knowlip.scio.screening import planted_evidence
+from knowlip.scio.thresholds import EvidenceName, NoiseModel, fit, noise_probability, standardisation
 from knowlip.training.corpus import Corpus
-from knowlip.training.margin import EvidenceName, NoiseModel, fit, noise_probability, standardisation
-from knowlip.training.plants import plant
-from knowlip.training.scio import ScioConfig
-from knowlip.training.scoring import KINDS, Evidence, Scorer, evidence
-from knowlip.training.screening import planted_evidence
 from knowlip.training.tiles import load_pixels
 
 SETTINGS: tuple[EvidenceName, ...] = get_args(EvidenceName)
@@ -68,7 +68,7 @@ class Calibrated:
 def calibrated(
     scorer: Scorer, corpus: Corpus, rows: Sequence[int], config: ScioConfig, rng: np.random.Generator
 ) -> Calibrated:
-    """As `knowlip.training.screening.calibrate` does it, for all settings at once."""
+    """As `knowlip.scio.screening.calibrate` does it, for all settings at once."""
     rows = sorted(rows)
     plants, place = plant(corpus.table, rows, rng), {row: at for at, row in enumerate(rows)}
     sets = [corpus.sets[row] for row in rows]

@@ -3,9 +3,9 @@
     python -m benchmarks.scio_ssdd SSDD_FOLDER --work DIR [--share 0.8] [--set pretrain.stage_steps=[300,0,0]]
 
 SSDD is imported and described from its boxes and sea-land masks in template sentences (the `labels` annotator). A share
-of the training tiles gets one wrong sub-text each (`knowlip/training/plants.py`). A model is pre-trained on these noisy
-texts and never told which are wrong; then it screens and rewrites them. Measured: how well evidence finds the planted
-errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were spoiled. DIR keeps
+of the training tiles gets one wrong sub-text each (`knowlip/language/corruption.py`). A model is pre-trained on these
+noisy texts and never told which are wrong; then it screens and rewrites them. Measured: how well evidence finds the
+planted errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were spoiled. DIR keeps
 data and training, and a stopped command goes on there.
 """
 
@@ -17,23 +17,23 @@ import numpy as np
 
 from benchmarks.record import record
 from benchmarks.scio_scores import calibrated, corpus_of, lines, roots_of
+from knowlip.annotators.annotate import AnnotateConfig, annotate
+from knowlip.base.files import read_json
+from knowlip.base.recipe import load_recipe, stage_config
+from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation import dataset_with
-from knowlip.benchmark.tasks.detection import detection
+from knowlip.benchmark.error_detection import detection
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
-from knowlip.files import read_json
 from knowlip.models import KnowLIP, load_model
 from knowlip.pipeline import run_stage, with_changes
-from knowlip.recipe import load_recipe, stage_config
-from knowlip.text.annotate import AnnotateConfig, annotate
+from knowlip.scio.evidence import evidence
+from knowlip.scio.passes import ScioConfig, decide
+from knowlip.scio.reconstruction import same_claims
+from knowlip.scio.screening import scorer_of
+from knowlip.tasks.pretrain import PretrainConfig
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.corpus import Corpus
-from knowlip.training.pretrain import PretrainConfig
-from knowlip.training.reconstruction import same_claims
-from knowlip.training.scio import ScioConfig, decide
-from knowlip.training.scoring import evidence
-from knowlip.training.screening import scorer_of
-from knowlip.training.texts import SLOTS
 
 
 def described(folder: Path, work: Path) -> Dataset:

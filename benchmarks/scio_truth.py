@@ -3,7 +3,7 @@
     python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN [--tiles 600] [--iterations 1]
 
 Natural errors are those that the annotator made by itself and truth refutes; planted ones are made on purpose in true
-sub-texts, of four kinds (`knowlip/training/plants.py`). Evidence: the paper's two tests (`paper`), the infilling
+sub-texts, of four kinds (`knowlip/language/corruption.py`). Evidence: the paper's two tests (`paper`), the infilling
 decoder's `surprise`, everything (`all`), and each single figure. The noise models are fitted on plants in one half of
 the tiles and measured on the other half; halves share no root tile. Then the texts are screened and reconstructed as
 often as told, by the same model without training between the passes, and judged before and after each pass. Intervals
@@ -22,17 +22,17 @@ import pandas as pd
 
 from benchmarks.record import record
 from benchmarks.scio_scores import Calibrated, calibrated, cell, corpus_of, lines, roots_of, truth_of_texts
+from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation import dataset_with
-from knowlip.benchmark.tasks.detection import NATURAL, accuracy_change, detection
+from knowlip.benchmark.error_detection import NATURAL, accuracy_change, detection
 from knowlip.dataset import Dataset
+from knowlip.language.corruption import plant
 from knowlip.models import KnowLIP
+from knowlip.scio.evidence import Evidence, Scorer, evidence
+from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.scorer_model import scoring_model
+from knowlip.scio.screening import planted_evidence, scorer_of
 from knowlip.training.corpus import Corpus
-from knowlip.training.plants import plant
-from knowlip.training.scio import ScioConfig, decide
-from knowlip.training.scoring import Evidence, Scorer, evidence
-from knowlip.training.screening import planted_evidence, scorer_of
-from knowlip.training.texts import SLOTS
 
 
 def halves(roots: np.ndarray, rng: np.random.Generator) -> tuple[list[int], list[int]]:

@@ -25,14 +25,14 @@ import torch
 
 from benchmarks.record import record
 from benchmarks.scio_scores import corpus_of
+from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
 from knowlip.models import load_model
+from knowlip.scio.evidence import OURS, PAPER, Evidence, Scorer, evidence
+from knowlip.scio.passes import ScioConfig
+from knowlip.scio.screening import scorer_of, screen
+from knowlip.scio.thresholds import noise_probability, standardisation
 from knowlip.training.corpus import Corpus
-from knowlip.training.margin import noise_probability, standardisation
-from knowlip.training.scio import ScioConfig
-from knowlip.training.scoring import OURS, PAPER, Evidence, Scorer, evidence
-from knowlip.training.screening import scorer_of, screen
-from knowlip.training.texts import SLOTS
 
 
 def evaluation(scorer: Scorer, corpus: Corpus, without: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,8 @@ says which. Shards are hard links.
 import argparse
 from pathlib import Path
 
+from knowlip.base.files import read_json
 from knowlip.benchmark.ablation import dataset_with
-from knowlip.files import read_json
 
 
 def main() -> None:

@@ -20,13 +20,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.record import record
-from knowlip.benchmark.metrics.intervals import wilson
+from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.types import TileRequest
+from knowlip.base.vocabulary import region_of
+from knowlip.language.claims import parse_claims
+from knowlip.language.definitions import count_holds
 from knowlip.scenes.xml import read_xml
-from knowlip.text.claims import parse_claims
-from knowlip.text.rules import RulesAnnotator
-from knowlip.text.rules.definitions import count_holds
-from knowlip.text.types import TileRequest
-from knowlip.vocabulary import region_of
+from knowlip.tasks.metrics.intervals import wilson
 
 
 def labels(path: Path) -> list[tuple[float, float]]:

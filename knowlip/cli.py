@@ -52,11 +52,11 @@ SUMMARY = {
     "publish-model": "put a model on the Hugging Face hub",
 }
 STAGES = {
-    "simulate": ("knowlip.scenes.simulate", "SimulateConfig"),
+    "simulate": ("knowlip.simulator", "SimulateConfig"),
     "build": ("knowlip.tiles.build", "BuildConfig"),
-    "annotate": ("knowlip.text.annotate", "AnnotateConfig"),
-    "pretrain": ("knowlip.training.pretrain", "PretrainConfig"),
-    "finetune": ("knowlip.training.finetune", "FinetuneConfig"),
+    "annotate": ("knowlip.annotators.annotate", "AnnotateConfig"),
+    "pretrain": ("knowlip.tasks.pretrain", "PretrainConfig"),
+    "finetune": ("knowlip.tasks.vqa", "FinetuneConfig"),
     "evaluate": ("knowlip.benchmark.evaluate", "EvaluateConfig"),
     "report": ("knowlip.benchmark.report", "ReportConfig"),
 }
@@ -64,13 +64,13 @@ STAGES = {
 TOOLS = {
     "scene info": ("knowlip.scenes.info", "SceneInfoConfig", "scene_info"),
     "cities": ("knowlip.tiles.cities", "CitiesConfig", "cities"),
-    "prompt": ("knowlip.text.show", "PromptConfig", "show_prompt"),
-    "text stats": ("knowlip.text.stats", "StatsConfig", "text_stats"),
-    "text check": ("knowlip.text.check", "CheckConfig", "text_check"),
-    "text audit": ("knowlip.text.audit", "AuditConfig", "text_audit"),
+    "prompt": ("knowlip.annotators.openai.show", "PromptConfig", "show_prompt"),
+    "text stats": ("knowlip.annotators.stats", "StatsConfig", "text_stats"),
+    "text check": ("knowlip.annotators.check.report", "CheckConfig", "text_check"),
+    "text audit": ("knowlip.annotators.audit", "AuditConfig", "text_audit"),
     "ablation": ("knowlip.benchmark.ablation", "AblationConfig", "ablation"),
-    "scio screen": ("knowlip.scio.passes", "PassConfig", "scio_screen"),
-    "scio reconstruct": ("knowlip.scio.passes", "PassConfig", "scio_reconstruct"),
+    "scio screen": ("knowlip.scio.commands", "PassConfig", "scio_screen"),
+    "scio reconstruct": ("knowlip.scio.commands", "PassConfig", "scio_reconstruct"),
     "scio show": ("knowlip.scio.show", "ShowConfig", "show_history"),
     "scio report": ("knowlip.scio.report", "ReportConfig", "scio_report"),
     "dataset verify": ("knowlip.dataset.verify", "VerifyConfig", "verify_dataset"),
@@ -81,7 +81,7 @@ TOOLS = {
     "dataset publish": ("knowlip.dataset.texts", "PublishConfig", "publish_dataset"),
     "convert": ("knowlip.models.weights.convert", "ConvertConfig", "convert"),
     "export": ("knowlip.models.export", "ExportConfig", "export_model"),
-    "publish-model": ("knowlip.models.hub", "PublishModelConfig", "publish_model"),
+    "publish-model": ("knowlip.models.publish", "PublishModelConfig", "publish_model"),
 }
 """Command -> module, dataclass of its settings, function. Settings named in the dataclass's `POSITIONAL` need no flag.
 A function `show(result)` in the module makes the text for people; else the plain facts are printed on one line."""
@@ -149,7 +149,7 @@ def _overview() -> str:
 
 def _stage(command: str, arguments: list[str]) -> str | None:
     """Parse the settings of a stage and run it."""
-    from knowlip.recipe import check_settings, load_recipe
+    from knowlip.base.recipe import check_settings, load_recipe
 
     module_name, kind_name = STAGES[command]
     kind = getattr(import_module(module_name), kind_name)
@@ -193,7 +193,7 @@ def _settings_parser(command: str) -> Any:
 def _parsed(parser: Any, command: str, arguments: list[str]) -> Any:
     from jsonargparse import ArgumentError
 
-    from knowlip.recipe import setting_error
+    from knowlip.base.recipe import setting_error
 
     try:
         return parser.instantiate(parser.parse_args(arguments))

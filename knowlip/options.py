@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, get_type_hints
 
-from knowlip.generation import GenerationConfig
+from knowlip.base.generation import GenerationConfig
 
 
 def told(kind: Any) -> dict[str, str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from knowlip.files import read_json, write_json
-from knowlip.progress import say
+from knowlip.base.files import read_json, write_json
+from knowlip.base.progress import say
 
 
 def run_stage(name: str, config: Any) -> dict[str, Any]:
@@ -30,17 +30,17 @@ def _plain(name: str) -> Callable[[Any], dict[str, Any]]:
 
 def _pretrain(config: Any) -> dict[str, Any]:
     """The vocabulary also covers the questions that fine-tuning will ask."""
-    from knowlip.benchmark.questions import sentences
-    from knowlip.training.pretrain import pretrain
+    from knowlip.language.questions import sentences
+    from knowlip.tasks.pretrain import pretrain
 
     return pretrain(config, sentences())
 
 
 def _finetune(config: Any) -> dict[str, Any]:
     """Questions come from truth where the data set has it, else from the annotator's texts."""
-    from knowlip.benchmark.questions import questions_of
     from knowlip.dataset import Dataset
-    from knowlip.training.finetune import Example, finetune
+    from knowlip.tasks.questions import questions_of
+    from knowlip.tasks.vqa import Example, finetune
 
     dataset = Dataset(config.dataset)
     seeds = range(config.seed, config.seed + _WORDINGS)
@@ -69,8 +69,8 @@ def demo(
     Returns:
         The metrics, also written to `out/metrics.json`; keys: docs/evaluation.md.
     """
+    from knowlip.base.recipe import load_recipe, recipe_for, stage_config
     from knowlip.cli import STAGES
-    from knowlip.recipe import load_recipe, recipe_for, stage_config
 
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: give a folder to write to.")
@@ -158,7 +158,7 @@ def _resolutions(scenes: Sequence[Path]) -> list[float]:
 
 def with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """Apply "stage.key.key=value" (value in YAML) to a recipe."""
-    from knowlip.recipe import check_section
+    from knowlip.base.recipe import check_section
 
     for change in changes:
         name, equals, value = change.partition("=")

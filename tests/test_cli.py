@@ -19,13 +19,13 @@ import yaml
 from PIL import Image
 
 import knowlip
+from knowlip.annotators.annotate import AnnotateConfig, annotate
+from knowlip.base.recipe import load_recipe
 from knowlip.cli import STAGES, SUMMARY, main
 from knowlip.dataset import Dataset
-from knowlip.recipe import load_recipe
-from knowlip.text.annotate import AnnotateConfig, annotate
+from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.full_disk import small_disk
 from tests.inference.tiny_model import tiny_model
-from tests.text.tiny_dataset import build_tiny_dataset
 from tests.tiles.rasters import speckle, write_scene
 
 SMALL = "--windows_m=[280,140,70] --tile_px=32 --workers=1 --min_valid=0.5 --quality.min_good=0"
@@ -311,7 +311,7 @@ def test_importing_and_asking_for_help_load_nothing_heavy() -> None:
         "    except SystemExit as stopped: assert stopped.code == 0\n"
         "heavy = {'torch', 'numpy', 'pandas', 'rasterio', 'timm', 'matplotlib', 'sklearn', 'jsonargparse', 'pyarrow'}\n"
         "print('LOADED', sorted(heavy & sys.modules.keys()))\n"
-        "import knowlip.dataset, knowlip.scenes, knowlip.tiles.build, knowlip.text.annotate, knowlip.scenes.simulate\n"
+        "import knowlip.dataset, knowlip.scenes, knowlip.tiles.build, knowlip.annotators.annotate, knowlip.simulator\n"
         "print('TORCH', 'torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

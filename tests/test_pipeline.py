@@ -161,9 +161,7 @@ def start(arguments: list[str]) -> int:
 def test_a_killed_demo_goes_on_with_the_same_command(tmp_path: Path) -> None:
     """Killed twice, while cutting tiles and while training, it ends with the weights and texts of an unbroken run."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["knowlip.training.pretrain", "knowlip.benchmark.evaluate", "knowlip.benchmark.report"]
-    )
+    context.set_forkserver_preload(["knowlip.tasks.pretrain", "knowlip.benchmark.evaluate", "knowlip.benchmark.report"])
 
     def process(out: Path) -> multiprocessing.process.BaseProcess:
         arguments = ["demo", "--out", str(out), "--set", *TINY, *SIMULATED]
@@ -229,7 +227,7 @@ def test_real_scenes_of_three_archives(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_data_set_of_one_place_is_refused_before_training(tmp_path: Path) -> None:
-    from tests.text.tiny_dataset import build_tiny_dataset
+    from tests.annotators.tiny_dataset import build_tiny_dataset
 
     folder = build_tiny_dataset(tmp_path / "dataset")
     with pytest.raises(

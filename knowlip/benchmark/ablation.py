@@ -18,19 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from knowlip.base.config import plain, same_or_refuse
+from knowlip.base.files import read_json, whole_file, whole_folder, write_json
+from knowlip.base.progress import say
+from knowlip.base.vocabulary import SLOTS
+from knowlip.benchmark import vqa_scores as vqa
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
 from knowlip.benchmark.evaluate import score_texts
-from knowlip.benchmark.metrics.intervals import MIN_CLUSTERS
-from knowlip.benchmark.questions import questions_of
 from knowlip.benchmark.spoil import spoil
-from knowlip.benchmark.tasks import vqa
-from knowlip.benchmark.tasks.images import EncodedImages
-from knowlip.config import plain, same_or_refuse
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
-from knowlip.files import read_json, whole_file, whole_folder, write_json
-from knowlip.progress import say
-from knowlip.training.texts import SLOTS
+from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
+from knowlip.tasks.questions import questions_of
 
 _RESULT: Final = "result.json"
 
@@ -120,10 +120,10 @@ def _check(config: AblationConfig, data: Dataset) -> list[str]:
 def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str, Any]:
     """Pre-train, fine-tune and question one model."""
     from knowlip import models
+    from knowlip.base.recipe import load_recipe, stage_config
     from knowlip.pipeline import run_stage, with_changes
-    from knowlip.recipe import load_recipe, stage_config
-    from knowlip.training.finetune import FinetuneConfig
-    from knowlip.training.pretrain import PretrainConfig
+    from knowlip.tasks.pretrain import PretrainConfig
+    from knowlip.tasks.vqa import FinetuneConfig
 
     source = "templates" if arm == "templates" else "annotator"
     wrong = 0.0 if arm == "templates" else config.wrong
@@ -199,7 +199,7 @@ def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, see
     Raises:
         ValueError: `target` is a copy of another data set, or no text can be made from labels.
     """
-    from knowlip.text.annotate import AnnotateConfig, annotate
+    from knowlip.annotators.annotate import AnnotateConfig, annotate
 
     if not (target / INFO).is_file():
         with whole_folder(target) as part:

@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-from knowlip.benchmark.metrics import proportion
-from knowlip.benchmark.metrics.resampled import cluster_weights, interval
-from knowlip.benchmark.questions import QUESTION_TYPES
+from knowlip.language.questions import QUESTION_TYPES
+from knowlip.tasks.metrics import proportion
+from knowlip.tasks.metrics.resampled import cluster_weights, interval
 
 
 class Arm(NamedTuple):

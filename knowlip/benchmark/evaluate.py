@@ -13,18 +13,19 @@ import numpy as np
 import pandas as pd
 
 from knowlip import models
-from knowlip.benchmark.metrics import typical_text
-from knowlip.benchmark.metrics.intervals import MIN_CLUSTERS
-from knowlip.benchmark.questions import questions_about
-from knowlip.benchmark.tasks import caption, screening, vqa
-from knowlip.benchmark.tasks import retrieval as retrieve
-from knowlip.benchmark.tasks.images import EncodedImages, VisionLanguageModel
-from knowlip.benchmark.truth import judge
+from knowlip.base.files import write_json
+from knowlip.base.progress import say
+from knowlip.benchmark import scio_truth as screening
+from knowlip.benchmark import vqa_scores as vqa
 from knowlip.benchmark.unseen import check_unseen
 from knowlip.dataset import Dataset, compose_text
 from knowlip.dataset.texts import ancestry
-from knowlip.files import write_json
-from knowlip.progress import say
+from knowlip.language.truth import judge
+from knowlip.tasks import caption, retrieve
+from knowlip.tasks.images import EncodedImages, VisionLanguageModel
+from knowlip.tasks.metrics import typical_text
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
+from knowlip.tasks.questions import questions_about
 
 _BASELINE_TEXTS = 1500
 """Training texts among which the most typical one is sought."""

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import TEXTS
-from knowlip.training.plants import plant
-from knowlip.training.texts import SLOTS
+from knowlip.language.corruption import plant
 
 
 def spoil(dataset: Dataset, share: float, seed: int) -> list[dict[str, Any]]:
-    """Replace sub-texts of training tiles in revision 0 by wrong ones (:mod:`knowlip.training.plants`).
+    """Replace sub-texts of training tiles in revision 0 by wrong ones (:mod:`knowlip.language.corruption`).
 
     Args:
         dataset: a copy that may be changed, with no revision but 0.

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from knowlip.progress import console
+from knowlip.base.progress import console
 
 VQA_TITLES = {
     "count": "VQA: target count",

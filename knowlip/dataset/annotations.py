@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS, read_parquet
+from knowlip.base.files import sha256, whole_file
+from knowlip.base.parquet import read_parquet
+from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS
 from knowlip.dataset.shards import decode_png
-from knowlip.files import sha256, whole_file
 
 if TYPE_CHECKING:
     import pandas as pd

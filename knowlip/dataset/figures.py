@@ -7,8 +7,8 @@ DATASET/revisions/000001.json      how the pass that made them was set up, and h
 from pathlib import Path
 from typing import Any
 
+from knowlip.base.files import read_json, write_json
 from knowlip.dataset.layout import REVISIONS
-from knowlip.files import read_json, write_json
 
 
 def figures_path(dataset: Path, revision: int) -> Path:

@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "val", "test")
@@ -80,29 +78,6 @@ def shard_json(row: dict[str, Any]) -> bytes:
     record["datetime"] = row["datetime"] or ""
     record["sar:polarizations"] = ",".join(row["sar:polarizations"])
     return (json.dumps(record, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
-    """Read a parquet file; a `ValueError` names it when it is missing, broken, or lacks columns of `schema`."""
-    if not path.exists():
-        raise ValueError(f"{path} does not exist.")
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
-    if schema is not None:
-        check_schema(table.schema, schema, path)
-        table = table.select(schema.names)
-    return table
-
-
-def check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
-    """Raise `ValueError` unless `found` has every column of `wanted` with its type."""
-    for field in wanted:
-        if field.name not in found.names:
-            raise ValueError(f"{path} has no column {field.name!r}.")
-        if found.field(field.name).type != field.type:
-            raise ValueError(f"{path}: column {field.name!r} is {found.field(field.name).type}, not {field.type}.")
 
 
 def fingerprint(index: pa.Table) -> str:

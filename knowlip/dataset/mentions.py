@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from knowlip.dataset.layout import read_parquet
-from knowlip.files import whole_file
+from knowlip.base.files import whole_file
+from knowlip.base.parquet import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd

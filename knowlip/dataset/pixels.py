@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from knowlip.base.files import whole_file
 from knowlip.dataset.decode import decode_grey, resize_grey
 from knowlip.dataset.layout import SHARDS
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.shards import shard_places
-from knowlip.files import whole_file
 
 _BLOCK, _ZERO = 512, bytes(512)
 _OPEN_FILES = 128

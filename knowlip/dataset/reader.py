@@ -9,23 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from knowlip.base.files import read_json
+from knowlip.base.parquet import read_parquet, write_table
+from knowlip.base.vocabulary import SCALES
 from knowlip.dataset import mentions as mentions_
 from knowlip.dataset import texts as texts_
 from knowlip.dataset.annotations import MaskReader, read_annotations
-from knowlip.dataset.layout import (
-    FORMAT_VERSION,
-    INDEX,
-    INDEX_SCHEMA,
-    INFO,
-    SHARDS,
-    SPLITS,
-    TRUTH,
-    TRUTH_SCHEMA,
-    read_parquet,
-)
+from knowlip.dataset.layout import FORMAT_VERSION, INDEX, INDEX_SCHEMA, INFO, SHARDS, SPLITS, TRUTH, TRUTH_SCHEMA
 from knowlip.dataset.shards import ShardReader
-from knowlip.files import read_json
-from knowlip.vocabulary import SCALES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +169,7 @@ class Dataset:
             if read_parquet(path, texts_.TEXT_SCHEMA).equals(table):
                 return
             raise ValueError(f"{path} holds other texts already; texts are never overwritten: use another data set.")
-        texts_.write_table(path, table)
+        write_table(path, table)
 
     def find_revision(self, run: str) -> int | None:
         """Number of the revision that a run of this name wrote; None when it wrote none."""
@@ -215,7 +206,7 @@ class Dataset:
         position = table.schema.get_field_index("revision")
         numbers = pa.array([number] * len(table), pa.int32())
         table = table.set_column(position, table.schema.field("revision"), numbers)
-        texts_.write_table(texts_.revision_path(self.path, number), table)
+        write_table(texts_.revision_path(self.path, number), table)
         return number
 
     def publish_texts(self, revision: int | None = None) -> dict[str, Any]:

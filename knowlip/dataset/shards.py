@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from knowlip.base.files import temporary_path
 from knowlip.dataset.png import decode_png, encode_png
-from knowlip.files import temporary_path
 
 __all__ = ["PARTS", "Sample", "ShardReader", "ShardWriter", "decode_png", "encode_png", "read_shard", "shard_places",
            "write_shard"]  # fmt: skip

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from knowlip.base.files import whole_folder, write_json
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.stats_numbers import measure
-from knowlip.files import whole_folder, write_json
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.stats_charts import LAND, bars, columns, per_tile, sizes, stacked
 from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
-from knowlip.look import COLOURS, GRID, MUTED, FigureOf, figures, write_png
-from knowlip.vocabulary import SCALES
+from knowlip.pages.charts import COLOURS, GRID, MUTED, FigureOf, figures, write_png
 
 _SHADES = ("#16425b", "#4f8fba", "#b6d3e7")
 """Large, medium, small."""
@@ -72,7 +72,7 @@ def overview(figure_of: FigureOf, data: Dataset, numbers: dict[str, Any], title:
 def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
     """Tiles on the outline of the world (Natural Earth, equirectangular), a dot a place and sensor, larger
     where there are more tiles. Dots of one place stand side by side."""
-    coast = Path(__file__).parents[1] / "benchmark" / "report" / "coastline.json"
+    coast = Path(__file__).parents[1] / "pages" / "coastline.json"
     for ring in json.loads(coast.read_text())["rings"]:
         axes.fill(*np.array(ring).T, facecolor=LAND, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
     rows = data.tiles()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from knowlip.base.vocabulary import SCALES, landform_shares
 from knowlip.dataset.annotations import IGNORE
 from knowlip.dataset.layout import SPLITS
 from knowlip.dataset.reader import Dataset
-from knowlip.vocabulary import SCALES, landform_shares
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, check_schema, read_parquet
+from knowlip.base.files import read_json, write_json
+from knowlip.base.parquet import check_schema, read_parquet
+from knowlip.base.progress import track
+from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS
 from knowlip.dataset.shards import Sample, read_shard, write_shard
-from knowlip.files import read_json, whole_file, write_json
-from knowlip.progress import track
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ TEXT_SCHEMA = pa.schema([
 `parent` is the revision that a revision was decided on (-1 for revision 0)."""
 EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "surprise", "gap", "worst")])
 """Columns that revisions of SCIO may hold besides: the noise score, and what the infilling decoder said
-(:mod:`knowlip.training.scoring`)."""
+(:mod:`knowlip.scio.evidence`)."""
 
 
 def compose_text(rows: "pd.DataFrame") -> str:
@@ -126,12 +126,6 @@ def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
         return pa.Table.from_pandas(rows, schema, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ValueError(f"{what} hold values of the wrong type ({error}).") from error
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a parquet file, whole or not at all."""
-    with whole_file(path) as part:
-        pq.write_table(table, part, compression="zstd")
 
 
 def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:

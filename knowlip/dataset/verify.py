@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
+from knowlip.base.files import sha256
+from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
 from knowlip.dataset.mentions import check_mentions
 from knowlip.dataset.reader import Dataset
@@ -17,8 +19,6 @@ from knowlip.dataset.shards import decode_png, read_shard
 from knowlip.dataset.texts import compose_text
 from knowlip.dataset.verify_copies import NearCopies, check_identical
 from knowlip.dataset.verify_labels import check_annotations, check_masks, check_revisions, png_shape
-from knowlip.files import sha256
-from knowlip.vocabulary import SCALES
 
 if TYPE_CHECKING:
     import pandas as pd

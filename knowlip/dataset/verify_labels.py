@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from knowlip.base.files import sha256
+from knowlip.base.parquet import read_parquet
 from knowlip.dataset.annotations import IGNORE, ROUNDING, iter_masks, table_sha256
-from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASKS, read_parquet
+from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASKS
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.shards import decode_png
 from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
-from knowlip.files import sha256
 
 
 def check_annotations(dataset: Dataset, accepted: set[str]) -> int:

@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 import shapely
 from pyproj import CRS
 
+from knowlip.base.files import read_json, sha256, whole_file, write_json
+from knowlip.base.memory import lean
+from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.arrow import arrow_array
 from knowlip.dataset.layout import (
     FORMAT_VERSION,
@@ -25,13 +28,9 @@ from knowlip.dataset.layout import (
     TRUTH,
     TRUTH_SCHEMA,
     fingerprint,
-    read_parquet,
     shard_json,
 )
 from knowlip.dataset.shards import Sample, ShardWriter
-from knowlip.dataset.texts import write_table
-from knowlip.files import read_json, sha256, whole_file, write_json
-from knowlip.memory import lean
 
 TILES_PER_SHARD = 2048
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from knowlip.generation import GenerationConfig
+from knowlip.base.generation import GenerationConfig
 from knowlip.inference.images import read_image
 from knowlip.models import load_model
 from knowlip.models.generate import write_texts

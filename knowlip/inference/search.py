@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from knowlip.base.files import sha256, whole_file, write_json
+from knowlip.base.progress import say, track
 from knowlip.dataset import Dataset
-from knowlip.files import sha256, whole_file, write_json
 from knowlip.models import KnowLIP, load_model
 from knowlip.models.hub import find_model
-from knowlip.progress import say, track
 
 _BATCH = 64
 

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from knowlip.files import read_json, whole_folder, write_json
+from knowlip.base.files import read_json, whole_folder, write_json
 from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
 from knowlip.models.folder import model_readme
 from knowlip.models.hub import CARD as _CARD

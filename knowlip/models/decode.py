@@ -4,17 +4,14 @@ Shapes: R rows (texts being written), L tokens written so far, V vocabulary, D t
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from knowlip.generation import GenerationConfig
+from knowlip.base.generation import GenerationConfig
 from knowlip.models.text import KeyValue, rows_of
-
-if TYPE_CHECKING:
-    from knowlip.models.knowlip import KnowLIP
+from knowlip.models.towers import Towers
 
 NEVER = float("-inf")
 
@@ -24,12 +21,12 @@ class Decoding:
 
     Args:
         model: in evaluation mode.
-        read: what the decoder attends to, of :meth:`KnowLIP.read`.
+        read: what the decoder attends to, of :meth:`Towers.read`.
         config: `start` is read first; `min_new_tokens` and `no_repeat_ngram` forbid tokens.
     """
 
     def __init__(
-        self, model: "KnowLIP", read: tuple[Sequence[KeyValue], Tensor, Tensor | None], config: GenerationConfig
+        self, model: Towers, read: tuple[Sequence[KeyValue], Tensor, Tensor | None], config: GenerationConfig
     ) -> None:
         self.model, self.config = model, config
         self.memory, self.keep, self.hole = read

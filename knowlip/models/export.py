@@ -21,11 +21,11 @@ import torch
 from tokenizers import Tokenizer, processors
 from torch import Tensor, nn
 
-from knowlip.config import provenance
-from knowlip.files import whole_folder, write_json
+from knowlip.base.config import provenance
+from knowlip.base.files import whole_folder, write_json
+from knowlip.base.progress import say
 from knowlip.models.checkpoint import load_model
 from knowlip.models.knowlip import KnowLIP
-from knowlip.progress import say
 
 FORMAT = 1
 OPSET = 18

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlip.generation import GenerationConfig
+from knowlip.base.generation import GenerationConfig
 from knowlip.models.beam import beam_search
 from knowlip.models.decode import Decoding, without_end
-from knowlip.models.knowlip import KnowLIP
+from knowlip.models.towers import Towers
 
 
 class Written(NamedTuple):
@@ -29,7 +29,7 @@ class Written(NamedTuple):
 
 @torch.inference_mode()
 def generate(
-    model: KnowLIP,
+    model: Towers,
     tokens_BNV: Tensor,
     prompts: Sequence[str],
     config: GenerationConfig,
@@ -40,7 +40,7 @@ def generate(
 
     Args:
         model: in evaluation mode.
-        tokens_BNV: image tokens of :meth:`KnowLIP.encode_images`, one row a prompt.
+        tokens_BNV: image tokens of :meth:`Towers.encode_images`, one row a prompt.
         prompts: texts with [MASK], questions, or "".
         config: how to write.
         row_ids: a number (>= 0) of each row from which its draws come, e.g. the tile's place in the data set; without
@@ -72,7 +72,7 @@ def generate(
 
 
 def write_texts(
-    model: KnowLIP, tokens_BNV: Tensor, prompts: Sequence[str], config: GenerationConfig
+    model: Towers, tokens_BNV: Tensor, prompts: Sequence[str], config: GenerationConfig
 ) -> list[list[tuple[str, float]]]:
     """The same as :func:`generate`, in words: for each prompt its texts with their log-probabilities."""
     return [

@@ -1,22 +1,15 @@
 """Models by name: a folder, or a repository of the Hugging Face hub."""
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from knowlip.files import read_json
-from knowlip.models.folder import headline_metrics, model_readme
+from typing import TypeVar
 
 WEIGHTS, CARD, README = "model.safetensors", "knowlip.json", "README.md"
-_COUNTED = "config.json"
+COUNTED = "config.json"
 """The hub counts a model's downloads by requests for this file
 (https://huggingface.co/docs/hub/models-download-stats); it is of no other use here."""
-_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
-_PRIVATE = ("command",)
-"""Facts of a card that may hold paths of the machine: they are not published."""
+REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 _Result = TypeVar("_Result")
 
 
@@ -33,71 +26,21 @@ def find_model(name: Path | str) -> Path:
     folder, text = Path(name), str(name)
     if folder.exists():
         return folder
-    if not _REPO.fullmatch(text):
+    if not REPO.fullmatch(text):
         raise ValueError(f"{text} is not a KnowLIP model: there is no such folder.")
     from huggingface_hub import snapshot_download
 
     repo, _, revision = text.partition("@")
-    files = [WEIGHTS, CARD, README, _COUNTED]
+    files = [WEIGHTS, CARD, README, COUNTED]
     try:
         return Path(
-            _asked(lambda: snapshot_download(repo, revision=revision or None, allow_patterns=files), f"Fetching {text}")
+            asked(lambda: snapshot_download(repo, revision=revision or None, allow_patterns=files), f"Fetching {text}")
         )
     except ValueError as error:
         raise ValueError(f"There is no folder {text}, and the hub gave no such model. {error}") from error.__cause__
 
 
-def push_to_hub(
-    folder: Path, repo: str, private: bool = False, license: str = "", evaluation: dict[str, Any] | None = None
-) -> str:
-    """Publish a model folder.
-
-    The command line that trained the model stays here, because it may name folders of this machine.
-
-    Args:
-        folder: is loaded first, so that nothing broken is published.
-        repo: "user/repo"; made when it does not exist.
-        private: only its owners see it (of use when it is made).
-        license: identifier of the hub, e.g. "apache-2.0".
-        evaluation: what `knowlip evaluate` found, for the model card.
-
-    Returns:
-        Address of the commit.
-
-    Raises:
-        ValueError: no sound model, a bad name, no permission, no network.
-    """
-    from huggingface_hub import CommitOperationAdd, HfApi
-
-    from knowlip.models.checkpoint import load_model
-
-    if not _REPO.fullmatch(repo) or "@" in repo:
-        raise ValueError(f"{repo} is not a name on the hub: give USER/REPO.")
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder: only models on this machine can be published.")
-    model = load_model(folder)
-    saved: dict[str, Any] = read_json(folder / CARD)
-    card = {key: value for key, value in saved["card"].items() if key not in _PRIVATE}
-    if evaluation is not None:
-        card["metrics"] = headline_metrics(evaluation, answers="finetuned_on" in card)
-        card["metrics_dataset"] = evaluation.get("setup", {}).get("dataset_fingerprint", "")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    files: dict[str, bytes | str] = {
-        WEIGHTS: str(folder / WEIGHTS),
-        CARD: json.dumps({**saved, "card": card}, indent=1, sort_keys=True).encode(),
-        README: model_readme(saved["model"], card, parameters, license, repo).encode(),
-        _COUNTED: json.dumps({"model_type": "knowlip", "architectures": ["KnowLIP"]}).encode(),
-    }
-    operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()]
-    api = HfApi()
-    _asked(lambda: api.create_repo(repo, private=private, exist_ok=True), f"Making {repo}")
-    message = "Add KnowLIP model"
-    return str(
-        _asked(lambda: api.create_commit(repo, operations, commit_message=message), f"Publishing {repo}").commit_url
-    )
-
-
-def _asked(ask: Callable[[], _Result], doing: str) -> _Result:
+def asked(ask: Callable[[], _Result], doing: str) -> _Result:
     """Ask the hub; what goes wrong becomes one sentence to act on."""
     from huggingface_hub import constants, errors
 
@@ -116,37 +59,3 @@ def _asked(ask: Callable[[], _Result], doing: str) -> _Result:
         raise ValueError(f"{doing}: the hub answered {status}.{hint}") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HTTPError) as error:
         raise ValueError(f"{doing}: {constants.ENDPOINT} cannot be reached, and the cache does not hold it.") from error
-
-
-# ---- the command -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PublishModelConfig:
-    """What to publish, and where."""
-
-    model: Path
-    """Model folder."""
-    repo: str
-    """USER/REPO on the Hugging Face hub."""
-    private: bool = False
-    """Only its owners see the repository."""
-    license: str = ""
-    """Identifier of the hub, e.g. apache-2.0."""
-    metrics: Path | None = None
-    """JSON that `knowlip evaluate` wrote about this model; its headlines go to the model card."""
-
-    POSITIONAL = ("model", "repo")
-
-
-def publish_model(config: PublishModelConfig) -> dict[str, Any]:
-    """Publish a model folder on the hub.
-
-    Raises:
-        ValueError: see :func:`push_to_hub`; or a file without results.
-    """
-    evaluation = read_json(config.metrics) if config.metrics is not None else None
-    if evaluation is not None and not (isinstance(evaluation, dict) and headline_metrics(evaluation)):
-        raise ValueError(f"{config.metrics} holds no results of `knowlip evaluate`.")
-    url = push_to_hub(config.model, config.repo, config.private, config.license, evaluation)
-    return {"model": str(config.model), "repo": config.repo, "commit": url}

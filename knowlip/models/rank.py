@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from knowlip.models.knowlip import KnowLIP
 from knowlip.models.tokenizer import pad
+from knowlip.models.towers import Towers
 
 _TOKENS_AT_ONCE = 4096
 """Answer tokens, padding included, decoded in one pass; bounds memory (logits are vocabulary times as many)."""
@@ -15,7 +15,7 @@ _TOKENS_AT_ONCE = 4096
 
 @torch.inference_mode()
 def rank(
-    model: KnowLIP,
+    model: Towers,
     tokens_BNV: Tensor,
     questions: Sequence[str],
     answers: Sequence[str],

@@ -10,7 +10,7 @@ import numpy as np
 from rasterio.windows import Window
 from shapely.geometry import mapping
 
-from knowlip.progress import track
+from knowlip.base.progress import track
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import SceneError
 from knowlip.scenes.find import find_scenes, open_scenes

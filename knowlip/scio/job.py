@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from knowlip.config import plain
+from knowlip.base.config import plain
+from knowlip.base.files import sha256
+from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
-from knowlip.files import sha256
-from knowlip.scio.scorer_model import fingerprint, scoring_model
-from knowlip.training.corpus import Corpus
-from knowlip.training.margin import USED, NoiseModel
-from knowlip.training.reconstruction import (
+from knowlip.scio.evidence import KINDS, Evidence, Scorer
+from knowlip.scio.passes import ScioConfig
+from knowlip.scio.reconstruction import (
     Acceptance,
     Rewrite,
     Trial,
@@ -26,10 +26,9 @@ from knowlip.training.reconstruction import (
     trials_of,
     try_rewrites,
 )
-from knowlip.training.revise import rewriting_rows, screening_rows
-from knowlip.training.scio import ScioConfig
-from knowlip.training.scoring import KINDS, Evidence, Scorer
-from knowlip.training.screening import (
+from knowlip.scio.revise import rewriting_rows, screening_rows
+from knowlip.scio.scorer_model import fingerprint, scoring_model
+from knowlip.scio.screening import (
     Calibration,
     Sample,
     Screening,
@@ -40,7 +39,8 @@ from knowlip.training.screening import (
     scorer_of,
     screen,
 )
-from knowlip.training.texts import SLOTS
+from knowlip.scio.thresholds import USED, NoiseModel
+from knowlip.training.corpus import Corpus
 from knowlip.training.tiles import open_pixels
 
 Action = Literal["screen", "reconstruct"]

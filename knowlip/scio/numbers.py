@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from knowlip.base.statistics import wilson
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import read_figures
 from knowlip.scio.history import decisions, lineage
-from knowlip.statistics import wilson
 
 if TYPE_CHECKING:
     import pandas as pd

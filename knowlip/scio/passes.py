@@ -1,170 +1,123 @@
-"""`knowlip scio screen` and `knowlip scio reconstruct`: SCIO's passes over a data set, without a training.
+"""SCIO, the loop in which a model repairs the texts it learns from, as a state machine over text revisions.
 
-A pass writes one revision. Until then its finished chunks are kept in DATASET/.scio, so that a killed pass goes on
-where it was. The same command again finds its revision and changes nothing.
+Source: arXiv 2509.23927, section 3.4, Eqs. 8-15 and Algorithm 1.
+
+    stage 1              train on all texts
+    stage 2, 4, ...      screen: a revision says of every sub-text `kept` or `screened`; then train on
+    stage 3, 5, ...      reconstruct: a revision says of every screened one `rewritten`, `rejected` or `kept`; train on
+
+The first stage begins on revision 0, and every later one on the revision that the stage's own pass has just appended.
+A pass never changes a revision; scores come from the momentum model in evaluation mode, against frozen negatives.
 """
 
-import json
-import os
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
-from knowlip.dataset import Dataset
-from knowlip.dataset.figures import read_figures, write_figures
-from knowlip.dataset.layout import read_parquet
-from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
-from knowlip.files import sha256
-from knowlip.progress import say
-from knowlip.scio.cluster import on_cluster
-from knowlip.scio.job import Action, PassConfig, PassPlan, ScioJob, planned
-from knowlip.scio.parts import PartStore
-from knowlip.scio.spread import Ranks, in_processes, ranks
-from knowlip.training.launch import launch, launched
+import numpy as np
+import pandas as pd
+
+from knowlip.models.knowlip import KnowLIP
+from knowlip.scio.reconstruction import calibrate_rewrites, reconstruct
+from knowlip.scio.revise import rewriting_rows, screening_rows
+from knowlip.scio.screening import calibrate, scorer_of, screen
+from knowlip.scio.thresholds import EvidenceName
+from knowlip.training.corpus import Corpus
+
+Action = Literal["train", "screen", "reconstruct"]
+Figures = dict[str, Any]
 
 
-def scio_screen(config: PassConfig) -> dict[str, Any]:
-    """Decide of every sub-text whether it is noise: a revision of `kept` and `screened`.
+@dataclass
+class ScioConfig:
+    """Settings of screening and reconstruction."""
+
+    iterations: int = 1
+    """How often texts are screened and then reconstructed; each time trains the lengths of stages 2 and 3."""
+    evidence: EvidenceName = "surprise"
+    """What decides about a sub-text: "paper" (dITC and dITM), "surprise" (of the decoder), or "all". Errors that the
+    annotator makes by itself are found best by surprise alone (docs/scio.md)."""
+    precision: float = 0.35
+    """The margin of screening is the lowest that reaches this share of noise among what is flagged, on planted noise
+    with one wrong sub-text in eight."""
+    margin: float | None = None
+    """The margin itself, instead of a calibrated one: a probability, or for "paper" a number of spreads."""
+    calibration_tiles: int = 512
+    """Tiles that get one planted wrong sub-text for the calibration."""
+    noise: Literal["targets", "all"] = "targets"
+    """From what noise is hidden: from infilling targets only, or from the texts of all objectives."""
+    policy: Literal["fragment", "whole"] = "fragment"
+    """Rewrites are tested one by one, or once for a text with all its rewrites (Algorithm 1)."""
+    baseline: Literal["current", "without"] = "current"
+    """What a rewrite must beat: the current text, or the text without the noisy sub-texts."""
+    accept_precision: float = 0.8
+    """Share of accepted rewrites that must restore the claim, on planted noise; where it cannot be reached, nothing is
+    rewritten."""
+    rewrite_margin: float = 0.1
+    """By how much both scores must be better, in units of the median change by a rewrite."""
+    max_new_tokens: int = 48
+    """Longest rewritten sub-text."""
+    holes_at_once: Literal[1, 2, 4, 8] = 4
+    """Sub-texts that are not shown together when the decoder is asked for them: a text is read 8 / this many times. For
+    models trained with `holes.others` 0: 1."""
+    tiles_at_once: int = 32
+    """Images scored in one pass."""
+    negatives: int = 512
+    """Training pairs against which the contrastive loss of a single pair is taken."""
+
+    def check(self) -> None:
+        """Raise `ValueError` for values that make no sense."""
+        if self.iterations < 0:
+            raise ValueError("scio.iterations must be at least 0.")
+        for name in ("precision", "accept_precision"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"scio.{name} must be above 0 and at most 1.")
+
+
+class Stage(NamedTuple):
+    """A part of the training, from one pass over the texts to the next."""
+
+    number: int
+    """From 1."""
+    action: Action
+    """What happens before its first step."""
+    end: int
+    """The step at which it ends."""
+
+
+def stages(lengths: tuple[int, int, int] | list[int], iterations: int) -> list[Stage]:
+    """The stages of a training.
+
+    Args:
+        lengths: steps before the first screening, after each screening, and after each reconstruction.
+        iterations: see :class:`ScioConfig`.
+    """
+    actions: list[Action] = ["train", *(["screen", "reconstruct"] * iterations)]  # type: ignore[list-item]
+    steps = [lengths[0], *([lengths[1], lengths[2]] * iterations)]
+    ends = np.cumsum(steps).tolist()
+    return [Stage(number, action, end) for number, (action, end) in enumerate(zip(actions, ends), 1)]
+
+
+def decide(
+    action: Action, model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
+) -> tuple[pd.DataFrame, Figures]:
+    """One pass over the texts of a corpus.
+
+    Args:
+        action: "screen" or "reconstruct".
+        model: the momentum model, in evaluation mode.
+        corpus: tiles with the texts of the revision to decide on.
+        config: settings.
+        rng: source of chance.
 
     Returns:
-        `revision` (the one written, or found), `parent` (that it decided on), `run`, and the figures of the pass.
-
-    Raises:
-        ValueError: no texts, model or cluster; settings that make no sense; no noise could be planted.
+        Rows for a new revision of the texts (none where nothing was to decide), and the figures of the pass.
     """
-    return _pass("screen", config)
-
-
-def scio_reconstruct(config: PassConfig) -> dict[str, Any]:
-    """Write anew what screening called noise: a revision of `rewritten`, `rejected` and `kept`.
-
-    Returns:
-        As :func:`scio_screen`; where nothing is called noise, no revision is written and `revision` is the parent.
-
-    Raises:
-        ValueError: as :func:`scio_screen`.
-    """
-    return _pass("reconstruct", config)
-
-
-def show(result: dict[str, Any]) -> str:
-    """The result for people."""
-    if "screened" in result:
-        made = f"{result['screened']:,} of {result['sub_texts']:,} sub-texts are noise"
-    else:
-        made = f"{result.get('rewritten', 0):,} of {result['candidates']:,} noisy sub-texts were written anew"
-    planted = {name: value for name, value in result.get("planted", {}).items() if isinstance(value, int | float)}
-    told = ", ".join(f"{name} {value:.3g}" for name, value in planted.items())
-    return f"revision {result['revision']} on {result['parent']}: {made}" + (f"; planted noise: {told}" if told else "")
-
-
-def _pass(action: Action, config: PassConfig) -> dict[str, Any]:
-    config.scio.check()
-    if config.chunk < 1 or config.processes < 1 or config.workers < 1:
-        raise ValueError("chunk, processes and workers must be 1 or more.")
-    if config.ray and (config.processes > 1 or launched()):
-        raise ValueError("A pass is done by several processes or on a Ray cluster, not both.")
-    return launch(_everywhere, config.processes, action, config)
-
-
-def _everywhere(action: Action, config: PassConfig) -> dict[str, Any]:
-    """What every process does."""
-    with ranks() as where:
-        config = _with_device(config)
-        job, name, found = (None, "", None) if where.rank else _opened(action, config)
-        plan, name, found = where.agreed((planned(job.plan, job) if job else None, name, found))
-        if found is not None:
-            return found
-        if job is None:
-            job = PassPlan(action, config, plan.revision, plan.model).open()
-        store = PartStore(config.dataset / ".scio" / name)
-        if where.rank == 0:
-            store.begin(job.settings())
-        where.agreed(None)
-        return where.agreed(_decide(job, plan, store, name, where))
-
-
-def _opened(action: Action, config: PassConfig) -> tuple[ScioJob, str, dict[str, Any] | None]:
-    """The job, the name of its revision, and the result where it is done already.
-
-    Without a revision in the settings the newest is meant; but where the newest is what this very pass wrote, its
-    parent: a second call must find its own work and not begin another on top.
-    """
-    dataset = Dataset(config.dataset)
-    there = dataset.revisions()
-    if not there:
-        raise ValueError(f"{config.dataset} has no texts yet: annotate it first.")
-    if config.revision is not None:
-        if config.revision not in there:
-            raise ValueError(f"{config.dataset} has no text revision {config.revision}; it has 0 to {there[-1]}.")
-        job, name = _named(PassPlan(action, config, config.revision))
-        return job, name, _found(dataset, job, name, dataset.find_revision(name))
-    newest = there[-1]
-    run, parent = _origin(dataset, newest)
-    if run.startswith(f"scio-{action}-"):
-        job, name = _named(PassPlan(action, config, parent))
-        if name == run:
-            return job, name, _found(dataset, job, name, newest)
-    job, name = _named(PassPlan(action, config, newest))
-    return job, name, _found(dataset, job, name, None)
-
-
-def _named(plan: PassPlan) -> tuple[ScioJob, str]:
-    job = plan.open()
-    return job, f"scio-{plan.action}-{sha256(json.dumps(job.settings(), sort_keys=True).encode())[:8]}"
-
-
-def _found(dataset: Dataset, job: ScioJob, name: str, revision: int | None) -> dict[str, Any] | None:
-    """What an earlier call has decided, or that there is nothing to decide; None where there is work."""
-    parent = job.plan.revision
-    if job.plan.action == "reconstruct" and not job.noisy:
-        say(f"nothing in revision {parent} is called noise: there is nothing to write anew")
-        return {"revision": parent, "parent": parent, "run": "", "candidates": 0}
-    figures = read_figures(dataset.path, revision) if revision is not None else {}
-    if not figures:  # not begun, or killed between the revision and its figures
-        return None
-    say(f"revision {revision} holds these decisions already")
-    PartStore(dataset.path / ".scio" / name).remove()
-    return {"revision": revision, "parent": parent, "run": name, **figures}
-
-
-def _origin(dataset: Dataset, revision: int) -> tuple[str, int]:
-    """The run that wrote a revision, and the revision that it decided on."""
-    table = read_parquet(revision_path(dataset.path, revision), TEXT_SCHEMA)
-    if not len(table):
-        return "", revision - 1
-    return table["run"][0].as_py(), table["parent"][0].as_py()
-
-
-def _decide(job: ScioJob, plan: PassPlan, store: PartStore, name: str, where: Ranks) -> dict[str, Any] | None:
-    """Do the chunks; the first process then writes the revision, its figures, and forgets the chunks, in this order."""
-    config = plan.config
-    if config.ray:
-        there = replace(plan, config=replace(config, dataset=config.dataset.resolve(), checkpoint=_path(config)))
-        tables = on_cluster(job, there, store, config.chunk, config.ray, job.on_gpu)
-    else:
-        tables = in_processes(job, store, config.chunk, where)
-    if where.rank:
-        return None
-    rows, figures = job.decide(tables)
-    dataset = Dataset(config.dataset)
-    revision = dataset.append_revision(rows, name, parent=plan.revision)
-    figures["settings"] = job.settings()
-    write_figures(config.dataset, revision, figures)
-    store.remove()
-    return {"revision": revision, "parent": plan.revision, "run": name, **figures}
-
-
-def _path(config: PassConfig) -> Path:
-    """The checkpoint as other machines find it; a name on the hub stays one."""
-    return config.checkpoint.resolve() if config.checkpoint.exists() else config.checkpoint
-
-
-def _with_device(config: PassConfig) -> PassConfig:
-    """Each of several processes takes a GPU of its own."""
-    import torch
-
-    if not launched() or config.device not in ("auto", "cuda") or not torch.cuda.is_available():
-        return config
-    number = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
-    return replace(config, device=f"cuda:{number}")
+    scorer = scorer_of(model, corpus, config, rng)
+    if action == "screen":
+        calibration = calibrate(scorer, corpus, config, rng)
+        return screening_rows(corpus, screen(scorer, corpus, calibration.noise), calibration.noise)
+    noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
+    if not noisy:
+        return corpus.table.iloc[:0], {"candidates": 0}
+    acceptance = calibrate_rewrites(scorer, corpus, calibrate(scorer, corpus, config, rng), config)
+    return rewriting_rows(corpus, reconstruct(scorer, corpus, noisy, acceptance, config), acceptance)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
+from knowlip.base.files import whole_folder, write_json
 from knowlip.dataset import Dataset
-from knowlip.files import whole_folder, write_json
 from knowlip.scio.history import plain_rows, word_changes
 from knowlip.scio.numbers import measure
 

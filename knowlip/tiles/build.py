@@ -11,10 +11,10 @@ from typing import Any
 
 import rasterio
 
+from knowlip.base.files import read_json, write_json
+from knowlip.base.progress import say
 from knowlip.dataset.layout import INFO, PLAN
 from knowlip.dataset.writer import finish
-from knowlip.files import read_json, write_json
-from knowlip.progress import say
 from knowlip.scenes import find_scenes
 from knowlip.tiles.plan import BuildConfig, make_plan
 from knowlip.tiles.pool import cut_all, sweep

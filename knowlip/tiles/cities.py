@@ -14,9 +14,9 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from knowlip.base.files import whole_file, write_json
+from knowlip.base.progress import say
 from knowlip.dataset import Dataset
-from knowlip.files import whole_file, write_json
-from knowlip.progress import say
 from knowlip.scenes.scene import lonlat_polygon
 from knowlip.tiles.cities_pick import Candidates, candidates, pick
 from knowlip.tiles.gazetteers import airports, country_code, country_name, distance_km, ports, towns

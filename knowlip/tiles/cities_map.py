@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from knowlip.files import whole_file
+from knowlip.base.files import whole_file
 from knowlip.tiles.gazetteers import towns
 
 _SEA, _EDGE, _GRID, _TOWN, _INK = "#0e1a26", "#33485a", "#1d3042", "#7f93a3", "#e9eef2"

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from knowlip.cluster import PATIENCE_S, connect, dispatch, machines_of
+from knowlip.jobs.ray_cluster import PATIENCE_S, connect, dispatch, machines_of
 from knowlip.tiles.plan import BuildConfig, PlannedScene
 
 VERSIONS = ("knowlip", "numpy", "rasterio", "pyproj", "pillow")

@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window as PixelWindow
 
-from knowlip.files import whole_file
+from knowlip.base.files import whole_file
 from knowlip.scenes import Scene
 from knowlip.scenes.raster import GDAL_OPTIONS
 from knowlip.tiles.ground import Ground

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from knowlip.base.files import sha256
+from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.shards import encode_png
-from knowlip.files import sha256
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.plan import BuildConfig
 from knowlip.tiles.quality import STATISTICS, reject_reason, statistics
@@ -21,7 +22,6 @@ from knowlip.tiles.quantise import PowerHistogram, Quantiser, make_quantiser
 from knowlip.tiles.resample import Level, count_power, levels_of
 from knowlip.tiles.screen import window_score
 from knowlip.tiles.windows import Window, family
-from knowlip.vocabulary import SCALES
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -11,9 +11,9 @@ import numpy as np
 
 from knowlip.dataset import Dataset
 from knowlip.dataset.png import encode_png
+from knowlip.pages.server import POLICY, Journal, Refused, application, json_body, rater_name, serve
 from knowlip.tiles.quality import STATISTICS, QualityConfig
 from knowlip.tiles.reference import VOTED, Reference, load_reference, write_reference
-from knowlip.web import POLICY, Journal, Refused, application, json_body, rater_name, serve
 
 MARKS = ("good", "bad", "skip", "")
 """ "" takes a mark back."""

@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import shapely
-from pyproj import Transformer
-
-from knowlip.config import plain
-from knowlip.files import read_json, sha256
-from knowlip.progress import say, track
+from knowlip.base.config import plain
+from knowlip.base.files import read_json, sha256
+from knowlip.base.progress import say, track
 from knowlip.scenes import Scene, SceneOverrides, open_scenes, unique_ids
-from knowlip.scenes.geometry import LOCAL
-from knowlip.scenes.scene import lonlat_polygon
 from knowlip.tiles.blocks import Place, assign_splits, choose_block_km
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quality import QualityConfig
@@ -24,7 +18,7 @@ from knowlip.tiles.quantise import QuantiseConfig
 from knowlip.tiles.reference import DEFAULT
 from knowlip.tiles.screen import ScreenConfig, select_roots
 from knowlip.tiles.truth import truth_path
-from knowlip.tiles.windows import FEWEST_PIXELS, Window, check_sizes, plan_roots
+from knowlip.tiles.windows import FEWEST_PIXELS, Window, centers, check_sizes, footprints, plan_roots
 
 _EDGE_BYTES = 65536
 _TOLD = 8
@@ -217,30 +211,6 @@ def _content_mark(scene: Scene) -> str:
             stream.seek(max(0, size - _EDGE_BYTES))
             digest.update(stream.read(_EDGE_BYTES))
     return f"{total}-{digest.hexdigest()[:16]}"
-
-
-def footprints(crs: Any, windows: list[Window]) -> list[Any]:
-    """Outlines of windows in longitude and latitude; None for each where the place is unknown."""
-    if crs == LOCAL:
-        return [None] * len(windows)
-    to_lonlat = Transformer.from_crs(crs, 4326, always_xy=True)
-    boxes = np.array([window.bounds for window in windows])
-    xs = boxes[:, [0, 2, 2, 0]]
-    ys = boxes[:, [3, 3, 1, 1]]
-    lons, lats = (np.asarray(values) for values in to_lonlat.transform(xs, ys))
-    if lons.min() >= -180 and lons.max() < 180 and np.ptp(lons, axis=1).max() < 180:  # far from the antimeridian
-        shapes: Any = shapely.polygons(np.stack([lons, lats], axis=-1))
-        return list(shapes)
-    return [lonlat_polygon(lon, lat) for lon, lat in zip(lons, lats)]
-
-
-def centers(crs: Any, windows: list[Window]) -> tuple[np.ndarray, np.ndarray]:
-    """Longitudes and latitudes of window centres, rounded to 1e-7 degrees (1 cm); NaN where the place is unknown."""
-    if crs == LOCAL:
-        return np.full(len(windows), np.nan), np.full(len(windows), np.nan)
-    xs, ys = zip(*(window.center for window in windows))
-    lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(np.array(xs), np.array(ys))
-    return np.round(lons, 7), np.round(lats, 7)
 
 
 def _places(scene: Scene, windows: list[Window]) -> list[Place]:

@@ -13,9 +13,9 @@ from multiprocessing import connection, get_context, parent_process, resource_tr
 from pathlib import Path
 from typing import Any
 
+from knowlip.base.progress import say, track
 from knowlip.dataset.layout import SCENES, SHARDS, SPLITS
 from knowlip.dataset.writer import scene_marker
-from knowlip.progress import say, track
 from knowlip.tiles.cog import CogFolder
 from knowlip.tiles.plan import BuildConfig, Plan, PlannedScene
 from knowlip.tiles.scene_job import Job, cut_scene, places_of

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from knowlip.files import write_json
+from knowlip.base.files import write_json
 
 FORMAT, VERSION = "knowlip-quality-reference", 1
 VOTED = (

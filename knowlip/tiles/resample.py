@@ -9,10 +9,10 @@ from numba import njit
 from rasterio.windows import Window as PixelWindow
 from scipy.sparse import csr_matrix
 
+from knowlip.base.vocabulary import SCALES
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quantise import PowerHistogram
 from knowlip.tiles.windows import Window
-from knowlip.vocabulary import SCALES
 
 _CHUNK_PIXELS = 600_000
 _SNAP = 1e-6

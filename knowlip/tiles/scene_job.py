@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import shapely
 
+from knowlip.base.memory import lean
 from knowlip.dataset.writer import SceneWriter
-from knowlip.memory import lean
 from knowlip.scenes import Scene
 from knowlip.tiles.cog import CogFolder
 from knowlip.tiles.cut import Family, cut, metadata
 from knowlip.tiles.gazetteers import forget
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.places import UNKNOWN_PLACE, describe_places
-from knowlip.tiles.plan import BuildConfig, PlannedScene, centers, footprints
+from knowlip.tiles.plan import BuildConfig, PlannedScene
 from knowlip.tiles.quantise import Quantiser
 from knowlip.tiles.screen import draw_map
 from knowlip.tiles.truth import SceneTruth, truth_path
-from knowlip.tiles.windows import family
+from knowlip.tiles.windows import centers, family, footprints
 
 MAPS = "maps"
 """Folder of the data set with a picture of every scene's large windows and their scores."""

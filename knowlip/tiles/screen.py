@@ -3,19 +3,16 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowlip.tiles.area import read_area
 from knowlip.tiles.cues import window_cues
 from knowlip.tiles.gazetteers import distance_km
+from knowlip.tiles.ground import Ground
 from knowlip.tiles.places import resolve_place
-
-if TYPE_CHECKING:
-    from knowlip.tiles.ground import Ground
-    from knowlip.tiles.resample import Level
-    from knowlip.tiles.windows import Window
+from knowlip.tiles.resample import Level
+from knowlip.tiles.windows import Window, centers, footprints
 
 SUGGESTED = 0.5
 """Threshold that the score is fitted for."""
@@ -55,7 +52,7 @@ everywhere without edges, fields have edges everywhere: hence the signs."""
 _MAP_PX, _LEGEND_PX = 960, 48
 
 
-def window_score(levels: "list[Level]") -> float:
+def window_score(levels: list[Level]) -> float:
     """How much there is to see in a large window, 0 to 1.
 
     A logistic function of the cues of `window_cues`, which are blind to calibration. Only the coarsest level is looked
@@ -70,7 +67,7 @@ def window_score(levels: "list[Level]") -> float:
     return round(1.0 / (1.0 + math.exp(-float(cues @ _WEIGHTS) - _OFFSET)), 4)
 
 
-def select_roots(config: ScreenConfig, ground: "Ground", roots: "list[Window]") -> "list[Window]":
+def select_roots(config: ScreenConfig, ground: Ground, roots: list[Window]) -> list[Window]:
     """The large windows that touch the area and lie near one of the places; all of them without such settings.
 
     Raises:
@@ -81,8 +78,6 @@ def select_roots(config: ScreenConfig, ground: "Ground", roots: "list[Window]") 
     path = ground.scene.path
     if not ground.located:
         raise ValueError(f"{path} has no known place: screen.area and screen.near cannot be used with it.")
-    from knowlip.tiles.plan import centers, footprints
-
     kept = np.ones(len(roots), bool)
     what = []
     if config.area is not None:
@@ -105,8 +100,8 @@ def select_roots(config: ScreenConfig, ground: "Ground", roots: "list[Window]") 
 
 def draw_map(
     path: Path,
-    ground: "Ground",
-    roots: "list[Window]",
+    ground: Ground,
+    roots: list[Window],
     scores: list[float],
     threshold: float,
     thumbnails: list[np.ndarray],
@@ -123,7 +118,7 @@ def draw_map(
     """
     from PIL import Image, ImageDraw
 
-    from knowlip.files import whole_file
+    from knowlip.base.files import whole_file
 
     left = min(root.left for root in roots)
     top = max(root.top for root in roots)

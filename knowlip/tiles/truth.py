@@ -9,10 +9,10 @@ from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as PixelWindow
 
-from knowlip.files import read_json
+from knowlip.base.files import read_json
+from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES
 from knowlip.scenes.raster import GDAL_OPTIONS
 from knowlip.tiles.windows import Window
-from knowlip.vocabulary import LAND_COVER, TARGET_CATEGORIES
 
 _ROOT_PX = 768
 """Land cover is sampled (nearest) at this many points a side of a large window: divisible by 4 scales and 3 regions."""

@@ -2,11 +2,17 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import shapely
 from affine import Affine
+from pyproj import Transformer
 
+from knowlip.base.vocabulary import SCALES, Scale
+from knowlip.scenes.geometry import LOCAL
+from knowlip.scenes.scene import lonlat_polygon
 from knowlip.tiles.ground import Ground
-from knowlip.vocabulary import SCALES, Scale
 
 FEWEST_PIXELS = 16.0
 """A window narrower than this many native pixels shows little; refused unless the user lowers it."""
@@ -154,3 +160,27 @@ def _multiples(low: float, high: float, side: float, step: float) -> list[float]
     first = math.ceil(low / step - 1e-9)
     last = math.floor((high - side) / step + 1e-9)
     return [i * step for i in range(first, last + 1)]
+
+
+def footprints(crs: Any, windows: list[Window]) -> list[Any]:
+    """Outlines of windows in longitude and latitude; None for each where the place is unknown."""
+    if crs == LOCAL:
+        return [None] * len(windows)
+    to_lonlat = Transformer.from_crs(crs, 4326, always_xy=True)
+    boxes = np.array([window.bounds for window in windows])
+    xs = boxes[:, [0, 2, 2, 0]]
+    ys = boxes[:, [3, 3, 1, 1]]
+    lons, lats = (np.asarray(values) for values in to_lonlat.transform(xs, ys))
+    if lons.min() >= -180 and lons.max() < 180 and np.ptp(lons, axis=1).max() < 180:  # far from the antimeridian
+        shapes: Any = shapely.polygons(np.stack([lons, lats], axis=-1))
+        return list(shapes)
+    return [lonlat_polygon(lon, lat) for lon, lat in zip(lons, lats)]
+
+
+def centers(crs: Any, windows: list[Window]) -> tuple[np.ndarray, np.ndarray]:
+    """Longitudes and latitudes of window centres, rounded to 1e-7 degrees (1 cm); NaN where the place is unknown."""
+    if crs == LOCAL:
+        return np.full(len(windows), np.nan), np.full(len(windows), np.nan)
+    xs, ys = zip(*(window.center for window in windows))
+    lons, lats = Transformer.from_crs(crs, 4326, always_xy=True).transform(np.array(xs), np.array(ys))
+    return np.round(lons, 7), np.round(lats, 7)

@@ -4,7 +4,7 @@ All of it happens in power, behind the quantiser of the tile: gain and speckle m
 linear in dB they add. No data (0) stays no data. Chance comes from one seed a row by a counter-based generator, in
 tensor operations that give the same numbers on every device, however rows are shared out among processes.
 
-Flips and rotations are not here but in :mod:`knowlip.training.directions`: they change the words too.
+Flips and rotations are not here but in :mod:`knowlip.language.directions`: they change the words too.
 """
 
 import math

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.config import ModelConfig
+from knowlip.tasks.pretrain_step import ObjectiveConfig
 from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.batch import Batch
 from knowlip.training.corpus import Corpus
-from knowlip.training.directions import Turn, draw_turns
 from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, around_hole, cut, plan_holes
 from knowlip.training.order import Order
-from knowlip.training.step import ObjectiveConfig
 from knowlip.training.texts import TextLengths, TileText, kept_parts
 
 
@@ -86,7 +86,7 @@ class Batches:
     """The batches of one process.
 
     The global batch of a step is cut into `accumulate` micro-batches, one behind the other; rank r of W holds the rows
-    r, r + W, r + 2 W, ... of each (see :mod:`knowlip.training.ranks`).
+    r, r + W, r + 2 W, ... of each (see :mod:`knowlip.jobs.ranks`).
 
     Args:
         corpus: tiles and texts. When its texts change, end the stream and start another.

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from knowlip.base.files import sha256, whole_file
 from knowlip.dataset import Dataset
-from knowlip.files import sha256, whole_file
+from knowlip.language.direction_words import turn_words
+from knowlip.language.directions import Turn
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
-from knowlip.training.direction_words import turn_words
-from knowlip.training.directions import Turn
 from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, plain_words, text_hash, tokenise
 from knowlip.training.tiles import Pixels, open_pixels
 
 if TYPE_CHECKING:
-    from knowlip.training.pretrain import PretrainConfig
+    from knowlip.tasks.pretrain import PretrainConfig
 
 
 class Corpus:

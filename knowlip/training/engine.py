@@ -22,7 +22,7 @@ from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from knowlip.training.launch import launched
+from knowlip.jobs.launch import launched
 from knowlip.training.state import local
 
 _PATIENCE = timedelta(days=2)
@@ -101,7 +101,7 @@ class Engine:
     """The processes of one training, seen from one of them.
 
     Args:
-        config: settings. More than one process must have been launched (:mod:`knowlip.training.launch`, torchrun).
+        config: settings. More than one process must have been launched (:mod:`knowlip.jobs.launch`, torchrun).
         unused: some weights get no gradient, so DDP must look for them in every step.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from knowlip.files import whole_file
+from knowlip.base.files import whole_file
 
 FORMAT = 2
 """Of checkpoints: 1 was the state of one process."""

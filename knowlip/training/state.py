@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from knowlip.jobs.ranks import rank
 from knowlip.models.knowlip import KnowLIP
-from knowlip.training.ranks import rank
 
 State = dict[str, Tensor]
 

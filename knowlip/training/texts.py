@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from knowlip.files import sha256
+from knowlip.base.files import sha256
+from knowlip.base.vocabulary import SLOTS
 from knowlip.models.tokenizer import TextTokenizer
-
-SLOTS = 8
 
 
 @dataclass

@@ -7,10 +7,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from knowlip.base.files import sha256, whole_file
+from knowlip.base.progress import track
 from knowlip.dataset import Dataset
 from knowlip.dataset.pixels import TileReader
-from knowlip.files import sha256, whole_file
-from knowlip.progress import track
 
 _CHUNK = 256
 

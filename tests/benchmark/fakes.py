@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlip.benchmark.questions import Question
+from knowlip.language.questions import Question
 
 
 class NumberedImages:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from knowlip.base.vocabulary import DIMENSIONS, REGIONS, SHIP_TYPES
 from knowlip.dataset import Dataset, writer
 from knowlip.dataset.shards import encode_png
-from knowlip.vocabulary import DIMENSIONS, REGIONS, SHIP_TYPES
-from tests.benchmark.test_questions import truth_of
+from tests.language.test_questions import truth_of
 
 TRAIN, VAL, COUNT = 24, 30, 54
 SIDE = 12

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from knowlip.base.files import read_json
 from knowlip.benchmark import ablation as module
 from knowlip.benchmark.ablation import AblationConfig, _lengths, ablation, dataset_with
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
 from knowlip.dataset import Dataset
-from knowlip.files import read_json
-from knowlip.training.pretrain import PretrainConfig
+from knowlip.scio.passes import stages
+from knowlip.tasks.pretrain import PretrainConfig
 from knowlip.training.resume import read_log
-from knowlip.training.scio import stages
 from tests.benchmark.numbered import build
 
 TINY = [

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from knowlip.benchmark.metrics import auroc, grouped_auroc
-from knowlip.benchmark.metrics.resampled import (
+from knowlip.benchmark.error_detection import accuracy_change, detection
+from knowlip.tasks.metrics import auroc, grouped_auroc
+from knowlip.tasks.metrics.resampled import (
     cluster_weights,
     interval,
     weighted_auroc,
     weighted_auroc_within,
     weighted_precision,
 )
-from knowlip.benchmark.tasks.detection import accuracy_change, detection
 
 
 def sample(count: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

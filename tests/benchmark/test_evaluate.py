@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
-from knowlip.benchmark.questions import QUESTION_TYPES, questions_of
 from knowlip.benchmark.table import print_table, rows
 from knowlip.dataset import Dataset, compose_text
+from knowlip.language.questions import QUESTION_TYPES
+from knowlip.tasks.questions import questions_of
 from tests.benchmark.fakes import Oracle
 from tests.benchmark.numbered import COUNT, TRAIN, VAL, build
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
-from knowlip.benchmark.metrics import (
+from knowlip.tasks.metrics import (
     auroc,
     caption_scores,
     chance_recall,

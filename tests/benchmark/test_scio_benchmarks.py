@@ -9,12 +9,12 @@ import torch
 from benchmarks.scio_scores import SETTINGS, corpus_of, lines
 from benchmarks.scio_ssdd import with_errors
 from benchmarks.scio_truth import halves, measure, passes
+from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation import dataset_with
 from knowlip.dataset import Dataset
+from knowlip.language.claims import parse_claims
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
-from knowlip.text.claims import parse_claims
-from knowlip.training.scio import ScioConfig
-from knowlip.training.texts import SLOTS
+from knowlip.scio.passes import ScioConfig
 from tests.benchmark.numbered import TRAIN, build
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knowlip.benchmark.questions import Question, make_questions
-from knowlip.benchmark.tasks import caption, screening, vqa
-from knowlip.benchmark.tasks import retrieval as retrieve
-from knowlip.benchmark.tasks.images import EncodedImages
+from knowlip.benchmark import scio_truth as screening
+from knowlip.benchmark import vqa_scores as vqa
+from knowlip.language.questions import Question, make_questions
+from knowlip.tasks import caption, retrieve
+from knowlip.tasks.images import EncodedImages
 from tests.benchmark.fakes import NumberedImages, Oracle
-from tests.benchmark.test_questions import truth_of
+from tests.language.test_questions import truth_of
 
 COUNT = 120
 TILES = [f"t{n}" for n in range(COUNT)]
@@ -64,7 +65,7 @@ def test_matching_reorders_the_best_only() -> None:
 
 
 def test_images_are_encoded_again_where_tokens_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("knowlip.benchmark.tasks.images._MOST_KEPT_BYTES", 10)
+    monkeypatch.setattr("knowlip.tasks.images._MOST_KEPT_BYTES", 10)
     images = EncodedImages(Oracle(TEXTS), NumberedImages(), TILES)
     assert images.tokens([5, 90, 5]).reshape(-1).tolist() == [5, 90, 5]
 

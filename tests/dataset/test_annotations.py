@@ -19,7 +19,7 @@ from knowlip.dataset.annotations import (
 )
 from knowlip.dataset.layout import ANNOTATION_SCHEMA
 from knowlip.dataset.shards import encode_png
-from tests.text.tiny_dataset import SIDE, build_tiny_dataset
+from tests.annotators.tiny_dataset import SIDE, build_tiny_dataset
 
 
 def set_info(folder: Path, **entries) -> None:

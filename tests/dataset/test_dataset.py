@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import TEXT_SCHEMA, Dataset, compose_text, publish_texts, verify
 from knowlip.dataset.shards import Sample, encode_png, read_shard, write_shard
 from knowlip.tiles.build import BuildConfig, build
-from knowlip.vocabulary import DIMENSIONS
 from tests.tiles.rasters import four_places
 
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import TEXT_SCHEMA, Dataset
 from knowlip.dataset.export import FORMATS, ExportConfig, export_dataset, show
 from knowlip.tiles.imports import ImportConfig, import_dataset
-from knowlip.vocabulary import DIMENSIONS
 
 SIZES = [(60, 40), (64, 64), (80, 50), (50, 90), (60, 60), (70, 40), (64, 48), (40, 40)]
 
@@ -149,7 +149,7 @@ def test_yolo_by_the_rules_of_ultralytics(labelled, tmp_path):
 
 def test_rotated_boxes_outside_are_drawn_in(tmp_path):
     from knowlip.dataset.annotations import annotation, write_annotations
-    from tests.text.tiny_dataset import build_tiny_dataset
+    from tests.annotators.tiny_dataset import build_tiny_dataset
 
     folder = build_tiny_dataset(tmp_path / "data")
     corners = [0.9, 0.4, 1.1, 0.6, 1.0, 0.7, 0.8, 0.5]
@@ -263,7 +263,7 @@ def test_refusals_leave_nothing(labelled, tmp_path, options, message):
 
 
 def test_data_without_texts_or_objects(tmp_path):
-    from tests.text.tiny_dataset import build_tiny_dataset
+    from tests.annotators.tiny_dataset import build_tiny_dataset
 
     folder = build_tiny_dataset(tmp_path / "data")
     for kind, message in (

@@ -9,7 +9,7 @@ import pytest
 
 from knowlip.dataset import Dataset, verify
 from knowlip.dataset.mentions import MENTION_SCHEMA, MENTIONS, Box, Mention, by_tile, mention
-from tests.text.tiny_dataset import build_tiny_dataset
+from tests.annotators.tiny_dataset import build_tiny_dataset
 
 SHIP = Box("ship", 0.1, 0.2, 0.05, 0.02)
 

@@ -18,7 +18,7 @@ from knowlip.dataset.decode import decode_grey, resize_grey
 from knowlip.dataset.pixels import TileReader, png_places
 from knowlip.dataset.png import encode_png
 from knowlip.dataset.shards import Sample, write_shard
-from tests.text.tiny_dataset import build_tiny_dataset
+from tests.annotators.tiny_dataset import build_tiny_dataset
 
 
 @pytest.fixture

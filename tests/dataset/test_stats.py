@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from knowlip.base.parquet import write_table
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import annotation, write_annotations, write_masks
@@ -15,8 +16,7 @@ from knowlip.dataset.layout import TRUTH, TRUTH_SCHEMA
 from knowlip.dataset.shards import encode_png
 from knowlip.dataset.stats import StatsConfig, dataset_stats, show
 from knowlip.dataset.stats_numbers import EDGES
-from knowlip.dataset.texts import write_table
-from tests.text.tiny_dataset import SIDE, build_tiny_dataset
+from tests.annotators.tiny_dataset import SIDE, build_tiny_dataset
 
 
 def with_truth(folder: Path) -> Path:

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from knowlip.base.files import sha256
 from knowlip.dataset import Dataset, verify
 from knowlip.dataset.layout import fingerprint
 from knowlip.dataset.shards import encode_png, read_shard, write_shard
 from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
 from knowlip.dataset.verify import VerifyConfig, show, verify_dataset
-from knowlip.files import sha256
 from knowlip.tiles.build import BuildConfig, build
 from tests.dataset.test_dataset import texts_of
 from tests.tiles.rasters import four_places

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from knowlip.base.generation import GenerationConfig
 from knowlip.cli import main
 from knowlip.dataset import Dataset
-from knowlip.generation import GenerationConfig
 from knowlip.inference import answers, ask, caption, captions, search
 from knowlip.models import KnowLIP, load_model
+from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.inference.tiny_model import tiny_model
-from tests.text.tiny_dataset import build_tiny_dataset
 from tests.tiles.rasters import speckle, write_scene
 
 

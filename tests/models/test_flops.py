@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.flops import peak_flops
+from knowlip.tasks.pretrain_step import ObjectiveConfig, PretrainStep
 from knowlip.training.batch import Batch
-from knowlip.training.step import ObjectiveConfig, PretrainStep
 
 
 @pytest.mark.parametrize(("vision_width", "generation"), [(48, "infill"), (64, "infill"), (48, "lm")])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from knowlip.generation import GenerationConfig
+from knowlip.base.generation import GenerationConfig
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models import rank as rank_module
 from knowlip.models.decode import forbid_repeats

@@ -11,7 +11,8 @@ from huggingface_hub import ModelCard, constants
 import knowlip
 from knowlip.cli import main
 from knowlip.models.folder import headline_metrics, model_readme
-from knowlip.models.hub import find_model, push_to_hub
+from knowlip.models.hub import find_model
+from knowlip.models.publish import push_to_hub
 from tests.inference.tiny_model import tiny_model
 from tests.models.hub_server import Hub, hub_server
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import BlipConfig, BlipForConditionalGeneration, BlipForImageTextRetrieval, BlipForQuestionAnswering
 
-from knowlip.generation import GenerationConfig
+from knowlip.base.generation import GenerationConfig
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.generate import generate
 from knowlip.models.weights import InitConfig, initialise

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from knowlip.models.weights import InitConfig
-from knowlip.training.pretrain import PretrainConfig, pretrain
+from knowlip.tasks.pretrain import PretrainConfig, pretrain
 from tests.training.runs import annotated_dataset, tiny
 
 

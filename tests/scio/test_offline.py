@@ -17,13 +17,13 @@ from knowlip.dataset.figures import figures_path
 from knowlip.dataset.texts import revision_path
 from knowlip.dataset.verify import VerifyConfig, verify_dataset
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig, save_model
+from knowlip.scio.commands import scio_reconstruct, scio_screen
 from knowlip.scio.job import PassConfig, PassPlan
-from knowlip.scio.passes import scio_reconstruct, scio_screen
+from knowlip.scio.passes import ScioConfig
 from knowlip.scio.scorer_model import scoring_model
-from knowlip.training.pretrain import pretrain
+from knowlip.tasks.pretrain import pretrain
 from knowlip.training.resume import read_checkpoint
-from knowlip.training.scio import ScioConfig
-from tests.scio.local_ray import local_ray
+from tests.jobs.local_ray import local_ray
 from tests.training.runs import annotated, dataset, run_processes, start_processes, tiny
 
 __all__ = ["annotated", "dataset"]
@@ -68,8 +68,8 @@ def done(annotated: Path, model: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def test_screening_decides_by_the_evidence_of_the_whole(done: Path, model: Path) -> None:
     """Chunks change nothing: one pass over all tiles gives the same figures up to rounding."""
-    from knowlip.training.margin import NoiseModel
-    from knowlip.training.scoring import evidence
+    from knowlip.scio.evidence import evidence
+    from knowlip.scio.thresholds import NoiseModel
 
     job = PassPlan("screen", settings(done, model), 0).open()
     rows = Dataset(done).texts(1)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
 from knowlip.scio.history import decisions, lineage, word_changes
 from knowlip.scio.report import ReportConfig, draw_examples, scio_report
 from knowlip.scio.show import ShowConfig, history_text, show_history
-from knowlip.text.annotate import AnnotateConfig, annotate
+from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.scio.decided import TILE, decide
-from tests.text.tiny_dataset import build_tiny_dataset
 
 
 @pytest.fixture(scope="module")

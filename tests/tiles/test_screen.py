@@ -126,7 +126,7 @@ def box(west, south, east, north):
 
 def test_windows_that_touch_an_area(scene, tmp_path):
     ground, roots = scene
-    from knowlip.tiles.plan import footprints
+    from knowlip.tiles.windows import footprints
 
     shapes = footprints(ground.crs, roots)
     first = shapely.centroid(shapes[5])

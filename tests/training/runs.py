@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from knowlip.annotators.annotate import AnnotateConfig, annotate
+from knowlip.jobs.launch import _free_port
 from knowlip.models import ModelConfig, TextConfig, VisionConfig
-from knowlip.text.annotate import AnnotateConfig, annotate
-from knowlip.training.launch import _free_port
-from knowlip.training.pretrain import PretrainConfig, pretrain
-from knowlip.training.scio import ScioConfig
-from knowlip.training.step import ObjectiveConfig
-from tests.text.tiny_dataset import build_tiny_dataset
+from knowlip.scio.passes import ScioConfig
+from knowlip.tasks.pretrain import PretrainConfig, pretrain
+from knowlip.tasks.pretrain_step import ObjectiveConfig
+from tests.annotators.tiny_dataset import build_tiny_dataset
 
 LOSSES = ("step", "stage", "itc", "itm", "infill", "loss", "lr", "tau", "gradient_norm", "revision")
 
@@ -88,7 +88,7 @@ def start_processes(function: Callable[..., Any], world: int, *arguments: Any) -
     """Call a function in processes that find each other as those of torchrun do (forks of a server that has imported
     the training: importing torch takes seconds)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["knowlip.training.pretrain", "knowlip.training.finetune"])
+    context.set_forkserver_preload(["knowlip.tasks.pretrain", "knowlip.tasks.vqa"])
     settings = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
     processes: list[BaseProcess] = []
     for rank in range(world):

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.dataset import Dataset
+from knowlip.language.directions import Turn
 from knowlip.models import ModelConfig, TextConfig, VisionConfig
-from knowlip.text.annotate import AnnotateConfig, annotate
+from knowlip.tasks.pretrain_step import ObjectiveConfig
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.batch import Batch
 from knowlip.training.batches import Batches, DataConfig, padded
 from knowlip.training.corpus import Corpus
-from knowlip.training.directions import Turn
 from knowlip.training.holes import HoleConfig, around_hole
-from knowlip.training.step import ObjectiveConfig
-from tests.text.tiny_dataset import build_tiny_dataset
+from tests.annotators.tiny_dataset import build_tiny_dataset
 
 
 @dataclass

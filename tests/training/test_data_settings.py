@@ -4,9 +4,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from knowlip.tasks.pretrain import pretrain
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.batches import DataConfig
-from knowlip.training.pretrain import pretrain
 from tests.training.runs import annotated, losses, tiny  # noqa: F401  (a fixture)
 
 

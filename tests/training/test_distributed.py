@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import yaml
 
-from knowlip.benchmark.questions import sentences
-from knowlip.config import plain
+from knowlip.base.config import plain
 from knowlip.dataset import Dataset
+from knowlip.jobs.launch import launch
+from knowlip.language.questions import sentences
 from knowlip.models import load_model
-from knowlip.training.finetune import Example, FinetuneConfig, finetune
-from knowlip.training.launch import launch
-from knowlip.training.pretrain import PretrainConfig, pretrain
+from knowlip.tasks.pretrain import PretrainConfig, pretrain
+from knowlip.tasks.vqa import Example, FinetuneConfig, finetune
 from tests.training.launched import product
 from tests.training.runs import annotated, comparable, losses, run_processes, start, train
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from knowlip.tasks.pretrain import pretrain
 from knowlip.training.engine import Engine, EngineConfig, check_engine, clip_gradients, decay_groups
 from knowlip.training.health import FirstBad
-from knowlip.training.pretrain import pretrain
 from knowlip.training.resume import read_checkpoint
 from tests.training.runs import annotated, comparable, losses, start, tiny
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.models import TextTokenizer
+from knowlip.training.ema import momentum_copy, update_momentum
 from knowlip.training.holes import DRAWS, WHOLE, Hole, HoleConfig, cut, plan_holes, with_holes
-from knowlip.training.momentum import momentum_copy, update_momentum
 from knowlip.training.queue import FeatureQueue
 from knowlip.training.schedule import learning_rate, soft_target_share
 from knowlip.training.texts import TextLengths, TileText, kept_parts, tokenise
-from knowlip.vocabulary import DIMENSIONS
 
 
 def test_queue_wraps_at_any_batch_size() -> None:

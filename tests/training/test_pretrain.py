@@ -12,10 +12,10 @@ import pytest
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import read_figures
 from knowlip.models import load_model
-from knowlip.training.finetune import Example, FinetuneConfig, finetune
-from knowlip.training.pretrain import pretrain
-from knowlip.training.scio import ScioConfig
-from tests.text.tiny_dataset import build_tiny_dataset
+from knowlip.scio.passes import ScioConfig
+from knowlip.tasks.pretrain import pretrain
+from knowlip.tasks.vqa import Example, FinetuneConfig, finetune
+from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.training.runs import annotated, dataset, losses, start, tiny, train
 
 __all__ = ["annotated", "dataset"]

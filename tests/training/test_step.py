@@ -9,11 +9,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from benchmarks.blip_step import BlipStep
+from knowlip.jobs.ranks import gather, gather_with_grad, rank, sum_over_ranks, world
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.tokenizer import pad
+from knowlip.tasks.pretrain_step import ObjectiveConfig, PretrainStep
 from knowlip.training.batch import Batch, group_holes
-from knowlip.training.ranks import gather, gather_with_grad, rank, sum_over_ranks, world
-from knowlip.training.step import ObjectiveConfig, PretrainStep
 
 WORDS = "one two three four five six seven eight water ships upper left center right"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from knowlip.base.files import read_json, whole_file
 from knowlip.benchmark.report import sections_data, sections_results
 from knowlip.benchmark.report.pictures import Pictures
 from knowlip.benchmark.table import VQA_TITLES, percent
 from knowlip.dataset import Dataset
-from knowlip.files import read_json, whole_file
 
 MOST_BYTES = 8_000_000
 _QUALITIES = (72, 50, 30, 15)

@@ -38,7 +38,7 @@ def places_of(index: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def world_map(index: pd.DataFrame) -> str:
     """Outline of the world with one numbered pie a place: how its tiles are split. Equirectangular projection."""
-    rings = json.loads((files("knowlip.benchmark.report") / "coastline.json").read_text())["rings"]
+    rings = json.loads((files("knowlip.pages") / "coastline.json").read_text())["rings"]
     land = " ".join("M" + " ".join(f"{x},{-y}" for x, y in ring) + "Z" for ring in rings)
     parts = [f'<path class="land" d="{land}"/>']
     for lon in range(-150, 180, 30):

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from knowlip.base.vocabulary import SCALES
 from knowlip.benchmark.report.maps import SPLITS, place_panels, world_map
 from knowlip.benchmark.report.marks import missing, picture, table, verdict
 from knowlip.benchmark.report.pictures import Pictures
-from knowlip.benchmark.truth import judge
 from knowlip.dataset import Dataset
-from knowlip.vocabulary import SCALES
+from knowlip.language.truth import judge
 
 _STATES = {
     "annotated": ("original", "original"),

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from knowlip.base.progress import track
 from knowlip.dataset.layout import SHARDS, SPLITS
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.shards import Sample, read_shard
-from knowlip.progress import track
 
 
 @dataclass(frozen=True)

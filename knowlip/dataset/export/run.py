@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from knowlip.base.files import whole_folder
 from knowlip.dataset.export import captions, coco, dota, yolo
 from knowlip.dataset.export.job import Job, Tile
 from knowlip.dataset.reader import Dataset
-from knowlip.files import whole_folder
 
 FORMATS: dict[str, Callable[[Job], None]] = {
     "coco": coco.write,

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from knowlip.files import read_json
+from knowlip.base.files import read_json
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of the Hugging Face hub."""

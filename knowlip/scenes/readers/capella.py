@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pyproj import Geod, Transformer
 
-from knowlip.files import read_json
+from knowlip.base.files import read_json
 from knowlip.scenes.calibration import Calibration, Constant
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, PoorGeolocation, SlantRange, UnknownFormat

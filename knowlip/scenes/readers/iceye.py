@@ -17,7 +17,7 @@ import rasterio
 from pyproj import Geod
 from rasterio.windows import Window
 
-from knowlip.files import read_json
+from knowlip.base.files import read_json
 from knowlip.scenes.calibration import Calibration, Constant, Table
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SlantRange, UnknownFormat

@@ -20,7 +20,7 @@ import numpy as np
 from affine import Affine
 from pyproj import CRS, Transformer
 
-from knowlip.progress import say
+from knowlip.base.progress import say
 from knowlip.scenes.calibration import Calibration, Constant
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFormat

@@ -13,7 +13,7 @@ import numpy as np
 import pyproj
 from affine import Affine
 
-from knowlip.progress import say
+from knowlip.base.progress import say
 from knowlip.scenes.calibration import Calibration, Constant
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SceneError, SlantRange

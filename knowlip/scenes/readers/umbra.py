@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from knowlip.files import read_json
+from knowlip.base.files import read_json
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry

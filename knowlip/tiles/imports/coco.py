@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.files import read_json
+from knowlip.base.files import read_json
 from knowlip.tiles.imports.labels import ImageFinder, Labelled, Problems, Thing, files_under, place_of, split_in
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.config import plain
+from knowlip.base.config import plain
+from knowlip.base.files import sha256, whole_folder
+from knowlip.base.progress import track
 from knowlip.dataset.annotations import write_annotations, write_masks
 from knowlip.dataset.likeness import Looks
 from knowlip.dataset.shards import encode_png
 from knowlip.dataset.writer import finish, write_scene
-from knowlip.files import sha256, whole_folder
-from knowlip.progress import track
 from knowlip.tiles.imports import coco, dota, folder, voc, yolo
 from knowlip.tiles.imports.crop import Crop, annotate, crops
 from knowlip.tiles.imports.labels import ImageFinder, Labelled, Problems, image_folder, place_of

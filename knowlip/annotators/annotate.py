@@ -1,0 +1,272 @@
+"""The annotate stage: eight sub-texts for every accepted tile, in three waves, large before medium before small.
+
+A tile's request carries the annotation of its direct parent and of no other (paper, HCoT-MIS: T_M = f(S_M, T_L),
+T_S = f(S_S, T_M)). The waves are cut into chunks; a finished chunk is a file in DATASET/.annotate, whole or absent, so
+that a killed run goes on where it was and ends with the same bytes.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from knowlip.annotators.chunks import ChunkStore
+from knowlip.annotators.openai.options import OpenAIOptions
+from knowlip.annotators.openai.prompt import prompt_hash
+from knowlip.annotators.types import Annotation
+from knowlip.annotators.workers import Chunk, Outcome, Runner, labels_runner, rules_runner, threads_runner
+from knowlip.base.progress import say, track
+from knowlip.base.vocabulary import SCALES
+from knowlip.dataset import Dataset
+from knowlip.dataset.mentions import mention
+
+RULES_CHUNK, OPENAI_CHUNK = 16, 4
+"""Tiles per chunk: what a kill may cost of measuring, and of bookkeeping (paid answers are kept one by one)."""
+
+GIVE_UP = 32
+"""So many tiles without a single success end the run."""
+
+
+@dataclass
+class AnnotateConfig:
+    """What to annotate and how."""
+
+    dataset: Path
+    """Folder of a built data set."""
+    annotator: Literal["rules", "openai", "labels"] = "rules"
+    """"rules" measures offline; "openai" asks a model behind an OpenAI-compatible endpoint; "labels" fills templates
+    from truth, boxes and masks."""
+    model: str = ""
+    """openai: name of the model as the endpoint knows it."""
+    base_url: str = ""
+    """openai: address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own."""
+    workers: int = 2
+    """rules: processes; 1 works in this process."""
+    concurrency: int = 8
+    """openai: requests in flight."""
+    retry_quarantined: bool = False
+    """Try tiles again that an earlier run gave up; no answer on disk, usable or not, is asked for again. Their children
+    keep the texts that they got without a parent."""
+    dry_run: bool = False
+    """openai: only estimate requests, tokens and cost; nothing is asked, paid or written."""
+    max_cost: float = 0.0
+    """openai: stop before all runs on this data set together could cost more; needs openai.price_in and price_out."""
+    batch: bool = False
+    """openai: send each wave through the endpoint's Batch API: about half the price, answers within a day."""
+    openai: OpenAIOptions = field(default_factory=OpenAIOptions)
+    """openai: prompt, image and request settings."""
+
+    def __post_init__(self) -> None:
+        if self.annotator not in ("rules", "openai", "labels"):
+            raise ValueError(f"There is no annotator {self.annotator!r}; use rules, openai or labels.")
+        if self.annotator == "openai" and not self.model:
+            raise ValueError("The openai annotator needs the name of a model (--model).")
+        if self.workers < 1 or self.concurrency < 1:
+            raise ValueError("workers and concurrency must be 1 or more.")
+        if self.annotator != "openai" and (self.dry_run or self.max_cost or self.batch):
+            raise ValueError("dry_run, max_cost and batch belong to the openai annotator (--annotator openai).")
+        if self.max_cost < 0:
+            raise ValueError("max_cost must not be negative.")
+
+
+def annotate(config: AnnotateConfig) -> dict[str, Any]:
+    """Write the eight sub-texts of all accepted tiles as revision 0 of the data set.
+
+    Returns:
+        `tiles` (accepted), `annotated`, `resumed` (taken over from an earlier run), `quarantined`, `quarantine_reasons`
+        (reason -> tiles, the ten most frequent), `instruction_sets` (name -> tiles), `seconds`, `tiles_per_second` (of
+        the tiles done now), and for "openai" `usage` (requests, cached answers, retries, repairs, tokens) and
+        `ledger` (the same and the cost over all runs). With `dry_run` only what `text.dry_run.estimate` gives.
+
+    Raises:
+        ValueError: no data set or no accepted tile there; a run with other settings was begun, or there are
+            texts from elsewhere; the endpoint cannot be used; not one tile could be annotated.
+    """
+    started = time.perf_counter()
+    dataset = Dataset(config.dataset)
+    waves = [(scale, dataset.tiles(scale=scale)) for scale in SCALES]
+    total = sum(len(tiles) for _, tiles in waves)
+    if not total:
+        raise ValueError(f"{config.dataset} has no accepted tile to annotate.")
+    store = ChunkStore(config.dataset / ".annotate")
+    if config.dry_run:
+        from knowlip.annotators.openai.dry_run import estimate
+
+        finished = store.finished(config.retry_quarantined)
+        if differ := store.differences(_settings(config, dataset)):
+            finished = set()
+            say(
+                f"{config.dataset} holds another run (other {', '.join(differ)}), which this one cannot go on with: "
+                "the estimate is that of a fresh data set with the same tiles."
+            )
+        return estimate(dataset, config.openai, config.batch, finished)
+    if config.annotator == "openai":
+        from knowlip.annotators.openai.ledger import alone
+
+        with alone(store.folder):
+            return _annotate(config, dataset, store, waves, started)
+    return _annotate(config, dataset, store, waves, started)
+
+
+def _annotate(
+    config: AnnotateConfig,
+    dataset: Dataset,
+    store: ChunkStore,
+    waves: Sequence[tuple[str, pd.DataFrame]],
+    started: float,
+) -> dict[str, Any]:
+    total = sum(len(tiles) for _, tiles in waves)
+    if not store.begun and dataset.revisions():
+        raise ValueError(f"{config.dataset} has texts already and they are never overwritten; build a fresh data set.")
+    settings = _settings(config, dataset)
+    store.agree(settings)
+    runner, annotator = _runner(config, store, dataset)
+    store.begin(settings)  # not before the endpoint was asked for its models: a wrong name leaves nothing to go on with
+    done: dict[str, Annotation] = {}
+    quarantined: dict[str, str] = {}
+    resumed = 0
+    with runner:
+        for scale, tiles in waves:
+            kept: dict[str, dict[str, Outcome]] = {}
+            todo = []
+            for chunk in _chunks(scale, tiles, OPENAI_CHUNK if config.annotator == "openai" else RULES_CHUNK, done):
+                kept[chunk.name] = store.read(chunk.name, retry=config.retry_quarantined)
+                left = [row for row in chunk.tiles if row["tile_id"] not in kept[chunk.name]]
+                if left:
+                    todo.append(replace(chunk, tiles=left))
+            resumed += sum(map(len, kept.values()))
+            if annotator is not None:
+                annotator.ledger.plan(row["tile_id"] for chunk in todo for row in chunk.tiles)
+            old = (pair for outcomes in kept.values() for pair in outcomes.items())
+            new = _run(runner, store, todo, kept)
+            new = track(new, f"annotate {scale} tiles", sum(len(chunk.tiles) for chunk in todo))
+            for tile, outcome in chain(old, new):
+                if isinstance(outcome, Annotation):
+                    done[tile] = outcome
+                    continue
+                quarantined[tile] = outcome
+                if not done and len(quarantined) >= min(total, GIVE_UP):
+                    store.clear()  # a run that got nowhere leaves nothing to resume
+                    raise ValueError(f"Not one of {len(quarantined)} tiles could be annotated; {tile}: {outcome}")
+    _keep(dataset, _rows(done.values(), config.annotator))
+    dataset.write_mentions(mention(note.tile_id, config.annotator, note.counts, note.boxes) for note in done.values())
+    store.write_quarantine(quarantined)
+    if quarantined:
+        say(f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}")
+    seconds = time.perf_counter() - started
+    result: dict[str, Any] = {
+        "tiles": total,
+        "annotated": len(done),
+        "resumed": resumed,
+        "quarantined": len(quarantined),
+        "quarantine_reasons": dict(Counter(quarantined.values()).most_common(10)),
+        "instruction_sets": dict(sorted(Counter(note.instruction_set for note in done.values()).items())),
+        "seconds": round(seconds, 3),
+        "tiles_per_second": round((total - resumed) / seconds, 3),
+    }
+    if annotator is not None:
+        result |= {"usage": annotator.usage.as_dict(), "ledger": annotator.ledger.summary()}
+        annotator.ledger.close()
+    return result
+
+
+def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
+    """All that the texts depend on; an interrupted run goes on only under the same."""
+    settings: dict[str, Any] = {"annotator": config.annotator, "dataset": dataset.fingerprint}
+    if config.annotator == "openai":
+        settings |= {"model": config.model, "prompts": prompt_hash(), **config.openai.answer_settings()}
+    return settings
+
+
+def _runner(config: AnnotateConfig, store: ChunkStore, dataset: Dataset) -> tuple[Runner, Any]:
+    """Who works on chunks, and the openai annotator (None for the others)."""
+    if config.annotator == "rules":
+        return rules_runner(config.dataset, config.workers), None
+    if config.annotator == "labels":
+        return labels_runner(dataset), None
+    from knowlip.annotators.openai.annotator import OpenAIAnnotator  # the client library takes a second to import
+    from knowlip.annotators.openai.ledger import Ledger
+
+    ledger = Ledger(store.folder / "ledger.sqlite")
+    answers = store.folder / "answers"
+    annotator = OpenAIAnnotator(
+        config.model, config.openai, answers, config.base_url, ledger, config.max_cost, config.batch
+    )
+    annotator.check()
+    if not config.batch and ledger.open_batches():
+        raise ValueError("Batches of this data set are under way and will be paid: go on with --batch true.")
+    if config.retry_quarantined:
+        ledger.forgive()
+    if config.batch:
+        from knowlip.annotators.openai.batch import BatchRunner
+
+        return BatchRunner(config.dataset, annotator, store.folder / "batches"), annotator
+    return threads_runner(config.dataset, annotator, config.concurrency), annotator
+
+
+def _chunks(scale: str, tiles: pd.DataFrame, size: int, done: dict[str, Annotation]) -> list[Chunk]:
+    """Cut a wave, ordered by tile_id, into chunks with the parents' annotations that they need."""
+    rows = [{str(key): value for key, value in row.items()} for row in tiles.to_dict("records")]
+    chunks = []
+    for number, start in enumerate(range(0, len(rows), size)):
+        part = rows[start : start + size]
+        parents = {row["parent_id"]: done[row["parent_id"]] for row in part if row["parent_id"] in done}
+        chunks.append(Chunk(f"{scale}-{number:06d}", part, parents))
+    return chunks
+
+
+def _run(
+    runner: Runner, store: ChunkStore, chunks: list[Chunk], kept: dict[str, dict[str, Outcome]]
+) -> Iterator[tuple[str, Outcome]]:
+    """Work through chunks, store each when it is whole (with what was `kept` of it), and yield the new outcomes."""
+    for chunk, outcomes in runner.run(chunks):
+        store.write(chunk.name, {**kept[chunk.name], **dict(outcomes)})
+        yield from outcomes
+
+
+def _keep(dataset: Dataset, rows: pd.DataFrame) -> None:
+    """Write revision 0, or append the tiles that it lacks (annotated on a retry), and publish into the shards.
+
+    Where a training has revised the texts since, the shards keep what was published: that is the user's decision.
+    """
+    if not dataset.revisions():
+        dataset.write_texts(rows)
+    else:
+        missing = rows[~rows["tile_id"].isin(dataset.texts()["tile_id"])]
+        if len(missing):
+            dataset.append_revision(missing, "annotate")
+    texts = dataset.texts()
+    newest = texts[texts["revision"] == texts["revision"].max()]
+    if (newest["run"] == "annotate").all() or dataset.info["published_revision"] < 0:
+        dataset.publish_texts()
+
+
+def _rows(annotations: Iterable[Annotation], annotator: str) -> pd.DataFrame:
+    """Rows of texts.parquet, ordered by tile and slot."""
+    rows = [
+        {
+            "tile_id": note.tile_id,
+            "revision": 0,
+            "run": "annotate",
+            "instruction_set": note.instruction_set,
+            "slot": slot,
+            "dimension": sub.dimension,
+            "text": sub.text,
+            "annotator": annotator,
+            "confidence": float(sub.confidence),
+            "evidence": sub.evidence,
+            "decision": "annotated",
+            "delta_itc": 0.0,
+            "delta_itm": 0.0,
+            "margin": 0.0,
+            "reason": "",
+        }
+        for note in sorted(annotations, key=lambda note: note.tile_id)
+        for slot, sub in enumerate(note.sub_texts, start=1)
+    ]
+    return pd.DataFrame(rows).astype({"revision": "int32", "slot": "int32"})

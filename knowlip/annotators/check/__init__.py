@@ -1,0 +1,1 @@
+"""Contradictions, impossible sizes and bad wording in texts."""

@@ -1,0 +1,46 @@
+"""The `labels` annotator: what labels say, in template sentences (as RemoteCLIP and SARLANG-1M make theirs)."""
+
+from typing import Final
+
+from knowlip.annotators.labels.facts import LabelSource
+from knowlip.annotators.labels.target_texts import target_texts
+from knowlip.annotators.labels.templates import UNKNOWN
+from knowlip.annotators.labels.terrain_texts import terrain_texts
+from knowlip.annotators.types import Annotation, SubText, TileRequest
+from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.dataset import Dataset
+
+_SURE: Final = 1.0
+
+
+class LabelsAnnotator:
+    """Writes texts from truth, boxes, outlines and masks of a data set; needs neither image nor place.
+
+    Raises:
+        ValueError: the data set has no labels.
+    """
+
+    name = "labels"
+
+    def __init__(self, dataset: Dataset):
+        self._source = LabelSource(dataset)
+
+    def annotate(self, request: TileRequest) -> Annotation:
+        """Write the eight sub-texts of one tile.
+
+        Raises:
+            ValueError: the tile is not in the data set.
+        """
+        return self.annotate_tile(request.tile_id)
+
+    def annotate_tile(self, tile_id: str) -> Annotation:
+        """The same, by name."""
+        facts = self._source.facts(tile_id)
+        kind = facts.instruction_set
+        texts = terrain_texts(facts) if kind == "terrain" else target_texts(facts)
+        sub_texts = tuple(
+            SubText(name, texts[name], 0.0, "prior") if texts[name] == UNKNOWN
+            else SubText(name, texts[name], _SURE, "visual")
+            for name in DIMENSIONS[kind]
+        )  # fmt: skip
+        return Annotation(tile_id, kind, sub_texts, facts.counts, facts.boxes)

@@ -1,0 +1,274 @@
+"""What the labels of a tile say: targets, and shares of covers in the tile and its nine regions, with what is unknown.
+
+Truth of simulated scenes comes first, then annotations (boxes, outlines) and class masks of imported sets.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from knowlip.base.vocabulary import landform_shares
+from knowlip.dataset import Dataset
+from knowlip.dataset.mentions import Box
+from knowlip.language.definitions import cover_share
+
+_CLASS_WORDS: Final[dict[str, str]] = {
+    "water": r"water|sea|ocean|river|lake|flood(ed)?",
+    "field": r"fields?|farm\w*|crop\w*|agricultur\w*|wheat|rice|maize|corn",
+    "wood": r"woods?|woodland|forests?|trees?",
+    "built-up": r"built up|urban|buildings?|houses?|residential|city|town|developed|settlements?",
+    "road": r"roads?|streets?|highways?",
+    "runway": r"runways?",
+    "apron": r"aprons?",
+    "grass": r"grass|grassland|meadows?",
+    "bridge": r"bridges?",
+    "quay": r"quays?|docks?|wharf|port",
+}
+"""Cover -> words in the class name of a mask that mean it, the first that fits."""
+_LAND: Final = re.compile(r"land|dry land|not water|non water|no water")
+_NO_CLASS: Final = re.compile(r"no ?data|background|unlabell?ed|ignored?|unknown|none|clutter")
+_CATEGORY_WORDS: Final = {
+    "ship": re.compile(r"ships?|vessels?|boats?"),
+    "aircraft": re.compile(r"aircrafts?|airplanes?|planes?|aeroplanes?"),
+}
+_WHOLE: Final = 0.98
+"""A box that covers this much of both sides is the label of an image, not a measured outline."""
+
+
+@dataclass(frozen=True)
+class LabelTarget:
+    """A labelled object. NaN where the label does not say."""
+
+    category: str
+    type: str
+    x: float
+    """Centre in fractions of the tile, as `y`."""
+    y: float
+    length_m: float
+    length_px: float
+    """Long side in pixels of the stored image."""
+    aspect: float
+    """Length over width of the object itself (never of an upright box around an object that may stand askew)."""
+    heading_deg: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the labels of one tile say."""
+
+    tile_id: str
+    targets: tuple[LabelTarget, ...]
+    labelled: bool
+    """Whether objects are labelled in this data set, so that no target means that there is none."""
+    usual: str
+    """Category of most objects in the data set, "" without objects."""
+    shares: Mapping[str, float]
+    """Cover (name of `vocabulary.LAND_COVER`, "land", or a mask's own class) -> share; {} unknown."""
+    grid: tuple[Mapping[str, float], ...]
+    """The same for each of the nine regions."""
+    known: frozenset[str]
+    """Covers on which the labels speak, whether or not the tile has them."""
+    buildings: int | None
+    """Number of buildings; None unknown."""
+    boxes: tuple[Box, ...]
+
+    @property
+    def instruction_set(self) -> str:
+        """Ships make it "marine", other targets "ground", cover alone "terrain"; without either, what the set is of."""
+        if self.targets:
+            ships = sum(target.category == "ship" for target in self.targets)
+            return "marine" if ships * 2 >= len(self.targets) else "ground"
+        if self.shares or not self.usual:
+            return "terrain"
+        return "marine" if self.usual == "ship" else "ground"
+
+    @property
+    def category(self) -> str:
+        """Category of most targets, the data set's where the tile has none."""
+        if not self.targets:
+            return self.usual
+        counts = Counter(target.category for target in self.targets)
+        return max(counts, key=lambda name: (counts[name], name == "ship"))
+
+    @property
+    def forms(self) -> dict[str, float]:
+        """Shares of landforms, and of classes beyond them, largest first."""
+        forms = landform_shares(dict(self.shares))
+        own = {name: share for name, share in self.shares.items() if name not in _IN_FORMS}
+        return dict(sorted({**forms, **own}.items(), key=lambda item: -item[1]))
+
+    def share(self, name: str) -> float:
+        """Share of a cover, of "land" (all that is not water) or of "pavement" (runway and apron)."""
+        return cover_share(name, self.shares)
+
+    @property
+    def exact(self) -> bool:
+        """Whether covers are told apart as landforms, and not only as water and land."""
+        return bool(self.known & {"field", "wood", "built-up", "grass", "runway", "quay"})
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Category -> number; 0 of the usual category where objects are labelled and there is none."""
+        counts = dict(Counter(target.category for target in self.targets))
+        return counts or ({self.usual: 0} if self.labelled and self.usual else {})
+
+    @property
+    def as_truth(self) -> dict[str, Any]:
+        """In the form that :mod:`knowlip.language.definitions` reads."""
+        return {"shares": self.shares, "grid": self.grid}
+
+
+_IN_FORMS: Final = {
+    "water",
+    "field",
+    "wood",
+    "built-up",
+    "runway",
+    "apron",
+    "grass",
+    "quay",
+    "road",
+    "bridge",
+    "nodata",
+}
+
+
+def category_of(name: str) -> str:
+    """ "ship", "aircraft", or the label's own words."""
+    words = name.strip().lower().replace("_", " ").replace("-", " ")
+    return next((category for category, pattern in _CATEGORY_WORDS.items() if pattern.fullmatch(words)), words)
+
+
+def cover_of(name: str) -> str | None:
+    """The cover that a mask's class means, its own name where there is none, None for a class that says nothing."""
+    words = re.sub(r"[\W_]+", " ", name.lower()).strip()
+    if not words or _NO_CLASS.fullmatch(words):
+        return None
+    if _LAND.fullmatch(words):
+        return "land"
+    for cover, pattern in _CLASS_WORDS.items():
+        if re.search(rf"\b({pattern})\b", words):
+            return cover
+    return words
+
+
+def mask_shares(mask: np.ndarray, classes: Mapping[int, str]) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
+    """Shares of covers in a class mask (H, W) and in its nine regions, of the pixels that have a class."""
+    covers = {code: cover for code, name in classes.items() if (cover := cover_of(name))}
+    rows, columns = (np.linspace(0, side, 4).round().astype(int) for side in mask.shape)
+    cells = [
+        mask[rows[i] : rows[i + 1], columns[j] : columns[j + 1]] for i in range(3) for j in range(3)
+    ]  # row by row, as REGIONS
+
+    def shares(part: np.ndarray) -> dict[str, float]:
+        numbers = np.bincount(part.ravel(), minlength=256)
+        found: dict[str, float] = dict.fromkeys(covers.values(), 0.0)
+        total = float(sum(numbers[code] for code in covers))
+        for code, cover in covers.items():
+            found[cover] += float(numbers[code]) / total if total else 0.0
+        return found
+
+    if not any(np.any(mask == code) for code in covers):
+        return {}, ()
+    return shares(mask), tuple(shares(cell) for cell in cells)
+
+
+class LabelSource:
+    """Reads the facts of tiles from a data set.
+
+    Raises:
+        ValueError: the data set has neither truth, annotations nor masks.
+    """
+
+    def __init__(self, dataset: Dataset):
+        self._dataset = dataset
+        self._truth = dataset.truth()
+        annotations = dataset.annotations()
+        self._rows: dict[str, list[dict[str, Any]]] = {
+            str(tile): [{str(key): value for key, value in row.items()} for row in group.to_dict("records")]
+            for tile, group in annotations.groupby("tile_id", sort=False)
+        }
+        if not (self._truth or self._rows or dataset.masks.places):
+            raise ValueError(f"{dataset.path} has no labels (truth, annotations or masks); use the rules annotator.")
+        # a set of masks without one box does not say that there are no ships
+        self._labelled = bool(self._truth or self._rows)
+        counts = Counter(category_of(str(name)) for name in annotations["category"])
+        self._usual = max(sorted(counts), key=lambda name: counts[name]) if counts else ""
+
+    @cached_property
+    def _tiles(self) -> dict[str, tuple[float, tuple[int, int]]]:
+        """tile_id -> metres per pixel, (height, width)."""
+        tiles = self._dataset.tiles()
+        return {
+            tile: (float(metres), (int(shape[0]), int(shape[1])))
+            for tile, metres, shape in zip(tiles["tile_id"], tiles["metres_per_pixel"], tiles["proj:shape"])
+        }
+
+    def facts(self, tile_id: str) -> Facts:
+        """The facts of an accepted tile.
+
+        Raises:
+            ValueError: there is no such tile.
+        """
+        if tile_id not in self._tiles:
+            raise ValueError(f"{self._dataset.path} has no accepted tile {tile_id!r}.")
+        metres, shape = self._tiles[tile_id]
+        rows = self._rows.get(tile_id, [])
+        truth = self._truth.get(tile_id)
+        shares: Mapping[str, float]
+        grid: Sequence[Mapping[str, float]]
+        if truth is not None:
+            targets = tuple(_true_target(item, metres, shape) for item in truth.get("objects", []))
+            shares, grid = truth.get("shares", {}), truth.get("grid", [])
+            known, buildings = frozenset(_IN_FORMS) if shares else frozenset[str](), truth.get("buildings")
+        else:
+            targets = tuple(_labelled_target(row, metres, shape) for row in rows)
+            known, buildings, shares, grid = frozenset[str](), None, {}, ()
+            if tile_id in self._dataset.masks.places:
+                shares, grid = mask_shares(self._dataset.masks.mask(tile_id), self._dataset.mask_classes)
+                known = frozenset(shares)
+        return Facts(
+            tile_id, targets, self._labelled, self._usual, shares, tuple(grid), known, buildings,
+            tuple(filter(None, map(_box, rows))),
+        )  # fmt: skip
+
+
+def _true_target(item: Mapping[str, Any], metres: float, shape: tuple[int, int]) -> LabelTarget:
+    length, width = float(item["length_m"]), float(item["width_m"])
+    return LabelTarget(
+        item["category"], item["type"], float(item["x"]), float(item["y"]), length,
+        length / metres if metres > 0 else math.nan, length / width if width > 0 else math.nan,
+        float(item["heading_deg"]),
+    )  # fmt: skip
+
+
+def _labelled_target(row: Mapping[str, Any], metres: float, shape: tuple[int, int]) -> LabelTarget:
+    height, width = shape
+    centre = (row["x"] + row["width"] / 2, row["y"] + row["height"] / 2)
+    sides = (row["width"] * width, row["height"] * height)
+    aspect = math.nan
+    if len(row["corners"]) == 8:
+        corners = np.asarray(row["corners"], float).reshape(4, 2) * (width, height)
+        edges = np.linalg.norm(np.diff(corners[[0, 1, 2]], axis=0), axis=1)
+        sides = (float(edges.max()), float(edges.min()))
+        aspect = sides[0] / sides[1] if sides[1] > 0 else math.nan
+    pixels = math.nan if min(row["width"], row["height"]) >= _WHOLE else float(max(sides))
+    length = float(row["length_m"])
+    if math.isnan(length) and metres > 0:
+        length = pixels * metres
+    return LabelTarget(
+        category_of(row["category"]), row["type"], *centre, length, pixels, aspect, float(row["heading_deg"])
+    )
+
+
+def _box(row: Mapping[str, Any]) -> Box | None:
+    """The visible part of a label's box; None where nothing is left of it."""
+    left, top = max(0.0, row["x"]), max(0.0, row["y"])
+    width, height = min(1.0, row["x"] + row["width"]) - left, min(1.0, row["y"] + row["height"]) - top
+    return Box(category_of(row["category"]), left, top, width, height) if width > 0 and height > 0 else None

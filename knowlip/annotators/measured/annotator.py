@@ -1,0 +1,84 @@
+"""The `rules` annotator: classical SAR analysis, the gazetteer's place and the parent's text make eight sub-texts."""
+
+from typing import Any, Final
+
+from knowlip.annotators.measured.cover import Context
+from knowlip.annotators.measured.evidence import Evidence
+from knowlip.annotators.measured.measure import measure
+from knowlip.annotators.measured.mentions import boxes_of, counts_of
+from knowlip.annotators.measured.target_sentences import target_sentences
+from knowlip.annotators.measured.terrain_sentences import terrain_sentences
+from knowlip.annotators.types import Annotation, TileRequest
+from knowlip.language.claims import parse_claims
+
+NEAR_KM: Final = 8.0
+"""Within this distance a port or airport counts as context of the tile."""
+
+
+class RulesAnnotator:
+    """Writes texts offline and deterministically. Its errors are those of the measurement."""
+
+    name = "rules"
+
+    def annotate(self, request: TileRequest) -> Annotation:
+        """Write the eight sub-texts of one tile.
+
+        The instruction set is "marine" when ships on water are found, "ground" when aircraft on an airfield are found,
+        "terrain" otherwise.
+
+        Raises:
+            ValueError: when the image is not an 8-bit (H, W) array with at least one valid pixel.
+        """
+        evidence = measure(request.image, request.metres_per_pixel, context_of(request))
+        return write(evidence, request)
+
+
+def write(evidence: Evidence, request: TileRequest) -> Annotation:
+    """Sentences, counts and boxes for given evidence; `request` adds place and parent."""
+    near = near_phrase(request.place, request.scale)
+    if evidence.category is None:
+        name, sentences = "terrain", terrain_sentences(evidence, near, parent_function(request.parent))
+    else:
+        name = "marine" if evidence.category == "ship" else "ground"
+        sentences = target_sentences(evidence, near)
+    height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
+    return Annotation(request.tile_id, name, sentences, counts_of(evidence), boxes_of(evidence, width_m, height_m))
+
+
+def context_of(request: TileRequest) -> Context:
+    """What place and parent make likely: an airport or a port in or near the tile."""
+    function = parent_function(request.parent)
+    known = request.parent is not None
+    return Context(
+        airport=_within(request.place, "airport"),
+        port=_within(request.place, "port"),
+        parent_airport=function == "airport" if known else None,
+        parent_port=function == "port" if known else None,
+    )
+
+
+def parent_function(parent: Annotation | None) -> str | None:
+    """What the larger tile's text says the area serves; None without a parent or without such a statement."""
+    if parent is None:
+        return None
+    if parent.instruction_set == "ground":
+        return "airport"
+    if parent.instruction_set == "marine":
+        covers = parse_claims("marine", "Environment", parent.text_of("Environment")).get("covers", [])
+        return "port" if "quay" in covers else None
+    function = parse_claims("terrain", "Functionality", parent.text_of("Functionality")).get("function")
+    return str(function) if function else None
+
+
+def near_phrase(place: dict[str, Any], scale: str) -> str:
+    """A few words on the place: the port or airport nearby, for large tiles else the country; "" for nothing."""
+    for kind, words in (("port", "near a port"), ("airport", "near an airport")):
+        if _within(place, kind):
+            return words
+    country = str(place.get("country") or "")
+    return f"in {country}" if country and scale == "large" else ""
+
+
+def _within(place: dict[str, Any], kind: str) -> bool:
+    distance = place.get(f"{kind}_km")
+    return bool(place.get(kind)) and isinstance(distance, int | float) and float(distance) <= NEAR_KM

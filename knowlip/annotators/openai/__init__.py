@@ -1,0 +1,1 @@
+"""The annotator that asks a language model behind an OpenAI-compatible endpoint."""

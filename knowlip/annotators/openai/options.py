@@ -1,0 +1,142 @@
+"""How the `openai` annotator asks: kept apart from the annotator so that reading a config needs no client library."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from knowlip.annotators.openai.prompt import LAYERS, AnswerForm, Prompt, compose_prompt
+from knowlip.annotators.openai.tokens import check_formula
+from knowlip.annotators.types import TileRequest
+from knowlip.base.vocabulary import DIMENSIONS
+
+IMAGE_FORMATS = ("jpeg", "webp")
+RESPONSE_FORMATS = ("json_schema", "json_object", "text")
+_NOT_ASKED = (
+    "timeout_s", "retries", "backoff_s", "requests_per_minute", "tokens_per_minute", "price_in", "price_out",
+    "batch_discount", "image_tokens", "tokenizer", "typical_output_tokens", "repair_share", "batch_requests",
+    "batch_megabytes", "poll_s",
+)  # fmt: skip
+"""Settings of patience, pace and price: no answer depends on them."""
+
+
+@dataclass(frozen=True)
+class OpenAIOptions:
+    """How to ask. The key is not among these: it is read from the environment variable OPENAI_API_KEY."""
+
+    layers: tuple[str, ...] = tuple(LAYERS)
+    """Prompt layers to send, names in `prompt.LAYERS`."""
+    instruction_set: str = ""
+    """"ground", "marine" or "terrain" for every tile; empty = the model chooses tile by tile."""
+    geographic_hint: bool = True
+    """Send coordinates and neighbours."""
+    parent_text: bool = True
+    """Send the eight sub-texts of the direct parent."""
+    guided: bool = True
+    """False sends the unguided baseline prompt."""
+    image_side: int = 768
+    """Longest side in pixels of the image that is sent; smaller tiles are sent as they are."""
+    image_format: str = "jpeg"
+    """"jpeg" or "webp"."""
+    response_format: str = "json_schema"
+    """"json_schema" (strict), "json_object", or "text" (nine lines) for servers that know neither."""
+    temperature: float = 0.0
+    """Of the sampling; 0 = the likeliest answer."""
+    max_tokens: int = 1500
+    """Longest answer."""
+    seed: int = 0
+    """Of the sampling, for endpoints that have one."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Merged over the parameters of the request; null drops one. Reasoning models of OpenAI want for example
+    {"temperature": null, "max_tokens": null, "max_completion_tokens": 6000}."""
+    timeout_s: float = 120.0
+    """Per request."""
+    retries: int = 5
+    """How often a request is repeated after 429, 5xx, a timeout or a broken connection."""
+    backoff_s: float = 1.0
+    """First waiting time; doubles with every retry up to 60 s, each drawn between half and whole."""
+    requests_per_minute: float = 0.0
+    """Of all threads together; 0 = no limit."""
+    tokens_per_minute: float = 0.0
+    """Input and output together; 0 = no limit."""
+    price_in: float = 0.0
+    """Of a million input tokens, for estimates, the ledger and max_cost."""
+    price_out: float = 0.0
+    """Of a million output tokens, in the same currency."""
+    batch_discount: float = 0.5
+    """Share that is taken off both prices in batches."""
+    image_tokens: str = "tiles:85:170"
+    """How the model counts an image: tiles:BASE:TILE, patches:SIDE:FACTOR:MOST, area:PIXELS or fixed:TOKENS."""
+    tokenizer: str = ""
+    """A tokenizer.json of the model to estimate with; empty = a rule that errs by a few percent to the dear side."""
+    typical_output_tokens: int = 0
+    """Of an answer, for estimates; 0 = counted from an answer of the paper's average length."""
+    repair_share: float = 0.05
+    """Share of the tiles that need a repair turn, for estimates."""
+    batch_requests: int = 10000
+    """Most requests in one batch (OpenAI takes 50,000)."""
+    batch_megabytes: int = 180
+    """Largest batch file (OpenAI takes 200 MB)."""
+    poll_s: float = 10.0
+    """First time between two looks at a batch; grows by half up to 5 minutes."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.layers if name not in LAYERS]
+        if unknown:
+            raise ValueError(f"There is no prompt layer {unknown[0]!r}; use {', '.join(LAYERS)}.")
+        if self.instruction_set and self.instruction_set not in DIMENSIONS:
+            raise ValueError(f"There is no instruction set {self.instruction_set!r}; use {', '.join(DIMENSIONS)}.")
+        if self.image_format not in IMAGE_FORMATS:
+            raise ValueError(f"The image format is {self.image_format!r}; use {' or '.join(IMAGE_FORMATS)}.")
+        if self.response_format not in RESPONSE_FORMATS:
+            raise ValueError(f"The response format is {self.response_format!r}; use {', '.join(RESPONSE_FORMATS)}.")
+        if self.image_side < 32 or self.max_tokens < 1 or self.timeout_s <= 0:
+            raise ValueError("image_side must be 32 or more, max_tokens and timeout_s must be positive.")
+        if self.retries < 0 or self.backoff_s < 0:
+            raise ValueError("retries and backoff_s must not be negative.")
+        if min(self.requests_per_minute, self.tokens_per_minute, self.price_in, self.price_out) < 0:
+            raise ValueError("Rates and prices must not be negative.")
+        if not 0 <= self.batch_discount <= 1 or not 0 <= self.repair_share <= 2 or self.typical_output_tokens < 0:
+            raise ValueError("batch_discount lies between 0 and 1, repair_share between 0 and 2.")
+        if self.batch_requests < 1 or self.batch_megabytes < 1 or self.poll_s <= 0:
+            raise ValueError("batch_requests and batch_megabytes must be 1 or more, poll_s positive.")
+        check_formula(self.image_tokens)
+
+    def prompt(self, request: TileRequest) -> Prompt:
+        """What is sent for a tile."""
+        return compose_prompt(
+            request,
+            self.layers,
+            self.instruction_set or None,
+            geographic_hint=self.geographic_hint,
+            parent_text=self.parent_text,
+            guided=self.guided,
+            image_side=self.image_side,
+            answer=self.answer_form,
+        )
+
+    @property
+    def answer_form(self) -> AnswerForm:
+        """What the prompt asks for: a JSON object, or lines of text."""
+        return "text" if self.response_format == "text" else "json"
+
+    def answer_settings(self) -> dict[str, Any]:
+        """The settings that an answer depends on: not the patience."""
+        settings = {**asdict(self), "layers": list(self.layers)}
+        return {name: value for name, value in settings.items() if name not in _NOT_ASKED}
+
+    def parameters(self, model: str) -> dict[str, Any]:
+        """Everything of a request but its messages: model, sampling, and the form of the answer."""
+        from knowlip.annotators.openai.answer import answer_schema
+
+        parameters: dict[str, Any] = {
+            "model": model,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+        if self.response_format == "json_schema":
+            schema = {"name": "sub_texts", "strict": True, "schema": answer_schema(self.instruction_set or None)}
+            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.response_format == "json_object":
+            parameters["response_format"] = {"type": "json_object"}
+        parameters |= self.extra
+        return {name: value for name, value in parameters.items() if value is not None}

@@ -1,0 +1,286 @@
+"""Pictures of texts in the manner of the paper's figures 8, 10 and 11."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knowlip.annotators.stats.clouds import cloud
+from knowlip.annotators.stats.corpus import Corpus
+from knowlip.annotators.stats.measure import word_counts
+from knowlip.pages.charts import COLOURS, GRID, MUTED, FigureOf, figures, write_png
+
+# in the order in which they are drawn
+_MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}
+_LANDFORM_COLOURS = {
+    "water": "#2f6690", "field": "#c9a227", "wood": "#5b9279", "built-up": "#b5485d", "airfield": "#7d6b9e",
+    "quay": "#e08e45",
+}  # fmt: skip
+
+
+def draw(
+    corpora: Sequence[Corpus],
+    numbers: dict[str, Any],
+    projected: dict[str, Any] | None,
+    folder: Path,
+    title: str,
+    seed: int,
+    clouds: bool,
+) -> list[Path]:
+    """Write overview.png, lengths.png, richness.png, words.png, maps.png and clouds-SOURCE-SET.png; those that make
+    sense.
+
+    Returns:
+        The files, in the order of a page.
+    """
+    written: list[Path] = []
+    measured = numbers["corpora"]
+    with figures() as figure_of:
+
+        def save(figure: Any, name: str) -> None:
+            write_png(figure, folder / name)
+            written.append(folder / name)
+
+        save(overview(figure_of, corpora, numbers, projected, title, seed, clouds), "overview.png")
+        save(lengths(figure_of, measured), "lengths.png")
+        save(richness(figure_of, measured), "richness.png")
+        save(frequent(figure_of, measured), "words.png")
+        if projected and projected["maps"]:
+            shown = [name for name in _MAPS if name in projected["maps"]]
+            rows = (len(shown) + 1) // 2 if len(shown) > 3 else 1
+            figure = figure_of(figsize=(10, 3.9 * rows), layout="constrained")
+            axes = figure.subplots(rows, -(-len(shown) // rows), squeeze=False).ravel()
+            for ax, name in zip(axes, shown):
+                scatter(ax, projected, name)
+            save(figure, "maps.png")
+        for corpus in corpora if clouds else ():
+            for group, rows_ in corpus.rows.groupby("instruction_set"):
+                sheet = _cloud_sheet(figure_of, corpus.name, str(group), rows_, seed)
+                save(sheet, _free_name(f"clouds-{_slug(corpus.name, group) or 'source'}", written))
+    return written
+
+
+def _slug(*parts: Any) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(str(part) for part in parts if part).lower()).strip("-")
+
+
+def _free_name(stem: str, written: Sequence[Path]) -> str:
+    """A name that no picture has yet: two sources may differ in a sign that file names leave out."""
+    taken = {path.stem for path in written}
+    number = next(n for n in range(1, len(taken) + 2) if (f"{stem}-{n}" if n > 1 else stem) not in taken)
+    return f"{stem}-{number}.png" if number > 1 else f"{stem}.png"
+
+
+def overview(
+    figure_of: FigureOf, corpora: Sequence[Corpus], numbers: dict[str, Any], projected: dict[str, Any] | None,
+    title: str, seed: int, clouds: bool,
+) -> Any:  # fmt: skip
+    """The picture for a paper: lengths, richness, hedging; maps; a cloud of each source."""
+    measured = numbers["corpora"]
+    maps = [name for name in _MAPS if projected and name in projected["maps"]]
+    heights = [1.0] + [1.25] * bool(maps) + [0.9] * clouds
+    figure = figure_of(figsize=(12, 3.1 * sum(heights)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    count = sum(entry["captions"] for entry in measured)
+    figure.suptitle(f"{title}: {count:,} captions of {len(measured)} source{'s' * (len(measured) != 1)}",
+                    x=0.012, ha="left", fontsize=12.5, fontweight="bold")  # fmt: skip
+    parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+    first, second, third = parts[0].subplots(1, 3, width_ratios=(1.1, 1, 1.2))
+    _histogram(first, measured, "words", "Words a caption")
+    _against_length(second, measured)
+    _hedge_bars(third, measured)
+    if maps:
+        for ax, name in zip(np.atleast_1d(parts[1].subplots(1, len(maps))), maps):
+            scatter(ax, projected or {}, name)
+    if clouds:
+        shown = corpora[:3]
+        width = 1500 // len(shown)
+        for number, (ax, corpus) in enumerate(zip(np.atleast_1d(parts[-1].subplots(1, len(shown))), shown)):
+            _show_cloud(ax, word_counts(corpus.rows)[0], f"Words: {corpus.name}", width, 330, seed + number)
+    return figure
+
+
+def _histogram(ax: Any, measured: list[dict[str, Any]], unit: str, title: str) -> None:
+    """Share of captions by length, a step line a source."""
+    known = [entry for entry in measured if unit in entry["length"]]
+    top = max(entry["length"][unit]["max"] for entry in known)
+    low = min(entry["length"][unit]["min"] for entry in known)
+    # bars of whole numbers each, or some would hold one length more than their neighbours
+    step = -(-(top - low + 1) // 40)
+    edges = np.arange(low - 0.5, top + step + 0.5, step)
+    for entry, colour in zip(known, _cycle()):
+        values = entry["length"][unit]["histogram"]
+        heights, _ = np.histogram(list(values), edges, weights=list(values.values()))
+        share = 100 * heights / heights.sum()
+        ax.stairs(share, edges, fill=True, color=colour, alpha=0.28)
+        ax.stairs(share, edges, color=colour, linewidth=1.2,
+                  label=f"{entry['name']}: mean {entry['length'][unit]['mean']:.1f}")  # fmt: skip
+    ax.set_title(title)
+    ax.set(xlabel=unit, ylabel="% of captions")
+    ax.margins(y=0.3)
+    ax.set_ylim(bottom=0)
+    ax.legend(fontsize=8, handlelength=1, loc="upper left")
+
+
+def _against_length(ax: Any, measured: list[dict[str, Any]]) -> None:
+    """Richness against length, a point a source."""
+    for entry, colour in zip(measured, _cycle()):
+        x, y = entry["length"]["words"]["mean"], entry["mtld"]
+        ax.plot([x, x], [y, entry["mtld_shuffled"]], color=colour, linewidth=1)
+        ax.scatter([x], [y], s=46, color=colour, zorder=3)
+        ax.scatter([x], [entry["mtld_shuffled"]], s=46, facecolors="white", edgecolors=colour, zorder=3)
+        ax.annotate(f"{entry['name']} {y:.1f}", (x, y), (7, 4), textcoords="offset points", fontsize=8)
+    right = max(entry["length"]["words"]["mean"] for entry in measured)
+    above = max(max(entry["mtld"], entry["mtld_shuffled"]) for entry in measured)
+    ax.set(xlabel="words a caption, mean", ylabel="MTLD", xlim=(0, 1.4 * right), ylim=(0, 1.25 * above))
+    ax.set_title("Richness (hollow: captions shuffled)")
+    ax.grid(color=GRID, linewidth=0.6)
+
+
+def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
+    """Share of captions with each of the most frequent hedges."""
+    best: dict[str, float] = {}
+    for entry in measured:
+        for word, number in entry["hedging"]["captions_with"].items():
+            best[word] = max(best.get(word, 0), number / entry["captions"])
+    chosen = sorted(best, key=lambda word: (-best[word], word))[:8]
+    ax.set_title("Captions that hedge")
+    labels = ["any of the list", *chosen]
+    thick = 0.8 / len(measured)
+    for number, (entry, colour) in enumerate(zip(measured, _cycle())):
+        found = entry["hedging"]["captions_with"]
+        shares = [entry["hedging"]["captions"], *(found.get(word, 0) / entry["captions"] for word in chosen)]
+        places = np.arange(len(labels)) + (number - (len(measured) - 1) / 2) * thick
+        ax.barh(places, np.multiply(100, shares), thick, color=colour, label=entry["name"])
+        for place, share in zip(places, shares):
+            ax.text(100 * share + 0.8, place, f"{100 * share:.1f}", va="center", fontsize=7, color=MUTED)
+    ax.set(yticks=range(len(labels)), xlabel="% of captions", ylim=(len(labels) - 0.4, -0.6))
+    ax.set_yticklabels(labels)
+    ax.set_xlim(0, max(5.0, 112 * max(entry["hedging"]["captions"] for entry in measured)))
+    if len(measured) > 1:
+        ax.legend(fontsize=8, handlelength=0.9, loc="lower right")
+
+
+def lengths(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
+    """Histograms of captions in words, characters and tokens, and the range of words by dimension."""
+    units = [unit for unit in ("words", "characters", "tokens") if any(unit in entry["length"] for entry in measured)]
+    groups = _groups(measured)
+    tallest = max(len(entries) for entries in groups.values())
+    high = 0.28 * max(3, tallest) + 0.9
+    figure = figure_of(figsize=(11, 3.0 + high), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(3.0, high))
+    for ax, unit in zip(np.atleast_1d(above.subplots(1, len(units))), units):
+        _histogram(ax, measured, unit, f"{unit.capitalize()} a caption")
+    for ax, (name, entries) in zip(np.atleast_1d(below.subplots(1, len(groups))), groups.items()):
+        for row, entry in enumerate(entries):
+            length, colour = entry["length"]["words"], COLOURS[entry["source"] % len(COLOURS)]
+            ax.plot(
+                [length["p5"], length["p95"]], [row, row], color=colour, linewidth=4, solid_capstyle="butt", alpha=0.4
+            )
+            ax.scatter([length["mean"]], [row], color=colour, s=18, zorder=3)
+            ax.text(length["p95"] + 0.6, row, f"{length['mean']:.1f}", va="center", fontsize=7, color=MUTED)
+        ax.set(yticks=range(len(entries)), xlabel="words: mean, 5 to 95 %", ylim=(tallest - 0.4, -0.6))
+        ax.set_yticklabels([entry["dimension"] for entry in entries])
+        ax.set_xlim(left=0)
+        ax.margins(x=0.12)
+        ax.set_title(name)
+    return figure
+
+
+def _groups(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Dimensions by source and instruction set."""
+    result: dict[str, list[dict[str, Any]]] = {}
+    for number, entry in enumerate(measured):
+        for part in entry["dimensions"]:
+            name = f"{entry['name']} {part['instruction_set']}".strip()
+            result.setdefault(name, []).append({**part, "source": number})
+    return result
+
+
+def richness(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
+    """MTLD by dimension, and share of sub-texts that occur earlier already."""
+    groups = _groups(measured)
+    tallest = max(len(entries) for entries in groups.values())
+    figure = figure_of(figsize=(11, 2 * (0.24 * max(3, tallest) + 0.9)), layout="constrained")
+    grid = figure.subplots(2, len(groups), squeeze=False)
+    for column, (name, entries) in enumerate(groups.items()):
+        colours = [COLOURS[entry["source"] % len(COLOURS)] for entry in entries]
+        for ax, values, label in (
+            (grid[0, column], [entry["mtld"] for entry in entries], "MTLD"),
+            (grid[1, column], [100 * entry["duplicates"]["sub_texts"] for entry in entries], "% duplicates"),
+        ):
+            ax.barh(range(len(entries)), values, color=colours, height=0.7)
+            ax.set(yticks=range(len(entries)), ylim=(tallest - 0.4, -0.6), xlabel=label)
+            ax.set_yticklabels([entry["dimension"] for entry in entries])
+            ax.set_xlim(0, 1.25 * max(values) if label == "MTLD" else 122)
+            for row, value in enumerate(values):
+                ax.text(value + ax.get_xlim()[1] * 0.015, row, f"{value:.1f}", va="center", fontsize=7, color=MUTED)
+        grid[0, column].set_title(name)
+    return figure
+
+
+def frequent(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
+    """The 20 most frequent words of each source."""
+    figure = figure_of(figsize=(min(11, 3.7 * len(measured) + 1), 4.4), layout="constrained")
+    for ax, entry, colour in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured, _cycle()):
+        top = list(entry["frequency"]["words"].items())[:20]
+        rates = [1000 * number / entry["words"] for _, number in top]
+        ax.barh(range(len(top)), rates, color=colour, height=0.72)
+        ax.set(yticks=range(len(top)), ylim=(19.6, -0.6), xlabel="of 1,000 words")
+        ax.set_yticklabels([word for word, _ in top])
+        ax.set_title(entry["name"])
+    return figure
+
+
+def scatter(ax: Any, projected: dict[str, Any], name: str) -> None:
+    """A map."""
+    points = projected["maps"][name]
+    labels = projected["source_of"] if name == "sources" else projected["labels"]
+    different = list(dict.fromkeys(labels)) if name == "sources" else sorted(set(labels))
+    for number, label in enumerate(different):
+        here = np.array([value == label for value in labels])
+        colour = _LANDFORM_COLOURS.get(label, COLOURS[number % len(COLOURS)])
+        # equal texts fall on one place: the area of a dot grows with how many there are
+        places, counts = np.unique(points[here].round(2), axis=0, return_counts=True)
+        ax.scatter(*places.T, s=5 * counts**0.75, color=colour, alpha=0.6, linewidths=0)
+        ax.scatter([], [], s=14, color=colour, label=label or "all")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(True)
+    different_texts = projected["facts"].get(
+        {"text": "different_texts", "template": "different_templates"}.get(name, "")
+    )
+    ax.set_title(_MAPS[name] + (f": {different_texts:,} different" if different_texts else ""))
+    ax.legend(fontsize=7.5, handletextpad=0.1, columnspacing=0.8, ncols=3, loc="upper center",
+              bbox_to_anchor=(0.5, -0.01))  # fmt: skip
+
+
+def _cloud_sheet(figure_of: FigureOf, source: str, group: str, rows: Any, seed: int) -> Any:
+    """A word cloud of every dimension of an instruction set."""
+    parts = list(rows.groupby(["slot", "dimension"]))
+    wide = min(4, len(parts))
+    high = -(-len(parts) // wide)
+    figure = figure_of(figsize=(11 if wide > 1 else 5.5, 2.05 * high + 0.5 if wide > 1 else 3.6), layout="constrained")
+    figure.suptitle(f"{source} {group}".strip(), x=0.012, ha="left", fontsize=11, fontweight="bold")
+    axes = figure.subplots(high, wide, squeeze=False).ravel()
+    for number, (ax, ((_, dimension), part)) in enumerate(zip(axes, parts)):
+        _show_cloud(ax, word_counts(part)[0], str(dimension), 420, 260, seed + number)
+    for ax in axes[len(parts) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def _show_cloud(ax: Any, counts: Any, title: str, width: int, height: int, seed: int) -> None:
+    ax.set_title(title)
+    ax.set(xticks=[], yticks=[])
+    if counts:
+        ax.imshow(cloud(counts, width, height, seed), interpolation="lanczos")
+    else:
+        ax.text(0.5, 0.5, "no words", ha="center", va="center", color=MUTED, transform=ax.transAxes)
+    ax.spines[:].set_visible(True)
+
+
+def _cycle() -> Iterator[str]:
+    while True:
+        yield from COLOURS

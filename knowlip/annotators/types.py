@@ -1,0 +1,95 @@
+"""What goes into an annotator and what comes out: one tile and its place in, eight sub-texts out."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.dataset.mentions import Box, check_mention
+
+__all__ = ["Annotation", "Annotator", "Box", "Evidence", "SubText", "TileRequest"]
+
+Evidence = Literal["visual", "geo", "prior", "parent"]
+"""Where a sub-text comes from: seen in the image, known of the place, general knowledge, or the larger tile's text."""
+
+
+@dataclass(frozen=True)
+class SubText:
+    """One of the eight sentences about a tile."""
+
+    dimension: str
+    """Name in `vocabulary.DIMENSIONS`."""
+    text: str
+    confidence: float
+    """0 to 1."""
+    evidence: Evidence
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.confidence <= 1.0:
+            raise ValueError(f"The confidence of {self.dimension} is {self.confidence}; it must lie between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The eight sub-texts of one tile, in the order of `DIMENSIONS[instruction_set]`."""
+
+    tile_id: str
+    instruction_set: str
+    sub_texts: tuple[SubText, ...]
+    counts: dict[str, int] = field(default_factory=dict, hash=False)
+    """Category ("ship", "aircraft", ...) -> how many the annotator sees; a category that is not there is unknown."""
+    boxes: tuple[Box, ...] = ()
+    """Objects that the annotator points at, in fractions of the tile; they need not be all that it counts."""
+
+    def __post_init__(self) -> None:
+        check_mention(self.tile_id, self.counts, self.boxes)
+        if self.instruction_set not in DIMENSIONS:
+            raise ValueError(
+                f"{self.tile_id} names the instruction set {self.instruction_set!r}; use {', '.join(DIMENSIONS)}."
+            )
+        found = tuple(sub_text.dimension for sub_text in self.sub_texts)
+        if found != DIMENSIONS[self.instruction_set]:
+            raise ValueError(
+                f"{self.tile_id} has the sub-texts {', '.join(found) or 'none'}; "
+                f"{self.instruction_set} needs {', '.join(DIMENSIONS[self.instruction_set])} in this order."
+            )
+
+    def text_of(self, dimension: str) -> str:
+        """The text of one dimension, "" where this instruction set has no such dimension."""
+        return next((sub_text.text for sub_text in self.sub_texts if sub_text.dimension == dimension), "")
+
+
+@dataclass(frozen=True, eq=False)
+class TileRequest:
+    """A tile as an annotator sees it. Never holds truth."""
+
+    tile_id: str
+    image: NDArray[np.uint8]
+    """(H, W), 8 bit, 0 = no data, logarithmic brightness."""
+    metres_per_pixel: float
+    """Of `image`."""
+    scale: str
+    """ "large", "medium" or "small"."""
+    sensor: str
+    band: str
+    lon: float
+    """NaN, as `lat`, where the place is not known."""
+    lat: float
+    place: dict[str, Any] = field(default_factory=dict)
+    """country, region, city, city_km, airport, airport_km, port, port_km; missing or "" where unknown."""
+    look_azimuth_deg: float | None = None
+    """Direction the radar looks towards, clockwise from north; None unknown."""
+    parent: Annotation | None = None
+    """Annotation of the tile one scale up."""
+
+
+class Annotator(Protocol):
+    """Anything that turns a tile into eight sub-texts. Implementations must be deterministic for the same request."""
+
+    name: str
+
+    def annotate(self, request: TileRequest) -> Annotation:
+        """Write the eight sub-texts of one tile."""
+        ...

@@ -1,0 +1,1 @@
+"""Files, settings, progress, statistics and vocabularies that every other room uses."""

@@ -1,0 +1,139 @@
+"""Configs are dataclasses; here they become YAML, are compared, and get the provenance of the run beside them."""
+
+import dataclasses
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from knowlip.base.files import whole_file
+
+_PACKAGES = (
+    "knowlip",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "rasterio",
+    "pyarrow",
+    "tokenizers",
+    "lightning-fabric",
+)
+
+
+def plain(value: Any) -> Any:
+    """A config as nested dicts, lists, strings and numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def save_config(path: Path, config: Any) -> None:
+    """Write a config as YAML."""
+    with whole_file(path) as part:
+        part.write_text(yaml.safe_dump(plain(config), sort_keys=False))
+
+
+def read_yaml(path: Path, missing: str = "") -> Any:
+    """Read a YAML file.
+
+    Raises:
+        ValueError: it is missing (`missing` says what to do then) or broken.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(missing or f"{path} does not exist.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "not text"
+        raise ValueError(f"{path} is not valid YAML ({where}).") from None
+
+
+def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
+    """Save `config` at `path`, or compare it with the one that a former run saved there.
+
+    Args:
+        path: the saved YAML.
+        config: today's config.
+        free: fields that may differ (they do not change the result), with dots for those of groups.
+
+    Raises:
+        ValueError: another setting was used before, or the saved file is damaged; the sentence names it.
+    """
+    if not path.is_file():
+        save_config(path, config)
+        return
+    saved = read_yaml(path)
+    if not isinstance(saved, dict):
+        raise ValueError(f"{path} holds no settings: use another output folder, or delete this one.")
+    old, new = without(saved, free), without(plain(config), free)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            raise ValueError(
+                f"{path.parent} was made with {key} = {old.get(key)!r}, now it is {new.get(key)!r}: "
+                "use another output folder, or delete this one."
+            )
+
+
+def without(settings: dict[str, Any], free: tuple[str, ...]) -> dict[str, Any]:
+    """Settings by dotted names, without some fields or whole groups of them."""
+    flat = _flat(settings)
+    return {key: value for key, value in flat.items() if not any(f"{key}.".startswith(f"{name}.") for name in free)}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    return {prefix.rstrip("."): value}
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, machine type and commit: what one needs to know to repeat a run."""
+    return {
+        "python": platform.python_version(),
+        "machine": machine(),
+        "command": " ".join(["knowlip", *sys.argv[1:]]),
+        "commit": commit(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def machine() -> str:
+    """The machine by its type, never by its name: cores, processor family, accelerator."""
+    import os
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    text = f"{cores}-core {platform.machine()} CPU"
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available():
+            text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return text
+
+
+def commit() -> str:
+    """The git commit of the source, "" where it is not a checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return result.stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

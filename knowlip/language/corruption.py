@@ -1,0 +1,158 @@
+"""Planted noise: sub-texts that are wrong on purpose, so that screening can be calibrated and judged without truth.
+
+Kinds:
+
+    swap       the sub-text of another tile, same instruction set and dimension, other claims
+    count      another number of targets
+    direction  another place, side or axis (the words that a flip or quarter turn would give)
+    category   another type of ship or aircraft, or another land cover
+
+An edit changes that claim alone; all else stays word for word.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from knowlip.base.vocabulary import SLOTS
+from knowlip.language.claim_words import COVER_OF, NUMBERS
+from knowlip.language.claims import TYPE_WORDS, parse_claims
+from knowlip.language.definitions import count_holds
+from knowlip.language.direction_words import turn_words
+from knowlip.language.directions import Turn
+
+PLANT_KINDS: Final = ("swap", "count", "direction", "category")
+_PLACES: Final = ("regions", "axis_deg", "where", "side")
+_NUMBER: Final = re.compile(r"\b(?:\d{1,3}(?! ?(?:%|percent|m\b|meter))|" + "|".join(NUMBERS) + r")\b", re.IGNORECASE)
+_TYPE_OF: Final = {phrase: name for name, phrases in TYPE_WORDS.items() for phrase in phrases}
+_COVER_NAMES: Final = {"water": "water", "field": "fields", "wood": "woodland", "built-up": "built-up land"}
+
+
+def _any_of(phrases: Sequence[str]) -> re.Pattern[str]:
+    """The phrases, longest first, spaces or hyphens between their words."""
+    ways = (phrase.replace(" ", "[- ]") for phrase in sorted(phrases, key=len, reverse=True))
+    return re.compile(r"\b(?:" + "|".join(ways) + r")\b", re.IGNORECASE)
+
+
+_TYPE: Final = _any_of(list(_TYPE_OF))
+_COVER: Final = _any_of([phrase for phrase, name in COVER_OF.items() if name in _COVER_NAMES])
+
+
+@dataclass(frozen=True)
+class Plant:
+    """One wrong sub-text."""
+
+    row: int
+    """Tile row of the corpus."""
+    slot: int
+    """Position, 0 to 7."""
+    kind: str
+    """One of :data:`PLANT_KINDS`."""
+    text: str
+    """What is claimed now."""
+
+
+def plant(
+    texts: pd.DataFrame, rows: Sequence[int], rng: np.random.Generator, kinds: Sequence[str] = PLANT_KINDS
+) -> list[Plant]:
+    """At most one wrong sub-text in each of some tiles.
+
+    For each tile a kind is drawn, then a sub-text at which it is possible; where it is at none, another kind.
+
+    Args:
+        texts: eight rows a tile in the order of slots (instruction_set, slot, dimension, text), as a corpus' `table`;
+            they are taken for true.
+        rows: numbers of tiles.
+        rng: source of chance.
+        kinds: which kinds, all equally probable.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    if strange := set(kinds) - {*PLANT_KINDS}:
+        raise ValueError(f"There is no planted noise of kind {min(strange)!r}: take some of {', '.join(PLANT_KINDS)}.")
+    donors = {key: group.to_numpy() for key, group in texts.groupby(["instruction_set", "slot"])["text"]}
+    found = []
+    for row in rows:
+        one = _plant(int(row), texts.iloc[int(row) * SLOTS : (int(row) + 1) * SLOTS], donors, rng, kinds)
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def _plant(
+    row: int, texts: pd.DataFrame, donors: dict[Any, np.ndarray], rng: np.random.Generator, kinds: Sequence[str]
+) -> Plant | None:
+    columns = list(zip(texts["instruction_set"], texts["slot"], texts["dimension"], texts["text"]))
+    for kind in rng.permutation(list(kinds)):
+        for slot in rng.permutation(SLOTS):
+            instruction_set, number, dimension, text = columns[slot]
+            if kind == "swap":
+                new: str | None = str(rng.choice(donors[instruction_set, number]))
+            else:
+                new = _EDITS[str(kind)](text, rng)
+            if new is not None and is_wrong(str(kind), instruction_set, dimension, text, new):
+                return Plant(row, int(slot), str(kind), new)
+    return None
+
+
+def is_wrong(kind: str, instruction_set: str, dimension: str, text: str, new: str) -> bool:
+    """Whether `new` claims something else than `text`, and (but for a swap) something else of that kind alone."""
+    was, now = (parse_claims(instruction_set, dimension, words) for words in (text, new))
+    if not now or was == now:
+        return False
+    if kind == "count":
+        return _but(was, ("count",)) == _but(now, ("count",)) and not count_holds(now["count"], was["count"])
+    if kind == "direction":
+        return _but(was, _PLACES) == _but(now, _PLACES)
+    return kind == "swap" or was.keys() == now.keys()
+
+
+def _but(claims: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in claims.items() if name not in names}
+
+
+def _other_count(text: str, rng: np.random.Generator) -> str | None:
+    found = _NUMBER.search(text)
+    if found is None:
+        return None
+    words = found.group(0)
+    number = int(words) if words.isdigit() else NUMBERS.index(words.lower())
+    near = [value for value in range(1, min(20, max(4, 2 * number)) + 1) if not count_holds(value, number)]
+    new = int(rng.choice(near))
+    name = str(new) if words.isdigit() or new >= len(NUMBERS) else NUMBERS[new]
+    changed = text[: found.start()] + name + text[found.end() :]
+    if new == 1:
+        return re.sub(r"\b(ship|vessel|boat)s are\b", r"\1 is", changed).replace("aircraft are", "aircraft is")
+    return re.sub(r"\b(ship|vessel|boat) is\b", r"\1s are", changed).replace("aircraft is", "aircraft are")
+
+
+def _other_direction(text: str, rng: np.random.Generator) -> str | None:
+    return turn_words(text, Turn.of(int(rng.integers(1, 8))))
+
+
+def _other_category(text: str, rng: np.random.Generator) -> str | None:
+    """Another type, or another land cover where one is named once."""
+    if found := _TYPE.search(text):
+        name = _TYPE_OF[found.group(0).lower().replace("-", " ")]
+        names = list(TYPE_WORDS)
+        alike = names[:5] if name in names[:5] else names[5:]
+        new = str(rng.choice([other for other in alike if other != name]))
+        return text[: found.start()] + new + "s" * found.group(0).endswith("s") + text[found.end() :]
+    covers = [(match, COVER_OF[match.group(0).lower().replace("-", " ")]) for match in _COVER.finditer(text)]
+    names = [name for _, name in covers]
+    once = [match for match, name in covers if names.count(name) == 1]
+    others = [phrase for name, phrase in _COVER_NAMES.items() if name not in names]
+    if not once or not others or re.search(r"\b(?:no|without)\b", text, re.IGNORECASE):
+        return None
+    match = once[int(rng.integers(len(once)))]
+    return text[: match.start()] + str(rng.choice(others)) + text[match.end() :]
+
+
+_EDITS: Final[dict[str, Callable[[str, np.random.Generator], str | None]]] = {
+    "count": _other_count, "direction": _other_direction, "category": _other_category,
+}  # fmt: skip

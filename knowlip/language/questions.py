@@ -1,0 +1,298 @@
+"""Six types of questions with closed answers, made from tile truth or, without it, from the annotator's claims.
+
+| type | asks | answers |
+|---|---|---|
+| `count` | how many ships, or aircraft | "0" to "20" |
+| `recognition` | the type of (most of) the targets | names in `SHIP_TYPES`, `AIRCRAFT_TYPES` |
+| `position` | the region that holds most targets | names in `REGIONS` |
+| `main_landform` | the landform with the largest share | names in `LANDFORMS` |
+| `all_landforms` | every landform with at least 10 % | names joined by ", " in the order of `LANDFORMS` |
+| `regional_landform` | the main landform of one named region | names in `LANDFORMS` |
+
+A question is asked only where its answer is clear: no tie between regions, one type in the majority, a landform at
+least five points of share ahead of the next. Questions depend on the seed and the tile alone, so any subset of tiles
+gives the same questions; only the cap on "0" counts looks at all tiles.
+"""
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from knowlip.base.vocabulary import (
+    AIRCRAFT_TYPES,
+    LANDFORMS,
+    REGIONS,
+    SHIP_TYPES,
+    TARGET_CATEGORIES,
+    landform_shares,
+    region_of,
+)
+from knowlip.language.claims import parse_claims
+
+QUESTION_TYPES: Final = (
+    "count", "recognition", "position", "main_landform", "all_landforms", "regional_landform",
+)  # fmt: skip
+MAX_COUNT: Final = 20
+"""Tiles with more targets get no `count` question."""
+MIN_SHARE: Final = 0.10
+"""A landform below this share is not part of the `all_landforms` answer."""
+_CLEAR_LEAD: Final = 0.05
+
+TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
+    "count": (
+        "How many {plural} are visible?",
+        "What is the number of {plural} in this image?",
+        "Count the {plural} in the scene.",
+        "How many {plural} does the radar image show?",
+    ),
+    "recognition": (
+        "What type of {singular} is most common here?",
+        "Which {singular} type do most of the targets belong to?",
+        "What kind of {plural} does the image show?",
+        "Identify the type of the {plural}.",
+    ),
+    "position": (
+        "In which region are most of the {plural}?",
+        "Where in the image do the {plural} lie?",
+        "Which of the nine regions holds the most {plural}?",
+        "What is the position of the {plural}?",
+    ),
+    "main_landform": (
+        "What is the main landform?",
+        "Which landform covers most of the image?",
+        "What covers the largest part of this area?",
+        "Name the dominant land cover.",
+    ),
+    "all_landforms": (
+        "Which landforms are present?",
+        "List all landforms in the image.",
+        "What landforms does this area consist of?",
+        "Name every landform that can be seen.",
+    ),
+    "regional_landform": (
+        "What is the landform in the {region} region?",
+        "What covers the {region} part of the image?",
+        "Which landform dominates the {region} area?",
+        "Name the main land cover at the {region}.",
+    ),
+}
+_PLURAL: Final = {"ship": "ships", "aircraft": "aircraft"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one tile."""
+
+    tile_id: str
+    type: str
+    """One of `QUESTION_TYPES`."""
+    question: str
+    answer: str
+    subject: str = ""
+    """What the wording gives away: "ship" or "aircraft", a region's name, or ""."""
+    source: str = "truth"
+    """"truth", or "annotator" where the answer is what the annotator claims and may be wrong."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a tile; None where nothing is known."""
+
+    counts: dict[str, int] | None = None
+    """Category -> number of targets."""
+    types: dict[str, str] | None = None
+    """Category -> the type of more than half of its targets."""
+    regions: dict[str, int] | None = None
+    """Category -> number (0 to 8) of the region with most of its targets."""
+    main: str | None = None
+    landforms: tuple[str, ...] | None = None
+    grid: tuple[str | None, ...] | None = None
+    """Main landform of each of the nine regions."""
+
+
+def answers_of(question_type: str) -> tuple[str, ...] | None:
+    """Every possible answer of a type; None for `all_landforms`, whose combinations are taken from training answers."""
+    if question_type == "count":
+        return tuple(str(n) for n in range(MAX_COUNT + 1))
+    if question_type == "recognition":
+        return tuple(t.name for t in (*SHIP_TYPES, *AIRCRAFT_TYPES))
+    if question_type == "position":
+        return REGIONS
+    if question_type in ("main_landform", "regional_landform"):
+        return LANDFORMS
+    if question_type == "all_landforms":
+        return None
+    raise ValueError(f"There is no question type {question_type!r}; the types are {', '.join(QUESTION_TYPES)}.")
+
+
+def clear_landform(shares: Mapping[str, float]) -> str | None:
+    """The landform at least five points of share ahead of every other, or None."""
+    ordered = sorted(LANDFORMS, key=lambda name: -shares.get(name, 0.0))
+    lead = shares.get(ordered[0], 0.0) - shares.get(ordered[1], 0.0)
+    return ordered[0] if lead >= _CLEAR_LEAD else None
+
+
+def _only_mode(values: Iterable[Any]) -> Any | None:
+    """The single most frequent value, None for a tie or nothing."""
+    common = Counter(values).most_common(2)
+    if not common or (len(common) == 2 and common[0][1] == common[1][1]):
+        return None
+    return common[0][0]
+
+
+def facts_from_truth(truth: Mapping[str, Any]) -> Facts:
+    """What the truth of a tile (objects, shares, grid) says about the six questions."""
+    counts, types, regions = {}, {}, {}
+    for category in TARGET_CATEGORIES:
+        objects = [o for o in truth["objects"] if o["category"] == category]
+        counts[category] = len(objects)
+        kind = _only_mode(o["type"] for o in objects)
+        if kind is not None and sum(o["type"] == kind for o in objects) * 2 > len(objects):
+            types[category] = kind
+        region = _only_mode(region_of(o["x"], o["y"]) for o in objects)
+        if region is not None:
+            regions[category] = region
+    shares = landform_shares(truth["shares"])
+    return Facts(
+        counts=counts,
+        types=types,
+        regions=regions,
+        main=clear_landform(shares),
+        landforms=tuple(name for name in LANDFORMS if shares[name] >= MIN_SHARE),
+        grid=tuple(clear_landform(landform_shares(cell)) for cell in truth["grid"]),
+    )
+
+
+def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "truth") -> list[Question]:
+    """At most one question of each type about one tile, in the order of `QUESTION_TYPES`."""
+    chance = random.Random(hashlib.sha256(f"{seed}/{tile_id}".encode()).digest())
+    questions = []
+
+    def ask(kind: str, answer: str, subject: str = "") -> None:
+        wording = chance.choice(TEMPLATES[kind])
+        text = wording.format(singular=subject, plural=_PLURAL.get(subject, subject), region=subject)
+        questions.append(Question(tile_id, kind, text, answer, subject, source))
+
+    category = chance.choice(TARGET_CATEGORIES)
+    if facts.counts:
+        most = max(facts.counts.values())
+        leaders = [name for name, number in facts.counts.items() if number == most]
+        category = category if category in leaders else leaders[0]
+        if most == 0 and len(facts.counts) == 2 and facts.landforms is not None:
+            # An empty tile is asked about the target that could be there.
+            category = (
+                "aircraft" if "airfield" in facts.landforms else "ship" if "water" in facts.landforms else category
+            )
+        if most <= MAX_COUNT:
+            ask("count", str(most), category)
+    if facts.types and category in facts.types:
+        ask("recognition", facts.types[category], category)
+    if facts.regions and category in facts.regions:
+        ask("position", REGIONS[facts.regions[category]], category)
+    if facts.main:
+        ask("main_landform", facts.main)
+    if facts.landforms:
+        ask("all_landforms", ", ".join(facts.landforms))
+    known = [number for number, name in enumerate(facts.grid or ()) if name]
+    if known and facts.grid:
+        number = chance.choice(known)
+        ask("regional_landform", str(facts.grid[number]), REGIONS[number])
+    return questions
+
+
+def questions_from_facts(facts: Mapping[str, Facts], seed: int = 0, source: str = "truth") -> list[Question]:
+    """Questions about many tiles (tile_id -> facts), sorted by tile; "0" counts are thinned out.
+
+    Most tiles hold no target. At most as many "0" questions are kept as the most frequent other count has, so that
+    always answering "0" is no better than always answering that count.
+    """
+    questions = [q for tile_id in sorted(facts) for q in tile_questions(tile_id, facts[tile_id], seed, source)]
+    positive = Counter(q.answer for q in questions if q.type == "count" and q.answer != "0")
+    cap = max(positive.values(), default=0)
+    zeros = [q for q in questions if q.type == "count" and q.answer == "0"]
+    zeros.sort(key=lambda q: hashlib.sha256(f"{seed}/zero/{q.tile_id}".encode()).digest())
+    dropped = {q.tile_id for q in zeros[cap:]}
+    return [q for q in questions if not (q.type == "count" and q.tile_id in dropped)]
+
+
+def make_questions(truths: Mapping[str, Mapping[str, Any]], seed: int = 0) -> list[Question]:
+    """Questions from truth.
+
+    Args:
+        truths: tile_id -> truth of the tile, as `Dataset.truth()` gives it.
+        seed: choice of wordings and of the region asked about. Another seed gives other wordings of the same tiles.
+    """
+    return questions_from_facts({tile_id: facts_from_truth(truth) for tile_id, truth in truths.items()}, seed)
+
+
+_AIRFIELD: Final = frozenset({"runway", "apron", "grass", "pavement", "airfield"})
+
+
+def _landform(cover: str) -> str | None:
+    """The landform that a cover word of the annotator belongs to; None for "land" and others without one."""
+    name = "airfield" if cover in _AIRFIELD else cover
+    return name if name in LANDFORMS else None
+
+
+def facts_from_texts(instruction_set: str, texts: Mapping[str, str]) -> Facts:
+    """What an annotator claims about a tile, as far as its sentences can be read.
+
+    Args:
+        instruction_set: "ground", "marine" or "terrain".
+        texts: dimension -> sub-text.
+    """
+    claims = {name: parse_claims(instruction_set, name, text) for name, text in texts.items()}
+    if instruction_set != "terrain":
+        count, place, kind = (claims.get(name, {}) for name in ("Count", "Location", "Category"))
+        category = next((c["category"] for c in (count, place, kind) if "category" in c), "ship")
+        regions = place.get("regions", [])
+        return Facts(
+            counts={category: count["count"]} if "count" in count else None,
+            types={category: kind["types"][0]} if kind.get("types") else None,
+            regions={category: regions[0]} if len(regions) == 1 else None,
+        )
+    terrain = claims.get("Terrain", {})
+    where: dict[str, list[int]] = claims.get("Distribution", {}).get("where", {})
+    named = {_landform(cover) for cover in (terrain.get("main", ""), terrain.get("second", ""), *where)}
+    in_region = [{_landform(cover) for cover, held in where.items() if region in held} - {None} for region in range(9)]
+    return Facts(
+        main=_landform(terrain.get("main", "")),
+        landforms=tuple(name for name in LANDFORMS if name in named) or None,
+        grid=tuple(next(iter(names)) if len(names) == 1 else None for names in in_region),
+    )
+
+
+def questions_from_texts(texts: pd.DataFrame, seed: int = 0) -> list[Question]:
+    """The same types from the annotator's own claims, for data without truth; `source` is "annotator".
+
+    A model scored on these is compared with the annotator, which errs itself: the share of equal answers is an
+    agreement, not an accuracy.
+
+    Args:
+        texts: columns tile_id, instruction_set, dimension, text, as `Dataset.texts()` gives them.
+        seed: as for :func:`make_questions`.
+    """
+    facts = {}
+    for tile_id, rows in texts.groupby("tile_id", sort=True):
+        facts[str(tile_id)] = facts_from_texts(
+            rows["instruction_set"].iloc[0], dict(zip(rows["dimension"], rows["text"]))
+        )
+    return questions_from_facts(facts, seed, source="annotator")
+
+
+def sentences() -> list[str]:
+    """Every wording with every subject, and every answer: what a vocabulary needs to know to ask and to answer."""
+    subjects = {"count": TARGET_CATEGORIES, "recognition": TARGET_CATEGORIES, "position": TARGET_CATEGORIES}
+    words = [
+        wording.format(singular=subject, plural=_PLURAL.get(subject, subject), region=subject)
+        for kind, wordings in TEMPLATES.items()
+        for wording in wordings
+        for subject in subjects.get(kind, REGIONS if kind == "regional_landform" else ("",))
+    ]
+    answers = [answer for kind in QUESTION_TYPES for answer in answers_of(kind) or (", ".join(LANDFORMS),)]
+    return list(dict.fromkeys([*words, *answers]))

@@ -1,0 +1,1 @@
+"""What pages for people share: templates, charts, the small local web server."""

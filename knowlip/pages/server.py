@@ -1,0 +1,141 @@
+"""What the pages that people work on in the browser have in common: who may ask, how much, and a file of answers.
+
+The pages listen on this machine, need no password and load nothing from elsewhere. Nothing that is sent is evaluated.
+"""
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from knowlip.base.progress import say
+
+POLICY = (
+    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content-Security-Policy of a page that is whole in itself."""
+_RATER = re.compile(r"[\w .-]{1,40}")
+_LAST_SECONDS = 2
+"""How long requests that are under way may take once the server is told to end."""
+_NEEDED = "The page needs more packages: pip install 'knowlip[serve]'."
+
+
+class Refused(ValueError):
+    """A request that is answered with an error: `status` is the HTTP code."""
+
+    def __init__(self, why: str, status: int = 400):
+        super().__init__(why)
+        self.status = status
+
+
+def rater_name(value: object) -> str:
+    """A rater's name, checked: letters, digits, spaces, `_`, `.` and `-`, 1 to 40 of them."""
+    if not isinstance(value, str) or not _RATER.fullmatch(value) or value != value.strip():
+        raise Refused("Give a name of 1 to 40 letters.")
+    return value
+
+
+def application(host: str) -> Any:
+    """A FastAPI application that answers only to its own names, and every :class:`Refused` with its sentence.
+
+    Raises:
+        ValueError: the extra `serve` is not installed.
+    """
+    try:
+        from fastapi import FastAPI
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+        from starlette.requests import Request
+        from starlette.responses import JSONResponse, Response
+    except ImportError as error:
+        raise ValueError(_NEEDED) from error
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # Another site must not reach a page on this machine under a name of its own.
+    hosts = ["*"] if host in ("0.0.0.0", "::") else [host, "127.0.0.1", "localhost"]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, getattr(error, "status", 400))
+
+    app.add_exception_handler(Refused, refuse)
+    return app
+
+
+async def json_body(request: Any, most: int) -> dict[str, Any]:
+    """The JSON object that a request brings.
+
+    Raises:
+        Refused: more than `most` bytes, another content type (a form of another site could send those), or no object.
+    """
+    if request.headers.get("content-type", "").split(";")[0] != "application/json":
+        raise Refused("Send application/json.", 415)
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise Refused("The request is too long.", 413)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused("The request is no JSON.") from None
+    if not isinstance(value, dict):
+        raise Refused("The request is no JSON object.")
+    return value
+
+
+def serve(app: Any, host: str, port: int, what: str) -> None:
+    """Serve `app` until it is stopped."""
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise ValueError(_NEEDED) from error
+    say(f"{what} at http://{host}:{port} (Ctrl+C ends; everything entered is kept at once).")
+    # A browser keeps its connection open; without a limit the server would wait for it.
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS)
+
+
+class Journal:
+    """A file of JSON lines that only grows. A last line cut short by a crash is left out, and cut off on writing."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = threading.Lock()
+        self._end: int | None = None
+
+    def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(line number, record) of every line.
+
+        Raises:
+            ValueError: a line is no JSON object.
+        """
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        lines = data.split(b"\n")
+        if last := lines.pop():
+            self._end = len(data) - len(last)
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"Line {number} of {self.path} is broken.") from error
+            if not isinstance(record, dict):
+                raise ValueError(f"Line {number} of {self.path} is broken.")
+            yield number, record
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; it is on the disk when this returns."""
+        with self._lock:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self._end is not None:
+                os.truncate(self.path, self._end)
+                self._end = None
+            with self.path.open("ab") as stream:
+                stream.write(json.dumps(record, sort_keys=True).encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())

@@ -1,5 +1,0 @@
-"""Simulated SAR scenes with exact truth: ports, airports, towns and countryside for three sensors."""
-
-from knowlip.scenes.simulate.stage import SimulateConfig, simulate
-
-__all__ = ["SimulateConfig", "simulate"]

@@ -1,0 +1,348 @@
+"""What a frozen model says about texts and their images: the evidence on which SCIO decides.
+
+Of sub-text j of a text t and its image v (arXiv 2509.23927, Eqs. 8-11, and two of our own):
+
+    itc       L_ITC(v, t without p_j) - L_ITC(v, t); below 0 speaks for noise (Eqs. 8-9)
+    itm       s(v, t without p_j) - s(v, t), s the matching logit minus the other; above 0 speaks for noise (Eqs. 10-11)
+    surprise  -log p(p_j | v, the others that are shown) of the infilling decoder, mean over its tokens; high speaks
+              for noise
+    gap       how far p_j's tokens lie below the likeliest token at their places, mean of log-probability differences
+    worst     -log p of the least probable token
+
+Cost: an image is encoded once, and its keys and values are computed once for all its variants; texts are read in
+batches of about equal length; the texts that the contrastive loss reads without an image once for each content; of
+`holes_at_once` sub-texts that are not shown together, the rest of the text is read once.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from knowlip.base.progress import track
+from knowlip.base.vocabulary import SLOTS
+from knowlip.models.knowlip import KnowLIP
+from knowlip.models.text import KeyValue
+from knowlip.models.tokenizer import pad
+from knowlip.training.holes import WHOLE, around_hole, with_holes
+from knowlip.training.texts import TileText
+from knowlip.training.tiles import Pixels
+
+KINDS: Final = ("itc", "itm", "surprise", "gap", "worst")
+"""Names of the evidence."""
+PAPER: Final = ("itc", "itm")
+"""The two tests of the paper."""
+OURS: Final = ("surprise", "gap", "worst")
+"""What the infilling decoder says."""
+_TOKENS_A_TILE: Final = 128
+"""Tokens, padding included, that one pass reads for each of the `tiles_at_once` images."""
+_WINDOW: Final = 16
+"""Texts are compared for equal content over so many times `tiles_at_once` tiles."""
+
+
+@dataclass
+class Evidence:
+    """Figures (N, 8) of the sub-texts of N texts, see the module; NaN where they were not asked for."""
+
+    itc: np.ndarray
+    itm: np.ndarray
+    surprise: np.ndarray
+    gap: np.ndarray
+    worst: np.ndarray
+
+    @classmethod
+    def empty(cls, count: int) -> "Evidence":
+        """NaN everywhere."""
+        return cls(*(np.full((count, SLOTS), np.nan) for _ in KINDS))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Evidence"]) -> "Evidence":
+        """The texts of several, one behind the other."""
+        return cls(*(np.concatenate([getattr(part, kind) for part in parts]) for kind in KINDS))
+
+    def __len__(self) -> int:
+        return len(self.itc)
+
+    def rows(self, rows: np.ndarray | list[int]) -> "Evidence":
+        """A copy of some texts' figures."""
+        return Evidence(*(getattr(self, kind)[rows].copy() for kind in KINDS))
+
+    def planted(
+        self, rows: Sequence[int] | np.ndarray, slots: Sequence[int] | np.ndarray, found: "Evidence"
+    ) -> "Evidence":
+        """The texts `rows` with figures of `found` (as many texts) at one position of each."""
+        mixed, at = self.rows(np.asarray(rows, int)), np.arange(len(rows))
+        for kind in KINDS:
+            getattr(mixed, kind)[at, slots] = getattr(found, kind)[at, slots]
+        return mixed
+
+
+class Scorer:
+    """A frozen model with frozen negatives. A contrastive loss of a single pair needs negatives that stay the same:
+    features of training pairs drawn once, computed by the very model that scores.
+
+    Args:
+        model: evaluation mode; usually the momentum model.
+        pixels: uint8 (tiles, S, S), indexed by tile row.
+        texts: the text of each tile row; with the images, the source of negatives.
+        negatives: tile rows whose features are the negatives; those of the same image or the same text do not count.
+        tiles_at_once: images in one pass.
+        holes_at_once: 1, 2, 4 or 8 sub-texts that are not shown together when the decoder is asked for them.
+
+    Raises:
+        ValueError: fewer than two negatives.
+    """
+
+    def __init__(
+        self,
+        model: KnowLIP,
+        pixels: Pixels,
+        texts: Sequence[TileText],
+        negatives: Sequence[int],
+        tiles_at_once: int = 32,
+        holes_at_once: int = 1,
+    ) -> None:
+        if len(negatives) < 2:
+            raise ValueError("SCIO scores need at least two training tiles as negatives.")
+        self.model, self.pixels = model, pixels
+        self.tiles_at_once, self.holes_at_once = tiles_at_once, holes_at_once
+        with torch.inference_mode():
+            images = [self.encode(negatives[i : i + tiles_at_once])[1] for i in range(0, len(negatives), tiles_at_once)]
+            self.negatives = (
+                torch.cat(images), self.embed([texts[row].ids() for row in negatives]),
+                torch.tensor(list(negatives), device=model.device),
+                torch.tensor([texts[row].hash for row in negatives], device=model.device),
+            )  # fmt: skip
+
+    @torch.inference_mode()
+    def encode(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, N, V) and embeddings (B, E) of tile rows."""
+        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[list(rows)])).to(self.model.device)
+        return self.model.encode_images(self.model.normalise(pixels))
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[list[int]]) -> Tensor:
+        """Text embeddings (V, E) of unframed token ids; equal texts are read once."""
+        place: dict[tuple[int, ...], int] = {}
+        which = [place.setdefault(tuple(ids), len(place)) for ids in texts]
+        framed = self._framed(list(place), grounded=False)
+        unique = torch.empty(len(framed), self.model.config.embed_dim, device=self.model.device)
+        for group in self._groups([len(ids) for ids in framed]):
+            unique[group] = self.model.embed_ids(*pad([framed[i] for i in group], self.model.device))
+        return unique[which]
+
+    @torch.inference_mode()
+    def match(self, memory: Sequence[KeyValue], owner: Sequence[int], texts: Sequence[list[int]]) -> np.ndarray:
+        """s(v, t), the matching logit minus the other, (V,), of unframed texts.
+
+        Args:
+            memory: image keys and values of :meth:`TextEncoder.image_memory`.
+            owner: for each text, its image's place in `memory`.
+            texts: token ids.
+        """
+        framed, result = self._framed(texts, grounded=True), np.empty(len(texts))
+        for group in self._groups([len(ids) for ids in framed]):
+            ids, keep = pad([framed[i] for i in group], self.model.device)
+            logits = self.model.match_ids(ids, keep, _of(memory, [owner[i] for i in group])).double()
+            result[group] = (logits[:, 1] - logits[:, 0]).cpu().numpy()
+        return result
+
+    @torch.inference_mode()
+    def contrast(self, image_VE: Tensor, text_VE: Tensor, rows: Sequence[int], hashes: Sequence[int]) -> np.ndarray:
+        """L_ITC(v, t) against the frozen negatives, both directions averaged, (V,).
+
+        Args:
+            image_VE, text_VE: features of the pairs.
+            rows: tile row of each image; no negative of itself.
+            hashes: of each tile's text; negatives with the same text do not count.
+        """
+        other_image, other_text, other_row, other_hash = self.negatives
+        row, text_hash = (torch.tensor(list(values), device=image_VE.device) for values in (rows, hashes))
+        positive = (row[:, None] == other_row[None]) | (text_hash[:, None] == other_hash[None])
+        own = (image_VE * text_VE).sum(1, keepdim=True)
+
+        def loss(query: Tensor, negatives: Tensor) -> Tensor:
+            others = (query @ negatives.T).masked_fill(positive, float("-inf"))
+            return -F.log_softmax(torch.cat([own, others], 1).double() / self.model.temp.double(), 1)[:, 0]
+
+        return ((loss(image_VE, other_text) + loss(text_VE, other_image)) / 2).cpu().numpy()
+
+    @torch.inference_mode()
+    def infill(self, memory: Sequence[KeyValue], asked: Sequence["Asked"]) -> np.ndarray:
+        """surprise, gap and worst, (V, 3), of what is written into holes.
+
+        Args:
+            memory: image keys and values of :meth:`TextEncoder.image_memory`.
+            asked: V holes. Those of one context stand together, and the context is read once.
+        """
+        model, tokenizer = self.model, self.model.tokenizer
+        longest = model.config.text.max_length
+        contexts, read, places = _contexts(asked, longest - 2)
+        framed = self._framed(contexts, grounded=True)
+        written = [[tokenizer.dec, *one.content[: longest - 2], tokenizer.sep] for one in asked]
+        holders: list[list[int]] = [[] for _ in framed]
+        for at, context in enumerate(read):
+            holders[context].append(at)
+        owner = [asked[holes[0]].owner for holes in holders]
+        result = np.empty((len(asked), 3))
+        for group in self._groups([len(ids) for ids in framed]):
+            ids, keep = pad([framed[i] for i in group], model.device)
+            holes = [at for i in group for at in holders[i]]
+            row_R = torch.tensor([row for row, i in enumerate(group) for _ in holders[i]], device=model.device)
+            place_R = torch.tensor([1 + places[at] for at in holes], device=model.device)
+            images = _of(memory, [owner[i] for i in group])
+            states, hole = model.decoder_input(ids, keep, images, (row_R, place_R))
+            target, real = pad([written[at] for at in holes], model.device)
+            hidden, _ = model.text_decoder(target[:, :-1], states, keep[row_R], hole_BD=hole)
+            real = real[:, 1:]
+            log_p = model.text_decoder.cls(hidden[real]).float().log_softmax(-1)
+            nll, best = hidden.new_zeros(2, *real.shape, dtype=torch.float32)
+            nll[real] = -log_p.gather(-1, target[:, 1:][real][:, None])[:, 0]
+            best[real] = -log_p.amax(-1)
+            count = real.sum(1)
+            figures = torch.stack([nll.sum(1) / count, (nll - best).sum(1) / count, nll.amax(1)], 1).clamp(min=0)
+            result[holes] = figures.double().cpu().numpy()
+        return result
+
+    def _framed(self, texts: Sequence[Sequence[int]], grounded: bool) -> list[list[int]]:
+        longest = self.model.config.text.max_length
+        return [self.model.tokenizer.frame(list(ids), longest, grounded) for ids in texts]
+
+    def _groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Places of texts of about equal length, so many that padding included they fill a pass."""
+        most, groups = self.tiles_at_once * _TOKENS_A_TILE, []
+        group: list[int] = []
+        for place in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            if group and lengths[group[0]] * (len(group) + 1) > most:
+                groups.append(group)
+                group = []
+            group.append(place)
+        return [*groups, group] if group else groups
+
+
+@dataclass
+class Asked:
+    """A hole, and what is written into it."""
+
+    owner: int
+    """Place of its image."""
+    slot: int
+    """Position of the sub-text, 0 to 7."""
+    context: list[int]
+    """Token ids without frames. Holes that share it share the list itself."""
+    place: int
+    """Of its [MASK] there."""
+    content: list[int]
+    """Token ids of the hole, [SEP] not included (it is judged too)."""
+
+
+def asked_of(text: TileText, owner: int, slots: Collection[int], mask: int, at_once: int) -> list[Asked]:
+    """Holes of some sub-texts of one text: position j is not shown together with j + k, j + 2k, ... where k is the
+    number of times that the text is read, 8 / `at_once`. Neighbours in the order of the dimensions, which depend most
+    on each other, are shown."""
+    found, times = [], max(1, SLOTS // at_once)
+    for first in range(times):
+        together = range(first, SLOTS, times)
+        asked = [slot for slot in together if slot in slots]
+        if asked:
+            context, places = with_holes(text, mask, dict.fromkeys(together, WHOLE))
+            found += [Asked(owner, slot, context, places[slot], text.parts[slot].content) for slot in asked]
+    return found
+
+
+def _contexts(asked: Sequence[Asked], longest: int) -> tuple[list[list[int]], list[int], list[int]]:
+    """Contexts, each once; which one each hole reads, and its place there. One that is too long is cut around each of
+    its holes."""
+    contexts: list[list[int]] = []
+    read, places = [], []
+    before: list[int] | None = None
+    for one in asked:
+        if one.context is not before or len(one.context) > longest:
+            contexts.append([])
+        before = one.context
+        contexts[-1], place = around_hole(one.context, one.place, longest)
+        read.append(len(contexts) - 1)
+        places.append(place)
+    return contexts, read, places
+
+
+def evidence(
+    scorer: Scorer,
+    texts: Sequence[TileText],
+    rows: Sequence[int] | None = None,
+    slots: Sequence[Collection[int]] | None = None,
+    kinds: Collection[str] = KINDS,
+    title: str = "score texts",
+) -> Evidence:
+    """Evidence of sub-texts; a pure function of each text and its image (up to rounding, which depends on the batch).
+
+    Args:
+        scorer: frozen model and negatives.
+        texts: N texts; the hash of each is that of the tile's own text, also where a sub-text was changed for a test.
+        rows: the tile row of each text in the scorer's pixels; 0 to N - 1 where not given.
+        slots: positions (0-7) asked for in each text; all where not given.
+        kinds: which of :data:`KINDS`; gap, surprise and worst come together.
+        title: of the progress bar.
+
+    Returns:
+        Figures (N, 8).
+    """
+    rows = range(len(texts)) if rows is None else rows
+    asked = [sorted(range(SLOTS) if slots is None else slots[i]) for i in range(len(texts))]
+    result, size = Evidence.empty(len(texts)), scorer.tiles_at_once
+    for first in track(range(0, len(texts), size * _WINDOW), title):
+        window = range(first, min(first + size * _WINDOW, len(texts)))
+        _window(scorer, texts, rows, asked, kinds, window, result)
+    return result
+
+
+@torch.inference_mode()
+def _window(
+    scorer: Scorer, texts: Sequence[TileText], rows: Sequence[int], asked: Sequence[Sequence[int]],
+    kinds: Collection[str], window: range, result: Evidence,
+) -> None:  # fmt: skip
+    """Fill in the figures of a window of texts: for each image the whole text, then the text without each sub-text."""
+    removing = not {*PAPER}.isdisjoint(kinds)
+    variants = {
+        i: [texts[i].ids(), *(texts[i].ids(without=slot) for slot in asked[i])] if removing else [] for i in window
+    }
+    if "itc" in kinds:
+        features = scorer.embed([ids for i in window for ids in variants[i]])
+        ends = np.cumsum([len(variants[i]) for i in window])
+    for first in range(0, len(window), scorer.tiles_at_once):
+        part = window[first : first + scorer.tiles_at_once]
+        tokens, image = scorer.encode([rows[i] for i in part])
+        reading = "itm" in kinds or not {*OURS}.isdisjoint(kinds)  # contrast alone needs no keys and values
+        memory = scorer.model.text_encoder.image_memory(tokens) if reading else []
+        owner = [at for at, i in enumerate(part) for _ in variants[i]]
+        place = [(i, slot) for i in part for slot in asked[i]]
+        at = tuple(np.array(place, int).reshape(-1, 2).T)
+        if "itc" in kinds:
+            start = 0 if part[0] == window[0] else ends[part[0] - window[0] - 1]
+            mine = features[start : ends[part[-1] - window[0]]]
+            of = [part[number] for number in owner]
+            loss = scorer.contrast(image[owner], mine, [rows[i] for i in of], [texts[i].hash for i in of])
+            result.itc[at] = _effects(loss, [len(variants[i]) for i in part])
+        if "itm" in kinds:
+            scores = scorer.match(memory, owner, [ids for i in part for ids in variants[i]])
+            result.itm[at] = _effects(scores, [len(variants[i]) for i in part])
+        if place and not {*OURS}.isdisjoint(kinds):
+            mask, holes = scorer.model.tokenizer.mask, []
+            for number, i in enumerate(part):
+                holes += asked_of(texts[i], number, asked[i], mask, scorer.holes_at_once)
+            at = tuple(np.array([(part[one.owner], one.slot) for one in holes]).T)
+            result.surprise[at], result.gap[at], result.worst[at] = scorer.infill(memory, holes).T
+
+
+def _effects(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """For each image's values, all but the first minus the first; one behind the other."""
+    parts = np.split(values, np.cumsum(counts)[:-1])
+    return np.concatenate([part[1:] - part[0] for part in parts])
+
+
+def _of(memory: Sequence[KeyValue], owner: Sequence[int]) -> list[KeyValue]:
+    return [(key[owner], value[owner]) for key, value in memory]

@@ -1,0 +1,116 @@
+"""Aircraft as a radar sees them: fuselage, straight or swept wings, engines and tail of five types."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, TargetType
+from knowlip.simulator.shapes import Frame, Ring, rectangle
+from knowlip.simulator.world import Thing, World
+
+BY_NAME: dict[str, TargetType] = {kind.name: kind for kind in AIRCRAFT_TYPES}
+
+
+class Plan(NamedTuple):
+    """A type's shape: along the aircraft in shares of its length from the nose, across in shares of the half span."""
+
+    fuselage_m: float
+    """Fuselage diameter."""
+    wing_root: float
+    """Where the wing's leading edge leaves the fuselage."""
+    wing_tip: float
+    """Where the leading edge ends."""
+    root_chord: float
+    tip_chord: float
+    tail_span: float
+    engines: tuple[tuple[float, float], ...]
+    """Along the length, along the half span; one side only, mirrored."""
+    engine_rcs: float
+    body_m: float
+    """Height of the fuselage's top above ground."""
+
+
+PLANS: dict[str, Plan] = {
+    "wide-body airliner": Plan(6.2, 0.30, 0.60, 0.20, 0.045, 0.30, ((0.36, 0.32),), 260.0, 7.5),
+    "narrow-body airliner": Plan(4.0, 0.34, 0.56, 0.18, 0.05, 0.36, ((0.36, 0.33),), 140.0, 5.5),
+    "regional turboprop": Plan(2.8, 0.36, 0.39, 0.12, 0.07, 0.28, ((0.32, 0.30),), 90.0, 4.0),
+    "business jet": Plan(2.2, 0.40, 0.62, 0.17, 0.05, 0.38, ((0.72, 0.22),), 45.0, 3.2),
+    "fighter": Plan(1.8, 0.32, 0.70, 0.42, 0.08, 0.52, ((0.97, 0.10), (0.36, 0.14)), 60.0, 3.0),
+}
+
+
+def dimensions(rng: np.random.Generator, name: str) -> tuple[float, float]:
+    """Length and wingspan in metres within the type's ranges."""
+    kind = BY_NAME[name]
+    share = rng.random()
+    span_share = float(np.clip(share + rng.normal(0, 0.15), 0, 1))
+    (l0, l1), (w0, w1) = kind.length_m, kind.width_m
+    return l0 + share * (l1 - l0), w0 + span_share * (w1 - w0)
+
+
+def aircraft(
+    world: World, name: str, x: float, y: float, heading: float, covers: tuple[str, ...] = ("apron",),
+    size: tuple[float, float] | None = None,
+) -> bool:  # fmt: skip
+    """Park an aircraft if the ground is free; returns whether it stands."""
+    length, span = size or dimensions(world.rng, name)
+    if not world.fits(rectangle(x, y, length + 2, span + 2, heading), covers):
+        return False
+    world.take(rectangle(x, y, length + 3, span + 3, heading))
+    _draw(world, Frame(x, y, heading), PLANS[name], length, span)
+    world.things.append(Thing("aircraft", name, x, y, length, span, BY_NAME[name].height_m, heading % 360))
+    return True
+
+
+def _draw(world: World, frame: Frame, plan: Plan, length: float, span: float) -> None:
+    rng = world.rng
+    nose, half, r = length / 2, span / 2, plan.fuselage_m / 2
+
+    def along(share: float) -> float:
+        return nose - share * length
+
+    wing_z = 0.62 * plan.body_m
+    for side in (-1, 1):
+        wing = np.array([
+            [along(plan.wing_root), 0.0], [along(plan.wing_tip), side * half],
+            [along(plan.wing_tip + plan.tip_chord), side * half], [along(plan.wing_root + plan.root_chord), 0.0],
+        ])  # fmt: skip
+        world.solid(frame.to_world(wing), wing_z, -9.0, -4.0)
+        tail = np.array([
+            [along(0.86), 0.0], [along(0.94), side * plan.tail_span * half],
+            [along(0.99), side * plan.tail_span * half], [along(0.99), 0.0],
+        ])  # fmt: skip
+        world.solid(frame.to_world(tail), plan.body_m, -8.0, -4.0)
+        for p, q, level, z in (
+            (wing[0], wing[1], 0.1, wing_z), (wing[3], wing[2], -0.5, wing_z), (tail[0], tail[1], -0.4, plan.body_m),
+        ):  # fmt: skip
+            edge = _points(rng, frame, p, q, 0.8)
+            world.scatter(edge, z, rng.lognormal(level, 0.8, len(edge)))
+        for a, b in plan.engines:
+            spot = frame.to_world(np.array([[along(a), side * b * half]]))
+            world.scatter(spot, 0.35 * plan.body_m, plan.engine_rcs * rng.lognormal(0, 0.5))
+            b *= side * half
+            cowl = _points(rng, frame, np.array([along(a), b]), np.array([along(a + 0.05), b]), 0.7)
+            world.scatter(cowl, 0.4 * plan.body_m, rng.lognormal(1.3, 0.6, len(cowl)))
+        ends = along(plan.wing_root + 0.02), along(plan.wing_root + plan.root_chord)
+        root = frame.to_world(np.array([[a, side * r] for a in ends]))
+        world.scatter(root, wing_z, rng.lognormal(2.6, 0.5, 2))  # wing-body corners
+    body = np.array([
+        [nose, 0.0], [along(0.05), -0.75 * r], [along(0.12), -r], [along(0.72), -r], [along(0.98), -0.2 * r],
+        [along(0.98), 0.2 * r], [along(0.72), r], [along(0.12), r], [along(0.05), 0.75 * r],
+    ])  # fmt: skip
+    world.solid(frame.to_world(body), plan.body_m, -6.0, 0.0)
+    spine = _points(rng, frame, np.array([along(0.03), 0.0]), np.array([along(0.97), 0.0]), 0.9)
+    world.scatter(spine, plan.body_m, rng.lognormal(0.5, 0.8, len(spine)))
+    fin = _points(rng, frame, np.array([along(0.88), 0.0]), np.array([along(0.99), 0.0]), 0.8)
+    world.scatter(fin, plan.body_m * 1.5, rng.lognormal(1.4, 0.6, len(fin)))
+    main = along(plan.wing_root + 0.6 * plan.root_chord)
+    gear = np.array([[along(0.1), 0.0], [main, -r], [main, r]])
+    world.scatter(frame.to_world(gear), 0.0, rng.lognormal(2.4, 0.5, 3))
+    world.scatter(frame.to_world(np.array([[along(0.02), 0.0]])), 0.6 * plan.body_m, rng.lognormal(2.5, 0.5))
+
+
+def _points(rng: np.random.Generator, frame: Frame, p: Ring, q: Ring, pitch: float) -> Ring:
+    n = max(3, int(np.hypot(*(q - p)) / pitch))
+    share = (np.arange(n) + rng.uniform(0, 1, n)) / n
+    return frame.to_world(p + share[:, None] * (q - p))

@@ -1,0 +1,184 @@
+"""The `simulate` stage: plan scenes around real cities, draw them in worker processes, write what is missing."""
+
+import multiprocessing
+import time
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knowlip.base.progress import track
+from knowlip.simulator.cities import CITIES, City
+from knowlip.simulator.sensors import SENSORS
+
+VERSION = 2
+"""Of the simulated world: scenes of another version are drawn again."""
+
+
+@dataclass
+class SimulateConfig:
+    """What to simulate and where to put it."""
+
+    out: Path
+    """Folder for the scenes."""
+    cities: int = 12
+    """How many of the 135 built-in cities; one gives about 190 tiles at the sizes of the demo."""
+    sensors: Sequence[str] = tuple(SENSORS)
+    """Names of sensors: sim-ku, sim-c, sim-x."""
+    themes: Sequence[str] = ("port", "airport", "town", "port", "airport", "rural")
+    """Themes in turn, each sensor two further on; inland cities skip the port."""
+    scene_size_m: dict[str, float] = field(default_factory=lambda: {s.name: s.scene_size_m for s in SENSORS.values()})
+    """Side of a scene in metres for each sensor."""
+    seed: int = 0
+    """Same config and seed, same bytes."""
+    workers: int = 2
+    """Processes; 1 draws in this process."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to draw."""
+
+    out: Path
+    scene: dict[str, Any]
+
+
+def simulate(config: SimulateConfig) -> dict[str, Any]:
+    """Write simulated scenes with truth, see docs/simulator.md for files and formulas.
+
+    Scenes that are already there with the same parameters are kept.
+
+    Returns:
+        `scenes` (number), `drawn` (how many were not there yet), `paths` (of the images, as strings), `seconds`.
+
+    Raises:
+        ValueError: for a config that cannot work or a folder that cannot be written.
+    """
+    started = time.monotonic()
+    _check(config)
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"Cannot create the folder {config.out}: {error.strerror}.") from error
+    jobs = plan(config)
+    if config.workers == 1:
+        drawn = [_draw(job) for job in track(jobs, "simulate scenes")]
+    else:
+        # large scenes first, so that no worker is left alone with one at the end
+        order = sorted(jobs, key=lambda job: -(job.scene["size_m"] / job.scene["resolution_m"]))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(config.workers, len(jobs)), mp_context=context) as pool:
+            drawn = list(track(pool.map(_draw, order), "simulate scenes", total=len(order)))
+    return {
+        "scenes": len(jobs),
+        "drawn": sum(drawn),
+        "paths": [str(job.out / f"{job.scene['name']}.tif") for job in jobs],
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def _check(config: SimulateConfig) -> None:
+    from knowlip.simulator.compose import THEMES
+
+    if not 1 <= config.cities <= len(CITIES):
+        raise ValueError(f"cities is {config.cities}: give a number from 1 to {len(CITIES)}.")
+    if not config.sensors:
+        raise ValueError(f"No sensors are given: choose from {', '.join(SENSORS)}.")
+    for name in config.sensors:
+        if name not in SENSORS:
+            raise ValueError(f"Unknown sensor {name!r}: choose from {', '.join(SENSORS)}.")
+        size = config.scene_size_m.get(name, SENSORS[name].scene_size_m)
+        if not 64.0 <= size <= 8192.0:
+            raise ValueError(f"scene_size_m of {name} is {size:g}: give 64 to 8192 metres.")
+        pixels = size / (SENSORS[name].resolution_m * SENSORS[name].cover_factor)
+        if abs(pixels - round(pixels)) > 1e-6:
+            step = SENSORS[name].resolution_m * SENSORS[name].cover_factor
+            raise ValueError(f"scene_size_m of {name} is {size:g}: give a multiple of {step:g} metres.")
+    for name in config.scene_size_m:
+        if name not in SENSORS:
+            raise ValueError(f"scene_size_m names an unknown sensor {name!r}: choose from {', '.join(SENSORS)}.")
+    if not config.themes:
+        raise ValueError(f"No themes are given: choose from {', '.join(THEMES)}.")
+    for name in config.themes:
+        if name not in THEMES:
+            raise ValueError(f"Unknown theme {name!r}: choose from {', '.join(THEMES)}.")
+    if config.workers < 1:
+        raise ValueError(f"workers is {config.workers}: give 1 or more.")
+    if config.seed < 0:
+        raise ValueError(f"seed is {config.seed}: give 0 or more.")
+
+
+def plan(config: SimulateConfig) -> list[Job]:
+    """The scenes of a config in order: for each city all sensors, themes in turn."""
+    jobs = []
+    inland = [theme for theme in config.themes if theme != "port"] or ["rural"]
+    seen = {True: 0, False: 0}
+    for city in CITIES[: config.cities]:
+        coastal = city.port is not None
+        themes = config.themes if coastal else inland
+        turn = seen[coastal]
+        seen[coastal] += 1
+        for name in config.sensors:
+            sensor = SENSORS[name]
+            theme = themes[(turn + 2 * list(SENSORS).index(name)) % len(themes)]
+            rng = generator(config.seed, city.name, name, "plan")
+            lon, lat = _place(city, theme, rng)
+            jobs.append(Job(config.out, {
+                "name": f"{city.name}-{sensor.name.removeprefix('sim-')}",
+                "seed": config.seed,
+                "theme": theme,
+                "city": city.name,
+                "lon": lon,
+                "lat": lat,
+                "sensor": sensor.name,
+                "resolution_m": sensor.resolution_m,
+                "looks": sensor.looks,
+                "incidence_deg": round(float(rng.uniform(32.0, 52.0)), 2),
+                "look_azimuth_deg": round(float(rng.uniform(0.0, 360.0)), 2),
+                "size_m": float(config.scene_size_m.get(name, sensor.scene_size_m)),
+                "version": VERSION,
+            }))  # fmt: skip
+    return jobs
+
+
+def _place(city: City, theme: str, rng: np.random.Generator) -> tuple[float, float]:
+    """Longitude and latitude some kilometres off the city's port, airport or centre, whichever suits the theme."""
+    anchor = {"port": city.port or city.centre, "airport": city.airport}.get(theme, city.centre)
+    near, far = (8.0, 14.0) if theme == "rural" else (0.5, 2.5) if theme in ("port", "airport") else (2.0, 5.0)
+    bearing, km = rng.uniform(0, 2 * np.pi), rng.uniform(near, far)
+    lat = anchor[1] + km / 111.2 * np.cos(bearing)
+    lon = anchor[0] + km / 111.2 * np.sin(bearing) / np.cos(np.deg2rad(lat))
+    return round(float(lon), 5), round(float(lat), 5)
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """A random generator of its own for each seed and names."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+def _draw(job: Job) -> int:
+    """Draw and write one scene unless it is there; returns 1 if drawn."""
+    from knowlip.simulator.compose import compose
+    from knowlip.simulator.output import Grid, files, finished, write_scene
+    from knowlip.simulator.radar import image
+    from knowlip.simulator.world import World
+
+    scene = job.scene
+    paths = files(job.out, scene["name"])
+    if finished(paths, scene):
+        return 0
+    for part in job.out.glob(f".{scene['name']}.*.part"):  # what a killed run left
+        part.unlink(missing_ok=True)
+    sensor = SENSORS[scene["sensor"]]
+    world = World(
+        scene["size_m"], sensor.resolution_m, scene["look_azimuth_deg"], scene["incidence_deg"],
+        generator(scene["seed"], scene["name"], "world"),
+    )  # fmt: skip
+    compose(world, scene["theme"])
+    drawn = image(world, sensor, generator(scene["seed"], scene["name"], "image"))
+    write_scene(paths, scene, world, drawn, sensor, Grid.around(scene["lon"], scene["lat"]))
+    return 1

@@ -1,0 +1,23 @@
+"""What is measured and how sure we are: pure functions of arrays and strings, no model and no data set."""
+
+from knowlip.tasks.metrics.baselines import majority_answers, typical_text
+from knowlip.tasks.metrics.captions import caption_scores, tokenise
+from knowlip.tasks.metrics.detection import auroc, grouped_auroc, precision_recall
+from knowlip.tasks.metrics.intervals import cluster_bootstrap, proportion, wilson
+from knowlip.tasks.metrics.retrieval import chance_recall, ranks_of_positives, recall_at
+
+__all__ = [
+    "auroc",
+    "caption_scores",
+    "chance_recall",
+    "cluster_bootstrap",
+    "grouped_auroc",
+    "majority_answers",
+    "precision_recall",
+    "proportion",
+    "ranks_of_positives",
+    "recall_at",
+    "tokenise",
+    "typical_text",
+    "wilson",
+]

@@ -1,0 +1,226 @@
+"""One pre-training step: the three losses of a batch, and the momentum and queue updates behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from knowlip.jobs.ranks import gather, gather_with_grad, sum_over_ranks, world
+from knowlip.models.flops import Shapes, step_flops, vision_sizes
+from knowlip.models.knowlip import KnowLIP
+from knowlip.models.text import KeyValue, rows_of
+from knowlip.objectives import (
+    causal_ids,
+    hard_negatives,
+    infill_loss,
+    itc_loss,
+    itm_loss,
+    lm_loss,
+    same,
+    similarity,
+)
+from knowlip.training.batch import Batch
+from knowlip.training.ema import momentum_copy, update_momentum
+from knowlip.training.queue import FeatureQueue
+
+
+@dataclass
+class ObjectiveConfig:
+    """Weights and shares of the three objectives."""
+
+    itc: float = 1.0
+    """Weight of the contrastive loss."""
+    itm: float = 1.0
+    """Weight of the matching loss."""
+    infill: float = 1.0
+    """Weight of the infilling loss."""
+    itm_negatives: Literal["local", "all"] = "local"
+    """Where hard negatives are drawn: in a rank's own batch, or in the batches of all ranks."""
+    generation: Literal["infill", "lm"] = "infill"
+    """What the decoder learns: to write holes, or (ablation) the whole text left to right from the image alone, as in
+    BLIP."""
+    itm_share: float = 1.0
+    """Share of each batch on which matching is trained (it costs three image-grounded text passes)."""
+    infill_share: float = 1.0
+    """Share of each batch on which infilling is trained."""
+    negative_floor: float = 1e-4
+    """Of the weights by which hard negatives are drawn, see :func:`knowlip.objectives.itm.hard_negatives`."""
+    alpha: float = 0.4
+    """Weight of soft targets in the contrastive loss."""
+    alpha_epochs: float = 2.0
+    """Epochs over which alpha rises from 0."""
+    label_smoothing: float = 0.1
+    """Of the infilling loss."""
+    queue: int = 20000
+    """Entries of the feature queue; 0 for none. Short trainings want few: old features are those of another model."""
+    momentum: float = 0.995
+    """Of the momentum model."""
+
+
+Features = tuple[Tensor, Tensor, Tensor, Tensor]
+"""What the queue takes of a global batch: momentum features of images and texts, image ids, text hashes."""
+
+
+class PretrainStep(nn.Module):
+    """Model, momentum model and queue together: everything whose state a checkpoint must hold."""
+
+    def __init__(self, model: KnowLIP, config: ObjectiveConfig) -> None:
+        super().__init__()
+        reads = {"infill": "text", "lm": "image"}[config.generation]
+        if config.infill and model.config.text.decoder_reads != reads:
+            raise ValueError(
+                f"objectives.generation {config.generation} needs model.text.decoder_reads {reads}: the decoder must "
+                "read in training what it will read in use."
+            )
+        self.config, self.model = config, model
+        self.twin = momentum_copy(model)
+        self.queue = FeatureQueue(config.queue, model.config.embed_dim)
+
+    def forward(self, batch: Batch, alpha: float) -> tuple[dict[str, Tensor], Features]:
+        """The losses of this rank's rows; their mean over ranks is the loss of the global batch, whatever its number of
+        ranks.
+
+        Args:
+            batch: of this rank.
+            alpha: share of soft targets in the contrastive loss.
+
+        Returns:
+            Losses by name (`itc`, `itm`, `infill`, `loss`; an objective of weight 0 is not computed and 0), and what
+            :meth:`finish` puts into the queue.
+        """
+        model, config = self.model, self.config
+        pixels = model.normalise(batch.pixels_BSS)
+        tokens, image = model.encode_images(pixels)
+        text = model.embed_ids(*batch.text)
+        zero = image.new_zeros(())
+        losses = {"itc": zero, "itm": zero, "infill": zero}
+        losses["itc"], features = self._contrast(batch, pixels, image, text, alpha)
+        if config.itm or config.infill:
+            memory = model.text_encoder.image_memory(tokens)
+        if config.itm:
+            losses["itm"] = self._match(batch, tokens, memory, image, text)
+        if config.infill:
+            losses["infill"] = self._infill(batch, memory) if config.generation == "infill" else self._lm(batch, memory)
+        losses["loss"] = config.itc * losses["itc"] + config.itm * losses["itm"] + config.infill * losses["infill"]
+        return losses, features
+
+    def _contrast(
+        self, batch: Batch, pixels: Tensor, image: Tensor, text: Tensor, alpha: float
+    ) -> tuple[Tensor, Features]:
+        """Contrast with the momentum features of all ranks' batches and of the queue."""
+        queue = self.queue
+        if not self.config.itc:
+            none = image.new_zeros(0, image.shape[1])
+            return image.new_zeros(()), (none, none, batch.image_id_B[:0], batch.text_hash_B[:0])
+        with torch.no_grad():
+            _, image_m = self.twin.encode_images(pixels)
+            text_m = self.twin.embed_ids(*batch.text)
+            everyone = gather(image_m), gather(text_m), gather(batch.image_id_B), gather(batch.text_hash_B)
+            images, texts = torch.cat([everyone[0], queue.image]), torch.cat([everyone[1], queue.text])
+            ids, hashes = torch.cat([everyone[2], queue.image_id]), torch.cat([everyone[3], queue.text_hash])
+            exists = ids >= 0
+            positive = same(batch.image_id_B, ids, batch.text_hash_B, hashes) & exists
+        loss = itc_loss(
+            image, text, image_m, text_m, images, texts, positive, self.model.temp, alpha,
+            exists_K=exists if queue.size else None,
+        )  # fmt: skip
+        return loss, everyone
+
+    def _match(self, batch: Batch, tokens: Tensor, memory: list[KeyValue], image: Tensor, text: Tensor) -> Tensor:
+        """Matching on the first rows: each true pair, its image with a wrong text, its text with a wrong image.
+
+        All three are one forward pass, and every shape follows from the batch's: a pair whose negative does not exist
+        is computed with another and counts 0.
+        """
+        model, config = self.model, self.config
+        rows = max(1, round(len(batch) * config.itm_share))
+        everywhere = config.itm_negatives == "all" and world() > 1
+        with torch.no_grad():
+            look = gather if everywhere else Tensor.detach
+            positive = same(
+                batch.image_id_B[:rows], look(batch.image_id_B), batch.text_hash_B[:rows], look(batch.text_hash_B)
+            )
+            wrong_text, wrong_image = (
+                hard_negatives(
+                    similarity(own[:rows], look(other), model.temp), positive, uniform, config.negative_floor
+                )
+                for own, other, uniform in zip((image, text), (text, image), batch.uniform_B2[:rows].unbind(1))
+            )
+            ids, keep = (
+                torch.cat([part[:rows], look(part).index_select(0, wrong_text.clamp(min=0)), part[:rows]])
+                for part in batch.text
+            )
+            ids[:, 0] = model.tokenizer.enc
+        drawn = wrong_image.clamp(min=0)
+        if everywhere:  # keys and values of other ranks' images only where they were drawn
+            drawn_memory = model.text_encoder.image_memory(gather_with_grad(tokens).index_select(0, drawn))
+        else:
+            drawn_memory = rows_of(memory, drawn)
+        pairs = [
+            (torch.cat([k[:rows], k[:rows], other_k]), torch.cat([v[:rows], v[:rows], other_v]))
+            for (k, v), (other_k, other_v) in zip(memory, drawn_memory)
+        ]
+        logits = model.match_ids(ids, keep, pairs)
+        counts = torch.cat([torch.ones_like(drawn), wrong_text >= 0, wrong_image >= 0]).to(logits.dtype)
+        is_match = torch.arange(len(ids), device=ids.device) < rows
+        return itm_loss(logits, is_match, counts, sum_over_ranks(counts.sum()) / world())
+
+    def _infill(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
+        """The hole's tokens from the image-grounded context."""
+        model, states_MD, targets_M = self.model, [], []
+        for rows, context_ids, context_keep, hole_R, ids, place, target in batch.holes:
+            images = rows_of(memory, rows)
+            states, hole = model.decoder_input(context_ids, context_keep, images, (None, hole_R))
+            written, _ = model.text_decoder(ids, states, context_keep, hole_BD=hole)
+            states_MD.append(written.flatten(0, 1).index_select(0, place))
+            targets_M.append(target)
+        return infill_loss(*self._logits(torch.cat(states_MD), torch.cat(targets_M)))
+
+    def _lm(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
+        """The whole text from the image alone, left to right."""
+        model, rows = self.model, len(batch.context[0])
+        ids, targets = causal_ids(batch.text[0][:rows], model.tokenizer.dec)
+        images = [(k[:rows], v[:rows]) for k, v in memory]
+        seen = torch.ones(rows, images[0][0].shape[2], dtype=torch.bool, device=ids.device)
+        written, _ = model.text_decoder(ids, images, seen)
+        states, targets = (x.flatten(0, 1).index_select(0, batch.text_place_M) for x in (written, targets))
+        return lm_loss(*self._logits(states, targets))
+
+    def _logits(self, states_MD: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor, float, Tensor]:
+        """Arguments of the generative losses: logits only where there is a target, and the number of tokens that makes
+        the mean over ranks the mean over tokens."""
+        logits = self.model.text_decoder.cls(states_MD)
+        count = sum_over_ranks(torch.full((), float(len(targets_M)), device=targets_M.device)) / world()
+        return logits, targets_M, self.config.label_smoothing, count
+
+    def flops(self, batch: Batch) -> float:
+        """Floating-point operations of forward and backward pass on a batch, for the utilisation of the device."""
+        config, text = self.config, batch.text[0].shape[1]
+        holes = [(*group[1].shape, group[4].shape[1]) for group in batch.holes]
+        targets = sum(len(group[-1]) for group in batch.holes)
+        if config.generation == "lm":
+            holes, targets = [(len(batch.context[0]), 0, text - 1)], len(batch.text_place_M)
+        shapes = Shapes(
+            pairs=len(batch),
+            text=text,
+            matched=max(1, round(len(batch) * config.itm_share)) if config.itm else 0,
+            holes=tuple(holes) if config.infill else (),
+            targets=targets if config.infill else 0,
+            candidates=config.queue,
+        )
+        return step_flops(self.model.config, vision_sizes(self.model.visual_encoder), shapes, config.generation)
+
+    @torch.no_grad()
+    def finish(self, features: Sequence[Features], momentum: float) -> None:
+        """After the optimiser's step: clamp tau to [0.001, 0.5], move the momentum model, fill the queue.
+
+        Args:
+            features: what :meth:`forward` returned, once for each micro-batch of the step.
+            momentum: of the momentum model.
+        """
+        self.model.temp.clamp_(0.001, 0.5)
+        update_momentum(self.twin, self.model, momentum)
+        for of_batch in features:
+            self.queue.push(*of_batch)

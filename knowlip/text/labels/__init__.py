@@ -1,5 +1,0 @@
-"""The `labels` annotator: template texts from boxes, outlines and masks."""
-
-from knowlip.text.labels.annotator import LabelsAnnotator
-
-__all__ = ["LabelsAnnotator"]

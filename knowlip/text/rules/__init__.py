@@ -1,5 +1,0 @@
-"""The offline annotator, see :class:`RulesAnnotator`."""
-
-from knowlip.text.rules.annotator import RulesAnnotator
-
-__all__ = ["RulesAnnotator"]

@@ -1,0 +1,295 @@
+"""The annotate stage: waves, quarantine, and runs that survive a kill with the same bytes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from knowlip.annotators.annotate import AnnotateConfig, annotate
+from knowlip.annotators.openai.options import OpenAIOptions
+from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.dataset import Dataset
+from tests.annotators.openai_stub import Reply, Stub, answer, completion, failure, user_text
+from tests.annotators.tiny_dataset import build_tiny_dataset
+
+COLUMNS = [
+    "tile_id", "revision", "parent", "run", "instruction_set", "slot", "dimension", "text", "annotator", "confidence",
+    "evidence", "decision", "delta_itc", "delta_itm", "margin", "reason",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "word")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """1 large, 4 medium and 16 small tiles; every tile lies at a longitude of its own."""
+    return build_tiny_dataset(tmp_path / "dataset")
+
+
+def place_of(body: dict[str, Any]) -> str:
+    found = re.search(r"lat\]: \[([-\d.]+), ([-\d.]+)\]", user_text(body))
+    assert found
+    return f"{found[1]}/{found[2]}"
+
+
+def talks_of_its_place(body: dict[str, Any], number: int) -> Reply:
+    """Every text names the coordinates it was asked about, so that a text can be traced to its request."""
+    return completion(answer("terrain", Terrain=f"plain at {place_of(body)}"))
+
+
+def asks(dataset: Path, stub: Stub, **changes: Any) -> AnnotateConfig:
+    options = OpenAIOptions(backoff_s=0.001, retries=2, image_side=64)
+    return AnnotateConfig(dataset, "openai", "stub", stub.url, **{"concurrency": 3, "openai": options, **changes})
+
+
+def tile_places(dataset: Path) -> dict[str, str]:
+    tiles = Dataset(dataset).tiles()
+    return {row.tile_id: f"{row.lon:.4f}/{row.lat:.4f}" for row in tiles.itertuples()}
+
+
+def test_rules_annotate_every_tile(dataset: Path) -> None:
+    result = annotate(AnnotateConfig(dataset, workers=1))
+    tiles = Dataset(dataset).tiles()
+    texts = Dataset(dataset).texts()
+    assert result["tiles"] == result["annotated"] == len(tiles) == 21
+    assert result["quarantined"] == result["resumed"] == 0
+    assert sum(result["instruction_sets"].values()) == 21
+    assert result["tiles_per_second"] > 0
+    assert list(texts.columns) == COLUMNS
+    assert list(texts["tile_id"]) == [tile for tile in tiles["tile_id"] for _ in range(8)]
+    for _, rows in texts.groupby("tile_id"):
+        assert tuple(rows["dimension"]) == DIMENSIONS[rows["instruction_set"].iloc[0]]
+        assert list(rows["slot"]) == list(range(1, 9))
+    assert set(texts["decision"]) == {"annotated"}
+    assert set(texts["annotator"]) == {"rules"}
+    assert texts["confidence"].between(0, 1).all()
+    assert (texts["text"].str.len() > 0).all()
+
+
+def test_processes_write_what_one_process_writes(dataset: Path, tmp_path: Path) -> None:
+    other = build_tiny_dataset(tmp_path / "other")
+    annotate(AnnotateConfig(dataset, workers=1))
+    annotate(AnnotateConfig(other, workers=2))
+    assert (dataset / "texts.parquet").read_bytes() == (other / "texts.parquet").read_bytes()
+
+
+def test_waves_pass_the_direct_parents_text_only(dataset: Path) -> None:
+    with Stub(talks_of_its_place) as stub:
+        result = annotate(asks(dataset, stub))
+        assert result["usage"]["requests"] == len(stub.bodies) == 21
+    assert result["instruction_sets"] == {"terrain": 21}
+    places, parents = tile_places(dataset), dict(Dataset(dataset).tiles()[["tile_id", "parent_id"]].to_numpy().tolist())
+    told = {place_of(body): re.findall(r"plain at (\S+)", user_text(body)) for body in stub.bodies}
+    assert told == {places[tile]: [places[parent]] if parent else [] for tile, parent in parents.items()}
+    order = [user_text(body).split()[3] for body in stub.bodies]  # "This is the large tile of ..."
+    assert order == ["large"] + ["medium"] * 4 + ["small"] * 16
+    texts = Dataset(dataset).texts().query("slot == 1").set_index("tile_id")["text"]
+    assert texts.to_dict() == {tile: f"plain at {place}" for tile, place in places.items()}
+
+
+def test_shards_carry_the_texts(dataset: Path) -> None:
+    import tarfile
+
+    with Stub(talks_of_its_place) as stub:
+        annotate(asks(dataset, stub))
+    found = {}
+    for shard in (dataset / "shards").glob("*.tar"):
+        with tarfile.open(shard) as tar:
+            for member in tar.getmembers():
+                if member.name.endswith(".txt"):
+                    found[Path(member.name).stem] = tar.extractfile(member).read().decode()  # type: ignore[union-attr]
+    places = tile_places(dataset)
+    assert found.keys() == places.keys()
+    for tile, text in found.items():
+        assert text.startswith(f"Terrain: plain at {places[tile]}. Functionality: statement about functionality. ")
+
+
+def test_failed_tiles_are_quarantined_and_can_be_asked_again(dataset: Path) -> None:
+    places = tile_places(dataset)
+    medium = Dataset(dataset).tiles(scale="medium")["tile_id"].tolist()
+    bad = {places[medium[0]]: completion(None, refusal="no"), places[medium[1]]: failure(500, "down")}
+
+    def reply(body: dict[str, Any], number: int) -> Reply:
+        return bad.get(place_of(body)) or talks_of_its_place(body, number)
+
+    with Stub(reply) as stub:
+        result = annotate(asks(dataset, stub))
+        assert result["quarantined"] == 2
+        assert result["annotated"] == 19
+        assert result["quarantine_reasons"] == {"refused: no": 1, "HTTP 500: down, after 2 retries": 1}
+        children = Dataset(dataset).tiles().query("parent_id == @medium[0]")["tile_id"]
+        asked = {place_of(body): user_text(body) for body in stub.bodies}
+        assert all("one scale up" not in asked[places[child]] for child in children)  # no parent, no stand-in
+        paid = len(stub.bodies)
+        assert annotate(asks(dataset, stub))["resumed"] == 21
+        assert len(stub.bodies) == paid
+        del bad[places[medium[1]]]
+        result = annotate(asks(dataset, stub, retry_quarantined=True))
+        assert result["quarantine_reasons"] == {"refused: no": 1}
+        assert len(stub.bodies) == paid + 1  # the refusal is not repeated
+    texts = Dataset(dataset).texts()
+    assert set(texts["tile_id"]) == set(places) - {medium[0]}
+    assert set(texts.loc[texts["tile_id"] == medium[1], "revision"]) == {1}  # revision 0 is never overwritten
+
+
+def test_a_run_that_gets_nowhere_says_why_and_leaves_nothing(dataset: Path) -> None:
+    with (
+        Stub(lambda body, number: failure(500, "down")) as stub,
+        pytest.raises(ValueError, match=r"Not one .* HTTP 500: down"),
+    ):
+        annotate(asks(dataset, stub))
+    assert not (dataset / "texts.parquet").exists()
+    with Stub(talks_of_its_place) as stub:
+        assert annotate(asks(dataset, stub))["annotated"] == 21
+
+
+def test_a_wrong_name_of_the_model_leaves_nothing_behind(dataset: Path) -> None:
+    with Stub(talks_of_its_place) as stub:
+        with pytest.raises(ValueError, match="does not serve the model 'other'"):
+            annotate(replace(asks(dataset, stub), model="other"))
+        assert annotate(asks(dataset, stub))["annotated"] == 21
+
+
+def test_endpoint_that_goes_away_stops_the_run_and_loses_nothing(dataset: Path) -> None:
+    def reply(body: dict[str, Any], number: int) -> Reply:
+        return failure(401) if number >= 9 else talks_of_its_place(body, number)
+
+    with Stub(reply) as stub, pytest.raises(ValueError, match="refuses the key"):
+        annotate(asks(dataset, stub))
+    assert not (dataset / "texts.parquet").exists()
+    with Stub(talks_of_its_place) as stub:
+        result = annotate(asks(dataset, stub))
+        assert len(stub.bodies) == 12
+    assert result["annotated"] == 21
+
+
+def test_other_settings_are_refused(dataset: Path) -> None:
+    with Stub(talks_of_its_place) as stub:
+        annotate(asks(dataset, stub))
+        with pytest.raises(ValueError, match=r"other settings .*\(temperature\)"):
+            annotate(asks(dataset, stub, openai=OpenAIOptions(temperature=0.7, image_side=64)))
+        annotate(asks(dataset, stub, concurrency=1))  # patience and speed are no such settings
+    with pytest.raises(ValueError, match="other settings"):
+        annotate(AnnotateConfig(dataset))
+
+
+def test_bad_configs_are_refused(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="no annotator 'oracle'"):
+        AnnotateConfig(dataset, annotator="oracle")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="name of a model"):
+        AnnotateConfig(dataset, annotator="openai")
+    with pytest.raises(ValueError, match="workers"):
+        AnnotateConfig(dataset, workers=0)
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "nothing"))):
+        annotate(AnnotateConfig(tmp_path / "nothing"))
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ValueError, match="OPENAI_API_KEY"):
+        annotate(AnnotateConfig(dataset, "openai", "m"))
+
+
+def run_and_kill(code: str, when: Any) -> None:
+    """Start a run in a process of its own and kill it the hard way as soon as `when()` holds."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not when():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    deadline = time.monotonic() + 10  # its workers follow it
+    while alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(process.pid)
+
+
+def alive(session: int) -> list[int]:
+    """Processes of a session that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for left-over processes in /proc")
+def test_killed_rules_run_resumes_with_the_same_bytes(dataset: Path, tmp_path: Path) -> None:
+    whole = build_tiny_dataset(tmp_path / "whole")
+    annotate(AnnotateConfig(whole, workers=1))
+    chunks = dataset / ".annotate" / "chunks"
+    code = (
+        "from pathlib import Path; from knowlip.annotators import annotate as stage; "
+        f"stage.annotate(stage.AnnotateConfig(Path({str(dataset)!r}), workers=2))"
+    )
+    run_and_kill(code, lambda: any(chunks.glob("*.json")))
+    assert not (dataset / "texts.parquet").exists()
+    assert annotate(AnnotateConfig(dataset, workers=1))["resumed"] > 0
+    assert_same_data(dataset, whole)
+
+
+def test_killed_paid_run_resumes_and_pays_nothing_twice(dataset: Path, tmp_path: Path) -> None:
+    whole = build_tiny_dataset(tmp_path / "whole")
+    with Stub(talks_of_its_place) as stub:
+        annotate(asks(whole, stub))
+    hold = threading.Event()
+    answers = dataset / ".annotate" / "answers"
+
+    def reply(body: dict[str, Any], number: int) -> Reply:
+        if number >= 10:
+            hold.wait(20)  # so that the kill finds requests in flight
+        return talks_of_its_place(body, number)
+
+    with Stub(reply) as stub:
+        code = (
+            "from pathlib import Path; from knowlip.annotators import annotate as stage; "
+            "o = stage.OpenAIOptions(backoff_s=0.001, retries=2, image_side=64); "
+            f"d, url = Path({str(dataset)!r}), {stub.url!r}; "
+            "stage.annotate(stage.AnnotateConfig(d, 'openai', 'stub', url, concurrency=3, openai=o))"
+        )
+        run_and_kill(code, lambda: len(list(answers.rglob("*.json"))) >= 10 and len(stub.bodies) >= 13)
+        hold.set()
+        annotate(asks(dataset, stub))
+        asked = Counter(map(place_of, stub.bodies))
+    # Only the three requests that were in flight at the kill are asked again
+    assert sum(asked.values()) == 21 + 3
+    assert set(asked.values()) == {1, 2}
+    assert_same_data(dataset, whole)
+
+
+def assert_same_data(one: Path, other: Path) -> None:
+    assert (one / "texts.parquet").read_bytes() == (other / "texts.parquet").read_bytes()
+    names = sorted(path.name for path in (one / "shards").iterdir())
+    assert names == sorted(path.name for path in (other / "shards").iterdir())
+    assert names
+    for name in names:
+        assert (one / "shards" / name).read_bytes() == (other / "shards" / name).read_bytes()
+    assert not list(one.rglob("*.part"))
+
+
+def test_texts_open_without_us(dataset: Path) -> None:
+    annotate(AnnotateConfig(dataset, workers=1))
+    frame = pd.read_parquet(dataset / "texts.parquet")
+    assert list(frame.columns) == COLUMNS
+    assert (frame["revision"] == 0).all()
+    assert not frame.isna().any().any()

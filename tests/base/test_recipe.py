@@ -1,0 +1,129 @@
+"""Recipes: all that come with the package are valid, and every slip is named."""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowlip.base.recipe import SECTIONS, load_recipe, recipe_for, recipe_names, stage_config
+from knowlip.cli import STAGES
+from knowlip.pipeline import with_changes
+
+PLACES: dict[str, dict[str, Any]] = {
+    "simulate": {"out": "o"}, "build": {"scenes": ["s"], "out": "o"}, "annotate": {"dataset": "d"},
+    "pretrain": {"dataset": "d", "out": "o"}, "finetune": {"dataset": "d", "model": "m", "out": "o"},
+    "evaluate": {"dataset": "d", "model": "m", "out": "o"}, "report": {"dataset": "d", "out": "o"},
+}  # fmt: skip
+
+
+@dataclass
+class Size:
+    width: int = 4
+    free: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Settings:
+    out: Path
+    size: Size = field(default_factory=Size)
+    steps: tuple[int, int] | None = None
+    rate: float = 0.1
+
+
+def test_sections_are_the_stages() -> None:
+    assert tuple(STAGES) == SECTIONS
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_setting_of_every_recipe_is_known(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe["about"]
+    for stage in SECTIONS:
+        module, kind = STAGES[stage]
+        stage_config(getattr(import_module(module), kind), recipe.get(stage, {}) | PLACES[stage])
+
+
+def test_the_resolution_chooses_the_recipe() -> None:
+    assert recipe_for([0.2, 1.0, 3.0]) == "demo"
+    assert recipe_for([10.0, 10.0, 1.0]) == "sentinel1"
+    assert recipe_for([27.0]) == "sentinel1"
+    with pytest.raises(ValueError, match=r"No recipe covers scenes of 500\.0 m"):
+        recipe_for([500.0])
+
+
+def test_a_base_says_what_a_recipe_does_not(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: demo\nbuild: {tile_px: 64}\npretrain: {model: {text: {width: 64}}}\n")
+    mine, demo = load_recipe(tmp_path / "mine.yaml"), load_recipe("demo")
+    assert mine["build"] == demo["build"] | {"tile_px": 64}
+    assert mine["pretrain"]["model"]["text"] == demo["pretrain"]["model"]["text"] | {"width": 64}
+    assert mine["pretrain"]["model"]["vision"] == demo["pretrain"]["model"]["vision"]
+    (tmp_path / "empty.yaml").write_text("base: demo\nevaluate:\n")
+    assert load_recipe(tmp_path / "empty.yaml")["evaluate"] == demo["evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("- a\n- b\n", "must hold one section a stage"),
+        ("", "must hold one section a stage"),
+        ("build: [1", "not valid YAML"),
+        ("\x00", "not valid YAML"),
+        ("biuld: {tile_px: 3}", "a stage 'biuld', which there is not: choose from simulate, build"),
+        ("build: 3", "build must hold settings"),
+        ("base: none", "no recipe none"),
+        ("base: SELF", "based on itself"),
+    ],
+)
+def test_broken_recipes_are_refused(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(content.replace("SELF", str(path)))
+    with pytest.raises(ValueError, match=sentence):
+        load_recipe(path)
+
+
+def test_values_become_typed() -> None:
+    settings = {"out": "a", "size": {"width": 5, "free": {"depth": 2}}, "steps": [1, 2], "rate": "1e-4"}
+    assert stage_config(Settings, settings) == Settings(Path("a"), Size(5, {"depth": 2}), (1, 2), 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"out": "a", "widht": 3}, r"^Settings: There is no setting widht: choose from out, size, steps, rate\.$"),
+        ({"out": "a", "size": {"wdth": 3}}, r"no setting size\.wdth: choose from size\.width, size\.free\.$"),
+        ({"out": "a", "size": 3}, r"size is a group of settings, it cannot be 3\.$"),
+        (
+            {"out": "a", "size": {"width": "x"}},
+            r"The setting size\.width does not fit: expected an int\. Got value: x\.$",
+        ),
+        ({"out": "a", "steps": [1]}, r"The setting steps does not fit: expected tuple\[int, int\] or null\. Got"),
+        ({}, r"required: out\.$"),
+    ],
+)
+def test_unfit_settings_are_named_in_one_line(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence) as caught:
+        stage_config(Settings, settings)
+    assert "\n" not in str(caught.value)
+    assert "class" not in str(caught.value)
+
+
+def test_changes_reach_the_deepest_setting() -> None:
+    recipe = with_changes(load_recipe("demo"), ["pretrain.stage_steps=[6,3,3]", "pretrain.model.text.width=32"])
+    assert recipe["pretrain"]["stage_steps"] == [6, 3, 3]
+    assert recipe["pretrain"]["model"]["text"]["width"] == 32
+    assert recipe["pretrain"]["model"]["text"]["layers"] == load_recipe("demo")["pretrain"]["model"]["text"]["layers"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("build", "takes STAGE.KEY=VALUE"), ("build=3", "takes STAGE.KEY=VALUE"), ("build.=3", "takes STAGE.KEY=VALUE"),
+        ("bild.tile_px=3", "a stage 'bild', which there is not"), ("build.tile_px=[1", "not valid YAML"),
+        ("build.tile_px.x=1", "tile_px has a value and no settings of its own"),
+    ],
+)  # fmt: skip
+def test_unfit_changes_are_refused(change: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        with_changes(load_recipe("demo"), [change])

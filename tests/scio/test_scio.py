@@ -1,0 +1,244 @@
+"""SCIO's evidence against figures of single passes by hand, its margins against counting, its stages."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from knowlip.base.statistics import auroc
+from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
+from knowlip.scio.evidence import Evidence, Scorer, evidence
+from knowlip.scio.passes import Stage, stages
+from knowlip.scio.screening import screen
+from knowlip.scio.thresholds import (
+    NEVER,
+    NoiseModel,
+    fit,
+    noise_probability,
+    precision_at,
+    share_like,
+    standardisation,
+    threshold,
+)
+from knowlip.training.texts import SubTextIds, TileText
+
+WORDS = ["water", "wood", "field", "town", "ship", "road", "quay", "grass"]
+
+
+@pytest.fixture
+def scorer() -> Scorer:
+    torch.manual_seed(0)
+    tokenizer = TextTokenizer.train([" ".join(WORDS)] * 3, 80)
+    vision = VisionConfig("vit_tiny_patch16_224", 16, {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2})
+    text = TextConfig(len(tokenizer), width=32, layers=1, heads=2, mlp_width=32, max_length=64, dropout=0.0)
+    model = KnowLIP(ModelConfig(vision, text, embed_dim=8), tokenizer).eval()
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.3)
+    pixels = np.random.default_rng(0).integers(1, 256, (9, 16, 16), dtype=np.uint8)
+    texts = [tile_text(tokenizer, seed, text_hash=77 if seed in (1, 7) else seed) for seed in range(9)]
+    return Scorer(model, pixels, texts, negatives=[0, 3, 5, 6, 7, 8], tiles_at_once=2)
+
+
+def tile_text(tokenizer: TextTokenizer, seed: int, text_hash: int) -> TileText:
+    rng = np.random.default_rng(seed)
+    parts = [
+        SubTextIds(tokenizer.ids(f"{WORDS[i]}:"), tokenizer.ids(" ".join(rng.choice(WORDS, rng.integers(1, 4))) + "."))
+        for i in range(8)
+    ]
+    return TileText(parts, hash=text_hash)
+
+
+def test_paper_evidence_equals_nine_single_passes(scorer: Scorer) -> None:
+    texts = [tile_text(scorer.model.tokenizer, seed, text_hash=77 if seed == 1 else seed) for seed in range(5)]
+    got = evidence(scorer, texts)
+    model, tokenizer = scorer.model, scorer.model.tokenizer
+    with torch.inference_mode():  # tile 7 has the text of tile 1: it is no negative of it
+        others = [(row, 77 if row == 7 else row, tile_text(tokenizer, row, 0).ids()) for row in (0, 3, 5, 6, 7, 8)]
+        other_image = torch.cat([scorer.encode([row])[1] for row, _, _ in others])
+        framed = [torch.tensor([tokenizer.frame(ids, 64)]) for _, _, ids in others]
+        other_text = torch.cat([model.embed_ids(ids, torch.ones_like(ids, dtype=torch.bool)) for ids in framed])
+    other_id, other_hash = (torch.tensor([other[i] for other in others]) for i in (0, 1))
+
+    def figures(row: int, ids: list[int]) -> tuple[float, float]:
+        with torch.inference_mode():
+            tokens, image = scorer.encode([row])
+            framed = torch.tensor([tokenizer.frame(ids, 64)])
+            text = model.embed_ids(framed, torch.ones_like(framed, dtype=torch.bool))
+            negative = (other_id != row) & (other_hash != texts[row].hash)
+            tau, own = model.temp, float(image[0] @ text[0])
+            loss = 0.0
+            for query, features in ((image[0], other_text), (text[0], other_image)):
+                logits = torch.cat([torch.tensor([own]), features[negative] @ query]) / tau
+                loss += float(logits.logsumexp(0) - logits[0]) / 2
+            framed[0, 0] = tokenizer.enc
+            logits = model.match_ids(
+                framed, torch.ones_like(framed, dtype=torch.bool), model.text_encoder.image_memory(tokens)
+            )
+            return loss, float(logits[0, 1] - logits[0, 0])
+
+    for row in range(5):
+        whole = figures(row, texts[row].ids())
+        for slot in range(8):
+            without = figures(row, texts[row].ids(without=slot))
+            assert got.itc[row, slot] == pytest.approx(without[0] - whole[0], abs=1e-4)
+            assert got.itm[row, slot] == pytest.approx(without[1] - whole[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4, 8])
+def test_surprise_is_what_the_decoder_says_token_by_token(scorer: Scorer, at_once: int) -> None:
+    model, tokenizer = scorer.model, scorer.model.tokenizer
+    scorer.holes_at_once = at_once
+    texts = [tile_text(tokenizer, seed, seed) for seed in range(4)]
+    got = evidence(scorer, texts[2:], rows=[2, 3], slots=[{1, 6}, {0}], kinds=("surprise",))
+    assert np.isnan(got.itc).all()
+    assert np.isnan(got.surprise).sum() == 16 - 3
+    for at, slot in ((0, 1), (0, 6), (1, 0)):
+        parts = texts[at + 2].parts
+        together = [j for j in range(8) if (j - slot) % (8 // at_once) == 0]
+        shown = [[*part.label, tokenizer.mask] if j in together else part.ids for j, part in enumerate(parts)]
+        ids = [token for part in shown for token in part]
+        place = torch.tensor([sum(len(part) for part in shown[: slot + 1])])
+        assert ids[place - 1] == tokenizer.mask, "one place further in the framed text"
+        framed = torch.tensor([[tokenizer.enc, *ids, tokenizer.sep]])
+        keep = torch.ones_like(framed, dtype=torch.bool)
+        losses, gaps = [], []
+        with torch.inference_mode():
+            images = model.text_encoder.image_memory(scorer.encode([at + 2])[0])
+            memory, hole = model.decoder_input(framed, keep, images, (torch.tensor([0]), place))
+            words = [tokenizer.dec, *parts[slot].content, tokenizer.sep]
+            for place in range(1, len(words)):
+                states, _ = model.text_decoder(torch.tensor([words[:place]]), memory, keep, hole_BD=hole)
+                log_p = model.text_decoder.cls(states[0, -1]).log_softmax(-1)
+                losses.append(-float(log_p[words[place]]))
+                gaps.append(float(log_p.max()) + losses[-1])
+        assert got.surprise[at, slot] == pytest.approx(np.mean(losses), abs=1e-4)
+        assert got.gap[at, slot] == pytest.approx(np.mean(gaps), abs=1e-4)
+        assert got.worst[at, slot] == pytest.approx(max(losses), abs=1e-4)
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_texts_that_are_too_long_are_cut_around_each_hole(scorer: Scorer, at_once: int) -> None:
+    tokenizer, longest = scorer.model.tokenizer, scorer.model.config.text.max_length
+    words = tokenizer.ids(" ".join(WORDS))
+    text = TileText([SubTextIds(tokenizer.ids(f"{word}:"), (words * 9)[: longest - 30]) for word in WORDS])
+    scorer.holes_at_once = at_once
+    got = evidence(scorer, [text], kinds=("surprise",))
+    assert np.isfinite(got.surprise).all()
+    assert len(set(got.surprise[0].tolist())) == 8
+
+
+def test_evidence_of_some_sub_texts_is_that_of_all(scorer: Scorer) -> None:
+    texts = [tile_text(scorer.model.tokenizer, seed, seed) for seed in range(5)]
+    whole = evidence(scorer, texts)
+    some = evidence(scorer, [texts[4], texts[1]], rows=[4, 1], slots=[{3}, {0, 7}])
+    for kind in ("itc", "itm", "surprise", "gap", "worst"):
+        one, all_ = getattr(some, kind), getattr(whole, kind)
+        assert [one[0, 3], one[1, 0], one[1, 7]] == pytest.approx([all_[4, 3], all_[1, 0], all_[1, 7]], abs=1e-4)
+
+
+def test_paper_noise_needs_both_signs() -> None:
+    centre, spread = {"": [[0.0, 0.0]] * 8}, {"": [[2.0, 2.0]] * 8}
+    found = Evidence.empty(1)
+    found.itc[0] = [-4.0, -4.0, 4.0, 4.0, -0.5, -8, 0, 0]
+    found.itm[0] = [4.0, -4.0, 4.0, -4.0, 9, 0.5, 0, 0]
+    model = NoiseModel("paper", centre, spread, margin=0.5)
+    flagged = noise_probability(model, found, ["marine"]) > model.margin
+    assert flagged.tolist() == [[True, False, False, False, False, False, False, False]]
+
+
+def test_margin_is_the_lowest_that_is_precise_enough() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.random(400) < 0.2
+    score = np.round(rng.normal(0, 1, 400) + 1.5 * noise, 2)
+    margin, reached = threshold(score, noise, 0.6)
+    assert reached
+    assert noise[score > margin].mean() >= 0.6
+    for lower in np.unique(score[score < margin]):
+        assert noise[score > lower - 1e-9].mean() < 0.6
+    margin, reached = threshold(score, noise, 1.0)
+    assert not reached or noise[score > margin].all()
+    assert threshold(score, np.zeros(400, bool), 0.5) == (NEVER, False)
+
+
+def test_noise_of_the_texts_themselves_is_counted_as_often_right_as_plants() -> None:
+    """Scores of plants and of a known share of the rest come from one distribution, all others from a lower one."""
+    rng = np.random.default_rng(0)
+    planted, own = np.arange(8000) % 8 == 0, (np.arange(8000) % 8 != 0) & (rng.random(8000) < 0.15)
+    score = rng.normal(0, 1, 8000) + 3.0 * (planted | own)
+    share = share_like(score[~planted], score[planted])
+    assert 0.12 < share < 0.2
+    assert share_like(rng.normal(0, 1, 7000), score[planted]) < 0.02
+    assert share_like(score[:3], score[:3]) == 0.0
+    right = planted & (rng.random(8000) < 0.9)
+    strict, _ = threshold(score, right, 0.8, planted)
+    margin, reached = threshold(score, right, 0.8, planted, 7 * share)
+    assert reached
+    assert margin < strict
+    really = (right | (own & (rng.random(8000) < 0.9)))[score > margin].mean()
+    counted = precision_at(right, planted, score > margin, 7 * share)
+    assert counted == pytest.approx(0.8, abs=0.01)
+    assert really == pytest.approx(counted, abs=0.06)
+    assert precision_at(right, planted, score > 99, 1.0) is None
+
+
+def neutral(rng: np.random.Generator, count: int) -> Evidence:
+    """Evidence without meaning; logarithms of what the decoder says are normal."""
+    return Evidence(
+        *(rng.normal(3, 2, (count, 8)) for _ in range(2)), *(np.expm1(rng.normal(3, 0.5, (count, 8))) for _ in range(3))
+    )
+
+
+def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
+    rng = np.random.default_rng(0)
+    clean, planted = neutral(rng, 200), neutral(rng, 150)
+    places = [(int(row), int(rng.integers(8))) for row in rng.permutation(200)[:150]]
+    planted.surprise = np.expm1(rng.normal(4, 0.5, (150, 8)))
+    model = fit(clean, ["marine"] * 200, planted, places, ["swap"] * 150, "all", precision=0.6)
+    assert int(np.argmax(np.abs(model.weights))) == 2
+    assert model.weights[2] > 0
+    assert model.figures["reached"]
+    assert model.figures["precision"] >= 0.6
+    assert model.figures["auroc"] == pytest.approx(0.92, abs=0.05)  # two normal laws two deviations apart
+    assert model.figures["base_rate"] == 1 / 8
+    assert model.figures["n"] == 1200
+    assert NoiseModel(**model.plain()) == model
+    fresh = neutral(rng, 200)
+    fresh.surprise[:, 0] = np.expm1(np.log1p(fresh.surprise[:, 0]) + 1)
+    score = noise_probability(model, fresh, ["marine"] * 200)
+    assert (auroc(score.ravel(), np.eye(8, dtype=bool)[[0] * 200].ravel()) or 0) > 0.85
+    assert ((score >= 0) & (score <= 1)).all()
+
+
+def test_stages_alternate() -> None:
+    assert stages((5, 2, 3), 2) == [
+        Stage(1, "train", 5), Stage(2, "screen", 7), Stage(3, "reconstruct", 10), Stage(4, "screen", 12),
+        Stage(5, "reconstruct", 15),
+    ]  # fmt: skip
+    assert stages((5, 2, 3), 0) == [Stage(1, "train", 5)]
+
+
+def test_scores_without_negatives_are_refused(scorer: Scorer) -> None:
+    with pytest.raises(ValueError, match="at least two training tiles"):
+        Scorer(scorer.model, scorer.pixels, [], [0])
+
+
+def test_paper_asks_for_matching_only_where_contrast_suspects(scorer: Scorer) -> None:
+    texts = [tile_text(scorer.model.tokenizer, seed, seed) for seed in range(9)]
+    corpus = SimpleNamespace(texts=texts, sets=["marine"] * 9)
+    whole = evidence(scorer, texts)
+    noise = standardisation(whole, corpus.sets, "paper")
+    noise.margin = 0.2
+    found = screen(scorer, corpus, noise)  # type: ignore[arg-type]
+    both = noise_probability(noise, whole, corpus.sets)
+    assert (found.noisy == (both > 0.2)).all()
+    assert 0 < found.noisy.sum() < np.isfinite(found.evidence.itm).sum() < 72
+    assert found.score[found.noisy] == pytest.approx(both[found.noisy], abs=1e-3)
+    some = screen(scorer, corpus, noise, rows=[7, 2])  # type: ignore[arg-type]
+    assert (some.noisy == found.noisy[[7, 2]]).all()
+    said = standardisation(whole, corpus.sets, "surprise")
+    said.weights, said.margin = [1.0], 0.9
+    found = screen(scorer, corpus, said)  # type: ignore[arg-type]
+    assert (found.noisy == (whole.surprise > 8)).all()  # 1 / (1 + exp(-log(1 + x))) > 0.9
+    assert (np.isfinite(found.evidence.itm) == found.noisy).all()
