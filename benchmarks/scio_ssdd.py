@@ -5,8 +5,8 @@
 SSDD is imported and described from its boxes and sea-land masks in template sentences (the `labels` annotator). A share
 of the training tiles gets one wrong sub-text each (`knowlip/language/corruption.py`). A model is pre-trained on these
 noisy texts and never told which are wrong; then it screens and rewrites them. Measured: how well evidence finds the
-planted errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were spoiled. DIR keeps
-data and training, and a stopped command goes on there.
+planted errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were spoiled.
+DIR keeps data and training, and a stopped command goes on there.
 """
 
 import argparse
