@@ -7,7 +7,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 _LARGE = 1 << 20
 
 
-def lean() -> None:
+def release_freed_memory() -> None:
     """Give arrays of 1 MB and more pages of their own, and return what is free now.
 
     By itself glibc raises that limit to 32 MB as it goes, and keeps what is freed below it: 70 MB more for a scene of

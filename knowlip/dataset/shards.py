@@ -11,14 +11,23 @@ import numpy as np
 from knowlip.base.files import temporary_path
 from knowlip.dataset.png import decode_png, encode_png
 
-__all__ = ["PARTS", "Sample", "ShardReader", "ShardWriter", "decode_png", "encode_png", "read_shard", "shard_places",
-           "write_shard"]  # fmt: skip
+__all__ = [
+    "PARTS",
+    "ShardReader",
+    "ShardSample",
+    "ShardWriter",
+    "decode_png",
+    "encode_png",
+    "read_shard",
+    "shard_places",
+    "write_shard",
+]  # fmt: skip
 PARTS = ("png", "txt", "json")
 _BUFFER = 1 << 20
 _TAR_BLOCK, _TAR_RECORD, _TAR_NAME = 512, 10240, 100
 
 
-class Sample(NamedTuple):
+class ShardSample(NamedTuple):
     """One tile of a shard."""
 
     key: str
@@ -40,7 +49,7 @@ class ShardWriter:
         self._part = temporary_path(path)
         self._stream = self._part.open("wb", buffering=_BUFFER)
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: ShardSample) -> None:
         """Append the three files of a sample."""
         for extension, data in zip(PARTS, sample[1:]):
             self._stream.write(_tar_header(f"{sample.key}.{extension}", len(data)))
@@ -68,7 +77,7 @@ class ShardWriter:
         self._part.unlink(missing_ok=True)
 
 
-def write_shard(path: Path, samples: Iterable[Sample]) -> int:
+def write_shard(path: Path, samples: Iterable[ShardSample]) -> int:
     """Write a shard in the order given, whole or not at all. Returns the sample count."""
     shard = ShardWriter(path)
     try:
@@ -95,7 +104,7 @@ def _tar_header(name: str, size: int) -> bytes:
     return head + b"%06o\0 " % checksum + tail
 
 
-def read_shard(path: Path) -> Iterator[Sample]:
+def read_shard(path: Path) -> Iterator[ShardSample]:
     """Every sample of a shard in order.
 
     Raises:
@@ -108,7 +117,7 @@ def read_shard(path: Path) -> Iterator[Sample]:
             for offset, size in parts:
                 stream.seek(offset)
                 data.append(stream.read(size))
-            yield Sample(key, *data)
+            yield ShardSample(key, *data)
 
 
 def shard_places(path: Path) -> dict[str, list[tuple[int, int]]]:

@@ -10,7 +10,7 @@ from knowlip.dataset.stats_numbers import measure
 
 
 @dataclass(frozen=True)
-class StatsConfig:
+class DatasetStatsConfig:
     """What to measure and where to draw it."""
 
     POSITIONAL: ClassVar = ("dataset",)
@@ -23,7 +23,7 @@ class StatsConfig:
     """Headline; by default the name of the data set."""
 
 
-def dataset_stats(config: StatsConfig) -> dict[str, Any]:
+def dataset_stats(config: DatasetStatsConfig) -> dict[str, Any]:
     """Measure a data set and, with `out`, draw it.
 
     Returns:

@@ -11,7 +11,7 @@ from knowlip.base.files import read_json, write_json
 from knowlip.base.parquet import check_schema, read_parquet
 from knowlip.base.progress import track
 from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS
-from knowlip.dataset.shards import Sample, read_shard, write_shard
+from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +158,7 @@ def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
     return {"revision": number, "shards": len(shards), "rewritten": rewritten}
 
 
-def _with_captions(samples: list[Sample], captions: dict[str, bytes]) -> Iterator[Sample]:
+def _with_captions(samples: list[ShardSample], captions: dict[str, bytes]) -> Iterator[ShardSample]:
     for sample in samples:
         yield sample._replace(txt=captions.get(sample.key, b""))
 

@@ -56,7 +56,7 @@ def show(result: dict[str, Any]) -> str:
     if "near_duplicates" in result:
         near = result["near_duplicates"]
         lines.append(f"near copies across splits: {near['pairs']} pairs")
-        lines += [f"  {pair['likeness']:.3f}  {pair['tiles'][0]}  {pair['tiles'][1]}" for pair in near["first"]]
+        lines += [f"  {pair['correlation']:.3f}  {pair['tiles'][0]}  {pair['tiles'][1]}" for pair in near["first"]]
     lines.append(f"fingerprint {result['fingerprint']}")
     return "\n".join(lines)
 
@@ -114,8 +114,8 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
     annotations = check_annotations(dataset, names)
     shapes = {tile: (int(shape[0]), int(shape[1])) for tile, shape in zip(accepted["tile_id"], accepted["proj:shape"])}
     masks = check_masks(dataset, shapes)
-    likeness = NearCopies() if near else None
-    shards = _check_shards(dataset, accepted, shapes, likeness)
+    near_copies = NearCopies() if near else None
+    shards = _check_shards(dataset, accepted, shapes, near_copies)
     result = {
         "dataset": str(dataset.path),
         "shards": shards,
@@ -129,7 +129,7 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
         "lineage": line,
         "fingerprint": dataset.fingerprint,
     }
-    return result if likeness is None else {**result, "near_duplicates": likeness.result()}
+    return result if near_copies is None else {**result, "near_duplicates": near_copies.result()}
 
 
 def _check_complete(table: pa.Table, where: Path) -> None:
@@ -206,7 +206,7 @@ def _check_splits(dataset: Dataset, rows: "pd.DataFrame", where: Path) -> None:
 
 
 def _check_shards(
-    dataset: Dataset, rows: "pd.DataFrame", shapes: dict[str, tuple[int, int]], likeness: NearCopies | None
+    dataset: Dataset, rows: "pd.DataFrame", shapes: dict[str, tuple[int, int]], near_copies: NearCopies | None
 ) -> int:
     folder = dataset.path / SHARDS
     accepted = rows.set_index("tile_id")[["shard", "png_sha256", "split"]].to_dict("index")
@@ -232,8 +232,8 @@ def _check_shards(
             _check_record(sample.json, sample.key, folder / name)
             if captions is not None and sample.txt != captions.get(sample.key, b""):
                 raise ValueError(f"{folder / name}: the text of {sample.key} is not that of the published revision.")
-            if likeness is not None:
-                likeness.add(sample.key, entry["split"], decode_png(sample.png))
+            if near_copies is not None:
+                near_copies.add(sample.key, entry["split"], decode_png(sample.png))
             seen += 1
     if seen != len(accepted):
         raise ValueError(f"{folder} holds {seen} tiles, but the index has {len(accepted)} accepted ones.")

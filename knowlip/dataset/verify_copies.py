@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowlip.dataset.layout import SPLITS
-from knowlip.dataset.likeness import Looks
+from knowlip.dataset.near_duplicates import NearDuplicateFinder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,18 +37,18 @@ def check_identical(accepted: "pd.DataFrame") -> dict[str, int]:
 
 
 class NearCopies:
-    """Remembers how every tile looks, then compares all tiles of different splits."""
+    """Remembers every tile by hash and thumbnail, then compares all tiles of different splits."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
         self._splits: list[str] = []
-        self._looks = Looks()
+        self._finder = NearDuplicateFinder()
 
     def add(self, name: str, split: str, pixels: np.ndarray) -> None:
         """Remember a tile (H, W) uint8."""
         self._names.append(name)
         self._splits.append(split)
-        self._looks.add(pixels)
+        self._finder.add(pixels)
 
     def result(self) -> dict[str, Any]:
         """Pairs of tiles in two splits that show the same, the most alike first."""
@@ -57,11 +57,11 @@ class NearCopies:
         for position, one in enumerate(SPLITS):
             for other in SPLITS[position + 1 :]:
                 first, second = np.flatnonzero(splits == one), np.flatnonzero(splits == other)
-                for a, b, likeness in self._looks.alike(first.tolist(), second.tolist()):
-                    pairs.append((round(likeness, 4), self._names[a], self._names[b], one, other))
+                for a, b, correlation in self._finder.pairs(first.tolist(), second.tolist()):
+                    pairs.append((round(correlation, 4), self._names[a], self._names[b], one, other))
         pairs.sort(key=lambda pair: (-pair[0], pair[1:]))
         return {
             "pairs": len(pairs),
             "between": {f"{a}-{b}": n for (a, b), n in sorted(Counter(pair[3:] for pair in pairs).items())},
-            "first": [{"likeness": likeness, "tiles": [a, b]} for likeness, a, b, *_ in pairs[:_SHOWN]],
+            "first": [{"correlation": correlation, "tiles": [a, b]} for correlation, a, b, *_ in pairs[:_SHOWN]],
         }

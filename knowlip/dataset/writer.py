@@ -14,7 +14,7 @@ import shapely
 from pyproj import CRS
 
 from knowlip.base.files import read_json, sha256, whole_file, write_json
-from knowlip.base.memory import lean
+from knowlip.base.memory import release_freed_memory
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.arrow import arrow_array
 from knowlip.dataset.layout import (
@@ -30,7 +30,7 @@ from knowlip.dataset.layout import (
     fingerprint,
     shard_json,
 )
-from knowlip.dataset.shards import Sample, ShardWriter
+from knowlip.dataset.shards import ShardSample, ShardWriter
 
 TILES_PER_SHARD = 2048
 
@@ -81,7 +81,7 @@ class SceneWriter:
         row["png_sha256"] = (row.get("png_sha256") or sha256(png)) if row["accepted"] else ""
         if row["accepted"]:
             shard = self._shard(row["split"])
-            shard.add(Sample(row["tile_id"], png, b"", shard_json(row)))
+            shard.add(ShardSample(row["tile_id"], png, b"", shard_json(row)))
             row["shard"] = shard.path.name
         for name, values in self._columns.items():
             values.append(row[name])
@@ -153,7 +153,7 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
     Raises:
         ValueError: no tile was accepted.
     """
-    lean()
+    release_freed_memory()
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own allocator keeps what it is given back
     tables: list[pa.Table] = []
     truth: dict[str, str] = {}

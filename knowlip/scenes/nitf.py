@@ -56,7 +56,7 @@ def sarkit(name: str = "") -> Any:
         raise ValueError("Reading SICD and SIDD needs sarkit: pip install 'knowlip[sicd]'.") from None
 
 
-class Segment(NamedTuple):
+class ImageSegment(NamedTuple):
     """Rows of an image that lie together in the file."""
 
     name: str
@@ -73,7 +73,7 @@ class Segment(NamedTuple):
 class Contents(NamedTuple):
     """What a file holds."""
 
-    segments: tuple[Segment, ...]
+    segments: tuple[ImageSegment, ...]
     documents: tuple[bytes, ...]
     """XML of the data extensions, in order."""
 
@@ -104,19 +104,19 @@ def contents(path: Path) -> Contents:
     return Contents(segments, tuple(documents))
 
 
-def _segment(item: Any) -> Segment:
+def _segment(item: Any) -> ImageSegment:
     head = item["subheader"]
     rows, columns = int(head["NROWS"].value), int(head["NCOLS"].value)
     blocks = int(head["NBPR"].value) * int(head["NBPC"].value)
     plain = head["IC"].value == "NC" and blocks == 1
-    return Segment(head["IID1"].value, head["ICAT"].value, item["Data"].get_offset(), rows, columns, plain)
+    return ImageSegment(head["IID1"].value, head["ICAT"].value, item["Data"].get_offset(), rows, columns, plain)
 
 
 @dataclass
 class NitfRaster(Raster):
     """An uncompressed image of one or several segments."""
 
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[ImageSegment, ...] = ()
     pixel: str = "<c8"
     """Data type of a pixel in the file as numpy writes it, or "pair" (16-bit real and imaginary) or "polar" (8-bit
     amplitude and phase)."""

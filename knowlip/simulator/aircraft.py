@@ -6,12 +6,12 @@ import numpy as np
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, TargetType
 from knowlip.simulator.shapes import Frame, Ring, rectangle
-from knowlip.simulator.world import Thing, World
+from knowlip.simulator.world import SceneObject, World
 
 BY_NAME: dict[str, TargetType] = {kind.name: kind for kind in AIRCRAFT_TYPES}
 
 
-class Plan(NamedTuple):
+class Planform(NamedTuple):
     """A type's shape: along the aircraft in shares of its length from the nose, across in shares of the half span."""
 
     fuselage_m: float
@@ -30,12 +30,12 @@ class Plan(NamedTuple):
     """Height of the fuselage's top above ground."""
 
 
-PLANS: dict[str, Plan] = {
-    "wide-body airliner": Plan(6.2, 0.30, 0.60, 0.20, 0.045, 0.30, ((0.36, 0.32),), 260.0, 7.5),
-    "narrow-body airliner": Plan(4.0, 0.34, 0.56, 0.18, 0.05, 0.36, ((0.36, 0.33),), 140.0, 5.5),
-    "regional turboprop": Plan(2.8, 0.36, 0.39, 0.12, 0.07, 0.28, ((0.32, 0.30),), 90.0, 4.0),
-    "business jet": Plan(2.2, 0.40, 0.62, 0.17, 0.05, 0.38, ((0.72, 0.22),), 45.0, 3.2),
-    "fighter": Plan(1.8, 0.32, 0.70, 0.42, 0.08, 0.52, ((0.97, 0.10), (0.36, 0.14)), 60.0, 3.0),
+PLANS: dict[str, Planform] = {
+    "wide-body airliner": Planform(6.2, 0.30, 0.60, 0.20, 0.045, 0.30, ((0.36, 0.32),), 260.0, 7.5),
+    "narrow-body airliner": Planform(4.0, 0.34, 0.56, 0.18, 0.05, 0.36, ((0.36, 0.33),), 140.0, 5.5),
+    "regional turboprop": Planform(2.8, 0.36, 0.39, 0.12, 0.07, 0.28, ((0.32, 0.30),), 90.0, 4.0),
+    "business jet": Planform(2.2, 0.40, 0.62, 0.17, 0.05, 0.38, ((0.72, 0.22),), 45.0, 3.2),
+    "fighter": Planform(1.8, 0.32, 0.70, 0.42, 0.08, 0.52, ((0.97, 0.10), (0.36, 0.14)), 60.0, 3.0),
 }
 
 
@@ -58,11 +58,11 @@ def aircraft(
         return False
     world.take(rectangle(x, y, length + 3, span + 3, heading))
     _draw(world, Frame(x, y, heading), PLANS[name], length, span)
-    world.things.append(Thing("aircraft", name, x, y, length, span, BY_NAME[name].height_m, heading % 360))
+    world.things.append(SceneObject("aircraft", name, x, y, length, span, BY_NAME[name].height_m, heading % 360))
     return True
 
 
-def _draw(world: World, frame: Frame, plan: Plan, length: float, span: float) -> None:
+def _draw(world: World, frame: Frame, plan: Planform, length: float, span: float) -> None:
     rng = world.rng
     nose, half, r = length / 2, span / 2, plan.fuselage_m / 2
 

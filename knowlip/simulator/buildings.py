@@ -3,7 +3,7 @@
 import numpy as np
 
 from knowlip.simulator.shapes import Frame, Ring, direction, disc, points_along, rectangle
-from knowlip.simulator.world import Thing, World
+from knowlip.simulator.world import SceneObject, World
 
 
 def building(
@@ -29,7 +29,7 @@ def building(
     world.corner_lines(ring, min(1.0, height / 9.0) * rng.lognormal(0.6, 0.7))
     if not gable:
         _roof_details(world, frame, length, width, height)
-    world.things.append(Thing("building", kind, x, y, length, width, height, heading % 180))
+    world.things.append(SceneObject("building", kind, x, y, length, width, height, heading % 180))
     return True
 
 
@@ -71,7 +71,7 @@ def tank(world: World, x: float, y: float, radius: float, height: float, covers:
     far = np.clip(-normal @ towards_radar, 0, 1) ** 6
     world.scatter(rim, height, 0.35 * strength * far + 1e-3)  # inner wall of a floating roof's shell
     world.scatter(np.array([[x, y]]), height + 0.5, 6.0)
-    world.things.append(Thing("tank", "storage tank", x, y, 2 * radius, 2 * radius, height, 0.0))
+    world.things.append(SceneObject("tank", "storage tank", x, y, 2 * radius, 2 * radius, height, 0.0))
     return True
 
 
@@ -119,4 +119,4 @@ def bridge(world: World, p0: Ring, p1: Ring, width: float, height: float) -> Non
     for a in np.arange(-length / 2 + 12, length / 2, 28.0):
         pier = frame.to_world(np.array([[a, -width / 2], [a, width / 2]]))
         world.scatter(pier, 0.0, rng.lognormal(2.0, 0.5, 2))
-    world.things.append(Thing("bridge", "road bridge", float(x), float(y), length, width, height, heading % 180))
+    world.things.append(SceneObject("bridge", "road bridge", float(x), float(y), length, width, height, heading % 180))

@@ -13,15 +13,15 @@ from rasterio.io import MemoryFile
 from rasterio.transform import Affine, from_origin
 
 from knowlip.base.files import whole_file
-from knowlip.simulator.radar import Image
+from knowlip.simulator.radar import RadarImage
 from knowlip.simulator.sensors import Sensor
-from knowlip.simulator.world import Thing, World
+from knowlip.simulator.world import SceneObject, World
 
 DATE = "2025-06-01"
 
 
 @dataclass(frozen=True)
-class Grid:
+class UtmGrid:
     """Where a world lies on Earth: UTM zone and the easting and northing of its centre."""
 
     epsg: int
@@ -29,7 +29,7 @@ class Grid:
     northing: float
 
     @classmethod
-    def around(cls, lon: float, lat: float) -> "Grid":
+    def around(cls, lon: float, lat: float) -> "UtmGrid":
         """The UTM grid of a place, its centre rounded to 10 m."""
         zone = int((lon + 180.0) // 6.0) % 60 + 1
         epsg = (32600 if lat >= 0 else 32700) + zone
@@ -58,7 +58,7 @@ def _write(path: Path, data: bytes) -> None:
         raise ValueError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
-def _geotiff(array: NDArray[Any], grid: Grid, transform: Affine, tags: dict[str, str]) -> bytes:
+def _geotiff(array: NDArray[Any], grid: UtmGrid, transform: Affine, tags: dict[str, str]) -> bytes:
     """A tiled, deflated GeoTIFF as bytes."""
     profile = {
         "driver": "GTiff", "height": array.shape[0], "width": array.shape[1], "count": 1, "dtype": array.dtype.name,
@@ -73,7 +73,7 @@ def _geotiff(array: NDArray[Any], grid: Grid, transform: Affine, tags: dict[str,
 
 
 def write_scene(
-    paths: dict[str, Path], scene: dict[str, Any], world: World, drawn: Image, sensor: Sensor, grid: Grid
+    paths: dict[str, Path], scene: dict[str, Any], world: World, drawn: RadarImage, sensor: Sensor, grid: UtmGrid
 ) -> None:
     """Write image, land cover and truth. An older truth goes first, so that it never stands beside a newer image."""
     paths["truth"].unlink(missing_ok=True)
@@ -102,9 +102,9 @@ def write_scene(
     _write(paths["truth"], _truth(scene, world, grid))
 
 
-def _truth(scene: dict[str, Any], world: World, grid: Grid) -> bytes:
+def _truth(scene: dict[str, Any], world: World, grid: UtmGrid) -> bytes:
     """GeoJSON of the objects that touch the scene."""
-    things: list[Thing] = []
+    things: list[SceneObject] = []
     for thing in world.things:
         low, high = thing.ring.min(axis=0), thing.ring.max(axis=0)
         if (high > -world.size / 2).all() and (low < world.size / 2).all():

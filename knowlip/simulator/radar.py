@@ -39,7 +39,7 @@ VEGETATION = ("field", "wood", "grass")
 
 
 @dataclass(frozen=True)
-class Image:
+class RadarImage:
     """`amplitude` (H, W) float32, square root of sigma0; `cover` (H, W) uint8 land-cover codes; row 0 in the north."""
 
     amplitude: NDArray[np.float32]
@@ -52,7 +52,7 @@ def clutter_db(cover: str, sensor: Sensor, incidence: float) -> float:
     return level + (sensor.vegetation_db if cover in VEGETATION else 0.5 * sensor.vegetation_db)
 
 
-def image(world: World, sensor: Sensor, rng: np.random.Generator) -> Image:
+def image(world: World, sensor: Sensor, rng: np.random.Generator) -> RadarImage:
     """Draw a world as the sensor sees it."""
     res = sensor.resolution_m
     side = round(world.size / res)
@@ -99,7 +99,7 @@ def image(world: World, sensor: Sensor, rng: np.random.Generator) -> Image:
     del shadow, height
     points[:, :2] -= look * (points[:, 2] / tangent)[:, None]
     field = _focus(points, n, corner, res, step, rng)
-    return Image(_finish(power, field, side, pad, sensor, rng), cover)
+    return RadarImage(_finish(power, field, side, pad, sensor, rng), cover)
 
 
 def _burn(rings: list[Ring], n: int, transform: Affine) -> NDArray[np.uint16]:

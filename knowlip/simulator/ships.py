@@ -8,7 +8,7 @@ import numpy as np
 
 from knowlip.base.vocabulary import SHIP_TYPES, TargetType
 from knowlip.simulator.shapes import Frame, Ring, rectangle
-from knowlip.simulator.world import CODE, Thing, World
+from knowlip.simulator.world import CODE, SceneObject, World
 
 BY_NAME: dict[str, TargetType] = {kind.name: kind for kind in SHIP_TYPES}
 
@@ -37,7 +37,7 @@ def ship(
         "container ship": _container_ship, "tanker": _tanker, "bulk carrier": _bulk_carrier,
         "cargo ship": _cargo_ship, "fishing boat": _fishing_boat,
     }[name](world, frame, length, width)  # fmt: skip
-    world.things.append(Thing("ship", name, x, y, length, width, BY_NAME[name].height_m, heading % 360))
+    world.things.append(SceneObject("ship", name, x, y, length, width, BY_NAME[name].height_m, heading % 360))
     return True
 
 

@@ -163,7 +163,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
 def _draw(job: Job) -> int:
     """Draw and write one scene unless it is there; returns 1 if drawn."""
     from knowlip.simulator.compose import compose
-    from knowlip.simulator.output import Grid, files, finished, write_scene
+    from knowlip.simulator.output import UtmGrid, files, finished, write_scene
     from knowlip.simulator.radar import image
     from knowlip.simulator.world import World
 
@@ -180,5 +180,5 @@ def _draw(job: Job) -> int:
     )  # fmt: skip
     compose(world, scene["theme"])
     drawn = image(world, sensor, generator(scene["seed"], scene["name"], "image"))
-    write_scene(paths, scene, world, drawn, sensor, Grid.around(scene["lon"], scene["lat"]))
+    write_scene(paths, scene, world, drawn, sensor, UtmGrid.around(scene["lon"], scene["lat"]))
     return 1

@@ -43,7 +43,7 @@ class Solid:
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """One object of the truth: an oriented box on the ground."""
 
     category: str
@@ -72,7 +72,7 @@ class World:
     rng: np.random.Generator
     areas: list[Area] = field(default_factory=list)
     solids: list[Solid] = field(default_factory=list)
-    things: list[Thing] = field(default_factory=list)
+    things: list[SceneObject] = field(default_factory=list)
     scatterers: list[NDArray[np.float64]] = field(default_factory=list)
     """(N, 4) arrays: x, y, height above ground, radar cross-section in m2."""
     walls: list[tuple[float, float, float, float, float]] = field(default_factory=list)

@@ -30,7 +30,7 @@ THUMBNAIL = 32
 
 
 @dataclass(frozen=True)
-class Tile:
+class CutTile:
     """A cut tile."""
 
     window: Window
@@ -50,7 +50,7 @@ class Family:
     """A large window and its 20 descendants."""
 
     root: Window
-    tiles: list[Tile]
+    tiles: list[CutTile]
     score: float
     """How much there is to see, 0 to 1."""
     thumbnail: np.ndarray
@@ -138,7 +138,7 @@ def _family(
 
 def _tile(
     root: Window, window: Window, levels: list[Level], stored: list[np.ndarray], pixel: float, config: BuildConfig
-) -> Tile:
+) -> CutTile:
     number = SCALES.index(window.scale)
     here = _place(root, window, config.tile_px)
     pixels = np.ascontiguousarray(stored[number][here])
@@ -147,14 +147,14 @@ def _tile(
     enlarged = config.tile_px * pixel / window.side
     reason = reject_reason(numbers, valid_fraction, config.min_valid, config.quality, enlarged)
     png = b"" if reason else encode_png(pixels)
-    return Tile(window, png, sha256(png) if png else "", valid_fraction, numbers, reason)
+    return CutTile(window, png, sha256(png) if png else "", valid_fraction, numbers, reason)
 
 
-def _screened(root: Window, window: Window, levels: list[Level], config: BuildConfig) -> Tile:
+def _screened(root: Window, window: Window, levels: list[Level], config: BuildConfig) -> CutTile:
     """A tile of a region that is not worth cutting: it stays in the index, without pixels."""
     level = levels[SCALES.index(window.scale)]
     valid_fraction = _valid_fraction(level, _place(root, window, config.tile_px))
-    return Tile(window, b"", "", valid_fraction, dict.fromkeys(STATISTICS), "screened")
+    return CutTile(window, b"", "", valid_fraction, dict.fromkeys(STATISTICS), "screened")
 
 
 def _place(root: Window, window: Window, tile_px: int) -> tuple[slice, slice]:
@@ -176,7 +176,7 @@ def _thumbnail(level: Level) -> np.ndarray:
     return parts.mean(axis=(1, 3), dtype=np.float32)
 
 
-def metadata(tile: Tile, family: Family, ground: Ground, quantiser: Quantiser, tile_px: int) -> dict[str, Any]:
+def metadata(tile: CutTile, family: Family, ground: Ground, quantiser: Quantiser, tile_px: int) -> dict[str, Any]:
     """The columns of the index that follow from the cut itself."""
     window = tile.window
     transform = window.transform(tile_px)

@@ -112,7 +112,7 @@ class PlannedScene:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """Everything that is decided before pixels are read."""
 
     scenes: list[PlannedScene]
@@ -122,7 +122,7 @@ class Plan:
     """The plan as written to plan.json."""
 
 
-def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
+def make_plan(config: BuildConfig, paths: list[Path]) -> BuildPlan:
     """Open every scene, lay its windows and divide the ground into splits.
 
     A scene that cannot be used is skipped with its reason.
@@ -175,7 +175,7 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> Plan:
         mine = blocks[start : start + len(windows)]
         planned.append(PlannedScene(scene, windows, [split_of[block] for block in mine], mine))
         start += len(windows)
-    return Plan(planned, skipped, _document(config, paths, planned, skipped, block_km))
+    return BuildPlan(planned, skipped, _document(config, paths, planned, skipped, block_km))
 
 
 def _document(

@@ -17,7 +17,7 @@ from knowlip.base.progress import say, track
 from knowlip.dataset.layout import SCENES, SHARDS, SPLITS
 from knowlip.dataset.writer import scene_marker
 from knowlip.tiles.cog import CogFolder
-from knowlip.tiles.plan import BuildConfig, Plan, PlannedScene
+from knowlip.tiles.plan import BuildConfig, BuildPlan, PlannedScene
 from knowlip.tiles.scene_job import Job, cut_scene, places_of
 
 Attempt = Callable[[Job], str]
@@ -25,7 +25,7 @@ Outcome = tuple[str, str]
 """Identifier of a scene and "" or the reason why it cannot be used."""
 
 
-def cut_all(config: BuildConfig, plan: Plan) -> dict[str, str]:
+def cut_all(config: BuildConfig, plan: BuildPlan) -> dict[str, str]:
     """Cut the scenes that are not done, the largest first.
 
     Returns:

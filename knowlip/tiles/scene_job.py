@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from knowlip.base.memory import lean
+from knowlip.base.memory import release_freed_memory
 from knowlip.dataset.writer import SceneWriter
 from knowlip.scenes import Scene
 from knowlip.tiles.cog import CogFolder
@@ -58,7 +58,7 @@ def cut_scene(job: Job) -> str:
     """
     config, planned, scene = job.config, job.planned, job.planned.scene
     cogs = CogFolder(config.out, scene) if config.cog else None
-    lean()
+    release_freed_memory()
     try:
         ground = Ground(scene)
         with SceneWriter(config.out, scene.scene_id) as writer:

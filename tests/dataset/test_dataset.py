@@ -12,7 +12,7 @@ import pytest
 
 from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import TEXT_SCHEMA, Dataset, compose_text, publish_texts, verify
-from knowlip.dataset.shards import Sample, encode_png, read_shard, write_shard
+from knowlip.dataset.shards import ShardSample, encode_png, read_shard, write_shard
 from knowlip.tiles.build import BuildConfig, build
 from tests.tiles.rasters import four_places
 
@@ -202,7 +202,7 @@ def test_compose_text():
 
 def test_shards_are_reproducible(tmp_path):
     png = encode_png(np.arange(4096, dtype=np.uint8).reshape(64, 64))
-    samples = [Sample("a-l000x000", png, b"text", b"{}"), Sample("b", png, b"", b"{}")]
+    samples = [ShardSample("a-l000x000", png, b"text", b"{}"), ShardSample("b", png, b"", b"{}")]
     assert write_shard(tmp_path / "1.tar", samples) == 2
     write_shard(tmp_path / "2.tar", iter(samples))
     assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "2.tar").read_bytes()

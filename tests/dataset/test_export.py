@@ -12,7 +12,7 @@ from PIL import Image
 
 from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import TEXT_SCHEMA, Dataset
-from knowlip.dataset.export import FORMATS, ExportConfig, export_dataset, show
+from knowlip.dataset.export import FORMATS, DatasetExportConfig, export_dataset, show
 from knowlip.tiles.imports import ImportConfig, import_dataset
 
 SIZES = [(60, 40), (64, 64), (80, 50), (50, 90), (60, 60), (70, 40), (64, 48), (40, 40)]
@@ -63,7 +63,7 @@ def labelled(tmp_path_factory) -> Path:
 
 
 def export(dataset: Path, out: Path, kind: str, **options) -> dict:
-    result = export_dataset(ExportConfig(dataset, kind, out, **options))
+    result = export_dataset(DatasetExportConfig(dataset, kind, out, **options))
     assert show(result)
     return result
 
@@ -258,7 +258,7 @@ def test_same_data_same_bytes(labelled, tmp_path):
 )
 def test_refusals_leave_nothing(labelled, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        export_dataset(ExportConfig(labelled, out=tmp_path / "out", **options))
+        export_dataset(DatasetExportConfig(labelled, out=tmp_path / "out", **options))
     assert not list(tmp_path.iterdir())
 
 
@@ -272,5 +272,5 @@ def test_data_without_texts_or_objects(tmp_path):
         ("llava", "annotate it first"),
     ):
         with pytest.raises(ValueError, match=message):
-            export_dataset(ExportConfig(folder, kind, tmp_path / "out"))
+            export_dataset(DatasetExportConfig(folder, kind, tmp_path / "out"))
         assert not (tmp_path / "out").exists()

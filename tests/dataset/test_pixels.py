@@ -17,7 +17,7 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.decode import decode_grey, resize_grey
 from knowlip.dataset.pixels import TileReader, png_places
 from knowlip.dataset.png import encode_png
-from knowlip.dataset.shards import Sample, write_shard
+from knowlip.dataset.shards import ShardSample, write_shard
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 
@@ -161,7 +161,7 @@ def test_a_shard_that_was_replaced_is_looked_through_again(dataset: Dataset, tmp
     expected = reader.read(range(len(ids)), 32)
     path = reader.folder / reader.shards[0]
     samples = [
-        Sample(key, encode_png(dataset.image(key)), b"a longer text than before " * 60, b"{}\n")
+        ShardSample(key, encode_png(dataset.image(key)), b"a longer text than before " * 60, b"{}\n")
         for key in png_places(path)
     ]
     write_shard(path, samples)

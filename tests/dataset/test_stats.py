@@ -14,7 +14,7 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import annotation, write_annotations, write_masks
 from knowlip.dataset.layout import TRUTH, TRUTH_SCHEMA
 from knowlip.dataset.shards import encode_png
-from knowlip.dataset.stats import StatsConfig, dataset_stats, show
+from knowlip.dataset.stats import DatasetStatsConfig, dataset_stats, show
 from knowlip.dataset.stats_numbers import EDGES
 from tests.annotators.tiny_dataset import SIDE, build_tiny_dataset
 
@@ -39,7 +39,7 @@ def with_truth(folder: Path) -> Path:
 
 
 def test_numbers(tmp_path):
-    numbers = dataset_stats(StatsConfig(with_truth(tmp_path / "data")))
+    numbers = dataset_stats(DatasetStatsConfig(with_truth(tmp_path / "data")))
     assert (numbers["tiles"], numbers["accepted"], numbers["scenes"], numbers["located"]) == (21, 21, 1, 21)
     assert numbers["area_km2"] == pytest.approx(1.024**2, abs=1e-3)
     by = numbers["by"]
@@ -69,7 +69,7 @@ def test_labels_without_metres_and_masks(tmp_path):
     info["annotations"] = write_annotations(folder, [annotation("l0", 0, "ship", (0.25, 0.25, 0.5, 0.25))])
     info |= {"masks": write_masks(folder, [("l0", encode_png(codes))]), "mask_classes": {"0": "land", "1": "sea"}}
     (folder / "dataset.json").write_text(json.dumps(info))
-    numbers = dataset_stats(StatsConfig(folder))
+    numbers = dataset_stats(DatasetStatsConfig(folder))
     assert numbers["mask_shares"] == {
         "land": pytest.approx(2 / SIDE, abs=1e-4),
         "sea": pytest.approx(1 - 2 / SIDE, abs=1e-4),
@@ -84,7 +84,7 @@ def test_labels_without_metres_and_masks(tmp_path):
 
 def test_pictures_and_page(tmp_path, capsys):
     folder = with_truth(tmp_path / "data")
-    result = dataset_stats(StatsConfig(folder, tmp_path / "out", "A <title>"))
+    result = dataset_stats(DatasetStatsConfig(folder, tmp_path / "out", "A <title>"))
     pictures = ["distribution.png", "examples.png", "map.png", "overview.png", "targets.png"]
     assert result["files"] == sorted([*pictures, "stats.html", "stats.json"])
     for name in pictures:
@@ -105,4 +105,4 @@ def test_pictures_and_page(tmp_path, capsys):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("")
     with pytest.raises(ValueError, match="holds something else"):
-        dataset_stats(StatsConfig(folder, tmp_path / "other"))
+        dataset_stats(DatasetStatsConfig(folder, tmp_path / "other"))

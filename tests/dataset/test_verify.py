@@ -99,7 +99,7 @@ def test_near_copies(copy):
     assert near["pairs"] == 1
     assert near["between"] == {"train-test": 1}
     assert near["first"][0]["tiles"] == [name, other]
-    assert near["first"][0]["likeness"] > 0.98
+    assert near["first"][0]["correlation"] > 0.98
 
 
 def change_index(column: str, value) -> object:

@@ -12,7 +12,7 @@ import rasterio
 from PIL import Image
 
 from knowlip.dataset import Dataset, verify
-from knowlip.dataset.likeness import Looks
+from knowlip.dataset.near_duplicates import NearDuplicateFinder
 from knowlip.tiles.imports import ImportConfig, import_dataset, show
 from knowlip.tiles.imports.crop import crops
 
@@ -298,12 +298,12 @@ def test_eight_bit_zeros_inside_are_data(tmp_path):
     assert data.image("set-a-y")[20, 30] == round(90 * 0.886 + 45 * 0.114)
 
 
-def test_looks_tell_images_apart():
+def test_different_images_are_no_near_duplicates():
     random = np.random.default_rng(1)
-    looks = Looks()
+    finder = NearDuplicateFinder()
     for _ in range(50):
-        looks.add(random.integers(0, 255, (64, 64)).astype(np.uint8))
-    assert not list(looks.alike(range(50), range(50)))
+        finder.add(random.integers(0, 255, (64, 64)).astype(np.uint8))
+    assert not list(finder.pairs(range(50), range(50)))
 
 
 # ---- real sets ------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import io
 import json
 from typing import Any
 
-from knowlip.dataset.export.job import Job, Tile, image_place, points_px
+from knowlip.dataset.export.job import Export, ExportTile, image_place, points_px
 
 _DESCRIBE = "Describe this SAR image."
 _QUESTIONS = {
@@ -35,12 +35,12 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def caption(tile: Tile) -> str:
+def caption(tile: ExportTile) -> str:
     """All sub-texts of a tile as sentences; "" where it has none."""
     return " ".join(sentence(text) for _, text in tile.texts)
 
 
-def write_openclip(job: Job) -> None:
+def write_openclip(job: Export) -> None:
     """SPLIT.csv with the columns filepath and title, separated by tabs (open_clip's defaults), one row a tile. Paths
     are relative to the folder: start the training in it."""
     _require(job)
@@ -53,7 +53,7 @@ def write_openclip(job: Job) -> None:
         (job.out / f"{split}.csv").write_text(stream.getvalue())
 
 
-def write_llava(job: Job) -> None:
+def write_llava(job: Export) -> None:
     """SPLIT.json: a conversation a tile. It begins with a description, goes on with a question for every sub-text, and
     asks for the number of objects of each class (of those in the image, where there are more than eight classes)."""
     if not any(tile.texts for tile in job.tiles) and not job.labels:
@@ -74,7 +74,7 @@ def write_llava(job: Job) -> None:
         (job.out / f"{split}.json").write_text(json.dumps(entries, indent=1) + "\n")
 
 
-def _turns(job: Job, tile: Tile) -> list[tuple[str, str]]:
+def _turns(job: Export, tile: ExportTile) -> list[tuple[str, str]]:
     turns = [(_DESCRIBE, caption(tile))] if tile.texts else []
     turns += [(_QUESTIONS[name], sentence(text)) for name, text in tile.texts if name in _QUESTIONS]
     present = {item["label"] for item in tile.objects}
@@ -85,7 +85,7 @@ def _turns(job: Job, tile: Tile) -> list[tuple[str, str]]:
     return turns
 
 
-def write_imagefolder(job: Job) -> None:
+def write_imagefolder(job: Export) -> None:
     """SPLIT/TILE.png beside SPLIT/metadata.jsonl with `file_name`, `text`, `label` (of the image as a whole), `objects`
     (boxes in pixels, COCO's order) and the metadata of the tile. All keys are always there with the same type."""
     records: dict[str, dict[str, str]] = {}
@@ -109,11 +109,11 @@ def write_imagefolder(job: Job) -> None:
         (job.out / split / "metadata.jsonl").write_text("".join(f"{lines[name]}\n" for name in sorted(lines)))
 
 
-def _box(tile: Tile, item: dict[str, Any]) -> list[float]:
+def _box(tile: ExportTile, item: dict[str, Any]) -> list[float]:
     (left, top), (width, height) = points_px(tile, [item["x"], item["y"], item["width"], item["height"]])
     return [round(float(value), 4) for value in (left, top, width, height)]
 
 
-def _require(job: Job) -> None:
+def _require(job: Export) -> None:
     if not any(tile.texts for tile in job.tiles):
         raise ValueError(f"{job.data.path} has no texts for these tiles: annotate it first.")

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.dataset.export.job import Job, Tile, image_place, points_px
+from knowlip.dataset.export.job import Export, ExportTile, image_place, points_px
 
 _DIGITS = 4
 
 
-def write(job: Job) -> None:
+def write(job: Export) -> None:
     """annotations/instances_SPLIT.json and images/SPLIT/TILE.png. Boxes are x, y, width, height in pixels. The outline
     is the segmentation, the rotated box where there is no outline, the upright box where there is neither."""
     job.write_images(image_place)
@@ -34,7 +34,7 @@ def write(job: Job) -> None:
         (folder / f"instances_{split}.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def _object(job: Job, tile: Tile, item: dict[str, Any], image_id: int, number: int) -> dict[str, Any]:
+def _object(job: Export, tile: ExportTile, item: dict[str, Any], image_id: int, number: int) -> dict[str, Any]:
     box = [item["x"] * tile.width, item["y"] * tile.height, item["width"] * tile.width, item["height"] * tile.height]
     left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
     outline = item["polygon"] if len(item["polygon"]) else item["corners"]

@@ -2,12 +2,12 @@
 
 import math
 
-from knowlip.dataset.export.job import Job, corners_px, number
+from knowlip.dataset.export.job import Export, corners_px, number
 
 _DIGITS = 4
 
 
-def write(job: Job) -> None:
+def write(job: Export) -> None:
     """Rotated boxes where they are known, upright ones else. Class names have hyphens for spaces, because the format
     separates by spaces. The ground sampling distance stands in the second line, where it is known."""
     job.write_images(lambda tile: f"{tile.split}/images/{tile.tile_id}.png")

@@ -10,11 +10,11 @@ import numpy as np
 from knowlip.base.progress import track
 from knowlip.dataset.layout import SHARDS, SPLITS
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.shards import Sample, read_shard
+from knowlip.dataset.shards import ShardSample, read_shard
 
 
 @dataclass(frozen=True)
-class Tile:
+class ExportTile:
     """A tile to export."""
 
     tile_id: str
@@ -30,24 +30,24 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Job:
+class Export:
     """An export in progress: everything is written below `out`."""
 
     data: Dataset
     out: Path
-    tiles: list[Tile]
+    tiles: list[ExportTile]
     """Sorted by tile_id."""
     labels: list[str]
     """Names of the classes; the position is the class number from 0."""
 
-    def splits(self) -> Iterator[tuple[str, list[Tile]]]:
+    def splits(self) -> Iterator[tuple[str, list[ExportTile]]]:
         """Splits that have tiles, with these."""
         for split in SPLITS:
             tiles = [tile for tile in self.tiles if tile.split == split]
             if tiles:
                 yield split, tiles
 
-    def samples(self) -> Iterator[tuple[Tile, Sample]]:
+    def samples(self) -> Iterator[tuple[ExportTile, ShardSample]]:
         """Every tile with its PNG and metadata, shard by shard, so that each shard is read once."""
         chosen = {tile.tile_id: tile for tile in self.tiles}
         frame = self.data.tiles()
@@ -57,7 +57,7 @@ class Job:
                 if sample.key in chosen:
                     yield chosen[sample.key], sample
 
-    def write_images(self, place: Callable[[Tile], str]) -> None:
+    def write_images(self, place: Callable[[ExportTile], str]) -> None:
         """Write the PNG of every tile, its bytes unchanged.
 
         Args:
@@ -69,17 +69,17 @@ class Job:
             path.write_bytes(sample.png)
 
 
-def image_place(tile: Tile) -> str:
+def image_place(tile: ExportTile) -> str:
     """Where most formats have an image."""
     return f"images/{tile.split}/{tile.tile_id}.png"
 
 
-def points_px(tile: Tile, values: Any) -> np.ndarray:
+def points_px(tile: ExportTile, values: Any) -> np.ndarray:
     """Fractions x, y, x, y, ... -> (N, 2) pixels."""
     return np.asarray(values, float).reshape(-1, 2) * (tile.width, tile.height)
 
 
-def corners_px(tile: Tile, item: dict[str, Any]) -> np.ndarray:
+def corners_px(tile: ExportTile, item: dict[str, Any]) -> np.ndarray:
     """(4, 2) pixels of the rotated box of an object; of its upright box where there is none."""
     if len(item["corners"]):
         return points_px(tile, item["corners"])

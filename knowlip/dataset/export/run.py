@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from knowlip.base.files import whole_folder
 from knowlip.dataset.export import captions, coco, dota, yolo
-from knowlip.dataset.export.job import Job, Tile
+from knowlip.dataset.export.job import Export, ExportTile
 from knowlip.dataset.reader import Dataset
 
-FORMATS: dict[str, Callable[[Job], None]] = {
+FORMATS: dict[str, Callable[[Export], None]] = {
     "coco": coco.write,
     "yolo": yolo.write,
     "yolo-obb": yolo.write_oriented,
@@ -23,7 +23,7 @@ _NEED_OBJECTS = ("coco", "yolo", "yolo-obb", "dota")
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class DatasetExportConfig:
     """What to export and how."""
 
     POSITIONAL: ClassVar = ("dataset",)
@@ -44,7 +44,7 @@ class ExportConfig:
     """What names an object's class: category or type."""
 
 
-def export_dataset(config: ExportConfig) -> dict[str, Any]:
+def export_dataset(config: DatasetExportConfig) -> dict[str, Any]:
     """Write a data set in another tool's layout. The same data set always gives the same bytes.
 
     Returns:
@@ -67,7 +67,7 @@ def export_dataset(config: ExportConfig) -> dict[str, Any]:
     if config.format in _NEED_OBJECTS and not labels:
         raise ValueError(f"{data.path} has no annotations for these tiles, and {config.format} is about objects.")
     with whole_folder(config.out) as out:
-        FORMATS[config.format](Job(data, out, tiles, labels))
+        FORMATS[config.format](Export(data, out, tiles, labels))
     return {
         "out": str(config.out),
         "format": config.format,
@@ -88,7 +88,7 @@ def show(result: dict[str, Any]) -> str:
     )
 
 
-def chosen_tiles(data: Dataset, config: ExportConfig) -> list[Tile]:
+def chosen_tiles(data: Dataset, config: DatasetExportConfig) -> list[ExportTile]:
     """The tiles to export with their objects and texts, sorted by tile_id."""
     frame = data.tiles(config.split or None, config.scale or None)
     objects: dict[str, list[dict[str, Any]]] = {}
@@ -101,7 +101,7 @@ def chosen_tiles(data: Dataset, config: ExportConfig) -> list[Tile]:
     for tile_id, dimension, text in zip(rows["tile_id"], rows["dimension"], rows["text"]):
         texts.setdefault(tile_id, []).append((dimension, text))
     return [
-        Tile(
+        ExportTile(
             tile_id, split, int(shape[1]), int(shape[0]), float(spacing), objects.get(tile_id, []),
             texts.get(tile_id, []),
         )

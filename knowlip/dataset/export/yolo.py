@@ -8,23 +8,23 @@ import shapely
 import yaml
 
 from knowlip.dataset.annotations import rotated_box
-from knowlip.dataset.export.job import Job, Tile, corners_px, image_place, number
+from knowlip.dataset.export.job import Export, ExportTile, corners_px, image_place, number
 
 _DIGITS = 8
 
 
-def write(job: Job) -> None:
+def write(job: Export) -> None:
     """Upright boxes: class, centre x, centre y, width, height, in fractions of the image."""
     _write(job, _upright)
 
 
-def write_oriented(job: Job) -> None:
+def write_oriented(job: Export) -> None:
     """Rotated boxes: class and four corners in fractions. Corners outside the image are drawn in, because ultralytics
     leaves out images that have any."""
     _write(job, _oriented)
 
 
-def _write(job: Job, line: Callable[[Tile, dict[str, Any]], str]) -> None:
+def _write(job: Export, line: Callable[[ExportTile, dict[str, Any]], str]) -> None:
     job.write_images(image_place)
     for split, tiles in job.splits():
         folder = job.out / "labels" / split
@@ -43,12 +43,12 @@ def _write(job: Job, line: Callable[[Tile, dict[str, Any]], str]) -> None:
     (job.out / "data.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
 
 
-def _upright(tile: Tile, item: dict[str, Any]) -> str:
+def _upright(tile: ExportTile, item: dict[str, Any]) -> str:
     values = (item["x"] + item["width"] / 2, item["y"] + item["height"] / 2, item["width"], item["height"])
     return " ".join(number(value, _DIGITS) for value in values)
 
 
-def _oriented(tile: Tile, item: dict[str, Any]) -> str:
+def _oriented(tile: ExportTile, item: dict[str, Any]) -> str:
     size = np.array([tile.width, tile.height], float)
     corners = corners_px(tile, item)
     if (corners < 0).any() or (corners > size).any():

@@ -17,7 +17,7 @@ from knowlip.scenes.readers.choose import choose
 from knowlip.scenes.readers.complete import require_end
 from knowlip.scenes.readers.geotiff import Header, raster_of, read_header, require_data
 from knowlip.scenes.readers.relief import relief_note, require_inside
-from knowlip.scenes.readers.sentinel1_annotation import Image, read_image
+from knowlip.scenes.readers.sentinel1_annotation import SwathImage, read_image
 from knowlip.scenes.readers.sentinel1_bursts import BurstRaster, Bursts, OverBursts, read_bursts
 from knowlip.scenes.readers.sentinel1_calibration import read_gain, read_noise
 from knowlip.scenes.readers.sentinel1_safe import Safe, open_safe
@@ -109,7 +109,7 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
     return replace(scene, notes=relief_note(grid.heights, scene.geometry.residual_m, scene.resolution_m))
 
 
-def _raster(safe: Safe, name: str, image: Image, bursts: Bursts | None) -> RasterFile:
+def _raster(safe: Safe, name: str, image: SwathImage, bursts: Bursts | None) -> RasterFile:
     """The measurement, checked against its annotation."""
     label = safe.label(name)
     if not safe.exists(name):

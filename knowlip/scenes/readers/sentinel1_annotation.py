@@ -27,7 +27,7 @@ S1-RS-MDA-52-7440, table 5-1): overlapping looks are worth less than their count
 
 
 @dataclass(frozen=True)
-class Grid:
+class GeolocationGrid:
     """Geolocation grid. All arrays (N,)."""
 
     seconds: np.ndarray
@@ -46,7 +46,7 @@ class Grid:
         """Control points at `rows` (outer-corner convention) of the image."""
         return ControlPoints(self.pixels + 0.5, rows, self.lons, self.lats)
 
-    def at_height(self, height_m: float, look_azimuth_deg: float) -> "Grid":
+    def at_height(self, height_m: float, look_azimuth_deg: float) -> "GeolocationGrid":
         """The grid as it would be on a surface of constant height."""
         lons, lats = to_height(
             self.pixels, self.lines, self.lons, self.lats, self.heights, self.incidence_deg, self.slant_range_m,
@@ -56,7 +56,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Image:
+class SwathImage:
     """One image (swath and polarisation) of a product."""
 
     shape: tuple[int, int]
@@ -78,10 +78,10 @@ class Image:
     look_azimuth_deg: float
     incidence_deg: float
     looks: float
-    grid: Grid
+    grid: GeolocationGrid
 
 
-def read_image(root: Element, name: str) -> Image:
+def read_image(root: Element, name: str) -> SwathImage:
     """What the annotation says.
 
     Args:
@@ -100,7 +100,7 @@ def read_image(root: Element, name: str) -> Image:
     mode = need_text(header, "mode", name).upper()
     mode = "SM" if mode[:1] == "S" and mode[1:].isdigit() else mode
     product_type = need_text(header, "productType", name).upper()[:3]
-    return Image(
+    return SwathImage(
         shape=(need_count(image, "numberOfLines", name), need_count(image, "numberOfSamples", name)),
         mode=mode,
         swath=text_of(header, "swath").upper(),
@@ -140,7 +140,7 @@ def _looks(root: Element, mode: str) -> float:
     return _ENL.get((mode, int(taken[0]), int(taken[1])), taken[0] * taken[1])
 
 
-def _grid(root: Element, name: str, first: datetime) -> Grid:
+def _grid(root: Element, name: str, first: datetime) -> GeolocationGrid:
     points = root.findall("geolocationGrid/geolocationGridPointList/geolocationGridPoint")
     if not points:
         raise DamagedProduct(f"{name} holds no geolocation grid.")
@@ -149,7 +149,7 @@ def _grid(root: Element, name: str, first: datetime) -> Grid:
         key: np.array([need_number(point, key, name) for point in points])
         for key in ("line", "pixel", "longitude", "latitude", "height", "incidenceAngle", "slantRangeTime")
     }
-    return Grid(
+    return GeolocationGrid(
         np.array(seconds), columns["line"], columns["pixel"], columns["longitude"], columns["latitude"],
         columns["height"], columns["incidenceAngle"], columns["slantRangeTime"] * _LIGHT / 2,
     )  # fmt: skip

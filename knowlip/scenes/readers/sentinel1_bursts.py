@@ -23,7 +23,7 @@ from knowlip.scenes.xml import need_count, need_text, time_of
 
 
 @dataclass(frozen=True)
-class Segment:
+class BurstLines:
     """Lines of the output that come from one burst."""
 
     start: int
@@ -41,7 +41,7 @@ class Bursts:
     """Output lines."""
     offset: float
     """Lines from the image's first line to the first burst."""
-    segments: tuple[Segment, ...]
+    segments: tuple[BurstLines, ...]
     """In order; lines between two of them (gaps) are not covered."""
     first_valid: np.ndarray
     last_valid: np.ndarray
@@ -93,7 +93,9 @@ def read_bursts(root: Element, first_line: datetime, line_seconds: float, lines:
     return Bursts(starts[-1] + length, offset, segments, np.concatenate(first), np.concatenate(last))
 
 
-def _segments(starts: list[int], length: int, first: list[np.ndarray], last: list[np.ndarray]) -> tuple[Segment, ...]:
+def _segments(
+    starts: list[int], length: int, first: list[np.ndarray], last: list[np.ndarray]
+) -> tuple[BurstLines, ...]:
     """Bursts cut in the middle of what both neighbours hold validly."""
     spans = []
     for start, low, high in zip(starts, first, last):
@@ -106,7 +108,7 @@ def _segments(starts: list[int], length: int, first: list[np.ndarray], last: lis
         if k + 1 < len(spans) and stop > spans[k + 1][0]:
             stop = (stop + spans[k + 1][0]) // 2
         if start < stop:
-            segments.append(Segment(start, stop, k * length - starts[k]))
+            segments.append(BurstLines(start, stop, k * length - starts[k]))
     return tuple(segments)
 
 

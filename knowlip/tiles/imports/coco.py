@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from knowlip.base.files import read_json
-from knowlip.tiles.imports.labels import ImageFinder, Labelled, Problems, Thing, files_under, place_of, split_in
+from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, files_under, place_of, split_in
 
 
-def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[Labelled]:
+def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every JSON file that has images, annotations and categories. The split is in its name (instances_val.json).
 
     An object in several parts keeps its box and its largest part; run-length masks are left out.
     """
     folder = place_of(source, labels, ("annotations",), "labels")
-    found: list[Labelled] = []
+    found: list[LabelledImage] = []
     files = 0
     for path in files_under(folder, (".json",)):
         document = read_json(path)
@@ -29,9 +29,9 @@ def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Probl
     return found
 
 
-def _images(path: Path, document: dict[str, Any], finder: ImageFinder, problems: Problems) -> list[Labelled]:
+def _images(path: Path, document: dict[str, Any], finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     split = next((name for name in ("train", "val", "test") if name in path.stem.lower()), "")
-    things: dict[Any, list[Thing]] = {}
+    things: dict[Any, list[Label]] = {}
     try:
         names = {category["id"]: str(category["name"]) for category in document["categories"]}
         for entry in document["annotations"]:
@@ -48,7 +48,7 @@ def _images(path: Path, document: dict[str, Any], finder: ImageFinder, problems:
                 problems.missing.append(str(name))
                 continue
             size = (int(image["width"]), int(image["height"])) if "width" in image and "height" in image else None
-            labelled = Labelled(
+            labelled = LabelledImage(
                 file, finder.name_of(file), tuple(things.get(image["id"], [])), path.name,
                 split=split or split_in(file, finder.folder), size=size,
             )  # fmt: skip
@@ -58,7 +58,7 @@ def _images(path: Path, document: dict[str, Any], finder: ImageFinder, problems:
     return found
 
 
-def _thing(entry: dict[str, Any], names: dict[Any, str]) -> Thing:
+def _thing(entry: dict[str, Any], names: dict[Any, str]) -> Label:
     x, y, width, height = (float(value) for value in entry["bbox"])
     if not (width > 0 and height > 0):
         raise ValueError(f"has an empty box ({x:g}, {y:g}, {width:g}, {height:g})")
@@ -67,7 +67,7 @@ def _thing(entry: dict[str, Any], names: dict[Any, str]) -> Thing:
     if isinstance(parts, list) and parts:
         arrays = [np.array(part, float).reshape(-1, 2) for part in parts if len(part) >= 6 and len(part) % 2 == 0]
         polygon = max(arrays, key=_area, default=None)
-    return Thing(names[entry["category_id"]], (x, y, x + width, y + height), None, polygon, bool(entry.get("iscrowd")))
+    return Label(names[entry["category_id"]], (x, y, x + width, y + height), None, polygon, bool(entry.get("iscrowd")))
 
 
 def _area(points: np.ndarray) -> float:

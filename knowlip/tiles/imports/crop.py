@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 
 from knowlip.dataset.annotations import annotation
-from knowlip.tiles.imports.labels import Thing
+from knowlip.tiles.imports.labels import Label
 
 Crop = tuple[int, int, int, int]
 """Left, top, width, height in pixels of the image."""
@@ -36,7 +36,7 @@ def _starts(extent: int, side: int, step: int) -> list[int]:
 
 
 def annotate(
-    tile_id: str, things: Sequence[Thing], crop: Crop, min_visible: float, category: str, source: str
+    tile_id: str, things: Sequence[Label], crop: Crop, min_visible: float, category: str, source: str
 ) -> Iterator[dict[str, object]]:
     """Rows of the annotations that a tile shows.
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from knowlip.tiles.imports.labels import (
     ImageFinder,
-    Labelled,
+    Label,
+    LabelledImage,
     Problems,
-    Thing,
     files_under,
     is_axis_parallel,
     outline_thing,
@@ -17,7 +17,7 @@ from knowlip.tiles.imports.labels import (
 )
 
 
-def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[Labelled]:
+def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every text file whose image is there. Upright corners become a plain box."""
     folder = place_of(source, labels, ("labelTxt", "labels_dota", "labels", "annfiles"), "labels")
     found = []
@@ -29,7 +29,7 @@ def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Probl
         if image is None:
             problems.missing.append(path.name)
             continue
-        things: list[Thing] = []
+        things: list[Label] = []
         spacing = None
         for number, line in enumerate(_lines(path, problems), 1):
             if line.startswith("imagesource:") or not line.strip():
@@ -43,7 +43,7 @@ def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Probl
                 problems.note(f"{path}, line {number}: {error}")
         split = split or split_in(image, finder.folder)
         found.append(
-            Labelled(image, finder.name_of(image), tuple(things), path.name, split=split, metres_per_pixel=spacing)
+            LabelledImage(image, finder.name_of(image), tuple(things), path.name, split=split, metres_per_pixel=spacing)
         )
     problems.unlabelled.extend(finder.unused())
     return found
@@ -65,7 +65,7 @@ def _spacing(line: str) -> float | None:
     return value if value > 0 else None
 
 
-def _thing(line: str) -> Thing:
+def _thing(line: str) -> Label:
     words = line.split()
     if len(words) not in (9, 10):
         raise ValueError(f"{line[:60]!r} has not the form x1 y1 x2 y2 x3 y3 x4 y4 class difficult.")
@@ -74,4 +74,4 @@ def _thing(line: str) -> Thing:
         raise ValueError(f"{line[:60]!r} encloses no area.")
     difficult = len(words) == 10 and words[9] not in ("0", "0.0")
     thing = outline_thing(words[8], points, True, difficult)
-    return Thing(words[8], thing.box, difficult=difficult) if is_axis_parallel(points) else thing
+    return Label(words[8], thing.box, difficult=difficult) if is_axis_parallel(points) else thing

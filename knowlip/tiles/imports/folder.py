@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from knowlip.tiles.imports.labels import IMAGES, ImageFinder, Labelled, Problems, Thing, files_under, split_in
+from knowlip.tiles.imports.labels import IMAGES, ImageFinder, Label, LabelledImage, Problems, files_under, split_in
 
 
-def read_folders(finder: ImageFinder) -> list[Labelled]:
+def read_folders(finder: ImageFinder) -> list[LabelledImage]:
     """Every image with the name of its folder as the label of the whole image.
 
     Raises:
@@ -15,12 +15,12 @@ def read_folders(finder: ImageFinder) -> list[Labelled]:
     for path in finder.paths:
         if path.parent == finder.folder:
             raise ValueError(f"{path} stands in no class folder; give the folder of the classes with --images.")
-        thing = Thing(path.parent.name, (0.0, 0.0, 0.0, 0.0), whole_image=True)
-        found.append(Labelled(path, finder.name_of(path), (thing,), split=split_in(path, finder.folder)))
+        thing = Label(path.parent.name, (0.0, 0.0, 0.0, 0.0), whole_image=True)
+        found.append(LabelledImage(path, finder.name_of(path), (thing,), split=split_in(path, finder.folder)))
     return found
 
 
-def read_pairs(finder: ImageFinder, masks: dict[str, Path], suffix: str, problems: Problems) -> list[Labelled]:
+def read_pairs(finder: ImageFinder, masks: dict[str, Path], suffix: str, problems: Problems) -> list[LabelledImage]:
     """Every image that has a mask."""
     found = []
     for path in finder.paths:
@@ -28,7 +28,7 @@ def read_pairs(finder: ImageFinder, masks: dict[str, Path], suffix: str, problem
         if mask is None:
             problems.unlabelled.append(finder.name_of(path))
             continue
-        found.append(Labelled(path, finder.name_of(path), (), mask.name, mask, split_in(path, finder.folder)))
+        found.append(LabelledImage(path, finder.name_of(path), (), mask.name, mask, split_in(path, finder.folder)))
     return found
 
 

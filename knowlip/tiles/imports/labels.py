@@ -13,7 +13,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Thing:
+class Label:
     """A labelled object; coordinates in pixels from the outer corner of the upper left pixel."""
 
     category: str
@@ -29,13 +29,13 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledImage:
     """An image and its labels."""
 
     path: Path
     name: str
     """Path under the images' folder, without extension."""
-    things: tuple[Thing, ...] = ()
+    things: tuple[Label, ...] = ()
     labels: str = ""
     """Name of the label file, "" where there is none."""
     mask: Path | None = None
@@ -135,11 +135,11 @@ def split_in(path: Path, root: Path) -> str:
     return next((named[part.lower()] for part in parts if part.lower() in named), "")
 
 
-def outline_thing(category: str, points: np.ndarray, rotated: bool, difficult: bool = False) -> Thing:
+def outline_thing(category: str, points: np.ndarray, rotated: bool, difficult: bool = False) -> Label:
     """An object from its rotated box (4, 2) or outline (N, 2)."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     box = (float(left), float(top), float(right), float(bottom))
-    return Thing(category, box, points if rotated else None, None if rotated else points, difficult)
+    return Label(category, box, points if rotated else None, None if rotated else points, difficult)
 
 
 def is_axis_parallel(points: np.ndarray) -> bool:

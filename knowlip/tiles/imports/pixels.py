@@ -22,7 +22,7 @@ NO_QUANTISER = "as-is-v1"
 
 
 @dataclass(frozen=True)
-class Pixels:
+class DecodedImage:
     """A decoded image."""
 
     values: np.ndarray
@@ -59,7 +59,7 @@ def size_of(path: Path) -> tuple[int, int]:
         raise DamagedProduct(f"{path} is not an image that can be opened ({error}).") from error
 
 
-def decode(path: Path, config: ImportConfig) -> Pixels:
+def decode(path: Path, config: ImportConfig) -> DecodedImage:
     """Read an image.
 
     Raises:
@@ -69,7 +69,7 @@ def decode(path: Path, config: ImportConfig) -> Pixels:
     if suffix == ".npy":
         values = _array(path)
         if values.dtype == np.uint8:
-            return Pixels(np.array(values))
+            return DecodedImage(np.array(values))
         raster: Raster = ArrayFile(path, "dn", values.shape, str(values.dtype), None)
         if values.dtype.kind == "c":
             raster.units = "complex"
@@ -94,7 +94,7 @@ def decode(path: Path, config: ImportConfig) -> Pixels:
     return _deep(raster, config)
 
 
-def to_grey(pixels: Pixels, path: Path, config: ImportConfig) -> Grey:
+def to_grey(pixels: DecodedImage, path: Path, config: ImportConfig) -> Grey:
     """Grey levels of a decoded image. All zeros where it holds no power above zero."""
     if pixels.raster is None:
         raster = ArrayFile(path, "dn", pixels.values.shape, "uint8", None, _array=pixels.values)
@@ -137,20 +137,20 @@ def read_codes(path: Path) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _deep(raster: Raster, config: ImportConfig) -> Pixels:
+def _deep(raster: Raster, config: ImportConfig) -> DecodedImage:
     raster.units = units_of(raster, SceneOverrides(units=config.units))
     values, _ = raster.values(_whole(raster.shape))
-    return Pixels(values, raster=raster)
+    return DecodedImage(values, raster=raster)
 
 
-def _grey(values: np.ndarray, path: Path) -> Pixels:
+def _grey(values: np.ndarray, path: Path) -> DecodedImage:
     """(H, W, bands) uint8 -> one band."""
     if values.shape[2] == 1 or (values[..., :1] == values[..., 1:3]).all():
-        return Pixels(np.ascontiguousarray(values[..., 0]))
+        return DecodedImage(np.ascontiguousarray(values[..., 0]))
     if values.shape[2] < 3:
         raise ValueError(f"{path} has {values.shape[2]} different bands of 8 bit; give one band an image.")
     weighted = sum(weight * values[..., band].astype(np.uint32) for band, weight in enumerate(_LUMA))
-    return Pixels(((np.asarray(weighted) + 500) // 1000).astype(np.uint8), colour=True)
+    return DecodedImage(((np.asarray(weighted) + 500) // 1000).astype(np.uint8), colour=True)
 
 
 def _array(path: Path) -> np.ndarray:

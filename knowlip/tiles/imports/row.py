@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 
 from knowlip.dataset.layout import INDEX_SCHEMA
-from knowlip.tiles.imports.labels import Labelled
+from knowlip.tiles.imports.labels import LabelledImage
 from knowlip.tiles.imports.pixels import Grey
 from knowlip.tiles.imports.settings import ImportConfig
 from knowlip.tiles.quality import statistics
 
 
 def index_row(
-    tile_id: str, scene_id: str, tile: np.ndarray, grey: Grey, image: Labelled, split: str, config: ImportConfig
+    tile_id: str, scene_id: str, tile: np.ndarray, grey: Grey, image: LabelledImage, split: str, config: ImportConfig
 ) -> dict[str, Any]:
     """Row of a tile (H, W) uint8. Every tile is its own root; the place is unknown; without a known pixel spacing the
     transform counts pixels."""

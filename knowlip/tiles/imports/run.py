@@ -15,12 +15,12 @@ from knowlip.base.config import plain
 from knowlip.base.files import sha256, whole_folder
 from knowlip.base.progress import track
 from knowlip.dataset.annotations import write_annotations, write_masks
-from knowlip.dataset.likeness import Looks
+from knowlip.dataset.near_duplicates import NearDuplicateFinder
 from knowlip.dataset.shards import encode_png
 from knowlip.dataset.writer import finish, write_scene
 from knowlip.tiles.imports import coco, dota, folder, voc, yolo
 from knowlip.tiles.imports.crop import Crop, annotate, crops
-from knowlip.tiles.imports.labels import ImageFinder, Labelled, Problems, image_folder, place_of
+from knowlip.tiles.imports.labels import ImageFinder, LabelledImage, Problems, image_folder, place_of
 from knowlip.tiles.imports.masks import MaskCodes
 from knowlip.tiles.imports.pixels import decode, to_grey
 from knowlip.tiles.imports.row import index_row
@@ -36,7 +36,7 @@ _LONGEST_NAME = 80
 class Planned:
     """An image with all decisions."""
 
-    image: Labelled
+    image: LabelledImage
     identity: Identity
     split: str
     reason: str
@@ -65,10 +65,10 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     labelled = len(images)
     images = in_split_files(images, config)
     unnamed = labelled - len(images)
-    images, identities, looks = _look(images, config, problems)
+    images, identities, finder = _look(images, config, problems)
     if not images:
         raise ValueError(f"No image of {config.source} can be imported{_why(problems, unnamed)}.")
-    alike = groups(identities, looks)
+    alike = groups(identities, finder)
     splits = assign(images, alike, config)
     reasons, copies = judge(images, identities, alike, splits, config.drop_duplicates)
     plan = _plan(name, images, identities, splits, reasons, config)
@@ -110,7 +110,7 @@ def show(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def read_labels(config: ImportConfig, problems: Problems) -> list[Labelled]:
+def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]:
     """Images and labels of a set in order of their names.
 
     Raises:
@@ -122,7 +122,7 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[Labelled]:
         where = place_of(config.source, config.masks, ("masks", "labels", "Labels"), "masks")
         single = finder.paths[0] if len(finder.paths) == 1 else None
         masks = folder.masks_by_key(where, config.mask_suffix, single)
-    read: dict[str, Callable[[], list[Labelled]]] = {
+    read: dict[str, Callable[[], list[LabelledImage]]] = {
         "voc": lambda: voc.read(config.source, config.labels, finder, problems),
         "dota": lambda: dota.read(config.source, config.labels, finder, problems),
         "coco": lambda: coco.read(config.source, config.labels, finder, problems),
@@ -151,10 +151,10 @@ def _why(problems: Problems, unnamed: int) -> str:
 
 
 def _look(
-    images: list[Labelled], config: ImportConfig, problems: Problems
-) -> tuple[list[Labelled], list[Identity], Looks]:
+    images: list[LabelledImage], config: ImportConfig, problems: Problems
+) -> tuple[list[LabelledImage], list[Identity], NearDuplicateFinder]:
     """Decode every image once; those that cannot be read, or differ from the size in their label, are bad."""
-    kept, identities, looks = [], [], Looks()
+    kept, identities, finder = [], [], NearDuplicateFinder()
     for image in track(images, "look at images"):
         try:
             pixels = decode(image.path, config)
@@ -168,9 +168,9 @@ def _look(
             continue
         digest = sha256(str(pixels.values.shape).encode() + np.ascontiguousarray(pixels.values).tobytes())
         identities.append(Identity(digest, (width, height)))
-        looks.add(grey.values)
+        finder.add(grey.values)
         kept.append(image)
-    return kept, identities, looks
+    return kept, identities, finder
 
 
 def slug(text: str) -> str:
@@ -180,7 +180,7 @@ def slug(text: str) -> str:
 
 def _plan(
     name: str,
-    images: Sequence[Labelled],
+    images: Sequence[LabelledImage],
     identities: Sequence[Identity],
     splits: Sequence[str],
     reasons: Sequence[str],

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from knowlip.dataset.layout import SPLITS
-from knowlip.dataset.likeness import Looks
-from knowlip.tiles.imports.labels import Labelled
+from knowlip.dataset.near_duplicates import NearDuplicateFinder
+from knowlip.tiles.imports.labels import LabelledImage
 from knowlip.tiles.imports.settings import ImportConfig
 
 _PROTECTED = ("test", "val", "train")
@@ -24,7 +24,7 @@ class Identity:
     """Width, height."""
 
 
-def assign(images: Sequence[Labelled], alike: Sequence[str], config: ImportConfig) -> list[str]:
+def assign(images: Sequence[LabelledImage], alike: Sequence[str], config: ImportConfig) -> list[str]:
     """Split of every image; `alike`: its group of copies."""
     if config.split_files:
         return [image.split for image in images]
@@ -36,7 +36,7 @@ def assign(images: Sequence[Labelled], alike: Sequence[str], config: ImportConfi
     return [_by_hash(group, config.shares) for group in alike]
 
 
-def in_split_files(images: list[Labelled], config: ImportConfig) -> list[Labelled]:
+def in_split_files(images: list[LabelledImage], config: ImportConfig) -> list[LabelledImage]:
     """The images that the split files name, with their split; all images where there are no split files.
 
     Raises:
@@ -53,7 +53,7 @@ def in_split_files(images: list[Labelled], config: ImportConfig) -> list[Labelle
     return found
 
 
-def groups(identities: Sequence[Identity], looks: Looks) -> list[str]:
+def groups(identities: Sequence[Identity], finder: NearDuplicateFinder) -> list[str]:
     """Name of each image's group of copies: the smallest SHA-256 in it. Images with equal pixels, or that show the same
     (rescaled, recoded, slightly shifted copies), are in one group, also in a chain."""
     parent = list(range(len(identities)))
@@ -68,7 +68,7 @@ def groups(identities: Sequence[Identity], looks: Looks) -> list[str]:
     for i, identity in enumerate(identities):
         parent[root(i)] = root(first.setdefault(identity.sha256, i))
     everything = range(len(identities))
-    for i, j, _ in looks.alike(everything, everything):
+    for i, j, _ in finder.pairs(everything, everything):
         parent[root(i)] = root(j)
     names: dict[int, str] = {}
     for i, identity in enumerate(identities):
@@ -111,7 +111,7 @@ def read_split_files(source: Path, files: Sequence[Path]) -> dict[str, str]:
 
 
 def judge(
-    images: Sequence[Labelled],
+    images: Sequence[LabelledImage],
     identities: Sequence[Identity],
     alike: Sequence[str],
     splits: Sequence[str],
@@ -160,6 +160,6 @@ def judge(
     return reasons, {kind: {"groups": len(items), "first": items[:20]} for kind, items in found.items()}
 
 
-def _whole(image: Labelled) -> tuple[str, ...]:
+def _whole(image: LabelledImage) -> tuple[str, ...]:
     """Labels of the image as a whole."""
     return tuple(thing.category for thing in image.things if thing.whole_image)

@@ -6,10 +6,10 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from knowlip.scenes.xml import need, need_number, read_xml, text_of
-from knowlip.tiles.imports.labels import ImageFinder, Labelled, Problems, Thing, files_under, place_of, split_in
+from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, files_under, place_of, split_in
 
 
-def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[Labelled]:
+def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every XML file; the image is the one with the name of the XML file (LS-SSDD's `filename` names the XML).
 
     Boxes are taken as SSDD means them: width = xmax - xmin.
@@ -35,7 +35,7 @@ def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Probl
             except ValueError as error:
                 problems.note(str(error))
         split = split_in(image, finder.folder)
-        found.append(Labelled(image, finder.name_of(image), tuple(things), path.name, split=split, size=size))
+        found.append(LabelledImage(image, finder.name_of(image), tuple(things), path.name, split=split, size=size))
     problems.unlabelled.extend(finder.unused())
     return found
 
@@ -46,7 +46,7 @@ def _size(root: Element, path: Path) -> tuple[int, int] | None:
     return int(need_number(root, "size/width", str(path))), int(need_number(root, "size/height", str(path)))
 
 
-def _thing(element: Element, where: str) -> Thing:
+def _thing(element: Element, where: str) -> Label:
     name = text_of(element, "name")
     if not name:
         raise ValueError(f"{where} has no name.")
@@ -69,4 +69,4 @@ def _thing(element: Element, where: str) -> Thing:
             raise ValueError(f"{where} has an outline that is not a list of points.") from None
         if polygon.shape != (len(points), 2):
             raise ValueError(f"{where} has an outline that is not a list of points.")
-    return Thing(name, (left, top, right, bottom), corners, polygon, text_of(element, "difficult", "0") == "1")
+    return Label(name, (left, top, right, bottom), corners, polygon, text_of(element, "difficult", "0") == "1")

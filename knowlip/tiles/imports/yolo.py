@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from knowlip.base.config import read_yaml
-from knowlip.tiles.imports.labels import ImageFinder, Labelled, Problems, Thing, outline_thing, place_of, split_in
+from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, outline_thing, place_of, split_in
 from knowlip.tiles.imports.pixels import size_of
 
 
 def read(
     source: Path, labels: Path | None, finder: ImageFinder, problems: Problems, classes: list[str]
-) -> list[Labelled]:
+) -> list[LabelledImage]:
     """Read the label file of every image: 5 numbers a line are a box, 9 a rotated box, more an outline. An image
     without a label file shows no object, as ultralytics has it."""
     folder = place_of(source, labels, ("labels",), "labels")
@@ -20,7 +20,7 @@ def read(
     for image in finder.paths:
         name = finder.name_of(image)
         path = folder / f"{name}.txt"
-        things: list[Thing] = []
+        things: list[Label] = []
         try:
             lines = path.read_text().splitlines() if path.exists() else []
         except UnicodeDecodeError:
@@ -35,7 +35,7 @@ def read(
             except ValueError as error:
                 problems.note(f"{path}, line {number}: {error}")
         split = split_in(image, finder.folder)
-        found.append(Labelled(image, name, tuple(things), path.name if path.exists() else "", split=split))
+        found.append(LabelledImage(image, name, tuple(things), path.name if path.exists() else "", split=split))
     return found
 
 
@@ -60,7 +60,7 @@ def classes_of(source: Path, given: list[str]) -> list[str]:
     raise ValueError(f"Nothing in {source} names the classes: give them with --classes, or write a data.yaml.")
 
 
-def _thing(line: str, names: list[str], size: tuple[int, int]) -> Thing:
+def _thing(line: str, names: list[str], size: tuple[int, int]) -> Label:
     words = line.split()
     numbers = [float(word) for word in words[1:]]
     if not words[0].isdigit() or int(words[0]) >= len(names):
@@ -73,7 +73,7 @@ def _thing(line: str, names: list[str], size: tuple[int, int]) -> Thing:
         x, y, w, h = numbers
         if w <= 0 or h <= 0:
             raise ValueError(f"{line[:60]!r} is an empty box.")
-        return Thing(category, ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height))
+        return Label(category, ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height))
     if len(numbers) < 6 or len(numbers) % 2:
         raise ValueError(f"{line[:60]!r} has {len(words)} numbers, not 5, 9, or a class and an outline.")
     points = np.array(numbers).reshape(-1, 2) * (width, height)

@@ -34,7 +34,7 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
     return (values / norm if norm > 1e-6 else np.zeros_like(values)).astype(np.float32)
 
 
-class Looks:
+class NearDuplicateFinder:
     """Hashes and thumbnails of many images (1 KB an image), to find those that show the same."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Looks:
         self._hashes.append(difference_hash(pixels))
         self._thumbnails.append(thumbnail(pixels))
 
-    def alike(self, first: Sequence[int], second: Sequence[int]) -> Iterator[tuple[int, int, float]]:
+    def pairs(self, first: Sequence[int], second: Sequence[int]) -> Iterator[tuple[int, int, float]]:
         """(number in `first`, number in `second`, correlation) of images that show the same; all pairs are looked at.
 
         Args:
