@@ -1,21 +1,35 @@
-"""Files that are either whole or absent: everything KnowLIP writes goes to a temporary name first."""
+"""Files that are either whole or absent: everything KnowLIP writes goes to a temporary name first.
 
+A temporary name is `.NAME.OWNER.part`; a folder that is being replaced where two names cannot change places in one step
+is `.NAME.OWNER.old`. OWNER says which process of which machine or container writes there, so that what a killed process
+left is told from what a living one writes, also where several of one host name share the folder.
+"""
+
+import ctypes
 import errno
 import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
+import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-"""Machines that share a disk count processes each on their own."""
+_OWNER = re.compile(r"([0-9a-f]{12})-(\d+)-(\d+)-[0-9a-f]{8}")
+"""Where the process numbers count, the process, when it started, and a token that is drawn for each file."""
+_ABANDONED_S = 7 * 86400.0
+"""After so long nobody writes to a file any more, whoever has begun it."""
 _FULL = 65536
 """Bytes: a disk with less room than this is full."""
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
 
 
 @contextmanager
@@ -40,46 +54,130 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder; an existing folder at `path` is replaced when the block ends well."""
+    """The same for a folder; an existing folder at `path` is replaced when the block ends well.
+
+    A process that is killed leaves the old folder or the new one: they change places in one step where the file system
+    can do that, and where it cannot (NFS), :func:`recover` brings the old one back.
+    """
+    recover(path)
     temporary = temporary_path(path)
     temporary.mkdir()
     try:
         with _full_disk_named(path):
             yield temporary
-        old = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.old")
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        _replace(temporary, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)  # by now the old folder, if there was one
+
+
+def recover(path: Path) -> None:
+    """Bring back the folder `path` where a process was killed after it had moved it aside for a newer one.
+
+    Whoever reads a folder that :func:`whole_folder` writes calls this first; it does nothing where `path` is there.
+    """
+    if not os.path.lexists(path):
+        aside = [left for left in _leftovers(path) if left.suffix == ".old"]
+        with suppress(OSError):  # somebody else was faster, or this user may not write here
+            for left in sorted(aside, key=lambda left: left.stat().st_mtime)[-1:]:
+                left.rename(path)
 
 
 def temporary_path(path: Path) -> Path:
-    """A name beside `path` for this process. What killed processes of this machine left under such names is removed."""
+    """A new name beside `path`. What killed processes left under such names is removed.
+
+    A file of a process of this machine (or container) is removed when that process is gone; of one elsewhere, of which
+    nobody can tell, after a week.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
-        owner, kind = left.name.split(".")[-2:]
-        host, _, process = owner.rpartition("-")
-        if kind not in ("part", "old") or host != _HOST or not process.isdigit():
-            continue
-        if int(process) == os.getpid() or not _runs(int(process)):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
+    for left in _leftovers(path):
+        with suppress(OSError):
+            if _abandoned(left):
+                _remove(left)
+    process = os.getpid()
+    owner = f"{_machine()}-{process}-{_started(process)}-{uuid.uuid4().hex[:8]}"
+    return path.with_name(f".{path.name}.{owner}.part")
 
 
-def _runs(process: int) -> bool:
-    """Whether a process of this number is alive on this machine."""
+def _replace(new: Path, path: Path) -> None:
+    """Put a folder in the place of what is there, which gets the temporary name of the new one or is removed."""
+    for _ in range(100):
+        try:
+            if not os.path.lexists(path):
+                new.rename(path)
+            elif not _exchange(new, path):
+                old = new.with_suffix(".old")
+                path.rename(old)
+                new.rename(path)
+                _remove(old)
+            return
+        except OSError as error:
+            recover(path)
+            # A reader has recovered what was moved aside, or another process was faster: once more.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT) or not new.exists():
+                raise
+    raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step; False where the system or this file system cannot."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    if swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """What lies beside `path` under its temporary names."""
+    start = f".{path.name}."
+    found = path.parent.glob(f"{glob.escape(start)}*.*")
+    return [left for left in found if left.suffix in (".part", ".old") and "." not in left.stem.removeprefix(start)]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _abandoned(left: Path) -> bool:
+    """Whether it is certain that nobody writes under a temporary name any more."""
+    owner = _OWNER.fullmatch(left.stem.rpartition(".")[2])
+    if owner is not None and owner[1] == _machine():
+        return _started(int(owner[2])) not in (owner[3], "unknown")
+    newest = max(part.lstat().st_mtime for part in (left, *left.rglob("*")))
+    return time.time() - newest > _ABANDONED_S
+
+
+@cache
+def _machine() -> str:
+    """Names where process numbers count: a kernel since it was booted, and the namespace of a container in it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux
+        boot, space = socket.gethostname(), f"{uuid.getnode():x}"
+    return sha256(f"{boot} {space}".encode())[:12]
+
+
+def _started(process: int) -> str:
+    """When a process of this machine has started (a number is used again); "" where it is gone."""
     try:
         os.kill(process, 0)
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return ""
+    except PermissionError:  # another user's
+        return "unknown"
+    except OSError:  # no /proc here
+        return "0"
+    return "" if fields[0] == "Z" else fields[19]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from knowlip.base.files import read_json
+from knowlip.base.files import read_json, recover
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset import mentions as mentions_
@@ -32,6 +32,7 @@ class Dataset:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        recover(self.path)
         if not (self.path / INFO).exists():
             raise ValueError(f"{self.path} is not a finished data set: it has no {INFO}. Build it first.")
         self.info: dict[str, Any] = read_json(self.path / INFO)

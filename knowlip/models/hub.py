@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from knowlip.base.files import recover
+
 WEIGHTS, CARD, README = "model.safetensors", "knowlip.json", "README.md"
 COUNTED = "config.json"
 """The hub counts a model's downloads by requests for this file
@@ -24,6 +26,7 @@ def find_model(name: Path | str) -> Path:
         ValueError: neither a folder nor a repository that can be fetched.
     """
     folder, text = Path(name), str(name)
+    recover(folder)
     if folder.exists():
         return folder
     if not REPO.fullmatch(text):

@@ -3,15 +3,17 @@
 import errno
 import json
 import os
-import subprocess
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from knowlip.base.files import read_json, sha256, temporary_path, whole_file, whole_folder, write_json
+from knowlip.base import files
+from knowlip.base.files import read_json, recover, sha256, temporary_path, whole_file, whole_folder, write_json
 from tests.full_disk import small_disk
 
 
@@ -138,17 +140,107 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         assert caught.value is error
 
 
+def died(work: Callable[[], object], event: str = "", number: int = 0) -> bool:
+    """Do something in a process that is killed just before its `number`-th step of some kind, see `sys.audit`; whether
+    it got that far."""
+    process = os.fork()
+    if process == 0:
+        seen = 0
+
+        def hook(name: str, _: object) -> None:
+            nonlocal seen
+            if name in STEPS and (not event or name == event):
+                seen += 1
+                if seen > number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+
+
+STEPS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "open", "ctypes.dlsym", "os.scandir")
+
+
 def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    number, host = int(gone.stdout), temporary_path(tmp_path / "a").name.split(".")[2].rpartition("-")[0]
-    (tmp_path / f".a.json.{host}-{number}.part").write_text("{")
-    kept = {
-        f".b.json.{host}-{number}.part": "another file's",
-        f".a.json.elsewhere-{number}.part": "another machine's",
-        f".a.json.{host}-{os.getppid()}.part": "of a process that lives",
-    }
-    for name, text in kept.items():
-        (tmp_path / name).write_text(text)
+    assert died(lambda: write_json(tmp_path / "a.json", {}), "os.rename")
+    assert died(lambda: write_json(tmp_path / "b.json", {}), "os.rename")
+    (mine, other) = sorted(tmp_path.iterdir())
+    kept = [other.name]
+    for owner in (
+        f"elsewhere-{os.getpid()}",  # of an earlier version
+        mine.name.split(".")[3].replace(files._machine(), "0123456789ab"),  # of another machine or container
+        temporary_path(tmp_path / "c").name.split(".")[2],  # of a process that lives: this one
+    ):
+        kept.append(f".a.json.{owner}.part")
+        (tmp_path / kept[-1]).touch()
+    kept.append(mine.name.replace(".a.json.", ".a.json.other."))  # a file "a.json.other"
+    (tmp_path / kept[-1]).touch()
     write_json(tmp_path / "a.json", {})
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted([*kept, "a.json"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "a.json"])
+
+
+def test_what_nobody_can_tell_of_is_removed_after_a_week(tmp_path: Path) -> None:
+    for name, days in ((".a.json.elsewhere-12.part", 8), (".a.json.0123456789ab-12-34-01234567.part", 6)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
+    write_json(tmp_path / "a.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.json.0123456789ab-12-34-01234567.part", "a.json"]
+
+
+def test_two_threads_write_the_same_file(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a") as one, whole_file(tmp_path / "a") as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert (tmp_path / "a").read_text() == "one"
+
+
+@pytest.mark.parametrize("swap", [True, False], ids=["in one step", "NFS"])
+def test_a_kill_at_any_step_leaves_the_old_folder_or_the_new_one(
+    tmp_path: Path, swap: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any call of the system: neither is lost, neither is mixed with the other, and the next write tidies up."""
+    if not swap:
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    path = tmp_path / "folder"
+
+    def write(text: str) -> None:
+        with whole_folder(path) as part:
+            for name in ("a", "b"):
+                (part / name).write_text(text)
+
+    write("old")
+    found, number, missing = [], 0, 0
+    while died(lambda: write("new"), number=number):
+        missing += not path.exists()
+        recover(path)
+        found.append("".join((path / name).read_text() for name in ("a", "b")))
+        write("old")
+        assert list(tmp_path.iterdir()) == [path]
+        number += 1
+    assert set(found) == {"oldold", "newnew"}
+    assert sorted(found, reverse=True) == found, "once the new one is there it stays"
+    assert bool(missing) is not swap
+    assert (path / "a").read_text() == "new"
+
+
+def test_a_reader_that_recovers_does_not_disturb_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rename = tmp_path / "folder", Path.rename
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+
+    def hasty(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if target.suffix == ".old" and not hurried:
+            hurried.append(target)
+            recover(path)
+        return moved
+
+    hurried: list[Path] = []
+    for text in ("old", "new"):
+        monkeypatch.setattr(Path, "rename", hasty)
+        with whole_folder(path) as part:
+            (part / "a").write_text(text)
+    assert hurried
+    assert (path / "a").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
