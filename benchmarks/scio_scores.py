@@ -8,7 +8,6 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from knowlip.benchmark.scio_truth import verdicts
 from knowlip.dataset import Dataset
 from knowlip.language.corruption import plant
 from knowlip.language.truth import judge
@@ -17,6 +16,7 @@ from knowlip.scio.evidence import KINDS, Evidence, Scorer, evidence
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.screening import planted_evidence
 from knowlip.scio.thresholds import EvidenceName, NoiseModel, fit, noise_probability, standardisation
+from knowlip.tasks.screening import verdicts
 from knowlip.training.corpus import Corpus
 from knowlip.training.tiles import load_pixels
 

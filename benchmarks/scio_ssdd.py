@@ -22,7 +22,6 @@ from knowlip.base.files import read_json
 from knowlip.base.recipe import load_recipe, stage_config
 from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation import dataset_with
-from knowlip.benchmark.error_detection import detection
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.models import KnowLIP, load_model
@@ -31,6 +30,7 @@ from knowlip.scio.evidence import evidence
 from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.reconstruction import same_claims
 from knowlip.scio.screening import scorer_of
+from knowlip.tasks.metrics.error_detection import detection
 from knowlip.tasks.pretrain import PretrainConfig
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.corpus import Corpus

@@ -18,13 +18,13 @@ import numpy as np
 from benchmarks.record import record
 from benchmarks.scio_scores import cell, corpus_of, roots_of, truth_of_texts
 from knowlip.base.vocabulary import SLOTS
-from knowlip.benchmark.error_detection import NATURAL, detection
 from knowlip.dataset import Dataset
 from knowlip.language.corruption import plant
 from knowlip.scio.evidence import evidence
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.scorer_model import scoring_model
 from knowlip.scio.screening import planted_evidence, scorer_of
+from knowlip.tasks.metrics.error_detection import NATURAL, detection
 
 DEFAULT = ScioConfig().holes_at_once
 

@@ -24,7 +24,6 @@ from benchmarks.record import record
 from benchmarks.scio_scores import Calibrated, calibrated, cell, corpus_of, lines, roots_of, truth_of_texts
 from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation import dataset_with
-from knowlip.benchmark.error_detection import NATURAL, accuracy_change, detection
 from knowlip.dataset import Dataset
 from knowlip.language.corruption import plant
 from knowlip.models import KnowLIP
@@ -32,6 +31,7 @@ from knowlip.scio.evidence import Evidence, Scorer, evidence
 from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.scorer_model import scoring_model
 from knowlip.scio.screening import planted_evidence, scorer_of
+from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
 from knowlip.training.corpus import Corpus
 
 

@@ -95,8 +95,8 @@ def _places(rows: Sequence[Mapping[str, Any]], kind: str) -> list[float] | None:
     if kind == ALL:
         return None
     hits = np.concatenate([row["right"][kind] for row in rows])
-    ci: list[float] = proportion(hits, np.concatenate([row["clusters"][kind] for row in rows]))["ci"]
-    return ci
+    ci = proportion(hits, np.concatenate([row["clusters"][kind] for row in rows])).ci
+    return list(ci) if ci else None
 
 
 def _difference(values: Sequence[float], above: Sequence[float]) -> dict[str, Any]:

@@ -15,13 +15,12 @@ import pandas as pd
 from knowlip import models
 from knowlip.base.files import write_json
 from knowlip.base.progress import say
-from knowlip.benchmark import scio_truth as screening
-from knowlip.benchmark import vqa_scores as vqa
 from knowlip.benchmark.unseen import check_unseen
 from knowlip.dataset import Dataset, compose_text
 from knowlip.dataset.texts import ancestry
 from knowlip.language.truth import judge
-from knowlip.tasks import caption, retrieve
+from knowlip.tasks import caption, retrieve, screening
+from knowlip.tasks import vqa_measure as vqa
 from knowlip.tasks.images import EncodedImages, VisionLanguageModel
 from knowlip.tasks.metrics import typical_text
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS

@@ -85,7 +85,7 @@ def score_captions(
     result |= {f"baseline_{name}": value for name, value in fixed.items()}
     exact = proportion([a.strip().lower() == b.strip().lower() for a, b in zip(generated, references)], clusters)
     result |= {
-        "exact": exact["value"],
+        "exact": exact.value,
         "distinct": len(set(generated)) / len(generated),
         "words": float(np.mean([len(text.split()) for text in generated])),
         "reference_words": float(np.mean([len(text.split()) for text in references])),
@@ -108,11 +108,11 @@ def score_claims(claims: Sequence[Sequence[Mapping[str, Any]]], clusters: Sequen
     share = proportion([true for _, true, _ in verdicts], [cluster for _, _, cluster in verdicts])
     names = sorted({name for name, _, _ in verdicts})
     return {
-        "true": share["value"],
-        "ci": share["ci"],
-        "ci_method": share["ci_method"],
-        "n": share["n"],
-        "per_text": share["n"] / len(claims),
+        "true": share.value,
+        "ci": list(share.ci or ()),
+        "ci_method": share.method,
+        "n": share.n,
+        "per_text": share.n / len(claims),
         "per_dimension": {
             name: {
                 "true": float(np.mean([true for other, true, _ in verdicts if other == name])),

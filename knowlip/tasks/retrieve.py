@@ -42,9 +42,9 @@ def _recalls(ranks: np.ndarray, positive: np.ndarray, clusters: np.ndarray) -> d
     result: dict[str, Any] = {"ci": {}, "n": len(ranks), "gallery": gallery, "median_rank": float(np.median(ranks))}
     for k in CUTOFFS:
         share = proportion(ranks <= k, clusters)
-        result[f"r{k}"], result["ci"][f"r{k}"] = share["value"], share["ci"]
+        result[f"r{k}"], result["ci"][f"r{k}"] = share.value, list(share.ci or ())
         result[f"chance_r{k}"] = chance_recall(counts, gallery, k)
-    result["ci_method"] = proportion(ranks <= 1, clusters)["ci_method"]
+    result["ci_method"] = proportion(ranks <= 1, clusters).method
     return result
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from knowlip.benchmark.error_detection import accuracy_change, detection
 from knowlip.tasks.metrics import auroc, grouped_auroc
+from knowlip.tasks.metrics.error_detection import accuracy_change, detection
 from knowlip.tasks.metrics.resampled import (
     cluster_weights,
     interval,

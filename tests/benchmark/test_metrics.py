@@ -43,9 +43,11 @@ def test_identical_neighbours_widen_the_interval() -> None:
     values = np.repeat(np.random.default_rng(0).random(20) < 0.5, 30)
     clusters = np.repeat(np.arange(20), 30).astype(str)
     clustered, independent = proportion(values, clusters), proportion(values)
-    assert clustered["ci_method"] == "bootstrap over 20 clusters"
-    assert independent["ci_method"] == "Wilson"
-    assert clustered["ci"][1] - clustered["ci"][0] > 3 * (independent["ci"][1] - independent["ci"][0])
+    assert clustered.method == "bootstrap over 20 clusters"
+    assert independent.method == "Wilson"
+    assert clustered.ci is not None
+    assert independent.ci is not None
+    assert clustered.ci[1] - clustered.ci[0] > 3 * (independent.ci[1] - independent.ci[0])
 
 
 def test_chance_recall_is_the_mean_over_all_orders() -> None:

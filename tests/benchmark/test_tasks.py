@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knowlip.benchmark import scio_truth as screening
-from knowlip.benchmark import vqa_scores as vqa
 from knowlip.language.questions import Question, make_questions
-from knowlip.tasks import caption, retrieve
+from knowlip.tasks import caption, retrieve, screening
+from knowlip.tasks import vqa_measure as vqa
 from knowlip.tasks.images import EncodedImages
 from tests.benchmark.fakes import NumberedImages, Oracle
 from tests.language.test_questions import truth_of

@@ -3,10 +3,11 @@
 from knowlip.tasks.metrics.baselines import majority_answers, typical_text
 from knowlip.tasks.metrics.captions import caption_scores, tokenise
 from knowlip.tasks.metrics.detection import auroc, grouped_auroc, precision_recall
-from knowlip.tasks.metrics.intervals import cluster_bootstrap, proportion, wilson
+from knowlip.tasks.metrics.intervals import Estimate, cluster_bootstrap, proportion, wilson
 from knowlip.tasks.metrics.retrieval import chance_recall, ranks_of_positives, recall_at
 
 __all__ = [
+    "Estimate",
     "auroc",
     "caption_scores",
     "chance_recall",

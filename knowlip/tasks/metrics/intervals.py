@@ -7,7 +7,8 @@ every trial came out the same, it is Wilson's.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -36,8 +37,19 @@ def cluster_bootstrap(
     return float(low), float(high)
 
 
-def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.ndarray | None = None) -> dict[str, Any]:
-    """Share of hits with its interval: `{"value", "n", "ci": [low, high], "ci_method"}`.
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval and number of trials."""
+
+    value: float
+    ci: tuple[float, float] | None
+    n: int
+    method: str = ""
+    """How the interval was had."""
+
+
+def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.ndarray | None = None) -> Estimate:
+    """Share of hits with its interval.
 
     Args:
         hits: one truth value a trial, at least one.
@@ -47,9 +59,7 @@ def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.n
     if not len(values):
         raise ValueError("A share needs at least one trial.")
     count = int(values.sum())
-    number = len(set(clusters)) if clusters is not None else 0
-    if clusters is not None and number >= MIN_CLUSTERS and 0 < count < len(values):
-        ci, method = cluster_bootstrap(values, clusters), f"bootstrap over {number} clusters"
-    else:
-        ci, method = wilson(count, len(values)), "Wilson"
-    return {"value": float(values.mean()), "n": len(values), "ci": list(ci), "ci_method": method}
+    share, number = float(values.mean()), len(set(clusters)) if clusters is not None else 0
+    if clusters is None or number < MIN_CLUSTERS or count in (0, len(values)):
+        return Estimate(share, wilson(count, len(values)), len(values), "Wilson")
+    return Estimate(share, cluster_bootstrap(values, clusters), len(values), f"bootstrap over {number} clusters")

@@ -116,10 +116,10 @@ def score(
         fixed = common.get(kind)
         guesses = [knowing.get(f"{kind}/{questions[i].subject}", fixed) for i in rows]
         result[kind] = {
-            "accuracy": share["value"],
-            "ci": share["ci"],
-            "ci_method": share["ci_method"],
-            "n": share["n"],
+            "accuracy": share.value,
+            "ci": list(share.ci or ()),
+            "ci_method": share.method,
+            "n": share.n,
             "majority": float(np.mean([a == fixed for a in truth])) if fixed is not None else None,
             "majority_answer": fixed,
             "blind": float(np.mean([a == b for a, b in zip(truth, guesses)])) if fixed is not None else None,

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from knowlip.benchmark.error_detection import NATURAL, accuracy_change, detection
 from knowlip.tasks.caption import Judge
 from knowlip.tasks.metrics import auroc, grouped_auroc, precision_recall, proportion
+from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
 
 _EVIDENCE = ("delta_itc", "delta_itm", "noise", "surprise", "gap", "worst")
 FLAGS = ("screened", "rewritten", "rejected")
@@ -168,10 +168,10 @@ def text_accuracy(
             return {"before": None, "after": None, "reason": "No sub-text makes a claim that truth can verify."}
         share = proportion(values[known].astype(bool), cluster[known])
         result |= {
-            name: share["value"],
-            f"{name}_ci": share["ci"],
-            f"n_{name}": share["n"],
-            "ci_method": share["ci_method"],
+            name: share.value,
+            f"{name}_ci": list(share.ci or ()),
+            f"n_{name}": share.n,
+            "ci_method": share.method,
         }
     trusted = pd.notna(after) & ~both["decision_late"].isin(("screened", "rejected")).to_numpy()
     result["after_without_screened"] = float(after[trusted].astype(bool).mean()) if trusted.any() else None

@@ -1,0 +1,181 @@
+"""What a task's measuring half gets, what it gives, and how it is found by name.
+
+A task measures with a function in its module `knowlip/tasks/NAME.py`:
+
+    def measure(bench: Bench, encoder: VisionLanguageModel) -> Measured
+
+`knowlip evaluate --tasks [NAME]` runs it; nothing else names it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from knowlip.base.examples import ShownExample
+from knowlip.base.rows import Better, Json, Row, Unit, highest_floor
+from knowlip.dataset import Dataset, compose_text
+from knowlip.tasks.images import EncodedImages, VisionLanguageModel
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate
+
+CLUSTERS: Final = {"block": "geographic blocks", "root_id": "families of tiles that share ground"}
+"""Column of the index -> what intervals resample."""
+
+
+@dataclass(frozen=True)
+class MeasureLimits:
+    """How much is measured; every choice is random with a fixed seed."""
+
+    tiles: int = 0
+    """At most this many test tiles; 0 = all."""
+    rerank_queries: int = 96
+    """Retrieval queries a direction that image-text matching re-ranks; 0 = none."""
+    questions_per_type: int = 200
+    """Questions of each of the six types."""
+    captions: int = 80
+    """Images that get a caption; 0 = none."""
+    max_new_tokens: int = 192
+    """Longest caption in tokens."""
+    examples: int = 6
+    """Examples of each kind that are kept for the report; of each question type, two thirds of that."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a task found about an encoder."""
+
+    rows: tuple[Row, ...]
+    """The most telling one first."""
+    examples: tuple[ShownExample, ...] = ()
+    """Random draws, never chosen by their result."""
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Bench:
+    """An opened data set, the tiles to measure, and what every task needs to know of them.
+
+    Args:
+        dataset: folder of a data set.
+        split: which tiles are measured.
+        limits: how much is measured.
+        seed: of wordings, regions asked about, and every random choice.
+        k_test: how many retrieval candidates image-text matching re-ranks.
+        vqa_mode: "rank" or "generate".
+        name: of the data set in rows; by default its folder's.
+
+    Raises:
+        ValueError: no tile in this split, or tiles of other splits have texts and none of this one.
+    """
+
+    def __init__(
+        self,
+        dataset: Path,
+        split: str = "test",
+        limits: MeasureLimits | None = None,
+        seed: int = 0,
+        k_test: int = 16,
+        vqa_mode: str = "rank",
+        name: str = "",
+    ) -> None:
+        self.data = Dataset(dataset)
+        self.name = name or dataset.resolve().name
+        self.split, self.seed, self.k_test, self.vqa_mode = split, seed, k_test, vqa_mode
+        self.limits = limits or MeasureLimits()
+        self.everything = self.data.tiles()
+        """All accepted tiles, of all splits."""
+        self.tiles = self._chosen()
+        """Those to measure."""
+        self.tile_ids = [str(tile_id) for tile_id in self.tiles["tile_id"]]
+        self.unit = "block" if self.tiles["block"].nunique() >= MIN_CLUSTERS else "root_id"
+        ids = self.everything["tile_id"]
+        self.clusters: Mapping[str, str] = dict(zip(ids, self.everything[self.unit].astype(str)))
+        """tile_id -> what its interval resamples, see `CLUSTERS`."""
+        self.windows: Mapping[str, float] = dict(zip(ids, self.everything["window_m"].astype(float)))
+        self.truths = self.data.truth()
+        """tile_id -> truth; empty where the data set has none."""
+        self._images: dict[int, tuple[VisionLanguageModel, EncodedImages]] = {}
+
+    def _chosen(self) -> pd.DataFrame:
+        tiles = self.data.tiles(self.split)
+        if tiles.empty:
+            raise ValueError(f"{self.data.path} has no accepted tile in the split {self.split!r}.")
+        texts = self.data.texts(0)
+        if len(texts):
+            tiles = tiles[tiles["tile_id"].isin(set(texts["tile_id"]))]
+        if tiles.empty:
+            raise ValueError(f"No tile of the split {self.split!r} of {self.data.path} has texts: annotate it first.")
+        if 0 < self.limits.tiles < len(tiles):
+            chosen = np.random.default_rng(self.seed).permutation(len(tiles))[: self.limits.tiles]
+            tiles = tiles.iloc[np.sort(chosen)]
+        return tiles
+
+    @cached_property
+    def texts(self) -> pd.DataFrame:
+        """The annotator's texts (revision 0) of the tiles to measure.
+
+        Raises:
+            ValueError: there are none.
+        """
+        texts = self.data.texts(0)
+        if texts.empty:
+            raise ValueError(f"No tile of the split {self.split!r} of {self.data.path} has texts: annotate it first.")
+        return texts[texts["tile_id"].isin(set(self.tile_ids))]
+
+    @property
+    def annotator(self) -> str:
+        """Name of the texts' annotator as an encoder in rows."""
+        return "annotator:" + "+".join(sorted(self.texts["annotator"].astype(str).unique()))
+
+    def images(self, encoder: VisionLanguageModel) -> EncodedImages:
+        """The encoded tiles to measure: once for all tasks."""
+        if id(encoder) not in self._images:
+            self._images[id(encoder)] = encoder, EncodedImages(encoder, self.data, self.tile_ids)
+        return self._images[id(encoder)][1]
+
+    def row(
+        self,
+        task: str,
+        encoder: str,
+        metric: str,
+        figure: Estimate | None,
+        floors: Mapping[str, float | None] | None = None,
+        note: str = "",
+        unit: Unit = "share",
+        better: Better = "higher",
+    ) -> Row:
+        """A row of this data set with the highest of the floors beside it; `figure` None needs a note."""
+        floor, floor_name = highest_floor(floors or {}, better)
+        value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
+        return Row(self.name, self.split, task, encoder, metric, value, ci, n, floor, floor_name, note, unit, better)
+
+
+def composed(texts: pd.DataFrame) -> dict[str, str]:
+    """tile_id -> its sub-texts as one text."""
+    return {str(tile_id): compose_text(rows) for tile_id, rows in texts.groupby("tile_id", sort=False)}
+
+
+Measure = Callable[[Bench, VisionLanguageModel], Measured]
+
+
+def find_measure(task: str) -> Measure:
+    """The measuring half of a task: `measure` in `knowlip/tasks/TASK.py` (or `TASK_measure.py`).
+
+    Raises:
+        ValueError: there is no such file, or it does not measure; the sentence lists those that do.
+    """
+    known = {path.name.removesuffix(".py") for path in files("knowlip.tasks").iterdir() if path.name.endswith(".py")}
+    for module in (f"{task}_measure", task):
+        # Only names of files that are there are imported: a name from a recipe or a flag imports nothing else.
+        if module in known and (found := getattr(import_module(f"knowlip.tasks.{module}"), "measure", None)):
+            measure: Measure = found
+            return measure
+    able = sorted(name for name in known if hasattr(import_module(f"knowlip.tasks.{name}"), "measure"))
+    raise ValueError(
+        f"There is no task {task!r} that measures; there are {', '.join(n.removesuffix('_measure') for n in able)}."
+    )
