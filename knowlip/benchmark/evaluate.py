@@ -19,6 +19,7 @@ from knowlip.benchmark.unseen import check_unseen
 from knowlip.dataset import Dataset, compose_text
 from knowlip.dataset.texts import ancestry
 from knowlip.language.truth import judge
+from knowlip.models.encoders.knowlip import card_of
 from knowlip.tasks import caption, retrieve, screening
 from knowlip.tasks import vqa_measure as vqa
 from knowlip.tasks.images import EncodedImages, VisionLanguageModel
@@ -79,7 +80,7 @@ def evaluate(
 
     Args:
         config: what to measure and how much of it.
-        model: use this instead of loading `config.model`. It needs a `card`, see :func:`check_unseen`.
+        model: use this instead of loading `config.model`. Its `card` says what it was trained on.
         vqa_model: the same for `config.vqa_model`.
 
     Raises:
@@ -92,8 +93,10 @@ def evaluate(
     if vqa_model is None:
         vqa_model = models.load_model(config.vqa_model) if config.vqa_model else model
     everything = data.tiles()
-    for chosen, name in ((model, config.model), (vqa_model, config.vqa_model or config.model)):
-        check_unseen(getattr(chosen, "card", {}), data.fingerprint, everything, tiles, str(name))
+    notes = {  # of each model once: both are the same where none was fine-tuned
+        check_unseen(card_of(getattr(chosen, "card", {})), data.fingerprint, everything, tiles, str(name)).note
+        for chosen, name in ((model, config.model), (vqa_model, config.vqa_model or config.model))
+    }
     truths = data.truth()
     windows = dict(zip(everything["tile_id"], everything["window_m"].astype(float)))
     unit = "block" if tiles["block"].nunique() >= MIN_CLUSTERS else "root_id"
@@ -123,6 +126,7 @@ def evaluate(
         "vqa_fine_tuned": vqa_model is not model,
         "revision": card.get("revision"),
         "seed": config.seed,
+        "notes": sorted(notes - {""}),
     }
     result["seconds"] = {"evaluate": round(time.monotonic() - started, 1)}
     write_json(config.out, result)

@@ -1,36 +1,43 @@
 """Refuse to measure a model on places it was trained on."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
+
+from knowlip.models.encoders.protocol import UNKNOWN, EncoderCard
 
 _TRAINED_ON = "train"
 
 
-def check_unseen(card: Mapping[str, Any], fingerprint: str, index: pd.DataFrame, tiles: pd.DataFrame, name: str) -> int:
+@dataclass(frozen=True)
+class Unseen:
+    """What was compared, for the result."""
+
+    train_blocks: int
+    """Training blocks that none of the tiles lies in."""
+    note: str = ""
+    """What could not be compared, as a sentence; "" where training saw nothing else."""
+
+
+def check_unseen(card: EncoderCard, fingerprint: str, index: pd.DataFrame, tiles: pd.DataFrame, name: str) -> Unseen:
     """Check that no tile to be measured lies in a block, or descends from a root tile, that training saw.
 
+    A model from elsewhere has no blocks to compare: it is measured, and the result says what it saw, or that nobody
+    says.
+
     Args:
-        card: of the model: `dataset_fingerprint` of the data set it was trained on, `train_blocks` that it saw.
-        fingerprint: of the data set to be measured on. Where it is the same one, its index is believed too.
+        card: of the model.
+        fingerprint: of the data set to be measured on. Where it is the one trained on, its index is believed too.
         index: all accepted tiles of that data set (columns tile_id, root_id, split, block).
         tiles: those to be measured.
-        name: of the model, for the message.
-
-    Returns:
-        Number of training blocks that were compared.
+        name: of the model, for the messages.
 
     Raises:
-        ValueError: the model does not say what it was trained on, or it saw one of these places.
+        ValueError: it saw one of these places.
     """
-    if "dataset_fingerprint" not in card or "train_blocks" not in card:
-        raise ValueError(
-            f"The model {name} does not record what it was trained on, so unseen places cannot be assured."
-        )
-    seen_blocks = {str(block) for block in card["train_blocks"]}
+    seen_blocks = set(card.train_blocks)
     seen_roots: set[str] = set()
-    if card["dataset_fingerprint"] == fingerprint:
+    if card.dataset_fingerprint == fingerprint:
         seen = index[index["split"] == _TRAINED_ON]
         seen_blocks |= set(seen["block"].astype(str))
         seen_roots = set(seen["root_id"])
@@ -43,4 +50,15 @@ def check_unseen(card: Mapping[str, Any], fingerprint: str, index: pd.DataFrame,
     roots = sorted(set(tiles["root_id"]) & seen_roots)
     if roots:
         raise ValueError(f"{len(roots)} tiles to be measured share a root tile with training data (first: {roots[0]}).")
-    return len(seen_blocks)
+    return Unseen(len(seen_blocks), _note(card, name))
+
+
+def _note(card: EncoderCard, name: str) -> str:
+    """What the check cannot know about this model."""
+    if UNKNOWN in card.trained_on:
+        seen = f"It is not known what {name} was trained on, so unseen places cannot be assured."
+    elif card.trained_on and not card.dataset_fingerprint:
+        seen = f"{name} was trained on {', '.join(card.trained_on)}, whose places are not compared with these tiles."
+    else:
+        seen = ""
+    return " ".join(sentence for sentence in (seen, card.note) if sentence)

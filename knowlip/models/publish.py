@@ -43,6 +43,8 @@ def push_to_hub(
     model = load_model(folder)
     saved: dict[str, Any] = read_json(folder / CARD)
     card = {key: value for key, value in saved["card"].items() if key not in _PRIVATE}
+    if license:
+        card["license"] = license
     if evaluation is not None:
         card["metrics"] = headline_metrics(evaluation, answers="finetuned_on" in card)
         card["metrics_dataset"] = evaluation.get("setup", {}).get("dataset_fingerprint", "")

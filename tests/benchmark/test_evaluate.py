@@ -86,11 +86,16 @@ def test_places_of_training_are_refused(data: Dataset, tmp_path: Path) -> None:
     config.split = "test"
     with pytest.raises(ValueError, match="part of the training"):
         evaluate(config, oracle_of(data, dataset_fingerprint="other", train_blocks=[f"b{VAL // 2}"]))
+    assert not (tmp_path / "m.json").exists()
+
+
+def test_a_model_from_elsewhere_is_measured_with_a_note(data: Dataset, tmp_path: Path) -> None:
     nameless = oracle_of(data)
     nameless.card = {}
-    with pytest.raises(ValueError, match="does not record"):
-        evaluate(config, nameless)
-    assert not (tmp_path / "m.json").exists()
+    config = EvaluateConfig(data.path, Path("model"), tmp_path / "m.json")
+    (note,) = evaluate(config, nameless)["setup"]["notes"]
+    assert "not known what model was trained on" in note
+    assert evaluate(config, oracle_of(data))["setup"]["notes"] == []
 
 
 def test_without_truth_values_are_null_with_a_reason(tmp_path: Path) -> None:

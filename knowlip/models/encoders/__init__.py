@@ -1,0 +1,59 @@
+"""Every vision model of the benchmark behind one Protocol: `open_encoder(name)`.
+
+A name is KIND:REST, and KIND is the name of a file of this folder: it has `load(rest, device, size)` and `USAGE`, how
+its names are written. A new encoder is a new file; nothing is registered anywhere.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import cast
+
+import torch
+
+from knowlip.models.encoders.protocol import Encoder, EncoderCard, PixelSpec, TextImageEncoder, WritingEncoder, prepare
+from knowlip.models.hub import REPO
+
+__all__ = [
+    "Encoder",
+    "EncoderCard",
+    "PixelSpec",
+    "TextImageEncoder",
+    "WritingEncoder",
+    "encoder_kinds",
+    "open_encoder",
+    "prepare",
+]
+
+
+def encoder_kinds() -> dict[str, ModuleType]:
+    """Kind -> its module, in alphabetical order."""
+    modules = {found.name: import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)}
+    return {name: module for name, module in sorted(modules.items()) if hasattr(module, "load")}
+
+
+def open_encoder(name: str | Path, device: str | torch.device = "cpu", size: int | None = None) -> Encoder:
+    """Open an encoder by name, in evaluation mode.
+
+    Args:
+        name: a model folder or USER/REPO of the Hugging Face hub (ours), or KIND:REST (docs/encoders.md).
+        device: where its weights go; "auto" is the first GPU where there is one.
+        size: side of its input in pixels, where it should not be the encoder's own.
+
+    Raises:
+        ValueError: no such encoder; the sentence names those that exist.
+    """
+    text = str(name)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if size is not None and size < 1:
+        raise ValueError(f"The side of an encoder's input must be at least 1 pixel, not {size}.")
+    kinds = encoder_kinds()
+    kind, _, rest = text.partition(":")
+    if Path(text).exists() or (kind not in kinds and REPO.fullmatch(text)):
+        kind, rest = "knowlip", text
+    if kind not in kinds:
+        known = ", ".join(module.USAGE for module in kinds.values())
+        raise ValueError(f"There is no encoder {text!r}: give {known}, or USER/REPO of the Hugging Face hub.")
+    return cast(Encoder, kinds[kind].load(rest, device, size))

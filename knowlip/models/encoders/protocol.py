@@ -1,0 +1,122 @@
+"""What every vision model of the benchmark is to a task, whoever made it.
+
+Shapes: B images, S side of the tiles, C channels, N tokens, D width of the tokens, E width of an embedding shared by
+images and texts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+UNKNOWN = "unknown"
+"""Said of a licence or of training data that nobody stated."""
+
+
+@dataclass(frozen=True)
+class PixelSpec:
+    """The pixels that an encoder was made for."""
+
+    channels: int
+    """A grey tile is repeated for each of them."""
+    mean: tuple[float, ...]
+    """Of each channel, for pixels in 0..1."""
+    std: tuple[float, ...]
+    size: int
+    """Side of the square input."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.size < 1 or min(self.std, default=0) <= 0:
+            raise ValueError(f"Pixels need a channel, a side and positive deviations, not {self}.")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"{self.channels} channels need as many means and deviations: {self.mean}, {self.std}.")
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What an encoder was trained on, for the check that it never saw what it is measured on."""
+
+    trained_on: tuple[str, ...] = ()
+    """Names of data sets; (UNKNOWN,) where nobody says, () where nothing was learned from any image."""
+    dataset_fingerprint: str = ""
+    """Of the KnowLIP data set among them; "" for encoders from elsewhere."""
+    train_blocks: tuple[str, ...] = ()
+    """Geographic blocks of that data set that training saw."""
+    note: str = ""
+    """What else a reader of its results must know, as a sentence."""
+
+
+class Encoder(Protocol):
+    """A vision model. It is opened in evaluation mode; nothing here turns gradients off, so a task may train it."""
+
+    name: str
+    """As given to :func:`knowlip.models.encoders.open_encoder`."""
+    licence: str
+    """Of the weights; UNKNOWN where nobody says."""
+    pixels: PixelSpec
+    module: nn.Module
+    """All weights that `tokens` and `summary` use, to train, shard or count them."""
+    width: int
+    """D."""
+    prefix: int
+    """How many of the tokens, the first, stand for no place in the image ([CLS], registers); those behind them lie row
+    by row on a square grid."""
+    card: EncoderCard
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Tiles (B, S, S) uint8 of any side -> (B, N, D)."""
+        ...
+
+    def summary(self, images: Tensor) -> Tensor:
+        """Tiles (B, S, S) uint8 of any side -> one vector an image (B, D)."""
+        ...
+
+
+@runtime_checkable
+class TextImageEncoder(Protocol):
+    """What a vision-language encoder offers besides: one space for images and texts."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Tiles (B, S, S) uint8 -> embeddings of unit length (B, E)."""
+        ...
+
+    def text(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> embeddings of unit length (B, E)."""
+        ...
+
+
+@runtime_checkable
+class WritingEncoder(Protocol):
+    """What an encoder offers besides whose model matches images with texts and writes."""
+
+    def match(self, tokens: Tensor, texts: Sequence[str]) -> Tensor:
+        """Probability (B,) that image tokens and the text at the same place belong together."""
+        ...
+
+    def generate(self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Fill the [MASK] hole of each prompt, or write a caption where it is ""."""
+        ...
+
+    def rank(self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
+        """Log-probability (B, A) of each of A answers."""
+        ...
+
+
+def prepare(images: Tensor, spec: PixelSpec) -> Tensor:
+    """Tiles (B, S, S) uint8 -> what a model takes (B, C, size, size) float32: resized (bilinear, antialiased when it
+    gets smaller), normalised, repeated for each channel.
+
+    Raises:
+        ValueError: other than 8-bit square tiles.
+    """
+    if images.ndim != 3 or images.dtype != torch.uint8 or images.shape[1] != images.shape[2]:
+        raise ValueError(f"Tiles must be uint8 (B, S, S), not {images.dtype} of shape {tuple(images.shape)}.")
+    pixels = images[:, None].float()
+    if images.shape[-1] != spec.size:
+        side = (spec.size, spec.size)
+        pixels = F.interpolate(pixels, side, mode="bilinear", antialias=True, align_corners=False)
+    mean, std = (torch.tensor(values, device=images.device)[:, None, None] for values in (spec.mean, spec.std))
+    return (pixels / 255 - mean) / std
