@@ -15,9 +15,9 @@ from typing import Any
 
 from benchmarks.build_speed import ours
 from benchmarks.large_scene import write_large_scene
-from knowlip.base.config import commit, machine
 from knowlip.base.files import write_json
 from knowlip.base.progress import say
+from knowlip.base.provenance import commit, machine
 
 LIMIT_MB = 512
 

@@ -36,9 +36,9 @@ from rasterio.windows import Window
 
 from benchmarks.large_scene import write_large_scene
 from benchmarks.memory import measured
-from knowlip.base.config import commit, machine
 from knowlip.base.files import write_json
 from knowlip.base.progress import say
+from knowlip.base.provenance import commit, machine
 
 RUN = """
 import json, sys, time

@@ -20,8 +20,8 @@ import numpy as np
 from pyproj import Geod, Transformer
 
 import tests.scenes.products as products
-from knowlip.base.config import commit, machine
 from knowlip.base.files import write_json
+from knowlip.base.provenance import commit, machine
 from knowlip.scenes import open_scene
 from knowlip.tiles.ground import Ground
 from tests.scenes.products import geotiff

@@ -19,8 +19,9 @@ import yaml
 
 from benchmarks.record import record
 from knowlip.base.files import read_json, write_json
+from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
-from knowlip.base.recipe import load_recipe, stage_config
+from knowlip.base.recipes import load_recipe
 from knowlip.training.resume import read_log
 
 TILES_PER_CITY = 188

@@ -25,7 +25,8 @@ from tokenizers import models
 from benchmarks.blip_step import BlipStep
 from benchmarks.memory import resident_peak_mb
 from benchmarks.record import record
-from knowlip.base.recipe import load_recipe, stage_config
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import load_recipe
 from knowlip.models import KnowLIP, TextTokenizer
 from knowlip.models.flops import peak_flops
 from knowlip.models.text import Heads, first_holes

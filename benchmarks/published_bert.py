@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from benchmarks.record import record
-from knowlip.base.recipe import load_recipe, stage_config
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import load_recipe
 from knowlip.models import KnowLIP, TextTokenizer
 from knowlip.models.weights.init import InitConfig, initialise
 from knowlip.tasks.pretrain import PretrainConfig

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.config import commit, machine
 from knowlip.base.files import write_json
+from knowlip.base.provenance import commit, machine
 
 
 def record(path: Path, value: float, baseline: float, unit: str, rest: dict[str, Any], used: str = "") -> None:

@@ -19,13 +19,14 @@ from benchmarks.record import record
 from benchmarks.scio_scores import calibrated, corpus_of, lines, roots_of
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.base.files import read_json
-from knowlip.base.recipe import load_recipe, stage_config
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import load_recipe, with_changes
 from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.models import KnowLIP, load_model
-from knowlip.pipeline import run_stage, with_changes
+from knowlip.pipeline import run_stage
 from knowlip.scio.evidence import evidence
 from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.reconstruction import same_claims

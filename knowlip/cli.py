@@ -149,7 +149,8 @@ def _overview() -> str:
 
 def _stage(command: str, arguments: list[str]) -> str | None:
     """Parse the settings of a stage and run it."""
-    from knowlip.base.recipe import check_settings, load_recipe
+    from knowlip.base.parsing import check_settings
+    from knowlip.base.recipes import load_recipe
 
     module_name, kind_name = STAGES[command]
     kind = getattr(import_module(module_name), kind_name)
@@ -193,7 +194,7 @@ def _settings_parser(command: str) -> Any:
 def _parsed(parser: Any, command: str, arguments: list[str]) -> Any:
     from jsonargparse import ArgumentError
 
-    from knowlip.base.recipe import setting_error
+    from knowlip.base.parsing import setting_error
 
     try:
         return parser.instantiate(parser.parse_args(arguments))

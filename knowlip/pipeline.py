@@ -6,10 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from knowlip.base.files import read_json, write_json
 from knowlip.base.progress import say
+from knowlip.base.recipes import load_recipe, recipe_for, with_changes
 
 
 def run_stage(name: str, config: Any) -> dict[str, Any]:
@@ -69,7 +68,7 @@ def demo(
     Returns:
         The metrics, also written to `out/metrics.json`; keys: docs/evaluation.md.
     """
-    from knowlip.base.recipe import load_recipe, recipe_for, stage_config
+    from knowlip.base.parsing import stage_config
     from knowlip.cli import STAGES
 
     if out.exists() and not out.is_dir():
@@ -154,25 +153,3 @@ def _resolutions(scenes: Sequence[Path]) -> list[float]:
     if not found:
         raise ValueError(refused)
     return found
-
-
-def with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """Apply "stage.key.key=value" (value in YAML) to a recipe."""
-    from knowlip.base.recipe import check_section
-
-    for change in changes:
-        name, equals, value = change.partition("=")
-        keys = name.split(".")
-        if not equals or len(keys) < 2 or not all(keys):
-            raise ValueError(f"--set takes STAGE.KEY=VALUE, not {change!r}.")
-        check_section(keys[0], f"--set {change} names")
-        section = recipe
-        for key in keys[:-1]:
-            section = section.setdefault(key, {})
-            if not isinstance(section, dict):
-                raise ValueError(f"--set {change}: {key} has a value and no settings of its own.")
-        try:
-            section[keys[-1]] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"--set {change}: the value is not valid YAML.") from None
-    return recipe

@@ -20,7 +20,7 @@ from PIL import Image
 
 import knowlip
 from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.base.recipe import load_recipe
+from knowlip.base.recipes import load_recipe
 from knowlip.cli import STAGES, SUMMARY, main
 from knowlip.dataset import Dataset
 from tests.annotators.tiny_dataset import build_tiny_dataset

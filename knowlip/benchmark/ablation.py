@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from knowlip.base.config import plain, same_or_refuse
 from knowlip.base.files import read_json, whole_file, whole_folder, write_json
 from knowlip.base.progress import say
+from knowlip.base.settings import plain, same_or_refuse
 from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
 from knowlip.benchmark.evaluate import score_texts
@@ -120,8 +120,9 @@ def _check(config: AblationConfig, data: Dataset) -> list[str]:
 def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str, Any]:
     """Pre-train, fine-tune and question one model."""
     from knowlip import models
-    from knowlip.base.recipe import load_recipe, stage_config
-    from knowlip.pipeline import run_stage, with_changes
+    from knowlip.base.parsing import stage_config
+    from knowlip.base.recipes import load_recipe, with_changes
+    from knowlip.pipeline import run_stage
     from knowlip.tasks.pretrain import PretrainConfig
     from knowlip.tasks.vqa import FinetuneConfig
 

@@ -21,9 +21,9 @@ import torch
 from tokenizers import Tokenizer, processors
 from torch import Tensor, nn
 
-from knowlip.base.config import provenance
 from knowlip.base.files import whole_folder, write_json
 from knowlip.base.progress import say
+from knowlip.base.provenance import provenance
 from knowlip.models.checkpoint import load_model
 from knowlip.models.knowlip import KnowLIP
 

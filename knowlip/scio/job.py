@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from knowlip.base.config import plain
 from knowlip.base.files import sha256
+from knowlip.base.settings import plain
 from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
 from knowlip.scio.evidence import KINDS, Evidence, Scorer

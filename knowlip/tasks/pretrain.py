@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.config import plain, provenance, same_or_refuse, without
 from knowlip.base.files import sha256, write_json
+from knowlip.base.provenance import provenance
+from knowlip.base.settings import plain, same_or_refuse, without
 from knowlip.dataset import Dataset
 from knowlip.jobs.launch import launch
 from knowlip.models import ModelConfig

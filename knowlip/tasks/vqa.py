@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlip.base.config import provenance, same_or_refuse
 from knowlip.base.files import sha256
 from knowlip.base.progress import say, track
+from knowlip.base.provenance import provenance
+from knowlip.base.settings import same_or_refuse
 from knowlip.dataset import Dataset
 from knowlip.jobs.launch import launch, on_sigterm
 from knowlip.jobs.ranks import sum_over_ranks, world

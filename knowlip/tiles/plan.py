@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.config import plain
 from knowlip.base.files import read_json, sha256
 from knowlip.base.progress import say, track
+from knowlip.base.settings import plain
 from knowlip.scenes import Scene, SceneOverrides, open_scenes, unique_ids
 from knowlip.tiles.blocks import Place, assign_splits, choose_block_km
 from knowlip.tiles.ground import Ground

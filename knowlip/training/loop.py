@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlip.base.config import plain, provenance
 from knowlip.base.files import whole_file, write_json
 from knowlip.base.progress import say
+from knowlip.base.provenance import provenance
+from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
 from knowlip.jobs.launch import on_sigterm

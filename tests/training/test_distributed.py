@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from knowlip.base.config import plain
+from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.jobs.launch import launch
 from knowlip.language.questions import sentences

@@ -46,7 +46,7 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     Raises:
         ValueError: unknown layout, no vocabulary, or tensors without a place.
     """
-    from knowlip.base.config import provenance
+    from knowlip.base.provenance import provenance
     from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, save_model
     from knowlip.models.weights.bert import convert_bert
     from knowlip.models.weights.blip import convert_blip

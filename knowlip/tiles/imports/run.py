@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.base.config import plain
 from knowlip.base.files import sha256, whole_folder
 from knowlip.base.progress import track
+from knowlip.base.settings import plain
 from knowlip.dataset.annotations import write_annotations, write_masks
 from knowlip.dataset.near_duplicates import NearDuplicateFinder
 from knowlip.dataset.shards import encode_png

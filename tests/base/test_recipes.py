@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from knowlip.base.recipe import SECTIONS, load_recipe, recipe_for, recipe_names, stage_config
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import SECTIONS, load_recipe, recipe_for, recipe_names, with_changes
 from knowlip.cli import STAGES
-from knowlip.pipeline import with_changes
 
 PLACES: dict[str, dict[str, Any]] = {
     "simulate": {"out": "o"}, "build": {"scenes": ["s"], "out": "o"}, "annotate": {"dataset": "d"},

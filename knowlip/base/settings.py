@@ -1,28 +1,12 @@
-"""Configs are dataclasses; here they become YAML, are compared, and get the provenance of the run beside them."""
+"""Settings are frozen dataclasses; here they become YAML and are compared with those of a former run."""
 
 import dataclasses
-import platform
-import subprocess
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from knowlip.base.files import whole_file
-
-_PACKAGES = (
-    "knowlip",
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "rasterio",
-    "pyarrow",
-    "tokenizers",
-    "lightning-fabric",
-)
 
 
 def plain(value: Any) -> Any:
@@ -94,46 +78,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
         return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
     return {prefix.rstrip("."): value}
-
-
-def provenance() -> dict[str, Any]:
-    """Versions, machine type and commit: what one needs to know to repeat a run."""
-    return {
-        "python": platform.python_version(),
-        "machine": machine(),
-        "command": " ".join(["knowlip", *sys.argv[1:]]),
-        "commit": commit(),
-        "versions": {name: _version(name) for name in _PACKAGES},
-    }
-
-
-def machine() -> str:
-    """The machine by its type, never by its name: cores, processor family, accelerator."""
-    import os
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    text = f"{cores}-core {platform.machine()} CPU"
-    if "torch" in sys.modules:
-        import torch
-
-        if torch.cuda.is_available():
-            text += f", {torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
-    return text
-
-
-def commit() -> str:
-    """The git commit of the source, "" where it is not a checkout."""
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return result.stdout.strip()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

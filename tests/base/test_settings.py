@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from knowlip.base.config import machine, plain, provenance, same_or_refuse, save_config
+from knowlip.base.provenance import machine, provenance
+from knowlip.base.settings import plain, same_or_refuse, save_config
 
 
 @dataclass
