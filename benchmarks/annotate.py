@@ -1,4 +1,4 @@
-"""Speed of the rules annotator: tiles of 1024 x 1024 and of 256 x 256 pixels a second, on two processes.
+"""Speed of the measured annotator: tiles of 1024 x 1024 and of 256 x 256 pixels a second, on two processes.
 
     python -m benchmarks.annotate DATASET [--tiles 40] [--processes 2]
 
@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.record import record
-from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.types import TileRequest
 from knowlip.dataset import Dataset
 
@@ -45,7 +45,7 @@ def detect_all(images: list[np.ndarray], metres_per_pixel: float) -> float:
 
 def annotate_all(images: list[np.ndarray], metres_per_pixel: float) -> float:
     """CPU seconds for annotating the images once each, after one for warming up."""
-    annotator = RulesAnnotator()
+    annotator = MeasuredAnnotator()
     requests = [
         TileRequest(str(n), image, metres_per_pixel, "large", "", "", 0.0, 0.0) for n, image in enumerate(images)
     ]

@@ -1,4 +1,4 @@
-"""Accuracy of the rules annotator on a data set with truth, per instruction set and dimension, and its speed.
+"""Accuracy of the measured annotator on a data set with truth, per instruction set and dimension, and its speed.
 
     python -m benchmarks.annotate_accuracy DATASET [--out benchmarks/results/annotate_accuracy.json]
 
@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import record
-from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.measured.evidence import Target
 from knowlip.annotators.measured.mentions import box_of
 from knowlip.annotators.types import Annotation, Box
 from knowlip.annotators.workers import tile_request
-from knowlip.base.vocabulary import DIMENSIONS, SCALES, TARGET_CATEGORIES
+from knowlip.base.vocabulary import SCALES, TARGET_CATEGORIES
 from knowlip.dataset import Dataset
 from knowlip.language.definitions import count_holds
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.truth import judge
 from knowlip.tasks.metrics.intervals import wilson
 
@@ -45,7 +46,7 @@ def true_set(truth: dict[str, Any]) -> str:
 
 def measure(dataset: Dataset) -> dict[str, Any]:
     """Annotate all tiles, judge all sub-texts."""
-    truths, annotator = dataset.truth(), RulesAnnotator()
+    truths, annotator = dataset.truth(), MeasuredAnnotator()
     done: dict[str, Annotation] = {}
     verdicts: dict[str, dict[str, list[bool]]] = {name: defaultdict(list) for name in DIMENSIONS}
     sets: dict[str, dict[str, int]] = {name: dict.fromkeys(DIMENSIONS, 0) for name in DIMENSIONS}

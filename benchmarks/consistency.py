@@ -2,7 +2,7 @@
 
     python -m benchmarks.consistency DATASET [--out benchmarks/results/consistency.json]
 
-Every tile is annotated twice by the rules annotator: down the chain (each tile told its parent's text), and each by
+Every tile is annotated twice by the measured annotator: down the chain (each tile told its parent's text), and each by
 itself. The parent that a text is held against is of the same kind: that of the chain, or the one written by itself.
 What contradicts is defined in :func:`conflicts`. Floor: template texts from truth, which are true; chance: the texts of
 the chain against the parent of another tile. One process, one thread.
@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.annotate_accuracy import true_set
 from benchmarks.record import record
 from knowlip.annotators.labels import LabelsAnnotator
-from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.types import Annotation
 from knowlip.annotators.workers import tile_request
 from knowlip.base.vocabulary import SCALES
@@ -106,16 +106,16 @@ def conflicts(child: Annotation, parent: Annotation) -> dict[str, bool]:
 
 def annotate(dataset: Dataset) -> dict[str, dict[str, Annotation]]:
     """ "chain", "alone" and "labels" -> tile_id -> annotation."""
-    rules, labels = RulesAnnotator(), LabelsAnnotator(dataset)
+    measured, labels = MeasuredAnnotator(), LabelsAnnotator(dataset)
     done: dict[str, dict[str, Annotation]] = {"chain": {}, "alone": {}, "labels": {}}
     for scale in SCALES:
         tiles = dataset.tiles(scale=scale)
         for row, image in zip(tiles.to_dict("records"), dataset.images(list(tiles["tile_id"]))):
             plain, tile = {str(key): value for key, value in row.items()}, row["tile_id"]
             parent = done["chain"].get(row["parent_id"])
-            alone = rules.annotate(tile_request(plain, image, None))
+            alone = measured.annotate(tile_request(plain, image, None))
             done["alone"][tile] = alone
-            done["chain"][tile] = rules.annotate(tile_request(plain, image, parent)) if parent else alone
+            done["chain"][tile] = measured.annotate(tile_request(plain, image, parent)) if parent else alone
             done["labels"][tile] = labels.annotate_tile(tile)
     return done
 

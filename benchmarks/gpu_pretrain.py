@@ -102,14 +102,14 @@ def stage_steps(options: argparse.Namespace, dataset: Path) -> list[int]:
 def held_out(model: Path, dataset: Path, queries: int, device: str) -> dict[str, Any]:
     """Recall in both directions over tiles of places that training never saw."""
     from knowlip.dataset import Dataset
-    from knowlip.dataset.texts import compose_text
+    from knowlip.language.captions import compose_texts
     from knowlip.models import load_model
     from knowlip.tasks import retrieve
     from knowlip.tasks.images import EncodedImages
 
     data = Dataset(dataset)
     texts = data.texts(0)
-    composed = {str(tile_id): compose_text(rows) for tile_id, rows in texts.groupby("tile_id", sort=False)}
+    composed = compose_texts(texts)
     tiles = data.tiles("test")
     tiles = tiles[tiles["tile_id"].isin(set(composed))].sample(frac=1.0, random_state=0)[:queries]
     tile_ids = tiles["tile_id"].to_list()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.record import record
 from knowlip.annotators.openai.free_form import parse_free_form
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.language.claims import parse_claims
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.test_free_form import LAYOUTS, RECORDS, same
 
 

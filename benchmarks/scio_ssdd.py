@@ -21,10 +21,11 @@ from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.base.files import read_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe, with_changes
-from knowlip.base.vocabulary import SLOTS
+from knowlip.base.vocabulary import DISTRUSTED, Decision
 from knowlip.benchmark.ablation import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
+from knowlip.language.dimensions import SLOTS
 from knowlip.models import KnowLIP, load_model
 from knowlip.pipeline import run_stage
 from knowlip.scio.evidence import evidence
@@ -108,13 +109,13 @@ def _mended(
             revision = noisy.append_revision(rows, f"ssdd-{action}-{seed}", parent=revision)
             corpus.read_texts(noisy, revision)
     now = corpus.table["text"].to_list()
-    taken = (corpus.table["decision"] == "rewritten").to_numpy()
+    taken = (corpus.table["decision"] == Decision.REWRITTEN).to_numpy()
     right = np.array(
         [same_claims(corpus, at // SLOTS, at % SLOTS, now[at], was[at]) for at in np.flatnonzero(taken).tolist()],
         np.bool_,
     )
     planted = wrong.ravel()[taken]
-    hidden = corpus.table["decision"].isin(("screened", "rejected")).to_numpy()
+    hidden = corpus.table["decision"].isin(DISTRUSTED).to_numpy()
     still = wrong.ravel().copy()
     still[np.flatnonzero(taken)] = ~right
     return {

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.record import record
 from benchmarks.scio_scores import cell, corpus_of, roots_of, truth_of_texts
-from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
 from knowlip.language.corruption import plant
+from knowlip.language.dimensions import SLOTS
 from knowlip.scio.evidence import evidence
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.scorer_model import scoring_model

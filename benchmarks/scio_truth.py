@@ -22,10 +22,11 @@ import pandas as pd
 
 from benchmarks.record import record
 from benchmarks.scio_scores import Calibrated, calibrated, cell, corpus_of, lines, roots_of, truth_of_texts
-from knowlip.base.vocabulary import SLOTS
+from knowlip.base.vocabulary import DISTRUSTED
 from knowlip.benchmark.ablation import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.language.corruption import plant
+from knowlip.language.dimensions import SLOTS
 from knowlip.models import KnowLIP
 from knowlip.scio.evidence import Evidence, Scorer, evidence
 from knowlip.scio.passes import ScioConfig, decide
@@ -113,7 +114,7 @@ def passes(
             after = truth_of_texts(dataset, corpus.table)
             change = accuracy_change(before, after, groups, clusters)
             tried = {"proposals": proposals(dataset, rows)} if action == "reconstruct" and len(rows) else {}
-            hidden = corpus.table["decision"].isin(("screened", "rejected")).to_numpy()
+            hidden = corpus.table["decision"].isin(DISTRUSTED).to_numpy()
             changed = (corpus.table["text"] != original["text"]).to_numpy()
             used = after.copy()
             used[hidden] = None

@@ -25,8 +25,8 @@ import torch
 
 from benchmarks.record import record
 from benchmarks.scio_scores import corpus_of
-from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
+from knowlip.language.dimensions import SLOTS
 from knowlip.models import load_model
 from knowlip.scio.evidence import OURS, PAPER, Evidence, Scorer, evidence
 from knowlip.scio.passes import ScioConfig

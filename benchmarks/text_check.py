@@ -2,8 +2,8 @@
 
     python -m benchmarks.text_check DATASET [--out benchmarks/results/text_check.json]
 
-DATASET has truth and texts of the rules annotator. A finding is a false alarm where every sub-text that it is about is
-judged true (`knowlip/language/truth.py`); repetitions are counted by themselves, they are no claim about truth. The
+DATASET has truth and texts of the measured annotator. A finding is a false alarm where every sub-text that it is about
+is judged true (`knowlip/language/truth.py`); repetitions are counted by themselves, they are no claim about truth. The
 same rules go over template texts written from the truth of the same tiles. Findings are put beside the judge's word on
 the same sub-text. What the rules miss: one sub-text of every tile's template texts is replaced by another tile's.
 """
@@ -22,9 +22,9 @@ from knowlip.annotators.check.tile import Sentence, TileTexts, read_tiles
 from knowlip.annotators.check.wording import place_names, place_pattern
 from knowlip.annotators.labels import LabelsAnnotator
 from knowlip.annotators.labels.templates import UNKNOWN
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.truth import judge
 from knowlip.tasks.metrics.intervals import wilson
 

@@ -18,14 +18,14 @@ import pandas as pd
 from knowlip.annotators.chunks import ChunkStore
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import prompt_hash
-from knowlip.annotators.types import Annotation
-from knowlip.annotators.workers import Chunk, Outcome, Runner, labels_runner, rules_runner, threads_runner
+from knowlip.annotators.types import Annotation, recorded_name
+from knowlip.annotators.workers import Chunk, Outcome, Runner, labels_runner, measured_runner, threads_runner
 from knowlip.base.progress import say, track
-from knowlip.base.vocabulary import SCALES
+from knowlip.base.vocabulary import SCALES, Decision
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import mention
 
-RULES_CHUNK, OPENAI_CHUNK = 16, 4
+MEASURED_CHUNK, OPENAI_CHUNK = 16, 4
 """Tiles per chunk: what a kill may cost of measuring, and of bookkeeping (paid answers are kept one by one)."""
 
 GIVE_UP = 32
@@ -38,15 +38,15 @@ class AnnotateConfig:
 
     dataset: Path
     """Folder of a built data set."""
-    annotator: Literal["rules", "openai", "labels"] = "rules"
-    """"rules" measures offline; "openai" asks a model behind an OpenAI-compatible endpoint; "labels" fills templates
-    from truth, boxes and masks."""
+    annotator: Literal["measured", "openai", "labels", "rules"] = "measured"
+    """"measured" measures offline (its first name, "rules", is understood and stands in data sets); "openai" asks a
+    model behind an OpenAI-compatible endpoint; "labels" fills templates from truth, boxes and masks."""
     model: str = ""
     """openai: name of the model as the endpoint knows it."""
     base_url: str = ""
     """openai: address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own."""
     workers: int = 2
-    """rules: processes; 1 works in this process."""
+    """measured: processes; 1 works in this process."""
     concurrency: int = 8
     """openai: requests in flight."""
     retry_quarantined: bool = False
@@ -62,8 +62,10 @@ class AnnotateConfig:
     """openai: prompt, image and request settings."""
 
     def __post_init__(self) -> None:
-        if self.annotator not in ("rules", "openai", "labels"):
-            raise ValueError(f"There is no annotator {self.annotator!r}; use rules, openai or labels.")
+        if self.annotator == "rules":
+            object.__setattr__(self, "annotator", "measured")
+        if self.annotator not in ("measured", "openai", "labels"):
+            raise ValueError(f"There is no annotator {self.annotator!r}; use measured, openai or labels.")
         if self.annotator == "openai" and not self.model:
             raise ValueError("The openai annotator needs the name of a model (--model).")
         if self.workers < 1 or self.concurrency < 1:
@@ -134,7 +136,7 @@ def _annotate(
         for scale, tiles in waves:
             kept: dict[str, dict[str, Outcome]] = {}
             todo = []
-            for chunk in _chunks(scale, tiles, OPENAI_CHUNK if config.annotator == "openai" else RULES_CHUNK, done):
+            for chunk in _chunks(scale, tiles, OPENAI_CHUNK if config.annotator == "openai" else MEASURED_CHUNK, done):
                 kept[chunk.name] = store.read(chunk.name, retry=config.retry_quarantined)
                 left = [row for row in chunk.tiles if row["tile_id"] not in kept[chunk.name]]
                 if left:
@@ -153,8 +155,9 @@ def _annotate(
                 if not done and len(quarantined) >= min(total, GIVE_UP):
                     store.clear()  # a run that got nowhere leaves nothing to resume
                     raise ValueError(f"Not one of {len(quarantined)} tiles could be annotated; {tile}: {outcome}")
-    _keep(dataset, _rows(done.values(), config.annotator))
-    dataset.write_mentions(mention(note.tile_id, config.annotator, note.counts, note.boxes) for note in done.values())
+    who = recorded_name(config.annotator)
+    _keep(dataset, _rows(done.values(), who))
+    dataset.write_mentions(mention(note.tile_id, who, note.counts, note.boxes) for note in done.values())
     store.write_quarantine(quarantined)
     if quarantined:
         say(f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}")
@@ -177,7 +180,7 @@ def _annotate(
 
 def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
     """All that the texts depend on; an interrupted run goes on only under the same."""
-    settings: dict[str, Any] = {"annotator": config.annotator, "dataset": dataset.fingerprint}
+    settings: dict[str, Any] = {"annotator": recorded_name(config.annotator), "dataset": dataset.fingerprint}
     if config.annotator == "openai":
         settings |= {"model": config.model, "prompts": prompt_hash(), **config.openai.answer_settings()}
     return settings
@@ -185,8 +188,8 @@ def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
 
 def _runner(config: AnnotateConfig, store: ChunkStore, dataset: Dataset) -> tuple[Runner, Any]:
     """Who works on chunks, and the openai annotator (None for the others)."""
-    if config.annotator == "rules":
-        return rules_runner(config.dataset, config.workers), None
+    if config.annotator == "measured":
+        return measured_runner(config.dataset, config.workers), None
     if config.annotator == "labels":
         return labels_runner(dataset), None
     from knowlip.annotators.openai.annotator import OpenAIAnnotator  # the client library takes a second to import
@@ -260,7 +263,7 @@ def _rows(annotations: Iterable[Annotation], annotator: str) -> pd.DataFrame:
             "annotator": annotator,
             "confidence": float(sub.confidence),
             "evidence": sub.evidence,
-            "decision": "annotated",
+            "decision": Decision.ANNOTATED,
             "delta_itc": 0.0,
             "delta_itm": 0.0,
             "margin": 0.0,

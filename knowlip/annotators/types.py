@@ -1,15 +1,24 @@
 """What goes into an annotator and what comes out: one tile and its place in, eight sub-texts out."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset.mentions import Box, check_mention
+from knowlip.language.dimensions import DIMENSIONS
 
-__all__ = ["Annotation", "Annotator", "Box", "Evidence", "SubText", "TileRequest"]
+__all__ = ["Annotation", "Annotator", "Box", "Evidence", "SubText", "TileRequest", "recorded_name"]
+
+_RECORDED: Final = {"measured": "rules"}
+
+
+def recorded_name(annotator: str) -> str:
+    """The name of an annotator in data sets, columns `annotator`: of `measured` its first name, `rules`, so that a tile
+    has the same texts, byte for byte, whenever it was annotated."""
+    return _RECORDED.get(annotator, annotator)
+
 
 Evidence = Literal["visual", "geo", "prior", "parent"]
 """Where a sub-text comes from: seen in the image, known of the place, general knowledge, or the larger tile's text."""
@@ -20,7 +29,7 @@ class SubText:
     """One of the eight sentences about a tile."""
 
     dimension: str
-    """Name in `vocabulary.DIMENSIONS`."""
+    """Name in `dimensions.DIMENSIONS`."""
     text: str
     confidence: float
     """0 to 1."""
@@ -89,6 +98,7 @@ class Annotator(Protocol):
     """Anything that turns a tile into eight sub-texts. Implementations must be deterministic for the same request."""
 
     name: str
+    """As `--annotator` takes it."""
 
     def annotate(self, request: TileRequest) -> Annotation:
         """Write the eight sub-texts of one tile."""

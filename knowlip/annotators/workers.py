@@ -1,4 +1,4 @@
-"""Who annotates chunks of tiles: processes for what computes (`rules`), threads for what waits (`openai`)."""
+"""Who annotates chunks of tiles: processes for what computes (`measured`), threads for what waits (`openai`)."""
 
 import math
 import os
@@ -93,7 +93,7 @@ class Runner:
             self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def rules_runner(dataset: Path, workers: int) -> Runner:
+def measured_runner(dataset: Path, workers: int) -> Runner:
     """Measure in `workers` processes, or in this one for 1. Raises nothing; processes start with the first chunk."""
     if workers == 1:
         executor = None
@@ -101,7 +101,7 @@ def rules_runner(dataset: Path, workers: int) -> Runner:
     else:
         # A fresh interpreter: forking a process that runs threads (torch, Arrow) may hang.
         executor = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (dataset,))
-    return Runner(executor, lambda chunk: [(_rules_chunk, (chunk,))], workers + 2)
+    return Runner(executor, lambda chunk: [(_measured_chunk, (chunk,))], workers + 2)
 
 
 def threads_runner(dataset: Path, annotator: Annotator, concurrency: int) -> Runner:
@@ -189,11 +189,11 @@ def _start_worker(dataset: Path) -> None:
     _open(dataset)
 
 
-def _rules_chunk(chunk: Chunk) -> list[tuple[str, Outcome]]:
-    from knowlip.annotators.measured import RulesAnnotator
+def _measured_chunk(chunk: Chunk) -> list[tuple[str, Outcome]]:
+    from knowlip.annotators.measured import MeasuredAnnotator
 
     assert _dataset is not None
-    annotator, outcomes = RulesAnnotator(), list[tuple[str, Outcome]]()
+    annotator, outcomes = MeasuredAnnotator(), list[tuple[str, Outcome]]()
     for request in requests(_dataset, chunk):
         try:
             outcomes.append((request.tile_id, annotator.annotate(request)))

@@ -1,9 +1,11 @@
 """The closed vocabularies that simulator, annotators, truth and questions share.
 
 Everything that two folders must spell alike stands here once: land-cover codes, the names of the nine image regions,
-the instruction sets with their eight dimensions, and the tables of ship and aircraft sizes.
+the decisions on texts, and the tables of ship and aircraft sizes. What texts are about stands in
+:mod:`knowlip.language.dimensions`.
 """
 
+from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 Scale = Literal["large", "medium", "small"]
@@ -55,11 +57,10 @@ def landform_shares(land_cover: dict[str, float]) -> dict[str, float]:
     return shares
 
 
-REGIONS: Final[tuple[str, ...]] = (
-    "upper left", "upper center", "upper right",
-    "center left", "center", "center right",
-    "lower left", "lower center", "lower right",
-)  # fmt: skip
+_ROWS, _COLUMNS = ("upper", "center", "lower"), ("left", "center", "right")
+REGIONS: Final[tuple[str, ...]] = tuple(
+    "center" if row == column else f"{row} {column}" for row in _ROWS for column in _COLUMNS
+)
 """The nine regions of a 3 x 3 grid in row-major order. Region number = position + 1."""
 
 
@@ -68,17 +69,23 @@ def region_of(x: float, y: float) -> int:
     return min(2, max(0, int(y * 3))) * 3 + min(2, max(0, int(x * 3)))
 
 
-InstructionSet = Literal["ground", "marine", "terrain"]
+class Decision(StrEnum):
+    """What was decided on a sub-text: column `decision` of texts.parquet and of the revisions."""
 
-DIMENSIONS: Final[dict[str, tuple[str, ...]]] = {
-    "ground": ("Count", "Location", "Feature", "Size", "Category", "Distribution", "Region", "Environment"),
-    "marine": ("Count", "Location", "Feature", "Size", "Category", "Distribution", "Region", "Environment"),
-    "terrain": ("Terrain", "Functionality", "Distribution", "Layout", "Boundary", "Buildings", "Roads", "Water"),
-}
-"""Instruction set -> its eight sub-texts in order (paper, section 3.2)."""
+    ANNOTATED = "annotated"
+    """As the annotator said it."""
+    KEPT = "kept"
+    """Looked at, and left as it was."""
+    SCREENED = "screened"
+    """Called noise, not yet written anew."""
+    REWRITTEN = "rewritten"
+    """The model's words took the place of the old ones."""
+    REJECTED = "rejected"
+    """Called noise; the model's words were not clearly better, so the old ones stay."""
 
-SLOTS: Final = 8
-"""Sub-texts of a tile."""
+
+DISTRUSTED: Final = (Decision.SCREENED, Decision.REJECTED)
+"""Decisions after which the words stay in the text without being believed: never a target of infilling."""
 
 
 class TargetType(NamedTuple):

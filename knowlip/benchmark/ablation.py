@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Final
 from knowlip.base.files import read_json, whole_file, whole_folder, write_json
 from knowlip.base.progress import say
 from knowlip.base.settings import plain, same_or_refuse
-from knowlip.base.vocabulary import SLOTS
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
 from knowlip.benchmark.evaluate import score_texts
 from knowlip.benchmark.spoil import spoil
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
+from knowlip.language.dimensions import SLOTS
 from knowlip.tasks import vqa_measure as vqa
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS

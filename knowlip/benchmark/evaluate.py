@@ -16,8 +16,9 @@ from knowlip import models
 from knowlip.base.files import write_json
 from knowlip.base.progress import say
 from knowlip.benchmark.unseen import check_unseen
-from knowlip.dataset import Dataset, compose_text
+from knowlip.dataset import Dataset
 from knowlip.dataset.texts import ancestry
+from knowlip.language.captions import compose_texts
 from knowlip.language.truth import judge
 from knowlip.models.encoders.knowlip import card_of
 from knowlip.tasks import caption, retrieve, screening
@@ -149,10 +150,6 @@ def _test_tiles(data: Dataset, config: EvaluateConfig) -> tuple[pd.DataFrame, pd
     return tiles, texts[texts["tile_id"].isin(set(tiles["tile_id"]))]
 
 
-def _composed(texts: pd.DataFrame) -> dict[str, str]:
-    return {str(tile_id): compose_text(rows) for tile_id, rows in texts.groupby("tile_id", sort=False)}
-
-
 def _retrieval(
     model: VisionLanguageModel,
     images: EncodedImages,
@@ -160,7 +157,7 @@ def _retrieval(
     clusters: Mapping[str, str],
     config: EvaluateConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    composed = _composed(texts)
+    composed = compose_texts(texts)
     directions, gallery = retrieve.retrieval(
         model,
         images,
@@ -191,7 +188,7 @@ def _captions(
     order = np.random.default_rng(config.seed).permutation(len(images.tile_ids))[:count]
     tile_ids = [images.tile_ids[i] for i in order]
     generated = caption.write_captions(model, images, [int(i) for i in order], config.limits.max_new_tokens)
-    composed = _composed(texts[texts["tile_id"].isin(set(tile_ids))])
+    composed = compose_texts(texts[texts["tile_id"].isin(set(tile_ids))])
     instruction = dict(zip(texts["tile_id"], texts["instruction_set"]))
     references = [composed[tile_id] for tile_id in tile_ids]
     # The baseline is fitted where the model was: on what training saw, never on the measured tiles.
@@ -199,7 +196,7 @@ def _captions(
     train_ids = data.tiles("train")["tile_id"].to_numpy()
     train_ids = np.random.default_rng(config.seed).permutation(train_ids)[:_BASELINE_TEXTS]
     train = known[known["tile_id"].isin(set(train_ids))]
-    baseline = typical_text(list(_composed(train).values())) if len(train) else ""
+    baseline = typical_text(list(compose_texts(train).values())) if len(train) else ""
     at = [clusters[tile_id] for tile_id in tile_ids]
     result = caption.score_captions(generated, references, baseline, at)
 

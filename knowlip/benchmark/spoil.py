@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import TEXTS
 from knowlip.language.corruption import plant
+from knowlip.language.dimensions import SLOTS
 
 
 def spoil(dataset: Dataset, share: float, seed: int) -> list[dict[str, Any]]:

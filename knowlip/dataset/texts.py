@@ -12,6 +12,7 @@ from knowlip.base.parquet import check_schema, read_parquet
 from knowlip.base.progress import track
 from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
+from knowlip.language.captions import compose_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,21 +29,6 @@ TEXT_SCHEMA = pa.schema([
 EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "surprise", "gap", "worst")])
 """Columns that revisions of SCIO may hold besides: the noise score, and what the infilling decoder said
 (:mod:`knowlip.scio.evidence`)."""
-
-
-def compose_text(rows: "pd.DataFrame") -> str:
-    """The caption of one tile: its sub-texts in slot order, each as "Dimension: text.", joined by spaces.
-
-    Args:
-        rows: rows of one tile with columns slot, dimension, text.
-    """
-    rows = rows.sort_values("slot", kind="stable")
-    return " ".join(_sentence(d, t) for d, t in zip(rows["dimension"], rows["text"]))
-
-
-def _sentence(dimension: str, text: str) -> str:
-    text = " ".join(str(text).split())
-    return f"{dimension}: {text}" if text.endswith((".", "!", "?")) else f"{dimension}: {text}."
 
 
 def revision_path(dataset: Path, revision: int) -> Path:
@@ -142,7 +128,7 @@ def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
     there = list_revisions(dataset)
     number = revision if revision is not None else (there[-1] if there else -1)
     texts = read_texts(dataset, number) if number >= 0 else read_texts(dataset)
-    captions = {str(tile): compose_text(rows).encode() for tile, rows in texts.groupby("tile_id", sort=False)}
+    captions = {tile: text.encode() for tile, text in compose_texts(texts).items()}
     if info["published_revision"] not in (-1, number):
         write_json(dataset / INFO, {**info, "published_revision": -1})
     shards = sorted((dataset / SHARDS).glob("*.tar"))

@@ -16,9 +16,9 @@ from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLI
 from knowlip.dataset.mentions import check_mentions
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.shards import decode_png, read_shard
-from knowlip.dataset.texts import compose_text
 from knowlip.dataset.verify_copies import NearCopies, check_identical
 from knowlip.dataset.verify_labels import check_annotations, check_masks, check_revisions, png_shape
+from knowlip.language.captions import compose_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,7 +218,7 @@ def _check_shards(
     captions: dict[str, bytes] | None = None
     if dataset.info["published_revision"] >= 0:
         texts = dataset.texts(dataset.info["published_revision"])
-        captions = {str(tile): compose_text(group).encode() for tile, group in texts.groupby("tile_id")}
+        captions = {tile: text.encode() for tile, text in compose_texts(texts).items()}
     seen = 0
     for name in sorted(there):
         for sample in read_shard(folder / name):

@@ -1,6 +1,6 @@
 """Read back what a sub-text claims: counts, regions, shares, lengths, types, patterns.
 
-The reader knows a closed set of phrases: those the `rules` annotator writes, with the common paraphrases of language
+The reader knows a closed set of phrases: those the `measured` annotator writes, with the common paraphrases of language
 models. It is tolerant to case, punctuation and the spaces of WordPiece decoding ("upper - left", "40 %"), and it
 returns only what it recognised; nothing recognised gives `{}`.
 """
@@ -54,7 +54,7 @@ def parse_claims(instruction_set: str, dimension: str, text: str) -> dict[str, A
     Args:
         instruction_set: "ground", "marine" or "terrain"; decides how
             "Distribution" is read and the default category.
-        dimension: name in `vocabulary.DIMENSIONS`; an unknown one gives `{}`.
+        dimension: name in `dimensions.DIMENSIONS`; an unknown one gives `{}`.
         text: the sub-text, ours or a language model's.
 
     Returns:

@@ -18,10 +18,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from knowlip.base.vocabulary import SLOTS
 from knowlip.language.claim_words import COVER_OF, NUMBERS
 from knowlip.language.claims import TYPE_WORDS, parse_claims
 from knowlip.language.definitions import count_holds
+from knowlip.language.dimensions import SLOTS
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 

@@ -1,4 +1,4 @@
-"""Judge sub-texts against the exact truth of a tile, one stated rule per dimension (docs/rules-annotator.md)."""
+"""Judge sub-texts against the exact truth of a tile, one stated rule per dimension (docs/measured-annotator.md)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

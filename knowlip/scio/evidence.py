@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowlip.base.progress import track
-from knowlip.base.vocabulary import SLOTS
+from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.text import KeyValue
 from knowlip.models.tokenizer import pad

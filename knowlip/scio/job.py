@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from knowlip.base.files import sha256
 from knowlip.base.settings import plain
-from knowlip.base.vocabulary import SLOTS
 from knowlip.dataset import Dataset
+from knowlip.language.dimensions import SLOTS
 from knowlip.scio.evidence import KINDS, Evidence, Scorer
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.reconstruction import (

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final
 
 from knowlip.base.statistics import wilson
+from knowlip.base.vocabulary import Decision
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import read_figures
 from knowlip.scio.history import decisions, lineage
@@ -10,9 +11,9 @@ from knowlip.scio.history import decisions, lineage
 if TYPE_CHECKING:
     import pandas as pd
 
-SCREENING: Final = ("kept", "screened")
-RECONSTRUCTION: Final = ("rewritten", "rejected")
-_YES: Final = {"screening": "screened", "reconstruction": "rewritten"}
+SCREENING: Final = (Decision.KEPT, Decision.SCREENED)
+RECONSTRUCTION: Final = (Decision.REWRITTEN, Decision.REJECTED)
+_YES: Final = {"screening": Decision.SCREENED, "reconstruction": Decision.REWRITTEN}
 
 
 def measure(dataset: Dataset, revision: int | None = None) -> tuple[dict[str, Any], "pd.DataFrame"]:

@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from knowlip.base.progress import track
+from knowlip.base.vocabulary import Decision
 from knowlip.language.claims import parse_claims
 from knowlip.scio.evidence import Asked, Scorer
 from knowlip.scio.screening import Calibration, applied
@@ -104,7 +105,7 @@ def reconstruct(
         rewrite.sure = float(sure)
         rewrite.decision, rewrite.reason = _wording(corpus, rewrite)
         if not rewrite.decision and not sure > acceptance.margin:
-            rewrite.decision = "rejected"
+            rewrite.decision = Decision.REJECTED
             rewrite.reason = f"not sure ({sure:.2f} <= {acceptance.margin:.2f}): {rewrite.text!r}"
     left = [rewrite for rewrite in rewrites if not rewrite.decision]
     if config.policy == "whole":
@@ -114,7 +115,7 @@ def reconstruct(
             -rewrite.delta_itc > config.rewrite_margin * acceptance.spread_itc
             and rewrite.delta_itm > config.rewrite_margin * acceptance.spread_itm
         )
-        rewrite.decision = "rewritten" if better else "rejected"
+        rewrite.decision = Decision.REWRITTEN if better else Decision.REJECTED
         rewrite.reason = (
             f"sure ({rewrite.sure:.2f}) and better in both scores" if better else f"not better: {rewrite.text!r}"
         )
@@ -275,9 +276,9 @@ def same_claims(corpus: Corpus, row: int, slot: int, one: str, other: str) -> bo
 def _wording(corpus: Corpus, rewrite: Rewrite) -> tuple[str, str]:
     """A decision that the words alone suffice for, and its reason; "" otherwise."""
     if not says_something(corpus, rewrite):
-        return "rejected", f"says nothing of it: {rewrite.text!r}"
+        return Decision.REJECTED, f"says nothing of it: {rewrite.text!r}"
     if same_claims(corpus, rewrite.row, rewrite.slot, rewrite.text, corpus.words(rewrite.row, rewrite.slot)):
-        return "kept", f"the model says the same: {rewrite.text!r}"
+        return Decision.KEPT, f"the model says the same: {rewrite.text!r}"
     return "", ""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from knowlip.base.files import whole_folder, write_json
+from knowlip.base.vocabulary import Decision
 from knowlip.dataset import Dataset
 from knowlip.scio.history import plain_rows, word_changes
 from knowlip.scio.numbers import measure
@@ -14,7 +15,7 @@ from knowlip.scio.numbers import measure
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN: Final = ("rewritten", "rejected", "screened")
+_SHOWN: Final = (Decision.REWRITTEN, Decision.REJECTED, Decision.SCREENED)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def draw_examples(rows: "pd.DataFrame", count: int, seed: int) -> "pd.DataFrame"
 
     rng = np.random.default_rng(seed)
     last = rows.groupby(["tile_id", "slot"])["revision"].transform("max")
-    open_ = (rows["decision"] != "screened") | (rows["revision"] == last)
+    open_ = (rows["decision"] != Decision.SCREENED) | (rows["revision"] == last)
     parts = []
     for decision in _SHOWN:
         part = rows[(rows["decision"] == decision) & open_]
@@ -99,7 +100,7 @@ def show(result: dict[str, Any]) -> str:
             interval = f"{row['low']:.1%} to {row['high']:.1%}"
             name = f"{row['instruction_set']} {row['dimension']}"
             lines.append(f"    {name:24} {row['share']:6.1%}  ({interval}; {row['hits']:,} of {row['count']:,})")
-    shown = [example for example in result["examples"] if example["decision"] == "rewritten"][:3]
+    shown = [example for example in result["examples"] if example["decision"] == Decision.REWRITTEN][:3]
     for example in shown:
         marks = {"same": "{}", "gone": "[-{}-]", "new": "{{+{}+}}"}
         changes = " ".join(marks[kind].format(words) for kind, words in word_changes(example["was"], example["text"]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from knowlip.base.vocabulary import Decision
 from knowlip.scio.reconstruction import Acceptance, Rewrite
 from knowlip.scio.screening import Screening
 from knowlip.scio.thresholds import NEVER, NoiseModel
@@ -25,7 +26,7 @@ def screening_rows(corpus: Corpus, screening: Screening, noise: NoiseModel) -> t
     places = [corpus.row(row, slot) for row in screening.rows for slot in range(screening.score.shape[1])]
     rows = corpus.table.iloc[places].copy()
     score, noisy = screening.score.ravel(), screening.noisy.ravel()
-    rows["decision"] = np.where(noisy, "screened", "kept")
+    rows["decision"] = np.where(noisy, Decision.SCREENED, Decision.KEPT)
     rows["delta_itc"], rows["delta_itm"] = screening.evidence.itc.ravel(), screening.evidence.itm.ravel()
     for name in ("surprise", "gap", "worst"):
         rows[name] = getattr(screening.evidence, name).ravel()
@@ -59,12 +60,13 @@ def rewriting_rows(corpus: Corpus, rewrites: Sequence[Rewrite], acceptance: Acce
     rows["noise"] = np.array([1 - one.sure for one in rewrites], float)
     rows["margin"] = acceptance.margin
     rows["reason"] = [one.reason for one in rewrites]
-    accepted = (rows["decision"] == "rewritten").to_numpy(bool)
+    accepted = (rows["decision"] == Decision.REWRITTEN).to_numpy(bool)
     rows["text"] = [one.text if taken else old for one, taken, old in zip(rewrites, accepted, rows["text"])]
     rows.loc[accepted, "annotator"] = "scio"
     counts = Counter(one.decision for one in rewrites)
     return rows, {
-        "candidates": len(rewrites), **{name: counts[name] for name in ("rewritten", "rejected", "kept")},
+        "candidates": len(rewrites),
+        **{str(name): counts[name] for name in (Decision.REWRITTEN, Decision.REJECTED, Decision.KEPT)},
         "margin": acceptance.margin if np.isfinite(acceptance.margin) else None, "planted": acceptance.figures,
         "weights": acceptance.weights, "bias": acceptance.bias,
     }  # fmt: skip

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from knowlip.base.vocabulary import SLOTS
 from knowlip.language.corruption import Plant, plant
+from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.scio.evidence import KINDS, PAPER, Evidence, Scorer, evidence
 from knowlip.scio.thresholds import USED, NoiseModel, fit, noise_probability

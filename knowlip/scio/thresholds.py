@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from knowlip.base.statistics import auroc
-from knowlip.base.vocabulary import SLOTS
+from knowlip.language.dimensions import SLOTS
 from knowlip.scio.evidence import KINDS, OURS, PAPER, Evidence
 
 EvidenceName = Literal["paper", "surprise", "all"]

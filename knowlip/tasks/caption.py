@@ -1,14 +1,13 @@
 """Captioning: the model writes the whole text of an image; compared with the annotator's text and with truth."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 
 from knowlip.base.progress import track
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.captions import split_caption
 from knowlip.tasks.images import EncodedImages, VisionLanguageModel
 from knowlip.tasks.metrics import caption_scores, proportion
 from knowlip.tasks.metrics.captions import TOKENISATION
@@ -16,37 +15,7 @@ from knowlip.tasks.metrics.captions import TOKENISATION
 Judge = Callable[[str, str, str, Mapping[str, Any], float], bool | None]
 """(instruction_set, dimension, text, truth, window_m) -> True, False, or None where nothing can be verified."""
 
-_NAMES: Final = tuple(dict.fromkeys(name for names in DIMENSIONS.values() for name in names))
-_HEAD: Final = re.compile(r"(?:(?<=[.;!?])|^)\s*(" + "|".join(_NAMES) + r")\s*:\s*", re.IGNORECASE)
 _BATCH = 32
-
-
-def split_caption(text: str, instruction_set: str) -> tuple[str, dict[str, str]]:
-    """Take a composed text apart: "Count: two ships. Location: ..." -> the instruction set and dimension -> sub-text.
-
-    Args:
-        text: as `dataset.compose_text` writes it or a model generates it, any case.
-        instruction_set: of the tile; the generated text may be of another one, which its dimensions give away.
-            Ground and marine share their dimensions and are told apart by the words "ship" and "aircraft".
-
-    Returns:
-        The set the text follows, and the sub-texts under their proper names; {} when no dimension is named.
-    """
-    heads = list(_HEAD.finditer(text))
-    proper = {name.lower(): name for name in _NAMES}
-    parts: dict[str, str] = {}
-    for head, after in zip(heads, [*heads[1:], None]):
-        content = text[head.end() : after.start() if after else len(text)].strip()
-        if content:
-            parts.setdefault(proper[head.group(1).lower()], content)
-    terrain_only = set(DIMENSIONS["terrain"]) - set(DIMENSIONS["marine"])
-    if terrain_only & parts.keys():
-        found = "terrain"
-    elif instruction_set == "terrain":
-        found = "marine" if re.search(r"\b(ship|vessel|boat)", text, re.IGNORECASE) else "ground"
-    else:
-        found = instruction_set
-    return found, parts
 
 
 def judged_claims(

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from knowlip.base.vocabulary import DISTRUSTED, Decision
 from knowlip.tasks.caption import Judge
 from knowlip.tasks.metrics import auroc, grouped_auroc, precision_recall, proportion
 from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
 
 _EVIDENCE = ("delta_itc", "delta_itm", "noise", "surprise", "gap", "worst")
-FLAGS = ("screened", "rewritten", "rejected")
+FLAGS = (Decision.SCREENED, Decision.REWRITTEN, Decision.REJECTED)
 """Decisions that say "this sub-text was held to be noise" (`rejected`: its rewriting was not accepted)."""
 
 
@@ -173,7 +174,7 @@ def text_accuracy(
             f"n_{name}": share.n,
             "ci_method": share.method,
         }
-    trusted = pd.notna(after) & ~both["decision_late"].isin(("screened", "rejected")).to_numpy()
+    trusted = pd.notna(after) & ~both["decision_late"].isin(DISTRUSTED).to_numpy()
     result["after_without_screened"] = float(after[trusted].astype(bool).mean()) if trusted.any() else None
     if not trusted.any():
         result["reason"] = "Every sub-text that truth can verify stands screened or rejected."

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from knowlip.base.files import sha256
-from knowlip.base.vocabulary import SLOTS
+from knowlip.base.vocabulary import DISTRUSTED
+from knowlip.language.dimensions import SLOTS
 from knowlip.models.tokenizer import TextTokenizer
 
 
@@ -97,7 +98,7 @@ def tokenise(texts: pd.DataFrame, tokenizer: TextTokenizer) -> dict[str, TileTex
         parts, hidden = [], set()
         for dimension, text, slot, decision in zip(rows["dimension"], rows["text"], rows["slot"], rows["decision"]):
             parts.append(cached_part(cache, tokenizer, dimension, text))
-            if decision in ("screened", "rejected"):
+            if decision in DISTRUSTED:
                 hidden.add(int(slot) - 1)
         tiles[str(tile_id)] = TileText(parts, hidden, text_hash(rows["dimension"], rows["text"]))
     return tiles

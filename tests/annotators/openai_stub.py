@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 
 Reply = tuple[int, dict[str, Any] | str, dict[str, str]]
 """Status, body (a string is sent as it is), extra headers."""

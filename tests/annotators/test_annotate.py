@@ -17,8 +17,8 @@ import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.openai.options import OpenAIOptions
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import Dataset
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.openai_stub import Reply, Stub, answer, completion, failure, user_text
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
@@ -55,12 +55,16 @@ def asks(dataset: Path, stub: Stub, **changes: Any) -> AnnotateConfig:
     return AnnotateConfig(dataset, "openai", "stub", stub.url, **{"concurrency": 3, "openai": options, **changes})
 
 
+def test_first_name_of_measured_means_the_same(dataset: Path) -> None:
+    assert AnnotateConfig(dataset, "rules") == AnnotateConfig(dataset, "measured")
+
+
 def tile_places(dataset: Path) -> dict[str, str]:
     tiles = Dataset(dataset).tiles()
     return {row.tile_id: f"{row.lon:.4f}/{row.lat:.4f}" for row in tiles.itertuples()}
 
 
-def test_rules_annotate_every_tile(dataset: Path) -> None:
+def test_measured_annotates_every_tile(dataset: Path) -> None:
     result = annotate(AnnotateConfig(dataset, workers=1))
     tiles = Dataset(dataset).tiles()
     texts = Dataset(dataset).texts()
@@ -234,7 +238,7 @@ def alive(session: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for left-over processes in /proc")
-def test_killed_rules_run_resumes_with_the_same_bytes(dataset: Path, tmp_path: Path) -> None:
+def test_killed_measured_run_resumes_with_the_same_bytes(dataset: Path, tmp_path: Path) -> None:
     whole = build_tiny_dataset(tmp_path / "whole")
     annotate(AnnotateConfig(whole, workers=1))
     chunks = dataset / ".annotate" / "chunks"

@@ -8,7 +8,7 @@ import pytest
 from knowlip.annotators.chunks import ChunkStore
 from knowlip.annotators.openai.answer import MAX_BOXES, answer_schema, category_of, parse_answer
 from knowlip.annotators.types import Annotation, Box
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.openai_stub import answer
 
 BOX = {"category": "ship", "x": 0.25, "y": 0.5, "width": 0.125, "height": 0.25}

@@ -15,9 +15,9 @@ from knowlip.annotators.audit.page import Sheets, make_app
 from knowlip.annotators.audit.sampling import Sample, Stratum, draw, load
 from knowlip.annotators.audit.store import Verdicts
 from knowlip.base.statistics import wilson
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.cli import main
 from knowlip.dataset import Dataset, verify
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.truth import judge
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.browser import Browser, find_browser

@@ -12,9 +12,9 @@ from knowlip.annotators.check.report import RULES, CheckConfig, Checker, show, t
 from knowlip.annotators.check.tile import Labelled, Sentence, TileTexts
 from knowlip.annotators.check.wording import place_names, place_pattern
 from knowlip.annotators.labels.templates import UNKNOWN
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.cli import main
 from knowlip.dataset.mentions import Box, Mention
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 MARINE = {
@@ -179,7 +179,7 @@ def test_command_writes_findings_and_changes_nothing(tmp_path: Path, capsys: pyt
     folder = build_tiny_dataset(tmp_path / "dataset")
     with pytest.raises(ValueError, match="no texts"):
         text_check(CheckConfig(folder))
-    annotate(AnnotateConfig(folder, "rules", workers=1))
+    annotate(AnnotateConfig(folder, "measured", workers=1))
 
     def state() -> dict[str, str]:
         return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
@@ -201,7 +201,7 @@ def test_tokens_of_a_tokenizer_file(tmp_path: Path) -> None:
     from knowlip.models.tokenizer import TextTokenizer
 
     folder = build_tiny_dataset(tmp_path / "dataset")
-    annotate(AnnotateConfig(folder, "rules", workers=1))
+    annotate(AnnotateConfig(folder, "measured", workers=1))
     (tmp_path / "tokenizer.json").write_text(TextTokenizer.train(["a b c d e f g h i j k l m n o p"] * 3, 60).to_json())
     words = text_check(CheckConfig(folder, limit=20))
     tokens = text_check(CheckConfig(folder, limit=20, tokenizer=tmp_path / "tokenizer.json"))

@@ -14,7 +14,7 @@ from knowlip.annotators.openai.answer import parse_answer
 from knowlip.annotators.openai.free_form import parse_free_form
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.types import TileRequest
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.openai_stub import Stub, completion
 
 RECORDS = (

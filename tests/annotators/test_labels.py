@@ -12,9 +12,10 @@ from knowlip.annotators.labels.facts import Facts, LabelTarget, category_of, cov
 from knowlip.annotators.labels.target_texts import target_texts
 from knowlip.annotators.labels.templates import TEMPLATES, UNKNOWN, choose
 from knowlip.annotators.labels.terrain_texts import terrain_texts
-from knowlip.base.vocabulary import DIMENSIONS, LAND_COVER
+from knowlip.base.vocabulary import LAND_COVER
 from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.truth import judge
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from tests.annotators.tiny_dataset import build_tiny_dataset

@@ -18,7 +18,7 @@ from knowlip.annotators.openai.annotator import EndpointError, OpenAIAnnotator, 
 from knowlip.annotators.openai.answer import answer_schema, parse_answer
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.types import Annotation, SubText, TileRequest
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.openai_stub import Reply, Stub, answer, completion, failure, user_text
 
 KEY = "sk-secret-of-the-test"

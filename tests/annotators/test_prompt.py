@@ -17,7 +17,8 @@ from knowlip.annotators.openai.prompt import (
     repair_request,
 )
 from knowlip.annotators.types import Annotation, SubText, TileRequest
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, DIMENSIONS, REGIONS, SHIP_TYPES
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, REGIONS, SHIP_TYPES
+from knowlip.language.dimensions import DIMENSIONS
 
 HEADINGS = {name: f"## Layer {number}." for number, name in enumerate(LAYERS, start=1)}
 PARENT = Annotation(

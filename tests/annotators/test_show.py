@@ -13,9 +13,9 @@ from knowlip.annotators.openai.prompt import LAYERS
 from knowlip.annotators.openai.show import PromptConfig, show, show_prompt, stored_annotation
 from knowlip.annotators.workers import tile_request
 from knowlip.base.files import sha256
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.cli import main
 from knowlip.dataset import Dataset
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.openai_stub import Stub, answer, completion
 from tests.annotators.tiny_dataset import build_tiny_dataset
 

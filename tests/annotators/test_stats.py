@@ -18,9 +18,10 @@ from knowlip.annotators.stats.published import PUBLISHED
 from knowlip.annotators.stats.templates import from_counts, from_truth, template_texts
 from knowlip.annotators.stats.tokens import Tokens
 from knowlip.base.files import write_json
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.cli import main
-from knowlip.dataset import Dataset, compose_text
+from knowlip.dataset import Dataset
+from knowlip.language.captions import compose_text
+from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 DATA = Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from knowlip.base.vocabulary import DIMENSIONS, REGIONS, SHIP_TYPES
+from knowlip.base.vocabulary import REGIONS, SHIP_TYPES
 from knowlip.dataset import Dataset, writer
 from knowlip.dataset.shards import encode_png
+from knowlip.language.dimensions import DIMENSIONS
 from tests.language.test_questions import truth_of
 
 TRAIN, VAL, COUNT = 24, 30, 54

@@ -8,7 +8,8 @@ import pytest
 
 from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
 from knowlip.benchmark.table import print_table, rows
-from knowlip.dataset import Dataset, compose_text
+from knowlip.dataset import Dataset
+from knowlip.language.captions import compose_text
 from knowlip.language.questions import QUESTION_TYPES
 from knowlip.tasks.questions import questions_of
 from tests.benchmark.fakes import Oracle

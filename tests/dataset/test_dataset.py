@@ -10,9 +10,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from knowlip.base.vocabulary import DIMENSIONS
-from knowlip.dataset import TEXT_SCHEMA, Dataset, compose_text, publish_texts, verify
+from knowlip.dataset import TEXT_SCHEMA, Dataset, publish_texts, verify
 from knowlip.dataset.shards import ShardSample, encode_png, read_shard, write_shard
+from knowlip.language.captions import compose_text
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.tiles.build import BuildConfig, build
 from tests.tiles.rasters import four_places
 

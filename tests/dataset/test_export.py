@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import TEXT_SCHEMA, Dataset
 from knowlip.dataset.export import FORMATS, DatasetExportConfig, export_dataset, show
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.tiles.imports import ImportConfig, import_dataset
 
 SIZES = [(60, 40), (64, 64), (80, 50), (50, 90), (60, 60), (70, 40), (64, 48), (40, 40)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.models import TextTokenizer
 from knowlip.training.ema import momentum_copy, update_momentum
 from knowlip.training.holes import DRAWS, WHOLE, Hole, HoleConfig, cut, plan_holes, with_holes

@@ -8,7 +8,7 @@ from knowlip.annotators.audit.agreement import cohen_kappa, krippendorff_alpha
 from knowlip.annotators.audit.sampling import Sample
 from knowlip.annotators.audit.store import Unit
 from knowlip.base.statistics import wilson
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 
 PAPER: Final[dict[str, tuple[int, ...]]] = {
     "ground": (73, 64, 69, 72, 78, 76, 80, 81),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knowlip.base.files import read_json, write_json
-from knowlip.base.vocabulary import DIMENSIONS, SCALES
+from knowlip.base.vocabulary import SCALES
+from knowlip.language.dimensions import DIMENSIONS
 
 if TYPE_CHECKING:
     import pandas as pd

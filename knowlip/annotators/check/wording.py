@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from knowlip.annotators.check.tile import Finding, TileTexts
 from knowlip.annotators.labels.templates import UNKNOWN
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.language.claims import COVER_WORDS, normalise, parse_claims
+from knowlip.language.dimensions import DIMENSIONS
 
 _PLACE_COLUMNS: Final = ("country", "region", "city", "airport", "port")
 _GENERIC: Final = re.compile(

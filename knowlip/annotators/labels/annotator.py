@@ -7,8 +7,8 @@ from knowlip.annotators.labels.target_texts import target_texts
 from knowlip.annotators.labels.templates import UNKNOWN
 from knowlip.annotators.labels.terrain_texts import terrain_texts
 from knowlip.annotators.types import Annotation, SubText, TileRequest
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import Dataset
+from knowlip.language.dimensions import DIMENSIONS
 
 _SURE: Final = 1.0
 

@@ -195,7 +195,7 @@ class LabelSource:
             for tile, group in annotations.groupby("tile_id", sort=False)
         }
         if not (self._truth or self._rows or dataset.masks.places):
-            raise ValueError(f"{dataset.path} has no labels (truth, annotations or masks); use the rules annotator.")
+            raise ValueError(f"{dataset.path} has no labels (truth, annotations or masks); use the measured annotator.")
         # a set of masks without one box does not say that there are no ships
         self._labelled = bool(self._truth or self._rows)
         counts = Counter(category_of(str(name)) for name in annotations["category"])

@@ -1,5 +1,5 @@
-"""The offline annotator, see :class:`RulesAnnotator`."""
+"""The offline annotator, see :class:`MeasuredAnnotator`."""
 
-from knowlip.annotators.measured.annotator import RulesAnnotator
+from knowlip.annotators.measured.annotator import MeasuredAnnotator
 
-__all__ = ["RulesAnnotator"]
+__all__ = ["MeasuredAnnotator"]

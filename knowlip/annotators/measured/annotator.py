@@ -1,4 +1,7 @@
-"""The `rules` annotator: classical SAR analysis, the gazetteer's place and the parent's text make eight sub-texts."""
+"""The `measured` annotator: hand-written sentences over what classical SAR analysis and small fitted perceptrons see.
+
+Data sets name it `rules`, see :func:`knowlip.annotators.types.recorded_name`.
+"""
 
 from typing import Any, Final
 
@@ -15,10 +18,10 @@ NEAR_KM: Final = 8.0
 """Within this distance a port or airport counts as context of the tile."""
 
 
-class RulesAnnotator:
+class MeasuredAnnotator:
     """Writes texts offline and deterministically. Its errors are those of the measurement."""
 
-    name = "rules"
+    name = "measured"
 
     def annotate(self, request: TileRequest) -> Annotation:
         """Write the eight sub-texts of one tile.

@@ -2,7 +2,7 @@
 
 The first looks at the features of a cell and its surroundings, the second also at what the first saw around it
 (auto-context). Their weights (`weights.npy`, 16-bit floats) were fitted on calibration scenes of the simulator by
-`python -m benchmarks.fit_rules_network`, see docs/rules-annotator.md.
+`python -m benchmarks.fit_measured_network`, see docs/measured-annotator.md.
 """
 
 from functools import cache

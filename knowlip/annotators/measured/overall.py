@@ -1,8 +1,8 @@
 """What a tile's targets are as a whole: how many, how long, of which type, in which pattern.
 
 Small perceptrons on the numbers of :mod:`.statistics` give probabilities; the answers are those that are most probably
-true under the tolerances of docs/rules-annotator.md. Their weights (`overall.npy`, 16-bit floats) were fitted by
-`python -m benchmarks.fit_rules_overall` on simulated scenes that the cells' network was not fitted on.
+true under the tolerances of docs/measured-annotator.md. Their weights (`overall.npy`, 16-bit floats) were fitted by
+`python -m benchmarks.fit_measured_overall` on simulated scenes that the cells' network was not fitted on.
 """
 
 from functools import cache

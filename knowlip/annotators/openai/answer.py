@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from knowlip.annotators.openai.free_form import UNSTATED_CONFIDENCE, parse_free_form
 from knowlip.annotators.types import Annotation, Box, SubText
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.language.claims import NUMBERS, parse_claims
+from knowlip.language.dimensions import DIMENSIONS
 
 MAX_CHARACTERS = 400
 """Longest sub-text that is accepted; the paper's are 9 to 23 tokens on average."""

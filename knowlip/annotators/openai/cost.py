@@ -11,7 +11,7 @@ from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import AnswerForm, repair_request
 from knowlip.annotators.openai.tokens import count_tokens, image_tokens
 from knowlip.annotators.types import Annotation, SubText, TileRequest
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 
 _MESSAGE_TOKENS = 4
 """What a chat template adds to each message."""

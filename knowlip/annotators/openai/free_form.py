@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from knowlip.annotators.types import Evidence
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 
 UNSTATED_CONFIDENCE = 0.5
 """Confidence of a sub-text that states none."""

@@ -6,7 +6,7 @@ from typing import Any
 from knowlip.annotators.openai.prompt import LAYERS, AnswerForm, Prompt, compose_prompt
 from knowlip.annotators.openai.tokens import check_formula
 from knowlip.annotators.types import TileRequest
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 
 IMAGE_FORMATS = ("jpeg", "webp")
 RESPONSE_FORMATS = ("json_schema", "json_object", "text")

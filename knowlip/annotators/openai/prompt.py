@@ -14,7 +14,8 @@ from string import Template
 from typing import Any, Final, Literal
 
 from knowlip.annotators.types import TileRequest
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, DIMENSIONS, LANDFORMS, REGIONS, SCALES, SHIP_TYPES, TargetType
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SCALES, SHIP_TYPES, TargetType
+from knowlip.language.dimensions import DIMENSIONS
 
 LAYERS: Final[dict[str, str]] = {
     "earth": "layers/1-earth-cognition.md",

@@ -12,8 +12,8 @@ from knowlip.annotators.openai.prompt import LAYERS, file_hashes, prompt_hash
 from knowlip.annotators.types import Annotation, SubText
 from knowlip.annotators.workers import tile_request
 from knowlip.base.files import sha256
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.dataset import Dataset
+from knowlip.language.dimensions import DIMENSIONS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.captions import headed
+from knowlip.language.dimensions import DIMENSIONS
 
 if TYPE_CHECKING:
     from knowlip.dataset import Dataset
@@ -47,11 +48,8 @@ class Corpus:
 
 
 def sentence(dimension: str, text: str) -> str:
-    """A sub-text as it stands in a caption, see :func:`knowlip.dataset.compose_text`."""
-    text = " ".join(text.split())
-    if dimension == CAPTION:
-        return text
-    return f"{dimension}: {text}" if text.endswith((".", "!", "?")) else f"{dimension}: {text}."
+    """A sub-text as it stands in a caption; a caption of one piece as it is."""
+    return " ".join(text.split()) if dimension == CAPTION else headed(dimension, text)
 
 
 def load(source: str, revision: int | None = None) -> Corpus:

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from knowlip.base.vocabulary import SCALES
+from knowlip.base.vocabulary import DISTRUSTED, SCALES, Decision
 from knowlip.benchmark.report.maps import SPLITS, place_panels, world_map
 from knowlip.benchmark.report.marks import missing, picture, table, verdict
 from knowlip.benchmark.report.pictures import Pictures
 from knowlip.dataset import Dataset
 from knowlip.language.truth import judge
 
-_STATES = {
-    "annotated": ("original", "original"),
-    "kept": ("original", "checked, kept"),
-    "screened": ("screened", "screened as noise"),
-    "rewritten": ("rewritten", "rewritten"),
-    "rejected": ("screened", "screened; rewriting refused"),
+_STATES: dict[str, tuple[str, str]] = {
+    Decision.ANNOTATED: ("original", "original"),
+    Decision.KEPT: ("original", "checked, kept"),
+    Decision.SCREENED: ("screened", "screened as noise"),
+    Decision.REWRITTEN: ("rewritten", "rewritten"),
+    Decision.REJECTED: ("screened", "screened; rewriting refused"),
 }
 
 
@@ -105,14 +105,14 @@ def choose_samples(data: Dataset, latest: pd.DataFrame, count: int, seed: int) -
     tiles = data.tiles()
     tiles = tiles[tiles["tile_id"].isin(set(latest["tile_id"]))]
     touched = {
-        kind: set(latest.loc[latest["decision"] == kind, "tile_id"]) for kind in ("rewritten", "screened", "rejected")
+        kind: set(latest.loc[latest["decision"] == kind, "tile_id"]) for kind in (Decision.REWRITTEN, *DISTRUSTED)
     }
     kept = set(latest["tile_id"]) - set().union(*touched.values())
     test = set(tiles.loc[tiles["split"] == "test", "tile_id"])
     scene = dict(zip(tiles["tile_id"], tiles["scene_id"]))
     kind_of = dict(zip(latest["tile_id"], latest["instruction_set"]))
     order = [tiles["tile_id"].iloc[i] for i in np.random.default_rng(seed).permutation(len(tiles))]
-    pools = [touched["rewritten"], touched["screened"] | touched["rejected"], kept - test, test]
+    pools = [touched[Decision.REWRITTEN], touched[Decision.SCREENED] | touched[Decision.REJECTED], kept - test, test]
     chosen: list[str] = []
     while len(chosen) < min(count, len(order)):
         before = len(chosen)

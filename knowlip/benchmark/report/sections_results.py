@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from knowlip.base.vocabulary import DIMENSIONS
 from knowlip.benchmark.report.marks import claim_list, long_text, missing, picture, table
 from knowlip.benchmark.report.pictures import Pictures
 from knowlip.benchmark.report.svg import change_chart, dot_chart, line_chart
 from knowlip.benchmark.table import VQA_TITLES, interval, percent, rows, shown
-from knowlip.tasks.caption import split_caption
+from knowlip.language.captions import split_caption
+from knowlip.language.dimensions import DIMENSIONS
 
 _CURVES = (
     ("itc", "Contrast (ITC)", "image and text of one tile against all others"),

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from knowlip.dataset.export.job import Export, ExportTile, image_place, points_px
+from knowlip.language.captions import sentence
 
 _DESCRIBE = "Describe this SAR image."
 _QUESTIONS = {
@@ -27,12 +28,6 @@ _QUESTIONS = {
 }
 """Dimension of a sub-text -> the question that it answers."""
 _MOST_COUNTED = 8
-
-
-def sentence(text: str) -> str:
-    """A text on one line that ends with a full stop."""
-    text = " ".join(text.split())
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def caption(tile: ExportTile) -> str:

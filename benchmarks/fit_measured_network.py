@@ -1,10 +1,10 @@
 """Fit the annotator's perceptrons (knowlip/annotators/measured/network.py) on calibration scenes of the simulator.
 
-    python -m benchmarks.fit_rules_network SAMPLES.npz [MORE.npz] [--out knowlip/annotators/measured/weights.npy]
+    python -m benchmarks.fit_measured_network SAMPLES.npz [MORE.npz] [--out knowlip/annotators/measured/weights.npy]
 
-SAMPLES come from `python -m benchmarks.rules_samples`. Needs PyTorch; the annotator does not. Each tile is changed in
-brightness and contrast at random, so that no exact level of the simulator is learned, and gives some cells: all around
-targets, and others at random, which count for those left out.
+SAMPLES come from `python -m benchmarks.measured_samples`. Needs PyTorch; the annotator does not. Each tile is changed
+in brightness and contrast at random, so that no exact level of the simulator is learned, and gives some cells: all
+around targets, and others at random, which count for those left out.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as f
 
-from benchmarks.rules_samples import SIDE
+from benchmarks.measured_samples import SIDE
 from knowlip.annotators.measured.features import cell_features
 from knowlip.annotators.measured.network import (
     HEADS,

@@ -1,4 +1,4 @@
-"""The rules annotator on drawn tiles: known ships, known water, empty land, real chips, bad input."""
+"""The measured annotator on drawn tiles: known ships, known water, empty land, real chips, bad input."""
 
 import os
 import time
@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.measured.annotator import parent_function
 from knowlip.annotators.measured.targets import type_by_size
 from knowlip.annotators.types import Annotation, SubText, TileRequest
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, DIMENSIONS, SHIP_TYPES
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 from knowlip.language.definitions import arrangement
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.truth import judge
 
 DATA = Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -43,7 +44,7 @@ def sea_with_ships(ships: list[tuple[float, float, float]], metres_per_pixel: fl
 
 def test_ships_at_sea() -> None:
     ships = [(50.0, 50.0, 0.0), (200.0, 60.0, 45.0), (130.0, 200.0, 90.0)]
-    annotation = RulesAnnotator().annotate(request(sea_with_ships(ships), 2.0))
+    annotation = MeasuredAnnotator().annotate(request(sea_with_ships(ships), 2.0))
     assert annotation.instruction_set == "marine"
     truth = {
         "objects": [{"category": "ship", "type": "cargo ship", "length_m": 120.0, "width_m": 18.0,
@@ -60,13 +61,13 @@ def test_ships_at_sea() -> None:
 
 def test_sides_need_not_fit_the_cells() -> None:
     image = sea_with_ships([(50.0, 50.0, 0.0), (200.0, 60.0, 45.0), (130.0, 180.0, 90.0)])[:229, :251]
-    annotation = RulesAnnotator().annotate(request(image, 2.0))
+    annotation = MeasuredAnnotator().annotate(request(image, 2.0))
     assert annotation.instruction_set == "marine"
     assert "three ships" in annotation.text_of("Count")
 
 
 def test_empty_sea_is_terrain_and_all_water() -> None:
-    annotation = RulesAnnotator().annotate(request(speckled(np.full((256, 256), 55.0)), 2.0))
+    annotation = MeasuredAnnotator().annotate(request(speckled(np.full((256, 256), 55.0)), 2.0))
     assert annotation.instruction_set == "terrain"
     truth = {"objects": [], "buildings": 0, "shares": {"water": 1.0}, "grid": [{"water": 1.0}] * 9}
     for dimension in ("Terrain", "Distribution", "Buildings", "Water"):
@@ -76,7 +77,7 @@ def test_empty_sea_is_terrain_and_all_water() -> None:
 def test_a_tile_half_water_half_field() -> None:
     level = np.full((256, 256), 120.0)
     level[:, :128] = 45.0
-    annotation = RulesAnnotator().annotate(request(speckled(level), 4.0))
+    annotation = MeasuredAnnotator().annotate(request(speckled(level), 4.0))
     half = {"water": 0.5, "field": 0.5}
     truth = {"objects": [], "buildings": 0, "shares": half, "grid": [{"water": 1.0}, half, {"field": 1.0}] * 3}
     for dimension in ("Distribution", "Boundary", "Water"):
@@ -89,8 +90,8 @@ def test_texts_are_complete_short_and_deterministic() -> None:
         speckled(np.full((100, 256), 120.0)),
         np.full((40, 40), 7, np.uint8),
     ):
-        annotation = RulesAnnotator().annotate(request(image, 2.0))
-        assert annotation == RulesAnnotator().annotate(request(image, 2.0))
+        annotation = MeasuredAnnotator().annotate(request(image, 2.0))
+        assert annotation == MeasuredAnnotator().annotate(request(image, 2.0))
         assert tuple(text.dimension for text in annotation.sub_texts) == DIMENSIONS[annotation.instruction_set]
         for text in annotation.sub_texts:
             assert 3 <= len(text.text.split()) <= 22
@@ -147,19 +148,19 @@ def test_arrangement(points: list[tuple[float, float]], pattern: str) -> None:
 )
 def test_bad_tiles_are_refused(image: np.ndarray, metres_per_pixel: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        RulesAnnotator().annotate(request(image, metres_per_pixel))
+        MeasuredAnnotator().annotate(request(image, metres_per_pixel))
 
 
 def test_nodata_is_left_out_of_shares() -> None:
     image = speckled(np.full((256, 256), 50.0))
     image[:, :100] = 0
-    annotation = RulesAnnotator().annotate(request(image, 4.0))
+    annotation = MeasuredAnnotator().annotate(request(image, 4.0))
     assert "100 percent" in annotation.text_of("Water") + annotation.text_of("Region")
 
 
 def test_speed() -> None:
     image = sea_with_ships([(50.0, 50.0, 0.0), (200.0, 60.0, 45.0)])
-    annotator = RulesAnnotator()
+    annotator = MeasuredAnnotator()
     annotator.annotate(request(image, 2.0))
     started = time.process_time()
     for _ in range(10):
@@ -175,5 +176,5 @@ def test_real_sentinel1_chips() -> None:
 
     for path in sorted(folder.glob("*.png"))[:4]:
         image = np.asarray(Image.open(path).convert("L"))
-        annotation = RulesAnnotator().annotate(request(image, 10.0))
+        annotation = MeasuredAnnotator().annotate(request(image, 10.0))
         assert len(annotation.sub_texts) == 8

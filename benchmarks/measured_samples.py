@@ -1,6 +1,6 @@
-"""Training samples for the rules annotator's network, from simulated scenes with truth.
+"""Training samples for the measured annotator's network, from simulated scenes with truth.
 
-    python -m benchmarks.rules_samples DATASET SCENES OUT.npz
+    python -m benchmarks.measured_samples DATASET SCENES OUT.npz
 
 DATASET is built from SCENES (a folder with `NAME.landcover.tif`). Use scenes and seeds that nothing is measured on.
 """

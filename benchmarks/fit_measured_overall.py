@@ -1,7 +1,7 @@
-"""Fit the rules annotator's perceptrons on whole tiles (knowlip/annotators/measured/overall.py).
+"""Fit the measured annotator's perceptrons on whole tiles (knowlip/annotators/measured/overall.py).
 
-    python -m benchmarks.fit_rules_overall values DATASET OUT.npz [--seed 0]
-    python -m benchmarks.fit_rules_overall fit VALUES.npz [MORE.npz] [--out knowlip/annotators/measured/overall.npy]
+    python -m benchmarks.fit_measured_overall values DATASET OUT.npz [--seed 0]
+    python -m benchmarks.fit_measured_overall fit VALUES.npz [MORE.npz] [--out knowlip/annotators/measured/overall.npy]
 
 DATASET must be simulated with seeds that neither the cells' network was fitted on nor anything is measured on. `values`
 annotates its tiles down the chain, each changed in brightness and contrast at random so that no exact level of the

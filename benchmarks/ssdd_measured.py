@@ -1,6 +1,6 @@
-"""Count and location of ships by the rules annotator against the labels of SSDD (real SAR images).
+"""Count and location of ships by the measured annotator against the labels of SSDD (real SAR images).
 
-    python -m benchmarks.ssdd_rules SSDD_FOLDER [--metres 3.0] [--limit 300]
+    python -m benchmarks.ssdd_measured SSDD_FOLDER [--metres 3.0] [--limit 300]
 
 SSDD's images come from several sensors with pixels of 1 to 15 m, and no image tells its own: one pixel size is
 assumed for all. An image without marine texts counts as "no ship". The judge's rules apply (exact up to three, else
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.record import record
-from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.types import TileRequest
 from knowlip.base.vocabulary import region_of
 from knowlip.language.claims import parse_claims
@@ -46,7 +46,7 @@ def location_holds(claimed: set[int], at: list[int]) -> bool:
 
 
 def measure(folder: Path, metres: float, limit: int) -> dict[str, Any]:
-    annotator, seen = RulesAnnotator(), set()
+    annotator, seen = MeasuredAnnotator(), set()
     counts: list[tuple[int, int]] = []
     places: list[tuple[set[int], list[int]]] = []
     seconds, pixels = 0.0, 0
@@ -102,12 +102,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--metres", type=float, nargs="+", default=[3.0])
     parser.add_argument("--limit", type=int, default=10**6)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ssdd_rules.json"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ssdd_measured.json"))
     arguments = parser.parse_args()
     runs = [measure(arguments.folder, metres, arguments.limit) for metres in arguments.metres]
     first = runs[0]
     unit = "share of images with the right count of ships; baseline: the most frequent count for all"
-    rest = {"runs": runs, "command": f"python -m benchmarks.ssdd_rules SSDD --limit {arguments.limit}"}
+    rest = {"runs": runs, "command": f"python -m benchmarks.ssdd_measured SSDD --limit {arguments.limit}"}
     record(arguments.out, first["count"][0], first["count_baseline"][0], unit, rest, "one process")
     for run in runs:
         print(run)

@@ -1,4 +1,4 @@
-"""Counts and boxes of the rules annotator: their form, and how far they are true on a simulated port."""
+"""Counts and boxes of the measured annotator: their form, and how far they are true on a simulated port."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.annotators.measured import RulesAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.measured.evidence import Evidence, Target
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.types import Box
@@ -15,7 +15,7 @@ from knowlip.dataset.mentions import by_tile
 from knowlip.simulator.stage import SimulateConfig, simulate
 from knowlip.tiles.build import build
 from knowlip.tiles.plan import BuildConfig
-from tests.annotators.test_rules import request, sea_with_ships, speckled
+from tests.annotators.test_measured import request, sea_with_ships, speckled
 
 
 def evidence(targets: list[Target], **expected: float) -> Evidence:
@@ -56,7 +56,7 @@ def test_counts_are_zero_unknown_or_counted() -> None:
 
 def test_drawn_ships_are_counted_and_boxed() -> None:
     places = [(50.0, 50.0, 0.0), (200.0, 60.0, 45.0), (130.0, 200.0, 90.0)]
-    note = RulesAnnotator().annotate(request(sea_with_ships(places), 2.0))
+    note = MeasuredAnnotator().annotate(request(sea_with_ships(places), 2.0))
     assert note.counts == {"ship": 3, "aircraft": 0}
     assert len(note.boxes) == 3
     for x, y, heading in places:
@@ -65,7 +65,7 @@ def test_drawn_ships_are_counted_and_boxed() -> None:
 
 
 def test_empty_sea_counts_nothing() -> None:
-    note = RulesAnnotator().annotate(request(speckled(np.full((256, 256), 55.0)), 2.0))
+    note = MeasuredAnnotator().annotate(request(speckled(np.full((256, 256), 55.0)), 2.0))
     assert (note.counts, note.boxes) == ({"ship": 0, "aircraft": 0}, ())
 
 

@@ -1,0 +1,35 @@
+"""The three instruction sets with their eight dimensions each: what a tile is told about."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class InstructionSet(StrEnum):
+    """What the eight sub-texts of a tile are about (paper, section 3.2)."""
+
+    GROUND = "ground"
+    """Aircraft and other targets on land."""
+    MARINE = "marine"
+    """Ships."""
+    TERRAIN = "terrain"
+    """The land itself."""
+
+    @property
+    def of_targets(self) -> bool:
+        """Whether it counts and describes targets."""
+        return self is not InstructionSet.TERRAIN
+
+
+_TARGETS: Final = ("Count", "Location", "Feature", "Size", "Category", "Distribution", "Region", "Environment")
+_LAND: Final = ("Terrain", "Functionality", "Distribution", "Layout", "Boundary", "Buildings", "Roads", "Water")
+
+DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    InstructionSet.GROUND: _TARGETS,
+    InstructionSet.MARINE: _TARGETS,
+    InstructionSet.TERRAIN: _LAND,
+}
+"""Instruction set -> its eight sub-texts in order (paper, section 3.2)."""
+
+SLOTS: Final = 8
+"""Sub-texts of a tile."""
