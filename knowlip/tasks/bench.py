@@ -20,7 +20,7 @@ import pandas as pd
 
 from knowlip.base.examples import ShownExample
 from knowlip.base.rows import Better, Json, Row, Unit, highest_floor
-from knowlip.dataset import Dataset, compose_text
+from knowlip.dataset import Dataset
 from knowlip.tasks.images import EncodedImages, VisionLanguageModel
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate
 
@@ -153,11 +153,6 @@ class Bench:
         floor, floor_name = highest_floor(floors or {}, better)
         value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
         return Row(self.name, self.split, task, encoder, metric, value, ci, n, floor, floor_name, note, unit, better)
-
-
-def composed(texts: pd.DataFrame) -> dict[str, str]:
-    """tile_id -> its sub-texts as one text."""
-    return {str(tile_id): compose_text(rows) for tile_id, rows in texts.groupby("tile_id", sort=False)}
 
 
 Measure = Callable[[Bench, VisionLanguageModel], Measured]
