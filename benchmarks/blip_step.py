@@ -4,7 +4,7 @@ As Salesforce's `blip_pretrain.py`, `med.py` and `vit.py` do it: attention is sp
 softmax); matching runs the text encoder twice, on the true pairs and on twice as many wrong ones; wrong partners are
 drawn sample by sample with `.item()`; every pass projects the image's tokens to keys and values again; logits are
 computed at padded places too; the momentum model is moved in a loop over parameters. The weights are those of a
-:class:`knowlip.tasks.pretrain_step.PretrainStep`, the losses too: positives by image and by text, infilling for
+:class:`knowlip.training.losses.JointLoss`, the losses too: positives by image and by text, infilling for
 language modelling, draws by the batch's own uniform numbers.
 """
 
@@ -17,24 +17,24 @@ from torch import Tensor, nn
 
 from knowlip.models.text import AddNorm, Heads, Layer, TextDecoder, TextEncoder
 from knowlip.models.vision import summary_token
-from knowlip.tasks.pretrain_step import PretrainStep
 from knowlip.training.batch import Batch
+from knowlip.training.losses import JointLoss
 
 
 class BlipStep(nn.Module):
     """The same weights and settings as `step`, copied; only the arithmetic's structure is another."""
 
-    def __init__(self, step: PretrainStep) -> None:
+    def __init__(self, step: JointLoss) -> None:
         super().__init__()
         copied = copy.deepcopy(step)
-        self.config, self.model, self.twin, self.queue = copied.config, copied.model, copied.twin, copied.queue
-        for tower in (self.model.visual_encoder, self.twin.visual_encoder):
+        self.config, self.model, self.ema, self.queue = copied.config, copied.model, copied.ema, copied.queue
+        for tower in (self.model.visual_encoder, self.ema.visual_encoder):
             for module in tower.modules():
                 if hasattr(module, "fused_attn"):
                     module.fused_attn = False
 
     def forward(self, batch: Batch, alpha: float) -> dict[str, Tensor]:
-        model, twin, config = self.model, self.twin, self.config
+        model, ema, config = self.model, self.ema, self.config
         ids, keep = batch.text
         with torch.no_grad():
             model.temp.clamp_(0.001, 0.5)
@@ -46,11 +46,11 @@ class BlipStep(nn.Module):
 
         # ---- ITC: momentum features, queue, soft targets ------------------------------------------------------------
         with torch.no_grad():
-            for old, new in zip(twin.parameters(), model.parameters()):
+            for old, new in zip(ema.parameters(), model.parameters()):
                 old.data = old.data * config.momentum + new.data * (1.0 - config.momentum)
-            image_embeds_m = summary_token(twin.visual_encoder, twin.visual_encoder(pixels))
-            image_feat_m = F.normalize(twin.vision_proj(image_embeds_m), dim=-1)
-            text_feat_m = F.normalize(twin.text_proj(_encode(twin.text_encoder, ids, keep)[:, 0]), dim=-1)
+            image_embeds_m = summary_token(ema.visual_encoder, ema.visual_encoder(pixels))
+            image_feat_m = F.normalize(ema.vision_proj(image_embeds_m), dim=-1)
+            text_feat_m = F.normalize(ema.text_proj(_encode(ema.text_encoder, ids, keep)[:, 0]), dim=-1)
             queue_image, queue_text, queue_id, queue_hash = self.queue.entries()
             image_feat_all = torch.cat([image_feat_m, queue_image]).t()
             text_feat_all = torch.cat([text_feat_m, queue_text]).t()

@@ -32,10 +32,10 @@ from knowlip.models.flops import peak_flops
 from knowlip.models.text import Heads, first_holes
 from knowlip.models.tokenizer import EXTRA, SPECIAL, _bert, pad
 from knowlip.tasks.pretrain import PretrainConfig
-from knowlip.tasks.pretrain_step import PretrainStep
 from knowlip.training.batch import Batch
 from knowlip.training.engine import compile_blocks
 from knowlip.training.holes import HoleConfig
+from knowlip.training.losses import JointLoss
 
 TEXT_MEAN, TEXT_STD = 125, 22
 """Tokens of the eight-part texts in the public records: mean 125, 95th percentile 162."""
@@ -49,21 +49,21 @@ def settings(size: str) -> PretrainConfig:
     return stage_config(PretrainConfig, {**values, "dataset": "-", "out": "-"})
 
 
-def make_step(config: PretrainConfig) -> PretrainStep:
+def make_step(config: PretrainConfig) -> JointLoss:
     torch.manual_seed(0)
     size = config.vocab_size
     pieces = [*SPECIAL, *(f"w{i}" for i in range(size - len(SPECIAL) - len(EXTRA)))]
     tokenizer = TextTokenizer(_bert(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")))
     model_config = copy.deepcopy(config.model)
     model_config.text.vocab_size = size
-    step = PretrainStep(KnowLIP(model_config, tokenizer), config.objectives)
+    step = JointLoss(KnowLIP(model_config, tokenizer), config.objectives)
     filled, width = step.queue.size, model_config.embed_dim
     features = torch.nn.functional.normalize(torch.randn(2, filled, width), dim=-1)
     step.queue.push(*features, torch.arange(filled) + 10**6, torch.arange(filled) + 10**6)
     return step
 
 
-def make_batch(config: PretrainConfig, step: PretrainStep, pairs: int, tokens: int, multiple: int, seed: int) -> Batch:
+def make_batch(config: PretrainConfig, step: JointLoss, pairs: int, tokens: int, multiple: int, seed: int) -> Batch:
     """Random pixels and words; lengths of texts as published, holes as the recipe cuts them."""
     rng, tokenizer = np.random.default_rng(seed), step.model.tokenizer
     lengths = np.clip(rng.normal(TEXT_MEAN, TEXT_STD, pairs).astype(int), 40, tokens - 2)
@@ -113,12 +113,12 @@ def set_dropout(module: torch.nn.Module, dropout: float) -> None:
             part.dropout = dropout
 
 
-def ours(step: PretrainStep, device: torch.device, precision: str) -> Callable[[Batch], dict[str, torch.Tensor]]:
+def ours(step: JointLoss, device: torch.device, precision: str) -> Callable[[Batch], dict[str, torch.Tensor]]:
     """One whole step: losses, backward pass, optimiser, momentum model, queue."""
     parameters = [p for p in step.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=0.05, fused=device.type in ("cuda", "cpu"))
     step.train()
-    step.twin.eval()
+    step.ema.eval()
 
     def run(batch: Batch) -> dict[str, torch.Tensor]:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -136,7 +136,7 @@ def blips(step: BlipStep, device: torch.device) -> Callable[[Batch], dict[str, t
     """The same of the baseline."""
     optimizer = torch.optim.AdamW([p for p in step.parameters() if p.requires_grad], lr=_RATE, weight_decay=0.05)
     step.train()
-    step.twin.eval()
+    step.ema.eval()
 
     def run(batch: Batch) -> dict[str, torch.Tensor]:
         losses = step(batch.to(device), _ALPHA)
@@ -148,7 +148,7 @@ def blips(step: BlipStep, device: torch.device) -> Callable[[Batch], dict[str, t
     return run
 
 
-def check_same_losses(step: PretrainStep, batches: list[Batch], device: torch.device) -> float:
+def check_same_losses(step: JointLoss, batches: list[Batch], device: torch.device) -> float:
     """Largest difference of a loss over two steps, without dropout, in float32.
 
     Raises:
@@ -185,7 +185,7 @@ def peak_memory(options: argparse.Namespace, which: str) -> float:
     return float(json.loads(done.stdout.splitlines()[-1])["peak_gb"])
 
 
-def runner(options: argparse.Namespace, config: PretrainConfig, step: PretrainStep, which: str) -> Callable:
+def runner(options: argparse.Namespace, config: PretrainConfig, step: JointLoss, which: str) -> Callable:
     device = torch.device(options.device)
     module: torch.nn.Module = copy.deepcopy(step) if which == "ours" else BlipStep(step)
     set_dropout(module, config.model.text.dropout)

@@ -1,7 +1,7 @@
 """The whole way in one call: simulate, build, annotate, pre-train, fine-tune, evaluate, report."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,46 +12,11 @@ from knowlip.base.recipes import load_recipe, recipe_for, with_changes
 
 
 def run_stage(name: str, config: Any) -> dict[str, Any]:
-    """Run one stage with its settings; the stages that need something of another folder get it here."""
-    return _RUNNERS.get(name, _plain(name))(config)
+    """Run one stage with its settings."""
+    from knowlip.cli import STAGES
 
-
-def _plain(name: str) -> Callable[[Any], dict[str, Any]]:
-    def run(config: Any) -> dict[str, Any]:
-        from knowlip.cli import STAGES
-
-        function = getattr(import_module(STAGES[name][0]), name)
-        result: dict[str, Any] = function(config)
-        return result
-
-    return run
-
-
-def _pretrain(config: Any) -> dict[str, Any]:
-    """The vocabulary also covers the questions that fine-tuning will ask."""
-    from knowlip.language.questions import sentences
-    from knowlip.tasks.pretrain import pretrain
-
-    return pretrain(config, sentences())
-
-
-def _finetune(config: Any) -> dict[str, Any]:
-    """Questions come from truth where the data set has it, else from the annotator's texts."""
-    from knowlip.dataset import Dataset
-    from knowlip.tasks.questions import questions_of
-    from knowlip.tasks.vqa import Example, finetune
-
-    dataset = Dataset(config.dataset)
-    seeds = range(config.seed, config.seed + _WORDINGS)
-    questions = [question for seed in seeds for question in questions_of(dataset, split="train", seed=seed)]
-    examples = list(dict.fromkeys(Example(asked.tile_id, asked.question, asked.answer) for asked in questions))
-    return finetune(config, examples) | {"source": questions[0].source if questions else ""}
-
-
-_WORDINGS = 3
-"""How many times each training tile is asked about, in other words and about other regions."""
-
-_RUNNERS: dict[str, Callable[[Any], dict[str, Any]]] = {"pretrain": _pretrain, "finetune": _finetune}
+    result: dict[str, Any] = getattr(import_module(STAGES[name][0]), name)(config)
+    return result
 
 
 def demo(

@@ -68,7 +68,7 @@ def vision_sizes(tower: object) -> Vision:
 
 
 def step_flops(config: ModelConfig, vision: Vision, shapes: Shapes, generation: str = "infill") -> float:
-    """Operations of one step of :class:`knowlip.tasks.pretrain_step.PretrainStep`: forward, backward, momentum model.
+    """Operations of one step of :class:`knowlip.training.losses.JointLoss`: forward, backward, momentum model.
 
     Args:
         config: sizes of the text tower.

@@ -11,7 +11,7 @@ from knowlip.models.checkpoint import unshared
 from knowlip.training.resume import read_checkpoint
 from knowlip.training.state import load_whole_state
 
-_TWIN = "twin."
+_EMA = "ema."
 
 
 def scoring_model(path: Path, device: str) -> KnowLIP:
@@ -29,8 +29,8 @@ def scoring_model(path: Path, device: str) -> KnowLIP:
         return load_model(path / "model" if (path / "model").is_dir() else path, device)
     state = read_checkpoint(path / "checkpoint.pt")
     assert state is not None
-    twin = {name[len(_TWIN) :]: value for name, value in state["weights"].items() if name.startswith(_TWIN)}
-    if not twin:
+    weights = {name[len(_EMA) :]: value for name, value in state["weights"].items() if name.startswith(_EMA)}
+    if not weights:
         raise ValueError(f"{path} is no pre-training run: its checkpoint holds no momentum model.")
     try:
         tokenizer = TextTokenizer.from_json((path / "tokenizer.json").read_text())
@@ -40,7 +40,7 @@ def scoring_model(path: Path, device: str) -> KnowLIP:
     except (OSError, KeyError, TypeError) as error:
         raise ValueError(f"{path} lacks what a checkpoint needs beside it ({error}).") from error
     model = KnowLIP(config, tokenizer)
-    load_whole_state(model, twin)
+    load_whole_state(model, weights)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.eval().to(device)

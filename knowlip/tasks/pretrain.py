@@ -1,46 +1,50 @@
-"""Pre-training in three SCIO stages: its settings and its entry; the loop is in :mod:`knowlip.training.loop`.
+"""Pre-training in three SCIO stages, as a task of :mod:`knowlip.training.loop`.
 
 Stage 1 trains on all texts. Before stage 2, screening marks noisy sub-texts, which leave the infilling targets. Before
 stage 3 they are written anew, and what is accepted becomes the text to train on. One learning-rate curve spans all
 stages. Every decision and every new text is a revision of the data set.
-
-A killed run goes on from its last checkpoint and ends with the same losses: all chance of a step comes from (seed,
-step, row).
 """
 
-import json
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from knowlip.base.files import sha256, write_json
+import numpy as np
+from timm.models.vision_transformer import VisionTransformer
+
+from knowlip.base.files import write_json
+from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
-from knowlip.base.settings import plain, same_or_refuse, without
 from knowlip.dataset import Dataset
-from knowlip.jobs.launch import launch
-from knowlip.models import ModelConfig
-from knowlip.models.weights import InitConfig
-from knowlip.scio.passes import ScioConfig
-from knowlip.tasks.pretrain_step import ObjectiveConfig
+from knowlip.dataset.figures import write_figures
+from knowlip.language.questions import sentences as question_sentences
+from knowlip.models import KnowLIP, ModelConfig, save_model
+from knowlip.models.weights import InitConfig, initialise
+from knowlip.models.weights.ledger import describe
+from knowlip.objectives import PRIOR_LOSS
+from knowlip.scio.passes import ScioConfig, Stage, decide, stages
 from knowlip.training.augment import AugmentConfig
-from knowlip.training.batches import DataConfig
-from knowlip.training.corpus import Corpus
-from knowlip.training.engine import FREE_ENGINE, Engine, EngineConfig, check_engine, processes
+from knowlip.training.batch import Batch
+from knowlip.training.batches import Batches, DataConfig
+from knowlip.training.corpus import Corpus, model_card
+from knowlip.training.engine import Engine
 from knowlip.training.holes import HoleConfig
-from knowlip.training.loggers import LoggerName, check_loggers
-from knowlip.training.loop import Run
-from knowlip.training.schedule import Decay
+from knowlip.training.loop import run_name, train
+from knowlip.training.losses import JointLoss, ObjectiveConfig
+from knowlip.training.resume import read_log
+from knowlip.training.schedule import Decay, soft_target_share
+from knowlip.training.state import whole_model
+from knowlip.training.task import Task, TrainingConfig
 
 
-@dataclass
-class PretrainConfig(EngineConfig):
+@dataclass(kw_only=True)
+class PretrainConfig(TrainingConfig):
     """Everything that decides the result of a pre-training run."""
 
     dataset: Path
     """An annotated data set."""
-    out: Path
-    """Run folder: config, log, checkpoint, TensorBoard, final model."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Sizes. `text.vocab_size` is set from the tokenizer."""
     init: InitConfig = field(default_factory=InitConfig)
@@ -59,43 +63,19 @@ class PretrainConfig(EngineConfig):
     """Epochs on all texts, on screened texts, on reconstructed texts."""
     stage_steps: tuple[int, int, int] | None = None
     """The same in steps, instead of epochs: bounds the time whatever the size of the data set."""
-    batch_size: int = 32
-    """Pairs a step of the optimiser, of all processes together."""
-    learning_rate: float = 3e-4
-    min_learning_rate: float = 1e-6
     warmup_steps: int = 3000
     decay: Decay = "paper"
-    weight_decay: float = 0.05
-    """Not on temperature, biases and norms."""
     view_drop: float = 0.0
     """Probability of leaving each sub-text out of a pair's text in ITC and ITM; makes SCIO's shortened texts
     familiar."""
-    seed: int = 0
-    log_every: int = 10
-    """Steps between log lines. Losses that are not finite are noticed, and SIGTERM is obeyed by several processes, at
-    log lines and checkpoints."""
-    checkpoint_every: int = 200
-    """Steps between checkpoints; stages end with one too."""
-    keep_steps: tuple[int, ...] = ()
-    """Steps whose checkpoints are kept besides the last, as RUN/checkpoint-STEP.pt. Copied to the `checkpoint.pt` of an
-    empty folder, one is where a run with other later stages begins."""
-    loggers: tuple[LoggerName, ...] = ("tensorboard",)
-    """Where curves go besides RUN/log.jsonl: tensorboard, wandb, mlflow."""
 
 
-FREE = (
-    *FREE_ENGINE, "log_every", "checkpoint_every", "keep_steps", "loggers", "dataset", "out",
-    "data.pixels", "data.workers", "data.prefetch", "data.pin",
-)  # fmt: skip
-"""Fields that may differ between a run and its continuation."""
-
-
-def pretrain(config: PretrainConfig, sentences: Sequence[str] = ()) -> dict[str, Any]:
+def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> dict[str, Any]:
     """Train, resume, or (when the run is finished) report.
 
     Args:
         config: settings.
-        sentences: more text for a trained vocabulary to cover, e.g. the questions that the model will be asked later.
+        sentences: more text for a trained vocabulary to cover; the questions that fine-tuning may ask, where not given.
 
     Returns:
         Steps, revision, last losses, seconds, pairs a second, path of the model, screening on planted noise.
@@ -105,38 +85,154 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] = ()) -> dict[str,
         ChildProcessError: one of several processes was killed or failed.
     """
     _check(config)
-    return launch(_train, processes(config), config, tuple(sentences))
-
-
-def _train(config: PretrainConfig, sentences: Sequence[str]) -> dict[str, Any]:
-    """What every process does."""
     objectives = config.objectives
     weights = (objectives.itc, objectives.itm, objectives.infill)
-    engine = Engine(config, unused=not all(weights) or objectives.generation != "infill")
-    with engine.first_alone():
-        dataset = Dataset(config.dataset)
-        corpus = Corpus.open(dataset, config, sentences)
-        corpus.drop_noise = config.scio.noise == "all"
-    decisive = without(plain(config), FREE)
-    run_id = sha256(json.dumps([decisive, dataset.fingerprint, corpus.text_key], sort_keys=True).encode())[:8]
-    run = Run(config, engine, dataset, corpus, f"{config.out.name}-{run_id}")
-    with engine.first_alone():  # after all that could fail: settings that cannot work are not saved
-        same_or_refuse(config.out / "config.yaml", config, FREE)
-        if engine.first:
-            write_json(config.out / "provenance.json", provenance() | {"dataset_fingerprint": dataset.fingerprint})
-            run.tell_weights()
-    run.resume()
-    return run.train()
+    unused = not all(weights) or objectives.generation != "infill"
+    words = tuple(question_sentences() if sentences is None else sentences)
+    return train(Pretraining, config, words, unused=unused, smallest=2)
+
+
+class Pretraining(Task[Batch]):
+    """The pairs of a data set, the three objectives, and SCIO's passes between the stages."""
+
+    losses: ClassVar = ("loss", "itc", "itm", "infill")
+    free: ClassVar = ("data.pixels", "data.workers", "data.prefetch", "data.pin")
+    module: JointLoss
+
+    def __init__(self, config: PretrainConfig, engine: Engine, sentences: Sequence[str]) -> None:
+        self.config, self.engine = config, engine
+        self.dataset = Dataset(config.dataset)
+        self.corpus = Corpus.open(self.dataset, config, sentences)
+        self.corpus.drop_noise = config.scio.noise == "all"
+        sizes = copy.deepcopy(config.model)
+        sizes.text.vocab_size = len(self.corpus.tokenizer)
+        self.model = KnowLIP(sizes, self.corpus.tokenizer)
+        goes_on = (config.out / "checkpoint.pt").is_file()
+        self.weights = {} if goes_on else initialise(self.model, config.init)
+        self.model.checkpoint_activations(config.checkpoint_activations)
+        self.module = JointLoss(self.model, config.objectives)
+        self.steps_per_epoch = self.batches(0, 1).steps_per_epoch
+        lengths = config.stage_steps or [epochs * self.steps_per_epoch for epochs in config.stage_epochs]
+        self.stages = stages(lengths, config.scio.iterations)
+        self.ends = [stage.end for stage in self.stages]
+        self.revision = 0
+        self.name = run_name(config, self)
+
+    def batches(self, rank: int, world: int) -> Batches:
+        return Batches(self.corpus, self.config, rank, world, self.config.accumulate)
+
+    def identity(self) -> list[str]:
+        return [self.dataset.fingerprint, self.corpus.text_key]
+
+    def begin(self) -> None:
+        """Say and keep which foreign weights the model starts from."""
+        if self.weights:
+            write_json(self.config.out / "weights.json", self.weights)
+            for report in self.weights.values():
+                say(describe(report))
+
+    # ---- a step -----------------------------------------------------------------------------------------------------
+
+    def arguments(self, step: int) -> tuple[float]:
+        """The share of soft targets, which rises over the first epochs."""
+        objectives = self.config.objectives
+        return (soft_target_share(step, round(objectives.alpha_epochs * self.steps_per_epoch), objectives.alpha),)
+
+    def before_step(self) -> None:
+        self.module.ema.eval()
+
+    def after_step(self, given: list[Any]) -> None:
+        self.module.finish(given, self.config.objectives.momentum)
+
+    def flops(self, part: Batch) -> float | None:
+        return self.module.flops(part) if isinstance(self.model.visual_encoder, VisionTransformer) else None
+
+    # ---- SCIO -------------------------------------------------------------------------------------------------------
+
+    def enter(self, number: int, step: int) -> None:
+        """Screen or reconstruct: the first process does it with the momentum model; a revision that this very run wrote
+        before is used again, so that a kill between the pass and the next checkpoint costs nothing."""
+        stage = self.stages[number]
+        if stage.action == "train":
+            return
+        label = f"{self.name}-stage{stage.number}"
+        found = self.dataset.find_revision(label) if self.engine.first else None
+        found = self.engine.fabric.broadcast(found)
+        if found is None:
+            model = whole_model(self.module.ema)
+            found = self.engine.fabric.broadcast(None if model is None else self._decide(model, stage, label))
+        assert found is not None
+        self.revision = found
+        self.corpus.read_texts(self.dataset, self.revision)
+
+    def _decide(self, model: KnowLIP, stage: Stage, label: str) -> int:
+        """One pass over the texts, written as a revision. Returns the revision's number; the old one where nothing was
+        to decide."""
+        say(f"stage {stage.number}: {stage.action} (revision of {label})")
+        rng = np.random.default_rng([self.config.seed, 3, stage.number])
+        rows, figures = decide(stage.action, model, self.corpus, self.config.scio, rng)
+        found = self.revision
+        if len(rows):
+            found = self.dataset.append_revision(rows, label, parent=self.revision)
+            write_figures(self.dataset.path, found, figures)
+        write_json(self.config.out / f"scio-stage{stage.number}.json", figures)
+        return found
+
+    # ---- state, logs, result ----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        return {"revision": self.revision}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        if "revision" not in state:
+            raise ValueError(f"{self.config.out} holds another training: use another output folder.")
+        self.revision = state["revision"]
+        self.corpus.read_texts(self.dataset, self.revision)
+
+    def figures(self, step: int) -> dict[str, Any]:
+        # The line says where training goes on: the stage that trains next, the last one at the end.
+        stage = next((stage.number for stage in self.stages if step < stage.end), self.stages[-1].number)
+        tau, duplicates = float(self.model.temp.detach()), self.module.queue.duplicates()
+        return {
+            "stage": stage,
+            "itm_prior": PRIOR_LOSS,
+            "tau": tau,
+            "queue_duplicates": duplicates,
+            "revision": self.revision,
+        }
+
+    def told(self, line: Mapping[str, Any]) -> str:
+        return (
+            f"stage {line['stage']}  itc {line['itc']:.3f}  itm {line['itm']:.3f} (prior {PRIOR_LOSS:.4f})  "
+            f"infill {line['infill']:.3f}  tau {line['tau']:.4f}"
+        )
+
+    def finish(self, step: int, seconds: float) -> dict[str, Any]:
+        """Save the model with its card."""
+        model = whole_model(self.model)
+        result: dict[str, Any] = {}
+        if model is not None:
+            out = self.config.out
+            card = model_card(self.dataset, self.corpus, self.revision) | {"run": self.name, **provenance()}
+            save_model(model, out / "model", card)
+            result = {
+                "model": str(out / "model"),
+                "run": self.name,
+                "steps": step,
+                "revision": self.revision,
+                "tiles": len(self.corpus.tile_ids),
+                "vocabulary": len(self.corpus.tokenizer),
+                "seconds": seconds,
+                "pairs_per_s": step * self.config.batch_size / max(1e-9, seconds),
+                "last": (read_log(out / "log.jsonl") or [{}])[-1],
+            }
+        return dict(self.engine.fabric.broadcast(result))
 
 
 def _check(config: PretrainConfig) -> None:
     if config.batch_size < 2:
         raise ValueError("batch_size must be at least 2: contrast and matching need another pair.")
-    check_engine(config, config.batch_size, smallest=2)
-    check_loggers(config.loggers)
     config.scio.check()
-    if config.log_every < 1 or config.checkpoint_every < 1:
-        raise ValueError("log_every and checkpoint_every must be at least 1.")
     lengths = config.stage_steps or config.stage_epochs
     if sum(lengths) < 1 or min(lengths) < 0:
         raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")

@@ -4,12 +4,9 @@ A batch is a function of the seed, the step and the rows of the global batch alo
 with any number of processes and workers.
 """
 
-from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,43 +14,15 @@ from torch import Tensor
 
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.config import ModelConfig
-from knowlip.tasks.pretrain_step import ObjectiveConfig
 from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.batch import Batch
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, around_hole, cut, plan_holes
+from knowlip.training.losses import ObjectiveConfig
 from knowlip.training.order import Order
+from knowlip.training.task import prefetched
 from knowlip.training.texts import TextLengths, TileText, kept_parts
-
-
-@dataclass
-class DataConfig:
-    """Where pixels come from, in which order, and who prepares them. Only `bucket_batches` and `order` change what a
-    training sees; the rest may differ between a run and its continuation."""
-
-    pixels: Literal["cache", "stream"] = "cache"
-    """"cache": all tiles are decoded once into one memory-mapped file at the model's size (RUN/cache). "stream": they
-    are read and decoded from the shards whenever they are needed."""
-    workers: int = 2
-    """Threads that decode and prepare batches; 0 does it in the training loop itself."""
-    prefetch: int = 2
-    """Steps that are prepared ahead."""
-    pin: bool = False
-    """Prepare batches in page-locked memory, from which a GPU copies while it computes."""
-    order: Literal["tile", "shard"] = "tile"
-    """"tile": any tile may follow any other. "shard": shards in random order, tiles mixed within windows; for disks
-    that are slow at random access."""
-    bucket_batches: int = 1
-    """Of so many batches in a row, texts of about equal length are put together; 1 for chance alone."""
-    pad_multiple: int = 1
-    """Texts are padded to a multiple of this; 1 to the longest of the batch. Compiled models want few lengths."""
-
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
-        if self.workers < 0 or self.prefetch < 1:
-            raise ValueError("data.workers must be at least 0 and data.prefetch at least 1.")
-        if self.bucket_batches < 1 or self.pad_multiple < 1:
-            raise ValueError("data.bucket_batches and data.pad_multiple must be at least 1.")
+from knowlip.training.tiles import DataConfig
 
 
 class BatchSettings(Protocol):
@@ -158,21 +127,7 @@ class Batches:
         """The micro-batches of each step from `start` to `stop` - 1, prepared ahead by threads. Ending the iteration
         early ends the threads."""
         data = self.config.data
-        if not data.workers:
-            for step in range(start, stop):
-                yield self._step(step)
-            return
-        pool = ThreadPoolExecutor(data.workers, "batches")
-        ahead: deque[Future[list[Batch]]] = deque()
-        try:
-            following = start
-            while following < stop or ahead:
-                while following < stop and len(ahead) < data.prefetch:
-                    ahead.append(pool.submit(self._step, following))
-                    following += 1
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        return prefetched(self._step, start, stop, data.workers, data.prefetch)
 
     def deliver(self, batch: Batch, step: int, micro: int, device: torch.device | str) -> Batch:
         """Move what :meth:`at` or :meth:`stream` gave to the training device and augment the pixels there."""

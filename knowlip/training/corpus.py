@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -10,13 +10,30 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.dataset import Dataset
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.models.config import ModelConfig
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
 from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, plain_words, text_hash, tokenise
-from knowlip.training.tiles import Pixels, open_pixels
+from knowlip.training.tiles import DataConfig, Pixels, open_pixels
 
-if TYPE_CHECKING:
-    from knowlip.tasks.pretrain import PretrainConfig
+
+class CorpusSettings(Protocol):
+    """What of a training's settings decides which tiles and words it reads."""
+
+    @property
+    def dataset(self) -> Path: ...
+    @property
+    def out(self) -> Path: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def vocabulary(self) -> Path | None: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def model(self) -> ModelConfig: ...
+    @property
+    def data(self) -> DataConfig: ...
 
 
 class Corpus:
@@ -48,7 +65,7 @@ class Corpus:
         """Identifies the annotator's texts."""
 
     @classmethod
-    def open(cls, dataset: Dataset, config: "PretrainConfig", sentences: Sequence[str] = ()) -> "Corpus":
+    def open(cls, dataset: Dataset, config: CorpusSettings, sentences: Sequence[str] = ()) -> "Corpus":
         """Read tiles and texts of the training split; train or read the tokenizer.
 
         Raises:
@@ -135,7 +152,7 @@ class Corpus:
         return self._words[first : first + len(self.texts[tile].parts)]
 
 
-def _tokenizer(texts: pd.DataFrame, config: "PretrainConfig", sentences: Sequence[str]) -> TextTokenizer:
+def _tokenizer(texts: pd.DataFrame, config: CorpusSettings, sentences: Sequence[str]) -> TextTokenizer:
     """BERT's where a vocabulary is given, else the run's own, trained once and kept in the run folder."""
     path: Path = config.out / "tokenizer.json"
     if path.is_file():

@@ -10,11 +10,9 @@ from statistics import median
 from typing import TypeVar
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from knowlip.models.flops import peak_flops
-from knowlip.models.knowlip import KnowLIP
 from knowlip.objectives import PRIOR_LOSS
 
 Item = TypeVar("Item")
@@ -74,48 +72,62 @@ class Health:
         """Sentences about a log line that are new.
 
         Args:
-            line: `step`, `tau`, `itm`, `gradient_norm`, `queue_duplicates`, `data_wait`, `skipped_steps`.
+            line: `step`, `gradient_norm`, `data_wait`, `skipped_steps`; where a task has them `tau`, `itm` and
+                `queue_duplicates`.
         """
+        found = self._of_any_training(line) | self._of_contrast(line)
+        new = [sentence for name, sentence in found.items() if name not in self.ill]
+        self.ill = set(found)
+        return new
+
+    def _of_any_training(self, line: Mapping[str, float]) -> dict[str, str]:
+        """Gradients, waiting for data, skipped steps. Within the warm-up all of these may be odd."""
         steps, skipped = line["step"] - self.last[0], line["skipped_steps"] - self.last[1]
         self.last = line["step"], line["skipped_steps"]
-        self.itm.append(line["itm"])
         usual = median(self.norms) if len(self.norms) >= _WINDOW else None
         self.norms.append(line["gradient_norm"])
-        settled = line["step"] > self.warmup
-        found = {}
-        if not TAU[0] * 1.01 < line["tau"] < TAU[1] * 0.99:
-            found["tau"] = (
-                f"The temperature stands at its limit ({line['tau']:.4f}): lower learning_rate, or look for texts that "
-                "many tiles share."
-            )
-        if settled and len(self.itm) == _WINDOW and max(abs(loss - PRIOR_LOSS) for loss in self.itm) < 0.01:
-            found["itm"] = (
-                f"Matching has learned only that one pair in three is true (loss {line['itm']:.4f}): raise "
-                "objectives.negative_floor for easier negatives, or train longer."
-            )
-        if line["queue_duplicates"] > 0.5:
-            found["queue"] = (
-                f"{line['queue_duplicates']:.0%} of the queue are texts that occur in it more than once: more tiles, "
-                "more varied texts or a smaller objectives.queue give better negatives."
-            )
-        if usual and settled and line["gradient_norm"] > 20 * usual:
+        found: dict[str, str] = {}
+        if line["step"] <= self.warmup:
+            return found
+        if usual and line["gradient_norm"] > 20 * usual:
             found["norm"] = (
                 f"The gradient norm rose to {line['gradient_norm']:.3g} from about {usual:.3g}"
                 f"{'' if self.clip else ' and is not clipped (clip_gradient)'}: lower learning_rate if losses rise too."
             )
-        if settled and line["data_wait"] > 0.2:
+        if line["data_wait"] > 0.2:
             found["data"] = (
                 f"{line['data_wait']:.0%} of the time is spent waiting for data: raise data.workers, or use "
                 "data.pixels=cache."
             )
-        if settled and skipped > 0.2 * steps:
+        if skipped > 0.2 * steps:
             found["fp16"] = (
                 f"{skipped:.0f} of {steps:.0f} steps were skipped because fp16 gradients overflowed: use --precision "
                 "bf16 where the hardware has it."
             )
-        new = [sentence for name, sentence in found.items() if name not in self.ill]
-        self.ill = set(found)
-        return new
+        return found
+
+    def _of_contrast(self, line: Mapping[str, float]) -> dict[str, str]:
+        """Temperature, matching and queue, of tasks that have them."""
+        found: dict[str, str] = {}
+        if "tau" in line and not TAU[0] * 1.01 < line["tau"] < TAU[1] * 0.99:
+            found["tau"] = (
+                f"The temperature stands at its limit ({line['tau']:.4f}): lower learning_rate, or look for texts that "
+                "many tiles share."
+            )
+        if "itm" in line:
+            self.itm.append(line["itm"])
+            at_prior = len(self.itm) == _WINDOW and max(abs(loss - PRIOR_LOSS) for loss in self.itm) < 0.01
+            if at_prior and line["step"] > self.warmup:
+                found["itm"] = (
+                    f"Matching has learned only that one pair in three is true (loss {line['itm']:.4f}): raise "
+                    "objectives.negative_floor for easier negatives, or train longer."
+                )
+        if line.get("queue_duplicates", 0.0) > 0.5:
+            found["queue"] = (
+                f"{line['queue_duplicates']:.0%} of the queue are texts that occur in it more than once: more tiles, "
+                "more varied texts or a smaller objectives.queue give better negatives."
+            )
+        return found
 
 
 @dataclass
@@ -130,7 +142,7 @@ class Steps:
     """Of this process."""
 
 
-class Pace:
+class Throughput:
     """How long steps take, how much of that is waiting for data, and how much is computed meanwhile."""
 
     def __init__(self) -> None:
@@ -164,10 +176,10 @@ class Pace:
         return steps
 
 
-def peak_of(model: KnowLIP, device: torch.device, precision: str) -> float | None:
+def peak_of(device: torch.device, precision: str) -> float | None:
     """Operations a second that the device promises, for the model FLOPs utilisation; None where that is not known, or
-    would compare with another arithmetic (fp32), or where the image tower is one whose operations are not counted."""
-    if device.type != "cuda" or precision == "fp32" or not isinstance(model.visual_encoder, VisionTransformer):
+    would compare with another arithmetic (fp32)."""
+    if device.type != "cuda" or precision == "fp32":
         return None
     return peak_flops(torch.cuda.get_device_name(device))
 

@@ -1,81 +1,102 @@
-"""The loop of pre-training, read from top to bottom: the same in every process of a training, on any device."""
+"""The loop of every training, read from top to bottom: the same in every process, on any device, for any task.
 
-import copy
+It is the only place that calls `backward`. What is trained is a :class:`~knowlip.training.task.Task`; where and how is
+:mod:`knowlip.training.engine`. A killed run goes on from its last checkpoint and ends with the same losses: all chance
+of a step comes from (seed, step, row).
+"""
+
 import json
 import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from knowlip.base.files import whole_file, write_json
+from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
-from knowlip.base.settings import plain
-from knowlip.dataset import Dataset
-from knowlip.dataset.figures import write_figures
-from knowlip.jobs.launch import on_sigterm
-from knowlip.models import KnowLIP, save_model
-from knowlip.models.weights import initialise
-from knowlip.models.weights.ledger import describe
-from knowlip.objectives import PRIOR_LOSS
-from knowlip.scio.passes import Stage, decide, stages
-from knowlip.tasks.pretrain_step import PretrainStep
-from knowlip.training.batch import Batch
-from knowlip.training.batches import Batches
-from knowlip.training.corpus import Corpus, model_card
-from knowlip.training.engine import Engine
-from knowlip.training.health import FirstBad, Health, Pace, memory_gb, peak_of
-from knowlip.training.loggers import Logger, open_loggers
+from knowlip.base.settings import plain, same_or_refuse, without
+from knowlip.jobs.launch import launch, on_sigterm
+from knowlip.training.engine import FREE_ENGINE, Engine, check_engine, processes
+from knowlip.training.health import FirstBad, Health, Throughput, memory_gb, peak_of
+from knowlip.training.loggers import Logger, check_loggers, open_loggers
 from knowlip.training.resume import read_checkpoint, read_log, write_checkpoint
-from knowlip.training.schedule import learning_rate, soft_target_share
-from knowlip.training.state import (
-    load_optimizer_state,
-    load_whole_state,
-    optimizer_state,
-    whole_model,
-    whole_state,
-)
+from knowlip.training.schedule import learning_rate
+from knowlip.training.state import load_optimizer_state, load_whole_state, optimizer_state, whole_state
+from knowlip.training.task import Opener, Task, TrainingConfig
 
-if TYPE_CHECKING:
-    from knowlip.tasks.pretrain import PretrainConfig
-
-LOSSES = ("loss", "itc", "itm", "infill")
-CURVES = (
-    *LOSSES, "tau", "lr", "gradient_norm", "pairs_per_s", "mfu", "data_wait", "memory_gb", "queue_duplicates",
-    "skipped_steps",
-)  # fmt: skip
+FREE = (*FREE_ENGINE, "log_every", "checkpoint_every", "keep_steps", "loggers", "dataset", "out")
+"""Settings that may differ between a run and its continuation, whatever the task."""
 
 
-class Run:
-    """One pre-training run: what is trained, where it stands, how it goes on."""
+def train(
+    open_task: Opener, config: TrainingConfig, *arguments: Any, unused: bool = False, smallest: int = 1
+) -> dict[str, Any]:
+    """Train, resume, or (when the run is finished) report.
 
-    def __init__(self, config: "PretrainConfig", engine: Engine, dataset: Dataset, corpus: Corpus, name: str) -> None:
-        self.config, self.engine, self.dataset, self.corpus, self.name = config, engine, dataset, corpus, name
-        torch.manual_seed(config.seed)
-        sizes = copy.deepcopy(config.model)
-        sizes.text.vocab_size = len(corpus.tokenizer)
-        self.model = KnowLIP(sizes, corpus.tokenizer)
-        goes_on = (config.out / "checkpoint.pt").is_file()
-        self.weights = {} if goes_on else initialise(self.model, config.init)
-        self.model.checkpoint_activations(config.checkpoint_activations)
-        self.objectives = PretrainStep(self.model, config.objectives)
-        self.stepper = engine.setup(self.objectives, config.learning_rate, config.weight_decay)
-        self.batches = self._batches()
-        self.steps_per_epoch = self.batches.steps_per_epoch
-        lengths = config.stage_steps or [epochs * self.steps_per_epoch for epochs in config.stage_epochs]
-        self.stages = stages(lengths, config.scio.iterations)
-        self.total = self.stages[-1].end
-        self.step, self.revision, self.seconds = 0, 0, 0.0
+    Args:
+        open_task: makes the task in each process.
+        config: settings.
+        arguments: more for `open_task`.
+        unused: some weights get no gradient.
+        smallest: fewest items that a pass of a process can compute.
+
+    Returns:
+        What the task's `finish` says.
+
+    Raises:
+        ValueError: settings that cannot work, another config in `out`, a loss that is not finite.
+        ChildProcessError: one of several processes was killed or failed.
+    """
+    check_engine(config, config.batch_size, smallest)
+    check_loggers(config.loggers)
+    if config.log_every < 1 or config.checkpoint_every < 1:
+        raise ValueError("log_every and checkpoint_every must be at least 1.")
+    return launch(_in_process, processes(config), open_task, config, arguments, unused)
+
+
+def _in_process(open_task: Opener, config: TrainingConfig, arguments: tuple[Any, ...], unused: bool) -> dict[str, Any]:
+    """What every process does."""
+    engine = Engine(config, unused)
+    torch.manual_seed(config.seed)  # of new weights
+    with engine.first_alone():  # what the first process caches, the others find
+        task = open_task(config, engine, *arguments)
+    loop = Loop(task, config, engine)
+    with engine.first_alone():  # after all that could fail: settings that cannot work are not saved
+        same_or_refuse(config.out / "config.yaml", config, (*FREE, *task.free))
+        if engine.first:
+            write_json(config.out / "provenance.json", provenance() | {"data": task.identity()})
+            task.begin()
+    loop.resume()
+    return loop.train()
+
+
+def run_name(config: TrainingConfig, task: Task[Any]) -> str:
+    """The run's name: the same for the same settings and data, in loggers, model cards and revisions of texts."""
+    decisive = without(plain(config), (*FREE, *task.free))
+    key = sha256(json.dumps([decisive, *task.identity()], sort_keys=True).encode())[:8]
+    return f"{config.out.name}-{key}"
+
+
+class Loop:
+    """One training run in one process: where it stands and how it goes on."""
+
+    def __init__(self, task: Task[Any], config: TrainingConfig, engine: Engine) -> None:
+        self.task, self.config, self.engine = task, config, engine
+        self.module = task.module
+        self.stepper = engine.setup(task.module, config.learning_rate, config.weight_decay)
+        self.batches = task.batches(engine.rank, engine.world)
+        self.total = task.total
+        self.warmup = max(1, self.total // 20) if config.warmup_steps is None else config.warmup_steps
+        self.step, self.seconds = 0, 0.0
         self.started, self.stopping = time.monotonic(), False
         self.first_bad = FirstBad(engine.device, skipping=config.precision == "fp16")
-        self.health = Health(config.warmup_steps, config.clip_gradient)
-        self.pace = Pace()
-        self.peak = peak_of(self.model, engine.device, config.precision)
+        self.health = Health(self.warmup, config.clip_gradient)
+        self.throughput = Throughput()
+        self.peak = peak_of(engine.device, config.precision)
         self.loggers: list[Logger] = []
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
@@ -87,31 +108,37 @@ class Run:
             ValueError: a loss or gradient is not finite.
             KeyboardInterrupt: stopped by SIGTERM, after a checkpoint.
         """
+        config, task = self.config, self.task
         self.started = time.monotonic() - self.seconds
         if self.engine.first:
-            settings = plain(self.config)
-            self.loggers = open_loggers(self.config.loggers, self.config.out, self.name, settings, self.step)
+            name = run_name(config, task)
+            self.loggers = open_loggers(config.loggers, config.out, name, plain(config), self.step)
         try:
             with on_sigterm(self._stop):
-                for before, stage in zip([Stage(0, "train", 0), *self.stages], self.stages):
-                    if self.step == before.end < self.total and stage.action != "train":
-                        self._enter(stage)
-                    if self.step < stage.end:
-                        self._train_until(stage.end)
+                begin = 0
+                for number, end in enumerate(task.ends):
+                    # A part is entered at its very first step only: a run that stopped inside it has entered before.
+                    if self.step == begin < self.total:
+                        task.enter(number, self.step)
+                        self.batches = task.batches(self.engine.rank, self.engine.world)
+                    if self.step < end:
+                        self._train_until(end)
+                    begin = end
         finally:
             for logger in self.loggers:
                 logger.close()
-        return self._finish()
+        return task.finish(self.step, self.seconds)
 
     def _train_until(self, end: int) -> None:
-        """Train to the end of a stage."""
+        """Train to the end of a part. What makes the device's queue run empty (logs, checkpoints, agreeing with the
+        other processes) is done together, now and then."""
         config = self.config
-        self.pace.restart(self.step)
+        self.throughput.restart(self.step)
         with closing(self.batches.stream(self.step, end)) as stream:
-            for micro_batches in self.pace.waiting_for(stream):
-                losses, norm, lr = self._train_step(micro_batches)
+            for parts in self.throughput.waiting_for(stream):
+                losses, norm, lr = self._train_step(parts)
                 if self.peak:
-                    self.pace.computed(sum(self.objectives.flops(batch) for batch in micro_batches))
+                    self.throughput.computed(sum(self.task.flops(part) or 0.0 for part in parts))
                 self.step += 1
                 log = self.step % config.log_every == 0 or self.step == self.total
                 keep = self.step in config.keep_steps
@@ -128,39 +155,39 @@ class Run:
                     if stop:
                         raise KeyboardInterrupt
 
-    def _train_step(self, micro_batches: Sequence[Batch]) -> tuple[Tensor, Tensor, float]:
+    def _train_step(self, parts: Sequence[Any]) -> tuple[Tensor, Tensor, float]:
         """One step of the optimiser. Returns the losses and the gradient norm, still on the device, and the rate."""
-        config, engine, objectives = self.config, self.engine, self.config.objectives
+        config, engine, task = self.config, self.engine, self.task
         lr = learning_rate(
-            self.step, self.total, config.warmup_steps, config.learning_rate, config.min_learning_rate,
-            config.decay, self.steps_per_epoch,
-        )  # fmt: skip
-        alpha = soft_target_share(self.step, round(objectives.alpha_epochs * self.steps_per_epoch), objectives.alpha)
+            self.step,
+            self.total,
+            self.warmup,
+            config.learning_rate,
+            config.min_learning_rate,
+            config.decay,
+            task.steps_per_epoch,
+        )
         self.stepper.train()
-        self.objectives.twin.eval()
-        all_losses, all_features = [], []
-        for micro, cpu_batch in enumerate(micro_batches):
-            torch.manual_seed(self._dropout_seed(micro))
-            batch = self.batches.deliver(cpu_batch, self.step, micro, engine.device)
-            with engine.no_sync(last=micro == len(micro_batches) - 1):
-                losses, features = self.stepper(batch, alpha)
+        task.before_step()
+        all_losses, given = [], []
+        for micro, on_cpu in enumerate(parts):
+            # Every step, pass and process drops others, and a step drops the same when it is done again.
+            place = micro * engine.world + engine.rank
+            torch.manual_seed((config.seed * 1_000_003 + self.step) * 4096 + place)
+            part = self.batches.deliver(on_cpu, self.step, micro, engine.device)
+            with engine.no_sync(last=micro == len(parts) - 1):
+                losses, more = self.stepper(part, *task.arguments(self.step))
                 engine.backward(losses["loss"])
-            all_losses.append(torch.stack([losses[name].detach().float() for name in LOSSES]))
-            all_features.append(features)
+            all_losses.append(torch.stack([losses[name].detach().float() for name in task.losses]))
+            given.append(more)
         norm = engine.step(lr)
-        self.objectives.finish(all_features, objectives.momentum)
+        task.after_step(given)
         mean = torch.stack(all_losses).mean(0)
         self.first_bad.note(self.step, mean[0], norm)
         return mean, norm, lr
 
-    def _dropout_seed(self, micro: int) -> int:
-        """Every step, pass and process drops others."""
-        part = micro * self.engine.world + self.engine.rank
-        return (self.config.seed * 1_000_003 + self.step) * 4096 + part
-
     def _agree(self) -> tuple[bool, int]:
-        """What the processes decide together, now and then, because it makes the device's queue run empty: whether to
-        stop, and how many steps were skipped.
+        """What the processes decide together: whether to stop, and how many steps were skipped.
 
         Raises:
             ValueError: a loss or gradient was not finite somewhere.
@@ -176,45 +203,15 @@ class Run:
         """Save the batch of a step whose loss or gradient was not finite, and stop."""
         path = self.config.out / f"nonfinite-step-{step}.pt"
         if self.engine.first:
-            whole = Batches(self.corpus, self.config, accumulate=self.config.accumulate)
-            parts = [whole.deliver(whole.at(step, i), step, i, "cpu") for i in range(self.config.accumulate)]
-            with whole_file(path) as part:
-                torch.save({"step": step, "revision": self.revision, "batches": [vars(batch) for batch in parts]}, part)
+            whole = self.task.batches(0, 1)
+            with closing(whole.stream(step, step + 1)) as stream:
+                parts = [whole.deliver(part, step, i, "cpu") for i, part in enumerate(next(stream))]
+            with whole_file(path) as file:
+                torch.save({"step": step, **self.task.state(), "batches": [vars(part) for part in parts]}, file)
         raise ValueError(
             f"The loss or its gradient is not finite at step {step} (its batch: {path}; the last checkpoint is as it "
             "was): lower learning_rate, raise warmup_steps or use another precision, in a new output folder."
         )
-
-    # ---- SCIO -------------------------------------------------------------------------------------------------------
-
-    def _enter(self, stage: Stage) -> None:
-        """Screen or reconstruct: the first process does it with the momentum model; a revision that this very run
-        wrote before is used again."""
-        label = f"{self.name}-stage{stage.number}"
-        found = self.dataset.find_revision(label) if self.engine.first else None
-        found = self.engine.fabric.broadcast(found)
-        if found is None:
-            twin = whole_model(self.objectives.twin)
-            if twin is not None:
-                say(f"stage {stage.number}: {stage.action} (revision of {label})")
-                rng = np.random.default_rng([self.config.seed, 3, stage.number])
-                rows, figures = decide(stage.action, twin, self.corpus, self.config.scio, rng)
-                found = self.revision
-                if len(rows):
-                    found = self.dataset.append_revision(rows, label, parent=self.revision)
-                    write_figures(self.dataset.path, found, figures)
-                write_json(self.config.out / f"scio-stage{stage.number}.json", figures)
-            found = self.engine.fabric.broadcast(found)
-        assert found is not None
-        self.revision = found
-        self._read_texts()
-
-    def _read_texts(self) -> None:
-        self.corpus.read_texts(self.dataset, self.revision)
-        self.batches = self._batches()
-
-    def _batches(self) -> Batches:
-        return Batches(self.corpus, self.config, self.engine.rank, self.engine.world, self.config.accumulate)
 
     # ---- state ------------------------------------------------------------------------------------------------------
 
@@ -222,30 +219,26 @@ class Run:
         """Write everything that the training needs to go on, for any number of processes."""
         self.seconds = time.monotonic() - self.started
         state = {
-            "step": self.step, "revision": self.revision, "seconds": self.seconds,
-            "weights": whole_state(self.objectives),
-            "optimizer": optimizer_state(self.objectives, self.engine.optimizer),
+            "step": self.step,
+            "seconds": self.seconds,
+            "weights": whole_state(self.module),
+            "optimizer": optimizer_state(self.module, self.engine.optimizer),
             "precision": self.engine.precision_state(),
-        }  # fmt: skip
+            **self.task.state(),
+        }
         if self.engine.first:
             write_checkpoint(self.config.out / "checkpoint.pt", state)
-
-    def tell_weights(self) -> None:
-        """Say and keep which foreign weights the model starts from."""
-        if self.weights:
-            write_json(self.config.out / "weights.json", self.weights)
-            for report in self.weights.values():
-                say(describe(report))
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one; log lines behind it are dropped."""
         state = read_checkpoint(self.config.out / "checkpoint.pt")
         if state is not None:
-            self.step, self.revision, self.seconds = state["step"], state["revision"], state["seconds"]
-            load_whole_state(self.objectives, state["weights"])
-            load_optimizer_state(self.objectives, self.engine.optimizer, state["optimizer"])
+            self.task.load_state(state)
+            self.step, self.seconds = state["step"], state.get("seconds", 0.0)
+            load_whole_state(self.module, state["weights"])
+            load_optimizer_state(self.module, self.engine.optimizer, state["optimizer"])
             self.engine.load_precision_state(state["precision"])
-            self._read_texts()
+            self.batches = self.task.batches(self.engine.rank, self.engine.world)
             if self.engine.first:
                 say(f"resuming {self.config.out} at step {self.step} of {self.total}")
         if self.engine.first:
@@ -260,52 +253,35 @@ class Run:
     # ---- what a person sees ------------------------------------------------------------------------------------------
 
     def _log(self, losses: Tensor, norm: Tensor, lr: float, skipped: int) -> None:
-        """One line: to the log, the curves and the screen. Every process must call it."""
+        """One line: to the log, the curves and the screen. Every process must call it, because losses are averaged."""
         values = self.engine.mean(losses)
         if not self.engine.first:
             return
-        pace = self.pace.of_steps(self.step)
+        task, config, pace = self.task, self.config, self.throughput.of_steps(self.step)
         line: dict[str, Any] = {
-            "step": self.step, "stage": self._stage(), "epoch": self.step / self.steps_per_epoch,
-            **dict(zip(LOSSES, values)), "itm_prior": PRIOR_LOSS,
-            "tau": float(self.model.temp.detach()), "lr": lr, "gradient_norm": float(norm),
-            "pairs_per_s": self.config.batch_size / pace.seconds, "data_wait": pace.waiting,
-            "mfu": pace.flops_per_s / self.peak if self.peak else None,
-            "memory_gb": memory_gb(self.engine.device), "queue_duplicates": self.objectives.queue.duplicates(),
-            "skipped_steps": skipped, "revision": self.revision,
-        }  # fmt: skip
-        with (self.config.out / "log.jsonl").open("a") as stream:
+            "step": self.step,
+            "epoch": self.step / task.steps_per_epoch,
+            **dict(zip(task.losses, values)),
+            "lr": lr,
+            "gradient_norm": float(norm),
+            f"{task.pairs}_per_s": config.batch_size / pace.seconds,
+            "data_wait": pace.waiting,
+            "mfu": pace.flops_per_s / self.peak if self.peak and pace.flops_per_s else None,
+            "memory_gb": memory_gb(self.engine.device),
+            "skipped_steps": skipped,
+            **task.figures(self.step),
+        }
+        with (config.out / "log.jsonl").open("a") as stream:
             stream.write(json.dumps(line) + "\n")
+        numbers = {name: value for name, value in line.items() if isinstance(value, float) and name != "epoch"}
         for logger in self.loggers:
-            logger.log({name: line[name] for name in CURVES if line[name] is not None}, self.step)
+            logger.log(numbers | {"skipped_steps": skipped}, self.step)
         left = (self.total - self.step) * pace.seconds
         busy = "" if line["mfu"] is None else f"mfu {line['mfu']:.0%}  "
         say(
-            f"step {self.step}/{self.total} stage {line['stage']}  itc {line['itc']:.3f}  itm {line['itm']:.3f} "
-            f"(prior {PRIOR_LOSS:.4f})  infill {line['infill']:.3f}  tau {line['tau']:.4f}  norm {float(norm):.2f}  "
-            f"lr {lr:.1e}  {line['pairs_per_s']:.0f} pairs/s  {busy}data {pace.waiting:.0%}  "
-            f"{line['memory_gb']:.1f} GB  "
-            f"{int(left // 60)}:{int(left % 60):02d} left"
+            f"step {self.step}/{self.total} {task.told(line)}  norm {float(norm):.2f}  lr {lr:.1e}  "
+            f"{line[f'{task.pairs}_per_s']:.0f} {task.pairs}/s  {busy}data {pace.waiting:.0%}  "
+            f"{line['memory_gb']:.1f} GB  {int(left // 60)}:{int(left % 60):02d} left"
         )
         for sentence in self.health.warnings(line):
             say(f"  warning: {sentence}")
-
-    def _stage(self) -> int:
-        """Number of the stage that trains next; of the last one at the end."""
-        return next((stage.number for stage in self.stages if self.step < stage.end), self.stages[-1].number)
-
-    def _finish(self) -> dict[str, Any]:
-        """Save the model with its card and say what was reached."""
-        model = whole_model(self.model)
-        result: dict[str, Any] = {}
-        if model is not None:
-            card = model_card(self.dataset, self.corpus, self.revision) | {"run": self.name, **provenance()}
-            save_model(model, self.config.out / "model", card)
-            result = {
-                "model": str(self.config.out / "model"), "run": self.name, "steps": self.step,
-                "revision": self.revision, "tiles": len(self.corpus.tile_ids),
-                "vocabulary": len(self.corpus.tokenizer), "seconds": self.seconds,
-                "pairs_per_s": self.step * self.config.batch_size / max(1e-9, self.seconds),
-                "last": (read_log(self.config.out / "log.jsonl") or [{}])[-1],
-            }  # fmt: skip
-        return self.engine.fabric.broadcast(result)

@@ -1,6 +1,7 @@
 """What lets a stopped training go on exactly: a checkpoint that is whole or absent, and a log without broken lines."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path} cannot be read ({error}): delete it to train again.") from error
     if state.get("format") != FORMAT:
         raise ValueError(f"{path} was written by another version of KnowLIP: delete it to train again.")
+    # The momentum model's first name.
+    state["weights"] = {re.sub(r"^twin\.", "ema.", name): weight for name, weight in state["weights"].items()}
     return state
 
 

@@ -2,6 +2,7 @@
 the shards."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -13,6 +14,36 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.pixels import TileReader
 
 _CHUNK = 256
+
+
+@dataclass
+class DataConfig:
+    """Where pixels come from, in which order, and who prepares them. Only `bucket_batches` and `order` change what a
+    training sees; the rest may differ between a run and its continuation."""
+
+    pixels: Literal["cache", "stream"] = "cache"
+    """"cache": all tiles are decoded once into one memory-mapped file at the model's size (RUN/cache). "stream": they
+    are read and decoded from the shards whenever they are needed."""
+    workers: int = 2
+    """Threads that decode and prepare batches; 0 does it in the training loop itself."""
+    prefetch: int = 2
+    """Steps that are prepared ahead."""
+    pin: bool = False
+    """Prepare batches in page-locked memory, from which a GPU copies while it computes."""
+    order: Literal["tile", "shard"] = "tile"
+    """"tile": any tile may follow any other. "shard": shards in random order, tiles mixed within windows; for disks
+    that are slow at random access."""
+    bucket_batches: int = 1
+    """Of so many batches in a row, texts of about equal length are put together; 1 for chance alone."""
+    pad_multiple: int = 1
+    """Texts are padded to a multiple of this; 1 to the longest of the batch. Compiled models want few lengths."""
+
+    def check(self) -> None:
+        """Raise `ValueError` for values that cannot work, naming the key."""
+        if self.workers < 0 or self.prefetch < 1:
+            raise ValueError("data.workers must be at least 0 and data.prefetch at least 1.")
+        if self.bucket_batches < 1 or self.pad_multiple < 1:
+            raise ValueError("data.bucket_batches and data.pad_multiple must be at least 1.")
 
 
 class Pixels(Protocol):

@@ -88,7 +88,7 @@ def test_what_arms_share_is_trained_once_and_gives_the_same(source: Path, tmp_pa
 def test_all_arms_take_as_many_steps(iterations: int) -> None:
     passes = {}
     for arm, row in ARMS.items():
-        config = PretrainConfig(Path("d"), Path("o"), stage_steps=(30, 6, 4))
+        config = PretrainConfig(dataset=Path("d"), out=Path("o"), stage_steps=(30, 6, 4))
         config.scio.iterations = iterations
         _lengths(config, row.stages)
         assert config.stage_steps is not None

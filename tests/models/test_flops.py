@@ -7,8 +7,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.flops import peak_flops
-from knowlip.tasks.pretrain_step import ObjectiveConfig, PretrainStep
 from knowlip.training.batch import Batch
+from knowlip.training.losses import JointLoss, ObjectiveConfig
 
 
 @pytest.mark.parametrize(("vision_width", "generation"), [(48, "infill"), (64, "infill"), (48, "lm")])
@@ -25,7 +25,7 @@ def test_the_count_is_that_of_what_ran(vision_width: int, generation: str) -> No
     )  # type: ignore[arg-type]
     model = KnowLIP(ModelConfig(vision, sizes, embed_dim=32), tokenizer)
     objectives = ObjectiveConfig(itm_share=0.5, queue=100, generation=generation)  # type: ignore[arg-type]
-    step = PretrainStep(model, objectives)
+    step = JointLoss(model, objectives)
     ids, everywhere = torch.randint(7, 40, (pairs, text)), torch.ones(pairs, text, dtype=torch.bool)
     batch = Batch(
         torch.randint(0, 256, (pairs, 48, 48), dtype=torch.uint8), torch.arange(pairs), torch.arange(pairs),

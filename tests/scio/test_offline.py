@@ -160,12 +160,12 @@ def test_a_run_is_judged_by_its_momentum_model(dataset: Path, tmp_path: Path) ->
     state = read_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert state is not None
     model = scoring_model(tmp_path / "run", "cpu")
-    twin = {name[5:]: value for name, value in state["weights"].items() if name.startswith("twin.")}
-    for name, weight in twin.items():
+    ema = {name[4:]: value for name, value in state["weights"].items() if name.startswith("ema.")}
+    for name, weight in ema.items():
         assert torch.equal(model.state_dict()[name], weight)
     own = scoring_model(tmp_path / "run" / "model", "cpu")
     assert not torch.equal(own.state_dict()["temp"], model.state_dict()["temp"]) or any(
-        not torch.equal(own.state_dict()[name], weight) for name, weight in twin.items()
+        not torch.equal(own.state_dict()[name], weight) for name, weight in ema.items()
     )
 
 

@@ -16,7 +16,7 @@ from knowlip.jobs.launch import _free_port
 from knowlip.models import ModelConfig, TextConfig, VisionConfig
 from knowlip.scio.passes import ScioConfig
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
-from knowlip.tasks.pretrain_step import ObjectiveConfig
+from knowlip.training.losses import ObjectiveConfig
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 LOSSES = ("step", "stage", "itc", "itm", "infill", "loss", "lr", "tau", "gradient_norm", "revision")
@@ -50,7 +50,7 @@ def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
         "learning_rate": 2e-3, "decay": "cosine", "log_every": 1, "checkpoint_every": 5, "view_drop": 0.2,
         "accelerator": "cpu",
     }  # fmt: skip
-    return PretrainConfig(dataset, out, **{**settings, **changes})  # type: ignore[arg-type]
+    return PretrainConfig(dataset=dataset, out=out, **{**settings, **changes})  # type: ignore[arg-type]
 
 
 def comparable(dataset: Path, out: Path, **changes: object) -> PretrainConfig:

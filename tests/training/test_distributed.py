@@ -160,9 +160,18 @@ def test_fine_tuning_in_two_processes_is_fine_tuning_in_one(
     examples = [Example(tile_id, f"is there {what}?", "yes") for tile_id in tile_ids for what in ("water", "a town")]
     for name, world in (("one", 1), ("two", 2)):
         config = FinetuneConfig(
-            annotated, alone / "model", tmp_path / name, steps=6, batch_size=8, learning_rate=1e-3, accumulate=2,
-            questions_per_image=1, checkpoint_every=4, accelerator="cpu", strategy=strategy,
-        )  # fmt: skip
+            dataset=annotated,
+            model=alone / "model",
+            out=tmp_path / name,
+            steps=6,
+            batch_size=8,
+            learning_rate=1e-3,
+            accumulate=2,
+            questions_per_image=1,
+            checkpoint_every=4,
+            accelerator="cpu",
+            strategy=strategy,
+        )
         assert run_processes(_finetune, world, config, examples) == [0] * world
     one, two = (load_model(tmp_path / name / "model").state_dict() for name in ("one", "two"))
     for name, weight in one.items():

@@ -31,16 +31,16 @@ def test_queue_wraps_at_any_batch_size() -> None:
 def test_momentum_is_the_moving_average_and_keeps_ties() -> None:
     model = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
     model["b"].weight = model["a"].weight
-    twin = momentum_copy(model)
-    assert twin["b"].weight is twin["a"].weight
-    old = {name: value.clone() for name, value in twin.state_dict().items()}
+    ema = momentum_copy(model)
+    assert ema["b"].weight is ema["a"].weight
+    old = {name: value.clone() for name, value in ema.state_dict().items()}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1.0)
-    update_momentum(twin, model, 0.75)
-    for name, value in twin.state_dict().items():
+    update_momentum(ema, model, 0.75)
+    for name, value in ema.state_dict().items():
         torch.testing.assert_close(value, old[name] + 0.25)
-    assert not any(parameter.requires_grad for parameter in twin.parameters())
+    assert not any(parameter.requires_grad for parameter in ema.parameters())
 
 
 def test_learning_rate_warms_up_and_decays() -> None:

@@ -130,9 +130,15 @@ def test_fine_tuning_learns_answers_and_refuses_strangers(dataset: Path, tmp_pat
     tile_ids = Dataset(dataset).tiles()["tile_id"].to_list()
     examples = [Example(tile_id, "is there water?", "yes") for tile_id in tile_ids]
     config = FinetuneConfig(
-        dataset, tmp_path / "run" / "model", tmp_path / "tuned", steps=40, batch_size=8, learning_rate=3e-3,
-        accelerator="cpu", checkpoint_every=7,
-    )  # fmt: skip
+        dataset=dataset,
+        model=tmp_path / "run" / "model",
+        out=tmp_path / "tuned",
+        steps=40,
+        batch_size=8,
+        learning_rate=3e-3,
+        accelerator="cpu",
+        checkpoint_every=7,
+    )
     result = finetune(config, examples)
     model = load_model(result["model"])
     pixels = model.prepare([Dataset(dataset).image(tile_ids[0])])
@@ -143,5 +149,5 @@ def test_fine_tuning_learns_answers_and_refuses_strangers(dataset: Path, tmp_pat
         finetune(config, examples[1:])
     for bad, sentence in (([], "no questions"), ([Example("nowhere", "?", "yes")], "not in the training split")):
         with pytest.raises(ValueError, match=sentence):
-            finetune(FinetuneConfig(dataset, config.model, tmp_path / "none"), bad)
+            finetune(FinetuneConfig(dataset=dataset, model=config.model, out=tmp_path / "none"), bad)
         assert not (tmp_path / "none").exists()

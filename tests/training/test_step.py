@@ -12,8 +12,8 @@ from benchmarks.blip_step import BlipStep
 from knowlip.jobs.ranks import gather, gather_with_grad, rank, sum_over_ranks, world
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.tokenizer import pad
-from knowlip.tasks.pretrain_step import ObjectiveConfig, PretrainStep
 from knowlip.training.batch import Batch, group_holes
+from knowlip.training.losses import JointLoss, ObjectiveConfig
 
 WORDS = "one two three four five six seven eight water ships upper left center right"
 
@@ -22,7 +22,7 @@ def make_tokenizer() -> TextTokenizer:
     return TextTokenizer.train([WORDS] * 3, vocab_size=120)
 
 
-def make_step(vision_width: int = 32, reads: str = "text", **objectives: object) -> PretrainStep:
+def make_step(vision_width: int = 32, reads: str = "text", **objectives: object) -> JointLoss:
     torch.manual_seed(0)
     tokenizer = make_tokenizer()
     vision = VisionConfig(
@@ -36,8 +36,8 @@ def make_step(vision_width: int = 32, reads: str = "text", **objectives: object)
     for parameter in model.parameters():  # BERT's 0.02 makes every difference tiny: spread the weights
         if parameter.ndim >= 2:
             torch.nn.init.normal_(parameter, std=0.2)
-    step = PretrainStep(model, ObjectiveConfig(**{"queue": 6, **objectives})).double()  # type: ignore[arg-type]
-    for parameter in step.twin.parameters():
+    step = JointLoss(model, ObjectiveConfig(**{"queue": 6, **objectives})).double()  # type: ignore[arg-type]
+    for parameter in step.ema.parameters():
         parameter.add_(0.05 * torch.randn_like(parameter))
     step.queue.push(*(torch.randn(2, 4, 16, dtype=torch.double).unbind(0)), torch.arange(90, 94), torch.arange(4))
     return step.eval()
@@ -78,7 +78,7 @@ def test_losses_and_gradients_are_those_of_blips_structure(vision_width: int, sh
     step = make_step(vision_width, itm_share=share, infill_share=share, negative_floor=floor, itc=0.7, itm=1.3)
     baseline = BlipStep(step)
     batch = make_batch(step.model.tokenizer, share=share)
-    baseline.twin.load_state_dict(step.twin.state_dict())
+    baseline.ema.load_state_dict(step.ema.state_dict())
     baseline.config.momentum = 1.0  # BLIP moves the momentum model before the pass, we after it
     losses, features = step(batch, 0.4)
     want = baseline(batch, 0.4)
@@ -159,7 +159,7 @@ def test_queue_duplicates() -> None:
     assert step.queue.duplicates() == 0
     step.queue.push(torch.zeros(2, 16), torch.zeros(2, 16), torch.tensor([1, 2]), torch.tensor([3, 9]))
     assert step.queue.duplicates() == pytest.approx(2 / 6)
-    assert PretrainStep(step.model, ObjectiveConfig(queue=0)).queue.duplicates() == 0
+    assert JointLoss(step.model, ObjectiveConfig(queue=0)).queue.duplicates() == 0
 
 
 def test_a_batch_moves_whole() -> None:

@@ -356,7 +356,7 @@ def repeat_section(
     facts = [
         (
             "data set fingerprint",
-            provenance.get("dataset_fingerprint") or metrics.get("setup", {}).get("dataset_fingerprint", ""),
+            (provenance.get("data") or [""])[0] or metrics.get("setup", {}).get("dataset_fingerprint", ""),
         ),
         ("commit", provenance.get("commit", "")),
         ("machine", provenance.get("machine", "")),

@@ -63,7 +63,7 @@ Features = tuple[Tensor, Tensor, Tensor, Tensor]
 """What the queue takes of a global batch: momentum features of images and texts, image ids, text hashes."""
 
 
-class PretrainStep(nn.Module):
+class JointLoss(nn.Module):
     """Model, momentum model and queue together: everything whose state a checkpoint must hold."""
 
     def __init__(self, model: KnowLIP, config: ObjectiveConfig) -> None:
@@ -75,7 +75,7 @@ class PretrainStep(nn.Module):
                 "read in training what it will read in use."
             )
         self.config, self.model = config, model
-        self.twin = momentum_copy(model)
+        self.ema = momentum_copy(model)
         self.queue = FeatureQueue(config.queue, model.config.embed_dim)
 
     def forward(self, batch: Batch, alpha: float) -> tuple[dict[str, Tensor], Features]:
@@ -115,8 +115,8 @@ class PretrainStep(nn.Module):
             none = image.new_zeros(0, image.shape[1])
             return image.new_zeros(()), (none, none, batch.image_id_B[:0], batch.text_hash_B[:0])
         with torch.no_grad():
-            _, image_m = self.twin.encode_images(pixels)
-            text_m = self.twin.embed_ids(*batch.text)
+            _, image_m = self.ema.encode_images(pixels)
+            text_m = self.ema.embed_ids(*batch.text)
             everyone = gather(image_m), gather(text_m), gather(batch.image_id_B), gather(batch.text_hash_B)
             images, texts = torch.cat([everyone[0], queue.image]), torch.cat([everyone[1], queue.text])
             ids, hashes = torch.cat([everyone[2], queue.image_id]), torch.cat([everyone[3], queue.text_hash])
@@ -221,6 +221,6 @@ class PretrainStep(nn.Module):
             momentum: of the momentum model.
         """
         self.model.temp.clamp_(0.001, 0.5)
-        update_momentum(self.twin, self.model, momentum)
+        update_momentum(self.ema, self.model, momentum)
         for of_batch in features:
             self.queue.push(*of_batch)
