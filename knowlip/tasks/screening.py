@@ -189,13 +189,16 @@ def text_accuracy(
     change = accuracy_change(before, after, group, cluster)
     result["per_dimension"] = {
         name: {
-            "before": row["before"]["value"], "before_ci": row["before"]["ci"],
-            "after": row["after"]["value"], "after_ci": row["after"]["ci"],
-            "difference": row["difference"]["value"], "difference_ci": row["difference"]["ci"],
+            "before": row["before"]["value"],
+            "before_ci": row["before"]["ci"],
+            "after": row["after"]["value"],
+            "after_ci": row["after"]["ci"],
+            "difference": row["difference"]["value"],
+            "difference_ci": row["difference"]["ci"],
             "n": int(pd.notna(before[group == name]).sum()),
         }
         for name, row in change["per_dimension"].items()
-    }  # fmt: skip
+    }
     result["falls"] = change["falls"]
     return result
 

@@ -80,10 +80,13 @@ class Batches:
         self.corpus, self.config = corpus, config
         self.rank, self.world, self.accumulate = rank, world, accumulate
         self.order = Order(
-            len(corpus.tile_ids), config.batch_size, config.seed,
-            lengths=corpus.order_length_N, bucket_batches=config.data.bucket_batches,
+            len(corpus.tile_ids),
+            config.batch_size,
+            config.seed,
+            lengths=corpus.order_length_N,
+            bucket_batches=config.data.bucket_batches,
             shards=corpus.shard_N if config.data.order == "shard" else None,
-        )  # fmt: skip
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -170,7 +173,7 @@ class Batches:
             [tokenizer.frame(ids, longest, grounded=True) for ids, _ in contexts],
             [1 + place for _, place in contexts],
             [[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes],
-        )  # fmt: skip
+        )
 
     def _widths(self, lengths: TextLengths, keep: np.ndarray, first: TextLengths, plan: HolePlan) -> list[int]:
         """Padded lengths of text, context and content: the same for all ranks, because they are those of all rows."""

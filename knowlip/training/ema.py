@@ -22,4 +22,4 @@ def update_momentum(ema: nn.Module, model: nn.Module, momentum: float) -> None:
     """ema <- momentum * ema + (1 - momentum) * model, one fused call for all tensors; each process its own shards."""
     torch._foreach_lerp_(
         [local(p.data) for p in ema.parameters()], [local(p.data) for p in model.parameters()], 1.0 - momentum
-    )  # fmt: skip
+    )

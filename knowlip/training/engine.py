@@ -118,9 +118,12 @@ class Engine:
         if config.precision != "fp32":
             plugins.append(_Autocast("bf16-mixed" if config.precision == "bf16" else "16-mixed", device_type))
         self.fabric = Fabric(
-            accelerator=config.accelerator, devices=devices, num_nodes=nodes, plugins=plugins,
+            accelerator=config.accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            plugins=plugins,
             strategy=self._strategy(devices * nodes, unused) if several else "auto",
-        )  # fmt: skip
+        )
         self.fabric.launch()
         if several and self.fabric.device.type == "cpu":
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // devices))

@@ -123,9 +123,17 @@ class JointLoss(nn.Module):
             exists = ids >= 0
             positive = same(batch.image_id_B, ids, batch.text_hash_B, hashes) & exists
         loss = itc_loss(
-            image, text, image_m, text_m, images, texts, positive, self.model.temp, alpha,
+            image,
+            text,
+            image_m,
+            text_m,
+            images,
+            texts,
+            positive,
+            self.model.temp,
+            alpha,
             exists_K=exists if queue.size else None,
-        )  # fmt: skip
+        )
         return loss, everyone
 
     def _match(self, batch: Batch, tokens: Tensor, memory: list[KeyValue], image: Tensor, text: Tensor) -> Tensor:

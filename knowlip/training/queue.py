@@ -45,8 +45,11 @@ class FeatureQueue(nn.Module):
         places = (self.written + torch.arange(batch, device=self.image.device)) % self.size
         keep = slice(max(0, batch - self.size), None)
         for buffer, rows in (
-            (self.image, image_BE), (self.text, text_BE), (self.image_id, image_id_B), (self.text_hash, text_hash_B),
-        ):  # fmt: skip
+            (self.image, image_BE),
+            (self.text, text_BE),
+            (self.image_id, image_id_B),
+            (self.text_hash, text_hash_B),
+        ):
             buffer.index_copy_(0, places[keep], rows[keep].to(buffer.dtype))
         self.written += batch
 

@@ -44,12 +44,19 @@ def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
     vision = VisionConfig("vit_tiny_patch16_224", 32, {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2})
     text = TextConfig(width=32, layers=1, heads=2, mlp_width=64, max_length=160, dropout=0.1)
     settings = {
-        "model": ModelConfig(vision, text, embed_dim=16), "stage_steps": (12, 6, 6), "batch_size": 8, "warmup_steps": 4,
+        "model": ModelConfig(vision, text, embed_dim=16),
+        "stage_steps": (12, 6, 6),
+        "batch_size": 8,
+        "warmup_steps": 4,
         "objectives": ObjectiveConfig(itm_share=0.5, infill_share=0.5, queue=20, momentum=0.9),
         "scio": ScioConfig(evidence="paper", margin=0.0, calibration_tiles=8, max_new_tokens=12, tiles_at_once=8),
-        "learning_rate": 2e-3, "decay": "cosine", "log_every": 1, "checkpoint_every": 5, "view_drop": 0.2,
+        "learning_rate": 2e-3,
+        "decay": "cosine",
+        "log_every": 1,
+        "checkpoint_every": 5,
+        "view_drop": 0.2,
         "accelerator": "cpu",
-    }  # fmt: skip
+    }
     return PretrainConfig(dataset=dataset, out=out, **{**settings, **changes})  # type: ignore[arg-type]
 
 

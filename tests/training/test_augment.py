@@ -86,7 +86,7 @@ def test_multilook_averages_power() -> None:
     pixels[:, :4, :5] = 0
     looked = augment(
         torch.from_numpy(pixels), seeds(6), scales(*[DB] * 6), AugmentConfig(0, 0, multilook=1.0, multilook_px=3)
-    ).numpy()  # fmt: skip
+    ).numpy()
     power = np.where(pixels > 0, 10 ** (quantise.to_db(pixels) / 10), 0)
     expected = np.zeros_like(pixels)
     for image, row, column in zip(*np.nonzero(pixels)):
@@ -94,8 +94,9 @@ def test_multilook_averages_power() -> None:
         expected[image, row, column] = quantise(np.array([power[box].sum() / (pixels[box] > 0).sum()], np.float32))[0]
     assert (abs(looked.astype(int) - expected) <= 1).all()
     assert ((looked == 0) == (pixels == 0)).all()
-    half = augment(torch.from_numpy(np.repeat(pixels, 50, 0)), seeds(300), scales(*[DB] * 300),
-                   AugmentConfig(0, 0, multilook=0.5)).numpy()  # fmt: skip
+    half = augment(
+        torch.from_numpy(np.repeat(pixels, 50, 0)), seeds(300), scales(*[DB] * 300), AugmentConfig(0, 0, multilook=0.5)
+    ).numpy()
     share = np.mean([not np.array_equal(a, b) for a, b in zip(half, np.repeat(pixels, 50, 0))])
     assert share == pytest.approx(0.5, abs=0.1)
 
@@ -133,9 +134,13 @@ def test_rows_do_not_depend_on_each_other() -> None:
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"flips": 1.5}, "flips"), ({"gain_db": -1.0}, "gain_db"), ({"speckle_looks": 0.5}, "looks"),
-     ({"multilook_px": 2}, "odd")],
-)  # fmt: skip
+    [
+        ({"flips": 1.5}, "flips"),
+        ({"gain_db": -1.0}, "gain_db"),
+        ({"speckle_looks": 0.5}, "looks"),
+        ({"multilook_px": 2}, "odd"),
+    ],
+)
 def test_settings_that_cannot_work_are_refused(change: dict[str, float], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         AugmentConfig(**change).check()  # type: ignore[arg-type]

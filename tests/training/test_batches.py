@@ -65,9 +65,11 @@ def rows_of(batch: Batch) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for row in range(len(batch)):
         each: dict[str, Any] = {
-            "image": int(batch.image_id_B[row]), "hash": int(batch.text_hash_B[row]),
-            "pixels": batch.pixels_BSS[row].numpy().tobytes(), "uniform": batch.uniform_B2[row].tolist(),
-        }  # fmt: skip
+            "image": int(batch.image_id_B[row]),
+            "hash": int(batch.text_hash_B[row]),
+            "pixels": batch.pixels_BSS[row].numpy().tobytes(),
+            "uniform": batch.uniform_B2[row].tolist(),
+        }
         for name in ("text", "context", "content"):
             ids, keep = getattr(batch, name)
             each[name] = ids[row][keep[row]].tolist() if row < len(ids) else None
@@ -228,8 +230,10 @@ def test_padded_rows() -> None:
 
 def test_settings_that_cannot_work_are_refused(corpus: Corpus, settings: Settings) -> None:
     for changed, name in (
-        (DataConfig(workers=-1), "workers"), (DataConfig(prefetch=0), "prefetch"), (DataConfig(pad_multiple=0), "pad"),
-    ):  # fmt: skip
+        (DataConfig(workers=-1), "workers"),
+        (DataConfig(prefetch=0), "prefetch"),
+        (DataConfig(pad_multiple=0), "pad"),
+    ):
         with pytest.raises(ValueError, match=name):
             Batches(corpus, replace(settings, data=changed))
 

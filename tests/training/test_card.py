@@ -13,10 +13,16 @@ from knowlip.training.corpus import Corpus, model_card
 
 def card(metres: list[float], windows: list[float]) -> dict[str, Any]:
     count = len(metres)
-    tiles = pd.DataFrame({
-        "metres_per_pixel": metres, "window_m": windows, "proj:shape": [np.array([512, 512])] * count,
-        "block": "b0", "quantiser": "log", "platform": "sim-c",
-    })  # fmt: skip
+    tiles = pd.DataFrame(
+        {
+            "metres_per_pixel": metres,
+            "window_m": windows,
+            "proj:shape": [np.array([512, 512])] * count,
+            "block": "b0",
+            "quantiser": "log",
+            "platform": "sim-c",
+        }
+    )
     dataset = SimpleNamespace(tiles=lambda split: tiles, fingerprint="f")
     corpus = SimpleNamespace(pixels=np.zeros((count, 256, 256), np.uint8), tile_ids=["t"] * count)
     return model_card(cast(Dataset, dataset), cast(Corpus, corpus), 0)

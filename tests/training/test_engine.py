@@ -37,10 +37,12 @@ def toy_engine(**changes: object) -> tuple[Engine, Toy, nn.Module]:
 def test_accumulated_steps_are_those_of_the_whole_batch_in_plain_pytorch() -> None:
     engine, toy, stepper = toy_engine(accumulate=2, clip_gradient=0.7)
     plain = Toy()
-    optimizer = torch.optim.AdamW([
-        {"params": [plain.layer.weight], "weight_decay": 0.1},
-        {"params": [plain.layer.bias, plain.temp], "weight_decay": 0.0},
-    ])  # fmt: skip
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [plain.layer.weight], "weight_decay": 0.1},
+            {"params": [plain.layer.bias, plain.temp], "weight_decay": 0.0},
+        ]
+    )
     for step in range(5):
         x = torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
         for part in x.chunk(2):

@@ -13,8 +13,13 @@ from knowlip.training.health import Health
 from knowlip.training.loggers import check_loggers, open_loggers
 
 WELL = {
-    "tau": 0.07, "itm": 0.5, "gradient_norm": 1.0, "queue_duplicates": 0.1, "data_wait": 0.01, "skipped_steps": 0,
-}  # fmt: skip
+    "tau": 0.07,
+    "itm": 0.5,
+    "gradient_norm": 1.0,
+    "queue_duplicates": 0.1,
+    "data_wait": 0.01,
+    "skipped_steps": 0,
+}
 
 
 def warned(changes: list[dict[str, float]], warmup: int = 0) -> list[list[str]]:

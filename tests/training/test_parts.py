@@ -63,10 +63,16 @@ def tokenizer() -> TextTokenizer:
 def table(tiles: int) -> pd.DataFrame:
     words = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
     rows = [
-        {"tile_id": f"t{tile}", "slot": slot + 1, "dimension": dimension, "decision": "kept",
-         "text": f"{words[slot]} {words[(slot + tile) % 8]}"}
-        for tile in range(tiles) for slot, dimension in enumerate(DIMENSIONS["marine"])
-    ]  # fmt: skip
+        {
+            "tile_id": f"t{tile}",
+            "slot": slot + 1,
+            "dimension": dimension,
+            "decision": "kept",
+            "text": f"{words[slot]} {words[(slot + tile) % 8]}",
+        }
+        for tile in range(tiles)
+        for slot, dimension in enumerate(DIMENSIONS["marine"])
+    ]
     return pd.DataFrame(rows)
 
 

@@ -61,10 +61,15 @@ def make_batch(tokenizer: TextTokenizer, rows: slice = slice(None), pairs: int =
         return pair[0][rows], pair[1][rows]
 
     return Batch(
-        pixels[rows], torch.arange(pairs)[rows], hashes[rows], mine(text), mine(context),
+        pixels[rows],
+        torch.arange(pairs)[rows],
+        hashes[rows],
+        mine(text),
+        mine(context),
         (context[0] == tokenizer.mask).int().argmax(1)[rows],
-        mine((content[0][:infilled], content[1][:infilled])), uniform[rows],
-    )  # fmt: skip
+        mine((content[0][:infilled], content[1][:infilled])),
+        uniform[rows],
+    )
 
 
 def gradients(step: torch.nn.Module, loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -233,10 +238,14 @@ def _one_rank(number: int, folder: str) -> None:
         losses = {name: sum_over_ranks(loss) / world() for name, loss in losses.items()}
         mixed = torch.arange(6).view(3, 2) * 2 + rank()
         torch.save(
-            {"losses": losses, "gradients": {name: g / 2 for name, g in found.items()},
-             "queue": dict(step.queue.named_buffers()), "gathered": gather(mixed)},
+            {
+                "losses": losses,
+                "gradients": {name: g / 2 for name, g in found.items()},
+                "queue": dict(step.queue.named_buffers()),
+                "gathered": gather(mixed),
+            },
             Path(folder) / f"{i}-{number}.pt",
-        )  # fmt: skip
+        )
     dist.destroy_process_group()
 
 
