@@ -10,15 +10,60 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "base pages jobs language scenes simulator dataset tiles annotators objectives models training scio tasks benchmark"
-    " inference commands pipeline cli"
-).split()
+ROOMS = [
+    "base",
+    "pages",
+    "jobs",
+    "language",
+    "scenes",
+    "simulator",
+    "dataset",
+    "tiles",
+    "annotators",
+    "objectives",
+    "models",
+    "training",
+    "scio",
+    "tasks",
+    "benchmark",
+    "inference",
+    "commands",
+    "pipeline",
+    "cli",
+]
 """From the top floor down; the last three are files."""
 HEAVY = frozenset(
-    "torch torchvision timm pandas geopandas matplotlib sklearn skimage scipy numba rasterio openai ray fastapi uvicorn"
-    " lightning_fabric tensorboard tokenizers huggingface_hub pyarrow webdataset jsonargparse wordcloud shapely pyproj"
-    " reverse_geocoder pycocoevalcap safetensors jinja2".split()
+    [
+        "torch",
+        "torchvision",
+        "timm",
+        "pandas",
+        "geopandas",
+        "matplotlib",
+        "sklearn",
+        "skimage",
+        "scipy",
+        "numba",
+        "rasterio",
+        "openai",
+        "ray",
+        "fastapi",
+        "uvicorn",
+        "lightning_fabric",
+        "tensorboard",
+        "tokenizers",
+        "huggingface_hub",
+        "pyarrow",
+        "webdataset",
+        "jsonargparse",
+        "wordcloud",
+        "shapely",
+        "pyproj",
+        "reverse_geocoder",
+        "pycocoevalcap",
+        "safetensors",
+        "jinja2",
+    ]
 )
 """Packages that take long to import: what leads to one may be imported where it is needed."""
 
