@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from knowlip.dataset.stats_numbers import EDGES, UNKNOWN
-from knowlip.pages.charts import COLOURS, INK, MUTED
+from knowlip.pages.plain import COLOURS, INK, MUTED
 
 LAND = "#e9ecef"
 _MOST_BARS, _MOST_SIZED, _MOST_PER_TILE, _FEWEST_SLOTS = 12, 3, 40, 5

@@ -10,7 +10,7 @@ from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.stats_charts import LAND, bars, columns, per_tile, sizes, stacked
 from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
-from knowlip.pages.charts import COLOURS, GRID, MUTED, FigureOf, figures, write_png
+from knowlip.pages.plain import COLOURS, GRID, MUTED, FigureOf, figures, write_png
 
 _SHADES = ("#16425b", "#4f8fba", "#b6d3e7")
 """Large, medium, small."""

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from knowlip.pages.charts import figure_html, page_of
+from knowlip.pages.plain import figure_html, page_of
 
 _TITLES = {
     "map.png": (

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from knowlip.pages.charts import COLOURS, MUTED, figure_html, figures, page_of, write_png
+from knowlip.pages.plain import COLOURS, MUTED, figure_html, figures, page_of, write_png
 from knowlip.scio.history import number, word_changes
 
 _SIDE = 192

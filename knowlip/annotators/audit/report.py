@@ -11,7 +11,7 @@ from knowlip.annotators.audit.sampling import Sample
 from knowlip.annotators.audit.store import Unit, Verdicts
 from knowlip.base.files import whole_file, write_json
 from knowlip.dataset import Dataset
-from knowlip.pages.charts import page_of
+from knowlip.pages.plain import page_of
 
 if TYPE_CHECKING:
     from knowlip.annotators.audit.page import Sheets

@@ -10,7 +10,7 @@ import numpy as np
 from knowlip.annotators.stats.clouds import cloud
 from knowlip.annotators.stats.corpus import Corpus
 from knowlip.annotators.stats.measure import word_counts
-from knowlip.pages.charts import COLOURS, GRID, MUTED, FigureOf, figures, write_png
+from knowlip.pages.plain import COLOURS, GRID, MUTED, FigureOf, figures, write_png
 
 # in the order in which they are drawn
 _MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from knowlip.annotators.stats.published import PUBLISHED
-from knowlip.pages.charts import figure_html, page_of
+from knowlip.pages.plain import figure_html, page_of
 
 _TITLES = {
     "lengths.png": ("Lengths", "Above: captions. Below: sub-texts; a bar is the range from 5 to 95 %, a dot the mean."),

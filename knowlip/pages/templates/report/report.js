@@ -10,18 +10,21 @@ const box = document.getElementById("show-targets");
 if (box) box.addEventListener("change", () => document.body.classList.toggle("no-targets", !box.checked));
 // Read a curve's value under the pointer.
 for (const chart of document.querySelectorAll("[data-points]")) {
-  const points = JSON.parse(chart.dataset.points), svg = chart.querySelector("svg");
-  const line = chart.querySelector("line.cursor"), dot = chart.querySelector("circle.cursor"), out = chart.querySelector("output");
+  const points = JSON.parse(chart.dataset.points), svg = chart.querySelector("svg"), out = chart.querySelector("output");
+  const { width, height } = svg.viewBox.baseVal;
+  const mark = (tag, values) => {
+    const made = svg.querySelector(`${tag}.cursor`) || svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
+    for (const [name, value] of Object.entries({ class: "cursor", ...values })) made.setAttribute(name, value);
+  };
   svg.addEventListener("pointermove", (event) => {
-    const area = svg.getBoundingClientRect(), x = (event.clientX - area.left) / area.width * svg.viewBox.baseVal.width;
+    const area = svg.getBoundingClientRect(), x = (event.clientX - area.left) / area.width * width;
     const near = points.reduce((a, b) => Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a);
-    line.setAttribute("x1", near[0]); line.setAttribute("x2", near[0]);
-    dot.setAttribute("cx", near[0]); dot.setAttribute("cy", near[1]);
+    mark("line", { x1: near[0], x2: near[0], y1: 12, y2: height - 26 });
+    mark("circle", { cx: near[0], cy: near[1], r: 3 });
     out.textContent = `step ${Math.round(near[2])}: ${Number(near[3].toPrecision(4))}`;
   });
   svg.addEventListener("pointerleave", () => {
-    for (const name of ["x1", "x2"]) line.setAttribute(name, -9);
-    dot.setAttribute("cx", -9);
+    svg.querySelectorAll(".cursor").forEach((found) => found.remove());
     out.textContent = out.dataset.last;
   });
 }
