@@ -68,7 +68,7 @@ class Calibrated:
 def calibrated(
     scorer: Scorer, corpus: Corpus, rows: Sequence[int], config: ScioConfig, rng: np.random.Generator
 ) -> Calibrated:
-    """As `knowlip.scio.screening.calibrate` does it, for all settings at once."""
+    """As `knowlip.scio.screening.learn` does it, for all settings at once."""
     rows = sorted(rows)
     plants, place = plant(corpus.table, rows, rng), {row: at for at, row in enumerate(rows)}
     sets = [corpus.sets[row] for row in rows]

@@ -16,6 +16,7 @@ batches of about equal length; the texts that the contrastive loss reads without
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -110,13 +111,17 @@ class Scorer:
             raise ValueError("SCIO scores need at least two training tiles as negatives.")
         self.model, self.pixels = model, pixels
         self.tiles_at_once, self.holes_at_once = tiles_at_once, holes_at_once
-        with torch.inference_mode():
-            images = [self.encode(negatives[i : i + tiles_at_once])[1] for i in range(0, len(negatives), tiles_at_once)]
-            self.negatives = (
-                torch.cat(images), self.embed([texts[row].ids() for row in negatives]),
-                torch.tensor(list(negatives), device=model.device),
-                torch.tensor([texts[row].hash for row in negatives], device=model.device),
-            )  # fmt: skip
+        self._texts, self._negative_rows = texts, list(negatives)
+
+    @cached_property
+    @torch.inference_mode()
+    def negatives(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Image and text features (K, E), tile rows and text hashes (K,); made when the contrast is first asked for."""
+        rows, size = self._negative_rows, self.tiles_at_once
+        image = torch.cat([self.encode(rows[first : first + size])[1] for first in range(0, len(rows), size)])
+        text = self.embed([self._texts[row].ids() for row in rows])
+        hashes = [self._texts[row].hash for row in rows]
+        return image, text, *(torch.tensor(values, device=self.model.device) for values in (rows, hashes))
 
     @torch.inference_mode()
     def encode(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -8,69 +8,44 @@ Source: arXiv 2509.23927, section 3.4, Eqs. 8-15 and Algorithm 1.
 
 The first stage begins on revision 0, and every later one on the revision that the stage's own pass has just appended.
 A pass never changes a revision; scores come from the momentum model in evaluation mode, against frozen negatives.
+
+What a pass does, and in which order, stands in :class:`Pass` alone. A training runs it in memory (:func:`decide`),
+`knowlip scio` in chunks that are kept (:mod:`knowlip.scio.job`).
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
-from knowlip.scio.reconstruction import calibrate_rewrites, reconstruct
+from knowlip.scio.config import ScioConfig
+from knowlip.scio.reconstruction import Acceptance, Trial, learn_rewrites, reconstruct, trials_of, try_rewrites
 from knowlip.scio.revise import rewriting_rows, screening_rows
-from knowlip.scio.screening import calibrate, scorer_of, screen
-from knowlip.scio.thresholds import EvidenceName
+from knowlip.scio.screening import (
+    Calibration,
+    Sample,
+    Screening,
+    clean_evidence,
+    draw_sample,
+    learn,
+    planted_evidence,
+    scorer_of,
+    screen,
+)
+from knowlip.scio.tables import evidence_of, evidence_table, rewrite_table, rewrites_of, value_of, value_table
+from knowlip.scio.thresholds import USED, NoiseModel
 from knowlip.training.corpus import Corpus
 
+__all__ = ["Action", "Pass", "ScioConfig", "Stage", "decide", "stages"]
 Action = Literal["train", "screen", "reconstruct"]
 Figures = dict[str, Any]
-
-
-@dataclass
-class ScioConfig:
-    """Settings of screening and reconstruction."""
-
-    iterations: int = 1
-    """How often texts are screened and then reconstructed; each time trains the lengths of stages 2 and 3."""
-    evidence: EvidenceName = "surprise"
-    """What decides about a sub-text: "paper" (dITC and dITM), "surprise" (of the decoder), or "all". Errors that the
-    annotator makes by itself are found best by surprise alone (docs/scio.md)."""
-    precision: float = 0.35
-    """The margin of screening is the lowest that reaches this share of noise among what is flagged, on planted noise
-    with one wrong sub-text in eight."""
-    margin: float | None = None
-    """The margin itself, instead of a calibrated one: a probability, or for "paper" a number of spreads."""
-    calibration_tiles: int = 512
-    """Tiles that get one planted wrong sub-text for the calibration."""
-    noise: Literal["targets", "all"] = "targets"
-    """From what noise is hidden: from infilling targets only, or from the texts of all objectives."""
-    policy: Literal["fragment", "whole"] = "fragment"
-    """Rewrites are tested one by one, or once for a text with all its rewrites (Algorithm 1)."""
-    baseline: Literal["current", "without"] = "current"
-    """What a rewrite must beat: the current text, or the text without the noisy sub-texts."""
-    accept_precision: float = 0.8
-    """Share of accepted rewrites that must restore the claim, on planted noise; where it cannot be reached, nothing is
-    rewritten."""
-    rewrite_margin: float = 0.1
-    """By how much both scores must be better, in units of the median change by a rewrite."""
-    max_new_tokens: int = 48
-    """Longest rewritten sub-text."""
-    holes_at_once: Literal[1, 2, 4, 8] = 4
-    """Sub-texts that are not shown together when the decoder is asked for them: a text is read 8 / this many times. For
-    models trained with `holes.others` 0: 1."""
-    tiles_at_once: int = 32
-    """Images scored in one pass."""
-    negatives: int = 512
-    """Training pairs against which the contrastive loss of a single pair is taken."""
-
-    def check(self) -> None:
-        """Raise `ValueError` for values that make no sense."""
-        if self.iterations < 0:
-            raise ValueError("scio.iterations must be at least 0.")
-        for name in ("precision", "accept_precision"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"scio.{name} must be above 0 and at most 1.")
+Tables = dict[str, pa.Table]
+"""Phase -> its rows."""
 
 
 class Stage(NamedTuple):
@@ -97,10 +72,106 @@ def stages(lengths: tuple[int, int, int] | list[int], iterations: int) -> list[S
     return [Stage(number, action, end) for number, (action, end) in enumerate(zip(actions, ends), 1)]
 
 
+class Pass:
+    """One pass over the texts of a corpus: phases in their order, each a number of items that can be done in any order.
+
+    Args:
+        action: "screen" or "reconstruct".
+        model: judges, in evaluation mode.
+        corpus: tiles with the texts of the revision to decide on.
+        config: settings.
+        negatives: source of chance of the frozen negatives.
+        plants: source of chance of the planted noise.
+    """
+
+    def __init__(
+        self,
+        action: Action,
+        model: KnowLIP,
+        corpus: Corpus,
+        config: ScioConfig,
+        negatives: np.random.Generator,
+        plants: np.random.Generator,
+    ) -> None:
+        self.action, self.corpus, self.scio, self._chance = action, corpus, config, plants
+        self.scorer = scorer_of(model, corpus, config, negatives)
+        self.noisy = [row for row, text in enumerate(corpus.texts) if text.hidden]
+        """Tile rows with something to write anew."""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Score a sample with and without planted noise and learn from it; try rewrites on it and learn from these;
+        then the tiles themselves."""
+        if self.action == "screen":
+            return "sample", "planted", "noise-model", "screen"
+        return "sample", "planted", "noise-model", "trials", "acceptance", "reconstruct"
+
+    def count(self, phase: str, before: Tables) -> int:
+        """Number of items, given the rows of the phases before: tiles, plants, trials; what learns is one item."""
+        if phase == "trials":
+            return len(self._trials(before))
+        sizes = {
+            "sample": len(self.sample.rows),
+            "planted": len(self.sample.plants),
+            "screen": len(self.corpus.texts),
+            "reconstruct": len(self.noisy),
+        }
+        return sizes.get(phase, 1)
+
+    def work(self, phase: str, items: range, before: Tables) -> pa.Table:
+        """Do some items, given the rows of the phases before. What an item gives depends on itself alone (but for
+        rounding, which depends on the batch), so chunks of items can be done anywhere and again."""
+        corpus, scio, part = self.corpus, self.scio, slice(items.start, items.stop)
+        if phase == "sample":
+            return evidence_table(clean_evidence(self.scorer, corpus, scio, self.sample.rows[part]))
+        if phase == "planted":
+            return evidence_table(planted_evidence(self.scorer, corpus, self.sample.plants[part], USED[scio.evidence]))
+        if phase == "noise-model":
+            learned = learn(corpus, scio, self.sample, evidence_of(before["sample"]), evidence_of(before["planted"]))
+            caught = [self.sample.plants.index(plant) for plant in learned.caught]
+            return value_table({"noise": learned.noise.plain(), "caught": caught, "alarms": learned.alarms})
+        if phase == "screen":
+            found = screen(self.scorer, corpus, self._calibration(before).noise, items)
+            table = evidence_table(found.evidence).append_column("row", pa.array(np.repeat(found.rows, SLOTS)))
+            return table.append_column("score", pa.array(found.score.ravel()))
+        if phase == "trials":
+            return rewrite_table(try_rewrites(self.scorer, corpus, self._trials(before)[part], scio))
+        if phase == "acceptance":
+            trials, tried = self._trials(before), rewrites_of(before["trials"])
+            return value_table(asdict(learn_rewrites(corpus, trials, tried, self._calibration(before).own, scio)))
+        noisy = [(row, slot) for row in self.noisy[part] for slot in sorted(corpus.texts[row].hidden)]
+        return rewrite_table(reconstruct(self.scorer, corpus, noisy, self._acceptance(before), scio))
+
+    def decide(self, tables: Tables) -> tuple[pd.DataFrame, Figures]:
+        """Rows of the new revision and the figures of the pass, from the rows of all phases."""
+        if self.action == "screen":
+            table, noise = tables["screen"], self._calibration(tables).noise
+            score = table["score"].to_numpy().reshape(-1, SLOTS)
+            rows = table["row"].to_numpy()[::SLOTS].tolist()
+            return screening_rows(self.corpus, Screening(rows, evidence_of(table), score, score > noise.margin), noise)
+        return rewriting_rows(self.corpus, rewrites_of(tables["reconstruct"]), self._acceptance(tables))
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Tiles to calibrate on; the same in every process."""
+        return draw_sample(self.corpus, self.scio, self._chance)
+
+    def _calibration(self, tables: Tables) -> Calibration:
+        value = value_of(tables["noise-model"])
+        caught = [self.sample.plants[number] for number in value["caught"]]
+        return Calibration(NoiseModel(**value["noise"]), caught, [(row, slot) for row, slot in value["alarms"]])
+
+    def _trials(self, tables: Tables) -> list[Trial]:
+        return trials_of(self.corpus, self._calibration(tables))
+
+    def _acceptance(self, tables: Tables) -> Acceptance:
+        return Acceptance(**value_of(tables["acceptance"]))
+
+
 def decide(
     action: Action, model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, Figures]:
-    """One pass over the texts of a corpus.
+    """A whole pass in memory.
 
     Args:
         action: "screen" or "reconstruct".
@@ -112,12 +183,9 @@ def decide(
     Returns:
         Rows for a new revision of the texts (none where nothing was to decide), and the figures of the pass.
     """
-    scorer = scorer_of(model, corpus, config, rng)
-    if action == "screen":
-        calibration = calibrate(scorer, corpus, config, rng)
-        return screening_rows(corpus, screen(scorer, corpus, calibration.noise), calibration.noise)
-    noisy = [(tile, slot) for tile, text in enumerate(corpus.texts) for slot in sorted(text.hidden)]
-    if not noisy:
+    whole, tables = Pass(action, model, corpus, config, rng, rng), Tables()
+    if action == "reconstruct" and not whole.noisy:
         return corpus.table.iloc[:0], {"candidates": 0}
-    acceptance = calibrate_rewrites(scorer, corpus, calibrate(scorer, corpus, config, rng), config)
-    return rewriting_rows(corpus, reconstruct(scorer, corpus, noisy, acceptance, config), acceptance)
+    for phase in whole.phases:
+        tables[phase] = whole.work(phase, range(whole.count(phase, tables)), tables)
+    return whole.decide(tables)

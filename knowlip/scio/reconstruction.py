@@ -13,7 +13,7 @@ A rewrite is accepted when
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -23,15 +23,13 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from knowlip.base.progress import track
 from knowlip.base.vocabulary import Decision
 from knowlip.language.claims import parse_claims
+from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import Asked, Scorer
 from knowlip.scio.screening import Calibration, applied
 from knowlip.scio.thresholds import precision_at, threshold
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
 from knowlip.training.texts import TileText, plain_words
-
-if TYPE_CHECKING:
-    from knowlip.scio.passes import ScioConfig
 
 _FEATURES: Final = ("new_surprise", "new_worst", "old_surprise", "old_worst")
 _ENOUGH: Final = 20
@@ -84,7 +82,7 @@ class Acceptance:
 
 
 def reconstruct(
-    scorer: Scorer, corpus: Corpus, noisy: Sequence[tuple[int, int]], acceptance: Acceptance, config: "ScioConfig"
+    scorer: Scorer, corpus: Corpus, noisy: Sequence[tuple[int, int]], acceptance: Acceptance, config: ScioConfig
 ) -> list[Rewrite]:
     """Write noisy sub-texts anew and decide about each. None of a tile's noise is read while any of it is written.
 
@@ -92,7 +90,7 @@ def reconstruct(
         scorer: frozen model and negatives.
         corpus: current texts.
         noisy: (tile row, position) of what to write. With policy `whole` all of a tile must be in one call.
-        acceptance: of :func:`calibrate_rewrites`.
+        acceptance: of :func:`learn_rewrites`.
         config: policy, baseline and margins.
 
     Returns:
@@ -123,7 +121,7 @@ def reconstruct(
 
 
 def propose(
-    scorer: Scorer, corpus: Corpus, places: Sequence[tuple[int, int]], old: Sequence[TileText], config: "ScioConfig"
+    scorer: Scorer, corpus: Corpus, places: Sequence[tuple[int, int]], old: Sequence[TileText], config: ScioConfig
 ) -> list[Rewrite]:
     """Rewrites (undecided) with all figures.
 
@@ -186,19 +184,13 @@ def trials_of(corpus: Corpus, calibration: Calibration) -> list[Trial]:
     return caught + [Trial(row, slot, corpus.texts[row], corpus.words(row, slot)) for row, slot in calibration.alarms]
 
 
-def try_rewrites(scorer: Scorer, corpus: Corpus, trials: Sequence[Trial], config: "ScioConfig") -> list[Rewrite]:
+def try_rewrites(scorer: Scorer, corpus: Corpus, trials: Sequence[Trial], config: ScioConfig) -> list[Rewrite]:
     """Rewrites of some trials, undecided."""
     return propose(scorer, corpus, [trial[:2] for trial in trials], [trial.old for trial in trials], config)
 
 
-def calibrate_rewrites(scorer: Scorer, corpus: Corpus, calibration: Calibration, config: "ScioConfig") -> Acceptance:
-    """Learn on planted noise when a rewrite is right, see :func:`learn_rewrites`."""
-    trials = trials_of(corpus, calibration)
-    return learn_rewrites(corpus, trials, try_rewrites(scorer, corpus, trials, config), calibration.own, config)
-
-
 def learn_rewrites(
-    corpus: Corpus, trials: Sequence[Trial], rewrites: Sequence[Rewrite], own: float, config: "ScioConfig"
+    corpus: Corpus, trials: Sequence[Trial], rewrites: Sequence[Rewrite], own: float, config: ScioConfig
 ) -> Acceptance:
     """Learn when a rewrite is right. Rewrites that claim the same as the old words are never accepted, so they do not
     count. Where less than `config.accept_precision` of what is accepted would be right, nothing is.
@@ -282,7 +274,7 @@ def _wording(corpus: Corpus, rewrite: Rewrite) -> tuple[str, str]:
     return "", ""
 
 
-def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], config: "ScioConfig") -> None:
+def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], config: ScioConfig) -> None:
     """Algorithm 1: one test of T', the text with all its rewrites in; its figures become those of each rewrite."""
     by_row: dict[int, list[Rewrite]] = {}
     for rewrite in rewrites:

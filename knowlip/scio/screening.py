@@ -2,23 +2,20 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from knowlip.language.corruption import Plant, plant
 from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
+from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import KINDS, PAPER, Evidence, Scorer, evidence
 from knowlip.scio.thresholds import USED, NoiseModel, fit, noise_probability
 from knowlip.training.corpus import Corpus
 from knowlip.training.texts import TileText
 
-if TYPE_CHECKING:
-    from knowlip.scio.passes import ScioConfig
 
-
-def scorer_of(model: KnowLIP, corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Scorer:
+def scorer_of(model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> Scorer:
     """A scorer whose frozen negatives are drawn from the corpus."""
     negatives = rng.permutation(len(corpus.texts))[: config.negatives].tolist()
     return Scorer(model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once, config.holes_at_once)
@@ -56,13 +53,13 @@ class Sample:
     plants: list[Plant]
 
 
-def draw_sample(corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Sample:
+def draw_sample(corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> Sample:
     """Plant noise in `config.calibration_tiles` tiles of the corpus."""
     rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
     return Sample(rows, plant(corpus.table, rows, rng))
 
 
-def clean_evidence(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rows: Sequence[int]) -> Evidence:
+def clean_evidence(scorer: Scorer, corpus: Corpus, config: ScioConfig, rows: Sequence[int]) -> Evidence:
     """Evidence of all sub-texts of some tiles of the sample as they are."""
     texts = [corpus.texts[row] for row in rows]
     return evidence(scorer, texts, rows, kinds=USED[config.evidence], title="score a sample")
@@ -78,7 +75,7 @@ def planted_evidence(
     return evidence(scorer, texts, rows, slots, kinds, "score planted noise")
 
 
-def learn(corpus: Corpus, config: "ScioConfig", sample: Sample, clean: Evidence, planted: Evidence) -> Calibration:
+def learn(corpus: Corpus, config: ScioConfig, sample: Sample, clean: Evidence, planted: Evidence) -> Calibration:
     """Fit the noise score on a sample's evidence and choose its margin.
 
     Raises:
@@ -94,17 +91,6 @@ def learn(corpus: Corpus, config: "ScioConfig", sample: Sample, clean: Evidence,
     caught = [one for one, score in zip(plants, planted_score) if score[one.slot] > noise.margin]
     alarms = np.argwhere(noise_probability(noise, clean, sets) > noise.margin).tolist()
     return Calibration(noise, caught, [(rows[at], slot) for at, slot in alarms])
-
-
-def calibrate(scorer: Scorer, corpus: Corpus, config: "ScioConfig", rng: np.random.Generator) -> Calibration:
-    """Draw a sample, score it and learn from it.
-
-    Raises:
-        ValueError: no noise could be planted.
-    """
-    sample = draw_sample(corpus, config, rng)
-    clean = clean_evidence(scorer, corpus, config, sample.rows)
-    return learn(corpus, config, sample, clean, planted_evidence(scorer, corpus, sample.plants, USED[config.evidence]))
 
 
 @dataclass
