@@ -120,8 +120,8 @@ class Scorer:
         rows, size = self._negative_rows, self.tiles_at_once
         image = torch.cat([self.encode(rows[first : first + size])[1] for first in range(0, len(rows), size)])
         text = self.embed([self._texts[row].ids() for row in rows])
-        hashes = [self._texts[row].hash for row in rows]
-        return image, text, *(torch.tensor(values, device=self.model.device) for values in (rows, hashes))
+        hashes = torch.tensor([self._texts[row].hash for row in rows], device=self.model.device)
+        return image, text, torch.tensor(rows, device=self.model.device), hashes
 
     @torch.inference_mode()
     def encode(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
