@@ -1,5 +1,6 @@
 """Where a training's curves go: TensorBoard, Weights & Biases, MLflow. `RUN/log.jsonl` is written in any case."""
 
+import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -44,6 +45,10 @@ class _TensorBoard:
     def __init__(self, folder: Path, run: str, config: dict[str, Any], step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        # Files are read in the order of their names, which begin with the second; within one second the order of a
+        # counter's text decides (10 before 9), and a run's second file would be passed over.
+        while any(folder.glob(f"tensorboard/*.tfevents.{int(time.time()):010d}.*")):
+            time.sleep(0.05)
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def log(self, values: dict[str, float], step: int) -> None:
