@@ -1,4 +1,4 @@
-"""Values of mask files -> class codes 0 to 254; 255 where there is no class."""
+"""Which mask belongs to which image, and its values -> class codes 0 to 254; 255 where there is no class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,22 @@ from pathlib import Path
 import numpy as np
 
 from knowlip.dataset.annotations import IGNORE
+from knowlip.tiles.imports.labels import IMAGES, ImageFinder, files_under, place_of
 from knowlip.tiles.imports.pixels import read_codes
+from knowlip.tiles.imports.settings import ImportConfig
+
+
+def mask_key(path: Path, suffix: str) -> str:
+    """What an image and its mask share: the name without extension and without the end that only one of them has."""
+    return path.stem.removesuffix(suffix)
+
+
+def masks_of(config: ImportConfig, finder: ImageFinder) -> dict[str, Path]:
+    """The masks of a set by their key. A single mask file belongs to a single image, whatever their names."""
+    place = place_of(config.source, config.masks, ("masks", "labels", "Labels"), "masks")
+    if place.is_file() and len(finder.paths) == 1:
+        return {mask_key(finder.paths[0], ""): place}
+    return {mask_key(path, config.mask_suffix): path for path in files_under(place, IMAGES)}
 
 
 class MaskCodes:

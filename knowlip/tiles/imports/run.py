@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +18,10 @@ from knowlip.dataset.annotations import write_annotations, write_masks
 from knowlip.dataset.near_duplicates import NearDuplicateFinder
 from knowlip.dataset.shards import encode_png
 from knowlip.dataset.writer import finish, write_scene
-from knowlip.tiles.imports import coco, dota, folder, voc, yolo
 from knowlip.tiles.imports.crop import Crop, annotate, crops
-from knowlip.tiles.imports.labels import ImageFinder, LabelledImage, Problems, image_folder, place_of
-from knowlip.tiles.imports.masks import MaskCodes
+from knowlip.tiles.imports.formats import format_named
+from knowlip.tiles.imports.labels import ImageFinder, LabelledImage, Problems, image_folder
+from knowlip.tiles.imports.masks import MaskCodes, mask_key, masks_of
 from knowlip.tiles.imports.pixels import decode, to_grey
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
@@ -59,6 +59,7 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     """
     started = time.monotonic()
     config.check()
+    format_named(config.format)
     name = slug(config.name or config.source.resolve().name)
     problems = Problems(config.skip_bad)
     images = read_labels(config, problems)
@@ -116,25 +117,14 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]
     Raises:
         ValueError: no image, or a bad label.
     """
+    reader = format_named(config.format)
     finder = ImageFinder(image_folder(config.source, config.images))
-    masks: dict[str, Path] = {}
-    if config.masks is not None or config.format == "mask":
-        where = place_of(config.source, config.masks, ("masks", "labels", "Labels"), "masks")
-        single = finder.paths[0] if len(finder.paths) == 1 else None
-        masks = folder.masks_by_key(where, config.mask_suffix, single)
-    read: dict[str, Callable[[], list[LabelledImage]]] = {
-        "voc": lambda: voc.read(config.source, config.labels, finder, problems),
-        "dota": lambda: dota.read(config.source, config.labels, finder, problems),
-        "coco": lambda: coco.read(config.source, config.labels, finder, problems),
-        "yolo": lambda: yolo.read(config.source, config.labels, finder, problems, config.classes),
-        "folder": lambda: folder.read_folders(finder),
-        "mask": lambda: folder.read_pairs(finder, masks, config.image_suffix, problems),
-    }
-    images = sorted(read[config.format](), key=lambda image: image.name)
+    images = sorted(reader.read(config, finder, problems), key=lambda image: image.name)
     if not images:
         raise ValueError(f"{config.source} holds no image with {config.format} labels{_why(problems, 0)}.")
-    if config.format != "mask" and masks:
-        images = [replace(image, mask=masks.get(folder.mask_key(image.path, config.image_suffix))) for image in images]
+    if config.masks is not None and not any(image.mask for image in images):
+        masks = masks_of(config, finder)
+        images = [replace(image, mask=masks.get(mask_key(image.path, config.image_suffix))) for image in images]
     return images
 
 

@@ -7,8 +7,6 @@ from typing import ClassVar
 from knowlip.scenes.scene import UNITS
 from knowlip.tiles.quantise import QuantiseConfig
 
-FORMATS = ("voc", "dota", "coco", "yolo", "folder", "mask")
-
 
 @dataclass(frozen=True)
 class ImportConfig:
@@ -76,8 +74,6 @@ class ImportConfig:
 
     def check(self) -> None:
         """Raise `ValueError` for settings that cannot work, naming the key."""
-        if self.format not in FORMATS:
-            raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {self.format!r}.")
         if not self.source.is_dir():
             raise ValueError(f"{self.source} is not a folder.")
         if self.tile_px < 0 or not 0 <= self.overlap_px <= max(0, self.tile_px - 1):

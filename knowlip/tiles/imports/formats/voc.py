@@ -7,14 +7,17 @@ import numpy as np
 
 from knowlip.scenes.xml import need, need_number, read_xml, text_of
 from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, files_under, place_of, split_in
+from knowlip.tiles.imports.settings import ImportConfig
+
+ABOUT = "an XML file an image"
 
 
-def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
+def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every XML file; the image is the one with the name of the XML file (LS-SSDD's `filename` names the XML).
 
     Boxes are taken as SSDD means them: width = xmax - xmin.
     """
-    folder = place_of(source, labels, ("annotations", "Annotations", "labels"), "labels")
+    folder = place_of(config.source, config.labels, ("annotations", "Annotations", "labels"), "labels")
     found = []
     for path in files_under(folder, (".xml",)):
         image = finder.find(path.stem)

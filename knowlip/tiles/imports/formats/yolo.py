@@ -7,15 +7,16 @@ import numpy as np
 from knowlip.base.settings import read_yaml
 from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, outline_thing, place_of, split_in
 from knowlip.tiles.imports.pixels import size_of
+from knowlip.tiles.imports.settings import ImportConfig
+
+ABOUT = "a text file an image, fractions a line"
 
 
-def read(
-    source: Path, labels: Path | None, finder: ImageFinder, problems: Problems, classes: list[str]
-) -> list[LabelledImage]:
+def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read the label file of every image: 5 numbers a line are a box, 9 a rotated box, more an outline. An image
     without a label file shows no object, as ultralytics has it."""
-    folder = place_of(source, labels, ("labels",), "labels")
-    names = classes_of(source, classes)
+    folder = place_of(config.source, config.labels, ("labels",), "labels")
+    names = classes_of(config.source, config.classes)
     found = []
     for image in finder.paths:
         name = finder.name_of(image)

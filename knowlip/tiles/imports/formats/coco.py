@@ -7,14 +7,17 @@ import numpy as np
 
 from knowlip.base.files import read_json
 from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, files_under, place_of, split_in
+from knowlip.tiles.imports.settings import ImportConfig
+
+ABOUT = "JSON with images, annotations and categories"
 
 
-def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
+def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every JSON file that has images, annotations and categories. The split is in its name (instances_val.json).
 
     An object in several parts keeps its box and its largest part; run-length masks are left out.
     """
-    folder = place_of(source, labels, ("annotations",), "labels")
+    folder = place_of(config.source, config.labels, ("annotations",), "labels")
     found: list[LabelledImage] = []
     files = 0
     for path in files_under(folder, (".json",)):

@@ -15,16 +15,19 @@ from knowlip.tiles.imports.labels import (
     place_of,
     split_in,
 )
+from knowlip.tiles.imports.settings import ImportConfig
+
+ABOUT = "a text file an image, corners a line"
 
 
-def read(source: Path, labels: Path | None, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
+def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every text file whose image is there. Upright corners become a plain box."""
-    folder = place_of(source, labels, ("labelTxt", "labels_dota", "labels", "annfiles"), "labels")
+    folder = place_of(config.source, config.labels, ("labelTxt", "labels_dota", "labels", "annfiles"), "labels")
     found = []
     for path in files_under(folder, (".txt",)):
         if "split" in path.parent.name:
             continue
-        split = split_in(path, source)
+        split = split_in(path, config.source)
         image = finder.find(path.stem, split)
         if image is None:
             problems.missing.append(path.name)
