@@ -15,7 +15,6 @@ import pandas as pd
 from knowlip import models
 from knowlip.base.files import write_json
 from knowlip.base.progress import say
-from knowlip.benchmark.unseen import check_unseen
 from knowlip.dataset import Dataset
 from knowlip.dataset.texts import ancestry
 from knowlip.language.captions import compose_texts
@@ -27,6 +26,7 @@ from knowlip.tasks.images import EncodedImages, VisionLanguageModel
 from knowlip.tasks.metrics import typical_text
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
 from knowlip.tasks.questions import questions_about
+from knowlip.tasks.unseen import check_unseen
 
 _BASELINE_TEXTS = 1500
 """Training texts among which the most typical one is sought."""

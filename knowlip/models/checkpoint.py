@@ -72,9 +72,11 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
         config = saved["model"]
         vision = VisionConfig(**{key: value for key, value in config["vision"].items() if key != "pretrained"})  # old
         model_config = ModelConfig(
-            vision=vision, text=TextConfig(**config["text"]),
-            embed_dim=config["embed_dim"], temperature=config["temperature"],
-        )  # fmt: skip
+            vision=vision,
+            text=TextConfig(**config["text"]),
+            embed_dim=config["embed_dim"],
+            temperature=config["temperature"],
+        )
         described, card = json.dumps(saved["tokenizer"]), saved["card"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / _CARD} lacks or misnames {error}.") from None

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -71,11 +71,16 @@ class TextTower(nn.Module):
         return self.model.embed_ids(ids, mask != 0)
 
 
-def export_model(config: ExportConfig) -> dict[str, Any]:
-    """Write `image.onnx`, `text.onnx`, `tokenizer.json` and `export.json`, all or nothing.
+class Exported(TypedDict):
+    """Where the files are, and the largest difference of each tower from PyTorch."""
 
-    Returns:
-        Files and the differences found.
+    out: str
+    image_difference: float
+    text_difference: float
+
+
+def export_model(config: ExportConfig) -> Exported:
+    """Write `image.onnx`, `text.onnx`, `tokenizer.json` and `export.json`, all or nothing.
 
     Raises:
         ValueError: no such model, ONNX is not installed, or the towers differ from PyTorch by more than `TOLERANCE`.
@@ -92,18 +97,26 @@ def export_model(config: ExportConfig) -> dict[str, Any]:
     with whole_folder(config.out) as part:
         towers = {
             "image": _tower(
-                part / "image.onnx", ImageTower(model), {"pixels": pixels}, {"pixels": {0: batch}},
-                ["image_embedding", "image_tokens"], images,
+                part / "image.onnx",
+                ImageTower(model),
+                {"pixels": pixels},
+                {"pixels": {0: batch}},
+                ["image_embedding", "image_tokens"],
+                images,
             ),
             "text": _tower(
-                part / "text.onnx", TextTower(model), {"ids": ids, "mask": mask},
-                {"ids": {0: batch, 1: length}, "mask": {0: batch, 1: length}}, ["text_embedding"], _texts(model),
+                part / "text.onnx",
+                TextTower(model),
+                {"ids": ids, "mask": mask},
+                {"ids": {0: batch, 1: length}, "mask": {0: batch, 1: length}},
+                ["text_embedding"],
+                _texts(model),
             ),
-        }  # fmt: skip
+        }
         exported_tokenizer(model).save(str(part / "tokenizer.json"))
         write_json(part / "export.json", {"format": FORMAT, "opset": OPSET, **towers, **_use(model), **_origin(model)})
-    differences = {f"{name}_difference": max(tower["difference"].values()) for name, tower in towers.items()}
-    return {"out": str(config.out), **differences}
+    image, text = (max(towers[name]["difference"].values()) for name in ("image", "text"))
+    return {"out": str(config.out), "image_difference": image, "text_difference": text}
 
 
 def exported_tokenizer(model: KnowLIP) -> Tokenizer:
@@ -132,10 +145,16 @@ def _tower(
     weights = sum(tensor.nbytes for tensor in tower.state_dict().values())
     with torch.inference_mode(False), torch.no_grad(), _quiet():
         torch.onnx.export(
-            tower, tuple(example.values()), str(file), dynamo=True, dynamic_shapes=tuple(sizes.values()),
-            input_names=list(example), output_names=list(outputs), opset_version=OPSET,
+            tower,
+            tuple(example.values()),
+            str(file),
+            dynamo=True,
+            dynamic_shapes=tuple(sizes.values()),
+            input_names=list(example),
+            output_names=list(outputs),
+            opset_version=OPSET,
             external_data=weights > _ONE_FILE,
-        )  # fmt: skip
+        )
     difference = _difference(file, tower, outputs, tests)
     worst = max(difference, key=lambda name: difference[name])
     if not difference[worst] <= TOLERANCE:

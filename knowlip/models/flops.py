@@ -7,14 +7,29 @@ measures what the model needs.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from knowlip.models.config import ModelConfig
 
 PEAK_FLOPS = {
-    "B200": 2250e12, "GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12,
-    "H800": 989e12, "A100": 312e12, "A800": 312e12, "A40": 149.7e12, "A10": 125e12, "A10G": 70e12, "L40S": 362e12,
-    "L40": 181e12, "L4": 121e12, "V100": 125e12, "T4": 65e12,
-}  # fmt: skip
+    "B200": 2250e12,
+    "GH200": 989e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "H800": 989e12,
+    "A100": 312e12,
+    "A800": 312e12,
+    "A40": 149.7e12,
+    "A10": 125e12,
+    "A10G": 70e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "V100": 125e12,
+    "T4": 65e12,
+}
 """Dense bfloat16 (float16 for V100 and T4) tensor-core operations a second, from NVIDIA's data sheets of these cards,
 without sparsity. The first name that stands, as whole words, in a device's name counts."""
 
@@ -56,15 +71,18 @@ class Shapes:
     """Places of the queue."""
 
 
-def vision_sizes(tower: object) -> Vision:
+def vision_sizes(tower: Any) -> Vision:
     """Sizes of a timm Vision Transformer, read from the module."""
-    prefix = int(tower.num_prefix_tokens)  # type: ignore[attr-defined]
-    block = tower.blocks[0]  # type: ignore[attr-defined]
+    prefix = int(tower.num_prefix_tokens)
+    block = tower.blocks[0]
     return Vision(
-        tokens=int(tower.patch_embed.num_patches) + prefix, prefix=prefix,  # type: ignore[attr-defined]
-        width=int(tower.embed_dim), depth=len(tower.blocks),  # type: ignore[attr-defined]
-        mlp_width=int(block.mlp.fc1.out_features), patch=int(tower.patch_embed.patch_size[0]),  # type: ignore[attr-defined]
-    )  # fmt: skip
+        tokens=int(tower.patch_embed.num_patches) + prefix,
+        prefix=prefix,
+        width=int(tower.embed_dim),
+        depth=len(tower.blocks),
+        mlp_width=int(block.mlp.fc1.out_features),
+        patch=int(tower.patch_embed.patch_size[0]),
+    )
 
 
 def step_flops(config: ModelConfig, vision: Vision, shapes: Shapes, generation: str = "infill") -> float:

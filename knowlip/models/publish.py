@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from knowlip.base.files import read_json
 from knowlip.models.checkpoint import load_model
@@ -40,6 +40,7 @@ def push_to_hub(
         raise ValueError(f"{repo} is not a name on the hub: give USER/REPO.")
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: only models on this machine can be published.")
+    # Loaded before anything is asked of the hub: a folder that does not load must not be published.
     model = load_model(folder)
     saved: dict[str, Any] = read_json(folder / CARD)
     card = {key: value for key, value in saved["card"].items() if key not in _PRIVATE}
@@ -82,7 +83,16 @@ class PublishModelConfig:
     POSITIONAL = ("model", "repo")
 
 
-def publish_model(config: PublishModelConfig) -> dict[str, Any]:
+class Published(TypedDict):
+    """What was published where."""
+
+    model: str
+    repo: str
+    commit: str
+    """Address of the commit."""
+
+
+def publish_model(config: PublishModelConfig) -> Published:
     """Publish a model folder on the hub.
 
     Raises:

@@ -42,7 +42,7 @@ def rank(
     framed = [[tokenizer.dec, *tokenizer.ids(answer), tokenizer.sep] for answer in answers]
     if too_long := [answer for answer, ids in zip(answers, framed) if len(ids) > longest + 1]:
         raise ValueError(f"The answer {too_long[0]!r} is longer than the model's {longest} tokens.")
-    by_length = sorted(range(len(framed)), key=lambda i: len(framed[i]))
+    by_length = sorted(range(len(framed)), key=lambda i: len(framed[i]))  # neighbours share a chunk: little padding
     scores = torch.empty(len(questions), len(answers), device=model.device)
     most = max(1, min(len(questions), _TOKENS_AT_ONCE // len(framed[by_length[-1]])))
     for start in range(0, len(questions), most):

@@ -42,9 +42,13 @@ class Heads(nn.Module):
     def forward(self, x_BTD: Tensor, memory: KeyValue, mask: Tensor | None, causal: bool = False) -> Tensor:
         key, value = memory
         out = F.scaled_dot_product_attention(
-            self.split(self.query(x_BTD)), key, value, attn_mask=mask, is_causal=causal,
+            self.split(self.query(x_BTD)),
+            key,
+            value,
+            attn_mask=mask,
+            is_causal=causal,
             dropout_p=self.dropout if self.training else 0.0,
-        )  # fmt: skip
+        )
         return out.transpose(1, 2).flatten(2)
 
 

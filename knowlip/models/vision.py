@@ -20,9 +20,14 @@ def image_tower(config: VisionConfig) -> nn.Module:
     """
     try:
         tower: nn.Module = timm.create_model(
-            config.name, pretrained=False, in_chans=1, num_classes=0, global_pool="", img_size=config.image_size,
+            config.name,
+            pretrained=False,
+            in_chans=1,
+            num_classes=0,
+            global_pool="",
+            img_size=config.image_size,
             **config.changes,
-        )  # fmt: skip
+        )
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ValueError(f"model.vision cannot be built by timm ({config.name}): {error}") from error
     if not isinstance(tower, VisionTransformer | Eva | Beit):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.tokenizer import EXTRA, SPECIAL, TextTokenizer
-from knowlip.models.weights.ledger import Conversion, Ledger
+from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source
 
 _PREFIXES = ("", "bert.", "0.auto_model.")
@@ -54,7 +54,7 @@ def convert_bert(source: Source, model: KnowLIP) -> Conversion:
     """
     names = bert_names(source)
     check_text(source, names, model, source.config)
-    ledger = Ledger(source, model, ("text_encoder.", "text_decoder."), "BERT")
+    ledger = WeightLedger(source, model, ("text_encoder.", "text_decoder."), "BERT")
     has_head = f"{_HEAD}transform.dense.weight" in names
     for ours in ledger.wanted:
         name = re.sub(r"^text_(encoder|decoder)\.", "", ours)
@@ -73,7 +73,7 @@ def convert_bert(source: Source, model: KnowLIP) -> Conversion:
     return ledger.close()
 
 
-def place_words(ledger: Ledger, ours: str, theirs: str) -> None:
+def place_words(ledger: WeightLedger, ours: str, theirs: str) -> None:
     """Fill a tensor with a row a word; [DEC] and [ENC] behind the file's words stay new."""
     if theirs not in ledger.source:
         raise ValueError(f"{ledger.report.source} lacks {theirs}, which the model needs for {ours}.")
@@ -84,7 +84,7 @@ def place_words(ledger: Ledger, ours: str, theirs: str) -> None:
     ledger.put(ours, words, theirs)
 
 
-def place_positions(ledger: Ledger, ours: str, theirs: str, token_types: str | None = None) -> None:
+def place_positions(ledger: WeightLedger, ours: str, theirs: str, token_types: str | None = None) -> None:
     """Fill position embeddings with the first rows of the file's, the embedding of token type 0 added."""
     if theirs not in ledger.source:
         raise ValueError(f"{ledger.report.source} lacks {theirs}, which the model needs for {ours}.")
@@ -121,9 +121,11 @@ def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: di
             )
     _check_words(source, model.tokenizer, found["vocab_size"])
     known: dict[str, object] = {
-        "num_attention_heads": text.heads, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+        "num_attention_heads": text.heads,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
         "position_embedding_type": "absolute",
-    }  # fmt: skip
+    }
     for key, needed in known.items():
         if config.get(key, needed) != needed:
             change = f": set model.text.heads to {config[key]}" if key == "num_attention_heads" else ""
@@ -155,12 +157,15 @@ def text_sizes(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, int
     if mlp is None:
         raise ValueError("The file lacks encoder.layer.0.intermediate.dense.weight of a BERT.")
     return {
-        "vocab_size": vocab_size, "width": width, "layers": len(layers), "mlp_width": len(state[mlp]),
+        "vocab_size": vocab_size,
+        "width": width,
+        "layers": len(layers),
+        "mlp_width": len(state[mlp]),
         "max_length": len(state[names["embeddings.position_embeddings.weight"]]),
-    }  # fmt: skip
+    }
 
 
-def _drop_rest(ledger: Ledger, names: dict[str, str]) -> None:
+def _drop_rest(ledger: WeightLedger, names: dict[str, str]) -> None:
     """What the text tower has no use for."""
     state = ledger.source
     for name, key in names.items():

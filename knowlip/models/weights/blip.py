@@ -11,13 +11,13 @@ import torch
 
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.weights.bert import check_text, place_positions, place_words
-from knowlip.models.weights.ledger import Conversion, Ledger
+from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source
 from knowlip.models.weights.vit import CLIP, OURS, place_tower
 
 Kind = Literal["pre-trained", "retrieval", "caption", "vqa"]
 ENCODER, DECODER, HEAD = "text_encoder.", "text_decoder.bert.", "text_decoder.cls."
-_TWIN = re.compile(r"(visual_encoder|text_encoder|vision_proj|text_proj)_m\.")
+_MOMENTUM = re.compile(r"(visual_encoder|text_encoder|vision_proj|text_proj)_m\.")
 _QUEUE = re.compile(r"(image|text|idx|ptr)_queue$|queue_ptr$")
 _NONE = torch.empty(0)
 _HUGGING_FACE = (
@@ -87,8 +87,9 @@ def convert_blip(source: Source, model: KnowLIP, antialias: bool = False) -> Con
     stack = DECODER if kind == "caption" else ENCODER
     text = {name.removeprefix(stack): key for name, key in names.items() if name.startswith(stack)}
     check_text(source, text, model, source.config.get("text_config", {}))
-    ledger = Ledger(source, model, [""], f"BLIP, {kind}")
-    ledger.drop((key for name, key in names.items() if _TWIN.match(name)), "momentum copy: made anew from the weights")
+    ledger = WeightLedger(source, model, [""], f"BLIP, {kind}")
+    copies = (key for name, key in names.items() if _MOMENTUM.match(name))
+    ledger.drop(copies, "momentum copy: made anew from the weights")
     ledger.drop((key for name, key in names.items() if _QUEUE.match(name)), "queue of features")
     ledger.drop((key for name, key in names.items() if name.endswith("position_ids")), "a constant")
     tower = {name.removeprefix(OURS): key for name, key in names.items() if name.startswith(OURS)}
@@ -100,13 +101,14 @@ def convert_blip(source: Source, model: KnowLIP, antialias: bool = False) -> Con
     return ledger.close()
 
 
-def _place(ledger: Ledger, ours: str, names: dict[str, str], kind: Kind) -> None:
+def _place(ledger: WeightLedger, ours: str, names: dict[str, str], kind: Kind) -> None:
     """Fill one tensor of the text stack or the heads."""
     if ours.startswith(ENCODER) and kind == "caption":
         name = f"{DECODER}{ours.removeprefix(ENCODER)}"
         if ".attention." in ours:
             return ledger.keep_new([ours], "captioning weights have no encoder, whose self-attention is its own")
     elif ours.startswith("text_decoder."):
+        # Salesforce wraps the decoder's transformer in `bert`, but not its language-model head.
         if kind == "retrieval":
             return ledger.keep_new([ours], "retrieval weights have no decoder")
         name = ours if ours.startswith(HEAD) else f"{DECODER}{ours.removeprefix('text_decoder.')}"
@@ -133,20 +135,20 @@ def _place(ledger: Ledger, ours: str, names: dict[str, str], kind: Kind) -> None
     return None
 
 
-def _drop_shared(ledger: Ledger, names: dict[str, str]) -> None:
+def _drop_shared(ledger: WeightLedger, names: dict[str, str]) -> None:
     """Leave aside what the file stores twice, having looked that it is the same."""
     state = ledger.source
     left = set(ledger.left())
     for name, key in names.items():
-        twin = None
+        same = None
         if name == f"{HEAD}predictions.decoder.weight":
-            twin = names[f"{DECODER}embeddings.word_embeddings.weight"]
+            same = names[f"{DECODER}embeddings.word_embeddings.weight"]
         elif name == f"{HEAD}predictions.bias":
-            twin = names.get(f"{HEAD}predictions.decoder.bias")
+            same = names.get(f"{HEAD}predictions.decoder.bias")
         elif name.startswith(DECODER):
-            twin = names.get(f"{ENCODER}{name.removeprefix(DECODER)}")
-        if key not in left or twin is None:
+            same = names.get(f"{ENCODER}{name.removeprefix(DECODER)}")
+        if key not in left or same is None:
             continue
-        if not torch.equal(state[key], state[twin]):
-            raise ValueError(f"{ledger.report.source}: {key} differs from {twin}, in this model they are one tensor.")
+        if not torch.equal(state[key], state[same]):
+            raise ValueError(f"{ledger.report.source}: {key} differs from {same}, in this model they are one tensor.")
         ledger.drop([key], "stored twice: shared by encoder, decoder and words")

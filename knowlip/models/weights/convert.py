@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
-if TYPE_CHECKING:
-    from knowlip.models.config import TextConfig, VisionConfig
-    from knowlip.models.weights.source import Source
+from knowlip.base.provenance import provenance
+from knowlip.models.checkpoint import save_model
+from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
+from knowlip.models.knowlip import KnowLIP
+from knowlip.models.tokenizer import TextTokenizer
+from knowlip.models.weights.bert import bert_names, convert_bert, text_sizes
+from knowlip.models.weights.blip import DECODER, ENCODER, blip_kind, blip_names, convert_blip
+from knowlip.models.weights.ledger import WeightsReport, describe
+from knowlip.models.weights.source import Source, read_source
+from knowlip.models.weights.vit import OURS, convert_vit, find_tower, plain_vit
 
 Kind = Literal["auto", "blip", "bert", "vit"]
 
@@ -37,22 +44,23 @@ class ConvertConfig:
     POSITIONAL: ClassVar = ("source",)
 
 
-def convert(config: ConvertConfig) -> dict[str, Any]:
-    """Write a model folder.
+class Converted(TypedDict):
+    """What became of a conversion."""
 
-    Returns:
-        Its path, what it was made from, the number of its parameters, and the report of its weights.
+    model: str
+    """Its folder."""
+    kind: Kind
+    """What it was made from."""
+    parameters: int
+    weights: WeightsReport
+
+
+def convert(config: ConvertConfig) -> Converted:
+    """Write a model folder.
 
     Raises:
         ValueError: unknown layout, no vocabulary, or tensors without a place.
     """
-    from knowlip.base.provenance import provenance
-    from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, save_model
-    from knowlip.models.weights.bert import convert_bert
-    from knowlip.models.weights.blip import convert_blip
-    from knowlip.models.weights.source import read_source
-    from knowlip.models.weights.vit import convert_vit
-
     source = read_source(config.source)
     kind = _kind(source) if config.kind == "auto" else config.kind
     folder = config.source if config.source.is_dir() else config.source.parent
@@ -67,32 +75,27 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     else:
         conversion = convert_bert(source, model) if kind == "bert" else convert_vit(source, model)
     conversion.apply(model)
-    report = conversion.report.as_dict() | {"source": config.source.name}
+    report = conversion.report.as_dict()
+    report["source"] = config.source.name  # a model folder names no folder of this machine
     save_model(model.eval(), config.out, {"weights": report, **provenance()})
     count = sum(parameter.numel() for parameter in model.parameters())
     return {"model": str(config.out), "kind": kind, "parameters": count, "weights": report}
 
 
-def show(result: dict[str, Any]) -> str:
+def show(result: Converted) -> str:
     """The outcome for people."""
-    from knowlip.models.weights.ledger import describe
-
     return f"{result['model']}: {result['parameters'] / 1e6:.1f} million parameters\n{describe(result['weights'])}"
 
 
-def _kind(source: "Source") -> Literal["blip", "bert", "vit"]:
+def _kind(source: Source) -> Literal["blip", "bert", "vit"]:
     """What a file holds, by the names of its tensors."""
     if any(name.startswith(("text_encoder.", "text_decoder.")) for name in source.state):
         return "blip"
     return "bert" if any("embeddings.word_embeddings." in name for name in source.state) else "vit"
 
 
-def _text(source: "Source", kind: str, max_length: int | None) -> "TextConfig":
+def _text(source: Source, kind: str, max_length: int | None) -> TextConfig:
     """Sizes and wiring of the text tower."""
-    from knowlip.models.config import TextConfig
-    from knowlip.models.weights.bert import bert_names, text_sizes
-    from knowlip.models.weights.blip import DECODER, ENCODER, blip_kind, blip_names
-
     text, known = TextConfig(), source.config
     if kind == "bert":
         names = bert_names(source)
@@ -110,12 +113,8 @@ def _text(source: "Source", kind: str, max_length: int | None) -> "TextConfig":
     return text
 
 
-def _vision(source: "Source", kind: str, config: ConvertConfig) -> "VisionConfig":
+def _vision(source: Source, kind: str, config: ConvertConfig) -> VisionConfig:
     """timm name and sizes of the image tower."""
-    from knowlip.models.config import VisionConfig
-    from knowlip.models.weights.blip import blip_names
-    from knowlip.models.weights.vit import OURS, find_tower, plain_vit
-
     if kind == "bert" or config.vision:
         return VisionConfig(config.vision or VisionConfig.name, config.image_size or VisionConfig.image_size)
     if kind == "blip":
@@ -127,7 +126,7 @@ def _vision(source: "Source", kind: str, config: ConvertConfig) -> "VisionConfig
     return found
 
 
-def _heads(source: "Source", kind: str) -> dict[str, int]:
+def _heads(source: Source, kind: str) -> dict[str, int]:
     """Width of the embedding, where the file has projections."""
     projection = source.state.get("vision_proj.weight") if kind == "blip" else None
     return {} if projection is None else {"embed_dim": len(projection)}

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from knowlip.models.knowlip import KnowLIP
-    from knowlip.models.weights.ledger import Conversion
+from knowlip.models.knowlip import KnowLIP
+from knowlip.models.weights.bert import convert_bert
+from knowlip.models.weights.blip import convert_blip
+from knowlip.models.weights.ledger import Conversion, WeightsReport
+from knowlip.models.weights.source import read_source
+from knowlip.models.weights.vit import Normalisation, convert_vit, timm_source
 
 
 @dataclass
@@ -28,7 +30,7 @@ class InitConfig:
     """Low-pass position embeddings before they shrink to a smaller grid (timm does, BLIP and MAE do not)."""
 
 
-def initialise(model: "KnowLIP", init: InitConfig) -> dict[str, Any]:
+def initialise(model: KnowLIP, init: InitConfig) -> dict[str, WeightsReport]:
     """Fill a model with foreign weights in place. Call it before the momentum copy and the optimiser are made.
 
     Args:
@@ -36,8 +38,8 @@ def initialise(model: "KnowLIP", init: InitConfig) -> dict[str, Any]:
         init: from where.
 
     Returns:
-        For "vision", "text" or "blip", what was loaded, resized, folded, dropped and is new
-        (:meth:`knowlip.models.weights.ledger.Report.as_dict`); empty when nothing was asked for.
+        For "vision", "text" or "blip", what was loaded, resized, folded, dropped and is new; empty when nothing was
+        asked for.
 
     Raises:
         ValueError: a file is missing, in no known layout, of other sizes, or has tensors without a place.
@@ -50,24 +52,15 @@ def initialise(model: "KnowLIP", init: InitConfig) -> dict[str, Any]:
     if init.vision:
         conversions["vision"] = _vision(model, init)
     if init.text:
-        from knowlip.models.weights.bert import convert_bert
-        from knowlip.models.weights.source import read_source
-
         conversions["text"] = convert_bert(read_source(init.text), model)
     if init.blip:
-        from knowlip.models.weights.blip import convert_blip
-        from knowlip.models.weights.source import read_source
-
         conversions["blip"] = convert_blip(read_source(init.blip), model, init.antialias)
     for conversion in conversions.values():  # all files fit before the first tensor changes
         conversion.apply(model)
     return {part: conversion.report.as_dict() for part, conversion in conversions.items()}
 
 
-def _vision(model: "KnowLIP", init: InitConfig) -> "Conversion":
-    from knowlip.models.weights.source import read_source
-    from knowlip.models.weights.vit import Normalisation, convert_vit, timm_source
-
+def _vision(model: KnowLIP, init: InitConfig) -> Conversion:
     given: Normalisation | None = None
     if init.vision_mean is not None and init.vision_std is not None:
         given = init.vision_mean, init.vision_std

@@ -5,12 +5,25 @@ is filled or new for a stated reason. What is left over on either side is an err
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from knowlip.models.weights.source import Source
+
+
+class WeightsReport(TypedDict):
+    """A :class:`Report` for JSON and for people: counts, and names with `*` for the number of a layer."""
+
+    source: str
+    layout: str
+    notes: list[str]
+    loaded: int
+    resized: dict[str, str]
+    folded: dict[str, str]
+    dropped: dict[str, list[str]]
+    new: dict[str, list[str]]
 
 
 @dataclass
@@ -32,14 +45,18 @@ class Report:
     new: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> tensors of the model that keep their random values."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON and for people: counts, and names with `*` for the number of a layer."""
+    def as_dict(self) -> WeightsReport:
+        """Short, for JSON and for people."""
         return {
-            "source": self.source, "layout": self.layout, "notes": self.notes, "loaded": len(self.loaded),
-            "resized": self.resized, "folded": self.folded,
+            "source": self.source,
+            "layout": self.layout,
+            "notes": self.notes,
+            "loaded": len(self.loaded),
+            "resized": self.resized,
+            "folded": self.folded,
             "dropped": {reason: _short(names) for reason, names in self.dropped.items()},
             "new": {reason: _short(names) for reason, names in self.new.items()},
-        }  # fmt: skip
+        }
 
 
 @dataclass
@@ -57,7 +74,7 @@ class Conversion:
             own[name].copy_(tensor)
 
 
-class Ledger:
+class WeightLedger:
     """Fills the tensors of a model from those of a file.
 
     Args:
@@ -141,13 +158,13 @@ class Ledger:
         return Conversion(self.state, self.report)
 
 
-def describe(report: dict[str, Any]) -> str:
-    """A report's dict (:meth:`Report.as_dict`) as lines for people."""
+def describe(report: WeightsReport) -> str:
+    """A report as lines for people."""
     lines = [f"{report['layout']} weights of {report['source']}: {report['loaded']} tensors loaded", *report["notes"]]
-    for verb in ("resized", "folded"):
-        lines += [f"  {verb} {name}: {how}" for name, how in report[verb].items()]
-    for verb in ("dropped", "new"):
-        for reason, names in report[verb].items():
+    for verb, changed in (("resized", report["resized"]), ("folded", report["folded"])):
+        lines += [f"  {verb} {name}: {how}" for name, how in changed.items()]
+    for verb, left in (("dropped", report["dropped"]), ("new", report["new"])):
+        for reason, names in left.items():
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             lines.append(f"  {verb} ({reason}): {', '.join(names[:2])}{more}")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from knowlip.models.config import VisionConfig
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.patch import fold_channels, resize_patch, resize_positions
 from knowlip.models.vision import grid_of
-from knowlip.models.weights.ledger import Conversion, Ledger
+from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
@@ -63,6 +63,8 @@ def find_tower(source: Source, timm_name: str, given: Normalisation | None = Non
             f"{keys[0]}."
         )
     names = {key.removeprefix(prefix): key for key in keys if key.startswith(prefix)}
+    # All name the encoder as timm does: only what lies beside it, and the envelope, tell whose file it is and thereby
+    # which normalisation it expects.
     layout = _PREFIXES[prefix]
     mean, std = given or IMAGENET
     if not layout and any(key.startswith("decoder_") or key == "mask_token" for key in keys):
@@ -97,12 +99,10 @@ def plain_vit(source: Source, names: Mapping[str, str], heads: int | None = None
     width, _, patch, _ = state[names["patch_embed.proj.weight"]].shape
     depth = len({name.split(".")[1] for name in names if name.startswith("blocks.")})
     mlp_ratio = len(state[names["blocks.0.mlp.fc1.weight"]]) / width
-    found = {
-        "embed_dim": width, "depth": depth, "num_heads": heads or max(1, width // 64), "patch_size": patch,
-        "mlp_ratio": mlp_ratio,
-    }  # fmt: skip
+    names_of_sizes = ("embed_dim", "depth", "num_heads", "patch_size", "mlp_ratio")
+    found = dict(zip(names_of_sizes, (width, depth, heads or max(1, width // 64), patch, mlp_ratio)))
     size, usual = next(((size, usual) for size, usual in _PLAIN.items() if usual[0] == width), ("base", _PLAIN["base"]))
-    known = dict(zip(found, (*usual, 16, 4.0)))
+    known = dict(zip(names_of_sizes, (*usual, 16, 4.0)))
     side = math.isqrt(state[names["pos_embed"]].shape[1] - 1)
     changes = {key: value for key, value in found.items() if value != known[key]}
     return VisionConfig(f"vit_{size}_patch16_224", side * patch, changes)
@@ -127,7 +127,7 @@ def convert_vit(
     """
     tower = find_tower(source, model.config.vision.name, normalisation)
     _check_heads(tower, model.visual_encoder)
-    ledger = Ledger(source, model, [OURS], tower.layout)
+    ledger = WeightLedger(source, model, [OURS], tower.layout)
     for reason, keys in tower.dropped.items():
         ledger.drop(keys, reason)
     if "norm.weight" not in tower.names and "fc_norm.weight" in tower.names:
@@ -139,7 +139,7 @@ def convert_vit(
 
 
 def place_tower(
-    ledger: Ledger,
+    ledger: WeightLedger,
     model: KnowLIP,
     names: Mapping[str, str],
     mean: Sequence[float],
@@ -162,7 +162,7 @@ def place_tower(
 
 
 def _place_patch(
-    ledger: Ledger, model: KnowLIP, names: Mapping[str, str], mean: Sequence[float], std: Sequence[float]
+    ledger: WeightLedger, model: KnowLIP, names: Mapping[str, str], mean: Sequence[float], std: Sequence[float]
 ) -> Tensor | None:
     """Fill the patch embedding. Returns the constant that it should add where it has no bias to hold it."""
     vision, source, report = model.config.vision, ledger.source, ledger.report
@@ -184,7 +184,9 @@ def _place_patch(
     return None
 
 
-def _place_positions(ledger: Ledger, model: KnowLIP, key: str, constant_D: Tensor | None, antialias: bool) -> None:
+def _place_positions(
+    ledger: WeightLedger, model: KnowLIP, key: str, constant_D: Tensor | None, antialias: bool
+) -> None:
     """Fill the position embeddings, with a constant added to those of the patches."""
     source, report = ledger.source, ledger.report
     if key not in source:
