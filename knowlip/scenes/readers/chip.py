@@ -19,6 +19,8 @@ from knowlip.scenes.readers.geotiff import raster_of, read_header, require_data
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "8-bit chip with corners"
+ORDER = 80
+"""Behind the sensors' own products."""
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _CORNERS = "corners_"
 

@@ -24,6 +24,8 @@ from knowlip.scenes.rpc import Rpc
 from knowlip.scenes.scene import UNITS, Scene, SceneOverrides
 
 NAME = "GeoTIFF"
+ORDER = 90
+"""Any GeoTIFF: behind all that knows better."""
 _SUFFIXES = (".tif", ".tiff")
 _REAL_PARTS = (("real", "imag"), ("i", "q"), ("re", "im"))
 

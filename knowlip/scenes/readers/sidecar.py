@@ -27,6 +27,8 @@ from knowlip.scenes.rpcfile import read_rpc
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "sidecar"
+ORDER = 10
+"""What a user wrote beside a file comes before what the file looks like."""
 ENDINGS = (".scene.yaml", ".scene.yml")
 _IMAGES = (".tif", ".tiff", ".npy", ".png", ".jpg", ".jpeg", ".img", ".jp2", ".vrt", ".dat", ".bin")
 
