@@ -1,17 +1,69 @@
-"""From what a user wrote (YAML, flags) to typed settings: an unknown or unfit one is named in a sentence."""
+"""From what a user wrote to typed settings: flags, YAML files and recipes become a dataclass, and whatever is unknown or
+unfit is named in one sentence. Every command is parsed here.
+"""
 
 import dataclasses
+import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentError, ArgumentParser
+from docstring_parser import parse_from_object
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, set_parsing_settings
+
+from knowlip.base.recipes import SECTIONS, load_recipe
+from knowlip.base.settings import new_name
 
 Config = TypeVar("Config")
 
 
-def stage_config(kind: type[Config], settings: Mapping[str, Any]) -> Config:
-    """A typed config from plain settings, every value checked.
+def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence[str]) -> tuple[Config, bool]:
+    """Settings of a command: in rising order from its dataclass, a recipe (`--recipe`), a YAML file (`--config`), flags.
+
+    Args:
+        name: the command; its section of a recipe has the same name.
+        about: a line for its help.
+        kind: dataclass of its settings; their docstrings are the help. Those in its `POSITIONAL` need no flag.
+        arguments: what stands behind the command's name. Names may have dashes or underscores; lists are words
+            (`--scenes A B`) or `[A,B]`; a switch alone is true.
+
+    Returns:
+        The settings, and whether the result shall be printed as JSON.
+
+    Raises:
+        ValueError: an unknown, unfit or missing setting.
+        SystemExit: help was asked for and printed.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=f"knowlip {name}", description=about, exit_on_error=False)
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
+    hints, positional = get_type_hints(kind), getattr(kind, "POSITIONAL", ())
+    texts = {field.arg_name: (field.description or "").replace("%", "%%") for field in parse_from_object(kind).params}
+    for setting in positional:
+        of, many = hints[setting], {}
+        if get_origin(of) is list:
+            of, many = get_args(of)[0], {"nargs": "+"}
+        parser.add_argument(setting, type=of, metavar=setting.upper(), help=texts.get(setting), **many)
+    parser.add_class_arguments(kind, skip=set(positional))
+    arguments = _spelt(arguments, kind)
+    if name in SECTIONS:
+        parser.add_argument("--recipe", help="name of a recipe, or a YAML file with one section a stage")
+        # A recipe gives defaults, so it has to be read before the parser looks at the flags that overrule it.
+        if recipe := _value_of("--recipe", arguments):
+            section = load_recipe(recipe).get(name, {})
+            check_settings(kind, section)
+            parser.set_defaults(_dotted(section, kind))
+    try:
+        found = parser.instantiate(parser.parse_args(arguments))
+    except ArgumentError as error:
+        raise ValueError(f"{_sentence(error)} `knowlip {name} --help` lists all settings.") from None
+    return kind(**{field.name: getattr(found, field.name) for field in dataclasses.fields(kind)}), found.json  # type: ignore[arg-type]
+
+
+def settings_of(kind: type[Config], settings: Mapping[str, Any]) -> Config:
+    """Typed settings from plain ones, every value checked.
 
     Raises:
         ValueError: an unknown or unfit setting; the sentence names it.
@@ -25,7 +77,7 @@ def stage_config(kind: type[Config], settings: Mapping[str, Any]) -> Config:
     try:
         parsed = parser.parse_object({"config": dict(settings)})
     except ArgumentError as error:
-        raise ValueError(f"{kind.__name__}: {setting_error(error)}") from None
+        raise ValueError(f"{kind.__name__}: {_sentence(error)}") from None
     config: Config = parser.instantiate(parsed).config
     return config
 
@@ -35,6 +87,7 @@ def check_settings(kind: Any, settings: Mapping[str, Any], prefix: str = "") -> 
     types = get_type_hints(kind)
     for name, value in settings.items():
         if name not in types:
+            _refuse_renamed(kind, name, prefix)
             raise ValueError(f"There is no setting {prefix}{name}: choose from {', '.join(_known(kind, prefix))}.")
         if dataclasses.is_dataclass(types[name]) and not dataclasses.is_dataclass(value):
             if not isinstance(value, Mapping):
@@ -46,7 +99,76 @@ def _known(kind: Any, prefix: str) -> Iterable[str]:
     return (f"{prefix}{field.name}" for field in dataclasses.fields(kind))
 
 
-def setting_error(error: ArgumentError) -> str:
+def _dotted(settings: Mapping[str, Any], kind: Any, prefix: str = "") -> dict[str, Any]:
+    """Settings of the dataclass `kind` with dotted names; what is a mapping itself (`scene_size_m`) stays whole."""
+    result: dict[str, Any] = {}
+    for name, value in settings.items():
+        group = get_type_hints(kind)[name]
+        if dataclasses.is_dataclass(group) and isinstance(value, dict):
+            result |= _dotted(value, group, f"{prefix}{name}.")
+        else:
+            result[f"{prefix}{name}"] = value
+    return result
+
+
+# ---- flags as people write them -------------------------------------------------------------------------------------
+
+
+def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
+    """Arguments as the parser wants them: underscores in names, `=true` behind a lone switch, a list in one argument."""
+    spelt, rest = [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("--"):
+            spelt.append(argument)
+            continue
+        name, equals, value = argument[2:].partition("=")
+        name, of = _setting(kind, name)
+        words = [value] if equals else []
+        if get_origin(of) in (list, tuple, Sequence):
+            while rest and not equals and not rest[0].startswith("--") and rest[0] != "-h":
+                words.append(rest.pop(0))
+            whole = len(words) == 1 and words[0].startswith("[") and words[0].endswith("]")
+            words = words if whole or not words else [json.dumps(words)]
+        elif not words and (of is bool or (get_origin(of) is UnionType and bool in get_args(of))):
+            words = ["true"] if not rest or rest[0].startswith("--") else []
+        spelt.append("=".join([f"--{name}", *words]))
+    return spelt
+
+
+def _setting(kind: Any, name: str, prefix: str = "") -> tuple[str, Any]:
+    """A dotted name with underscores, and the type of the setting (None: there is none).
+
+    What stands behind a mapping (`scene_size_m.sim-x`) is a key and left as it is.
+    """
+    part, dot, rest = name.partition(".")
+    part = part.replace("-", "_")
+    of = get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
+    if of is None and dataclasses.is_dataclass(kind):
+        _refuse_renamed(kind, part, prefix)
+    if not dot or get_origin(of) is dict:
+        return f"{part}{dot}{rest}", None if dot else of
+    inner, of = _setting(of, rest, f"{prefix}{part}.")
+    return f"{part}.{inner}", of
+
+
+def _refuse_renamed(kind: Any, name: str, prefix: str) -> None:
+    """Raise `ValueError` that names the new spelling of a setting that has one."""
+    if new := new_name(kind, name):
+        raise ValueError(f"The setting {prefix}{name} is now called {prefix}{new}.")
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+    """Value of an option before the parser knows its defaults."""
+    for position, argument in enumerate(arguments):
+        if argument == option and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith(f"{option}="):
+            return argument.split("=", 1)[1]
+    return None
+
+
+def _sentence(error: ArgumentError) -> str:
     """One sentence for people about an argument that does not fit."""
     text = " ".join(str(error).split())
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("typing.", "").replace("a int", "an int")

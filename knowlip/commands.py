@@ -1,0 +1,187 @@
+"""The table of commands: what each does, its settings and its function, as names, so that nothing heavy is loaded.
+
+A new command is one entry here: a frozen dataclass of settings whose fields carry docstrings (they are the help), and a
+function that takes it and returns plain facts. A function `show(result)` in the function's module makes the text for
+people; without one the facts are printed on one line. Settings named in the dataclass's `POSITIONAL` need no flag.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+
+class Command(NamedTuple):
+    """One command, as names."""
+
+    settings: str
+    """`module:dataclass`."""
+    function: str
+    """`module:function`, or the function alone where it stands beside the settings."""
+    summary: str
+
+    def kind(self) -> Any:
+        """The dataclass of its settings."""
+        module, _, name = self.settings.partition(":")
+        return getattr(import_module(module), name)
+
+    def module(self) -> ModuleType:
+        """The module of its function."""
+        name = self.function if ":" in self.function else self.settings
+        return import_module(name.partition(":")[0])
+
+    def run(self, settings: Any) -> Any:
+        """What its function returns for these settings."""
+        return getattr(self.module(), self.function.rpartition(":")[2])(settings)
+
+
+_SCENES = {
+    "simulate": Command(
+        "knowlip.simulator:SimulateConfig", "simulate", "make simulated SAR scenes of three sensors with exact truth"
+    ),
+    "scene info": Command(
+        "knowlip.scenes.info:SceneInfoConfig",
+        "scene_info",
+        "print what is understood of SAR products: sensor, geometry, radiometry, place",
+    ),
+    "cities": Command(
+        "knowlip.tiles.cities:CitiesConfig", "cities", "pick cities for a data set and draw what they cover"
+    ),
+    "build": Command(
+        "knowlip.tiles.build:BuildConfig",
+        "build",
+        "cut SAR scenes into a georeferenced data set of tiles at three scales",
+    ),
+}
+_DATASET = {
+    "dataset verify": Command(
+        "knowlip.dataset.verify:VerifyConfig",
+        "verify_dataset",
+        "check counts, hashes, schema, splits and duplicates of a data set",
+    ),
+    "dataset stats": Command(
+        "knowlip.dataset.stats:DatasetStatsConfig", "dataset_stats", "measure and draw what a data set holds"
+    ),
+    "dataset export": Command(
+        "knowlip.dataset.export:DatasetExportConfig",
+        "export_dataset",
+        "write a data set as COCO, YOLO, DOTA, open_clip CSV, LLaVA or image folders",
+    ),
+    "dataset import": Command(
+        "knowlip.tiles.imports:ImportConfig",
+        "import_dataset",
+        "bring a labelled public set into a data set with annotations",
+    ),
+    "dataset label": Command(
+        "knowlip.tiles.label:LabelConfig",
+        "label_tiles",
+        "mark good and bad tiles in the browser, for the quality filter",
+    ),
+    "dataset publish": Command(
+        "knowlip.dataset.texts:PublishConfig",
+        "publish_dataset",
+        "write the texts of a revision into the shards of a data set",
+    ),
+}
+_TEXTS = {
+    "annotate": Command(
+        "knowlip.annotators.annotate:AnnotateConfig",
+        "annotate",
+        "write the eight sub-texts of every tile, offline or with a language model",
+    ),
+    "prompt": Command(
+        "knowlip.annotators.openai.show:PromptConfig",
+        "show_prompt",
+        "print exactly what would be sent to a language model for one tile",
+    ),
+    "text stats": Command(
+        "knowlip.annotators.stats:StatsConfig",
+        "text_stats",
+        "measure and draw what the texts of a data set are like, beside other captions",
+    ),
+    "text check": Command(
+        "knowlip.annotators.check.report:CheckConfig",
+        "text_check",
+        "find contradictions, impossible sizes and bad wording in the texts of a data set",
+    ),
+    "text audit": Command(
+        "knowlip.annotators.audit:AuditConfig",
+        "text_audit",
+        "let experts judge a sample of the texts in the browser, and report what they found",
+    ),
+    "scio screen": Command(
+        "knowlip.scio.commands:PassConfig",
+        "scio_screen",
+        "find wrong sub-texts in a data set with a trained model",
+    ),
+    "scio reconstruct": Command(
+        "knowlip.scio.commands:PassConfig", "scio_reconstruct", "write anew what screening called noise"
+    ),
+    "scio show": Command(
+        "knowlip.scio.show:ShowConfig",
+        "show_history",
+        "show what screening and reconstruction did to the texts of a tile",
+    ),
+    "scio report": Command(
+        "knowlip.scio.report:ReportConfig", "scio_report", "count and draw what screening and reconstruction decided"
+    ),
+}
+_TRAINING = {
+    "pretrain": Command(
+        "knowlip.tasks.pretrain:PretrainConfig", "pretrain", "train a model on a data set in the three SCIO stages"
+    ),
+    "finetune": Command(
+        "knowlip.tasks.vqa:FinetuneConfig", "finetune", "teach a pre-trained model to answer questions about tiles"
+    ),
+    "evaluate": Command(
+        "knowlip.benchmark.evaluate:EvaluateConfig", "evaluate", "measure a model on places that training never saw"
+    ),
+    "ablation": Command(
+        "knowlip.benchmark.ablation:AblationConfig",
+        "ablation",
+        "train and question models on template, annotated, screened and rewritten texts",
+    ),
+    "report": Command("knowlip.benchmark.report:ReportConfig", "report", "write one HTML file about a run"),
+}
+_USE = {
+    "caption": Command(
+        "knowlip.inference.settings:CaptionConfig", "knowlip.inference.caption:caption_images", "describe SAR images"
+    ),
+    "ask": Command(
+        "knowlip.inference.settings:AskConfig",
+        "knowlip.inference.ask:ask_image",
+        "answer a question about a SAR image",
+    ),
+    "search": Command(
+        "knowlip.inference.settings:SearchConfig",
+        "knowlip.inference.search:search_dataset",
+        "find the tiles of a data set that fit a text",
+    ),
+    "convert": Command(
+        "knowlip.models.weights.convert:ConvertConfig",
+        "convert",
+        "make a model folder from a BLIP, BERT or ViT checkpoint of another project",
+    ),
+    "export": Command(
+        "knowlip.models.export:ExportConfig",
+        "export_model",
+        "write both towers of a model as ONNX files, checked against PyTorch",
+    ),
+    "publish-model": Command(
+        "knowlip.models.publish:PublishModelConfig", "publish_model", "put a model on the Hugging Face hub"
+    ),
+}
+GROUPS = {
+    "everything": {
+        "demo": Command(
+            "knowlip.pipeline:DemoConfig",
+            "demo",
+            "run everything: scenes to tiles, texts, a trained model, its measured results and a report",
+        ),
+    },
+    "scenes": _SCENES,
+    "data sets": _DATASET,
+    "texts": _TEXTS,
+    "training and measuring": _TRAINING,
+    "models in use": _USE,
+}
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
