@@ -27,13 +27,12 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.language.dimensions import SLOTS
 from knowlip.models import KnowLIP, load_model
-from knowlip.pipeline import run_stage
 from knowlip.scio.evidence import evidence
 from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.reconstruction import same_claims
 from knowlip.scio.screening import scorer_of
 from knowlip.tasks.metrics.error_detection import detection
-from knowlip.tasks.pretrain import PretrainConfig
+from knowlip.tasks.pretrain import PretrainConfig, pretrain
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.corpus import Corpus
 
@@ -65,7 +64,7 @@ def trained(noisy: Dataset, work: Path, changes: list[str], seed: int) -> KnowLI
         load_recipe("tiny"), ["pretrain.stage_steps=[300,0,0]", "pretrain.scio.iterations=0", *changes]
     )
     settings = {**recipe["pretrain"], "dataset": str(noisy.path), "out": str(work / "pretrain"), "seed": seed}
-    return load_model(Path(run_stage("pretrain", stage_config(PretrainConfig, settings))["model"]))
+    return load_model(Path(pretrain(stage_config(PretrainConfig, settings))["model"]))
 
 
 def measure(

@@ -127,10 +127,14 @@ _TEXTS = {
 }
 _TRAINING = {
     "pretrain": Command(
-        "knowlip.tasks.pretrain:PretrainConfig", "pretrain", "train a model on a data set in the three SCIO stages"
+        "knowlip.tasks.pretrain:PretrainConfig",
+        "pretrain",
+        "train a model on a data set in the three SCIO stages",
     ),
     "finetune": Command(
-        "knowlip.tasks.vqa:FinetuneConfig", "finetune", "teach a pre-trained model to answer questions about tiles"
+        "knowlip.tasks.vqa:FinetuneConfig",
+        "finetune",
+        "teach a pre-trained model to answer questions about tiles",
     ),
     "evaluate": Command(
         "knowlip.benchmark.evaluate:EvaluateConfig", "evaluate", "measure a model on places that training never saw"
@@ -144,16 +148,16 @@ _TRAINING = {
 }
 _USE = {
     "caption": Command(
-        "knowlip.inference.settings:CaptionConfig", "knowlip.inference.caption:caption_images", "describe SAR images"
+        "knowlip.inference.settings:CaptionConfig", "knowlip.inference.caption:caption", "describe SAR images"
     ),
     "ask": Command(
         "knowlip.inference.settings:AskConfig",
-        "knowlip.inference.ask:ask_image",
+        "knowlip.inference.ask:ask",
         "answer a question about a SAR image",
     ),
     "search": Command(
         "knowlip.inference.settings:SearchConfig",
-        "knowlip.inference.search:search_dataset",
+        "knowlip.inference.search:search",
         "find the tiles of a data set that fit a text",
     ),
     "convert": Command(

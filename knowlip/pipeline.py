@@ -2,80 +2,74 @@
 
 import time
 from collections.abc import Sequence
-from importlib import import_module
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from knowlip.base.files import read_json, write_json
 from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe, recipe_for, with_changes
+from knowlip.base.settings import plain
+from knowlip.commands import COMMANDS
 
 
-def run_stage(name: str, config: Any) -> dict[str, Any]:
-    """Run one stage with its settings."""
-    from knowlip.cli import STAGES
+@dataclass(frozen=True)
+class DemoConfig:
+    """What the whole way starts from."""
 
-    result: dict[str, Any] = getattr(import_module(STAGES[name][0]), name)(config)
-    return result
+    scenes: list[Path] = field(default_factory=list)
+    """Your own scenes, files or folders; simulated ones otherwise."""
+    recipe: str | None = None
+    """Recipe name or YAML file; chosen by the scenes' resolution where not given."""
+    out: Path = Path("demo")
+    """Output folder; a stopped run goes on there."""
+    set: list[str] = field(default_factory=list)
+    """Changes over the recipe, STAGE.KEY=VALUE, e.g. pretrain.batch_size=16."""
 
 
-def demo(
-    out: Path, scenes: Sequence[Path] = (), recipe: str | None = None, changes: Sequence[str] = ()
-) -> dict[str, Any]:
+def demo(config: DemoConfig) -> dict[str, Any]:
     """Run every stage and print what came out.
-
-    Args:
-        out: folder of everything; a stopped run goes on there.
-        scenes: files or folders; simulated scenes where there are none.
-        recipe: name or YAML file; chosen by the scenes' resolution where not given.
-        changes: "stage.key=value" over the recipe.
 
     Returns:
         The metrics, also written to `out/metrics.json`; keys: docs/evaluation.md.
     """
     from knowlip.base.parsing import stage_config
-    from knowlip.cli import STAGES
 
+    out, scenes = config.out, config.scenes
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file: give a folder to write to.")
-    settings = with_changes(load_recipe(recipe or (recipe_for(_resolutions(scenes)) if scenes else "demo")), changes)
+    recipe = config.recipe or (recipe_for(_resolutions(scenes)) if scenes else "demo")
+    settings = with_changes(load_recipe(recipe), config.set)
     dataset, metrics_path = out / "dataset", out / "metrics.json"
     places: dict[str, dict[str, Any]] = {
         "simulate": {"out": out / "scenes"},
-        "build": {"scenes": [str(path) for path in scenes] or [out / "scenes"], "out": dataset},
+        "build": {"scenes": scenes or [out / "scenes"], "out": dataset},
         "annotate": {"dataset": dataset},
         "pretrain": {"dataset": dataset, "out": out / "pretrain"},
         "finetune": {"dataset": dataset, "model": out / "pretrain" / "model", "out": out / "finetune"},
-        "evaluate": {
-            "dataset": dataset, "model": out / "pretrain" / "model", "vqa_model": out / "finetune" / "model",
-            "out": out / "evaluation.json",
-        },
-        "report": {
-            "dataset": dataset, "run": out / "pretrain", "metrics": metrics_path, "examples": out / "examples.json",
-            "out": out / "report.html",
-        },
-    }  # fmt: skip
+        "evaluate": {"dataset": dataset, "model": out / "pretrain" / "model", "out": out / "evaluation.json"},
+        "report": {"dataset": dataset, "run": out / "pretrain", "metrics": metrics_path, "out": out / "report.html"},
+    }
+    places["evaluate"]["vqa_model"] = out / "finetune" / "model"
+    places["report"]["examples"] = out / "examples.json"
     if scenes:
         del places["simulate"]
     # Every setting is checked before anything runs, so that a slip in the last stage does not cost the others' time.
     configs = {
-        stage: stage_config(
-            getattr(import_module(STAGES[stage][0]), STAGES[stage][1]),
-            settings.get(stage, {}) | {key: _text(value) for key, value in here.items()},
-        )
+        stage: stage_config(COMMANDS[stage].kind(), settings.get(stage, {}) | plain(here))
         for stage, here in places.items()
     }
     times_path = out / "seconds.json"
     seconds: dict[str, float] = read_json(times_path) if times_path.is_file() else {}
     metrics: dict[str, Any] = {}
-    for number, (stage, config) in enumerate(configs.items(), 1):
+    for number, (stage, stage_settings) in enumerate(configs.items(), 1):
         say(f"\n[{number}/{len(places)}] {stage}")
         started = time.monotonic()
-        result = run_stage(stage, config)
+        result = COMMANDS[stage].run(stage_settings)
         seconds[stage] = max(seconds.get(stage, 0.0), time.monotonic() - started)
         write_json(times_path, seconds)
         if stage == "build":
-            _check_splits(dataset, config.block_km)
+            _check_splits(dataset, stage_settings.block_km)
         if stage == "evaluate":
             metrics = result
         if stage in ("evaluate", "report"):
@@ -86,6 +80,11 @@ def demo(
     print_table(metrics)
     say(f"\n{out / 'report.html'}")
     return metrics
+
+
+def show(_: dict[str, Any]) -> str:
+    """Nothing more: the demo has printed its table on the way."""
+    return ""
 
 
 def _check_splits(path: Path, block_km: float) -> None:
@@ -99,10 +98,6 @@ def _check_splits(path: Path, block_km: float) -> None:
                 f"{path} has no {split} tile, so a model cannot be trained and measured on different places: give "
                 f"scenes of more places, or a smaller block_km than {block_km:g} (--set build.block_km=...)."
             )
-
-
-def _text(value: Any) -> Any:
-    return [str(item) for item in value] if isinstance(value, list) else str(value)
 
 
 def _resolutions(scenes: Sequence[Path]) -> list[float]:

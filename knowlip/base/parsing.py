@@ -1,11 +1,11 @@
-"""From what a user wrote to typed settings: flags, YAML files and recipes become a dataclass, and whatever is unknown or
+"""From what a user wrote to typed settings: flags, YAML files and recipes become a dataclass, and what is unknown or
 unfit is named in one sentence. Every command is parsed here.
 """
 
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -19,7 +19,7 @@ Config = TypeVar("Config")
 
 
 def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence[str]) -> tuple[Config, bool]:
-    """Settings of a command: in rising order from its dataclass, a recipe (`--recipe`), a YAML file (`--config`), flags.
+    """Settings of a command: in rising order from its dataclass, a recipe (`--recipe`), a file (`--config`), flags.
 
     Args:
         name: the command; its section of a recipe has the same name.
@@ -42,7 +42,8 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
     hints, positional = get_type_hints(kind), getattr(kind, "POSITIONAL", ())
     texts = {field.arg_name: (field.description or "").replace("%", "%%") for field in parse_from_object(kind).params}
     for setting in positional:
-        of, many = hints[setting], {}
+        of: Any = hints[setting]
+        many: dict[str, Any] = {}
         if get_origin(of) is list:
             of, many = get_args(of)[0], {"nargs": "+"}
         parser.add_argument(setting, type=of, metavar=setting.upper(), help=texts.get(setting), **many)
@@ -59,10 +60,11 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         found = parser.instantiate(parser.parse_args(arguments))
     except ArgumentError as error:
         raise ValueError(f"{_sentence(error)} `knowlip {name} --help` lists all settings.") from None
-    return kind(**{field.name: getattr(found, field.name) for field in dataclasses.fields(kind)}), found.json  # type: ignore[arg-type]
+    make: Callable[..., Config] = kind
+    return make(**{field.name: getattr(found, field.name) for field in dataclasses.fields(kind)}), found.json  # type: ignore[arg-type]
 
 
-def settings_of(kind: type[Config], settings: Mapping[str, Any]) -> Config:
+def stage_config(kind: type[Config], settings: Mapping[str, Any]) -> Config:
     """Typed settings from plain ones, every value checked.
 
     Raises:
@@ -115,7 +117,7 @@ def _dotted(settings: Mapping[str, Any], kind: Any, prefix: str = "") -> dict[st
 
 
 def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
-    """Arguments as the parser wants them: underscores in names, `=true` behind a lone switch, a list in one argument."""
+    """Arguments as the parser wants them: names with underscores, `=true` behind a lone switch, a list in one word."""
     spelt, rest = [], list(arguments)
     while rest:
         argument = rest.pop(0)

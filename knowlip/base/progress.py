@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -62,3 +62,9 @@ def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[
             left = f", {(now - started) / done * (total - done):.0f} s left" if total else ""
             say(f"  {title}: {done}{f'/{total}' if total else ''}{left}")
         yield item
+
+
+def facts(result: Mapping[str, Any]) -> str:
+    """The plain facts of a result on one line."""
+    plain = {key: value for key, value in result.items() if isinstance(value, str | int | float)}
+    return ", ".join(f"{key} {f'{value:.4g}' if isinstance(value, float) else value}" for key, value in plain.items())

@@ -1,8 +1,15 @@
-"""Settings are frozen dataclasses; here they become YAML and are compared with those of a former run."""
+"""Settings are frozen dataclasses; here they become YAML and are compared with those of a former run.
+
+There is one way to check them. What is wrong by itself or beside a neighbour is refused by `__post_init__` with a
+`ValueError` that names the setting, so that settings which exist are sound, whether they came from flags, a recipe or
+Python. What depends on files, data or the machine is refused by the function that takes the settings, before it writes.
+A setting that got another name stands in the dataclass's `RENAMED` (`RENAMED: ClassVar = {"old": "new"}`): flags and
+recipes with the old one are told the new one, and folders made with it go on.
+"""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -59,6 +66,7 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
     saved = read_yaml(path)
     if not isinstance(saved, dict):
         raise ValueError(f"{path} holds no settings: use another output folder, or delete this one.")
+    saved = {_today(type(config), key): value for key, value in _flat(saved).items()}
     old, new = without(saved, free), without(plain(config), free)
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
@@ -72,6 +80,21 @@ def without(settings: dict[str, Any], free: tuple[str, ...]) -> dict[str, Any]:
     """Settings by dotted names, without some fields or whole groups of them."""
     flat = _flat(settings)
     return {key: value for key, value in flat.items() if not any(f"{key}.".startswith(f"{name}.") for name in free)}
+
+
+def new_name(kind: Any, name: str) -> str | None:
+    """Today's name of a setting of a dataclass that had another one; None where it never had."""
+    new: str | None = getattr(kind, "RENAMED", {}).get(name)
+    return new
+
+
+def _today(kind: Any, name: str) -> str:
+    """A dotted name of former settings, as it is today."""
+    part, dot, rest = name.partition(".")
+    part = new_name(kind, part) or part
+    if not dot or not dataclasses.is_dataclass(kind):
+        return part + dot + rest
+    return part + dot + _today(get_type_hints(kind).get(part), rest)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -122,21 +122,20 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
     from knowlip import models
     from knowlip.base.parsing import stage_config
     from knowlip.base.recipes import load_recipe, with_changes
-    from knowlip.pipeline import run_stage
-    from knowlip.tasks.pretrain import PretrainConfig
-    from knowlip.tasks.vqa import FinetuneConfig
+    from knowlip.tasks.pretrain import PretrainConfig, pretrain
+    from knowlip.tasks.vqa import FinetuneConfig, finetune
 
     source = "templates" if arm == "templates" else "annotator"
     wrong = 0.0 if arm == "templates" else config.wrong
     dataset = dataset_with(config.dataset, source, config.out / "datasets" / source, wrong)
     recipe = with_changes(load_recipe(config.recipe), config.set)
     places = {"dataset": str(dataset), "seed": seed}
-    pretrain = stage_config(PretrainConfig, {**recipe.get("pretrain", {}), **places, "out": str(folder / "pretrain")})
-    _lengths(pretrain, ARMS[arm].stages)
-    _go_on(arm, config.out, folder.name, recipe, pretrain)
-    trained = run_stage("pretrain", pretrain)
+    first = stage_config(PretrainConfig, {**recipe.get("pretrain", {}), **places, "out": str(folder / "pretrain")})
+    _lengths(first, ARMS[arm].stages)
+    _go_on(arm, config.out, folder.name, recipe, first)
+    trained = pretrain(first)
     asked = {**places, "model": trained["model"], "out": str(folder / "finetune")}
-    taught = run_stage("finetune", stage_config(FinetuneConfig, {**recipe.get("finetune", {}), **asked}))
+    taught = finetune(stage_config(FinetuneConfig, {**recipe.get("finetune", {}), **asked}))
     model = models.load_model(Path(taught["model"]))
     data = Dataset(dataset)
     tiles = data.tiles()
@@ -147,7 +146,7 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
         "arm": arm,
         "seed": seed,
         "steps": trained["steps"],
-        "stage_lengths": plain(pretrain.stage_steps or pretrain.stage_epochs),
+        "stage_lengths": plain(first.stage_steps or first.stage_epochs),
         **_answers(config, data, model),
         "texts": texts,
         "screening": found,

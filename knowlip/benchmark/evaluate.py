@@ -14,7 +14,8 @@ import pandas as pd
 
 from knowlip import models
 from knowlip.base.files import write_json
-from knowlip.base.progress import say
+from knowlip.base.progress import facts, say
+from knowlip.benchmark.table import print_table
 from knowlip.dataset import Dataset
 from knowlip.dataset.texts import ancestry
 from knowlip.language.captions import compose_texts
@@ -133,6 +134,12 @@ def evaluate(
     write_json(config.out, result)
     write_json(config.out.with_name("examples.json"), examples)
     return result
+
+
+def show(result: dict[str, Any]) -> str:
+    """The table to the terminal, and the plain facts."""
+    print_table(result)
+    return facts(result)
 
 
 def _test_tiles(data: Dataset, config: EvaluateConfig) -> tuple[pd.DataFrame, pd.DataFrame]:

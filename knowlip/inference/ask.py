@@ -1,46 +1,42 @@
 """Answer questions about an image."""
 
-from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import torch
 
-from knowlip.base.generation import GenerationConfig
+from knowlip.inference.caption import WrittenText
 from knowlip.inference.images import read_image
+from knowlip.inference.settings import AskConfig
 from knowlip.models import load_model
 from knowlip.models.generate import write_texts
 
-LENGTH = 32
-"""Tokens of an answer unless settings say otherwise."""
+
+class AnsweredQuestion(TypedDict):
+    """An image, a question about it and the answer."""
+
+    image: str
+    question: str
+    answer: str
+    all: NotRequired[list[WrittenText]]
+    """Where more than one answer was asked for: best first."""
 
 
-def ask(
-    model: Path | str, image: Path, question: str, generation: GenerationConfig | None = None, device: str = "cpu"
-) -> str:
-    """The model's answer in words, see :func:`answers`."""
-    return answers(model, image, question, generation, device)[0][0]
-
-
-def answers(
-    model: Path | str, image: Path, question: str, generation: GenerationConfig | None = None, device: str = "cpu"
-) -> list[tuple[str, float]]:
-    """Answers to a question.
-
-    Args:
-        model: folder, or "user/repo" of the hub.
-        image: picture or SAR raster.
-        question: in words; or a description with one [MASK], which is filled.
-        generation: how to write; greedy when it is left out.
-        device: "cpu", "cuda", or "auto".
-
-    Returns:
-        `generation.num` texts with their log-probabilities.
+def ask(config: AskConfig) -> AnsweredQuestion:
+    """The answer to a question about an image: the content of a hole behind the question.
 
     Raises:
-        ValueError: no such model, an image that cannot be read, or an empty question.
+        ValueError: no such model, or an image that cannot be read.
     """
-    if not question.strip():
-        raise ValueError("The question is empty.")
-    loaded = load_model(model, device)
+    model = load_model(config.model, config.device)
     with torch.inference_mode():
-        tokens, _ = loaded.encode_images(loaded.prepare([read_image(image)]))
-    return write_texts(loaded, tokens, [question], generation or GenerationConfig(max_new_tokens=LENGTH))[0]
+        tokens, _ = model.encode_images(model.prepare([read_image(config.image)]))
+    texts = write_texts(model, tokens, [config.question], config.generation)[0]
+    result: AnsweredQuestion = {"image": str(config.image), "question": config.question, "answer": texts[0][0]}
+    if len(texts) > 1:
+        result["all"] = [{"text": text, "log_p": log_p} for text, log_p in texts]
+    return result
+
+
+def show(result: AnsweredQuestion) -> str:
+    """The answers."""
+    return "\n".join(text["text"] for text in result["all"]) if "all" in result else result["answer"]

@@ -1,50 +1,57 @@
 """Describe images."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import torch
 
-from knowlip.base.generation import GenerationConfig
 from knowlip.inference.images import read_image
+from knowlip.inference.settings import CaptionConfig
 from knowlip.models import load_model
 from knowlip.models.generate import write_texts
 
-LENGTH = 512
-"""Tokens of a description unless settings say otherwise; the model's own length ends it before."""
 _BATCH = 16
 
 
-def caption(
-    model: Path | str, images: Sequence[Path], generation: GenerationConfig | None = None, device: str = "cpu"
-) -> list[str]:
-    """One description an image, see :func:`captions`."""
-    return [texts[0][0] for texts in captions(model, images, generation, device)]
+class WrittenText(TypedDict):
+    """One of several texts that were asked for."""
+
+    text: str
+    log_p: float
 
 
-def captions(
-    model: Path | str, images: Sequence[Path], generation: GenerationConfig | None = None, device: str = "cpu"
-) -> list[list[tuple[str, float]]]:
+class CaptionedImage(TypedDict):
+    """An image and its description."""
+
+    image: str
+    caption: str
+    all: NotRequired[list[WrittenText]]
+    """Where more than one text was asked for: best first."""
+
+
+def caption(config: CaptionConfig) -> list[CaptionedImage]:
     """Descriptions of images: the content of a hole that is the whole text.
-
-    Args:
-        model: folder, or "user/repo" of the hub.
-        images: pictures or SAR rasters.
-        generation: how to write; greedy when it is left out.
-        device: "cpu", "cuda", or "auto".
-
-    Returns:
-        For each image `generation.num` texts with their log-probabilities.
 
     Raises:
         ValueError: no such model, or an image that cannot be read.
     """
-    loaded = load_model(model, device)
-    generation = generation or GenerationConfig(max_new_tokens=LENGTH)
-    result = []
-    for start in range(0, len(images), _BATCH):
-        pixels = loaded.prepare([read_image(path) for path in images[start : start + _BATCH]])
+    model = load_model(config.model, config.device)
+    result: list[CaptionedImage] = []
+    for start in range(0, len(config.images), _BATCH):
+        paths = config.images[start : start + _BATCH]
+        pixels = model.prepare([read_image(path) for path in paths])
         with torch.inference_mode():
-            tokens, _ = loaded.encode_images(pixels)
-        result += write_texts(loaded, tokens, [""] * len(pixels), generation)
+            tokens, _ = model.encode_images(pixels)
+        for path, texts in zip(paths, write_texts(model, tokens, [""] * len(paths), config.generation)):
+            result.append({"image": str(path), "caption": texts[0][0]})
+            if len(texts) > 1:
+                result[-1]["all"] = [{"text": text, "log_p": log_p} for text, log_p in texts]
     return result
+
+
+def show(result: list[CaptionedImage]) -> str:
+    """The descriptions, each behind its image's path where there are several images."""
+    lines = []
+    for image in result:
+        texts = [text["text"] for text in image["all"]] if "all" in image else [image["caption"]]
+        lines += texts if len(result) == 1 else [f"{image['image']}: {text}" for text in texts]
+    return "\n".join(lines)

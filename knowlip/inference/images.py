@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from knowlip.scenes import open_scene
+from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, percentile_quantiser
+
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _LARGEST_PIXELS = 100_000_000
 
@@ -52,9 +55,6 @@ def _too_large(path: Path) -> ValueError:
 def _read_raster(path: Path) -> np.ndarray:
     """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own
     pixels."""
-    from knowlip.scenes import open_scene
-    from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, percentile_quantiser
-
     scene = open_scene(path)
     rows, columns = scene.shape
     if rows * columns > _LARGEST_PIXELS:

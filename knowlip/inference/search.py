@@ -1,7 +1,7 @@
 """Find tiles that fit a text."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
@@ -9,70 +9,90 @@ import torch
 from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.progress import say, track
 from knowlip.dataset import Dataset
+from knowlip.inference.settings import SearchConfig
 from knowlip.models import KnowLIP, load_model
 from knowlip.models.hub import find_model
 
 _BATCH = 64
 
 
-def search(
-    model_folder: Path | str,
-    dataset_path: Path,
-    text: str,
-    top: int = 10,
-    geojson: Path | None = None,
-    device: str = "cpu",
-) -> list[dict[str, Any]]:
+class Hit(TypedDict):
+    """A tile that fits a text."""
+
+    tile_id: str
+    lon: float | None
+    """Degrees; None where the place is unknown."""
+    lat: float | None
+    city: str
+    country: str
+    scale: str
+    split: str
+    similarity: float
+    """Cosine of the embeddings of text and image, -1 to 1."""
+    match: float
+    """Probability that they belong together."""
+
+
+class FoundTiles(TypedDict):
+    """What was looked for, and the tiles, best first."""
+
+    text: str
+    hits: list[Hit]
+
+
+def search(config: SearchConfig) -> FoundTiles:
     """The tiles of a data set that fit a text best: cosine similarity first, matching probability among the best.
 
     Embeddings are kept in the data set's folder, by model and fingerprint, so that the next search is instant.
 
-    Args:
-        model_folder: pre-trained model, a folder or "user/repo" of the hub.
-        dataset_path: data set; needs no texts.
-        text: what to look for.
-        top: how many tiles.
-        geojson: also write the footprints there (EPSG:4326).
-        device: "cpu", "cuda", or "auto".
-
-    Returns:
-        Best first: tile_id, similarity, match, lon, lat (None where unknown), city, country, scale, split.
-
     Raises:
-        ValueError: no such model or data set, an empty text, `top` below 1.
+        ValueError: no such model or data set, or one without an accepted tile.
     """
-    if not text.strip():
-        raise ValueError("The text to search for is empty.")
-    if top < 1:
-        raise ValueError("--top must be at least 1.")
-    model_folder = find_model(model_folder)
-    model, dataset = load_model(model_folder, device), Dataset(dataset_path)
+    model_folder = find_model(config.model)
+    model, dataset = load_model(model_folder, config.device), Dataset(config.dataset)
     tiles = dataset.tiles()
     if tiles.empty:
-        raise ValueError(f"{dataset_path} has no accepted tile to search.")
+        raise ValueError(f"{config.dataset} has no accepted tile to search.")
     embeddings = _embeddings(model, model_folder, dataset, tiles["tile_id"].to_list())
-    similarity = embeddings @ model.encode_texts([text])[0].cpu().numpy()
-    best = np.argsort(-similarity, kind="stable")[: max(4 * top, 32)]
+    similarity = embeddings @ model.encode_texts([config.text])[0].cpu().numpy()
+    # Matching reads image and text together and costs a pass through the text tower for each tile, so only the best by
+    # similarity are matched: four times as many as are asked for, that matching has something to choose from.
+    best = np.argsort(-similarity, kind="stable")[: max(4 * config.top, 32)]
     candidates = tiles.iloc[best]
     with torch.inference_mode():
         tokens, _ = model.encode_images(model.prepare(list(dataset.images(candidates["tile_id"]))))
-    match = model.match(tokens, [text] * len(best)).cpu().numpy()
-    order = np.argsort(-(match + similarity[best]), kind="stable")[:top]
+    match = model.match(tokens, [config.text] * len(best)).cpu().numpy()
+    order = np.argsort(-(match + similarity[best]), kind="stable")[: config.top]
     columns = ["tile_id", "lon", "lat", "city", "country", "scale", "split"]
     hits = [
-        _plain(candidates.iloc[i][columns].to_dict())
+        cast(Hit, _plain(candidates.iloc[i][columns].to_dict()))
         | {"similarity": float(similarity[best[i]]), "match": float(match[i])}
         for i in order
     ]
-    if geojson is not None:
-        shapes = dataset.index.set_index("tile_id").geometry
-        outlines = [shapes[hit["tile_id"]] for hit in hits]
-        features = [
-            {"type": "Feature", "geometry": outline and outline.__geo_interface__, "properties": hit}
-            for hit, outline in zip(hits, outlines)
-        ]
-        write_json(geojson, {"type": "FeatureCollection", "features": features})
-    return hits
+    if config.out is not None:
+        _write_footprints(config.out, dataset, hits)
+    return {"text": config.text, "hits": hits}
+
+
+def show(result: FoundTiles) -> str:
+    """A line for each tile: rank, similarity, matching probability, tile, place."""
+    lines = []
+    for rank, hit in enumerate(result["hits"], 1):
+        place = "place unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
+        scores = f"{hit['similarity']:.3f}  {hit['match']:.3f}"
+        lines.append(f"{rank:3d}  {scores}  {hit['tile_id']}  {place}  {hit['city']}")
+    return "\n".join(lines)
+
+
+def _write_footprints(path: Path, dataset: Dataset, hits: list[Hit]) -> None:
+    """The outlines of the hits as GeoJSON (EPSG:4326)."""
+    shapes = dataset.index.set_index("tile_id").geometry
+    outlines = [shapes[hit["tile_id"]] for hit in hits]
+    features = [
+        {"type": "Feature", "geometry": outline and outline.__geo_interface__, "properties": hit}
+        for hit, outline in zip(hits, outlines)
+    ]
+    write_json(path, {"type": "FeatureCollection", "features": features})
 
 
 def _plain(hit: dict[str, Any]) -> dict[str, Any]:

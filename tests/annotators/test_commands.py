@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.cli import TOOLS, main
+from knowlip.base.recipes import SECTIONS
+from knowlip.cli import main
+from knowlip.commands import COMMANDS
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 ASK = ["annotate", "--annotator", "openai", "--model", "m", "--dataset"]
@@ -48,13 +49,13 @@ def test_an_estimate_beside_another_run_is_that_of_a_fresh_data_set(
     assert "fresh data set" in said
 
 
-@pytest.mark.parametrize("command", TOOLS)
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in SECTIONS])
 def test_every_setting_of_a_tool_is_explained(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module, kind, _ = TOOLS[command]
+    kind = COMMANDS[command].kind()
     with pytest.raises(SystemExit):
         main([*command.split(), "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for field in dataclasses.fields(getattr(import_module(module), kind)):
+    for field in dataclasses.fields(kind):
         shown = field.name.upper() if field.name in getattr(kind, "POSITIONAL", ()) else field.name
         assert shown.lower() in text.lower(), field.name
     bare = re.findall(r"(\S*[A-Z\]}]) \((?:required|type)", text)  # a name, and then no words about it

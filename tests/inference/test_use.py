@@ -13,11 +13,23 @@ from PIL import Image
 from knowlip.base.generation import GenerationConfig
 from knowlip.cli import main
 from knowlip.dataset import Dataset
-from knowlip.inference import answers, ask, caption, captions, search
+from knowlip.inference.ask import ask
+from knowlip.inference.caption import caption
+from knowlip.inference.search import Hit
+from knowlip.inference.search import search as search_tiles
+from knowlip.inference.settings import AskConfig, CaptionConfig, SearchConfig
 from knowlip.models import KnowLIP, load_model
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.inference.tiny_model import tiny_model
 from tests.tiles.rasters import speckle, write_scene
+
+
+def captions(model: Path, images: list[Path]) -> list[str]:
+    return [image["caption"] for image in caption(CaptionConfig(images, model))]
+
+
+def search(model: Path, dataset: Path, text: str, top: int) -> list[Hit]:
+    return search_tiles(SearchConfig(dataset, text, model, top=top))["hits"]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +56,8 @@ def pictures(built: Path, tmp_path: Path) -> list[Path]:
 def test_captions_are_what_the_model_writes_for_each_image(
     model_folder: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    texts = caption(model_folder, pictures)
-    assert texts == [caption(model_folder, [path])[0] for path in pictures]  # the others in a batch change nothing
+    texts = captions(model_folder, pictures)
+    assert texts == [captions(model_folder, [path])[0] for path in pictures]  # the others in a batch change nothing
     assert main(["caption", *map(str, pictures), "--model", str(model_folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {"image": str(path), "caption": text} for path, text in zip(pictures, texts)
@@ -62,7 +74,7 @@ def test_the_model_folder_may_come_from_the_environment(
     answer = json.loads(capsys.readouterr().out)
     assert answer == {
         "image": str(pictures[1]), "question": "How many ships are visible?",
-        "answer": ask(model_folder, pictures[1], "How many ships are visible?"),
+        "answer": ask(AskConfig(pictures[1], "How many ships are visible?", model_folder))["answer"],
     }  # fmt: skip
 
 
@@ -75,18 +87,18 @@ def test_settings_of_generation_come_from_flags(
     assert main([*line, *flags, "--generation.early-stop", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)[0]
     generation = GenerationConfig(max_new_tokens=6, beams=3, num=2, early_stop=True)
-    want = captions(model_folder, pictures[:1], generation)[0]
-    assert [(text["text"], text["log_p"]) for text in found["all"]] == want
-    assert found["caption"] == want[0][0]
+    want = caption(CaptionConfig(pictures[:1], model_folder, generation=generation))[0]
+    assert found == want
+    assert len(found["all"]) == 2
+    assert found["caption"] == found["all"][0]["text"]
     assert main([*line, *flags]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     ask_line = ["ask", str(pictures[0]), "how many?", "--model", str(model_folder)]
     assert main([*ask_line, "--generation.temperature", "1.0", "--generation.num", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     generation = GenerationConfig(max_new_tokens=32, temperature=1.0, num=3)
-    assert [text["text"] for text in found["all"]] == [
-        text for text, _ in answers(model_folder, pictures[0], "how many?", generation)
-    ]
+    assert found == ask(AskConfig(pictures[0], "how many?", model_folder, generation=generation))
+    assert len(found["all"]) == 3
 
 
 @pytest.mark.parametrize(
