@@ -21,10 +21,10 @@ from knowlip.annotators.check.report import Checker
 from knowlip.annotators.check.tile import Sentence, TileTexts, read_tiles
 from knowlip.annotators.check.wording import place_names, place_pattern
 from knowlip.annotators.labels import LabelsAnnotator
-from knowlip.annotators.labels.templates import UNKNOWN
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.phrases import UNKNOWN
 from knowlip.language.truth import judge
 from knowlip.tasks.metrics.intervals import wilson
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from knowlip.dataset.mentions import Box, check_mention
 from knowlip.language.dimensions import DIMENSIONS
 
-__all__ = ["Annotation", "Annotator", "Box", "Evidence", "SubText", "TileRequest", "recorded_name"]
+__all__ = ["Annotation", "Annotator", "Box", "EvidenceKind", "SubText", "TileRequest", "recorded_name"]
 
 _RECORDED: Final = {"measured": "rules"}
 
@@ -20,7 +20,7 @@ def recorded_name(annotator: str) -> str:
     return _RECORDED.get(annotator, annotator)
 
 
-Evidence = Literal["visual", "geo", "prior", "parent"]
+EvidenceKind = Literal["visual", "geo", "prior", "parent"]
 """Where a sub-text comes from: seen in the image, known of the place, general knowledge, or the larger tile's text."""
 
 
@@ -33,7 +33,7 @@ class SubText:
     text: str
     confidence: float
     """0 to 1."""
-    evidence: Evidence
+    evidence: EvidenceKind
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.confidence <= 1.0:

@@ -5,6 +5,7 @@ the decisions on texts, and the tables of ship and aircraft sizes. What texts ar
 :mod:`knowlip.language.dimensions`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
@@ -41,7 +42,7 @@ _LANDFORM_OF: Final[dict[str, str]] = {
 }
 
 
-def landform_shares(land_cover: dict[str, float]) -> dict[str, float]:
+def landform_shares(land_cover: Mapping[str, float]) -> dict[str, float]:
     """Fold land-cover shares into landform shares (roads and bridges belong to no landform).
 
     Args:

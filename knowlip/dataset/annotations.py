@@ -6,7 +6,7 @@ scenes with truth derives them from the truth's objects. Both give the same colu
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.base.parquet import read_parquet
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS
 from knowlip.dataset.shards import decode_png
+from knowlip.language.definitions import TileTruth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,7 @@ def table_sha256(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def read_annotations(dataset: Path, truth: dict[str, dict[str, Any]] | None = None) -> "pd.DataFrame":
+def read_annotations(dataset: Path, truth: Mapping[str, TileTruth] | None = None) -> "pd.DataFrame":
     """Annotations of a data set as a frame with the columns of `ANNOTATION_SCHEMA`.
 
     Args:
@@ -87,7 +88,7 @@ def read_annotations(dataset: Path, truth: dict[str, dict[str, Any]] | None = No
     return annotation_table(annotations_of(truth or {})).to_pandas()
 
 
-def annotations_of(truth: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def annotations_of(truth: Mapping[str, TileTruth]) -> Iterator[dict[str, Any]]:
     """Annotations of the objects of truth (ships, aircraft): those whose centre lies in the tile.
 
     The box is the part of the object's outline that lies in the tile; the rotated box lies around the whole outline

@@ -17,6 +17,7 @@ from knowlip.dataset import texts as texts_
 from knowlip.dataset.annotations import MaskReader, read_annotations
 from knowlip.dataset.layout import FORMAT_VERSION, INDEX, INDEX_SCHEMA, INFO, SHARDS, SPLITS, TRUTH, TRUTH_SCHEMA
 from knowlip.dataset.shards import ShardReader
+from knowlip.language.definitions import TileTruth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +131,7 @@ class Dataset:
             raise ValueError(f"The mentions name tile {min(strangers)!r}, which {self.path} does not hold.")
         mentions_.write_mentions(self.path, rows)
 
-    def truth(self) -> dict[str, dict[str, Any]]:
+    def truth(self) -> dict[str, TileTruth]:
         """tile_id -> truth of the tile (see docs/dataset.md); {} when the scenes have none."""
         path = self.path / TRUTH
         if not path.exists():

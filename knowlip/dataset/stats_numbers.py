@@ -1,7 +1,7 @@
 """All numbers of a data set: distributions over its accepted tiles, reasons of the rejected ones, targets, classes."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def scene_types(data: Dataset, masks: dict[str, np.ndarray]) -> dict[str, str]:
     return types
 
 
-def _scene_type(shares: dict[str, float]) -> str:
+def _scene_type(shares: Mapping[str, float]) -> str:
     """Airport, port or town where there is enough of them, else the land cover that dominates."""
     if not shares:
         return UNKNOWN

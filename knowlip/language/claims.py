@@ -6,11 +6,12 @@ returns only what it recognised; nothing recognised gives `{}`.
 """
 
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final, Literal, TypedDict
 
-from knowlip.language.claim_words import (
-    AXES,
-    COVER_WORDS,
+from knowlip.language.categories import TARGET_NOUNS, category_in, types_in
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.words import (
     NUMBERS,
     axis_of,
     covers_of,
@@ -22,33 +23,60 @@ from knowlip.language.claim_words import (
     where_of,
 )
 
-__all__ = ["AXES", "COVER_WORDS", "NUMBERS", "UNMEASURED", "normalise", "parse_claims"]
-
-UNMEASURED: Final[tuple[str, ...]] = ("relief", "arrangement", "edges")
+UNMEASURED: Final = ("relief", "arrangement", "edges")
 """Claims that no truth of ours can bear out: simulated land is flat, and its map knows covers and no styles."""
 
+
+class Claims(TypedDict, total=False):
+    """What a sub-text claims; only what was recognised is there."""
+
+    count: int
+    category: str
+    """"ship" or "aircraft"."""
+    regions: list[int]
+    """Region numbers, 0 to 8."""
+    shape: str
+    """"elongated", "compact" or "cross"."""
+    axis_deg: float
+    """0, 45, 90 or 135 degrees clockwise from north."""
+    length_m: float
+    types: list[str]
+    """Names in `SHIP_TYPES` or `AIRCRAFT_TYPES`, the main one first."""
+    pattern: str
+    """"single", "row", "cluster" or "scattered"."""
+    shares: dict[str, float]
+    """Cover -> 0 to 1."""
+    covers: list[str]
+    open_water: bool
+    main: str
+    """The cover that is named first."""
+    second: str
+    function: str
+    where: dict[str, list[int]]
+    """Cover -> regions."""
+    layout: str
+    """"uniform", "two-part" or "mosaic"."""
+    between: list[str]
+    """Two covers that share a boundary."""
+    side: str
+    """Where the first of them lies: "left", "right", "above" or "below"."""
+    no_boundary: bool
+    amount: str
+    """Of buildings: "none", "few", "some" or "many"."""
+    roads: bool
+    water: bool
+    relief: list[str]
+    """Of "plain", "hills", "mountains", "valley"; not measured."""
+    arrangement: list[str]
+    """Of "grid", "linear", "radial", "centralised", "network", "scattered", "irregular"; not measured."""
+    edges: list[str]
+    """Of "sharp", "gradual", "straight", "winding"; not measured."""
+
+
 _LANDFORM: Final = dict.fromkeys(("runway", "apron", "grass", "pavement"), "airfield")
-_COUNTED: Final = {
-    "ship": r"ships?|vessels?|boats?|tankers?|carriers?",
-    "aircraft": r"aircrafts?|airplanes?|planes?|airliners?|jets?|fighters?|turboprops?",
-}
-TYPE_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "container ship": ("container ship", "container ships", "container vessel", "container vessels"),
-    "tanker": ("oil tanker", "oil tankers", "tanker", "tankers"),
-    "bulk carrier": ("bulk carrier", "bulk carriers", "bulker", "bulkers"),
-    "cargo ship": ("cargo ship", "cargo ships", "cargo vessel", "cargo vessels", "freighter", "freighters"),
-    "fishing boat": ("fishing boat", "fishing boats", "fishing vessel", "fishing vessels"),
-    "wide-body airliner": ("wide body airliner", "wide body airliners", "wide body", "widebody"),
-    "narrow-body airliner": ("narrow body airliner", "narrow body airliners", "narrow body", "narrowbody"),
-    "regional turboprop": ("regional turboprop", "regional turboprops", "turboprop", "turboprops"),
-    "business jet": ("business jet", "business jets"),
-    "fighter": ("fighter jet", "fighter jets", "fighter", "fighters"),
-}
-_TYPE_OF: Final = {phrase: name for name, phrases in TYPE_WORDS.items() for phrase in phrases}
-_TYPE: Final = re.compile(r"\b(" + "|".join(sorted(_TYPE_OF, key=len, reverse=True)) + r")\b")
 
 
-def parse_claims(instruction_set: str, dimension: str, text: str) -> dict[str, Any]:
+def parse_claims(instruction_set: str, dimension: str, text: str) -> Claims:
     """Read the claims of one sub-text.
 
     Args:
@@ -58,37 +86,21 @@ def parse_claims(instruction_set: str, dimension: str, text: str) -> dict[str, A
         text: the sub-text, ours or a language model's.
 
     Returns:
-        A dict with those of these keys that were recognised:
-        `count` (int), `category` ("ship"|"aircraft"), `regions` (list of region numbers 0 to 8),
-        `shape` ("elongated"|"compact"|"cross"), `axis_deg` (0|45|90|135), `length_m`, `types` (list, main one first),
-        `pattern` ("single"|"row"|"cluster"|"scattered"), `shares` (cover -> 0 to 1), `covers` (cover names),
-        `open_water` (bool), `main` and `second` (cover names), `function` (str), `where` (cover -> regions),
-        `layout` ("uniform"|"two-part"|"mosaic"), `between` (two cover names),
-        `side` ("left"|"right"|"above"|"below"), `no_boundary` (bool), `amount` ("none"|"few"|"some"|"many"),
-        `roads` (bool), `water` (bool);
-        and of `UNMEASURED` `relief` (list of "plain", "hills", "mountains", "valley"),
-        `arrangement` (list of "grid", "linear", "radial", "centralised", "network", "scattered", "irregular") and
-        `edges` (list of "sharp", "gradual", "straight", "winding").
+        Those of the claims that were recognised.
     """
-    reader = _READERS.get((("terrain" if instruction_set == "terrain" else "target"), dimension))
+    terrain = instruction_set == InstructionSet.TERRAIN
+    reader = (_TERRAIN_READERS if terrain else _TARGET_READERS).get(dimension)
     if reader is None:
         return {}
     claims = reader(normalise(text))
-    if claims and instruction_set != "terrain" and dimension not in ("Region", "Environment"):
-        claims["category"] = _category(normalise(text)) or ("aircraft" if instruction_set == "ground" else "ship")
+    if claims and not terrain and dimension not in ("Region", "Environment"):
+        usual = "aircraft" if instruction_set == InstructionSet.GROUND else "ship"
+        claims["category"] = category_in(normalise(text)) or usual
     return claims
 
 
-def _category(text: str) -> str | None:
-    for category, words in _COUNTED.items():
-        if re.search(rf"\b({words})\b", text):
-            return category
-    return None
-
-
-def _count(text: str) -> dict[str, Any]:
-    nouns = "|".join(_COUNTED.values())
-    if re.search(rf"\b(no|zero) (?:[a-z]+ )?({nouns})\b|^none\b", text):
+def _count(text: str) -> Claims:
+    if re.search(rf"\b(no|zero) (?:[a-z]+ )?({TARGET_NOUNS})\b|^none\b", text):
         return {"count": 0}
     if match := re.search(r"\b(\d{1,3})\b(?! ?%)", text):
         return {"count": int(match.group(1))}
@@ -96,32 +108,37 @@ def _count(text: str) -> dict[str, Any]:
         return {"count": NUMBERS.index(match.group(1))}
     if re.search(r"\b(pair|couple)\b", text):
         return {"count": 2}
-    if re.search(rf"\b(a|single|an) (?:[a-z]+ )?({nouns})\b", text):
+    if re.search(rf"\b(a|single|an) (?:[a-z]+ )?({TARGET_NOUNS})\b", text):
         return {"count": 1}
     return {}
 
 
-def _location(text: str) -> dict[str, Any]:
+def _location(text: str) -> Claims:
     regions = regions_of(text)
     return {"regions": regions} if regions else {}
 
 
-def _feature(text: str) -> dict[str, Any]:
-    claims: dict[str, Any] = {}
-    for shape, words in (
+def _first(text: str, *meanings: tuple[str, str]) -> str | None:
+    """The first of some (name, words) that a text speaks of."""
+    return next((name for name, words in meanings if re.search(rf"\b({words})\b", text)), None)
+
+
+def _feature(text: str) -> Claims:
+    claims: Claims = {}
+    shape = _first(
+        text,
         ("cross", r"cross|crosses|wings?|fuselages?|t shaped?|y shaped?"),
         ("elongated", r"elongated|long|hulls?|spindle|strip"),
         ("compact", r"compact|points?|spots?|blobs?|dots?|small"),
-    ):
-        if re.search(rf"\b({words})\b", text):
-            claims["shape"] = shape
-            break
+    )
+    if shape is not None:
+        claims["shape"] = shape
     if (axis := axis_of(text)) is not None:
         claims["axis_deg"] = axis
     return claims
 
 
-def _size(text: str) -> dict[str, Any]:
+def _size(text: str) -> Claims:
     if match := re.search(r"\btypically (?:about |around )?(\d+(?:\.\d+)?) ?(?:m\b|meters)", text):
         return {"length_m": float(match.group(1))}
     if match := re.search(r"\b(\d+(?:\.\d+)?) ?(?:to|and) (\d+(?:\.\d+)?) ?(?:m\b|meters)", text):
@@ -131,30 +148,29 @@ def _size(text: str) -> dict[str, Any]:
     return {}
 
 
-def _types(text: str) -> dict[str, Any]:
-    types = unique(_TYPE_OF[match.group(1)] for match in _TYPE.finditer(text))
+def _types(text: str) -> Claims:
+    types = types_in(text)
     return {"types": types} if types else {}
 
 
-def _pattern(text: str) -> dict[str, Any]:
-    for pattern, words in (
+def _pattern(text: str) -> Claims:
+    pattern = _first(
+        text,
         ("single", r"single|alone|isolated|lone|only one"),
         ("row", r"rows?|line|lined|aligned|string"),
         ("cluster", r"clusters?|clustered|grouped|group|dense|densely|close together|closely|side by side"),
         ("scattered", r"scattered|dispersed|spread|far apart|apart|irregularly"),
-    ):
-        if re.search(rf"\b({words})\b", text):
-            return {"pattern": pattern}
-    return {}
+    )
+    return {"pattern": pattern} if pattern else {}
 
 
-def _region_shares(text: str) -> dict[str, Any]:
+def _region_shares(text: str) -> Claims:
     shares = shares_of(text)
     return {"shares": shares} if shares else {}
 
 
-def _environment(text: str) -> dict[str, Any]:
-    claims: dict[str, Any] = {}
+def _environment(text: str) -> Claims:
+    claims: Claims = {}
     if re.search(r"\bopen (water|sea|ocean)\b", text):
         claims["open_water"] = True
     covers = [name for _, name in covers_of(text) if name != "land"]
@@ -162,39 +178,57 @@ def _environment(text: str) -> dict[str, Any]:
         covers.remove("water")
     if covers:
         claims["covers"] = unique(covers)
-    return claims | where_of(text)
+    return claims | _where(text)
+
+
+def _where(text: str) -> Claims:
+    where = where_of(text)
+    return {"where": where} if where else {}
 
 
 def _forms(forms: dict[str, str]) -> dict[str, re.Pattern[str]]:
     return {name: re.compile(rf"\b(?:{words})\b") for name, words in forms.items()}
 
 
-_RELIEF: Final = _forms({
-    "plain": r"plains?|flatland|lowlands?", "hills": r"hill(?:s|y|ock|ocks|side|sides)?|uplands?",
-    "mountains": r"mountains?|mountainous|ridges?", "valley": r"valleys?|gorges?|canyons?",
-})  # fmt: skip
-_ARRANGEMENT: Final = _forms({
-    "grid": r"grids?|gridded|rectilinear|rectangular blocks?|regular blocks?", "linear": r"linear|linearly|ribbon",
-    "radial": r"radial|radiating|concentric", "centralised": r"centrali[sz]ed",
-    "network": r"network|networked|dendritic|branching",
-    "scattered": r"scattered|dispersed|diffuse|sporadic", "irregular": r"irregular|irregularly|organic|unstructured",
-})  # fmt: skip
-_EDGES: Final = _forms({
-    "sharp": r"sharp|sharply|sharper|abrupt|abruptly|distinct|crisp|clear|clearly|well defined",
-    "gradual": r"gradual|gradually|smooth|soft|softly|diffuse|blurred|transitional",
-    "straight": r"straight|linear|rectilinear|geometric",
-    "winding": r"winding|meandering|curved|curvilinear|curving|sinuous|irregular",
-})  # fmt: skip
+_RELIEF: Final = _forms(
+    {
+        "plain": r"plains?|flatland|lowlands?",
+        "hills": r"hill(?:s|y|ock|ocks|side|sides)?|uplands?",
+        "mountains": r"mountains?|mountainous|ridges?",
+        "valley": r"valleys?|gorges?|canyons?",
+    }
+)
+_ARRANGEMENT: Final = _forms(
+    {
+        "grid": r"grids?|gridded|rectilinear|rectangular blocks?|regular blocks?",
+        "linear": r"linear|linearly|ribbon",
+        "radial": r"radial|radiating|concentric",
+        "centralised": r"centrali[sz]ed",
+        "network": r"network|networked|dendritic|branching",
+        "scattered": r"scattered|dispersed|diffuse|sporadic",
+        "irregular": r"irregular|irregularly|organic|unstructured",
+    }
+)
+_EDGES: Final = _forms(
+    {
+        "sharp": r"sharp|sharply|sharper|abrupt|abruptly|distinct|crisp|clear|clearly|well defined",
+        "gradual": r"gradual|gradually|smooth|soft|softly|diffuse|blurred|transitional",
+        "straight": r"straight|linear|rectilinear|geometric",
+        "winding": r"winding|meandering|curved|curvilinear|curving|sinuous|irregular",
+    }
+)
 
 
-def _named(name: str, text: str, forms: dict[str, re.Pattern[str]]) -> dict[str, Any]:
-    found = forms_of(text, forms)
-    return {name: found} if found else {}
+def _named(name: Literal["relief", "arrangement", "edges"], text: str, forms: dict[str, re.Pattern[str]]) -> Claims:
+    found, claims = forms_of(text, forms), Claims()
+    if found:
+        claims[name] = found
+    return claims
 
 
-def _terrain(text: str) -> dict[str, Any]:
+def _terrain(text: str) -> Claims:
     covers = unique(_LANDFORM.get(name, name) for _, name in covers_of(text) if name != "land")
-    claims: dict[str, Any] = {}
+    claims: Claims = {}
     if covers:
         claims["main"] = covers[0]
         if len(covers) > 1:
@@ -213,76 +247,77 @@ _FUNCTIONS: Final = (
 )
 
 
-def _functionality(text: str) -> dict[str, Any]:
+def _functionality(text: str) -> Claims:
     """The earliest function word decides; what follows "near" tells of the surroundings, not of the tile."""
     text = re.sub(r"\bnear\b.*", "", text)
     hits = [(match.start(), name) for name, words in _FUNCTIONS if (match := re.search(rf"\b({words})\b", text))]
     return {"function": min(hits)[1]} if hits else {}
 
 
-def _layout(text: str) -> dict[str, Any]:
-    for layout, words in (
+def _layout(text: str) -> Claims:
+    claims = Claims()
+    layout = _first(
+        text,
         ("mosaic", r"mosaic|patchwork|mixed|fragmented|several (?:uses|types|covers|landforms)|interspersed"),
         ("two-part", r"two (?:[a-z]+ )?(?:parts|zones|halves|areas)|split|divided|two part"),
         ("uniform", r"uniform|homogeneous|continuous|dominated|(?:single|one) (?:[a-z]+ )?(?:zone|block|area|expanse)"),
-    ):
-        if re.search(rf"\b({words})\b", text):
-            covers = unique(name for _, name in covers_of(text) if name != "land")
-            claims = {"layout": layout, "covers": covers} if covers else {"layout": layout}
-            return claims | _named("arrangement", text, _ARRANGEMENT)
-    return _named("arrangement", text, _ARRANGEMENT)
+    )
+    if layout:
+        claims["layout"] = layout
+        if covers := unique(name for _, name in covers_of(text) if name != "land"):
+            claims["covers"] = covers
+    return claims | _named("arrangement", text, _ARRANGEMENT)
 
 
-def _boundary(text: str) -> dict[str, Any]:
+def _boundary(text: str) -> Claims:
     if re.search(r"\bno (?:clear |sharp |visible |major )?(?:boundary|boundaries|edge|border|shoreline)\b", text):
         return {"no_boundary": True} | _named("edges", text, _EDGES)
     covers = unique(name for _, name in covers_of(text) if name != "land")
     if len(covers) < 2:
         return _named("edges", text, _EDGES)
-    claims: dict[str, Any] = {"between": covers[:2]}
-    for side, words in (
-        ("left", r"left|west"), ("right", r"right|east"), ("above", r"above|north"), ("below", r"below|south"),
-    ):  # fmt: skip
-        if re.search(rf"\b({words})\b", text):
-            claims["side"] = side
-            break
+    claims: Claims = {"between": covers[:2]}
+    side = _first(
+        text, ("left", r"left|west"), ("right", r"right|east"), ("above", r"above|north"), ("below", r"below|south")
+    )
+    if side:
+        claims["side"] = side
     return claims | _named("edges", text, _EDGES)
 
 
-def _buildings(text: str) -> dict[str, Any]:
-    claims: dict[str, Any] = {}
-    for amount, words in (
+def _buildings(text: str) -> Claims:
+    claims = Claims()
+    amount = _first(
+        text,
         ("none", r"no|absent|without|free of"),
         ("few", r"few|sparse|sparsely|isolated|minor|little|hardly"),
         ("some", r"some|moderate|several|moderately"),
         ("many", r"many|dense|densely|numerous|prominent|extensive|abundant"),
-    ):
-        if re.search(rf"\b({words})\b", text):
-            claims["amount"] = amount
-            break
-    if claims and claims["amount"] != "none" and (regions := regions_of(text)):
-        claims["regions"] = regions
+    )
+    if amount:
+        claims["amount"] = amount
+        if amount != "none" and (regions := regions_of(text)):
+            claims["regions"] = regions
     return claims
 
 
-def _roads(text: str) -> dict[str, Any]:
+def _roads(text: str) -> Claims:
     if re.search(r"\b(no|without|absent|hardly any)\b", text):
         return {"roads": False}
     if not re.search(r"\b(roads?|streets?|highways?|motorways?)\b", text):
         return {}
-    claims: dict[str, Any] = {"roads": True}
+    claims: Claims = {"roads": True}
     if regions := regions_of(text):
         claims["regions"] = regions
     return claims
 
 
-def _water(text: str) -> dict[str, Any]:
+def _water(text: str) -> Claims:
     if re.search(r"\bno\b(?: [a-z]+)?(?: [a-z]+)? (water|river|lake|sea)\b|\bdry\b|\bwithout water\b", text):
         return {"water": False}
     shares = shares_of(text)
     if not covers_of(text):
         return {}
-    claims: dict[str, Any] = {"water": True}
+    claims: Claims = {"water": True}
     if "water" in shares:
         claims["shares"] = {"water": shares["water"]}
     if regions := regions_of(text):
@@ -290,21 +325,18 @@ def _water(text: str) -> dict[str, Any]:
     return claims
 
 
-_READERS: Final = {
-    ("target", "Count"): _count,
-    ("target", "Location"): _location,
-    ("target", "Feature"): _feature,
-    ("target", "Size"): _size,
-    ("target", "Category"): _types,
-    ("target", "Distribution"): _pattern,
-    ("target", "Region"): _region_shares,
-    ("target", "Environment"): _environment,
-    ("terrain", "Terrain"): _terrain,
-    ("terrain", "Functionality"): _functionality,
-    ("terrain", "Distribution"): where_of,
-    ("terrain", "Layout"): _layout,
-    ("terrain", "Boundary"): _boundary,
-    ("terrain", "Buildings"): _buildings,
-    ("terrain", "Roads"): _roads,
-    ("terrain", "Water"): _water,
-}
+_Reader = Callable[[str], Claims]
+_TARGET_READERS: Final[dict[str, _Reader]] = dict(
+    zip(
+        DIMENSIONS[InstructionSet.MARINE],
+        (_count, _location, _feature, _size, _types, _pattern, _region_shares, _environment),
+        strict=True,
+    )
+)
+_TERRAIN_READERS: Final[dict[str, _Reader]] = dict(
+    zip(
+        DIMENSIONS[InstructionSet.TERRAIN],
+        (_terrain, _functionality, _where, _layout, _boundary, _buildings, _roads, _water),
+        strict=True,
+    )
+)

@@ -18,17 +18,17 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from knowlip.language.claim_words import COVER_OF, NUMBERS
-from knowlip.language.claims import TYPE_WORDS, parse_claims
+from knowlip.language.categories import TYPE_OF, TYPE_WORDS
+from knowlip.language.claims import Claims, parse_claims
 from knowlip.language.definitions import count_holds
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.language.words import COVER_OF, NUMBERS
 
 PLANT_KINDS: Final = ("swap", "count", "direction", "category")
 _PLACES: Final = ("regions", "axis_deg", "where", "side")
 _NUMBER: Final = re.compile(r"\b(?:\d{1,3}(?! ?(?:%|percent|m\b|meter))|" + "|".join(NUMBERS) + r")\b", re.IGNORECASE)
-_TYPE_OF: Final = {phrase: name for name, phrases in TYPE_WORDS.items() for phrase in phrases}
 _COVER_NAMES: Final = {"water": "water", "field": "fields", "wood": "woodland", "built-up": "built-up land"}
 
 
@@ -38,7 +38,7 @@ def _any_of(phrases: Sequence[str]) -> re.Pattern[str]:
     return re.compile(r"\b(?:" + "|".join(ways) + r")\b", re.IGNORECASE)
 
 
-_TYPE: Final = _any_of(list(_TYPE_OF))
+_TYPE: Final = _any_of(list(TYPE_OF))
 _COVER: Final = _any_of([phrase for phrase, name in COVER_OF.items() if name in _COVER_NAMES])
 
 
@@ -112,7 +112,7 @@ def is_wrong(kind: str, instruction_set: str, dimension: str, text: str, new: st
     return kind == "swap" or was.keys() == now.keys()
 
 
-def _but(claims: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _but(claims: Claims, names: Sequence[str]) -> dict[str, object]:
     return {name: value for name, value in claims.items() if name not in names}
 
 
@@ -138,7 +138,7 @@ def _other_direction(text: str, rng: np.random.Generator) -> str | None:
 def _other_category(text: str, rng: np.random.Generator) -> str | None:
     """Another type, or another land cover where one is named once."""
     if found := _TYPE.search(text):
-        name = _TYPE_OF[found.group(0).lower().replace("-", " ")]
+        name = TYPE_OF[found.group(0).lower().replace("-", " ")]
         names = list(TYPE_WORDS)
         alike = names[:5] if name in names[:5] else names[5:]
         new = str(rng.choice([other for other in alike if other != name]))
@@ -154,5 +154,7 @@ def _other_category(text: str, rng: np.random.Generator) -> str | None:
 
 
 _EDITS: Final[dict[str, Callable[[str, np.random.Generator], str | None]]] = {
-    "count": _other_count, "direction": _other_direction, "category": _other_category,
-}  # fmt: skip
+    "count": _other_count,
+    "direction": _other_direction,
+    "category": _other_category,
+}

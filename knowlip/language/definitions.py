@@ -1,11 +1,45 @@
 """What the words mean, in numbers: shared by the sentences that use a word and the judge that checks it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 
 from knowlip.base.vocabulary import landform_shares
+
+
+class TrueObject(TypedDict):
+    """A ship or aircraft of the truth."""
+
+    category: str
+    type: str
+    length_m: float
+    width_m: float
+    heading_deg: float
+    x: float
+    """Centre in fractions of the tile, 0, 0 = upper left."""
+    y: float
+    polygon: list[list[float]]
+
+
+class Land(TypedDict):
+    """Land cover of a tile."""
+
+    shares: Mapping[str, float]
+    """Cover -> share of the tile."""
+    grid: Sequence[Mapping[str, float]]
+    """The same for each of the nine regions, row by row."""
+
+
+class TileTruth(Land):
+    """What is true of a tile, as truth.parquet holds it."""
+
+    objects: list[TrueObject]
+    """Targets whose centre is in the tile."""
+    buildings: int
+    bridges: int
+    tanks: int
+
 
 ELONGATED_FROM_M: Final = 50.0
 """A ship of at least this length shows a hull; a shorter one is a compact point."""
@@ -16,8 +50,11 @@ COUNT_TOLERANCE: Final = 0.25
 LENGTH_TOLERANCE: Final = 0.30
 """A length may be off by this share of the true one."""
 BUILDING_AMOUNTS: Final[dict[str, tuple[float, float]]] = {
-    "none": (0.0, 0.03), "few": (0.03, 0.15), "some": (0.15, 0.40), "many": (0.40, 1.01),
-}  # fmt: skip
+    "none": (0.0, 0.03),
+    "few": (0.03, 0.15),
+    "some": (0.15, 0.40),
+    "many": (0.40, 1.01),
+}
 """Amount word -> range of the built-up share."""
 PRESENT: Final = 0.10
 """Smallest share at which a landform counts as surroundings."""
@@ -73,14 +110,19 @@ def cover_share(name: str, shares: Mapping[str, float]) -> float:
     if name == "pavement":
         return shares.get("runway", 0.0) + shares.get("apron", 0.0)
     if name == "airfield":
-        return landform_shares(dict(shares))["airfield"]
+        return landform_shares(shares)["airfield"]
     return shares.get(name, 0.0)
 
 
-def holds(name: str, region: int, truth: Mapping[str, Any]) -> bool:
+def holds(name: str, region: int, land: Land) -> bool:
     """Whether a region holds a cover: at least a quarter of it, or the tile's own share where that is smaller."""
-    here = cover_share(name, truth["grid"][region])
-    return here >= max(0.02, min(0.25, cover_share(name, truth["shares"])))
+    here = cover_share(name, land["grid"][region])
+    return here >= max(0.02, min(0.25, cover_share(name, land["shares"])))
+
+
+def regions_with(name: str, land: Land) -> list[int]:
+    """The regions that hold a cover, in order."""
+    return [region for region in range(9) if holds(name, region, land)]
 
 
 def axial_mean(degrees: Sequence[float]) -> float:
@@ -96,20 +138,49 @@ def axial_difference(one: float, other: float) -> float:
 
 def layout_shares(shares: Mapping[str, float]) -> tuple[float, float, float]:
     """The three largest landform shares, as parts of all landforms together."""
-    forms = sorted(landform_shares(dict(shares)).values(), reverse=True)
+    forms = sorted(landform_shares(shares).values(), reverse=True)
     total = sum(forms) or 1.0
     return forms[0] / total, forms[1] / total, forms[2] / total
 
 
-def adjacent(one: str, other: str, truth: Mapping[str, Any]) -> bool:
+def side_of(one: str, other: str, land: Land, least: float = 0.0) -> str | None:
+    """Where one cover lies of another, by their centres of mass: "left", "right", "above" or "below".
+
+    Args:
+        one: a cover.
+        other: another.
+        land: of the tile.
+        least: distance of the centres, in regions, from which there is a side; None below.
+    """
+    (x_one, y_one), (x_other, y_other) = centre_of(one, land), centre_of(other, land)
+    dx, dy = x_other - x_one, y_other - y_one
+    if max(abs(dx), abs(dy)) < least:
+        return None
+    return ("left" if dx > 0 else "right") if abs(dx) >= abs(dy) else ("above" if dy > 0 else "below")
+
+
+def layout_margins(first: float, second: float, third: float) -> dict[str, float]:
+    """Layout -> by how much its condition is met, in units of how well shares are usually measured; true from 0 on.
+
+    Args:
+        first, second, third: the three largest shares of landforms.
+    """
+    return {
+        "uniform": (first - 0.70) / 0.08,
+        "two-part": min(first + second - 0.75, second - 0.15) / 0.06,
+        "mosaic": (third - 0.08) / 0.04,
+    }
+
+
+def adjacent(one: str, other: str, land: Land) -> bool:
     """Whether some region, or two regions that touch, hold at least 10 % of each cover."""
-    has_one = [region for region in range(9) if cover_share(one, truth["grid"][region]) >= 0.1]
-    has_other = [region for region in range(9) if cover_share(other, truth["grid"][region]) >= 0.1]
+    has_one = [region for region in range(9) if cover_share(one, land["grid"][region]) >= 0.1]
+    has_other = [region for region in range(9) if cover_share(other, land["grid"][region]) >= 0.1]
     return any(abs(a // 3 - b // 3) + abs(a % 3 - b % 3) <= 1 for a in has_one for b in has_other)
 
 
-def centre_of(name: str, truth: Mapping[str, Any]) -> tuple[float, float]:
+def centre_of(name: str, land: Land) -> tuple[float, float]:
     """Centre of mass (x, y) of a cover on the 3 x 3 grid, in regions from the tile's centre."""
-    weights = np.array([cover_share(name, cell) for cell in truth["grid"]])
+    weights = np.array([cover_share(name, cell) for cell in land["grid"]])
     total = float(weights.sum()) or 1.0
     return float(weights @ (np.arange(9) % 3 - 1)) / total, float(weights @ (np.arange(9) // 3 - 1)) / total

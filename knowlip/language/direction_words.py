@@ -11,26 +11,26 @@ from functools import lru_cache
 from typing import Final
 
 from knowlip.base.vocabulary import REGIONS
-from knowlip.language.directions import Step, Turn
+from knowlip.language.directions import AXES, COMPASS, COMPASS_STEPS, Step, Turn
 
 _STEP: Final[dict[str, Step]] = {
-    "upper": (0, -1), "top": (0, -1), "north": (0, -1), "above": (0, -1), "uppermost": (0, -1), "topmost": (0, -1),
-    "lower": (0, 1), "bottom": (0, 1), "south": (0, 1), "below": (0, 1), "lowermost": (0, 1), "bottommost": (0, 1),
-    "left": (-1, 0), "west": (-1, 0), "leftmost": (-1, 0),
-    "right": (1, 0), "east": (1, 0), "rightmost": (1, 0),
-}  # fmt: skip
+    word: step
+    for step, words in {
+        (0, -1): "upper top north above uppermost topmost",
+        (0, 1): "lower bottom south below lowermost bottommost",
+        (-1, 0): "left west leftmost",
+        (1, 0): "right east rightmost",
+    }.items()
+    for word in words.split()
+}
 _ADJECTIVE: Final[dict[Step, str]] = {(0, -1): "upper", (0, 1): "lower", (-1, 0): "left", (1, 0): "right"}
 _NOUN: Final[dict[Step, str]] = {(0, -1): "top", (0, 1): "bottom", (-1, 0): "left", (1, 0): "right"}
-_COMPASS: Final[dict[Step, str]] = {
-    (0, -1): "north", (1, -1): "northeast", (1, 0): "east", (1, 1): "southeast",
-    (0, 1): "south", (-1, 1): "southwest", (-1, 0): "west", (-1, -1): "northwest",
-}  # fmt: skip
-_AZIMUTHS: Final = tuple(_COMPASS.values())
-_AXES: Final = ("north-south", "northeast-southwest", "east-west", "northwest-southeast")
-_WINDS: Final = (
-    "north", "north-northeast", "northeast", "east-northeast", "east", "east-southeast", "southeast", "south-southeast",
-    "south", "south-southwest", "southwest", "west-southwest", "west", "west-northwest", "northwest", "north-northwest",
-)  # fmt: skip
+_WIND_OF: Final[dict[Step, str]] = dict(zip(COMPASS_STEPS, COMPASS))
+_STEP_OF: Final[dict[str, Step]] = dict(zip(COMPASS, COMPASS_STEPS))
+_WINDS: Final = tuple(
+    name for at in range(8) for name in (COMPASS[at], f"{COMPASS[(at + at % 2) % 8]}-{COMPASS[at // 2 * 2 + 1]}")
+)
+"""The sixteen points of the compass."""
 
 # ---- what the phrases are made of ---------------------------------------------------------------------------------
 
@@ -57,44 +57,43 @@ _LINES = (
 _ANGLE_OF = r"heading|course|bearing|azimuth|pointing|orientation|oriented|orientated|orientation angle|aligned|axis"
 
 
-def _phrases() -> list[tuple[str, str]]:
-    """Name and pattern of each kind of phrase; the first that matches at a place is taken."""
-    region = "|".join(sorted(REGIONS, key=len, reverse=True))
-    return [
-        ("neutral", r"(?:at )?right[- ]angle[sd]?|on top of|top view|above (?:sea level|ground|average)|below average|"
-                    r"(?:above|below) (?:about |around )?(?=\d)|"
-                    r"lower (?:back-?scatter\w*|intensit\w+|densit\w+|reflect\w+|brightness|contrast|resolution|than)|"
-                    r"(?:incidence|look|grazing|depression|off-nadir|squint) angles? (?:of |is |about |around |near )*"
-                    r"\d+(?:\.\d+)?\s*(?:°|deg\w*)|(?:vertical|horizontal)(?:ly)?[- ](?:polari[sz]\w+|transmit\w*)|"
-                    r"(?<!anti-)(?<!main )diagonal(?:ly)?|left[- ]?over"),
-        ("numbers", r"(?P<numbers_of>(?:grid )?(?:cells?|regions?)(?: numbers?)?) "
-                    r"(?P<numbers_list>\d(?:(?:, | and | or )\d)*)"
-                    r"(?![\d%]|\.\d| (?:percent|m|km|meters|metres|pixels)\b)"),
-        ("angle", rf"(?P<angle_of>{_ANGLE_OF})(?P<angle_mid>(?:\s+(?:of|is|at|to|towards?|about|around|near|angle|"
-                  r"roughly|approximately))*\s*[:=]?\s*)(?P<angle_number>\d{1,3}(?:\.\d+)?)"
-                  r"(?P<angle_unit>\s*(?:degrees?|deg\b|°)(?:\s+(?:clockwise )?from (?:true )?north)?)"),
-        ("sense", r"(?:counter-?|anti-?)?clockwise"),
-        ("listing", rf"(?:{region})(?:, (?:{region}))*,? and (?:{region})(?![ -](?:{_V}|{_H}|{_C}))"),
-        ("corner", rf"(?P<row>{_V})(?P<gap1>[ -])(?P<column>{_H}|{_C})(?:-hand)?|"
-                   rf"(?P<middle>{_C})(?P<gap2>[ -])(?P<side>{_H}|{_V})|"
-                   rf"(?P<first>{_H})(?P<gap3>[ -])(?P<second>{_V}|{_C})(?![ -](?:{_H}))"),
-        ("sweep", rf"(?P<sweep_from>{_V}|{_H})(?P<sweep_to>-to-| to )(?P<sweep_end>{_V}|{_H})(?! {_PLACE}\b)"),
-        ("part", rf"(?P<part_of>{_V}|{_H})(?P<part_hand>-hand)? (?P<part_noun>{_PLACE})"),
-        ("joined", rf"(?P<joined>{_V}|{_H})(?=(?:,| and| or|/|, and) ?(?:the )?(?:{_V}|{_H}|{_C}|far)\b)"),
-        ("most", r"uppermost|topmost|lowermost|bottommost|leftmost|rightmost"),
-        ("relation", r"to the (?P<beside>left|right)(?P<beside_of> of)?(?= |[.,;:)]|$)|(?P<over>above|below)"),
-        ("bare", rf"(?P<bare_in>on|at|in) the (?P<bare_1>{_H}|{_V}){_GOES_ON}|the (?P<bare_2>{_H}|{_V}){_GOES_ON}|"
-                 rf"(?<=in |at |on |to |or )(?P<bare_3>{_H}|{_V}){_GOES_ON}|"
-                 rf"(?<=and )(?P<bare_4>{_H}|{_V}){_GOES_ON}|(?<=toward |towards)\s?(?P<bare_5>{_H}|{_V}){_GOES_ON}|"
-                 rf"(?<=[(/])(?P<bare_6>{_H}|{_V})(?=[),;/.]|$| and )"),
-        ("axis", rf"(?:{_OPPOSITE})|(?P<diagonal>(?:{_ORDINAL})[-–/](?:{_ORDINAL}))"),
-        ("wind", rf"(?:north|south|east|west)[- ](?:{_ORDINAL}){_ENDING}|{_WIND}{_ENDING}"),
-        ("plumb", rf"(?:horizontal|vertical)(?= {_LINES}\b)|(?:horizontal|vertical)ly"),
-    ]  # fmt: skip
+_REGION: Final = "|".join(sorted(REGIONS, key=len, reverse=True))
+_PHRASES: Final[dict[str, str]] = {
+    "neutral": r"(?:at )?right[- ]angle[sd]?|on top of|top view|above (?:sea level|ground|average)|below average|"
+    r"(?:above|below) (?:about |around )?(?=\d)|"
+    r"lower (?:back-?scatter\w*|intensit\w+|densit\w+|reflect\w+|brightness|contrast|resolution|than)|"
+    r"(?:incidence|look|grazing|depression|off-nadir|squint) angles? (?:of |is |about |around |near )*"
+    r"\d+(?:\.\d+)?\s*(?:°|deg\w*)|(?:vertical|horizontal)(?:ly)?[- ](?:polari[sz]\w+|transmit\w*)|"
+    r"(?<!anti-)(?<!main )diagonal(?:ly)?|left[- ]?over",
+    "numbers": r"(?P<numbers_of>(?:grid )?(?:cells?|regions?)(?: numbers?)?) "
+    r"(?P<numbers_list>\d(?:(?:, | and | or )\d)*)"
+    r"(?![\d%]|\.\d| (?:percent|m|km|meters|metres|pixels)\b)",
+    "angle": rf"(?P<angle_of>{_ANGLE_OF})(?P<angle_mid>(?:\s+(?:of|is|at|to|towards?|about|around|near|angle|"
+    r"roughly|approximately))*\s*[:=]?\s*)(?P<angle_number>\d{1,3}(?:\.\d+)?)"
+    r"(?P<angle_unit>\s*(?:degrees?|deg\b|°)(?:\s+(?:clockwise )?from (?:true )?north)?)",
+    "sense": r"(?:counter-?|anti-?)?clockwise",
+    "listing": rf"(?:{_REGION})(?:, (?:{_REGION}))*,? and (?:{_REGION})(?![ -](?:{_V}|{_H}|{_C}))",
+    "corner": rf"(?P<row>{_V})(?P<gap1>[ -])(?P<column>{_H}|{_C})(?:-hand)?|"
+    rf"(?P<middle>{_C})(?P<gap2>[ -])(?P<side>{_H}|{_V})|"
+    rf"(?P<first>{_H})(?P<gap3>[ -])(?P<second>{_V}|{_C})(?![ -](?:{_H}))",
+    "sweep": rf"(?P<sweep_from>{_V}|{_H})(?P<sweep_to>-to-| to )(?P<sweep_end>{_V}|{_H})(?! {_PLACE}\b)",
+    "part": rf"(?P<part_of>{_V}|{_H})(?P<part_hand>-hand)? (?P<part_noun>{_PLACE})",
+    "joined": rf"(?P<joined>{_V}|{_H})(?=(?:,| and| or|/|, and) ?(?:the )?(?:{_V}|{_H}|{_C}|far)\b)",
+    "most": r"uppermost|topmost|lowermost|bottommost|leftmost|rightmost",
+    "relation": r"to the (?P<beside>left|right)(?P<beside_of> of)?(?= |[.,;:)]|$)|(?P<over>above|below)",
+    "bare": rf"(?P<bare_in>on|at|in) the (?P<bare_1>{_H}|{_V}){_GOES_ON}|the (?P<bare_2>{_H}|{_V}){_GOES_ON}|"
+    rf"(?<=in |at |on |to |or )(?P<bare_3>{_H}|{_V}){_GOES_ON}|"
+    rf"(?<=and )(?P<bare_4>{_H}|{_V}){_GOES_ON}|(?<=toward |towards)\s?(?P<bare_5>{_H}|{_V}){_GOES_ON}|"
+    rf"(?<=[(/])(?P<bare_6>{_H}|{_V})(?=[),;/.]|$| and )",
+    "axis": rf"(?:{_OPPOSITE})|(?P<diagonal>(?:{_ORDINAL})[-–/](?:{_ORDINAL}))",
+    "wind": rf"(?:north|south|east|west)[- ](?:{_ORDINAL}){_ENDING}|{_WIND}{_ENDING}",
+    "plumb": rf"(?:horizontal|vertical)(?= {_LINES}\b)|(?:horizontal|vertical)ly",
+}
+"""Kind of phrase -> pattern; the first that matches at a place is taken."""
 
 
 _PHRASE: Final = re.compile(
-    "|".join(rf"(?P<{name}_>(?<![\w-])(?:{pattern})(?![\w]))" for name, pattern in _phrases()), re.IGNORECASE
+    "|".join(rf"(?P<{name}_>(?<![\w-])(?:{pattern})(?![\w]))" for name, pattern in _PHRASES.items()), re.IGNORECASE
 )
 _LETTERS: Final = re.compile(rf"\b(?P<one>{_LETTER})[-–](?P<other>{_LETTER})\b|\b(?P<only>{_LETTER})(?= {_PLACE}\b)")
 _LEFT_OVER: Final = re.compile(
@@ -154,10 +153,11 @@ def _matches(text: str) -> list[re.Match[str]]:
     """Phrases in order of place; compass letters count where no phrase is."""
     found = list(_PHRASE.finditer(text))
     taken = [(match.start(), match.end()) for match in found]
-    letters = [
-        match for match in _LETTERS.finditer(text)
+    letters = (
+        match
+        for match in _LETTERS.finditer(text)
         if not any(start < match.end() and match.start() < end for start, end in taken)
-    ]  # fmt: skip
+    )
     return sorted([*found, *letters], key=lambda match: match.start())
 
 
@@ -275,17 +275,21 @@ def _axis(match: re.Match[str], text: str, turn: Turn) -> str | None:
     """An axis has no beginning: it gets the name that annotators use."""
     phrase = match.group(0)
     words = re.sub(r"(north|south)[- ](east|west)", r"\1\2", phrase.lower())
-    one, other = re.split(r"[-–/]", words)
-    steps = [next(step for step, name in _COMPASS.items() if name == word) for word in (one, other)]
-    if steps[0] != (-steps[1][0], -steps[1][1]):
+    ends = [_STEP_OF[word] for word in re.split(r"[-–/]", words)]
+    axis = _turned_axis(ends, turn)
+    if axis is None:
         return None
-    turned = turn.step(steps[0])
-    if turned in (steps[0], steps[1]):
-        return phrase
-    name = _COMPASS[turned]
-    axis = next(axis for axis in _AXES if name in axis.split("-"))
     dash = next(character for character in "–/-" if character in phrase)
-    return axis.replace("-", dash)
+    return axis.replace("-", dash) or phrase
+
+
+def _turned_axis(ends: list[Step], turn: Turn) -> str | None:
+    """The name of the axis between two directions after the turn, "" where it stays; None for no axis."""
+    one, other = ends
+    if one != (-other[0], -other[1]):
+        return None
+    turned = turn.step(one)
+    return "" if turned in ends else next(axis for axis in AXES if _WIND_OF[turned] in axis.split("-"))
 
 
 def _wind(match: re.Match[str], text: str, turn: Turn) -> str | None:
@@ -317,20 +321,18 @@ def _plumb(match: re.Match[str], text: str, turn: Turn) -> str | None:
     return re.sub("horizontal|vertical", lambda word: other[word.group().lower()], match.group(0), flags=re.IGNORECASE)
 
 
+_SHORT: Final = {name: re.sub("(north|south|east|west)", lambda word: word[0][0].upper(), name) for name in COMPASS}
+_LONG: Final = {letters: name for name, letters in _SHORT.items()}
+
+
 def _letters(match: re.Match[str], turn: Turn) -> str | None:
-    short = {name: re.sub("(north|south|east|west)", lambda word: word.group()[0].upper(), name) for name in _AZIMUTHS}
-    long = {letters: name for name, letters in short.items()}
-    step = {name: at for at, name in _COMPASS.items()}
+    """ "NE part", "N-S"."""
     if match.group("only") is not None:
-        return short[_COMPASS[turn.step(step[long[match.group("only")]])]]
-    one, other = step[long[match.group("one")]], step[long[match.group("other")]]
-    if one != (-other[0], -other[1]):
+        return _SHORT[_WIND_OF[turn.step(_STEP_OF[_LONG[match.group("only")]])]]
+    axis = _turned_axis([_STEP_OF[_LONG[match.group(end)]] for end in ("one", "other")], turn)
+    if axis is None:
         return None
-    turned = turn.step(one)
-    if turned in (one, other):
-        return match.group(0)
-    axis = next(axis for axis in _AXES if _COMPASS[turned] in axis.split("-"))
-    return "-".join(short[name] for name in axis.split("-"))
+    return "-".join(_SHORT[name] for name in axis.split("-")) if axis else match.group(0)
 
 
 def _word(word: str, turn: Turn, names: dict[Step, str]) -> str:
@@ -343,7 +345,19 @@ def _word(word: str, turn: Turn, names: dict[Step, str]) -> str:
 
 
 _WRITERS: Final[dict[str, Callable[[re.Match[str], str, Turn], str | None]]] = {
-    "neutral": _neutral, "numbers": _numbers, "angle": _angle, "sense": _sense, "listing": _listing,
-    "corner": _corner, "sweep": _sweep, "part": _part, "joined": _joined, "most": _most, "relation": _relation,
-    "bare": _bare, "axis": _axis, "wind": _wind, "plumb": _plumb,
-}  # fmt: skip
+    "neutral": _neutral,
+    "numbers": _numbers,
+    "angle": _angle,
+    "sense": _sense,
+    "listing": _listing,
+    "corner": _corner,
+    "sweep": _sweep,
+    "part": _part,
+    "joined": _joined,
+    "most": _most,
+    "relation": _relation,
+    "bare": _bare,
+    "axis": _axis,
+    "wind": _wind,
+    "plumb": _plumb,
+}

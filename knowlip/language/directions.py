@@ -5,10 +5,23 @@ Directions are steps (x to the right, y downwards): left is (-1, 0), north and u
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 Step = tuple[int, int]
+
+COMPASS: Final = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
+"""Clockwise from north, 45 degrees apart."""
+COMPASS_STEPS: Final[tuple[Step, ...]] = ((0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1))
+"""The same as steps."""
+AXES: Final[dict[str, float]] = {
+    "north-south": 0.0,
+    "northeast-southwest": 45.0,
+    "east-west": 90.0,
+    "northwest-southeast": 135.0,
+}
+"""Orientation in compass words -> degrees clockwise from north, modulo 180."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import pandas as pd
@@ -33,48 +34,60 @@ from knowlip.base.vocabulary import (
     region_of,
 )
 from knowlip.language.claims import parse_claims
+from knowlip.language.definitions import TileTruth
+from knowlip.language.dimensions import InstructionSet
 
-QUESTION_TYPES: Final = (
-    "count", "recognition", "position", "main_landform", "all_landforms", "regional_landform",
-)  # fmt: skip
+
+class QuestionType(StrEnum):
+    """What a question asks, see the table above."""
+
+    COUNT = "count"
+    RECOGNITION = "recognition"
+    POSITION = "position"
+    MAIN_LANDFORM = "main_landform"
+    ALL_LANDFORMS = "all_landforms"
+    REGIONAL_LANDFORM = "regional_landform"
+
+
+QUESTION_TYPES: Final = tuple(QuestionType)
 MAX_COUNT: Final = 20
 """Tiles with more targets get no `count` question."""
 MIN_SHARE: Final = 0.10
 """A landform below this share is not part of the `all_landforms` answer."""
 _CLEAR_LEAD: Final = 0.05
 
-TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
-    "count": (
+TEMPLATES: Final[dict[QuestionType, tuple[str, ...]]] = {
+    QuestionType.COUNT: (
         "How many {plural} are visible?",
         "What is the number of {plural} in this image?",
         "Count the {plural} in the scene.",
         "How many {plural} does the radar image show?",
     ),
-    "recognition": (
+    QuestionType.RECOGNITION: (
         "What type of {singular} is most common here?",
         "Which {singular} type do most of the targets belong to?",
         "What kind of {plural} does the image show?",
         "Identify the type of the {plural}.",
     ),
-    "position": (
+    QuestionType.POSITION: (
         "In which region are most of the {plural}?",
         "Where in the image do the {plural} lie?",
         "Which of the nine regions holds the most {plural}?",
         "What is the position of the {plural}?",
     ),
-    "main_landform": (
+    QuestionType.MAIN_LANDFORM: (
         "What is the main landform?",
         "Which landform covers most of the image?",
         "What covers the largest part of this area?",
         "Name the dominant land cover.",
     ),
-    "all_landforms": (
+    QuestionType.ALL_LANDFORMS: (
         "Which landforms are present?",
         "List all landforms in the image.",
         "What landforms does this area consist of?",
         "Name every landform that can be seen.",
     ),
-    "regional_landform": (
+    QuestionType.REGIONAL_LANDFORM: (
         "What is the landform in the {region} region?",
         "What covers the {region} part of the image?",
         "Which landform dominates the {region} area?",
@@ -89,8 +102,7 @@ class Question:
     """One question about one tile."""
 
     tile_id: str
-    type: str
-    """One of `QUESTION_TYPES`."""
+    type: QuestionType
     question: str
     answer: str
     subject: str = ""
@@ -117,16 +129,17 @@ class Facts:
 
 def answers_of(question_type: str) -> tuple[str, ...] | None:
     """Every possible answer of a type; None for `all_landforms`, whose combinations are taken from training answers."""
-    if question_type == "count":
-        return tuple(str(n) for n in range(MAX_COUNT + 1))
-    if question_type == "recognition":
-        return tuple(t.name for t in (*SHIP_TYPES, *AIRCRAFT_TYPES))
-    if question_type == "position":
-        return REGIONS
-    if question_type in ("main_landform", "regional_landform"):
-        return LANDFORMS
-    if question_type == "all_landforms":
-        return None
+    match question_type:
+        case QuestionType.COUNT:
+            return tuple(str(n) for n in range(MAX_COUNT + 1))
+        case QuestionType.RECOGNITION:
+            return tuple(t.name for t in (*SHIP_TYPES, *AIRCRAFT_TYPES))
+        case QuestionType.POSITION:
+            return REGIONS
+        case QuestionType.MAIN_LANDFORM | QuestionType.REGIONAL_LANDFORM:
+            return LANDFORMS
+        case QuestionType.ALL_LANDFORMS:
+            return None
     raise ValueError(f"There is no question type {question_type!r}; the types are {', '.join(QUESTION_TYPES)}.")
 
 
@@ -145,7 +158,7 @@ def _only_mode(values: Iterable[Any]) -> Any | None:
     return common[0][0]
 
 
-def facts_from_truth(truth: Mapping[str, Any]) -> Facts:
+def facts_from_truth(truth: TileTruth) -> Facts:
     """What the truth of a tile (objects, shares, grid) says about the six questions."""
     counts, types, regions = {}, {}, {}
     for category in TARGET_CATEGORIES:
@@ -170,10 +183,12 @@ def facts_from_truth(truth: Mapping[str, Any]) -> Facts:
 
 def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "truth") -> list[Question]:
     """At most one question of each type about one tile, in the order of `QUESTION_TYPES`."""
+    # One stream of chance a tile, and always the same number of draws before each question: what is asked depends on
+    # the seed and the tile alone.
     chance = random.Random(hashlib.sha256(f"{seed}/{tile_id}".encode()).digest())
     questions = []
 
-    def ask(kind: str, answer: str, subject: str = "") -> None:
+    def ask(kind: QuestionType, answer: str, subject: str = "") -> None:
         wording = chance.choice(TEMPLATES[kind])
         text = wording.format(singular=subject, plural=_PLURAL.get(subject, subject), region=subject)
         questions.append(Question(tile_id, kind, text, answer, subject, source))
@@ -189,19 +204,19 @@ def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "tru
                 "aircraft" if "airfield" in facts.landforms else "ship" if "water" in facts.landforms else category
             )
         if most <= MAX_COUNT:
-            ask("count", str(most), category)
+            ask(QuestionType.COUNT, str(most), category)
     if facts.types and category in facts.types:
-        ask("recognition", facts.types[category], category)
+        ask(QuestionType.RECOGNITION, facts.types[category], category)
     if facts.regions and category in facts.regions:
-        ask("position", REGIONS[facts.regions[category]], category)
+        ask(QuestionType.POSITION, REGIONS[facts.regions[category]], category)
     if facts.main:
-        ask("main_landform", facts.main)
+        ask(QuestionType.MAIN_LANDFORM, facts.main)
     if facts.landforms:
-        ask("all_landforms", ", ".join(facts.landforms))
+        ask(QuestionType.ALL_LANDFORMS, ", ".join(facts.landforms))
     known = [number for number, name in enumerate(facts.grid or ()) if name]
     if known and facts.grid:
         number = chance.choice(known)
-        ask("regional_landform", str(facts.grid[number]), REGIONS[number])
+        ask(QuestionType.REGIONAL_LANDFORM, str(facts.grid[number]), REGIONS[number])
     return questions
 
 
@@ -212,15 +227,15 @@ def questions_from_facts(facts: Mapping[str, Facts], seed: int = 0, source: str 
     always answering "0" is no better than always answering that count.
     """
     questions = [q for tile_id in sorted(facts) for q in tile_questions(tile_id, facts[tile_id], seed, source)]
-    positive = Counter(q.answer for q in questions if q.type == "count" and q.answer != "0")
+    positive = Counter(q.answer for q in questions if q.type is QuestionType.COUNT and q.answer != "0")
     cap = max(positive.values(), default=0)
-    zeros = [q for q in questions if q.type == "count" and q.answer == "0"]
+    zeros = [q for q in questions if q.type is QuestionType.COUNT and q.answer == "0"]
     zeros.sort(key=lambda q: hashlib.sha256(f"{seed}/zero/{q.tile_id}".encode()).digest())
     dropped = {q.tile_id for q in zeros[cap:]}
-    return [q for q in questions if not (q.type == "count" and q.tile_id in dropped)]
+    return [q for q in questions if not (q.type is QuestionType.COUNT and q.tile_id in dropped)]
 
 
-def make_questions(truths: Mapping[str, Mapping[str, Any]], seed: int = 0) -> list[Question]:
+def make_questions(truths: Mapping[str, TileTruth], seed: int = 0) -> list[Question]:
     """Questions from truth.
 
     Args:
@@ -247,7 +262,7 @@ def facts_from_texts(instruction_set: str, texts: Mapping[str, str]) -> Facts:
         texts: dimension -> sub-text.
     """
     claims = {name: parse_claims(instruction_set, name, text) for name, text in texts.items()}
-    if instruction_set != "terrain":
+    if instruction_set != InstructionSet.TERRAIN:
         count, place, kind = (claims.get(name, {}) for name in ("Count", "Location", "Category"))
         category = next((c["category"] for c in (count, place, kind) if "category" in c), "ship")
         regions = place.get("regions", [])
@@ -287,12 +302,13 @@ def questions_from_texts(texts: pd.DataFrame, seed: int = 0) -> list[Question]:
 
 def sentences() -> list[str]:
     """Every wording with every subject, and every answer: what a vocabulary needs to know to ask and to answer."""
-    subjects = {"count": TARGET_CATEGORIES, "recognition": TARGET_CATEGORIES, "position": TARGET_CATEGORIES}
+    of_targets = (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION)
+    subjects = {**dict.fromkeys(of_targets, TARGET_CATEGORIES), QuestionType.REGIONAL_LANDFORM: REGIONS}
     words = [
         wording.format(singular=subject, plural=_PLURAL.get(subject, subject), region=subject)
         for kind, wordings in TEMPLATES.items()
         for wording in wordings
-        for subject in subjects.get(kind, REGIONS if kind == "regional_landform" else ("",))
+        for subject in subjects.get(kind, ("",))
     ]
     answers = [answer for kind in QUESTION_TYPES for answer in answers_of(kind) or (", ".join(LANDFORMS),)]
     return list(dict.fromkeys([*words, *answers]))

@@ -1,19 +1,21 @@
 """Judge sub-texts against the exact truth of a tile, one stated rule per dimension (docs/measured-annotator.md)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 import numpy as np
 
 from knowlip.base.vocabulary import landform_shares, region_of
-from knowlip.language.claims import UNMEASURED, parse_claims
+from knowlip.language.claims import UNMEASURED, Claims, parse_claims
 from knowlip.language.definitions import (
     BUILDING_AMOUNTS,
     CROSS_FROM_M,
     ELONGATED_FROM_M,
     LENGTH_TOLERANCE,
     PRESENT,
+    TileTruth,
+    TrueObject,
     adjacent,
     arrangement,
     axial_difference,
@@ -22,15 +24,17 @@ from knowlip.language.definitions import (
     count_holds,
     cover_share,
     holds,
+    layout_margins,
     layout_shares,
 )
+from knowlip.language.dimensions import InstructionSet
 
 SHARE_TOLERANCE: Final = 0.15
 AXIS_TOLERANCE_DEG: Final = 30.0
 _AMOUNT_SLACK: Final = 0.05
 
 
-def judge(instruction_set: str, dimension: str, text: str, truth: Mapping[str, Any], window_m: float) -> bool | None:
+def judge(instruction_set: str, dimension: str, text: str, truth: TileTruth, window_m: float) -> bool | None:
     """Whether a sub-text is true.
 
     Args:
@@ -44,10 +48,10 @@ def judge(instruction_set: str, dimension: str, text: str, truth: Mapping[str, A
         True or False; None where the text makes no claim that truth can verify.
     """
     found = parse_claims(instruction_set, dimension, text)
-    claims = {name: value for name, value in found.items() if name not in UNMEASURED}
+    claims = cast(Claims, {name: value for name, value in found.items() if name not in UNMEASURED})
     if not claims:
         return None
-    if instruction_set == "terrain":
+    if instruction_set == InstructionSet.TERRAIN:
         rule = _TERRAIN_RULES.get(dimension)
         return None if rule is None else rule(claims, truth)
     if dimension == "Region":
@@ -59,22 +63,22 @@ def judge(instruction_set: str, dimension: str, text: str, truth: Mapping[str, A
     return None if target_rule is None else target_rule(claims, targets)
 
 
-def _mostly(name: str, regions: Sequence[int], truth: Mapping[str, Any]) -> bool:
+def _mostly(name: str, regions: Sequence[int], truth: TileTruth) -> bool:
     return sum(holds(name, region, truth) for region in regions) * 2 > len(regions)
 
 
-def _count(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
+def _count(claims: Claims, targets: list[TrueObject]) -> bool:
     return count_holds(claims["count"], len(targets))
 
 
-def _location(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
+def _location(claims: Claims, targets: list[TrueObject]) -> bool:
     """More than half of the targets lie in the claimed regions, and at least half of those hold a target."""
     at = [region_of(target["x"], target["y"]) for target in targets]
     claimed = set(claims["regions"])
     return sum(region in claimed for region in at) * 2 > len(at) and len(claimed & set(at)) * 2 >= len(claimed)
 
 
-def _feature(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
+def _feature(claims: Claims, targets: list[TrueObject]) -> bool:
     if not targets:
         return False
     length = float(np.median([target["length_m"] for target in targets]))
@@ -92,19 +96,19 @@ def _feature(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
     return True
 
 
-def _size(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
+def _size(claims: Claims, targets: list[TrueObject]) -> bool:
     if not targets:
         return False
     true = float(np.median([target["length_m"] for target in targets]))
     return bool(abs(claims["length_m"] - true) <= LENGTH_TOLERANCE * true)
 
 
-def _category(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
+def _category(claims: Claims, targets: list[TrueObject]) -> bool:
     counts = Counter(target["type"] for target in targets)
     return bool(counts) and counts[claims["types"][0]] == max(counts.values())
 
 
-def _pattern(claims: dict[str, Any], targets: list[dict[str, Any]]) -> bool:
+def _pattern(claims: Claims, targets: list[TrueObject]) -> bool:
     return claims["pattern"] == arrangement([(target["x"], target["y"]) for target in targets])
 
 
@@ -112,11 +116,11 @@ def _near(claimed: float, true: float) -> bool:
     return abs(claimed - true) <= SHARE_TOLERANCE
 
 
-def _region(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _region(claims: Claims, truth: TileTruth) -> bool:
     return all(_near(share, cover_share(name, truth["shares"])) for name, share in claims["shares"].items())
 
 
-def _environment(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _environment(claims: Claims, truth: TileTruth) -> bool:
     if claims.get("open_water") and cover_share("water", truth["shares"]) < 0.8:
         return False
     if not all(cover_share(name, truth["shares"]) >= PRESENT for name in claims.get("covers", [])):
@@ -124,14 +128,14 @@ def _environment(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
     return _where(claims, truth) if "where" in claims else True
 
 
-def _terrain(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _terrain(claims: Claims, truth: TileTruth) -> bool:
     forms = landform_shares(truth["shares"])
     main = max(forms, key=lambda name: forms[name])
     second = claims.get("second")
     return claims["main"] == main and (second is None or cover_share(second, truth["shares"]) >= PRESENT / 2)
 
 
-def _functionality(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _functionality(claims: Claims, truth: TileTruth) -> bool:
     forms = landform_shares(truth["shares"])
     categories = {item["category"] for item in truth["objects"]}
     return {
@@ -142,25 +146,20 @@ def _functionality(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
         "open water": forms["water"] >= 0.6,
         "urban": forms["built-up"] >= 0.2,
         "mixed": max(forms.values()) < 0.6,
-    }[str(claims["function"])]
+    }[claims["function"]]
 
 
-def _where(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _where(claims: Claims, truth: TileTruth) -> bool:
     return all(_mostly(name, regions, truth) for name, regions in claims["where"].items())
 
 
-def _layout(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
-    first, second, third = layout_shares(truth["shares"])
+def _layout(claims: Claims, truth: TileTruth) -> bool:
     if any(cover_share(name, truth["shares"]) < PRESENT / 2 for name in claims.get("covers", [])):
         return False
-    return {
-        "uniform": first >= 0.70,
-        "two-part": first + second >= 0.75 and second >= 0.15,
-        "mosaic": third >= 0.08,
-    }[str(claims["layout"])]
+    return layout_margins(*layout_shares(truth["shares"]))[claims["layout"]] >= 0
 
 
-def _boundary(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _boundary(claims: Claims, truth: TileTruth) -> bool:
     if claims.get("no_boundary"):
         return layout_shares(truth["shares"])[1] < 0.15
     one, other = claims["between"]
@@ -172,11 +171,14 @@ def _boundary(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
         return True
     (x_one, y_one), (x_other, y_other) = centre_of(one, truth), centre_of(other, truth)
     return {
-        "left": x_one < x_other, "right": x_one > x_other, "above": y_one < y_other, "below": y_one > y_other,
-    }[str(claims["side"])]  # fmt: skip
+        "left": x_one < x_other,
+        "right": x_one > x_other,
+        "above": y_one < y_other,
+        "below": y_one > y_other,
+    }[claims["side"]]
 
 
-def _buildings(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _buildings(claims: Claims, truth: TileTruth) -> bool:
     share = cover_share("built-up", truth["shares"])
     low, high = BUILDING_AMOUNTS[claims["amount"]]
     if claims["amount"] == "none" and truth["buildings"] > 3:
@@ -186,14 +188,14 @@ def _buildings(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
     return "regions" not in claims or _mostly("built-up", claims["regions"], truth)
 
 
-def _roads(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _roads(claims: Claims, truth: TileTruth) -> bool:
     share = cover_share("road", truth["shares"])
     if not claims["roads"]:
         return share < 0.01
     return share >= 0.005 and ("regions" not in claims or _mostly("road", claims["regions"], truth))
 
 
-def _water(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
+def _water(claims: Claims, truth: TileTruth) -> bool:
     share = cover_share("water", truth["shares"])
     if not claims["water"]:
         return share < 0.05
@@ -202,7 +204,7 @@ def _water(claims: dict[str, Any], truth: Mapping[str, Any]) -> bool:
     return "regions" not in claims or _mostly("water", claims["regions"], truth)
 
 
-_TARGET_RULES: Final = {
+_TARGET_RULES: Final[dict[str, Callable[[Claims, list[TrueObject]], bool]]] = {
     "Count": _count,
     "Location": _location,
     "Feature": _feature,
@@ -210,7 +212,7 @@ _TARGET_RULES: Final = {
     "Category": _category,
     "Distribution": _pattern,
 }
-_TERRAIN_RULES: Final = {
+_TERRAIN_RULES: Final[dict[str, Callable[[Claims, TileTruth], bool]]] = {
     "Terrain": _terrain,
     "Functionality": _functionality,
     "Distribution": _where,

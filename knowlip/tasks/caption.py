@@ -8,18 +8,19 @@ import torch
 
 from knowlip.base.progress import track
 from knowlip.language.captions import split_caption
+from knowlip.language.definitions import TileTruth
 from knowlip.tasks.images import EncodedImages, VisionLanguageModel
 from knowlip.tasks.metrics import caption_scores, proportion
 from knowlip.tasks.metrics.captions import TOKENISATION
 
-Judge = Callable[[str, str, str, Mapping[str, Any], float], bool | None]
+Judge = Callable[[str, str, str, TileTruth, float], bool | None]
 """(instruction_set, dimension, text, truth, window_m) -> True, False, or None where nothing can be verified."""
 
 _BATCH = 32
 
 
 def judged_claims(
-    text: str, instruction_set: str, truth: Mapping[str, Any] | None, window_m: float, judge: Judge
+    text: str, instruction_set: str, truth: TileTruth | None, window_m: float, judge: Judge
 ) -> list[dict[str, Any]]:
     """Each sub-text of a composed text with its verdict: `[{"dimension", "text", "true": bool | None}]`."""
     found, parts = split_caption(text, instruction_set)

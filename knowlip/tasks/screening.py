@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from knowlip.base.vocabulary import DISTRUSTED, Decision
+from knowlip.language.definitions import TileTruth
 from knowlip.tasks.caption import Judge
 from knowlip.tasks.metrics import auroc, grouped_auroc, precision_recall, proportion
 from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
@@ -17,7 +18,7 @@ FLAGS = (Decision.SCREENED, Decision.REWRITTEN, Decision.REJECTED)
 
 
 def verdicts(
-    texts: pd.DataFrame, truths: Mapping[str, Mapping[str, Any]], windows: Mapping[str, float], judge: Judge
+    texts: pd.DataFrame, truths: Mapping[str, TileTruth], windows: Mapping[str, float], judge: Judge
 ) -> np.ndarray:
     """Truth of each row: (N,) objects True, False, or None where nothing can be verified.
 
@@ -38,7 +39,7 @@ def verdicts(
 def screening(
     original: pd.DataFrame,
     decisions: pd.DataFrame,
-    truths: Mapping[str, Mapping[str, Any]],
+    truths: Mapping[str, TileTruth],
     windows: Mapping[str, float],
     judge: Judge,
     roots: Mapping[str, str] | None = None,
@@ -124,7 +125,7 @@ def screening(
 def text_accuracy(
     original: pd.DataFrame,
     latest: pd.DataFrame,
-    truths: Mapping[str, Mapping[str, Any]],
+    truths: Mapping[str, TileTruth],
     windows: Mapping[str, float],
     judge: Judge,
     clusters: Mapping[str, str],

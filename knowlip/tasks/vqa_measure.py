@@ -19,7 +19,7 @@ def candidates(train: Sequence[Question]) -> dict[str, list[str]]:
 
     A type without training questions gets its whole vocabulary; `all_landforms` without any is left out.
     """
-    result = {}
+    result: dict[str, list[str]] = {}
     for kind in QUESTION_TYPES:
         seen = {q.answer for q in train if q.type == kind}
         closed = answers_of(kind)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from knowlip.annotators.chunks import ChunkStore
-from knowlip.annotators.openai.answer import MAX_BOXES, answer_schema, category_of, parse_answer
+from knowlip.annotators.openai.answer import MAX_BOXES, answer_schema, parse_answer
 from knowlip.annotators.types import Annotation, Box
 from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.openai_stub import answer
@@ -87,14 +87,6 @@ def test_boxes_a_little_outside_are_cut_and_doubles_dropped() -> None:
     assert [box.x for box in note.boxes] == [0.0, 0.885]
     assert note.boxes[0].width == pytest.approx(0.115)
     assert note.boxes[1].x + note.boxes[1].width == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "stored"),
-    [("Vessels", "ship"), ("AIRPLANE", "aircraft"), ("aircraft", "aircraft"), ("storage_tank ", "storage tank")],
-)
-def test_one_word_for_a_category(name: str, stored: str) -> None:
-    assert category_of(name) == stored
 
 
 def test_resumed_chunks_keep_counts_and_boxes(tmp_path) -> None:

@@ -11,10 +11,10 @@ from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.check.report import RULES, CheckConfig, Checker, show, text_check
 from knowlip.annotators.check.tile import Labelled, Sentence, TileTexts
 from knowlip.annotators.check.wording import place_names, place_pattern
-from knowlip.annotators.labels.templates import UNKNOWN
 from knowlip.cli import main
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.phrases import UNKNOWN
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 MARINE = {

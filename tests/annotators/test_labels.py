@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.annotators.labels.facts import Facts, LabelTarget, category_of, cover_of, mask_shares
+from knowlip.annotators.labels.facts import LabelFacts, LabelTarget, mask_shares
 from knowlip.annotators.labels.target_texts import target_texts
-from knowlip.annotators.labels.templates import TEMPLATES, UNKNOWN, choose
+from knowlip.annotators.labels.templates import TEMPLATES, choose
 from knowlip.annotators.labels.terrain_texts import terrain_texts
 from knowlip.base.vocabulary import LAND_COVER
 from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.phrases import UNKNOWN
 from knowlip.language.truth import judge
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from tests.annotators.tiny_dataset import build_tiny_dataset
@@ -23,7 +24,7 @@ from tests.language.test_truth import make_truth
 from tests.tiles.test_imports import picture, voc, voc_set
 
 
-def facts_of(truth: dict, tile_id: str) -> Facts:
+def facts_of(truth: dict, tile_id: str) -> LabelFacts:
     fields = ("category", "type", "x", "y")
     targets = tuple(
         LabelTarget(
@@ -36,7 +37,9 @@ def facts_of(truth: dict, tile_id: str) -> Facts:
         for item in truth["objects"]
     )
     known = frozenset(LAND_COVER.values())
-    return Facts(tile_id, targets, True, "ship", truth["shares"], tuple(truth["grid"]), known, truth["buildings"], ())
+    return LabelFacts(
+        tile_id, targets, True, "ship", truth["shares"], tuple(truth["grid"]), known, truth["buildings"], ()
+    )
 
 
 @pytest.mark.parametrize("kind", ["marine", "ground", "terrain"])
@@ -84,7 +87,7 @@ def test_unknown_makes_no_claim_in_any_dimension() -> None:
 
 def test_a_box_without_metres_gives_pixels_and_claims_no_cover() -> None:
     target = LabelTarget("ship", "", 0.1, 0.1, math.nan, 31.6, math.nan, math.nan)
-    texts = target_texts(Facts("t", (target,), True, "ship", {}, (), frozenset(), None, ()))
+    texts = target_texts(LabelFacts("t", (target,), True, "ship", {}, (), frozenset(), None, ()))
     assert "32 pixels" in texts["Size"]
     assert parse_claims("marine", "Size", texts["Size"]) == {}
     assert parse_claims("marine", "Count", texts["Count"])["count"] == 1
@@ -95,7 +98,7 @@ def test_a_box_without_metres_gives_pixels_and_claims_no_cover() -> None:
 def test_types_by_number_and_none_for_other() -> None:
     def category(*types: str) -> str:
         targets = tuple(LabelTarget("aircraft", name, 0.5, 0.5, 40.0, 40.0, 1.0, math.nan) for name in types)
-        return target_texts(Facts("t", targets, True, "aircraft", {}, (), frozenset(), None, ()))["Category"]
+        return target_texts(LabelFacts("t", targets, True, "aircraft", {}, (), frozenset(), None, ()))["Category"]
 
     assert "an A220 and a fighter" in category("fighter", "A220", "other")
     assert "business jets and a fighter" in category("fighter", "business jet", "business jet")
@@ -113,20 +116,12 @@ def test_a_water_mask_says_nothing_of_roads_and_buildings() -> None:
     shares, grid = mask_shares(mask, {0: "land", 7: "permanent water", 9: "background"})
     assert shares["water"] == pytest.approx(600 / 1799)
     assert [cell["water"] for cell in grid] == [0, 0, 1] * 3
-    texts = terrain_texts(Facts("t", (), False, "", shares, grid, frozenset(shares), None, ()))
+    texts = terrain_texts(LabelFacts("t", (), False, "", shares, grid, frozenset(shares), None, ()))
     assert texts["Roads"] == texts["Buildings"] == texts["Functionality"] == UNKNOWN
     water = parse_claims("terrain", "Water", texts["Water"])
     assert water == {"water": True, "shares": {"water": 0.33}, "regions": [2, 5, 8]}
     assert "land" in texts["Terrain"]
     assert "water" in texts["Boundary"]
-
-
-def test_names_of_classes() -> None:
-    assert [cover_of(name) for name in ("Sea", "flooded", "Land", "urban land", "High-Density Urban", "unlabeled")] == [
-        "water", "water", "land", "built-up", "built-up", None,
-    ]  # fmt: skip
-    assert cover_of("mountain") == "mountain"
-    assert [category_of(name) for name in ("Ship", "airplane", "storage_tank")] == ["ship", "aircraft", "storage tank"]
 
 
 def test_imported_set_is_annotated_without_known_metres(tmp_path: Path) -> None:

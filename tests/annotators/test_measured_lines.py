@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from knowlip.annotators.measured.lines import SHARP, Axis, axis_of
-from knowlip.annotators.measured.phrases import running
+from knowlip.annotators.measured.lines import SHARP, Axis, axis_of, running
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import axial_difference
 

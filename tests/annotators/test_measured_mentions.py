@@ -7,7 +7,7 @@ import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.measured import MeasuredAnnotator
-from knowlip.annotators.measured.evidence import Evidence, Target
+from knowlip.annotators.measured.evidence import Target, TileEvidence
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.types import Box
 from knowlip.dataset import Dataset
@@ -18,8 +18,8 @@ from knowlip.tiles.plan import BuildConfig
 from tests.annotators.test_measured import request, sea_with_ships, speckled
 
 
-def evidence(targets: list[Target], **expected: float) -> Evidence:
-    return Evidence(512.0, tuple(targets), {"water": 1.0}, ({"water": 1.0},) * 9, expected=expected)
+def evidence(targets: list[Target], **expected: float) -> TileEvidence:
+    return TileEvidence(512.0, tuple(targets), {"water": 1.0}, ({"water": 1.0},) * 9, expected=expected)
 
 
 def ship(x: float, y: float, length_m: float, width_m: float, heading_deg: float) -> Target:

@@ -107,14 +107,8 @@ def test_types_without_training_questions() -> None:
     assert empty["count"]["reason"]
 
 
-def test_captions_come_apart_and_are_judged() -> None:
+def test_claims_of_captions_are_judged() -> None:
     text = "count : two ships are visible . location : in the upper left . Environment: open water."
-    assert caption.split_caption(text, "marine") == (
-        "marine",
-        {"Count": "two ships are visible .", "Location": "in the upper left .", "Environment": "open water."},
-    )
-    assert caption.split_caption("Terrain: water. Water: a river.", "marine")[0] == "terrain"
-    assert caption.split_caption("Count: one vessel.", "terrain")[0] == "marine"
 
     def judge(instruction_set: str, dimension: str, text: str, truth: Any, window_m: float) -> bool | None:
         return {"Count": True, "Location": False}.get(dimension)

@@ -196,11 +196,6 @@ def test_publish_after_an_interruption_finishes(copy, monkeypatch):
     verify(copy)
 
 
-def test_compose_text():
-    rows = pd.DataFrame({"slot": [2, 1], "dimension": ["Location", "Count"], "text": ["upper left.", " two\nships "]})
-    assert compose_text(rows) == "Count: two ships. Location: upper left."
-
-
 def test_shards_are_reproducible(tmp_path):
     png = encode_png(np.arange(4096, dtype=np.uint8).reshape(64, 64))
     samples = [ShardSample("a-l000x000", png, b"text", b"{}"), ShardSample("b", png, b"", b"{}")]

@@ -10,8 +10,7 @@ import pytest
 
 from knowlip.annotators.labels.target_texts import target_texts
 from knowlip.annotators.labels.terrain_texts import terrain_texts
-from knowlip.annotators.measured.evidence import Evidence, Target
-from knowlip.annotators.measured.phrases import axis_word, in_regions, region_phrase
+from knowlip.annotators.measured.evidence import Target, TileEvidence
 from knowlip.annotators.measured.target_sentences import target_sentences
 from knowlip.annotators.measured.terrain_sentences import terrain_sentences
 from knowlip.base.vocabulary import LAND_COVER, REGIONS, region_of
@@ -19,6 +18,7 @@ from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn, draw_turns
+from knowlip.language.phrases import axis_word, in_regions, region_phrase
 from knowlip.language.truth import judge
 from knowlip.simulator.stage import SimulateConfig, simulate
 from knowlip.tiles.build import BuildConfig, build
@@ -92,7 +92,7 @@ def test_axes_are_those_of_the_turned_heading(turn: Turn) -> None:
         assert turn_words(text, turn) == text.replace(axis_word(heading), axis_word(turn.azimuth(heading)))
 
 
-def scene(rng: np.random.Generator, targets: int) -> Evidence:
+def scene(rng: np.random.Generator, targets: int) -> TileEvidence:
     """A made-up tile with boxes and covers."""
     names = [name for name in LAND_COVER.values() if name != "nodata"]
     grid = tuple(dict(zip(names, rng.dirichlet(np.full(len(names), 0.15)).tolist())) for _ in range(9))
@@ -102,10 +102,10 @@ def scene(rng: np.random.Generator, targets: int) -> Evidence:
                "cargo ship", 0.9)
         for _ in range(targets)
     )  # fmt: skip
-    return Evidence(1024.0, found, shares, grid)
+    return TileEvidence(1024.0, found, shares, grid)
 
 
-def turned_scene(evidence: Evidence, turn: Turn) -> Evidence:
+def turned_scene(evidence: TileEvidence, turn: Turn) -> TileEvidence:
     targets = []
     for target in evidence.targets:
         x, y = turn.place(target.x, target.y)
@@ -143,7 +143,7 @@ def test_annotators_write_the_turned_text_of_turned_truth(turn: Turn) -> None:
     assert changed > (400 if turn != Turn() else -1)
 
 
-def _one_choice(evidence: Evidence) -> bool:
+def _one_choice(evidence: TileEvidence) -> bool:
     """Whether the regions that hold two thirds of the targets are the same in whatever order regions are counted."""
     held = np.bincount([region_of(target.x, target.y) for target in evidence.targets], minlength=9)
     counts = sorted((int(count) for count in held if count), reverse=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from knowlip.annotators.measured.evidence import Evidence, Target
+from knowlip.annotators.measured.evidence import Target, TileEvidence
 from knowlip.annotators.measured.target_sentences import target_sentences
 from knowlip.annotators.measured.terrain_sentences import terrain_sentences
 from knowlip.annotators.types import SubText
@@ -42,7 +42,7 @@ def make_truth(rng: np.random.Generator, kind: str) -> dict[str, Any]:
 def write(truth: dict[str, Any]) -> tuple[SubText, ...]:
     fields = ("category", "x", "y", "length_m", "width_m", "heading_deg", "type")
     targets = tuple(Target(*(item[name] for name in fields)) for item in truth["objects"])
-    evidence = Evidence(1024.0, targets, truth["shares"], tuple(truth["grid"]))
+    evidence = TileEvidence(1024.0, targets, truth["shares"], tuple(truth["grid"]))
     return target_sentences(evidence, "near a port") if targets else terrain_sentences(evidence, "", None)
 
 

@@ -5,12 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from knowlip.annotators.check.tile import Finding, TileTexts
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
+from knowlip.language.categories import CATEGORY_OF_TYPE
 
-_CATEGORY_OF: Final = {
-    **{kind.name: "ship" for kind in SHIP_TYPES},
-    **{kind.name: "aircraft" for kind in AIRCRAFT_TYPES},
-}
 _SHARE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(?:%|per ?cent)")
 _OVER: Final = 1.05
 """Shares are rounded; beyond this they add up to too much."""
@@ -57,7 +53,7 @@ def count_and_category(tile: TileTexts) -> Iterator[Finding]:
         if sentence and not re.search(r"\b(or|possibly|perhaps|maybe|either|likely)\b", sentence.text.lower()):
             yield tile.finding("Category", "count-category", f"one counted, {len(types)} types named", "Count")
     counted = tile.claim("Count", "category")
-    if count and types and counted and _CATEGORY_OF[types[0]] != counted:
+    if count and types and counted and CATEGORY_OF_TYPE[types[0]] != counted:
         yield tile.finding("Category", "count-category", f"{counted} counted, {types[0]} named", "Count")
 
 

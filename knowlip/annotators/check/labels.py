@@ -8,14 +8,12 @@ from typing import Final
 from knowlip.annotators.check.tile import Finding, TileTexts
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, region_of
 from knowlip.dataset.mentions import Box
+from knowlip.language.definitions import COUNT_TOLERANCE, LENGTH_TOLERANCE, count_holds
 
-_COUNT_SLACK: Final = 0.25
-"""Beyond three objects a count may be off by this share."""
 _DIAGONAL: Final = math.sqrt(2.0)
 _LENGTHS: Final = {"ship": (3.0, 460.0), "aircraft": (5.0, 90.0)}
 """Shortest and longest that there are, in metres: a boat, the Seawise Giant (458 m); a light aircraft, the An-225."""
 _TYPES: Final = {kind.name: kind.length_m for kind in (*SHIP_TYPES, *AIRCRAFT_TYPES)}
-_TYPE_SLACK: Final = 0.30
 _PIXELS: Final = re.compile(r"\b(\d+(?:\.\d+)?) ?(?:px|pixels)\b")
 
 
@@ -40,7 +38,7 @@ def counts(tile: TileTexts) -> Iterator[Finding]:
             yield tile.finding("Count", "count-boxes", f"{count} in words, {boxes} boxes")
     if tile.labels is not None:
         true = sum(thing.category == category for thing in tile.labels)
-        if count != true if true <= 3 else abs(count - true) > _COUNT_SLACK * true:
+        if not count_holds(count, true):
             yield tile.finding("Count", "count-labels", f"{count} in words, {true} labelled")
 
 
@@ -48,7 +46,7 @@ def _about(tile: TileTexts, count: int, number: int) -> bool:
     """Whether the sentence rounds, and a number fits it."""
     sentence = tile.sentence("Count")
     rounded = sentence is not None and re.search(r"\b(about|around|some|nearly|roughly)\b", sentence.text.lower())
-    return bool(rounded) and abs(count - number) <= _COUNT_SLACK * number
+    return bool(rounded) and abs(count - number) <= COUNT_TOLERANCE * number
 
 
 def directions(tile: TileTexts) -> Iterator[Finding]:
@@ -95,8 +93,8 @@ def sizes(tile: TileTexts) -> Iterator[Finding]:
         return
     ranges = [_TYPES[name] for name in tile.claim("Category", "types") or []]
     if ranges:
-        low = min(low for low, _ in ranges) * (1 - _TYPE_SLACK)
-        high = max(high for _, high in ranges) * (1 + _TYPE_SLACK)
+        low = min(low for low, _ in ranges) * (1 - LENGTH_TOLERANCE)
+        high = max(high for _, high in ranges) * (1 + LENGTH_TOLERANCE)
         if not low <= length <= high:
             named = " or ".join(tile.claim("Category", "types"))
             yield tile.finding("Size", "size-type", f"{length:g} m, {named}", "Category")

@@ -11,9 +11,9 @@ from knowlip.annotators.check.contradictions import contradictions
 from knowlip.annotators.check.labels import against_labels
 from knowlip.annotators.check.tile import Finding, TileTexts, read_tiles
 from knowlip.annotators.check.wording import named_place, place_names, place_pattern, shows_something, wording
-from knowlip.annotators.labels.templates import UNKNOWN
 from knowlip.base.files import write_json
 from knowlip.dataset import Dataset
+from knowlip.language.phrases import UNKNOWN
 
 RULES: Final[dict[str, str]] = {
     "count-distribution": "the number does not fit the arrangement",

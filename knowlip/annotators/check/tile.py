@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from knowlip.annotators.labels.facts import category_of
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention, by_tile
-from knowlip.language.claims import parse_claims
+from knowlip.language.categories import category_of
+from knowlip.language.claims import Claims, parse_claims
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class TileTexts:
     """None where objects are not labelled in this data set."""
 
     @cached_property
-    def claims(self) -> dict[str, dict[str, Any]]:
+    def claims(self) -> dict[str, Claims]:
         """Dimension -> what is claimed, {} for nothing."""
         return {one.dimension: parse_claims(self.instruction_set, one.dimension, one.text) for one in self.sentences}
 

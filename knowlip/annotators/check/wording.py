@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from knowlip.annotators.check.tile import Finding, TileTexts
-from knowlip.annotators.labels.templates import UNKNOWN
-from knowlip.language.claims import COVER_WORDS, normalise, parse_claims
+from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.phrases import UNKNOWN
+from knowlip.language.words import COVER_WORDS, normalise
 
 _PLACE_COLUMNS: Final = ("country", "region", "city", "airport", "port")
 _GENERIC: Final = re.compile(

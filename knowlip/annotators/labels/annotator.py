@@ -4,11 +4,11 @@ from typing import Final
 
 from knowlip.annotators.labels.facts import LabelSource
 from knowlip.annotators.labels.target_texts import target_texts
-from knowlip.annotators.labels.templates import UNKNOWN
 from knowlip.annotators.labels.terrain_texts import terrain_texts
 from knowlip.annotators.types import Annotation, SubText, TileRequest
 from knowlip.dataset import Dataset
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.phrases import UNKNOWN
 
 _SURE: Final = 1.0
 

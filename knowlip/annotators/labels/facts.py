@@ -4,7 +4,6 @@ Truth of simulated scenes comes first, then annotations (boxes, outlines) and cl
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,27 +15,9 @@ import numpy as np
 from knowlip.base.vocabulary import landform_shares
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Box
-from knowlip.language.definitions import cover_share
+from knowlip.language.categories import category_of, cover_of
+from knowlip.language.definitions import Land, cover_share
 
-_CLASS_WORDS: Final[dict[str, str]] = {
-    "water": r"water|sea|ocean|river|lake|flood(ed)?",
-    "field": r"fields?|farm\w*|crop\w*|agricultur\w*|wheat|rice|maize|corn",
-    "wood": r"woods?|woodland|forests?|trees?",
-    "built-up": r"built up|urban|buildings?|houses?|residential|city|town|developed|settlements?",
-    "road": r"roads?|streets?|highways?",
-    "runway": r"runways?",
-    "apron": r"aprons?",
-    "grass": r"grass|grassland|meadows?",
-    "bridge": r"bridges?",
-    "quay": r"quays?|docks?|wharf|port",
-}
-"""Cover -> words in the class name of a mask that mean it, the first that fits."""
-_LAND: Final = re.compile(r"land|dry land|not water|non water|no water")
-_NO_CLASS: Final = re.compile(r"no ?data|background|unlabell?ed|ignored?|unknown|none|clutter")
-_CATEGORY_WORDS: Final = {
-    "ship": re.compile(r"ships?|vessels?|boats?"),
-    "aircraft": re.compile(r"aircrafts?|airplanes?|planes?|aeroplanes?"),
-}
 _WHOLE: Final = 0.98
 """A box that covers this much of both sides is the label of an image, not a measured outline."""
 
@@ -59,7 +40,7 @@ class LabelTarget:
 
 
 @dataclass(frozen=True)
-class Facts:
+class LabelFacts:
     """All that the labels of one tile say."""
 
     tile_id: str
@@ -99,7 +80,7 @@ class Facts:
     @property
     def forms(self) -> dict[str, float]:
         """Shares of landforms, and of classes beyond them, largest first."""
-        forms = landform_shares(dict(self.shares))
+        forms = landform_shares(self.shares)
         own = {name: share for name, share in self.shares.items() if name not in _IN_FORMS}
         return dict(sorted({**forms, **own}.items(), key=lambda item: -item[1]))
 
@@ -119,8 +100,8 @@ class Facts:
         return counts or ({self.usual: 0} if self.labelled and self.usual else {})
 
     @property
-    def as_truth(self) -> dict[str, Any]:
-        """In the form that :mod:`knowlip.language.definitions` reads."""
+    def land(self) -> Land:
+        """Shares and grid as the definitions of words take them."""
         return {"shares": self.shares, "grid": self.grid}
 
 
@@ -137,25 +118,6 @@ _IN_FORMS: Final = {
     "bridge",
     "nodata",
 }
-
-
-def category_of(name: str) -> str:
-    """ "ship", "aircraft", or the label's own words."""
-    words = name.strip().lower().replace("_", " ").replace("-", " ")
-    return next((category for category, pattern in _CATEGORY_WORDS.items() if pattern.fullmatch(words)), words)
-
-
-def cover_of(name: str) -> str | None:
-    """The cover that a mask's class means, its own name where there is none, None for a class that says nothing."""
-    words = re.sub(r"[\W_]+", " ", name.lower()).strip()
-    if not words or _NO_CLASS.fullmatch(words):
-        return None
-    if _LAND.fullmatch(words):
-        return "land"
-    for cover, pattern in _CLASS_WORDS.items():
-        if re.search(rf"\b({pattern})\b", words):
-            return cover
-    return words
 
 
 def mask_shares(mask: np.ndarray, classes: Mapping[int, str]) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
@@ -210,7 +172,7 @@ class LabelSource:
             for tile, metres, shape in zip(tiles["tile_id"], tiles["metres_per_pixel"], tiles["proj:shape"])
         }
 
-    def facts(self, tile_id: str) -> Facts:
+    def facts(self, tile_id: str) -> LabelFacts:
         """The facts of an accepted tile.
 
         Raises:
@@ -233,7 +195,7 @@ class LabelSource:
             if tile_id in self._dataset.masks.places:
                 shares, grid = mask_shares(self._dataset.masks.mask(tile_id), self._dataset.mask_classes)
                 known = frozenset(shares)
-        return Facts(
+        return LabelFacts(
             tile_id, targets, self._labelled, self._usual, shares, tuple(grid), known, buildings,
             tuple(filter(None, map(_box, rows))),
         )  # fmt: skip

@@ -5,9 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from knowlip.annotators.labels.facts import Facts, LabelTarget
-from knowlip.annotators.labels.templates import UNKNOWN, choose
-from knowlip.annotators.measured.phrases import COVER_NAME, axis_word, in_regions, listing, number_word
+from knowlip.annotators.labels.facts import LabelFacts, LabelTarget
+from knowlip.annotators.labels.templates import choose
 from knowlip.base.vocabulary import region_of
 from knowlip.language.definitions import (
     CROSS_FROM_M,
@@ -16,8 +15,9 @@ from knowlip.language.definitions import (
     arrangement,
     axial_difference,
     axial_mean,
-    holds,
+    regions_with,
 )
+from knowlip.language.phrases import COVER_NAME, UNKNOWN, axis_word, in_regions, listing, number_word
 
 _OPEN: Final = 0.85
 _ELONGATED: Final = 2.0
@@ -45,7 +45,7 @@ def plural(name: str) -> str:
     return name + "s"
 
 
-def target_texts(facts: Facts) -> dict[str, str]:
+def target_texts(facts: LabelFacts) -> dict[str, str]:
     """Dimension -> text."""
     targets = [target for target in facts.targets if target.category == facts.category]
     nouns = Nouns(facts.category, len(targets))
@@ -64,13 +64,13 @@ def target_texts(facts: Facts) -> dict[str, str]:
     return {"Count": counted, **rest, "Region": _region(facts), "Environment": _environment(facts, nouns)}
 
 
-def _location(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
+def _location(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     return choose(
         "location", facts.tile_id, where=in_regions({region_of(target.x, target.y) for target in targets}), **nouns
     )
 
 
-def _feature(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
+def _feature(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     """From the length where metres are known, else from the aspect of rotated boxes."""
     length = float(np.median([target.length_m for target in targets]))
     aspect = float(np.median([target.aspect for target in targets]))
@@ -97,7 +97,7 @@ def _axis(targets: list[LabelTarget]) -> str:
     return f", pointing {axis_word(mean)}"
 
 
-def _size(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
+def _size(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     for name, lengths in (
         ("size", [target.length_m for target in targets]),
         ("size pixels", [target.length_px for target in targets]),
@@ -107,7 +107,7 @@ def _size(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
     return UNKNOWN
 
 
-def _category(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
+def _category(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     """The types by number, the category itself where no finer type is labelled."""
     types = Counter(target.type for target in targets if target.type.lower() not in _NO_TYPE)
     if not types:
@@ -123,12 +123,12 @@ def _article(name: str, number: int) -> str:
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _pattern(facts: Facts, targets: list[LabelTarget], nouns: Nouns) -> str:
+def _pattern(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     name = arrangement([(target.x, target.y) for target in targets])
     return choose(f"pattern {name}", facts.tile_id, **nouns)
 
 
-def _region(facts: Facts) -> str:
+def _region(facts: LabelFacts) -> str:
     """Water and land for ships; runway and apron, grass and what else is there for the others."""
     if not facts.shares:
         return UNKNOWN
@@ -145,7 +145,7 @@ def _region(facts: Facts) -> str:
     return choose("shares", facts.tile_id, covers=forward, reversed=reverse)
 
 
-def _environment(facts: Facts, nouns: Nouns) -> str:
+def _environment(facts: LabelFacts, nouns: Nouns) -> str:
     if not facts.shares:
         return UNKNOWN
     water = facts.share("water") if "water" in facts.known else 0.0
@@ -159,6 +159,6 @@ def _environment(facts: Facts, nouns: Nouns) -> str:
     return choose("environment", facts.tile_id, covers=covers, **nouns)
 
 
-def _part(name: str, facts: Facts) -> str:
-    regions = [region for region in range(9) if holds(name, region, facts.as_truth)]
+def _part(name: str, facts: LabelFacts) -> str:
+    regions = regions_with(name, facts.land)
     return f" {in_regions(regions)}" if 0 < len(regions) <= 3 else ""

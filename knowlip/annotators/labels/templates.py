@@ -5,9 +5,6 @@ tiles and are the same in every run. All of them can be read back by :mod:`knowl
 import hashlib
 from typing import Final
 
-UNKNOWN: Final = "not known from the labels"
-"""Stands for what labels do not say; it makes no claim."""
-
 TEMPLATES: Final[dict[str, tuple[str, str, str, str, str]]] = {
     # ---- targets: {number} in words, {noun} in the right number, {is} is or are, {lie} lies or lie
     "count": (

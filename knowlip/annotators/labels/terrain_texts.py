@@ -2,17 +2,19 @@
 
 from typing import Final
 
-from knowlip.annotators.labels.facts import Facts
-from knowlip.annotators.labels.templates import UNKNOWN, choose
-from knowlip.annotators.measured.phrases import COVER_NAME, in_regions
+from knowlip.annotators.labels.facts import LabelFacts
+from knowlip.annotators.labels.templates import choose
 from knowlip.language.definitions import (
     BUILDING_AMOUNTS,
     PRESENT,
     adjacent,
-    centre_of,
-    holds,
+    layout_margins,
     layout_shares,
+    regions_with,
+    side_of,
 )
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.phrases import COVER_NAME, UNKNOWN, in_regions, side_phrase
 
 _MAIN: Final = {"water": "open water", "field": "farmland", "quay": "port land with quays"}
 _USES: Final = {
@@ -27,35 +29,26 @@ _USES: Final = {
 _PLACED: Final = 0.07
 """Smallest share of a cover whose place is told."""
 _ONE_SIDE: Final = 0.25
+_PARTS: Final = {"uniform": 0, "two-part": 2, "mosaic": 3}
+"""Layout -> covers that it needs."""
 _ROAD: Final = 0.005
 _WATER: Final = 0.03
 _FEW_BUILDINGS: Final = 3
 """So many buildings are still none, where their share says so."""
 
 
-def terrain_texts(facts: Facts) -> dict[str, str]:
+def terrain_texts(facts: LabelFacts) -> dict[str, str]:
     """Dimension -> text."""
-    if not facts.shares:
-        return dict.fromkeys(
-            ("Terrain", "Functionality", "Distribution", "Layout", "Boundary", "Buildings", "Roads", "Water"), UNKNOWN
-        )
-    return {
-        "Terrain": _terrain(facts),
-        "Functionality": _functionality(facts),
-        "Distribution": _distribution(facts),
-        "Layout": _layout(facts),
-        "Boundary": _boundary(facts),
-        "Buildings": _buildings(facts),
-        "Roads": _roads(facts),
-        "Water": _water(facts),
-    }
+    writers = (_terrain, _functionality, _distribution, _layout, _boundary, _buildings, _roads, _water)
+    names = DIMENSIONS[InstructionSet.TERRAIN]
+    return {name: write(facts) if facts.shares else UNKNOWN for name, write in zip(names, writers)}
 
 
 def _name(cover: str) -> str:
     return COVER_NAME.get(cover, cover)
 
 
-def _terrain(facts: Facts) -> str:
+def _terrain(facts: LabelFacts) -> str:
     names = list(facts.forms)
     main = _MAIN.get(names[0], _name(names[0]))
     second = next((name for name in names[1:2] if facts.forms[name] >= PRESENT), None)
@@ -64,7 +57,7 @@ def _terrain(facts: Facts) -> str:
     return choose("terrain second", facts.tile_id, main=main, second=_name(second))
 
 
-def _functionality(facts: Facts) -> str:
+def _functionality(facts: LabelFacts) -> str:
     """What the shares say by the definitions that texts are judged by; what masks cannot tell stays unknown."""
     forms, built = facts.forms, facts.share("built-up")
     if facts.exact:
@@ -84,33 +77,25 @@ def _functionality(facts: Facts) -> str:
     return UNKNOWN
 
 
-def _places(name: str, facts: Facts) -> list[int]:
-    """Regions that hold a cover (of an airfield: in the sense of "airfield ground")."""
-    return [region for region in range(9) if holds(name, region, facts.as_truth)]
-
-
-def _where(name: str, facts: Facts) -> str:
+def _where(name: str, facts: LabelFacts) -> str:
     """ " in the upper left", "" where the cover concentrates nowhere."""
-    places = _places(name, facts)
+    places = regions_with(name, facts.land)
     return f" {in_regions(places)}" if places else ""
 
 
-def _distribution(facts: Facts) -> str:
+def _distribution(facts: LabelFacts) -> str:
     names = [name for name, share in facts.forms.items() if share >= _PLACED][:3]
     parts = [_name(name) + where for name in names if (where := _where(name, facts))]
     return choose("where", facts.tile_id, parts=", ".join(parts)) if parts else UNKNOWN
 
 
-def _layout(facts: Facts) -> str:
+def _layout(facts: LabelFacts) -> str:
     """The layout whose condition is met by the widest margin."""
-    names, shares = list(facts.forms), list(facts.forms.values())
-    first, second, third = layout_shares(facts.shares) if facts.exact else _largest(shares)
-    named = [share >= PRESENT / 2 for share in [*shares, 0.0, 0.0][:3]]
-    margins = {"uniform": (first - 0.70) / 0.08}
-    if all(named[:2]):
-        margins["two-part"] = min(first + second - 0.75, second - 0.15) / 0.06
-    if all(named):
-        margins["mosaic"] = (third - 0.08) / 0.04
+    names, shares = list(facts.forms), [*facts.forms.values(), 0.0, 0.0]
+    margins = layout_margins(*_largest(facts))
+    # only what can be named: of two parts both, of a mosaic all three
+    named = sum(share >= PRESENT / 2 for share in shares[:3])
+    margins = {name: margin for name, margin in margins.items() if named >= _PARTS[name]}
     best = max(margins, key=lambda name: margins[name])
     if margins[best] < 0:
         return UNKNOWN
@@ -118,30 +103,29 @@ def _layout(facts: Facts) -> str:
     return choose(f"layout {best}", facts.tile_id, **words)
 
 
-def _largest(shares: list[float]) -> tuple[float, float, float]:
-    total = sum(shares) or 1.0
-    first, second, third = [*(share / total for share in shares), 0.0, 0.0][:3]
+def _largest(facts: LabelFacts) -> tuple[float, float, float]:
+    """The three largest shares, of landforms where they are told apart, else of whatever is."""
+    if facts.exact:
+        return layout_shares(facts.shares)
+    total = sum(facts.forms.values()) or 1.0
+    first, second, third = [*(share / total for share in facts.forms.values()), 0.0, 0.0][:3]
     return first, second, third
 
 
-def _boundary(facts: Facts) -> str:
-    names, truth = list(facts.forms), facts.as_truth
+def _boundary(facts: LabelFacts) -> str:
+    names = list(facts.forms)
     pairs = [(names[0], other) for other in names[1:] if facts.forms[other] >= _PLACED]
-    pairs = [pair for pair in pairs if adjacent(*pair, truth)]
+    pairs = [pair for pair in pairs if adjacent(*pair, facts.land)]
     if not pairs:
-        lonely = (layout_shares(facts.shares) if facts.exact else _largest(list(facts.forms.values())))[1] < 0.15
-        return choose("boundary none", facts.tile_id) if lonely else UNKNOWN
+        return choose("boundary none", facts.tile_id) if _largest(facts)[1] < 0.15 else UNKNOWN
     one, other = pairs[0] if pairs[0][1] != "water" else (pairs[0][1], pairs[0][0])
-    (x_one, y_one), (x_other, y_other) = centre_of(one, truth), centre_of(other, truth)
-    dx, dy, side = x_other - x_one, y_other - y_one, ""
-    if max(abs(dx), abs(dy)) >= _ONE_SIDE:
-        word = ("left" if dx > 0 else "right") if abs(dx) >= abs(dy) else ("above" if dy > 0 else "below")
-        side = f", {_name(one)} {f'to the {word}' if word in ('left', 'right') else word}"
+    side = side_of(one, other, facts.land, _ONE_SIDE)
+    where = f", {_name(one)} {side_phrase(side)}" if side else ""
     edge = "shoreline" if one == "water" else "edge"
-    return choose("boundary", facts.tile_id, one=_name(one), two=_name(other), edge=edge, side=side)
+    return choose("boundary", facts.tile_id, one=_name(one), two=_name(other), edge=edge, side=where)
 
 
-def _buildings(facts: Facts) -> str:
+def _buildings(facts: LabelFacts) -> str:
     if "built-up" not in facts.known:
         return UNKNOWN
     share = facts.share("built-up")
@@ -151,7 +135,7 @@ def _buildings(facts: Facts) -> str:
     return choose(f"buildings {amount}", facts.tile_id, where=_where("built-up", facts))
 
 
-def _roads(facts: Facts) -> str:
+def _roads(facts: LabelFacts) -> str:
     if "road" not in facts.known:
         return UNKNOWN
     if facts.share("road") < _ROAD:
@@ -159,7 +143,7 @@ def _roads(facts: Facts) -> str:
     return choose("roads", facts.tile_id, where=_where("road", facts))
 
 
-def _water(facts: Facts) -> str:
+def _water(facts: LabelFacts) -> str:
     if "water" not in facts.known:
         return UNKNOWN
     share = facts.share("water")

@@ -6,7 +6,7 @@ Data sets name it `rules`, see :func:`knowlip.annotators.types.recorded_name`.
 from typing import Any, Final
 
 from knowlip.annotators.measured.cover import Context
-from knowlip.annotators.measured.evidence import Evidence
+from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_sentences import target_sentences
@@ -36,7 +36,7 @@ class MeasuredAnnotator:
         return write(evidence, request)
 
 
-def write(evidence: Evidence, request: TileRequest) -> Annotation:
+def write(evidence: TileEvidence, request: TileRequest) -> Annotation:
     """Sentences, counts and boxes for given evidence; `request` adds place and parent."""
     near = near_phrase(request.place, request.scale)
     if evidence.category is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from knowlip.annotators.measured.lines import Axis
 from knowlip.base.vocabulary import landform_shares
+from knowlip.language.definitions import Land
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Overall:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TileEvidence:
     """All that the sentences are written from."""
 
     window_m: float
@@ -64,9 +65,14 @@ class Evidence:
     """Of `targets` and what stays hidden between them; None where the targets are all there is to know."""
 
     @property
+    def land(self) -> Land:
+        """Shares and grid as the definitions of words take them."""
+        return {"shares": self.shares, "grid": self.grid}
+
+    @property
     def landforms(self) -> dict[str, float]:
         """Landform shares, largest first."""
-        forms = landform_shares(dict(self.shares))
+        forms = landform_shares(self.shares)
         return dict(sorted(forms.items(), key=lambda item: -item[1]))
 
     def sure(self, *covers: str) -> float:

@@ -6,6 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from knowlip.language.phrases import axis_word
+
 Array = NDArray[np.float32]
 _STEP_DEG: Final = 7.5
 _ANGLES: Final = np.arange(0.0, 180.0, _STEP_DEG)
@@ -56,3 +58,8 @@ def axis_of(weight: Array) -> Axis | None:
     best = int(scores.argmax())
     sharpness = float(scores[best] / max(np.median(scores), 1e-12))
     return Axis(float(_ANGLES[best]), sharpness)
+
+
+def running(axis: Axis | None, words: str) -> str:
+    """ ", WORDS north-south" for a direction that stands out, "" for none."""
+    return f", {words} {axis_word(axis.heading_deg)}" if axis is not None and axis.sharpness >= SHARP else ""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from knowlip.annotators.measured.cover import Context, Cover, classify
-from knowlip.annotators.measured.evidence import Evidence, Overall, Target
+from knowlip.annotators.measured.evidence import Overall, Target, TileEvidence
 from knowlip.annotators.measured.features import cell_features
 from knowlip.annotators.measured.lines import axis_of
 from knowlip.annotators.measured.locate import expected, limits_of, number_of, targets_of
@@ -43,7 +43,7 @@ class Look(NamedTuple):
     window_m: float
 
 
-def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Evidence:
+def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> TileEvidence:
     """Measure a tile.
 
     Args:
@@ -68,12 +68,12 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
 
 def evidence_of(
     seen: Look, targets: Sequence[Target], expected: Mapping[str, float], overall: Overall | None
-) -> Evidence:
+) -> TileEvidence:
     """The evidence of a tile whose targets are decided on."""
     posterior, valid = seen.cover.posterior, seen.cover.codes > 0
     shares, grid = _shares(posterior, valid), _grid(posterior, valid)
     axes = {name: axis for name in ("runway", "road") if (axis := axis_of(np.where(valid, posterior[name], 0.0)))}
-    return Evidence(seen.window_m, tuple(targets), shares, grid, seen.cover.certainty, expected, axes, overall)
+    return TileEvidence(seen.window_m, tuple(targets), shares, grid, seen.cover.certainty, expected, axes, overall)
 
 
 def look(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Look:

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from knowlip.annotators.measured.evidence import Evidence, Target
+from knowlip.annotators.measured.evidence import Target, TileEvidence
 from knowlip.annotators.types import Box
 from knowlip.base.vocabulary import TARGET_CATEGORIES
 
@@ -12,7 +12,7 @@ SEEN_FROM: Final = 0.5
 """Expected number of targets of a category from which a tile is said to show some."""
 
 
-def counts_of(evidence: Evidence) -> dict[str, int]:
+def counts_of(evidence: TileEvidence) -> dict[str, int]:
     """Category -> number: what the texts count, and 0 of a category that is not seen.
 
     A second category that may be there beside the counted one is left out, which means unknown.
@@ -24,7 +24,7 @@ def counts_of(evidence: Evidence) -> dict[str, int]:
     return counts
 
 
-def boxes_of(evidence: Evidence, width_m: float, height_m: float) -> tuple[Box, ...]:
+def boxes_of(evidence: TileEvidence, width_m: float, height_m: float) -> tuple[Box, ...]:
     """One box for each target that can be pointed at: upright, around its oriented outline, cut at the tile's edge.
 
     Args:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowlip.annotators.measured.evidence import Overall
-from knowlip.annotators.measured.phrases import round_length
 from knowlip.annotators.measured.statistics import STATISTICS
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TARGET_CATEGORIES
 from knowlip.language.definitions import (
@@ -23,6 +22,7 @@ from knowlip.language.definitions import (
     LENGTH_TOLERANCE,
     count_holds,
 )
+from knowlip.language.phrases import round_length
 
 Array = NDArray[np.float32]
 COUNTS: Final = (*range(13), 13, 16, 20, 25, 32, 41, 61)

@@ -1,21 +1,12 @@
 """The eight sentences of the ground and marine instruction sets."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
-from knowlip.annotators.measured.evidence import Evidence, Overall, Target
-from knowlip.annotators.measured.phrases import (
-    COVER_NAME,
-    axis_word,
-    in_regions,
-    number_word,
-    percent,
-    round_length,
-    running,
-)
+from knowlip.annotators.measured.evidence import Overall, Target, TileEvidence
+from knowlip.annotators.measured.lines import running
 from knowlip.annotators.types import SubText
 from knowlip.base.vocabulary import region_of
 from knowlip.language.definitions import (
@@ -26,7 +17,16 @@ from knowlip.language.definitions import (
     axial_difference,
     axial_mean,
     cover_share,
-    holds,
+    regions_with,
+)
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.phrases import (
+    COVER_NAME,
+    axis_word,
+    in_regions,
+    number_word,
+    percent,
+    round_length,
 )
 
 _MANY = 6
@@ -34,7 +34,7 @@ _STRIP: Final = 0.03
 """Share of runway from which its direction is told."""
 
 
-def target_sentences(evidence: Evidence, near: str) -> tuple[SubText, ...]:
+def target_sentences(evidence: TileEvidence, near: str) -> tuple[SubText, ...]:
     """Write the eight sub-texts about ships or aircraft.
 
     Args:
@@ -47,12 +47,9 @@ def target_sentences(evidence: Evidence, near: str) -> tuple[SubText, ...]:
     targets = [target for target in evidence.targets if target.category == category]
     overall = evidence.overall or overall_of_targets(category, targets)
     nouns = _Nouns(category, overall)
-    writers: dict[str, Callable[[Evidence, list[Target], _Nouns], tuple[str, float]]] = {
-        "Count": _count, "Location": _location, "Feature": _feature, "Size": _size, "Category": _category,
-        "Distribution": _distribution, "Region": _region,
-    }  # fmt: skip
+    writers = (_count, _location, _feature, _size, _category, _distribution, _region)
     written = []
-    for dimension, write in writers.items():
+    for dimension, write in zip(DIMENSIONS[InstructionSet.MARINE], writers):
         text, confidence = write(evidence, targets, nouns)
         written.append(SubText(dimension, text, round(min(1.0, max(0.0, confidence)), 3), "visual"))
     text, confidence = _environment(evidence, category)
@@ -104,14 +101,14 @@ def _hedge(confidence: float) -> str:
     return "possibly " if confidence < 0.5 else ""
 
 
-def _count(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
+def _count(evidence: TileEvidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
     count, confidence = nouns.overall.number, nouns.overall.sure["Count"]
     if count > _MANY:
         return f"about {number_word(count)} {nouns.noun} are visible in the scene", confidence
     return f"{_hedge(confidence)}{number_word(count)} {nouns.noun} {nouns.verb} visible in the scene", confidence
 
 
-def _location(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
+def _location(evidence: TileEvidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
     """The regions with most targets, until they hold two thirds of them."""
     held = Counter(region_of(target.x, target.y) for target in targets)
     chosen: list[int] = []
@@ -128,7 +125,7 @@ def _location(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple
     return f"{most}{nouns.noun} lie {where}", _certainty(targets)
 
 
-def _feature(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
+def _feature(evidence: TileEvidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
     sure = nouns.overall.sure["Feature"]
     if not nouns.overall.resolved:
         return f"small compact bright points, the structure of the {nouns.plural} is hardly resolved", sure
@@ -143,14 +140,14 @@ def _feature(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[
     return f"{shape} of fuselage, wings and tail of the aircraft", sure
 
 
-def _size(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
+def _size(evidence: TileEvidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
     length, sure = round_length(nouns.overall.length_m), nouns.overall.sure["Size"]
     if nouns.one:
         return f"the {nouns.noun} is about {length} meters long", sure
     return f"the {nouns.noun} are typically about {length} meters long", sure
 
 
-def _category(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
+def _category(evidence: TileEvidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
     name, confidence = nouns.overall.type, nouns.overall.sure["Category"]
     hedge = "possibly" if confidence < 0.6 else "most likely"
     if nouns.one:
@@ -169,21 +166,17 @@ _PATTERNS: Final = {
 }
 
 
-def _distribution(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
+def _distribution(evidence: TileEvidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
     return _PATTERNS[nouns.overall.pattern].format(nouns.noun), nouns.overall.sure["Distribution"]
 
 
-def _part(name: str, evidence: Evidence) -> str:
+def _part(name: str, evidence: TileEvidence) -> str:
     """ " in the upper left and center" for where a cover concentrates, "" where it does not."""
-    regions = [region for region in range(9) if holds(name, region, _as_truth(evidence))]
+    regions = regions_with(name, evidence.land)
     return f" {in_regions(regions)}" if 0 < len(regions) <= 3 else ""
 
 
-def _as_truth(evidence: Evidence) -> dict[str, object]:
-    return {"shares": evidence.shares, "grid": evidence.grid}
-
-
-def _region(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
+def _region(evidence: TileEvidence, targets: list[Target], nouns: _Nouns) -> tuple[str, float]:
     if nouns.category == "ship":
         water = cover_share("water", evidence.shares)
         text = f"water covers about {percent(water)} percent of the scene"
@@ -200,16 +193,15 @@ def _region(evidence: Evidence, targets: list[Target], nouns: _Nouns) -> tuple[s
     return text, evidence.sure("runway", "apron", "grass")
 
 
-def _environment(evidence: Evidence, category: str) -> tuple[str, float]:
+def _environment(evidence: TileEvidence, category: str) -> tuple[str, float]:
     skip = {"water"} if category == "ship" else {"airfield"}
     around = [name for name, share in evidence.landforms.items() if share >= PRESENT and name not in skip][:2]
     sure = evidence.sure("water", *around)
     if category == "ship":
         if not around:
             if cover_share("water", evidence.shares) >= 0.85:
-                return "open water surrounds the target" if len(
-                    evidence.targets
-                ) == 1 else "open water all around", sure
+                one = len(evidence.targets) == 1
+                return "open water surrounds the target" if one else "open water all around", sure
             return "water with a small stretch of coast", sure
         shore = "water" if cover_share("water", evidence.shares) >= PRESENT else "a shore"
         return f"{shore} bordered by {_bordering(around, evidence)}", sure
@@ -220,7 +212,7 @@ def _environment(evidence: Evidence, category: str) -> tuple[str, float]:
     return f"airport ground bordered by {_bordering(around, evidence)}", sure
 
 
-def _bordering(around: list[str], evidence: Evidence) -> str:
+def _bordering(around: list[str], evidence: TileEvidence) -> str:
     """ "quays in the upper left and fields"."""
     first = COVER_NAME[around[0]] + _part(around[0], evidence)
     return first if len(around) == 1 else f"{first} and {COVER_NAME[around[1]]}"

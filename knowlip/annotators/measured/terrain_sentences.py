@@ -1,22 +1,24 @@
 """The eight sentences of the terrain instruction set."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from knowlip.annotators.measured.evidence import Evidence
-from knowlip.annotators.measured.phrases import COVER_NAME, in_regions, percent, region_phrase, running
-from knowlip.annotators.types import Evidence as Source
-from knowlip.annotators.types import SubText
+from knowlip.annotators.measured.evidence import TileEvidence
+from knowlip.annotators.measured.lines import running
+from knowlip.annotators.types import EvidenceKind, SubText
 from knowlip.language.definitions import (
     BUILDING_AMOUNTS,
     adjacent,
-    centre_of,
     cover_share,
-    holds,
+    layout_margins,
     layout_shares,
+    regions_with,
+    side_of,
 )
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.phrases import COVER_NAME, in_regions, percent, region_phrase, side_phrase
 
 _SOME: Final = 0.07
 """Smallest share that is worth a word."""
@@ -43,7 +45,7 @@ _FUNCTION_TEXT: Final[dict[str, str]] = {
 }
 
 
-def terrain_sentences(evidence: Evidence, near: str, inherited: str | None) -> tuple[SubText, ...]:
+def terrain_sentences(evidence: TileEvidence, near: str, inherited: str | None) -> tuple[SubText, ...]:
     """Write the eight sub-texts about the land.
 
     Args:
@@ -53,23 +55,17 @@ def terrain_sentences(evidence: Evidence, near: str, inherited: str | None) -> t
     """
     function, source, sure = function_of(evidence, inherited)
     functionality = _FUNCTION_TEXT[function] + (f", {near}" if near else "")
-    writers: dict[str, Callable[[Evidence], tuple[str, float]]] = {
-        "Terrain": _terrain, "Distribution": _distribution, "Layout": _layout, "Boundary": _boundary,
-        "Buildings": _buildings, "Roads": _roads, "Water": _water,
-    }  # fmt: skip
-    written = {name: SubText(name, text, _bounded(sure_), "visual") for name, write in writers.items()
-               for text, sure_ in [write(evidence)]}  # fmt: skip
-    written["Functionality"] = SubText("Functionality", functionality, _bounded(sure), source)
-    order = ("Terrain", "Functionality", "Distribution", "Layout", "Boundary", "Buildings", "Roads", "Water")
-    return tuple(written[name] for name in order)
+    written: list[tuple[str, str, float, EvidenceKind]] = [("Functionality", functionality, sure, source)]
+    for dimension, write in _WRITERS.items():
+        text, confidence = write(evidence)
+        written.append((dimension, text, confidence, "visual"))
+    order = DIMENSIONS[InstructionSet.TERRAIN].index
+    written.sort(key=lambda one: order(one[0]))
+    return tuple(SubText(dimension, text, _bounded(confidence), by) for dimension, text, confidence, by in written)
 
 
 def _bounded(value: float) -> float:
     return round(min(1.0, max(0.0, value)), 3)
-
-
-def _as_truth(evidence: Evidence) -> dict[str, Any]:
-    return {"shares": evidence.shares, "grid": evidence.grid}
 
 
 def _margin(larger: float, smaller: float) -> float:
@@ -77,7 +73,7 @@ def _margin(larger: float, smaller: float) -> float:
     return min(1.0, 0.5 + 2.0 * (larger - smaller))
 
 
-def function_of(evidence: Evidence, inherited: str | None) -> tuple[str, Source, float]:
+def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, EvidenceKind, float]:
     """What the area serves: (function, where the knowledge comes from, confidence).
 
     What is seen decides where it is clear; the larger tile's function decides where this tile shows nothing against it.
@@ -105,7 +101,7 @@ def function_of(evidence: Evidence, inherited: str | None) -> tuple[str, Source,
     return best, "visual", _margin(seen[best], rest) * sure
 
 
-def _terrain(evidence: Evidence) -> tuple[str, float]:
+def _terrain(evidence: TileEvidence) -> tuple[str, float]:
     names = list(evidence.landforms)
     shares = list(evidence.landforms.values())
     confidence = _margin(shares[0], shares[1]) * evidence.sure(names[0])
@@ -117,18 +113,17 @@ def _terrain(evidence: Evidence) -> tuple[str, float]:
     return text, confidence
 
 
-def _places(name: str, evidence: Evidence) -> list[int]:
+def _places(name: str, evidence: TileEvidence) -> list[int]:
     """Regions that clearly hold a cover, strongest first, at most three unless it is nearly everywhere."""
-    truth = _as_truth(evidence)
     share = {region: cover_share(name, evidence.grid[region]) for region in range(9)}
-    held = sorted((region for region in range(9) if holds(name, region, truth)), key=lambda region: -share[region])
+    held = sorted(regions_with(name, evidence.land), key=lambda region: -share[region])
     if len(held) >= 7:
         return held
     least = _CLEARLY * max(0.02, min(0.25, cover_share(name, evidence.shares)))
     return [region for region in held[:3] if share[region] >= least] or held[:1]
 
 
-def _distribution(evidence: Evidence) -> tuple[str, float]:
+def _distribution(evidence: TileEvidence) -> tuple[str, float]:
     names = [name for name, share in evidence.landforms.items() if share >= _SOME][:2] or list(evidence.landforms)[:1]
     parts = [f"{COVER_NAME[name]} {in_regions(places)}" for name in names if (places := _places(name, evidence))]
     if not parts:
@@ -136,18 +131,17 @@ def _distribution(evidence: Evidence) -> tuple[str, float]:
     return ", ".join(parts), 0.9 * evidence.sure(*names)
 
 
-def _layout(evidence: Evidence) -> tuple[str, float]:
-    """The layout whose conditions are met by the widest margin, in units of how well shares are usually measured."""
-    first, second, third = layout_shares(evidence.shares)
-    names = list(evidence.landforms)
-    one, two, three = (COVER_NAME[name] for name in names[:3])
-    margins = {
-        f"one continuous expanse of {one}": (first - 0.70) / 0.08,
-        f"split into two parts, {one} and {two}": min(first + second - 0.75, second - 0.15) / 0.06,
-        f"mosaic of {one}, {two} and {three}": (third - 0.08) / 0.04,
-    }
-    text = max(margins, key=lambda name: margins[name])
-    return text, _sure(margins[text])
+def _layout(evidence: TileEvidence) -> tuple[str, float]:
+    """The layout whose conditions are met by the widest margin."""
+    margins = layout_margins(*layout_shares(evidence.shares))
+    layout = max(margins, key=lambda name: margins[name])
+    one, two, three = (COVER_NAME[name] for name in list(evidence.landforms)[:3])
+    text = {
+        "uniform": f"one continuous expanse of {one}",
+        "two-part": f"split into two parts, {one} and {two}",
+        "mosaic": f"mosaic of {one}, {two} and {three}",
+    }[layout]
+    return text, _sure(margins[layout])
 
 
 def _sure(margin: float) -> float:
@@ -155,27 +149,22 @@ def _sure(margin: float) -> float:
     return 0.6 + 0.35 * float(np.clip(margin, -1.0, 1.0))
 
 
-def _boundary(evidence: Evidence) -> tuple[str, float]:
-    truth = _as_truth(evidence)
+def _boundary(evidence: TileEvidence) -> tuple[str, float]:
     _, second, _ = layout_shares(evidence.shares)
     names = list(evidence.landforms)
     pairs = [(names[0], other) for other in names[1:] if evidence.landforms[other] >= _SOME]
-    pairs = [pair for pair in pairs if adjacent(*pair, truth)]
+    pairs = [pair for pair in pairs if adjacent(*pair, evidence.land)]
     if second < 0.10 or not pairs:
         return "no clear boundary inside the scene", _sure((0.15 - second) / 0.05)
     one, other = (pairs[0][1], pairs[0][0]) if pairs[0][1] == "water" else pairs[0]
-    (x_one, y_one), (x_other, y_other) = centre_of(one, truth), centre_of(other, truth)
-    dx, dy = x_other - x_one, y_other - y_one
     edge = "shoreline" if one == "water" else "edge"
     text = f"{edge} between {COVER_NAME[one]} and {COVER_NAME[other]}"
-    if max(abs(dx), abs(dy)) >= _ONE_SIDE:
-        side = ("left" if dx > 0 else "right") if abs(dx) >= abs(dy) else ("above" if dy > 0 else "below")
-        where = f"to the {side}" if side in ("left", "right") else side
-        text += f", {COVER_NAME[one]} {where}"
+    if side := side_of(one, other, evidence.land, _ONE_SIDE):
+        text += f", {COVER_NAME[one]} {side_phrase(side)}"
     return text, _sure((min(evidence.landforms[one], evidence.landforms[other]) - 0.06) / 0.15)
 
 
-def _buildings(evidence: Evidence) -> tuple[str, float]:
+def _buildings(evidence: TileEvidence) -> tuple[str, float]:
     share = cover_share("built-up", evidence.shares)
     amount = next(name for name, (low, high) in BUILDING_AMOUNTS.items() if low <= share < high)
     sure = evidence.sure("built-up")
@@ -190,7 +179,7 @@ def _buildings(evidence: Evidence) -> tuple[str, float]:
     return f"{text}, mostly {in_regions(places)}", 0.9 * sure
 
 
-def _roads(evidence: Evidence) -> tuple[str, float]:
+def _roads(evidence: TileEvidence) -> tuple[str, float]:
     share = cover_share("road", evidence.shares)
     sure = evidence.sure("road")
     if share < 0.01:
@@ -203,7 +192,7 @@ def _roads(evidence: Evidence) -> tuple[str, float]:
     return f"{kind} {region_phrase(places) if len(places) >= 7 else 'the ' + region_phrase(places)}{ending}", sure
 
 
-def _water(evidence: Evidence) -> tuple[str, float]:
+def _water(evidence: TileEvidence) -> tuple[str, float]:
     share = cover_share("water", evidence.shares)
     sure = evidence.sure("water")
     if share < 0.03:
@@ -213,3 +202,14 @@ def _water(evidence: Evidence) -> tuple[str, float]:
     if not places or len(places) >= 7:
         return f"water covers {covered}", sure
     return f"water covers {covered}, {in_regions(places)}", sure
+
+
+_WRITERS: Final[dict[str, Callable[[TileEvidence], tuple[str, float]]]] = {
+    "Terrain": _terrain,
+    "Distribution": _distribution,
+    "Layout": _layout,
+    "Boundary": _boundary,
+    "Buildings": _buildings,
+    "Roads": _roads,
+    "Water": _water,
+}

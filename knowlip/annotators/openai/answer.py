@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from knowlip.annotators.openai.free_form import UNSTATED_CONFIDENCE, parse_free_form
 from knowlip.annotators.types import Annotation, Box, SubText
-from knowlip.language.claims import NUMBERS, parse_claims
+from knowlip.language.categories import category_of
+from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.words import NUMBERS
 
 MAX_CHARACTERS = 400
 """Longest sub-text that is accepted; the paper's are 9 to 23 tokens on average."""
@@ -17,23 +19,13 @@ MAX_BOXES = 100
 """Most boxes that are accepted; the prompt asks for at most 20."""
 _OUTSIDE = 0.02
 """A box may leave the tile by this fraction, as boxes of models often do; it is cut."""
-_SAME = {
-    "ship": ("ship", "vessel", "boat", "marine target"),
-    "aircraft": ("aircraft", "airplane", "aeroplane", "plane", "airliner", "jet"),
-}
-_CATEGORY = {form: name for name, words in _SAME.items() for word in words for form in (word, f"{word}s")}
 
 
-def category_of(name: str) -> str:
-    """The name of a category as it is stored: lower case, single spaces, one word for all ships and aircraft.
-
-    Raises:
-        ValueError: it is empty or longer than 40 characters.
-    """
-    name = " ".join(name.lower().replace("_", " ").split())
+def _category(name: str) -> str:
+    name = category_of(name)
     if not 0 < len(name) <= 40:
         raise ValueError("the category must be a short name such as ship or aircraft")
-    return _CATEGORY.get(name, name)
+    return name
 
 
 class SubTextAnswer(BaseModel):
@@ -69,7 +61,7 @@ class CountAnswer(BaseModel):
     category: str
     number: int
 
-    _name = field_validator("category")(category_of)
+    _name = field_validator("category")(_category)
 
     @field_validator("number")
     @classmethod
@@ -89,7 +81,7 @@ class BoxAnswer(BaseModel):
     width: float
     height: float
 
-    _name = field_validator("category")(category_of)
+    _name = field_validator("category")(_category)
 
     @model_validator(mode="after")
     def _inside(self) -> "BoxAnswer":

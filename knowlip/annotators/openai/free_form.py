@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from knowlip.annotators.types import Evidence
+from knowlip.annotators.types import EvidenceKind
 from knowlip.language.dimensions import DIMENSIONS
 
 UNSTATED_CONFIDENCE = 0.5
@@ -74,7 +74,7 @@ class FreeForm:
     """Dimension -> its text as written, without list marks and quotes around it."""
     confidences: dict[str, float]
     """Dimension -> confidence, where one was stated as in "(0.8, visual)"."""
-    evidence: dict[str, Evidence]
+    evidence: dict[str, EvidenceKind]
     missing: tuple[str, ...]
     """Dimensions of the set without a text, in order."""
 
@@ -107,7 +107,7 @@ def parse_free_form(content: str, instruction_set: str | None = None) -> FreeFor
         raise ValueError(
             "No field was found; write each of the eight as `Name: statement` on a line of its own, or as JSON."
         )
-    texts, confidences, evidence = {}, dict[str, float](), dict[str, Evidence]()
+    texts, confidences, evidence = {}, dict[str, float](), dict[str, EvidenceKind]()
     for dimension, text in found.items():
         if stated := _STATED.search(text):
             share = stated["c1"] or stated["c2"]

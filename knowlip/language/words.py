@@ -1,52 +1,44 @@
-"""The words that claims are made of: regions, covers, shares, axes and forms, in a normalised text."""
+"""The words that claims are made of: numbers, regions, covers, shares, axes and forms, in a normalised text."""
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
+
+from knowlip.language.directions import COMPASS
 
 T = TypeVar("T")
 
-AXES: Final[dict[str, float]] = {
-    "north-south": 0.0,
-    "northeast-southwest": 45.0,
-    "east-west": 90.0,
-    "northwest-southeast": 135.0,
-}
-"""Orientation in compass words -> degrees clockwise from north, modulo 180."""
-
-NUMBERS: Final[tuple[str, ...]] = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
+_TO_TWENTY = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+NUMBERS: Final = tuple(_TO_TWENTY.split())
 
 COVER_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "water": ("open water", "open sea", "water", "sea", "ocean", "river", "lake", "basin"),
-    "field": ("fields", "field", "farmland", "cropland", "agricultural land", "cropfields"),
-    "wood": ("woodland", "woods", "wood", "forest", "forests", "trees"),
-    "built-up": ("built up land", "built up areas", "built up area", "built up", "urban", "residential", "settlement",
-                 "buildings", "houses", "town", "city blocks"),
-    "quay": ("quays", "quay", "docks", "dock", "wharf", "wharves", "pier", "piers", "port land"),
-    "pavement": ("runway and apron", "runways and aprons", "apron and runway", "pavement", "paved ground"),
-    "airfield": ("airfield", "airfield ground", "airport ground"),
-    "runway": ("runway", "runways", "taxiway", "taxiways"),
-    "apron": ("apron", "aprons"),
-    "grass": ("grass", "grassland"),
-    "land": ("land",),
-}  # fmt: skip
+    cover: tuple(phrases.split(", "))
+    for cover, phrases in {
+        "water": "open water, open sea, water, sea, ocean, river, lake, basin",
+        "field": "fields, field, farmland, cropland, agricultural land, cropfields",
+        "wood": "woodland, woods, wood, forest, forests, trees",
+        "built-up": "built up land, built up areas, built up area, built up, urban, residential, settlement, "
+        "buildings, houses, town, city blocks",
+        "quay": "quays, quay, docks, dock, wharf, wharves, pier, piers, port land",
+        "pavement": "runway and apron, runways and aprons, apron and runway, pavement, paved ground",
+        "airfield": "airfield, airfield ground, airport ground",
+        "runway": "runway, runways, taxiway, taxiways",
+        "apron": "apron, aprons",
+        "grass": "grass, grassland",
+        "land": "land",
+    }.items()
+}
 """Land cover -> the phrases that name it, longest first where one holds another."""
 
 COVER_OF: Final = {phrase: name for name, phrases in COVER_WORDS.items() for phrase in phrases}
 _COVER: Final = re.compile(r"\b(" + "|".join(sorted(COVER_OF, key=len, reverse=True)) + r")\b")
 _NEGATION: Final = re.compile(r"\b(no|without|nor|free of|lacks|lacking|absence of|away from)\b")
 _CLAUSE: Final = re.compile(r",|\bbut\b|\bonly\b")
-_AXIS: Final = re.compile(
-    r"\b(north(?:east|west)?|east|west|south(?:east|west)?) (?:to |and |through )?"
-    r"(north(?:east|west)?|east|west|south(?:east|west)?)\b"
-)
-_COMPASS: Final = {
-    "north": 0.0, "northeast": 45.0, "east": 90.0, "southeast": 135.0,
-    "south": 180.0, "southwest": 225.0, "west": 270.0, "northwest": 315.0,
-}  # fmt: skip
+_WIND: Final = r"(north(?:east|west)?|east|west|south(?:east|west)?)"
+_AXIS: Final = re.compile(rf"\b{_WIND} (?:to |and |through )?{_WIND}\b")
 _EVERYWHERE: Final = re.compile(r"\b((whole|entire|most of the) (scene|image|tile|area)|throughout|everywhere)\b")
 _SHARE: Final = re.compile(r"\b(\d{1,3}) ?%")
 _WORD_SHARE: Final = (
@@ -70,62 +62,44 @@ def normalise(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip(" ,")
 
 
+def _region_phrases() -> dict[str, tuple[int, ...]]:
+    """Phrase -> region numbers: a row and a column beside each other are one region, either by itself is three."""
+    rows = {"upper": 0, "top": 0, "north": 0, "lower": 2, "bottom": 2, "south": 2}
+    columns = {"left": 0, "right": 2, "west": 0, "east": 2}
+    phrases: dict[str, tuple[int, ...]] = {"northwest": (0,), "northeast": (2,), "southwest": (6,), "southeast": (8,)}
+    phrases["center"] = (4,)
+    for row, y in rows.items():
+        phrases[row] = (3 * y, 3 * y + 1, 3 * y + 2)
+        phrases[f"{row} center"] = phrases[f"center {row}"] = (3 * y + 1,)
+        for column, x in columns.items():
+            phrases[f"{row} {column}"] = phrases[f"{column} {row}"] = (3 * y + x,)
+    for column, x in columns.items():
+        phrases[column] = (x, 3 + x, 6 + x)
+        phrases[f"{column} center"] = phrases[f"center {column}"] = (3 + x,)
+    return phrases
+
+
+_REGIONS: Final = _region_phrases()
+_REGION: Final = re.compile(r"\b(?:" + "|".join(sorted(_REGIONS, key=len, reverse=True)) + r")\b")
+
+
 def regions_of(text: str) -> list[int]:
     """Region numbers named in a normalised text, in order of mention."""
     text = _AXIS.sub(lambda match: " " if _opposite(*match.groups()) else match.group(0), text)
     if _EVERYWHERE.search(text):
         return list(range(9))
-    rows = {"upper": 0, "top": 0, "north": 0, "lower": 2, "bottom": 2, "south": 2}
-    columns = {"left": 0, "right": 2, "west": 0, "east": 2}
-    corners = {"northwest": 0, "northeast": 2, "southwest": 6, "southeast": 8}
-    words = text.split()
-    found: list[int] = []
-    position = 0
-    while position < len(words):
-        word, after = words[position], words[position + 1] if position + 1 < len(words) else ""
-        step = 1
-        if word in corners:
-            found.append(corners[word])
-        elif word in rows:
-            if after in columns:
-                found.append(rows[word] * 3 + columns[after])
-                step = 2
-            elif after == "center":
-                found.append(rows[word] * 3 + 1)
-                step = 2
-            else:
-                found.extend(range(rows[word] * 3, rows[word] * 3 + 3))
-        elif word == "center":
-            if after in columns:
-                found.append(3 + columns[after])
-                step = 2
-            elif after in rows:
-                found.append(rows[after] * 3 + 1)
-                step = 2
-            else:
-                found.append(4)
-        elif word in columns:
-            if after in rows:
-                found.append(rows[after] * 3 + columns[word])
-                step = 2
-            elif after == "center":
-                found.append(3 + columns[word])
-                step = 2
-            else:
-                found.extend(range(columns[word], 9, 3))
-        position += step
-    return list(dict.fromkeys(found))
+    return unique(region for match in _REGION.finditer(text) for region in _REGIONS[match.group()])
 
 
 def _opposite(first: str, second: str) -> bool:
-    return abs(_COMPASS[first] - _COMPASS[second]) == 180.0
+    return abs(COMPASS.index(first) - COMPASS.index(second)) == 4
 
 
 def axis_of(text: str) -> float | None:
     """The axis that two opposite directions name, degrees clockwise from north."""
     for first, second in _AXIS.findall(text):
         if _opposite(first, second):
-            return _COMPASS[first] % 180.0
+            return 45.0 * (COMPASS.index(first) % 4)
     return None
 
 
@@ -157,6 +131,7 @@ def forms_of(text: str, forms: Mapping[str, re.Pattern[str]]) -> list[str]:
 
 def shares_of(text: str) -> dict[str, float]:
     """Cover -> share: each goes to the nearest cover named before it in its clause, else to the first one after it."""
+    # "40 % water" names the cover right behind the number, which goes before all others
     marks = [(match.start(), min(100, int(match.group(1))) / 100) for match in _SHARE.finditer(text)]
     if not marks:
         marks = [(match.start(), share) for pattern, share in _WORD_SHARE for match in pattern.finditer(text)][:1]
@@ -175,8 +150,8 @@ def shares_of(text: str) -> dict[str, float]:
     return shares
 
 
-def where_of(text: str) -> dict[str, Any]:
-    """Each cover takes the regions named between it and the next cover."""
+def where_of(text: str) -> dict[str, list[int]]:
+    """Cover -> regions: each cover takes the regions named between it and the next cover."""
     covers = covers_of(text)
     where: dict[str, list[int]] = {}
     for number, (start, name) in enumerate(covers):
@@ -184,4 +159,4 @@ def where_of(text: str) -> dict[str, Any]:
         regions = regions_of(text[start:end])
         if regions:
             where[name] = unique(where.get(name, []) + regions)
-    return {"where": where} if where else {}
+    return where

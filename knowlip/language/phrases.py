@@ -1,11 +1,14 @@
-"""Small pieces of wording that :mod:`knowlip.language.claims` can read back."""
+"""Small pieces of wording that annotators share and :mod:`knowlip.language.claims` reads back."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from knowlip.annotators.measured.lines import SHARP, Axis
 from knowlip.base.vocabulary import REGIONS
-from knowlip.language.claims import AXES, NUMBERS
+from knowlip.language.directions import AXES
+from knowlip.language.words import NUMBERS
+
+UNKNOWN: Final = "not known from the labels"
+"""Stands for what is not known; it makes no claim."""
 
 COVER_NAME: Final[dict[str, str]] = {
     "water": "water",
@@ -49,6 +52,11 @@ def in_regions(regions: Iterable[int]) -> str:
     return f"over {phrase}" if phrase.startswith("most") else f"in the {phrase}"
 
 
+def side_phrase(side: str) -> str:
+    """ "to the left", "to the right", "above", "below"."""
+    return f"to the {side}" if side in ("left", "right") else side
+
+
 def number_word(count: int) -> str:
     """Words up to twenty, digits beyond."""
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
@@ -62,11 +70,6 @@ def percent(share: float) -> int:
 def axis_word(degrees: float) -> str:
     """Nearest of the four compass axes for an orientation in degrees clockwise from north."""
     return min(AXES, key=lambda name: abs((degrees - AXES[name] + 90.0) % 180.0 - 90.0))
-
-
-def running(axis: Axis | None, words: str) -> str:
-    """ ", WORDS north-south" for a direction that stands out, "" for none."""
-    return f", {words} {axis_word(axis.heading_deg)}" if axis is not None and axis.sharpness >= SHARP else ""
 
 
 def round_length(length_m: float) -> int:

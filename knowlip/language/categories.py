@@ -1,0 +1,79 @@
+"""The words for kinds of targets and for land-cover classes: in sentences, in labels and in masks."""
+
+import re
+from typing import Final
+
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
+
+_COUNTED: Final = {
+    "ship": r"ships?|vessels?|boats?|tankers?|carriers?",
+    "aircraft": r"aircrafts?|airplanes?|planes?|airliners?|jets?|fighters?|turboprops?",
+}
+TARGET_NOUNS: Final = "|".join(_COUNTED.values())
+"""Pattern of the nouns that targets are counted by."""
+_LABELS: Final = {
+    "ship": re.compile(r"ships?|vessels?|boats?|marine targets?"),
+    "aircraft": re.compile(r"aircrafts?|airplanes?|aeroplanes?|planes?|airliners?|jets?"),
+}
+TYPE_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "container ship": ("container ship", "container ships", "container vessel", "container vessels"),
+    "tanker": ("oil tanker", "oil tankers", "tanker", "tankers"),
+    "bulk carrier": ("bulk carrier", "bulk carriers", "bulker", "bulkers"),
+    "cargo ship": ("cargo ship", "cargo ships", "cargo vessel", "cargo vessels", "freighter", "freighters"),
+    "fishing boat": ("fishing boat", "fishing boats", "fishing vessel", "fishing vessels"),
+    "wide-body airliner": ("wide body airliner", "wide body airliners", "wide body", "widebody"),
+    "narrow-body airliner": ("narrow body airliner", "narrow body airliners", "narrow body", "narrowbody"),
+    "regional turboprop": ("regional turboprop", "regional turboprops", "turboprop", "turboprops"),
+    "business jet": ("business jet", "business jets"),
+    "fighter": ("fighter jet", "fighter jets", "fighter", "fighters"),
+}
+"""Type -> the phrases that name it in a normalised text."""
+TYPE_OF: Final = {phrase: name for name, phrases in TYPE_WORDS.items() for phrase in phrases}
+_TYPE: Final = re.compile(r"\b(" + "|".join(sorted(TYPE_OF, key=len, reverse=True)) + r")\b")
+CATEGORY_OF_TYPE: Final = {
+    **{kind.name: "ship" for kind in SHIP_TYPES},
+    **{kind.name: "aircraft" for kind in AIRCRAFT_TYPES},
+}
+"""Type -> "ship" or "aircraft"."""
+
+_CLASSES: Final[dict[str, str]] = {
+    "water": r"water|sea|ocean|river|lake|flood(ed)?",
+    "field": r"fields?|farm\w*|crop\w*|agricultur\w*|wheat|rice|maize|corn",
+    "wood": r"woods?|woodland|forests?|trees?",
+    "built-up": r"built up|urban|buildings?|houses?|residential|city|town|developed|settlements?",
+    "road": r"roads?|streets?|highways?",
+    "runway": r"runways?",
+    "apron": r"aprons?",
+    "grass": r"grass|grassland|meadows?",
+    "bridge": r"bridges?",
+    "quay": r"quays?|docks?|wharf|port",
+}
+"""Cover -> words in the class name of a mask that mean it, the first that fits."""
+_LAND: Final = re.compile(r"land|dry land|not water|non water|no water")
+_NO_CLASS: Final = re.compile(r"no ?data|background|unlabell?ed|ignored?|unknown|none|clutter")
+
+
+def category_in(text: str) -> str | None:
+    """The category that a normalised text counts or describes, "ship" before "aircraft"."""
+    return next((name for name, words in _COUNTED.items() if re.search(rf"\b({words})\b", text)), None)
+
+
+def types_in(text: str) -> list[str]:
+    """The types that a normalised text names, in order of mention."""
+    return list(dict.fromkeys(TYPE_OF[match.group(1)] for match in _TYPE.finditer(text)))
+
+
+def category_of(name: str) -> str:
+    """The category that a label or a model's word means: "ship", "aircraft", or the word itself in lower case."""
+    words = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+    return next((category for category, pattern in _LABELS.items() if pattern.fullmatch(words)), words)
+
+
+def cover_of(name: str) -> str | None:
+    """The cover that a mask's class means, its own name where there is none, None for a class that says nothing."""
+    words = re.sub(r"[\W_]+", " ", name.lower()).strip()
+    if not words or _NO_CLASS.fullmatch(words):
+        return None
+    if _LAND.fullmatch(words):
+        return "land"
+    return next((cover for cover, known in _CLASSES.items() if re.search(rf"\b({known})\b", words)), words)
