@@ -10,6 +10,7 @@ import pandas as pd
 from knowlip.base.vocabulary import DISTRUSTED, SCALES, Decision
 from knowlip.benchmark.report.places import SPLITS
 from knowlip.dataset import Dataset
+from knowlip.language.definitions import TileTruth
 from knowlip.language.truth import judge
 
 _STATES: dict[str, tuple[str, str]] = {
@@ -115,7 +116,7 @@ def samples(
 
 
 def _history(
-    old: Mapping[Any, Any], new: Mapping[Any, Any], truth: Mapping[str, Any] | None, window_m: float
+    old: Mapping[Any, Any], new: Mapping[Any, Any], truth: TileTruth | None, window_m: float
 ) -> dict[str, Any]:
     """One sub-text: what it says, what it said before, what was decided, and whether it is true."""
 
