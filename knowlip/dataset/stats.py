@@ -40,8 +40,7 @@ def dataset_stats(config: DatasetStatsConfig) -> dict[str, Any]:
         not config.out.is_dir() or (any(config.out.iterdir()) and not (config.out / "stats.json").exists())
     ):
         raise ValueError(f"{config.out} holds something else; give a new folder.")
-    from knowlip.dataset.stats_figures import draw
-    from knowlip.dataset.stats_page import page
+    from knowlip.dataset.stats_figures import draw, page
 
     title = config.title or config.dataset.resolve().name
     with whole_folder(config.out) as folder:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from knowlip.dataset.stats_numbers import EDGES, UNKNOWN
-from knowlip.pages.plain import COLOURS, INK, MUTED
+from knowlip.pages.charts import COLOURS, INK, MUTED
 
-LAND = "#e9ecef"
 _MOST_BARS, _MOST_SIZED, _MOST_PER_TILE, _FEWEST_SLOTS = 12, 3, 40, 5
 
 
@@ -98,9 +97,16 @@ def sizes(axes: Any, targets: dict[str, Any]) -> None:
     for name, colour in zip(top, COLOURS):
         counts = known[name][first:last]
         axes.bar(
-            EDGES[first:last], counts, np.diff(EDGES[first : last + 1]), base, align="edge", color=colour,
-            edgecolor="white", linewidth=0.4, label=f"{name} ({int(known[name].sum()):,})",
-        )  # fmt: skip
+            EDGES[first:last],
+            counts,
+            np.diff(EDGES[first : last + 1]),
+            base,
+            align="edge",
+            color=colour,
+            edgecolor="white",
+            linewidth=0.4,
+            label=f"{name} ({int(known[name].sum()):,})",
+        )
         base += counts
     ticks = [value for value in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if EDGES[first] <= value <= EDGES[last]]
     axes.set(xscale="log", yticks=[], xlabel=f"length in {unit}", xticks=ticks)
@@ -118,6 +124,8 @@ def per_tile(axes: Any, targets: dict[str, Any]) -> None:
     values = np.repeat(np.minimum(list(counts), top), list(counts.values()))
     axes.hist(values, bins=np.arange(-0.5, top + 1.5), color=COLOURS[0], edgecolor="white")
     axes.set(xlabel="objects in a large tile", ylabel="tiles", yscale="log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.minorticks_off()
     axes.set_title("Objects a tile")
 
 

@@ -1,51 +1,74 @@
 """Pictures of a data set in the manner of the paper's figures 4 and 5: where it lies, what it holds, examples."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.stats_charts import LAND, bars, columns, per_tile, sizes, stacked
+from knowlip.dataset.stats_charts import bars, columns, per_tile, sizes, stacked
 from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
-from knowlip.pages.plain import COLOURS, GRID, MUTED, FigureOf, figures, write_png
+from knowlip.pages.charts import COLOURS, MUTED, land, png, style
+from knowlip.pages.render import data_uri, render
 
 _SHADES = ("#16425b", "#4f8fba", "#b6d3e7")
 """Large, medium, small."""
 _MOST_SENSORS = 4
 
 
-def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> list[Path]:
+@style()
+def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> dict[str, str]:
     """Write overview.png, map.png, distribution.png, targets.png and examples.png; those that make sense.
 
     Returns:
-        The files, in the order of a page.
+        Name -> picture as data URI.
     """
-    written: list[Path] = []
-    with figures() as figure_of:
-
-        def save(figure: Any, name: str) -> None:
-            write_png(figure, folder / name)
-            written.append(folder / name)
-
-        save(overview(figure_of, data, numbers, title), "overview.png")
-        if numbers["located"]:
-            figure = figure_of(figsize=(10, 5), layout="constrained")
-            axes = figure.subplots()
-            world(axes, data, numbers)
-            save(figure, "map.png")
-        save(distribution(figure_of, numbers), "distribution.png")
-        if numbers["targets"]["objects"]:
-            save(target_figure(figure_of, numbers["targets"]), "targets.png")
-        save(examples(figure_of, data, numbers), "examples.png")
-    return written
+    figures = {"overview": overview(data, numbers, title), "distribution": distribution(numbers)}
+    if numbers["located"]:
+        figures["map"] = Figure((10, 5), layout="constrained")
+        world(figures["map"].subplots(), data, numbers)
+    if numbers["targets"]["objects"]:
+        figures["targets"] = target_figure(numbers["targets"])
+    figures["examples"] = examples(data, numbers)
+    pictures = {name: png(figure) for name, figure in figures.items()}
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(picture)
+    return {name: data_uri(picture, "png") for name, picture in pictures.items()}
 
 
-def overview(figure_of: FigureOf, data: Dataset, numbers: dict[str, Any], title: str) -> Any:
+def page(numbers: dict[str, Any], pictures: dict[str, str], title: str) -> str:
+    """One self-contained HTML page; `pictures` are those of :func:`draw`."""
+    facts = {
+        "tiles": f"{numbers['tiles']:,}",
+        "accepted": f"{numbers['accepted']:,}",
+        "scenes": f"{numbers['scenes']:,}",
+        "objects": f"{numbers['targets']['objects']:,}",
+        "text revisions": len(numbers["texts"]["revisions"]),
+    }
+    if numbers["area_km2"]:
+        facts["km²"] = f"{numbers['area_km2']:,.1f}"
+    tables = {**numbers["by"], "Rejected, by reason": numbers["rejected"]}
+    tables["Class of masks"] = {name: f"{100 * share:.1f} %" for name, share in numbers["mask_shares"].items()}
+    for category, entry in numbers["targets"]["categories"].items():
+        rows: dict[str, Any] = {"count": entry["count"]}
+        for name, key in (("length", "length_m"), ("width", "width_m")):
+            if entry[key]["count"]:
+                rows[f"{name}, median"] = f"{entry[key]['median']:g} m"
+                rows[f"{name}, 5 to 95 %"] = f"{entry[key]['low']:g} to {entry[key]['high']:g} m"
+        tables[f"Target: {category}"] = {**rows, **entry["types"]}
+    told = {
+        name: [(key, f"{value:,}" if isinstance(value, int) else value) for key, value in counts.items()]
+        for name, counts in tables.items()
+        if counts
+    }
+    return render("dataset_stats.html", title=title, numbers=numbers, facts=facts, pictures=pictures, tables=told)
+
+
+def overview(data: Dataset, numbers: dict[str, Any], title: str) -> Figure:
     """The picture for a paper: map, distributions, sizes, examples."""
-    figure = figure_of(figsize=(12, 8.1), layout="constrained")
+    figure = Figure((12, 8.1), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.08)
     head = f"{title}: {numbers['accepted']:,} tiles of {numbers['scenes']:,} scene{'s' * (numbers['scenes'] != 1)}"
     if numbers["area_km2"]:
@@ -72,9 +95,7 @@ def overview(figure_of: FigureOf, data: Dataset, numbers: dict[str, Any], title:
 def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
     """Tiles on the outline of the world (Natural Earth, equirectangular), a dot a place and sensor, larger
     where there are more tiles. Dots of one place stand side by side."""
-    coast = Path(__file__).parents[1] / "pages" / "coastline.json"
-    for ring in json.loads(coast.read_text())["rings"]:
-        axes.fill(*np.array(ring).T, facecolor=LAND, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
+    land(axes, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
     rows = data.tiles()
     rows = rows[np.isfinite(rows["lon"])]
     sensors = list(numbers["sensor_scale"])
@@ -84,22 +105,27 @@ def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
         areas = 16 + 60 * np.sqrt(places[("lon", "size")] / max(1, len(rows)))
         aside = 3.4 * (number - (min(len(sensors), len(COLOURS)) - 1) / 2)
         axes.scatter(
-            places[("lon", "mean")] + aside, places[("lat", "mean")], s=areas, zorder=3, facecolor=COLOURS[number],
-            edgecolor="white", linewidth=0.6, label=sensor,
-        )  # fmt: skip
+            places[("lon", "mean")] + aside,
+            places[("lat", "mean")],
+            s=areas,
+            zorder=3,
+            facecolor=COLOURS[number],
+            edgecolor="white",
+            linewidth=0.6,
+            label=sensor,
+        )
     axes.set(xlim=(-180, 180), ylim=(-60, 84), xticks=range(-120, 121, 60), yticks=range(-30, 61, 30))
-    axes.set_aspect("equal")
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.0f}°{'W' if x < 0 else 'E' if x > 0 else ''}")
     axes.yaxis.set_major_formatter(lambda y, _: f"{abs(y):.0f}°{'S' if y < 0 else 'N' if y > 0 else ''}")
-    axes.grid(color=GRID, linewidth=0.5, zorder=0)
+    axes.grid(linewidth=0.5, zorder=0)
     axes.tick_params(labelsize=7, labelcolor=MUTED)
     axes.set_title("Places")
     axes.legend(loc="lower left", fontsize=8, handletextpad=0.2, borderaxespad=0.4, markerscale=0.8)
 
 
-def distribution(figure_of: FigureOf, numbers: dict[str, Any]) -> Any:
+def distribution(numbers: dict[str, Any]) -> Any:
     """All distributions on one sheet."""
-    figure = figure_of(figsize=(12, 6.2), layout="constrained")
+    figure = Figure((12, 6.2), layout="constrained")
     axes = figure.subplots(2, 4)
     by = numbers["by"]
     stacked(axes[0, 0], numbers["sensor_scale"], SCALES, _SHADES, "Sensor and scale")
@@ -113,9 +139,9 @@ def distribution(figure_of: FigureOf, numbers: dict[str, Any]) -> Any:
     return figure
 
 
-def target_figure(figure_of: FigureOf, targets: dict[str, Any]) -> Any:
+def target_figure(targets: dict[str, Any]) -> Any:
     """Counts of classes and types, sizes, objects a tile."""
-    figure = figure_of(figsize=(12, 3.6), layout="constrained")
+    figure = Figure((12, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
     types = {f"{kind}": count for entry in targets["categories"].values() for kind, count in entry["types"].items()}
     classes = {name: entry["count"] for name, entry in targets["categories"].items()}
@@ -125,10 +151,10 @@ def target_figure(figure_of: FigureOf, targets: dict[str, Any]) -> Any:
     return figure
 
 
-def examples(figure_of: FigureOf, data: Dataset, numbers: dict[str, Any]) -> Any:
+def examples(data: Dataset, numbers: dict[str, Any]) -> Any:
     """One tile a sensor and scale."""
     sensors = min(_MOST_SENSORS, len(numbers["sensor_scale"]))
-    figure = figure_of(figsize=(9, 3.1 * max(1, sensors)), layout="constrained")
+    figure = Figure((9, 3.1 * max(1, sensors)), layout="constrained")
     _examples(figure, data, numbers, rows=sensors)
     return figure
 
@@ -172,14 +198,13 @@ def chosen_examples(data: Dataset, numbers: dict[str, Any]) -> list[tuple[str, l
 
 def _examples(figure: Any, data: Dataset, numbers: dict[str, Any], rows: int) -> None:
     chosen = chosen_examples(data, numbers)
-    resolution = data.tiles().assign(sensor=lambda f: f["platform"].replace("", UNKNOWN)).groupby("sensor")[
-        "resolution_m"
-    ].median()  # fmt: skip
+    tiles = data.tiles()
+    resolution = tiles["resolution_m"].groupby(tiles["platform"].replace("", UNKNOWN)).median()
     across = -(-sum(max(1, len(tiles)) for _, tiles in chosen) // max(1, rows))
     axes = np.atleast_1d(figure.subplots(max(1, rows), max(1, across), squeeze=False)).ravel()
     position = 0
-    for sensor, tiles in chosen:
-        for number, (caption, tile) in enumerate(tiles):
+    for sensor, family in chosen:
+        for number, (caption, tile) in enumerate(family):
             here = axes[position]
             position += 1
             image = data.image(tile)

@@ -58,6 +58,8 @@ _STYLE: Final[dict[Any, Any]] = {
     "ytick.color": INK,
     "xtick.bottom": False,
     "ytick.left": False,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
     "legend.frameon": False,
     "figure.dpi": 130,
     "svg.fonttype": "none",
