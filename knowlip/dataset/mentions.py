@@ -29,8 +29,7 @@ class Box(NamedTuple):
     """An object in a tile."""
 
     category: str
-    x: float
-    """Upper left corner; all lengths in fractions of the tile's width and height."""
+    x: float  # Upper left corner; all lengths in fractions of the tile's width and height.
     y: float
     width: float
     height: float

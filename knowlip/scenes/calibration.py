@@ -11,6 +11,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from knowlip.scenes.errors import NotCalibrated
+from knowlip.scenes.geometry import slices
 
 QUANTITIES = ("none", "beta0", "sigma0", "gamma0")
 """What power means: radar brightness, backscatter coefficient on the ground or on the wave front; "none": relative."""
@@ -42,12 +43,9 @@ class Table:
         ValueError: nodes do not rise, or shapes disagree.
     """
 
-    rows: np.ndarray
-    """(R,) rows of the nodes in pixels (pixel centres are whole numbers), rising."""
-    columns: np.ndarray
-    """(C,) columns of the nodes, rising."""
-    values: np.ndarray
-    """(R, C)."""
+    rows: np.ndarray  # (R,) rows of the nodes in pixels (pixel centres are whole numbers), rising.
+    columns: np.ndarray  # (C,) columns of the nodes, rising.
+    values: np.ndarray  # (R, C).
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.rows), len(self.columns)):
@@ -56,12 +54,11 @@ class Table:
             raise ValueError("The nodes of a table must rise.")
 
     def over(self, window: Window) -> np.ndarray:
-        rows = np.arange(int(window.row_off), int(window.row_off + window.height), dtype=float)
-        columns = np.arange(int(window.col_off), int(window.col_off + window.width), dtype=float)
+        rows, columns = (np.arange(part.start, part.stop, dtype=float) for part in slices(window))
         lower, share = _between(self.rows, rows)
-        used, inverse = np.unique(
-            np.concatenate([lower, np.minimum(lower + 1, len(self.rows) - 1)]), return_inverse=True
-        )
+        # Each node's row is interpolated along the columns once, however many rows of the window lie beside it.
+        ends = np.concatenate([lower, np.minimum(lower + 1, len(self.rows) - 1)])
+        used, inverse = np.unique(ends, return_inverse=True)
         lines = np.array([np.interp(columns, self.columns, self.values[node]) for node in used], np.float32)
         first, second = inverse[: len(rows)], inverse[len(rows) :]
         if np.array_equal(first, second):
@@ -83,11 +80,9 @@ def _between(nodes: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 class Calibration:
     """`quantity = gain * max(power - noise, 0)`."""
 
-    quantity: str
-    """One of `QUANTITIES`."""
+    quantity: str  # One of `QUANTITIES`.
     gain: Field
-    noise: Field | None = None
-    """In the same numbers as the power before the gain; None: not removed."""
+    noise: Field | None = None  # In the same numbers as the power before the gain; None: not removed.
 
     def __post_init__(self) -> None:
         if self.quantity not in QUANTITIES:

@@ -6,28 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 from rasterio.windows import Window
 
+from knowlip.scenes.geometry import slices
+
 _SHORTEST = 3
 """Zeros that run in from the border over at least this many pixels are a collar; its inner edge is eroded by one pixel,
 because resampling and filtering leave half-empty pixels there."""
 _BAND, _STEP, _PIXELS = 512, 256, 2_000_000
 """Rows (columns) looked at together, how far the first look goes inwards, and the most pixels of one look."""
+_Reader = Callable[[Window], np.ndarray]
+_Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Collar:
     """First and one-past-last pixel inside the collar, of every row and of every column."""
 
-    left: np.ndarray
-    """(rows,)"""
+    left: np.ndarray  # (rows,)
     right: np.ndarray
-    top: np.ndarray
-    """(columns,)"""
+    top: np.ndarray  # (columns,)
     bottom: np.ndarray
 
     def inside(self, window: Window) -> np.ndarray | None:
         """Which pixels of a window lie inside, (rows, columns) bool; None where all do."""
-        rows = slice(int(window.row_off), int(window.row_off + window.height))
-        columns = slice(int(window.col_off), int(window.col_off + window.width))
+        rows, columns = slices(window)
         x = np.arange(columns.start, columns.stop)[None, :]
         y = np.arange(rows.start, rows.stop)[:, None]
         result: np.ndarray | None = None
@@ -39,7 +40,7 @@ class Collar:
         return result
 
 
-def find_collar(values: Callable[[Window], np.ndarray], shape: tuple[int, int], block_shape: tuple[int, int]) -> Collar:
+def find_collar(values: _Reader, shape: _Size, block_shape: _Size) -> Collar:
     """Look inwards from the four borders until data is met.
 
     Args:
@@ -55,21 +56,17 @@ def find_collar(values: Callable[[Window], np.ndarray], shape: tuple[int, int], 
     right = columns - _seek(values, shape, 0, True, down, left < columns)
     top = _seek(values, shape, 1, False, across, np.ones(columns, bool))
     bottom = rows - _seek(values, shape, 1, True, across, top < rows)
-    return Collar(
-        left + (left >= _SHORTEST), right - (columns - right >= _SHORTEST),
-        top + (top >= _SHORTEST), bottom - (rows - bottom >= _SHORTEST),
-    )  # fmt: skip
+    left, top = left + (left >= _SHORTEST), top + (top >= _SHORTEST)
+    return Collar(left, right - (columns - right >= _SHORTEST), top, bottom - (rows - bottom >= _SHORTEST))
 
 
-def _seek(
-    values: Callable[[Window], np.ndarray], shape: tuple[int, int], axis: int, backwards: bool, look: tuple[int, int],
-    wanted: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+def _seek(values: _Reader, shape: _Size, axis: int, backwards: bool, look: _Size, wanted: np.ndarray) -> np.ndarray:
     """Pixels from the border to the first one that is not zero, of every row (axis 0) or column (axis 1); the whole
     extent where all are zero, or where the row is not wanted."""
     count, extent = shape[axis], shape[1 - axis]
     found = np.full(count, extent)
     band = max(1, min(look[0], _PIXELS // look[1]))
+    # Steps double: most scenes have no collar and are done after the first look, a wide one is crossed in few reads.
     for start in range(0, count, band):
         stop = min(start + band, count)
         missing = wanted[start:stop].copy()

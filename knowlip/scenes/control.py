@@ -12,6 +12,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from knowlip.scenes.errors import NoLocation, PoorGeolocation
+from knowlip.scenes.geometry import geodetic
 
 _MOST_SPLINE_POINTS = 1500
 """A spline through more points costs more than it gives; a polynomial is fitted then."""
@@ -21,6 +22,8 @@ _STEPS = 5
 """Most Newton steps of the inverse; two are enough for points that agree."""
 _PIXELS = 2.0
 """Largest residual in pixels where the user sets no limit in metres."""
+_SIDE = 17
+"""Control points along each side of an image whose pixels a model places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +82,14 @@ class ControlPoints:
     @cached_property
     def residual_m(self) -> float:
         """RMS distance between left-out points and a fit through the others, five folds, in metres."""
-        n = len(self._pixels)
-        if n < 8:
-            return float(np.sqrt(np.mean(np.sum((self._to_ground(self._pixels) - self._xy) ** 2, axis=1))))
-        # Points in the order of a Z-curve would cluster: folds go by a fixed shuffle.
-        fold = np.random.default_rng(0).permutation(n) % 5
-        hull = _on_hull(self._pixels)
-        missed = []
-        for k in range(5):
-            left_out = (fold == k) & ~hull
-            if left_out.any():
-                fit = _Fit(self._pixels[~left_out], self._xy[~left_out], self.order)
-                missed.append(np.sum((fit(self._pixels[left_out]) - self._xy[left_out]) ** 2, axis=1))
-        if not missed:
-            return float(np.sqrt(np.mean(np.sum((self._to_ground(self._pixels) - self._xy) ** 2, axis=1))))
+        pixels, xy = self._pixels, self._xy
+        # Points in the order of a Z-curve would cluster: folds go by a fixed shuffle. The border stays in every fit.
+        fold = np.random.default_rng(0).permutation(len(pixels)) % 5
+        inner = ~_on_hull(pixels)
+        folds = [(fold == k) & inner for k in range(5)] if len(pixels) >= 8 else []
+        fits = [(_Fit(pixels[~out], xy[~out], self.order), out) for out in folds if out.any()]
+        tested = fits or [(self._to_ground, np.full(len(pixels), True))]
+        missed = [np.sum((fit(pixels[out]) - xy[out]) ** 2, axis=1) for fit, out in tested]
         return float(np.sqrt(np.mean(np.concatenate(missed))))
 
     def forward(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,6 +145,17 @@ class _Fit:
         return np.asarray(_monomials((points - self.center) / self.scale, self.order) @ self._coefficients)
 
 
+def lattice(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns (289,) of 17 x 17 points over an image, border included, for models that place any pixel."""
+    rows, columns = np.meshgrid(*(np.linspace(0, extent, _SIDE) for extent in shape), indexing="ij")
+    return rows.ravel(), columns.ravel()
+
+
+def on_earth(rows: np.ndarray, columns: np.ndarray, points: np.ndarray) -> ControlPoints:
+    """Control points from Earth-fixed positions (N, 3)."""
+    return ControlPoints(columns, rows, *geodetic(points)[:2])
+
+
 def _once(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Each place once, with the mean of what is said of it: a spline cannot pass through two values."""
     places, which, counts = np.unique(source, axis=0, return_inverse=True, return_counts=True)
@@ -182,14 +190,8 @@ def _on_hull(points: np.ndarray) -> np.ndarray:
 def gate(geometry: ControlPoints, path: Path, pixel_m: float, limit_m: float) -> None:
     """Refuse control points that contradict each other.
 
-    Args:
-        geometry: the control points.
-        path: named in the refusal.
-        pixel_m: spacing of the pixels; the limit is twice that where `limit_m` is 0.
-        limit_m: largest residual in metres.
-
     Raises:
-        PoorGeolocation: the residual is larger.
+        PoorGeolocation: the residual is larger than `limit_m` metres, or where that is 0 than two pixels of `pixel_m`.
     """
     limit = limit_m or _PIXELS * pixel_m
     if geometry.residual_m > limit:

@@ -2,48 +2,37 @@
 
 
 class SceneError(ValueError):
-    """A scene is refused. Every subclass names one reason; the sentence says what to do."""
+    """A scene is refused. Every subclass names one reason, its `kind`; the sentence says what to do."""
 
     kind = "refused"
 
+    def __init_subclass__(cls, kind: str) -> None:
+        cls.kind = kind
 
-class UnknownFormat(SceneError):
+
+class UnknownFormat(SceneError, kind="unknown-format"):
     """No reader knows the file, or it is not the product that its name says."""
 
-    kind = "unknown-format"
 
-
-class DamagedProduct(SceneError):
+class DamagedProduct(SceneError, kind="damaged"):
     """The product is incomplete, truncated, or contradicts itself."""
 
-    kind = "damaged"
 
-
-class NoLocation(SceneError):
+class NoLocation(SceneError, kind="no-location"):
     """Nothing says where on the ground the pixels lie."""
 
-    kind = "no-location"
 
-
-class PoorGeolocation(SceneError):
+class PoorGeolocation(SceneError, kind="poor-geolocation"):
     """The control points do not agree with each other: the fit's residual is above the threshold."""
 
-    kind = "poor-geolocation"
 
-
-class SlantRange(SceneError):
+class SlantRange(SceneError, kind="slant-range"):
     """Pixels are spaced in slant range and nothing says how to bring them to the ground."""
 
-    kind = "slant-range"
 
-
-class NotCalibrated(SceneError):
+class NotCalibrated(SceneError, kind="not-calibrated"):
     """A calibration was asked for that the product does not carry, or carries in impossible values."""
 
-    kind = "not-calibrated"
 
-
-class NoData(SceneError):
+class NoData(SceneError, kind="no-data"):
     """Not a single valid pixel."""
-
-    kind = "no-data"

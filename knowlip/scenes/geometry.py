@@ -9,8 +9,10 @@ from typing import Protocol
 
 import numpy as np
 from affine import Affine
-from pyproj import CRS
+from pyproj import CRS, Geod, Transformer
+from rasterio.windows import Window
 
+GEOD = Geod(ellps="WGS84")
 LOCAL = CRS.from_wkt(
     'ENGCRS["local plane in metres, place unknown",EDATUM["local plane"],CS[Cartesian,2],'
     'AXIS["x",unspecified,ORDER[1]],AXIS["y",unspecified,ORDER[2]],LENGTHUNIT["metre",1]]'
@@ -72,6 +74,18 @@ def local_plane(row_spacing_m: float, column_spacing_m: float) -> AffineGeometry
 def is_located(geometry: Geometry) -> bool:
     """Whether the place on the Earth is known."""
     return geometry.crs != LOCAL
+
+
+def slices(window: Window) -> tuple[slice, slice]:
+    """Rows and columns of a window of whole pixels."""
+    top, left = int(window.row_off), int(window.col_off)
+    return slice(top, int(window.row_off + window.height)), slice(left, int(window.col_off + window.width))
+
+
+def geodetic(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Longitude and latitude in degrees and height in metres of Earth-fixed positions (N, 3) or (3,), each (N,)."""
+    lons, lats, heights = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True).transform(*points.T)
+    return np.asarray(lons), np.asarray(lats), np.asarray(heights)
 
 
 def apply(transform: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

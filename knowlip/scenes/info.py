@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -70,37 +71,22 @@ def scene_info(config: SceneInfoConfig) -> dict[str, Any]:
 
 
 def describe(scene: Scene, pixels: bool = True) -> dict[str, Any]:
-    """A scene as a JSON value; None where something is not known.
-
-    Args:
-        scene: an open scene.
-        pixels: also read all pixels, strip by strip.
-    """
+    """A scene as a JSON value, None where something is not known; with `pixels` they are all read, strip by strip."""
     rows, columns = scene.shape
     width, height = scene.pixel_size_m
     geometry = scene.geometry
+    # The order is that of the printed JSON: what the file is, how it was taken, what its numbers mean, where they lie.
     facts: dict[str, Any] = {
         "path": str(scene.path),
-        "scene_id": scene.scene_id,
-        "product": scene.product,
-        "sensor": scene.sensor,
-        "band": scene.band,
+        **_said(scene, "scene_id product sensor band"),
         "frequency_ghz": known(scene.frequency_ghz),
-        "polarisation": scene.polarisation,
-        "mode": scene.mode,
-        "product_type": scene.product_type,
-        "projection": scene.projection,
-        "date": scene.date,
-        "orbit": scene.orbit,
-        "look_side": scene.look_side,
+        **_said(scene, "polarisation mode product_type projection date orbit look_side"),
         "look_azimuth_deg": known(scene.look_azimuth_deg, 2),
         "incidence_deg": known(scene.incidence_deg, 3),
         "looks": scene.looks or None,
-        "units": scene.units,
-        "dtype": scene.dtype,
+        **_said(scene, "units dtype"),
         "nodata": known(scene.nodata),
-        "radiometry": scene.radiometry,
-        "quantity": scene.quantity,
+        **_said(scene, "radiometry quantity"),
         "geometry": geometry.kind,
         "geometry_model": geometry.model if isinstance(geometry, ControlPoints) else "",
         "geometry_residual_m": known(geometry.residual_m, 3),
@@ -119,6 +105,11 @@ def describe(scene: Scene, pixels: bool = True) -> dict[str, Any]:
     finally:
         scene.raster.close()
     return facts
+
+
+def _said(scene: Scene, names: str) -> dict[str, str]:
+    """Properties of a scene that are taken as they are."""
+    return {name: getattr(scene, name) for name in names.split()}
 
 
 def measure(scene: Scene) -> dict[str, Any]:
@@ -180,52 +171,35 @@ def show(result: dict[str, Any]) -> str:
     return "\n\n".join(blocks)
 
 
+_LINES = {
+    "sensor": "{sensor}|{band} band|{frequency_ghz:g} GHz|{polarisation}|{mode}|{product_type}|read as {product}",
+    "acquired": "{date}|{orbit}|looking {look_side}|{look_azimuth_deg:g}° (look direction)|"
+    "{incidence_deg:g}° incidence",
+    "radiometry": "{radiometry}|{quantity}|stored as {units} ({dtype})|nodata {nodata:g}|{looks:g} looks|"
+    "{looks_measured:g} looks measured",
+    "power": "{valid_fraction:.2%} of the pixels valid|{power_db[1]:.1f} / {power_db[50]:.1f} / {power_db[99]:.1f} dB "
+    "at 1 / 50 / 99 %",
+    "geometry": "{geometry}|{geometry_model}|residual {geometry_residual_m:g} m|{projection} projection|{crs}",
+    "size": "{size_px[0]} x {size_px[1]} pixels of {pixel_m[0]:.4g} x {pixel_m[1]:.4g} m = {size_km[0]:.4g} x "
+    "{size_km[1]:.4g} km",
+    "center": "{center[1]:.5f}, {center[0]:.5f} (latitude, longitude)",
+}
+"""Lines of a scene's description; a part between bars is left out where its fact is not known."""
+
+
 def _block(facts: dict[str, Any]) -> str:
-    lines = {
-        "sensor": _words(
-            facts["sensor"], facts["band"] and f"{facts['band']} band", _unit(facts["frequency_ghz"], " GHz"),
-            facts["polarisation"], facts["mode"], facts["product_type"], f"read as {facts['product']}",
-        ),
-        "acquired": _words(
-            facts["date"], facts["orbit"], facts["look_side"] and f"looking {facts['look_side']}",
-            _unit(facts["look_azimuth_deg"], "° (look direction)"), _unit(facts["incidence_deg"], "° incidence"),
-        ),
-        "radiometry": _words(
-            facts["radiometry"] or "radiometry not stated", facts["quantity"] if facts["quantity"] != "none" else "",
-            f"stored as {facts['units']} ({facts['dtype']})", _unit(facts["nodata"], "", "nodata "),
-            _unit(facts["looks"], " looks"), _unit(facts.get("looks_measured"), " looks measured"),
-        ),
-        "power": _power(facts),
-        "geometry": _words(
-            {"local": "place unknown"}.get(facts["geometry"], facts["geometry"]), facts["geometry_model"],
-            f"residual {facts['geometry_residual_m']:g} m" if facts["geometry_residual_m"] else "",
-            facts["projection"] and f"{facts['projection']} projection",
-            facts["crs"] if facts["crs"].startswith("EPSG") else "",
-        ),
-        "size": (
-            f"{facts['size_px'][0]} x {facts['size_px'][1]} pixels of {facts['pixel_m'][0]:.4g} x "
-            f"{facts['pixel_m'][1]:.4g} m = {facts['size_km'][0]:.4g} x {facts['size_km'][1]:.4g} km"
-        ),
-        "center": "{1:.5f}, {0:.5f} (latitude, longitude)".format(*facts["center"]) if facts["center"] else "",
-    }  # fmt: skip
+    shown = {
+        **facts,
+        "radiometry": facts["radiometry"] or "radiometry not stated",
+        "quantity": facts["quantity"].replace("none", ""),
+        "geometry": facts["geometry"].replace("local", "place unknown"),
+        "geometry_residual_m": facts["geometry_residual_m"] or None,
+        "crs": facts["crs"] if facts["crs"].startswith("EPSG") else "",
+        "power_db": {int(percent): level for percent, level in (facts.get("power_db") or {}).items()} or None,
+    }
     text = [f"{facts['path']} [{facts['scene_id']}]"]
-    text += [f"  {name:10}  {line}" for name, line in lines.items() if line]
+    for name, line in _LINES.items():
+        parts = [part for part in line.split("|") if shown.get(re.split(r"[{}:\[]", part)[1]) not in (None, "")]
+        if parts:
+            text.append(f"  {name:10}  {', '.join(parts).format_map(shown)}")
     return "\n".join(text + [f"  note        {note}" for note in facts["notes"]])
-
-
-def _power(facts: dict[str, Any]) -> str:
-    if "valid_fraction" not in facts:
-        return ""
-    text = f"{facts['valid_fraction']:.2%} of the pixels valid"
-    if facts["power_db"]:
-        low, middle, high = facts["power_db"].values()
-        text += f", {low:.1f} / {middle:.1f} / {high:.1f} dB at 1 / 50 / 99 %"
-    return text
-
-
-def _unit(value: float | None, unit: str, before: str = "") -> str:
-    return "" if value is None else f"{before}{value:g}{unit}"
-
-
-def _words(*words: str) -> str:
-    return ", ".join(word for word in words if word)

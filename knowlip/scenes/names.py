@@ -10,12 +10,23 @@ _STAMP = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?:T(\d{2})(\d{2})(\d{2}))
 _LONGEST_ID = 56
 
 
+def word_of(value: object, *words: str) -> str:
+    """A value of metadata in lower case where it is one of the words, else ""."""
+    return str(value).lower() if str(value).lower() in words else ""
+
+
+def second_of(stamp: str) -> str:
+    """The ISO date, or date and time to the second (UTC), that a text of metadata begins with; "" where it does not."""
+    found = re.match(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}:\d{2}))?", stamp)
+    if found is None:
+        return ""
+    return f"{found[1]}T{found[2]}Z" if found[2] else found[1]
+
+
 def slug(name: str) -> str:
     """Lower-case letters, digits and single hyphens only: an identifier that is safe in tar keys and file names."""
     text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if len(text) > _LONGEST_ID:
-        text = text[:_LONGEST_ID].rstrip("-")
-    return text or "scene"
+    return text[:_LONGEST_ID].rstrip("-") or "scene"
 
 
 def scene_id_of(path: Path) -> str:

@@ -5,15 +5,15 @@ Structure is parsed by sarkit's NITF library; pixels are mapped from the file, s
 
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pyproj import Transformer
 from rasterio.windows import Window
 
-from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, UnknownFormat
+from knowlip.scenes.geometry import slices
 from knowlip.scenes.names import slug
 from knowlip.scenes.raster import Raster
 
@@ -48,8 +48,6 @@ def sarkit(name: str = "") -> Any:
     Raises:
         ValueError: it is not installed.
     """
-    from importlib import import_module
-
     try:
         return import_module(f"sarkit.{name}" if name else "sarkit")
     except ImportError:
@@ -59,23 +57,19 @@ def sarkit(name: str = "") -> Any:
 class ImageSegment(NamedTuple):
     """Rows of an image that lie together in the file."""
 
-    name: str
-    """Image identifier: "SICD000", "SIDD001002", ..."""
-    category: str
-    """"SAR", "LEG" (legend), "DED" (heights)."""
+    name: str  # Image identifier: "SICD000", "SIDD001002", ...
+    category: str  # "SAR", "LEG" (legend), "DED" (heights).
     offset: int
     rows: int
     columns: int
-    plain: bool
-    """Neither compressed, nor masked, nor cut into blocks."""
+    plain: bool  # Neither compressed, nor masked, nor cut into blocks.
 
 
 class Contents(NamedTuple):
     """What a file holds."""
 
     segments: tuple[ImageSegment, ...]
-    documents: tuple[bytes, ...]
-    """XML of the data extensions, in order."""
+    documents: tuple[bytes, ...]  # XML of the data extensions, in order.
 
 
 def contents(path: Path) -> Contents:
@@ -120,18 +114,16 @@ class NitfRaster(Raster):
     pixel: str = "<c8"
     """Data type of a pixel in the file as numpy writes it, or "pair" (16-bit real and imaginary) or "polar" (8-bit
     amplitude and phase)."""
-    amplitudes: tuple[float, ...] = ()
-    """Amplitude of each 8-bit number of "polar" pixels; empty: the number itself."""
+    amplitudes: tuple[float, ...] = ()  # Amplitude of each 8-bit number of "polar" pixels; empty: the number itself.
 
     def __post_init__(self) -> None:
         if not self.segments or not all(segment.plain for segment in self.segments):
             raise UnknownFormat(f"{self.path} is compressed or cut into blocks; write it uncompressed first.")
-        if sum(segment.rows for segment in self.segments) != self.shape[0]:
-            raise DamagedProduct(
-                f"{self.path}: its image segments do not add up to the {self.shape[0]} rows of its XML."
-            )
-        if any(segment.columns != self.shape[1] for segment in self.segments):
-            raise DamagedProduct(f"{self.path}: its image segments are not {self.shape[1]} columns wide.")
+        rows, columns = self.shape
+        if sum(segment.rows for segment in self.segments) != rows:
+            raise DamagedProduct(f"{self.path}: its image segments do not add up to the {rows} rows of its XML.")
+        if any(segment.columns != columns for segment in self.segments):
+            raise DamagedProduct(f"{self.path}: its image segments are not {columns} columns wide.")
         last = self.segments[-1]
         if last.offset + last.rows * last.columns * self._type.itemsize > self.path.stat().st_size:
             raise DamagedProduct(f"{self.path} is cut off: it ends before its last pixel.")
@@ -141,13 +133,12 @@ class NitfRaster(Raster):
         return np.dtype({"pair": ">i2,>i2", "polar": "u1,u1"}.get(self.pixel, self.pixel))
 
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
-        top, bottom = int(window.row_off), int(window.row_off + window.height)
-        columns = slice(int(window.col_off), int(window.col_off + window.width))
+        rows, columns = slices(window)
         pieces = []
         first = 0
         try:
             for segment in self.segments:
-                here = slice(max(top - first, 0), min(bottom - first, segment.rows))
+                here = slice(max(rows.start - first, 0), min(rows.stop - first, segment.rows))
                 if here.start < here.stop:
                     shape = segment.rows, segment.columns
                     mapped = np.memmap(self.path, self._type, "r", segment.offset, shape)
@@ -166,19 +157,7 @@ class NitfRaster(Raster):
         return stored.astype(stored.dtype.newbyteorder("="))
 
 
-def on_earth(rows: np.ndarray, columns: np.ndarray, points: np.ndarray) -> ControlPoints:
-    """Control points from Earth-fixed positions (N, 3)."""
-    lons, lats, _ = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True).transform(*points.T)
-    return ControlPoints(columns, rows, np.asarray(lons), np.asarray(lats))
-
-
 def sensor_of(name: str) -> str:
     """Collector name as a sensor name: "UMBRA-04" -> "umbra", else its words in lower case."""
     word: str = slug(name) if name.strip() else "unknown"
     return next((known for known in ("umbra", "capella", "iceye") if word.startswith(known)), word)
-
-
-def second_of(stamp: str) -> str:
-    """A UTC time without its fraction."""
-    whole = stamp.split(".")[0].rstrip("Z")
-    return f"{whole}Z" if "T" in whole else whole

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from pyproj import Transformer
 
-from knowlip.scenes.control import ControlPoints
+from knowlip.scenes.control import ControlPoints, lattice
 from knowlip.scenes.errors import NoLocation
+from knowlip.scenes.geometry import geodetic
 
-_SIDE = 17
-"""Control points along each side of the image."""
+Array = np.ndarray
+
+LIGHT_M_S = 299_792_458.0
 _STEPS = 25
 _A, _B = 6378137.0, 6356752.314245179
 """Semi-axes of WGS 84 in metres."""
@@ -26,19 +27,16 @@ _A, _B = 6378137.0, 6356752.314245179
 class Orbit:
     """State vectors, interpolated by cubic Hermite polynomials (positions and velocities are both matched)."""
 
-    times: np.ndarray
-    """(N,) seconds after an epoch, rising, N >= 2."""
-    positions: np.ndarray
-    """(N, 3) metres, Earth-fixed."""
-    velocities: np.ndarray
-    """(N, 3) metres per second, Earth-fixed."""
+    times: Array  # (N,) seconds after an epoch, rising, N >= 2.
+    positions: Array  # (N, 3) metres, Earth-fixed.
+    velocities: Array  # (N, 3) metres per second, Earth-fixed.
 
     def __post_init__(self) -> None:
         shapes = {np.shape(self.positions), np.shape(self.velocities)}
         if len(self.times) < 2 or shapes != {(len(self.times), 3)} or np.any(np.diff(self.times) <= 0):
             raise NoLocation("The orbit needs two state vectors or more, in order of time.")
 
-    def at(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, times: Array) -> tuple[Array, Array]:
         """Positions and velocities (..., 3) at times (...)."""
         from scipy.interpolate import CubicHermiteSpline
 
@@ -46,23 +44,44 @@ class Orbit:
         return spline(times), spline(times, 1)
 
 
+@dataclass(frozen=True)
+class SlantImage:
+    """An image whose rows are azimuth times and whose columns are slant ranges."""
+
+    shape: tuple[int, int]  # Rows, columns.
+    first_s: float  # Azimuth time of the centres of the first row, seconds on the orbit's clock.
+    line_s: float  # Seconds per row.
+    near_m: float  # Slant range of the centres of the first column, metres.
+    spacing_m: float  # Metres per column.
+    side: str  # "left" or "right" of the flight path.
+
+
+@dataclass(frozen=True, eq=False)
+class PolarImage:
+    """An image formed by the polar format algorithm (SICD, NGA.STND.0024-3, section on PFA)."""
+
+    shape: tuple[int, int]  # Rows, columns.
+    at_s: float  # Time of the centre of the aperture, on the orbit's clock.
+    reference: Array  # (3,) Earth-fixed position that the image was focused on, metres.
+    centre: tuple[float, float]  # Row and column of that position, pixel centres being whole numbers.
+    spacing: tuple[float, float]  # Metres per row and per column in the image plane.
+    angle: tuple[float, float]
+    """Polar angle (radians, from the direction of rising rows to that of rising columns) and its change per second."""
+    scale: tuple[float, float]  # Spatial frequency scale factor and its change per radian at that angle.
+    side: str  # "left" or "right" of the flight path.
+
+
 def ground_points(
-    position: np.ndarray, velocity: np.ndarray, distance: np.ndarray, side: str, height_m: float,
-    rate: np.ndarray | float = 0.0,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Longitude and latitude of what the radar saw.
+    position: Array, velocity: Array, distance: Array, side: str, height_m: float, rate: Array | float = 0.0
+) -> tuple[Array, Array]:
+    """Longitude and latitude in degrees, (N,) each, of what the radar saw.
 
     Args:
-        position: (N, 3) antenna, Earth-fixed, metres.
-        velocity: (N, 3) metres per second.
-        distance: (N,) range in metres.
+        position: (N, 3) antenna, Earth-fixed, metres; `velocity` (N, 3) metres per second, `distance` (N,) metres.
         side: "left" or "right" of the flight path.
         height_m: height of the ground above the ellipsoid.
         rate: (N,) component of the velocity along the line of sight in metres per second (wavelength times Doppler
             frequency / 2); 0: zero Doppler.
-
-    Returns:
-        Longitude and latitude in degrees, (N,).
 
     Raises:
         NoLocation: the range does not reach the ground.
@@ -82,9 +101,12 @@ def ground_points(
     # The look angle from nadir at which the ray's end lies on the ellipsoid: secant steps, monotonic in the angle.
     angle_0, angle_1 = np.full(len(reach), np.radians(10.0)), np.full(len(reach), np.radians(35.0))
 
-    def miss(angle: np.ndarray) -> np.ndarray:
-        point = position + forward + reach[:, None] * (np.cos(angle)[:, None] * nadir + np.sin(angle)[:, None] * across)
-        return np.asarray(np.sum((point / scale) ** 2, axis=1) - 1)
+    def seen(angle: Array) -> Array:
+        ray = np.cos(angle)[:, None] * nadir + np.sin(angle)[:, None] * across
+        return np.asarray(position + forward + reach[:, None] * ray)
+
+    def miss(angle: Array) -> Array:
+        return np.asarray(np.sum((seen(angle) / scale) ** 2, axis=1) - 1)
 
     value_0, value_1 = miss(angle_0), miss(angle_1)
     for _ in range(_STEPS):
@@ -97,70 +119,36 @@ def ground_points(
             break
     if not np.all(np.abs(value_1) < 1e-9):
         raise NoLocation("The orbit and the range of the image do not meet the ground.")
-    point = position + forward + reach[:, None] * (np.cos(angle_1)[:, None] * nadir + np.sin(angle_1)[:, None] * across)
-    lon, lat, _ = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True).transform(*point.T)
-    return np.asarray(lon), np.asarray(lat)
+    return geodetic(seen(angle_1))[:2]
 
 
 def slant_grid(
-    orbit: Orbit, shape: tuple[int, int], first_s: float, line_s: float, near_m: float, spacing_m: float, side: str,
-    height_m: float, rate: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
-) -> ControlPoints:  # fmt: skip
-    """Control points over an image whose rows are azimuth times and whose columns are slant ranges.
+    orbit: Orbit, image: SlantImage, height_m: float, rate: Callable[[Array, Array], Array] | None = None
+) -> ControlPoints:
+    """Control points over a slant-range image, on ground of one height above the ellipsoid.
 
-    Args:
-        orbit: times after the same epoch as `first_s`.
-        shape: rows, columns.
-        first_s: azimuth time of the centres of the first row, seconds.
-        line_s: seconds per row.
-        near_m: slant range of the centres of the first column, metres.
-        spacing_m: metres per column.
-        side: "left" or "right".
-        height_m: height of the ground above the ellipsoid.
-        rate: (slant range, seconds after the first row) -> component of the velocity along the line of sight, metres
-            per second; None: zero Doppler.
+    `rate`: (slant range, seconds after the first row) -> component of the velocity along the line of sight, metres per
+    second; None: zero Doppler.
     """
-    grid = np.meshgrid(np.linspace(0, shape[0], _SIDE), np.linspace(0, shape[1], _SIDE), indexing="ij")
-    rows, columns = (axis.ravel() for axis in grid)
-    after, distance = (rows - 0.5) * line_s, near_m + (columns - 0.5) * spacing_m
-    position, velocity = orbit.at(first_s + after)
+    rows, columns = lattice(image.shape)
+    after, distance = (rows - 0.5) * image.line_s, image.near_m + (columns - 0.5) * image.spacing_m
+    position, velocity = orbit.at(image.first_s + after)
     along = rate(distance, after) if rate is not None else 0.0
-    lons, lats = ground_points(position, velocity, distance, side, height_m, along)
-    return ControlPoints(columns, rows, lons, lats)
+    return ControlPoints(columns, rows, *ground_points(position, velocity, distance, image.side, height_m, along))
 
 
-def polar_grid(
-    orbit: Orbit, at_s: float, shape: tuple[int, int], reference: np.ndarray, centre: tuple[float, float],
-    spacing: tuple[float, float], angle: tuple[float, float], scale: tuple[float, float], side: str, height_m: float,
-) -> ControlPoints:  # fmt: skip
-    """Control points over an image formed by the polar format algorithm (SICD, NGA.STND.0024-3, section on PFA).
-
-    Args:
-        orbit: where the antenna was.
-        at_s: time of the centre of the aperture, on the orbit's clock.
-        shape: rows, columns.
-        reference: (3,) Earth-fixed position that the image was focused on, metres.
-        centre: row and column of that position, pixel centres being whole numbers.
-        spacing: metres per row and per column in the image plane.
-        angle: polar angle (radians, from the direction of rising rows to that of rising columns) and its change per
-            second at `at_s`.
-        scale: spatial frequency scale factor and its change per radian at that angle.
-        side: "left" or "right".
-        height_m: height of the ground above the ellipsoid.
-    """
-    grid = np.meshgrid(np.linspace(0, shape[0], _SIDE), np.linspace(0, shape[1], _SIDE), indexing="ij")
-    rows, columns = (axis.ravel() for axis in grid)
-    x, y = (rows - 0.5 - centre[0]) * spacing[0], (columns - 0.5 - centre[1]) * spacing[1]
-    position, velocity = orbit.at(np.full(len(rows), at_s))
-    sight = reference - position[0]
+def polar_grid(orbit: Orbit, image: PolarImage, height_m: float) -> ControlPoints:
+    """Control points over a polar-format image, on ground of one height above the ellipsoid."""
+    (angle, turning), (scale, stretching) = image.angle, image.scale
+    rows, columns = lattice(image.shape)
+    x, y = (rows - 0.5 - image.centre[0]) * image.spacing[0], (columns - 0.5 - image.centre[1]) * image.spacing[1]
+    position, velocity = orbit.at(np.full(len(rows), image.at_s))
+    sight = image.reference - position[0]
     distance = float(np.linalg.norm(sight))
-    along = x * np.cos(angle[0]) + y * np.sin(angle[0])
-    across = -x * np.sin(angle[0]) + y * np.cos(angle[0])
-    farther = scale[0] * along
-    receding = (scale[1] * along + scale[0] * across) * angle[1]
-    rate = velocity[0] @ sight / distance - receding
-    lons, lats = ground_points(position, velocity, distance + farther, side, height_m, rate)
-    return ControlPoints(columns, rows, lons, lats)
+    along, across = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
+    rate = velocity[0] @ sight / distance - (stretching * along + scale * across) * turning
+    ranges = distance + scale * along
+    return ControlPoints(columns, rows, *ground_points(position, velocity, ranges, image.side, height_m, rate))
 
 
 def seconds(stamp: str, since: str) -> float:

@@ -17,15 +17,9 @@ _FLAT = 1.0
 
 
 def conversion(held: str, wanted: str, incidence_deg: float | np.ndarray, path: Path) -> np.ndarray:
-    """Factor that turns power in one quantity into another on a flat ground.
+    """Factor that turns power in one quantity into another on a flat ground, in the shape of `incidence_deg`.
 
     beta0 = sigma0 / sin(theta) = gamma0 / tan(theta), theta the incidence angle on the ellipsoid (Raney et al. 1994).
-
-    Args:
-        held: "sigma0", "beta0" or "gamma0".
-        wanted: the same.
-        incidence_deg: any shape, NaN where unknown.
-        path: named in the refusal.
 
     Raises:
         NotCalibrated: the incidence angle is needed and not known.
@@ -44,12 +38,7 @@ def conversion(held: str, wanted: str, incidence_deg: float | np.ndarray, path: 
 
 
 def relative(path: Path, overrides: SceneOverrides, why: str) -> str:
-    """The note of a product that is read without calibration.
-
-    Args:
-        path: named in the refusal.
-        overrides: what the user asks for.
-        why: what the product lacks, a clause: "its metadata hold no calibration constant".
+    """The note of a product that is read without calibration; `why`: a clause, "its metadata hold no constant".
 
     Raises:
         NotCalibrated: the user asks for beta0 or gamma0.

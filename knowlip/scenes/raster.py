@@ -18,6 +18,7 @@ from knowlip.scenes.calibration import Calibration, Constant
 from knowlip.scenes.collar import Collar, find_collar
 from knowlip.scenes.detect import detect, look_up
 from knowlip.scenes.errors import DamagedProduct
+from knowlip.scenes.geometry import slices
 
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 32, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 """Small block cache (scenes are streamed), no directory scans, and no `.aux.xml` files beside the user's data."""
@@ -48,11 +49,9 @@ def to_power(values: np.ndarray, units: str) -> np.ndarray:
 class Raster(ABC):
     """Pixels of one polarisation. Picklable: open handles stay behind."""
 
-    path: Path
-    """Named in messages."""
+    path: Path  # Named in messages.
     units: str
-    shape: tuple[int, int]
-    """Rows, columns."""
+    shape: tuple[int, int]  # Rows, columns.
     dtype: str
     nodata: float | None
     calibration: Calibration | None = None
@@ -114,12 +113,12 @@ class Raster(ABC):
 
     def has_data(self) -> bool:
         """Whether any pixel is valid. Looks at a few places first and reads everything only if those are empty."""
-        return any(self._any_data(window) for window in (*self._looks(), *self._strips()))
+        return any(self._any_data(window) for window in (*self._probes(), *self._strips()))
 
     def samples(self) -> np.ndarray:
         """Valid values (not power) of 25 small windows over the scene, for guesses about the units."""
         found = []
-        for window in self._looks():
+        for window in self._probes():
             values, valid = self._checked(window)
             found.append(values.ravel() if valid is None else values[valid])
         return np.concatenate(found)
@@ -135,7 +134,7 @@ class Raster(ABC):
             return bool((values != 0).any() if valid is None else (valid & (values != 0)).any())
         return valid is None or bool(valid.any())
 
-    def _looks(self) -> list[Window]:
+    def _probes(self) -> list[Window]:
         """25 small windows spread over the raster."""
         rows, columns = self.shape
         side = 64
@@ -153,10 +152,8 @@ class Raster(ABC):
         rows, columns = self.shape
         if window.width < 1 or window.height < 1:
             raise ValueError(f"Cannot read an empty window ({window.width} x {window.height} pixels) of {self.path}.")
-        if (
-            window.col_off < 0 or window.row_off < 0
-            or window.col_off + window.width > columns or window.row_off + window.height > rows
-        ):  # fmt: skip
+        below = window.col_off + window.width > columns or window.row_off + window.height > rows
+        if below or min(window.col_off, window.row_off) < 0:
             raise ValueError(f"{window} is not inside {self.path} ({columns} x {rows} pixels).")
         values, valid = self.values(window)
         tests = []
@@ -191,10 +188,8 @@ class RasterFile(Raster):
     """One band (or one pair of bands, real and imaginary) of a file that GDAL reads."""
 
     raster_band: int = 1
-    imaginary_band: int = 0
-    """Band with the imaginary part where `raster_band` holds the real part only; 0: none."""
-    source: str = ""
-    """GDAL's name of the raster where it is not the path (a member of an archive, a subdataset)."""
+    imaginary_band: int = 0  # Band with the imaginary part where `raster_band` holds the real part only; 0: none.
+    source: str = ""  # GDAL's name of the raster where it is not the path (a member of an archive, a subdataset).
     _handles: dict[int, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
     """Thread -> open file: GDAL's handles are not to be shared between threads."""
 
@@ -258,8 +253,6 @@ class ArrayFile(Raster):
         try:
             if self._array is None:
                 self._array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-            rows = slice(int(window.row_off), int(window.row_off + window.height))
-            columns = slice(int(window.col_off), int(window.col_off + window.width))
-            return np.array(self._array[rows, columns]), None
+            return np.array(self._array[slices(window)]), None
         except (OSError, ValueError) as error:
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error

@@ -33,8 +33,7 @@ class Rpc:
     line_den_coeff: np.ndarray
     samp_num_coeff: np.ndarray
     samp_den_coeff: np.ndarray
-    height_m: float | None = None
-    """Height of the ground above the ellipsoid; None: `height_off`."""
+    height_m: float | None = None  # Height of the ground above the ellipsoid; None: `height_off`.
 
     kind = "rpc"
     residual_m = 0.0
@@ -52,17 +51,12 @@ class Rpc:
         """From a mapping with the usual names (LINE_OFF, LINE_NUM_COEFF as 20 numbers or a text of them, ...)."""
         known = {key.lower(): value for key, value in values.items()}
         arguments: dict[str, Any] = {}
-        for item in fields(cls):
-            if item.name == "height_m":
-                continue
-            if item.name not in known:
-                raise DamagedProduct(f"The RPC has no {item.name.upper()}.")
-            value = known[item.name]
-            if item.name.endswith("_coeff"):
-                parts = value.split() if isinstance(value, str) else value
-                arguments[item.name] = np.array([float(part) for part in parts])
-            else:
-                arguments[item.name] = float(value.split()[0] if isinstance(value, str) else value)
+        for name in [item.name for item in fields(cls) if item.name != "height_m"]:
+            if name not in known:
+                raise DamagedProduct(f"The RPC has no {name.upper()}.")
+            parts = known[name].split() if isinstance(known[name], str) else np.atleast_1d(known[name])
+            many = name.endswith("_coeff")  # texts name units behind single numbers: "123.4 pixels"
+            arguments[name] = np.array([float(part) for part in parts]) if many else float(parts[0])
         return cls(**arguments, height_m=height_m)
 
     def inverse(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +91,6 @@ class Rpc:
         height = self.height_off if self.height_m is None else self.height_m
         h = np.full(lon.shape, (height - self.height_off) / (self.height_scale or 1.0))
         one = np.ones(lon.shape)
-        return np.stack([
-            one, lon, lat, h, lon * lat, lon * h, lat * h, lon**2, lat**2, h**2, lat * lon * h,
-            lon**3, lon * lat**2, lon * h**2, lon**2 * lat, lat**3, lat * h**2, lon**2 * h, lat**2 * h, h**3,
-        ], axis=-1)  # fmt: skip
+        low = one, lon, lat, h, lon * lat, lon * h, lat * h, lon**2, lat**2, h**2, lat * lon * h
+        cubic = lon**3, lon * lat**2, lon * h**2, lon**2 * lat, lat**3, lat * h**2, lon**2 * h, lat**2 * h, h**3
+        return np.stack([*low, *cubic], axis=-1)

@@ -15,21 +15,15 @@ from knowlip.scenes.xml import read_xml
 _LARGEST = 2**20
 _ENTRY = re.compile(r"([A-Za-z_]+?)(?:_(\d{1,2}))?\s*[:=]\s*(\([^)]*\)|[^;\n]*)")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?")
-_SPELLINGS = {
-    **{spelling: f"{axis}_OFF" for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT")
-       for spelling in (f"{axis.lower()}off", f"{axis.lower()}offset")},
-    **{f"{axis.lower()}scale": f"{axis}_SCALE" for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT")},
-    **{spelling: f"{axis}_{part}_COEFF" for axis in ("LINE", "SAMP") for part in ("NUM", "DEN")
-       for spelling in (f"{axis.lower()}{part.lower()}coef", f"{axis.lower()}{part.lower()}coeff")},
-}  # fmt: skip
+_NAMES = [f"{axis}_{part}" for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT") for part in ("OFF", "SCALE")]
+_NAMES += [f"{axis}_{part}_COEFF" for axis in ("LINE", "SAMP") for part in ("NUM", "DEN")]
+_SPELLINGS = {name.replace("_", "").lower(): name for name in _NAMES}
+_SPELLINGS |= {f"{key}set": name for key, name in _SPELLINGS.items() if name.endswith("_OFF")}
+_SPELLINGS |= {key.removesuffix("f"): name for key, name in _SPELLINGS.items() if name.endswith("_COEFF")}
 
 
 def read_rpc(path: Path, height_m: float | None = None) -> Rpc:
-    """RPC of a text or XML file.
-
-    Args:
-        path: the file.
-        height_m: height of the ground above the ellipsoid; None: the offset of the RPC.
+    """RPC of a text or XML file, at a height of the ground above the ellipsoid; None: the offset of the RPC.
 
     Raises:
         DamagedProduct: a value is absent or no number.

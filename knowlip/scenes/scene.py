@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from affine import Affine
-from pyproj import CRS, Geod, Transformer
+from pyproj import CRS, Transformer
 from rasterio.windows import Window
 from shapely import union_all
 from shapely.affinity import translate
@@ -15,10 +15,9 @@ from shapely.geometry.base import BaseGeometry
 
 from knowlip.scenes.calibration import QUANTITIES
 from knowlip.scenes.errors import NoLocation
-from knowlip.scenes.geometry import AffineGeometry, Geometry, is_located
+from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry, is_located
 from knowlip.scenes.raster import Raster
 
-GEOD = Geod(ellps="WGS84")
 UNITS = ("amplitude", "intensity", "db", "dn", "complex")
 """Pixel units as stored. `dn` is a detected number without a stated meaning and is treated as an amplitude."""
 
@@ -67,48 +66,29 @@ class Scene:
     Unknown numbers are NaN (looks: 0), unknown strings are "".
     """
 
-    path: Path
-    """What the user named: a file, or the folder of the product."""
-    scene_id: str
-    """[a-z0-9-]+, from the file name."""
+    path: Path  # What the user named: a file, or the folder of the product.
+    scene_id: str  # [a-z0-9-]+, from the file name.
     raster: Raster = field(repr=False)
     geometry: Geometry
     sensor: str = "unknown"
-    band: str = ""
-    """Radar frequency band: P, L, S, C, X, Ku, Ka."""
+    band: str = ""  # Radar frequency band: P, L, S, C, X, Ku, Ka.
     polarisation: str = ""
-    looks: float = 0.0
-    """Equivalent number of looks."""
-    incidence_deg: float = math.nan
-    """Incidence angle on the ellipsoid at the middle of the scene."""
-    look_azimuth_deg: float = math.nan
-    """Direction the radar looks towards, clockwise from north."""
-    look_side: str = ""
-    """"left" or "right" of the flight path."""
-    orbit: str = ""
-    """"ascending" or "descending"."""
-    date: str = ""
-    """ISO date or date and time (UTC)."""
-    radiometry: str = ""
-    """"calibrated", "relative", "simulated" or "" (not stated)."""
-    quantity: str = "none"
-    """What calibrated power means: one of `calibration.QUANTITIES`."""
-    mode: str = ""
-    """Instrument mode, e.g. "IW", "spotlight"."""
-    product_type: str = ""
-    """E.g. "GRD", "SLC", "GEC"."""
-    projection: str = ""
-    """"map" (geocoded), "ground" or "slant" range: the plane of the stored pixels."""
-    product: str = ""
-    """Name of the reader that opened it."""
-    frequency_ghz: float = math.nan
-    """Radar centre frequency."""
-    group: str = ""
-    """Scenes of one group stay in one split where their places are unknown; empty: the scene alone."""
-    sources: tuple[Path, ...] = ()
-    """Files that the scene is read from; empty: `path` alone."""
-    notes: tuple[str, ...] = ()
-    """Sentences a user should know, e.g. that no calibration exists."""
+    looks: float = 0.0  # Equivalent number of looks.
+    incidence_deg: float = math.nan  # Incidence angle on the ellipsoid at the middle of the scene.
+    look_azimuth_deg: float = math.nan  # Direction the radar looks towards, clockwise from north.
+    look_side: str = ""  # "left" or "right" of the flight path.
+    orbit: str = ""  # "ascending" or "descending".
+    date: str = ""  # ISO date or date and time (UTC).
+    radiometry: str = ""  # "calibrated", "relative", "simulated" or "" (not stated).
+    quantity: str = "none"  # What calibrated power means: one of `calibration.QUANTITIES`.
+    mode: str = ""  # Instrument mode, e.g. "IW", "spotlight".
+    product_type: str = ""  # E.g. "GRD", "SLC", "GEC".
+    projection: str = ""  # "map" (geocoded), "ground" or "slant" range: the plane of the stored pixels.
+    product: str = ""  # Name of the reader that opened it.
+    frequency_ghz: float = math.nan  # Radar centre frequency.
+    group: str = ""  # Scenes of one group stay in one split where their places are unknown; empty: the scene alone.
+    sources: tuple[Path, ...] = ()  # Files that the scene is read from; empty: `path` alone.
+    notes: tuple[str, ...] = ()  # Sentences a user should know, e.g. that no calibration exists.
 
     @property
     def units(self) -> str:

@@ -3,18 +3,19 @@
 import numpy as np
 from numba import njit
 
+Size = tuple[int, int]
+Mesh = tuple[np.ndarray, np.ndarray]
+
 
 def sample(
-    power: np.ndarray, valid: np.ndarray, mesh_x: np.ndarray, mesh_y: np.ndarray, step: int, shape: tuple[int, int],
-    offset: tuple[int, int] = (0, 0),
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    power: np.ndarray, valid: np.ndarray, mesh: Mesh, step: int, shape: Size, offset: Size = (0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
     """Resample power.
 
     Args:
-        power: (rows, columns) float32, 0 where not valid.
-        valid: (rows, columns) bool.
-        mesh_x: (M, N) source column (outer-corner convention) of the target's pixel corners 0, step, 2 step, ...
-        mesh_y: (M, N) source row of the same.
+        power: (rows, columns) float32, 0 where not valid; `valid` (rows, columns) bool.
+        mesh: source columns and rows (outer-corner convention) of the target's pixel corners 0, step, 2 step, ...,
+            (M, N) each.
         step: target pixels between mesh nodes.
         shape: rows and columns of the target.
         offset: target pixel (row, column) of the first result relative to the first mesh node.
@@ -25,7 +26,7 @@ def sample(
     """
     out = np.zeros(shape, np.float32)
     known = np.zeros(shape, np.bool_)
-    _sample(power, valid, mesh_x, mesh_y, step, offset[0], offset[1], out, known)
+    _sample(power, valid, *mesh, step, *offset, out, known)
     return out, known
 
 
@@ -33,6 +34,7 @@ def sample(
 def _sample(power, valid, mesh_x, mesh_y, step, row_0, column_0, out, known):  # type: ignore[no-untyped-def]
     rows, columns = out.shape
     height, width = power.shape
+    # One pass with everything in registers: positions from the mesh, then the four neighbours that are valid.
     for i in range(rows):
         at = (i + row_0 + 0.5) / step
         m = min(int(at), mesh_x.shape[0] - 2)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, TargetType
-from knowlip.simulator.shapes import Frame, Ring, rectangle
-from knowlip.simulator.world import SceneObject, World
+from knowlip.simulator.shapes import Frame, Point, Ring, rectangle
+from knowlip.simulator.world import Covers, SceneObject, World
 
 BY_NAME: dict[str, TargetType] = {kind.name: kind for kind in AIRCRAFT_TYPES}
 
@@ -14,20 +14,15 @@ BY_NAME: dict[str, TargetType] = {kind.name: kind for kind in AIRCRAFT_TYPES}
 class Planform(NamedTuple):
     """A type's shape: along the aircraft in shares of its length from the nose, across in shares of the half span."""
 
-    fuselage_m: float
-    """Fuselage diameter."""
-    wing_root: float
-    """Where the wing's leading edge leaves the fuselage."""
-    wing_tip: float
-    """Where the leading edge ends."""
+    fuselage_m: float  # Fuselage diameter.
+    wing_root: float  # Where the wing's leading edge leaves the fuselage.
+    wing_tip: float  # Where the leading edge ends.
     root_chord: float
     tip_chord: float
     tail_span: float
-    engines: tuple[tuple[float, float], ...]
-    """Along the length, along the half span; one side only, mirrored."""
+    engines: tuple[tuple[float, float], ...]  # Along the length, along the half span; one side only, mirrored.
     engine_rcs: float
-    body_m: float
-    """Height of the fuselage's top above ground."""
+    body_m: float  # Height of the fuselage's top above ground.
 
 
 PLANS: dict[str, Planform] = {
@@ -39,7 +34,7 @@ PLANS: dict[str, Planform] = {
 }
 
 
-def dimensions(rng: np.random.Generator, name: str) -> tuple[float, float]:
+def dimensions(rng: np.random.Generator, name: str) -> Point:
     """Length and wingspan in metres within the type's ranges."""
     kind = BY_NAME[name]
     share = rng.random()
@@ -49,11 +44,10 @@ def dimensions(rng: np.random.Generator, name: str) -> tuple[float, float]:
 
 
 def aircraft(
-    world: World, name: str, x: float, y: float, heading: float, covers: tuple[str, ...] = ("apron",),
-    size: tuple[float, float] | None = None,
-) -> bool:  # fmt: skip
-    """Park an aircraft if the ground is free; returns whether it stands."""
-    length, span = size or dimensions(world.rng, name)
+    world: World, name: str, at: Point, heading: float, covers: Covers = ("apron",), size: Point | None = None
+) -> bool:
+    """Park an aircraft (of a length and wingspan in metres) if the ground is free; returns whether it stands."""
+    (x, y), (length, span) = at, size or dimensions(world.rng, name)
     if not world.fits(rectangle(x, y, length + 2, span + 2, heading), covers):
         return False
     world.take(rectangle(x, y, length + 3, span + 3, heading))
@@ -69,44 +63,40 @@ def _draw(world: World, frame: Frame, plan: Planform, length: float, span: float
     def along(share: float) -> float:
         return nose - share * length
 
+    def outline(shares: list[float], across: list[float]) -> Ring:
+        return np.array([[along(share), b] for share, b in zip(shares, across)])
+
+    def sprinkle(p: Ring, q: Ring, pitch: float, z: float, level: float, deviation: float) -> None:
+        world.scatter_unevenly(_points(rng, frame, p, q, pitch), z, level, deviation)
+
     wing_z = 0.62 * plan.body_m
     for side in (-1, 1):
-        wing = np.array([
-            [along(plan.wing_root), 0.0], [along(plan.wing_tip), side * half],
-            [along(plan.wing_tip + plan.tip_chord), side * half], [along(plan.wing_root + plan.root_chord), 0.0],
-        ])  # fmt: skip
+        trailing = plan.wing_tip + plan.tip_chord, plan.wing_root + plan.root_chord
+        wing = outline([plan.wing_root, plan.wing_tip, *trailing], [0.0, side * half, side * half, 0.0])
         world.solid(frame.to_world(wing), wing_z, -9.0, -4.0)
-        tail = np.array([
-            [along(0.86), 0.0], [along(0.94), side * plan.tail_span * half],
-            [along(0.99), side * plan.tail_span * half], [along(0.99), 0.0],
-        ])  # fmt: skip
+        reach = side * plan.tail_span * half
+        tail = outline([0.86, 0.94, 0.99, 0.99], [0.0, reach, reach, 0.0])
         world.solid(frame.to_world(tail), plan.body_m, -8.0, -4.0)
-        for p, q, level, z in (
-            (wing[0], wing[1], 0.1, wing_z), (wing[3], wing[2], -0.5, wing_z), (tail[0], tail[1], -0.4, plan.body_m),
-        ):  # fmt: skip
-            edge = _points(rng, frame, p, q, 0.8)
-            world.scatter(edge, z, rng.lognormal(level, 0.8, len(edge)))
+        sprinkle(wing[0], wing[1], 0.8, wing_z, 0.1, 0.8)
+        sprinkle(wing[3], wing[2], 0.8, wing_z, -0.5, 0.8)
+        sprinkle(tail[0], tail[1], 0.8, plan.body_m, -0.4, 0.8)
         for a, b in plan.engines:
             spot = frame.to_world(np.array([[along(a), side * b * half]]))
             world.scatter(spot, 0.35 * plan.body_m, plan.engine_rcs * rng.lognormal(0, 0.5))
             b *= side * half
-            cowl = _points(rng, frame, np.array([along(a), b]), np.array([along(a + 0.05), b]), 0.7)
-            world.scatter(cowl, 0.4 * plan.body_m, rng.lognormal(1.3, 0.6, len(cowl)))
+            sprinkle(np.array([along(a), b]), np.array([along(a + 0.05), b]), 0.7, 0.4 * plan.body_m, 1.3, 0.6)
         ends = along(plan.wing_root + 0.02), along(plan.wing_root + plan.root_chord)
         root = frame.to_world(np.array([[a, side * r] for a in ends]))
-        world.scatter(root, wing_z, rng.lognormal(2.6, 0.5, 2))  # wing-body corners
-    body = np.array([
-        [nose, 0.0], [along(0.05), -0.75 * r], [along(0.12), -r], [along(0.72), -r], [along(0.98), -0.2 * r],
-        [along(0.98), 0.2 * r], [along(0.72), r], [along(0.12), r], [along(0.05), 0.75 * r],
-    ])  # fmt: skip
+        world.scatter_unevenly(root, wing_z, 2.6, 0.5)  # wing-body corners
+    left, widths = [0.05, 0.12, 0.72, 0.98], [0.75 * r, r, r, 0.2 * r]
+    body = outline([0.0, *left, *left[::-1]], [0.0, *(-b for b in widths), *widths[::-1]])
     world.solid(frame.to_world(body), plan.body_m, -6.0, 0.0)
-    spine = _points(rng, frame, np.array([along(0.03), 0.0]), np.array([along(0.97), 0.0]), 0.9)
-    world.scatter(spine, plan.body_m, rng.lognormal(0.5, 0.8, len(spine)))
-    fin = _points(rng, frame, np.array([along(0.88), 0.0]), np.array([along(0.99), 0.0]), 0.8)
-    world.scatter(fin, plan.body_m * 1.5, rng.lognormal(1.4, 0.6, len(fin)))
+    spine, fin = outline([0.03, 0.97], [0.0, 0.0]), outline([0.88, 0.99], [0.0, 0.0])
+    sprinkle(spine[0], spine[1], 0.9, plan.body_m, 0.5, 0.8)
+    sprinkle(fin[0], fin[1], 0.8, plan.body_m * 1.5, 1.4, 0.6)
     main = along(plan.wing_root + 0.6 * plan.root_chord)
     gear = np.array([[along(0.1), 0.0], [main, -r], [main, r]])
-    world.scatter(frame.to_world(gear), 0.0, rng.lognormal(2.4, 0.5, 3))
+    world.scatter_unevenly(frame.to_world(gear), 0.0, 2.4, 0.5)
     world.scatter(frame.to_world(np.array([[along(0.02), 0.0]])), 0.6 * plan.body_m, rng.lognormal(2.5, 0.5))
 
 

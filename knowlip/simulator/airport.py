@@ -1,10 +1,12 @@
 """Airports: runway, taxiways, aprons with aircraft in rows, terminal, hangars, grass between."""
 
+from functools import partial
+
 import numpy as np
 
 from knowlip.simulator.aircraft import aircraft, dimensions
 from knowlip.simulator.buildings import building
-from knowlip.simulator.shapes import Frame, ribbon
+from knowlip.simulator.shapes import Frame, Point, ribbon
 from knowlip.simulator.town import car_park
 from knowlip.simulator.world import World
 
@@ -32,8 +34,8 @@ def airport(world: World, frame: Frame, side: float) -> None:
     world.paint(box(a0, a1, TAXIWAY_B - 12, TAXIWAY_B + 12), "apron", -2.0)
     slant = rng.choice([0.0, 90.0])
     for a in np.linspace(a0 + 14, a1 - 14, int(length / rng.uniform(380, 620)) + 1):
-        lean = slant if a0 + 20 < a < a1 - 20 else 0.0
-        line = np.array([[a, 0.0], [a + lean, side * TAXIWAY_B]])
+        shear = slant if a0 + 20 < a < a1 - 20 else 0.0
+        line = np.array([[a, 0.0], [a + shear, side * TAXIWAY_B]])
         world.paint(ribbon(frame.to_world(np.linspace(line[0], line[1], 5)), 23.0), "apron", -2.0)
     if rng.random() < 0.3:  # a second, crossing runway
         cross = frame.child(shift + rng.uniform(-0.3, 0.3) * length, side * -60, rng.uniform(40, 80))
@@ -64,45 +66,47 @@ def _apron(world: World, frame: Frame, side: float, a0: float, a1: float, depth:
     landside = frame.box(a0 - 10, a1 + 10, *sorted((side * b1, side * (b1 + 150))))
     world.paint(landside, "built-up", -2.0)
     inward = frame.heading + (90.0 if side > 0 else -90.0)  # nose towards the buildings
+    row = partial(_row, world, frame, (a0, a1), side)
 
+    # Buildings first: they take the landside, and aircraft stand where room is left. What is parked follows from what
+    # the apron is for, so that a type is not a sign of a sensor or a city.
     def place() -> None:
         middle = (a0 + a1) / 2
         if plan == "terminal":
-            x, y = frame.at(middle, side * (b1 + 24))
-            building(world, x, y, (a1 - a0) * 0.85, 40, rng.uniform(14, 22), frame.heading, "terminal")
+            size = (a1 - a0) * 0.85, 40, rng.uniform(14, 22)
+            building(world, frame.at(middle, side * (b1 + 24)), size, frame.heading, "terminal")
             near, far = sorted((side * (b1 + 60), side * (b1 + 140)))
             car_park(world, frame, a0, a1, near, far, 0.7)
             kind, full = str(rng.choice(AIRLINE[:2])), rng.uniform(0.45, 0.95)
-            _row(world, frame, a0, a1, side, b1 - 6, inward, kind, full, 0.25)
+            row(b1 - 6, inward, kind, full, 0.25)
         elif plan in ("remote", "cargo"):
             turn = float(rng.choice([0.0, 45.0, 180.0]))
             kind = str(rng.choice(AIRLINE)) if plan == "remote" else "wide-body airliner"
-            _row(world, frame, a0, a1, side, b1 - 12, inward + turn, kind, rng.uniform(0.2, 0.95), 0.15)
+            row(b1 - 12, inward + turn, kind, rng.uniform(0.2, 0.95), 0.15)
             if rng.random() < 0.6:
-                _row(world, frame, a0, a1, side, b1 - 88, inward + turn, kind, rng.uniform(0.2, 0.95), 0.15)
-            x, y = frame.at(middle, side * (b1 + 30))
-            building(world, x, y, (a1 - a0) * 0.6, 50, rng.uniform(10, 15), frame.heading, "cargo hall")
+                row(b1 - 88, inward + turn, kind, rng.uniform(0.2, 0.95), 0.15)
+            size = (a1 - a0) * 0.6, 50, rng.uniform(10, 15)
+            building(world, frame.at(middle, side * (b1 + 30)), size, frame.heading, "cargo hall")
         else:
             kinds = ("business jet", "regional turboprop") if plan == "general" else ("fighter",)
             turn = float(rng.choice([0.0, 0.0, 30.0, 180.0]))
             full = rng.uniform(0.3, 0.95)
             for b in np.arange(b1 - 8, APRON_B + 25, -36.0)[: int(rng.integers(1, 4))]:
                 kind = kinds[0] if rng.random() < 0.75 else kinds[-1]
-                _row(world, frame, a0, a1, side, b, inward + turn, kind, full, 0.1)
+                row(b, inward + turn, kind, full, 0.1)
             for a in np.arange(a0 + 30, a1 - 25, 58.0):
                 if rng.random() < 0.75:
-                    x, y = frame.at(a, side * (b1 + 24))
-                    building(world, x, y, 46, 38, rng.uniform(10, 14), frame.heading, "hangar")
+                    size = 46, 38, rng.uniform(10, 14)
+                    building(world, frame.at(a, side * (b1 + 24)), size, frame.heading, "hangar")
 
     world.later.append(place)
 
 
 def _row(
-    world: World, frame: Frame, a0: float, a1: float, side: float, front_b: float, heading: float,
-    kind: str, full: float, mixed: float,
-) -> None:  # fmt: skip
-    """Aircraft side by side from a0 to a1, noses `front_b` from the runway, a share `full` of the stands taken."""
-    rng = world.rng
+    world: World, frame: Frame, ends: Point, side: float, b: float, heading: float, kind: str, full: float, mixed: float
+) -> None:
+    """Aircraft side by side between `ends`, noses `b` from the runway, a share `full` of the stands taken."""
+    (a0, a1), rng = ends, world.rng
     same = (kind, dimensions(rng, kind))
     a = a0 + 8.0
     while a < a1 - 14:
@@ -111,9 +115,9 @@ def _row(
             name = str(rng.choice(AIRLINE if kind in AIRLINE else ("business jet", "regional turboprop", "fighter")))
             size = dimensions(rng, name)
         pitch = size[1] + 7.0
-        x, y = frame.at(a + pitch / 2, side * (front_b - max(size) / 2))
         if rng.random() < full:
-            aircraft(world, name, x, y, heading + rng.normal(0, 0.7), size=size)
+            at = frame.at(a + pitch / 2, side * (b - max(size) / 2))
+            aircraft(world, name, at, heading + rng.normal(0, 0.7), size=size)
         a += pitch
 
 
@@ -124,11 +128,11 @@ def _moving(world: World, frame: Frame, side: float, a0: float, a1: float) -> No
     def place() -> None:
         way = float(rng.choice([0.0, 180.0]))
         for _ in range(int(rng.integers(0, 3))):
-            x, y = frame.at(rng.uniform(a0 + 60, a1 - 60), rng.normal(0, 1.5))
-            aircraft(world, str(rng.choice(AIRLINE)), x, y, frame.heading + way, covers=("runway", "apron", "grass"))
+            at = frame.at(rng.uniform(a0 + 60, a1 - 60), rng.normal(0, 1.5))
+            aircraft(world, str(rng.choice(AIRLINE)), at, frame.heading + way, ("runway", "apron", "grass"))
         for _ in range(int(rng.integers(0, 5))):
-            x, y = frame.at(rng.uniform(a0 + 60, a1 - 60), side * TAXIWAY_B)
+            at = frame.at(rng.uniform(a0 + 60, a1 - 60), side * TAXIWAY_B)
             kind = str(rng.choice((*AIRLINE, "business jet")))
-            aircraft(world, kind, x, y, frame.heading + 180 - way, covers=("apron", "grass"))
+            aircraft(world, kind, at, frame.heading + 180 - way, ("apron", "grass"))
 
     world.later.append(place)

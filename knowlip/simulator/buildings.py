@@ -2,16 +2,18 @@
 
 import numpy as np
 
-from knowlip.simulator.shapes import Frame, Ring, direction, disc, points_along, rectangle
-from knowlip.simulator.world import SceneObject, World
+from knowlip.simulator.shapes import Frame, Point, Ring, direction, disc, points_along, rectangle
+from knowlip.simulator.world import Covers, SceneObject, World
+
+Size = tuple[float, float, float]
+"""Length, width and height in metres."""
 
 
 def building(
-    world: World, x: float, y: float, length: float, width: float, height: float, heading: float, kind: str,
-    covers: tuple[str, ...] = ("built-up",), gable: bool = False,
-) -> bool:  # fmt: skip
+    world: World, at: Point, size: Size, heading: float, kind: str, covers: Covers = ("built-up",), gable: bool = False
+) -> bool:
     """Place a building if its ground is free; returns whether it stands."""
-    rng = world.rng
+    (x, y), (length, width, height), rng = at, size, world.rng
     ring = rectangle(x, y, length, width, heading)
     if not world.fits(ring, covers):
         return False
@@ -41,10 +43,10 @@ def _roof_details(world: World, frame: Frame, length: float, width: float, heigh
         spots = np.stack([rng.uniform(-0.45, 0.45, n) * length, rng.uniform(-0.45, 0.45, n) * width], axis=1)
         if rng.random() < 0.5:
             spots = np.round(spots / 6.0) * 6.0 * 0.98
-        world.scatter(frame.to_world(spots), height, rng.lognormal(-0.5, 1.2, n))
+        world.scatter_unevenly(frame.to_world(spots), height, -0.5, 1.2)
     edge = ring_points(frame.box(-length / 2, length / 2, -width / 2, width / 2), max(1.0, world.resolution))
     edge = edge + rng.normal(0, 0.4, edge.shape)
-    world.scatter(edge, height, rng.lognormal(-3.6, 1.5, len(edge)))
+    world.scatter_unevenly(edge, height, -3.6, 1.5)
 
 
 def ring_points(ring: Ring, pitch: float) -> Ring:
@@ -52,7 +54,7 @@ def ring_points(ring: Ring, pitch: float) -> Ring:
     return np.concatenate([points_along(p, q, pitch)[:-1] for p, q in zip(ring, np.roll(ring, -1, axis=0))])
 
 
-def tank(world: World, x: float, y: float, radius: float, height: float, covers: tuple[str, ...] = ("quay",)) -> bool:
+def tank(world: World, x: float, y: float, radius: float, height: float, covers: Covers = ("quay",)) -> bool:
     """Place a cylindrical storage tank: bright arcs at base and rim on the radar's side."""
     rng = world.rng
     ring = disc(x, y, radius, 36)
@@ -75,7 +77,7 @@ def tank(world: World, x: float, y: float, radius: float, height: float, covers:
     return True
 
 
-def tree(world: World, x: float, y: float, covers: tuple[str, ...]) -> None:
+def tree(world: World, x: float, y: float, covers: Covers) -> None:
     """A single tree where there is room."""
     radius = world.rng.uniform(2.0, 4.5)
     ring = disc(x, y, radius, 9)
@@ -88,10 +90,8 @@ def tree(world: World, x: float, y: float, covers: tuple[str, ...]) -> None:
 
 def cars(world: World, points: Ring) -> None:
     """Parked or driving cars at (N, 2) points: one strong corner and a weaker one each."""
-    rng = world.rng
-    n = len(points)
-    world.scatter(points, 0.5, rng.lognormal(1.0, 1.0, n))
-    world.scatter(points + rng.normal(0, 1.2, (n, 2)), 1.0, rng.lognormal(-0.5, 1.0, n))
+    world.scatter_unevenly(points, 0.5, 1.0, 1.0)
+    world.scatter_unevenly(points + world.rng.normal(0, 1.2, points.shape), 1.0, -0.5, 1.0)
 
 
 def bridge(world: World, p0: Ring, p1: Ring, width: float, height: float) -> None:
@@ -118,5 +118,5 @@ def bridge(world: World, p0: Ring, p1: Ring, width: float, height: float) -> Non
             world.scatter(bounce, 0.0, 0.3 * facing * rng.lognormal(0, 0.6, len(along)) + 1e-3)
     for a in np.arange(-length / 2 + 12, length / 2, 28.0):
         pier = frame.to_world(np.array([[a, -width / 2], [a, width / 2]]))
-        world.scatter(pier, 0.0, rng.lognormal(2.0, 0.5, 2))
+        world.scatter_unevenly(pier, 0.0, 2.0, 0.5)
     world.things.append(SceneObject("bridge", "road bridge", float(x), float(y), length, width, height, heading % 180))

@@ -8,30 +8,27 @@ import csv
 from pathlib import Path
 from typing import Final, NamedTuple
 
-Place = tuple[float, float]
+from knowlip.simulator.shapes import Point
 
 
 class City(NamedTuple):
     """One city; `port` is None inland."""
 
     name: str
-    centre: Place
-    airport: Place
-    port: Place | None
+    centre: Point
+    airport: Point
+    port: Point | None
 
 
 def _read() -> tuple[City, ...]:
     with Path(__file__).with_name("cities.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    return tuple(
-        City(
-            row["name"],
-            (float(row["lon"]), float(row["lat"])),
-            (float(row["airport_lon"]), float(row["airport_lat"])),
-            (float(row["port_lon"]), float(row["port_lat"])) if row["port_lon"] else None,
-        )
-        for row in rows
-    )
+
+    def point(row: dict[str, str], what: str = "") -> Point:
+        return float(row[f"{what}lon"]), float(row[f"{what}lat"])
+
+    ports = [point(row, "port_") if row["port_lon"] else None for row in rows]
+    return tuple(City(row["name"], point(row), point(row, "airport_"), port) for row, port in zip(rows, ports))
 
 
 CITIES: Final[tuple[City, ...]] = _read()

@@ -29,9 +29,8 @@ def fields(world: World, wooded: float) -> None:
         quad = np.array([[a0 + gap, b0 + gap], [a1 - gap, b0 + gap], [a1 - gap, b1 - gap], [a0 + gap, b1 - gap]])
         sides = [np.linspace(p, q, 5)[:-1] for p, q in zip(quad, np.roll(quad, -1, axis=0))]
         ring = frame.to_world(np.concatenate(sides))
-        ring = ring + bend * np.stack(
-            [np.sin(ring[:, 1] / 420 + phase[0]), np.sin(ring[:, 0] / 510 + phase[1])], axis=1
-        )  # fmt: skip
+        waves = np.sin(ring[:, 1] / 420 + phase[0]), np.sin(ring[:, 0] / 510 + phase[1])
+        ring = ring + bend * np.stack(waves, axis=1)
         if np.abs(ring).min(axis=0).max() > reach and not (np.abs(ring) < reach).all(axis=1).any():
             continue
         if rng.random() < wooded:
@@ -139,9 +138,9 @@ def farms(world: World, count: int) -> None:
             if not world.fits(yard, ("field",)):
                 continue
             world.paint(yard, "built-up", -1.0)
-            building(world, *frame.at(-15, -12), 16, 10, 8, frame.heading, "house", gable=True)
-            building(world, *frame.at(12, -10), rng.uniform(22, 36), 13, 7, frame.heading, "barn")
-            building(world, *frame.at(-4, 14), rng.uniform(24, 44), 15, 8, frame.heading, "barn")
+            building(world, frame.at(-15, -12), (16, 10, 8), frame.heading, "house", gable=True)
+            building(world, frame.at(12, -10), (rng.uniform(22, 36), 13, 7), frame.heading, "barn")
+            building(world, frame.at(-4, 14), (rng.uniform(24, 44), 15, 8), frame.heading, "barn")
             for _ in range(8):
                 tree(world, *frame.at(rng.uniform(-45, 45), rng.uniform(-38, 38)), ("field", "built-up"))
 
@@ -160,4 +159,4 @@ def bits_and_pieces(world: World) -> None:
     rng = world.rng
     points = rng.uniform(-world.reach, world.reach, (int((2 * world.reach) ** 2 / 35.0), 2))
     points = points[np.isin(world.cover_at(points), [CODE["built-up"], CODE["quay"]])]
-    world.scatter(points, 1.0, rng.lognormal(-1.8, 1.5, len(points)))
+    world.scatter_unevenly(points, 1.0, -1.8, 1.5)

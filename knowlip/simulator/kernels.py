@@ -10,10 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 QUARTERS = 4
+F32, U8, U16 = NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint16]
+Drawn = tuple[U16, U16, U8, U8]
+"""(N, N) area numbers, solid numbers, heights, shadows."""
+Facts = tuple[U8, F32, F32, F32, F32]
+"""Cover and level of each area, level and textures of each cover, level of each roof and of each wall."""
+Noise = tuple[F32, F32, F32]
+"""Grids for fine, middle and coarse texture."""
+Look = tuple[float, float, float, float]
+"""dr, dc, tangent of the incidence, pixel spacing in metres."""
 
 
 @numba.njit(cache=True, inline="always")
-def _sample(noise: NDArray[np.float32], r: float, c: float) -> float:
+def _sample(noise: F32, r: float, c: float) -> float:
     """Bilinear value of a noise grid, edges repeated."""
     r = min(max(r, 0.0), noise.shape[0] - 1.001)
     c = min(max(c, 0.0), noise.shape[1] - 1.001)
@@ -25,10 +34,7 @@ def _sample(noise: NDArray[np.float32], r: float, c: float) -> float:
 
 
 @numba.njit(cache=True)
-def heights(
-    areas: NDArray[np.uint16], solids: NDArray[np.uint16], canopy: NDArray[np.float32], solid: NDArray[np.float32],
-    crowns: NDArray[np.float32],
-) -> NDArray[np.uint8]:  # fmt: skip
+def heights(areas: U16, solids: U16, canopy: F32, solid: F32, crowns: F32) -> U8:
     """(N, N) height of the surface in quarter metres from area and solid numbers and their heights in metres.
 
     A canopy rises and falls with the noise grid `crowns`.
@@ -47,8 +53,9 @@ def heights(
 
 
 @numba.njit(cache=True)
-def shadows(height: NDArray[np.uint8], dr: float, dc: float, tangent: float, res: float) -> NDArray[np.uint8]:
+def shadows(height: U8, look: Look) -> U8:
     """(N, N) height in quarter metres below which a pixel lies in shadow; cast from every edge on the far side."""
+    dr, dc, tangent, res = look
     n, m = height.shape
     out = np.zeros((n, m), np.uint8)
     fall = QUARTERS * res / tangent  # quarter metres that the shadow's edge falls per pixel
@@ -86,7 +93,7 @@ def _hash(a: int, b: int, c: int) -> float:
 
 
 @numba.njit(cache=True, inline="always")
-def _splat(power: NDArray[np.float32], r: float, c: float, value: float) -> None:
+def _splat(power: F32, r: float, c: float, value: float) -> None:
     """Share a value among the four pixels around a point."""
     i, j = math.floor(r), math.floor(c)
     if 0 <= i < power.shape[0] - 1 and 0 <= j < power.shape[1] - 1:
@@ -98,13 +105,15 @@ def _splat(power: NDArray[np.float32], r: float, c: float, value: float) -> None
 
 
 @numba.njit(cache=True)
-def surfaces(
-    areas: NDArray[np.uint16], solids: NDArray[np.uint16], height: NDArray[np.uint8], shadow: NDArray[np.uint8],
-    covers: NDArray[np.uint8], level: NDArray[np.float32], table: NDArray[np.float32], roof: NDArray[np.float32],
-    wall: NDArray[np.float32], fine: NDArray[np.float32], middle: NDArray[np.float32], coarse: NDArray[np.float32],
-    waves: NDArray[np.float32], dr: float, dc: float, tangent: float, res: float, water: int, wood: int,
-) -> NDArray[np.float32]:  # fmt: skip
-    """(N, N) mean power of ground, roofs and walls, each where the radar puts it; 0 in full shadow."""
+def surfaces(drawn: Drawn, facts: Facts, noise: Noise, waves: F32, look: Look, water: int, wood: int) -> F32:
+    """(N, N) mean power of ground, roofs and walls, each where the radar puts it; 0 in full shadow.
+
+    `waves`: (2, 2) wave numbers of the sea; `water`, `wood`: codes of these covers.
+    """
+    areas, solids, height, shadow = drawn
+    covers, level, table, roof, wall = facts
+    fine, middle, coarse = noise
+    dr, dc, tangent, res = look
     n, m = areas.shape
     power = np.zeros((n, m), np.float32)
     kf, km, kc = (fine.shape[0] - 3) / n, (middle.shape[0] - 3) / n, (coarse.shape[0] - 3) / n

@@ -58,15 +58,16 @@ def _write(path: Path, data: bytes) -> None:
         raise ValueError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
+_FORMAT = {"driver": "GTiff", "count": 1, "nodata": 0, "compress": "deflate", "zlevel": 1, "num_threads": 1}
+_BLOCKS = {"tiled": True, "blockxsize": 512, "blockysize": 512}
+
+
 def _geotiff(array: NDArray[Any], grid: UtmGrid, transform: Affine, tags: dict[str, str]) -> bytes:
     """A tiled, deflated GeoTIFF as bytes."""
-    profile = {
-        "driver": "GTiff", "height": array.shape[0], "width": array.shape[1], "count": 1, "dtype": array.dtype.name,
-        "crs": f"EPSG:{grid.epsg}", "transform": transform, "nodata": 0, "tiled": True, "blockxsize": 512,
-        "blockysize": 512, "compress": "deflate", "zlevel": 1, "num_threads": 1,
-    }  # fmt: skip
+    size = {"height": array.shape[0], "width": array.shape[1], "dtype": array.dtype.name}
+    place = {"crs": f"EPSG:{grid.epsg}", "transform": transform}
     with MemoryFile() as memory:
-        with memory.open(**profile) as raster:
+        with memory.open(**_FORMAT, **_BLOCKS, **size, **place) as raster:
             raster.write(array, 1)
             raster.update_tags(**tags)
         return bytes(memory.read())
@@ -81,6 +82,7 @@ def write_scene(
     values = drawn.amplitude * np.float32(sensor.amplitude_scale)
     if sensor.dtype == "uint16":
         values = np.clip(np.rint(values), 1, largest).astype(np.uint16)
+    # The tags that the GeoTIFF reader believes before the file's name or the data.
     tags = {
         "KNOWLIP_SENSOR": sensor.name,
         "KNOWLIP_BAND": sensor.band,
@@ -116,15 +118,10 @@ def _truth(scene: dict[str, Any], world: World, grid: UtmGrid) -> bytes:
     for thing, ring in zip(things, degrees):
         signed = np.roll(ring[:, 0], -1) @ ring[:, 1] - ring[:, 0] @ np.roll(ring[:, 1], -1)
         ordered = ring[::-1] if signed > 0 else ring  # RFC 7946: counter-clockwise
-        features.append({
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [[*ordered.tolist(), ordered[0].tolist()]]},
-            "properties": {
-                "category": thing.category, "type": thing.type, "length_m": round(thing.length, 2),
-                "width_m": round(thing.width, 2), "height_m": round(thing.height, 2),
-                "heading_deg": round(thing.heading, 2),
-            },
-        })  # fmt: skip
+        geometry = {"type": "Polygon", "coordinates": [[*ordered.tolist(), ordered[0].tolist()]]}
+        metres = {f"{name}_m": round(getattr(thing, name), 2) for name in ("length", "width", "height")}
+        properties = {"category": thing.category, "type": thing.type, **metres, "heading_deg": round(thing.heading, 2)}
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
     collection = {"type": "FeatureCollection", "scene": scene, "features": features}
     return (json.dumps(collection, allow_nan=False, separators=(",", ":")) + "\n").encode()
 
@@ -134,14 +131,10 @@ def finished(paths: dict[str, Path], scene: dict[str, Any]) -> bool:
     if not all(path.exists() for path in paths.values()):
         return False
     try:
-        same = json.loads(paths["truth"].read_bytes()).get("scene") == scene
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
-        return False
-    if not same:
-        return False
-    try:
+        if json.loads(paths["truth"].read_bytes()).get("scene") != scene:
+            return False
         for kind in ("image", "landcover"):
             rasterio.open(paths[kind]).close()
-    except rasterio.errors.RasterioIOError:
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, rasterio.errors.RasterioIOError):
         return False
     return True

@@ -54,8 +54,9 @@ def _berth(
                     break
                 length, width = dimensions(rng, name)
             if rng.random() < full:
-                x, y = frame.at(a + length / 2, b + out * (width / 2 + 2.5))
-                ship(world, name, length, width, x, y, frame.heading + float(rng.choice([0, 180])) + rng.normal(0, 0.2))
+                at = frame.at(a + length / 2, b + out * (width / 2 + 2.5))
+                heading = frame.heading + float(rng.choice([0, 180])) + rng.normal(0, 0.2)
+                ship(world, name, (length, width), at, heading)
             a += length + rng.uniform(8, 40 if name != "fishing boat" else 9)
 
     world.later.append(place)
@@ -90,8 +91,8 @@ def _stack(world: World, frame: Frame) -> None:
             b = np.arange(0.0, 18.1, 2.6)
             for end in (a, a + 12.2):
                 row = frame.to_world(np.stack([np.full_like(b, end), b], axis=1))
-                world.scatter(row, 0.0, rng.lognormal(1.6, 0.9, len(b)))
-                world.scatter(row, 2.6 * tiers, rng.lognormal(0.6, 0.9, len(b)))
+                world.scatter_unevenly(row, 0.0, 1.6, 0.9)
+                world.scatter_unevenly(row, 2.6 * tiers, 0.6, 0.9)
 
 
 def _gantry(world: World, frame: Frame, strength: float) -> None:
@@ -119,8 +120,8 @@ def _general(world: World, frame: Frame, a0: float, a1: float, depth: float) -> 
 
         def sheds(a: float = a) -> None:
             for b in np.arange(55, reach - 50, 110.0):
-                x, y = frame.at(a, b)
-                building(world, x, y, 90, wide * 0.5, rng.uniform(8, 12), frame.heading + 90, "warehouse", ("quay",))
+                size = 90, wide * 0.5, rng.uniform(8, 12)
+                building(world, frame.at(a, b), size, frame.heading + 90, "warehouse", ("quay",))
 
         world.later.append(sheds)
     _warehouses(world, frame, a0, a1, depth)
@@ -133,9 +134,8 @@ def _warehouses(world: World, frame: Frame, a0: float, a1: float, depth: float) 
         for a in np.arange(a0 + 55, a1 - 45, 110.0):
             for b in np.arange(-45, -depth, -62.0):
                 if rng.random() < 0.7:
-                    x, y = frame.at(a, b)
-                    length, width, height = rng.uniform(60, 92), rng.uniform(28, 40), rng.uniform(8, 13)
-                    building(world, x, y, length, width, height, frame.heading, "warehouse", ("quay",))
+                    size = rng.uniform(60, 92), rng.uniform(28, 40), rng.uniform(8, 13)
+                    building(world, frame.at(a, b), size, frame.heading, "warehouse", ("quay",))
 
     world.later.append(place)
 
@@ -149,7 +149,7 @@ def _oil(world: World, frame: Frame, a0: float, a1: float, depth: float) -> None
         head = frame.child(a, 122)
         _berth(world, head, -145, 145, 0.0, ("tanker",), rng.uniform(0.4, 1.0))
         pipe = frame.to_world(np.stack([np.full(60, a + 3.0), np.linspace(0, 120, 60)], axis=1))
-        world.scatter(pipe, 1.0, rng.lognormal(0.8, 0.7, 60))
+        world.scatter_unevenly(pipe, 1.0, 0.8, 0.7)
 
     def tanks() -> None:
         radius = float(rng.choice([12.0, 18.0, 26.0, 34.0]))
@@ -181,7 +181,7 @@ def _bulk(world: World, frame: Frame, a0: float, a1: float, depth: float) -> Non
                 world.take(heap)
         belt = np.arange(a0 + 10, a1 - 10, 2.0)
         conveyor = np.stack([belt, np.full(len(belt), b + 24)], axis=1)
-        world.scatter(frame.to_world(conveyor), 4.0, rng.lognormal(0.0, 0.8, len(conveyor)))
+        world.scatter_unevenly(frame.to_world(conveyor), 4.0, 0.0, 0.8)
 
 
 def _fishing(world: World, frame: Frame, a0: float, a1: float, depth: float) -> None:
@@ -197,8 +197,8 @@ def _fishing(world: World, frame: Frame, a0: float, a1: float, depth: float) -> 
                 while b < 135:
                     length, width = dimensions(rng, "fishing boat")
                     if rng.random() < full:
-                        x, y = frame.at(a + out * (length / 2 + 4.5), b + width / 2)
-                        ship(world, "fishing boat", length, width, x, y, frame.heading + 90 - out * 90)
+                        at = frame.at(a + out * (length / 2 + 4.5), b + width / 2)
+                        ship(world, "fishing boat", (length, width), at, frame.heading + 90 - out * 90)
                     b += width + rng.uniform(3, 6)
 
         world.later.append(boats)
@@ -217,7 +217,7 @@ def _breakwater(world: World, frame: Frame, a0: float, a1: float, reach: float) 
     line = frame.to_world(np.stack([a, b], axis=1))
     world.paint(ribbon(line, 17.0), "quay", 3.0)
     rocks = line[rng.integers(0, len(line), 900)] + rng.normal(0, 5.0, (900, 2))
-    world.scatter(rocks, 2.0, rng.lognormal(-0.6, 1.0, 900))
+    world.scatter_unevenly(rocks, 2.0, -0.6, 1.0)
     world.scatter(line[-1:], 8.0, 150.0)
 
 
@@ -226,6 +226,7 @@ def roadstead(world: World, frame: Frame, count: int, names: tuple[str, ...], ar
     rng = world.rng
     reach = world.size / 2
 
+    # Anchored ships swing into the wind: headings of one roadstead agree, and chance alone decides where there is room.
     def place() -> None:
         wind = rng.uniform(0, 360)
         centre = frame.at(rng.uniform(-0.6, 0.6) * reach, rng.uniform(250, 250 + reach))
@@ -243,7 +244,7 @@ def roadstead(world: World, frame: Frame, count: int, names: tuple[str, ...], ar
                 else:
                     x, y = rng.uniform(-world.reach, world.reach, 2)
                     heading = rng.uniform(0, 360) if arrangement == "underway" else heading
-                if ship(world, name, length, width, float(x), float(y), heading, wake=arrangement == "underway"):
+                if ship(world, name, (length, width), (float(x), float(y)), heading, arrangement == "underway"):
                     break
 
     world.later.append(place)

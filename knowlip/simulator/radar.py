@@ -69,31 +69,24 @@ def image(world: World, sensor: Sensor, rng: np.random.Generator) -> RadarImage:
     covers = np.array([0] + [a.cover for a in world.areas], dtype=np.uint8)
     canopy = np.array([0.0] + [a.height for a in world.areas], dtype=np.float32)
     solid_height = np.array([0.0] + [s.height for s in world.solids], dtype=np.float32)
-    names = list(SIGMA0_DB)
-    ordered = [names.index(name) for name in CODE]
-    table = np.array([SIGMA0_DB[names[i]] for i in ordered], dtype=np.float32)
-    table[:, 0] = [clutter_db(names[i], sensor, world.incidence) for i in ordered]
+    table = np.array([SIGMA0_DB[name] for name in CODE], dtype=np.float32)
+    table[:, 0] = [clutter_db(name, sensor, world.incidence) for name in CODE]
     table[:, 1:] *= 1.5  # interpolation between noise samples takes a third of their deviation
-    noise = [
-        rng.standard_normal((int(n * res / m) + 3,) * 2, dtype=np.float32)
-        for m in (max(2.5, 1.5 * res), max(7.0, 1.5 * res), 110.0)
-    ]
+    pitches = max(2.5, 1.5 * res), max(7.0, 1.5 * res), 110.0
+    noise = [rng.standard_normal((int(n * res / pitch) + 3,) * 2, dtype=np.float32) for pitch in pitches]
     height = kernels.heights(areas, solids, canopy, solid_height, noise[1])
-    shadow = kernels.shadows(height, step[0], step[1], tangent, res)
+    geometry = float(step[0]), float(step[1]), tangent, res
+    shadow = kernels.shadows(height, geometry)
     level = np.array([0.0] + [a.level_db for a in world.areas], dtype=np.float32)
     roof = np.array([0.0] + [s.roof_db for s in world.solids], dtype=np.float32)
     wall = np.array([0.0] + [s.wall_db for s in world.solids], dtype=np.float32)
     wind = rng.uniform(0, 2 * np.pi)
-    waves = np.array(
-        [[np.cos(w) * k, np.sin(w) * k] for w, k in ((wind, 2 * np.pi / 52.0), (wind + 0.35, 2 * np.pi / 31.0))],
-        dtype=np.float32,
-    )
-    power = kernels.surfaces(
-        areas, solids, height, shadow, covers, level, table, roof, wall, noise[0], noise[1], noise[2], waves,
-        step[0], step[1], tangent, res, CODE["water"], CODE["wood"],
-    )  # fmt: skip
+    swells = (wind, 2 * np.pi / 52.0), (wind + 0.35, 2 * np.pi / 31.0)
+    waves = np.array([[np.cos(w) * k, np.sin(w) * k] for w, k in swells], dtype=np.float32)
+    drawn, facts = (areas, solids, height, shadow), (covers, level, table, roof, wall)
+    power = kernels.surfaces(drawn, facts, tuple(noise), waves, geometry, CODE["water"], CODE["wood"])
     cover = covers[areas[pad : pad + side, pad : pad + side]]
-    del areas, solids
+    del areas, solids, drawn
 
     points = _lit(_points(world, res, rng), shadow, corner, res)
     del shadow, height
@@ -172,13 +165,8 @@ def _focus(
 
 
 def _finish(
-    power: NDArray[np.float32],
-    field: NDArray[np.complex64],
-    side: int,
-    pad: int,
-    sensor: Sensor,
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
+    power: kernels.F32, field: NDArray[np.complex64], side: int, pad: int, sensor: Sensor, rng: np.random.Generator
+) -> kernels.F32:
     """(side, side) amplitude: gamma speckle on clutter and noise, plus the power of the points."""
     floor = np.float32(10 ** (NOISE_FLOOR_DB / 10))
     out = np.empty((side, side), dtype=np.float32)

@@ -10,18 +10,13 @@ class Sensor:
 
     name: str
     band: Literal["Ku", "C", "X"]
-    resolution_m: float
-    """Pixel spacing of the map-projected product."""
+    resolution_m: float  # Pixel spacing of the map-projected product.
     looks: float
     dtype: Literal["uint16", "float32"]
-    amplitude_scale: float
-    """Stored value = amplitude * scale (amplitude squared is sigma0)."""
-    scene_size_m: float
-    """Default side of a scene."""
-    cover_factor: int
-    """Side of a land-cover pixel in image pixels."""
-    vegetation_db: float
-    """How much brighter vegetation is than in C band."""
+    amplitude_scale: float  # Stored value = amplitude * scale (amplitude squared is sigma0).
+    scene_size_m: float  # Default side of a scene.
+    cover_factor: int  # Side of a land-cover pixel in image pixels.
+    vegetation_db: float  # How much brighter vegetation is than in C band.
 
 
 SENSORS: Final[dict[str, Sensor]] = {

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Ring = NDArray[np.float64]
 """(N, 2) corners or line points."""
+Point = tuple[float, float]
 
 
 def direction(heading_deg: float) -> Ring:
@@ -30,7 +31,7 @@ class Frame:
         ab = np.asarray(ab, dtype=np.float64).reshape(-1, 2)
         return np.array([self.x, self.y]) + ab[:, :1] * forward + ab[:, 1:] * right
 
-    def at(self, a: float, b: float) -> tuple[float, float]:
+    def at(self, a: float, b: float) -> Point:
         """World x, y of one local point."""
         x, y = self.to_world(np.array([[a, b]]))[0]
         return float(x), float(y)
@@ -107,7 +108,7 @@ def split(
     return pieces
 
 
-def somewhere(rng: np.random.Generator, half: float) -> tuple[float, float]:
+def somewhere(rng: np.random.Generator, half: float) -> Point:
     """A random point of a square from -half to half."""
     x, y = rng.uniform(-half, half, 2)
     return float(x), float(y)

@@ -7,13 +7,13 @@ a cargo ship's cranes, a fishing boat's single bright blob.
 import numpy as np
 
 from knowlip.base.vocabulary import SHIP_TYPES, TargetType
-from knowlip.simulator.shapes import Frame, Ring, rectangle
+from knowlip.simulator.shapes import Frame, Point, Ring, rectangle
 from knowlip.simulator.world import CODE, SceneObject, World
 
 BY_NAME: dict[str, TargetType] = {kind.name: kind for kind in SHIP_TYPES}
 
 
-def dimensions(rng: np.random.Generator, name: str) -> tuple[float, float]:
+def dimensions(rng: np.random.Generator, name: str) -> Point:
     """Length and beam in metres: longer ships are wider, within the type's ranges."""
     kind = BY_NAME[name]
     share = rng.random()
@@ -22,10 +22,9 @@ def dimensions(rng: np.random.Generator, name: str) -> tuple[float, float]:
     return l0 + share * (l1 - l0), w0 + beam_share * (w1 - w0)
 
 
-def ship(
-    world: World, name: str, length: float, width: float, x: float, y: float, heading: float, wake: bool = False
-) -> bool:
-    """Place a ship if the water there is free; returns whether it floats."""
+def ship(world: World, name: str, size: Point, at: Point, heading: float, wake: bool = False) -> bool:
+    """Place a ship (of a length and beam in metres) if the water there is free; returns whether it floats."""
+    (x, y), (length, width) = at, size
     footprint = rectangle(x, y, length, width, heading)
     if not world.fits(footprint, ("water",)):
         return False
@@ -33,10 +32,7 @@ def ship(
     if wake:
         _wake(world, frame, length, width)
     world.take(rectangle(x, y, length + 6, width + 4, heading))
-    {
-        "container ship": _container_ship, "tanker": _tanker, "bulk carrier": _bulk_carrier,
-        "cargo ship": _cargo_ship, "fishing boat": _fishing_boat,
-    }[name](world, frame, length, width)  # fmt: skip
+    _DRAW[name](world, frame, length, width)
     world.things.append(SceneObject("ship", name, x, y, length, width, BY_NAME[name].height_m, heading % 360))
     return True
 
@@ -47,17 +43,14 @@ def _hull(
     """Deck prism with a pointed bow, the side's corner line with the water, and a faint deck edge."""
     h, w = length / 2, width / 2
     bow = min(0.18 * length, 1.1 * width)
-    outline = np.array([
-        [-h, -0.8 * w], [-h + 0.04 * length, -w], [h - bow, -w], [h - 0.4 * bow, -0.62 * w], [h, 0.0],
-        [h - 0.4 * bow, 0.62 * w], [h - bow, w], [-h + 0.04 * length, w], [-h, 0.8 * w],
-    ])  # fmt: skip
-    ring = frame.to_world(outline)
+    right = [(-h, 0.8 * w), (-h + 0.04 * length, w), (h - bow, w), (h - 0.4 * bow, 0.62 * w)]
+    ring = frame.to_world(np.array([*((a, -b) for a, b in right), (h, 0.0), *right[::-1]]))
     world.solid(ring, freeboard, deck_db, -6.0)
     world.corner_lines(ring, side)
     along = world.rng.uniform(-h, h - bow, int((2 * h - bow) / max(0.8, world.resolution / 2)))
     for edge in (-0.97 * w, 0.97 * w):
         rail = frame.to_world(np.stack([along, np.full_like(along, edge)], axis=1))
-        world.scatter(rail, freeboard, world.rng.lognormal(-0.9, 1.0, len(along)))
+        world.scatter_unevenly(rail, freeboard, -0.9, 1.0)
 
 
 def _house(world: World, frame: Frame, a0: float, a1: float, width: float, deck: float, top: float) -> None:
@@ -67,9 +60,9 @@ def _house(world: World, frame: Frame, a0: float, a1: float, width: float, deck:
     world.solid(ring, top, -5.0, 3.0)
     n = max(12, int((a1 - a0) * width / 6))
     spots = np.stack([rng.uniform(a0, a1, n), rng.uniform(-0.5, 0.5, n) * width], axis=1)
-    world.scatter(frame.to_world(spots), rng.uniform(deck, top, n), rng.lognormal(1.2, 1.2, n))
+    world.scatter_unevenly(frame.to_world(spots), rng.uniform(deck, top, n), 1.2, 1.2)
     corners = np.array([[a1, -width / 2], [a1, 0.0], [a1, width / 2], [a0, -width / 2], [a0, width / 2]])
-    world.scatter(frame.to_world(corners), deck, rng.lognormal(4.0, 0.6, len(corners)))
+    world.scatter_unevenly(frame.to_world(corners), deck, 4.0, 0.6)
     world.scatter(frame.to_world(np.array([[(a0 + a1) / 2, 0.0]])), top, 80.0)
 
 
@@ -98,8 +91,8 @@ def _container_ship(world: World, frame: Frame, length: float, width: float) -> 
                 rows = np.arange(-half, half + 1e-6, 2.5)
                 for end in (a, a + 12.2):
                     line = frame.to_world(np.stack([np.full_like(rows, end), rows], axis=1))
-                    world.scatter(line, top, rng.lognormal(2.3, 0.7, len(rows)))
-                    world.scatter(line, deck, rng.lognormal(2.8, 0.7, len(rows)))
+                    world.scatter_unevenly(line, top, 2.3, 0.7)
+                    world.scatter_unevenly(line, deck, 2.8, 0.7)
         a += 14.6
 
 
@@ -113,14 +106,13 @@ def _tanker(world: World, frame: Frame, length: float, width: float) -> None:
     world.solid(funnel, deck + 14.0, -5.0, 2.0)
     for b, strength in ((0.0, 2.2), (-0.05 * width, 1.6), (0.05 * width, 1.6)):
         pipe = _line(rng, frame, aft + 0.16 * length, b, length / 2 - 0.09 * length, b, 1.5)
-        world.scatter(pipe, deck + 1.2, rng.lognormal(strength, 0.5, len(pipe)))
+        world.scatter_unevenly(pipe, deck + 1.2, strength, 0.5)
     manifold = _line(rng, frame, 0.02 * length, -0.42 * width, 0.02 * length, 0.42 * width, 1.5)
-    world.scatter(manifold, deck + 1.5, rng.lognormal(2.8, 0.6, len(manifold)))
+    world.scatter_unevenly(manifold, deck + 1.5, 2.8, 0.6)
     derricks = np.array([[0.035 * length, -0.22 * width], [0.035 * length, 0.22 * width]])
     world.scatter(frame.to_world(derricks), deck + 6.0, 60.0)
     for a in np.arange(aft + 0.24 * length, length / 2 - 0.15 * length, 0.085 * length):
-        stiffener = _line(rng, frame, a, -0.4 * width, a, 0.4 * width, 2.5)
-        world.scatter(stiffener, deck, rng.lognormal(-0.4, 0.7, len(stiffener)))
+        world.scatter_unevenly(_line(rng, frame, a, -0.4 * width, a, 0.4 * width, 2.5), deck, -0.4, 0.7)
     windlass = np.array([[0.45 * length, -0.1 * width], [0.45 * length, 0.1 * width]])
     world.scatter(frame.to_world(windlass), deck + 1.0, 40.0)
 
@@ -137,11 +129,9 @@ def _bulk_carrier(world: World, frame: Frame, length: float, width: float) -> No
     for i in range(holds):
         a0, a1, half = start + (i + 0.18) * pitch, start + (i + 0.82) * pitch, 0.3 * width
         world.solid(frame.box(a0, a1, -half, half), deck + 2.2, -15.0, 0.0)
-        for p in (
-            _line(rng, frame, a0, -half, a0, half, 1.2), _line(rng, frame, a1, -half, a1, half, 1.2),
-            _line(rng, frame, a0, -half, a1, -half, 1.2), _line(rng, frame, a0, half, a1, half, 1.2),
-        ):  # fmt: skip
-            world.scatter(p, deck + 0.5, rng.lognormal(1.5, 0.6, len(p)))
+        ends = (a0, -half, a0, half), (a1, -half, a1, half), (a0, -half, a1, -half), (a0, half, a1, half)
+        for edge in [_line(rng, frame, *end, 1.2) for end in ends]:
+            world.scatter_unevenly(edge, deck + 0.5, 1.5, 0.6)
         corners = np.array([[a0, -half], [a0, half], [a1, -half], [a1, half]])
         world.scatter(frame.to_world(corners), deck + 0.5, 35.0)
 
@@ -157,14 +147,12 @@ def _cargo_ship(world: World, frame: Frame, length: float, width: float) -> None
         half = 0.33 * width
         world.solid(frame.box(a0, a1, -half, half), deck + 1.8, -12.0, 0.0)
         for b in (-half, half):
-            coaming = _line(rng, frame, a0, b, a1, b, 1.2)
-            world.scatter(coaming, deck + 0.5, rng.lognormal(0.8, 0.6, len(coaming)))
+            world.scatter_unevenly(_line(rng, frame, a0, b, a1, b, 1.2), deck + 0.5, 0.8, 0.6)
     side = rng.choice([-1, 1]) * 0.4 * width
     for a in (start - 0.02 * length, (start + end) / 2, end + 0.01 * length)[: int(rng.integers(2, 4))]:
         post = frame.to_world(np.array([[a, side], [a, 0.0]]))
         world.scatter(post, np.array([deck, deck + 7.0]), np.array([300.0, 90.0]))
-        jib = _line(rng, frame, a, side, a + 0.13 * length, 0.3 * side, 0.6)
-        world.scatter(jib, deck + 7.0, rng.lognormal(1.8, 0.6, len(jib)))
+        world.scatter_unevenly(_line(rng, frame, a, side, a + 0.13 * length, 0.3 * side, 0.6), deck + 7.0, 1.8, 0.6)
 
 
 def _fishing_boat(world: World, frame: Frame, length: float, width: float) -> None:
@@ -174,7 +162,7 @@ def _fishing_boat(world: World, frame: Frame, length: float, width: float) -> No
     world.solid(frame.box(house - 0.1 * length, house + 0.1 * length, -0.32 * width, 0.32 * width), 4.5, -3.0, 2.0)
     n = int(rng.integers(8, 16))
     spots = np.stack([house + rng.normal(0, 0.1, n) * length, rng.uniform(-0.35, 0.35, n) * width], axis=1)
-    world.scatter(frame.to_world(spots), rng.uniform(1.5, 4.5, n), rng.lognormal(2.2, 0.9, n))
+    world.scatter_unevenly(frame.to_world(spots), rng.uniform(1.5, 4.5, n), 2.2, 0.9)
     world.scatter(frame.to_world(np.array([[house, 0.0], [-0.42 * length, 0.0]])), 3.0, np.array([90.0, 30.0]))
 
 
@@ -192,3 +180,12 @@ def _wake(world: World, frame: Frame, length: float, width: float) -> None:
         end = -h - 0.6 * reach
         edge = np.array([[-h, side * w], [end, side * 4.0 * w], [end, side * 4.5 * w], [-h, side * 1.3 * w]])
         world.paint(frame.to_world(edge), "water", world.sea_db + 1.5)
+
+
+_DRAW = {
+    "container ship": _container_ship,
+    "tanker": _tanker,
+    "bulk carrier": _bulk_carrier,
+    "cargo ship": _cargo_ship,
+    "fishing boat": _fishing_boat,
+}

@@ -25,6 +25,7 @@ def town(
     Returns:
         The middle lines of the streets along the frame's heading, for bridges where a river is painted later.
     """
+    # Two passes: all streets are painted before any block, or the blocks that stand already would lose their rims.
     rng = world.rng
     street = rng.uniform(9.0, 14.0)
     da, db = rng.uniform(85, 150), rng.uniform(55, 80)
@@ -68,6 +69,8 @@ def town(
 
 def fill(world: World, frame: Frame, kind: str, da: float, db: float) -> None:
     """Build one block of da x db metres around the frame's origin."""
+    # Facades stand on the street and courts behind them, because rows of walls are what a radar sees of a town: how far
+    # they are apart, and how high, is what tells kinds of quarters.
     rng = world.rng
     if kind == "houses":
         pitch = rng.uniform(15, 22)
@@ -75,46 +78,44 @@ def fill(world: World, frame: Frame, kind: str, da: float, db: float) -> None:
             for a in np.arange(-da / 2 + pitch / 2, da / 2 - pitch / 3, pitch):
                 if rng.random() < 0.92:
                     turn = 90.0 if rng.random() < 0.3 else 0.0
-                    x, y = frame.at(a + rng.normal(0, 0.8), row * (db / 2 - rng.uniform(9.5, 11.5)))
-                    height = rng.uniform(6, 9)
-                    heading = frame.heading + turn + rng.normal(0, 1)
-                    length, width = rng.uniform(10, 13.5), rng.uniform(8, 10)
-                    building(world, x, y, length, width, height, heading, "house", gable=True)
+                    at = frame.at(a + rng.normal(0, 0.8), row * (db / 2 - rng.uniform(9.5, 11.5)))
+                    height, heading = rng.uniform(6, 9), frame.heading + turn + rng.normal(0, 1)
+                    size = rng.uniform(10, 13.5), rng.uniform(8, 10), height
+                    building(world, at, size, heading, "house", gable=True)
         _trees(world, frame, da, db, int(da * db / 500))
     elif kind == "terraces":
         for row in (-1, 1):
             a = -da / 2 + 4
             while a < da / 2 - 16:
                 length = min(rng.uniform(25, 60), da / 2 - 3 - a)
-                x, y = frame.at(a + length / 2, row * (db / 2 - 8))
-                building(world, x, y, length, 9.5, rng.uniform(8, 11), frame.heading, "terrace", gable=True)
+                at, size = frame.at(a + length / 2, row * (db / 2 - 8)), (length, 9.5, rng.uniform(8, 11))
+                building(world, at, size, frame.heading, "terrace", gable=True)
                 a += length + rng.uniform(3, 8)
         _trees(world, frame, da, db, int(da * db / 700))
     elif kind == "courtyard":
         height = rng.uniform(14, 20)
         d = 12.5
         for side in (-1, 1):
-            x, y = frame.at(0, side * (db / 2 - d / 2 - 1))
-            building(world, x, y, da - 2, d, height, frame.heading, "apartment block")
-            x, y = frame.at(side * (da / 2 - d / 2 - 1), 0)
-            building(world, x, y, db - 2 * d - 8, d, height, frame.heading + 90, "apartment block")
+            ends, flanks = frame.at(0, side * (db / 2 - d / 2 - 1)), frame.at(side * (da / 2 - d / 2 - 1), 0)
+            building(world, ends, (da - 2, d, height), frame.heading, "apartment block")
+            building(world, flanks, (db - 2 * d - 8, d, height), frame.heading + 90, "apartment block")
         _trees(world, frame, da - 40, db - 40, 4)
     elif kind == "slabs":
         pitch = rng.uniform(32, 42)
         for a in np.arange(-da / 2 + pitch / 2, da / 2 - pitch / 3, pitch):
-            x, y = frame.at(a, rng.normal(0, 2))
-            building(world, x, y, db * 0.72, 13, rng.uniform(14, 30), frame.heading + 90, "apartment block")
+            at, size = frame.at(a, rng.normal(0, 2)), (db * 0.72, 13, rng.uniform(14, 30))
+            building(world, at, size, frame.heading + 90, "apartment block")
         _trees(world, frame, da, db, int(da * db / 500))
     elif kind == "large":
         length, width = da * rng.uniform(0.45, 0.7), db * rng.uniform(0.4, 0.6)
-        x, y = frame.at(rng.normal(0, 4), -db / 2 + width / 2 + 6)
-        building(world, x, y, length, width, rng.uniform(8, 16), frame.heading, "large building")
+        at = frame.at(rng.normal(0, 4), -db / 2 + width / 2 + 6)
+        building(world, at, (length, width, rng.uniform(8, 16)), frame.heading, "large building")
         car_park(world, frame, -da * 0.4, da * 0.4, -db / 2 + width + 14, db / 2 - 6, 0.6)
     elif kind == "halls":
         for a in np.arange(-da / 2 + 32, da / 2 - 25, 62.0):
             depth = db * rng.uniform(0.5, 0.75)
-            x, y = frame.at(a, rng.normal(0, 4))
-            building(world, x, y, depth, rng.uniform(34, 50), rng.uniform(8, 14), frame.heading + 90, "hall")
+            at, size = frame.at(a, rng.normal(0, 4)), (depth, rng.uniform(34, 50), rng.uniform(8, 14))
+            building(world, at, size, frame.heading + 90, "hall")
         car_park(world, frame, -da / 2 + 5, da / 2 - 5, db / 2 - 12, db / 2 - 3, 0.4)
     else:
         _trees(world, frame, da, db, int(da * db / 350))

@@ -16,6 +16,7 @@ from knowlip.simulator import sketch
 from knowlip.simulator.shapes import Frame, Ring, rectangle
 
 CODE = {name: code for code, name in LAND_COVER.items()}
+Covers = tuple[str, ...]
 SKETCH_M = 2.0
 MARGIN_M = 150.0
 """The world goes this far beyond the scene on each side."""
@@ -28,8 +29,7 @@ class Area:
     ring: Ring
     cover: int
     level_db: float
-    height: float = 0.0
-    """Of the canopy where the cover is wood."""
+    height: float = 0.0  # Of the canopy where the cover is wood.
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,8 @@ class World:
     """(N, 4) arrays: x, y, height above ground, radar cross-section in m2."""
     walls: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     """x0, y0, x1, y1 and cross-section per metre: wall-ground corner lines, outside on the left of p0 -> p1."""
-    sea_db: float = 0.0
-    """How much brighter the wind makes the sea of this world."""
-    later: list[Callable[[], None]] = field(default_factory=list)
-    """What to place once all ground is painted."""
+    sea_db: float = 0.0  # How much brighter the wind makes the sea of this world.
+    later: list[Callable[[], None]] = field(default_factory=list)  # What to place once all ground is painted.
 
     @property
     def reach(self) -> float:
@@ -119,7 +117,7 @@ class World:
             height = float(self.rng.uniform(6.0, 14.0)) if cover == "wood" else 0.0
             self.areas.append(Area(ring, CODE[cover], level_db, height))
 
-    def fits(self, ring: Ring, covers: tuple[str, ...]) -> bool:
+    def fits(self, ring: Ring, covers: Covers) -> bool:
         """Whether the ground inside `ring` is free and of these covers only (False outside the world)."""
         allowed = np.zeros(len(CODE), dtype=np.bool_)
         allowed[[CODE[name] for name in covers]] = True
@@ -144,10 +142,12 @@ class World:
     def scatter(self, xy: Ring, z: float | NDArray[np.float64], rcs: float | NDArray[np.float64]) -> None:
         """Add point scatterers at (N, 2) world points."""
         rows = np.empty((len(xy), 4))
-        rows[:, :2] = xy
-        rows[:, 2] = z
-        rows[:, 3] = rcs
+        rows[:, :2], rows[:, 2], rows[:, 3] = xy, z, rcs
         self.scatterers.append(rows)
+
+    def scatter_unevenly(self, xy: Ring, z: float | NDArray[np.float64], level: float, deviation: float) -> None:
+        """Add point scatterers whose cross-sections are log-normal, by mean and deviation of their logarithm."""
+        self.scatter(xy, z, self.rng.lognormal(level, deviation, len(xy)))
 
     def corner_lines(self, ring: Ring, per_metre: float) -> None:
         """Add the wall-ground corner lines of a footprint (cross-section per metre of wall that faces the radar)."""

@@ -22,12 +22,9 @@ class Place:
     scene_id: str
     lon: float
     lat: float
-    footprint: shapely.Geometry | None
-    """In longitude and latitude; None where the place is unknown."""
-    stratum: str
-    """Windows of one stratum (e.g. sensor and theme) are spread over the splits in proportion."""
-    group: str = ""
-    """Where the place is unknown: windows of one group stay together."""
+    footprint: shapely.Geometry | None  # In longitude and latitude; None where the place is unknown.
+    stratum: str  # Windows of one stratum (e.g. sensor and theme) are spread over the splits in proportion.
+    group: str = ""  # Where the place is unknown: windows of one group stay together.
 
 
 def block_names(places: Sequence[Place], block_km: float) -> list[str]:

@@ -37,18 +37,12 @@ _COUNTRY_SHARE = 8.0
 class Candidates:
     """Cities of the world, (N,) each."""
 
-    town: NDArray[np.intp]
-    """Index into :func:`knowlip.tiles.gazetteers.towns`."""
-    port: NDArray[np.intp]
-    """Its most linked port within 30 km, or -1."""
-    airport: NDArray[np.intp]
-    """Its main airport within 40 km, or -1."""
-    port_score: NDArray[np.float64]
-    """log(1 + countries linked to the port) / log(81), at most 1."""
-    airport_score: NDArray[np.float64]
-    """Half for an international airport, half for four airports or more."""
-    urban_score: NDArray[np.float64]
-    """log(1 + towns within 30 km) / log(151), at most 1."""
+    town: NDArray[np.intp]  # Index into :func:`knowlip.tiles.gazetteers.towns`.
+    port: NDArray[np.intp]  # Its most linked port within 30 km, or -1.
+    airport: NDArray[np.intp]  # Its main airport within 40 km, or -1.
+    port_score: NDArray[np.float64]  # log(1 + countries linked to the port) / log(81), at most 1.
+    airport_score: NDArray[np.float64]  # Half for an international airport, half for four airports or more.
+    urban_score: NDArray[np.float64]  # log(1 + towns within 30 km) / log(151), at most 1.
     name_score: NDArray[np.float64]
     """How much is named after the city, out of 8, at most 1: 1 for each airport, 1 to 3 for a port by its links, 3 for
     being a metropolis with several airports or the city of a time zone, 1 for being named as its region."""

@@ -34,15 +34,11 @@ class CutTile:
     """A cut tile."""
 
     window: Window
-    png: bytes
-    """(tile_px, tile_px) uint8, 0 = nodata; empty where the tile is rejected."""
-    png_sha256: str
-    """Computed by the thread that encoded it."""
+    png: bytes  # (tile_px, tile_px) uint8, 0 = nodata; empty where the tile is rejected.
+    png_sha256: str  # Computed by the thread that encoded it.
     valid_fraction: float
-    statistics: dict[str, Any]
-    """None where they were not measured, because the whole region was screened out."""
-    reject_reason: str
-    """"" when accepted."""
+    statistics: dict[str, Any]  # None where they were not measured, because the whole region was screened out.
+    reject_reason: str  # "" when accepted.
 
 
 @dataclass(frozen=True)
@@ -51,12 +47,9 @@ class Family:
 
     root: Window
     tiles: list[CutTile]
-    score: float
-    """How much there is to see, 0 to 1."""
-    thumbnail: np.ndarray
-    """(32, 32) float32 mean power."""
-    cog: str
-    """Where its native pixels are stored, relative to the data set; "" where they are not."""
+    score: float  # How much there is to see, 0 to 1.
+    thumbnail: np.ndarray  # (32, 32) float32 mean power.
+    cog: str  # Where its native pixels are stored, relative to the data set; "" where they are not.
 
 
 def cut(

@@ -40,21 +40,16 @@ class Gazetteer:
     """Named points and a KD-tree over their unit vectors (chord length orders points as great-circle distance does)."""
 
     names: list[str]
-    regions: list[str]
-    """First-level divisions; empty strings in the gazetteer of ports."""
-    countries: list[str]
-    """ISO 3166 alpha-2 codes."""
-    codes: list[tuple[str, ...]]
-    """IATA and ICAO codes of airports, UN/LOCODEs of ports, nothing of towns."""
-    serves: list[str]
-    """The city that an airport serves; the name of a port; empty strings of towns."""
+    regions: list[str]  # First-level divisions; empty strings in the gazetteer of ports.
+    countries: list[str]  # ISO 3166 alpha-2 codes.
+    codes: list[tuple[str, ...]]  # IATA and ICAO codes of airports, UN/LOCODEs of ports, nothing of towns.
+    serves: list[str]  # The city that an airport serves; the name of a port; empty strings of towns.
     weights: NDArray[np.float64]
     """How many countries a port is linked to by liner services; 1 for an airport with an IATA code, else 0; 0 of towns.
     (N,)"""
     lons: NDArray[np.float64]
     lats: NDArray[np.float64]
-    tree: Any
-    """`scipy.spatial.cKDTree` over (N, 3) unit vectors."""
+    tree: Any  # `scipy.spatial.cKDTree` over (N, 3) unit vectors.
 
     def nearest(self, points: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Index of and great-circle distance (km) to the nearest entry, for unit vectors (N, 3)."""

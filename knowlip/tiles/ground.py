@@ -170,7 +170,8 @@ class Ground:
         if (down, across) != (1, 1):
             power, valid = multilook(power, valid, down, across)
         offset = first[0] - node[0] * _MESH, first[1] - node[1] * _MESH
-        return sample(power, valid, (part_x - x_0) / across, (part_y - y_0) / down, _MESH, shape, offset)
+        mesh = (part_x - x_0) / across, (part_y - y_0) / down
+        return sample(power, valid, mesh, _MESH, shape, offset)
 
 
 def _unequal(width: float, height: float) -> bool:

@@ -116,10 +116,8 @@ class BuildPlan:
     """Everything that is decided before pixels are read."""
 
     scenes: list[PlannedScene]
-    skipped: list[dict[str, str]]
-    """{"path", "reason"} of scenes that cannot be used."""
-    document: dict[str, Any]
-    """The plan as written to plan.json."""
+    skipped: list[dict[str, str]]  # {"path", "reason"} of scenes that cannot be used.
+    document: dict[str, Any]  # The plan as written to plan.json.
 
 
 def make_plan(config: BuildConfig, paths: list[Path]) -> BuildPlan:

@@ -22,26 +22,21 @@ _SNAP = 1e-6
 class Level:
     """A large window at the pixel spacing of one scale. All its tiles of that scale are crops of it."""
 
-    power: np.ndarray
-    """(side, side) float32; 0 where not valid."""
+    power: np.ndarray  # (side, side) float32; 0 where not valid.
     valid: np.ndarray
     """(side, side) bool: at least half of the pixel's area holds data. Not to be written to: windows share it."""
-    coverage: np.ndarray
-    """(side, side) float32: share of the pixel's area that holds data. Not to be written to."""
+    coverage: np.ndarray  # (side, side) float32: share of the pixel's area that holds data. Not to be written to.
     averaged: bool
     """True where native pixels were averaged, False where they were interpolated (the sensor is coarser)."""
-    whole: bool = False
-    """Everything is valid."""
+    whole: bool = False  # Everything is valid.
 
 
 @dataclass
 class _Sums:
     """Sums over cells of native pixels."""
 
-    power: np.ndarray
-    """(side, side) float32."""
-    weight: np.ndarray | None
-    """(side, side) float32 valid area in native pixels; None: all of it."""
+    power: np.ndarray  # (side, side) float32.
+    weight: np.ndarray | None  # (side, side) float32 valid area in native pixels; None: all of it.
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,13 @@ class Window:
 
     tile_id: str
     root_id: str
-    parent_id: str
-    """"" for a large window."""
+    parent_id: str  # "" for a large window.
     scale: Scale
     row: int
-    column: int
-    """Place in the scene's grid of this scale."""
+    column: int  # Place in the scene's grid of this scale.
     left: float
     top: float
-    side: float
-    """CRS units (metres)."""
+    side: float  # CRS units (metres).
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

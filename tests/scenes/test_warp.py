@@ -29,7 +29,7 @@ def test_gdal_agrees(to_source):
     rng = np.random.default_rng(0)
     power = rng.exponential(1, (180, 220)).astype(np.float32)
     shape = 120, 130
-    ours, known = sample(power, np.ones(power.shape, bool), *mesh(to_source, shape), 16, shape)
+    ours, known = sample(power, np.ones(power.shape, bool), mesh(to_source, shape), 16, shape)
     theirs = np.full(shape, np.nan, np.float32)
     world = Affine(10, 0, 5e5, 0, -10, 5e6)
     reproject(
@@ -50,7 +50,7 @@ def test_no_value_leaks_from_what_is_not_valid():
     valid = np.ones((20, 20), bool)
     valid[:, 10:] = False
     power[:, 10:] = 1e9
-    out, known = sample(power, valid, *mesh(Affine.translation(0.3, 0.3), (19, 19)), 16, (19, 19))
+    out, known = sample(power, valid, mesh(Affine.translation(0.3, 0.3), (19, 19)), 16, (19, 19))
     np.testing.assert_allclose(out[known], 1)
     assert known[:, :9].all()  # at column 9 the weight of what is valid is 0.7
     assert known[:, 9].all()
@@ -61,13 +61,13 @@ def test_no_value_leaks_from_what_is_not_valid():
 def test_half_of_the_weight_decides():
     power, valid = np.ones((1, 2), np.float32), np.array([[True, False]])
     for shift, expected in ((0.4, True), (0.6, False)):
-        _, known = sample(power, valid, *mesh(Affine.translation(shift, 0), (1, 1)), 16, (1, 1))
+        _, known = sample(power, valid, mesh(Affine.translation(shift, 0), (1, 1)), 16, (1, 1))
         assert known[0, 0] == expected
 
 
 def test_beyond_the_edge_nothing_is_known():
     power, valid = np.ones((10, 10), np.float32), np.ones((10, 10), bool)
-    out, known = sample(power, valid, *mesh(Affine.translation(-5, -5), (20, 20)), 16, (20, 20))
+    out, known = sample(power, valid, mesh(Affine.translation(-5, -5), (20, 20)), 16, (20, 20))
     expected = np.zeros((20, 20), bool)
     expected[5:15, 5:15] = True
     np.testing.assert_array_equal(known, expected)
@@ -78,8 +78,8 @@ def test_a_window_equals_the_whole():
     rng = np.random.default_rng(0)
     power, valid = rng.exponential(1, (90, 90)).astype(np.float32), rng.random((90, 90)) > 0.1
     nodes = mesh(Affine.translation(5, 5) @ Affine.rotation(5), (64, 64))
-    whole, known = sample(power, valid, *nodes, 16, (64, 64))
-    part, part_known = sample(power, valid, *nodes, 16, (20, 30), (17, 9))
+    whole, known = sample(power, valid, nodes, 16, (64, 64))
+    part, part_known = sample(power, valid, nodes, 16, (20, 30), (17, 9))
     np.testing.assert_array_equal(part, whole[17:37, 9:39])
     np.testing.assert_array_equal(part_known, known[17:37, 9:39])
 

@@ -116,7 +116,7 @@ def test_ship_is_bright_inside_its_box(kind):
     sensor = SENSORS["sim-c"]
     world = bare(512.0, "water", azimuth=60.0, incidence=40.0)
     length, width = ships.dimensions(np.random.default_rng(0), kind.name)
-    assert ships.ship(world, kind.name, length, width, 0.0, 0.0, 100.0)
+    assert ships.ship(world, kind.name, (length, width), (0.0, 0.0), 100.0)
     power = radar.image(world, sensor, np.random.default_rng(6)).amplitude.astype(np.float64) ** 2
     transform = (1.0, 0.0, -256.0, 0.0, -1.0, 256.0)
     ring = world.things[0].ring
@@ -144,7 +144,7 @@ def test_types_differ_in_size_as_the_vocabulary_says(category):
 def test_every_aircraft_type_parks_only_on_free_apron():
     world = bare(512.0, "apron")
     for i, name in enumerate(PLANS):
-        assert aircraft.aircraft(world, name, -200.0 + 100.0 * i, 0.0, 20.0)
+        assert aircraft.aircraft(world, name, (-200.0 + 100.0 * i, 0.0), 20.0)
     assert not aircraft.aircraft(world, "fighter", 0.0, 0.0, 0.0)  # taken
     world.paint(rectangle(0, 150, 100, 100, 0.0), "grass")
     assert not aircraft.aircraft(world, "fighter", 0.0, 150.0, 0.0)  # not paved

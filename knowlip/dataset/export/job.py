@@ -21,12 +21,10 @@ class ExportTile:
     split: str
     width: int
     height: int
-    metres_per_pixel: float
-    """NaN where not known."""
+    metres_per_pixel: float  # NaN where not known.
     objects: list[dict[str, Any]] = field(default_factory=list)
     """Rows of annotations, with the class name to use as `label`."""
-    texts: list[tuple[str, str]] = field(default_factory=list)
-    """(dimension, sub-text) in slot order."""
+    texts: list[tuple[str, str]] = field(default_factory=list)  # (dimension, sub-text) in slot order.
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,8 @@ class Export:
 
     data: Dataset
     out: Path
-    tiles: list[ExportTile]
-    """Sorted by tile_id."""
-    labels: list[str]
-    """Names of the classes; the position is the class number from 0."""
+    tiles: list[ExportTile]  # Sorted by tile_id.
+    labels: list[str]  # Names of the classes; the position is the class number from 0.
 
     def splits(self) -> Iterator[tuple[str, list[ExportTile]]]:
         """Splits that have tiles, with these."""

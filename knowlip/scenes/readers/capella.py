@@ -9,22 +9,22 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from pyproj import Geod, Transformer
+from pyproj import Transformer
 
 from knowlip.base.files import read_json
 from knowlip.scenes.calibration import Calibration, Constant
-from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, PoorGeolocation, SlantRange, UnknownFormat
-from knowlip.scenes.geometry import AffineGeometry, Geometry
-from knowlip.scenes.names import scene_id_of
-from knowlip.scenes.orbit import Orbit, polar_grid, seconds, slant_grid
+from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry, geodetic
+from knowlip.scenes.names import scene_id_of, second_of, word_of
+from knowlip.scenes.orbit import LIGHT_M_S, Orbit, PolarImage, SlantImage, polar_grid, seconds, slant_grid
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import Raster
-from knowlip.scenes.readers.folder import lone_product
-from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data
+from knowlip.scenes.readers.common import ProductFiles, gated, require_data, require_polarisation
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "Capella"
@@ -33,18 +33,19 @@ _PREVIEW = re.compile(r"_preview\.tiff?$", re.IGNORECASE)
 _QUANTITIES = {"sigma_nought": "sigma0", "beta_nought": "beta0", "gamma_nought": "gamma0"}
 _CENTRE_M = 100.0
 """How far the middle of the image may lie from where the metadata say."""
-_LIGHT = 299792458.0
 
 
-def matches(path: Path) -> bool:
-    """A GeoTIFF named as Capella names them, or a folder with one product and no other scene."""
-    return _tiff_of(path) is not None
+def _is_image(path: Path) -> bool:
+    return bool(_NAME.match(path.name)) and not _PREVIEW.search(path.name)
 
 
-def parts(path: Path) -> list[Path]:
-    """The preview beside the image."""
-    tiff = _tiff_of(path)
-    return _previews(tiff) if tiff else []
+def _previews(tiff: Path) -> list[Path]:
+    previews = [tiff.with_name(f"{tiff.stem}_preview{suffix}") for suffix in (".tif", ".tiff")]
+    return [preview for preview in previews if preview.is_file()]
+
+
+_FILES = ProductFiles(NAME, _is_image, _previews)
+matches, parts = _FILES.matches, _FILES.parts
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -58,26 +59,22 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         SceneError: no metadata, a geometry that cannot be projected, no valid pixel, or a quantity that the product
             cannot give.
     """
-    tiff = _tiff_of(path)
-    if tiff is None:
-        raise UnknownFormat(f"{path} is no product of Capella.")
+    tiff = _FILES.entry(path)
     header = read_header(tiff)
     collect, product_type, sources = _metadata(tiff, header)
     image, radar = _table(collect, "image", tiff), _table(collect, "radar", tiff)
-    if len(header.dtypes) > 2:
-        raise UnknownFormat(
-            f"{tiff} has {len(header.dtypes)} bands; one, or a real and an imaginary one, are expected."
-        )
-    raster = raster_of(tiff, header, 1, 2 if len(header.dtypes) == 2 else 0)
+    bands = len(header.dtypes)
+    if bands > 2:
+        raise UnknownFormat(f"{tiff} has {bands} bands; one, or a real and an imaginary one, are expected.")
+    raster = raster_of(tiff, header, 1, 2 if bands == 2 else 0)
     polarisation = f"{radar.get('transmit_polarization', '')}{radar.get('receive_polarization', '')}".upper()
-    if overrides.polarisation.upper() not in ("", "ALL", polarisation):
-        raise UnknownFormat(f"{path} holds {polarisation}, not {overrides.polarisation}.")
+    require_polarisation(polarisation, overrides, path)
     centre = image.get("center_pixel") or {}
     incidence = finite(centre.get("incidence_angle"))
-    geometry = _geometry(collect, image, radar, header, tiff, overrides)
+    geometry = _geometry(_Collect(collect, image, radar, header, tiff), overrides)
+    # After the geometry: a product in a plane that cannot be placed is refused for that, not for its radiometry.
     notes = _calibrate(raster, image, incidence, tiff, overrides)
     require_data(raster)
-    raster.close()
     scene = Scene(
         path=path,
         scene_id=scene_id_of(tiff),
@@ -90,8 +87,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         incidence_deg=incidence,
         look_azimuth_deg=_look_azimuth(collect, centre, radar, tiff),
         look_side=str(radar.get("pointing", "")).lower(),
-        orbit=_known((collect.get("state") or {}).get("direction"), ("ascending", "descending")),
-        date=_second(str(centre.get("center_time") or collect.get("start_timestamp") or "")),
+        orbit=word_of((collect.get("state") or {}).get("direction"), "ascending", "descending"),
+        date=second_of(str(centre.get("center_time") or collect.get("start_timestamp") or "")),
         radiometry="calibrated" if raster.calibration else "relative",
         quantity=raster.calibration.quantity if raster.calibration else "none",
         mode=str(collect.get("mode", "")),
@@ -102,24 +99,17 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         sources=(tiff, *sources),
         notes=tuple(notes),
     )
-    if isinstance(geometry, ControlPoints):
-        gate(geometry, tiff, scene.resolution_m, overrides.max_residual_m)
-    return [scene]
+    return [gated(scene, overrides, tiff)]
 
 
-def _is_image(path: Path) -> bool:
-    return bool(_NAME.match(path.name)) and not _PREVIEW.search(path.name)
+class _Collect(NamedTuple):
+    """Tables of the metadata, and the image that they describe."""
 
-
-def _previews(tiff: Path) -> list[Path]:
-    previews = [tiff.with_name(f"{tiff.stem}_preview{suffix}") for suffix in (".tif", ".tiff")]
-    return [preview for preview in previews if preview.is_file()]
-
-
-def _tiff_of(path: Path) -> Path | None:
-    if path.is_dir():
-        return lone_product(path, _is_image, _previews)
-    return path if path.is_file() and _is_image(path) else None
+    collect: dict[str, Any]
+    image: dict[str, Any]
+    radar: dict[str, Any]
+    header: Header
+    tiff: Path
 
 
 def _metadata(tiff: Path, header: Header) -> tuple[dict[str, Any], str, list[Path]]:
@@ -143,16 +133,6 @@ def _table(parent: dict[str, Any], name: str, tiff: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise DamagedProduct(f"The metadata of {tiff} have no table `{name}`.")
     return found
-
-
-def _known(value: object, values: tuple[str, ...]) -> str:
-    return str(value).lower() if str(value).lower() in values else ""
-
-
-def _second(stamp: str) -> str:
-    """Times without their fractions."""
-    whole = stamp.split(".")[0].rstrip("Z")
-    return f"{whole}Z" if "T" in whole else whole
 
 
 def _looks(image: dict[str, Any]) -> float:
@@ -181,12 +161,9 @@ def _calibrate(
     return []
 
 
-def _geometry(
-    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], header: Header, tiff: Path,
-    overrides: SceneOverrides,
-) -> Geometry:  # fmt: skip
-    plain = header.transform.is_identity or header.transform.determinant == 0
-    if (header.crs is not None and not plain) or header.gcps or header.rpcs:
+def _geometry(product: _Collect, overrides: SceneOverrides) -> Geometry:
+    image, header, tiff = product.image, product.header, product.tiff
+    if header.affine or header.gcps or header.rpcs:
         return geometry_of(header, tiff, overrides)
     grid = image.get("image_geometry") or {}
     place = {"slant_plane": _slant_plane, "pfa": _polar}.get(str(grid.get("type")))
@@ -198,14 +175,15 @@ def _geometry(
     try:
         if (int(image["rows"]), int(image["columns"])) != header.shape:
             raise ValueError(f"it has not the stated {image['columns']} x {image['rows']} pixels")
-        lon, lat, height = _target(image)
-        height = height if overrides.height_m is None else overrides.height_m
-        points = place(collect, image, radar, grid, header.shape, height)
+        target = geodetic(np.array(image["center_pixel"]["target_position"], float).reshape(3))
+        lon, lat, height = (float(value) for value in target)
+        points = place(product, grid, height if overrides.height_m is None else overrides.height_m)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SlantRange(f"{tiff} is in slant range and its metadata do not describe its grid ({error}).") from error
+    # Two statements of one place: where the grid puts the middle, and where the metadata say it is.
     middle = points.forward(np.array([header.shape[1] / 2]), np.array([header.shape[0] / 2]))
     found = Transformer.from_crs(points.crs, 4326, always_xy=True).transform(*middle)
-    miss = float(Geod(ellps="WGS84").inv(lon, lat, found[0][0], found[1][0])[2])
+    miss = float(GEOD.inv(lon, lat, found[0][0], found[1][0])[2])
     if overrides.height_m is None and miss > max(_CENTRE_M, overrides.max_residual_m):
         raise PoorGeolocation(
             f"{tiff}: orbit and Doppler put its middle {miss:.0f} m from where its metadata say; if that is good "
@@ -214,36 +192,28 @@ def _geometry(
     return points
 
 
-def _slant_plane(
-    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], grid: dict[str, Any],
-    shape: tuple[int, int], height: float,
-) -> ControlPoints:  # fmt: skip
+def _slant_plane(product: _Collect, grid: dict[str, Any], height: float) -> ControlPoints:
     """Rows are times, columns slant ranges, with the Doppler frequency of the stated polynomial."""
-    orbit, first = _orbit(collect, str(grid["first_line_time"]))
-    line, near = float(grid["delta_line_time"]), float(grid["range_to_first_sample"])
+    orbit, first = _orbit(product.collect, str(grid["first_line_time"]))
+    line, near, spacing = (grid[key] for key in ("delta_line_time", "range_to_first_sample", "delta_range_sample"))
     doppler = np.atleast_2d(np.array(grid["doppler_centroid_polynomial"]["coefficients"], float))
-    wavelength = _LIGHT / float(radar["center_frequency"])
-    return slant_grid(
-        orbit, shape, first, line, near, float(grid["delta_range_sample"]), _side(radar), height,
-        rate=lambda distance, after: np.polynomial.polynomial.polyval2d(distance, after, doppler) * wavelength / 2,
-    )  # fmt: skip
+    wavelength = LIGHT_M_S / float(product.radar["center_frequency"])
+    image = SlantImage(product.header.shape, first, float(line), float(near), float(spacing), _side(product.radar))
+
+    def rate(distance: np.ndarray, after: np.ndarray) -> np.ndarray:
+        return np.polynomial.polynomial.polyval2d(distance, after, doppler) * wavelength / 2
+
+    return slant_grid(orbit, image, height, rate)
 
 
-def _polar(
-    collect: dict[str, Any], image: dict[str, Any], radar: dict[str, Any], grid: dict[str, Any],
-    shape: tuple[int, int], height: float,
-) -> ControlPoints:  # fmt: skip
-    """Polar format. Polar angle 0 is the direction of rising rows; that is checked against the line of sight.
-
-    Raises:
-        ValueError: the polar angle at the centre of the aperture does not point along the line of sight.
-    """
-    time = str(image["center_pixel"]["center_time"])
-    orbit, at = _orbit(collect, time)
+def _polar(product: _Collect, grid: dict[str, Any], height: float) -> ControlPoints:
+    """Polar format. Polar angle 0 is the direction of rising rows; ValueError where that is not the line of sight."""
+    time = str(product.image["center_pixel"]["center_time"])
+    orbit, at = _orbit(product.collect, time)
     polynomial = np.polynomial.Polynomial
     angle = polynomial(np.array(grid["polar_angle_polynomial"]["coefficients"], float))
     scale = polynomial(np.array(grid["spatial_frequency_scale_factor_polynomial"]["coefficients"], float))
-    after = seconds(time, str(collect["start_timestamp"]))
+    after = seconds(time, str(product.collect["start_timestamp"]))
     theta = float(angle(after))
     reference = np.array(grid["scene_reference_point_ecef"], float)
     row, column = (np.array(grid[f"{axis}_direction"], float) for axis in ("row", "col"))
@@ -252,18 +222,15 @@ def _polar(
     if np.array([np.cos(theta), np.sin(theta)]) @ seen < 0.999 * np.linalg.norm(seen):
         raise ValueError("its polar angles do not follow its line of sight")
     line, sample = (float(value) for value in grid["scene_reference_point_row_col"])
-    return polar_grid(
-        orbit, at, shape, reference, (line, sample),
-        (float(grid["row_sample_spacing"]), float(grid["col_sample_spacing"])),
-        (theta, float(angle.deriv()(after))), (float(scale(theta)), float(scale.deriv()(theta))), _side(radar), height,
-    )  # fmt: skip
+    spacing = float(grid["row_sample_spacing"]), float(grid["col_sample_spacing"])
+    turning, stretching = (theta, float(angle.deriv()(after))), (float(scale(theta)), float(scale.deriv()(theta)))
+    shape, side = product.header.shape, _side(product.radar)
+    image = PolarImage(shape, at, reference, (line, sample), spacing, turning, stretching, side)
+    return polar_grid(orbit, image, height)
 
 
 def _side(radar: dict[str, Any]) -> str:
-    """Raises:
-    ValueError: not stated.
-    """
-    side = _known(radar.get("pointing"), ("left", "right"))
+    side = word_of(radar.get("pointing"), "left", "right")
     if not side:
         raise ValueError("it does not say to which side the radar looks")
     return side
@@ -279,13 +246,6 @@ def _orbit(collect: dict[str, Any], epoch: str) -> tuple[Orbit, float]:
     return Orbit(times, positions, velocities), seconds(epoch, start)
 
 
-def _target(image: dict[str, Any]) -> tuple[float, float, float]:
-    """Longitude, latitude and height of the scene centre."""
-    x, y, z = (float(value) for value in image["center_pixel"]["target_position"])
-    lon, lat, height = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True).transform(x, y, z)
-    return lon, lat, height
-
-
 def _look_azimuth(collect: dict[str, Any], centre: dict[str, Any], radar: dict[str, Any], tiff: Path) -> float:
     """From the point below the antenna at the centre time to the scene centre; NaN where metadata lack either."""
     try:
@@ -294,7 +254,6 @@ def _look_azimuth(collect: dict[str, Any], centre: dict[str, Any], radar: dict[s
     except (KeyError, TypeError, ValueError, IndexError):
         return math.nan
     position = orbit.at(np.array([at]))[0][0]
-    to_degrees = Transformer.from_crs("EPSG:4978", "EPSG:4979", always_xy=True)
-    below, scene = to_degrees.transform(*position), to_degrees.transform(*target)
+    below, scene = geodetic(position), geodetic(target)
     # The azimuth at the scene, not at the platform: meridians converge between them.
-    return float((Geod(ellps="WGS84").inv(scene[0], scene[1], below[0], below[1])[0] + 180) % 360)
+    return float((GEOD.inv(scene[0], scene[1], below[0], below[1])[0] + 180) % 360)

@@ -15,7 +15,8 @@ from knowlip.base.files import read_json
 from knowlip.scenes.errors import NoLocation
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
-from knowlip.scenes.readers.geotiff import raster_of, read_header, require_data
+from knowlip.scenes.readers.common import require_data
+from knowlip.scenes.readers.geotiff import raster_of, read_header
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "8-bit chip with corners"
@@ -28,15 +29,9 @@ _CORNERS = "corners_"
 def chip_entry(path: Path) -> dict[str, Any] | None:
     """The entry of a chip in the `metadata.json` of its folder, or None where it has none."""
     listing = path.parent / "metadata.json"
-    if not listing.is_file():
-        return None
-    entries = read_json(listing)
-    if not isinstance(entries, list):
-        return None
-    for entry in entries:
-        if isinstance(entry, dict) and entry.get("fragment_filename") == path.name:
-            return entry
-    return None
+    entries = read_json(listing) if listing.is_file() else None
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return next((entry for entry in entries if entry.get("fragment_filename") == path.name), None)
 
 
 def matches(path: Path) -> bool:
@@ -66,18 +61,16 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         (left, top), (right, right_y), _, (bottom_x, bottom) = [(float(x), float(y)) for x, y in corners]
     except (pyproj.exceptions.CRSError, TypeError, ValueError) as error:
         raise NoLocation(f"metadata.json gives corners of {path} that cannot be understood ({error}).") from error
+    # Three corners span the grid; the fourth follows, because a chip is a parallelogram in its own projection.
     rows, columns = raster.shape
-    transform = Affine(
-        (right - left) / columns, (bottom_x - left) / rows, left,
-        (right_y - top) / columns, (bottom - top) / rows, top,
-    )  # fmt: skip
+    across, down = (right - left) / columns, (bottom_x - left) / rows
+    transform = Affine(across, down, left, (right_y - top) / columns, (bottom - top) / rows, top)
     if transform.determinant == 0:
         raise NoLocation(f"metadata.json gives corners of {path} that enclose no area.")
     require_data(raster)
-    raster.close()
     product = str(entry.get("sar_tile_name", ""))
     sensor, band = sensor_of(product)
-    return [Scene(
+    scene = Scene(
         path=path,
         scene_id=scene_id_of(Path(f"{path.parent.name}-{path.name}")),
         raster=raster,
@@ -90,7 +83,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         projection="map",
         product=NAME,
         sources=(path, path.parent / "metadata.json"),
-    )]  # fmt: skip
+    )
+    return [scene]
 
 
 def _day(text: str) -> str:

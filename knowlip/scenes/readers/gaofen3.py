@@ -13,18 +13,16 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
-from pyproj import Geod
 
 from knowlip.scenes.calibration import Calibration, Constant, Field, Table
-from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
-from knowlip.scenes.geometry import AffineGeometry, Geometry
-from knowlip.scenes.names import scene_id_of, slug
+from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
+from knowlip.scenes.names import scene_id_of, second_of, slug
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import RasterFile
-from knowlip.scenes.readers.choose import choose
-from knowlip.scenes.readers.folder import lone_product
-from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data
+from knowlip.scenes.readers.common import BY_CORNERS, ProductFiles, choose, gated, require_data
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header
 from knowlip.scenes.rpcfile import read_rpc
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml, text_of
@@ -35,10 +33,9 @@ _TIFF = (".tif", ".tiff")
 _RPC = (".rpc", ".rpb")
 _POLARISATIONS = {"HH": "HH", "HV": "HV", "VH": "VH", "VV": "VV", "DH": "HH", "DV": "VV"}
 """Words of file names -> polarisation ("DH" is HH received by two apertures)."""
-_BANDS_OF = {
-    "AHV": ("HH", "HV", "VH", "VV"), "DH": ("HH",), "DV": ("VV",), "HHHV": ("HH", "HV"), "HVHH": ("HH", "HV"),
-    "VVVH": ("VV", "VH"), "VHVV": ("VV", "VH"), "HH": ("HH",), "VV": ("VV",),
-}  # fmt: skip
+_BANDS = "AHV=HH,HV,VH,VV DH=HH DV=VV HHHV=HH,HV HVHH=HH,HV VVVH=VV,VH VHVV=VV,VH HH=HH VV=VV"
+_BANDS_OF = {mode: tuple(bands.split(",")) for mode, bands in (entry.split("=") for entry in _BANDS.split())}
+"""Words of polarisation modes -> polarisations."""
 
 
 class _Angles(NamedTuple):
@@ -52,15 +49,21 @@ class _Angles(NamedTuple):
         return float(self.degrees[len(self.degrees) // 2])
 
 
-def matches(path: Path) -> bool:
-    """A `*.meta.xml` of Gaofen-3, or a folder with one product and no other scene."""
-    return _meta_of(path) is not None
+def _is_meta(path: Path) -> bool:
+    if not path.name.lower().endswith(_META):
+        return False
+    if path.name.upper().startswith("GF3"):
+        return True
+    with path.open("rb") as stream:
+        return b"<satellite>GF3" in stream.read(4096)
 
 
-def parts(path: Path) -> list[Path]:
-    """The TIFFs of the product."""
-    meta = _meta_of(path)
-    return _own(meta, _TIFF) if meta else []
+def _tiffs(meta: Path) -> list[Path]:
+    return _own(meta, _TIFF)
+
+
+_FILES = ProductFiles(NAME, _is_meta, _tiffs)
+matches, parts = _FILES.matches, _FILES.parts
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -73,11 +76,9 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         SceneError: files are missing or contradict each other, no place, no valid pixel, or a quantity that the product
             cannot give.
     """
-    meta = _meta_of(path)
-    if meta is None:
-        raise UnknownFormat(f"{path} is no product of Gaofen-3.")
+    meta = _FILES.entry(path)
     root = read_xml(meta)
-    for element in root.iter():
+    for element in root.iter():  # processors differ in the case of tags
         element.tag = element.tag.lower()
     files = _by_polarisation(meta, root)
     chosen = choose(list(files), overrides, path)
@@ -88,7 +89,6 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         raster = _raster(tiff, header)
         if overrides.units and raster.units != "complex":
             raster.units = overrides.units
-        level = _level(meta, root)
         geometry, sources, notes = _geometry(meta, tiff, root, header, overrides)
         stated = tuple(finite(text_of(root, f"imageinfo/{side}")) for side in ("height", "width"))
         if all(map(math.isfinite, stated)) and stated != raster.shape and not isinstance(geometry, AffineGeometry):
@@ -100,11 +100,10 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         incidence = angles.middle if angles else _middle_angle(root)
         notes += _calibrate(raster, root, polarisation, overrides, meta, angles)
         require_data(raster)
-        raster.close()
+        name = slug(scene_id_of(Path(meta.name.removesuffix(_META))))
         scene = Scene(
             path=path,
-            scene_id=slug(scene_id_of(Path(meta.name.removesuffix(_META))))
-            + (f"-{polarisation.lower()}" if len(chosen) > 1 else ""),
+            scene_id=name + (f"-{polarisation.lower()}" if len(chosen) > 1 else ""),
             raster=raster,
             geometry=geometry,
             sensor=overrides.sensor or "gaofen-3",
@@ -115,40 +114,23 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             look_azimuth_deg=_look_azimuth(geometry, raster.shape, angles),
             look_side={"R": "right", "L": "left"}.get(text_of(root, "sensor/lookdirection").upper()[:1], ""),
             orbit={"D": "descending", "A": "ascending"}.get(text_of(root, "direction").upper()[:1], ""),
-            date=_date(root),
+            date=second_of(text_of(root, "platform/centertime") or text_of(root, "imageinfo/imagingtime/start")),
             radiometry="calibrated" if raster.calibration else "relative",
             quantity=raster.calibration.quantity if raster.calibration else "none",
             mode=text_of(root, "sensor/imagingmode"),
-            product_type=level,
+            product_type=_level(meta, root),
             projection="map" if isinstance(geometry, AffineGeometry) else "slant",
             product=NAME,
             frequency_ghz=finite(text_of(root, "sensor/radarcenterfrequency")),
             sources=(meta, tiff, *sources),
             notes=tuple(notes),
         )
-        if isinstance(geometry, ControlPoints):
-            gate(geometry, tiff, scene.resolution_m, overrides.max_residual_m)
-        scenes.append(scene)
+        scenes.append(gated(scene, overrides, tiff))
     return scenes
-
-
-def _is_meta(path: Path) -> bool:
-    if not path.name.lower().endswith(_META):
-        return False
-    if path.name.upper().startswith("GF3"):
-        return True
-    with path.open("rb") as stream:
-        return b"<satellite>GF3" in stream.read(4096)
 
 
 def _metas(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.glob(f"*{_META}") if _is_meta(entry))
-
-
-def _meta_of(path: Path) -> Path | None:
-    if path.is_dir():
-        return lone_product(path, _is_meta, lambda meta: _own(meta, _TIFF))
-    return path if path.is_file() and _is_meta(path) else None
 
 
 def _own(meta: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -174,12 +156,8 @@ def _polarisation_in(tiff: Path) -> str:
 
 
 def _by_polarisation(meta: Path, root: Element) -> dict[str, Path]:
-    """Polarisation -> TIFF.
-
-    Raises:
-        DamagedProduct: no TIFF, or several of one polarisation.
-    """
-    tiffs = _own(meta, _TIFF)
+    """Polarisation -> TIFF; refused where there is none, or several of one polarisation."""
+    tiffs = _tiffs(meta)
     if not tiffs:
         raise DamagedProduct(f"{meta} has no TIFF beside it, is the product complete?")
     mode = text_of(root, "sensor/polarparams/polar/polarmode") or text_of(root, "productinfo/productpolar")
@@ -196,11 +174,7 @@ def _by_polarisation(meta: Path, root: Element) -> dict[str, Path]:
 
 
 def _raster(tiff: Path, header: Header) -> RasterFile:
-    """One complex band, two bands (real and imaginary), or one detected band.
-
-    Raises:
-        UnknownFormat: another number of bands.
-    """
+    """One complex band, two bands (real and imaginary), or one detected band; another number of bands is refused."""
     bands = len(header.dtypes)
     if bands > 2 or (bands == 2 and header.dtypes[0].startswith("uint")):
         raise UnknownFormat(
@@ -219,19 +193,12 @@ def _looks(root: Element) -> float:
     return looks[0] * looks[1] if all(math.isfinite(value) and value > 0 for value in looks) else 0.0
 
 
-def _date(root: Element) -> str:
-    text = text_of(root, "platform/centertime") or text_of(root, "imageinfo/imagingtime/start")
-    date, _, time = text.replace("T", " ").partition(" ")
-    return f"{date}T{time.split('.')[0].rstrip('Z')}Z" if time else date
-
-
 def _geometry(
     meta: Path, tiff: Path, root: Element, header: Header, overrides: SceneOverrides
 ) -> tuple[Geometry, list[Path], list[str]]:
     """Geometry, further files it comes from, and notes."""
-    plain = header.transform.is_identity or header.transform.determinant == 0
-    if header.crs is not None and not plain:
-        return AffineGeometry(header.crs, header.transform), [], []
+    if header.affine is not None:
+        return header.affine, [], []
     files = _own(meta, _RPC)
     same = [file for file in files if file.stem == tiff.stem] or [
         file for file in files if _polarisation_in(file) in ("", _polarisation_in(tiff))
@@ -241,26 +208,19 @@ def _geometry(
         return read_rpc(rpc, overrides.height_m), [rpc], []
     if header.gcps or header.rpcs:
         return geometry_of(header, tiff, overrides), [], []
-    return _corners(meta, root, header.shape), [], [
-        "Placed by the four corners of its metadata, for want of RPCs: within the scene it may be off by many pixels."
-    ]  # fmt: skip
+    return _corners(meta, root, header.shape), [], [BY_CORNERS.format(", for want of RPCs")]
 
 
 def _corners(meta: Path, root: Element, shape: tuple[int, int]) -> ControlPoints:
-    """Raises:
-    NoLocation: a corner is missing.
-    """
     rows, columns = shape
     points = []
-    for name, row, column in (
-        ("topleft", 0.5, 0.5), ("topright", 0.5, columns - 0.5),
-        ("bottomleft", rows - 0.5, 0.5), ("bottomright", rows - 0.5, columns - 0.5),
-    ):  # fmt: skip
-        lon = finite(text_of(root, f"imageinfo/corner/{name}/longitude"))
-        lat = finite(text_of(root, f"imageinfo/corner/{name}/latitude"))
-        if not (math.isfinite(lon) and math.isfinite(lat)):
-            raise NoLocation(f"{meta} has no RPCs beside it and no four corners in it: put its .rpc file there.")
-        points.append((column, row, lon, lat))
+    for down, row in (("top", 0.5), ("bottom", rows - 0.5)):
+        for across, column in (("left", 0.5), ("right", columns - 0.5)):
+            corner = f"imageinfo/corner/{down}{across}"
+            lon, lat = (finite(text_of(root, f"{corner}/{axis}itude")) for axis in ("long", "lat"))
+            if not (math.isfinite(lon) and math.isfinite(lat)):
+                raise NoLocation(f"{meta} has no RPCs beside it and no four corners in it: put its .rpc file there.")
+            points.append((column, row, lon, lat))
     return ControlPoints(*np.array(points).T)
 
 
@@ -290,7 +250,7 @@ def _look_azimuth(geometry: Geometry, shape: tuple[int, int], angles: _Angles | 
     x, y = geometry.forward(ends, np.full(2, rows / 2))
     if isinstance(geometry, ControlPoints):
         return float(np.degrees(np.arctan2(x[1] - x[0], y[1] - y[0])) % 360)
-    return float(Geod(ellps="WGS84").inv(x[0], y[0], x[1], y[1])[0] % 360)
+    return float(GEOD.inv(x[0], y[0], x[1], y[1])[0] % 360)
 
 
 def _calibrate(

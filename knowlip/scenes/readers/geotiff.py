@@ -14,12 +14,12 @@ import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from knowlip.scenes.control import ControlPoints, gate
-from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFormat
+from knowlip.scenes.control import ControlPoints
+from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry, Geometry
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
 from knowlip.scenes.raster import GDAL_OPTIONS, Raster, RasterFile
-from knowlip.scenes.readers.choose import choose
+from knowlip.scenes.readers.common import choose, gated, require_data
 from knowlip.scenes.rpc import Rpc
 from knowlip.scenes.scene import UNITS, Scene, SceneOverrides
 
@@ -50,6 +50,12 @@ class Header:
     descriptions: tuple[str, ...]
     band_units: tuple[str, ...]
 
+    @property
+    def affine(self) -> AffineGeometry | None:
+        """The map transform; None where there is none."""
+        plain = self.transform.is_identity or self.transform.determinant == 0
+        return None if self.crs is None or plain else AffineGeometry(self.crs, self.transform)
+
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     """Open a georeferenced raster.
@@ -70,11 +76,10 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         raster = raster_of(path, header, number, imaginary)
         raster.units = units_of(raster, overrides, tags.get("KNOWLIP_UNITS", "") or header.band_units[number - 1])
         require_data(raster)
-        raster.close()
-        many = len(bands) > 1
+        # What a tag of KnowLIP says (the simulator and stored COGs write them) is known, a file name only suggests.
         scene = Scene(
             path=path,
-            scene_id=scene_id_of(path) + (f"-{(polarisation or f'b{number}').lower()}" if many else ""),
+            scene_id=scene_id_of(path) + (f"-{(polarisation or f'b{number}').lower()}" if len(bands) > 1 else ""),
             raster=raster,
             geometry=geometry,
             sensor=overrides.sensor or tags.get("KNOWLIP_SENSOR", "") or sensor or "unknown",
@@ -88,27 +93,19 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             projection="map" if geometry.kind == "affine" else "",
             product=NAME,
         )
-        if isinstance(geometry, ControlPoints):
-            gate(geometry, path, scene.resolution_m, overrides.max_residual_m)
-        scenes.append(scene)
+        scenes.append(gated(scene, overrides, path))
     return scenes
 
 
 def read_header(path: Path, source: str = "") -> Header:
-    """Open a raster and keep what its header says.
-
-    Args:
-        path: named in messages, opened where `source` is empty.
-        source: GDAL's name of the raster (a member of an archive, a subdataset).
-    """
+    """Open a raster and keep what its header says; `source`: GDAL's name of it, where that is not the path (a member of
+    an archive, a subdataset)."""
     if not source and path.is_dir():
         raise UnknownFormat(f"{path} is a folder, not a raster file.")
     try:
-        with (
-            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
-            rasterio.Env(**GDAL_OPTIONS),
-            rasterio.open(source or path) as file,
-        ):
+        quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
+        with quiet, rasterio.Env(**GDAL_OPTIONS), rasterio.open(source or path) as file:
+            # Copied into plain values, so that the file is closed: an archive of chips opens thousands.
             gcps, gcp_crs = file.gcps
             header = Header(
                 crs=pyproj.CRS.from_user_input(file.crs.to_wkt()) if file.crs else None,
@@ -136,10 +133,7 @@ def raster_of(path: Path, header: Header, band: int = 1, imaginary: int = 0, sou
         raise ValueError(f"{path} has {len(header.dtypes)} band(s), so raster_band: {band} does not exist.")
     dtype = header.dtypes[band - 1]
     units = "complex" if imaginary or dtype.startswith("complex") else "dn"
-    return RasterFile(
-        path, units, header.shape, dtype, header.nodata[band - 1],
-        raster_band=band, imaginary_band=imaginary, source=source,
-    )  # fmt: skip
+    return RasterFile(path, units, header.shape, dtype, header.nodata[band - 1], None, band, imaginary, source)
 
 
 def geometry_of(header: Header, path: Path, overrides: SceneOverrides) -> Geometry:
@@ -148,9 +142,8 @@ def geometry_of(header: Header, path: Path, overrides: SceneOverrides) -> Geomet
     Raises:
         NoLocation: none of them is there.
     """
-    plain = header.transform.is_identity or header.transform.determinant == 0
-    if header.crs is not None and not plain:
-        return AffineGeometry(header.crs, header.transform)
+    if header.affine is not None:
+        return header.affine
     if header.gcps:
         return control_points(header.gcps, header.gcp_crs)
     if header.rpcs:
@@ -169,14 +162,6 @@ def control_points(gcps: Iterable[Any], crs: pyproj.CRS | None) -> ControlPoints
     if crs is not None and not crs.is_geographic:
         xs, ys = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(xs, ys)
     return ControlPoints(columns, rows, xs, ys)
-
-
-def require_data(raster: Raster) -> None:
-    """Raises:
-    NoData: not a single pixel is valid.
-    """
-    if not raster.has_data():
-        raise NoData(f"{raster.path} holds no valid pixel: all of it is nodata.")
 
 
 def units_of(raster: Raster, overrides: SceneOverrides, stated: str = "") -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from knowlip.scenes.errors import DamagedProduct, SceneError
+from knowlip.scenes.geometry import slices
 from knowlip.scenes.raster import Raster
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -21,9 +22,7 @@ _FAULTS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 
 
 def import_h5py() -> Any:
-    """Raises:
-    ValueError: h5py is not installed.
-    """
+    """h5py, an extra; a ValueError that names it where it is not installed."""
     try:
         import h5py
     except ImportError:
@@ -80,14 +79,13 @@ def number_at(parent: Any, path: str) -> float:
 
 @dataclass
 class Hdf5Raster(Raster):
-    """A two-dimensional dataset. NaN is no data, and so is what `mask` marks."""
+    """A two-dimensional dataset, or two that are the parts of complex numbers. NaN is no data, and so is what `mask`
+    marks."""
 
-    dataset: str = ""
-    """Path inside the file."""
-    mask: str = ""
-    """Path of a mask of the same shape; "" where there is none."""
-    masked: tuple[int, ...] = ()
-    """Values of the mask that are no data."""
+    dataset: str = ""  # Path inside the file.
+    imaginary: str = ""  # Path of the imaginary part, where `dataset` is the real one; "": real numbers.
+    mask: str = ""  # Path of a mask of the same shape; "" where there is none.
+    masked: tuple[int, ...] = ()  # Values of the mask that are no data.
     _handle: Any = field(default=None, repr=False, compare=False, kw_only=True)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -100,17 +98,18 @@ class Hdf5Raster(Raster):
                 self._handle = None
 
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
-        rows = slice(int(window.row_off), int(window.row_off + window.height))
-        columns = slice(int(window.col_off), int(window.col_off + window.width))
-        h5py = import_h5py()
+        here, h5py = slices(window), import_h5py()
         try:
             with _LOCK:
                 if self._handle is None:
                     self._handle = h5py.File(self.path, "r")
-                values = self._handle[self.dataset][rows, columns]
-                mask = self._handle[self.mask][rows, columns] if self.mask else None
+                values = self._handle[self.dataset][here]
+                imaginary = self._handle[self.imaginary][here] if self.imaginary else None
+                mask = self._handle[self.mask][here] if self.mask else None
         except _FAULTS as error:
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error
+        if imaginary is not None:
+            values = values.astype(np.float32) + 1j * imaginary.astype(np.float32)
         valid = np.isfinite(values)
         if mask is not None:
             valid &= ~np.isin(mask, self.masked)

@@ -7,68 +7,35 @@ pixels hold the sine already, sigma0 = K * DN^2 (ICEYE Product Documentation, Ra
 
 import math
 import re
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
-from pyproj import Geod
 from rasterio.windows import Window
 
 from knowlip.base.files import read_json
 from knowlip.scenes.calibration import Calibration, Constant, Table
-from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SlantRange, UnknownFormat
-from knowlip.scenes.geometry import AffineGeometry, Geometry
-from knowlip.scenes.names import scene_id_of
-from knowlip.scenes.orbit import Orbit, seconds, slant_grid
+from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
+from knowlip.scenes.names import scene_id_of, second_of, word_of
+from knowlip.scenes.orbit import LIGHT_M_S, Orbit, SlantImage, seconds, slant_grid
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import Raster, RasterFile
-from knowlip.scenes.readers.folder import lone_product
-from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data
+from knowlip.scenes.readers.common import BY_CORNERS, ProductFiles, gated, require_data, require_polarisation
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header
+from knowlip.scenes.readers.hdf5 import Hdf5Raster, import_h5py
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml
 
 NAME = "ICEYE"
 _NAME = re.compile(r"^ICEYE_.*\.(?:tiff?|h5|hdf5)$", re.IGNORECASE)
 _PREVIEW = re.compile(r"thumb|quicklook|preview|_QLK", re.IGNORECASE)
-_LIGHT = 299792458.0
+_Facts = dict[str, Any]
 _LARGEST = 100_000
 """Metadata arrays with more values than this are pixels."""
-
-
-@dataclass
-class _ComplexH5(Raster):
-    """`s_i` and `s_q` of an HDF5 file."""
-
-    _file: Any = field(default=None, repr=False, compare=False, kw_only=True)
-    _lock: Any = field(default_factory=threading.Lock, repr=False, compare=False, kw_only=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
-
-    def close(self) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-
-    def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
-        rows = slice(int(window.row_off), int(window.row_off + window.height))
-        columns = slice(int(window.col_off), int(window.col_off + window.width))
-        try:
-            with self._lock:
-                if self._file is None:
-                    self._file = _h5py().File(self.path, "r")
-                real, imaginary = self._file["s_i"][rows, columns], self._file["s_q"][rows, columns]
-        except (OSError, KeyError) as error:
-            raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error
-        return real.astype(np.float32) + 1j * imaginary.astype(np.float32), None
 
 
 @dataclass
@@ -86,15 +53,16 @@ class _MappedAmplitude(RasterFile):
         return amplitude, valid if mask is None else mask & valid
 
 
-def matches(path: Path) -> bool:
-    """A GeoTIFF or HDF5 file named as ICEYE names them, or a folder with one product and no other scene."""
-    return _image_of(path) is not None
+def _is_image(path: Path) -> bool:
+    return bool(_NAME.match(path.name)) and not _PREVIEW.search(path.name)
 
 
-def parts(path: Path) -> list[Path]:
-    """Quicklooks beside the image."""
-    image = _image_of(path)
-    return _previews(image) if image else []
+def _previews(image: Path) -> list[Path]:
+    return sorted(entry for entry in image.parent.iterdir() if _NAME.match(entry.name) and _PREVIEW.search(entry.name))
+
+
+_FILES = ProductFiles(NAME, _is_image, _previews)
+matches, parts = _FILES.matches, _FILES.parts
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -106,9 +74,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     Raises:
         SceneError: no metadata, no place, no valid pixel, or a quantity that the product cannot give.
     """
-    image = _image_of(path)
-    if image is None:
-        raise UnknownFormat(f"{path} is no product of ICEYE.")
+    image = _FILES.entry(path)
     h5 = image.suffix.lower() in (".h5", ".hdf5")
     header = None if h5 else read_header(image)
     facts, sources = _facts_h5(image) if header is None else _facts_tiff(image, header)
@@ -117,13 +83,11 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         raster.units = overrides.units
     slant = h5 or "SLC" in str(facts.get("product_type", image.name)).upper()
     polarisation = _text(facts, "polarization")[:2].upper() or "VV"  # the only one that the satellites have
-    if overrides.polarisation.upper() not in ("", "ALL", polarisation):
-        raise UnknownFormat(f"{path} holds {polarisation}, not {overrides.polarisation}.")
+    require_polarisation(polarisation, overrides, path)
     geometry, notes = _geometry(image, header, facts, raster.shape, slant, overrides)
     angles = _angles(facts, raster.shape[1])
     notes += _calibrate(raster, facts, angles, slant, image, overrides)
     require_data(raster)
-    raster.close()
     looks = finite(facts.get("range_looks")) * finite(facts.get("azimuth_looks"))
     scene = Scene(
         path=path,
@@ -136,9 +100,9 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         looks=looks if looks > 0 else 0.0,
         incidence_deg=float(angles[len(angles) // 2]),
         look_azimuth_deg=_look_azimuth(facts),
-        look_side=_word(_text(facts, "look_side"), ("left", "right")),
-        orbit=_word(_text(facts, "orbit_direction"), ("ascending", "descending")),
-        date=_second(_text(facts, "acquisition_start_utc")),
+        look_side=word_of(_text(facts, "look_side"), "left", "right"),
+        orbit=word_of(_text(facts, "orbit_direction"), "ascending", "descending"),
+        date=second_of(_text(facts, "acquisition_start_utc")),
         radiometry="calibrated" if raster.calibration else "relative",
         quantity=raster.calibration.quantity if raster.calibration else "none",
         mode=_text(facts, "acquisition_mode") or _text(facts, "product_type"),
@@ -149,44 +113,16 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         sources=(image, *sources),
         notes=tuple(notes),
     )
-    if isinstance(geometry, ControlPoints):
-        gate(geometry, image, scene.resolution_m, overrides.max_residual_m)
-    return [scene]
+    return [gated(scene, overrides, image)]
 
 
-def _is_image(path: Path) -> bool:
-    return bool(_NAME.match(path.name)) and not _PREVIEW.search(path.name)
-
-
-def _previews(image: Path) -> list[Path]:
-    return sorted(entry for entry in image.parent.iterdir() if _NAME.match(entry.name) and _PREVIEW.search(entry.name))
-
-
-def _image_of(path: Path) -> Path | None:
-    if path.is_dir():
-        return lone_product(path, _is_image, _previews)
-    return path if path.is_file() and _is_image(path) else None
-
-
-def _h5py() -> Any:
+def _facts_h5(image: Path) -> tuple[_Facts, list[Path]]:
+    """Everything in the HDF5 file but pixels; refused where it is none, or holds no pixels."""
     try:
-        import h5py
-    except ImportError:
-        raise ValueError("Reading HDF5 products needs h5py: pip install 'knowlip[sicd]'.") from None
-    return h5py
-
-
-def _facts_h5(image: Path) -> tuple[dict[str, Any], list[Path]]:
-    """Everything in the HDF5 file but pixels.
-
-    Raises:
-        UnknownFormat: no HDF5 file.
-        DamagedProduct: without pixels.
-    """
-    try:
-        with _h5py().File(image, "r") as file:
-            facts = {name.lower(): _plain(item[()]) for name, item in file.items()
-                     if hasattr(item, "shape") and item.size <= _LARGEST and name not in ("s_i", "s_q")}  # fmt: skip
+        with import_h5py().File(image, "r") as file:
+            others = [(name, file[name]) for name in file if name not in ("s_i", "s_q")]
+            small = [(name, item) for name, item in others if hasattr(item, "shape") and item.size <= _LARGEST]
+            facts = {name.lower(): _plain(item[()]) for name, item in small}
             if "s_i" not in file or "s_q" not in file or file["s_i"].shape != file["s_q"].shape:
                 raise DamagedProduct(f"{image} has no pixels s_i and s_q of one shape, is it an SLC of ICEYE?")
             facts["shape"], facts["dtype"] = file["s_i"].shape, str(file["s_i"].dtype)
@@ -204,13 +140,9 @@ def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _facts_tiff(image: Path, header: Header) -> tuple[dict[str, Any], list[Path]]:
-    """Metadata under the names of the XML files, whichever of XML, JSON and tags there is.
-
-    Raises:
-        DamagedProduct: none of them, or not readable.
-    """
-    facts: dict[str, Any] = {name.lower(): value for name, value in header.tags.items()}
+def _facts_tiff(image: Path, header: Header) -> tuple[_Facts, list[Path]]:
+    """Metadata under the names of the XML files, whichever of XML, JSON and tags there is; refused without any."""
+    facts: _Facts = {name.lower(): value for name, value in header.tags.items()}
     xml, json = image.with_suffix(".xml"), image.with_suffix(".json")
     sources = []
     if xml.is_file():
@@ -233,22 +165,22 @@ def _facts_tiff(image: Path, header: Header) -> tuple[dict[str, Any], list[Path]
     return facts, sources
 
 
-_STAC = {
-    "product_type": "sar:product_type", "polarization": "sar:polarizations", "look_side": "sar:observation_direction",
-    "orbit_direction": "sat:orbit_state", "acquisition_start_utc": "start_datetime", "view_azimuth": "view:azimuth",
-    "acquisition_mode": "sar:instrument_mode", "carrier_frequency": "sar:center_frequency",
-    "range_looks": "sar:looks_range", "azimuth_looks": "sar:looks_azimuth", "incidence_center": "view:incidence_angle",
-    "incidence_near": "incidence_angle_near", "incidence_far": "incidence_angle_far",
-}  # fmt: skip
+_NAMES = """product_type=sar:product_type polarization=sar:polarizations look_side=sar:observation_direction
+orbit_direction=sat:orbit_state acquisition_start_utc=start_datetime view_azimuth=view:azimuth
+acquisition_mode=sar:instrument_mode carrier_frequency=sar:center_frequency range_looks=sar:looks_range
+azimuth_looks=sar:looks_azimuth incidence_center=view:incidence_angle incidence_near=incidence_angle_near
+incidence_far=incidence_angle_far"""
+_STAC = dict(entry.split("=") for entry in _NAMES.split())
 """Names of the XML files -> names of the JSON files."""
 
 
-def _h5_raster(image: Path, facts: dict[str, Any]) -> Raster:
+def _h5_raster(image: Path, facts: _Facts) -> Raster:
     rows, columns = facts["shape"]
-    return _ComplexH5(image, "complex", (int(rows), int(columns)), facts["dtype"], None)
+    shape = int(rows), int(columns)
+    return Hdf5Raster(image, "complex", shape, facts["dtype"], None, dataset="s_i", imaginary="s_q")
 
 
-def _tiff_raster(image: Path, header: Header, facts: dict[str, Any]) -> RasterFile:
+def _tiff_raster(image: Path, header: Header, facts: _Facts) -> RasterFile:
     """The band with amplitudes; a real and an imaginary part where the bands say so."""
     names = [name.lower() for name in header.descriptions]
     mapping = facts.get("amplitude_mapping")
@@ -266,13 +198,12 @@ def _tiff_raster(image: Path, header: Header, facts: dict[str, Any]) -> RasterFi
     with rasterio.open(image) as file:
         band_scale = float(file.scales[band - 1])
     inside = finite(parameters.get("scale", 1))
-    return _MappedAmplitude(
-        raster.path, "amplitude", raster.shape, raster.dtype, raster.nodata, raster_band=band, exponent=exponent,
-        scale=band_scale / (inside if inside > 0 else 1.0),
-    )  # fmt: skip
+    scale = band_scale / (inside if inside > 0 else 1.0)
+    kept = raster.path, "amplitude", raster.shape, raster.dtype, raster.nodata
+    return _MappedAmplitude(*kept, raster_band=band, exponent=exponent, scale=scale)
 
 
-def _text(facts: dict[str, Any], name: str) -> str:
+def _text(facts: _Facts, name: str) -> str:
     value = facts.get(name, "")
     return str(value[0] if isinstance(value, list) and value else value).strip()
 
@@ -284,16 +215,7 @@ def _numbers(value: Any) -> list[float]:
     return [] if value is None else [float(number) for number in np.ravel(value)]
 
 
-def _word(value: str, words: tuple[str, ...]) -> str:
-    return value.lower() if value.lower() in words else ""
-
-
-def _second(stamp: str) -> str:
-    found = re.match(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}", stamp)
-    return f"{found[0].replace(' ', 'T')}Z" if found else ""
-
-
-def _angles(facts: dict[str, Any], width: int) -> np.ndarray:
+def _angles(facts: _Facts, width: int) -> np.ndarray:
     """Incidence angle of every column in degrees, (width,) or (1,) where only one is known; NaN: unknown."""
     local = _numbers(facts.get("local_incidence_angle"))
     if len(local) == width:
@@ -308,15 +230,15 @@ def _angles(facts: dict[str, Any], width: int) -> np.ndarray:
     return np.array([centre])
 
 
-def _corners(facts: dict[str, Any]) -> dict[str, list[float]] | None:
+def _corners(facts: _Facts) -> dict[str, list[float]] | None:
     """Corner -> column, row, latitude, longitude as stated; None where one is missing."""
-    found = {place: _numbers(facts.get(f"coord_{place}")) for place in
-             ("first_near", "first_far", "last_near", "last_far")}  # fmt: skip
+    names = ("first_near", "first_far", "last_near", "last_far")
+    found = {name: _numbers(facts.get(f"coord_{name}")) for name in names}
     return found if all(len(values) == 4 for values in found.values()) else None
 
 
 def _calibrate(
-    raster: Raster, facts: dict[str, Any], angles: np.ndarray, slant: bool, image: Path, overrides: SceneOverrides
+    raster: Raster, facts: _Facts, angles: np.ndarray, slant: bool, image: Path, overrides: SceneOverrides
 ) -> list[str]:
     factor = finite(_text(facts, "calibration_factor"))
     if not math.isfinite(factor):
@@ -324,18 +246,15 @@ def _calibrate(
     if not overrides.calibrate or raster.units not in ("complex", "dn", "amplitude"):
         return [relative(image, overrides, "its pixels are no longer the numbers of the product")]
     factors = conversion("beta0" if slant else "sigma0", overrides.quantity, angles, image) * factor
-    columns = np.arange(len(factors), dtype=float)
     same = len(factors) == 1 or np.ptp(factors) == 0
-    raster.calibration = Calibration(
-        overrides.quantity, Constant(float(factors[0])) if same else Table(np.zeros(1), columns, factors[None, :])
-    )
+    table = Table(np.zeros(1), np.arange(len(factors), dtype=float), factors[None, :])
+    raster.calibration = Calibration(overrides.quantity, Constant(float(factors[0])) if same else table)
     return []
 
 
 def _geometry(
-    image: Path, header: Header | None, facts: dict[str, Any], shape: tuple[int, int], slant: bool,
-    overrides: SceneOverrides,
-) -> tuple[Geometry, list[str]]:  # fmt: skip
+    image: Path, header: Header | None, facts: _Facts, shape: tuple[int, int], slant: bool, overrides: SceneOverrides
+) -> tuple[Geometry, list[str]]:
     if header is not None:
         try:
             return geometry_of(header, image, overrides), []
@@ -351,36 +270,30 @@ def _geometry(
     points = np.array(list(corners.values()))
     first = points[:, :2].min()  # columns and rows count from 1 in most products, from 0 in some; both name centres
     columns, rows = points[:, 0] - first + 0.5, points[:, 1] - first + 0.5
-    return ControlPoints(columns, rows, points[:, 3], points[:, 2]), [
-        "Placed by the four corners of its metadata: within the scene it may be off by many pixels."
-    ]  # fmt: skip
+    return ControlPoints(columns, rows, points[:, 3], points[:, 2]), [BY_CORNERS.format("")]
 
 
-def _from_orbit(image: Path, facts: dict[str, Any], shape: tuple[int, int], overrides: SceneOverrides) -> ControlPoints:
-    """Zero-Doppler range-Doppler projection.
-
-    Raises:
-        SlantRange: the metadata lack something for it.
-    """
+def _from_orbit(image: Path, facts: _Facts, shape: tuple[int, int], overrides: SceneOverrides) -> ControlPoints:
+    """Zero-Doppler range-Doppler projection; refused where the metadata lack something for it."""
     try:
         stamps = [str(stamp) for stamp in facts["state_vector_time_utc"]]
         times = np.array([seconds(stamp, stamps[0]) for stamp in stamps])
         positions = np.column_stack([_numbers(facts[f"pos{axis}"]) for axis in "xyz"])
         velocities = np.column_stack([_numbers(facts[f"vel{axis}"]) for axis in "xyz"])
         height = float(facts["avg_scene_height"]) if overrides.height_m is None else overrides.height_m
-        return slant_grid(
-            Orbit(times, positions, velocities), shape, seconds(_text(facts, "zerodoppler_start_utc"), stamps[0]),
-            float(facts["azimuth_time_interval"]), float(facts["first_pixel_time"]) * _LIGHT / 2,
-            _LIGHT / (2 * float(facts["range_sampling_rate"])), _text(facts, "look_side").lower(), height,
-        )  # fmt: skip
+        first, line = seconds(_text(facts, "zerodoppler_start_utc"), stamps[0]), float(facts["azimuth_time_interval"])
+        near, spacing = float(facts["first_pixel_time"]), LIGHT_M_S / (2 * float(facts["range_sampling_rate"]))
+        side = _text(facts, "look_side").lower()
+        grid = SlantImage(shape, first, line, near * LIGHT_M_S / 2, spacing, side)
+        return slant_grid(Orbit(times, positions, velocities), grid, height)
     except (KeyError, TypeError, ValueError) as error:
         raise SlantRange(f"{image} is in slant range and its orbit cannot be used ({error}).") from error
 
 
-def _look_azimuth(facts: dict[str, Any]) -> float:
+def _look_azimuth(facts: _Facts) -> float:
     """From the near to the far corners of the first line; else as stated, seen from the scene; NaN where unknown."""
     corners = _corners(facts)
     if corners is not None:
         near, far = corners["first_near"], corners["first_far"]
-        return float(Geod(ellps="WGS84").inv(near[3], near[2], far[3], far[2])[0] % 360)
+        return float(GEOD.inv(near[3], near[2], far[3], far[2])[0] % 360)
     return (finite(facts.get("view_azimuth")) + 180) % 360

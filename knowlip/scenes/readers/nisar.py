@@ -17,9 +17,7 @@ from pyproj.exceptions import CRSError
 from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import scene_id_of
-from knowlip.scenes.readers.choose import choose
-from knowlip.scenes.readers.complete import require_end
-from knowlip.scenes.readers.geotiff import require_data
+from knowlip.scenes.readers.common import choose, require_data, require_end
 from knowlip.scenes.readers.hdf5 import SIGNATURE, Hdf5Raster, dataset_at, group_at, number_at, opened, text_at
 from knowlip.scenes.scene import Scene, SceneOverrides
 
@@ -51,7 +49,6 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     for scene in scenes:
         require_end(scene.raster)
         require_data(scene.raster)
-        scene.raster.close()
     return scenes
 
 
@@ -60,13 +57,7 @@ def _scenes(file: Any, path: Path, overrides: SceneOverrides) -> list[Scene]:
     if radar is None:
         raise UnknownFormat(f"{path} is no NISAR GCOV product; of NISAR, GCOV is read.")
     product, about = file[f"science/{radar}/GCOV"], group_at(file, f"science/{radar}/identification")
-    layers: dict[str, tuple[Any, Any]] = {}
-    for frequency in ("frequencyA", "frequencyB"):
-        grid = group_at(product, f"grids/{frequency}")
-        for name in grid or ():
-            match, values = _POWER.fullmatch(name), dataset_at(grid, name, 2)
-            if match and values is not None and values.dtype.kind == "f":
-                layers.setdefault(match[1], (grid, values))
+    layers = _layers(product)
     there = sorted(layers, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     chosen = choose(there, overrides, path)
     quantity = _quantity(product)
@@ -78,15 +69,15 @@ def _scenes(file: Any, path: Path, overrides: SceneOverrides) -> list[Scene]:
     scenes = []
     for polarisation in chosen:
         grid, values = layers[polarisation]
+        # The diagonal of the covariance matrix is power already; the mask names what swaths and gaps leave empty.
         mask = dataset_at(grid, "mask", 2)
-        use_mask = mask is not None and mask.shape == values.shape
-        scenes.append(Scene(
+        name = mask.name if mask is not None and mask.shape == values.shape else ""
+        raster = Hdf5Raster(path, "intensity", values.shape, str(values.dtype), math.nan, None, values.name, "", name)
+        raster.masked = _MASKED
+        scene = Scene(
             path=path,
             scene_id=scene_id_of(path) + (f"-{polarisation.lower()}" if len(chosen) > 1 else ""),
-            raster=Hdf5Raster(
-                path, "intensity", values.shape, str(values.dtype), math.nan, dataset=values.name,
-                mask=mask.name if use_mask else "", masked=_MASKED,
-            ),
+            raster=raster,
             geometry=_geometry(grid, values.shape, path),
             sensor=overrides.sensor or "nisar",
             band=overrides.band or radar[0],
@@ -104,8 +95,21 @@ def _scenes(file: Any, path: Path, overrides: SceneOverrides) -> list[Scene]:
             product=NAME,
             frequency_ghz=number_at(grid, "centerFrequency") / 1e9,
             notes=notes,
-        ))  # fmt: skip
+        )
+        scenes.append(scene)
     return scenes
+
+
+def _layers(product: Any) -> dict[str, tuple[Any, Any]]:
+    """Polarisation -> grid and power, of frequency A where it is there."""
+    layers: dict[str, tuple[Any, Any]] = {}
+    for frequency in ("frequencyA", "frequencyB"):
+        grid = group_at(product, f"grids/{frequency}")
+        for name in grid or ():
+            match, values = _POWER.fullmatch(name), dataset_at(grid, name, 2)
+            if match and values is not None and values.dtype.kind == "f":
+                layers.setdefault(match[1], (grid, values))
+    return layers
 
 
 def _geometry(grid: Any, shape: tuple[int, int], path: Path) -> AffineGeometry:
@@ -135,11 +139,8 @@ def _quantity(product: Any) -> str:
     names: list[str] = []
     if parameters is not None:
         parameters.visit(names.append)
-    said = [
-        text_at(parameters, name).lower()
-        for name in names
-        if name.endswith("outputBackscatterNormalizationConvention")
-    ]  # fmt: skip
+    names = [name for name in names if name.endswith("outputBackscatterNormalizationConvention")]
+    said = [text_at(parameters, name).lower() for name in names]
     return next((name for name in ("gamma0", "sigma0", "beta0") if any(name in text for text in said)), "gamma0")
 
 

@@ -27,8 +27,8 @@ from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFor
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, slug
 from knowlip.scenes.quantities import conversion, relative
-from knowlip.scenes.readers.choose import choose
-from knowlip.scenes.readers.geotiff import raster_of, read_header, require_data
+from knowlip.scenes.readers.common import choose, require_data
+from knowlip.scenes.readers.geotiff import raster_of, read_header
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "OpenSARShip"
@@ -51,12 +51,10 @@ class Chip:
     """A file of `Patch` or `Patch_Cal`."""
 
     file: str
-    kind: str
-    """Type of ship, as the file name begins."""
+    kind: str  # Type of ship, as the file name begins.
     x: int
     y: int
-    polarisation: str
-    """"" where the file holds all polarisations."""
+    polarisation: str  # "" where the file holds all polarisations.
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,10 @@ class Archive:
     """The parts of an archive or unpacked folder that reading needs."""
 
     path: Path
-    prefix: str
-    """GDAL's name of the place of `Patch/`."""
-    chips: dict[str, list[Chip]]
-    """"Patch" or "Patch_Cal" -> chips, sorted."""
-    ships: str
-    """Text of Ship.xml."""
-    metadata: str
-    """Text of the abstracted metadata, "" where there is none."""
+    prefix: str  # GDAL's name of the place of `Patch/`.
+    chips: dict[str, list[Chip]]  # "Patch" or "Patch_Cal" -> chips, sorted.
+    ships: str  # Text of Ship.xml.
+    metadata: str  # Text of the abstracted metadata, "" where there is none.
 
 
 @dataclass(frozen=True)
@@ -79,14 +73,10 @@ class _Product:
     """What all chips of an archive share."""
 
     archive: Archive
-    name: str
-    """Of the Sentinel-1 product."""
-    kind: str
-    """"GRD" or "SLC"."""
-    double: str
-    """"D" for two polarisations, "S" for one."""
-    transmit: str
-    """"V" or "H"."""
+    name: str  # Of the Sentinel-1 product.
+    kind: str  # "GRD" or "SLC".
+    double: str  # "D" for two polarisations, "S" for one.
+    transmit: str  # "V" or "H".
     calibrated: bool
     fit: ControlPoints | None
     notes: tuple[str, ...]
@@ -116,9 +106,8 @@ def matches(path: Path) -> bool:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError):
         return _PRODUCT.search(path.name) is not None
-    return any(re.search(r"(^|/)Ship\.xml$", name) for name in names) and any(
-        re.search(r"(^|/)Patch/", name) for name in names
-    )
+    wanted = r"(^|/)Ship\.xml$", r"(^|/)Patch/"
+    return all(any(re.search(pattern, name) for name in names) for pattern in wanted)
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -142,6 +131,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     product = _Product(archive, name[0], name[1], name[2], name[3], calibrated, fit, tuple(notes))
     scenes: list[Scene] = []
     reasons: list[str] = []
+    # A ship's polarisations stand in files of their own or in the bands of one: "all" and the default need to know.
     there: dict[tuple[int, int], list[str]] = {}
     for chip in chips:
         if chip.polarisation:
@@ -163,15 +153,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
 def _open_chip(
     product: "_Product", chip: Chip, ship: dict[str, float], separate: list[str], overrides: SceneOverrides
 ) -> list[Scene]:
-    """Scenes of one chip file.
-
-    Args:
-        product: what all chips share.
-        chip: the file.
-        ship: its numbers in Ship.xml.
-        separate: polarisations of the files of this ship; empty where one file holds all of them.
-        overrides: the user's settings.
-    """
+    """Scenes of one chip file; `ship`: its numbers in Ship.xml; `separate`: polarisations of the files of this ship,
+    empty where one file holds all of them."""
     path, source = product.archive.path, f"{product.archive.prefix}/{product.folder}/{chip.file}"
     try:
         header = read_header(path, source)
@@ -195,13 +178,11 @@ def _open_chip(
         elif parts == 1:
             raster.units = overrides.units or "amplitude"
         require_data(raster)
-        raster.close()
-        stem = f"{chip.kind}-x{chip.x}-y{chip.y}"
-        if overrides.polarisation.lower() == "all":
-            stem += f"-{polarisation}"
-        scenes.append(Scene(
+        # Ships of many products meet in one data set: satellite, time and the product's last word tell them apart.
+        stem = f"{product.name[:3]}-{product.start}-{product.name[-4:]}-{chip.kind}-x{chip.x}-y{chip.y}"
+        scene = Scene(
             path=path,
-            scene_id=slug(f"{product.name[:3]}-{product.start}-{product.name[-4:]}-{stem}"),
+            scene_id=slug(f"{stem}-{polarisation}" if overrides.polarisation.lower() == "all" else stem),
             raster=raster,
             geometry=geometry,
             sensor=overrides.sensor or "sentinel-1",
@@ -223,7 +204,8 @@ def _open_chip(
             group=slug(product.name),
             sources=(path,) if path.is_file() else (path / product.folder / chip.file,),
             notes=product.notes,
-        ))  # fmt: skip
+        )
+        scenes.append(scene)
     return scenes
 
 
@@ -233,10 +215,9 @@ def _listing(path: Path, changed: int) -> tuple[list[str], dict[str, str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
-            texts = {
-                name: archive.read(name).decode("utf-8", "replace") for name in names
-                if name.lower().endswith(".xml") and archive.getinfo(name).file_size < 64_000_000
-            }  # fmt: skip
+            documents = [name for name in names if name.lower().endswith(".xml")]
+            small = [name for name in documents if archive.getinfo(name).file_size < 64_000_000]
+            texts = {name: archive.read(name).decode("utf-8", "replace") for name in small}
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise DamagedProduct(f"{path} is no complete zip archive ({error}).") from error
     return names, texts
@@ -245,10 +226,8 @@ def _listing(path: Path, changed: int) -> tuple[list[str], dict[str, str]]:
 def _open_archive(path: Path) -> Archive:
     if path.is_dir():
         names = [str(part.relative_to(path)) for part in path.rglob("*") if part.is_file()]
-        texts = {
-            name: (path / name).read_text("utf-8", "replace") for name in names
-            if name.lower().endswith(".xml") and "/" not in name
-        }  # fmt: skip
+        documents = [name for name in names if name.lower().endswith(".xml") and "/" not in name]
+        texts = {name: (path / name).read_text("utf-8", "replace") for name in documents}
         place = str(path)
     else:
         names, texts = _listing(path, path.stat().st_mtime_ns)
@@ -258,14 +237,11 @@ def _open_archive(path: Path) -> Archive:
         raise DamagedProduct(f"{path} holds no Ship.xml.")
     top = ship.removesuffix("Ship.xml")
     chips: dict[str, list[Chip]] = {}
-    for folder in ("Patch", "Patch_Cal"):
+    for folder in ("Patch", "Patch_Cal"):  # sorted: zip archives and folders list their members in any order
         start = f"{top}{folder}/"
-        found = [(name, _CHIP.fullmatch(name[len(start) :])) for name in names if name.startswith(start)]
-        chips[folder] = sorted(
-            Chip(name[len(start) :], m["kind"], int(m["x"]), int(m["y"]), (m["polarisation"] or "").upper())
-            for name, m in found
-            if m
-        )
+        found = [_CHIP.fullmatch(name[len(start) :]) for name in names if name.startswith(start)]
+        parts = [(m[0], m["kind"], int(m["x"]), int(m["y"]), (m["polarisation"] or "").upper()) for m in found if m]
+        chips[folder] = sorted(Chip(*part) for part in parts)
     others = [text for name, text in texts.items() if name != ship and "Abstracted_Metadata" in text]
     return Archive(path, f"{place}/{top}".rstrip("/"), chips, texts[ship], others[0] if others else "")
 
@@ -288,11 +264,7 @@ def _ships(text: str) -> dict[tuple[int, int], dict[str, float]]:
 
 def _fit(ships: dict[tuple[int, int], dict[str, float]], path: Path, overrides: SceneOverrides) -> ControlPoints | None:
     """One polynomial for the whole product through the places of all ships, of the order that misses left-out ships
-    least; None where there are too few ships to tell. A spline would follow the rounding of the places.
-
-    Raises:
-        PoorGeolocation: the ships contradict each other.
-    """
+    least; None where there are too few ships to tell. A spline would follow the rounding of the places."""
     at = np.array([list(ship.values())[:4] for ship in ships.values()]).reshape(-1, 4)
     orders = [order for order, least in ((1, 8), (2, 9), (3, 15)) if len(at) >= least]
     fits = [ControlPoints(at[:, 0] + 0.5, at[:, 1] + 0.5, at[:, 2], at[:, 3], order) for order in orders]
@@ -304,11 +276,7 @@ def _fit(ships: dict[tuple[int, int], dict[str, float]], path: Path, overrides: 
 
 
 def _axes(metadata: str, path: Path) -> Axes:
-    """Directions and lengths of a step by a column and by a row, from the corners and spacings of the whole product.
-
-    Raises:
-        NoLocation: the metadata do not give them.
-    """
+    """Directions and lengths of a step by a column and by a row, from the corners and spacings of the whole product."""
     names = [f"{corner}_{part}" for corner in ("first_near", "first_far", "last_near") for part in ("long", "lat")]
     values = [float(_attribute(metadata, name) or "nan") for name in (*names, "range_spacing", "azimuth_spacing")]
     if not math.isfinite(sum(values)):

@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from knowlip.scenes.calibration import Calibration, Field
-from knowlip.scenes.control import gate
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated, UnknownFormat
 from knowlip.scenes.names import slug
 from knowlip.scenes.raster import RasterFile
-from knowlip.scenes.readers.choose import choose
-from knowlip.scenes.readers.complete import require_end
-from knowlip.scenes.readers.geotiff import Header, raster_of, read_header, require_data
+from knowlip.scenes.readers.common import choose, gated, require_data, require_end
+from knowlip.scenes.readers.geotiff import raster_of, read_header
 from knowlip.scenes.readers.relief import relief_note, require_inside
 from knowlip.scenes.readers.sentinel1_annotation import SwathImage, read_image
 from knowlip.scenes.readers.sentinel1_bursts import BurstRaster, Bursts, OverBursts, read_bursts
@@ -45,13 +43,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         raise UnknownFormat(f"{path} is not a Sentinel-1 product: a folder with manifest.safe, or a zip of one.")
     images = safe.images()
     there = sorted(set(images.values()), key=("VV", "VH", "HH", "HV").index)
-    chosen = choose(there, overrides, path)
-    return [
-        _open(safe, stem, overrides)
-        for polarisation in chosen
-        for stem, own in images.items()
-        if own == polarisation
-    ]  # fmt: skip
+    stems = [stem for chosen in choose(there, overrides, path) for stem, own in images.items() if own == chosen]
+    return [_open(safe, stem, overrides) for stem in stems]
 
 
 def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
@@ -62,19 +55,8 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
     bursts = read_bursts(annotation, image.first_line, image.line_seconds, image.shape[0], label)
     raster = _raster(safe, names[1], image, bursts)
     if overrides.calibrate:
-        extra = [f"annotation/calibration/calibration-{stem}.xml"]
-        gain: Field = _field(safe, extra[0], overrides.quantity)
-        noise: Field | None = None
-        if overrides.denoise:
-            extra.append(f"annotation/calibration/noise-{stem}.xml")
-            noise = read_noise(read_xml(safe.read(extra[1]), safe.label(extra[1])), safe.label(extra[1]))
-        if bursts is not None:
-            gain = OverBursts(gain, bursts)
-            noise = OverBursts(noise, bursts) if noise is not None else None
-        raster.calibration = Calibration(overrides.quantity, gain, noise)
-        names += extra
+        names += _calibrate(raster, safe, stem, bursts, overrides)
     require_data(raster)
-    raster.close()
     grid = image.grid
     rows = grid.lines if bursts is None else grid.seconds / image.line_seconds - bursts.offset
     require_inside(grid.pixels, rows, raster.shape, safe.path)
@@ -105,7 +87,7 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
         sources=safe.files(["manifest.safe", *names]),
     )
     # Relief moves points of the grid by more than pixels: whether they belong together shows at one height.
-    gate(smooth.control_points(rows + 0.5), safe.path, scene.resolution_m, overrides.max_residual_m)
+    gated(scene, overrides, safe.path, smooth.control_points(rows + 0.5))
     return replace(scene, notes=relief_note(grid.heights, scene.geometry.residual_m, scene.resolution_m))
 
 
@@ -116,7 +98,7 @@ def _raster(safe: Safe, name: str, image: SwathImage, bursts: Bursts | None) -> 
         raise DamagedProduct(f"{label} is missing, is the product complete?")
     path = safe.root if safe.archived else safe.root / name
     try:
-        header: Header = read_header(path, safe.source(name))
+        header = read_header(path, safe.source(name))
     except UnknownFormat as error:
         raise DamagedProduct(f"{label} cannot be opened, is the product complete? ({error.__cause__})") from error
     if header.shape != image.shape:
@@ -130,15 +112,25 @@ def _raster(safe: Safe, name: str, image: SwathImage, bursts: Bursts | None) -> 
         raster.units = "amplitude"
     if bursts is None:
         return raster
-    return BurstRaster(
-        raster.path, raster.units, (bursts.rows, header.shape[1]), raster.dtype, np.nan, source=raster.source,
-        bursts=bursts,
-    )  # fmt: skip
+    shape = bursts.rows, header.shape[1]
+    return BurstRaster(path, raster.units, shape, raster.dtype, np.nan, source=raster.source, bursts=bursts)
 
 
-def _field(safe: Safe, name: str, quantity: str) -> Field:
-    if not safe.exists(name):
-        raise NotCalibrated(
-            f"{safe.label(name)} is missing, so the product cannot be calibrated; read it with --read.calibrate false."
-        )
-    return read_gain(read_xml(safe.read(name), safe.label(name)), quantity, safe.label(name))
+def _calibrate(
+    raster: RasterFile, safe: Safe, stem: str, bursts: Bursts | None, overrides: SceneOverrides
+) -> list[str]:
+    """Give the raster its calibration and, where asked for, its noise; names of the annotations they come from."""
+    names = [f"annotation/calibration/{kind}-{stem}.xml" for kind in ("calibration", "noise")]
+    labels = [safe.label(name) for name in names]
+    if not safe.exists(names[0]):
+        why = "is missing, so the product cannot be calibrated; read it with --read.calibrate false."
+        raise NotCalibrated(f"{labels[0]} {why}")
+    gain: Field = read_gain(read_xml(safe.read(names[0]), labels[0]), overrides.quantity, labels[0])
+    noise: Field | None = None
+    if overrides.denoise:
+        noise = read_noise(read_xml(safe.read(names[1]), labels[1]), labels[1])
+    if bursts is not None:
+        gain = OverBursts(gain, bursts)
+        noise = OverBursts(noise, bursts) if noise is not None else None
+    raster.calibration = Calibration(overrides.quantity, gain, noise)
+    return names[: 2 if overrides.denoise else 1]

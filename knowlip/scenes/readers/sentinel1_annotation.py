@@ -12,17 +12,13 @@ import numpy as np
 
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct
-from knowlip.scenes.readers.relief import to_height
+from knowlip.scenes.orbit import LIGHT_M_S
+from knowlip.scenes.readers.relief import TerrainPoints, to_height
 from knowlip.scenes.xml import need, need_count, need_number, need_text, number_at, text_of, time_of
 
-_LIGHT = 299_792_458.0
-_ENL = {
-    ("SM", 2, 2): 3.7, ("SM", 6, 6): 29.7, ("SM", 22, 22): 398.4,
-    ("IW", 5, 1): 4.4, ("IW", 22, 5): 81.8,
-    ("EW", 3, 1): 2.7, ("EW", 6, 2): 10.7,
-    ("WV", 13, 13): 123.7,
-}  # fmt: skip
-"""(mode, range looks, azimuth looks) of GRD -> equivalent number of looks (Sentinel-1 Product Definition
+_TABLE = "SM,2,2=3.7 SM,6,6=29.7 SM,22,22=398.4 IW,5,1=4.4 IW,22,5=81.8 EW,3,1=2.7 EW,6,2=10.7 WV,13,13=123.7"
+_ENL = {key: float(enl) for key, enl in (entry.split("=") for entry in _TABLE.split())}
+"""Mode, range looks and azimuth looks of GRD -> equivalent number of looks (Sentinel-1 Product Definition
 S1-RS-MDA-52-7440, table 5-1): overlapping looks are worth less than their count."""
 
 
@@ -30,15 +26,12 @@ S1-RS-MDA-52-7440, table 5-1): overlapping looks are worth less than their count
 class GeolocationGrid:
     """Geolocation grid. All arrays (N,)."""
 
-    seconds: np.ndarray
-    """Zero-Doppler azimuth time, seconds after the image's first line."""
+    seconds: np.ndarray  # Zero-Doppler azimuth time, seconds after the image's first line.
     lines: np.ndarray
-    pixels: np.ndarray
-    """Names pixel centres: the first is 0."""
+    pixels: np.ndarray  # Names pixel centres: the first is 0.
     lons: np.ndarray
     lats: np.ndarray
-    heights: np.ndarray
-    """Of the terrain above the ellipsoid, metres."""
+    heights: np.ndarray  # Of the terrain above the ellipsoid, metres.
     incidence_deg: np.ndarray
     slant_range_m: np.ndarray
 
@@ -48,32 +41,24 @@ class GeolocationGrid:
 
     def at_height(self, height_m: float, look_azimuth_deg: float) -> "GeolocationGrid":
         """The grid as it would be on a surface of constant height."""
-        lons, lats = to_height(
-            self.pixels, self.lines, self.lons, self.lats, self.heights, self.incidence_deg, self.slant_range_m,
-            look_azimuth_deg, height_m,
-        )  # fmt: skip
-        return replace(self, lons=lons, lats=lats, heights=np.full(len(self.lons), height_m))
+        facts = self.lons, self.lats, self.heights, self.incidence_deg, self.slant_range_m
+        lons, lats = to_height(TerrainPoints(self.pixels, self.lines, *facts), look_azimuth_deg, height_m)
+        return replace(self, lons=lons, lats=lats, heights=np.full(len(lons), height_m))
 
 
 @dataclass(frozen=True)
 class SwathImage:
     """One image (swath and polarisation) of a product."""
 
-    shape: tuple[int, int]
-    """Lines and samples of the raster."""
-    mode: str
-    """SM, IW, EW or WV."""
-    swath: str
+    shape: tuple[int, int]  # Lines and samples of the raster.
+    mode: str  # SM, IW, EW or WV.
     polarisation: str
-    product_type: str
-    """SLC or GRD."""
-    projection: str
-    """"ground" or "slant"."""
+    product_type: str  # SLC or GRD.
+    projection: str  # "ground" or "slant".
     orbit: str
     date: str
     first_line: datetime
-    line_seconds: float
-    """Time between two lines."""
+    line_seconds: float  # Time between two lines.
     frequency_ghz: float
     look_azimuth_deg: float
     incidence_deg: float
@@ -82,11 +67,7 @@ class SwathImage:
 
 
 def read_image(root: Element, name: str) -> SwathImage:
-    """What the annotation says.
-
-    Args:
-        root: the document's <product>.
-        name: of the file, for messages.
+    """What the annotation (its <product>) says; `name`: of the file, for messages.
 
     Raises:
         DamagedProduct: an element is absent, or makes no sense.
@@ -97,13 +78,13 @@ def read_image(root: Element, name: str) -> SwathImage:
     information = need(root, "generalAnnotation/productInformation", name)
     image = need(root, "imageAnnotation/imageInformation", name)
     first = time_of(need_text(image, "productFirstLineUtcTime", name), name)
+    # Stripmap swaths are modes of their own in the file (S1 to S6); users and the table of looks know one.
     mode = need_text(header, "mode", name).upper()
     mode = "SM" if mode[:1] == "S" and mode[1:].isdigit() else mode
     product_type = need_text(header, "productType", name).upper()[:3]
     return SwathImage(
         shape=(need_count(image, "numberOfLines", name), need_count(image, "numberOfSamples", name)),
         mode=mode,
-        swath=text_of(header, "swath").upper(),
         polarisation=need_text(header, "polarisation", name).upper(),
         product_type=product_type,
         projection="ground" if "ground" in text_of(information, "projection", "ground range").lower() else "slant",
@@ -137,7 +118,7 @@ def _looks(root: Element, mode: str) -> float:
     if parameters is None:
         return 0.0
     taken = [number_at(parameters, f"{axis}Processing/numberOfLooks", 0.0) for axis in ("range", "azimuth")]
-    return _ENL.get((mode, int(taken[0]), int(taken[1])), taken[0] * taken[1])
+    return _ENL.get(f"{mode},{int(taken[0])},{int(taken[1])}", taken[0] * taken[1])
 
 
 def _grid(root: Element, name: str, first: datetime) -> GeolocationGrid:
@@ -145,11 +126,7 @@ def _grid(root: Element, name: str, first: datetime) -> GeolocationGrid:
     if not points:
         raise DamagedProduct(f"{name} holds no geolocation grid.")
     seconds = [(time_of(need_text(point, "azimuthTime", name), name) - first).total_seconds() for point in points]
-    columns = {
-        key: np.array([need_number(point, key, name) for point in points])
-        for key in ("line", "pixel", "longitude", "latitude", "height", "incidenceAngle", "slantRangeTime")
-    }
-    return GeolocationGrid(
-        np.array(seconds), columns["line"], columns["pixel"], columns["longitude"], columns["latitude"],
-        columns["height"], columns["incidenceAngle"], columns["slantRangeTime"] * _LIGHT / 2,
-    )  # fmt: skip
+    keys = "line pixel longitude latitude height incidenceAngle slantRangeTime".split()
+    columns = [np.array([need_number(point, key, name) for point in points]) for key in keys]
+    columns[-1] = columns[-1] * LIGHT_M_S / 2
+    return GeolocationGrid(np.array(seconds), *columns)

@@ -27,25 +27,19 @@ class BurstLines:
     """Lines of the output that come from one burst."""
 
     start: int
-    stop: int
-    """Output lines, half open."""
-    source: int
-    """Line of the TIFF that becomes output line 0 (negative for the later bursts' offsets as well)."""
+    stop: int  # Output lines, half open.
+    source: int  # Line of the TIFF that becomes output line 0 (negative for the later bursts' offsets as well).
 
 
 @dataclass(frozen=True, eq=False)
 class Bursts:
     """How output lines map to lines of the TIFF."""
 
-    rows: int
-    """Output lines."""
-    offset: float
-    """Lines from the image's first line to the first burst."""
-    segments: tuple[BurstLines, ...]
-    """In order; lines between two of them (gaps) are not covered."""
+    rows: int  # Output lines.
+    offset: float  # Lines from the image's first line to the first burst.
+    segments: tuple[BurstLines, ...]  # In order; lines between two of them (gaps) are not covered.
     first_valid: np.ndarray
-    last_valid: np.ndarray
-    """(lines of the TIFF,) first and last valid sample, inclusive; -1: none."""
+    last_valid: np.ndarray  # (lines of the TIFF,) first and last valid sample, inclusive; -1: none.
 
     def over(self, window: Window) -> list[tuple[slice, Window]]:
         """Rows of a window of the output, and the window of the TIFF they come from."""
@@ -64,8 +58,7 @@ def read_bursts(root: Element, first_line: datetime, line_seconds: float, lines:
 
     Args:
         root: the annotation's <product>.
-        first_line: azimuth time of the first line of the image.
-        line_seconds: time between lines.
+        first_line: azimuth time of the first line of the image; `line_seconds`: between two.
         lines: of the TIFF.
         name: of the annotation, for messages.
 

@@ -32,13 +32,11 @@ class InverseSquare:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class NoiseBlock:
     """Azimuth factor of the noise in a rectangle of the image (one swath of a merged GRD)."""
 
-    lines: tuple[int, int]
-    """First and last line, inclusive."""
-    samples: tuple[int, int]
-    """First and last sample, inclusive."""
+    lines: tuple[int, int]  # First and last line, inclusive.
+    samples: tuple[int, int]  # First and last sample, inclusive.
     nodes: np.ndarray
     factors: np.ndarray
 
@@ -48,7 +46,7 @@ class Noise:
     """Noise power: a table over range, times an azimuth factor inside each block."""
 
     table: Table
-    blocks: tuple[Block, ...]
+    blocks: tuple[NoiseBlock, ...]
 
     def over(self, window: Window) -> np.ndarray:
         rows, columns = int(window.height), int(window.width)
@@ -64,12 +62,7 @@ class Noise:
 
 
 def read_gain(root: Element, quantity: str, name: str) -> Field:
-    """Gain of the calibration annotation.
-
-    Args:
-        root: the document's <calibration>.
-        quantity: "sigma0", "beta0" or "gamma0".
-        name: of the file, for messages.
+    """Gain of the calibration annotation; `name`: of the file, for messages.
 
     Raises:
         NotCalibrated: a factor is not a positive number.
@@ -100,12 +93,10 @@ def read_noise(root: Element, name: str) -> Field:
         if len(nodes) != len(factors) or not np.all(np.isfinite(factors)) or not np.all(np.diff(nodes) > 0):
             raise DamagedProduct(f"{name}: lines and values of an azimuth noise vector do not fit together.")
         # Slices of one burst image carry no rectangle: the factor holds everywhere.
-        far = 2**31
-        blocks.append(Block(
-            (int(number_at(vector, "firstAzimuthLine", 0)), int(number_at(vector, "lastAzimuthLine", far))),
-            (int(number_at(vector, "firstRangeSample", 0)), int(number_at(vector, "lastRangeSample", far))),
-            nodes, factors,
-        ))  # fmt: skip
+        ends = ("first", 0), ("last", 2**31)
+        lines = [int(number_at(vector, f"{end}AzimuthLine", none)) for end, none in ends]
+        samples = [int(number_at(vector, f"{end}RangeSample", none)) for end, none in ends]
+        blocks.append(NoiseBlock((lines[0], lines[1]), (samples[0], samples[1]), nodes, factors))
     return Noise(table, tuple(blocks))
 
 

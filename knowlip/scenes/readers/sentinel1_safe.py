@@ -12,9 +12,7 @@ from knowlip.scenes.errors import DamagedProduct, UnknownFormat
 from knowlip.scenes.xml import read_xml
 
 MANIFEST = "manifest.safe"
-_ANNOTATION = re.compile(
-    r"annotation/(s1[a-d]-[a-z0-9]+-(?:slc|grd[a-z]?)-(vv|vh|hh|hv)-[a-z0-9-]+)\.xml$", re.IGNORECASE
-)
+_ANNOTATION = re.compile(r"annotation/(s1[a-d]-[a-z0-9]+-(?:slc|grd[a-z]?)-([vh][vh])-[a-z0-9-]+)\.xml$", re.IGNORECASE)
 _LARGEST_MEMBER = 256 * 2**20
 
 
@@ -22,12 +20,9 @@ _LARGEST_MEMBER = 256 * 2**20
 class Safe:
     """A product on disk."""
 
-    path: Path
-    """What the user named."""
-    root: Path
-    """The .SAFE folder, or the archive."""
-    prefix: str = ""
-    """Folder inside the archive with a trailing slash; "" where the product lies in a plain folder."""
+    path: Path  # What the user named.
+    root: Path  # The .SAFE folder, or the archive.
+    prefix: str = ""  # Folder inside the archive with a trailing slash; "" where the product lies in a plain folder.
 
     @property
     def archived(self) -> bool:
@@ -92,10 +87,8 @@ class Safe:
             if match:
                 found[match[1]] = match[2].upper()
         if not found:
-            raise UnknownFormat(
-                f"{self.path} lists no Level-1 SLC or GRD image in its manifest; Level-0 and Level-2 products are "
-                "not images that can be cut."
-            )
+            others = "Level-0 and Level-2 products are not images that can be cut"
+            raise UnknownFormat(f"{self.path} lists no Level-1 SLC or GRD image in its manifest; {others}.")
         return dict(sorted(found.items()))
 
 

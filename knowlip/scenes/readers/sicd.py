@@ -14,12 +14,14 @@ import numpy as np
 from rasterio.windows import Window
 
 from knowlip.scenes.calibration import Calibration
-from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.control import ControlPoints, lattice, on_earth
 from knowlip.scenes.errors import NotCalibrated, SlantRange, UnknownFormat
-from knowlip.scenes.names import scene_id_of
-from knowlip.scenes.nitf import Contents, NitfRaster, contents, on_earth, product_of, sarkit, second_of, sensor_of
+from knowlip.scenes.geometry import slices
+from knowlip.scenes.names import scene_id_of, second_of
+from knowlip.scenes.nitf import Contents, NitfRaster, contents, product_of, sarkit, sensor_of
 from knowlip.scenes.quantities import finite, relative
-from knowlip.scenes.readers.geotiff import require_data
+from knowlip.scenes.readers.common import gated, require_data, require_polarisation
+from knowlip.scenes.readers.sidd import open_sidd
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import need_number, need_text, number_at, read_xml, text_of
 
@@ -27,11 +29,7 @@ NAME = "SICD"
 _SUFFIXES = (".ntf", ".nitf", ".nsf", ".sicd", ".sidd", ".cphd")
 _PIXELS = {"RE32F_IM32F": ">c8", "RE16I_IM16I": "pair", "AMP8I_PHS8I": "polar"}
 _FACTORS = {"sigma0": "SigmaZeroSFPoly", "beta0": "BetaZeroSFPoly", "gamma0": "GammaZeroSFPoly"}
-_SIDE = 17
-"""Control points along each side of the image."""
-_BANDS = (
-    ("P", 0.25), ("L", 1.0), ("S", 2.0), ("C", 4.0), ("X", 8.0), ("Ku", 12.0), ("K", 18.0), ("Ka", 27.0), ("", 40.0),
-)  # fmt: skip
+_BANDS = {"P": 0.25, "L": 1.0, "S": 2.0, "C": 4.0, "X": 8.0, "Ku": 12.0, "K": 18.0, "Ka": 27.0, "": 40.0}
 """Band -> lowest frequency in GHz."""
 _SATELLITE_M = 150e3
 
@@ -40,18 +38,13 @@ _SATELLITE_M = 150e3
 class Polynomial:
     """A polynomial of metres from the scene centre point, as a field over pixels."""
 
-    coefficients: np.ndarray
-    """(M, N) of x^m y^n; x along rows, y along columns."""
-    centre: tuple[float, float]
-    """Row and column of the scene centre point, pixel centres being whole numbers."""
-    spacing: tuple[float, float]
-    """Metres per row and per column."""
-    decibel: bool = False
-    """The polynomial is in dB: its power is meant."""
+    coefficients: np.ndarray  # (M, N) of x^m y^n; x along rows, y along columns.
+    centre: tuple[float, float]  # Row and column of the scene centre point, pixel centres being whole numbers.
+    spacing: tuple[float, float]  # Metres per row and per column.
+    decibel: bool = False  # The polynomial is in dB: its power is meant.
 
     def over(self, window: Window) -> np.ndarray:
-        rows = np.arange(int(window.row_off), int(window.row_off + window.height))
-        columns = np.arange(int(window.col_off), int(window.col_off + window.width))
+        rows, columns = (np.arange(part.start, part.stop) for part in slices(window))
         x, y = (rows - self.centre[0]) * self.spacing[0], (columns - self.centre[1]) * self.spacing[1]
         m, n = self.coefficients.shape
         if m == 1:
@@ -80,15 +73,10 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     """
     kind = product_of(path)
     if kind == "CPHD":
-        raise UnknownFormat(
-            f"{path} is phase history, not an image: form it into a SICD first (for example with the tools of sarkit)."
-        )
+        how = "form it into a SICD first (for example with the tools of sarkit)"
+        raise UnknownFormat(f"{path} is phase history, not an image: {how}.")
     file = contents(path)
-    if kind == "SIDD":
-        from knowlip.scenes.readers.sidd import open_sidd
-
-        return open_sidd(path, file, overrides)
-    return [_open_sicd(path, file, overrides)]
+    return open_sidd(path, file, overrides) if kind == "SIDD" else [_open_sicd(path, file, overrides)]
 
 
 def _open_sicd(path: Path, file: Contents, overrides: SceneOverrides) -> Scene:
@@ -100,15 +88,13 @@ def _open_sicd(path: Path, file: Contents, overrides: SceneOverrides) -> Scene:
     if pixel not in _PIXELS:
         raise UnknownFormat(f"{path} has pixels of the unknown type {pixel}.")
     shape = int(need_number(root, "ImageData/NumRows", name)), int(need_number(root, "ImageData/NumCols", name))
-    segments = sorted((s for s in file.segments if s.name.startswith("SICD")), key=lambda segment: segment.name)
+    # Large images are split into segments; their names, not their order in the file, number the rows.
+    segments = tuple(sorted(s for s in file.segments if s.name.startswith("SICD")))
     polar = pixel == "AMP8I_PHS8I"
-    raster = NitfRaster(
-        path, "amplitude" if polar else "complex", shape, pixel, None, segments=tuple(segments), pixel=_PIXELS[pixel],
-        amplitudes=_amplitudes(root) if polar else (),
-    )  # fmt: skip
+    units, amplitudes = ("amplitude", _amplitudes(root)) if polar else ("complex", ())
+    raster = NitfRaster(path, units, shape, pixel, None, None, segments, _PIXELS[pixel], amplitudes)
     polarisation = polarisation_of(text_of(root, "ImageFormation/TxRcvPolarizationProc"))
-    if overrides.polarisation.upper() not in ("", "ALL", polarisation):
-        raise UnknownFormat(f"{path} holds {polarisation or 'no stated polarisation'}, not {overrides.polarisation}.")
+    require_polarisation(polarisation, overrides, path)
     geometry = _geometry(path, file.documents[0], root, shape, overrides)
     notes = _calibrate(raster, root, path, overrides)
     require_data(raster)
@@ -137,8 +123,7 @@ def _open_sicd(path: Path, file: Contents, overrides: SceneOverrides) -> Scene:
         frequency_ghz=frequency,
         notes=tuple(notes),
     )
-    gate(geometry, path, scene.resolution_m, overrides.max_residual_m)
-    return scene
+    return gated(scene, overrides, path)
 
 
 def _amplitudes(root: Element) -> tuple[float, ...]:
@@ -150,20 +135,14 @@ def _amplitudes(root: Element) -> tuple[float, ...]:
 def _geometry(
     path: Path, document: bytes, root: Element, shape: tuple[int, int], overrides: SceneOverrides
 ) -> ControlPoints:
-    """A grid of pixels on the surface of one height.
-
-    Raises:
-        SlantRange: the metadata do not suffice for the projection.
-    """
+    """A grid of pixels on the surface of one height; refused where the metadata do not suffice for the projection."""
     import lxml.etree
 
     module = sarkit("sicd")
     height = overrides.height_m
     if height is None:
         height = need_number(root, "GeoData/SCP/LLH/HAE", str(path))
-    rows, columns = (axis.ravel() for axis in np.meshgrid(
-        np.linspace(0, shape[0], _SIDE), np.linspace(0, shape[1], _SIDE), indexing="ij",
-    ))  # fmt: skip
+    rows, columns = lattice(shape)
     # SICD's whole numbers name pixel centres, and count from the full image that this one may be cut from.
     first = np.array([number_at(root, "ImageData/FirstRow", 0), number_at(root, "ImageData/FirstCol", 0)])
     try:
@@ -178,11 +157,8 @@ def _geometry(
 
 
 def _calibrate(raster: NitfRaster, root: Element, path: Path, overrides: SceneOverrides) -> list[str]:
-    """Scale factor of the quantity asked for, else of another one and the angles at the scene centre.
-
-    Raises:
-        NotCalibrated: factors that are not positive, or beta0 or gamma0 asked for without any factor.
-    """
+    """Scale factor of the quantity asked for, else of another one and the angles at the scene centre; refused where
+    factors are not positive, or where beta0 or gamma0 are asked for without any factor."""
     radiometric = root.find("Radiometric")
     held = [] if radiometric is None else [name for name, tag in _FACTORS.items() if radiometric.find(tag) is not None]
     if radiometric is None or not held or not overrides.calibrate:
@@ -246,4 +222,4 @@ def polarisation_of(text: str) -> str:
 
 def band_of(frequency_ghz: float) -> str:
     """Letter of the radar band; "" where it is unknown."""
-    return next((band for band, low in reversed(_BANDS) if frequency_ghz >= low), "")
+    return next((band for band, low in reversed(_BANDS.items()) if frequency_ghz >= low), "")

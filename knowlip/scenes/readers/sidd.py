@@ -7,17 +7,17 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.control import ControlPoints, lattice, on_earth
 from knowlip.scenes.errors import NoLocation, UnknownFormat
-from knowlip.scenes.names import scene_id_of
-from knowlip.scenes.nitf import Contents, NitfRaster, on_earth, sarkit, second_of, sensor_of
+from knowlip.scenes.names import scene_id_of, second_of
+from knowlip.scenes.nitf import Contents, NitfRaster, sarkit, sensor_of
 from knowlip.scenes.quantities import relative
-from knowlip.scenes.readers.geotiff import require_data
+from knowlip.scenes.readers.common import gated, require_data, require_polarisation
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import need_number, need_text, number_at, read_xml, text_of
 
 _PIXELS = {"MONO8I": "u1", "MONO8LU": "u1", "MONO16I": ">u2"}
-_SIDE = 17
+_PROJECTIONS = ("Geographic", "Plane", "Cylindrical", "Polynomial")
 
 
 def open_sidd(path: Path, file: Contents, overrides: SceneOverrides) -> list[Scene]:
@@ -26,58 +26,45 @@ def open_sidd(path: Path, file: Contents, overrides: SceneOverrides) -> list[Sce
     Raises:
         SceneError: colour images, no place, no valid pixel, compressed, or beta0 or gamma0 asked for.
     """
-    note = relative(path, overrides, "SIDD pixels are remapped for display")
-    documents = [document for document in file.documents if _root(document, path).tag == "SIDD"]
-    if not documents:
+    parsed = [(document, read_xml(document, str(path))) for document in file.documents]
+    images = [(document, root) for document, root in parsed if root.tag == "SIDD"]
+    if not images:
         raise UnknownFormat(f"{path} holds no XML of a SIDD.")
     scenes = []
-    for number, document in enumerate(documents, 1):
-        root = _root(document, path)
+    for number, (document, root) in enumerate(images, 1):
         pixel = need_text(root, "Display/PixelType", str(path))
         if pixel not in _PIXELS:
             raise UnknownFormat(f"{path} holds {pixel} pixels, which are colours for display and no radar image.")
-        shape = tuple(
-            int(need_number(root, f"Measurement/PixelFootprint/{axis}", str(path))) for axis in ("Row", "Col")
-        )
-        segments = sorted(
-            (s for s in file.segments if s.name.startswith(f"SIDD{number:03d}") and s.category == "SAR"),
-            key=lambda segment: segment.name,
-        )
-        raster = NitfRaster(
-            path, overrides.units if overrides.units in ("amplitude", "intensity", "db") else "dn",
-            (shape[0], shape[1]), pixel, None, segments=tuple(segments), pixel=_PIXELS[pixel],
-        )  # fmt: skip
+        rows, columns = (need_number(root, f"Measurement/PixelFootprint/{axis}", str(path)) for axis in ("Row", "Col"))
+        # Segments carry the number of their image; legends and other pictures beside it are of other categories.
+        mine = [s for s in file.segments if s.name.startswith(f"SIDD{number:03d}") and s.category == "SAR"]
+        units = overrides.units if overrides.units in ("amplitude", "intensity", "db") else "dn"
+        shape, segments = (int(rows), int(columns)), tuple(sorted(mine))
+        raster = NitfRaster(path, units, shape, pixel, None, None, segments, _PIXELS[pixel])
         geometry = _geometry(path, document, raster.shape)
         require_data(raster)
-        scene = _scene(path, root, raster, geometry, overrides, note, number if len(documents) > 1 else 0)
-        gate(geometry, path, scene.resolution_m, overrides.max_residual_m)
-        scenes.append(scene)
+        suffix = f"-{number}" if len(images) > 1 else ""
+        scenes.append(gated(_scene(path, root, raster, geometry, overrides, suffix), overrides, path))
     return scenes
 
 
-def _root(document: bytes, path: Path) -> Element:
-    return read_xml(document, str(path))
-
-
 def _scene(
-    path: Path, root: Element, raster: NitfRaster, geometry: ControlPoints, overrides: SceneOverrides, note: str,
-    number: int,
-) -> Scene:  # fmt: skip
+    path: Path, root: Element, raster: NitfRaster, geometry: ControlPoints, wanted: SceneOverrides, suffix: str
+) -> Scene:
+    # Derived images may carry no collection at all, and say then only where their pixels are.
     collection = root.find("ExploitationFeatures/Collection")
     collection = Element("none") if collection is None else collection
     sent, received = (text_of(collection, f"Information/Polarization/{way}Polarization") for way in ("Tx", "Rcv"))
     polarisation = sent + received if {sent, received} <= {"H", "V"} else ""
-    if overrides.polarisation.upper() not in ("", "ALL", polarisation):
-        raise UnknownFormat(f"{path} holds {polarisation or 'no stated polarisation'}, not {overrides.polarisation}.")
-    projection = next((kind for kind in ("Geographic", "Plane", "Cylindrical", "Polynomial")
-                       if root.find(f"Measurement/{kind}Projection") is not None), "")  # fmt: skip
+    require_polarisation(polarisation, wanted, path)
+    kinds = [kind for kind in _PROJECTIONS if root.find(f"Measurement/{kind}Projection") is not None]
     return Scene(
         path=path,
-        scene_id=scene_id_of(path) + (f"-{number}" if number else ""),
+        scene_id=scene_id_of(path) + suffix,
         raster=raster,
         geometry=geometry,
-        sensor=overrides.sensor or sensor_of(text_of(collection, "Information/SensorName")),
-        band=overrides.band,
+        sensor=wanted.sensor or sensor_of(text_of(collection, "Information/SensorName")),
+        band=wanted.band,
         polarisation=polarisation,
         incidence_deg=90 - number_at(collection, "Geometry/Graze", math.nan),
         look_azimuth_deg=(number_at(collection, "Geometry/Azimuth", math.nan) + 180) % 360,
@@ -85,23 +72,17 @@ def _scene(
         radiometry="relative",
         mode=text_of(collection, "Information/RadarMode/ModeType").lower(),
         product_type="SIDD",
-        projection="map" if projection == "Geographic" else "ground",
+        projection="map" if kinds[:1] == ["Geographic"] else "ground",
         product="SIDD",
-        notes=(note,),
+        notes=(relative(path, wanted, "SIDD pixels are remapped for display"),),
     )
 
 
 def _geometry(path: Path, document: bytes, shape: tuple[int, int]) -> ControlPoints:
-    """A grid of pixels, placed by the product's own projection; whole numbers name pixel centres.
-
-    Raises:
-        NoLocation: the metadata do not suffice.
-    """
+    """A grid of pixels, placed by the product's own projection; whole numbers name pixel centres."""
     import lxml.etree
 
-    rows, columns = (axis.ravel() for axis in np.meshgrid(
-        np.linspace(0, shape[0], _SIDE), np.linspace(0, shape[1], _SIDE), indexing="ij",
-    ))  # fmt: skip
+    rows, columns = lattice(shape)
     try:
         tree = lxml.etree.fromstring(document).getroottree()
         points = sarkit("sidd").pixel_to_ecef(tree, np.column_stack([rows, columns]) - 0.5)

@@ -15,13 +15,14 @@ from affine import Affine
 
 from knowlip.base.progress import say
 from knowlip.scenes.calibration import Calibration, Constant
-from knowlip.scenes.control import ControlPoints, gate
+from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SceneError, SlantRange
 from knowlip.scenes.geometry import AffineGeometry, Geometry, local_plane
 from knowlip.scenes.names import date_of, polarisation_of, slug
 from knowlip.scenes.quantities import conversion, relative
 from knowlip.scenes.raster import ArrayFile, Raster, RasterFile
-from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, require_data, units_of
+from knowlip.scenes.readers.common import gated, require_data
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, units_of
 from knowlip.scenes.readers.sidecar_keys import LOCATIONS, read_keys
 from knowlip.scenes.rpcfile import read_rpc
 from knowlip.scenes.scene import Scene, SceneOverrides
@@ -30,6 +31,7 @@ NAME = "sidecar"
 ORDER = 10
 """What a user wrote beside a file comes before what the file looks like."""
 ENDINGS = (".scene.yaml", ".scene.yml")
+_Keys = dict[str, Any]
 _IMAGES = (".tif", ".tiff", ".npy", ".png", ".jpg", ".jpeg", ".img", ".jp2", ".vrt", ".dat", ".bin")
 
 
@@ -73,12 +75,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     return scenes
 
 
-def _files(path: Path, keys: dict[str, Any]) -> list[Path]:
-    """Described files, sorted.
-
-    Raises:
-        DamagedProduct: a pattern that fits no file.
-    """
+def _files(path: Path, keys: _Keys) -> list[Path]:
+    """Described files, sorted; a pattern that fits no file is refused."""
     stem = path.name[: -len(next(end for end in ENDINGS if path.name.lower().endswith(end)))]
     if "files" not in keys:
         found = sorted(file for file in path.parent.glob(f"{glob.escape(stem)}.*") if file.suffix.lower() in _IMAGES)
@@ -95,19 +93,17 @@ def _files(path: Path, keys: dict[str, Any]) -> list[Path]:
     return sorted(files)
 
 
-def _open(path: Path, file: Path, keys: dict[str, Any], overrides: SceneOverrides, polarisation: str) -> Scene:
+def _open(path: Path, file: Path, keys: _Keys, overrides: SceneOverrides, polarisation: str) -> Scene:
     raster, header = _raster(file, keys, overrides)
-    slant = keys.get("projection") == "slant"
     geometry = _geometry(path, file, raster.shape, keys, header, overrides)
     quantity, notes = _calibrate(path, raster, keys, overrides)
-    if (slant and "unlocated" in keys) or (slant and "center" in keys):
+    if keys.get("projection") == "slant" and {"unlocated", "center"} & set(keys):
         notes.append("Slant range brought to ground range by the incidence angle.")
     require_data(raster)
-    raster.close()
-    many = "files" in keys
+    # Chips of one YAML lie in class folders and repeat their names there, so that the folder is part of the name.
     scene = Scene(
         path=file,
-        scene_id=slug(f"{file.parent.name}-{file.stem}" if many else file.stem),
+        scene_id=slug(f"{file.parent.name}-{file.stem}" if "files" in keys else file.stem),
         raster=raster,
         geometry=geometry,
         sensor=overrides.sensor or keys.get("sensor", "unknown"),
@@ -129,13 +125,11 @@ def _open(path: Path, file: Path, keys: dict[str, Any], overrides: SceneOverride
         group=slug(_filled(keys["group"], file)) if "group" in keys else "",
         sources=(file, path),
         notes=tuple(notes),
-    )  # fmt: skip
-    if isinstance(geometry, ControlPoints):
-        gate(geometry, file, scene.resolution_m, overrides.max_residual_m)
-    return scene
+    )
+    return gated(scene, overrides, file)
 
 
-def _calibrate(path: Path, raster: Raster, keys: dict[str, Any], overrides: SceneOverrides) -> tuple[str, list[str]]:
+def _calibrate(path: Path, raster: Raster, keys: _Keys, overrides: SceneOverrides) -> tuple[str, list[str]]:
     """Give the raster the stated calibration; quantity and notes."""
     power = keys.get("calibration") if overrides.calibrate else None
     if power is None:
@@ -148,7 +142,7 @@ def _calibrate(path: Path, raster: Raster, keys: dict[str, Any], overrides: Scen
     return quantity, []
 
 
-def _raster(file: Path, keys: dict[str, Any], overrides: SceneOverrides) -> tuple[Raster, Header | None]:
+def _raster(file: Path, keys: _Keys, overrides: SceneOverrides) -> tuple[Raster, Header | None]:
     raster: Raster
     header = None
     if file.suffix.lower() == ".npy":
@@ -184,10 +178,9 @@ def _array(file: Path) -> ArrayFile:
 
 
 def _geometry(
-    path: Path, file: Path, shape: tuple[int, int], keys: dict[str, Any], header: Header | None,
-    overrides: SceneOverrides,
-) -> Geometry:  # fmt: skip
-    """What the YAML says of the place, else what the file says."""
+    path: Path, file: Path, shape: tuple[int, int], keys: _Keys, header: Header | None, overrides: SceneOverrides
+) -> Geometry:
+    """What the YAML says of the place, else what the file says: who writes a YAML knows of an error in the file."""
     rows, columns = shape
     kind = next((key for key in LOCATIONS if key in keys), "")
     if kind == "crs":
@@ -203,19 +196,7 @@ def _geometry(
             raise DamagedProduct(f"{path}: rpc names {keys['rpc']}, which does not exist.")
         return read_rpc(file_of_rpc, overrides.height_m)
     if kind in ("center", "unlocated"):
-        down, across = keys["spacing_m"]
-        if keys.get("projection") == "slant":
-            if "incidence_deg" not in keys:
-                raise SlantRange(
-                    f"{path}: spacing_m is in slant range; state incidence_deg, which brings it to the ground."
-                )
-            across /= math.sin(math.radians(keys["incidence_deg"]))
-        if kind == "unlocated":
-            return local_plane(down, across)
-        lon, lat = keys["center"]
-        crs = pyproj.CRS.from_proj4(f"+proj=aeqd +lat_0={lat} +lon_0={lon} +datum=WGS84 +units=m")
-        turn = Affine.rotation(-keys["heading_deg"]) @ Affine.scale(across, -down)
-        return AffineGeometry(crs, turn @ Affine.translation(-columns / 2, -rows / 2))
+        return _plane(path, shape, keys)
     if header is None:
         raise NoLocation(f"{path} does not say where {file.name} lies: give corners, gcps, center, or unlocated: true.")
     geometry = geometry_of(header, file, overrides)
@@ -224,13 +205,29 @@ def _geometry(
     return geometry
 
 
+def _plane(path: Path, shape: tuple[int, int], keys: _Keys) -> AffineGeometry:
+    """Pixels of a stated spacing, around a stated point or anywhere."""
+    down, across = keys["spacing_m"]
+    if keys.get("projection") == "slant":
+        if "incidence_deg" not in keys:
+            raise SlantRange(
+                f"{path}: spacing_m is in slant range; state incidence_deg, which brings it to the ground."
+            )
+        across /= math.sin(math.radians(keys["incidence_deg"]))
+    if "center" not in keys:
+        return local_plane(down, across)
+    lon, lat = keys["center"]
+    crs = pyproj.CRS.from_proj4(f"+proj=aeqd +lat_0={lat} +lon_0={lon} +datum=WGS84 +units=m")
+    turn = Affine.rotation(-keys["heading_deg"]) @ Affine.scale(across, -down)
+    return AffineGeometry(crs, turn @ Affine.translation(-shape[1] / 2, -shape[0] / 2))
+
+
 def _crs(path: Path, text: str) -> pyproj.CRS:
     try:
         return pyproj.CRS.from_user_input(text)
     except pyproj.exceptions.CRSError:
-        raise DamagedProduct(
-            f"{path}: crs must be a coordinate reference system such as EPSG:32650, not {text!r}."
-        ) from None
+        wanted = "a coordinate reference system such as EPSG:32650"
+        raise DamagedProduct(f"{path}: crs must be {wanted}, not {text!r}.") from None
 
 
 def _transform(path: Path, numbers: tuple[float, ...]) -> Affine:

@@ -14,13 +14,12 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from knowlip.scenes.control import gate
 from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry, Geometry
 from knowlip.scenes.names import slug
-from knowlip.scenes.readers.choose import choose
-from knowlip.scenes.readers.complete import require_end
-from knowlip.scenes.readers.geotiff import geometry_of, raster_of, read_header, require_data
+from knowlip.scenes.raster import RasterFile
+from knowlip.scenes.readers.common import choose, gated, require_data, require_end
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header
 from knowlip.scenes.readers.relief import relief_note, require_inside
 from knowlip.scenes.readers.terrasar_calibration import read_calibration
 from knowlip.scenes.readers.terrasar_points import grid_points, on_map, scene_points
@@ -38,6 +37,25 @@ class _Layer(NamedTuple):
     number: str
     polarisation: str
     path: Path
+
+
+class _Annotation(NamedTuple):
+    """The main annotation, and what most of reading needs of it."""
+
+    path: Path
+    root: Element
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def text(self, where: str) -> str:
+        """Text of an element of productInfo; "" where it is absent."""
+        return text_of(self.root, f"productInfo/{where}")
+
+    def need(self, where: str) -> str:
+        """Text of an element of productInfo that must be there."""
+        return need_text(self.root, f"productInfo/{where}", self.name)
 
 
 def matches(path: Path) -> bool:
@@ -62,57 +80,36 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     main_path = _main_file(path)
     if main_path is None:
         raise UnknownFormat(f"{path} is not a TerraSAR-X product.")
-    name = str(main_path)
-    main = read_xml(main_path)
-    if main.tag != "level1Product":
-        raise UnknownFormat(f"{name} is not the main annotation of a TerraSAR-X product: its root is <{main.tag}>.")
-    layers = _layers(main, main_path)
+    main = _Annotation(main_path, read_xml(main_path))
+    if main.root.tag != "level1Product":
+        tag = main.root.tag
+        raise UnknownFormat(f"{main_path} is not the main annotation of a TerraSAR-X product: its root is <{tag}>.")
+    layers = _layers(main)
     chosen = choose([layer.polarisation for layer in layers], overrides, path)
     found = [layer for layer in layers if layer.polarisation in chosen]
-    return [_open(path, main_path, main, layer, len(found) > 1, overrides) for layer in found]
+    return [_open(path, main, layer, len(found) > 1, overrides) for layer in found]
 
 
-def _open(path: Path, main_path: Path, main: Element, layer: _Layer, many: bool, overrides: SceneOverrides) -> Scene:
-    name = str(main_path)
-    info = "productInfo/"
-    mission = need_text(main, info + "missionInfo/mission", name).upper()
+def _open(path: Path, main: _Annotation, layer: _Layer, many: bool, overrides: SceneOverrides) -> Scene:
+    name, mission = main.name, main.need("missionInfo/mission").upper()
     sensor = _SENSORS.get(mission[:3])
-    variant = need_text(main, info + "productVariantInfo/productVariant", name).upper()
+    variant = main.need("productVariantInfo/productVariant").upper()
     if sensor is None or variant not in _VARIANTS:
         raise UnknownFormat(f"{name} is a {variant} product of {mission}; TerraSAR-X SSC, MGD, GEC and EEC are read.")
-    mode = text_of(main, info + "acquisitionInfo/imagingMode").upper()
+    mode = main.text("acquisitionInfo/imagingMode").upper()
     if variant == "SSC" and mode == "SC":
         raise UnknownFormat(f"{name} is a ScanSAR SSC, whose bursts are not put together; use the MGD or GEC product.")
-    start_text = need_text(main, info + "sceneInfo/start/timeUTC", name)
+    start_text = main.need("sceneInfo/start/timeUTC")
     start = time_of(start_text, name)
-
-    if not layer.path.is_file():
-        raise DamagedProduct(f"{layer.path} is missing, is the product complete?")
-    try:
-        header = read_header(layer.path)
-    except UnknownFormat as error:
-        raise DamagedProduct(f"{layer.path} cannot be opened, is it complete? ({error.__cause__})") from error
-    stated = tuple(
-        need_count(main, info + f"imageDataInfo/imageRaster/numberOf{axis}", name) for axis in ("Rows", "Columns")
-    )
-    if header.shape != stated:
-        raise DamagedProduct(
-            f"{layer.path} has {header.shape[1]} x {header.shape[0]} pixels, its annotation says "
-            f"{stated[1]} x {stated[0]}."
-        )
-    raster = raster_of(layer.path, header)
-    if raster.units != "complex":
-        raster.units = "amplitude"
-    require_end(raster)
-
-    points = scene_points(main, start, name)
-    georef = main_path.parent / "ANNOTATION" / "GEOREF.xml"
-    sources = [main_path, layer.path]
+    header, raster = _raster(main, layer)
+    points = scene_points(main.root, start, name)
+    georef = main.path.parent / "ANNOTATION" / "GEOREF.xml"
+    sources = [main.path, layer.path]
     if georef.is_file():
-        points = grid_points(read_xml(georef), main, points, start, str(georef))
+        points = grid_points(read_xml(georef), main.root, points, start, str(georef))
         sources.append(georef)
-    side = text_of(main, info + "acquisitionInfo/lookDirection").lower()
-    heading = number_at(main, info + "sceneInfo/headingAngle", math.nan)
+    side = main.text("acquisitionInfo/lookDirection").lower()
+    heading = number_at(main.root, "productInfo/sceneInfo/headingAngle", math.nan)
     azimuth = (heading + (-90 if side == "left" else 90)) % 360
     geometry: Geometry
     smooth = None
@@ -122,31 +119,27 @@ def _open(path: Path, main_path: Path, main: Element, layer: _Layer, many: bool,
             raise NoLocation(f"{layer.path} is geocoded by its annotation, but carries no map transform.")
         points = on_map(points, geometry, name)
     else:
-        require_inside(points.columns, points.rows, header.shape, main_path)
+        require_inside(points.columns, points.rows, header.shape, main.path)
         level = float(np.median(points.heights)) if overrides.height_m is None else overrides.height_m
         smooth = points.at_height(level, azimuth)
         geometry = (points if overrides.height_m is None else smooth).control_points()
     if overrides.calibrate:
-        raster.calibration = read_calibration(
-            main, layer.number, overrides.quantity, overrides.denoise, points, header.shape, start, name
-        )
+        raster.calibration = read_calibration(main.root, layer.number, overrides, points, header.shape, start, name)
     require_data(raster)
-    raster.close()
-
-    looks = [number_at(main, f"processing/processingParameter/{axis}Looks", 0.0) for axis in ("range", "azimuth")]
+    looks = [number_at(main.root, f"processing/processingParameter/{axis}Looks", 0.0) for axis in ("range", "azimuth")]
     scene = Scene(
         path=path,
-        scene_id=slug(main_path.stem) + (f"-{layer.polarisation.lower()}" if many else ""),
+        scene_id=slug(main.path.stem) + (f"-{layer.polarisation.lower()}" if many else ""),
         raster=raster,
         geometry=geometry,
         sensor=overrides.sensor or sensor,
         band=overrides.band or "X",
         polarisation=layer.polarisation,
         looks=1.0 if variant == "SSC" else looks[0] * looks[1],
-        incidence_deg=number_at(main, info + "sceneInfo/sceneCenterCoord/incidenceAngle", math.nan),
+        incidence_deg=number_at(main.root, "productInfo/sceneInfo/sceneCenterCoord/incidenceAngle", math.nan),
         look_azimuth_deg=azimuth,
         look_side=side,
-        orbit=text_of(main, info + "missionInfo/orbitDirection").lower(),
+        orbit=main.text("missionInfo/orbitDirection").lower(),
         date=start_text[:19] + "Z",
         radiometry="calibrated" if overrides.calibrate else "relative",
         quantity=overrides.quantity if overrides.calibrate else "none",
@@ -154,14 +147,34 @@ def _open(path: Path, main_path: Path, main: Element, layer: _Layer, many: bool,
         product_type=variant,
         projection=_VARIANTS[variant],
         product=NAME,
-        frequency_ghz=number_at(main, "instrument/radarParameters/centerFrequency", math.nan) / 1e9,
+        frequency_ghz=number_at(main.root, "instrument/radarParameters/centerFrequency", math.nan) / 1e9,
         sources=tuple(sources),
-    )  # fmt: skip
+    )
     if smooth is None:
         return scene
     # Relief moves points of the grid by more than pixels: whether they belong together shows at one height.
-    gate(smooth.control_points(), path, scene.resolution_m, overrides.max_residual_m)
+    gated(scene, overrides, path, smooth.control_points())
     return replace(scene, notes=relief_note(points.heights, geometry.residual_m, scene.resolution_m))
+
+
+def _raster(main: _Annotation, layer: _Layer) -> tuple[Header, RasterFile]:
+    """The pixels of a layer, checked against what the annotation says."""
+    if not layer.path.is_file():
+        raise DamagedProduct(f"{layer.path} is missing, is the product complete?")
+    try:
+        header = read_header(layer.path)
+    except UnknownFormat as error:
+        raise DamagedProduct(f"{layer.path} cannot be opened, is it complete? ({error.__cause__})") from error
+    size = "productInfo/imageDataInfo/imageRaster/numberOf"
+    rows, columns = (need_count(main.root, size + axis, main.name) for axis in ("Rows", "Columns"))
+    if header.shape != (rows, columns):
+        there = f"{header.shape[1]} x {header.shape[0]} pixels"
+        raise DamagedProduct(f"{layer.path} has {there}, its annotation says {columns} x {rows}.")
+    raster = raster_of(layer.path, header)
+    if raster.units != "complex":
+        raster.units = "amplitude"
+    require_end(raster)
+    return header, raster
 
 
 def _main_file(path: Path) -> Path | None:
@@ -174,20 +187,17 @@ def _main_file(path: Path) -> Path | None:
     return path if _MAIN.fullmatch(path.name) or root_tag(path) == "level1Product" else None
 
 
-def _layers(main: Element, main_path: Path) -> list[_Layer]:
+def _layers(main: _Annotation) -> list[_Layer]:
     """Layers with their rasters; a path that leaves the product is refused."""
-    name = str(main_path)
+    name = main.name
     layers = []
-    for number, element in enumerate(main.findall("productComponents/imageData"), 1):
-        inside = PurePosixPath(text_of(element, "file/location/path", ".")) / need_text(
-            element, "file/location/filename", name
-        )
+    for number, element in enumerate(main.root.findall("productComponents/imageData"), 1):
+        file = need_text(element, "file/location/filename", name)
+        inside = PurePosixPath(text_of(element, "file/location/path", ".")) / file
         if inside.is_absolute() or ".." in inside.parts:
             raise DamagedProduct(f"{name} names a raster outside the product: {inside}.")
-        layers.append(_Layer(
-            element.get("layerIndex", str(number)), need_text(element, "polLayer", name).upper(),
-            main_path.parent / inside,
-        ))  # fmt: skip
+        polarisation = need_text(element, "polLayer", name).upper()
+        layers.append(_Layer(element.get("layerIndex", str(number)), polarisation, main.path.parent / inside))
     if not layers:
         raise DamagedProduct(f"{name} lists no image (productComponents/imageData).")
     return layers

@@ -11,45 +11,44 @@ import numpy as np
 from knowlip.scenes.calibration import Calibration, Constant, Field, Table
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated
 from knowlip.scenes.readers.terrasar_points import Points, polynomial
+from knowlip.scenes.scene import SceneOverrides
 from knowlip.scenes.xml import need, need_number, need_text, number_at, time_of
 
 _NODES = 33
+Size = tuple[int, int]
 
 
 def read_calibration(
-    main: Element, layer: str, quantity: str, denoise: bool, points: Points, shape: tuple[int, int], start: datetime,
-    name: str,
-) -> Calibration:  # fmt: skip
+    main: Element, layer: str, wanted: SceneOverrides, points: Points, size: Size, start: datetime, name: str
+) -> Calibration:
     """Calibration of one polarisation.
 
     Args:
-        main: root of the main annotation.
+        main: root of the main annotation, of the file `name`.
         layer: its layerIndex.
-        quantity: "beta0", "sigma0" or "gamma0".
-        denoise: subtract the noise equivalent beta nought.
+        wanted: the quantity, and whether the noise equivalent beta nought is subtracted.
         points: incidence angles and times.
-        shape: rows and columns of the raster.
+        size: rows and columns of the raster.
         start: of the scene.
-        name: of the annotation, for messages.
 
     Raises:
         NotCalibrated: no factor, one that is not positive, or no noise although asked for.
     """
-    constant = _of_layer(main, "calibration/calibrationConstant", layer)
+    quantity, constant = wanted.quantity, _of_layer(main, "calibration/calibrationConstant", layer)
     factor = number_at(constant, "calFactor", np.nan) if constant is not None else np.nan
     if not (np.isfinite(factor) and factor > 0):
         raise NotCalibrated(
             f"{name} carries no positive calibration factor for layer {layer}; read it with --read.calibrate false."
         )
-    rows, columns = np.linspace(0, shape[0] - 1, _NODES), np.linspace(0, shape[1] - 1, _NODES)
-    rows, columns = np.unique(rows), np.unique(columns)
+    # Angles change so slowly that 33 nodes a side stand for all pixels; an image of fewer rows has fewer nodes.
+    rows, columns = (np.unique(np.linspace(0, extent - 1, _NODES)) for extent in size)
     gain: Field = Constant(factor)
     if quantity != "beta0":
         angle = np.radians(points.over(points.incidence_deg, columns + 0.5, rows + 0.5))
         if np.any(angle <= 0) or np.any(angle >= np.pi / 2):
             raise DamagedProduct(f"{name}: the incidence angles of the scene are not between 0 and 90 degrees.")
         gain = Table(rows, columns, factor * (np.sin(angle) if quantity == "sigma0" else np.tan(angle)))
-    noise = _noise(main, layer, points, rows, columns, start, name) if denoise else None
+    noise = _noise(main, layer, points, rows, columns, start, name) if wanted.denoise else None
     return Calibration(quantity, gain, noise)
 
 
@@ -88,7 +87,4 @@ def _polynomial(estimate: Element, tau: np.ndarray, name: str) -> np.ndarray:
 
 def _of_layer(main: Element, path: str, layer: str) -> Element | None:
     """The element at `path` of a layer; an element without an index belongs to any."""
-    for element in main.findall(path):
-        if element.get("layerIndex", layer) == layer:
-            return element
-    return None
+    return next((element for element in main.findall(path) if element.get("layerIndex", layer) == layer), None)

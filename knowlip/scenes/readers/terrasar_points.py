@@ -13,10 +13,10 @@ from pyproj import Transformer
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation
 from knowlip.scenes.geometry import AffineGeometry
-from knowlip.scenes.readers.relief import to_height
+from knowlip.scenes.orbit import LIGHT_M_S
+from knowlip.scenes.readers.relief import TerrainPoints, to_height
 from knowlip.scenes.xml import need, need_number, need_text, number_at, text_of, time_of
 
-_LIGHT = 299_792_458.0
 _FULL = 16
 """Points from which on a surface is a cubic; below it is a plane with a twist and a curvature in range."""
 
@@ -26,24 +26,19 @@ class Points:
     """All arrays (N,)."""
 
     columns: np.ndarray
-    rows: np.ndarray
-    """Pixel coordinates, outer-corner convention."""
+    rows: np.ndarray  # Pixel coordinates, outer-corner convention.
     lons: np.ndarray
     lats: np.ndarray
     incidence_deg: np.ndarray
-    seconds: np.ndarray
-    """Azimuth time after the scene's start."""
-    tau: np.ndarray
-    """Two-way range time in seconds."""
-    heights: np.ndarray
-    """Of the terrain above the ellipsoid."""
+    seconds: np.ndarray  # Azimuth time after the scene's start.
+    tau: np.ndarray  # Two-way range time in seconds.
+    heights: np.ndarray  # Of the terrain above the ellipsoid.
 
     def at_height(self, height_m: float, look_azimuth_deg: float) -> "Points":
         """The points as they would be on a surface of constant height."""
-        lons, lats = to_height(
-            self.columns, np.round(self.rows, 3), self.lons, self.lats, self.heights, self.incidence_deg,
-            self.tau * _LIGHT / 2, look_azimuth_deg, height_m,
-        )  # fmt: skip
+        facts = self.lons, self.lats, self.heights, self.incidence_deg, self.tau * LIGHT_M_S / 2
+        points = TerrainPoints(self.columns, np.round(self.rows, 3), *facts)
+        lons, lats = to_height(points, look_azimuth_deg, height_m)
         return replace(self, lons=lons, lats=lats, heights=np.full(len(self.lons), height_m))
 
     def control_points(self) -> ControlPoints:
@@ -77,29 +72,19 @@ def scene_points(main: Element, start: datetime, name: str) -> Points:
     elements = [need(scene, "sceneCenterCoord", name), *scene.findall("sceneCornerCoord")]
     if len(elements) < 5:
         raise DamagedProduct(f"{name} names {len(elements) - 1} corners of the scene; four are needed.")
-    values = {
-        key: np.array([need_number(element, key, name) for element in elements])
-        for key in ("refColumn", "refRow", "lon", "lat", "incidenceAngle", "rangeTime")
-    }
-    seconds = [
-        (time_of(need_text(element, "azimuthTimeUTC", name), name) - start).total_seconds() for element in elements
-    ]
-    return Points(
-        values["refColumn"] - 0.5, values["refRow"] - 0.5, values["lon"], values["lat"],
-        values["incidenceAngle"], np.array(seconds), values["rangeTime"],
-        np.full(len(seconds), number_at(scene, "sceneAverageHeight", 0.0)),
-    )  # fmt: skip
+    keys = "refColumn refRow lon lat incidenceAngle rangeTime".split()
+    columns, rows, lons, lats, incidence, tau = (
+        np.array([need_number(element, key, name) for element in elements]) for key in keys
+    )
+    times = [time_of(need_text(element, "azimuthTimeUTC", name), name) for element in elements]
+    seconds = np.array([(time - start).total_seconds() for time in times])
+    heights = np.full(len(seconds), number_at(scene, "sceneAverageHeight", 0.0))
+    return Points(columns - 0.5, rows - 0.5, lons, lats, incidence, seconds, tau, heights)
 
 
 def grid_points(georef: Element, main: Element, corners: Points, start: datetime, name: str) -> Points:
-    """The geolocation grid of GEOREF.xml. Where it names no pixels (detected products) they follow from its times.
-
-    Args:
-        georef: root of GEOREF.xml.
-        main: root of the main annotation.
-        corners: points of the main annotation.
-        start: of the scene.
-        name: of GEOREF.xml, for messages.
+    """The geolocation grid of GEOREF.xml (the file `name`). Where it names no pixels (detected products) they follow
+    from its times and the `corners` of the main annotation.
 
     Raises:
         DamagedProduct: the grid is absent or incomplete.

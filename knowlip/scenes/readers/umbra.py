@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from knowlip.base.files import read_json
-from knowlip.scenes.control import ControlPoints, gate
-from knowlip.scenes.errors import DamagedProduct, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.geometry import AffineGeometry
-from knowlip.scenes.names import date_of, scene_id_of
+from knowlip.scenes.names import date_of, scene_id_of, second_of, word_of
 from knowlip.scenes.quantities import finite, relative
-from knowlip.scenes.readers.folder import lone_product
-from knowlip.scenes.readers.geotiff import geometry_of, raster_of, read_header, require_data
+from knowlip.scenes.readers.common import ProductFiles, gated, require_data, require_polarisation
+from knowlip.scenes.readers.geotiff import geometry_of, raster_of, read_header
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "Umbra"
@@ -24,16 +23,20 @@ _NAME = re.compile(r"^(?P<stem>.*)_GEC(?:[_-]\w+)?\.tiff?$", re.IGNORECASE)
 _OTHERS = re.compile(r"^[_-](?:CSI|SIDD|SICD|CPHD)\b|^[_-](?:CSI|SIDD|SICD|CPHD)[_.-]", re.IGNORECASE)
 
 
-def matches(path: Path) -> bool:
-    """A `*_GEC.tif` with "UMBRA" in its name or Umbra's metadata beside it, or a folder with one such product and no
-    other scene."""
-    return _image_of(path) is not None
+def _is_image(path: Path) -> bool:
+    """A `*_GEC.tif` with "UMBRA" in its name or Umbra's metadata beside it."""
+    return bool(_NAME.match(path.name)) and ("umbra" in path.name.lower() or _metadata_of(path) is not None)
 
 
-def parts(path: Path) -> list[Path]:
+def _siblings(tiff: Path) -> list[Path]:
     """The other forms of the same collect (colour subapertures, SIDD, SICD): the ground they show is the same."""
-    tiff = _image_of(path)
-    return _siblings(tiff) if tiff else []
+    stem = _stem(tiff)
+    named = [entry for entry in sorted(tiff.parent.iterdir()) if entry != tiff and entry.name.startswith(stem)]
+    return [entry for entry in named if _OTHERS.match(entry.name[len(stem) :])]
+
+
+_FILES = ProductFiles(NAME, _is_image, _siblings)
+matches, parts = _FILES.matches, _FILES.parts
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -42,9 +45,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     Raises:
         SceneError: no place, no valid pixel, or beta0 or gamma0 asked for.
     """
-    tiff = _image_of(path)
-    if tiff is None:
-        raise UnknownFormat(f"{path} is no product of Umbra.")
+    tiff = _FILES.entry(path)
     header = read_header(tiff)
     geometry = geometry_of(header, tiff, overrides)
     metadata = _metadata_of(tiff)
@@ -52,12 +53,11 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     note = relative(tiff, overrides, "open data of Umbra are relative amplitudes without a calibration")
     polarisations = [str(name).upper() for name in collects.get("polarizations") or []]
     polarisation = polarisations[0] if len(polarisations) == 1 else ""
-    if overrides.polarisation.upper() not in ("", "ALL", polarisation):
-        raise UnknownFormat(f"{path} holds {polarisation or 'no stated polarisation'}, not {overrides.polarisation}.")
+    require_polarisation(polarisation, overrides, path)
     raster = raster_of(tiff, header, overrides.raster_band or 1)
+    # Open data carry no scale: what is known is that detected numbers are amplitudes.
     raster.units = raster.units if raster.units == "complex" else overrides.units or "amplitude"
     require_data(raster)
-    raster.close()
     scene = Scene(
         path=path,
         scene_id=scene_id_of(tiff),
@@ -68,9 +68,9 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         polarisation=polarisation,
         incidence_deg=finite(collects.get("angleIncidenceDegrees")),
         look_azimuth_deg=_look_azimuth(collects),
-        look_side=_word(collects.get("observationDirection"), ("left", "right")),
-        orbit=_word(collects.get("satelliteTrack"), ("ascending", "descending")),
-        date=_second(str(collects.get("startAtUTC") or "")) or date_of(tiff.name),
+        look_side=word_of(collects.get("observationDirection"), "left", "right"),
+        orbit=word_of(collects.get("satelliteTrack"), "ascending", "descending"),
+        date=second_of(str(collects.get("startAtUTC") or "")) or date_of(tiff.name),
         radiometry="relative",
         mode=str(collects.get("imagingMode") or "").lower(),
         product_type="GEC",
@@ -80,29 +80,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         sources=(tiff, metadata) if metadata else (tiff,),
         notes=(note,),
     )
-    if isinstance(geometry, ControlPoints):
-        gate(geometry, tiff, scene.resolution_m, overrides.max_residual_m)
-    return [scene]
-
-
-def _is_image(path: Path) -> bool:
-    if not _NAME.match(path.name):
-        return False
-    return "umbra" in path.name.lower() or _metadata_of(path) is not None
-
-
-def _siblings(tiff: Path) -> list[Path]:
-    stem = _stem(tiff)
-    return [
-        entry for entry in sorted(tiff.parent.iterdir())
-        if entry != tiff and entry.name.startswith(stem) and _OTHERS.match(entry.name[len(stem) :])
-    ]  # fmt: skip
-
-
-def _image_of(path: Path) -> Path | None:
-    if path.is_dir():
-        return lone_product(path, _is_image, _siblings)
-    return path if path.is_file() and _is_image(path) else None
+    return [gated(scene, overrides, tiff)]
 
 
 def _stem(tiff: Path) -> str:
@@ -116,11 +94,7 @@ def _metadata_of(tiff: Path) -> Path | None:
 
 
 def _read(metadata: Path) -> dict[str, Any]:
-    """The single collect, with what stands above it.
-
-    Raises:
-        DamagedProduct: no JSON, or not Umbra's.
-    """
+    """The single collect, with what stands above it; refused where it is no JSON, or not Umbra's."""
     try:
         found = read_json(metadata)
     except ValueError as error:
@@ -135,13 +109,3 @@ def _look_azimuth(collect: dict[str, Any]) -> float:
     """Umbra states the azimuth from the scene to the satellite; the radar looks the other way."""
     azimuth = finite(collect.get("angleAzimuthDegrees"))
     return (azimuth + 180) % 360 if math.isfinite(azimuth) else math.nan
-
-
-def _word(value: object, words: tuple[str, ...]) -> str:
-    return str(value).lower() if str(value).lower() in words else ""
-
-
-def _second(stamp: str) -> str:
-    """ISO time without fraction and zone (it is UTC)."""
-    found = re.match(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}", stamp)
-    return f"{found[0]}Z" if found else ""

@@ -17,15 +17,11 @@ class Label:
     """A labelled object; coordinates in pixels from the outer corner of the upper left pixel."""
 
     category: str
-    box: tuple[float, float, float, float]
-    """Left, top, right, bottom."""
-    corners: np.ndarray | None = None
-    """(4, 2) of a rotated box."""
-    polygon: np.ndarray | None = None
-    """(N, 2) outline."""
+    box: tuple[float, float, float, float]  # Left, top, right, bottom.
+    corners: np.ndarray | None = None  # (4, 2) of a rotated box.
+    polygon: np.ndarray | None = None  # (N, 2) outline.
     difficult: bool = False
-    whole_image: bool = False
-    """A label of the image as such."""
+    whole_image: bool = False  # A label of the image as such.
 
 
 @dataclass(frozen=True)
@@ -33,16 +29,12 @@ class LabelledImage:
     """An image and its labels."""
 
     path: Path
-    name: str
-    """Path under the images' folder, without extension."""
+    name: str  # Path under the images' folder, without extension.
     things: tuple[Label, ...] = ()
-    labels: str = ""
-    """Name of the label file, "" where there is none."""
+    labels: str = ""  # Name of the label file, "" where there is none.
     mask: Path | None = None
-    split: str = ""
-    """As the set's folders say; "" where they do not."""
-    size: tuple[int, int] | None = None
-    """Width and height as the labels say."""
+    split: str = ""  # As the set's folders say; "" where they do not.
+    size: tuple[int, int] | None = None  # Width and height as the labels say.
     metres_per_pixel: float | None = None
 
 
@@ -52,8 +44,7 @@ class Problems:
 
     skip: bool
     bad: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    """Label files whose image is not there."""
+    missing: list[str] = field(default_factory=list)  # Label files whose image is not there.
     unlabelled: list[str] = field(default_factory=list)
     """Images without labels, of formats that have a label file for every image."""
 

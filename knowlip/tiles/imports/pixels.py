@@ -25,12 +25,9 @@ NO_QUANTISER = "as-is-v1"
 class DecodedImage:
     """A decoded image."""
 
-    values: np.ndarray
-    """(H, W): uint8 as the file holds them; anything else is not decoded to grey levels yet."""
-    colour: bool = False
-    """Whether red, green and blue differed and were weighted to grey."""
-    raster: Raster | None = None
-    """Where the file has more than 8 bit."""
+    values: np.ndarray  # (H, W): uint8 as the file holds them; anything else is not decoded to grey levels yet.
+    colour: bool = False  # Whether red, green and blue differed and were weighted to grey.
+    raster: Raster | None = None  # Where the file has more than 8 bit.
 
 
 @dataclass(frozen=True)

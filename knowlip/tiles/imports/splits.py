@@ -20,8 +20,7 @@ class Identity:
     """What an image is: equal `sha256` for identical pixels."""
 
     sha256: str
-    size: tuple[int, int]
-    """Width, height."""
+    size: tuple[int, int]  # Width, height.
 
 
 def assign(images: Sequence[LabelledImage], alike: Sequence[str], config: ImportConfig) -> list[str]:

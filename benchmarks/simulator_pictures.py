@@ -1,4 +1,4 @@
-"""Pictures for the documentation: `python -m knowlip.simulator.gallery docs/images`."""
+"""Pictures for the documentation: `python -m benchmarks.simulator_pictures docs/images`."""
 
 import sys
 from pathlib import Path
@@ -50,9 +50,9 @@ def parade(category: str, sensor: str = "sim-ku") -> Picture.Image:
         ground = "water" if category == "ship" else "apron"
         world.paint(world.frame(0).box(-world.reach, world.reach, -world.reach, world.reach), ground)
         if category == "ship":
-            ships.ship(world, kind.name, length, width, 0.0, 0.0, 30.0 + 12 * i)
+            ships.ship(world, kind.name, (length, width), (0.0, 0.0), 30.0 + 12 * i)
         else:
-            aircraft.aircraft(world, kind.name, 0.0, 0.0, 20.0 + 15 * i, size=(length, width))
+            aircraft.aircraft(world, kind.name, (0.0, 0.0), 20.0 + 15 * i, size=(length, width))
         drawn = image(world, SENSORS[sensor], generator(3, "image", kind.name)).amplitude
         panel = picture(drawn, max(1, drawn.shape[0] // 220)).resize((220, 220), Picture.Resampling.LANCZOS)
         panels.append(np.asarray(panel))
@@ -75,5 +75,5 @@ def main(folder: Path, seed: int = 5) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("Give the folder for the pictures: python -m knowlip.simulator.gallery docs/images")
+        sys.exit("Give the folder for the pictures: python -m benchmarks.simulator_pictures docs/images")
     main(Path(sys.argv[1]))
