@@ -68,9 +68,9 @@ def _apron(world: World, frame: Frame, side: float, a0: float, a1: float, depth:
     inward = frame.heading + (90.0 if side > 0 else -90.0)  # nose towards the buildings
     row = partial(_row, world, frame, (a0, a1), side)
 
-    # Buildings first: they take the landside, and aircraft stand where room is left. What is parked follows from what
-    # the apron is for, so that a type is not a sign of a sensor or a city.
     def place() -> None:
+        # Buildings take the landside and aircraft stand where room is left. What is parked follows from what the apron
+        # is for, so that a type is no sign of a sensor or a city.
         middle = (a0 + a1) / 2
         if plan == "terminal":
             size = (a1 - a0) * 0.85, 40, rng.uniform(14, 22)

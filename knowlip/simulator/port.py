@@ -226,8 +226,8 @@ def roadstead(world: World, frame: Frame, count: int, names: tuple[str, ...], ar
     rng = world.rng
     reach = world.size / 2
 
-    # Anchored ships swing into the wind: headings of one roadstead agree, and chance alone decides where there is room.
     def place() -> None:
+        # Anchored ships swing into the wind, so that the headings of one roadstead agree.
         wind = rng.uniform(0, 360)
         centre = frame.at(rng.uniform(-0.6, 0.6) * reach, rng.uniform(250, 250 + reach))
         line = rng.uniform(0, 360)
