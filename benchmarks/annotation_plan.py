@@ -3,7 +3,7 @@
     python -m benchmarks.annotation_plan DATASET [--tiles 120000] [--price_in 0.4] [--prefill 20000] ...
 
 Token counts are measured: the prompts of the data set's own tiles are composed as they would be sent and counted by the
-stated rule (`annotators.openai.tokens`; with the package bpe-openai installed also by OpenAI's o200k_base, as a check).
+stated rule (`annotators.tokens`; with the package bpe-openai installed also by OpenAI's o200k_base, as a check).
 Prices, rate limits and throughputs are assumptions; every one is a setting, printed with the result.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import record
-from knowlip.annotators.openai.cost import Estimate, Prices, estimate_wave, typical_annotation, typical_answer
+from knowlip.annotators.openai.cost import CostEstimate, Prices, estimate_wave, typical_annotation
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import compose_prompt, prompt_hash
-from knowlip.annotators.openai.tokens import count_tokens
+from knowlip.annotators.tokens import count_tokens
 from knowlip.annotators.types import TileRequest
 from knowlip.annotators.workers import Chunk, requests
 from knowlip.dataset import Dataset
@@ -38,19 +38,16 @@ def sample(dataset: Dataset, scale: str, most: int) -> list[TileRequest]:
 def plan(arguments: argparse.Namespace) -> dict[str, Any]:
     options = OpenAIOptions(image_tokens=arguments.image_tokens, repair_share=arguments.repair_share)
     schema = options.parameters("")["response_format"]["json_schema"]["schema"]
-    dataset, total, waves, example = Dataset(arguments.dataset), Estimate(), {}, None
+    dataset, total, waves, example = Dataset(arguments.dataset), CostEstimate(), {}, None
     for scale, share in SHARES.items():
         found = sample(dataset, scale, arguments.sample)
         example = found[0] if found else example
-        wave = estimate_wave(found, round(arguments.tiles * share), options, schema)
+        wave = estimate_wave(found, round(arguments.tiles * share), options)
         waves[scale] = wave.row(Prices(arguments.price_in, arguments.price_out))
         total += wave
     assert example is not None
     prompt = compose_prompt(example)
-    parts = {
-        "system": prompt.system, "user": prompt.user, "schema": json.dumps(schema),
-        "answer": typical_answer(typical_annotation()),
-    }  # fmt: skip
+    parts = {"system": prompt.system, "user": prompt.user, "schema": json.dumps(schema)}
     fixed = count_tokens(parts["system"]) + count_tokens(parts["schema"])
     # A server with prefix caching reads the system message once; vLLM enforces the schema and does not read it.
     schema_tokens = count_tokens(parts["schema"]) * total.requests
@@ -110,7 +107,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--tiles", type=int, default=120_000)
     parser.add_argument("--sample", type=int, default=100, help="tiles a wave whose prompts are counted")
-    parser.add_argument("--image_tokens", default="tiles:85:170")
+    parser.add_argument("--image_tokens", type=int, default=255, help="of 256 x 256 pixels")
     parser.add_argument("--repair_share", type=float, default=0.05)
     parser.add_argument("--price_in", type=float, default=0.40, help="of a million tokens")
     parser.add_argument("--price_out", type=float, default=1.60)

@@ -94,7 +94,7 @@ _TEXTS = {
         "print exactly what would be sent to a language model for one tile",
     ),
     "text stats": Command(
-        "knowlip.annotators.stats:StatsConfig",
+        "knowlip.annotators.stats:TextStatsConfig",
         "text_stats",
         "measure and draw what the texts of a data set are like, beside other captions",
     ),

@@ -83,7 +83,7 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
         `tiles` (accepted), `annotated`, `resumed` (taken over from an earlier run), `quarantined`, `quarantine_reasons`
         (reason -> tiles, the ten most frequent), `instruction_sets` (name -> tiles), `seconds`, `tiles_per_second` (of
         the tiles done now), and for "openai" `usage` (requests, cached answers, retries, repairs, tokens) and
-        `ledger` (the same and the cost over all runs). With `dry_run` only what `text.dry_run.estimate` gives.
+        `ledger` (the same and the cost over all runs). With `dry_run` only what `openai.cost.estimate` gives.
 
     Raises:
         ValueError: no data set or no accepted tile there; a run with other settings was begun, or there are
@@ -97,7 +97,7 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
         raise ValueError(f"{config.dataset} has no accepted tile to annotate.")
     store = ChunkStore(config.dataset / ".annotate")
     if config.dry_run:
-        from knowlip.annotators.openai.dry_run import estimate
+        from knowlip.annotators.openai.cost import estimate
 
         finished = store.finished(config.retry_quarantined)
         if differ := store.differences(_settings(config, dataset)):
@@ -193,9 +193,9 @@ def _runner(config: AnnotateConfig, store: ChunkStore, dataset: Dataset) -> tupl
     if config.annotator == "labels":
         return labels_runner(dataset), None
     from knowlip.annotators.openai.annotator import OpenAIAnnotator  # the client library takes a second to import
-    from knowlip.annotators.openai.ledger import Ledger
+    from knowlip.annotators.openai.ledger import RequestLedger
 
-    ledger = Ledger(store.folder / "ledger.sqlite")
+    ledger = RequestLedger(store.folder / "ledger.sqlite")
     answers = store.folder / "answers"
     annotator = OpenAIAnnotator(
         config.model, config.openai, answers, config.base_url, ledger, config.max_cost, config.batch

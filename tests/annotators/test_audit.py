@@ -12,7 +12,7 @@ from knowlip.annotators.audit import AuditConfig, show, text_audit, the_sample
 from knowlip.annotators.audit.agreement import cohen_kappa, krippendorff_alpha
 from knowlip.annotators.audit.numbers import PAPER, agreement, figures, settle
 from knowlip.annotators.audit.page import Sheets, make_app
-from knowlip.annotators.audit.sampling import Sample, Stratum, draw, load
+from knowlip.annotators.audit.sampling import AuditSample, Stratum, draw, load
 from knowlip.annotators.audit.store import Verdicts
 from knowlip.base.statistics import wilson
 from knowlip.cli import main
@@ -197,8 +197,8 @@ def test_kappa_and_alpha_against_published_and_hand_computed_values():
 
 
 def test_numbers_of_a_report_by_hand():
-    sample = Sample(0, 0, 0.02, 1, "", "", (Stratum("marine", "medium", 100, 1), Stratum("marine", "small", 300, 2)),
-                    ("a", "b", "c"))  # fmt: skip
+    strata = (Stratum("marine", "medium", 100, 1), Stratum("marine", "small", 300, 2))
+    sample = AuditSample(0, 0, 0.02, 1, "", "", strata, ("a", "b", "c"))
     given = {
         "ann": {("a", 1): "right", ("b", 1): "right", ("c", 1): "wrong", ("a", 2): "unsure", ("b", 2): "right"},
         "bob": {("a", 1): "right", ("b", 1): "unsure", ("c", 1): "wrong", ("a", 2): "unsure", ("b", 2): "wrong"},

@@ -151,7 +151,7 @@ def test_a_batch_is_followed_only_where_it_was_sent(dataset: Path) -> None:
 def test_a_ledger_without_endpoints_is_brought_up_to_date(tmp_path: Path) -> None:
     import sqlite3
 
-    from knowlip.annotators.openai.ledger import Ledger
+    from knowlip.annotators.openai.ledger import RequestLedger
 
     base = sqlite3.connect(tmp_path / "ledger.sqlite")
     base.execute(
@@ -161,7 +161,7 @@ def test_a_ledger_without_endpoints_is_brought_up_to_date(tmp_path: Path) -> Non
     base.execute("INSERT INTO batches VALUES ('old', 'submitted', 'f', 'b', 3, '', 0)")
     base.commit()
     base.close()
-    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger = RequestLedger(tmp_path / "ledger.sqlite")
     assert ledger.open_batches()[0]["endpoint"] == ""
     ledger.close()
 
@@ -203,7 +203,7 @@ def test_killed_runs_go_on_polling_and_submit_nothing_twice(dataset: Path, tmp_p
 @pytest.mark.parametrize("state", ["planned", "uploaded", "uploaded, nothing sent", "submitted, not noted"])
 def test_a_kill_between_any_two_steps(dataset: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process dies at one step of submitting the medium wave: an exception nobody catches stands in for SIGKILL."""
-    from knowlip.annotators.openai.ledger import Ledger
+    from knowlip.annotators.openai.ledger import RequestLedger
 
     class Killed(BaseException):
         pass
@@ -211,29 +211,29 @@ def test_a_kill_between_any_two_steps(dataset: Path, state: str, monkeypatch: py
     with FaultServer() as server:
         with monkeypatch.context() as patch:
             count = {"new": 0}
-            change, new, sent = Ledger.batch, Ledger.new_batch, Ledger.sent_all
+            change, new, sent = RequestLedger.batch, RequestLedger.new_batch, RequestLedger.sent_all
 
-            def new_batch(self: Ledger, name: str, requests: int, endpoint: str) -> None:
+            def new_batch(self: RequestLedger, name: str, requests: int, endpoint: str) -> None:
                 count["new"] += 1
                 new(self, name, requests, endpoint)
                 if count["new"] == 2 and state == "planned":
                     raise Killed
 
-            def batch(self: Ledger, name: str, **changes: Any) -> None:
+            def batch(self: RequestLedger, name: str, **changes: Any) -> None:
                 if count["new"] == 2 and changes.get("state") == "submitted" and state == "submitted, not noted":
                     raise Killed
                 change(self, name, **changes)
 
-            def sent_all(self: Ledger, rows: Any, name: str) -> None:
+            def sent_all(self: RequestLedger, rows: Any, name: str) -> None:
                 if count["new"] == 2 and state == "uploaded, nothing sent":
                     raise Killed
                 sent(self, rows, name)
                 if count["new"] == 2 and name and state == "uploaded":
                     raise Killed
 
-            patch.setattr(Ledger, "new_batch", new_batch)
-            patch.setattr(Ledger, "batch", batch)
-            patch.setattr(Ledger, "sent_all", sent_all)
+            patch.setattr(RequestLedger, "new_batch", new_batch)
+            patch.setattr(RequestLedger, "batch", batch)
+            patch.setattr(RequestLedger, "sent_all", sent_all)
             with pytest.raises(Killed):
                 annotate(config(dataset, server, batch=True))
         assert annotate(config(dataset, server, batch=True))["annotated"] == 21

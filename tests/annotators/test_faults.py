@@ -200,7 +200,7 @@ def test_a_second_process_is_refused(dataset: Path) -> None:
 
 # ---- cost -----------------------------------------------------------------------------------------------------------
 
-PRICED: dict[str, Any] = {"price_in": 2.0, "price_out": 10.0, "image_tokens": "fixed:100"}
+PRICED: dict[str, Any] = {"price_in": 2.0, "price_out": 10.0, "image_tokens": 100}
 
 
 def test_dry_run_asks_and_writes_nothing(

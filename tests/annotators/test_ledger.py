@@ -1,6 +1,5 @@
 """Ledger, rate limits, token counts, estimates and the cost limit."""
 
-import json
 import re
 import sqlite3
 import threading
@@ -16,15 +15,13 @@ from knowlip.annotators.openai.cost import (
     Prices,
     estimate_wave,
     prices_of,
-    sent_size,
     typical_annotation,
-    typical_answer,
 )
 from knowlip.annotators.openai.endpoint import CostLimit
-from knowlip.annotators.openai.ledger import Ledger, alone
-from knowlip.annotators.openai.limits import Bucket, Limits
+from knowlip.annotators.openai.ledger import RequestLedger, alone
+from knowlip.annotators.openai.limits import Bucket, RateLimits
 from knowlip.annotators.openai.options import OpenAIOptions
-from knowlip.annotators.openai.tokens import count_tokens, image_tokens
+from knowlip.annotators.tokens import count_tokens
 from knowlip.annotators.types import TileRequest
 
 
@@ -45,7 +42,7 @@ class Clock:
 
 
 def test_a_request_from_sending_to_answer(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "deep" / "ledger.sqlite")
+    ledger = RequestLedger(tmp_path / "deep" / "ledger.sqlite")
     ledger.plan(["a", "b"])
     assert ledger.summary()["tiles"] == {"planned": 2}
     ledger.sent("k", "a", 0, reserved=0.5)
@@ -71,8 +68,8 @@ def test_a_request_from_sending_to_answer(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_had_in_flight_is_in_doubt(tmp_path: Path) -> None:
-    Ledger(tmp_path / "l").sent("k", "a", 0, reserved=0.5)  # and nothing more
-    again = Ledger(tmp_path / "l")
+    RequestLedger(tmp_path / "l").sent("k", "a", 0, reserved=0.5)  # and nothing more
+    again = RequestLedger(tmp_path / "l")
     assert again.spent(0, 0) == 0.5
     again.sent("k", "a", 0, reserved=0.5)
     again.answered("k", "a", 0, (1, 1), 0.1, 1.0)
@@ -80,13 +77,13 @@ def test_what_a_killed_process_had_in_flight_is_in_doubt(tmp_path: Path) -> None
 
 
 def test_answers_without_prices_cost_what_prices_say_later(tmp_path: Path) -> None:
-    ledger = Ledger()
+    ledger = RequestLedger()
     ledger.answered("k", "a", 0, (1_000_000, 500_000), None, 1.0)
     assert ledger.spent(2.0, 8.0) == 6.0
 
 
 def test_the_ledger_is_a_wal_database_that_threads_share(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "l.sqlite")
+    ledger = RequestLedger(tmp_path / "l.sqlite")
     with ThreadPoolExecutor(8) as pool:
         for n in range(8):
             pool.submit(lambda n=n: [ledger.answered(f"{n}-{i}", f"t{n}", 0, (1, 2), 0.5, 0.0) for i in range(25)])
@@ -99,7 +96,7 @@ def test_the_ledger_is_a_wal_database_that_threads_share(tmp_path: Path) -> None
 def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(b"no database at all, " * 100)
     with pytest.raises(ValueError, match="not a ledger"):
-        Ledger(tmp_path / "l")
+        RequestLedger(tmp_path / "l")
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -114,7 +111,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_requests_pass_at_the_rate_and_no_faster() -> None:
     clock = Clock()
-    limits = Limits(requests_per_minute=60, clock=clock, sleep=clock.sleep)
+    limits = RateLimits(requests_per_minute=60, clock=clock, sleep=clock.sleep)
     for _ in range(126):
         limits.wait(10)
     assert clock.now - 100.0 == pytest.approx(120.0)  # 6 at once, then one a second
@@ -122,7 +119,7 @@ def test_requests_pass_at_the_rate_and_no_faster() -> None:
 
 def test_tokens_pass_at_the_rate_of_what_was_really_used() -> None:
     clock = Clock()
-    limits = Limits(tokens_per_minute=6000, clock=clock, sleep=clock.sleep)
+    limits = RateLimits(tokens_per_minute=6000, clock=clock, sleep=clock.sleep)
     for _ in range(60):
         limits.wait(1000)
         limits.settle(1000, 200)
@@ -135,7 +132,7 @@ def test_tokens_pass_at_the_rate_of_what_was_really_used() -> None:
 
 def test_a_pause_holds_everybody() -> None:
     clock = Clock()
-    limits = Limits(clock=clock, sleep=clock.sleep)
+    limits = RateLimits(clock=clock, sleep=clock.sleep)
     limits.wait(5)
     assert clock.now == 100.0
     limits.pause(7)
@@ -145,7 +142,7 @@ def test_a_pause_holds_everybody() -> None:
 
 
 def test_threads_share_one_limit() -> None:
-    limits = Limits(requests_per_minute=6000)  # 100 a second, 600 of them at once
+    limits = RateLimits(requests_per_minute=6000)  # 100 a second, 600 of them at once
 
     started = time.perf_counter()
     with ThreadPoolExecutor(8) as pool:
@@ -189,19 +186,6 @@ def test_prices() -> None:
     assert not Prices().known
 
 
-def test_image_formulas_give_the_providers_published_examples() -> None:
-    # OpenAI's guide: 1024 x 1024 high detail is 765, 2048 x 4096 is 1105; 1024 x 1024 in 32 px patches is 1024.
-    assert image_tokens(1024, 1024, "tiles:85:170") == 765
-    assert image_tokens(2048, 4096, "tiles:85:170") == 1105
-    assert image_tokens(1024, 1024, "patches:32:1:1536") == 1024
-    assert image_tokens(1800, 2400, "patches:32:1:1536") == 1536
-    assert image_tokens(1000, 1000, "area:750") == 1334  # Anthropic's guide: about 1334
-    assert image_tokens(336, 336, "fixed:576") == 576
-    for wrong in ("tiles", "tiles:85", "magic:3", "area:0", "fixed:x"):
-        with pytest.raises(ValueError, match="no formula"):
-            OpenAIOptions(image_tokens=wrong)
-
-
 def test_token_rule_and_tokenizer_file(tmp_path: Path) -> None:
     assert count_tokens("") == 0
     assert count_tokens("three bright ships at the quay") == 6
@@ -218,17 +202,15 @@ def test_token_rule_and_tokenizer_file(tmp_path: Path) -> None:
 def test_estimate_is_the_sum_of_its_prompts() -> None:
     image = np.ones((300, 600), np.uint8)
     request = TileRequest("t", image, 1.0, "small", "s", "C", 4.0, 52.0, parent=typical_annotation("marine"))
-    plain = OpenAIOptions(image_side=300, repair_share=0.0, typical_output_tokens=400, image_tokens="fixed:50")
-    one = estimate_wave([request], 1, plain, None)
-    many = estimate_wave([request, request], 1000, plain, None)
+    plain = OpenAIOptions(image_side=300, repair_share=0.0, typical_output_tokens=400, image_tokens=50)
+    one = estimate_wave([request], 1, plain)
+    many = estimate_wave([request, request], 1000, plain)
     assert (one.tiles, one.requests, one.output_tokens, one.image_tokens) == (1, 1, 400, 50)
     assert many.input_tokens == pytest.approx(1000 * one.input_tokens)
-    assert sent_size(image.shape, 300) == (300, 150)
-    alone_ = estimate_wave([TileRequest("t", image, 1.0, "small", "s", "C", 4.0, 52.0)], 1, plain, None)
+    alone_ = estimate_wave([TileRequest("t", image, 1.0, "small", "s", "C", 4.0, 52.0)], 1, plain)
     assert one.input_tokens - alone_.input_tokens > 8 * 13  # the parent's eight texts
-    repaired = estimate_wave([request], 1, OpenAIOptions(
-        image_side=300, repair_share=1.0, typical_output_tokens=400, image_tokens="fixed:50"), None)  # fmt: skip
+    again = OpenAIOptions(image_side=300, repair_share=1.0, typical_output_tokens=400, image_tokens=50)
+    repaired = estimate_wave([request], 1, again)
     assert repaired.input_tokens > 2 * one.input_tokens + 400  # a repair turn sends everything again, and the answer
-    words = re.findall(r"\w+", " ".join(s["text"] for s in json.loads(typical_answer(typical_annotation()))[
-        "sub_texts"].values()))  # fmt: skip
+    words = re.findall(r"\w+", " ".join(sub.text for sub in typical_annotation().sub_texts))
     assert len(words) == 104  # the paper's texts have 101.6

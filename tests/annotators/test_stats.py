@@ -9,20 +9,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knowlip.annotators.stats import StatsConfig, show, text_stats
-from knowlip.annotators.stats.corpus import Corpus, load
+from knowlip.annotators.stats import TextStatsConfig, show, text_stats
+from knowlip.annotators.stats.corpus import TextCorpus, load
 from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
 from knowlip.annotators.stats.measure import duplicate_rate, measure, summary
-from knowlip.annotators.stats.projection import image_features, neighbours_shared, read_features, text_features, umap
+from knowlip.annotators.stats.projection import (
+    image_features,
+    neighbours_shared,
+    read_features,
+    template_texts,
+    text_features,
+)
 from knowlip.annotators.stats.published import PUBLISHED
-from knowlip.annotators.stats.templates import from_counts, from_truth, template_texts
-from knowlip.annotators.stats.tokens import Tokens
+from knowlip.annotators.tokens import TokenizerFile
 from knowlip.base.files import write_json
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.language.captions import compose_text
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.tiles.imports import ImportConfig, import_dataset
 from tests.annotators.tiny_dataset import build_tiny_dataset
+from tests.tiles.test_imports import voc_set
 
 DATA = Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 TERRAIN = DIMENSIONS["terrain"]
@@ -38,7 +45,7 @@ def captions(folder: Path, value: object, name: str = "captions.json") -> str:
     return str(folder / name)
 
 
-def measured(corpus: Corpus, **options: object) -> dict:
+def measured(corpus: TextCorpus, **options: object) -> dict:
     return measure(corpus, options.get("tokens"), options.get("token_length", 64), 0)
 
 
@@ -150,7 +157,7 @@ def test_tokens_and_truncation(tmp_path: Path) -> None:
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ":", ".", "x", "flat", "##ter", *map(str.lower, TERRAIN)]
     vocabulary.write_text("\n".join(pieces))
     corpus = load(captions(tmp_path, [record(), record(Water="Flatter flat flat.")]))
-    found = measured(corpus, tokens=Tokens(vocabulary), token_length=34)
+    found = measured(corpus, tokens=TokenizerFile(vocabulary), token_length=34)
     # "Terrain: x." is four tokens, so eight are 32; "flatter flat flat." is five for two, its full stop included
     assert found["length"]["tokens"]["histogram"] == {8: 1, 12: 1}
     cut = found["truncation"]
@@ -159,10 +166,10 @@ def test_tokens_and_truncation(tmp_path: Path) -> None:
     assert cut["tokens_lost"] == pytest.approx(3 / 67, abs=1e-4)
     assert cut["cut"] == {"terrain": {**dict.fromkeys(TERRAIN, 0.0), "Water": 0.5}}
     with pytest.raises(ValueError, match="does not exist"):
-        Tokens(tmp_path / "no.txt")
+        TokenizerFile(tmp_path / "no.txt")
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match="tokenizer"):
-        Tokens(tmp_path / "bad.json")
+        TokenizerFile(tmp_path / "bad.json")
 
 
 # ---- sources --------------------------------------------------------------------------------------------------------
@@ -230,7 +237,7 @@ def test_missing_sources(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="only a data set"):
         load(path, revision=0)
     with pytest.raises(ValueError, match="same name"):
-        text_stats(StatsConfig(path, compare=[path]))
+        text_stats(TextStatsConfig(path, compare=[path]))
 
 
 def test_data_set(tiles: Path) -> None:
@@ -290,11 +297,13 @@ def test_templates(tiles: Path, tmp_path: Path) -> None:
     assert template_texts(Dataset(tiles), "") == {}
     with pytest.raises(ValueError, match="tile_id twice"):
         template_texts(Dataset(tiles), captions(tmp_path, [*records, records[0]]))
-    assert from_counts({"ship": 3, "aircraft": 1}) == "There are 1 aircraft and 3 ships in the SAR image."
-    assert from_counts({"ship": 1}) == "There is 1 ship in the SAR image."
-    truth = {"objects": [{"category": "ship"}] * 2, "shares": {"water": 1.0}}
-    assert from_truth(truth) == "There are 2 ships in the SAR image."
-    assert from_truth({"objects": [], "shares": {"water": 0.3, "field": 0.7}}) == "A SAR image of field."
+
+
+def test_templates_from_labels(tmp_path: Path) -> None:
+    import_dataset(ImportConfig(voc_set(tmp_path / "set"), out=tmp_path / "out", format="voc"))
+    texts = template_texts(Dataset(tmp_path / "out"), "")
+    assert len(texts) == len(Dataset(tmp_path / "out").tiles())
+    assert all(text.startswith("Count: ") for text in texts.values())
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------
@@ -306,7 +315,7 @@ def test_page_pictures_and_the_same_again(tiles: Path, tmp_path: Path) -> None:
     outputs = []
     for name in ("one", "two"):
         result = text_stats(
-            StatsConfig(
+            TextStatsConfig(
                 str(tiles),
                 tmp_path / name,
                 compare=[f"others={other}"],
@@ -328,29 +337,9 @@ def test_page_pictures_and_the_same_again(tiles: Path, tmp_path: Path) -> None:
     assert json.loads(outputs[0]["stats.json"])["projection"]["tiles"] == 21
 
 
-def test_umap_in_place_of_tsne(tiles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("umap", reason="the package umap-learn is optional")
-    rng = np.random.default_rng(0)
-    far_apart = np.repeat([[0.0, 0, 0], [9, 0, 0], [0, 9, 0]], 20, axis=0) + 0.1 * rng.normal(size=(60, 3))
-    placed = umap(far_apart, 0)
-    assert placed.shape == (60, 2)
-    nearest = np.linalg.norm(placed[:, None] - placed, axis=2).argsort()[:, 1:6]
-    assert (nearest // 20 == np.arange(60)[:, None] // 20).mean() > 0.95
-    outputs = []
-    for name in ("one", "two"):
-        result = text_stats(StatsConfig(str(tiles), tmp_path / name, clouds=False, projection="umap"))
-        outputs.append((tmp_path / name / "maps.png").read_bytes())
-    assert outputs[0] == outputs[1]
-    assert result["projection"]["method"] == "UMAP"
-    assert "UMAP. 21 tiles" in (tmp_path / "one" / "text-stats.html").read_text()
-    monkeypatch.setattr("knowlip.annotators.stats.projection.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"knowlip\[umap\]"):
-        text_stats(StatsConfig(str(tiles), projection="umap"))
-
-
 def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
     path = captions(tmp_path, ["<b>one</b> two"] * 3)
-    text_stats(StatsConfig(f"<i>={path}", tmp_path / "out", clouds=False))
+    text_stats(TextStatsConfig(f"<i>={path}", tmp_path / "out", clouds=False))
     html = (tmp_path / "out" / "text-stats.html").read_text()
     assert "<i>" not in html
     assert "<b>" not in html
@@ -359,7 +348,7 @@ def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
 def test_names_that_look_alike_keep_their_pictures(tmp_path: Path) -> None:
     path = captions(tmp_path, ["one two", "two three"])
     sources = [f"{name}={path}" for name in ("a b", "a-b", "??")]
-    result = text_stats(StatsConfig(sources[0], tmp_path / "out", compare=sources[1:], projection="none"))
+    result = text_stats(TextStatsConfig(sources[0], tmp_path / "out", compare=sources[1:], projection="none"))
     assert {"clouds-a-b.png", "clouds-a-b-2.png", "clouds-source.png"} <= set(result["files"])
 
 
@@ -368,9 +357,9 @@ def test_another_folder_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write_json(tmp_path / "out" / "mine.json", {})
     with pytest.raises(ValueError, match="something else"):
-        text_stats(StatsConfig(path, tmp_path / "out"))
+        text_stats(TextStatsConfig(path, tmp_path / "out"))
     with pytest.raises(ValueError, match="token length"):
-        text_stats(StatsConfig(path, token_length=2))
+        text_stats(TextStatsConfig(path, token_length=2))
 
 
 # ---- the paper's captions -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from knowlip.annotators.audit.sampling import Sample, draw, load, save, texts_digest
+from knowlip.annotators.audit.sampling import AuditSample, draw, load, save, texts_digest
 from knowlip.annotators.audit.store import Verdicts
 from knowlip.dataset import Dataset
 
@@ -105,7 +105,7 @@ def show(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def the_sample(dataset: Dataset, revision: int, path: Path, config: AuditConfig) -> Sample:
+def the_sample(dataset: Dataset, revision: int, path: Path, config: AuditConfig) -> AuditSample:
     """The sample in `path`; it is drawn and stored there when there is none.
 
     Raises:
@@ -131,7 +131,7 @@ def the_sample(dataset: Dataset, revision: int, path: Path, config: AuditConfig)
     strata, chosen = draw({t: (k, scale[t]) for t, k in kinds.items() if t in scale}, share, at_least, seed)
     if not chosen:
         raise ValueError(f"Revision {revision} of {dataset.path} holds no texts to audit.")
-    sample = Sample(
+    sample = AuditSample(
         revision, seed, share, at_least, dataset.fingerprint, texts_digest(texts, chosen), tuple(strata), tuple(chosen)
     )
     save(path, sample)

@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from knowlip.annotators.audit.agreement import cohen_kappa, krippendorff_alpha
-from knowlip.annotators.audit.sampling import Sample
+from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import Unit
 from knowlip.base.statistics import wilson
 from knowlip.language.dimensions import DIMENSIONS
@@ -51,7 +51,7 @@ def cell(verdicts: list[str]) -> dict[str, Any]:
 
 
 def figures(
-    sample: Sample,
+    sample: AuditSample,
     given: dict[str, dict[Unit, str]],
     set_of: dict[str, str],
     scale_of: dict[str, str],
@@ -121,7 +121,7 @@ def _only(given: dict[str, dict[Unit, str]], set_of: dict[str, str], kind: str) 
     return {r: {unit: v for unit, v in verdicts.items() if set_of[unit[0]] == kind} for r, verdicts in given.items()}
 
 
-def _weighted(sample: Sample, settled: dict[Unit, str], scale_of: dict[str, str], kind: str) -> float | None:
+def _weighted(sample: AuditSample, settled: dict[Unit, str], scale_of: dict[str, str], kind: str) -> float | None:
     """Accuracy with every scale counted by its tiles in the data set, not in the sample; None until each has some."""
     total, right = 0, 0.0
     for stratum in sample.strata:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.annotators.audit.sampling import Sample
+from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import VERDICTS, Verdicts
 from knowlip.dataset import Dataset
 from knowlip.dataset.png import encode_png
@@ -23,7 +23,7 @@ _MOST_NOTE = 1000
 class Sheets:
     """What is shown of every sampled tile: facts, texts, picture."""
 
-    def __init__(self, dataset: Dataset, sample: Sample):
+    def __init__(self, dataset: Dataset, sample: AuditSample):
         self.dataset = dataset
         self.tiles = sample.tiles
         self.number = {tile: position for position, tile in enumerate(sample.tiles)}

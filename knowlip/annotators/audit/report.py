@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knowlip.annotators.audit.numbers import figures
-from knowlip.annotators.audit.sampling import Sample
+from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import Unit, Verdicts
 from knowlip.base.files import whole_file, write_json
 from knowlip.dataset import Dataset
@@ -23,7 +23,7 @@ p{max-width:75ch}.sum td{font-weight:600}"""
 
 
 def write_report(
-    folder: Path, dataset: Dataset, sample: Sample, sheets: "Sheets", verdicts: Verdicts, by_truth: bool = False
+    folder: Path, dataset: Dataset, sample: AuditSample, sheets: "Sheets", verdicts: Verdicts, by_truth: bool = False
 ) -> dict[str, Any]:
     """Write the three files and return what audit.json holds; `by_truth` puts what truth says beside the verdicts.
 
@@ -153,7 +153,7 @@ def _page(report: dict[str, Any], chart: bytes) -> str:
             f"{_share(agreement['alpha'])}. 1 is full agreement, 0 what chance gives.</p>"
         )
     strata = [_cells(s["instruction_set"], s["scale"], s["tiles"], s["drawn"]) for s in report["strata"]]
-    parts += ["<h2>Sample</h2>", _table(["instruction set", "scale", "tiles", "drawn"], strata)]
+    parts += ["<h2>AuditSample</h2>", _table(["instruction set", "scale", "tiles", "drawn"], strata)]
     if report["notes"]:
         notes = [_cells(n["tile_id"], n["rater"], n["note"]) for n in report["notes"]]
         parts += ["<h2>Notes</h2>", _table(["tile", "rater", "note"], notes)]

@@ -28,7 +28,7 @@ class Stratum:
 
 
 @dataclass(frozen=True)
-class Sample:
+class AuditSample:
     """A drawn sample with all that is needed to draw it again."""
 
     revision: int
@@ -89,12 +89,12 @@ def texts_digest(texts: "pd.DataFrame", tiles: Sequence[str]) -> str:
     return hashlib.sha256("\n\n".join(lines).encode()).hexdigest()
 
 
-def save(path: Path, sample: Sample) -> None:
+def save(path: Path, sample: AuditSample) -> None:
     """Write a sample as JSON."""
     write_json(path, {"format": FORMAT, **asdict(sample)})
 
 
-def load(path: Path) -> Sample:
+def load(path: Path) -> AuditSample:
     """Read a sample.
 
     Raises:
@@ -105,6 +105,6 @@ def load(path: Path) -> Sample:
         if record.pop("format") != FORMAT:
             raise ValueError("format")
         strata = tuple(Stratum(**stratum) for stratum in record.pop("strata"))
-        return Sample(**{**record, "strata": strata, "tiles": tuple(record["tiles"])})
+        return AuditSample(**{**record, "strata": strata, "tiles": tuple(record["tiles"])})
     except (KeyError, TypeError, AttributeError, ValueError):
         raise ValueError(f"{path} is no sample of an audit.") from None

@@ -11,6 +11,7 @@ from knowlip.annotators.check.contradictions import contradictions
 from knowlip.annotators.check.labels import against_labels
 from knowlip.annotators.check.tile import Finding, TileTexts, read_tiles
 from knowlip.annotators.check.wording import named_place, place_names, place_pattern, shows_something, wording
+from knowlip.annotators.tokens import TokenizerFile
 from knowlip.base.files import write_json
 from knowlip.dataset import Dataset
 from knowlip.language.phrases import UNKNOWN
@@ -165,15 +166,8 @@ def _length(tokenizer: Path | None) -> Callable[[str], int]:
     """Counts words, or tokens of a tokenizer file."""
     if tokenizer is None:
         return lambda text: len(text.split())
-    from tokenizers import Tokenizer
-
-    if not tokenizer.is_file():
-        raise ValueError(f"{tokenizer} is no tokenizer file.")
-    try:
-        reader = Tokenizer.from_file(str(tokenizer))
-    except Exception as error:  # the library raises bare Exception for what it cannot read
-        raise ValueError(f"{tokenizer} cannot be read as a tokenizer ({error}).") from None
-    return lambda text: len(reader.encode(text).ids)
+    reader = TokenizerFile(tokenizer)
+    return lambda text: reader.counts([text], special=True)[0]
 
 
 def show(result: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ LENGTHS: Final = tuple(float(edge) for edge in np.geomspace(11.0, 340.0, 21))
 """Edges of the classes of median lengths in metres."""
 PATTERNS: Final = ("row", "cluster", "scattered")
 HEADS: Final = {"count": len(COUNTS), "length": len(LENGTHS) - 1, "type": 5, "pattern": len(PATTERNS)}
-"""Question -> classes."""
+"""ChatRequest -> classes."""
 MEMBERS: Final = 4
 """Perceptrons that are averaged."""
 HIDDEN: Final = 48
@@ -88,7 +88,7 @@ def overall_of(category: str, values: Array, between: tuple[int, int] = (1, MOST
 
 
 def probabilities(category: str, values: Array) -> dict[str, Array]:
-    """Question of `HEADS` -> probability of each class, the average of all members."""
+    """ChatRequest of `HEADS` -> probability of each class, the average of all members."""
     weights = _weights()[category]
     x = np.clip((values - weights.centre) / weights.scale, -4.0, 4.0)
     out = {name: np.zeros(size, np.float32) for name, size in HEADS.items()}

@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from knowlip.annotators.openai.answer import parse_answer
-from knowlip.annotators.openai.cost import Budget, TokenCounter, prices_of, sent_size
+from knowlip.annotators.openai.cost import Budget, input_tokens, prices_of
 from knowlip.annotators.openai.endpoint import CostLimit, Endpoint, EndpointError, TileFailed, plain_answer
-from knowlip.annotators.openai.ledger import Ledger
-from knowlip.annotators.openai.limits import Limits
+from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import repair_request
 from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.base.files import read_json, sha256, write_json
 
-__all__ = ["CostLimit", "EndpointError", "OpenAIAnnotator", "Question", "TileFailed", "Usage", "image_url"]
+__all__ = ["ChatRequest", "CostLimit", "EndpointError", "OpenAIAnnotator", "TileFailed", "Usage", "image_url"]
 
 REPAIR_TURNS = 2
 _ENCODERS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4})}
@@ -61,7 +60,7 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Question:
+class ChatRequest:
     """One request: the first of a tile, or a repair turn."""
 
     key: str
@@ -74,7 +73,7 @@ class Question:
 
 
 class _Unanswered(Exception):
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: ChatRequest) -> None:
         self.question = question
 
 
@@ -102,7 +101,7 @@ class OpenAIAnnotator:
         options: OpenAIOptions,
         cache: Path,
         base_url: str = "",
-        ledger: Ledger | None = None,
+        ledger: RequestLedger | None = None,
         max_cost: float = 0.0,
         batch: bool = False,
     ) -> None:
@@ -112,16 +111,13 @@ class OpenAIAnnotator:
         self.prices = prices_of(options, batch)
         if max_cost and not self.prices.known:
             raise EndpointError("max_cost needs prices: give openai.price_in and openai.price_out per million tokens.")
-        limits = Limits(options.requests_per_minute, options.tokens_per_minute)
-        self.endpoint = Endpoint(model, base_url, options.timeout_s, options.retries, options.backoff_s, limits)
+        self.endpoint = Endpoint(model, options, base_url)
         self.base_url = self.endpoint.base_url
-        self.ledger = ledger or Ledger()
+        self.ledger = ledger or RequestLedger()
         in_flight = self.ledger.recover()
         spent = self.ledger.spent(self.prices.input, self.prices.output) - in_flight
         self.budget = Budget(max_cost, spent, in_flight)
         self._parameters = options.parameters(model)
-        schema = self._parameters.get("response_format", {}).get("json_schema", {}).get("schema")
-        self._counter = TokenCounter(options, schema)
         self._counts_tokens = self.prices.known or options.tokens_per_minute > 0
         self._cache = cache
         self._asking: set[str] = set()
@@ -148,7 +144,7 @@ class OpenAIAnnotator:
         """The same from answers on disk alone; `TileFailed` also for a tile whose request was given up."""
         return self._annotate(request, self._stored)
 
-    def next_question(self, request: TileRequest) -> Question | None:
+    def next_question(self, request: TileRequest) -> ChatRequest | None:
         """What has to be asked next for a tile; None where it is annotated or given up."""
         try:
             self._converse(request, self._stored)
@@ -158,7 +154,7 @@ class OpenAIAnnotator:
             pass
         return None
 
-    def _annotate(self, request: TileRequest, ask: Callable[[Question], dict[str, Any]]) -> Annotation:
+    def _annotate(self, request: TileRequest, ask: Callable[[ChatRequest], dict[str, Any]]) -> Annotation:
         try:
             note, turns = self._converse(request, ask)
         except TileFailed as error:
@@ -167,7 +163,7 @@ class OpenAIAnnotator:
         self.ledger.tile(request.tile_id, "repaired" if turns else "answered")
         return note
 
-    def _converse(self, request: TileRequest, ask: Callable[[Question], dict[str, Any]]) -> tuple[Annotation, int]:
+    def _converse(self, request: TileRequest, ask: Callable[[ChatRequest], dict[str, Any]]) -> tuple[Annotation, int]:
         """Lead the conversation about a tile; gives the annotation and the repair turns that it took."""
         options = self.options
         chosen = options.instruction_set or None
@@ -192,19 +188,19 @@ class OpenAIAnnotator:
                 ]
         raise TileFailed(f"unusable after {REPAIR_TURNS} repair turns: {problem}")
 
-    def _question(self, messages: list[dict[str, Any]], request: TileRequest, turn: int) -> Question:
+    def _question(self, messages: list[dict[str, Any]], request: TileRequest, turn: int) -> ChatRequest:
         # The image and the parent's text are inside the messages, so the hash covers them.
         body = {**self._parameters, "messages": messages}
         key = sha256(json.dumps(body, sort_keys=True).encode())
-        tokens = self._counter.messages(messages, request.image.shape) if self._counts_tokens else 0
-        return Question(key, body, request.tile_id, turn, tokens)
+        tokens = input_tokens(body, self.options) if self._counts_tokens else 0
+        return ChatRequest(key, body, request.tile_id, turn, tokens)
 
-    def most(self, question: Question) -> float:
+    def most(self, question: ChatRequest) -> float:
         """The most that a request may cost: its input, and an answer of the greatest length."""
         lengths = [question.body.get(name, 0) for name in ("max_tokens", "max_completion_tokens")]
         return self.prices.of(question.tokens, max(lengths))
 
-    def on_disk(self, question: Question) -> dict[str, Any] | None:
+    def on_disk(self, question: ChatRequest) -> dict[str, Any] | None:
         """The answer to a question that was asked before."""
         path = self._path(question.key)
         if not path.exists():
@@ -215,7 +211,7 @@ class OpenAIAnnotator:
             self._account(question, answer, 0.0)
         return answer
 
-    def keep(self, question: Question, answer: dict[str, Any], seconds: float) -> float:
+    def keep(self, question: ChatRequest, answer: dict[str, Any], seconds: float) -> float:
         """Store a new answer, then account for it. Returns what it cost."""
         write_json(self._path(question.key), answer)
         cost = self._account(question, answer, seconds)
@@ -227,7 +223,7 @@ class OpenAIAnnotator:
         )
         return cost
 
-    def _account(self, question: Question, answer: dict[str, Any], seconds: float) -> float:
+    def _account(self, question: ChatRequest, answer: dict[str, Any], seconds: float) -> float:
         tokens = answer["input_tokens"], answer["output_tokens"]
         cost = self.prices.of(*tokens) if self.prices.known else None
         self.ledger.answered(question.key, question.tile_id, question.turn, tokens, cost, seconds)
@@ -236,7 +232,7 @@ class OpenAIAnnotator:
     def _path(self, key: str) -> Path:
         return self._cache / key[:2] / f"{key}.json"
 
-    def _stored(self, question: Question) -> dict[str, Any]:
+    def _stored(self, question: ChatRequest) -> dict[str, Any]:
         answer = self.on_disk(question)
         if answer is not None:
             return answer
@@ -245,7 +241,7 @@ class OpenAIAnnotator:
             raise TileFailed(known["reason"])
         raise _Unanswered(question)
 
-    def _ask(self, question: Question) -> dict[str, Any]:
+    def _ask(self, question: ChatRequest) -> dict[str, Any]:
         """One answer, from disk or from the endpoint."""
         with self._asked:  # two equal tiles ask the same: the second waits for the first one's answer
             while question.key in self._asking:
@@ -262,7 +258,7 @@ class OpenAIAnnotator:
                 self._asking.discard(question.key)
                 self._asked.notify_all()
 
-    def _send(self, question: Question) -> dict[str, Any]:
+    def _send(self, question: ChatRequest) -> dict[str, Any]:
         most, limits, body = self.most(question), self.endpoint.limits, question.body
         expected = question.tokens + self.options.typical_output_tokens
         attempts, refused, started, reserved = 0, 0, 0.0, False
@@ -316,7 +312,9 @@ def image_url(image: NDArray[np.uint8], side: int, image_format: str) -> str:
         image_format: "jpeg" or "webp".
     """
     picture = Image.fromarray(image)
-    size = sent_size(image.shape, side)
+    shrink = min(1.0, side / max(image.shape))
+    height, width = (max(1, round(length * shrink)) for length in image.shape)
+    size = (width, height)
     if size != picture.size:
         picture = picture.resize(size, Image.Resampling.BOX)
     name, options = _ENCODERS[image_format]

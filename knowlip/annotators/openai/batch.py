@@ -17,7 +17,7 @@ from typing import Any
 from openai import NotFoundError
 
 from knowlip.annotators.chunks import Outcome
-from knowlip.annotators.openai.annotator import OpenAIAnnotator, Question
+from knowlip.annotators.openai.annotator import ChatRequest, OpenAIAnnotator
 from knowlip.annotators.openai.endpoint import CostLimit, EndpointError, TileFailed, plain_answer
 from knowlip.annotators.workers import Chunk, Runner, requests
 from knowlip.base.progress import say
@@ -110,7 +110,7 @@ class BatchRunner(Runner):
             raise CostLimit(stopped)
         return batches
 
-    def _open_questions(self, wave: list[Chunk]) -> Iterator[Question]:
+    def _open_questions(self, wave: list[Chunk]) -> Iterator[ChatRequest]:
         for chunk in wave:
             for request in requests(self._dataset, chunk):
                 question = self._annotator.next_question(request)
@@ -271,7 +271,7 @@ class BatchRunner(Runner):
         response, error = _object(line.get("response")), _object(line.get("error"))
         status, body = int(response.get("status_code") or 0), _object(response.get("body"))
         if status == 200 and not error:
-            question = Question(row["key"], {}, row["tile_id"], row["turn"], 0)
+            question = ChatRequest(row["key"], {}, row["tile_id"], row["turn"], 0)
             try:
                 answer = plain_answer(body)
             except TileFailed as failure:

@@ -2,21 +2,28 @@
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from knowlip.annotators.openai.endpoint import CostLimit
 from knowlip.annotators.openai.options import OpenAIOptions
-from knowlip.annotators.openai.prompt import AnswerForm, repair_request
-from knowlip.annotators.openai.tokens import count_tokens, image_tokens
+from knowlip.annotators.openai.prompt import repair_request
+from knowlip.annotators.tokens import count_tokens
 from knowlip.annotators.types import Annotation, SubText, TileRequest
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.annotators.workers import Chunk, requests
+from knowlip.base.progress import say
+from knowlip.base.vocabulary import SCALES
+from knowlip.dataset import Dataset
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 _MESSAGE_TOKENS = 4
 """What a chat template adds to each message."""
 _TYPICAL = "possibly three bright rows of large buildings, in the upper and central areas"
 """13 words, what a sub-text of the paper has on average (101.6 words in eight)."""
+_SAMPLE: Final = 200
+"""Tiles a wave whose prompts are composed and counted, evenly over the wave; the rest is taken to be like them."""
 
 
 @dataclass(frozen=True)
@@ -95,61 +102,30 @@ class Budget:
         return not self._limit or self._spent + self._reserved + most <= self._limit + 1e-12
 
 
-def sent_size(shape: tuple[int, ...], side: int) -> tuple[int, int]:
-    """Width and height of the image that is sent of a tile of this shape."""
-    height, width = shape[:2]
-    shrink = min(1.0, side / max(width, height))
-    return max(1, round(width * shrink)), max(1, round(height * shrink))
+_counted = lru_cache(maxsize=64)(count_tokens)
+"""The system message and the schema are the same for all tiles."""
 
 
-class TokenCounter:
-    """Counts the tokens of requests; the system message and the schema, the same for all, are counted once."""
-
-    def __init__(self, options: OpenAIOptions, schema: Any) -> None:
-        self._options = options
-        self._schema = count_tokens(json.dumps(schema), options.tokenizer) if schema else 0
-        self._known: dict[str, int] = {}
-
-    def text(self, text: str) -> int:
-        """Tokens of a text."""
-        return count_tokens(text, self._options.tokenizer)
-
-    def messages(self, messages: list[dict[str, Any]], shape: tuple[int, ...]) -> int:
-        """Input tokens of a chat with one image of a tile of this shape."""
-        total = self._schema + image_tokens(*sent_size(shape, self._options.image_side), self._options.image_tokens)
-        for message in messages:
-            content = message["content"]
-            if isinstance(content, list):
-                content = "".join(part["text"] for part in content if part["type"] == "text")
-            if message["role"] == "system":
-                if content not in self._known:
-                    self._known = {content: self.text(content)}
-                total += self._known[content] + _MESSAGE_TOKENS
-            else:
-                total += self.text(content) + _MESSAGE_TOKENS
-        return total
+def input_tokens(body: Mapping[str, Any], options: OpenAIOptions) -> int:
+    """Input tokens of a request: its messages, the schema of its answer, and one image."""
+    schema = body.get("response_format", {}).get("json_schema")
+    texts = [json.dumps(schema["schema"])] if schema else []
+    for message in body["messages"]:
+        content = message["content"]
+        texts.append(content if isinstance(content, str) else content[0]["text"])
+    words = sum(_counted(text, options.tokenizer) for text in texts)
+    return words + _MESSAGE_TOKENS * len(body["messages"]) + options.image_tokens
 
 
-def typical_annotation(instruction_set: str = "terrain") -> Annotation:
+def typical_annotation(instruction_set: str = InstructionSet.TERRAIN) -> Annotation:
     """An annotation of the paper's average length, in place of one that is not written yet."""
     names = DIMENSIONS[instruction_set]
-    return Annotation("typical", instruction_set, tuple(SubText(name, _TYPICAL, 0.8, "visual") for name in names))
-
-
-def typical_answer(note: Annotation, answer: AnswerForm = "json") -> str:
-    """Such an annotation as a model writes it."""
-    if answer == "text":
-        lines = [f"{sub.dimension}: {sub.text} ({sub.confidence}, {sub.evidence})" for sub in note.sub_texts]
-        return "\n".join([f"Instruction set: {note.instruction_set}", *lines])
-    fields = {s.dimension: {"text": s.text, "confidence": s.confidence, "evidence": s.evidence} for s in note.sub_texts}
-    counts = [{"category": "ship", "number": 3}]
-    boxes = [{"category": "ship", "x": 0.312, "y": 0.255, "width": 0.041, "height": 0.018}] * 3
-    whole = {"instruction_set": note.instruction_set, "sub_texts": fields, "counts": counts, "boxes": boxes}
-    return json.dumps(whole)
+    texts = tuple(SubText(name, _TYPICAL, 0.8, "visual") for name in names)
+    return Annotation("typical", InstructionSet(instruction_set), texts)
 
 
 @dataclass
-class Estimate:
+class CostEstimate:
     """Sums of one wave, or of all."""
 
     tiles: float = 0.0
@@ -158,8 +134,11 @@ class Estimate:
     image_tokens: float = 0.0
     output_tokens: float = 0.0
 
-    def __add__(self, other: "Estimate") -> "Estimate":
-        return Estimate(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+    def __add__(self, other: "CostEstimate") -> "CostEstimate":
+        return CostEstimate(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+
+    def __mul__(self, factor: float) -> "CostEstimate":
+        return CostEstimate(*(value * factor for value in vars(self).values()))
 
     def row(self, prices: Prices) -> dict[str, float]:
         """Whole numbers, and the cost."""
@@ -167,36 +146,56 @@ class Estimate:
         return numbers | {"cost": round(prices.of(self.input_tokens, self.output_tokens), 4)}
 
 
-def estimate_wave(requests: Iterable[TileRequest], tiles: int, options: OpenAIOptions, schema: Any) -> Estimate:
-    """What a wave of `tiles` tiles will need, from the composed prompts of some of them.
+def estimate_wave(sample: Iterable[TileRequest], tiles: int, options: OpenAIOptions) -> CostEstimate:
+    """What a wave of `tiles` tiles will need, from the composed prompts of a sample of them.
 
     Args:
-        requests: some tiles of the wave, without parents or with.
+        sample: some tiles of the wave, without parents or with.
         tiles: all of them.
         options: how is asked.
-        schema: JSON schema of the answer, where it is sent.
     """
-    counter, total, seen = TokenCounter(options, schema), Estimate(), 0
-    answer = typical_answer(typical_annotation(options.instruction_set or "terrain"), options.answer_form)
-    output = options.typical_output_tokens or counter.text(answer)
+    total, share, output = CostEstimate(), options.repair_share, options.typical_output_tokens
     problem = repair_request("sub_texts.Size: Field required.", options.answer_form)
-    repair = counter.text(problem) + output + 2 * _MESSAGE_TOKENS
-    for request in requests:
-        prompt = options.prompt(request)
-        shape, seen = request.image.shape, seen + 1
-        question = counter.messages(prompt.messages(), shape)
-        picture = image_tokens(*sent_size(shape, options.image_side), options.image_tokens)
-        share = options.repair_share
-        total += Estimate(
-            1, 1 + share, question + share * (question + repair), picture * (1 + share), output * (1 + share)
-        )
-    if not seen:
-        return Estimate()
-    return Estimate(*(value * tiles / seen for value in vars(total).values()))
+    # a repair turn sends the question again, then the answer and what is wrong with it
+    repair = _counted(problem, options.tokenizer) + output + 2 * _MESSAGE_TOKENS
+    for request in sample:
+        question = input_tokens({**options.parameters(""), "messages": options.prompt(request).messages()}, options)
+        images = options.image_tokens * (1 + share)
+        total += CostEstimate(1, 1 + share, question + share * (question + repair), images, output * (1 + share))
+    return total * (tiles / total.tiles) if total.tiles else total
 
 
-def table(rows: dict[str, dict[str, float]]) -> str:
-    """The estimate for people."""
+def estimate(dataset: Dataset, options: OpenAIOptions, batch: bool, finished: Collection[str] = ()) -> dict[str, Any]:
+    """Estimate the waves of a run, of the tiles that are not `finished`, and print a table; no key is needed.
+
+    Answers are taken to have `typical_output_tokens`, every parent to be annotated.
+
+    Returns:
+        `dry_run`, `waves` (scale, and "all" -> tiles, requests, input_tokens (with images), image_tokens,
+        output_tokens, cost), `prices` (of a million tokens), `counted` ("rule" or the tokenizer's file).
+    """
+    prices, waves = prices_of(options, batch), {}
+    for scale in SCALES:
+        tiles = dataset.tiles(scale=scale)
+        tiles = tiles[~tiles["tile_id"].isin(finished)]
+        part = tiles.iloc[:: max(1, -(-len(tiles) // _SAMPLE))]
+        found = [{str(key): value for key, value in row.items()} for row in part.to_dict("records")]
+        parents = {row["parent_id"]: typical_annotation() for row in found if row["parent_id"]}
+        waves[str(scale)] = estimate_wave(requests(dataset, Chunk(scale, found, parents)), len(tiles), options)
+    waves["all"] = sum(waves.values(), CostEstimate())
+    rows = {name: wave.row(prices) for name, wave in waves.items()}
+    say(_table(rows))
+    if not prices.known:
+        say("  The cost needs prices of a million tokens: --openai.price_in and --openai.price_out.")
+    return {
+        "dry_run": True,
+        "waves": rows,
+        "prices": {"input": prices.input, "output": prices.output},
+        "counted": options.tokenizer or "rule",
+    }
+
+
+def _table(rows: dict[str, dict[str, float]]) -> str:
     names = ["tiles", "requests", "input_tokens", "image_tokens", "output_tokens", "cost"]
     lines = ["  wave   " + "".join(f"{name:>15}" for name in names)]
     for wave, row in rows.items():

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAI
 
-from knowlip.annotators.openai.limits import Limits
+from knowlip.annotators.openai.limits import RateLimits
+from knowlip.annotators.openai.options import OpenAIOptions
 
 T = TypeVar("T")
 
@@ -31,29 +32,24 @@ class Endpoint:
 
     Args:
         model: name of the model as the endpoint knows it.
+        options: patience and pace: timeout, retries, waiting times, rate limits.
         base_url: address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own.
-        timeout_s: per request.
-        retries: how often a request is repeated.
-        backoff_s: first waiting time; doubles up to 60 s.
-        limits: what holds requests back.
 
     Raises:
         EndpointError: no key in the environment.
     """
 
-    def __init__(
-        self, model: str, base_url: str, timeout_s: float, retries: int, backoff_s: float, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, model: str, options: OpenAIOptions, base_url: str = "") -> None:
         key = os.environ.get("OPENAI_API_KEY", "")
         if not key:
             raise EndpointError(
                 "The openai annotator needs a key in the environment variable OPENAI_API_KEY "
                 "(any word for a server of your own that asks for none)."
             )
-        self.model, self._timeout_s, self._retries, self._backoff_s = model, timeout_s, retries, backoff_s
-        self.limits = limits or Limits()
+        self.model, self._options = model, options
+        self.limits = RateLimits(options.requests_per_minute, options.tokens_per_minute)
         address = base_url or os.environ.get("OPENAI_BASE_URL") or None
-        self.client = OpenAI(api_key=key, base_url=address, timeout=timeout_s, max_retries=0)
+        self.client = OpenAI(api_key=key, base_url=address, timeout=options.timeout_s, max_retries=0)
         self.base_url = str(self.client.base_url)
 
     def check(self) -> None:
@@ -93,17 +89,17 @@ class Endpoint:
             EndpointError: no request can be answered.
         """
         reason = ""
-        for attempt in range(1 + self._retries):
+        for attempt in range(1 + self._options.retries):
             before()
             asked_wait, in_doubt = 0.0, True
             try:
                 return ask()
             except APITimeoutError:
-                reason = f"no answer within {self._timeout_s:g} s"
+                reason = f"no answer within {self._options.timeout_s:g} s"
             except APIConnectionError as error:
                 reason = f"connection failed ({error.__cause__ or error})"
                 in_doubt = type(error.__cause__).__name__ != "ConnectError"  # never reached, so never charged
-                if attempt == self._retries and not in_doubt:
+                if attempt == self._options.retries and not in_doubt:
                     lost(reason, in_doubt)
                     raise self._unreachable(error) from None
             except APIStatusError as error:
@@ -115,18 +111,18 @@ class Endpoint:
                 asked_wait = _retry_after(error)
                 if error.status_code in (429, 503):
                     self.limits.pause(asked_wait)
-                if attempt < self._retries:
+                if attempt < self._options.retries:
                     self._sleep(attempt, asked_wait)
                 continue
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 reason = f"the endpoint's response is not JSON ({error})"
             lost(reason, in_doubt)
-            if attempt < self._retries:
+            if attempt < self._options.retries:
                 self._sleep(attempt, asked_wait)
-        raise TileFailed(f"{reason}, after {self._retries} retries")
+        raise TileFailed(f"{reason}, after {self._options.retries} retries")
 
     def _sleep(self, attempt: int, asked: float) -> None:
-        wait = min(60.0, self._backoff_s * 2.0**attempt) * random.uniform(0.5, 1.0)
+        wait = min(60.0, self._options.backoff_s * 2.0**attempt) * random.uniform(0.5, 1.0)
         time.sleep(max(wait, asked))
 
     def _raise_if_hopeless(self, error: APIStatusError) -> None:

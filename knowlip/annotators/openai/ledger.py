@@ -51,7 +51,7 @@ CREATE INDEX IF NOT EXISTS requests_of_batch ON requests (batch);
 """
 
 
-class Ledger:
+class RequestLedger:
     """The book-keeping of one run. Safe from threads; a second process is kept out with `alone`.
 
     Args:

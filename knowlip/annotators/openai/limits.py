@@ -35,7 +35,7 @@ class Bucket:
         return max(0.0, -self._level / self._rate)
 
 
-class Limits:
+class RateLimits:
     """Holds requests back so that an endpoint's limits are kept. Safe from threads.
 
     Args:

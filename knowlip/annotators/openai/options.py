@@ -4,18 +4,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from knowlip.annotators.openai.prompt import LAYERS, AnswerForm, Prompt, compose_prompt
-from knowlip.annotators.openai.tokens import check_formula
 from knowlip.annotators.types import TileRequest
 from knowlip.language.dimensions import DIMENSIONS
 
 IMAGE_FORMATS = ("jpeg", "webp")
 RESPONSE_FORMATS = ("json_schema", "json_object", "text")
-_NOT_ASKED = (
-    "timeout_s", "retries", "backoff_s", "requests_per_minute", "tokens_per_minute", "price_in", "price_out",
-    "batch_discount", "image_tokens", "tokenizer", "typical_output_tokens", "repair_share", "batch_requests",
-    "batch_megabytes", "poll_s",
-)  # fmt: skip
-"""Settings of patience, pace and price: no answer depends on them."""
+_ASKED = (
+    *("layers", "instruction_set", "geographic_hint", "parent_text", "guided", "image_side", "image_format"),
+    *("response_format", "temperature", "max_tokens", "seed", "extra"),
+)
+"""Settings that an answer depends on; the others are of patience, pace and price."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,12 @@ class OpenAIOptions:
     """Of a million output tokens, in the same currency."""
     batch_discount: float = 0.5
     """Share that is taken off both prices in batches."""
-    image_tokens: str = "tiles:85:170"
-    """How the model counts an image: tiles:BASE:TILE, patches:SIDE:FACTOR:MOST, area:PIXELS or fixed:TOKENS."""
+    image_tokens: int = 765
+    """What the model counts for one image of the size that is sent; 765 is GPT-4o's count of 768 x 768 pixels."""
     tokenizer: str = ""
-    """A tokenizer.json of the model to estimate with; empty = a rule that errs by a few percent to the dear side."""
-    typical_output_tokens: int = 0
-    """Of an answer, for estimates; 0 = counted from an answer of the paper's average length."""
+    """A tokenizer.json of the model to estimate with; empty = a rule."""
+    typical_output_tokens: int = 500
+    """Of an answer, for estimates; 500 hold eight sub-texts of the paper's average length, counts and boxes."""
     repair_share: float = 0.05
     """Share of the tiles that need a repair turn, for estimates."""
     batch_requests: int = 10000
@@ -94,11 +92,12 @@ class OpenAIOptions:
             raise ValueError("retries and backoff_s must not be negative.")
         if min(self.requests_per_minute, self.tokens_per_minute, self.price_in, self.price_out) < 0:
             raise ValueError("Rates and prices must not be negative.")
-        if not 0 <= self.batch_discount <= 1 or not 0 <= self.repair_share <= 2 or self.typical_output_tokens < 0:
+        if min(self.image_tokens, self.typical_output_tokens) < 0:
+            raise ValueError("image_tokens and typical_output_tokens must not be negative.")
+        if not 0 <= self.batch_discount <= 1 or not 0 <= self.repair_share <= 2:
             raise ValueError("batch_discount lies between 0 and 1, repair_share between 0 and 2.")
         if self.batch_requests < 1 or self.batch_megabytes < 1 or self.poll_s <= 0:
             raise ValueError("batch_requests and batch_megabytes must be 1 or more, poll_s positive.")
-        check_formula(self.image_tokens)
 
     def prompt(self, request: TileRequest) -> Prompt:
         """What is sent for a tile."""
@@ -121,7 +120,7 @@ class OpenAIOptions:
     def answer_settings(self) -> dict[str, Any]:
         """The settings that an answer depends on: not the patience."""
         settings = {**asdict(self), "layers": list(self.layers)}
-        return {name: value for name, value in settings.items() if name not in _NOT_ASKED}
+        return {name: settings[name] for name in _ASKED}
 
     def parameters(self, model: str) -> dict[str, Any]:
         """Everything of a request but its messages: model, sampling, and the form of the answer."""

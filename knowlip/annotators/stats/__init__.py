@@ -9,7 +9,7 @@ from knowlip.base.progress import say
 
 
 @dataclass(frozen=True)
-class StatsConfig:
+class TextStatsConfig:
     """Which texts to measure and where to draw them."""
 
     POSITIONAL: ClassVar = ("dataset",)
@@ -32,8 +32,8 @@ class StatsConfig:
     """Places for tokens of the model that will read the captions, [CLS] and [SEP] included."""
     clouds: bool = True
     """Draw word clouds (package `wordcloud`)."""
-    projection: Literal["tsne", "umap", "none"] = "tsne"
-    """Maps of images, texts and template texts: "tsne", "umap" (package `umap-learn`) or "none"."""
+    projection: Literal["tsne", "none"] = "tsne"
+    """Maps of images, texts and template texts, or "none"."""
     most_points: int = 1500
     """Tiles in a map, drawn by lot; more take longer and show little more."""
     image_features: Path | None = None
@@ -41,15 +41,15 @@ class StatsConfig:
     text_features: Path | None = None
     """The same for the map of texts; by default TF-IDF and SVD."""
     templates: str = ""
-    """Data set of the same tiles with template texts (`annotate --annotator labels`), or a caption file whose records
-    have a tile_id; by default plain ones are made from truth or annotations."""
+    """Data set of the same tiles with template texts, or a caption file whose records have a tile_id; by default those
+    that the `labels` annotator writes."""
     seed: int = 0
     """The same seed gives the same numbers and pictures."""
     title: str = ""
     """Headline; by default the name of the first source."""
 
 
-def text_stats(config: StatsConfig) -> dict[str, Any]:
+def text_stats(config: TextStatsConfig) -> dict[str, Any]:
     """Measure the texts and, with `out`, draw them.
 
     Returns:
@@ -61,15 +61,13 @@ def text_stats(config: StatsConfig) -> dict[str, Any]:
     from knowlip.annotators.stats.corpus import load
     from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, THRESHOLD
     from knowlip.annotators.stats.measure import measure
-    from knowlip.annotators.stats.projection import check_umap, project
-    from knowlip.annotators.stats.tokens import FRAME, Tokens
+    from knowlip.annotators.stats.projection import project
+    from knowlip.annotators.tokens import FRAME, TokenizerFile
 
     if config.token_length <= FRAME:
         raise ValueError(f"The token length is {config.token_length}; give one above {FRAME}.")
     if config.most_points < 1:
         raise ValueError(f"At most {config.most_points} points cannot be drawn; give a positive number.")
-    if config.projection == "umap":
-        check_umap()
     if config.out is not None:
         _check_out(config.out)
         if config.clouds:
@@ -80,27 +78,23 @@ def text_stats(config: StatsConfig) -> dict[str, Any]:
     names = [corpus.name for corpus in corpora]
     if len(set(names)) < len(names):
         raise ValueError(f"Two sources have the same name ({', '.join(names)}): give names with NAME=PATH.")
-    tokens = Tokens(config.tokenizer) if config.tokenizer else None
+    tokens = TokenizerFile(config.tokenizer) if config.tokenizer else None
     numbers: dict[str, Any] = {"corpora": []}
     for corpus in corpora:
         say(f"{corpus.name}: {corpus.records:,} captions")
         numbers["corpora"].append(measure(corpus, tokens, config.token_length, config.seed))
     numbers["settings"] = {
-        "seed": config.seed, "mtld_threshold": THRESHOLD, "hedges": list(HEDGES), "stop_words": sorted(STOP_WORDS),
+        "seed": config.seed,
+        "mtld_threshold": THRESHOLD,
+        "hedges": list(HEDGES),
+        "stop_words": sorted(STOP_WORDS),
         "tokenizer": config.tokenizer.name if config.tokenizer else "",
-    }  # fmt: skip
+    }
     projected = None
     if config.projection != "none":
-        projected = project(
-            corpora,
-            config.most_points,
-            config.seed,
-            config.image_features,
-            config.text_features,
-            config.templates,
-            config.projection,
-        )
-        numbers["projection"] = projected["facts"]
+        files = (config.image_features, config.text_features)
+        projected = project(corpora, config.most_points, config.seed, *files, config.templates)
+        numbers["projection"] = projected.facts
     if config.out is None:
         return numbers
     from knowlip.annotators.stats.figures import draw
@@ -109,10 +103,11 @@ def text_stats(config: StatsConfig) -> dict[str, Any]:
     title = config.title or names[0]
     with whole_folder(config.out) as folder:
         write_json(folder / "stats.json", numbers)
-        pictures = draw(corpora, numbers, projected, folder, title, config.seed, config.clouds)
+        maps = vars(projected) if projected else None
+        pictures = draw(corpora, numbers, maps, folder, title, config.seed, config.clouds)
         (folder / "text-stats.html").write_text(page(numbers, pictures, title))
-        files = sorted(path.name for path in folder.iterdir())
-    return {**numbers, "out": str(config.out), "files": files}
+        names = sorted(path.name for path in folder.iterdir())
+    return {**numbers, "out": str(config.out), "files": names}
 
 
 def _check_out(out: Path) -> None:

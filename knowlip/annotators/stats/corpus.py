@@ -24,7 +24,7 @@ _COLUMNS = (*_KEYS, "title", "captions")
 
 
 @dataclass(frozen=True, eq=False)
-class Corpus:
+class TextCorpus:
     """Texts of one source."""
 
     name: str
@@ -52,7 +52,7 @@ def sentence(dimension: str, text: str) -> str:
     return " ".join(text.split()) if dimension == CAPTION else headed(dimension, text)
 
 
-def load(source: str, revision: int | None = None) -> Corpus:
+def load(source: str, revision: int | None = None) -> TextCorpus:
     """Texts of a data set's folder or of a caption file, optionally with a name of its own: "paper=captions.json".
 
     Files: a JSON list of records with the fields of an instruction set, with one caption each (`caption`, `text`,
@@ -81,10 +81,10 @@ def load(source: str, revision: int | None = None) -> Corpus:
         raise ValueError(f"{path} holds no captions.")
     if frame.duplicated(["record", "dimension"]).any():
         raise ValueError(f"{path} names a tile_id twice.")
-    return Corpus(name, frame)
+    return TextCorpus(name, frame)
 
 
-def _from_dataset(name: str, path: Path, revision: int | None) -> Corpus:
+def _from_dataset(name: str, path: Path, revision: int | None) -> TextCorpus:
     from knowlip.dataset import Dataset
 
     data = Dataset(path)
@@ -102,7 +102,7 @@ def _from_dataset(name: str, path: Path, revision: int | None) -> Corpus:
     })  # fmt: skip
     rows = rows.sort_values(["record", "slot"], kind="stable").reset_index(drop=True)
     number = data.revisions()[-1] if revision is None else revision
-    return Corpus(name, rows, data, number)
+    return TextCorpus(name, rows, data, number)
 
 
 def _read(path: Path) -> list[Any]:

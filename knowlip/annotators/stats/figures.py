@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from knowlip.annotators.stats.clouds import cloud
-from knowlip.annotators.stats.corpus import Corpus
+from knowlip.annotators.stats.corpus import TextCorpus
 from knowlip.annotators.stats.measure import word_counts
 from knowlip.pages.plain import COLOURS, GRID, MUTED, FigureOf, figures, write_png
 
@@ -21,7 +21,7 @@ _LANDFORM_COLOURS = {
 
 
 def draw(
-    corpora: Sequence[Corpus],
+    corpora: Sequence[TextCorpus],
     numbers: dict[str, Any],
     projected: dict[str, Any] | None,
     folder: Path,
@@ -74,7 +74,7 @@ def _free_name(stem: str, written: Sequence[Path]) -> str:
 
 
 def overview(
-    figure_of: FigureOf, corpora: Sequence[Corpus], numbers: dict[str, Any], projected: dict[str, Any] | None,
+    figure_of: FigureOf, corpora: Sequence[TextCorpus], numbers: dict[str, Any], projected: dict[str, Any] | None,
     title: str, seed: int, clouds: bool,
 ) -> Any:  # fmt: skip
     """The picture for a paper: lengths, richness, hedging; maps; a cloud of each source."""

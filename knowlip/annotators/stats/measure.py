@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from knowlip.annotators.stats.corpus import CAPTION, Corpus, sentence
+from knowlip.annotators.stats.corpus import CAPTION, TextCorpus, sentence
 from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
-from knowlip.annotators.stats.tokens import FRAME, Tokens
+from knowlip.annotators.tokens import FRAME, TokenizerFile
 
 _TOP_WORDS, _SHUFFLES = 30, 3
 _HEDGES = frozenset(HEDGES)
 
 
-def measure(corpus: Corpus, tokens: Tokens | None, token_length: int, seed: int) -> dict[str, Any]:
+def measure(corpus: TextCorpus, tokens: TokenizerFile | None, token_length: int, seed: int) -> dict[str, Any]:
     """All numbers of one corpus as JSON values.
 
     Words of a length are what stands between spaces; words of a frequency, of MTLD and of a normalised text are
@@ -55,7 +55,7 @@ def measure(corpus: Corpus, tokens: Tokens | None, token_length: int, seed: int)
     return result
 
 
-def _prepared(corpus: Corpus, tokens: Tokens | None) -> pd.DataFrame:
+def _prepared(corpus: TextCorpus, tokens: TokenizerFile | None) -> pd.DataFrame:
     """The rows with what is counted of each text, counted once."""
     rows = corpus.rows.copy()
     # texts repeat, so each different one is split once and its words are shared: 120,000 captions fit in memory
@@ -154,10 +154,10 @@ def word_counts(rows: pd.DataFrame) -> tuple[Counter[str], list[str]]:
     return counts, leads
 
 
-def _truncation(corpus: Corpus, rows: pd.DataFrame, tokens: Tokens, token_length: int) -> dict[str, Any]:
+def _truncation(corpus: TextCorpus, rows: pd.DataFrame, tokens: TokenizerFile, token_length: int) -> dict[str, Any]:
     """What a model with `token_length` places does not read of the captions as stored."""
     captions = corpus.captions()
-    lengths = tokens.counts(list(captions.values()))
+    lengths = np.array(tokens.counts(list(captions.values())), np.int64)
     places = token_length - FRAME
     headed = [sentence(dimension, text) for dimension, text in zip(rows["dimension"], rows["text"])]
     ends = pd.Series(tokens.counts(headed), rows.index).groupby(rows["record"], sort=False).cumsum()

@@ -1,24 +1,23 @@
-"""Maps of images and texts (t-SNE or UMAP), and how well the neighbours of a text are the neighbours of its image."""
+"""Maps of images and texts (t-SNE), and how well the neighbours of a text are the neighbours of its image."""
 
-import warnings
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from knowlip.annotators.stats.corpus import Corpus
+from knowlip.annotators.labels import LabelsAnnotator
+from knowlip.annotators.stats.corpus import TextCorpus, load
 from knowlip.annotators.stats.lexical import words
-from knowlip.annotators.stats.templates import template_texts
 from knowlip.base.vocabulary import landform_shares
+from knowlip.dataset import Dataset
+from knowlip.language.captions import headed
 
-_SVD, _PERPLEXITY, _UMAP_NEIGHBOURS, _NEIGHBOURS, _FEWEST = 50, 30.0, 15, 10, 12
-ToMap = Callable[[NDArray[np.float64], int], NDArray[np.float64]]
+_SVD, _PERPLEXITY, _NEIGHBOURS, _FEWEST = 50, 30.0, 10, 12
 
 
 def text_features(texts: Sequence[str], seed: int) -> NDArray[np.float64]:
@@ -27,9 +26,7 @@ def text_features(texts: Sequence[str], seed: int) -> NDArray[np.float64]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import normalize
 
-    weights = TfidfVectorizer(
-        analyzer=lambda text: _terms(text), sublinear_tf=True, dtype=np.float64
-    ).fit_transform(texts)  # fmt: skip
+    weights = TfidfVectorizer(analyzer=_terms, sublinear_tf=True, dtype=np.float64).fit_transform(texts)
     size = min(_SVD, weights.shape[1] - 1, len(texts) - 1)
     if size < 2:
         dense: NDArray[np.float64] = weights.toarray()
@@ -87,33 +84,6 @@ def tsne(features: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     return result
 
 
-def umap(features: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """(N, 2) UMAP map with 15 neighbours (fewer points: all others), started from the principal components.
-
-    Raises:
-        ValueError: the package umap-learn is not installed.
-    """
-    check_umap()
-    module: Any = import_module("umap")
-    start = "pca" if features.shape[1] >= 2 else "random"
-    neighbours = min(_UMAP_NEIGHBOURS, len(features) - 1)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="n_jobs value")  # a seed means one thread, which is what we want
-        model = module.UMAP(n_neighbors=neighbours, n_components=2, init=start, random_state=seed)
-        result: NDArray[np.float64] = model.fit_transform(features).astype(float)
-    return result
-
-
-def check_umap() -> None:
-    """Raises ValueError where the package umap-learn is not installed."""
-    if find_spec("umap") is None:
-        raise ValueError("--projection umap needs one more package: pip install 'knowlip[umap]'.")
-
-
-MAPS: Final = {"tsne": ("t-SNE", tsne), "umap": ("UMAP", umap)}
-"""Setting -> name, and what makes a map of features."""
-
-
 def neighbours_shared(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> float:
     """Mean share of the 10 nearest neighbours in `a` that are among the 10 nearest in `b` (Euclidean; ties, such as
     between equal texts, fall by lot). By chance it is 10 / (N - 1)."""
@@ -125,15 +95,49 @@ def neighbours_shared(a: NDArray[np.float64], b: NDArray[np.float64], seed: int)
     return float(np.mean([len(np.intersect1d(p, q)) / k for p, q in zip(*sets)]))
 
 
+def template_texts(data: Dataset, source: str) -> dict[str, str]:
+    """Tile -> template text: sentences made from labels alone, the baseline of the paper's figure 11.
+
+    Args:
+        data: the data set.
+        source: a data set of the same tiles with template texts, or a caption file whose records have a `tile_id`; ""
+            takes what the `labels` annotator writes.
+
+    Returns:
+        {} where there are no labels.
+    """
+    if source:
+        return load(source).captions()
+    try:
+        annotator = LabelsAnnotator(data)
+    except ValueError:
+        return {}
+    notes = (annotator.annotate_tile(tile) for tile in data.tiles()["tile_id"])
+    return {note.tile_id: " ".join(headed(sub.dimension, sub.text) for sub in note.sub_texts) for note in notes}
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Maps; those that cannot be made are absent, with a sentence under facts["left_out"]."""
+
+    maps: dict[str, NDArray[np.float64]]
+    """"image", "text", "template" (of the first corpus' tiles), "sources" (texts of all corpora) -> (N, 2)."""
+    labels: list[str]
+    """What each tile is coloured by."""
+    source_of: list[str]
+    """Name of each point of "sources"."""
+    facts: dict[str, Any]
+    """What was mapped and how, JSON values."""
+
+
 def project(
-    corpora: Sequence[Corpus],
+    corpora: Sequence[TextCorpus],
     most: int,
     seed: int,
     image_file: Path | None = None,
     text_file: Path | None = None,
     templates: str = "",
-    method: str = "tsne",
-) -> dict[str, Any]:
+) -> Projection:
     """Maps of the first corpus's images, texts and templates, and of the texts of all corpora.
 
     Args:
@@ -142,83 +146,75 @@ def project(
         seed: of the draw, the SVD and the maps.
         image_file: features of images, see :func:`read_features`; None takes the figures of the index.
         text_file: features of texts; None takes :func:`text_features`.
-        templates: see :func:`knowlip.annotators.stats.templates.template_texts`.
-        method: name in `MAPS`.
-
-    Returns:
-        {"maps": {"image" | "text" | "template" | "sources": (N, 2) array}, "labels": what to colour by, "source_of":
-        name of each point of "sources", "facts": JSON values}. Maps that cannot be made are absent, with a sentence
-        under facts["left_out"].
+        templates: see :func:`template_texts`.
     """
     first, rng = corpora[0], np.random.default_rng(seed)
-    maps: dict[str, NDArray[np.float64]] = {}
-    called, to_map = MAPS[method]
-    facts: dict[str, Any] = {"left_out": [], "seed": seed, "method": called}
-    labels: list[str] = []
+    made = Projection({}, [], [], {"left_out": [], "seed": seed, "method": "t-SNE"})
     if first.data is None:
-        facts["left_out"].append(f"{first.name} is a file with captions: it has no images to map.")
+        made.facts["left_out"].append(f"{first.name} is a file with captions: it has no images to map.")
     elif first.records < _FEWEST:
-        facts["left_out"].append(f"{first.name} has fewer than {_FEWEST} tiles with texts.")
+        made.facts["left_out"].append(f"{first.name} has fewer than {_FEWEST} tiles with texts.")
     else:
         chosen = _some(sorted(first.captions()), most, rng)
-        labels = _of_data_set(first, chosen, seed, maps, facts, image_file, text_file, templates, to_map)
-    texts, source_of = [], []
+        texts = read_features(text_file, chosen) if text_file else None
+        image, called = image_features(first.data.tiles().set_index("tile_id").loc[chosen])
+        if image_file is not None:
+            image, called = read_features(image_file, chosen), [image_file.name]
+        made.facts["image_features"] = ", ".join(called)
+        made.facts["text_features"] = text_file.name if text_file else "TF-IDF of words and word pairs, SVD"
+        _map_tiles(made, first, chosen, image, texts, templates)
+        made.labels.extend(_labels(first, chosen))
+    captions = []
     for corpus in corpora:
-        captions = corpus.captions()
-        chosen = _some(list(captions), max(1, most // len(corpora)), rng)
-        texts += [captions[record] for record in chosen]
-        source_of += [corpus.name] * len(chosen)
-    if len(texts) >= _FEWEST and (len(corpora) > 1 or "text" not in maps):
-        maps["sources"] = to_map(text_features(texts, seed), seed)
-        facts["sources"] = len(texts)
-    return {"maps": maps, "labels": labels, "source_of": source_of, "facts": facts}
+        of_corpus = corpus.captions()
+        records = _some(list(of_corpus), max(1, most // len(corpora)), rng)
+        captions += [of_corpus[record] for record in records]
+        made.source_of.extend([corpus.name] * len(records))
+    if len(captions) >= _FEWEST and (len(corpora) > 1 or "text" not in made.maps):
+        made.maps["sources"] = tsne(text_features(captions, seed), seed)
+        made.facts["sources"] = len(captions)
+    return made
 
 
-def _of_data_set(
-    corpus: Corpus, chosen: list[str], seed: int, maps: dict[str, Any], facts: dict[str, Any],
-    image_file: Path | None, text_file: Path | None, template_source: str, to_map: ToMap,
-) -> list[str]:  # fmt: skip
-    """Add the maps of a data set; returns what each point is coloured by."""
-    data = corpus.data
-    assert data is not None
-    captions = corpus.captions()
-    tiles = data.tiles().set_index("tile_id").loc[chosen]
-    if image_file is not None:
-        image, facts["image_features"] = read_features(image_file, chosen), image_file.name
-    else:
-        image, names = image_features(tiles)
-        facts["image_features"] = ", ".join(names)
-    own = text_file is not None
-    text = read_features(text_file, chosen) if text_file else text_features([captions[tile] for tile in chosen], seed)
-    facts["text_features"] = text_file.name if text_file else "TF-IDF of words and word pairs, SVD"
+def _map_tiles(
+    made: Projection,
+    corpus: TextCorpus,
+    chosen: list[str],
+    image: NDArray[np.float64],
+    text: NDArray[np.float64] | None,
+    source: str,
+) -> None:
+    """Add the maps of a data set's tiles by image, text and template, and how far their neighbours agree."""
+    # Neighbours are compared in the features, before the maps: distances in a map mean little.
+    assert corpus.data is not None
+    maps, facts, seed = made.maps, made.facts, int(made.facts["seed"])
+    captions, own = corpus.captions(), text is not None
+    if text is None:
+        text = text_features([captions[tile] for tile in chosen], seed)
     facts["tiles"], facts["neighbours"] = len(chosen), _NEIGHBOURS
     facts["neighbours_by_chance"] = round(min(_NEIGHBOURS, len(chosen) - 1) / (len(chosen) - 1), 4)
-    maps["text"] = to_map(text, seed)
+    maps["text"] = tsne(text, seed)
     facts["different_texts"] = len({captions[tile] for tile in chosen})
     if image.shape[1] >= 2:
-        maps["image"] = to_map(image, seed)
+        maps["image"] = tsne(image, seed)
         facts["text_neighbours_shared"] = round(neighbours_shared(image, text, seed), 4)
     else:
         facts["left_out"].append("The index has fewer than two figures (q_*, g_*) that differ between tiles.")
-    templates = template_texts(data, template_source)
-    if all(tile in templates for tile in chosen):
-        template = text_features([templates[tile] for tile in chosen], seed)
-        facts["different_templates"] = len({templates[tile] for tile in chosen})
-        maps["template"] = to_map(template, seed)
-        if "image" in maps:
-            facts["template_neighbours_shared"] = round(neighbours_shared(image, template, seed), 4)
-        if own:
-            facts["left_out"].append("Templates are mapped by TF-IDF, texts by the features given: compare with care.")
-    else:
-        facts["left_out"].append(
-            f"{template_source} lacks texts of some tiles."
-            if template_source
-            else "There are no labels to make template texts from."
-        )
-    return _labels(corpus, chosen)
+    templates = template_texts(corpus.data, source)
+    if not all(tile in templates for tile in chosen):
+        no_labels = "There are no labels to make template texts from."
+        facts["left_out"].append(f"{source} lacks texts of some tiles." if source else no_labels)
+        return
+    template = text_features([templates[tile] for tile in chosen], seed)
+    facts["different_templates"] = len({templates[tile] for tile in chosen})
+    maps["template"] = tsne(template, seed)
+    if "image" in maps:
+        facts["template_neighbours_shared"] = round(neighbours_shared(image, template, seed), 4)
+    if own:
+        facts["left_out"].append("Templates are mapped by TF-IDF, texts by the features given: compare with care.")
 
 
-def _labels(corpus: Corpus, chosen: list[str]) -> list[str]:
+def _labels(corpus: TextCorpus, chosen: list[str]) -> list[str]:
     """Prevailing landform of each tile where truth tells it, else its instruction set."""
     truth = corpus.data.truth() if corpus.data else {}
     if all(tile in truth for tile in chosen):
