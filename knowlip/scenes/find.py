@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from knowlip.scenes.errors import UnknownFormat
-from knowlip.scenes.readers import parts_of, reader_of
+from knowlip.scenes.readers import geotiff, parts_of, reader_of
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 _NOT_A_SCENE = re.compile(r"\.landcover\.tiff?$|label|mask", re.IGNORECASE)
@@ -70,11 +70,9 @@ def open_scenes(path: Path | str, overrides: SceneOverrides | None = None) -> li
     if not path.exists():
         raise ValueError(f"{path} does not exist.")
     reader = reader_of(path)
-    if reader is None:
-        if path.is_dir():
-            raise UnknownFormat(f"{path} is a folder, and no product of a known sensor.")
-        from knowlip.scenes.readers import geotiff as reader
-    scenes: list[Scene] = reader.open_product(path, overrides or SceneOverrides())
+    if reader is None and path.is_dir():
+        raise UnknownFormat(f"{path} is a folder, and no product of a known sensor.")
+    scenes: list[Scene] = (reader or geotiff).open_product(path, overrides or SceneOverrides())
     return scenes
 
 
@@ -90,8 +88,7 @@ def unique_ids(ids: Iterable[str]) -> list[str]:
     seen: set[str] = set()
     result = []
     for name in ids:
-        unique = name
-        count = 2
+        unique, count = name, 2
         while unique in seen or (unique != name and unique in taken):
             unique = f"{name}-{count}"
             count += 1

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 QUARTERS = 4
-F32, U8, U16 = NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint16]
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
 Drawn = tuple[U16, U16, U8, U8]
 """(N, N) area numbers, solid numbers, heights, shadows."""
 Facts = tuple[U8, F32, F32, F32, F32]

@@ -73,7 +73,8 @@ def image(world: World, sensor: Sensor, rng: np.random.Generator) -> RadarImage:
     table[:, 0] = [clutter_db(name, sensor, world.incidence) for name in CODE]
     table[:, 1:] *= 1.5  # interpolation between noise samples takes a third of their deviation
     pitches = max(2.5, 1.5 * res), max(7.0, 1.5 * res), 110.0
-    noise = [rng.standard_normal((int(n * res / pitch) + 3,) * 2, dtype=np.float32) for pitch in pitches]
+    grids = [rng.standard_normal((int(n * res / pitch) + 3,) * 2, dtype=np.float32) for pitch in pitches]
+    noise = grids[0], grids[1], grids[2]
     height = kernels.heights(areas, solids, canopy, solid_height, noise[1])
     geometry = float(step[0]), float(step[1]), tangent, res
     shadow = kernels.shadows(height, geometry)
@@ -84,7 +85,7 @@ def image(world: World, sensor: Sensor, rng: np.random.Generator) -> RadarImage:
     swells = (wind, 2 * np.pi / 52.0), (wind + 0.35, 2 * np.pi / 31.0)
     waves = np.array([[np.cos(w) * k, np.sin(w) * k] for w, k in swells], dtype=np.float32)
     drawn, facts = (areas, solids, height, shadow), (covers, level, table, roof, wall)
-    power = kernels.surfaces(drawn, facts, tuple(noise), waves, geometry, CODE["water"], CODE["wood"])
+    power = kernels.surfaces(drawn, facts, noise, waves, geometry, CODE["water"], CODE["wood"])
     cover = covers[areas[pad : pad + side, pad : pad + side]]
     del areas, solids, drawn
 

@@ -145,9 +145,9 @@ def test_every_aircraft_type_parks_only_on_free_apron():
     world = bare(512.0, "apron")
     for i, name in enumerate(PLANS):
         assert aircraft.aircraft(world, name, (-200.0 + 100.0 * i, 0.0), 20.0)
-    assert not aircraft.aircraft(world, "fighter", 0.0, 0.0, 0.0)  # taken
+    assert not aircraft.aircraft(world, "fighter", (0.0, 0.0), 0.0)  # taken
     world.paint(rectangle(0, 150, 100, 100, 0.0), "grass")
-    assert not aircraft.aircraft(world, "fighter", 0.0, 150.0, 0.0)  # not paved
+    assert not aircraft.aircraft(world, "fighter", (0.0, 150.0), 0.0)  # not paved
     assert [thing.type for thing in world.things] == list(PLANS)
 
 
