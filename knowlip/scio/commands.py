@@ -59,7 +59,6 @@ def show(result: dict[str, Any]) -> str:
 
 
 def _pass(action: Action, config: PassConfig) -> dict[str, Any]:
-    config.scio.check()
     if config.chunk < 1 or config.processes < 1 or config.workers < 1:
         raise ValueError("chunk, processes and workers must be 1 or more.")
     if config.ray and (config.processes > 1 or launched()):

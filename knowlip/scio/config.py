@@ -43,8 +43,7 @@ class ScioConfig:
     negatives: int = 512
     """Training pairs against which the contrastive loss of a single pair is taken."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that make no sense."""
+    def __post_init__(self) -> None:
         if self.iterations < 0:
             raise ValueError("scio.iterations must be at least 0.")
         for name in ("precision", "accept_precision"):

@@ -38,6 +38,36 @@ class SimulateConfig:
     workers: int = 2
     """Processes; 1 draws in this process."""
 
+    def __post_init__(self) -> None:
+        from knowlip.simulator.compose import THEMES
+
+        if not 1 <= self.cities <= len(CITIES):
+            raise ValueError(f"cities is {self.cities}: give a number from 1 to {len(CITIES)}.")
+        if not self.sensors:
+            raise ValueError(f"No sensors are given: choose from {', '.join(SENSORS)}.")
+        for name in self.sensors:
+            if name not in SENSORS:
+                raise ValueError(f"Unknown sensor {name!r}: choose from {', '.join(SENSORS)}.")
+            size = self.scene_size_m.get(name, SENSORS[name].scene_size_m)
+            if not 64.0 <= size <= 8192.0:
+                raise ValueError(f"scene_size_m of {name} is {size:g}: give 64 to 8192 metres.")
+            pixels = size / (SENSORS[name].resolution_m * SENSORS[name].cover_factor)
+            if abs(pixels - round(pixels)) > 1e-6:
+                step = SENSORS[name].resolution_m * SENSORS[name].cover_factor
+                raise ValueError(f"scene_size_m of {name} is {size:g}: give a multiple of {step:g} metres.")
+        for name in self.scene_size_m:
+            if name not in SENSORS:
+                raise ValueError(f"scene_size_m names an unknown sensor {name!r}: choose from {', '.join(SENSORS)}.")
+        if not self.themes:
+            raise ValueError(f"No themes are given: choose from {', '.join(THEMES)}.")
+        for name in self.themes:
+            if name not in THEMES:
+                raise ValueError(f"Unknown theme {name!r}: choose from {', '.join(THEMES)}.")
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}: give 1 or more.")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}: give 0 or more.")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -59,7 +89,6 @@ def simulate(config: SimulateConfig) -> dict[str, Any]:
         ValueError: for a config that cannot work or a folder that cannot be written.
     """
     started = time.monotonic()
-    _check(config)
     try:
         config.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -79,37 +108,6 @@ def simulate(config: SimulateConfig) -> dict[str, Any]:
         "paths": [str(job.out / f"{job.scene['name']}.tif") for job in jobs],
         "seconds": round(time.monotonic() - started, 2),
     }
-
-
-def _check(config: SimulateConfig) -> None:
-    from knowlip.simulator.compose import THEMES
-
-    if not 1 <= config.cities <= len(CITIES):
-        raise ValueError(f"cities is {config.cities}: give a number from 1 to {len(CITIES)}.")
-    if not config.sensors:
-        raise ValueError(f"No sensors are given: choose from {', '.join(SENSORS)}.")
-    for name in config.sensors:
-        if name not in SENSORS:
-            raise ValueError(f"Unknown sensor {name!r}: choose from {', '.join(SENSORS)}.")
-        size = config.scene_size_m.get(name, SENSORS[name].scene_size_m)
-        if not 64.0 <= size <= 8192.0:
-            raise ValueError(f"scene_size_m of {name} is {size:g}: give 64 to 8192 metres.")
-        pixels = size / (SENSORS[name].resolution_m * SENSORS[name].cover_factor)
-        if abs(pixels - round(pixels)) > 1e-6:
-            step = SENSORS[name].resolution_m * SENSORS[name].cover_factor
-            raise ValueError(f"scene_size_m of {name} is {size:g}: give a multiple of {step:g} metres.")
-    for name in config.scene_size_m:
-        if name not in SENSORS:
-            raise ValueError(f"scene_size_m names an unknown sensor {name!r}: choose from {', '.join(SENSORS)}.")
-    if not config.themes:
-        raise ValueError(f"No themes are given: choose from {', '.join(THEMES)}.")
-    for name in config.themes:
-        if name not in THEMES:
-            raise ValueError(f"Unknown theme {name!r}: choose from {', '.join(THEMES)}.")
-    if config.workers < 1:
-        raise ValueError(f"workers is {config.workers}: give 1 or more.")
-    if config.seed < 0:
-        raise ValueError(f"seed is {config.seed}: give 0 or more.")
 
 
 def plan(config: SimulateConfig) -> list[Job]:

@@ -69,6 +69,15 @@ class PretrainConfig(TrainingConfig):
     """Probability of leaving each sub-text out of a pair's text in ITC and ITM; makes SCIO's shortened texts
     familiar."""
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: contrast and matching need another pair.")
+        lengths = self.stage_steps or self.stage_epochs
+        if sum(lengths) < 1 or min(lengths) < 0:
+            raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
+        if lengths[0] < 1 and (lengths[1] or lengths[2]):
+            raise ValueError("Stage 1 needs at least one step: screening needs a trained model.")
+
 
 def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> dict[str, Any]:
     """Train, resume, or (when the run is finished) report.
@@ -84,7 +93,6 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> 
         ValueError: data set missing or not annotated, another config in `out`, loss not finite.
         ChildProcessError: one of several processes was killed or failed.
     """
-    _check(config)
     objectives = config.objectives
     weights = (objectives.itc, objectives.itm, objectives.infill)
     unused = not all(weights) or objectives.generation != "infill"
@@ -227,14 +235,3 @@ class Pretraining(Task[Batch]):
                 "last": (read_log(out / "log.jsonl") or [{}])[-1],
             }
         return dict(self.engine.fabric.broadcast(result))
-
-
-def _check(config: PretrainConfig) -> None:
-    if config.batch_size < 2:
-        raise ValueError("batch_size must be at least 2: contrast and matching need another pair.")
-    config.scio.check()
-    lengths = config.stage_steps or config.stage_epochs
-    if sum(lengths) < 1 or min(lengths) < 0:
-        raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
-    if lengths[0] < 1 and (lengths[1] or lengths[2]):
-        raise ValueError("Stage 1 needs at least one step: screening needs a trained model.")

@@ -62,6 +62,14 @@ class FinetuneConfig(TrainingConfig):
     workers: int = 2
     """Threads that prepare batches."""
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
+            raise ValueError("epochs, batch_size and checkpoint_every must be at least 1.")
+        if self.augment.flips or self.augment.rotations:
+            raise ValueError(
+                "augment.flips and augment.rotations are for pre-training: questions do not turn with tiles."
+            )
+
 
 def finetune(config: FinetuneConfig, examples: Sequence[Example] | None = None) -> dict[str, Any]:
     """Train on questions about training tiles; a killed run goes on where its last checkpoint was.
@@ -78,11 +86,6 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example] | None = None) 
         ValueError: no examples, examples about held-out tiles, loss not finite.
         ChildProcessError: one of several processes was killed or failed.
     """
-    if config.epochs < 1 or config.batch_size < 1 or config.checkpoint_every < 1:
-        raise ValueError("epochs, batch_size and checkpoint_every must be at least 1.")
-    if config.augment.flips or config.augment.rotations:
-        raise ValueError("augment.flips and augment.rotations are for pre-training: questions do not turn with tiles.")
-    config.augment.check()
     source = {}
     if examples is None:
         examples, said = examples_of(Dataset(config.dataset), config.seed)

@@ -33,7 +33,8 @@ def build(config: BuildConfig) -> dict[str, Any]:
         ValueError: no usable scene, settings that cannot work, `out` holding something else, or a full disk.
     """
     started = time.monotonic()
-    config.check()
+    config.quality.check_files()
+    config.screen.check_files()
     paths = find_scenes(config.scenes)
     record = config.record(paths)
     stored = _stored_plan(config.out, record)

@@ -49,8 +49,7 @@ class CitiesConfig:
     dataset: Path | None = None
     """A data set whose tiles are counted by city and drawn on the map."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
+    def __post_init__(self) -> None:
         if self.number < 1:
             raise ValueError(f"number must be at least 1, not {self.number}.")
         if self.theme not in THEMES:
@@ -77,7 +76,6 @@ def cities(config: CitiesConfig) -> dict[str, Any]:
     Raises:
         ValueError: settings that cannot work, an unknown country or place, no city that fits, no data set.
     """
-    config.check()
     found = candidates()
     chosen = pick(_allowed(config, found), config.theme, config.number, config.min_distance_km)
     if not chosen:

@@ -67,8 +67,7 @@ class BuildConfig:
     """Address of a Ray cluster ("auto", "host:port") that cuts the scenes; all its machines must see `scenes` and `out`
     under the same paths. Empty: this machine alone."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
+    def __post_init__(self) -> None:
         check_sizes(self.windows_m)
         if not 32 <= self.tile_px <= 4096:
             raise ValueError(f"tile_px must be 32 to 4096, not {self.tile_px}.")
@@ -80,9 +79,6 @@ class BuildConfig:
             raise ValueError(f"fewest_px must be 1 or more, not {self.fewest_px}.")
         if not 0 < self.min_valid <= 1:
             raise ValueError(f"min_valid must be above 0 and at most 1, not {self.min_valid}.")
-        self.quantise.check()
-        self.quality.check()
-        self.screen.check()
         if not (math.isfinite(self.block_km) and self.block_km > 0):
             raise ValueError(f"block_km must be positive, not {self.block_km}.")
         if min(self.split) < 0 or not math.isclose(sum(self.split), 1, abs_tol=1e-6) or self.split[0] <= 0:

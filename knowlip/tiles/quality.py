@@ -35,8 +35,7 @@ class QualityConfig:
     """File of tiles known to be good or bad, as `knowlip dataset label --export` writes it. Empty: the one that comes
     with the package."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
+    def __post_init__(self) -> None:
         for name in ("max_saturated", "max_dark", "min_good"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
@@ -45,6 +44,9 @@ class QualityConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"quality.{name} must be 0 or more, not {value}.")
+
+    def check_files(self) -> None:
+        """Raise `ValueError` for a reference that cannot be read, or has fewer tiles than `neighbours`."""
         size = len(load_reference(self.reference).good)
         if not 1 <= self.neighbours <= size:
             raise ValueError(

@@ -25,8 +25,7 @@ class QuantiseConfig:
     sigmas: float = 3.0
     """Half width in standard deviations (sigma)."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
+    def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"quantise.method must be one of {', '.join(METHODS)}, not {self.method!r}.")
         if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:

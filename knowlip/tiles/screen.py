@@ -32,12 +32,14 @@ class ScreenConfig:
     near_km: float = 15.0
     """How near, in kilometres from the window's centre."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
+    def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise ValueError(f"screen.threshold must be 0 to 1, not {self.threshold}.")
         if not (math.isfinite(self.near_km) and self.near_km > 0):
             raise ValueError(f"screen.near_km must be positive, not {self.near_km}.")
+
+    def check_files(self) -> None:
+        """Raise `ValueError` for an area that cannot be read, or a place that is not known."""
         if self.area is not None:
             read_area(self.area)
         for name in self.near:

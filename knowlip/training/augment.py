@@ -37,8 +37,7 @@ class AugmentConfig:
     rotations: float = 0.0
     """Share of pairs that are turned by 90, 180 or 270 degrees, pixels and direction words together."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
+    def __post_init__(self) -> None:
         for name in ("multilook", "flips", "rotations"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augment.{name} is a share between 0 and 1, not {getattr(self, name)}.")

@@ -70,8 +70,6 @@ class Batches:
     def __init__(
         self, corpus: Corpus, config: BatchSettings, rank: int = 0, world: int = 1, accumulate: int = 1
     ) -> None:
-        config.data.check()
-        config.augment.check()
         if config.batch_size % (world * accumulate):
             raise ValueError(
                 f"A batch of {config.batch_size} pairs cannot be shared by {world} processes in {accumulate} "

@@ -38,8 +38,7 @@ class DataConfig:
     pad_multiple: int = 1
     """Texts are padded to a multiple of this; 1 to the longest of the batch. Compiled models want few lengths."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for values that cannot work, naming the key."""
+    def __post_init__(self) -> None:
         if self.workers < 0 or self.prefetch < 1:
             raise ValueError("data.workers must be at least 0 and data.prefetch at least 1.")
         if self.bucket_batches < 1 or self.pad_multiple < 1:

@@ -82,7 +82,7 @@ def test_reasons(changes, reason):
 )
 def test_settings_that_cannot_work(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
-        dataclasses.replace(QualityConfig(), **changes).check()
+        dataclasses.replace(QualityConfig(), **changes).check_files()
 
 
 def test_neighbours_are_not_asked_about_tiles_that_were_enlarged_much():

@@ -133,7 +133,7 @@ def test_windows_that_touch_an_area(scene, tmp_path):
     area = box(first.x - 1e-4, first.y - 1e-4, first.x + 1e-4, first.y + 1e-4)
     feature = {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": area}]}
     config = ScreenConfig(area=geojson(tmp_path / "area.json", feature))
-    config.check()
+    config.check_files()
     assert select_roots(config, ground, roots) == [roots[5]]
     assert select_roots(ScreenConfig(), ground, roots) == roots
     far = ScreenConfig(area=geojson(tmp_path / "far.json", box(10, 10, 11, 11)))
@@ -150,7 +150,7 @@ def test_windows_near_a_place(scene):
     with pytest.raises(ValueError, match="within 15 km of Tokyo"):
         select_roots(ScreenConfig(near=["Tokyo"]), ground, roots)
     with pytest.raises(ValueError, match="did you mean"):
-        ScreenConfig(near=["Roterdam, Netherlands"]).check()
+        ScreenConfig(near=["Roterdam, Netherlands"]).check_files()
 
 
 @pytest.mark.parametrize(("west", "east"), [(179, 181), (179, -179), (-181, -179)])

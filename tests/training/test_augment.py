@@ -143,4 +143,4 @@ def test_rows_do_not_depend_on_each_other() -> None:
 )
 def test_settings_that_cannot_work_are_refused(change: dict[str, float], name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        AugmentConfig(**change).check()  # type: ignore[arg-type]
+        AugmentConfig(**change)  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
         ValueError: settings that cannot work, no image, or a bad label or image (unless `skip_bad`).
     """
     started = time.monotonic()
-    config.check()
+    config.check_files()
     format_named(config.format)
     name = slug(config.name or config.source.resolve().name)
     problems = Problems(config.skip_bad)

@@ -72,10 +72,7 @@ class ImportConfig:
     quantise: QuantiseConfig = field(default_factory=QuantiseConfig)
     """How images with more than 8 bit become grey levels, image by image."""
 
-    def check(self) -> None:
-        """Raise `ValueError` for settings that cannot work, naming the key."""
-        if not self.source.is_dir():
-            raise ValueError(f"{self.source} is not a folder.")
+    def __post_init__(self) -> None:
         if self.tile_px < 0 or not 0 <= self.overlap_px <= max(0, self.tile_px - 1):
             raise ValueError(f"overlap_px must lie below tile_px, not {self.overlap_px} with {self.tile_px}.")
         if not 0 <= self.min_visible <= 1:
@@ -88,6 +85,10 @@ class ImportConfig:
             raise ValueError("split_files and test_endings both say what the test set is; give one of them.")
         if self.units and self.units not in UNITS:
             raise ValueError(f"units must be one of {', '.join(UNITS)}, not {self.units!r}.")
+
+    def check_files(self) -> None:
+        """Raise `ValueError` where the source is no folder or the output is there already."""
+        if not self.source.is_dir():
+            raise ValueError(f"{self.source} is not a folder.")
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise ValueError(f"{self.out} is there already; give a new folder.")
-        self.quantise.check()
