@@ -3,12 +3,12 @@
 Every key of the result is explained in `docs/evaluation.md`.
 """
 
-import hashlib
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from knowlip.base.examples import ShownExample, write_examples
+from knowlip.base.files import file_sha256
 from knowlip.base.progress import say
 from knowlip.base.rows import Json, Results, Row, merged
 from knowlip.benchmark.table import print_table
@@ -131,7 +131,4 @@ def short_name(name: str) -> str:
 def _fingerprint(name: str) -> str:
     """SHA-256 of the weights of a model folder; "" where the encoder is none."""
     path = Path(name.removeprefix("knowlip:")) / WEIGHTS
-    if not path.is_file():
-        return ""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path) if path.is_file() else ""

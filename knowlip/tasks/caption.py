@@ -79,8 +79,8 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
     of_fixed = {name: caption_scores([text] * count, [[one] for one in references]) for name, text in fixed.items()}
     rows = []
     for metric, figure in scores.items():
-        floors = {name: found[metric].value for name, found in of_fixed.items()}
-        rows.append(bench.row("caption", encoder.name, metric, figure, floors, unit="number"))
+        of_texts = {name: found[metric].value for name, found in of_fixed.items()}
+        rows.append(bench.row("caption", encoder.name, metric, figure, of_texts, unit="number"))
 
     def judged(said: Sequence[str]) -> list[list[JudgedClaim]]:
         return [
@@ -136,7 +136,8 @@ def _details(
 ) -> dict[str, Json]:
     known = [one for row in claims for one in row if one.true is not None]
     by_dimension = {
-        name: [one.true for one in known if one.dimension == name] for name in sorted({one.dimension for one in known})
+        name: [bool(one.true) for one in known if one.dimension == name]
+        for name in sorted({one.dimension for one in known})
     }
     return {
         "tokenisation": TOKENISATION,

@@ -31,7 +31,8 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
         return Measured((bench.row("screening", encoder.name, "precision", None, note=note),))
     found, texts = score_texts(bench.data, card.revision, bench.truths, bench.windows, bench.clusters)
     evidence = found.get("evidence", {})
-    found["auroc_ci"] = evidence.get("noise score", evidence.get("paper", {})).get("auroc", {}).get("ci")
+    if auroc_ci := evidence.get("noise score", evidence.get("paper", {})).get("auroc", {}).get("ci"):
+        found["auroc_ci"] = auroc_ci
     before = {"before": texts["before"]}
     figures = (
         (found, "precision", "precision", "n_flagged", {"base rate": found["base_rate"]}),
@@ -243,9 +244,9 @@ def text_accuracy(
             "ci_method": share.method,
         }
     trusted = pd.notna(after) & ~both["decision_late"].isin(DISTRUSTED).to_numpy()
-    share = proportion(after[trusted].astype(bool), cluster[trusted]) if trusted.any() else None
-    result["after_without_screened"] = share.value if share else None
-    result["after_without_screened_ci"] = list(share.ci or ()) if share else None
+    kept = proportion(after[trusted].astype(bool), cluster[trusted]) if trusted.any() else None
+    result["after_without_screened"] = kept.value if kept else None
+    result["after_without_screened_ci"] = list(kept.ci or ()) if kept else None
     if not trusted.any():
         result["reason"] = "Every sub-text that truth can verify stands screened or rejected."
     result["n_without_screened"] = int(trusted.sum())

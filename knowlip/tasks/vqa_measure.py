@@ -29,7 +29,7 @@ from knowlip.tasks.questions import questions_about, questions_of
 
 _BATCH = 64
 _MEAN: Final = "mean accuracy"
-_AGREEMENT: Final = "Agreement with the annotator, no accuracy: the data set has no truth."
+_AGREEMENT: Final = "An agreement with the annotator, no accuracy: the data set has no truth."
 
 
 def candidates(train: Sequence[Question]) -> dict[str, list[str]]:
