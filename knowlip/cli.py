@@ -47,12 +47,13 @@ def _run(name: str, arguments: Sequence[str]) -> str:
     """Run a command and return its result as text: JSON, or for people."""
     from knowlip.base.parsing import parse_command  # takes 0.2 s to load, and `knowlip --help` needs none
     from knowlip.base.progress import facts
+    from knowlip.base.settings import plain
 
     command = COMMANDS[name]
     settings, as_json = parse_command(name, command.summary, command.kind(), arguments)
     result = command.run(settings)
     if as_json:
-        return json.dumps(result, indent=1)
+        return json.dumps(plain(result), indent=1)
     text: str = getattr(command.module(), "show", facts)(result)
     return text
 

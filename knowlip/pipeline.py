@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from knowlip.base.files import read_json, write_json
 from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe, recipe_for, with_changes
+from knowlip.base.rows import Results
 from knowlip.base.settings import plain
 from knowlip.commands import COMMANDS
 
@@ -27,11 +28,11 @@ class DemoConfig:
     """Changes over the recipe, STAGE.KEY=VALUE, e.g. pretrain.batch_size=16."""
 
 
-def demo(config: DemoConfig) -> dict[str, Any]:
+def demo(config: DemoConfig) -> Results:
     """Run every stage and print what came out.
 
     Returns:
-        The metrics, also written to `out/metrics.json`; keys: docs/evaluation.md.
+        The results, also written to `out/metrics.json`; keys: docs/evaluation.md.
     """
     from knowlip.base.parsing import stage_config
 
@@ -61,7 +62,7 @@ def demo(config: DemoConfig) -> dict[str, Any]:
     }
     times_path = out / "seconds.json"
     seconds: dict[str, float] = read_json(times_path) if times_path.is_file() else {}
-    metrics: dict[str, Any] = {}
+    results = Results(())
     for number, (stage, stage_settings) in enumerate(configs.items(), 1):
         say(f"\n[{number}/{len(places)}] {stage}")
         started = time.monotonic()
@@ -71,18 +72,18 @@ def demo(config: DemoConfig) -> dict[str, Any]:
         if stage == "build":
             _check_splits(dataset, stage_settings.block_km)
         if stage == "evaluate":
-            metrics = result
+            results = result
         if stage in ("evaluate", "report"):
-            metrics["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
-            write_json(metrics_path, metrics)
+            results = replace(results, seconds={name: round(value, 1) for name, value in seconds.items()})
+            results.write(metrics_path)
     from knowlip.benchmark.table import print_table
 
-    print_table(metrics)
+    print_table(results)
     say(f"\n{out / 'report.html'}")
-    return metrics
+    return results
 
 
-def show(_: dict[str, Any]) -> str:
+def show(_: Results) -> str:
     """Nothing more: the demo has printed its table on the way."""
     return ""
 

@@ -134,7 +134,7 @@ BAD = [
     ("evaluate --dataset bare --model model --out OUT --split train", "has no texts|annotate"),
     ("evaluate --dataset annotated --model model --out OUT", "no accepted tile in the split 'test'"),
     ("evaluate --dataset annotated --model model --out OUT --split night", "split must be one of"),
-    ("evaluate --dataset annotated --model none --out OUT --split train", "none is not a KnowLIP model"),
+    ("evaluate --dataset annotated --model none --out OUT --split train", "There is no encoder 'none'"),
     ("report --dataset empty --out OUT", "empty is not a finished data set"),
     ("report --dataset annotated --metrics none.json --out OUT", "none.json does not exist"),
     ("report --dataset annotated --metrics broken.json --out OUT", "broken.json is not valid JSON"),

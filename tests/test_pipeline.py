@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from knowlip.base.files import file_sha256
+from knowlip.base.rows import read_results
 from knowlip.cli import main
 from knowlip.dataset import Dataset, verify
 from knowlip.pipeline import _check_splits
@@ -39,12 +41,6 @@ SIMULATED = [
     "simulate.themes=[port, airport, town]", "build.windows_m=[512, 256, 128]", "build.tile_px=96",
 ]  # fmt: skip
 QUESTIONS = ("count", "recognition", "position", "main_landform", "all_landforms", "regional_landform")
-
-
-def keys(value: Any, path: str = "") -> set[str]:
-    if not isinstance(value, dict):
-        return {path}
-    return {path} | {deeper for key, item in value.items() for deeper in keys(item, f"{path}.{key}" if path else key)}
 
 
 def unexplained(value: Any, path: str = "", reason: bool = False) -> list[str]:
@@ -96,32 +92,23 @@ def test_simulated_scenes_to_a_report_and_again(tmp_path: Path, capsys: pytest.C
         assert metrics["seconds"][stage] >= 0
     assert said.rstrip().endswith(str(out / "report.html"))
 
-    found = keys(metrics)
-    for direction in ("image_to_text", "text_to_image"):
-        wanted = (
-            "r1",
-            "r5",
-            "r10",
-            "chance_r1",
-            "chance_r5",
-            "chance_r10",
-            "ci.r1",
-            "ci_method",
-            "n",
-            "gallery",
-            "median_rank",
-        )
-        assert {f"retrieval.{direction}.{key}" for key in wanted} <= found
-    assert {f"vqa.{kind}.{key}" for kind in QUESTIONS for key in ("accuracy", "majority", "n")} <= found
-    assert {
-        f"caption.{key}" for key in ("bleu4", "cider", "baseline_bleu4", "baseline_cider", "claims.true", "n")
-    } <= found
-    assert {f"scio.{key}" for key in ("precision", "recall", "auroc", "base_rate", "flag_rate", "n")} <= found
-    assert {f"text_accuracy.{key}" for key in ("before", "after", "n_before", "n_after")} <= found
-    assert {"setup.dataset_fingerprint", "setup.blocks", "setup.seed"} <= found
-    assert not unexplained(metrics)
-    assert metrics["retrieval"]["image_to_text"]["n"] == 12
-    assert 0 < metrics["scio"]["base_rate"] < 1
+    results = read_results(out / "metrics.json")
+    found = {(row.task, row.metric): row for row in results.rows if row.encoder in ("pretrain", "finetune")}
+    recall = {("retrieve", f"{way} R@{k}") for way in ("image to text", "text to image") for k in (1, 5, 10)}
+    asked = {("vqa", f"{kind.replace('_', ' ')} accuracy") for kind in QUESTIONS}
+    written = {("caption", name) for name in ("BLEU-4", "CIDEr", "true claims")}
+    screened = {("screening", name) for name in ("precision", "recall", "AUROC", "true sub-texts")}
+    assert recall | asked | written | screened <= found.keys()
+    assert all(found[key].encoder == ("finetune" if key in asked else "pretrain") for key in recall | asked | written)
+    assert all(row.floor is not None for row in found.values() if row.value is not None)
+    teacher = {row.task for row in results.rows if row.encoder == "annotator:measured"}
+    assert teacher == {"vqa", "caption"}
+    weights = {name: file_sha256(out / name / "model" / "model.safetensors") for name in ("pretrain", "finetune")}
+    assert results.encoders == weights
+    assert {"dataset_fingerprint", "blocks", "seed"} <= results.setup.keys()
+    assert not unexplained(metrics["details"])
+    assert found["retrieve", "image to text R@1"].n == 12
+    assert 0 < metrics["details"]["screening"]["decisions"]["base_rate"] < 1
     assert metrics["seconds"].keys() == {"simulate", "build", "annotate", "pretrain", "finetune", "evaluate", "report"}
     assert_self_contained(out / "report.html")
     data = Dataset(out / "dataset")
@@ -138,8 +125,8 @@ def test_simulated_scenes_to_a_report_and_again(tmp_path: Path, capsys: pytest.C
     assert run_demo(out, *SIMULATED) == 0
     assert time.monotonic() - started < sum(metrics["seconds"].values()) + 5
     again = json.loads(capsys.readouterr().out)
-    for results in (metrics, again):
-        del results["seconds"]
+    for one in (metrics, again):
+        del one["seconds"]
     assert again == metrics
     assert {path: path.read_bytes() for path in kept} == kept
     assert (out / "finetune" / "model" / "model.safetensors").read_bytes() == weights
@@ -207,12 +194,13 @@ def test_real_scenes_of_three_archives(tmp_path: Path, capsys: pytest.CaptureFix
     assert run_demo(out, *changes, scenes=tuple(REAL)) == 0
     metrics = json.loads(capsys.readouterr().out)
     assert "simulate" not in metrics["seconds"]
-    assert metrics["scio"]["precision"] is None
-    assert metrics["text_accuracy"]["before"] is None
-    assert not unexplained(metrics)
-    assert metrics["retrieval"]["text_to_image"]["n"] == 12
-    sources = {metrics["vqa"][kind].get("source") for kind in QUESTIONS if metrics["vqa"][kind]["n"]}
-    assert sources == {"annotator"}
+    found = {(row["task"], row["metric"]): row for row in metrics["rows"]}
+    assert found["screening", "precision"]["value"] is None
+    assert found["screening", "true sub-texts"]["value"] is None
+    assert not unexplained(metrics["details"])
+    assert found["retrieve", "text to image R@1"]["n"] == 12
+    assert {detail["source"] for detail in metrics["details"]["vqa"].values()} == {"annotator"}
+    assert "agreement" in found["vqa", "mean accuracy"]["note"]
     assert_self_contained(out / "report.html")
     verify(out / "dataset")
     data = Dataset(out / "dataset")

@@ -217,3 +217,9 @@ def read_json(path: Path) -> Any:
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, however large it is."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

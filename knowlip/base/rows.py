@@ -6,11 +6,12 @@ Whatever measures writes rows; tables, report, model card and leaderboards read 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from knowlip.base.files import read_json, write_json
+from knowlip.base.settings import plain
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """What a JSON file can hold."""
@@ -148,12 +149,8 @@ class Results:
 
     def plain(self) -> dict[str, Json]:
         """As in the file."""
-        return {
-            "rows": [asdict(row) | {"ci": list(row.ci) if row.ci else None} for row in self.rows],
-            "details": self.details,
-            "setup": self.setup,
-            "seconds": self.seconds,
-        }
+        found: dict[str, Json] = plain(self)
+        return found
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""

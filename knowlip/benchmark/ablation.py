@@ -19,18 +19,23 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from knowlip.base.files import read_json, whole_file, whole_folder, write_json
+from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
+from knowlip.base.recipes import load_recipe, with_changes
+from knowlip.base.rows import highest_floor
 from knowlip.base.settings import plain, same_or_refuse
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
-from knowlip.benchmark.evaluate import score_texts
 from knowlip.benchmark.spoil import spoil
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
 from knowlip.language.dimensions import SLOTS
-from knowlip.tasks import vqa_measure as vqa
-from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
-from knowlip.tasks.questions import questions_of
+from knowlip.language.questions import QUESTION_TYPES
+from knowlip.models.encoders import open_encoder
+from knowlip.tasks.bench import Bench, MeasureLimits
+from knowlip.tasks.pretrain import PretrainConfig, pretrain
+from knowlip.tasks.screening import score_texts
+from knowlip.tasks.vqa import FinetuneConfig, finetune
+from knowlip.tasks.vqa_measure import Asked, ask, floors_of
 
 _RESULT: Final = "result.json"
 
@@ -88,9 +93,12 @@ def ablation(config: AblationConfig) -> dict[str, Any]:
         arm: [read_json(config.out / arm / f"seed{seed}" / _RESULT) for seed in range(config.seeds)] for arm in chosen
     }
     found = summary(results) | {
-        "dataset_fingerprint": data.fingerprint, "recipe": config.recipe, "set": list(config.set),
-        "seeds": config.seeds, "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}",
-    }  # fmt: skip
+        "dataset_fingerprint": data.fingerprint,
+        "recipe": config.recipe,
+        "set": list(config.set),
+        "seeds": config.seeds,
+        "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}",
+    }
     write_json(config.out / "ablation.json", found)
     return found
 
@@ -119,12 +127,6 @@ def _check(config: AblationConfig, data: Dataset) -> list[str]:
 
 def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str, Any]:
     """Pre-train, fine-tune and question one model."""
-    from knowlip import models
-    from knowlip.base.parsing import stage_config
-    from knowlip.base.recipes import load_recipe, with_changes
-    from knowlip.tasks.pretrain import PretrainConfig, pretrain
-    from knowlip.tasks.vqa import FinetuneConfig, finetune
-
     source = "templates" if arm == "templates" else "annotator"
     wrong = 0.0 if arm == "templates" else config.wrong
     dataset = dataset_with(config.dataset, source, config.out / "datasets" / source, wrong)
@@ -136,18 +138,16 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
     trained = pretrain(first)
     asked = {**places, "model": trained["model"], "out": str(folder / "finetune")}
     taught = finetune(stage_config(FinetuneConfig, {**recipe.get("finetune", {}), **asked}))
-    model = models.load_model(Path(taught["model"]))
-    data = Dataset(dataset)
-    tiles = data.tiles()
-    windows = dict(zip(tiles["tile_id"], tiles["window_m"].astype(float)))
-    roots = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
-    found, texts = score_texts(data, model.card, data.truth(), windows, roots)
+    limits = MeasureLimits(questions_per_type=config.questions_per_type)
+    bench, model = Bench(dataset, limits=limits, seed=config.question_seed), open_encoder(taught["model"])
+    roots = dict(zip(bench.everything["tile_id"], bench.everything["root_id"].astype(str)))
+    found, texts = score_texts(bench.data, model.card.revision, bench.truths, bench.windows, roots)
     return {
         "arm": arm,
         "seed": seed,
         "steps": trained["steps"],
         "stage_lengths": plain(first.stage_steps or first.stage_epochs),
-        **_answers(config, data, model),
+        **_answers(bench, ask(bench, model)),
         "texts": texts,
         "screening": found,
         "scio": {path.stem: read_json(path) for path in sorted((folder / "pretrain").glob("scio-*.json"))},
@@ -233,21 +233,11 @@ def _link(source: str, target: str) -> str:
     return target
 
 
-def _answers(config: AblationConfig, data: Dataset, model: Any) -> dict[str, Any]:
-    """Accuracy of each type, and whether each single answer is right."""
-    tiles = data.tiles()
-    test = tiles[tiles["split"] == "test"]
-    unit = "block" if test["block"].nunique() >= MIN_CLUSTERS else "root_id"
-    clusters = dict(zip(tiles["tile_id"], tiles[unit].astype(str)))
-    train_questions = questions_of(data, "train", config.question_seed)
-    answers = vqa.candidates(train_questions)
-    possible = [q for q in questions_of(data, "test", config.question_seed) if q.type in answers]
-    asked = vqa.choose_questions(possible, config.questions_per_type, config.question_seed)
-    images = EncodedImages(model, data, sorted({q.tile_id for q in asked}))
-    given = vqa.answer(model, images, asked, answers)
-    right: dict[str, list[int]] = {}
-    places: dict[str, list[str]] = {}
-    for question, said in zip(asked, given):
-        right.setdefault(question.type, []).append(int(said == question.answer))
-        places.setdefault(question.type, []).append(clusters[question.tile_id])
-    return {"vqa": vqa.score(asked, given, train_questions, clusters), "right": right, "clusters": places}
+def _answers(bench: Bench, asked: Asked) -> dict[str, Any]:
+    """Type -> whether each single answer is right, its cluster, and the highest floor with its name."""
+    kinds = [kind for kind in QUESTION_TYPES if asked.rows_of(kind)]
+    return {
+        "right": {kind: [int(hit) for hit in asked.hits(kind)] for kind in kinds},
+        "clusters": {kind: [bench.clusters[asked.questions[i].tile_id] for i in asked.rows_of(kind)] for kind in kinds},
+        "floors": {kind: list(highest_floor(floors_of(asked, kind))) for kind in kinds},
+    }

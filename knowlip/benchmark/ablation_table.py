@@ -37,16 +37,17 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any
     """Put the results of single trainings together.
 
     Args:
-        results: arm -> one result a seed, with `right` and `clusters` (type -> one entry a question), `vqa`, `texts`.
+        results: arm -> one result a seed, with `right` and `clusters` (type -> one entry a question), `floors` and
+            `texts`.
 
     Returns:
         `arms`: arm -> type (and "mean") -> `accuracy` (mean over seeds), `ci_seeds` (Student's t over seeds: chance of
         training; None for one seed), `ci_places` (bootstrap over places: choice of test tiles), `seeds`, `n`, `paper`.
         `differences`: arm -> type -> the same minus the row above, seed by seed, on the same questions, with
-        both intervals. `texts`: arm -> share of true sub-texts before and after. `blind`: type -> accuracy of a model
-        that reads and never looks.
+        both intervals. `texts`: arm -> share of true sub-texts before and after. `floors`: type -> the highest
+        accuracy without looking, and its name.
     """
-    found: dict[str, Any] = {"arms": {}, "differences": {}, "texts": {}, "blind": {}}
+    found: dict[str, Any] = {"arms": {}, "differences": {}, "texts": {}, "floors": {}}
     previous: str | None = None
     above: dict[str, list[float]] = {}
     for arm in (arm for arm in ARMS if arm in results):
@@ -55,20 +56,23 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any
         found["arms"][arm] = {}
         for kind, values in by_type.items():
             found["arms"][arm][kind] = {
-                "accuracy": float(np.mean(values)), "ci_seeds": _interval(values), "ci_places": _places(rows, kind),
-                "seeds": values, "n": sum(len(rows[0]["right"][name]) for name in _types(kind, rows)),
+                "accuracy": float(np.mean(values)),
+                "ci_seeds": _interval(values),
+                "ci_places": _places(rows, kind),
+                "seeds": values,
+                "n": sum(len(rows[0]["right"][name]) for name in _types(kind, rows)),
                 "paper": _paper(arm, kind),
-            }  # fmt: skip
+            }
         found["texts"][arm] = [row["texts"] for row in rows]
         if previous is not None:
             found["differences"][arm] = {
-                kind: {"than": previous, **_difference(values, above[kind])}
-                | {"ci_places": _paired(rows, results[previous], kind)}
-                for kind, values in by_type.items() if kind in above
-            }  # fmt: skip
+                kind: _difference(values, above[kind])
+                | {"than": previous, "ci_places": _paired(rows, results[previous], kind)}
+                for kind, values in by_type.items()
+                if kind in above
+            }
         previous, above = arm, by_type
-        for kind in QUESTION_TYPES:
-            found["blind"][kind] = rows[0]["vqa"].get(kind, {}).get("blind")
+        found["floors"] |= rows[0].get("floors", {})
     return found
 
 
@@ -130,8 +134,8 @@ def print_arms(found: Mapping[str, Any]) -> str:
         true = [texts["after"] for texts in found["texts"][arm] if texts.get("after") is not None]
         lines.append(f"{ARMS[arm].what:24}{cells}{f'{100 * np.mean(true):.1f}' if true else '-':>13}")
         lines.append(f"{f'  paper: {ARMS[arm].paper}':24}" + "".join(f"{_paper(arm, kind):>20.2f}" for kind in kinds))
-    blind = [found["blind"].get(kind) for kind in kinds]
-    lines.append(f"{'  never looking':24}" + "".join(f"{'-' if b is None else f'{100 * b:.1f}':>20}" for b in blind))
+    floors = [found["floors"].get(kind, [None])[0] for kind in kinds]
+    lines.append(f"{'  never looking':24}" + "".join(f"{'-' if f is None else f'{100 * f:.1f}':>20}" for f in floors))
     for arm, row in found["differences"].items():
         cells = "".join(f"{_signed(row[kind]) if kind in row else '-':>20}" for kind in kinds)
         than = next(iter(row.values()))["than"]

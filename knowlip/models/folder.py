@@ -1,82 +1,121 @@
 """What a model's folder says to people and to the hub: its README.md with a YAML head."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
-_HEADLINES = ("r1", "r5", "r10", "bleu4", "cider", "accuracy")
-_TASKS = {"retrieval": "image-text-retrieval", "caption": "image-to-text", "vqa": "visual-question-answering"}
+from knowlip.base.rows import MARKS, MARKS_TOLD, Results, Row
+
+_HUB_TASKS = {"retrieve": "image-text-retrieval", "caption": "image-to-text", "vqa": "visual-question-answering"}
+"""The hub's words for tasks; others are "other" there."""
+
+
+def rows_of_model(results: Results, weights: str) -> tuple[Row, ...]:
+    """The measured rows of one model.
+
+    Args:
+        results: of `knowlip evaluate`.
+        weights: SHA-256 of the model's weights.
+
+    Raises:
+        ValueError: there are none of these weights.
+    """
+    names = {name for name, known in results.encoders.items() if known == weights}
+    rows = tuple(row for row in results.rows if row.encoder in names and row.value is not None)
+    if not rows:
+        others = ", ".join(sorted(results.encoders)) or "no model"
+        raise ValueError(f"The results are of {others}, not of these weights: run `knowlip evaluate` on this model.")
+    return rows
 
 
 def model_readme(
-    config: Mapping[str, Any], card: Mapping[str, Any], parameters: int, license: str = "", repo: str = ""
+    config: Mapping[str, Any],
+    card: Mapping[str, Any],
+    parameters: int,
+    license: str = "",
+    repo: str = "",
+    measured: Sequence[Row] = (),
 ) -> str:
     """The model card in Markdown.
 
     Args:
         config: of the model, as in `knowlip.json`.
-        card: facts beside the weights; what is missing is left out. `metrics` maps names such as
-            "retrieval.text_to_image.r5" to numbers, `metrics_dataset` is the fingerprint of what they were measured on.
+        card: facts beside the weights; what is missing is left out.
         parameters: how many.
         license: identifier of the hub, e.g. "apache-2.0"; empty: it is not stated.
         repo: "user/repo" on the hub; empty: the folder is local.
+        measured: see :func:`rows_of_model`.
     """
     from huggingface_hub import ModelCardData
 
-    metrics: Mapping[str, float] = card.get("metrics") or {}
+    title, place = repo.rpartition("/")[2] or "KnowLIP model", repo or "FOLDER"
     head = ModelCardData(
-        library_name="knowlip", tags=["sar", "remote-sensing", "vision-language"], pipeline_tag="image-to-text",
-        language="en", license=license or None, model_name=_title(repo) if metrics else None,
-        eval_results=_results(metrics) or None,
-    )  # fmt: skip
-    place = repo or "FOLDER"
-    text = [
-        "---", head.to_yaml().strip(), "---", "", f"# {_title(repo)}", "",
-        "A vision-language model for SAR images: it compares images with texts, describes them, fills holes in "
-        "descriptions and answers questions.", "",
-        "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in _facts(config, card, parameters)), "",
-        "## Use", "", "```python", "import knowlip", "",
-        f'model = knowlip.load("{place}")', "pixels = model.prepare([tile])  # uint8 (H, W)",
-        "tokens, embedding = model.encode_images(pixels)", 'model.generate(tokens, [""])  # a description', "```", "",
-        f"Or in a shell: `knowlip caption IMAGE --model {place}`.", "",
-    ]  # fmt: skip
-    if metrics:
-        text += ["## Measured", "", "By `knowlip evaluate`, on places that training never saw"]
-        text[-1] += f" (data set `{card['metrics_dataset'][:16]}`)." if card.get("metrics_dataset") else "."
-        text += ["", "| | |", "|---|---|"]
-        text += [f"| {name} | {value:.4g} |" for name, value in metrics.items()] + [""]
-    text += [
-        "## Limits", "",
-        "The model knows windows and sensors as in the table above; others are guesses. It was taught by texts that "
-        "were written and corrected by machines: check what it says before anybody relies on it.", "",
-    ]  # fmt: skip
-    return "\n".join(text)
+        library_name="knowlip",
+        tags=["sar", "remote-sensing", "vision-language"],
+        pipeline_tag="image-to-text",
+        language="en",
+        license=license or None,
+        model_name=title if measured else None,
+        eval_results=_hub_results(measured) or None,
+    )
+    facts = "\n".join(f"| {name} | {value} |" for name, value in _facts(config, card, parameters))
+    text = _CARD.format(head=head.to_yaml().strip(), title=title, facts=facts, place=place)
+    if measured:
+        lines = "\n".join(f"| {' | '.join(map(_cell, _cells(row)))} |" for row in measured)
+        text += _MEASURED.format(marks=MARKS_TOLD, lines=lines)
+    return text + _LIMITS
 
 
-def headline_metrics(evaluation: Mapping[str, Any], answers: bool = False) -> dict[str, float]:
-    """Names and numbers for a model card from what `knowlip evaluate` wrote.
+_CARD = """---
+{head}
+---
 
-    Args:
-        evaluation: its JSON. Where it measured two models, each gets its own results only.
-        answers: the card is that of a model fine-tuned on questions.
-    """
-    tasks = list(_TASKS)
-    if evaluation.get("setup", {}).get("vqa_fine_tuned"):
-        tasks = ["vqa"] if answers else [task for task in tasks if task != "vqa"]
-    return {name: value for task in tasks for name, value in _leaves(evaluation.get(task), task)}
+# {title}
+
+A vision-language model for SAR images: it compares images with texts, describes them, fills holes in descriptions and answers questions.
+
+| | |
+|---|---|
+{facts}
+
+## Use
+
+```python
+import knowlip
+
+model = knowlip.load("{place}")
+pixels = model.prepare([tile])  # uint8 (H, W)
+tokens, embedding = model.encode_images(pixels)
+model.generate(tokens, [""])  # a description
+```
+
+Or in a shell: `knowlip caption IMAGE --model {place}`.
+
+"""  # noqa: E501 (a paragraph of Markdown is one line)
+_MEASURED = """## Measured
+
+By `knowlip evaluate`, on places that training never saw: {marks}.
+
+| task | measure | value | 95 % | highest floor | n |
+|---|---|---|---|---|---|
+{lines}
+
+"""
+_LIMITS = """## Limits
+
+The model knows windows and sensors as in the table above; others are guesses. It was taught by texts that were written and corrected by machines: check what it says before anybody relies on it.
+"""  # noqa: E501
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, float]]:
-    if not isinstance(value, Mapping):
-        return
-    for name, inner in value.items():
-        if name in _HEADLINES and isinstance(inner, int | float):
-            yield f"{path}.{name}", float(inner)
-        elif name not in ("ci", "cosine_same_queries"):
-            yield from _leaves(inner, f"{path}.{name}")
+def _cells(row: Row) -> tuple[str, ...]:
+    """Task, measure, value with its mark, interval, highest floor, trials."""
+    floor = "" if row.floor is None else f"{row.shown(row.floor)} {row.floor_name}"
+    return row.task, row.metric, f"{row.shown(row.value)} {MARKS[row.standing]}", row.shown_ci, floor, f"{row.n:,}"
 
 
-def _title(repo: str) -> str:
-    return repo.rpartition("/")[2] or "KnowLIP model"
+def _cell(text: str) -> str:
+    """Words of somebody's file as a cell of Markdown: one line, no bars, no HTML."""
+    return escape(" ".join(text.split()).replace("|", "/"), quote=False)
 
 
 def _facts(config: Mapping[str, Any], card: Mapping[str, Any], parameters: int) -> Iterator[tuple[str, str]]:
@@ -100,13 +139,17 @@ def _facts(config: Mapping[str, Any], card: Mapping[str, Any], parameters: int) 
         yield "Data set", f"fingerprint `{card['dataset_fingerprint'][:16]}`"
 
 
-def _results(metrics: Mapping[str, float]) -> list[Any]:
+def _hub_results(measured: Sequence[Row]) -> list[Any]:
     from huggingface_hub import EvalResult
 
-    def result(name: str, value: float) -> Any:
-        return EvalResult(
-            task_type=_TASKS.get(name.partition(".")[0], "other"), dataset_type="knowlip",
-            dataset_name="held-out places", metric_type=name.rpartition(".")[2], metric_name=name, metric_value=value,
-        )  # fmt: skip
-
-    return [result(name, value) for name, value in metrics.items()]
+    return [
+        EvalResult(
+            task_type=_HUB_TASKS.get(row.task, "other"),
+            dataset_type="knowlip",
+            dataset_name=f"{row.data}, {row.split}",
+            metric_type=row.metric,
+            metric_name=f"{row.task}: {row.metric}",
+            metric_value=row.value,
+        )
+        for row in measured
+    ]

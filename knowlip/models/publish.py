@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from knowlip.base.files import read_json
+from knowlip.base.files import file_sha256, read_json
+from knowlip.base.rows import Results, read_results
 from knowlip.models.checkpoint import load_model
-from knowlip.models.folder import headline_metrics, model_readme
+from knowlip.models.folder import model_readme, rows_of_model
 from knowlip.models.hub import CARD, COUNTED, README, REPO, WEIGHTS, asked
 
 _PRIVATE = ("command",)
@@ -15,7 +16,7 @@ _PRIVATE = ("command",)
 
 
 def push_to_hub(
-    folder: Path, repo: str, private: bool = False, license: str = "", evaluation: dict[str, Any] | None = None
+    folder: Path, repo: str, private: bool = False, license: str = "", results: Results | None = None
 ) -> str:
     """Publish a model folder.
 
@@ -26,13 +27,13 @@ def push_to_hub(
         repo: "user/repo"; made when it does not exist.
         private: only its owners see it (of use when it is made).
         license: identifier of the hub, e.g. "apache-2.0".
-        evaluation: what `knowlip evaluate` found, for the model card.
+        results: what `knowlip evaluate` found about these weights, for the model card.
 
     Returns:
         Address of the commit.
 
     Raises:
-        ValueError: no sound model, a bad name, no permission, no network.
+        ValueError: no sound model, a bad name, results of other weights, no permission, no network.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -46,14 +47,12 @@ def push_to_hub(
     card = {key: value for key, value in saved["card"].items() if key not in _PRIVATE}
     if license:
         card["license"] = license
-    if evaluation is not None:
-        card["metrics"] = headline_metrics(evaluation, answers="finetuned_on" in card)
-        card["metrics_dataset"] = evaluation.get("setup", {}).get("dataset_fingerprint", "")
+    measured = rows_of_model(results, file_sha256(folder / WEIGHTS)) if results is not None else ()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     files: dict[str, bytes | str] = {
         WEIGHTS: str(folder / WEIGHTS),
         CARD: json.dumps({**saved, "card": card}, indent=1, sort_keys=True).encode(),
-        README: model_readme(saved["model"], card, parameters, license, repo).encode(),
+        README: model_readme(saved["model"], card, parameters, license, repo, measured).encode(),
         COUNTED: json.dumps({"model_type": "knowlip", "architectures": ["KnowLIP"]}).encode(),
     }
     operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()]
@@ -78,7 +77,7 @@ class PublishModelConfig:
     license: str = ""
     """Identifier of the hub, e.g. apache-2.0."""
     metrics: Path | None = None
-    """JSON that `knowlip evaluate` wrote about this model; its headlines go to the model card."""
+    """JSON that `knowlip evaluate` wrote about this model; its rows of these weights go to the model card."""
 
     POSITIONAL = ("model", "repo")
 
@@ -98,8 +97,6 @@ def publish_model(config: PublishModelConfig) -> Published:
     Raises:
         ValueError: see :func:`push_to_hub`; or a file without results.
     """
-    evaluation = read_json(config.metrics) if config.metrics is not None else None
-    if evaluation is not None and not (isinstance(evaluation, dict) and headline_metrics(evaluation)):
-        raise ValueError(f"{config.metrics} holds no results of `knowlip evaluate`.")
-    url = push_to_hub(config.model, config.repo, config.private, config.license, evaluation)
+    results = read_results(config.metrics) if config.metrics is not None else None
+    url = push_to_hub(config.model, config.repo, config.private, config.license, results)
     return {"model": str(config.model), "repo": config.repo, "commit": url}

@@ -21,6 +21,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from knowlip.base.rows import Standing
+
 COLOURS: Final = ("#2f6690", "#e08e45", "#5b9279", "#b5485d", "#7d6b9e", "#8d8741", "#4aa3a2", "#a0725b")
 INK, MUTED, GRID, FILL, LAND = "#1f2933", "#6b7785", "#e3e7eb", "#eceeec", "#e9ecef"
 ACCENT, BAD, WARN, CARD = "#0b6e8f", "#b3261e", "#8a5a00", "#fefefe"
@@ -251,6 +253,8 @@ class Dot:
     """Drawn as a bar across the row."""
     second: float | None = None
     """Drawn as a thinner, dashed one."""
+    standing: Standing | None = None
+    """Where the value stands to the reference: in colour above, grey level with it, red below."""
 
 
 def _rows(names: Sequence[str], high: float, right: int, row: int) -> tuple[Figure, Any]:
@@ -283,7 +287,7 @@ def dot_chart(rows: Sequence[Dot], label: str) -> Markup:
         if row.value is None:
             axes.text(0, y, " not measured", va="center_baseline", fontsize=10.5, color=MUTED)
             continue
-        tone = ACCENT if row.reference is None or row.value > row.reference else BAD
+        tone = {"above": ACCENT, "level": MUTED, "below": BAD, None: ACCENT}[row.standing]
         axes.hlines(y, row.reference or 0, row.value, color=tone, linewidth=2.5, alpha=0.45)
         if row.interval:
             axes.hlines(y, *row.interval, color=tone, linewidth=1.6)

@@ -2,12 +2,12 @@
 
 A task measures with a function in its module `knowlip/tasks/NAME.py`:
 
-    def measure(bench: Bench, encoder: VisionLanguageModel) -> Measured
+    def measure(bench: Bench, encoder: Encoder) -> Measured
 
 `knowlip evaluate --tasks [NAME]` runs it; nothing else names it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -21,7 +21,8 @@ import pandas as pd
 from knowlip.base.examples import ShownExample
 from knowlip.base.rows import Better, Json, Row, Unit, highest_floor
 from knowlip.dataset import Dataset
-from knowlip.tasks.images import EncodedImages, VisionLanguageModel
+from knowlip.models.encoders import Encoder
+from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate
 
 CLUSTERS: Final = {"block": "geographic blocks", "root_id": "families of tiles that share ground"}
@@ -99,7 +100,7 @@ class Bench:
         self.windows: Mapping[str, float] = dict(zip(ids, self.everything["window_m"].astype(float)))
         self.truths = self.data.truth()
         """tile_id -> truth; empty where the data set has none."""
-        self._images: dict[int, tuple[VisionLanguageModel, EncodedImages]] = {}
+        self._images: dict[int, tuple[Encoder, EncodedImages]] = {}
 
     def _chosen(self) -> pd.DataFrame:
         tiles = self.data.tiles(self.split)
@@ -129,13 +130,21 @@ class Bench:
 
     @property
     def annotator(self) -> str:
-        """Name of the texts' annotator as an encoder in rows."""
+        """The texts' annotator as the encoder of a row."""
         return "annotator:" + "+".join(sorted(self.texts["annotator"].astype(str).unique()))
 
-    def images(self, encoder: VisionLanguageModel) -> EncodedImages:
-        """The encoded tiles to measure: once for all tasks."""
-        if id(encoder) not in self._images:
-            self._images[id(encoder)] = encoder, EncodedImages(encoder, self.data, self.tile_ids)
+    def images(self, encoder: Encoder, only: Collection[str] | None = None) -> EncodedImages:
+        """The encoded tiles to measure: once for all tasks.
+
+        Args:
+            encoder: encodes them.
+            only: the tiles that are needed; where the others were not encoded before, they are not now.
+        """
+        if id(encoder) in self._images:
+            return self._images[id(encoder)][1]
+        if only is not None and (needed := [tile_id for tile_id in self.tile_ids if tile_id in only]) != self.tile_ids:
+            return EncodedImages(encoder, self.data, needed)
+        self._images[id(encoder)] = encoder, EncodedImages(encoder, self.data, self.tile_ids)
         return self._images[id(encoder)][1]
 
     def row(
@@ -155,7 +164,7 @@ class Bench:
         return Row(self.name, self.split, task, encoder, metric, value, ci, n, floor, floor_name, note, unit, better)
 
 
-Measure = Callable[[Bench, VisionLanguageModel], Measured]
+Measure = Callable[[Bench, Encoder], Measured]
 
 
 def find_measure(task: str) -> Measure:

@@ -1,6 +1,7 @@
-"""The model as the tasks see it, and test images that are encoded once for all of them."""
+"""Test images that are encoded once for all tasks."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -9,37 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from knowlip.base.progress import track
+from knowlip.models.encoders import Encoder, TextImageEncoder
+from knowlip.models.towers import resize
 
 _BATCH = 64
 _MOST_KEPT_BYTES = 2 << 30
-
-
-class VisionLanguageModel(Protocol):
-    """What the tasks need of a model: the methods of `knowlip.models.load_model(folder)`."""
-
-    def prepare(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """(B, 1, S, S) float from B images (H, W) uint8."""
-        ...
-
-    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (B, N, D) and normalised features (B, E)."""
-        ...
-
-    def encode_texts(self, texts: list[str]) -> Tensor:
-        """Normalised features (B, E)."""
-        ...
-
-    def match(self, tokens: Tensor, texts: list[str]) -> Tensor:
-        """(B,) probability that image i and text i belong together."""
-        ...
-
-    def generate(self, tokens: Tensor, prompts: list[str], max_new_tokens: int, /) -> list[str]:
-        """Fill the one [MASK] hole of each prompt; "" asks for the whole text."""
-        ...
-
-    def rank(self, tokens: Tensor, questions: list[str], answers: list[str]) -> Tensor:
-        """(B, A) log-probability of each answer."""
-        ...
 
 
 class ImageSource(Protocol):
@@ -51,34 +26,28 @@ class ImageSource(Protocol):
 
 
 class EncodedImages:
-    """Features of all images, and their tokens: kept where they fit into 2 GiB, else encoded again when asked for.
+    """Embeddings and tokens of images, computed when first asked for. Tokens are kept where all fit into 2 GiB, else
+    encoded again each time.
 
     Args:
-        model: encodes.
+        encoder: encodes.
         source: holds the images.
         tile_ids: which images, in which order; positions in this list are the indices below.
     """
 
-    def __init__(self, model: VisionLanguageModel, source: ImageSource, tile_ids: Sequence[str]) -> None:
-        self.model, self.source, self.tile_ids = model, source, list(tile_ids)
-        self._tokens: list[Tensor] | None = []
-        features, kept = [], 0
-        for start in track(range(0, len(self.tile_ids), _BATCH), "encode test images"):
-            tokens, feature = self._encode(self.tile_ids[start : start + _BATCH])
-            features.append(feature.float().cpu())
-            kept += tokens.numel() * tokens.element_size()
-            if kept > _MOST_KEPT_BYTES:
-                self._tokens = None
-            if self._tokens is not None:
-                self._tokens.append(tokens)
-        self.features = torch.cat(features)
-        """(N, E) float32 on the CPU."""
-        self._kept = torch.cat(self._tokens) if self._tokens is not None else None
-        self._tokens = None
+    def __init__(self, encoder: Encoder, source: ImageSource, tile_ids: Sequence[str]) -> None:
+        self.encoder, self.source, self.tile_ids = encoder, source, list(tile_ids)
+        weights = next(encoder.module.parameters(), None)
+        self._device = weights.device if weights is not None else torch.device("cpu")
 
-    def _encode(self, tile_ids: Sequence[str]) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def features(self) -> Tensor:
+        """(N, E) float32 on the CPU: embeddings in the space that the encoder shares with texts."""
+        encoder = self.encoder
+        assert isinstance(encoder, TextImageEncoder), "only tasks with texts ask for embeddings"
         with torch.inference_mode():
-            return self.model.encode_images(self.model.prepare(list(self.source.images(tile_ids))))
+            starts = track(range(0, len(self.tile_ids), _BATCH), "encode test images")
+            return torch.cat([encoder.embed(self._pixels(range(s, s + _BATCH))).float().cpu() for s in starts])
 
     def tokens(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """(B, N, D) tokens of the images at `indices`, repeats allowed."""
@@ -86,5 +55,24 @@ class EncodedImages:
         if self._kept is not None:
             return self._kept[torch.as_tensor(indices, device=self._kept.device)]
         distinct, back = np.unique(indices, return_inverse=True)
-        tokens, _ = self._encode([self.tile_ids[i] for i in distinct])
+        with torch.inference_mode():
+            tokens = self.encoder.tokens(self._pixels(distinct.tolist()))
         return tokens[torch.as_tensor(back, device=tokens.device)]
+
+    @cached_property
+    def _kept(self) -> Tensor | None:
+        """Tokens of all images, None where they would not fit; one image says how large they are."""
+        with torch.inference_mode():
+            one = self.encoder.tokens(self._pixels([0]))
+            if one.numel() * one.element_size() * len(self.tile_ids) > _MOST_KEPT_BYTES:
+                return None
+            starts = track(range(0, len(self.tile_ids), _BATCH), "encode test images")
+            return torch.cat([self.encoder.tokens(self._pixels(range(s, s + _BATCH))) for s in starts])
+
+    def _pixels(self, positions: Sequence[int]) -> Tensor:
+        """uint8 (B, S, S) of the side that the encoder was made for, resized as for its training."""
+        tile_ids = [self.tile_ids[i] for i in positions if i < len(self.tile_ids)]
+        side = self.encoder.pixels.size
+        return torch.from_numpy(np.stack([resize(image, side) for image in self.source.images(tile_ids)])).to(
+            self._device
+        )

@@ -3,16 +3,22 @@
 The gallery of texts holds each distinct text once; a query text has every image that carries it as right answers.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
 import torch
 
+from knowlip.base.examples import ShownExample, ShownItem
 from knowlip.base.progress import track
-from knowlip.tasks.images import EncodedImages, VisionLanguageModel
-from knowlip.tasks.metrics import chance_recall, proportion, ranks_of_positives
+from knowlip.base.rows import Json, Row
+from knowlip.language.captions import compose_texts, split_caption
+from knowlip.models.encoders import Encoder, TextImageEncoder, WritingEncoder
+from knowlip.tasks.bench import Bench, Measured
+from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.metrics import Estimate, chance_recall, proportion, ranks_of_positives
 
 CUTOFFS = (1, 5, 10)
 _BATCH = 128
@@ -37,34 +43,96 @@ class Direction:
         return self.reranked.get(query, self.cosine[query])
 
 
-def _recalls(ranks: np.ndarray, positive: np.ndarray, clusters: np.ndarray) -> dict[str, Any]:
-    counts, gallery = positive.sum(1), positive.shape[1]
-    result: dict[str, Any] = {"ci": {}, "n": len(ranks), "gallery": gallery, "median_rank": float(np.median(ranks))}
-    for k in CUTOFFS:
-        share = proportion(ranks <= k, clusters)
-        result[f"r{k}"], result["ci"][f"r{k}"] = share.value, list(share.ci or ())
-        result[f"chance_r{k}"] = chance_recall(counts, gallery, k)
-    result["ci_method"] = proportion(ranks <= 1, clusters).method
-    return result
+@dataclass(frozen=True)
+class Recalls:
+    """Recall at each of `CUTOFFS`, and what a random order gives."""
+
+    at: dict[int, Estimate]
+    chance: dict[int, float]
+    median_rank: float
 
 
-def summary(direction: Direction, k_test: int) -> dict[str, Any]:
-    """`r1`, `r5`, `r10`, `chance_r1` ..., `n`, `gallery`, `ci`; `reranked` has the same for the re-ranked queries."""
-    result = _recalls(ranks_of_positives(direction.cosine, direction.positive), direction.positive, direction.clusters)
-    if direction.reranked:
-        chosen = np.array(sorted(direction.reranked))
-        positive, clusters = direction.positive[chosen], direction.clusters[chosen]
-        after = ranks_of_positives(np.stack([direction.reranked[i] for i in chosen]), positive)
-        before = ranks_of_positives(direction.cosine[chosen], positive)
-        result["reranked"] = _recalls(after, positive, clusters) | {
-            "k_test": k_test,
-            "cosine_same_queries": {f"r{k}": float((before <= k).mean()) for k in CUTOFFS},
-        }
-    return result
+def recalls(scores: np.ndarray, positive: np.ndarray, clusters: np.ndarray) -> Recalls:
+    """Recall of Q queries against a gallery of G.
+
+    Args:
+        scores: (Q, G).
+        positive: (Q, G) bool.
+        clusters: (Q,).
+    """
+    ranks, gallery = ranks_of_positives(scores, positive), positive.shape[1]
+    return Recalls(
+        {k: proportion(ranks <= k, clusters) for k in CUTOFFS},
+        {k: chance_recall(positive.sum(1), gallery, k) for k in CUTOFFS},
+        float(np.median(ranks)),
+    )
+
+
+def reranked_recalls(direction: Direction) -> tuple[Recalls, Recalls]:
+    """Recall of the re-ranked queries before and after: the same ones, so that the two can be compared."""
+    chosen = np.array(sorted(direction.reranked))
+    positive, clusters = direction.positive[chosen], direction.clusters[chosen]
+    after = np.stack([direction.reranked[i] for i in chosen])
+    return recalls(direction.cosine[chosen], positive, clusters), recalls(after, positive, clusters)
+
+
+def measure(bench: Bench, encoder: Encoder) -> Measured:
+    """Recall in both directions, by cosine and re-ranked by matching, on the annotator's texts."""
+    if not isinstance(encoder, TextImageEncoder):
+        note = "It does not read texts."
+        return Measured((bench.row("retrieve", encoder.name, "image to text R@1", None, note=note),))
+    whole = compose_texts(bench.texts)
+    directions, gallery = retrieval(
+        encoder,
+        bench.images(encoder),
+        [whole[tile_id] for tile_id in bench.tile_ids],
+        [bench.clusters[tile_id] for tile_id in bench.tile_ids],
+        bench.k_test,
+        bench.limits.rerank_queries,
+        bench.seed,
+    )
+    order = _frequent_first(bench, gallery)
+    rows: list[Row] = []
+    details: dict[str, Json] = {}
+    for name, direction in directions.items():
+        # Of images nothing is known in advance, of texts how often training said them.
+        known = order if name == "image_to_text" else None
+        cosine = recalls(direction.cosine, direction.positive, direction.clusters)
+        for k in CUTOFFS:
+            floors = _floors(cosine, k, direction.positive, known)
+            rows.append(bench.row("retrieve", encoder.name, f"{_WORDS[name]} R@{k}", cosine.at[k], floors))
+        facts: dict[str, Json] = {"gallery": direction.positive.shape[1], "median_rank": cosine.median_rank}
+        if direction.reranked:
+            before, after = reranked_recalls(direction)
+            floors = _floors(after, 1, direction.positive[sorted(direction.reranked)], known)
+            rows.append(bench.row("retrieve", encoder.name, f"{_WORDS[name]} R@1 re-ranked", after.at[1], floors))
+            facts |= {"k_test": bench.k_test, "reranked_queries": len(direction.reranked)}
+            facts |= {f"r{k}_by_cosine": before.at[k].value for k in CUTOFFS}
+            facts |= {f"r{k}_reranked": after.at[k].value for k in CUTOFFS}
+        details[name] = facts
+    shown = examples(directions, gallery, bench.tile_ids, bench.limits.examples, seed=bench.seed)
+    return Measured(tuple(rows), shown, details)
+
+
+_WORDS: Final = {"image_to_text": "image to text", "text_to_image": "text to image"}
+
+
+def _floors(found: Recalls, k: int, positive: np.ndarray, order: Sequence[int] | None) -> dict[str, float | None]:
+    """Recall of a random order, and of one order of the gallery for all queries where there is one."""
+    often = None if order is None else float(positive[:, order[:k]].any(1).mean())
+    return {"chance": found.chance[k], "frequent texts": often}
+
+
+def _frequent_first(bench: Bench, gallery: Sequence[str]) -> list[int]:
+    """One order of the gallery for all images, without looking: the texts that training knows best come first."""
+    known = bench.data.texts(0)
+    train = known[known["tile_id"].isin(set(bench.data.tiles("train")["tile_id"]))]
+    count = Counter(compose_texts(train).values())
+    return sorted(range(len(gallery)), key=lambda i: (-count[gallery[i]], gallery[i]))
 
 
 def retrieval(
-    model: VisionLanguageModel,
+    model: TextImageEncoder,
     images: EncodedImages,
     texts: Sequence[str],
     clusters: Sequence[str],
@@ -75,7 +143,7 @@ def retrieval(
     """Score both directions.
 
     Args:
-        model: gives text features and matching probabilities.
+        model: gives embeddings of texts and, where it can match, probabilities.
         images: the encoded test images.
         texts: the text of each image, same order.
         clusters: the cluster of each image, for the intervals.
@@ -93,7 +161,7 @@ def retrieval(
     with torch.inference_mode():
         features = torch.cat(
             [
-                model.encode_texts(gallery[i : i + _BATCH]).float().cpu()
+                model.text(gallery[i : i + _BATCH]).float().cpu()
                 for i in track(range(0, len(gallery), _BATCH), "encode test texts")
             ]
         )
@@ -105,14 +173,14 @@ def retrieval(
         "image_to_text": Direction(cosine, positive, cluster_of, {}),
         "text_to_image": Direction(cosine.T.copy(), positive.T.copy(), cluster_of[first_image], {}),
     }
-    if k_test > 0 and rerank_queries > 0:
+    if k_test > 0 and rerank_queries > 0 and isinstance(model, WritingEncoder):
         for name, direction in directions.items():
             _rerank(model, images, gallery, direction, name == "image_to_text", k_test, rerank_queries, seed)
     return directions, gallery
 
 
 def _rerank(
-    model: VisionLanguageModel,
+    model: WritingEncoder,
     images: EncodedImages,
     gallery: list[str],
     direction: Direction,
@@ -146,46 +214,62 @@ def _rerank(
         direction.reranked[int(query)] = scores
 
 
+_KINDS: Final = {"image_to_text": "An image looks for its text", "text_to_image": "A text looks for its image"}
+
+
 def examples(
-    directions: dict[str, Direction],
+    directions: Mapping[str, Direction],
     gallery: Sequence[str],
     tile_ids: Sequence[str],
     count: int = 6,
     shown: int = 4,
     seed: int = 0,
-) -> dict[str, list[dict[str, Any]]]:
+) -> tuple[ShownExample, ...]:
     """A fair draw of queries for the report: random ones, not the best ones, so hits and misses occur as they do.
 
-    Returns:
-        Direction -> list of `{"query", "rank", "right": [...], "top": [{"item", "cosine", "match", "right"}]}`; items
-        are tile ids or texts. `rank` is that of the first right item by the shown scores.
+    Args:
+        directions: as :func:`retrieval` gives them.
+        gallery: the distinct texts.
+        tile_ids: of the images.
+        count: queries a direction.
+        shown: candidates of each, best first.
+        seed: of the draw.
     """
-    result = {}
+    found = []
     for name, direction in directions.items():
-        queries, items = (tile_ids, gallery) if name == "image_to_text" else (gallery, tile_ids)
+        image_is_query = name == "image_to_text"
+        queries, items = (tile_ids, gallery) if image_is_query else (gallery, tile_ids)
         pool = np.array(sorted(direction.reranked)) if direction.reranked else np.arange(len(direction.cosine))
-        chosen = np.random.default_rng(seed).permutation(pool)[:count]
-        rows = []
-        for query in (int(q) for q in chosen):
+        for query in (int(q) for q in np.random.default_rng(seed).permutation(pool)[:count]):
             scores, positive = direction.scores(query), direction.positive[query]
-            top = np.argsort(-scores, kind="stable")[:shown]
-            rows.append(
-                {
-                    "query": queries[query],
-                    "rank": int(ranks_of_positives(scores[None], positive[None])[0]),
-                    "cosine_rank": int(ranks_of_positives(direction.cosine[query][None], positive[None])[0]),
-                    "right": [items[i] for i in np.flatnonzero(positive)[:8]],
-                    "top": [
-                        {
-                            "item": items[i],
-                            "cosine": float(direction.cosine[query, i]),
-                            # Only re-ranked candidates lie that high, see _rerank.
-                            "match": float(scores[i] - direction.cosine[query, i] - _LIFT) if scores[i] > 1.5 else None,
-                            "right": bool(positive[i]),
-                        }
-                        for i in top
-                    ],
-                }
+            right = [items[i] for i in np.flatnonzero(positive)[:8]]
+            given = []
+            for i in np.argsort(-scores, kind="stable")[:shown]:
+                note = f"cos {direction.cosine[query, i]:.2f}"
+                if scores[i] > _LIFT / 2:  # only re-ranked candidates lie that high, see _rerank
+                    note += f", match {scores[i] - direction.cosine[query, i] - _LIFT:.2f}"
+                if image_is_query and not positive[i]:
+                    note += _alike(items[i], right[0])
+                given.append(_item(items[i], not image_is_query, bool(positive[i]), note))
+            rank = int(ranks_of_positives(scores[None], positive[None])[0])
+            found.append(
+                ShownExample(
+                    "retrieve",
+                    _KINDS[name],
+                    _item(queries[query], image_is_query),
+                    tuple(given),
+                    tuple(_item(item, not image_is_query) for item in right),
+                    f"right answer at rank {rank}",
+                )
             )
-        result[name] = rows
-    return result
+    return tuple(found)
+
+
+def _item(name: str, is_image: bool, right: bool | None = None, note: str = "") -> ShownItem:
+    return ShownItem("" if is_image else name, name if is_image else "", right, note)
+
+
+def _alike(text: str, right: str) -> str:
+    """How many of the right text's sub-texts a wrong candidate shares: near misses are not far off."""
+    ours, theirs = (split_caption(one, "terrain")[1] for one in (text, right))
+    return f", {sum(ours.get(name) == part for name, part in theirs.items())} of {len(theirs)} sub-texts the same"

@@ -6,15 +6,82 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from knowlip.base.rows import Row, Unit
 from knowlip.base.vocabulary import DISTRUSTED, Decision
+from knowlip.dataset import Dataset
+from knowlip.dataset.texts import ancestry
 from knowlip.language.definitions import TileTruth
+from knowlip.language.truth import judge as judge_claim
+from knowlip.models.encoders import Encoder
+from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.caption import Judge
-from knowlip.tasks.metrics import auroc, grouped_auroc, precision_recall, proportion
+from knowlip.tasks.metrics import Estimate, auroc, grouped_auroc, precision_recall, proportion
 from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
 
 _EVIDENCE = ("delta_itc", "delta_itm", "noise", "surprise", "gap", "worst")
 FLAGS = (Decision.SCREENED, Decision.REWRITTEN, Decision.REJECTED)
 """Decisions that say "this sub-text was held to be noise" (`rejected`: its rewriting was not accepted)."""
+
+
+def measure(bench: Bench, encoder: Encoder) -> Measured:
+    """The decisions that led to the model's texts, and these texts, against truth."""
+    card = encoder.card
+    if card.dataset_fingerprint != bench.data.fingerprint:
+        note = "It was not taught by the texts of this data set."
+        return Measured((bench.row("screening", encoder.name, "precision", None, note=note),))
+    found, texts = score_texts(bench.data, card.revision, bench.truths, bench.windows, bench.clusters)
+    evidence = found.get("evidence", {})
+    if auroc_ci := evidence.get("noise score", evidence.get("paper", {})).get("auroc", {}).get("ci"):
+        found["auroc_ci"] = auroc_ci
+    before = {"before": texts["before"]}
+    figures = (
+        (found, "precision", "precision", "n_flagged", {"base rate": found["base_rate"]}),
+        (found, "recall", "recall", "n_wrong", {"share flagged": found.get("flag_rate")}),
+        (found, "AUROC", "auroc", "n", {"chance": 0.5, "dimension alone": found.get("auroc_of_dimension")}),
+        (texts, "true sub-texts", "after", "n_after", before),
+        (texts, "true sub-texts among those trained on", "after_without_screened", "n_without_screened", before),
+    )
+    rows: list[Row] = []
+    for part, metric, key, n, floors in figures:
+        value, ci = part.get(key), part.get(f"{key}_ci")
+        figure = None if value is None else Estimate(value, (ci[0], ci[1]) if ci else None, part[n])
+        note = part.get("reason", "Nothing was flagged, or nothing of it is wrong.") if value is None else ""
+        unit: Unit = "number" if key == "auroc" else "share"
+        rows.append(bench.row("screening", encoder.name, metric, figure, floors, note, unit))
+    return Measured(tuple(rows), details={"decisions": found, "texts": texts})
+
+
+def score_texts(
+    data: Dataset,
+    newest: int | None,
+    truths: Mapping[str, Any],
+    windows: Mapping[str, float],
+    clusters: Mapping[str, str],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Score the decisions on the line of revisions that ends with `newest` (None: the newest there is), and its texts:
+    results of :func:`screening` and :func:`text_accuracy`."""
+    original, latest = data.texts(0), data.texts(newest)
+    decided = [table.to_pandas() for _, table in ancestry(data.path, newest)[1:]]
+    decisions = pd.concat(decided, ignore_index=True) if decided else latest.iloc[:0]
+    # Without decisions the texts of the training tiles are judged: "before" and "after" are then the same.
+    looked_at = set(decisions["tile_id"]) or set(data.tiles("train")["tile_id"])
+    before, after = (rows[rows["tile_id"].isin(looked_at)] for rows in (original, latest))
+    accuracy = text_accuracy(before, after, truths, windows, judge_claim, clusters)
+    accuracy["tiles"] = len(set(before["tile_id"]))
+    accuracy["passes"] = []
+    for rows in decided:
+        if len(rows):
+            texts = data.texts(int(rows["revision"].iloc[0]))
+            then = texts[texts["tile_id"].isin(looked_at)]
+            step = text_accuracy(before, then, truths, windows, judge_claim, clusters)
+            kept = ("after", "after_ci", "after_without_screened", "rewritten", "falls", "reason")
+            accuracy["passes"].append(
+                {"revision": int(rows["revision"].iloc[0]), "run": str(rows["run"].iloc[0])}
+                | {name: step[name] for name in kept if name in step}
+            )
+    tiles = data.tiles()
+    roots = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
+    return screening(original, decisions, truths, windows, judge_claim, roots), accuracy
 
 
 def verdicts(
@@ -106,6 +173,7 @@ def screening(
     }
     if roots is not None and wrong.any() and not wrong.all():
         clusters = rows["tile_id"].map(roots).to_numpy(dtype=str)
+        result["auroc_of_dimension"] = _auroc_of_dimension(wrong, group, clusters)
         result["evidence"] = detection(scores, wrong, np.full(len(wrong), NATURAL), group, clusters)["evidence"]
     for name in sorted(set(group)):
         at = group == name
@@ -176,7 +244,9 @@ def text_accuracy(
             "ci_method": share.method,
         }
     trusted = pd.notna(after) & ~both["decision_late"].isin(DISTRUSTED).to_numpy()
-    result["after_without_screened"] = float(after[trusted].astype(bool).mean()) if trusted.any() else None
+    kept = proportion(after[trusted].astype(bool), cluster[trusted]) if trusted.any() else None
+    result["after_without_screened"] = kept.value if kept else None
+    result["after_without_screened_ci"] = list(kept.ci or ()) if kept else None
     if not trusted.any():
         result["reason"] = "Every sub-text that truth can verify stands screened or rejected."
     result["n_without_screened"] = int(trusted.sum())
@@ -202,6 +272,19 @@ def text_accuracy(
     }
     result["falls"] = change["falls"]
     return result
+
+
+def _auroc_of_dimension(wrong: np.ndarray, groups: np.ndarray, clusters: np.ndarray) -> float | None:
+    """AUROC of knowing a sub-text's dimension alone: its score is the dimension's error rate in the other half of the
+    roots, so that no sub-text tells about itself."""
+    half = np.unique(clusters, return_inverse=True)[1] % 2
+    score = np.full(len(wrong), float(wrong.mean()))
+    for group in np.unique(groups):
+        for side in (0, 1):
+            here, there = ((groups == group) & (half == part) for part in (side, 1 - side))
+            if there.any():
+                score[here] = wrong[there].mean()
+    return auroc(score, wrong)
 
 
 def _in_spreads(evidence: np.ndarray, groups: np.ndarray) -> np.ndarray:

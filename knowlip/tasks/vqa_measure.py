@@ -1,17 +1,35 @@
-"""Questions with closed answers: the model ranks the answers of a type; the majority answer is the bar to clear."""
+"""Questions with closed answers: the model ranks the answers of a type, beside its teacher and what needs no look."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
+import pandas as pd
 import torch
 
+from knowlip.base.examples import ShownExample, ShownItem
 from knowlip.base.progress import track
-from knowlip.language.questions import QUESTION_TYPES, Question, answers_of
-from knowlip.tasks.images import EncodedImages, VisionLanguageModel
-from knowlip.tasks.metrics import majority_answers, proportion
+from knowlip.base.rows import Json
+from knowlip.base.vocabulary import REGIONS
+from knowlip.language.questions import (
+    QUESTION_TYPES,
+    Facts,
+    Question,
+    answers_of,
+    facts_from_texts,
+)
+from knowlip.models.encoders import Encoder, WritingEncoder
+from knowlip.tasks.bench import Bench, Measured
+from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.metrics import Estimate, majority_answers, proportion
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
+from knowlip.tasks.metrics.resampled import cluster_weights, interval
+from knowlip.tasks.questions import questions_about, questions_of
 
 _BATCH = 64
+_MEAN: Final = "mean accuracy"
+_AGREEMENT: Final = "An agreement with the annotator, no accuracy: the data set has no truth."
 
 
 def candidates(train: Sequence[Question]) -> dict[str, list[str]]:
@@ -43,7 +61,7 @@ def choose_questions(questions: Sequence[Question], per_type: int, seed: int = 0
 
 
 def answer(
-    model: VisionLanguageModel,
+    model: WritingEncoder,
     images: EncodedImages,
     questions: Sequence[Question],
     answers: Mapping[str, Sequence[str]],
@@ -86,44 +104,174 @@ def _even(text: str) -> str:
     return text.strip().lower().replace(" - ", "-").replace(" ,", ",").rstrip(".").strip()
 
 
-def score(
-    questions: Sequence[Question], given: Sequence[str], train: Sequence[Question], clusters: Mapping[str, str]
-) -> dict[str, Any]:
-    """Per type: `accuracy`, `ci`, `n`, `majority`, `blind`, `majority_answer`, `answers`, `source`.
+@dataclass(frozen=True)
+class Asked:
+    """Questions about the tiles of a bench, and what was answered."""
+
+    questions: list[Question]
+    given: list[str]
+    """The model's answer to each."""
+    train: list[Question]
+    """Questions about the training tiles, from which floors are fitted."""
+    candidates: Mapping[str, Sequence[str]]
+    """Type -> the answers that the model chose from."""
+
+    def rows_of(self, kind: str) -> list[int]:
+        """Positions of the questions of a type."""
+        return [i for i, question in enumerate(self.questions) if question.type == kind]
+
+    def hits(self, kind: str) -> list[bool]:
+        """Whether each answer of a type is right."""
+        return [self.given[i] == self.questions[i].answer for i in self.rows_of(kind)]
+
+
+def ask(bench: Bench, encoder: Encoder) -> Asked:
+    """Ask about the tiles of a bench.
+
+    Raises:
+        ValueError: the encoder cannot answer.
+    """
+    if not isinstance(encoder, WritingEncoder):
+        raise ValueError(f"{encoder.name} neither ranks nor writes answers.")
+    train = questions_of(bench.data, "train", bench.seed)
+    answers = candidates(train)
+    possible = [q for q in questions_about(bench.data, bench.tile_ids, bench.seed) if q.type in answers]
+    asked = choose_questions(possible, bench.limits.questions_per_type, bench.seed)
+    images = bench.images(encoder, only={question.tile_id for question in asked})
+    return Asked(asked, answer(encoder, images, asked, answers, bench.vqa_mode), train, answers)
+
+
+def floors_of(asked: Asked, kind: str) -> dict[str, float | None]:
+    """Accuracy on the questions of a type without looking at an image.
+
+    "chance" draws one candidate. The others give the most frequent training answer: of the type, of the type and
+    what the wording gives away (ship or aircraft, the named region), of the very wording (of the subject where
+    training never asked in these words).
+    """
+    questions = [asked.questions[i] for i in asked.rows_of(kind)]
+    train = [q for q in asked.train if q.type == kind]
+    if not questions:
+        return {}
+    found: dict[str, float | None] = {"chance": 1 / len(asked.candidates[kind])}
+    if not train:
+        return found
+    always = majority_answers(("", q.answer) for q in train)[""]
+    by_subject = majority_answers((q.subject, q.answer) for q in train)
+    by_wording = majority_answers((q.question, q.answer) for q in train)
+    blind = [by_subject.get(q.subject, always) for q in questions]
+    guesses = {
+        "majority answer": [always] * len(questions),
+        "blind, by subject": blind,
+        "blind, by wording": [by_wording.get(q.question, guess) for q, guess in zip(questions, blind)],
+    }
+    return found | {
+        name: float(np.mean([q.answer == guess for q, guess in zip(questions, said)])) for name, said in guesses.items()
+    }
+
+
+def measure(bench: Bench, encoder: Encoder) -> Measured:
+    """Accuracy of each type and their mean, of the model and of the annotator that taught it."""
+    if not isinstance(encoder, WritingEncoder):
+        return Measured((bench.row("vqa", encoder.name, _MEAN, None, note="It neither ranks nor writes answers."),))
+    asked = ask(bench, encoder)
+    taught = bench.truths and bench.data.revisions()
+    teacher = replace(asked, given=annotator_answers(asked.questions, bench.texts)) if taught else None
+    note = "" if bench.truths else _AGREEMENT
+    rows, means = [], []
+    floors = {kind: floors_of(asked, kind) for kind in QUESTION_TYPES}
+    for kind in QUESTION_TYPES:
+        metric = f"{kind.replace('_', ' ')} accuracy"
+        if not asked.rows_of(kind):
+            rows.append(bench.row("vqa", encoder.name, metric, None, note="No test tile gives a clear answer."))
+            continue
+        clusters = [bench.clusters[asked.questions[i].tile_id] for i in asked.rows_of(kind)]
+        rows.append(bench.row("vqa", encoder.name, metric, proportion(asked.hits(kind), clusters), floors[kind], note))
+        if teacher:
+            share = proportion(teacher.hits(kind), clusters)
+            rows.append(bench.row("vqa", bench.annotator, metric, share, floors[kind], _silence(teacher, [kind])))
+    kinds = [kind for kind in QUESTION_TYPES if asked.rows_of(kind)]
+    if kinds:
+        names = dict.fromkeys(name for kind in kinds for name in floors[kind])
+        common = {name: float(np.mean([floors[kind].get(name) or 0.0 for kind in kinds])) for name in names}
+        means.append(bench.row("vqa", encoder.name, _MEAN, _mean(asked, kinds, bench), common, note))
+        if teacher:
+            mean = _mean(teacher, kinds, bench)
+            means.append(bench.row("vqa", bench.annotator, _MEAN, mean, common, _silence(teacher, kinds)))
+    details: dict[str, Json] = {
+        kind: {
+            "source": asked.questions[asked.rows_of(kind)[0]].source,
+            "answers": len({asked.questions[i].answer for i in asked.rows_of(kind)}),
+            "majority_answer": majority_answers((q.type, q.answer) for q in asked.train).get(kind),
+            "floors": floors[kind],
+        }
+        for kind in kinds
+    }
+    return Measured((*means, *rows), _examples(asked, bench), details)
+
+
+def _mean(asked: Asked, kinds: Sequence[str], bench: Bench) -> Estimate:
+    """Mean accuracy of types with an interval over clusters, none where there are few of them."""
+    hits = {kind: np.array(asked.hits(kind), dtype=float) for kind in kinds}
+    value, n = float(np.mean([one.mean() for one in hits.values()])), sum(map(len, hits.values()))
+    order = [i for kind in kinds for i in asked.rows_of(kind)]
+    clusters = [bench.clusters[asked.questions[i].tile_id] for i in order]
+    if len(set(clusters)) < MIN_CLUSTERS:
+        return Estimate(value, None, n)
+    # The same clusters are drawn for all types, since their questions are about the same tiles.
+    weights, means, start = cluster_weights(clusters, replicates=1000), [], 0
+    for one in hits.values():
+        part = weights[:, start : start + len(one)]
+        means.append(np.divide(part @ one, part.sum(1), out=np.full(len(part), np.nan), where=part.sum(1) > 0))
+        start += len(one)
+    ends = interval(np.nanmean(means, axis=0))
+    return Estimate(value, (ends[0], ends[1]) if ends else None, n)
+
+
+def annotator_answers(questions: Sequence[Question], texts: pd.DataFrame) -> list[str]:
+    """What the annotator's sentences answer, "" where they say nothing of it.
 
     Args:
-        questions: of the test tiles.
-        given: the model's answers.
-        train: questions of the training tiles, from which the baselines are fitted.
-        clusters: tile_id -> cluster.
-
-    `majority` is the accuracy of the most frequent training answer of the type. `blind` is that of the most frequent
-    training answer for the type and what the wording gives away (ship or aircraft, the named region): the best that a
-    model can do that reads the question and never looks. Both are None when there are no training questions.
+        questions: about tiles that `texts` holds, or not.
+        texts: columns tile_id, instruction_set, dimension, text.
     """
-    common = majority_answers((q.type, q.answer) for q in train)
-    knowing = majority_answers((f"{q.type}/{q.subject}", q.answer) for q in train)
-    result: dict[str, Any] = {}
-    for kind in QUESTION_TYPES:
-        rows = [i for i, q in enumerate(questions) if q.type == kind]
-        if not rows:
-            result[kind] = {"accuracy": None, "majority": None, "n": 0, "reason": "No test tile gives a clear answer."}
-            continue
-        truth = [questions[i].answer for i in rows]
-        share = proportion(
-            [given[i] == questions[i].answer for i in rows], [clusters[questions[i].tile_id] for i in rows]
+    facts = {
+        str(tile_id): facts_from_texts(rows["instruction_set"].iloc[0], dict(zip(rows["dimension"], rows["text"])))
+        for tile_id, rows in texts.groupby("tile_id", sort=False)
+    }
+    return [_claimed(question, facts.get(question.tile_id, Facts())) or "" for question in questions]
+
+
+def _claimed(question: Question, facts: Facts) -> str | None:
+    """The answer that known facts give to a question."""
+    subject = question.subject
+    count, region = (facts.counts or {}).get(subject), (facts.regions or {}).get(subject)
+    answers = {
+        "count": None if count is None else str(count),
+        "recognition": (facts.types or {}).get(subject),
+        "position": None if region is None else REGIONS[region],
+        "main_landform": facts.main,
+        "all_landforms": ", ".join(facts.landforms) if facts.landforms else None,
+        "regional_landform": facts.grid[REGIONS.index(subject)] if facts.grid and subject in REGIONS else None,
+    }
+    return answers[question.type]
+
+
+def _silence(teacher: Asked, kinds: Sequence[str]) -> str:
+    said = [bool(teacher.given[i]) for kind in kinds for i in teacher.rows_of(kind)]
+    return "" if all(said) else f"It says something of {sum(said)} of {len(said)}; silence counts as wrong."
+
+
+def _examples(asked: Asked, bench: Bench) -> tuple[ShownExample, ...]:
+    each = max(1, bench.limits.examples * 2 // 3)
+    shown = set(choose_questions(asked.questions, each, bench.seed + 1))
+    return tuple(
+        ShownExample(
+            "vqa",
+            "Random questions",
+            ShownItem(q.question, q.tile_id),
+            (ShownItem(given, right=q.answer == given),),
+            (ShownItem(q.answer),),
         )
-        fixed = common.get(kind)
-        guesses = [knowing.get(f"{kind}/{questions[i].subject}", fixed) for i in rows]
-        result[kind] = {
-            "accuracy": share.value,
-            "ci": list(share.ci or ()),
-            "ci_method": share.method,
-            "n": share.n,
-            "majority": float(np.mean([a == fixed for a in truth])) if fixed is not None else None,
-            "majority_answer": fixed,
-            "blind": float(np.mean([a == b for a, b in zip(truth, guesses)])) if fixed is not None else None,
-            "answers": len(set(truth)),
-            "source": questions[rows[0]].source,
-        }
-    return result
+        for q, given in zip(asked.questions, asked.given)
+        if q in shown
+    )

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from knowlip.language.questions import Question
+from knowlip.models.encoders import EncoderCard, PixelSpec
 
 
 class NumberedImages:
@@ -22,39 +23,47 @@ class NumberedImages:
 class Oracle:
     """Knows the text of each numbered image and every answer; `noise` > 0 drowns what it knows."""
 
-    def __init__(self, texts: Sequence[str], questions: Sequence[Question] = (), noise: float = 0.0) -> None:
+    licence, width, prefix = "none", 1, 0
+    module = nn.Identity()
+
+    def __init__(
+        self, texts: Sequence[str], questions: Sequence[Question] = (), noise: float = 0.0, side: int = 2
+    ) -> None:
         self.texts = list(texts)
         self.answers = {(q.tile_id, q.question): q.answer for q in questions}
         self.noise = noise
         self.random = torch.Generator().manual_seed(0)
-        self.card = {"dataset_fingerprint": "other", "train_blocks": ["elsewhere"]}
+        self.name, self.pixels = "oracle", PixelSpec(1, (0.0,), (1.0,), side)
+        self.card = EncoderCard(("other",), "other", ("elsewhere",))
 
     def _feature(self, text: str) -> Tensor:
         own = torch.randn(64, generator=torch.Generator().manual_seed(zlib.crc32(text.encode())))
         mixed = own * (1 - self.noise) + self.noise * torch.randn(64, generator=self.random)
         return mixed / mixed.norm()
 
-    def prepare(self, images: Sequence[np.ndarray]) -> Tensor:
-        return torch.tensor([[[[float(image[0, 0]) * 256 + float(image[0, 1])]]] for image in images])
+    def tokens(self, images: Tensor) -> Tensor:
+        return (images[:, 0, 0].float() * 256 + images[:, 0, 1].float()).reshape(-1, 1, 1)
 
-    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        numbers = pixels.reshape(-1).long().tolist()
-        return pixels.reshape(-1, 1, 1), torch.stack([self._feature(self.texts[n]) for n in numbers])
+    def summary(self, images: Tensor) -> Tensor:
+        return self.tokens(images)[:, 0]
 
-    def encode_texts(self, texts: list[str]) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
+        return torch.stack([self._feature(self.texts[int(n)]) for n in self.summary(images)])
+
+    def text(self, texts: Sequence[str]) -> Tensor:
         return torch.stack([self._feature(text) for text in texts])
 
-    def match(self, tokens: Tensor, texts: list[str]) -> Tensor:
+    def match(self, tokens: Tensor, texts: Sequence[str]) -> Tensor:
         known = [float(self.texts[int(n)] == text) for n, text in zip(tokens.reshape(-1).tolist(), texts)]
         return torch.tensor(known) * (1 - self.noise) + self.noise * torch.rand(len(texts), generator=self.random)
 
-    def generate(self, tokens: Tensor, prompts: list[str], max_new_tokens: int) -> list[str]:
+    def generate(self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
         return [
             self.answers.get((f"t{int(n)}", prompt), self.texts[int(n)])
             for n, prompt in zip(tokens.reshape(-1).tolist(), prompts)
         ]
 
-    def rank(self, tokens: Tensor, questions: list[str], answers: list[str]) -> Tensor:
+    def rank(self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
         known = [self.answers.get((f"t{int(n)}", q)) for n, q in zip(tokens.reshape(-1).tolist(), questions)]
         right = torch.tensor([[float(answer == a) for answer in answers] for a in known])
         return right * (1 - self.noise) + self.noise * torch.rand(right.shape, generator=self.random)

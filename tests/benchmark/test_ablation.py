@@ -105,7 +105,7 @@ def result(right: list[int], blind: float = 0.3) -> dict[str, Any]:
     return {
         "right": {"count": right, "position": [1] * len(right)},
         "clusters": {kind: [f"b{n % 10}" for n in range(len(right))] for kind in ("count", "position")},
-        "vqa": {"count": {"blind": blind}}, "texts": {"before": 0.9, "after": 0.95},
+        "floors": {"count": [blind, "blind, by subject"]}, "texts": {"before": 0.9, "after": 0.95},
     }  # fmt: skip
 
 
@@ -126,6 +126,7 @@ def test_means_intervals_and_differences() -> None:
     assert low <= 0.125 <= high
     single = summary({"annotator": [result(few)]})["arms"]["annotator"]["count"]
     assert single["ci_seeds"] is None
+    assert found["floors"] == {"count": [0.3, "blind, by subject"]}
     assert "95.0" in print_arms(found | {"seeds": 2})
 
 

@@ -1,26 +1,39 @@
 """The whole evaluation with a model that knows everything, on a data set by the real writer."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
-from knowlip.benchmark.table import print_table, rows
+from knowlip.base.examples import read_examples
+from knowlip.base.rows import Results, Row, read_results
+from knowlip.benchmark.evaluate import EvaluateConfig, evaluate, short_name
+from knowlip.benchmark.table import print_table
 from knowlip.dataset import Dataset
-from knowlip.language.captions import compose_text
+from knowlip.language.captions import compose_texts
 from knowlip.language.questions import QUESTION_TYPES
+from knowlip.models.encoders import EncoderCard
+from knowlip.tasks.bench import MeasureLimits, find_measure
 from knowlip.tasks.questions import questions_of
 from tests.benchmark.fakes import Oracle
-from tests.benchmark.numbered import COUNT, TRAIN, VAL, build
+from tests.benchmark.numbered import COUNT, SIDE, TRAIN, VAL, build
 
 
-def oracle_of(data: Dataset, **card: Any) -> Oracle:
-    texts = {tile_id: compose_text(part) for tile_id, part in data.texts(0).groupby("tile_id")}
-    model = Oracle([texts[f"t{n}"] for n in range(COUNT)], questions_of(data, "test"))
-    model.card = {"dataset_fingerprint": data.fingerprint, "train_blocks": ["b0"], "run": "demo", "revision": 2} | card
+def oracle_of(data: Dataset, fingerprint: str = "", blocks: tuple[str, ...] = ("b0",), revision: int = 2) -> Oracle:
+    texts = compose_texts(data.texts(0))
+    model = Oracle([texts[f"t{n}"] for n in range(COUNT)], questions_of(data, "test"), side=SIDE)
+    model.card = EncoderCard(("numbered",), fingerprint or data.fingerprint, blocks, revision)
     return model
+
+
+def config_of(data: Dataset, out: Path, **more: Any) -> EvaluateConfig:
+    return EvaluateConfig(data.path, "model", out, **more)
+
+
+def row(results: Results, task: str, metric: str, encoder: str = "oracle") -> Row:
+    (found,) = (one for one in results.rows if (one.task, one.metric, one.encoder) == (task, metric, encoder))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -29,102 +42,166 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def result(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def result(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
     out = tmp_path_factory.mktemp("out") / "metrics.json"
-    return evaluate(EvaluateConfig(data.path, Path("model"), out), oracle_of(data)), out
+    return evaluate(config_of(data, out), oracle_of(data)), out
 
 
-def test_documented_keys_and_perfect_scores(result: tuple[dict[str, Any], Path]) -> None:
-    metrics, out = result
-    assert json.loads(out.read_text()) == metrics
-    for direction in ("image_to_text", "text_to_image"):
-        scores = metrics["retrieval"][direction]
-        assert (scores["r1"], scores["r5"], scores["r10"], scores["n"]) == (1.0, 1.0, 1.0, COUNT - VAL)
-        assert scores["chance_r1"] == pytest.approx(1 / (COUNT - VAL))
+def test_a_perfect_model_has_perfect_rows(result: tuple[Results, Path]) -> None:
+    results, out = result
+    assert read_results(out) == results
+    for direction in ("image to text", "text to image"):
+        for k in (1, 5, 10):
+            found = row(results, "retrieve", f"{direction} R@{k}")
+            assert (found.value, found.n) == (1.0, COUNT - VAL)
+    found = row(results, "retrieve", "text to image R@1")
+    assert (found.floor, found.floor_name) == (pytest.approx(1 / (COUNT - VAL)), "chance")
+    asked = [row(results, "vqa", f"{kind.replace('_', ' ')} accuracy") for kind in QUESTION_TYPES]
+    for found in asked:
+        if found.n:
+            assert found.value == 1.0
+            assert 0 <= (found.floor or 0) <= 1
+    assert results.details["vqa"]["count"]["source"] == "truth"  # type: ignore[index, call-overload]
+    assert row(results, "caption", "BLEU-4").value == pytest.approx(1.0)
+    teacher = row(results, "caption", "true claims", "annotator:rules")
+    assert row(results, "caption", "true claims").value == teacher.value
+    assert results.setup["clusters"] == "geographic blocks"
+    assert results.seconds["evaluate"] >= 0
+    assert {one.data for one in results.rows} == {"ds"}
+
+
+def test_the_highest_floor_stands_beside_each_figure(result: tuple[Results, Path]) -> None:
+    results, _ = result
     for kind in QUESTION_TYPES:
-        scores = metrics["vqa"][kind]
-        if scores["n"]:
-            assert scores["accuracy"] == 1.0
-            assert 0 <= scores["majority"] <= 1
-    assert metrics["vqa"]["count"]["source"] == "truth"
-    assert metrics["caption"]["bleu4"] == pytest.approx(1.0)
-    assert metrics["caption"]["claims"]["true"] == metrics["caption"]["claims"]["annotator_true"]
-    assert metrics["setup"]["clusters"] == "geographic blocks"
-    assert metrics["seconds"]["evaluate"] >= 0
+        found, detail = row(results, "vqa", f"{kind.replace('_', ' ')} accuracy"), results.details["vqa"].get(kind)
+        if found.n:
+            assert isinstance(detail, dict)
+            assert found.floor == max(detail["floors"].values())
+            assert detail["floors"][found.floor_name] == found.floor
+    assert all(one.floor_name for one in results.rows if one.value is not None)
 
 
-def test_scio_is_scored_on_the_decided_tiles(result: tuple[dict[str, Any], Path]) -> None:
-    metrics, _ = result
-    scio, accuracy = metrics["scio"], metrics["text_accuracy"]
-    assert scio["precision"] == 1.0
-    assert scio["per_dimension"]["marine Count"]["recall"] == 1.0
-    assert scio["auroc"] > 0.5
-    assert scio["decided"] == TRAIN * 8
-    assert accuracy["tiles"] == TRAIN
-    assert accuracy["rewritten"] == {"n": 3, "mended": 3, "spoiled": 0, "blurred": 0}
-    assert accuracy["before"] < accuracy["after"] < accuracy["after_without_screened"]
+def test_the_annotator_is_scored_on_the_same_questions(result: tuple[Results, Path]) -> None:
+    """Its count is wrong for every fourth tile, everything else that it says is true."""
+    results, _ = result
+    model, teacher = (row(results, "vqa", "count accuracy", name) for name in ("oracle", "annotator:rules"))
+    assert (teacher.n, teacher.floor) == (model.n, model.floor)
+    wrong = sum(n % 4 == 0 for n in range(VAL, COUNT))
+    assert teacher.value == pytest.approx(1 - wrong / (COUNT - VAL))
+    assert teacher.note == ""
+    landform = row(results, "vqa", "main landform accuracy", "annotator:rules")
+    assert (landform.value, landform.note) == (0.0, f"It says something of 0 of {landform.n}; silence counts as wrong.")
+    mean = row(results, "vqa", "mean accuracy", "annotator:rules")
+    assert mean.n == sum(one.n for one in results.rows if one.task == "vqa" and one.encoder == "oracle") - mean.n
+
+
+def test_scio_is_scored_on_the_decided_tiles(result: tuple[Results, Path]) -> None:
+    results, _ = result
+    decisions, texts = (results.details["screening"][name] for name in ("decisions", "texts"))
+    assert isinstance(decisions, dict)
+    assert isinstance(texts, dict)
+    assert row(results, "screening", "precision").value == decisions["precision"] == 1.0
+    assert decisions["per_dimension"]["marine Count"]["recall"] == 1.0
+    assert decisions["auroc"] > 0.5
+    assert decisions["decided"] == TRAIN * 8
+    assert texts["tiles"] == TRAIN
+    assert texts["rewritten"] == {"n": 3, "mended": 3, "spoiled": 0, "blurred": 0}
+    assert texts["before"] < texts["after"] < texts["after_without_screened"]
+    found = row(results, "screening", "true sub-texts")
+    assert (found.value, found.floor, found.floor_name) == (texts["after"], texts["before"], "before")
 
 
 def test_decisions_of_another_run_do_not_count(data: Dataset, tmp_path: Path) -> None:
-    metrics = evaluate(
-        EvaluateConfig(data.path, Path("model"), tmp_path / "m.json"), oracle_of(data, run="other", revision=0)
-    )
-    assert metrics["scio"]["precision"] is None
-    assert "No revision" in metrics["scio"]["reason"]
-    assert metrics["text_accuracy"]["before"] == metrics["text_accuracy"]["after"]
+    results = evaluate(config_of(data, tmp_path / "m.json"), oracle_of(data, revision=0))
+    found = row(results, "screening", "precision")
+    assert found.value is None
+    assert "No revision" in found.note
+    texts = results.details["screening"]["texts"]
+    assert isinstance(texts, dict)
+    assert texts["before"] == texts["after"]
 
 
-def test_examples_are_kept_for_the_report(result: tuple[dict[str, Any], Path]) -> None:
-    examples = json.loads(result[1].with_name("examples.json").read_text())
-    assert len(examples["retrieval"]["image_to_text"]) == len(examples["caption"]) == 6
-    assert all(row["right"] and row["given"] == row["answer"] for row in examples["vqa"])
+def test_examples_are_kept_for_the_report(result: tuple[Results, Path]) -> None:
+    examples = read_examples(result[1].with_name("examples.json"))
+    kinds = [one.kind for one in examples]
+    assert kinds.count("An image looks for its text") == kinds.count("Texts of random images") == 6
+    asked = [one for one in examples if one.task == "vqa"]
+    assert asked
+    assert all(one.given[0].right and one.given[0].text == one.wanted[0].text for one in asked)
 
 
 def test_places_of_training_are_refused(data: Dataset, tmp_path: Path) -> None:
-    config = EvaluateConfig(data.path, Path("model"), tmp_path / "m.json", split="train")
+    config = config_of(data, tmp_path / "m.json", split="train")
     with pytest.raises(ValueError, match="part of the training"):
         evaluate(config, oracle_of(data))
-    config.split = "test"
     with pytest.raises(ValueError, match="part of the training"):
-        evaluate(config, oracle_of(data, dataset_fingerprint="other", train_blocks=[f"b{VAL // 2}"]))
+        evaluate(replace(config, split="test"), oracle_of(data, "other", (f"b{VAL // 2}",)))
     assert not (tmp_path / "m.json").exists()
 
 
 def test_a_model_from_elsewhere_is_measured_with_a_note(data: Dataset, tmp_path: Path) -> None:
     nameless = oracle_of(data)
-    nameless.card = {}
-    config = EvaluateConfig(data.path, Path("model"), tmp_path / "m.json")
-    (note,) = evaluate(config, nameless)["setup"]["notes"]
-    assert "not known what model was trained on" in note
-    assert evaluate(config, oracle_of(data))["setup"]["notes"] == []
+    nameless.card = EncoderCard(("unknown",))
+    results = evaluate(config_of(data, tmp_path / "m.json"), nameless)
+    assert "not known what oracle was trained on" in row(results, "caption", "CIDEr").note
+    assert "not taught by the texts" in row(results, "screening", "precision").note
+    assert row(results, "caption", "true claims", "annotator:rules").note == ""
+    results = evaluate(config_of(data, tmp_path / "m.json"), oracle_of(data))
+    assert not any("not known" in one.note for one in results.rows)
+
+
+def test_an_encoder_without_texts_has_empty_rows_that_say_why(data: Dataset, tmp_path: Path) -> None:
+    results = evaluate(replace(config_of(data, tmp_path / "m.json"), model="pixels:8"))
+    assert {one.encoder for one in results.rows} == {"pixels:8"}
+    assert all(one.value is None and one.note for one in results.rows)
+    assert results.encoders == {"pixels:8": ""}
+
+
+def test_tasks_are_found_by_name(data: Dataset, tmp_path: Path) -> None:
+    results = evaluate(config_of(data, tmp_path / "m.json", tasks=("caption",)), oracle_of(data))
+    assert {one.task for one in results.rows} == {"caption"}
+    for name in ("nothing", "images", "../evil", "os"):
+        with pytest.raises(ValueError, match=r"no task .* that measures; there are caption, .*retrieve, .*vqa"):
+            find_measure(name)
 
 
 def test_without_truth_values_are_null_with_a_reason(tmp_path: Path) -> None:
     data = build(tmp_path / "ds", truth=False)
-    metrics = evaluate(EvaluateConfig(data.path, Path("model"), tmp_path / "m.json"), oracle_of(data))
-    assert metrics["scio"]["precision"] is None
-    assert "no truth" in metrics["scio"]["reason"]
-    assert metrics["text_accuracy"]["before"] is None
-    assert metrics["caption"]["claims"]["true"] is None
-    assert metrics["vqa"]["count"]["source"] == "annotator"
-    assert metrics["vqa"]["count"]["accuracy"] == 1.0
-    assert any("agreement" in row["name"] for row in rows(metrics))
+    results = evaluate(config_of(data, tmp_path / "m.json"), oracle_of(data))
+    for metric in ("precision", "true sub-texts"):
+        found = row(results, "screening", metric)
+        assert found.value is None
+        assert "no truth" in found.note
+    assert row(results, "caption", "true claims").value is None
+    found = row(results, "vqa", "count accuracy")
+    assert found.value == 1.0
+    assert "greement" in found.note
+    assert not any(one.encoder.startswith("annotator:") for one in results.rows)
 
 
 def test_limits_are_kept_and_repeatable(data: Dataset, tmp_path: Path) -> None:
-    config = EvaluateConfig(data.path, Path("model"), tmp_path / "m.json")
-    config.limits.tiles, config.limits.captions, config.limits.questions_per_type = 10, 4, 3
-    config.limits.rerank_queries = 0
+    limits = MeasureLimits(tiles=10, captions=4, questions_per_type=3, rerank_queries=0)
+    config = config_of(data, tmp_path / "m.json", limits=limits)
     one, two = (evaluate(config, oracle_of(data)) for _ in range(2))
-    assert one["retrieval"]["image_to_text"]["n"] == 10
-    assert "reranked" not in one["retrieval"]["image_to_text"]
-    assert one["caption"]["n"] == 4
-    assert max(row["n"] for row in one["vqa"].values()) == 3
-    one.pop("seconds"), two.pop("seconds")
-    assert one == two
+    assert row(one, "retrieve", "image to text R@1").n == 10
+    assert not any("re-ranked" in found.metric for found in one.rows)
+    assert row(one, "caption", "CIDEr").n == 4
+    assert max(found.n for found in one.rows if found.task == "vqa" and "mean" not in found.metric) == 3
+    assert replace(one, seconds={}) == replace(two, seconds={})
 
 
-def test_the_table_names_every_group(result: tuple[dict[str, Any], Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert {row["group"] for row in rows(result[0])} == {"Retrieval", "Questions", "Captions", "Screening", "Texts"}
-    print_table(result[0])
-    assert "chance 4.2 %" in capsys.readouterr().err
+def test_the_table_shows_rows_as_they_are(result: tuple[Results, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    odd = replace(result[0].rows[0], task="toy", metric="[bold]x[/] score", note="[red]why[/]")
+    print_table(replace(result[0], rows=(*result[0].rows, odd)))
+    said = capsys.readouterr().err
+    for words in ("retrieve: oracle", "4.2 % chance", "toy: oracle", "[bold]x[/] score", "[red]why[/]", "▲ the whole"):
+        assert words in said
+
+
+def test_names_of_models_carry_no_path(tmp_path: Path) -> None:
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    assert short_name(str(tmp_path / "run" / "model")) == "run"
+    assert short_name(f"knowlip:{tmp_path / 'run'}") == "run"
+    assert short_name("timm:vit_tiny@/data/weights/w.pth") == "timm:vit_tiny@w.pth"
+    assert short_name("random:vit_tiny") == "random:vit_tiny"
+    assert short_name("user/repo") == "user/repo"

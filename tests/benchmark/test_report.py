@@ -1,13 +1,17 @@
 """The report: one valid, self-contained page, whatever is missing."""
 
+import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from knowlip.base.examples import ShownExample, ShownItem, write_examples
+from knowlip.base.rows import Results, Row
 from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
 from knowlip.benchmark.report import ReportConfig, report
 from knowlip.benchmark.report.build import read_log
@@ -16,7 +20,8 @@ from tests.benchmark.numbered import build
 from tests.benchmark.test_evaluate import oracle_of
 
 VOID = {"meta", "img", "br", "input", "link"}
-SECTIONS = ("results", "places", "data", "texts", "training", "retrieval", "questions", "captions", "scio", "repeat")
+SECTIONS = {"results", "places", "data", "texts", "training", "repeat"}
+TASKS = {"task-Retrieve", "task-Caption", "task-VQA", "task-Screening"}
 
 
 class Balanced(HTMLParser):
@@ -53,7 +58,7 @@ def checked(path: Path) -> tuple[str, Balanced]:
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
-    assert set(SECTIONS) <= set(parser.ids)
+    assert set(parser.ids) >= SECTIONS
     assert len(parser.ids) == len(set(parser.ids))
     assert not re.search(r"https?://|@import|url\(", page)
     return page, parser
@@ -63,7 +68,7 @@ def checked(path: Path) -> tuple[str, Balanced]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     data = build(folder / "ds")
-    evaluate(EvaluateConfig(data.path, Path("model"), folder / "metrics.json"), oracle_of(data))
+    evaluate(EvaluateConfig(data.path, "model", folder / "metrics.json"), oracle_of(data))
     run = folder / "run"
     run.mkdir()
     lines = [
@@ -81,7 +86,10 @@ def test_the_whole_report(folder: Path) -> None:
     assert result["missing"] == []
     assert result["bytes"] == out.stat().st_size < 8_000_000
     page, parser = checked(out)
+    assert set(parser.ids) >= TASKS
     assert parser.seen["img"] > 20
+    for words in ("An image looks for its text", "Random questions", "Texts of random images", "annotator:rules"):
+        assert words in page
     assert "prior 0.6365" in page
     assert "seed: 7 # &lt;odd &amp; marked&gt;" in page
     assert "too &lt;dark&gt;" in page
@@ -104,11 +112,39 @@ def test_only_a_data_set_without_truth_and_texts(tmp_path: Path) -> None:
 
 def test_the_page_without_truth_speaks_of_agreement(tmp_path: Path) -> None:
     data = build(tmp_path / "ds", truth=False)
-    evaluate(EvaluateConfig(data.path, Path("model"), tmp_path / "metrics.json"), oracle_of(data))
+    evaluate(EvaluateConfig(data.path, "model", tmp_path / "metrics.json"), oracle_of(data))
     report(ReportConfig(data.path, tmp_path / "report.html", metrics=tmp_path / "metrics.json"))
     page, _ = checked(tmp_path / "report.html")
     assert "agreement with the annotator" in page
     assert "has no truth" in page
+
+
+def test_rows_of_a_task_that_nobody_knows_are_shown_and_escaped(tmp_path: Path) -> None:
+    data = build(tmp_path / "ds", truth=False, revisions=False)
+    ours = ("toy", "a<i>", "<u>score</u>", 0.9, (0.8, 0.95), 10, 0.5, "<s>coin</s>", "<em>why")
+    better = Row("<b>set</b>", "test", *ours)
+    worse = replace(better, metric="error", better="lower", unit="number", value=2.0, ci=(1.5, 2.5), floor=1.0)
+    given = (ShownItem("<script>", right=False, note="<q>"), ShownItem(tile_id="t1", right=True))
+    example = ShownExample("toy", "<h1>kind", ShownItem("<p>what?", "t0"), given, (ShownItem("<a>"),), "<note>")
+    details = {"toy": {"<x>": {"before": 0.5, "after": 0.6, "n": 3}, "y": {"before": 0.7, "after": 0.6, "n": 4}}}
+    Results((better, worse), details).write(tmp_path / "metrics.json")
+    write_examples(tmp_path / "examples.json", [example, replace(example, kind="other", asked=ShownItem(tile_id="t2"))])
+    report(ReportConfig(data.path, tmp_path / "report.html", metrics=tmp_path / "metrics.json"))
+    page, parser = checked(tmp_path / "report.html")
+    assert "task-TOY" in parser.ids
+    assert "90.0 % ▲" in page
+    assert "2.000 ▼" in page
+    assert "above the highest floor in 1 of 2 figures" in page
+    shown = html.unescape(page)
+    for odd in ("<u>score</u>", "<s>coin</s>", "<em>why", "<script>", "<q>", "<h1>kind", "<p>what?"):
+        assert odd in shown
+        assert odd not in re.sub("<script>\n", "", page)
+
+
+def test_results_of_before_rows_are_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text('{"retrieval": {}, "vqa": {}, "setup": {}}')
+    with pytest.raises(ValueError, match="run `knowlip evaluate` again"):
+        report(ReportConfig(folder / "ds", tmp_path / "x.html", metrics=tmp_path / "old.json"))
 
 
 def test_a_named_file_that_is_missing_is_an_error(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from huggingface_hub import ModelCard, constants
 
 import knowlip
+from knowlip.base.files import file_sha256
+from knowlip.base.rows import Results, Row
 from knowlip.cli import main
-from knowlip.models.folder import headline_metrics, model_readme
+from knowlip.models.folder import model_readme, rows_of_model
 from knowlip.models.hub import find_model
 from knowlip.models.publish import push_to_hub
 from tests.inference.tiny_model import tiny_model
@@ -21,12 +24,20 @@ CARD = {
     "revision": 2, "tiles": 2512, "metres_per_pixel": [6.67, 26.7], "windows_m": [2560.0, 640.0],
     "sensors": ["sentinel-1"], "quantiser": ["db-percentile-v1(0.5,99.8)"],
 }  # fmt: skip
-EVALUATION = {
-    "setup": {"vqa_fine_tuned": True, "dataset_fingerprint": "f" * 64},
-    "retrieval": {"text_to_image": {"r1": 0.25, "r5": 0.5, "ci": {"r1": [0.1, 0.4]}, "n": 9, "median_rank": 4.5}},
-    "caption": {"bleu4": 0.125, "baseline_bleu4": 0.5},
-    "vqa": {"count": {"accuracy": 0.75, "majority": 0.5}, "reason": "none"},
-}
+
+
+def results_of(weights: str) -> Results:
+    """Of two models: one that was fine-tuned on questions, and another."""
+    row = Row("demo", "test", "retrieve", "run", "text to image R@1", 0.25, (0.1, 0.4), 9, 0.05, "chance")
+    rows = (
+        row,
+        replace(row, metric="R@5 | <b>", value=0.5, ci=None),
+        replace(row, task="caption", metric="BLEU-4", value=0.125, unit="number", floor=None, floor_name=""),
+        replace(row, task="caption", metric="CIDEr", value=None, note="turned off"),
+        replace(row, task="vqa", encoder="answers", metric="count accuracy", value=0.75),
+        replace(row, task="vqa", encoder="annotator:x", metric="count accuracy", value=0.9),
+    )
+    return Results(rows, setup={"encoders": {"run": weights, "answers": "0" * 64}})
 
 
 @pytest.fixture
@@ -46,7 +57,7 @@ def test_a_published_model_is_used_by_its_name(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, metrics = tiny_model(tmp_path / "model", card=CARD), tmp_path / "metrics.json"
-    metrics.write_text(json.dumps(EVALUATION))
+    results_of(file_sha256(folder / "model.safetensors")).write(metrics)
     line = ["publish-model", str(folder), "lab/sar", "--private", "--license", "apache-2.0", "--metrics", str(metrics)]
     assert main([*line, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["commit"].startswith(f"{hub.address}/lab/sar/commit/")
@@ -59,8 +70,12 @@ def test_a_published_model_is_used_by_its_name(
     assert shown.data.license == "apache-2.0"
     measured = {result.metric_name: result.metric_value for result in shown.data.eval_results}
     assert measured == {
-        "retrieval.text_to_image.r1": 0.25, "retrieval.text_to_image.r5": 0.5, "caption.bleu4": 0.125,
-    }  # fmt: skip
+        "retrieve: text to image R@1": 0.25,
+        "retrieve: R@5 | <b>": 0.5,
+        "caption: BLEU-4": 0.125,
+    }
+    assert "| retrieve | text to image R@1 | 25.0 % ▲ | 10.0–40.0 | 5.0 % chance | 9 |" in shown.text
+    assert "R@5 / &lt;b&gt;" in shown.text
     local, fetched = knowlip.load(folder), knowlip.load("lab/sar")
     assert torch.equal(fetched.encode_texts(["ships"]), local.encode_texts(["ships"]))
     assert fetched.card["dataset_fingerprint"] == CARD["dataset_fingerprint"]
@@ -129,8 +144,8 @@ def test_the_model_card_says_what_is_known_and_nothing_else() -> None:
 
 
 def test_each_of_two_models_gets_its_own_results() -> None:
-    assert set(headline_metrics(EVALUATION, answers=True)) == {"vqa.count.accuracy"}
-    assert "vqa.count.accuracy" not in headline_metrics(EVALUATION)
-    one = {**EVALUATION, "setup": {"vqa_fine_tuned": False}}
-    assert {"vqa.count.accuracy", "caption.bleu4"} < set(headline_metrics(one))
-    assert headline_metrics({"setup": {}}) == {}
+    results = results_of("1" * 64)
+    assert {row.metric for row in rows_of_model(results, "0" * 64)} == {"count accuracy"}
+    assert {row.task for row in rows_of_model(results, "1" * 64)} == {"retrieve", "caption"}
+    with pytest.raises(ValueError, match="of answers, run, not of these weights"):
+        rows_of_model(results, "2" * 64)

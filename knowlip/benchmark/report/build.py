@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from knowlip.base.examples import read_examples
 from knowlip.base.files import read_json, whole_file
+from knowlip.base.rows import Results, read_results
 from knowlip.benchmark.report import results
 from knowlip.benchmark.report.data import facts, samples
 from knowlip.benchmark.report.places import Pictures, places
@@ -24,13 +26,17 @@ _SECTIONS = (
     ("data", "Data set"),
     ("texts", "Tiles and their texts"),
     ("training", "Training"),
-    ("retrieval", "Retrieval"),
-    ("questions", "Questions"),
-    ("captions", "Captions"),
-    ("scio", "Self-correction"),
-    ("repeat", "How to repeat this"),
 )
-"""Anchor, which is also the name of its template, and heading."""
+"""Anchor, which is also the name of its template, and heading; one section a task and how to repeat it all follow."""
+_SCREENING: Final = {
+    "paper": "Screening leaves out one sub-text at a time; where image and text then agree better in contrast and in "
+    "matching, it is held to be noise.",
+    "surprise": "Screening hides each sub-text and asks the decoder, which sees the image and other sub-texts, how "
+    "probable its words are; the least expected are held to be noise.",
+    "all": "Screening leaves out one sub-text at a time, asks whether image and text then agree better and how "
+    "probable its words were, and weighs all of it.",
+}
+"""What is said of each kind of evidence."""
 _CURVES = (
     ("itc", "Contrast (ITC)", "image and text of one tile against all others"),
     ("itm", "Matching (ITM)", "does this text belong to this image?"),
@@ -75,30 +81,28 @@ def report(config: ReportConfig) -> dict[str, Any]:
     """
     started = time.monotonic()
     data = Dataset(config.dataset)
-    metrics = read_json(config.metrics) if config.metrics else {}
+    found = read_results(config.metrics) if config.metrics else Results(())
     beside = config.metrics.with_name("examples.json") if config.metrics else None
     chosen = config.examples or (beside if beside and beside.exists() else None)
-    examples = read_json(chosen) if chosen else {}
+    examples = read_examples(chosen) if chosen else ()
     log = read_log(config.run / "log.jsonl") if config.run else []
     truths = data.truth()
+    revision = found.setup.get("revision")
+    parts = [(f"task-{part.title}", part.title, part) for part in results.task_parts(found, examples)]
+    plain = [(anchor, title, None) for anchor, title in _SECTIONS]
     values = {
         "title": config.title,
-        "sections": _SECTIONS,
-        "subtitle": _subtitle(data, metrics),
-        "cards": results.headline(metrics),
-        "results": results.results(metrics),
+        "sections": [*plain, *parts, ("repeat", "How to repeat this", None)],
+        "subtitle": _subtitle(data, found),
+        "cards": results.headline(found),
+        "results": results.table(found),
         "places": places(data),
         "facts": facts(data),
-        "samples": samples(data, truths, metrics.get("setup", {}).get("revision"), config.samples, config.seed),
+        "samples": samples(data, truths, revision if isinstance(revision, int) else None, config.samples, config.seed),
         "with_truth": bool(truths),
         "curves": curves(log),
-        "examples": examples,
-        "retrieval": results.retrieval(metrics),
-        "same_parts": results.same_parts,
-        "questions": results.questions(metrics),
-        "captions": results.captions(metrics),
-        "scio": results.scio(metrics, _run_json(config, "scio-stage2.json")),
-        "repeat": _repeat(config, data, metrics),
+        "screening": _screening(_run_json(config, "scio-stage2.json")),
+        "repeat": _repeat(config, data, found),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     for quality in _QUALITIES:
@@ -110,11 +114,11 @@ def report(config: ReportConfig) -> dict[str, Any]:
         raise ValueError(f"The report would have {size / 1e6:.1f} MB; ask for fewer samples than {config.samples}.")
     with whole_file(config.out) as part:
         part.write_text(page)
-    parts = {"metrics": metrics, "examples": examples, "log": log, "truth": truths, "texts": data.revisions()}
+    there = {"metrics": found.rows, "examples": examples, "log": log, "truth": truths, "texts": data.revisions()}
     return {
         "report": str(config.out),
         "bytes": size,
-        "missing": [name for name, there in parts.items() if not there],
+        "missing": [name for name, part in there.items() if not part],
         "seconds": {"report": round(time.monotonic() - started, 1)},
     }
 
@@ -162,15 +166,27 @@ def curves(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Curve | Non
     return result
 
 
-def _subtitle(data: Dataset, metrics: Mapping[str, Any]) -> str:
-    tiles, setup = data.tiles(), metrics.get("setup")
+def _screening(figures: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the run screened its texts, and how that did on planted noise; None where it did not."""
+    if not figures:
+        return None
+    evidence = figures.get("noise_model", {}).get("evidence", "paper")
+    return {
+        "how": _SCREENING.get(evidence, _SCREENING["all"]),
+        "planted": figures.get("planted"),
+        "margin": figures.get("margin", 0.0),
+    }
+
+
+def _subtitle(data: Dataset, found: Results) -> str:
+    tiles, setup = data.tiles(), found.setup
     sensors = tiles["platform"].nunique()
     words = (
         f"{len(tiles):,} SAR tiles of {tiles['scene_id'].nunique()} places and {sensors} sensor{'s' * (sensors != 1)}"
     )
-    if setup:
+    if {"blocks", "tiles"} <= setup.keys():
         blocks = f"{setup['blocks']} geographic blocks that training never saw"
-        words += f"; measured on {setup['tiles']:,} tiles in {blocks}"
+        words += f"; measured on {setup['tiles']} tiles in {blocks}"
     return f"{words}."
 
 
@@ -179,7 +195,7 @@ def _run_json(config: ReportConfig, name: str) -> dict[str, Any]:
     return dict(read_json(path)) if path and path.exists() else {}
 
 
-def _repeat(config: ReportConfig, data: Dataset, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _repeat(config: ReportConfig, data: Dataset, found: Results) -> dict[str, Any]:
     """Commands, versions, seconds and settings."""
     provenance = _run_json(config, "provenance.json")
     commands = [str(provenance["command"])] if provenance.get("command") else []
@@ -190,7 +206,7 @@ def _repeat(config: ReportConfig, data: Dataset, metrics: Mapping[str, Any]) -> 
         model = f"{config.run or 'RUN'}/model"
         commands.append(f"knowlip evaluate --dataset {config.dataset} --model {model} --out {config.metrics}")
         last += f" --metrics {config.metrics}"
-    fingerprint = (provenance.get("data") or [""])[0] or metrics.get("setup", {}).get("dataset_fingerprint")
+    fingerprint = (provenance.get("data") or [""])[0] or found.setup.get("dataset_fingerprint")
     facts = {
         "data set fingerprint": fingerprint,
         "commit": provenance.get("commit"),
@@ -203,8 +219,8 @@ def _repeat(config: ReportConfig, data: Dataset, metrics: Mapping[str, Any]) -> 
     return {
         "commands": [*commands, last],
         "facts": [(name, value) for name, value in facts.items() if value],
-        "seconds": [(name, f"{seconds:,.0f}") for name, seconds in metrics.get("seconds", {}).items()],
+        "seconds": [(name, f"{seconds:,.0f}") for name, seconds in found.seconds.items()],
         "config": settings.read_text() if settings and settings.exists() else "",
         "info": json.dumps(info, indent=1),
-        "metrics": json.dumps(metrics, indent=1),
+        "metrics": json.dumps(found.plain(), indent=1),
     }

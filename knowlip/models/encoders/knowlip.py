@@ -83,4 +83,6 @@ def card_of(saved: Mapping[str, Any]) -> EncoderCard:
         return EncoderCard((UNKNOWN,))
     fingerprint = str(saved["dataset_fingerprint"])
     blocks = tuple(str(block) for block in saved["train_blocks"])
-    return EncoderCard((f"KnowLIP data set {fingerprint[:16]}",), fingerprint, blocks)
+    revision = saved.get("revision")
+    known = revision if isinstance(revision, int) else None
+    return EncoderCard((f"KnowLIP data set {fingerprint[:16]}",), fingerprint, blocks, known)

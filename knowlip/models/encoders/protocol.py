@@ -45,6 +45,8 @@ class EncoderCard:
     """Of the KnowLIP data set among them; "" for encoders from elsewhere."""
     train_blocks: tuple[str, ...] = ()
     """Geographic blocks of that data set that training saw."""
+    revision: int | None = None
+    """Of the data set's texts that taught it; None where that is not known."""
     note: str = ""
     """What else a reader of its results must know, as a sentence."""
 

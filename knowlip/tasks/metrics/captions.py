@@ -9,8 +9,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from pycocoevalcap.bleu.bleu import Bleu
+import numpy as np
+from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
+
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate, cluster_bootstrap
+from knowlip.tasks.metrics.resampled import cluster_weights, interval
 
 TOKENISATION: Final = "simple"
 _WORD: Final = re.compile(r"\d+(?:\.\d+)?|\w+(?:[-']\w+)*")
@@ -29,17 +33,52 @@ def tokenise(text: str) -> str:
     return " ".join(_WORD.findall(text))
 
 
-def caption_scores(generated: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+def caption_scores(
+    generated: Sequence[str], references: Sequence[Sequence[str]], clusters: Sequence[str] = ()
+) -> dict[str, Estimate]:
     """Corpus BLEU-4 (0 to 1) and CIDEr (0 to 10, mean over captions; document frequencies from these references).
 
     Args:
         generated: one text an image.
         references: the reference texts of each image, at least one.
+        clusters: the cluster of each image, for the intervals; without them, or with fewer than 8, there are none.
+
+    Returns:
+        "BLEU-4" and "CIDEr".
     """
     if len(generated) != len(references) or not generated:
         raise ValueError("Caption scores need at least one text and as many lists of references as texts.")
-    result = {i: [tokenise(text)] for i, text in enumerate(generated)}
-    truth = {i: [tokenise(text) for text in texts] for i, texts in enumerate(references)}
-    bleu, _ = Bleu(4).compute_score(truth, result, verbose=0)
-    cider, _ = Cider().compute_score(truth, result)
-    return {"bleu4": float(bleu[3]), "cider": float(cider)}
+    said = [tokenise(text) for text in generated]
+    truth = [[tokenise(text) for text in texts] for texts in references]
+    counts = _bleu_counts(said, truth)
+    numbered = {i: [text] for i, text in enumerate(said)}
+    _, each = Cider().compute_score(dict(enumerate(truth)), numbered)
+    bleu_ci = cider_ci = None
+    if len(set(clusters)) >= MIN_CLUSTERS:
+        ends = interval(_bleu4(cluster_weights(clusters) @ counts))
+        bleu_ci = (ends[0], ends[1]) if ends else None
+        cider_ci = cluster_bootstrap(each, clusters)
+    bleu = float(_bleu4(counts.sum(0, keepdims=True))[0])
+    return {"BLEU-4": Estimate(bleu, bleu_ci, len(said)), "CIDEr": Estimate(float(np.mean(each)), cider_ci, len(said))}
+
+
+def _bleu_counts(generated: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+    """(N, 10): matched and possible n-grams of length 1 to 4, length, closest reference length. Corpus BLEU is a
+    function of their sums, so that a resampled corpus needs no new counting."""
+    scorer = BleuScorer(n=4)
+    for text, texts in zip(generated, references):
+        scorer += (text, texts)
+    rows = [
+        [*one["correct"], *one["guess"], one["testlen"], min(one["reflen"], key=lambda r: (abs(r - one["testlen"]), r))]
+        for one in scorer.ctest
+    ]
+    return np.array(rows, dtype=float)
+
+
+def _bleu4(sums: np.ndarray) -> np.ndarray:
+    """BLEU-4 of each row of summed counts, with the tiny constants of `pycocoevalcap` (Papineni et al. 2002, Eq. 3)."""
+    correct, guess, length, reference = sums[:, :4], sums[:, 4:8], sums[:, 8], sums[:, 9]
+    precision = np.prod((correct + 1e-15) / (guess + 1e-9), axis=1) ** 0.25
+    ratio = (length + 1e-15) / (reference + 1e-9)
+    score: np.ndarray = precision * np.exp(np.minimum(0.0, 1 - 1 / ratio))
+    return score

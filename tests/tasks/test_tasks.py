@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knowlip.language.questions import Question, make_questions
+from knowlip.language.questions import QUESTION_TYPES, Question, make_questions
 from knowlip.tasks import caption, retrieve, screening
 from knowlip.tasks import vqa_measure as vqa
 from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.metrics import caption_scores
 from tests.benchmark.fakes import NumberedImages, Oracle
 from tests.language.test_questions import truth_of
 
@@ -20,47 +21,54 @@ BLOCKS = [f"b{n // 8}" for n in range(COUNT)]
 TEXTS = [f"Count: {n if n % 5 else 'no'} ships." for n in range(COUNT)]
 
 
-def run_retrieval(noise: float, k_test: int = 8) -> tuple[dict[str, Any], list[str], dict[str, retrieve.Direction]]:
+def run_retrieval(noise: float, k_test: int = 8) -> tuple[dict[str, retrieve.Direction], list[str]]:
     model = Oracle(TEXTS, noise=noise)
     images = EncodedImages(model, NumberedImages(), TILES)
-    directions, gallery = retrieve.retrieval(model, images, TEXTS, BLOCKS, k_test, 40)
-    return {name: retrieve.summary(d, k_test) for name, d in directions.items()}, gallery, directions
+    return retrieve.retrieval(model, images, TEXTS, BLOCKS, k_test, 40)
+
+
+def by_cosine(direction: retrieve.Direction) -> retrieve.Recalls:
+    return retrieve.recalls(direction.cosine, direction.positive, direction.clusters)
 
 
 def test_an_oracle_retrieves_everything_and_duplicates_are_right() -> None:
-    scores, gallery, _ = run_retrieval(0.0)
+    directions, gallery = run_retrieval(0.0)
     assert len(gallery) == 97
-    for direction in scores.values():
-        assert direction["r1"] == direction["reranked"]["r1"] == 1.0
-        assert direction["reranked"]["n"] == 40
-    assert scores["image_to_text"]["n"] == COUNT
-    assert scores["text_to_image"]["n"] == 97
-    assert scores["image_to_text"]["chance_r1"] == pytest.approx(1 / 97)
+    for direction in directions.values():
+        _, after = retrieve.reranked_recalls(direction)
+        assert by_cosine(direction).at[1].value == after.at[1].value == 1.0
+        assert after.at[1].n == 40
+    images, texts = (by_cosine(directions[name]) for name in ("image_to_text", "text_to_image"))
+    assert (images.at[1].n, texts.at[1].n) == (COUNT, 97)
+    assert images.chance[1] == pytest.approx(1 / 97)
     # 96 texts have one image of 120, one text has 24.
-    assert scores["text_to_image"]["chance_r1"] == pytest.approx((96 * 1 + 24) / 120 / 97)
+    assert texts.chance[1] == pytest.approx((96 * 1 + 24) / 120 / 97)
 
 
 def test_a_random_model_is_at_chance() -> None:
-    scores, _, _ = run_retrieval(1.0)
-    for direction in scores.values():
-        assert direction["r10"] == pytest.approx(direction["chance_r10"], abs=0.08)
-        low, high = direction["ci"]["r10"]
-        assert low <= direction["r10"] <= high
+    for direction in run_retrieval(1.0)[0].values():
+        found = by_cosine(direction)
+        assert found.at[10].value == pytest.approx(found.chance[10], abs=0.08)
+        assert found.at[10].ci is not None
+        low, high = found.at[10].ci
+        assert low <= found.at[10].value <= high
 
 
 def test_matching_reorders_the_best_only() -> None:
-    scores, gallery, directions = run_retrieval(0.6, k_test=8)
-    again = scores["image_to_text"]["reranked"]
-    assert again["r1"] > again["cosine_same_queries"]["r1"]
+    directions, gallery = run_retrieval(0.6, k_test=8)
+    before, after = retrieve.reranked_recalls(directions["image_to_text"])
+    assert after.at[1].value > before.at[1].value
     for direction in directions.values():
-        for query, after in direction.reranked.items():
-            assert set(np.argsort(-after)[:8]) == set(np.argsort(-direction.cosine[query], kind="stable")[:8])
-    rows = retrieve.examples(directions, gallery, TILES, count=5)["image_to_text"]
-    assert len(rows) == 5
-    for row in rows:
-        first = [i for i, item in enumerate(row["top"]) if item["right"]]
-        assert not first or row["rank"] == first[0] + 1
-        assert all(0 <= item["match"] <= 1 for item in row["top"])
+        for query, scores in direction.reranked.items():
+            assert set(np.argsort(-scores)[:8]) == set(np.argsort(-direction.cosine[query], kind="stable")[:8])
+    shown = retrieve.examples({"image_to_text": directions["image_to_text"]}, gallery, TILES, count=5)
+    assert len(shown) == 5
+    for example in shown:
+        first = [place for place, item in enumerate(example.given, 1) if item.right]
+        assert not first or example.note == f"right answer at rank {first[0]}"
+        assert all(0 <= float(item.note.split("match ")[1].split(",")[0]) <= 1 for item in example.given)
+        assert example.asked.tile_id in TILES
+        assert {item.text for item in (*example.given, *example.wanted)} <= set(gallery)
 
 
 def test_images_are_encoded_again_where_tokens_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,30 +89,64 @@ def questions() -> list[Question]:
     )
 
 
-def answer_all(questions: list[Question], noise: float, mode: str = "rank") -> dict[str, Any]:
+def answer_all(questions: list[Question], noise: float, mode: str = "rank") -> vqa.Asked:
     model = Oracle(TEXTS, questions, noise)
     train, test = ([q for q in questions if (int(q.tile_id[1:]) < 60) == early] for early in (True, False))
-    asked = vqa.choose_questions(test, 50)
-    given = vqa.answer(model, EncodedImages(model, NumberedImages(), TILES), asked, vqa.candidates(train), mode)
-    return vqa.score(asked, given, train, dict(zip(TILES, BLOCKS)))
+    asked, answers = vqa.choose_questions(test, 50), vqa.candidates(train)
+    given = vqa.answer(model, EncodedImages(model, NumberedImages(), TILES), asked, answers, mode)
+    return vqa.Asked(asked, given, train, answers)
 
 
 def test_questions_oracle_and_chance(questions: list[Question]) -> None:
     for mode in ("rank", "generate"):
-        scores = answer_all(questions, 0.0, mode)
-        assert all(row["accuracy"] == 1.0 and row["n"] == 50 for row in scores.values())
-    scores = answer_all(questions, 1.0)
-    assert scores["recognition"]["accuracy"] == pytest.approx(1 / 3, abs=0.2)
-    assert scores["recognition"]["majority"] == pytest.approx(1 / 3, abs=0.05)
-    assert scores["regional_landform"]["blind"] >= scores["regional_landform"]["majority"]
+        asked = answer_all(questions, 0.0, mode)
+        assert all(asked.hits(kind) == [True] * 50 for kind in QUESTION_TYPES)
+    asked = answer_all(questions, 1.0)
+    assert np.mean(asked.hits("recognition")) == pytest.approx(1 / 3, abs=0.2)
+    floors = vqa.floors_of(asked, "recognition")
+    assert floors["majority answer"] == pytest.approx(1 / 3, abs=0.05)
+    assert floors["chance"] == pytest.approx(1 / 3)
+    floors = vqa.floors_of(asked, "regional_landform")
+    assert (floors["blind, by subject"] or 0) >= (floors["majority answer"] or 1)
+
+
+def test_reading_the_wording_is_a_floor_of_its_own() -> None:
+    """Training answers one wording always "1" and another always "2"; a third was never asked."""
+    train = [
+        Question(f"t{n}", "count", "how many?" if n % 2 else "count!", "1" if n % 2 else "2", "ship") for n in (1, 2, 3)
+    ]
+    test = [
+        Question("t9", "count", text, answer, "ship")
+        for text, answer in (("how many?", "1"), ("count!", "2"), ("?", "1"))
+    ]
+    floors = vqa.floors_of(vqa.Asked(test, ["", "", ""], train, {"count": ["1", "2"]}), "count")
+    assert floors == {"chance": 0.5, "majority answer": 2 / 3, "blind, by subject": 2 / 3, "blind, by wording": 1.0}
+
+
+def test_the_annotator_answers_what_its_sentences_say() -> None:
+    said = {
+        "Count": "two ships are visible in the scene",
+        "Location": "the ships lie in the upper left",
+        "Category": "the ships are tankers",
+    }
+    texts = pd.DataFrame(
+        {"tile_id": "t1", "instruction_set": "marine", "dimension": list(said), "text": list(said.values())}
+    )
+    asked = [
+        Question("t1", "count", "", "2", "ship"),
+        Question("t1", "recognition", "", "tanker", "ship"),
+        Question("t1", "position", "", "upper left", "ship"),
+        Question("t1", "count", "", "0", "aircraft"),
+        Question("t1", "main_landform", "", "water"),
+        Question("t2", "count", "", "1", "ship"),
+    ]
+    assert vqa.annotator_answers(asked, texts) == ["2", "tanker", "upper left", "", "", ""]
 
 
 def test_types_without_training_questions() -> None:
     assert "all_landforms" not in vqa.candidates([])
     assert vqa.candidates([])["main_landform"][0] == "water"
-    empty = vqa.score([], [], [], {})
-    assert empty["count"]["accuracy"] is None
-    assert empty["count"]["reason"]
+    assert vqa.floors_of(vqa.Asked([], [], [], {}), "count") == {}
 
 
 def test_claims_of_captions_are_judged() -> None:
@@ -114,10 +156,11 @@ def test_claims_of_captions_are_judged() -> None:
         return {"Count": True, "Location": False}.get(dimension)
 
     claims = caption.judged_claims(text, "marine", {}, 256.0, judge)
-    assert [c["true"] for c in claims] == [True, False, None]
-    scores = caption.score_claims([claims], ["b0"])
-    assert (scores["true"], scores["n"]) == (0.5, 2)
-    assert caption.score_claims([[]], ["b0"])["true"] is None
+    assert [claim.true for claim in claims] == [True, False, None]
+    share = caption.true_share([claims], ["b0"])
+    assert share is not None
+    assert (share.value, share.n) == (0.5, 2)
+    assert caption.true_share([[]], ["b0"]) is None
 
 
 def test_an_oracle_captions_perfectly() -> None:
@@ -125,10 +168,11 @@ def test_an_oracle_captions_perfectly() -> None:
     model = Oracle(texts)
     images = EncodedImages(model, NumberedImages(), TILES)
     generated = caption.write_captions(model, images, list(range(COUNT)), 50)
-    scores = caption.score_captions(generated, texts, "Count: no ships.", BLOCKS)
-    assert scores["bleu4"] == pytest.approx(1.0)
-    assert scores["exact"] == scores["distinct"] == 1.0
-    assert scores["baseline_cider"] < scores["cider"]
+    assert generated == texts
+    scores = caption_scores(generated, [[text] for text in texts], BLOCKS)
+    assert scores["BLEU-4"].value == pytest.approx(1.0)
+    fixed = caption_scores(["Count: no ships."] * COUNT, [[text] for text in texts])
+    assert fixed["CIDEr"].value < scores["CIDEr"].value
 
 
 def word_judge(instruction_set: str, dimension: str, text: str, truth: Any, window_m: float) -> bool | None:
