@@ -93,7 +93,8 @@ class Bare:
 
 def _bare_part(job: tuple[Path, Path, list[Any], list[Any], bool, float]) -> float:
     """Read windows and encode tiles once all is ready. Returns when it ended."""
-    from knowlip.dataset.shards import ShardReader, encode_png
+    from knowlip.dataset.png import encode_png
+    from knowlip.dataset.shards import ShardReader
 
     scene, out, roots, places, own, start = job
     shards = ShardReader(out / "shards")

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import shapely
 
 from knowlip.base.files import sha256, whole_file
-from knowlip.base.parquet import read_parquet
+from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS
-from knowlip.dataset.shards import decode_png
+from knowlip.dataset.png import decode_png
 from knowlip.language.definitions import TileTruth
 
 if TYPE_CHECKING:
@@ -42,13 +43,10 @@ def annotation(
         box: x, y of the upper left corner, width and height, in fractions of the tile.
         more: any other column of `ANNOTATION_SCHEMA`.
     """
-    unknown = {"heading_deg": math.nan, "length_m": math.nan, "width_m": math.nan}
-    row = {
-        "tile_id": tile_id, "annotation_id": f"{tile_id}-{number:04d}", "category": category, "type": "",
-        "x": box[0], "y": box[1], "width": box[2], "height": box[3], "corners": [], "polygon": [], **unknown,
-        "difficult": False, "source": "",
-    }  # fmt: skip
-    return {**row, **more}
+    names = {"tile_id": tile_id, "annotation_id": f"{tile_id}-{number:04d}", "category": category, "type": ""}
+    places = {**dict(zip(("x", "y", "width", "height"), box)), "corners": [], "polygon": []}
+    unknown = {"heading_deg": math.nan, "length_m": math.nan, "width_m": math.nan, "difficult": False, "source": ""}
+    return {**names, **places, **unknown, **more}
 
 
 def annotation_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
@@ -60,8 +58,7 @@ def annotation_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
 def write_annotations(dataset: Path, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Write `annotations.parquet`. Returns {"rows", "sha256"} for dataset.json."""
     table = annotation_table(rows)
-    with whole_file(dataset / ANNOTATIONS) as part:
-        pq.write_table(table, part, compression="zstd")
+    write_table(dataset / ANNOTATIONS, table)
     return {"rows": len(table), "sha256": table_sha256(table)}
 
 
@@ -102,18 +99,15 @@ def annotations_of(truth: Mapping[str, TileTruth]) -> Iterator[dict[str, Any]]:
             if box[2] <= 0 or box[3] <= 0:
                 continue
             corners = outline if len(outline) == 4 else rotated_box(outline)
+            points = {"corners": corners.ravel().tolist(), "polygon": outline.ravel().tolist()}
+            sizes = {name: float(item[name]) for name in ("heading_deg", "length_m", "width_m")}
             yield annotation(
-                tile_id, number, item["category"], box, type=item["type"], heading_deg=float(item["heading_deg"]),
-                length_m=float(item["length_m"]), width_m=float(item["width_m"]), source="truth",
-                corners=[float(value) for value in corners.ravel()],
-                polygon=[float(value) for value in outline.ravel()],
-            )  # fmt: skip
+                tile_id, number, item["category"], box, type=item["type"], source="truth", **points, **sizes
+            )
 
 
 def rotated_box(points: np.ndarray) -> np.ndarray:
     """(4, 2) corners of the smallest rotated rectangle around points (N, 2); the upright one where they are in line."""
-    import shapely
-
     shape = shapely.oriented_envelope(shapely.MultiPoint(points))
     if isinstance(shape, shapely.Polygon) and shape.area > 0:
         return np.array(shape.exterior.coords)[:4]

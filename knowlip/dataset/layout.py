@@ -14,55 +14,57 @@ SHARDS, SCENES, REVISIONS = "shards", "scenes", "revisions"
 ANNOTATIONS, MASKS = "annotations.parquet", "masks.parquet"
 
 _TEXT, _REAL = pa.string(), pa.float64()
+_KINDS = {
+    "text": _TEXT,
+    "real": _REAL,
+    "int": pa.int32(),
+    "flag": pa.bool_(),
+    "bytes": pa.binary(),
+    "time": pa.timestamp("ms", tz="UTC"),
+    "reals": pa.list_(_REAL),
+    "ints": pa.list_(pa.int64()),
+    "texts": pa.list_(_TEXT),
+}
 
-INDEX_SCHEMA = pa.schema([
-    ("tile_id", _TEXT), ("id", _TEXT), ("scene_id", _TEXT), ("root_id", _TEXT), ("parent_id", _TEXT),
-    ("scale", _TEXT), ("window_m", _REAL), ("split", _TEXT), ("block", _TEXT),
-    ("datetime", pa.timestamp("ms", tz="UTC")), ("geometry", pa.binary()),
-    ("proj:code", _TEXT), ("proj:transform", pa.list_(_REAL)), ("proj:shape", pa.list_(pa.int64())),
-    ("platform", _TEXT), ("sar:frequency_band", _TEXT), ("sar:polarizations", pa.list_(_TEXT)),
-    ("sar:looks_equivalent_number", _REAL), ("view:incidence_angle", _REAL), ("look_azimuth_deg", _REAL),
-    ("view:azimuth", _REAL), ("sar:center_frequency", _REAL), ("sar:instrument_mode", _TEXT),
-    ("sar:product_type", _TEXT), ("sar:observation_direction", _TEXT), ("sat:orbit_state", _TEXT),
-    ("units", _TEXT), ("radiometry", _TEXT), ("quantity", _TEXT), ("geolocation", _TEXT), ("geolocation_rms_m", _REAL),
-    ("resolution_m", _REAL), ("native_px", _REAL), ("metres_per_pixel", _REAL), ("lon", _REAL), ("lat", _REAL),
-    ("country", _TEXT), ("region", _TEXT), ("city", _TEXT), ("city_km", _REAL),
-    ("airport", _TEXT), ("airport_km", _REAL), ("port", _TEXT), ("port_km", _REAL),
-    ("quantiser", _TEXT), ("quantiser_lo", _REAL), ("quantiser_hi", _REAL), ("lut_sha256", _TEXT),
-    ("valid_fraction", _REAL), ("q_mean", _REAL), ("q_std", _REAL), ("q_entropy", _REAL), ("q_edge", _REAL),
-    ("q_saturated", _REAL), ("q_dark", _REAL), ("q_stripe", _REAL),
-    ("g_contrast", _REAL), ("g_dissimilarity", _REAL), ("g_homogeneity", _REAL), ("g_energy", _REAL),
-    ("g_correlation", _REAL), ("g_entropy", _REAL), ("q_good", _REAL),
-    ("screen_score", _REAL), ("accepted", pa.bool_()), ("reject_reason", _TEXT), ("shard", _TEXT),
-    ("png_sha256", _TEXT),
-    ("cog", _TEXT),
-])  # fmt: skip
+
+def schema(columns: str) -> pa.Schema:
+    """Columns by name=kind; a name alone is text."""
+    pairs = [column.partition("=") for column in columns.split()]
+    return pa.schema([(name, _KINDS[kind or "text"]) for name, _, kind in pairs])
+
+
+INDEX_SCHEMA = schema("""
+tile_id id scene_id root_id parent_id scale window_m=real split block datetime=time geometry=bytes proj:code
+proj:transform=reals proj:shape=ints platform sar:frequency_band sar:polarizations=texts
+sar:looks_equivalent_number=real view:incidence_angle=real look_azimuth_deg=real view:azimuth=real
+sar:center_frequency=real sar:instrument_mode sar:product_type sar:observation_direction sat:orbit_state units
+radiometry quantity geolocation geolocation_rms_m=real resolution_m=real native_px=real metres_per_pixel=real lon=real
+lat=real country region city city_km=real airport airport_km=real port port_km=real quantiser quantiser_lo=real
+quantiser_hi=real lut_sha256 valid_fraction=real q_mean=real q_std=real q_entropy=real q_edge=real q_saturated=real
+q_dark=real q_stripe=real g_contrast=real g_dissimilarity=real g_homogeneity=real g_energy=real g_correlation=real
+g_entropy=real q_good=real screen_score=real accepted=flag reject_reason shard png_sha256 cog
+""")
 """One row per tile, rejected ones too. Strings are never null; unknown numbers are NaN; an unknown datetime is
 null; the geometry is null where the place is unknown."""
 
-TRUTH_SCHEMA = pa.schema([("tile_id", _TEXT), ("truth", _TEXT)])
+TRUTH_SCHEMA = schema("tile_id truth")
 
-ANNOTATION_SCHEMA = pa.schema([
-    ("tile_id", _TEXT), ("annotation_id", _TEXT), ("category", _TEXT), ("type", _TEXT),
-    ("x", _REAL), ("y", _REAL), ("width", _REAL), ("height", _REAL),
-    ("corners", pa.list_(_REAL)), ("polygon", pa.list_(_REAL)),
-    ("heading_deg", _REAL), ("length_m", _REAL), ("width_m", _REAL), ("difficult", pa.bool_()), ("source", _TEXT),
-])  # fmt: skip
+ANNOTATION_SCHEMA = schema("""
+tile_id annotation_id category type x=real y=real width=real height=real corners=reals polygon=reals heading_deg=real
+length_m=real width_m=real difficult=flag source
+""")
 """One row per object. `x`, `y`: upper left corner of the axis-aligned box, all lengths in fractions of the tile.
 `corners`: rotated box as 8 numbers; `polygon`: outline as x, y, x, y, ...; empty where there is none."""
 
-MASK_SCHEMA = pa.schema([("tile_id", _TEXT), ("png", pa.binary()), ("png_sha256", _TEXT)])
+MASK_SCHEMA = schema("tile_id png=bytes png_sha256")
 """Masks: grey 8-bit PNG of class codes in the size of the tile; 255: no class."""
 
-SHARD_KEYS = (
-    "tile_id", "scene_id", "root_id", "parent_id", "scale", "window_m", "split", "block", "datetime", "proj:code",
-    "proj:transform", "proj:shape", "platform", "sar:frequency_band", "sar:polarizations",
-    "sar:looks_equivalent_number", "view:incidence_angle", "look_azimuth_deg", "view:azimuth", "sar:center_frequency",
-    "sar:instrument_mode", "sar:product_type", "sar:observation_direction", "sat:orbit_state", "radiometry", "quantity",
-    "resolution_m", "native_px", "metres_per_pixel",
-    "lon", "lat", "country", "region", "city", "city_km", "airport", "airport_km", "port", "port_km", "quantiser",
-    "quantiser_lo", "quantiser_hi", "valid_fraction", "png_sha256",
-)  # fmt: skip
+_KEPT_OUT = """
+id geometry units geolocation geolocation_rms_m lut_sha256 q_mean q_std q_entropy q_edge q_saturated q_dark
+q_stripe g_contrast g_dissimilarity g_homogeneity g_energy g_correlation g_entropy q_good screen_score accepted
+reject_reason shard cog
+""".split()
+SHARD_KEYS = tuple(name for name in INDEX_SCHEMA.names if name not in _KEPT_OUT)
 """Keys of a tile's `.json`, always all of them, always of the same type."""
 
 _REAL_KEYS = [key for key in SHARD_KEYS if INDEX_SCHEMA.field(key).type == _REAL]

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from knowlip.base.files import whole_file
-from knowlip.base.parquet import read_parquet
+from knowlip.base.parquet import read_parquet, write_table
+from knowlip.dataset.layout import schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MENTIONS = "mentions.parquet"
-_TEXT = pa.string()
-MENTION_SCHEMA = pa.schema([("tile_id", _TEXT), ("annotator", _TEXT), ("counts", _TEXT), ("boxes", _TEXT)])
+MENTION_SCHEMA = schema("tile_id annotator counts boxes")
 """`counts`: JSON object, category -> number. `boxes`: JSON list of [category, x, y, width, height]."""
 _ROUNDING = 1e-6
 """How far a box may leave the tile."""
@@ -118,8 +116,7 @@ def write_mentions(dataset: Path, rows: Iterable[dict[str, Any]]) -> None:
     if len(merged) == len(known):
         return
     table = pa.Table.from_pylist([merged[tile] for tile in sorted(merged)], MENTION_SCHEMA)
-    with whole_file(path) as part:
-        pq.write_table(table, part, compression="zstd")
+    write_table(path, table)
 
 
 def check_mentions(dataset: Path, tiles: set[str]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from PIL import Image
 
 HASH_SIDE, THUMB_SIDE = 8, 16
 BITS = 6
@@ -14,8 +15,6 @@ _ROWS_AT_ONCE = 512
 
 def means(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Block means (rows, columns) float64 of an image (H, W); averaging takes the speckle away."""
-    from PIL import Image
-
     small = Image.fromarray(np.ascontiguousarray(pixels)).convert("F").resize((columns, rows), Image.Resampling.BOX)
     return np.asarray(small, np.float64)
 

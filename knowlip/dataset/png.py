@@ -49,6 +49,8 @@ def _filter_rows(tile, lines):  # type: ignore[no-untyped-def]
     sub = np.empty(columns, np.uint8)
     up = np.empty(columns, np.uint8)
     average = np.empty(columns, np.uint8)
+    # Loops are kept apart, one a filter: each is a vector operation, and together they would not be. Paeth is left out:
+    # speckle has no gradients for it to follow, and it costs more than the others together.
     nothing = np.zeros(columns, np.uint8)
     for row in range(rows):
         here = tile[row]

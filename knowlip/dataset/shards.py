@@ -9,19 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from knowlip.base.files import temporary_path
-from knowlip.dataset.png import decode_png, encode_png
+from knowlip.dataset.png import decode_png
 
-__all__ = [
-    "PARTS",
-    "ShardReader",
-    "ShardSample",
-    "ShardWriter",
-    "decode_png",
-    "encode_png",
-    "read_shard",
-    "shard_places",
-    "write_shard",
-]  # fmt: skip
 PARTS = ("png", "txt", "json")
 _BUFFER = 1 << 20
 _TAR_BLOCK, _TAR_RECORD, _TAR_NAME = 512, 10240, 100

@@ -192,7 +192,7 @@ def _spread(values: np.ndarray) -> dict[str, float | int]:
 def _mask_counts(data: Dataset) -> dict[str, np.ndarray]:
     """tile_id -> (255,) pixels of every class."""
     from knowlip.dataset.annotations import iter_masks
-    from knowlip.dataset.shards import decode_png
+    from knowlip.dataset.png import decode_png
 
     return {
         tile_id: np.bincount(decode_png(png).ravel(), minlength=256)[:IGNORE]

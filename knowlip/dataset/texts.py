@@ -10,20 +10,17 @@ import pyarrow as pa
 from knowlip.base.files import read_json, write_json
 from knowlip.base.parquet import check_schema, read_parquet
 from knowlip.base.progress import track
-from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS
+from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, schema
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 from knowlip.language.captions import compose_texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_SCHEMA = pa.schema([
-    ("tile_id", pa.string()), ("revision", pa.int32()), ("parent", pa.int32()), ("run", pa.string()),
-    ("instruction_set", pa.string()),
-    ("slot", pa.int32()), ("dimension", pa.string()), ("text", pa.string()), ("annotator", pa.string()),
-    ("confidence", pa.float64()), ("evidence", pa.string()), ("decision", pa.string()),
-    ("delta_itc", pa.float64()), ("delta_itm", pa.float64()), ("margin", pa.float64()), ("reason", pa.string()),
-])  # fmt: skip
+TEXT_SCHEMA = schema("""
+tile_id revision=int parent=int run instruction_set slot=int dimension text annotator confidence=real evidence decision
+delta_itc=real delta_itm=real margin=real reason
+""")
 """Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile.
 `parent` is the revision that a revision was decided on (-1 for revision 0)."""
 EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "surprise", "gap", "worst")])
@@ -53,9 +50,9 @@ def read_revision(dataset: Path, number: int) -> pa.Table:
     """The rows of one revision: columns of `TEXT_SCHEMA`, and those of `EVIDENCE_SCHEMA` that it has."""
     path = revision_path(dataset, number)
     table = read_parquet(path)
-    schema = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
-    check_schema(table.schema, schema, path)
-    return table.select(schema.names)
+    columns = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
+    check_schema(table.schema, columns, path)
+    return table.select(columns.names)
 
 
 def read_texts(dataset: Path, revision: int | None = None) -> "pd.DataFrame":
@@ -98,9 +95,8 @@ def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
     missing = [name for name in TEXT_SCHEMA.names if name not in rows.columns]
     if missing:
         raise ValueError(f"{what} lack the column {missing[0]!r}.")
-    extra = [field for field in EVIDENCE_SCHEMA if field.name in rows.columns]
-    schema = pa.schema([*TEXT_SCHEMA, *extra])
-    rows = rows[schema.names].sort_values(["tile_id", "slot"], kind="stable")
+    columns = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in rows.columns)])
+    rows = rows[columns.names].sort_values(["tile_id", "slot"], kind="stable")
     if rows.duplicated(["tile_id", "slot"]).any():
         raise ValueError(f"{what} hold the same tile and slot twice.")
     if len(rows) and not rows["slot"].between(1, 8).all():
@@ -109,7 +105,7 @@ def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
     if rows[text_columns].isna().to_numpy().any():
         raise ValueError(f'{what} hold a null string; use "".')
     try:
-        return pa.Table.from_pandas(rows, schema, preserve_index=False).replace_schema_metadata(None)
+        return pa.Table.from_pandas(rows, columns, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ValueError(f"{what} hold values of the wrong type ({error}).") from error
 

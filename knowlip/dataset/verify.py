@@ -14,8 +14,9 @@ from knowlip.base.files import sha256
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
 from knowlip.dataset.mentions import check_mentions
+from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.shards import decode_png, read_shard
+from knowlip.dataset.shards import read_shard
 from knowlip.dataset.verify_copies import NearCopies, check_identical
 from knowlip.dataset.verify_labels import check_annotations, check_masks, check_revisions, png_shape
 from knowlip.language.captions import compose_texts
@@ -43,8 +44,8 @@ def verify_dataset(config: VerifyConfig) -> dict[str, Any]:
 
 def show(result: dict[str, Any]) -> str:
     """The result for people."""
-    lines = [f"{result['dataset']} is sound: {result['tiles']} tiles, {result['accepted']} accepted, "
-             f"{result['shards']} shards, {result['annotations']} annotations, {result['masks']} masks"]  # fmt: skip
+    counts = ", ".join(f"{result[name]} {name}" for name in ("tiles", "accepted", "shards", "annotations", "masks"))
+    lines = [f"{result['dataset']} is sound: {counts}"]
     for name in ("splits", "scales", "rejected"):
         if result[name]:
             lines.append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in result[name].items()))
@@ -79,6 +80,8 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
     Raises:
         ValueError: the first defect, in one sentence that names the file or tile.
     """
+    # Cheap checks first, so that a defect is named before gigabytes are read; the shards are last and are read once,
+    # for hashes, records, texts and near copies together.
     dataset = Dataset(path)
     where = dataset.path / INDEX
     _check_complete(dataset.table, where)
@@ -219,6 +222,7 @@ def _check_shards(
     if dataset.info["published_revision"] >= 0:
         texts = dataset.texts(dataset.info["published_revision"])
         captions = {tile: text.encode() for tile, text in compose_texts(texts).items()}
+    # Counted rather than ticked off: a tile that comes twice, and one that is absent, both make the count differ.
     seen = 0
     for name in sorted(there):
         for sample in read_shard(folder / name):

@@ -10,8 +10,8 @@ from knowlip.base.files import sha256
 from knowlip.base.parquet import read_parquet
 from knowlip.dataset.annotations import IGNORE, ROUNDING, iter_masks, table_sha256
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASKS
+from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.shards import decode_png
 from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
 
 
@@ -30,6 +30,8 @@ def check_annotations(dataset: Dataset, accepted: set[str]) -> int:
     for field in ANNOTATION_SCHEMA:
         if table[field.name].null_count and not pa.types.is_floating(field.type):
             raise ValueError(f"{path} holds a null in column {field.name!r}.")
+    # Rules one by one, because the sentence names the annotation and what is wrong with it; the hash comes last, for it
+    # finds any change and says nothing about it.
     rows = table.to_pandas()
     strangers = sorted(set(rows["tile_id"]) - accepted)
     if strangers:
@@ -127,8 +129,6 @@ def check_revisions(dataset: Dataset, accepted: set[str]) -> list[dict[str, Any]
         elif keys - written:
             tile, slot = min(keys - written)
             raise ValueError(f"{path} decides on sub-text {slot} of {tile}, which the annotator never wrote.")
-        line.append({
-            "revision": number, "parent": int(parents[0]) if len(rows) else number - 1, "rows": len(rows),
-            "runs": sorted(runs),
-        })  # fmt: skip
+        parent = int(parents[0]) if len(rows) else number - 1
+        line.append({"revision": number, "parent": parent, "rows": len(rows), "runs": sorted(runs)})
     return line

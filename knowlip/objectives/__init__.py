@@ -1,11 +1,11 @@
 """The objectives, one a file, pure functions of tensors."""
 
-from knowlip.objectives.infill import infill_loss
-from knowlip.objectives.itc import itc_loss, same, similarity
-from knowlip.objectives.itm import PRIOR_LOSS, hard_negatives, itm_loss
-from knowlip.objectives.lm import causal_ids, lm_loss
-
-__all__ = [
-    "PRIOR_LOSS", "causal_ids", "hard_negatives", "infill_loss", "itc_loss", "itm_loss", "lm_loss", "same",
-    "similarity",
-]  # fmt: skip
+from knowlip.objectives.infill import infill_loss as infill_loss
+from knowlip.objectives.itc import itc_loss as itc_loss
+from knowlip.objectives.itc import same as same
+from knowlip.objectives.itc import similarity as similarity
+from knowlip.objectives.itm import PRIOR_LOSS as PRIOR_LOSS
+from knowlip.objectives.itm import hard_negatives as hard_negatives
+from knowlip.objectives.itm import itm_loss as itm_loss
+from knowlip.objectives.lm import causal_ids as causal_ids
+from knowlip.objectives.lm import lm_loss as lm_loss

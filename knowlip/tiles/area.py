@@ -6,6 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import shapely
+from shapely.affinity import translate
+
 _MOST_BYTES = 64 * 1024 * 1024
 
 
@@ -19,8 +22,6 @@ def read_area(path: Path) -> Any:
     Raises:
         ValueError: the file is missing or too large, is no GeoJSON, holds no polygon, or is not in degrees.
     """
-    import shapely
-
     if not path.is_file():
         raise ValueError(f"{path} does not exist: screen.area names a GeoJSON file.")
     if path.stat().st_size > _MOST_BYTES:
@@ -56,8 +57,6 @@ def _rings(item: dict[str, Any]) -> list[list[Any]]:
 
 
 def _polygon(rings: list[Any]) -> Any:
-    import shapely
-
     unrolled = [_ring(ring) for ring in rings]
     first = unrolled[0][0][0]
     for ring in unrolled[1:]:  # holes on the same turn of the globe as their outline
@@ -88,9 +87,6 @@ def _ring(ring: list[Any]) -> list[tuple[float, float]]:
 
 def _folded(area: Any) -> Any:
     """What lies beyond +-180 degrees, moved to the other side."""
-    import shapely
-    from shapely.affinity import translate
-
     parts = []
     for turn in (-1, 0, 1):
         part = shapely.intersection(area, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))

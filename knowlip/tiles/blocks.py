@@ -13,6 +13,8 @@ _EARTH_KM = 6371.0
 _KM_PER_DEGREE = 111.195
 SPLITS = ("train", "val", "test")
 _AT_ONCE = 10_000
+_Counts = dict[str, np.ndarray]
+_Cost = Callable[[np.ndarray], float]
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ def assign_splits(
         fractions: shares of train, val and test; they add up to 1.
         seed: decides between equals.
     """
+    # Squares of relative misses: one large miss costs more than several small ones, and a rare stratum counts as much
+    # as a common one. Rounded, so that the order of sums cannot decide between equals.
     strata = {stratum: i for i, stratum in enumerate(sorted({place.stratum for place in places}))}
     counts: dict[str, np.ndarray] = {}
     for place, block in zip(places, blocks):
@@ -133,9 +137,8 @@ def assign_splits(
         each = ((have - wanted) / total) ** 2
         return round(float(overall.sum() + each.sum() / len(strata)), 12)
 
-    order = sorted(
-        counts, key=lambda block: (-counts[block].sum(), hashlib.sha256(f"{seed} {block}".encode()).digest())
-    )
+    chance = {block: hashlib.sha256(f"{seed} {block}".encode()).digest() for block in counts}
+    order = sorted(counts, key=lambda block: (-counts[block].sum(), chance[block]))
     have = np.zeros_like(wanted)
     chosen: dict[str, int] = {}
     for block in order:
@@ -153,9 +156,8 @@ def assign_splits(
 
 
 def _improve(
-    chosen: dict[str, int], order: list[str], counts: dict[str, np.ndarray], have: np.ndarray,
-    cost: Callable[[np.ndarray], float], allowed: list[int],
-) -> None:  # fmt: skip
+    chosen: dict[str, int], order: list[str], counts: _Counts, have: np.ndarray, cost: _Cost, allowed: list[int]
+) -> None:
     """Move single blocks, and swap pairs among the first 100, while that lowers the cost. Changes `chosen`, `have`."""
     best = cost(have)
     some = order[:100]

@@ -76,6 +76,7 @@ def cities(config: CitiesConfig) -> dict[str, Any]:
     Raises:
         ValueError: settings that cannot work, an unknown country or place, no city that fits, no data set.
     """
+    # Everything that can be refused is looked at before the folder is made: a wrong name leaves nothing behind.
     found = candidates()
     chosen = pick(_allowed(config, found), config.theme, config.number, config.min_distance_km)
     if not chosen:
@@ -154,6 +155,7 @@ def _allowed(config: CitiesConfig, found: Candidates) -> NDArray[np.bool_]:
 
 
 def _row(found: Candidates, i: int, theme: str) -> dict[str, Any]:
+    # The area lies around what makes the city important: a port's basins may be 30 km from the town's centre.
     t, a, p = towns(), airports(), ports()
     town, port, airport = int(found.town[i]), int(found.port[i]), int(found.airport[i])
     lon, lat = float(t.lons[town]), float(t.lats[town])

@@ -21,6 +21,8 @@ from knowlip.tiles.windows import Window
 COG = "cog"
 """Folder inside the data set."""
 _SNAP = 1e-5
+_PIXELS = {"driver": "COG", "count": 1, "dtype": "float32", "nodata": math.nan, "overview_resampling": "AVERAGE"}
+_STORED = {"compress": "DEFLATE", "predictor": "YES", "level": 1, "blocksize": 512}
 
 
 class CogFolder:
@@ -41,15 +43,11 @@ class CogFolder:
         window, (power, valid) = _native(ground, root)
         values = np.where(valid, power, np.float32(np.nan))
         place = ground.transform @ ground.transform.translation(window.col_off, window.row_off)
-        with (
-            whole_file(self.path(root)) as part,
-            rasterio.Env(**GDAL_OPTIONS),
-            rasterio.open(
-                part, "w", driver="COG", width=window.width, height=window.height, count=1, dtype="float32",
-                crs=ground.crs.to_wkt() if ground.located else None, transform=place, nodata=math.nan,
-                compress="DEFLATE", predictor="YES", level=1, blocksize=512, overview_resampling="AVERAGE",
-            ) as target,
-        ):  # fmt: skip
+        crs = ground.crs.to_wkt() if ground.located else None
+        grid = {"width": window.width, "height": window.height, "crs": crs, "transform": place}
+        layout = {**_PIXELS, **_STORED, **grid}
+        file = self.path(root)
+        with whole_file(file) as part, rasterio.Env(**GDAL_OPTIONS), rasterio.open(part, "w", **layout) as target:
             target.write(values, 1)
             target.update_tags(**_tags(self.scene))
         return f"{COG}/{root.tile_id}.tif"

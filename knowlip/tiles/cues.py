@@ -4,8 +4,6 @@ open water."""
 import numpy as np
 from numba import njit
 
-CUES = ("texture", "spread", "edges", "bright", "glints")
-
 _BLOCK = 4
 """Side of the blocks, in pixels of the coarsest level, over which power is averaged against speckle."""
 _CELL = 8
@@ -20,7 +18,7 @@ _FEWEST_BLOCKS = 64
 
 
 def window_cues(power: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
-    """Cues of a window, (10,) float64, or None with too little valid ground: each of the five `CUES` as the mean over
+    """Cues of a window, (10,) float64, or None with too little valid ground: each of five cues as the mean over
     the 4 x 4 parts of the window, then each as the mean over the two parts where it is strongest.
 
     In each part, texture: logarithm of the share of 4 x 4 blocks that vary at least three times as much as the calmest
@@ -40,13 +38,9 @@ def window_cues(power: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
         return None
     count, pairs = parts[:, 0], np.maximum(parts[:, 3], 1.0)
     pixels = count * _BLOCK * _BLOCK
-    shares = np.stack(
-        [
-            parts[:, 1] / count + 1e-3, parts[:, 2] / count + 1e-9, parts[:, 4] / pairs + 1e-3,
-            parts[:, 5] / pixels + 1e-4, parts[:, 6] / pixels + 1e-4,
-        ],
-        axis=1,
-    )  # fmt: skip
+    blocks_with, variation, edges = parts[:, 1] / count + 1e-3, parts[:, 2] / count + 1e-9, parts[:, 4] / pairs + 1e-3
+    bright, glints = parts[:, 5] / pixels + 1e-4, parts[:, 6] / pixels + 1e-4
+    shares = np.stack([blocks_with, variation, edges, bright, glints], axis=1)
     cues = np.sort(np.log(shares), axis=0)
     result = np.concatenate([cues.mean(axis=0), cues[-_TOP:].mean(axis=0)])
     return result if np.isfinite(result).all() else None

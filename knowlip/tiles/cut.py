@@ -14,7 +14,7 @@ import numpy as np
 
 from knowlip.base.files import sha256
 from knowlip.base.vocabulary import SCALES
-from knowlip.dataset.shards import encode_png
+from knowlip.dataset.png import encode_png
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.plan import BuildConfig
 from knowlip.tiles.quality import STATISTICS, reject_reason, statistics
@@ -171,6 +171,7 @@ def _thumbnail(level: Level) -> np.ndarray:
 
 def metadata(tile: CutTile, family: Family, ground: Ground, quantiser: Quantiser, tile_px: int) -> dict[str, Any]:
     """The columns of the index that follow from the cut itself."""
+    # In the names of STAC's projection extension, so that geopandas and STAC tools place a tile without a word of ours.
     window = tile.window
     transform = window.transform(tile_px)
     return {

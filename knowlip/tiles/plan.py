@@ -124,6 +124,8 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> BuildPlan:
     Raises:
         ValueError: no scene can be used.
     """
+    # All is decided here, in one process and before a pixel is read: splits look at the ground of every scene, and a
+    # build that is resumed must come to the same plan.
     scenes: list[Scene] = []
     roots: list[list[Window]] = []
     skipped: list[dict[str, str]] = []

@@ -179,6 +179,7 @@ def _stripe(tile):  # type: ignore[no-untyped-def]
     What speckle has by chance, 1 / sqrt(side), is taken off, so that the size of the tile does not matter much: 0 in
     speckle, 1 where lines differ and are constant along themselves.
     """
+    # One pass over the rows serves both directions: differences along a column are summed as they come by.
     rows, columns = tile.shape
     across, across_pairs = np.zeros(columns, np.int32), np.zeros(columns, np.int32)
     pairs_rows, some_rows, pairs_columns, some_columns = np.int64(0), np.int64(0), np.int64(0), np.int64(0)

@@ -18,7 +18,7 @@ from knowlip.tiles.cog import CogFolder
 from knowlip.tiles.cut import Family, cut, metadata
 from knowlip.tiles.gazetteers import forget
 from knowlip.tiles.ground import Ground
-from knowlip.tiles.places import UNKNOWN_PLACE, describe_places
+from knowlip.tiles.places import UNKNOWN_PLACE, NearbyPlaces, describe_places
 from knowlip.tiles.plan import BuildConfig, PlannedScene
 from knowlip.tiles.quantise import Quantiser
 from knowlip.tiles.screen import draw_map
@@ -35,13 +35,13 @@ class Job:
 
     config: BuildConfig
     planned: PlannedScene
-    places: list[dict[str, Any]] | None
+    places: list[NearbyPlaces] | None
     """Of every window, family by family; None: looked up while the scene is read for the first time."""
     threads: int = 1
     """Cores that the scene may use."""
 
 
-def places_of(item: PlannedScene) -> list[dict[str, Any]]:
+def places_of(item: PlannedScene) -> list[NearbyPlaces]:
     """The place of every window of a scene, family by family."""
     crs = Ground(item.scene).crs
     windows = [window for root in item.roots for window in family(root)]
@@ -86,7 +86,7 @@ def cut_scene(job: Job) -> str:
 def _write_rows(
     writer: SceneWriter,
     job: Job,
-    places: list[dict[str, Any]],
+    places: list[NearbyPlaces],
     ground: Ground,
     quantiser: Quantiser,
     families: Iterator[Family],

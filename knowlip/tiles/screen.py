@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import shapely
+from PIL import Image, ImageDraw
 
+from knowlip.base.files import whole_file
 from knowlip.tiles.area import read_area
 from knowlip.tiles.cues import window_cues
 from knowlip.tiles.gazetteers import distance_km
@@ -83,8 +86,6 @@ def select_roots(config: ScreenConfig, ground: Ground, roots: list[Window]) -> l
     kept = np.ones(len(roots), bool)
     what = []
     if config.area is not None:
-        import shapely
-
         area = read_area(config.area)
         shapely.prepare(area)
         kept &= shapely.intersects(area, np.array(footprints(ground.crs, roots), object))
@@ -118,10 +119,7 @@ def draw_map(
         threshold: smallest score that is kept.
         thumbnails: (32, 32) float power of each, 0 = nodata.
     """
-    from PIL import Image, ImageDraw
-
-    from knowlip.base.files import whole_file
-
+    # Drawn by Pillow: a chart library would take longer to import than the picture to draw, and a scene has one each.
     left = min(root.left for root in roots)
     top = max(root.top for root in roots)
     side = roots[0].side

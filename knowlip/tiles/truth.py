@@ -89,28 +89,19 @@ class SceneTruth:
                 corners = self.polygons[i]
                 px = (corners[:, 0] - window.left) / window.side
                 py = (window.top - corners[:, 1]) / window.side
-                truth["objects"].append({
-                    "category": category,
-                    "type": properties["type"],
-                    "length_m": round(float(properties["length_m"]), 2),
-                    "width_m": round(float(properties["width_m"]), 2),
-                    "heading_deg": round(float(properties["heading_deg"]), 2),
-                    "x": round(float(x[i]), 5),
-                    "y": round(float(y[i]), 5),
-                    "polygon": [[round(float(a), 5), round(float(b), 5)] for a, b in zip(px, py)],
-                })  # fmt: skip
+                sizes = {name: round(float(properties[name]), 2) for name in ("length_m", "width_m", "heading_deg")}
+                place = {"x": round(float(x[i]), 5), "y": round(float(y[i]), 5)}
+                polygon = [[round(float(a), 5), round(float(b), 5)] for a, b in zip(px, py)]
+                named = {"category": category, "type": properties["type"]}
+                truth["objects"].append({**named, **sizes, **place, "polygon": polygon})
+        # Codes are sampled once a root and sliced here, so that a tile's shares are those of its four children.
         side = round(_ROOT_PX * window.side / root.side)
         row = round((root.top - window.top) / root.side * _ROOT_PX)
         column = round((window.left - root.left) / root.side * _ROOT_PX)
         here = codes[row : row + side, column : column + side]
         third = side // 3
-        truth["shares"] = shares_of(here)
-        truth["grid"] = [
-            shares_of(here[j * third : (j + 1) * third, i * third : (i + 1) * third])
-            for j in range(3)
-            for i in range(3)
-        ]
-        return truth
+        parts = [slice(i * third, (i + 1) * third) for i in range(3)]
+        return {**truth, "shares": shares_of(here), "grid": [shares_of(here[y, x]) for y in parts for x in parts]}
 
 
 def _sample(source: rasterio.DatasetReader, root: Window) -> np.ndarray:

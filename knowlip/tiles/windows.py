@@ -80,6 +80,7 @@ def plan_roots(
     Raises:
         ValueError: the scene is smaller than a large window, or a small window would hold too few native pixels.
     """
+    # Refusals name the setting and a value that works, because sizes that fit one sensor are too small for another.
     check_sizes(windows_m)
     side = windows_m[0] * ground.unit_per_metre
     step = side * (1 - overlap)

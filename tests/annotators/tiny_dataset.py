@@ -7,7 +7,7 @@ import numpy as np
 import shapely
 
 from knowlip.dataset import writer
-from knowlip.dataset.shards import encode_png
+from knowlip.dataset.png import encode_png
 
 SIDE = 96
 

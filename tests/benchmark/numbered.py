@@ -9,7 +9,7 @@ import shapely
 
 from knowlip.base.vocabulary import REGIONS, SHIP_TYPES
 from knowlip.dataset import Dataset, writer
-from knowlip.dataset.shards import encode_png
+from knowlip.dataset.png import encode_png
 from knowlip.language.dimensions import DIMENSIONS
 from tests.language.test_questions import truth_of
 

@@ -18,7 +18,7 @@ from knowlip.dataset.annotations import (
     write_masks,
 )
 from knowlip.dataset.layout import ANNOTATION_SCHEMA
-from knowlip.dataset.shards import encode_png
+from knowlip.dataset.png import encode_png
 from tests.annotators.tiny_dataset import SIDE, build_tiny_dataset
 
 

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from knowlip.dataset import TEXT_SCHEMA, Dataset, publish_texts, verify
-from knowlip.dataset.shards import ShardSample, encode_png, read_shard, write_shard
+from knowlip.dataset.png import encode_png
+from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 from knowlip.language.captions import compose_text
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.tiles.build import BuildConfig, build

@@ -13,7 +13,7 @@ from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import annotation, write_annotations, write_masks
 from knowlip.dataset.layout import TRUTH, TRUTH_SCHEMA
-from knowlip.dataset.shards import encode_png
+from knowlip.dataset.png import encode_png
 from knowlip.dataset.stats import DatasetStatsConfig, dataset_stats, show
 from knowlip.dataset.stats_numbers import EDGES
 from tests.annotators.tiny_dataset import SIDE, build_tiny_dataset

@@ -13,7 +13,8 @@ from PIL import Image
 from knowlip.base.files import sha256
 from knowlip.dataset import Dataset, verify
 from knowlip.dataset.layout import fingerprint
-from knowlip.dataset.shards import encode_png, read_shard, write_shard
+from knowlip.dataset.png import encode_png
+from knowlip.dataset.shards import read_shard, write_shard
 from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
 from knowlip.dataset.verify import VerifyConfig, show, verify_dataset
 from knowlip.tiles.build import BuildConfig, build

@@ -20,9 +20,8 @@ def write(job: Export) -> None:
         images: list[dict[str, Any]] = []
         objects: list[dict[str, Any]] = []
         for number, tile in enumerate(tiles, 1):
-            images.append({
-                "id": number, "file_name": f"{tile.tile_id}.png", "width": tile.width, "height": tile.height,
-            })  # fmt: skip
+            size = {"width": tile.width, "height": tile.height}
+            images.append({"id": number, "file_name": f"{tile.tile_id}.png", **size})
             objects += [_object(job, tile, item, number, len(objects) + i) for i, item in enumerate(tile.objects, 1)]
         document = {
             "info": {"description": f"{job.data.path.resolve().name}, {split}", "version": job.data.fingerprint},

@@ -100,12 +100,9 @@ def chosen_tiles(data: Dataset, config: DatasetExportConfig) -> list[ExportTile]
     rows = data.texts(config.revision)
     for tile_id, dimension, text in zip(rows["tile_id"], rows["dimension"], rows["text"]):
         texts.setdefault(tile_id, []).append((dimension, text))
-    return [
-        ExportTile(
-            tile_id, split, int(shape[1]), int(shape[0]), float(spacing), objects.get(tile_id, []),
-            texts.get(tile_id, []),
-        )
-        for tile_id, split, shape, spacing in zip(
-            frame["tile_id"], frame["split"], frame["proj:shape"], frame["metres_per_pixel"]
-        )
-    ]  # fmt: skip
+    tiles = []
+    columns = (frame[name] for name in ("tile_id", "split", "proj:shape", "metres_per_pixel"))
+    for tile_id, split, (rows_px, columns_px), spacing in zip(*columns):
+        facts = int(columns_px), int(rows_px), float(spacing)
+        tiles.append(ExportTile(tile_id, split, *facts, objects.get(tile_id, []), texts.get(tile_id, [])))
+    return tiles

@@ -51,6 +51,7 @@ def annotate(
         category: one category for all ("": the set's own).
         source: where the labels come from.
     """
+    # Numbers count all objects of the image, those left out too: the same object has the same number in every tile.
     left, top, width, height = crop
     frame = shapely.box(left, top, left + width, top + height)
     scale, offset = np.array([width, height], float), np.array([left, top], float)

@@ -62,6 +62,7 @@ def decode(path: Path, config: ImportConfig) -> DecodedImage:
     Raises:
         ValueError: it is damaged, or of a kind that has no grey levels.
     """
+    # 8-bit values were made grey levels by someone and are kept; deeper ones have to pass a quantiser.
     suffix = path.suffix.lower()
     if suffix == ".npy":
         values = _array(path)

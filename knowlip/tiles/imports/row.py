@@ -20,18 +20,15 @@ def index_row(
     height, width = tile.shape
     spacing = config.metres_per_pixel or image.metres_per_pixel
     row: dict[str, Any] = {field.name: _unknown(field.type) for field in INDEX_SCHEMA}
-    row |= {
-        "tile_id": tile_id, "id": tile_id, "scene_id": scene_id, "root_id": tile_id, "scale": "large", "split": split,
-        "window_m": spacing * max(height, width) if spacing else None,
-        "proj:transform": [spacing or 1.0, 0.0, 0.0, 0.0, -(spacing or 1.0), 0.0], "proj:shape": [height, width],
-        "platform": config.sensor, "sar:frequency_band": config.band,
-        "sar:polarizations": [config.polarisation] if config.polarisation else [],
-        "geolocation": "unknown", "geolocation_rms_m": 0.0, "quantity": "none", "radiometry": "",
-        "resolution_m": spacing, "native_px": float(max(height, width)), "metres_per_pixel": spacing,
-        "quantiser": grey.quantiser, "quantiser_lo": grey.lo_db, "quantiser_hi": grey.hi_db,
-        "lut_sha256": grey.lut_sha256, "valid_fraction": round(float((tile > 0).mean()), 4), **statistics(tile),
-    }  # fmt: skip
-    return row
+    row |= {"tile_id": tile_id, "id": tile_id, "scene_id": scene_id, "root_id": tile_id, "scale": "large"}
+    row |= {"split": split, "window_m": spacing * max(height, width) if spacing else None}
+    row |= {"proj:transform": [spacing or 1.0, 0.0, 0.0, 0.0, -(spacing or 1.0), 0.0], "proj:shape": [height, width]}
+    row |= {"platform": config.sensor, "sar:frequency_band": config.band, "geolocation": "unknown", "quantity": "none"}
+    row |= {"sar:polarizations": [config.polarisation] if config.polarisation else [], "geolocation_rms_m": 0.0}
+    row |= {"resolution_m": spacing, "metres_per_pixel": spacing, "native_px": float(max(height, width))}
+    row |= {"quantiser": grey.quantiser, "quantiser_lo": grey.lo_db, "quantiser_hi": grey.hi_db}
+    row["lut_sha256"] = grey.lut_sha256
+    return row | {"valid_fraction": round(float((tile > 0).mean()), 4), **statistics(tile)}
 
 
 def _unknown(kind: pa.DataType) -> Any:

@@ -16,7 +16,7 @@ from knowlip.base.progress import track
 from knowlip.base.settings import plain
 from knowlip.dataset.annotations import write_annotations, write_masks
 from knowlip.dataset.near_duplicates import NearDuplicateFinder
-from knowlip.dataset.shards import encode_png
+from knowlip.dataset.png import encode_png
 from knowlip.dataset.writer import finish, write_scene
 from knowlip.tiles.imports.crop import Crop, annotate, crops
 from knowlip.tiles.imports.formats import format_named
@@ -66,6 +66,7 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     labelled = len(images)
     images = in_split_files(images, config)
     unnamed = labelled - len(images)
+    # Splits wait until all images are known by hash and thumbnail: copies must not be torn apart.
     images, identities, finder = _look(images, config, problems)
     if not images:
         raise ValueError(f"No image of {config.source} can be imported{_why(problems, unnamed)}.")
@@ -76,11 +77,10 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     record = {**problems.record(), "not_in_split_files": unnamed, "copies": copies}
     with whole_folder(config.out) as out:
         info = _write(out, name, plan, config, record)
-    return {
-        "dataset": str(config.out), "images": len(images), **info["counts"], "annotations": info["annotations"]["rows"],
-        "categories": info["categories"], "masks": info["masks"], "import": record, "fingerprint": info["fingerprint"],
-        "seconds": round(time.monotonic() - started, 2),
-    }  # fmt: skip
+    found = {"annotations": info["annotations"]["rows"], "categories": info["categories"], "masks": info["masks"]}
+    told = {**found, "import": record, "fingerprint": info["fingerprint"]}
+    told["seconds"] = round(time.monotonic() - started, 2)
+    return {"dataset": str(config.out), "images": len(images), **info["counts"], **told}
 
 
 def show(result: dict[str, Any]) -> str:
@@ -150,8 +150,8 @@ def _look(
             pixels = decode(image.path, config)
             height, width = pixels.values.shape
             if image.size is not None and image.size != (width, height):
-                raise ValueError(f"{image.labels} is for {image.size[0]} x {image.size[1]} pixels, but {image.path} "
-                                 f"has {width} x {height}.")  # fmt: skip
+                stated = f"{image.labels} is for {image.size[0]} x {image.size[1]} pixels"
+                raise ValueError(f"{stated}, but {image.path} has {width} x {height}.")
             grey = to_grey(pixels, image.path, config)
         except ValueError as error:
             problems.note(str(error))
@@ -191,6 +191,7 @@ def _plan(
 
 
 def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, record: dict[str, Any]) -> dict[str, Any]:
+    # Images are decoded again here rather than kept since `_look`: a set of any size passes through in parts.
     parts = _parts(plan)
     scene_ids = [name] if len(parts) == 1 else [f"{name}-{number:03d}" for number in range(len(parts))]
     objects: list[dict[str, Any]] = []
@@ -232,7 +233,7 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
         "mask_classes": {str(code): words for code, words in codes.names().items()} if masks else {},
         "skipped": [],
         "versions": {package: version(package) for package in ("numpy", "pillow", "pyarrow", "rasterio", "shapely")},
-    }  # fmt: skip
+    }
     return finish(out, scene_ids, info)
 
 

@@ -123,6 +123,7 @@ def judge(
     - "duplicate": a copy of an image of a more protected split (test before val before train), or with `drop` of an
       image before it in the same split.
     """
+    # Byte-identical images are judged, near copies only told: a hash is proof, and a likeness of thumbnails is not.
     reasons = [""] * len(images)
     copies: dict[str, list[int]] = defaultdict(list)
     for i, identity in enumerate(identities):

@@ -51,11 +51,8 @@ def _images(path: Path, document: dict[str, Any], finder: ImageFinder, problems:
                 problems.missing.append(str(name))
                 continue
             size = (int(image["width"]), int(image["height"])) if "width" in image and "height" in image else None
-            labelled = LabelledImage(
-                file, finder.name_of(file), tuple(things.get(image["id"], [])), path.name,
-                split=split or split_in(file, finder.folder), size=size,
-            )  # fmt: skip
-            found.append(labelled)
+            mine, where = tuple(things.get(image["id"], [])), split or split_in(file, finder.folder)
+            found.append(LabelledImage(file, finder.name_of(file), mine, path.name, split=where, size=size))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not the COCO file that it should be ({error!r}).") from error
     return found

@@ -22,6 +22,7 @@ ABOUT = "a text file an image, corners a line"
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every text file whose image is there. Upright corners become a plain box."""
+    # Labels may stand in a split's folder and images all in one, or the other way round: either may name the split.
     folder = place_of(config.source, config.labels, ("labelTxt", "labels_dota", "labels", "annfiles"), "labels")
     found = []
     for path in files_under(folder, (".txt",)):
