@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.reader import Dataset
@@ -68,13 +69,13 @@ def page(numbers: dict[str, Any], pictures: dict[str, str], title: str) -> str:
 
 def overview(data: Dataset, numbers: dict[str, Any], title: str) -> Figure:
     """The picture for a paper: map, distributions, sizes, examples."""
-    figure = Figure((12, 8.1), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.08)
+    figure = Figure((12, 8.1), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.08))
     head = f"{title}: {numbers['accepted']:,} tiles of {numbers['scenes']:,} scene{'s' * (numbers['scenes'] != 1)}"
     if numbers["area_km2"]:
         head += f", {numbers['area_km2']:,.0f} km²"
     figure.suptitle(head, x=0.012, ha="left", fontsize=12.5, fontweight="bold")
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=(1.42, 1, 0.72))
+    rows: Any = figure.subfigures(3, 1, height_ratios=(1.42, 1, 0.72))
+    top, middle, bottom = rows
     if numbers["located"]:
         left, right = top.subplots(1, 2, width_ratios=(2.35, 1))
         world(left, data, numbers)

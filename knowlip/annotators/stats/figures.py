@@ -1,25 +1,33 @@
 """Pictures of texts in the manner of the paper's figures 8, 10 and 11."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Sequence
+from itertools import chain, count, cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from knowlip.annotators.stats.clouds import cloud
 from knowlip.annotators.stats.corpus import TextCorpus
 from knowlip.annotators.stats.measure import word_counts
-from knowlip.pages.plain import COLOURS, GRID, MUTED, FigureOf, figures, write_png
+from knowlip.pages.charts import COLOURS, MUTED, png, style
 
 # in the order in which they are drawn
 _MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}
 _LANDFORM_COLOURS = {
-    "water": "#2f6690", "field": "#c9a227", "wood": "#5b9279", "built-up": "#b5485d", "airfield": "#7d6b9e",
+    "water": "#2f6690",
+    "field": "#c9a227",
+    "wood": "#5b9279",
+    "built-up": "#b5485d",
+    "airfield": "#7d6b9e",
     "quay": "#e08e45",
-}  # fmt: skip
+}
 
 
+@style()
 def draw(
     corpora: Sequence[TextCorpus],
     numbers: dict[str, Any],
@@ -28,64 +36,67 @@ def draw(
     title: str,
     seed: int,
     clouds: bool,
-) -> list[Path]:
+) -> dict[str, bytes]:
     """Write overview.png, lengths.png, richness.png, words.png, maps.png and clouds-SOURCE-SET.png; those that make
     sense.
 
     Returns:
-        The files, in the order of a page.
+        Name -> picture as PNG.
     """
-    written: list[Path] = []
     measured = numbers["corpora"]
-    with figures() as figure_of:
-
-        def save(figure: Any, name: str) -> None:
-            write_png(figure, folder / name)
-            written.append(folder / name)
-
-        save(overview(figure_of, corpora, numbers, projected, title, seed, clouds), "overview.png")
-        save(lengths(figure_of, measured), "lengths.png")
-        save(richness(figure_of, measured), "richness.png")
-        save(frequent(figure_of, measured), "words.png")
-        if projected and projected["maps"]:
-            shown = [name for name in _MAPS if name in projected["maps"]]
-            rows = (len(shown) + 1) // 2 if len(shown) > 3 else 1
-            figure = figure_of(figsize=(10, 3.9 * rows), layout="constrained")
-            axes = figure.subplots(rows, -(-len(shown) // rows), squeeze=False).ravel()
-            for ax, name in zip(axes, shown):
-                scatter(ax, projected, name)
-            save(figure, "maps.png")
-        for corpus in corpora if clouds else ():
-            for group, rows_ in corpus.rows.groupby("instruction_set"):
-                sheet = _cloud_sheet(figure_of, corpus.name, str(group), rows_, seed)
-                save(sheet, _free_name(f"clouds-{_slug(corpus.name, group) or 'source'}", written))
-    return written
+    figures = {
+        "overview": overview(corpora, numbers, projected, title, seed, clouds),
+        "lengths": lengths(measured),
+        "richness": richness(measured),
+        "words": frequent(measured),
+    }
+    if projected and projected["maps"]:
+        shown = [name for name in _MAPS if name in projected["maps"]]
+        rows = (len(shown) + 1) // 2 if len(shown) > 3 else 1
+        figures["maps"] = Figure((10, 3.9 * rows), layout="constrained")
+        for ax, name in zip(figures["maps"].subplots(rows, -(-len(shown) // rows), squeeze=False).flat, shown):
+            scatter(ax, projected, name)
+    for corpus in corpora if clouds else ():
+        for group, texts in corpus.rows.groupby("instruction_set"):
+            name = _free_name(f"clouds-{_slug(corpus.name, group) or 'source'}", figures)
+            figures[name] = _cloud_sheet(corpus.name, str(group), texts, seed)
+    pictures = {name: png(figure) for name, figure in figures.items()}
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(picture)
+    return pictures
 
 
 def _slug(*parts: Any) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "-".join(str(part) for part in parts if part).lower()).strip("-")
 
 
-def _free_name(stem: str, written: Sequence[Path]) -> str:
+def _free_name(stem: str, taken: Container[str]) -> str:
     """A name that no picture has yet: two sources may differ in a sign that file names leave out."""
-    taken = {path.stem for path in written}
-    number = next(n for n in range(1, len(taken) + 2) if (f"{stem}-{n}" if n > 1 else stem) not in taken)
-    return f"{stem}-{number}.png" if number > 1 else f"{stem}.png"
+    names = (f"{stem}-{number}" for number in count(2))
+    return next(name for name in chain([stem], names) if name not in taken)
 
 
 def overview(
-    figure_of: FigureOf, corpora: Sequence[TextCorpus], numbers: dict[str, Any], projected: dict[str, Any] | None,
-    title: str, seed: int, clouds: bool,
-) -> Any:  # fmt: skip
+    corpora: Sequence[TextCorpus],
+    numbers: dict[str, Any],
+    projected: dict[str, Any] | None,
+    title: str,
+    seed: int,
+    clouds: bool,
+) -> Figure:
     """The picture for a paper: lengths, richness, hedging; maps; a cloud of each source."""
     measured = numbers["corpora"]
     maps = [name for name in _MAPS if projected and name in projected["maps"]]
     heights = [1.0] + [1.25] * bool(maps) + [0.9] * clouds
-    figure = figure_of(figsize=(12, 3.1 * sum(heights)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
-    count = sum(entry["captions"] for entry in measured)
-    figure.suptitle(f"{title}: {count:,} captions of {len(measured)} source{'s' * (len(measured) != 1)}",
-                    x=0.012, ha="left", fontsize=12.5, fontweight="bold")  # fmt: skip
+    figure = Figure((12, 3.1 * sum(heights)), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    captions = sum(entry["captions"] for entry in measured)
+    figure.suptitle(
+        f"{title}: {captions:,} captions of {len(measured)} source{'s' * (len(measured) != 1)}",
+        x=0.012,
+        ha="left",
+        fontsize=12.5,
+        fontweight="bold",
+    )
     parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     first, second, third = parts[0].subplots(1, 3, width_ratios=(1.1, 1, 1.2))
     _histogram(first, measured, "words", "Words a caption")
@@ -110,13 +121,13 @@ def _histogram(ax: Any, measured: list[dict[str, Any]], unit: str, title: str) -
     # bars of whole numbers each, or some would hold one length more than their neighbours
     step = -(-(top - low + 1) // 40)
     edges = np.arange(low - 0.5, top + step + 0.5, step)
-    for entry, colour in zip(known, _cycle()):
+    for entry, colour in zip(known, cycle(COLOURS)):
         values = entry["length"][unit]["histogram"]
         heights, _ = np.histogram(list(values), edges, weights=list(values.values()))
         share = 100 * heights / heights.sum()
         ax.stairs(share, edges, fill=True, color=colour, alpha=0.28)
-        ax.stairs(share, edges, color=colour, linewidth=1.2,
-                  label=f"{entry['name']}: mean {entry['length'][unit]['mean']:.1f}")  # fmt: skip
+        label = f"{entry['name']}: mean {entry['length'][unit]['mean']:.1f}"
+        ax.stairs(share, edges, color=colour, linewidth=1.2, label=label)
     ax.set_title(title)
     ax.set(xlabel=unit, ylabel="% of captions")
     ax.margins(y=0.3)
@@ -126,7 +137,7 @@ def _histogram(ax: Any, measured: list[dict[str, Any]], unit: str, title: str) -
 
 def _against_length(ax: Any, measured: list[dict[str, Any]]) -> None:
     """Richness against length, a point a source."""
-    for entry, colour in zip(measured, _cycle()):
+    for entry, colour in zip(measured, cycle(COLOURS)):
         x, y = entry["length"]["words"]["mean"], entry["mtld"]
         ax.plot([x, x], [y, entry["mtld_shuffled"]], color=colour, linewidth=1)
         ax.scatter([x], [y], s=46, color=colour, zorder=3)
@@ -136,7 +147,7 @@ def _against_length(ax: Any, measured: list[dict[str, Any]]) -> None:
     above = max(max(entry["mtld"], entry["mtld_shuffled"]) for entry in measured)
     ax.set(xlabel="words a caption, mean", ylabel="MTLD", xlim=(0, 1.4 * right), ylim=(0, 1.25 * above))
     ax.set_title("Richness (hollow: captions shuffled)")
-    ax.grid(color=GRID, linewidth=0.6)
+    ax.grid(linewidth=0.6)
 
 
 def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
@@ -149,7 +160,7 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
     ax.set_title("Captions that hedge")
     labels = ["any of the list", *chosen]
     thick = 0.8 / len(measured)
-    for number, (entry, colour) in enumerate(zip(measured, _cycle())):
+    for number, (entry, colour) in enumerate(zip(measured, cycle(COLOURS))):
         found = entry["hedging"]["captions_with"]
         shares = [entry["hedging"]["captions"], *(found.get(word, 0) / entry["captions"] for word in chosen)]
         places = np.arange(len(labels)) + (number - (len(measured) - 1) / 2) * thick
@@ -163,14 +174,15 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
         ax.legend(fontsize=8, handlelength=0.9, loc="lower right")
 
 
-def lengths(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
+def lengths(measured: list[dict[str, Any]]) -> Any:
     """Histograms of captions in words, characters and tokens, and the range of words by dimension."""
     units = [unit for unit in ("words", "characters", "tokens") if any(unit in entry["length"] for entry in measured)]
     groups = _groups(measured)
     tallest = max(len(entries) for entries in groups.values())
     high = 0.28 * max(3, tallest) + 0.9
-    figure = figure_of(figsize=(11, 3.0 + high), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(3.0, high))
+    figure = Figure((11, 3.0 + high), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=(3.0, high))
+    above, below = halves
     for ax, unit in zip(np.atleast_1d(above.subplots(1, len(units))), units):
         _histogram(ax, measured, unit, f"{unit.capitalize()} a caption")
     for ax, (name, entries) in zip(np.atleast_1d(below.subplots(1, len(groups))), groups.items()):
@@ -199,11 +211,11 @@ def _groups(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return result
 
 
-def richness(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
+def richness(measured: list[dict[str, Any]]) -> Any:
     """MTLD by dimension, and share of sub-texts that occur earlier already."""
     groups = _groups(measured)
     tallest = max(len(entries) for entries in groups.values())
-    figure = figure_of(figsize=(11, 2 * (0.24 * max(3, tallest) + 0.9)), layout="constrained")
+    figure = Figure((11, 2 * (0.24 * max(3, tallest) + 0.9)), layout="constrained")
     grid = figure.subplots(2, len(groups), squeeze=False)
     for column, (name, entries) in enumerate(groups.items()):
         colours = [COLOURS[entry["source"] % len(COLOURS)] for entry in entries]
@@ -221,10 +233,10 @@ def richness(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
     return figure
 
 
-def frequent(figure_of: FigureOf, measured: list[dict[str, Any]]) -> Any:
+def frequent(measured: list[dict[str, Any]]) -> Any:
     """The 20 most frequent words of each source."""
-    figure = figure_of(figsize=(min(11, 3.7 * len(measured) + 1), 4.4), layout="constrained")
-    for ax, entry, colour in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured, _cycle()):
+    figure = Figure((min(11, 3.7 * len(measured) + 1), 4.4), layout="constrained")
+    for ax, entry, colour in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured, cycle(COLOURS)):
         top = list(entry["frequency"]["words"].items())[:20]
         rates = [1000 * number / entry["words"] for _, number in top]
         ax.barh(range(len(top)), rates, color=colour, height=0.72)
@@ -252,16 +264,16 @@ def scatter(ax: Any, projected: dict[str, Any], name: str) -> None:
         {"text": "different_texts", "template": "different_templates"}.get(name, "")
     )
     ax.set_title(_MAPS[name] + (f": {different_texts:,} different" if different_texts else ""))
-    ax.legend(fontsize=7.5, handletextpad=0.1, columnspacing=0.8, ncols=3, loc="upper center",
-              bbox_to_anchor=(0.5, -0.01))  # fmt: skip
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01)}
+    ax.legend(fontsize=7.5, handletextpad=0.1, columnspacing=0.8, ncols=3, **below)
 
 
-def _cloud_sheet(figure_of: FigureOf, source: str, group: str, rows: Any, seed: int) -> Any:
+def _cloud_sheet(source: str, group: str, rows: Any, seed: int) -> Any:
     """A word cloud of every dimension of an instruction set."""
     parts = list(rows.groupby(["slot", "dimension"]))
     wide = min(4, len(parts))
     high = -(-len(parts) // wide)
-    figure = figure_of(figsize=(11 if wide > 1 else 5.5, 2.05 * high + 0.5 if wide > 1 else 3.6), layout="constrained")
+    figure = Figure((11 if wide > 1 else 5.5, 2.05 * high + 0.5 if wide > 1 else 3.6), layout="constrained")
     figure.suptitle(f"{source} {group}".strip(), x=0.012, ha="left", fontsize=11, fontweight="bold")
     axes = figure.subplots(high, wide, squeeze=False).ravel()
     for number, (ax, ((_, dimension), part)) in enumerate(zip(axes, parts)):
@@ -279,8 +291,3 @@ def _show_cloud(ax: Any, counts: Any, title: str, width: int, height: int, seed:
     else:
         ax.text(0.5, 0.5, "no words", ha="center", va="center", color=MUTED, transform=ax.transAxes)
     ax.spines[:].set_visible(True)
-
-
-def _cycle() -> Iterator[str]:
-    while True:
-        yield from COLOURS
