@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowlip.dataset.mentions import Box, check_mention
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 __all__ = ["Annotation", "Annotator", "Box", "EvidenceKind", "SubText", "TileRequest", "recorded_name"]
 
@@ -45,7 +45,7 @@ class Annotation:
     """The eight sub-texts of one tile, in the order of `DIMENSIONS[instruction_set]`."""
 
     tile_id: str
-    instruction_set: str
+    instruction_set: InstructionSet
     sub_texts: tuple[SubText, ...]
     counts: dict[str, int] = field(default_factory=dict, hash=False)
     """Category ("ship", "aircraft", ...) -> how many the annotator sees; a category that is not there is unknown."""
@@ -58,6 +58,7 @@ class Annotation:
             raise ValueError(
                 f"{self.tile_id} names the instruction set {self.instruction_set!r}; use {', '.join(DIMENSIONS)}."
             )
+        object.__setattr__(self, "instruction_set", InstructionSet(self.instruction_set))
         found = tuple(sub_text.dimension for sub_text in self.sub_texts)
         if found != DIMENSIONS[self.instruction_set]:
             raise ValueError(

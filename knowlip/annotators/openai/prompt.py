@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from knowlip.annotators.types import TileRequest
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SCALES, SHIP_TYPES, TargetType
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 LAYERS: Final[dict[str, str]] = {
     "earth": "layers/1-earth-cognition.md",
@@ -175,7 +175,7 @@ def _unguided(instruction_set: str | None, answer: AnswerForm) -> str:
         fields = f"Fields: {', '.join(DIMENSIONS[instruction_set])}."
     else:
         choice = "Choose the instruction set that fits: `ground` (aircraft), `marine` (ships) or `terrain`."
-        target, terrain = ", ".join(DIMENSIONS["ground"]), ", ".join(DIMENSIONS["terrain"])
+        target, terrain = ", ".join(DIMENSIONS[InstructionSet.GROUND]), ", ".join(DIMENSIONS[InstructionSet.TERRAIN])
         fields = f"Fields of `ground` and `marine`: {target}. Fields of `terrain`: {terrain}."
     return _fill("unguided.md", choice=choice, fields=fields, answer=_text(f"unguided_{_OUTPUT[answer]}"))
 
