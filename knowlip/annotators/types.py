@@ -1,7 +1,7 @@
 """What goes into an annotator and what comes out: one tile and its place in, eight sub-texts out."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,19 @@ class Annotation:
         return next((sub_text.text for sub_text in self.sub_texts if sub_text.dimension == dimension), "")
 
 
+class Neighbours(TypedDict, total=False):
+    """What lies nearest to a tile; missing or "" where unknown."""
+
+    country: str
+    region: str
+    city: str
+    city_km: float
+    airport: str
+    airport_km: float
+    port: str
+    port_km: float
+
+
 @dataclass(frozen=True, eq=False)
 class TileRequest:
     """A tile as an annotator sees it. Never holds truth."""
@@ -87,8 +100,7 @@ class TileRequest:
     lon: float
     """NaN, as `lat`, where the place is not known."""
     lat: float
-    place: dict[str, Any] = field(default_factory=dict)
-    """country, region, city, city_km, airport, airport_km, port, port_km; missing or "" where unknown."""
+    place: Neighbours = field(default_factory=Neighbours)
     look_azimuth_deg: float | None = None
     """Direction the radar looks towards, clockwise from north; None unknown."""
     parent: Annotation | None = None

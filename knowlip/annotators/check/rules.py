@@ -34,7 +34,7 @@ _ABSENT: Final = "is said to be absent"
 def contradictions(tile: TileTexts) -> Iterator[Finding]:
     """Sub-texts that cannot all be true."""
     yield from over_hundred(tile)
-    if tile.instruction_set is InstructionSet.TERRAIN:
+    if tile.instruction_set == InstructionSet.TERRAIN:
         yield from absent_cover(tile)
         yield from main_cover(tile)
         yield from terrain_directions(tile)

@@ -3,7 +3,7 @@
 Data sets name it `rules`, see :func:`knowlip.annotators.types.recorded_name`.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
@@ -11,7 +11,7 @@ from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_sentences import target_sentences
 from knowlip.annotators.measured.terrain_sentences import terrain_sentences
-from knowlip.annotators.types import Annotation, TileRequest
+from knowlip.annotators.types import Annotation, Neighbours, TileRequest
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import InstructionSet
 
@@ -73,7 +73,7 @@ def parent_function(parent: Annotation | None) -> str | None:
     return parse_claims(InstructionSet.TERRAIN, "Functionality", parent.text_of("Functionality")).get("function")
 
 
-def near_phrase(place: dict[str, Any], scale: str) -> str:
+def near_phrase(place: Neighbours, scale: str) -> str:
     """A few words on the place: the port or airport nearby, for large tiles else the country; "" for nothing."""
     for kind, words in (("port", "near a port"), ("airport", "near an airport")):
         if _within(place, kind):
@@ -82,6 +82,6 @@ def near_phrase(place: dict[str, Any], scale: str) -> str:
     return f"in {country}" if country and scale == "large" else ""
 
 
-def _within(place: dict[str, Any], kind: str) -> bool:
+def _within(place: Neighbours, kind: str) -> bool:
     distance = place.get(f"{kind}_km")
     return bool(place.get(kind)) and isinstance(distance, int | float) and float(distance) <= NEAR_KM

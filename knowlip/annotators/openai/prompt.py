@@ -209,13 +209,13 @@ def _place(request: TileRequest) -> str:
     if math.isnan(request.lon):
         return _fill("no_place.md")
     place, sentences = request.place, []
-    where = ", ".join(str(place[key]) for key in ("region", "country") if place.get(key))
+    where = ", ".join(filter(None, (place.get("region"), place.get("country"))))
     if where:
         sentences.append(f"The nearest town lies in {where}.")
     for key, what in (("city", "Nearest town"), ("airport", "Nearest airport"), ("port", "Nearest sea port")):
-        if place.get(key):
+        if name := place.get(key):
             distance = place.get(f"{key}_km")
-            sentences.append(f"{what}: {place[key]}" + (f", {distance:.1f} km away." if distance is not None else "."))
+            sentences.append(f"{what}: {name}" + (f", {distance:.1f} km away." if isinstance(distance, float) else "."))
     neighbours = " ".join(sentences) or "Nothing is known of the neighbourhood."
     return _fill("place.md", lon=f"{request.lon:.4f}", lat=f"{request.lat:.4f}", neighbours=neighbours)
 
