@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.record import record
 from knowlip.annotators.check.report import Checker
+from knowlip.annotators.check.rules import place_names, place_pattern
 from knowlip.annotators.check.tile import Sentence, TileTexts, read_tiles
-from knowlip.annotators.check.wording import place_names, place_pattern
 from knowlip.annotators.labels import LabelsAnnotator
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention

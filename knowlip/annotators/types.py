@@ -1,13 +1,13 @@
 """What goes into an annotator and what comes out: one tile and its place in, eight sub-texts out."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowlip.dataset.mentions import Box, check_mention
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 __all__ = ["Annotation", "Annotator", "Box", "EvidenceKind", "SubText", "TileRequest", "recorded_name"]
 
@@ -45,7 +45,7 @@ class Annotation:
     """The eight sub-texts of one tile, in the order of `DIMENSIONS[instruction_set]`."""
 
     tile_id: str
-    instruction_set: str
+    instruction_set: InstructionSet
     sub_texts: tuple[SubText, ...]
     counts: dict[str, int] = field(default_factory=dict, hash=False)
     """Category ("ship", "aircraft", ...) -> how many the annotator sees; a category that is not there is unknown."""
@@ -58,6 +58,7 @@ class Annotation:
             raise ValueError(
                 f"{self.tile_id} names the instruction set {self.instruction_set!r}; use {', '.join(DIMENSIONS)}."
             )
+        object.__setattr__(self, "instruction_set", InstructionSet(self.instruction_set))
         found = tuple(sub_text.dimension for sub_text in self.sub_texts)
         if found != DIMENSIONS[self.instruction_set]:
             raise ValueError(
@@ -68,6 +69,19 @@ class Annotation:
     def text_of(self, dimension: str) -> str:
         """The text of one dimension, "" where this instruction set has no such dimension."""
         return next((sub_text.text for sub_text in self.sub_texts if sub_text.dimension == dimension), "")
+
+
+class Neighbours(TypedDict, total=False):
+    """What lies nearest to a tile; missing or "" where unknown."""
+
+    country: str
+    region: str
+    city: str
+    city_km: float
+    airport: str
+    airport_km: float
+    port: str
+    port_km: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +100,7 @@ class TileRequest:
     lon: float
     """NaN, as `lat`, where the place is not known."""
     lat: float
-    place: dict[str, Any] = field(default_factory=dict)
-    """country, region, city, city_km, airport, airport_km, port, port_km; missing or "" where unknown."""
+    place: Neighbours = field(default_factory=Neighbours)
     look_azimuth_deg: float | None = None
     """Direction the radar looks towards, clockwise from north; None unknown."""
     parent: Annotation | None = None

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from knowlip.annotators.chunks import Outcome
-from knowlip.annotators.types import Annotation, Annotator, TileRequest
+from knowlip.annotators.types import Annotation, Annotator, Neighbours, TileRequest
 from knowlip.dataset import Dataset
 
 PLACE_KEYS = ("country", "region", "city", "city_km", "airport", "airport_km", "port", "port_km")
@@ -149,7 +149,7 @@ def tile_request(row: dict[str, Any], image: NDArray[np.uint8], parent: Annotati
         band=row["sar:frequency_band"],
         lon=float(row["lon"]),
         lat=float(row["lat"]),
-        place={key: row[key] for key in PLACE_KEYS},
+        place=cast(Neighbours, {key: row[key] for key in PLACE_KEYS}),
         look_azimuth_deg=None if math.isnan(look) else look,
         parent=parent,
     )

@@ -121,6 +121,7 @@ def turn_words(text: str, turn: Turn) -> str | None:
     The wording is kept where it can be ("upper-left" stays hyphenated); what is said of rows is said of columns in the
     usual words ("upper part" and "left side", "above" and "to the left of").
     """
+    # What no phrase has taken is looked at in the end: one word that may mean a direction there refuses the whole text.
     if turn == Turn():
         return text
     if _NAME.search(text):

@@ -9,8 +9,8 @@ import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.check.report import RULES, CheckConfig, Checker, show, text_check
+from knowlip.annotators.check.rules import place_names, place_pattern
 from knowlip.annotators.check.tile import Labelled, Sentence, TileTexts
-from knowlip.annotators.check.wording import place_names, place_pattern
 from knowlip.cli import main
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.dimensions import DIMENSIONS

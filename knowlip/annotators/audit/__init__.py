@@ -53,6 +53,7 @@ def text_audit(config: AuditConfig) -> dict[str, Any]:
     """
     if config.judge and config.report is None:
         raise ValueError("Truth stands in the report alone: give --report FOLDER with --judge.")
+    # What is asked for in vain is refused before the sample is drawn and the page opened.
     from knowlip.annotators.audit.page import Sheets, make_app
 
     dataset = Dataset(config.dataset)
@@ -68,9 +69,8 @@ def text_audit(config: AuditConfig) -> dict[str, Any]:
     sample = the_sample(dataset, revision, folder / "sample.json", config)
     verdicts = Verdicts(folder / "verdicts.jsonl")
     sheets = Sheets(dataset, sample)
-    result: dict[str, Any] = {
-        "sample": str(folder / "sample.json"), "tiles": len(sample.tiles), "verdicts": str(verdicts.path),
-    }  # fmt: skip
+    result: dict[str, Any] = {"sample": str(folder / "sample.json"), "tiles": len(sample.tiles)}
+    result["verdicts"] = str(verdicts.path)
     if config.report is None:
         from knowlip.pages.server import serve
 
@@ -111,6 +111,7 @@ def the_sample(dataset: Dataset, revision: int, path: Path, config: AuditConfig)
     Raises:
         ValueError: the one that is there was drawn with other settings, or from other tiles or texts.
     """
+    # A sample is drawn once: verdicts are about its texts, so that another draw, or other texts, need another folder.
     texts = dataset.texts(revision)
     if path.exists():
         sample = load(path)

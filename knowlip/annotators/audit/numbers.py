@@ -1,6 +1,7 @@
 """What the verdicts add up to: accuracy with Wilson intervals, share unsure, agreement of raters."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any, Final
 
@@ -8,12 +9,12 @@ from knowlip.annotators.audit.agreement import cohen_kappa, krippendorff_alpha
 from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import Unit
 from knowlip.base.statistics import wilson
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
-PAPER: Final[dict[str, tuple[int, ...]]] = {
-    "ground": (73, 64, 69, 72, 78, 76, 80, 81),
-    "marine": (78, 73, 86, 79, 79, 85, 89, 88),
-    "terrain": (79, 84, 87, 83, 84, 82, 84, 90),
+PAPER: Final[Mapping[str, tuple[int, ...]]] = {
+    InstructionSet.GROUND: (73, 64, 69, 72, 78, 76, 80, 81),
+    InstructionSet.MARINE: (78, 73, 86, 79, 79, 85, 89, 88),
+    InstructionSet.TERRAIN: (79, 84, 87, 83, 84, 82, 84, 90),
 }
 """Per cent found right by the experts of the KnowLIP paper on a 2 % sample, by dimension, read off its chart."""
 
@@ -43,11 +44,12 @@ def cell(verdicts: list[str]) -> dict[str, Any]:
     count = Counter(verdicts)
     sure = count["right"] + count["wrong"]
     return {
-        "judged": len(verdicts), **{kind: count[kind] for kind in ("right", "wrong", "unsure", "divided")},
+        "judged": len(verdicts),
+        **{kind: count[kind] for kind in ("right", "wrong", "unsure", "divided")},
         "accuracy": count["right"] / sure if sure else None,
         "interval": list(wilson(count["right"], sure)) if sure else None,
         "unsure_share": count["unsure"] / len(verdicts) if verdicts else None,
-    }  # fmt: skip
+    }
 
 
 def figures(
@@ -66,6 +68,7 @@ def figures(
         scale_of: sampled tile -> scale.
         truth_says: sub-text -> whether the tile's truth bears it out; {} without truth.
     """
+    # Sets are told apart throughout: their eight dimensions share no meaning, and the paper gives its figures by set.
     settled = settle(given)
     sets = {}
     for kind, dimensions in DIMENSIONS.items():
@@ -80,10 +83,12 @@ def figures(
                 row["truth"] = _beside_truth(units, truth_says)
             rows.append(row)
         sets[kind] = {
-            "dimensions": rows, "overall": cell(list(of_kind.values())),
+            "dimensions": rows,
+            "overall": cell(list(of_kind.values())),
             "weighted": _weighted(sample, of_kind, scale_of, kind),
-            "paper": sum(PAPER[kind]) / 800, "agreement": agreement(_only(given, set_of, kind)),
-        }  # fmt: skip
+            "paper": sum(PAPER[kind]) / 800,
+            "agreement": agreement(_only(given, set_of, kind)),
+        }
     return {
         "sets": sets,
         "overall": cell(list(settled.values())),
@@ -101,11 +106,8 @@ def agreement(given: dict[str, dict[Unit, str]]) -> dict[str, Any]:
     for one, two in combinations(sorted(given), 2):
         both = sorted(given[one].keys() & given[two].keys())
         first, second = [given[one][unit] for unit in both], [given[two][unit] for unit in both]
-        pairs.append({
-            "raters": [one, two], "both": len(both),
-            "same": sum(a == b for a, b in zip(first, second)) / len(both) if both else None,
-            "kappa": cohen_kappa(first, second),
-        })  # fmt: skip
+        same = sum(a == b for a, b in zip(first, second)) / len(both) if both else None
+        pairs.append({"raters": [one, two], "both": len(both), "same": same, "kappa": cohen_kappa(first, second)})
     units: dict[Unit, dict[str, str]] = defaultdict(dict)
     for rater, verdicts in given.items():
         for unit, verdict in verdicts.items():

@@ -7,10 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from knowlip.annotators.check.contradictions import contradictions
-from knowlip.annotators.check.labels import against_labels
+from knowlip.annotators.check.rules import (
+    against_labels,
+    contradictions,
+    named_place,
+    place_names,
+    place_pattern,
+    shows_something,
+    wording,
+)
 from knowlip.annotators.check.tile import Finding, TileTexts, read_tiles
-from knowlip.annotators.check.wording import named_place, place_names, place_pattern, shows_something, wording
 from knowlip.annotators.tokens import TokenizerFile
 from knowlip.base.files import write_json
 from knowlip.dataset import Dataset
@@ -83,6 +89,7 @@ def text_check(config: CheckConfig) -> dict[str, Any]:
     Raises:
         ValueError: no data set, no texts, no such revision, or a tokenizer that cannot be read.
     """
+    # One pass, tile by tile: of all texts only what the repetitions need is kept.
     dataset = Dataset(config.dataset)
     names = place_pattern(place_names(dataset.tiles().to_dict("records")))
     checker = Checker(names, _length(config.tokenizer), config.limit, config.caption_limit)

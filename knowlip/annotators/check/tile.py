@@ -9,6 +9,7 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention, by_tile
 from knowlip.language.categories import category_of
 from knowlip.language.claims import Claims, parse_claims
+from knowlip.language.dimensions import InstructionSet
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TileTexts:
     """All that is known of a tile's texts."""
 
     tile_id: str
-    instruction_set: str
+    instruction_set: InstructionSet
     sentences: tuple[Sentence, ...]
     row: Mapping[str, Any]
     """Of the index."""
@@ -95,14 +96,10 @@ def read_tiles(dataset: Dataset, revision: int | None = None) -> Iterator[TileTe
     labels = _labels(dataset)
     for tile, group in texts.groupby("tile_id", sort=True):
         name = str(tile)
-        sentences = [
-            Sentence(int(slot), dimension, text)
-            for slot, dimension, text in zip(group["slot"], group["dimension"], group["text"])
-        ]
-        yield TileTexts(
-            name, str(group["instruction_set"].iloc[0]), tuple(sentences), rows.get(name, {}), mentions.get(name),
-            None if labels is None else labels.get(name, ()),
-        )  # fmt: skip
+        kind = InstructionSet(group["instruction_set"].iloc[0])
+        sentences = tuple(map(Sentence, map(int, group["slot"]), group["dimension"], group["text"]))
+        labelled = None if labels is None else labels.get(name, ())
+        yield TileTexts(name, kind, sentences, rows.get(name, {}), mentions.get(name), labelled)
 
 
 def _labels(dataset: Dataset) -> dict[str, tuple[Labelled, ...]] | None:

@@ -1,7 +1,5 @@
 """The `labels` annotator: what labels say, in template sentences (as RemoteCLIP and SARLANG-1M make theirs)."""
 
-from typing import Final
-
 from knowlip.annotators.labels.facts import LabelSource
 from knowlip.annotators.labels.target_texts import target_texts
 from knowlip.annotators.labels.terrain_texts import terrain_texts
@@ -9,8 +7,6 @@ from knowlip.annotators.types import Annotation, SubText, TileRequest
 from knowlip.dataset import Dataset
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.phrases import UNKNOWN
-
-_SURE: Final = 1.0
 
 
 class LabelsAnnotator:
@@ -37,10 +33,9 @@ class LabelsAnnotator:
         """The same, by name."""
         facts = self._source.facts(tile_id)
         kind = facts.instruction_set
-        texts = terrain_texts(facts) if kind == "terrain" else target_texts(facts)
-        sub_texts = tuple(
-            SubText(name, texts[name], 0.0, "prior") if texts[name] == UNKNOWN
-            else SubText(name, texts[name], _SURE, "visual")
-            for name in DIMENSIONS[kind]
-        )  # fmt: skip
-        return Annotation(tile_id, kind, sub_texts, facts.counts, facts.boxes)
+        texts = target_texts(facts) if kind.of_targets else terrain_texts(facts)
+        sub_texts = []
+        for name in DIMENSIONS[kind]:
+            known = texts[name] != UNKNOWN
+            sub_texts.append(SubText(name, texts[name], float(known), "visual" if known else "prior"))
+        return Annotation(tile_id, kind, tuple(sub_texts), facts.counts, facts.boxes)

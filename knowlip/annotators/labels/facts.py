@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from knowlip.base.vocabulary import landform_shares
+from knowlip.base.vocabulary import LAND_COVER, landform_shares
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Box
 from knowlip.language.categories import category_of, cover_of
 from knowlip.language.definitions import Land, cover_share
+from knowlip.language.dimensions import InstructionSet
 
 _WHOLE: Final = 0.98
 """A box that covers this much of both sides is the label of an image, not a measured outline."""
@@ -60,14 +61,13 @@ class LabelFacts:
     boxes: tuple[Box, ...]
 
     @property
-    def instruction_set(self) -> str:
+    def instruction_set(self) -> InstructionSet:
         """Ships make it "marine", other targets "ground", cover alone "terrain"; without either, what the set is of."""
-        if self.targets:
-            ships = sum(target.category == "ship" for target in self.targets)
-            return "marine" if ships * 2 >= len(self.targets) else "ground"
-        if self.shares or not self.usual:
-            return "terrain"
-        return "marine" if self.usual == "ship" else "ground"
+        if not self.targets and (self.shares or not self.usual):
+            return InstructionSet.TERRAIN
+        ships = sum(target.category == "ship" for target in self.targets)
+        marine = ships * 2 >= len(self.targets) if self.targets else self.usual == "ship"
+        return InstructionSet.MARINE if marine else InstructionSet.GROUND
 
     @property
     def category(self) -> str:
@@ -105,19 +105,7 @@ class LabelFacts:
         return {"shares": self.shares, "grid": self.grid}
 
 
-_IN_FORMS: Final = {
-    "water",
-    "field",
-    "wood",
-    "built-up",
-    "runway",
-    "apron",
-    "grass",
-    "quay",
-    "road",
-    "bridge",
-    "nodata",
-}
+_IN_FORMS: Final = frozenset(LAND_COVER.values())
 
 
 def mask_shares(mask: np.ndarray, classes: Mapping[int, str]) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
@@ -188,26 +176,23 @@ class LabelSource:
         if truth is not None:
             targets = tuple(_true_target(item, metres, shape) for item in truth.get("objects", []))
             shares, grid = truth.get("shares", {}), truth.get("grid", [])
-            known, buildings = frozenset(_IN_FORMS) if shares else frozenset[str](), truth.get("buildings")
+            known, buildings = _IN_FORMS if shares else frozenset[str](), truth.get("buildings")
         else:
             targets = tuple(_labelled_target(row, metres, shape) for row in rows)
             known, buildings, shares, grid = frozenset[str](), None, {}, ()
             if tile_id in self._dataset.masks.places:
                 shares, grid = mask_shares(self._dataset.masks.mask(tile_id), self._dataset.mask_classes)
                 known = frozenset(shares)
-        return LabelFacts(
-            tile_id, targets, self._labelled, self._usual, shares, tuple(grid), known, buildings,
-            tuple(filter(None, map(_box, rows))),
-        )  # fmt: skip
+        boxes = tuple(filter(None, map(_box, rows)))
+        of_set = (self._labelled, self._usual)
+        return LabelFacts(tile_id, targets, *of_set, shares, tuple(grid), known, buildings, boxes)
 
 
 def _true_target(item: Mapping[str, Any], metres: float, shape: tuple[int, int]) -> LabelTarget:
     length, width = float(item["length_m"]), float(item["width_m"])
-    return LabelTarget(
-        item["category"], item["type"], float(item["x"]), float(item["y"]), length,
-        length / metres if metres > 0 else math.nan, length / width if width > 0 else math.nan,
-        float(item["heading_deg"]),
-    )  # fmt: skip
+    pixels, aspect = length / metres if metres > 0 else math.nan, length / width if width > 0 else math.nan
+    what = (item["category"], item["type"], float(item["x"]), float(item["y"]))
+    return LabelTarget(*what, length, pixels, aspect, float(item["heading_deg"]))
 
 
 def _labelled_target(row: Mapping[str, Any], metres: float, shape: tuple[int, int]) -> LabelTarget:

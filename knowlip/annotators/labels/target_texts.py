@@ -17,6 +17,7 @@ from knowlip.language.definitions import (
     axial_mean,
     regions_with,
 )
+from knowlip.language.dimensions import InstructionSet
 from knowlip.language.phrases import COVER_NAME, UNKNOWN, axis_word, in_regions, listing, number_word
 
 _OPEN: Final = 0.85
@@ -31,11 +32,9 @@ class Nouns(dict[str, object]):
     """The category in words, in the right number, and the verbs that go with it."""
 
     def __init__(self, category: str, count: int) -> None:
-        one = count == 1
-        super().__init__(
-            noun=category if one else plural(category), **{"is": "is" if one else "are"}, lie="lies" if one else "lie",
-            show="shows" if one else "show", measure="measures" if one else "measure",
-        )  # fmt: skip
+        verbs = ("is", "lies", "shows", "measures") if count == 1 else ("are", "lie", "show", "measure")
+        super().__init__(zip(("is", "lie", "show", "measure"), verbs))
+        self["noun"] = category if count == 1 else plural(category)
 
 
 def plural(name: str) -> str:
@@ -132,7 +131,7 @@ def _region(facts: LabelFacts) -> str:
     """Water and land for ships; runway and apron, grass and what else is there for the others."""
     if not facts.shares:
         return UNKNOWN
-    if facts.instruction_set == "marine":
+    if facts.instruction_set is InstructionSet.MARINE:
         names = ["water", "land"] if "water" in facts.known else []
     else:
         names = [name for name in _SURROUNDINGS if name != "land" or not facts.exact]

@@ -3,7 +3,7 @@
 Data sets name it `rules`, see :func:`knowlip.annotators.types.recorded_name`.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
@@ -11,8 +11,9 @@ from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_sentences import target_sentences
 from knowlip.annotators.measured.terrain_sentences import terrain_sentences
-from knowlip.annotators.types import Annotation, TileRequest
+from knowlip.annotators.types import Annotation, Neighbours, TileRequest
 from knowlip.language.claims import parse_claims
+from knowlip.language.dimensions import InstructionSet
 
 NEAR_KM: Final = 8.0
 """Within this distance a port or airport counts as context of the tile."""
@@ -40,12 +41,12 @@ def write(evidence: TileEvidence, request: TileRequest) -> Annotation:
     """Sentences, counts and boxes for given evidence; `request` adds place and parent."""
     near = near_phrase(request.place, request.scale)
     if evidence.category is None:
-        name, sentences = "terrain", terrain_sentences(evidence, near, parent_function(request.parent))
+        kind, sentences = InstructionSet.TERRAIN, terrain_sentences(evidence, near, parent_function(request.parent))
     else:
-        name = "marine" if evidence.category == "ship" else "ground"
+        kind = InstructionSet.MARINE if evidence.category == "ship" else InstructionSet.GROUND
         sentences = target_sentences(evidence, near)
     height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
-    return Annotation(request.tile_id, name, sentences, counts_of(evidence), boxes_of(evidence, width_m, height_m))
+    return Annotation(request.tile_id, kind, sentences, counts_of(evidence), boxes_of(evidence, width_m, height_m))
 
 
 def context_of(request: TileRequest) -> Context:
@@ -64,16 +65,15 @@ def parent_function(parent: Annotation | None) -> str | None:
     """What the larger tile's text says the area serves; None without a parent or without such a statement."""
     if parent is None:
         return None
-    if parent.instruction_set == "ground":
+    if parent.instruction_set is InstructionSet.GROUND:
         return "airport"
-    if parent.instruction_set == "marine":
-        covers = parse_claims("marine", "Environment", parent.text_of("Environment")).get("covers", [])
+    if parent.instruction_set is InstructionSet.MARINE:
+        covers = parse_claims(InstructionSet.MARINE, "Environment", parent.text_of("Environment")).get("covers", [])
         return "port" if "quay" in covers else None
-    function = parse_claims("terrain", "Functionality", parent.text_of("Functionality")).get("function")
-    return str(function) if function else None
+    return parse_claims(InstructionSet.TERRAIN, "Functionality", parent.text_of("Functionality")).get("function")
 
 
-def near_phrase(place: dict[str, Any], scale: str) -> str:
+def near_phrase(place: Neighbours, scale: str) -> str:
     """A few words on the place: the port or airport nearby, for large tiles else the country; "" for nothing."""
     for kind, words in (("port", "near a port"), ("airport", "near an airport")):
         if _within(place, kind):
@@ -82,6 +82,6 @@ def near_phrase(place: dict[str, Any], scale: str) -> str:
     return f"in {country}" if country and scale == "large" else ""
 
 
-def _within(place: dict[str, Any], kind: str) -> bool:
+def _within(place: Neighbours, kind: str) -> bool:
     distance = place.get(f"{kind}_km")
     return bool(place.get(kind)) and isinstance(distance, int | float) and float(distance) <= NEAR_KM

@@ -56,12 +56,11 @@ class Cover:
 
 def classify(cells: Cells, metres_per_pixel: float, context: Context) -> Cover:
     """Posterior and most likely cover of each cell of twice the side of `cells`, and where targets may be."""
-    condition = condition_vector(
-        cells.cell_px * metres_per_pixel, cells.noise, float(context.airport), float(context.port),
-        _sign(context.parent_airport), _sign(context.parent_port),
-    )  # fmt: skip
-    out = run(cells, condition)
+    near = (float(context.airport), float(context.port))
+    parent = (_sign(context.parent_airport), _sign(context.parent_port))
+    out = run(cells, condition_vector(cells.cell_px * metres_per_pixel, cells.noise, *near, *parent))
     scores = out["cover"]
+    # The network was fitted on pixels that resolve roads and runways; where none can be seen it must not guess them.
     if metres_per_pixel > _RESOLVES_M:
         scores = scores - 12.0 * np.isin(_NAMES, _NARROW)
     layers = _softmax(scores)

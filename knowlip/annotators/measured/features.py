@@ -10,9 +10,9 @@ from scipy import ndimage
 CELLS: Final = 64
 """Cells along the longer side."""
 FEATURES: Final = (
-    "mean", "mean_wide", "mean_far", "texture", "texture_wide", "texture_far", "peak", "dip", "edge", "bright", "dark",
-    "line", "top", "spread",
-)  # fmt: skip
+    *("mean", "mean_wide", "mean_far", "texture", "texture_wide", "texture_far"),
+    *("peak", "dip", "edge", "bright", "dark", "line", "top", "spread"),
+)
 _NEAR_M: Final = 14.0
 _WIDE_M: Final = 60.0
 _FAR_M: Final = 180.0
@@ -48,6 +48,7 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
         the wide mean; contrast between neighbouring cells; roots of the shares of very bright and very dark pixels;
         depth of narrow dark lines; brightest smoothed pixel and spread of the pixels inside the cell.
     """
+    # Sums over cells come first: every window is then a filter on the small grid, whatever the image's size.
     cell_px = max(1, -(-max(image.shape) // CELLS))
     rows, cols = image.shape[0] // cell_px, image.shape[1] // cell_px
     pixels = image[: rows * cell_px, : cols * cell_px].astype(np.float32)
@@ -81,11 +82,10 @@ def cell_features(image: NDArray[np.uint8], metres_per_pixel: float) -> Cells:
     line = _dark_lines(soft, metres_per_pixel).reshape(blocks.shape).max(axis=(1, 3))
     top = soft.reshape(blocks.shape).max(axis=(1, 3)) - mean_wide
     spread = np.sqrt(np.maximum(second - first**2, 0.0))
-    values = np.stack(
-        [mean, mean_wide, mean_far, np.log2(1 + texture), np.log2(1 + texture_wide), np.log2(1 + texture_far),
-         peak, dip, np.log2(1 + smooth(edge, 3)), np.sqrt(bright), np.sqrt(dark), smooth(line, 3),
-         top, np.log2(1 + spread)], axis=-1
-    ).astype(np.float32)  # fmt: skip
+    textures = [np.log2(1 + values) for values in (texture, texture_wide, texture_far)]
+    points = [peak, dip, np.log2(1 + smooth(edge, 3)), np.sqrt(bright), np.sqrt(dark), smooth(line, 3)]
+    layers = [mean, mean_wide, mean_far, *textures, *points, top, np.log2(1 + spread)]
+    values = np.stack(layers, axis=-1).astype(np.float32)
     noise = float(np.percentile(values[..., 3][valid], 10)) if valid.any() else 0.0
     return Cells(values, valid, cell_px, noise)
 

@@ -16,8 +16,10 @@ from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 Array = NDArray[np.float32]
 _MOST: Final = 120
 """Targets looked for at most."""
-KINDS: Final = {"ship": (0, slice(0, len(SHIP_TYPES)), SHIP_TYPES),
-                 "aircraft": (1, slice(len(SHIP_TYPES), None), AIRCRAFT_TYPES)}  # fmt: skip
+KINDS: Final = {
+    "ship": (0, slice(0, len(SHIP_TYPES)), SHIP_TYPES),
+    "aircraft": (1, slice(len(SHIP_TYPES), None), AIRCRAFT_TYPES),
+}
 """Category -> channel of `Cover.rates`, part of `Cover.types`, table."""
 
 
@@ -75,6 +77,7 @@ def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: flo
         window_m: side of the tile in metres.
         number: how many to find, at least 1; fewer where there is no trace of more.
     """
+    # A blob uses up the density beneath it, so that the densest places that are left are targets without a blob.
     reach = reach_of(cover, category, window_m)
     rates = cover.rates.copy()
     layer = rates[..., KINDS[category][0]]
@@ -90,9 +93,8 @@ def targets_of(cover: Cover, category: str, blobs: Sequence[Blob], window_m: flo
             layer[areas[at]] *= 1.0 - min(1.0, support) / support
         else:
             left.append(at)
-    rest = [target for target in locate(replace(cover, rates=rates), category, number - len(found), reach)
-            if target.certainty >= _SUPPORT]  # fmt: skip
-    found += rest
+    rest = locate(replace(cover, rates=rates), category, number - len(found), reach)
+    found += [target for target in rest if target.certainty >= _SUPPORT]
     for at in sorted(left, key=lambda at: -blobs[at].contrast)[: number - len(found)]:
         blob = blobs[at]
         name = type_by_size(blob.length_m, blob.width_m, category)[0]
@@ -144,6 +146,7 @@ def locate(cover: Cover, category: str, number: int, reach: int = 1) -> list[Tar
         number: how many, at most 120.
         reach: cells around the middle of a target over which its density is spread, see :func:`reach_of`.
     """
+    # Density is spread over a target's length: what a window gathers is one target, and is taken away before the next.
     channel, side = KINDS[category][0], 2 * reach + 1
     rows, cols = cover.codes.shape
     rates = np.pad(cover.rates[..., channel].astype(float), reach)
@@ -164,14 +167,10 @@ def locate(cover: Cover, category: str, number: int, reach: int = 1) -> list[Tar
         length, width = float(50.0 * np.exp(size[0])), float(20.0 * np.exp(size[1]))
         taken = min(1.0, total)
         near -= taken * share
-        found.append(
-            Target(
-                category, min(1.0, max(0.0, x / cols)), min(1.0, max(0.0, y / rows)),
-                length, width, float(np.rad2deg(np.arctan2(size[3], size[2])) / 2 % 180.0),
-                _type(cover, category, *cell, length, width),
-                certainty=taken,
-            )
-        )  # fmt: skip
+        heading = float(np.rad2deg(np.arctan2(size[3], size[2])) / 2 % 180.0)
+        place = min(1.0, max(0.0, x / cols)), min(1.0, max(0.0, y / rows))
+        kind = _type(cover, category, *cell, length, width)
+        found.append(Target(category, *place, length, width, heading, kind, certainty=taken))
     return found
 
 

@@ -84,6 +84,7 @@ def look(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) ->
         raise ValueError(f"metres_per_pixel must be positive, not {metres_per_pixel}.")
     if not image.any():
         raise ValueError("The tile holds no valid pixel (0 is nodata), so there is nothing to describe.")
+    # Detectors are slow on large images and gain nothing below their smallest window: those are averaged down first.
     window_m = max(image.shape) * metres_per_pixel
     factor = 1 if max(image.shape) <= _LARGEST_SIDE else -(-max(image.shape) // _REDUCED_SIDE)
     if factor > 1:

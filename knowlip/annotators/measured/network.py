@@ -28,9 +28,13 @@ SEEN: Final = 12
 """Channels of the first perceptron that the second looks at around each cell: covers and log-rates."""
 HIDDEN: Final = (128, 64)
 LAYERS: Final[dict[str, tuple[int, int]]] = {
-    "first1": (INPUTS, HIDDEN[0]), "first2": HIDDEN, "first3": (HIDDEN[1], SEEN),
-    "second1": (INPUTS + 5 * SEEN, HIDDEN[0]), "second2": HIDDEN, "second3": (HIDDEN[1], sum(HEADS.values())),
-}  # fmt: skip
+    "first1": (INPUTS, HIDDEN[0]),
+    "first2": HIDDEN,
+    "first3": (HIDDEN[1], SEEN),
+    "second1": (INPUTS + 5 * SEEN, HIDDEN[0]),
+    "second2": HIDDEN,
+    "second3": (HIDDEN[1], sum(HEADS.values())),
+}
 """Layer -> inputs, outputs."""
 CENTRE: Final = (117.0, 117.0, 117.0, 4.6, 5.4, 5.7, 80.0, 85.0, 3.7, 0.24, 0.25, 35.0, 12.0, 3.7)
 SCALE: Final = (39.0, 25.0, 20.0, 0.85, 0.6, 0.5, 30.0, 34.0, 1.07, 0.12, 0.2, 28.0, 33.0, 1.0)

@@ -57,6 +57,7 @@ def overall_of(category: str, values: Array, between: tuple[int, int] = (1, MOST
     Returns:
         Probability that the tile holds none, and the answers given that it holds some.
     """
+    # What is said of each question is what is most probably true under the judge's tolerances, not the likeliest class.
     chances = probabilities(category, values)
     none = float(chances["count"][0])
     number, number_sure = _best_number(chances["count"], between)

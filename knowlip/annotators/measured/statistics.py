@@ -52,9 +52,14 @@ def points_of(pixels: Array, ground: NDArray[np.bool_], metres_per_pixel: float)
 
 
 def describe(
-    cover: Cover, category: str, blobs: Sequence[Blob], targets: Sequence[Target], points: Array,
-    metres_per_pixel: float, noise: float,
-) -> Array:  # fmt: skip
+    cover: Cover,
+    category: str,
+    blobs: Sequence[Blob],
+    targets: Sequence[Target],
+    points: Array,
+    metres_per_pixel: float,
+    noise: float,
+) -> Array:
     """All numbers of a tile, (STATISTICS,).
 
     Args:
@@ -67,16 +72,16 @@ def describe(
         noise: `Cells.noise`.
     """
     scale = np.log2(metres_per_pixel)
-    parts = [
-        [scale, abs(scale - 1.0), noise], [float(cover.posterior[name].mean()) for name in _COVERS],
-        points, _density(cover, category), _blobs(blobs, cover, category), _targets(targets, category),
-    ]  # fmt: skip
+    covers = [float(cover.posterior[name].mean()) for name in _COVERS]
+    seen = (_density(cover, category), _blobs(blobs, cover, category), _targets(targets, category))
+    parts = [[scale, abs(scale - 1.0), noise], covers, points, *seen]
     values = np.concatenate([np.asarray(part, np.float32) for part in parts])
     return np.nan_to_num(values, nan=0.0, posinf=20.0, neginf=-20.0)
 
 
 def _density(cover: Cover, category: str) -> list[float]:
     """The network's density: how much, how peaked, how near the edge, how spread, and the sizes and types under it."""
+    # `w` spreads one unit over the cells: what follows are means over a target that is drawn from the density.
     channel, kinds, _ = KINDS[category]
     rates = cover.rates[..., channel].astype(np.float64)
     rows, cols = rates.shape
@@ -102,11 +107,11 @@ def _density(cover: Cover, category: str) -> list[float]:
     xx, yy, xy = (float((w * part).sum()) for part in ((x - cx) ** 2, (y - cy) ** 2, (x - cx) * (y - cy)))
     half, root = (xx + yy) / 2, float(np.hypot((xx - yy) / 2, xy))
     along, across = np.sqrt(max(half + root, 0.0)), np.sqrt(max(half - root, 0.0))
-    return [
-        np.log(total + 0.05), np.log(other + 0.05), *np.log1p(peaks), *np.log(best + 1e-3), edge, edge_two, *mean[:2],
-        float(np.hypot(mean[2], mean[3])), float(spread), *quartiles, *types, abs(cx - 0.5), abs(cy - 0.5),
-        float(along), float(across), float(across / (along + 0.02)), float(cover.rates[..., channel].max()),
-    ]  # fmt: skip
+    amounts = [np.log(total + 0.05), np.log(other + 0.05), *np.log1p(peaks), *np.log(best + 1e-3), edge, edge_two]
+    sizes = [*mean[:2], float(np.hypot(mean[2], mean[3])), float(spread), *quartiles]
+    extent = [float(along), float(across), float(across / (along + 0.02))]
+    densest = float(cover.rates[..., channel].max())
+    return [*amounts, *sizes, *types, abs(cx - 0.5), abs(cy - 0.5), *extent, densest]
 
 
 def _blobs(blobs: Sequence[Blob], cover: Cover, category: str) -> list[float]:
@@ -118,15 +123,15 @@ def _blobs(blobs: Sequence[Blob], cover: Cover, category: str) -> list[float]:
     clear = sum(blob.contrast >= 10.0 and blob.on_ground >= 0.95 for blob in blobs)
     logs = np.log(lengths / 50.0)
     ground = [blob.on_ground for blob in blobs]
-    return [
-        np.log1p(len(blobs)), np.log1p(clear), np.log(number_of(cover, category, blobs)),
-        float(np.median(logs)), float(logs.max()), float(logs.min()), float(logs.std()),
-        float(np.median(np.log(widths / 20.0))), np.log1p(float((lengths * widths).sum()) / 100.0),
-        float((lengths < 40.0).mean()), np.log1p(float((lengths >= 50.0).sum())), float(np.mean(ground)),
-        float(max(ground)), float(np.mean([blob.contrast for blob in blobs])) / 10.0,
-        *_pattern([(blob.x, blob.y) for blob in blobs]),
-        *(min(distance, 2.0) for distance in table),
-    ]  # fmt: skip
+    numbers = [np.log1p(len(blobs)), np.log1p(clear), np.log(number_of(cover, category, blobs))]
+    of_lengths = [float(np.median(logs)), float(logs.max()), float(logs.min()), float(logs.std())]
+    of_widths = [float(np.median(np.log(widths / 20.0))), np.log1p(float((lengths * widths).sum()) / 100.0)]
+    large = [float((lengths < 40.0).mean()), np.log1p(float((lengths >= 50.0).sum()))]
+    surroundings = [float(np.mean(ground)), float(max(ground))]
+    contrast = float(np.mean([blob.contrast for blob in blobs])) / 10.0
+    pattern = _pattern([(blob.x, blob.y) for blob in blobs])
+    near = [min(distance, 2.0) for distance in table]
+    return [*numbers, *of_lengths, *of_widths, *large, *surroundings, contrast, *pattern, *near]
 
 
 def _targets(targets: Sequence[Target], category: str) -> list[float]:
@@ -135,10 +140,9 @@ def _targets(targets: Sequence[Target], category: str) -> list[float]:
     held = [sum(target.type == name for target in targets) / len(targets) for name in names]
     lengths = [target.length_m for target in targets]
     certain = [target.certainty for target in targets]
-    return [
-        np.log(len(targets)), np.log(float(np.median(lengths)) / 50.0), np.log(max(lengths) / 50.0),
-        float(np.mean(certain)), float(max(certain)), *_pattern([(target.x, target.y) for target in targets]), *held,
-    ]  # fmt: skip
+    sizes = [np.log(float(np.median(lengths)) / 50.0), np.log(max(lengths) / 50.0)]
+    pattern = _pattern([(target.x, target.y) for target in targets])
+    return [np.log(len(targets)), *sizes, float(np.mean(certain)), float(max(certain)), *pattern, *held]
 
 
 def _pattern(points: Sequence[tuple[float, float]]) -> list[float]:

@@ -90,6 +90,7 @@ def detect(image: Image, ground: Mask, metres_per_pixel: float, detector: Detect
     """
     if ground.mean() < 0.01:
         return []
+    # Outlines first: a hull whose deck is darker than its ends would else fall into several bright blobs.
     size = max(9, int(detector.window_m / metres_per_pixel) | 1)
     smooth = ndimage.gaussian_filter(image, max(0.6, 1.2 / metres_per_pixel))
     background, mean, deviation = ground, smooth, smooth
@@ -218,6 +219,7 @@ class _Found(NamedTuple):
 
 def _measure(own: Mask, where: tuple[slice, slice], scene: _Scene, lit_all: Mask) -> _Found | None:
     """Size, orientation and surroundings of one blob, `own` being its mask inside `where`."""
+    # Bright parts alone are measured: speckle at a hull's rim would lengthen it and turn its axis.
     height, width = scene.smooth.shape
     rows, cols = where
     metres_per_pixel, background, margin = scene.metres_per_pixel, scene.background, _MARGIN_PX

@@ -20,7 +20,7 @@ from PIL import Image
 
 from knowlip.annotators.openai.answer import parse_answer
 from knowlip.annotators.openai.cost import Budget, input_tokens, prices_of
-from knowlip.annotators.openai.endpoint import CostLimit, Endpoint, EndpointError, TileFailed, plain_answer
+from knowlip.annotators.openai.endpoint import ChatAnswer, CostLimit, Endpoint, EndpointError, TileFailed, plain_answer
 from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import repair_request
@@ -154,7 +154,7 @@ class OpenAIAnnotator:
             pass
         return None
 
-    def _annotate(self, request: TileRequest, ask: Callable[[ChatRequest], dict[str, Any]]) -> Annotation:
+    def _annotate(self, request: TileRequest, ask: Callable[[ChatRequest], ChatAnswer]) -> Annotation:
         try:
             note, turns = self._converse(request, ask)
         except TileFailed as error:
@@ -163,7 +163,7 @@ class OpenAIAnnotator:
         self.ledger.tile(request.tile_id, "repaired" if turns else "answered")
         return note
 
-    def _converse(self, request: TileRequest, ask: Callable[[ChatRequest], dict[str, Any]]) -> tuple[Annotation, int]:
+    def _converse(self, request: TileRequest, ask: Callable[[ChatRequest], ChatAnswer]) -> tuple[Annotation, int]:
         """Lead the conversation about a tile; gives the annotation and the repair turns that it took."""
         options = self.options
         chosen = options.instruction_set or None
@@ -200,18 +200,18 @@ class OpenAIAnnotator:
         lengths = [question.body.get(name, 0) for name in ("max_tokens", "max_completion_tokens")]
         return self.prices.of(question.tokens, max(lengths))
 
-    def on_disk(self, question: ChatRequest) -> dict[str, Any] | None:
+    def on_disk(self, question: ChatRequest) -> ChatAnswer | None:
         """The answer to a question that was asked before."""
         path = self._path(question.key)
         if not path.exists():
             return None
-        answer: dict[str, Any] = read_json(path)
+        answer: ChatAnswer = read_json(path)
         known = self.ledger.request(question.key)
         if known is None or known["state"] != "answered":  # killed between the two, or older than the ledger
             self._account(question, answer, 0.0)
         return answer
 
-    def keep(self, question: ChatRequest, answer: dict[str, Any], seconds: float) -> float:
+    def keep(self, question: ChatRequest, answer: ChatAnswer, seconds: float) -> float:
         """Store a new answer, then account for it. Returns what it cost."""
         write_json(self._path(question.key), answer)
         cost = self._account(question, answer, seconds)
@@ -223,7 +223,7 @@ class OpenAIAnnotator:
         )
         return cost
 
-    def _account(self, question: ChatRequest, answer: dict[str, Any], seconds: float) -> float:
+    def _account(self, question: ChatRequest, answer: ChatAnswer, seconds: float) -> float:
         tokens = answer["input_tokens"], answer["output_tokens"]
         cost = self.prices.of(*tokens) if self.prices.known else None
         self.ledger.answered(question.key, question.tile_id, question.turn, tokens, cost, seconds)
@@ -232,7 +232,7 @@ class OpenAIAnnotator:
     def _path(self, key: str) -> Path:
         return self._cache / key[:2] / f"{key}.json"
 
-    def _stored(self, question: ChatRequest) -> dict[str, Any]:
+    def _stored(self, question: ChatRequest) -> ChatAnswer:
         answer = self.on_disk(question)
         if answer is not None:
             return answer
@@ -241,7 +241,7 @@ class OpenAIAnnotator:
             raise TileFailed(known["reason"])
         raise _Unanswered(question)
 
-    def _ask(self, question: ChatRequest) -> dict[str, Any]:
+    def _ask(self, question: ChatRequest) -> ChatAnswer:
         """One answer, from disk or from the endpoint."""
         with self._asked:  # two equal tiles ask the same: the second waits for the first one's answer
             while question.key in self._asking:
@@ -258,7 +258,7 @@ class OpenAIAnnotator:
                 self._asking.discard(question.key)
                 self._asked.notify_all()
 
-    def _send(self, question: ChatRequest) -> dict[str, Any]:
+    def _send(self, question: ChatRequest) -> ChatAnswer:
         most, limits, body = self.most(question), self.endpoint.limits, question.body
         expected = question.tokens + self.options.typical_output_tokens
         attempts, refused, started, reserved = 0, 0, 0.0, False
@@ -280,7 +280,7 @@ class OpenAIAnnotator:
             self.budget.settle(most, most if in_doubt else 0.0)
             reserved = False
 
-        def ask() -> dict[str, Any]:
+        def ask() -> ChatAnswer:
             known = {name: body[name] for name in ("model", "messages")}
             rest = {name: value for name, value in body.items() if name not in known}
             # Endpoints that know the header give a lost answer again instead of charging for another. After an error

@@ -10,7 +10,7 @@ from knowlip.annotators.openai.free_form import UNSTATED_CONFIDENCE, parse_free_
 from knowlip.annotators.types import Annotation, Box, SubText
 from knowlip.language.categories import category_of
 from knowlip.language.claims import parse_claims
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 from knowlip.language.words import NUMBERS
 
 MAX_CHARACTERS = 400
@@ -105,8 +105,8 @@ def _fields_of(name: str, dimensions: tuple[str, ...]) -> type[BaseModel]:
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-TargetTexts = _fields_of("TargetTexts", DIMENSIONS["ground"])
-TerrainTexts = _fields_of("TerrainTexts", DIMENSIONS["terrain"])
+TargetTexts = _fields_of("TargetTexts", DIMENSIONS[InstructionSet.GROUND])
+TerrainTexts = _fields_of("TerrainTexts", DIMENSIONS[InstructionSet.TERRAIN])
 
 
 def answer_schema(instruction_set: str | None = None) -> dict[str, Any]:
@@ -121,9 +121,10 @@ def answer_schema(instruction_set: str | None = None) -> dict[str, Any]:
 
 def _answer_model(instruction_set: str | None) -> type[BaseModel]:
     texts: Any = TargetTexts | TerrainTexts
+    names: Any = Literal["ground", "marine", "terrain"]
     if instruction_set is not None:
-        texts = TerrainTexts if instruction_set == "terrain" else TargetTexts
-    names: Any = Literal["ground", "marine", "terrain"] if instruction_set is None else Literal[instruction_set]
+        texts = TargetTexts if InstructionSet(instruction_set).of_targets else TerrainTexts
+        names = Literal[instruction_set]
     # Answers on disk from before there were counts and boxes have neither, and go on to be understood.
     return create_model(
         "Answer",
@@ -170,7 +171,7 @@ def parse_answer(
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc'])) or 'answer'}: {e['msg']}" for e in error.errors()[:4]]
         raise ValueError("; ".join(problems) + ".") from None
-    chosen = str(answer.instruction_set)
+    chosen = InstructionSet(answer.instruction_set)
     sub_texts = []
     for dimension in DIMENSIONS[chosen]:
         field: SubTextAnswer | None = getattr(answer.sub_texts, dimension, None)
@@ -203,7 +204,7 @@ def _free_annotation(body: str, tile_id: str, instruction_set: str | None, has_p
         _check_evidence(dimension, field, has_parent)
         sub_texts.append(SubText(dimension, field.text, field.confidence, field.evidence))
     counts = stated_count(read.instruction_set, read.texts.get("Count", ""))
-    return Annotation(tile_id, read.instruction_set, tuple(sub_texts), counts)
+    return Annotation(tile_id, InstructionSet(read.instruction_set), tuple(sub_texts), counts)
 
 
 _ESTIMATED = re.compile(

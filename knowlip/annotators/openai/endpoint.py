@@ -4,8 +4,8 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, TypeVar
 
 from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAI
 
@@ -161,8 +161,18 @@ def _retry_after(error: APIStatusError) -> float:
         return 0.0
 
 
-def plain_answer(body: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a chat completion: content, refusal, finish_reason, input_tokens, output_tokens.
+class ChatAnswer(TypedDict):
+    """What is kept of a chat completion."""
+
+    content: str | None
+    refusal: str | None
+    finish_reason: str | None
+    input_tokens: int
+    output_tokens: int
+
+
+def plain_answer(body: Mapping[str, Any]) -> ChatAnswer:
+    """What is kept of a chat completion.
 
     Raises:
         TileFailed: the server's reply holds no answer.

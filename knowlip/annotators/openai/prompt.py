@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from knowlip.annotators.types import TileRequest
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SCALES, SHIP_TYPES, TargetType
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 LAYERS: Final[dict[str, str]] = {
     "earth": "layers/1-earth-cognition.md",
@@ -175,7 +175,7 @@ def _unguided(instruction_set: str | None, answer: AnswerForm) -> str:
         fields = f"Fields: {', '.join(DIMENSIONS[instruction_set])}."
     else:
         choice = "Choose the instruction set that fits: `ground` (aircraft), `marine` (ships) or `terrain`."
-        target, terrain = ", ".join(DIMENSIONS["ground"]), ", ".join(DIMENSIONS["terrain"])
+        target, terrain = ", ".join(DIMENSIONS[InstructionSet.GROUND]), ", ".join(DIMENSIONS[InstructionSet.TERRAIN])
         fields = f"Fields of `ground` and `marine`: {target}. Fields of `terrain`: {terrain}."
     return _fill("unguided.md", choice=choice, fields=fields, answer=_text(f"unguided_{_OUTPUT[answer]}"))
 
@@ -209,13 +209,13 @@ def _place(request: TileRequest) -> str:
     if math.isnan(request.lon):
         return _fill("no_place.md")
     place, sentences = request.place, []
-    where = ", ".join(str(place[key]) for key in ("region", "country") if place.get(key))
+    where = ", ".join(filter(None, (place.get("region"), place.get("country"))))
     if where:
         sentences.append(f"The nearest town lies in {where}.")
     for key, what in (("city", "Nearest town"), ("airport", "Nearest airport"), ("port", "Nearest sea port")):
-        if place.get(key):
+        if name := place.get(key):
             distance = place.get(f"{key}_km")
-            sentences.append(f"{what}: {place[key]}" + (f", {distance:.1f} km away." if distance is not None else "."))
+            sentences.append(f"{what}: {name}" + (f", {distance:.1f} km away." if isinstance(distance, float) else "."))
     neighbours = " ".join(sentences) or "Nothing is known of the neighbourhood."
     return _fill("place.md", lon=f"{request.lon:.4f}", lat=f"{request.lat:.4f}", neighbours=neighbours)
 

@@ -13,7 +13,7 @@ from knowlip.annotators.types import Annotation, SubText
 from knowlip.annotators.workers import tile_request
 from knowlip.base.files import sha256
 from knowlip.dataset import Dataset
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def stored_annotation(dataset: Dataset, tile_id: str) -> Annotation | None:
     if tuple(rows["dimension"]) != DIMENSIONS.get(chosen):
         raise ValueError(f"The texts of {tile_id} in {dataset.path} are not the eight of a set.")
     columns = (rows[name] for name in ("dimension", "text", "confidence", "evidence"))
-    return Annotation(tile_id, chosen, tuple(SubText(*fields) for fields in zip(*columns)))
+    return Annotation(tile_id, InstructionSet(chosen), tuple(SubText(*fields) for fields in zip(*columns)))
 
 
 def _image(url: str, ground_m: float) -> dict[str, Any]:

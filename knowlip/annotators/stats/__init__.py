@@ -64,6 +64,7 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
     from knowlip.annotators.stats.projection import project
     from knowlip.annotators.tokens import FRAME, TokenizerFile
 
+    # All that can be refused is refused before the first source is measured: large ones take minutes.
     if config.token_length <= FRAME:
         raise ValueError(f"The token length is {config.token_length}; give one above {FRAME}.")
     if config.most_points < 1:

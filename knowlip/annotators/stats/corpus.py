@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from knowlip.language.captions import headed
-from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 if TYPE_CHECKING:
     from knowlip.dataset import Dataset
@@ -94,12 +94,8 @@ def _from_dataset(name: str, path: Path, revision: int | None) -> TextCorpus:
     tiles = data.tiles()
     scales = dict(zip(tiles["tile_id"], tiles["scale"]))
     texts = texts[texts["tile_id"].isin(scales)]
-    rows = pd.DataFrame({
-        "record": texts["tile_id"].astype(object), "instruction_set": texts["instruction_set"].astype(object),
-        "scale": texts["tile_id"].map(scales).astype(object), "annotator": texts["annotator"].astype(object),
-        "slot": texts["slot"].astype(int), "dimension": texts["dimension"].astype(object),
-        "text": texts["text"].astype(object),
-    })  # fmt: skip
+    rows = texts.rename(columns={"tile_id": "record"}).assign(scale=texts["tile_id"].map(scales))
+    rows = rows[list(COLUMNS)].astype({name: object for name in COLUMNS if name != "slot"})
     rows = rows.sort_values(["record", "slot"], kind="stable").reset_index(drop=True)
     number = data.revisions()[-1] if revision is None else revision
     return TextCorpus(name, rows, data, number)
@@ -142,17 +138,15 @@ def _table(path: Path) -> list[Any]:
 
 def _record(value: Any, number: int, path: Path) -> Iterator[tuple[Any, ...]]:
     """Rows of one record."""
+    # A record with four of the eight fields is one of ours or of the paper's: the others are empty, not absent.
     record = f"{number:07d}"
     if isinstance(value, dict) and value.get("tile_id"):
         record = str(value["tile_id"])
     if isinstance(value, dict):
-        known = {
-            key: fields
-            for key, fields in (("terrain", DIMENSIONS["terrain"]), ("targets", DIMENSIONS["marine"]))
-            if sum(field in value for field in fields) >= 4
-        }
-        if known:
-            label, fields = next(iter(known.items()))
+        forms = {"terrain": DIMENSIONS[InstructionSet.TERRAIN], "targets": DIMENSIONS[InstructionSet.MARINE]}
+        label = next((name for name, fields in forms.items() if sum(field in value for field in fields) >= 4), None)
+        if label:
+            fields = forms[label]
             label = str(value.get("instruction_set", label))
             scale, who = str(value.get("scale", "")), str(value.get("annotator", ""))
             for slot, field in enumerate(fields, 1):

@@ -6,23 +6,21 @@ from collections.abc import Iterable, Sequence
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 THRESHOLD = 0.72
 """Type-token ratio at which a factor of MTLD ends (McCarthy and Jarvis 2010)."""
-STOP_WORDS = frozenset((
-    "a", "about", "above", "after", "all", "along", "also", "although", "among", "an", "and", "any", "are",
-    "around", "as", "at", "be", "because", "been", "being", "below", "between", "both", "but", "by", "can",
-    "did", "do", "does", "each", "either", "for", "from", "had", "has", "have", "here", "how", "if", "in",
-    "into", "is", "it", "its", "itself", "more", "most", "mostly", "neither", "no", "nor", "not", "of", "off",
-    "on", "only", "or", "other", "over", "per", "rather", "same", "several", "so", "some", "such", "than",
-    "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through", "to",
-    "toward", "towards", "under", "up", "very", "via", "was", "were", "when", "where", "which", "while", "who",
-    "whose", "will", "with", "within", "without",
-))  # fmt: skip
+_STOP_WORDS = (
+    "a about above after all along also although among an and any are around as at be because been being below "
+    "between both but by can did do does each either for from had has have here how if in into is it its itself "
+    "more most mostly neither no nor not of off on only or other over per rather same several so some such than "
+    "that the their them then there these they this those through to toward towards under up very via was were "
+    "when where which while who whose will with within without"
+)
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that word frequencies and word clouds leave out: they stand in every English text."""
-HEDGES = (
-    "apparent", "apparently", "appear", "appearing", "appears", "could", "indicating", "indicative", "likely",
-    "may", "maybe", "might", "perhaps", "plausible", "plausibly", "possible", "possibly", "potential",
-    "potentially", "presumably", "probable", "probably", "seem", "seemingly", "seems", "suggest", "suggesting",
-    "suggestive", "suggests", "uncertain", "unclear", "unlikely",
-)  # fmt: skip
+_HEDGES = (
+    "apparent apparently appear appearing appears could indicating indicative likely may maybe might perhaps "
+    "plausible plausibly possible possibly potential potentially presumably probable probably seem seemingly "
+    "seems suggest suggesting suggestive suggests uncertain unclear unlikely"
+)
+HEDGES = tuple(_HEDGES.split())
 """Words with which a text leaves open whether it is true. Only whole words count, in lower or upper case."""
 
 

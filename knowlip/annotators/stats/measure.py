@@ -73,6 +73,7 @@ def _prepared(corpus: TextCorpus, tokens: TokenizerFile | None) -> pd.DataFrame:
 
 def _numbers(rows: pd.DataFrame) -> dict[str, Any]:
     """Numbers of some rows. Of captions, a sub-text that is not among the rows is no part."""
+    # Of a caption the sub-texts count that are among the rows, so that a dimension is measured like a whole.
     grouped = rows.groupby("record", sort=False)
     text = [word for found in rows["words"] for word in found]
     measures = {"words": "word_count", "characters": "characters"}
@@ -120,11 +121,10 @@ def summary(values: ArrayLike) -> dict[str, Any]:
     numbers = np.asarray(values, np.int64)
     low, median, high = np.percentile(numbers, [5, 50, 95])
     found, counts = np.unique(numbers, return_counts=True)
-    return {
-        "mean": _round(float(numbers.mean())), "std": _round(float(numbers.std())), "min": int(numbers.min()),
-        "p5": _round(float(low)), "median": _round(float(median)), "p95": _round(float(high)),
-        "max": int(numbers.max()), "histogram": {int(value): int(count) for value, count in zip(found, counts)},
-    }  # fmt: skip
+    spread = {"mean": numbers.mean(), "std": numbers.std(), "p5": low, "median": median, "p95": high}
+    histogram = {int(value): int(count) for value, count in zip(found, counts)}
+    ends = {"min": int(numbers.min()), "max": int(numbers.max())}
+    return {**{name: _round(float(value)) for name, value in spread.items()}, **ends, "histogram": histogram}
 
 
 def _frequency(rows: pd.DataFrame) -> dict[str, Any]:

@@ -148,6 +148,7 @@ def project(
         text_file: features of texts; None takes :func:`text_features`.
         templates: see :func:`template_texts`.
     """
+    # One source of chance in a fixed order: the same seed draws the same tiles whatever can be mapped.
     first, rng = corpora[0], np.random.default_rng(seed)
     made = Projection({}, [], [], {"left_out": [], "seed": seed, "method": "t-SNE"})
     if first.data is None:
