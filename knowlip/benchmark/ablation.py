@@ -22,8 +22,8 @@ from knowlip.base.files import read_json, whole_file, whole_folder, write_json
 from knowlip.base.progress import say
 from knowlip.base.settings import plain, same_or_refuse
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
+from knowlip.benchmark.corrupt import corrupt_texts
 from knowlip.benchmark.evaluate import score_texts
-from knowlip.benchmark.spoil import spoil
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
 from knowlip.language.dimensions import SLOTS
@@ -58,7 +58,7 @@ class AblationConfig:
     question_seed: int = 0
     """Of the test questions' wording; the same for all trainings."""
     wrong: float = 0.0
-    """Sub-texts a training tile that are made wrong before any training (not in templates): 0.5 spoils one in every
+    """Sub-texts a training tile that are made wrong before any training (not in templates): 0.5 puts one in every
     second tile. A worse annotator, whose errors are known."""
 
 
@@ -88,9 +88,12 @@ def ablation(config: AblationConfig) -> dict[str, Any]:
         arm: [read_json(config.out / arm / f"seed{seed}" / _RESULT) for seed in range(config.seeds)] for arm in chosen
     }
     found = summary(results) | {
-        "dataset_fingerprint": data.fingerprint, "recipe": config.recipe, "set": list(config.set),
-        "seeds": config.seeds, "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}",
-    }  # fmt: skip
+        "dataset_fingerprint": data.fingerprint,
+        "recipe": config.recipe,
+        "set": list(config.set),
+        "seeds": config.seeds,
+        "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}",
+    }
     write_json(config.out / "ablation.json", found)
     return found
 
@@ -192,7 +195,7 @@ def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, see
         source: an annotated data set; it is only read.
         texts: "annotator" (the source's own) or "templates" (by the `labels` annotator).
         target: folder of the copy; what is there already stays.
-        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.spoil.spoil`;
+        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.corrupt.corrupt_texts`;
             `target`/wrong.json says which.
         seed: of this choice.
 
@@ -209,7 +212,7 @@ def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, see
                     shutil.copyfile(source / name, part / name)
             shutil.copytree(source / SHARDS, part / SHARDS, copy_function=_link)
             if wrong:
-                write_json(part / "wrong.json", spoil(Dataset(part), wrong, seed))
+                write_json(part / "wrong.json", corrupt_texts(Dataset(part), wrong, seed))
     copy = Dataset(target)
     if copy.fingerprint != Dataset(source).fingerprint:
         raise ValueError(f"{target} is a copy of another data set than {source}: use another output folder.")

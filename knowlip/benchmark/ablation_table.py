@@ -55,17 +55,21 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any
         found["arms"][arm] = {}
         for kind, values in by_type.items():
             found["arms"][arm][kind] = {
-                "accuracy": float(np.mean(values)), "ci_seeds": _interval(values), "ci_places": _places(rows, kind),
-                "seeds": values, "n": sum(len(rows[0]["right"][name]) for name in _types(kind, rows)),
+                "accuracy": float(np.mean(values)),
+                "ci_seeds": _interval(values),
+                "ci_places": _places(rows, kind),
+                "seeds": values,
+                "n": sum(len(rows[0]["right"][name]) for name in _types(kind, rows)),
                 "paper": _paper(arm, kind),
-            }  # fmt: skip
+            }
         found["texts"][arm] = [row["texts"] for row in rows]
         if previous is not None:
             found["differences"][arm] = {
                 kind: {"than": previous, **_difference(values, above[kind])}
                 | {"ci_places": _paired(rows, results[previous], kind)}
-                for kind, values in by_type.items() if kind in above
-            }  # fmt: skip
+                for kind, values in by_type.items()
+                if kind in above
+            }
         previous, above = arm, by_type
         for kind in QUESTION_TYPES:
             found["blind"][kind] = rows[0]["vqa"].get(kind, {}).get("blind")

@@ -25,10 +25,12 @@ TEXT_SCHEMA = pa.schema([
     ("delta_itc", pa.float64()), ("delta_itm", pa.float64()), ("margin", pa.float64()), ("reason", pa.string()),
 ])  # fmt: skip
 """Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile.
-`parent` is the revision that a revision was decided on (-1 for revision 0)."""
-EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "surprise", "gap", "worst")])
+`parent` is the revision that a revision was decided on (-1 for revision 0), `margin` the threshold of the decision."""
+EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "nll", "gap", "max_nll")])
 """Columns that revisions of SCIO may hold besides: the noise score, and what the infilling decoder said
 (:mod:`knowlip.scio.evidence`)."""
+_FORMER = {"surprise": "nll", "worst": "max_nll"}
+"""Names of such columns in revisions of former versions."""
 
 
 def revision_path(dataset: Path, revision: int) -> Path:
@@ -53,6 +55,7 @@ def read_revision(dataset: Path, number: int) -> pa.Table:
     """The rows of one revision: columns of `TEXT_SCHEMA`, and those of `EVIDENCE_SCHEMA` that it has."""
     path = revision_path(dataset, number)
     table = read_parquet(path)
+    table = table.rename_columns([_FORMER.get(name, name) for name in table.column_names])
     schema = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
     check_schema(table.schema, schema, path)
     return table.select(schema.names)

@@ -78,7 +78,7 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> 
         sentences: more text for a trained vocabulary to cover; the questions that fine-tuning may ask, where not given.
 
     Returns:
-        Steps, revision, last losses, seconds, pairs a second, path of the model, screening on planted noise.
+        Steps, revision, last losses, seconds, pairs a second, path of the model, screening on injected noise.
 
     Raises:
         ValueError: data set missing or not annotated, another config in `out`, loss not finite.
@@ -232,7 +232,6 @@ class Pretraining(Task[Batch]):
 def _check(config: PretrainConfig) -> None:
     if config.batch_size < 2:
         raise ValueError("batch_size must be at least 2: contrast and matching need another pair.")
-    config.scio.check()
     lengths = config.stage_steps or config.stage_epochs
     if sum(lengths) < 1 or min(lengths) < 0:
         raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
