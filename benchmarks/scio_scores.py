@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from knowlip.dataset import Dataset
-from knowlip.language.corruption import plant
+from knowlip.language.corruption import corrupt
 from knowlip.language.truth import judge
 from knowlip.models import KnowLIP
+from knowlip.scio.config import EvidenceName, ScioConfig
 from knowlip.scio.evidence import KINDS, Evidence, Scorer, evidence
-from knowlip.scio.passes import ScioConfig
-from knowlip.scio.screening import planted_evidence
-from knowlip.scio.thresholds import EvidenceName, NoiseModel, fit, noise_probability, standardisation
+from knowlip.scio.screening import injected_evidence
+from knowlip.scio.thresholds import NoiseModel, fit, noise_score, standardisation
 from knowlip.tasks.screening import verdicts
 from knowlip.training.corpus import Corpus
 from knowlip.training.tiles import load_pixels
@@ -47,21 +47,21 @@ def truth_of_texts(dataset: Dataset, table: pd.DataFrame) -> np.ndarray:
 
 @dataclass
 class Calibrated:
-    """Noise models of all settings, fitted on the same plants, and the tiles that these lie in."""
+    """Noise models of all settings, fitted on the same injected noise, and the tiles that it lies in."""
 
     models: dict[EvidenceName, NoiseModel]
     rows: list[int]
 
     @property
-    def margins(self) -> dict[str, float]:
-        return {name: model.margin for name, model in self.models.items()}
+    def thresholds(self) -> dict[str, float]:
+        return {name: model.threshold for name, model in self.models.items()}
 
     def scores(
         self, found: Evidence, sets: Sequence[str], clean: Evidence, clean_sets: Sequence[str]
     ) -> dict[str, Any]:
-        """Name -> noise score (N, 8): of each setting, and of each single evidence in spreads of its dimension."""
+        """Name -> noise score (N, 8): of each setting, and of each single evidence in scales of its dimension."""
         single = standardisation(clean, clean_sets, "all").features(found, sets)
-        scores: dict[str, Any] = {name: noise_probability(model, found, sets) for name, model in self.models.items()}
+        scores: dict[str, Any] = {name: noise_score(model, found, sets) for name, model in self.models.items()}
         return scores | {f"{kind} alone": single[..., at] for at, kind in enumerate(KINDS)}
 
 
@@ -70,19 +70,19 @@ def calibrated(
 ) -> Calibrated:
     """As `knowlip.scio.screening.learn` does it, for all settings at once."""
     rows = sorted(rows)
-    plants, place = plant(corpus.table, rows, rng), {row: at for at, row in enumerate(rows)}
+    errors, place = corrupt(corpus.table, rows, rng), {row: at for at, row in enumerate(rows)}
     sets = [corpus.sets[row] for row in rows]
     clean = evidence(scorer, [corpus.texts[row] for row in rows], rows, title="score a sample")
-    planted = planted_evidence(scorer, corpus, plants)
-    places, kinds = [(place[one.row], one.slot) for one in plants], [one.kind for one in plants]
+    injected = injected_evidence(scorer, corpus, errors)
+    places, kinds = [(place[one.row], one.slot) for one in errors], [one.kind for one in errors]
     models = {
-        name: fit(clean, sets, planted, places, kinds, name, config.precision, config.margin) for name in SETTINGS
+        name: fit(clean, sets, injected, places, kinds, name, config.precision, config.threshold) for name in SETTINGS
     }
     return Calibrated(models, rows)
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """A detection as a table: AUROC, within dimensions, precision of the most suspect, recall at the margin."""
+    """A detection as a table: AUROC, within dimensions, precision of the most suspect, recall at the threshold."""
     head = f"{found['n_wrong']} of {found['n']} wrong ({found['base_rate']:.1%}), {found['roots']} roots"
     rows = [head, f"{'evidence':16}{'AUROC':>22}{'within dimensions':>24}{'precision top 5 %':>24}{'recall':>9}"]
     for name, row in found["evidence"].items():

@@ -5,7 +5,7 @@
 SSDD is imported and described from its boxes and sea-land masks in template sentences (the `labels` annotator). A share
 of the training tiles gets one wrong sub-text each (`knowlip/language/corruption.py`). A model is pre-trained on these
 noisy texts and never told which are wrong; then it screens and rewrites them. Measured: how well evidence finds the
-planted errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were spoiled.
+injected errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were spoiled.
 DIR keeps data and training, and a stopped command goes on there.
 """
 
@@ -43,17 +43,22 @@ def described(folder: Path, work: Path) -> Dataset:
     if not (out / INFO).is_file():
         import_dataset(
             ImportConfig(
-                folder, "voc", out, name="ssdd", masks=Path("sea_land_masks"), mask_classes=["0=land", "255=sea"],
+                folder,
+                "voc",
+                out,
+                name="ssdd",
+                masks=Path("sea_land_masks"),
+                mask_classes=["0=land", "255=sea"],
                 test_endings="1,9",
             )
-        )  # fmt: skip
+        )
     if not Dataset(out).revisions():
         annotate(AnnotateConfig(out, annotator="labels"))
     return Dataset(out)
 
 
 def with_errors(clean: Dataset, work: Path, share: float, seed: int) -> tuple[Dataset, list[dict[str, Any]]]:
-    """The data set with wrong sub-texts in a share of its training tiles, and what was planted."""
+    """The data set with wrong sub-texts in a share of its training tiles, and what was injected."""
     noisy = dataset_with(clean.path, "annotator", work / "noisy", share, seed)
     return Dataset(noisy), read_json(noisy / "wrong.json")
 
@@ -68,14 +73,14 @@ def trained(noisy: Dataset, work: Path, changes: list[str], seed: int) -> KnowLI
 
 
 def measure(
-    noisy: Dataset, model: KnowLIP, corpus: Corpus, plants: list[dict[str, Any]], config: ScioConfig, seed: int
+    noisy: Dataset, model: KnowLIP, corpus: Corpus, errors: list[dict[str, Any]], config: ScioConfig, seed: int
 ) -> dict[str, Any]:
-    """How well the planted errors are found, and what becomes of them."""
+    """How well the injected errors are found, and what becomes of them."""
     rng = np.random.default_rng([seed, 1])
     place = {tile: row for row, tile in enumerate(corpus.tile_ids)}
     wrong = np.zeros((len(corpus.texts), SLOTS), bool)
     kinds = np.full(wrong.shape, "", dtype="<U16")
-    for one in plants:
+    for one in errors:
         wrong[place[one["tile_id"]], one["slot"]] = True
         kinds[place[one["tile_id"]], one["slot"]] = one["kind"]
     scorer = scorer_of(model, corpus, config, rng)
@@ -86,20 +91,27 @@ def measure(
     names = (corpus.table["instruction_set"] + " " + corpus.table["dimension"]).to_numpy(dtype=str)
     clusters = np.repeat(roots_of(noisy, corpus), SLOTS)
     result = {
-        "planted": detection(scores, wrong.ravel(), kinds.ravel(), names, clusters, margins=noise.margins, seed=seed),
-        "fitted": {name: one.figures | {"margin": one.margin} for name, one in noise.models.items()},
+        "injected": detection(
+            scores, wrong.ravel(), kinds.ravel(), names, clusters, thresholds=noise.thresholds, seed=seed
+        ),
+        "fitted": {name: one.figures | {"threshold": one.threshold} for name, one in noise.models.items()},
     }
-    return result | _mended(noisy, model, corpus, plants, config, wrong, seed)
+    return result | _mended(noisy, model, corpus, errors, config, wrong, seed)
 
 
 def _mended(
-    noisy: Dataset, model: KnowLIP, corpus: Corpus, plants: list[dict[str, Any]], config: ScioConfig,
-    wrong: np.ndarray, seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    noisy: Dataset,
+    model: KnowLIP,
+    corpus: Corpus,
+    errors: list[dict[str, Any]],
+    config: ScioConfig,
+    wrong: np.ndarray,
+    seed: int,
+) -> dict[str, Any]:
     """Screen and reconstruct once; claims of the texts against those that stood there before the errors."""
     was = corpus.table["text"].to_list()
     place = {tile: row for row, tile in enumerate(corpus.tile_ids)}
-    for one in plants:
+    for one in errors:
         was[corpus.row(place[one["tile_id"]], one["slot"])] = one["was"]
     revision, figures = 0, {}
     for action in ("screen", "reconstruct"):
@@ -113,17 +125,22 @@ def _mended(
         [same_claims(corpus, at // SLOTS, at % SLOTS, now[at], was[at]) for at in np.flatnonzero(taken).tolist()],
         np.bool_,
     )
-    planted = wrong.ravel()[taken]
+    injected = wrong.ravel()[taken]
     hidden = corpus.table["decision"].isin(DISTRUSTED).to_numpy()
     still = wrong.ravel().copy()
     still[np.flatnonzero(taken)] = ~right
     return {
         "figures": figures,
-        "rewritten": {"n": int(taken.sum()), "restored": int((right & planted).sum()),
-                      "still_wrong": int((~right & planted).sum()), "spoiled": int((~right & ~planted).sum())},
-        "wrong_before": float(wrong.mean()), "wrong_after": float(still.mean()),
+        "rewritten": {
+            "n": int(taken.sum()),
+            "restored": int((right & injected).sum()),
+            "still_wrong": int((~right & injected).sum()),
+            "spoiled": int((~right & ~injected).sum()),
+        },
+        "wrong_before": float(wrong.mean()),
+        "wrong_after": float(still.mean()),
         "wrong_trained_on": float(still[~hidden].mean()),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -137,22 +154,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scio_ssdd.json"))
     options = parser.parse_args()
     clean = described(options.folder, options.work)
-    noisy, plants = with_errors(clean, options.work, options.share, options.seed)
+    noisy, errors = with_errors(clean, options.work, options.share, options.seed)
     model = trained(noisy, options.work, options.set, options.seed)
     corpus = corpus_of(noisy, model, options.work / "cache", 0, options.seed)
-    found = measure(noisy, model, corpus, plants, ScioConfig(precision=options.precision), options.seed)
-    print("planted errors:", *lines(found["planted"]), sep="\n")
+    found = measure(noisy, model, corpus, errors, ScioConfig(precision=options.precision), options.seed)
+    print("injected errors:", *lines(found["injected"]), sep="\n")
     print(
         f"wrong sub-texts: {found['wrong_before']:.1%} before, {found['wrong_after']:.1%} after, "
         f"{found['wrong_trained_on']:.1%} of those that infilling learns from; rewritten: {found['rewritten']}"
     )
-    best, paper = (found["planted"]["evidence"][name]["auroc"]["value"] for name in ("surprise", "paper"))
+    best, paper = (found["injected"]["evidence"][name]["auroc"]["value"] for name in ("nll", "deltas"))
     rest = found | {
-        "tiles": len(corpus.tile_ids), "share": options.share, "seed": options.seed, "set": options.set,
+        "tiles": len(corpus.tile_ids),
+        "share": options.share,
+        "seed": options.seed,
+        "set": options.set,
         "command": f"python -m benchmarks.scio_ssdd SSDD --work DIR --share {options.share} "
         f"--set {' '.join(options.set)}",
-    }  # fmt: skip
-    unit = "AUROC of finding planted errors in texts of real images, by surprise; baseline: the paper's two tests"
+    }
+    unit = "AUROC of finding injected errors in texts of real images, by likelihood; baseline: the paper's two tests"
     record(options.out, best, paper, unit, rest, "one process")
 
 

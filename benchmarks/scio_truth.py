@@ -2,12 +2,12 @@
 
     python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN [--tiles 600] [--iterations 1]
 
-Natural errors are those that the annotator made by itself and truth refutes; planted ones are made on purpose in true
-sub-texts, of four kinds (`knowlip/language/corruption.py`). Evidence: the paper's two tests (`paper`), the infilling
-decoder's `surprise`, everything (`all`), and each single figure. The noise models are fitted on plants in one half of
-the tiles and measured on the other half; halves share no root tile. Then the texts are screened and reconstructed as
-often as told, by the same model without training between the passes, and judged before and after each pass. Intervals
-are bootstraps over root tiles. DATASET is only read.
+Natural errors are those that the annotator made by itself and truth refutes; injected ones are made on purpose in true
+sub-texts, of four kinds (`knowlip/language/corruption.py`). Evidence: the paper's two tests (`deltas`), the infilling
+decoder's negative log-likelihood (`nll`), everything (`all`), and each single figure. The noise models are fitted on
+injected errors in one half of the tiles and measured on the other half; halves share no root tile. Then the texts are
+screened and reconstructed as often as told, by the same model without training between the passes, and judged before
+and after each pass. Intervals are bootstraps over root tiles. DATASET is only read.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from benchmarks.scio_scores import Calibrated, calibrated, cell, corpus_of, line
 from knowlip.base.vocabulary import DISTRUSTED
 from knowlip.benchmark.ablation import dataset_with
 from knowlip.dataset import Dataset
-from knowlip.language.corruption import plant
+from knowlip.language.corruption import corrupt
 from knowlip.language.dimensions import SLOTS
 from knowlip.models import KnowLIP
 from knowlip.scio.evidence import Evidence, Scorer, evidence
 from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.scorer_model import scoring_model
-from knowlip.scio.screening import planted_evidence, scorer_of
+from knowlip.scio.screening import injected_evidence, scorer_of
 from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
 from knowlip.training.corpus import Corpus
 
@@ -45,7 +45,7 @@ def halves(roots: np.ndarray, rng: np.random.Generator) -> tuple[list[int], list
 
 
 def measure(dataset: Dataset, model: KnowLIP, corpus: Corpus, config: ScioConfig, seed: int) -> dict[str, Any]:
-    """Natural and planted errors, as far as evidence finds them."""
+    """Natural and injected errors, as far as evidence finds them."""
     rng = np.random.default_rng([seed, 0])
     roots, scorer = roots_of(dataset, corpus), scorer_of(model, corpus, config, rng)
     taught, rest = halves(roots, rng)
@@ -58,36 +58,55 @@ def measure(dataset: Dataset, model: KnowLIP, corpus: Corpus, config: ScioConfig
     known = np.array([[value is not None for value in true[row]] for row in rest])
     wrong = np.array([[value is False for value in true[row]] for row in rest])
     natural = detection(
-        {name: score[known] for name, score in scores.items()}, wrong[known], np.full(int(known.sum()), NATURAL),
-        groups[rest][known], np.repeat(roots[rest], SLOTS).reshape(-1, SLOTS)[known], margins=noise.margins, seed=seed,
-    )  # fmt: skip
-    planted = _planted(scorer, corpus, rest, clean, true, roots, groups, noise, seed)
-    fitted = {name: one.figures | {"margin": one.margin, "weights": one.weights} for name, one in noise.models.items()}
-    return {"natural": natural, "planted": planted, "fitted": fitted}
+        {name: score[known] for name, score in scores.items()},
+        wrong[known],
+        np.full(int(known.sum()), NATURAL),
+        groups[rest][known],
+        np.repeat(roots[rest], SLOTS).reshape(-1, SLOTS)[known],
+        thresholds=noise.thresholds,
+        seed=seed,
+    )
+    injected = _injected(scorer, corpus, rest, clean, true, roots, groups, noise, seed)
+    fitted = {
+        name: one.figures | {"threshold": one.threshold, "weights": one.weights} for name, one in noise.models.items()
+    }
+    return {"natural": natural, "injected": injected, "fitted": fitted}
 
 
-def _planted(
-    scorer: Scorer, corpus: Corpus, rest: list[int], clean: Evidence, true: np.ndarray, roots: np.ndarray,
-    groups: np.ndarray, noise: Calibrated, seed: int,
-) -> dict[str, Any]:  # fmt: skip
-    """Plants in tiles that the noise models never saw, among the sub-texts of these tiles that are not known to be
-    wrong by themselves."""
-    plants = plant(corpus.table, rest, np.random.default_rng([seed, 1]))
-    plants = [one for one in plants if true[one.row, one.slot] is not False]
-    found = planted_evidence(scorer, corpus, plants)
+def _injected(
+    scorer: Scorer,
+    corpus: Corpus,
+    rest: list[int],
+    clean: Evidence,
+    true: np.ndarray,
+    roots: np.ndarray,
+    groups: np.ndarray,
+    noise: Calibrated,
+    seed: int,
+) -> dict[str, Any]:
+    """Errors injected into tiles that the noise models never saw, among the sub-texts of these tiles that are not
+    known to be wrong by themselves."""
+    errors = corrupt(corpus.table, rest, np.random.default_rng([seed, 1]))
+    errors = [one for one in errors if true[one.row, one.slot] is not False]
+    found = injected_evidence(scorer, corpus, errors)
     place = {row: at for at, row in enumerate(rest)}
-    slots, at = [one.slot for one in plants], np.arange(len(plants))
-    mixed = clean.planted([place[one.row] for one in plants], slots, found)
-    scores = noise.scores(mixed, [corpus.sets[one.row] for one in plants], clean, [corpus.sets[row] for row in rest])
-    wrong = np.zeros((len(plants), SLOTS), bool)
+    slots, at = [one.slot for one in errors], np.arange(len(errors))
+    mixed = clean.injected([place[one.row] for one in errors], slots, found)
+    scores = noise.scores(mixed, [corpus.sets[one.row] for one in errors], clean, [corpus.sets[row] for row in rest])
+    wrong = np.zeros((len(errors), SLOTS), bool)
     wrong[at, slots] = True
-    used = wrong | np.array([[value is not False for value in true[one.row]] for one in plants])
-    kinds = np.repeat([one.kind for one in plants], SLOTS).reshape(-1, SLOTS)
-    rows = [one.row for one in plants]
+    used = wrong | np.array([[value is not False for value in true[one.row]] for one in errors])
+    kinds = np.repeat([one.kind for one in errors], SLOTS).reshape(-1, SLOTS)
+    rows = [one.row for one in errors]
     return detection(
-        {name: score[used] for name, score in scores.items()}, wrong[used], kinds[used], groups[rows][used],
-        np.repeat(roots[rows], SLOTS).reshape(-1, SLOTS)[used], margins=noise.margins, seed=seed,
-    )  # fmt: skip
+        {name: score[used] for name, score in scores.items()},
+        wrong[used],
+        kinds[used],
+        groups[rows][used],
+        np.repeat(roots[rows], SLOTS).reshape(-1, SLOTS)[used],
+        thresholds=noise.thresholds,
+        seed=seed,
+    )
 
 
 def _groups(corpus: Corpus) -> np.ndarray:
@@ -118,15 +137,21 @@ def passes(
             changed = (corpus.table["text"] != original["text"]).to_numpy()
             used = after.copy()
             used[hidden] = None
-            history.append({
-                "iteration": number + 1, "pass": action, "figures": figures, **change, **tried,
-                "trained_on": accuracy_change(before, used, groups, clusters)["overall"]["after"],
-                "rewritten": {
-                    "n": int(changed.sum()),
-                    "mended": int(sum(a is False and b is True for a, b in zip(before, after))),
-                    "spoiled": int(sum(a is True and b is False for a, b in zip(before, after))),
-                },
-            })  # fmt: skip
+            history.append(
+                {
+                    "iteration": number + 1,
+                    "pass": action,
+                    "figures": figures,
+                    **change,
+                    **tried,
+                    "trained_on": accuracy_change(before, used, groups, clusters)["overall"]["after"],
+                    "rewritten": {
+                        "n": int(changed.sum()),
+                        "mended": int(sum(a is False and b is True for a, b in zip(before, after))),
+                        "spoiled": int(sum(a is True and b is False for a, b in zip(before, after))),
+                    },
+                }
+            )
     return history
 
 
@@ -146,9 +171,10 @@ def proposals(dataset: Dataset, rows: pd.DataFrame) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, group in (("all", known), ("passed_the_gate", known & [match[1] != "not sure" for match in found])):
         result[name] = {
-            "n": int(group.sum()), "true_before": float(np.mean(was[group] == True)) if group.any() else None,  # noqa: E712
+            "n": int(group.sum()),
+            "true_before": float(np.mean(was[group] == True)) if group.any() else None,  # noqa: E712
             "true_after": float(np.mean(now[group] == True)) if group.any() else None,  # noqa: E712
-        }  # fmt: skip
+        }
     return result
 
 
@@ -172,7 +198,7 @@ def main() -> None:
             raise SystemExit(f"{options.dataset} has no truth: simulate scenes and build a data set of them.")
         corpus = corpus_of(dataset, model, Path(folder) / "cache", options.tiles, options.seed)
         found = {} if options.passes_only else measure(dataset, model, corpus, config, options.seed)
-        for name in ("natural", "planted")[: len(found)]:
+        for name in ("natural", "injected")[: len(found)]:
             print(f"\n{name} errors:", *lines(found[name]), sep="\n")
         found["passes"] = passes(dataset, model, corpus, config, options.iterations, options.seed)
     for row in found["passes"]:
@@ -190,14 +216,15 @@ def main() -> None:
         values = change["after"]["value"], change["before"]["value"]
         unit = "share of true sub-texts after the passes; baseline: before"
     else:
-        values = tuple(found["natural"]["evidence"][name]["auroc"]["value"] for name in ("surprise", "paper"))
-        unit = "AUROC of finding the annotator's own errors by surprise; baseline: the paper's two tests"
+        values = tuple(found["natural"]["evidence"][name]["auroc"]["value"] for name in ("nll", "deltas"))
+        unit = "AUROC of finding the annotator's own errors by likelihood; baseline: the paper's two tests"
     rest = found | {
-        "tiles": len(corpus.tile_ids), "seed": options.seed,
+        "tiles": len(corpus.tile_ids),
+        "seed": options.seed,
         "command": f"python -m benchmarks.scio_truth DATASET --model MODEL --tiles {options.tiles} "
         f"--iterations {options.iterations} --precision {options.precision} "
         f"--accept-precision {options.accept_precision}{' --passes-only' * options.passes_only}",
-    }  # fmt: skip
+    }
     record(options.out, *values, unit, rest, "one process")
 
 

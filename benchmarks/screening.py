@@ -5,11 +5,11 @@
     plain     one evaluation of a tile: image tower, text embedding, matching of the whole text; in batches
     loop      nine evaluations of one tile after the other
     nine      the naive screening: nine such evaluations, of the whole text and of eight without a sub-text; in batches
-    paper     `screen` with `evidence: paper`: same figures, the image once, matching where contrast suspects noise
-    surprise  `screen` with `evidence: surprise`: eight holes, some at once (`scio.holes_at_once`)
+    deltas    `screen` with `evidence: deltas`: same figures, the image once, matching where contrast suspects noise
+    nll       `screen` with `evidence: nll`: eight holes, some at once (`scio.holes_at_once`)
 
-The margin is the one at which a tenth of the sub-texts is called noise. `nine` and `paper` must decide alike, or there
-is no result. Repeats are interleaved; times are medians.
+The threshold is the one at which a tenth of the sub-texts is called noise. `nine` and `deltas` must decide alike, or
+there is no result. Repeats are interleaved; times are medians.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from benchmarks.scio_scores import corpus_of
 from knowlip.dataset import Dataset
 from knowlip.language.dimensions import SLOTS
 from knowlip.models import load_model
-from knowlip.scio.evidence import OURS, PAPER, Evidence, Scorer, evidence
+from knowlip.scio.evidence import DECODER, DELTAS, Evidence, Scorer, evidence
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.screening import scorer_of, screen
-from knowlip.scio.thresholds import noise_probability, standardisation
+from knowlip.scio.thresholds import noise_score, standardisation
 from knowlip.training.corpus import Corpus
 
 
@@ -65,20 +65,20 @@ def measure(scorer: Scorer, corpus: Corpus, repeats: int) -> dict[str, float]:
     Raises:
         RuntimeError: the decisions differ.
     """
-    whole = evidence(scorer, corpus.texts, kinds=PAPER)
-    noise = standardisation(whole, corpus.sets, "paper")
-    noise.margin = float(np.quantile(noise_probability(noise, whole, corpus.sets), 0.9))
-    said = evidence(scorer, corpus.texts, kinds=OURS)
-    guess = replace(standardisation(said, corpus.sets, "surprise"), weights=[1.0])
-    guess.margin = float(np.quantile(noise_probability(guess, said, corpus.sets), 0.9))
+    whole = evidence(scorer, corpus.texts, kinds=DELTAS)
+    noise = standardisation(whole, corpus.sets, "deltas")
+    noise.threshold = float(np.quantile(noise_score(noise, whole, corpus.sets), 0.9))
+    said = evidence(scorer, corpus.texts, kinds=DECODER)
+    guess = replace(standardisation(said, corpus.sets, "nll"), weights=[1.0])
+    guess.threshold = float(np.quantile(noise_score(guess, said, corpus.sets), 0.9))
     single = copy.copy(scorer)
     single.tiles_at_once = 1
     ways: dict[str, Callable[[], object]] = {
         "plain": lambda: evaluation(scorer, corpus),
         "loop": lambda: nine(single, corpus),
-        "nine": lambda: noise_probability(noise, nine(scorer, corpus), corpus.sets) > noise.margin,
-        "paper": lambda: screen(scorer, corpus, noise).noisy,
-        "surprise": lambda: screen(scorer, corpus, guess).noisy,
+        "nine": lambda: noise_score(noise, nine(scorer, corpus), corpus.sets) > noise.threshold,
+        "deltas": lambda: screen(scorer, corpus, noise).noisy,
+        "nll": lambda: screen(scorer, corpus, guess).noisy,
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
     decided = {}
@@ -89,7 +89,7 @@ def measure(scorer: Scorer, corpus: Corpus, repeats: int) -> dict[str, float]:
             if scorer.model.device.type == "cuda":
                 torch.cuda.synchronize()
             times[name].append(time.perf_counter() - start)
-    if different := int((np.asarray(decided["nine"]) != np.asarray(decided["paper"])).sum()):
+    if different := int((np.asarray(decided["nine"]) != np.asarray(decided["deltas"])).sum()):
         raise RuntimeError(f"{different} decisions differ between nine evaluations and screening: no result.")
     return {name: float(np.median(values)) / len(corpus.texts) for name, values in times.items()}
 
@@ -110,19 +110,21 @@ def main() -> None:
         corpus = corpus_of(Dataset(options.dataset), model, Path(cache), options.tiles, 0)
     scorer = scorer_of(model, corpus, ScioConfig(), np.random.default_rng(0))
     seconds = measure(scorer, corpus, options.repeats)
-    paper, surprise, naive, loop = (seconds[name] / seconds["plain"] for name in ("paper", "surprise", "nine", "loop"))
-    faster, by_tile = seconds["nine"] / seconds["paper"], seconds["loop"] / seconds["paper"]
+    deltas, nll, naive, loop = (seconds[name] / seconds["plain"] for name in ("deltas", "nll", "nine", "loop"))
+    faster, by_tile = seconds["nine"] / seconds["deltas"], seconds["loop"] / seconds["deltas"]
     print(f"a plain evaluation takes {1000 * seconds['plain']:.1f} ms a tile; in units of it:")
     print(f"  nine evaluations {naive:.2f}, tile by tile {loop:.2f}")
-    print(f"  screening, paper {paper:.2f} ({faster:.2f} x faster than nine, {by_tile:.2f} x than tile by tile)")
-    print(f"  screening, surprise {surprise:.2f}")
+    print(f"  screening, deltas {deltas:.2f} ({faster:.2f} x faster than nine, {by_tile:.2f} x than tile by tile)")
+    print(f"  screening, nll {nll:.2f}")
     rest = {
         "seconds_a_tile": seconds,
-        "in_plain_evaluations": {"loop": loop, "nine": naive, "paper": paper, "surprise": surprise},
-        "times_faster_than_loop": by_tile, "tiles": len(corpus.texts), "repeats": options.repeats,
+        "in_plain_evaluations": {"loop": loop, "nine": naive, "deltas": deltas, "nll": nll},
+        "times_faster_than_loop": by_tile,
+        "tiles": len(corpus.texts),
+        "repeats": options.repeats,
         "same_decisions": True,
-    }  # fmt: skip
-    record(options.out, seconds["paper"], seconds["nine"], "seconds a tile, beside nine evaluations", rest, "one core")
+    }
+    record(options.out, seconds["deltas"], seconds["nine"], "seconds a tile, beside nine evaluations", rest, "one core")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ TINY = [
     "pretrain.model.embed_dim=16",
     "pretrain.model.vision.changes.num_heads=2", "pretrain.stage_steps=[6,3,3]", "pretrain.batch_size=8",
     "pretrain.warmup_steps=2", "pretrain.log_every=1", "pretrain.checkpoint_every=2", "pretrain.objectives.queue=64",
-    # a margin by hand: such a model finds no plant, and then nothing would be screened
-    "pretrain.scio={calibration_tiles: 8, max_new_tokens: 4, evidence: paper, margin: 0.2}", "pretrain.accelerator=cpu",
+    # a threshold by hand: such a model finds no injected noise, and then nothing would be screened
+    "pretrain.scio={calibration_tiles: 8, max_new_tokens: 4, evidence: deltas, threshold: 0.2}",
+    "pretrain.accelerator=cpu",
     "finetune.steps=4", "finetune.batch_size=8", "finetune.accelerator=cpu",
     "evaluate.limits={tiles: 12, rerank_queries: 4, questions_per_type: 4, captions: 2, max_new_tokens: 16}",
     "evaluate.limits.examples=2",

@@ -25,7 +25,7 @@ from knowlip.base.recipes import load_recipe, with_changes
 from knowlip.base.rows import highest_floor
 from knowlip.base.settings import plain, same_or_refuse
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
-from knowlip.benchmark.spoil import spoil
+from knowlip.benchmark.corrupt import corrupt_texts
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
 from knowlip.language.dimensions import SLOTS
@@ -63,7 +63,7 @@ class AblationConfig:
     question_seed: int = 0
     """Of the test questions' wording; the same for all trainings."""
     wrong: float = 0.0
-    """Sub-texts a training tile that are made wrong before any training (not in templates): 0.5 spoils one in every
+    """Sub-texts a training tile that are made wrong before any training (not in templates): 0.5 puts one in every
     second tile. A worse annotator, whose errors are known."""
 
 
@@ -192,7 +192,7 @@ def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, see
         source: an annotated data set; it is only read.
         texts: "annotator" (the source's own) or "templates" (by the `labels` annotator).
         target: folder of the copy; what is there already stays.
-        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.spoil.spoil`;
+        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.corrupt.corrupt_texts`;
             `target`/wrong.json says which.
         seed: of this choice.
 
@@ -209,7 +209,7 @@ def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, see
                     shutil.copyfile(source / name, part / name)
             shutil.copytree(source / SHARDS, part / SHARDS, copy_function=_link)
             if wrong:
-                write_json(part / "wrong.json", spoil(Dataset(part), wrong, seed))
+                write_json(part / "wrong.json", corrupt_texts(Dataset(part), wrong, seed))
     copy = Dataset(target)
     if copy.fingerprint != Dataset(source).fingerprint:
         raise ValueError(f"{target} is a copy of another data set than {source}: use another output folder.")

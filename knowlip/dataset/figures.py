@@ -1,7 +1,7 @@
-"""Figures of the pass that wrote a text revision: margin, calibration, counts. They stand beside the revision's rows.
+"""Figures of the pass that wrote a text revision: threshold, calibration, counts. They stand beside its rows.
 
 DATASET/revisions/000001.parquet   the decisions
-DATASET/revisions/000001.json      how the pass that made them was set up, and how it did on planted errors
+DATASET/revisions/000001.json      how the pass that made them was set up, and how it did on injected noise
 """
 
 from pathlib import Path

@@ -22,10 +22,12 @@ tile_id revision=int parent=int run instruction_set slot=int dimension text anno
 delta_itc=real delta_itm=real margin=real reason
 """)
 """Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile.
-`parent` is the revision that a revision was decided on (-1 for revision 0)."""
-EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "surprise", "gap", "worst")])
+`parent` is the revision that a revision was decided on (-1 for revision 0), `margin` the threshold of the decision."""
+EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "nll", "gap", "max_nll")])
 """Columns that revisions of SCIO may hold besides: the noise score, and what the infilling decoder said
 (:mod:`knowlip.scio.evidence`)."""
+_FORMER = {"surprise": "nll", "worst": "max_nll"}
+"""Names of such columns in revisions of former versions."""
 
 
 def revision_path(dataset: Path, revision: int) -> Path:
@@ -50,6 +52,7 @@ def read_revision(dataset: Path, number: int) -> pa.Table:
     """The rows of one revision: columns of `TEXT_SCHEMA`, and those of `EVIDENCE_SCHEMA` that it has."""
     path = revision_path(dataset, number)
     table = read_parquet(path)
+    table = table.rename_columns([_FORMER.get(name, name) for name in table.column_names])
     columns = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
     check_schema(table.schema, columns, path)
     return table.select(columns.names)

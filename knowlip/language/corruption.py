@@ -1,4 +1,4 @@
-"""Planted noise: sub-texts that are wrong on purpose, so that screening can be calibrated and judged without truth.
+"""Injected label noise: sub-texts that are wrong on purpose, to calibrate and judge screening without truth.
 
 Kinds:
 
@@ -26,7 +26,7 @@ from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.words import COVER_OF, NUMBERS
 
-PLANT_KINDS: Final = ("swap", "count", "direction", "category")
+CORRUPTION_KINDS: Final = ("swap", "count", "direction", "category")
 _PLACES: Final = ("regions", "axis_deg", "where", "side")
 _NUMBER: Final = re.compile(r"\b(?:\d{1,3}(?! ?(?:%|percent|m\b|meter))|" + "|".join(NUMBERS) + r")\b", re.IGNORECASE)
 _COVER_NAMES: Final = {"water": "water", "field": "fields", "wood": "woodland", "built-up": "built-up land"}
@@ -43,7 +43,7 @@ _COVER: Final = _any_of([phrase for phrase, name in COVER_OF.items() if name in 
 
 
 @dataclass(frozen=True)
-class Plant:
+class Corruption:
     """One wrong sub-text."""
 
     row: int
@@ -51,14 +51,14 @@ class Plant:
     slot: int
     """Position, 0 to 7."""
     kind: str
-    """One of :data:`PLANT_KINDS`."""
+    """One of :data:`CORRUPTION_KINDS`."""
     text: str
     """What is claimed now."""
 
 
-def plant(
-    texts: pd.DataFrame, rows: Sequence[int], rng: np.random.Generator, kinds: Sequence[str] = PLANT_KINDS
-) -> list[Plant]:
+def corrupt(
+    texts: pd.DataFrame, rows: Sequence[int], rng: np.random.Generator, kinds: Sequence[str] = CORRUPTION_KINDS
+) -> list[Corruption]:
     """At most one wrong sub-text in each of some tiles.
 
     For each tile a kind is drawn, then a sub-text at which it is possible; where it is at none, another kind.
@@ -73,20 +73,22 @@ def plant(
     Raises:
         ValueError: an unknown kind.
     """
-    if strange := set(kinds) - {*PLANT_KINDS}:
-        raise ValueError(f"There is no planted noise of kind {min(strange)!r}: take some of {', '.join(PLANT_KINDS)}.")
+    if strange := set(kinds) - {*CORRUPTION_KINDS}:
+        raise ValueError(
+            f"There is no injected noise of kind {min(strange)!r}: take some of {', '.join(CORRUPTION_KINDS)}."
+        )
     donors = {key: group.to_numpy() for key, group in texts.groupby(["instruction_set", "slot"])["text"]}
     found = []
     for row in rows:
-        one = _plant(int(row), texts.iloc[int(row) * SLOTS : (int(row) + 1) * SLOTS], donors, rng, kinds)
+        one = _corrupt(int(row), texts.iloc[int(row) * SLOTS : (int(row) + 1) * SLOTS], donors, rng, kinds)
         if one is not None:
             found.append(one)
     return found
 
 
-def _plant(
+def _corrupt(
     row: int, texts: pd.DataFrame, donors: dict[Any, np.ndarray], rng: np.random.Generator, kinds: Sequence[str]
-) -> Plant | None:
+) -> Corruption | None:
     columns = list(zip(texts["instruction_set"], texts["slot"], texts["dimension"], texts["text"]))
     for kind in rng.permutation(list(kinds)):
         for slot in rng.permutation(SLOTS):
@@ -96,7 +98,7 @@ def _plant(
             else:
                 new = _EDITS[str(kind)](text, rng)
             if new is not None and is_wrong(str(kind), instruction_set, dimension, text, new):
-                return Plant(row, int(slot), str(kind), new)
+                return Corruption(row, int(slot), str(kind), new)
     return None
 
 

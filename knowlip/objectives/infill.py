@@ -1,4 +1,5 @@
-"""Infilling: the decoder writes what stood in a hole. Source: arXiv 2509.23927 Eq. 6, wired as BLIP's VQA model."""
+"""Infilling: the decoder writes what stood in a hole. The masked language modelling (MLM) of arXiv 2509.23927, Eq. 6,
+wired as BLIP's VQA model."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,6 +1,6 @@
 """Image-text contrast (ITC) with momentum soft targets and a feature queue.
 
-Source: arXiv 2509.23927 Eqs. 3-4 as in BLIP's `blip_pretrain.py`; both directions are averaged, and positives are
+Source: arXiv 2509.23927 Eq. 4 as in BLIP's `blip_pretrain.py`; both directions are averaged, and positives are
 decided by image identity **and** by text, because texts repeat (a queue holds many exact duplicates of a common text).
 """
 

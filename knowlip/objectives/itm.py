@@ -1,4 +1,6 @@
-"""Image-text matching (ITM) with hard negatives. Source: BLIP's `blip_pretrain.py`, sampling vectorised.
+"""Image-text matching (ITM) with hard negatives.
+
+Source: arXiv 2509.23927 Eq. 5 as in BLIP's `blip_pretrain.py`, sampling vectorised.
 
 A head that has learned nothing but the 1:2 ratio of positives has a loss of H(1/3) = 0.6365: log it beside the loss.
 """

@@ -30,7 +30,7 @@ def scio_screen(config: PassConfig) -> dict[str, Any]:
         `revision` (the one written, or found), `parent` (that it decided on), `run`, and the figures of the pass.
 
     Raises:
-        ValueError: no texts, model or cluster; settings that make no sense; no noise could be planted.
+        ValueError: no texts, model or cluster; settings that make no sense; no noise could be injected.
     """
     return _pass("screen", config)
 
@@ -53,9 +53,11 @@ def show(result: dict[str, Any]) -> str:
         made = f"{result['screened']:,} of {result['sub_texts']:,} sub-texts are noise"
     else:
         made = f"{result.get('rewritten', 0):,} of {result['candidates']:,} noisy sub-texts were written anew"
-    planted = {name: value for name, value in result.get("planted", {}).items() if isinstance(value, int | float)}
-    told = ", ".join(f"{name} {value:.3g}" for name, value in planted.items())
-    return f"revision {result['revision']} on {result['parent']}: {made}" + (f"; planted noise: {told}" if told else "")
+    figures = {name: value for name, value in result.get("injected", {}).items() if isinstance(value, int | float)}
+    told = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+    return f"revision {result['revision']} on {result['parent']}: {made}" + (
+        f"; injected noise: {told}" if told else ""
+    )
 
 
 def _pass(action: Action, config: PassConfig) -> dict[str, Any]:

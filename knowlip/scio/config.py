@@ -1,37 +1,48 @@
 """Settings of SCIO, the same in a training (`scio.*` of `knowlip pretrain`) and over a data set (`knowlip scio`)."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import ClassVar, Final, Literal
 
-from knowlip.scio.thresholds import EvidenceName
+EvidenceName = Literal["deltas", "nll", "all"]
+_BOTH: Final = ("method", "iterations", "policy", "max_new_tokens", "tiles_at_once", "negatives")
+"""Settings that `method: paper` reads."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class ScioConfig:
-    """Settings of screening and reconstruction."""
+    """Settings of screening and reconstruction.
 
+    Raises:
+        ValueError: a value that makes no sense, or a setting of `method: calibrated` beside `method: paper`.
+    """
+
+    RENAMED: ClassVar = {"margin": "threshold", "rewrite_margin": "rewrite_threshold"}
+
+    method: Literal["calibrated", "paper"] = "calibrated"
+    """Who decides what is noise and what a better text is. "paper": the tests of Eqs. 10-11 and 14-15 against 0, and
+    nothing else. "calibrated": scores with thresholds that are fitted on injected noise, and rules of wording."""
     iterations: int = 1
     """How often texts are screened and then reconstructed; each time trains the lengths of stages 2 and 3."""
-    evidence: EvidenceName = "surprise"
-    """What decides about a sub-text: "paper" (dITC and dITM), "surprise" (of the decoder), or "all". Errors that the
-    annotator makes by itself are found best by surprise alone (docs/scio.md)."""
-    precision: float = 0.35
-    """The margin of screening is the lowest that reaches this share of noise among what is flagged, on planted noise
-    with one wrong sub-text in eight."""
-    margin: float | None = None
-    """The margin itself, instead of a calibrated one: a probability, or for "paper" a number of spreads."""
-    calibration_tiles: int = 512
-    """Tiles that get one planted wrong sub-text for the calibration."""
-    noise: Literal["targets", "all"] = "targets"
-    """From what noise is hidden: from infilling targets only, or from the texts of all objectives."""
     policy: Literal["fragment", "whole"] = "fragment"
     """Rewrites are tested one by one, or once for a text with all its rewrites (Algorithm 1)."""
+    evidence: EvidenceName = "nll"
+    """What decides about a sub-text: "deltas" (dITC and dITM), "nll" (negative log-likelihood, by the decoder), or
+    "all". Errors that the annotator makes by itself are found best by nll alone (docs/scio.md)."""
+    precision: float = 0.35
+    """The threshold of screening is the lowest that reaches this share of noise among what is flagged, on injected
+    noise with one wrong sub-text in eight."""
+    threshold: float | None = None
+    """The threshold itself, instead of a calibrated one: a probability, or for "deltas" a number of scales."""
+    calibration_tiles: int = 512
+    """Tiles that get one wrong sub-text injected for the calibration."""
+    noise: Literal["targets", "all"] = "targets"
+    """From what noise is hidden: from infilling targets only (the paper), or from the texts of all objectives."""
     baseline: Literal["current", "without"] = "current"
-    """What a rewrite must beat: the current text, or the text without the noisy sub-texts."""
+    """What a rewrite must beat: the current text (the paper), or the text without the noisy sub-texts."""
     accept_precision: float = 0.8
-    """Share of accepted rewrites that must restore the claim, on planted noise; where it cannot be reached, nothing is
+    """Share of accepted rewrites that must restore the claim, on injected noise; where it cannot be reached, nothing is
     rewritten."""
-    rewrite_margin: float = 0.1
+    rewrite_threshold: float = 0.1
     """By how much both scores must be better, in units of the median change by a rewrite."""
     max_new_tokens: int = 48
     """Longest rewritten sub-text."""
@@ -49,3 +60,6 @@ class ScioConfig:
         for name in ("precision", "accept_precision"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"scio.{name} must be above 0 and at most 1.")
+        changed = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
+        if self.method == "paper" and (unread := [name for name in changed if name not in _BOTH]):
+            raise ValueError(f"scio.{unread[0]} is a setting of scio.method calibrated; scio.method paper has none.")

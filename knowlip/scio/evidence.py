@@ -1,13 +1,13 @@
 """What a frozen model says about texts and their images: the evidence on which SCIO decides.
 
-Of sub-text j of a text t and its image v (arXiv 2509.23927, Eqs. 8-11, and two of our own):
+Of sub-text p_j of a text t and its image v (arXiv 2509.23927, Eqs. 10-11, and what our decoder says):
 
-    itc       L_ITC(v, t without p_j) - L_ITC(v, t); below 0 speaks for noise (Eqs. 8-9)
-    itm       s(v, t without p_j) - s(v, t), s the matching logit minus the other; above 0 speaks for noise (Eqs. 10-11)
-    surprise  -log p(p_j | v, the others that are shown) of the infilling decoder, mean over its tokens; high speaks
-              for noise
-    gap       how far p_j's tokens lie below the likeliest token at their places, mean of log-probability differences
-    worst     -log p of the least probable token
+    itc      dITC = L_ITC(v, t without p_j) - L_ITC(v, t); below 0: noise (Eq. 10)
+    itm      dITM = s(v, t without p_j) - s(v, t), s the matching logit minus the other; above 0: noise (Eq. 11)
+    nll      negative log-likelihood -log p(p_j | v, the others that are shown) of the infilling decoder, mean over its
+             tokens; high speaks for noise
+    gap      how far p_j's tokens lie below the likeliest token at their places, mean of log-probability differences
+    max_nll  -log p of the least probable token
 
 Cost: an image is encoded once, and its keys and values are computed once for all its variants; texts are read in
 batches of about equal length; the texts that the contrastive loss reads without an image once for each content; of
@@ -33,11 +33,11 @@ from knowlip.training.holes import WHOLE, around_hole, with_holes
 from knowlip.training.texts import TileText
 from knowlip.training.tiles import Pixels
 
-KINDS: Final = ("itc", "itm", "surprise", "gap", "worst")
+KINDS: Final = ("itc", "itm", "nll", "gap", "max_nll")
 """Names of the evidence."""
-PAPER: Final = ("itc", "itm")
-"""The two tests of the paper."""
-OURS: Final = ("surprise", "gap", "worst")
+DELTAS: Final = ("itc", "itm")
+"""Differences that leaving a sub-text out makes: the two tests of the paper."""
+DECODER: Final = ("nll", "gap", "max_nll")
 """What the infilling decoder says."""
 _TOKENS_A_TILE: Final = 128
 """Tokens, padding included, that one pass reads for each of the `tiles_at_once` images."""
@@ -51,9 +51,9 @@ class Evidence:
 
     itc: np.ndarray
     itm: np.ndarray
-    surprise: np.ndarray
+    nll: np.ndarray
     gap: np.ndarray
-    worst: np.ndarray
+    max_nll: np.ndarray
 
     @classmethod
     def empty(cls, count: int) -> "Evidence":
@@ -72,7 +72,7 @@ class Evidence:
         """A copy of some texts' figures."""
         return Evidence(*(getattr(self, kind)[rows].copy() for kind in KINDS))
 
-    def planted(
+    def injected(
         self, rows: Sequence[int] | np.ndarray, slots: Sequence[int] | np.ndarray, found: "Evidence"
     ) -> "Evidence":
         """The texts `rows` with figures of `found` (as many texts) at one position of each."""
@@ -125,13 +125,13 @@ class Scorer:
 
     @torch.inference_mode()
     def encode(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Image tokens (B, N, V) and embeddings (B, E) of tile rows."""
+        """Image tokens (B, N, V) and embeddings (B, E) of tile rows: the image encoder (Eq. 8)."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[list(rows)])).to(self.model.device)
         return self.model.encode_images(self.model.normalise(pixels))
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[list[int]]) -> Tensor:
-        """Text embeddings (V, E) of unframed token ids; equal texts are read once."""
+        """Text embeddings (V, E) of unframed token ids: the text encoder (Eq. 9). Equal texts are read once."""
         place: dict[tuple[int, ...], int] = {}
         which = [place.setdefault(tuple(ids), len(place)) for ids in texts]
         framed = self._framed(list(place), grounded=False)
@@ -168,22 +168,23 @@ class Scorer:
         other_image, other_text, other_row, other_hash = self.negatives
         row, text_hash = (torch.tensor(list(values), device=image_VE.device) for values in (rows, hashes))
         positive = (row[:, None] == other_row[None]) | (text_hash[:, None] == other_hash[None])
-        own = (image_VE * text_VE).sum(1, keepdim=True)
+        similarity = (image_VE * text_VE).sum(1, keepdim=True)
 
         def loss(query: Tensor, negatives: Tensor) -> Tensor:
             others = (query @ negatives.T).masked_fill(positive, float("-inf"))
-            return -F.log_softmax(torch.cat([own, others], 1).double() / self.model.temp.double(), 1)[:, 0]
+            return -F.log_softmax(torch.cat([similarity, others], 1).double() / self.model.temp.double(), 1)[:, 0]
 
         return ((loss(image_VE, other_text) + loss(text_VE, other_image)) / 2).cpu().numpy()
 
     @torch.inference_mode()
-    def infill(self, memory: Sequence[KeyValue], asked: Sequence["Asked"]) -> np.ndarray:
-        """surprise, gap and worst, (V, 3), of what is written into holes.
+    def infill(self, memory: Sequence[KeyValue], asked: Sequence["FilledHole"]) -> np.ndarray:
+        """nll, gap and max_nll, (V, 3), of what is written into holes.
 
         Args:
             memory: image keys and values of :meth:`TextEncoder.image_memory`.
             asked: V holes. Those of one context stand together, and the context is read once.
         """
+        # A context is read once for all its holes (R rows of states below), because reading costs more than writing.
         model, tokenizer = self.model, self.model.tokenizer
         longest = model.config.text.max_length
         contexts, read, places = _contexts(asked, longest - 2)
@@ -230,7 +231,7 @@ class Scorer:
 
 
 @dataclass
-class Asked:
+class FilledHole:
     """A hole, and what is written into it."""
 
     owner: int
@@ -245,7 +246,7 @@ class Asked:
     """Token ids of the hole, [SEP] not included (it is judged too)."""
 
 
-def asked_of(text: TileText, owner: int, slots: Collection[int], mask: int, at_once: int) -> list[Asked]:
+def filled_holes(text: TileText, owner: int, slots: Collection[int], mask: int, at_once: int) -> list[FilledHole]:
     """Holes of some sub-texts of one text: position j is not shown together with j + k, j + 2k, ... where k is the
     number of times that the text is read, 8 / `at_once`. Neighbours in the order of the dimensions, which depend most
     on each other, are shown."""
@@ -255,11 +256,11 @@ def asked_of(text: TileText, owner: int, slots: Collection[int], mask: int, at_o
         asked = [slot for slot in together if slot in slots]
         if asked:
             context, places = with_holes(text, mask, dict.fromkeys(together, WHOLE))
-            found += [Asked(owner, slot, context, places[slot], text.parts[slot].content) for slot in asked]
+            found += [FilledHole(owner, slot, context, places[slot], text.parts[slot].content) for slot in asked]
     return found
 
 
-def _contexts(asked: Sequence[Asked], longest: int) -> tuple[list[list[int]], list[int], list[int]]:
+def _contexts(asked: Sequence[FilledHole], longest: int) -> tuple[list[list[int]], list[int], list[int]]:
     """Contexts, each once; which one each hole reads, and its place there. One that is too long is cut around each of
     its holes."""
     contexts: list[list[int]] = []
@@ -290,7 +291,7 @@ def evidence(
         texts: N texts; the hash of each is that of the tile's own text, also where a sub-text was changed for a test.
         rows: the tile row of each text in the scorer's pixels; 0 to N - 1 where not given.
         slots: positions (0-7) asked for in each text; all where not given.
-        kinds: which of :data:`KINDS`; gap, surprise and worst come together.
+        kinds: which of :data:`KINDS`; nll, gap and max_nll come together.
         title: of the progress bar.
 
     Returns:
@@ -307,11 +308,18 @@ def evidence(
 
 @torch.inference_mode()
 def _window(
-    scorer: Scorer, texts: Sequence[TileText], rows: Sequence[int], asked: Sequence[Sequence[int]],
-    kinds: Collection[str], window: range, result: Evidence,
-) -> None:  # fmt: skip
+    scorer: Scorer,
+    texts: Sequence[TileText],
+    rows: Sequence[int],
+    asked: Sequence[Sequence[int]],
+    kinds: Collection[str],
+    window: range,
+    result: Evidence,
+) -> None:
     """Fill in the figures of a window of texts: for each image the whole text, then the text without each sub-text."""
-    removing = not {*PAPER}.isdisjoint(kinds)
+    # Texts are embedded over the whole window, since equal ones are frequent; images stay `tiles_at_once` at a time,
+    # since their keys and values fill the memory.
+    removing = not {*DELTAS}.isdisjoint(kinds)
     variants = {
         i: [texts[i].ids(), *(texts[i].ids(without=slot) for slot in asked[i])] if removing else [] for i in window
     }
@@ -321,7 +329,7 @@ def _window(
     for first in range(0, len(window), scorer.tiles_at_once):
         part = window[first : first + scorer.tiles_at_once]
         tokens, image = scorer.encode([rows[i] for i in part])
-        reading = "itm" in kinds or not {*OURS}.isdisjoint(kinds)  # contrast alone needs no keys and values
+        reading = "itm" in kinds or not {*DECODER}.isdisjoint(kinds)  # contrast alone needs no keys and values
         memory = scorer.model.text_encoder.image_memory(tokens) if reading else []
         owner = [at for at, i in enumerate(part) for _ in variants[i]]
         place = [(i, slot) for i in part for slot in asked[i]]
@@ -335,12 +343,12 @@ def _window(
         if "itm" in kinds:
             scores = scorer.match(memory, owner, [ids for i in part for ids in variants[i]])
             result.itm[at] = _effects(scores, [len(variants[i]) for i in part])
-        if place and not {*OURS}.isdisjoint(kinds):
+        if place and not {*DECODER}.isdisjoint(kinds):
             mask, holes = scorer.model.tokenizer.mask, []
             for number, i in enumerate(part):
-                holes += asked_of(texts[i], number, asked[i], mask, scorer.holes_at_once)
+                holes += filled_holes(texts[i], number, asked[i], mask, scorer.holes_at_once)
             at = tuple(np.array([(part[one.owner], one.slot) for one in holes]).T)
-            result.surprise[at], result.gap[at], result.worst[at] = scorer.infill(memory, holes).T
+            result.nll[at], result.gap[at], result.max_nll[at] = scorer.infill(memory, holes).T
 
 
 def _effects(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:

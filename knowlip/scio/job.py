@@ -17,8 +17,8 @@ from knowlip.training.corpus import Corpus
 from knowlip.training.tiles import open_pixels
 
 Action = Literal["screen", "reconstruct"]
-_NEGATIVES, _PLANTS = 4, 5
-"""Sources of chance: the frozen negatives, and the planted noise."""
+_NEGATIVES, _INJECTED = 4, 5
+"""Sources of chance: the frozen negatives, and the injected noise."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class PassConfig:
     revision: int | None = None
     """Texts to decide on; the newest where not given."""
     split: Literal["all", "train", "val", "test"] = "all"
-    """Whose texts are judged; negatives and planted noise are drawn from the same tiles."""
+    """Whose texts are judged; negatives and injected noise are drawn from the same tiles."""
     scio: ScioConfig = field(default_factory=ScioConfig)
     """As in a training. What only matters there (`iterations`, `noise`) is not read."""
     seed: int = 0
-    """Of frozen negatives and planted noise."""
+    """Of frozen negatives and injected noise."""
     chunk: int = 256
     """Tiles a chunk: what a kill may cost."""
     device: str = "auto"
@@ -93,17 +93,21 @@ class ScioJob(Pass):
         corpus = Corpus(dataset, model.tokenizer, tile_ids, pixels)
         corpus.read_texts(dataset, plan.revision)
         self.fingerprint, self.on_gpu = dataset.fingerprint, model.device.type == "cuda"
-        negatives, plants = (np.random.default_rng([config.seed, source]) for source in (_NEGATIVES, _PLANTS))
-        super().__init__(plan.action, model, corpus, config.scio, negatives, plants)
+        negatives, injected = (np.random.default_rng([config.seed, source]) for source in (_NEGATIVES, _INJECTED))
+        super().__init__(plan.action, model, corpus, config.scio, negatives, injected)
 
     def settings(self) -> dict[str, Any]:
         """All that the decisions depend on."""
         values = pd.util.hash_pandas_object(self.corpus.table, index=False).to_numpy().tobytes()
-        ours = {name: getattr(self.config, name) for name in ("split", "seed", "chunk")}
         return {
-            "action": self.plan.action, "dataset": self.fingerprint, "model": self.model,
-            "revision": self.plan.revision, "texts": sha256(values), "scio": plain(self.config.scio), **ours,
-        }  # fmt: skip
+            "action": self.plan.action,
+            "dataset": self.fingerprint,
+            "model": self.model,
+            "revision": self.plan.revision,
+            "texts": sha256(values),
+            "scio": plain(self.config.scio),
+            **{name: getattr(self.config, name) for name in ("split", "seed", "chunk")},
+        }
 
 
 def planned(plan: PassPlan, job: ScioJob) -> PassPlan:

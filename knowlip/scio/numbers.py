@@ -36,10 +36,11 @@ def measure(dataset: Dataset, revision: int | None = None) -> tuple[dict[str, An
     rows["was"], rows["by"] = before["text"].fillna(rows["text"]), before["annotator"].fillna(rows["annotator"])
     line = [_of_revision(dataset, number, rows[rows["revision"] == number]) for number in lineage(dataset, revision)]
     numbers = {
-        "fingerprint": dataset.fingerprint, "tiles": int(rows["tile_id"].nunique()),
+        "fingerprint": dataset.fingerprint,
+        "tiles": int(rows["tile_id"].nunique()),
         "sub_texts": int((rows["revision"] == rows.groupby(["tile_id", "slot"])["revision"].transform("min")).sum()),
         "revisions": line,
-    }  # fmt: skip
+    }
     return numbers, rows
 
 
@@ -51,9 +52,12 @@ def _of_revision(dataset: Dataset, number: int, rows: "pd.DataFrame") -> dict[st
     elif number and made & set(SCREENING):
         kind = "screening"
     entry: dict[str, Any] = {
-        "revision": number, "run": ", ".join(sorted(set(rows["run"]))), "kind": kind, "rows": len(rows),
+        "revision": number,
+        "run": ", ".join(sorted(set(rows["run"]))),
+        "kind": kind,
+        "rows": len(rows),
         "figures": figures,
-    }  # fmt: skip
+    }
     if kind == "annotation":
         return entry
     hit = rows["decision"] == _YES[kind]
@@ -81,6 +85,9 @@ def _shares(rows: "pd.DataFrame", hit: "pd.Series", columns: list[str]) -> list[
 def _share(hit: "pd.Series") -> dict[str, Any]:
     low, high = wilson(int(hit.sum()), len(hit))
     return {
-        "count": len(hit), "hits": int(hit.sum()), "share": float(hit.mean()),
-        "low": low, "high": high,
-    }  # fmt: skip
+        "count": len(hit),
+        "hits": int(hit.sum()),
+        "share": float(hit.mean()),
+        "low": low,
+        "high": high,
+    }

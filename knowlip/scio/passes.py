@@ -1,6 +1,6 @@
 """SCIO, the loop in which a model repairs the texts it learns from, as a state machine over text revisions.
 
-Source: arXiv 2509.23927, section 3.4, Eqs. 8-15 and Algorithm 1.
+Source: arXiv 2509.23927, section 3.4, Eqs. 10-15 and Algorithm 1.
 
     stage 1              train on all texts
     stage 2, 4, ...      screen: a revision says of every sub-text `kept` or `screened`; then train on
@@ -28,12 +28,13 @@ from knowlip.scio.reconstruction import Acceptance, Trial, learn_rewrites, recon
 from knowlip.scio.revise import rewriting_rows, screening_rows
 from knowlip.scio.screening import (
     Calibration,
-    Sample,
+    CalibrationSample,
     Screening,
     clean_evidence,
     draw_sample,
+    injected_evidence,
     learn,
-    planted_evidence,
+    paper_tests,
     scorer_of,
     screen,
 )
@@ -81,7 +82,7 @@ class Pass:
         corpus: tiles with the texts of the revision to decide on.
         config: settings.
         negatives: source of chance of the frozen negatives.
-        plants: source of chance of the planted noise.
+        injected: source of chance of the injected noise.
     """
 
     def __init__(
@@ -91,32 +92,32 @@ class Pass:
         corpus: Corpus,
         config: ScioConfig,
         negatives: np.random.Generator,
-        plants: np.random.Generator,
+        injected: np.random.Generator,
     ) -> None:
-        self.action, self.corpus, self.scio, self._chance = action, corpus, config, plants
+        self.action, self.corpus, self.scio, self._chance = action, corpus, config, injected
         self.scorer = scorer_of(model, corpus, config, negatives)
         self.noisy = [row for row, text in enumerate(corpus.texts) if text.hidden]
         """Tile rows with something to write anew."""
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Score a sample with and without planted noise and learn from it; try rewrites on it and learn from these;
-        then the tiles themselves."""
+        """`method: calibrated`: score a sample with and without injected noise and learn from it; try rewrites on it
+        and learn from these; then the tiles themselves. `method: paper` has nothing to learn."""
+        if self.scio.method == "paper":
+            return (self.action,)
         if self.action == "screen":
-            return "sample", "planted", "noise-model", "screen"
-        return "sample", "planted", "noise-model", "trials", "acceptance", "reconstruct"
+            return "sample", "injected", "noise-model", "screen"
+        return "sample", "injected", "noise-model", "trials", "acceptance", "reconstruct"
 
     def count(self, phase: str, before: Tables) -> int:
-        """Number of items, given the rows of the phases before: tiles, plants, trials; what learns is one item."""
+        """Number of items, given the rows of the phases before: tiles or sub-texts; what learns is one item."""
+        if phase == "screen":
+            return len(self.corpus.texts)
+        if phase == "reconstruct":
+            return len(self.noisy)
         if phase == "trials":
             return len(self._trials(before))
-        sizes = {
-            "sample": len(self.sample.rows),
-            "planted": len(self.sample.plants),
-            "screen": len(self.corpus.texts),
-            "reconstruct": len(self.noisy),
-        }
-        return sizes.get(phase, 1)
+        return {"sample": len(self.sample.rows), "injected": len(self.sample.injected)}.get(phase, 1)
 
     def work(self, phase: str, items: range, before: Tables) -> pa.Table:
         """Do some items, given the rows of the phases before. What an item gives depends on itself alone (but for
@@ -124,48 +125,55 @@ class Pass:
         corpus, scio, part = self.corpus, self.scio, slice(items.start, items.stop)
         if phase == "sample":
             return evidence_table(clean_evidence(self.scorer, corpus, scio, self.sample.rows[part]))
-        if phase == "planted":
-            return evidence_table(planted_evidence(self.scorer, corpus, self.sample.plants[part], USED[scio.evidence]))
+        if phase == "injected":
+            used = USED[scio.evidence]
+            return evidence_table(injected_evidence(self.scorer, corpus, self.sample.injected[part], used))
         if phase == "noise-model":
-            learned = learn(corpus, scio, self.sample, evidence_of(before["sample"]), evidence_of(before["planted"]))
-            caught = [self.sample.plants.index(plant) for plant in learned.caught]
-            return value_table({"noise": learned.noise.plain(), "caught": caught, "alarms": learned.alarms})
+            learned = learn(corpus, scio, self.sample, evidence_of(before["sample"]), evidence_of(before["injected"]))
+            found = [self.sample.injected.index(one) for one in learned.true_positives]
+            wrongly = learned.false_positives
+            return value_table({"noise": learned.noise.plain(), "true_positives": found, "false_positives": wrongly})
         if phase == "screen":
-            found = screen(self.scorer, corpus, self._calibration(before).noise, items)
-            table = evidence_table(found.evidence).append_column("row", pa.array(np.repeat(found.rows, SLOTS)))
-            return table.append_column("score", pa.array(found.score.ravel()))
+            screening = screen(self.scorer, corpus, self._noise(before), items)
+            table = evidence_table(screening.evidence)
+            table = table.append_column("row", pa.array(np.repeat(np.array(screening.rows, np.int64), SLOTS)))
+            return table.append_column("score", pa.array(screening.score.ravel()))
         if phase == "trials":
             return rewrite_table(try_rewrites(self.scorer, corpus, self._trials(before)[part], scio))
         if phase == "acceptance":
             trials, tried = self._trials(before), rewrites_of(before["trials"])
-            return value_table(asdict(learn_rewrites(corpus, trials, tried, self._calibration(before).own, scio)))
+            return value_table(asdict(learn_rewrites(corpus, trials, tried, self._calibration(before).natural, scio)))
         noisy = [(row, slot) for row in self.noisy[part] for slot in sorted(corpus.texts[row].hidden)]
         return rewrite_table(reconstruct(self.scorer, corpus, noisy, self._acceptance(before), scio))
 
     def decide(self, tables: Tables) -> tuple[pd.DataFrame, Figures]:
         """Rows of the new revision and the figures of the pass, from the rows of all phases."""
         if self.action == "screen":
-            table, noise = tables["screen"], self._calibration(tables).noise
+            table, noise = tables["screen"], self._noise(tables)
             score = table["score"].to_numpy().reshape(-1, SLOTS)
             rows = table["row"].to_numpy()[::SLOTS].tolist()
-            return screening_rows(self.corpus, Screening(rows, evidence_of(table), score, score > noise.margin), noise)
+            noisy = score > noise.threshold
+            return screening_rows(self.corpus, Screening(rows, evidence_of(table), score, noisy), noise)
         return rewriting_rows(self.corpus, rewrites_of(tables["reconstruct"]), self._acceptance(tables))
 
     @cached_property
-    def sample(self) -> Sample:
+    def sample(self) -> CalibrationSample:
         """Tiles to calibrate on; the same in every process."""
         return draw_sample(self.corpus, self.scio, self._chance)
 
     def _calibration(self, tables: Tables) -> Calibration:
         value = value_of(tables["noise-model"])
-        caught = [self.sample.plants[number] for number in value["caught"]]
-        return Calibration(NoiseModel(**value["noise"]), caught, [(row, slot) for row, slot in value["alarms"]])
+        found = [self.sample.injected[number] for number in value["true_positives"]]
+        return Calibration(NoiseModel(**value["noise"]), found, [(row, slot) for row, slot in value["false_positives"]])
+
+    def _noise(self, tables: Tables) -> NoiseModel:
+        return paper_tests() if self.scio.method == "paper" else self._calibration(tables).noise
 
     def _trials(self, tables: Tables) -> list[Trial]:
         return trials_of(self.corpus, self._calibration(tables))
 
-    def _acceptance(self, tables: Tables) -> Acceptance:
-        return Acceptance(**value_of(tables["acceptance"]))
+    def _acceptance(self, tables: Tables) -> Acceptance | None:
+        return None if self.scio.method == "paper" else Acceptance(**value_of(tables["acceptance"]))
 
 
 def decide(

@@ -1,14 +1,19 @@
-"""Reconstruction: noisy sub-texts are written anew from image and context, and taken only where that is surely better
-(Eqs. 12-15).
+"""Reconstruction: noisy sub-texts are written anew from image and context, and taken only where that is better
+(Eqs. 12-15 and Algorithm 1 of arXiv 2509.23927).
 
-A rewrite is accepted when
+`method: paper`: one noisy sub-text p_j at a time becomes [MASK] (Eq. 12), the decoder writes p'_j (Eq. 13), and the
+text with p'_j is taken where its L_ITC is below (Eq. 14) and its matching score above (Eq. 15) that of the current one.
+
+`method: calibrated`: all noisy sub-texts of a text are [MASK] while one is written, and a rewrite is accepted when
 
     1. it makes a claim of its dimension, where the old one did, and is no sentence of other dimensions,
     2. it claims something else than the old one (else the old one was right after all, and stays),
-    3. the model is sure of it: a score of how probable the new and the old words are exceeds a margin that is
-       calibrated on planted noise, so that most accepted rewrites restore the claim that had been there,
-    4. against the baseline L_ITC falls and the matching score rises, each by more than a margin (policy `fragment`: one
-       by one; policy `whole`, Algorithm 1: once for the text with all its rewrites).
+    3. the model is sure of it: a score of how probable the new and the old words are exceeds a threshold that is
+       calibrated on injected noise, so that most accepted rewrites restore the claim that had been there,
+    4. against the baseline both of Eqs. 14-15 hold, each by more than a threshold.
+
+In both, policy `fragment` asks Eqs. 14-15 one by one; policy `whole`, Algorithm 1, once for the text with all its
+rewrites.
 """
 
 from collections.abc import Sequence
@@ -23,17 +28,19 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from knowlip.base.progress import track
 from knowlip.base.vocabulary import Decision
 from knowlip.language.claims import parse_claims
+from knowlip.language.dimensions import SLOTS
 from knowlip.scio.config import ScioConfig
-from knowlip.scio.evidence import Asked, Scorer
-from knowlip.scio.screening import Calibration, applied
-from knowlip.scio.thresholds import precision_at, threshold
+from knowlip.scio.evidence import FilledHole, Scorer
+from knowlip.scio.screening import Calibration, corrupted
+from knowlip.scio.thresholds import precise_threshold, precision_at
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
 from knowlip.training.texts import TileText, plain_words
 
-_FEATURES: Final = ("new_surprise", "new_worst", "old_surprise", "old_worst")
+_FEATURES: Final = ("new_nll", "new_max_nll", "old_nll", "old_max_nll")
 _ENOUGH: Final = 20
 """So many rewrites of each kind, right and wrong, are needed to calibrate."""
+_NAN: Final = float("nan")
 
 
 @dataclass
@@ -44,18 +51,18 @@ class Rewrite:
     slot: int
     text: str
     delta_itc: float
-    """L_ITC(v, new text) - L_ITC(v, baseline): below 0 is better."""
+    """L_ITC(v, new text) - L_ITC(v, baseline): below 0 is better (Eq. 14)."""
     delta_itm: float
-    """s(v, new text) - s(v, baseline): above 0 is better."""
-    new_surprise: float
-    """-log p a token of the new words, by the decoder that wrote them."""
-    new_worst: float
+    """s(v, new text) - s(v, baseline): above 0 is better (Eq. 15)."""
+    new_nll: float = _NAN
+    """-log p a token of the new words, by the decoder that wrote them. This and the next four: `method: calibrated`."""
+    new_max_nll: float = _NAN
     """-log p of its least probable token."""
-    old_surprise: float
+    old_nll: float = _NAN
     """The same of the old words in the same hole."""
-    old_worst: float
-    sure: float = 0.0
-    """Probability that it is right, learned on planted noise."""
+    old_max_nll: float = _NAN
+    confidence: float = _NAN
+    """Probability that it is right, learned on injected noise."""
     decision: str = ""
     """rewritten, rejected, or kept: the model says the same again, so the old words were no noise."""
     reason: str = ""
@@ -63,16 +70,16 @@ class Rewrite:
 
 @dataclass
 class Acceptance:
-    """When the model is sure enough of a rewrite, calibrated on planted noise."""
+    """When the model is sure enough of a rewrite, calibrated on injected noise."""
 
     weights: list[float]
-    """Of `new_surprise`, `new_worst`, `old_surprise`, `old_worst`."""
+    """Of `new_nll`, `new_max_nll`, `old_nll`, `old_max_nll`."""
     bias: float
-    margin: float
-    """Accepted is what is more probably right than this; infinite where no margin reaches the precision."""
-    spread_itc: float
+    threshold: float
+    """Accepted is what is more probably right than this; infinite where no threshold reaches the precision."""
+    scale_itc: float
     """Median size of L_ITC's change."""
-    spread_itm: float
+    scale_itm: float
     """Median size of the matching score's change."""
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -82,42 +89,49 @@ class Acceptance:
 
 
 def reconstruct(
-    scorer: Scorer, corpus: Corpus, noisy: Sequence[tuple[int, int]], acceptance: Acceptance, config: ScioConfig
+    scorer: Scorer,
+    corpus: Corpus,
+    noisy: Sequence[tuple[int, int]],
+    acceptance: Acceptance | None,
+    config: ScioConfig,
 ) -> list[Rewrite]:
-    """Write noisy sub-texts anew and decide about each. None of a tile's noise is read while any of it is written.
+    """Write noisy sub-texts anew and decide about each.
 
     Args:
         scorer: frozen model and negatives.
         corpus: current texts.
         noisy: (tile row, position) of what to write. With policy `whole` all of a tile must be in one call.
-        acceptance: of :func:`learn_rewrites`.
-        config: policy, baseline and margins.
+        acceptance: of :func:`learn_rewrites`; None for `method: paper`, which has no test but Eqs. 14-15 against 0.
+        config: policy, baseline and thresholds.
 
     Returns:
         One rewrite for each, in order.
     """
     rewrites = propose(scorer, corpus, noisy, [corpus.texts[row] for row, _ in noisy], config)
-    if not rewrites:
-        return rewrites
-    for rewrite, sure in zip(rewrites, acceptance.probability(rewrites)):
-        rewrite.sure = float(sure)
-        rewrite.decision, rewrite.reason = _wording(corpus, rewrite)
-        if not rewrite.decision and not sure > acceptance.margin:
-            rewrite.decision = Decision.REJECTED
-            rewrite.reason = f"not sure ({sure:.2f} <= {acceptance.margin:.2f}): {rewrite.text!r}"
+    if acceptance is not None and rewrites:
+        _gate(corpus, rewrites, acceptance)
     left = [rewrite for rewrite in rewrites if not rewrite.decision]
     if config.policy == "whole":
         _test_together(scorer, corpus, left, config)
+    least_itc = least_itm = 0.0
+    if acceptance is not None:
+        least_itc, least_itm = (config.rewrite_threshold * one for one in (acceptance.scale_itc, acceptance.scale_itm))
     for rewrite in left:
-        better = (
-            -rewrite.delta_itc > config.rewrite_margin * acceptance.spread_itc
-            and rewrite.delta_itm > config.rewrite_margin * acceptance.spread_itm
-        )
+        better = -rewrite.delta_itc > least_itc and rewrite.delta_itm > least_itm
         rewrite.decision = Decision.REWRITTEN if better else Decision.REJECTED
-        rewrite.reason = (
-            f"sure ({rewrite.sure:.2f}) and better in both scores" if better else f"not better: {rewrite.text!r}"
-        )
+        sure = "" if acceptance is None else f"sure ({rewrite.confidence:.2f}) and "
+        rewrite.reason = f"{sure}better in both scores" if better else f"not better: {rewrite.text!r}"
     return rewrites
+
+
+def _gate(corpus: Corpus, rewrites: Sequence[Rewrite], acceptance: Acceptance) -> None:
+    """Decide what words and confidence suffice for."""
+    for rewrite, confidence in zip(rewrites, acceptance.probability(rewrites)):
+        rewrite.confidence = float(confidence)
+        rewrite.decision, rewrite.reason = _wording(corpus, rewrite)
+        if not rewrite.decision and not confidence > acceptance.threshold:
+            rewrite.decision = Decision.REJECTED
+            rewrite.reason = f"not sure ({confidence:.2f} <= {acceptance.threshold:.2f}): {rewrite.text!r}"
 
 
 def propose(
@@ -125,46 +139,98 @@ def propose(
 ) -> list[Rewrite]:
     """Rewrites (undecided) with all figures.
 
+    What is to be written becomes [MASK]: the sub-text itself (`method: paper`, Eq. 12), or with it all other noise of
+    the text, so that none of it is read. The decoder then writes the words from image and context (Eq. 13).
+
     Args:
         scorer, corpus, config: as in :func:`reconstruct`.
         places: (tile row, position).
         old: the text of each, with the words in question.
     """
     result: list[Rewrite] = []
-    model, tokenizer = scorer.model, scorer.model.tokenizer
-    size = scorer.tiles_at_once
-    for first in track(range(0, len(places), size), "rewrite noisy texts"):
-        part = places[first : first + size]
-        rows, olds = [row for row, _ in part], old[first : first + size]
+    model, paper, without = scorer.model, config.method == "paper", config.baseline == "without"
+    for first in track(range(0, len(places), scorer.tiles_at_once), "rewrite noisy texts"):
+        part = places[first : first + scorer.tiles_at_once]
+        rows, olds = [row for row, _ in part], old[first : first + scorer.tiles_at_once]
         with torch.inference_mode():
             tokens, image = scorer.encode(rows)
-            unseen = [sorted({slot, *text.hidden}) for text, (_, slot) in zip(olds, part)]
-            prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, unseen)]
-            numbers = [slots.index(slot) for slots, (_, slot) in zip(unseen, part)]
+            masked = [sorted({slot} if paper else {slot, *text.hidden}) for text, (_, slot) in zip(olds, part)]
+            prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, masked)]
+            numbers = [slots.index(slot) for slots, (_, slot) in zip(masked, part)]
             written = model.generate(tokens, prompts, config.max_new_tokens, holes=numbers)
             memory = model.text_encoder.image_memory(tokens)
         new = [corpus.with_text(*place, text) for place, text in zip(part, written)]
-        asked: list[Asked] = []
-        for at, (before, (_, slot), slots) in enumerate(zip(olds, part, unseen)):
-            context, masks = with_holes(before, tokenizer.mask, dict.fromkeys(slots, WHOLE))
-            contents = (new[at].parts[slot].content, before.parts[slot].content)
-            asked += [Asked(at, slot, context, masks[slot], content) for content in contents]
-        owner, count = [*range(len(part)), *range(len(part))], len(part)
-        said = scorer.infill(memory, asked).reshape(count, 2, 3)
-        without = config.baseline == "without"
         base = [text.ids(without=slot if without else None) for text, (_, slot) in zip(olds, part)]
-        both = [text.ids() for text in new] + base
-        hashes = [text.hash for text in olds]
-        loss = scorer.contrast(image[owner], scorer.embed(both), [*rows, *rows], [*hashes, *hashes])
-        match = scorer.match(memory, owner, both)
-        for at, ((row, slot), text) in enumerate(zip(part, written)):
-            result.append(
-                Rewrite(
-                    row, slot, text, float(loss[at] - loss[count + at]), float(match[at] - match[count + at]),
-                    float(said[at, 0, 0]), float(said[at, 0, 2]), float(said[at, 1, 0]), float(said[at, 1, 2]),
-                )
-            )  # fmt: skip
+        ids = [text.ids() for text in new]
+        deltas = _differences(scorer, rows, image, memory, ids, base, [text.hash for text in olds])
+        found = [Rewrite(*place, text, *two) for place, text, two in zip(part, written, deltas)]
+        if not paper:
+            _ask_decoder(scorer, memory, found, olds, new, masked)
+        result += found
     return result
+
+
+def _differences(
+    scorer: Scorer,
+    rows: Sequence[int],
+    image: torch.Tensor,
+    memory: Sequence[Any],
+    new: Sequence[list[int]],
+    base: Sequence[list[int]],
+    hashes: Sequence[int],
+) -> list[tuple[float, float]]:
+    """Change of L_ITC (Eq. 14) and of the matching score (Eq. 15) from a base to a new text, of each tile row."""
+    twice, both, count = [*range(len(rows)), *range(len(rows))], [*new, *base], len(rows)
+    loss = scorer.contrast(image[twice], scorer.embed(both), [*rows, *rows], [*hashes, *hashes])
+    match = scorer.match(memory, twice, both)
+    return list(zip((loss[:count] - loss[count:]).tolist(), (match[:count] - match[count:]).tolist()))
+
+
+def _ask_decoder(
+    scorer: Scorer,
+    memory: Sequence[Any],
+    rewrites: Sequence[Rewrite],
+    olds: Sequence[TileText],
+    new: Sequence[TileText],
+    masked: Sequence[Sequence[int]],
+) -> None:
+    """How probable the decoder finds the new words and the old ones, in the same hole."""
+    asked: list[FilledHole] = []
+    for at, (rewrite, old, slots) in enumerate(zip(rewrites, olds, masked)):
+        context, masks = with_holes(old, scorer.model.tokenizer.mask, dict.fromkeys(slots, WHOLE))
+        contents = (new[at].parts[rewrite.slot].content, old.parts[rewrite.slot].content)
+        asked += [FilledHole(at, rewrite.slot, context, masks[rewrite.slot], content) for content in contents]
+    for rewrite, (after, before) in zip(rewrites, scorer.infill(memory, asked).reshape(-1, 2, 3).tolist()):
+        rewrite.new_nll, _, rewrite.new_max_nll = after
+        rewrite.old_nll, _, rewrite.old_max_nll = before
+
+
+def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], config: ScioConfig) -> None:
+    """Algorithm 1: one test of T', the text with all its rewrites in; its figures become those of each rewrite."""
+    by_row: dict[int, list[Rewrite]] = {}
+    for rewrite in rewrites:
+        by_row.setdefault(rewrite.row, []).append(rewrite)
+    rows = list(by_row)
+    for first in range(0, len(rows), scorer.tiles_at_once):
+        part = rows[first : first + scorer.tiles_at_once]
+        new, base = [], []
+        for row in part:
+            text, slots = corpus.texts[row], {rewrite.slot for rewrite in by_row[row]}
+            parts = list(text.parts)
+            for rewrite in by_row[row]:
+                parts[rewrite.slot] = corpus.with_text(row, rewrite.slot, rewrite.text).parts[rewrite.slot]
+            new.append(TileText(parts).ids())
+            base.append(text.ids_of([not (config.baseline == "without" and slot in slots) for slot in range(SLOTS)]))
+        tokens, image = scorer.encode(part)
+        with torch.inference_mode():
+            memory = scorer.model.text_encoder.image_memory(tokens)
+        deltas = _differences(scorer, part, image, memory, new, base, [corpus.texts[row].hash for row in part])
+        for row, two in zip(part, deltas):
+            for rewrite in by_row[row]:
+                rewrite.delta_itc, rewrite.delta_itm = two
+
+
+# ---- calibration on injected noise ----------------------------------------------------------------------------------
 
 
 class Trial(NamedTuple):
@@ -179,9 +245,10 @@ class Trial(NamedTuple):
 
 
 def trials_of(corpus: Corpus, calibration: Calibration) -> list[Trial]:
-    """Plants that screening caught are to be undone, and of its false alarms the claims are to stay."""
-    caught = [Trial(one.row, one.slot, applied(one, corpus), one.text) for one in calibration.caught]
-    return caught + [Trial(row, slot, corpus.texts[row], corpus.words(row, slot)) for row, slot in calibration.alarms]
+    """Injected noise that screening found is to be undone, and of its false positives the claims are to stay."""
+    found = [Trial(one.row, one.slot, corrupted(one, corpus), one.text) for one in calibration.true_positives]
+    wrongly = calibration.false_positives
+    return found + [Trial(row, slot, corpus.texts[row], corpus.words(row, slot)) for row, slot in wrongly]
 
 
 def try_rewrites(scorer: Scorer, corpus: Corpus, trials: Sequence[Trial], config: ScioConfig) -> list[Rewrite]:
@@ -190,7 +257,7 @@ def try_rewrites(scorer: Scorer, corpus: Corpus, trials: Sequence[Trial], config
 
 
 def learn_rewrites(
-    corpus: Corpus, trials: Sequence[Trial], rewrites: Sequence[Rewrite], own: float, config: ScioConfig
+    corpus: Corpus, trials: Sequence[Trial], rewrites: Sequence[Rewrite], natural: float, config: ScioConfig
 ) -> Acceptance:
     """Learn when a rewrite is right. Rewrites that claim the same as the old words are never accepted, so they do not
     count. Where less than `config.accept_precision` of what is accepted would be right, nothing is.
@@ -199,49 +266,63 @@ def learn_rewrites(
         corpus: current texts.
         trials: of :func:`trials_of`.
         rewrites: of :func:`try_rewrites`.
-        own: :attr:`Calibration.own`. Screened sub-texts that were not planted are noise at that rate, and their
-            rewrites right as often as those of plants; the rest of them should have stayed.
+        natural: :attr:`Calibration.natural`. Screened sub-texts that were not injected are noise at that rate, and
+            their rewrites right as often as those of injected ones; the rest of them should have stayed.
         config: wanted precision.
     """
     was = [trial.was for trial in trials]
     changed = [
-        i for i, rewrite in enumerate(rewrites)
-        if says_something(corpus, rewrite) and not same_claims(corpus, rewrite.row, rewrite.slot, rewrite.text, was[i])
-    ]  # fmt: skip
+        i
+        for i, one in enumerate(rewrites)
+        if says_something(corpus, one) and not same_claims(corpus, one.row, one.slot, one.text, was[i])
+    ]
     tried = [rewrites[i] for i in changed]
     right = np.array(
         [same_claims(corpus, one.row, one.slot, one.text, corpus.words(one.row, one.slot)) for one in tried], bool
     )
-    planted = np.array([was[i] != corpus.words(*trials[i][:2]) for i in changed], bool)
+    injected = np.array([was[i] != corpus.words(*trials[i][:2]) for i in changed], bool)
     figures: dict[str, Any] = {
-        "candidates": len(trials), "planted": int(planted.sum()), "changed": len(tried), "right": int(right.sum()),
-        "accepted": 0, "precision": None,
-        "reached": False, "wanted_precision": config.accept_precision,
-    }  # fmt: skip
-    spread_itc, spread_itm = (
+        "candidates": len(trials),
+        "injected": int(injected.sum()),
+        "changed": len(tried),
+        "right": int(right.sum()),
+        "accepted": 0,
+        "precision": None,
+        "reached": False,
+        "wanted_precision": config.accept_precision,
+    }
+    scale_itc, scale_itm = (
         float(np.median(np.abs([getattr(one, name) for one in rewrites]))) if rewrites else 0.0
         for name in ("delta_itc", "delta_itm")
     )
-    nothing = Acceptance([0.0] * len(_FEATURES), 0.0, float("inf"), spread_itc, spread_itm, figures)
+    nothing = Acceptance([0.0] * len(_FEATURES), 0.0, float("inf"), scale_itc, scale_itm, figures)
     if min(right.sum(), (~right).sum()) < _ENOUGH:
         return nothing
     features, group = _features(tried), [one.row for one in tried]
     regression = LogisticRegression(max_iter=1000).fit(features, right)
-    held_out = cross_val_predict(
+    held_out = cross_val_predict(  # tiles as a whole: sub-texts of one tile resemble each other
         LogisticRegression(max_iter=1000), features, right, groups=group, cv=GroupKFold(5), method="predict_proba"
     )[:, 1]
-    margin, reached = threshold(held_out, right, config.accept_precision, planted, own)
+    threshold, reached = precise_threshold(held_out, right, config.accept_precision, injected, natural)
     if not reached:
         return nothing
-    accepted = held_out > margin
+    accepted = held_out > threshold
     figures |= {
-        "accepted": int(accepted.sum()), "accepted_planted": int((accepted & planted).sum()),
-        "right_planted": float(right[accepted & planted].mean()), "reached": True,
-        "precision": precision_at(right, planted, accepted, own),
-    }  # fmt: skip
-    return Acceptance(
-        regression.coef_[0].tolist(), float(regression.intercept_[0]), margin, spread_itc, spread_itm, figures
-    )
+        "accepted": int(accepted.sum()),
+        "accepted_injected": int((accepted & injected).sum()),
+        "right_injected": float(right[accepted & injected].mean()),
+        "reached": True,
+        "precision": precision_at(right, injected, accepted, natural),
+    }
+    weights, bias = regression.coef_[0].tolist(), float(regression.intercept_[0])
+    return Acceptance(weights, bias, threshold, scale_itc, scale_itm, figures)
+
+
+def _features(rewrites: Sequence[Rewrite]) -> np.ndarray:
+    return np.array([[getattr(one, name) for name in _FEATURES] for one in rewrites]).reshape(-1, len(_FEATURES))
+
+
+# ---- rules of wording (`method: calibrated`) ------------------------------------------------------------------------
 
 
 def says_something(corpus: Corpus, rewrite: Rewrite) -> bool:
@@ -272,37 +353,3 @@ def _wording(corpus: Corpus, rewrite: Rewrite) -> tuple[str, str]:
     if same_claims(corpus, rewrite.row, rewrite.slot, rewrite.text, corpus.words(rewrite.row, rewrite.slot)):
         return Decision.KEPT, f"the model says the same: {rewrite.text!r}"
     return "", ""
-
-
-def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], config: ScioConfig) -> None:
-    """Algorithm 1: one test of T', the text with all its rewrites in; its figures become those of each rewrite."""
-    by_row: dict[int, list[Rewrite]] = {}
-    for rewrite in rewrites:
-        by_row.setdefault(rewrite.row, []).append(rewrite)
-    rows = list(by_row)
-    for first in range(0, len(rows), scorer.tiles_at_once):
-        part = rows[first : first + scorer.tiles_at_once]
-        new, base = [], []
-        for row in part:
-            text, slots = corpus.texts[row], {rewrite.slot for rewrite in by_row[row]}
-            parts = list(text.parts)
-            for rewrite in by_row[row]:
-                parts[rewrite.slot] = corpus.with_text(row, rewrite.slot, rewrite.text).parts[rewrite.slot]
-            new.append(TileText(parts).ids())
-            kept = [not (config.baseline == "without" and slot in slots) for slot in range(len(parts))]
-            base.append(text.ids_of(kept))
-        tokens, image = scorer.encode(part)
-        with torch.inference_mode():
-            memory = scorer.model.text_encoder.image_memory(tokens)
-        owner = [*range(len(part)), *range(len(part))]
-        hashes = [corpus.texts[row].hash for row in part]
-        loss = scorer.contrast(image[owner], scorer.embed(new + base), [*part, *part], [*hashes, *hashes])
-        match = scorer.match(memory, owner, new + base)
-        for at, row in enumerate(part):
-            for rewrite in by_row[row]:
-                rewrite.delta_itc = float(loss[at] - loss[len(part) + at])
-                rewrite.delta_itm = float(match[at] - match[len(part) + at])
-
-
-def _features(rewrites: Sequence[Rewrite]) -> np.ndarray:
-    return np.array([[getattr(one, name) for name in _FEATURES] for one in rewrites]).reshape(-1, len(_FEATURES))

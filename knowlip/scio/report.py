@@ -53,8 +53,18 @@ def scio_report(config: ReportConfig) -> dict[str, Any]:
     if all(entry["kind"] == "annotation" for entry in numbers["revisions"]):
         raise ValueError(f"{config.dataset} has no decisions to report: run `knowlip scio screen` or a training first.")
     drawn = draw_examples(rows, config.examples, config.seed)
-    names = ("tile_id", "instruction_set", "dimension", "revision", "decision", "was", "text", "delta_itc", "delta_itm",
-             "reason")  # fmt: skip
+    names = (
+        "tile_id",
+        "instruction_set",
+        "dimension",
+        "revision",
+        "decision",
+        "was",
+        "text",
+        "delta_itc",
+        "delta_itm",
+        "reason",
+    )
     numbers["examples"] = plain_rows(drawn, names)
     if config.out is None:
         return numbers

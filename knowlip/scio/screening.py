@@ -1,16 +1,16 @@
-"""Screening: which sub-texts of a corpus are noise (Eqs. 8-11, and what the infilling decoder says)."""
+"""Screening: which sub-texts of a corpus are noise, by the paper's two tests (Eqs. 10-11) or a calibrated score."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from knowlip.language.corruption import Plant, plant
+from knowlip.language.corruption import Corruption, corrupt
 from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.scio.config import ScioConfig
-from knowlip.scio.evidence import KINDS, PAPER, Evidence, Scorer, evidence
-from knowlip.scio.thresholds import USED, NoiseModel, fit, noise_probability
+from knowlip.scio.evidence import DELTAS, KINDS, Evidence, Scorer, evidence
+from knowlip.scio.thresholds import USED, NoiseModel, fit, noise_score
 from knowlip.training.corpus import Corpus
 from knowlip.training.texts import TileText
 
@@ -21,42 +21,45 @@ def scorer_of(model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random
     return Scorer(model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once, config.holes_at_once)
 
 
-def applied(plant: Plant, corpus: Corpus) -> TileText:
-    """The tile's text with a planted sub-text; the hash stays that of the tile's own text, so that scores have the same
-    negatives."""
-    text = corpus.with_text(plant.row, plant.slot, plant.text)
-    return TileText(text.parts, text.hidden, corpus.texts[plant.row].hash)
+# ---- calibration on injected noise ----------------------------------------------------------------------------------
+
+
+@dataclass
+class CalibrationSample:
+    """Tiles for the calibration, and the noise injected into them."""
+
+    rows: list[int]
+    injected: list[Corruption]
 
 
 @dataclass
 class Calibration:
-    """What planted noise taught."""
+    """What injected noise taught."""
 
     noise: NoiseModel
-    """Score and margin."""
-    caught: list[Plant]
-    """Plants that score above the margin."""
-    alarms: list[tuple[int, int]]
-    """(tile row, position) of unplanted sub-texts of the same tiles that score above the margin."""
+    """Score and threshold."""
+    true_positives: list[Corruption]
+    """Injected noise that scores above the threshold."""
+    false_positives: list[tuple[int, int]]
+    """(tile row, position) of other sub-texts of the same tiles that score above the threshold."""
 
     @property
-    def own(self) -> float:
-        """Unplanted sub-texts for each plant that are noise like it."""
-        return float(self.noise.figures.get("own", 0.0)) * SLOTS
+    def natural(self) -> float:
+        """Sub-texts that are noise of their own, for each injected one."""
+        return float(self.noise.figures.get("natural_noise_rate", 0.0)) * SLOTS
 
 
-@dataclass
-class Sample:
-    """Tiles for the calibration, and the noise planted in them."""
-
-    rows: list[int]
-    plants: list[Plant]
-
-
-def draw_sample(corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> Sample:
-    """Plant noise in `config.calibration_tiles` tiles of the corpus."""
+def draw_sample(corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> CalibrationSample:
+    """Inject noise into `config.calibration_tiles` tiles of the corpus."""
     rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
-    return Sample(rows, plant(corpus.table, rows, rng))
+    return CalibrationSample(rows, corrupt(corpus.table, rows, rng))
+
+
+def corrupted(one: Corruption, corpus: Corpus) -> TileText:
+    """The tile's text with injected noise; the hash stays that of the tile's own text, so that scores have the same
+    negatives."""
+    text = corpus.with_text(one.row, one.slot, one.text)
+    return TileText(text.parts, text.hidden, corpus.texts[one.row].hash)
 
 
 def clean_evidence(scorer: Scorer, corpus: Corpus, config: ScioConfig, rows: Sequence[int]) -> Evidence:
@@ -65,32 +68,39 @@ def clean_evidence(scorer: Scorer, corpus: Corpus, config: ScioConfig, rows: Seq
     return evidence(scorer, texts, rows, kinds=USED[config.evidence], title="score a sample")
 
 
-def planted_evidence(
-    scorer: Scorer, corpus: Corpus, plants: Sequence[Plant], kinds: Collection[str] = KINDS
+def injected_evidence(
+    scorer: Scorer, corpus: Corpus, injected: Sequence[Corruption], kinds: Collection[str] = KINDS
 ) -> Evidence:
-    """Evidence of some planted sub-texts; NaN at all other positions."""
-    texts, rows, slots = (
-        zip(*((applied(one, corpus), one.row, {one.slot}) for one in plants)) if plants else ((), (), ())
-    )
-    return evidence(scorer, texts, rows, slots, kinds, "score planted noise")
+    """Evidence of some injected noise; NaN at all other positions."""
+    texts = [corrupted(one, corpus) for one in injected]
+    rows, slots = [one.row for one in injected], [{one.slot} for one in injected]
+    return evidence(scorer, texts, rows, slots, kinds, "score injected noise")
 
 
-def learn(corpus: Corpus, config: ScioConfig, sample: Sample, clean: Evidence, planted: Evidence) -> Calibration:
-    """Fit the noise score on a sample's evidence and choose its margin.
+def learn(
+    corpus: Corpus, config: ScioConfig, sample: CalibrationSample, clean: Evidence, injected: Evidence
+) -> Calibration:
+    """Fit the noise score on a sample's evidence and choose its threshold.
 
     Raises:
-        ValueError: no noise could be planted.
+        ValueError: no noise could be injected.
     """
-    rows, plants = sample.rows, sample.plants
-    sets, place = [corpus.sets[row] for row in rows], {row: at for at, row in enumerate(rows)}
-    noise = fit(
-        clean, sets, planted, [(place[one.row], one.slot) for one in plants], [one.kind for one in plants],
-        config.evidence, config.precision, config.margin,
-    )  # fmt: skip
-    planted_score = noise_probability(noise, planted, [corpus.sets[one.row] for one in plants])
-    caught = [one for one, score in zip(plants, planted_score) if score[one.slot] > noise.margin]
-    alarms = np.argwhere(noise_probability(noise, clean, sets) > noise.margin).tolist()
-    return Calibration(noise, caught, [(rows[at], slot) for at, slot in alarms])
+    sets, place = [corpus.sets[row] for row in sample.rows], {row: at for at, row in enumerate(sample.rows)}
+    places, kinds = [(place[one.row], one.slot) for one in sample.injected], [one.kind for one in sample.injected]
+    noise = fit(clean, sets, injected, places, kinds, config.evidence, config.precision, config.threshold)
+    score = noise_score(noise, injected, [corpus.sets[one.row] for one in sample.injected])
+    found = [one for one, scores in zip(sample.injected, score) if scores[one.slot] > noise.threshold]
+    wrongly = np.argwhere(noise_score(noise, clean, sets) > noise.threshold).tolist()
+    return Calibration(noise, found, [(sample.rows[at], slot) for at, slot in wrongly])
+
+
+# ---- decisions ------------------------------------------------------------------------------------------------------
+
+
+def paper_tests() -> NoiseModel:
+    """`method: paper` as a noise score: min(-dITC, dITM), noise above 0. A suspect has dITC < 0 (Eq. 10), and dITM > 0
+    confirms it (Eq. 11)."""
+    return NoiseModel("deltas", {"": [[0.0, 0.0]] * SLOTS}, {"": [[1.0, 1.0]] * SLOTS}, threshold=0.0)
 
 
 @dataclass
@@ -100,39 +110,44 @@ class Screening:
     rows: list[int]
     """Tile rows of the corpus."""
     evidence: Evidence
-    """Figures (N, 8). NaN are with `evidence: paper` what the decoder says, and dITM where dITC raised no suspicion;
-    with `evidence: surprise` both differences where there is no noise."""
+    """Figures (N, 8). NaN are with `evidence: deltas` what the decoder says, and dITM where dITC raised no suspicion;
+    with `evidence: nll` both differences where there is no noise."""
     score: np.ndarray
-    """Noise score (N, 8), see :func:`noise_probability`."""
+    """Noise score (N, 8), see :func:`noise_score`."""
     noisy: np.ndarray
-    """Which score above the margin (N, 8)."""
+    """Which score above the threshold (N, 8)."""
 
 
 def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int] | None = None) -> Screening:
     """Decide on every sub-text of some tiles (all where not given).
 
-    The paper's two tests must both hold, so matching is asked only about sub-texts that contrast suspects (Eq. 9, then
-    Eq. 11). Where `evidence: surprise` says noise, the paper's differences are asked for too, for the record.
+    The paper's two tests must both hold, so matching is asked only about sub-texts that contrast suspects (Eq. 10, then
+    Eq. 11). Where `evidence: nll` says noise, the paper's differences are asked for too, for the record.
     """
     rows = list(range(len(corpus.texts)) if rows is None else rows)
     texts, sets = [corpus.texts[row] for row in rows], [corpus.sets[row] for row in rows]
-    paper = noise.evidence == "paper"
-    first = ("itc",) if paper else USED[noise.evidence]
-    found = evidence(scorer, texts, rows, kinds=first, title="screen: contrast" if paper else "screen")
-    score = noise_probability(noise, found, sets)
-    if paper:
-        _ask(scorer, texts, rows, score > noise.margin, ("itm",), found, "screen: matching")
-        score = noise_probability(noise, found, sets)
-    noisy = score > noise.margin
-    if noise.evidence == "surprise":
-        _ask(scorer, texts, rows, noisy, PAPER, found, "differences of the noise")
+    deltas = noise.evidence == "deltas"
+    first = ("itc",) if deltas else USED[noise.evidence]
+    found = evidence(scorer, texts, rows, kinds=first, title="screen: contrast" if deltas else "screen")
+    score = noise_score(noise, found, sets)
+    if deltas:
+        _ask(scorer, texts, rows, score > noise.threshold, ("itm",), found, "screen: matching")
+        score = noise_score(noise, found, sets)
+    noisy = score > noise.threshold
+    if noise.evidence == "nll":
+        _ask(scorer, texts, rows, noisy, DELTAS, found, "differences of the noise")
     return Screening(rows, found, score, noisy)
 
 
 def _ask(
-    scorer: Scorer, texts: Sequence[TileText], rows: Sequence[int], about: np.ndarray, kinds: Sequence[str],
-    found: Evidence, title: str,
-) -> None:  # fmt: skip
+    scorer: Scorer,
+    texts: Sequence[TileText],
+    rows: Sequence[int],
+    about: np.ndarray,
+    kinds: Sequence[str],
+    found: Evidence,
+    title: str,
+) -> None:
     """Fill in more evidence of the sub-texts that are True in `about` (N, 8)."""
     some = np.flatnonzero(about.any(1)).tolist()
     slots = [np.flatnonzero(about[at]).tolist() for at in some]

@@ -87,7 +87,7 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> 
         sentences: more text for a trained vocabulary to cover; the questions that fine-tuning may ask, where not given.
 
     Returns:
-        Steps, revision, last losses, seconds, pairs a second, path of the model, screening on planted noise.
+        Steps, revision, last losses, seconds, pairs a second, path of the model, screening on injected noise.
 
     Raises:
         ValueError: data set missing or not annotated, another config in `out`, loss not finite.

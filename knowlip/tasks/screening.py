@@ -18,7 +18,7 @@ from knowlip.tasks.caption import Judge
 from knowlip.tasks.metrics import Estimate, auroc, grouped_auroc, precision_recall, proportion
 from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
 
-_EVIDENCE = ("delta_itc", "delta_itm", "noise", "surprise", "gap", "worst")
+_EVIDENCE = ("delta_itc", "delta_itm", "noise", "nll", "gap", "max_nll")
 FLAGS = (Decision.SCREENED, Decision.REWRITTEN, Decision.REJECTED)
 """Decisions that say "this sub-text was held to be noise" (`rejected`: its rewriting was not accepted)."""
 
@@ -116,7 +116,7 @@ def screening(
     Args:
         original: revision 0 (tile_id, slot, instruction_set, dimension, text).
         decisions: rows of revisions >= 1 (tile_id, slot, revision, decision, delta_itc, delta_itm, and where the
-            revision has them noise, surprise, gap, worst).
+            revision has them noise, nll, gap, max_nll).
         truths: tile_id -> truth.
         windows: tile_id -> side in metres.
         judge: the verdict on one sub-text.
@@ -154,13 +154,13 @@ def screening(
     both = np.isfinite(evidence_itc).all() and np.isfinite(evidence_itm).all()
     scores = {"noise score": rows["noise"].to_numpy(dtype=float)} if "noise" in rows else {}
     if both:
-        paper = np.minimum(_in_spreads(evidence_itc, group), _in_spreads(evidence_itm, group))
-        scores |= {"paper": paper, "itc": evidence_itc, "itm": evidence_itm}
-    scores |= {name: rows[name].to_numpy(dtype=float) for name in ("surprise", "gap", "worst") if name in rows}
+        deltas = np.minimum(_in_scales(evidence_itc, group), _in_scales(evidence_itm, group))
+        scores |= {"deltas": deltas, "itc": evidence_itc, "itm": evidence_itm}
+    scores |= {name: rows[name].to_numpy(dtype=float) for name in ("nll", "gap", "max_nll") if name in rows}
     scores = {name: values for name, values in scores.items() if np.isfinite(values).all()}
-    if not {"noise score", "paper"} & scores.keys():
+    if not {"noise score", "deltas"} & scores.keys():
         raise ValueError("A revision holds decisions without a noise score whose delta_itc or delta_itm is no number.")
-    score = scores.get("noise score", scores.get("paper"))
+    score = scores.get("noise score", scores.get("deltas"))
     assert score is not None
     result = precision_recall(flagged, wrong)
     result |= {
@@ -287,7 +287,7 @@ def _auroc_of_dimension(wrong: np.ndarray, groups: np.ndarray, clusters: np.ndar
     return auroc(score, wrong)
 
 
-def _in_spreads(evidence: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _in_scales(evidence: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Evidence divided by the median size it has in its group (instruction set and dimension)."""
     result = evidence.copy()
     floor = max(1e-12, 0.05 * float(np.median(np.abs(evidence))))

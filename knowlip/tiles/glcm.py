@@ -1,4 +1,4 @@
-"""Grey-level co-occurrence features of a tile (Haralick 1973): mask-aware, four angles in one pass.
+"""Grey-level co-occurrence (GLCM) features of a tile (Haralick 1973): mask-aware, four angles in one pass.
 
 Definitions are those of `skimage.feature.graycomatrix(levels=32, symmetric=True, normed=True)` and `graycoprops`,
 averaged over the angles; pairs with a nodata pixel are not counted, which that package cannot do.

@@ -1,5 +1,5 @@
-"""The quality filter: statistics and texture of a tile's pixels, a vote of its nearest neighbours among tiles of known
-quality, and the reason to reject it, if any."""
+"""The quality filter: statistics and texture of a tile's pixels, a vote of its k nearest neighbours (kNN) among tiles
+of known quality, and the reason to reject it, if any."""
 
 import math
 from dataclasses import dataclass

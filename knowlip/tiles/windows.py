@@ -1,4 +1,5 @@
-"""Metre-true windows at three scales with parent links: a large one holds exactly 4 medium and 16 small ones."""
+"""Metre-true windows at three scales with parent links, the SRC of arXiv 2509.23927: a large one
+holds exactly 4 medium and 16 small ones."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""One pre-training step: the three losses of a batch, and the momentum and queue updates behind it."""
+"""One pre-training step: the three losses of a batch and their weighted sum (arXiv 2509.23927, Eq. 7), and the momentum
+and queue updates behind it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

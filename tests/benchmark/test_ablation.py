@@ -61,8 +61,8 @@ def test_all_arms_are_trained_measured_and_not_trained_again(
 
 
 def test_what_arms_share_is_trained_once_and_gives_the_same(source: Path, tmp_path: Path) -> None:
-    """With noise that is known, and a margin that flags much, so that revisions differ."""
-    some = [*TINY, "pretrain.scio.evidence=paper", "pretrain.scio.margin=0.0"]
+    """With noise that is known, and a threshold that flags much, so that revisions differ."""
+    some = [*TINY, "pretrain.scio.evidence=deltas", "pretrain.scio.threshold=0.0"]
     shared = AblationConfig(source, tmp_path / "shared", seeds=1, set=some, wrong=1.5)
     shared.arms = ["annotator", "screened", "reconstructed"]
     alone = AblationConfig(source, tmp_path / "alone", seeds=1, set=some, wrong=1.5)

@@ -37,13 +37,13 @@ def test_against_truth(clean: Dataset, tmp_path: Path) -> None:
     model, config = model_of(copy), ScioConfig(calibration_tiles=12, negatives=8, max_new_tokens=4)
     corpus = corpus_of(copy, model, tmp_path / "cache", 0, 0)
     found = measure(copy, model, corpus, config, 0)
-    assert set(found["natural"]["evidence"]) >= {*SETTINGS, "surprise alone"}
+    assert set(found["natural"]["evidence"]) >= {*SETTINGS, "nll alone"}
     first, second = halves(np.array([f"r{n // 2}" for n in range(20)]), np.random.default_rng(0))
     assert sorted(first + second) == list(range(20))
     assert {n // 2 for n in first}.isdisjoint(n // 2 for n in second)
-    assert found["planted"]["n_wrong"] <= TRAIN
+    assert found["injected"]["n_wrong"] <= TRAIN
     assert 0.05 < found["natural"]["base_rate"] < 0.5  # the count of every fourth tile
-    assert any("paper" in line for line in lines(found["natural"]))
+    assert any("deltas" in line for line in lines(found["natural"]))
     history = passes(copy, model, corpus, config, 2, 0)
     assert [row["pass"] for row in history] == ["screen", "reconstruct"] * 2
     assert history[0]["overall"]["before"] == history[0]["overall"]["after"]
@@ -51,16 +51,16 @@ def test_against_truth(clean: Dataset, tmp_path: Path) -> None:
 
 
 def test_errors_are_planted_once_and_known(clean: Dataset, tmp_path: Path) -> None:
-    noisy, plants = with_errors(clean, tmp_path, share=0.5, seed=0)
-    assert 0 < len(plants) <= TRAIN / 2
+    noisy, injected = with_errors(clean, tmp_path, share=0.5, seed=0)
+    assert 0 < len(injected) <= TRAIN / 2
     before, after = (data.texts(0).set_index(["tile_id", "slot"]) for data in (clean, noisy))
-    changed = {(one["tile_id"], one["slot"] + 1): one for one in plants}
+    changed = {(one["tile_id"], one["slot"] + 1): one for one in injected}
     assert set(before.index[before["text"] != after["text"]]) == set(changed)
     for place, one in changed.items():
         assert (before.loc[place, "text"], after.loc[place, "text"]) == (one["was"], one["text"])
         dimension = before.loc[place, "dimension"]
         assert parse_claims("marine", dimension, one["text"]) != parse_claims("marine", dimension, one["was"])
     again, same = with_errors(clean, tmp_path, share=0.5, seed=0)
-    assert same == plants
+    assert same == injected
     assert again.texts(0).equals(noisy.texts(0))
     assert len(clean.texts(0)) % SLOTS == 0

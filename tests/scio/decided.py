@@ -16,11 +16,14 @@ def decide(folder: Path) -> Dataset:
     texts = dataset.texts()
     screened = texts["slot"] == 1
     rows = texts.assign(
-        decision=screened.map({True: "screened", False: "kept"}), delta_itc=-0.25, delta_itm=0.5, margin=0.1,
-        reason="noise score 0.250 > margin 0.100",
-    )  # fmt: skip
+        decision=screened.map({True: "screened", False: "kept"}),
+        delta_itc=-0.25,
+        delta_itm=0.5,
+        margin=0.1,
+        reason="noise score 0.250 > threshold 0.100",
+    )
     first = dataset.append_revision(rows, "run-screen", parent=0)
-    write_figures(folder, first, {"margin": 0.1, "planted": {"swap": {"auroc": 0.875, "n": 40}}})
+    write_figures(folder, first, {"threshold": 0.1, "injected": {"swap": {"auroc": 0.875, "n": 40}}})
     noisy: pd.DataFrame = rows[screened].copy()
     better = noisy["tile_id"].isin(sorted(noisy["tile_id"])[:4])
     noisy["decision"] = better.map({True: "rewritten", False: "rejected"})

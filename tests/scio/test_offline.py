@@ -28,7 +28,7 @@ from tests.training.runs import annotated, dataset, run_processes, start_process
 
 __all__ = ["annotated", "dataset"]
 SETTINGS = ScioConfig(
-    evidence="paper", margin=0.0, calibration_tiles=16, max_new_tokens=6, tiles_at_once=4, negatives=8
+    evidence="deltas", threshold=0.0, calibration_tiles=16, max_new_tokens=6, tiles_at_once=4, negatives=8
 )
 
 
@@ -81,7 +81,7 @@ def test_screening_decides_by_the_evidence_of_the_whole(done: Path, model: Path)
     assert figures["sub_texts"] == len(rows) == 168
     assert figures["screened"] == (rows["decision"] == "screened").sum()
     assert 0 < figures["screened"] < len(rows)
-    assert (rows["margin"] == noise.margin).all()
+    assert (rows["margin"] == noise.threshold).all()
     both = (whole.itc < 0) & (whole.itm > 0)
     assert ((rows["decision"] == "screened").to_numpy().reshape(-1, 8) == both).all()
     assert figures["settings"]["model"] == job.model

@@ -106,7 +106,7 @@ def test_numbers_are_those_of_the_revisions(folder: Path) -> None:
     assert (screening["kind"], screening["hits"], screening["count"]) == ("screening", 21, 168)
     assert (reconstruction["kind"], reconstruction["hits"], reconstruction["count"]) == ("reconstruction", 4, 21)
     assert reconstruction["reasons"] == {"not better": 17}
-    assert screening["figures"]["planted"]["swap"]["auroc"] == 0.875
+    assert screening["figures"]["injected"]["swap"]["auroc"] == 0.875
     for entry in (screening, reconstruction):
         for part in ("by", "by_dimension", "by_annotator"):
             assert sum(row["count"] for row in entry[part]) == entry["count"]
@@ -147,7 +147,7 @@ def test_page_is_whole_in_itself_and_escapes(folder: Path, tmp_path: Path, capsy
     html = (out / "scio-report.html").read_text()
     assert "four &lt;ships&gt;" in html
     assert "<ins>Very</ins>" in html
-    assert "planted, swap, auroc" in html
+    assert "injected, swap, auroc" in html
     assert not re.search(r'(src|href)="(?!data:)', html)
     assert len(json.loads((out / "scio.json").read_text())["examples"]) == 4
     (out / "scio.json").unlink()

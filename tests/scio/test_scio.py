@@ -1,4 +1,4 @@
-"""SCIO's evidence against figures of single passes by hand, its margins against counting, its stages."""
+"""SCIO's evidence against figures of single passes by hand, its thresholds against counting, its stages."""
 
 from types import SimpleNamespace
 
@@ -15,11 +15,11 @@ from knowlip.scio.thresholds import (
     NEVER,
     NoiseModel,
     fit,
-    noise_probability,
+    mixture_proportion,
+    noise_score,
+    precise_threshold,
     precision_at,
-    share_like,
     standardisation,
-    threshold,
 )
 from knowlip.training.texts import SubTextIds, TileText
 
@@ -87,13 +87,13 @@ def test_paper_evidence_equals_nine_single_passes(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4, 8])
-def test_surprise_is_what_the_decoder_says_token_by_token(scorer: Scorer, at_once: int) -> None:
+def test_likelihood_is_what_the_decoder_says_token_by_token(scorer: Scorer, at_once: int) -> None:
     model, tokenizer = scorer.model, scorer.model.tokenizer
     scorer.holes_at_once = at_once
     texts = [tile_text(tokenizer, seed, seed) for seed in range(4)]
-    got = evidence(scorer, texts[2:], rows=[2, 3], slots=[{1, 6}, {0}], kinds=("surprise",))
+    got = evidence(scorer, texts[2:], rows=[2, 3], slots=[{1, 6}, {0}], kinds=("nll",))
     assert np.isnan(got.itc).all()
-    assert np.isnan(got.surprise).sum() == 16 - 3
+    assert np.isnan(got.nll).sum() == 16 - 3
     for at, slot in ((0, 1), (0, 6), (1, 0)):
         parts = texts[at + 2].parts
         together = [j for j in range(8) if (j - slot) % (8 // at_once) == 0]
@@ -113,9 +113,9 @@ def test_surprise_is_what_the_decoder_says_token_by_token(scorer: Scorer, at_onc
                 log_p = model.text_decoder.cls(states[0, -1]).log_softmax(-1)
                 losses.append(-float(log_p[words[place]]))
                 gaps.append(float(log_p.max()) + losses[-1])
-        assert got.surprise[at, slot] == pytest.approx(np.mean(losses), abs=1e-4)
+        assert got.nll[at, slot] == pytest.approx(np.mean(losses), abs=1e-4)
         assert got.gap[at, slot] == pytest.approx(np.mean(gaps), abs=1e-4)
-        assert got.worst[at, slot] == pytest.approx(max(losses), abs=1e-4)
+        assert got.max_nll[at, slot] == pytest.approx(max(losses), abs=1e-4)
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
@@ -124,63 +124,63 @@ def test_texts_that_are_too_long_are_cut_around_each_hole(scorer: Scorer, at_onc
     words = tokenizer.ids(" ".join(WORDS))
     text = TileText([SubTextIds(tokenizer.ids(f"{word}:"), (words * 9)[: longest - 30]) for word in WORDS])
     scorer.holes_at_once = at_once
-    got = evidence(scorer, [text], kinds=("surprise",))
-    assert np.isfinite(got.surprise).all()
-    assert len(set(got.surprise[0].tolist())) == 8
+    got = evidence(scorer, [text], kinds=("nll",))
+    assert np.isfinite(got.nll).all()
+    assert len(set(got.nll[0].tolist())) == 8
 
 
 def test_evidence_of_some_sub_texts_is_that_of_all(scorer: Scorer) -> None:
     texts = [tile_text(scorer.model.tokenizer, seed, seed) for seed in range(5)]
     whole = evidence(scorer, texts)
     some = evidence(scorer, [texts[4], texts[1]], rows=[4, 1], slots=[{3}, {0, 7}])
-    for kind in ("itc", "itm", "surprise", "gap", "worst"):
+    for kind in ("itc", "itm", "nll", "gap", "max_nll"):
         one, all_ = getattr(some, kind), getattr(whole, kind)
         assert [one[0, 3], one[1, 0], one[1, 7]] == pytest.approx([all_[4, 3], all_[1, 0], all_[1, 7]], abs=1e-4)
 
 
 def test_paper_noise_needs_both_signs() -> None:
-    centre, spread = {"": [[0.0, 0.0]] * 8}, {"": [[2.0, 2.0]] * 8}
+    centre, scale = {"": [[0.0, 0.0]] * 8}, {"": [[2.0, 2.0]] * 8}
     found = Evidence.empty(1)
     found.itc[0] = [-4.0, -4.0, 4.0, 4.0, -0.5, -8, 0, 0]
     found.itm[0] = [4.0, -4.0, 4.0, -4.0, 9, 0.5, 0, 0]
-    model = NoiseModel("paper", centre, spread, margin=0.5)
-    flagged = noise_probability(model, found, ["marine"]) > model.margin
+    model = NoiseModel("deltas", centre, scale, threshold=0.5)
+    flagged = noise_score(model, found, ["marine"]) > model.threshold
     assert flagged.tolist() == [[True, False, False, False, False, False, False, False]]
 
 
-def test_margin_is_the_lowest_that_is_precise_enough() -> None:
+def test_threshold_is_the_lowest_that_is_precise_enough() -> None:
     rng = np.random.default_rng(0)
     noise = rng.random(400) < 0.2
     score = np.round(rng.normal(0, 1, 400) + 1.5 * noise, 2)
-    margin, reached = threshold(score, noise, 0.6)
+    limit, reached = precise_threshold(score, noise, 0.6)
     assert reached
-    assert noise[score > margin].mean() >= 0.6
-    for lower in np.unique(score[score < margin]):
+    assert noise[score > limit].mean() >= 0.6
+    for lower in np.unique(score[score < limit]):
         assert noise[score > lower - 1e-9].mean() < 0.6
-    margin, reached = threshold(score, noise, 1.0)
-    assert not reached or noise[score > margin].all()
-    assert threshold(score, np.zeros(400, bool), 0.5) == (NEVER, False)
+    limit, reached = precise_threshold(score, noise, 1.0)
+    assert not reached or noise[score > limit].all()
+    assert precise_threshold(score, np.zeros(400, bool), 0.5) == (NEVER, False)
 
 
-def test_noise_of_the_texts_themselves_is_counted_as_often_right_as_plants() -> None:
-    """Scores of plants and of a known share of the rest come from one distribution, all others from a lower one."""
+def test_natural_noise_is_counted_as_often_right_as_injected_noise() -> None:
+    """Scores of injected noise and of a known share of the rest come from one distribution, others from a lower one."""
     rng = np.random.default_rng(0)
-    planted, own = np.arange(8000) % 8 == 0, (np.arange(8000) % 8 != 0) & (rng.random(8000) < 0.15)
-    score = rng.normal(0, 1, 8000) + 3.0 * (planted | own)
-    share = share_like(score[~planted], score[planted])
+    injected, natural = np.arange(8000) % 8 == 0, (np.arange(8000) % 8 != 0) & (rng.random(8000) < 0.15)
+    score = rng.normal(0, 1, 8000) + 3.0 * (injected | natural)
+    share = mixture_proportion(score[~injected], score[injected])
     assert 0.12 < share < 0.2
-    assert share_like(rng.normal(0, 1, 7000), score[planted]) < 0.02
-    assert share_like(score[:3], score[:3]) == 0.0
-    right = planted & (rng.random(8000) < 0.9)
-    strict, _ = threshold(score, right, 0.8, planted)
-    margin, reached = threshold(score, right, 0.8, planted, 7 * share)
+    assert mixture_proportion(rng.normal(0, 1, 7000), score[injected]) < 0.02
+    assert mixture_proportion(score[:3], score[:3]) == 0.0
+    right = injected & (rng.random(8000) < 0.9)
+    strict, _ = precise_threshold(score, right, 0.8, injected)
+    limit, reached = precise_threshold(score, right, 0.8, injected, 7 * share)
     assert reached
-    assert margin < strict
-    really = (right | (own & (rng.random(8000) < 0.9)))[score > margin].mean()
-    counted = precision_at(right, planted, score > margin, 7 * share)
+    assert limit < strict
+    really = (right | (natural & (rng.random(8000) < 0.9)))[score > limit].mean()
+    counted = precision_at(right, injected, score > limit, 7 * share)
     assert counted == pytest.approx(0.8, abs=0.01)
     assert really == pytest.approx(counted, abs=0.06)
-    assert precision_at(right, planted, score > 99, 1.0) is None
+    assert precision_at(right, injected, score > 99, 1.0) is None
 
 
 def neutral(rng: np.random.Generator, count: int) -> Evidence:
@@ -192,10 +192,10 @@ def neutral(rng: np.random.Generator, count: int) -> Evidence:
 
 def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     rng = np.random.default_rng(0)
-    clean, planted = neutral(rng, 200), neutral(rng, 150)
+    clean, injected = neutral(rng, 200), neutral(rng, 150)
     places = [(int(row), int(rng.integers(8))) for row in rng.permutation(200)[:150]]
-    planted.surprise = np.expm1(rng.normal(4, 0.5, (150, 8)))
-    model = fit(clean, ["marine"] * 200, planted, places, ["swap"] * 150, "all", precision=0.6)
+    injected.nll = np.expm1(rng.normal(4, 0.5, (150, 8)))
+    model = fit(clean, ["marine"] * 200, injected, places, ["swap"] * 150, "all", precision=0.6)
     assert int(np.argmax(np.abs(model.weights))) == 2
     assert model.weights[2] > 0
     assert model.figures["reached"]
@@ -205,17 +205,20 @@ def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     assert model.figures["n"] == 1200
     assert NoiseModel(**model.plain()) == model
     fresh = neutral(rng, 200)
-    fresh.surprise[:, 0] = np.expm1(np.log1p(fresh.surprise[:, 0]) + 1)
-    score = noise_probability(model, fresh, ["marine"] * 200)
+    fresh.nll[:, 0] = np.expm1(np.log1p(fresh.nll[:, 0]) + 1)
+    score = noise_score(model, fresh, ["marine"] * 200)
     assert (auroc(score.ravel(), np.eye(8, dtype=bool)[[0] * 200].ravel()) or 0) > 0.85
     assert ((score >= 0) & (score <= 1)).all()
 
 
 def test_stages_alternate() -> None:
     assert stages((5, 2, 3), 2) == [
-        Stage(1, "train", 5), Stage(2, "screen", 7), Stage(3, "reconstruct", 10), Stage(4, "screen", 12),
+        Stage(1, "train", 5),
+        Stage(2, "screen", 7),
+        Stage(3, "reconstruct", 10),
+        Stage(4, "screen", 12),
         Stage(5, "reconstruct", 15),
-    ]  # fmt: skip
+    ]
     assert stages((5, 2, 3), 0) == [Stage(1, "train", 5)]
 
 
@@ -228,17 +231,17 @@ def test_paper_asks_for_matching_only_where_contrast_suspects(scorer: Scorer) ->
     texts = [tile_text(scorer.model.tokenizer, seed, seed) for seed in range(9)]
     corpus = SimpleNamespace(texts=texts, sets=["marine"] * 9)
     whole = evidence(scorer, texts)
-    noise = standardisation(whole, corpus.sets, "paper")
-    noise.margin = 0.2
+    noise = standardisation(whole, corpus.sets, "deltas")
+    noise.threshold = 0.2
     found = screen(scorer, corpus, noise)  # type: ignore[arg-type]
-    both = noise_probability(noise, whole, corpus.sets)
+    both = noise_score(noise, whole, corpus.sets)
     assert (found.noisy == (both > 0.2)).all()
     assert 0 < found.noisy.sum() < np.isfinite(found.evidence.itm).sum() < 72
     assert found.score[found.noisy] == pytest.approx(both[found.noisy], abs=1e-3)
     some = screen(scorer, corpus, noise, rows=[7, 2])  # type: ignore[arg-type]
     assert (some.noisy == found.noisy[[7, 2]]).all()
-    said = standardisation(whole, corpus.sets, "surprise")
-    said.weights, said.margin = [1.0], 0.9
+    said = standardisation(whole, corpus.sets, "nll")
+    said.weights, said.threshold = [1.0], 0.9
     found = screen(scorer, corpus, said)  # type: ignore[arg-type]
-    assert (found.noisy == (whole.surprise > 8)).all()  # 1 / (1 + exp(-log(1 + x))) > 0.9
+    assert (found.noisy == (whole.nll > 8)).all()  # 1 / (1 + exp(-log(1 + x))) > 0.9
     assert (np.isfinite(found.evidence.itm) == found.noisy).all()

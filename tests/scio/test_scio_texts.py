@@ -1,4 +1,4 @@
-"""Planted noise changes one claim; rewrites are accepted only where every condition holds."""
+"""Injected noise changes one claim; rewrites are accepted only where every condition holds."""
 
 import copy
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import pytest
 
 from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
-from knowlip.language.corruption import PLANT_KINDS, is_wrong, plant
+from knowlip.language.corruption import CORRUPTION_KINDS, corrupt, is_wrong
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.scio import reconstruction
 from knowlip.scio.evidence import Scorer, evidence
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.reconstruction import Acceptance, Rewrite, propose, reconstruct
-from knowlip.scio.screening import applied, scorer_of
+from knowlip.scio.screening import corrupted, scorer_of
 from knowlip.training.corpus import Corpus
 from knowlip.training.tiles import load_pixels
 from tests.training.runs import annotated
@@ -41,19 +41,19 @@ def scorer(corpus: Corpus) -> Scorer:
     return scorer_of(model, corpus, ScioConfig(tiles_at_once=4), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("kind", PLANT_KINDS)
-def test_a_plant_changes_one_claim(corpus: Corpus, kind: str) -> None:
-    found = plant(corpus.table, range(len(corpus.texts)), np.random.default_rng(0), [kind])
+@pytest.mark.parametrize("kind", CORRUPTION_KINDS)
+def test_a_corruption_changes_one_claim(corpus: Corpus, kind: str) -> None:
+    found = corrupt(corpus.table, range(len(corpus.texts)), np.random.default_rng(0), [kind])
     assert found or kind == "count"  # not every small data set counts targets
     for one in found:
         assert one.kind == kind
         dimension, was = corpus.dimension(one.row, one.slot), corpus.words(one.row, one.slot)
         claims = [parse_claims(corpus.sets[one.row], dimension, text) for text in (was, one.text)]
         assert claims[0] != claims[1]
-        text, own = applied(one, corpus), corpus.texts[one.row]
+        text, own = corrupted(one, corpus), corpus.texts[one.row]
         assert text.hash == own.hash
         assert [a.ids == b.ids for a, b in zip(text.parts, own.parts)] == [slot != one.slot for slot in range(8)]
-    assert found == plant(corpus.table, range(len(corpus.texts)), np.random.default_rng(0), [kind])
+    assert found == corrupt(corpus.table, range(len(corpus.texts)), np.random.default_rng(0), [kind])
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,9 @@ def test_what_counts_as_wrong(kind: str, was: str, now: str, wrong: bool) -> Non
     assert is_wrong(kind, "marine", "Count", was, now) is wrong
 
 
-def test_unknown_plants_are_refused(corpus: Corpus) -> None:
+def test_unknown_kinds_are_refused(corpus: Corpus) -> None:
     with pytest.raises(ValueError, match="'typo'"):
-        plant(corpus.table, [0], np.random.default_rng(0), ["typo"])
+        corrupt(corpus.table, [0], np.random.default_rng(0), ["typo"])
 
 
 def rewrite(row: int, slot: int, text: str, itc: float = -1.0, itm: float = 1.0, surprise: float = 0.1) -> Rewrite:
@@ -85,13 +85,18 @@ def test_every_condition_of_a_rewrite(corpus: Corpus, scorer: Scorer, monkeypatc
     old = corpus.words(row, slot)
     other = "no clear road is visible" if "no " not in old else "several roads cross the center"
     offers = [
-        rewrite(row, slot, old.upper() + "."), rewrite(row, slot, "nice"), rewrite(row, slot, ""),
-        rewrite(row, slot, other, surprise=9.0), rewrite(row, slot, other, itc=-0.01),
-        rewrite(row, slot, other, itm=0.01), rewrite(row, slot, other, itc=1.0), rewrite(row, slot, other),
-    ]  # fmt: skip
+        rewrite(row, slot, old.upper() + "."),
+        rewrite(row, slot, "nice"),
+        rewrite(row, slot, ""),
+        rewrite(row, slot, other, surprise=9.0),
+        rewrite(row, slot, other, itc=-0.01),
+        rewrite(row, slot, other, itm=0.01),
+        rewrite(row, slot, other, itc=1.0),
+        rewrite(row, slot, other),
+    ]
     monkeypatch.setattr(reconstruction, "propose", lambda *_: offers)
-    sure = Acceptance([-1.0, 0.0, 0.0, 0.0], 0.0, 0.2, spread_itc=1.0, spread_itm=1.0)
-    decided = reconstruct(scorer, corpus, [(row, slot)] * len(offers), sure, ScioConfig(rewrite_margin=0.1))
+    sure = Acceptance([-1.0, 0.0, 0.0, 0.0], 0.0, 0.2, scale_itc=1.0, scale_itm=1.0)
+    decided = reconstruct(scorer, corpus, [(row, slot)] * len(offers), sure, ScioConfig(rewrite_threshold=0.1))
     assert [one.decision for one in decided] == ["kept", *["rejected"] * 6, "rewritten"]
     assert "says nothing" in decided[1].reason
     assert "not sure" in decided[3].reason
@@ -146,6 +151,6 @@ def test_proposals_are_compared_with_the_old_words(corpus: Corpus, scorer: Score
         image = scorer.encode([one.row])[1]
         loss = scorer.contrast(image[[0, 0]], scorer.embed([new.ids(), old.ids()]), [one.row] * 2, [old.hash] * 2)
         assert one.delta_itc == pytest.approx(loss[0] - loss[1], abs=1e-4)
-        said = evidence(scorer, [old], [one.row], [{one.slot}], ["surprise"])
-        assert one.old_surprise == pytest.approx(said.surprise[0, one.slot], abs=1e-4)
-        assert one.old_worst == pytest.approx(said.worst[0, one.slot], abs=1e-4)
+        said = evidence(scorer, [old], [one.row], [{one.slot}], ["nll"])
+        assert one.old_nll == pytest.approx(said.nll[0, one.slot], abs=1e-4)
+        assert one.old_max_nll == pytest.approx(said.max_nll[0, one.slot], abs=1e-4)

@@ -76,10 +76,10 @@ def test_better_evidence_is_seen_to_be_better_by_kind_and_dimension() -> None:
     groups = np.array(["marine Count", "terrain Roads"])[rng.integers(0, 2, count)]
     clusters = np.array([f"r{n // 12}" for n in range(count)])
     scores = {
-        "paper": rng.normal(0, 1, count),
+        "deltas": rng.normal(0, 1, count),
         "all": rng.normal(0, 1, count) + 2 * (wrong & (kinds == "swap")),
     }
-    found = detection(scores, wrong, kinds, groups, clusters, margins={"all": 2.0})
+    found = detection(scores, wrong, kinds, groups, clusters, thresholds={"all": 2.0})
     better = found["evidence"]["all"]
     assert found["n"] == count
     assert found["roots"] == 100
@@ -94,7 +94,7 @@ def test_better_evidence_is_seen_to_be_better_by_kind_and_dimension() -> None:
     assert better["recall_per_kind"]["swap"]["value"] == pytest.approx(flagged[wrong & (kinds == "swap")].mean())
     most = np.argsort(-scores["all"], kind="stable")[:60]
     assert better["precision_top_5"]["value"] == pytest.approx(wrong[most].mean())
-    assert "minus_baseline" not in found["evidence"]["paper"]
+    assert "minus_baseline" not in found["evidence"]["deltas"]
 
 
 def test_evidence_that_cannot_be_scored_is_refused() -> None:

@@ -244,7 +244,7 @@ def test_evidence_of_a_revision_is_scored_with_intervals() -> None:
     words = np.where(rng.random(320) < 0.3, "wrong", "right").tolist()
     noise = np.where(np.array(words) == "wrong", 1.0, 0.0) + rng.normal(0, 0.5, 320)
     decisions = texts_of(words, np.where(noise > 1, "screened", "kept").tolist(), 1)
-    decisions = decisions.assign(noise=noise, surprise=rng.normal(0, 1, 320), delta_itm=np.nan)
+    decisions = decisions.assign(noise=noise, nll=rng.normal(0, 1, 320), delta_itm=np.nan)
     tiles = [f"t{n}" for n in range(40)]
     truths: dict[str, Any] = {tile: {} for tile in tiles}
     windows = dict.fromkeys(tiles, 256.0)
@@ -252,7 +252,7 @@ def test_evidence_of_a_revision_is_scored_with_intervals() -> None:
     scores = screening.screening(texts_of(words, ["annotated"] * 320), decisions, truths, windows, word_judge, roots)
     assert scores["auroc"] > 0.85
     assert "auroc_itm" not in scores
-    assert set(scores["evidence"]) == {"noise score", "surprise"}
+    assert set(scores["evidence"]) == {"noise score", "nll"}
     low, high = scores["evidence"]["noise score"]["auroc"]["ci"]
     assert low < scores["auroc"] < high
     with pytest.raises(ValueError, match="without a noise score"):

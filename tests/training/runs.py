@@ -49,7 +49,7 @@ def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
         "batch_size": 8,
         "warmup_steps": 4,
         "objectives": ObjectiveConfig(itm_share=0.5, infill_share=0.5, queue=20, momentum=0.9),
-        "scio": ScioConfig(evidence="paper", margin=0.0, calibration_tiles=8, max_new_tokens=12, tiles_at_once=8),
+        "scio": ScioConfig(evidence="deltas", threshold=0.0, calibration_tiles=8, max_new_tokens=12, tiles_at_once=8),
         "learning_rate": 2e-3,
         "decay": "cosine",
         "log_every": 1,

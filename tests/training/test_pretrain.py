@@ -96,7 +96,9 @@ def test_two_runs_on_one_data_set_do_not_mix_their_texts(dataset: Path, tmp_path
 
 
 def test_screening_and_rewriting_again_with_noise_out_of_all_texts(dataset: Path, tmp_path: Path) -> None:
-    settings = ScioConfig(2, "all", margin=0.12, calibration_tiles=8, max_new_tokens=8, noise="all", policy="whole")
+    settings = ScioConfig(
+        iterations=2, evidence="all", threshold=0.12, calibration_tiles=8, max_new_tokens=8, noise="all", policy="whole"
+    )
     result = pretrain(tiny(dataset, tmp_path / "run", stage_steps=(6, 2, 2), scio=settings))
     assert [line["stage"] for line in losses(tmp_path / "run")] == [1] * 5 + [2] * 2 + [3] * 2 + [4] * 2 + [5] * 3
     assert result["revision"] == 4

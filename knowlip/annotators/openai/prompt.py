@@ -1,4 +1,4 @@
-"""Puts the prompt of one tile together from the files in `prompts/`: layers, instruction set, scale, the tile's facts.
+"""Puts the prompt of one tile (HCoT) together from the files in `prompts/`: layers, instruction set, scale, its facts.
 
 What is the same for all tiles comes first (the system message), so that a server can keep it cached.
 """

@@ -15,7 +15,7 @@ from knowlip.tasks.metrics.resampled import (
 )
 
 NATURAL: Final = "natural"
-"""Kind of an error that nobody planted."""
+"""Kind of an error that nobody injected."""
 _TOP: Final = 0.05
 _LOOKED_AT: Final = 0.01
 
@@ -26,8 +26,8 @@ def detection(
     kinds: Sequence[str] | np.ndarray,
     groups: Sequence[str] | np.ndarray,
     clusters: Sequence[str] | np.ndarray,
-    baseline: str = "paper",
-    margins: Mapping[str, float] | None = None,
+    baseline: str = "deltas",
+    thresholds: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Score several kinds of evidence on the same sub-texts.
@@ -39,14 +39,14 @@ def detection(
         groups: (N,) instruction set and dimension.
         clusters: (N,) root tile, for the intervals.
         baseline: the evidence from which differences are taken, where it is there.
-        margins: name -> threshold, where a decision is to be scored as well.
+        thresholds: name -> threshold, where a decision is to be scored as well.
         seed: of the resampling.
 
     Returns:
         `n`, `n_wrong`, `base_rate`, `roots`, and `evidence`: name -> `auroc`, `auroc_within_dimension`,
         `minus_baseline` and `minus_baseline_within_dimension` (differences of these, same draws), `precision_top_1`
         and `precision_top_5` (of the 1 % and 5 % most suspect), `per_kind` and `per_dimension` (right items are those
-        of the same dimensions), and with a margin `precision`, `recall`, `flag_rate`. Each figure is
+        of the same dimensions), and with a threshold `precision`, `recall`, `flag_rate`. Each figure is
         `{"value", "ci"}`.
     """
     wrong, kinds, groups = np.asarray(wrong, bool), np.asarray(kinds), np.asarray(groups)
@@ -59,9 +59,12 @@ def detection(
     pooled = {name: weighted_auroc(score, wrong, all_draws) for name, score in scores.items()}
     within = {name: weighted_auroc_within(score, wrong, groups, all_draws) for name, score in scores.items()}
     found: dict[str, Any] = {
-        "n": len(wrong), "n_wrong": int(wrong.sum()), "base_rate": float(wrong.mean()),
-        "roots": len(np.unique(np.asarray(clusters))), "evidence": {},
-    }  # fmt: skip
+        "n": len(wrong),
+        "n_wrong": int(wrong.sum()),
+        "base_rate": float(wrong.mean()),
+        "roots": len(np.unique(np.asarray(clusters))),
+        "evidence": {},
+    }
     for name, score in scores.items():
         row: dict[str, Any] = {"auroc": _figure(pooled[name]), "auroc_within_dimension": _figure(within[name])}
         if baseline in scores and name != baseline:
@@ -79,9 +82,9 @@ def detection(
         row["per_dimension"] = {
             str(group): _part(score, wrong, groups == group, all_draws) for group in np.unique(groups)
         }
-        if margins is not None and name in margins:
-            row |= _decisions(score > margins[name], wrong, kinds, all_draws)
-            row["margin"] = float(margins[name])
+        if thresholds is not None and name in thresholds:
+            row |= _decisions(score > thresholds[name], wrong, kinds, all_draws)
+            row["threshold"] = float(thresholds[name])
         found["evidence"][name] = row
     return found
 
@@ -136,10 +139,12 @@ def accuracy_change(
     draws = _draws(clusters)
     rows = {str(group): _change(before, after, groups == group, draws) for group in np.unique(groups)}
     falls = [
-        group for group, row in rows.items()
-        if row["difference"]["value"] is not None and row["difference"]["value"] < 0
+        group
+        for group, row in rows.items()
+        if row["difference"]["value"] is not None
+        and row["difference"]["value"] < 0
         and (row["difference"]["ci"] is None or row["difference"]["ci"][1] < 0)
-    ]  # fmt: skip
+    ]
     return {"overall": _change(before, after, np.ones(len(groups), bool), draws), "per_dimension": rows, "falls": falls}
 
 

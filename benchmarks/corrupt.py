@@ -1,8 +1,8 @@
 """A copy of a data set whose texts hold known errors: a worse annotator.
 
-    python -m benchmarks.spoil DATASET --wrong 1 --out COPY
+    python -m benchmarks.corrupt DATASET --wrong 1 --out COPY
 
-`--wrong` sub-texts of each training tile are replaced by wrong ones (`knowlip/benchmark/spoil.py`); COPY/wrong.json
+`--wrong` sub-texts of each training tile are replaced by wrong ones (`knowlip/benchmark/corrupt.py`); COPY/wrong.json
 says which. Shards are hard links.
 """
 

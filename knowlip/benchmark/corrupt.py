@@ -7,11 +7,11 @@ import numpy as np
 
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import TEXTS
-from knowlip.language.corruption import plant
+from knowlip.language.corruption import corrupt
 from knowlip.language.dimensions import SLOTS
 
 
-def spoil(dataset: Dataset, share: float, seed: int) -> list[dict[str, Any]]:
+def corrupt_texts(dataset: Dataset, share: float, seed: int) -> list[dict[str, Any]]:
     """Replace sub-texts of training tiles in revision 0 by wrong ones (:mod:`knowlip.language.corruption`).
 
     Args:
@@ -22,6 +22,7 @@ def spoil(dataset: Dataset, share: float, seed: int) -> list[dict[str, Any]]:
     Returns:
         What was changed: tile_id, slot (0-7), kind, text, and what it `was`.
     """
+    # One round for each whole sub-text a tile: a round puts at most one into a tile, and never twice into the same.
     texts = dataset.texts(0).sort_values(["tile_id", "slot"], ignore_index=True)
     train = set(dataset.tiles("train")["tile_id"])
     inside = texts["tile_id"].isin(train)
@@ -30,14 +31,13 @@ def spoil(dataset: Dataset, share: float, seed: int) -> list[dict[str, Any]]:
     found: dict[tuple[str, int], dict[str, Any]] = {}
     for number in range(math.ceil(share)):
         count = round(min(1.0, share - number) * tiles)
-        for one in plant(table, np.sort(rng.permutation(tiles)[:count]).tolist(), rng):
+        for one in corrupt(table, np.sort(rng.permutation(tiles)[:count]).tolist(), rng):
             at = one.row * SLOTS + one.slot
             tile = str(table["tile_id"].iloc[at])
             if (tile, one.slot) not in found:
-                found[tile, one.slot] = {
-                    "tile_id": tile, "slot": one.slot, "kind": one.kind, "text": one.text,
-                    "was": table["text"].iloc[at],
-                }  # fmt: skip
+                was = table["text"].iloc[at]
+                facts = {"tile_id": tile, "slot": one.slot, "kind": one.kind, "text": one.text, "was": was}
+                found[tile, one.slot] = facts
                 table.loc[at, "text"] = one.text
     texts.loc[inside, "text"] = table["text"].to_numpy()
     (dataset.path / TEXTS).unlink()
