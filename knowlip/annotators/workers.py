@@ -53,6 +53,7 @@ class Measuring(Annotating):
             threadpool_limits(1)
         return _annotating(Dataset(self.dataset), MeasuredAnnotator())
 
+
 @dataclass(frozen=True)
 class Asking(Annotating):
     """An annotator that waits for an endpoint, for threads of this process."""
@@ -65,6 +66,7 @@ class Asking(Annotating):
     def open(self, number: int) -> Callable[[Chunk], Outcomes]:
         """All threads share the annotator."""
         return _annotating(self.dataset, self.annotator, self.fatal)
+
 
 @dataclass(frozen=True)
 class Labelling(Annotating):
@@ -82,6 +84,7 @@ class Labelling(Annotating):
 
         annotator = LabelsAnnotator(self.dataset)
         return lambda chunk: {row["tile_id"]: annotator.annotate_tile(row["tile_id"]) for row in chunk.tiles}
+
 
 def _annotating(
     dataset: Dataset, annotator: Annotator, fatal: tuple[type[ValueError], ...] | type[ValueError] = ()
