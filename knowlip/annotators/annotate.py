@@ -8,6 +8,7 @@ that a killed run goes on where it was and ends with the same bytes.
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,15 +16,18 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from knowlip.annotators.chunks import ChunkStore
+from knowlip.annotators.chunks import ChunkStore, Outcome, Outcomes
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import prompt_hash
 from knowlip.annotators.types import Annotation, recorded_name
-from knowlip.annotators.workers import Chunk, Outcome, Runner, labels_runner, measured_runner, threads_runner
+from knowlip.annotators.workers import Asking, Chunk, Labelling, Measuring
 from knowlip.base.progress import say, track
 from knowlip.base.vocabulary import SCALES, Decision
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import mention
+from knowlip.jobs.run import Run, runner
+from knowlip.jobs.store import alone
+from knowlip.jobs.work import Processes, Threads
 
 MEASURED_CHUNK, OPENAI_CHUNK = 16, 4
 """Tiles per chunk: what a kill may cost of measuring, and of bookkeeping (paid answers are kept one by one)."""
@@ -107,12 +111,8 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
                 "the estimate is that of a fresh data set with the same tiles."
             )
         return estimate(dataset, config.openai, config.batch, finished)
-    if config.annotator == "openai":
-        from knowlip.annotators.openai.ledger import alone
-
-        with alone(store.folder):
-            return _annotate(config, dataset, store, waves, started)
-    return _annotate(config, dataset, store, waves, started)
+    with alone(store.folder / "lock", f"Another process annotates in {store.folder}; let one of them end."):
+        return _annotate(config, dataset, store, waves, started)
 
 
 def _annotate(
@@ -127,25 +127,27 @@ def _annotate(
         raise ValueError(f"{config.dataset} has texts already and they are never overwritten; build a fresh data set.")
     settings = _settings(config, dataset)
     store.agree(settings)
-    runner, annotator = _runner(config, store, dataset)
-    store.begin(settings)  # not before the endpoint was asked for its models: a wrong name leaves nothing to go on with
+    those, annotator = _who(config, store, dataset)
     done: dict[str, Annotation] = {}
     quarantined: dict[str, str] = {}
     resumed = 0
-    with runner:
+    paid = config.annotator == "openai"
+    with those as run:
+        # Not before the endpoint was asked for its models, and labels were read: a slip leaves nothing to go on with.
+        store.begin(settings)
         for scale, tiles in waves:
-            kept: dict[str, dict[str, Outcome]] = {}
+            kept: dict[str, Outcomes] = {}
             todo = []
-            for chunk in _chunks(scale, tiles, OPENAI_CHUNK if config.annotator == "openai" else MEASURED_CHUNK, done):
-                kept[chunk.name] = store.read(chunk.name, retry=config.retry_quarantined)
+            for chunk in _chunks(scale, tiles, OPENAI_CHUNK if paid else MEASURED_CHUNK, done):
+                kept[chunk.name] = store.kept(chunk.name, retry=config.retry_quarantined)
                 left = [row for row in chunk.tiles if row["tile_id"] not in kept[chunk.name]]
                 if left:
                     todo.append(replace(chunk, tiles=left))
-            resumed += sum(map(len, kept.values()))
+            old = [pair for outcomes in kept.values() for pair in outcomes.items()]
+            resumed += len(old)
             if annotator is not None:
                 annotator.ledger.plan(row["tile_id"] for chunk in todo for row in chunk.tiles)
-            old = (pair for outcomes in kept.values() for pair in outcomes.items())
-            new = _run(runner, store, todo, kept)
+            new = _run(run, store, todo, kept, one_by_one=paid and not config.batch)
             new = track(new, f"annotate {scale} tiles", sum(len(chunk.tiles) for chunk in todo))
             for tile, outcome in chain(old, new):
                 if isinstance(outcome, Annotation):
@@ -155,9 +157,10 @@ def _annotate(
                 if not done and len(quarantined) >= min(total, GIVE_UP):
                     store.clear()  # a run that got nowhere leaves nothing to resume
                     raise ValueError(f"Not one of {len(quarantined)} tiles could be annotated; {tile}: {outcome}")
+    notes = [done[tile] for tile in sorted(done)]  # they came in the order in which they were done
     who = recorded_name(config.annotator)
-    _keep(dataset, _rows(done.values(), who))
-    dataset.write_mentions(mention(note.tile_id, who, note.counts, note.boxes) for note in done.values())
+    _keep(dataset, _rows(notes, who))
+    dataset.write_mentions(mention(note.tile_id, who, note.counts, note.boxes) for note in notes)
     store.write_quarantine(quarantined)
     if quarantined:
         say(f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}")
@@ -167,7 +170,7 @@ def _annotate(
         "annotated": len(done),
         "resumed": resumed,
         "quarantined": len(quarantined),
-        "quarantine_reasons": dict(Counter(quarantined.values()).most_common(10)),
+        "quarantine_reasons": dict(Counter(quarantined[tile] for tile in sorted(quarantined)).most_common(10)),
         "instruction_sets": dict(sorted(Counter(note.instruction_set for note in done.values()).items())),
         "seconds": round(seconds, 3),
         "tiles_per_second": round((total - resumed) / seconds, 3),
@@ -186,13 +189,16 @@ def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
     return settings
 
 
-def _runner(config: AnnotateConfig, store: ChunkStore, dataset: Dataset) -> tuple[Runner, Any]:
+def _who(
+    config: AnnotateConfig, store: ChunkStore, dataset: Dataset
+) -> tuple[AbstractContextManager[Run[Chunk, Outcomes]], Any]:
     """Who works on chunks, and the openai annotator (None for the others)."""
     if config.annotator == "measured":
-        return measured_runner(config.dataset, config.workers), None
+        return runner(Measuring(config.dataset), Processes(config.workers)), None
     if config.annotator == "labels":
-        return labels_runner(dataset), None
-    from knowlip.annotators.openai.annotator import OpenAIAnnotator  # the client library takes a second to import
+        return runner(Labelling(dataset), Processes(1)), None
+    # The client library takes a second to import.
+    from knowlip.annotators.openai.annotator import EndpointError, OpenAIAnnotator
     from knowlip.annotators.openai.ledger import RequestLedger
 
     ledger = RequestLedger(store.folder / "ledger.sqlite")
@@ -206,10 +212,10 @@ def _runner(config: AnnotateConfig, store: ChunkStore, dataset: Dataset) -> tupl
     if config.retry_quarantined:
         ledger.forgive()
     if config.batch:
-        from knowlip.annotators.openai.batch import BatchRunner
+        from knowlip.annotators.openai.batch import Batches
 
-        return BatchRunner(config.dataset, annotator, store.folder / "batches"), annotator
-    return threads_runner(config.dataset, annotator, config.concurrency), annotator
+        return nullcontext(Batches(dataset, annotator, store.folder / "batches").run), annotator
+    return runner(Asking(dataset, annotator, EndpointError), Threads(config.concurrency)), annotator
 
 
 def _chunks(scale: str, tiles: pd.DataFrame, size: int, done: dict[str, Annotation]) -> list[Chunk]:
@@ -224,12 +230,18 @@ def _chunks(scale: str, tiles: pd.DataFrame, size: int, done: dict[str, Annotati
 
 
 def _run(
-    runner: Runner, store: ChunkStore, chunks: list[Chunk], kept: dict[str, dict[str, Outcome]]
+    run: Run[Chunk, Outcomes], store: ChunkStore, todo: list[Chunk], kept: dict[str, Outcomes], one_by_one: bool
 ) -> Iterator[tuple[str, Outcome]]:
-    """Work through chunks, store each when it is whole (with what was `kept` of it), and yield the new outcomes."""
-    for chunk, outcomes in runner.run(chunks):
-        store.write(chunk.name, {**kept[chunk.name], **dict(outcomes)})
-        yield from outcomes
+    """Do chunks, whole or `one_by_one` of their tiles; yield the new outcomes, and store each chunk (with what was
+    `kept` of it) when it is whole."""
+    pieces = [replace(chunk, tiles=[row]) for chunk in todo for row in chunk.tiles] if one_by_one else todo
+    left = {chunk.name: len(chunk.tiles) for chunk in todo}
+    for piece, outcomes in run(pieces):
+        kept[piece.name] |= outcomes
+        left[piece.name] -= len(outcomes)
+        if not left[piece.name]:
+            store.write(piece.name, kept[piece.name])
+        yield from outcomes.items()
 
 
 def _keep(dataset: Dataset, rows: pd.DataFrame) -> None:

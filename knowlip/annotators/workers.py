@@ -1,25 +1,20 @@
-"""Who annotates chunks of tiles: processes for what computes (`measured`), threads for what waits (`openai`)."""
+"""The work on a chunk of tiles, and what an annotator is told of a tile."""
 
 import math
-import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from knowlip.annotators.chunks import Outcome
+from knowlip.annotators.chunks import Outcomes
 from knowlip.annotators.types import Annotation, Annotator, Neighbours, TileRequest
 from knowlip.dataset import Dataset
+from knowlip.jobs.work import Work
 
 PLACE_KEYS = ("country", "region", "city", "city_km", "airport", "airport_km", "port", "port_km")
 
@@ -35,99 +30,79 @@ class Chunk:
     """Annotations of the tiles' direct parents, by tile_id; absent where a parent has none."""
 
 
-class Runner:
-    """Works through chunks with an executor, a bounded number in flight, and gives them back in order.
+class Annotating(Work[Chunk, Outcomes]):
+    """A chunk is an item; its result is what became of its tiles."""
 
-    Args:
-        executor: where the work is done; None = here.
-        submit: turns a chunk into the calls (function, arguments) that return outcomes of its tiles.
-        in_flight: largest number of calls submitted and not yet given back, at least one chunk's.
-    """
+    def name(self, item: Chunk) -> str:
+        """As its file."""
+        return f"chunk {item.name}"
 
-    def __init__(
-        self,
-        executor: Executor | None,
-        submit: Callable[[Chunk], list[tuple[Callable[..., list[tuple[str, Outcome]]], tuple[Any, ...]]]],
-        in_flight: int,
-    ) -> None:
-        self._executor, self._submit, self._in_flight = executor, submit, in_flight
 
-    def run(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[tuple[str, Outcome]]]]:
-        """Yield every chunk with the outcomes of its tiles, in order.
+@dataclass(frozen=True)
+class Measuring(Annotating):
+    """The offline annotator, opened in every process."""
+
+    dataset: Path
+
+    def open(self, number: int) -> Callable[[Chunk], Outcomes]:
+        """Open the data set; in a process of several, without threads of BLAS: the processes are the parallelism, and
+        more threads than cores halve the speed."""
+        from knowlip.annotators.measured import MeasuredAnnotator
+
+        if parent_process() is not None:
+            threadpool_limits(1)
+        return _annotating(Dataset(self.dataset), MeasuredAnnotator())
+
+
+@dataclass(frozen=True)
+class Asking(Annotating):
+    """An annotator that waits for an endpoint, for threads of this process."""
+
+    dataset: Dataset
+    annotator: Annotator
+    fatal: type[ValueError]
+    """What ends the run instead of quarantining a tile."""
+
+    def open(self, number: int) -> Callable[[Chunk], Outcomes]:
+        """All threads share the annotator."""
+        return _annotating(self.dataset, self.annotator, self.fatal)
+
+
+@dataclass(frozen=True)
+class Labelling(Annotating):
+    """Templates from labels, in this process: no pixel is read."""
+
+    dataset: Dataset
+
+    def open(self, number: int) -> Callable[[Chunk], Outcomes]:
+        """Read the labels.
 
         Raises:
-            ValueError: a worker process died, or the endpoint cannot be used.
+            ValueError: the data set has none.
         """
-        waiting: deque[tuple[Chunk, list[Future[list[tuple[str, Outcome]]]]]] = deque()
-        try:
-            for chunk in chunks:
-                calls = self._submit(chunk)
-                if self._executor is None:
-                    yield chunk, [outcome for call, arguments in calls for outcome in call(*arguments)]
-                    continue
-                while waiting and sum(len(futures) for _, futures in waiting) + len(calls) > self._in_flight:
-                    yield self._take(waiting)
-                waiting.append((chunk, [self._executor.submit(call, *arguments) for call, arguments in calls]))
-            while waiting:
-                yield self._take(waiting)
-        except BrokenProcessPool:
-            raise ValueError(
-                "A worker process was killed, perhaps for lack of memory; run again to go on, with fewer workers."
-            ) from None
-        finally:
-            for _, futures in waiting:
-                for future in futures:
-                    future.cancel()
+        from knowlip.annotators.labels import LabelsAnnotator
 
-    def _take(self, waiting: deque[tuple[Chunk, list[Future[Any]]]]) -> tuple[Chunk, list[tuple[str, Outcome]]]:
-        chunk, futures = waiting[0]
-        outcomes = [outcome for future in futures for outcome in future.result()]
-        waiting.popleft()
-        return chunk, outcomes
-
-    def __enter__(self) -> "Runner":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+        annotator = LabelsAnnotator(self.dataset)
+        return lambda chunk: {row["tile_id"]: annotator.annotate_tile(row["tile_id"]) for row in chunk.tiles}
 
 
-def measured_runner(dataset: Path, workers: int) -> Runner:
-    """Measure in `workers` processes, or in this one for 1. Raises nothing; processes start with the first chunk."""
-    if workers == 1:
-        executor = None
-        _open(dataset)
-    else:
-        # A fresh interpreter: forking a process that runs threads (torch, Arrow) may hang.
-        executor = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (dataset,))
-    return Runner(executor, lambda chunk: [(_measured_chunk, (chunk,))], workers + 2)
+def _annotating(
+    dataset: Dataset, annotator: Annotator, fatal: tuple[type[ValueError], ...] | type[ValueError] = ()
+) -> Callable[[Chunk], Outcomes]:
+    """Annotates tile by tile; what only a tile is to blame for becomes its reason."""
 
+    def work(chunk: Chunk) -> Outcomes:
+        outcomes: Outcomes = {}
+        for request in requests(dataset, chunk):
+            try:
+                outcomes[request.tile_id] = annotator.annotate(request)
+            except fatal:
+                raise
+            except ValueError as error:
+                outcomes[request.tile_id] = str(error)
+        return outcomes
 
-def threads_runner(dataset: Path, annotator: Annotator, concurrency: int) -> Runner:
-    """Ask `annotator` in `concurrency` threads, one tile a call."""
-    opened = Dataset(dataset)
-
-    def submit(chunk: Chunk) -> list[tuple[Callable[..., list[tuple[str, Outcome]]], tuple[Any, ...]]]:
-        return [(_one, (annotator, request)) for request in requests(opened, chunk)]
-
-    return Runner(ThreadPoolExecutor(concurrency), submit, 2 * concurrency)
-
-
-def labels_runner(dataset: Dataset) -> Runner:
-    """Fill templates from labels, in this process: no pixel is read.
-
-    Raises:
-        ValueError: the data set has no labels.
-    """
-    from knowlip.annotators.labels import LabelsAnnotator
-
-    annotator = LabelsAnnotator(dataset)
-
-    def work(chunk: Chunk) -> list[tuple[str, Outcome]]:
-        return [(row["tile_id"], annotator.annotate_tile(row["tile_id"])) for row in chunk.tiles]
-
-    return Runner(None, lambda chunk: [(work, (chunk,))], 1)
+    return work
 
 
 def requests(dataset: Dataset, chunk: Chunk) -> Iterator[TileRequest]:
@@ -153,50 +128,3 @@ def tile_request(row: dict[str, Any], image: NDArray[np.uint8], parent: Annotati
         look_azimuth_deg=None if math.isnan(look) else look,
         parent=parent,
     )
-
-
-def _one(annotator: Annotator, request: TileRequest) -> list[tuple[str, Outcome]]:
-    """Annotate one tile; what only this tile is to blame for becomes its reason."""
-    from knowlip.annotators.openai.annotator import EndpointError
-
-    try:
-        return [(request.tile_id, annotator.annotate(request))]
-    except EndpointError:
-        raise
-    except ValueError as error:
-        return [(request.tile_id, str(error))]
-
-
-_dataset: Dataset | None = None
-
-
-def _open(dataset: Path) -> None:
-    global _dataset
-    _dataset = Dataset(dataset)
-
-
-def _start_worker(dataset: Path) -> None:
-    """Prepare a worker process, and let it end when the main process was killed instead of waiting for ever."""
-    main = parent_process()
-    assert main is not None
-
-    def follow() -> None:
-        main.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    threadpool_limits(1)  # the processes are the parallelism: more BLAS threads than cores halve the speed
-    _open(dataset)
-
-
-def _measured_chunk(chunk: Chunk) -> list[tuple[str, Outcome]]:
-    from knowlip.annotators.measured import MeasuredAnnotator
-
-    assert _dataset is not None
-    annotator, outcomes = MeasuredAnnotator(), list[tuple[str, Outcome]]()
-    for request in requests(_dataset, chunk):
-        try:
-            outcomes.append((request.tile_id, annotator.annotate(request)))
-        except ValueError as error:
-            outcomes.append((request.tile_id, str(error)))
-    return outcomes

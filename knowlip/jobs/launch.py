@@ -1,8 +1,8 @@
-"""Processes of a training on one machine: started together, stopped together.
+"""Processes that work on the same at the same time: those of a training on one machine, and those of torchrun.
 
-`torchrun` starts processes as well, here or on several machines; then :func:`launch` has nothing to do. Unlike a
-launcher that runs the command again for each process, this one calls a function, so that only the training is done
-several times and not what comes before and after it.
+`torchrun` starts processes here or on several machines; then :func:`launch` has nothing to do. Unlike a launcher that
+runs the command again for each process, this one calls a function, so that only the training is done several times and
+not what comes before and after it.
 """
 
 import multiprocessing
@@ -10,19 +10,25 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
+
+from knowlip.jobs.processes import end_with_parent
+from knowlip.jobs.work import Ranks
 
 Result = TypeVar("Result")
 
 _GRACE_S = 5.0
 """How long the others may take to end by themselves after one has ended badly."""
 _BAD_INPUT, _STOPPED = 2, 130
+_PATIENCE = timedelta(days=7)
+"""How long a process waits for the others to finish their chunks."""
 
 
 def launched() -> bool:
@@ -48,14 +54,11 @@ def launch(function: Callable[..., Result], processes: int, *arguments: Any) -> 
     if processes == 1 or launched():
         return function(*arguments)
     context = multiprocessing.get_context("spawn")
-    settings = {
-        "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "GROUP_RANK": 0,
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port(),
-    }  # fmt: skip
+    port = _free_port()
     workers, pipes = [], []
     for rank in range(processes):
         receiver, sender = context.Pipe(duplex=False)
-        environment = {name: str(value) for name, value in {**settings, "RANK": rank, "LOCAL_RANK": rank}.items()}
+        environment = _environment(rank, processes, port)
         worker = context.Process(target=_work, args=(environment, sender, function, arguments), name=f"rank {rank}")
         worker.start()
         sender.close()
@@ -72,10 +75,38 @@ def launch(function: Callable[..., Result], processes: int, *arguments: Any) -> 
     return _outcome(codes, answers)
 
 
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """The processes that torchrun has started, connected while the block lasts; this one alone where it has not."""
+    if not launched() or os.environ["WORLD_SIZE"] == "1":
+        yield Ranks()
+        return
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+    finally:
+        dist.destroy_process_group()
+
+
+def _environment(rank: int, world: int, port: int) -> dict[str, str]:
+    """What torchrun tells a process of one machine."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
 def _work(environment: dict[str, str], sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """One process: report what the function returned or why it could not."""
     os.environ |= environment
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     code = 0
     try:
         result = function(*arguments)
@@ -92,14 +123,6 @@ def _work(environment: dict[str, str], sender: Any, function: Callable[..., Any]
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # not by way of interpreter shutdown: a process group whose partner died may wait there for ever
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _watch(workers: Sequence[BaseProcess], pipes: list[connection.Connection]) -> dict[int, tuple[str, Any]]:

@@ -5,10 +5,12 @@ where it was. The same command again finds its revision and changes nothing.
 """
 
 import json
-import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import pyarrow as pa
 
 from knowlip.base.files import sha256
 from knowlip.base.parquet import read_parquet
@@ -16,11 +18,14 @@ from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import read_figures, write_figures
 from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
-from knowlip.jobs.launch import launch, launched
-from knowlip.jobs.parts import PartStore
-from knowlip.jobs.scio_cluster import on_cluster
-from knowlip.jobs.spread import Ranks, in_processes, ranks
+from knowlip.jobs.launch import joined, launched
+from knowlip.jobs.phases import do_phases
+from knowlip.jobs.store import TABLES, Store, alone
+from knowlip.jobs.work import Processes, Ranks, Ray, Where
 from knowlip.scio.job import Action, PassConfig, PassPlan, ScioJob, planned
+
+_DECIDE: Final = ("knowlip", "torch", "timm", "numpy", "tokenizers")
+"""Packages that decide the figures."""
 
 
 def scio_screen(config: PassConfig) -> dict[str, Any]:
@@ -65,27 +70,41 @@ def _pass(action: Action, config: PassConfig) -> dict[str, Any]:
         raise ValueError("chunk, processes and workers must be 1 or more.")
     if config.ray and (config.processes > 1 or launched()):
         raise ValueError("A pass is done by several processes or on a Ray cluster, not both.")
-    return launch(_everywhere, config.processes, action, config)
-
-
-def _everywhere(action: Action, config: PassConfig) -> dict[str, Any]:
-    """What every process does."""
-    with ranks() as where:
-        config = _with_device(config)
-        job, name, found = (None, "", None) if where.rank else _opened(action, config)
-        plan, name, found = where.agreed((planned(job.plan, job) if job else None, name, found))
+    Dataset(config.dataset)  # no folder is made where there is no data set
+    lock = alone(config.dataset / ".scio" / "lock", f"Another pass over {config.dataset} is under way.")
+    with joined() as ranks, lock if ranks.rank == 0 else nullcontext():
+        # The processes of a pool, each with a GPU of its own, leave none for this one; it only plans and decides.
+        spread = config.processes > 1 and not launched()
+        here = replace(config, device="cpu") if spread else config
+        job, name, found = (None, "", None) if ranks.rank else _opened(action, here, ranks.local)
+        plan, name, found = ranks.agreed((planned(job.plan, job) if job else None, name, found))
         if found is not None:
             return found
         if job is None:
-            job = PassPlan(action, config, plan.revision, plan.model).open()
-        store = PartStore(config.dataset / ".scio" / name)
-        if where.rank == 0:
+            job = plan.open(ranks.local)
+        store = Store(config.dataset / ".scio" / name, TABLES)
+        if ranks.rank == 0:
             store.begin(job.settings())
-        where.agreed(None)
-        return where.agreed(_decide(job, plan, store, name, where))
+        ranks.agreed(None)
+        where: Where = Processes(config.processes) if spread else ranks
+        if config.ray:
+            where = _cluster(config, store.folder, job.on_gpu)
+        return ranks.agreed(_decide(job, replace(plan, config=_anywhere(config)), store, name, where))
 
 
-def _opened(action: Action, config: PassConfig) -> tuple[ScioJob, str, dict[str, Any] | None]:
+def _anywhere(config: PassConfig) -> PassConfig:
+    """The same with the paths by which other machines find data set and checkpoint; a name on the hub stays one."""
+    checkpoint = config.checkpoint.resolve() if config.checkpoint.exists() else config.checkpoint
+    return replace(config, dataset=config.dataset.resolve(), checkpoint=checkpoint)
+
+
+def _cluster(config: PassConfig, folder: Path, gpu: bool) -> Ray:
+    """What the machines of a cluster must have and see."""
+    seen = tuple(path for path in (config.dataset, config.checkpoint) if path.exists())
+    return Ray(config.ray, folder, seen, _DECIDE, gpu)
+
+
+def _opened(action: Action, config: PassConfig, number: int) -> tuple[ScioJob, str, dict[str, Any] | None]:
     """The job, the name of its revision, and the result where it is done already.
 
     Without a revision in the settings the newest is meant; but where the newest is what this very pass wrote, its
@@ -98,20 +117,20 @@ def _opened(action: Action, config: PassConfig) -> tuple[ScioJob, str, dict[str,
     if config.revision is not None:
         if config.revision not in there:
             raise ValueError(f"{config.dataset} has no text revision {config.revision}; it has 0 to {there[-1]}.")
-        job, name = _named(PassPlan(action, config, config.revision))
+        job, name = _named(PassPlan(action, config, config.revision), number)
         return job, name, _found(dataset, job, name, dataset.find_revision(name))
     newest = there[-1]
     run, parent = _origin(dataset, newest)
     if run.startswith(f"scio-{action}-"):
-        job, name = _named(PassPlan(action, config, parent))
+        job, name = _named(PassPlan(action, config, parent), number)
         if name == run:
             return job, name, _found(dataset, job, name, newest)
-    job, name = _named(PassPlan(action, config, newest))
+    job, name = _named(PassPlan(action, config, newest), number)
     return job, name, _found(dataset, job, name, None)
 
 
-def _named(plan: PassPlan) -> tuple[ScioJob, str]:
-    job = plan.open()
+def _named(plan: PassPlan, number: int) -> tuple[ScioJob, str]:
+    job = plan.open(number)
     return job, f"scio-{plan.action}-{sha256(json.dumps(job.settings(), sort_keys=True).encode())[:8]}"
 
 
@@ -125,7 +144,7 @@ def _found(dataset: Dataset, job: ScioJob, name: str, revision: int | None) -> d
     if not figures:  # not begun, or killed between the revision and its figures
         return None
     say(f"revision {revision} holds these decisions already")
-    PartStore(dataset.path / ".scio" / name).remove()
+    Store(dataset.path / ".scio" / name, TABLES).remove()
     return {"revision": revision, "parent": parent, "run": name, **figures}
 
 
@@ -137,35 +156,15 @@ def _origin(dataset: Dataset, revision: int) -> tuple[str, int]:
     return table["run"][0].as_py(), table["parent"][0].as_py()
 
 
-def _decide(job: ScioJob, plan: PassPlan, store: PartStore, name: str, where: Ranks) -> dict[str, Any] | None:
+def _decide(job: ScioJob, plan: PassPlan, store: Store[pa.Table], name: str, where: Where) -> dict[str, Any] | None:
     """Do the chunks; the first process then writes the revision, its figures, and forgets the chunks, in this order."""
-    config = plan.config
-    if config.ray:
-        there = replace(plan, config=replace(config, dataset=config.dataset.resolve(), checkpoint=_path(config)))
-        tables = on_cluster(job, there, store, config.chunk, config.ray, job.on_gpu)
-    else:
-        tables = in_processes(job, store, config.chunk, where)
-    if where.rank:
+    tables = do_phases(plan, job, store, plan.config.chunk, where)
+    if isinstance(where, Ranks) and where.rank:
         return None
     rows, figures = job.decide(tables)
-    dataset = Dataset(config.dataset)
+    dataset = Dataset(plan.config.dataset)
     revision = dataset.append_revision(rows, name, parent=plan.revision)
     figures["settings"] = job.settings()
-    write_figures(config.dataset, revision, figures)
+    write_figures(dataset.path, revision, figures)
     store.remove()
     return {"revision": revision, "parent": plan.revision, "run": name, **figures}
-
-
-def _path(config: PassConfig) -> Path:
-    """The checkpoint as other machines find it; a name on the hub stays one."""
-    return config.checkpoint.resolve() if config.checkpoint.exists() else config.checkpoint
-
-
-def _with_device(config: PassConfig) -> PassConfig:
-    """Each of several processes takes a GPU of its own."""
-    import torch
-
-    if not launched() or config.device not in ("auto", "cuda") or not torch.cuda.is_available():
-        return config
-    number = int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count()
-    return replace(config, device=f"cuda:{number}")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 
 from knowlip.base.files import sha256
 from knowlip.base.settings import plain
@@ -62,13 +63,16 @@ class PassPlan:
     model: str = ""
     """Fingerprint of the model; where it is given, another one is refused."""
 
-    def open(self) -> "ScioJob":
+    def open(self, number: int = 0) -> "ScioJob":
         """Read model, texts and pixels.
+
+        Args:
+            number: of this process on its machine: several take a GPU each.
 
         Raises:
             ValueError: no texts or model there, or another model than the one that was planned with.
         """
-        return ScioJob(self)
+        return ScioJob(replace(self, config=replace(self.config, device=_device(self.config.device, number))))
 
 
 class ScioJob(Pass):
@@ -108,6 +112,13 @@ class ScioJob(Pass):
             "scio": plain(self.config.scio),
             **{name: getattr(self.config, name) for name in ("split", "seed", "chunk")},
         }
+
+
+def _device(name: str, number: int) -> str:
+    """The GPU of a process; the first one's is the device by its plain name."""
+    if not number or name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return name
+    return f"cuda:{number % torch.cuda.device_count()}"
 
 
 def planned(plan: PassPlan, job: ScioJob) -> PassPlan:

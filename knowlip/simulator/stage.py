@@ -1,10 +1,8 @@
 """The `simulate` stage: plan scenes around real cities, draw them in worker processes, write what is missing."""
 
-import multiprocessing
 import time
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from knowlip.base.progress import track
+from knowlip.jobs.run import runner
+from knowlip.jobs.work import Processes, Work
 from knowlip.simulator.cities import CITIES, City
 from knowlip.simulator.sensors import SENSORS
 
@@ -70,7 +70,7 @@ class SimulateConfig:
 
 
 @dataclass(frozen=True)
-class Job:
+class DrawJob:
     """One scene to draw."""
 
     out: Path
@@ -94,23 +94,19 @@ def simulate(config: SimulateConfig) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(f"Cannot create the folder {config.out}: {error.strerror}.") from error
     jobs = plan(config)
-    if config.workers == 1:
-        drawn = [_draw(job) for job in track(jobs, "simulate scenes")]
-    else:
-        # large scenes first, so that no worker is left alone with one at the end
-        order = sorted(jobs, key=lambda job: -(job.scene["size_m"] / job.scene["resolution_m"]))
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(config.workers, len(jobs)), mp_context=context) as pool:
-            drawn = list(track(pool.map(_draw, order), "simulate scenes", total=len(order)))
+    # Large scenes first, so that no worker is left alone with one at the end.
+    order = sorted(jobs, key=lambda job: -(job.scene["size_m"] / job.scene["resolution_m"]))
+    with runner(Drawing(), Processes(config.workers)) as run:
+        drawn = sum(new for _, new in track(run(order), "simulate scenes", total=len(order)))
     return {
         "scenes": len(jobs),
-        "drawn": sum(drawn),
+        "drawn": drawn,
         "paths": [str(job.out / f"{job.scene['name']}.tif") for job in jobs],
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
-def plan(config: SimulateConfig) -> list[Job]:
+def plan(config: SimulateConfig) -> list[DrawJob]:
     """The scenes of a config in order: for each city all sensors, themes in turn."""
     jobs = []
     inland = [theme for theme in config.themes if theme != "port"] or ["rural"]
@@ -125,7 +121,7 @@ def plan(config: SimulateConfig) -> list[Job]:
             theme = themes[(turn + 2 * list(SENSORS).index(name)) % len(themes)]
             rng = generator(config.seed, city.name, name, "plan")
             lon, lat = _place(city, theme, rng)
-            jobs.append(Job(config.out, {
+            jobs.append(DrawJob(config.out, {
                 "name": f"{city.name}-{sensor.name.removeprefix('sim-')}",
                 "seed": config.seed,
                 "theme": theme,
@@ -158,8 +154,20 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def _draw(job: Job) -> int:
-    """Draw and write one scene unless it is there; returns 1 if drawn."""
+class Drawing(Work[DrawJob, bool]):
+    """A scene is an item; its result is whether it was drawn, or there already."""
+
+    def open(self, number: int) -> Callable[[DrawJob], bool]:
+        """Nothing to read."""
+        return _draw
+
+    def name(self, item: DrawJob) -> str:
+        """Of the scene."""
+        return f"scene {item.scene['name']}"
+
+
+def _draw(job: DrawJob) -> bool:
+    """Draw and write one scene unless it is there."""
     from knowlip.simulator.compose import compose
     from knowlip.simulator.output import UtmGrid, files, finished, write_scene
     from knowlip.simulator.radar import image
@@ -168,15 +176,11 @@ def _draw(job: Job) -> int:
     scene = job.scene
     paths = files(job.out, scene["name"])
     if finished(paths, scene):
-        return 0
-    for part in job.out.glob(f".{scene['name']}.*.part"):  # what a killed run left
-        part.unlink(missing_ok=True)
+        return False
     sensor = SENSORS[scene["sensor"]]
-    world = World(
-        scene["size_m"], sensor.resolution_m, scene["look_azimuth_deg"], scene["incidence_deg"],
-        generator(scene["seed"], scene["name"], "world"),
-    )  # fmt: skip
+    rng = generator(scene["seed"], scene["name"], "world")
+    world = World(scene["size_m"], sensor.resolution_m, scene["look_azimuth_deg"], scene["incidence_deg"], rng)
     compose(world, scene["theme"])
     drawn = image(world, sensor, generator(scene["seed"], scene["name"], "image"))
     write_scene(paths, scene, world, drawn, sensor, UtmGrid.around(scene["lon"], scene["lat"]))
-    return 1
+    return True

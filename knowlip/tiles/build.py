@@ -1,10 +1,6 @@
 """The build stage: scenes -> data set. Plans first, cuts scene by scene, writes the index."""
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,11 +11,14 @@ from knowlip.base.files import read_json, write_json
 from knowlip.base.progress import say
 from knowlip.dataset.layout import INFO, PLAN
 from knowlip.dataset.writer import finish
+from knowlip.jobs.store import alone
 from knowlip.scenes import find_scenes
+from knowlip.tiles.cutting import cut_all, sweep
 from knowlip.tiles.plan import BuildConfig, make_plan
-from knowlip.tiles.pool import cut_all, sweep
 
 __all__ = ["BuildConfig", "build"]
+LOCK = ".lock"
+"""A file of the data set that is there while it is built."""
 
 
 def build(config: BuildConfig) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
         raise ValueError(f"The scene files changed since {config.out} was begun; build into a new folder.")
     try:
         config.out.mkdir(parents=True, exist_ok=True)
-        with _alone(config.out):
+        with alone(config.out / LOCK, f"Another build is writing to {config.out}."):
             sweep(config.out)
             if stored is None:
                 write_json(config.out / PLAN, plan.document)
@@ -60,8 +59,8 @@ def build(config: BuildConfig) -> dict[str, Any]:
             done = [scene.scene_id for scene in scenes if scene.scene_id not in failed]
             if not done:
                 raise ValueError(failed[scenes[0].scene_id])
-            skipped = [{"path": str(scene.path), "reason": failed[scene.scene_id]}
-                       for scene in scenes if scene.scene_id in failed]  # fmt: skip
+            given_up = [scene for scene in scenes if scene.scene_id in failed]
+            skipped = [{"path": str(scene.path), "reason": failed[scene.scene_id]} for scene in given_up]
             info = {"config": record, "block_km": plan.document["block_km"], "skipped": plan.skipped + skipped}
             return _result(config.out, finish(config.out, done, {**info, "versions": _versions()}), started)
     except OSError as error:
@@ -93,20 +92,6 @@ def _stored_plan(out: Path, record: dict[str, Any]) -> dict[str, Any] | None:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Refuse a second build in the same folder at the same time."""
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"Another build is writing to {out}.") from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def _versions() -> dict[str, str]:

@@ -30,7 +30,7 @@ MAPS = "maps"
 
 
 @dataclass(frozen=True)
-class Job:
+class CutJob:
     """What a worker needs to cut one scene."""
 
     config: BuildConfig
@@ -50,7 +50,7 @@ def places_of(item: PlannedScene) -> list[NearbyPlaces]:
     return describe_places(*centers(crs, windows))
 
 
-def cut_scene(job: Job) -> str:
+def cut_scene(job: CutJob) -> str:
     """Cut one scene and write its shards and done marker. Returns "" or the reason why the scene cannot be used.
 
     Raises:
@@ -85,7 +85,7 @@ def cut_scene(job: Job) -> str:
 
 def _write_rows(
     writer: SceneWriter,
-    job: Job,
+    job: CutJob,
     places: list[NearbyPlaces],
     ground: Ground,
     quantiser: Quantiser,

@@ -1,13 +1,6 @@
 """The annotate stage: waves, quarantine, and runs that survive a kill with the same bytes."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,93 +195,6 @@ def test_bad_configs_are_refused(dataset: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(ValueError, match="OPENAI_API_KEY"):
         annotate(AnnotateConfig(dataset, "openai", "m"))
-
-
-def run_and_kill(code: str, when: Any) -> None:
-    """Start a run in a process of its own and kill it the hard way as soon as `when()` holds."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not when():
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    deadline = time.monotonic() + 10  # its workers follow it
-    while alive(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(process.pid)
-
-
-def alive(session: int) -> list[int]:
-    """Processes of a session that still run."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for left-over processes in /proc")
-def test_killed_measured_run_resumes_with_the_same_bytes(dataset: Path, tmp_path: Path) -> None:
-    whole = build_tiny_dataset(tmp_path / "whole")
-    annotate(AnnotateConfig(whole, workers=1))
-    chunks = dataset / ".annotate" / "chunks"
-    code = (
-        "from pathlib import Path; from knowlip.annotators import annotate as stage; "
-        f"stage.annotate(stage.AnnotateConfig(Path({str(dataset)!r}), workers=2))"
-    )
-    run_and_kill(code, lambda: any(chunks.glob("*.json")))
-    assert not (dataset / "texts.parquet").exists()
-    assert annotate(AnnotateConfig(dataset, workers=1))["resumed"] > 0
-    assert_same_data(dataset, whole)
-
-
-def test_killed_paid_run_resumes_and_pays_nothing_twice(dataset: Path, tmp_path: Path) -> None:
-    whole = build_tiny_dataset(tmp_path / "whole")
-    with Stub(talks_of_its_place) as stub:
-        annotate(asks(whole, stub))
-    hold = threading.Event()
-    answers = dataset / ".annotate" / "answers"
-
-    def reply(body: dict[str, Any], number: int) -> Reply:
-        if number >= 10:
-            hold.wait(20)  # so that the kill finds requests in flight
-        return talks_of_its_place(body, number)
-
-    with Stub(reply) as stub:
-        code = (
-            "from pathlib import Path; from knowlip.annotators import annotate as stage; "
-            "o = stage.OpenAIOptions(backoff_s=0.001, retries=2, image_side=64); "
-            f"d, url = Path({str(dataset)!r}), {stub.url!r}; "
-            "stage.annotate(stage.AnnotateConfig(d, 'openai', 'stub', url, concurrency=3, openai=o))"
-        )
-        run_and_kill(code, lambda: len(list(answers.rglob("*.json"))) >= 10 and len(stub.bodies) >= 13)
-        hold.set()
-        annotate(asks(dataset, stub))
-        asked = Counter(map(place_of, stub.bodies))
-    # Only the three requests that were in flight at the kill are asked again
-    assert sum(asked.values()) == 21 + 3
-    assert set(asked.values()) == {1, 2}
-    assert_same_data(dataset, whole)
-
-
-def assert_same_data(one: Path, other: Path) -> None:
-    assert (one / "texts.parquet").read_bytes() == (other / "texts.parquet").read_bytes()
-    names = sorted(path.name for path in (one / "shards").iterdir())
-    assert names == sorted(path.name for path in (other / "shards").iterdir())
-    assert names
-    for name in names:
-        assert (one / "shards" / name).read_bytes() == (other / "shards" / name).read_bytes()
-    assert not list(one.rglob("*.part"))
 
 
 def test_texts_open_without_us(dataset: Path) -> None:

@@ -15,6 +15,7 @@ from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.base.files import read_json
 from knowlip.dataset import Dataset
+from knowlip.jobs.store import alone
 from tests.annotators.fault_server import KEY, FaultServer
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
@@ -190,10 +191,8 @@ def test_every_attempt_after_an_error_is_a_new_one_and_after_a_loss_the_same(dat
 
 
 def test_a_second_process_is_refused(dataset: Path) -> None:
-    from knowlip.annotators.openai.ledger import alone
-
     with FaultServer() as server:
-        with alone(dataset / ".annotate"), pytest.raises(ValueError, match="Another process annotates"):
+        with alone(dataset / ".annotate" / "lock", ""), pytest.raises(ValueError, match="Another process annotates"):
             annotate(config(dataset, server))
         assert not server.asked
 

@@ -18,7 +18,7 @@ from knowlip.annotators.openai.cost import (
     typical_annotation,
 )
 from knowlip.annotators.openai.endpoint import CostLimit
-from knowlip.annotators.openai.ledger import RequestLedger, alone
+from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.limits import Bucket, RateLimits
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.tokens import count_tokens
@@ -97,13 +97,6 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(b"no database at all, " * 100)
     with pytest.raises(ValueError, match="not a ledger"):
         RequestLedger(tmp_path / "l")
-
-
-def test_one_process_at_a_time(tmp_path: Path) -> None:
-    with alone(tmp_path), pytest.raises(ValueError, match="Another process annotates"), alone(tmp_path):
-        pass
-    with alone(tmp_path):
-        pass
 
 
 # ---- limits ---------------------------------------------------------------------------------------------------------

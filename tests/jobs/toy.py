@@ -1,24 +1,66 @@
-"""A job whose rows can be foretold; it can be slow, and it can kill its process."""
+"""Work whose results can be foretold; it can be slow, and it can kill its process."""
 
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from knowlip.jobs.parts import PartStore
-from knowlip.jobs.spread import in_processes, ranks
+from knowlip.jobs.launch import joined
+from knowlip.jobs.phases import do_phases
+from knowlip.jobs.store import TABLES, Store
+from knowlip.jobs.work import Work
 
 COUNTS = {"squares": 23, "cubes": 7}
 SIZE = 4
 
 
 @dataclass(frozen=True)
+class Squares(Work[int, tuple[int, int]]):
+    """number -> its square and the process that has drawn it."""
+
+    marks: Path | None = None
+    """Folder in which every number that is begun, and every opening, leaves a file."""
+    deadly: tuple[int, ...] = ()
+    """Numbers that end their process each time."""
+    once: tuple[int, ...] = ()
+    """Numbers that end it the first time."""
+    wrong: int = -1
+    """A number that raises an error."""
+    error: Exception | None = None
+    slow: float = 0.0
+
+    def open(self, number: int) -> Callable[[int], tuple[int, int]]:
+        self._mark(f"open-{os.getpid()}-{number}")
+        return self._do
+
+    def _do(self, number: int) -> tuple[int, int]:
+        again = self._mark(str(number))
+        if number in self.deadly or (number in self.once and not again):
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.slow)
+        if number == self.wrong and self.error:
+            raise self.error
+        return number**2, os.getpid()
+
+    def _mark(self, name: str) -> bool:
+        if self.marks is None:
+            return False
+        again = any(self.marks.glob(f"{name}.*"))
+        (self.marks / f"{name}.{time.monotonic_ns()}").touch()
+        return again
+
+    def name(self, item: int) -> str:
+        return f"number {item}"
+
+
+@dataclass(frozen=True)
 class ToyPlan:
-    """Squares and cubes."""
+    """Squares and cubes, in phases."""
 
     marks: str = ""
     """Folder in which every chunk that is begun leaves a file."""
@@ -26,7 +68,7 @@ class ToyPlan:
     deadly: int = -1
     """Item at which the process ends itself, once."""
 
-    def open(self) -> "ToyJob":
+    def open(self, number: int = 0) -> "ToyJob":
         return ToyJob(self)
 
 
@@ -64,11 +106,10 @@ def expected() -> dict[str, list[dict[str, Any]]]:
 
 def do(plan: ToyPlan, folder: Path) -> None:
     """What each process of a test does."""
-    store = PartStore(folder)
-    with ranks() as where:
+    store = Store(folder, TABLES)
+    with joined() as where:
         if where.rank == 0:
             store.begin({"kind": "toy"})
         where.agreed(None)
-        tables = in_processes(plan.open(), store, SIZE, where)
-    if where.rank == 0:
-        assert {phase: table.to_pylist() for phase, table in tables.items()} == expected()
+        tables = do_phases(plan, plan.open(), store, SIZE, where)
+    assert {phase: table.to_pylist() for phase, table in tables.items()} == expected()

@@ -1,10 +1,7 @@
 """`knowlip scio screen` and `reconstruct`: the decisions of the parts they are made of, however the work is spread."""
 
 import json
-import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +20,8 @@ from knowlip.scio.passes import ScioConfig
 from knowlip.scio.scorer_model import scoring_model
 from knowlip.tasks.pretrain import pretrain
 from knowlip.training.resume import read_checkpoint
-from tests.jobs.local_ray import local_ray
-from tests.training.runs import annotated, dataset, run_processes, start_processes, tiny
+from tests.jobs.local_ray import local_cluster
+from tests.training.runs import annotated, dataset, run_processes, tiny
 
 __all__ = ["annotated", "dataset"]
 SETTINGS = ScioConfig(
@@ -118,28 +115,6 @@ def test_two_processes_write_the_same_bytes(done: Path, dataset: Path, model: Pa
     assert [path.name for path in (dataset / ".scio").iterdir()] == ["cache"]
 
 
-def test_kill_9_at_any_moment_loses_a_chunk_and_changes_no_byte(done: Path, dataset: Path, model: Path) -> None:
-    """Killed as soon as another chunk is there, until the pass is through: no chunk is done twice."""
-    config, seen, kills = settings(dataset, model), {}, 0
-    for _ in range(20):
-        (worker,) = start_processes(scio_screen, 1, config)
-        count = len(list(dataset.glob(".scio/scio-*/*-*.parquet")))
-        while worker.is_alive() and len(list(dataset.glob(".scio/scio-*/*-*.parquet"))) <= count:
-            time.sleep(0.002)
-        assert worker.pid is not None
-        if worker.is_alive():
-            os.kill(worker.pid, signal.SIGKILL)
-        worker.join()
-        for path in dataset.glob(".scio/scio-*/*-*.parquet"):
-            stamp = path.stat().st_mtime_ns
-            assert seen.setdefault(path.name, stamp) == stamp, "a finished chunk was done again"
-        kills += worker.exitcode == -signal.SIGKILL
-        if worker.exitcode == 0:
-            break
-    assert kills >= 3
-    assert files(dataset) == {name: data for name, data in files(done).items() if name.startswith("000001")}
-
-
 def test_killed_between_revision_and_figures_is_finished(done: Path, model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(done, tmp_path / "dataset"))
     before = files(folder)
@@ -149,8 +124,7 @@ def test_killed_between_revision_and_figures_is_finished(done: Path, model: Path
 
 
 def test_a_ray_cluster_writes_the_same_bytes(done: Path, dataset: Path, model: Path) -> None:
-    with local_ray(1):
-        scio_screen(settings(dataset, model, ray="auto"))
+    scio_screen(settings(dataset, model, ray=local_cluster().address))
     assert revision_path(dataset, 1).read_bytes() == revision_path(done, 1).read_bytes()
 
 

@@ -3,11 +3,6 @@
 import hashlib
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -188,27 +183,6 @@ def test_rerun_keeps_finished_scenes_and_redraws_damaged_or_different_ones(tmp_p
     assert hashes(tmp_path) == before
     assert simulate(small(tmp_path, cities=1, seed=1))["drawn"] == 3
     assert not set(hashes(tmp_path).values()) & set(before.values())
-
-
-def test_killed_run_resumes_to_the_same_bytes(folder, tmp_path):
-    code = (
-        "import sys, pathlib; from knowlip.simulator import SimulateConfig, simulate; "
-        f"simulate(SimulateConfig(pathlib.Path(sys.argv[1]), cities=2, scene_size_m={SIZES!r}, workers=1))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("*-c.tif")) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    finished = len(list(tmp_path.glob("*.truth.geojson")))
-    (tmp_path / ".rotterdam-ku.tif.12345.part").write_bytes(b"half")
-    (tmp_path / "rotterdam-ku.truth.geojson").unlink(missing_ok=True)
-    for path in tmp_path.glob("*.tif"):
-        rasterio.open(path).close()
-    result = simulate(small(tmp_path))
-    assert result["drawn"] >= 6 - finished
-    assert hashes(tmp_path) == hashes(folder)
 
 
 def test_cities_and_themes_vary():

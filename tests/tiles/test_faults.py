@@ -15,7 +15,7 @@ import rasterio
 from PIL import Image
 
 from knowlip.dataset import verify
-from knowlip.tiles import pool
+from knowlip.tiles import cutting
 from knowlip.tiles.build import build
 from tests.full_disk import small_disk
 from tests.scenes.products import sidecar
@@ -131,7 +131,7 @@ def test_a_disk_that_is_really_full(built, tmp_path, size):
 
 def test_one_scene_that_nobody_foresaw_does_not_end_a_build(tmp_path, monkeypatch):
     scenes = four_places(tmp_path / "scenes")
-    cut_scene = pool.cut_scene
+    cut_scene = cutting.cut_scene
     wrong = {
         "alpha": MemoryError(),
         "bravo": KeyError("no such thing"),
@@ -144,7 +144,7 @@ def test_one_scene_that_nobody_foresaw_does_not_end_a_build(tmp_path, monkeypatc
             raise error
         return cut_scene(job)
 
-    monkeypatch.setattr(pool, "cut_scene", failing)
+    monkeypatch.setattr(cutting, "cut_scene", failing)
     result = build(config(scenes, tmp_path / "out"))
     alpha, bravo, charlie = (item["reason"] for item in result["skipped"])
     assert "alpha.tif needs more memory" in alpha
@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_written_ends_the_build(tmp_path, monkeypatch):
     def refused(job):
         raise PermissionError(errno.EACCES, "Permission denied", str(out / "shards" / "x.tar"))
 
-    monkeypatch.setattr(pool, "cut_scene", refused)
+    monkeypatch.setattr(cutting, "cut_scene", refused)
     with pytest.raises(ValueError, match=r"Cannot write to .*Permission denied"):
         build(config(scenes, out))
 
@@ -177,14 +177,14 @@ def die(job):
         shard.write_bytes(b"whole, but without its marker")
         (out / "shards" / f".train-{scene}-000000.tar.{os.getpid()}.part").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
-    return pool.attempt(job)
+    return cutting.attempt(job)
 
 
 def test_a_scene_whose_process_is_killed_is_cut_again_and_at_last_given_up(built, tmp_path, monkeypatch, capsys):
     scenes, expected = built
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr(pool, "attempt", die)
+        patched.setattr(cutting, "attempt", die)
         result = build(config(scenes, out, workers=2))
     said = capsys.readouterr().err
     assert "bravo.tif was killed; it is tried again at the end" in said
@@ -206,7 +206,7 @@ import sys
 import time
 from pathlib import Path
 from knowlip.cli import main
-from knowlip.tiles import pool
+from knowlip.tiles import cutting
 
 def slowly(job):
     out = job.config.out
@@ -216,7 +216,7 @@ def slowly(job):
     time.sleep(60)
 
 if __name__ == "__main__":
-    pool.attempt = slowly
+    cutting.attempt = slowly
     sys.exit(main(sys.argv[1:]))
 """
 

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import logging
 import socket
 import threading
 import time
@@ -10,30 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from knowlip.tiles import cluster as cluster_module
-from knowlip.tiles import pool
+from knowlip.jobs import ray as jobs_ray
+from knowlip.tiles import cutting
 from knowlip.tiles.build import build
+from tests.jobs.local_ray import SMALL, local_cluster
 from tests.tiles.builds import config, damage, hashes
 from tests.tiles.rasters import four_places
 
 ray = pytest.importorskip("ray", reason="ray is not installed (pip install 'knowlip[cluster]')")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster():
-    from ray.cluster_utils import Cluster
-
-    small = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
-    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **small, "_system_config": quick})
-    second = cluster.add_node(num_cpus=1, **small)
-    ray.init(
-        address=cluster.address, namespace="knowlip", log_to_driver=False, logging_level=logging.ERROR,
-        runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}},
-    )  # fmt: skip
-    yield cluster, second
-    ray.shutdown()
-    cluster.shutdown()
+    return local_cluster()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +34,7 @@ def built(tmp_path_factory):
 
 def test_a_cluster_does_not_change_a_byte(cluster, built, tmp_path):
     scenes, expected = built
-    build(config(scenes, tmp_path / "out", ray=cluster[0].address))
+    build(config(scenes, tmp_path / "out", ray=cluster.address))
     assert hashes(tmp_path / "out") == expected
     assert ray.is_initialized(), "a connection that the caller made stays open"
 
@@ -54,7 +42,7 @@ def test_a_cluster_does_not_change_a_byte(cluster, built, tmp_path):
 def test_a_bad_scene_is_skipped_and_the_others_are_cut(cluster, tmp_path):
     scenes = four_places(tmp_path / "scenes")
     damage(scenes / "bravo.tif")
-    result = build(config(scenes, tmp_path / "out", ray=cluster[0].address))
+    result = build(config(scenes, tmp_path / "out", ray=cluster.address))
     alone = build(config(scenes, tmp_path / "alone"))
     assert result["scenes"] == 3
     assert [Path(item["path"]).name for item in result["skipped"]] == ["bravo.tif"]
@@ -68,13 +56,13 @@ def test_a_full_disk_of_a_machine_ends_the_build_with_one_sentence(cluster, buil
     def full(job):
         if job.planned.scene.scene_id == "charlie":
             raise OSError(errno.ENOSPC, "No space left on device")
-        return pool.cut_scene(job)
+        return cutting.cut_scene(job)
 
-    monkeypatch.setattr(pool, "attempt", full)
+    monkeypatch.setattr(cutting, "attempt", full)
     with pytest.raises(ValueError, match=r"No space left on device. What is finished is kept"):
-        build(config(scenes, tmp_path / "out", ray=cluster[0].address))
+        build(config(scenes, tmp_path / "out", ray=cluster.address))
     monkeypatch.undo()
-    build(config(scenes, tmp_path / "out", ray=cluster[0].address))
+    build(config(scenes, tmp_path / "out", ray=cluster.address))
     assert hashes(tmp_path / "out") == expected
 
 
@@ -88,17 +76,17 @@ def test_a_scene_that_kills_its_process_each_time_is_given_up(cluster, tmp_path,
             (job.config.out / "shards").mkdir(exist_ok=True)
             (job.config.out / "shards" / "test-delta-000000.tar").write_bytes(b"whole, but without its marker")
             os.kill(os.getpid(), 9)
-        return pool.cut_scene(job)
+        return cutting.cut_scene(job)
 
-    monkeypatch.setattr(pool, "attempt", deadly)
-    result = build(config(scenes, tmp_path / "out", ray=cluster[0].address))
+    monkeypatch.setattr(cutting, "attempt", deadly)
+    result = build(config(scenes, tmp_path / "out", ray=cluster.address))
     assert result["scenes"] == 3
     assert "delta.tif was given up: the process that cut it was killed each time" in result["skipped"][0]["reason"]
     assert not list((tmp_path / "out" / "shards").glob("*delta*"))
 
 
 def test_a_folder_that_the_machines_do_not_share_is_refused(cluster, built, tmp_path):
-    judge = cluster_module._judge
+    judge = jobs_ray._judge
     good = {"versions": {"knowlip": "1", "numpy": "2"}, "error": "", "missing": []}
     judge("10.0.0.2", good, good["versions"], tmp_path)
     for change, message in [
@@ -112,7 +100,7 @@ def test_a_folder_that_the_machines_do_not_share_is_refused(cluster, built, tmp_
 
 
 def test_a_machine_without_the_folder_says_so(cluster, tmp_path):
-    probe = cluster_module._probe()
+    probe = jobs_ray._probe()
     found = ray.get(
         ray.remote(num_cpus=0)(probe).remote("/nowhere/.x.part", "text", ["/nowhere"], ("knowlip", "no-such-package"))
     )
@@ -159,24 +147,24 @@ def test_at_last_a_lost_node_costs_nothing_but_time(cluster, built, tmp_path, mo
         (shards / f".train-{scene}-000000.tar.999999.part").write_bytes(b"half")
         while not (starts / "go").exists() or (starts / f"lost-{node}").exists():  # a lost one ends with its node
             time.sleep(0.02)
-        return pool.cut_scene(job)
+        return cutting.cut_scene(job)
 
-    monkeypatch.setattr(pool, "attempt", slow)
+    monkeypatch.setattr(cutting, "attempt", slow)
     lost = []
-    nodes, node = cluster
+    node = cluster.add_node(**SMALL)
 
     def lose():
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not list(starts.glob(f"*-{node.node_id}")) and time.monotonic() < deadline:
             time.sleep(0.02)
         lost.extend(path.name.split("-")[0] for path in starts.glob(f"*-{node.node_id}"))
         (starts / f"lost-{node.node_id}").touch()
-        nodes.remove_node(node, allow_graceful=False)
+        cluster.remove_node(node, allow_graceful=False)
         (starts / "go").touch()
 
     thread = threading.Thread(target=lose)
     thread.start()
-    result = build(config(scenes, tmp_path / "out", ray=cluster[0].address))
+    result = build(config(scenes, tmp_path / "out", ray=cluster.address))
     thread.join()
     assert lost, "the node had no scene"
     assert len(list(starts.glob(f"{lost[0]}-*"))) == 2, "the scene was begun on two nodes"

@@ -9,17 +9,16 @@ where the process died between submitting and noting so.
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from openai import NotFoundError
 
-from knowlip.annotators.chunks import Outcome
+from knowlip.annotators.chunks import Outcome, Outcomes
 from knowlip.annotators.openai.annotator import ChatRequest, OpenAIAnnotator
 from knowlip.annotators.openai.endpoint import CostLimit, EndpointError, TileFailed, plain_answer
-from knowlip.annotators.workers import Chunk, Runner, requests
+from knowlip.annotators.workers import Chunk, requests
 from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 
@@ -30,27 +29,26 @@ _GONE = "the endpoint no longer knows the batch"
 _FILE_GONE = "the endpoint no longer has the results of the batch"
 
 
-class BatchRunner(Runner):
+class Batches:
     """Works through the chunks of a wave with batches.
 
     Args:
-        dataset: folder of the data set.
+        dataset: the data set.
         annotator: leads the conversations and keeps the answers.
         folder: holds the files of batches on their way.
     """
 
-    def __init__(self, dataset: Path, annotator: OpenAIAnnotator, folder: Path) -> None:
-        self._dataset, self._annotator, self._folder = Dataset(dataset), annotator, folder
+    def __init__(self, dataset: Dataset, annotator: OpenAIAnnotator, folder: Path) -> None:
+        self._dataset, self._annotator, self._folder = dataset, annotator, folder
         self._ledger, self._endpoint, self._options = annotator.ledger, annotator.endpoint, annotator.options
         self._client = annotator.endpoint.client
 
-    def run(self, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[tuple[str, Outcome]]]]:
-        """Yield every chunk with the outcomes of its tiles, in order.
+    def run(self, wave: Sequence[Chunk]) -> Iterator[tuple[Chunk, Outcomes]]:
+        """Yield every chunk with the outcomes of its tiles, in order, as :mod:`knowlip.jobs.run` does.
 
         Raises:
             EndpointError: no batch can be worked through, or the next request could pass the cost limit.
         """
-        wave = list(chunks)
         if not wave:
             return
         for left in self._folder.glob("*.jsonl"):  # files of a killed process were uploaded, or are written again
@@ -63,13 +61,7 @@ class BatchRunner(Runner):
             if not waiting:
                 break
         for chunk in wave:
-            yield chunk, [(request.tile_id, self._outcome(request)) for request in requests(self._dataset, chunk)]
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        pass
-
-    def __enter__(self) -> "BatchRunner":
-        return self
+            yield chunk, {request.tile_id: self._outcome(request) for request in requests(self._dataset, chunk)}
 
     def _outcome(self, request: Any) -> Outcome:
         try:
@@ -79,7 +71,7 @@ class BatchRunner(Runner):
 
     # ---- there ------------------------------------------------------------------------------------------------------
 
-    def _submit_wave(self, wave: list[Chunk]) -> list[dict[str, Any]]:
+    def _submit_wave(self, wave: Sequence[Chunk]) -> list[dict[str, Any]]:
         """Submit all that has to be asked now, in as many batches as it needs and the budget allows."""
         part = _Part(self._folder)
         seen: set[str] = set()
@@ -110,7 +102,7 @@ class BatchRunner(Runner):
             raise CostLimit(stopped)
         return batches
 
-    def _open_questions(self, wave: list[Chunk]) -> Iterator[ChatRequest]:
+    def _open_questions(self, wave: Sequence[Chunk]) -> Iterator[ChatRequest]:
         for chunk in wave:
             for request in requests(self._dataset, chunk):
                 question = self._annotator.next_question(request)

@@ -4,14 +4,13 @@ Every change is committed before the next step is taken, so that a killed proces
 It holds no prompt, no answer and no key: answers lie beside it, under the hash that the ledger names.
 """
 
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS tiles (
@@ -52,7 +51,7 @@ CREATE INDEX IF NOT EXISTS requests_of_batch ON requests (batch);
 
 
 class RequestLedger:
-    """The book-keeping of one run. Safe from threads; a second process is kept out with `alone`.
+    """The book-keeping of one run. Safe from threads; a second process is kept out by the run's lock.
 
     Args:
         path: the database file; None keeps it in memory.
@@ -241,29 +240,3 @@ class RequestLedger:
             self._base.execute("ROLLBACK")
             raise
         self._base.execute("COMMIT")
-
-
-@contextmanager
-def alone(folder: Path) -> Any:
-    """Keep a second process out of a run while the block lasts; the lock of a killed process is gone with it.
-
-    Raises:
-        ValueError: another process works there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as stream:
-        if not _locked(stream):
-            raise ValueError(f"Another process annotates in {folder}; two would pay for the same answers.")
-        yield
-
-
-def _locked(stream: IO[str]) -> bool:
-    if os.name != "posix":  # elsewhere nothing keeps a second process out
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
