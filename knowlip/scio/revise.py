@@ -74,7 +74,7 @@ def rewriting_rows(
     rows["text"] = [one.text if taken else old for one, taken, old in zip(rewrites, accepted, rows["text"])]
     rows.loc[accepted, "annotator"] = "scio"
     counts = Counter(one.decision for one in rewrites)
-    figures = {
+    figures: dict[str, Any] = {
         "candidates": len(rewrites),
         **{str(name): counts[name] for name in (Decision.REWRITTEN, Decision.REJECTED, Decision.KEPT)},
     }
