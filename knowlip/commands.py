@@ -136,6 +136,11 @@ _TRAINING = {
         "finetune",
         "teach a pre-trained model to answer questions about tiles",
     ),
+    "classify": Command(
+        "knowlip.tasks.classify:ClassifyConfig",
+        "classify",
+        "train a linear probe on any encoder, or all of it, to classify tiles, and measure it beside its floors",
+    ),
     "evaluate": Command(
         "knowlip.benchmark.evaluate:EvaluateConfig", "evaluate", "measure a model on places that training never saw"
     ),

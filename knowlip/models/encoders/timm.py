@@ -88,7 +88,7 @@ def load(name: str, device: str | torch.device, size: int | None = None) -> Timm
             raise ValueError(f"{name} takes {native} x {native} pixels only, not {size}.")
         module.set_input_size(img_size=size)  # type: ignore[operator]
     pixels = PixelSpec(channels, tuple(config.mean), tuple(config.std), size or native)
-    card, licence = EncoderCard(_trained_on(config.tag or "")), config.license or UNKNOWN
+    card, licence = EncoderCard(trained_on(config.tag or "")), config.license or UNKNOWN
     if "." not in name:
         note = f"{name} names no training of timm: pixels are normalised as by timm's default of that name."
         card, licence = EncoderCard((UNKNOWN,), note=note), UNKNOWN
@@ -149,6 +149,6 @@ def _fill(module: nn.Module, source: Source, config: PretrainedCfg) -> None:
     module.load_state_dict(state)
 
 
-def _trained_on(tag: str) -> tuple[str, ...]:
+def trained_on(tag: str) -> tuple[str, ...]:
     """Data sets that a tag of timm names, in its order."""
     return tuple(_DATA[word] for word in tag.split("_") if word in _DATA) or (UNKNOWN,)

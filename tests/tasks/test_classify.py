@@ -1,0 +1,222 @@
+"""Classification: classes of tiles, floors against an independent oracle, learning on both modes, one result whatever
+interrupts it, and sentences for what cannot work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
+
+from knowlip.base.rows import read_results
+from knowlip.cli import main
+from knowlip.dataset import Dataset
+from knowlip.models.encoders import open_encoder
+from knowlip.tasks import classify as task
+from knowlip.tasks.classify import ClassifyConfig, LabelledTiles, classify, load_classifier
+from knowlip.tasks.metrics.classification import hits, nearest_classes
+from knowlip.tiles.imports import ImportConfig, import_dataset
+from knowlip.training.augment import AugmentConfig
+from tests.inference.tiny_model import tiny_model
+
+SIDE = 24
+COUNTS = {"train": 20, "test": 10}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes that pixels do not tell apart one by one: stripes along rows or columns at any phase, or none."""
+    folder, chance = tmp_path_factory.mktemp("classes"), np.random.default_rng(0)
+    for split, count in COUNTS.items():
+        for name, axis in (("columns", 1), ("plain", None), ("rows", 0)):
+            for number in range(count):
+                wave = 0.0
+                if axis is not None:
+                    place = np.arange(SIDE) + chance.integers(8)
+                    wave = 60 * np.sin(place * np.pi / 4)[:, None] if axis == 0 else 60 * np.sin(place * np.pi / 4)
+                pixels = np.clip(chance.normal(120, 25, (SIDE, SIDE)) + wave, 1, 255).astype(np.uint8)
+                path = folder / "set" / split / name / f"{number:02d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(path)
+    import_dataset(ImportConfig(source=folder / "set", format="folder", out=folder / "data"))
+    return folder / "data"
+
+
+def config(dataset: Path, out: Path, **changes: Any) -> ClassifyConfig:
+    settings = {
+        "encoder": "random:test_resnet",
+        "size": 32,
+        "steps": 40,
+        "batch_size": 20,
+        "learning_rate": 3e-3,
+        "accelerator": "cpu",
+        "loggers": (),
+        "log_every": 10,
+    }
+    return ClassifyConfig(dataset=dataset, out=out, **{**settings, **changes})
+
+
+def values(result: dict[str, Any]) -> dict[str, float]:
+    return {row["metric"]: row["value"] for row in result["rows"]}
+
+
+def test_a_tile_has_the_class_of_its_annotations_or_none(dataset: Path) -> None:
+    data = Dataset(dataset)
+    tiles = LabelledTiles.of(data, "train", "category")
+    assert tiles.tile_ids == data.tiles("train")["tile_id"].to_list()
+    assert [name in tile_id for tile_id, name in zip(tiles.tile_ids, tiles.classes)] == [True] * 60
+    assert tiles.left_out == 0
+    assert LabelledTiles.of(data, "train", "type").left_out == 60
+
+
+def test_two_categories_on_a_tile_are_none(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Dataset(dataset)
+    rows = data.annotations()
+    first = rows.iloc[[0]].assign(category="other", annotation_id="x")
+    monkeypatch.setattr(data, "annotations", lambda: pd.concat([rows, first]))
+    assert (
+        LabelledTiles.of(data, "train", "category").left_out + LabelledTiles.of(data, "test", "category").left_out == 1
+    )
+
+
+def test_the_nearest_class_is_that_of_the_nearest_tile() -> None:
+    chance = torch.Generator().manual_seed(0)
+    train, test = torch.rand(300, 7, generator=chance), torch.rand(400, 7, generator=chance)
+    label = torch.randint(0, 5, (300,), generator=chance)
+    scores = nearest_classes(train, label, test, 5)
+    oracle = KNeighborsClassifier(1).fit(train, label)
+    assert np.array_equal(scores.argmax(1).numpy(), oracle.predict(test))
+    for number in range(5):
+        own = KNeighborsClassifier(1).fit(train[label == number], label[label == number])
+        np.testing.assert_allclose(-scores[:, number].numpy(), own.kneighbors(test)[0][:, 0], rtol=1e-4)
+
+
+def test_hits_among_the_first_k() -> None:
+    scores = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.1, 0.2, 0.7]])
+    assert hits(scores, torch.tensor([0, 1, -1]), 1).tolist() == [True, False, False]
+    assert hits(scores, torch.tensor([0, 1, -1]), 2).tolist() == [True, True, False]
+    assert hits(scores, torch.tensor([0, 1, -1]), 5).tolist() == [True, True, False]
+
+
+def test_a_linear_probe_learns_the_head_alone(dataset: Path, tmp_path: Path) -> None:
+    result = classify(config(dataset, tmp_path / "run", steps=150))
+    assert values(result)["top-1, linear probe"] > 0.8
+    assert values(result)["top-3, linear probe"] == 1
+    saved = load_classifier(tmp_path / "run" / "model")
+    assert [name for name, _ in saved.named_parameters()] == ["head.weight", "head.bias"]
+    assert saved.classes == ["columns", "plain", "rows"]
+    rows = read_results(tmp_path / "run" / "metrics.json").rows
+    assert [(row.task, row.split, row.encoder, row.n) for row in rows] == [
+        ("classify", "test", "random:test_resnet", 30)
+    ] * 2
+    assert rows[0].floor_name in ("most frequent class", "raw pixels 1-NN")
+    assert rows[0].ci is not None
+    assert rows[0].ci[0] <= (rows[0].value or 0) <= rows[0].ci[1] + 1e-9
+
+
+def test_full_fine_tuning_changes_the_encoder_and_is_saved_whole(dataset: Path, tmp_path: Path) -> None:
+    augment = AugmentConfig(gain_db=1.0, speckle_looks=10, shift_px=2, flips=0.5)
+    result = classify(config(dataset, tmp_path / "run", mode="full", augment=augment, accumulate=2))
+    assert values(result)["top-1, fine-tuned"] > 0.8
+    saved, fresh = load_classifier(tmp_path / "run" / "model"), open_encoder("random:test_resnet", size=32)
+    tiles = torch.randint(0, 256, (2, 32, 32), dtype=torch.uint8)
+    assert not torch.allclose(saved.encoder.summary(tiles), fresh.summary(tiles), atol=1e-3)
+    probabilities = task.predict(saved, tiles.numpy())
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
+
+
+def test_a_stopped_run_ends_the_same(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    augment = AugmentConfig(gain_db=1.0, speckle_looks=0, rotations=0.5)
+    changes = {"mode": "full", "steps": 8, "checkpoint_every": 3, "augment": augment}
+    classify(config(dataset, tmp_path / "whole", **changes))
+    step = task.ClassBatches._step
+
+    def stop(batches: task.ClassBatches, number: int) -> list[task.LabelledImages]:
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(batches, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(task.ClassBatches, "_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            classify(config(dataset, tmp_path / "cut", **changes))
+    classify(config(dataset, tmp_path / "cut", **changes))
+    one, two = (load_classifier(tmp_path / run / "model").state_dict() for run in ("whole", "cut"))
+    assert all(torch.equal(weight, two[name]) for name, weight in one.items())
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(dataset: Path, tmp_path: Path) -> None:
+    changes = {"encoder": "random:test_vit", "mode": "full", "steps": 3, "log_every": 1}
+    for run, world, strategy in (("one", 1, "auto"), ("two", 2, "fsdp")):
+        classify(config(dataset, tmp_path / run, devices=world, strategy=strategy, **changes))
+    one, two = ([json.loads(line)["loss"] for line in (tmp_path / run / "log.jsonl").open()] for run in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert (tmp_path / "two" / "metrics.json").is_file()
+
+
+def test_raw_pixels_have_a_probe_but_nothing_to_fine_tune(dataset: Path, tmp_path: Path) -> None:
+    result = classify(config(dataset, tmp_path / "run", encoder="pixels:8", size=None))
+    assert result["train_tiles"] == 60
+    with pytest.raises(ValueError, match="no weights to fine-tune"):
+        classify(config(dataset, tmp_path / "full", encoder="pixels:8", size=None, mode="full"))
+
+
+def test_an_encoder_that_saw_the_measured_tiles_is_refused(dataset: Path, tmp_path: Path) -> None:
+    blocks = Dataset(dataset).tiles("test")["block"].to_list()
+    card = {"dataset_fingerprint": "other", "train_blocks": blocks[:1]}
+    ours = tiny_model(tmp_path / "ours", card=card)
+    with pytest.raises(ValueError, match="part of the training"):
+        classify(config(dataset, tmp_path / "run", encoder=str(ours), size=None))
+    unknown = tiny_model(tmp_path / "unknown")
+    result = classify(config(dataset, tmp_path / "run", encoder=str(unknown), size=None, steps=2))
+    assert "not known" in result["rows"][0]["note"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mode": "half"}, "mode must be linear or full"),
+        ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"augment": AugmentConfig()}, "augment is for mode full"),
+        ({"label": "type"}, "0 classes in the type"),
+        ({"batch_size": 64}, "60 training tiles have a class, fewer than one batch of 64"),
+        ({"split": "val"}, "No tile of the split 'val'"),
+        ({"split": "train"}, "must not be train"),
+        ({"encoder": "nothing"}, "no encoder 'nothing'"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(changes: dict[str, Any], words: str, dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=words):
+        classify(config(dataset, tmp_path / "run", **changes))
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_broken_classifiers_are_refused(dataset: Path, tmp_path: Path) -> None:
+    classify(config(dataset, tmp_path / "run", encoder="pixels:8", size=None, steps=1))
+    folder = tmp_path / "run" / "model"
+    card = json.loads((folder / "classifier.json").read_text())
+    for changes, words in (
+        ({"format": 9}, "of no format"),
+        ({"classes": None}, "lacks a sound"),
+        ({"mode": "half"}, "lacks a sound"),
+        ({"encoder": "pixels:4"}, "does not fit its encoder"),
+    ):
+        (folder / "classifier.json").write_text(json.dumps({**card, **changes}))
+        with pytest.raises(ValueError, match=words):
+            load_classifier(folder)
+    with pytest.raises(ValueError, match="is not a classifier"):
+        load_classifier(tmp_path)
+
+
+def test_the_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = f"classify --dataset {dataset} --encoder pixels:8 --out {tmp_path / 'run'} --steps 20 --batch_size 20"
+    assert main([*words.split(), "--accelerator", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "60 training tiles, 3 classes" in said
+    assert "top-1, linear probe: " in said
+    assert "raw pixels 1-NN" in said or "most frequent class" in said
