@@ -35,7 +35,7 @@ from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
-from knowlip.training.resume import read_log, rows_of_step
+from knowlip.training.resume import rows_of_step
 from knowlip.training.state import whole_state
 from knowlip.training.task import Task, TrainingConfig, prefetched
 from knowlip.training.tiles import load_pixels
@@ -83,8 +83,6 @@ class Classified(TypedDict):
     model: str
     """Its folder."""
     steps: int
-    last: Mapping[str, Json]
-    """The last line of the log."""
     classes: Mapping[str, Json]
     """Class -> training tiles."""
     train_tiles: int
@@ -226,7 +224,7 @@ class Classification(Task[LabelledImages]):
             raise ValueError(f"{config.encoder} has no weights to fine-tune: use mode linear.")
         self.scale = GreyScale.of(index.set_index("tile_id").loc[self.tiles.tile_ids])
         self.label_T = labels(self.tiles.classes, self.classes)
-        self.pixels = self._pixels(self.tiles)
+        self.pixels = self._pixels(self.tiles, self.encoder)
         self.module = Classifier(self.encoder, self.classes, config.mode)
         self.summaries: Tensor | None = None
         if config.mode == "linear":
@@ -238,11 +236,10 @@ class Classification(Task[LabelledImages]):
         self.ends = [config.steps or config.epochs * self.steps_per_epoch]
 
     def _check(self) -> None:
-        config, count = self.config, len(self.tiles.tile_ids)
-        if len(self.classes) < 2:
+        config, count, classes = self.config, len(self.tiles.tile_ids), len(self.classes)
+        if classes < 2:
             raise ValueError(
-                f"The training tiles of {config.dataset} have {len(self.classes)} classes in the {config.label} of "
-                "their annotations: at least 2 are needed."
+                f"Training tiles have {classes} classes in the {config.label} of their annotations: give 2."
             )
         if count < config.batch_size:
             raise ValueError(f"{count} training tiles have a class, fewer than one batch of {config.batch_size}.")
@@ -251,8 +248,8 @@ class Classification(Task[LabelledImages]):
         if config.split == "train":
             raise ValueError("split must not be train: those tiles are learned from.")
 
-    def _pixels(self, tiles: LabelledTiles) -> np.ndarray:
-        return load_pixels(self.dataset, tiles.tile_ids, self.encoder.pixels.size, self.config.out / "cache")
+    def _pixels(self, tiles: LabelledTiles, encoder: Encoder) -> np.ndarray:
+        return load_pixels(self.dataset, tiles.tile_ids, encoder.pixels.size, self.config.out / "cache")
 
     def batches(self, rank: int, world: int) -> "ClassBatches":
         return ClassBatches(self, rank, world)
@@ -270,8 +267,7 @@ class Classification(Task[LabelledImages]):
         result: dict[str, Any] = {}
         if self.engine.first:
             save_classifier(self.module, state, out / "model", self.config)
-            classifier = load_classifier(out / "model", self.engine.device)
-            rows = self.measure(classifier)
+            rows = self.measure(load_classifier(out / "model", self.engine.device))
             details: dict[str, Json] = {
                 "classes": dict(Counter(self.tiles.classes)),
                 "train_tiles": len(self.tiles.tile_ids),
@@ -283,7 +279,6 @@ class Classification(Task[LabelledImages]):
             result = {
                 "model": str(out / "model"),
                 "steps": step,
-                "last": (read_log(out / "log.jsonl") or [{}])[-1],
                 **details,
                 "rows": results.plain()["rows"],
             }
@@ -293,13 +288,13 @@ class Classification(Task[LabelledImages]):
         """Top-1 and top-3 on the tiles kept aside, with what needs no model beside them."""
         config, tiles = self.config, self.measured
         label_T = labels(tiles.classes, self.classes)
-        scores = predict(classifier, self._pixels(tiles))
+        scores = predict(classifier, self._pixels(tiles, self.encoder))
         index = self.dataset.tiles().set_index("tile_id").loc[tiles.tile_ids]
         # Tiles of one block may be copies of each other: an interval that takes them for independent is too narrow.
         unit = "block" if index["block"].nunique() >= MIN_CLUSTERS else "root_id"
         clusters = index[unit].astype(str).to_list()
         raw = PixelEncoder()
-        known, asked = (summaries(raw, self._pixels(some)) for some in (self.tiles, tiles))
+        known, asked = (summaries(raw, self._pixels(some, raw)) for some in (self.tiles, tiles))
         floors = {
             "most frequent class": self.label_T.bincount().expand(len(label_T), -1),
             "raw pixels 1-NN": nearest_classes(known, self.label_T, asked, len(self.classes)),
@@ -399,13 +394,12 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
     if not (folder / _CARD).is_file():
         raise ValueError(f"{folder} is not a classifier: it needs {_CARD} and {_WEIGHTS}.")
     card = read_json(folder / _CARD)
-    fields = {"encoder": str, "size": int | None, "mode": str, "classes": list}
     if not isinstance(card, dict) or card.get("format") != _FORMAT:
         raise ValueError(f"{folder / _CARD} is of no format that this version reads ({_FORMAT}).")
-    if wrong := [name for name, kind in fields.items() if not isinstance(card.get(name, 0.0), kind)]:
-        raise ValueError(f"{folder / _CARD} lacks a sound {wrong[0]}.")
-    if card["mode"] not in ("linear", "full") or not all(isinstance(name, str) for name in card["classes"]):
-        raise ValueError(f"{folder / _CARD} names no mode or classes that exist.")
+    kinds = {"encoder": str, "size": int | None, "mode": str, "classes": list}
+    sound = all(isinstance(card.get(name, 0.0), kind) for name, kind in kinds.items())
+    if not sound or card["mode"] not in ("linear", "full") or not all(isinstance(n, str) for n in card["classes"]):
+        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, mode or list of classes.")
     classifier = Classifier(open_encoder(card["encoder"], device, card["size"]), card["classes"], card["mode"])
     try:
         classifier.load_state_dict(load_file(folder / _WEIGHTS))
