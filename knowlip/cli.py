@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 
+from knowlip import __version__
 from knowlip.commands import COMMANDS, GROUPS
 
 
@@ -17,8 +18,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_overview())
         return 0 if arguments else 2
     if arguments[0] == "--version":
-        from knowlip import __version__
-
         print(__version__)
         return 0
     words = 2 if " ".join(arguments[:2]) in COMMANDS else 1

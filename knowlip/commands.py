@@ -122,7 +122,9 @@ _TEXTS = {
         "show what screening and reconstruction did to the texts of a tile",
     ),
     "scio report": Command(
-        "knowlip.scio.report:ReportConfig", "scio_report", "count and draw what screening and reconstruction decided"
+        "knowlip.scio.report:ScioReportConfig",
+        "scio_report",
+        "count and draw what screening and reconstruction decided",
     ),
 }
 _TRAINING = {

@@ -11,6 +11,7 @@ from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe, recipe_for, with_changes
 from knowlip.base.rows import Results
 from knowlip.base.settings import plain
+from knowlip.benchmark.table import print_table
 from knowlip.commands import COMMANDS
 
 
@@ -76,8 +77,6 @@ def demo(config: DemoConfig) -> Results:
         if stage in ("evaluate", "report"):
             results = replace(results, seconds={name: round(value, 1) for name, value in seconds.items()})
             results.write(metrics_path)
-    from knowlip.benchmark.table import print_table
-
     print_table(results)
     say(f"\n{out / 'report.html'}")
     return results

@@ -63,6 +63,9 @@ HEAVY = frozenset(
         "pycocoevalcap",
         "safetensors",
         "jinja2",
+        "rich",
+        "yaml",
+        "PIL",
     ]
 )
 """Packages that take long to import: what leads to one may be imported where it is needed."""

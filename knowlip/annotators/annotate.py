@@ -12,11 +12,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from knowlip.annotators.chunks import ChunkStore, Outcome, Outcomes
+from knowlip.annotators.offline import offline_annotators
+from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import prompt_hash
 from knowlip.annotators.types import Annotation, recorded_name
@@ -42,7 +44,7 @@ class AnnotateConfig:
 
     dataset: Path
     """Folder of a built data set."""
-    annotator: Literal["measured", "openai", "labels", "rules"] = "measured"
+    annotator: str = "measured"
     """"measured" measures offline (its first name, "rules", is understood and stands in data sets); "openai" asks a
     model behind an OpenAI-compatible endpoint; "labels" fills templates from truth, boxes and masks."""
     model: str = ""
@@ -68,8 +70,9 @@ class AnnotateConfig:
     def __post_init__(self) -> None:
         if self.annotator == "rules":
             object.__setattr__(self, "annotator", "measured")
-        if self.annotator not in ("measured", "openai", "labels"):
-            raise ValueError(f"There is no annotator {self.annotator!r}; use measured, openai or labels.")
+        known = ["openai", "labels", *offline_annotators()]
+        if self.annotator not in known:
+            raise ValueError(f"There is no annotator {self.annotator!r}; use {', '.join(known)}.")
         if self.annotator == "openai" and not self.model:
             raise ValueError("The openai annotator needs the name of a model (--model).")
         if self.workers < 1 or self.concurrency < 1:
@@ -193,13 +196,12 @@ def _who(
     config: AnnotateConfig, store: ChunkStore, dataset: Dataset
 ) -> tuple[AbstractContextManager[Run[Chunk, Outcomes]], Any]:
     """Who works on chunks, and the openai annotator (None for the others)."""
-    if config.annotator == "measured":
-        return runner(Measuring(config.dataset), Processes(config.workers)), None
     if config.annotator == "labels":
         return runner(Labelling(dataset), Processes(1)), None
+    if config.annotator != "openai":
+        return runner(Measuring(config.dataset, config.annotator), Processes(config.workers)), None
     # The client library takes a second to import.
     from knowlip.annotators.openai.annotator import EndpointError, OpenAIAnnotator
-    from knowlip.annotators.openai.ledger import RequestLedger
 
     ledger = RequestLedger(store.folder / "ledger.sqlite")
     answers = store.folder / "answers"
@@ -212,9 +214,9 @@ def _who(
     if config.retry_quarantined:
         ledger.forgive()
     if config.batch:
-        from knowlip.annotators.openai.batch import Batches
+        from knowlip.annotators.openai.batch import BatchRequests
 
-        return nullcontext(Batches(dataset, annotator, store.folder / "batches").run), annotator
+        return nullcontext(BatchRequests(dataset, annotator, store.folder / "batches").run), annotator
     return runner(Asking(dataset, annotator, EndpointError), Threads(config.concurrency)), annotator
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from knowlip.annotators.chunks import Outcomes
+from knowlip.annotators.labels import LabelsAnnotator
+from knowlip.annotators.offline import offline_annotator
 from knowlip.annotators.types import Annotation, Annotator, Neighbours, TileRequest
 from knowlip.dataset import Dataset
 from knowlip.jobs.work import Work
@@ -40,18 +42,18 @@ class Annotating(Work[Chunk, Outcomes]):
 
 @dataclass(frozen=True)
 class Measuring(Annotating):
-    """The offline annotator, opened in every process."""
+    """An offline annotator, opened in every process."""
 
     dataset: Path
+    annotator: str
+    """Its name, see :mod:`knowlip.annotators.offline`."""
 
     def open(self, number: int) -> Callable[[Chunk], Outcomes]:
         """Open the data set; in a process of several, without threads of BLAS: the processes are the parallelism, and
         more threads than cores halve the speed."""
-        from knowlip.annotators.measured import MeasuredAnnotator
-
         if parent_process() is not None:
             threadpool_limits(1)
-        return _annotating(Dataset(self.dataset), MeasuredAnnotator())
+        return _annotating(Dataset(self.dataset), offline_annotator(self.annotator))
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,6 @@ class Labelling(Annotating):
         Raises:
             ValueError: the data set has none.
         """
-        from knowlip.annotators.labels import LabelsAnnotator
-
         annotator = LabelsAnnotator(self.dataset)
         return lambda chunk: {row["tile_id"]: annotator.annotate_tile(row["tile_id"]) for row in chunk.tiles}
 

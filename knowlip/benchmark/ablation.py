@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.base.files import read_json, whole_file, whole_folder, write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
@@ -199,8 +200,6 @@ def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, see
     Raises:
         ValueError: `target` is a copy of another data set, or no text can be made from labels.
     """
-    from knowlip.annotators.annotate import AnnotateConfig, annotate
-
     if not (target / INFO).is_file():
         with whole_folder(target) as part:
             part.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowlip.base.vocabulary import SCALES, landform_shares
-from knowlip.dataset.annotations import IGNORE
+from knowlip.dataset.annotations import IGNORE, iter_masks
 from knowlip.dataset.layout import SPLITS
+from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
 
 if TYPE_CHECKING:
@@ -191,9 +192,6 @@ def _spread(values: np.ndarray) -> dict[str, float | int]:
 
 def _mask_counts(data: Dataset) -> dict[str, np.ndarray]:
     """tile_id -> (255,) pixels of every class."""
-    from knowlip.dataset.annotations import iter_masks
-    from knowlip.dataset.png import decode_png
-
     return {
         tile_id: np.bincount(decode_png(png).ravel(), minlength=256)[:IGNORE]
         for tile_id, png, _ in iter_masks(data.path)

@@ -319,7 +319,7 @@ def change_chart(rows: Sequence[tuple[str, float, float, int]], label: str) -> M
 
 
 @dataclass(frozen=True)
-class Place:
+class MapMark:
     """A place on the map and how many of its tiles are in which split."""
 
     name: str
@@ -335,7 +335,7 @@ def land(axes: Any, **options: Any) -> None:
 
 
 @style()
-def world_map(places: Sequence[Place]) -> Markup:
+def world_map(places: Sequence[MapMark]) -> Markup:
     """One numbered pie a place: how its tiles are split. Places of unknown position are left out."""
     figure = Figure((720 / _POINTS, 288 / _POINTS), _POINTS)
     axes = figure.add_axes((0, 0, 1, 1))

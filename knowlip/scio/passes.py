@@ -27,8 +27,8 @@ from knowlip.scio.config import ScioConfig
 from knowlip.scio.reconstruction import Acceptance, Trial, learn_rewrites, reconstruct, trials_of, try_rewrites
 from knowlip.scio.revise import rewriting_rows, screening_rows
 from knowlip.scio.screening import (
-    Calibration,
     CalibrationSample,
+    NoiseCalibration,
     Screening,
     clean_evidence,
     draw_sample,
@@ -161,10 +161,12 @@ class Pass:
         """Tiles to calibrate on; the same in every process."""
         return draw_sample(self.corpus, self.scio, self._chance)
 
-    def _calibration(self, tables: Tables) -> Calibration:
+    def _calibration(self, tables: Tables) -> NoiseCalibration:
         value = value_of(tables["noise-model"])
         found = [self.sample.injected[number] for number in value["true_positives"]]
-        return Calibration(NoiseModel(**value["noise"]), found, [(row, slot) for row, slot in value["false_positives"]])
+        return NoiseCalibration(
+            NoiseModel(**value["noise"]), found, [(row, slot) for row, slot in value["false_positives"]]
+        )
 
     def _noise(self, tables: Tables) -> NoiseModel:
         return paper_tests() if self.scio.method == "paper" else self._calibration(tables).noise

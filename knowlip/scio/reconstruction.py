@@ -31,7 +31,7 @@ from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import SLOTS
 from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import FilledHole, Scorer
-from knowlip.scio.screening import Calibration, corrupted
+from knowlip.scio.screening import NoiseCalibration, corrupted
 from knowlip.scio.thresholds import precise_threshold, precision_at
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
@@ -244,7 +244,7 @@ class Trial(NamedTuple):
     """These words."""
 
 
-def trials_of(corpus: Corpus, calibration: Calibration) -> list[Trial]:
+def trials_of(corpus: Corpus, calibration: NoiseCalibration) -> list[Trial]:
     """Injected noise that screening found is to be undone, and of its false positives the claims are to stay."""
     found = [Trial(one.row, one.slot, corrupted(one, corpus), one.text) for one in calibration.true_positives]
     wrongly = calibration.false_positives
@@ -266,7 +266,7 @@ def learn_rewrites(
         corpus: current texts.
         trials: of :func:`trials_of`.
         rewrites: of :func:`try_rewrites`.
-        natural: :attr:`Calibration.natural`. Screened sub-texts that were not injected are noise at that rate, and
+        natural: :attr:`NoiseCalibration.natural`. Screened sub-texts that were not injected are noise at that rate, and
             their rewrites right as often as those of injected ones; the rest of them should have stayed.
         config: wanted precision.
     """

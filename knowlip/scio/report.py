@@ -19,7 +19,7 @@ _SHOWN: Final = (Decision.REWRITTEN, Decision.REJECTED, Decision.SCREENED)
 
 
 @dataclass(frozen=True)
-class ReportConfig:
+class ScioReportConfig:
     """Which decisions to report, and where."""
 
     POSITIONAL: ClassVar = ("dataset",)
@@ -36,7 +36,7 @@ class ReportConfig:
     """The same seed draws the same examples."""
 
 
-def scio_report(config: ReportConfig) -> dict[str, Any]:
+def scio_report(config: ScioReportConfig) -> dict[str, Any]:
     """Count the decisions and, with `out`, write the page.
 
     Returns:

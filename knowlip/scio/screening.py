@@ -33,7 +33,7 @@ class CalibrationSample:
 
 
 @dataclass
-class Calibration:
+class NoiseCalibration:
     """What injected noise taught."""
 
     noise: NoiseModel
@@ -79,7 +79,7 @@ def injected_evidence(
 
 def learn(
     corpus: Corpus, config: ScioConfig, sample: CalibrationSample, clean: Evidence, injected: Evidence
-) -> Calibration:
+) -> NoiseCalibration:
     """Fit the noise score on a sample's evidence and choose its threshold.
 
     Raises:
@@ -91,7 +91,7 @@ def learn(
     score = noise_score(noise, injected, [corpus.sets[one.row] for one in sample.injected])
     found = [one for one, scores in zip(sample.injected, score) if scores[one.slot] > noise.threshold]
     wrongly = np.argwhere(noise_score(noise, clean, sets) > noise.threshold).tolist()
-    return Calibration(noise, found, [(sample.rows[at], slot) for at, slot in wrongly])
+    return NoiseCalibration(noise, found, [(sample.rows[at], slot) for at, slot in wrongly])
 
 
 # ---- decisions ------------------------------------------------------------------------------------------------------

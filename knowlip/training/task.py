@@ -53,7 +53,7 @@ class TrainingConfig(EngineConfig):
     """Where curves go besides RUN/log.jsonl: tensorboard, wandb, mlflow."""
 
 
-class Batches(Protocol[Part]):
+class BatchSource(Protocol[Part]):
     """The batches of one process: functions of the step's number alone, so that a run goes on, or is repeated, with any
     number of processes and workers."""
 
@@ -89,7 +89,7 @@ class Task(ABC, Generic[Part]):
         return self.ends[-1]
 
     @abstractmethod
-    def batches(self, rank: int, world: int) -> Batches[Part]:
+    def batches(self, rank: int, world: int) -> BatchSource[Part]:
         """The batches of one process of several."""
 
     @abstractmethod

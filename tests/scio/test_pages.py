@@ -12,7 +12,7 @@ from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
 from knowlip.scio.history import decisions, lineage, word_changes
-from knowlip.scio.report import ReportConfig, draw_examples, scio_report
+from knowlip.scio.report import ScioReportConfig, draw_examples, scio_report
 from knowlip.scio.show import ShowConfig, history_text, show_history
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.scio.decided import TILE, decide
@@ -34,7 +34,7 @@ def test_what_was_not_measured_is_null_and_shown_as_such(folder: Path, tmp_path:
     step = result["sub_texts"][0]["history"][-1]
     assert (step["delta_itc"], step["margin"]) == (None, None)
     assert "dITC ?" in history_text(result, colour=False)
-    assert scio_report(ReportConfig(dataset.path, tmp_path / "out"))["examples"][0]["delta_itc"] is None
+    assert scio_report(ScioReportConfig(dataset.path, tmp_path / "out"))["examples"][0]["delta_itc"] is None
 
 
 def test_changes_put_together_are_both_texts() -> None:
@@ -99,7 +99,7 @@ def test_bad_input_is_one_sentence(
 
 
 def test_numbers_are_those_of_the_revisions(folder: Path) -> None:
-    numbers = scio_report(ReportConfig(folder, examples=3))
+    numbers = scio_report(ScioReportConfig(folder, examples=3))
     annotation, screening, reconstruction = numbers["revisions"]
     assert annotation["kind"] == "annotation"
     assert (numbers["tiles"], numbers["sub_texts"]) == (21, 168)
@@ -121,19 +121,19 @@ def test_a_reconstruction_that_kept_everything_is_one(folder: Path, tmp_path: Pa
     rows = dataset.texts(1).query("slot == 1").assign(decision="kept", reason="the model says the same: 'x'")
     rows.loc[rows.index[0], ["decision", "reason"]] = "rejected", "not sure (0.31 <= 0.80): 'y'"
     third = dataset.append_revision(rows, "other", parent=1)
-    entry = scio_report(ReportConfig(dataset.path))["revisions"][-1]
+    entry = scio_report(ScioReportConfig(dataset.path))["revisions"][-1]
     assert (entry["kind"], entry["hits"]) == ("reconstruction", 0)
     assert entry["reasons"] == {"the model says the same": 20, "not sure": 1}
     rows = rows.assign(decision="kept")
     write_figures(dataset.path, dataset.append_revision(rows, "another", parent=third), {"candidates": 21})
-    assert scio_report(ReportConfig(dataset.path))["revisions"][-1]["kind"] == "reconstruction"
+    assert scio_report(ScioReportConfig(dataset.path))["revisions"][-1]["kind"] == "reconstruction"
 
 
 def test_examples_are_drawn_by_lot_from_all_kinds(folder: Path) -> None:
-    rows = scio_report(ReportConfig(folder, examples=3, seed=4))["examples"]
+    rows = scio_report(ScioReportConfig(folder, examples=3, seed=4))["examples"]
     assert [row["decision"] for row in rows] == ["rewritten"] * 3 + ["rejected"] * 3
     assert all(row["text"] == "Very " + row["was"] for row in rows[:3])
-    assert rows == scio_report(ReportConfig(folder, examples=3, seed=4))["examples"]
+    assert rows == scio_report(ScioReportConfig(folder, examples=3, seed=4))["examples"]
     frame = decisions(Dataset(folder), 1)
     drawn = draw_examples(frame, 500, 0)
     assert len(drawn) == 21, "screened and not judged again"

@@ -3,3 +3,5 @@
 from knowlip.annotators.measured.annotator import MeasuredAnnotator
 
 __all__ = ["MeasuredAnnotator"]
+
+ANNOTATOR = MeasuredAnnotator

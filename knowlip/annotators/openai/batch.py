@@ -29,7 +29,7 @@ _GONE = "the endpoint no longer knows the batch"
 _FILE_GONE = "the endpoint no longer has the results of the batch"
 
 
-class Batches:
+class BatchRequests:
     """Works through the chunks of a wave with batches.
 
     Args:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from knowlip.annotators.openai.answer import answer_schema
 from knowlip.annotators.openai.prompt import LAYERS, AnswerForm, Prompt, compose_prompt
 from knowlip.annotators.types import TileRequest
 from knowlip.language.dimensions import DIMENSIONS
@@ -124,8 +125,6 @@ class OpenAIOptions:
 
     def parameters(self, model: str) -> dict[str, Any]:
         """Everything of a request but its messages: model, sampling, and the form of the answer."""
-        from knowlip.annotators.openai.answer import answer_schema
-
         parameters: dict[str, Any] = {
             "model": model,
             "temperature": self.temperature,

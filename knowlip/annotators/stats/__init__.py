@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from knowlip.annotators.stats.clouds import check_package
+from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, THRESHOLD
+from knowlip.annotators.tokens import FRAME, TokenizerFile
 from knowlip.base.files import whole_folder, write_json
 from knowlip.base.progress import say
 
@@ -59,10 +62,8 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
         ValueError: a source without texts, no tokenizer, or `out` holds something other than an older result.
     """
     from knowlip.annotators.stats.corpus import load
-    from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, THRESHOLD
     from knowlip.annotators.stats.measure import measure
     from knowlip.annotators.stats.projection import project
-    from knowlip.annotators.tokens import FRAME, TokenizerFile
 
     # All that can be refused is refused before the first source is measured: large ones take minutes.
     if config.token_length <= FRAME:
@@ -72,8 +73,6 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
     if config.out is not None:
         _check_out(config.out)
         if config.clouds:
-            from knowlip.annotators.stats.clouds import check_package
-
             check_package()
     corpora = [load(config.dataset, config.revision), *(load(source) for source in config.compare)]
     names = [corpus.name for corpus in corpora]

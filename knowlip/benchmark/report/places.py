@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from knowlip.dataset import Dataset
-from knowlip.pages.charts import Place, world_map
+from knowlip.pages.charts import MapMark, world_map
 from knowlip.pages.render import picture_uri
 
 SPLITS: Final = ("train", "val", "test")
@@ -36,7 +36,7 @@ def places(data: Dataset) -> dict[str, Any]:
     """What the section shows: the map, a panel a place (the first 24), and how many places are left out."""
     index = data.index
     found = [(str(name), rows) for name, rows in index[index["accepted"]].groupby("scene_id", sort=True)]
-    marks = [Place(name, rows["lon"].mean(), rows["lat"].mean(), _splits(rows)) for name, rows in found]
+    marks = [MapMark(name, rows["lon"].mean(), rows["lat"].mean(), _splits(rows)) for name, rows in found]
     panels = [_panel(data, number, *place) for number, place in enumerate(found[:_MOST_PLACES], 1)]
     left_out = max(0, len(found) - _MOST_PLACES)
     return {"splits": SPLITS, "world": world_map(marks), "panels": panels, "left_out": left_out}

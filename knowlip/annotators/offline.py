@@ -1,0 +1,29 @@
+"""Annotators that work offline, found by their files: a module or folder of `knowlip/annotators` with `ANNOTATOR`."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
+
+from knowlip.annotators.types import Annotator
+
+
+def offline_annotators() -> list[str]:
+    """Names of those that there are. Their files are read, not imported: some modules here take long to import."""
+    folder = Path(__file__).parent
+    names = []
+    for found in iter_modules([str(folder)]):
+        spec = find_spec(f"{__package__}.{found.name}")
+        if spec is not None and spec.origin and "\nANNOTATOR = " in Path(spec.origin).read_text(encoding="utf-8"):
+            names.append(found.name)
+    return sorted(names)
+
+
+def offline_annotator(name: str) -> Annotator:
+    """A new annotator.
+
+    Args:
+        name: of :func:`offline_annotators`.
+    """
+    annotator: Annotator = import_module(f"{__package__}.{name}").ANNOTATOR()
+    return annotator
