@@ -122,11 +122,15 @@ def mentions(done: dict[str, Annotation], truths: dict[str, Any], windows: dict[
             boxes, true_boxes = boxes + len(found), true_boxes + len(true)
             right += matches(found, true)
         result[category] = {
-            "counts_from_1_true": _mean(counts), "tiles_counted_from_1": len(counts),
-            "counts_of_0_true": _mean(zeros), "tiles_counted_0": len(zeros),
-            "boxes": boxes, "boxes_right": round(right / max(1, boxes), 3),
-            "objects": true_boxes, "objects_boxed": round(right / max(1, true_boxes), 3),
-        }  # fmt: skip
+            "counts_from_1_true": _mean(counts),
+            "tiles_counted_from_1": len(counts),
+            "counts_of_0_true": _mean(zeros),
+            "tiles_counted_0": len(zeros),
+            "boxes": boxes,
+            "boxes_right": round(right / max(1, boxes), 3),
+            "objects": true_boxes,
+            "objects_boxed": round(right / max(1, true_boxes), 3),
+        }
     return result
 
 

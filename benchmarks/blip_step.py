@@ -85,9 +85,11 @@ class BlipStep(nn.Module):
         text_ids_neg = torch.stack([encoder_ids[k] for k in text_of_image])
         text_keep_neg = torch.stack([keep[k] for k in text_of_image])
         output_neg = _encode(
-            model.text_encoder, torch.cat([encoder_ids[:rows], text_ids_neg]), torch.cat([keep[:rows], text_keep_neg]),
+            model.text_encoder,
+            torch.cat([encoder_ids[:rows], text_ids_neg]),
+            torch.cat([keep[:rows], text_keep_neg]),
             torch.cat([image_embeds_neg, image_embeds[:rows]]),
-        )  # fmt: skip
+        )
         vl_output = model.itm_head(torch.cat([output_pos[:, 0], output_neg[:, 0]]))
         itm_labels = torch.cat([torch.ones(rows), torch.zeros(2 * rows)]).long().to(ids.device)
         loss_itm = F.cross_entropy(vl_output, itm_labels)
@@ -96,8 +98,7 @@ class BlipStep(nn.Module):
         context_ids, context_keep = batch.context
         content_ids, content_keep = batch.content
         states = _encode(model.text_encoder, context_ids, context_keep, image_embeds[: len(context_ids)])
-        written = _decode(model.text_decoder, content_ids[:, :-1], states, context_keep,
-                          _hole(states, batch.hole_R))  # fmt: skip
+        written = _decode(model.text_decoder, content_ids[:, :-1], states, context_keep, _hole(states, batch.hole_R))
         logits = model.text_decoder.cls(written)
         targets = content_ids[:, 1:].masked_fill(~content_keep[:, 1:], -100)
         loss_infill = F.cross_entropy(

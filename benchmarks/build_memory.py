@@ -58,16 +58,19 @@ def main() -> None:
         for side, dtype in ((arguments.complex_side, "complex64"), (arguments.side, "uint16"))
     ]
     value = max(row["peak_mb"] for row in rows)
-    write_json(arguments.out, {
-        "value": value,
-        "baseline": LIMIT_MB,
-        "ratio": round(value / LIMIT_MB, 3),
-        "unit": "largest sum of resident memory (RSS) over all processes of the build, in MB; baseline: the limit",
-        "scenes": rows,
-        "machine": f"{machine()}, {arguments.cores} used",
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-    })  # fmt: skip
+    write_json(
+        arguments.out,
+        {
+            "value": value,
+            "baseline": LIMIT_MB,
+            "ratio": round(value / LIMIT_MB, 3),
+            "unit": "largest sum of resident memory (RSS) over all processes of the build, in MB; baseline: the limit",
+            "scenes": rows,
+            "machine": f"{machine()}, {arguments.cores} used",
+            "commit": commit(),
+            "date": datetime.now(UTC).date().isoformat(),
+        },
+    )
     say(f"{value} MB at most (limit {LIMIT_MB} MB)")
 
 

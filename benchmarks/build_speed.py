@@ -84,8 +84,10 @@ class Bare:
     def seconds(self, own: bool) -> float:
         """Wall time of all parts, from the moment that every process is ready."""
         start = time.time() + 10 + len(self.places) / 500
-        jobs = [(self.scene, self.out, self.roots[i :: self.cores], self.places[i :: self.cores], own, start)
-                for i in range(self.cores)]  # fmt: skip
+        jobs = [
+            (self.scene, self.out, self.roots[i :: self.cores], self.places[i :: self.cores], own, start)
+            for i in range(self.cores)
+        ]
         with ProcessPoolExecutor(self.cores, get_context("spawn")) as pool:
             ends = list(pool.map(_bare_part, jobs))
         return max(ends) - start

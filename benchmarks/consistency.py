@@ -30,9 +30,13 @@ from knowlip.tasks.metrics.intervals import wilson
 
 KINDS = ("function", "water", "built-up", "category", "count")
 _COVERS = {
-    "airport": ("airfield", "runway", "apron", "pavement"), "port": ("quay",), "farmland": ("field",),
-    "forest": ("wood",), "open water": ("water",), "urban": ("built-up",),
-}  # fmt: skip
+    "airport": ("airfield", "runway", "apron", "pavement"),
+    "port": ("quay",),
+    "farmland": ("field",),
+    "forest": ("wood",),
+    "open water": ("water",),
+    "urban": ("built-up",),
+}
 
 
 def claims_of(note: Annotation) -> dict[str, dict[str, Any]]:

@@ -46,8 +46,14 @@ def point_maps(targets: np.ndarray) -> np.ndarray:
             for c in range(max(0, col - 1), min(GRID, col + 2)):
                 weight = 1.0 if (r, c) == (row, col) else 0.3
                 if out[r, c, 2] < weight:
-                    out[r, c, 2:] = (weight, np.log(length / 50), np.log(width / 20), np.cos(angle), np.sin(angle),
-                                     kind)  # fmt: skip
+                    out[r, c, 2:] = (
+                        weight,
+                        np.log(length / 50),
+                        np.log(width / 20),
+                        np.cos(angle),
+                        np.sin(angle),
+                        kind,
+                    )
     return out
 
 

@@ -139,16 +139,20 @@ def measured(votes: np.ndarray, kinds: np.ndarray, scenes: np.ndarray) -> dict[s
     every = np.arange(len(votes))
     majority = max(good[counted].mean(), 1 - good[counted].mean())
     return {
-        "samples": int(counted.sum()), "scenes": len(np.unique(scenes)), "good": int(good.sum()),
-        "accuracy": round(accuracy(every), 4), "accuracy_interval": interval(accuracy, scenes),
+        "samples": int(counted.sum()),
+        "scenes": len(np.unique(scenes)),
+        "good": int(good.sum()),
+        "accuracy": round(accuracy(every), 4),
+        "accuracy_interval": interval(accuracy, scenes),
         "majority_baseline": round(float(majority), 4),
-        "auroc": round(area(every) or 0.0, 4), "auroc_interval": interval(area, scenes),
+        "auroc": round(area(every) or 0.0, 4),
+        "auroc_interval": interval(area, scenes),
         "good_rejected": refused(good),
         "rejected_by_defect": {
             str(kind): {"samples": int((kinds == kind).sum()), "rejected": refused(kinds == kind)}
             for kind in np.unique(kinds[~good])
         },
-    }  # fmt: skip
+    }
 
 
 def rejections(folder: Path) -> dict[str, Any]:
@@ -195,22 +199,24 @@ def main() -> None:
     voting = ~np.isin(kind, NOT_SEPARABLE)
     votes = leave_scene_out(values, kind == "good", place, voting)
     about = {
-        "quantiser": "db-percentile-v1(0.5,99.8)", "tile_px": SIDE,
+        "quantiser": "db-percentile-v1(0.5,99.8)",
+        "tile_px": SIDE,
         "made_by": "python -m benchmarks.fit_quality_reference",
         "note": "Features only, no pixels. Real scenes: modified Copernicus Sentinel data, Sen1Floods11.",
-    }  # fmt: skip
+    }
     sources = tuple(f"{name}:{defect}" for name, defect in zip(scene[voting], kind[voting]))
     write_reference(options.out, Reference(values[voting], kind[voting] == "good", sources), about)
     from knowlip.tiles.reference import load_reference
 
     load_reference.cache_clear()
     result = {
-        "neighbours": NEIGHBOURS, "min_good": QualityConfig().min_good,
+        "neighbours": NEIGHBOURS,
+        "min_good": QualityConfig().min_good,
         "leave_one_place_out": measured(votes, kind, place),
         "checked": {
             folder.name if folder.name != "scenes" else "simulated": rejections(folder) for folder in options.check
         },
-    }  # fmt: skip
+    }
     left_out = result["leave_one_place_out"]
     unit = "accuracy on places left out of the reference; baseline: the majority class"
     record(options.result, left_out["accuracy"], left_out["majority_baseline"], unit, result)

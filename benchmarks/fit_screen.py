@@ -147,9 +147,13 @@ def measured(items: list[Item]) -> dict[str, Any]:
 
     every = np.arange(len(items))
     figures: dict[str, Any] = {
-        "windows": len(items), "scenes": len(np.unique(scene)), "structured": int(truth.sum()),
-        "base_rate": round(float(truth.mean()), 4), "kept": int(kept.sum()), "kept_share": round(float(kept.mean()), 4),
-    }  # fmt: skip
+        "windows": len(items),
+        "scenes": len(np.unique(scene)),
+        "structured": int(truth.sum()),
+        "base_rate": round(float(truth.mean()), 4),
+        "kept": int(kept.sum()),
+        "kept_share": round(float(kept.mean()), 4),
+    }
     for name, function in (("auroc", area), ("precision", precision), ("recall", recall)):
         value = function(every)
         figures[name] = None if value is None else round(value, 4)

@@ -87,16 +87,19 @@ def main() -> None:
             rows[name] = measure(module.make(Path(folder) / str(number), **options))
             print(f"{name:40} {rows[name]['pixels']:8.4f} {rows[name]['pixels_on_grid']:8.4f} pixels")
     worst = max(max(row["pixels"], row["pixels_on_grid"]) for row in rows.values())
-    write_json(arguments.out, {
-        "value": worst,
-        "baseline": 1.0,
-        "ratio": round(worst / 1.0, 5),
-        "unit": "largest error in pixels over all made products; baseline: the limit of one pixel",
-        "products": rows,
-        "machine": f"{machine()}, one process",
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
-    })  # fmt: skip
+    write_json(
+        arguments.out,
+        {
+            "value": worst,
+            "baseline": 1.0,
+            "ratio": round(worst / 1.0, 5),
+            "unit": "largest error in pixels over all made products; baseline: the limit of one pixel",
+            "products": rows,
+            "machine": f"{machine()}, one process",
+            "date": datetime.now(UTC).date().isoformat(),
+            "commit": commit(),
+        },
+    )
     print(f"worst: {worst:.4f} pixels (limit 1)")
 
 

@@ -151,12 +151,19 @@ def main() -> None:
     found = held_out(run / "model", dataset, options.queries, "cuda" if torch.cuda.is_available() else "cpu")
     splits = Dataset(dataset).tiles()["split"].value_counts().to_dict()
     rest = {
-        "rows": [plain(row) for row in found], "tiles": {str(name): int(count) for name, count in splits.items()},
-        "stage_steps": steps, "seconds_of_loop": result["seconds"],
-        "seconds_of_this_command": time.monotonic() - started, "pairs_per_s": result["pairs_per_s"],
-        "revision": result["revision"], "scio": scio, "recipe": options.recipe, "precision": options.precision,
-        "compile": options.compile, "curves": curves(run),
-    }  # fmt: skip
+        "rows": [plain(row) for row in found],
+        "tiles": {str(name): int(count) for name, count in splits.items()},
+        "stage_steps": steps,
+        "seconds_of_loop": result["seconds"],
+        "seconds_of_this_command": time.monotonic() - started,
+        "pairs_per_s": result["pairs_per_s"],
+        "revision": result["revision"],
+        "scio": scio,
+        "recipe": options.recipe,
+        "precision": options.precision,
+        "compile": options.compile,
+        "curves": curves(run),
+    }
     path = options.out or options.work / f"gpu_pretrain-{options.recipe}.json"
     ways = [row for row in found if row.metric.endswith("R@10")]
     recall, floor = (sum(values) / len(ways) for values in zip(*((row.value or 0, row.floor or 0) for row in ways)))

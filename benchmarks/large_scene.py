@@ -28,9 +28,21 @@ def write_large_scene(path: Path, side: int, dtype: str, seed: int = 0, compress
     """
     more = {"compress": compress, "predictor": 2} if compress else {}
     with rasterio.open(
-        path, "w", driver="GTiff", width=side, height=side, count=1, dtype=dtype, crs="EPSG:32631", tiled=True,
-        blockxsize=512, blockysize=512, BIGTIFF="YES", transform=Affine(PIXEL_M, 0, 5e5, 0, -PIXEL_M, 5.8e6), **more,
-    ) as target:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        width=side,
+        height=side,
+        count=1,
+        dtype=dtype,
+        crs="EPSG:32631",
+        tiled=True,
+        blockxsize=512,
+        blockysize=512,
+        BIGTIFF="YES",
+        transform=Affine(PIXEL_M, 0, 5e5, 0, -PIXEL_M, 5.8e6),
+        **more,
+    ) as target:
         target.update_tags(KNOWLIP_UNITS="complex" if dtype == "complex64" else "amplitude", KNOWLIP_DATE="2025-06-01")
         for row, values in _strips(side, dtype, seed):
             window = rasterio.windows.Window(0, row, side, values.shape[0])

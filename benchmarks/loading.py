@@ -105,8 +105,17 @@ def measure(folder: Path, cores: int, repetitions: int) -> dict[str, list[float]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for number in range(repetitions):
         for kind, values in found.items():
-            command = [sys.executable, "-m", "benchmarks.loading", "--run", kind, "--folder", str(folder),
-                       "--cores", str(cores)]  # fmt: skip
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.loading",
+                "--run",
+                kind,
+                "--folder",
+                str(folder),
+                "--cores",
+                str(cores),
+            ]
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             values.append(json.loads(done.stdout.splitlines()[-1])["tiles_per_s"])
         say(f"  {number + 1}/{repetitions}: " + ", ".join(f"{kind} {v[-1]:.0f} tiles/s" for kind, v in found.items()))

@@ -41,12 +41,19 @@ def targets_of(truth: dict[str, Any]) -> np.ndarray:
     """(N, 7) x, y (fractions), length_m, width_m, heading_deg, type number, 0 ship or 1 aircraft."""
     return np.array(
         [
-            [item["x"], item["y"], item["length_m"], item["width_m"], item["heading_deg"], TYPES.index(item["type"]),
-             float(item["category"] == "aircraft")]
+            [
+                item["x"],
+                item["y"],
+                item["length_m"],
+                item["width_m"],
+                item["heading_deg"],
+                TYPES.index(item["type"]),
+                float(item["category"] == "aircraft"),
+            ]
             for item in truth["objects"]
         ],
         np.float32,
-    ).reshape(-1, 7)  # fmt: skip
+    ).reshape(-1, 7)
 
 
 def main() -> None:
@@ -71,17 +78,24 @@ def main() -> None:
         targets.append(found)
         owner += [number] * len(found)
         parent = truths.get(row["parent_id"])
-        about.append([
-            row["metres_per_pixel"],
-            float(bool(row["airport"]) and row["airport_km"] <= 8.0),
-            float(bool(row["port"]) and row["port_km"] <= 8.0),
-            0.0 if parent is None else 1.0 if _airport(parent) else -1.0,
-            0.0 if parent is None else 1.0 if _port(parent) else -1.0,
-        ])  # fmt: skip
+        about.append(
+            [
+                row["metres_per_pixel"],
+                float(bool(row["airport"]) and row["airport_km"] <= 8.0),
+                float(bool(row["port"]) and row["port_km"] <= 8.0),
+                0.0 if parent is None else 1.0 if _airport(parent) else -1.0,
+                0.0 if parent is None else 1.0 if _port(parent) else -1.0,
+            ]
+        )
     np.savez_compressed(
-        arguments.out, images=np.stack(images), codes=np.stack(codes), targets=np.concatenate(targets),
-        owner=np.array(owner), about=np.array(about, np.float32), tile_id=np.array(list(tiles["tile_id"])),
-    )  # fmt: skip
+        arguments.out,
+        images=np.stack(images),
+        codes=np.stack(codes),
+        targets=np.concatenate(targets),
+        owner=np.array(owner),
+        about=np.array(about, np.float32),
+        tile_id=np.array(list(tiles["tile_id"])),
+    )
 
 
 def _airport(truth: dict[str, Any]) -> bool:

@@ -251,16 +251,22 @@ def main() -> None:
     name = torch.cuda.get_device_name() if on_gpu else f"cpu, {torch.get_num_threads()} threads"
     peak = peak_flops(name)
     result = {
-        "size": options.size, "device": name, "precision": options.precision, "compile": options.compile,
-        "torch": torch.__version__, "pairs": pairs, "tokens": options.tokens,
+        "size": options.size,
+        "device": name,
+        "precision": options.precision,
+        "compile": options.compile,
+        "torch": torch.__version__,
+        "pairs": pairs,
+        "tokens": options.tokens,
         "image_px": config.model.vision.image_size,
-        "ratio_of_repetitions": round(ratio, 3), "gflop_a_pair": round(flops / pairs / 1e9, 2),
+        "ratio_of_repetitions": round(ratio, 3),
+        "gflop_a_pair": round(flops / pairs / 1e9, 2),
         "tflops": round(flops / middle["ours"] / 1e12, 3),
         "mfu": round(flops / middle["ours"] / peak, 4) if peak else None,
         "largest_difference_of_losses": apart,
         "peak_gb": {which: round(peak_memory(options, which), 3) for which in ("ours", "blip")},
         "ms_a_step": {which: [round(1e3 * value, 2) for value in values] for which, values in times.items()},
-    }  # fmt: skip
+    }
     out = options.out or Path(__file__).parent / "results" / f"pretrain_step_{options.size}_{device.type}.json"
     unit = "pairs a second, whole step; baseline: BLIP's structure in eager float32 (benchmarks/blip_step.py)"
     record(out, round(pairs / middle["ours"], 2), round(pairs / middle["blip"], 2), unit, result, name)

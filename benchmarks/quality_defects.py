@@ -67,9 +67,14 @@ def ambiguity(power: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 POWER_DEFECTS: dict[str, Defect] = {
-    "noise": noise, "low_snr": low_snr, "scalloping": scalloping, "interference": interference,
-    "missing_lines": missing_lines, "defocus": defocus, "ambiguity": ambiguity,
-}  # fmt: skip
+    "noise": noise,
+    "low_snr": low_snr,
+    "scalloping": scalloping,
+    "interference": interference,
+    "missing_lines": missing_lines,
+    "defocus": defocus,
+    "ambiguity": ambiguity,
+}
 
 
 def saturation(tile: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -53,49 +53,81 @@ def _described(name: str, **keys: Any) -> Callable[[Path, Path], list[Path]]:
 
 FAMILIES = {
     "sen1floods11": Family(
-        "Sentinel-1, dB, EPSG:4326", lambda data, out: [data / "sen1floods11" / "S1"], (2560.0, 1280.0, 640.0),
+        "Sentinel-1, dB, EPSG:4326",
+        lambda data, out: [data / "sen1floods11" / "S1"],
+        (2560.0, 1280.0, 640.0),
     ),
     "s1-utm": Family(
-        "Sentinel-1, dB, UTM (20 and 30 m)", lambda data, out: [data / "s1-geotiff"], (2560.0, 1280.0, 640.0),
+        "Sentinel-1, dB, UTM (20 and 30 m)",
+        lambda data, out: [data / "s1-geotiff"],
+        (2560.0, 1280.0, 640.0),
     ),
     "s1-tiles": Family(
-        "Sentinel-1, 8 bit, EPSG:3395", lambda data, out: [data / "s1-losangeles-tiles"], (2560.0, 1280.0, 640.0),
+        "Sentinel-1, 8 bit, EPSG:3395",
+        lambda data, out: [data / "s1-losangeles-tiles"],
+        (2560.0, 1280.0, 640.0),
     ),
     "gaofen-3": Family(
         "Gaofen-3, 16 bit, place unknown",
         _described(
-            "gaofen-3", files=["gf3-quadpol/*.tiff"], sensor="gaofen-3", band="C", mode="QPSI", units="dn",
-            spacing_m=8.0, unlocated=True,
+            "gaofen-3",
+            files=["gf3-quadpol/*.tiff"],
+            sensor="gaofen-3",
+            band="C",
+            mode="QPSI",
+            units="dn",
+            spacing_m=8.0,
+            unlocated=True,
         ),
         (1024.0, 512.0, 256.0),
     ),
     "opensarship": Family(
         "OpenSARShip GRD, float sigma0",
-        lambda data, out: sorted((data / "opensarship").glob("*GRD*.zip")), (320.0, 160.0, 80.0), 7.5,
+        lambda data, out: sorted((data / "opensarship").glob("*GRD*.zip")),
+        (320.0, 160.0, 80.0),
+        7.5,
     ),
     "opensarship-slc": Family(
         "OpenSARShip SLC, complex",
-        lambda data, out: sorted((data / "opensarship").glob("*SLC*.zip")), (224.0, 112.0, 56.0), 3.0,
+        lambda data, out: sorted((data / "opensarship").glob("*SLC*.zip")),
+        (224.0, 112.0, 56.0),
+        3.0,
         SceneOverrides(calibrate=False),
     ),
     "dsn-ships": Family(
         "Sentinel-1 SLC chips, .npy",
         _described(
-            "dsn-ships", files=["dsn-slc/slc_OpenSARShip/**/*.npy"], sensor="sentinel-1", band="C", polarisation="VV",
-            product_type="SLC", mode="IW", looks=1, projection="slant", spacing_m=[13.94, 2.33], incidence_deg=38,
-            unlocated=True, group="{parent}",
+            "dsn-ships",
+            files=["dsn-slc/slc_OpenSARShip/**/*.npy"],
+            sensor="sentinel-1",
+            band="C",
+            polarisation="VV",
+            product_type="SLC",
+            mode="IW",
+            looks=1,
+            projection="slant",
+            spacing_m=[13.94, 2.33],
+            incidence_deg=38,
+            unlocated=True,
+            group="{parent}",
         ),
-        (224.0, 112.0, 56.0), 3.0,
+        (224.0, 112.0, 56.0),
+        3.0,
     ),
     "dsn-land": Family(
         "Complex chips, .npy",
         _described(
-            "dsn-land", files=["dsn-slc/slc_data/**/*.npy"], polarisation="HH", looks=1, spacing_m=1.0,
-            unlocated=True, group="{parent}",
+            "dsn-land",
+            files=["dsn-slc/slc_data/**/*.npy"],
+            polarisation="HH",
+            looks=1,
+            spacing_m=1.0,
+            unlocated=True,
+            group="{parent}",
         ),
         (64.0, 32.0, 16.0),
     ),
-}  # fmt: skip
+}
 """Name -> samples. Chips that state no spacing get the nominal one of their mode, or one metre."""
 
 
@@ -103,10 +135,17 @@ def build_family(name: str, data: Path, out: Path) -> dict[str, Any]:
     """Build and verify one family; facts of the result."""
     family = FAMILIES[name]
     place = out / name
-    result = build(BuildConfig(
-        scenes=family.scenes(data, out), out=place, windows_m=family.windows_m, fewest_px=family.fewest_px,
-        read=family.read, quality=family.quality, workers=min(2, os.cpu_count() or 1),
-    ))  # fmt: skip
+    result = build(
+        BuildConfig(
+            scenes=family.scenes(data, out),
+            out=place,
+            windows_m=family.windows_m,
+            fewest_px=family.fewest_px,
+            read=family.read,
+            quality=family.quality,
+            workers=min(2, os.cpu_count() or 1),
+        )
+    )
     verified = verify(place)
     return {
         "title": family.title,

@@ -20,9 +20,15 @@ matplotlib.use("Agg")
 INK, SOFT, PAPER, DOT = "#1c2226", "#5a656c", "#f7f7f4", "#c3c9c6"
 SPLITS = {"train": "#2f6fb0", "val": "#d99000", "test": "#c2410c"}
 COLOURS = {
-    "sen1floods11": "#0b6e8f", "s1-utm": "#7a4fb0", "s1-tiles": "#c2410c", "opensarship": "#1a7a3c",
-    "opensarship-slc": "#8a9a12", "gaofen-3": "#5a656c", "dsn-ships": "#5a656c", "dsn-land": "#5a656c",
-}  # fmt: skip
+    "sen1floods11": "#0b6e8f",
+    "s1-utm": "#7a4fb0",
+    "s1-tiles": "#c2410c",
+    "opensarship": "#1a7a3c",
+    "opensarship-slc": "#8a9a12",
+    "gaofen-3": "#5a656c",
+    "dsn-ships": "#5a656c",
+    "dsn-land": "#5a656c",
+}
 GREYS = 40
 """Grey levels kept of the tiles: speckle does not compress."""
 
@@ -92,9 +98,15 @@ def _world(axes: Axes, sets: dict[str, Dataset], titles: dict[str, str]) -> None
             continue
         places = tiles.groupby("scene_id")[["lon", "lat"]].mean().round(1).drop_duplicates().to_numpy()
         axes.scatter(
-            places[:, 0], places[:, 1], s=34, c=COLOURS[name], edgecolors="white", linewidths=0.8, zorder=3,
+            places[:, 0],
+            places[:, 1],
+            s=34,
+            c=COLOURS[name],
+            edgecolors="white",
+            linewidths=0.8,
+            zorder=3,
             label=f"{titles[name]}: {len(dataset.tiles()):,} tiles",
-        )  # fmt: skip
+        )
         for row in tiles.drop_duplicates("country").to_dict("records"):
             at = row["lon"], row["lat"]
             if all(math.hypot(at[0] - x, at[1] - y) > 9 for x, y in seen):
@@ -193,7 +205,13 @@ def _scale_bar(axes: Axes, metres: float, unit: float, text: str, on_dark: bool 
         axes.plot([x, x + metres * unit], [y, y], color="black", linewidth=4.5, solid_capstyle="butt")
     axes.plot([x, x + metres * unit], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
     axes.annotate(
-        text, (x, y), xytext=(0, 4), textcoords="offset points", color=colour, fontsize=7, fontweight="bold",
+        text,
+        (x, y),
+        xytext=(0, 4),
+        textcoords="offset points",
+        color=colour,
+        fontsize=7,
+        fontweight="bold",
         bbox={"boxstyle": "square,pad=0.15", "facecolor": "black", "alpha": 0.55, "linewidth": 0} if on_dark else None,
-    )  # fmt: skip
+    )
     axes.set(xlim=(x_0, x_1), ylim=(y_0, y_1))

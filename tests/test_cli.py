@@ -178,7 +178,7 @@ BAD = [
     ("demo --out OUT --set report.samples=few", "setting samples does not fit"),
     ("demo --sets x", "--sets"),
     ("dmeo", "there is no command 'dmeo'"),
-]  # fmt: skip
+]
 
 
 WHOLE = ("config.yaml", "tokenizer.json")
@@ -192,9 +192,13 @@ def files(folder: Path) -> set[Path]:
 
 @pytest.mark.parametrize(("line", "sentence"), BAD, ids=[line for line, _ in BAD])
 def test_bad_input_is_one_sentence_and_leaves_nothing(
-    line: str, sentence: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    sentence: str,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(place)
     monkeypatch.delenv("KNOWLIP_MODEL", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -364,22 +368,33 @@ def test_simulate_on_a_disk_that_runs_full(
 FULL: list[tuple[str, str, Callable[[Path], bool]]] = [
     (SIMULATE, "20k", lambda disk: True),
     (f"build --scenes good.tif --out OUT {SMALL}", "16k", lambda disk: True),
-    ("pretrain --dataset annotated --out OUT --batch_size 8 --stage_steps=[2,0,0] --model.embed_dim=16"
-     " --model.vision.name=vit_tiny_patch16_224 --model.vision.image_size=32"
-     " --model.vision.changes={patch_size:\\ 8,embed_dim:\\ 32,depth:\\ 1,num_heads:\\ 2}"
-     " --model.text.width=32 --model.text.layers=1 --model.text.heads=2 --model.text.mlp_width=64 --accelerator=cpu",
-     "150k", lambda disk: not (disk / "out" / "checkpoint.pt").exists()),
-    ("finetune --dataset annotated --model model --out OUT --steps 1",
-     "12k", lambda disk: not list(disk.rglob("*.npy"))),
+    (
+        "pretrain --dataset annotated --out OUT --batch_size 8 --stage_steps=[2,0,0] --model.embed_dim=16"
+        " --model.vision.name=vit_tiny_patch16_224 --model.vision.image_size=32"
+        " --model.vision.changes={patch_size:\\ 8,embed_dim:\\ 32,depth:\\ 1,num_heads:\\ 2}"
+        " --model.text.width=32 --model.text.layers=1 --model.text.heads=2 --model.text.mlp_width=64 --accelerator=cpu",
+        "150k",
+        lambda disk: not (disk / "out" / "checkpoint.pt").exists(),
+    ),
+    (
+        "finetune --dataset annotated --model model --out OUT --steps 1",
+        "12k",
+        lambda disk: not list(disk.rglob("*.npy")),
+    ),
     ("report --dataset annotated --out OUT", "40k", lambda disk: not (disk / "out").exists()),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "size", "clean"), FULL, ids=[line.split()[0] for line, *_ in FULL])
 def test_a_disk_that_is_really_full(
-    line: str, size: str, clean: Callable[[Path], bool], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    size: str,
+    clean: Callable[[Path], bool],
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(place)
     with small_disk(tmp_path / "disk", size) as disk:
         assert main(shlex.split(line.replace("OUT", str(disk / "out")))) == 2

@@ -22,25 +22,39 @@ DATA = Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[2] / "shared" 
 REAL = [DATA / name for name in ("s1-geotiff", "sen1floods11", "s1-losangeles-tiles")]
 
 TINY = [
-    "annotate.workers=1", "build.workers=1",
-    "pretrain.model.vision.image_size=32", "pretrain.model.vision.changes={patch_size: 8, embed_dim: 32, depth: 2}",
+    "annotate.workers=1",
+    "build.workers=1",
+    "pretrain.model.vision.image_size=32",
+    "pretrain.model.vision.changes={patch_size: 8, embed_dim: 32, depth: 2}",
     "pretrain.model.text={width: 32, layers: 1, heads: 2, mlp_width: 64, max_length: 160}",
     "pretrain.model.embed_dim=16",
-    "pretrain.model.vision.changes.num_heads=2", "pretrain.stage_steps=[6,3,3]", "pretrain.batch_size=8",
-    "pretrain.warmup_steps=2", "pretrain.log_every=1", "pretrain.checkpoint_every=2", "pretrain.objectives.queue=64",
+    "pretrain.model.vision.changes.num_heads=2",
+    "pretrain.stage_steps=[6,3,3]",
+    "pretrain.batch_size=8",
+    "pretrain.warmup_steps=2",
+    "pretrain.log_every=1",
+    "pretrain.checkpoint_every=2",
+    "pretrain.objectives.queue=64",
     # a threshold by hand: such a model finds no injected noise, and then nothing would be screened
     "pretrain.scio={calibration_tiles: 8, max_new_tokens: 4, evidence: deltas, threshold: 0.2}",
     "pretrain.accelerator=cpu",
-    "finetune.steps=4", "finetune.batch_size=8", "finetune.accelerator=cpu",
+    "finetune.steps=4",
+    "finetune.batch_size=8",
+    "finetune.accelerator=cpu",
     "evaluate.limits={tiles: 12, rerank_queries: 4, questions_per_type: 4, captions: 2, max_new_tokens: 16}",
     "evaluate.limits.examples=2",
     "report.samples=2",
-]  # fmt: skip
+]
 """A model and numbers of steps as small as they get."""
 SIMULATED = [
-    "simulate.cities=3", "simulate.sensors=[sim-c]", "simulate.scene_size_m={sim-c: 1024}", "simulate.workers=1",
-    "simulate.themes=[port, airport, town]", "build.windows_m=[512, 256, 128]", "build.tile_px=96",
-]  # fmt: skip
+    "simulate.cities=3",
+    "simulate.sensors=[sim-c]",
+    "simulate.scene_size_m={sim-c: 1024}",
+    "simulate.workers=1",
+    "simulate.themes=[port, airport, town]",
+    "build.windows_m=[512, 256, 128]",
+    "build.tile_px=96",
+]
 QUESTIONS = ("count", "recognition", "position", "main_landform", "all_landforms", "regional_landform")
 
 
@@ -177,8 +191,13 @@ def test_a_killed_demo_goes_on_with_the_same_command(tmp_path: Path) -> None:
     last = process(out)
     last.join()
     assert last.exitcode == 0
-    for name in ("pretrain/model/model.safetensors", "finetune/model/model.safetensors", "dataset/index.parquet",
-                 "dataset/texts.parquet", "dataset/truth.parquet"):  # fmt: skip
+    for name in (
+        "pretrain/model/model.safetensors",
+        "finetune/model/model.safetensors",
+        "dataset/index.parquet",
+        "dataset/texts.parquet",
+        "dataset/truth.parquet",
+    ):
         assert (out / name).read_bytes() == (tmp_path / "whole" / "demo" / name).read_bytes(), name
     results = [json.loads((folder / "metrics.json").read_text()) for folder in (out, tmp_path / "whole" / "demo")]
     assert set(results[0].pop("seconds")) == set(results[1].pop("seconds"))

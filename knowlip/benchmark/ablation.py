@@ -128,6 +128,7 @@ def _check(config: AblationConfig, data: Dataset) -> list[str]:
 
 def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str, Any]:
     """Pre-train, fine-tune and question one model."""
+    # Every arm is trained and questioned by the commands' own functions, so that no arm gets a path of its own.
     source = "templates" if arm == "templates" else "annotator"
     wrong = 0.0 if arm == "templates" else config.wrong
     dataset = dataset_with(config.dataset, source, config.out / "datasets" / source, wrong)

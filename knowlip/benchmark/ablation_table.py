@@ -47,6 +47,7 @@ def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any
         both intervals. `texts`: arm -> share of true sub-texts before and after. `floors`: type -> the highest
         accuracy without looking, and its name.
     """
+    # Arms in the paper's order: each is compared with the one above it, which it adds a single step to.
     found: dict[str, Any] = {"arms": {}, "differences": {}, "texts": {}, "floors": {}}
     previous: str | None = None
     above: dict[str, list[float]] = {}

@@ -193,6 +193,7 @@ def _check_machines(ray: Any, where: Ray) -> dict[str, str]:
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    # Asked before any work: a machine with another numpy, or without the disk, would spoil a run of hours in silence.
     if not sum(_places(ray, where)):
         kind = "GPU" if where.gpu else "core"
         raise ValueError(f"The Ray cluster at {where.address!r} has no machine with a free {kind} for tasks.")

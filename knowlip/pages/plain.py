@@ -36,12 +36,24 @@ def figures() -> Iterator[FigureOf]:
     from matplotlib.figure import Figure
 
     settings: dict[Any, Any] = {
-        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9.5, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "axes.titlecolor": INK,
-        "text.color": INK, "xtick.color": MUTED, "ytick.color": INK, "axes.spines.top": False,
-        "axes.spines.right": False, "figure.dpi": 130, "legend.frameon": False, "xtick.major.size": 0,
+        "font.family": "DejaVu Sans",
+        "font.size": 8.5,
+        "axes.titlesize": 9.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.edgecolor": GRID,
+        "axes.labelcolor": MUTED,
+        "axes.titlecolor": INK,
+        "text.color": INK,
+        "xtick.color": MUTED,
+        "ytick.color": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.dpi": 130,
+        "legend.frameon": False,
+        "xtick.major.size": 0,
         "ytick.major.size": 0,
-    }  # fmt: skip
+    }
 
     def figure_of(**options: Any) -> Any:
         made = Figure(**options)

@@ -46,6 +46,7 @@ def scio_report(config: ScioReportConfig) -> dict[str, Any]:
     Raises:
         ValueError: no data set, no texts or no such revision; no revision made a decision; `out` holds something else.
     """
+    # Numbers first, and the page only where it is asked for: drawing needs a library that counting does not.
     if config.out is not None:
         _check_out(config.out)
     dataset = Dataset(config.dataset)

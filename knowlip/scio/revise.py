@@ -57,6 +57,7 @@ def rewriting_rows(
         Rows with the words that hold now, decision, figures and reason; and the figures of the pass.
     """
 
+    # A row for every judged sub-text, also where nothing changed: who reads a revision sees what was looked at.
     def column(name: str) -> np.ndarray:
         return np.array([getattr(one, name) for one in rewrites], float)
 

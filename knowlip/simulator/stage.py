@@ -41,6 +41,7 @@ class SimulateConfig:
     def __post_init__(self) -> None:
         from knowlip.simulator.compose import THEMES
 
+        # A scene's side must hold whole pixels of the radar and of the cover raster: their truth is compared pixel by pixel.
         if not 1 <= self.cities <= len(CITIES):
             raise ValueError(f"cities is {self.cities}: give a number from 1 to {len(CITIES)}.")
         if not self.sensors:
@@ -121,21 +122,26 @@ def plan(config: SimulateConfig) -> list[DrawJob]:
             theme = themes[(turn + 2 * list(SENSORS).index(name)) % len(themes)]
             rng = generator(config.seed, city.name, name, "plan")
             lon, lat = _place(city, theme, rng)
-            jobs.append(DrawJob(config.out, {
-                "name": f"{city.name}-{sensor.name.removeprefix('sim-')}",
-                "seed": config.seed,
-                "theme": theme,
-                "city": city.name,
-                "lon": lon,
-                "lat": lat,
-                "sensor": sensor.name,
-                "resolution_m": sensor.resolution_m,
-                "looks": sensor.looks,
-                "incidence_deg": round(float(rng.uniform(32.0, 52.0)), 2),
-                "look_azimuth_deg": round(float(rng.uniform(0.0, 360.0)), 2),
-                "size_m": float(config.scene_size_m.get(name, sensor.scene_size_m)),
-                "version": VERSION,
-            }))  # fmt: skip
+            jobs.append(
+                DrawJob(
+                    config.out,
+                    {
+                        "name": f"{city.name}-{sensor.name.removeprefix('sim-')}",
+                        "seed": config.seed,
+                        "theme": theme,
+                        "city": city.name,
+                        "lon": lon,
+                        "lat": lat,
+                        "sensor": sensor.name,
+                        "resolution_m": sensor.resolution_m,
+                        "looks": sensor.looks,
+                        "incidence_deg": round(float(rng.uniform(32.0, 52.0)), 2),
+                        "look_azimuth_deg": round(float(rng.uniform(0.0, 360.0)), 2),
+                        "size_m": float(config.scene_size_m.get(name, sensor.scene_size_m)),
+                        "version": VERSION,
+                    },
+                )
+            )
     return jobs
 
 

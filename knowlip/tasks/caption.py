@@ -62,6 +62,7 @@ def write_captions(
 
 def measure(bench: Bench, encoder: Encoder) -> Measured:
     """The written texts against the annotator's (BLEU-4, CIDEr) and against truth (share of true claims)."""
+    # Scores against the annotator's words say how alike texts are; only truth says whether a caption looked.
     count = min(bench.limits.captions, len(bench.tile_ids))
     if count == 0 or not isinstance(encoder, WritingEncoder):
         note = "It writes no captions." if count else "Captions were turned off."

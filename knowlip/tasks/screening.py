@@ -130,6 +130,7 @@ def screening(
         `per_dimension`, and with `roots` `evidence` (see :func:`detection`). Values are None with a `reason` where they
         cannot be had.
     """
+    # Only the first decision about a sub-text is scored: later ones look at words that SCIO itself has written.
     nothing = {"precision": None, "recall": None, "auroc": None, "base_rate": None, "n": 0}
     if decisions.empty:
         return nothing | {"reason": "No revision after 0: SCIO has not decided about any sub-text."}

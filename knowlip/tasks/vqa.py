@@ -130,6 +130,7 @@ class Answering(Task[AskedImages]):
     pairs: ClassVar = "images"
 
     def __init__(self, config: FinetuneConfig, engine: Engine, examples: Sequence[Example]) -> None:
+        # Strangers and too few tiles are refused before the model is loaded and pixels are decoded, which take minutes.
         self.config, self.engine, self.examples = config, engine, examples
         self.dataset = Dataset(config.dataset)
         self.tiles = self.dataset.tiles(split="train").set_index("tile_id")

@@ -92,6 +92,7 @@ def _write_rows(
     families: Iterator[Family],
 ) -> tuple[list[float], list[np.ndarray]]:
     """Add the tiles of a scene to its shards, family by family. Returns score and thumbnail of each large window."""
+    # Outlines of all windows are made at once (a call of PROJ each would cost more than the tile), then freed.
     scores, thumbnails = [], []
     planned, tile_px = job.planned, job.config.tile_px
     path = planned.scene.path
@@ -129,8 +130,11 @@ def _write_rows(
 
 def _of_quantiser(quantiser: Quantiser) -> dict[str, Any]:
     return {
-        "name": quantiser.name, "lo_db": quantiser.lo_db, "hi_db": quantiser.hi_db, "lut_sha256": quantiser.lut_sha256,
-    }  # fmt: skip
+        "name": quantiser.name,
+        "lo_db": quantiser.lo_db,
+        "hi_db": quantiser.hi_db,
+        "lut_sha256": quantiser.lut_sha256,
+    }
 
 
 def _known(value: float) -> float | None:

@@ -20,6 +20,7 @@ def group_holes(context: tuple[Tensor, Tensor], hole_R: Tensor, content: tuple[T
     A long hole leaves a short context, and the reverse: padded together, captions and single words cost as if all
     contexts and all contents were long. Widths stay multiples of 32 where the batch's are.
     """
+    # One split by rising length is tried at every place; more groups cost more launches than they save padding.
     context_length, content_length = context[1].sum(1), content[1].sum(1) - 1
     order = content_length.argsort(stable=True)
     multiple = 32 if context[0].shape[1] % 32 == 0 else 1

@@ -254,6 +254,7 @@ class Loop:
 
     def _log(self, losses: Tensor, norm: Tensor, lr: float, skipped: int) -> None:
         """One line: to the log, the curves and the screen. Every process must call it, because losses are averaged."""
+        # Reading the losses waits for the device, so it is done here and nowhere else.
         values = self.engine.mean(losses)
         if not self.engine.first:
             return

@@ -196,9 +196,13 @@ class FaultServer:
             name = f"batch_{len(self.batches)}"
             fault = self.batch_fault(len(self.batches))
             self.batches[name] = {
-                "id": name, "input": body["input_file_id"], "metadata": body.get("metadata"), "fault": fault,
-                "looks": 0, "status": "validating",
-            }  # fmt: skip
+                "id": name,
+                "input": body["input_file_id"],
+                "metadata": body.get("metadata"),
+                "fault": fault,
+                "looks": 0,
+                "status": "validating",
+            }
         if fault == "dropped create":  # made, but nobody hears of it
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
@@ -206,11 +210,19 @@ class FaultServer:
 
     def shown(self, batch: dict[str, Any]) -> dict[str, Any]:
         return {
-            "id": batch["id"], "object": "batch", "endpoint": "/v1/chat/completions", "completion_window": "24h",
-            "created_at": 0, "input_file_id": batch["input"], "status": batch["status"], "metadata": batch["metadata"],
-            "output_file_id": batch.get("output"), "error_file_id": batch.get("error"), "errors": batch.get("errors"),
+            "id": batch["id"],
+            "object": "batch",
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "created_at": 0,
+            "input_file_id": batch["input"],
+            "status": batch["status"],
+            "metadata": batch["metadata"],
+            "output_file_id": batch.get("output"),
+            "error_file_id": batch.get("error"),
+            "errors": batch.get("errors"),
             "request_counts": {"total": 1, "completed": 0, "failed": 0},
-        }  # fmt: skip
+        }
 
     def retrieve(self, handler: BaseHTTPRequestHandler, name: str) -> None:
         with self.lock:

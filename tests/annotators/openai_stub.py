@@ -26,10 +26,13 @@ def completion(content: str | None, finish_reason: str = "stop", refusal: str | 
     """A chat completion with this content."""
     message = {"role": "assistant", "content": content, "refusal": refusal}
     body = {
-        "id": "1", "object": "chat.completion", "created": 0, "model": "stub",
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "stub",
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
-    }  # fmt: skip
+    }
     return 200, body, {}
 
 

@@ -16,9 +16,23 @@ from tests.annotators.openai_stub import Reply, Stub, answer, completion, failur
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 COLUMNS = [
-    "tile_id", "revision", "parent", "run", "instruction_set", "slot", "dimension", "text", "annotator", "confidence",
-    "evidence", "decision", "delta_itc", "delta_itm", "margin", "reason",
-]  # fmt: skip
+    "tile_id",
+    "revision",
+    "parent",
+    "run",
+    "instruction_set",
+    "slot",
+    "dimension",
+    "text",
+    "annotator",
+    "confidence",
+    "evidence",
+    "decision",
+    "delta_itc",
+    "delta_itm",
+    "margin",
+    "reason",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -32,14 +32,26 @@ def dataset(tmp_path_factory):
     found = Dataset(folder)
     rows = [
         {
-            "tile_id": tile, "revision": 0, "parent": -1, "run": "annotate", "instruction_set": KIND[scale],
-            "slot": slot, "dimension": dimension, "text": f"<b>{dimension}</b> of {tile}", "annotator": "test",
-            "confidence": 0.5, "evidence": "visual", "decision": "annotated", "delta_itc": 0.0, "delta_itm": 0.0,
-            "margin": 0.0, "reason": "",
+            "tile_id": tile,
+            "revision": 0,
+            "parent": -1,
+            "run": "annotate",
+            "instruction_set": KIND[scale],
+            "slot": slot,
+            "dimension": dimension,
+            "text": f"<b>{dimension}</b> of {tile}",
+            "annotator": "test",
+            "confidence": 0.5,
+            "evidence": "visual",
+            "decision": "annotated",
+            "delta_itc": 0.0,
+            "delta_itm": 0.0,
+            "margin": 0.0,
+            "reason": "",
         }
         for tile, scale in found.tiles()[["tile_id", "scale"]].itertuples(index=False)
         for slot, dimension in enumerate(DIMENSIONS[KIND[scale]], 1)
-    ]  # fmt: skip
+    ]
     found.write_texts(pd.DataFrame(rows))
     found.publish_texts()
     return folder
@@ -68,8 +80,10 @@ def test_every_stratum_gives_its_share():
     tiles |= {f"m{n:03}": ("marine", "medium") for n in range(150)} | {"g0": ("ground", "large")}
     strata, chosen = draw(tiles, 0.02, 5, seed=3)
     assert strata == [
-        Stratum("ground", "large", 1, 1), Stratum("marine", "medium", 150, 5), Stratum("terrain", "small", 1000, 20),
-    ]  # fmt: skip
+        Stratum("ground", "large", 1, 1),
+        Stratum("marine", "medium", 150, 5),
+        Stratum("terrain", "small", 1000, 20),
+    ]
     assert len(set(chosen)) == 26
     assert sum(tile[0] == "m" for tile in chosen) == 5
 
@@ -186,8 +200,11 @@ def test_kappa_and_alpha_against_published_and_hand_computed_values():
     assert cohen_kappa(["a"], ["a"]) is None
     # Krippendorff (2011), example C: four observers, gaps, nominal: 0.743.
     table = [
-        "1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 .", "1 2 3 3 2 4 4 1 2 5 1 .",
-    ]  # fmt: skip
+        "1 2 3 3 2 1 4 1 2 . . .",
+        "1 2 3 3 2 2 4 1 2 5 . 3",
+        ". 3 3 3 2 3 4 2 2 5 1 .",
+        "1 2 3 3 2 4 4 1 2 5 1 .",
+    ]
     units = [
         {str(n): value for n, value in enumerate(column) if value != "."}
         for column in zip(*(line.split() for line in table))
@@ -204,8 +221,12 @@ def test_numbers_of_a_report_by_hand():
         "bob": {("a", 1): "right", ("b", 1): "unsure", ("c", 1): "wrong", ("a", 2): "unsure", ("b", 2): "wrong"},
     }
     assert settle(given) == {
-        ("a", 1): "right", ("b", 1): "right", ("c", 1): "wrong", ("a", 2): "unsure", ("b", 2): "divided",
-    }  # fmt: skip
+        ("a", 1): "right",
+        ("b", 1): "right",
+        ("c", 1): "wrong",
+        ("a", 2): "unsure",
+        ("b", 2): "divided",
+    }
     says = {("a", 1): True, ("c", 1): True}
     found = figures(sample, given, dict.fromkeys("abc", "marine"), {"a": "medium", "b": "small", "c": "small"}, says)
     assert list(found["sets"]) == ["marine"]
@@ -266,8 +287,10 @@ def test_truth_stands_beside_the_raters(audit, dataset, tmp_path, monkeypatch, c
     assert "give --report" in capsys.readouterr().err
     assert main([*command, "--report", str(tmp_path / "report")]) == 2
     assert "no truth to judge by" in capsys.readouterr().err
-    truth = {tile: {"objects": [], "buildings": 0, "shares": {"water": 1.0}, "grid": [{"water": 1.0}] * 9}
-             for tile in sheets.tiles}  # fmt: skip
+    truth = {
+        tile: {"objects": [], "buildings": 0, "shares": {"water": 1.0}, "grid": [{"water": 1.0}] * 9}
+        for tile in sheets.tiles
+    }
     monkeypatch.setattr(Dataset, "truth", lambda self: truth)
     assert main([*command, "--report", str(tmp_path / "report")]) == 0
     report = json.loads((tmp_path / "report" / "audit.json").read_text())

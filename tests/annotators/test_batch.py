@@ -20,7 +20,7 @@ from tests.annotators.test_faults import (
     ledger_rows,
     run_and_kill,
     scripted,
-)  # fmt: skip
+)
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 __all__ = ["dataset", "key"]  # fixtures
@@ -65,8 +65,13 @@ def test_failures_within_batches(dataset: Path) -> None:
         lasting = [name for name in LASTING.values() if name not in offline]
         assert result["quarantined"] == len(lasting)
         reasons = sorted(read_json(dataset / ".annotate" / "quarantine.json").values())
-        for said in ("HTTP 400: bad image", "HTTP 429: slow down, after 3 retries", "HTTP 500", "refused",
-                     "unusable after 2 repair turns"):  # fmt: skip
+        for said in (
+            "HTTP 400: bad image",
+            "HTTP 429: slow down, after 3 retries",
+            "HTTP 500",
+            "refused",
+            "unusable after 2 repair turns",
+        ):
             assert any(said in reason for reason in reasons)
         assert result["ledger"]["tiles"]["repaired"] == len(REPAIRED)
         assert {"429", "500"} <= {PASSING[1], PASSING[2]}

@@ -38,9 +38,16 @@ TERRAIN = {
     "Water": "water covers about 20 percent of the scene, in the left side",
 }
 ROW: dict[str, Any] = {
-    "window_m": 1024.0, "resolution_m": 1.0, "metres_per_pixel": 4.0, "proj:shape": [256, 256], "city": "Rotterdam",
-    "country": "Netherlands", "region": "South Holland", "airport": "Rotterdam The Hague Airport", "port": "Europoort",
-}  # fmt: skip
+    "window_m": 1024.0,
+    "resolution_m": 1.0,
+    "metres_per_pixel": 4.0,
+    "proj:shape": [256, 256],
+    "city": "Rotterdam",
+    "country": "Netherlands",
+    "region": "South Holland",
+    "airport": "Rotterdam The Hague Airport",
+    "port": "Europoort",
+}
 
 
 def tile(kind: str = "marine", name: str = "tile", mention: Any = None, labels: Any = None, **texts: str) -> TileTexts:

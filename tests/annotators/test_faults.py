@@ -102,10 +102,15 @@ def test_every_fault_ends_annotated_or_quarantined_and_is_paid_once(
         assert set(server.faults) - {""} == {*PASSING.values(), *REPAIRED.values(), *LASTING.values()}
         reasons = " ".join(read_json(dataset / ".annotate" / "quarantine.json").values())
         for said in (
-            "HTTP 429: slow down, after 3 retries", "HTTP 500", "HTTP 400: bad image", "no answer within 0.5 s",
-            "connection failed", "refused: I cannot help with that", "refused: content filter",
+            "HTTP 429: slow down, after 3 retries",
+            "HTTP 500",
+            "HTTP 400: bad image",
+            "no answer within 0.5 s",
+            "connection failed",
+            "refused: I cannot help with that",
+            "refused: content filter",
             "unusable after 2 repair turns",
-        ):  # fmt: skip
+        ):
             assert said in reasons
         check_books(dataset, server)
         assert result["ledger"]["tiles"] == {"answered": 10, "quarantined": 8, "repaired": 3}

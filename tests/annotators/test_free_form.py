@@ -19,36 +19,61 @@ from tests.annotators.openai_stub import Stub, completion
 
 RECORDS = (
     Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    / "paper-captions" / "caption_part1.json"
-)  # fmt: skip
+    / "paper-captions"
+    / "caption_part1.json"
+)
 TARGET_SYNONYMS = (
-    "Number of targets", "Position", "Target features", "Dimensions", "Type", "Arrangement", "Area", "Surroundings",
-)  # fmt: skip
+    "Number of targets",
+    "Position",
+    "Target features",
+    "Dimensions",
+    "Type",
+    "Arrangement",
+    "Area",
+    "Surroundings",
+)
 TERRAIN_SYNONYMS = (
-    "Landform", "Land use", "Location", "Spatial layout", "Boundaries", "Building presence", "Road network",
+    "Landform",
+    "Land use",
+    "Location",
+    "Spatial layout",
+    "Boundaries",
+    "Building presence",
+    "Road network",
     "Water bodies",
-)  # fmt: skip
+)
 EXAMPLES = {
     "ground": (
-        "three aircraft", "center and upper right area",
+        "three aircraft",
+        "center and upper right area",
         "symmetrical linear strong scattering points, possibly aircraft wings; a bright centre",
-        "about 30 meters", 'might be a "Boeing 737"', "in a straight line: 40 m apart, near the apron",
-        "on the apron (20 % runway, 60 % grass)", "the terminal's north side, fields",
+        "about 30 meters",
+        'might be a "Boeing 737"',
+        "in a straight line: 40 m apart, near the apron",
+        "on the apron (20 % runway, 60 % grass)",
+        "the terminal's north side, fields",
     ),
     "marine": (
-        "at least 12 ships", "lower left, along the quay", "elongated bright hulls; wakes: none",
-        "from 80 to 120 m long and 15 m wide", "cargo vessels - likely bulk carriers", "moored in a row",
-        "water covers 70 %, land 30 %", "Location of tanks: behind the quay",
+        "at least 12 ships",
+        "lower left, along the quay",
+        "elongated bright hulls; wakes: none",
+        "from 80 to 120 m long and 15 m wide",
+        "cargo vessels - likely bulk carriers",
+        "moored in a row",
+        "water covers 70 %, land 30 %",
+        "Location of tanks: behind the quay",
     ),
     "terrain": (
         "The terrain is classified as Plain (river network/coastal plain)",
         "The area functionality is described as Urban and industrial area",
-        "Functional distribution: Upper part: urban; lower part: water", "Spatial layout: Grid-like",
+        "Functional distribution: Upper part: urban; lower part: water",
+        "Spatial layout: Grid-like",
         "Boundary features: Sharp, linear; formed by roads",
         "Building presence: Many buildings, especially concentrated in the upper-left and central areas",
-        "Road presence: Clear roads", "Water presence: No significant water bodies visible",
+        "Road presence: Clear roads",
+        "Water presence: No significant water bodies visible",
     ),
-}  # fmt: skip
+}
 
 Fields = list[tuple[str, str]]
 LAYOUTS: dict[str, Callable[[Fields], str]] = {

@@ -56,13 +56,21 @@ def test_a_request_from_sending_to_answer(tmp_path: Path) -> None:
     row = ledger.request("k")
     assert row is not None
     assert (row["state"], row["attempts"], row["input_tokens"], row["cost"], row["doubt"]) == (
-        "answered", 2, 1000, 0.01, 0.5,
-    )  # fmt: skip
+        "answered",
+        2,
+        1000,
+        0.01,
+        0.5,
+    )
     assert ledger.spent(1.0, 1.0) == pytest.approx(0.51)
     assert ledger.summary() == {
-        "tiles": {"answered": 1, "planned": 1}, "requests": {"answered": 1},
-        "input_tokens": 1000, "output_tokens": 100, "cost": 0.01, "in_doubt": 0.5,
-    }  # fmt: skip
+        "tiles": {"answered": 1, "planned": 1},
+        "requests": {"answered": 1},
+        "input_tokens": 1000,
+        "output_tokens": 100,
+        "cost": 0.01,
+        "in_doubt": 0.5,
+    }
     ledger.plan(["a"])  # a resumed run plans again
     assert ledger.summary()["tiles"] == {"answered": 1, "planned": 1}
 

@@ -47,11 +47,22 @@ def test_ships_at_sea() -> None:
     annotation = MeasuredAnnotator().annotate(request(sea_with_ships(ships), 2.0))
     assert annotation.instruction_set == "marine"
     truth = {
-        "objects": [{"category": "ship", "type": "cargo ship", "length_m": 120.0, "width_m": 18.0,
-                     "heading_deg": heading,
-                     "x": x / 256, "y": y / 256} for x, y, heading in ships],
-        "buildings": 0, "shares": {"water": 1.0}, "grid": [{"water": 1.0}] * 9,
-    }  # fmt: skip
+        "objects": [
+            {
+                "category": "ship",
+                "type": "cargo ship",
+                "length_m": 120.0,
+                "width_m": 18.0,
+                "heading_deg": heading,
+                "x": x / 256,
+                "y": y / 256,
+            }
+            for x, y, heading in ships
+        ],
+        "buildings": 0,
+        "shares": {"water": 1.0},
+        "grid": [{"water": 1.0}] * 9,
+    }
     verdicts = {
         text.dimension: judge("marine", text.dimension, text.text, truth, 512.0) for text in annotation.sub_texts
     }
@@ -102,9 +113,10 @@ def test_texts_are_complete_short_and_deterministic() -> None:
 def parent_with(function: str) -> Annotation:
     texts = {"Functionality": function}
     return Annotation(
-        "parent", "terrain",
+        "parent",
+        "terrain",
         tuple(SubText(name, texts.get(name, "x"), 0.5, "visual") for name in DIMENSIONS["terrain"]),
-    )  # fmt: skip
+    )
 
 
 def test_parent_tells_the_function() -> None:

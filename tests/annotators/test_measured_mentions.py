@@ -78,10 +78,22 @@ def overlap(true: tuple[float, float, float, float], box: Box) -> float:
 
 
 def test_mentions_of_a_simulated_port_are_mostly_true(tmp_path: Path) -> None:
-    simulate(SimulateConfig(tmp_path / "scenes", cities=1, sensors=("sim-c",), themes=("port",),
-                            scene_size_m={"sim-c": 1024.0}, seed=5, workers=1))  # fmt: skip
-    build(BuildConfig([tmp_path / "scenes"], tmp_path / "dataset", windows_m=(1024.0, 512.0, 256.0), tile_px=256,
-                      workers=1))  # fmt: skip
+    simulate(
+        SimulateConfig(
+            tmp_path / "scenes",
+            cities=1,
+            sensors=("sim-c",),
+            themes=("port",),
+            scene_size_m={"sim-c": 1024.0},
+            seed=5,
+            workers=1,
+        )
+    )
+    build(
+        BuildConfig(
+            [tmp_path / "scenes"], tmp_path / "dataset", windows_m=(1024.0, 512.0, 256.0), tile_px=256, workers=1
+        )
+    )
     dataset = Dataset(tmp_path / "dataset")
     annotate(AnnotateConfig(tmp_path / "dataset", workers=1))
     truths = dataset.truth()
@@ -92,8 +104,16 @@ def test_mentions_of_a_simulated_port_are_mostly_true(tmp_path: Path) -> None:
     for tile, said in mentions.items():
         ships = [item for item in truths[tile]["objects"] if item["category"] == "ship"]
         right += ("ship" in said.counts) and (said.counts["ship"] > 0) == bool(ships)
-        ends = [upright(item["x"], item["y"], item["length_m"] / windows[tile], item["width_m"] / windows[tile],
-                        item["heading_deg"]) for item in ships]  # fmt: skip
+        ends = [
+            upright(
+                item["x"],
+                item["y"],
+                item["length_m"] / windows[tile],
+                item["width_m"] / windows[tile],
+                item["heading_deg"],
+            )
+            for item in ships
+        ]
         for box in said.boxes:
             boxes += 1
             hits += any(overlap(end, box) >= 0.1 for end in ends)

@@ -36,9 +36,18 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def request(tile_id: str = "t", **changes: Any) -> TileRequest:
     values: dict[str, Any] = {
-        "tile_id": tile_id, "image": IMAGE, "metres_per_pixel": 1.28, "scale": "small", "sensor": "sim-c", "band": "C",
-        "lon": 4.0, "lat": 52.0, "place": {"country": "Netherlands"}, "look_azimuth_deg": None, "parent": PARENT,
-    }  # fmt: skip
+        "tile_id": tile_id,
+        "image": IMAGE,
+        "metres_per_pixel": 1.28,
+        "scale": "small",
+        "sensor": "sim-c",
+        "band": "C",
+        "lon": 4.0,
+        "lat": 52.0,
+        "place": {"country": "Netherlands"},
+        "look_azimuth_deg": None,
+        "parent": PARENT,
+    }
     return TileRequest(**{**values, **changes})
 
 
@@ -89,9 +98,14 @@ def test_key_is_stored_nowhere(tmp_path: Path) -> None:
 
 def test_options_reach_the_request(tmp_path: Path) -> None:
     options: dict[str, Any] = {
-        "image_format": "webp", "response_format": "json_object", "layers": ("sar",), "instruction_set": "terrain",
-        "geographic_hint": False, "parent_text": False, "extra": {"temperature": None, "top_k": 5},
-    }  # fmt: skip
+        "image_format": "webp",
+        "response_format": "json_object",
+        "layers": ("sar",),
+        "instruction_set": "terrain",
+        "geographic_hint": False,
+        "parent_text": False,
+        "extra": {"temperature": None, "top_k": 5},
+    }
     with Stub(script(completion(answer("terrain")))) as stub:
         assert annotator(stub, tmp_path, **options).annotate(request()).instruction_set == "terrain"
     body = stub.bodies[0]
@@ -124,8 +138,13 @@ def test_same_question_is_paid_once(tmp_path: Path) -> None:
         annotator(stub, tmp_path, temperature=0.5).annotate(request())
         assert len(stub.bodies) == 5
     assert first.usage.as_dict() == {
-        "requests": 1, "cached": 0, "retries": 0, "repairs": 0, "input_tokens": 100, "output_tokens": 10,
-    }  # fmt: skip
+        "requests": 1,
+        "cached": 0,
+        "retries": 0,
+        "repairs": 0,
+        "input_tokens": 100,
+        "output_tokens": 10,
+    }
 
 
 @pytest.mark.parametrize("fault", [failure(429, retry_after="0"), failure(500), failure(503), (200, "<html>", {})])
@@ -302,10 +321,12 @@ def test_parse_tolerates_a_fence_and_checks_the_set() -> None:
 
 def test_options_are_checked() -> None:
     for options, said in (
-        ({"layers": ("magic",)}, "prompt layer"), ({"instruction_set": "sea"}, "instruction set"),
+        ({"layers": ("magic",)}, "prompt layer"),
+        ({"instruction_set": "sea"}, "instruction set"),
         ({"image_side": 4}, "image_side"),
-        ({"image_format": "png"}, "image format"), ({"response_format": "xml"}, "response format"),
+        ({"image_format": "png"}, "image format"),
+        ({"response_format": "xml"}, "response format"),
         ({"retries": -1}, "retries"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match=said):
             OpenAIOptions(**options)

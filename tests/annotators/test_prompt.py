@@ -25,17 +25,31 @@ PARENT = Annotation(
     "parent", "marine", tuple(SubText(name, f"parent says {name}", 0.5, "visual") for name in DIMENSIONS["marine"])
 )
 PLACE = {
-    "country": "Netherlands", "region": "South Holland", "city": "Rotterdam", "city_km": 3.21,
-    "airport": "Rotterdam Airport", "airport_km": 6.0, "port": "Rotterdam", "port_km": 1.5,
-}  # fmt: skip
+    "country": "Netherlands",
+    "region": "South Holland",
+    "city": "Rotterdam",
+    "city_km": 3.21,
+    "airport": "Rotterdam Airport",
+    "airport_km": 6.0,
+    "port": "Rotterdam",
+    "port_km": 1.5,
+}
 
 
 def request(**changes: object) -> TileRequest:
     values: dict = {
-        "tile_id": "t", "image": np.full((400, 800), 90, np.uint8), "metres_per_pixel": 0.64, "scale": "small",
-        "sensor": "sim-ku", "band": "Ku", "lon": 4.47917, "lat": 51.9225, "place": PLACE,
-        "look_azimuth_deg": 95.0, "parent": PARENT,
-    }  # fmt: skip
+        "tile_id": "t",
+        "image": np.full((400, 800), 90, np.uint8),
+        "metres_per_pixel": 0.64,
+        "scale": "small",
+        "sensor": "sim-ku",
+        "band": "Ku",
+        "lon": 4.47917,
+        "lat": 51.9225,
+        "place": PLACE,
+        "look_azimuth_deg": 95.0,
+        "parent": PARENT,
+    }
     return TileRequest(**{**values, **changes})
 
 
@@ -135,16 +149,53 @@ def test_messages_carry_the_image_after_the_text() -> None:
 
 CONTENT = {
     "earth": ("coordinates", "airport", "runways", "terminals", "industrial zone", "halls", "climate", "coast"),
-    "social": ("Economy", "history", "Building practice", "Transport", "function", "Airport:", "Port:", "City:",
-               "Farmland:"),
-    "sar": ("Surface scattering", "Double bounce", "discrete bright points", "[Ss]peckle", "[Ss]ide lobes", "Layover",
-            "upside down", "[Ss]hadow", "runways", "are dark", "grass is uniform", "Metal scatters strongly",
-            "Rectangular bright outlines", "cross, a T or a Y"),
-    "instance": ("metres per pixel", "size", "shape|proportion|length over beam", "Boeing 737", "Airbus A350",
-                 "wingspan", "height from shadow", "Count what is separate", "[Tt]ypical sizes"),
-    "calibration": ("against image", "Geography and social priors", "measured size decides", "Drop a statement",
-                    "contradicts SAR physics", "must agree with each other"),
-}  # fmt: skip
+    "social": (
+        "Economy",
+        "history",
+        "Building practice",
+        "Transport",
+        "function",
+        "Airport:",
+        "Port:",
+        "City:",
+        "Farmland:",
+    ),
+    "sar": (
+        "Surface scattering",
+        "Double bounce",
+        "discrete bright points",
+        "[Ss]peckle",
+        "[Ss]ide lobes",
+        "Layover",
+        "upside down",
+        "[Ss]hadow",
+        "runways",
+        "are dark",
+        "grass is uniform",
+        "Metal scatters strongly",
+        "Rectangular bright outlines",
+        "cross, a T or a Y",
+    ),
+    "instance": (
+        "metres per pixel",
+        "size",
+        "shape|proportion|length over beam",
+        "Boeing 737",
+        "Airbus A350",
+        "wingspan",
+        "height from shadow",
+        "Count what is separate",
+        "[Tt]ypical sizes",
+    ),
+    "calibration": (
+        "against image",
+        "Geography and social priors",
+        "measured size decides",
+        "Drop a statement",
+        "contradicts SAR physics",
+        "must agree with each other",
+    ),
+}
 """What the paper's five layers bring (section 3.2 and the figure of its prompt), as patterns."""
 
 
@@ -223,9 +274,12 @@ def test_the_form_changes_nothing_else() -> None:
 def test_every_prompt_file_is_used() -> None:
     texts = [
         str(compose_prompt(request(scale=scale, lon=lon), instruction_set=name, guided=guided, answer=form))
-        for scale in ("large", "medium", "small") for lon in (4.0, float("nan"))
-        for name in (None, *DIMENSIONS) for guided in (True, False) for form in FORMS
-    ]  # fmt: skip
+        for scale in ("large", "medium", "small")
+        for lon in (4.0, float("nan"))
+        for name in (None, *DIMENSIONS)
+        for guided in (True, False)
+        for form in FORMS
+    ]
     sent = "\n".join([*texts, *(repair_request("no JSON", form) for form in FORMS)])
     for name in file_hashes():
         first = next(part for part in re.split(r"\$\w+|\n", prompt._text(name)) if len(part.split()) > 2)

@@ -32,10 +32,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"guided": False}, {"parent_text": False}, {"geographic_hint": False, "instruction_set": "marine"},
-        {"layers": ("sar",)}, {"response_format": "text", "extra": {"seed": None, "top_k": 3}},
+        {},
+        {"guided": False},
+        {"parent_text": False},
+        {"geographic_hint": False, "instruction_set": "marine"},
+        {"layers": ("sar",)},
+        {"response_format": "text", "extra": {"seed": None, "top_k": 3}},
     ],
-)  # fmt: skip
+)
 def test_shown_is_what_is_sent(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict) -> None:
     shown = show_prompt(PromptConfig(folder, CHILD, model="stub", openai=OpenAIOptions(image_side=64, **changes)))
     monkeypatch.setenv("OPENAI_API_KEY", "word")
@@ -64,9 +68,12 @@ def test_no_key_and_no_network_are_needed(folder: Path, monkeypatch: pytest.Monk
 def test_switches_one_by_one(folder: Path) -> None:
     whole = show_prompt(PromptConfig(folder, CHILD))
     assert whole["switches"] == {
-        "layers": list(LAYERS), "instruction_set": "chosen by the model", "geographic_hint": True, "parent_text": True,
+        "layers": list(LAYERS),
+        "instruction_set": "chosen by the model",
+        "geographic_hint": True,
+        "parent_text": True,
         "guided": True,
-    }  # fmt: skip
+    }
 
     def changed(**changes: Any) -> tuple[dict[str, Any], bool, bool]:
         result = show_prompt(PromptConfig(folder, CHILD, **changes))
@@ -126,18 +133,28 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["switches"] == {
-        "layers": ["sar", "calibration"], "instruction_set": "terrain", "geographic_hint": False, "parent_text": False,
+        "layers": ["sar", "calibration"],
+        "instruction_set": "terrain",
+        "geographic_hint": False,
+        "parent_text": False,
         "guided": True,
-    }  # fmt: skip
+    }
     assert result["image"]["width"] == 48
     assert result["image"]["metres_per_pixel"] == pytest.approx(256 / 48)
     assert set(result["versions"]) == {"prompts", "system", "user", "schema", "body", "files"}
     assert main(command) == 0
     printed = capsys.readouterr().out
     wanted = [
-        "=== system message", result["system"], "=== user message", result["user"], "its texts are withheld",
-        "JPEG, 48 x 48 pixels of 5.33 m", '"max_tokens": 1500', '"counts"', result["versions"]["prompts"],
-    ]  # fmt: skip
+        "=== system message",
+        result["system"],
+        "=== user message",
+        result["user"],
+        "its texts are withheld",
+        "JPEG, 48 x 48 pixels of 5.33 m",
+        '"max_tokens": 1500',
+        '"counts"',
+        result["versions"]["prompts"],
+    ]
     for part in wanted:
         assert part in printed
     assert main(["prompt", str(folder), CHILD, "--guided", "false"]) == 0
@@ -147,11 +164,12 @@ def test_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere"], "no accepted tile 'nowhere'"), ([CHILD, "--layers", "magic"], "no prompt layer 'magic'"),
+        (["nowhere"], "no accepted tile 'nowhere'"),
+        ([CHILD, "--layers", "magic"], "no prompt layer 'magic'"),
         ([CHILD, "--instruction_set", "sea"], "no instruction set 'sea'"),
         ([CHILD, "--guided", "perhaps"], "guided"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list, said: str
 ) -> None:

@@ -60,10 +60,19 @@ def tiles(tmp_path: Path) -> Path:
             rows.append((tile, slot, dimension, text))
     frame = pd.DataFrame(rows, columns=["tile_id", "slot", "dimension", "text"])
     fixed = {
-        "revision": 0, "parent": -1, "run": "annotate", "instruction_set": "terrain", "annotator": "rules",
-        "confidence": 0.5, "evidence": "visual", "decision": "annotated", "delta_itc": 0.0, "delta_itm": 0.0,
-        "margin": 0.0, "reason": "",
-    }  # fmt: skip
+        "revision": 0,
+        "parent": -1,
+        "run": "annotate",
+        "instruction_set": "terrain",
+        "annotator": "rules",
+        "confidence": 0.5,
+        "evidence": "visual",
+        "decision": "annotated",
+        "delta_itc": 0.0,
+        "delta_itm": 0.0,
+        "margin": 0.0,
+        "reason": "",
+    }
     data.write_texts(frame.assign(**fixed))
     return folder
 
@@ -73,8 +82,15 @@ def tiles(tmp_path: Path) -> Path:
 
 def test_words() -> None:
     assert words("Urban/built-up: 3 of the Ship's (grid-like) blocks.") == [
-        "urban", "built-up", "3", "of", "the", "ship's", "grid-like", "blocks",
-    ]  # fmt: skip
+        "urban",
+        "built-up",
+        "3",
+        "of",
+        "the",
+        "ship's",
+        "grid-like",
+        "blocks",
+    ]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -190,8 +206,10 @@ def test_caption_files(tmp_path: Path) -> None:
 
 
 def test_files_as_public_sets_have_them(tmp_path: Path) -> None:
-    nwpu = {"airport": [{"raw": "one", "raw_1": "two", "raw_2": "three", "filename": "a.jpg", "split": "train"}],
-            "sea": [{"raw": "four", "raw_1": "five", "filename": "b.jpg"}]}  # fmt: skip
+    nwpu = {
+        "airport": [{"raw": "one", "raw_1": "two", "raw_2": "three", "filename": "a.jpg", "split": "train"}],
+        "sea": [{"raw": "four", "raw_1": "five", "filename": "b.jpg"}],
+    }
     assert load(captions(tmp_path, nwpu)).rows["text"].tolist() == ["one", "two", "three", "four", "five"]
     coco = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"image_id": 1, "caption": "a port"}]}
     assert load(captions(tmp_path, coco)).rows["text"].tolist() == ["a port"]
@@ -220,9 +238,14 @@ def test_files_to_compare_with_stand_on_the_page(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("{", "cannot be read"), ("3", "no list"), ("[]", "no captions"), ('[{"id": 3}]', "there is no caption"),
-     ('[{"Terrain": 3, "Layout": "", "Roads": "", "Water": ""}]', "Terrain is not a text")],
-)  # fmt: skip
+    [
+        ("{", "cannot be read"),
+        ("3", "no list"),
+        ("[]", "no captions"),
+        ('[{"id": 3}]', "there is no caption"),
+        ('[{"Terrain": 3, "Layout": "", "Roads": "", "Water": ""}]', "Terrain is not a text"),
+    ],
+)
 def test_other_files_are_refused(tmp_path: Path, value: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load(captions(tmp_path, value))
@@ -250,8 +273,10 @@ def test_data_set(tiles: Path) -> None:
     assert found["duplicates"]["captions"] == pytest.approx(6 / 21, abs=1e-4)  # 15 pairs of number % 5 and % 3
     assert list(found["groups"]) == ["annotator", "instruction_set", "scale"]
     assert {name: part["captions"] for name, part in found["groups"]["scale"].items()} == {
-        "large": 1, "medium": 4, "small": 16,
-    }  # fmt: skip
+        "large": 1,
+        "medium": 4,
+        "small": 16,
+    }
 
 
 # ---- maps -----------------------------------------------------------------------------------------------------------
@@ -326,9 +351,16 @@ def test_page_pictures_and_the_same_again(tiles: Path, tmp_path: Path) -> None:
         outputs.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert outputs[0] == outputs[1]
     assert sorted(outputs[0]) == [
-        "clouds-data-terrain.png", "clouds-others-terrain.png", "lengths.png", "maps.png", "overview.png",
-        "richness.png", "stats.json", "text-stats.html", "words.png",
-    ]  # fmt: skip
+        "clouds-data-terrain.png",
+        "clouds-others-terrain.png",
+        "lengths.png",
+        "maps.png",
+        "overview.png",
+        "richness.png",
+        "stats.json",
+        "text-stats.html",
+        "words.png",
+    ]
     html = outputs[0]["text-stats.html"].decode()
     assert html.count("data:image/png;base64,") == 6  # every picture but the overview
     assert "http" not in html.replace("https://www.w3.org", "")

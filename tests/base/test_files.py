@@ -111,8 +111,11 @@ def _raster(path: Path) -> None:
         target.write(values, 1)
 
 
-@pytest.mark.parametrize("write", [_torch, _safetensors, _parquet, _raster, lambda p: p.write_bytes(bytes(500_000))],
-                         ids=["torch", "safetensors", "parquet", "geotiff", "bytes"])  # fmt: skip
+@pytest.mark.parametrize(
+    "write",
+    [_torch, _safetensors, _parquet, _raster, lambda p: p.write_bytes(bytes(500_000))],
+    ids=["torch", "safetensors", "parquet", "geotiff", "bytes"],
+)
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_full_disk_is_named_whatever_library_wrote(tmp_path: Path, write: Callable[[Path], None]) -> None:
     def save(path: Path) -> None:

@@ -11,10 +11,14 @@ from knowlip.base.recipes import SECTIONS, load_recipe, recipe_for, recipe_names
 from knowlip.commands import COMMANDS
 
 PLACES: dict[str, dict[str, Any]] = {
-    "simulate": {"out": "o"}, "build": {"scenes": ["s"], "out": "o"}, "annotate": {"dataset": "d"},
-    "pretrain": {"dataset": "d", "out": "o"}, "finetune": {"dataset": "d", "model": "m", "out": "o"},
-    "evaluate": {"dataset": "d", "model": "m", "out": "o"}, "report": {"dataset": "d", "out": "o"},
-}  # fmt: skip
+    "simulate": {"out": "o"},
+    "build": {"scenes": ["s"], "out": "o"},
+    "annotate": {"dataset": "d"},
+    "pretrain": {"dataset": "d", "out": "o"},
+    "finetune": {"dataset": "d", "model": "m", "out": "o"},
+    "evaluate": {"dataset": "d", "model": "m", "out": "o"},
+    "report": {"dataset": "d", "out": "o"},
+}
 
 
 @dataclass
@@ -117,11 +121,14 @@ def test_changes_reach_the_deepest_setting() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("build", "takes STAGE.KEY=VALUE"), ("build=3", "takes STAGE.KEY=VALUE"), ("build.=3", "takes STAGE.KEY=VALUE"),
-        ("bild.tile_px=3", "a stage 'bild', which there is not"), ("build.tile_px=[1", "not valid YAML"),
+        ("build", "takes STAGE.KEY=VALUE"),
+        ("build=3", "takes STAGE.KEY=VALUE"),
+        ("build.=3", "takes STAGE.KEY=VALUE"),
+        ("bild.tile_px=3", "a stage 'bild', which there is not"),
+        ("build.tile_px=[1", "not valid YAML"),
         ("build.tile_px.x=1", "tile_px has a value and no settings of its own"),
     ],
-)  # fmt: skip
+)
 def test_unfit_changes_are_refused(change: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         with_changes(load_recipe("demo"), [change])

@@ -17,13 +17,24 @@ from knowlip.training.resume import read_log
 from tests.benchmark.numbered import build
 
 TINY = [
-    "pretrain.model.vision.image_size=12", "pretrain.model.vision.changes.patch_size=6",
-    "pretrain.model.vision.changes.embed_dim=16", "pretrain.model.vision.changes.depth=1",
-    "pretrain.model.vision.changes.num_heads=2", "pretrain.model.text.width=16", "pretrain.model.text.layers=1",
-    "pretrain.model.text.heads=2", "pretrain.model.text.mlp_width=16", "pretrain.model.embed_dim=8",
-    "pretrain.batch_size=8", "pretrain.stage_steps=[2,1,1]", "pretrain.scio.calibration_tiles=12",
-    "pretrain.scio.max_new_tokens=4", "pretrain.loggers=[]", "finetune.steps=2", "finetune.batch_size=4",
-]  # fmt: skip
+    "pretrain.model.vision.image_size=12",
+    "pretrain.model.vision.changes.patch_size=6",
+    "pretrain.model.vision.changes.embed_dim=16",
+    "pretrain.model.vision.changes.depth=1",
+    "pretrain.model.vision.changes.num_heads=2",
+    "pretrain.model.text.width=16",
+    "pretrain.model.text.layers=1",
+    "pretrain.model.text.heads=2",
+    "pretrain.model.text.mlp_width=16",
+    "pretrain.model.embed_dim=8",
+    "pretrain.batch_size=8",
+    "pretrain.stage_steps=[2,1,1]",
+    "pretrain.scio.calibration_tiles=12",
+    "pretrain.scio.max_new_tokens=4",
+    "pretrain.loggers=[]",
+    "finetune.steps=2",
+    "finetune.batch_size=4",
+]
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +116,9 @@ def result(right: list[int], blind: float = 0.3) -> dict[str, Any]:
     return {
         "right": {"count": right, "position": [1] * len(right)},
         "clusters": {kind: [f"b{n % 10}" for n in range(len(right))] for kind in ("count", "position")},
-        "floors": {"count": [blind, "blind, by subject"]}, "texts": {"before": 0.9, "after": 0.95},
-    }  # fmt: skip
+        "floors": {"count": [blind, "blind, by subject"]},
+        "texts": {"before": 0.9, "after": 0.95},
+    }
 
 
 def test_means_intervals_and_differences() -> None:

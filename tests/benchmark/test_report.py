@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [
         {"step": s, "stage": 1 + s // 40, "itc": 4 - s / 50, "itm": 0.63, "infill": 5.0, "tau": 0.07, "lr": 1e-4}
         for s in range(1, 100)
-    ]  # fmt: skip
+    ]
     (run / "log.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + '\n{"step": 100, "it')
     (run / "config.yaml").write_text("seed: 7 # <odd & marked>\n")
     return folder

@@ -67,9 +67,14 @@ def test_none_is_an_empty_table(tmp_path):
 
 def test_from_truth():
     ship = {
-        "category": "ship", "type": "tanker", "length_m": 100.0, "width_m": 20.0, "heading_deg": 30.0, "x": 0.5,
+        "category": "ship",
+        "type": "tanker",
+        "length_m": 100.0,
+        "width_m": 20.0,
+        "heading_deg": 30.0,
+        "x": 0.5,
         "y": 0.5,
-    }  # fmt: skip
+    }
     turned = [[0.4, 0.5], [0.5, 0.4], [0.6, 0.5], [0.5, 0.6]]
     hull = [[0.9, 0.2], [1.1, 0.2], [1.15, 0.25], [1.1, 0.3], [0.9, 0.3]]
     truth = {"b": {"objects": [{**ship, "polygon": hull}]}, "a": {"objects": [{**ship, "polygon": turned}]}, "c": {}}
@@ -81,8 +86,9 @@ def test_from_truth():
     assert [second[key] for key in ("x", "width")] == pytest.approx([0.9, 0.1]), "the box ends with the tile"
     corners = np.reshape(second["corners"], (4, 2))
     assert [corners.min(axis=0).tolist(), corners.max(axis=0).tolist()] == [
-        pytest.approx([0.9, 0.2]), pytest.approx([1.15, 0.3]),
-    ]  # fmt: skip
+        pytest.approx([0.9, 0.2]),
+        pytest.approx([1.15, 0.3]),
+    ]
 
 
 def test_rotated_box_of_a_turned_rectangle():

@@ -36,14 +36,26 @@ def copy(original, tmp_path) -> Path:
 def texts_of(dataset: Dataset, words: str = "text") -> pd.DataFrame:
     rows = [
         {
-            "tile_id": tile, "revision": 0, "parent": -1, "run": "annotate", "instruction_set": "ground", "slot": slot,
-            "dimension": name, "text": f"{words} {slot} of {tile}", "annotator": "test", "confidence": 0.5,
-            "evidence": "visual", "decision": "annotated", "delta_itc": 0.0, "delta_itm": 0.0, "margin": 0.0,
+            "tile_id": tile,
+            "revision": 0,
+            "parent": -1,
+            "run": "annotate",
+            "instruction_set": "ground",
+            "slot": slot,
+            "dimension": name,
+            "text": f"{words} {slot} of {tile}",
+            "annotator": "test",
+            "confidence": 0.5,
+            "evidence": "visual",
+            "decision": "annotated",
+            "delta_itc": 0.0,
+            "delta_itm": 0.0,
+            "margin": 0.0,
             "reason": "",
         }
         for tile in dataset.tiles()["tile_id"]
         for slot, name in enumerate(DIMENSIONS["ground"], 1)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)[TEXT_SCHEMA.names]
 
 

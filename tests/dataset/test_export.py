@@ -33,10 +33,16 @@ def labelled(tmp_path_factory) -> Path:
             x, y = random.uniform(0, [width / 2, height / 2])
             w, h = random.uniform(5, [width / 2, height / 2])
             outline = [x, y, x + w, y, x + w, y + h, x + w / 2, y + h] if number % 2 else []
-            objects.append({
-                "id": len(objects), "image_id": number, "category_id": 1 + len(objects) % 2, "bbox": [x, y, w, h],
-                "segmentation": [outline] if outline else [], "iscrowd": int(number == 7),
-            })  # fmt: skip
+            objects.append(
+                {
+                    "id": len(objects),
+                    "image_id": number,
+                    "category_id": 1 + len(objects) % 2,
+                    "bbox": [x, y, w, h],
+                    "segmentation": [outline] if outline else [],
+                    "iscrowd": int(number == 7),
+                }
+            )
     classes = [{"id": 1, "name": "ship"}, {"id": 2, "name": "storage tank"}]
     (folder / "set" / "annotations").mkdir()
     (folder / "set" / "annotations" / "instances.json").write_text(
@@ -49,14 +55,26 @@ def labelled(tmp_path_factory) -> Path:
     data = Dataset(folder / "data")
     rows = [
         {
-            "tile_id": tile, "revision": 0, "parent": -1, "run": "annotate", "instruction_set": "marine", "slot": slot,
-            "dimension": name, "text": f'{name} of "{tile}",\ttwo\nlines', "annotator": "test", "confidence": 0.5,
-            "evidence": "visual", "decision": "annotated", "delta_itc": 0.0, "delta_itm": 0.0, "margin": 0.0,
+            "tile_id": tile,
+            "revision": 0,
+            "parent": -1,
+            "run": "annotate",
+            "instruction_set": "marine",
+            "slot": slot,
+            "dimension": name,
+            "text": f'{name} of "{tile}",\ttwo\nlines',
+            "annotator": "test",
+            "confidence": 0.5,
+            "evidence": "visual",
+            "decision": "annotated",
+            "delta_itc": 0.0,
+            "delta_itm": 0.0,
+            "margin": 0.0,
             "reason": "",
         }
         for tile in data.tiles()["tile_id"][1:]
         for slot, name in enumerate(DIMENSIONS["marine"], 1)
-    ]  # fmt: skip
+    ]
     data.write_texts(pd.DataFrame(rows)[TEXT_SCHEMA.names])
     data.append_revision(pd.DataFrame(rows).iloc[:1].assign(text="corrected")[TEXT_SCHEMA.names], "run")
     return folder / "data"

@@ -48,10 +48,17 @@ def test_impossible_counts(counts: dict) -> None:
         mention("t", "rules", counts, [])
 
 
-@pytest.mark.parametrize("box", [
-    Box("ship", -0.1, 0, 0.5, 0.5), Box("ship", 0.9, 0, 0.5, 0.5), Box("ship", 0, 0, 0, 0.5),
-    Box("", 0, 0, 0.5, 0.5), Box("ship", 12, 30, 40, 50), Box("ship", math.nan, 0, 0.1, 0.1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box("ship", -0.1, 0, 0.5, 0.5),
+        Box("ship", 0.9, 0, 0.5, 0.5),
+        Box("ship", 0, 0, 0, 0.5),
+        Box("", 0, 0, 0.5, 0.5),
+        Box("ship", 12, 30, 40, 50),
+        Box("ship", math.nan, 0, 0.1, 0.1),
+    ],
+)
 def test_impossible_boxes(box: Box) -> None:
     with pytest.raises(ValueError, match="fractions of the tile"):
         mention("t", "rules", {}, [box])
@@ -67,7 +74,7 @@ def test_impossible_boxes(box: Box) -> None:
         ([("l0", "a", "ship", "[]")], "cannot be read"),
         ([("l0", "a", "{}", None)], "null"),
     ],
-)  # fmt: skip
+)
 def test_verify_names_the_defect(dataset: Dataset, rows: list, said: str) -> None:
     table = pa.Table.from_pylist([dict(zip(MENTION_SCHEMA.names, row)) for row in rows], MENTION_SCHEMA)
     pq.write_table(table, dataset.path / MENTIONS)

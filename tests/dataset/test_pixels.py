@@ -65,9 +65,12 @@ def filtered(kind: int) -> tuple[bytes, np.ndarray]:
             paeth = min((a, b, corner), key=lambda value: abs(a + b - corner - value))
             lines.append(int(picture[row, c] - (0, a, b, (a + b) // 2, paeth)[kind]) % 256)
     chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", 13, 9, 8, 0, 0, 0, 0)), (b"tEXt", b"Title\0x"),
-        (b"IDAT", zlib.compress(bytes(lines))[:20]), (b"IDAT", zlib.compress(bytes(lines))[20:]), (b"IEND", b""),
-    ]  # fmt: skip
+        (b"IHDR", struct.pack(">IIBBBBB", 13, 9, 8, 0, 0, 0, 0)),
+        (b"tEXt", b"Title\0x"),
+        (b"IDAT", zlib.compress(bytes(lines))[:20]),
+        (b"IDAT", zlib.compress(bytes(lines))[20:]),
+        (b"IEND", b""),
+    ]
     body = b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
     return b"\x89PNG\r\n\x1a\n" + body, picture.astype(np.uint8)
 
@@ -177,8 +180,9 @@ def test_places_are_those_of_tarfile_also_in_foreign_archives(dataset: Dataset, 
         members = tar.getmembers()
         expected = {
             member.name.removesuffix(".png"): (member.offset_data, member.size)
-            for member in members if member.name.endswith(".png")
-        }  # fmt: skip
+            for member in members
+            if member.name.endswith(".png")
+        }
         assert png_places(path) == expected
         foreign = tmp_path / "foreign.tar"
         with tarfile.open(foreign, "w", format=tarfile.PAX_FORMAT) as copy:

@@ -25,9 +25,14 @@ def with_truth(folder: Path) -> Path:
 
     build_tiny_dataset(folder)
     plane = {
-        "category": "aircraft", "type": "fighter", "heading_deg": 0.0, "x": 0.5, "y": 0.5, "width_m": 12.0,
+        "category": "aircraft",
+        "type": "fighter",
+        "heading_deg": 0.0,
+        "x": 0.5,
+        "y": 0.5,
+        "width_m": 12.0,
         "polygon": [[0.5, 0.5], [0.52, 0.5], [0.52, 0.51], [0.5, 0.51]],
-    }  # fmt: skip
+    }
     objects = [{**plane, "length_m": length} for length in (16.0, 16.0, 64.0)]
     truth = {
         "l0": {"objects": objects, "shares": {"runway": 0.06, "grass": 0.2, "field": 0.74}},

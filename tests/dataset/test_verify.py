@@ -72,8 +72,10 @@ def test_what_it_says(original):
     assert sum(result["rejected"].values()) == 84 - len(tiles)
     assert result["duplicates"] == {"groups": 0, "tiles": 0}
     assert [(entry["revision"], entry["parent"], entry["rows"]) for entry in result["lineage"]] == [
-        (0, -1, len(tiles) * 8), (1, 0, 3), (2, 0, 2),
-    ]  # fmt: skip
+        (0, -1, len(tiles) * 8),
+        (1, 0, 3),
+        (2, 0, 2),
+    ]
     text = show(result)
     assert "is sound: 84 tiles" in text
     assert "revision 2 (on revision 0), 2 rows" in text

@@ -56,10 +56,15 @@ def test_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
     (tmp_path / "flipped.png").write_bytes(data[:60] + bytes(40) + data[100:])
     cases = {
-        "none.png": "does not exist", "none.tif": "does not exist", "": "is a folder",
+        "none.png": "does not exist",
+        "none.tif": "does not exist",
+        "": "is a folder",
         "text.png": "not a readable picture",
-        "text.tif": "not a raster", "deep.png": "not an 8-bit picture", "cut.png": "damaged", "flipped.png": "damaged",
-    }  # fmt: skip
+        "text.tif": "not a raster",
+        "deep.png": "not an 8-bit picture",
+        "cut.png": "damaged",
+        "flipped.png": "damaged",
+    }
     for name, sentence in cases.items():
         with pytest.raises(ValueError, match=sentence):
             read_image(tmp_path / name)

@@ -73,9 +73,10 @@ def test_the_model_folder_may_come_from_the_environment(
     assert main(["ask", str(pictures[1]), "How many ships are visible?", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer == {
-        "image": str(pictures[1]), "question": "How many ships are visible?",
+        "image": str(pictures[1]),
+        "question": "How many ships are visible?",
         "answer": ask(AskConfig(pictures[1], "How many ships are visible?", model_folder))["answer"],
-    }  # fmt: skip
+    }
 
 
 def test_settings_of_generation_come_from_flags(

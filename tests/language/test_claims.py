@@ -1,7 +1,5 @@
 """Claims are read from our own sentences, from paraphrases, and from WordPiece decodings."""
 
-# ruff: noqa: E501 - one sentence a line
-
 import pytest
 
 from knowlip.language.claims import UNMEASURED, parse_claims
@@ -17,50 +15,92 @@ from knowlip.language.truth import judge
         ("marine", "Count", "no ship is visible", {"count": 0, "category": "ship"}),
         ("ground", "Count", "A single airliner stands here", {"count": 1, "category": "aircraft"}),
         ("ground", "Count", "about two aircraft", {"count": 2, "category": "aircraft"}),
-        ("marine", "Location", "most ships lie in the upper left and lower center", {"regions": [0, 7], "category": "ship"}),
-        ("marine", "Location", "ships lie in the upper - left , center - right", {"regions": [0, 5], "category": "ship"}),
+        (
+            "marine",
+            "Location",
+            "most ships lie in the upper left and lower center",
+            {"regions": [0, 7], "category": "ship"},
+        ),
+        (
+            "marine",
+            "Location",
+            "ships lie in the upper - left , center - right",
+            {"regions": [0, 5], "category": "ship"},
+        ),
         ("marine", "Location", "The ship lies in the centre", {"regions": [4], "category": "ship"}),
         ("ground", "Location", "in the lower part", {"regions": [6, 7, 8], "category": "aircraft"}),
         ("ground", "Location", "northwest and eastern side", {"regions": [0, 2, 5, 8], "category": "aircraft"}),
         (
-            "marine", "Feature", "elongated bright hulls with strong points, pointing northeast-southwest",
+            "marine",
+            "Feature",
+            "elongated bright hulls with strong points, pointing northeast-southwest",
             {"shape": "elongated", "axis_deg": 45.0, "category": "ship"},
         ),
         (
-            "marine", "Feature", "elongated bright hull , pointing north west - south east",
+            "marine",
+            "Feature",
+            "elongated bright hull , pointing north west - south east",
             {"shape": "elongated", "axis_deg": 135.0, "category": "ship"},
         ),
-        ("ground", "Feature", "symmetrical points, possibly aircraft wings", {"shape": "cross", "category": "aircraft"}),
+        (
+            "ground",
+            "Feature",
+            "symmetrical points, possibly aircraft wings",
+            {"shape": "cross", "category": "aircraft"},
+        ),
         ("marine", "Size", "the ships are typically about 120 metres long", {"length_m": 120.0, "category": "ship"}),
         ("marine", "Size", "from 40 to 60 m, aircraft or ships", {"length_m": 50.0, "category": "ship"}),
         (
-            "ground", "Category", "Might be narrow - body airliners and business jets",
+            "ground",
+            "Category",
+            "Might be narrow - body airliners and business jets",
             {"types": ["narrow-body airliner", "business jet"], "category": "aircraft"},
         ),
         ("marine", "Category", "most likely a container ship", {"types": ["container ship"], "category": "ship"}),
         ("marine", "Distribution", "the ships are lined up in a row", {"pattern": "row", "category": "ship"}),
         ("ground", "Distribution", "a single aircraft stands alone", {"pattern": "single", "category": "aircraft"}),
         (
-            "marine", "Region", "water covers about 70 percent of the scene, land about 30 percent",
+            "marine",
+            "Region",
+            "water covers about 70 percent of the scene, land about 30 percent",
             {"shares": {"water": 0.7, "land": 0.3}},
         ),
         ("ground", "Region", "runway and apron cover about 20 % of the scene", {"shares": {"pavement": 0.2}}),
         ("ground", "Region", "40 % grass and 30 % runway", {"shares": {"grass": 0.4, "runway": 0.3}}),
         ("marine", "Environment", "open water all around", {"open_water": True}),
         (
-            "marine", "Environment", "water bordered by quays in the left side and fields, near a port",
+            "marine",
+            "Environment",
+            "water bordered by quays in the left side and fields, near a port",
             {"covers": ["water", "quay", "field"], "where": {"quay": [0, 3, 6]}},
         ),
-        ("terrain", "Terrain", "mainly flat farmland with fields, with some woodland", {"main": "field", "second": "wood"}),
+        (
+            "terrain",
+            "Terrain",
+            "mainly flat farmland with fields, with some woodland",
+            {"main": "field", "second": "wood"},
+        ),
         ("terrain", "Functionality", "urban area with residential use, near an airport", {"function": "urban"}),
         ("terrain", "Functionality", "Airport area for air transport", {"function": "airport"}),
         (
-            "terrain", "Distribution", "water in the upper left, built-up land in the center and lower right",
+            "terrain",
+            "Distribution",
+            "water in the upper left, built-up land in the center and lower right",
             {"where": {"water": [0], "built-up": [4, 8]}},
         ),
-        ("terrain", "Layout", "mosaic of fields, water and woodland", {"layout": "mosaic", "covers": ["field", "water", "wood"]}),
+        (
+            "terrain",
+            "Layout",
+            "mosaic of fields, water and woodland",
+            {"layout": "mosaic", "covers": ["field", "water", "wood"]},
+        ),
         ("terrain", "Layout", "Patchwork.", {"layout": "mosaic"}),
-        ("terrain", "Boundary", "shoreline between water and fields, water to the left", {"between": ["water", "field"], "side": "left"}),
+        (
+            "terrain",
+            "Boundary",
+            "shoreline between water and fields, water to the left",
+            {"between": ["water", "field"], "side": "left"},
+        ),
         ("terrain", "Boundary", "no clear boundary inside the scene", {"no_boundary": True}),
         ("terrain", "Buildings", "many dense buildings, mostly in the center", {"amount": "many", "regions": [4]}),
         ("terrain", "Buildings", "No buildings are visible", {"amount": "none"}),
@@ -68,7 +108,9 @@ from knowlip.language.truth import judge
         ("terrain", "Roads", "several roads cross the lower left", {"roads": True, "regions": [6]}),
         ("terrain", "Water", "no open water is visible", {"water": False}),
         (
-            "terrain", "Water", "water covers about 4 ##0 % of the scene, in the lower center",
+            "terrain",
+            "Water",
+            "water covers about 4 ##0 % of the scene, in the lower center",
             {"water": True, "regions": [7]},
         ),
         ("terrain", "Water", "water covers about 40 percent of the scene", {"water": True, "shares": {"water": 0.4}}),
@@ -79,21 +121,35 @@ from knowlip.language.truth import judge
         ("terrain", "Terrain", "steep valleys between ridges", {"relief": ["valley", "mountains"]}),
         ("terrain", "Layout", "Grid-like and centralized", {"arrangement": ["grid", "centralised"]}),
         (
-            "terrain", "Layout", "Patchwork of fields in rectangular blocks",
+            "terrain",
+            "Layout",
+            "Patchwork of fields in rectangular blocks",
             {"layout": "mosaic", "covers": ["field"], "arrangement": ["grid"]},
         ),
-        ("terrain", "Layout", "irregular, dendritic, partly linear", {"arrangement": ["irregular", "network", "linear"]}),
+        (
+            "terrain",
+            "Layout",
+            "irregular, dendritic, partly linear",
+            {"arrangement": ["irregular", "network", "linear"]},
+        ),
         ("terrain", "Layout", "scattered farmsteads without a grid", {"arrangement": ["scattered"]}),
         ("terrain", "Boundary", "Sharp, straight edges between blocks", {"edges": ["sharp", "straight"]}),
-        ("terrain", "Boundary", "Gradual, winding transitions; no sharp or straight lines", {"edges": ["gradual", "winding"]}),
+        (
+            "terrain",
+            "Boundary",
+            "Gradual, winding transitions; no sharp or straight lines",
+            {"edges": ["gradual", "winding"]},
+        ),
         ("terrain", "Boundary", "no abrupt change but a smooth one", {"edges": ["gradual"]}),
         ("terrain", "Boundary", "no sharp boundary", {"no_boundary": True}),
         (
-            "terrain", "Boundary", "sharp edge between water and buildings, water on the left",
+            "terrain",
+            "Boundary",
+            "sharp edge between water and buildings, water on the left",
             {"between": ["water", "built-up"], "side": "left", "edges": ["sharp"]},
         ),
     ],
-)  # fmt: skip
+)
 def test_reads(instruction_set: str, dimension: str, text: str, expected: dict[str, object]) -> None:
     claims = parse_claims(instruction_set, dimension, text)
     if "##" in text:  # joined pieces give the share as well

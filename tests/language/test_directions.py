@@ -98,10 +98,18 @@ def scene(rng: np.random.Generator, targets: int) -> TileEvidence:
     grid = tuple(dict(zip(names, rng.dirichlet(np.full(len(names), 0.15)).tolist())) for _ in range(9))
     shares = {name: float(np.mean([cell[name] for cell in grid])) for name in names}
     found = tuple(
-        Target("ship", rng.random(), rng.random(), rng.uniform(60, 200), rng.uniform(12, 40), rng.uniform(0, 180),
-               "cargo ship", 0.9)
+        Target(
+            "ship",
+            rng.random(),
+            rng.random(),
+            rng.uniform(60, 200),
+            rng.uniform(12, 40),
+            rng.uniform(0, 180),
+            "cargo ship",
+            0.9,
+        )
         for _ in range(targets)
-    )  # fmt: skip
+    )
     return TileEvidence(1024.0, found, shares, grid)
 
 
@@ -158,40 +166,64 @@ def _one_choice(evidence: TileEvidence) -> bool:
 PHRASES = [  # text, mirrored, turned by a quarter clockwise
     ("Houses in the upper-left corner", "Houses in the upper-right corner", "Houses in the upper-right corner"),
     ("top right and bottom-left", "top left and bottom-right", "bottom right and top-left"),
-    ("the left-hand side and the lower part", "the right-hand side and the lower part",
-     "the upper part and the left side"),
+    (
+        "the left-hand side and the lower part",
+        "the right-hand side and the lower part",
+        "the upper part and the left side",
+    ),
     ("lower center; center left", "lower center; center right", "center left; upper center"),
     ("left-central area", "right-central area", "central-upper area"),
-    ("in the northwest, north-east and south-western parts", "in the northeast, north-west and south-eastern parts",
-     "in the northeast, south-east and north-western parts"),
+    (
+        "in the northwest, north-east and south-western parts",
+        "in the northeast, north-west and south-eastern parts",
+        "in the northeast, south-east and north-western parts",
+    ),
     ("a road from west to east", "a road from east to west", "a road from north to south"),
     ("running north-south", "running north-south", "running east-west"),
     ("running NW-SE near the NE corner", "running NE-SW near the NW corner", "running NE-SW near the SE corner"),
     ("towards the south-southeast", "towards the south-southwest", "towards the west-southwest"),
     ("from left to right", "from right to left", "from top to bottom"),
     ("water to the left of the quay", "water to the right of the quay", "water above the quay"),
-    ("fields above the river, houses below", "fields above the river, houses below",
-     "fields to the right of the river, houses to the left"),
-    ("dense on the left, open at the bottom", "dense on the right, open at the bottom",
-     "dense at the top, open on the left"),
+    (
+        "fields above the river, houses below",
+        "fields above the river, houses below",
+        "fields to the right of the river, houses to the left",
+    ),
+    (
+        "dense on the left, open at the bottom",
+        "dense on the right, open at the bottom",
+        "dense at the top, open on the left",
+    ),
     ("upper and right portions", "upper and left portions", "right and lower portions"),
-    ("a horizontal road, trees vertically aligned", "a horizontal road, trees vertically aligned",
-     "a vertical road, trees horizontally aligned"),
+    (
+        "a horizontal road, trees vertically aligned",
+        "a horizontal road, trees vertically aligned",
+        "a vertical road, trees horizontally aligned",
+    ),
     ("heading of 30 degrees", "heading of 330 degrees", "heading of 120 degrees"),
     ("oriented at about 170.5°", "oriented at about 9.5°", "oriented at about 80.5°"),
-    ("azimuth 45 degrees clockwise from north", "azimuth 315 degrees clockwise from north",
-     "azimuth 135 degrees clockwise from north"),
+    (
+        "azimuth 45 degrees clockwise from north",
+        "azimuth 315 degrees clockwise from north",
+        "azimuth 135 degrees clockwise from north",
+    ),
     ("targets in regions 1, 2 and 6", "targets in regions 3, 2 and 4", "targets in regions 3, 6 and 8"),
     ("a clockwise bend", "a counterclockwise bend", "a clockwise bend"),
     ("the leftmost ship", "the rightmost ship", "the topmost ship"),
-    ("lower backscatter than the field; streets at right angles", "lower backscatter than the field; streets at right "
-     "angles", "lower backscatter than the field; streets at right angles"),
-    ("incidence angle of 35 degrees, 12 ships, diagonal wake", "incidence angle of 35 degrees, 12 ships, diagonal wake",
-     "incidence angle of 35 degrees, 12 ships, diagonal wake"),
+    (
+        "lower backscatter than the field; streets at right angles",
+        "lower backscatter than the field; streets at right angles",
+        "lower backscatter than the field; streets at right angles",
+    ),
+    (
+        "incidence angle of 35 degrees, 12 ships, diagonal wake",
+        "incidence angle of 35 degrees, 12 ships, diagonal wake",
+        "incidence angle of 35 degrees, 12 ships, diagonal wake",
+    ),
     ("tall vertical towers", "tall vertical towers", None),
     ("two columns of tanks", "two columns of tanks", None),
     ("an S-shaped river", None, "an S-shaped river"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "mirrored", "quarter"), PHRASES)
@@ -204,12 +236,27 @@ def test_free_words_are_turned(text: str, mirrored: str | None, quarter: str | N
 @pytest.mark.parametrize(
     "text",
     [
-        "the coast of South Holland", "North Sea wind farm", "the port of West Haven", "30 km north of the city",
-        "fields east of Kiel", "near the middle east", "in the north sea", "the right conditions", "lower valleys",
-        "what was left behind", "ships turned to starboard", "at 3 o'clock", "tilted by 20 degrees", "52.3° N",
-        "region 0", "a bottom of sand", "the westernised town", "the main diagonal", "WNW of the pier",
+        "the coast of South Holland",
+        "North Sea wind farm",
+        "the port of West Haven",
+        "30 km north of the city",
+        "fields east of Kiel",
+        "near the middle east",
+        "in the north sea",
+        "the right conditions",
+        "lower valleys",
+        "what was left behind",
+        "ships turned to starboard",
+        "at 3 o'clock",
+        "tilted by 20 degrees",
+        "52.3° N",
+        "region 0",
+        "a bottom of sand",
+        "the westernised town",
+        "the main diagonal",
+        "WNW of the pier",
     ],
-)  # fmt: skip
+)
 def test_texts_with_directions_that_are_not_understood_are_refused(text: str) -> None:
     for turn in TURNS[1:]:
         assert turn_words(text, turn) is None
@@ -259,8 +306,17 @@ def test_claims_of_turned_words_are_the_turned_claims() -> None:
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Truth of the tiles of a simulated port: objects with places, sizes and headings, and land cover."""
     folder = tmp_path_factory.mktemp("simulated")
-    simulate(SimulateConfig(folder / "scenes", cities=1, sensors=("sim-c",), themes=("port",),
-                            scene_size_m={"sim-c": 1024.0}, seed=5, workers=1))  # fmt: skip
+    simulate(
+        SimulateConfig(
+            folder / "scenes",
+            cities=1,
+            sensors=("sim-c",),
+            themes=("port",),
+            scene_size_m={"sim-c": 1024.0},
+            seed=5,
+            workers=1,
+        )
+    )
     build(BuildConfig([folder / "scenes"], folder / "dataset", tile_px=256, workers=1))
     return Dataset(folder / "dataset").truth()
 
@@ -283,8 +339,9 @@ def test_words_for_places_of_simulated_boxes(simulated: dict[str, dict[str, Any]
                 continue  # between two axes
             texts = [
                 f"the {item['type']} lies {in_regions([region_of(item['x'], item['y'])])}, pointing "
-                f"{axis_word(item['heading_deg'])}" for item in (one, other)
-            ]  # fmt: skip
+                f"{axis_word(item['heading_deg'])}"
+                for item in (one, other)
+            ]
             assert turn_words(texts[0], turn) == texts[1]
             compared += 1
         if before:

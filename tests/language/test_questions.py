@@ -35,9 +35,13 @@ def test_answers_follow_from_truth() -> None:
     truth = truth_of([("tanker", 0.1, 0.1), ("tanker", 0.2, 0.3), ("fishing boat", 0.9, 0.9)])
     found = {q.type: q for q in make_questions({"t": truth}, seed=4)}
     assert answers(list(found.values())) | {"regional_landform": ""} == {
-        "count": "3", "recognition": "tanker", "position": "upper left", "main_landform": "water",
-        "all_landforms": "water, field, quay", "regional_landform": "",
-    }  # fmt: skip
+        "count": "3",
+        "recognition": "tanker",
+        "position": "upper left",
+        "main_landform": "water",
+        "all_landforms": "water, field, quay",
+        "regional_landform": "",
+    }
     regional = found["regional_landform"]
     assert regional.subject in regional.question
     assert regional.answer == ("field" if regional.subject.startswith("lower") else "water")

@@ -20,11 +20,17 @@ def make_truth(rng: np.random.Generator, kind: str) -> dict[str, Any]:
         table = SHIP_TYPES if kind == "marine" else AIRCRAFT_TYPES
         for _ in range(rng.integers(1, 7)):
             target = table[rng.integers(len(table))]
-            objects.append({
-                "category": "ship" if kind == "marine" else "aircraft", "type": target.name,
-                "length_m": rng.uniform(*target.length_m), "width_m": rng.uniform(*target.width_m),
-                "heading_deg": rng.uniform(0, 360), "x": rng.random(), "y": rng.random(),
-            })  # fmt: skip
+            objects.append(
+                {
+                    "category": "ship" if kind == "marine" else "aircraft",
+                    "type": target.name,
+                    "length_m": rng.uniform(*target.length_m),
+                    "width_m": rng.uniform(*target.width_m),
+                    "heading_deg": rng.uniform(0, 360),
+                    "x": rng.random(),
+                    "y": rng.random(),
+                }
+            )
     weights = {
         "marine": {"water": 0.5, "quay": 0.3, "field": 0.2},
         "ground": {"runway": 0.2, "apron": 0.2, "grass": 0.4, "built-up": 0.2},
@@ -35,8 +41,14 @@ def make_truth(rng: np.random.Generator, kind: str) -> dict[str, Any]:
     cells /= cells.sum(axis=1, keepdims=True)
     shares = dict(zip(weights, cells.mean(axis=0).tolist()))
     grid = [dict(zip(weights, cell.tolist())) for cell in cells]
-    return {"objects": objects, "buildings": int(100 * shares.get("built-up", 0)), "bridges": 0, "tanks": 0,
-            "shares": shares, "grid": grid}  # fmt: skip
+    return {
+        "objects": objects,
+        "buildings": int(100 * shares.get("built-up", 0)),
+        "bridges": 0,
+        "tanks": 0,
+        "shares": shares,
+        "grid": grid,
+    }
 
 
 def write(truth: dict[str, Any]) -> tuple[SubText, ...]:
@@ -72,16 +84,24 @@ def test_text_for_the_wrong_set_is_wrong() -> None:
 
 
 def ships(*lengths: float, x: float = 0.1, y: float = 0.1) -> dict[str, Any]:
-    objects = [{"category": "ship", "type": "tanker", "length_m": length, "width_m": 30.0, "heading_deg": 10.0,
-                "x": x, "y": y} for length in lengths]  # fmt: skip
+    objects = [
+        {"category": "ship", "type": "tanker", "length_m": length, "width_m": 30.0, "heading_deg": 10.0, "x": x, "y": y}
+        for length in lengths
+    ]
     return {"objects": objects, "buildings": 0, "shares": {"water": 1.0}, "grid": [{"water": 1.0}] * 9}
 
 
 @pytest.mark.parametrize(
     ("text", "count", "verdict"),
-    [("three ships", 3, True), ("two ships", 3, False), ("about ten ships", 12, True), ("about eight ships", 12, False),
-     ("no ship", 0, True), ("one ship", 0, False)],
-)  # fmt: skip
+    [
+        ("three ships", 3, True),
+        ("two ships", 3, False),
+        ("about ten ships", 12, True),
+        ("about eight ships", 12, False),
+        ("no ship", 0, True),
+        ("one ship", 0, False),
+    ],
+)
 def test_count(text: str, count: int, verdict: bool) -> None:
     assert judge("marine", "Count", text, ships(*[200.0] * count), 1024.0) is verdict
 

@@ -13,8 +13,10 @@ def test_round_trip_is_exact_and_self_contained(model: KnowLIP, tmp_path: Path) 
     assert again.card == {"quantiser": "db-percentile"}
     assert torch.equal(again.encode_texts(["three ships"]), model.encode_texts(["three ships"]))
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [
-        "README.md", "knowlip.json", "model.safetensors",
-    ]  # fmt: skip
+        "README.md",
+        "knowlip.json",
+        "model.safetensors",
+    ]
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
 

@@ -71,8 +71,11 @@ def test_the_description_says_what_was_found(exported: Path) -> None:
     text = (exported / "export.json").read_text()
     described = json.loads(text)
     assert sorted(path.name for path in exported.iterdir()) == [
-        "export.json", "image.onnx", "text.onnx", "tokenizer.json",
-    ]  # fmt: skip
+        "export.json",
+        "image.onnx",
+        "text.onnx",
+        "tokenizer.json",
+    ]
     assert described["image"]["inputs"] == {"pixels": {"type": "uint8", "shape": ["batch", 32, 32]}}
     assert described["text"]["inputs"]["ids"] == {"type": "int64", "shape": ["batch", "length"]}
     for tower, outputs in (("image", {"image_embedding", "image_tokens"}), ("text", {"text_embedding"})):

@@ -28,11 +28,15 @@ def test_the_count_is_that_of_what_ran(vision_width: int, generation: str) -> No
     step = JointLoss(model, objectives)
     ids, everywhere = torch.randint(7, 40, (pairs, text)), torch.ones(pairs, text, dtype=torch.bool)
     batch = Batch(
-        torch.randint(0, 256, (pairs, 48, 48), dtype=torch.uint8), torch.arange(pairs), torch.arange(pairs),
-        (ids, everywhere), (ids[:infilled, :context], everywhere[:infilled, :context]),
+        torch.randint(0, 256, (pairs, 48, 48), dtype=torch.uint8),
+        torch.arange(pairs),
+        torch.arange(pairs),
+        (ids, everywhere),
+        (ids[:infilled, :context], everywhere[:infilled, :context]),
         torch.zeros(infilled, dtype=torch.long),
-        (ids[:infilled, : content + 1], everywhere[:infilled, : content + 1]), torch.rand(pairs, 2),
-    )  # fmt: skip
+        (ids[:infilled, : content + 1], everywhere[:infilled, : content + 1]),
+        torch.rand(pairs, 2),
+    )
     # fused attention computes its scores a second time in the backward pass; what the model needs is counted once
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         step(batch, 0.4)[0]["loss"].backward()

@@ -199,9 +199,17 @@ def test_beams_are_those_of_transformers(tokenizer: TextTokenizer, tmp_path: Pat
             )
             got = [text.ids for row in generate(model, tokens, [""] * 3, config) for text in row]
             want = blip.generate(
-                channels, input_ids=ids, max_new_tokens=7, num_beams=3, num_return_sequences=3, do_sample=False,
-                length_penalty=penalty, early_stopping=early or "never", no_repeat_ngram_size=2, suppress_tokens=banned,
-            )[:, 1 + len(first) :].tolist()  # fmt: skip
+                channels,
+                input_ids=ids,
+                max_new_tokens=7,
+                num_beams=3,
+                num_return_sequences=3,
+                do_sample=False,
+                length_penalty=penalty,
+                early_stopping=early or "never",
+                no_repeat_ngram_size=2,
+                suppress_tokens=banned,
+            )[:, 1 + len(first) :].tolist()
             assert got == [row[: row.index(tokenizer.sep)] if tokenizer.sep in row else row for row in want]
             lengths |= set(map(len, got))
     assert len(lengths) > 1 or ending < 0
@@ -371,12 +379,16 @@ def test_a_row_that_may_write_nothing_else_ends(small: KnowLIP) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens"), ({"beams": 0}, "beams"), ({"num": 2}, "num must not exceed"),
-        ({"top_p": 0.0, "temperature": 1.0}, "top_p"), ({"top_k": 3}, "temperature above 0"),
-        ({"temperature": -1.0}, "negative"), ({"temperature": 1.0, "beams": 2}, "not both"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"beams": 0}, "beams"),
+        ({"num": 2}, "num must not exceed"),
+        ({"top_p": 0.0, "temperature": 1.0}, "top_p"),
+        ({"top_k": 3}, "temperature above 0"),
+        ({"temperature": -1.0}, "negative"),
+        ({"temperature": 1.0, "beams": 2}, "not both"),
         ({"min_new_tokens": 9, "max_new_tokens": 8}, "min_new_tokens"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_mean_nothing_are_refused(settings: dict, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         GenerationConfig(**settings)

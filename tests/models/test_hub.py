@@ -20,10 +20,15 @@ from tests.inference.tiny_model import tiny_model
 from tests.models.hub_server import Hub, hub_server
 
 CARD = {
-    "command": "knowlip pretrain --dataset /home/someone/secret", "dataset_fingerprint": "0123456789abcdef" * 4,
-    "revision": 2, "tiles": 2512, "metres_per_pixel": [6.67, 26.7], "windows_m": [2560.0, 640.0],
-    "sensors": ["sentinel-1"], "quantiser": ["db-percentile-v1(0.5,99.8)"],
-}  # fmt: skip
+    "command": "knowlip pretrain --dataset /home/someone/secret",
+    "dataset_fingerprint": "0123456789abcdef" * 4,
+    "revision": 2,
+    "tiles": 2512,
+    "metres_per_pixel": [6.67, 26.7],
+    "windows_m": [2560.0, 640.0],
+    "sensors": ["sentinel-1"],
+    "quantiser": ["db-percentile-v1(0.5,99.8)"],
+}
 
 
 def results_of(weights: str) -> Results:

@@ -83,11 +83,16 @@ def test_decoder_shares_all_but_self_attention(model: KnowLIP) -> None:
 def test_names_are_those_of_bert(model: KnowLIP) -> None:
     names = set(model.text_encoder.state_dict())
     for name in (
-        "embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight", "embeddings.LayerNorm.weight",
-        "encoder.layer.0.attention.self.query.weight", "encoder.layer.0.attention.output.dense.weight",
-        "encoder.layer.0.attention.output.LayerNorm.bias", "encoder.layer.1.intermediate.dense.weight",
-        "encoder.layer.1.output.dense.weight", "encoder.layer.1.crossattention.self.value.bias",
-    ):  # fmt: skip
+        "embeddings.word_embeddings.weight",
+        "embeddings.position_embeddings.weight",
+        "embeddings.LayerNorm.weight",
+        "encoder.layer.0.attention.self.query.weight",
+        "encoder.layer.0.attention.output.dense.weight",
+        "encoder.layer.0.attention.output.LayerNorm.bias",
+        "encoder.layer.1.intermediate.dense.weight",
+        "encoder.layer.1.output.dense.weight",
+        "encoder.layer.1.crossattention.self.value.bias",
+    ):
         assert name in names
 
 

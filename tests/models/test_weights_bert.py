@@ -21,9 +21,14 @@ def oracle(tokenizer: TextTokenizer, kind: type = BertForPreTraining, **changes:
     """A BERT of the size of `ours`, without the rows of [DEC] and [ENC], every weight random."""
     torch.manual_seed(1)
     sizes = {
-        "vocab_size": len(tokenizer) - 2, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "intermediate_size": 64, "max_position_embeddings": 20, **changes,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer) - 2,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 20,
+        **changes,
+    }
     bert: nn.Module = kind(BertConfig(**sizes)).eval()
     for parameter in bert.parameters():
         nn.init.normal_(parameter, std=0.3)

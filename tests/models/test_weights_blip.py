@@ -24,15 +24,30 @@ CLASSES = {
 def oracle(tokenizer: TextTokenizer, kind: str, vision_width: int) -> nn.Module:
     torch.manual_seed(1)
     text = {
-        "vocab_size": len(tokenizer), "hidden_size": 32, "encoder_hidden_size": vision_width, "intermediate_size": 64,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 20, "projection_dim": 16,
-        "bos_token_id": tokenizer.dec, "sep_token_id": tokenizer.sep, "eos_token_id": tokenizer.sep, "pad_token_id": 0,
-        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "encoder_hidden_size": vision_width,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 20,
+        "projection_dim": 16,
+        "bos_token_id": tokenizer.dec,
+        "sep_token_id": tokenizer.sep,
+        "eos_token_id": tokenizer.sep,
+        "pad_token_id": 0,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }
     vision = {
-        "hidden_size": vision_width, "intermediate_size": 4 * vision_width, "num_hidden_layers": 2, "image_size": 32,
-        "num_attention_heads": 2, "patch_size": 8, "layer_norm_eps": 1e-6,
-    }  # fmt: skip
+        "hidden_size": vision_width,
+        "intermediate_size": 4 * vision_width,
+        "num_hidden_layers": 2,
+        "image_size": 32,
+        "num_attention_heads": 2,
+        "patch_size": 8,
+        "layer_norm_eps": 1e-6,
+    }
     config = BlipConfig(text_config=text, vision_config=vision, image_text_hidden_size=16)
     blip: nn.Module = CLASSES[kind](config).eval()
     for parameter in blip.parameters():
@@ -58,8 +73,10 @@ def of_salesforce(state: dict, pre_training: bool = False) -> dict:
             ("vision_model.embeddings.patch_embedding", "visual_encoder.patch_embed.proj"),
             ("vision_model.encoder.layers", "visual_encoder.blocks"),
             ("vision_model.post_layernorm", "visual_encoder.norm"),
-            ("self_attn.projection", "attn.proj"), ("self_attn", "attn"), ("layer_norm", "norm"),
-        ):  # fmt: skip
+            ("self_attn.projection", "attn.proj"),
+            ("self_attn", "attn"),
+            ("layer_norm", "norm"),
+        ):
             name = name.replace(old, new)
         renamed[name] = tensor
     for stack in ("text_encoder", "text_decoder.bert"):
@@ -256,9 +273,13 @@ def test_captions_are_those_of_transformers(tokenizer: TextTokenizer, tmp_path: 
     got = generate(model, tokens, [""] * 3, GenerationConfig(max_new_tokens=8, start="upper left"))
     first = tokenizer.ids("upper left")
     want = blip.generate(
-        channels, input_ids=torch.tensor([[tokenizer.dec, *first, tokenizer.sep]] * 3), max_new_tokens=8, num_beams=1,
-        do_sample=False, suppress_tokens=[tokenizer.pad, tokenizer.mask, tokenizer.cls, tokenizer.enc, tokenizer.dec],
-    )  # fmt: skip
+        channels,
+        input_ids=torch.tensor([[tokenizer.dec, *first, tokenizer.sep]] * 3),
+        max_new_tokens=8,
+        num_beams=1,
+        do_sample=False,
+        suppress_tokens=[tokenizer.pad, tokenizer.mask, tokenizer.cls, tokenizer.enc, tokenizer.dec],
+    )
     for row, texts in zip(want.tolist(), got):
         written = row[1 + len(first) :]
         assert row[1 : 1 + len(first)] == first

@@ -25,14 +25,26 @@ def vocabulary(tmp_path: Path) -> Path:
 
 def blip_config() -> BlipConfig:
     text = {
-        "vocab_size": len(WORDS) + 2, "hidden_size": 32, "encoder_hidden_size": 32, "intermediate_size": 64,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 20, "bos_token_id": 10,
-        "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0,
-    }  # fmt: skip
+        "vocab_size": len(WORDS) + 2,
+        "hidden_size": 32,
+        "encoder_hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 20,
+        "bos_token_id": 10,
+        "eos_token_id": 3,
+        "sep_token_id": 3,
+        "pad_token_id": 0,
+    }
     vision = {
-        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "image_size": 48, "patch_size": 12,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "image_size": 48,
+        "patch_size": 12,
         "num_attention_heads": 8,
-    }  # fmt: skip
+    }
     return BlipConfig(text_config=text, vision_config=vision)
 
 
@@ -83,9 +95,11 @@ def test_a_bert_and_a_vit_leave_the_other_tower_random(
 
 def test_plain_sizes_are_recognised(tmp_path: Path) -> None:
     state = {
-        "cls_token": torch.zeros(1, 1, 384), "pos_embed": torch.zeros(1, 1 + 18 * 18, 384),
-        "patch_embed.proj.weight": torch.zeros(384, 3, 14, 14), "blocks.0.mlp.fc1.weight": torch.zeros(1536, 384),
-    } | {f"blocks.{i}.norm1.weight": torch.zeros(384) for i in range(12)}  # fmt: skip
+        "cls_token": torch.zeros(1, 1, 384),
+        "pos_embed": torch.zeros(1, 1 + 18 * 18, 384),
+        "patch_embed.proj.weight": torch.zeros(384, 3, 14, 14),
+        "blocks.0.mlp.fc1.weight": torch.zeros(1536, 384),
+    } | {f"blocks.{i}.norm1.weight": torch.zeros(384) for i in range(12)}
     torch.save(state, tmp_path / "vit.pth")
     found = plain_vit(read_source(tmp_path / "vit.pth"), {name: name for name in state})
     assert (found.name, found.image_size, found.changes) == ("vit_small_patch16_224", 252, {"patch_size": 14})

@@ -100,9 +100,15 @@ def test_a_bare_file_is_timm_s_and_its_normalisation_can_be_given(tokenizer: Tex
 
 @pytest.mark.parametrize(
     "name",
-    ["deit3_small_patch16_224", "vit_base_patch16_clip_224", "vit_small_patch14_reg4_dinov2",
-     "vit_base_patch16_siglip_224", "eva02_tiny_patch14_224", "beit_base_patch16_224"],
-)  # fmt: skip
+    [
+        "deit3_small_patch16_224",
+        "vit_base_patch16_clip_224",
+        "vit_small_patch14_reg4_dinov2",
+        "vit_base_patch16_siglip_224",
+        "eva02_tiny_patch14_224",
+        "beit_base_patch16_224",
+    ],
+)
 def test_any_vit_of_timm(tokenizer: TextTokenizer, tmp_path: Path, name: str) -> None:
     """As published: with the pooling and head of their name."""
     torch.manual_seed(1)

@@ -44,9 +44,11 @@ def itc_by_hand(image, text, own_image_m, own_text_m, image_m, text_m, positive,
 
 
 POSITIVE = same(
-    torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2, 9, 0, 8, 7]),
-    torch.tensor([5, 6, 5]), torch.tensor([5, 6, 5, 6, 1, 2, 3]),
-)  # fmt: skip
+    torch.tensor([0, 1, 2]),
+    torch.tensor([0, 1, 2, 9, 0, 8, 7]),
+    torch.tensor([5, 6, 5]),
+    torch.tensor([5, 6, 5, 6, 1, 2, 3]),
+)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.4])

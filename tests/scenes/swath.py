@@ -11,9 +11,13 @@ _TILT = np.radians(98.18)
 
 
 def ground(
-    columns: np.ndarray, rows: np.ndarray, pixel_m: float = 10.0, near_m: float = 450_000.0, start_s: float = 600.0,
+    columns: np.ndarray,
+    rows: np.ndarray,
+    pixel_m: float = 10.0,
+    near_m: float = 450_000.0,
+    start_s: float = 600.0,
     node_deg: float = 0.0,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Longitude and latitude of pixel coordinates of a ground-range image, right-looking.
 
     Args:

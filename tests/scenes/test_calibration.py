@@ -16,8 +16,16 @@ def test_a_table_of_four_nodes_by_hand():
     assert values.shape == (21, 11)
     assert values.dtype == np.float32
     for (row, column), value in {
-        (0, 0): 1, (0, 10): 3, (20, 0): 5, (20, 10): 11, (0, 5): 2, (10, 0): 3, (10, 10): 7, (10, 5): 5, (5, 2): 2.6,
-    }.items():  # fmt: skip
+        (0, 0): 1,
+        (0, 10): 3,
+        (20, 0): 5,
+        (20, 10): 11,
+        (0, 5): 2,
+        (10, 0): 3,
+        (10, 10): 7,
+        (10, 5): 5,
+        (5, 2): 2.6,
+    }.items():
         assert values[row, column] == pytest.approx(value)
 
 

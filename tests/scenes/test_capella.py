@@ -14,11 +14,19 @@ from tests.scenes.products.orbits import Circle
 from tests.scenes.test_gaofen3 import miss_m
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"kind": "GEC", "sidecar": False}, {"kind": "SLC"}, {"kind": "SLC", "side": "left"},
-    {"kind": "SLC", "geometry": "pfa"}, {"kind": "SLC", "geometry": "pfa", "side": "left", "squint_hz": -4000.0},
-    {"kind": "SLC", "squint_hz": 4000.0}, {"kind": "SLC", "squint_hz": -4000.0, "side": "left", "sidecar": False},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kind": "GEC", "sidecar": False},
+        {"kind": "SLC"},
+        {"kind": "SLC", "side": "left"},
+        {"kind": "SLC", "geometry": "pfa"},
+        {"kind": "SLC", "geometry": "pfa", "side": "left", "squint_hz": -4000.0},
+        {"kind": "SLC", "squint_hz": 4000.0},
+        {"kind": "SLC", "squint_hz": -4000.0, "side": "left", "sidecar": False},
+    ],
+)
 def test_power_and_place(tmp_path, options):
     product = make(tmp_path, **options)
     scene = open_scenes(product.path)[0]

@@ -26,10 +26,17 @@ def miss_m(scene, product: Product) -> float:
     return float(np.max(GEOD.inv(lons, lats, *found)[2]))
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"rpc": "rpb"}, {"level": "L1B"}, {"level": "L2"}, {"dtype": "float32"},
-    {"polarisations": ("HH", "HV", "VH", "VV")},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rpc": "rpb"},
+        {"level": "L1B"},
+        {"level": "L2"},
+        {"dtype": "float32"},
+        {"polarisations": ("HH", "HV", "VH", "VV")},
+    ],
+)
 def test_power_and_place(tmp_path, options):
     product = make(tmp_path / "p", **options)
     scene = open_scenes(product.path, SceneOverrides(polarisation="HH"))[0]
@@ -196,9 +203,15 @@ def test_incomplete_products_are_refused(tmp_path):
 def test_data_set_of_a_complex_product(tmp_path):
     product = make(tmp_path / "scenes" / "p", polarisations=("HH",))
     out = tmp_path / "out"
-    build(BuildConfig(
-        scenes=[product.path.parent], out=out, windows_m=(512, 256, 128), tile_px=32, workers=1,
-    ))  # fmt: skip
+    build(
+        BuildConfig(
+            scenes=[product.path.parent],
+            out=out,
+            windows_m=(512, 256, 128),
+            tile_px=32,
+            workers=1,
+        )
+    )
     import geopandas
 
     tiles = geopandas.read_parquet(next(out.rglob("*.parquet")))

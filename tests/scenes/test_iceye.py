@@ -17,10 +17,17 @@ from tests.scenes.products.iceye import FACTOR, angles, make
 from tests.scenes.test_gaofen3 import miss_m
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"side": "left"}, {"kind": "SLC"}, {"kind": "SLC", "side": "left"}, {"kind": "SLC", "dtype": "float32"},
-    {"kind": "COG"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"side": "left"},
+        {"kind": "SLC"},
+        {"kind": "SLC", "side": "left"},
+        {"kind": "SLC", "dtype": "float32"},
+        {"kind": "COG"},
+    ],
+)
 def test_power_and_place(tmp_path, options):
     product = make(tmp_path, **options)
     scene = open_scenes(product.path)[0]

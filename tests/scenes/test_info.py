@@ -58,9 +58,17 @@ def test_control_points_name_their_model_and_residual(tmp_path):
 
 def test_every_polarisation_unless_one_is_named(tmp_path):
     with rasterio.open(
-        tmp_path / "a.tif", "w", driver="GTiff", height=70, width=70, count=2, dtype="float32", crs="EPSG:32631",
-        transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), nodata=0,
-    ) as file:  # fmt: skip
+        tmp_path / "a.tif",
+        "w",
+        driver="GTiff",
+        height=70,
+        width=70,
+        count=2,
+        dtype="float32",
+        crs="EPSG:32631",
+        transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6),
+        nodata=0,
+    ) as file:
         file.write(np.random.default_rng(0).exponential(1, (2, 70, 70)).astype(np.float32))
         file.descriptions = ("VV", "VH")
     both = scene_info(SceneInfoConfig([tmp_path]))["scenes"]

@@ -48,8 +48,11 @@ def test_power_mask_and_metadata(tmp_path):
     assert valid.sum() == (150 - 15) * 167 - 5
     assert (scene.sensor, scene.band, scene.polarisation, scene.units) == ("nisar", "L", "HH", "intensity")
     assert (scene.radiometry, scene.quantity, scene.projection, scene.product_type) == (
-        "calibrated", "gamma0", "map", "GCOV",
-    )  # fmt: skip
+        "calibrated",
+        "gamma0",
+        "map",
+        "GCOV",
+    )
     assert (scene.look_side, scene.orbit, scene.date) == ("left", "descending", "2025-10-12T18:25:08Z")
     assert scene.incidence_deg == pytest.approx(37)
     assert scene.look_azimuth_deg == pytest.approx(260)

@@ -22,9 +22,7 @@ def sample(name):
     return DATA / name
 
 
-@pytest.mark.parametrize(
-    ("name", "chips"), [("2D00", 13), ("84AB", 25), ("AB15", 40), ("E792", 124), ("2DC9", 56)]
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "chips"), [("2D00", 13), ("84AB", 25), ("AB15", 40), ("E792", 124), ("2DC9", 56)])
 def test_opensarship(name, chips):
     path = next(sample("opensarship").glob(f"*_{name}.zip"))
     scenes = open_scenes(path)
@@ -118,9 +116,17 @@ def test_gaofen_3_needs_a_description(tmp_path):
     with pytest.raises(NoLocation, match=r"scene\.yaml"):
         open_scene(folder / "1_HH.tiff")
     path = tmp_path / "gf3.scene.yaml"
-    path.write_text(yaml.safe_dump({
-        "files": str(folder / "*.tiff"), "sensor": "gaofen-3", "band": "C", "spacing_m": 8, "unlocated": True,
-    }))  # fmt: skip
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "files": str(folder / "*.tiff"),
+                "sensor": "gaofen-3",
+                "band": "C",
+                "spacing_m": 8,
+                "unlocated": True,
+            }
+        )
+    )
     scenes = open_scenes(path, SceneOverrides(polarisation="all"))
     assert [scene.polarisation for scene in scenes] == ["HH", "HV", "VH", "VV"] * 2
     assert {scene.dtype for scene in scenes} == {"uint16"}
@@ -128,9 +134,16 @@ def test_gaofen_3_needs_a_description(tmp_path):
 
 def test_complex_chips(tmp_path):
     path = tmp_path / "chips.scene.yaml"
-    path.write_text(yaml.safe_dump({
-        "files": str(sample("dsn-slc") / "**" / "*.npy"), "unlocated": True, "spacing_m": 1, "group": "{parent}",
-    }))  # fmt: skip
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "files": str(sample("dsn-slc") / "**" / "*.npy"),
+                "unlocated": True,
+                "spacing_m": 1,
+                "group": "{parent}",
+            }
+        )
+    )
     scenes = open_scenes(path)
     assert len(scenes) == 300
     assert len({scene.group for scene in scenes}) == 13

@@ -21,10 +21,16 @@ from tests.tiles.rasters import speckle, write_scene
 
 def test_tags_of_the_simulator(tmp_path):
     tags = {
-        "KNOWLIP_SENSOR": "sim-ku", "KNOWLIP_BAND": "Ku", "KNOWLIP_POLARISATION": "HH", "KNOWLIP_UNITS": "amplitude",
-        "KNOWLIP_LOOKS": "4.0", "KNOWLIP_INCIDENCE_DEG": "35", "KNOWLIP_LOOK_AZIMUTH_DEG": "90",
-        "KNOWLIP_DATE": "2025-06-01", "KNOWLIP_RADIOMETRY": "simulated",
-    }  # fmt: skip
+        "KNOWLIP_SENSOR": "sim-ku",
+        "KNOWLIP_BAND": "Ku",
+        "KNOWLIP_POLARISATION": "HH",
+        "KNOWLIP_UNITS": "amplitude",
+        "KNOWLIP_LOOKS": "4.0",
+        "KNOWLIP_INCIDENCE_DEG": "35",
+        "KNOWLIP_LOOK_AZIMUTH_DEG": "90",
+        "KNOWLIP_DATE": "2025-06-01",
+        "KNOWLIP_RADIOMETRY": "simulated",
+    }
     scene = open_scene(write_scene(tmp_path / "rotterdam-ku.tif", speckle((40, 50)), pixel=0.2, nodata=0, tags=tags))
     assert (scene.scene_id, scene.sensor, scene.band, scene.polarisation) == ("rotterdam-ku", "sim-ku", "Ku", "HH")
     assert (scene.units, scene.looks, scene.incidence_deg, scene.look_azimuth_deg) == ("amplitude", 4, 35, 90)
@@ -121,9 +127,16 @@ def test_a_scene_travels_to_another_process(tmp_path):
 def test_a_chosen_band(tmp_path):
     path = tmp_path / "two.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", width=8, height=8, count=2, dtype="float32", crs="EPSG:32631",
+        path,
+        "w",
+        driver="GTiff",
+        width=8,
+        height=8,
+        count=2,
+        dtype="float32",
+        crs="EPSG:32631",
         transform=Affine(10, 0, 5e5, 0, -10, 5e6),
-    ) as target:  # fmt: skip
+    ) as target:
         target.write(np.stack([np.full((8, 8), 2.0), np.full((8, 8), 3.0)]).astype(np.float32))
         target.set_band_description(1, "VV")
         target.set_band_description(2, "VH")

@@ -180,8 +180,12 @@ def test_metadata(tmp_path):
     assert [scene.polarisation for scene in grd] == ["VV", "VH"]
     scene = grd[0]
     assert (scene.sensor, scene.band, scene.mode, scene.product_type, scene.projection) == (
-        "sentinel-1", "C", "IW", "GRD", "ground",
-    )  # fmt: skip
+        "sentinel-1",
+        "C",
+        "IW",
+        "GRD",
+        "ground",
+    )
     assert (scene.orbit, scene.look_side, scene.date) == ("descending", "right", "2021-01-05T05:33:11Z")
     assert (scene.looks, scene.incidence_deg, round(scene.frequency_ghz, 3)) == (4.4, 36.0, 5.405)
     assert scene.look_azimuth_deg == pytest.approx(282)

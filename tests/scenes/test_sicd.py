@@ -19,9 +19,16 @@ from tests.scenes.products.sidd import make as make_sidd
 from tests.scenes.test_gaofen3 import GEOD, miss_m
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"pixel": "RE16I_IM16I"}, {"pixel": "AMP8I_PHS8I"}, {"side": "left"}, {"segments": 4},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"pixel": "RE16I_IM16I"},
+        {"pixel": "AMP8I_PHS8I"},
+        {"side": "left"},
+        {"segments": 4},
+    ],
+)
 def test_power_and_place(tmp_path, options):
     product = make(tmp_path, factors={"SigmaZeroSFPoly": SIGMA}, **options)
     scene = open_scenes(product.path)[0]

@@ -50,9 +50,18 @@ def test_complex_chips_of_unknown_place(tmp_path):
     (tmp_path / "port").mkdir()
     values = [chip(tmp_path / "port", f"c{i}.npy") for i in range(3)]
     path = describe(
-        tmp_path, "chips", files="**/*.npy", unlocated=True, spacing_m=[14.0, 2.3], projection="slant",
-        incidence_deg=35, sensor="sentinel-1", band="C", looks=1, group="{parent}",
-    )  # fmt: skip
+        tmp_path,
+        "chips",
+        files="**/*.npy",
+        unlocated=True,
+        spacing_m=[14.0, 2.3],
+        projection="slant",
+        incidence_deg=35,
+        sensor="sentinel-1",
+        band="C",
+        looks=1,
+        group="{parent}",
+    )
     assert find_scenes([tmp_path]) == [path]
     scenes = open_scenes(path)
     assert [scene.scene_id for scene in scenes] == ["port-c0", "port-c1", "port-c2"]
@@ -185,7 +194,7 @@ def test_corners_that_are_no_image_are_refused(tmp_path):
         ({"files": "*.xyz"}, "no file fits"),
         ({"files": []}, "files must be a text"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_key_is_named(tmp_path, keys, words):
     chip(tmp_path)
     with pytest.raises(DamagedProduct, match=words):

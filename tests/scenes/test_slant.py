@@ -23,9 +23,16 @@ def slant_image(folder, incidence, **place):
     target = (np.abs(y)[:, None] < TARGET_M / 2) & (np.abs(x)[None] < TARGET_M / 2)
     z = (rng.normal(size=(rows, columns)) + 1j * rng.normal(size=(rows, columns))) * np.where(target, 100, 0.1)
     np.save(folder / "a.npy", z.astype(np.complex64))
-    (folder / "a.scene.yaml").write_text(yaml.safe_dump({
-        "projection": "slant", "spacing_m": [AZIMUTH_M, SLANT_M], "incidence_deg": incidence, **place,
-    }))  # fmt: skip
+    (folder / "a.scene.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "projection": "slant",
+                "spacing_m": [AZIMUTH_M, SLANT_M],
+                "incidence_deg": incidence,
+                **place,
+            }
+        )
+    )
     return open_scene(folder / "a.scene.yaml")
 
 
@@ -67,9 +74,15 @@ def test_unequal_pixels_are_averaged_in_power(tmp_path):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(60, 900)) + 1j * rng.normal(size=(60, 900))
     np.save(tmp_path / "a.npy", z.astype(np.complex64))
-    (tmp_path / "a.scene.yaml").write_text(yaml.safe_dump({
-        "spacing_m": [14.0, 1.0], "center": [121.6, 31.3], "heading_deg": 0.0,
-    }))  # fmt: skip
+    (tmp_path / "a.scene.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "spacing_m": [14.0, 1.0],
+                "center": [121.6, 31.3],
+                "heading_deg": 0.0,
+            }
+        )
+    )
     ground = Ground(open_scene(tmp_path / "a.scene.yaml"))
     power, valid = ground.read(Window(0, 0, ground.shape[1], ground.shape[0]))
     inside = power[4:-4, 4:-4]

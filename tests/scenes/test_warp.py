@@ -19,12 +19,13 @@ def mesh(to_source, shape, step=16):
 @pytest.mark.parametrize(
     "to_source",
     [
-        Affine.translation(3.3, 5.7), Affine.translation(40, 10) @ Affine.rotation(27),
+        Affine.translation(3.3, 5.7),
+        Affine.translation(40, 10) @ Affine.rotation(27),
         Affine.translation(20, 20) @ Affine.scale(0.8, 0.7),
         Affine.translation(10, 150) @ Affine.rotation(-40) @ Affine.scale(0.9, 0.6),
         Affine.translation(200, 8) @ Affine.scale(-1, 1),
     ],
-)  # fmt: skip
+)
 def test_gdal_agrees(to_source):
     rng = np.random.default_rng(0)
     power = rng.exponential(1, (180, 220)).astype(np.float32)
@@ -33,10 +34,21 @@ def test_gdal_agrees(to_source):
     theirs = np.full(shape, np.nan, np.float32)
     world = Affine(10, 0, 5e5, 0, -10, 5e6)
     reproject(
-        power, theirs, src_transform=world, dst_transform=world @ to_source, src_crs="EPSG:32631",
-        dst_crs="EPSG:32631", resampling=Resampling.bilinear, init_dest_nodata=True, dst_nodata=np.nan, tolerance=0,
-        src_nodata=-1, SOURCE_EXTRA=5, XSCALE=1, YSCALE=1,
-    )  # fmt: skip
+        power,
+        theirs,
+        src_transform=world,
+        dst_transform=world @ to_source,
+        src_crs="EPSG:32631",
+        dst_crs="EPSG:32631",
+        resampling=Resampling.bilinear,
+        init_dest_nodata=True,
+        dst_nodata=np.nan,
+        tolerance=0,
+        src_nodata=-1,
+        SOURCE_EXTRA=5,
+        XSCALE=1,
+        YSCALE=1,
+    )
     columns, rows = np.meshgrid(np.arange(130) + 0.5, np.arange(120) + 0.5)
     x, y = to_source @ (columns, rows)
     inside = (x > 1) & (x < 219) & (y > 1) & (y < 179)

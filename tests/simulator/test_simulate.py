@@ -52,9 +52,14 @@ def test_every_scene_has_image_mask_and_truth(folder):
     assert len(names) == 18
 
 
-@pytest.mark.parametrize(("name", "dtype", "pixels"), [
-    ("rotterdam-ku", "uint16", 640), ("rotterdam-c", "float32", 512), ("rotterdam-x", "uint16", 256),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "dtype", "pixels"),
+    [
+        ("rotterdam-ku", "uint16", 640),
+        ("rotterdam-c", "float32", 512),
+        ("rotterdam-x", "uint16", 256),
+    ],
+)
 def test_image_format_and_tags(folder, name, dtype, pixels):
     scene = json.loads((folder / f"{name}.truth.geojson").read_text())["scene"]
     with rasterio.open(folder / f"{name}.tif") as raster:
@@ -196,12 +201,22 @@ def test_cities_and_themes_vary():
     assert len(set(azimuths)) == 36
 
 
-@pytest.mark.parametrize(("changes", "word"), [
-    ({"cities": 0}, "cities"), ({"cities": 999}, "cities"), ({"sensors": ()}, "sensors"),
-    ({"sensors": ("sim-l",)}, "sim-l"), ({"themes": ("moon",)}, "moon"), ({"themes": ()}, "themes"),
-    ({"scene_size_m": {"sim-c": 0.0}}, "scene_size_m"), ({"scene_size_m": {"sim-x": 100.0}}, "multiple"),
-    ({"scene_size_m": {"sim-q": 100.0}}, "sim-q"), ({"workers": 0}, "workers"), ({"seed": -1}, "seed"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"cities": 0}, "cities"),
+        ({"cities": 999}, "cities"),
+        ({"sensors": ()}, "sensors"),
+        ({"sensors": ("sim-l",)}, "sim-l"),
+        ({"themes": ("moon",)}, "moon"),
+        ({"themes": ()}, "themes"),
+        ({"scene_size_m": {"sim-c": 0.0}}, "scene_size_m"),
+        ({"scene_size_m": {"sim-x": 100.0}}, "multiple"),
+        ({"scene_size_m": {"sim-q": 100.0}}, "sim-q"),
+        ({"workers": 0}, "workers"),
+        ({"seed": -1}, "seed"),
+    ],
+)
 def test_bad_values_are_refused_in_one_sentence(tmp_path, changes, word):
     with pytest.raises(ValueError, match=word) as caught:
         simulate(small(tmp_path / "out", **changes))

@@ -22,9 +22,16 @@ def write_scene(
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"crs": crs, "transform": transform or Affine(pixel, 0, left, 0, -pixel, top)} if crs else {}
     with rasterio.open(
-        path, "w", driver="GTiff", width=values.shape[1], height=values.shape[0], count=1, dtype=values.dtype,
-        nodata=nodata, **options,
-    ) as target:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        width=values.shape[1],
+        height=values.shape[0],
+        count=1,
+        dtype=values.dtype,
+        nodata=nodata,
+        **options,
+    ) as target:
         target.write(values, 1)
         target.update_tags(**(tags or {}))
     return path

@@ -127,9 +127,16 @@ def test_what_a_data_set_covers(tmp_path):
     scenes = four_places(tmp_path / "scenes")
     built = build(config(scenes, tmp_path / "data"))
     result = cities(
-        CitiesConfig(tmp_path / "out", number=3, near="Amsterdam, Netherlands", near_km=200, min_distance_km=10,
-                     side_km=400, dataset=tmp_path / "data")
-    )  # fmt: skip
+        CitiesConfig(
+            tmp_path / "out",
+            number=3,
+            near="Amsterdam, Netherlands",
+            near_km=200,
+            min_distance_km=10,
+            side_km=400,
+            dataset=tmp_path / "data",
+        )
+    )
     inside = {"alpha", "bravo"}  # 51.9 N, 4.5 E and 1.5 E: at most 210 km west of a city's centre
     assert result["covered"] == 3
     assert all(0 < row["tiles"] <= 42 for row in result["cities"])

@@ -126,8 +126,10 @@ def test_official_splits_lose_copies_from_training(tmp_path):
     files = [Path("train.txt"), Path("test.txt")]
     result, data = run(source, tmp_path / "files", format="voc", split_files=files)
     assert dict(zip(data.tiles()["tile_id"], data.tiles()["split"])) == {
-        "set-0001": "train", "set-0002": "train", "set-0003": "test",
-    }  # fmt: skip
+        "set-0001": "train",
+        "set-0002": "train",
+        "set-0003": "test",
+    }
     assert result["import"]["not_in_split_files"] == 3
     (source / "test.txt").write_text("0002\n")
     with pytest.raises(ValueError, match="0002 is in train and in test"):
@@ -223,15 +225,20 @@ def test_masks_and_float_images(tmp_path):
     decibel[:, :5] = np.nan
     label = random.integers(-1, 2, (48, 64)).astype(np.int16)
     for path, values, nodata in (
-        (source / "S1" / "x_S1.tif", decibel, np.nan), (source / "Labels" / "x_L.tif", label[None], None),
-    ):  # fmt: skip
+        (source / "S1" / "x_S1.tif", decibel, np.nan),
+        (source / "Labels" / "x_L.tif", label[None], None),
+    ):
         with rasterio.open(
             path, "w", driver="GTiff", width=64, height=48, count=len(values), dtype=values.dtype, nodata=nodata
         ) as file:
             file.write(values)
     options = {
-        "format": "mask", "images": Path("S1"), "masks": Path("Labels"), "image_suffix": "_S1", "mask_suffix": "_L",
-    }  # fmt: skip
+        "format": "mask",
+        "images": Path("S1"),
+        "masks": Path("Labels"),
+        "image_suffix": "_S1",
+        "mask_suffix": "_L",
+    }
     _, data = run(source, tmp_path / "out", mask_classes=["0=land", "1=water"], **options)
     tile = data.tiles().iloc[0]
     image = data.image(tile["tile_id"])
@@ -247,9 +254,7 @@ def test_masks_and_float_images(tmp_path):
     _, data = run(source, tmp_path / "cut", tile_px=40, overlap_px=8, **options)
     assert data.mask_classes == {0: "class-0", 1: "class-1"}
     assert data.tiles()["proj:shape"].map(list).tolist() == [[40, 40]] * 4
-    np.testing.assert_array_equal(
-        data.masks.mask("flood-x-s1-x00024y00008"), np.where(label < 0, 255, label)[8:, 24:]
-    )  # fmt: skip
+    np.testing.assert_array_equal(data.masks.mask("flood-x-s1-x00024y00008"), np.where(label < 0, 255, label)[8:, 24:])
 
 
 def test_crops_cover_the_image():
@@ -275,9 +280,11 @@ def test_objects_on_the_edge_of_a_tile(tmp_path):
     rows = data.annotations()
     found = {(row["tile_id"][-11:], row["category"]): row for row in rows.to_dict("records")}
     assert set(found) == {
-        ("00000y00000", "inside"), ("00000y00000", "wide"),
-        ("00000y00000", "half"), ("00064y00000", "half"),
-    }  # fmt: skip
+        ("00000y00000", "inside"),
+        ("00000y00000", "wide"),
+        ("00000y00000", "half"),
+        ("00064y00000", "half"),
+    }
     wide = found["00000y00000", "wide"]
     assert [wide["x"], wide["width"]] == pytest.approx([40 / 64, 24 / 64])
 
@@ -382,8 +389,11 @@ def test_polsf_and_sen1floods11(tmp_path):
     mask = data.masks.mask("polsf-sf-airsar-pauli-x00512y00388")
     np.testing.assert_array_equal(mask, np.where(label == 0, 255, label.astype(int) - 1)[388:, 512:])
     options = {
-        "images": Path("S1"), "masks": Path("Labels"), "image_suffix": "_S1Hand", "mask_suffix": "_LabelHand",
-    }  # fmt: skip
+        "images": Path("S1"),
+        "masks": Path("Labels"),
+        "image_suffix": "_S1Hand",
+        "mask_suffix": "_LabelHand",
+    }
     result, data = run(
         real("sen1floods11"), tmp_path / "floods", format="mask", mask_classes=["0=land", "1=water"], **options
     )

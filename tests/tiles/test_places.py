@@ -67,8 +67,12 @@ def test_only_airports_with_runways() -> None:
 
 def test_country_names_are_everyday_names() -> None:
     assert [country_name(code) for code in ("NL", "VN", "KR", "XK", "TW")] == [
-        "Netherlands", "Vietnam", "South Korea", "Kosovo", "Taiwan",
-    ]  # fmt: skip
+        "Netherlands",
+        "Vietnam",
+        "South Korea",
+        "Kosovo",
+        "Taiwan",
+    ]
     assert country_name("NA") == "Namibia"  # not a missing value
     assert country_name("??") == "??"
 

@@ -65,10 +65,14 @@ def test_the_default_vote_tells_noise_and_few_levels_from_ground():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"q_saturated": 0.6}, "saturated"), ({"q_dark": 0.95}, "dark"), ({"q_std": 1.0}, "blank"),
-        ({"q_entropy": 1.0}, "structureless"), ({"q_edge": 0.1}, "structureless"), ({"q_good": 0.2}, "poor"),
+        ({"q_saturated": 0.6}, "saturated"),
+        ({"q_dark": 0.95}, "dark"),
+        ({"q_std": 1.0}, "blank"),
+        ({"q_entropy": 1.0}, "structureless"),
+        ({"q_edge": 0.1}, "structureless"),
+        ({"q_good": 0.2}, "poor"),
     ],
-)  # fmt: skip
+)
 def test_reasons(changes, reason):
     fine = {"q_saturated": 0.0, "q_dark": 0.0, "q_std": 40.0, "q_entropy": 7.0, "q_edge": 8.0, "q_good": 1.0}
     assert reject_reason(fine, 1.0, 0.9, QualityConfig()) == ""

@@ -53,12 +53,14 @@ def test_round_trip_and_the_shipped_set(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda d: d.update(format="other"), lambda d: d["samples"][0].update(label="fine"),
+        lambda d: d.update(format="other"),
+        lambda d: d["samples"][0].update(label="fine"),
         lambda d: d["samples"][0].update(values=[1.0]),
         lambda d: d["samples"][0]["values"].__setitem__(0, float("nan")),
-        lambda d: d.pop("samples"), lambda d: [s.update(label="good") for s in d["samples"]],
+        lambda d: d.pop("samples"),
+        lambda d: [s.update(label="good") for s in d["samples"]],
     ],
-)  # fmt: skip
+)
 def test_broken_files_are_refused(tmp_path, change):
     write_reference(tmp_path / "mine.json", Reference(*some()), {})
     document = json.loads((tmp_path / "mine.json").read_text())

@@ -79,11 +79,15 @@ def test_cues_against_numpy():
         for left in range(0, 64, 16):
             here = slice(top, top + 16), slice(left, left + 16)
             pairs = np.concatenate([right[here].ravel(), below[here].ravel()])
-            found.append([
-                (variation[here] > 3 * calm).mean() + 1e-3, (variation[here] / calm).mean(),
-                (pairs > gap).mean() + 1e-3,
-                (blocks > 6 * around)[here].mean() + 1e-4, (blocks > 20 * around)[here].mean() + 1e-4,
-            ])  # fmt: skip
+            found.append(
+                [
+                    (variation[here] > 3 * calm).mean() + 1e-3,
+                    (variation[here] / calm).mean(),
+                    (pairs > gap).mean() + 1e-3,
+                    (blocks > 6 * around)[here].mean() + 1e-4,
+                    (blocks > 20 * around)[here].mean() + 1e-4,
+                ]
+            )
     cues = np.sort(np.log(found), axis=0)
     expected = np.concatenate([cues.mean(axis=0), cues[-2:].mean(axis=0)])
     assert window_cues(power, np.ones((SIDE, SIDE), bool)) == pytest.approx(expected, abs=1e-4)
@@ -172,12 +176,16 @@ def test_holes_stay_open(tmp_path):
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        ({"type": "Point", "coordinates": [0, 0]}, "no area"), (box(0, 0, 500000, 5750000), "degrees"),
-        ({"type": "FeatureCollection", "features": []}, "no polygon"), ({"kind": 1}, "GeoJSON"), ([1], "GeoJSON"),
-        ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "four points"), ("x", "GeoJSON"),
+        ({"type": "Point", "coordinates": [0, 0]}, "no area"),
+        (box(0, 0, 500000, 5750000), "degrees"),
+        ({"type": "FeatureCollection", "features": []}, "no polygon"),
+        ({"kind": 1}, "GeoJSON"),
+        ([1], "GeoJSON"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "four points"),
+        ("x", "GeoJSON"),
         (box(0, 0, float("nan"), 1), "degrees"),
     ],
-)  # fmt: skip
+)
 def test_areas_that_are_refused(tmp_path, document, why):
     with pytest.raises(ValueError, match=why):
         read_area(geojson(tmp_path / "bad.json", document))

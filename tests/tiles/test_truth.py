@@ -20,12 +20,21 @@ TO_LONLAT = Transformer.from_crs(32631, 4326, always_xy=True)
 
 def feature(category, kind, x, y, length, width):
     """An axis-parallel rectangle, its centre x and y metres right of and below the scene's upper left corner."""
-    corners = [(x - width / 2, y - length / 2), (x + width / 2, y - length / 2), (x + width / 2, y + length / 2),
-               (x - width / 2, y + length / 2)]  # fmt: skip
+    corners = [
+        (x - width / 2, y - length / 2),
+        (x + width / 2, y - length / 2),
+        (x + width / 2, y + length / 2),
+        (x - width / 2, y + length / 2),
+    ]
     ring = [list(TO_LONLAT.transform(LEFT + a, TOP - b)) for a, b in [*corners, corners[0]]]
     properties = {
-        "category": category, "type": kind, "length_m": length, "width_m": width, "height_m": 10, "heading_deg": 0.0,
-    }  # fmt: skip
+        "category": category,
+        "type": kind,
+        "length_m": length,
+        "width_m": width,
+        "height_m": 10,
+        "heading_deg": 0.0,
+    }
     return {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
 
 

@@ -30,8 +30,15 @@ def cloud(counts: Mapping[str, float], width: int, height: int, seed: int) -> ND
     # a sorted list, so that words of the same count are placed in the same order
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS])
     picture = WordCloud(
-        width=width, height=height, background_color="white", prefer_horizontal=1.0, color_func=colour,
-        relative_scaling=0.5, font_path=font_manager.findfont("DejaVu Sans"), random_state=seed, margin=3,
+        width=width,
+        height=height,
+        background_color="white",
+        prefer_horizontal=1.0,
+        color_func=colour,
+        relative_scaling=0.5,
+        font_path=font_manager.findfont("DejaVu Sans"),
+        random_state=seed,
+        margin=3,
         min_font_size=8,
-    ).generate_from_frequencies(ordered)  # fmt: skip
+    ).generate_from_frequencies(ordered)
     return np.asarray(picture.to_array(), np.uint8)

@@ -85,6 +85,7 @@ def overview(
     clouds: bool,
 ) -> Figure:
     """The picture for a paper: lengths, richness, hedging; maps; a cloud of each source."""
+    # Rows of the picture are subfigures: each has its own number of columns, and leaves no gap where it is missing.
     measured = numbers["corpora"]
     maps = [name for name in _MAPS if projected and name in projected["maps"]]
     heights = [1.0] + [1.25] * bool(maps) + [0.9] * clouds

@@ -32,6 +32,7 @@ def _length(value: dict[str, Any]) -> str:
 
 def _total(corpora: list[dict[str, Any]]) -> list[Row]:
     """What is counted, and a column a source; a row that only some have is short."""
+    # Built source by source and turned: a figure that some sources lack must not shift the columns of the others.
     rows: dict[str, Row] = {}
     for entry in corpora:
         hedging, duplicates, cut = entry["hedging"], entry["duplicates"], entry.get("truncation")

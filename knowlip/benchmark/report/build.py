@@ -79,6 +79,7 @@ def report(config: ReportConfig) -> dict[str, Any]:
     Raises:
         ValueError: no data set, a file that was named but is not there, or a page above 8 MB even with small pictures.
     """
+    # Everything is read before the folder is touched: a broken file leaves the old report as it was.
     started = time.monotonic()
     data = Dataset(config.dataset)
     found = read_results(config.metrics) if config.metrics else Results(())
@@ -197,6 +198,7 @@ def _run_json(config: ReportConfig, name: str) -> dict[str, Any]:
 
 def _repeat(config: ReportConfig, data: Dataset, found: Results) -> dict[str, Any]:
     """Commands, versions, seconds and settings."""
+    # The commands are those that were run, not those that would be: they stand in the run's own provenance.
     provenance = _run_json(config, "provenance.json")
     commands = [str(provenance["command"])] if provenance.get("command") else []
     last = f"knowlip report --dataset {config.dataset} --out {config.out}"

@@ -25,6 +25,7 @@ _STATES: dict[str, tuple[str, str]] = {
 
 def facts(data: Dataset) -> dict[str, Any]:
     """Counts by scale, split and sensor, and what was rejected."""
+    # Counted from the index, not from dataset.json: the page shows what is there now.
     index = pd.DataFrame(data.index.drop(columns="geometry"))
     accepted = index[index["accepted"]]
     counts = Counter(zip(accepted["scale"], accepted["split"]))

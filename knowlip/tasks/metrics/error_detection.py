@@ -49,6 +49,7 @@ def detection(
         of the same dimensions), and with a threshold `precision`, `recall`, `flag_rate`. Each figure is
         `{"value", "ci"}`.
     """
+    # All evidence is scored on the same draws of roots, so that a difference has an interval of its own, far narrower.
     wrong, kinds, groups = np.asarray(wrong, bool), np.asarray(kinds), np.asarray(groups)
     if not len(wrong) or wrong.all() or not wrong.any():
         raise ValueError("Evidence can only be scored on sub-texts of which some are right and some are wrong.")

@@ -56,23 +56,32 @@ def polar(circle: Circle, time: float, shape: tuple[int, int]) -> tuple[dict, Ca
 
     def place(x: float, y: float) -> tuple[float, float]:
         speed = (projected(step, x, y) - projected(-step, x, y)) / (2 * step)
-        own = (circle.range_and_rate(time + step, LON, LAT, HEIGHT)[0]
-               - circle.range_and_rate(time - step, LON, LAT, HEIGHT)[0]) / (2 * step)  # fmt: skip
+        own = (
+            circle.range_and_rate(time + step, LON, LAT, HEIGHT)[0]
+            - circle.range_and_rate(time - step, LON, LAT, HEIGHT)[0]
+        ) / (2 * step)
         return circle.ground(time, distance + projected(0, x, y), -(own + speed), HEIGHT, (LON, LAT))
 
     def truth(columns, rows):
-        found = [place((r - 0.5 - centre[0]) * spacing[0], (c - 0.5 - centre[1]) * spacing[1])
-                 for c, r in zip(np.ravel(columns), np.ravel(rows))]  # fmt: skip
+        found = [
+            place((r - 0.5 - centre[0]) * spacing[0], (c - 0.5 - centre[1]) * spacing[1])
+            for c, r in zip(np.ravel(columns), np.ravel(rows))
+        ]
         lons, lats = np.array(found).T
         return lons.reshape(np.shape(columns)), lats.reshape(np.shape(columns))
 
     return {
-        "scene_reference_point_row_col": list(centre), "scene_reference_point_ecef": list(target),
-        "row_sample_spacing": spacing[0], "col_sample_spacing": spacing[1], "row_direction": list(row),
-        "col_direction": list(column), "slant_plane_normal": list(normal), "ground_plane_normal": list(normal),
+        "scene_reference_point_row_col": list(centre),
+        "scene_reference_point_ecef": list(target),
+        "row_sample_spacing": spacing[0],
+        "col_sample_spacing": spacing[1],
+        "row_direction": list(row),
+        "col_direction": list(column),
+        "slant_plane_normal": list(normal),
+        "ground_plane_normal": list(normal),
         "polar_angle_polynomial": {"type": "standard", "degree": 5, "coefficients": list(angle)},
         "spatial_frequency_scale_factor_polynomial": {"type": "standard", "degree": 4, "coefficients": list(scale)},
-    }, truth  # fmt: skip
+    }, truth
 
 
 def make(
@@ -120,10 +129,13 @@ def make(
         pixels = (pixels[:1] + 1j * pixels[1:]).astype(np.complex64)
         options = {"dtype_name": "complex_int16"}
         image["image_geometry"] = {
-            "type": "slant_plane", "first_line_time": stamp(first), "delta_line_time": line,
-            "range_to_first_sample": near, "delta_range_sample": spacing,
+            "type": "slant_plane",
+            "first_line_time": stamp(first),
+            "delta_line_time": line,
+            "range_to_first_sample": near,
+            "delta_range_sample": spacing,
             "doppler_centroid_polynomial": {"type": "standard", "degree": 1, "coefficients": [[squint_hz, 0.0]]},
-        }  # fmt: skip
+        }
         pixel_m = 0.9
         if geometry != "slant_plane":
             image["image_geometry"], truth = polar(circle, time, shape)
@@ -147,23 +159,41 @@ def make(
     second = np.arange(-8.0, 9.0, 1.0)
     vectors = [{"time": stamp(t), "position": list(circle.at(t)[0]), "velocity": list(circle.at(t)[1])} for t in second]
     metadata = {
-        "product_version": "1.8.0", "product_type": kind,
+        "product_version": "1.8.0",
+        "product_type": kind,
         "collect": {
-            "start_timestamp": stamp(-2), "stop_timestamp": stamp(2), "collect_id": "a", "platform": "capella-2",
+            "start_timestamp": stamp(-2),
+            "stop_timestamp": stamp(2),
+            "collect_id": "a",
+            "platform": "capella-2",
             "mode": "spotlight",
-            "radar": {"center_frequency": FREQUENCY, "pointing": side, "transmit_polarization": "H",
-                      "receive_polarization": "H"},
+            "radar": {
+                "center_frequency": FREQUENCY,
+                "pointing": side,
+                "transmit_polarization": "H",
+                "receive_polarization": "H",
+            },
             "state": {"direction": "ascending", "state_vectors": vectors},
             "image": {
-                **image, "rows": shape[0], "columns": shape[1], "scale_factor": SCALE, "azimuth_looks": float(looks),
-                "range_looks": 1.0, "enl": float(looks if kind != "SLC" else 1), "radiometry": radiometry,
+                **image,
+                "rows": shape[0],
+                "columns": shape[1],
+                "scale_factor": SCALE,
+                "azimuth_looks": float(looks),
+                "range_looks": 1.0,
+                "enl": float(looks if kind != "SLC" else 1),
+                "radiometry": radiometry,
                 "calibration": calibration,
-                "center_pixel": {"incidence_angle": 32.5, "look_angle": 30.0, "squint_angle": 0.1,
-                                 "target_position": list(TO_EARTH.transform(LON, LAT, HEIGHT)),
-                                 "center_time": stamp(time)},
+                "center_pixel": {
+                    "incidence_angle": 32.5,
+                    "look_angle": 30.0,
+                    "squint_angle": 0.1,
+                    "target_position": list(TO_EARTH.transform(LON, LAT, HEIGHT)),
+                    "center_time": stamp(time),
+                },
             },
         },
-    }  # fmt: skip
+    }
     tags = {} if sidecar else {"TIFFTAG_IMAGEDESCRIPTION": json.dumps(metadata)}
     if "dtype_name" in options:
         write_tiff(folder / f"{name}.tif", pixels, tags, dtype_name="complex_int16")

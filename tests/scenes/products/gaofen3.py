@@ -20,11 +20,21 @@ CONSTANTS = {"HH": ("1521.7", "20.5"), "HV": ("812.25", "19.125"), "VH": ("800.0
 """QualifyValue and CalibrationConst."""
 LETTERS = {("HH",): "HH", ("VV",): "VV", ("HH", "HV"): "HHHV", ("VV", "VH"): "VVVH", ("HH", "HV", "VH", "VV"): "AHV"}
 RPB = {
-    "LINE_OFF": "lineOffset", "SAMP_OFF": "sampOffset", "LAT_OFF": "latOffset", "LONG_OFF": "longOffset",
-    "HEIGHT_OFF": "heightOffset", "LINE_SCALE": "lineScale", "SAMP_SCALE": "sampScale", "LAT_SCALE": "latScale",
-    "LONG_SCALE": "longScale", "HEIGHT_SCALE": "heightScale", "LINE_NUM_COEFF": "lineNumCoef",
-    "LINE_DEN_COEFF": "lineDenCoef", "SAMP_NUM_COEFF": "sampNumCoef", "SAMP_DEN_COEFF": "sampDenCoef",
-}  # fmt: skip
+    "LINE_OFF": "lineOffset",
+    "SAMP_OFF": "sampOffset",
+    "LAT_OFF": "latOffset",
+    "LONG_OFF": "longOffset",
+    "HEIGHT_OFF": "heightOffset",
+    "LINE_SCALE": "lineScale",
+    "SAMP_SCALE": "sampScale",
+    "LAT_SCALE": "latScale",
+    "LONG_SCALE": "longScale",
+    "HEIGHT_SCALE": "heightScale",
+    "LINE_NUM_COEFF": "lineNumCoef",
+    "LINE_DEN_COEFF": "lineDenCoef",
+    "SAMP_NUM_COEFF": "sampNumCoef",
+    "SAMP_DEN_COEFF": "sampDenCoef",
+}
 
 
 def rpcs(height: float = HEIGHT) -> dict[str, object]:
@@ -39,11 +49,21 @@ def rpcs(height: float = HEIGHT) -> dict[str, object]:
     sample[[1, 2, 3, 4]] = np.cos(heading), -np.sin(heading) * north / east, -0.08, 0.003
     line_below[[0, 1]], sample_below[[0, 2]] = (1, 0.002), (1, -0.003)
     return {
-        "LINE_OFF": (rows - 1) / 2, "SAMP_OFF": (columns - 1) / 2, "LAT_OFF": LAT, "LONG_OFF": LON,
-        "HEIGHT_OFF": height, "LINE_SCALE": rows / 2, "SAMP_SCALE": columns / 2, "LAT_SCALE": lat_scale,
-        "LONG_SCALE": lon_scale, "HEIGHT_SCALE": 500.0, "LINE_NUM_COEFF": line, "LINE_DEN_COEFF": line_below,
-        "SAMP_NUM_COEFF": sample, "SAMP_DEN_COEFF": sample_below,
-    }  # fmt: skip
+        "LINE_OFF": (rows - 1) / 2,
+        "SAMP_OFF": (columns - 1) / 2,
+        "LAT_OFF": LAT,
+        "LONG_OFF": LON,
+        "HEIGHT_OFF": height,
+        "LINE_SCALE": rows / 2,
+        "SAMP_SCALE": columns / 2,
+        "LAT_SCALE": lat_scale,
+        "LONG_SCALE": lon_scale,
+        "HEIGHT_SCALE": 500.0,
+        "LINE_NUM_COEFF": line,
+        "LINE_DEN_COEFF": line_below,
+        "SAMP_NUM_COEFF": sample,
+        "SAMP_DEN_COEFF": sample_below,
+    }
 
 
 def rpb_text(values: dict[str, object]) -> str:
@@ -71,9 +91,14 @@ def rpc00b_text(values: dict[str, object]) -> str:
 
 def gdal_truth(values: dict[str, object], height: float = HEIGHT):
     """Pixels -> longitude and latitude by GDAL's RPC transformer, which counts pixels from the outer corner."""
-    rpc = RPC(**{
-        name.lower(): list(value) if isinstance(value, np.ndarray) else float(value) for name, value in values.items()
-    }, err_bias=0.0, err_rand=0.0)  # fmt: skip
+    rpc = RPC(
+        **{
+            name.lower(): list(value) if isinstance(value, np.ndarray) else float(value)
+            for name, value in values.items()
+        },
+        err_bias=0.0,
+        err_rand=0.0,
+    )
 
     def truth(columns, rows):
         with RPCTransformer(rpc, rpc_height=height, rpc_pixel_error_threshold=1e-4) as transformer:
@@ -155,9 +180,10 @@ def make(
 
         def truth(columns, rows):
             return to_map.transform(
-                round(x) + SPACING[1] * np.asarray(columns), round(y) - SPACING[0] * np.asarray(rows),
+                round(x) + SPACING[1] * np.asarray(columns),
+                round(y) - SPACING[0] * np.asarray(rows),
                 direction="INVERSE",
-            )  # fmt: skip
+            )
 
     random = np.random.default_rng(3)
     expected = None
@@ -176,8 +202,12 @@ def make(
             qualify, constant = (float(value) for value in constants[polarisation])
             expected = power * (qualify / most) ** 2 / 10 ** (constant / 10)
     rows, columns = SHAPE
-    places = {"topLeft": (0.5, 0.5), "topRight": (columns - 0.5, 0.5), "bottomLeft": (0.5, rows - 0.5),
-              "bottomRight": (columns - 0.5, rows - 0.5)}  # fmt: skip
+    places = {
+        "topLeft": (0.5, 0.5),
+        "topRight": (columns - 0.5, 0.5),
+        "bottomLeft": (0.5, rows - 0.5),
+        "bottomRight": (columns - 0.5, rows - 0.5),
+    }
     corners = {key: tuple(float(v[0]) for v in truth(np.array([c]), np.array([r]))) for key, (c, r) in places.items()}
     meta = folder / f"{name.format(mode)}.meta.xml"
     meta.write_text(meta_xml(level, mode, corners, constants))

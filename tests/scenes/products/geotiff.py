@@ -50,8 +50,13 @@ def make(folder: Path, kind: str = "north-up", values: np.ndarray | None = None,
     rows, columns = power.shape
     path = folder / f"{kind}.tif"
     profile: dict[str, Any] = {
-        "driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": power.dtype, **options,
-    }  # fmt: skip
+        "driver": "GTiff",
+        "height": rows,
+        "width": columns,
+        "count": 1,
+        "dtype": power.dtype,
+        **options,
+    }
     if kind in _AFFINES:
         code, transform = _AFFINES[kind]
         profile |= {"crs": f"EPSG:{code}", "transform": transform}
@@ -85,9 +90,19 @@ def _swath(folder: Path) -> Product:
     points = [GroundControlPoint(r, c, lon, lat) for c, r, lon, lat in zip(x, y, *ground(x, y))]
     path = folder / "swath.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", height=rows, width=columns, count=1, dtype="uint8", gcps=points, crs="EPSG:4326",
-        nodata=0, tiled=True, SPARSE_OK=True,
-    ) as file:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        height=rows,
+        width=columns,
+        count=1,
+        dtype="uint8",
+        gcps=points,
+        crs="EPSG:4326",
+        nodata=0,
+        tiled=True,
+        SPARSE_OK=True,
+    ) as file:
         middle = rasterio.windows.Window(columns // 2 - 64, rows // 2 - 64, 128, 128)
         file.write(np.full((128, 128), 9, np.uint8), 1, window=middle)
     return Product(path, ground, 10.0)
@@ -98,10 +113,17 @@ def rpcs(columns: int, rows: int) -> dict[str, Any]:
     rng = np.random.default_rng(3)
     half = 10.0 * max(columns, rows) / 2 / 111_000
     values: dict[str, Any] = {
-        "LINE_OFF": rows / 2, "SAMP_OFF": columns / 2, "LAT_OFF": 31.0, "LONG_OFF": 121.5, "HEIGHT_OFF": 20.0,
-        "LINE_SCALE": rows / 2, "SAMP_SCALE": columns / 2, "LAT_SCALE": rows * half / max(columns, rows),
-        "LONG_SCALE": columns * half / max(columns, rows) / np.cos(np.radians(31)), "HEIGHT_SCALE": 500.0,
-    }  # fmt: skip
+        "LINE_OFF": rows / 2,
+        "SAMP_OFF": columns / 2,
+        "LAT_OFF": 31.0,
+        "LONG_OFF": 121.5,
+        "HEIGHT_OFF": 20.0,
+        "LINE_SCALE": rows / 2,
+        "SAMP_SCALE": columns / 2,
+        "LAT_SCALE": rows * half / max(columns, rows),
+        "LONG_SCALE": columns * half / max(columns, rows) / np.cos(np.radians(31)),
+        "HEIGHT_SCALE": 500.0,
+    }
     for name, lon, lat in (("LINE", 0.15, -1.0), ("SAMP", 1.0, 0.15)):
         values[f"{name}_NUM_COEFF"] = [0.001, lon, lat, 0.2, *(1e-3 * rng.standard_normal(16))]
         values[f"{name}_DEN_COEFF"] = [1.0, *(1e-3 * rng.standard_normal(3)), *(1e-4 * rng.standard_normal(16))]

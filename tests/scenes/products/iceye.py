@@ -31,8 +31,11 @@ def corners(
     near, far = (columns, 1) if mirrored else (1, columns)
     found = {}
     for name, column, row in (
-        ("first_near", near, 1), ("first_far", far, 1), ("last_near", near, rows), ("last_far", far, rows),
-    ):  # fmt: skip
+        ("first_near", near, 1),
+        ("first_far", far, 1),
+        ("last_near", near, rows),
+        ("last_far", far, rows),
+    ):
         lon, lat = truth(np.array([column - 0.5]), np.array([row - 0.5]))
         found[f"coord_{name}"] = [float(column), float(row), float(lat[0]), float(lon[0])]
     return found
@@ -77,8 +80,9 @@ def make(
         along = spacing * np.asarray(rows, float) + 2e-5 * across**2
         return to_map.transform(
             x + along * np.sin(heading) + across * np.cos(heading),
-            y + along * np.cos(heading) - across * np.sin(heading), direction="INVERSE",
-        )  # fmt: skip
+            y + along * np.cos(heading) - across * np.sin(heading),
+            direction="INVERSE",
+        )
 
     rows, columns = np.meshgrid(np.linspace(0, shape[0], 9), np.linspace(0, shape[1], 9), indexing="ij")
     lons, lats = truth(columns, rows)
@@ -93,12 +97,23 @@ def make(
         write_tiff(folder / f"{name}.tif", pixels, **options)
         power = pixels[0].astype(float) ** 2 * (factor or 1)
         facts = {
-            "product_type": "StripMap", "product_level": "GRD", "acquisition_mode": "stripmap", "look_side": side,
-            "satellite_name": "ICEYE-X6", "acquisition_start_utc": stamp(0), "polarization": "VV",
-            "orbit_direction": "ascending", "carrier_frequency": 9.65e9, "range_looks": 1, "azimuth_looks": 2,
-            "incidence_near": 28.0, "incidence_center": 30.5, "incidence_far": 33.0,
-            **corners(truth, shape, mirrored), **({} if factor is None else {"calibration_factor": factor}),
-        }  # fmt: skip
+            "product_type": "StripMap",
+            "product_level": "GRD",
+            "acquisition_mode": "stripmap",
+            "look_side": side,
+            "satellite_name": "ICEYE-X6",
+            "acquisition_start_utc": stamp(0),
+            "polarization": "VV",
+            "orbit_direction": "ascending",
+            "carrier_frequency": 9.65e9,
+            "range_looks": 1,
+            "azimuth_looks": 2,
+            "incidence_near": 28.0,
+            "incidence_center": 30.5,
+            "incidence_far": 33.0,
+            **corners(truth, shape, mirrored),
+            **({} if factor is None else {"calibration_factor": factor}),
+        }
         lines = "".join(f"<{key}>{value}</{key}>" for key, value in facts.items())
         (folder / f"{name}.xml").write_text(f'<?xml version="1.0"?>\n<Metadata>{lines}</Metadata>')
         return Product(folder / f"{name}.tif", truth, spacing, power)
@@ -113,14 +128,24 @@ def make(
         file.descriptions = ("amplitude", "phase")
         file.scales = (scale, 1.0)
     properties = {
-        "datetime": stamp(0) + "Z", "start_datetime": stamp(0) + "Z", "platform": "ICEYE-X42",
-        "sar:center_frequency": 9600000000, "sar:instrument_mode": "spotlight", "sar:looks_azimuth": 1,
-        "sar:looks_range": 1, "sar:observation_direction": side, "sar:polarizations": ["VV"],
-        "sar:product_type": "SLC-COG", "sat:orbit_state": "descending", "view:azimuth": 280.78,
-        "view:incidence_angle": 31.94, "iceye:incidence_angle_near": 31.84, "iceye:incidence_angle_far": 32.05,
+        "datetime": stamp(0) + "Z",
+        "start_datetime": stamp(0) + "Z",
+        "platform": "ICEYE-X42",
+        "sar:center_frequency": 9600000000,
+        "sar:instrument_mode": "spotlight",
+        "sar:looks_azimuth": 1,
+        "sar:looks_range": 1,
+        "sar:observation_direction": side,
+        "sar:polarizations": ["VV"],
+        "sar:product_type": "SLC-COG",
+        "sat:orbit_state": "descending",
+        "view:azimuth": 280.78,
+        "view:incidence_angle": 31.94,
+        "iceye:incidence_angle_near": 31.84,
+        "iceye:incidence_angle_far": 32.05,
         "iceye:amplitude_mapping": {"function": "power", "parameters": {"exponent": 0.25, "scale": 1}},
         "iceye:calibration_factor": factor,
-    }  # fmt: skip
+    }
     path.with_suffix(".json").write_text(json.dumps({"type": "Feature", "properties": properties}))
     theta = np.radians(np.interp(np.linspace(0, 1, shape[1]), [0, 0.5, 1], [31.84, 31.94, 32.05]))
     restored = stored[0] ** 4 * scale
@@ -145,13 +170,26 @@ def _slc(
     second = np.arange(-10.0, 11.0)
     vectors = [circle.at(t) for t in second]
     facts: dict[str, object] = {
-        "product_name": "SLC_SM", "product_type": "StripMap", "acquisition_mode": "stripmap", "look_side": side,
-        "satellite_name": "ICEYE-X6", "polarization": "VV", "orbit_direction": "ascending",
-        "acquisition_start_utc": stamp(-1), "zerodoppler_start_utc": stamp(first), "azimuth_time_interval": line,
-        "first_pixel_time": 2 * near / LIGHT, "range_sampling_rate": rate, "avg_scene_height": HEIGHT,
-        "carrier_frequency": 9.65e9, "range_looks": 1, "azimuth_looks": 1, "sample_precision": dtype,
-        "local_incidence_angle": angles(shape[1]), **corners(truth, shape),
-    }  # fmt: skip
+        "product_name": "SLC_SM",
+        "product_type": "StripMap",
+        "acquisition_mode": "stripmap",
+        "look_side": side,
+        "satellite_name": "ICEYE-X6",
+        "polarization": "VV",
+        "orbit_direction": "ascending",
+        "acquisition_start_utc": stamp(-1),
+        "zerodoppler_start_utc": stamp(first),
+        "azimuth_time_interval": line,
+        "first_pixel_time": 2 * near / LIGHT,
+        "range_sampling_rate": rate,
+        "avg_scene_height": HEIGHT,
+        "carrier_frequency": 9.65e9,
+        "range_looks": 1,
+        "azimuth_looks": 1,
+        "sample_precision": dtype,
+        "local_incidence_angle": angles(shape[1]),
+        **corners(truth, shape),
+    }
     if factor is not None:
         facts["calibration_factor"] = factor
     if orbit:

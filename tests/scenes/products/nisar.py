@@ -48,9 +48,13 @@ def make(
         product = file.create_group(f"science/{radar}/GCOV")
         about = file.create_group(f"science/{radar}/identification")
         for key, value in {
-            "missionId": "NISAR", "productType": "GCOV", "lookDirection": "Left", "orbitPassDirection": "Descending",
-            "zeroDopplerStartTime": "2025-10-12T18:25:08.000000000", "zeroDopplerEndTime": "2025-10-12T18:25:31.0",
-        }.items():  # fmt: skip
+            "missionId": "NISAR",
+            "productType": "GCOV",
+            "lookDirection": "Left",
+            "orbitPassDirection": "Descending",
+            "zeroDopplerStartTime": "2025-10-12T18:25:08.000000000",
+            "zeroDopplerEndTime": "2025-10-12T18:25:31.0",
+        }.items():
             about[key] = np.bytes_(value)
         about["absoluteOrbitNumber"] = np.uint32(2109)
         parameters = product.create_group("metadata/processingInformation/parameters/rtc")

@@ -27,9 +27,17 @@ SHIP = """\t<ship>\n\t\t<SARShipInformation>
 
 
 def make(
-    folder: Path, ships: int = 24, size: int = 33, top: bool = False, double: bool = False, separate: bool = False,
-    slc: bool = False, calibrated: bool = True, unpacked: bool = False, wrong_ship_m: float = 0.0,
-) -> Product:  # fmt: skip
+    folder: Path,
+    ships: int = 24,
+    size: int = 33,
+    top: bool = False,
+    double: bool = False,
+    separate: bool = False,
+    slc: bool = False,
+    calibrated: bool = True,
+    unpacked: bool = False,
+    wrong_ship_m: float = 0.0,
+) -> Product:
     """An archive; truth and power are those of the first chip (VV where there are two).
 
     Args:
@@ -54,10 +62,19 @@ def make(
         lon, lat = ground(x + 0.5, y + 0.5, node_deg=NODE)
         incidence = 30 + 15 * x / 25000
         wrong = wrong_ship_m / 111_000 if number % 3 == 0 else 0.0
-        blocks.append(SHIP.format(
-            x=x, y=y, left=x - half, right=x + half, top=y - half, bottom=y + half, lon=float(lon),
-            lat=float(lat) + wrong, incidence=incidence,
-        ))  # fmt: skip
+        blocks.append(
+            SHIP.format(
+                x=x,
+                y=y,
+                left=x - half,
+                right=x + half,
+                top=y - half,
+                bottom=y + half,
+                lon=float(lon),
+                lat=float(lat) + wrong,
+                incidence=incidence,
+            )
+        )
         shape = (4 if double or separate else 2, size, size)
         parts = np.round(rng.normal(0, 150, shape)).astype(np.float32)
         amplitude = np.round(np.hypot(parts[::2], parts[1::2])).astype(np.float32) + 1
@@ -106,10 +123,17 @@ def _tiff(bands: np.ndarray) -> bytes:
 
 def _metadata(slc: bool, double: bool) -> bytes:
     values = {
-        "PRODUCT_TYPE": "SLC" if slc else "GRD", "ACQUISITION_MODE": "IW", "antenna_pointing": "right",
-        "PASS": "ASCENDING", "mds1_tx_rx_polar": "VH" if double else "VV", "mds2_tx_rx_polar": "VV" if double else "-",
-        "range_spacing": 10.0, "azimuth_spacing": 10.0, "num_output_lines": 17000, "num_samples_per_line": 25000,
-    }  # fmt: skip
+        "PRODUCT_TYPE": "SLC" if slc else "GRD",
+        "ACQUISITION_MODE": "IW",
+        "antenna_pointing": "right",
+        "PASS": "ASCENDING",
+        "mds1_tx_rx_polar": "VH" if double else "VV",
+        "mds2_tx_rx_polar": "VV" if double else "-",
+        "range_spacing": 10.0,
+        "azimuth_spacing": 10.0,
+        "num_output_lines": 17000,
+        "num_samples_per_line": 25000,
+    }
     for corner, column, row in (("first_near", 0, 0), ("first_far", 25000, 0), ("last_near", 0, 17000)):
         lon, lat = ground(column, row, node_deg=NODE)
         values |= {f"{corner}_long": float(lon), f"{corner}_lat": float(lat)}

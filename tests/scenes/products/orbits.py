@@ -67,17 +67,28 @@ class Circle:
         return float(found.x[0]), float(found.x[1])
 
     def truth(
-        self, first_s: float, line_s: float, near_m: float, spacing_m: float, height: float,
-        guess: tuple[float, float], rate: Callable[[float, float], float] = lambda distance, after: 0.0,
-    ):  # fmt: skip
+        self,
+        first_s: float,
+        line_s: float,
+        near_m: float,
+        spacing_m: float,
+        height: float,
+        guess: tuple[float, float],
+        rate: Callable[[float, float], float] = lambda distance, after: 0.0,
+    ):
         """Pixels (outer-corner convention) of a slant-range image -> longitude and latitude."""
 
         def places(columns, rows):
             found = [
-                self.ground(first_s + (r - 0.5) * line_s, near_m + (c - 0.5) * spacing_m,
-                            rate(near_m + (c - 0.5) * spacing_m, (r - 0.5) * line_s), height, guess)
+                self.ground(
+                    first_s + (r - 0.5) * line_s,
+                    near_m + (c - 0.5) * spacing_m,
+                    rate(near_m + (c - 0.5) * spacing_m, (r - 0.5) * line_s),
+                    height,
+                    guess,
+                )
                 for c, r in zip(np.ravel(columns), np.ravel(rows))
-            ]  # fmt: skip
+            ]
             lons, lats = np.array(found).T
             return lons.reshape(np.shape(columns)), lats.reshape(np.shape(columns))
 

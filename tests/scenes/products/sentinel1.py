@@ -157,9 +157,15 @@ LINE_SECONDS = 0.002055556
 
 
 def _annotation(
-    swath: Swath, kind: str, mode: str, swath_name: str, polarisation: str, tiff: tuple[int, int], bursts: int,
+    swath: Swath,
+    kind: str,
+    mode: str,
+    swath_name: str,
+    polarisation: str,
+    tiff: tuple[int, int],
+    bursts: int,
     height: Callable[[np.ndarray, np.ndarray], np.ndarray] | float,
-) -> str:  # fmt: skip
+) -> str:
     columns = np.unique(np.linspace(0, tiff[1] - 1, 11).astype(int))
     if kind == "SLC":
         # As in real products: the first line of every burst, and the last line; time tells where that is.

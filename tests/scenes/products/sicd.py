@@ -28,8 +28,9 @@ def _poly2(tag: str, coefficients: np.ndarray) -> str:
     m, n = coefficients.shape
     terms = "".join(
         f'<Coef exponent1="{i}" exponent2="{j}">{float(coefficients[i, j])!r}</Coef>'
-        for i in range(m) for j in range(n)
-    )  # fmt: skip
+        for i in range(m)
+        for j in range(n)
+    )
     return f'<{tag} order1="{m - 1}" order2="{n - 1}">{terms}</{tag}>'
 
 
@@ -55,9 +56,13 @@ def sicd_xml(circle: Circle, time: float, pixel: str, shape: tuple[int, int], ra
     arp = "".join(_poly1(axis, values) for axis, values in zip("XYZ", polys))
     corner = "".join(
         f'<ICP index="{name}"><Lat>{LAT + dy}</Lat><Lon>{LON + dx}</Lon></ICP>'
-        for name, dx, dy in (("1:FRFC", -0.01, 0.01), ("2:FRLC", 0.01, 0.01), ("3:LRLC", 0.01, -0.01),
-                             ("4:LRFC", -0.01, -0.01))
-    )  # fmt: skip
+        for name, dx, dy in (
+            ("1:FRFC", -0.01, 0.01),
+            ("2:FRLC", 0.01, 0.01),
+            ("3:LRLC", 0.01, -0.01),
+            ("4:LRFC", -0.01, -0.01),
+        )
+    )
 
     def direction(tag: str, unit: np.ndarray, spacing: float, centre: float) -> str:
         return (

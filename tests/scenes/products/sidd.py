@@ -39,9 +39,11 @@ def make(folder: Path, kind: str = "Plane", pixel: str = "MONO8I") -> Product:
     def row_col(tag: str, row: float, column: float) -> str:
         return f"<{tag}><si:Row>{row}</si:Row><si:Col>{column}</si:Col></{tag}>"
 
-    plane = "" if kind != "Plane" else (
-        f"<ProductPlane>{si('RowUnitVector', down)}{si('ColUnitVector', right)}</ProductPlane>"
-    )  # fmt: skip
+    plane = (
+        ""
+        if kind != "Plane"
+        else (f"<ProductPlane>{si('RowUnitVector', down)}{si('ColUnitVector', right)}</ProductPlane>")
+    )
     xml = f"""<SIDD xmlns="urn:SIDD:1.0.0" xmlns:si="urn:SICommon:0.1" xmlns:ism="urn:us:gov:ic:ism">
 <ProductCreation><ProcessorInformation><Application>t</Application>
 <ProcessingDateTime>2025-09-23T16:22:59Z</ProcessingDateTime><Site>u</Site></ProcessorInformation>

@@ -28,9 +28,13 @@ def make(folder: Path, kind: str = "center", **changes: Any) -> Product:
     amplitude = np.random.default_rng(1).rayleigh(100, SHAPE).astype(np.float32) + 1
     np.save(folder / "qilu.npy", amplitude)
     keys: dict[str, Any] = {
-        "sensor": "qilu-1", "frequency_ghz": 15.2, "polarisation": "VV", "units": "amplitude",
-        "calibration": {"quantity": "sigma0", "amplitude_factor": 0.01}, "date": "2023-05-06",
-    }  # fmt: skip
+        "sensor": "qilu-1",
+        "frequency_ghz": 15.2,
+        "polarisation": "VV",
+        "units": "amplitude",
+        "calibration": {"quantity": "sigma0", "amplitude_factor": 0.01},
+        "date": "2023-05-06",
+    }
     truth, pixel_m, place = globals()[f"_{kind}"](folder, columns, rows)
     path = folder / "qilu.scene.yaml"
     path.write_text(yaml.safe_dump({**keys, **place, **changes}))

@@ -177,9 +177,17 @@ def _cosar(path: Path, image: np.ndarray) -> None:
 
 
 def _main(
-    swath: Swath, variant: str, polarisations: tuple[str, ...], files: list[str], coordinates: str, mission: str,
-    height: float, projection: bool, mapped: bool, flipped: bool,
-) -> str:  # fmt: skip
+    swath: Swath,
+    variant: str,
+    polarisations: tuple[str, ...],
+    files: list[str],
+    coordinates: str,
+    mission: str,
+    height: float,
+    projection: bool,
+    mapped: bool,
+    flipped: bool,
+) -> str:
     rows, columns = swath.shape
     reference = float(_tau(swath, np.array(columns / 2), mapped, flipped))
     images = "".join(
@@ -239,9 +247,15 @@ def _main(
 
 
 def _georef(
-    swath: Swath, variant: str, place: object, mapped: bool, flipped: bool, height: float, relief: float,
+    swath: Swath,
+    variant: str,
+    place: object,
+    mapped: bool,
+    flipped: bool,
+    height: float,
+    relief: float,
     counted_from: int,
-) -> str:  # fmt: skip
+) -> str:
     rows, columns = swath.shape
     rng = np.random.default_rng(0)
     points = []

@@ -16,9 +16,15 @@ def write_tiff(
     with (
         warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
         rasterio.open(
-            path, "w", driver="GTiff", width=columns, height=rows, count=bands, dtype=dtype_name or pixels.dtype,
+            path,
+            "w",
+            driver="GTiff",
+            width=columns,
+            height=rows,
+            count=bands,
+            dtype=dtype_name or pixels.dtype,
             **options,
         ) as target,
-    ):  # fmt: skip
+    ):
         target.write(pixels)
         target.update_tags(**(tags or {}))

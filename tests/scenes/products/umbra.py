@@ -26,18 +26,38 @@ def make(folder: Path, rotation_deg: float = 0.0, siblings: bool = False, metada
     write_tiff(folder / f"{stem}_GEC.tif", pixels, crs="EPSG:32617", transform=Affine(c, s, x, s, -c, y))
     if metadata:
         collect = {
-            "id": "5ba5b849", "taskId": "2e00bde3", "startAtUTC": "2023-07-18T02:30:33+00:00",
-            "endAtUTC": "2023-07-18T02:30:36.374803+00:00", "radarBand": "X", "radarCenterFrequencyHz": 9600001094.9,
-            "polarizations": ["VV"], "angleAzimuthDegrees": 122.1, "angleGrazingDegrees": 42.6,
-            "angleIncidenceDegrees": 47.4, "satelliteTrack": "ASCENDING", "observationDirection": "LEFT",
-        }  # fmt: skip
-        (folder / f"{stem}_METADATA.json").write_text(json.dumps({
-            "version": "1.0.0", "vendor": "Umbra Space", "imagingMode": "SPOTLIGHT", "umbraSatelliteName": "UMBRA_04",
-            "collects": [collect], "derivedProducts": {"GEC": [{"numRows": 300, "numColumns": 260}]},
-        }))  # fmt: skip
+            "id": "5ba5b849",
+            "taskId": "2e00bde3",
+            "startAtUTC": "2023-07-18T02:30:33+00:00",
+            "endAtUTC": "2023-07-18T02:30:36.374803+00:00",
+            "radarBand": "X",
+            "radarCenterFrequencyHz": 9600001094.9,
+            "polarizations": ["VV"],
+            "angleAzimuthDegrees": 122.1,
+            "angleGrazingDegrees": 42.6,
+            "angleIncidenceDegrees": 47.4,
+            "satelliteTrack": "ASCENDING",
+            "observationDirection": "LEFT",
+        }
+        (folder / f"{stem}_METADATA.json").write_text(
+            json.dumps(
+                {
+                    "version": "1.0.0",
+                    "vendor": "Umbra Space",
+                    "imagingMode": "SPOTLIGHT",
+                    "umbraSatelliteName": "UMBRA_04",
+                    "collects": [collect],
+                    "derivedProducts": {"GEC": [{"numRows": 300, "numColumns": 260}]},
+                }
+            )
+        )
     if siblings:
-        write_tiff(folder / f"{stem}_CSI.tif", np.ones((3, 300, 260), np.uint8), crs="EPSG:32617",
-                   transform=Affine(spacing, 0, x, 0, -spacing, y))  # fmt: skip
+        write_tiff(
+            folder / f"{stem}_CSI.tif",
+            np.ones((3, 300, 260), np.uint8),
+            crs="EPSG:32617",
+            transform=Affine(spacing, 0, x, 0, -spacing, y),
+        )
         (folder / f"{stem}_CPHD.cphd").write_bytes(b"CPHD/1.0.1\n")
 
     def truth(columns, rows):
