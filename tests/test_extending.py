@@ -38,7 +38,7 @@ def read(config, finder, problems):
     "annotators/silent.py": '''
 """A toy annotator that says the same of every tile."""
 from knowlip.annotators.types import Annotation, SubText
-from knowlip.base.vocabulary import DIMENSIONS
+from knowlip.language.dimensions import DIMENSIONS
 
 class Silent:
     name = "silent"

@@ -41,6 +41,7 @@ def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[
         title: stage name, e.g. "cut tiles".
         total: number of items where `len(items)` does not tell.
     """
+    # A log file gets a line now and then: bars of control characters fill it and tell nothing.
     if total is None and isinstance(items, Sized):
         total = len(items)
     if _quiet:

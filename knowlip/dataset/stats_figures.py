@@ -96,7 +96,7 @@ def overview(data: Dataset, numbers: dict[str, Any], title: str) -> Figure:
 def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
     """Tiles on the outline of the world (Natural Earth, equirectangular), a dot a place and sensor, larger
     where there are more tiles. Dots of one place stand side by side."""
-    # Tiles of one place would cover each other: a dot is a degree's tiles of one sensor, its area grows with their root.
+    # Tiles of one place would cover each other: a dot is a degree's tiles of one sensor, its area by their root.
     land(axes, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
     rows = data.tiles()
     rows = rows[np.isfinite(rows["lon"])]

@@ -35,6 +35,7 @@ def figures() -> Iterator[FigureOf]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # A context of its own: pyplot's settings are global, and a notebook's must stay what they are.
     settings: dict[Any, Any] = {
         "font.family": "DejaVu Sans",
         "font.size": 8.5,

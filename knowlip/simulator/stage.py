@@ -41,7 +41,7 @@ class SimulateConfig:
     def __post_init__(self) -> None:
         from knowlip.simulator.compose import THEMES
 
-        # A scene's side must hold whole pixels of the radar and of the cover raster: their truth is compared pixel by pixel.
+        # A scene's side must hold whole pixels of the radar and of the cover raster, which are compared one by one.
         if not 1 <= self.cities <= len(CITIES):
             raise ValueError(f"cities is {self.cities}: give a number from 1 to {len(CITIES)}.")
         if not self.sensors:
@@ -109,6 +109,7 @@ def simulate(config: SimulateConfig) -> dict[str, Any]:
 
 def plan(config: SimulateConfig) -> list[DrawJob]:
     """The scenes of a config in order: for each city all sensors, themes in turn."""
+    # Themes take turns over cities and sensors, so that no sensor shows one kind of place only; ports need water.
     jobs = []
     inland = [theme for theme in config.themes if theme != "port"] or ["rural"]
     seen = {True: 0, False: 0}

@@ -92,7 +92,7 @@ class Batches:
 
     def at(self, step: int, micro: int = 0) -> Batch:
         """This process's part of a micro-batch, on the CPU, before :meth:`deliver`."""
-        # Chance of the whole batch is drawn before a rank takes its rows: so no row's draw depends on the number of ranks.
+        # Chance of the whole batch is drawn before a rank takes its rows: no draw depends on the number of ranks.
         config, corpus = self.config, self.corpus
         size = config.batch_size // self.accumulate
         of_micro = slice(micro * size, (micro + 1) * size)

@@ -111,8 +111,8 @@ class JointLoss(nn.Module):
         self, batch: Batch, pixels: Tensor, image: Tensor, text: Tensor, alpha: float
     ) -> tuple[Tensor, Features]:
         """Contrast with the momentum features of all ranks' batches and of the queue."""
-        # Places of the queue that were never written are masked, not cut off: a shape that grew with the queue would make
-        # the processor wait for the device.
+        # Places of the queue that were never written are masked, not cut off: a shape that grew with the queue
+        # would make the processor wait for the device.
         queue = self.queue
         if not self.config.itc:
             none = image.new_zeros(0, image.shape[1])
