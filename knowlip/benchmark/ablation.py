@@ -32,11 +32,11 @@ from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXT
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.questions import QUESTION_TYPES
 from knowlip.models.encoders import open_encoder
+from knowlip.tasks.answers import Asked, ask, floors_of
 from knowlip.tasks.bench import Bench, MeasureLimits
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
 from knowlip.tasks.screening import score_texts
 from knowlip.tasks.vqa import FinetuneConfig, finetune
-from knowlip.tasks.vqa_measure import Asked, ask, floors_of
 
 _RESULT: Final = "result.json"
 

@@ -167,18 +167,15 @@ Measure = Callable[[Bench, Encoder], Measured]
 
 
 def find_measure(task: str) -> Measure:
-    """The measuring half of a task: `measure` in `knowlip/tasks/TASK.py` (or `TASK_measure.py`).
+    """The measuring half of a task: `measure` in `knowlip/tasks/TASK.py`.
 
     Raises:
         ValueError: there is no such file, or it does not measure; the sentence lists those that do.
     """
     known = {path.name.removesuffix(".py") for path in files("knowlip.tasks").iterdir() if path.name.endswith(".py")}
-    for module in (f"{task}_measure", task):
-        # Only names of files that are there are imported: a name from a recipe or a flag imports nothing else.
-        if module in known and (found := getattr(import_module(f"knowlip.tasks.{module}"), "measure", None)):
-            measure: Measure = found
-            return measure
+    # Only names of files that are there are imported: a name from a recipe or a flag imports nothing else.
+    if task in known and (found := getattr(import_module(f"knowlip.tasks.{task}"), "measure", None)):
+        measure: Measure = found
+        return measure
     able = sorted(name for name in known if hasattr(import_module(f"knowlip.tasks.{name}"), "measure"))
-    raise ValueError(
-        f"There is no task {task!r} that measures; there are {', '.join(n.removesuffix('_measure') for n in able)}."
-    )
+    raise ValueError(f"There is no task {task!r} that measures; there are {', '.join(able)}.")

@@ -19,6 +19,7 @@ from knowlip.jobs.ranks import sum_over_ranks, world
 from knowlip.models import KnowLIP, load_model, save_model
 from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.objectives import infill_loss
+from knowlip.tasks.answers import measure
 from knowlip.tasks.questions import questions_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.engine import Engine
@@ -27,6 +28,8 @@ from knowlip.training.resume import read_log, rows_of_step
 from knowlip.training.state import whole_model
 from knowlip.training.task import Task, TrainingConfig, prefetched
 from knowlip.training.tiles import load_pixels
+
+__all__ = ["AnswerLoss", "Answering", "Example", "FinetuneConfig", "examples_of", "finetune", "measure"]
 
 _WORDINGS = 3
 """How many times each training tile is asked about, in other words and about other regions."""

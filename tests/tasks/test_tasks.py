@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from knowlip.language.questions import QUESTION_TYPES, Question, make_questions
+from knowlip.tasks import answers as vqa
 from knowlip.tasks import caption, retrieve, screening
-from knowlip.tasks import vqa_measure as vqa
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import caption_scores
 from tests.benchmark.fakes import NumberedImages, Oracle
