@@ -169,7 +169,7 @@ def floors_of(asked: Asked, kind: str) -> dict[str, float | None]:
     }
 
 
-def measure(bench: Bench, encoder: Encoder) -> Measured:
+def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
     """Accuracy of each type and their mean, of the model and of the annotator that taught it."""
     # The teacher answers the same questions: a model that is not above it, or above the blind, has not looked.
     if not isinstance(encoder, WritingEncoder):

@@ -19,7 +19,7 @@ from knowlip.jobs.ranks import sum_over_ranks, world
 from knowlip.models import KnowLIP, load_model, save_model
 from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.objectives import infill_loss
-from knowlip.tasks.answers import measure
+from knowlip.tasks.answers import measure_answers as measure
 from knowlip.tasks.questions import questions_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.engine import Engine
