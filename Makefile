@@ -1,19 +1,31 @@
 # make demo   run everything on simulated scenes (10 to 15 minutes on 2 cores, the install included)
-# make test   lint, types, tests
-# Both make their own environment in .venv first. PYTHON chooses the interpreter (3.11 or newer).
+# make check  lint, types, and the tests that need under a second each
+# make test   lint, types, all tests
+# Each makes its own environment in .venv first. PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint clean
+.PHONY: demo test check lint suite fast clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/ready
 	$(BIN)/knowlip demo
 
-test: $(VENV)/ready lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# Types are checked beside the tests: alone they would leave a core idle for a minute.
+test: $(VENV)/ready
+	@$(MAKE) --no-print-directory -j 2 lint suite
+
+check: $(VENV)/ready
+	@$(MAKE) --no-print-directory -j 2 lint fast
+
+suite: $(VENV)/ready
+	$(PYTEST)
+
+fast: $(VENV)/ready
+	$(PYTEST) --fast
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
