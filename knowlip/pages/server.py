@@ -6,18 +6,20 @@ The pages listen on this machine, need no password and load nothing from elsewhe
 import json
 import os
 import re
+import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from knowlip.base.progress import say
+from knowlip.pages.render import render
 
-POLICY = (
-    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+_POLICY = (
+    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Content-Security-Policy of a page that is whole in itself."""
+"""Content-Security-Policy of a page that is whole in itself: only its own script runs."""
 _RATER = re.compile(r"[\w .-]{1,40}")
 _LAST_SECONDS = 2
 """How long requests that are under way may take once the server is told to end."""
@@ -62,6 +64,15 @@ def application(host: str) -> Any:
 
     app.add_exception_handler(Refused, refuse)
     return app
+
+
+def html_page(template: str) -> Any:
+    """The response that shows a page of pages/templates, whose script has this response's own nonce."""
+    from starlette.responses import HTMLResponse
+
+    nonce = secrets.token_urlsafe(16)
+    headers = {"Content-Security-Policy": _POLICY.format(nonce=nonce), "X-Content-Type-Options": "nosniff"}
+    return HTMLResponse(render(template, nonce=nonce), headers=headers)
 
 
 async def json_body(request: Any, most: int) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """The map of chosen cities: equal-area, without a base map. The towns of the gazetteer draw the continents."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 from pyproj import Transformer
 
 from knowlip.base.files import whole_file
+from knowlip.pages.charts import png
 from knowlip.tiles.gazetteers import towns
 
 _SEA, _EDGE, _GRID, _TOWN, _INK = "#0e1a26", "#33485a", "#1d3042", "#7f93a3", "#e9eef2"
@@ -28,8 +30,6 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
         rows: cities, the most important first, as :func:`knowlip.tiles.cities.cities` makes them.
         tiles: (N, 2) longitudes and latitudes of tiles, or None.
     """
-    from matplotlib.figure import Figure
-
     lons, lats = np.array([row["lon"] for row in rows]), np.array([row["lat"] for row in rows])
     project, world = _projection(lons, lats)
     t = towns()
@@ -67,7 +67,8 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
                   va="bottom")  # fmt: skip
     axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", transform=axes.transAxes, color=_TOWN, fontsize=8,
               ha="right", va="bottom")  # fmt: skip
-    _save(figure, path)
+    with whole_file(path) as part:
+        part.write_bytes(png(figure, _COLOURS, Image.Quantize.MAXCOVERAGE))
 
 
 def _kind(row: dict[str, Any]) -> str:
@@ -157,16 +158,3 @@ def _label(figure: Any, axes: Any, rows: list[dict[str, Any]], x: _Array, y: _Ar
                 break
         else:
             text.remove()
-
-
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    with whole_file(path) as part:
-        image = (
-            Image.open(buffer).convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        )
-        image.save(part, "PNG", optimize=True)

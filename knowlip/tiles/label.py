@@ -11,13 +11,12 @@ import numpy as np
 
 from knowlip.dataset import Dataset
 from knowlip.dataset.png import encode_png
-from knowlip.pages.server import POLICY, Journal, Refused, application, json_body, rater_name, serve
+from knowlip.pages.server import Journal, Refused, application, html_page, json_body, rater_name, serve
 from knowlip.tiles.quality import STATISTICS, QualityConfig
 from knowlip.tiles.reference import VOTED, Reference, load_reference, write_reference
 
 MARKS = ("good", "bad", "skip", "")
 """ "" takes a mark back."""
-_PAGE = Path(__file__).parent / "data" / "label.html"
 _MOST_BODY = 4096
 
 
@@ -162,9 +161,7 @@ def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
     """The page and its requests as an ASGI application."""
     app = application(host)
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, JSONResponse, Response
-
-    page = _PAGE.read_text(encoding="utf-8")
+    from starlette.responses import JSONResponse, Response
 
     def state(rater: str, tile_id: str = "") -> Response:
         marks = labels.of(rater)
@@ -177,7 +174,7 @@ def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
         )
 
     async def show(request: Request) -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+        return html_page("label.html")
 
     async def following(request: Request) -> Response:
         return state(rater_name(request.query_params.get("rater")))

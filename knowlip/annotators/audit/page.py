@@ -3,7 +3,7 @@
 import math
 import re
 import threading
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,8 @@ from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import VERDICTS, Verdicts
 from knowlip.dataset import Dataset
 from knowlip.dataset.png import encode_png
-from knowlip.pages.server import POLICY, Refused, application, json_body, rater_name
+from knowlip.pages.server import Refused, application, html_page, json_body, rater_name
 
-_PAGE = Path(__file__).parent / "page.html"
-_COAST = Path(__file__).parents[2] / "pages" / "coastline.json"
 _MOST_BODY = 8192
 _MOST_NOTE = 1000
 
@@ -71,10 +69,9 @@ def make_app(sheets: Sheets, verdicts: Verdicts, host: str = "127.0.0.1") -> Any
     """
     app = application(host)
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, JSONResponse, Response
+    from starlette.responses import JSONResponse, Response
 
-    page = _PAGE.read_text(encoding="utf-8")
-    coast = _COAST.read_bytes() if _COAST.exists() else b'{"rings": []}'
+    coast = (files("knowlip.pages") / "coastline.json").read_bytes()
     cached = {"Cache-Control": "private, max-age=3600"}
 
     def finished(given: dict[tuple[str, int], str], tile: str) -> bool:
@@ -99,7 +96,7 @@ def make_app(sheets: Sheets, verdicts: Verdicts, host: str = "127.0.0.1") -> Any
         return tile_id
 
     async def show(request: Request) -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"})
+        return html_page("audit.html")
 
     async def coastline(request: Request) -> Response:
         return Response(coast, media_type="application/json", headers=cached)
