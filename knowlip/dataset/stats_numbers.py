@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knowlip.base.vocabulary import SCALES, landform_shares
-from knowlip.dataset.annotations import IGNORE
+from knowlip.dataset.annotations import IGNORE, iter_masks
 from knowlip.dataset.layout import SPLITS
+from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def measure(data: Dataset) -> dict[str, Any]:
         "targets", "mask_shares": {class: share of the pixels that have one}, "texts": {"revisions", "tiles"}}.
         Counts are of accepted tiles.
     """
+    # Rejected tiles are counted by reason alone: they have no pixels, so that nothing else of them is in the set.
     rows = data.tiles()
     everything = data.table.select(["accepted", "reject_reason"]).to_pandas()
     masks = _mask_counts(data)
@@ -133,6 +135,7 @@ def targets(data: Dataset, rows: "pd.DataFrame") -> dict[str, Any]:
         pixel spacing is known; low and high are the 5th and 95th percentile. `box_px` is the square root of the box's
         area in pixels.
     """
+    # Stated lengths are of the object, those of boxes of what is seen of it; labels of whole images have neither.
     large = rows[rows["scale"] == "large"].set_index("tile_id")
     found = data.annotations()
     found = found[found["tile_id"].isin(large.index)].reset_index(drop=True)
@@ -191,9 +194,6 @@ def _spread(values: np.ndarray) -> dict[str, float | int]:
 
 def _mask_counts(data: Dataset) -> dict[str, np.ndarray]:
     """tile_id -> (255,) pixels of every class."""
-    from knowlip.dataset.annotations import iter_masks
-    from knowlip.dataset.png import decode_png
-
     return {
         tile_id: np.bincount(decode_png(png).ravel(), minlength=256)[:IGNORE]
         for tile_id, png, _ in iter_masks(data.path)

@@ -39,6 +39,7 @@ class SimulateConfig:
     """Processes; 1 draws in this process."""
 
     def __post_init__(self) -> None:
+        # All before the first scene: a name that does not exist must not be found after an hour of drawing.
         from knowlip.simulator.compose import THEMES
 
         if not 1 <= self.cities <= len(CITIES):
@@ -109,6 +110,8 @@ def simulate(config: SimulateConfig) -> dict[str, Any]:
 def plan(config: SimulateConfig) -> list[DrawJob]:
     """The scenes of a config in order: for each city all sensors, themes in turn."""
     jobs = []
+    # Coastal and inland cities take turns on their own, so that either kind meets all its themes; a scene has a
+    # generator of its own and is the same whatever other sensors and cities are drawn with it.
     inland = [theme for theme in config.themes if theme != "port"] or ["rural"]
     seen = {True: 0, False: 0}
     for city in CITIES[: config.cities]:
@@ -121,7 +124,7 @@ def plan(config: SimulateConfig) -> list[DrawJob]:
             theme = themes[(turn + 2 * list(SENSORS).index(name)) % len(themes)]
             rng = generator(config.seed, city.name, name, "plan")
             lon, lat = _place(city, theme, rng)
-            jobs.append(DrawJob(config.out, {
+            scene = {
                 "name": f"{city.name}-{sensor.name.removeprefix('sim-')}",
                 "seed": config.seed,
                 "theme": theme,
@@ -135,7 +138,8 @@ def plan(config: SimulateConfig) -> list[DrawJob]:
                 "look_azimuth_deg": round(float(rng.uniform(0.0, 360.0)), 2),
                 "size_m": float(config.scene_size_m.get(name, sensor.scene_size_m)),
                 "version": VERSION,
-            }))  # fmt: skip
+            }
+            jobs.append(DrawJob(config.out, scene))
     return jobs
 
 
