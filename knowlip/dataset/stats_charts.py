@@ -84,7 +84,7 @@ def stacked(
 
 def sizes(axes: Any, targets: dict[str, Any]) -> None:
     """Histogram of lengths in metres, or of box lengths in pixels where metres are not known."""
-    # Stacked on a logarithmic axis: ships of 20 m and of 300 m are told apart by ratio, not by metres.
+    # Stacked on a logarithmic axis: a boat of 10 m and a tanker of 300 m are both seen, and how many there are in all.
     categories = targets["categories"]
     unit = "m" if any(entry["lengths_m"] for entry in categories.values()) else "px"
     known = {name: np.array(entry[f"lengths_{unit}"]) for name, entry in categories.items() if entry[f"lengths_{unit}"]}

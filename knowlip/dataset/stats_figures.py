@@ -96,8 +96,8 @@ def overview(data: Dataset, numbers: dict[str, Any], title: str) -> Figure:
 def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
     """Tiles on the outline of the world (Natural Earth, equirectangular), a dot a place and sensor, larger
     where there are more tiles. Dots of one place stand side by side."""
-    # Tiles of one place would cover each other: a dot is a degree's tiles of one sensor, its area by their root.
     land(axes, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
+    # Places are rounded to a degree: a thousand tiles around one city are one dot, not a blot.
     rows = data.tiles()
     rows = rows[np.isfinite(rows["lon"])]
     sensors = list(numbers["sensor_scale"])
@@ -164,7 +164,7 @@ def examples(data: Dataset, numbers: dict[str, Any]) -> Any:
 def chosen_examples(data: Dataset, numbers: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """(sensor, [(caption, tile_id)]): for each sensor a family of a large, a medium and a small tile with much to see,
     of another scene type than the sensors before; six images of a set without families."""
-    # By content, never by lot: a random tile is mostly field or sea and shows nothing of what a set is for.
+    # Objects count up to a dozen: beyond that a car park would always beat a port. The name decides between equals.
     rows = data.tiles()
     objects = data.annotations()["tile_id"].value_counts()
     types = scene_types(data, {})

@@ -32,7 +32,7 @@ def measure(data: Dataset) -> dict[str, Any]:
         "targets", "mask_shares": {class: share of the pixels that have one}, "texts": {"revisions", "tiles"}}.
         Counts are of accepted tiles.
     """
-    # Columns of the table rather than tiles one by one: sets of a million tiles are counted in seconds.
+    # Rejected tiles are counted by reason alone: they have no pixels, so that nothing else of them is in the set.
     rows = data.tiles()
     everything = data.table.select(["accepted", "reject_reason"]).to_pandas()
     masks = _mask_counts(data)
@@ -135,7 +135,7 @@ def targets(data: Dataset, rows: "pd.DataFrame") -> dict[str, Any]:
         pixel spacing is known; low and high are the 5th and 95th percentile. `box_px` is the square root of the box's
         area in pixels.
     """
-    # Sizes as stated come first; the box is a bound from above, and only its rotated form follows the target.
+    # Stated lengths are of the object, those of boxes of what is seen of it; labels of whole images have neither.
     large = rows[rows["scale"] == "large"].set_index("tile_id")
     found = data.annotations()
     found = found[found["tile_id"].isin(large.index)].reset_index(drop=True)

@@ -77,7 +77,7 @@ def _between(nodes: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Radiometry:
     """`quantity = gain * max(power - noise, 0)`."""
 
     quantity: str  # One of `QUANTITIES`.

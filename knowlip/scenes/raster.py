@@ -14,7 +14,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from knowlip.scenes.calibration import Calibration, Constant
+from knowlip.scenes.calibration import Constant, Radiometry
 from knowlip.scenes.collar import Collar, find_collar
 from knowlip.scenes.detect import detect, look_up
 from knowlip.scenes.errors import DamagedProduct
@@ -54,7 +54,7 @@ class Raster(ABC):
     shape: tuple[int, int]  # Rows, columns.
     dtype: str
     nodata: float | None
-    calibration: Calibration | None = None
+    calibration: Radiometry | None = None
     _collar: Collar | None = field(default=None, repr=False, compare=False, kw_only=True)
     _table: Any = field(default=None, repr=False, compare=False, kw_only=True)
 
@@ -179,7 +179,7 @@ class Raster(ABC):
         return 1, self.shape[1]
 
 
-def _is_constant(calibration: Calibration) -> bool:
+def _is_constant(calibration: Radiometry) -> bool:
     return isinstance(calibration.gain, Constant) and isinstance(calibration.noise, Constant | None)
 
 

@@ -39,6 +39,7 @@ class SimulateConfig:
     """Processes; 1 draws in this process."""
 
     def __post_init__(self) -> None:
+        # All before the first scene: a name that does not exist must not be found after an hour of drawing.
         from knowlip.simulator.compose import THEMES
 
         # A scene's side must hold whole pixels of the radar and of the cover raster, which are compared one by one.
@@ -109,8 +110,9 @@ def simulate(config: SimulateConfig) -> dict[str, Any]:
 
 def plan(config: SimulateConfig) -> list[DrawJob]:
     """The scenes of a config in order: for each city all sensors, themes in turn."""
-    # Themes take turns over cities and sensors, so that no sensor shows one kind of place only; ports need water.
     jobs = []
+    # Coastal and inland cities take turns on their own, so that either kind meets all its themes; a scene has a
+    # generator of its own and is the same whatever other sensors and cities are drawn with it.
     inland = [theme for theme in config.themes if theme != "port"] or ["rural"]
     seen = {True: 0, False: 0}
     for city in CITIES[: config.cities]:
@@ -123,26 +125,22 @@ def plan(config: SimulateConfig) -> list[DrawJob]:
             theme = themes[(turn + 2 * list(SENSORS).index(name)) % len(themes)]
             rng = generator(config.seed, city.name, name, "plan")
             lon, lat = _place(city, theme, rng)
-            jobs.append(
-                DrawJob(
-                    config.out,
-                    {
-                        "name": f"{city.name}-{sensor.name.removeprefix('sim-')}",
-                        "seed": config.seed,
-                        "theme": theme,
-                        "city": city.name,
-                        "lon": lon,
-                        "lat": lat,
-                        "sensor": sensor.name,
-                        "resolution_m": sensor.resolution_m,
-                        "looks": sensor.looks,
-                        "incidence_deg": round(float(rng.uniform(32.0, 52.0)), 2),
-                        "look_azimuth_deg": round(float(rng.uniform(0.0, 360.0)), 2),
-                        "size_m": float(config.scene_size_m.get(name, sensor.scene_size_m)),
-                        "version": VERSION,
-                    },
-                )
-            )
+            scene = {
+                "name": f"{city.name}-{sensor.name.removeprefix('sim-')}",
+                "seed": config.seed,
+                "theme": theme,
+                "city": city.name,
+                "lon": lon,
+                "lat": lat,
+                "sensor": sensor.name,
+                "resolution_m": sensor.resolution_m,
+                "looks": sensor.looks,
+                "incidence_deg": round(float(rng.uniform(32.0, 52.0)), 2),
+                "look_azimuth_deg": round(float(rng.uniform(0.0, 360.0)), 2),
+                "size_m": float(config.scene_size_m.get(name, sensor.scene_size_m)),
+                "version": VERSION,
+            }
+            jobs.append(DrawJob(config.out, scene))
     return jobs
 
 

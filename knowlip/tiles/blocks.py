@@ -18,7 +18,7 @@ _Cost = Callable[[np.ndarray], float]
 
 
 @dataclass(frozen=True)
-class Place:
+class WindowPlace:
     """What the splitter must know of a large window."""
 
     scene_id: str
@@ -29,7 +29,7 @@ class Place:
     group: str = ""  # Where the place is unknown: windows of one group stay together.
 
 
-def block_names(places: Sequence[Place], block_km: float) -> list[str]:
+def block_names(places: Sequence[WindowPlace], block_km: float) -> list[str]:
     """Block of every window.
 
     Windows less than `block_km` apart belong to one block, also in a chain: a city seen by several scenes stays whole,
@@ -87,7 +87,7 @@ class _Groups:
         return list(result.values())
 
 
-def choose_block_km(places: Sequence[Place], block_km: float, smallest_km: float) -> tuple[float, list[str]]:
+def choose_block_km(places: Sequence[WindowPlace], block_km: float, smallest_km: float) -> tuple[float, list[str]]:
     """Blocks of `block_km`, halved until there are at least five where `block_km` gives a single block.
 
     A data set around one place still needs ground that training never sees.
@@ -109,7 +109,7 @@ def choose_block_km(places: Sequence[Place], block_km: float, smallest_km: float
 
 
 def assign_splits(
-    places: Sequence[Place], blocks: Sequence[str], fractions: tuple[float, float, float], seed: int
+    places: Sequence[WindowPlace], blocks: Sequence[str], fractions: tuple[float, float, float], seed: int
 ) -> dict[str, str]:
     """Split of every block, so that all windows, and those of every stratum, are spread as `fractions` ask.
 
@@ -202,7 +202,7 @@ def _cell(lon: float, lat: float, block_km: float) -> tuple[int, int]:
     return row, math.floor((lon % 360) / 360 * around) % around
 
 
-def _extent_km(places: Sequence[Place]) -> float:
+def _extent_km(places: Sequence[WindowPlace]) -> float:
     lats = np.array([place.lat for place in places])
     lons = np.unwrap(np.array([place.lon for place in places]), period=360)
     width = np.ptp(lons) * math.cos(math.radians(float(lats.mean())))
@@ -214,7 +214,7 @@ def _overlap(a: shapely.Geometry, b: shapely.Geometry) -> bool:
     return bool(shapely.area(shapely.intersection(a, b)) > 1e-10)
 
 
-def _unit_vectors(places: Sequence[Place]) -> np.ndarray:
+def _unit_vectors(places: Sequence[WindowPlace]) -> np.ndarray:
     """(N, 3) points on the unit sphere."""
     lons = np.radians([place.lon for place in places])
     lats = np.radians([place.lat for place in places])

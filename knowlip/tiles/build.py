@@ -31,8 +31,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
     Raises:
         ValueError: no usable scene, settings that cannot work, `out` holding something else, or a full disk.
     """
-    # The plan is written before the first tile and compared on every later start: what is finished is only kept for the
-    # very same scenes and settings.
+    # The plan is made again on every start and compared with the stored one: a build goes on only with the same files.
     started = time.monotonic()
     config.quality.check_files()
     config.screen.check_files()

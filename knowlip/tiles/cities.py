@@ -18,6 +18,7 @@ from knowlip.base.files import whole_file, write_json
 from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 from knowlip.scenes.scene import lonlat_polygon
+from knowlip.tiles.cities_map import draw
 from knowlip.tiles.cities_pick import Candidates, candidates, pick
 from knowlip.tiles.gazetteers import airports, country_code, country_name, distance_km, ports, towns
 from knowlip.tiles.places import resolve_place
@@ -91,8 +92,6 @@ def cities(config: CitiesConfig) -> dict[str, Any]:
     files = [config.out / name for name in (CSV, GEOJSON, MAP)]
     _write_csv(files[0], rows)
     write_json(files[1], _collection(rows, areas))
-    from knowlip.tiles.cities_map import draw
-
     draw(files[2], rows, tiles)
     return {
         "cities": rows,

@@ -47,14 +47,15 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
         axes.plot(*_outline(project), color=_EDGE, lw=1.0, zorder=1)
     axes.scatter(x, y, s=0.45 if world else 4, c=_TOWN, alpha=0.35 if world else 0.6, lw=0, zorder=2)
     kinds = [_kind(row) for row in rows]
+    # No base map is shipped: the towns of the gazetteer are so many that they draw the continents.
     size = 16 + 40 * np.array([row["score"] for row in rows])
     axes.scatter(cx, cy, s=size * 3.2, c=kinds, alpha=0.16, lw=0, zorder=3)
     axes.scatter(cx, cy, s=size, c=kinds, edgecolors=_SEA, lw=0.7, zorder=5)
     legend = [("port", _PORT), ("airport", _AIRPORT), ("town", _INLAND)]
     if tiles is not None:
         covered = np.array([bool(row["tiles"]) for row in rows])
-        axes.scatter(cx[covered], cy[covered], s=size[covered] * 3.4, facecolors="none", edgecolors=_TILE, lw=1.4,
-                     zorder=6)  # fmt: skip
+        ring = {"facecolors": "none", "edgecolors": _TILE, "lw": 1.4, "zorder": 6}
+        axes.scatter(cx[covered], cy[covered], s=size[covered] * 3.4, **ring)
         tx, ty = project(*np.unique(tiles.round(2), axis=0).T)
         axes.scatter(tx, ty, s=7, c=_TILE, marker="s", lw=0, alpha=0.9, zorder=4)
         legend.append(("tiles of the data set", _TILE))
@@ -62,13 +63,11 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
     countries = len({row["country_code"] for row in rows})
     title = f"{len(rows)} cities in {countries} countries" if countries > 1 else f"{len(rows)} cities"
     axes.text(0.015, 0.03, title, transform=axes.transAxes, color=_INK, fontsize=15, weight="bold", va="bottom")
+    foot = {"transform": axes.transAxes, "va": "bottom"}
     for i, (name, colour) in enumerate(legend):
-        axes.text(0.0155 + 0.05 * i, 0.012, f"● {name}", transform=axes.transAxes, color=colour, fontsize=9.5,
-                  va="bottom")  # fmt: skip
-    axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", transform=axes.transAxes, color=_TOWN, fontsize=8,
-              ha="right", va="bottom")  # fmt: skip
-    with whole_file(path) as part:
-        part.write_bytes(png(figure, _COLOURS, Image.Quantize.MAXCOVERAGE))
+        axes.text(0.0155 + 0.05 * i, 0.012, f"● {name}", color=colour, fontsize=9.5, **foot)
+    axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", color=_TOWN, fontsize=8, ha="right", **foot)
+    _save(figure, path)
 
 
 def _kind(row: dict[str, Any]) -> str:
@@ -141,8 +140,9 @@ def _label(figure: Any, axes: Any, rows: list[dict[str, Any]], x: _Array, y: _Ar
         box = text.get_window_extent(renderer)
         w, h = box.width, box.height
         px, py = at[i]
-        spots = [(px + 6, py - h / 2), (px - 6 - w, py - h / 2), (px - w / 2, py + 6), (px - w / 2, py - 6 - h),
-                 (px + 4, py + 3), (px - 4 - w, py + 3), (px + 4, py - 3 - h), (px - 4 - w, py - 3 - h)]  # fmt: skip
+        # Beside the dot first, then above and below, then at its corners: the first free place is taken.
+        spots = [(px + 6, py - h / 2), (px - 6 - w, py - h / 2), (px - w / 2, py + 6), (px - w / 2, py - 6 - h)]
+        spots += [(x, y) for y in (py + 3, py - 3 - h) for x in (px + 4, px - 4 - w)]
         for left, bottom in spots:
             mine = np.array([left, bottom, left + w, bottom + h])
             others = np.delete(boxes, i, axis=0)

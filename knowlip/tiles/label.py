@@ -63,11 +63,8 @@ class Labels:
 
     def add(self, rater: str, tile_id: str, mark: str) -> None:
         """Append a mark; it is on the disk when this returns."""
-        record = {
-            "tile_id": tile_id, "rater": rater, "label": mark,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }  # fmt: skip
-        self._journal.append(record)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._journal.append({"tile_id": tile_id, "rater": rater, "label": mark, "time": now})
         self._keep(rater, tile_id, mark)
 
     def of(self, rater: str) -> dict[str, str]:
@@ -142,9 +139,8 @@ def label_tiles(config: LabelConfig) -> dict[str, Any]:
         serve(make_app(tiles, labels, config.host), config.host, config.port, "Mark tiles")
     agreed = labels.agreed()
     good = sum(agreed.values())
-    return {
-        "labels": str(labels.path), "good": good, "bad": len(agreed) - good, "export": str(config.export or ""),
-    }  # fmt: skip
+    found = {"labels": str(labels.path), "good": good, "bad": len(agreed) - good}
+    return {**found, "export": str(config.export or "")}
 
 
 def export(path: Path, labels: Labels, tiles: Tiles) -> None:
@@ -163,6 +159,7 @@ def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
     from starlette.requests import Request
     from starlette.responses import JSONResponse, Response
 
+    # Every answer carries the whole state: a rater may reload, or go on in another window, and sees the same.
     def state(rater: str, tile_id: str = "") -> Response:
         marks = labels.of(rater)
         tile_id = tile_id or next((tile for tile in tiles.order if tile not in marks), "")

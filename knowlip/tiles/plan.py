@@ -11,7 +11,7 @@ from knowlip.base.files import read_json, sha256
 from knowlip.base.progress import say, track
 from knowlip.base.settings import plain
 from knowlip.scenes import Scene, SceneOverrides, open_scenes, unique_ids
-from knowlip.tiles.blocks import Place, assign_splits, choose_block_km
+from knowlip.tiles.blocks import WindowPlace, assign_splits, choose_block_km
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quality import QualityConfig
 from knowlip.tiles.quantise import QuantiseConfig
@@ -209,7 +209,7 @@ def _content_mark(scene: Scene) -> str:
     return f"{total}-{digest.hexdigest()[:16]}"
 
 
-def _places(scene: Scene, windows: list[Window]) -> list[Place]:
+def _places(scene: Scene, windows: list[Window]) -> list[WindowPlace]:
     crs = Ground(scene).crs
     theme = ""
     if truth_path(scene.path).exists():
@@ -217,10 +217,11 @@ def _places(scene: Scene, windows: list[Window]) -> list[Place]:
     stratum = f"{scene.sensor} {theme}"
     if not scene.located:
         return [
-            Place(scene.scene_id, math.nan, math.nan, None, stratum, scene.group or scene.scene_id) for _ in windows
+            WindowPlace(scene.scene_id, math.nan, math.nan, None, stratum, scene.group or scene.scene_id)
+            for _ in windows
         ]
     lons, lats = centers(crs, windows)
     return [
-        Place(scene.scene_id, float(lon), float(lat), shape, stratum)
+        WindowPlace(scene.scene_id, float(lon), float(lat), shape, stratum)
         for lon, lat, shape in zip(lons, lats, footprints(crs, windows))
     ]

@@ -92,7 +92,8 @@ def _write_rows(
     families: Iterator[Family],
 ) -> tuple[list[float], list[np.ndarray]]:
     """Add the tiles of a scene to its shards, family by family. Returns score and thumbnail of each large window."""
-    # Outlines of all windows are made at once (a call of PROJ each would cost more than the tile), then freed.
+    # Places and outlines of all windows are worked out at once, which is far quicker than one by one; pixels are not,
+    # for a scene's tiles together would fill the memory.
     scores, thumbnails = [], []
     planned, tile_px = job.planned, job.config.tile_px
     path = planned.scene.path
@@ -129,12 +130,7 @@ def _write_rows(
 
 
 def _of_quantiser(quantiser: Quantiser) -> dict[str, Any]:
-    return {
-        "name": quantiser.name,
-        "lo_db": quantiser.lo_db,
-        "hi_db": quantiser.hi_db,
-        "lut_sha256": quantiser.lut_sha256,
-    }
+    return {name: getattr(quantiser, name) for name in ("name", "lo_db", "hi_db", "lut_sha256")}
 
 
 def _known(value: float) -> float | None:

@@ -1,10 +1,10 @@
-"""Calibration: the bilinear look-up table by hand, noise, refusals; and units, which never give -inf."""
+"""Radiometry: the bilinear look-up table by hand, noise, refusals; and units, which never give -inf."""
 
 import numpy as np
 import pytest
 from rasterio.windows import Window
 
-from knowlip.scenes.calibration import Calibration, Constant, Table
+from knowlip.scenes.calibration import Constant, Radiometry, Table
 from knowlip.scenes.errors import NotCalibrated
 from knowlip.scenes.raster import to_power
 
@@ -53,7 +53,7 @@ def test_a_single_row_of_nodes():
 
 
 def test_noise_is_taken_off_before_the_gain_and_never_goes_below_zero():
-    calibration = Calibration("sigma0", Constant(0.5), Table(np.array([0.0]), np.array([0.0, 2]), np.array([[1.0, 3]])))
+    calibration = Radiometry("sigma0", Constant(0.5), Table(np.array([0.0]), np.array([0.0, 2]), np.array([[1.0, 3]])))
     power = calibration.apply(np.full((2, 3), 2, np.float32), Window(0, 0, 3, 2))
     np.testing.assert_allclose(power, [[0.5, 0, 0], [0.5, 0, 0]])
 
@@ -61,16 +61,16 @@ def test_noise_is_taken_off_before_the_gain_and_never_goes_below_zero():
 def test_sentinel_1_by_hand():
     """sigma0 = (DN^2 - noise) / A^2: DN 500, noise 90,000, A 400 give one."""
     table = Table(np.array([0.0, 1]), np.array([0.0, 1]), np.full((2, 2), 1 / 400**2))
-    calibration = Calibration("sigma0", table, Constant(90_000.0))
+    calibration = Radiometry("sigma0", table, Constant(90_000.0))
     assert calibration.apply(np.full((2, 2), 500.0**2, np.float32), Window(0, 0, 2, 2))[0, 0] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("gain", [Constant(0.0), Constant(-1.0), Constant(np.nan), Constant(np.inf)])
 def test_factors_that_cannot_be_are_refused(gain):
     with pytest.raises(NotCalibrated, match="calibrate false"):
-        Calibration("sigma0", gain)
+        Radiometry("sigma0", gain)
     with pytest.raises(NotCalibrated):
-        Calibration("sigma0", Table(np.array([0.0, 1]), np.array([0.0]), np.array([[1.0], [gain.value]])))
+        Radiometry("sigma0", Table(np.array([0.0, 1]), np.array([0.0]), np.array([[1.0], [gain.value]])))
 
 
 def test_nodes_that_do_not_rise_are_refused():
@@ -79,7 +79,7 @@ def test_nodes_that_do_not_rise_are_refused():
     with pytest.raises(ValueError, match="as many rows"):
         Table(np.array([0.0, 1]), np.array([0.0]), np.ones((1, 2)))
     with pytest.raises(ValueError, match="quantity"):
-        Calibration("rcs", Constant(1.0))
+        Radiometry("rcs", Constant(1.0))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from knowlip.tiles.blocks import Place, assign_splits, block_names, choose_block_km
+from knowlip.tiles.blocks import WindowPlace, assign_splits, block_names, choose_block_km
 
 KM = 1 / 111.195
 
@@ -12,7 +12,7 @@ KM = 1 / 111.195
 def place(x_km, y_km, scene="a", side_km=1.0, stratum="s", lon=10.0):
     x, y = lon + x_km * KM, y_km * KM
     half = side_km * KM / 2
-    return Place(scene, x, y, shapely.box(x - half, y - half, x + half, y + half), stratum)
+    return WindowPlace(scene, x, y, shapely.box(x - half, y - half, x + half, y + half), stratum)
 
 
 def test_near_windows_share_a_block_and_far_ones_do_not():

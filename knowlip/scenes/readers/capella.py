@@ -15,7 +15,7 @@ import numpy as np
 from pyproj import Transformer
 
 from knowlip.base.files import read_json
-from knowlip.scenes.calibration import Calibration, Constant
+from knowlip.scenes.calibration import Constant, Radiometry
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, PoorGeolocation, SlantRange, UnknownFormat
 from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry, geodetic
@@ -155,7 +155,7 @@ def _calibrate(
     if not overrides.calibrate or raster.units not in ("complex", "dn"):
         return [relative(tiff, overrides, "its pixels are no longer the numbers of the product")]
     factor = float(conversion(held, overrides.quantity, incidence, tiff))
-    raster.calibration = Calibration(overrides.quantity, Constant(scale**2 * factor))
+    raster.calibration = Radiometry(overrides.quantity, Constant(scale**2 * factor))
     if held != overrides.quantity:
         return [f"Brought from {held} to {overrides.quantity} with the incidence angle of the scene centre."]
     return []

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from knowlip.scenes.calibration import Calibration, Constant, Field, Table
+from knowlip.scenes.calibration import Constant, Field, Radiometry, Table
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
@@ -271,5 +271,5 @@ def _calibrate(
         at = angles.degrees if angles else math.nan
         factors = np.atleast_1d(conversion("sigma0", overrides.quantity, at, meta)) * gain
         field = Table(np.zeros(1), angles.columns, factors[None, :]) if angles else Constant(float(factors[0]))
-    raster.calibration = Calibration(overrides.quantity, field)
+    raster.calibration = Radiometry(overrides.quantity, field)
     return []

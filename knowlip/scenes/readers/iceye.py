@@ -16,7 +16,7 @@ import rasterio
 from rasterio.windows import Window
 
 from knowlip.base.files import read_json
-from knowlip.scenes.calibration import Calibration, Constant, Table
+from knowlip.scenes.calibration import Constant, Radiometry, Table
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SlantRange, UnknownFormat
 from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
@@ -248,7 +248,7 @@ def _calibrate(
     factors = conversion("beta0" if slant else "sigma0", overrides.quantity, angles, image) * factor
     same = len(factors) == 1 or np.ptp(factors) == 0
     table = Table(np.zeros(1), np.arange(len(factors), dtype=float), factors[None, :])
-    raster.calibration = Calibration(overrides.quantity, Constant(float(factors[0])) if same else table)
+    raster.calibration = Radiometry(overrides.quantity, Constant(float(factors[0])) if same else table)
     return []
 
 

@@ -21,7 +21,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from knowlip.base.progress import say
-from knowlip.scenes.calibration import Calibration, Constant
+from knowlip.scenes.calibration import Constant, Radiometry
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
@@ -174,7 +174,7 @@ def _open_chip(
         if product.calibrated:
             raster.units = "intensity"
             factor = float(conversion("sigma0", overrides.quantity, ship["Incidence"], path))
-            raster.calibration = Calibration(overrides.quantity, Constant(factor)) if factor != 1 else None
+            raster.calibration = Radiometry(overrides.quantity, Constant(factor)) if factor != 1 else None
         elif parts == 1:
             raster.units = overrides.units or "amplitude"
         require_data(raster)

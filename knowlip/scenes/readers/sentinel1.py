@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knowlip.scenes.calibration import Calibration, Field
+from knowlip.scenes.calibration import Field, Radiometry
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated, UnknownFormat
 from knowlip.scenes.names import slug
 from knowlip.scenes.raster import RasterFile
@@ -132,5 +132,5 @@ def _calibrate(
     if bursts is not None:
         gain = OverBursts(gain, bursts)
         noise = OverBursts(noise, bursts) if noise is not None else None
-    raster.calibration = Calibration(overrides.quantity, gain, noise)
+    raster.calibration = Radiometry(overrides.quantity, gain, noise)
     return names[: 2 if overrides.denoise else 1]

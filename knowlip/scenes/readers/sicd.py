@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from rasterio.windows import Window
 
-from knowlip.scenes.calibration import Calibration
+from knowlip.scenes.calibration import Radiometry
 from knowlip.scenes.control import ControlPoints, lattice, on_earth
 from knowlip.scenes.errors import NotCalibrated, SlantRange, UnknownFormat
 from knowlip.scenes.geometry import slices
@@ -185,7 +185,7 @@ def _calibrate(raster: NitfRaster, root: Element, path: Path, overrides: SceneOv
             noise = _polynomial(root, "Radiometric/NoiseLevel/NoisePoly", path, decibel=True)
         else:
             notes.append("Noise is not subtracted: the SICD states no absolute noise level.")
-    raster.calibration = Calibration(overrides.quantity, gain, noise)
+    raster.calibration = Radiometry(overrides.quantity, gain, noise)
     return notes
 
 

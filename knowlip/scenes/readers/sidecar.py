@@ -14,7 +14,7 @@ import pyproj
 from affine import Affine
 
 from knowlip.base.progress import say
-from knowlip.scenes.calibration import Calibration, Constant
+from knowlip.scenes.calibration import Constant, Radiometry
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SceneError, SlantRange
 from knowlip.scenes.geometry import AffineGeometry, Geometry, local_plane
@@ -138,7 +138,7 @@ def _calibrate(path: Path, raster: Raster, keys: _Keys, overrides: SceneOverride
     # sigma0 is the default, no demand: without an incidence angle the stated quantity stands.
     quantity = power.quantity if overrides.quantity == "sigma0" and math.isnan(incidence) else overrides.quantity
     factor = power.factor * float(conversion(power.quantity, quantity, incidence, path))
-    raster.calibration = Calibration(quantity, Constant(factor))
+    raster.calibration = Radiometry(quantity, Constant(factor))
     return quantity, []
 
 

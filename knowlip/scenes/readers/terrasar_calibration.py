@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from knowlip.scenes.calibration import Calibration, Constant, Field, Table
+from knowlip.scenes.calibration import Constant, Field, Radiometry, Table
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated
 from knowlip.scenes.readers.terrasar_points import Points, polynomial
 from knowlip.scenes.scene import SceneOverrides
@@ -20,7 +20,7 @@ Size = tuple[int, int]
 
 def read_calibration(
     main: Element, layer: str, wanted: SceneOverrides, points: Points, size: Size, start: datetime, name: str
-) -> Calibration:
+) -> Radiometry:
     """Calibration of one polarisation.
 
     Args:
@@ -49,7 +49,7 @@ def read_calibration(
             raise DamagedProduct(f"{name}: the incidence angles of the scene are not between 0 and 90 degrees.")
         gain = Table(rows, columns, factor * (np.sin(angle) if quantity == "sigma0" else np.tan(angle)))
     noise = _noise(main, layer, points, rows, columns, start, name) if wanted.denoise else None
-    return Calibration(quantity, gain, noise)
+    return Radiometry(quantity, gain, noise)
 
 
 def _noise(
