@@ -215,7 +215,9 @@ def _place(request: TileRequest) -> str:
     for key, what in (("city", "Nearest town"), ("airport", "Nearest airport"), ("port", "Nearest sea port")):
         if name := place.get(key):
             distance = place.get(f"{key}_km")
-            sentences.append(f"{what}: {name}" + (f", {distance:.1f} km away." if isinstance(distance, float) else "."))
+            sentences.append(
+                f"{what}: {name}" + (f", {distance:.1f} km away." if isinstance(distance, int | float) else ".")
+            )
     neighbours = " ".join(sentences) or "Nothing is known of the neighbourhood."
     return _fill("place.md", lon=f"{request.lon:.4f}", lat=f"{request.lat:.4f}", neighbours=neighbours)
 
