@@ -67,7 +67,8 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
     for i, (name, colour) in enumerate(legend):
         axes.text(0.0155 + 0.05 * i, 0.012, f"● {name}", color=colour, fontsize=9.5, **foot)
     axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", color=_TOWN, fontsize=8, ha="right", **foot)
-    _save(figure, path)
+    with whole_file(path) as part:
+        part.write_bytes(png(figure, _COLOURS, Image.Quantize.MAXCOVERAGE))
 
 
 def _kind(row: dict[str, Any]) -> str:
