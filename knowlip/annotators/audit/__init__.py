@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from knowlip.annotators.audit.page import Sheets, make_app
 from knowlip.annotators.audit.sampling import AuditSample, draw, load, save, texts_digest
 from knowlip.annotators.audit.store import Verdicts
 from knowlip.dataset import Dataset
+from knowlip.pages.server import serve
 
 SHARE, AT_LEAST, SEED = 0.02, 5, 0
 
@@ -54,8 +56,6 @@ def text_audit(config: AuditConfig) -> dict[str, Any]:
     if config.judge and config.report is None:
         raise ValueError("Truth stands in the report alone: give --report FOLDER with --judge.")
     # What is asked for in vain is refused before the sample is drawn and the page opened.
-    from knowlip.annotators.audit.page import Sheets, make_app
-
     dataset = Dataset(config.dataset)
     if config.judge and not dataset.truth():
         raise ValueError(f"{config.dataset} has no truth to judge by; leave --judge out.")
@@ -72,8 +72,6 @@ def text_audit(config: AuditConfig) -> dict[str, Any]:
     result: dict[str, Any] = {"sample": str(folder / "sample.json"), "tiles": len(sample.tiles)}
     result["verdicts"] = str(verdicts.path)
     if config.report is None:
-        from knowlip.pages.server import serve
-
         what = f"Judge the texts of {len(sample.tiles)} tiles (revision {revision})"
         serve(make_app(sheets, verdicts, config.host), config.host, config.port, what)
     else:

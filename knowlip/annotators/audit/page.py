@@ -44,12 +44,22 @@ class Sheets:
         height, width = (int(side) for side in row["proj:shape"])
         near = [f"{kind} {row[kind]} ({row[f'{kind}_km']:.0f} km)" for kind in ("city", "airport", "port") if row[kind]]
         return {
-            "tile_id": tile_id, "instruction_set": self.instruction_set[tile_id], "scale": row["scale"],
-            "window_m": row["window_m"], "metres_per_pixel": row["metres_per_pixel"], "width": width, "height": height,
-            "lon": _number(row["lon"]), "lat": _number(row["lat"]), "country": row["country"], "region": row["region"],
-            "near": near, "sensor": row["platform"], "band": row["sar:frequency_band"],
+            "tile_id": tile_id,
+            "instruction_set": self.instruction_set[tile_id],
+            "scale": row["scale"],
+            "window_m": row["window_m"],
+            "metres_per_pixel": row["metres_per_pixel"],
+            "width": width,
+            "height": height,
+            "lon": _number(row["lon"]),
+            "lat": _number(row["lat"]),
+            "country": row["country"],
+            "region": row["region"],
+            "near": near,
+            "sensor": row["platform"],
+            "band": row["sar:frequency_band"],
             "look_azimuth_deg": _number(row["look_azimuth_deg"]),
-        }  # fmt: skip
+        }
 
     def png(self, tile_id: str) -> bytes:
         """The picture of a tile."""
@@ -85,10 +95,16 @@ def make_app(sheets: Sheets, verdicts: Verdicts, host: str = "127.0.0.1") -> Any
         own = {str(slot): given[tile, slot] for slot in sheets.slots[tile] if (tile, slot) in given}
         return JSONResponse(
             {
-                **sheets.facts(tile), "at": at, "slot": slot, "total": len(sheets.tiles), "done": done, "verdicts": own,
-                "texts": sheets.texts[tile], "note": verdicts.notes(rater).get(tile, ""),
+                **sheets.facts(tile),
+                "at": at,
+                "slot": slot,
+                "total": len(sheets.tiles),
+                "done": done,
+                "verdicts": own,
+                "texts": sheets.texts[tile],
+                "note": verdicts.notes(rater).get(tile, ""),
             }
-        )  # fmt: skip
+        )
 
     def known(tile_id: object) -> str:
         if not isinstance(tile_id, str) or tile_id not in sheets.number:

@@ -1,12 +1,13 @@
 """The report of an audit: audit.json, audit.html (one file, nothing loaded) and audit.png, a chart like the paper's."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from knowlip.annotators.audit.numbers import figures
+from knowlip.annotators.audit.page import Sheets
 from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import Unit, Verdicts
 from knowlip.base.files import whole_file, write_json
@@ -15,14 +16,11 @@ from knowlip.language.truth import judge
 from knowlip.pages.charts import ACCENT, CARD, COLOURS, INK, MUTED, png, style, svg
 from knowlip.pages.render import render
 
-if TYPE_CHECKING:
-    from knowlip.annotators.audit.page import Sheets
-
 _TARGETS = {"ground": "ground targets", "marine": "marine targets", "terrain": "terrain"}
 
 
 def write_report(
-    folder: Path, dataset: Dataset, sample: AuditSample, sheets: "Sheets", verdicts: Verdicts, by_truth: bool = False
+    folder: Path, dataset: Dataset, sample: AuditSample, sheets: Sheets, verdicts: Verdicts, by_truth: bool = False
 ) -> dict[str, Any]:
     """Write the three files and return what audit.json holds; `by_truth` puts what truth says beside the verdicts.
 
@@ -41,13 +39,21 @@ def write_report(
     numbers = figures(sample, given, sheets.instruction_set, scale_of, says)
     notes = [
         {"tile_id": tile, "rater": rater, "note": note}
-        for rater in verdicts.raters() for tile, note in sorted(verdicts.notes(rater).items())
-    ]  # fmt: skip
+        for rater in verdicts.raters()
+        for tile, note in sorted(verdicts.notes(rater).items())
+    ]
     report = {
-        "dataset": dataset.path.name, "fingerprint": sample.fingerprint, "revision": sample.revision,
-        "seed": sample.seed, "share": sample.share, "at_least": sample.at_least, "tiles": len(sample.tiles),
-        "strata": [vars(stratum) for stratum in sample.strata], **numbers, "notes": notes,
-    }  # fmt: skip
+        "dataset": dataset.path.name,
+        "fingerprint": sample.fingerprint,
+        "revision": sample.revision,
+        "seed": sample.seed,
+        "share": sample.share,
+        "at_least": sample.at_least,
+        "tiles": len(sample.tiles),
+        "strata": [vars(stratum) for stratum in sample.strata],
+        **numbers,
+        "notes": notes,
+    }
     write_json(folder / "audit.json", report)
     with whole_file(folder / "audit.png") as part:
         part.write_bytes(_chart(report))
@@ -56,7 +62,7 @@ def write_report(
     return report
 
 
-def _truth_says(dataset: Dataset, sheets: "Sheets") -> dict[Unit, bool]:
+def _truth_says(dataset: Dataset, sheets: Sheets) -> dict[Unit, bool]:
     truth, says = dataset.truth(), {}
     for tile in sheets.tiles:
         if tile not in truth:
