@@ -158,7 +158,7 @@ def propose(
             prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, masked)]
             numbers = [slots.index(slot) for slots, (_, slot) in zip(masked, part)]
             written = model.generate(tokens, prompts, config.max_new_tokens, holes=numbers)
-            memory = model.text_encoder.image_memory(tokens)
+            memory = model.text_encoder.image_key_values(tokens)
         new = [corpus.with_text(*place, text) for place, text in zip(part, written)]
         base = [text.ids(without=slot if without else None) for text, (_, slot) in zip(olds, part)]
         ids = [text.ids() for text in new]
@@ -223,7 +223,7 @@ def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], 
             base.append(text.ids_of([not (config.baseline == "without" and slot in slots) for slot in range(SLOTS)]))
         tokens, image = scorer.encode(part)
         with torch.inference_mode():
-            memory = scorer.model.text_encoder.image_memory(tokens)
+            memory = scorer.model.text_encoder.image_key_values(tokens)
         deltas = _differences(scorer, part, image, memory, new, base, [corpus.texts[row].hash for row in part])
         for row, two in zip(part, deltas):
             for rewrite in by_row[row]:
