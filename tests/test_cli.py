@@ -295,6 +295,9 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert stopped.value.code == 0
     text, said = capsys.readouterr()
     assert f"usage: knowlip {command}" in text
+    row = COMMANDS[command]
+    assert " ".join(row.summary.split()) in " ".join(text.split())
+    assert callable(getattr(row.module(), row.function.rpartition(":")[2]))
     assert "--json" in text
     assert said == ""
 
