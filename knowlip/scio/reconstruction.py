@@ -27,15 +27,16 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from knowlip.base.progress import track
 from knowlip.base.vocabulary import Decision
-from knowlip.language.claims import parse_claims
+from knowlip.language.claims import parse_claims, say_the_same
 from knowlip.language.dimensions import SLOTS
+from knowlip.language.words import plain_words
 from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import FilledHole, Scorer
 from knowlip.scio.screening import NoiseCalibration, corrupted
 from knowlip.scio.thresholds import precise_threshold, precision_at
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
-from knowlip.training.texts import TileText, plain_words
+from knowlip.training.texts import TileText
 
 _FEATURES: Final = ("new_nll", "new_max_nll", "old_nll", "old_max_nll")
 _ENOUGH: Final = 20
@@ -341,9 +342,7 @@ def says_something(corpus: Corpus, rewrite: Rewrite) -> bool:
 
 def same_claims(corpus: Corpus, row: int, slot: int, one: str, other: str) -> bool:
     """Whether two sub-texts say the same: the same claims, or where none can be read the same words."""
-    kind, dimension = corpus.sets[row], corpus.dimension(row, slot)
-    claims = [parse_claims(kind, dimension, text) for text in (one, other)]
-    return claims[0] == claims[1] if any(claims) else plain_words(one) == plain_words(other)
+    return say_the_same(corpus.sets[row], corpus.dimension(row, slot), one, other)
 
 
 def _wording(corpus: Corpus, rewrite: Rewrite) -> tuple[str, str]:
