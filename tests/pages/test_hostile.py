@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(numbered, "text_of", lambda number, name: f"{text_of(number, name)} {HOSTILE}")
         patch.setattr(writer, "write_scene", write)
         data = numbered.build(folder / "ds")
-    evaluate(EvaluateConfig(data.path, Path("model"), folder / "metrics.json"), oracle_of(data))
+    evaluate(EvaluateConfig(data.path, "model", folder / "metrics.json"), oracle_of(data))
     return folder
 
 
