@@ -31,7 +31,7 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
         return Measured((bench.row("screening", encoder.name, "precision", None, note=note),))
     found, texts = score_texts(bench.data, card.revision, bench.truths, bench.windows, bench.clusters)
     evidence = found.get("evidence", {})
-    if auroc_ci := evidence.get("noise score", evidence.get("paper", {})).get("auroc", {}).get("ci"):
+    if auroc_ci := evidence.get("noise score", evidence.get("deltas", {})).get("auroc", {}).get("ci"):
         found["auroc_ci"] = auroc_ci
     before = {"before": texts["before"]}
     figures = (
