@@ -1,4 +1,4 @@
-"""Published caption records: free-text layouts read back, and what of their sentences `text/claims.py` recognises.
+"""Published caption records: free-text layouts read back, and what of their sentences `language/claims.py` recognises.
 
 python -m benchmarks.paper_captions [--records FILE] [--out benchmarks/results/paper_captions.json]
 """

@@ -5,7 +5,7 @@
 SSDD is imported and described from its boxes and sea-land masks in template sentences (the `labels` annotator). A share
 of the training tiles gets one wrong sub-text each (`knowlip/language/corruption.py`). A model is pre-trained on these
 noisy texts and never told which are wrong; then it screens and rewrites them. Measured: how well evidence finds the
-injected errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were spoiled.
+injected errors, which of them are flagged, how many rewrites restore the claim, and how many true texts were broken.
 DIR keeps data and training, and a stopped command goes on there.
 """
 
@@ -96,10 +96,10 @@ def measure(
         ),
         "fitted": {name: one.figures | {"threshold": one.threshold} for name, one in noise.models.items()},
     }
-    return result | _mended(noisy, model, corpus, errors, config, wrong, seed)
+    return result | _corrected(noisy, model, corpus, errors, config, wrong, seed)
 
 
-def _mended(
+def _corrected(
     noisy: Dataset,
     model: KnowLIP,
     corpus: Corpus,
@@ -135,7 +135,7 @@ def _mended(
             "n": int(taken.sum()),
             "restored": int((right & injected).sum()),
             "still_wrong": int((~right & injected).sum()),
-            "spoiled": int((~right & ~injected).sum()),
+            "broken": int((~right & ~injected).sum()),
         },
         "wrong_before": float(wrong.mean()),
         "wrong_after": float(still.mean()),

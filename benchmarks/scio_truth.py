@@ -147,8 +147,8 @@ def passes(
                     "trained_on": accuracy_change(before, used, groups, clusters)["overall"]["after"],
                     "rewritten": {
                         "n": int(changed.sum()),
-                        "mended": int(sum(a is False and b is True for a, b in zip(before, after))),
-                        "spoiled": int(sum(a is True and b is False for a, b in zip(before, after))),
+                        "corrected": int(sum(a is False and b is True for a, b in zip(before, after))),
+                        "broken": int(sum(a is True and b is False for a, b in zip(before, after))),
                     },
                 }
             )

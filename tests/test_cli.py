@@ -114,7 +114,7 @@ BAD = [
     ("annotate --dataset empty", "empty is not a finished data set"),
     ("annotate --dataset badindex --workers 1", "index.parquet is not a readable parquet file"),
     ("annotate --dataset bareshard --workers 1", r"\.tar is a damaged shard"),
-    ("annotate --dataset bare --annotator magic", "setting annotator does not fit.*magic"),
+    ("annotate --dataset bare --annotator magic", "no annotator 'magic'; use"),
     ("annotate --dataset bare --annotator openai", "needs the name of a model"),
     ("pretrain --dataset empty --out OUT", "empty is not a finished data set"),
     ("pretrain --dataset bare --out OUT", "bare has no texts yet: annotate it"),
@@ -295,6 +295,9 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert stopped.value.code == 0
     text, said = capsys.readouterr()
     assert f"usage: knowlip {command}" in text
+    row = COMMANDS[command]
+    assert " ".join(row.summary.split()) in " ".join(text.split())
+    assert callable(getattr(row.module(), row.function.rpartition(":")[2]))
     assert "--json" in text
     assert said == ""
 

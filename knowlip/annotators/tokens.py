@@ -39,9 +39,13 @@ class TokenizerFile:
         self._tokenizer.no_padding()
         self.vocabulary = int(self._tokenizer.get_vocab_size())
 
-    def counts(self, texts: Sequence[str], special: bool = False) -> list[int]:
-        """Tokens of each text, with `special` those that frame it included."""
-        return [len(item.ids) for item in self._tokenizer.encode_batch(list(texts), add_special_tokens=special)]
+    def count(self, text: str, special: bool = False) -> int:
+        """Tokens of a text, with `special` those that frame it included."""
+        return len(self._tokenizer.encode(text, add_special_tokens=special).ids)
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of many texts, on all cores."""
+        return [len(item.ids) for item in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
 
 @cache
@@ -64,4 +68,4 @@ def count_tokens(text: str, tokenizer: str = "") -> int:
     Raises:
         ValueError: the file cannot be read as a tokenizer.
     """
-    return tokenizer_file(Path(tokenizer)).counts([text])[0] if tokenizer else len(_PIECE.findall(text))
+    return tokenizer_file(Path(tokenizer)).count(text) if tokenizer else len(_PIECE.findall(text))

@@ -14,7 +14,7 @@ ended in the training on the annotator's texts, + reconstruction from the end of
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -135,7 +135,7 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
     recipe = with_changes(load_recipe(config.recipe), config.set)
     places = {"dataset": str(dataset), "seed": seed}
     first = stage_config(PretrainConfig, {**recipe.get("pretrain", {}), **places, "out": str(folder / "pretrain")})
-    _lengths(first, ARMS[arm].stages)
+    first = _lengths(first, ARMS[arm].stages)
     _go_on(arm, config.out, folder.name, recipe, first)
     trained = pretrain(first)
     asked = {**places, "model": trained["model"], "out": str(folder / "finetune")}
@@ -156,18 +156,18 @@ def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str,
     }
 
 
-def _lengths(pretrain: Any, stages: int) -> None:
+def _lengths(pretrain: PretrainConfig, stages: int) -> PretrainConfig:
     """Give the steps of passes that an arm does not have to its last stage, so that all arms take as many steps."""
     name = "stage_epochs" if pretrain.stage_steps is None else "stage_steps"
-    first, screened, rewritten = getattr(pretrain, name)
-    later = pretrain.scio.iterations * (screened + rewritten)
+    first, screened, rewritten = lengths = getattr(pretrain, name)
+    iterations = pretrain.scio.iterations
+    later = iterations * (screened + rewritten)
     if stages == 1:
-        pretrain.scio.iterations, lengths = 0, (first + later, 0, 0)
+        iterations, lengths = 0, (first + later, 0, 0)
     elif stages == 2:
-        pretrain.scio.iterations, lengths = 1, (first, later, 0)
-    else:
-        lengths = (first, screened, rewritten)
-    setattr(pretrain, name, lengths)
+        iterations, lengths = 1, (first, later, 0)
+    changes: dict[str, Any] = {name: lengths, "scio": replace(pretrain.scio, iterations=iterations)}
+    return replace(pretrain, **changes)
 
 
 def _go_on(arm: str, out: Path, seed: str, recipe: Mapping[str, Any], pretrain: Any) -> None:

@@ -197,6 +197,7 @@ def _check_machines(ray: Any, where: Ray) -> dict[str, str]:
     if not sum(_places(ray, where)):
         kind = "GPU" if where.gpu else "core"
         raise ValueError(f"The Ray cluster at {where.address!r} has no machine with a free {kind} for tasks.")
+    # Versions tell whether a machine would write the same, a file of ours whether it would write to the same place.
     out = where.out.resolve()
     token, text = out / f".cluster-{uuid.uuid4().hex}.part", uuid.uuid4().hex
     token.write_text(text)

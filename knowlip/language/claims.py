@@ -17,6 +17,7 @@ from knowlip.language.words import (
     covers_of,
     forms_of,
     normalise,
+    plain_words,
     regions_of,
     shares_of,
     unique,
@@ -97,6 +98,12 @@ def parse_claims(instruction_set: str, dimension: str, text: str) -> Claims:
         usual = "aircraft" if instruction_set == InstructionSet.GROUND else "ship"
         claims["category"] = category_in(normalise(text)) or usual
     return claims
+
+
+def say_the_same(instruction_set: str, dimension: str, one: str, other: str) -> bool:
+    """Whether two sub-texts say the same: the same claims, or where none can be read the same words."""
+    claims = [parse_claims(instruction_set, dimension, text) for text in (one, other)]
+    return claims[0] == claims[1] if any(claims) else plain_words(one) == plain_words(other)
 
 
 def _count(text: str) -> Claims:

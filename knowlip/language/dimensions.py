@@ -33,3 +33,21 @@ DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 SLOTS: Final = 8
 """Sub-texts of a tile."""
+QUESTION_OF: Final = {
+    "Count": "How many targets are there?",
+    "Location": "Where in the image are the targets?",
+    "Feature": "How do the targets look in the radar image?",
+    "Size": "How large are the targets?",
+    "Category": "What kind of targets are they?",
+    "Distribution": "How are they distributed over the image?",
+    "Region": "In what region does this lie?",
+    "Environment": "What surrounds them?",
+    "Terrain": "What terrain does the image show?",
+    "Functionality": "What is the area used for?",
+    "Layout": "How is the area laid out?",
+    "Boundary": "What boundaries can be seen?",
+    "Buildings": "What buildings are there?",
+    "Roads": "What roads are there?",
+    "Water": "What water is there?",
+}
+"""Dimension of a sub-text -> the question that it answers."""

@@ -47,6 +47,11 @@ _WORD_SHARE: Final = (
 )
 
 
+def plain_words(text: str) -> str:
+    """A sub-text without case, spaces around it and the full stop, as a decoder may have changed them."""
+    return text.lower().strip(" .")
+
+
 def normalise(text: str) -> str:
     """Lower case, hyphens and most punctuation to spaces, commas kept as tokens, American spelling, `%` for percent."""
     text = re.sub(r" ?##", "", text.lower())

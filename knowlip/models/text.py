@@ -35,7 +35,7 @@ class Heads(nn.Module):
     def split(self, x_BND: Tensor) -> Tensor:
         return x_BND.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def memory(self, m_BND: Tensor) -> KeyValue:
+    def key_values(self, m_BND: Tensor) -> KeyValue:
         """Project a memory to keys and values once, for every query that will read it."""
         return self.split(self.key(m_BND)), self.split(self.value(m_BND))
 
@@ -108,7 +108,7 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, KeyValue]:
         """Returns the states (B, T, D), or of the first token alone (B, 1, D), and the self-attention's keys and
         values, for step-wise decoding."""
-        present = self.attention.self.memory(x_BTD)
+        present = self.attention.self.key_values(x_BTD)
         if past is not None:
             present = torch.cat([past[0], present[0]], 2), torch.cat([past[1], present[1]], 2)
         if first_only:
@@ -180,9 +180,9 @@ class TextEncoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.encoder = Stack([Layer(config, memory_width) for _ in range(config.layers)])
 
-    def image_memory(self, tokens_BNV: Tensor) -> list[KeyValue]:
+    def image_key_values(self, tokens_BNV: Tensor) -> list[KeyValue]:
         """Keys and values of the image tokens for each layer's cross-attention; computed once, read by many texts."""
-        return [layer.crossattention.self.memory(tokens_BNV) for layer in self.encoder.layer]  # type: ignore[union-attr, operator]
+        return [layer.crossattention.self.key_values(tokens_BNV) for layer in self.encoder.layer]  # type: ignore[union-attr, operator]
 
     def forward(
         self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue] | None = None, first_only: bool = False
@@ -192,7 +192,7 @@ class TextEncoder(nn.Module):
         Args:
             ids_BT: token ids.
             keep_BT: True on real tokens, False on padding.
-            memory: of :meth:`image_memory`, or None to read the text alone.
+            memory: of :meth:`image_key_values`, or None to read the text alone.
             first_only: the state of the first token is all that is wanted: the last layer computes no other.
 
         Returns:
@@ -241,9 +241,9 @@ class TextDecoder(nn.Module):
         self.encoder = Stack(layers)
         self.cls = Predictions(self.embeddings.word_embeddings, config.width)
 
-    def state_memory(self, states_BTD: Tensor) -> list[KeyValue]:
+    def state_key_values(self, states_BTD: Tensor) -> list[KeyValue]:
         """Keys and values of the encoder's states for each layer's cross-attention."""
-        return [layer.crossattention.self.memory(states_BTD) for layer in self.encoder.layer]  # type: ignore[union-attr, operator]
+        return [layer.crossattention.self.key_values(states_BTD) for layer in self.encoder.layer]  # type: ignore[union-attr, operator]
 
     def forward(
         self,
@@ -258,8 +258,8 @@ class TextDecoder(nn.Module):
         Args:
             ids_BT: the tokens so far, or only the newest one when `past` holds the others. Padding may stand on the
                 right only: causality keeps real tokens from seeing it.
-            memory: of :meth:`state_memory`; a plain causal language model takes that of
-                :meth:`TextEncoder.image_memory` instead.
+            memory: of :meth:`state_key_values`; a plain causal language model takes that of
+                :meth:`TextEncoder.image_key_values` instead.
             memory_keep_BN: True on the real tokens of the memory.
             past: keys and values returned by the previous call (then `ids_BT` must hold exactly one new token).
             hole_BD: of :func:`hole_state`, added to the first token's embedding; of no use when `past` is given.

@@ -114,7 +114,7 @@ class Towers(nn.Module):
 
         Args:
             ids_BT, keep_BT: text with holes, or a question; mask of real tokens.
-            memory: image keys and values of :meth:`TextEncoder.image_memory`, one row a text.
+            memory: image keys and values of :meth:`TextEncoder.image_key_values`, one row a text.
             holes: of R holes the text that each is in (R,), None where it is one a text in order, and its [MASK]'s
                 place there (R,). By default the first [MASK] of each text.
 
@@ -127,7 +127,7 @@ class Towers(nn.Module):
         if self.config.text.decoder_reads == "image":
             raise ValueError('This model\'s decoder reads no text, it only captions (text.decoder_reads is "image").')
         states = self.text_encoder(ids_BT, keep_BT, memory)
-        read = self.text_decoder.state_memory(states)
+        read = self.text_decoder.state_key_values(states)
         row_R, place_R = holes or (None, first_holes(ids_BT, self.tokenizer.mask))
         if row_R is None:
             row_R = torch.arange(len(ids_BT), device=ids_BT.device)
@@ -142,7 +142,7 @@ class Towers(nn.Module):
             Image keys and values per layer, and the mask (B, N) that keeps all of them.
         """
         keep = torch.ones(tokens_BNV.shape[:2], dtype=torch.bool, device=tokens_BNV.device)
-        return self.text_encoder.image_memory(tokens_BNV), keep
+        return self.text_encoder.image_key_values(tokens_BNV), keep
 
     def read(
         self, tokens_BNV: Tensor, prompts: Sequence[str], holes: Sequence[int] | None = None
@@ -171,7 +171,7 @@ class Towers(nn.Module):
             if bool((count[:, -1:] < wanted).any()):
                 raise ValueError("A prompt has fewer [MASK] than the number of its hole asks for.")
             places = None, (count == wanted).int().argmax(1)
-        memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_memory(tokens_BNV), places)
+        memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_key_values(tokens_BNV), places)
         return memory, keep, hole
 
 

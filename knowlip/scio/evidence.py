@@ -145,7 +145,7 @@ class Scorer:
         """s(v, t), the matching logit minus the other, (V,), of unframed texts.
 
         Args:
-            memory: image keys and values of :meth:`TextEncoder.image_memory`.
+            memory: image keys and values of :meth:`TextEncoder.image_key_values`.
             owner: for each text, its image's place in `memory`.
             texts: token ids.
         """
@@ -181,7 +181,7 @@ class Scorer:
         """nll, gap and max_nll, (V, 3), of what is written into holes.
 
         Args:
-            memory: image keys and values of :meth:`TextEncoder.image_memory`.
+            memory: image keys and values of :meth:`TextEncoder.image_key_values`.
             asked: V holes. Those of one context stand together, and the context is read once.
         """
         # A context is read once for all its holes (R rows of states below), because reading costs more than writing.
@@ -330,7 +330,7 @@ def _window(
         part = window[first : first + scorer.tiles_at_once]
         tokens, image = scorer.encode([rows[i] for i in part])
         reading = "itm" in kinds or not {*DECODER}.isdisjoint(kinds)  # contrast alone needs no keys and values
-        memory = scorer.model.text_encoder.image_memory(tokens) if reading else []
+        memory = scorer.model.text_encoder.image_key_values(tokens) if reading else []
         owner = [at for at, i in enumerate(part) for _ in variants[i]]
         place = [(i, slot) for i in part for slot in asked[i]]
         at = tuple(np.array(place, int).reshape(-1, 2).T)

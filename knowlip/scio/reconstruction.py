@@ -27,15 +27,16 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from knowlip.base.progress import track
 from knowlip.base.vocabulary import Decision
-from knowlip.language.claims import parse_claims
+from knowlip.language.claims import parse_claims, say_the_same
 from knowlip.language.dimensions import SLOTS
+from knowlip.language.words import plain_words
 from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import FilledHole, Scorer
 from knowlip.scio.screening import NoiseCalibration, corrupted
 from knowlip.scio.thresholds import precise_threshold, precision_at
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
-from knowlip.training.texts import TileText, plain_words
+from knowlip.training.texts import TileText
 
 _FEATURES: Final = ("new_nll", "new_max_nll", "old_nll", "old_max_nll")
 _ENOUGH: Final = 20
@@ -158,7 +159,7 @@ def propose(
             prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, masked)]
             numbers = [slots.index(slot) for slots, (_, slot) in zip(masked, part)]
             written = model.generate(tokens, prompts, config.max_new_tokens, holes=numbers)
-            memory = model.text_encoder.image_memory(tokens)
+            memory = model.text_encoder.image_key_values(tokens)
         new = [corpus.with_text(*place, text) for place, text in zip(part, written)]
         base = [text.ids(without=slot if without else None) for text, (_, slot) in zip(olds, part)]
         ids = [text.ids() for text in new]
@@ -223,7 +224,7 @@ def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], 
             base.append(text.ids_of([not (config.baseline == "without" and slot in slots) for slot in range(SLOTS)]))
         tokens, image = scorer.encode(part)
         with torch.inference_mode():
-            memory = scorer.model.text_encoder.image_memory(tokens)
+            memory = scorer.model.text_encoder.image_key_values(tokens)
         deltas = _differences(scorer, part, image, memory, new, base, [corpus.texts[row].hash for row in part])
         for row, two in zip(part, deltas):
             for rewrite in by_row[row]:
@@ -341,9 +342,7 @@ def says_something(corpus: Corpus, rewrite: Rewrite) -> bool:
 
 def same_claims(corpus: Corpus, row: int, slot: int, one: str, other: str) -> bool:
     """Whether two sub-texts say the same: the same claims, or where none can be read the same words."""
-    kind, dimension = corpus.sets[row], corpus.dimension(row, slot)
-    claims = [parse_claims(kind, dimension, text) for text in (one, other)]
-    return claims[0] == claims[1] if any(claims) else plain_words(one) == plain_words(other)
+    return say_the_same(corpus.sets[row], corpus.dimension(row, slot), one, other)
 
 
 def _wording(corpus: Corpus, rewrite: Rewrite) -> tuple[str, str]:

@@ -76,13 +76,6 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
     clusters = [bench.clusters[tile_id] for tile_id in tile_ids]
     fixed = _fixed_texts(bench)
 
-    scores = caption_scores(generated, [[text] for text in references], clusters)
-    of_fixed = {name: caption_scores([text] * count, [[one] for one in references]) for name, text in fixed.items()}
-    rows = []
-    for metric, figure in scores.items():
-        of_texts = {name: found[metric].value for name, found in of_fixed.items()}
-        rows.append(bench.row("caption", encoder.name, metric, figure, of_texts, unit="number"))
-
     def judged(said: Sequence[str]) -> list[list[JudgedClaim]]:
         return [
             judged_claims(text, instruction[tile_id], bench.truths.get(tile_id), bench.windows[tile_id], judge)
@@ -93,9 +86,16 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
     floors = {name: _value(true_share(judged([text] * count), clusters)) for name, text in fixed.items()}
     note = "No claim can be verified against truth." if bench.truths else "The data set has no truth."
     teacher = [(bench.annotator, judged(references))] if bench.truths else []
+    rows = []
     for name, said in [(encoder.name, claims), *teacher]:
         share = true_share(said, clusters)
         rows.append(bench.row("caption", name, "true claims", share, floors, "" if share else note))
+
+    scores = caption_scores(generated, [[text] for text in references], clusters)
+    of_fixed = {name: caption_scores([text] * count, [[one] for one in references]) for name, text in fixed.items()}
+    for metric, figure in scores.items():
+        reached: dict[str, float | None] = {name: found[metric].value for name, found in of_fixed.items()}
+        rows.append(bench.row("caption", encoder.name, metric, figure, reached, unit="number"))
     examples = tuple(
         ShownExample(
             "caption",
@@ -119,7 +119,7 @@ def _fixed_texts(bench: Bench) -> dict[str, str]:
         return {}
     counts = Counter(texts)
     often = min(counts, key=lambda text: (-counts[text], text))
-    return {"typical text": typical_text(texts), "most frequent text": often}
+    return {"typical text": typical_text(texts), "frequent text": often}
 
 
 def true_share(claims: Sequence[Sequence[JudgedClaim]], clusters: Sequence[str]) -> Estimate | None:

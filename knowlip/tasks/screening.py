@@ -31,7 +31,7 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
         return Measured((bench.row("screening", encoder.name, "precision", None, note=note),))
     found, texts = score_texts(bench.data, card.revision, bench.truths, bench.windows, bench.clusters)
     evidence = found.get("evidence", {})
-    if auroc_ci := evidence.get("noise score", evidence.get("paper", {})).get("auroc", {}).get("ci"):
+    if auroc_ci := evidence.get("noise score", evidence.get("deltas", {})).get("auroc", {}).get("ci"):
         found["auroc_ci"] = auroc_ci
     before = {"before": texts["before"]}
     figures = (
@@ -212,8 +212,8 @@ def text_accuracy(
     Returns:
         `before`, `after` (each over its own verifiable rows, with `before_ci`, `after_ci`, `n_before`, `n_after`);
         `after_without_screened`: leaving out the sub-texts that stand screened or rejected, which is what the text loss
-        trains on; `rewritten`: how many, and how many turned from wrong to right (`mended`), from right
-        to wrong (`spoiled`), and from verifiable to not (`blurred`);
+        trains on; `rewritten`: how many, and how many turned from wrong to right (`corrected`), from right
+        to wrong (`broken`), and from verifiable to not (`unverifiable`);
         `per_dimension`: before and after of each with intervals, and their `difference` over the sub-texts that can be
         verified both times; `falls`: dimensions whose difference lies below 0 with its whole interval.
     """
@@ -253,9 +253,9 @@ def text_accuracy(
     result["n_without_screened"] = int(trusted.sum())
     result["rewritten"] = {
         "n": int(changed.sum()),
-        "mended": int(((before == False) & (after == True) & changed).sum()),  # noqa: E712 (objects, None among them)
-        "spoiled": int(((before == True) & (after == False) & changed).sum()),  # noqa: E712
-        "blurred": int((pd.notna(before) & pd.isna(after) & changed).sum()),
+        "corrected": int(((before == False) & (after == True) & changed).sum()),  # noqa: E712 (objects, None among them)
+        "broken": int(((before == True) & (after == False) & changed).sum()),  # noqa: E712
+        "unverifiable": int((pd.notna(before) & pd.isna(after) & changed).sum()),
     }
     group = (both["instruction_set"] + " " + both["dimension"]).to_numpy(dtype=str)
     change = accuracy_change(before, after, group, cluster)

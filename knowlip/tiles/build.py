@@ -48,6 +48,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
         raise ValueError(f"The scene files changed since {config.out} was begun; build into a new folder.")
     try:
         config.out.mkdir(parents=True, exist_ok=True)
+        # dataset.json comes last: a build without it is unfinished, and the same command cuts what has no done marker.
         with alone(config.out / LOCK, f"Another build is writing to {config.out}."):
             sweep(config.out)
             if stored is None:

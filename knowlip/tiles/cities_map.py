@@ -54,7 +54,7 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
     legend = [("port", _PORT), ("airport", _AIRPORT), ("town", _INLAND)]
     if tiles is not None:
         covered = np.array([bool(row["tiles"]) for row in rows])
-        ring = {"facecolors": "none", "edgecolors": _TILE, "lw": 1.4, "zorder": 6}
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": _TILE, "lw": 1.4, "zorder": 6}
         axes.scatter(cx[covered], cy[covered], s=size[covered] * 3.4, **ring)
         tx, ty = project(*np.unique(tiles.round(2), axis=0).T)
         axes.scatter(tx, ty, s=7, c=_TILE, marker="s", lw=0, alpha=0.9, zorder=4)
@@ -63,7 +63,7 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
     countries = len({row["country_code"] for row in rows})
     title = f"{len(rows)} cities in {countries} countries" if countries > 1 else f"{len(rows)} cities"
     axes.text(0.015, 0.03, title, transform=axes.transAxes, color=_INK, fontsize=15, weight="bold", va="bottom")
-    foot = {"transform": axes.transAxes, "va": "bottom"}
+    foot: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
     for i, (name, colour) in enumerate(legend):
         axes.text(0.0155 + 0.05 * i, 0.012, f"● {name}", color=colour, fontsize=9.5, **foot)
     axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", color=_TOWN, fontsize=8, ha="right", **foot)

@@ -107,7 +107,7 @@ def _write_rows(
     lons, lats = (values.tolist() for values in centers(ground.crs, windows))
     del windows
     shared = _scene_columns(planned.scene)
-    at = 0
+    at = 0  # places, outlines and centres stand in the order in which the tiles come
     for number, group in enumerate(families):
         scores.append(group.score)
         thumbnails.append(group.thumbnail)

@@ -10,10 +10,11 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.dataset import Dataset
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.language.words import plain_words
 from knowlip.models.config import ModelConfig
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
-from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, plain_words, text_hash, tokenise
+from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, text_hash, tokenise
 from knowlip.training.tiles import DataConfig, Pixels, open_pixels
 
 

@@ -115,11 +115,6 @@ def cached_part(
     return part
 
 
-def plain_words(text: str) -> str:
-    """A sub-text without case, spaces around it and the full stop, as the decoder may have changed them."""
-    return text.lower().strip(" .")
-
-
 def text_hash(dimensions: Iterable[str], texts: Iterable[str]) -> int:
     """A 63-bit number that is equal for word-for-word equal texts."""
     joined = "\n".join(f"{dimension}: {text}" for dimension, text in zip(dimensions, texts))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from knowlip.base.parsing import stage_config
-from knowlip.base.recipes import SECTIONS, load_recipe, recipe_for, recipe_names, with_changes
+from knowlip.base.recipes import FOLDER, SECTIONS, load_recipe, recipe_for, recipe_names, with_changes
 from knowlip.commands import COMMANDS
 
 PLACES: dict[str, dict[str, Any]] = {
@@ -45,6 +45,65 @@ def test_every_setting_of_every_recipe_is_known(name: str) -> None:
     assert recipe["about"]
     for stage in SECTIONS:
         stage_config(COMMANDS[stage].kind(), recipe.get(stage, {}) | PLACES[stage])
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_header_says_the_command_and_what_to_expect(name: str) -> None:
+    lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
+    header = "\n".join(line for line in lines if line.startswith("#"))
+    assert "\n# knowlip demo" in header or f"\n# knowlip pretrain --recipe {name} " in header
+    assert "\n# Expect" in header
+    assert ("paper" in load_recipe(name)["about"]) == name.startswith("paper-")
+
+
+PAPER: dict[str, Any] = {
+    "model.vision.image_size": 224,
+    "model.text.width": 768,
+    "model.text.layers": 12,
+    "model.text.heads": 12,
+    "model.text.mlp_width": 3072,
+    "model.text.max_length": 256,
+    "model.embed_dim": 256,
+    "vocab_size": 30_524,
+    "objectives.itc": 1.0,
+    "objectives.itm": 1.0,
+    "objectives.infill": 1.0,
+    "objectives.generation": "infill",
+    "objectives.queue": 20_000,
+    "objectives.alpha": 0.4,
+    "objectives.alpha_epochs": 2.0,
+    "objectives.momentum": 0.995,
+    "holes.others": 0.0,
+    "scio.method": "paper",
+    "scio.iterations": 1,
+    "scio.policy": "fragment",
+    "stage_epochs": (12, 12, 12),
+    "stage_steps": None,
+    "batch_size": 8 * 32,
+    "devices": 8,
+    "accumulate": 1,
+    "learning_rate": 3e-4,
+    "min_learning_rate": 1e-6,
+    "warmup_steps": 3000,
+    "decay": "paper",
+    "weight_decay": 0.05,
+    "view_drop": 0.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "tower"), [("paper-vit-b", "vit_base_patch16_224"), ("paper-vit-l", "vit_large_patch16_224")]
+)
+def test_paper_recipes_are_the_papers_setting(name: str, tower: str) -> None:
+    recipe = load_recipe(name)
+    config = stage_config(COMMANDS["pretrain"].kind(), recipe["pretrain"] | PLACES["pretrain"])
+    for setting, value in {**PAPER, "model.vision.name": tower}.items():
+        found = config
+        for part in setting.split("."):
+            found = getattr(found, part)
+        assert found == value, setting
+    header = (FOLDER / f"{name}.yaml").read_text()
+    assert all(flag in header for flag in ("--init.vision", "--init.text", "--vocabulary"))
 
 
 def test_the_resolution_chooses_the_recipe() -> None:

@@ -11,7 +11,7 @@ from knowlip.benchmark import ablation as module
 from knowlip.benchmark.ablation import AblationConfig, _lengths, ablation, dataset_with
 from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
 from knowlip.dataset import Dataset
-from knowlip.scio.passes import stages
+from knowlip.scio.passes import ScioConfig, stages
 from knowlip.tasks.pretrain import PretrainConfig
 from knowlip.training.resume import read_log
 from tests.benchmark.numbered import build
@@ -99,9 +99,9 @@ def test_what_arms_share_is_trained_once_and_gives_the_same(source: Path, tmp_pa
 def test_all_arms_take_as_many_steps(iterations: int) -> None:
     passes = {}
     for arm, row in ARMS.items():
-        config = PretrainConfig(dataset=Path("d"), out=Path("o"), stage_steps=(30, 6, 4))
-        config.scio.iterations = iterations
-        _lengths(config, row.stages)
+        scio = ScioConfig(iterations=iterations)
+        config = PretrainConfig(dataset=Path("d"), out=Path("o"), stage_steps=(30, 6, 4), scio=scio)
+        config = _lengths(config, row.stages)
         assert config.stage_steps is not None
         found = stages(config.stage_steps, config.scio.iterations)
         assert found[-1].end == 30 + iterations * 10

@@ -105,7 +105,7 @@ def test_scio_is_scored_on_the_decided_tiles(result: tuple[Results, Path]) -> No
     assert decisions["auroc"] > 0.5
     assert decisions["decided"] == TRAIN * 8
     assert texts["tiles"] == TRAIN
-    assert texts["rewritten"] == {"n": 3, "mended": 3, "spoiled": 0, "blurred": 0}
+    assert texts["rewritten"] == {"n": 3, "corrected": 3, "broken": 0, "unverifiable": 0}
     assert texts["before"] < texts["after"] < texts["after_without_screened"]
     found = row(results, "screening", "true sub-texts")
     assert (found.value, found.floor, found.floor_name) == (texts["after"], texts["before"], "before")

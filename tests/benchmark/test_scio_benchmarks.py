@@ -50,7 +50,7 @@ def test_against_truth(clean: Dataset, tmp_path: Path) -> None:
     assert clean.revisions() == [0]
 
 
-def test_errors_are_planted_once_and_known(clean: Dataset, tmp_path: Path) -> None:
+def test_errors_are_injected_once_and_known(clean: Dataset, tmp_path: Path) -> None:
     noisy, injected = with_errors(clean, tmp_path, share=0.5, seed=0)
     assert 0 < len(injected) <= TRAIN / 2
     before, after = (data.texts(0).set_index(["tile_id", "slot"]) for data in (clean, noisy))

@@ -49,7 +49,7 @@ def test_an_error_of_the_work_is_raised_here(where: Where) -> None:
 
 
 def test_an_error_that_cannot_travel_is_told_as_text() -> None:
-    with pytest.raises(RuntimeError, match="_Late"), runner(Squares(wrong=1, error=_Late()), Processes(2)) as run:
+    with pytest.raises(RuntimeError, match="_Late"), runner(Squares(wrong=1, error=_Late), Processes(2)) as run:
         list(run(range(3)))
 
 

@@ -31,7 +31,7 @@ class Squares(Work[int, tuple[int, int]]):
     """Numbers that end it the first time."""
     wrong: int = -1
     """A number that raises an error."""
-    error: Exception | None = None
+    error: Exception | type[Exception] | None = None
     slow: float = 0.0
 
     def open(self, number: int) -> Callable[[int], tuple[int, int]]:

@@ -398,7 +398,7 @@ def test_a_hole_among_several_is_filled_by_its_number(model: KnowLIP, tokens: to
     prompt, tokenizer = "Count: [MASK] Water: [MASK] Roads: none.", model.tokenizer
     with torch.inference_mode():
         ids, keep = model.frame([prompt] * 2, grounded=True)
-        images = model.text_encoder.image_memory(tokens[:2])
+        images = model.text_encoder.image_key_values(tokens[:2])
         places = (ids[0] == tokenizer.mask).nonzero()[:, 0]
         states = model.text_encoder(ids, keep, images)
         _, _, hole = model.read(tokens[:2], [prompt] * 2, holes=[1, 0])

@@ -43,7 +43,7 @@ def test_encoder_equals_reference(model: KnowLIP, grounded: bool) -> None:
     ids = torch.tensor([[2, 8, 9, 10, 3, 0, 0], [2, 11, 12, 8, 9, 10, 3]])
     keep = ids != 0
     image = torch.randn(2, 5, 24, dtype=torch.double) if grounded else None
-    got = encoder(ids, keep, encoder.image_memory(image) if grounded else None)
+    got = encoder(ids, keep, encoder.image_key_values(image) if grounded else None)
     want = embed(encoder, ids)
     for module in encoder.encoder.layer:
         want = layer(module, want, image, key_padding_mask=~keep)
@@ -54,7 +54,7 @@ def test_decoder_equals_reference_and_its_cache_changes_nothing(model: KnowLIP) 
     encoder, decoder = model.text_encoder.double(), model.text_decoder.double()
     ids = torch.tensor([[5, 8, 9, 10]])
     states, keep = torch.randn(1, 6, 32, dtype=torch.double), torch.ones(1, 6, dtype=torch.bool)
-    memory = decoder.state_memory(states)
+    memory = decoder.state_key_values(states)
     got, _ = decoder(ids, memory, keep)
     want = embed(encoder, ids)
     future = torch.triu(torch.ones(4, 4, dtype=torch.bool), 1)
@@ -103,7 +103,7 @@ def test_the_decoder_starts_at_the_hole(model: KnowLIP) -> None:
     hole = states[[0, 1], first_holes(ids, mask)]
     assert torch.equal(hole, torch.stack([states[0, 2], states[1, 0]]))
     keep, written = torch.ones(2, 5, dtype=torch.bool), torch.tensor([[5, 8], [5, 8]])
-    memory = model.text_decoder.state_memory(states)
+    memory = model.text_decoder.state_key_values(states)
     plain, _ = model.text_decoder(written, memory, keep)
     zero, _ = model.text_decoder(written, memory, keep, hole_BD=torch.zeros(2, 32))
     moved, _ = model.text_decoder(written, memory, keep, hole_BD=hole)

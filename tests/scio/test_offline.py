@@ -93,6 +93,17 @@ def test_reconstruction_judges_what_screening_called_noise(done: Path) -> None:
     assert verify_dataset(VerifyConfig(done))["revisions"] == [0, 1, 2]
 
 
+def test_the_papers_method_runs_over_a_data_set(done: Path, dataset: Path, model: Path) -> None:
+    """Its tests are those of the calibrated differences at threshold 0, but for their scale."""
+    paper = ScioConfig(method="paper", max_new_tokens=6, tiles_at_once=4, negatives=8)
+    screened = scio_screen(settings(dataset, model, scio=paper))
+    rewritten = scio_reconstruct(settings(dataset, model, scio=paper))
+    assert Dataset(dataset).texts(1)["decision"].equals(Dataset(done).texts(1)["decision"])
+    assert screened["threshold"] == 0
+    assert rewritten["candidates"] == screened["screened"] == rewritten["rewritten"] + rewritten["rejected"]
+    assert verify_dataset(VerifyConfig(dataset))["revisions"] == [0, 1, 2]
+
+
 def test_the_same_command_again_finds_its_revision(done: Path, model: Path) -> None:
     before = files(done)
     again = scio_reconstruct(settings(done, model))
@@ -108,9 +119,9 @@ def test_screening_again_after_reconstruction_is_a_new_pass(done: Path, model: P
         assert (result["revision"], result["parent"]) == (3, 2)
 
 
-def test_two_processes_write_the_same_bytes(done: Path, dataset: Path, model: Path) -> None:
-    for function in (scio_screen, scio_reconstruct):
-        assert run_processes(function, 2, settings(dataset, model)) == [0, 0]
+def test_two_ranks_and_two_processes_write_the_same_bytes(done: Path, dataset: Path, model: Path) -> None:
+    assert run_processes(scio_screen, 2, settings(dataset, model)) == [0, 0]
+    scio_reconstruct(settings(dataset, model, processes=2))
     assert files(dataset) == files(done)
     assert [path.name for path in (dataset / ".scio").iterdir()] == ["cache"]
 
@@ -151,6 +162,8 @@ def test_a_run_is_judged_by_its_momentum_model(dataset: Path, tmp_path: Path) ->
         (["--checkpoint", "MODEL", "--split", "test"], "has 0 annotated tiles to judge"),
         (["--checkpoint", "MODEL", "--chunk", "0"], "must be 1 or more"),
         (["--checkpoint", "MODEL", "--scio.precision", "2"], "scio.precision"),
+        (["--checkpoint", "MODEL", "--scio.margin", "0.2"], "scio.margin is now called scio.threshold"),
+        (["--checkpoint", "MODEL", "--scio.method", "paper", "--scio.precision", "0.5"], "of scio.method calibrated"),
         (["--checkpoint", "MODEL", "--ray", "auto", "--processes", "2"], "not both"),
     ],
 )

@@ -5,12 +5,14 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
+from knowlip.dataset.texts import revision_path
 from knowlip.scio.history import decisions, lineage, word_changes
 from knowlip.scio.report import ScioReportConfig, draw_examples, scio_report
 from knowlip.scio.show import ShowConfig, history_text, show_history
@@ -35,6 +37,17 @@ def test_what_was_not_measured_is_null_and_shown_as_such(folder: Path, tmp_path:
     assert (step["delta_itc"], step["margin"]) == (None, None)
     assert "dITC ?" in history_text(result, colour=False)
     assert scio_report(ScioReportConfig(dataset.path, tmp_path / "out"))["examples"][0]["delta_itc"] is None
+
+
+def test_columns_of_former_versions_are_read(folder: Path, tmp_path: Path) -> None:
+    dataset = Dataset(shutil.copytree(folder, tmp_path / "copy"))
+    rows = dataset.texts(0).query("slot == 1").assign(decision="screened", nll=1.5, max_nll=2.5, gap=0.5, noise=0.9)
+    path = revision_path(dataset.path, dataset.append_revision(rows, "former", parent=0))
+    table = pq.read_table(path)
+    former = {"nll": "surprise", "max_nll": "worst"}
+    pq.write_table(table.rename_columns([former.get(name, name) for name in table.column_names]), path)
+    texts = dataset.texts().query("slot == 1")
+    assert set(zip(texts["nll"], texts["max_nll"], texts["gap"], texts["noise"])) == {(1.5, 2.5, 0.5, 0.9)}
 
 
 def test_changes_put_together_are_both_texts() -> None:

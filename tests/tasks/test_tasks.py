@@ -232,7 +232,7 @@ def test_text_accuracy_before_and_after() -> None:
     assert result["before"] == pytest.approx(4 / 7)
     assert result["after"] == pytest.approx(6 / 8)
     assert result["after_without_screened"] == pytest.approx(6 / 7)
-    assert result["rewritten"] == {"n": 4, "mended": 2, "spoiled": 1, "blurred": 0}
+    assert result["rewritten"] == {"n": 4, "corrected": 2, "broken": 1, "unverifiable": 0}
     count = result["per_dimension"]["marine Count"]
     assert (count["before"], count["after"], count["n"], count["before_ci"]) == (0.25, 0.5, 4, None)
     assert count["difference"] == pytest.approx(0.25)

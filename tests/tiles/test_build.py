@@ -2,10 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -97,48 +93,6 @@ def test_running_again_changes_nothing(built):
     again = build(config(scenes, out))
     assert {**again, "seconds": 0} == {**result, "seconds": 0}
     assert hashes(out) == before
-
-
-KILLED = """
-import sys
-import time
-from pathlib import Path
-from knowlip.tiles import build as stage, pool
-from knowlip.tiles.quality import QualityConfig
-
-attempt = pool.attempt
-
-def slowly(job):  # in the workers, which import this file: the kill comes between scenes for sure
-    reason = attempt(job)
-    time.sleep(0.7)
-    return reason
-
-if __name__ == "__main__":
-    pool.attempt = slowly
-    sizes = (256.0, 128.0, 64.0)
-    folders, quality = ([Path(sys.argv[1])], Path(sys.argv[2])), QualityConfig(min_good=0.0)
-    stage.build(stage.BuildConfig(*folders, windows_m=sizes, tile_px=64, workers=2, quality=quality))
-"""
-
-
-def test_resume_after_sigkill_ends_with_identical_files(built, tmp_path):
-    scenes, out, _ = built
-    script, target = tmp_path / "run.py", tmp_path / "out"
-    script.write_text(KILLED)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, str(script), str(scenes), str(target)], env=environment)
-    deadline = time.monotonic() + 60
-    while not list(target.glob("scenes/*.json")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (target / "dataset.json").exists(), "killed too late to test anything"
-    done = len(list(target.glob("scenes/*.json")))
-    assert done >= 1
-    time.sleep(0.3)  # workers notice and end
-    (target / "shards" / ".half.tar.123.part").write_bytes(b"half")
-    build(config(scenes, target))
-    assert hashes(target) == hashes(out)
 
 
 def test_other_settings_are_refused(built):

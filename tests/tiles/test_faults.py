@@ -225,23 +225,8 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_half_written(built, tmp_path):
     scenes, expected = built
     script, out = tmp_path / "run.py", tmp_path / "out"
     script.write_text(INTERRUPTED)
-    command = [
-        sys.executable,
-        str(script),
-        "build",
-        "--scenes",
-        str(scenes),
-        "--out",
-        str(out),
-        "--workers",
-        "2",
-        "--windows_m",
-        "[256,128,64]",
-        "--tile_px",
-        "64",
-        "--quality.min_good",
-        "0",
-    ]
+    command = [sys.executable, str(script), "build", "--scenes", str(scenes), "--out", str(out), "--workers", "2"]
+    command += ["--windows_m", "[256,128,64]", "--tile_px", "64", "--quality.min_good", "0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60

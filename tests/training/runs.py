@@ -19,6 +19,16 @@ from knowlip.tasks.pretrain import PretrainConfig, pretrain
 from knowlip.training.losses import ObjectiveConfig
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
+PRELOADED = [
+    "knowlip.tasks.pretrain",
+    "knowlip.tasks.vqa",
+    "knowlip.scio.commands",
+    "knowlip.annotators.measured",
+    "knowlip.tiles.build",
+    "knowlip.simulator.radar",
+    "knowlip.simulator.output",
+    "tests.jobs.mortal",
+]
 LOSSES = ("step", "stage", "itc", "itm", "infill", "loss", "lr", "tau", "gradient_norm", "revision")
 
 
@@ -93,9 +103,9 @@ def run_processes(function: Callable[..., Any], world: int, *arguments: Any) -> 
 
 def start_processes(function: Callable[..., Any], world: int, *arguments: Any) -> list[BaseProcess]:
     """Call a function in processes that find each other as those of torchrun do (forks of a server that has imported
-    the training: importing torch takes seconds)."""
+    what they do: importing torch takes seconds)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["knowlip.tasks.pretrain", "knowlip.tasks.vqa"])
+    context.set_forkserver_preload(PRELOADED)
     settings = {"WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
     processes: list[BaseProcess] = []
     for rank in range(world):

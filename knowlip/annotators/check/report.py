@@ -174,7 +174,7 @@ def _length(tokenizer: Path | None) -> Callable[[str], int]:
     if tokenizer is None:
         return lambda text: len(text.split())
     reader = TokenizerFile(tokenizer)
-    return lambda text: reader.counts([text], special=True)[0]
+    return lambda text: reader.count(text, special=True)
 
 
 def show(result: dict[str, Any]) -> str:

@@ -29,9 +29,9 @@ _SECTIONS = (
 )
 """Anchor, which is also the name of its template, and heading; one section a task and how to repeat it all follow."""
 _SCREENING: Final = {
-    "paper": "Screening leaves out one sub-text at a time; where image and text then agree better in contrast and in "
+    "deltas": "Screening leaves out one sub-text at a time; where image and text then agree better in contrast and in "
     "matching, it is held to be noise.",
-    "surprise": "Screening hides each sub-text and asks the decoder, which sees the image and other sub-texts, how "
+    "nll": "Screening hides each sub-text and asks the decoder, which sees the image and other sub-texts, how "
     "probable its words are; the least expected are held to be noise.",
     "all": "Screening leaves out one sub-text at a time, asks whether image and text then agree better and how "
     "probable its words were, and weighs all of it.",
@@ -168,14 +168,14 @@ def curves(log: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Curve | Non
 
 
 def _screening(figures: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How the run screened its texts, and how that did on planted noise; None where it did not."""
+    """How the run screened its texts, and how that did on injected noise; None where it did not."""
     if not figures:
         return None
-    evidence = figures.get("noise_model", {}).get("evidence", "paper")
+    evidence = figures.get("noise_model", {}).get("evidence", "deltas")
     return {
         "how": _SCREENING.get(evidence, _SCREENING["all"]),
-        "planted": figures.get("planted"),
-        "margin": figures.get("margin", 0.0),
+        "injected": figures.get("injected"),
+        "threshold": figures.get("threshold", 0.0),
     }
 
 

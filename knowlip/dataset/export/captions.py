@@ -7,26 +7,9 @@ from typing import Any
 
 from knowlip.dataset.export.job import Export, ExportTile, image_place, points_px
 from knowlip.language.captions import sentence
+from knowlip.language.dimensions import QUESTION_OF
 
 _DESCRIBE = "Describe this SAR image."
-_QUESTIONS = {
-    "Count": "How many targets are there?",
-    "Location": "Where in the image are the targets?",
-    "Feature": "How do the targets look in the radar image?",
-    "Size": "How large are the targets?",
-    "Category": "What kind of targets are they?",
-    "Distribution": "How are they distributed over the image?",
-    "Region": "In what region does this lie?",
-    "Environment": "What surrounds them?",
-    "Terrain": "What terrain does the image show?",
-    "Functionality": "What is the area used for?",
-    "Layout": "How is the area laid out?",
-    "Boundary": "What boundaries can be seen?",
-    "Buildings": "What buildings are there?",
-    "Roads": "What roads are there?",
-    "Water": "What water is there?",
-}
-"""Dimension of a sub-text -> the question that it answers."""
 _MOST_COUNTED = 8
 
 
@@ -71,7 +54,7 @@ def write_llava(job: Export) -> None:
 
 def _turns(job: Export, tile: ExportTile) -> list[tuple[str, str]]:
     turns = [(_DESCRIBE, caption(tile))] if tile.texts else []
-    turns += [(_QUESTIONS[name], sentence(text)) for name, text in tile.texts if name in _QUESTIONS]
+    turns += [(QUESTION_OF[name], sentence(text)) for name, text in tile.texts if name in QUESTION_OF]
     present = {item["label"] for item in tile.objects}
     for label in job.labels:
         if len(job.labels) <= _MOST_COUNTED or label in present:
