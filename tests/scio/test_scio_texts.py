@@ -75,8 +75,8 @@ def test_unknown_kinds_are_refused(corpus: Corpus) -> None:
         corrupt(corpus.table, [0], np.random.default_rng(0), ["typo"])
 
 
-def rewrite(row: int, slot: int, text: str, itc: float = -1.0, itm: float = 1.0, surprise: float = 0.1) -> Rewrite:
-    return Rewrite(row, slot, text, itc, itm, surprise, surprise, 5.0, 5.0)
+def rewrite(row: int, slot: int, text: str, itc: float = -1.0, itm: float = 1.0, nll: float = 0.1) -> Rewrite:
+    return Rewrite(row, slot, text, itc, itm, nll, nll, 5.0, 5.0)
 
 
 def test_every_condition_of_a_rewrite(corpus: Corpus, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_every_condition_of_a_rewrite(corpus: Corpus, scorer: Scorer, monkeypatc
         rewrite(row, slot, old.upper() + "."),
         rewrite(row, slot, "nice"),
         rewrite(row, slot, ""),
-        rewrite(row, slot, other, surprise=9.0),
+        rewrite(row, slot, other, nll=9.0),
         rewrite(row, slot, other, itc=-0.01),
         rewrite(row, slot, other, itm=0.01),
         rewrite(row, slot, other, itc=1.0),
