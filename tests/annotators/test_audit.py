@@ -312,7 +312,9 @@ def test_truth_stands_beside_the_raters(audit, dataset, tmp_path, monkeypatch, c
 
 def test_verify_does_not_mind_an_audit_in_the_data_set(dataset, monkeypatch):
     served = []
-    monkeypatch.setattr("knowlip.annotators.audit.serve", lambda app, host, port, what: served.append((host, port, what)))
+    monkeypatch.setattr(
+        "knowlip.annotators.audit.serve", lambda app, host, port, what: served.append((host, port, what))
+    )
     result = text_audit(AuditConfig(dataset))
     assert served == [("127.0.0.1", 8766, "Judge the texts of 10 tiles (revision 0)")]
     assert result["judged"] == {}
