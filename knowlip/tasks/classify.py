@@ -71,6 +71,7 @@ class ClassifyConfig(TrainingConfig):
     learning_rate: float = 1e-3
     """A pre-trained encoder wants less (1e-4) in mode full."""
     label_smoothing: float = 0.1
+    """Share of the target that is spread over all classes."""
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(gain_db=0, speckle_looks=0))
     """In mode full only: a frozen encoder sees every tile once. A turned tile keeps its class."""
     workers: int = 2

@@ -61,6 +61,7 @@ class FinetuneConfig(TrainingConfig):
     learning_rate: float = 2e-5
     min_learning_rate: float = 1e-7
     label_smoothing: float = 0.1
+    """Share of each token's target that is spread over the vocabulary."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     workers: int = 2
     """Threads that prepare batches."""

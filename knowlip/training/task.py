@@ -34,13 +34,17 @@ class TrainingConfig(EngineConfig):
     batch_size: int = 32
     """Items a step of the optimiser, of all processes together."""
     learning_rate: float = 3e-4
+    """The highest."""
     min_learning_rate: float = 1e-6
+    """Where the warm-up begins and the decay ends."""
     warmup_steps: int | None = None
     """Steps in which the learning rate rises; a twentieth of the training where not given."""
     decay: Decay = "cosine"
+    """Of the learning rate after the warm-up: "cosine", or "paper" (0.9 to the power of the epoch)."""
     weight_decay: float = 0.05
     """Not on temperature, biases and norms."""
     seed: int = 0
+    """Of new weights, order, dropout and augmentation."""
     log_every: int = 10
     """Steps between log lines. Losses that are not finite are noticed, and SIGTERM is obeyed by several processes, at
     log lines and checkpoints."""

@@ -229,13 +229,9 @@ def test_padded_rows() -> None:
 
 
 def test_settings_that_cannot_work_are_refused(corpus: Corpus, settings: Settings) -> None:
-    for changed, name in (
-        (DataConfig(workers=-1), "workers"),
-        (DataConfig(prefetch=0), "prefetch"),
-        (DataConfig(pad_multiple=0), "pad"),
-    ):
+    for changed, name in (({"workers": -1}, "workers"), ({"prefetch": 0}, "prefetch"), ({"pad_multiple": 0}, "pad")):
         with pytest.raises(ValueError, match=name):
-            Batches(corpus, replace(settings, data=changed))
+            Batches(corpus, replace(settings, data=DataConfig(**changed)))
 
 
 def test_flips_and_rotations_turn_pixels_and_words_together(corpus: Corpus, settings: Settings) -> None:

@@ -77,6 +77,7 @@ def make_app(sheets: Sheets, verdicts: Verdicts, host: str = "127.0.0.1") -> Any
     Raises:
         ValueError: the extra `serve` is not installed.
     """
+    # Whatever a request brings is checked, and a verdict is on the disk before it is answered: nothing entered is lost.
     app = application(host)
     from starlette.requests import Request
     from starlette.responses import JSONResponse, Response

@@ -27,6 +27,7 @@ def write_report(
     Raises:
         ValueError: nobody has judged anything yet.
     """
+    # Verdicts on sub-texts that are not of this sample are left out: one file may hold those of several samples.
     given: dict[str, dict[Unit, str]] = {}
     for rater in verdicts.raters():
         of = {unit: v for unit, v in verdicts.of(rater).items() if unit[1] in sheets.slots.get(unit[0], ())}
