@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 _PACKAGES = (
     "knowlip",
@@ -21,7 +21,17 @@ _PACKAGES = (
 )
 
 
-def provenance() -> dict[str, Any]:
+class Provenance(TypedDict):
+    """What one needs to know to repeat a run."""
+
+    python: str
+    machine: str
+    command: str
+    commit: str
+    versions: dict[str, str]
+
+
+def provenance() -> Provenance:
     """Versions, machine type and commit: what one needs to know to repeat a run."""
     return {
         "python": platform.python_version(),

@@ -8,7 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS
 from knowlip.dataset.png import decode_png
+from knowlip.dataset.records import AnnotationRow, TableDigest
 from knowlip.language.definitions import TileTruth
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _MASKS_A_GROUP = 16
 
 def annotation(
     tile_id: str, number: int, category: str, box: tuple[float, float, float, float], **more: Any
-) -> dict[str, Any]:
+) -> AnnotationRow:
     """One row of annotations, every column present.
 
     Args:
@@ -46,16 +47,16 @@ def annotation(
     names = {"tile_id": tile_id, "annotation_id": f"{tile_id}-{number:04d}", "category": category, "type": ""}
     places = {**dict(zip(("x", "y", "width", "height"), box)), "corners": [], "polygon": []}
     unknown = {"heading_deg": math.nan, "length_m": math.nan, "width_m": math.nan, "difficult": False, "source": ""}
-    return {**names, **places, **unknown, **more}
+    return cast(AnnotationRow, {**names, **places, **unknown, **more})
 
 
-def annotation_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
+def annotation_table(rows: Iterable[AnnotationRow]) -> pa.Table:
     """Rows of :func:`annotation` as a table of `ANNOTATION_SCHEMA`, in order of tile and annotation."""
     ordered = sorted(rows, key=lambda row: (row["tile_id"], row["annotation_id"]))
     return pa.Table.from_pylist(ordered, ANNOTATION_SCHEMA)
 
 
-def write_annotations(dataset: Path, rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def write_annotations(dataset: Path, rows: Iterable[AnnotationRow]) -> TableDigest:
     """Write `annotations.parquet`. Returns {"rows", "sha256"} for dataset.json."""
     table = annotation_table(rows)
     write_table(dataset / ANNOTATIONS, table)
@@ -85,7 +86,7 @@ def read_annotations(dataset: Path, truth: Mapping[str, TileTruth] | None = None
     return annotation_table(annotations_of(truth or {})).to_pandas()
 
 
-def annotations_of(truth: Mapping[str, TileTruth]) -> Iterator[dict[str, Any]]:
+def annotations_of(truth: Mapping[str, TileTruth]) -> Iterator[AnnotationRow]:
     """Annotations of the objects of truth (ships, aircraft): those whose centre lies in the tile.
 
     The box is the part of the object's outline that lies in the tile; the rotated box lies around the whole outline

@@ -6,12 +6,13 @@ Mentions are claims of the annotator, as its texts are; `annotations.parquet` ho
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.layout import schema
+from knowlip.dataset.records import MentionRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ def check_mention(tile_id: str, counts: Mapping[str, int], boxes: Sequence[Box])
             raise ValueError(f"{tile_id} has the box {tuple(box)}; boxes are fractions of the tile and lie within it.")
 
 
-def mention(tile_id: str, annotator: str, counts: Mapping[str, int], boxes: Sequence[Box]) -> dict[str, Any]:
+def mention(tile_id: str, annotator: str, counts: Mapping[str, int], boxes: Sequence[Box]) -> MentionRow:
     """One row of `MENTION_SCHEMA`.
 
     Args:
@@ -96,7 +97,7 @@ def read_mentions(dataset: Path) -> pa.Table:
     return read_parquet(path, MENTION_SCHEMA) if path.exists() else MENTION_SCHEMA.empty_table()
 
 
-def write_mentions(dataset: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_mentions(dataset: Path, rows: Iterable[MentionRow]) -> None:
     """Write `mentions.parquet`, whole or not at all: what is there stays, new tiles are added.
 
     Rows without counts and boxes are left out; where no row is left, no file is made.

@@ -16,6 +16,7 @@ from knowlip.dataset import mentions as mentions_
 from knowlip.dataset import texts as texts_
 from knowlip.dataset.annotations import MaskReader, read_annotations
 from knowlip.dataset.layout import FORMAT_VERSION, INDEX, INDEX_SCHEMA, INFO, SHARDS, SPLITS, TRUTH, TRUTH_SCHEMA
+from knowlip.dataset.records import MentionRow
 from knowlip.dataset.shards import ShardReader
 from knowlip.language.definitions import TileTruth
 
@@ -119,7 +120,7 @@ class Dataset:
         """
         return mentions_.read_mentions(self.path).to_pandas()
 
-    def write_mentions(self, rows: Iterable[dict[str, Any]]) -> None:
+    def write_mentions(self, rows: Iterable[MentionRow]) -> None:
         """Write rows of :func:`knowlip.dataset.mentions.mention`; rows that are there already are kept, never changed.
 
         Raises:

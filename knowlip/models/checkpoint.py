@@ -8,13 +8,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from knowlip.base.files import read_json, whole_folder, write_json
+from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
 from knowlip.models.folder import model_readme
 from knowlip.models.hub import CARD as _CARD
@@ -27,9 +27,7 @@ from knowlip.models.tokenizer import TextTokenizer
 FORMAT = 1
 
 
-def save_model(
-    model: KnowLIP, folder: Path, card: dict[str, Any], state: Mapping[str, torch.Tensor] | None = None
-) -> None:
+def save_model(model: KnowLIP, folder: Path, card: ModelCard, state: Mapping[str, torch.Tensor] | None = None) -> None:
     """Write a model folder, whole or not at all.
 
     Args:

@@ -7,7 +7,6 @@ formulation serves masked modelling, captioning, questions and SCIO's reconstruc
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig
 from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, first_holes, rows_of
 from knowlip.models.tokenizer import TextTokenizer, pad
@@ -41,7 +41,7 @@ class Towers(nn.Module):
         if config.text.width % config.text.heads:
             raise ValueError(f"text.width {config.text.width} must be a multiple of text.heads {config.text.heads}.")
         self.config, self.tokenizer = config, tokenizer
-        self.card: dict[str, Any] = {}
+        self.card: ModelCard = {}
         """Facts saved beside the weights, see :mod:`knowlip.models.checkpoint`."""
         self.visual_encoder = image_tower(config.vision)
         vision_width = int(self.visual_encoder.num_features)  # type: ignore[arg-type]

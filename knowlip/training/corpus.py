@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from knowlip.dataset import Dataset
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.words import plain_words
+from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
@@ -168,7 +169,7 @@ def _tokenizer(texts: pd.DataFrame, config: CorpusSettings, sentences: Sequence[
     return tokenizer
 
 
-def model_card(dataset: Dataset, corpus: Corpus, revision: int) -> dict[str, Any]:
+def model_card(dataset: Dataset, corpus: Corpus, revision: int) -> ModelCard:
     """What a model must carry to be used rightly: the data it knows and how its pixels came to be."""
     tiles = dataset.tiles(split="train")
     scale = tiles["metres_per_pixel"] * tiles["proj:shape"].map(lambda shape: shape[0]) / corpus.pixels.shape[1]

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from knowlip.jobs.launch import launch, on_sigterm
 from knowlip.training.engine import FREE_ENGINE, Engine, check_engine, processes
 from knowlip.training.health import FirstBad, Health, Throughput, memory_gb, peak_of
 from knowlip.training.loggers import Logger, check_loggers, open_loggers
-from knowlip.training.resume import read_checkpoint, read_log, write_checkpoint
+from knowlip.training.resume import Checkpoint, read_checkpoint, read_log, write_checkpoint
 from knowlip.training.schedule import learning_rate
 from knowlip.training.state import load_optimizer_state, load_whole_state, optimizer_state, whole_state
 from knowlip.training.task import Opener, Task, TrainingConfig
@@ -218,13 +218,13 @@ class Loop:
     def _checkpoint(self) -> None:
         """Write everything that the training needs to go on, for any number of processes."""
         self.seconds = time.monotonic() - self.started
-        state = {
+        state: Checkpoint = {
             "step": self.step,
             "seconds": self.seconds,
             "weights": whole_state(self.module),
             "optimizer": optimizer_state(self.module, self.engine.optimizer),
             "precision": self.engine.precision_state(),
-            **self.task.state(),
+            **cast(Checkpoint, self.task.state()),
         }
         if self.engine.first:
             write_checkpoint(self.config.out / "checkpoint.pt", state)

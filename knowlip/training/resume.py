@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from knowlip.base.files import whole_file
 
@@ -21,13 +23,31 @@ def rows_of_step(step: int, batch_size: int, count: int, seed: int) -> np.ndarra
     return order[place * batch_size : (place + 1) * batch_size]
 
 
-def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+class Checkpoint(TypedDict, total=False):
+    """The state of a training. `revision` and `key` are of tasks that keep them."""
+
+    format: int
+    step: int
+    seconds: float
+    weights: dict[str, Tensor]
+    """By name, whole tensors on the CPU, whatever processes trained them."""
+    optimizer: dict[str, dict[str, Tensor]]
+    precision: dict[str, Any]
+    revision: int
+    key: str
+
+
+LogLine = Mapping[str, Any]
+"""`step` and figures by name."""
+
+
+def write_checkpoint(path: Path, state: Checkpoint) -> None:
     """Save the state of a training, whole or not at all."""
     with whole_file(path) as part:
         torch.save({"format": FORMAT, **state}, part)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any] | None:
+def read_checkpoint(path: Path) -> Checkpoint | None:
     """The state that :func:`write_checkpoint` saved, on the CPU (read from disk as it is used); None where there is
     none.
 
@@ -37,7 +57,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state: Checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it to train again.") from error
     if state.get("format") != FORMAT:
@@ -47,9 +67,9 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
+def read_log(path: Path) -> list[LogLine]:
     """The lines of a training's log; one that was cut by a kill is left out."""
-    lines = []
+    lines: list[LogLine] = []
     for text in path.read_text().splitlines() if path.is_file() else ():
         try:
             line = json.loads(text)

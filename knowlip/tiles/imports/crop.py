@@ -7,6 +7,7 @@ import numpy as np
 import shapely
 
 from knowlip.dataset.annotations import annotation
+from knowlip.dataset.records import AnnotationRow
 from knowlip.tiles.imports.labels import Label
 
 Crop = tuple[int, int, int, int]
@@ -37,7 +38,7 @@ def _starts(extent: int, side: int, step: int) -> list[int]:
 
 def annotate(
     tile_id: str, things: Sequence[Label], crop: Crop, min_visible: float, category: str, source: str
-) -> Iterator[dict[str, object]]:
+) -> Iterator[AnnotationRow]:
     """Rows of the annotations that a tile shows.
 
     An object partly outside keeps the visible part of its box and outline; its rotated box is kept while all of it is

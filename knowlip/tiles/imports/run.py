@@ -17,6 +17,7 @@ from knowlip.base.settings import plain
 from knowlip.dataset.annotations import write_annotations, write_masks
 from knowlip.dataset.near_duplicates import NearDuplicateFinder
 from knowlip.dataset.png import encode_png
+from knowlip.dataset.records import AnnotationRow
 from knowlip.dataset.writer import finish, write_scene
 from knowlip.tiles.imports.crop import Crop, annotate, crops
 from knowlip.tiles.imports.formats import format_named
@@ -194,7 +195,7 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
     # Images are decoded again here rather than kept since `_look`: a set of any size passes through in parts.
     parts = _parts(plan)
     scene_ids = [name] if len(parts) == 1 else [f"{name}-{number:03d}" for number in range(len(parts))]
-    objects: list[dict[str, Any]] = []
+    objects: list[AnnotationRow] = []
     accepted: set[str] = set()
     colour = 0
     for scene_id, part in zip(scene_ids, parts):

@@ -1,0 +1,32 @@
+"""What a model carries beside its weights."""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+
+class ModelCard(TypedDict, total=False):
+    """Facts saved with a model; what one of another origin does not say is absent."""
+
+    dataset_fingerprint: str
+    revision: int
+    """Of the texts that it was trained on."""
+    train_blocks: list[str]
+    """Places that training saw, for the check that measured ones are others."""
+    tiles: int
+    quantiser: list[str]
+    metres_per_pixel: list[float]
+    """Least and most; empty where not known."""
+    windows_m: list[float]
+    sensors: list[str]
+    run: str
+    finetuned_on: str
+    questions: int
+    license: str
+    weights: Mapping[str, object]
+    """Of converted models: which file each tower comes from, tensor by tensor."""
+    python: str
+    """This and what follows is of :func:`knowlip.base.provenance.provenance`."""
+    machine: str
+    command: str
+    commit: str
+    versions: dict[str, str]
