@@ -414,3 +414,22 @@ def test_the_raster_library_is_quiet_about_scenes_that_are_refused(
     assert len(capfd.readouterr().err.splitlines()) == 1
     with pytest.raises(rasterio.errors.RasterioIOError):
         rasterio.open(place / "text.tif")
+
+
+def test_nothing_that_is_given_is_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list given twice, a recipe within a file, and a file behind a flag that it would overrule."""
+    assert main(["demo", "--set", "pretrain.batch_size=16", "--set", "build.block_km=2"]) == 2
+    assert "--set is given twice" in capsys.readouterr().err
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("recipe: tiny\nseed: 7\n")
+    paths = ["--dataset", str(tmp_path / "no"), "--out", str(tmp_path / "out")]
+    assert main(["pretrain", "--config", str(settings), *paths]) == 2
+    assert "--recipe NAME" in capsys.readouterr().err
+    from knowlip.base.parsing import parse_command
+    from knowlip.commands import COMMANDS
+
+    settings.write_text("seed: 7\nbatch_size: 4\n")
+    found, _ = parse_command(
+        "pretrain", "", COMMANDS["pretrain"].kind(), ["--seed", "3", "--config", str(settings), *paths]
+    )
+    assert (found.seed, found.batch_size) == (3, 4)

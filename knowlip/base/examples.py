@@ -55,7 +55,7 @@ def read_examples(path: Path) -> tuple[ShownExample, ...]:
         raise ValueError(f"{path} holds no examples of `knowlip evaluate`: run it again.")
     try:
         return tuple(_example(value) for value in listed)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds a broken example ({error}): run `knowlip evaluate` again.") from None
 
 

@@ -49,6 +49,7 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         parser.add_argument(setting, type=of, metavar=setting.upper(), help=texts.get(setting), **many)
     parser.add_class_arguments(kind, skip=set(positional))
     arguments = _spelt(arguments, kind)
+    recipe = None
     if name in SECTIONS:
         parser.add_argument("--recipe", help="name of a recipe, or a YAML file with one section a stage")
         # A recipe gives defaults, so it has to be read before the parser looks at the flags that overrule it.
@@ -60,6 +61,8 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         found = parser.instantiate(parser.parse_args(arguments))
     except ArgumentError as error:
         raise ValueError(f"{_sentence(error)} `knowlip {name} --help` lists all settings.") from None
+    if name in SECTIONS and found.recipe != recipe:
+        raise ValueError("Give a recipe once, as a flag: --recipe NAME; in a file of settings it would not be read.")
     make: Callable[..., Config] = kind
     return make(**{field.name: getattr(found, field.name) for field in dataclasses.fields(kind)}), found.json  # type: ignore[arg-type]
 
@@ -118,7 +121,7 @@ def _dotted(settings: Mapping[str, Any], kind: Any, prefix: str = "") -> dict[st
 
 def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
     """Arguments as the parser wants them: names with underscores, `=true` behind a lone switch, a list in one word."""
-    spelt, rest = [], list(arguments)
+    spelt, rest, files, seen = [], list(arguments), list[str](), set[str]()
     while rest:
         argument = rest.pop(0)
         if not argument.startswith("--"):
@@ -128,14 +131,21 @@ def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
         name, of = _setting(kind, name)
         words = [value] if equals else []
         if get_origin(of) in (list, tuple, Sequence):
+            if name in seen:  # the parser would keep the last and forget the others
+                raise ValueError(f"--{name} is given twice: give all its values behind one.")
+            seen.add(name)
             while rest and not equals and not rest[0].startswith("--") and rest[0] != "-h":
                 words.append(rest.pop(0))
             whole = len(words) == 1 and words[0].startswith("[") and words[0].endswith("]")
             words = words if whole or not words else [json.dumps(words)]
         elif not words and (of is bool or (get_origin(of) is UnionType and bool in get_args(of))):
             words = ["true"] if not rest or rest[0].startswith("--") else []
+        if name == "config":  # a file stands below the flags, wherever it is given
+            files.append("=".join(["--config", *(words or rest[:1])]))
+            rest = rest if words else rest[1:]
+            continue
         spelt.append("=".join([f"--{name}", *words]))
-    return spelt
+    return [*files, *spelt]
 
 
 def _setting(kind: Any, name: str, prefix: str = "") -> tuple[str, Any]:

@@ -115,7 +115,7 @@ class _Worker:
         """(result,); None where the process died. Raises what the work raised there."""
         try:
             result, error = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # also cut in the middle of a message
             return None
         if error is not None:
             raise error

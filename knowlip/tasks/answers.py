@@ -193,7 +193,11 @@ def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
     kinds = [kind for kind in QUESTION_TYPES if asked.rows_of(kind)]
     if kinds:
         names = dict.fromkeys(name for kind in kinds for name in floors[kind])
-        common = {name: float(np.mean([floors[kind].get(name) or 0.0 for kind in kinds])) for name in names}
+        # A type without training questions has no majority: chance stands for it, not nothing.
+        common = {
+            name: float(np.mean([floors[kind].get(name, floors[kind].get("chance")) or 0.0 for kind in kinds]))
+            for name in names
+        }
         means.append(bench.row("vqa", encoder.name, _MEAN, _mean(asked, kinds, bench), common, note))
         if teacher:
             mean = _mean(teacher, kinds, bench)

@@ -19,6 +19,7 @@ from knowlip.jobs.ranks import sum_over_ranks, world
 from knowlip.models import KnowLIP, load_model, save_model
 from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.objectives import infill_loss
+from knowlip.scio.scorer_model import fingerprint
 from knowlip.tasks.answers import measure_answers as measure
 from knowlip.tasks.questions import questions_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
@@ -153,6 +154,7 @@ class Answering(Task[AskedImages]):
                 f"{config.accumulate} passes: ask about more tiles."
             )
         self.model = load_model(config.model)
+        self.base = fingerprint(self.model)
         self.scale = GreyScale.of(self.tiles.loc[self.tile_ids])
         self.pixels = load_pixels(
             self.dataset, self.tile_ids, self.model.config.vision.image_size, config.out / "cache"
@@ -166,7 +168,7 @@ class Answering(Task[AskedImages]):
         return QuestionBatches(self, rank, world)
 
     def identity(self) -> list[str]:
-        return [self.dataset.fingerprint, self.key]
+        return [self.dataset.fingerprint, self.key, self.base]
 
     def state(self) -> dict[str, Any]:
         return {"key": self.key}
@@ -182,6 +184,8 @@ class Answering(Task[AskedImages]):
         out, whole = self.config.out, whole_model(self.model)
         if whole is not None:
             card = self.model.card | {"finetuned_on": "questions", "questions": len(self.examples), **provenance()}
+            if "train_blocks" in card:  # places of the fine-tuning were seen too
+                card["train_blocks"] = sorted({*card["train_blocks"], *self.tiles["block"].astype(str)})
             save_model(whole, out / "model", card)
         self.engine.fabric.barrier()
         last = (read_log(out / "log.jsonl") or [{"loss": None}])[-1]
@@ -232,8 +236,7 @@ class QuestionBatches:
             [questions[i] for i in rng.permutation(len(questions))[: config.questions_per_image]]
             for questions in (task.asked[task.tile_ids[row]] for row in rows)
         ]
-        size = -(-len(rows) // config.accumulate)
-        mine = np.arange(len(rows))[micro * size : (micro + 1) * size][self.rank :: self.world]
+        mine = np.array_split(np.arange(len(rows)), config.accumulate)[micro][self.rank :: self.world]
         examples = [example for at in mine for example in chosen[at]]
         answers = [tokenizer.ids(example.answer)[: self.longest - 2] for example in examples]
         questions = [tokenizer.frame(tokenizer.ids(one.question), self.longest, grounded=True) for one in examples]

@@ -50,6 +50,10 @@ def build(config: BuildConfig) -> dict[str, Any]:
         config.out.mkdir(parents=True, exist_ok=True)
         # dataset.json comes last: a build without it is unfinished, and the same command cuts what has no done marker.
         with alone(config.out / LOCK, f"Another build is writing to {config.out}."):
+            # Another build may have begun, and ended, while this one was planning.
+            stored = _stored_plan(config.out, record)
+            if stored is not None and stored != plan.document:
+                raise ValueError(f"Another build has used {config.out} meanwhile; build into a new folder.")
             sweep(config.out)
             if stored is None:
                 write_json(config.out / PLAN, plan.document)

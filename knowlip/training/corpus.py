@@ -157,7 +157,9 @@ class Corpus:
 def _tokenizer(texts: pd.DataFrame, config: CorpusSettings, sentences: Sequence[str]) -> TextTokenizer:
     """BERT's where a vocabulary is given, else the run's own, trained once and kept in the run folder."""
     path: Path = config.out / "tokenizer.json"
-    if path.is_file():
+    # Of a run that has begun: what an attempt with other settings left before it was refused is not taken.
+    begun = any((config.out / name).is_file() for name in ("config.yaml", "checkpoint.pt"))
+    if path.is_file() and begun:
         return TextTokenizer.from_json(path.read_text())
     if config.vocabulary is not None:
         tokenizer = TextTokenizer.from_vocabulary(config.vocabulary)

@@ -224,6 +224,7 @@ class Loop:
             "weights": whole_state(self.module),
             "optimizer": optimizer_state(self.module, self.engine.optimizer),
             "precision": self.engine.precision_state(),
+            "identity": self.task.identity(),
             **cast(Checkpoint, self.task.state()),
         }
         if self.engine.first:
@@ -234,6 +235,11 @@ class Loop:
         state = read_checkpoint(self.config.out / "checkpoint.pt")
         if state is not None:
             self.task.load_state(state)
+            # The folder's path may change, its content may not; checkpoints of former versions do not say.
+            if state.get("identity", self.task.identity()) != self.task.identity():
+                raise ValueError(
+                    f"{self.config.out} was trained on other data, or from another model: use another output folder."
+                )
             self.step, self.seconds = state["step"], state.get("seconds", 0.0)
             load_whole_state(self.module, state["weights"])
             load_optimizer_state(self.module, self.engine.optimizer, state["optimizer"])

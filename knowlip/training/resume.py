@@ -35,6 +35,8 @@ class Checkpoint(TypedDict, total=False):
     precision: dict[str, Any]
     revision: int
     key: str
+    identity: list[str]
+    """Of the data, and of the model that the training began with."""
 
 
 LogLine = Mapping[str, Any]

@@ -69,8 +69,8 @@ class LineTask(Task[Points]):
     free: ClassVar = ("stop_at",)
     pairs: ClassVar = "points"
 
-    def __init__(self, config: LineConfig, engine: Engine, name: str = "line") -> None:
-        self.config, self.engine, self.name = config, engine, name
+    def __init__(self, config: LineConfig, engine: Engine, name: str = "line", data: str = "data") -> None:
+        self.config, self.engine, self.name, self.data = config, engine, name, data
         self.module, self.steps_per_epoch, self.ends = LineModule(), 4, [config.steps // 2, config.steps]
         self.entered: list[int] = []
         self.seen = 0
@@ -83,6 +83,9 @@ class LineTask(Task[Points]):
 
     def after_step(self, given: list[Any]) -> None:
         self.seen += sum(given)
+
+    def identity(self) -> list[str]:
+        return [self.data]
 
     def state(self) -> dict[str, Any]:
         return {"name": self.name}
@@ -141,6 +144,8 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         train(LineTask, config(tmp_path / "run", learning_rate=0.2))
     with pytest.raises(ValueError, match="This run is of line"):
         train(LineTask, config(tmp_path / "run"), "curve")
+    with pytest.raises(ValueError, match="trained on other data"):
+        train(LineTask, config(tmp_path / "run"), "line", "other data")
     with pytest.raises(ValueError, match="log_every and checkpoint_every"):
         train(LineTask, config(tmp_path / "other", log_every=0))
     assert not (tmp_path / "other").exists()
