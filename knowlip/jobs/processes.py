@@ -153,7 +153,7 @@ def _told(error: Exception) -> bytes:
         error.add_note(text)
         data = pickle.dumps((None, error))
         pickle.loads(data)
-    except Exception:
+    except Exception:  # an error of any library that cannot be pickled, or not read again: its text travels instead
         data = pickle.dumps((None, RuntimeError(text)))
     return data
 

@@ -35,7 +35,7 @@ from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
-from knowlip.training.resume import rows_of_step
+from knowlip.training.order import Order, dealt
 from knowlip.training.state import whole_state
 from knowlip.training.task import Task, TrainingConfig, prefetched
 from knowlip.training.tiles import load_pixels
@@ -233,7 +233,8 @@ class Classification(Task[LabelledImages]):
             self.module.standardise(self.summaries)
         elif config.checkpoint_activations:
             self.encoder.module.set_grad_checkpointing(True)  # type: ignore[operator]
-        self.steps_per_epoch = max(1, len(self.tiles.tile_ids) // config.batch_size)
+        self.order = Order(len(self.tiles.tile_ids), config.batch_size, config.seed)
+        self.steps_per_epoch = self.order.steps_per_epoch
         self.ends = [config.steps or config.epochs * self.steps_per_epoch]
 
     def _check(self) -> None:
@@ -350,14 +351,13 @@ class ClassBatches:
     def _step(self, step: int) -> list[LabelledImages]:
         """This process's passes of a step, on the CPU. Chance is drawn for the whole batch, whoever holds which row."""
         config, task = self.config, self.task
-        rows = rows_of_step(step, config.batch_size, len(task.label_T), config.seed)
+        rows = task.order.rows(step)
         chance = np.random.default_rng([config.seed, 2, step])
         seeds = chance.integers(2**62, size=len(rows))
         turns = draw_turns(chance.random((len(rows), 2)), config.augment.flips, config.augment.rotations)
-        size = len(rows) // config.accumulate
         parts = []
         for micro in range(config.accumulate):
-            mine = np.arange(micro * size, (micro + 1) * size)[self.rank :: self.world]
+            mine = dealt(len(rows), micro, config.accumulate, self.rank, self.world)
             chosen = rows[mine]
             if task.summaries is not None:
                 parts.append(LabelledImages(task.summaries[chosen], task.label_T[chosen]))

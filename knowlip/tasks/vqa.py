@@ -25,7 +25,8 @@ from knowlip.tasks.questions import questions_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
-from knowlip.training.resume import read_log, rows_of_step
+from knowlip.training.order import Order, dealt
+from knowlip.training.resume import read_log
 from knowlip.training.state import whole_model
 from knowlip.training.task import Task, TrainingConfig, prefetched
 from knowlip.training.tiles import load_pixels
@@ -159,7 +160,9 @@ class Answering(Task[AskedImages]):
         self.pixels = load_pixels(
             self.dataset, self.tile_ids, self.model.config.vision.image_size, config.out / "cache"
         )
-        self.steps_per_epoch = max(1, len(self.tile_ids) // config.batch_size)
+        # Fewer tiles than a batch are a batch of all of them.
+        self.order = Order(len(self.tile_ids), min(config.batch_size, len(self.tile_ids)), config.seed)
+        self.steps_per_epoch = self.order.steps_per_epoch
         self.ends = [config.steps or config.epochs * self.steps_per_epoch]
         self.model.checkpoint_activations(config.checkpoint_activations)
         self.module = AnswerLoss(self.model, config.label_smoothing)
@@ -229,14 +232,14 @@ class QuestionBatches:
         """This process's part of a pass of a step, on the CPU."""
         config, tokenizer, task = self.config, self.tokenizer, self.task
         rng = np.random.default_rng([config.seed, 2, step])
-        rows = rows_of_step(step, config.batch_size, len(task.tile_ids), config.seed)
+        rows = task.order.rows(step)
         seeds = rng.integers(2**62, size=len(rows))
         # The questions of the whole batch are drawn, whoever holds which row: the draw must not depend on the world.
         chosen = [
             [questions[i] for i in rng.permutation(len(questions))[: config.questions_per_image]]
             for questions in (task.asked[task.tile_ids[row]] for row in rows)
         ]
-        mine = np.array_split(np.arange(len(rows)), config.accumulate)[micro][self.rank :: self.world]
+        mine = dealt(len(rows), micro, config.accumulate, self.rank, self.world)
         examples = [example for at in mine for example in chosen[at]]
         answers = [tokenizer.ids(example.answer)[: self.longest - 2] for example in examples]
         questions = [tokenizer.frame(tokenizer.ids(one.question), self.longest, grounded=True) for one in examples]

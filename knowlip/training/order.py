@@ -68,6 +68,12 @@ class Order:
         return order
 
 
+def dealt(count: int, micro: int, accumulate: int, rank: int, world: int) -> np.ndarray:
+    """Places in a batch of `count` rows that one process computes in one pass: passes one behind the other and as
+    equal as can be, ranks dealt like cards (:mod:`knowlip.jobs.ranks`)."""
+    return np.array_split(np.arange(count), accumulate)[micro][rank::world]
+
+
 def _bucketed(window: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The same rows with texts of about equal length in a batch; batches in random order, and rows within each (the
     first rows of a batch are used more often than the last)."""

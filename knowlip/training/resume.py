@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,13 +13,6 @@ from knowlip.base.files import whole_file
 
 FORMAT = 2
 """Of checkpoints: 1 was the state of one process."""
-
-
-def rows_of_step(step: int, batch_size: int, count: int, seed: int) -> np.ndarray:
-    """Which of `count` items make the batch of a step: each epoch is a permutation of its own, known from the seed."""
-    epoch, place = divmod(step, max(1, count // batch_size))
-    order = np.random.default_rng([seed, 1, epoch]).permutation(count)
-    return order[place * batch_size : (place + 1) * batch_size]
 
 
 class Checkpoint(TypedDict, total=False):
