@@ -52,7 +52,10 @@ def _write(path: Path, outcomes: Outcomes) -> None:
         else {
             "tile_id": tile,
             "instruction_set": outcome.instruction_set,
-            "sub_texts": [[sub.dimension, sub.text, sub.confidence, sub.evidence] for sub in outcome.sub_texts],
+            "sub_texts": [
+                [sub.dimension, sub.text, sub.confidence, sub.evidence, *([sub.marks] if sub.marks else [])]
+                for sub in outcome.sub_texts
+            ],
             # Only where there are some: chunks of runs from before there were any stay as they are.
             **({"counts": outcome.counts} if outcome.counts else {}),
             **({"boxes": [list(box) for box in outcome.boxes]} if outcome.boxes else {}),

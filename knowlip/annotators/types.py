@@ -1,15 +1,18 @@
 """What goes into an annotator and what comes out: one tile and its place in, eight sub-texts out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypedDict
+from typing import Final, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knowlip.dataset.mentions import Box, check_mention
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.marks import Sentence, joined, sentences_of
+from knowlip.language.statements import EVIDENCE, Evidence
 
-__all__ = ["Annotation", "Annotator", "Box", "EvidenceKind", "SubText", "TileRequest", "recorded_name"]
+__all__ = ["Annotation", "Annotator", "Box", "SubText", "TileRequest", "recorded_name"]
 
 _RECORDED: Final = {"measured": "rules"}
 
@@ -18,10 +21,6 @@ def recorded_name(annotator: str) -> str:
     """The name of an annotator in data sets, columns `annotator`: of `measured` its first name, `rules`, so that a tile
     has the same texts, byte for byte, whenever it was annotated."""
     return _RECORDED.get(annotator, annotator)
-
-
-EvidenceKind = Literal["visual", "geo", "prior", "parent"]
-"""Where a sub-text comes from: seen in the image, known of the place, general knowledge, or the larger tile's text."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,26 @@ class SubText:
     text: str
     confidence: float
     """0 to 1."""
-    evidence: EvidenceKind
+    evidence: Evidence
+    """Of the first sentence, which is what the sub-text is about."""
+    marks: str = ""
+    """Where each sentence ends and what it rests on, see :mod:`knowlip.language.marks`."""
+
+    @classmethod
+    def of(cls, dimension: str, sentences: Sequence[Sentence], confidence: float) -> "SubText":
+        """From sentences, the first of which is what the sub-text is about."""
+        text, marks = joined(sentences)
+        return cls(dimension, text, confidence, sentences[0].evidence, marks)
+
+    @property
+    def sentences(self) -> list[Sentence]:
+        """What it says, sentence by sentence."""
+        return sentences_of(self.text, self.marks, self.evidence)
 
     def __post_init__(self) -> None:
+        if self.evidence not in EVIDENCE:
+            raise ValueError(f"{self.dimension} rests on {self.evidence!r}; use {', '.join(EVIDENCE)}.")
+        sentences_of(self.text, self.marks, self.evidence)  # refuses marks that do not fit
         if not 0.0 <= self.confidence <= 1.0:
             raise ValueError(f"The confidence of {self.dimension} is {self.confidence}; it must lie between 0 and 1.")
 
@@ -105,6 +121,16 @@ class TileRequest:
     """Direction the radar looks towards, clockwise from north; None unknown."""
     parent: Annotation | None = None
     """Annotation of the tile one scale up."""
+    detail: NDArray[np.uint8] | None = None
+    """(H', W') the same window in finer pixels, as `image`; None where only the tile is at hand."""
+    incidence_deg: float | None = None
+    """Of the middle of the scene; None unknown."""
+    polarisations: tuple[str, ...] = ()
+    """As "VV"; () unknown."""
+    looks: float | None = None
+    """Equivalent number of looks; None unknown."""
+    resolution_m: float | None = None
+    """Pixel spacing of the scene that the tile was cut from; None unknown."""
 
 
 class Annotator(Protocol):

@@ -114,7 +114,11 @@ def requests(dataset: Dataset, chunk: Chunk) -> Iterator[TileRequest]:
 
 def tile_request(row: dict[str, Any], image: NDArray[np.uint8], parent: Annotation | None = None) -> TileRequest:
     """A tile as an annotator sees it, from its index row."""
-    look = float(row["look_azimuth_deg"])
+
+    def number(key: str) -> float | None:
+        value = row.get(key)
+        return None if value is None or math.isnan(value) else float(value)
+
     return TileRequest(
         tile_id=row["tile_id"],
         image=image,
@@ -125,6 +129,10 @@ def tile_request(row: dict[str, Any], image: NDArray[np.uint8], parent: Annotati
         lon=float(row["lon"]),
         lat=float(row["lat"]),
         place=cast(Neighbours, {key: row[key] for key in PLACE_KEYS}),
-        look_azimuth_deg=None if math.isnan(look) else look,
+        look_azimuth_deg=number("look_azimuth_deg"),
         parent=parent,
+        incidence_deg=number("view:incidence_angle"),
+        polarisations=tuple(map(str, row.get("sar:polarizations", ()))),
+        looks=number("sar:looks_equivalent_number"),
+        resolution_m=number("resolution_m"),
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.lines import running
-from knowlip.annotators.types import EvidenceKind, SubText
+from knowlip.annotators.types import SubText
 from knowlip.language.definitions import (
     BUILDING_AMOUNTS,
     adjacent,
@@ -19,6 +19,7 @@ from knowlip.language.definitions import (
 )
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 from knowlip.language.phrases import COVER_NAME, in_regions, percent, region_phrase, side_phrase
+from knowlip.language.statements import Evidence
 
 _SOME: Final = 0.07
 """Smallest share that is worth a word."""
@@ -55,7 +56,7 @@ def terrain_sentences(evidence: TileEvidence, near: str, inherited: str | None) 
     """
     function, source, sure = function_of(evidence, inherited)
     functionality = _FUNCTION_TEXT[function] + (f", {near}" if near else "")
-    written: list[tuple[str, str, float, EvidenceKind]] = [("Functionality", functionality, sure, source)]
+    written: list[tuple[str, str, float, Evidence]] = [("Functionality", functionality, sure, source)]
     for dimension, write in _WRITERS.items():
         text, confidence = write(evidence)
         written.append((dimension, text, confidence, "visual"))
@@ -73,7 +74,7 @@ def _margin(larger: float, smaller: float) -> float:
     return min(1.0, 0.5 + 2.0 * (larger - smaller))
 
 
-def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, EvidenceKind, float]:
+def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evidence, float]:
     """What the area serves: (function, where the knowledge comes from, confidence).
 
     What is seen decides where it is clear; the larger tile's function decides where this tile shows nothing against it.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, cast
 
-from knowlip.annotators.types import EvidenceKind
+from knowlip.annotators.types import Evidence
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 UNSTATED_CONFIDENCE = 0.5
@@ -80,7 +80,7 @@ class FreeForm:
     """Dimension -> its text as written, without list marks and quotes around it."""
     confidences: dict[str, float]
     """Dimension -> confidence, where one was stated as in "(0.8, visual)"."""
-    evidence: dict[str, EvidenceKind]
+    evidence: dict[str, Evidence]
     missing: tuple[str, ...]
     """Dimensions of the set without a text, in order."""
 
@@ -107,7 +107,7 @@ def parse_free_form(content: str, instruction_set: str | None = None) -> FreeFor
         raise ValueError(
             "No field was found; write each of the eight as `Name: statement` on a line of its own, or as JSON."
         )
-    texts, confidences, evidence = readings[kind], dict[str, float](), dict[str, EvidenceKind]()
+    texts, confidences, evidence = readings[kind], dict[str, float](), dict[str, Evidence]()
     for dimension, text in texts.items():
         stated = _STATED.search(text)
         share = (stated["share1"] or stated["share2"]) if stated else ""
@@ -115,7 +115,7 @@ def parse_free_form(content: str, instruction_set: str | None = None) -> FreeFor
         if stated and number <= 1.0 and text[: stated.start()].strip():
             texts[dimension] = text[: stated.start()].rstrip()
             confidences[dimension] = number
-            evidence[dimension] = cast(EvidenceKind, (stated["by1"] or stated["by2"]).lower())
+            evidence[dimension] = cast(Evidence, (stated["by1"] or stated["by2"]).lower())
     chosen = instruction_set or _set_of(kind, content, texts.values(), pairs)
     order = DIMENSIONS[kind]
     missing = tuple(name for name in order if name not in texts)
