@@ -1,0 +1,171 @@
+"""`Grammar`: puts a statement into words, deterministic in a key and sparing with words that were used before."""
+
+import random
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from knowlip.language.grammar.fillings import FILLED_BY, fill
+from knowlip.language.statements import Evidence, Layer, Statement, Value
+from knowlip.language.wordings import Slot, Topic, Wording, drawn, standard_topics, topics_of
+
+_DRAWN: Final = 10
+"""Renderings among which the one that repeats the fewest words is taken."""
+_HEDGES: Final[tuple[tuple[str, ...], ...]] = (
+    ("",),
+    ("likely", "probably", "presumably", "in all likelihood", "seemingly", "apparently"),
+    ("possibly", "perhaps", "maybe", "conceivably", "potentially", "tentatively"),
+)
+"""By level: nothing, more likely than not, open."""
+HEDGE: Final = "hedge"
+"""The slot where a hedge stands; in a wording without it, it comes first."""
+_SMALL: Final = frozenset("a an the of in on at to and or by with as is are it its".split())
+_WORD: Final = re.compile(r"[^\W_]+")
+
+
+class Grammar:
+    """Topics and their wordings.
+
+    Args:
+        topics: name -> topic.
+    """
+
+    def __init__(self, topics: Mapping[str, Topic]) -> None:
+        self._topics = dict(topics)
+
+    @classmethod
+    def standard(cls) -> "Grammar":
+        """The wordings that come with KnowLIP."""
+        return cls(standard_topics())
+
+    @classmethod
+    def with_file(cls, path: Path) -> "Grammar":
+        """The standard wordings with those of a file in their place, or beside them where a topic says `add: true`.
+
+        Raises:
+            ValueError: the file cannot be read, or is not of the form.
+        """
+        topics = dict(standard_topics())
+        stated, added = topics_of(path)
+        for name, topic in stated.items():
+            if name not in topics:
+                raise ValueError(f"{path.name} has the topic {name}, which there is not: take {', '.join(topics)}.")
+            before = topics[name].wordings if name in added else ()
+            topics[name] = Topic(name, topics[name].evidence, topics[name].layer, (*before, *topic.wordings))
+        return cls(topics)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of all topics."""
+        return tuple(self._topics)
+
+    def topic(self, name: str) -> Topic:
+        """A topic by its name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in self._topics:
+            raise ValueError(f"The grammar has no topic {name!r}.")
+        return self._topics[name]
+
+    def evidence_of(self, topic: str) -> Evidence:
+        """What sentences on a topic rest on."""
+        return self.topic(topic).evidence
+
+    def layer_of(self, topic: str) -> Layer:
+        """The layer that a topic belongs to."""
+        return self.topic(topic).layer
+
+    def say(self, statement: Statement, key: str, used: Collection[str] = (), hedge: int = 0) -> str:
+        """Put a statement into words.
+
+        Args:
+            statement: what is to be said.
+            key: what decides among the wordings: the same key gives the same words.
+            used: words in lower case that stand in the text already; few of them come again.
+            hedge: 0 says it plainly, 1 as likely, 2 as possible.
+
+        Returns:
+            A sentence without capital and full stop.
+
+        Raises:
+            ValueError: an unknown topic, or slots for which it has no wording.
+        """
+        fitting = self.fitting(statement)
+        chance = random.Random(f"{key}/{statement.topic}/{hedge}")
+        known = used if isinstance(used, set | frozenset) else frozenset(used)
+        best, least = "", float("inf")
+        for _ in range(_DRAWN):
+            text = rendered(chance.choice(fitting), statement, chance, hedge)
+            cost = _repeated(text, known)
+            if cost < least:
+                best, least = text, cost
+        return best
+
+    def fitting(self, statement: Statement) -> tuple[Wording, ...]:
+        """The wordings that say all that a statement holds, and nothing that it does not."""
+        topic = self.topic(statement.topic)
+        fitting = tuple(wording for wording in topic.wordings if fits(wording, statement))
+        if not fitting:
+            raise ValueError(f"The topic {topic.name} has no wording for the slots {dict(statement.slots)}.")
+        return fitting
+
+
+def fits(wording: Wording, statement: Statement) -> bool:
+    """Whether a wording names each slot that has a value, and no other, under its own condition."""
+    given = {name for name, value in statement.slots.items() if has_value(value)}
+    if any((slot in given) != wanted for slot, wanted in wording.when.items()):
+        return False
+    named = {FILLED_BY.get(slot, slot) for slot in wording.slots} - {HEDGE}
+    told = {name for name in given if statement.slots[name] is not True} - {"category"}
+    return named <= given and told - named <= wording.when.keys()
+
+
+def has_value(value: Value) -> bool:
+    """Whether a slot is filled: None, False and what is empty are nothing to say; 0 is."""
+    return value is not None and value is not False and (not hasattr(value, "__len__") or len(value) > 0)
+
+
+def rendered(wording: Wording, statement: Statement, chance: random.Random, hedge: int = 0) -> str:
+    """One rendering of a wording: alternatives and fillings drawn by chance."""
+    one = statement.slots.get("one") is True or statement.slots.get("number") == 1
+    hedging = chance.choice(_HEDGES[hedge])
+    style = chance.random()
+    pieces = []
+    for part in drawn(wording.piece, one, chance):
+        if not isinstance(part, Slot):
+            pieces.append(part)
+        elif part.name == HEDGE:
+            pieces.append(hedging)
+        else:
+            pieces.append(fill(part.name, statement.slots, one, style, chance))
+    text = "".join(pieces)
+    if hedging and HEDGE not in wording.slots:
+        text = f"{hedging} {text}"
+    return _tidied(text)
+
+
+def _tidied(text: str) -> str:
+    """Single spaces, none before a comma, no comma at an end, "an" before a vowel."""
+    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r" ?(?:, )+,?|,(?=[^\s\d])| ,", ", ", text)
+    text = re.sub(r"\ba (?=[aeio](?!ne\b|u)|un(?!i)|eight|11\b|18\b|8\d?\b)", "an ", text)
+    return re.sub(r" {2,}", " ", text).strip(" ,")
+
+
+def _words(text: str) -> Iterator[str]:
+    return (word.lower() for word in _WORD.findall(text))
+
+
+def _repeated(text: str, used: Collection[str]) -> float:
+    """The share of words that were used before or come twice; small words count for little."""
+    seen: set[str] = set()
+    cost = total = 0.0
+    for word in _words(text):
+        weight = 0.3 if word in _SMALL else 1.0
+        total += weight
+        cost += weight * (word in used or word in seen)
+        seen.add(word)
+    return cost / max(total, 1.0)
