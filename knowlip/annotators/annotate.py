@@ -53,6 +53,9 @@ class AnnotateConfig:
     """openai: address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own."""
     workers: int = 2
     """measured: processes; 1 works in this process."""
+    detail: str = "tiles"
+    """measured: what large and medium tiles are looked at in besides their own pixels: "tiles" puts the small tiles cut
+    from them side by side; "none" adds nothing."""
     concurrency: int = 8
     """openai: requests in flight."""
     retry_quarantined: bool = False
@@ -79,6 +82,8 @@ class AnnotateConfig:
             raise ValueError("workers and concurrency must be 1 or more.")
         if self.annotator != "openai" and (self.dry_run or self.max_cost or self.batch):
             raise ValueError("dry_run, max_cost and batch belong to the openai annotator (--annotator openai).")
+        if self.detail not in ("tiles", "none"):
+            raise ValueError(f"detail is {self.detail!r}; use tiles or none.")
         if self.max_cost < 0:
             raise ValueError("max_cost must not be negative.")
 
@@ -189,6 +194,8 @@ def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
     settings: dict[str, Any] = {"annotator": recorded_name(config.annotator), "dataset": dataset.fingerprint}
     if config.annotator == "openai":
         settings |= {"model": config.model, "prompts": prompt_hash(), **config.openai.answer_settings()}
+    elif config.annotator != "labels":
+        settings["detail"] = config.detail
     return settings
 
 
@@ -199,7 +206,9 @@ def _who(
     if config.annotator == "labels":
         return runner(Labelling(dataset), Processes(1)), None
     if config.annotator != "openai":
-        return runner(Measuring(config.dataset, config.annotator), Processes(config.workers)), None
+        return runner(
+            Measuring(config.dataset, config.annotator, config.detail == "tiles"), Processes(config.workers)
+        ), None
     # The client library takes a second to import.
     from knowlip.annotators.openai.annotator import EndpointError, OpenAIAnnotator
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from knowlip.annotators.chunks import Outcomes
+from knowlip.annotators.detail import Details
 from knowlip.annotators.labels import LabelsAnnotator
 from knowlip.annotators.offline import offline_annotator
 from knowlip.annotators.types import Annotation, Annotator, Neighbours, TileRequest
@@ -47,13 +48,17 @@ class Measuring(Annotating):
     dataset: Path
     annotator: str
     """Its name, see :mod:`knowlip.annotators.offline`."""
+    detail: bool = True
+    """Whether it sees a tile's small tiles too."""
 
     def open(self, number: int) -> Callable[[Chunk], Outcomes]:
         """Open the data set; in a process of several, without threads of BLAS: the processes are the parallelism, and
         more threads than cores halve the speed."""
         if parent_process() is not None:
             threadpool_limits(1)
-        return _annotating(Dataset(self.dataset), offline_annotator(self.annotator))
+        dataset = Dataset(self.dataset)
+        details = Details(dataset) if self.detail else None
+        return _annotating(dataset, offline_annotator(self.annotator), details=details)
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,16 @@ class Labelling(Annotating):
 
 
 def _annotating(
-    dataset: Dataset, annotator: Annotator, fatal: tuple[type[ValueError], ...] | type[ValueError] = ()
+    dataset: Dataset,
+    annotator: Annotator,
+    fatal: tuple[type[ValueError], ...] | type[ValueError] = (),
+    details: Details | None = None,
 ) -> Callable[[Chunk], Outcomes]:
     """Annotates tile by tile; what only a tile is to blame for becomes its reason."""
 
     def work(chunk: Chunk) -> Outcomes:
         outcomes: Outcomes = {}
-        for request in requests(dataset, chunk):
+        for request in requests(dataset, chunk, details):
             try:
                 outcomes[request.tile_id] = annotator.annotate(request)
             except fatal:
@@ -105,14 +113,20 @@ def _annotating(
     return work
 
 
-def requests(dataset: Dataset, chunk: Chunk) -> Iterator[TileRequest]:
-    """The tiles of a chunk as annotators see them."""
+def requests(dataset: Dataset, chunk: Chunk, details: Details | None = None) -> Iterator[TileRequest]:
+    """The tiles of a chunk as annotators see them, in finer pixels too where `details` are given."""
     images = dataset.images([row["tile_id"] for row in chunk.tiles])
     for row, image in zip(chunk.tiles, images, strict=True):
-        yield tile_request(row, image, chunk.parents.get(row["parent_id"]))
+        detail = details.of(row, image) if details else None
+        yield tile_request(row, image, chunk.parents.get(row["parent_id"]), detail)
 
 
-def tile_request(row: dict[str, Any], image: NDArray[np.uint8], parent: Annotation | None = None) -> TileRequest:
+def tile_request(
+    row: dict[str, Any],
+    image: NDArray[np.uint8],
+    parent: Annotation | None = None,
+    detail: NDArray[np.uint8] | None = None,
+) -> TileRequest:
     """A tile as an annotator sees it, from its index row."""
 
     def number(key: str) -> float | None:
@@ -131,6 +145,7 @@ def tile_request(row: dict[str, Any], image: NDArray[np.uint8], parent: Annotati
         place=cast(Neighbours, {key: row[key] for key in PLACE_KEYS}),
         look_azimuth_deg=number("look_azimuth_deg"),
         parent=parent,
+        detail=detail,
         incidence_deg=number("view:incidence_angle"),
         polarisations=tuple(map(str, row.get("sar:polarizations", ()))),
         looks=number("sar:looks_equivalent_number"),

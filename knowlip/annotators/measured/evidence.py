@@ -43,6 +43,8 @@ class Overall:
     """ "single", "row", "cluster" or "scattered"."""
     sure: Mapping[str, float]
     """Dimension -> probability that it is so."""
+    regions: tuple[int, ...] = ()
+    """Where most of them lie, regions of the 3 x 3 grid, most targets first; the probability is `sure["Location"]`."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class TileEvidence:
     """ "runway" and "road" -> direction in which it runs; missing where there is hardly any."""
     overall: Overall | None = None
     """Of `targets` and what stays hidden between them; None where the targets are all there is to know."""
+    metres_per_pixel: float = 1.0
+    """Of the finest pixels that were looked at."""
 
     @property
     def land(self) -> Land:

@@ -1,6 +1,8 @@
 """From pixels to evidence: land cover on cells, ships on water, aircraft on aprons and runways."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from knowlip.annotators.measured.mentions import SEEN_FROM
 from knowlip.annotators.measured.overall import overall_of
 from knowlip.annotators.measured.statistics import describe, points_of
 from knowlip.annotators.measured.targets import AIRCRAFT, SHIPS, Blob, detect
-from knowlip.base.vocabulary import LAND_COVER
+from knowlip.base.vocabulary import LAND_COVER, region_of
 
 Layer = NDArray[np.float32]
 _LARGEST_SIDE = 512
@@ -41,6 +43,7 @@ class Look(NamedTuple):
     values: NDArray[np.float32] | None
     """Of `statistics.describe`; None without targets."""
     window_m: float
+    metres_per_pixel: float
 
 
 def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> TileEvidence:
@@ -63,7 +66,23 @@ def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context)
             targets, overall, expected[seen.category] = [], None, 1.0 - none
         else:
             targets = targets_of(seen.cover, seen.category, seen.blobs, seen.window_m, overall.number)
+            certainty = float(np.mean([target.certainty for target in targets]))
+            overall = replace(
+                overall, regions=_regions(targets), sure={**overall.sure, "Location": (1.0 - none) * certainty}
+            )
     return evidence_of(seen, targets, expected, overall)
+
+
+def _regions(targets: Sequence[Target]) -> tuple[int, ...]:
+    """The regions with most targets, until they hold two thirds of them."""
+    chosen: list[int] = []
+    covered = 0
+    for region, number in Counter(region_of(target.x, target.y) for target in targets).most_common():
+        if covered * 3 >= len(targets) * 2:
+            break
+        chosen.append(region)
+        covered += number
+    return tuple(chosen)
 
 
 def evidence_of(
@@ -73,7 +92,17 @@ def evidence_of(
     posterior, valid = seen.cover.posterior, seen.cover.codes > 0
     shares, grid = _shares(posterior, valid), _grid(posterior, valid)
     axes = {name: axis for name in ("runway", "road") if (axis := axis_of(np.where(valid, posterior[name], 0.0)))}
-    return TileEvidence(seen.window_m, tuple(targets), shares, grid, seen.cover.certainty, expected, axes, overall)
+    return TileEvidence(
+        seen.window_m,
+        tuple(targets),
+        shares,
+        grid,
+        seen.cover.certainty,
+        expected,
+        axes,
+        overall,
+        seen.metres_per_pixel,
+    )
 
 
 def look(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Look:
@@ -97,14 +126,14 @@ def look(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) ->
     numbers = {name: expected(cover, name) for name in ("ship", "aircraft")}
     category = max(numbers, key=lambda name: numbers[name])
     if numbers[category] < _CANDIDATE_FROM:
-        return Look(cover, numbers, category, [], [], None, window_m)
+        return Look(cover, numbers, category, [], [], None, window_m, metres_per_pixel)
     pixels = image.astype(np.float32)
     ground = _ground(pixels, cover, category, metres_per_pixel)
     blobs = _blobs(pixels, ground, category, metres_per_pixel)
     targets = targets_of(cover, category, blobs, window_m, number_of(cover, category, blobs))
     points = points_of(pixels, ground, metres_per_pixel)
     values = describe(cover, category, blobs, targets, points, metres_per_pixel, cells.noise)
-    return Look(cover, numbers, category, blobs, targets, values, window_m)
+    return Look(cover, numbers, category, blobs, targets, values, window_m, metres_per_pixel)
 
 
 def _ground(pixels: NDArray[np.float32], cover: Cover, category: str, metres_per_pixel: float) -> NDArray[np.bool_]:
