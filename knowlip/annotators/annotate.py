@@ -286,6 +286,7 @@ def _rows(annotations: Iterable[Annotation], annotator: str) -> pd.DataFrame:
             "annotator": annotator,
             "confidence": float(sub.confidence),
             "evidence": sub.evidence,
+            "marks": sub.marks,
             "decision": Decision.ANNOTATED,
             "delta_itc": 0.0,
             "delta_itm": 0.0,

@@ -38,8 +38,8 @@ def corrupt_texts(dataset: Dataset, share: float, seed: int) -> list[dict[str, A
                 was = table["text"].iloc[at]
                 facts = {"tile_id": tile, "slot": one.slot, "kind": one.kind, "text": one.text, "was": was}
                 found[tile, one.slot] = facts
-                table.loc[at, "text"] = one.text
-    texts.loc[inside, "text"] = table["text"].to_numpy()
+                table.loc[at, ["text", "marks"]] = one.text, one.marks
+    texts.loc[inside, ["text", "marks"]] = table[["text", "marks"]].to_numpy()
     (dataset.path / TEXTS).unlink()
     dataset.write_texts(texts)
     return list(found.values())

@@ -169,7 +169,7 @@ class Dataset:
         table = self._checked(rows.assign(revision=0, parent=-1), "The texts")
         path = texts_.revision_path(self.path, 0)
         if path.exists():
-            if read_parquet(path, texts_.TEXT_SCHEMA).equals(table):
+            if texts_.read_revision(self.path, 0).equals(table):
                 return
             raise ValueError(f"{path} holds other texts already; texts are never overwritten: use another data set.")
         write_table(path, table)
@@ -177,8 +177,7 @@ class Dataset:
     def find_revision(self, run: str) -> int | None:
         """Number of the revision that a run of this name wrote; None when it wrote none."""
         for number in self.revisions()[1:]:
-            path = texts_.revision_path(self.path, number)
-            if run in read_parquet(path, texts_.TEXT_SCHEMA)["run"].unique().to_pylist():
+            if run in texts_.read_revision(self.path, number)["run"].unique().to_pylist():
                 return number
         return None
 

@@ -13,16 +13,19 @@ from knowlip.base.progress import track
 from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, schema
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 from knowlip.language.captions import compose_texts
+from knowlip.language.marks import sentences_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEXT_SCHEMA = schema("""
-tile_id revision=int parent=int run instruction_set slot=int dimension text annotator confidence=real evidence decision
-delta_itc=real delta_itm=real margin=real reason
+tile_id revision=int parent=int run instruction_set slot=int dimension text annotator confidence=real evidence marks
+decision delta_itc=real delta_itm=real margin=real reason
 """)
 """Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile.
-`parent` is the revision that a revision was decided on (-1 for revision 0), `margin` the threshold of the decision."""
+`parent` is the revision that a revision was decided on (-1 for revision 0), `margin` the threshold of the decision.
+`evidence` is what the first sentence rests on, `marks` where each sentence ends and what it rests on
+(:mod:`knowlip.language.marks`); "" is one sentence. Files of former versions have no `marks` and are read as ""."""
 EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "nll", "gap", "max_nll")])
 """Columns that revisions of SCIO may hold besides: the noise score, and what the infilling decoder said
 (:mod:`knowlip.scio.evidence`)."""
@@ -53,6 +56,8 @@ def read_revision(dataset: Path, number: int) -> pa.Table:
     path = revision_path(dataset, number)
     table = read_parquet(path)
     table = table.rename_columns([_FORMER.get(name, name) for name in table.column_names])
+    if "marks" not in table.column_names:
+        table = table.append_column("marks", pa.array([""] * len(table), pa.string()))
     columns = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
     check_schema(table.schema, columns, path)
     return table.select(columns.names)
@@ -94,7 +99,9 @@ def ancestry(dataset: Path, revision: int | None = None) -> list[tuple[int, pa.T
 
 def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
     """Rows as a table of `TEXT_SCHEMA` (and what they have of `EVIDENCE_SCHEMA`), sorted by tile_id and slot, with a
-    clear refusal of what does not fit."""
+    clear refusal of what does not fit. Rows without the column `marks` are sub-texts of one sentence."""
+    if "marks" not in rows.columns:
+        rows = rows.assign(marks="")
     missing = [name for name in TEXT_SCHEMA.names if name not in rows.columns]
     if missing:
         raise ValueError(f"{what} lack the column {missing[0]!r}.")
@@ -107,10 +114,32 @@ def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:
     text_columns = [field.name for field in TEXT_SCHEMA if field.type == pa.string()]
     if rows[text_columns].isna().to_numpy().any():
         raise ValueError(f'{what} hold a null string; use "".')
+    if fault := marks_fault(rows):
+        raise ValueError(f"{what} hold marks that do not fit: {fault}")
     try:
         return pa.Table.from_pandas(rows, columns, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ValueError(f"{what} hold values of the wrong type ({error}).") from error
+
+
+def marks_fault(rows: "pd.DataFrame") -> str:
+    """The first row whose marks do not fit its text, as a sentence; "" where all fit.
+
+    A text that was changed needs new marks: "" for one sentence that rests on the row's `evidence`.
+
+    Args:
+        rows: with the columns tile_id, slot, text, evidence, marks.
+    """
+    marked = rows[rows["marks"] != ""]
+    columns = (marked[name] for name in ("tile_id", "slot", "text", "evidence", "marks"))
+    for tile_id, slot, text, evidence, marks in zip(*columns):
+        try:
+            first = sentences_of(text, marks, evidence)[0]
+        except ValueError as error:
+            return f"sub-text {slot} of {tile_id}. {error}"
+        if first.evidence != evidence:
+            return f"sub-text {slot} of {tile_id} rests on {evidence!r}, its first sentence on {first.evidence!r}."
+    return ""
 
 
 def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:

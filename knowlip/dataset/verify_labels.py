@@ -12,7 +12,7 @@ from knowlip.dataset.annotations import IGNORE, ROUNDING, iter_masks, table_sha2
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASKS
 from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
-from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
+from knowlip.dataset.texts import marks_fault, read_revision, revision_path
 
 
 def check_annotations(dataset: Dataset, accepted: set[str]) -> int:
@@ -111,8 +111,8 @@ def check_revisions(dataset: Dataset, accepted: set[str]) -> list[dict[str, Any]
     written: set[tuple[str, int]] = set()
     for number in dataset.revisions():
         path = revision_path(dataset.path, number)
-        table = read_parquet(path, TEXT_SCHEMA)
-        rows = table.select(["tile_id", "revision", "parent", "run", "slot"]).to_pandas()
+        table = read_revision(dataset.path, number)
+        rows = table.select(["tile_id", "revision", "parent", "run", "slot", "text", "evidence", "marks"]).to_pandas()
         strangers = sorted(set(rows["tile_id"]) - accepted)
         if strangers:
             raise ValueError(f"{path} names {strangers[0]}, which is not an accepted tile.")
@@ -120,6 +120,8 @@ def check_revisions(dataset: Dataset, accepted: set[str]) -> list[dict[str, Any]
             raise ValueError(f"{path} holds rows of revision {rows['revision'][rows['revision'] != number].iloc[0]}.")
         if rows.duplicated(["tile_id", "slot"]).any():
             raise ValueError(f"{path} decides twice on one sub-text.")
+        if fault := marks_fault(rows):
+            raise ValueError(f"{path} holds marks that do not fit: {fault}")
         parents, runs = rows["parent"].unique(), rows["run"].unique()
         if len(rows) and (len(parents) > 1 or not -1 <= parents[0] < number or (parents[0] < 0) != (number == 0)):
             raise ValueError(f"{path} names the parents {sorted(parents)}; a revision has one, an earlier one.")

@@ -7,7 +7,8 @@ Kinds:
     direction  another place, side or axis (the words that a flip or quarter turn would give)
     category   another type of ship or aircraft, or another land cover
 
-An edit changes that claim alone; all else stays word for word.
+An edit changes that claim alone; all else stays word for word. Of sub-texts of several sentences those that rest on the
+image are changed, or swapped against such sentences; the others stay.
 """
 
 import re
@@ -24,6 +25,8 @@ from knowlip.language.definitions import count_holds
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.language.marks import Sentence, joined, resting_on, sentences_of
+from knowlip.language.statements import SEEN
 from knowlip.language.words import COVER_OF, NUMBERS
 
 CORRUPTION_KINDS: Final = ("swap", "count", "direction", "category")
@@ -54,21 +57,28 @@ class Corruption:
     """One of :data:`CORRUPTION_KINDS`."""
     text: str
     """What is claimed now."""
+    marks: str = ""
+    """Of this text, see :mod:`knowlip.language.marks`."""
 
 
 def corrupt(
-    texts: pd.DataFrame, rows: Sequence[int], rng: np.random.Generator, kinds: Sequence[str] = CORRUPTION_KINDS
+    texts: pd.DataFrame,
+    rows: Sequence[int],
+    rng: np.random.Generator,
+    kinds: Sequence[str] = CORRUPTION_KINDS,
+    only_seen: bool = False,
 ) -> list[Corruption]:
     """At most one wrong sub-text in each of some tiles.
 
     For each tile a kind is drawn, then a sub-text at which it is possible; where it is at none, another kind.
 
     Args:
-        texts: eight rows a tile in the order of slots (instruction_set, slot, dimension, text), as a corpus' `table`;
-            they are taken for true.
+        texts: eight rows a tile in the order of slots (instruction_set, slot, dimension, text, evidence, marks), as a
+            corpus' `table`; they are taken for true.
         rows: numbers of tiles.
         rng: source of chance.
         kinds: which kinds, all equally probable.
+        only_seen: leave sub-texts of one sentence alone too that do not rest on the image.
 
     Raises:
         ValueError: an unknown kind.
@@ -77,10 +87,17 @@ def corrupt(
         raise ValueError(
             f"There is no injected noise of kind {min(strange)!r}: take some of {', '.join(CORRUPTION_KINDS)}."
         )
-    donors = {key: group.to_numpy() for key, group in texts.groupby(["instruction_set", "slot"])["text"]}
+    facts = [texts[name] for name in ("text", "marks", "evidence")]
+    table = texts.assign(
+        seen=[
+            resting_on(text, marks, evidence, SEEN) if marks or (only_seen and evidence not in SEEN) else text
+            for text, marks, evidence in zip(*facts)
+        ]
+    )
+    donors = {key: group.to_numpy() for key, group in table.groupby(["instruction_set", "slot"])["seen"]}
     found = []
     for row in rows:
-        one = _corrupt(int(row), texts.iloc[int(row) * SLOTS : (int(row) + 1) * SLOTS], donors, rng, kinds)
+        one = _corrupt(int(row), table.iloc[int(row) * SLOTS : (int(row) + 1) * SLOTS], donors, rng, kinds)
         if one is not None:
             found.append(one)
     return found
@@ -89,17 +106,31 @@ def corrupt(
 def _corrupt(
     row: int, texts: pd.DataFrame, donors: dict[Any, np.ndarray], rng: np.random.Generator, kinds: Sequence[str]
 ) -> Corruption | None:
-    columns = list(zip(texts["instruction_set"], texts["slot"], texts["dimension"], texts["text"]))
+    names = ("instruction_set", "slot", "dimension", "seen", "text", "marks")
+    columns = list(zip(*(texts[name] for name in names)))
     for kind in rng.permutation(list(kinds)):
         for slot in rng.permutation(SLOTS):
-            instruction_set, number, dimension, text = columns[slot]
+            instruction_set, number, dimension, seen, text, marks = columns[slot]
+            if not seen:
+                continue
             if kind == "swap":
                 new: str | None = str(rng.choice(donors[instruction_set, number]))
             else:
-                new = _EDITS[str(kind)](text, rng)
-            if new is not None and is_wrong(str(kind), instruction_set, dimension, text, new):
-                return Corruption(row, int(slot), str(kind), new)
+                new = _EDITS[str(kind)](seen, rng)
+            if new is not None and is_wrong(str(kind), instruction_set, dimension, seen, new):
+                return Corruption(row, int(slot), str(kind), *_with_seen(text, marks, new))
     return None
+
+
+def _with_seen(text: str, marks: str, new: str) -> tuple[str, str]:
+    """A sub-text and its marks with other words in place of the sentences that rest on the image."""
+    if not marks:
+        return new, ""
+    old = sentences_of(text, marks)
+    first = next(at for at, one in enumerate(old) if one.evidence in SEEN)
+    changed = Sentence(new, "visual", old[first].topic)
+    others = [one for one in old[first + 1 :] if one.evidence not in SEEN]
+    return joined([*old[:first], changed, *others])
 
 
 def is_wrong(kind: str, instruction_set: str, dimension: str, text: str, new: str) -> bool:

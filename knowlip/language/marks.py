@@ -57,7 +57,8 @@ def sentences_of(text: str, marks: str, evidence: Evidence = "visual") -> list[S
     found, start = [], 0
     for mark in marks.split("; "):
         stop, kind, topic = [*mark.split(" "), "", ""][:3]
-        if not stop.isdigit() or kind not in EVIDENCE or not start < int(stop) <= len(text):
+        begins = start == 0 or text.startswith(_JOINT, start)
+        if not stop.isdigit() or kind not in EVIDENCE or not start < int(stop) <= len(text) or not begins:
             raise ValueError(f"The mark {mark!r} does not fit the text {text!r}.")
         found.append(Sentence(text[start : int(stop)].removeprefix(_JOINT).strip(), kind, topic))
         start = int(stop)

@@ -86,7 +86,7 @@ class Intermediate(nn.Module):
         return F.gelu(self.dense(x))
 
 
-class Layer(nn.Module):
+class TextLayer(nn.Module):
     """Self-attention, cross-attention where a memory is given, MLP."""
 
     def __init__(self, config: TextConfig, memory_width: int) -> None:
@@ -144,7 +144,7 @@ class Stack(nn.Module):
         """Keep only the input of each layer for the backward pass and compute the rest anew there."""
 
     def run(self, index: int, *inputs: Any) -> tuple[Tensor, KeyValue]:
-        """Call one layer, see :meth:`Layer.forward`."""
+        """Call one layer, see :meth:`TextLayer.forward`."""
         layer = self.layer[index]
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(layer, *inputs, use_reentrant=False)
@@ -178,7 +178,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = Embeddings(config)
-        self.encoder = Stack([Layer(config, memory_width) for _ in range(config.layers)])
+        self.encoder = Stack([TextLayer(config, memory_width) for _ in range(config.layers)])
 
     def image_key_values(self, tokens_BNV: Tensor) -> list[KeyValue]:
         """Keys and values of the image tokens for each layer's cross-attention; computed once, read by many texts."""
@@ -207,7 +207,7 @@ class TextEncoder(nn.Module):
         return x_BTD
 
 
-def share_all_but_self_attention(layer: Layer, shared: Layer, whole: bool) -> None:
+def share_all_but_self_attention(layer: TextLayer, shared: TextLayer, whole: bool) -> None:
     """Make a decoder's layer use the encoder's modules; of the cross-attention all (`whole`), or all but the
     projections of what is read."""
     if whole:
@@ -231,7 +231,7 @@ class TextDecoder(nn.Module):
         super().__init__()
         config = encoder.config
         self.embeddings = encoder.embeddings if config.tie_decoder else Embeddings(config)
-        layers = [Layer(config, config.width) for _ in range(config.layers)]
+        layers = [TextLayer(config, config.width) for _ in range(config.layers)]
         if config.tie_decoder:
             whole = memory_width == config.width or config.decoder_reads == "image"
             for layer, shared in zip(layers, encoder.encoder.layer):

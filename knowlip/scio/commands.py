@@ -13,11 +13,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from knowlip.base.files import sha256
-from knowlip.base.parquet import read_parquet
 from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import read_figures, write_figures
-from knowlip.dataset.texts import TEXT_SCHEMA, revision_path
+from knowlip.dataset.texts import read_revision
 from knowlip.jobs.launch import joined, launched
 from knowlip.jobs.phases import do_phases
 from knowlip.jobs.store import TABLES, Store, alone
@@ -150,7 +149,7 @@ def _found(dataset: Dataset, job: ScioJob, name: str, revision: int | None) -> d
 
 def _origin(dataset: Dataset, revision: int) -> tuple[str, int]:
     """The run that wrote a revision, and the revision that it decided on."""
-    table = read_parquet(revision_path(dataset.path, revision), TEXT_SCHEMA)
+    table = read_revision(dataset.path, revision)
     if not len(table):
         return "", revision - 1
     return table["run"][0].as_py(), table["parent"][0].as_py()

@@ -73,7 +73,8 @@ def rewriting_rows(
     rows["margin"] = 0.0 if acceptance is None else acceptance.threshold
     accepted = (rows["decision"] == Decision.REWRITTEN).to_numpy(bool)
     rows["text"] = [one.text if taken else old for one, taken, old in zip(rewrites, accepted, rows["text"])]
-    rows.loc[accepted, "annotator"] = "scio"
+    # The decoder writes from the image, one sentence: the marks of the old words would not fit the new ones.
+    rows.loc[accepted, ["annotator", "evidence", "marks"]] = "scio", "visual", ""
     counts = Counter(one.decision for one in rewrites)
     figures: dict[str, Any] = {
         "candidates": len(rewrites),

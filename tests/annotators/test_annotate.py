@@ -27,6 +27,7 @@ COLUMNS = [
     "annotator",
     "confidence",
     "evidence",
+    "marks",
     "decision",
     "delta_itc",
     "delta_itm",

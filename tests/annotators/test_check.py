@@ -10,7 +10,7 @@ import pytest
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.check.report import RULES, CheckConfig, Checker, show, text_check
 from knowlip.annotators.check.rules import place_names, place_pattern
-from knowlip.annotators.check.tile import Labelled, Sentence, TileTexts
+from knowlip.annotators.check.tile import CheckedText, Labelled, TileTexts
 from knowlip.cli import main
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.dimensions import DIMENSIONS
@@ -52,7 +52,9 @@ ROW: dict[str, Any] = {
 
 def tile(kind: str = "marine", name: str = "tile", mention: Any = None, labels: Any = None, **texts: str) -> TileTexts:
     given = (MARINE if kind == "marine" else TERRAIN) | texts
-    sentences = tuple(Sentence(slot, dim, given[dim]) for slot, dim in enumerate(DIMENSIONS[kind], 1) if dim in given)
+    sentences = tuple(
+        CheckedText(slot, dim, given[dim]) for slot, dim in enumerate(DIMENSIONS[kind], 1) if dim in given
+    )
     return TileTexts(name, kind, sentences, ROW, mention, labels)
 
 

@@ -151,6 +151,7 @@ def build(folder: Path, truth: bool = True, revisions: bool = True) -> Dataset:
                 "annotator": "rules",
                 "confidence": 0.9,
                 "evidence": "visual",
+                "marks": "",
                 "decision": "annotated",
                 "delta_itc": 0.0,
                 "delta_itm": 0.0,

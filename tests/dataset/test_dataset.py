@@ -15,6 +15,7 @@ from knowlip.dataset.png import encode_png
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 from knowlip.language.captions import compose_text
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.marks import Sentence, joined
 from knowlip.tiles.build import BuildConfig, build
 from tests.tiles.rasters import four_places
 
@@ -47,6 +48,7 @@ def texts_of(dataset: Dataset, words: str = "text") -> pd.DataFrame:
             "annotator": "test",
             "confidence": 0.5,
             "evidence": "visual",
+            "marks": "",
             "decision": "annotated",
             "delta_itc": 0.0,
             "delta_itm": 0.0,
@@ -155,6 +157,8 @@ def test_texts_are_revisions(copy):
         (lambda rows: rows.assign(slot=rows["slot"] + 1), "slot that is not 1 to 8"),
         (lambda rows: rows.assign(reason=None), "null string"),
         (lambda rows: rows.assign(confidence="high"), "wrong type"),
+        (lambda rows: rows.assign(marks="3 visual count"), "marks that do not fit: sub-text 1 of"),
+        (lambda rows: rows.assign(marks=[f"{len(text)} geo" for text in rows["text"]]), "its first sentence on 'geo'"),
     ],
 )
 def test_texts_that_do_not_fit_are_refused(copy, change, message):
@@ -164,6 +168,36 @@ def test_texts_that_do_not_fit_are_refused(copy, change, message):
     assert dataset.revisions() == []
     with pytest.raises(ValueError, match="annotate it before"):
         dataset.append_revision(texts_of(dataset), "run")
+
+
+def test_marks_follow_their_texts(copy):
+    dataset = Dataset(copy)
+    text, marks = joined([Sentence("three ships", "visual", "count"), Sentence("Rotterdam lies near", "geo", "city")])
+    dataset.write_texts(texts_of(dataset).assign(text=text, marks=marks))
+    rows = dataset.texts()
+    assert set(rows["marks"]) == {marks} == {"11 visual count; 32 geo city"}
+    with pytest.raises(ValueError, match="The rows of run 'a' hold marks that do not fit"):
+        dataset.append_revision(rows.iloc[:1].assign(text="four ships"), "a")
+    assert dataset.append_revision(rows.iloc[:1].assign(text="four ships", marks=""), "a") == 1
+    assert dataset.append_revision(rows.iloc[:1].drop(columns="marks").assign(text="five ships"), "b") == 2
+    assert dataset.texts()["marks"].to_list()[:2] == ["", marks]
+    verify(copy)
+
+
+def test_texts_of_former_versions_have_no_marks(copy):
+    dataset = Dataset(copy)
+    rows = texts_of(dataset)
+    dataset.write_texts(rows)
+    path = copy / "texts.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("marks"), path)
+    before = path.read_bytes()
+    assert (dataset.texts()["marks"] == "").all()
+    assert dataset.texts().columns.to_list() == TEXT_SCHEMA.names
+    dataset.write_texts(rows)  # the same again is no change
+    assert dataset.append_revision(rows.iloc[:1].assign(text="new"), "run") == 1
+    assert dataset.texts()["text"].to_list()[0] == "new"
+    verify(copy)
+    assert path.read_bytes() == before
 
 
 def test_publish_writes_captions_and_nothing_else(copy):

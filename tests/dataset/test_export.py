@@ -66,6 +66,7 @@ def labelled(tmp_path_factory) -> Path:
             "annotator": "test",
             "confidence": 0.5,
             "evidence": "visual",
+            "marks": "",
             "decision": "annotated",
             "delta_itc": 0.0,
             "delta_itm": 0.0,

@@ -160,6 +160,7 @@ def enlarge(folder: Path) -> None:
         (change_texts(1, revision=7), "holds rows of revision 7"),
         (change_texts(1, slot=2), "decides twice on one sub-text"),
         (change_texts(2, parent=1), "a revision has one"),
+        (change_texts(1, marks="2 visual"), "holds marks that do not fit"),
         (lambda folder: revision_path(folder, 1).unlink(), "is incomplete"),
     ],
 )

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
 from knowlip.language.corruption import CORRUPTION_KINDS, corrupt, is_wrong
+from knowlip.language.marks import Sentence, joined, sentences_of
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.scio import reconstruction
 from knowlip.scio.evidence import Scorer, evidence
@@ -68,6 +70,31 @@ def test_a_corruption_changes_one_claim(corpus: Corpus, kind: str) -> None:
 )
 def test_what_counts_as_wrong(kind: str, was: str, now: str, wrong: bool) -> None:
     assert is_wrong(kind, "marine", "Count", was, now) is wrong
+
+
+def marked(corpus: Corpus) -> pd.DataFrame:
+    """The corpus' texts, each with a sentence behind it that rests on the place; those of one slot rest on it alone."""
+    rows = []
+    for row in corpus.table.to_dict("records"):
+        place = Sentence(f"close to town {row['tile_id']}", "geo", "town")
+        words = [place] if row["slot"] == 3 else [Sentence(row["text"], "visual", "main"), place]
+        text, marks = joined(words)
+        rows.append({**row, "text": text, "marks": marks, "evidence": words[0].evidence})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("kind", CORRUPTION_KINDS)
+def test_only_sentences_about_the_image_are_corrupted(corpus: Corpus, kind: str) -> None:
+    table = marked(corpus)
+    found = corrupt(table, range(len(corpus.texts)), np.random.default_rng(0), [kind])
+    assert found or kind == "count"
+    for one in found:
+        was = table.iloc[corpus.row(one.row, one.slot)]
+        assert one.slot != 2, "nothing there rests on the image"
+        old, new = (sentences_of(text, marks) for text, marks in ((was["text"], was["marks"]), (one.text, one.marks)))
+        assert new[0].text != old[0].text
+        assert new[0][1:] == old[0][1:]
+        assert new[1:] == old[1:]
 
 
 def test_unknown_kinds_are_refused(corpus: Corpus) -> None:

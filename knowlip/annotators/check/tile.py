@@ -13,7 +13,7 @@ from knowlip.language.dimensions import InstructionSet
 
 
 @dataclass(frozen=True)
-class Sentence:
+class CheckedText:
     """One sub-text."""
 
     slot: int
@@ -50,7 +50,7 @@ class TileTexts:
 
     tile_id: str
     instruction_set: InstructionSet
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[CheckedText, ...]
     row: Mapping[str, Any]
     """Of the index."""
     mention: Mention | None
@@ -66,7 +66,7 @@ class TileTexts:
         """One claim, None where it is not made."""
         return self.claims.get(dimension, {}).get(name)
 
-    def sentence(self, dimension: str) -> Sentence | None:
+    def sentence(self, dimension: str) -> CheckedText | None:
         """The sub-text of a dimension."""
         return next((one for one in self.sentences if one.dimension == dimension), None)
 
@@ -97,7 +97,7 @@ def read_tiles(dataset: Dataset, revision: int | None = None) -> Iterator[TileTe
     for tile, group in texts.groupby("tile_id", sort=True):
         name = str(tile)
         kind = InstructionSet(group["instruction_set"].iloc[0])
-        sentences = tuple(map(Sentence, map(int, group["slot"]), group["dimension"], group["text"]))
+        sentences = tuple(map(CheckedText, map(int, group["slot"]), group["dimension"], group["text"]))
         labelled = None if labels is None else labels.get(name, ())
         yield TileTexts(name, kind, sentences, rows.get(name, {}), mentions.get(name), labelled)
 
