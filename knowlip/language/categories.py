@@ -6,8 +6,8 @@ from typing import Final
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 
 _COUNTED: Final = {
-    "ship": r"ships?|vessels?|boats?|tankers?|carriers?",
-    "aircraft": r"aircrafts?|airplanes?|planes?|airliners?|jets?|fighters?|turboprops?",
+    "ship": r"ships?|vessels?|boats?|tankers?|carriers?|craft|watercraft",
+    "aircraft": r"aircrafts?|airplanes?|planes?|airframes?|airliners?|jets?|fighters?|turboprops?",
 }
 TARGET_NOUNS: Final = "|".join(_COUNTED.values())
 """Pattern of the nouns that targets are counted by."""
@@ -15,17 +15,21 @@ _LABELS: Final = {
     "ship": re.compile(r"ships?|vessels?|boats?|marine targets?"),
     "aircraft": re.compile(r"aircrafts?|airplanes?|aeroplanes?|planes?|airliners?|jets?"),
 }
+_SINGULAR: Final[dict[str, str]] = {
+    "container ship": "container ship, container vessel, container carrier, boxship",
+    "tanker": "oil tanker, tanker, tanker vessel, tank ship",
+    "bulk carrier": "bulk carrier, bulker, bulk freighter",
+    "cargo ship": "cargo ship, cargo vessel, freighter",
+    "fishing boat": "fishing boat, fishing vessel, fishing craft",
+    "wide-body airliner": "wide body airliner, wide body jet, wide body, widebody, twin aisle airliner",
+    "narrow-body airliner": "narrow body airliner, narrow body jet, narrow body, narrowbody, single aisle airliner",
+    "regional turboprop": "regional turboprop, turboprop airliner, commuter turboprop, turboprop",
+    "business jet": "business jet, corporate jet, executive jet",
+    "fighter": "fighter jet, fighter, combat jet",
+}
 TYPE_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "container ship": ("container ship", "container ships", "container vessel", "container vessels"),
-    "tanker": ("oil tanker", "oil tankers", "tanker", "tankers"),
-    "bulk carrier": ("bulk carrier", "bulk carriers", "bulker", "bulkers"),
-    "cargo ship": ("cargo ship", "cargo ships", "cargo vessel", "cargo vessels", "freighter", "freighters"),
-    "fishing boat": ("fishing boat", "fishing boats", "fishing vessel", "fishing vessels"),
-    "wide-body airliner": ("wide body airliner", "wide body airliners", "wide body", "widebody"),
-    "narrow-body airliner": ("narrow body airliner", "narrow body airliners", "narrow body", "narrowbody"),
-    "regional turboprop": ("regional turboprop", "regional turboprops", "turboprop", "turboprops"),
-    "business jet": ("business jet", "business jets"),
-    "fighter": ("fighter jet", "fighter jets", "fighter", "fighters"),
+    name: tuple(word + ending for word in words.split(", ") for ending in ("", "s"))
+    for name, words in _SINGULAR.items()
 }
 """Type -> the phrases that name it in a normalised text."""
 TYPE_OF: Final = {phrase: name for name, phrases in TYPE_WORDS.items() for phrase in phrases}

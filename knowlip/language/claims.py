@@ -11,12 +11,16 @@ from typing import Final, Literal, TypedDict
 
 from knowlip.language.categories import TARGET_NOUNS, category_in, types_in
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.silent import without_silent
 from knowlip.language.words import (
+    GROUPS,
     NUMBERS,
     axis_of,
     covers_of,
     forms_of,
+    lone_share_of,
     normalise,
+    number_of,
     plain_words,
     regions_of,
     shares_of,
@@ -32,6 +36,8 @@ class Claims(TypedDict, total=False):
     """What a sub-text claims; only what was recognised is there."""
 
     count: int
+    count_range: list[int]
+    """Least and largest number, where no exact one is claimed."""
     category: str
     """"ship" or "aircraft"."""
     regions: list[int]
@@ -93,10 +99,11 @@ def parse_claims(instruction_set: str, dimension: str, text: str) -> Claims:
     reader = (_TERRAIN_READERS if terrain else _TARGET_READERS).get(dimension)
     if reader is None:
         return {}
-    claims = reader(normalise(text))
+    words = normalise(without_silent(text))
+    claims = reader(words)
     if claims and not terrain and dimension not in ("Region", "Environment"):
         usual = "aircraft" if instruction_set == InstructionSet.GROUND else "ship"
-        claims["category"] = category_in(normalise(text)) or usual
+        claims["category"] = category_in(words) or usual
     return claims
 
 
@@ -106,16 +113,26 @@ def say_the_same(instruction_set: str, dimension: str, one: str, other: str) -> 
     return claims[0] == claims[1] if any(claims) else plain_words(one) == plain_words(other)
 
 
+_NUMBER: Final = r"(\d{1,3}|" + "|".join(NUMBERS) + ")"
+_RANGE: Final = re.compile(
+    rf"\b(?:between )?{_NUMBER} (?:and(?: at most)?|(?:up )?to|or) {_NUMBER}\b(?! ?(?:%|m\b|meters|km))"
+)
+
+
 def _count(text: str) -> Claims:
     if re.search(rf"\b(no|zero) (?:[a-z]+ )?({TARGET_NOUNS})\b|^none\b", text):
         return {"count": 0}
-    if match := re.search(r"\b(\d{1,3})\b(?! ?%)", text):
+    if match := _RANGE.search(text):
+        low, high = (number_of(word) for word in match.groups())
+        if low < high:
+            return {"count_range": [low, high]}
+    if match := re.search(r"\b(\d{1,3})\b(?! ?(?:%|km\b|m\b|meters|\.\d))", text):
         return {"count": int(match.group(1))}
     if match := re.search(r"\b(" + "|".join(NUMBERS) + r")\b", text):
         return {"count": NUMBERS.index(match.group(1))}
-    if re.search(r"\b(pair|couple)\b", text):
-        return {"count": 2}
-    if re.search(rf"\b(a|single|an) (?:[a-z]+ )?({TARGET_NOUNS})\b", text):
+    if match := re.search(r"\b(" + "|".join(GROUPS) + r")\b", text):
+        return {"count": GROUPS[match.group(1)]}
+    if re.search(rf"\b(a|single|an|lone|solitary|sole) (?:[a-z]+ )?({TARGET_NOUNS})\b", text):
         return {"count": 1}
     return {}
 
@@ -134,9 +151,9 @@ def _feature(text: str) -> Claims:
     claims: Claims = {}
     shape = _first(
         text,
-        ("cross", r"cross|crosses|wings?|fuselages?|t shaped?|y shaped?"),
-        ("elongated", r"elongated|long|hulls?|spindle|strip"),
-        ("compact", r"compact|points?|spots?|blobs?|dots?|small"),
+        ("cross", r"cross|crosses|cruciform|wings?|wingtips?|fuselages?|t shaped?|y shaped?|airframes?"),
+        ("elongated", r"elongated|long|oblongs?|slender|hulls?|spindle|cigar|strip"),
+        ("compact", r"compact|points?|pinpoint|spots?|specks?|blobs?|dots?|small|tiny"),
     )
     if shape is not None:
         claims["shape"] = shape
@@ -163,10 +180,17 @@ def _types(text: str) -> Claims:
 def _pattern(text: str) -> Claims:
     pattern = _first(
         text,
-        ("single", r"single|alone|isolated|lone|only one"),
-        ("row", r"rows?|line|lined|aligned|string"),
-        ("cluster", r"clusters?|clustered|grouped|group|dense|densely|close together|closely|side by side"),
-        ("scattered", r"scattered|dispersed|spread|far apart|apart|irregularly"),
+        (
+            "single",
+            r"single(?! file)|alone|isolated|lone|(?:only|just|nothing but) one|sole|solitary|unaccompanied|by itself",
+        ),
+        ("row", r"rows?|line|lined|aligned|string|collinear|single file|queued?"),
+        (
+            "cluster",
+            r"clusters?|clustered|grouped|grouping|group|dense|densely|close together|closely|side by side|"
+            r"bunched|gathered|massed|huddled?|tightly|knot",
+        ),
+        ("scattered", r"scattered|scatter|dispersed|spread|far apart|apart|irregularly|strewn|sprinkled|wide gaps"),
     )
     return {"pattern": pattern} if pattern else {}
 
@@ -266,7 +290,11 @@ def _layout(text: str) -> Claims:
     layout = _first(
         text,
         ("mosaic", r"mosaic|patchwork|mixed|fragmented|several (?:uses|types|covers|landforms)|interspersed"),
-        ("two-part", r"two (?:[a-z]+ )?(?:parts|zones|halves|areas)|split|divided|two part"),
+        (
+            "two-part",
+            r"two (?:[a-z]+ )?(?:parts|zones|halves|areas)|split|divided|division|partitioned|bipartite|"
+            r"twofold|bisected|parted|two part",
+        ),
         ("uniform", r"uniform|homogeneous|continuous|dominated|(?:single|one) (?:[a-z]+ )?(?:zone|block|area|expanse)"),
     )
     if layout:
@@ -276,8 +304,16 @@ def _layout(text: str) -> Claims:
     return claims | _named("arrangement", text, _ARRANGEMENT)
 
 
+_LIMITS: Final = r"(?:boundary|boundaries|edges?|borders?|shorelines?|demarcation|(?:dividing|separating) line)"
+_NO_BOUNDARY: Final = re.compile(
+    rf"\b(?:no|without any|free of|lacking any) "
+    rf"(?:(?:clear|sharp|visible|major|marked|noticeable|internal|appreciable) )?{_LIMITS}\b|"
+    rf"\b{_LIMITS} (?:are |is )?(?:absent|lacking|missing)\b|\bnowhere does a {_LIMITS}\b"
+)
+
+
 def _boundary(text: str) -> Claims:
-    if re.search(r"\bno (?:clear |sharp |visible |major )?(?:boundary|boundaries|edge|border|shoreline)\b", text):
+    if _NO_BOUNDARY.search(text):
         return {"no_boundary": True} | _named("edges", text, _EDGES)
     covers = unique(name for _, name in covers_of(text) if name != "land")
     if len(covers) < 2:
@@ -297,7 +333,7 @@ def _buildings(text: str) -> Claims:
         text,
         ("none", r"no|absent|without|free of"),
         ("few", r"few|sparse|sparsely|isolated|minor|little|hardly"),
-        ("some", r"some|moderate|several|moderately"),
+        ("some", r"some|moderate|several|moderately|medium"),
         ("many", r"many|dense|densely|numerous|prominent|extensive|abundant"),
     )
     if amount:
@@ -318,10 +354,16 @@ def _roads(text: str) -> Claims:
     return claims
 
 
+_NO_WATER: Final = re.compile(
+    r"\b(?:no|nor)\b(?: [a-z]+)?(?: [a-z]+)? (?:water|river|lake|sea)\b|\bdry\b|\bwithout water\b|"
+    r"\bwaters?(?: (?:bodies|surfaces))?(?: are| is)? (?:absent|lacking)\b|\bnor open water\b"
+)
+
+
 def _water(text: str) -> Claims:
-    if re.search(r"\bno\b(?: [a-z]+)?(?: [a-z]+)? (water|river|lake|sea)\b|\bdry\b|\bwithout water\b", text):
+    if _NO_WATER.search(text):
         return {"water": False}
-    shares = shares_of(text)
+    shares = shares_of(text) or lone_share_of(text, "water")
     if not covers_of(text):
         return {}
     claims: Claims = {"water": True}

@@ -104,9 +104,12 @@ def spread_of(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def cover_share(name: str, shares: Mapping[str, float]) -> float:
-    """Share of a cover as texts name it: a land cover, a landform, "land", or "pavement" (runway and apron)."""
+    """Share of a cover as texts name it: a land cover, a landform, "land" (all but water), "open land" (neither water
+    nor built up: what coarse pixels can tell apart), or "pavement" (runway and apron)."""
     if name == "land":
         return 1.0 - shares.get("water", 0.0)
+    if name == "open land":
+        return max(0.0, 1.0 - shares.get("water", 0.0) - shares.get("built-up", 0.0))
     if name == "pavement":
         return shares.get("runway", 0.0) + shares.get("apron", 0.0)
     if name == "airfield":
@@ -136,9 +139,19 @@ def axial_difference(one: float, other: float) -> float:
     return abs((one - other + 90.0) % 180.0 - 90.0)
 
 
-def layout_shares(shares: Mapping[str, float]) -> tuple[float, float, float]:
-    """The three largest landform shares, as parts of all landforms together."""
-    forms = sorted(landform_shares(shares).values(), reverse=True)
+COARSE: Final = ("water", "built-up", "open land")
+"""The covers that coarse pixels tell apart; together they make up a tile."""
+
+
+def layout_shares(shares: Mapping[str, float], coarse: bool = False) -> tuple[float, float, float]:
+    """The three largest landform shares, as parts of all landforms together.
+
+    Args:
+        shares: land cover -> share.
+        coarse: of the covers in :data:`COARSE` instead of the landforms.
+    """
+    of_coarse = {name: cover_share(name, shares) for name in COARSE}
+    forms = sorted((of_coarse if coarse else landform_shares(shares)).values(), reverse=True)
     total = sum(forms) or 1.0
     return forms[0] / total, forms[1] / total, forms[2] / total
 

@@ -80,7 +80,8 @@ _PHRASES: Final[dict[str, str]] = {
     "part": rf"(?P<part_of>{_V}|{_H})(?P<part_hand>-hand)? (?P<part_noun>{_PLACE})",
     "joined": rf"(?P<joined>{_V}|{_H})(?=(?:,| and| or|/|, and) ?(?:the )?(?:{_V}|{_H}|{_C}|far)\b)",
     "most": r"uppermost|topmost|lowermost|bottommost|leftmost|rightmost",
-    "relation": r"to the (?P<beside>left|right)(?P<beside_of> of)?(?= |[.,;:)]|$)|(?P<over>above|below)",
+    "relation": rf"to the (?P<beside>left|right)(?!(?:-hand)? {_PLACE}\b)(?P<beside_of> of)?(?= |[.,;:)]|$)|"
+    r"(?P<over>above|below)",
     "bare": rf"(?P<bare_in>on|at|in) the (?P<bare_1>{_H}|{_V}){_GOES_ON}|the (?P<bare_2>{_H}|{_V}){_GOES_ON}|"
     rf"(?<=in |at |on |to |or )(?P<bare_3>{_H}|{_V}){_GOES_ON}|"
     rf"(?<=and )(?P<bare_4>{_H}|{_V}){_GOES_ON}|(?<=toward |towards)\s?(?P<bare_5>{_H}|{_V}){_GOES_ON}|"

@@ -10,6 +10,7 @@ from knowlip.base.vocabulary import landform_shares, region_of
 from knowlip.language.claims import UNMEASURED, Claims, parse_claims
 from knowlip.language.definitions import (
     BUILDING_AMOUNTS,
+    COARSE,
     CROSS_FROM_M,
     ELONGATED_FROM_M,
     LENGTH_TOLERANCE,
@@ -68,6 +69,9 @@ def _mostly(name: str, regions: Sequence[int], truth: TileTruth) -> bool:
 
 
 def _count(claims: Claims, targets: list[TrueObject]) -> bool:
+    if "count_range" in claims:
+        low, high = claims["count_range"]
+        return low <= len(targets) <= high
     return count_holds(claims["count"], len(targets))
 
 
@@ -132,6 +136,8 @@ def _terrain(claims: Claims, truth: TileTruth) -> bool:
     forms = landform_shares(truth["shares"])
     main = max(forms, key=lambda name: forms[name])
     second = claims.get("second")
+    if "open land" in (claims["main"], second):
+        main = max(COARSE, key=lambda name: cover_share(name, truth["shares"]))
     return claims["main"] == main and (second is None or cover_share(second, truth["shares"]) >= PRESENT / 2)
 
 
@@ -156,7 +162,8 @@ def _where(claims: Claims, truth: TileTruth) -> bool:
 def _layout(claims: Claims, truth: TileTruth) -> bool:
     if any(cover_share(name, truth["shares"]) < PRESENT / 2 for name in claims.get("covers", [])):
         return False
-    return layout_margins(*layout_shares(truth["shares"]))[claims["layout"]] >= 0
+    coarse = "open land" in claims.get("covers", [])
+    return layout_margins(*layout_shares(truth["shares"], coarse))[claims["layout"]] >= 0
 
 
 def _boundary(claims: Claims, truth: TileTruth) -> bool:

@@ -24,6 +24,7 @@ MOST_CHARACTERS: Final = 400
 _MOST_TOPICS: Final = 500
 _TOPIC: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _SLOT: Final = re.compile(r"[a-z]+(?:_[a-z]+)*")
+_TOUCHING: Final = re.compile(r"[^\W_]+[\[{<]|[\]}>][^\W_]+")
 _FORBIDDEN: Final = re.compile(r"\.(?:\s|$)|:\s|;|[!?\n]")
 
 
@@ -54,8 +55,8 @@ class Wording:
     text: str
     """As the file has it."""
     piece: Piece
-    when: Mapping[str, bool]
-    """Slot -> whether it must have a value (that is not False) or must have none."""
+    when: Mapping[str, bool | str]
+    """Slot -> whether it must have a value (that is not False) or must have none; or the very value."""
 
     @property
     def slots(self) -> set[str]:
@@ -109,6 +110,8 @@ def parse(text: str) -> Piece:
         raise ValueError(f"it has {len(text)} characters, and must have 1 to {MOST_CHARACTERS}")
     if found := _FORBIDDEN.search(text):
         raise ValueError(f"it holds {found.group().strip()!r}: a wording is one sentence without . : ; ! ? at its end")
+    if found := _TOUCHING.search(text):
+        raise ValueError(f"it has a bracket that touches a word, at {found.group()!r}: alternatives are whole words")
     if text[0] in " ." or text[-1] in " .":
         raise ValueError("it begins or ends with a space or a full stop")
     piece, rest = _parse(text, "")
@@ -193,12 +196,12 @@ def _topic(name: str, body: Any, where: str) -> Topic:
 
 
 def _wordings(topic: str, stated: Sequence[Any], where: str, when: str = "") -> Iterator[Wording]:
-    conditions = {}
+    conditions: dict[str, bool | str] = {}
     for condition in filter(None, map(str.strip, when.split(","))):
-        slot = condition.removeprefix("not ")
+        slot, equal, value = condition.removeprefix("not ").partition("=")
         if not _SLOT.fullmatch(slot):
             raise ValueError(f"{where}: the topic {topic} has a condition {condition!r}, which names no slot.")
-        conditions[slot] = slot == condition
+        conditions[slot] = value if equal else not condition.startswith("not ")
     for text in stated:
         if isinstance(text, dict) and not when:
             if text.keys() != {"when", "say"} or not isinstance(text["say"], list) or not str(text["when"]).strip():

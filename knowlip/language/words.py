@@ -14,21 +14,26 @@ _TO_TWENTY = (
 )
 NUMBERS: Final = tuple(_TO_TWENTY.split())
 
+GROUPS: Final = {"pair": 2, "couple": 2, "duo": 2, "trio": 3, "quartet": 4}
+"""Word for a group -> how many."""
+
 COVER_WORDS: Final[dict[str, tuple[str, ...]]] = {
     cover: tuple(phrases.split(", "))
     for cover, phrases in {
-        "water": "open water, open sea, water, sea, ocean, river, lake, basin",
-        "field": "fields, field, farmland, cropland, agricultural land, cropfields",
-        "wood": "woodland, woods, wood, forest, forests, trees",
+        "water": "open water, open sea, waters, water, sea, ocean, river, lake, basin",
+        "field": "fields, field, farmland, cropland, agricultural land, cropfields, arable land, farm plots",
+        "wood": "woodland, woods, wood, forest, forests, trees, tree cover, tree stands, wooded ground",
         "built-up": "built up land, built up areas, built up area, built up, urban, residential, settlement, "
-        "buildings, houses, town, city blocks",
-        "quay": "quays, quay, docks, dock, wharf, wharves, pier, piers, port land",
-        "pavement": "runway and apron, runways and aprons, apron and runway, pavement, paved ground",
-        "airfield": "airfield, airfield ground, airport ground",
+        "buildings, houses, housing, town, city blocks",
+        "quay": "quays, quay, quayside, docks, dock, wharf, wharves, pier, piers, port land",
+        "pavement": "runway and apron, runways and aprons, apron and runway, pavement, paved ground, paved surfaces, "
+        "tarmac",
+        "airfield": "airfield, airfield ground, airport ground, airport land, aerodrome",
         "runway": "runway, runways, taxiway, taxiways",
         "apron": "apron, aprons",
-        "grass": "grass, grassland",
-        "land": "land",
+        "grass": "grass, mown grass, grassland, grassy ground, turf",
+        "land": "dry land, land",
+        "open land": "unbuilt land, undeveloped land, unbuilt ground, non urban land",
     }.items()
 }
 """Land cover -> the phrases that name it, longest first where one holds another."""
@@ -39,12 +44,20 @@ _NEGATION: Final = re.compile(r"\b(no|without|nor|free of|lacks|lacking|absence 
 _CLAUSE: Final = re.compile(r",|\bbut\b|\bonly\b")
 _WIND: Final = r"(north(?:east|west)?|east|west|south(?:east|west)?)"
 _AXIS: Final = re.compile(rf"\b{_WIND} (?:to |and |through )?{_WIND}\b")
-_EVERYWHERE: Final = re.compile(r"\b((whole|entire|most of the) (scene|image|tile|area)|throughout|everywhere)\b")
+_EVERYWHERE: Final = re.compile(
+    r"\b((?:(?:the )?whole|entire|(?:most|much|nearly all|almost all) of the) (?:scene|image|tile|area|frame|window)|"
+    r"throughout|everywhere)\b"
+)
 _SHARE: Final = re.compile(r"\b(\d{1,3}) ?%")
 _WORD_SHARE: Final = (
     (re.compile(r"\b(almost all|nearly all|almost the entire|almost entirely|almost the whole)\b"), 0.95),
     (re.compile(r"\b(about half|half)\b"), 0.5),
 )
+
+
+def number_of(word: str) -> int:
+    """The number that a word of `NUMBERS` or digits mean."""
+    return int(word) if word.isdigit() else NUMBERS.index(word)
 
 
 def plain_words(text: str) -> str:
@@ -153,6 +166,13 @@ def shares_of(text: str) -> dict[str, float]:
     for match in re.finditer(r"\bno (?:visible |clear |open |obvious )?(" + "|".join(COVER_OF) + r")\b", text):
         shares.setdefault(COVER_OF[match.group(1)], 0.0)
     return shares
+
+
+def lone_share_of(text: str, name: str) -> dict[str, float]:
+    """The share of a cover where the text holds one percentage and no other cover."""
+    marks = _SHARE.findall(text)
+    alone = len(marks) == 1 and {cover for _, cover in covers_of(text)} == {name}
+    return {name: min(100, int(marks[0])) / 100} if alone else {}
 
 
 def where_of(text: str) -> dict[str, list[int]]:

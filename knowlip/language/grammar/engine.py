@@ -20,6 +20,7 @@ _HEDGES: Final[tuple[tuple[str, ...], ...]] = (
 """By level: nothing, more likely than not, open."""
 HEDGE: Final = "hedge"
 """The slot where a hedge stands; in a wording without it, it comes first."""
+_OF_ONE: Final = ("pattern-single",)
 _SMALL: Final = frozenset("a an the of in on at to and or by with as is are it its".split())
 _WORD: Final = re.compile(r"[^\W_]+")
 
@@ -116,8 +117,9 @@ class Grammar:
 def fits(wording: Wording, statement: Statement) -> bool:
     """Whether a wording names each slot that has a value, and no other, under its own condition."""
     given = {name for name, value in statement.slots.items() if has_value(value)}
-    if any((slot in given) != wanted for slot, wanted in wording.when.items()):
-        return False
+    for slot, wanted in wording.when.items():
+        if (statement.slots.get(slot) if isinstance(wanted, str) else slot in given) != wanted:
+            return False
     named = {FILLED_BY.get(slot, slot) for slot in wording.slots} - {HEDGE}
     told = {name for name in given if statement.slots[name] is not True} - {"category"}
     return named <= given and told - named <= wording.when.keys()
@@ -130,7 +132,7 @@ def has_value(value: Value) -> bool:
 
 def rendered(wording: Wording, statement: Statement, chance: random.Random, hedge: int = 0) -> str:
     """One rendering of a wording: alternatives and fillings drawn by chance."""
-    one = statement.slots.get("one") is True or statement.slots.get("number") == 1
+    one = statement.slots.get("one") is True or statement.slots.get("number") == 1 or statement.topic in _OF_ONE
     hedging = chance.choice(_HEDGES[hedge])
     style = chance.random()
     pieces = []

@@ -5,12 +5,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from knowlip.language.directions import AXES
-from knowlip.language.phrases import listing, number_word
+from knowlip.language.phrases import axis_word, listing, number_word
 from knowlip.language.statements import Value
 
 FILLED_BY: Final = {
-    "a_category": "category",
     "categories": "category",
     "in_regions": "regions",
     "axis": "axis_deg",
@@ -18,32 +16,64 @@ FILLED_BY: Final = {
     "where": "covers",
 }
 """Slot of a wording -> the slot of the statement that it is filled from, where the names differ."""
+_MANY: Final = 6
+"""Larger numbers are said to be about right."""
+_IN_DIGITS: Final = 12
+_ABOUT: Final = ("about", "around", "roughly", "some", "approximately")
 _NOUNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "ship": (("ship", "ships"), ("vessel", "vessels")),
-    "aircraft": (("aircraft", "aircraft"), ("airplane", "airplanes"), ("plane", "planes")),
+    "ship": (("ship", "ships"), ("vessel", "vessels"), ("ship", "ships"), ("vessel", "vessels"), ("craft", "craft")),
+    "aircraft": (("aircraft", "aircraft"), ("airplane", "airplanes"), ("plane", "planes"), ("airframe", "airframes")),
+}
+_TYPES: Final[dict[str, tuple[str, ...]]] = {
+    "container ship": ("container ship", "container vessel", "container carrier", "boxship"),
+    "tanker": ("tanker", "tank ship", "tanker vessel", "tanker"),
+    "bulk carrier": ("bulk carrier", "bulker", "bulk freighter"),
+    "cargo ship": ("cargo ship", "general cargo vessel", "freighter", "cargo vessel"),
+    "fishing boat": ("fishing boat", "fishing vessel", "fishing craft"),
+    "wide-body airliner": ("wide-body airliner", "wide-body jet", "twin-aisle airliner"),
+    "narrow-body airliner": ("narrow-body airliner", "narrow-body jet", "single-aisle airliner"),
+    "regional turboprop": ("regional turboprop", "turboprop airliner", "commuter turboprop", "turboprop"),
+    "business jet": ("business jet", "corporate jet", "executive jet"),
+    "fighter": ("fighter", "fighter jet", "combat jet"),
 }
 _COVER: Final[dict[str, tuple[str, ...]]] = {
-    "water": ("water",),
-    "field": ("fields", "farmland", "cropland"),
-    "wood": ("woodland", "forest", "woods"),
-    "built-up": ("built-up land", "buildings", "houses"),
-    "airfield": ("airfield ground", "airport ground"),
-    "quay": ("quays", "docks", "piers"),
-    "grass": ("grass", "grassland"),
-    "runway": ("runway",),
-    "apron": ("apron",),
-    "pavement": ("runway and apron", "pavement", "paved ground"),
-    "land": ("land",),
+    "water": ("water", "water", "water surfaces", "waters"),
+    "field": ("fields", "farmland", "cropland", "arable land", "cultivated fields", "crop fields", "farm plots"),
+    "wood": ("woodland", "forest", "woods", "tree cover", "wooded ground", "trees", "tree stands"),
+    "built-up": ("built-up land", "buildings", "houses", "urban fabric", "housing", "urban blocks", "settlement"),
+    "airfield": ("airfield ground", "airport ground", "airfield surfaces", "aerodrome ground", "airport land"),
+    "quay": ("quays", "docks", "piers", "wharves", "quayside", "port land"),
+    "grass": ("grass", "grassland", "turf", "grassy ground", "mown grass"),
+    "runway": ("runway", "runway surface"),
+    "apron": ("apron", "apron surface", "parking apron"),
+    "pavement": ("runway and apron", "pavement", "paved ground", "paved surfaces", "tarmac"),
+    "land": ("land", "dry land"),
+    "open land": ("unbuilt land", "undeveloped land", "unbuilt ground", "non-urban land"),
+}
+_EXTENT: Final = {
+    "some": ("some", "patches of", "pockets of", "parts of", "scattered"),
+    "extensive": ("extensive", "wide stretches of", "large tracts of", "much", "broad swathes of"),
+}
+_SIDE: Final = {
+    "left": ("to the left", "on the west side", "to the west", "in the western part"),
+    "right": ("to the right", "on the east side", "to the east", "in the eastern part"),
+    "above": ("above", "on the north side", "to the north", "in the northern part"),
+    "below": ("below", "on the south side", "to the south", "in the southern part"),
 }
 _ROWS: Final = (("upper", "top", "north"), ("center",) * 3, ("lower", "bottom", "south"))
 _COLUMNS: Final = (("left", "left", "west"), ("center",) * 3, ("right", "right", "east"))
 _SIDES: Final[dict[tuple[int, ...], tuple[tuple[str, ...], ...]]] = {
-    (0, 1, 2): (("upper part", "upper third"), ("top", "top third"), ("northern part", "north", "northern third")),
-    (6, 7, 8): (("lower part", "lower third"), ("bottom", "bottom third"), ("southern part", "south")),
-    (0, 3, 6): (("left side", "left part"), ("left", "left third"), ("western side", "west", "western third")),
-    (2, 5, 8): (("right side", "right part"), ("right", "right third"), ("eastern side", "east", "eastern third")),
+    (0, 1, 2): (("upper part", "upper third"), ("top part", "top third"), ("northern part", "north", "northern third")),
+    (6, 7, 8): (("lower part", "lower third"), ("bottom part", "bottom third"), ("southern part", "south")),
+    (0, 3, 6): (("left side", "left part"), ("left-hand side", "left third"), ("western side", "west", "western part")),
+    (2, 5, 8): (("right side", "right part"), ("right-hand side", "right third"), ("eastern side", "east")),
 }
-_EVERYWHERE: Final = ("most of the scene", "most of the image", "most of the tile")
+_AREAS: Final = ("", "", " area", " sector", " portion", " section", " zone", " part")
+_EVERYWHERE: Final = tuple(
+    f"{most} the {whole}"
+    for most in ("most of", "nearly all of", "almost all of")
+    for whole in ("scene", "image", "tile")
+)
 
 
 def fill(name: str, slots: Mapping[str, Value], one: bool, style: float, chance: random.Random) -> str:
@@ -61,7 +91,7 @@ def fill(name: str, slots: Mapping[str, Value], one: bool, style: float, chance:
     if filler is not None:
         return filler(value, one, style, chance)
     if isinstance(value, str):
-        return chance.choice(_COVER[value]) if value in _COVER else _on_one_line(value)
+        return _on_one_line(value)
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Sequence):
@@ -75,36 +105,49 @@ def _on_one_line(value: str) -> str:
 
 
 def _number(value: int, one: bool, style: float, chance: random.Random) -> str:
-    return number_word(value)
+    number = str(value) if value > _IN_DIGITS else number_word(value)
+    return f"{chance.choice(_ABOUT)} {number}" if value > _MANY else number
 
 
-def _noun(category: str, plural: bool, chance: random.Random) -> str:
-    return chance.choice(_NOUNS[category])[plural]
+def _bare_number(value: int, one: bool, style: float, chance: random.Random) -> str:
+    return str(value) if value > _IN_DIGITS else number_word(value)
 
 
 def _category(value: str, one: bool, style: float, chance: random.Random) -> str:
-    return _noun(value, not one, chance)
-
-
-def _a_category(value: str, one: bool, style: float, chance: random.Random) -> str:
-    noun = _noun(value, False, chance)
-    return f"{'an' if noun[0] == 'a' else 'a'} {noun}"
+    return chance.choice(_NOUNS[value])[not one]
 
 
 def _categories(value: str, one: bool, style: float, chance: random.Random) -> str:
-    return _noun(value, True, chance)
+    return chance.choice(_NOUNS[value])[1]
 
 
 def _types(value: Sequence[str], one: bool, style: float, chance: random.Random) -> str:
-    return f"a {value[0]}" if one else listing([name + "s" for name in value])
+    names = [chance.choice(_TYPES[name]) for name in value]
+    return f"a {names[0]}" if one else listing([_plural(name) for name in names])
 
 
-def _region(number: int, style: int) -> str:
-    row, column = _ROWS[number // 3][style], _COLUMNS[number % 3][style]
+def _plural(name: str) -> str:
+    return name + "s" if not name.endswith("craft") else name
+
+
+def _cover(value: str, one: bool, style: float, chance: random.Random) -> str:
+    return chance.choice(_COVER["open land" if value == "land" else value])
+
+
+def _extent(value: str, one: bool, style: float, chance: random.Random) -> str:
+    return chance.choice(_EXTENT[value])
+
+
+def _side(value: str, one: bool, style: float, chance: random.Random) -> str:
+    return _SIDE[value][int(style * 4)]
+
+
+def _region(number: int, family: int) -> str:
+    row, column = _ROWS[number // 3][family], _COLUMNS[number % 3][family]
     if row == column:
         return "center"
-    if style == 2 and "center" not in (row, column):
-        return row + column
+    if family == 2:
+        return row + column if "center" not in (row, column) else f"{row.replace('center', column)}-central part"
     return f"{row} {column}"
 
 
@@ -116,28 +159,43 @@ def _regions(value: Iterable[int], one: bool, style: float, chance: random.Rando
     family = int(style * 3)
     if side := _SIDES.get(tuple(chosen)):
         return f"the {chance.choice(side[family])}"
-    return "the " + listing([_region(number, family) for number in chosen])
+    if len(chosen) > 1:
+        names = [_region(number, family) for number in chosen]
+        return "the " + (listing(names) if family < 2 else listing([*names[:-1], f"the {names[-1]}"]))
+    name = _region(chosen[0], family)
+    if name == "center":
+        return "the " + chance.choice(("center", "middle", "central area", "central part", "image center"))
+    area = "" if name.endswith("part") else chance.choice((*_AREAS, " corner") if chosen[0] % 2 == 0 else _AREAS)
+    return "the " + (name.replace(" ", "-") if area else name) + area
 
 
 def _in_regions(value: Iterable[int], one: bool, style: float, chance: random.Random) -> str:
     phrase = _regions(value, one, style, chance)
-    return f"{chance.choice(('over', 'across'))} {phrase}" if phrase.startswith("most") else f"in {phrase}"
+    if not phrase.startswith("the "):
+        return f"{chance.choice(('over', 'across', 'throughout'))} {phrase}"
+    return f"{chance.choice(('in', 'in', 'within', 'inside'))} {phrase}"
 
 
 def _axis(value: float, one: bool, style: float, chance: random.Random) -> str:
-    return min(AXES, key=lambda name: abs((value - AXES[name] + 90.0) % 180.0 - 90.0))
+    return axis_word(value)
 
 
 def _shares(value: Mapping[str, int], one: bool, style: float, chance: random.Random) -> str:
-    return listing([f"{share} percent {chance.choice(_COVER[name])}" for name, share in value.items()])
+    """ "60 percent water and 40 percent land", or "water at 60 percent, land at 40 percent"."""
+    names = [chance.choice(_COVER[name]) for name in value]
+    about, shares = f"{chance.choice(_ABOUT)} " if style < 0.6 else "", list(value.values())
+    if int(style * 10) % 2:
+        return about + listing([f"{share} percent {name}" for name, share in zip(names, shares)])
+    return listing([f"{name} at {about}{share} percent" for name, share in zip(names, shares)])
 
 
-def _covers_in_regions(value: Any, one: bool, style: float, chance: random.Random) -> str:
+def _covers(value: Any, one: bool, style: float, chance: random.Random) -> str:
+    """Land covers, each with its regions where they are known."""
     if not isinstance(value, Mapping):
-        return listing([chance.choice(_COVER[name]) for name in value])
+        return listing([_cover(name, one, style, chance) for name in value])
     return listing(
         [
-            chance.choice(_COVER[name]) + (f" {_in_regions(regions, one, style, chance)}" if regions else "")
+            _cover(name, one, style, chance) + (f" {_in_regions(regions, one, style, chance)}" if regions else "")
             for name, regions in value.items()
         ]
     )
@@ -145,15 +203,22 @@ def _covers_in_regions(value: Any, one: bool, style: float, chance: random.Rando
 
 _FILLERS: Final[dict[str, Callable[[Any, bool, float, random.Random], str]]] = {
     "number": _number,
+    "low": _bare_number,
+    "high": _bare_number,
     "category": _category,
-    "a_category": _a_category,
     "categories": _categories,
     "types": _types,
     "regions": _regions,
     "in_regions": _in_regions,
     "axis": _axis,
+    "side": _side,
     "shares": _shares,
-    "around": _covers_in_regions,
-    "where": _covers_in_regions,
-    "covers": _covers_in_regions,
+    "around": _covers,
+    "where": _covers,
+    "covers": _covers,
+    "main": _cover,
+    "second": _cover,
+    "one": _cover,
+    "two": _cover,
+    "extent": _extent,
 }
