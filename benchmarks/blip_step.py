@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from knowlip.models.text import AddNorm, Heads, Layer, TextDecoder, TextEncoder
+from knowlip.models.text import AddNorm, Heads, TextLayer, TextDecoder, TextEncoder
 from knowlip.models.vision import summary_token
 from knowlip.training.batch import Batch
 from knowlip.training.losses import JointLoss
@@ -146,7 +146,7 @@ def _output(module: AddNorm, hidden: Tensor, residual: Tensor) -> Tensor:
     return module.LayerNorm(module.dropout(module.dense(hidden)) + residual)
 
 
-def _layer(layer: Layer, hidden: Tensor, mask: Tensor, memory: Tensor | None, memory_mask: Tensor | None) -> Tensor:
+def _layer(layer: TextLayer, hidden: Tensor, mask: Tensor, memory: Tensor | None, memory_mask: Tensor | None) -> Tensor:
     hidden = _output(layer.attention.output, _attend(layer.attention.self, hidden, hidden, mask), hidden)
     if memory is not None:
         cross = layer.crossattention

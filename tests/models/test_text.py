@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from knowlip.models import KnowLIP
-from knowlip.models.text import Layer, TextDecoder, TextEncoder, first_holes
+from knowlip.models.text import TextLayer, TextDecoder, TextEncoder, first_holes
 
 
 def attention(module: nn.Module, x: torch.Tensor, memory: torch.Tensor, **masks: object) -> torch.Tensor:
@@ -25,7 +25,7 @@ def attention(module: nn.Module, x: torch.Tensor, memory: torch.Tensor, **masks:
     return module.output.LayerNorm(oracle(x, memory, memory, need_weights=False, **masks)[0] + x)
 
 
-def layer(module: Layer, x: torch.Tensor, memory: torch.Tensor | None, **masks: object) -> torch.Tensor:
+def layer(module: TextLayer, x: torch.Tensor, memory: torch.Tensor | None, **masks: object) -> torch.Tensor:
     x = attention(module.attention, x, x, **masks)
     if memory is not None:
         x = attention(module.crossattention, x, memory)
