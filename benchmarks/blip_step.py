@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from knowlip.models.text import AddNorm, Heads, TextLayer, TextDecoder, TextEncoder
+from knowlip.models.text import AddNorm, Heads, TextDecoder, TextEncoder, TextLayer
 from knowlip.models.vision import summary_token
 from knowlip.training.batch import Batch
 from knowlip.training.losses import JointLoss

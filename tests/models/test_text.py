@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from knowlip.models import KnowLIP
-from knowlip.models.text import TextLayer, TextDecoder, TextEncoder, first_holes
+from knowlip.models.text import TextDecoder, TextEncoder, TextLayer, first_holes
 
 
 def attention(module: nn.Module, x: torch.Tensor, memory: torch.Tensor, **masks: object) -> torch.Tensor:
