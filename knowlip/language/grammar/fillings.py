@@ -18,7 +18,6 @@ FILLED_BY: Final = {
 """Slot of a wording -> the slot of the statement that it is filled from, where the names differ."""
 _MANY: Final = 6
 """Larger numbers are said to be about right."""
-_IN_DIGITS: Final = 12
 _ABOUT: Final = ("about", "around", "roughly", "some", "approximately")
 _NOUNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "ship": (("ship", "ships"), ("vessel", "vessels"), ("ship", "ships"), ("vessel", "vessels"), ("craft", "craft")),
@@ -37,7 +36,7 @@ _TYPES: Final[dict[str, tuple[str, ...]]] = {
     "fighter": ("fighter", "fighter jet", "combat jet"),
 }
 _COVER: Final[dict[str, tuple[str, ...]]] = {
-    "water": ("water", "water", "water surfaces", "waters"),
+    "water": ("water", "water", "open water"),
     "field": ("fields", "farmland", "cropland", "arable land", "cultivated fields", "crop fields", "farm plots"),
     "wood": ("woodland", "forest", "woods", "tree cover", "wooded ground", "trees", "tree stands"),
     "built-up": ("built-up land", "buildings", "houses", "urban fabric", "housing", "urban blocks", "settlement"),
@@ -51,8 +50,8 @@ _COVER: Final[dict[str, tuple[str, ...]]] = {
     "open land": ("unbuilt land", "undeveloped land", "unbuilt ground", "non-urban land"),
 }
 _EXTENT: Final = {
-    "some": ("some", "patches of", "pockets of", "parts of", "scattered"),
-    "extensive": ("extensive", "wide stretches of", "large tracts of", "much", "broad swathes of"),
+    "some": ("some", "patches of", "pockets of", "scattered", "modest areas of"),
+    "extensive": ("extensive", "wide stretches of", "large tracts of", "large areas of", "broad swathes of"),
 }
 _SIDE: Final = {
     "left": ("to the left", "on the west side", "to the west", "in the western part"),
@@ -105,12 +104,11 @@ def _on_one_line(value: str) -> str:
 
 
 def _number(value: int, one: bool, style: float, chance: random.Random) -> str:
-    number = str(value) if value > _IN_DIGITS else number_word(value)
-    return f"{chance.choice(_ABOUT)} {number}" if value > _MANY else number
+    return f"{chance.choice(_ABOUT)} {number_word(value)}" if value > _MANY else number_word(value)
 
 
 def _bare_number(value: int, one: bool, style: float, chance: random.Random) -> str:
-    return str(value) if value > _IN_DIGITS else number_word(value)
+    return number_word(value)
 
 
 def _category(value: str, one: bool, style: float, chance: random.Random) -> str:
@@ -161,7 +159,9 @@ def _regions(value: Iterable[int], one: bool, style: float, chance: random.Rando
         return f"the {chance.choice(side[family])}"
     if len(chosen) > 1:
         names = [_region(number, family) for number in chosen]
-        return "the " + (listing(names) if family < 2 else listing([*names[:-1], f"the {names[-1]}"]))
+        if family == 2 and (len(chosen) == 2 or chosen[-2] + chosen[-1] == 8):  # "northwest and southeast" is an axis
+            names[-1] = f"the {names[-1]}"
+        return "the " + listing(names)
     name = _region(chosen[0], family)
     if name == "center":
         return "the " + chance.choice(("center", "middle", "central area", "central part", "image center"))
@@ -173,7 +173,7 @@ def _in_regions(value: Iterable[int], one: bool, style: float, chance: random.Ra
     phrase = _regions(value, one, style, chance)
     if not phrase.startswith("the "):
         return f"{chance.choice(('over', 'across', 'throughout'))} {phrase}"
-    return f"{chance.choice(('in', 'in', 'within', 'inside'))} {phrase}"
+    return f"{chance.choice(('in', 'in', 'within'))} {phrase}"
 
 
 def _axis(value: float, one: bool, style: float, chance: random.Random) -> str:
@@ -193,12 +193,16 @@ def _covers(value: Any, one: bool, style: float, chance: random.Random) -> str:
     """Land covers, each with its regions where they are known."""
     if not isinstance(value, Mapping):
         return listing([_cover(name, one, style, chance) for name in value])
-    return listing(
-        [
-            _cover(name, one, style, chance) + (f" {_in_regions(regions, one, style, chance)}" if regions else "")
-            for name, regions in value.items()
-        ]
-    )
+    phrases = [
+        _cover(name, one, style, chance) + (f" {_in_regions(regions, one, style, chance)}" if regions else "")
+        for name, regions in value.items()
+    ]
+    return ", ".join(phrases) if any(" and " in phrase for phrase in phrases) else listing(phrases)
+
+
+def _around(value: Any, one: bool, style: float, chance: random.Random) -> str:
+    """Open water all around is a claim of its own, so water is called water here."""
+    return _covers(value, one, style, chance).replace("open water", "water")
 
 
 _FILLERS: Final[dict[str, Callable[[Any, bool, float, random.Random], str]]] = {
@@ -213,7 +217,7 @@ _FILLERS: Final[dict[str, Callable[[Any, bool, float, random.Random], str]]] = {
     "axis": _axis,
     "side": _side,
     "shares": _shares,
-    "around": _covers,
+    "around": _around,
     "where": _covers,
     "covers": _covers,
     "main": _cover,
