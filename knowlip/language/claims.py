@@ -114,15 +114,16 @@ def say_the_same(instruction_set: str, dimension: str, one: str, other: str) -> 
 
 
 _NUMBER: Final = r"(\d{1,3}|" + "|".join(NUMBERS) + ")"
-_RANGE: Final = re.compile(
-    rf"\b(?:between )?{_NUMBER} (?:and(?: at most)?|(?:up )?to|or) {_NUMBER}\b(?! ?(?:%|m\b|meters|km))"
+RANGE: Final = re.compile(
+    rf"\b(?:between )?{_NUMBER} (?:and(?: at most)?|(?:up )?to|or) {_NUMBER}\b(?! ?(?:%|m\b|meters|km))", re.IGNORECASE
 )
+"""Two numbers between which a third lies."""
 
 
 def _count(text: str) -> Claims:
     if re.search(rf"\b(no|zero) (?:[a-z]+ )?({TARGET_NOUNS})\b|^none\b", text):
         return {"count": 0}
-    if match := _RANGE.search(text):
+    if match := RANGE.search(text):
         low, high = (number_of(word) for word in match.groups())
         if low < high:
             return {"count_range": [low, high]}

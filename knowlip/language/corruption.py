@@ -19,19 +19,40 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from knowlip.language.categories import TYPE_OF, TYPE_WORDS
-from knowlip.language.claims import Claims, parse_claims
+from knowlip.language.categories import TARGET_NOUNS, TYPE_OF, TYPE_WORDS
+from knowlip.language.claims import RANGE, Claims, parse_claims
 from knowlip.language.definitions import count_holds
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.marks import Sentence, joined, resting_on, sentences_of
+from knowlip.language.phrases import number_word
 from knowlip.language.statements import SEEN
-from knowlip.language.words import COVER_OF, NUMBERS
+from knowlip.language.words import COVER_OF, GROUPS, NUMBERS, number_of
 
 CORRUPTION_KINDS: Final = ("swap", "count", "direction", "category")
+_NUMBERS: Final = ("count", "count_range")
 _PLACES: Final = ("regions", "axis_deg", "where", "side")
-_NUMBER: Final = re.compile(r"\b(?:\d{1,3}(?! ?(?:%|percent|m\b|meter))|" + "|".join(NUMBERS) + r")\b", re.IGNORECASE)
+_NAMES_OF_NUMBERS: Final = "|".join(NUMBERS)
+_COUNTED: Final = re.compile(
+    r"\b(?P<about>(?:about|around|roughly|some|approximately|nearly) )?"
+    rf"(?:(?P<number>\d{{1,3}}(?! ?-?(?:%|percent|k?m\b|met))|{_NAMES_OF_NUMBERS})\b|"
+    rf"(?:an? )?(?P<group>{'|'.join(GROUPS)})(?: of)?\b|"
+    rf"(?:an?|the) (?:single|lone|solitary|sole)\b(?= (?:{TARGET_NOUNS})\b))",
+    re.IGNORECASE,
+)
+"""A number of targets, and the word that makes it an estimate."""
+_ABOUT_FROM: Final = 3
+"""Numbers up to here are not called approximate."""
+_NOUN_AND_VERB: Final = re.compile(
+    rf"(?P<between> (?:[a-z]+ )?)(?P<noun>{TARGET_NOUNS}|targets?)\b(?:(?P<space> )(?P<verb>[a-z]+)\b)?", re.IGNORECASE
+)
+_SINGULAR: Final = {
+    "is": "are",
+    "was": "were",
+    **{f"{verb}s": verb for verb in ("stand", "show", "rise", "make", "lie", "appear", "occur")},
+}
+_VERBS: Final = _SINGULAR | {plural: singular for singular, plural in _SINGULAR.items()}
 _COVER_NAMES: Final = {"water": "water", "field": "fields", "wood": "woodland", "built-up": "built-up land"}
 
 
@@ -139,10 +160,18 @@ def is_wrong(kind: str, instruction_set: str, dimension: str, text: str, new: st
     if not now or was == now:
         return False
     if kind == "count":
-        return _but(was, ("count",)) == _but(now, ("count",)) and not count_holds(now["count"], was["count"])
+        return _but(was, _NUMBERS) == _but(now, _NUMBERS) and _counts_differ(was, now)
     if kind == "direction":
         return _but(was, _PLACES) == _but(now, _PLACES)
     return kind == "swap" or was.keys() == now.keys()
+
+
+def _counts_differ(was: Claims, now: Claims) -> bool:
+    """Whether two counts, or two ranges, cannot both be true."""
+    if "count_range" in was and "count_range" in now:
+        (low, high), (new_low, new_high) = was["count_range"], now["count_range"]
+        return new_high < low or high < new_low
+    return "count" in was and "count" in now and not count_holds(now["count"], was["count"])
 
 
 def _but(claims: Claims, names: Sequence[str]) -> dict[str, object]:
@@ -150,18 +179,51 @@ def _but(claims: Claims, names: Sequence[str]) -> dict[str, object]:
 
 
 def _other_count(text: str, rng: np.random.Generator) -> str | None:
-    found = _NUMBER.search(text)
+    if match := RANGE.search(text):
+        return _other_range(text, match, rng)
+    found = _COUNTED.search(text)
     if found is None:
         return None
-    words = found.group(0)
-    number = int(words) if words.isdigit() else NUMBERS.index(words.lower())
+    words = found["number"] or found["group"] or "one"
+    number = GROUPS[words.lower()] if found["group"] else number_of(words.lower())
     near = [value for value in range(1, min(20, max(4, 2 * number)) + 1) if not count_holds(value, number)]
     new = int(rng.choice(near))
     name = str(new) if words.isdigit() or new >= len(NUMBERS) else NUMBERS[new]
-    changed = text[: found.start()] + name + text[found.end() :]
-    if new == 1:
-        return re.sub(r"\b(ship|vessel|boat)s are\b", r"\1 is", changed).replace("aircraft are", "aircraft is")
-    return re.sub(r"\b(ship|vessel|boat) is\b", r"\1s are", changed).replace("aircraft is", "aircraft are")
+    about = "" if new <= _ABOUT_FROM else found["about"] or ""
+    counted = _agreeing(text[found.end() :], number != 1, new != 1)
+    return _like(about + name, found.group(), text[: found.start()]) + counted
+
+
+def _other_range(text: str, match: re.Match[str], rng: np.random.Generator) -> str | None:
+    """A range of the same width, wholly above or wholly below."""
+    low, high = (number_of(word.lower()) for word in match.groups())
+    if low >= high:
+        return None
+    lows = [value for value in (low - (high - low) - 1, high + 1, high + 2) if value > 0]
+    new = int(rng.choice(lows))
+    names = [number_word(value) for value in (new, new + high - low)]
+    (start, stop), (start_high, stop_high) = match.span(1), match.span(2)
+    return _like(names[0], match.group(1), text[:start]) + text[stop:start_high] + names[1] + text[stop_high:]
+
+
+def _like(words: str, old: str, before: str) -> str:
+    """The text before, and words with a capital where the old ones had it."""
+    return before + (words[:1].upper() + words[1:] if old[:1].isupper() else words)
+
+
+def _agreeing(rest: str, was_many: bool, many: bool) -> str:
+    """What follows a number, with the noun and its verb in the new number."""
+    if was_many == many:
+        return rest
+    match = _NOUN_AND_VERB.match(rest)
+    if match is None:
+        return rest
+    noun, verb = match["noun"], match["verb"] or ""
+    if not noun.lower().endswith(("craft", "target")) or noun.lower() == "target":
+        noun = noun + "s" if many else noun.removesuffix("s")
+    if verb in _VERBS:
+        verb = _VERBS[verb]
+    return match["between"] + noun + (match["space"] or "") + verb + rest[match.end() :]
 
 
 def _other_direction(text: str, rng: np.random.Generator) -> str | None:
@@ -175,7 +237,8 @@ def _other_category(text: str, rng: np.random.Generator) -> str | None:
         names = list(TYPE_WORDS)
         alike = names[:5] if name in names[:5] else names[5:]
         new = str(rng.choice([other for other in alike if other != name]))
-        return text[: found.start()] + new + "s" * found.group(0).endswith("s") + text[found.end() :]
+        before = re.sub(r"\b(a)n?(?= $)", r"\1", text[: found.start()], flags=re.IGNORECASE)
+        return _like(new + "s" * found.group(0).endswith("s"), found.group(), before) + text[found.end() :]
     covers = [(match, COVER_OF[match.group(0).lower().replace("-", " ")]) for match in _COVER.finditer(text)]
     names = [name for _, name in covers]
     once = [match for match, name in covers if names.count(name) == 1]
@@ -183,7 +246,7 @@ def _other_category(text: str, rng: np.random.Generator) -> str | None:
     if not once or not others or re.search(r"\b(?:no|without)\b", text, re.IGNORECASE):
         return None
     match = once[int(rng.integers(len(once)))]
-    return text[: match.start()] + str(rng.choice(others)) + text[match.end() :]
+    return _like(str(rng.choice(others)), match.group(), text[: match.start()]) + text[match.end() :]
 
 
 _EDITS: Final[dict[str, Callable[[str, np.random.Generator], str | None]]] = {

@@ -21,14 +21,16 @@ COVER_WORDS: Final[dict[str, tuple[str, ...]]] = {
     cover: tuple(phrases.split(", "))
     for cover, phrases in {
         "water": "open water, open sea, waters, water, sea, ocean, river, lake, basin",
-        "field": "fields, field, farmland, cropland, agricultural land, cropfields, arable land, farm plots",
+        "field": "cultivated fields, crop fields, fields, field, farmland, cropland, agricultural land, cropfields, "
+        "arable land, farm plots",
         "wood": "woodland, woods, wood, forest, forests, trees, tree cover, tree stands, wooded ground",
-        "built-up": "built up land, built up areas, built up area, built up, urban, residential, settlement, "
-        "buildings, houses, housing, town, city blocks",
+        "built-up": "built up land, built up areas, built up area, built up, urban fabric, urban blocks, urban, "
+        "residential, settlement, buildings, houses, housing, town, city blocks",
         "quay": "quays, quay, quayside, docks, dock, wharf, wharves, pier, piers, port land",
         "pavement": "runway and apron, runways and aprons, apron and runway, pavement, paved ground, paved surfaces, "
         "tarmac",
-        "airfield": "airfield, airfield ground, airport ground, airport land, aerodrome",
+        "airfield": "airfield, airfield ground, airfield surfaces, aerodrome ground, airport ground, airport land, "
+        "aerodrome",
         "runway": "runway, runways, taxiway, taxiways",
         "apron": "apron, aprons",
         "grass": "grass, mown grass, grassland, grassy ground, turf",
