@@ -17,11 +17,12 @@ from typing import Any
 import pandas as pd
 
 from knowlip.annotators.chunks import ChunkStore, Outcome, Outcomes
+from knowlip.annotators.measured.compose import TextOptions, text_settings
 from knowlip.annotators.offline import offline_annotators
 from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import prompt_hash
-from knowlip.annotators.types import Annotation, recorded_name
+from knowlip.annotators.types import Annotation
 from knowlip.annotators.workers import Asking, Chunk, Labelling, Measuring
 from knowlip.base.progress import say, track
 from knowlip.base.vocabulary import SCALES, Decision
@@ -45,8 +46,8 @@ class AnnotateConfig:
     dataset: Path
     """Folder of a built data set."""
     annotator: str = "measured"
-    """"measured" measures offline (its first name, "rules", is understood and stands in data sets); "openai" asks a
-    model behind an OpenAI-compatible endpoint; "labels" fills templates from truth, boxes and masks."""
+    """"measured" measures offline (its first name, "rules", is understood, and stands in data sets of its first texts);
+    "openai" asks a model behind an OpenAI-compatible endpoint; "labels" fills templates from truth, boxes and masks."""
     model: str = ""
     """openai: name of the model as the endpoint knows it."""
     base_url: str = ""
@@ -67,6 +68,8 @@ class AnnotateConfig:
     """openai: stop before all runs on this data set together could cost more; needs openai.price_in and price_out."""
     batch: bool = False
     """openai: send each wave through the endpoint's Batch API: about half the price, answers within a day."""
+    texts: TextOptions = field(default_factory=TextOptions)
+    """measured: which layers speak, how much, and in which words."""
     openai: OpenAIOptions = field(default_factory=OpenAIOptions)
     """openai: prompt, image and request settings."""
 
@@ -80,6 +83,8 @@ class AnnotateConfig:
             raise ValueError("The openai annotator needs the name of a model (--model).")
         if self.workers < 1 or self.concurrency < 1:
             raise ValueError("workers and concurrency must be 1 or more.")
+        if self.annotator != "measured" and self.texts != TextOptions():
+            raise ValueError("texts.* belong to the measured annotator (--annotator measured).")
         if self.annotator != "openai" and (self.dry_run or self.max_cost or self.batch):
             raise ValueError("dry_run, max_cost and batch belong to the openai annotator (--annotator openai).")
         if self.detail not in ("tiles", "none"):
@@ -166,9 +171,8 @@ def _annotate(
                     store.clear()  # a run that got nowhere leaves nothing to resume
                     raise ValueError(f"Not one of {len(quarantined)} tiles could be annotated; {tile}: {outcome}")
     notes = [done[tile] for tile in sorted(done)]  # they came in the order in which they were done
-    who = recorded_name(config.annotator)
-    _keep(dataset, _rows(notes, who))
-    dataset.write_mentions(mention(note.tile_id, who, note.counts, note.boxes) for note in notes)
+    _keep(dataset, _rows(notes, config.annotator))
+    dataset.write_mentions(mention(note.tile_id, config.annotator, note.counts, note.boxes) for note in notes)
     store.write_quarantine(quarantined)
     if quarantined:
         say(f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}")
@@ -191,7 +195,9 @@ def _annotate(
 
 def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
     """All that the texts depend on; an interrupted run goes on only under the same."""
-    settings: dict[str, Any] = {"annotator": recorded_name(config.annotator), "dataset": dataset.fingerprint}
+    settings: dict[str, Any] = {"annotator": config.annotator, "dataset": dataset.fingerprint}
+    if config.annotator == "measured":
+        settings |= {"texts": text_settings(config.texts)}
     if config.annotator == "openai":
         settings |= {"model": config.model, "prompts": prompt_hash(), **config.openai.answer_settings()}
     elif config.annotator != "labels":
@@ -206,9 +212,8 @@ def _who(
     if config.annotator == "labels":
         return runner(Labelling(dataset), Processes(1)), None
     if config.annotator != "openai":
-        return runner(
-            Measuring(config.dataset, config.annotator, config.detail == "tiles"), Processes(config.workers)
-        ), None
+        measuring = Measuring(config.dataset, config.annotator, config.texts, config.detail == "tiles")
+        return runner(measuring, Processes(config.workers)), None
     # The client library takes a second to import.
     from knowlip.annotators.openai.annotator import EndpointError, OpenAIAnnotator
 

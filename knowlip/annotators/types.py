@@ -12,16 +12,7 @@ from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 from knowlip.language.marks import Sentence, joined, sentences_of
 from knowlip.language.statements import EVIDENCE, Evidence
 
-__all__ = ["Annotation", "Annotator", "Box", "SubText", "TileRequest", "recorded_name"]
-
-_RECORDED: Final = {"measured": "rules"}
-
-
-def recorded_name(annotator: str) -> str:
-    """The name of an annotator in data sets, columns `annotator`: of `measured` its first name, `rules`, so that a tile
-    has the same texts, byte for byte, whenever it was annotated."""
-    return _RECORDED.get(annotator, annotator)
-
+__all__ = ["Annotation", "Annotator", "Box", "SubText", "TileRequest"]
 
 @dataclass(frozen=True)
 class SubText:

@@ -14,6 +14,8 @@ from threadpoolctl import threadpool_limits
 from knowlip.annotators.chunks import Outcomes
 from knowlip.annotators.detail import Details
 from knowlip.annotators.labels import LabelsAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator
+from knowlip.annotators.measured.compose import TextOptions
 from knowlip.annotators.offline import offline_annotator
 from knowlip.annotators.types import Annotation, Annotator, Neighbours, TileRequest
 from knowlip.dataset import Dataset
@@ -48,6 +50,8 @@ class Measuring(Annotating):
     dataset: Path
     annotator: str
     """Its name, see :mod:`knowlip.annotators.offline`."""
+    texts: TextOptions
+    """How the measured annotator speaks."""
     detail: bool = True
     """Whether it sees a tile's small tiles too."""
 
@@ -58,7 +62,9 @@ class Measuring(Annotating):
             threadpool_limits(1)
         dataset = Dataset(self.dataset)
         details = Details(dataset) if self.detail else None
-        return _annotating(dataset, offline_annotator(self.annotator), details=details)
+        own = self.annotator == MeasuredAnnotator.name
+        annotator = MeasuredAnnotator(self.texts) if own else offline_annotator(self.annotator)
+        return _annotating(dataset, annotator, details=details)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
-"""The `measured` annotator: hand-written sentences over what classical SAR analysis and small fitted perceptrons see.
-
-Data sets name it `rules`, see :func:`knowlip.annotators.types.recorded_name`.
-"""
+"""The `measured` annotator: the five layers of HCoT offline, over what a small fitted network and classical SAR analysis
+see in the pixels, and over what gazetteers know of the place."""
 
 from typing import Final
 
+from knowlip.annotators.measured.compose import TextOptions, compose
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
-from knowlip.annotators.measured.target_sentences import target_sentences
-from knowlip.annotators.measured.terrain_sentences import terrain_sentences
+from knowlip.annotators.measured.target_statements import target_statements
+from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.types import Annotation, Neighbours, TileRequest
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import InstructionSet
@@ -24,6 +23,9 @@ class MeasuredAnnotator:
 
     name = "measured"
 
+    def __init__(self, options: TextOptions = TextOptions()) -> None:
+        self._options = options
+
     def annotate(self, request: TileRequest) -> Annotation:
         """Write the eight sub-texts of one tile.
 
@@ -34,19 +36,19 @@ class MeasuredAnnotator:
             ValueError: when the image is not an 8-bit (H, W) array with at least one valid pixel.
         """
         evidence = measure(request.image, request.metres_per_pixel, context_of(request))
-        return write(evidence, request)
+        return write(evidence, request, self._options)
 
 
-def write(evidence: TileEvidence, request: TileRequest) -> Annotation:
-    """Sentences, counts and boxes for given evidence; `request` adds place and parent."""
-    near = near_phrase(request.place, request.scale)
+def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = TextOptions()) -> Annotation:
+    """Sentences, counts and boxes for given evidence; `request` adds place, sensor and parent."""
     if evidence.category is None:
-        kind, sentences = InstructionSet.TERRAIN, terrain_sentences(evidence, near, parent_function(request.parent))
+        kind, mains = InstructionSet.TERRAIN, terrain_statements(evidence, parent_function(request.parent))
     else:
         kind = InstructionSet.MARINE if evidence.category == "ship" else InstructionSet.GROUND
-        sentences = target_sentences(evidence, near)
+        mains = target_statements(evidence)
+    sub_texts = compose(request.tile_id, request.scale, kind, mains, [], request.parent, options)
     height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
-    return Annotation(request.tile_id, kind, sentences, counts_of(evidence), boxes_of(evidence, width_m, height_m))
+    return Annotation(request.tile_id, kind, sub_texts, counts_of(evidence), boxes_of(evidence, width_m, height_m))
 
 
 def context_of(request: TileRequest) -> Context:
@@ -71,15 +73,6 @@ def parent_function(parent: Annotation | None) -> str | None:
         covers = parse_claims(InstructionSet.MARINE, "Environment", parent.text_of("Environment")).get("covers", [])
         return "port" if "quay" in covers else None
     return parse_claims(InstructionSet.TERRAIN, "Functionality", parent.text_of("Functionality")).get("function")
-
-
-def near_phrase(place: Neighbours, scale: str) -> str:
-    """A few words on the place: the port or airport nearby, for large tiles else the country; "" for nothing."""
-    for kind, words in (("port", "near a port"), ("airport", "near an airport")):
-        if _within(place, kind):
-            return words
-    country = str(place.get("country") or "")
-    return f"in {country}" if country and scale == "large" else ""
 
 
 def _within(place: Neighbours, kind: str) -> bool:

@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from knowlip.language.phrases import axis_word
 
 Array = NDArray[np.float32]
 _STEP_DEG: Final = 7.5
@@ -60,6 +59,6 @@ def axis_of(weight: Array) -> Axis | None:
     return Axis(float(_ANGLES[best]), sharpness)
 
 
-def running(axis: Axis | None, words: str) -> str:
-    """ ", WORDS north-south" for a direction that stands out, "" for none."""
-    return f", {words} {axis_word(axis.heading_deg)}" if axis is not None and axis.sharpness >= SHARP else ""
+def worth_a_word(axis: Axis | None) -> float | None:
+    """The direction of lines that stands out enough to be told, degrees clockwise from north; None for none."""
+    return axis.heading_deg if axis is not None and axis.sharpness >= SHARP else None

@@ -1,0 +1,158 @@
+"""From statements to eight sub-texts: which of the layers speak on a tile, where, and in which words."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from knowlip.annotators.types import Annotation, SubText
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.grammar import Grammar
+from knowlip.language.marks import Sentence
+from knowlip.language.statements import Layer, Statement
+
+PLAIN_FROM: Final = 0.8
+"""Probability from which a claim is made without a word of doubt."""
+LIKELY_FROM: Final = 0.55
+"""Probability from which it is called likely; below, possible."""
+_SPREAD: Final = 12
+"""Captions end up to so many words before and behind the number that is asked for."""
+_SENTENCES: Final = 3
+"""Most sentences of a sub-text."""
+_LEADING: Final[Mapping[str, tuple[Layer, ...]]] = {
+    "large": (Layer.EARTH, Layer.SOCIAL, Layer.RADAR, Layer.EARTH, Layer.SOCIAL, Layer.CALIBRATION),
+    "medium": (Layer.RADAR, Layer.EARTH, Layer.CALIBRATION, Layer.RADAR, Layer.SOCIAL),
+    "small": (Layer.RADAR, Layer.RADAR, Layer.CALIBRATION, Layer.INSTANCE, Layer.EARTH),
+}
+"""Scale -> the layers in the order in which they may add a sentence, over and over."""
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How the measured annotator speaks."""
+
+    layers: tuple[int, ...] = (1, 2, 3, 4, 5)
+    """Layers of the chain of thought that speak: 1 earth cognition, 2 social prior, 3 SAR theory, 4 instances, 5
+    calibration. The main sentence of each sub-text is of layer 4 and always there."""
+    words: int = 100
+    """Words that a caption is filled up to, by what the other layers have to say; 0 leaves the main sentences alone."""
+    seed: int = 0
+    """Draws the wordings, together with the tile's name."""
+    wordings: Path | None = None
+    """A YAML file with your own wordings, docs/language.md."""
+
+    def __post_init__(self) -> None:
+        if strange := set(self.layers) - set(Layer):
+            raise ValueError(f"There is no layer {min(strange)}; use 1 to 5.")
+        if not 0 <= self.words <= 400:
+            raise ValueError(f"A caption of {self.words} words cannot be asked for; use 0 to 400.")
+
+
+def text_settings(options: TextOptions) -> dict[str, Any]:
+    """Options as JSON values, with the fingerprint of the words: texts of one run are made of the same."""
+    words = grammar_of(options.wordings).fingerprint
+    return {"layers": sorted(options.layers), "words": options.words, "seed": options.seed, "grammar": words}
+
+
+@cache
+def grammar_of(wordings: Path | None) -> Grammar:
+    """The standard grammar, or that of a file."""
+    return Grammar.standard() if wordings is None else Grammar.with_file(wordings)
+
+
+@dataclass
+class _Caption:
+    """A caption while it is put together."""
+
+    said: dict[str, list[Sentence]] = field(default_factory=dict)
+    """Dimension -> sentences."""
+    words: list[str] = field(default_factory=list)
+
+    def add(self, dimension: str, sentence: Sentence) -> None:
+        self.said.setdefault(dimension, []).append(sentence)
+        self.words += sentence.text.lower().replace(",", " ").split()
+
+
+def compose(
+    tile_id: str,
+    scale: str,
+    kind: InstructionSet,
+    mains: Mapping[str, Statement],
+    others: Sequence[tuple[Statement, tuple[str, ...]]],
+    parent: Annotation | None,
+    options: TextOptions,
+) -> tuple[SubText, ...]:
+    """Put statements into words.
+
+    Args:
+        tile_id: draws the wordings, with the seed.
+        scale: "large", "medium" or "small": which layers come first.
+        kind: the instruction set.
+        mains: dimension -> what it is about.
+        others: what the other layers have to say, each with the dimensions that it may stand under, first things
+            first.
+        parent: the larger tile's annotation; what it says of place, people and radar is not said again.
+        options: how to speak.
+
+    Returns:
+        The eight sub-texts in order.
+    """
+    # Main sentences come first, so that the room that is left is known; each wording is chosen against the words that
+    # the caption holds already.
+    grammar, caption = grammar_of(options.wordings), _Caption()
+    for dimension in DIMENSIONS[kind]:
+        main = mains[dimension]
+        words = grammar.say(main, f"{options.seed} {tile_id} {main.topic}", caption.words, hedge_of(main))
+        caption.add(dimension, Sentence(words, main.evidence, main.topic))
+    known = _topics(parent)
+    goal = options.words + _chance(f"{options.seed} {tile_id} length", 2 * _SPREAD + 1) - _SPREAD
+    allowed = [other for other in others if other[0].layer in options.layers and other[0].topic not in known]
+    for statement, dimensions in _in_turn(allowed, scale):
+        if len(caption.words) >= goal:
+            break
+        here = [name for name in dimensions if name in caption.said and len(caption.said[name]) < _SENTENCES]
+        if not here:
+            continue
+        where = min(here, key=lambda name: len(caption.said[name]))
+        words = grammar.say(statement, f"{options.seed} {tile_id} {statement.topic}", caption.words)
+        if len(caption.words) + len(words.split()) <= goal + 4:
+            caption.add(where, Sentence(words, statement.evidence, statement.topic))
+    return tuple(SubText.of(name, caption.said[name], mains[name].confidence) for name in DIMENSIONS[kind])
+
+
+def hedge_of(statement: Statement) -> int:
+    """How much doubt a statement is spoken with: 0 none, 1 likely, 2 possible."""
+    if statement.confidence >= PLAIN_FROM:
+        return 0
+    return 1 if statement.confidence >= LIKELY_FROM else 2
+
+
+def _topics(parent: Annotation | None) -> set[str]:
+    """What the larger tile's text has told of all but its own pixels."""
+    if parent is None:
+        return set()
+    sentences = (sentence for sub_text in parent.sub_texts for sentence in sub_text.sentences)
+    return {sentence.topic for sentence in sentences if sentence.topic and sentence.evidence != "visual"}
+
+
+def _in_turn(
+    others: Sequence[tuple[Statement, tuple[str, ...]]], scale: str
+) -> Iterator[tuple[Statement, tuple[str, ...]]]:
+    """The statements with layers taking turns as the scale wants it, each layer in its own order."""
+    waiting = {layer: [other for other in others if other[0].layer == layer] for layer in Layer}
+    while any(waiting.values()):
+        before = sum(map(len, waiting.values()))
+        for layer in _LEADING.get(scale, _LEADING["medium"]):
+            if waiting[layer]:
+                yield waiting[layer].pop(0)
+        if sum(map(len, waiting.values())) == before:  # only layers that have no turn are left
+            for layer in Layer:
+                yield from waiting[layer]
+                waiting[layer] = []
+
+
+def _chance(key: str, outcomes: int) -> int:
+    """A number from 0 to `outcomes` - 1 that the key decides."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % outcomes

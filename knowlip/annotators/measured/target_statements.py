@@ -1,0 +1,182 @@
+"""What is said of ships and aircraft: one statement for each dimension of the ground and marine instruction sets."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from knowlip.annotators.measured.evidence import Overall, Target, TileEvidence
+from knowlip.annotators.measured.lines import worth_a_word
+from knowlip.base.vocabulary import region_of
+from knowlip.language.definitions import (
+    CROSS_FROM_M,
+    ELONGATED_FROM_M,
+    PRESENT,
+    arrangement,
+    axial_difference,
+    axial_mean,
+    cover_share,
+    regions_with,
+)
+from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.phrases import percent, round_length
+from knowlip.language.statements import Statement
+
+_STRIP: Final = 0.03
+"""Share of runway from which its direction is told."""
+_OPEN: Final = 0.85
+"""Share of water from which nothing but water is spoken of."""
+
+
+def target_statements(evidence: TileEvidence) -> dict[str, Statement]:
+    """What is said under each dimension.
+
+    Args:
+        evidence: with at least one target.
+
+    Raises:
+        ValueError: no target.
+    """
+    category = evidence.category
+    if category is None:
+        raise ValueError("Target statements need at least one target.")
+    targets = [target for target in evidence.targets if target.category == category]
+    overall = evidence.overall or overall_of_targets(category, targets)
+    return {
+        dimension: write(evidence, category, targets, overall)
+        for dimension, write in zip(DIMENSIONS[InstructionSet.MARINE], _WRITERS, strict=True)
+    }
+
+
+def overall_of_targets(category: str, targets: list[Target]) -> Overall:
+    """What the targets are as a whole when they are all there is."""
+    certainty, number = _certainty(targets), len(targets)
+    length = float(np.median([target.length_m for target in targets]))
+    name, most = Counter(target.type for target in targets).most_common(1)[0]
+    return Overall(
+        number=number,
+        length_m=length,
+        resolved=length >= (ELONGATED_FROM_M if category == "ship" else CROSS_FROM_M),
+        type=name,
+        pattern=arrangement([(target.x, target.y) for target in targets]),
+        sure={
+            "Count": certainty * 0.97 ** (number - 1),
+            "Feature": certainty,
+            "Size": 0.9 * certainty,
+            "Category": certainty * (0.55 + 0.35 * most / number),
+            "Distribution": 0.95 * certainty,
+        },
+    )
+
+
+def _certainty(targets: Sequence[Target]) -> float:
+    return float(np.mean([target.certainty for target in targets]))
+
+
+def bounded(confidence: float) -> float:
+    """A probability, to three digits."""
+    return round(min(1.0, max(0.0, confidence)), 3)
+
+
+def _count(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    return Statement(
+        "count", {"category": category, "number": overall.number}, confidence=bounded(overall.sure["Count"])
+    )
+
+
+def _location(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    """The regions with most targets, until they hold two thirds of them."""
+    held = Counter(region_of(target.x, target.y) for target in targets)
+    chosen: list[int] = []
+    covered = 0
+    for region, number in sorted(held.items(), key=lambda item: (-item[1], item[0])):
+        if covered * 3 >= len(targets) * 2:
+            break
+        chosen.append(region)
+        covered += number
+    slots = {"category": category, "regions": sorted(chosen), "one": overall.number == 1, "most": covered < len(targets)}
+    return Statement("location", slots, confidence=bounded(_certainty(targets)))
+
+
+def _feature(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    sure, one = bounded(overall.sure["Feature"]), overall.number == 1
+    if not overall.resolved:
+        return Statement("feature-compact", {"category": category, "one": one}, confidence=sure)
+    if category == "aircraft":
+        return Statement("feature-cross", {"category": category, "one": one}, confidence=sure)
+    longest = max(targets, key=lambda target: target.length_m)
+    heading = longest.heading_deg if len(targets) < 3 else axial_mean([target.heading_deg for target in targets])
+    if axial_difference(heading, longest.heading_deg) > 30.0:
+        heading = longest.heading_deg
+    return Statement("feature-elongated", {"category": category, "axis_deg": heading, "one": one}, confidence=sure)
+
+
+def _size(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    slots = {"category": category, "length_m": round_length(overall.length_m), "one": overall.number == 1}
+    return Statement("size", slots, confidence=bounded(overall.sure["Size"]))
+
+
+def _category(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    types, one = [overall.type], overall.number == 1
+    others = Counter(target.type for target in targets if target.type != overall.type).most_common(1)
+    if not one and others and others[0][1] * 3 >= len(targets):
+        types.append(others[0][0])
+    slots = {"category": category, "types": types, "one": one}
+    return Statement("category", slots, confidence=bounded(overall.sure["Category"]))
+
+
+def _distribution(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    topic = f"pattern-{overall.pattern}"
+    return Statement(topic, {"category": category}, confidence=bounded(overall.sure["Distribution"]))
+
+
+def _region(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    if category == "ship":
+        water = percent(cover_share("water", evidence.shares))
+        shares = {"water": water} | ({"land": 100 - water} if water <= 90 else {})
+        return Statement("shares", {"shares": shares, "axis_deg": None}, confidence=bounded(evidence.sure("water")))
+    shares = {"pavement": percent(cover_share("pavement", evidence.shares))}
+    if (grass := cover_share("grass", evidence.shares)) >= 0.05:
+        shares["grass"] = percent(grass)
+    axis = None
+    if cover_share("runway", evidence.shares) >= _STRIP:
+        axis = worth_a_word(evidence.axes.get("runway"))
+    sure = bounded(evidence.sure("runway", "apron", "grass"))
+    return Statement("shares", {"shares": shares, "axis_deg": axis}, confidence=sure)
+
+
+def _environment(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    """What lies around: landforms of a tenth of the tile and more, and where they concentrate."""
+    skip = {"water"} if category == "ship" else {"airfield"}
+    around = [name for name, share in evidence.landforms.items() if share >= PRESENT and name not in skip][:2]
+    sure = bounded(evidence.sure("water", *around))
+    water = cover_share("water", evidence.shares)
+    if category == "ship" and not around and water >= _OPEN:
+        return Statement("open-water", {"category": category}, confidence=sure)
+    if category == "aircraft" and cover_share("grass", evidence.shares) >= PRESENT:
+        around = ["grass", *around[:1]]
+    covers: dict[str, object] = {name: _part(name, evidence) for name in around}
+    if category == "ship" and water >= PRESENT:
+        covers = {"water": [], **covers}
+    if category == "aircraft" and not covers:
+        covers = {"pavement": []}
+    return Statement("around", {"covers": covers or {"water": []}, "category": category}, confidence=sure)
+
+
+def _part(name: str, evidence: TileEvidence) -> list[int]:
+    """The regions where a cover concentrates, none where it does not."""
+    regions = regions_with(name, evidence.land)
+    return regions if len(regions) <= 3 else []
+
+
+_WRITERS: Final[tuple[Callable[[TileEvidence, str, list[Target], Overall], Statement], ...]] = (
+    _count,
+    _location,
+    _feature,
+    _size,
+    _category,
+    _distribution,
+    _region,
+    _environment,
+)

@@ -1,0 +1,167 @@
+"""What is said of the land: one statement for each dimension of the terrain instruction set."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from knowlip.annotators.measured.evidence import TileEvidence
+from knowlip.annotators.measured.lines import worth_a_word
+from knowlip.annotators.measured.target_statements import bounded
+from knowlip.language.definitions import (
+    BUILDING_AMOUNTS,
+    adjacent,
+    cover_share,
+    layout_margins,
+    layout_shares,
+    regions_with,
+    side_of,
+)
+from knowlip.language.phrases import percent
+from knowlip.language.statements import Evidence, Statement
+
+_SOME: Final = 0.07
+"""Smallest share that is worth a word."""
+_CLEARLY: Final = 1.3
+"""A region is named when its share exceeds by this factor what the word asks for."""
+_ONE_SIDE: Final = 0.25
+"""Distance of two centres of mass, in regions, from which one cover is said to lie on a side of the other."""
+
+
+def terrain_statements(evidence: TileEvidence, inherited: str | None) -> dict[str, Statement]:
+    """What is said under each dimension.
+
+    Args:
+        evidence: what was seen.
+        inherited: function of the larger tile around this one (a key of the functions that texts know), None unknown.
+    """
+    function, source, sure = function_of(evidence, inherited)
+    return {
+        "Terrain": _terrain(evidence),
+        "Functionality": Statement("function", {"function": function}, evidence=source, confidence=bounded(sure)),
+        **{dimension: write(evidence) for dimension, write in _WRITERS.items()},
+    }
+
+
+def _margin(larger: float, smaller: float) -> float:
+    """0.5 for a tie, towards 1 as the gap grows."""
+    return min(1.0, 0.5 + 2.0 * (larger - smaller))
+
+
+def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evidence, float]:
+    """What the area serves: (function, where the knowledge comes from, confidence).
+
+    What is seen decides where it is clear; the larger tile's function decides where this tile shows nothing against it.
+    """
+    forms = evidence.landforms
+    pavement = cover_share("pavement", evidence.shares)
+    seen = {
+        "airport": 4.0 * pavement,
+        "port": 4.0 * forms["quay"],
+        "farmland": forms["field"],
+        "forest": forms["wood"],
+        "open water": 0.9 * forms["water"],
+        "urban": 1.2 * forms["built-up"],
+    }
+    least = {"airport": 0.08, "port": 0.08, "farmland": 0.3, "forest": 0.3, "open water": 0.54, "urban": 0.24}
+    seen = {name: score if score >= least[name] else 0.0 for name, score in seen.items()}
+    seen["mixed"] = 0.1
+    best = max(seen, key=lambda name: seen[name])
+    if inherited in ("port", "airport") and best != inherited and seen[inherited] >= 0.1:
+        return str(inherited), "parent", 0.6
+    rest = max(score for name, score in seen.items() if name != best)
+    sure = evidence.sure(*[name for name, share in forms.items() if share >= _SOME])
+    if inherited == best:
+        return best, "visual", min(1.0, 0.2 + _margin(seen[best], rest) * sure)
+    return best, "visual", _margin(seen[best], rest) * sure
+
+
+def _terrain(evidence: TileEvidence) -> Statement:
+    names, shares = list(evidence.landforms), list(evidence.landforms.values())
+    second = names[1] if shares[1] >= 0.1 else None
+    slots = {"main": names[0], "second": second, "amount": "some" if shares[1] < 0.25 else "extensive"}
+    return Statement("terrain", slots, confidence=bounded(_margin(shares[0], shares[1]) * evidence.sure(names[0])))
+
+
+def _places(name: str, evidence: TileEvidence) -> list[int]:
+    """Regions that clearly hold a cover, strongest first, at most three unless it is nearly everywhere."""
+    share = {region: cover_share(name, evidence.grid[region]) for region in range(9)}
+    held = sorted(regions_with(name, evidence.land), key=lambda region: -share[region])
+    if len(held) >= 7:
+        return list(range(9))
+    least = _CLEARLY * max(0.02, min(0.25, cover_share(name, evidence.shares)))
+    return sorted([region for region in held[:3] if share[region] >= least] or held[:1])
+
+
+def _distribution(evidence: TileEvidence) -> Statement:
+    names = [name for name, share in evidence.landforms.items() if share >= _SOME][:2] or list(evidence.landforms)[:1]
+    covers: dict[str, object] = {name: places for name in names if (places := _places(name, evidence))}
+    where = covers or {names[0]: list(range(9))}
+    return Statement("where", {"covers": where}, confidence=bounded(0.9 * evidence.sure(*names)))
+
+
+def _layout(evidence: TileEvidence) -> Statement:
+    """The layout whose conditions are met by the widest margin."""
+    margins = layout_margins(*layout_shares(evidence.shares))
+    layout = max(margins, key=lambda name: margins[name])
+    parts = {"uniform": 1, "two-part": 2, "mosaic": 3}[layout]
+    slots = {"covers": list(evidence.landforms)[:parts]}
+    return Statement(f"layout-{layout}", slots, confidence=bounded(_sure(margins[layout])))
+
+
+def _sure(margin: float) -> float:
+    """0.6 where a claim's condition is just met, towards 0.95 with the margin."""
+    return 0.6 + 0.35 * float(np.clip(margin, -1.0, 1.0))
+
+
+def _boundary(evidence: TileEvidence) -> Statement:
+    _, second, _ = layout_shares(evidence.shares)
+    names = list(evidence.landforms)
+    pairs = [(names[0], other) for other in names[1:] if evidence.landforms[other] >= _SOME]
+    pairs = [pair for pair in pairs if adjacent(*pair, evidence.land)]
+    if second < 0.10 or not pairs:
+        return Statement("boundary-none", confidence=bounded(_sure((0.15 - second) / 0.05)))
+    one, other = (pairs[0][1], pairs[0][0]) if pairs[0][1] == "water" else pairs[0]
+    side = side_of(one, other, evidence.land, _ONE_SIDE)
+    sure = _sure((min(evidence.landforms[one], evidence.landforms[other]) - 0.06) / 0.15)
+    return Statement("boundary", {"one": one, "two": other, "side": side}, confidence=bounded(sure))
+
+
+def _buildings(evidence: TileEvidence) -> Statement:
+    share = cover_share("built-up", evidence.shares)
+    amount = next(name for name, (low, high) in BUILDING_AMOUNTS.items() if low <= share < high)
+    sure = evidence.sure("built-up")
+    if amount == "none":
+        return Statement("buildings-none", confidence=bounded(sure))
+    slots = {"regions": _places("built-up", evidence)}
+    return Statement(f"buildings-{amount}", slots, confidence=bounded(0.9 * sure))
+
+
+def _roads(evidence: TileEvidence) -> Statement:
+    share = cover_share("road", evidence.shares)
+    sure = evidence.sure("road")
+    if share < 0.01:
+        return Statement("roads-none", confidence=bounded(min(0.8, sure)))
+    places = _places("road", evidence)
+    slots = {"regions": places, "axis_deg": worth_a_word(evidence.axes.get("road")), "several": share >= 0.03}
+    return Statement("roads", slots, confidence=bounded(sure if places else 0.8 * sure))
+
+
+def _water(evidence: TileEvidence) -> Statement:
+    share = cover_share("water", evidence.shares)
+    sure = bounded(evidence.sure("water"))
+    if share < 0.03:
+        return Statement("water-none", confidence=sure)
+    places = _places("water", evidence)
+    slots = {"percent": max(5, percent(share)), "regions": [] if len(places) >= 7 else places}
+    return Statement("water", slots, confidence=sure)
+
+
+_WRITERS: Final[dict[str, Callable[[TileEvidence], Statement]]] = {
+    "Distribution": _distribution,
+    "Layout": _layout,
+    "Boundary": _boundary,
+    "Buildings": _buildings,
+    "Roads": _roads,
+    "Water": _water,
+}
