@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from knowlip.annotators.types import Annotation, SubText
+from knowlip.base.files import sha256
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 from knowlip.language.grammar import Grammar
 from knowlip.language.marks import Sentence
@@ -52,7 +53,8 @@ class TextOptions:
 
 def text_settings(options: TextOptions) -> dict[str, Any]:
     """Options as JSON values, with the fingerprint of the words: texts of one run are made of the same."""
-    words = grammar_of(options.wordings).fingerprint
+    grammar = grammar_of(options.wordings)
+    words = sha256(repr([grammar.topic(name) for name in sorted(grammar.topics)]).encode())[:16]
     return {"layers": sorted(options.layers), "words": options.words, "seed": options.seed, "grammar": words}
 
 

@@ -79,7 +79,7 @@ def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evi
 def _terrain(evidence: TileEvidence) -> Statement:
     names, shares = list(evidence.landforms), list(evidence.landforms.values())
     second = names[1] if shares[1] >= 0.1 else None
-    slots = {"main": names[0], "second": second, "amount": "some" if shares[1] < 0.25 else "extensive"}
+    slots = {"main": names[0], "second": second, "extent": None if second is None else "some" if shares[1] < 0.25 else "extensive"}
     return Statement("terrain", slots, confidence=bounded(_margin(shares[0], shares[1]) * evidence.sure(names[0])))
 
 
