@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypedDict
+from typing import Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from knowlip.language.marks import Sentence, joined, sentences_of
 from knowlip.language.statements import EVIDENCE, Evidence
 
 __all__ = ["Annotation", "Annotator", "Box", "SubText", "TileRequest"]
+
 
 @dataclass(frozen=True)
 class SubText:

@@ -29,6 +29,8 @@ class Layer(IntEnum):
 
 
 Value = str | int | float | Sequence[str] | Sequence[int] | Mapping[str, object] | None
+Slots = Mapping[str, Value]
+"""Name of a slot -> its value; numbers in the units that the wording names."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,7 @@ class Statement:
 
     topic: str
     """Key of the grammar, e.g. "count" or "nearest-city"."""
-    slots: Mapping[str, Value] = field(default_factory=dict, hash=False)
-    """Name of a slot -> its value; numbers in the units that the wording names."""
+    slots: Slots = field(default_factory=dict, hash=False)
     evidence: Evidence = "visual"
     layer: Layer = Layer.INSTANCE
     confidence: float = 1.0

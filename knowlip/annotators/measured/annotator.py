@@ -1,9 +1,9 @@
-"""The `measured` annotator: the five layers of HCoT offline, over what a small fitted network and classical SAR analysis
-see in the pixels, and over what gazetteers know of the place."""
+"""The `measured` annotator: the five layers of HCoT offline, over what a small fitted network and classical SAR
+analysis see in the pixels, and over what gazetteers know of the place."""
 
 from typing import Final
 
-from knowlip.annotators.measured.compose import TextOptions, compose
+from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.measure import measure
@@ -23,7 +23,7 @@ class MeasuredAnnotator:
 
     name = "measured"
 
-    def __init__(self, options: TextOptions = TextOptions()) -> None:
+    def __init__(self, options: TextOptions = STANDARD) -> None:
         self._options = options
 
     def annotate(self, request: TileRequest) -> Annotation:
@@ -39,7 +39,7 @@ class MeasuredAnnotator:
         return write(evidence, request, self._options)
 
 
-def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = TextOptions()) -> Annotation:
+def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = STANDARD) -> Annotation:
     """Sentences, counts and boxes for given evidence; `request` adds place, sensor and parent."""
     if evidence.category is None:
         kind, mains = InstructionSet.TERRAIN, terrain_statements(evidence, parent_function(request.parent))

@@ -51,6 +51,9 @@ class TextOptions:
             raise ValueError(f"A caption of {self.words} words cannot be asked for; use 0 to 400.")
 
 
+STANDARD: Final = TextOptions()
+
+
 def text_settings(options: TextOptions) -> dict[str, Any]:
     """Options as JSON values, with the fingerprint of the words: texts of one run are made of the same."""
     grammar = grammar_of(options.wordings)

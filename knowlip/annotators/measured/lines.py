@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-
 Array = NDArray[np.float32]
 _STEP_DEG: Final = 7.5
 _ANGLES: Final = np.arange(0.0, 180.0, _STEP_DEG)

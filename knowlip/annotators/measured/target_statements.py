@@ -21,7 +21,7 @@ from knowlip.language.definitions import (
 )
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 from knowlip.language.phrases import percent, round_length
-from knowlip.language.statements import Statement
+from knowlip.language.statements import Slots, Statement
 
 _STRIP: Final = 0.03
 """Share of runway from which its direction is told."""
@@ -60,7 +60,9 @@ def overall_of_targets(category: str, targets: list[Target]) -> Overall:
         resolved=length >= (ELONGATED_FROM_M if category == "ship" else CROSS_FROM_M),
         type=name,
         pattern=arrangement([(target.x, target.y) for target in targets]),
+        regions=regions_of(targets),
         sure={
+            "Location": certainty,
             "Count": certainty * 0.97 ** (number - 1),
             "Feature": certainty,
             "Size": 0.9 * certainty,
@@ -68,6 +70,18 @@ def overall_of_targets(category: str, targets: list[Target]) -> Overall:
             "Distribution": 0.95 * certainty,
         },
     )
+
+
+def regions_of(targets: Sequence[Target]) -> tuple[int, ...]:
+    """The regions with most targets, until they hold two thirds of them."""
+    chosen: list[int] = []
+    covered = 0
+    for region, number in Counter(region_of(target.x, target.y) for target in targets).most_common():
+        if covered * 3 >= len(targets) * 2:
+            break
+        chosen.append(region)
+        covered += number
+    return tuple(chosen)
 
 
 def _certainty(targets: Sequence[Target]) -> float:
@@ -86,17 +100,15 @@ def _count(evidence: TileEvidence, category: str, targets: list[Target], overall
 
 
 def _location(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
-    """The regions with most targets, until they hold two thirds of them."""
-    held = Counter(region_of(target.x, target.y) for target in targets)
-    chosen: list[int] = []
-    covered = 0
-    for region, number in sorted(held.items(), key=lambda item: (-item[1], item[0])):
-        if covered * 3 >= len(targets) * 2:
-            break
-        chosen.append(region)
-        covered += number
-    slots = {"category": category, "regions": sorted(chosen), "one": overall.number == 1, "most": covered < len(targets)}
-    return Statement("location", slots, confidence=bounded(_certainty(targets)))
+    outside = sum(region_of(target.x, target.y) not in overall.regions for target in targets)
+    one = overall.number == 1
+    slots: Slots = {
+        "category": category,
+        "regions": sorted(overall.regions),
+        "one": one,
+        "most": outside > 0 and not one,
+    }
+    return Statement("location", slots, confidence=bounded(overall.sure["Location"]))
 
 
 def _feature(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
@@ -113,7 +125,7 @@ def _feature(evidence: TileEvidence, category: str, targets: list[Target], overa
 
 
 def _size(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
-    slots = {"category": category, "length_m": round_length(overall.length_m), "one": overall.number == 1}
+    slots: Slots = {"category": category, "length_m": round_length(overall.length_m), "one": overall.number == 1}
     return Statement("size", slots, confidence=bounded(overall.sure["Size"]))
 
 
@@ -122,7 +134,7 @@ def _category(evidence: TileEvidence, category: str, targets: list[Target], over
     others = Counter(target.type for target in targets if target.type != overall.type).most_common(1)
     if not one and others and others[0][1] * 3 >= len(targets):
         types.append(others[0][0])
-    slots = {"category": category, "types": types, "one": one}
+    slots: Slots = {"category": category, "types": types, "one": one}
     return Statement("category", slots, confidence=bounded(overall.sure["Category"]))
 
 

@@ -18,7 +18,7 @@ from knowlip.language.definitions import (
     side_of,
 )
 from knowlip.language.phrases import percent
-from knowlip.language.statements import Evidence, Statement
+from knowlip.language.statements import Evidence, Slots, Statement
 
 _SOME: Final = 0.07
 """Smallest share that is worth a word."""
@@ -79,7 +79,11 @@ def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evi
 def _terrain(evidence: TileEvidence) -> Statement:
     names, shares = list(evidence.landforms), list(evidence.landforms.values())
     second = names[1] if shares[1] >= 0.1 else None
-    slots = {"main": names[0], "second": second, "extent": None if second is None else "some" if shares[1] < 0.25 else "extensive"}
+    slots: Slots = {
+        "main": names[0],
+        "second": second,
+        "extent": None if second is None else "some" if shares[1] < 0.25 else "extensive",
+    }
     return Statement("terrain", slots, confidence=bounded(_margin(shares[0], shares[1]) * evidence.sure(names[0])))
 
 
@@ -105,7 +109,7 @@ def _layout(evidence: TileEvidence) -> Statement:
     margins = layout_margins(*layout_shares(evidence.shares))
     layout = max(margins, key=lambda name: margins[name])
     parts = {"uniform": 1, "two-part": 2, "mosaic": 3}[layout]
-    slots = {"covers": list(evidence.landforms)[:parts]}
+    slots: Slots = {"covers": list(evidence.landforms)[:parts]}
     return Statement(f"layout-{layout}", slots, confidence=bounded(_sure(margins[layout])))
 
 
@@ -133,7 +137,7 @@ def _buildings(evidence: TileEvidence) -> Statement:
     sure = evidence.sure("built-up")
     if amount == "none":
         return Statement("buildings-none", confidence=bounded(sure))
-    slots = {"regions": _places("built-up", evidence)}
+    slots: Slots = {"regions": _places("built-up", evidence)}
     return Statement(f"buildings-{amount}", slots, confidence=bounded(0.9 * sure))
 
 
@@ -143,7 +147,7 @@ def _roads(evidence: TileEvidence) -> Statement:
     if share < 0.01:
         return Statement("roads-none", confidence=bounded(min(0.8, sure)))
     places = _places("road", evidence)
-    slots = {"regions": places, "axis_deg": worth_a_word(evidence.axes.get("road")), "several": share >= 0.03}
+    slots: Slots = {"regions": places, "axis_deg": worth_a_word(evidence.axes.get("road")), "several": share >= 0.03}
     return Statement("roads", slots, confidence=bounded(sure if places else 0.8 * sure))
 
 
@@ -153,7 +157,7 @@ def _water(evidence: TileEvidence) -> Statement:
     if share < 0.03:
         return Statement("water-none", confidence=sure)
     places = _places("water", evidence)
-    slots = {"percent": max(5, percent(share)), "regions": [] if len(places) >= 7 else places}
+    slots: Slots = {"percent": max(5, percent(share)), "regions": [] if len(places) >= 7 else places}
     return Statement("water", slots, confidence=sure)
 
 
