@@ -6,10 +6,12 @@ from typing import Final
 from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
+from knowlip.annotators.measured.limits import within_limits
 from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_statements import target_statements
 from knowlip.annotators.measured.terrain_statements import terrain_statements
+from knowlip.annotators.measured.visible import seen_metres
 from knowlip.annotators.types import Annotation, Neighbours, TileRequest
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import InstructionSet
@@ -46,6 +48,7 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
     else:
         kind = InstructionSet.MARINE if evidence.category == "ship" else InstructionSet.GROUND
         mains = target_statements(evidence)
+    mains = within_limits(mains, evidence, seen_metres(request))
     sub_texts = compose(request.tile_id, request.scale, kind, mains, [], request.parent, options)
     height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
     return Annotation(request.tile_id, kind, sub_texts, counts_of(evidence), boxes_of(evidence, width_m, height_m))

@@ -1,0 +1,86 @@
+"""What a tile's resolution leaves of the statements: said, spoken with doubt, or replaced by what is not seen."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from knowlip.annotators.measured.compose import PLAIN_FROM
+from knowlip.annotators.measured.evidence import TileEvidence
+from knowlip.annotators.measured.visible import Claim, Visibility, visible
+from knowlip.language.statements import Layer, Statement
+
+_TARGET_CLAIMS: Final[Mapping[str, tuple[Claim, ...]]] = {
+    "ship": ("ship-count", "ship-location", "ship-shape", "ship-length", "ship-type", "ship-pattern"),
+    "aircraft": (
+        "aircraft-count",
+        "aircraft-location",
+        "aircraft-shape",
+        "aircraft-length",
+        "aircraft-type",
+        "aircraft-pattern",
+    ),
+}
+"""What is claimed under the first six dimensions of targets."""
+_CLAIM_OF: Final[Mapping[str, Claim]] = {
+    "buildings-few": "building",
+    "buildings-some": "built-up",
+    "buildings-many": "built-up",
+    "buildings-none": "building",
+    "roads": "road",
+    "roads-none": "road",
+    "boundary": "boundary",
+    "layout-two-part": "layout",
+    "layout-mosaic": "layout",
+    "water": "water",
+}
+"""Topic of land -> what it claims."""
+_UNSEEN: Final = {
+    "Feature": "limit-feature",
+    "Size": "limit-size",
+    "Category": "limit-category",
+    "Distribution": "limit-pattern",
+    "Buildings": "buildings-unresolved",
+    "Roads": "roads-unresolved",
+    "Boundary": "limit-boundary",
+}
+"""Dimension -> what is said where its claim is hidden. The others are only ever spoken with doubt."""
+_DOUBTED: Final = PLAIN_FROM - 0.01
+"""Highest confidence of what is barely resolved."""
+
+
+def within_limits(
+    statements: Mapping[str, Statement], evidence: TileEvidence, metres_per_pixel: float
+) -> dict[str, Statement]:
+    """The statements as far as pixels of this size show what they claim.
+
+    Args:
+        statements: dimension -> statement.
+        evidence: that they were made from.
+        metres_per_pixel: what the tile really shows, see :func:`visible.seen_metres`.
+    """
+    category, overall = evidence.category, evidence.overall
+    length = None if overall is None else overall.length_m
+    left = {}
+    for number, (dimension, statement) in enumerate(statements.items()):
+        size = None
+        if category is not None and number < len(_TARGET_CLAIMS[category]):
+            claim: Claim | None = _TARGET_CLAIMS[category][number]
+            size = length
+        else:
+            claim = _CLAIM_OF.get(statement.topic)
+        shown = Visibility.SAID if claim is None else visible(claim, metres_per_pixel, size)
+        if shown is Visibility.HIDDEN and dimension in _UNSEEN:
+            left[dimension] = _unseen(dimension, metres_per_pixel)
+        elif shown is Visibility.SAID:
+            left[dimension] = statement
+        else:
+            left[dimension] = replace(statement, confidence=min(statement.confidence, _DOUBTED))
+    return left
+
+
+def _unseen(dimension: str, metres_per_pixel: float) -> Statement:
+    topic = _UNSEEN[dimension]
+    if not topic.startswith("limit-"):
+        return Statement(topic, layer=Layer.CALIBRATION)
+    metres = round(metres_per_pixel, 1 if metres_per_pixel < 10 else 0)
+    return Statement(topic, {"metres": float(metres)}, "prior", Layer.CALIBRATION)
