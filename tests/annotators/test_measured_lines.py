@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from knowlip.annotators.measured.lines import SHARP, Axis, axis_of, running
-from knowlip.language.claims import parse_claims
+from knowlip.annotators.measured.lines import SHARP, Axis, axis_of, worth_a_word
 from knowlip.language.definitions import axial_difference
 
 
@@ -38,10 +37,6 @@ def test_no_axis_without_a_line() -> None:
     assert level.sharpness < SHARP
 
 
-def test_the_words_add_no_claim_that_truth_could_not_hold() -> None:
-    text = "several roads cross the left side"
-    for heading in (0.0, 45.0, 90.0, 135.0):
-        longer = text + running(Axis(heading, 2 * SHARP), "mainly running")
-        assert longer != text
-        assert parse_claims("terrain", "Roads", longer) == parse_claims("terrain", "Roads", text)
-    assert running(Axis(0.0, 1.0), "mainly running") == running(None, "mainly running") == ""
+def test_only_a_direction_that_stands_out_is_worth_a_word() -> None:
+    assert worth_a_word(Axis(45.0, 2 * SHARP)) == 45.0
+    assert worth_a_word(Axis(45.0, 0.9 * SHARP)) is worth_a_word(None) is None

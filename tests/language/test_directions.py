@@ -1,7 +1,6 @@
 """Words follow the pixels: what annotators write of a turned scene is the turned text of the scene."""
 
 import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +9,14 @@ import pytest
 
 from knowlip.annotators.labels.target_texts import target_texts
 from knowlip.annotators.labels.terrain_texts import terrain_texts
+from knowlip.annotators.measured.compose import TextOptions, compose
 from knowlip.annotators.measured.evidence import Target, TileEvidence
-from knowlip.annotators.measured.target_sentences import target_sentences
-from knowlip.annotators.measured.terrain_sentences import terrain_sentences
+from knowlip.annotators.measured.target_statements import target_statements
+from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.base.vocabulary import LAND_COVER, REGIONS, region_of
 from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
+from knowlip.language.dimensions import InstructionSet
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.language.phrases import axis_word, in_regions, region_phrase
@@ -122,31 +123,37 @@ def turned_scene(evidence: TileEvidence, turn: Turn) -> TileEvidence:
     return replace(evidence, targets=tuple(targets), grid=tuple(grid))
 
 
-def sentences(write: Callable[..., tuple], *arguments: object) -> dict[str, str]:
-    return {sub.dimension: sub.text for sub in write(*arguments)}
+def written(evidence: TileEvidence) -> dict[tuple[InstructionSet, str], str]:
+    """The main sentences on targets and on terrain."""
+    texts = {}
+    for kind, mains in (
+        (InstructionSet.MARINE, target_statements(evidence)),
+        (InstructionSet.TERRAIN, terrain_statements(evidence, None)),
+    ):
+        for sub in compose("tile", "large", kind, mains, [], None, TextOptions(words=0)):
+            texts[kind, sub.dimension] = sub.text
+    return texts
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_annotators_write_the_turned_text_of_turned_truth(turn: Turn) -> None:
+def test_turned_texts_claim_what_is_seen_in_turned_pixels(turn: Turn) -> None:
     """All eight sentences, of targets and of terrain, of scenes with known boxes and covers."""
     rng = np.random.default_rng(7)
     compared = changed = 0
     for _ in range(150):
         evidence = scene(rng, int(rng.integers(1, 5)))
-        after = turned_scene(evidence, turn)
-        pairs = [
-            (sentences(target_sentences, each, "near a port"), sentences(terrain_sentences, each, "", None))
-            for each in (evidence, after)
-        ]
-        for before, now in zip(*pairs):
-            for dimension, text in before.items():
-                if dimension == "Location" and not _one_choice(evidence):
-                    continue  # of regions with equally many targets the first in the order of rows is named
-                if dimension == "Feature" and len(evidence.targets) > 2:
-                    continue  # whether the mean heading or that of the longest is told depends on where north is
-                assert turn_words(text, turn) == now[dimension], dimension
-                compared += 1
-                changed += now[dimension] != text
+        now = written(turned_scene(evidence, turn))
+        for (kind, dimension), text in written(evidence).items():
+            if dimension == "Location" and not _one_choice(evidence):
+                continue  # of regions with equally many targets the first in the order of rows is named
+            if dimension == "Feature" and len(evidence.targets) > 2:
+                continue  # whether the mean heading or that of the longest is told depends on where north is
+            turned = turn_words(text, turn)
+            assert turned is not None, text
+            claims = parse_claims(kind, dimension, turned)
+            assert claims == parse_claims(kind, dimension, now[kind, dimension]), (text, turned)
+            compared += 1
+            changed += claims != parse_claims(kind, dimension, text)
     assert compared > 2000
     assert changed > (400 if turn != Turn() else -1)
 

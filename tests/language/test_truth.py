@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from knowlip.annotators.measured.compose import TextOptions, compose
 from knowlip.annotators.measured.evidence import Target, TileEvidence
-from knowlip.annotators.measured.target_sentences import target_sentences
-from knowlip.annotators.measured.terrain_sentences import terrain_sentences
+from knowlip.annotators.measured.target_statements import target_statements
+from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.types import SubText
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
+from knowlip.language.dimensions import InstructionSet
 from knowlip.language.truth import judge
 
 
@@ -55,7 +57,11 @@ def write(truth: dict[str, Any]) -> tuple[SubText, ...]:
     fields = ("category", "x", "y", "length_m", "width_m", "heading_deg", "type")
     targets = tuple(Target(*(item[name] for name in fields)) for item in truth["objects"])
     evidence = TileEvidence(1024.0, targets, truth["shares"], tuple(truth["grid"]))
-    return target_sentences(evidence, "near a port") if targets else terrain_sentences(evidence, "", None)
+    mains = target_statements(evidence) if targets else terrain_statements(evidence, None)
+    kind = InstructionSet.TERRAIN
+    if targets:
+        kind = InstructionSet.MARINE if targets[0].category == "ship" else InstructionSet.GROUND
+    return compose(f"{truth['shares']}", "large", kind, mains, [], None, TextOptions(words=0))
 
 
 @pytest.mark.parametrize("kind", ["marine", "ground", "terrain"])
