@@ -86,7 +86,7 @@ def test_measured_annotates_every_tile(dataset: Path) -> None:
         assert tuple(rows["dimension"]) == DIMENSIONS[rows["instruction_set"].iloc[0]]
         assert list(rows["slot"]) == list(range(1, 9))
     assert set(texts["decision"]) == {"annotated"}
-    assert set(texts["annotator"]) == {"rules"}
+    assert set(texts["annotator"]) == {"measured"}
     assert texts["confidence"].between(0, 1).all()
     assert (texts["text"].str.len() > 0).all()
 
