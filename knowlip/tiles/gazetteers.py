@@ -110,7 +110,7 @@ def _gazetteer(
     return Gazetteer(names=names, countries=countries, lons=lons, lats=lats, **columns)
 
 
-def _package_file(package: str, name: str) -> Path:
+def package_file(package: str, name: str) -> Path:
     """A data file of an installed package, found without importing the package."""
     spec = importlib.util.find_spec(package)
     path = Path(spec.origin).parent / name if spec and spec.origin else None
@@ -121,13 +121,13 @@ def _package_file(package: str, name: str) -> Path:
 
 def _rows(package: str, name: str) -> Iterator[dict[str, str]]:
     """Rows of a CSV file of a package, one after the other."""
-    with _package_file(package, name).open(encoding="utf-8", newline="") as stream:
+    with package_file(package, name).open(encoding="utf-8", newline="") as stream:
         yield from csv.DictReader(stream)
 
 
 def _columns(package: str, name: str, *wanted: str) -> list[list[str]]:
     """Columns of a CSV file of a package. Rows are not kept: 145,000 of them as dicts would take 100 MB."""
-    with _package_file(package, name).open(encoding="utf-8", newline="") as stream:
+    with package_file(package, name).open(encoding="utf-8", newline="") as stream:
         rows = csv.reader(stream)
         header = next(rows)
         places = [header.index(column) for column in wanted]
@@ -190,7 +190,7 @@ def principal_cities() -> frozenset[tuple[str, str]]:
 @cache
 def ports() -> Gazetteer:
     """Sea ports."""
-    features = json.loads(_package_file("searoute", "data/ports.geojson").read_text(encoding="utf-8"))["features"]
+    features = json.loads(package_file("searoute", "data/ports.geojson").read_text(encoding="utf-8"))["features"]
     facts = [feature["properties"] for feature in features]
     names = [str(fact.get("name") or "") for fact in facts]
     return _gazetteer(
