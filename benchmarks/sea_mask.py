@@ -3,9 +3,9 @@
     pip install global-land-mask
     python -m benchmarks.sea_mask
 
-Source: the package `global-land-mask` 1.0 (MIT), which holds the ocean flag of the GLOBE elevation model of NOAA (public
-domain) in cells of 1/120 degree. A cell of ours is land from a quarter of land on. Land that is connected over its edges
-and smaller than a million square kilometres is an island.
+Source: the package `global-land-mask` 1.0 (MIT), which holds the ocean flag of the GLOBE elevation model of NOAA
+(public domain) in cells of 1/120 degree. A cell of ours is land from a quarter of land on. Land that is connected over
+its edges and smaller than a million square kilometres is an island.
 """
 
 import importlib.util

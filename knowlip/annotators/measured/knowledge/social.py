@@ -1,0 +1,124 @@
+"""Layer 2, social prior: what people usually do in such a place. Knowledge of the world, said as such."""
+
+from typing import Final, Literal
+
+from knowlip.annotators.measured.knowledge.earth import climate_topic
+from knowlip.annotators.measured.knowledge.surroundings import SETTLED_KM, Near, Surroundings, surroundings_of
+from knowlip.annotators.types import TileRequest
+from knowlip.language.statements import Evidence, Layer, Statement, Value
+
+Function = Literal["airport", "port", "farmland", "forest", "open water", "urban", "mixed"]
+
+_ON_SITE_KM: Final = 8.0
+"""Distance within which an airport or port of the gazetteer is taken to be the one in the tile."""
+_SETTLED: Final = ((50, "settled-dense"), (12, "settled-moderate"), (1, "settled-sparse"))
+"""Places above a thousand people within 25 km, from which a density is said."""
+_FARMS: Final = {
+    "climate-rainforest": "farm-wet-tropics",
+    "climate-monsoon": "farm-wet-tropics",
+    "climate-savanna": "farm-savanna",
+    "climate-steppe-hot": "farm-dry",
+    "climate-steppe-cold": "farm-steppe",
+    "climate-desert-hot": "farm-oasis",
+    "climate-desert-cold": "farm-oasis",
+    "climate-subtropical": "farm-subtropical",
+    "climate-oceanic": "farm-oceanic",
+    "climate-highland": "farm-highland",
+    "climate-mediterranean": "farm-mediterranean",
+    "climate-continental": "farm-continental",
+    "climate-boreal": "farm-cold",
+    "climate-tundra": "farm-cold",
+}
+_WOODS: Final = {
+    "climate-rainforest": "woods-tropical",
+    "climate-monsoon": "woods-tropical",
+    "climate-savanna": "woods-dry",
+    "climate-steppe-hot": "woods-dry",
+    "climate-subtropical": "woods-temperate",
+    "climate-oceanic": "woods-temperate",
+    "climate-mediterranean": "woods-mediterranean",
+    "climate-continental": "woods-temperate",
+    "climate-boreal": "woods-boreal",
+}
+
+
+def statements(request: TileRequest, function: Function) -> list[Statement]:
+    """What such an area serves and how densely people live around it, what is most worth saying first.
+
+    Args:
+        request: the tile; a place that is not known leaves what holds of all such areas.
+        function: what the area seems to serve.
+    """
+    place = surroundings_of(request)
+    found = [_use(function, place)]
+    if place is not None:
+        found += _settled(place)
+    found += [_said(topic) for topic in _EVERYWHERE[function]]
+    return found
+
+
+_EVERYWHERE: Final[dict[Function, tuple[str, ...]]] = {
+    "airport": ("airport-routine",),
+    "port": ("port-routine",),
+    "farmland": ("farm-routine",),
+    "forest": ("woods-routine",),
+    "open water": ("water-routine",),
+    "urban": ("urban-routine",),
+    "mixed": ("mixed-routine",),
+}
+
+
+def _use(function: Function, place: Surroundings | None) -> Statement:
+    """What an area of this function is used for, as closely as its place tells."""
+    if function == "airport":
+        near = _on_site(place.airports) if place else None
+        return _said(f"use-airport-{near.kind}" if near else "use-airport")
+    if function == "port":
+        near = max(place.ports, key=lambda port: port.links, default=None) if place else None
+        on_site = near is not None and near.km <= 2 * _ON_SITE_KM and near.kind != "inland"
+        return _said(f"use-port-{near.kind}" if near and on_site else "use-port")
+    climate = climate_topic(place) if place else ""
+    if function == "farmland":
+        return _said(_FARMS.get(climate, "use-farm"))
+    if function == "forest":
+        return _said(_WOODS.get(climate, "use-woods"))
+    if function == "open water":
+        return _said(_water_use(place))
+    if function == "urban":
+        big = place is not None and place.principal is not None and place.principal.km <= 20.0
+        return _said("use-metropolis" if big else "use-town")
+    return _said("use-mixed")
+
+
+def _on_site(airports: tuple[Near, ...]) -> Near | None:
+    return airports[0] if airports and airports[0].km <= _ON_SITE_KM else None
+
+
+def _water_use(place: Surroundings | None) -> str:
+    """Where a port is near, ships wait and turn; near the sea, coastal traffic; far inland, a lake or river."""
+    if place is None:
+        return "use-water"
+    if any(port.kind in ("hub", "liner") and port.km <= 30.0 for port in place.ports):
+        return "use-roadstead"
+    if place.coast.km < -100.0:
+        return "use-ocean"
+    if place.at_sea or place.coast.km <= 5.0:
+        return "use-sea"
+    return "use-inland-water" if place.coast.km > 60.0 else "use-water"
+
+
+def _settled(place: Surroundings) -> list[Statement]:
+    """How densely the surroundings are settled, from the gazetteer's towns."""
+    # It lists few places beside a big city of some countries: where there is one, few towns do not mean few people.
+    if place.at_sea:
+        return []
+    for least, topic in _SETTLED:
+        if place.settlements >= least:
+            if place.principal is not None and topic != "settled-dense":
+                return []
+            return [_said(topic, "geo", n=place.settlements, one=place.settlements == 1, radius=int(SETTLED_KM))]
+    return [] if place.principal is not None else [_said("settled-none", "geo", radius=int(SETTLED_KM))]
+
+
+def _said(topic: str, evidence: Evidence = "prior", **slots: Value) -> Statement:
+    return Statement(topic, slots, evidence, Layer.SOCIAL)
