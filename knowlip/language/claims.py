@@ -7,7 +7,8 @@ returns only what it recognised; nothing recognised gives `{}`.
 
 import re
 from collections.abc import Callable
-from typing import Final, Literal, TypedDict
+from functools import lru_cache
+from typing import Final, Literal, TypedDict, cast
 
 from knowlip.language.categories import TARGET_NOUNS, category_in, types_in
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
@@ -95,6 +96,14 @@ def parse_claims(instruction_set: str, dimension: str, text: str) -> Claims:
     Returns:
         Those of the claims that were recognised.
     """
+    found = _parsed(str(instruction_set), dimension, text)
+    return cast(
+        Claims, {name: value.copy() if isinstance(value, list | dict) else value for name, value in found.items()}
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def _parsed(instruction_set: str, dimension: str, text: str) -> Claims:
     terrain = instruction_set == InstructionSet.TERRAIN
     reader = (_TERRAIN_READERS if terrain else _TARGET_READERS).get(dimension)
     if reader is None:

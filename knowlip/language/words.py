@@ -99,8 +99,8 @@ def _region_phrases() -> dict[str, tuple[int, ...]]:
     return phrases
 
 
-_REGIONS: Final = _region_phrases()
-_REGION: Final = re.compile(r"\b(?:" + "|".join(sorted(_REGIONS, key=len, reverse=True)) + r")\b")
+REGION_PHRASES: Final = _region_phrases()
+_REGION: Final = re.compile(r"\b(?:" + "|".join(sorted(REGION_PHRASES, key=len, reverse=True)) + r")\b")
 
 
 def regions_of(text: str) -> list[int]:
@@ -108,7 +108,7 @@ def regions_of(text: str) -> list[int]:
     text = _AXIS.sub(lambda match: " " if _opposite(*match.groups()) else match.group(0), text)
     if _EVERYWHERE.search(text):
         return list(range(9))
-    return unique(region for match in _REGION.finditer(text) for region in _REGIONS[match.group()])
+    return unique(region for match in _REGION.finditer(text) for region in REGION_PHRASES[match.group()])
 
 
 def _opposite(first: str, second: str) -> bool:
