@@ -1,11 +1,13 @@
 """The `measured` annotator: the five layers of HCoT offline, over what a small fitted network and classical SAR
 analysis see in the pixels, and over what gazetteers know of the place."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, cast
 
 from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
+from knowlip.annotators.measured.knowledge import dimensions_of, earth, social
 from knowlip.annotators.measured.limits import within_limits
 from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
@@ -14,7 +16,9 @@ from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.measured.visible import seen_metres
 from knowlip.annotators.types import Annotation, Neighbours, TileRequest
 from knowlip.language.claims import parse_claims
+from knowlip.language.definitions import PRESENT
 from knowlip.language.dimensions import InstructionSet
+from knowlip.language.statements import Statement
 
 NEAR_KM: Final = 8.0
 """Within this distance a port or airport counts as context of the tile."""
@@ -49,9 +53,26 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
         kind = InstructionSet.MARINE if evidence.category == "ship" else InstructionSet.GROUND
         mains = target_statements(evidence)
     mains = within_limits(mains, evidence, seen_metres(request))
-    sub_texts = compose(request.tile_id, request.scale, kind, mains, [], request.parent, options)
+    others = [(other, dimensions_of(other.topic, kind)) for other in known_of(request, evidence, kind, mains)]
+    sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options)
     height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
     return Annotation(request.tile_id, kind, sub_texts, counts_of(evidence), boxes_of(evidence, width_m, height_m))
+
+
+def known_of(
+    request: TileRequest, evidence: TileEvidence, kind: InstructionSet, mains: Mapping[str, Statement]
+) -> list[Statement]:
+    """What the layers other than the instances have to say of a tile, each layer's first things first."""
+    return [*earth.statements(request), *social.statements(request, use_of(evidence, kind, mains))]
+
+
+def use_of(evidence: TileEvidence, kind: InstructionSet, mains: Mapping[str, Statement]) -> social.Function:
+    """What the area seems to serve, by what is said of it."""
+    if kind is InstructionSet.GROUND:
+        return "airport"
+    if kind is InstructionSet.MARINE:
+        return "port" if evidence.landforms["quay"] >= PRESENT else "open water"
+    return cast(social.Function, mains["Functionality"].slots.get("function", "mixed"))
 
 
 def context_of(request: TileRequest) -> Context:
