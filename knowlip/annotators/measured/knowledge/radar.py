@@ -1,0 +1,120 @@
+"""Layer 3, SAR theory: why the tile looks as it does. Each effect is told only where what causes it was seen."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from knowlip.annotators.measured.evidence import TileEvidence
+from knowlip.annotators.measured.knowledge import radiometry
+from knowlip.annotators.types import TileRequest
+from knowlip.language.definitions import CROSS_FROM_M, ELONGATED_FROM_M
+from knowlip.language.directions import COMPASS
+from knowlip.language.statements import Layer, Statement, Value
+
+SEEN_FROM: Final = 0.10
+"""Share of a cover from which its scattering is explained."""
+_COVERS: Final = (
+    # cover, smallest share, topics
+    ("runway", 0.03, ("theory-runway",)),
+    ("quay", 0.04, ("theory-quay",)),
+    ("built-up", SEEN_FROM, ("theory-corner", "theory-layover", "theory-shadow")),
+    ("water", SEEN_FROM, ("theory-water",)),
+    ("wood", SEEN_FROM, ("theory-wood",)),
+    ("field", 0.2, ("theory-field",)),
+    ("grass", 0.15, ("theory-grass",)),
+    ("road", 0.02, ("theory-road",)),
+)
+_SURE_FROM: Final = 0.6
+"""Certainty of a cover from which it counts as seen."""
+_BANDS: Final = frozenset(("Ku", "X", "C", "S", "L", "P"))
+_STEEP, _SHALLOW = 30.0, 42.0
+"""Incidence angles, degrees from the vertical."""
+_SPACINGS: Final = (
+    (0.6, "spacing-submetre"),
+    (1.6, "spacing-metre"),
+    (6.0, "spacing-metres"),
+    (15.0, "spacing-decametre"),
+    (float("inf"), "spacing-coarse"),
+)
+_RINGS_FROM: Final = ("recurrent", "plentiful")
+"""Levels of saturated peaks from which side lobes are spoken of."""
+
+
+def statements(request: TileRequest, evidence: TileEvidence) -> list[Statement]:
+    """What was measured of brightness and texture, why it looks so, and what the sensor adds: in turn."""
+    measured = radiometry.statements(request.image)
+    peaks = next((str(one.slots["level"]) for one in measured if one.topic == "radiometry-peaks"), "")
+    why = [*_of_targets(evidence), *_of_covers(evidence)]
+    if peaks in _RINGS_FROM:
+        why.append(_said("theory-sidelobes"))
+    why = why[:1] + list(_of_sensor(request))[:2] + why[1:] + list(_of_sensor(request))[2:]
+    found: list[Statement] = []
+    for at in range(max(len(measured), len(why))):  # two measured for one that is known
+        found += measured[2 * at : 2 * at + 2] + why[at : at + 1]
+    return found
+
+
+def _said(topic: str, **slots: Value) -> Statement:
+    return Statement(topic, slots, "prior", Layer.RADAR)
+
+
+def _of_targets(evidence: TileEvidence) -> Iterator[Statement]:
+    """Why ships and aircraft look as they do at their size."""
+    targets = [target for target in evidence.targets if target.category == evidence.category]
+    if not targets:
+        return
+    lengths = sorted(target.length_m for target in targets)
+    length = evidence.overall.length_m if evidence.overall else lengths[len(lengths) // 2]
+    if evidence.category == "ship":
+        yield _said("theory-hull" if length >= ELONGATED_FROM_M else "theory-boat")
+        if length >= ELONGATED_FROM_M:
+            yield _said("theory-superstructure")
+        yield _said("theory-motion")
+    else:
+        yield _said("theory-fuselage" if length >= CROSS_FROM_M else "theory-light-aircraft")
+        yield _said("theory-parts")
+
+
+def _of_covers(evidence: TileEvidence) -> Iterator[Statement]:
+    """Why the covers look as they do, those that take most room for their kind first."""
+    shares = [
+        (evidence.shares.get(cover, 0.0) / least, topics)
+        for cover, least, topics in _COVERS
+        if evidence.shares.get(cover, 0.0) >= least and evidence.sure(cover) >= _SURE_FROM
+    ]
+    seen = [topics for _, topics in sorted(shares, key=lambda item: -item[0])]
+    for depth in range(3):
+        for topics in seen:
+            if depth < len(topics):
+                yield _said(topics[depth])
+
+
+def _of_sensor(request: TileRequest) -> Iterator[Statement]:
+    """What is known of how the image was taken; nothing of what is not."""
+    if request.incidence_deg is not None and 0.0 < request.incidence_deg < 90.0:
+        angle = request.incidence_deg
+        kind = "steep" if angle < _STEEP else "shallow" if angle > _SHALLOW else "moderate"
+        yield _said(f"incidence-{kind}", angle=str(round(angle)))
+    if request.band in _BANDS:
+        yield _said(f"band-{request.band.lower()}")
+    if request.looks is not None and request.looks > 0:
+        looks = request.looks
+        kind = "single" if looks < 1.5 else "few" if looks < 6.5 else "many"
+        yield _said(f"looks-{kind}", **({} if kind == "single" else {"looks": str(round(looks))}))
+    if request.look_azimuth_deg is not None:
+        octant = round(request.look_azimuth_deg % 360.0 / 45.0) % 8
+        yield _said("look-direction", towards=COMPASS[octant], origin=COMPASS[(octant + 4) % 8])
+    if topic := _polarisation(request.polarisations):
+        yield _said(topic)
+    if request.resolution_m is not None and request.resolution_m > 0:
+        yield _said(next(topic for limit, topic in _SPACINGS if request.resolution_m <= limit))
+
+
+def _polarisation(channels: tuple[str, ...]) -> str:
+    """The topic of the polarisations of a product; "" for none or unheard-of ones."""
+    names = {channel.upper() for channel in channels}
+    if not names or not names <= {"HH", "VV", "HV", "VH"}:
+        return ""
+    if len(names) > 1:
+        return "polarisation-several"
+    name = names.pop()
+    return "polarisation-cross" if name in ("HV", "VH") else f"polarisation-{name.lower()}"
