@@ -7,7 +7,7 @@ from typing import Final, cast
 from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
-from knowlip.annotators.measured.knowledge import dimensions_of, earth, social
+from knowlip.annotators.measured.knowledge import dimensions_of, earth, radar, social
 from knowlip.annotators.measured.limits import within_limits
 from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
@@ -16,7 +16,7 @@ from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.measured.visible import seen_metres
 from knowlip.annotators.types import Annotation, Neighbours, TileRequest
 from knowlip.language.claims import parse_claims
-from knowlip.language.definitions import PRESENT
+from knowlip.language.definitions import PRESENT, cover_share
 from knowlip.language.dimensions import InstructionSet
 from knowlip.language.statements import Statement
 
@@ -63,7 +63,11 @@ def known_of(
     request: TileRequest, evidence: TileEvidence, kind: InstructionSet, mains: Mapping[str, Statement]
 ) -> list[Statement]:
     """What the layers other than the instances have to say of a tile, each layer's first things first."""
-    return [*earth.statements(request), *social.statements(request, use_of(evidence, kind, mains))]
+    place = earth.statements(request)
+    if cover_share("water", evidence.shares) < PRESENT:  # which sea it would be is nothing to say of dry land
+        place = [statement for statement in place if statement.topic != "sea-name"]
+    people = social.statements(request, use_of(evidence, kind, mains))
+    return [*place, *people, *radar.statements(request, evidence)]
 
 
 def use_of(evidence: TileEvidence, kind: InstructionSet, mains: Mapping[str, Statement]) -> social.Function:
