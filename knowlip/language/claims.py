@@ -302,8 +302,8 @@ def _layout(text: str) -> Claims:
         ("mosaic", r"mosaic|patchwork|mixed|fragmented|several (?:uses|types|covers|landforms)|interspersed"),
         (
             "two-part",
-            r"two (?:[a-z]+ )?(?:parts|zones|halves|areas)|split|divided|division|partitioned|bipartite|"
-            r"twofold|bisected|parted|two part",
+            r"two (?:[a-z]+ )?(?:parts|zones|halves|areas)|split|divided|division into|partitioned between|bipartite|"
+            r"twofold|bisected(?! by)|parted|two part",
         ),
         ("uniform", r"uniform|homogeneous|continuous|dominated|(?:single|one) (?:[a-z]+ )?(?:zone|block|area|expanse)"),
     )
@@ -314,11 +314,11 @@ def _layout(text: str) -> Claims:
     return claims | _named("arrangement", text, _ARRANGEMENT)
 
 
-_LIMITS: Final = r"(?:boundary|boundaries|edges?|borders?|shorelines?|demarcation|(?:dividing|separating) line)"
+_LIMIT: Final = "(?:boundary|boundaries|edge|border|shoreline|demarcation|(?:dividing|separating) line)"
 _NO_BOUNDARY: Final = re.compile(
-    rf"\b(?:no|without any|free of|lacking any) "
-    rf"(?:(?:clear|sharp|visible|major|marked|noticeable|internal|appreciable) )?{_LIMITS}\b|"
-    rf"\b{_LIMITS} (?:are |is )?(?:absent|lacking|missing)\b|\bnowhere does a {_LIMITS}\b"
+    rf"\bno (?:(?:clear|sharp|visible|major|internal) )?{_LIMIT}\b|"
+    rf"\b(?:without any|free of)(?: (?:internal|marked|noticeable|appreciable))? (?:boundary|boundaries|borders)\b|"
+    rf"\b(?:boundaries|borders) are (?:absent|lacking|missing)\b|\bnowhere does a {_LIMIT}\b"
 )
 
 
@@ -343,7 +343,7 @@ def _buildings(text: str) -> Claims:
         text,
         ("none", r"no|absent|without|free of"),
         ("few", r"few|sparse|sparsely|isolated|minor|little|hardly"),
-        ("some", r"some|moderate|several|moderately|medium"),
+        ("some", r"some|moderate|several|moderately|medium (?:density|share|amount|extent)"),
         ("many", r"many|dense|densely|numerous|prominent|extensive|abundant"),
     )
     if amount:

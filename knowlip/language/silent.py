@@ -26,6 +26,10 @@ _SMALL: Final = frozenset(
 )
 _NAME: Final = re.compile(r"(?<=[a-z,] )[A-Z][a-z]")
 """A capital within a sentence, where no decoder has lost it: what fills a slot is a name."""
+_FILLINGS: Final = (
+    "some patches pockets modest areas scattered extensive wide stretches large tracts broad swathes area sector "
+    "portion section zone part corner image scene tile all nearly almost most"
+)
 _PLACE: Final = re.compile(
     r"\b(?:upper|lower|top|bottom) (?:left|right|center)\b|\bcenter (?:left|right)\b|"
     r"\b(?:left|right|upper|lower|top|bottom|north|south|east|west|(?:north|south)(?:east|west)) "
@@ -79,7 +83,7 @@ def _words_of_claims() -> frozenset[str]:
         for part in parts_of(wording.piece)
         if isinstance(part, str)
     )
-    phrases = " ".join((*literal, *COVER_OF, *REGION_PHRASES, *TYPE_OF, *NUMBERS, *TARGET_NOUNS.split("|")))
+    phrases = " ".join((*literal, _FILLINGS, *COVER_OF, *REGION_PHRASES, *TYPE_OF, *NUMBERS, *TARGET_NOUNS.split("|")))
     return frozenset(_WORD.findall(normalise(phrases))) | _SMALL
 
 

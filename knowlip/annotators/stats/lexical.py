@@ -16,9 +16,9 @@ _STOP_WORDS = (
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that word frequencies and word clouds leave out: they stand in every English text."""
 _HEDGES = (
-    "apparent apparently appear appearing appears could indicating indicative likely may maybe might perhaps "
-    "plausible plausibly possible possibly potential potentially presumably probable probably seem seemingly "
-    "seems suggest suggesting suggestive suggests uncertain unclear unlikely"
+    "apparent apparently appear appearing appears conceivably could indicating indicative likelihood likely may maybe "
+    "might perhaps plausible plausibly possible possibly potential potentially presumably probable probably seem "
+    "seemingly seems suggest suggesting suggestive suggests tentatively uncertain unclear unlikely"
 )
 HEDGES = tuple(_HEDGES.split())
 """Words with which a text leaves open whether it is true. Only whole words count, in lower or upper case."""

@@ -6,21 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from knowlip.language.grammar.fillings import FILLED_BY, fill
-from knowlip.language.statements import Evidence, Layer, Statement, Value
-from knowlip.language.wordings import Slot, Topic, Wording, drawn, standard_topics, topics_of
+from knowlip.language.grammar.proof import check_wordings
+from knowlip.language.grammar.rendering import fits, rendered
+from knowlip.language.statements import Evidence, Layer, Statement
+from knowlip.language.wordings import Topic, Wording, standard_topics, topics_of
 
 _DRAWN: Final = 10
 """Renderings among which the one that repeats the fewest words is taken."""
-_HEDGES: Final[tuple[tuple[str, ...], ...]] = (
-    ("",),
-    ("likely", "probably", "presumably", "in all likelihood", "seemingly", "apparently"),
-    ("possibly", "perhaps", "maybe", "conceivably", "potentially", "tentatively"),
-)
-"""By level: nothing, more likely than not, open."""
-HEDGE: Final = "hedge"
-"""The slot where a hedge stands; in a wording without it, it comes first."""
-_OF_ONE: Final = ("pattern-single",)
 _SMALL: Final = frozenset("a an the of in on at to and or by with as is are it its".split())
 _WORD: Final = re.compile(r"[^\W_]+")
 
@@ -45,15 +37,17 @@ class Grammar:
         """The standard wordings with those of a file in their place, or beside them where a topic says `add: true`.
 
         Raises:
-            ValueError: the file cannot be read, or is not of the form.
+            ValueError: the file cannot be read, is not of the form, or holds a wording that is not read back as what
+                it says (docs/language.md).
         """
         topics = dict(standard_topics())
         stated, added = topics_of(path)
         for name, topic in stated.items():
             if name not in topics:
                 raise ValueError(f"{path.name} has the topic {name}, which there is not: take {', '.join(topics)}.")
+            check_wordings(topic, topics[name], path.name)
             before = topics[name].wordings if name in added else ()
-            topics[name] = Topic(name, topics[name].evidence, topics[name].layer, (*before, *topic.wordings))
+            topics[name] = Topic(name, topic.evidence, topic.layer, (*before, *topic.wordings))
         return cls(topics)
 
     @property
@@ -112,49 +106,6 @@ class Grammar:
         if not fitting:
             raise ValueError(f"The topic {topic.name} has no wording for the slots {dict(statement.slots)}.")
         return fitting
-
-
-def fits(wording: Wording, statement: Statement) -> bool:
-    """Whether a wording names each slot that has a value, and no other, under its own condition."""
-    given = {name for name, value in statement.slots.items() if has_value(value)}
-    for slot, wanted in wording.when.items():
-        if (statement.slots.get(slot) if isinstance(wanted, str) else slot in given) != wanted:
-            return False
-    named = {FILLED_BY.get(slot, slot) for slot in wording.slots} - {HEDGE}
-    told = {name for name in given if statement.slots[name] is not True} - {"category"}
-    return named <= given and told - named <= wording.when.keys()
-
-
-def has_value(value: Value) -> bool:
-    """Whether a slot is filled: None, False and what is empty are nothing to say; 0 is."""
-    return value is not None and value is not False and (not hasattr(value, "__len__") or len(value) > 0)
-
-
-def rendered(wording: Wording, statement: Statement, chance: random.Random, hedge: int = 0) -> str:
-    """One rendering of a wording: alternatives and fillings drawn by chance."""
-    one = statement.slots.get("one") is True or statement.slots.get("number") == 1 or statement.topic in _OF_ONE
-    hedging = chance.choice(_HEDGES[hedge])
-    style = chance.random()
-    pieces = []
-    for part in drawn(wording.piece, one, chance):
-        if not isinstance(part, Slot):
-            pieces.append(part)
-        elif part.name == HEDGE:
-            pieces.append(hedging)
-        else:
-            pieces.append(fill(part.name, statement.slots, one, style, chance))
-    text = "".join(pieces)
-    if hedging and HEDGE not in wording.slots:
-        text = f"{hedging} {text}"
-    return _tidied(text)
-
-
-def _tidied(text: str) -> str:
-    """Single spaces, none before a comma, no comma at an end, "an" before a vowel."""
-    text = re.sub(r"\s+", " ", text)
-    text = re.sub(r" ?(?:, )+,?|,(?=[^\s\d])| ,", ", ", text)
-    text = re.sub(r"\ba (?=[aeio](?!ne\b|u)|un(?!i)|eight|11\b|18\b|8\d?\b)", "an ", text)
-    return re.sub(r" {2,}", " ", text).strip(" ,")
 
 
 def _words(text: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from knowlip.language.phrases import axis_word, listing, number_word
@@ -75,20 +76,30 @@ _EVERYWHERE: Final = tuple(
 )
 
 
-def fill(name: str, slots: Mapping[str, Value], one: bool, style: float, chance: random.Random) -> str:
+@dataclass(frozen=True)
+class Manner:
+    """How the slots of one sentence are filled."""
+
+    one: bool
+    """Whether it speaks of one target."""
+    style: float
+    """0 to 1: which words for directions it uses."""
+    hedged: bool
+    chance: random.Random
+
+
+def fill(name: str, slots: Mapping[str, Value], manner: Manner) -> str:
     """The words for a slot.
 
     Args:
         name: of the slot in the wording.
         slots: of the statement.
-        one: whether it speaks of one target.
-        style: 0 to 1, the same for all slots of a sentence: which words for directions it uses.
-        chance: source of chance.
+        manner: of the sentence.
     """
     value: Any = slots[FILLED_BY.get(name, name)]
     filler = _FILLERS.get(name)
     if filler is not None:
-        return filler(value, one, style, chance)
+        return filler(value, manner)
     if isinstance(value, str):
         return _on_one_line(value)
     if isinstance(value, float):
@@ -103,41 +114,42 @@ def _on_one_line(value: str) -> str:
     return " ".join(re.sub(r"[.:;!?]+(?=\s|$)|[\[\]{}<>|]", " ", value).split())
 
 
-def _number(value: int, one: bool, style: float, chance: random.Random) -> str:
-    return f"{chance.choice(_ABOUT)} {number_word(value)}" if value > _MANY else number_word(value)
+def _number(value: int, manner: Manner) -> str:
+    about = f"{manner.chance.choice(_ABOUT)} " if value > _MANY and not manner.hedged else ""
+    return about + number_word(value)
 
 
-def _bare_number(value: int, one: bool, style: float, chance: random.Random) -> str:
+def _bare_number(value: int, manner: Manner) -> str:
     return number_word(value)
 
 
-def _category(value: str, one: bool, style: float, chance: random.Random) -> str:
-    return chance.choice(_NOUNS[value])[not one]
+def _category(value: str, manner: Manner) -> str:
+    return manner.chance.choice(_NOUNS[value])[not manner.one]
 
 
-def _categories(value: str, one: bool, style: float, chance: random.Random) -> str:
-    return chance.choice(_NOUNS[value])[1]
+def _categories(value: str, manner: Manner) -> str:
+    return manner.chance.choice(_NOUNS[value])[1]
 
 
-def _types(value: Sequence[str], one: bool, style: float, chance: random.Random) -> str:
-    names = [chance.choice(_TYPES[name]) for name in value]
-    return f"a {names[0]}" if one else listing([_plural(name) for name in names])
+def _types(value: Sequence[str], manner: Manner) -> str:
+    names = [manner.chance.choice(_TYPES[name]) for name in value]
+    return f"a {names[0]}" if manner.one else listing([_plural(name) for name in names])
 
 
 def _plural(name: str) -> str:
     return name + "s" if not name.endswith("craft") else name
 
 
-def _cover(value: str, one: bool, style: float, chance: random.Random) -> str:
-    return chance.choice(_COVER["open land" if value == "land" else value])
+def _cover(value: str, manner: Manner) -> str:
+    return manner.chance.choice(_COVER["open land" if value == "land" else value])
 
 
-def _extent(value: str, one: bool, style: float, chance: random.Random) -> str:
-    return chance.choice(_EXTENT[value])
+def _extent(value: str, manner: Manner) -> str:
+    return manner.chance.choice(_EXTENT[value])
 
 
-def _side(value: str, one: bool, style: float, chance: random.Random) -> str:
-    return _SIDE[value][int(style * 4)]
+def _side(value: str, manner: Manner) -> str:
+    return _SIDE[value][int(manner.style * 4)]
 
 
 def _region(number: int, family: int) -> str:
@@ -149,14 +161,14 @@ def _region(number: int, family: int) -> str:
     return f"{row} {column}"
 
 
-def _regions(value: Iterable[int], one: bool, style: float, chance: random.Random) -> str:
+def _regions(value: Iterable[int], manner: Manner) -> str:
     """With the article: "the upper left and center"."""
     chosen = sorted(set(value))
     if len(chosen) >= 7:
-        return chance.choice(_EVERYWHERE)
-    family = int(style * 3)
+        return manner.chance.choice(_EVERYWHERE)
+    family = int(manner.style * 3)
     if side := _SIDES.get(tuple(chosen)):
-        return f"the {chance.choice(side[family])}"
+        return f"the {manner.chance.choice(side[family])}"
     if len(chosen) > 1:
         names = [_region(number, family) for number in chosen]
         if family == 2 and (len(chosen) == 2 or chosen[-2] + chosen[-1] == 8):  # "northwest and southeast" is an axis
@@ -164,48 +176,49 @@ def _regions(value: Iterable[int], one: bool, style: float, chance: random.Rando
         return "the " + listing(names)
     name = _region(chosen[0], family)
     if name == "center":
-        return "the " + chance.choice(("center", "middle", "central area", "central part", "image center"))
-    area = "" if name.endswith("part") else chance.choice((*_AREAS, " corner") if chosen[0] % 2 == 0 else _AREAS)
+        return "the " + manner.chance.choice(("center", "middle", "central area", "central part", "image center"))
+    area = "" if name.endswith("part") else manner.chance.choice((*_AREAS, " corner") if chosen[0] % 2 == 0 else _AREAS)
     return "the " + (name.replace(" ", "-") if area else name) + area
 
 
-def _in_regions(value: Iterable[int], one: bool, style: float, chance: random.Random) -> str:
-    phrase = _regions(value, one, style, chance)
+def _in_regions(value: Iterable[int], manner: Manner) -> str:
+    phrase = _regions(value, manner)
     if not phrase.startswith("the "):
-        return f"{chance.choice(('over', 'across', 'throughout'))} {phrase}"
-    return f"{chance.choice(('in', 'in', 'within'))} {phrase}"
+        return f"{manner.chance.choice(('over', 'across', 'throughout'))} {phrase}"
+    return f"{manner.chance.choice(('in', 'in', 'within'))} {phrase}"
 
 
-def _axis(value: float, one: bool, style: float, chance: random.Random) -> str:
+def _axis(value: float, manner: Manner) -> str:
     return axis_word(value)
 
 
-def _shares(value: Mapping[str, int], one: bool, style: float, chance: random.Random) -> str:
+def _shares(value: Mapping[str, int], manner: Manner) -> str:
     """ "60 percent water and 40 percent land", or "water at 60 percent, land at 40 percent"."""
-    names = [chance.choice(_COVER[name]) for name in value]
-    about, shares = f"{chance.choice(_ABOUT)} " if style < 0.6 else "", list(value.values())
-    if int(style * 10) % 2:
-        return about + listing([f"{share} percent {name}" for name, share in zip(names, shares)])
-    return listing([f"{name} at {about}{share} percent" for name, share in zip(names, shares)])
+    names = [manner.chance.choice(_COVER[name]) for name in value]
+    about = f"{manner.chance.choice(_ABOUT)} " if manner.style < 0.6 and not manner.hedged else ""
+    shares = list(zip(names, value.values()))
+    if int(manner.style * 10) % 2:
+        return about + listing([f"{share} percent {name}" for name, share in shares])
+    return listing([f"{name} at {about}{share} percent" for name, share in shares])
 
 
-def _covers(value: Any, one: bool, style: float, chance: random.Random) -> str:
+def _covers(value: Any, manner: Manner) -> str:
     """Land covers, each with its regions where they are known."""
     if not isinstance(value, Mapping):
-        return listing([_cover(name, one, style, chance) for name in value])
+        return listing([_cover(name, manner) for name in value])
     phrases = [
-        _cover(name, one, style, chance) + (f" {_in_regions(regions, one, style, chance)}" if regions else "")
+        _cover(name, manner) + (f" {_in_regions(regions, manner)}" if regions else "")
         for name, regions in value.items()
     ]
     return ", ".join(phrases) if any(" and " in phrase for phrase in phrases) else listing(phrases)
 
 
-def _around(value: Any, one: bool, style: float, chance: random.Random) -> str:
+def _around(value: Any, manner: Manner) -> str:
     """Open water all around is a claim of its own, so water is called water here."""
-    return _covers(value, one, style, chance).replace("open water", "water")
+    return _covers(value, manner).replace("open water", "water")
 
 
-_FILLERS: Final[dict[str, Callable[[Any, bool, float, random.Random], str]]] = {
+_FILLERS: Final[dict[str, Callable[[Any, Manner], str]]] = {
     "number": _number,
     "low": _bare_number,
     "high": _bare_number,
