@@ -29,7 +29,7 @@ def corpus_of(dataset: Dataset, model: KnowLIP, cache: Path, tiles: int, seed: i
     if 0 < tiles < len(there):
         there = sorted(np.random.default_rng(seed).choice(there, tiles, replace=False).tolist())
     size = model.config.vision.image_size
-    return Corpus(dataset, model.tokenizer, there, load_pixels(dataset, there, size, cache))
+    return Corpus(dataset, model.tokenizer, there, load_pixels(dataset, there, size, cache), model.config.text)
 
 
 def roots_of(dataset: Dataset, corpus: Corpus) -> np.ndarray:

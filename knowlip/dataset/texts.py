@@ -1,6 +1,6 @@
 """Texts of tiles: revision 0 from the annotator, later revisions as appended decisions, never overwritten."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,8 @@ from knowlip.base.progress import track
 from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, schema
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 from knowlip.language.captions import compose_texts
-from knowlip.language.marks import sentences_of
+from knowlip.language.marks import joined, sentences_of
+from knowlip.language.statements import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,24 @@ def ancestry(dataset: Path, revision: int | None = None) -> list[tuple[int, pa.T
             raise ValueError(f"{revision_path(dataset, number)} names revision {parent} as its parent.")
         number = parent
     return found[::-1]
+
+
+def resting_rows(rows: "pd.DataFrame", kinds: Collection[Evidence]) -> "pd.DataFrame":
+    """Sub-texts with only those sentences that rest on some kinds of evidence; rows of which nothing is left are left
+    out.
+
+    Args:
+        rows: with the columns text, evidence, marks.
+        kinds: some of :data:`knowlip.language.statements.EVIDENCE`.
+    """
+    kept = []
+    for at, (text, marks, evidence) in enumerate(zip(rows["text"], rows["marks"], rows["evidence"])):
+        sentences = [one for one in sentences_of(text, marks, evidence) if one.evidence in kinds]
+        if sentences:
+            new = joined(sentences) if marks else (text, "")
+            kept.append((at, *new, sentences[0].evidence))
+    places, texts, marked, evidences = zip(*kept) if kept else ((), (), (), ())
+    return rows.iloc[list(places)].assign(text=texts, marks=marked, evidence=evidences)
 
 
 def to_table(rows: "pd.DataFrame", what: str) -> pa.Table:

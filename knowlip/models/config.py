@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Sentences = Literal["all", "visual"]
+
 
 @dataclass
 class VisionConfig:
@@ -41,6 +43,12 @@ class TextConfig:
     decoder_reads: Literal["text", "image"] = "text"
     """What the decoder attends to: the encoder's states of a text read with the image, whose hole it fills; or the
     image itself, in a plain causal language model that writes captions only (BLIP's captioning; an ablation)."""
+    contrast_on: Sentences = "all"
+    """Which sentences of a text contrast reads: all, or those that rest on the image (`visual`, see
+    :mod:`knowlip.language.marks`)."""
+    grounded_on: Sentences = "all"
+    """Which sentences the image-grounded encoder and the decoder read and write: matching and infilling. What follows
+    from the place alone teaches a model not to look; `visual` leaves it out."""
 
 
 @dataclass

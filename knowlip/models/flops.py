@@ -69,6 +69,8 @@ class Shapes:
     """Real target tokens."""
     candidates: int = 0
     """Places of the queue."""
+    read: int | None = None
+    """Tokens of the padded texts that matching reads; None: as `text`."""
 
 
 def vision_sizes(tower: Any) -> Vision:
@@ -99,7 +101,8 @@ def step_flops(config: ModelConfig, vision: Vision, shapes: Shapes, generation: 
     text = _encoder(config, shapes.pairs, shapes.text, 0, first_only=True)
     compare = 4 * shapes.pairs * (shapes.pairs + shapes.candidates) * config.embed_dim
     memory = config.text.layers * 4 * shapes.pairs * vision.tokens * vision.width * config.text.width
-    match = _encoder(config, 3 * shapes.matched, shapes.text, vision.tokens, first_only=True)
+    read = shapes.text if shapes.read is None else shapes.read
+    match = _encoder(config, 3 * shapes.matched, read, vision.tokens, first_only=True)
     match += 2 * 3 * shapes.matched * config.text.width * 2
     write = _generation(config, vision, shapes, generation)
     # the patch embedding needs no gradient of its pixels, the comparison none of the momentum features

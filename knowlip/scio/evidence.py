@@ -252,7 +252,7 @@ def filled_holes(text: TileText, owner: int, slots: Collection[int], mask: int, 
     on each other, are shown."""
     found, times = [], max(1, SLOTS // at_once)
     for first in range(times):
-        together = range(first, SLOTS, times)
+        together = [slot for slot in range(first, SLOTS, times) if text.parts[slot].ids]
         asked = [slot for slot in together if slot in slots]
         if asked:
             context, places = with_holes(text, mask, dict.fromkeys(together, WHOLE))
@@ -290,7 +290,8 @@ def evidence(
         scorer: frozen model and negatives.
         texts: N texts; the hash of each is that of the tile's own text, also where a sub-text was changed for a test.
         rows: the tile row of each text in the scorer's pixels; 0 to N - 1 where not given.
-        slots: positions (0-7) asked for in each text; all where not given.
+        slots: positions (0-7) asked for in each text; all where not given. Those at which matching and infilling read
+            nothing cannot be judged by the image and stay NaN.
         kinds: which of :data:`KINDS`; nll, gap and max_nll come together.
         title: of the progress bar.
 
@@ -298,7 +299,10 @@ def evidence(
         Figures (N, 8).
     """
     rows = range(len(texts)) if rows is None else rows
-    asked = [sorted(range(SLOTS) if slots is None else slots[i]) for i in range(len(texts))]
+    asked = [
+        [slot for slot in sorted(range(SLOTS) if slots is None else slots[i]) if text.grounded.parts[slot].ids]
+        for i, text in enumerate(texts)
+    ]
     result, size = Evidence.empty(len(texts)), scorer.tiles_at_once
     for first in track(range(0, len(texts), size * _WINDOW), title):
         window = range(first, min(first + size * _WINDOW, len(texts)))
@@ -320,9 +324,11 @@ def _window(
     # Texts are embedded over the whole window, since equal ones are frequent; images stay `tiles_at_once` at a time,
     # since their keys and values fill the memory.
     removing = not {*DELTAS}.isdisjoint(kinds)
-    variants = {
-        i: [texts[i].ids(), *(texts[i].ids(without=slot) for slot in asked[i])] if removing else [] for i in window
-    }
+
+    def variants_of(text: TileText, slots: Sequence[int]) -> list[list[int]]:
+        return [text.ids(), *(text.ids(without=slot) for slot in slots)] if removing else []
+
+    variants = {i: variants_of(texts[i], asked[i]) for i in window}
     if "itc" in kinds:
         features = scorer.embed([ids for i in window for ids in variants[i]])
         ends = np.cumsum([len(variants[i]) for i in window])
@@ -341,12 +347,13 @@ def _window(
             loss = scorer.contrast(image[owner], mine, [rows[i] for i in of], [texts[i].hash for i in of])
             result.itc[at] = _effects(loss, [len(variants[i]) for i in part])
         if "itm" in kinds:
-            scores = scorer.match(memory, owner, [ids for i in part for ids in variants[i]])
+            read = {i: variants[i] if texts[i].seen is None else variants_of(texts[i].grounded, asked[i]) for i in part}
+            scores = scorer.match(memory, owner, [ids for i in part for ids in read[i]])
             result.itm[at] = _effects(scores, [len(variants[i]) for i in part])
         if place and not {*DECODER}.isdisjoint(kinds):
             mask, holes = scorer.model.tokenizer.mask, []
             for number, i in enumerate(part):
-                holes += filled_holes(texts[i], number, asked[i], mask, scorer.holes_at_once)
+                holes += filled_holes(texts[i].grounded, number, asked[i], mask, scorer.holes_at_once)
             at = tuple(np.array([(part[one.owner], one.slot) for one in holes]).T)
             result.nll[at], result.gap[at], result.max_nll[at] = scorer.infill(memory, holes).T
 

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 
-from knowlip.base.files import sha256
 from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.scio.config import ScioConfig
@@ -94,7 +92,7 @@ class ScioJob(Pass):
         cache = config.dataset / ".scio" / "cache"
         size = model.config.vision.image_size
         pixels = open_pixels(dataset, tile_ids, size, cache, "stream", config.workers)
-        corpus = Corpus(dataset, model.tokenizer, tile_ids, pixels)
+        corpus = Corpus(dataset, model.tokenizer, tile_ids, pixels, model.config.text)
         corpus.read_texts(dataset, plan.revision)
         self.fingerprint, self.on_gpu = dataset.fingerprint, model.device.type == "cuda"
         negatives, injected = (np.random.default_rng([config.seed, source]) for source in (_NEGATIVES, _INJECTED))
@@ -102,13 +100,12 @@ class ScioJob(Pass):
 
     def settings(self) -> dict[str, Any]:
         """All that the decisions depend on."""
-        values = pd.util.hash_pandas_object(self.corpus.table, index=False).to_numpy().tobytes()
         return {
             "action": self.plan.action,
             "dataset": self.fingerprint,
             "model": self.model,
             "revision": self.plan.revision,
-            "texts": sha256(values),
+            "texts": self.corpus.texts_hash(),
             "scio": plain(self.config.scio),
             **{name: getattr(self.config, name) for name in ("split", "seed", "chunk")},
         }

@@ -96,7 +96,7 @@ class Pass:
     ) -> None:
         self.action, self.corpus, self.scio, self._chance = action, corpus, config, injected
         self.scorer = scorer_of(model, corpus, config, negatives)
-        self.noisy = [row for row, text in enumerate(corpus.texts) if text.hidden]
+        self.noisy = [row for row, text in enumerate(corpus.texts) if text.noise]
         """Tile rows with something to write anew."""
 
     @property
@@ -143,7 +143,7 @@ class Pass:
         if phase == "acceptance":
             trials, tried = self._trials(before), rewrites_of(before["trials"])
             return value_table(asdict(learn_rewrites(corpus, trials, tried, self._calibration(before).natural, scio)))
-        noisy = [(row, slot) for row in self.noisy[part] for slot in sorted(corpus.texts[row].hidden)]
+        noisy = [(row, slot) for row in self.noisy[part] for slot in sorted(corpus.texts[row].noise)]
         return rewrite_table(reconstruct(self.scorer, corpus, noisy, self._acceptance(before), scio))
 
     def decide(self, tables: Tables) -> tuple[pd.DataFrame, Figures]:

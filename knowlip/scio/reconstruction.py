@@ -155,15 +155,15 @@ def propose(
         rows, olds = [row for row, _ in part], old[first : first + scorer.tiles_at_once]
         with torch.inference_mode():
             tokens, image = scorer.encode(rows)
-            masked = [sorted({slot} if paper else {slot, *text.hidden}) for text, (_, slot) in zip(olds, part)]
+            masked = [sorted({slot} if paper else {slot, *text.noise}) for text, (_, slot) in zip(olds, part)]
             prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, masked)]
             numbers = [slots.index(slot) for slots, (_, slot) in zip(masked, part)]
             written = model.generate(tokens, prompts, config.max_new_tokens, holes=numbers)
             memory = model.text_encoder.image_key_values(tokens)
         new = [corpus.with_text(*place, text) for place, text in zip(part, written)]
-        base = [text.ids(without=slot if without else None) for text, (_, slot) in zip(olds, part)]
-        ids = [text.ids() for text in new]
-        deltas = _differences(scorer, rows, image, memory, ids, base, [text.hash for text in olds])
+        keep = [[not (without and at == slot) for at in range(SLOTS)] for _, slot in part]
+        base = [_both(text, kept) for text, kept in zip(olds, keep)]
+        deltas = _differences(scorer, rows, image, memory, list(map(_both, new)), base, [text.hash for text in olds])
         found = [Rewrite(*place, text, *two) for place, text, two in zip(part, written, deltas)]
         if not paper:
             _ask_decoder(scorer, memory, found, olds, new, masked)
@@ -171,19 +171,29 @@ def propose(
     return result
 
 
+_Both = tuple[list[int], list[int]]
+"""Token ids that contrast reads, and those that matching reads."""
+
+
+def _both(text: TileText, keep_8: Sequence[bool] = (True,) * SLOTS) -> _Both:
+    """Of the sub-texts that are kept."""
+    return text.ids_of(keep_8), text.grounded.ids_of(keep_8)
+
+
 def _differences(
     scorer: Scorer,
     rows: Sequence[int],
     image: torch.Tensor,
     memory: Sequence[Any],
-    new: Sequence[list[int]],
-    base: Sequence[list[int]],
+    new: Sequence[_Both],
+    base: Sequence[_Both],
     hashes: Sequence[int],
 ) -> list[tuple[float, float]]:
     """Change of L_ITC (Eq. 14) and of the matching score (Eq. 15) from a base to a new text, of each tile row."""
-    twice, both, count = [*range(len(rows)), *range(len(rows))], [*new, *base], len(rows)
-    loss = scorer.contrast(image[twice], scorer.embed(both), [*rows, *rows], [*hashes, *hashes])
-    match = scorer.match(memory, twice, both)
+    twice, count = [*range(len(rows)), *range(len(rows))], len(rows)
+    contrast, read = ([one[view] for one in (*new, *base)] for view in (0, 1))
+    loss = scorer.contrast(image[twice], scorer.embed(contrast), [*rows, *rows], [*hashes, *hashes])
+    match = scorer.match(memory, twice, read)
     return list(zip((loss[:count] - loss[count:]).tolist(), (match[:count] - match[count:]).tolist()))
 
 
@@ -198,8 +208,8 @@ def _ask_decoder(
     """How probable the decoder finds the new words and the old ones, in the same hole."""
     asked: list[FilledHole] = []
     for at, (rewrite, old, slots) in enumerate(zip(rewrites, olds, masked)):
-        context, masks = with_holes(old, scorer.model.tokenizer.mask, dict.fromkeys(slots, WHOLE))
-        contents = (new[at].parts[rewrite.slot].content, old.parts[rewrite.slot].content)
+        context, masks = with_holes(old.grounded, scorer.model.tokenizer.mask, dict.fromkeys(slots, WHOLE))
+        contents = [text.grounded.parts[rewrite.slot].content for text in (new[at], old)]
         asked += [FilledHole(at, rewrite.slot, context, masks[rewrite.slot], content) for content in contents]
     for rewrite, (after, before) in zip(rewrites, scorer.infill(memory, asked).reshape(-1, 2, 3).tolist()):
         rewrite.new_nll, _, rewrite.new_max_nll = after
@@ -217,11 +227,14 @@ def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], 
         new, base = [], []
         for row in part:
             text, slots = corpus.texts[row], {rewrite.slot for rewrite in by_row[row]}
-            parts = list(text.parts)
+            whole, read = list(text.parts), list(text.grounded.parts)
             for rewrite in by_row[row]:
-                parts[rewrite.slot] = corpus.with_text(row, rewrite.slot, rewrite.text).parts[rewrite.slot]
-            new.append(TileText(parts).ids())
-            base.append(text.ids_of([not (config.baseline == "without" and slot in slots) for slot in range(SLOTS)]))
+                written = corpus.with_text(row, rewrite.slot, rewrite.text)
+                whole[rewrite.slot] = written.parts[rewrite.slot]
+                read[rewrite.slot] = written.grounded.parts[rewrite.slot]
+            new.append((TileText(whole).ids(), TileText(read).ids()))
+            kept = [not (config.baseline == "without" and slot in slots) for slot in range(SLOTS)]
+            base.append(_both(text, kept))
         tokens, image = scorer.encode(part)
         with torch.inference_mode():
             memory = scorer.model.text_encoder.image_key_values(tokens)
@@ -242,12 +255,15 @@ class Trial(NamedTuple):
     old: TileText
     """The text with the words in question."""
     was: str
-    """These words."""
+    """These words, as matching and infilling read them."""
 
 
 def trials_of(corpus: Corpus, calibration: NoiseCalibration) -> list[Trial]:
     """Injected noise that screening found is to be undone, and of its false positives the claims are to stay."""
-    found = [Trial(one.row, one.slot, corrupted(one, corpus), one.text) for one in calibration.true_positives]
+    found = [
+        Trial(one.row, one.slot, corrupted(one, corpus), corpus.read_of(one.text, one.marks))
+        for one in calibration.true_positives
+    ]
     wrongly = calibration.false_positives
     return found + [Trial(row, slot, corpus.texts[row], corpus.words(row, slot)) for row, slot in wrongly]
 

@@ -18,19 +18,19 @@ Figures = dict[str, Any]
 
 
 def screening_rows(corpus: Corpus, screening: Screening, noise: NoiseModel) -> tuple[pd.DataFrame, Figures]:
-    """`kept` or `screened` for every sub-text of the screened tiles.
+    """`kept` or `screened` for every sub-text of the screened tiles that the image can judge.
 
     Returns:
         Rows of the corpus' table with decision, figures and reason; and the figures of the pass: the threshold, how
         screening does on injected noise, the noise model, and how many were screened.
     """
     places = [corpus.row(row, slot) for row in screening.rows for slot in range(screening.score.shape[1])]
-    rows = corpus.table.iloc[places].copy()
-    score, noisy = screening.score.ravel(), screening.noisy.ravel()
+    judged = np.isfinite(screening.score.ravel())
+    rows = corpus.table.iloc[np.array(places, int)[judged]].copy()
+    score, noisy = screening.score.ravel()[judged], screening.noisy.ravel()[judged]
     rows["decision"] = np.where(noisy, Decision.SCREENED, Decision.KEPT)
-    rows["delta_itc"], rows["delta_itm"] = screening.evidence.itc.ravel(), screening.evidence.itm.ravel()
-    for name in DECODER:
-        rows[name] = getattr(screening.evidence, name).ravel()
+    for column, kind in (("delta_itc", "itc"), ("delta_itm", "itm"), *((name, name) for name in DECODER)):
+        rows[column] = getattr(screening.evidence, kind).ravel()[judged]
     rows["noise"], rows["margin"] = score, noise.threshold
     rows["reason"] = [
         f"noise score {value:.3f} {'>' if flagged else '<='} threshold {noise.threshold:.3g}"

@@ -1,7 +1,7 @@
 """Screening: which sub-texts of a corpus are noise, by the paper's two tests (Eqs. 10-11) or a calibrated score."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,14 +52,15 @@ class NoiseCalibration:
 def draw_sample(corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> CalibrationSample:
     """Inject noise into `config.calibration_tiles` tiles of the corpus."""
     rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
-    return CalibrationSample(rows, corrupt(corpus.table, rows, rng))
+    only_seen = corpus.reading.grounded_on == "visual"
+    return CalibrationSample(rows, corrupt(corpus.table, rows, rng, only_seen=only_seen))
 
 
 def corrupted(one: Corruption, corpus: Corpus) -> TileText:
     """The tile's text with injected noise; the hash stays that of the tile's own text, so that scores have the same
     negatives."""
-    text = corpus.with_text(one.row, one.slot, one.text)
-    return TileText(text.parts, text.hidden, corpus.texts[one.row].hash)
+    text = corpus.with_text(one.row, one.slot, one.text, one.marks)
+    return replace(text, hash=corpus.texts[one.row].hash)
 
 
 def clean_evidence(scorer: Scorer, corpus: Corpus, config: ScioConfig, rows: Sequence[int]) -> Evidence:
@@ -110,8 +111,9 @@ class Screening:
     rows: list[int]
     """Tile rows of the corpus."""
     evidence: Evidence
-    """Figures (N, 8). NaN are with `evidence: deltas` what the decoder says, and dITM where dITC raised no suspicion;
-    with `evidence: nll` both differences where there is no noise."""
+    """Figures (N, 8). NaN are sub-texts of which the image says nothing (`model.text.grounded_on`); with `evidence:
+    deltas` what the decoder says, and dITM where dITC raised no suspicion; with `evidence: nll` both differences where
+    there is no noise."""
     score: np.ndarray
     """Noise score (N, 8), see :func:`noise_score`."""
     noisy: np.ndarray

@@ -90,13 +90,13 @@ def standardisation(found: Evidence, sets: Sequence[str], evidence: EvidenceName
     names, values = np.array(sets), _values(found, evidence)
     relative = np.array([kind in DELTAS for kind in USED[evidence]])
     common = [name for name in sorted(set(sets)) if (names == name).sum() >= _FEWEST]
-    floor = 1e-6 + 0.05 * np.median(np.abs(values), (0, 1))
+    floor = 1e-6 + 0.05 * _median(np.abs(values), (0, 1))
     centre, scale = {}, {}
     for name in ["", *common]:
         part = values[names == name] if name else values
-        middle = np.median(part, 0) * (relative & (evidence != "deltas"))
+        middle = _median(part, 0) * (relative & (evidence != "deltas"))
         centre[name] = middle.tolist()
-        scale[name] = np.where(relative, np.maximum(floor, np.median(np.abs(part - middle), 0)), 1.0).tolist()
+        scale[name] = np.where(relative, np.maximum(floor, _median(np.abs(part - middle), 0)), 1.0).tolist()
     return NoiseModel(evidence, centre, scale)
 
 
@@ -136,33 +136,38 @@ def fit(
     wrong = np.zeros((len(rows), SLOTS), bool)
     wrong[at, slots] = True
     mixed_sets = [sets[row] for row in rows]
+    features = _bounded(model.features(mixed, mixed_sets))
+    # Sub-texts that the image cannot judge have no evidence, and are no examples either way.
+    known, group = np.isfinite(features).any(-1), np.repeat(at[:, None], SLOTS, 1)
+    label, of_tile = wrong[known], group[known]
     if evidence == "deltas":
-        score = noise_score(model, mixed, mixed_sets)
+        score = noise_score(model, mixed, mixed_sets)[known]
     else:
-        features = _bounded(model.features(mixed, mixed_sets))
-        flat, label, group = features.reshape(-1, features.shape[-1]), wrong.ravel(), np.repeat(at, SLOTS)
+        flat = features[known]
         regression = LogisticRegression(max_iter=1000).fit(flat, label)
         model.weights, model.bias = regression.coef_[0].tolist(), float(regression.intercept_[0])
-        score = _probability(features, regression.coef_[0], model.bias)
+        score = _probability(flat, regression.coef_[0], model.bias)
         if len(at) >= 5:  # tiles held out as a whole: sub-texts of one tile resemble each other
             held_out = cross_val_predict(
-                LogisticRegression(max_iter=1000), flat, label, groups=group, cv=GroupKFold(5), method="predict_proba"
+                LogisticRegression(max_iter=1000), flat, label, groups=of_tile, cv=GroupKFold(5), method="predict_proba"
             )
-            score = held_out[:, 1].reshape(score.shape)
+            score = held_out[:, 1]
     lowest = 0.0 if evidence == "deltas" else -np.inf
-    value, reached = precise_threshold(score.ravel(), wrong.ravel(), precision, lowest=lowest)
+    value, reached = precise_threshold(score, label, precision, lowest=lowest)
     model.threshold = value if threshold is None else threshold
     flagged = score > model.threshold
     model.figures = {
-        "precision": float(wrong[flagged].mean()) if flagged.any() else None,
-        "natural_noise_rate": mixture_proportion(score[~wrong], score[wrong]),
-        "recall": float(flagged[wrong].mean()),
-        "auroc": auroc(score.ravel(), wrong.ravel()),
-        "base_rate": float(wrong.mean()),
-        "n": int(wrong.size),
+        "precision": float(label[flagged].mean()) if flagged.any() else None,
+        "natural_noise_rate": mixture_proportion(score[~label], score[label]),
+        "recall": float(flagged[label].mean()),
+        "auroc": auroc(score, label),
+        "base_rate": float(label.mean()),
+        "n": int(label.size),
         "wanted_precision": precision,
         "reached": reached if threshold is None else None,
-        "kinds": {kind: _of_kind(kind, kinds, score, wrong, flagged) for kind in sorted(set(kinds))},
+        "kinds": {
+            kind: _of_kind(np.array(kinds)[of_tile] == kind, score, label, flagged) for kind in sorted(set(kinds))
+        },
     }
     return model
 
@@ -225,12 +230,18 @@ def precision_at(right: np.ndarray, injected: np.ndarray, flagged: np.ndarray, n
     return float((good + _natural_hits(good, made, count, natural))[0] / count[0]) if count[0] else None
 
 
-def _of_kind(
-    kind: str, kinds: Sequence[str], score: np.ndarray, wrong: np.ndarray, flagged: np.ndarray
-) -> dict[str, Any]:
-    mine = np.array([name == kind for name in kinds])
+def _of_kind(mine: np.ndarray, score: np.ndarray, wrong: np.ndarray, flagged: np.ndarray) -> dict[str, Any]:
+    """Figures over the sub-texts of the tiles with one kind of noise, `mine`; one of each tile is wrong."""
     recall = float(flagged[mine][wrong[mine]].mean())
-    return {"n": int(mine.sum()), "recall": recall, "auroc": auroc(score[mine].ravel(), wrong[mine].ravel())}
+    return {"n": int(wrong[mine].sum()), "recall": recall, "auroc": auroc(score[mine], wrong[mine])}
+
+
+def _median(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """Median of what is known; 0 where nothing is."""
+    known = np.ma.masked_invalid(values)
+    if not np.any(known.mask):
+        return np.asarray(np.median(values, axis))
+    return np.asarray(np.ma.filled(np.ma.median(known, axis), 0.0))
 
 
 def _values(found: Evidence, evidence: EvidenceName) -> np.ndarray:

@@ -14,7 +14,9 @@ import torch
 from knowlip.base.examples import ShownExample, ShownItem
 from knowlip.base.progress import track
 from knowlip.base.rows import Json, Row
+from knowlip.dataset.texts import resting_rows
 from knowlip.language.captions import compose_texts, split_caption
+from knowlip.language.statements import SEEN
 from knowlip.models.encoders import Encoder, TextImageEncoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
@@ -82,6 +84,10 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
         note = "It does not read texts."
         return Measured((bench.row("retrieve", encoder.name, "image to text R@1", None, note=note),))
     whole = compose_texts(bench.texts)
+    read: dict[str, str] = {}
+    if encoder.card.grounded_on == "visual":
+        seen = compose_texts(resting_rows(bench.texts, SEEN))
+        read = {text: seen.get(tile_id, text) for tile_id, text in whole.items()}
     directions, gallery = retrieval(
         encoder,
         bench.images(encoder),
@@ -90,6 +96,7 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
         bench.k_test,
         bench.limits.rerank_queries,
         bench.seed,
+        read,
     )
     order = _frequent_first(bench, gallery)
     rows: list[Row] = []
@@ -139,6 +146,7 @@ def retrieval(
     k_test: int = 16,
     rerank_queries: int = 96,
     seed: int = 0,
+    read: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Direction], list[str]]:
     """Score both directions.
 
@@ -151,6 +159,7 @@ def retrieval(
         rerank_queries: at most this many queries a direction are re-ranked (a fixed random choice): matching reads the
             text again for each pair and is by far the most expensive step.
         seed: of that choice.
+        read: text -> what matching reads of it, where that is not the whole.
 
     Returns:
         `{"image_to_text": Direction, "text_to_image": Direction}` and the list of distinct texts (the gallery).
@@ -173,9 +182,10 @@ def retrieval(
         "image_to_text": Direction(cosine, positive, cluster_of, {}),
         "text_to_image": Direction(cosine.T.copy(), positive.T.copy(), cluster_of[first_image], {}),
     }
+    matched = [(read or {}).get(text, text) for text in gallery]
     if k_test > 0 and rerank_queries > 0 and isinstance(model, WritingEncoder):
         for name, direction in directions.items():
-            _rerank(model, images, gallery, direction, name == "image_to_text", k_test, rerank_queries, seed)
+            _rerank(model, images, matched, direction, name == "image_to_text", k_test, rerank_queries, seed)
     return directions, gallery
 
 

@@ -64,9 +64,9 @@ def group_holes(context: tuple[Tensor, Tensor], hole_R: Tensor, content: tuple[T
 class Batch:
     """Pixels and padded token ids of B pairs: one rank's rows of a global batch, dealt as :mod:`~.ranks` says.
 
-    T, the padded length of `text`, is the same on all ranks where matching draws negatives from all of them
-    (`objectives.itm_negatives: all`). Make a batch on the CPU and move it with :meth:`to`: the places of targets are
-    found once, where that costs no synchronisation.
+    T, the padded length of `text` (and of `grounded`), is the same on all ranks where matching draws negatives from all
+    of them (`objectives.itm_negatives: all`). Make a batch on the CPU and move it with :meth:`to`: the places of
+    targets are found once, where that costs no synchronisation.
     """
 
     pixels_BSS: Tensor
@@ -84,15 +84,29 @@ class Batch:
     uniform_B2: Tensor
     """The chance by which negatives are drawn: uniform in [0, 1), one number for the image's wrong text and one for the
     text's wrong image. From (seed, step, global row), so that no draw depends on the number of ranks."""
+    grounded: tuple[Tensor, Tensor] | None = None
+    """As `text`, what matching reads (and a plain language model writes); None where that is `text`."""
+    grounded_hash_B: Tensor | None = None
+    """As `text_hash_B`, of these."""
     holes: list[HoleGroup] = field(init=False)
     """`context` and `content` as they are computed, see :func:`group_holes`."""
     text_place_M: Tensor = field(init=False)
-    """Places of real targets in the flattened `text[0][:rows, 1:]`, `rows` being those of `context`: of the plain
+    """Places of real targets in the flattened `matched[0][:rows, 1:]`, `rows` being those of `context`: of the plain
     language model."""
 
     def __post_init__(self) -> None:
         self.holes = group_holes(self.context, self.hole_R, self.content)
-        self.text_place_M = self.text[1][: len(self.context[0]), 1:].flatten().nonzero()[:, 0]
+        self.text_place_M = self.matched[1][: len(self.context[0]), 1:].flatten().nonzero()[:, 0]
+
+    @property
+    def matched(self) -> tuple[Tensor, Tensor]:
+        """What matching reads: `grounded`, or `text`."""
+        return self.text if self.grounded is None else self.grounded
+
+    @property
+    def matched_hash_B(self) -> Tensor:
+        """The hash of these."""
+        return self.text_hash_B if self.grounded_hash_B is None else self.grounded_hash_B
 
     def __len__(self) -> int:
         return len(self.pixels_BSS)
@@ -107,6 +121,8 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         def of(value: Any) -> Any:
+            if value is None:
+                return None
             return type(value)(map(of, value)) if isinstance(value, tuple | list) else change(value)
 
         result = copy.copy(self)

@@ -6,7 +6,7 @@ with any number of processes and workers.
 
 from collections.abc import Generator, Sequence
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -101,28 +101,37 @@ class Batches:
         texts, turns = self._texts(rows, draws[:, _TURN])
         lengths = TextLengths.of(texts) if any(turns) else corpus.lengths.rows(rows)
         keep = kept_parts(np.where(lengths.part_N8 > 0, draws[:, _VIEW], -1.0), config.view_drop)
+        # Matching and infilling may read less than contrast; all ranks find so, for they look at the whole batch.
+        apart = any(text.seen is not None for text in texts)
+        grounded, grounded_keep = lengths, keep
+        if apart:
+            turned = any(turns)
+            grounded = TextLengths.of([t.grounded for t in texts]) if turned else corpus.grounded_lengths.rows(rows)
+            grounded_keep = kept_parts(np.where(grounded.part_N8 > 0, draws[:, _VIEW], -1.0), config.view_drop)
         infilled = max(self.world, round(size * config.objectives.infill_share))
         infilled -= infilled % self.world
-        first = lengths.rows(np.arange(infilled))
+        first = grounded.rows(np.arange(infilled))
         plan = plan_holes(first.content_N8, first.hidden_N8, draws[:infilled, _HOLE], config.holes)
-        width = self._widths(lengths, keep, first, plan)
+        context_width, content_width = self._hole_widths(first, plan)
 
         mine = slice(self.rank, None, self.world)
         texts = texts[mine]
+        read_texts = [text.grounded for text in texts]
         pixels = corpus.pixels[rows[mine]]
         for row, turn in enumerate(turns[mine]):
             if turn:
                 pixels[row] = Turn.of(turn).pixels(pixels[row]).copy()
-        text, context, hole, content = self._framed(texts, keep[mine], plan, mine)
+        context, hole, content = self._holes(read_texts, plan, mine)
         return Batch(
             pixels_BSS=torch.from_numpy(pixels),
             image_id_B=torch.from_numpy(rows[mine].astype(np.int64)),
             text_hash_B=torch.tensor([text.hash for text in texts]),
-            text=padded(text, width[0]),
-            context=padded(context, width[1]),
+            text=padded(self._framed(texts, keep[mine]), self._text_width(lengths, keep)),
+            context=padded(context, context_width),
             hole_R=torch.tensor(hole),
-            content=padded(content, width[2]),
+            content=padded(content, content_width),
             uniform_B2=torch.from_numpy(draws[mine, _NEGATIVE].copy()),
+            **self._grounded(read_texts, grounded_keep[mine], self._text_width(grounded, grounded_keep), apart),
         )
 
     def stream(self, start: int, stop: int) -> Generator[list[Batch], None, None]:
@@ -158,37 +167,51 @@ class Batches:
                 texts[at], turns[at] = (texts[at], 0) if text is None else (text, number)
         return texts, turns
 
-    def _framed(
-        self, texts: Sequence[TileText], keep: np.ndarray, plan: HolePlan, mine: slice
-    ) -> tuple[list[list[int]], list[list[int]], list[int], list[list[int]]]:
-        """Token ids with frames: texts, contexts, places of the holes there, contents."""
+    def _framed(self, texts: Sequence[TileText], keep: np.ndarray) -> list[list[int]]:
+        """Token ids of the kept sub-texts with frames."""
+        frame, longest = self.corpus.tokenizer.frame, self.config.model.text.max_length
+        return [frame(text.ids_of(kept), longest) for text, kept in zip(texts, keep.tolist())]
+
+    def _grounded(self, texts: Sequence[TileText], keep: np.ndarray, width: int, apart: bool) -> dict[str, Any]:
+        """The columns of a batch whose matching reads other texts than its contrast."""
+        if not apart:
+            return {}
+        hashes = torch.tensor([text.hash for text in texts])
+        return {"grounded": padded(self._framed(texts, keep), width), "grounded_hash_B": hashes}
+
+    def _holes(
+        self, texts: Sequence[TileText], plan: HolePlan, mine: slice
+    ) -> tuple[list[list[int]], list[int], list[list[int]]]:
+        """Token ids with frames: contexts, places of the holes there, contents."""
         tokenizer, longest = self.corpus.tokenizer, self.config.model.text.max_length
         places = zip(plan.slot_B[mine].tolist(), plan.start_B[mine].tolist(), plan.stop_B[mine].tolist())
         others = [np.flatnonzero(row).tolist() for row in plan.others_B8[mine]]
         holes = [cut(text, tokenizer.mask, *place, other) for text, place, other in zip(texts, places, others)]
         contexts = [around_hole(hole.context, hole.place, longest - 2) for hole in holes]
         return (
-            [tokenizer.frame(text.ids_of(kept), longest) for text, kept in zip(texts, keep.tolist())],
             [tokenizer.frame(ids, longest, grounded=True) for ids, _ in contexts],
             [1 + place for _, place in contexts],
             [[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes],
         )
 
-    def _widths(self, lengths: TextLengths, keep: np.ndarray, first: TextLengths, plan: HolePlan) -> list[int]:
-        """Padded lengths of text, context and content: the same for all ranks, because they are those of all rows."""
+    def _text_width(self, lengths: TextLengths, keep: np.ndarray) -> int:
+        """Padded length of texts: the same for all ranks, because it is that of all rows."""
+        return self._width((lengths.part_N8 * keep).sum(1))
+
+    def _hole_widths(self, first: TextLengths, plan: HolePlan) -> tuple[int, int]:
+        """Padded lengths of context and content, of all rows too."""
         everything = plan.slot_B < 0
         hole = plan.stop_B - plan.start_B
         shown = np.where(first.hidden_N8.all(1, keepdims=True), True, ~first.hidden_N8)
-        text = (lengths.part_N8 * keep).sum(1)
         unseen = ((first.content_N8 - 1) * plan.others_B8).sum(1)
         context = np.where(everything, 1, first.part_N8.sum(1) - hole + 1 - unseen)
         content = np.where(everything, (first.part_N8 * shown).sum(1), hole)
+        return self._width(context), self._width(content, 1)  # the decoder reads all of `content` but its last column
+
+    def _width(self, length_B: np.ndarray, extra: int = 0) -> int:
+        """Of sequences with their frames, rounded up but for `extra` columns."""
         longest, multiple = self.config.model.text.max_length, self.config.data.pad_multiple
-        # The decoder reads all of `content` but its last column.
-        return [
-            min(longest, -(-(min(longest, int(width.max()) + 2) - extra) // multiple * multiple)) + extra
-            for width, extra in ((text, 0), (context, 0), (content, 1))
-        ]
+        return min(longest, -(-(min(longest, int(length_B.max()) + 2) - extra) // multiple * multiple)) + extra
 
 
 def padded(sequences: Sequence[Sequence[int]], width: int) -> tuple[Tensor, Tensor]:

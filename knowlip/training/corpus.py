@@ -10,13 +10,18 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.dataset import Dataset
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.language.marks import joined, sentences_of
+from knowlip.language.statements import Evidence
 from knowlip.language.words import plain_words
 from knowlip.models.card import ModelCard
-from knowlip.models.config import ModelConfig
+from knowlip.models.config import ModelConfig, TextConfig
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
-from knowlip.training.texts import SubTextIds, TextLengths, TileText, cached_part, text_hash, tokenise
+from knowlip.training.texts import Reading, SubTextIds, TextLengths, TileText, tile_text, tokenise, words_read
 from knowlip.training.tiles import DataConfig, Pixels, open_pixels
+
+_Said = tuple[str, str, Evidence]
+"""Words of a sub-text, their marks, and what it rests on without marks."""
 
 
 class CorpusSettings(Protocol):
@@ -46,10 +51,20 @@ class Corpus:
         tokenizer: for the texts.
         tile_ids: accepted tiles of the training split.
         pixels: of these tiles in this order.
+        reads: says which sentences are read; all where not given.
     """
 
-    def __init__(self, dataset: Dataset, tokenizer: TextTokenizer, tile_ids: list[str], pixels: Pixels) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        tokenizer: TextTokenizer,
+        tile_ids: list[str],
+        pixels: Pixels,
+        reads: TextConfig | None = None,
+    ) -> None:
         self.tokenizer, self.tile_ids, self.pixels = tokenizer, tile_ids, pixels
+        self.reading = Reading() if reads is None else Reading(reads.contrast_on, reads.grounded_on)
+        """Which sentences contrast, and matching and infilling read."""
         self.drop_noise = False
         """Whether sub-texts that screening called noise are left out of what training sees, from the next revision
         on."""
@@ -63,7 +78,7 @@ class Corpus:
         self.order_length_N = self.lengths.part_N8.sum(1)
         """Tokens of the annotator's texts: by these, texts of about equal length are put together. Later revisions
         change texts, but not the order in which they are read."""
-        self.text_key = sha256(pd.util.hash_pandas_object(self.table, index=False).to_numpy().tobytes())[:16]
+        self.text_key = self.texts_hash()[:16]
         """Identifies the annotator's texts."""
 
     @classmethod
@@ -85,73 +100,111 @@ class Corpus:
         tokenizer = _tokenizer(texts[texts["tile_id"].isin(tile_ids)], config, sentences)
         size, cache, data = config.model.vision.image_size, config.out / "cache", config.data
         pixels = open_pixels(dataset, tile_ids, size, cache, data.pixels, data.workers)
-        return cls(dataset, tokenizer, tile_ids, pixels)
+        return cls(dataset, tokenizer, tile_ids, pixels, config.model.text)
 
     def read_texts(self, dataset: Dataset, revision: int) -> None:
         """Take the texts of another revision."""
         table = dataset.texts(revision)
         self.table = table[table["tile_id"].isin(self.tile_ids)].sort_values(["tile_id", "slot"], ignore_index=True)
-        by_tile = tokenise(self.table, self.tokenizer)
+        by_tile = tokenise(self.table, self.tokenizer, self.reading)
         self.texts: list[TileText] = [by_tile[tile_id] for tile_id in self.tile_ids]
         self.seen = [text.without_noise() for text in self.texts] if self.drop_noise else self.texts
         """The texts as training sees them."""
         self.lengths = TextLengths.of(self.seen)
         """Tokens of these."""
-        self._words = list(zip(self.table["dimension"].to_list(), self.table["text"].to_list()))
+        apart = any(text.seen is not None for text in self.seen)
+        self.grounded_lengths = TextLengths.of([text.grounded for text in self.seen]) if apart else self.lengths
+        """Tokens of what matching and infilling read of these."""
+        self._dimensions: list[str] = self.table["dimension"].to_list()
+        self._said = list(zip(*(self.table[name].to_list() for name in ("text", "marks", "evidence"))))
         self._under: dict[str, set[str]] | None = None
         self.sets: list[str] = self.table["instruction_set"].to_list()[:: len(self.texts[0].parts)]
+
+    def texts_hash(self) -> str:
+        """SHA-256 of the texts' table; without marks that of former versions, so that their trainings go on."""
+        table = self.table if self.table["marks"].any() else self.table.drop(columns="marks")
+        return sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
 
     def row(self, tile: int, slot: int) -> int:
         """Row of `table` that holds sub-text `slot` (0-7) of tile number `tile`."""
         return tile * len(self.texts[tile].parts) + slot
 
     def words(self, tile: int, slot: int) -> str:
-        """A sub-text without its label."""
-        return self._words[self.row(tile, slot)][1]
+        """A sub-text without its label, as matching and infilling read it; "" where they read nothing of it."""
+        return self.read_of(*self._said[self.row(tile, slot)])
+
+    def read_of(self, text: str, marks: str = "", evidence: Evidence = "visual") -> str:
+        """What matching and infilling read of a sub-text; "" for nothing."""
+        return words_read(text, marks, evidence, self.reading.grounded_on) or ""
 
     def dimension(self, tile: int, slot: int) -> str:
         """The label of a sub-text."""
-        return self._words[self.row(tile, slot)][0]
+        return self._dimensions[self.row(tile, slot)]
 
     @property
     def used_under(self) -> dict[str, set[str]]:
         """For each sub-text (see :func:`plain_words`), the dimensions that use it somewhere."""
         if self._under is None:
             self._under = {}
-            for dimension, text in self._words:
-                self._under.setdefault(plain_words(text), set()).add(dimension)
+            for dimension, said in zip(self._dimensions, self._said):
+                self._under.setdefault(plain_words(self.read_of(*said)), set()).add(dimension)
         return self._under
 
     def prompt(self, tile: int, slots: Collection[int]) -> str:
-        """The tile's text with [MASK] for the content of some sub-texts."""
+        """What matching and infilling read of the tile's text, with [MASK] for the content of some sub-texts."""
+        read = [(self.dimension(tile, slot), self.words(tile, slot)) for slot in range(len(self.texts[tile].parts))]
         return " ".join(
             f"{dimension}: [MASK]" if position in slots else f"{dimension}: {text.rstrip('. ')}."
-            for position, (dimension, text) in enumerate(self._of(tile))
+            for position, (dimension, text) in enumerate(read)
+            if position in slots or self.texts[tile].grounded.parts[position].ids
         )
 
-    def with_text(self, tile: int, slot: int, text: str) -> TileText:
-        """The tile's text with another sub-text at one position."""
-        dimensions, words = (list(column) for column in zip(*self._of(tile)))
-        words[slot] = text
-        parts = list(self.texts[tile].parts)
-        parts[slot] = cached_part(self._parts, self.tokenizer, dimensions[slot], text)
-        return TileText(parts, set(self.texts[tile].hidden), text_hash(dimensions, words))
+    def with_text(self, tile: int, slot: int, text: str, marks: str = "") -> TileText:
+        """The tile's text with another sub-text at one position, which rests on the image where it has no marks."""
+        said = self._of(tile)
+        said[slot] = text, marks, "visual"
+        return self._text(tile, said)
 
     def turned(self, tile: int, turn: Turn) -> TileText | None:
-        """The tile's text for turned pixels; None where it names a direction that is not understood."""
-        dimensions, texts = zip(*self._of(tile))
-        new = [turn_words(text, turn) for text in texts]
-        known = [text for text in new if text is not None]
-        if len(known) < len(new):
-            return None
-        parts = [cached_part(self._parts, self.tokenizer, *words) for words in zip(dimensions, known)]
-        text = TileText(parts, set(self.texts[tile].hidden), text_hash(dimensions, known))
+        """The tile's text for turned pixels; None where it names a direction that is not understood.
+
+        Sentences about the place keep their words: they name no directions in the image, but North Holland.
+        """
+        said: list[_Said] = []
+        for words, marks, evidence in self._of(tile):
+            turned = turned_sentences(words, marks, turn)
+            if turned is None:
+                return None
+            said.append((*turned, evidence))
+        text = self._text(tile, said)
         return text.without_noise() if self.drop_noise else text
 
-    def _of(self, tile: int) -> list[tuple[str, str]]:
-        """Dimension and words of a tile's sub-texts."""
+    def _of(self, tile: int) -> list[_Said]:
+        """Words, marks and evidence of a tile's sub-texts."""
         first = self.row(tile, 0)
-        return self._words[first : first + len(self.texts[tile].parts)]
+        return self._said[first : first + len(self.texts[tile].parts)]
+
+    def _text(self, tile: int, said: Sequence[_Said]) -> TileText:
+        """The text of a tile with these sub-texts."""
+        dimensions = [self.dimension(tile, slot) for slot in range(len(said))]
+        contrast, grounded = ([words_read(*one, on) for one in said] for on in self.reading)
+        noise = self.texts[tile].noise
+        return tile_text(self._parts, self.tokenizer, dimensions, contrast, grounded, noise)
+
+
+def turned_sentences(text: str, marks: str, turn: Turn) -> tuple[str, str] | None:
+    """A sub-text and its marks for turned pixels, sentences that rest on the place as they are; None where a direction
+    is not understood."""
+    if not marks:
+        new = turn_words(text, turn)
+        return None if new is None else (new, "")
+    sentences = []
+    for one in sentences_of(text, marks):
+        words = one.text if one.evidence == "geo" else turn_words(one.text, turn)
+        if words is None:
+            return None
+        sentences.append(one._replace(text=words))
+    return joined(sentences)
 
 
 def _tokenizer(texts: pd.DataFrame, config: CorpusSettings, sentences: Sequence[str]) -> TextTokenizer:

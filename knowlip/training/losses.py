@@ -150,9 +150,8 @@ class JointLoss(nn.Module):
         everywhere = config.itm_negatives == "all" and world() > 1
         with torch.no_grad():
             look = gather if everywhere else Tensor.detach
-            positive = same(
-                batch.image_id_B[:rows], look(batch.image_id_B), batch.text_hash_B[:rows], look(batch.text_hash_B)
-            )
+            hash_B = batch.matched_hash_B
+            positive = same(batch.image_id_B[:rows], look(batch.image_id_B), hash_B[:rows], look(hash_B))
             wrong_text, wrong_image = (
                 hard_negatives(
                     similarity(own[:rows], look(other), model.temp), positive, uniform, config.negative_floor
@@ -161,7 +160,7 @@ class JointLoss(nn.Module):
             )
             ids, keep = (
                 torch.cat([part[:rows], look(part).index_select(0, wrong_text.clamp(min=0)), part[:rows]])
-                for part in batch.text
+                for part in batch.matched
             )
             ids[:, 0] = model.tokenizer.enc
         drawn = wrong_image.clamp(min=0)
@@ -192,7 +191,7 @@ class JointLoss(nn.Module):
     def _lm(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
         """The whole text from the image alone, left to right."""
         model, rows = self.model, len(batch.context[0])
-        ids, targets = causal_ids(batch.text[0][:rows], model.tokenizer.dec)
+        ids, targets = causal_ids(batch.matched[0][:rows], model.tokenizer.dec)
         images = [(k[:rows], v[:rows]) for k, v in memory]
         seen = torch.ones(rows, images[0][0].shape[2], dtype=torch.bool, device=ids.device)
         written, _ = model.text_decoder(ids, images, seen)
@@ -208,11 +207,11 @@ class JointLoss(nn.Module):
 
     def flops(self, batch: Batch) -> float:
         """Floating-point operations of forward and backward pass on a batch, for the utilisation of the device."""
-        config, text = self.config, batch.text[0].shape[1]
+        config, text, read = self.config, batch.text[0].shape[1], batch.matched[0].shape[1]
         holes = [(*group[1].shape, group[4].shape[1]) for group in batch.holes]
         targets = sum(len(group[-1]) for group in batch.holes)
         if config.generation == "lm":
-            holes, targets = [(len(batch.context[0]), 0, text - 1)], len(batch.text_place_M)
+            holes, targets = [(len(batch.context[0]), 0, read - 1)], len(batch.text_place_M)
         shapes = Shapes(
             pairs=len(batch),
             text=text,
@@ -220,6 +219,7 @@ class JointLoss(nn.Module):
             holes=tuple(holes) if config.infill else (),
             targets=targets if config.infill else 0,
             candidates=config.queue,
+            read=read,
         )
         return step_flops(self.model.config, vision_sizes(self.model.visual_encoder), shapes, config.generation)
 

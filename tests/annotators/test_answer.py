@@ -7,6 +7,7 @@ import pytest
 
 from knowlip.annotators.chunks import ChunkStore
 from knowlip.annotators.openai.answer import MAX_BOXES, answer_schema, parse_answer
+from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.types import Annotation, Box
 from knowlip.language.dimensions import DIMENSIONS
 from tests.annotators.openai_stub import answer
@@ -46,6 +47,57 @@ def test_schema_is_of_the_strict_dialect(name: str | None) -> None:
     assert not any(
         f'"{word}"' in text for word in ("default", "minimum", "maxLength", "pattern", "oneOf", "prefixItems")
     )
+
+
+def test_the_baseline_asks_for_one_sentence_and_all_others_for_several() -> None:
+    layered, baseline = (answer_schema("marine", layered)["$defs"] for layered in (True, False))
+    assert layered["SentenceAnswer"]["properties"]["layer"]["enum"] == [1, 2, 3, 4, 5]
+    assert layered["SentenceAnswer"]["properties"]["evidence"]["enum"] == ["visual", "geo", "prior", "parent"]
+    assert "SentenceAnswer" not in baseline
+    assert list(baseline["SubTextAnswer"]["properties"]) == ["text", "confidence", "evidence"]
+    asked = [OpenAIOptions(guided=guided).parameters("m")["response_format"]["json_schema"] for guided in (True, False)]
+    assert [form["schema"] for form in asked] == [answer_schema(None, layered) for layered in (True, False)]
+
+
+SAID = [
+    {"text": "three ships lie at the quay.", "evidence": "visual", "layer": 4},
+    {"text": "Rotterdam is  2 km away", "evidence": "geo", "layer": 1},
+]
+
+
+def with_sentences(sentences: Any, dimension: str = "Count") -> str:
+    body = json.loads(full())
+    body["sub_texts"][dimension] = {"sentences": sentences, "confidence": 0.7}
+    return json.dumps(body)
+
+
+def test_sentences_keep_what_they_rest_on_and_their_layer() -> None:
+    note = parse_answer(with_sentences(SAID), "t")
+    count, location = note.sub_texts[:2]
+    assert (count.text, count.confidence, count.evidence) == (
+        "Three ships lie at the quay. Rotterdam is 2 km away",
+        0.7,
+        "visual",
+    )
+    assert [one[1:] for one in count.sentences] == [("visual", "layer-4"), ("geo", "layer-1")]
+    assert (location.text, location.marks) == ("statement about location", "")  # fields of the older form are read too
+
+
+@pytest.mark.parametrize(
+    ("sentences", "said"),
+    [
+        ([], r"sub_texts\.Count\.sentences: .*0 sentences, 1 to 3"),
+        (SAID * 2, r"sub_texts\.Count\.sentences: .*4 sentences"),
+        ([{**SAID[0], "layer": 6}], r"sub_texts\.Count\.sentences\.0\.layer"),
+        ([{**SAID[0], "text": " . "}], r"sub_texts\.Count\.sentences\.0\.text: .*empty"),
+        ([{**SAID[0], "text": "ship " * 50}] * 2, "500 characters"),
+        ([{**SAID[0], "mood": "sure"}], r"sentences\.0\.mood: Extra inputs"),
+        ([SAID[0], {**SAID[1], "evidence": "parent"}], "Count.evidence: no larger tile"),
+    ],
+)
+def test_refusals_name_the_sentence(sentences: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_answer(with_sentences(sentences), "t", has_parent=False)
 
 
 def test_counts_and_boxes_are_read() -> None:

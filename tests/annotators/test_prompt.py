@@ -233,6 +233,16 @@ def test_answer_with_counts_and_boxes_is_asked_for() -> None:
             assert word in system
 
 
+def test_sentences_of_five_layers_are_asked_for() -> None:
+    system = compose_prompt(request()).system
+    for words in ("`sentences`", "`layer`", "1 where on Earth", "5 how the layers", "80 to 120 words", "geo", "prior"):
+        assert words in system
+    assert "layers 1 and 2" in compose_prompt(request(scale="large")).user
+    assert "layer 4" in compose_prompt(request(scale="small")).user
+    assert "do not repeat it" in compose_prompt(request()).user
+    assert "`layer`" not in compose_prompt(request(), guided=False).system
+
+
 @pytest.mark.parametrize("name", list(DIMENSIONS))
 def test_the_unguided_baseline_follows_the_instruction_set(name: str) -> None:
     system = compose_prompt(request(), instruction_set=name, guided=False).system

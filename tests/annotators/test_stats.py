@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from knowlip.annotators.stats import TextStatsConfig, show, text_stats
+from knowlip.annotators.stats.compared import agreeing
 from knowlip.annotators.stats.corpus import TextCorpus, load
+from knowlip.annotators.stats.layers import layer_of
 from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
 from knowlip.annotators.stats.measure import duplicate_rate, measure, summary
 from knowlip.annotators.stats.projection import (
@@ -27,6 +29,8 @@ from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.language.captions import compose_text
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.grammar import Grammar
+from knowlip.language.marks import Sentence, joined
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.tiles.test_imports import voc_set
@@ -414,3 +418,89 @@ def test_the_papers_captions() -> None:
     assert found["hedging"]["captions_with"]["possible"] == 389
     assert found["hedging"]["captions_with"]["likely"] == 225
     assert all(9 <= part["length"]["words"]["mean"] <= 23 for part in found["dimensions"])
+
+
+# ---- evidence, layers, two annotators -------------------------------------------------------------------------------
+
+
+def said(folder: Path, sentences: dict[int, list[Sentence]]) -> None:
+    """Give a data set without texts the same eight sub-texts for each tile; slots that are not given say "x"."""
+    data = Dataset(folder)
+    rows = []
+    for tile in data.tiles()["tile_id"]:
+        for slot, dimension in enumerate(DIMENSIONS["marine"], 1):
+            of_slot = sentences.get(slot, [Sentence("x", "visual")])
+            text, marks = joined(of_slot)
+            row = {"tile_id": tile, "slot": slot, "dimension": dimension, "text": text, "marks": marks}
+            rows.append({**row, "evidence": of_slot[0].evidence})
+    fixed = {"revision": 0, "parent": -1, "run": "a", "instruction_set": "marine", "annotator": "a", "confidence": 0.5}
+    more = {"decision": "annotated", "delta_itc": 0.0, "delta_itm": 0.0, "margin": 0.0, "reason": ""}
+    data.write_texts(pd.DataFrame(rows).assign(**fixed, **more))
+
+
+def test_sentences_are_counted_by_what_they_rest_on_and_by_layer(tmp_path: Path) -> None:
+    folder = build_tiny_dataset(tmp_path / "data")
+    town = Sentence("Rotterdam lies two km away", "geo", "layer-1")
+    said(
+        folder, {1: [Sentence("three ships", "visual", "layer-4"), town], 2: [Sentence("steel shines", "prior", "own")]}
+    )
+    found = measured(load(str(folder)))
+    tiles = len(Dataset(folder).tiles())
+    evidence, layers = found["by_evidence"], found["by_layer"]
+    assert list(evidence) == ["visual", "geo", "prior"]
+    assert evidence["visual"]["sentences"] == 7 * tiles
+    assert evidence["geo"]["words"] == 5 * tiles
+    assert evidence["geo"]["share"] == pytest.approx(5 / 15, abs=1e-4)
+    assert (evidence["geo"]["captions"], evidence["geo"]["vocabulary"]) == (1.0, 5)
+    assert evidence["geo"]["different"] == pytest.approx(1 / tiles, abs=1e-4)
+    assert {name: part["sentences"] // tiles for name, part in layers.items()} == {"1": 1, "4": 1, "0": 7}
+    assert "by_evidence" not in measured(load(captions(tmp_path, [record()])))
+
+
+def test_topics_of_the_grammar_know_their_layer() -> None:
+    grammar = Grammar.standard()
+    for topic in grammar.topics:
+        assert layer_of(topic) == grammar.layer_of(topic)
+    assert (layer_of("layer-3"), layer_of("layer-6"), layer_of("something")) == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        ({"count": 20}, {"count": 22}, True),
+        ({"count": 3}, {"count": 4}, False),
+        ({"count": 3, "category": "ship"}, {"category": "ship"}, True),
+        ({"regions": [1]}, {"where": 2}, None),
+        ({"regions": [1], "shape": "cross"}, {"regions": [1], "length_m": 3}, True),
+        ({}, {}, None),
+    ],
+)
+def test_claims_agree_where_both_claim(one: dict, other: dict, verdict: bool | None) -> None:
+    assert agreeing(one, other) is verdict
+
+
+def test_two_annotators_of_the_same_tiles_stand_side_by_side(tmp_path: Path) -> None:
+    ours, theirs = (build_tiny_dataset(tmp_path / name) for name in ("ours", "theirs"))
+    said(ours, {1: [Sentence("three ships are visible", "visual", "layer-4")]})
+    town = Sentence("Rotterdam lies two km away", "geo", "layer-1")
+    said(theirs, {1: [Sentence("4 ships are visible", "visual", "layer-4"), town]})
+    numbers = text_stats(
+        TextStatsConfig(str(ours), tmp_path / "out", compare=[f"llm={theirs}"], clouds=False, projection="none")
+    )
+    (pair,) = numbers["compared"]
+    tiles = len(Dataset(ours).tiles())
+    assert (pair["names"], pair["records"], pair["same_set"]) == (["ours", "llm"], tiles, 1.0)
+    count, location = pair["dimensions"][:2]
+    assert (count["dimension"], count["texts"]) == ("Count", tiles)
+    assert [side["words"] for side in count["sides"]] == [4.0, 9.0]
+    assert count["sides"][1]["evidence"] == {
+        "geo": pytest.approx(5 / 9, abs=1e-4),
+        "visual": pytest.approx(4 / 9, abs=1e-4),
+    }
+    assert (count["claims"]["both"], count["claims"]["agree"], count["claims"]["share"]) == (tiles, 0, 0.0)
+    assert location["claims"]["both"] == 0
+    assert location["claims"]["share"] is None
+    html = (tmp_path / "out" / "text-stats.html").read_text()
+    assert "Side by side on the same tiles" in html
+    assert "1 earth cognition" in html
+    assert f"0 of {tiles}" in show(numbers)

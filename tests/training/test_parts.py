@@ -68,6 +68,8 @@ def table(tiles: int) -> pd.DataFrame:
             "slot": slot + 1,
             "dimension": dimension,
             "decision": "kept",
+            "evidence": "visual",
+            "marks": "",
             "text": f"{words[slot]} {words[(slot + tile) % 8]}",
         }
         for tile in range(tiles)

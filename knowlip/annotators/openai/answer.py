@@ -2,19 +2,34 @@
 first; free text where a server knows no JSON mode."""
 
 import re
-from typing import Any, Literal
+from functools import cache
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from knowlip.annotators.openai.free_form import UNSTATED_CONFIDENCE, parse_free_form
 from knowlip.annotators.types import Annotation, Box, SubText
 from knowlip.language.categories import category_of
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.marks import Sentence
+from knowlip.language.statements import Evidence
 from knowlip.language.words import NUMBERS
 
 MAX_CHARACTERS = 400
 """Longest sub-text that is accepted; the paper's are 9 to 23 tokens on average."""
+MAX_SENTENCES = 3
+"""Most sentences of a sub-text that are accepted."""
 MAX_BOXES = 100
 """Most boxes that are accepted; the prompt asks for at most 20."""
 _OUTSIDE = 0.02
@@ -28,30 +43,92 @@ def _category(name: str) -> str:
     return name
 
 
+def _words(value: str) -> str:
+    value = " ".join(value.split()).rstrip(". ")
+    if not value:
+        raise ValueError("the text is empty")
+    if len(value) > MAX_CHARACTERS:
+        raise ValueError(f"the text has {len(value)} characters, at most {MAX_CHARACTERS} are allowed")
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0.0 <= value <= 1.0:  # also refuses NaN
+        raise ValueError("the confidence must lie between 0 and 1")
+    return value
+
+
 class SubTextAnswer(BaseModel):
     """One field of the answer."""
 
+    # Of one sentence: the form of the unguided baseline and of older prompts. The docstring is part of the schema that
+    # is sent, and so of the key of every paid answer.
     model_config = ConfigDict(extra="forbid")
     text: str
     confidence: float
-    evidence: Literal["visual", "geo", "prior", "parent"]
+    evidence: Evidence
 
-    @field_validator("text")
+    _text = field_validator("text")(_words)
+    _confidence = field_validator("confidence")(_share)
+
+    def sub_text(self, dimension: str) -> SubText:
+        """As it is stored."""
+        return SubText(dimension, self.text, self.confidence, self.evidence)
+
+    @property
+    def rests_on(self) -> set[Evidence]:
+        return {self.evidence}
+
+
+class SentenceAnswer(BaseModel):
+    """One sentence of a field."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    evidence: Evidence
+    layer: Literal[1, 2, 3, 4, 5]
+
+    _text = field_validator("text")(_words)
+
+
+class SentencesAnswer(BaseModel):
+    """One field of the answer: one to three sentences."""
+
+    model_config = ConfigDict(extra="forbid")
+    sentences: list[SentenceAnswer]
+    confidence: float
+
+    _confidence = field_validator("confidence")(_share)
+
+    @field_validator("sentences")
     @classmethod
-    def _text(cls, value: str) -> str:
-        value = " ".join(value.split()).rstrip(". ")
-        if not value:
-            raise ValueError("the text is empty")
-        if len(value) > MAX_CHARACTERS:
-            raise ValueError(f"the text has {len(value)} characters, at most {MAX_CHARACTERS} are allowed")
+    def _few(cls, value: list[SentenceAnswer]) -> list[SentenceAnswer]:
+        if not 1 <= len(value) <= MAX_SENTENCES:
+            raise ValueError(f"{len(value)} sentences, 1 to {MAX_SENTENCES} are allowed")
+        _words(". ".join(sentence.text for sentence in value))
         return value
 
-    @field_validator("confidence")
-    @classmethod
-    def _confidence(cls, value: float) -> float:
-        if not 0.0 <= value <= 1.0:  # also refuses NaN
-            raise ValueError("the confidence must lie between 0 and 1")
-        return value
+    def sub_text(self, dimension: str) -> SubText:
+        """As it is stored, the topic of each sentence being its layer."""
+        said = [Sentence(one.text, one.evidence, f"layer-{one.layer}") for one in self.sentences]
+        return SubText.of(dimension, said, self.confidence)
+
+    @property
+    def rests_on(self) -> set[Evidence]:
+        return {one.evidence for one in self.sentences}
+
+
+_DIMENSIONS: Final = {dimension for dimensions in DIMENSIONS.values() for dimension in dimensions}
+
+
+def _form(value: Any) -> str:
+    """Which of the two a field is."""
+    return "sentences" if isinstance(value, dict) and "sentences" in value else "one"
+
+
+EitherAnswer = Annotated[
+    Annotated[SubTextAnswer, Tag("one")] | Annotated[SentencesAnswer, Tag("sentences")], Discriminator(_form)
+]
 
 
 class CountAnswer(BaseModel):
@@ -100,30 +177,30 @@ class BoxAnswer(BaseModel):
         return Box(self.category, left, top, right - left, bottom - top)
 
 
-def _fields_of(name: str, dimensions: tuple[str, ...]) -> type[BaseModel]:
-    fields: dict[str, Any] = {dimension: (SubTextAnswer, Field()) for dimension in dimensions}
+def _fields_of(name: str, dimensions: tuple[str, ...], field: Any) -> type[BaseModel]:
+    fields: dict[str, Any] = {dimension: (field, Field()) for dimension in dimensions}
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-TargetTexts = _fields_of("TargetTexts", DIMENSIONS[InstructionSet.GROUND])
-TerrainTexts = _fields_of("TerrainTexts", DIMENSIONS[InstructionSet.TERRAIN])
-
-
-def answer_schema(instruction_set: str | None = None) -> dict[str, Any]:
+def answer_schema(instruction_set: str | None = None, layered: bool = True) -> dict[str, Any]:
     """JSON schema of an answer in the strict dialect of OpenAI's structured outputs (all required, nothing extra).
 
     Args:
         instruction_set: the set that was asked for; None allows all three.
+        layered: fields of up to three sentences with their layers; False: of one sentence.
     """
-    schema = _answer_model(instruction_set).model_json_schema()
+    schema = _answer_model(instruction_set, SentencesAnswer if layered else SubTextAnswer).model_json_schema()
     return {**schema, "required": list(schema["properties"])}  # counts and boxes too: the dialect knows no others
 
 
-def _answer_model(instruction_set: str | None) -> type[BaseModel]:
-    texts: Any = TargetTexts | TerrainTexts
+@cache
+def _answer_model(instruction_set: str | None, field: Any) -> type[BaseModel]:
+    targets = _fields_of("TargetTexts", DIMENSIONS[InstructionSet.GROUND], field)
+    terrain = _fields_of("TerrainTexts", DIMENSIONS[InstructionSet.TERRAIN], field)
+    texts: Any = targets | terrain
     names: Any = Literal["ground", "marine", "terrain"]
     if instruction_set is not None:
-        texts = TargetTexts if InstructionSet(instruction_set).of_targets else TerrainTexts
+        texts = targets if InstructionSet(instruction_set).of_targets else terrain
         names = Literal[instruction_set]
     # Answers on disk from before there were counts and boxes have neither, and go on to be understood.
     return create_model(
@@ -167,23 +244,31 @@ def parse_answer(
     named = re.search(r'"instruction_set"\s*:\s*"(\w+)"', body)
     wanted = instruction_set or (named[1] if named and named[1] in DIMENSIONS else None)
     try:
-        answer: Any = _answer_model(wanted).model_validate_json(body)
+        answer: Any = _answer_model(wanted, EitherAnswer).model_validate_json(body)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'answer'}: {e['msg']}" for e in error.errors()[:4]]
+        problems = [f"{_place(e['loc']) or 'answer'}: {e['msg']}" for e in error.errors()[:4]]
         raise ValueError("; ".join(problems) + ".") from None
     chosen = InstructionSet(answer.instruction_set)
     sub_texts = []
     for dimension in DIMENSIONS[chosen]:
-        field: SubTextAnswer | None = getattr(answer.sub_texts, dimension, None)
+        field: SubTextAnswer | SentencesAnswer | None = getattr(answer.sub_texts, dimension, None)
         if field is None:
             raise ValueError(f"sub_texts.{dimension}: the set {chosen} needs this field.")
         _check_evidence(dimension, field, has_parent)
-        sub_texts.append(SubText(dimension, field.text, field.confidence, field.evidence))
+        sub_texts.append(field.sub_text(dimension))
     return Annotation(tile_id, chosen, tuple(sub_texts), _counts(answer.counts), _boxes(answer.boxes))
 
 
-def _check_evidence(dimension: str, field: SubTextAnswer, has_parent: bool) -> None:
-    if field.evidence == "parent" and not has_parent:
+def _place(parts: tuple[int | str, ...]) -> str:
+    """Where in the answer a problem is, without the name of the form that was tried."""
+    before = ("", *parts)
+    return ".".join(
+        str(part) for last, part in zip(before, parts) if not (last in _DIMENSIONS and part in ("one", "sentences"))
+    )
+
+
+def _check_evidence(dimension: str, field: SubTextAnswer | SentencesAnswer, has_parent: bool) -> None:
+    if "parent" in field.rests_on and not has_parent:
         raise ValueError(f"sub_texts.{dimension}.evidence: no larger tile's text was given, so it cannot be `parent`.")
 
 
@@ -202,7 +287,7 @@ def _free_annotation(body: str, tile_id: str, instruction_set: str | None, has_p
         except ValidationError as error:
             raise ValueError(f"{dimension}: {error.errors()[0]['msg']}.") from None
         _check_evidence(dimension, field, has_parent)
-        sub_texts.append(SubText(dimension, field.text, field.confidence, field.evidence))
+        sub_texts.append(field.sub_text(dimension))
     counts = stated_count(read.instruction_set, read.texts.get("Count", ""))
     return Annotation(tile_id, InstructionSet(read.instruction_set), tuple(sub_texts), counts)
 

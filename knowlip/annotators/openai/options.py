@@ -66,8 +66,8 @@ class OpenAIOptions:
     """What the model counts for one image of the size that is sent; 765 is GPT-4o's count of 768 x 768 pixels."""
     tokenizer: str = ""
     """A tokenizer.json of the model to estimate with; empty = a rule."""
-    typical_output_tokens: int = 500
-    """Of an answer, for estimates; 500 hold eight sub-texts of the paper's average length, counts and boxes."""
+    typical_output_tokens: int = 700
+    """Of an answer, for estimates; 700 hold eight sub-texts of 100 words in all, their marks, counts and boxes."""
     repair_share: float = 0.05
     """Share of the tiles that need a repair turn, for estimates."""
     batch_requests: int = 10000
@@ -132,7 +132,8 @@ class OpenAIOptions:
             "seed": self.seed,
         }
         if self.response_format == "json_schema":
-            schema = {"name": "sub_texts", "strict": True, "schema": answer_schema(self.instruction_set or None)}
+            form = answer_schema(self.instruction_set or None, layered=self.guided)
+            schema = {"name": "sub_texts", "strict": True, "schema": form}
             parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self.response_format == "json_object":
             parameters["response_format"] = {"type": "json_object"}

@@ -124,7 +124,7 @@ def stored_annotation(dataset: Dataset, tile_id: str) -> Annotation | None:
     chosen = str(rows["instruction_set"].iloc[0])
     if tuple(rows["dimension"]) != DIMENSIONS.get(chosen):
         raise ValueError(f"The texts of {tile_id} in {dataset.path} are not the eight of a set.")
-    columns = (rows[name] for name in ("dimension", "text", "confidence", "evidence"))
+    columns = (rows[name] for name in ("dimension", "text", "confidence", "evidence", "marks"))
     return Annotation(tile_id, InstructionSet(chosen), tuple(SubText(*fields) for fields in zip(*columns)))
 
 

@@ -56,11 +56,13 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
     """Measure the texts and, with `out`, draw them.
 
     Returns:
-        {"corpora": [numbers, see :func:`.measure.measure`], "projection": facts, "settings": ...}
+        {"corpora": [numbers, see :func:`.measure.measure`], "compared": [the first source beside each other one that
+        speaks of the same tiles, see :func:`.compared.compare`], "projection": facts, "settings": ...}
 
     Raises:
         ValueError: a source without texts, no tokenizer, or `out` holds something other than an older result.
     """
+    from knowlip.annotators.stats.compared import compare
     from knowlip.annotators.stats.corpus import load
     from knowlip.annotators.stats.measure import measure
     from knowlip.annotators.stats.projection import project
@@ -83,6 +85,8 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
     for corpus in corpora:
         say(f"{corpus.name}: {corpus.records:,} captions")
         numbers["corpora"].append(measure(corpus, tokens, config.token_length, config.seed))
+    pairs = (compare(corpora[0], other) for other in corpora[1:])
+    numbers["compared"] = [pair for pair in pairs if pair]
     numbers["settings"] = {
         "seed": config.seed,
         "mtld_threshold": THRESHOLD,
@@ -119,6 +123,7 @@ def _check_out(out: Path) -> None:
 
 def show(result: dict[str, Any]) -> str:
     """The main numbers for people."""
+    # A line a source; what rests on the image alone needs no second one.
     lines = []
     for numbers in result["corpora"]:
         length, hedging, duplicates = numbers["length"]["words"], numbers["hedging"], numbers["duplicates"]
@@ -132,6 +137,17 @@ def show(result: dict[str, Any]) -> str:
             cut = numbers["truncation"]
             line += f", {100 * cut['truncated']:.1f} % longer than {cut['token_length']} tokens"
         lines.append(line)
+        rests = numbers.get("by_evidence", {})
+        if len(rests) > 1:
+            lines.append("  rests on " + ", ".join(f"{kind} {100 * of['share']:.0f} %" for kind, of in rests.items()))
+    for pair in result.get("compared", []):
+        both = sum(row["claims"]["both"] for row in pair["dimensions"])
+        agree = sum(row["claims"]["agree"] for row in pair["dimensions"])
+        line = f"{' beside '.join(pair['names'])}: {pair['records']:,} tiles in both, {100 * pair['same_set']:.1f} % "
+        line += "with the same instruction set"
+        lines.append(
+            line + (f"; claims that agree: {agree:,} of {both:,} ({100 * agree / both:.1f} %)" if both else "")
+        )
     facts = result.get("projection", {})
     if "text_neighbours_shared" in facts:
         line = f"nearest neighbours shared with the images: texts {100 * facts['text_neighbours_shared']:.1f} %"

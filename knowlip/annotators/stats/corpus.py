@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 CAPTION = "Caption"
 """Dimension of a text that is not split into eight."""
-COLUMNS = ("record", "instruction_set", "scale", "annotator", "slot", "dimension", "text")
+_READ = ("record", "instruction_set", "scale", "annotator", "slot", "dimension", "text")
+COLUMNS = (*_READ, "evidence", "marks")
+"""Columns of a corpus; files with captions tell no evidence, "" in both of the last."""
 _KEYS = ("caption", "text", "raw", "description", "sentence")
 _COLUMNS = (*_KEYS, "title", "captions")
 """Columns of tables; open_clip's training files call the caption a title."""
@@ -75,7 +77,7 @@ def load(source: str, revision: int | None = None) -> TextCorpus:
     if revision is not None:
         raise ValueError(f"{path} is a file with captions; only a data set has revisions.")
     rows = [row for number, value in enumerate(_read(path)) for row in _record(value, number, path)]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(_READ)).assign(evidence="", marks="")
     frame = frame[frame["text"].str.strip() != ""].reset_index(drop=True)
     if frame.empty:
         raise ValueError(f"{path} holds no captions.")

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from knowlip.annotators.stats.corpus import CAPTION, TextCorpus, sentence
+from knowlip.annotators.stats.layers import measure_layers
 from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
 from knowlip.annotators.tokens import FRAME, TokenizerFile
 
@@ -50,6 +51,7 @@ def measure(corpus: TextCorpus, tokens: TokenizerFile | None, token_length: int,
         for column in ("annotator", "instruction_set", "scale")
         if rows[column].nunique() > 1 or (rows[column] != "").all()
     }
+    result |= measure_layers(rows)
     if tokens is not None:
         result["truncation"] = _truncation(corpus, rows, tokens, token_length)
     return result

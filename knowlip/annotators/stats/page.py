@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from knowlip.annotators.stats.layers import LAYER_NAMES
 from knowlip.annotators.stats.published import PUBLISHED
 from knowlip.pages.render import decimals, percent, render
 
@@ -22,6 +23,9 @@ def page(numbers: dict[str, Any], pictures: dict[str, str], title: str) -> str:
         facts=numbers.get("projection"),
         dimensions={entry["name"]: _dimensions(entry) for entry in corpora},
         groups={entry["name"]: _groups(entry) for entry in corpora},
+        evidence={entry["name"]: _parts(entry, "by_evidence") for entry in corpora},
+        layers={entry["name"]: _parts(entry, "by_layer") for entry in corpora},
+        compared=[{**pair, "rows": _compared(pair)} for pair in numbers.get("compared", [])],
         settings=numbers["settings"],
     )
 
@@ -90,6 +94,50 @@ def _dimensions(entry: dict[str, Any]) -> list[Row]:
             ]
         )
     return rows
+
+
+def _parts(entry: dict[str, Any], key: str) -> list[Row]:
+    return [
+        [
+            LAYER_NAMES[int(name)] if key == "by_layer" else name,
+            decimals(part["sentences"], 0),
+            percent(part["share"]),
+            percent(part["captions"]),
+            decimals(part["words_a_caption"], 1),
+            decimals(part["vocabulary"], 0),
+            decimals(part["mtld"], 1),
+            percent(part["different"]),
+        ]
+        for name, part in entry.get(key, {}).items()
+    ]
+
+
+def _compared(pair: dict[str, Any]) -> list[Row]:
+    """A row a dimension; of each figure the two sources beside each other."""
+    rows = []
+    for part in pair["dimensions"]:
+        one, other = part["sides"]
+        claims = part["claims"]
+        agreement = percent(claims["share"])
+        if claims["both"]:
+            agreement += f" ({percent(claims['low'])} to {percent(claims['high'])}; {claims['both']:,})"
+        rows.append(
+            [
+                part["instruction_set"],
+                part["dimension"],
+                decimals(part["texts"], 0),
+                f"{one['words']:.1f} / {other['words']:.1f}",
+                f"{one['mtld']:.1f} / {other['mtld']:.1f}",
+                f"{percent(one['duplicates'])} / {percent(other['duplicates'])}",
+                f"{_seen(one)} / {_seen(other)}",
+                agreement,
+            ]
+        )
+    return rows
+
+
+def _seen(side: dict[str, Any]) -> str:
+    return percent(side["evidence"].get("visual", 0.0) if side["evidence"] else None)
 
 
 def _groups(entry: dict[str, Any]) -> list[Row]:

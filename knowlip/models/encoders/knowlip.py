@@ -1,6 +1,7 @@
 """Our own models as encoders: the image tower, and the text it was taught with."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class KnowLIPEncoder:
         self.module: nn.Module = model.visual_encoder
         self.width = int(self.module.num_features)  # type: ignore[arg-type]
         self.prefix = int(getattr(self.module, "num_prefix_tokens", 0))
-        self.card = card_of(model.card)
+        self.card = replace(card_of(model.card), grounded_on=model.config.text.grounded_on)
 
     def tokens(self, images: Tensor) -> Tensor:
         """(B, N, D)."""

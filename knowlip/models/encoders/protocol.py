@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from knowlip.models.config import Sentences
+
 UNKNOWN = "unknown"
 """Said of a licence or of training data that nobody stated."""
 
@@ -49,6 +51,8 @@ class EncoderCard:
     """Of the data set's texts that taught it; None where that is not known."""
     note: str = ""
     """What else a reader of its results must know, as a sentence."""
+    grounded_on: Sentences = "all"
+    """Which sentences of a text its matching was taught with."""
 
 
 class Encoder(Protocol):
