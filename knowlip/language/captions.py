@@ -3,7 +3,10 @@
 import re
 from typing import TYPE_CHECKING, Final
 
+from knowlip.language.categories import category_in
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.silent import sentences_in
+from knowlip.language.words import normalise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +48,8 @@ def split_caption(text: str, instruction_set: str) -> tuple[InstructionSet, dict
     Args:
         text: as :func:`compose_text` writes it or a model generates it, any case.
         instruction_set: of the tile; the generated text may be of another one, which its dimensions give away.
-            Ground and marine share their dimensions and are told apart by the words "ship" and "aircraft".
+            Ground and marine share their dimensions and are told apart by what their sentences count, place and name,
+            "ship" or "aircraft"; what they say of the country around does not matter.
 
     Returns:
         The set the text follows, and the sub-texts under their proper names; {} when no dimension is named.
@@ -61,6 +65,13 @@ def split_caption(text: str, instruction_set: str) -> tuple[InstructionSet, dict
     if _TERRAIN_ONLY & parts.keys():
         found = InstructionSet.TERRAIN
     elif not found.of_targets:
-        ships = re.search(r"\b(ship|vessel|boat)", text, re.IGNORECASE)
-        found = InstructionSet.MARINE if ships else InstructionSet.GROUND
+        found = InstructionSet.MARINE if _of_ships(text, parts) else InstructionSet.GROUND
     return found, parts
+
+
+def _of_ships(text: str, parts: dict[str, str]) -> bool:
+    for dimension in ("Count", "Category", "Location", "Distribution", "Size"):
+        main = next(iter(sentences_in(parts.get(dimension, ""))), "")
+        if category := category_in(normalise(main)):
+            return category == "ship"
+    return re.search(r"\b(ship|vessel|boat)", text, re.IGNORECASE) is not None

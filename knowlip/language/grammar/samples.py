@@ -159,9 +159,7 @@ _SAMPLERS: Final[Mapping[str, Callable[[random.Random, str, bool], Slots]]] = {
     "layout-two-part": _layout(2),
     "layout-mosaic": _layout(3),
     "boundary": _boundary,
-    **{
-        f"{kind}-{name}": _placed for kind in ("buildings", "settlement") for name in BUILDING_AMOUNTS if name != "none"
-    },
+    **{f"{kind}-{name}": _placed for kind in ("buildings", "settlement") for name in _AMOUNTS},
     "roads": _roads,
     "water": lambda chance, category, one: {"percent": chance.randrange(5, 101, 5)} | _placed(chance, category, one),
 }
