@@ -123,6 +123,10 @@ class TileRequest:
     """Equivalent number of looks; None unknown."""
     resolution_m: float | None = None
     """Pixel spacing of the scene that the tile was cut from; None unknown."""
+    levels_db: tuple[float, float] | None = None
+    """Power of levels 1 and 255 in dB, between which levels are linear; None where they are not, or unknown."""
+    calibrated: bool = False
+    """Whether that is backscatter, as the scene states."""
 
 
 class Annotator(Protocol):

@@ -156,4 +156,14 @@ def tile_request(
         polarisations=tuple(map(str, row.get("sar:polarizations", ()))),
         looks=number("sar:looks_equivalent_number"),
         resolution_m=number("resolution_m"),
+        levels_db=_levels_db(row),
+        calibrated=row.get("radiometry") == "calibrated" or row.get("units") == "db",
     )
+
+
+def _levels_db(row: dict[str, Any]) -> tuple[float, float] | None:
+    """Of levels 1 and 255, where the levels between are linear in dB; a data set that was imported has no such."""
+    low, high = row.get("quantiser_lo"), row.get("quantiser_hi")
+    if low is None or high is None or not high > low or str(row.get("quantiser", "")).startswith("sqrt-"):
+        return None
+    return float(low), float(high)
