@@ -4,6 +4,8 @@ analysis see in the pixels, and over what gazetteers know of the place."""
 from collections.abc import Mapping
 from typing import Final, cast
 
+from knowlip.annotators.measured.coarse import CoarseEvidence, look_coarsely
+from knowlip.annotators.measured.coarse_statements import coarse_additions, coarse_statements
 from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
@@ -13,7 +15,7 @@ from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_statements import target_statements
 from knowlip.annotators.measured.terrain_statements import terrain_statements
-from knowlip.annotators.measured.visible import seen_metres
+from knowlip.annotators.measured.visible import is_coarse, seen_metres
 from knowlip.annotators.types import Annotation, Neighbours, TileRequest
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import PRESENT, cover_share
@@ -36,11 +38,13 @@ class MeasuredAnnotator:
         """Write the eight sub-texts of one tile.
 
         The instruction set is "marine" when ships on water are found, "ground" when aircraft on an airfield are found,
-        "terrain" otherwise.
+        "terrain" otherwise, and wherever pixels are too coarse for either.
 
         Raises:
             ValueError: when the image is not an 8-bit (H, W) array with at least one valid pixel.
         """
+        if is_coarse(request):
+            return write_coarsely(look_coarsely(request), request, self._options)
         evidence = measure(request.image, request.metres_per_pixel, context_of(request))
         return write(evidence, request, self._options)
 
@@ -57,6 +61,18 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
     sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options)
     height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
     return Annotation(request.tile_id, kind, sub_texts, counts_of(evidence), boxes_of(evidence, width_m, height_m))
+
+
+def write_coarsely(seen: CoarseEvidence, request: TileRequest, options: TextOptions = STANDARD) -> Annotation:
+    """Sentences on a tile of coarse pixels: covers, and what the place tells; no target is counted or pointed at."""
+    kind, mains = InstructionSet.TERRAIN, coarse_statements(seen)
+    known = earth.statements(request)
+    # What people do on open land depends on whether it is tilled or wooded, which is not seen.
+    if function := mains["Functionality"].slots.get("function"):
+        known += social.statements(request, cast(social.Function, function))
+    others = [*coarse_additions(seen), *((other, dimensions_of(other.topic, kind)) for other in known)]
+    sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options)
+    return Annotation(request.tile_id, kind, sub_texts)
 
 
 def known_of(

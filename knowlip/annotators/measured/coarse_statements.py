@@ -83,7 +83,8 @@ def _function(evidence: CoarseEvidence) -> Statement:
     for name, cover, least in (("open water", "water", 0.7), ("urban", "built-up", 0.4)):
         if evidence.shares[cover] >= least:
             return Statement("function", {"function": name}, confidence=_bounded(_sure(evidence, cover)))
-    return Statement("function-unresolved", layer=Layer.CALIBRATION)
+    metres = round(evidence.metres_per_pixel, 1 if evidence.metres_per_pixel < 10 else 0)
+    return Statement("limit-function", {"metres": float(metres)}, "prior", Layer.CALIBRATION)
 
 
 def _places(name: str, evidence: CoarseEvidence) -> list[int]:

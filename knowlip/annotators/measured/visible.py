@@ -68,7 +68,7 @@ class Limit:
     """Pixels of at least this size hide it, whatever its extent."""
 
 
-COARSE_FROM_M: Final = 7.0
+COARSE_FROM_M: Final = 5.0
 """Pixels of at least this size show water, built-up and other land, relief and bright points on water, and no more."""
 
 LIMITS: Final[Mapping[Claim, Limit]] = {
