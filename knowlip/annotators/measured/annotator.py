@@ -22,6 +22,7 @@ from knowlip.language.definitions import PRESENT, cover_share
 from knowlip.language.dimensions import InstructionSet
 from knowlip.language.statements import Statement
 
+_OF_MIXED_USE: Final = ("use-mixed", "mixed-routine")
 NEAR_KM: Final = 8.0
 """Within this distance a port or airport counts as context of the tile."""
 
@@ -66,10 +67,12 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
 def write_coarsely(seen: CoarseEvidence, request: TileRequest, options: TextOptions = STANDARD) -> Annotation:
     """Sentences on a tile of coarse pixels: covers, and what the place tells; no target is counted or pointed at."""
     kind, mains = InstructionSet.TERRAIN, coarse_statements(seen)
-    known = earth.statements(request)
+    window_m = max(request.image.shape) * request.metres_per_pixel
+    evidence = TileEvidence(
+        window_m, (), seen.shares, seen.grid, seen.certainty, metres_per_pixel=seen.metres_per_pixel
+    )
     # What people do on open land depends on whether it is tilled or wooded, which is not seen.
-    if function := mains["Functionality"].slots.get("function"):
-        known += social.statements(request, cast(social.Function, function))
+    known = [other for other in known_of(request, evidence, kind, mains) if other.topic not in _OF_MIXED_USE]
     others = [*coarse_additions(seen), *((other, dimensions_of(other.topic, kind)) for other in known)]
     sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options)
     return Annotation(request.tile_id, kind, sub_texts)

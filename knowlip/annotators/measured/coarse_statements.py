@@ -16,7 +16,7 @@ from knowlip.language.definitions import (
     side_of,
 )
 from knowlip.language.phrases import percent
-from knowlip.language.statements import Layer, Statement
+from knowlip.language.statements import Layer, Slots, Statement
 
 _SOME: Final = 0.07
 """Smallest share that is worth a word."""
@@ -69,7 +69,7 @@ def _terrain(evidence: CoarseEvidence) -> Statement:
     main, second = evidence.ordered[:2]
     gap = evidence.shares[main] - evidence.shares[second]
     named = evidence.shares[second] >= 0.1
-    slots = {
+    slots: Slots = {
         "main": main,
         "second": second if named else None,
         "extent": None if not named else "some" if evidence.shares[second] < 0.25 else "extensive",
@@ -132,7 +132,7 @@ def _settlement(evidence: CoarseEvidence) -> Statement:
     if amount == "none":
         return Statement("settlement-none", confidence=_bounded(_sure(evidence, "open land")))
     places = _places("built-up", evidence)
-    slots = {"regions": [] if len(places) >= 7 else places}
+    slots: Slots = {"regions": [] if len(places) >= 7 else places}
     return Statement(f"settlement-{amount}", slots, confidence=_bounded(0.9 * _sure(evidence, "built-up")))
 
 
@@ -141,5 +141,5 @@ def _water(evidence: CoarseEvidence) -> Statement:
     if share < 0.03:
         return Statement("water-none", confidence=_bounded(_sure(evidence, *evidence.ordered[:1])))
     places = _places("water", evidence)
-    slots = {"percent": max(5, percent(share)), "regions": [] if len(places) >= 7 else places}
+    slots: Slots = {"percent": max(5, percent(share)), "regions": [] if len(places) >= 7 else places}
     return Statement("water", slots, confidence=_bounded(_sure(evidence, "water")))
