@@ -1,6 +1,7 @@
 """The audit: which tiles are drawn, the page by its requests and in a browser, and the numbers of the report."""
 
 import json
+import shutil
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from knowlip.base.statistics import wilson
 from knowlip.cli import main
 from knowlip.dataset import Dataset, verify
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.marks import Sentence, joined
 from knowlip.language.truth import judge
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.browser import Browser, find_browser
@@ -249,6 +251,45 @@ def test_numbers_of_a_report_by_hand():
     assert pair["kappa"] == pytest.approx((0.6 - 0.28) / 0.72)
     assert agreement({"ann": given["ann"]}) == {"pairs": [], "alpha": None, "judged_twice": 0}
     assert [sum(PAPER[kind]) for kind in ("ground", "marine", "terrain")] == [593, 657, 673]
+
+
+def test_sentences_are_counted_by_what_they_rest_on():
+    sample = AuditSample(0, 0, 0.02, 1, "", "", (Stratum("marine", "small", 2, 2),), ("a", "b"))
+    given = {"ann": {("a", 1): "right", ("a", 9): "right", ("b", 1): "wrong", ("b", 9): "right", ("b", 18): "wrong"}}
+    rests = {("a", 1): "visual", ("b", 1): "visual", ("a", 9): "geo", ("b", 9): "geo", ("b", 18): "prior"}
+    found = figures(sample, given, dict.fromkeys("ab", "marine"), dict.fromkeys("ab", "small"), {}, rests)
+    by = found["by_evidence"]
+    assert {kind: (of["right"], of["wrong"]) for kind, of in by.items()} == {
+        "visual": (1, 1),
+        "geo": (2, 0),
+        "prior": (0, 1),
+    }
+    assert by["geo"]["interval"] == list(wilson(2, 2))
+    assert (found["overall"]["right"], found["overall"]["wrong"]) == (1, 1), "of what the sub-texts are about"
+    assert found["raters"]["ann"]["judged"] == 5
+
+
+def test_sentences_of_a_sub_text_are_judged_one_by_one(dataset, tmp_path):
+    copy = Dataset(shutil.copytree(dataset, tmp_path / "data", ignore=shutil.ignore_patterns("audit")))
+    texts = copy.texts()
+    text, marks = joined([Sentence("three ships", "visual", "count"), Sentence("Lyon lies near", "geo", "city")])
+    first = texts.index[0]
+    texts.loc[first, ["text", "marks"]] = text, marks
+    tile, slot = texts.loc[first, "tile_id"], int(texts.loc[first, "slot"])
+    copy.append_revision(texts.loc[[first]], "marked")
+    config = AuditConfig(copy.path, share=1.0, out=tmp_path / "audit", report=tmp_path / "report")
+    sheets = Sheets(copy, the_sample(copy, 1, tmp_path / "audit" / "sample.json", config))
+    parts = {part["slot"]: (part["text"], part["rests_on"]) for part in sheets.texts[tile]}
+    assert parts[slot] == ("Three ships", "visual")
+    assert parts[slot + 8] == ("Lyon lies near", "geo")
+    assert sheets.slots[tile] == [*range(1, 9), slot + 8]
+    verdicts = Verdicts(tmp_path / "audit" / "verdicts.jsonl")
+    verdicts.judge("ann", tile, slot, "wrong")
+    verdicts.judge("ann", tile, slot + 8, "right")
+    result = text_audit(config)
+    assert result["by_evidence"]["geo"]["right"] == result["by_evidence"]["visual"]["wrong"] == 1
+    assert "geo 100.0% of 1" in show(result)
+    assert "where the tile lies" in (tmp_path / "report" / "audit.html").read_text()
 
 
 def test_report_files(audit, dataset, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from knowlip.annotators.check.tile import CheckedText, Labelled, TileTexts
 from knowlip.cli import main
 from knowlip.dataset.mentions import Box, Mention
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.marks import Sentence, joined
 from knowlip.language.phrases import UNKNOWN
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
@@ -218,3 +220,20 @@ def test_tokens_of_a_tokenizer_file(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ValueError, match="tokenizer"):
         text_check(CheckConfig(folder, tokenizer=tmp_path / "broken.json"))
+
+
+def test_marks_tell_what_is_claimed_of_the_image() -> None:
+    def marked(*sentences: Sentence) -> list[tuple[str, str]]:
+        text, marks = joined(sentences)
+        whole = tile()
+        others = [one for one in whole.sentences if one.dimension != "Environment"]
+        mine = CheckedText(8, "Environment", text, marks, sentences[0].evidence)
+        return found(replace(whole, sentences=(*others, mine)))
+
+    sight = Sentence(MARINE["Environment"], "visual")
+    assert marked(sight, Sentence("Rotterdam lies 3 km away", "geo")) == []
+    assert marked(Sentence("this is Rotterdam", "geo"), sight) == []
+    assert marked(Sentence("this is Rotterdam", "visual")) == [("place-only", "Environment")]
+    bright = Sentence("bright quays of Rotterdam", "visual")
+    assert marked(bright) == [("place-as-seen", "Environment")]
+    assert marked(sight, Sentence("many ships in open water all around", "prior")) == []

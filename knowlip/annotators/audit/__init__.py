@@ -47,7 +47,7 @@ def text_audit(config: AuditConfig) -> dict[str, Any]:
 
     Returns:
         `sample` (file), `tiles` (drawn), `verdicts` (file), `judged` (rater -> finished tiles), and with a report
-        `report` (folder) and `overall` (see docs/audit.md).
+        `report` (folder), `overall` and `by_evidence` (see docs/audit.md).
 
     Raises:
         ValueError: no annotated data set, a sample of other settings is there already, broken files, no verdicts to
@@ -77,7 +77,8 @@ def text_audit(config: AuditConfig) -> dict[str, Any]:
     else:
         from knowlip.annotators.audit.report import write_report
 
-        result["overall"] = write_report(config.report, dataset, sample, sheets, verdicts, config.judge)["overall"]
+        report = write_report(config.report, dataset, sample, sheets, verdicts, config.judge)
+        result |= {name: report[name] for name in ("overall", "by_evidence")}
         result["report"] = str(config.report)
     given = {rater: verdicts.of(rater) for rater in verdicts.raters()}
     result["judged"] = {
@@ -99,6 +100,10 @@ def show(result: dict[str, Any]) -> str:
                 f"{cell['right']} of {cell['right'] + cell['wrong']} sub-texts right: {cell['accuracy']:.1%} "
                 f"({low:.1%} to {high:.1%}), {cell['unsure_share']:.1%} unsure"
             )
+        rests = {kind: of for kind, of in result["by_evidence"].items() if of["accuracy"] is not None}
+        if len(rests) > 1:
+            told = (f"{kind} {of['accuracy']:.1%} of {of['right'] + of['wrong']}" for kind, of in rests.items())
+            lines.append("sentences right by what they rest on: " + ", ".join(told))
         lines.append(f"{result['report']}/audit.html")
     return "\n".join(lines)
 

@@ -9,7 +9,8 @@ from knowlip.annotators.audit.agreement import cohen_kappa, krippendorff_alpha
 from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import Unit
 from knowlip.base.statistics import wilson
-from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.dimensions import DIMENSIONS, SLOTS, InstructionSet
+from knowlip.language.statements import EVIDENCE
 
 PAPER: Final[Mapping[str, tuple[int, ...]]] = {
     InstructionSet.GROUND: (73, 64, 69, 72, 78, 76, 80, 81),
@@ -58,8 +59,10 @@ def figures(
     set_of: dict[str, str],
     scale_of: dict[str, str],
     truth_says: dict[Unit, bool],
+    rests_on: Mapping[Unit, str] | None = None,
 ) -> dict[str, Any]:
-    """All numbers of a report.
+    """All numbers of a report. Those of dimensions and all together are of the first sentences, which are what the
+    sub-texts are about; `by_evidence` counts all sentences by what they rest on.
 
     Args:
         sample: what was drawn.
@@ -67,9 +70,14 @@ def figures(
         set_of: sampled tile -> instruction set.
         scale_of: sampled tile -> scale.
         truth_says: sub-text -> whether the tile's truth bears it out; {} without truth.
+        rests_on: sentence -> its evidence.
     """
     # Sets are told apart throughout: their eight dimensions share no meaning, and the paper gives its figures by set.
-    settled = settle(given)
+    every = settle(given)
+    settled = {unit: verdict for unit, verdict in every.items() if unit[1] <= SLOTS}
+    by_evidence: dict[str, list[str]] = {kind: [] for kind in EVIDENCE}
+    for unit, verdict in every.items():
+        by_evidence.setdefault((rests_on or {}).get(unit, "visual"), []).append(verdict)
     sets = {}
     for kind, dimensions in DIMENSIONS.items():
         of_kind = {unit: verdict for unit, verdict in settled.items() if set_of[unit[0]] == kind}
@@ -92,6 +100,7 @@ def figures(
     return {
         "sets": sets,
         "overall": cell(list(settled.values())),
+        "by_evidence": {kind: cell(verdicts) for kind, verdicts in by_evidence.items() if verdicts},
         "raters": {rater: cell(list(verdicts.values())) for rater, verdicts in sorted(given.items())},
         "agreement": agreement(given),
     }

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from knowlip.annotators.audit.sampling import AuditSample
-from knowlip.annotators.audit.store import VERDICTS, Verdicts
+from knowlip.annotators.audit.store import VERDICTS, Unit, Verdicts
 from knowlip.dataset import Dataset
 from knowlip.dataset.png import encode_png
+from knowlip.language.dimensions import SLOTS
+from knowlip.language.marks import sentences_of
 from knowlip.pages.server import Refused, application, html_page, json_body, rater_name
 
 _MOST_BODY = 8192
@@ -19,7 +21,11 @@ _MOST_NOTE = 1000
 
 
 class Sheets:
-    """What is shown of every sampled tile: facts, texts, picture."""
+    """What is shown of every sampled tile: facts, texts, picture.
+
+    A sub-text of several sentences is judged sentence by sentence: the first has the number of its slot, 1 to 8, the
+    second that plus 8, the third that plus 16.
+    """
 
     def __init__(self, dataset: Dataset, sample: AuditSample):
         self.dataset = dataset
@@ -30,10 +36,18 @@ class Sheets:
         texts = texts[texts["tile_id"].isin(self.number)].sort_values(["tile_id", "slot"])
         self.texts: dict[str, list[dict[str, Any]]] = {tile: [] for tile in sample.tiles}
         self.instruction_set: dict[str, str] = {}
-        columns = (texts[c].tolist() for c in ("tile_id", "instruction_set", "slot", "dimension", "text"))
-        for tile, kind, slot, dimension, text in zip(*columns):
-            self.texts[tile].append({"slot": int(slot), "dimension": dimension, "text": text})
+        names = ("tile_id", "instruction_set", "slot", "dimension", "text", "marks", "evidence")
+        for tile, kind, slot, dimension, text, marks, evidence in zip(*(texts[c].tolist() for c in names)):
+            for number, one in enumerate(sentences_of(text, marks, evidence)):
+                words, rests = (one.text, one.evidence) if marks else (text, evidence)
+                part = {"slot": int(slot) + SLOTS * number, "dimension": dimension, "text": words, "rests_on": rests}
+                self.texts[tile].append(part)
             self.instruction_set[tile] = kind
+        for parts in self.texts.values():  # what the sub-texts are about comes first
+            parts.sort(key=lambda part: int(part["slot"]))
+        self.rests_on: dict[Unit, str] = {
+            (tile, part["slot"]): part["rests_on"] for tile, parts in self.texts.items() for part in parts
+        }
         self.slots = {tile: [text["slot"] for text in texts] for tile, texts in self.texts.items()}
         index = dataset.tiles().set_index("tile_id")
         self._rows = index.loc[list(sample.tiles)].to_dict("index")

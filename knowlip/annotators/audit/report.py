@@ -12,10 +12,17 @@ from knowlip.annotators.audit.sampling import AuditSample
 from knowlip.annotators.audit.store import Unit, Verdicts
 from knowlip.base.files import whole_file, write_json
 from knowlip.dataset import Dataset
+from knowlip.language.dimensions import SLOTS
 from knowlip.language.truth import judge
 from knowlip.pages.charts import ACCENT, CARD, COLOURS, INK, MUTED, png, style, svg
 from knowlip.pages.render import render
 
+_RESTS = {
+    "visual": "the image",
+    "geo": "where the tile lies",
+    "prior": "general knowledge",
+    "parent": "the larger tile's text",
+}
 _TARGETS = {"ground": "ground targets", "marine": "marine targets", "terrain": "terrain"}
 
 
@@ -37,7 +44,7 @@ def write_report(
         raise ValueError(f"{verdicts.path} holds no verdicts on this sample yet: judge some texts first.")
     scale_of = {tile: sheets.facts(tile)["scale"] for tile in sample.tiles}
     says = _truth_says(dataset, sheets) if by_truth else {}
-    numbers = figures(sample, given, sheets.instruction_set, scale_of, says)
+    numbers = figures(sample, given, sheets.instruction_set, scale_of, says, sheets.rests_on)
     notes = [
         {"tile_id": tile, "rater": rater, "note": note}
         for rater in verdicts.raters()
@@ -70,6 +77,8 @@ def _truth_says(dataset: Dataset, sheets: Sheets) -> dict[Unit, bool]:
             continue
         kind, window_m = sheets.instruction_set[tile], float(sheets.facts(tile)["window_m"])
         for text in sheets.texts[tile]:
+            if text["slot"] > SLOTS:
+                continue
             verdict = judge(kind, text["dimension"], text["text"], truth[tile], window_m)
             if verdict is not None:
                 says[tile, text["slot"]] = verdict
@@ -113,4 +122,5 @@ def _single(report: dict[str, Any], kind: str) -> Markup:
 
 def _page(report: dict[str, Any]) -> str:
     charts = [_single(report, kind) for kind in report["sets"]]
-    return render("audit_report.html", title="Audit of texts", report=report, charts=charts, targets=_TARGETS)
+    names = {"targets": _TARGETS, "rests": _RESTS}
+    return render("audit_report.html", title="Audit of texts", report=report, charts=charts, **names)

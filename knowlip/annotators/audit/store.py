@@ -9,7 +9,7 @@ from knowlip.pages.server import Journal
 
 VERDICTS = ("right", "wrong", "unsure")
 Unit = tuple[str, int]
-"""A sub-text: tile_id and slot (1 to 8)."""
+"""A sentence: tile_id and slot (1 to 8); of a sub-text's second sentence the slot plus 8, of its third plus 16."""
 
 
 class Verdicts:

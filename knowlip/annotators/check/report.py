@@ -42,6 +42,7 @@ RULES: Final[dict[str, str]] = {
     "size-category": "no ship or aircraft is so long or so short",
     "size-type": "the named type is not of this length (30 % allowed)",
     "place-only": "names a place and nothing of the image",
+    "place-as-seen": "a sentence that is marked as seen in the image names a place",
     "missing": "a sub-text of the instruction set is not there",
     "empty": "no word",
     "duplicate-sentence": "the same words in two sub-texts of a tile",
@@ -140,9 +141,11 @@ class Checker:
         yield from against_labels(tile)
         yield from wording(tile, self._length, self._limit)
         for one in tile.sentences:
-            place = named_place(one.text, self._places)
-            if place and not shows_something(tile, one.dimension, one.text, place):
+            place = named_place(one.seen, self._places)
+            if place and not shows_something(tile, one.dimension, one.seen, place):
                 yield tile.finding(one.dimension, "place-only", place)
+            elif place and one.marks:
+                yield tile.finding(one.dimension, "place-as-seen", place)
         yield from self._whole(tile)
 
     def _whole(self, tile: TileTexts) -> Iterator[Finding]:
@@ -193,7 +196,7 @@ def show(result: dict[str, Any]) -> str:
             lines.append(
                 f"    {one['tile_id']} {one['slot']} {one['dimension']}: {one['sentence']!r} ({one['detail']})"
             )
-    for dimension, place in result["places"].items():
+    for dimension, place in sorted(result["places"].items()):
         if place["named"]:
             lines.append(f"  {dimension}: {place['named']:.1%} name a place, {place['only']:.1%} nothing else")
     return "\n".join(lines)

@@ -10,6 +10,8 @@ from knowlip.dataset.mentions import Mention, by_tile
 from knowlip.language.categories import category_of
 from knowlip.language.claims import Claims, parse_claims
 from knowlip.language.dimensions import InstructionSet
+from knowlip.language.marks import resting_on
+from knowlip.language.statements import SEEN, Evidence
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,13 @@ class CheckedText:
     slot: int
     dimension: str
     text: str
+    marks: str = ""
+    evidence: Evidence = "visual"
+
+    @property
+    def seen(self) -> str:
+        """What it says of the image: the sentences that are marked so; of a text without marks all of it."""
+        return resting_on(self.text, self.marks, self.evidence, SEEN) if self.marks else self.text
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class TileTexts:
     @cached_property
     def claims(self) -> dict[str, Claims]:
         """Dimension -> what is claimed, {} for nothing."""
-        return {one.dimension: parse_claims(self.instruction_set, one.dimension, one.text) for one in self.sentences}
+        return {one.dimension: parse_claims(self.instruction_set, one.dimension, one.seen) for one in self.sentences}
 
     def claim(self, dimension: str, name: str) -> Any:
         """One claim, None where it is not made."""
@@ -97,7 +106,8 @@ def read_tiles(dataset: Dataset, revision: int | None = None) -> Iterator[TileTe
     for tile, group in texts.groupby("tile_id", sort=True):
         name = str(tile)
         kind = InstructionSet(group["instruction_set"].iloc[0])
-        sentences = tuple(map(CheckedText, map(int, group["slot"]), group["dimension"], group["text"]))
+        columns = (group[name] for name in ("slot", "dimension", "text", "marks", "evidence"))
+        sentences = tuple(CheckedText(int(slot), *rest) for slot, *rest in zip(*columns))
         labelled = None if labels is None else labels.get(name, ())
         yield TileTexts(name, kind, sentences, rows.get(name, {}), mentions.get(name), labelled)
 
