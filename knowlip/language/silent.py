@@ -13,13 +13,15 @@ from typing import Final
 from knowlip.language.categories import TARGET_NOUNS, TYPE_OF
 from knowlip.language.topics import CLAIMING
 from knowlip.language.wordings import OneOf, Piece, Slot, parts_of, standard_topics
-from knowlip.language.words import COVER_OF, NUMBERS, REGION_PHRASES, normalise
+from knowlip.language.words import COVER_OF, HEDGES, NUMBERS, REGION_PHRASES, normalise
 
-_SLOT: Final = r"((?:[ ,]+[a-z0-9%.]+){0,9}?)"
+_SLOT: Final = r"((?:[ ,]+[a-z0-9%.]+){{0,{}}}?)"
 """Whatever a slot is filled with, in a normalised text: names lose their accents there, and may vanish."""
+_MOST_WORDS: Final = {"level": 4}
+"""Slot -> the most words of its values; of names, nine."""
 _END: Final = re.compile(r"(?<=[a-z)%])\s*[.!?]\s+|(?<=\d)\s*[.!?]\s+(?=\D)", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z]+")
-_SURE: Final = 3
+_SURE: Final = 2
 """Words beside its slots, small ones left out, from which a wording is known whatever its slots hold."""
 _SMALL: Final = frozenset(
     "a an the of in on at to and or by with within inside as is are was were it its this that from for near".split()
@@ -83,7 +85,10 @@ def _words_of_claims() -> frozenset[str]:
         for part in parts_of(wording.piece)
         if isinstance(part, str)
     )
-    phrases = " ".join((*literal, _FILLINGS, *COVER_OF, *REGION_PHRASES, *TYPE_OF, *NUMBERS, *TARGET_NOUNS.split("|")))
+    hedges = (word for level in HEDGES for word in level)
+    phrases = " ".join(
+        (*literal, *hedges, _FILLINGS, *COVER_OF, *REGION_PHRASES, *TYPE_OF, *NUMBERS, *TARGET_NOUNS.split("|"))
+    )
     return frozenset(_WORD.findall(normalise(phrases))) | _SMALL
 
 
@@ -132,7 +137,7 @@ def _pattern(piece: Piece) -> str:
 
 def _part_pattern(part: str | Slot | OneOf) -> str:
     if isinstance(part, Slot):
-        return _SLOT
+        return _SLOT.format(_MOST_WORDS.get(part.name, 9))
     if isinstance(part, OneOf):
         return "(?:" + "|".join(map(_pattern, part.pieces)) + ")"
     return "".join(rf"[ ,]+{re.escape(word)}" for word in normalise(part).replace(",", " ").split())

@@ -17,6 +17,13 @@ NUMBERS: Final = tuple(_TO_TWENTY.split())
 GROUPS: Final = {"pair": 2, "couple": 2, "duo": 2, "trio": 3, "quartet": 4}
 """Word for a group -> how many."""
 
+HEDGES: Final[tuple[tuple[str, ...], ...]] = (
+    ("",),
+    ("likely", "probably", "presumably", "in all likelihood", "seemingly", "apparently"),
+    ("possibly", "perhaps", "maybe", "conceivably", "potentially", "tentatively"),
+)
+"""What doubt is spoken with, by level: none, more likely than not, open."""
+
 COVER_WORDS: Final[dict[str, tuple[str, ...]]] = {
     cover: tuple(phrases.split(", "))
     for cover, phrases in {
@@ -72,6 +79,7 @@ def normalise(text: str) -> str:
     text = re.sub(r" ?##", "", text.lower())
     text = re.sub(r"per ?cent\b", "%", text)
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    text = re.sub(r"(?<=\d) \. (?=\d)", ".", text)
     text = re.sub(r"[,;:]", " , ", text)
     text = re.sub(r"[^a-z0-9%,.]", " ", text)
     text = re.sub(r"\.(?!\d)", " , ", text)

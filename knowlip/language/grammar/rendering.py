@@ -7,13 +7,8 @@ from typing import Final
 from knowlip.language.grammar.fillings import FILLED_BY, Manner, fill
 from knowlip.language.statements import Statement, Value
 from knowlip.language.wordings import Slot, Wording, drawn
+from knowlip.language.words import HEDGES
 
-_HEDGES: Final[tuple[tuple[str, ...], ...]] = (
-    ("",),
-    ("likely", "probably", "presumably", "in all likelihood", "seemingly", "apparently"),
-    ("possibly", "perhaps", "maybe", "conceivably", "potentially", "tentatively"),
-)
-"""By level: nothing, more likely than not, open."""
 HEDGE: Final = "hedge"
 """The slot where a hedge stands; in a wording without it, it comes first."""
 _OF_ONE: Final = ("pattern-single",)
@@ -38,7 +33,7 @@ def has_value(value: Value) -> bool:
 def rendered(wording: Wording, statement: Statement, chance: random.Random, hedge: int = 0) -> str:
     """One rendering of a wording: alternatives and fillings drawn by chance."""
     one = statement.slots.get("one") is True or statement.slots.get("number") == 1 or statement.topic in _OF_ONE
-    hedging = chance.choice(_HEDGES[hedge])
+    hedging = chance.choice(HEDGES[hedge])
     manner = Manner(one, chance.random(), bool(hedging), chance)
     pieces = []
     for part in drawn(wording.piece, one, chance):
