@@ -125,6 +125,15 @@ def test_wordings_without_claims_are_dropped(topic: str) -> None:
             assert not without_silent(written).strip(" ."), written
 
 
+@pytest.mark.parametrize("topic", [name for name in SILENT if GRAMMAR.evidence_of(name) != "geo"])
+def test_they_hold_no_direction_that_would_turn(topic: str) -> None:
+    for wording in GRAMMAR.topic(topic).wordings:
+        chance = random.Random(wording.text)
+        for _ in range(4):
+            text = rendered(wording, named(wording, topic, chance), chance)
+            assert {turn_words(text, Turn.of(number)) for number in range(8)} == {text}
+
+
 def test_sentences_of_other_layers_add_no_claims() -> None:
     chance = random.Random(0)
     others = [wording for topic in SILENT for wording in GRAMMAR.topic(topic).wordings]

@@ -1,6 +1,7 @@
 """Statements drawn by chance: with them it is checked that a wording is read back as what it says."""
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -38,7 +39,9 @@ def named(wording: Wording, topic: str, chance: random.Random) -> Statement:
     """A statement that fills the slots of any wording: with names, and numbers where a unit stands behind them."""
     slots: Slots = {slot: value for slot, value in wording.when.items() if value is not False}
     for slot in wording.slots:
-        numeric = slot in ("km", "metres", "percent", "degrees") or f"{{{slot}}} k" in wording.text
+        numeric = slot in ("number", "km", "metres", "percent", "degrees") or re.search(
+            rf"{{{slot}}} (?:k|m |deg)", wording.text
+        )
         slots[slot] = chance.choice((3, 12, 250)) if numeric else chance.choice(_NAMES)
     return Statement(topic, slots | ({"category": "ship"} if wording.slots & {"category", "categories"} else {}))
 
