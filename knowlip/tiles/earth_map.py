@@ -27,6 +27,7 @@ _ENLARGED: Final = 3
 """The picture of climate zones holds each cell 3 x 3 times."""
 _OCEAN: Final = 32
 _ROWS, _COLUMNS = 5400, 10800
+_STRIP: Final = 180
 _DENSITY: Final = 30
 """Cells of the sea's map to a degree."""
 
@@ -49,9 +50,13 @@ class _Sea(NamedTuple):
 
 @cache
 def _sea() -> _Sea:
+    land, island = [], []
     with Image.open(_SEA_FILE) as picture:
-        cells = np.asarray(picture)
-    return _Sea(np.packbits(cells > 0, axis=1), np.packbits(cells == 2, axis=1))
+        for row in range(0, _ROWS, _STRIP):  # whole, it would take 58 MB once more for every step
+            cells = np.asarray(picture.crop((0, row, _COLUMNS, row + _STRIP)))
+            land.append(np.packbits(cells > 0, axis=1))
+            island.append(np.packbits(cells == 2, axis=1))
+    return _Sea(np.concatenate(land), np.concatenate(island))
 
 
 def climate_zone(lon: float, lat: float) -> str:
