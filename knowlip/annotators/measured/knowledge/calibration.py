@@ -120,6 +120,7 @@ def _targets(
             ("Size", "Category"),
             **slots,
         )
+    # Against the pixels of the scene, not of the tile: interpolation adds pixels and no shape.
     pixels = length / max(seen_metres(request), 1e-6)
     if pixels >= _ENOUGH_PX:
         yield _check("check-pixels-enough", "supported", ("Feature", "Size"), n=str(round(pixels)))
@@ -155,6 +156,7 @@ def _of_place(
     """What was seen against what gazetteers and maps know of the place."""
     function = mains["Functionality"].slots.get("function") if "Functionality" in mains else None
     water, built = evidence.shares.get("water", 0.0), evidence.shares.get("built-up", 0.0)
+    # Distances are wide enough for the points of gazetteers, which stand for whole airports and harbours.
     bears = ("Category", "Count") if kind.of_targets else ("Functionality",)
     if kind is InstructionSet.GROUND or function == "airport":
         if place.airport is not None and place.airport.km <= NEAR_KM:

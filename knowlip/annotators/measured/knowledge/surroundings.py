@@ -119,6 +119,7 @@ def surroundings_of(request: TileRequest) -> Surroundings | None:
 @lru_cache(maxsize=512)
 def surroundings(lon: float, lat: float) -> Surroundings:
     """The surroundings of a point in degrees."""
+    # Five towns are asked for, not one: near a border they tell that the side cannot be told.
     point = unit_vectors(lon, lat)
     gazetteer = towns()
     chords, nearest = gazetteer.tree.query(point, 5)
