@@ -7,6 +7,7 @@ import pytest
 from knowlip.language.claims import parse_claims
 from knowlip.language.grammar import Grammar
 from knowlip.language.statements import Layer, Statement
+from knowlip.language.topics import CLAIMING
 from knowlip.language.wordings import parse, standard_topics
 
 THREE = Statement("count", {"category": "ship", "number": 3})
@@ -135,3 +136,24 @@ def test_sizes_have_limits(tmp_path: Path) -> None:
     path.write_text("count: " + "[" * 20000)
     with pytest.raises(ValueError, match="are no YAML"):
         Grammar.with_file(path)
+
+
+def test_the_example_of_the_docs(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text()
+    path = tmp_path / "mine.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    grammar = Grammar.with_file(path)
+    assert grammar.say(Statement("place-country", {"country": "Japan"}, "geo"), "1").endswith("within Japan")
+    assert any("anchor" in grammar.say(THREE, str(key)) for key in range(100))
+    form = page.split("    location:\n")[1].split("\n\n|")[0].split("\n\n")[0]
+    path.write_text("\n".join(["location:", *(line[4:] for line in form.splitlines())]))
+    place = Statement("location", {"category": "ship", "regions": [0], "one": True})
+    said = Grammar.with_file(path).say(place, "2")
+    assert parse_claims("marine", "Location", said)["regions"] == [0]
+
+
+def test_the_docs_name_every_topic_that_makes_claims() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "language.md").read_text()
+    for topic in CLAIMING:
+        kind, _, name = topic.partition("-")
+        assert f"`{topic}`" in page or ((f"`-{name}`" in page or f"`{name}`" in page) and f"`{kind}-" in page), topic
