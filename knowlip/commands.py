@@ -103,6 +103,11 @@ _TEXTS = {
         "text_check",
         "find contradictions, impossible sizes and bad wording in the texts of a data set",
     ),
+    "text paraphrase": Command(
+        "knowlip.annotators.paraphrase:ParaphraseConfig",
+        "text_paraphrase",
+        "let a language model reword the texts, and keep what says the same",
+    ),
     "text audit": Command(
         "knowlip.annotators.audit:AuditConfig",
         "text_audit",

@@ -83,6 +83,8 @@ class Decision(StrEnum):
     """The model's words took the place of the old ones."""
     REJECTED = "rejected"
     """Called noise; the model's words were not clearly better, so the old ones stay."""
+    PARAPHRASED = "paraphrased"
+    """Other words for the same, by a language model."""
 
 
 DISTRUSTED: Final = (Decision.SCREENED, Decision.REJECTED)

@@ -61,7 +61,9 @@ def score_texts(
     """Score the decisions on the line of revisions that ends with `newest` (None: the newest there is), and its texts:
     results of :func:`screening` and :func:`text_accuracy`."""
     original, latest = data.texts(0), data.texts(newest)
-    decided = [table.to_pandas() for _, table in ancestry(data.path, newest)[1:]]
+    # Other words for the same are no decision about it.
+    tables = (table.to_pandas() for _, table in ancestry(data.path, newest)[1:])
+    decided = [rows[rows["decision"] != Decision.PARAPHRASED] for rows in tables]
     decisions = pd.concat(decided, ignore_index=True) if decided else latest.iloc[:0]
     # Without decisions the texts of the training tiles are judged: "before" and "after" are then the same.
     looked_at = set(decisions["tile_id"]) or set(data.tiles("train")["tile_id"])

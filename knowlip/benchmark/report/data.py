@@ -19,6 +19,7 @@ _STATES: dict[str, tuple[str, str]] = {
     Decision.SCREENED: ("screened", "screened as noise"),
     Decision.REWRITTEN: ("rewritten", "rewritten"),
     Decision.REJECTED: ("screened", "screened; rewriting refused"),
+    Decision.PARAPHRASED: ("original", "in other words"),
 }
 """Decision -> CSS class and words."""
 
