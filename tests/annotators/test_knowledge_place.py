@@ -149,6 +149,11 @@ def test_use_follows_the_kind_of_airport_and_port() -> None:
     assert social.statements(request_at(*PLACES["Denver"]), "open water")[0].topic == "use-inland-water"
 
 
+def test_a_part_of_a_big_port_is_not_a_small_port() -> None:
+    """Europoort has no liner services of its own in the gazetteer, Rotterdam 20 km away has all of them."""
+    assert social.statements(request_at(4.14, 51.95), "port")[0].topic in ("use-port", "use-port-hub")
+
+
 def test_few_listed_towns_beside_a_big_city_are_not_called_few_people() -> None:
     """The gazetteer lists hardly ten places around Nairobi and Denver."""
     for name in ("Nairobi", "Denver"):

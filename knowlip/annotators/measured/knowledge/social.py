@@ -74,9 +74,7 @@ def _use(function: Function, place: Surroundings | None) -> Statement:
         near = _on_site(place.airports) if place else None
         return _said(f"use-airport-{near.kind}" if near else "use-airport")
     if function == "port":
-        near = max(place.ports, key=lambda port: port.links, default=None) if place else None
-        on_site = near is not None and near.km <= 2 * _ON_SITE_KM and near.kind != "inland"
-        return _said(f"use-port-{near.kind}" if near and on_site else "use-port")
+        return _said(_port_use(place))
     climate = climate_topic(place) if place else ""
     if function == "farmland":
         return _said(_FARMS.get(climate, "use-farm"))
@@ -88,6 +86,17 @@ def _use(function: Function, place: Surroundings | None) -> Statement:
         big = place is not None and place.principal is not None and place.principal.km <= 20.0
         return _said("use-metropolis" if big else "use-town")
     return _said("use-mixed")
+
+
+def _port_use(place: Surroundings | None) -> str:
+    """By the liner services of the port with most of them around. Harbour parts of a big port have none of their own:
+    a small port is one only where no bigger one is near."""
+    near = [port for port in place.ports if port.kind != "inland"] if place else []
+    for kind in ("hub", "liner"):
+        ranked = [port.km for port in near if port.kind == kind]
+        if ranked:
+            return f"use-port-{kind}" if min(ranked) <= 2 * _ON_SITE_KM else "use-port"
+    return "use-port-small" if near and near[0].km <= 2 * _ON_SITE_KM else "use-port"
 
 
 def _on_site(airports: tuple[Near, ...]) -> Near | None:

@@ -85,7 +85,7 @@ class Surroundings:
     airports: tuple[Near, ...]
     """Within `AIRPORT_KM`, nearest first, at most five."""
     ports: tuple[Near, ...]
-    """Within `PORT_KM`, nearest first, at most five."""
+    """Within `PORT_KM`, nearest first, at most twelve: big ports have many parts."""
     coast: Coast
     sea: str
     """Of a point at sea or near its coast."""
@@ -217,7 +217,7 @@ def airport_kind(name: str, iata: str) -> AirportKind:
 
 def _ports(point: NDArray[np.float64]) -> tuple[Near, ...]:
     gazetteer = ports()
-    chords, index = gazetteer.tree.query(point, 5, distance_upper_bound=chord(PORT_KM))
+    chords, index = gazetteer.tree.query(point, 12, distance_upper_bound=chord(PORT_KM))
     found = []
     for length, i in zip(np.asarray(chords), np.asarray(index)):
         if math.isfinite(length) and (name := clean_name(gazetteer.names[i])):
