@@ -2,6 +2,7 @@
 analysis see in the pixels, and over what gazetteers know of the place."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 from knowlip.annotators.measured.coarse import CoarseEvidence, look_coarsely
@@ -9,8 +10,8 @@ from knowlip.annotators.measured.coarse_statements import coarse_additions, coar
 from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
 from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
-from knowlip.annotators.measured.knowledge import dimensions_of, earth, radar, social
-from knowlip.annotators.measured.limits import within_limits
+from knowlip.annotators.measured.knowledge import calibration, dimensions_of, earth, radar, social
+from knowlip.annotators.measured.limits import DOUBTED, within_limits
 from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_statements import target_statements
@@ -58,7 +59,10 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
         kind = InstructionSet.MARINE if evidence.category == "ship" else InstructionSet.GROUND
         mains = target_statements(evidence)
     mains = within_limits(mains, evidence, seen_metres(request))
-    others = [(other, dimensions_of(other.topic, kind)) for other in known_of(request, evidence, kind, mains)]
+    checks = calibration.checks(request, evidence, kind, mains)
+    mains = borne_out(mains, calibration.verdicts(checks, mains))
+    known = [*known_of(request, evidence, kind, mains), *(check.statement for check in checks)]
+    others = [(other, dimensions_of(other.topic, kind)) for other in known]
     sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options)
     height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
     return Annotation(request.tile_id, kind, sub_texts, counts_of(evidence), boxes_of(evidence, width_m, height_m))
@@ -87,6 +91,16 @@ def known_of(
         place = [statement for statement in place if statement.topic != "sea-name"]
     people = social.statements(request, use_of(evidence, kind, mains))
     return [*place, *people, *radar.statements(request, evidence)]
+
+
+def borne_out(mains: Mapping[str, Statement], verdicts: Mapping[str, calibration.Verdict]) -> dict[str, Statement]:
+    """The main statements, those that another layer speaks against with doubt."""
+    return {
+        dimension: replace(main, confidence=min(main.confidence, DOUBTED))
+        if verdicts.get(main.topic) == "contradicted"
+        else main
+        for dimension, main in mains.items()
+    }
 
 
 def use_of(evidence: TileEvidence, kind: InstructionSet, mains: Mapping[str, Statement]) -> social.Function:

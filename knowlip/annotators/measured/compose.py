@@ -114,7 +114,8 @@ def compose(
     known = _topics(parent)
     goal = options.words + _chance(f"{options.seed} {tile_id} length", 2 * _SPREAD + 1) - _SPREAD
     allowed = [other for other in others if other[0].layer in options.layers and other[0].topic not in known]
-    for statement, dimensions in _in_turn(allowed, scale):
+    seen = [other for other in allowed if other[0].evidence == "visual"]
+    for statement, dimensions in [*seen, *_in_turn([other for other in allowed if other not in seen], scale)]:
         if len(caption.words) >= goal:
             break
         here = [name for name in dimensions if name in caption.said and len(caption.said[name]) < _SENTENCES]

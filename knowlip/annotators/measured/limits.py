@@ -44,8 +44,8 @@ _UNSEEN: Final = {
     "Boundary": "limit-boundary",
 }
 """Dimension -> what is said where its claim is hidden. The others are only ever spoken with doubt."""
-_DOUBTED: Final = PLAIN_FROM - 0.01
-"""Highest confidence of what is barely resolved."""
+DOUBTED: Final = PLAIN_FROM - 0.01
+"""Highest confidence of what is barely resolved, or spoken against by another layer."""
 
 
 def within_limits(
@@ -74,7 +74,7 @@ def within_limits(
         elif shown is Visibility.SAID:
             left[dimension] = statement
         else:
-            left[dimension] = replace(statement, confidence=min(statement.confidence, _DOUBTED))
+            left[dimension] = replace(statement, confidence=min(statement.confidence, DOUBTED))
     return left
 
 

@@ -2,19 +2,41 @@
 
 import random
 import re
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from knowlip.language.grammar.proof import check_wordings
 from knowlip.language.grammar.rendering import fits, rendered
 from knowlip.language.statements import Evidence, Layer, Statement
 from knowlip.language.wordings import Topic, Wording, standard_topics, topics_of
 
-_DRAWN: Final = 10
+_DRAWN: Final = 3
 """Renderings among which the one that repeats the fewest words is taken."""
 _SMALL: Final = frozenset("a an the of in on at to and or by with as is are it its".split())
 _WORD: Final = re.compile(r"[^\W_]+")
+
+
+T = TypeVar("T")
+
+
+class Usual(random.Random):
+    """Chance that takes what stands first in a list most often, as speakers do: the n-th with a share of 1/n (Zipf's
+    law). So texts of the same content are mostly alike, and rare wordings stay rare."""
+
+    def choice(self, seq: Sequence[T]) -> T:
+        """One of some."""
+        shares = _shares(len(seq))
+        return seq[bisect(shares, self.random() * shares[-1])]
+
+
+@lru_cache(maxsize=512)
+def _shares(number: int) -> tuple[float, ...]:
+    """Sums of the shares of the first, the first two, ... of so many."""
+    return tuple(accumulate(1.0 / rank for rank in range(1, number + 1)))
 
 
 class Grammar:
@@ -89,7 +111,7 @@ class Grammar:
             ValueError: an unknown topic, or slots for which it has no wording.
         """
         fitting = self.fitting(statement)
-        chance = random.Random(f"{key}/{statement.topic}/{hedge}")
+        chance = Usual(f"{key}/{statement.topic}/{hedge}")
         known = used if isinstance(used, set | frozenset) else frozenset(used)
         best, least = "", float("inf")
         for _ in range(_DRAWN):

@@ -42,7 +42,7 @@ _RINGS_FROM: Final = ("recurrent", "plentiful")
 def statements(request: TileRequest, evidence: TileEvidence) -> list[Statement]:
     """What was measured of brightness and texture, why it looks so, and what the sensor adds: in turn."""
     measured = radiometry.statements(request.image)
-    peaks = next((str(one.slots["level"]) for one in measured if one.topic == "radiometry-peaks"), "")
+    peaks = next((str(one.slots["peaks"]) for one in measured if "peaks" in one.slots), "")
     why = [*_of_targets(evidence), *_of_covers(evidence)]
     if peaks in _RINGS_FROM:
         why.append(_said("theory-sidelobes"))
