@@ -3,16 +3,19 @@
 import random
 import re
 from bisect import bisect
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from knowlip.language.grammar.proof import check_wordings
 from knowlip.language.grammar.rendering import fits, rendered
 from knowlip.language.statements import Evidence, Layer, Statement
 from knowlip.language.wordings import Topic, Wording, standard_topics, topics_of
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
 
 _DRAWN: Final = 3
 """Renderings among which the one that repeats the fewest words is taken."""
@@ -27,7 +30,7 @@ class Usual(random.Random):
     """Chance that takes what stands first in a list most often, as speakers do: the n-th with a share of 1/n (Zipf's
     law). So texts of the same content are mostly alike, and rare wordings stay rare."""
 
-    def choice(self, seq: Sequence[T]) -> T:
+    def choice(self, seq: "SupportsLenAndGetItem[T]") -> T:
         """One of some."""
         shares = _shares(len(seq))
         return seq[bisect(shares, self.random() * shares[-1])]
