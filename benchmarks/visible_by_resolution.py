@@ -121,8 +121,9 @@ def cuts(path: Path, wanted: list[float], detail: bool) -> Iterator[Cut]:
                     levels[pixel] = quantiser(averaged(finest, metres, pixel))
                 image = _window(levels[pixel], pixel, window, (left, top))
                 fine = _window(levels[metres], metres, window, (left, top)) if metres < pixel and detail else None
-                place = {"lon": float("nan"), "lat": float("nan"), "scale": window.scale}
-                request = TileRequest(window.tile_id, image, pixel, detail=fine, resolution_m=metres, **place, **known)
+                place: dict[str, Any] = {"lon": float("nan"), "lat": float("nan"), "scale": window.scale}
+                known |= {"levels_db": (quantiser.lo_db, quantiser.hi_db), "resolution_m": metres}
+                request = TileRequest(window.tile_id, image, pixel, detail=fine, **place, **known)
                 looked = pixel if fine is None else metres
                 yield Cut(path.stem, metres, looked, window, request, truth.of(window, root, codes[root.tile_id]))
 
@@ -166,7 +167,7 @@ Verdicts = dict[tuple[str, ...], list[bool]]
 
 def annotated(found: list[Cut]) -> list[Annotation]:
     """Texts of the tiles of one scene and pixel size, parents first."""
-    annotator, done = MeasuredAnnotator(), {}
+    annotator, done = MeasuredAnnotator(), dict[str, Annotation]()
     ordered = sorted(found, key=lambda cut: SCALES.index(cut.window.scale))
     for cut in ordered:
         if not cut.request.image.any():

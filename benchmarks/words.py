@@ -90,19 +90,19 @@ def visual_part(row: dict[str, Any]) -> tuple[str, bool]:
 
 def judged(dataset: Dataset) -> list[Judged]:
     """All sub-texts of revision 0 on tiles with truth."""
-    truths, tiles = dataset.truth(), dataset.tiles().set_index("tile_id")
+    truths, tiles = dataset.truth(), dataset.tiles()
+    windows, scenes = (dict(zip(tiles["tile_id"], tiles[name])) for name in ("window_m", "scene_id"))
     found = []
     for row in dataset.texts(0).to_dict("records"):
         tile = row["tile_id"]
-        if tile not in truths or tile not in tiles.index:
+        if tile not in truths or tile not in windows:
             continue
         text, unsaid = visual_part({str(key): value for key, value in row.items()})
-        window_m = float(tiles.at[tile, "window_m"])
         kind, dimension = row["instruction_set"], row["dimension"]
-        true = judge(kind, dimension, text, truths[tile], window_m) if text else None
+        true = judge(kind, dimension, text, truths[tile], float(windows[tile])) if text else None
         hedged = not _HEDGES.isdisjoint(words(text))
-        scene = str(tiles.at[tile, "scene_id"])
-        found.append(Judged(kind, dimension, tile, scene, text, float(row["confidence"]), hedged, unsaid, true))
+        sure = float(row["confidence"])
+        found.append(Judged(kind, dimension, tile, str(scenes[tile]), text, sure, hedged, unsaid, true))
     return found
 
 
