@@ -1,7 +1,7 @@
 """What can be said of a tile at which pixel size: the measured annotator on simulated scenes made coarser and coarser.
 
     python -m benchmarks.visible_by_resolution SCENES [--metres 0.2 0.5 1 2 3 5 10 20 30] [--cities 6] [--detail]
-        [--out benchmarks/results/visible_by_resolution.json]
+        [--limited] [--out benchmarks/results/visible_by_resolution.json]
 
 SCENES holds simulated scenes with their truth (`knowlip simulate`); use seeds that nothing was fitted on. The power of
 every scene is averaged over areas to each pixel size that is at least its own and given speckle of four looks (a coarse
@@ -9,14 +9,17 @@ sensor has no more looks than a fine one), made 8 bit as a build does it (one pe
 into windows of 1024, 512 and 256 m of at most 256 pixels a side; with --detail finer pixels go along, as the annotator
 gets them where the scene is at hand. Each text is judged against truth claim by claim. A claim about targets is also
 filed by its pixels: the true median length of the targets there over metres a pixel. Beside every share stands that of
-the texts of another tile of the same set and pixel size (chance).
+the texts of another tile of the same set and pixel size (chance). By default the annotator says all that it measures,
+whatever the pixel size; --limited judges what it says within `knowlip.annotators.measured.visible`.
 """
 
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import rasterio
@@ -25,7 +28,7 @@ from pyproj import CRS
 from scipy import sparse
 
 from benchmarks.record import record
-from knowlip.annotators.measured import MeasuredAnnotator
+from knowlip.annotators.measured import MeasuredAnnotator, visible
 from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.base.vocabulary import SCALES, TARGET_CATEGORIES
 from knowlip.language.claims import parse_claims
@@ -165,6 +168,14 @@ def pixels_on_target(truth: dict[str, Any], metres: float) -> float | None:
 Verdicts = dict[tuple[str, ...], list[bool]]
 
 
+@contextmanager
+def everything_said() -> Iterator[None]:
+    """No claim is hedged or left out for its size, so that all can be judged."""
+    limits = {claim: visible.Limit(limit.size_m, 0.0, 0.0) for claim, limit in visible.LIMITS.items()}
+    with patch.object(visible, "LIMITS", limits), patch.object(visible, "COARSE_FROM_M", float("inf")):
+        yield
+
+
 def annotated(found: list[Cut]) -> list[Annotation]:
     """Texts of the tiles of one scene and pixel size, parents first."""
     annotator, done = MeasuredAnnotator(), dict[str, Annotation]()
@@ -247,13 +258,15 @@ def main() -> None:
     parser.add_argument("--metres", type=float, nargs="+", default=[0.2, 0.5, 1, 2, 3, 5, 10, 20, 30])
     parser.add_argument("--cities", type=int, default=100, help="so many of them, spread over their names")
     parser.add_argument("--detail", action="store_true", help="hand the annotator the scene's own pixels too")
+    parser.add_argument("--limited", action="store_true", help="judge what is said within the limits")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/visible_by_resolution.json"))
     arguments = parser.parse_args()
     scenes = [path for path in sorted(arguments.scenes.glob("*.tif")) if "landcover" not in path.name]
     cities = sorted({path.stem.rsplit("-", 1)[0] for path in scenes})
     cities = cities[:: max(1, len(cities) // arguments.cities)]
     scenes = [path for path in scenes if path.stem.rsplit("-", 1)[0] in cities]
-    result = measure(scenes, arguments.metres, arguments.detail)
+    with nullcontext() if arguments.limited else everything_said():
+        result = measure(scenes, arguments.metres, arguments.detail)
     marine = result["by_metres"]["marine Count"]
     fine, coarse = (min(marine, key=float), max(marine, key=float))
     unit = f"share of true ship counts at {fine} m a pixel; baseline: at {coarse} m"
