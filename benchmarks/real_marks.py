@@ -164,11 +164,15 @@ def annotated(dataset: Dataset, annotate: Callable[[TileRequest], Annotation]) -
     return {mark.tile_id: done[mark.tile_id] for mark in MARKS}
 
 
+_COARSELY: Final = {"field": "open land", "wood": "open land", "airfield": "open land", "quay": "built-up"}
+"""A finer cover, wrong to claim, but no wrong land cover."""
+
+
 def cover_of(note: Annotation) -> str | None:
     """The main cover that a text tells, as `definitions.COARSE` names it; None where it tells none of them."""
     if note.instruction_set == InstructionSet.TERRAIN:
         main = parse_claims("terrain", "Terrain", note.text_of("Terrain")).get("main")
-        return {"field": "field", "wood": "wood", "quay": "built-up"}.get(str(main), main)
+        return _COARSELY.get(str(main), main)
     shares = parse_claims(note.instruction_set, "Region", note.text_of("Region")).get("shares", {})
     return "water" if shares.get("water", 0.0) > 0.5 else None
 

@@ -45,7 +45,7 @@ def test_large_ships_are_hedged_points_at_ten_metres_and_small_ones_are_left_out
 def test_a_business_jet_needs_fine_pixels():
     assert visible("aircraft", 0.2, 17.0) is Visibility.SAID
     assert visible("aircraft-type", 2.0, 17.0) is not Visibility.SAID
-    assert visible("aircraft", 4.0, 17.0) is Visibility.HIDDEN
+    assert visible("aircraft", 7.0, 17.0) is Visibility.HIDDEN
 
 
 def test_water_is_always_told_where_it_is_wide():

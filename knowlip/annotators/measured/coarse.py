@@ -1,4 +1,4 @@
-"""What pixels of some 5 m and more show: water, built-up land, other land, relief, and bright points on water.
+"""What pixels of some 7 m and more show: water, built-up land, other land, relief, and bright points on water.
 
 Water is what is dark and smooth, by its backscatter where the scene tells decibels and against the land beside it where
 it does not. Built-up land is what is rougher from pixel to pixel than speckle alone: corners of houses shine beside
