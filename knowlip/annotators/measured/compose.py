@@ -30,6 +30,12 @@ _LEADING: Final[Mapping[str, tuple[Layer, ...]]] = {
 """Scale -> the layers in the order in which they may add a sentence, over and over."""
 
 
+_NAMED: Final = ("airport-", "port-", "town-", "city-")
+"""Beginnings of the topics that name something near the tile."""
+_MOST_NAMED: Final[Mapping[str, int]] = {"large": 2}
+"""Scale -> how many of them a caption holds; 1 for the others."""
+
+
 @dataclass(frozen=True)
 class TextOptions:
     """How the measured annotator speaks."""
@@ -115,16 +121,19 @@ def compose(
     goal = options.words + _chance(f"{options.seed} {tile_id} length", 2 * _SPREAD + 1) - _SPREAD
     allowed = [other for other in others if other[0].layer in options.layers and other[0].topic not in known]
     seen = [other for other in allowed if other[0].evidence == "visual"]
+    named = 0
     for statement, dimensions in [*seen, *_in_turn([other for other in allowed if other not in seen], scale)]:
         if len(caption.words) >= goal:
             break
         here = [name for name in dimensions if name in caption.said and len(caption.said[name]) < _SENTENCES]
-        if not here:
+        of_name = statement.topic.startswith(_NAMED)
+        if not here or (of_name and named >= _MOST_NAMED.get(scale, 1)):
             continue
         where = min(here, key=lambda name: len(caption.said[name]))
         words = grammar.say(statement, f"{options.seed} {tile_id} {statement.topic}", caption.words)
         if len(caption.words) + len(words.split()) <= goal + 4:
             caption.add(where, Sentence(words, statement.evidence, statement.topic))
+            named += of_name
     return tuple(SubText.of(name, caption.said[name], mains[name].confidence) for name in DIMENSIONS[kind])
 
 
