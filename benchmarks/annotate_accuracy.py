@@ -1,6 +1,6 @@
 """Accuracy of the measured annotator on a data set with truth, per instruction set and dimension, and its speed.
 
-    python -m benchmarks.annotate_accuracy DATASET [--out benchmarks/results/annotate_accuracy.json]
+    python -m benchmarks.annotate_accuracy DATASET [--detail none] [--out benchmarks/results/annotate_accuracy.json]
 
 Every accepted tile is annotated anew (large, then medium, then small, with the parent's annotation), and every sub-text
 is judged against the tile's truth. Counts and boxes are held against the true objects: a box is right when it and the
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import record
+from knowlip.annotators.detail import Details
 from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.measured.evidence import Target
 from knowlip.annotators.measured.mentions import box_of
@@ -44,9 +45,10 @@ def true_set(truth: dict[str, Any]) -> str:
     return "marine" if categories.count("ship") * 2 >= len(categories) else "ground"
 
 
-def measure(dataset: Dataset) -> dict[str, Any]:
+def measure(dataset: Dataset, detail: str) -> dict[str, Any]:
     """Annotate all tiles, judge all sub-texts."""
     truths, annotator = dataset.truth(), MeasuredAnnotator()
+    details = Details(dataset) if detail == "tiles" else None
     done: dict[str, Annotation] = {}
     verdicts: dict[str, dict[str, list[bool]]] = {name: defaultdict(list) for name in DIMENSIONS}
     sets: dict[str, dict[str, int]] = {name: dict.fromkeys(DIMENSIONS, 0) for name in DIMENSIONS}
@@ -55,10 +57,10 @@ def measure(dataset: Dataset) -> dict[str, Any]:
     for scale in SCALES:
         tiles = dataset.tiles(scale=scale)
         for row, image in zip(tiles.to_dict("records"), dataset.images(list(tiles["tile_id"]))):
+            tile = {str(key): value for key, value in row.items()}
             started = time.process_time()
-            annotation = annotator.annotate(
-                tile_request({str(key): value for key, value in row.items()}, image, done.get(row["parent_id"]))
-            )
+            detail = details.of(tile, image) if details else None
+            annotation = annotator.annotate(tile_request(tile, image, done.get(row["parent_id"]), detail))
             seconds += time.process_time() - started
             done[row["tile_id"]] = annotation
             truth = truths[row["tile_id"]]
@@ -190,11 +192,13 @@ def _mean(values: list[bool]) -> float | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
+    parser.add_argument("--detail", choices=("tiles", "none"), default="tiles", help="as of knowlip annotate")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/annotate_accuracy.json"))
     arguments = parser.parse_args()
     dataset = Dataset(arguments.dataset)
-    result = measure(dataset)
-    rest = {"dataset_fingerprint": dataset.fingerprint, "command": "python -m benchmarks.annotate_accuracy DATASET"}
+    result = measure(dataset, arguments.detail)
+    command = f"python -m benchmarks.annotate_accuracy DATASET --detail {arguments.detail}"
+    rest = {"dataset_fingerprint": dataset.fingerprint, "command": command}
     value, baseline, unit = (result.pop(name) for name in ("value", "baseline", "unit"))
     record(arguments.out, value, baseline, unit, {**result, **rest}, "one process")
     true, swapped = f"{value:.1%} true", f"{baseline:.1%} when swapped"

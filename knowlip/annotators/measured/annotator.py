@@ -8,7 +8,6 @@ from typing import Final, cast
 from knowlip.annotators.measured.coarse import CoarseEvidence, look_coarsely
 from knowlip.annotators.measured.coarse_statements import coarse_additions, coarse_statements
 from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
-from knowlip.annotators.measured.cover import Context
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.knowledge import calibration, dimensions_of, earth, radar, social
 from knowlip.annotators.measured.limits import DOUBTED, within_limits
@@ -17,15 +16,13 @@ from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_statements import target_statements
 from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.measured.visible import is_coarse, seen_metres
-from knowlip.annotators.types import Annotation, Neighbours, TileRequest
+from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import PRESENT, cover_share
 from knowlip.language.dimensions import InstructionSet
 from knowlip.language.statements import Statement
 
 _OF_MIXED_USE: Final = ("use-mixed", "mixed-routine")
-NEAR_KM: Final = 8.0
-"""Within this distance a port or airport counts as context of the tile."""
 
 
 class MeasuredAnnotator:
@@ -47,7 +44,7 @@ class MeasuredAnnotator:
         """
         if is_coarse(request):
             return write_coarsely(look_coarsely(request), request, self._options)
-        evidence = measure(request.image, request.metres_per_pixel, context_of(request))
+        evidence = measure(request.image, request.metres_per_pixel, request.detail)
         return write(evidence, request, self._options)
 
 
@@ -112,18 +109,6 @@ def use_of(evidence: TileEvidence, kind: InstructionSet, mains: Mapping[str, Sta
     return cast(social.Function, mains["Functionality"].slots.get("function", "mixed"))
 
 
-def context_of(request: TileRequest) -> Context:
-    """What place and parent make likely: an airport or a port in or near the tile."""
-    function = parent_function(request.parent)
-    known = request.parent is not None
-    return Context(
-        airport=_within(request.place, "airport"),
-        port=_within(request.place, "port"),
-        parent_airport=function == "airport" if known else None,
-        parent_port=function == "port" if known else None,
-    )
-
-
 def parent_function(parent: Annotation | None) -> str | None:
     """What the larger tile's text says the area serves; None without a parent or without such a statement."""
     if parent is None:
@@ -134,8 +119,3 @@ def parent_function(parent: Annotation | None) -> str | None:
         covers = parse_claims(InstructionSet.MARINE, "Environment", parent.text_of("Environment")).get("covers", [])
         return "port" if "quay" in covers else None
     return parse_claims(InstructionSet.TERRAIN, "Functionality", parent.text_of("Functionality")).get("function")
-
-
-def _within(place: Neighbours, kind: str) -> bool:
-    distance = place.get(f"{kind}_km")
-    return bool(place.get(kind)) and isinstance(distance, int | float) and float(distance) <= NEAR_KM

@@ -1,186 +1,126 @@
-"""From pixels to evidence: land cover on cells, ships on water, aircraft on aprons and runways."""
+"""From pixels to evidence: land cover on cells, ships and aircraft."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from knowlip.annotators.measured.cover import Context, Cover, classify
-from knowlip.annotators.measured.evidence import Overall, Target, TileEvidence
-from knowlip.annotators.measured.features import cell_features
+from knowlip.annotators.measured.cover import Cover, classify
+from knowlip.annotators.measured.evidence import Overall, TileEvidence
 from knowlip.annotators.measured.lines import axis_of
-from knowlip.annotators.measured.locate import expected, limits_of, number_of, targets_of
-from knowlip.annotators.measured.mentions import SEEN_FROM
+from knowlip.annotators.measured.locate import Located, expected, locate
+from knowlip.annotators.measured.mentions import DOUBT
 from knowlip.annotators.measured.overall import overall_of
-from knowlip.annotators.measured.statistics import describe, points_of
-from knowlip.annotators.measured.targets import AIRCRAFT, SHIPS, Blob, detect
-from knowlip.base.vocabulary import LAND_COVER, region_of
+from knowlip.annotators.measured.statistics import describe
 
 Layer = NDArray[np.float32]
-_LARGEST_SIDE = 512
-"""Larger images are averaged down before anything is measured, to at most `_REDUCED_SIDE`."""
-_REDUCED_SIDE = 352
+_LARGEST_SIDE: Final = 1024
+"""Larger images are averaged down before anything is measured."""
+_FINEST_M: Final = 0.7
+"""So are images with smaller pixels: the network was fitted on pixels from 1 m."""
 _CANDIDATE_FROM: Final = 0.25
 """Expected number of targets from which a tile is looked at for them."""
-_CODE = {name: code for code, name in LAND_COVER.items()}
+_BOX_FROM: Final = 0.3
+"""Certainty from which a place is pointed at."""
+_SPAN_DB: Final = 30.0
+"""What the grey levels 1 to 255 are taken to span where pixels are averaged."""
 
 
 class Look(NamedTuple):
-    """What the detectors see of a tile."""
+    """What the network sees of a tile."""
 
     cover: Cover
     expected: dict[str, float]
     """ "ship" and "aircraft" -> expected number."""
     category: str
     """The likelier of both."""
-    blobs: list[Blob]
-    targets: list[Target]
-    """As many as the detectors by themselves take for likely; empty where hardly any is expected."""
+    located: list[Located]
+    """Places of its targets, likeliest first; empty where hardly any is expected."""
     values: NDArray[np.float32] | None
     """Of `statistics.describe`; None without targets."""
     window_m: float
-    metres_per_pixel: float
 
 
-def measure(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> TileEvidence:
+def measure(image: NDArray[np.uint8], metres_per_pixel: float, detail: NDArray[np.uint8] | None = None) -> TileEvidence:
     """Measure a tile.
 
     Args:
         image: (H, W) 8 bit, 0 = nodata, logarithmic brightness, north up.
         metres_per_pixel: of `image`.
-        context: what place and parent make likely.
+        detail: (H', W') the same window in finer pixels; None where there are none.
 
     Raises:
-        ValueError: not an 8-bit 2-D image, no valid pixel, or no positive pixel size.
+        ValueError: not 8-bit 2-D images, no valid pixel, or no positive pixel size.
     """
-    seen = look(image, metres_per_pixel, context)
-    targets, overall, expected = seen.targets, None, dict(seen.expected)
+    seen = look(image, metres_per_pixel, detail)
+    located, overall, numbers = seen.located, None, dict(seen.expected)
     if seen.values is not None:
-        between = limits_of(seen.cover, seen.category, seen.blobs)
-        none, overall = overall_of(seen.category, seen.values, between)
-        if none >= SEEN_FROM:
-            targets, overall, expected[seen.category] = [], None, 1.0 - none
+        none, overall = overall_of(seen.category, seen.values, seen.located)
+        if none > DOUBT:
+            located, overall, numbers[seen.category] = [], None, 1.0 - none
         else:
-            targets = targets_of(seen.cover, seen.category, seen.blobs, seen.window_m, overall.number)
-            certainty = float(np.mean([target.certainty for target in targets]))
-            overall = replace(
-                overall, regions=_regions(targets), sure={**overall.sure, "Location": (1.0 - none) * certainty}
-            )
-    return evidence_of(seen, targets, expected, overall)
+            located = located[: overall.number]
+    return evidence_of(seen, located, numbers, overall)
 
 
-def _regions(targets: Sequence[Target]) -> tuple[int, ...]:
-    """The regions with most targets, until they hold two thirds of them."""
-    chosen: list[int] = []
-    covered = 0
-    for region, number in Counter(region_of(target.x, target.y) for target in targets).most_common():
-        if covered * 3 >= len(targets) * 2:
-            break
-        chosen.append(region)
-        covered += number
-    return tuple(chosen)
-
-
-def evidence_of(
-    seen: Look, targets: Sequence[Target], expected: Mapping[str, float], overall: Overall | None
-) -> TileEvidence:
+def evidence_of(seen: Look, located: list[Located], numbers: dict[str, float], overall: Overall | None) -> TileEvidence:
     """The evidence of a tile whose targets are decided on."""
     posterior, valid = seen.cover.posterior, seen.cover.codes > 0
-    shares, grid = _shares(posterior, valid), _grid(posterior, valid)
     axes = {name: axis for name in ("runway", "road") if (axis := axis_of(np.where(valid, posterior[name], 0.0)))}
     return TileEvidence(
-        seen.window_m,
-        tuple(targets),
-        shares,
-        grid,
-        seen.cover.certainty,
-        expected,
-        axes,
-        overall,
-        seen.metres_per_pixel,
+        window_m=seen.window_m,
+        targets=tuple(
+            place.target for at, place in enumerate(located) if at == 0 or place.target.certainty >= _BOX_FROM
+        ),
+        shares=_shares(posterior, valid),
+        grid=_grid(posterior, valid),
+        certainty=seen.cover.certainty,
+        expected=numbers,
+        axes=axes,
+        overall=overall,
+        metres_per_pixel=seen.cover.metres_per_pixel,
     )
 
 
-def look(image: NDArray[np.uint8], metres_per_pixel: float, context: Context) -> Look:
-    """Run the detectors on a tile; arguments and errors as of :func:`measure`."""
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise ValueError(f"A tile must be a two-dimensional 8-bit image, not {image.dtype} of shape {image.shape}.")
+def look(image: NDArray[np.uint8], metres_per_pixel: float, detail: NDArray[np.uint8] | None = None) -> Look:
+    """Run the network on a tile; arguments and errors as of :func:`measure`."""
+    for pixels in (image, detail):
+        if pixels is not None and (pixels.ndim != 2 or pixels.dtype != np.uint8):
+            raise ValueError(
+                f"A tile must be a two-dimensional 8-bit image, not {pixels.dtype} of shape {pixels.shape}."
+            )
     if not metres_per_pixel > 0:
         raise ValueError(f"metres_per_pixel must be positive, not {metres_per_pixel}.")
     if not image.any():
         raise ValueError("The tile holds no valid pixel (0 is nodata), so there is nothing to describe.")
-    # Detectors are slow on large images and gain nothing below their smallest window: those are averaged down first.
     window_m = max(image.shape) * metres_per_pixel
-    factor = 1 if max(image.shape) <= _LARGEST_SIDE else -(-max(image.shape) // _REDUCED_SIDE)
-    if factor > 1:
-        rows, cols = image.shape[0] // factor, image.shape[1] // factor
-        blocks = image[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
-        image = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
-        metres_per_pixel *= factor
-    cells = cell_features(image, metres_per_pixel)
-    cover = classify(cells, metres_per_pixel, context)
+    finest = image if detail is None or max(detail.shape) <= max(image.shape) else detail
+    cover = classify(*_reduced(finest, window_m / max(finest.shape)))
     numbers = {name: expected(cover, name) for name in ("ship", "aircraft")}
     category = max(numbers, key=lambda name: numbers[name])
-    if numbers[category] < _CANDIDATE_FROM:
-        return Look(cover, numbers, category, [], [], None, window_m, metres_per_pixel)
-    pixels = image.astype(np.float32)
-    ground = _ground(pixels, cover, category, metres_per_pixel)
-    blobs = _blobs(pixels, ground, category, metres_per_pixel)
-    targets = targets_of(cover, category, blobs, window_m, number_of(cover, category, blobs))
-    points = points_of(pixels, ground, metres_per_pixel)
-    values = describe(cover, category, blobs, targets, points, metres_per_pixel, cells.noise)
-    return Look(cover, numbers, category, blobs, targets, values, window_m, metres_per_pixel)
+    located = locate(cover, category) if numbers[category] >= _CANDIDATE_FROM else []
+    values = describe(cover, category, located) if located else None
+    return Look(cover, numbers, category, located, values, window_m)
 
 
-def _ground(pixels: NDArray[np.float32], cover: Cover, category: str, metres_per_pixel: float) -> NDArray[np.bool_]:
-    """Pixels of the ground that targets of a category stand on."""
-    grounds = ("water",) if category == "ship" else ("runway", "apron")
-    ground = np.isin(cover.codes, [_CODE[name] for name in grounds])
-    mask: NDArray[np.bool_] = np.zeros(pixels.shape, dtype=np.bool_)
-    if not ground.any():
-        return mask
-    height, width = pixels.shape
-    big: NDArray[np.bool_] = ground.repeat(cover.cell_px, axis=0).repeat(cover.cell_px, axis=1)[:height, :width]
-    mask[: len(big), : len(big[0])] = big
-    mask &= pixels > 0
-    return _open_water(mask, metres_per_pixel) if category == "ship" else mask
+def _reduced(image: NDArray[np.uint8], metres_per_pixel: float) -> tuple[NDArray[np.uint8], float]:
+    """An image that is too large, or finer than the network knows, averaged down (in power), and its pixels' size."""
+    factor = max(
+        -(-max(image.shape) // _LARGEST_SIDE), round(1.0 / metres_per_pixel) if metres_per_pixel < _FINEST_M else 1
+    )
+    factor = min(factor, max(1, min(image.shape) // 8))
+    if factor <= 1:
+        return image, metres_per_pixel
+    rows, cols = image.shape[0] // factor, image.shape[1] // factor
+    blocks = image[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
+    weight = (blocks > 0).mean(axis=(1, 3))
+    power = _POWER[blocks].mean(axis=(1, 3)) / np.maximum(weight, 1e-6)
+    grey = np.clip(np.rint(1 + 254 / _SPAN_DB * 10 * np.log10(np.maximum(power, 1.0))), 1, 255)
+    return np.where(weight >= 0.5, grey, 0).astype(np.uint8), metres_per_pixel * factor
 
 
-def _blobs(
-    pixels: NDArray[np.float32], ground: NDArray[np.bool_], category: str, metres_per_pixel: float
-) -> list[Blob]:
-    """Bright blobs on the ground that targets of a category stand on."""
-    if not ground.any():
-        return []
-    dark = _dark_near(pixels, ground, metres_per_pixel)
-    return detect(pixels, dark, metres_per_pixel, SHIPS if category == "ship" else AIRCRAFT)
-
-
-def _dark_near(pixels: NDArray[np.float32], ground: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np.bool_]:
-    """Pixels as dark as the ground, on it or within 40 m of it: also the gaps between targets that cells miss."""
-    if not ground.any():
-        return ground
-    soft = ndimage.gaussian_filter(pixels, max(0.8, 2.0 / metres_per_pixel))
-    level = float(np.median(soft[ground]))
-    spread = 1.5 * float(np.median(abs(soft[ground] - level)))
-    near = ndimage.distance_transform_edt(~ground) * metres_per_pixel <= 40.0
-    return np.asarray(near & (soft <= level + max(2.5 * spread, 22.0)) & (pixels > 0))
-
-
-def _open_water(water: NDArray[np.bool_], metres_per_pixel: float) -> NDArray[np.bool_]:
-    """Water without what is too narrow or too small to float ships: shadows, ditches, ponds."""
-    distance = ndimage.distance_transform_edt(np.pad(water, 1, mode="edge"))[1:-1, 1:-1]
-    wide = ndimage.binary_dilation(distance > 11.0 / metres_per_pixel, iterations=max(1, int(10.0 / metres_per_pixel)))
-    labels, count = ndimage.label(water & wide)
-    if not count:
-        return water & wide
-    large = np.bincount(labels.ravel()) * metres_per_pixel**2 >= 4000.0
-    large[0] = False
-    return np.asarray(large[labels])
+_POWER: Final = np.where(np.arange(256) > 0, 10 ** ((np.arange(256) - 1) / 254 * _SPAN_DB / 10), 0.0).astype(np.float32)
+"""Grey level -> power."""
 
 
 def _shares(posterior: dict[str, Layer], valid: NDArray[np.bool_]) -> dict[str, float]:

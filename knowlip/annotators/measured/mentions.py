@@ -11,6 +11,9 @@ from knowlip.base.vocabulary import TARGET_CATEGORIES
 SEEN_FROM: Final = 0.5
 """Expected number of targets of a category from which a tile is said to show some."""
 
+DOUBT: Final = 0.3
+"""Probability that a tile holds no target of a category up to which its targets are spoken of."""
+
 
 def counts_of(evidence: TileEvidence) -> dict[str, int]:
     """Category -> number: what the texts count, and 0 of a category that is not seen.

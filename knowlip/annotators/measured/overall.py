@@ -5,6 +5,9 @@ true under the tolerances of docs/measured-annotator.md. Their weights (`overall
 `python -m benchmarks.fit_measured_overall` on simulated scenes that the cells' network was not fitted on.
 """
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowlip.annotators.measured.evidence import Overall
-from knowlip.annotators.measured.statistics import STATISTICS
+from knowlip.annotators.measured.locate import Located, regions_of
+from knowlip.annotators.measured.statistics import NUMBERS, SOME, STATISTICS, TOTAL
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TARGET_CATEGORIES
 from knowlip.language.definitions import (
     CROSS_FROM_M,
@@ -25,42 +29,60 @@ from knowlip.language.definitions import (
 from knowlip.language.phrases import round_length
 
 Array = NDArray[np.float32]
-COUNTS: Final = (*range(13), 13, 16, 20, 25, 32, 41, 61)
-"""Smallest number of each class of counts; the last is open."""
 LENGTHS: Final = tuple(float(edge) for edge in np.geomspace(11.0, 340.0, 21))
 """Edges of the classes of median lengths in metres."""
 PATTERNS: Final = ("row", "cluster", "scattered")
-HEADS: Final = {"count": len(COUNTS), "length": len(LENGTHS) - 1, "type": 5, "pattern": len(PATTERNS)}
-"""ChatRequest -> classes."""
+HEADS: Final = {"count": SOME + 1, "length": len(LENGTHS) - 1, "type": 5, "pattern": len(PATTERNS)}
+"""Question -> classes; of the count 0, 1, ... and `SOME` or more."""
 MEMBERS: Final = 4
 """Perceptrons that are averaged."""
 HIDDEN: Final = 48
-MOST: Final = 80
+MOST: Final = 120
 """Largest number that is said."""
+
+
+class Member(NamedTuple):
+    """One perceptron: (STATISTICS, HIDDEN), (HIDDEN,), (HIDDEN, outputs), (outputs,), and the weight of
+    `statistics.NUMBERS` among its scores of the count."""
+
+    first: Array
+    first_bias: Array
+    second: Array
+    second_bias: Array
+    numbers: Array
 
 
 class _Weights(NamedTuple):
     centre: Array
     scale: Array
-    members: tuple[tuple[Array, Array, Array, Array], ...]
-    """(STATISTICS, HIDDEN), (HIDDEN,), (HIDDEN, outputs), (outputs,) of each."""
+    many: Array
+    """Mean and deviation of log(number / expected number) from `SOME` targets on."""
+    members: tuple[Member, ...]
 
 
-def overall_of(category: str, values: Array, between: tuple[int, int] = (1, MOST)) -> tuple[float, Overall]:
+def overall_of(category: str, values: Array, located: Sequence[Located]) -> tuple[float, Overall]:
     """Whether there are targets, and what they are if so.
 
     Args:
         category: "ship" or "aircraft".
         values: of :func:`statistics.describe`.
-        between: smallest and largest number that may be said, see `locate.limits_of`.
+        located: the places that it was told of, at least one.
 
     Returns:
         Probability that the tile holds none, and the answers given that it holds some.
     """
+    none, answers = answers_of(category, probabilities(category, values))
+    regions, placed = regions_of(located)
+    sure = {**answers.sure, "Location": (1.0 - none) * placed}
+    sure = {name: calibrated(category, name, chance) for name, chance in sure.items()}
+    return none, replace(answers, regions=regions, sure=sure)
+
+
+def answers_of(category: str, chances: Mapping[str, Array]) -> tuple[float, Overall]:
+    """As :func:`overall_of` for given probabilities of the classes, without regions and calibration."""
     # What is said of each question is what is most probably true under the judge's tolerances, not the likeliest class.
-    chances = probabilities(category, values)
     none = float(chances["count"][0])
-    number, number_sure = _best_number(chances["count"], between)
+    number, number_sure = _best_number(chances["count"])
     length, length_sure = _best_length(chances["length"])
     limit = ELONGATED_FROM_M if category == "ship" else CROSS_FROM_M
     large = float(chances["length"] @ _above(limit))
@@ -71,44 +93,72 @@ def overall_of(category: str, values: Array, between: tuple[int, int] = (1, MOST
         patterns.pop("row")
     pattern = max(patterns, key=lambda name: patterns[name])
     single = number == 1
-    some = 1.0 - none
+    several = 1.0 - float(chances["count"][1]) / max(1e-6, 1.0 - none)
+    sure = {
+        "Count": number_sure,
+        "Size": length_sure,
+        "Feature": max(large, 1.0 - large),
+        "Category": float(chances["type"][kind]),
+        "Distribution": number_sure if single else several * patterns[pattern],
+    }
     return none, Overall(
         number=number,
         length_m=length,
         resolved=large >= 0.5,
         type=kinds[kind].name,
         pattern="single" if single else pattern,
-        sure={
-            "Count": some * number_sure,
-            "Size": some * length_sure,
-            "Feature": some * max(large, 1.0 - large),
-            "Category": some * float(chances["type"][kind]),
-            "Distribution": some * (number_sure if single else patterns[pattern]),
-        },
+        sure={name: (1.0 - none) * chance for name, chance in sure.items()},
     )
 
 
+def calibrated(category: str, dimension: str, chance: float) -> float:
+    """How often an answer of this probability was true on places that nothing was fitted on.
+
+    Args:
+        category: "ship" or "aircraft".
+        dimension: a name in `Overall.sure`.
+        chance: the probability as it was computed.
+    """
+    from_, to = _calibration()[category].get(dimension, ((0.0, 1.0), (0.0, 1.0)))
+    return float(np.interp(chance, from_, to))
+
+
 def probabilities(category: str, values: Array) -> dict[str, Array]:
-    """ChatRequest of `HEADS` -> probability of each class, the average of all members."""
+    """Question of `HEADS` -> probability of each class, the average of all members; of the count one for each number
+    from 0 to `MOST`."""
     weights = _weights()[category]
     x = np.clip((values - weights.centre) / weights.scale, -4.0, 4.0)
     out = {name: np.zeros(size, np.float32) for name, size in HEADS.items()}
-    for first, first_bias, second, second_bias in weights.members:
-        scores = np.maximum(x @ first + first_bias, 0.0) @ second + second_bias
+    for member in weights.members:
+        scores = np.maximum(x @ member.first + member.first_bias, 0.0) @ member.second + member.second_bias
+        scores[: SOME + 1] += member.numbers * values[NUMBERS]
         for name, part in zip(HEADS, np.split(scores, np.cumsum(list(HEADS.values()))[:-1])):
             powers = np.exp(part - part.max())
             out[name] += powers / powers.sum() / len(weights.members)
-    return out
+    return {**out, "count": numbers_of(out["count"], float(values[TOTAL]), weights.many)}
 
 
-def _best_number(chances: Array, between: tuple[int, int]) -> tuple[int, float]:
-    """The number within limits that is most probably true (exact up to three, else within a quarter)."""
+def numbers_of(chances: Array, total: float, many: Array) -> Array:
+    """(MOST + 1,) probability of each number of targets.
+
+    Args:
+        chances: (SOME + 1,) of 0, 1, ... and of `SOME` or more.
+        total: logarithm of the expected number.
+        many: mean and deviation of log(number / expected number) from `SOME` targets on: how the last is shared out.
+    """
+    numbers = np.arange(SOME, MOST + 1)
+    off = (np.log(numbers) - np.clip(total + many[0], np.log(SOME), np.log(MOST))) / many[1]
+    shares = np.exp(-0.5 * off**2) / numbers
+    return np.concatenate([chances[:SOME], chances[SOME] * shares / shares.sum()]).astype(np.float32)
+
+
+def _best_number(chances: Array) -> tuple[int, float]:
+    """The number from 1 that is most probably true (exact up to three, else within a quarter)."""
     some = chances.copy()
     some[0] = 0.0
     right = _numbers() @ (some / max(1e-6, float(some.sum())))
-    low, high = (min(MOST, max(1, end)) for end in between)
-    best = low + int(right[low - 1 : high].argmax())
-    return best, float(right[best - 1])
+    best = int(right.argmax())
+    return best + 1, float(right[best])
 
 
 def _best_length(chances: Array) -> tuple[float, float]:
@@ -121,13 +171,8 @@ def _best_length(chances: Array) -> tuple[float, float]:
 
 @cache
 def _numbers() -> Array:
-    """(claims from 1 to MOST, classes): share of a class for which a claim is true."""
-    ends = [*(start - 1 for start in COUNTS[1:]), MOST]
-    table = np.zeros((MOST, len(COUNTS)), np.float32)
-    for column, (start, end) in enumerate(zip(COUNTS, ends)):
-        for claim in range(1, MOST + 1):
-            table[claim - 1, column] = np.mean([count_holds(claim, n) for n in range(start, end + 1)])
-    return table
+    """(claims from 1 to MOST, true numbers from 0): 1 where the claim is true."""
+    return np.array([[count_holds(claim, n) for n in range(MOST + 1)] for claim in range(1, MOST + 1)], np.float32)
 
 
 @cache
@@ -147,6 +192,14 @@ def _above(limit: float) -> Array:
 
 
 @cache
+def _calibration() -> dict[str, dict[str, tuple[list[float], list[float]]]]:
+    """Category -> dimension -> rising probabilities as computed, and as measured; written by the fit."""
+    text = Path(__file__).with_name("calibration.json").read_text(encoding="utf-8")
+    tables: dict[str, dict[str, tuple[list[float], list[float]]]] = json.loads(text)
+    return tables
+
+
+@cache
 def _weights() -> dict[str, _Weights]:
     flat = np.load(Path(__file__).with_name("overall.npy"), allow_pickle=False).astype(np.float32)
     out, at = {}, 0
@@ -159,9 +212,10 @@ def _weights() -> dict[str, _Weights]:
 
     outputs = sum(HEADS.values())
     for category in TARGET_CATEGORIES:
-        centre, scale = take(STATISTICS), take(STATISTICS)
+        centre, scale, many = take(STATISTICS), take(STATISTICS), take(2)
         members = tuple(
-            (take(STATISTICS, HIDDEN), take(HIDDEN), take(HIDDEN, outputs), take(outputs)) for _ in range(MEMBERS)
+            Member(take(STATISTICS, HIDDEN), take(HIDDEN), take(HIDDEN, outputs), take(outputs), take(1))
+            for _ in range(MEMBERS)
         )
-        out[category] = _Weights(centre, scale, members)
+        out[category] = _Weights(centre, scale, many, members)
     return out

@@ -8,143 +8,131 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from knowlip.annotators.measured.cover import Cover
-from knowlip.annotators.measured.evidence import Target
-from knowlip.annotators.measured.locate import KINDS, number_of
-from knowlip.annotators.measured.targets import Blob, table_distances
+from knowlip.annotators.measured.kinds import distances
+from knowlip.annotators.measured.locate import KINDS, Located, expected
 from knowlip.language.definitions import spread_of
 
 Array = NDArray[np.float32]
-STATISTICS: Final = 82
+STATISTICS: Final = 84
 """Numbers of a tile."""
+TOTAL: Final = 0
+"""Which of them is the logarithm of the expected number of targets that were located."""
+SOME: Final = 7
+"""Numbers of targets below this are told apart one by one."""
+NUMBERS: Final = slice(1, 2 + SOME)
+"""Which of them are logarithms of the probabilities of 0, 1, ... and of `SOME` or more located targets."""
 _COVERS: Final = ("water", "quay", "built-up", "apron", "runway", "grass", "bridge")
-_POINT_STEP: Final = 45.0
-"""Grey levels above the ground from which a local maximum counts as a point."""
-_POINT_M: Final = (7.0, 14.0)
-"""Half sides of the squares in which a point is the brightest."""
-_NEAR_M: Final = 40.0
+_LENGTHS: Final = (18.0, 30.0, 50.0, 100.0, 180.0)
+"""Limits between classes of lengths in metres."""
+_MASSES: Final = (0.15, 0.3, 0.5, 0.7, 0.9)
 
 
-def points_of(pixels: Array, ground: NDArray[np.bool_], metres_per_pixel: float) -> Array:
-    """Bright points on and beside the ground that targets stand on: boats in a marina touch, their masts do not.
-
-    Args:
-        pixels: (H, W) grey levels.
-        ground: (H, W) water, or apron and runway.
-        metres_per_pixel: of `pixels`.
-
-    Returns:
-        (6,): points told apart by 7 m and by 14 m, bright area, their number and area on the ground itself, all as
-        log(1 + x), area in 100 square metres.
-    """
-    if not ground.any():
-        return np.zeros(6, np.float32)
-    soft = ndimage.gaussian_filter(pixels, max(0.7, 1.5 / metres_per_pixel))
-    limit = float(np.median(soft[ground])) + _POINT_STEP
-    reach = max(1, int(_NEAR_M / metres_per_pixel))
-    near = ndimage.maximum_filter(ground, 2 * reach + 1)
-    bright = near & (soft > limit)
-    area = metres_per_pixel**2 / 100.0
-    sides = [2 * max(1, round(half_m / metres_per_pixel)) + 1 for half_m in _POINT_M]
-    tops = [bright & (soft >= ndimage.maximum_filter(soft, side)) for side in sides]
-    values = [tops[0].sum(), tops[1].sum(), bright.sum() * area]
-    values += [(tops[0] & ground).sum(), (tops[1] & ground).sum(), (bright & ground).sum() * area]
-    return np.log1p(np.array(values, np.float32))
-
-
-def describe(
-    cover: Cover,
-    category: str,
-    blobs: Sequence[Blob],
-    targets: Sequence[Target],
-    points: Array,
-    metres_per_pixel: float,
-    noise: float,
-) -> Array:
+def describe(cover: Cover, category: str, located: Sequence[Located]) -> Array:
     """All numbers of a tile, (STATISTICS,).
 
     Args:
         cover: what the network sees.
         category: "ship" or "aircraft".
-        blobs: of the CFAR detector.
-        targets: of `locate.targets_of`, at least one.
-        points: of :func:`points_of`.
-        metres_per_pixel: of the image that was measured.
-        noise: `Cells.noise`.
+        located: of `locate.locate`, at least one.
     """
-    scale = np.log2(metres_per_pixel)
+    scale = float(np.log2(cover.metres_per_pixel))
+    window = float(np.log2(max(cover.height_m, cover.width_m))) - 8.0
     covers = [float(cover.posterior[name].mean()) for name in _COVERS]
-    seen = (_density(cover, category), _blobs(blobs, cover, category), _targets(targets, category))
-    parts = [[scale, abs(scale - 1.0), noise], covers, points, *seen]
-    values = np.concatenate([np.asarray(part, np.float32) for part in parts])
-    return np.nan_to_num(values, nan=0.0, posinf=20.0, neginf=-20.0)
+    other = expected(cover, "aircraft" if category == "ship" else "ship")
+    certain = np.array([place.target.certainty for place in located])
+    amounts = [np.log(certain.sum() + 0.05), *np.log(_of_some(certain) + 1e-4)]
+    parts = [
+        amounts,
+        [scale, window, np.log(other + 0.05)],
+        covers,
+        _density(cover, category),
+        _sizes(located, category),
+    ]
+    parts += [_amounts(certain), _patterns(located), _edges(located, cover)]
+    return np.nan_to_num(np.concatenate([np.asarray(part, np.float32) for part in parts]), posinf=20.0, neginf=-20.0)
 
 
 def _density(cover: Cover, category: str) -> list[float]:
-    """The network's density: how much, how peaked, how near the edge, how spread, and the sizes and types under it."""
-    # `w` spreads one unit over the cells: what follows are means over a target that is drawn from the density.
-    channel, kinds, _ = KINDS[category]
-    rates = cover.rates[..., channel].astype(np.float64)
+    """How much there is, how peaked at each scale, how near the edge, how spread."""
+    rates = cover.rates[..., KINDS[category][0]].astype(np.float64)
     rows, cols = rates.shape
     total = float(rates.sum())
-    other = float(cover.rates.sum()) - total
     sums = ndimage.uniform_filter(rates, 3, mode="constant") * 9.0
     tops = rates >= ndimage.maximum_filter(rates, 3)
-    peaks = [float((tops & (sums > level)).sum()) for level in (0.2, 0.4, 0.7)]
-    best = np.sort(rates.ravel())[::-1][:6]
-    best = np.pad(best, (0, 6 - len(best)))
-    edge = 1.0 - float(rates[1:-1, 1:-1].sum()) / (total + 1e-9)
-    edge_two = 1.0 - float(rates[2:-2, 2:-2].sum()) / (total + 1e-9)
+    peaks = [float((tops & (sums > mass)).sum()) for mass in (0.1, 0.2, 0.4, 0.7)]
+    concentrated = [float((rates * rates).sum()) / (total + 1e-9), float((rates * sums).sum()) / (total + 1e-9)]
     w = rates / (total + 1e-9)
-    size = np.clip(cover.sizes.astype(np.float64), -2.5, 2.5)
-    mean = (w[..., None] * size).sum(axis=(0, 1))
-    spread = np.sqrt((w * (size[..., 0] - mean[0]) ** 2).sum())
-    order = np.argsort(size[..., 0].ravel())
-    at = np.searchsorted(np.cumsum(w.ravel()[order]), (0.25, 0.5, 0.75))
-    quartiles = size[..., 0].ravel()[order][np.minimum(at, len(order) - 1)].tolist()
-    types = (w[..., None] * cover.types[..., kinds]).sum(axis=(0, 1))
-    y, x = (np.mgrid[:rows, :cols] + 0.5) / np.array([rows, cols])[:, None, None]
-    cx, cy = float((w * x).sum()), float((w * y).sum())
-    xx, yy, xy = (float((w * part).sum()) for part in ((x - cx) ** 2, (y - cy) ** 2, (x - cx) * (y - cy)))
+    y, x = (np.arange(rows) + 0.5) / rows, (np.arange(cols) + 0.5) / cols
+    down, across = w.sum(axis=1), w.sum(axis=0)
+    cy, cx = float(down @ y), float(across @ x)
+    yy, xx = float(down @ (y - cy) ** 2), float(across @ (x - cx) ** 2)
+    xy = float((y - cy) @ w @ (x - cx))
     half, root = (xx + yy) / 2, float(np.hypot((xx - yy) / 2, xy))
-    along, across = np.sqrt(max(half + root, 0.0)), np.sqrt(max(half - root, 0.0))
-    amounts = [np.log(total + 0.05), np.log(other + 0.05), *np.log1p(peaks), *np.log(best + 1e-3), edge, edge_two]
-    sizes = [*mean[:2], float(np.hypot(mean[2], mean[3])), float(spread), *quartiles]
-    extent = [float(along), float(across), float(across / (along + 0.02))]
-    densest = float(cover.rates[..., channel].max())
-    return [*amounts, *sizes, *types, abs(cx - 0.5), abs(cy - 0.5), *extent, densest]
+    long, short = np.sqrt(max(half + root, 0.0)), np.sqrt(max(half - root, 0.0))
+    rest = 1.0 - float(rates[2:-2, 2:-2].sum()) / (total + 1e-9)
+    return [np.log(total + 0.05), np.sqrt(total), *np.log1p(peaks), *concentrated, float(long), float(short), rest]
 
 
-def _blobs(blobs: Sequence[Blob], cover: Cover, category: str) -> list[float]:
-    """Number, sizes and pattern of the CFAR detector's blobs, and how far they are from each type of the table."""
-    if not blobs:
-        return [0.0] * 22
-    lengths, widths = np.array([[blob.length_m, blob.width_m] for blob in blobs]).T
-    table = table_distances(float(np.median(lengths)), float(np.median(widths)), category)
-    clear = sum(blob.contrast >= 10.0 and blob.on_ground >= 0.95 for blob in blobs)
-    logs = np.log(lengths / 50.0)
-    ground = [blob.on_ground for blob in blobs]
-    numbers = [np.log1p(len(blobs)), np.log1p(clear), np.log(number_of(cover, category, blobs))]
-    of_lengths = [float(np.median(logs)), float(logs.max()), float(logs.min()), float(logs.std())]
-    of_widths = [float(np.median(np.log(widths / 20.0))), np.log1p(float((lengths * widths).sum()) / 100.0)]
-    large = [float((lengths < 40.0).mean()), np.log1p(float((lengths >= 50.0).sum()))]
-    surroundings = [float(np.mean(ground)), float(max(ground))]
-    contrast = float(np.mean([blob.contrast for blob in blobs])) / 10.0
-    pattern = _pattern([(blob.x, blob.y) for blob in blobs])
-    near = [min(distance, 2.0) for distance in table]
-    return [*numbers, *of_lengths, *of_widths, *large, *surroundings, contrast, *pattern, *near]
+def _sizes(located: Sequence[Located], category: str) -> list[float]:
+    """Lengths, widths and types, each place by its certainty."""
+    certain = np.array([place.target.certainty for place in located])
+    w = certain / certain.sum()
+    lengths = np.log([place.target.length_m / 50.0 for place in located])
+    widths = np.log([place.target.width_m / 20.0 for place in located])
+    order = np.argsort(lengths, kind="stable")
+    at = np.searchsorted(np.cumsum(w[order]), (0.2, 0.35, 0.5, 0.65, 0.8))
+    quantiles = lengths[order][np.minimum(at, len(order) - 1)].tolist()
+    spread = float(np.sqrt(w @ (lengths - w @ lengths) ** 2))
+    classes = np.bincount(np.searchsorted(_LENGTHS, 50.0 * np.exp(lengths)), certain, len(_LENGTHS) + 1)
+    types = np.stack([place.types for place in located])
+    mean = w @ types
+    votes = np.bincount(types.argmax(axis=1), w, types.shape[1])
+    median_width = float(widths[order][min(int(at[2]), len(order) - 1)])
+    far = distances(50.0 * float(np.exp(quantiles[2])), 20.0 * float(np.exp(median_width)), category)
+    sizes = [*quantiles, spread, median_width, float(w @ widths)]
+    return [*sizes, *np.log1p(classes), *mean, *votes, *(min(value, 2.0) for value in far)]
 
 
-def _targets(targets: Sequence[Target], category: str) -> list[float]:
-    """What the located targets say: number, median length, pattern, types."""
-    names = [kind.name for kind in KINDS[category][2]]
-    held = [sum(target.type == name for target in targets) / len(targets) for name in names]
-    lengths = [target.length_m for target in targets]
-    certain = [target.certainty for target in targets]
-    sizes = [np.log(float(np.median(lengths)) / 50.0), np.log(max(lengths) / 50.0)]
-    pattern = _pattern([(target.x, target.y) for target in targets])
-    return [np.log(len(targets)), *sizes, float(np.mean(certain)), float(max(certain)), *pattern, *held]
+def _of_some(certain: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(SOME + 1,) probability of 0, 1, ... and of `SOME` or more targets, where each place holds one by itself."""
+    chances = np.zeros(SOME + 1)
+    chances[0] = 1.0
+    for chance in certain:
+        more = chances * chance
+        chances -= more
+        chances[1:] += more[:-1]
+        chances[-1] += more[-1]
+    return chances
 
 
-def _pattern(points: Sequence[tuple[float, float]]) -> list[float]:
-    extent, flatness = spread_of(points)
-    return [extent, flatness, float(len(points) >= 3 and flatness <= 0.12)]
+def _amounts(certain: NDArray[np.float64]) -> list[float]:
+    """How many places there are, and how sure each is."""
+    certain = np.sort(certain)[::-1]
+    above = [float((certain >= mass).sum()) for mass in _MASSES]
+    best = np.pad(certain[:8], (0, max(0, 8 - len(certain))))
+    total, doubt = float(certain.sum()), float((certain * (1 - certain)).sum())
+    return [*np.log1p(above), *best, np.sqrt(doubt), total - round(total) if total < 8 else 0.0]
+
+
+def _patterns(located: Sequence[Located]) -> list[float]:
+    """Pattern of the likeliest places, for as many as are expected and for the sure ones."""
+    places = sorted(located, key=lambda place: -place.target.certainty)
+    points = [(place.target.x, place.target.y) for place in places]
+    number = max(1, round(sum(place.target.certainty for place in places)))
+    sure = max(1, sum(place.target.certainty >= 0.5 for place in places))
+    out: list[float] = []
+    for count in (number, sure):
+        extent, flatness = spread_of(points[:count])
+        out += [extent, flatness, float(count >= 3 and flatness <= 0.12), float(extent <= 1 / 3)]
+    return out
+
+
+def _edges(located: Sequence[Located], cover: Cover) -> list[float]:
+    """Expected number of targets whose middle is nearer to the edge than a quarter, and a half, of their length."""
+    near = [0.0, 0.0]
+    for place in located:
+        target = place.target
+        x, y = min(target.x, 1 - target.x) * cover.width_m, min(target.y, 1 - target.y) * cover.height_m
+        for number, share in enumerate((0.25, 0.5)):
+            near[number] += target.certainty * (min(x, y) < share * target.length_m)
+    return list(np.log1p(near))
