@@ -105,3 +105,11 @@ def pad(sequences: Sequence[Sequence[int]], device: torch.device | str = "cpu") 
         ids[row, : len(sequence)] = torch.as_tensor(sequence, dtype=torch.long)
         keep[row, : len(sequence)] = True
     return ids.to(device), keep.to(device)
+
+
+def around_hole(context: list[int], place: int, longest: int) -> tuple[list[int], int]:
+    """A text that is too long keeps the part around its hole; that part, and the hole's place in it."""
+    if len(context) <= longest or place < longest:
+        return context[:longest], place
+    start = min(max(0, place - longest // 2), len(context) - longest)
+    return context[start : start + longest], place - start

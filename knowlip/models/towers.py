@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig
 from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, first_holes, rows_of
-from knowlip.models.tokenizer import TextTokenizer, pad
+from knowlip.models.tokenizer import TextTokenizer, around_hole, pad
 from knowlip.models.vision import image_tower, summary_token
 
 
@@ -157,22 +157,37 @@ class Towers(nn.Module):
             The decoder's memory per layer, the mask (B, T) of what is real in it, and the state of the hole.
 
         Raises:
-            ValueError: a prompt for a model that only captions (`text.decoder_reads` is "image").
+            ValueError: a prompt for a model that only captions (`text.decoder_reads` is "image"), or with fewer [MASK]
+                than the number of its hole asks for.
         """
         if self.config.text.decoder_reads == "image":
             if any(prompts):
                 raise ValueError('This model only writes captions: give no prompt (text.decoder_reads is "image").')
             return *self.lm_input(tokens_BNV), None
-        ids, keep = self.frame([prompt or "[MASK]" for prompt in prompts], grounded=True)
-        places = None
-        if holes is not None:
-            count = (ids == self.tokenizer.mask).cumsum(1)
-            wanted = torch.tensor(list(holes), device=ids.device)[:, None] + 1
-            if bool((count[:, -1:] < wanted).any()):
-                raise ValueError("A prompt has fewer [MASK] than the number of its hole asks for.")
-            places = None, (count == wanted).int().argmax(1)
+        texts = [prompt or "[MASK]" for prompt in prompts]
+        if holes is None:
+            ids, keep = self.frame(texts, grounded=True)
+            places = None
+        else:
+            ids, keep, place_B = self._around_holes(texts, holes)
+            places = None, place_B
         memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_key_values(tokens_BNV), places)
         return memory, keep, hole
+
+    def _around_holes(self, texts: Sequence[str], holes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Framed ids and mask (B, T), and the place of each text's hole in them (B,); a text that is too long keeps the
+        part around its hole."""
+        tokenizer, longest = self.tokenizer, self.config.text.max_length
+        framed, places = [], []
+        for text, number in zip(texts, holes, strict=True):
+            ids = tokenizer.ids(text)
+            masks = [place for place, token in enumerate(ids) if token == tokenizer.mask]
+            if len(masks) <= number:
+                raise ValueError("A prompt has fewer [MASK] than the number of its hole asks for.")
+            part, place = around_hole(ids, masks[number], longest - 2)
+            framed.append(tokenizer.frame(part, longest, grounded=True))
+            places.append(1 + place)
+        return *pad(framed, self.device), torch.tensor(places, device=self.device)
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -28,8 +28,8 @@ from knowlip.base.progress import track
 from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.text import KeyValue
-from knowlip.models.tokenizer import pad
-from knowlip.training.holes import WHOLE, around_hole, with_holes
+from knowlip.models.tokenizer import around_hole, pad
+from knowlip.training.holes import WHOLE, with_holes
 from knowlip.training.texts import TileText
 from knowlip.training.tiles import Pixels
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.config import ModelConfig
+from knowlip.models.tokenizer import around_hole
 from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.batch import Batch
 from knowlip.training.corpus import Corpus
-from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, around_hole, cut, plan_holes
+from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, cut, plan_holes
 from knowlip.training.losses import ObjectiveConfig
 from knowlip.training.order import Order
 from knowlip.training.task import prefetched

@@ -129,11 +129,3 @@ def with_holes(
         else:
             ids += part.ids
     return ids, places
-
-
-def around_hole(context: list[int], place: int, longest: int) -> tuple[list[int], int]:
-    """A text that is too long keeps the part around its hole; that part, and the hole's place in it."""
-    if len(context) <= longest or place < longest:
-        return context[:longest], place
-    start = min(max(0, place - longest // 2), len(context) - longest)
-    return context[start : start + longest], place - start

@@ -419,6 +419,23 @@ def test_a_hole_among_several_is_filled_by_its_number(model: KnowLIP, tokens: to
         model.generate(tokens[:2], [prompt] * 2, holes=[0, 2])
 
 
+def test_a_prompt_that_is_too_long_keeps_the_part_around_its_hole(model: KnowLIP, tokens: torch.Tensor) -> None:
+    longest, tokenizer = model.config.text.max_length, model.tokenizer
+    prompt = "water " * longest + "Count: [MASK] " + "roads " * longest
+    ids = tokenizer.ids(prompt)
+    place = ids.index(tokenizer.mask)
+    with torch.inference_mode():
+        _, keep, hole = model.read(tokens[:1], [prompt], holes=[0])
+        assert keep.shape == (1, longest)
+        start = place - (longest - 2) // 2
+        part = [tokenizer.enc, *ids[start : start + longest - 2], tokenizer.sep]
+        images = model.text_encoder.image_key_values(tokens[:1])
+        states = model.text_encoder(torch.tensor([part]), torch.ones(1, longest, dtype=torch.bool), images)
+    assert hole is not None
+    torch.testing.assert_close(hole[0], states[0, part.index(tokenizer.mask)])
+    assert model.generate(tokens[:1], [prompt], 3, holes=[0])
+
+
 def test_as_many_prompts_as_images(model: KnowLIP, tokens: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="4 images but 1 prompts"):
         model.generate(tokens, ["x"])

@@ -14,11 +14,12 @@ from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn
 from knowlip.models import ModelConfig, TextConfig, VisionConfig
+from knowlip.models.tokenizer import around_hole
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.batch import Batch
 from knowlip.training.batches import Batches, DataConfig, padded
 from knowlip.training.corpus import Corpus
-from knowlip.training.holes import HoleConfig, around_hole
+from knowlip.training.holes import HoleConfig
 from knowlip.training.losses import ObjectiveConfig
 from tests.annotators.tiny_dataset import build_tiny_dataset
 

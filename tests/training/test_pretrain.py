@@ -135,7 +135,7 @@ def test_fine_tuning_learns_answers_and_refuses_strangers(dataset: Path, tmp_pat
         dataset=dataset,
         model=tmp_path / "run" / "model",
         out=tmp_path / "tuned",
-        steps=40,
+        steps=80,
         batch_size=8,
         learning_rate=3e-3,
         accelerator="cpu",
