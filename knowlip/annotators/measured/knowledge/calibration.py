@@ -114,12 +114,8 @@ def _targets(
         low, high = first.length_m
         fits = low / _FITS <= length <= high * _FITS
         slots: dict[str, Value] = {"type": first.name, "shortest": str(round(low)), "longest": str(round(high))}
-        yield _check(
-            "check-length-fits" if fits else "check-length-off",
-            "supported" if fits else "contradicted",
-            ("Size", "Category"),
-            **slots,
-        )
+        topic = "check-length-fits" if fits else "check-length-off"
+        yield _check(topic, "supported" if fits else "contradicted", ("Size", "Category"), "prior", **slots)
     # Against the pixels of the scene, not of the tile: interpolation adds pixels and no shape.
     pixels = length / max(seen_metres(request), 1e-6)
     if pixels >= _ENOUGH_PX:
