@@ -109,3 +109,10 @@ def test_the_annotators_claims_make_marked_questions() -> None:
     assert found["all_landforms"] == "water, wood"
     grid = facts_from_texts("terrain", {r[2]: r[3] for r in rows[3:]}).grid
     assert grid == ("water", "water", "water", None, None, None, "wood", None, None)
+
+
+def test_a_range_answers_no_count() -> None:
+    texts = {"Count": "between three and five ships are visible", "Location": "found in the upper left"}
+    facts = facts_from_texts("marine", texts)
+    assert facts.counts is None
+    assert facts.regions == {"ship": 0}

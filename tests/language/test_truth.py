@@ -106,6 +106,9 @@ def ships(*lengths: float, x: float = 0.1, y: float = 0.1) -> dict[str, Any]:
         ("about eight ships", 12, False),
         ("no ship", 0, True),
         ("one ship", 0, False),
+        ("between two and four ships", 4, True),
+        ("two to four ships", 5, False),
+        ("at least two and at most four ships", 1, False),
     ],
 )
 def test_count(text: str, count: int, verdict: bool) -> None:
@@ -177,3 +180,27 @@ LEFT_WATER = {
 )
 def test_terrain_rules(dimension: str, text: str, verdict: bool | None) -> None:
     assert judge("terrain", dimension, text, LEFT_WATER, 512.0) is verdict
+
+
+COARSE = {
+    "objects": [],
+    "buildings": 0,
+    "shares": {"water": 0.3, "field": 0.28, "wood": 0.22, "built-up": 0.2},
+    "grid": [{"water": 0.9, "wood": 0.1}, {"field": 0.6, "wood": 0.4}, {"built-up": 0.6, "field": 0.4}] * 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("dimension", "text", "verdict"),
+    [
+        ("Terrain", "mainly unbuilt land, with some water", True),  # fields and woods together are half
+        ("Terrain", "mainly water", True),  # of the landforms the largest
+        ("Terrain", "mainly water, with some unbuilt land", False),
+        ("Layout", "split into two parts, unbuilt land and water", True),  # 0.8 of water, built-up and the rest
+        ("Layout", "uniform unbuilt land", False),
+        ("Distribution", "unbuilt land in the upper center", True),
+        ("Distribution", "unbuilt land in the upper left", False),
+    ],
+)
+def test_land_that_is_neither_water_nor_built_up(dimension: str, text: str, verdict: bool) -> None:
+    assert judge("terrain", dimension, text, COARSE, 1024.0) is verdict

@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from knowlip.language.phrases import axis_word, listing, number_word
@@ -86,6 +86,12 @@ class Manner:
     """0 to 1: which words for directions it uses."""
     hedged: bool
     chance: random.Random
+    said: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Cover or category -> its name in this sentence, for one and for more: a thing is not called by two names."""
+
+    def named(self, thing: str, names: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        """One of some names, the same each time."""
+        return self.said.setdefault(thing, self.chance.choice(names))
 
 
 def fill(name: str, slots: Mapping[str, Value], manner: Manner) -> str:
@@ -124,11 +130,11 @@ def _bare_number(value: int, manner: Manner) -> str:
 
 
 def _category(value: str, manner: Manner) -> str:
-    return manner.chance.choice(_NOUNS[value])[not manner.one]
+    return manner.named(value, _NOUNS[value])[not manner.one]
 
 
 def _categories(value: str, manner: Manner) -> str:
-    return manner.chance.choice(_NOUNS[value])[1]
+    return manner.named(value, _NOUNS[value])[1]
 
 
 def _types(value: Sequence[str], manner: Manner) -> str:
@@ -141,7 +147,8 @@ def _plural(name: str) -> str:
 
 
 def _cover(value: str, manner: Manner) -> str:
-    return manner.chance.choice(_COVER["open land" if value == "land" else value])
+    name = "open land" if value == "land" else value
+    return manner.named(name, [(phrase, phrase) for phrase in _COVER[name]])[0]
 
 
 def _extent(value: str, manner: Manner) -> str:
