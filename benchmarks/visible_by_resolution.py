@@ -267,11 +267,11 @@ def main() -> None:
     scenes = [path for path in scenes if path.stem.rsplit("-", 1)[0] in cities]
     with nullcontext() if arguments.limited else everything_said():
         result = measure(scenes, arguments.metres, arguments.detail)
-    marine = result["by_metres"]["marine Count"]
-    fine, coarse = (min(marine, key=float), max(marine, key=float))
-    unit = f"share of true ship counts at {fine} m a pixel; baseline: at {coarse} m"
+    cover = result["by_metres"]["terrain Terrain"]
+    fine, coarse = (min(cover, key=float), max(cover, key=float))
+    unit = f"share of tiles whose main land cover is told right at {fine} m a pixel; baseline: at {coarse} m"
     rest = {**result, "command": f"python -m benchmarks.visible_by_resolution SCENES --cities {arguments.cities}"}
-    record(arguments.out, marine[fine]["true"], marine[coarse]["true"], unit, rest, "one core")
+    record(arguments.out, cover[fine]["true"], cover[coarse]["true"], unit, rest, "one core")
     for claim, row in result["by_metres"].items():
         print(claim, {where: (one["true"], one.get("chance"), one["n"]) for where, one in row.items()})
     for name in ("by_pixels_on_target", "targets_seen_by_pixels"):

@@ -29,8 +29,12 @@ _BELOW_LAND_DB: Final = 10.0
 lie 5 to 9 dB below houses."""
 _LOWEST_DB: Final = 7.0
 """Without calibration: how far above the darkest pixels of the scene water may lie."""
-_BELOW_TOP_DB: Final = 17.0
-"""Without calibration and land beside it: how far below the brightest pixels of the scene water lies."""
+_NO_LAND_DB: Final = 14.5
+"""Without calibration: a tile whose brighter part is no further above the scene's darkest pixels has no land beside its
+water."""
+_BELOW_TOP_DB: Final = 21.0
+_LOWEST_ALONE_DB: Final = 10.0
+"""Then water lies so far below the scene's brightest pixels and at most so far above the darkest."""
 _SOFT_DB: Final = 1.0
 _WATER_PX: Final = 12
 """Smaller dark spots are not called water."""
@@ -44,8 +48,11 @@ _EVEN_DB: Final = 0.6
 _STRONG_DB: Final = {10.0: 1.0, 20.0: 1.55}
 """Metres a pixel -> roughness of the evenest tenth of a tile from which its speckle is stronger than in those products:
 then roughness is told against that tenth."""
-_WHITE: Final = 0.45
-"""Roughness over three pixels to that over one below which neighbours share no speckle; houses span several pixels."""
+_WHITE: Final = {10.0: 1.0, 20.0: 0.6}
+"""Metres a pixel -> roughness over three pixels to that over one below which neighbours share no speckle; those of
+Sentinel-1 share it, and houses span several pixels."""
+_MOST_DB: Final = 2.2
+"""Spread of speckle of four looks: what is rougher than that is not speckle alone."""
 _RELIEF_DB: Final = {10.0: 0.80, 20.0: 0.62}
 """Metres a pixel -> roughness over eight pixels from which open land shows relief."""
 _RELIEF_FROM: Final = 0.4
@@ -157,7 +164,9 @@ def _water(power: Array, valid: NDArray[np.bool_], brightest: float | None, top:
         edge = _WATER_DB["cross" if cross else "co"] - brightest + top
     else:
         land = float(np.percentile(level[valid], 90))
-        edge = min(_LOWEST_DB, max(land - _BELOW_LAND_DB, top - _BELOW_TOP_DB if land < _LOWEST_DB else -np.inf))
+        edge = min(_LOWEST_DB, land - _BELOW_LAND_DB)
+        if land < _NO_LAND_DB:
+            edge = max(edge, min(_LOWEST_ALONE_DB, top - _BELOW_TOP_DB))
     return np.asarray(1.0 / (1.0 + np.exp(np.clip((level - edge) / (_SOFT_DB / 2.0), -30, 30))))
 
 
@@ -196,9 +205,11 @@ def _built(power: Array, land: NDArray[np.bool_], metres: float) -> tuple[Array,
     around = np.maximum(ndimage.gaussian_filter(weight, _WINDOW_PX), 1e-3)
     rough = [np.sqrt(ndimage.gaussian_filter(band**2 * weight, _WINDOW_PX) / around) for band in bands]
     even = float(np.percentile(rough[0][land], 10)) if land.any() else 0.0
-    white = land.any() and float(np.median(rough[1][land])) < _WHITE * float(np.median(rough[0][land]))
+    white = land.any() and float(np.median(rough[1][land])) < _between(_WHITE, metres) * float(
+        np.median(rough[0][land])
+    )
     if white and even > _between(_STRONG_DB, metres):
-        rough = [band * (_EVEN_DB / even) for band in rough]
+        rough = [band * (_EVEN_DB / min(even, _MOST_DB)) for band in rough]
     score = sum(
         _between({size: w[number] for size, w in _BUILT.items()}, metres) * rough[number] for number in range(3)
     )
