@@ -10,7 +10,7 @@ import torch
 
 from knowlip.dataset import Dataset, verify
 from knowlip.language.directions import Turn
-from knowlip.language.marks import sentences_of
+from knowlip.language.marks import resting_on, sentences_of
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, VisionConfig, load_model
 from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import evidence
@@ -21,7 +21,6 @@ from knowlip.training.batch import Batch
 from knowlip.training.batches import Batches
 from knowlip.training.corpus import Corpus, turned_sentences
 from knowlip.training.texts import SubTextIds
-from knowlip.training.tiles import load_pixels
 from tests.training.marked import ONLY_PLACE, PLACE, annotated, marked
 from tests.training.runs import losses, tiny
 from tests.training.test_batches import Settings, dealt, rows_of
@@ -76,16 +75,19 @@ def test_the_place_reaches_contrast_alone(corpus: Corpus, settings: Settings) ->
     assert len(of_images) == len({tuple(ids) for ids in of_images.values()})
 
 
-def test_words_that_match_are_those_of_texts_without_the_place(corpus: Corpus, annotated: Path, tmp_path: Path) -> None:
-    bare = Dataset(annotated)
-    other = Corpus(bare, corpus.tokenizer, corpus.tile_ids, load_pixels(bare, corpus.tile_ids, 32, tmp_path))
-    for tile, (text, plain) in enumerate(zip(corpus.texts, other.texts)):
-        nothing = SubTextIds([], [])
-        expected = [nothing if slot == ONLY_PLACE - 1 else part for slot, part in enumerate(plain.parts)]
-        assert text.grounded.parts == expected
-        assert "[MASK]" in corpus.prompt(tile, {0})
-        assert PLACE not in corpus.prompt(tile, {0})
-        assert f"{corpus.dimension(tile, ONLY_PLACE - 1)}:" not in corpus.prompt(tile, {0})
+def test_words_that_match_are_those_of_texts_without_the_place(corpus: Corpus, annotated: Path) -> None:
+    bare = Dataset(annotated).texts(0).set_index(["tile_id", "slot"])
+    ids = corpus.tokenizer.ids
+    for tile, (name, text) in enumerate(zip(corpus.tile_ids, corpus.texts)):
+        for slot, part in enumerate(text.grounded.parts, 1):
+            row = bare.loc[name, slot]
+            seen = resting_on(row["text"], row["marks"], row["evidence"], ("visual",)) or row["text"]
+            expected = SubTextIds(ids(f"{row['dimension']}:"), ids(seen.rstrip(". ") + "."))
+            assert part == (SubTextIds([], []) if slot == ONLY_PLACE else expected)
+        prompt = corpus.prompt(tile, {0})
+        assert "[MASK]" in prompt
+        assert PLACE not in prompt
+        assert f"{corpus.dimension(tile, ONLY_PLACE - 1)}:" not in prompt
 
 
 def test_ranks_together_hold_the_global_batch(corpus: Corpus, settings: Settings) -> None:
