@@ -115,19 +115,19 @@ def test_only_the_look_direction_names_directions_and_it_turns_with_the_image() 
 
 
 def test_brightness_follows_the_pixels() -> None:
-    def level(pixels: np.ndarray, topic: str) -> int:
-        scale = next(scale for scale in radiometry.SCALES if scale.topic == topic)
-        word = next(one.slots["level"] for one in radiometry.statements(pixels) if one.topic == topic)
-        return scale.words.index(str(word))
+    def level(pixels: np.ndarray, slot: str) -> int:
+        scale = next(scale for scale in radiometry.SCALES if scale.slot == slot)
+        slots = {name: word for one in radiometry.statements(pixels) for name, word in one.slots.items()}
+        return scale.words.index(str(slots[slot]))
 
-    levels = [level(image(0, mean - 20, mean + 20), "radiometry-brightness") for mean in (60, 100, 118, 126, 136, 190)]
+    levels = [level(image(0, mean - 20, mean + 20), "brightness") for mean in (60, 100, 118, 126, 136, 190)]
     assert levels == [0, 1, 2, 3, 4, 5]
-    assert level(np.full((64, 64), 100, np.uint8), "radiometry-contrast") == 0
-    assert level(image(0, 1, 255), "radiometry-contrast") == 5
-    assert level(image(0, 1, 255), "radiometry-grain") > level(image(0, 90, 110), "radiometry-grain")
+    assert level(np.full((64, 64), 100, np.uint8), "contrast") == 0
+    assert level(image(0, 1, 255), "contrast") == 5
+    assert level(image(0, 1, 255), "grain") > level(image(0, 90, 110), "grain")
     striped = np.repeat(np.array([80, 170], np.uint8), 8)[np.arange(64) % 16][:, None].repeat(64, 1)
-    assert level(striped, "radiometry-lines") == 5
-    assert level(image(), "radiometry-lines") <= 1
+    assert level(striped, "lines") == 5
+    assert level(image(), "lines") <= 1
 
 
 def test_no_level_shares_a_word_with_another() -> None:

@@ -18,7 +18,8 @@ FILLED = {
     "country": "Kenya", "neighbour": "Uganda", "region": "Baringo", "part": "Oceania", "km": "12", "city": "Lodwar",
     "sea": "Java Sea", "airport": "Wilson Airport", "port": "Mombasa", "links": 7, "zone": "37", "n": "34",
     "type": "tanker", "shortest": "130", "longest": "280", "looks": "4", "angle": "34", "radius": "25",
-    "level": "harsh, rugged and jagged", "towards": "southeast", "origin": "northwest",
+    "brightness": "sombre", "contrast": "gentle", "grain": "coarse", "peaks": "absent", "floor": "scanty",
+    "coherence": "loose", "edges": "sparse", "lines": "subtle", "towards": "southeast", "origin": "northwest",
 }  # fmt: off
 TURNS = [Turn.of(number) for number in range(1, 8)]
 
