@@ -52,7 +52,7 @@ def in_fit_half(name: str) -> bool:
     return int(name) // 100 % 2 == 1
 
 
-def measure(folder: Path, metres: float, limit: int, half: str) -> dict[str, Any]:
+def measure(folder: Path, metres: float, limit: int, half: str = "judge") -> dict[str, Any]:
     annotator, seen = MeasuredAnnotator(), set()
     counts: list[tuple[int, int]] = []
     places: list[tuple[set[int], list[int]]] = []
