@@ -11,7 +11,7 @@ from knowlip.base.vocabulary import TARGET_CATEGORIES
 SEEN_FROM: Final = 0.5
 """Expected number of targets of a category from which a tile is said to show some."""
 
-DOUBT: Final = 0.3
+DOUBT: Final = 0.25
 """Probability that a tile holds no target of a category up to which its targets are spoken of."""
 
 
