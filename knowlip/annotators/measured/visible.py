@@ -70,7 +70,7 @@ class Limit:
 
 COARSE_FROM_M: Final = 7.0
 """Pixels of at least this size show water, built-up and other land, relief and bright points on water, and no more: at
-10 m five of six texts of the network are wrong, at 5 m one of three."""
+10 m four of five main covers of the network are wrong, at 5 m one of three."""
 _SHIP_HEDGED_FROM_M: Final = 5.0
 _LAND_HEDGED_FROM_M: Final = 2.5
 """At 2 m four of five texts on land are true, at 3 m two of three."""
@@ -89,11 +89,11 @@ LIMITS: Final[Mapping[Claim, Limit]] = {
     "ship-count": _of_targets(100.0, 12.0, 6.0),
     "ship-location": _of_targets(100.0, 6.0, 3.0),
     "ship-pattern": _of_targets(100.0, 12.0, 6.0),
-    "ship-length": _of_targets(100.0, 12.0, 6.0),
+    "ship-length": _of_targets(100.0, 40.0, 6.0),
     "ship-shape": _of_targets(100.0, 24.0, 6.0),
     "ship-type": _of_targets(100.0, 48.0, 6.0),
     "aircraft": _of_targets(30.0, 3.0, 1.5),
-    "aircraft-count": _of_targets(30.0, 12.0, 5.0),
+    "aircraft-count": _of_targets(30.0, 20.0, 5.0),
     "aircraft-location": _of_targets(30.0, 6.0, 3.0),
     "aircraft-pattern": _of_targets(30.0, 12.0, 4.0),
     "aircraft-length": _of_targets(30.0, 18.0, 3.0),
