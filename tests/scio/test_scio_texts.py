@@ -108,9 +108,9 @@ def rewrite(row: int, slot: int, text: str, itc: float = -1.0, itm: float = 1.0,
 
 def test_every_condition_of_a_rewrite(corpus: Corpus, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     row = corpus.sets.index("terrain")
-    slot = corpus.table["dimension"][corpus.row(row, 0) : corpus.row(row, 7)].to_list().index("Roads")
+    slot = corpus.table["dimension"][corpus.row(row, 0) : corpus.row(row, 7)].to_list().index("Layout")
     old = corpus.words(row, slot)
-    other = "no clear road is visible" if "no " not in old else "several roads cross the center"
+    other = "one continuous expanse of quays"
     offers = [
         rewrite(row, slot, old.upper() + "."),
         rewrite(row, slot, "nice"),
