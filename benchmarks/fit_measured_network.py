@@ -274,6 +274,7 @@ def main() -> None:
     parser.add_argument("samples", type=Path, nargs="+")
     parser.add_argument("--ssdd", type=Path)
     parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="largest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--start", type=Path, help="state of an earlier fit whose weights to begin with")
     parser.add_argument("--out", type=Path, default=Path("knowlip/annotators/measured/weights.onnx"))
@@ -304,7 +305,7 @@ def main() -> None:
         done = (spent + time.monotonic() - started) / (60 * arguments.minutes)
         if done >= 1.0:
             break
-        rate = LEARNING_RATE * min(1.0, (step + 1) / 200, max(0.002, (1.0 - done) / 0.6))
+        rate = arguments.rate * min(1.0, (step + 1) / 200, max(0.002, (1.0 - done) / 0.6))
         for group in optimiser.param_groups:
             group["lr"] = rate
         network.train()

@@ -74,9 +74,8 @@ def classify(image: NDArray[np.uint8], metres_per_pixel: float) -> Cover:
     height, width = image.shape
     filled = np.zeros((rows * CELL, cols * CELL), np.float32)
     filled[:height, :width] = image
-    blocks = filled.reshape(rows, CELL, cols, CELL)
-    weight = (blocks > 0).mean(axis=(1, 3), dtype=np.float32)
-    level = blocks.mean(axis=(1, 3)) / np.maximum(weight, 1e-3)
+    weight = _cell_means((filled > 0).astype(np.float32))
+    level: Array = np.asarray(_cell_means(filled) / np.maximum(weight, 1e-3), np.float32)
     factor = -(-max(rows, cols) // _GRID)
     total: Array = np.maximum(_pooled(weight, factor), np.float32(1e-6))
     shares: Array = _pooled(_of_one_tile(_softmax(scores), weight) * weight[..., None], factor) / total[..., None]
@@ -104,6 +103,13 @@ def classify(image: NDArray[np.uint8], metres_per_pixel: float) -> Cover:
         types=types,
         metres_per_pixel=metres_per_pixel,
     )
+
+
+def _cell_means(pixels: Array) -> Array:
+    """Means of blocks of `CELL` x `CELL` pixels."""
+    lines = sum((pixels[row::CELL] for row in range(1, CELL)), pixels[::CELL])
+    cells = sum((lines[:, col::CELL] for col in range(1, CELL)), lines[:, ::CELL])
+    return np.asarray(cells / CELL**2, np.float32)
 
 
 def _pooled(values: Array, factor: int) -> Array:
