@@ -28,7 +28,7 @@ def decide(folder: Path) -> Dataset:
     better = noisy["tile_id"].isin(sorted(noisy["tile_id"])[:4])
     noisy["decision"] = better.map({True: "rewritten", False: "rejected"})
     noisy["text"] = ["Very " + text if new else text for text, new in zip(noisy["text"], better)]
-    noisy.loc[better, "annotator"] = "scio"
+    noisy.loc[better, ["annotator", "marks", "evidence"]] = "scio", "", "visual"
     noisy["reason"] = better.map({True: "better in both scores", False: "not better: 'four <ships>'"})
     dataset.append_revision(noisy, "run-rewrite", parent=first)
     return dataset

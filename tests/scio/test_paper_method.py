@@ -43,7 +43,7 @@ def corpus(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def model(corpus: Corpus, float64: None) -> KnowLIP:
     torch.manual_seed(0)
     vision = VisionConfig("vit_tiny_patch16_224", 16, {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2})
-    text = TextConfig(len(corpus.tokenizer), width=32, layers=1, heads=2, mlp_width=32, max_length=200, dropout=0.0)
+    text = TextConfig(len(corpus.tokenizer), width=32, layers=1, heads=2, mlp_width=32, max_length=400, dropout=0.0)
     model = KnowLIP(ModelConfig(vision, text, embed_dim=8), corpus.tokenizer).eval()
     for parameter in model.parameters():
         if parameter.ndim >= 2:
