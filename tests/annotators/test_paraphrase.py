@@ -34,6 +34,8 @@ PLACES = ("Delft", "Rotterdam The Hague Airport", "South Holland")
         ("three ships are visible", "three ships. They are visible", "form"),
         ("three ships are visible", "three ships can be seen " + "very clearly " * 9, "length"),
         ("three ships are visible", "possibly three ships", "doubt"),
+        ("possibly three ships are visible", "probably there are three ships", "doubt"),
+        ("three ships are visible", "three visible ships are ships", "repetition"),
         ("three ships are visible", "three ships near Delft", "names"),
         ("three ships are visible", "three ships are visible in the north", "directions"),
         ("no ships are visible", "there are ships to see", "negation"),

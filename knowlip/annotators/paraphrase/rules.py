@@ -5,6 +5,7 @@ claims nor names anything cannot be checked, and stays.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,11 +17,12 @@ REASONS: Final[dict[str, str]] = {
     "no answer": "the endpoint gave none",
     "form": "empty, several lines or sentences, or a heading",
     "same words": "nothing was changed",
-    "length": "less than half or more than twice as many words",
+    "length": "less than half as many words, or more than a third and three words more",
+    "repetition": "it says a word twice that stood there once",
     "numbers": "other numbers",
     "names": "other names",
     "directions": "other directions or regions",
-    "doubt": "doubt came or went",
+    "doubt": "doubt came, went or changed",
     "negation": "a negation came or went",
     "claims": "other claims are read back",
     "unchecked": "it claims and names nothing by which it could be checked",
@@ -35,10 +37,12 @@ _DIRECTIONS: Final = {
     **{"top": "upper", "bottom": "lower", "middle": "center", "central": "center", "centre": "center"},
 }
 _HALVES: Final = re.compile(r"\b(north|south)(?=(?:east|west)(?:ern|wards?)?\b)")
-_DOUBT: Final = frozenset(
-    "likely unlikely probably probable presumably seemingly apparently possibly possible perhaps maybe conceivably "
-    "potentially tentatively may might could uncertain unclear suggests suggesting".split()
+_DOUBTS: Final = (
+    frozenset("likely probably probable presumably seemingly apparently suggests suggesting".split()),
+    frozenset("possibly possible perhaps maybe conceivably potentially tentatively may might could".split()),
+    frozenset("unlikely uncertain unclear".split()),
 )
+"""Words of one degree of doubt."""
 _NEGATION: Final = frozenset("no not none without never nor neither lacks lacking absent nothing free cannot".split())
 _NUMBER_WORDS: Final = {
     **{word: float(number) for number, word in enumerate(NUMBERS) if number > 1},
@@ -74,11 +78,12 @@ def refusal(instruction_set: str, dimension: str, old: Sentence, new: str, place
     checks = (
         ("form", bool(_FORM.search(new)) or not after),
         ("same words", before == after),
-        ("length", not 0.5 * count[0] <= count[1] <= 2 * count[0] + 2),
+        ("length", not 0.5 * count[0] <= count[1] <= 1.34 * count[0] + 3),
+        ("repetition", _repeats(before, after)),
         ("numbers", numbers(before) != numbers(after)),
         ("names", not _same_names(old.text, new, places)),
         ("directions", directions(before) != directions(after)),
-        ("doubt", _any(before, _DOUBT) != _any(after, _DOUBT)),
+        ("doubt", any(_any(before, words) != _any(after, words) for words in _DOUBTS)),
         ("negation", _any(before, _NEGATION) != _any(after, _NEGATION)),
         ("claims", claims[0] != claims[1]),
         ("unchecked", not speaks),
@@ -123,6 +128,12 @@ def _same_names(old: str, new: str, places: Iterable[str]) -> bool:
         return False
     one, other = _capitals(old), _capitals(new)
     return one <= other | {_first(new)} and other <= one | {_first(old)}
+
+
+def _repeats(old: str, new: str) -> bool:
+    """Whether a word of four letters and more stands there twice and did not before."""
+    before, after = (Counter(re.findall(r"[a-z]{4,}", text)) for text in (old, new))
+    return any(count > max(1, before[word]) for word, count in after.items())
 
 
 def _any(text: str, words: frozenset[str]) -> bool:
