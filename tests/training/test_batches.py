@@ -36,7 +36,7 @@ class Settings:
     vocabulary: Path | None = None
     vocab_size: int = 400
     model: ModelConfig = field(
-        default_factory=lambda: ModelConfig(VisionConfig(image_size=32), TextConfig(max_length=200))
+        default_factory=lambda: ModelConfig(VisionConfig(image_size=32), TextConfig(max_length=400))
     )
     objectives: ObjectiveConfig = field(default_factory=lambda: ObjectiveConfig(infill_share=0.5))
     holes: HoleConfig = field(default_factory=HoleConfig)
@@ -188,9 +188,9 @@ def test_padding_changes_nothing_but_the_width(corpus: Corpus, settings: Setting
         for step in range(3):
             batch = Batches(corpus, config).at(step)
             assert rows_of(batch) == rows_of(Batches(corpus, settings).at(step))
-            assert batch.text[0].shape[1] % multiple in (0, 200 % multiple)
-            assert batch.content[0][:, :-1].shape[1] % multiple in (0, 200 % multiple)
-            assert batch.text[0].shape[1] <= 200
+            assert batch.text[0].shape[1] % multiple in (0, 400 % multiple)
+            assert batch.content[0][:, :-1].shape[1] % multiple in (0, 400 % multiple)
+            assert batch.text[0].shape[1] <= 400
             assert (batch.text[0][~batch.text[1]] == 0).all()
 
 
