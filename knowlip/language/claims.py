@@ -162,7 +162,7 @@ def _feature(text: str) -> Claims:
     shape = _first(
         text,
         ("cross", r"cross|crosses|cruciform|wings?|wingtips?|fuselages?|t shaped?|y shaped?|airframes?"),
-        ("elongated", r"elongated|long|oblongs?|slender|hulls?|spindle|cigar|strip"),
+        ("elongated", r"elongated|long|longer|oblongs?|slender|hulls?|spindle|cigar|strip"),
         ("compact", r"compact|points?|pinpoint|spots?|specks?|blobs?|dots?|small|tiny"),
     )
     if shape is not None:
@@ -197,8 +197,8 @@ def _pattern(text: str) -> Claims:
         ("row", r"rows?|line|lined|aligned|string|collinear|single file|queued?"),
         (
             "cluster",
-            r"clusters?|clustered|grouped|grouping|group|dense|densely|close together|closely|side by side|"
-            r"bunched|gathered|massed|huddled?|tightly|knot",
+            r"clusters?|clustered|grouped|grouping|group|dense|densely|closely|side by side|"
+            r"close (?:together|to each other|to one another|pair)|bunched|gathered|massed|huddled?|tightly|knot",
         ),
         ("scattered", r"scattered|scatter|dispersed|spread|far apart|apart|irregularly|strewn|sprinkled|wide gaps"),
     )
@@ -330,7 +330,11 @@ def _boundary(text: str) -> Claims:
         return _named("edges", text, _EDGES)
     claims: Claims = {"between": covers[:2]}
     side = _first(
-        text, ("left", r"left|west"), ("right", r"right|east"), ("above", r"above|north"), ("below", r"below|south")
+        text,
+        ("left", r"left|west"),
+        ("right", r"right|east"),
+        ("above", r"above|north|upper|top"),
+        ("below", r"below|south|lower|bottom"),
     )
     if side:
         claims["side"] = side
@@ -344,7 +348,7 @@ def _buildings(text: str) -> Claims:
         ("none", r"no|absent|without|free of"),
         ("few", r"few|sparse|sparsely|isolated|minor|little|hardly"),
         ("some", r"some|moderate|several|moderately|medium (?:density|share|amount|extent)"),
-        ("many", r"many|dense|densely|numerous|prominent|extensive|abundant"),
+        ("many", r"many|dense|densely|numerous|prominent|extensive|abundant|high"),
     )
     if amount:
         claims["amount"] = amount
@@ -365,8 +369,9 @@ def _roads(text: str) -> Claims:
 
 
 _NO_WATER: Final = re.compile(
-    r"\b(?:no|nor)\b(?: [a-z]+)?(?: [a-z]+)? (?:water|river|lake|sea)\b|\bdry\b|\bwithout water\b|"
-    r"\bwaters?(?: (?:bodies|surfaces))?(?: are| is)? (?:absent|lacking)\b|\bnor open water\b"
+    r"\b(?:no|nor)\b(?: [a-z]+)?(?: [a-z]+)? (?:water|river|lake|sea)\b|\bdry\b|\bwithout (?:visible |any )?water\b|"
+    r"\bwaters?(?: (?:bodies|surfaces))?(?: are| is)?(?: likely| probably| possibly| perhaps)? (?:absent|lacking)\b|"
+    r"\bnor open water\b"
 )
 
 

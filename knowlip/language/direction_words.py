@@ -77,7 +77,7 @@ _PHRASES: Final[dict[str, str]] = {
     rf"(?P<middle>{_C})(?P<gap2>[ -])(?P<side>{_H}|{_V})|"
     rf"(?P<first>{_H})(?P<gap3>[ -])(?P<second>{_V}|{_C})(?![ -](?:{_H}))",
     "sweep": rf"(?P<sweep_from>{_V}|{_H})(?P<sweep_to>-to-| to )(?P<sweep_end>{_V}|{_H})(?! {_PLACE}\b)",
-    "part": rf"(?P<part_of>{_V}|{_H})(?P<part_hand>-hand)? (?P<part_noun>{_PLACE})",
+    "part": rf"(?P<part_at>(?:in|on) the )?(?P<part_of>{_V}|{_H})(?P<part_hand>-hand)? (?P<part_noun>{_PLACE})",
     "joined": rf"(?P<joined>{_V}|{_H})(?=(?:,| and| or|/|, and) ?(?:the )?(?:{_V}|{_H}|{_C}|far)\b)",
     "most": r"uppermost|topmost|lowermost|bottommost|leftmost|rightmost",
     "relation": rf"to the (?P<beside>left|right)(?!(?:-hand)? {_PLACE}\b)(?P<beside_of> of)?(?= |[.,;:)]|$)|"
@@ -233,12 +233,13 @@ def _sweep(match: re.Match[str], text: str, turn: Turn) -> str | None:
 
 
 def _part(match: re.Match[str], text: str, turn: Turn) -> str | None:
-    noun = match.group("part_noun")
+    noun, at = match.group("part_noun"), match.group("part_at") or ""
     if turn.swaps_axes:
         noun = {"side": "part", "part": "side", "sides": "parts", "parts": "sides"}.get(noun.lower(), noun)
+        at = {"part": "in the ", "side": "on the "}.get(noun, at) if at else ""
     word = _word(match.group("part_of").lower(), turn, _ADJECTIVE)
     hand = match.group("part_hand") or "" if word in ("left", "right") else ""
-    return f"{word}{hand} {noun}"
+    return f"{at}{word}{hand} {noun}"
 
 
 def _joined(match: re.Match[str], text: str, turn: Turn) -> str | None:

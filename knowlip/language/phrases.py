@@ -47,9 +47,11 @@ def region_phrase(regions: Iterable[int]) -> str:
 
 
 def in_regions(regions: Iterable[int]) -> str:
-    """The same with its preposition: "in the left side"."""
+    """The same with its preposition: "on the left side"."""
     phrase = region_phrase(regions)
-    return f"over {phrase}" if phrase.startswith("most") else f"in the {phrase}"
+    if phrase.startswith("most"):
+        return f"over {phrase}"
+    return f"{'on' if phrase.endswith('side') else 'in'} the {phrase}"
 
 
 def side_phrase(side: str) -> str:

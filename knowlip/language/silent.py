@@ -28,10 +28,12 @@ _SMALL: Final = frozenset(
 )
 _NAME: Final = re.compile(r"(?<=[a-z,] )[A-Z][a-z]")
 """A capital within a sentence, where no decoder has lost it: what fills a slot is a name."""
-_FILLINGS: Final = (
-    "some patches pockets modest areas scattered extensive wide stretches large tracts broad swathes area sector "
-    "portion section zone part corner image scene tile all nearly almost most"
+_USUAL: Final = (
+    "some smaller patches pockets modest areas scattered extensive sizable wide stretches large tracts broad swathes "
+    "area sector portion section zone part parts corner image scene tile frame all nearly almost most least located "
+    "situated positioned placed found seen detected visible lies lying set arranged close surrounded"
 )
+"""Words that claims are made with, in fillings and in free texts."""
 _PLACE: Final = re.compile(
     r"\b(?:upper|lower|top|bottom) (?:left|right|center)\b|\bcenter (?:left|right)\b|"
     r"\b(?:left|right|upper|lower|top|bottom|north|south|east|west|(?:north|south)(?:east|west)) "
@@ -87,7 +89,7 @@ def _words_of_claims() -> frozenset[str]:
     )
     hedges = (word for level in HEDGES for word in level)
     phrases = " ".join(
-        (*literal, *hedges, _FILLINGS, *COVER_OF, *REGION_PHRASES, *TYPE_OF, *NUMBERS, *TARGET_NOUNS.split("|"))
+        (*literal, *hedges, _USUAL, *COVER_OF, *REGION_PHRASES, *TYPE_OF, *NUMBERS, *TARGET_NOUNS.split("|"))
     )
     return frozenset(_WORD.findall(normalise(phrases))) | _SMALL
 

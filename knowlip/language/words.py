@@ -19,8 +19,8 @@ GROUPS: Final = {"pair": 2, "couple": 2, "duo": 2, "trio": 3, "quartet": 4}
 
 HEDGES: Final[tuple[tuple[str, ...], ...]] = (
     ("",),
-    ("likely", "probably", "presumably", "in all likelihood", "seemingly", "apparently"),
-    ("possibly", "perhaps", "maybe", "conceivably", "potentially", "tentatively"),
+    ("likely", "probably"),
+    ("possibly", "perhaps"),
 )
 """What doubt is spoken with, by level: none, more likely than not, open."""
 
@@ -54,11 +54,12 @@ _CLAUSE: Final = re.compile(r",|\bbut\b|\bonly\b")
 _WIND: Final = r"(north(?:east|west)?|east|west|south(?:east|west)?)"
 _AXIS: Final = re.compile(rf"\b{_WIND} (?:to |and |through )?{_WIND}\b")
 _EVERYWHERE: Final = re.compile(
-    r"\b((?:(?:the )?whole|entire|(?:most|much|nearly all|almost all) of the) (?:scene|image|tile|area|frame|window)|"
-    r"throughout|everywhere)\b"
+    r"\b((?:(?:the )?whole|entire|(?:most|much|nearly all|almost all|(?:most|all) parts) of the) "
+    r"(?:scene|image|tile|area|frame|window)|throughout|everywhere)\b"
 )
 _SHARE: Final = re.compile(r"\b(\d{1,3}) ?%")
 _WORD_SHARE: Final = (
+    (re.compile(r"\b(?:entire|whole) view\b"), 1.0),
     (re.compile(r"\b(almost all|nearly all|almost the entire|almost entirely|almost the whole)\b"), 0.95),
     (re.compile(r"\b(about half|half)\b"), 0.5),
 )

@@ -90,7 +90,7 @@ def _function(evidence: CoarseEvidence) -> Statement:
 def _places(name: str, evidence: CoarseEvidence) -> list[int]:
     """Regions that hold a cover: the three with most of it, or all where it is nearly everywhere."""
     held = sorted(regions_with(name, evidence.land), key=lambda region: -cover_share(name, evidence.grid[region]))
-    return list(range(9)) if len(held) >= 7 else sorted(held[:3])
+    return sorted(held if len(held) >= 7 else held[:3])
 
 
 def _distribution(evidence: CoarseEvidence) -> Statement:
@@ -141,5 +141,7 @@ def _water(evidence: CoarseEvidence) -> Statement:
     if share < 0.03:
         return Statement("water-none", confidence=_bounded(_sure(evidence, *evidence.ordered[:1])))
     places = _places("water", evidence)
-    slots: Slots = {"percent": max(5, percent(share)), "regions": [] if len(places) >= 7 else places}
+    full = percent(share) == 100
+    regions = [] if full or len(places) >= 7 else places
+    slots: Slots = {"percent": max(5, percent(share)), "regions": regions, "full": full}
     return Statement("water", slots, confidence=_bounded(_sure(evidence, "water")))

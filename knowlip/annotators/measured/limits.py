@@ -69,7 +69,7 @@ def within_limits(
         else:
             claim = _CLAIM_OF.get(statement.topic)
         shown = Visibility.SAID if claim is None else visible(claim, metres_per_pixel, size)
-        if shown is Visibility.HIDDEN and dimension in _UNSEEN:
+        if shown is Visibility.HIDDEN and dimension in _UNSEEN and statement.topic != "pattern-single":
             left[dimension] = _unseen(dimension, metres_per_pixel)
         elif shown is Visibility.SAID:
             left[dimension] = statement

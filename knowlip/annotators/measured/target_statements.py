@@ -18,6 +18,7 @@ from knowlip.language.definitions import (
     axial_mean,
     cover_share,
     regions_with,
+    spread_of,
 )
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 from knowlip.language.phrases import percent, round_length
@@ -27,6 +28,8 @@ _STRIP: Final = 0.03
 """Share of runway from which its direction is told."""
 _OPEN: Final = 0.85
 """Share of water from which nothing but water is spoken of."""
+_OFF_LINE: Final = 0.25
+"""Largest spread of a row's regions across its line, as a share of its length."""
 
 
 def target_statements(evidence: TileEvidence) -> dict[str, Statement]:
@@ -139,23 +142,37 @@ def _category(evidence: TileEvidence, category: str, targets: list[Target], over
 
 
 def _distribution(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
-    topic = f"pattern-{overall.pattern}"
-    return Statement(topic, {"category": category}, confidence=bounded(overall.sure["Distribution"]))
+    pattern = overall.pattern
+    if pattern == "row" and not _in_line(overall.regions):
+        pattern = "scattered"
+    slots: Slots = {"category": category, "two": overall.number == 2}
+    return Statement(f"pattern-{pattern}", slots, confidence=bounded(overall.sure["Distribution"]))
+
+
+def _in_line(regions: Sequence[int]) -> bool:
+    """Whether a row of targets may lie in these regions."""
+    return len(regions) < 3 or spread_of([(region % 3, region // 3) for region in regions])[1] <= _OFF_LINE
 
 
 def _region(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    """Shares of a twentieth and more."""
     if category == "ship":
         water = percent(cover_share("water", evidence.shares))
-        shares = {"water": water} | ({"land": 100 - water} if water <= 90 else {})
-        return Statement("shares", {"shares": shares, "axis_deg": None}, confidence=bounded(evidence.sure("water")))
-    shares = {"pavement": percent(cover_share("pavement", evidence.shares))}
-    if (grass := cover_share("grass", evidence.shares)) >= 0.05:
-        shares["grass"] = percent(grass)
+        shares = {name: share for name, share in (("water", water), ("land", 100 - water)) if share}
+        slots: Slots = {"shares": shares, "axis_deg": None, "full": 100 in shares.values()}
+        return Statement("shares", slots, confidence=bounded(evidence.sure("water")))
+    shares = {name: percent(cover_share(name, evidence.shares)) for name in ("pavement", "grass")}
+    shares = {name: share for name, share in shares.items() if share}
+    if not shares:
+        main, share = next(iter(evidence.landforms.items()))
+        slots = {"shares": {main: percent(share)}, "axis_deg": None, "full": percent(share) == 100}
+        return Statement("shares", slots, confidence=bounded(evidence.sure(main)))
     axis = None
     if cover_share("runway", evidence.shares) >= _STRIP:
         axis = worth_a_word(evidence.axes.get("runway"))
     sure = bounded(evidence.sure("runway", "apron", "grass"))
-    return Statement("shares", {"shares": shares, "axis_deg": axis}, confidence=sure)
+    slots = {"shares": shares, "axis_deg": axis, "full": 100 in shares.values()}
+    return Statement("shares", slots, confidence=sure)
 
 
 def _environment(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
@@ -165,7 +182,7 @@ def _environment(evidence: TileEvidence, category: str, targets: list[Target], o
     sure = bounded(evidence.sure("water", *around))
     water = cover_share("water", evidence.shares)
     if category == "ship" and not around and water >= _OPEN:
-        return Statement("open-water", {"category": category}, confidence=sure)
+        return Statement("open-water", {"category": category, "one": overall.number == 1}, confidence=sure)
     if category == "aircraft" and cover_share("grass", evidence.shares) >= PRESENT:
         around = ["grass", *around[:1]]
     covers: dict[str, object] = {name: _part(name, evidence) for name in around}
@@ -173,7 +190,8 @@ def _environment(evidence: TileEvidence, category: str, targets: list[Target], o
         covers = {"water": [], **covers}
     if category == "aircraft" and not covers:
         covers = {"pavement": []}
-    return Statement("around", {"covers": covers or {"water": []}, "category": category}, confidence=sure)
+    slots: Slots = {"covers": covers or {"water": []}, "category": category, "one": overall.number == 1}
+    return Statement("around", slots, confidence=sure)
 
 
 def _part(name: str, evidence: TileEvidence) -> list[int]:

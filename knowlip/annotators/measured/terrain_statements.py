@@ -22,6 +22,10 @@ from knowlip.language.statements import Evidence, Slots, Statement
 
 _SOME: Final = 0.07
 """Smallest share that is worth a word."""
+_SHORE: Final = 0.03
+"""Smallest share of water with which quays are those of a port."""
+_HALF: Final = 0.5
+"""Of the score of the use that is seen best, what the larger tile's use must reach in this one to be told."""
 _CLEARLY: Final = 1.3
 """A region is named when its share exceeds by this factor what the word asks for."""
 _ONE_SIDE: Final = 0.25
@@ -57,7 +61,7 @@ def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evi
     pavement = cover_share("pavement", evidence.shares)
     seen = {
         "airport": 4.0 * pavement,
-        "port": 4.0 * forms["quay"],
+        "port": 4.0 * forms["quay"] if forms["water"] >= _SHORE else 0.0,
         "farmland": forms["field"],
         "forest": forms["wood"],
         "open water": 0.9 * forms["water"],
@@ -67,7 +71,7 @@ def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evi
     seen = {name: score if score >= least[name] else 0.0 for name, score in seen.items()}
     seen["mixed"] = 0.1
     best = max(seen, key=lambda name: seen[name])
-    if inherited in ("port", "airport") and best != inherited and seen[inherited] >= 0.1:
+    if inherited in ("port", "airport") and best != inherited and seen[inherited] >= _HALF * seen[best]:
         return str(inherited), "parent", 0.6
     rest = max(score for name, score in seen.items() if name != best)
     sure = evidence.sure(*[name for name, share in forms.items() if share >= _SOME])
@@ -92,7 +96,7 @@ def _places(name: str, evidence: TileEvidence) -> list[int]:
     share = {region: cover_share(name, evidence.grid[region]) for region in range(9)}
     held = sorted(regions_with(name, evidence.land), key=lambda region: -share[region])
     if len(held) >= 7:
-        return list(range(9))
+        return sorted(held)
     least = _CLEARLY * max(0.02, min(0.25, cover_share(name, evidence.shares)))
     return sorted([region for region in held[:3] if share[region] >= least] or held[:1])
 
@@ -157,7 +161,9 @@ def _water(evidence: TileEvidence) -> Statement:
     if share < 0.03:
         return Statement("water-none", confidence=sure)
     places = _places("water", evidence)
-    slots: Slots = {"percent": max(5, percent(share)), "regions": [] if len(places) >= 7 else places}
+    full = percent(share) == 100
+    regions = [] if full or len(places) >= 7 else places
+    slots: Slots = {"percent": max(5, percent(share)), "regions": regions, "full": full}
     return Statement("water", slots, confidence=sure)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from knowlip.language.grammar.proof import check_wordings
-from knowlip.language.grammar.rendering import fits, rendered
+from knowlip.language.grammar.rendering import HEDGE, fits, rendered
 from knowlip.language.statements import Evidence, Layer, Statement
 from knowlip.language.wordings import Topic, Wording, standard_topics, topics_of
 
@@ -103,7 +103,8 @@ class Grammar:
 
         Args:
             statement: what is to be said.
-            key: what decides among the wordings: the same key gives the same words.
+            key: what decides among the wordings: the same key gives the same words, and keys that differ in their last
+                word alone the same kind of words for directions.
             used: words in lower case that stand in the text already; few of them come again.
             hedge: 0 says it plainly, 1 as likely, 2 as possible.
 
@@ -114,11 +115,14 @@ class Grammar:
             ValueError: an unknown topic, or slots for which it has no wording.
         """
         fitting = self.fitting(statement)
+        if hedge:
+            fitting = tuple(wording for wording in fitting if HEDGE in wording.slots) or fitting
+        style = random.Random(key.rpartition(" ")[0] or key).random()
         chance = Usual(f"{key}/{statement.topic}/{hedge}")
         known = used if isinstance(used, set | frozenset) else frozenset(used)
         best, least = "", float("inf")
         for _ in range(_DRAWN):
-            text = rendered(chance.choice(fitting), statement, chance, hedge)
+            text = rendered(chance.choice(fitting), statement, chance, hedge, style)
             cost = _repeated(text, known)
             if cost < least:
                 best, least = text, cost

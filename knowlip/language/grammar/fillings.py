@@ -15,65 +15,60 @@ FILLED_BY: Final = {
     "axis": "axis_deg",
     "around": "covers",
     "where": "covers",
+    "cover": "shares",
 }
 """Slot of a wording -> the slot of the statement that it is filled from, where the names differ."""
 _MANY: Final = 6
 """Larger numbers are said to be about right."""
-_ABOUT: Final = ("about", "around", "roughly", "some", "approximately")
+_ABOUT: Final = ("about", "around", "roughly", "approximately")
 _NOUNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "ship": (("ship", "ships"), ("vessel", "vessels"), ("ship", "ships"), ("vessel", "vessels"), ("craft", "craft")),
-    "aircraft": (("aircraft", "aircraft"), ("airplane", "airplanes"), ("plane", "planes"), ("airframe", "airframes")),
+    "ship": (("ship", "ships"), ("vessel", "vessels")),
+    "aircraft": (("aircraft", "aircraft"), ("airplane", "airplanes"), ("plane", "planes")),
 }
 _TYPES: Final[dict[str, tuple[str, ...]]] = {
-    "container ship": ("container ship", "container vessel", "container carrier", "boxship"),
-    "tanker": ("tanker", "tank ship", "tanker vessel", "tanker"),
-    "bulk carrier": ("bulk carrier", "bulker", "bulk freighter"),
-    "cargo ship": ("cargo ship", "general cargo vessel", "freighter", "cargo vessel"),
-    "fishing boat": ("fishing boat", "fishing vessel", "fishing craft"),
+    "container ship": ("container ship", "container vessel", "container carrier"),
+    "tanker": ("tanker", "tanker vessel"),
+    "bulk carrier": ("bulk carrier", "bulker"),
+    "cargo ship": ("cargo ship", "cargo vessel", "freighter", "general cargo vessel"),
+    "fishing boat": ("fishing boat", "fishing vessel"),
     "wide-body airliner": ("wide-body airliner", "wide-body jet", "twin-aisle airliner"),
     "narrow-body airliner": ("narrow-body airliner", "narrow-body jet", "single-aisle airliner"),
-    "regional turboprop": ("regional turboprop", "turboprop airliner", "commuter turboprop", "turboprop"),
+    "regional turboprop": ("regional turboprop", "turboprop airliner", "turboprop"),
     "business jet": ("business jet", "corporate jet", "executive jet"),
-    "fighter": ("fighter", "fighter jet", "combat jet"),
+    "fighter": ("fighter jet", "fighter", "combat jet"),
 }
 _COVER: Final[dict[str, tuple[str, ...]]] = {
-    "water": ("water", "water", "open water"),
-    "field": ("fields", "farmland", "cropland", "arable land", "cultivated fields", "crop fields", "farm plots"),
-    "wood": ("woodland", "forest", "woods", "tree cover", "wooded ground", "trees", "tree stands"),
-    "built-up": ("built-up land", "buildings", "houses", "urban fabric", "housing", "urban blocks", "settlement"),
-    "airfield": ("airfield ground", "airport ground", "airfield surfaces", "aerodrome ground", "airport land"),
-    "quay": ("quays", "docks", "piers", "wharves", "quayside", "port land"),
-    "grass": ("grass", "grassland", "turf", "grassy ground", "mown grass"),
+    "water": ("water", "open water"),
+    "field": ("fields", "farmland", "cropland", "crop fields", "cultivated fields", "arable land"),
+    "wood": ("woodland", "forest", "woods", "tree cover", "trees", "wooded ground"),
+    "built-up": ("built-up land", "buildings", "housing", "urban fabric", "built-up areas"),
+    "airfield": ("airfield ground", "airport ground", "airport land"),
+    "quay": ("quays", "docks", "piers", "wharves"),
+    "grass": ("grass", "grassland", "grassy ground"),
     "runway": ("runway", "runway surface"),
-    "apron": ("apron", "apron surface", "parking apron"),
-    "pavement": ("runway and apron", "pavement", "paved ground", "paved surfaces", "tarmac"),
+    "apron": ("apron", "apron surface"),
+    "pavement": ("pavement", "paved ground", "paved surfaces"),
     "land": ("land", "dry land"),
-    "open land": ("unbuilt land", "undeveloped land", "unbuilt ground", "non-urban land"),
+    "open land": ("undeveloped land", "unbuilt land", "unbuilt ground"),
 }
-_EXTENT: Final = {
-    "some": ("some", "patches of", "pockets of", "scattered", "modest areas of"),
-    "extensive": ("extensive", "wide stretches of", "large tracts of", "large areas of", "broad swathes of"),
-}
+_EXTENT: Final = {"some": ("some", "smaller areas of"), "extensive": ("large areas of", "sizable areas of")}
 _SIDE: Final = {
-    "left": ("to the left", "on the west side", "to the west", "in the western part"),
-    "right": ("to the right", "on the east side", "to the east", "in the eastern part"),
-    "above": ("above", "on the north side", "to the north", "in the northern part"),
-    "below": ("below", "on the south side", "to the south", "in the southern part"),
+    "left": ("on the left", "on the left side", "in the west"),
+    "right": ("on the right", "on the right side", "in the east"),
+    "above": ("in the upper part", "at the top", "in the north"),
+    "below": ("in the lower part", "at the bottom", "in the south"),
 }
 _ROWS: Final = (("upper", "top", "north"), ("center",) * 3, ("lower", "bottom", "south"))
 _COLUMNS: Final = (("left", "left", "west"), ("center",) * 3, ("right", "right", "east"))
 _SIDES: Final[dict[tuple[int, ...], tuple[tuple[str, ...], ...]]] = {
-    (0, 1, 2): (("upper part", "upper third"), ("top part", "top third"), ("northern part", "north", "northern third")),
-    (6, 7, 8): (("lower part", "lower third"), ("bottom part", "bottom third"), ("southern part", "south")),
-    (0, 3, 6): (("left side", "left part"), ("left-hand side", "left third"), ("western side", "west", "western part")),
-    (2, 5, 8): (("right side", "right part"), ("right-hand side", "right third"), ("eastern side", "east")),
+    (0, 1, 2): (("upper part", "upper third"), ("top part", "top third"), ("north", "northern part")),
+    (6, 7, 8): (("lower part", "lower third"), ("bottom part", "bottom third"), ("south", "southern part")),
+    (0, 3, 6): (("left side", "left third"), ("left side", "left-hand side"), ("west", "western part")),
+    (2, 5, 8): (("right side", "right third"), ("right side", "right-hand side"), ("east", "eastern part")),
 }
-_AREAS: Final = ("", "", " area", " sector", " portion", " section", " zone", " part")
-_EVERYWHERE: Final = tuple(
-    f"{most} the {whole}"
-    for most in ("most of", "nearly all of", "almost all of")
-    for whole in ("scene", "image", "tile")
-)
+"""Regions in a row or column -> names in each family of direction words."""
+_IN_MOST: Final = ("most parts of the scene", "most parts of the image")
+_IN_ALL: Final = ("all parts of the scene", "all parts of the image")
 
 
 @dataclass(frozen=True)
@@ -126,7 +121,7 @@ def _number(value: int, manner: Manner) -> str:
 
 
 def _bare_number(value: int, manner: Manner) -> str:
-    return number_word(value)
+    return str(value)
 
 
 def _category(value: str, manner: Manner) -> str:
@@ -156,7 +151,7 @@ def _extent(value: str, manner: Manner) -> str:
 
 
 def _side(value: str, manner: Manner) -> str:
-    return _SIDE[value][int(manner.style * 4)]
+    return _SIDE[value][int(manner.style * 3)]
 
 
 def _region(number: int, family: int) -> str:
@@ -172,7 +167,7 @@ def _regions(value: Iterable[int], manner: Manner) -> str:
     """With the article: "the upper left and center"."""
     chosen = sorted(set(value))
     if len(chosen) >= 7:
-        return manner.chance.choice(_EVERYWHERE)
+        return manner.chance.choice(_IN_ALL if len(chosen) == 9 else _IN_MOST)
     family = int(manner.style * 3)
     if side := _SIDES.get(tuple(chosen)):
         return f"the {manner.chance.choice(side[family])}"
@@ -183,16 +178,18 @@ def _regions(value: Iterable[int], manner: Manner) -> str:
         return "the " + listing(names)
     name = _region(chosen[0], family)
     if name == "center":
-        return "the " + manner.chance.choice(("center", "middle", "central area", "central part", "image center"))
-    area = "" if name.endswith("part") else manner.chance.choice((*_AREAS, " corner") if chosen[0] % 2 == 0 else _AREAS)
+        return "the " + manner.chance.choice(("center", "middle", "central part"))
+    if name.endswith("part"):
+        return f"the {name}"
+    corner = chosen[0] % 2 == 0
+    part = "ern part" if family == 2 else " part"
+    area = manner.chance.choice(("", " corner", part) if corner else (" part", " area"))
     return "the " + (name.replace(" ", "-") if area else name) + area
 
 
 def _in_regions(value: Iterable[int], manner: Manner) -> str:
     phrase = _regions(value, manner)
-    if not phrase.startswith("the "):
-        return f"{manner.chance.choice(('over', 'across', 'throughout'))} {phrase}"
-    return f"{manner.chance.choice(('in', 'in', 'within'))} {phrase}"
+    return f"{'on' if phrase.endswith('side') else 'in'} {phrase}"
 
 
 def _axis(value: float, manner: Manner) -> str:
@@ -200,24 +197,35 @@ def _axis(value: float, manner: Manner) -> str:
 
 
 def _shares(value: Mapping[str, int], manner: Manner) -> str:
-    """ "60 percent water and 40 percent land", or "water at 60 percent, land at 40 percent"."""
-    names = [manner.chance.choice(_COVER[name]) for name in value]
-    about = f"{manner.chance.choice(_ABOUT)} " if manner.style < 0.6 and not manner.hedged else ""
-    shares = list(zip(names, value.values()))
-    if int(manner.style * 10) % 2:
-        return about + listing([f"{share} percent {name}" for name, share in shares])
-    return listing([f"{name} at {about}{share} percent" for name, share in shares])
+    """ "about 60 percent water and 40 percent land"."""
+    about = "about" if manner.hedged else manner.chance.choice(_ABOUT)
+    return f"{about} " + listing(
+        [f"{share} percent {manner.chance.choice(_COVER[name])}" for name, share in value.items()]
+    )
+
+
+def _only_cover(value: Mapping[str, int], manner: Manner) -> str:
+    """The name of the cover that takes up all."""
+    return manner.chance.choice(_COVER[next(iter(value))])
+
+
+def places_last(covers: Mapping[str, Any]) -> dict[str, Any]:
+    """Covers with their regions, those without regions first: so "in the north" behind one goes with no other."""
+    return {name: regions for placed in (False, True) for name, regions in covers.items() if bool(regions) is placed}
 
 
 def _covers(value: Any, manner: Manner) -> str:
-    """Land covers, each with its regions where they are known."""
+    """Land covers, each with its regions where they are known: "water, fields in the north, and quays in the south"."""
     if not isinstance(value, Mapping):
         return listing([_cover(name, manner) for name in value])
+    covers = places_last(value)
     phrases = [
         _cover(name, manner) + (f" {_in_regions(regions, manner)}" if regions else "")
-        for name, regions in value.items()
+        for name, regions in covers.items()
     ]
-    return ", ".join(phrases) if any(" and " in phrase for phrase in phrases) else listing(phrases)
+    if len(phrases) < 2 or not any(covers.values()):
+        return listing(phrases)
+    return ", ".join(phrases[:-1]) + f", and {phrases[-1]}"
 
 
 def _around(value: Any, manner: Manner) -> str:
@@ -237,6 +245,7 @@ _FILLERS: Final[dict[str, Callable[[Any, Manner], str]]] = {
     "axis": _axis,
     "side": _side,
     "shares": _shares,
+    "cover": _only_cover,
     "around": _around,
     "where": _covers,
     "covers": _covers,

@@ -7,6 +7,7 @@ from knowlip.language.claims import Claims
 from knowlip.language.definitions import BUILDING_AMOUNTS
 from knowlip.language.dimensions import InstructionSet
 from knowlip.language.directions import AXES
+from knowlip.language.grammar.fillings import places_last
 from knowlip.language.phrases import axis_word
 from knowlip.language.statements import Statement
 from knowlip.language.topics import CLAIMING, TARGET_TOPICS
@@ -69,7 +70,7 @@ def _where(slots: Mapping[str, Any]) -> Claims:
 
 
 def _around(slots: Mapping[str, Any]) -> Claims:
-    claims: Claims = {"covers": [_cover(name) for name in slots["covers"]]}
+    claims: Claims = {"covers": [_cover(name) for name in places_last(slots["covers"])]}
     where = _where(slots)
     return claims | where if where["where"] else claims
 

@@ -10,7 +10,7 @@ from knowlip.language.wordings import Slot, Wording, drawn
 from knowlip.language.words import HEDGES
 
 HEDGE: Final = "hedge"
-"""The slot where a hedge stands; in a wording without it, it comes first."""
+"""The slot where a hedge stands; in a wording without it, which only a user's file uses for it, it comes first."""
 _OF_ONE: Final = ("pattern-single",)
 
 
@@ -30,11 +30,21 @@ def has_value(value: Value) -> bool:
     return value is not None and value is not False and (not hasattr(value, "__len__") or len(value) > 0)
 
 
-def rendered(wording: Wording, statement: Statement, chance: random.Random, hedge: int = 0) -> str:
-    """One rendering of a wording: alternatives and fillings drawn by chance."""
+def rendered(
+    wording: Wording, statement: Statement, chance: random.Random, hedge: int = 0, style: float | None = None
+) -> str:
+    """One rendering of a wording: alternatives and fillings drawn by chance.
+
+    Args:
+        wording: one that fits.
+        statement: what is said.
+        chance: source of chance.
+        hedge: with how much doubt, 0 to 2.
+        style: 0 to 1, which words for directions; None draws it.
+    """
     one = statement.slots.get("one") is True or statement.slots.get("number") == 1 or statement.topic in _OF_ONE
     hedging = chance.choice(HEDGES[hedge])
-    manner = Manner(one, chance.random(), bool(hedging), chance)
+    manner = Manner(one, chance.random() if style is None else style, bool(hedging), chance)
     pieces = []
     for part in drawn(wording.piece, one, chance):
         if not isinstance(part, Slot):

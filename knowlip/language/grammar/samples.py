@@ -91,11 +91,12 @@ def _types(chance: random.Random, category: str, one: bool) -> Slots:
 
 def _shares(chance: random.Random, category: str, one: bool) -> Slots:
     first, second = ("water", "land") if category == "ship" else ("pavement", "grass")
-    share = chance.randrange(10, 100, 10)
-    both = chance.random() < 0.7
+    share = chance.randrange(10, 101, 10)
+    both = chance.random() < 0.7 and share < 100
     return {
         "shares": {first: share, second: 100 - share} if both else {first: share},
         "axis_deg": _axis(chance) if category == "aircraft" else None,
+        "full": share == 100,
         "one": False,
     }
 
@@ -128,6 +129,15 @@ def _second(name: str, chance: random.Random) -> Slots:
     return {"second": name, "extent": chance.choice(("some", "extensive"))} if chance.random() < 0.6 else {}
 
 
+def _pattern(chance: random.Random, category: str, one: bool) -> Slots:
+    return {"two": chance.random() < 0.3, "one": False}
+
+
+def _water(chance: random.Random, category: str, one: bool) -> Slots:
+    percent = chance.randrange(5, 101, 5)
+    return {"percent": percent, "full": percent == 100} | (_placed(chance, category, one) if percent < 100 else {})
+
+
 def _boundary(chance: random.Random, category: str, one: bool) -> Slots:
     first, second = _covers(chance, 2)
     return {"one": first, "two": second, "side": chance.choice((None, "left", "right", "above", "below"))}
@@ -151,6 +161,7 @@ _SAMPLERS: Final[Mapping[str, Callable[[random.Random, str, bool], Slots]]] = {
     "feature-cross": lambda chance, category, one: {"category": "aircraft"},
     "size": lambda chance, category, one: {"length_m": chance.choice((5, 15, 25, 60, 120, 240, 310))},
     "category": _types,
+    **dict.fromkeys(("pattern-row", "pattern-cluster", "pattern-scattered"), _pattern),
     "shares": _shares,
     "around": _around,
     "open-water": lambda chance, category, one: {"category": "ship"},
@@ -164,5 +175,5 @@ _SAMPLERS: Final[Mapping[str, Callable[[random.Random, str, bool], Slots]]] = {
     "boundary": _boundary,
     **{f"{kind}-{name}": _placed for kind in ("buildings", "settlement") for name in _AMOUNTS},
     "roads": _roads,
-    "water": lambda chance, category, one: {"percent": chance.randrange(5, 101, 5)} | _placed(chance, category, one),
+    "water": _water,
 }
