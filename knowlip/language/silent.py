@@ -17,8 +17,8 @@ from knowlip.language.words import COVER_OF, HEDGES, NUMBERS, REGION_PHRASES, no
 
 _SLOT: Final = r"((?:[ ,]+[a-z0-9%.]+){{0,{}}}?)"
 """Whatever a slot is filled with, in a normalised text: names lose their accents there, and may vanish."""
-_MOST_WORDS: Final = {"level": 4}
-"""Slot -> the most words of its values; of names, nine."""
+_MOST_WORDS: Final = {"facts": 14}
+"""Slot -> the most words of its values; of names and others, nine."""
 _END: Final = re.compile(r"(?<=[a-z)%])\s*[.!?]\s+|(?<=\d)\s*[.!?]\s+(?=\D)", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z]+")
 _SURE: Final = 2

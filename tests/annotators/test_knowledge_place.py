@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from knowlip.annotators.measured.evidence import Target, TileEvidence
 from knowlip.annotators.measured.knowledge import dimensions_of, earth, social
 from knowlip.annotators.measured.knowledge.names import MOST_CHARACTERS, clean_name
 from knowlip.annotators.measured.knowledge.surroundings import airport_kind, rounded_km, surroundings
@@ -97,6 +98,37 @@ def test_poles_and_antimeridian() -> None:
         assert earth.statements(request_at(lon, 65.0)) == earth.statements(request_at(180.0, 65.0))
 
 
+def fitting(name: str, category: str | None = None, **shares: float) -> set[str]:
+    targets = (Target(category, 0.5, 0.5, 40.0, 8.0, 20.0, "tanker"),) if category else ()
+    evidence = TileEvidence(256.0, targets, shares, (shares,) * 9)
+    known = earth.statements(request_at(*PLACES[name]))
+    return {one.topic for one in earth.fitting(known, evidence)}
+
+
+def test_airports_are_named_where_they_show_and_ports_where_water_does() -> None:
+    assert "airport-international" in fitting("Denver", "aircraft", apron=0.3)
+    assert "airport-international" in fitting("Denver", runway=0.1, grass=0.8)
+    assert "airport-international" not in fitting("Denver", field=0.9)
+    assert {"port-hub", "sea-name"} <= fitting("Rotterdam", "ship", water=0.6)
+    assert not {"port-hub", "sea-name"} & fitting("Rotterdam", field=0.9)
+    assert "port-hub" not in fitting("Rotterdam", "aircraft", apron=0.5)
+
+
+def test_on_open_water_the_way_to_the_sea_is_not_told() -> None:
+    assert "coast-inland" in fitting("Denver", field=1.0)
+    assert "coast-inland" not in fitting("Denver", water=0.95)
+
+
+def test_closed_airports_and_distances_within_an_airport_are_not_told() -> None:
+    names = {airport.name for airport in surroundings(31.02, -29.88).airports}  # old Durban airport
+    assert names
+    assert "Durban International Airport" not in names
+    (near,) = (one for one in earth.statements(request_at(-104.70, 39.86)) if one.topic == "airport-international")
+    assert near.slots == {"airport": "Denver International Airport"}
+    (far,) = (one for one in earth.statements(request_at(-104.80, 39.86)) if one.topic == "airport-international")
+    assert int(str(far.slots["km"])) > 8
+
+
 def test_remote_places_are_called_so() -> None:
     assert int(str(said("Sahara")["town-remote"].slots["km"])) >= 100
     assert "place-country" not in said("Sahara")
@@ -182,7 +214,7 @@ def test_kinds_of_airports(name: str, iata: str, kind: str) -> None:
     ("name", "clean"),
     [
         ("St. Louis", "St Louis"),
-        ("George Bush Intcntl/Houston Airport", "George Bush Intcntl-Houston Airport"),
+        ("George Bush Intcntl/Houston Airport", "George Bush Intercontinental-Houston"),
         ("Frankfurt (Oder)", "Frankfurt"),
         ("Washington, D.C.", "Washington"),
         ("Václav Havel", "Václav Havel"),

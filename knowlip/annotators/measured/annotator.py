@@ -18,7 +18,7 @@ from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.measured.visible import is_coarse, seen_metres
 from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.language.claims import parse_claims
-from knowlip.language.definitions import PRESENT, cover_share
+from knowlip.language.definitions import PRESENT
 from knowlip.language.dimensions import InstructionSet
 from knowlip.language.statements import Statement
 
@@ -83,9 +83,7 @@ def known_of(
     request: TileRequest, evidence: TileEvidence, kind: InstructionSet, mains: Mapping[str, Statement]
 ) -> list[Statement]:
     """What the layers other than the instances have to say of a tile, each layer's first things first."""
-    place = earth.statements(request)
-    if cover_share("water", evidence.shares) < PRESENT:  # which sea it would be is nothing to say of dry land
-        place = [statement for statement in place if statement.topic != "sea-name"]
+    place = earth.fitting(earth.statements(request), evidence)
     people = social.statements(request, use_of(evidence, kind, mains))
     return [*place, *people, *radar.statements(request, evidence)]
 

@@ -18,16 +18,21 @@ PLAIN_FROM: Final = 0.8
 """Probability from which a claim is made without a word of doubt."""
 LIKELY_FROM: Final = 0.55
 """Probability from which it is called likely; below, possible."""
-_SPREAD: Final = 12
+_SPREAD: Final = 8
 """Captions end up to so many words before and behind the number that is asked for."""
 _SENTENCES: Final = 3
 """Most sentences of a sub-text."""
 _LEADING: Final[Mapping[str, tuple[Layer, ...]]] = {
-    "large": (Layer.EARTH, Layer.SOCIAL, Layer.RADAR, Layer.EARTH, Layer.SOCIAL, Layer.CALIBRATION),
-    "medium": (Layer.RADAR, Layer.EARTH, Layer.CALIBRATION, Layer.RADAR, Layer.SOCIAL),
-    "small": (Layer.RADAR, Layer.RADAR, Layer.CALIBRATION, Layer.INSTANCE, Layer.EARTH),
+    "large": (Layer.EARTH, Layer.SOCIAL, Layer.EARTH, Layer.RADAR, Layer.CALIBRATION),
+    "medium": (Layer.EARTH, Layer.RADAR, Layer.SOCIAL, Layer.CALIBRATION),
+    "small": (Layer.RADAR, Layer.EARTH, Layer.RADAR, Layer.SOCIAL, Layer.CALIBRATION),
 }
-"""Scale -> the layers in the order in which they may add a sentence, over and over."""
+"""Scale -> the layers in the order in which they may add a sentence, over and over; where on this round a tile begins
+is drawn, so that all layers come to speak though a text has room for few sentences."""
+
+
+_OF_EVERY_TILE: Final = ("sensor",)
+"""Topics that each text tells first, whatever the larger tile's has told."""
 
 
 _NAMED: Final = ("airport-", "port-", "town-", "city-")
@@ -43,7 +48,7 @@ class TextOptions:
     layers: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Layers of the chain of thought that speak: 1 earth cognition, 2 social prior, 3 SAR theory, 4 instances, 5
     calibration. The main sentence of each sub-text is of layer 4 and always there."""
-    words: int = 100
+    words: int = 108
     """Words that a caption is filled up to, by what the other layers have to say; 0 leaves the main sentences alone."""
     seed: int = 0
     """Draws the wordings, together with the tile's name."""
@@ -120,18 +125,21 @@ def compose(
     known = _topics(parent)
     goal = options.words + _chance(f"{options.seed} {tile_id} length", 2 * _SPREAD + 1) - _SPREAD
     allowed = [other for other in others if other[0].layer in options.layers and other[0].topic not in known]
-    seen = [other for other in allowed if other[0].evidence == "visual"]
+    seen = [other for other in allowed if other[0].evidence == "visual" or other[0].topic in _OF_EVERY_TILE]
+    # What was measured and how the scene was taken tells tiles apart: the longest captions have room for it too.
+    most = options.words + _SPREAD if options.words else 0
     named = 0
-    for statement, dimensions in [*seen, *_in_turn([other for other in allowed if other not in seen], scale)]:
-        if len(caption.words) >= goal:
-            break
+    for statement, dimensions in [*seen, *_in_turn([other for other in allowed if other not in seen], scale, tile_id)]:
+        limit = most if any(statement is other for other, _ in seen) else goal
+        if len(caption.words) >= limit:
+            continue
         here = [name for name in dimensions if name in caption.said and len(caption.said[name]) < _SENTENCES]
         of_name = statement.topic.startswith(_NAMED)
         if not here or (of_name and named >= _MOST_NAMED.get(scale, 1)):
             continue
         where = min(here, key=lambda name: len(caption.said[name]))
         words = grammar.say(statement, f"{options.seed} {tile_id} {statement.topic}", caption.words)
-        if len(caption.words) + len(words.split()) <= goal + 4:
+        if len(caption.words) + len(words.split()) <= limit + 4:
             caption.add(where, Sentence(words, statement.evidence, statement.topic))
             named += of_name
     return tuple(SubText.of(name, caption.said[name], mains[name].confidence) for name in DIMENSIONS[kind])
@@ -149,17 +157,20 @@ def _topics(parent: Annotation | None) -> set[str]:
     if parent is None:
         return set()
     sentences = (sentence for sub_text in parent.sub_texts for sentence in sub_text.sentences)
-    return {sentence.topic for sentence in sentences if sentence.topic and sentence.evidence != "visual"}
+    told = {sentence.topic for sentence in sentences if sentence.topic and sentence.evidence != "visual"}
+    return told - {*_OF_EVERY_TILE}
 
 
 def _in_turn(
-    others: Sequence[tuple[Statement, tuple[str, ...]]], scale: str
+    others: Sequence[tuple[Statement, tuple[str, ...]]], scale: str, tile_id: str
 ) -> Iterator[tuple[Statement, tuple[str, ...]]]:
     """The statements with layers taking turns as the scale wants it, each layer in its own order."""
     waiting = {layer: [other for other in others if other[0].layer == layer] for layer in Layer}
+    order = _LEADING.get(scale, _LEADING["medium"])
+    start = _chance(f"{tile_id} layers", len(order))
     while any(waiting.values()):
         before = sum(map(len, waiting.values()))
-        for layer in _LEADING.get(scale, _LEADING["medium"]):
+        for layer in (*order[start:], *order[:start]):
             if waiting[layer]:
                 yield waiting[layer].pop(0)
         if sum(map(len, waiting.values())) == before:  # only layers that have no turn are left

@@ -1,10 +1,13 @@
 """Layer 1, earth cognition: where on Earth the tile lies."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
+from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.knowledge.surroundings import Near, Surroundings, rounded_km, surroundings_of
 from knowlip.annotators.types import TileRequest
+from knowlip.language.definitions import PRESENT, cover_share
 from knowlip.language.statements import Layer, Statement, Value
 
 AIRPORT_SAID_KM: Final = 25.0
@@ -14,6 +17,9 @@ REMOTE_KM: Final = 25.0
 """Distance to the nearest town from which a place is called remote."""
 SHORE_KM: Final = 5.0
 """Distance to the sea within which a place is on the coast: the map knows it to 4 km."""
+_CLOSE_KM: Final = 4.0
+"""Distance to the point of an airport or port below which the tile may lie within it: no number is said."""
+_ALL_WATER: Final = 0.85
 COAST_SAID_KM: Final = 60.0
 """Distance up to which the sea is part of what is said before all else."""
 
@@ -56,8 +62,8 @@ def statements(request: TileRequest) -> list[Statement]:
     first = [_airport(place), port] if _is_nearer(place.airport, place.port) else [port, _airport(place)]
     found = [
         *first,
-        _town(place),
         _country(place),
+        _town(place),
         *_coast(place),
         _said(topic) if (topic := climate_topic(place)) else None,
         _principal(place),
@@ -66,6 +72,30 @@ def statements(request: TileRequest) -> list[Statement]:
         _utm_zone(place),
     ]
     return [statement for statement in found if statement is not None]
+
+
+def fitting(known: Sequence[Statement], evidence: TileEvidence) -> list[Statement]:
+    """What of a place is worth saying beside what was seen.
+
+    Args:
+        known: of :func:`statements`.
+        evidence: what was seen: airports go with aircraft and airfield ground, ports and seas with water.
+    """
+    flying = evidence.category == "aircraft" or evidence.landforms.get("airfield", 0.0) >= PRESENT
+    water = cover_share("water", evidence.shares)
+    sailing = water >= PRESENT and evidence.category != "aircraft"
+    found = []
+    for one in known:
+        if (one.topic.startswith("airport-") and not flying) or (one.topic.startswith("port-") and not sailing):
+            continue
+        if one.topic == "sea-name" and water < PRESENT:
+            continue
+        if one.topic in ("coast-near", "coast-inland") and water >= _ALL_WATER:
+            continue
+        if one.topic == "coast-offshore" and water < _ALL_WATER:
+            continue
+        found.append(one)
+    return found
 
 
 def climate_topic(place: Surroundings) -> str:
@@ -97,6 +127,8 @@ def _town(place: Surroundings) -> Statement | None:
     town = place.town
     if town is None:
         return None
+    if town.name == place.country:  # a city that is a state: its point says nothing of how far it reaches
+        return None
     km = rounded_km(town.km)
     if km is None:
         return _said("town-in", city=town.name)
@@ -119,7 +151,11 @@ def _airport(place: Surroundings) -> Statement | None:
     rank = ("international", "civil", "military", "field")
     candidates = [airport for airport in near if airport.km <= max(2.0, 2.0 * near[0].km)]
     chosen = near[0] if near[0].km <= 2.0 else min(candidates, key=lambda airport: rank.index(airport.kind))
-    return _said(f"airport-{chosen.kind}", airport=chosen.name, km=rounded_km(chosen.km))
+    return _said(f"airport-{chosen.kind}", airport=chosen.name, km=_far(chosen))
+
+
+def _far(near: Near) -> str | None:
+    return rounded_km(near.km) if near.km >= _CLOSE_KM else None
 
 
 def _port(place: Surroundings) -> Statement | None:
@@ -130,8 +166,10 @@ def _port(place: Surroundings) -> Statement | None:
         return None
     candidates = [port for port in near if port.km <= max(2.0, 3.0 * near[0].km)]
     chosen = max(candidates, key=lambda port: (port.links, -port.km))
-    slots: dict[str, Value] = {"port": chosen.name, "km": rounded_km(chosen.km)}
-    if chosen.kind in ("hub", "liner"):
+    slots: dict[str, Value] = {"port": chosen.name, "km": _far(chosen)}
+    if chosen.kind == "hub":
+        slots |= {"links": chosen.links}
+    if chosen.kind == "liner":
         slots |= {"links": chosen.links, "one": True if chosen.links == 1 else None}
     return _said(f"port-{chosen.kind}", **slots)
 

@@ -26,16 +26,7 @@ _COVERS: Final = (
 _SURE_FROM: Final = 0.6
 """Certainty of a cover from which it counts as seen."""
 _BANDS: Final = frozenset(("Ku", "X", "C", "S", "L", "P"))
-_STEEP, _SHALLOW = 30.0, 42.0
-"""Incidence angles, degrees from the vertical."""
-_SPACINGS: Final = (
-    (0.6, "spacing-submetre"),
-    (1.6, "spacing-metre"),
-    (6.0, "spacing-metres"),
-    (15.0, "spacing-decametre"),
-    (float("inf"), "spacing-coarse"),
-)
-_RINGS_FROM: Final = ("recurrent", "plentiful")
+_RINGS_FROM: Final = ("frequent", "plentiful")
 """Levels of saturated peaks from which side lobes are spoken of."""
 
 
@@ -46,11 +37,8 @@ def statements(request: TileRequest, evidence: TileEvidence) -> list[Statement]:
     why = [*_of_targets(evidence), *_of_covers(evidence)]
     if peaks in _RINGS_FROM:
         why.append(_said("theory-sidelobes"))
-    why = why[:1] + list(_of_sensor(request))[:2] + why[1:] + list(_of_sensor(request))[2:]
-    found: list[Statement] = []
-    for at in range(max(len(measured), len(why))):  # two measured for one that is known
-        found += measured[2 * at : 2 * at + 2] + why[at : at + 1]
-    return found
+    # Effects of what was seen first: they tell tiles apart, the sensor's are the same all over a scene.
+    return [*measured, *_sensor(request), *why[:2], *_effects_of_sensor(request), *why[2:]]
 
 
 def _said(topic: str, **slots: Value) -> Statement:
@@ -88,25 +76,35 @@ def _of_covers(evidence: TileEvidence) -> Iterator[Statement]:
                 yield _said(topics[depth])
 
 
-def _of_sensor(request: TileRequest) -> Iterator[Statement]:
-    """What is known of how the image was taken; nothing of what is not."""
-    if request.incidence_deg is not None and 0.0 < request.incidence_deg < 90.0:
-        angle = request.incidence_deg
-        kind = "steep" if angle < _STEEP else "shallow" if angle > _SHALLOW else "moderate"
-        yield _said(f"incidence-{kind}", angle=str(round(angle)))
-    if request.band in _BANDS:
-        yield _said(f"band-{request.band.lower()}")
+def _sensor(request: TileRequest) -> Iterator[Statement]:
+    """How the scene was taken, in one sentence; nothing of what is not known."""
+    facts = []
+    if _polarisation(request.polarisations):
+        facts.append(" and ".join(dict.fromkeys(channel.upper() for channel in request.polarisations)))
+    if request.resolution_m is not None and request.resolution_m > 0:
+        facts.append(f"{request.resolution_m:.2g} m pixels")
     if request.looks is not None and request.looks > 0:
-        looks = request.looks
-        kind = "single" if looks < 1.5 else "few" if looks < 6.5 else "many"
-        yield _said(f"looks-{kind}", **({} if kind == "single" else {"looks": str(round(looks))}))
+        looks = max(1, round(request.looks))
+        facts.append(f"{looks} {'look' if looks == 1 else 'looks'}")
+    if request.incidence_deg is not None and 0.0 < request.incidence_deg < 90.0:
+        facts.append(f"incidence angle {round(request.incidence_deg)} degrees")
+    if request.band in _BANDS and facts:
+        # "S" would be read as south, which turns with the pixels.
+        yield _said("sensor", band="10 cm" if request.band == "S" else request.band, facts=", ".join(facts))
+
+
+def _effects_of_sensor(request: TileRequest) -> Iterator[Statement]:
+    """What the band, the polarisation and the number of looks bring about, and where the radar looked to."""
     if request.look_azimuth_deg is not None:
         octant = round(request.look_azimuth_deg % 360.0 / 45.0) % 8
         yield _said("look-direction", towards=COMPASS[octant], origin=COMPASS[(octant + 4) % 8])
+    if request.band in _BANDS:
+        yield _said(f"band-{request.band.lower()}")
+    if request.looks is not None and request.looks > 0:
+        kind = "single" if request.looks < 1.5 else "few" if request.looks < 6.5 else "many"
+        yield _said(f"looks-{kind}")
     if topic := _polarisation(request.polarisations):
         yield _said(topic)
-    if request.resolution_m is not None and request.resolution_m > 0:
-        yield _said(next(topic for limit, topic in _SPACINGS if request.resolution_m <= limit))
 
 
 def _polarisation(channels: tuple[str, ...]) -> str:

@@ -32,117 +32,44 @@ class Scale:
         return self.words[int(np.searchsorted(self.limits, value, side="right"))]
 
 
+def _six(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
 SCALES: Final[Sequence[Scale]] = (
-    Scale(
-        "brightness",
-        "q_mean",
-        (95.0, 112.0, 121.5, 130.0, 141.0),
-        (
-            "sombre",
-            "dusky",
-            "subdued",
-            "medium",
-            "luminous",
-            "brilliant",
-        ),
-    ),
-    Scale(
-        "contrast",
-        "q_std",
-        (27.5, 33.0, 37.4, 42.6, 48.2),
-        (
-            "flat",
-            "soft",
-            "gentle",
-            "fair",
-            "strong",
-            "stark",
-        ),
-    ),
-    Scale(
-        "grain",
-        "g_contrast",
-        (2.6, 4.3, 6.8, 13.0, 16.2),
-        (
-            "silky",
-            "fine",
-            "velvety",
-            "peppery",
-            "coarse",
-            "harsh",
-        ),
-    ),
+    Scale("brightness", "q_mean", (95.0, 112.0, 121.5, 130.0, 141.0), _six("dark dim subdued medium bright brilliant")),
+    Scale("contrast", "q_std", (27.5, 33.0, 37.4, 42.6, 48.2), _six("minimal weak modest fair strong extreme")),
+    Scale("range", "q_entropy", (6.55, 6.86, 7.07, 7.24, 7.44), _six("narrow restricted ordinary broad ample full")),
     Scale(
         "peaks",
         "q_saturated",
         (0.00005, 0.0004, 0.0014, 0.0031, 0.0052),
-        (
-            "absent",
-            "exceptional",
-            "infrequent",
-            "occasional",
-            "recurrent",
-            "plentiful",
-        ),
-    ),
-    Scale(
-        "coherence",
-        "g_correlation",
-        (0.61, 0.74, 0.82, 0.89, 0.935),
-        (
-            "erratic",
-            "loose",
-            "wavering",
-            "orderly",
-            "steady",
-            "flowing",
-        ),
+        _six("no rare infrequent occasional frequent plentiful"),
     ),
     Scale(
         "floor",
         "q_dark",
         (0.0003, 0.0017, 0.0036, 0.006, 0.0105),
-        (
-            "missing",
-            "negligible",
-            "scanty",
-            "limited",
-            "sizeable",
-            "considerable",
-        ),
+        _six("vanishing tiny minor limited sizeable substantial"),
     ),
+    Scale("grain", "g_contrast", (2.6, 4.3, 6.8, 13.0, 16.2), _six("smooth fine mottled granular coarse rugged")),
+    Scale(
+        "correlation", "g_correlation", (0.61, 0.74, 0.82, 0.89, 0.935), _six("poor loose middling good high excellent")
+    ),
+    Scale("edges", "q_edge", (9.8, 11.5, 13.0, 14.6, 17.0), _six("soft gentle moderate distinct sharp harsh")),
+    Scale("pattern", "g_entropy", (4.3, 4.66, 4.96, 5.25, 5.54), _six("calm simple varied busy restless chaotic")),
     Scale(
         "lines",
         "q_stripe",
         (0.011, 0.03, 0.064, 0.16, 0.235),
-        (
-            "nonexistent",
-            "ghostly",
-            "subtle",
-            "discernible",
-            "pronounced",
-            "dominant",
-        ),
-    ),
-    Scale(
-        "edges",
-        "q_edge",
-        (9.8, 11.5, 13.0, 14.6, 17.0),
-        (
-            "scarce",
-            "sparse",
-            "middling",
-            "numerous",
-            "abundant",
-            "profuse",
-        ),
+        _six("trifling faint slight noticeable pronounced dominant"),
     ),
 )
-"""What is measured, what tells tiles apart best first."""
+"""What is measured, in the order in which it is told."""
 
 TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
-    "radiometry-tone": ("brightness", "contrast", "peaks", "floor"),
-    "radiometry-texture": ("grain", "coherence", "lines", "edges"),
+    "radiometry-tone": ("brightness", "contrast", "range", "peaks", "floor"),
+    "radiometry-texture": ("grain", "correlation", "edges", "pattern", "lines"),
 }
 """Sentence -> the scales whose levels it tells."""
 

@@ -11,8 +11,8 @@ Function = Literal["airport", "port", "farmland", "forest", "open water", "urban
 
 _ON_SITE_KM: Final = 8.0
 """Distance within which an airport or port of the gazetteer is taken to be the one in the tile."""
-_SETTLED: Final = ((50, "settled-dense"), (12, "settled-moderate"), (1, "settled-sparse"))
-"""Places above a thousand people within 25 km, from which a density is said."""
+_DENSE: Final = 50
+"""Places above a thousand people within 25 km from which their number is said."""
 _FARMS: Final = {
     "climate-rainforest": "farm-wet-tropics",
     "climate-monsoon": "farm-wet-tropics",
@@ -34,7 +34,7 @@ _WOODS: Final = {
     "climate-monsoon": "woods-tropical",
     "climate-savanna": "woods-dry",
     "climate-steppe-hot": "woods-dry",
-    "climate-subtropical": "woods-temperate",
+    "climate-subtropical": "woods-subtropical",
     "climate-oceanic": "woods-temperate",
     "climate-mediterranean": "woods-mediterranean",
     "climate-continental": "woods-temperate",
@@ -72,7 +72,8 @@ def _use(function: Function, place: Surroundings | None) -> Statement:
     """What an area of this function is used for, as closely as its place tells."""
     if function == "airport":
         near = _on_site(place.airports) if place else None
-        return _said(f"use-airport-{near.kind}" if near else "use-airport")
+        named = near is not None and near.kind in ("international", "military")
+        return _said(f"use-airport-{near.kind}" if near and named else "use-airport")
     if function == "port":
         return _said(_port_use(place))
     climate = climate_topic(place) if place else ""
@@ -89,14 +90,13 @@ def _use(function: Function, place: Surroundings | None) -> Statement:
 
 
 def _port_use(place: Surroundings | None) -> str:
-    """By the liner services of the port with most of them around. Harbour parts of a big port have none of their own:
-    a small port is one only where no bigger one is near."""
+    """By the liner services of the port with most of them around; a port without any in the gazetteer may be big."""
     near = [port for port in place.ports if port.kind != "inland"] if place else []
     for kind in ("hub", "liner"):
         ranked = [port.km for port in near if port.kind == kind]
         if ranked:
             return f"use-port-{kind}" if min(ranked) <= 2 * _ON_SITE_KM else "use-port"
-    return "use-port-small" if near and near[0].km <= 2 * _ON_SITE_KM else "use-port"
+    return "use-port"
 
 
 def _on_site(airports: tuple[Near, ...]) -> Near | None:
@@ -117,16 +117,13 @@ def _water_use(place: Surroundings | None) -> str:
 
 
 def _settled(place: Surroundings) -> list[Statement]:
-    """How densely the surroundings are settled, from the gazetteer's towns."""
-    # It lists few places beside a big city of some countries: where there is one, few towns do not mean few people.
+    """How many towns are around, where they are many: few in the gazetteer do not mean few people."""
     if place.at_sea:
         return []
-    for least, topic in _SETTLED:
-        if place.settlements >= least:
-            if place.principal is not None and topic != "settled-dense":
-                return []
-            return [_said(topic, "geo", n=place.settlements, one=place.settlements == 1, radius=int(SETTLED_KM))]
-    return [] if place.principal is not None else [_said("settled-none", "geo", radius=int(SETTLED_KM))]
+    if place.settlements >= _DENSE:
+        return [_said("settled-dense", "geo", n=place.settlements, radius=int(SETTLED_KM))]
+    lonely = place.settlements == 0 and place.principal is None
+    return [_said("settled-none", "geo", radius=int(SETTLED_KM))] if lonely else []
 
 
 def _said(topic: str, evidence: Evidence = "prior", **slots: Value) -> Statement:

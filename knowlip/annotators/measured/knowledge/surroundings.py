@@ -46,6 +46,8 @@ _MILITARY: Final = re.compile(
     r"\b(air base|airbase|afb|air force|naval|nas|army|aaf|raf|mcas|marine corps|military|air station|base aerea)\b",
     re.I,
 )
+_CLOSED: Final = frozenset("FADN ZSSL EDDT EDDI LGAT VHHX LTBA OTBD SEQU".split())
+"""ICAO codes of airports that the file still lists and that are closed to airlines today."""
 _INTERNATIONAL: Final = re.compile(r"\b(international|intl|intcntl|intercontinental)\b", re.I)
 
 
@@ -197,13 +199,13 @@ def _principal(around: NDArray[np.intp], distance: NDArray[np.float64]) -> Near 
 
 def _airports(point: NDArray[np.float64]) -> tuple[Near, ...]:
     gazetteer = airports()
-    chords, index = gazetteer.tree.query(point, 5, distance_upper_bound=chord(AIRPORT_KM))
+    chords, index = gazetteer.tree.query(point, 6, distance_upper_bound=chord(AIRPORT_KM))
     found = []
     for length, i in zip(np.asarray(chords), np.asarray(index)):
-        if math.isfinite(length) and (name := clean_name(gazetteer.names[i])):
+        if math.isfinite(length) and (name := clean_name(gazetteer.names[i])) and not _CLOSED & {*gazetteer.codes[i]}:
             iata = next((code for code in gazetteer.codes[i] if len(code) == 3), "")
             found.append(Near(name, float(_km(length)), airport_kind(gazetteer.names[i], iata), iata))
-    return tuple(found)
+    return tuple(found[:5])
 
 
 def airport_kind(name: str, iata: str) -> AirportKind:
