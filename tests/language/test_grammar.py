@@ -1,5 +1,6 @@
 """The grammar: wordings are drawn by a key, few words come twice, and a user's file is taken only where it is true."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,39 @@ def test_hedges() -> None:
         assert not any(word in plain for word in likely + open_)
         assert any(word in one for word in likely)
         assert any(word in two for word in open_)
+
+
+def test_doubt_stands_where_a_wording_has_a_place_for_it() -> None:
+    grammar = Grammar.standard()
+    said = {grammar.say(Statement("roads-none"), str(key), hedge=1) for key in range(60)}
+    assert not any(text.startswith(("likely without", "probably without")) for text in said)
+    assert "probably no roads visible" in said
+
+
+def test_a_caption_keeps_to_its_words_for_directions() -> None:
+    grammar = Grammar.standard()
+    families = [{"upper", "lower"}, {"top", "bottom"}, {"north", "northeast", "northwest", "south", "southwest"}]
+    for tile in range(30):
+        places = [Statement("buildings-some", {"regions": [0, 2]}), Statement("water", {"percent": 20, "regions": [6]})]
+        said = [grammar.say(place, f"0 tile-{tile} {place.topic}") for place in places]
+        words = set(re.findall("[a-z]+", " ".join(said).replace("ern ", " ")))
+        assert sum(not family.isdisjoint(words) for family in families) == 1, said
+
+
+def test_two_targets_and_one_cover() -> None:
+    grammar = Grammar.standard()
+    two = Statement("pattern-scattered", {"category": "ship", "two": True})
+    all_water = Statement("shares", {"shares": {"water": 100}, "full": True})
+    for key in map(str, range(40)):
+        assert "two" in grammar.say(two, key)
+        assert "percent" not in grammar.say(all_water, key)
+    assert parse_claims("marine", "Region", grammar.say(all_water, "1")) == {"shares": {"water": 1.0}}
+
+
+def test_covers_without_regions_come_first() -> None:
+    around = Statement("around", {"category": "ship", "covers": {"field": [0], "water": []}})
+    said = {Grammar.standard().say(around, f"{key} around") for key in range(40)}
+    assert all(text.index("water, and ") < text.index(" in the ") or text.startswith("in the") for text in said)
 
 
 def test_number_and_values() -> None:

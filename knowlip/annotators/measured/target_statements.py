@@ -8,10 +8,11 @@ import numpy as np
 
 from knowlip.annotators.measured.evidence import Overall, Target, TileEvidence
 from knowlip.annotators.measured.lines import worth_a_word
-from knowlip.base.vocabulary import region_of
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, region_of
 from knowlip.language.definitions import (
     CROSS_FROM_M,
     ELONGATED_FROM_M,
+    LENGTH_TOLERANCE,
     PRESENT,
     arrangement,
     axial_difference,
@@ -133,12 +134,20 @@ def _size(evidence: TileEvidence, category: str, targets: list[Target], overall:
 
 
 def _category(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
+    """The main type, and another that a third of the targets have; none that is far off the length that is told."""
     types, one = [overall.type], overall.number == 1
     others = Counter(target.type for target in targets if target.type != overall.type).most_common(1)
     if not one and others and others[0][1] * 3 >= len(targets):
         types.append(others[0][0])
+    types = [name for name in types if _is_of_length(name, overall.length_m)] or types[:1]
     slots: Slots = {"category": category, "types": types, "one": one}
     return Statement("category", slots, confidence=bounded(overall.sure["Category"]))
+
+
+def _is_of_length(name: str, length_m: float) -> bool:
+    """Whether targets of a type may have a median length, with the tolerance that lengths have."""
+    low, high = next(kind.length_m for kind in (*SHIP_TYPES, *AIRCRAFT_TYPES) if kind.name == name)
+    return low * (1.0 - LENGTH_TOLERANCE) <= length_m <= high * (1.0 + LENGTH_TOLERANCE)
 
 
 def _distribution(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
