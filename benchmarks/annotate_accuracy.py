@@ -55,12 +55,11 @@ def measure(dataset: Dataset, detail: str) -> dict[str, Any]:
     by_confidence: dict[str, list[bool]] = defaultdict(list)
     unverifiable, seconds = 0, 0.0
     for scale in SCALES:
-        tiles = dataset.tiles(scale=scale)
+        tiles = dataset.tiles(scale=scale).sort_values(["root_id", "tile_id"])
         for row, image in zip(tiles.to_dict("records"), dataset.images(list(tiles["tile_id"]))):
             tile = {str(key): value for key, value in row.items()}
             started = time.process_time()
-            detail = details.of(tile, image) if details else None
-            annotation = annotator.annotate(tile_request(tile, image, done.get(row["parent_id"]), detail))
+            annotation = annotator.annotate(tile_request(tile, image, done.get(row["parent_id"]), details))
             seconds += time.process_time() - started
             done[row["tile_id"]] = annotation
             truth = truths[row["tile_id"]]

@@ -235,8 +235,9 @@ def _who(
 
 
 def _chunks(scale: str, tiles: pd.DataFrame, size: int, done: dict[str, Annotation]) -> list[Chunk]:
-    """Cut a wave, ordered by tile_id, into chunks with the parents' annotations that they need."""
-    rows = [{str(key): value for key, value in row.items()} for row in tiles.to_dict("records")]
+    """Cut a wave, large tile by large tile, into chunks with the parents' annotations that they need."""
+    ordered = tiles.sort_values(["root_id", "tile_id"], kind="stable")
+    rows = [{str(key): value for key, value in row.items()} for row in ordered.to_dict("records")]
     chunks = []
     for number, start in enumerate(range(0, len(rows), size)):
         part = rows[start : start + size]

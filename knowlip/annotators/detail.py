@@ -1,15 +1,21 @@
-"""A tile's window in the finer pixels of the small tiles that were cut from it."""
+"""A tile's window in the finer pixels of the small tiles that were cut from it, and the large tile around it."""
 
+from collections import OrderedDict
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knowlip.annotators.types import Frame, FrameWindow
 from knowlip.dataset import Dataset
 
 _LEAST_SHARE: Final = 0.5
 """Share of the window that accepted small tiles must cover; the tile's own pixels fill the rest."""
+_FRAMES: Final = 4
+"""Frames that are kept for the next tile."""
+_LARGEST_FRAME: Final = 1024
+"""Side in pixels up to which there are frames."""
 
 
 class Details:
@@ -17,6 +23,49 @@ class Details:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
+        self._frames: OrderedDict[str, Frame | None] = OrderedDict()
+
+    @cached_property
+    def _large(self) -> dict[str, dict[str, Any]]:
+        """Large tile -> its index row."""
+        rows = self.dataset.tiles(scale="large").to_dict("records")
+        return {row["tile_id"]: {str(key): value for key, value in row.items()} for row in rows}
+
+    def within(self, row: dict[str, Any]) -> FrameWindow | None:
+        """Where a tile lies in its large tile, as the small tiles show it.
+
+        Args:
+            row: its index row.
+
+        Returns:
+            None where the large tile was rejected, or shows no more than its own pixels.
+        """
+        # What surrounds a tile is measured with it: a target that its edge cuts, a quay that looks like houses.
+        root = row["root_id"]
+        if root not in self._frames:
+            self._frames[root] = self._frame(root)
+            while len(self._frames) > _FRAMES:
+                self._frames.popitem(last=False)
+        frame, large = self._frames[root], self._large.get(root)
+        if frame is None or large is None:
+            return None
+        scale = frame.metres_per_pixel
+        left, top = ((float(row["proj:transform"][at]) - float(large["proj:transform"][at])) for at in (2, 5))
+        column, line, side = round(left / scale), round(-top / scale), round(row["window_m"] / scale)
+        height, width = frame.pixels.shape
+        if not (0 <= line <= height - side and 0 <= column <= width - side):
+            return None
+        return FrameWindow(frame, slice(line, line + side), slice(column, column + side))
+
+    def _frame(self, root: str) -> Frame | None:
+        large = self._large.get(root)
+        if large is None:
+            return None
+        (image,) = self.dataset.images([root])
+        pixels = self.of(large, image)
+        if pixels is None or max(pixels.shape) > _LARGEST_FRAME or pixels.shape[0] != pixels.shape[1]:
+            return None
+        return Frame(pixels, float(large["window_m"]) / pixels.shape[0])
 
     @cached_property
     def _small(self) -> dict[str, list[dict[str, Any]]]:

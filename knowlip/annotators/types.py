@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +93,31 @@ class Neighbours(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False)
+class Frame:
+    """A large tile in its finest pixels, which all tiles cut from it lie in."""
+
+    pixels: NDArray[np.uint8]
+    """(H, W), as `TileRequest.image`."""
+    metres_per_pixel: float
+    seen: dict[str, Any] = field(default_factory=dict)
+    """What an annotator has computed of it, kept for the next tile."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrameWindow:
+    """Where a tile lies in a frame."""
+
+    frame: Frame
+    rows: slice
+    columns: slice
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Those of the tile alone."""
+        return self.frame.pixels[self.rows, self.columns]
+
+
+@dataclass(frozen=True, eq=False)
 class TileRequest:
     """A tile as an annotator sees it. Never holds truth."""
 
@@ -115,6 +140,8 @@ class TileRequest:
     """Annotation of the tile one scale up."""
     detail: NDArray[np.uint8] | None = None
     """(H', W') the same window in finer pixels, as `image`; None where only the tile is at hand."""
+    within: FrameWindow | None = None
+    """The large tile around it, `detail` being its window; None where it is not at hand."""
     incidence_deg: float | None = None
     """Of the middle of the scene; None unknown."""
     polarisations: tuple[str, ...] = ()

@@ -123,17 +123,18 @@ def requests(dataset: Dataset, chunk: Chunk, details: Details | None = None) -> 
     """The tiles of a chunk as annotators see them, in finer pixels too where `details` are given."""
     images = dataset.images([row["tile_id"] for row in chunk.tiles])
     for row, image in zip(chunk.tiles, images, strict=True):
-        detail = details.of(row, image) if details else None
-        yield tile_request(row, image, chunk.parents.get(row["parent_id"]), detail)
+        yield tile_request(row, image, chunk.parents.get(row["parent_id"]), details)
 
 
 def tile_request(
     row: dict[str, Any],
     image: NDArray[np.uint8],
     parent: Annotation | None = None,
-    detail: NDArray[np.uint8] | None = None,
+    details: Details | None = None,
 ) -> TileRequest:
-    """A tile as an annotator sees it, from its index row."""
+    """A tile as an annotator sees it, from its index row; in finer pixels too, and in its large tile, where `details`
+    are given."""
+    within = details.within(row) if details else None
 
     def number(key: str) -> float | None:
         value = row.get(key)
@@ -151,7 +152,8 @@ def tile_request(
         place=cast(Neighbours, {key: row[key] for key in PLACE_KEYS}),
         look_azimuth_deg=number("look_azimuth_deg"),
         parent=parent,
-        detail=detail,
+        detail=details.of(row, image) if details and within is None else None if within is None else within.pixels,
+        within=within,
         incidence_deg=number("view:incidence_angle"),
         polarisations=tuple(map(str, row.get("sar:polarizations", ()))),
         looks=number("sar:looks_equivalent_number"),

@@ -44,7 +44,7 @@ class MeasuredAnnotator:
         """
         if is_coarse(request):
             return write_coarsely(look_coarsely(request), request, self._options)
-        evidence = measure(request.image, request.metres_per_pixel, request.detail)
+        evidence = measure(request.image, request.metres_per_pixel, request.detail, request.within)
         return write(evidence, request, self._options)
 
 

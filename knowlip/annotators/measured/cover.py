@@ -58,14 +58,15 @@ class Cover:
         return self.rates.shape[1] * self.cell_m
 
 
-def classify(image: NDArray[np.uint8], metres_per_pixel: float) -> Cover:
+def classify(image: NDArray[np.uint8], metres_per_pixel: float, outputs: dict[str, Array] | None = None) -> Cover:
     """Land cover of each cell, and where targets may be.
 
     Args:
         image: (H, W) 8 bit, 0 = nodata, logarithmic brightness.
         metres_per_pixel: of `image`.
+        outputs: of :func:`network.run` on the image, where it was run on more than the image.
     """
-    out = run(image, metres_per_pixel)
+    out = run(image, metres_per_pixel) if outputs is None else outputs
     scores = out["cover"]
     # The network was fitted on pixels that resolve roads and runways; where none can be seen it must not guess them.
     if metres_per_pixel > _RESOLVES_M:

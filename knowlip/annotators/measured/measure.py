@@ -10,8 +10,10 @@ from knowlip.annotators.measured.evidence import Overall, TileEvidence
 from knowlip.annotators.measured.lines import axis_of
 from knowlip.annotators.measured.locate import Located, expected, locate
 from knowlip.annotators.measured.mentions import DOUBT
+from knowlip.annotators.measured.network import CELL, run
 from knowlip.annotators.measured.overall import overall_of
 from knowlip.annotators.measured.statistics import describe
+from knowlip.annotators.types import Frame, FrameWindow
 
 Layer = NDArray[np.float32]
 _LARGEST_SIDE: Final = 1024
@@ -41,18 +43,25 @@ class Look(NamedTuple):
     window_m: float
 
 
-def measure(image: NDArray[np.uint8], metres_per_pixel: float, detail: NDArray[np.uint8] | None = None) -> TileEvidence:
+def measure(
+    image: NDArray[np.uint8],
+    metres_per_pixel: float,
+    detail: NDArray[np.uint8] | None = None,
+    within: FrameWindow | None = None,
+) -> TileEvidence:
     """Measure a tile.
 
     Args:
         image: (H, W) 8 bit, 0 = nodata, logarithmic brightness, north up.
         metres_per_pixel: of `image`.
         detail: (H', W') the same window in finer pixels; None where there are none.
+        within: the same window in the large tile around it, which tells what is cut at its edges; None where there is
+            none.
 
     Raises:
         ValueError: not 8-bit 2-D images, no valid pixel, or no positive pixel size.
     """
-    seen = look(image, metres_per_pixel, detail)
+    seen = look(image, metres_per_pixel, detail, within)
     located, overall, numbers = seen.located, None, dict(seen.expected)
     if seen.values is not None:
         none, overall = overall_of(seen.category, seen.values, seen.located)
@@ -82,7 +91,12 @@ def evidence_of(seen: Look, located: list[Located], numbers: dict[str, float], o
     )
 
 
-def look(image: NDArray[np.uint8], metres_per_pixel: float, detail: NDArray[np.uint8] | None = None) -> Look:
+def look(
+    image: NDArray[np.uint8],
+    metres_per_pixel: float,
+    detail: NDArray[np.uint8] | None = None,
+    within: FrameWindow | None = None,
+) -> Look:
     """Run the network on a tile; arguments and errors as of :func:`measure`."""
     for pixels in (image, detail):
         if pixels is not None and (pixels.ndim != 2 or pixels.dtype != np.uint8):
@@ -94,13 +108,33 @@ def look(image: NDArray[np.uint8], metres_per_pixel: float, detail: NDArray[np.u
     if not image.any():
         raise ValueError("The tile holds no valid pixel (0 is nodata), so there is nothing to describe.")
     window_m = max(image.shape) * metres_per_pixel
-    finest = image if detail is None or max(detail.shape) <= max(image.shape) else detail
-    cover = classify(*_reduced(finest, window_m / max(finest.shape)))
+    if within is not None and _fits_cells(within):
+        seen = _seen(within.frame)
+        rows, columns = (slice(side.start // CELL, side.stop // CELL) for side in (within.rows, within.columns))
+        outputs = {name: values[rows, columns] for name, values in seen.items()}
+        cover = classify(within.pixels, within.frame.metres_per_pixel, outputs)
+    else:
+        finest = image if detail is None or max(detail.shape) <= max(image.shape) else detail
+        cover = classify(*_reduced(finest, window_m / max(finest.shape)))
     numbers = {name: expected(cover, name) for name in ("ship", "aircraft")}
     category = max(numbers, key=lambda name: numbers[name])
     located = locate(cover, category) if numbers[category] >= _CANDIDATE_FROM else []
     values = describe(cover, category, located) if located else None
     return Look(cover, numbers, category, located, values, window_m)
+
+
+def _fits_cells(within: FrameWindow) -> bool:
+    """Whether a window is made of whole cells, in pixels that the network knows."""
+    ends = (within.rows.start, within.rows.stop, within.columns.start, within.columns.stop)
+    return within.frame.metres_per_pixel >= _FINEST_M and not any(end % CELL for end in ends)
+
+
+def _seen(frame: Frame) -> dict[str, Layer]:
+    """The network's outputs on a frame, computed once."""
+    if "network" not in frame.seen:
+        frame.seen["network"] = run(frame.pixels, frame.metres_per_pixel)
+    found: dict[str, Layer] = frame.seen["network"]
+    return found
 
 
 def _reduced(image: NDArray[np.uint8], metres_per_pixel: float) -> tuple[NDArray[np.uint8], float]:

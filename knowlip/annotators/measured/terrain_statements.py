@@ -18,7 +18,7 @@ from knowlip.language.definitions import (
     side_of,
 )
 from knowlip.language.phrases import percent
-from knowlip.language.statements import Evidence, Slots, Statement
+from knowlip.language.statements import Evidence, Layer, Slots, Statement
 
 _SOME: Final = 0.07
 """Smallest share that is worth a word."""
@@ -30,6 +30,15 @@ _CLEARLY: Final = 1.3
 """A region is named when its share exceeds by this factor what the word asks for."""
 _ONE_SIDE: Final = 0.25
 """Distance of two centres of mass, in regions, from which one cover is said to lie on a side of the other."""
+_NO_ROAD_BELOW: Final = 0.004
+_ROAD_FROM: Final = 0.006
+"""Shares of road that are seen: below the first there is none, from the second there is one."""
+_ROAD_PLACED_FROM: Final = 0.02
+"""Share of road from which its place is told."""
+_NO_ROAD: Final = ((0.0005, 0.0015, 0.003), (0.95, 0.84, 0.81))
+_ROAD: Final = ((0.005, 0.007, 0.0115, 0.018, 0.025, 0.04, 0.075), (0.5, 0.65, 0.73, 0.79, 0.91, 0.94, 0.99))
+"""How often there was none, or one, by the share that was seen: on scenes that nothing was fitted on or is measured
+on."""
 
 
 def terrain_statements(evidence: TileEvidence, inherited: str | None) -> dict[str, Statement]:
@@ -146,13 +155,20 @@ def _buildings(evidence: TileEvidence) -> Statement:
 
 
 def _roads(evidence: TileEvidence) -> Statement:
+    """Roads, none, or neither where the share that was seen bears out neither."""
     share = cover_share("road", evidence.shares)
-    sure = evidence.sure("road")
-    if share < 0.01:
-        return Statement("roads-none", confidence=bounded(min(0.8, sure)))
-    places = _places("road", evidence)
-    slots: Slots = {"regions": places, "axis_deg": worth_a_word(evidence.axes.get("road")), "several": share >= 0.03}
-    return Statement("roads", slots, confidence=bounded(sure if places else 0.8 * sure))
+    if share < _NO_ROAD_BELOW:
+        return Statement("roads-none", confidence=bounded(float(np.interp(share, *_NO_ROAD))))
+    if share < _ROAD_FROM:
+        return Statement("roads-unclear", layer=Layer.CALIBRATION)
+    places = _places("road", evidence) if share >= _ROAD_PLACED_FROM else []
+    slots: Slots = {
+        "regions": places,
+        "axis_deg": worth_a_word(evidence.axes.get("road")),
+        "several": share >= 0.03,
+    }
+    sure = float(np.interp(share, *_ROAD))
+    return Statement("roads", slots, confidence=bounded(sure * evidence.sure("road") if places else sure))
 
 
 def _water(evidence: TileEvidence) -> Statement:
