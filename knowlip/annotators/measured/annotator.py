@@ -10,7 +10,7 @@ from knowlip.annotators.measured.coarse_statements import coarse_additions, coar
 from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.knowledge import calibration, dimensions_of, earth, radar, social
-from knowlip.annotators.measured.limits import DOUBTED, within_limits
+from knowlip.annotators.measured.limits import DOUBTED, more_likely_true, within_limits
 from knowlip.annotators.measured.measure import measure
 from knowlip.annotators.measured.mentions import boxes_of, counts_of
 from knowlip.annotators.measured.target_statements import target_statements
@@ -54,7 +54,7 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
         kind, mains = InstructionSet.TERRAIN, terrain_statements(evidence, parent_function(request.parent))
     else:
         kind = InstructionSet.MARINE if evidence.category == "ship" else InstructionSet.GROUND
-        mains = target_statements(evidence)
+        mains = more_likely_true(target_statements(evidence))
     mains = within_limits(mains, evidence, seen_metres(request))
     checks = calibration.checks(request, evidence, kind, mains)
     mains = borne_out(mains, calibration.verdicts(checks, mains))

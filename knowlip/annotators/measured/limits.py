@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from math import ceil, floor
+from typing import Final, cast
 
 from knowlip.annotators.measured.compose import PLAIN_FROM
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.visible import Claim, Visibility, visible
-from knowlip.language.statements import Layer, Statement
+from knowlip.language.statements import Layer, Slots, Statement
 
 _TARGET_CLAIMS: Final[Mapping[str, tuple[Claim, ...]]] = {
     "ship": ("ship-count", "ship-location", "ship-shape", "ship-length", "ship-type", "ship-pattern"),
@@ -46,6 +47,41 @@ _UNSEEN: Final = {
 """Dimension -> what is said where its claim is hidden. The others are only ever spoken with doubt."""
 DOUBTED: Final = PLAIN_FROM - 0.01
 """Highest confidence of what is barely resolved, or spoken against by another layer."""
+SAID_FROM: Final = 0.5
+"""Probability from which something is claimed of targets at all: what is more likely false than true is not."""
+_UNCLEAR: Final = {
+    "Location": "unclear-location",
+    "Feature": "unclear-feature",
+    "Size": "unclear-size",
+    "Category": "unclear-category",
+    "Distribution": "unclear-pattern",
+}
+"""Dimension of targets -> what is said instead; of a count its range is."""
+_RANGE: Final = (0.6, 1.6)
+"""Bounds of that range, as parts of the likeliest number."""
+_RANGE_SURE: Final = 0.9
+"""How often such a range held the true number, on scenes that nothing was fitted on or is measured on."""
+
+
+def more_likely_true(statements: Mapping[str, Statement]) -> dict[str, Statement]:
+    """The statements on targets without claims that are more likely false than true: a range stands in for a number,
+    and for the others that they are open.
+
+    Args:
+        statements: dimension -> statement.
+    """
+    left = dict(statements)
+    for dimension, statement in statements.items():
+        if statement.confidence >= SAID_FROM:
+            continue
+        if statement.topic == "count":
+            number = int(cast(int, statement.slots["number"]))
+            low, high = max(1, floor(_RANGE[0] * number)), ceil(_RANGE[1] * number)
+            slots: Slots = {"category": statement.slots["category"], "low": low, "high": high}
+            left[dimension] = Statement("count-range", slots, confidence=_RANGE_SURE)
+        elif dimension in _UNCLEAR and statement.layer is Layer.INSTANCE:
+            left[dimension] = Statement(_UNCLEAR[dimension], layer=Layer.CALIBRATION)
+    return left
 
 
 def within_limits(
