@@ -66,3 +66,26 @@ def test_own_pixels_stand_in_for_what_was_rejected() -> None:
     assert (large[:SIDE, :SIDE] == 1).all()
     assert (large[SIDE : 2 * SIDE, :SIDE] == 211).all()
     assert tiles.detail("medium01") is None  # one of four is left
+
+
+def test_a_tile_lies_in_its_large_tile_where_it_was_cut() -> None:
+    tiles = Tiles({"small33"})
+    details = Details(tiles)  # type: ignore[arg-type]
+    for name, pixels in tiles.pixels.items():
+        if name == "small33":
+            continue
+        row = next(row for row in tiles.rows if row["tile_id"] == name)
+        within = details.within(row)
+        assert within is not None
+        assert within.frame is details.within(tiles.rows[0]).frame, "the frame is made once"  # type: ignore[union-attr]
+        if name.startswith("small"):
+            assert (within.pixels == pixels).all(), name
+        else:
+            assert within.pixels.shape == ((4, 2)[name.startswith("medium")] * SIDE,) * 2
+
+
+def test_without_its_large_tile_a_tile_stands_alone() -> None:
+    tiles = Tiles({"large00"})
+    assert Details(tiles).within(tiles.rows[0]) is None  # type: ignore[arg-type]
+    few = Tiles({f"small{j}{i}" for j in range(4) for i in range(4) if (j, i) > (0, 2)})
+    assert Details(few).within(few.rows[0]) is None  # type: ignore[arg-type]

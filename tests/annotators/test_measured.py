@@ -75,7 +75,7 @@ def test_sides_need_not_fit_the_cells() -> None:
     image = sea_with_ships([(50.0, 50.0, 0.0), (200.0, 60.0, 45.0), (130.0, 180.0, 90.0)])[:229, :251]
     annotation = MeasuredAnnotator().annotate(request(image, 2.0))
     assert annotation.instruction_set == "marine"
-    assert "three ships" in annotation.text_of("Count")
+    assert annotation.counts["ship"] == 3
 
 
 def test_empty_sea_is_terrain_and_all_water() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from knowlip.annotators.measured.compose import LIKELY_FROM, PLAIN_FROM, TextOptions, compose, hedge_of, text_settings
 from knowlip.annotators.measured.evidence import Target, TileEvidence
-from knowlip.annotators.measured.limits import within_limits
+from knowlip.annotators.measured.limits import more_likely_true, within_limits
 from knowlip.annotators.measured.target_statements import target_statements
 from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.types import Annotation, SubText
@@ -113,3 +113,21 @@ def test_settings_that_cannot_be_are_refused() -> None:
         TextOptions(layers=(1, 7))
     with pytest.raises(ValueError, match="0 to 400"):
         TextOptions(words=1000)
+
+
+def test_of_targets_nothing_is_claimed_that_is_more_likely_false() -> None:
+    ship = Target("ship", 0.5, 0.5, 60.0, 12.0, 30.0, "fishing boat", 0.4)
+    evidence = replace(EVIDENCE, targets=(ship,) * 4, shares={"water": 1.0}, grid=({"water": 1.0},) * 9)
+    said = target_statements(evidence)
+    left = more_likely_true(said)
+    assert left["Count"].topic == "count-range"
+    assert (left["Count"].slots["low"], left["Count"].slots["high"]) == (2, 7)
+    assert left["Size"].topic == "unclear-size"
+    assert left["Region"] == said["Region"]
+    sub_texts = compose("tile", "small", InstructionSet.MARINE, left, [], None, TextOptions())
+    texts = {sub.dimension: sub.text for sub in sub_texts}
+    assert parse_claims("marine", "Count", texts["Count"])["count_range"] == [2, 7]
+    for dimension in ("Location", "Size", "Category", "Distribution"):
+        assert parse_claims("marine", dimension, texts[dimension]) == {}
+    sure = replace(evidence, targets=(replace(ship, certainty=0.99),))
+    assert more_likely_true(target_statements(sure)) == target_statements(sure)

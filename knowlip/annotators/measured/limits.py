@@ -107,7 +107,7 @@ def within_limits(
         shown = Visibility.SAID if claim is None else visible(claim, metres_per_pixel, size)
         if shown is Visibility.HIDDEN and dimension in _UNSEEN and statement.topic != "pattern-single":
             left[dimension] = _unseen(dimension, metres_per_pixel)
-        elif shown is Visibility.SAID:
+        elif shown is Visibility.SAID or statement.layer is Layer.CALIBRATION:
             left[dimension] = statement
         else:
             left[dimension] = replace(statement, confidence=min(statement.confidence, DOUBTED))
