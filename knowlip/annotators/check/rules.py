@@ -267,7 +267,7 @@ _NEARBY: Final = re.compile(
     r"\b(near|close to|next to|outside|in|at) (a|an|the)? ?(large |major )?(city|port|airport|harbou?r)\b"
 )
 _DANGLING: Final = re.compile(
-    r"(?:\.\.\.|…|[,;:(\-–])$|\b(?:and|or|the|a|an|of|with|in|on|at|to|by|from|near|about|is|are|between)$"
+    r"(?:\.\.\.|…|[,;:(\-–])$|\b(?:and|or|the|a|an|of|with|in|on|at|to|(?<!close )by|from|near|about|is|are|between)$"
 )
 
 

@@ -26,25 +26,25 @@ _NOUNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "aircraft": (("aircraft", "aircraft"), ("airplane", "airplanes"), ("plane", "planes")),
 }
 _TYPES: Final[dict[str, tuple[str, ...]]] = {
-    "container ship": ("container ship", "container vessel", "container carrier"),
+    "container ship": ("container ship", "container vessel", "container carrier", "boxship"),
     "tanker": ("tanker", "tanker vessel"),
-    "bulk carrier": ("bulk carrier", "bulker"),
+    "bulk carrier": ("bulk carrier", "bulker", "bulk freighter"),
     "cargo ship": ("cargo ship", "cargo vessel", "freighter", "general cargo vessel"),
-    "fishing boat": ("fishing boat", "fishing vessel"),
+    "fishing boat": ("fishing boat", "fishing vessel", "fishing craft"),
     "wide-body airliner": ("wide-body airliner", "wide-body jet", "twin-aisle airliner"),
     "narrow-body airliner": ("narrow-body airliner", "narrow-body jet", "single-aisle airliner"),
-    "regional turboprop": ("regional turboprop", "turboprop airliner", "turboprop"),
+    "regional turboprop": ("regional turboprop", "turboprop airliner", "turboprop", "commuter turboprop"),
     "business jet": ("business jet", "corporate jet", "executive jet"),
     "fighter": ("fighter jet", "fighter", "combat jet"),
 }
 _COVER: Final[dict[str, tuple[str, ...]]] = {
     "water": ("water", "open water"),
-    "field": ("fields", "farmland", "cropland", "crop fields", "cultivated fields", "arable land"),
-    "wood": ("woodland", "forest", "woods", "tree cover", "trees", "wooded ground"),
-    "built-up": ("built-up land", "buildings", "housing", "urban fabric", "built-up areas"),
+    "field": ("fields", "farmland", "cropland", "crop fields", "cultivated fields", "arable land", "agricultural land"),
+    "wood": ("woodland", "forest", "woods", "tree cover", "trees", "wooded ground", "tree stands"),
+    "built-up": ("built-up land", "buildings", "housing", "urban fabric", "urban blocks"),
     "airfield": ("airfield ground", "airport ground", "airport land"),
-    "quay": ("quays", "docks", "piers", "wharves"),
-    "grass": ("grass", "grassland", "grassy ground"),
+    "quay": ("quays", "docks", "piers", "wharves", "quayside"),
+    "grass": ("grass", "grassland", "grassy ground", "turf"),
     "runway": ("runway", "runway surface"),
     "apron": ("apron", "apron surface"),
     "pavement": ("pavement", "paved ground", "paved surfaces"),
@@ -183,7 +183,7 @@ def _regions(value: Iterable[int], manner: Manner) -> str:
         return f"the {name}"
     corner = chosen[0] % 2 == 0
     part = "ern part" if family == 2 else " part"
-    area = manner.chance.choice(("", " corner", part) if corner else (" part", " area"))
+    area = manner.chance.choice(("", " corner", part) if corner else (" part", " area", " section", " sector"))
     return "the " + (name.replace(" ", "-") if area else name) + area
 
 
