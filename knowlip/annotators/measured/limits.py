@@ -77,7 +77,7 @@ def more_likely_true(statements: Mapping[str, Statement]) -> dict[str, Statement
         if statement.topic == "count":
             number = int(cast(int, statement.slots["number"]))
             low, high = max(1, floor(_RANGE[0] * number)), ceil(_RANGE[1] * number)
-            slots: Slots = {"category": statement.slots["category"], "low": low, "high": high}
+            slots: Slots = {"category": statement.slots["category"], "low": low, "high": high, "next": high == low + 1}
             left[dimension] = Statement("count-range", slots, confidence=_RANGE_SURE)
         elif dimension in _UNCLEAR and statement.layer is Layer.INSTANCE:
             left[dimension] = Statement(_UNCLEAR[dimension], layer=Layer.CALIBRATION)

@@ -121,7 +121,7 @@ def _number(value: int, manner: Manner) -> str:
 
 
 def _bare_number(value: int, manner: Manner) -> str:
-    return str(value)
+    return number_word(value) if value < 10 else str(value)
 
 
 def _category(value: str, manner: Manner) -> str:

@@ -73,7 +73,8 @@ def _number(chance: random.Random, category: str, one: bool) -> Slots:
 
 def _range(chance: random.Random, category: str, one: bool) -> Slots:
     low = chance.randint(1, 20)
-    return {"low": low, "high": low + chance.randint(1, 8), "one": False}
+    high = low + chance.randint(1, 8)
+    return {"low": low, "high": high, "next": high == low + 1, "one": False}
 
 
 def _location(chance: random.Random, category: str, one: bool) -> Slots:
