@@ -18,14 +18,14 @@ PLAIN_FROM: Final = 0.8
 """Probability from which a claim is made without a word of doubt."""
 LIKELY_FROM: Final = 0.55
 """Probability from which it is called likely; below, possible."""
-_SPREAD: Final = 8
+_SPREAD: Final = 6
 """Captions end up to so many words before and behind the number that is asked for."""
 _SENTENCES: Final = 3
 """Most sentences of a sub-text."""
 _LEADING: Final[Mapping[str, tuple[Layer, ...]]] = {
     "large": (Layer.EARTH, Layer.SOCIAL, Layer.EARTH, Layer.RADAR, Layer.CALIBRATION),
     "medium": (Layer.EARTH, Layer.RADAR, Layer.SOCIAL, Layer.CALIBRATION),
-    "small": (Layer.RADAR, Layer.EARTH, Layer.RADAR, Layer.SOCIAL, Layer.CALIBRATION),
+    "small": (Layer.SOCIAL, Layer.RADAR, Layer.SOCIAL, Layer.EARTH, Layer.CALIBRATION),
 }
 """Scale -> the layers in the order in which they may add a sentence, over and over; where on this round a tile begins
 is drawn, so that all layers come to speak though a text has room for few sentences."""
@@ -48,7 +48,7 @@ class TextOptions:
     layers: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Layers of the chain of thought that speak: 1 earth cognition, 2 social prior, 3 SAR theory, 4 instances, 5
     calibration. The main sentence of each sub-text is of layer 4 and always there."""
-    words: int = 108
+    words: int = 110
     """Words that a caption is filled up to, by what the other layers have to say; 0 leaves the main sentences alone."""
     seed: int = 0
     """Draws the wordings, together with the tile's name."""

@@ -35,6 +35,7 @@ _FERTILE: Final = (
     "climate-savanna",
     "climate-highland",
 )
+_EVIDENT: Final = ("check-field-fits", "check-wood-fits", "check-certainty-high")
 _WOODED: Final = ("climate-rainforest", "climate-monsoon", "climate-oceanic", "climate-continental", "climate-boreal")
 
 
@@ -74,6 +75,11 @@ def statements(
 ) -> list[Statement]:
     """What the comparisons of :func:`checks` say."""
     return [check.statement for check in checks(request, evidence, kind, mains)]
+
+
+def worth_saying(found: Sequence[Check]) -> list[Statement]:
+    """What the comparisons say, but for those that bear out what nobody would doubt."""
+    return [check.statement for check in found if check.statement.topic not in _EVIDENT]
 
 
 def verdicts(found: Sequence[Check], mains: Mapping[str, Statement]) -> dict[str, Verdict]:

@@ -50,7 +50,7 @@ SCALES: Final[Sequence[Scale]] = (
         "floor",
         "q_dark",
         (0.0003, 0.0017, 0.0036, 0.006, 0.0105),
-        _six("vanishing tiny minor limited sizeable substantial"),
+        _six("scarce sparse scattered common numerous abundant"),
     ),
     Scale("grain", "g_contrast", (2.6, 4.3, 6.8, 13.0, 16.2), _six("smooth fine mottled granular coarse rugged")),
     Scale(
