@@ -127,7 +127,7 @@ def _town(place: Surroundings) -> Statement | None:
     town = place.town
     if town is None:
         return None
-    if town.name == place.country:  # a city that is a state: its point says nothing of how far it reaches
+    if town.name == place.country or town.name in place.region:  # its point says nothing of how far it reaches
         return None
     km = rounded_km(town.km)
     if km is None:
@@ -138,6 +138,8 @@ def _town(place: Surroundings) -> Statement | None:
 def _principal(place: Surroundings) -> Statement | None:
     city = place.principal
     if city is None or (place.town is not None and city.name == place.town.name):
+        return None
+    if city.name == place.country or city.name in place.region:
         return None
     km = rounded_km(city.km)
     return _said("city-principal", city=city.name, km=km) if km else _said("city-principal-in", city=city.name)

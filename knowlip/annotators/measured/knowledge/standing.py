@@ -13,8 +13,9 @@ _STANDING: Final[Mapping[str, tuple[str, str]]] = {
     "town-": ("Environment", "Functionality Terrain"),
     "city-": ("Environment", "Functionality Terrain"),
     "sensor": ("Region Feature Environment", "Layout Distribution Terrain"),
-    "radiometry-tone": ("Feature Region Environment", "Terrain Layout"),
-    "radiometry-texture": ("Distribution Feature Environment", "Boundary Distribution"),
+    # Dark pixels are what water is known by, edges and lines what roads are.
+    "radiometry-tone": ("Feature Region Environment", "Water Layout Terrain"),
+    "radiometry-texture": ("Distribution Feature Environment", "Roads Boundary Distribution"),
     "airport-": ("Environment", "Functionality Terrain"),
     "port-": ("Environment", "Functionality Terrain"),
     "coast-": ("Environment", "Functionality Terrain"),
