@@ -79,6 +79,9 @@ def more_likely_true(statements: Mapping[str, Statement]) -> dict[str, Statement
             low, high = max(1, floor(_RANGE[0] * number)), ceil(_RANGE[1] * number)
             slots: Slots = {"category": statement.slots["category"], "low": low, "high": high, "next": high == low + 1}
             left[dimension] = Statement("count-range", slots, confidence=_RANGE_SURE)
+            pattern = statements.get("Distribution")
+            if pattern is not None and (pattern.topic == "pattern-single" or pattern.slots.get("two")):
+                left["Distribution"] = Statement(_UNCLEAR["Distribution"], layer=Layer.CALIBRATION)
         elif dimension in _UNCLEAR and statement.layer is Layer.INSTANCE:
             left[dimension] = Statement(_UNCLEAR[dimension], layer=Layer.CALIBRATION)
     return left

@@ -80,6 +80,8 @@ def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evi
     seen = {name: score if score >= least[name] else 0.0 for name, score in seen.items()}
     seen["mixed"] = 0.1
     best = max(seen, key=lambda name: seen[name])
+    if next(iter(forms)) == "airfield" and best in ("farmland", "forest", "urban", "open water"):
+        best = "airport" if seen["airport"] else "mixed"  # airfield ground has been called the main cover
     if inherited in ("port", "airport") and best != inherited and seen[inherited] >= _HALF * seen[best]:
         return str(inherited), "parent", 0.6
     rest = max(score for name, score in seen.items() if name != best)
