@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from knowlip.annotators.types import Frame, FrameWindow
+from knowlip.annotators.types import TileFrame, TileWindow
 from knowlip.dataset import Dataset
 
 _LEAST_SHARE: Final = 0.5
@@ -23,7 +23,7 @@ class Details:
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
-        self._frames: OrderedDict[str, Frame | None] = OrderedDict()
+        self._frames: OrderedDict[str, TileFrame | None] = OrderedDict()
 
     @cached_property
     def _large(self) -> dict[str, dict[str, Any]]:
@@ -31,7 +31,7 @@ class Details:
         rows = self.dataset.tiles(scale="large").to_dict("records")
         return {row["tile_id"]: {str(key): value for key, value in row.items()} for row in rows}
 
-    def within(self, row: dict[str, Any]) -> FrameWindow | None:
+    def within(self, row: dict[str, Any]) -> TileWindow | None:
         """Where a tile lies in its large tile, as the small tiles show it.
 
         Args:
@@ -55,9 +55,9 @@ class Details:
         height, width = frame.pixels.shape
         if not (0 <= line <= height - side and 0 <= column <= width - side):
             return None
-        return FrameWindow(frame, slice(line, line + side), slice(column, column + side))
+        return TileWindow(frame, slice(line, line + side), slice(column, column + side))
 
-    def _frame(self, root: str) -> Frame | None:
+    def _frame(self, root: str) -> TileFrame | None:
         large = self._large.get(root)
         if large is None:
             return None
@@ -65,7 +65,7 @@ class Details:
         pixels = self.of(large, image)
         if pixels is None or max(pixels.shape) > _LARGEST_FRAME or pixels.shape[0] != pixels.shape[1]:
             return None
-        return Frame(pixels, float(large["window_m"]) / pixels.shape[0])
+        return TileFrame(pixels, float(large["window_m"]) / pixels.shape[0])
 
     @cached_property
     def _small(self) -> dict[str, list[dict[str, Any]]]:

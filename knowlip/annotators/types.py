@@ -93,7 +93,7 @@ class Neighbours(TypedDict, total=False):
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class TileFrame:
     """A large tile in its finest pixels, which all tiles cut from it lie in."""
 
     pixels: NDArray[np.uint8]
@@ -104,10 +104,10 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameWindow:
+class TileWindow:
     """Where a tile lies in a frame."""
 
-    frame: Frame
+    frame: TileFrame
     rows: slice
     columns: slice
 
@@ -140,7 +140,7 @@ class TileRequest:
     """Annotation of the tile one scale up."""
     detail: NDArray[np.uint8] | None = None
     """(H', W') the same window in finer pixels, as `image`; None where only the tile is at hand."""
-    within: FrameWindow | None = None
+    within: TileWindow | None = None
     """The large tile around it, `detail` being its window; None where it is not at hand."""
     incidence_deg: float | None = None
     """Of the middle of the scene; None unknown."""

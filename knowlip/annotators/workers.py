@@ -134,6 +134,7 @@ def tile_request(
 ) -> TileRequest:
     """A tile as an annotator sees it, from its index row; in finer pixels too, and in its large tile, where `details`
     are given."""
+    # The window of the large tile is the finest look there is, so no other is made beside it.
     within = details.within(row) if details else None
 
     def number(key: str) -> float | None:

@@ -9,7 +9,7 @@ from knowlip.annotators.measured.evidence import Target
 from knowlip.annotators.measured.locate import Located, expected, locate, regions_of
 from knowlip.annotators.measured.measure import look, measure
 from knowlip.annotators.measured.statistics import NUMBERS, SOME, STATISTICS, TOTAL, describe
-from knowlip.annotators.types import Frame, FrameWindow
+from knowlip.annotators.types import TileFrame, TileWindow
 from knowlip.base.vocabulary import LAND_COVER, SHIP_TYPES, region_of
 
 
@@ -155,12 +155,12 @@ def test_fine_and_large_images_are_averaged(side: int, metres: float, seen_at: f
 def test_a_window_of_a_frame_is_seen_as_the_frame_is() -> None:
     rng = np.random.default_rng(3)
     pixels = rng.integers(20, 220, (256, 256)).astype(np.uint8)
-    frame = Frame(pixels, 1.0)
-    whole = look(pixels, 1.0, None, FrameWindow(frame, slice(0, 256), slice(0, 256)))
+    frame = TileFrame(pixels, 1.0)
+    whole = look(pixels, 1.0, None, TileWindow(frame, slice(0, 256), slice(0, 256)))
     alone = look(pixels, 1.0)
     np.testing.assert_array_equal(whole.cover.rates, alone.cover.rates)
-    part = look(pixels[64:128, 128:256], 1.0, None, FrameWindow(frame, slice(64, 128), slice(128, 256)))
+    part = look(pixels[64:128, 128:256], 1.0, None, TileWindow(frame, slice(64, 128), slice(128, 256)))
     np.testing.assert_array_equal(part.cover.rates, whole.cover.rates[16:32, 32:64])
     assert list(frame.seen) == ["network"], "the network runs once a frame"
-    odd = look(pixels[1:65, 1:65], 1.0, None, FrameWindow(frame, slice(1, 65), slice(1, 65)))
+    odd = look(pixels[1:65, 1:65], 1.0, None, TileWindow(frame, slice(1, 65), slice(1, 65)))
     np.testing.assert_array_equal(odd.cover.rates, look(pixels[1:65, 1:65], 1.0).cover.rates)

@@ -33,6 +33,11 @@ is drawn, so that all layers come to speak though a text has room for few senten
 
 _OF_EVERY_TILE: Final = ("sensor",)
 """Topics that each text tells first, whatever the larger tile's has told."""
+_BEFORE: Final[Mapping[str, tuple[Layer, ...]]] = {
+    "large": (Layer.EARTH, Layer.SOCIAL, Layer.EARTH),
+    "medium": (Layer.EARTH,),
+}
+"""Scale -> layers that speak before what was measured is told: on large tiles place and people come first."""
 
 
 _NAMED: Final = ("airport-", "port-", "town-", "city-")
@@ -129,8 +134,10 @@ def compose(
     # What was measured and how the scene was taken tells tiles apart: the longest captions have room for it too.
     most = options.words + _SPREAD if options.words else 0
     named = 0
-    for statement, dimensions in [*seen, *_in_turn([other for other in allowed if other not in seen], scale, tile_id)]:
-        limit = most if any(statement is other for other, _ in seen) else goal
+    first = _firsts([other for other in allowed if other not in seen], _BEFORE.get(scale, ()))
+    rest = [other for other in allowed if other not in seen and other not in first]
+    for number, (statement, dimensions) in enumerate([*first, *seen, *_in_turn(rest, scale, tile_id)]):
+        limit = most if number < len(first) + len(seen) else goal
         if len(caption.words) >= limit:
             continue
         here = [name for name in dimensions if name in caption.said and len(caption.said[name]) < _SENTENCES]
@@ -143,6 +150,16 @@ def compose(
             caption.add(where, Sentence(words, statement.evidence, statement.topic))
             named += of_name
     return tuple(SubText.of(name, caption.said[name], mains[name].confidence) for name in DIMENSIONS[kind])
+
+
+def _firsts(
+    others: Sequence[tuple[Statement, tuple[str, ...]]], layers: Sequence[Layer]
+) -> list[tuple[Statement, tuple[str, ...]]]:
+    """The first statement of each layer, the next where a layer is named again."""
+    found: list[tuple[Statement, tuple[str, ...]]] = []
+    for layer in layers:
+        found += [other for other in others if other[0].layer is layer and other not in found][:1]
+    return found
 
 
 def hedge_of(statement: Statement) -> int:

@@ -13,7 +13,7 @@ from knowlip.annotators.measured.mentions import DOUBT
 from knowlip.annotators.measured.network import CELL, run
 from knowlip.annotators.measured.overall import overall_of
 from knowlip.annotators.measured.statistics import describe
-from knowlip.annotators.types import Frame, FrameWindow
+from knowlip.annotators.types import TileFrame, TileWindow
 
 Layer = NDArray[np.float32]
 _LARGEST_SIDE: Final = 1024
@@ -47,7 +47,7 @@ def measure(
     image: NDArray[np.uint8],
     metres_per_pixel: float,
     detail: NDArray[np.uint8] | None = None,
-    within: FrameWindow | None = None,
+    within: TileWindow | None = None,
 ) -> TileEvidence:
     """Measure a tile.
 
@@ -95,7 +95,7 @@ def look(
     image: NDArray[np.uint8],
     metres_per_pixel: float,
     detail: NDArray[np.uint8] | None = None,
-    within: FrameWindow | None = None,
+    within: TileWindow | None = None,
 ) -> Look:
     """Run the network on a tile; arguments and errors as of :func:`measure`."""
     for pixels in (image, detail):
@@ -123,13 +123,13 @@ def look(
     return Look(cover, numbers, category, located, values, window_m)
 
 
-def _fits_cells(within: FrameWindow) -> bool:
+def _fits_cells(within: TileWindow) -> bool:
     """Whether a window is made of whole cells, in pixels that the network knows."""
     ends = (within.rows.start, within.rows.stop, within.columns.start, within.columns.stop)
     return within.frame.metres_per_pixel >= _FINEST_M and not any(end % CELL for end in ends)
 
 
-def _seen(frame: Frame) -> dict[str, Layer]:
+def _seen(frame: TileFrame) -> dict[str, Layer]:
     """The network's outputs on a frame, computed once."""
     if "network" not in frame.seen:
         frame.seen["network"] = run(frame.pixels, frame.metres_per_pixel)
