@@ -20,6 +20,8 @@ LIKELY_FROM: Final = 0.55
 """Probability from which it is called likely; below, possible."""
 _SPREAD: Final = 6
 """Captions end up to so many words before and behind the number that is asked for."""
+_ROOM: Final = 12
+"""So many words more may be told of what was measured and how the scene was taken."""
 _SENTENCES: Final = 3
 """Most sentences of a sub-text."""
 _LEADING: Final[Mapping[str, tuple[Layer, ...]]] = {
@@ -132,7 +134,7 @@ def compose(
     allowed = [other for other in others if other[0].layer in options.layers and other[0].topic not in known]
     seen = [other for other in allowed if other[0].evidence == "visual" or other[0].topic in _OF_EVERY_TILE]
     # What was measured and how the scene was taken tells tiles apart: the longest captions have room for it too.
-    most = options.words + _SPREAD if options.words else 0
+    most = options.words + _ROOM if options.words else 0
     named = 0
     first = _firsts([other for other in allowed if other not in seen], _BEFORE.get(scale, ()))
     rest = [other for other in allowed if other not in seen and other not in first]
