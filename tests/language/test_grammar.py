@@ -134,7 +134,7 @@ def test_own_wordings_stand_in_place_of_the_standard_ones_or_beside_them(tmp_pat
         ("count: {evidence: visual, layer: 4, wordings: ['{number} ships. Really']}", "one sentence"),
         ("count: {evidence: visual, layer: 4, wordings: ['{number} ships {colour}']}", "slot colour, which"),
         ("count: {evidence: visual, layer: 4, wordings: ['some {category}']}", "fits no statement"),
-        ("count: {evidence: visual, layer: 4, wordings: ['{number} or four {category}']}", "read as"),
+        ("count: {evidence: visual, layer: 4, wordings: ['{number} or 40 {category}']}", "read as"),
         ("location: {evidence: visual, layer: 4, wordings: ['not {in_regions} but left']}", "read as"),
         ("place-country: {evidence: geo, layer: 1, wordings: ['open sea off {country}']}", "behind a"),
         ("count: {evidence: visual, layer: 4, wordings: [{when: most}]}", "without when and say"),

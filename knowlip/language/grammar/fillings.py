@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from knowlip.language.phrases import axis_word, listing, number_word
 from knowlip.language.statements import Value
@@ -20,15 +20,17 @@ FILLED_BY: Final = {
 """Slot of a wording -> the slot of the statement that it is filled from, where the names differ."""
 _MANY: Final = 6
 """Larger numbers are said to be about right."""
+_IN_WORDS: Final = 10
+"""Larger numbers are written in digits."""
 _ABOUT: Final = ("about", "around", "roughly", "approximately")
 _NOUNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "ship": (("ship", "ships"), ("vessel", "vessels")),
     "aircraft": (("aircraft", "aircraft"), ("airplane", "airplanes"), ("plane", "planes")),
 }
 _TYPES: Final[dict[str, tuple[str, ...]]] = {
-    "container ship": ("container ship", "container vessel", "container carrier", "boxship"),
-    "tanker": ("tanker", "tanker vessel"),
-    "bulk carrier": ("bulk carrier", "bulker", "bulk freighter"),
+    "container ship": ("container ship", "container vessel", "container carrier"),
+    "tanker": ("tanker",),
+    "bulk carrier": ("bulk carrier", "bulker"),
     "cargo ship": ("cargo ship", "cargo vessel", "freighter", "general cargo vessel"),
     "fishing boat": ("fishing boat", "fishing vessel", "fishing craft"),
     "wide-body airliner": ("wide-body airliner", "wide-body jet", "twin-aisle airliner"),
@@ -40,8 +42,8 @@ _TYPES: Final[dict[str, tuple[str, ...]]] = {
 _COVER: Final[dict[str, tuple[str, ...]]] = {
     "water": ("water", "open water"),
     "field": ("fields", "farmland", "cropland", "crop fields", "cultivated fields", "arable land", "agricultural land"),
-    "wood": ("woodland", "forest", "woods", "tree cover", "trees", "wooded ground", "tree stands"),
-    "built-up": ("built-up land", "buildings", "housing", "urban fabric", "urban blocks"),
+    "wood": ("woodland", "forest", "woods", "tree cover", "trees", "wooded ground"),
+    "built-up": ("built-up land", "buildings", "housing", "urban fabric", "city blocks"),
     "airfield": ("airfield ground", "airport ground", "airport land"),
     "quay": ("quays", "docks", "piers", "wharves", "quayside"),
     "grass": ("grass", "grassland", "grassy ground", "turf"),
@@ -98,6 +100,8 @@ def fill(name: str, slots: Mapping[str, Value], manner: Manner) -> str:
         manner: of the sentence.
     """
     value: Any = slots[FILLED_BY.get(name, name)]
+    if name in ("low", "high") and isinstance(value, int):  # both in words or both in digits
+        return _bare_number(value) if cast(int, slots["high"]) <= _IN_WORDS else str(value)
     filler = _FILLERS.get(name)
     if filler is not None:
         return filler(value, manner)
@@ -116,12 +120,12 @@ def _on_one_line(value: str) -> str:
 
 
 def _number(value: int, manner: Manner) -> str:
-    about = f"{manner.chance.choice(_ABOUT)} " if value > _MANY and not manner.hedged else ""
-    return about + number_word(value)
+    about = value > _IN_WORDS or (value > _MANY and not manner.hedged)  # so no sentence begins with digits
+    return (f"{manner.chance.choice(_ABOUT)} " if about else "") + _bare_number(value)
 
 
-def _bare_number(value: int, manner: Manner) -> str:
-    return number_word(value) if value < 10 else str(value)
+def _bare_number(value: int) -> str:
+    return number_word(value) if value <= _IN_WORDS else str(value)
 
 
 def _category(value: str, manner: Manner) -> str:
@@ -235,8 +239,6 @@ def _around(value: Any, manner: Manner) -> str:
 
 _FILLERS: Final[dict[str, Callable[[Any, Manner], str]]] = {
     "number": _number,
-    "low": _bare_number,
-    "high": _bare_number,
     "category": _category,
     "categories": _categories,
     "types": _types,
