@@ -79,17 +79,13 @@ def values(folder: Path, out: Path, seed: int, looks: int) -> None:
     for row in dataset.tiles().sort_values(["root_id", "tile_id"]).to_dict("records"):
         image = dataset.image(row["tile_id"])
         tile = {str(key): value for key, value in row.items()}
-        detail, within = details.of(tile, image), details.within(tile)
+        detail = details.of(tile, image)
         objects = truths[row["tile_id"]]["objects"]
         for number in range(looks if objects else 1):
             turn = int(rng.integers(8))
             by = (rng.normal(1, 0.05), rng.normal(0, 5)) if number else (1.0, 0.0)
             fine = None if detail is None or number == 2 else changed(detail, by, turn)
-            if number:
-                seen = look(changed(image, by, turn), row["metres_per_pixel"], fine)
-            else:  # as it is measured: within its large tile
-                turn = 0
-                seen = look(image, row["metres_per_pixel"], detail, within)
+            seen = look(changed(image, by, turn), row["metres_per_pixel"], fine)
             if seen.values is None:
                 continue
             mine = [item for item in objects if item["category"] == seen.category]
