@@ -20,7 +20,7 @@ from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import PRESENT
 from knowlip.language.dimensions import InstructionSet
-from knowlip.language.statements import Statement
+from knowlip.language.statements import Layer, Statement
 
 _OF_MIXED_USE: Final = ("use-mixed", "mixed-routine")
 
@@ -45,6 +45,7 @@ class MeasuredAnnotator:
         if is_coarse(request):
             return write_coarsely(look_coarsely(request), request, self._options)
         evidence = measure(request.image, request.metres_per_pixel, request.detail, request.within)
+        evidence = calibration.without_ports(evidence, request)
         return write(evidence, request, self._options)
 
 
@@ -85,6 +86,8 @@ def known_of(
     """What the layers other than the instances have to say of a tile, each layer's first things first."""
     place = earth.fitting(earth.statements(request), evidence)
     people = social.statements(request, use_of(evidence, kind, mains))
+    if next(iter(evidence.landforms)) in ("quay", "airfield"):  # of one use, though what else a port needs is not seen
+        people = [statement for statement in people if statement.topic not in _OF_MIXED_USE]
     return [*place, *people, *radar.statements(request, evidence)]
 
 
@@ -92,7 +95,7 @@ def borne_out(mains: Mapping[str, Statement], verdicts: Mapping[str, calibration
     """The main statements, those that another layer speaks against with doubt."""
     return {
         dimension: replace(main, confidence=min(main.confidence, DOUBTED))
-        if verdicts.get(main.topic) == "contradicted"
+        if verdicts.get(main.topic) == "contradicted" and main.layer is not Layer.CALIBRATION
         else main
         for dimension, main in mains.items()
     }

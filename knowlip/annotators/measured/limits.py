@@ -71,6 +71,9 @@ def more_likely_true(statements: Mapping[str, Statement]) -> dict[str, Statement
         statements: dimension -> statement.
     """
     left = dict(statements)
+    if "Size" in left and left["Size"].confidence < SAID_FROM:  # a type rests on the size
+        type_ = left["Category"]
+        statements = {**statements, "Category": replace(type_, confidence=min(type_.confidence, SAID_FROM - 0.01))}
     for dimension, statement in statements.items():
         if statement.confidence >= SAID_FROM:
             continue

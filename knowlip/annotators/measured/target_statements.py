@@ -29,6 +29,8 @@ _STRIP: Final = 0.03
 """Share of runway from which its direction is told."""
 _OPEN: Final = 0.85
 """Share of water from which nothing but water is spoken of."""
+_MANY: Final = 4
+"""Number of targets from which the place of most of them is told as such."""
 _OFF_LINE: Final = 0.25
 """Largest spread of a row's regions across its line, as a share of its length."""
 
@@ -106,13 +108,25 @@ def _count(evidence: TileEvidence, category: str, targets: list[Target], overall
 def _location(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
     outside = sum(region_of(target.x, target.y) not in overall.regions for target in targets)
     one = overall.number == 1
+    regions = _touching(overall.regions) if one else overall.regions
     slots: Slots = {
         "category": category,
-        "regions": sorted(overall.regions),
+        "regions": sorted(regions),
         "one": one,
-        "most": outside > 0 and not one,
+        "most": outside > 0 and overall.number >= _MANY,
     }
     return Statement("location", slots, confidence=bounded(overall.sure["Location"]))
+
+
+def _touching(regions: Sequence[int]) -> list[int]:
+    """Of the likeliest regions of one target those that touch the likeliest: it lies in one place."""
+    first = regions[:1]
+    return [
+        region
+        for region in regions
+        for one in first
+        if max(abs(region // 3 - one // 3), abs(region % 3 - one % 3)) <= 1
+    ]
 
 
 def _feature(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
@@ -166,7 +180,7 @@ def _in_line(regions: Sequence[int]) -> bool:
 def _region(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:
     """Shares of a twentieth and more."""
     if category == "ship":
-        water = percent(cover_share("water", evidence.shares))
+        water = max(10, percent(cover_share("water", evidence.shares)))  # ships float
         shares = {name: share for name, share in (("water", water), ("land", 100 - water)) if share}
         slots: Slots = {"shares": shares, "axis_deg": None, "full": 100 in shares.values()}
         return Statement("shares", slots, confidence=bounded(evidence.sure("water")))

@@ -116,7 +116,17 @@ def _distribution(evidence: TileEvidence) -> Statement:
     names = [name for name, share in evidence.landforms.items() if share >= _SOME][:2] or list(evidence.landforms)[:1]
     covers: dict[str, object] = {name: places for name in names if (places := _places(name, evidence))}
     where = covers or {names[0]: list(range(9))}
+    if len(where) > 1:  # beside another cover it is not in all parts
+        where = {name: _most_of(name, regions, evidence) for name, regions in where.items()}
     return Statement("where", {"covers": where}, confidence=bounded(0.9 * evidence.sure(*names)))
+
+
+def _most_of(name: str, regions: object, evidence: TileEvidence) -> object:
+    """All nine regions without the one that holds least of a cover."""
+    if not isinstance(regions, list) or len(regions) < 9:
+        return regions
+    least = min(range(9), key=lambda region: cover_share(name, evidence.grid[region]))
+    return [region for region in regions if region != least]
 
 
 def _layout(evidence: TileEvidence) -> Statement:

@@ -1,7 +1,7 @@
 """Layer 5, calibration: the layers checked against each other, said in words and told to the composer."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from knowlip.annotators.measured.evidence import TileEvidence
@@ -12,6 +12,7 @@ from knowlip.annotators.types import TileRequest
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import InstructionSet
+from knowlip.language.phrases import round_length
 from knowlip.language.statements import Evidence, Layer, Statement, Value
 
 Verdict = Literal["supported", "contradicted", "open"]
@@ -20,6 +21,8 @@ NEAR_KM: Final = 8.0
 """Distance within which an airport bears out aircraft and runways; a port reaches twice as far."""
 _FITS: Final = 1.1
 """Factor by which a measured length may leave the range of its type and still fit."""
+_NO_PORT_KM: Final = 30.0
+"""Distance to the sea and to the nearest listed port from which there are no quays."""
 _ENOUGH_PX, _FEW_PX = 15.0, 6.0
 _LARGE_WATER, _LARGE_LAND = 0.4, 0.3
 _SURE_FROM, _UNSURE_BELOW = 0.8, 0.55
@@ -47,6 +50,25 @@ class Check:
     verdict: Verdict
     dimensions: tuple[str, ...] = ()
     """Whose claims it bears on."""
+
+
+def without_ports(evidence: TileEvidence, request: TileRequest) -> TileEvidence:
+    """The evidence with quays taken for built-up land where no port can be: far from the sea and from every listed
+    port. Both are bright and rectangular; the place decides.
+
+    Args:
+        evidence: what was seen.
+        request: the tile, whose place may be unknown: then nothing is changed.
+    """
+    place = surroundings_of(request)
+    if place is None or place.coast.km < _NO_PORT_KM or any(port.km < _NO_PORT_KM for port in place.ports):
+        return evidence
+    return replace(evidence, shares=_as_buildings(evidence.shares), grid=tuple(map(_as_buildings, evidence.grid)))
+
+
+def _as_buildings(shares: Mapping[str, float]) -> dict[str, float]:
+    quay = shares.get("quay", 0.0)
+    return {**shares, "quay": 0.0, "built-up": shares.get("built-up", 0.0) + quay}
 
 
 def checks(
@@ -115,10 +137,11 @@ def _targets(
     types = {kind.name: kind for kind in (*SHIP_TYPES, *AIRCRAFT_TYPES)}
     said = mains.get("Category")
     named = said.slots.get("types") if said is not None and said.topic == "category" else None
-    first = types.get(str(named[0])) if isinstance(named, list | tuple) and named else None
-    if first is not None:
-        low, high = first.length_m
-        fits = low / _FITS <= length <= high * _FITS
+    first = types.get(str(named[0])) if isinstance(named, list | tuple) and len(named) == 1 else None
+    low, high = first.length_m if first is not None else (0.0, 0.0)
+    printed = low <= round_length(length) <= high  # as the reader sees both
+    if first is not None and (printed or not low / _FITS <= length <= high * _FITS):
+        fits = printed
         slots: dict[str, Value] = {"type": first.name, "shortest": str(round(low)), "longest": str(round(high))}
         topic = "check-length-fits" if fits else "check-length-off"
         yield _check(topic, "supported" if fits else "contradicted", ("Size", "Category"), "prior", **slots)

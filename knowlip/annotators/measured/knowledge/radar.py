@@ -5,6 +5,7 @@ from typing import Final
 
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.knowledge import radiometry
+from knowlip.annotators.measured.visible import seen_metres
 from knowlip.annotators.types import TileRequest
 from knowlip.language.definitions import CROSS_FROM_M, ELONGATED_FROM_M
 from knowlip.language.directions import COMPASS
@@ -82,7 +83,9 @@ def _sensor(request: TileRequest) -> Iterator[Statement]:
     if _polarisation(request.polarisations):
         facts.append(" and ".join(dict.fromkeys(channel.upper() for channel in request.polarisations)))
     if request.resolution_m is not None and request.resolution_m > 0:
-        facts.append(f"{request.resolution_m:.2g} m pixels")
+        # What is said of shapes is seen in the pixels that were looked at, which may be coarser than the scene's.
+        seen, pixels = seen_metres(request), f"{request.resolution_m:.2g} m pixels"
+        facts.append(f"{pixels} averaged to {seen:.2g} m" if seen >= 1.5 * request.resolution_m else pixels)
     if request.looks is not None and request.looks > 0:
         looks = max(1, round(request.looks))
         facts.append(f"{looks} {'look' if looks == 1 else 'looks'}")
