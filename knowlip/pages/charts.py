@@ -129,7 +129,9 @@ def _plain(item: ElementTree.Element, symbols: dict[str, str]) -> None:
         del item.attrib["transform"]
     for name in {"d", "x", "y", "transform"} & set(item.attrib):
         item.set(name, re.sub(r"\d+\.\d+", lambda match: f"{float(match[0]):.1f}", item.attrib[name]))
-    if item.tag == "path":  # blanks around letters say nothing, and what follows a first point is a line anyway
+    if item.tag == "path" and "d" in item.attrib:
+        # Blanks around letters say nothing, and what follows a first point is a line anyway. A line without points has
+        # no path at all.
         path = re.sub(r"\s*([A-Zz])\s*", r"\1", item.attrib["d"].replace(".0", ""))
         item.set("d", re.sub(r"(M[^A-Zz]*)L", r"\1 ", path).replace("L", " ") if "C" not in path else path)
     if found := item.get("style"):

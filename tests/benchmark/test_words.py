@@ -7,7 +7,9 @@ from benchmarks.words import Judged, calibration, share, visual_part
 from knowlip.annotators.types import Annotation, SubText
 from knowlip.language.definitions import COARSE
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.grammar import Grammar
 from knowlip.language.marks import Sentence, joined
+from knowlip.language.statements import Statement
 
 COARSE_TEXTS = {
     "Terrain": ("at this resolution, water and some housing", "land-coarse"),
@@ -16,7 +18,7 @@ COARSE_TEXTS = {
     "Layout": ("split into two parts, water and built-up land", "layout-two-part"),
     "Boundary": ("edge between water and built-up land", "boundary"),
     "Buildings": ("moderately settled", "settlement-some"),
-    "Roads": ("roads are narrower than a pixel and stay open", "roads-unresolved"),
+    "Roads": (Grammar.standard().say(Statement("roads-unresolved"), "tile"), "roads-unresolved"),
     "Water": ("water covers about 60 percent of the scene", "water"),
 }
 
