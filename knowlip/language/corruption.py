@@ -178,6 +178,10 @@ def _but(claims: Claims, names: Sequence[str]) -> dict[str, object]:
     return {name: value for name, value in claims.items() if name not in names}
 
 
+_WORDS_UP_TO: Final = 10
+"""Larger numbers are written in digits."""
+
+
 def _other_count(text: str, rng: np.random.Generator) -> str | None:
     if match := RANGE.search(text):
         return _other_range(text, match, rng)
@@ -188,7 +192,9 @@ def _other_count(text: str, rng: np.random.Generator) -> str | None:
     number = GROUPS[words.lower()] if found["group"] else number_of(words.lower())
     near = [value for value in range(1, min(20, max(4, 2 * number)) + 1) if not count_holds(value, number)]
     new = int(rng.choice(near))
-    name = str(new) if words.isdigit() or new >= len(NUMBERS) else NUMBERS[new]
+    # Words up to ten and digits beyond, as texts have it: another style would give the wrong number away.
+    digits = new > _WORDS_UP_TO or (words.isdigit() and number <= _WORDS_UP_TO)
+    name = str(new) if digits else NUMBERS[new]
     about = "" if new <= _ABOUT_FROM else found["about"] or ""
     counted = _agreeing(text[found.end() :], number != 1, new != 1)
     return _like(about + name, found.group(), text[: found.start()]) + counted
@@ -201,7 +207,8 @@ def _other_range(text: str, match: re.Match[str], rng: np.random.Generator) -> s
         return None
     lows = [value for value in (low - (high - low) - 1, high + 1, high + 2) if value > 0]
     new = int(rng.choice(lows))
-    names = [number_word(value) for value in (new, new + high - low)]
+    ends = (new, new + high - low)
+    names = [str(value) if ends[1] > _WORDS_UP_TO else number_word(value) for value in ends]
     (start, stop), (start_high, stop_high) = match.span(1), match.span(2)
     return _like(names[0], match.group(1), text[:start]) + text[stop:start_high] + names[1] + text[stop_high:]
 

@@ -20,7 +20,7 @@ from knowlip.training.tiles import load_pixels
 from tests.training.runs import annotated
 
 __all__ = ["annotated"]
-SEED, TILES, NEGATIVES, NEW_TOKENS = 5, 12, 7, 6
+SEED, TILES, NEGATIVES, NEW_TOKENS = 5, 40, 7, 6
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -105,7 +105,8 @@ def _part(score: np.ndarray, wrong: np.ndarray, at: np.ndarray, draws: np.ndarra
     """AUROC over some of the items."""
     count = int(wrong[at].sum())
     if not count or count == int(at.sum()):
-        return {"value": None, "ci": None, "n": int(at.sum()), "n_wrong": count}
+        reason = "Every one of them is wrong." if count else "None of them is wrong."
+        return {"value": None, "ci": None, "n": int(at.sum()), "n_wrong": count, "reason": reason}
     return {**_figure(weighted_auroc(score[at], wrong[at], draws[:, at])), "n": int(at.sum()), "n_wrong": count}
 
 
