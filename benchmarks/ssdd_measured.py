@@ -73,7 +73,8 @@ def measure(folder: Path, metres: float, limit: int, half: str = "judge") -> dic
         seconds += time.process_time() - started
         pixels += image.size
         marine = text.instruction_set == "marine"
-        counts.append((parse_claims("marine", "Count", text.text_of("Count"))["count"] if marine else 0, len(truth)))
+        # The likeliest number, which the Count sentence may give as a range.
+        counts.append((text.counts["ship"] if marine else 0, len(truth)))
         if truth:
             claimed = parse_claims("marine", "Location", text.text_of("Location")).get("regions", []) if marine else []
             places.append((set(claimed), [region_of(x, y) for x, y in truth]))

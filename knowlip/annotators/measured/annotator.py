@@ -56,6 +56,8 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
     else:
         kind = InstructionSet.MARINE if evidence.category == "ship" else InstructionSet.GROUND
         mains = more_likely_true(target_statements(evidence))
+        if kind is InstructionSet.MARINE and not calibration.may_have_port(request):  # no tankers on reservoirs
+            mains["Category"] = Statement("unclear-category", layer=Layer.CALIBRATION)
     mains = within_limits(mains, evidence, seen_metres(request))
     checks = calibration.checks(request, evidence, kind, mains)
     mains = borne_out(mains, calibration.verdicts(checks, mains))

@@ -29,6 +29,8 @@ _STRIP: Final = 0.03
 """Share of runway from which its direction is told."""
 _OPEN: Final = 0.85
 """Share of water from which nothing but water is spoken of."""
+_WHOLE_ENOUGH: Final = 60
+"""Percent of an airfield's tile below which its shares leave too much unsaid."""
 _MANY: Final = 4
 """Number of targets from which the place of most of them is told as such."""
 _OFF_LINE: Final = 0.25
@@ -186,6 +188,11 @@ def _region(evidence: TileEvidence, category: str, targets: list[Target], overal
         return Statement("shares", slots, confidence=bounded(evidence.sure("water")))
     shares = {name: percent(cover_share(name, evidence.shares)) for name in ("pavement", "grass")}
     shares = {name: share for name, share in shares.items() if share}
+    if shares and sum(shares.values()) < _WHOLE_ENOUGH:  # what the rest mostly is
+        rest = {name: share for name, share in evidence.landforms.items() if name != "airfield"}
+        main = max(rest, key=lambda name: rest[name])
+        if percent(rest[main]) >= 10:
+            shares[main] = percent(rest[main])
     if not shares:
         main, share = next(iter(evidence.landforms.items()))
         slots = {"shares": {main: percent(share)}, "axis_deg": None, "full": percent(share) == 100}

@@ -74,9 +74,9 @@ def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evi
         "farmland": forms["field"],
         "forest": forms["wood"],
         "open water": 0.9 * forms["water"],
-        "urban": 1.2 * forms["built-up"],
+        "urban": forms["built-up"],
     }
-    least = {"airport": 0.08, "port": 0.08, "farmland": 0.3, "forest": 0.3, "open water": 0.54, "urban": 0.24}
+    least = {"airport": 0.08, "port": 0.08, "farmland": 0.3, "forest": 0.3, "open water": 0.54, "urban": 0.2}
     seen = {name: score if score >= least[name] else 0.0 for name, score in seen.items()}
     seen["mixed"] = 0.1
     best = max(seen, key=lambda name: seen[name])

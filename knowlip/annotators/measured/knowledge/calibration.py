@@ -60,10 +60,18 @@ def without_ports(evidence: TileEvidence, request: TileRequest) -> TileEvidence:
         evidence: what was seen.
         request: the tile, whose place may be unknown: then nothing is changed.
     """
-    place = surroundings_of(request)
-    if place is None or place.coast.km < _NO_PORT_KM or any(port.km < _NO_PORT_KM for port in place.ports):
+    if may_have_port(request):
         return evidence
     return replace(evidence, shares=_as_buildings(evidence.shares), grid=tuple(map(_as_buildings, evidence.grid)))
+
+
+def may_have_port(request: TileRequest) -> bool:
+    """Whether sea-going ships and quays can be there, as far as the place is known: near the sea, or near a listed
+    port that is no depot inland."""
+    place = surroundings_of(request)
+    if place is None or place.coast.km < _NO_PORT_KM:
+        return True
+    return any(port.km < _NO_PORT_KM and port.kind != "inland" for port in place.ports)
 
 
 def _as_buildings(shares: Mapping[str, float]) -> dict[str, float]:
