@@ -212,7 +212,8 @@ def _who(
     if config.annotator == "labels":
         return runner(Labelling(dataset), Processes(1)), None
     if config.annotator != "openai":
-        measuring = Measuring(config.dataset, config.annotator, config.texts, config.detail == "tiles")
+        own = str(text_settings(config.texts)) if config.annotator == "measured" else ""
+        measuring = Measuring(config.dataset, config.annotator, config.texts, config.detail == "tiles", own)
         return runner(measuring, Processes(config.workers)), None
     # The client library takes a second to import.
     from knowlip.annotators.openai.annotator import EndpointError, OpenAIAnnotator

@@ -49,6 +49,8 @@ class Details:
         frame, large = self._frames[root], self._large.get(root)
         if frame is None or large is None:
             return None
+        if row["scale"] == "medium" and self._covered(row) < _LEAST_SHARE:
+            return None  # the frame holds the large tile's pixels there, and the tile's own are finer
         scale = frame.metres_per_pixel
         left, top = ((float(row["proj:transform"][at]) - float(large["proj:transform"][at])) for at in (2, 5))
         column, line, side = round(left / scale), round(-top / scale), round(row["window_m"] / scale)
@@ -56,6 +58,17 @@ class Details:
         if not (0 <= line <= height - side and 0 <= column <= width - side):
             return None
         return TileWindow(frame, slice(line, line + side), slice(column, column + side))
+
+    def _covered(self, row: dict[str, Any]) -> float:
+        """Share of a tile's window that accepted small tiles cover."""
+        left, top, side = float(row["proj:transform"][2]), float(row["proj:transform"][5]), float(row["window_m"])
+        inside = 0.0
+        for small in self._small.get(row["root_id"], []):
+            x, y = (float(small["proj:transform"][at]) for at in (2, 5))
+            half = float(small["window_m"]) / 2
+            if left < x + half < left + side and top - side < y - half < top:
+                inside += (float(small["window_m"]) / side) ** 2
+        return inside
 
     def _frame(self, root: str) -> TileFrame | None:
         large = self._large.get(root)

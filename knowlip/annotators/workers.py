@@ -15,7 +15,7 @@ from knowlip.annotators.chunks import Outcomes
 from knowlip.annotators.detail import Details
 from knowlip.annotators.labels import LabelsAnnotator
 from knowlip.annotators.measured import MeasuredAnnotator
-from knowlip.annotators.measured.compose import TextOptions
+from knowlip.annotators.measured.compose import TextOptions, text_settings
 from knowlip.annotators.offline import offline_annotator
 from knowlip.annotators.types import Annotation, Annotator, Neighbours, TileRequest
 from knowlip.dataset import Dataset
@@ -54,6 +54,8 @@ class Measuring(Annotating):
     """How the measured annotator speaks."""
     detail: bool = True
     """Whether it sees a tile's small tiles too."""
+    settings: str = ""
+    """What the run was begun with of :func:`knowlip.annotators.measured.compose.text_settings`; "" is not compared."""
 
     def open(self, number: int) -> Callable[[Chunk], Outcomes]:
         """Open the data set; in a process of several, without threads of BLAS: the processes are the parallelism, and
@@ -63,6 +65,8 @@ class Measuring(Annotating):
         dataset = Dataset(self.dataset)
         details = Details(dataset) if self.detail else None
         own = self.annotator == MeasuredAnnotator.name
+        if own and self.settings and self.settings != str(text_settings(self.texts)):
+            raise ValueError(f"{self.texts.wordings} was changed while it was read: run the same command again.")
         annotator = MeasuredAnnotator(self.texts) if own else offline_annotator(self.annotator)
         return _annotating(dataset, annotator, details=details)
 

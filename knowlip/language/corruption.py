@@ -139,11 +139,11 @@ def _corrupt(
             else:
                 new = _EDITS[str(kind)](seen, rng)
             if new is not None and is_wrong(str(kind), instruction_set, dimension, seen, new):
-                return Corruption(row, int(slot), str(kind), *_with_seen(text, marks, new))
+                return Corruption(row, int(slot), str(kind), *with_seen(text, marks, new))
     return None
 
 
-def _with_seen(text: str, marks: str, new: str) -> tuple[str, str]:
+def with_seen(text: str, marks: str, new: str) -> tuple[str, str]:
     """A sub-text and its marks with other words in place of the sentences that rest on the image."""
     if not marks:
         return new, ""

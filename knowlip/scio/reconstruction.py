@@ -160,7 +160,7 @@ def propose(
             numbers = [slots.index(slot) for slots, (_, slot) in zip(masked, part)]
             written = model.generate(tokens, prompts, config.max_new_tokens, holes=numbers)
             memory = model.text_encoder.image_key_values(tokens)
-        new = [corpus.with_text(*place, text) for place, text in zip(part, written)]
+        new = [corpus.with_text(*place, *corpus.rewritten(*place, text)) for place, text in zip(part, written)]
         keep = [[not (without and at == slot) for at in range(SLOTS)] for _, slot in part]
         base = [_both(text, kept) for text, kept in zip(olds, keep)]
         deltas = _differences(scorer, rows, image, memory, list(map(_both, new)), base, [text.hash for text in olds])
@@ -229,7 +229,9 @@ def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], 
             text, slots = corpus.texts[row], {rewrite.slot for rewrite in by_row[row]}
             whole, read = list(text.parts), list(text.grounded.parts)
             for rewrite in by_row[row]:
-                written = corpus.with_text(row, rewrite.slot, rewrite.text)
+                # What was not read by the decoder stays in the text that contrast reads.
+                told = corpus.rewritten(row, rewrite.slot, rewrite.text)
+                written = corpus.with_text(row, rewrite.slot, *told)
                 whole[rewrite.slot] = written.parts[rewrite.slot]
                 read[rewrite.slot] = written.grounded.parts[rewrite.slot]
             new.append((TileText(whole).ids(), TileText(read).ids()))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowlip.base.vocabulary import Decision
+from knowlip.language.marks import sentences_of
 from knowlip.scio.evidence import DECODER
 from knowlip.scio.reconstruction import Acceptance, Rewrite
 from knowlip.scio.screening import Screening
@@ -72,9 +73,15 @@ def rewriting_rows(
     rows["noise"] = 1 - column("confidence")
     rows["margin"] = 0.0 if acceptance is None else acceptance.threshold
     accepted = (rows["decision"] == Decision.REWRITTEN).to_numpy(bool)
-    rows["text"] = [one.text if taken else old for one, taken, old in zip(rewrites, accepted, rows["text"])]
-    # The decoder writes from the image, one sentence: the marks of the old words would not fit the new ones.
-    rows.loc[accepted, ["annotator", "evidence", "marks"]] = "scio", "visual", ""
+    # The decoder writes from the image: its words take the place of those it read, and are marked so.
+    told = [corpus.rewritten(one.row, one.slot, one.text) for one in rewrites]
+    for column_, at in (("text", 0), ("marks", 1)):
+        rows[column_] = [new[at] if taken else old for new, taken, old in zip(told, accepted, rows[column_])]
+    firsts = [
+        sentences_of(text, marks)[0].evidence if marks else "visual" for text, marks in zip(rows["text"], rows["marks"])
+    ]
+    rows["evidence"] = [new if taken else old for new, taken, old in zip(firsts, accepted, rows["evidence"])]
+    rows.loc[accepted, "annotator"] = "scio"
     counts = Counter(one.decision for one in rewrites)
     figures: dict[str, Any] = {
         "candidates": len(rewrites),

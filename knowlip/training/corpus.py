@@ -8,6 +8,7 @@ import pandas as pd
 
 from knowlip.base.files import sha256, whole_file
 from knowlip.dataset import Dataset
+from knowlip.language.corruption import with_seen
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.marks import joined, sentences_of
@@ -115,6 +116,15 @@ class Corpus:
         apart = any(text.seen is not None for text in self.seen)
         self.grounded_lengths = TextLengths.of([text.grounded for text in self.seen]) if apart else self.lengths
         """Tokens of what matching and infilling read of these."""
+        for reads, name, texts in (
+            (self.reading.contrast_on, "contrast_on", self.seen),
+            (self.reading.grounded_on, "grounded_on", [text.grounded for text in self.seen]),
+        ):
+            if reads != "all" and not any(part.ids for text in texts for part in text.parts):
+                raise ValueError(
+                    f"No sentence of {dataset.path} rests on the image, so model.text.{name}: {reads} leaves nothing "
+                    "to read: set it to all, or annotate with an annotator that looks."
+                )
         self._dimensions: list[str] = self.table["dimension"].to_list()
         self._said = list(zip(*(self.table[name].to_list() for name in ("text", "marks", "evidence"))))
         self._under: dict[str, set[str]] | None = None
@@ -164,6 +174,14 @@ class Corpus:
         said = self._of(tile)
         said[slot] = text, marks, "visual"
         return self._text(tile, said)
+
+    def rewritten(self, tile: int, slot: int, text: str) -> tuple[str, str]:
+        """A sub-text and its marks with the decoder's words in place of what the decoder read and wrote: where that are
+        the sentences that rest on the image, those on place and general knowledge stay."""
+        old, marks, _ = self._said[self.row(tile, slot)]
+        if self.reading.grounded_on == "all" or not marks or not text.strip():
+            return text, ""
+        return with_seen(old, marks, text)
 
     def turned(self, tile: int, turn: Turn) -> TileText | None:
         """The tile's text for turned pixels; None where it names a direction that is not understood.

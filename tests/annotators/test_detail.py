@@ -89,3 +89,12 @@ def test_without_its_large_tile_a_tile_stands_alone() -> None:
     assert Details(tiles).within(tiles.rows[0]) is None  # type: ignore[arg-type]
     few = Tiles({f"small{j}{i}" for j in range(4) for i in range(4) if (j, i) > (0, 2)})
     assert Details(few).within(few.rows[0]) is None  # type: ignore[arg-type]
+
+
+def test_a_medium_tile_without_its_small_ones_is_seen_in_its_own_pixels() -> None:
+    tiles = Tiles({"small00", "small01", "small10"})
+    details = Details(tiles)  # type: ignore[arg-type]
+    medium = next(row for row in tiles.rows if row["tile_id"] == "medium00")
+    other = next(row for row in tiles.rows if row["tile_id"] == "medium11")
+    assert details.within(medium) is None, "the frame holds the large tile's pixels there"
+    assert details.within(other) is not None

@@ -131,3 +131,14 @@ def test_of_targets_nothing_is_claimed_that_is_more_likely_false() -> None:
         assert parse_claims("marine", dimension, texts[dimension]) == {}
     sure = replace(evidence, targets=(replace(ship, certainty=0.99),))
     assert more_likely_true(target_statements(sure)) == target_statements(sure)
+
+
+def test_a_wordings_file_that_changes_is_read_again(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    form = 'water-none:\n  evidence: visual\n  layer: 4\n  wordings: ["{}"]\n'
+    path.write_text(form.format("no water whatsoever"))
+    before = text_settings(TextOptions(wordings=path))
+    path.write_text(form.format("no water at all"))
+    assert text_settings(TextOptions(wordings=path)) != before
+    texts = {sub.dimension: sub.text for sub in written(wordings=path)}
+    assert texts["Water"].startswith("No water at all")

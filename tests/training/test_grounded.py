@@ -197,3 +197,29 @@ def test_a_training_leaves_the_place_alone(marked: Path, tmp_path: Path, kind: s
     assert load_model(Path(result["model"]), "cpu").config.text.grounded_on == "visual"
     lines = losses(tmp_path / "run")
     assert all(np.isfinite([line["itm"], line["infill"], line["itc"]]).all() for line in lines)
+
+
+def test_a_rewrite_leaves_what_the_decoder_did_not_read(corpus: Corpus) -> None:
+    kept = 0
+    for tile, text in enumerate(corpus.texts):
+        for slot in range(len(text.parts)):
+            old, marks, evidence = corpus._said[corpus.row(tile, slot)]
+            if not marks or not any(one.evidence == "visual" for one in sentences_of(old, marks)):
+                continue
+            new, new_marks = corpus.rewritten(tile, slot, "four ships in view")
+            assert resting_on(new, new_marks, evidence, ("visual",)) == "Four ships in view"
+            assert resting_on(new, new_marks, evidence, ("geo", "prior")) == resting_on(
+                old, marks, evidence, ("geo", "prior")
+            )
+            kept += 1
+    assert kept
+    assert corpus.rewritten(0, 0, " ") == (" ", "")
+
+
+def test_texts_without_a_sentence_on_the_image_are_refused(settings: Settings) -> None:
+    dataset = Dataset(settings.dataset)
+    table = dataset.texts(0).assign(marks="", evidence="geo")
+    dataset.texts = lambda revision=None: table  # type: ignore[method-assign]
+    fresh = corpus_of(settings)
+    with pytest.raises(ValueError, match="rests on the image"):
+        fresh.read_texts(dataset, 0)

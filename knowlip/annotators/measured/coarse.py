@@ -103,6 +103,7 @@ def look_coarsely(request: TileRequest) -> CoarseEvidence:
         raise ValueError("A tile must be a two-dimensional 8-bit image with a valid pixel (0 is nodata).")
     # Interpolated pixels are smoother than those of the scene, and roughness is measured against speckle: go back.
     factor = max(1, round((request.resolution_m or 0.0) / request.metres_per_pixel))
+    factor = min(factor, max(1, min(image.shape) // 8))
     levels, valid = _averaged(image, factor)
     metres = request.metres_per_pixel * factor
     per_db, brightest = _scale(levels, valid, request)
@@ -114,7 +115,7 @@ def look_coarsely(request: TileRequest) -> CoarseEvidence:
     # A shore is rough whatever the land is: what lies within a few pixels of water says nothing of houses and hills.
     shore = wet | (water > 0.1) if brightest is not None else wet
     inland = valid & ~ndimage.binary_dilation(shore, iterations=_SHORE_PX)
-    built, hills = _built(power, inland if inland.mean() > 0.05 else valid & ~wet, metres)
+    built, hills = _built(power, inland if inland.sum() > 0.05 * valid.sum() else valid & ~wet, metres)
     probability = {"water": np.where(wet, np.maximum(water, 0.6), np.minimum(water, 0.4))}
     probability["built-up"] = built * (1.0 - probability["water"])
     probability["open land"] = 1.0 - probability["water"] - probability["built-up"]
@@ -125,13 +126,13 @@ def look_coarsely(request: TileRequest) -> CoarseEvidence:
     rows, columns = (np.linspace(0, size, 4).astype(int) for size in valid.shape)
     parts = [(slice(*rows[j : j + 2]), slice(*columns[i : i + 2])) for j in range(3) for i in range(3)]
     open_land = valid & (winner == COARSE.index("open land"))
-    rough = open_land.mean() > _RELIEF_FROM and np.median(hills[open_land]) >= _between(_RELIEF_DB, metres)
+    rough = open_land.sum() > _RELIEF_FROM * valid.sum() and np.median(hills[open_land]) >= _between(_RELIEF_DB, metres)
     return CoarseEvidence(
         metres,
         _shares(found, valid),
         tuple(_shares({name: where[part] for name, where in found.items()}, valid[part]) for part in parts),
         certainty,
-        bool(rough and wet.mean() < 0.1),
+        bool(rough and wet.sum() < 0.1 * valid.sum()),
         points,
     )
 
@@ -178,7 +179,7 @@ def _without_points(
     large = np.bincount(labels.ravel()) >= _WATER_PX
     large[0] = False
     wet = np.asarray(large[labels])
-    if wet.mean() < _POINTS_FROM:
+    if wet.sum() < _POINTS_FROM * valid.sum():
         return wet, ()
     level = float(np.median(power[wet]))
     islands, count = ndimage.label(~wet & valid, structure=np.ones((3, 3)))

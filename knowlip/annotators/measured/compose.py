@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,19 +70,46 @@ class TextOptions:
 
 
 STANDARD: Final = TextOptions()
+VERSION: Final = 2
+"""Raised whenever the same tile would get another text: a run is finished by the version that began it."""
 
 
 def text_settings(options: TextOptions) -> dict[str, Any]:
     """Options as JSON values, with the fingerprint of the words: texts of one run are made of the same."""
     grammar = grammar_of(options.wordings)
     words = sha256(repr([grammar.topic(name) for name in sorted(grammar.topics)]).encode())[:16]
-    return {"layers": sorted(options.layers), "words": options.words, "seed": options.seed, "grammar": words}
+    weights = (
+        Path(__file__).with_name(name).read_bytes() for name in ("weights.onnx", "overall.npy", "calibration.json")
+    )
+    return {
+        "layers": sorted(options.layers),
+        "words": options.words,
+        "seed": options.seed,
+        "grammar": words,
+        "weights": sha256(b"".join(weights))[:16],
+        "version": VERSION,
+    }
+
+
+def grammar_of(wordings: Path | None) -> Grammar:
+    """The standard grammar, or that of a file as it is now."""
+    if wordings is None:
+        return _standard()
+    try:
+        content = sha256(wordings.read_bytes())
+    except OSError:
+        content = ""  # the grammar says what is wrong with the file
+    return _of_file(wordings, content)
 
 
 @cache
-def grammar_of(wordings: Path | None) -> Grammar:
-    """The standard grammar, or that of a file."""
-    return Grammar.standard() if wordings is None else Grammar.with_file(wordings)
+def _standard() -> Grammar:
+    return Grammar.standard()
+
+
+@lru_cache(maxsize=4)
+def _of_file(wordings: Path, content: str) -> Grammar:
+    return Grammar.with_file(wordings)
 
 
 @dataclass
