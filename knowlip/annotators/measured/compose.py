@@ -20,7 +20,7 @@ LIKELY_FROM: Final = 0.55
 """Probability from which it is called likely; below, possible."""
 _SPREAD: Final = 6
 """Captions end up to so many words before and behind the number that is asked for."""
-_ROOM: Final = 12
+_ROOM: Final = 16
 """So many words more may be told of what was measured and how the scene was taken."""
 _SENTENCES: Final = 3
 """Most sentences of a sub-text."""
