@@ -49,7 +49,7 @@ class Details:
         frame, large = self._frames[root], self._large.get(root)
         if frame is None or large is None:
             return None
-        if row["scale"] == "medium" and self._covered(row) < _LEAST_SHARE:
+        if row["scale"] == "medium" and not self._is_shown(*self._small_in(row)):
             return None  # the frame holds the large tile's pixels there, and the tile's own are finer
         scale = frame.metres_per_pixel
         left, top = ((float(row["proj:transform"][at]) - float(large["proj:transform"][at])) for at in (2, 5))
@@ -58,17 +58,6 @@ class Details:
         if not (0 <= line <= height - side and 0 <= column <= width - side):
             return None
         return TileWindow(frame, slice(line, line + side), slice(column, column + side))
-
-    def _covered(self, row: dict[str, Any]) -> float:
-        """Share of a tile's window that accepted small tiles cover."""
-        left, top, side = float(row["proj:transform"][2]), float(row["proj:transform"][5]), float(row["window_m"])
-        inside = 0.0
-        for small in self._small.get(row["root_id"], []):
-            x, y = (float(small["proj:transform"][at]) for at in (2, 5))
-            half = float(small["window_m"]) / 2
-            if left < x + half < left + side and top - side < y - half < top:
-                inside += (float(small["window_m"]) / side) ** 2
-        return inside
 
     def _frame(self, root: str) -> TileFrame | None:
         large = self._large.get(root)
@@ -103,6 +92,23 @@ class Details:
         """
         if row["scale"] == "small" or len(row["proj:transform"]) < 6:
             return None
+        factor, found = self._small_in(row)
+        if not self._is_shown(factor, found):
+            return None
+        height, width = image.shape
+        detail = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        for (line, column), part in zip(found, self.dataset.images(found.values()), strict=True):
+            if part.shape == image.shape:
+                detail[line * height : (line + 1) * height, column * width : (column + 1) * width] = part
+        return detail
+
+    @staticmethod
+    def _is_shown(factor: int, found: dict[tuple[int, int], str]) -> bool:
+        """Whether small tiles show enough of a window."""
+        return factor >= 2 and len(found) >= _LEAST_SHARE * factor * factor
+
+    def _small_in(self, row: dict[str, Any]) -> tuple[int, dict[tuple[int, int], str]]:
+        """How many small tiles a side fit into a tile's window, and the accepted ones: (line, column) -> name."""
         left, top = float(row["proj:transform"][2]), float(row["proj:transform"][5])
         found: dict[tuple[int, int], str] = {}
         factor = 1
@@ -113,11 +119,4 @@ class Details:
             line = round((top - float(small["proj:transform"][5])) / side)
             if 0 <= column < factor and 0 <= line < factor:
                 found[line, column] = small["tile_id"]
-        if factor < 2 or len(found) < _LEAST_SHARE * factor * factor:
-            return None
-        height, width = image.shape
-        detail = image.repeat(factor, axis=0).repeat(factor, axis=1)
-        for (line, column), part in zip(found, self.dataset.images(found.values()), strict=True):
-            if part.shape == image.shape:
-                detail[line * height : (line + 1) * height, column * width : (column + 1) * width] = part
-        return detail
+        return factor, found

@@ -65,10 +65,12 @@ class Measuring(Annotating):
         dataset = Dataset(self.dataset)
         details = Details(dataset) if self.detail else None
         own = self.annotator == MeasuredAnnotator.name
-        if own and self.settings and self.settings != str(text_settings(self.texts)):
+        if not own:
+            return _annotating(dataset, offline_annotator(self.annotator), details=details)
+        measured = MeasuredAnnotator(self.texts)
+        if self.settings and self.settings != str(text_settings(self.texts, measured.grammar)):
             raise ValueError(f"{self.texts.wordings} was changed while it was read: run the same command again.")
-        annotator = MeasuredAnnotator(self.texts) if own else offline_annotator(self.annotator)
-        return _annotating(dataset, annotator, details=details)
+        return _annotating(dataset, measured, details=details)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ def tile_request(
     are given."""
     # The window of the large tile is the finest look there is, so no other is made beside it.
     within = details.within(row) if details else None
+    detail = None
+    if details is not None:
+        detail = within.pixels if within is not None else details.of(row, image)
 
     def number(key: str) -> float | None:
         value = row.get(key)
@@ -157,7 +162,7 @@ def tile_request(
         place=cast(Neighbours, {key: row[key] for key in PLACE_KEYS}),
         look_azimuth_deg=number("look_azimuth_deg"),
         parent=parent,
-        detail=details.of(row, image) if details and within is None else None if within is None else within.pixels,
+        detail=detail,
         within=within,
         incidence_deg=number("view:incidence_angle"),
         polarisations=tuple(map(str, row.get("sar:polarizations", ()))),

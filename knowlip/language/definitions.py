@@ -103,6 +103,11 @@ def spread_of(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return extent, float(np.sqrt(np.mean(across**2))) / max(extent, 1e-9)
 
 
+def building_amount(share: float) -> str:
+    """The word for a built-up share, a key of `BUILDING_AMOUNTS`."""
+    return next(name for name, (low, high) in BUILDING_AMOUNTS.items() if low <= share < high)
+
+
 def cover_share(name: str, shares: Mapping[str, float]) -> float:
     """Share of a cover as texts name it: a land cover, a landform, "land" (all but water), "open land" (neither water
     nor built up: what coarse pixels can tell apart), or "pavement" (runway and apron)."""

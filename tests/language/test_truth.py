@@ -12,7 +12,10 @@ from knowlip.annotators.measured.terrain_statements import terrain_statements
 from knowlip.annotators.types import SubText
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES
 from knowlip.language.dimensions import InstructionSet
+from knowlip.language.grammar import Grammar
 from knowlip.language.truth import judge
+
+GRAMMAR = Grammar.standard()
 
 
 def make_truth(rng: np.random.Generator, kind: str) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def write(truth: dict[str, Any]) -> tuple[SubText, ...]:
     kind = InstructionSet.TERRAIN
     if targets:
         kind = InstructionSet.MARINE if targets[0].category == "ship" else InstructionSet.GROUND
-    return compose(f"{truth['shares']}", "large", kind, mains, [], None, TextOptions(words=0))
+    return compose(f"{truth['shares']}", "large", kind, mains, [], None, TextOptions(words=0), GRAMMAR)
 
 
 @pytest.mark.parametrize("kind", ["marine", "ground", "terrain"])

@@ -5,9 +5,9 @@ from typing import Final
 from knowlip.annotators.labels.facts import LabelFacts
 from knowlip.annotators.labels.templates import choose
 from knowlip.language.definitions import (
-    BUILDING_AMOUNTS,
     PRESENT,
     adjacent,
+    building_amount,
     layout_margins,
     layout_shares,
     regions_with,
@@ -129,7 +129,7 @@ def _buildings(facts: LabelFacts) -> str:
     if "built-up" not in facts.known:
         return UNKNOWN
     share = facts.share("built-up")
-    amount = next(name for name, (low, high) in BUILDING_AMOUNTS.items() if low <= share < high)
+    amount = building_amount(share)
     if amount == "none" and (facts.buildings or 0) > _FEW_BUILDINGS:
         amount = "few"
     return choose(f"buildings {amount}", facts.tile_id, where=_where("built-up", facts))

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from knowlip.annotators.measured.coarse import CoarseEvidence, look_coarsely
 from knowlip.annotators.measured.coarse_statements import coarse_additions, coarse_statements
-from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose
+from knowlip.annotators.measured.compose import STANDARD, TextOptions, compose, grammar_of
 from knowlip.annotators.measured.evidence import TileEvidence
 from knowlip.annotators.measured.knowledge import calibration, dimensions_of, earth, radar, social
 from knowlip.annotators.measured.limits import DOUBTED, more_likely_true, within_limits
@@ -20,6 +20,7 @@ from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import PRESENT
 from knowlip.language.dimensions import InstructionSet
+from knowlip.language.grammar import Grammar
 from knowlip.language.statements import Layer, Statement
 
 _OF_MIXED_USE: Final = ("use-mixed", "mixed-routine")
@@ -32,6 +33,8 @@ class MeasuredAnnotator:
 
     def __init__(self, options: TextOptions = STANDARD) -> None:
         self._options = options
+        self.grammar = grammar_of(options.wordings)
+        """What it speaks with: read once, so that one annotator has one set of words."""
 
     def annotate(self, request: TileRequest) -> Annotation:
         """Write the eight sub-texts of one tile.
@@ -43,13 +46,13 @@ class MeasuredAnnotator:
             ValueError: when the image is not an 8-bit (H, W) array with at least one valid pixel.
         """
         if is_coarse(request):
-            return write_coarsely(look_coarsely(request), request, self._options)
+            return write_coarsely(look_coarsely(request), request, self._options, self.grammar)
         evidence = measure(request.image, request.metres_per_pixel, request.detail, request.within)
         evidence = calibration.without_ports(evidence, request)
-        return write(evidence, request, self._options)
+        return write(evidence, request, self._options, self.grammar)
 
 
-def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = STANDARD) -> Annotation:
+def write(evidence: TileEvidence, request: TileRequest, options: TextOptions, grammar: Grammar) -> Annotation:
     """Sentences, counts and boxes for given evidence; `request` adds place, sensor and parent."""
     if evidence.category is None:
         kind, mains = InstructionSet.TERRAIN, terrain_statements(evidence, parent_function(request.parent))
@@ -63,12 +66,12 @@ def write(evidence: TileEvidence, request: TileRequest, options: TextOptions = S
     mains = borne_out(mains, calibration.verdicts(checks, mains))
     known = [*known_of(request, evidence, kind, mains), *calibration.worth_saying(checks)]
     others = [(other, dimensions_of(other.topic, kind)) for other in known]
-    sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options)
+    sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options, grammar)
     height_m, width_m = (side * request.metres_per_pixel for side in request.image.shape)
     return Annotation(request.tile_id, kind, sub_texts, counts_of(evidence), boxes_of(evidence, width_m, height_m))
 
 
-def write_coarsely(seen: CoarseEvidence, request: TileRequest, options: TextOptions = STANDARD) -> Annotation:
+def write_coarsely(seen: CoarseEvidence, request: TileRequest, options: TextOptions, grammar: Grammar) -> Annotation:
     """Sentences on a tile of coarse pixels: covers, and what the place tells; no target is counted or pointed at."""
     kind, mains = InstructionSet.TERRAIN, coarse_statements(seen)
     window_m = max(request.image.shape) * request.metres_per_pixel
@@ -78,7 +81,7 @@ def write_coarsely(seen: CoarseEvidence, request: TileRequest, options: TextOpti
     # What people do on open land depends on whether it is tilled or wooded, which is not seen.
     known = [other for other in known_of(request, evidence, kind, mains) if other.topic not in _OF_MIXED_USE]
     others = [*coarse_additions(seen), *((other, dimensions_of(other.topic, kind)) for other in known)]
-    sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options)
+    sub_texts = compose(request.tile_id, request.scale, kind, mains, others, request.parent, options, grammar)
     return Annotation(request.tile_id, kind, sub_texts)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from knowlip.annotators.measured.evidence import least_sure
 from knowlip.annotators.types import TileRequest
 from knowlip.language.definitions import (
     COARSE,
@@ -90,6 +91,15 @@ class CoarseEvidence:
     def ordered(self) -> list[str]:
         """Covers, largest share first."""
         return sorted(COARSE, key=lambda name: -self.shares[name])
+
+    @property
+    def forms(self) -> dict[str, float]:
+        """Cover -> share, in this order."""
+        return {name: self.shares[name] for name in self.ordered}
+
+    def sure(self, *covers: str) -> float:
+        """Lowest certainty of the named covers."""
+        return least_sure(self.certainty, covers)
 
 
 def look_coarsely(request: TileRequest) -> CoarseEvidence:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,9 +73,14 @@ VERSION: Final = 2
 """Raised whenever the same tile would get another text: a run is finished by the version that began it."""
 
 
-def text_settings(options: TextOptions) -> dict[str, Any]:
-    """Options as JSON values, with the fingerprint of the words: texts of one run are made of the same."""
-    grammar = grammar_of(options.wordings)
+def text_settings(options: TextOptions, grammar: Grammar | None = None) -> dict[str, Any]:
+    """Options as JSON values, with fingerprints of the words and weights: texts of one run are made of the same.
+
+    Args:
+        options: how to speak.
+        grammar: what is spoken with; that of the options as their file is now where not given.
+    """
+    grammar = grammar or grammar_of(options.wordings)
     words = sha256(repr([grammar.topic(name) for name in sorted(grammar.topics)]).encode())[:16]
     weights = (
         Path(__file__).with_name(name).read_bytes() for name in ("weights.onnx", "overall.npy", "calibration.json")
@@ -92,24 +96,8 @@ def text_settings(options: TextOptions) -> dict[str, Any]:
 
 
 def grammar_of(wordings: Path | None) -> Grammar:
-    """The standard grammar, or that of a file as it is now."""
-    if wordings is None:
-        return _standard()
-    try:
-        content = sha256(wordings.read_bytes())
-    except OSError:
-        content = ""  # the grammar says what is wrong with the file
-    return _of_file(wordings, content)
-
-
-@cache
-def _standard() -> Grammar:
-    return Grammar.standard()
-
-
-@lru_cache(maxsize=4)
-def _of_file(wordings: Path, content: str) -> Grammar:
-    return Grammar.with_file(wordings)
+    """The standard grammar, or that of a file as it is now; an annotator reads it once and keeps to it."""
+    return Grammar.standard() if wordings is None else Grammar.with_file(wordings)
 
 
 @dataclass
@@ -133,6 +121,7 @@ def compose(
     others: Sequence[tuple[Statement, tuple[str, ...]]],
     parent: Annotation | None,
     options: TextOptions,
+    grammar: Grammar,
 ) -> tuple[SubText, ...]:
     """Put statements into words.
 
@@ -145,13 +134,14 @@ def compose(
             first.
         parent: the larger tile's annotation; what it says of place, people and radar is not said again.
         options: how to speak.
+        grammar: of these options, see :func:`grammar_of`.
 
     Returns:
         The eight sub-texts in order.
     """
     # Main sentences come first, so that the room that is left is known; each wording is chosen against the words that
     # the caption holds already.
-    grammar, caption = grammar_of(options.wordings), _Caption()
+    caption = _Caption()
     for dimension in DIMENSIONS[kind]:
         main = mains[dimension]
         words = grammar.say(main, f"{options.seed} {tile_id} {main.topic}", caption.words, hedge_of(main))
@@ -159,12 +149,13 @@ def compose(
     known = _topics(parent)
     goal = options.words + _chance(f"{options.seed} {tile_id} length", 2 * _SPREAD + 1) - _SPREAD
     allowed = [other for other in others if other[0].layer in options.layers and other[0].topic not in known]
-    seen = [other for other in allowed if other[0].evidence == "visual" or other[0].topic in _OF_EVERY_TILE]
+    seen = [other for other in allowed if _tells_tiles_apart(other[0])]
+    unseen = [other for other in allowed if not _tells_tiles_apart(other[0])]
     # What was measured and how the scene was taken tells tiles apart: the longest captions have room for it too.
     most = options.words + _ROOM if options.words else 0
     named = 0
-    first = _firsts([other for other in allowed if other not in seen], _BEFORE.get(scale, ()))
-    rest = [other for other in allowed if other not in seen and other not in first]
+    first = _firsts(unseen, _BEFORE.get(scale, ()))
+    rest = [other for other in unseen if other not in first]
     for number, (statement, dimensions) in enumerate([*first, *seen, *_in_turn(rest, scale, tile_id)]):
         limit = most if number < len(first) + len(seen) else goal
         if len(caption.words) >= limit:
@@ -179,6 +170,11 @@ def compose(
             caption.add(where, Sentence(words, statement.evidence, statement.topic))
             named += of_name
     return tuple(SubText.of(name, caption.said[name], mains[name].confidence) for name in DIMENSIONS[kind])
+
+
+def _tells_tiles_apart(statement: Statement) -> bool:
+    """Whether it was measured in the tile, or says how the scene was taken."""
+    return statement.evidence == "visual" or statement.topic in _OF_EVERY_TILE
 
 
 def _firsts(

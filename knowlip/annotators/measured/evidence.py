@@ -1,6 +1,6 @@
 """What was seen in a tile, in the same terms as truth: targets, cover shares and their 3 x 3 grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from knowlip.annotators.measured.lines import Axis
@@ -81,10 +81,15 @@ class TileEvidence:
 
     def sure(self, *covers: str) -> float:
         """Lowest certainty of the named covers."""
-        return min((self.certainty.get(cover, 1.0) for cover in covers), default=1.0)
+        return least_sure(self.certainty, covers)
 
     @property
     def category(self) -> str | None:
         """Category of most targets, None without targets."""
         names = [target.category for target in self.targets]
         return max(("ship", "aircraft"), key=names.count) if names else None
+
+
+def least_sure(certainty: Mapping[str, float], covers: Iterable[str]) -> float:
+    """Lowest certainty of some covers; 1 of what none is stated of."""
+    return min((certainty.get(cover, 1.0) for cover in covers), default=1.0)

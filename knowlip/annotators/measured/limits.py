@@ -122,7 +122,12 @@ def within_limits(
 
 def _unseen(dimension: str, metres_per_pixel: float) -> Statement:
     topic = _UNSEEN[dimension]
-    if not topic.startswith("limit-"):
-        return Statement(topic, layer=Layer.CALIBRATION)
+    if topic.startswith("limit-"):
+        return not_shown(topic, metres_per_pixel)
+    return Statement(topic, layer=Layer.CALIBRATION)
+
+
+def not_shown(topic: str, metres_per_pixel: float) -> Statement:
+    """That pixels of this size, to a decimal below 10 m, do not show something."""
     metres = round(metres_per_pixel, 1 if metres_per_pixel < 10 else 0)
     return Statement(topic, {"metres": float(metres)}, "prior", Layer.CALIBRATION)

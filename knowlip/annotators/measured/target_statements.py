@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from knowlip.annotators.measured.evidence import Overall, Target, TileEvidence
+from knowlip.annotators.measured.land_statements import bounded
 from knowlip.annotators.measured.lines import worth_a_word
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, region_of
 from knowlip.language.definitions import (
@@ -94,11 +95,6 @@ def regions_of(targets: Sequence[Target]) -> tuple[int, ...]:
 
 def _certainty(targets: Sequence[Target]) -> float:
     return float(np.mean([target.certainty for target in targets]))
-
-
-def bounded(confidence: float) -> float:
-    """A probability, to three digits."""
-    return round(min(1.0, max(0.0, confidence)), 3)
 
 
 def _count(evidence: TileEvidence, category: str, targets: list[Target], overall: Overall) -> Statement:

@@ -6,30 +6,23 @@ from typing import Final
 import numpy as np
 
 from knowlip.annotators.measured.evidence import TileEvidence
+from knowlip.annotators.measured.land_statements import SOME, boundary, bounded, main_slots, of_margin, water
 from knowlip.annotators.measured.lines import worth_a_word
-from knowlip.annotators.measured.target_statements import bounded
 from knowlip.language.definitions import (
-    BUILDING_AMOUNTS,
-    adjacent,
+    building_amount,
     cover_share,
     layout_margins,
     layout_shares,
     regions_with,
-    side_of,
 )
-from knowlip.language.phrases import percent
 from knowlip.language.statements import Evidence, Layer, Slots, Statement
 
-_SOME: Final = 0.07
-"""Smallest share that is worth a word."""
 _SHORE: Final = 0.03
-"""Smallest share of water with which quays are those of a port."""
+"""Smallest share of water that is told, and with which quays are those of a port."""
 _HALF: Final = 0.5
 """Of the score of the use that is seen best, what the larger tile's use must reach in this one to be told."""
 _CLEARLY: Final = 1.3
 """A region is named when its share exceeds by this factor what the word asks for."""
-_ONE_SIDE: Final = 0.25
-"""Distance of two centres of mass, in regions, from which one cover is said to lie on a side of the other."""
 _NO_ROAD_BELOW: Final = 0.004
 _ROAD_FROM: Final = 0.006
 """Shares of road that are seen: below the first there is none, from the second there is one."""
@@ -85,21 +78,16 @@ def function_of(evidence: TileEvidence, inherited: str | None) -> tuple[str, Evi
     if inherited in ("port", "airport") and best != inherited and seen[inherited] >= _HALF * seen[best]:
         return str(inherited), "parent", 0.6
     rest = max(score for name, score in seen.items() if name != best)
-    sure = evidence.sure(*[name for name, share in forms.items() if share >= _SOME])
+    sure = evidence.sure(*[name for name, share in forms.items() if share >= SOME])
     if inherited == best:
         return best, "visual", min(1.0, 0.2 + _margin(seen[best], rest) * sure)
     return best, "visual", _margin(seen[best], rest) * sure
 
 
 def _terrain(evidence: TileEvidence) -> Statement:
-    names, shares = list(evidence.landforms), list(evidence.landforms.values())
-    second = names[1] if shares[1] >= 0.1 else None
-    slots: Slots = {
-        "main": names[0],
-        "second": second,
-        "extent": None if second is None else "some" if shares[1] < 0.25 else "extensive",
-    }
-    return Statement("terrain", slots, confidence=bounded(_margin(shares[0], shares[1]) * evidence.sure(names[0])))
+    slots = main_slots(evidence.landforms)
+    main, second = list(evidence.landforms.values())[:2]
+    return Statement("terrain", slots, confidence=bounded(_margin(main, second) * evidence.sure(str(slots["main"]))))
 
 
 def _places(name: str, evidence: TileEvidence) -> list[int]:
@@ -113,7 +101,7 @@ def _places(name: str, evidence: TileEvidence) -> list[int]:
 
 
 def _distribution(evidence: TileEvidence) -> Statement:
-    names = [name for name, share in evidence.landforms.items() if share >= _SOME][:2] or list(evidence.landforms)[:1]
+    names = [name for name, share in evidence.landforms.items() if share >= SOME][:2] or list(evidence.landforms)[:1]
     covers: dict[str, object] = {name: places for name in names if (places := _places(name, evidence))}
     where = covers or {names[0]: list(range(9))}
     if len(where) > 1:  # beside another cover it is not in all parts
@@ -135,30 +123,17 @@ def _layout(evidence: TileEvidence) -> Statement:
     layout = max(margins, key=lambda name: margins[name])
     parts = {"uniform": 1, "two-part": 2, "mosaic": 3}[layout]
     slots: Slots = {"covers": list(evidence.landforms)[:parts]}
-    return Statement(f"layout-{layout}", slots, confidence=bounded(_sure(margins[layout])))
-
-
-def _sure(margin: float) -> float:
-    """0.6 where a claim's condition is just met, towards 0.95 with the margin."""
-    return 0.6 + 0.35 * float(np.clip(margin, -1.0, 1.0))
+    return Statement(f"layout-{layout}", slots, confidence=of_margin(margins[layout]))
 
 
 def _boundary(evidence: TileEvidence) -> Statement:
     _, second, _ = layout_shares(evidence.shares)
-    names = list(evidence.landforms)
-    pairs = [(names[0], other) for other in names[1:] if evidence.landforms[other] >= _SOME]
-    pairs = [pair for pair in pairs if adjacent(*pair, evidence.land)]
-    if second < 0.10 or not pairs:
-        return Statement("boundary-none", confidence=bounded(_sure((0.15 - second) / 0.05)))
-    one, other = (pairs[0][1], pairs[0][0]) if pairs[0][1] == "water" else pairs[0]
-    side = side_of(one, other, evidence.land, _ONE_SIDE)
-    sure = _sure((min(evidence.landforms[one], evidence.landforms[other]) - 0.06) / 0.15)
-    return Statement("boundary", {"one": one, "two": other, "side": side}, confidence=bounded(sure))
+    return boundary(evidence.landforms, evidence.land, second)
 
 
 def _buildings(evidence: TileEvidence) -> Statement:
     share = cover_share("built-up", evidence.shares)
-    amount = next(name for name, (low, high) in BUILDING_AMOUNTS.items() if low <= share < high)
+    amount = building_amount(share)
     sure = evidence.sure("built-up")
     if amount == "none":
         return Statement("buildings-none", confidence=bounded(sure))
@@ -184,15 +159,10 @@ def _roads(evidence: TileEvidence) -> Statement:
 
 
 def _water(evidence: TileEvidence) -> Statement:
-    share = cover_share("water", evidence.shares)
-    sure = bounded(evidence.sure("water"))
-    if share < 0.03:
-        return Statement("water-none", confidence=sure)
-    places = _places("water", evidence)
-    full = percent(share) == 100
-    regions = [] if full or len(places) >= 7 else places
-    slots: Slots = {"percent": max(5, percent(share)), "regions": regions, "full": full}
-    return Statement("water", slots, confidence=sure)
+    share, sure = cover_share("water", evidence.shares), evidence.sure("water")
+    if share < _SHORE:
+        return Statement("water-none", confidence=bounded(sure))
+    return water(share, _places("water", evidence), sure)
 
 
 _WRITERS: Final[dict[str, Callable[[TileEvidence], Statement]]] = {
