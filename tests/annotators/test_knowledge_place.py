@@ -17,6 +17,7 @@ from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 from knowlip.language.grammar import Grammar
 from knowlip.language.statements import Statement
 from knowlip.language.wordings import STANDARD, topics_of
+from knowlip.simulator.cities import CITIES
 
 PLACES = {
     "Rotterdam": (4.48, 51.92),
@@ -283,3 +284,15 @@ def test_places_are_quick_when_the_gazetteers_are_read() -> None:
     for step in range(50):
         surroundings(4.0 + step / 100, 51.5)
     assert (time.process_time() - started) / 50 < 0.006  # twice what it may take, for a busy machine
+
+
+def test_all_that_is_known_of_a_place_has_a_wording() -> None:
+    """Cities of the simulator and points around them: ports with and without liner services, islands, polar land."""
+    grammar = Grammar.standard()
+    topics = set()
+    for city in CITIES[::3]:
+        for east in (0.0, 0.3):
+            for statement in earth.statements(request_at(city.centre[0] + east, city.centre[1])):
+                assert grammar.fitting(statement), statement
+                topics.add(statement.topic)
+    assert {"port-hub", "port-liner", "port-small", "port-inland"} <= topics

@@ -171,8 +171,6 @@ def _port(place: Surroundings) -> Statement | None:
     slots: dict[str, Value] = {"port": chosen.name, "km": _far(chosen)}
     if chosen.kind == "hub":
         slots |= {"links": chosen.links}
-    if chosen.kind == "liner":
-        slots |= {"links": chosen.links, "one": True if chosen.links == 1 else None}
     return _said(f"port-{chosen.kind}", **slots)
 
 
