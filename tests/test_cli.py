@@ -372,7 +372,8 @@ FULL: list[tuple[str, str, Callable[[Path], bool]]] = [
     (SIMULATE, "20k", lambda disk: True),
     (f"build --scenes good.tif --out OUT {SMALL}", "16k", lambda disk: True),
     (
-        "pretrain --dataset annotated --out OUT --batch_size 8 --stage_steps=[2,0,0] --model.embed_dim=16"
+        "pretrain --dataset annotated --out OUT --batch_size 8 --stage_steps=[2,0,0] --warmup_steps 1"
+        " --model.embed_dim=16"
         " --model.vision.name=vit_tiny_patch16_224 --model.vision.image_size=32"
         " --model.vision.changes={patch_size:\\ 8,embed_dim:\\ 32,depth:\\ 1,num_heads:\\ 2}"
         " --model.text.width=32 --model.text.layers=1 --model.text.heads=2 --model.text.mlp_width=64 --accelerator=cpu",

@@ -34,7 +34,7 @@ from knowlip.training.holes import HoleConfig
 from knowlip.training.loop import run_name, train
 from knowlip.training.losses import JointLoss, ObjectiveConfig
 from knowlip.training.resume import read_log
-from knowlip.training.schedule import Decay, soft_target_share
+from knowlip.training.schedule import Decay, check_contrast, soft_target_share
 from knowlip.training.state import whole_model
 from knowlip.training.task import Task, TrainingConfig
 
@@ -63,7 +63,7 @@ class PretrainConfig(TrainingConfig):
     """Epochs on all texts, on screened texts, on reconstructed texts."""
     stage_steps: tuple[int, int, int] | None = None
     """The same in steps, instead of epochs: bounds the time whatever the size of the data set."""
-    warmup_steps: int = 3000
+    warmup_steps: int | None = 3000
     decay: Decay = "paper"
     view_drop: float = 0.0
     """Probability of leaving each sub-text out of a pair's text in ITC and ITM; makes SCIO's shortened texts
@@ -132,6 +132,10 @@ class Pretraining(Task[Batch]):
     def identity(self) -> list[str]:
         return [self.dataset.fingerprint, self.corpus.text_key]
 
+    def cautions(self) -> list[str]:
+        objectives, tiles = self.config.objectives, len(self.corpus.tile_ids)
+        return check_contrast(objectives.queue, tiles, objectives.alpha, self.alpha_ramp, self.total)
+
     def begin(self) -> None:
         """Say and keep which foreign weights the model starts from."""
         if self.weights:
@@ -141,10 +145,14 @@ class Pretraining(Task[Batch]):
 
     # ---- a step -----------------------------------------------------------------------------------------------------
 
+    @property
+    def alpha_ramp(self) -> int:
+        """Steps over which the share of soft targets rises."""
+        return round(self.config.objectives.alpha_epochs * self.steps_per_epoch)
+
     def arguments(self, step: int) -> tuple[float]:
         """The share of soft targets, which rises over the first epochs."""
-        objectives = self.config.objectives
-        return (soft_target_share(step, round(objectives.alpha_epochs * self.steps_per_epoch), objectives.alpha),)
+        return (soft_target_share(step, self.alpha_ramp, self.config.objectives.alpha),)
 
     def before_step(self) -> None:
         self.module.ema.eval()

@@ -24,7 +24,7 @@ from knowlip.training.engine import FREE_ENGINE, Engine, check_engine, processes
 from knowlip.training.health import FirstBad, Health, Throughput, memory_gb, peak_of
 from knowlip.training.loggers import Logger, check_loggers, open_loggers
 from knowlip.training.resume import Checkpoint, read_checkpoint, read_log, write_checkpoint
-from knowlip.training.schedule import learning_rate
+from knowlip.training.schedule import check_warmup, learning_rate, warmup_of
 from knowlip.training.state import load_optimizer_state, load_whole_state, optimizer_state, whole_state
 from knowlip.training.task import Opener, Task, TrainingConfig
 
@@ -65,10 +65,15 @@ def _in_process(open_task: Opener, config: TrainingConfig, arguments: tuple[Any,
     with engine.first_alone():  # what the first process caches, the others find
         task = open_task(config, engine, *arguments)
     loop = Loop(task, config, engine)
+    cautions = []
+    if not (config.out / "checkpoint.pt").is_file():  # one that has begun goes on as it was begun
+        cautions = [*check_warmup(config.warmup_steps, task.total), *task.cautions()]
     with engine.first_alone():  # after all that could fail: settings that cannot work are not saved
         same_or_refuse(config.out / "config.yaml", config, (*FREE, *task.free))
         if engine.first:
             write_json(config.out / "provenance.json", provenance() | {"data": task.identity()})
+            for sentence in cautions:
+                say(f"warning: {sentence}")
             task.begin()
     loop.resume()
     return loop.train()
@@ -90,7 +95,7 @@ class Loop:
         self.stepper = engine.setup(task.module, config.learning_rate, config.weight_decay)
         self.batches = task.batches(engine.rank, engine.world)
         self.total = task.total
-        self.warmup = max(1, self.total // 20) if config.warmup_steps is None else config.warmup_steps
+        self.warmup = warmup_of(config.warmup_steps, self.total)
         self.step, self.seconds = 0, 0.0
         self.started, self.stopping = time.monotonic(), False
         self.first_bad = FirstBad(engine.device, skipping=config.precision == "fp16")

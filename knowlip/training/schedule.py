@@ -1,9 +1,72 @@
-"""Learning rate as a function of the step, never of the epoch alone."""
+"""Learning rate as a function of the step, never of the epoch alone; and which schedules cannot work."""
 
 import math
 from typing import Literal
 
 Decay = Literal["cosine", "paper"]
+
+
+def warmup_of(asked: int | None, total: int) -> int:
+    """Steps of warm-up: a twentieth of the training, at least one, where not given."""
+    return max(1, total // 20) if asked is None else asked
+
+
+def check_warmup(asked: int | None, total: int) -> list[str]:
+    """Whether the learning rate has time to rise, and to fall again.
+
+    Args:
+        asked: steps of warm-up, None for a share of the training.
+        total: steps of the whole training.
+
+    Returns:
+        Sentences to warn with.
+
+    Raises:
+        ValueError: negative, or the warm-up ends when the training does, so that the rate never falls.
+    """
+    if asked is None:
+        return []
+    half = max(0, (total - 1) // 2)
+    if asked < 0:
+        raise ValueError(f"warmup_steps must be at least 0, or null for a twentieth of the training, not {asked}.")
+    if asked and asked >= total:
+        raise ValueError(
+            f"The learning rate would rise for {asked:,} steps (warmup_steps), but the training has only {total:,}: "
+            f"set warmup_steps to at most {half:,}, or null for a twentieth of the training, or train longer."
+        )
+    if 2 * asked > total:
+        return [
+            f"The learning rate rises for {asked:,} of all {total:,} steps (warmup_steps), more than half: at most "
+            f"{half:,} is usual; null takes a twentieth."
+        ]
+    return []
+
+
+def check_contrast(queue: int, tiles: int, alpha: float, ramp: int, total: int) -> list[str]:
+    """Whether queue and soft targets of the contrastive loss fit the training.
+
+    Args:
+        queue: entries of the momentum queue.
+        tiles: tiles of the data set, one pair each.
+        alpha: largest weight of soft targets.
+        ramp: steps over which it rises from 0.
+        total: steps of the whole training.
+
+    Returns:
+        Sentences to warn with.
+    """
+    found = []
+    if queue > tiles:
+        found.append(
+            f"The queue holds {queue:,} pairs (objectives.queue), but there are only {tiles:,} tiles: every tile is in "
+            f"it more than once, as the model saw it epochs ago. At most {tiles // 2:,} is better, and 0 on small data."
+        )
+    if alpha and ramp > total:
+        found.append(
+            f"Soft targets rise over {ramp:,} steps (objectives.alpha_epochs), longer than the training of {total:,}: "
+            f"they end at {alpha * total / ramp:.2f} instead of {alpha} (objectives.alpha)."
+        )
+    return found
 
 
 def learning_rate(

@@ -38,7 +38,8 @@ class TrainingConfig(EngineConfig):
     min_learning_rate: float = 1e-6
     """Where the warm-up begins and the decay ends."""
     warmup_steps: int | None = None
-    """Steps in which the learning rate rises; a twentieth of the training where not given."""
+    """Steps in which the learning rate rises; a twentieth of the training where not given. As many as the training has
+    are refused, more than half are warned of."""
     decay: Decay = "cosine"
     """Of the learning rate after the warm-up: "cosine", or "paper" (0.9 to the power of the epoch)."""
     weight_decay: float = 0.05
@@ -122,6 +123,10 @@ class Task(ABC, Generic[Part]):
 
     def identity(self) -> list[str]:
         """What, beside the settings, decides the result: the data's fingerprints."""
+        return []
+
+    def cautions(self) -> list[str]:
+        """What to warn of before the first step: settings that work, but hardly as they are meant."""
         return []
 
     def begin(self) -> None:

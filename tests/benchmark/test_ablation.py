@@ -29,6 +29,7 @@ TINY = [
     "pretrain.model.embed_dim=8",
     "pretrain.batch_size=8",
     "pretrain.stage_steps=[2,1,1]",
+    "pretrain.warmup_steps=1",
     "pretrain.scio.calibration_tiles=12",
     "pretrain.scio.max_new_tokens=4",
     "pretrain.loggers=[]",

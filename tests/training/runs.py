@@ -57,7 +57,6 @@ def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
         "model": ModelConfig(vision, text, embed_dim=16),
         "stage_steps": (12, 6, 6),
         "batch_size": 8,
-        "warmup_steps": 4,
         "objectives": ObjectiveConfig(itm_share=0.5, infill_share=0.5, queue=20, momentum=0.9),
         "scio": ScioConfig(evidence="deltas", threshold=0.0, calibration_tiles=8, max_new_tokens=12, tiles_at_once=8),
         "learning_rate": 2e-3,
@@ -67,7 +66,10 @@ def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
         "view_drop": 0.2,
         "accelerator": "cpu",
     }
-    return PretrainConfig(dataset=dataset, out=out, **{**settings, **changes})  # type: ignore[arg-type]
+    config = PretrainConfig(dataset=dataset, out=out, **{**settings, **changes})  # type: ignore[arg-type]
+    if "warmup_steps" not in changes and config.stage_steps is not None:
+        config.warmup_steps = min(4, sum(config.stage_steps) // 2)
+    return config
 
 
 def comparable(dataset: Path, out: Path, **changes: object) -> PretrainConfig:

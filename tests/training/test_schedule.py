@@ -1,0 +1,70 @@
+"""The learning rate over a training, and schedules that cannot work."""
+
+from pathlib import Path
+
+import pytest
+
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import load_recipe
+from knowlip.tasks.pretrain import PretrainConfig, pretrain
+from knowlip.training.schedule import check_contrast, check_warmup, learning_rate, warmup_of
+from tests.training.runs import annotated, tiny
+
+__all__ = ["annotated"]
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
+    rates = [learning_rate(step, 100, 10, 1.0, 0.1, "cosine", 25) for step in range(100)]
+    assert rates[:2] == pytest.approx([0.19, 0.28])
+    assert max(rates) == rates[9] == pytest.approx(1.0)
+    assert rates[55] == pytest.approx(0.55)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert learning_rate(50, 100, 10, 1.0, 0.1, "paper", 25) == pytest.approx(0.81)
+
+
+def test_the_papers_recipe_says_on_how_few_tiles_it_never_leaves_its_warm_up() -> None:
+    recipe = stage_config(PretrainConfig, load_recipe("paper-vit-b")["pretrain"] | {"dataset": "d", "out": "o"})
+    asked, epochs = recipe.warmup_steps, sum(recipe.stage_epochs)
+    with pytest.raises(ValueError, match=r"rise for 3,000 steps .* only 2,988: set warmup_steps to at most 1,493"):
+        check_warmup(asked, epochs * (21_300 // recipe.batch_size))
+    assert len(check_warmup(asked, epochs * (40_000 // recipe.batch_size))) == 1
+    assert check_warmup(asked, epochs * (60_000 // recipe.batch_size)) == []
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 10, 3000])
+def test_what_a_refusal_advises_is_not_warned_of(total: int) -> None:
+    with pytest.raises(ValueError, match=f"at most {max(0, (total - 1) // 2):,},"):
+        check_warmup(total, total)
+    assert check_warmup(max(0, (total - 1) // 2), total) == []
+    assert check_warmup(None, total) == []
+    assert warmup_of(None, total) == max(1, total // 20)
+    with pytest.raises(ValueError, match="at least 0"):
+        check_warmup(-1, total)
+
+
+def test_a_queue_of_more_than_the_data_and_an_endless_ramp_are_warned_of() -> None:
+    assert check_contrast(queue=0, tiles=10, alpha=0.0, ramp=20, total=10) == []
+    assert check_contrast(queue=10, tiles=10, alpha=0.4, ramp=10, total=10) == []
+    queue, ramp = check_contrast(queue=20_000, tiles=1_508, alpha=0.4, ramp=40, total=10)
+    assert "20,000 pairs" in queue
+    assert "1,508 tiles" in queue
+    assert "end at 0.10 instead of 0.4" in ramp
+
+
+def test_a_run_is_refused_before_it_starts_and_a_begun_one_goes_on(
+    annotated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(ValueError, match="rise for 4 steps"):
+        pretrain(tiny(annotated, run, stage_steps=(4, 0, 0), warmup_steps=4))
+    assert not (run / "config.yaml").exists()
+    config = tiny(annotated, run, stage_steps=(4, 0, 0), warmup_steps=3)
+    config.objectives.queue, config.objectives.alpha_epochs = 40, 3.0
+    pretrain(config)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(said) == 3
+    assert "more than half" in said[0]
+    assert "holds 40 pairs" in said[1]
+    assert "over 6 steps" in said[2]
+    pretrain(config)
+    assert "\nwarning: " not in capsys.readouterr().err
