@@ -31,7 +31,7 @@ class EvaluateConfig:
     """Model folder, USER/REPO of the Hugging Face hub, or another encoder by name (docs/encoders.md)."""
     out: Path
     """JSON file of results to write; `examples.json` goes beside it."""
-    tasks: tuple[str, ...] = ("retrieve", "caption", "vqa", "screening")
+    tasks: tuple[str, ...] = ("looking", "retrieve", "caption", "vqa", "screening")
     """What is measured: names of modules in `knowlip/tasks`."""
     vqa_model: str | None = None
     """A model fine-tuned on questions; by default `model` answers them."""

@@ -22,9 +22,7 @@ from knowlip.language.questions import (
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import Estimate, majority_answers, proportion
-from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
-from knowlip.tasks.metrics.resampled import cluster_weights, interval
+from knowlip.tasks.metrics import Estimate, majority_answers, mean_of_means, proportion
 from knowlip.tasks.questions import questions_about, questions_of
 
 _BATCH = 64
@@ -216,20 +214,8 @@ def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
 
 def _mean(asked: Asked, kinds: Sequence[str], bench: Bench) -> Estimate:
     """Mean accuracy of types with an interval over clusters, none where there are few of them."""
-    hits = {kind: np.array(asked.hits(kind), dtype=float) for kind in kinds}
-    value, n = float(np.mean([one.mean() for one in hits.values()])), sum(map(len, hits.values()))
-    order = [i for kind in kinds for i in asked.rows_of(kind)]
-    clusters = [bench.clusters[asked.questions[i].tile_id] for i in order]
-    if len(set(clusters)) < MIN_CLUSTERS:
-        return Estimate(value, None, n)
-    # The same clusters are drawn for all types, since their questions are about the same tiles.
-    weights, means, start = cluster_weights(clusters, replicates=1000), [], 0
-    for one in hits.values():
-        part = weights[:, start : start + len(one)]
-        means.append(np.divide(part @ one, part.sum(1), out=np.full(len(part), np.nan), where=part.sum(1) > 0))
-        start += len(one)
-    ends = interval(np.nanmean(means, axis=0))
-    return Estimate(value, (ends[0], ends[1]) if ends else None, n)
+    clusters = [[bench.clusters[asked.questions[i].tile_id] for i in asked.rows_of(kind)] for kind in kinds]
+    return mean_of_means([asked.hits(kind) for kind in kinds], clusters)
 
 
 def annotator_answers(questions: Sequence[Question], texts: pd.DataFrame) -> list[str]:

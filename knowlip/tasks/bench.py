@@ -7,7 +7,7 @@ A task measures with a function in its module `knowlip/tasks/NAME.py`:
 `knowlip evaluate --tasks [NAME]` runs it; nothing else names it.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -21,6 +21,7 @@ import pandas as pd
 from knowlip.base.examples import ShownExample
 from knowlip.base.rows import Better, Json, Row, Unit, highest_floor
 from knowlip.dataset import Dataset
+from knowlip.dataset.others import others_of
 from knowlip.models.encoders import Encoder
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate
@@ -40,9 +41,11 @@ class MeasureLimits:
     questions_per_type: int = 200
     """Questions of each of the six types."""
     captions: int = 80
-    """Images that get a caption; 0 = none."""
+    """Images that get a caption, of each instruction set alike; 0 = none."""
     max_new_tokens: int = 192
     """Longest caption in tokens."""
+    looking_tiles: int = 180
+    """Tiles whose words are asked with the right image and another; 0 = none."""
     examples: int = 6
     """Examples of each kind that are kept for the report; of each question type, two thirds of that."""
 
@@ -127,6 +130,21 @@ class Bench:
             raise ValueError(f"No tile of the split {self.split!r} of {self.data.path} has texts: annotate it first.")
         return texts[texts["tile_id"].isin(set(self.tile_ids))]
 
+    @cached_property
+    def sets(self) -> Mapping[str, str]:
+        """tile_id -> instruction set of its texts; "" of tiles without texts."""
+        known = self.data.texts(0) if self.data.revisions() else None
+        of = {} if known is None else dict(zip(known["tile_id"], known["instruction_set"]))
+        return {tile_id: str(of.get(tile_id, "")) for tile_id in self.tile_ids}
+
+    @cached_property
+    def others(self) -> Mapping[str, str]:
+        """tile_id -> the tile of the same instruction set that lends the wrong image
+        (:mod:`knowlip.dataset.others`); tiles without one are left out."""
+        sets = [self.sets[tile_id] for tile_id in self.tile_ids]
+        found = others_of(self.tiles, sets, self.seed).position_T
+        return {one: self.tile_ids[other] for one, other in zip(self.tile_ids, found) if other >= 0}
+
     @property
     def annotator(self) -> str:
         """The texts' annotator as the encoder of a row."""
@@ -161,6 +179,22 @@ class Bench:
         floor, floor_name = highest_floor(floors or {}, better)
         value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
         return Row(self.name, self.split, task, encoder, metric, value, ci, n, floor, floor_name, note, unit, better)
+
+
+def balanced(groups: Sequence[str], count: int, seed: int = 0) -> np.ndarray:
+    """Positions of at most `count` items, rising: of each group as many as it has, up to equal shares.
+
+    Args:
+        groups: of each item.
+        count: how many at most.
+        seed: of the draw within groups.
+    """
+    names, rng = np.asarray(groups, dtype=str), np.random.default_rng(seed)
+    turn = np.empty(len(names), int)
+    for name in np.unique(names):
+        rows = np.flatnonzero(names == name)
+        turn[rows] = rng.permutation(len(rows))
+    return np.sort(np.argsort(turn, kind="stable")[:count])
 
 
 Measure = Callable[[Bench, Encoder], Measured]

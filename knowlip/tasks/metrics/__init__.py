@@ -3,7 +3,7 @@
 from knowlip.tasks.metrics.baselines import majority_answers, typical_text
 from knowlip.tasks.metrics.captions import caption_scores, tokenise
 from knowlip.tasks.metrics.detection import auroc, grouped_auroc, precision_recall
-from knowlip.tasks.metrics.intervals import Estimate, cluster_bootstrap, proportion, wilson
+from knowlip.tasks.metrics.intervals import Estimate, cluster_bootstrap, mean, mean_of_means, proportion, wilson
 from knowlip.tasks.metrics.retrieval import chance_recall, ranks_of_positives, recall_at
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "cluster_bootstrap",
     "grouped_auroc",
     "majority_answers",
+    "mean",
+    "mean_of_means",
     "precision_recall",
     "proportion",
     "ranks_of_positives",

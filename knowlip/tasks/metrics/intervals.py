@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from knowlip.base.statistics import wilson
+from knowlip.tasks.metrics.resampled import cluster_weights, interval
 
 MIN_CLUSTERS: Final = 8
 _REPLICATES: Final = 1000
@@ -63,3 +64,41 @@ def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.n
     if clusters is None or number < MIN_CLUSTERS or count in (0, len(values)):
         return Estimate(share, wilson(count, len(values)), len(values), "Wilson")
     return Estimate(share, cluster_bootstrap(values, clusters), len(values), f"bootstrap over {number} clusters")
+
+
+def mean(values: Sequence[float] | np.ndarray, clusters: Sequence[str] | np.ndarray) -> Estimate:
+    """Mean of numbers with its interval over clusters, none where there are fewer than `MIN_CLUSTERS` of them.
+
+    Args:
+        values: one number a trial, at least one.
+        clusters: the cluster of each trial.
+    """
+    return mean_of_means([values], [clusters])
+
+
+def mean_of_means(
+    groups: Sequence[Sequence[float] | np.ndarray], clusters: Sequence[Sequence[str] | np.ndarray]
+) -> Estimate:
+    """Mean of the means of groups (types of questions, dimensions), each counting the same, with its interval over
+    clusters, none where there are fewer than `MIN_CLUSTERS` of them.
+
+    Args:
+        groups: numbers of the trials of each group, at least one each.
+        clusters: the cluster of each trial. The same clusters are drawn for all groups.
+    """
+    values = [np.asarray(one, dtype=float) for one in groups]
+    if not values or not all(len(one) for one in values):
+        raise ValueError("A mean needs at least one trial of each group.")
+    value, n = float(np.mean([one.mean() for one in values])), sum(map(len, values))
+    of = np.concatenate([np.asarray(one, dtype=str) for one in clusters])
+    number = len(np.unique(of))
+    if number < MIN_CLUSTERS:
+        return Estimate(value, None, n)
+    weights, means, start = cluster_weights(of, replicates=_REPLICATES), [], 0
+    for one in values:
+        part = weights[:, start : start + len(one)]
+        means.append(np.divide(part @ one, part.sum(1), out=np.full(len(part), np.nan), where=part.sum(1) > 0))
+        start += len(one)
+    # A replicate may hold no trial of a small group: the mean is then that of the others.
+    ends = interval(np.nanmean(means, axis=0))
+    return Estimate(value, (ends[0], ends[1]) if ends else None, n, f"bootstrap over {number} clusters")

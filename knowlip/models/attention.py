@@ -1,0 +1,53 @@
+"""Where the image-grounded text encoder looks: the weights of its cross-attention, for measuring alone.
+
+Training and use run scaled-dot-product attention, which keeps no weights; here they are computed beside it.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from knowlip.models.text import Heads, KeyValue
+from knowlip.models.towers import Towers
+from knowlip.models.vision import grid_of
+
+
+@torch.inference_mode()
+def image_attention(
+    model: Towers, ids_BT: Tensor, keep_BT: Tensor, memory: list[KeyValue], row_R: Tensor, place_R: Tensor
+) -> Tensor:
+    """Weights (R, L, H, N) that R tokens give the N image tokens in each layer and head; they sum to 1 over N.
+
+    Args:
+        model: in evaluation mode.
+        ids_BT, keep_BT: [ENC]-framed texts and mask of real tokens.
+        memory: image keys and values of :meth:`TextEncoder.image_key_values`, one row a text.
+        row_R, place_R: the text of each token, and its place there.
+    """
+    caught: list[Tensor] = []
+
+    def weigh(heads: Heads, inputs: tuple[Any, ...]) -> None:
+        x_BTD, (key_BHNC, _), mask = inputs[:3]
+        query_RHC = heads.split(heads.query(x_BTD))[row_R, :, place_R]
+        scores_RHN = (key_BHNC[row_R] @ query_RHC[..., None])[..., 0].float() / query_RHC.shape[-1] ** 0.5
+        if mask is not None:
+            scores_RHN = scores_RHN.masked_fill(~mask.expand(len(x_BTD), 1, 1, -1)[row_R, 0], float("-inf"))
+        caught.append(scores_RHN.softmax(-1))
+
+    layers: Any = model.text_encoder.encoder.layer
+    hooks = [layer.crossattention.self.register_forward_pre_hook(weigh) for layer in layers]
+    try:
+        model.text_encoder(ids_BT, keep_BT, memory)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.stack(caught, 1)
+
+
+def patch_tokens(model: Towers) -> tuple[slice, tuple[int, int]]:
+    """Which of the image tokens stand for patches, row by row, and how many (rows, columns) of them there are."""
+    tower = model.visual_encoder
+    _, (rows, columns), _ = grid_of(tower)
+    first = int(getattr(tower, "num_prefix_tokens", 0))
+    return slice(first, first + rows * columns), (rows, columns)
