@@ -13,6 +13,8 @@ class ModelCard(TypedDict, total=False):
     train_blocks: list[str]
     """Places that training saw, for the check that measured ones are others."""
     tiles: int
+    epoch_rows: Mapping[str, float]
+    """Group of tiles (instruction set and scale), or of questions (type and answer) -> how many an epoch held."""
     quantiser: list[str]
     metres_per_pixel: list[float]
     """Least and most; empty where not known."""

@@ -26,6 +26,7 @@ from knowlip.models.weights.ledger import describe
 from knowlip.objectives import PRIOR_LOSS
 from knowlip.scio.passes import ScioConfig, Stage, decide, stages
 from knowlip.training.augment import AugmentConfig
+from knowlip.training.balance import rows_by_group, told
 from knowlip.training.batch import Batch
 from knowlip.training.batches import Batches, DataConfig
 from knowlip.training.corpus import Corpus, model_card
@@ -119,7 +120,8 @@ class Pretraining(Task[Batch]):
         self.weights = {} if goes_on else initialise(self.model, config.init)
         self.model.checkpoint_activations(config.checkpoint_activations)
         self.module = JointLoss(self.model, config.objectives)
-        self.steps_per_epoch = self.batches(0, 1).steps_per_epoch
+        self.order = self.batches(0, 1).order
+        self.steps_per_epoch = self.order.steps_per_epoch
         lengths = config.stage_steps or [epochs * self.steps_per_epoch for epochs in config.stage_epochs]
         self.stages = stages(lengths, config.scio.iterations)
         self.ends = [stage.end for stage in self.stages]
@@ -132,12 +134,19 @@ class Pretraining(Task[Batch]):
     def identity(self) -> list[str]:
         return [self.dataset.fingerprint, self.corpus.text_key]
 
+    @property
+    def epoch_rows(self) -> dict[str, float]:
+        """Instruction set and scale -> tiles of it in an epoch."""
+        return rows_by_group(self.corpus.groups, self.order.times)
+
     def cautions(self) -> list[str]:
         objectives, tiles = self.config.objectives, len(self.corpus.tile_ids)
         return check_contrast(objectives.queue, tiles, objectives.alpha, self.alpha_ramp, self.total)
 
     def begin(self) -> None:
-        """Say and keep which foreign weights the model starts from."""
+        """Say what an epoch holds; say and keep which foreign weights the model starts from."""
+        there = rows_by_group(self.corpus.groups, np.ones(len(self.corpus.groups)))
+        say(f"an epoch of {self.steps_per_epoch} steps holds {told(self.epoch_rows, there)}")
         if self.weights:
             write_json(self.config.out / "weights.json", self.weights)
             for report in self.weights.values():
@@ -229,7 +238,8 @@ class Pretraining(Task[Batch]):
         result: dict[str, Any] = {}
         if model is not None:
             out = self.config.out
-            card = model_card(self.dataset, self.corpus, self.revision) | {"run": self.name, **provenance()}
+            card = model_card(self.dataset, self.corpus, self.revision)
+            card |= {"epoch_rows": self.epoch_rows, "run": self.name, **provenance()}
             save_model(model, out / "model", card)
             result = {
                 "model": str(out / "model"),

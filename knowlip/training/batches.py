@@ -16,6 +16,7 @@ from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.config import ModelConfig
 from knowlip.models.tokenizer import around_hole
 from knowlip.training.augment import AugmentConfig, augment
+from knowlip.training.balance import balanced
 from knowlip.training.batch import Batch
 from knowlip.training.corpus import Corpus
 from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, cut, plan_holes
@@ -78,13 +79,15 @@ class Batches:
             )
         self.corpus, self.config = corpus, config
         self.rank, self.world, self.accumulate = rank, world, accumulate
+        data = config.data
         self.order = Order(
             len(corpus.tile_ids),
             config.batch_size,
             config.seed,
             lengths=corpus.order_length_N,
-            bucket_batches=config.data.bucket_batches,
-            shards=corpus.shard_N if config.data.order == "shard" else None,
+            bucket_batches=data.bucket_batches,
+            shards=corpus.shard_N if data.order == "shard" else None,
+            weights=balanced(corpus.groups, data.balance, data.repeats) if data.balance else None,
         )
 
     @property

@@ -76,6 +76,8 @@ class Corpus:
         self.shard_N = tiles["shard"].astype("category").cat.codes.to_numpy(int)
         """Number of the file that holds each tile."""
         self.read_texts(dataset, 0)
+        self.groups = [f"{kind} {scale}" for kind, scale in zip(self.sets, tiles["scale"])]
+        """Instruction set and scale of each tile: what an epoch may be balanced over."""
         self.order_length_N = self.lengths.part_N8.sum(1)
         """Tokens of the annotator's texts: by these, texts of about equal length are put together. Later revisions
         change texts, but not the order in which they are read."""

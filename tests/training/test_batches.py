@@ -260,6 +260,23 @@ def test_flips_and_rotations_turn_pixels_and_words_together(corpus: Corpus, sett
     assert len(met) == 8
 
 
+def test_a_balanced_epoch_meets_groups_equally_often(corpus: Corpus, settings: Settings) -> None:
+    groups = np.array(corpus.groups)
+    assert {name.split()[1] for name in groups} == {"large", "medium", "small"}
+    config = replace(settings, data=DataConfig(balance=1.0, repeats=3.0), batch_size=7)
+    whole, parts = Batches(corpus, config), [Batches(corpus, replace(config, batch_size=8), rank, 2) for rank in (0, 1)]
+    limit = np.bincount(np.unique(groups, return_inverse=True)[1]) * 3.0
+    met = dict.fromkeys(groups.tolist(), 0)
+    for step in range(30 * whole.steps_per_epoch):
+        for row in whole.order.rows(step).tolist():
+            met[groups[row]] += 1
+    for (name, rows), most in zip(sorted(met.items()), limit):
+        assert rows / 30 <= most + 0.1
+        assert rows / 30 == pytest.approx(min(most, 21 / len(met)), rel=0.5), name
+    one = Batches(corpus, replace(config, batch_size=8)).at(0)
+    assert dealt([rows_of(part.at(0)) for part in parts]) == rows_of(one)
+
+
 def test_a_tile_stays_as_it_is_where_words_cannot_follow(
     corpus: Corpus, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

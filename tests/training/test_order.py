@@ -65,6 +65,68 @@ def test_shards_are_read_one_after_the_other() -> None:
     assert turns[0] != turns[1]
 
 
+def weighted(count: int, seed: int) -> np.ndarray:
+    """A few rows that are due several times an epoch, many below once, some never."""
+    rng = np.random.default_rng(seed)
+    weights = rng.choice([0.05, 0.3, 0.5, 1.0, 6.0], count, p=[0.2, 0.3, 0.3, 0.15, 0.05])
+    weights[:3] = 0
+    return weights
+
+
+@pytest.mark.parametrize("kind", ["tile", "buckets", "shard", "both"])
+def test_a_weighted_epoch_repeats_no_more_than_it_must(kind: str) -> None:
+    count, batch = 403, 8
+    rng = np.random.default_rng(0)
+    lengths, shards = rng.integers(20, 200, count), np.sort(rng.integers(0, 7, count))
+    settings = {
+        "tile": {},
+        "buckets": {"lengths": lengths, "bucket_batches": 4},
+        "shard": {"shards": shards, "mix": 20},
+        "both": {"lengths": lengths, "bucket_batches": 3, "shards": shards, "mix": 20},
+    }[kind]
+    weights = weighted(count, 1)
+    order, again = (Order(count, batch, 7, weights=weights, **settings) for _ in range(2))  # type: ignore[arg-type]
+    np.testing.assert_allclose(order.times, weights / weights.sum() * 400)
+    epochs = [epoch(order, number) for number in range(60)]
+    met = np.stack([np.bincount(rows.ravel(), minlength=count) for rows in epochs])
+    assert epochs[0].shape == (50, 8)
+    assert (met >= np.floor(order.times)).all()
+    assert (met <= np.ceil(order.times)).all()
+    np.testing.assert_allclose(met.mean(0), order.times, atol=0.06)
+    for row in np.flatnonzero(weights):
+        gaps = np.diff(np.flatnonzero(met[:, row]), prepend=-1, append=60)
+        assert gaps.max() <= np.ceil(2 / order.times[row]), "no row is left out for long"
+    for weight in np.unique(weights):  # as many rows of each weight in every epoch
+        per_epoch = met[:, weights == weight].sum(1)
+        assert np.ptp(per_epoch) <= 1
+    assert not np.array_equal(epochs[0], epochs[1])
+    np.testing.assert_array_equal(again.rows(1234), order.rows(1234))  # known without what came before
+
+
+def test_repeats_of_a_row_stand_far_apart() -> None:
+    weights = np.where(np.arange(300) < 30, 8.0, 0.5)
+    order = Order(300, 10, 3, weights=weights)
+    for number in range(5):
+        rows = epoch(order, number)
+        assert all(len(set(batch)) == 10 for batch in rows.tolist()), "never twice in a batch"
+        place = {row: np.flatnonzero(rows.ravel() == row) for row in range(30)}
+        assert min(np.diff(at).min() for at in place.values()) > 0.5 * 300 / order.times[0]
+
+
+def test_weights_keep_shards_together() -> None:
+    shards = np.repeat(np.arange(20), 50)
+    order = Order(1000, 10, 0, shards=shards, mix=100, weights=weighted(1000, 2))
+    for first in range(0, 100, 10):
+        together = {int(shard) for step in range(first, first + 10) for shard in shards[order.rows(step)]}
+        assert len(together) <= 4
+
+
+def test_equal_weights_leave_out_what_fills_no_batch() -> None:
+    order = Order(103, 8, 1, weights=np.full(103, 3.0))
+    for number in range(4):
+        assert len(set(epoch(order, number).ravel().tolist())) == 96
+
+
 def test_impossible_orders_are_refused() -> None:
     with pytest.raises(ValueError, match="between 1 and 5"):
         Order(5, 6, 0)
@@ -72,3 +134,7 @@ def test_impossible_orders_are_refused() -> None:
         Order(5, 2, 0, bucket_batches=0)
     with pytest.raises(ValueError, match="length of every text"):
         Order(5, 2, 0, bucket_batches=2)
+    with pytest.raises(ValueError, match="4 weights for 5 rows"):
+        Order(5, 2, 0, weights=np.ones(4))
+    with pytest.raises(ValueError, match="not all 0"):
+        Order(5, 2, 0, weights=np.zeros(5))

@@ -51,6 +51,7 @@ def test_three_stages_write_revisions_and_a_model(dataset: Path, tmp_path: Path)
     model = load_model(tmp_path / "run" / "model")
     assert model.card["dataset_fingerprint"] == data.fingerprint
     assert model.card["train_blocks"] == ["b0"]
+    assert sum(model.card["epoch_rows"].values()) == pytest.approx(16, abs=0.5), "two batches of eight"
     assert list((tmp_path / "run" / "tensorboard").iterdir())
     again = pretrain(tiny(dataset, tmp_path / "run"))
     assert again["steps"] == 24
