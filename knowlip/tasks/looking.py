@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from knowlip.base.progress import say, track
 from knowlip.base.rows import Json, Row
@@ -215,6 +216,15 @@ def covered_patches(boxes: Sequence[Box], grid: tuple[int, int]) -> np.ndarray:
     return covered.ravel()
 
 
+def why_not_looked(model: KnowLIP) -> str:
+    """Why nothing here can be measured of a model; "" where it can."""
+    if model.config.text.decoder_reads == "image":
+        return "its decoder reads no text with holes"
+    if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        return "its weights are spread over processes"
+    return ""
+
+
 def looking_figures(model: KnowLIP, sample: LookingSample) -> dict[str, float]:
     """Figures for a training log, cheap enough for every few hundred steps; the model's mode is left as it was.
 
@@ -272,7 +282,7 @@ def watched_sample(data: Dataset, model: KnowLIP, count: int, seed: int = 0) -> 
 def measure(bench: Bench, encoder: Encoder) -> Measured:
     """Image gain by instruction set and dimension, and attention on targets."""
     metric = "image gain"
-    if not isinstance(encoder, KnowLIPEncoder) or encoder.model.config.text.decoder_reads == "image":
+    if not isinstance(encoder, KnowLIPEncoder) or why_not_looked(encoder.model):
         note = "It writes no words into the holes of a text."
         return Measured((bench.row("looking", encoder.name, metric, None, note=note, unit="number"),))
     if not bench.limits.looking_tiles:

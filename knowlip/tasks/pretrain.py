@@ -19,12 +19,14 @@ from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
+from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import sentences as question_sentences
 from knowlip.models import KnowLIP, ModelConfig, save_model
 from knowlip.models.weights import InitConfig, initialise
 from knowlip.models.weights.ledger import describe
 from knowlip.objectives import PRIOR_LOSS
 from knowlip.scio.passes import ScioConfig, Stage, decide, stages
+from knowlip.tasks.looking import LookingSample, looking_figures, watched_sample, why_not_looked
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import rows_by_group, told
 from knowlip.training.batch import Batch
@@ -69,6 +71,10 @@ class PretrainConfig(TrainingConfig):
     view_drop: float = 0.0
     """Probability of leaving each sub-text out of a pair's text in ITC and ITM; makes SCIO's shortened texts
     familiar."""
+    look_every: int = 200
+    """Steps between log lines that say what the image adds to the words of val tiles (docs/training.md); 0 = never."""
+    look_tiles: int = 64
+    """How many val tiles are looked at, of each instruction set alike."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 2:
@@ -78,6 +84,8 @@ class PretrainConfig(TrainingConfig):
             raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
         if lengths[0] < 1 and (lengths[1] or lengths[2]):
             raise ValueError("Stage 1 needs at least one step: screening needs a trained model.")
+        if self.look_every < 0 or self.look_tiles < 2:
+            raise ValueError("look_every must be at least 0, and look_tiles at least 2: a tile borrows from another.")
 
 
 def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> dict[str, Any]:
@@ -105,7 +113,7 @@ class Pretraining(Task[Batch]):
     """The pairs of a data set, the three objectives, and SCIO's passes between the stages."""
 
     losses: ClassVar = ("loss", "itc", "itm", "infill")
-    free: ClassVar = ("data.pixels", "data.workers", "data.prefetch", "data.pin")
+    free: ClassVar = ("data.pixels", "data.workers", "data.prefetch", "data.pin", "look_every", "look_tiles")
     module: JointLoss
 
     def __init__(self, config: PretrainConfig, engine: Engine, sentences: Sequence[str]) -> None:
@@ -126,6 +134,7 @@ class Pretraining(Task[Batch]):
         self.stages = stages(lengths, config.scio.iterations)
         self.ends = [stage.end for stage in self.stages]
         self.revision = 0
+        self.watched: LookingSample | None = None
         self.name = run_name(config, self)
 
     def batches(self, rank: int, world: int) -> Batches:
@@ -151,6 +160,8 @@ class Pretraining(Task[Batch]):
             write_json(self.config.out / "weights.json", self.weights)
             for report in self.weights.values():
                 say(describe(report))
+        if self.config.look_every and (reason := why_not_looked(self.model)):
+            say(f"The log has no image gain: {reason}.")
 
     # ---- a step -----------------------------------------------------------------------------------------------------
 
@@ -224,12 +235,25 @@ class Pretraining(Task[Batch]):
             "tau": tau,
             "queue_duplicates": duplicates,
             "revision": self.revision,
+            **self._looking(step),
         }
 
+    def _looking(self, step: int) -> dict[str, float]:
+        """Image gain and attention at the first log line from every `look_every` steps on, and at the last."""
+        config = self.config
+        due = config.look_every and (step % config.look_every < config.log_every or step == self.total)
+        if not due or why_not_looked(self.model):
+            return {}
+        if self.watched is None:
+            self.watched = watched_sample(self.dataset, self.model, config.look_tiles, config.seed)
+        return looking_figures(self.model, self.watched)
+
     def told(self, line: Mapping[str, Any]) -> str:
+        gains = [f"{name} {line[f'gain.{name}']:+.3f}" for name in DIMENSIONS if f"gain.{name}" in line]
+        looked = f"  image gain {' '.join(gains)}" if gains else ""
         return (
             f"stage {line['stage']}  itc {line['itc']:.3f}  itm {line['itm']:.3f} (prior {PRIOR_LOSS:.4f})  "
-            f"infill {line['infill']:.3f}  tau {line['tau']:.4f}"
+            f"infill {line['infill']:.3f}  tau {line['tau']:.4f}{looked}"
         )
 
     def finish(self, step: int, seconds: float) -> dict[str, Any]:

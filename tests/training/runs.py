@@ -63,6 +63,7 @@ def tiny(dataset: Path, out: Path, **changes: object) -> PretrainConfig:
         "decay": "cosine",
         "log_every": 1,
         "checkpoint_every": 5,
+        "look_every": 0,
         "view_drop": 0.2,
         "accelerator": "cpu",
     }

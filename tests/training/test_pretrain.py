@@ -1,6 +1,7 @@
 """Pre-training as a whole: it learns, its revisions are in order, and a killed run ends as if it had not been
 killed."""
 
+import json
 import shutil
 import signal
 import time
@@ -16,6 +17,7 @@ from knowlip.scio.passes import ScioConfig
 from knowlip.tasks.pretrain import pretrain
 from knowlip.tasks.vqa import Example, FinetuneConfig, finetune
 from tests.annotators.tiny_dataset import build_tiny_dataset
+from tests.benchmark.numbered import build
 from tests.training.runs import annotated, dataset, losses, start, tiny, train
 
 __all__ = ["annotated", "dataset"]
@@ -84,6 +86,26 @@ def test_a_killed_run_ends_with_the_same_losses_texts_and_weights(annotated: Pat
     assert weights[0] == weights[1]
     leftovers = [path for path in killed.rglob("*") if path.name.endswith((".part", ".old"))]
     assert not [path for path in leftovers if "cache" not in path.parts]
+
+
+def test_the_log_says_what_the_image_adds_and_nothing_else_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = build(tmp_path / "dataset", revisions=False)
+    for name, every in (("run", 4), ("unseen", 0)):
+        changes: dict[str, object] = {"look_every": every, "look_tiles": 6, "log_every": 2, "stage_steps": (6, 0, 0)}
+        pretrain(tiny(data.path, tmp_path / name, **changes))
+    assert losses(tmp_path / "run") == losses(tmp_path / "unseen")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "gain.marine" in line] == [4, 6]
+    gains = [value for name, value in lines[-1].items() if name.startswith("gain.marine.")]
+    assert len(gains) == 8
+    assert lines[-1]["gain.marine"] == pytest.approx(np.mean(gains))
+    said = capsys.readouterr().err
+    assert "image gain marine " in said
+    assert "No val tile is of the set terrain" in said
+    with pytest.raises(ValueError, match="look_every"):
+        tiny(data.path, tmp_path / "run", look_every=-1)
 
 
 def test_two_runs_on_one_data_set_do_not_mix_their_texts(dataset: Path, tmp_path: Path) -> None:
