@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(model: "str | Path", device: str = "cpu") -> "KnowLIP":
-    """Load a model for use: its folder, or "user/repo" (or "user/repo@revision") of the Hugging Face hub.
+def load(model: "str | Path | None" = None, device: str = "cpu") -> "KnowLIP":
+    """Load a model for use: its folder, or "user/repo" (or "user/repo@revision") of the Hugging Face hub; without a
+    name the model that comes with KnowLIP.
 
     Raises:
         ValueError: no such model, or one that is broken or of another format; see :func:`knowlip.models.load_model`.
     """
     from knowlip.models import load_model
+    from knowlip.models.default import shipped_model
 
-    return load_model(model, device)
+    return load_model(shipped_model() if model is None else model, device)

@@ -6,8 +6,8 @@ import torch
 
 from knowlip.inference.caption import WrittenText
 from knowlip.inference.images import read_image
+from knowlip.inference.opened import encode, open_model, say_what_is_unknown
 from knowlip.inference.settings import AskConfig
-from knowlip.models import load_model
 from knowlip.models.generate import write_texts
 
 
@@ -17,6 +17,8 @@ class AnsweredQuestion(TypedDict):
     image: str
     question: str
     answer: str
+    metres_per_pixel: float | None
+    """Of the image, as given or georeferenced; None where it is not known."""
     all: NotRequired[list[WrittenText]]
     """Where more than one answer was asked for: best first."""
 
@@ -27,11 +29,18 @@ def ask(config: AskConfig) -> AnsweredQuestion:
     Raises:
         ValueError: no such model, or an image that cannot be read.
     """
-    model = load_model(config.model, config.device)
+    model, _ = open_model(config.model, config.device)
+    image = read_image(config.image, config.metres_per_pixel)
+    say_what_is_unknown(model, [(config.image, image)])
     with torch.inference_mode():
-        tokens, _ = model.encode_images(model.prepare([read_image(config.image)]))
+        tokens, _ = encode(model, [image])
     texts = write_texts(model, tokens, [config.question], config.generation)[0]
-    result: AnsweredQuestion = {"image": str(config.image), "question": config.question, "answer": texts[0][0]}
+    result: AnsweredQuestion = {
+        "image": str(config.image),
+        "question": config.question,
+        "answer": texts[0][0],
+        "metres_per_pixel": image.metres_per_pixel,
+    }
     if len(texts) > 1:
         result["all"] = [{"text": text, "log_p": log_p} for text, log_p in texts]
     return result

@@ -5,8 +5,8 @@ from typing import NotRequired, TypedDict
 import torch
 
 from knowlip.inference.images import read_image
+from knowlip.inference.opened import encode, open_model, say_what_is_unknown
 from knowlip.inference.settings import CaptionConfig
-from knowlip.models import load_model
 from knowlip.models.generate import write_texts
 
 _BATCH = 16
@@ -24,6 +24,8 @@ class CaptionedImage(TypedDict):
 
     image: str
     caption: str
+    metres_per_pixel: float | None
+    """Of the image, as given or georeferenced; None where it is not known."""
     all: NotRequired[list[WrittenText]]
     """Where more than one text was asked for: best first."""
 
@@ -34,15 +36,18 @@ def caption(config: CaptionConfig) -> list[CaptionedImage]:
     Raises:
         ValueError: no such model, or an image that cannot be read.
     """
-    model = load_model(config.model, config.device)
+    model, _ = open_model(config.model, config.device)
     result: list[CaptionedImage] = []
     for start in range(0, len(config.images), _BATCH):
         paths = config.images[start : start + _BATCH]
-        pixels = model.prepare([read_image(path) for path in paths])
+        images = [read_image(path, config.metres_per_pixel) for path in paths]
+        say_what_is_unknown(model, list(zip(paths, images)))
         with torch.inference_mode():
-            tokens, _ = model.encode_images(pixels)
-        for path, texts in zip(paths, write_texts(model, tokens, [""] * len(paths), config.generation)):
-            result.append({"image": str(path), "caption": texts[0][0]})
+            tokens, _ = encode(model, images)
+        for path, image, texts in zip(
+            paths, images, write_texts(model, tokens, [""] * len(paths), config.generation), strict=True
+        ):
+            result.append({"image": str(path), "caption": texts[0][0], "metres_per_pixel": image.metres_per_pixel})
             if len(texts) > 1:
                 result[-1]["all"] = [{"text": text, "log_p": log_p} for text, log_p in texts]
     return result

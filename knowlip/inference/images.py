@@ -4,19 +4,37 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from knowlip.base.progress import say
 from knowlip.scenes import open_scene
 from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, percentile_quantiser
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _LARGEST_PIXELS = 100_000_000
+_AGREE = 0.05
+"""Share by which a pixel size that is given may differ from the one of the georeferencing without a note."""
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read one image as (H, W) uint8, 0 = no data.
+class TakenImage(NamedTuple):
+    """An image as a model takes it."""
+
+    pixels: np.ndarray
+    """(H, W) uint8, 0 = no data."""
+    metres_per_pixel: float | None
+    """Side of a pixel on the ground; None where nobody says it."""
+
+
+def read_image(path: Path, metres_per_pixel: float | None = None) -> TakenImage:
+    """Read one image.
+
+    Args:
+        path: 8-bit picture or SAR raster.
+        metres_per_pixel: side of a pixel on the ground as the user says it; where it is None, a raster's georeferencing
+            tells it, and nothing does of a picture.
 
     Raises:
         ValueError: missing, not an image, too large, or a raster that cannot be opened.
@@ -25,7 +43,15 @@ def read_image(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is a folder, not an image.")
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
-    return _read_picture(path) if path.suffix.lower() in _PICTURES else _read_raster(path)
+    if path.suffix.lower() in _PICTURES:
+        return TakenImage(_read_picture(path), metres_per_pixel)
+    image = _read_raster(path)
+    told = image.metres_per_pixel
+    if metres_per_pixel is None or told is None:
+        return image
+    if abs(metres_per_pixel - told) > _AGREE * told:
+        say(f"{path} is georeferenced with pixels of {told:.3g} m; {metres_per_pixel:g} m is used, as given.")
+    return image._replace(metres_per_pixel=metres_per_pixel)
 
 
 def _read_picture(path: Path) -> np.ndarray:
@@ -52,7 +78,7 @@ def _too_large(path: Path) -> ValueError:
     return ValueError(f"{path} has more than {_LARGEST_PIXELS // 10**6} megapixels: cut it into tiles.")
 
 
-def _read_raster(path: Path) -> np.ndarray:
+def _read_raster(path: Path) -> TakenImage:
     """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own
     pixels."""
     scene = open_scene(path)
@@ -63,4 +89,4 @@ def _read_raster(path: Path) -> np.ndarray:
     histogram = PowerHistogram()
     histogram.add(power, valid)
     low, high = QuantiseConfig.percentiles
-    return percentile_quantiser(histogram, low, high)(power, valid)
+    return TakenImage(percentile_quantiser(histogram, low, high)(power, valid), scene.resolution_m)

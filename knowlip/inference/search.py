@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 import numpy as np
+import pandas as pd
 import torch
 
 from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.progress import say, track
 from knowlip.dataset import Dataset
+from knowlip.inference.images import TakenImage
+from knowlip.inference.opened import encode, open_model
 from knowlip.inference.settings import SearchConfig
-from knowlip.models import KnowLIP, load_model
-from knowlip.models.hub import find_model
+from knowlip.models import KnowLIP
 
 _BATCH = 64
 
@@ -48,19 +50,18 @@ def search(config: SearchConfig) -> FoundTiles:
     Raises:
         ValueError: no such model or data set, or one without an accepted tile.
     """
-    model_folder = find_model(config.model)
-    model, dataset = load_model(model_folder, config.device), Dataset(config.dataset)
+    (model, model_folder), dataset = open_model(config.model, config.device), Dataset(config.dataset)
     tiles = dataset.tiles()
     if tiles.empty:
         raise ValueError(f"{config.dataset} has no accepted tile to search.")
-    embeddings = _embeddings(model, model_folder, dataset, tiles["tile_id"].to_list())
+    embeddings = _embeddings(model, model_folder, dataset, tiles)
     similarity = embeddings @ model.encode_texts([config.text])[0].cpu().numpy()
     # Matching reads image and text together and costs a pass through the text tower for each tile, so only the best by
     # similarity are matched: four times as many as are asked for, that matching has something to choose from.
     best = np.argsort(-similarity, kind="stable")[: max(4 * config.top, 32)]
     candidates = tiles.iloc[best]
     with torch.inference_mode():
-        tokens, _ = model.encode_images(model.prepare(list(dataset.images(candidates["tile_id"]))))
+        tokens, _ = encode(model, _taken(dataset, candidates))
     match = model.match(tokens, [config.text] * len(best)).cpu().numpy()
     order = np.argsort(-(match + similarity[best]), kind="stable")[: config.top]
     columns = ["tile_id", "lon", "lat", "city", "country", "scale", "split"]
@@ -100,21 +101,30 @@ def _plain(hit: dict[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and value != value else value for key, value in hit.items()}
 
 
-def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tile_ids: list[str]) -> np.ndarray:
+def _taken(dataset: Dataset, tiles: pd.DataFrame) -> list[TakenImage]:
+    """Tiles as images, with the metres a pixel that the data set knows of each."""
+    sizes = tiles["metres_per_pixel"].to_list()
+    return [
+        TakenImage(pixels, None if size != size else float(size))
+        for pixels, size in zip(dataset.images(tiles["tile_id"]), sizes, strict=True)
+    ]
+
+
+def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tiles: pd.DataFrame) -> np.ndarray:
     """Image embeddings (tiles, E), from the cache where this model has seen these tiles."""
     weights = sha256((model_folder / "model.safetensors").read_bytes())
     cache = dataset.path / "embeddings" / f"{sha256((weights + dataset.fingerprint).encode())[:16]}.npy"
     if cache.is_file():
         try:
             known = np.load(cache)
-            if known.shape == (len(tile_ids), model.config.embed_dim):
+            if known.shape == (len(tiles), model.config.embed_dim):
                 return np.asarray(known)
         except (ValueError, EOFError):
             say(f"{cache} is damaged: the tiles are embedded again.")
     rows = []
-    for start in track(range(0, len(tile_ids), _BATCH), "embed tiles"):
+    for start in track(range(0, len(tiles), _BATCH), "embed tiles"):
         with torch.inference_mode():
-            _, feature = model.encode_images(model.prepare(list(dataset.images(tile_ids[start : start + _BATCH]))))
+            _, feature = encode(model, _taken(dataset, tiles.iloc[start : start + _BATCH]))
         rows.append(feature.cpu().numpy())
     embeddings = np.concatenate(rows)
     try:

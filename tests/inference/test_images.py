@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from knowlip.inference import images
@@ -14,21 +15,24 @@ from tests.tiles.rasters import speckle, write_scene
 def test_grey_pictures_are_taken_as_they_are(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "tile.png")
-    assert (read_image(tmp_path / "tile.png") == pixels).all()
+    taken = read_image(tmp_path / "tile.png")
+    assert (taken.pixels == pixels).all()
+    assert taken.metres_per_pixel is None
+    assert read_image(tmp_path / "tile.png", 3.0).metres_per_pixel == 3.0
 
 
 def test_colours_become_grey(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8, 3), (10, 10, 10), np.uint8)).save(tmp_path / "colour.PNG")
     Image.fromarray(np.full((8, 8, 4), (10, 10, 10, 255), np.uint8)).save(tmp_path / "alpha.png")
     for name in ("colour.PNG", "alpha.png"):
-        assert (read_image(tmp_path / name) == 10).all()
+        assert (read_image(tmp_path / name).pixels == 10).all()
 
 
 def test_rasters_are_quantised_like_tiles(tmp_path: Path) -> None:
     """The order of pixels by power stays, 0 is no data and only that, and a gain of the radar changes nothing."""
     values = speckle((60, 80))
     values[:5] = np.nan
-    levels = read_image(write_scene(tmp_path / "scene.tif", values))
+    levels = read_image(write_scene(tmp_path / "scene.tif", values)).pixels
     assert levels.dtype == np.uint8
     assert levels.shape == (60, 80)
     assert (levels[:5] == 0).all()
@@ -36,7 +40,7 @@ def test_rasters_are_quantised_like_tiles(tmp_path: Path) -> None:
     order = np.argsort(values[5:], axis=None)
     assert (np.diff(levels[5:].ravel()[order].astype(int)) >= 0).all()
     assert levels.max() == 255
-    louder = read_image(write_scene(tmp_path / "louder.tif", values * 10))
+    louder = read_image(write_scene(tmp_path / "louder.tif", values * 10)).pixels
     assert np.abs(louder.astype(int) - levels).max() <= 1
 
 
@@ -44,7 +48,20 @@ def test_amplitude_and_db_give_the_same_levels(tmp_path: Path) -> None:
     values = speckle((60, 80))
     amplitude = write_scene(tmp_path / "a.tif", values, tags={"KNOWLIP_UNITS": "amplitude"})
     db = write_scene(tmp_path / "b.tif", 20 * np.log10(values) - 60, tags={"KNOWLIP_UNITS": "db"})
-    assert np.abs(read_image(amplitude).astype(int) - read_image(db)).max() <= 1
+    assert np.abs(read_image(amplitude).pixels.astype(int) - read_image(db).pixels).max() <= 1
+
+
+def test_the_size_of_a_pixel_is_georeferenced_or_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """UTM pixels are metres but for the scale factor of the projection, at most 4 in 10,000."""
+    scene = write_scene(tmp_path / "scene.tif", speckle((60, 80)))
+    with rasterio.open(scene) as file:
+        side = file.transform.a
+    assert read_image(scene).metres_per_pixel == pytest.approx(side, rel=2e-3)
+    assert read_image(scene, side * 1.01).metres_per_pixel == side * 1.01
+    assert capsys.readouterr().err == ""
+    assert read_image(scene, side * 2).metres_per_pixel == side * 2
+    said = capsys.readouterr().err
+    assert f"scene.tif is georeferenced with pixels of {side:.3g} m; {side * 2:g} m is used" in said
 
 
 def test_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
+import knowlip
 from knowlip.base.generation import GenerationConfig
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.inference.ask import ask
 from knowlip.inference.caption import caption
+from knowlip.inference.images import read_image
 from knowlip.inference.search import Hit
 from knowlip.inference.search import search as search_tiles
 from knowlip.inference.settings import AskConfig, CaptionConfig, SearchConfig
-from knowlip.models import KnowLIP, load_model
+from knowlip.models import KnowLIP, default, load_model
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.inference.tiny_model import tiny_model
 from tests.tiles.rasters import speckle, write_scene
@@ -60,7 +62,8 @@ def test_captions_are_what_the_model_writes_for_each_image(
     assert texts == [captions(model_folder, [path])[0] for path in pictures]  # the others in a batch change nothing
     assert main(["caption", *map(str, pictures), "--model", str(model_folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
-        {"image": str(path), "caption": text} for path, text in zip(pictures, texts)
+        {"image": str(path), "caption": text, "metres_per_pixel": metres}
+        for path, text, metres in zip(pictures, texts, (None, read_image(pictures[1]).metres_per_pixel))
     ]
     assert main(["caption", str(pictures[0]), "--model", str(model_folder)]) == 0
     assert capsys.readouterr().out == f"{texts[0]}\n"
@@ -76,7 +79,64 @@ def test_the_model_folder_may_come_from_the_environment(
         "image": str(pictures[1]),
         "question": "How many ships are visible?",
         "answer": ask(AskConfig(pictures[1], "How many ships are visible?", model_folder))["answer"],
+        "metres_per_pixel": read_image(pictures[1]).metres_per_pixel,
     }
+
+
+def test_without_a_model_the_one_that_comes_along_answers_and_says_so(
+    model_folder: Path,
+    dataset: Path,
+    pictures: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("KNOWLIP_MODEL", raising=False)
+    monkeypatch.setattr(default, "files", lambda _: tmp_path)
+    lines = [
+        ["ask", str(pictures[1]), "How many ships are visible?"],
+        ["caption", str(pictures[1])],
+        ["search", str(dataset), "ships", "--top", "3"],
+    ]
+    for line in lines:  # a source tree that holds none
+        assert main(line) == 2
+        assert capsys.readouterr().err.endswith("`knowlip demo` trains one.\n")
+    with pytest.raises(ValueError, match="comes without a model"):
+        knowlip.load()
+    shutil.copytree(model_folder, tmp_path / "shipped")
+    for line in lines:
+        assert main([*line, "--json"]) == 0
+        found, said = capsys.readouterr()
+        assert main([*line, "--json", "--model", str(model_folder)]) == 0
+        assert capsys.readouterr().out == found
+        told = [text for text in said.splitlines() if "model that comes with KnowLIP answers" in text]
+        assert len(told) == 1
+        assert told[0].endswith(str(tmp_path / "shipped" / "README.md"))
+    text = ["three ships"]
+    assert torch.equal(knowlip.load().encode_texts(text), load_model(model_folder).encode_texts(text))
+
+
+def test_what_is_not_known_of_an_image_is_said(
+    tmp_path: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The size of its pixels, and ground that the training never showed at once."""
+    taught = str(tiny_model(tmp_path / "taught", card={"windows_m": [1024.0, 256.0]}))
+
+    def said(*flags: str, image: Path = pictures[0]) -> str:
+        assert main(["ask", str(image), "how many?", "--model", taught, *flags]) == 0
+        return capsys.readouterr().err
+
+    side = max(Image.open(pictures[0]).size)
+    assert "tile.png does not say how large a pixel is on the ground: give --metres_per_pixel" in said()
+    assert said("--metres_per_pixel", f"{500 / side}") == ""
+    assert "tile.png shows 5000 m of ground, the model was taught on windows of 256 to 1024 m" in said(
+        "--metres-per-pixel", f"{5000 / side}"
+    )
+    assert "does not say" not in said(image=pictures[1])
+    assert main(["caption", str(pictures[0]), str(pictures[0]), "--model", taught]) == 0
+    assert "2 images do not say" in capsys.readouterr().err
+    assert main(["ask", str(pictures[0]), "how many?", "--model", taught, "--metres_per_pixel", "0"]) == 2
+    assert "--metres_per_pixel is 0" in capsys.readouterr().err
 
 
 def test_settings_of_generation_come_from_flags(

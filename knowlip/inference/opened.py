@@ -1,0 +1,61 @@
+"""The model that answers: the one that was named, or the one that comes with KnowLIP, which says so."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from knowlip.base.progress import say
+from knowlip.inference.images import TakenImage
+from knowlip.models import KnowLIP, load_model
+from knowlip.models.default import shipped_model
+from knowlip.models.hub import README, find_model
+
+_BEYOND = 1.5
+"""By so much may an image be wider or narrower than the windows of the training before a note is said."""
+
+
+def open_model(named: Path | None, device: str) -> tuple[KnowLIP, Path]:
+    """A model for use, and its folder.
+
+    Args:
+        named: a folder, or USER/REPO of the hub; None for the model that comes with KnowLIP, and a line says so.
+        device: "cpu", "cuda" or "auto".
+
+    Raises:
+        ValueError: no such model, or none comes with this installation.
+    """
+    folder = shipped_model() if named is None else find_model(named)
+    model = load_model(folder, device)
+    if named is None:
+        say(f"The model that comes with KnowLIP answers; what it scores and cannot do: {folder / README}")
+    return model, folder
+
+
+def encode(model: KnowLIP, images: Sequence[TakenImage]) -> tuple[Tensor, Tensor]:
+    """Tokens (B, N, V) and normalised embeddings (B, E) of images."""
+    return model.encode_images(model.prepare([image.pixels for image in images]))
+
+
+def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]]) -> None:
+    """Notes on images whose pixels have no known size, or that show much more or less ground than the training did."""
+    unknown = [path for path, image in images if image.metres_per_pixel is None]
+    if unknown:
+        which = f"{unknown[0]} does" if len(unknown) == 1 else f"{len(unknown)} images do"
+        say(
+            f"{which} not say how large a pixel is on the ground: give --metres_per_pixel. Without it sizes and kinds "
+            "are guesses."
+        )
+    windows = model.card.get("windows_m")
+    if not windows:
+        return
+    for path, image in images:
+        if image.metres_per_pixel is None:
+            continue
+        # The longer side counts: the model sees the whole image at once, squeezed into its square input.
+        shown = max(image.pixels.shape) * image.metres_per_pixel
+        if not min(windows) / _BEYOND <= shown <= max(windows) * _BEYOND:
+            say(
+                f"{path} shows {shown:.0f} m of ground, the model was taught on windows of {min(windows):g} to "
+                f"{max(windows):g} m: cut it with `knowlip build` first, or take its words as guesses."
+            )
