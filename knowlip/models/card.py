@@ -26,6 +26,10 @@ class ModelCard(TypedDict, total=False):
     license: str
     weights: Mapping[str, object]
     """Of converted models: which file each tower comes from, tensor by tensor."""
+    origin: Mapping[str, object]
+    """Of the model that comes with KnowLIP: recipe, trainings, scenes, and what half precision changed."""
+    usual_answers: Mapping[str, Mapping[str, str]]
+    """Type of question -> subject ("" is any) -> the most frequent answer of its training: what blind guessing says."""
     python: str
     """This and what follows is of :func:`knowlip.base.provenance.provenance`."""
     machine: str
