@@ -1,7 +1,7 @@
 """`Dataset`: read everything of a data set, append texts."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +100,10 @@ class Dataset:
         """Pixels of tiles in the order given."""
         for tile_id in tile_ids:
             yield self.image(tile_id)
+
+    def widths_m(self, tile_ids: Sequence[str]) -> np.ndarray:
+        """Width of accepted tiles on the ground in metres, float32 (N,) in the order given; NaN where it is unknown."""
+        return widths_m(self.tiles().set_index("tile_id").loc[list(tile_ids)])
 
     def revisions(self) -> list[int]:
         """Text revisions on disk; [] before annotation."""
@@ -222,3 +226,9 @@ class Dataset:
         if strangers:
             raise ValueError(f"{what} name tile {sorted(strangers)[0]!r}, which {self.path} does not hold.")
         return texts_.to_table(rows, what)
+
+
+def widths_m(tiles: "pd.DataFrame") -> np.ndarray:
+    """Width on the ground in metres of tiles of the index, float32 (N,); NaN where it is not known."""
+    columns = tiles["proj:shape"].map(lambda shape: shape[1])
+    return (tiles["metres_per_pixel"].to_numpy(float) * columns.to_numpy(float)).astype(np.float32)

@@ -18,7 +18,7 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ from knowlip.base.vocabulary import (
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import TileTruth
 from knowlip.language.dimensions import InstructionSet
+from knowlip.language.directions import Turn
 
 
 class QuestionType(StrEnum):
@@ -109,6 +110,15 @@ class Question:
     """What the wording gives away: "ship" or "aircraft", a region's name, or ""."""
     source: str = "truth"
     """"truth", or "annotator" where the answer is what the annotator claims and may be wrong."""
+
+    def turned(self, turn: Turn) -> "Question":
+        """The same question about the turned tile: regions that it names or asks for turn with the pixels."""
+        if self.type is QuestionType.POSITION:
+            return replace(self, answer=REGIONS[turn.region(REGIONS.index(self.answer))])
+        if self.type is QuestionType.REGIONAL_LANDFORM:
+            subject = REGIONS[turn.region(REGIONS.index(self.subject))]
+            return replace(self, question=self.question.replace(self.subject, subject), subject=subject)
+        return self
 
 
 @dataclass(frozen=True)

@@ -50,4 +50,6 @@ def patch_tokens(model: Towers) -> tuple[slice, tuple[int, int]]:
     tower = model.visual_encoder
     _, (rows, columns), _ = grid_of(tower)
     first = int(getattr(tower, "num_prefix_tokens", 0))
+    if model.readout is not None:
+        first += model.readout.tokens
     return slice(first, first + rows * columns), (rows, columns)

@@ -74,6 +74,7 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
             text=TextConfig(**config["text"]),
             embed_dim=config["embed_dim"],
             temperature=config["temperature"],
+            readout=bool(config.get("readout", False)),
         )
         described, card = json.dumps(saved["tokenizer"]), saved["card"]
     except (KeyError, TypeError) as error:

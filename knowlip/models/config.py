@@ -21,6 +21,13 @@ class VisionConfig:
     """Subtracted from pixels in 0..1."""
     std: float = 0.25
     """Divides after `mean` is subtracted."""
+    stem: int = 0
+    """Channels of a convolutional stem of stride 8 before the ViT, see :mod:`knowlip.models.stem`; 0 for none. With it
+    `changes.patch_size` counts cells of 8 pixels."""
+    stem_blocks: int = 2
+    """Residual blocks of the stem."""
+    ground_sampling: bool = False
+    """Whether the tower is told how many metres a pixel is (needs a stem): a length in pixels means nothing alone."""
 
 
 @dataclass
@@ -40,9 +47,10 @@ class TextConfig:
     the first word which hole it fills. False is BLIP's decoder, which must find the hole by cross-attention alone."""
     tie_decoder: bool = True
     """Encoder and decoder share all but self-attention. False gives the decoder weights of its own (BLIP's VQA)."""
-    decoder_reads: Literal["text", "image"] = "text"
-    """What the decoder attends to: the encoder's states of a text read with the image, whose hole it fills; or the
-    image itself, in a plain causal language model that writes captions only (BLIP's captioning; an ablation)."""
+    decoder_reads: Literal["text", "image", "both"] = "text"
+    """What the decoder attends to: the encoder's states of a text read with the image, whose hole it fills; these and
+    the image's tokens too ("both"); or the image alone, in a plain causal language model that writes captions only
+    (BLIP's captioning; an ablation)."""
     contrast_on: Sentences = "all"
     """Which sentences of a text contrast reads: all, or those that rest on the image (`visual`, see
     :mod:`knowlip.language.marks`)."""
@@ -59,5 +67,8 @@ class ModelConfig:
     text: TextConfig = field(default_factory=TextConfig)
     embed_dim: int = 256
     """Width of the shared embedding space."""
+    readout: bool = False
+    """Whether closed questions are answered from the image and handed to the text side as tokens, see
+    :mod:`knowlip.models.readout`. False is the paper's model."""
     temperature: float = 0.07
     """Initial temperature of the contrastive loss (learned)."""

@@ -62,9 +62,10 @@ class Shapes:
     """Tokens of the padded texts."""
     matched: int
     """Rows on which matching is trained (itm_share)."""
-    holes: tuple[tuple[int, int, int], ...]
-    """Groups of rows on which infilling is trained (infill_share): how many rows, tokens of their padded contexts, and
-    tokens that the decoder reads."""
+    contexts: tuple[int, int]
+    """Texts with holes that are read (infill_share): how many, and tokens of each with padding; (0, 0) for none."""
+    holes: tuple[tuple[int, int], ...]
+    """Groups of holes: how many, and tokens of each that the decoder reads."""
     targets: int
     """Real target tokens."""
     candidates: int = 0
@@ -114,14 +115,14 @@ def step_flops(config: ModelConfig, vision: Vision, shapes: Shapes, generation: 
 def _generation(config: ModelConfig, vision: Vision, shapes: Shapes, generation: str) -> float:
     text = config.text
     total: float = 2 * shapes.targets * text.width * (text.width + text.vocab_size)
-    for rows, context, content in shapes.holes:
-        if generation == "lm":
-            total += _decoder(config, rows, content, vision.tokens)
-        else:
-            total += _encoder(config, rows, context, vision.tokens)
-            total += text.layers * 4 * rows * context * text.width**2  # keys and values of its states
-            total += _decoder(config, rows, content, context)
-    return total
+    rows, context = shapes.contexts
+    memory = vision.tokens if generation == "lm" else context
+    if generation != "lm":
+        total += _encoder(config, rows, context, vision.tokens)
+        total += text.layers * 4 * rows * context * text.width**2  # keys and values of its states
+        if text.decoder_reads == "both":
+            memory += vision.tokens
+    return total + sum(_decoder(config, count, content, memory) for count, content in shapes.holes)
 
 
 def _patches(vision: Vision, images: int) -> float:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig
+from knowlip.models.readout import Answers, Readout
+from knowlip.models.stem import Stem
 from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, first_holes, rows_of
 from knowlip.models.tokenizer import TextTokenizer, around_hole, pad
 from knowlip.models.vision import image_tower, summary_token
@@ -43,6 +45,10 @@ class Towers(nn.Module):
         self.config, self.tokenizer = config, tokenizer
         self.card: ModelCard = {}
         """Facts saved beside the weights, see :mod:`knowlip.models.checkpoint`."""
+        vision = config.vision
+        if vision.ground_sampling and not vision.stem:
+            raise ValueError("model.vision.ground_sampling needs a stem, which is told: set model.vision.stem.")
+        self.stem = Stem(vision.stem, vision.stem_blocks, vision.ground_sampling) if vision.stem else None
         self.visual_encoder = image_tower(config.vision)
         vision_width = int(self.visual_encoder.num_features)  # type: ignore[arg-type]
         self.text_encoder = TextEncoder(config.text, vision_width)
@@ -50,6 +56,10 @@ class Towers(nn.Module):
         self.vision_proj = nn.Linear(vision_width, config.embed_dim)
         self.text_proj = nn.Linear(config.text.width, config.embed_dim)
         self.itm_head = nn.Linear(config.text.width, 2)
+        self.readout = Readout(vision_width, config.vision.stem or vision_width) if config.readout else None
+        self.readout_proj = (
+            nn.Linear(self.readout.summary_width, config.embed_dim, bias=False) if self.readout is not None else None
+        )
         self.temp = nn.Parameter(torch.tensor(config.temperature))
         std = 0.02 * (768 / config.text.width) ** 0.5
         for module in (self.text_encoder, self.text_decoder, self.vision_proj, self.text_proj, self.itm_head):
@@ -78,11 +88,36 @@ class Towers(nn.Module):
         vision = self.config.vision
         return (pixels[:, None].float() / 255 - vision.mean) / vision.std
 
-    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (B, 1, S, S) -> tokens (B, N, V) and the normalised embedding (B, E)."""
-        tokens_BNV = self.visual_encoder(pixels)
+    def encode_images(self, pixels: Tensor, width_m_B: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Pixels -> tokens (B, N, V) and the normalised embedding (B, E).
+
+        Args:
+            pixels: (B, 1, S, S).
+            width_m_B: width of each image on the ground in metres; NaN, or None for all, where it is not known. Read
+                by models that are told the ground sampling (`vision.ground_sampling`), passed over by others.
+        """
+        return self.look(pixels, width_m_B)[:2]
+
+    def look(self, pixels: Tensor, width_m_B: Tensor | None = None) -> tuple[Tensor, Tensor, Answers | None]:
+        """The same, and the answers of the readout where the model has one.
+
+        Tokens are the class token and other prefix tokens of the ViT, the memory tokens of the readout, the patches.
+        """
+        metres_B = None if width_m_B is None else width_m_B / pixels.shape[-1]
+        fine = self.stem(pixels, metres_B) if self.stem is not None else None
+        tokens_BNV = self.visual_encoder(pixels if fine is None else fine)
         summary_BV = summary_token(self.visual_encoder, tokens_BNV)
-        return tokens_BNV, F.normalize(_full(self.vision_proj(summary_BV)), dim=-1)
+        embedding, answers = self.vision_proj(summary_BV), None
+        if self.readout is not None and self.readout_proj is not None:
+            prefix = int(self.visual_encoder.num_prefix_tokens)  # type: ignore[arg-type]
+            patches = tokens_BNV[:, prefix:]
+            if fine is None:
+                side = round(patches.shape[1] ** 0.5)
+                fine = patches.transpose(1, 2).unflatten(2, (side, side))
+            answers, memory, said = self.readout(fine, patches, summary_BV, width_m_B)
+            tokens_BNV = torch.cat([tokens_BNV[:, :prefix], memory, patches], 1)
+            embedding = embedding + self.readout_proj(said)
+        return tokens_BNV, F.normalize(_full(embedding), dim=-1), answers
 
     # ---- text, from token ids -------------------------------------------------------------------------------------
 
@@ -109,7 +144,7 @@ class Towers(nn.Module):
         keep_BT: Tensor,
         memory: Sequence[KeyValue],
         holes: tuple[Tensor | None, Tensor] | None = None,
-    ) -> tuple[list[KeyValue], Tensor | None]:
+    ) -> tuple[list[KeyValue], Tensor, Tensor | None]:
         """Read [ENC]-framed text with images; what the decoder attends to, and the hole that it starts from.
 
         Args:
@@ -119,7 +154,26 @@ class Towers(nn.Module):
                 place there (R,). By default the first [MASK] of each text.
 
         Returns:
-            Keys and values per layer and state of the hole, one row a hole.
+            Keys and values per layer, mask of what is real in them, and state of the hole, one row a hole.
+
+        Raises:
+            ValueError: the decoder reads the image alone (`text.decoder_reads` is "image").
+        """
+        read, keep, states = self.context_input(ids_BT, keep_BT, memory)
+        row_R, place_R = holes or (None, first_holes(ids_BT, self.tokenizer.mask))
+        if row_R is None:
+            row_R = torch.arange(len(ids_BT), device=ids_BT.device)
+        else:
+            read, keep = rows_of(read, row_R), keep.index_select(0, row_R)
+        return read, keep, states[row_R, place_R] if self.config.text.start_at_hole else None
+
+    def context_input(
+        self, ids_BT: Tensor, keep_BT: Tensor, memory: Sequence[KeyValue]
+    ) -> tuple[list[KeyValue], Tensor, Tensor]:
+        """Read [ENC]-framed text with images, whatever holes it has; arguments as of :meth:`decoder_input`.
+
+        Returns:
+            Keys and values per layer for the decoder, mask of what is real in them, and all states (B, T, D).
 
         Raises:
             ValueError: the decoder reads the image alone (`text.decoder_reads` is "image").
@@ -127,13 +181,12 @@ class Towers(nn.Module):
         if self.config.text.decoder_reads == "image":
             raise ValueError('This model\'s decoder reads no text, it only captions (text.decoder_reads is "image").')
         states = self.text_encoder(ids_BT, keep_BT, memory)
-        read = self.text_decoder.state_key_values(states)
-        row_R, place_R = holes or (None, first_holes(ids_BT, self.tokenizer.mask))
-        if row_R is None:
-            row_R = torch.arange(len(ids_BT), device=ids_BT.device)
-        else:
-            read = rows_of(read, row_R)
-        return read, states[row_R, place_R] if self.config.text.start_at_hole else None
+        read, keep = self.text_decoder.state_key_values(states), keep_BT
+        if self.config.text.decoder_reads == "both":
+            # One space of heads: the image's keys and values of the encoder's layers serve the decoder's as well.
+            read = [(torch.cat([k, ki], 2), torch.cat([v, vi], 2)) for (k, v), (ki, vi) in zip(read, memory)]
+            keep = torch.cat([keep, keep.new_ones(len(keep), memory[0][0].shape[2])], 1)
+        return read, keep, states
 
     def lm_input(self, tokens_BNV: Tensor) -> tuple[list[KeyValue], Tensor]:
         """What the decoder attends to as a plain causal language model (BLIP's captioning; an ablation): the image.
@@ -171,8 +224,7 @@ class Towers(nn.Module):
         else:
             ids, keep, place_B = self._around_holes(texts, holes)
             places = None, place_B
-        memory, hole = self.decoder_input(ids, keep, self.text_encoder.image_key_values(tokens_BNV), places)
-        return memory, keep, hole
+        return self.decoder_input(ids, keep, self.text_encoder.image_key_values(tokens_BNV), places)
 
     def _around_holes(self, texts: Sequence[str], holes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Framed ids and mask (B, T), and the place of each text's hole in them (B,); a text that is too long keeps the

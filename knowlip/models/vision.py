@@ -1,5 +1,7 @@
 """The image tower: a Vision Transformer of timm that takes one channel and returns all its tokens."""
 
+import re
+
 import timm
 from timm.models.beit import Beit
 from timm.models.eva import Eva
@@ -7,6 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from knowlip.models.config import VisionConfig
+from knowlip.models.stem import Stem
 
 
 def image_tower(config: VisionConfig) -> nn.Module:
@@ -22,10 +25,10 @@ def image_tower(config: VisionConfig) -> nn.Module:
         tower: nn.Module = timm.create_model(
             config.name,
             pretrained=False,
-            in_chans=1,
+            in_chans=config.stem or 1,
             num_classes=0,
             global_pool="",
-            img_size=config.image_size,
+            img_size=tower_side(config),
             **config.changes,
         )
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
@@ -51,3 +54,25 @@ def grid_of(tower: nn.Module) -> tuple[tuple[int, int], tuple[int, int], int]:
     positions = getattr(tower, "pos_embed", None)
     prefix = positions.shape[1] - rows * columns if positions is not None else 0
     return (height, width), (rows, columns), prefix
+
+
+def tower_side(config: VisionConfig) -> int:
+    """Side of what the ViT reads: of the image, or of the stem's map.
+
+    Raises:
+        ValueError: the stem's stride does not divide the image's side.
+    """
+    if not config.stem:
+        return config.image_size
+    if config.image_size % Stem.STRIDE:
+        raise ValueError(f"model.vision.image_size must be a multiple of {Stem.STRIDE} with a stem.")
+    return config.image_size // Stem.STRIDE
+
+
+def map_side(config: VisionConfig) -> int:
+    """Cells along each side of the finest map of a tower: the stem's, or the patches'."""
+    if config.stem:
+        return tower_side(config)
+    named = re.search(r"patch(\d+)", config.name)
+    patch = config.changes.get("patch_size", int(named.group(1)) if named else 16)
+    return config.image_size // int(patch)

@@ -93,6 +93,7 @@ class Scorer:
         negatives: tile rows whose features are the negatives; those of the same image or the same text do not count.
         tiles_at_once: images in one pass.
         holes_at_once: 1, 2, 4 or 8 sub-texts that are not shown together when the decoder is asked for them.
+        width_m: width of each tile on the ground in metres (NaN: unknown), for models that are told it.
 
     Raises:
         ValueError: fewer than two negatives.
@@ -106,11 +107,13 @@ class Scorer:
         negatives: Sequence[int],
         tiles_at_once: int = 32,
         holes_at_once: int = 1,
+        width_m: np.ndarray | None = None,
     ) -> None:
         if len(negatives) < 2:
             raise ValueError("SCIO scores need at least two training tiles as negatives.")
         self.model, self.pixels = model, pixels
         self.tiles_at_once, self.holes_at_once = tiles_at_once, holes_at_once
+        self._width_m = width_m
         self._texts, self._negative_rows = texts, list(negatives)
 
     @cached_property
@@ -127,7 +130,8 @@ class Scorer:
     def encode(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Image tokens (B, N, V) and embeddings (B, E) of tile rows: the image encoder (Eq. 8)."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[list(rows)])).to(self.model.device)
-        return self.model.encode_images(self.model.normalise(pixels))
+        width = None if self._width_m is None else torch.from_numpy(self._width_m[list(rows)]).to(pixels.device)
+        return self.model.encode_images(self.model.normalise(pixels), width)
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[list[int]]) -> Tensor:
@@ -201,9 +205,9 @@ class Scorer:
             row_R = torch.tensor([row for row, i in enumerate(group) for _ in holders[i]], device=model.device)
             place_R = torch.tensor([1 + places[at] for at in holes], device=model.device)
             images = _of(memory, [owner[i] for i in group])
-            states, hole = model.decoder_input(ids, keep, images, (row_R, place_R))
+            states, kept, hole = model.decoder_input(ids, keep, images, (row_R, place_R))
             target, real = pad([written[at] for at in holes], model.device)
-            hidden, _ = model.text_decoder(target[:, :-1], states, keep[row_R], hole_BD=hole)
+            hidden, _ = model.text_decoder(target[:, :-1], states, kept, hole_BD=hole)
             real = real[:, 1:]
             log_p = model.text_decoder.cls(hidden[real]).float().log_softmax(-1)
             nll, best = hidden.new_zeros(2, *real.shape, dtype=torch.float32)

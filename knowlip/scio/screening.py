@@ -18,7 +18,9 @@ from knowlip.training.texts import TileText
 def scorer_of(model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> Scorer:
     """A scorer whose frozen negatives are drawn from the corpus."""
     negatives = rng.permutation(len(corpus.texts))[: config.negatives].tolist()
-    return Scorer(model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once, config.holes_at_once)
+    return Scorer(
+        model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once, config.holes_at_once, corpus.width_m_N
+    )
 
 
 # ---- calibration on injected noise ----------------------------------------------------------------------------------

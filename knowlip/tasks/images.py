@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,15 @@ class ImageSource(Protocol):
 
     def images(self, tile_ids: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
         """Images (H, W) in the order of the ids."""
+        ...
+
+
+@runtime_checkable
+class WidthSource(Protocol):
+    """An image source that knows how wide tiles are on the ground."""
+
+    def widths_m(self, tile_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Metres (N,), NaN where that is not known."""
         ...
 
 
@@ -47,7 +56,7 @@ class EncodedImages:
         assert isinstance(encoder, TextImageEncoder), "only tasks with texts ask for embeddings"
         with torch.inference_mode():
             starts = track(range(0, len(self.tile_ids), _BATCH), "encode test images")
-            return torch.cat([encoder.embed(self._pixels(range(s, s + _BATCH))).float().cpu() for s in starts])
+            return torch.cat([encoder.embed(*self._given(range(s, s + _BATCH))).float().cpu() for s in starts])
 
     def tokens(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """(B, N, D) tokens of the images at `indices`, repeats allowed."""
@@ -56,18 +65,26 @@ class EncodedImages:
             return self._kept[torch.as_tensor(indices, device=self._kept.device)]
         distinct, back = np.unique(indices, return_inverse=True)
         with torch.inference_mode():
-            tokens = self.encoder.tokens(self._pixels(distinct.tolist()))
+            tokens = self.encoder.tokens(*self._given(distinct.tolist()))
         return tokens[torch.as_tensor(back, device=tokens.device)]
 
     @cached_property
     def _kept(self) -> Tensor | None:
         """Tokens of all images, None where they would not fit; one image says how large they are."""
         with torch.inference_mode():
-            one = self.encoder.tokens(self._pixels([0]))
+            one = self.encoder.tokens(*self._given([0]))
             if one.numel() * one.element_size() * len(self.tile_ids) > _MOST_KEPT_BYTES:
                 return None
             starts = track(range(0, len(self.tile_ids), _BATCH), "encode test images")
-            return torch.cat([self.encoder.tokens(self._pixels(range(s, s + _BATCH))) for s in starts])
+            return torch.cat([self.encoder.tokens(*self._given(range(s, s + _BATCH))) for s in starts])
+
+    def _given(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """Pixels, and to an encoder that is told how large a pixel is the images' widths on the ground."""
+        pixels = self._pixels(positions)
+        if not getattr(self.encoder, "told_width", False) or not isinstance(self.source, WidthSource):
+            return (pixels,)
+        tile_ids = [self.tile_ids[i] for i in positions if i < len(self.tile_ids)]
+        return pixels, torch.from_numpy(self.source.widths_m(tile_ids)).to(self._device)
 
     def _pixels(self, positions: Sequence[int]) -> Tensor:
         """uint8 (B, S, S) of the side that the encoder was made for, resized as for its training."""

@@ -26,6 +26,7 @@ from knowlip.base.rows import Json, Row
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Box, by_tile
 from knowlip.dataset.others import Others, others_of
+from knowlip.dataset.reader import widths_m
 from knowlip.language.dimensions import DIMENSIONS, SLOTS, InstructionSet
 from knowlip.language.truth import judge
 from knowlip.models.attention import image_attention, patch_tokens
@@ -63,6 +64,8 @@ class LookingSample:
     """What the annotator points at in each tile; nothing in terrain tiles."""
     others: Others
     """Which of these tiles lends each the wrong image."""
+    width_m_T: np.ndarray | None = None
+    """Width of each tile on the ground in metres, NaN where it is not known."""
 
     def __len__(self) -> int:
         return len(self.tile_ids)
@@ -115,6 +118,7 @@ def looking_sample(data: Dataset, model: KnowLIP, tiles: pd.DataFrame, count: in
             for tile_id, name in zip(tile_ids, sets)
         ],
         others_of(tiles, sets, seed),
+        widths_m(tiles),
     )
 
 
@@ -155,7 +159,8 @@ class Looked:
     def __init__(self, model: KnowLIP, sample: LookingSample) -> None:
         self.model, self.sample = model, sample
         # Contrast is not asked, so it does not matter which tiles are its negatives.
-        self._scorer = Scorer(model, sample.pixels_TSS, sample.texts, negatives=(0, 0), tiles_at_once=_AT_ONCE)
+        pixels, texts, widths = sample.pixels_TSS, sample.texts, sample.width_m_T
+        self._scorer = Scorer(model, pixels, texts, negatives=(0, 0), tiles_at_once=_AT_ONCE, width_m=widths)
         starts = range(0, len(sample), _AT_ONCE)
         encoded = [self._scorer.encode(range(s, min(s + _AT_ONCE, len(sample))))[0] for s in starts]
         self.tokens_TNV: Tensor = torch.cat(encoded)

@@ -27,6 +27,7 @@ from knowlip.models.weights.ledger import describe
 from knowlip.objectives import PRIOR_LOSS
 from knowlip.scio.passes import ScioConfig, Stage, decide, stages
 from knowlip.tasks.looking import LookingSample, looking_figures, watched_sample, why_not_looked
+from knowlip.tasks.questions import questions_of
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import rows_by_group, told
 from knowlip.training.batch import Batch
@@ -40,6 +41,9 @@ from knowlip.training.resume import read_log
 from knowlip.training.schedule import Decay, check_contrast, soft_target_share
 from knowlip.training.state import whole_model
 from knowlip.training.task import Task, TrainingConfig
+
+_WORDINGS = 4
+"""How many times each training tile is asked about, in other words and about other regions."""
 
 
 @dataclass(kw_only=True)
@@ -112,7 +116,7 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> 
 class Pretraining(Task[Batch]):
     """The pairs of a data set, the three objectives, and SCIO's passes between the stages."""
 
-    losses: ClassVar = ("loss", "itc", "itm", "infill")
+    losses: ClassVar = ("loss", "itc", "itm", "infill", "ground")
     free: ClassVar = ("data.pixels", "data.workers", "data.prefetch", "data.pin", "look_every", "look_tiles")
     module: JointLoss
 
@@ -120,6 +124,10 @@ class Pretraining(Task[Batch]):
         self.config, self.engine = config, engine
         self.dataset = Dataset(config.dataset)
         self.corpus = Corpus.open(self.dataset, config, sentences)
+        if config.objectives.questions:
+            train = set(self.corpus.tile_ids)
+            asked = [q for seed in range(_WORDINGS) for q in questions_of(self.dataset, "train", config.seed + seed)]
+            self.corpus.ask([question for question in asked if question.tile_id in train])
         self.corpus.drop_noise = config.scio.noise == "all"
         sizes = copy.deepcopy(config.model)
         sizes.text.vocab_size = len(self.corpus.tokenizer)
@@ -253,7 +261,7 @@ class Pretraining(Task[Batch]):
         looked = f"  image gain {' '.join(gains)}" if gains else ""
         return (
             f"stage {line['stage']}  itc {line['itc']:.3f}  itm {line['itm']:.3f} (prior {PRIOR_LOSS:.4f})  "
-            f"infill {line['infill']:.3f}  tau {line['tau']:.4f}{looked}"
+            f"infill {line['infill']:.3f}  ground {line['ground']:.3f}  tau {line['tau']:.4f}{looked}"
         )
 
     def finish(self, step: int, seconds: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from knowlip.base.files import sha256
 from knowlip.base.provenance import provenance
 from knowlip.dataset import Dataset
+from knowlip.dataset.reader import widths_m
 from knowlip.jobs.ranks import sum_over_ranks, world
 from knowlip.models import KnowLIP, load_model, save_model
 from knowlip.models.tokenizer import TextTokenizer, pad
@@ -117,6 +118,8 @@ class AskedImages:
     pixels_BSS: Tensor
     """uint8 as read, float once augmented."""
     scale: GreyScale
+    width_m_B: Tensor
+    """Width on the ground in metres, NaN where it is not known."""
     seed_B: Tensor
     """Chance of the augmentation of each image."""
     owner_Q: Tensor
@@ -157,6 +160,7 @@ class Answering(Task[AskedImages]):
         self.model = load_model(config.model)
         self.base = fingerprint(self.model)
         self.scale = GreyScale.of(self.tiles.loc[self.tile_ids])
+        self.width_m_N = widths_m(self.tiles.loc[self.tile_ids])
         self.pixels = load_pixels(
             self.dataset, self.tile_ids, self.model.config.vision.image_size, config.out / "cache"
         )
@@ -219,6 +223,7 @@ class QuestionBatches:
         return replace(
             part,
             pixels_BSS=pixels,
+            width_m_B=part.width_m_B.to(device),
             owner_Q=part.owner_Q.to(device),
             question=(part.question[0].to(device), part.question[1].to(device)),
             answer=(part.answer[0].to(device), part.answer[1].to(device)),
@@ -247,6 +252,7 @@ class QuestionBatches:
         return AskedImages(
             pixels_BSS=torch.from_numpy(np.array(task.pixels[rows[mine]])),
             scale=task.scale.rows(rows[mine]),
+            width_m_B=torch.from_numpy(task.width_m_N[rows[mine]]),
             seed_B=torch.from_numpy(seeds[mine]),
             owner_Q=torch.tensor([position for position, at in enumerate(mine) for _ in chosen[at]]),
             question=pad(questions),
@@ -265,11 +271,11 @@ class AnswerLoss(nn.Module):
     def forward(self, batch: AskedImages) -> tuple[dict[str, Tensor], None]:
         """Mean over the tokens of this pass in all processes, when it is averaged over them."""
         model = self.model
-        tokens, _ = model.encode_images(model.normalise(batch.pixels_BSS))
+        tokens, _ = model.encode_images(model.normalise(batch.pixels_BSS), batch.width_m_B)
         memory = [(k[batch.owner_Q], v[batch.owner_Q]) for k, v in model.text_encoder.image_key_values(tokens)]
-        states, hole = model.decoder_input(*batch.question, memory)
+        states, keep, hole = model.decoder_input(*batch.question, memory)
         ids = batch.answer[0]
-        written, _ = model.text_decoder(ids[:, :-1], states, batch.question[1], hole_BD=hole)
+        written, _ = model.text_decoder(ids[:, :-1], states, keep, hole_BD=hole)
         logits = model.text_decoder.cls(written.flatten(0, 1).index_select(0, batch.place_M))
         targets = ids[:, 1:].flatten().index_select(0, batch.place_M)
         count = sum_over_ranks(torch.full((), float(len(batch.place_M)), device=targets.device)) / world()

@@ -8,56 +8,78 @@ from typing import Any
 import torch
 from torch import Tensor
 
-HoleGroup = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-"""Holes of about equal length, cut to it. Row of each in the batch (R,); ids and mask of the contexts (R, C); place of
-the hole's [MASK] there (R,); what the decoder reads (R, L); places of real targets in the flattened (R, L), and the
-targets there (M,)."""
+from knowlip.training.groundings import GroundingTargets
+
+HoleGroup = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Holes of about equal length, cut to it. Row of each hole's context (R,); place of its [MASK] there (R,); what the
+decoder reads (R, L); places of real targets in the flattened (R, L), and the targets there (M,)."""
+
+_GROUPS = 3
+"""Most groups of holes: more cost more launches than they save padding."""
 
 
-def group_holes(context: tuple[Tensor, Tensor], hole_R: Tensor, content: tuple[Tensor, Tensor]) -> list[HoleGroup]:
-    """Share holes out to one or two groups, where that saves at least a fifth of the tokens to be computed.
+def group_holes(owner_R: Tensor, place_R: Tensor, content: tuple[Tensor, Tensor], multiple: int = 1) -> list[HoleGroup]:
+    """Share holes out by length, where that saves at least a fifth of the tokens to be computed.
 
-    A long hole leaves a short context, and the reverse: padded together, captions and single words cost as if all
-    contexts and all contents were long. Widths stay multiples of 32 where the batch's are.
+    A caption is ten times as long as a sub-text, and a sub-text than a word: padded together all cost as if they were
+    long. Each cut is made where it saves most.
+
+    Args:
+        owner_R, place_R: context of each hole and its place there.
+        content: [DEC] content [SEP], ids and mask.
+        multiple: widths that the decoder reads are multiples of it.
     """
-    # One split by rising length is tried at every place; more groups cost more launches than they save padding.
-    context_length, content_length = context[1].sum(1), content[1].sum(1) - 1
-    order = content_length.argsort(stable=True)
-    multiple = 32 if context[0].shape[1] % 32 == 0 else 1
-
-    def up(length: Tensor, limit: int) -> Tensor:
-        return (-(-length // multiple) * multiple).clamp(max=limit)
-
-    def widths(rows: Tensor) -> Tensor:
-        """Of a group of the first 1, 2, ... of these rows: (R, 2)."""
-        read, write = context_length[rows].cummax(0).values, content_length[rows].cummax(0).values
-        return torch.stack([up(read, context[0].shape[1]), up(write, content[0].shape[1] - 1)], 1)
-
-    count = torch.arange(1, len(order) + 1)
-    short, long = widths(order).sum(1) * count, widths(order.flip(0)).sum(1) * count
-    cost = short[:-1] + long[:-1].flip(0)
-    parts = [order]
-    if len(cost) and cost.min() <= 0.8 * short[-1]:
-        first = int(cost.argmin()) + 1
-        parts = [order[:first], order[first:]]
+    length_R = content[1].sum(1) - 1
+    order = length_R.argsort(stable=True)
+    widest = content[0].shape[1] - 1
+    width_R = (-(-length_R[order] // multiple) * multiple).clamp(max=widest)
+    parts = [(0, len(order))]
+    while len(parts) < _GROUPS:
+        best = (0, 0, 0)  # tokens saved, which part, where it is cut
+        for number, (start, stop) in enumerate(parts):
+            count = torch.arange(1, stop - start)
+            if not len(count):
+                continue
+            whole = int(width_R[stop - 1]) * (stop - start)
+            split = width_R[start : stop - 1] * count + int(width_R[stop - 1]) * (stop - start - count)
+            saved, at = (whole - split).max(0)
+            if int(saved) >= 0.2 * whole and int(saved) > best[0]:
+                best = (int(saved), number, start + int(at) + 1)
+        if not best[0]:
+            break
+        start, stop = parts[best[1]]
+        parts[best[1] : best[1] + 1] = [(start, best[2]), (best[2], stop)]
     groups = []
-    for rows in parts:
-        read, write = widths(rows)[-1].tolist()
+    for start, stop in parts:
+        rows, write = order[start:stop], int(width_R[stop - 1])
         real = content[1][rows, 1 : write + 1]
-        place = real.flatten().nonzero()[:, 0]
-        target = content[0][rows, 1 : write + 1].flatten()[place]
-        groups.append(
-            (
-                rows,
-                context[0][rows, :read],
-                context[1][rows, :read],
-                hole_R[rows],
-                content[0][rows, :write],
-                place,
-                target,
-            )
-        )
+        place_M = real.flatten().nonzero()[:, 0]
+        target_M = content[0][rows, 1 : write + 1].flatten()[place_M]
+        groups.append((owner_R[rows], place_R[rows], content[0][rows, :write], place_M, target_M))
     return groups
+
+
+@dataclass
+class AskedQuestions:
+    """Questions about the images of a batch."""
+
+    image_Q: Tensor
+    """Row of the image that each is about."""
+    question: tuple[Tensor, Tensor]
+    """[ENC]-framed ids and mask."""
+    answer: tuple[Tensor, Tensor]
+    """[DEC] answer [SEP], ids and mask."""
+    holes: list[HoleGroup] = field(init=False)
+    """The answers as they are computed, see :func:`group_holes`."""
+
+    def __post_init__(self) -> None:
+        every = torch.arange(len(self.image_Q))
+        self.holes = group_holes(every, torch.zeros_like(every), self.answer, _multiple(self.question[0]))
+
+
+def _multiple(ids_BT: Tensor) -> int:
+    """Of which widths are multiples where those of these are."""
+    return 32 if ids_BT.shape[1] % 32 == 0 else 1
 
 
 @dataclass
@@ -76,9 +98,9 @@ class Batch:
     text: tuple[Tensor, Tensor]
     """[CLS]-framed ids and mask of real tokens, both (B, T)."""
     context: tuple[Tensor, Tensor]
-    """[ENC]-framed text with a hole, ids and mask, for the first rows of the batch (infill_share)."""
+    """[ENC]-framed text with holes, ids and mask, for the first rows of the batch (infill_share)."""
     hole_R: Tensor
-    """Place of the hole's [MASK] in each context; other [MASK] there are sub-texts that are not shown."""
+    """Place of each hole's [MASK] in its context; other [MASK] there are sub-texts that are not shown."""
     content: tuple[Tensor, Tensor]
     """[DEC] content [SEP], ids and mask, of these holes."""
     uniform_B2: Tensor
@@ -88,14 +110,29 @@ class Batch:
     """As `text`, what matching reads (and a plain language model writes); None where that is `text`."""
     grounded_hash_B: Tensor | None = None
     """As `text_hash_B`, of these."""
+    owner_R: Tensor | None = None
+    """Which context each of R holes is in, in order of the contexts; each context has one by default."""
+    width_m_B: Tensor | None = None
+    """Width of each image on the ground in metres, NaN where it is not known."""
+    altered: tuple[Tensor, Tensor] | None = None
+    """As `grounded`, of the first rows (itm_share), with the words of another tile in place of one sub-text; None where
+    matching is not asked about such texts."""
+    altered_B: Tensor | None = None
+    """Whether a text was altered: other words for it were found."""
+    grounding: GroundingTargets | None = None
+    """What the readout is taught; None where there is none."""
+    asked: AskedQuestions | None = None
+    """Questions with answers; None where none are asked."""
     holes: list[HoleGroup] = field(init=False)
-    """`context` and `content` as they are computed, see :func:`group_holes`."""
+    """The holes as they are computed, see :func:`group_holes`."""
     text_place_M: Tensor = field(init=False)
     """Places of real targets in the flattened `matched[0][:rows, 1:]`, `rows` being those of `context`: of the plain
     language model."""
 
     def __post_init__(self) -> None:
-        self.holes = group_holes(self.context, self.hole_R, self.content)
+        if self.owner_R is None:
+            self.owner_R = torch.arange(len(self.context[0]))
+        self.holes = group_holes(self.owner_R, self.hole_R, self.content, _multiple(self.context[0]))
         self.text_place_M = self.matched[1][: len(self.context[0]), 1:].flatten().nonzero()[:, 0]
 
     @property
@@ -123,6 +160,10 @@ class Batch:
         def of(value: Any) -> Any:
             if value is None:
                 return None
+            if isinstance(value, GroundingTargets | AskedQuestions):
+                part = copy.copy(value)
+                vars(part).update({name: of(inner) for name, inner in vars(value).items()})
+                return part
             return type(value)(map(of, value)) if isinstance(value, tuple | list) else change(value)
 
         result = copy.copy(self)

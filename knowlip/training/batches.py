@@ -15,10 +15,12 @@ from torch import Tensor
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.config import ModelConfig
 from knowlip.models.tokenizer import around_hole
+from knowlip.models.vision import map_side
 from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.balance import balanced
-from knowlip.training.batch import Batch
+from knowlip.training.batch import AskedQuestions, Batch
 from knowlip.training.corpus import Corpus
+from knowlip.training.groundings import GroundingTargets, targets_of
 from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, cut, plan_holes
 from knowlip.training.losses import ObjectiveConfig
 from knowlip.training.order import Order
@@ -49,7 +51,10 @@ class BatchSettings(Protocol):
 
 
 _VIEW, _NEGATIVE, _TURN, _HOLE = slice(0, 8), slice(8, 10), slice(10, 12), slice(12, 12 + DRAWS)
-_DRAWS = 12 + DRAWS
+_ALTER, _UNTOLD = slice(12 + DRAWS, 14 + DRAWS), 14 + DRAWS
+_DRAWS = 15 + DRAWS
+_NOT_TOLD = 0.1
+"""Share of pairs whose width on the ground is not told, so that images of which it is not known can be read."""
 """Uniform numbers of each row, and the columns of each use."""
 
 
@@ -125,17 +130,23 @@ class Batches:
         for row, turn in enumerate(turns[mine]):
             if turn:
                 pixels[row] = Turn.of(turn).pixels(pixels[row]).copy()
-        context, hole, content = self._holes(read_texts, plan, mine)
+        untold = draws[mine, _UNTOLD] < _NOT_TOLD
+        context, owner, hole, content = self._holes(read_texts, plan, mine)
         return Batch(
             pixels_BSS=torch.from_numpy(pixels),
             image_id_B=torch.from_numpy(rows[mine].astype(np.int64)),
             text_hash_B=torch.tensor([text.hash for text in texts]),
+            width_m_B=torch.from_numpy(np.where(untold, np.float32(np.nan), corpus.width_m_N[rows[mine]])),
             text=padded(self._framed(texts, keep[mine]), self._text_width(lengths, keep)),
             context=padded(context, context_width),
+            owner_R=torch.tensor(owner),
             hole_R=torch.tensor(hole),
             content=padded(content, content_width),
             uniform_B2=torch.from_numpy(draws[mine, _NEGATIVE].copy()),
+            grounding=self._grounding(rows[mine], turns[mine]),
+            asked=self._asked(rows[mine], turns[mine], step),
             **self._grounded(read_texts, grounded_keep[mine], self._text_width(grounded, grounded_keep), apart),
+            **self._altered(rows[mine], read_texts, turns[mine], grounded_keep[mine], draws[mine, _ALTER]),
         )
 
     def stream(self, start: int, stop: int) -> Generator[list[Batch], None, None]:
@@ -183,20 +194,78 @@ class Batches:
         hashes = torch.tensor([text.hash for text in texts])
         return {"grounded": padded(self._framed(texts, keep), width), "grounded_hash_B": hashes}
 
+    def _grounding(self, rows: np.ndarray, turns: Sequence[int]) -> GroundingTargets | None:
+        """What the readout is taught, for pixels that are turned as `turns` says."""
+        config, corpus = self.config, self.corpus
+        if not config.objectives.ground:
+            return None
+        claimed = [corpus.grounding(int(row), turn) for row, turn in zip(rows, turns)]
+        mentions = [corpus.mentions.get(corpus.tile_ids[row]) for row in rows]
+        return targets_of(claimed, mentions, turns, map_side(config.model.vision))
+
+    def _asked(self, rows: np.ndarray, turns: Sequence[int], step: int) -> AskedQuestions | None:
+        """Some questions about each image, other ones in each step."""
+        number, corpus, tokenizer = self.config.objectives.questions, self.corpus, self.corpus.tokenizer
+        if not number:
+            return None
+        owner, questions, answers, longest = [], [], [], self.config.model.text.max_length
+        for at, (row, turn) in enumerate(zip(rows.tolist(), turns)):
+            possible = corpus.questions_about(row, turn)
+            chance = np.random.default_rng([self.config.seed, 6, step, row])
+            for which in chance.permutation(len(possible))[:number].tolist():
+                question, answer = possible[which]
+                owner.append(at)
+                questions.append(tokenizer.frame(question, longest, grounded=True))
+                answers.append([tokenizer.dec, *answer[: longest - 2], tokenizer.sep])
+        if not owner:
+            return None
+        question_width = self._width(np.array([len(ids) - 2 for ids in questions]))
+        answer_width = self._width(np.array([len(ids) - 2 for ids in answers]), 1)
+        return AskedQuestions(torch.tensor(owner), padded(questions, question_width), padded(answers, answer_width))
+
+    def _altered(
+        self, rows: np.ndarray, texts: Sequence[TileText], turns: Sequence[int], keep: np.ndarray, uniform: np.ndarray
+    ) -> dict[str, Any]:
+        """The columns of a batch whose matching is asked about texts with one wrong sub-text."""
+        config = self.config.objectives
+        if not (config.wrong_subtext and config.itm):
+            return {}
+        count = max(1, round(len(texts) * config.itm_share))
+        altered, found, kept = [], [], keep[:count].copy()
+        for at in range(count):
+            text, slot = self.corpus.altered(int(rows[at]), turns[at], texts[at], uniform[at])
+            found.append(slot is not None)
+            if slot is not None:
+                kept[at, slot] = True
+            altered.append(text)
+        ids = self._framed(altered, kept)
+        width = self._width(np.array([len(one) - 2 for one in ids]))
+        return {"altered": padded(ids, width), "altered_B": torch.tensor(found)}
+
     def _holes(
         self, texts: Sequence[TileText], plan: HolePlan, mine: slice
-    ) -> tuple[list[list[int]], list[int], list[list[int]]]:
-        """Token ids with frames: contexts, places of the holes there, contents."""
+    ) -> tuple[list[list[int]], list[int], list[int], list[list[int]]]:
+        """Token ids with frames: contexts; for each hole its context, its place there and its content."""
         tokenizer, longest = self.corpus.tokenizer, self.config.model.text.max_length
         places = zip(plan.slot_B[mine].tolist(), plan.start_B[mine].tolist(), plan.stop_B[mine].tolist())
-        others = [np.flatnonzero(row).tolist() for row in plan.others_B8[mine]]
-        holes = [cut(text, tokenizer.mask, *place, other) for text, place, other in zip(texts, places, others)]
-        contexts = [around_hole(hole.context, hole.place, longest - 2) for hole in holes]
-        return (
-            [tokenizer.frame(ids, longest, grounded=True) for ids, _ in contexts],
-            [1 + place for _, place in contexts],
-            [[tokenizer.dec, *hole.content[: longest - 2], tokenizer.sep] for hole in holes],
+        others, also = (
+            [np.flatnonzero(row).tolist() for row in which[mine]] for which in (plan.others_B8, plan.also_B8)
         )
+        contexts: list[list[int]] = []
+        owner: list[int] = []
+        hole: list[int] = []
+        content: list[list[int]] = []
+        for text, place, other, more in zip(texts, places, others, also):
+            found = cut(text, tokenizer.mask, *place, other, more)
+            ids, at = around_hole(found.context, found.place, longest - 2)
+            shift = at - found.place  # of a text that is too long, the part around its first hole is read
+            for where, words in [(found.place, found.content), *found.more]:
+                if 0 <= where + shift < len(ids):
+                    owner.append(len(contexts))
+                    hole.append(1 + where + shift)
+                    content.append([tokenizer.dec, *words[: longest - 2], tokenizer.sep])
+            contexts.append(tokenizer.frame(ids, longest, grounded=True))
+        return contexts, owner, hole, content
 
     def _text_width(self, lengths: TextLengths, keep: np.ndarray) -> int:
         """Padded length of texts: the same for all ranks, because it is that of all rows."""
@@ -210,6 +279,7 @@ class Batches:
         unseen = ((first.content_N8 - 1) * plan.others_B8).sum(1)
         context = np.where(everything, 1, first.part_N8.sum(1) - hole + 1 - unseen)
         content = np.where(everything, (first.part_N8 * shown).sum(1), hole)
+        content = np.maximum(content, (first.content_N8 * plan.also_B8).max(1))
         return self._width(context), self._width(content, 1)  # the decoder reads all of `content` but its last column
 
     def _width(self, length_B: np.ndarray, extra: int = 0) -> int:

@@ -4,23 +4,40 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from knowlip.base.files import sha256, whole_file
 from knowlip.dataset import Dataset
+from knowlip.dataset.mentions import by_tile
+from knowlip.dataset.reader import widths_m
+from knowlip.language.claims import say_the_same
 from knowlip.language.corruption import with_seen
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.language.groundings import Grounding, grounding_of
 from knowlip.language.marks import joined, sentences_of
+from knowlip.language.questions import Question
 from knowlip.language.statements import Evidence
 from knowlip.language.words import plain_words
 from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig, TextConfig
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
-from knowlip.training.texts import Reading, SubTextIds, TextLengths, TileText, tile_text, tokenise, words_read
+from knowlip.training.texts import (
+    Reading,
+    SubTextIds,
+    TextLengths,
+    TileText,
+    cached_part,
+    tile_text,
+    tokenise,
+    words_read,
+)
 from knowlip.training.tiles import DataConfig, Pixels, open_pixels
 
+_ASKED = 8
+"""Tiles that are asked for other words before none are found."""
 _Said = tuple[str, str, Evidence]
 """Words of a sub-text, their marks, and what it rests on without marks."""
 
@@ -63,6 +80,7 @@ class Corpus:
         pixels: Pixels,
         reads: TextConfig | None = None,
     ) -> None:
+        # What is known of a tile stands in arrays by its number; the texts are another revision's after each SCIO pass.
         self.tokenizer, self.tile_ids, self.pixels = tokenizer, tile_ids, pixels
         self.reading = Reading() if reads is None else Reading(reads.contrast_on, reads.grounded_on)
         """Which sentences contrast, and matching and infilling read."""
@@ -73,8 +91,13 @@ class Corpus:
         tiles = dataset.tiles().set_index("tile_id").loc[tile_ids]
         self.scale = GreyScale.of(tiles)
         """What grey levels of each tile mean."""
+        self.width_m_N = widths_m(tiles)
+        """Width of each tile on the ground in metres, float32; NaN where it is not known."""
         self.shard_N = tiles["shard"].astype("category").cat.codes.to_numpy(int)
         """Number of the file that holds each tile."""
+        self.ask([])
+        self.mentions = by_tile(dataset.mentions())
+        """What the annotator counts and points at, by tile."""
         self.read_texts(dataset, 0)
         self.groups = [f"{kind} {scale}" for kind, scale in zip(self.sets, tiles["scale"])]
         """Instruction set and scale of each tile: what an epoch may be balanced over."""
@@ -130,7 +153,9 @@ class Corpus:
         self._dimensions: list[str] = self.table["dimension"].to_list()
         self._said = list(zip(*(self.table[name].to_list() for name in ("text", "marks", "evidence"))))
         self._under: dict[str, set[str]] | None = None
+        self._groundings: dict[tuple[int, int], Grounding] = {}  # of the texts before
         self.sets: list[str] = self.table["instruction_set"].to_list()[:: len(self.texts[0].parts)]
+        self._rows_of = {name: np.flatnonzero(np.array(self.sets) == name) for name in set(self.sets)}
 
     def texts_hash(self) -> str:
         """SHA-256 of the texts' table; without marks that of former versions, so that their trainings go on."""
@@ -198,6 +223,67 @@ class Corpus:
             said.append((*turned, evidence))
         text = self._text(tile, said)
         return text.without_noise() if self.drop_noise else text
+
+    def grounding(self, tile: int, turn: int = 0) -> Grounding:
+        """What the tile's text claims where it is believed, for pixels of the turn of this number."""
+        found = self._groundings.get((tile, turn))
+        if found is None:
+            noise = self.texts[tile].noise
+            said = {
+                self.dimension(tile, slot): self.read_of(*turned, evidence)
+                for slot, (words, marks, evidence) in enumerate(self._of(tile))
+                if slot not in noise and (turned := turned_sentences(words, marks, Turn.of(turn))) is not None
+            }
+            found = self._groundings[tile, turn] = grounding_of(self.sets[tile], said)
+        return found
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Take questions about the tiles, which batches ask."""
+        place = {tile_id: tile for tile, tile_id in enumerate(self.tile_ids)}
+        self._questions: dict[int, list[Question]] = {}
+        for question in dict.fromkeys(questions):
+            self._questions.setdefault(place[question.tile_id], []).append(question)
+        self._asked: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = {}
+
+    def questions_about(self, tile: int, turn: int = 0) -> list[tuple[list[int], list[int]]]:
+        """Token ids of the questions about a tile that is turned, and of their answers."""
+        found = self._asked.get((tile, turn))
+        if found is None:
+            turned = [question.turned(Turn.of(turn)) for question in self._questions.get(tile, [])]
+            found = [(self.tokenizer.ids(one.question), self.tokenizer.ids(one.answer)) for one in turned]
+            self._asked[tile, turn] = found
+        return found
+
+    def altered(self, tile: int, turn: int, text: TileText, uniform: Sequence[float]) -> tuple[TileText, int | None]:
+        """A text with the words of another tile in place of one sub-text, of the same instruction set and dimension,
+        which say something else.
+
+        Args:
+            tile, turn: of the text.
+            text: as matching reads it.
+            uniform: two numbers in [0, 1): which sub-text, and which tile is asked first.
+
+        Returns:
+            The text and the position that was altered; the text as it is and None where no other words were found.
+        """
+        read = [slot for slot, part in enumerate(text.parts) if part.ids and slot not in text.hidden]
+        others = self._rows_of[self.sets[tile]]
+        if not read or len(others) < 2:
+            return text, None
+        slot = read[int(uniform[0] * len(read))]
+        dimension, own = self.dimension(tile, slot), self.words(tile, slot)
+        start = int(uniform[1] * len(others))
+        for step in range(_ASKED):
+            other = int(others[(start + step * step) % len(others)])
+            words, marks, evidence = self._said[self.row(other, slot)]
+            turned = turned_sentences(words, marks, Turn.of(turn))
+            theirs = self.words(other, slot)
+            if turned is None or not theirs or say_the_same(self.sets[tile], dimension, own, theirs):
+                continue
+            parts = list(text.parts)
+            parts[slot] = cached_part(self._parts, self.tokenizer, dimension, self.read_of(*turned, evidence))
+            return TileText(parts, text.hidden, 0), slot
+        return text, None
 
     def _of(self, tile: int) -> list[_Said]:
         """Words, marks and evidence of a tile's sub-texts."""

@@ -6,7 +6,7 @@ then the hole is written from fewer words and more from the image, and SCIO read
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,9 @@ class HoleConfig:
     """The whole text: captioning."""
     span_tokens: int = 6
     """Longest span."""
+    at_once: int = 1
+    """Most sub-texts of a text that are written from one reading: besides the hole also some of the others that are not
+    shown. 1 is one hole a text, as BLIP and the paper; 8 teaches the decoder up to eight times as much a step."""
     others: float = 0.75
     """A text with a hole in one sub-text draws a number between 0 and this; with that chance each other sub-text is not
     shown, but [MASK]. What SCIO hides at once (`scio.holes_at_once`) should be familiar from training."""
@@ -41,6 +44,8 @@ class Hole:
     """Of the hole's [MASK] in it."""
     content: list[int]
     """What the decoder writes."""
+    more: list[tuple[int, list[int]]] = field(default_factory=list)
+    """Place and content of further holes of the same context."""
 
 
 @dataclass
@@ -55,6 +60,8 @@ class HolePlan:
     """The token behind the last."""
     others_B8: np.ndarray
     """Which other sub-texts are not shown (bool)."""
+    also_B8: np.ndarray
+    """Which of these are written too (bool)."""
 
 
 DRAWS = 13
@@ -87,18 +94,31 @@ def plan_holes(content_B8: np.ndarray, hidden_B8: np.ndarray, uniform_BU: np.nda
     others_B8 = uniform_BU[:, 5:] < config.others * uniform_BU[:, 4:5]
     others_B8 &= (content_B8 > 0) & (slot_B >= 0)[:, None]
     others_B8[rows, slot_B] = False
-    return HolePlan(slot_B, start_B, stop_B, others_B8)
+    # Of those that could be written too, the first by their own chance; it is small where they are not shown.
+    possible_B8 = others_B8 & ~hidden_B8
+    rank_B8 = np.where(possible_B8, uniform_BU[:, 5:], np.inf).argsort(1, kind="stable").argsort(1, kind="stable")
+    also_B8 = possible_B8 & (rank_B8 < config.at_once - 1)
+    return HolePlan(slot_B, start_B, stop_B, others_B8, also_B8)
 
 
-def cut(text: TileText, mask: int, slot: int, start: int, stop: int, others: Collection[int] = ()) -> Hole:
+def cut(
+    text: TileText,
+    mask: int,
+    slot: int,
+    start: int,
+    stop: int,
+    others: Collection[int] = (),
+    also: Collection[int] = (),
+) -> Hole:
     """The hole `content[start:stop]` of one sub-text; slot -1 is everything that screening did not hide. Of `others`
-    nothing but the label is shown."""
+    nothing but the label is shown; those of them in `also` are holes too."""
     if slot < 0:
         targets = [at for at in range(len(text.parts)) if at not in text.hidden] or list(range(len(text.parts)))
         return Hole([mask], 0, [token for at in targets for token in text.parts[at].ids])
     whole: dict[int, tuple[int, int | None]] = dict.fromkeys(others, WHOLE)
     ids, places = with_holes(text, mask, whole | {slot: (start, stop)})
-    return Hole(ids, places[slot], text.parts[slot].content[start:stop])
+    more = [(places[at], text.parts[at].content) for at in also]
+    return Hole(ids, places[slot], text.parts[slot].content[start:stop], more)
 
 
 WHOLE: Final = (0, None)

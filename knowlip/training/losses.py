@@ -6,24 +6,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from knowlip.jobs.ranks import gather, gather_with_grad, sum_over_ranks, world
 from knowlip.models.flops import Shapes, step_flops, vision_sizes
 from knowlip.models.knowlip import KnowLIP
+from knowlip.models.readout import Answers
 from knowlip.models.text import KeyValue, rows_of
 from knowlip.objectives import (
     causal_ids,
+    closed_loss,
+    density_loss,
     hard_negatives,
     infill_loss,
     itc_loss,
     itm_loss,
     lm_loss,
+    regions_loss,
     same,
     similarity,
+    sizes_loss,
 )
 from knowlip.training.batch import Batch
 from knowlip.training.ema import momentum_copy, update_momentum
+from knowlip.training.groundings import GroundingTargets
 from knowlip.training.queue import FeatureQueue
 
 
@@ -37,6 +44,14 @@ class ObjectiveConfig:
     """Weight of the matching loss."""
     infill: float = 1.0
     """Weight of the infilling loss."""
+    ground: float = 0.0
+    """Weight of the grounding losses, which teach the readout (`model.readout`) what the annotator claims and points
+    at; 0 is the paper."""
+    questions: int = 0
+    """Questions asked about each image beside its text, their answers written as holes are: so that the pre-trained
+    model answers too."""
+    wrong_subtext: bool = False
+    """Whether matching is asked about texts of which one sub-text is another tile's, beside whole other texts."""
     itm_negatives: Literal["local", "all"] = "local"
     """Where hard negatives are drawn: in a rank's own batch, or in the batches of all ranks."""
     generation: Literal["infill", "lm"] = "infill"
@@ -69,11 +84,15 @@ class JointLoss(nn.Module):
 
     def __init__(self, model: KnowLIP, config: ObjectiveConfig) -> None:
         super().__init__()
-        reads = {"infill": "text", "lm": "image"}[config.generation]
-        if config.infill and model.config.text.decoder_reads != reads:
+        reads = {"infill": ("text", "both"), "lm": ("image",)}[config.generation]
+        if config.infill and model.config.text.decoder_reads not in reads:
             raise ValueError(
-                f"objectives.generation {config.generation} needs model.text.decoder_reads {reads}: the decoder must "
-                "read in training what it will read in use."
+                f"objectives.generation {config.generation} needs model.text.decoder_reads {reads[0]}: the decoder "
+                "must read in training what it will read in use."
+            )
+        if config.ground and model.readout is None:
+            raise ValueError(
+                "objectives.ground teaches the readout: set model.readout to true, or objectives.ground to 0."
             )
         self.config, self.model = config, model
         self.ema = momentum_copy(model)
@@ -93,10 +112,10 @@ class JointLoss(nn.Module):
         """
         model, config = self.model, self.config
         pixels = model.normalise(batch.pixels_BSS)
-        tokens, image = model.encode_images(pixels)
+        tokens, image, answers = model.look(pixels, batch.width_m_B)
         text = model.embed_ids(*batch.text)
         zero = image.new_zeros(())
-        losses = {"itc": zero, "itm": zero, "infill": zero}
+        losses = {"itc": zero, "itm": zero, "infill": zero, "ground": zero}
         losses["itc"], features = self._contrast(batch, pixels, image, text, alpha)
         if config.itm or config.infill:
             memory = model.text_encoder.image_key_values(tokens)
@@ -104,7 +123,10 @@ class JointLoss(nn.Module):
             losses["itm"] = self._match(batch, tokens, memory, image, text)
         if config.infill:
             losses["infill"] = self._infill(batch, memory) if config.generation == "infill" else self._lm(batch, memory)
-        losses["loss"] = config.itc * losses["itc"] + config.itm * losses["itm"] + config.infill * losses["infill"]
+        if config.ground and answers is not None and batch.grounding is not None:
+            losses["ground"] = grounding_loss(answers, batch.grounding)
+        weights = {"itc": config.itc, "itm": config.itm, "infill": config.infill, "ground": config.ground}
+        losses["loss"] = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
         return losses, features
 
     def _contrast(
@@ -117,8 +139,10 @@ class JointLoss(nn.Module):
         if not self.config.itc:
             none = image.new_zeros(0, image.shape[1])
             return image.new_zeros(()), (none, none, batch.image_id_B[:0], batch.text_hash_B[:0])
+        if not (self.config.alpha or queue.size):
+            return self._contrast_in_batch(batch, image, text)
         with torch.no_grad():
-            _, image_m = self.ema.encode_images(pixels)
+            _, image_m = self.ema.encode_images(pixels, batch.width_m_B)
             text_m = self.ema.embed_ids(*batch.text)
             everyone = gather(image_m), gather(text_m), gather(batch.image_id_B), gather(batch.text_hash_B)
             images, texts = torch.cat([everyone[0], queue.image]), torch.cat([everyone[1], queue.text])
@@ -139,11 +163,22 @@ class JointLoss(nn.Module):
         )
         return loss, everyone
 
+    def _contrast_in_batch(self, batch: Batch, image: Tensor, text: Tensor) -> tuple[Tensor, Features]:
+        """Without queue and soft targets nothing needs the momentum model: the batch's own features are compared, and
+        both sides of each pair learn (as CLIP)."""
+        images, texts = gather_with_grad(image), gather_with_grad(text)
+        ids, hashes = gather(batch.image_id_B), gather(batch.text_hash_B)
+        positive = same(batch.image_id_B, ids, batch.text_hash_B, hashes)
+        loss = itc_loss(image, text, image, text, images, texts, positive, self.model.temp, 0.0)
+        none = image.new_zeros(0, image.shape[1])
+        return loss, (none, none, ids[:0], hashes[:0])
+
     def _match(self, batch: Batch, tokens: Tensor, memory: list[KeyValue], image: Tensor, text: Tensor) -> Tensor:
         """Matching on the first rows: each true pair, its image with a wrong text, its text with a wrong image.
 
-        All three are one forward pass, and every shape follows from the batch's: a pair whose negative does not exist
-        is computed with another and counts 0.
+        With `wrong_subtext` a fourth is the image with its own text but for one sub-text. All are one forward pass, and
+        every shape follows from the batch's: a pair whose negative does not exist is computed with another and counts
+        0.
         """
         model, config = self.model, self.config
         rows = max(1, round(len(batch) * config.itm_share))
@@ -172,20 +207,39 @@ class JointLoss(nn.Module):
             (torch.cat([k[:rows], k[:rows], other_k]), torch.cat([v[:rows], v[:rows], other_v]))
             for (k, v), (other_k, other_v) in zip(memory, drawn_memory)
         ]
+        counts = [torch.ones_like(drawn), wrong_text >= 0, wrong_image >= 0]
+        if batch.altered is not None and batch.altered_B is not None:
+            more, width = batch.altered, max(ids.shape[1], batch.altered[0].shape[1])
+            ids, keep = (
+                torch.cat([F.pad(part, (0, width - part.shape[1])) for part in pair])
+                for pair in ((ids, more[0]), (keep, more[1]))
+            )
+            ids[:, 0] = model.tokenizer.enc
+            pairs = [
+                (torch.cat([k, own_k[:rows]]), torch.cat([v, own_v[:rows]]))
+                for (k, v), (own_k, own_v) in zip(pairs, memory)
+            ]
+            counts.append(batch.altered_B)
         logits = model.match_ids(ids, keep, pairs)
-        counts = torch.cat([torch.ones_like(drawn), wrong_text >= 0, wrong_image >= 0]).to(logits.dtype)
+        counted = torch.cat([count.to(logits.dtype) for count in counts])
         is_match = torch.arange(len(ids), device=ids.device) < rows
-        return itm_loss(logits, is_match, counts, sum_over_ranks(counts.sum()) / world())
+        return itm_loss(logits, is_match, counted, sum_over_ranks(counted.sum()) / world())
 
     def _infill(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
-        """The hole's tokens from the image-grounded context."""
+        """The holes' tokens from the image-grounded context: each context is read once, whatever holes it has."""
+        ids, keep = batch.context
+        readings = [([(key[: len(ids)], value[: len(ids)]) for key, value in memory], ids, keep, batch.holes)]
+        if batch.asked is not None:
+            readings.append((rows_of(memory, batch.asked.image_Q), *batch.asked.question, batch.asked.holes))
         model, states_MD, targets_M = self.model, [], []
-        for rows, context_ids, context_keep, hole_R, ids, place, target in batch.holes:
-            images = rows_of(memory, rows)
-            states, hole = model.decoder_input(context_ids, context_keep, images, (None, hole_R))
-            written, _ = model.text_decoder(ids, states, context_keep, hole_BD=hole)
-            states_MD.append(written.flatten(0, 1).index_select(0, place))
-            targets_M.append(target)
+        for images, ids, keep, groups in readings:
+            read, kept, states = model.context_input(ids, keep, images)
+            for owner, hole, written_ids, place, target in groups:
+                start = states[owner, hole] if model.config.text.start_at_hole else None
+                of_holes = rows_of(read, owner), kept.index_select(0, owner)
+                written, _ = model.text_decoder(written_ids, *of_holes, hole_BD=start)
+                states_MD.append(written.flatten(0, 1).index_select(0, place))
+                targets_M.append(target)
         return infill_loss(*self._logits(torch.cat(states_MD), torch.cat(targets_M)))
 
     def _lm(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
@@ -208,14 +262,16 @@ class JointLoss(nn.Module):
     def flops(self, batch: Batch) -> float:
         """Floating-point operations of forward and backward pass on a batch, for the utilisation of the device."""
         config, text, read = self.config, batch.text[0].shape[1], batch.matched[0].shape[1]
-        holes = [(*group[1].shape, group[4].shape[1]) for group in batch.holes]
+        holes = [(len(group[0]), group[2].shape[1]) for group in batch.holes]
         targets = sum(len(group[-1]) for group in batch.holes)
+        contexts = len(batch.context[0]), batch.context[0].shape[1]
         if config.generation == "lm":
-            holes, targets = [(len(batch.context[0]), 0, read - 1)], len(batch.text_place_M)
+            holes, targets = [(len(batch.context[0]), read - 1)], len(batch.text_place_M)
         shapes = Shapes(
             pairs=len(batch),
             text=text,
             matched=max(1, round(len(batch) * config.itm_share)) if config.itm else 0,
+            contexts=contexts if config.infill else (0, 0),
             holes=tuple(holes) if config.infill else (),
             targets=targets if config.infill else 0,
             candidates=config.queue,
@@ -235,3 +291,13 @@ class JointLoss(nn.Module):
         update_momentum(self.ema, self.model, momentum)
         for of_batch in features:
             self.queue.push(*of_batch)
+
+
+def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:
+    """Closed questions, regions, densities and sizes; densities weigh a tenth, for they are sums over cells."""
+    return (
+        closed_loss(answers.closed_BQK, targets.agree_BQK)
+        + regions_loss(answers.regions_BM9, targets.held_BM9)
+        + 0.1 * density_loss(answers.log_rates_BLGG, targets.number_BLGG, targets.known_BL)
+        + sizes_loss(answers.log_sizes_B2GG, targets.log_size_B2GG)
+    )

@@ -194,24 +194,48 @@ def test_no_step_waits_for_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("multiple", [1, 32])
 def test_holes_are_grouped_by_length_and_nothing_is_lost(multiple: int) -> None:
-    lengths = [(30, 3), (28, 2), (3, 40), (29, 5), (3, 33), (31, 1)]
-    context = pad([[*range(1, read + 1), *[0] * (-read % multiple)] for read, _ in lengths])
-    content = pad([[*range(1, write + 2), *[0] * (-(write + 1) % multiple)] for _, write in lengths])
-    context, content = ((ids, ids > 0) for ids, _ in (context, content))
-    hole = torch.arange(len(lengths))
-    groups = group_holes(context, hole, content)
-    assert [sorted(group[0].tolist()) for group in groups] == [[0, 1, 3, 5], [2, 4]]
-    for rows, ids, keep, at, reads, place, target in groups:
-        assert torch.equal(at, rows)
-        for i, row in enumerate(rows.tolist()):
-            read, write = lengths[row]
-            assert ids[i][keep[i]].tolist() == list(range(1, read + 1))
+    lengths = [3, 2, 40, 5, 33, 1]
+    owner, hole = torch.tensor([0, 0, 1, 2, 2, 2]), torch.tensor([4, 9, 1, 3, 5, 8])
+    content = pad([[*range(1, write + 2), *[0] * (-(write + 1) % multiple)] for write in lengths])
+    content = content[0], content[0] > 0
+    groups = group_holes(owner, hole, content, multiple)
+    met = []
+    for owners, places, reads, place, target in groups:
+        for i, (text, at) in enumerate(zip(owners.tolist(), places.tolist())):
+            row = next(r for r in range(6) if (owner[r], hole[r]) == (text, at))
+            write = lengths[row]
+            met.append(row)
             assert reads[i][:write].tolist() == list(range(1, write + 1))
             mine = place // reads.shape[1] == i
             assert (place[mine] % reads.shape[1]).tolist() == list(range(write))
             assert target[mine].tolist() == list(range(2, write + 2))
-    assert [group[4].shape[1] for group in groups] == ([5, 40] if multiple == 1 else [32, 63])
-    assert len(group_holes((context[0][:2], context[1][:2]), hole[:2], (content[0][:2], content[1][:2]))) == 1
+    assert sorted(met) == list(range(6))
+    widths = [group[2].shape[1] for group in groups]
+    assert widths == ([2, 5, 40] if multiple == 1 else [32, 63])
+    alike = content[0][:2], content[1][:2]
+    assert len(group_holes(owner[:2], hole[:2], alike)) == 1
+
+
+def test_holes_of_one_reading_are_written_as_if_each_text_were_read_for_one() -> None:
+    step = make_step(itc=0, itm=0)
+    batch = make_batch(step.model.tokenizer)
+    mask, rows = step.model.tokenizer.mask, len(batch)
+    ids = batch.text[0].clone()
+    ids[:, 2] = ids[:, 4] = mask
+    both = torch.tensor([2, 4] * rows)
+    content = tuple(part.repeat_interleave(2, 0) for part in batch.content)
+    arguments = (batch.pixels_BSS, batch.image_id_B, batch.text_hash_B, batch.text)
+    each = torch.arange(rows).repeat_interleave(2)
+    once = Batch(*arguments, (ids, batch.text[1]), both, content, batch.uniform_B2, owner_R=each)
+    twice = Batch(
+        *(part[each] if isinstance(part, torch.Tensor) else (part[0][each], part[1][each]) for part in arguments),
+        (ids[each], batch.text[1][each]),
+        both,
+        content,
+        batch.uniform_B2[each],
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(step(once, 0.0)[0]["infill"], step(twice, 0.0)[0]["infill"])
 
 
 # ---- two ranks -----------------------------------------------------------------------------------------------------

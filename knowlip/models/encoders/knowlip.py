@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from knowlip.models.checkpoint import load_model
 from knowlip.models.encoders.protocol import UNKNOWN, EncoderCard, PixelSpec, prepare
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.vision import summary_token
+from knowlip.models.vision import summary_token, tower_side
 
 USAGE = "knowlip:FOLDER (or the folder alone)"
 
@@ -23,22 +23,25 @@ class KnowLIPEncoder:
         self.name, self.model = name, model
         self.licence = str(model.card.get("license") or UNKNOWN)
         self.pixels = PixelSpec(1, (vision.mean,), (vision.std,), vision.image_size)
-        self.module: nn.Module = model.visual_encoder
-        self.width = int(self.module.num_features)  # type: ignore[arg-type]
-        self.prefix = int(getattr(self.module, "num_prefix_tokens", 0))
+        tower, readout = model.visual_encoder, model.readout
+        parts = [part for part in (model.stem, tower, readout) if part is not None]
+        self.module: nn.Module = tower if len(parts) == 1 else nn.ModuleList(parts)
+        self.width = int(tower.num_features)  # type: ignore[arg-type]
+        self.prefix = int(getattr(tower, "num_prefix_tokens", 0)) + (readout.tokens if readout is not None else 0)
+        self.told_width = vision.ground_sampling
         self.card = replace(card_of(model.card), grounded_on=model.config.text.grounded_on)
 
-    def tokens(self, images: Tensor) -> Tensor:
+    def tokens(self, images: Tensor, width_m_B: Tensor | None = None) -> Tensor:
         """(B, N, D)."""
-        return self.module(prepare(images, self.pixels))
+        return self.model.encode_images(prepare(images, self.pixels), width_m_B)[0]
 
-    def summary(self, images: Tensor) -> Tensor:
+    def summary(self, images: Tensor, width_m_B: Tensor | None = None) -> Tensor:
         """(B, D)."""
-        return summary_token(self.module, self.tokens(images))
+        return summary_token(self.model.visual_encoder, self.tokens(images, width_m_B))
 
-    def embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor, width_m_B: Tensor | None = None) -> Tensor:
         """Unit-length embeddings (B, E)."""
-        return self.model.encode_images(prepare(images, self.pixels))[1]
+        return self.model.encode_images(prepare(images, self.pixels), width_m_B)[1]
 
     def text(self, texts: Sequence[str]) -> Tensor:
         """Unit-length embeddings (B, E)."""
@@ -70,8 +73,8 @@ def load(name: str, device: str | torch.device, size: int | None = None) -> Know
     """
     model = load_model(name, device)
     if size not in (None, model.config.vision.image_size):
-        model.visual_encoder.set_input_size(img_size=size)  # type: ignore[operator]
         model.config.vision.image_size = size
+        model.visual_encoder.set_input_size(img_size=tower_side(model.config.vision))  # type: ignore[operator]
     return KnowLIPEncoder(name, model)
 
 

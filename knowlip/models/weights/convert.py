@@ -69,7 +69,7 @@ def convert(config: ConvertConfig) -> Converted:
     if config.decoder_reads != "auto":
         text.decoder_reads = config.decoder_reads
     text.vocab_size = len(tokenizer)
-    model = KnowLIP(ModelConfig(_vision(source, kind, config), text, **_heads(source, kind)), tokenizer)
+    model = KnowLIP(ModelConfig(_vision(source, kind, config), text, _embed_dim(source, kind)), tokenizer)
     if kind == "blip":
         conversion = convert_blip(source, model)
     else:
@@ -126,7 +126,7 @@ def _vision(source: Source, kind: str, config: ConvertConfig) -> VisionConfig:
     return found
 
 
-def _heads(source: Source, kind: str) -> dict[str, int]:
-    """Width of the embedding, where the file has projections."""
+def _embed_dim(source: Source, kind: str) -> int:
+    """Width of the embedding: that of the projections where the file has some."""
     projection = source.state.get("vision_proj.weight") if kind == "blip" else None
-    return {} if projection is None else {"embed_dim": len(projection)}
+    return ModelConfig.embed_dim if projection is None else len(projection)

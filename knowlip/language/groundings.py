@@ -1,0 +1,237 @@
+"""What a tile's texts claim as numbers that an image encoder can be taught: closed questions with the answers that the
+text leaves open, and which of the nine regions hold what.
+
+A text says a count exactly or as a range, and one type or two; so the target of a question is the *set* of answers that
+agree with the text. What a text does not say is unknown and teaches nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, SHIP_TYPES
+from knowlip.language.claims import Claims, parse_claims
+from knowlip.language.dimensions import InstructionSet
+
+MOST: Final = 21
+"""The last answer to "how many": so many, or more."""
+LENGTHS_M: Final = (15, 20, 25, 30, 40, 60, 80, 100, 130, 160, 200, 250, 320)
+"""Lengths to choose from; each about a quarter more than the one before."""
+_PERCENT: Final = (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+_NONE: Final = "none"
+_FORMS: Final = (*LANDFORMS, "open land", _NONE)
+
+
+class Closed(NamedTuple):
+    """A question with a closed list of answers."""
+
+    name: str
+    answers: tuple[str, ...]
+
+
+CLOSED: Final = (
+    Closed("count", tuple(str(number) for number in range(MOST + 1))),
+    Closed("type", tuple(kind.name for kind in (*SHIP_TYPES, *AIRCRAFT_TYPES))),
+    Closed("length", tuple(str(length) for length in LENGTHS_M)),
+    Closed("shape", ("compact", "elongated", "cross")),
+    Closed("axis", ("0", "45", "90", "135")),
+    Closed("pattern", ("single", "row", "cluster", "scattered")),
+    Closed("open_water", ("no", "yes")),
+    Closed("water", tuple(f"{share} %" for share in _PERCENT)),
+    Closed("grass", tuple(f"{share} %" for share in _PERCENT)),
+    Closed("pavement", tuple(f"{share} %" for share in _PERCENT)),
+    Closed("main", _FORMS),
+    Closed("second", _FORMS),
+    Closed("function", ("airport", "port", "farmland", "forest", "open water", "urban", "mixed")),
+    Closed("layout", ("uniform", "two-part", "mosaic")),
+    Closed("boundary", ("none", "left", "right", "above", "below")),
+    Closed("one_side", _FORMS),
+    Closed("other_side", _FORMS),
+    Closed("buildings", ("none", "few", "some", "many")),
+    Closed("roads", ("no", "yes")),
+)
+"""What is asked of every tile."""
+
+MAPPED: Final = (*LANDFORMS, "open land", "grass", "road", "ship", "aircraft")
+"""Of what it is asked which of the nine regions hold it."""
+
+_DIMENSION: Final[Mapping[str, tuple[str, ...]]] = {
+    "Count": ("count",),
+    "Location": ("regions",),
+    "Feature": ("shape", "axis"),
+    "Size": ("length",),
+    "Category": ("type",),
+    "Region": ("water", "grass", "pavement"),
+    "Environment": ("open_water", "where"),
+    "Terrain": ("main", "second"),
+    "Functionality": ("function",),
+    "Layout": ("layout",),
+    "Boundary": ("boundary", "one_side", "other_side"),
+    "Buildings": ("buildings", "built-up"),
+    "Roads": ("roads", "road"),
+    "Water": ("water",),
+}
+
+_PLACES: Final = {closed.name: place for place, closed in enumerate(CLOSED)}
+_WIDEST: Final = max(len(closed.answers) for closed in CLOSED)
+
+
+@dataclass
+class Grounding:
+    """What texts claim, in numbers."""
+
+    answers_QK: np.ndarray
+    """bool (questions of `CLOSED`, longest list of answers): the answers that agree with the text; a row without any is
+    unknown."""
+    regions_M9: np.ndarray
+    """int8 (`MAPPED`, 9): 1 the region holds it, 0 it does not, -1 unknown."""
+
+
+def nothing() -> Grounding:
+    """No claim at all."""
+    return Grounding(np.zeros((len(CLOSED), _WIDEST), bool), np.full((len(MAPPED), 9), -1, np.int8))
+
+
+def grounding_of(instruction_set: str, texts: Mapping[str, str]) -> Grounding:
+    """What a tile's texts claim.
+
+    Args:
+        instruction_set: "ground", "marine" or "terrain".
+        texts: dimension -> sub-text. Give one alone to learn what that one claims.
+    """
+    result = nothing()
+    terrain = instruction_set == InstructionSet.TERRAIN
+    for dimension, text in texts.items():
+        claims = parse_claims(instruction_set, dimension, text)
+        for read in (_read_land if terrain else _read_targets).get(dimension, ()):
+            if claims:
+                read(claims, result)
+    return result
+
+
+def _answer(result: Grounding, name: str, *answers: str | None) -> None:
+    """These answers agree with the text; those that are not on the list are passed over."""
+    place = _PLACES[name]
+    for answer in answers:
+        if answer in CLOSED[place].answers:
+            result.answers_QK[place, CLOSED[place].answers.index(answer)] = True
+
+
+def _hold(result: Grounding, name: str, regions: list[int]) -> None:
+    """Of all regions these hold it."""
+    if name in MAPPED:
+        row = result.regions_M9[MAPPED.index(name)]
+        row[:] = 0
+        row[regions] = 1
+
+
+def _count(claims: Claims, result: Grounding) -> None:
+    low, high = claims.get("count_range") or [claims.get("count", -1)] * 2
+    _answer(result, "count", *(str(min(number, MOST)) for number in range(max(0, low), high + 1)))
+
+
+def _location(claims: Claims, result: Grounding) -> None:
+    _hold(result, claims["category"], claims.get("regions", []))
+
+
+def _feature(claims: Claims, result: Grounding) -> None:
+    _answer(result, "shape", claims.get("shape"))
+    if "axis_deg" in claims:
+        _answer(result, "axis", str(round(claims["axis_deg"])))
+
+
+def _size(claims: Claims, result: Grounding) -> None:
+    if "length_m" in claims:
+        logs = np.abs(np.log(LENGTHS_M) - np.log(max(claims["length_m"], 1.0)))
+        _answer(result, "length", str(LENGTHS_M[int(logs.argmin())]))
+
+
+def _category(claims: Claims, result: Grounding) -> None:
+    _answer(result, "type", *claims.get("types", [])[:1])
+
+
+def _pattern(claims: Claims, result: Grounding) -> None:
+    _answer(result, "pattern", claims.get("pattern"))
+
+
+def _shares(claims: Claims, result: Grounding) -> None:
+    for name in ("water", "grass", "pavement"):
+        if name in claims.get("shares", {}):
+            nearest = min(_PERCENT, key=lambda percent: abs(percent - 100 * claims["shares"][name]))
+            _answer(result, name, f"{nearest} %")
+
+
+def _surroundings(claims: Claims, result: Grounding) -> None:
+    _answer(result, "open_water", "yes" if claims.get("open_water") else "no")
+    for name, regions in claims.get("where", {}).items():
+        _hold(result, name, regions)
+
+
+def _terrain(claims: Claims, result: Grounding) -> None:
+    _answer(result, "main", claims.get("main"))
+    if "main" in claims:
+        _answer(result, "second", claims.get("second", _NONE))
+
+
+def _function(claims: Claims, result: Grounding) -> None:
+    _answer(result, "function", claims.get("function"))
+
+
+def _where(claims: Claims, result: Grounding) -> None:
+    if "where" in claims:  # a list of all that there is
+        for name in (*LANDFORMS, "open land"):
+            _hold(result, name, claims["where"].get(name, []))
+
+
+def _layout(claims: Claims, result: Grounding) -> None:
+    _answer(result, "layout", claims.get("layout"))
+
+
+def _boundary(claims: Claims, result: Grounding) -> None:
+    if claims.get("no_boundary"):
+        _answer(result, "boundary", _NONE)
+        return
+    _answer(result, "boundary", claims.get("side"))
+    for name, cover in zip(("one_side", "other_side"), claims.get("between", [])):
+        _answer(result, name, cover)
+
+
+def _buildings(claims: Claims, result: Grounding) -> None:
+    _answer(result, "buildings", claims.get("amount"))
+
+
+def _roads(claims: Claims, result: Grounding) -> None:
+    if "roads" in claims:
+        _answer(result, "roads", "yes" if claims["roads"] else "no")
+        _hold(result, "road", claims.get("regions", [])) if "regions" in claims or not claims["roads"] else None
+
+
+def _water(claims: Claims, result: Grounding) -> None:
+    if claims.get("water") is False:
+        _answer(result, "water", "0 %")
+    _shares(claims, result)
+
+
+_Reader = Callable[[Claims, Grounding], None]
+_read_targets: Final[Mapping[str, tuple[_Reader, ...]]] = {
+    "Count": (_count,),
+    "Location": (_location,),
+    "Feature": (_feature,),
+    "Size": (_size,),
+    "Category": (_category,),
+    "Distribution": (_pattern,),
+    "Region": (_shares,),
+    "Environment": (_surroundings,),
+}
+_read_land: Final[Mapping[str, tuple[_Reader, ...]]] = {
+    "Terrain": (_terrain,),
+    "Functionality": (_function,),
+    "Distribution": (_where,),
+    "Layout": (_layout,),
+    "Boundary": (_boundary,),
+    "Buildings": (_buildings,),
+    "Roads": (_roads,),
+    "Water": (_water,),
+}

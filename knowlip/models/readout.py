@@ -1,0 +1,213 @@
+"""What the image tokens know, read out as answers and handed to the text side in words' terms.
+
+Cross-attention from random weights takes very long to learn where in an image to look. So closed questions (how many,
+which type, which cover where; :mod:`knowlip.language.groundings`) are answered from the image alone, taught by the
+annotator's claims and boxes, and the soft answers become memory tokens that encoder and decoder attend to beside the
+patches. What is copied from them is still learned.
+
+Shapes: B batch, V width of image tokens, C channels and G side of the fine map, N patches, Q closed questions, K
+longest list of answers, M mapped names, F memory tokens, O objects.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TARGET_CATEGORIES
+from knowlip.language.groundings import CLOSED, MAPPED, MOST
+
+_OBJECTS: Final = 8
+_TYPES: Final = len(SHIP_TYPES) + len(AIRCRAFT_TYPES)
+_COUNT, _TYPE = (next(i for i, q in enumerate(CLOSED) if q.name == name) for name in ("count", "type"))
+_RARE: Final = -6.0
+"""Logarithm of the number of targets in a cell before anything is learned."""
+_SMALL: Final = -3.0
+"""Logarithm of a target's size before anything is learned: a twentieth of the image."""
+_NEVER: Final = -1e4
+
+
+class Answers(NamedTuple):
+    """What was read out of B images."""
+
+    log_rates_BLGG: Tensor
+    """Logarithm of the expected number of target centres in each cell, by category of `TARGET_CATEGORIES`."""
+    log_sizes_B2GG: Tensor
+    """Logarithm of width and height of the box around a target with its centre in a cell, in fractions of the image."""
+    closed_BQK: Tensor
+    """Log-probabilities of the answers of each closed question; very low where a question has fewer answers."""
+    regions_BM9: Tensor
+    """Logits that a region holds what `MAPPED` names."""
+
+
+class Readout(nn.Module):
+    """Answers and memory tokens from a fine map and the tokens of patches.
+
+    Args:
+        width: V.
+        channels: C of the fine map.
+        hidden: width of the map on which targets are found.
+    """
+
+    def __init__(self, width: int, channels: int, hidden: int = 64) -> None:
+        super().__init__()
+        widest = max(len(question.answers) for question in CLOSED)
+        categories = len(TARGET_CATEGORIES)
+        self.from_fine = nn.Conv2d(channels, hidden, 1)
+        self.from_tokens = nn.Linear(width, hidden)
+        self.mix = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.rates = nn.Conv2d(hidden, categories, 1)
+        self.types = nn.Conv2d(hidden, _TYPES, 1)
+        self.sizes = nn.Conv2d(hidden, 2, 1)
+        self.whole = nn.Sequential(
+            nn.Linear(2 * width + hidden * (2 + categories) + 10 * categories + 4, 2 * width),
+            nn.GELU(),
+            nn.Linear(2 * width, len(CLOSED) * widest),
+        )
+        self.by_region = nn.Sequential(
+            nn.Linear(2 * hidden + width + 2 * categories, width), nn.GELU(), nn.Linear(width, len(MAPPED))
+        )
+        self.count_gain = nn.Parameter(torch.ones(2))
+        self.answer_tokens = nn.Parameter(torch.randn(len(CLOSED), widest, width))
+        self.question_tokens = nn.Parameter(torch.randn(len(CLOSED), width) * 0.5)
+        self.region_tokens = nn.Parameter(torch.randn(9, width) * 0.5)
+        self.of_region = nn.Linear(len(MAPPED) + categories, width)
+        self.of_object = nn.Linear(8 + categories + _TYPES, width)
+        self.norm = nn.LayerNorm(width)
+        nn.init.zeros_(self.rates.weight)
+        nn.init.constant_(self.sizes.bias, _SMALL)  # type: ignore[arg-type]
+        nn.init.constant_(self.rates.bias, _RARE)  # type: ignore[arg-type]
+        real_QK = torch.tensor([[i < len(question.answers) for i in range(widest)] for question in CLOSED])
+        self.real_QK: Tensor
+        self.register_buffer("real_QK", real_QK, persistent=False)
+        self.summary_width = len(CLOSED) * widest + 9 * (len(MAPPED) + categories)
+
+    @property
+    def tokens(self) -> int:
+        """F."""
+        return len(CLOSED) + 9 + _OBJECTS
+
+    def forward(
+        self, fine_BCGG: Tensor, tokens_BNV: Tensor, summary_BV: Tensor, width_m_B: Tensor | None = None
+    ) -> tuple[Answers, Tensor, Tensor]:
+        """Answer, and say it in tokens.
+
+        Args:
+            fine_BCGG: map with the finest cells.
+            tokens_BNV: of the patches alone, row by row of a square grid.
+            summary_BV: of the whole image.
+            width_m_B: width of each image on the ground in metres; NaN, or None for all, where it is not known.
+
+        Returns:
+            Answers, memory tokens (B, F, V), and all soft answers as one vector (B, `summary_width`).
+        """
+        side = fine_BCGG.shape[-1]
+        grid = round(tokens_BNV.shape[1] ** 0.5)
+        coarse = self.from_tokens(tokens_BNV).transpose(1, 2).unflatten(2, (grid, grid))
+        known = F.interpolate(coarse, (side, side), mode="bilinear", align_corners=False)
+        map_BHGG = F.relu(self.mix(F.relu(self.from_fine(fine_BCGG) + known)))
+        log_rates = self.rates(map_BHGG).clamp(max=3.0)
+        rates = log_rates.float().exp()
+        regional_BL9 = _by_region(rates)
+        seen_BL9 = regional_BL9.clamp(min=1e-4).log()
+        # What is seen where targets are, weighted by how many there are.
+        weight = rates / rates.sum((2, 3), keepdim=True)
+        at_targets = torch.einsum("blyx,bhyx->blh", weight, map_BHGG).flatten(1)
+        total_BL = rates.sum((2, 3))
+        log_sizes = self.sizes(map_BHGG).float()
+        both = rates.sum(1, keepdim=True)
+        size_B2 = (both * log_sizes).sum((2, 3)) / both.sum((2, 3))
+        extent_B2 = _extent(len(rates), width_m_B, rates)
+        whole = torch.cat(
+            [
+                summary_BV,
+                tokens_BNV.mean(1),
+                map_BHGG.mean((2, 3)),
+                map_BHGG.amax((2, 3)),
+                at_targets,
+                seen_BL9.flatten(1) * 0.3,
+                total_BL.clamp(min=1e-4).log() * 0.3,
+                size_B2,
+                extent_B2,
+            ],
+            1,
+        )
+        logits_BQK = self.whole(whole).unflatten(1, self.real_QK.shape).float()
+        logits_BQK = self._with_targets(logits_BQK, total_BL, rates, map_BHGG)
+        closed = logits_BQK.masked_fill(~self.real_QK, _NEVER).log_softmax(-1)
+        mean9, max9 = F.adaptive_avg_pool2d(map_BHGG, 3), F.adaptive_max_pool2d(map_BHGG, 3)
+        token9 = F.adaptive_avg_pool2d(tokens_BNV.transpose(1, 2).unflatten(2, (grid, grid)), 3)
+        share_BL9 = seen_BL9 - total_BL.clamp(min=1e-4).log()[..., None]
+        region = torch.cat([x.flatten(2) for x in (mean9, max9, token9, seen_BL9 * 0.3, share_BL9 * 0.3)], 1)
+        regions_BM9 = self.by_region(region.transpose(1, 2)).transpose(1, 2).float()
+        answers = Answers(log_rates, log_sizes, closed, regions_BM9)
+        memory, said = self._in_tokens(answers, rates, seen_BL9, map_BHGG, extent_B2)
+        return answers, memory.to(tokens_BNV.dtype), said.to(tokens_BNV.dtype)
+
+    def _with_targets(self, logits_BQK: Tensor, total_BL: Tensor, rates: Tensor, map_BHGG: Tensor) -> Tensor:
+        """Logits to which what the map says of targets is added: the Poisson probability of each number, and the types
+        at the places of targets."""
+        total = total_BL.sum(1, keepdim=True).clamp(min=1e-3)
+        number = torch.arange(MOST + 1, device=total.device, dtype=total.dtype)
+        poisson = number * total.log() - total - torch.lgamma(number + 1)
+        kinds = self.types(map_BHGG).float().softmax(1)
+        weight = rates.sum(1, keepdim=True)
+        kind = ((weight * kinds).sum((2, 3)) / weight.sum((2, 3)) + 1e-3).log()
+        more = torch.zeros_like(logits_BQK)
+        more[:, _COUNT, : MOST + 1] = self.count_gain[0] * poisson.clamp(min=-20)
+        more[:, _TYPE, :_TYPES] = self.count_gain[1] * kind
+        return logits_BQK + more
+
+    def _in_tokens(
+        self, answers: Answers, rates: Tensor, seen_BL9: Tensor, map_BHGG: Tensor, extent_B2: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Soft answers as memory tokens, and as one vector."""
+        p_BQK = answers.closed_BQK.exp()
+        held_BM9 = answers.regions_BM9.sigmoid()
+        said = torch.einsum("bqk,qkv->bqv", p_BQK, self.answer_tokens) + self.question_tokens
+        of_region = torch.cat([held_BM9, seen_BL9 * 0.3], 1)
+        places = self.of_region(of_region.transpose(1, 2)) + self.region_tokens
+        objects = self._objects(rates, map_BHGG, answers.log_sizes_B2GG, extent_B2)
+        memory = self.norm(torch.cat([said, places, objects], 1))
+        return memory, torch.cat([p_BQK.flatten(1), of_region.flatten(1)], 1)
+
+    def _objects(self, rates: Tensor, map_BHGG: Tensor, log_sizes: Tensor, extent_B2: Tensor) -> Tensor:
+        """The strongest peaks of the map of targets: (B, O, V)."""
+        both = rates.sum(1, keepdim=True)
+        side = both.shape[-1]
+        peak = torch.where(both == F.max_pool2d(both, 3, 1, 1), both, torch.zeros_like(both)).flatten(1)
+        strength, place = peak.topk(_OBJECTS, 1)
+        y, x = place // side, place % side
+
+        def at(values: Tensor) -> Tensor:
+            flat = values.flatten(2)
+            return flat.gather(2, place[:, None].expand(-1, flat.shape[1], -1)).transpose(1, 2)
+
+        kinds = at(self.types(map_BHGG).float().softmax(1))
+        position = torch.stack([(x + 0.5) / side, (y + 0.5) / side], -1).to(rates.dtype)
+        log = strength.clamp(min=1e-4).log()[..., None] * 0.3
+        size = torch.cat([at(log_sizes), extent_B2[:, None].expand(-1, _OBJECTS, -1)], -1)
+        present = strength[..., None].clamp(max=1)
+        described = torch.cat([log, present, position, at(rates).clamp(max=1), kinds, size], -1)
+        region = (y * 3 // side) * 3 + (x * 3 // side)
+        return self.of_object(described) + self.region_tokens[region] * present
+
+
+def _extent(batch: int, width_m_B: Tensor | None, like: Tensor) -> Tensor:
+    """Logarithm of the width on the ground in kilometres, and whether it is known: (B, 2)."""
+    if width_m_B is None:
+        return like.new_zeros(batch, 2)
+    known = torch.isfinite(width_m_B) & (width_m_B > 0)
+    log = torch.where(known, width_m_B, 1000.0).to(like.dtype).log() - math.log(1000.0)
+    return torch.stack([log, known.to(like.dtype)], 1)
+
+
+def _by_region(rates_BLGG: Tensor) -> Tensor:
+    """Sums over the nine regions (B, L, 9); a cell on a border is shared by area."""
+    side = rates_BLGG.shape[-1]
+    edges = torch.arange(side, device=rates_BLGG.device, dtype=rates_BLGG.dtype)
+    start = torch.arange(3, device=edges.device, dtype=edges.dtype)[:, None] * side / 3
+    share_3G = (torch.minimum(edges + 1, start + side / 3) - torch.maximum(edges, start)).clamp(0, 1)
+    return torch.einsum("ry,blyx,cx->blrc", share_3G, rates_BLGG, share_3G).flatten(2)

@@ -1,0 +1,58 @@
+"""Grounding: what the readout answers from the image is taught by what the annotator claims and points at.
+
+Three losses of their own: closed questions whose target is the set of answers that a text leaves open; regions that
+hold something or not; and the number of targets in each cell of a map, a Poisson regression on the annotator's boxes
+(density maps of crowd counting, Lempitsky and Zisserman, NeurIPS 2010, with the likelihood of a count).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def closed_loss(log_p_BQK: Tensor, agree_BQK: Tensor) -> Tensor:
+    """Negative logarithm of the probability that all answers which agree with the text have together.
+
+    Args:
+        log_p_BQK: log-probabilities of the answers.
+        agree_BQK: bool, which answers agree with the text; a question without any is unknown and does not count.
+
+    Returns:
+        Scalar mean over known questions; 0 where none is known.
+    """
+    score_BQ, known_BQ = closed_scores(log_p_BQK, agree_BQK)
+    return -(score_BQ * known_BQ).sum() / known_BQ.sum().clamp(min=1)
+
+
+def closed_scores(log_p_BQK: Tensor, agree_BQK: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability (B, Q) of the answers that agree with a text, and where one is known (B, Q)."""
+    score = log_p_BQK.masked_fill(~agree_BQK, -1e4).logsumexp(-1)
+    return score, agree_BQK.any(-1)
+
+
+def regions_loss(logits_BM9: Tensor, held_BM9: Tensor) -> Tensor:
+    """Binary cross-entropy of regions that hold something (1) or not (0); unknown ones (-1) do not count."""
+    known = held_BM9 >= 0
+    loss = F.binary_cross_entropy_with_logits(logits_BM9, held_BM9.clamp(min=0).to(logits_BM9.dtype), reduction="none")
+    return (loss * known).sum() / known.sum().clamp(min=1)
+
+
+def density_loss(log_rates_BLGG: Tensor, number_BLGG: Tensor, known_BL: Tensor) -> Tensor:
+    """Poisson negative log-likelihood of the number of targets in each cell, up to a constant.
+
+    An image with many targets would outweigh the others: each counts by one over the square root of its number.
+
+    Args:
+        log_rates_BLGG: logarithm of the expected number in each cell, by category.
+        number_BLGG: number of centres there.
+        known_BL: whether the annotator says how many of a category there are.
+    """
+    total_BL = (log_rates_BLGG.exp() - number_BLGG * log_rates_BLGG).sum((2, 3))
+    weight_BL = known_BL / (1 + number_BLGG.sum((2, 3))).sqrt()
+    return (total_BL * weight_BL).sum() / known_BL.sum().clamp(min=1)
+
+
+def sizes_loss(log_sizes_B2GG: Tensor, target_B2GG: Tensor) -> Tensor:
+    """Mean absolute error of the logarithm of widths and heights, where a target's centre is (elsewhere NaN)."""
+    known = target_B2GG.isfinite()
+    error = (log_sizes_B2GG - target_B2GG.nan_to_num()).abs() * known
+    return error.sum() / known.sum().clamp(min=1)

@@ -1,0 +1,77 @@
+"""What the readout of a model is taught for each tile, whatever way it is turned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from knowlip.base.vocabulary import TARGET_CATEGORIES
+from knowlip.dataset.mentions import Mention
+from knowlip.language.directions import Turn
+from knowlip.language.groundings import Grounding
+
+
+@dataclass
+class GroundingTargets:
+    """Targets of B tiles, see :mod:`knowlip.objectives.grounding`."""
+
+    agree_BQK: Tensor
+    held_BM9: Tensor
+    number_BLGG: Tensor
+    known_BL: Tensor
+    log_size_B2GG: Tensor
+    """Logarithm of width and height in fractions of the tile where a centre lies, NaN elsewhere."""
+
+
+_UNKNOWN: Final = (np.zeros(len(TARGET_CATEGORIES), bool), np.zeros((0, 5)))
+
+
+def boxes_of(mention: Mention | None) -> tuple[np.ndarray, np.ndarray]:
+    """Of which categories an annotator says how many there are, (L,) bool; and its boxes, rows of category, x and y of
+    the centre, width and height in fractions of the tile."""
+    if mention is None:
+        return _UNKNOWN
+    known = np.array([name in mention.counts for name in TARGET_CATEGORIES])
+    rows = [
+        (TARGET_CATEGORIES.index(box.category), box.x + box.width / 2, box.y + box.height / 2, box.width, box.height)
+        for box in mention.boxes
+        if box.category in TARGET_CATEGORIES
+    ]
+    return known, np.array(rows, float).reshape(-1, 5)
+
+
+def targets_of(
+    groundings: Sequence[Grounding], mentions: Sequence[Mention | None], turns: Sequence[int], side: int
+) -> GroundingTargets:
+    """Targets of some tiles.
+
+    Args:
+        groundings: of the texts, turned as the pixels are.
+        mentions: of the tiles as they lie in the data set.
+        turns: number of each tile's turn.
+        side: G, cells of the map along each side.
+    """
+    number = np.zeros((len(turns), len(TARGET_CATEGORIES), side, side), np.float32)
+    known = np.zeros(number.shape[:2], bool)
+    sizes = np.zeros((len(turns), 2, side, side), np.float32)
+    for row, (mention, turn) in enumerate(zip(mentions, turns, strict=True)):
+        known[row], boxes = boxes_of(mention)
+        of_row, size = np.zeros(number.shape[1:], np.float32), np.full((2, side, side), np.nan, np.float32)
+        if len(boxes):
+            category = boxes[:, 0].astype(int)
+            x, y = np.clip((boxes[:, 1:3] * side).astype(int), 0, side - 1).T
+            np.add.at(of_row, (category, y, x), 1)
+            size[:, y, x] = np.log(boxes[:, 3:].T)
+            if Turn.of(turn).swaps_axes:
+                size = size[::-1]
+        number[row], sizes[row] = Turn.of(turn).pixels(of_row), Turn.of(turn).pixels(size)
+    return GroundingTargets(
+        torch.from_numpy(np.stack([grounding.answers_QK for grounding in groundings])),
+        torch.from_numpy(np.stack([grounding.regions_M9 for grounding in groundings])),
+        torch.from_numpy(number),
+        torch.from_numpy(known),
+        torch.from_numpy(sizes),
+    )

@@ -1,0 +1,79 @@
+"""What texts claim in numbers: known sentences, silence about what is not said, and turns."""
+
+import numpy as np
+import pytest
+
+from knowlip.base.vocabulary import REGIONS
+from knowlip.language.direction_words import turn_words
+from knowlip.language.directions import Turn
+from knowlip.language.groundings import CLOSED, MAPPED, MOST, Grounding, grounding_of, nothing
+
+
+def answers(found: Grounding) -> dict[str, list[str]]:
+    return {
+        question.name: [answer for answer, yes in zip(question.answers, row) if yes]
+        for question, row in zip(CLOSED, found.answers_QK)
+        if row.any()
+    }
+
+
+def held(found: Grounding) -> dict[str, list[int]]:
+    return {name: np.flatnonzero(row == 1).tolist() for name, row in zip(MAPPED, found.regions_M9) if (row >= 0).all()}
+
+
+def test_a_text_about_aircraft() -> None:
+    found = grounding_of(
+        "ground",
+        {
+            "Count": "There are eleven aircraft",
+            "Location": "Most aircraft stand in the upper left and upper center parts",
+            "Category": "Mostly fighters, with some business jets",
+            "Size": "The aircraft are about 16 m long",
+        },
+    )
+    assert answers(found) == {"count": ["11"], "type": ["fighter"], "length": ["15"]}
+    assert held(found) == {"aircraft": [0, 1]}
+
+
+def test_a_range_leaves_several_answers_open_and_large_counts_meet_in_the_last() -> None:
+    assert answers(grounding_of("marine", {"Count": "Between two and four ships"}))["count"] == ["2", "3", "4"]
+    assert answers(grounding_of("marine", {"Count": "There are 37 ships"}))["count"] == [str(MOST)]
+
+
+def test_a_text_about_land() -> None:
+    found = grounding_of(
+        "terrain",
+        {
+            "Terrain": "Mainly farmland with some woods",
+            "Distribution": "Farmland in the upper left, woods in the lower right",
+            "Buildings": "There are no buildings in the scene",
+            "Water": "No water surface can be recognized",
+            "Boundary": "The scene has no major boundary",
+        },
+    )
+    said = answers(found)
+    assert said["main"] == ["field"]
+    assert said["second"] == ["wood"]
+    assert said["buildings"] == ["none"]
+    assert said["water"] == ["0 %"]
+    assert said["boundary"] == ["none"]
+    assert "one_side" not in said
+    assert held(found)["field"] == [0]
+    assert held(found)["wood"] == [8]
+    assert held(found)["water"] == []  # a list of all that there is
+
+
+def test_what_is_not_said_is_unknown() -> None:
+    silent = grounding_of("terrain", {"Layout": "Something else entirely"})
+    assert np.array_equal(silent.answers_QK, nothing().answers_QK)
+    assert (silent.regions_M9 == -1).all()
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_regions_turn_as_the_words_do(number: int) -> None:
+    turn = Turn.of(number)
+    for region, name in enumerate(REGIONS):
+        text = f"Most ships lie in the {name}"
+        turned = turn_words(text, turn)
+        assert turned is not None
+        assert held(grounding_of("marine", {"Location": turned})) == {"ship": [turn.region(region)]}
