@@ -161,7 +161,12 @@ def _scores(measured: Sequence[Results]) -> str:
             )
             lines.append(f"| {' | '.join(cells)} |")
         head = "| data | task | measure | value | 95 % | highest floor | measured annotator | n |"
+        notes = [
+            f"{row.metric} ({row.data}): {row.note}" for row in _own(results) if row.note and row.value is not None
+        ]
         tables.append("\n".join([head, "|---|---|---|---|---|---|---|---|", *lines]))
+        if notes:
+            tables.append("\n".join(f"- {note}" for note in notes))
     told = f"{MARKS_TOLD[0].upper()}{MARKS_TOLD[1:]}. A floor is reached without the model."
     return f"{told}\n\n" + "\n\n".join(tables)
 

@@ -19,7 +19,9 @@ def shipped_model() -> Path:
     Raises:
         ValueError: this installation holds none.
     """
-    folder = Path(str(files(__package__) / SHIPPED))  # of a package in a zip this is no folder, and there is no model
+    folder = Path(
+        str(files("knowlip.models") / SHIPPED)
+    )  # of a package in a zip this is no folder, and there is no model
     if not all((folder / name).is_file() for name in (CARD, WEIGHTS)):
         raise ValueError(
             "This installation of KnowLIP comes without a model: give --model FOLDER or --model USER/REPO, or set "
