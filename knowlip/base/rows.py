@@ -20,6 +20,9 @@ Unit = Literal["share", "number"]
 Better = Literal["higher", "lower"]
 Standing = Literal["above", "level", "below"]
 
+ANNOTATOR: Final = "annotator:"
+OTHER_IMAGE: Final = "other-image:"
+"""What the encoder of a reference row begins with."""
 _LONGEST: Final = 1000
 """Characters of a text in a row of a file."""
 _MOST_ROWS: Final = 100_000
@@ -40,7 +43,8 @@ class Row:
     task: str
     """Name of the module in `knowlip/tasks` that measured it."""
     encoder: str
-    """Name of the model, or "annotator:NAME" for the teacher's own figure on the same trials."""
+    """Name of the model; "annotator:NAME" for the teacher's own figure on the same trials, "other-image:NAME" for what
+    the model says of the image of another tile (:mod:`knowlip.dataset.others`)."""
     metric: str
     """In words, e.g. "count accuracy" or "image to text R@1"."""
     value: float | None
@@ -78,6 +82,11 @@ class Row:
     def key(self) -> tuple[str, str, str, str, str]:
         """What two rows of one figure share."""
         return self.data, self.split, self.task, self.encoder, self.metric
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it stands beside a model's figure on the same trials and is not that of a model that looks."""
+        return self.encoder.startswith((ANNOTATOR, OTHER_IMAGE))
 
     @property
     def name(self) -> str:

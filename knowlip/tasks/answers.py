@@ -1,4 +1,5 @@
-"""Questions with closed answers: the model ranks the answers of a type, beside its teacher and what needs no look."""
+"""Questions with closed answers: the model ranks the answers of a type, beside its teacher, what needs no look, and
+what it answers to the image of another tile."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import torch
 
 from knowlip.base.examples import ShownExample, ShownItem
 from knowlip.base.progress import track
-from knowlip.base.rows import Json
+from knowlip.base.rows import OTHER_IMAGE, Json
 from knowlip.base.vocabulary import REGIONS
 from knowlip.language.questions import (
     QUESTION_TYPES,
@@ -22,7 +23,7 @@ from knowlip.language.questions import (
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import Estimate, majority_answers, mean_of_means, proportion
+from knowlip.tasks.metrics import Estimate, majority_answers, mean, mean_of_means, proportion
 from knowlip.tasks.questions import questions_about, questions_of
 
 _BATCH = 64
@@ -139,6 +140,18 @@ def ask(bench: Bench, encoder: Encoder) -> Asked:
     return Asked(asked, answer(encoder, images, asked, answers, bench.vqa_mode), train, answers)
 
 
+def of_other_images(bench: Bench, encoder: Encoder, asked: Asked) -> Asked:
+    """The same questions, answered with the image of another tile of the same instruction set; those about tiles
+    without one are left out."""
+    assert isinstance(encoder, WritingEncoder)
+    questions = [question for question in asked.questions if question.tile_id in bench.others]
+    elsewhere = [replace(question, tile_id=bench.others[question.tile_id]) for question in questions]
+    images = bench.images(encoder, only={question.tile_id for question in elsewhere})
+    return replace(
+        asked, questions=questions, given=answer(encoder, images, elsewhere, asked.candidates, bench.vqa_mode)
+    )
+
+
 def floors_of(asked: Asked, kind: str) -> dict[str, float | None]:
     """Accuracy on the questions of a type without looking at an image.
 
@@ -168,14 +181,19 @@ def floors_of(asked: Asked, kind: str) -> dict[str, float | None]:
 
 
 def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
-    """Accuracy of each type and their mean, of the model and of the annotator that taught it."""
-    # The teacher answers the same questions: a model that is not above it, or above the blind, has not looked.
+    """Accuracy of each type and their mean, of the model, of the annotator that taught it, and of the model that sees
+    another tile."""
+    # All answer the same questions: a model that is not above its teacher, the blind, or itself with the wrong image,
+    # has not looked.
     if not isinstance(encoder, WritingEncoder):
         return Measured((bench.row("vqa", encoder.name, _MEAN, None, note="It neither ranks nor writes answers."),))
     asked = ask(bench, encoder)
     taught = bench.truths and bench.data.revisions()
-    teacher = replace(asked, given=annotator_answers(asked.questions, bench.texts)) if taught else None
     note = "" if bench.truths else _AGREEMENT
+    blind = of_other_images(bench, encoder, asked)
+    beside = {OTHER_IMAGE + encoder.name: (blind, note)}
+    if taught:
+        beside[bench.annotator] = replace(asked, given=annotator_answers(asked.questions, bench.texts)), ""
     rows, means = [], []
     floors = {kind: floors_of(asked, kind) for kind in QUESTION_TYPES}
     for kind in QUESTION_TYPES:
@@ -183,11 +201,11 @@ def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
         if not asked.rows_of(kind):
             rows.append(bench.row("vqa", encoder.name, metric, None, note="No test tile gives a clear answer."))
             continue
-        clusters = [bench.clusters[asked.questions[i].tile_id] for i in asked.rows_of(kind)]
-        rows.append(bench.row("vqa", encoder.name, metric, proportion(asked.hits(kind), clusters), floors[kind], note))
-        if teacher:
-            share = proportion(teacher.hits(kind), clusters)
-            rows.append(bench.row("vqa", bench.annotator, metric, share, floors[kind], _silence(teacher, [kind])))
+        rows.append(bench.row("vqa", encoder.name, metric, _share(asked, kind, bench), floors[kind], note))
+        for name, (other, said) in beside.items():
+            if other.rows_of(kind):
+                words = f"{said} {_silence(other, [kind])}".strip()
+                rows.append(bench.row("vqa", name, metric, _share(other, kind, bench), floors[kind], words))
     kinds = [kind for kind in QUESTION_TYPES if asked.rows_of(kind)]
     if kinds:
         names = dict.fromkeys(name for kind in kinds for name in floors[kind])
@@ -197,19 +215,44 @@ def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
             for name in names
         }
         means.append(bench.row("vqa", encoder.name, _MEAN, _mean(asked, kinds, bench), common, note))
-        if teacher:
-            mean = _mean(teacher, kinds, bench)
-            means.append(bench.row("vqa", bench.annotator, _MEAN, mean, common, _silence(teacher, kinds)))
+        for name, (other, said) in beside.items():
+            if there := [kind for kind in kinds if other.rows_of(kind)]:
+                words = f"{said} {_silence(other, there)}".strip()
+                means.append(bench.row("vqa", name, _MEAN, _mean(other, there, bench), common, words))
     details: dict[str, Json] = {
         kind: {
             "source": asked.questions[asked.rows_of(kind)[0]].source,
             "answers": len({asked.questions[i].answer for i in asked.rows_of(kind)}),
             "majority_answer": majority_answers((q.type, q.answer) for q in asked.train).get(kind),
             "floors": floors[kind],
+            "other_image": image_gain(asked, blind, kind, bench.clusters),
         }
         for kind in kinds
     }
     return Measured((*means, *rows), _examples(asked, bench), details)
+
+
+def image_gain(asked: Asked, blind: Asked, kind: str, clusters: Mapping[str, str]) -> dict[str, Json]:
+    """What the right image adds to the accuracy of a type, question by question.
+
+    Returns:
+        `accuracy` with the other image, `difference` to it with `difference_ci`, `n` questions asked both ways.
+    """
+    of_other = {blind.questions[i]: blind.given[i] == blind.questions[i].answer for i in blind.rows_of(kind)}
+    rows = [i for i in asked.rows_of(kind) if asked.questions[i] in of_other]
+    if not rows:
+        return {"accuracy": None, "difference": None, "difference_ci": None, "n": 0}
+    questions = [asked.questions[i] for i in rows]
+    hits = np.array([asked.given[i] == asked.questions[i].answer for i in rows], float)
+    others = np.array([of_other[question] for question in questions], float)
+    figure = mean(hits - others, [clusters[question.tile_id] for question in questions])
+    accuracy = float(others.mean())
+    return {"accuracy": accuracy, "difference": figure.value, "difference_ci": figure.ends, "n": figure.n}
+
+
+def _share(asked: Asked, kind: str, bench: Bench) -> Estimate:
+    """Accuracy of a type."""
+    return proportion(asked.hits(kind), [bench.clusters[asked.questions[i].tile_id] for i in asked.rows_of(kind)])
 
 
 def _mean(asked: Asked, kinds: Sequence[str], bench: Bench) -> Estimate:
@@ -248,6 +291,7 @@ def _claimed(question: Question, facts: Facts) -> str | None:
 
 
 def _silence(teacher: Asked, kinds: Sequence[str]) -> str:
+    """How often nothing is said."""
     said = [bool(teacher.given[i]) for kind in kinds for i in teacher.rows_of(kind)]
     return "" if all(said) else f"It says something of {sum(said)} of {len(said)}; silence counts as wrong."
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from knowlip.base.examples import ShownExample
-from knowlip.base.rows import Better, Json, Row, Unit, highest_floor
+from knowlip.base.rows import ANNOTATOR, Better, Json, Row, Unit, highest_floor
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
 from knowlip.models.encoders import Encoder
@@ -40,7 +40,7 @@ class MeasureLimits:
     """Retrieval queries a direction that image-text matching re-ranks; 0 = none."""
     questions_per_type: int = 200
     """Questions of each of the six types."""
-    captions: int = 80
+    captions: int = 120
     """Images that get a caption, of each instruction set alike; 0 = none."""
     max_new_tokens: int = 192
     """Longest caption in tokens."""
@@ -148,7 +148,7 @@ class Bench:
     @property
     def annotator(self) -> str:
         """The texts' annotator as the encoder of a row."""
-        return "annotator:" + "+".join(sorted(self.texts["annotator"].astype(str).unique()))
+        return ANNOTATOR + "+".join(sorted(self.texts["annotator"].astype(str).unique()))
 
     def images(self, encoder: Encoder, only: Collection[str] | None = None) -> EncodedImages:
         """The encoded tiles to measure: once for all tasks.

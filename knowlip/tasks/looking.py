@@ -330,9 +330,9 @@ def _gains(
             verdict, gain = true[at, slot], modes[""][at, slot]
             details[f"{name} {dimension}"] = {
                 "gain": hidden.value,
-                "gain_ci": hidden.ci,
+                "gain_ci": list(hidden.ci) if hidden.ci else None,
                 "others_shown": shown.value,
-                "others_shown_ci": shown.ci,
+                "others_shown_ci": list(shown.ci) if shown.ci else None,
                 "of_true": _plain_mean(gain[[one is True for one in verdict]]),
                 "of_wrong": _plain_mean(gain[[one is False for one in verdict]]),
                 "n": hidden.n,

@@ -20,7 +20,7 @@ from knowlip.language.statements import SEEN
 from knowlip.models.encoders import Encoder, TextImageEncoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import Estimate, chance_recall, proportion, ranks_of_positives
+from knowlip.tasks.metrics import Estimate, chance_recall, mean, proportion, ranks_of_positives
 
 CUTOFFS = (1, 5, 10)
 _BATCH = 128
@@ -70,12 +70,36 @@ def recalls(scores: np.ndarray, positive: np.ndarray, clusters: np.ndarray) -> R
     )
 
 
-def reranked_recalls(direction: Direction) -> tuple[Recalls, Recalls]:
-    """Recall of the re-ranked queries before and after: the same ones, so that the two can be compared."""
+@dataclass(frozen=True)
+class Reranking:
+    """What re-ranking changes at one cut-off, on the same queries."""
+
+    cosine: Estimate
+    reranked: Estimate
+    difference: Estimate
+    """Re-ranked minus cosine, query by query."""
+
+    @property
+    def helps(self) -> str:
+        """ "yes" or "no" where the whole interval of the difference lies on one side of 0, else "unclear"."""
+        low, high = self.difference.ci or (-1.0, 1.0)
+        return "yes" if low > 0 else "no" if high < 0 else "unclear"
+
+
+def reranking(direction: Direction) -> dict[int, Reranking]:
+    """Recall of the re-ranked queries by cosine alone and re-ranked, at each of `CUTOFFS`."""
     chosen = np.array(sorted(direction.reranked))
     positive, clusters = direction.positive[chosen], direction.clusters[chosen]
-    after = np.stack([direction.reranked[i] for i in chosen])
-    return recalls(direction.cosine[chosen], positive, clusters), recalls(after, positive, clusters)
+    before = ranks_of_positives(direction.cosine[chosen], positive)
+    after = ranks_of_positives(np.stack([direction.reranked[i] for i in chosen]), positive)
+    return {
+        k: Reranking(
+            proportion(before <= k, clusters),
+            proportion(after <= k, clusters),
+            mean((after <= k).astype(float) - (before <= k), clusters),
+        )
+        for k in CUTOFFS
+    }
 
 
 def measure(bench: Bench, encoder: Encoder) -> Measured:
@@ -106,16 +130,24 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
         known = order if name == "image_to_text" else None
         cosine = recalls(direction.cosine, direction.positive, direction.clusters)
         for k in CUTOFFS:
-            floors = _floors(cosine, k, direction.positive, known)
+            floors = _floors(k, direction.positive, known)
             rows.append(bench.row("retrieve", encoder.name, f"{_WORDS[name]} R@{k}", cosine.at[k], floors))
         facts: dict[str, Json] = {"gallery": direction.positive.shape[1], "median_rank": cosine.median_rank}
         if direction.reranked:
-            before, after = reranked_recalls(direction)
-            floors = _floors(after, 1, direction.positive[sorted(direction.reranked)], known)
-            rows.append(bench.row("retrieve", encoder.name, f"{_WORDS[name]} R@1 re-ranked", after.at[1], floors))
+            changes = reranking(direction)
+            positive = direction.positive[sorted(direction.reranked)]
+            for k, change in changes.items():
+                floors = {**_floors(k, positive, known), "cosine alone, same queries": change.cosine.value}
+                metric = f"{_WORDS[name]} R@{k} re-ranked"
+                rows.append(bench.row("retrieve", encoder.name, metric, change.reranked, floors))
+            for k, change in changes.items():
+                metric, nothing = f"{_WORDS[name]} R@{k}, re-ranked minus cosine", {"cosine alone": 0.0}
+                rows.append(bench.row("retrieve", encoder.name, metric, change.difference, nothing, unit="number"))
             facts |= {"k_test": bench.k_test, "reranked_queries": len(direction.reranked)}
-            facts |= {f"r{k}_by_cosine": before.at[k].value for k in CUTOFFS}
-            facts |= {f"r{k}_reranked": after.at[k].value for k in CUTOFFS}
+            facts |= {f"r{k}_by_cosine": change.cosine.value for k, change in changes.items()}
+            facts |= {f"r{k}_by_cosine_ci": change.cosine.ends for k, change in changes.items()}
+            facts |= {f"r{k}_reranked": change.reranked.value for k, change in changes.items()}
+            facts |= {f"r{k}_reranking_helps": change.helps for k, change in changes.items()}
         details[name] = facts
     shown = examples(directions, gallery, bench.tile_ids, bench.limits.examples, seed=bench.seed)
     return Measured(tuple(rows), shown, details)
@@ -124,10 +156,10 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
 _WORDS: Final = {"image_to_text": "image to text", "text_to_image": "text to image"}
 
 
-def _floors(found: Recalls, k: int, positive: np.ndarray, order: Sequence[int] | None) -> dict[str, float | None]:
+def _floors(k: int, positive: np.ndarray, order: Sequence[int] | None) -> dict[str, float | None]:
     """Recall of a random order, and of one order of the gallery for all queries where there is one."""
     often = None if order is None else float(positive[:, order[:k]].any(1).mean())
-    return {"chance": found.chance[k], "frequent texts": often}
+    return {"chance": chance_recall(positive.sum(1), positive.shape[1], k), "frequent texts": often}
 
 
 def _frequent_first(bench: Bench, gallery: Sequence[str]) -> list[int]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from knowlip.language.captions import split_caption
 from knowlip.language.questions import Question
 from knowlip.models.encoders import EncoderCard, PixelSpec
 
@@ -57,11 +58,14 @@ class Oracle:
         known = [float(self.texts[int(n)] == text) for n, text in zip(tokens.reshape(-1).tolist(), texts)]
         return torch.tensor(known) * (1 - self.noise) + self.noise * torch.rand(len(texts), generator=self.random)
 
-    def generate(self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-        return [
-            self.answers.get((f"t{int(n)}", prompt), self.texts[int(n)])
-            for n, prompt in zip(tokens.reshape(-1).tolist(), prompts)
-        ]
+    def generate(
+        self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int, holes: Sequence[int] | None = None
+    ) -> list[str]:
+        numbers = [int(n) for n in tokens.reshape(-1).tolist()]
+        if holes is not None:  # "Count: [MASK] Location: [MASK] ...": the words of that label
+            labels = [prompt.replace(":", "").split(" [MASK]")[hole].strip() for prompt, hole in zip(prompts, holes)]
+            return [split_caption(self.texts[n], "marine")[1][label] for n, label in zip(numbers, labels)]
+        return [self.answers.get((f"t{n}", prompt), self.texts[n]) for n, prompt in zip(numbers, prompts)]
 
     def rank(self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
         known = [self.answers.get((f"t{int(n)}", q)) for n, q in zip(tokens.reshape(-1).tolist(), questions)]

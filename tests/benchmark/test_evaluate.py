@@ -4,7 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from knowlip.base.examples import read_examples
 from knowlip.base.rows import Results, Row, read_results
@@ -14,7 +17,8 @@ from knowlip.dataset import Dataset
 from knowlip.language.captions import compose_texts
 from knowlip.language.questions import QUESTION_TYPES
 from knowlip.models.encoders import EncoderCard
-from knowlip.tasks.bench import MeasureLimits, find_measure
+from knowlip.tasks.answers import candidates
+from knowlip.tasks.bench import Bench, MeasureLimits, find_measure
 from knowlip.tasks.questions import questions_of
 from tests.benchmark.fakes import Oracle
 from tests.benchmark.numbered import COUNT, SIDE, TRAIN, VAL, build
@@ -68,6 +72,64 @@ def test_a_perfect_model_has_perfect_rows(result: tuple[Results, Path]) -> None:
     assert results.setup["clusters"] == "geographic blocks"
     assert results.seconds["evaluate"] >= 0
     assert {one.data for one in results.rows} == {"ds"}
+
+
+def test_the_same_is_asked_with_the_image_of_another_tile(result: tuple[Results, Path], data: Dataset) -> None:
+    """The oracle answers for the tile that it sees: with another one it is right where both share the answer."""
+    results, _ = result
+    for kind in ("count", "recognition", "position"):
+        metric, detail = f"{kind} accuracy", results.details["vqa"][kind]
+        assert isinstance(detail, dict)
+        twin = row(results, "vqa", metric, "other-image:oracle")
+        assert (twin.n, twin.floor) == (COUNT - VAL, row(results, "vqa", metric).floor)
+        assert detail["other_image"]["accuracy"] == twin.value
+        assert detail["other_image"]["difference"] == pytest.approx(1 - (twin.value or 0))
+        low, high = detail["other_image"]["difference_ci"]
+        assert low <= detail["other_image"]["difference"] <= high
+    others, oracle = Bench(data.path).others, oracle_of(data)
+    first = candidates(questions_of(data, "train"))["recognition"][0]  # of what it has no answer to
+    asked = [one for one in questions_of(data, "test") if one.type == "recognition"]
+    right = [oracle.answers.get((others[one.tile_id], one.question), first) == one.answer for one in asked]
+    assert row(results, "vqa", "recognition accuracy", "other-image:oracle").value == pytest.approx(np.mean(right))
+
+
+def test_a_model_that_does_not_look_answers_the_same(data: Dataset, tmp_path: Path) -> None:
+    class Blind(Oracle):
+        def tokens(self, images: Tensor) -> Tensor:
+            return torch.full((len(images), 1, 1), float(VAL))
+
+    texts = compose_texts(data.texts(0))
+    model = Blind([texts[f"t{n}"] for n in range(COUNT)], questions_of(data, "test"), side=SIDE)
+    results = evaluate(config_of(data, tmp_path / "m.json", tasks=("vqa", "caption")), model)
+    twins = [one for one in results.rows if one.encoder == "other-image:oracle"]
+    assert len(twins) >= 4
+    for twin in twins:
+        own = row(results, twin.task, twin.metric)
+        assert (twin.value, twin.ci, twin.n) == (own.value, own.ci, own.n)
+    for detail in results.details["vqa"].values():
+        assert isinstance(detail, dict)
+        assert detail["other_image"]["difference"] == 0
+
+
+def test_captions_are_true_by_set_and_dimension(result: tuple[Results, Path], data: Dataset) -> None:
+    """The oracle writes the annotator's words, freely or asked: its truth is the annotator's in every dimension."""
+    results, _ = result
+    free, asked = row(results, "caption", "true claims"), row(results, "caption", "true claims, asked")
+    assert (asked.value, asked.n) == (free.value, free.n)
+    assert row(results, "caption", "true claims, asked, marine", "annotator:rules").value == asked.value
+    assert row(results, "caption", "captions of the tile's own set").value == 1.0
+    details: Any = results.details["caption"]
+    wrong = sum(n % 4 == 0 for n in range(VAL, COUNT)) / (COUNT - VAL)
+    of_count = row(results, "caption", "true claims, asked, marine Count")
+    assert of_count.value == pytest.approx(1 - wrong)
+    assert details["asked"]["marine Count"]["true"] == details["true_claims"]["marine Count"]["true"] == of_count.value
+    assert details["asked"]["marine Count"]["annotator"] == of_count.value
+    others = Bench(data.path).others
+    said = {n: (n % 3 + 1) % 3 + 1 if n % 4 == 0 else n % 3 + 1 for n in range(COUNT)}
+    twin = details["asked"]["marine Count"]
+    assert twin["other_image_n"] == len(others) == COUNT - VAL
+    assert twin["other_image"] <= max(map(list(said.values()).count, said.values())) / COUNT + 0.2
+    assert row(results, "caption", "true claims, asked, marine Location", "oracle").n == COUNT - VAL
 
 
 def test_the_highest_floor_stands_beside_each_figure(result: tuple[Results, Path]) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from knowlip.language.questions import QUESTION_TYPES, Question, make_questions
+from knowlip.language.truth import judge
 from knowlip.tasks import answers as vqa
 from knowlip.tasks import caption, retrieve, screening
 from knowlip.tasks.images import EncodedImages
@@ -35,9 +36,9 @@ def test_an_oracle_retrieves_everything_and_duplicates_are_right() -> None:
     directions, gallery = run_retrieval(0.0)
     assert len(gallery) == 97
     for direction in directions.values():
-        _, after = retrieve.reranked_recalls(direction)
-        assert by_cosine(direction).at[1].value == after.at[1].value == 1.0
-        assert after.at[1].n == 40
+        found = retrieve.reranking(direction)[1]
+        assert by_cosine(direction).at[1].value == found.reranked.value == 1.0
+        assert (found.reranked.n, found.difference.value, found.helps) == (40, 0.0, "unclear")
     images, texts = (by_cosine(directions[name]) for name in ("image_to_text", "text_to_image"))
     assert (images.at[1].n, texts.at[1].n) == (COUNT, 97)
     assert images.chance[1] == pytest.approx(1 / 97)
@@ -56,8 +57,13 @@ def test_a_random_model_is_at_chance() -> None:
 
 def test_matching_reorders_the_best_only() -> None:
     directions, gallery = run_retrieval(0.6, k_test=8)
-    before, after = retrieve.reranked_recalls(directions["image_to_text"])
-    assert after.at[1].value > before.at[1].value
+    found = retrieve.reranking(directions["image_to_text"])
+    assert found[1].reranked.value > found[1].cosine.value
+    assert found[1].difference.value == pytest.approx(found[1].reranked.value - found[1].cosine.value)
+    low, high = found[1].difference.ci or (0.0, 0.0)
+    assert low <= found[1].difference.value <= high
+    # What stays in the same eight cannot leave or enter the first ten by more than it was moved within them.
+    assert found[10].reranked.value == found[10].cosine.value
     for direction in directions.values():
         for query, scores in direction.reranked.items():
             assert set(np.argsort(-scores)[:8]) == set(np.argsort(-direction.cosine[query], kind="stable")[:8])
@@ -69,6 +75,21 @@ def test_matching_reorders_the_best_only() -> None:
         assert all(0 <= float(item.note.split("match ")[1].split(",")[0]) <= 1 for item in example.given)
         assert example.asked.tile_id in TILES
         assert {item.text for item in (*example.given, *example.wanted)} <= set(gallery)
+
+
+def test_re_ranking_that_is_wrong_or_right_for_sure_is_told() -> None:
+    """Cosine finds the right one of 3 for every second query; matching finds it always, or never."""
+    count = 40
+    positive = np.zeros((count, 3), bool)
+    positive[:, 0] = True
+    cosine = np.where(np.arange(count)[:, None] % 2 == 0, [0.9, 0.5, 0.1], [0.5, 0.9, 0.1])
+    clusters = np.array([f"b{n // 4}" for n in range(count)])
+    for order, value, said in (([3.0, 2.0, 1.0], 0.5, "yes"), ([1.0, 2.0, 3.0], -0.5, "no")):
+        direction = retrieve.Direction(cosine, positive, clusters, {i: np.array(order) for i in range(count)})
+        found = retrieve.reranking(direction)
+        assert found[1].difference.value == pytest.approx(value)
+        assert found[1].helps == said
+        assert (found[1].cosine.value, found[5].helps) == (0.5, "unclear")
 
 
 def test_images_are_encoded_again_where_tokens_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +182,15 @@ def test_claims_of_captions_are_judged() -> None:
     assert share is not None
     assert (share.value, share.n) == (0.5, 2)
     assert caption.true_share([[]], ["b0"]) is None
+
+
+def test_a_caption_is_judged_under_the_set_that_its_labels_give_away() -> None:
+    """A terrain text of a ship tile counts under terrain; a ship text of the same tile under marine."""
+    truth: Any = truth_of([("tanker", 0.5, 0.5)] * 2, {"water": 0.9, "quay": 0.1})
+    terrain = caption.judged_claims("Water: no water is visible.", "marine", truth, 256.0, judge)
+    assert [(one.group, one.true) for one in terrain] == [("terrain Water", False)]
+    marine = caption.judged_claims("Count: two ships are visible.", "marine", truth, 256.0, judge)
+    assert [(one.group, one.true) for one in marine] == [("marine Count", True)]
 
 
 def test_an_oracle_captions_perfectly() -> None:

@@ -7,7 +7,7 @@ from itertools import groupby
 from markupsafe import Markup
 
 from knowlip.base.examples import ShownExample
-from knowlip.base.rows import MARKS, MARKS_TOLD, Json, Results, Row
+from knowlip.base.rows import ANNOTATOR, MARKS, MARKS_TOLD, Json, Results, Row
 from knowlip.pages.charts import Dot, change_chart, dot_chart
 
 
@@ -51,16 +51,11 @@ def title_of(task: str) -> str:
     return words.upper() if len(words) <= 3 else words[0].upper() + words[1:]
 
 
-def is_teacher(row: Row) -> bool:
-    """Whether a row is of an annotator, not of a model."""
-    return row.encoder.startswith("annotator:")
-
-
 def headline(results: Results) -> list[Card]:
     """The first measured figure of each task, and in how many its model is above the floor."""
     cards = []
     for task, group in groupby(results.rows, key=lambda row: row.task):
-        rows = [row for row in group if row.value is not None and not is_teacher(row)]
+        rows = [row for row in group if row.value is not None and not row.is_reference]
         if rows and (value := rows[0].value) is not None:
             row, above = rows[0], sum(row.standing == "above" for row in rows)
             floor = f"{row.floor_name} {row.shown(row.floor)}; " if row.floor is not None else ""
@@ -112,7 +107,7 @@ def task_parts(results: Results, examples: Sequence[ShownExample]) -> list[TaskP
                 title_of(task),
                 rows,
                 _chart(task, rows),
-                tuple(dict.fromkeys(row.note for row in rows if row.note and not is_teacher(row))),
+                tuple(dict.fromkeys(row.note for row in rows if row.note and not row.is_reference)),
                 tuple(detail_tables(results.details.get(task, {}))),
                 tuple((kind, tuple(one for one in mine if one.kind == kind)) for kind in kinds),
             )
@@ -122,8 +117,8 @@ def task_parts(results: Results, examples: Sequence[ShownExample]) -> list[TaskP
 
 def _chart(task: str, rows: Sequence[Row]) -> Markup | None:
     """The shares among the rows; the annotator's own figure is the second mark of a row."""
-    teachers = {row.metric: row.value for row in rows if is_teacher(row)}
-    shares = [row for row in rows if row.unit == "share" and row.value is not None and not is_teacher(row)]
+    teachers = {row.metric: row.value for row in rows if row.encoder.startswith(ANNOTATOR)}
+    shares = [row for row in rows if row.unit == "share" and row.value is not None and not row.is_reference]
     one = len({row.encoder for row in shares}) < 2
     dots = [
         Dot(

@@ -51,9 +51,11 @@ class KnowLIPEncoder:
         """Probability (B,) that image tokens and texts belong together."""
         return self.model.match(tokens, texts)
 
-    def generate(self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """Fill the hole of each prompt; "" asks for a caption."""
-        return self.model.generate(tokens, prompts, max_new_tokens)
+    def generate(
+        self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int, holes: Sequence[int] | None = None
+    ) -> list[str]:
+        """Fill a hole of each prompt; "" asks for a caption."""
+        return self.model.generate(tokens, prompts, max_new_tokens, holes=holes)
 
     def rank(self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
         """Log-probability (B, A) of each answer."""

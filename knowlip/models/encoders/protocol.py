@@ -102,8 +102,11 @@ class WritingEncoder(Protocol):
         """Probability (B,) that image tokens and the text at the same place belong together."""
         ...
 
-    def generate(self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """Fill the [MASK] hole of each prompt, or write a caption where it is ""."""
+    def generate(
+        self, tokens: Tensor, prompts: Sequence[str], max_new_tokens: int, holes: Sequence[int] | None = None
+    ) -> list[str]:
+        """Fill a [MASK] hole of each prompt, or write a caption where it is "". `holes` counts which [MASK] is meant,
+        from 0; the first by default."""
         ...
 
     def rank(self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:

@@ -48,6 +48,11 @@ class Estimate:
     method: str = ""
     """How the interval was had."""
 
+    @property
+    def ends(self) -> list[float] | None:
+        """The interval as JSON holds it."""
+        return None if self.ci is None else list(self.ci)
+
 
 def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.ndarray | None = None) -> Estimate:
     """Share of hits with its interval.
