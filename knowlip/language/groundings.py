@@ -88,6 +88,11 @@ class Grounding:
     regions_M9: np.ndarray
     """int8 (`MAPPED`, 9): 1 the region holds it, 0 it does not, -1 unknown."""
 
+    def phrases(self) -> list[str]:
+        """Words for what each of the nine regions holds; "" where nothing is known of it."""
+        held = self.regions_M9 == 1
+        return [", ".join(name for name, row in zip(MAPPED, held) if row[region]) for region in range(9)]
+
 
 def nothing() -> Grounding:
     """No claim at all."""

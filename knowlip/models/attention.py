@@ -1,8 +1,11 @@
-"""Where the image-grounded text encoder looks: the weights of its cross-attention, for measuring alone.
+"""Where the image-grounded text encoder looks: the weights of its cross-attention.
 
-Training and use run scaled-dot-product attention, which keeps no weights; here they are computed beside it.
+Training and use run scaled-dot-product attention, which keeps no weights; here they are computed beside it, to be
+measured or guided (:mod:`knowlip.objectives.attend`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,11 +28,20 @@ def image_attention(
         memory: image keys and values of :meth:`TextEncoder.image_key_values`, one row a text.
         row_R, place_R: the text of each token, and its place there.
     """
+    with watched_attention(model, row_R, place_R) as caught:
+        model.text_encoder(ids_BT, keep_BT, memory)
+    return torch.stack(caught, 1)
+
+
+@contextmanager
+def watched_attention(model: Towers, row_R: Tensor, place_R: Tensor) -> Iterator[list[Tensor]]:
+    """While it lasts, each layer of the image-grounded encoder adds the weights (R, H, N) of these tokens to the list,
+    with their gradients."""
     caught: list[Tensor] = []
 
     def weigh(heads: Heads, inputs: tuple[Any, ...]) -> None:
         x_BTD, (key_BHNC, _), mask = inputs[:3]
-        query_RHC = heads.split(heads.query(x_BTD))[row_R, :, place_R]
+        query_RHC = heads.split(heads.query(x_BTD[row_R, place_R][:, None]))[:, :, 0]
         scores_RHN = (key_BHNC[row_R] @ query_RHC[..., None])[..., 0].float() / query_RHC.shape[-1] ** 0.5
         if mask is not None:
             scores_RHN = scores_RHN.masked_fill(~mask.expand(len(x_BTD), 1, 1, -1)[row_R, 0], float("-inf"))
@@ -38,11 +50,10 @@ def image_attention(
     layers: Any = model.text_encoder.encoder.layer
     hooks = [layer.crossattention.self.register_forward_pre_hook(weigh) for layer in layers]
     try:
-        model.text_encoder(ids_BT, keep_BT, memory)
+        yield caught
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack(caught, 1)
 
 
 def patch_tokens(model: Towers) -> tuple[slice, tuple[int, int]]:

@@ -1,5 +1,6 @@
 """The objectives, one a file, pure functions of tensors."""
 
+from knowlip.objectives.attend import attend_loss as attend_loss
 from knowlip.objectives.grounding import closed_loss as closed_loss
 from knowlip.objectives.grounding import closed_scores as closed_scores
 from knowlip.objectives.grounding import density_loss as density_loss
@@ -14,3 +15,4 @@ from knowlip.objectives.itm import hard_negatives as hard_negatives
 from knowlip.objectives.itm import itm_loss as itm_loss
 from knowlip.objectives.lm import causal_ids as causal_ids
 from knowlip.objectives.lm import lm_loss as lm_loss
+from knowlip.objectives.regions import region_itc_loss as region_itc_loss

@@ -36,7 +36,7 @@ from knowlip.training.corpus import Corpus, model_card
 from knowlip.training.engine import Engine
 from knowlip.training.holes import HoleConfig
 from knowlip.training.loop import run_name, train
-from knowlip.training.losses import JointLoss, ObjectiveConfig
+from knowlip.training.losses import PARTS, JointLoss, ObjectiveConfig
 from knowlip.training.resume import read_log
 from knowlip.training.schedule import Decay, check_contrast, soft_target_share
 from knowlip.training.state import whole_model
@@ -116,7 +116,7 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> 
 class Pretraining(Task[Batch]):
     """The pairs of a data set, the three objectives, and SCIO's passes between the stages."""
 
-    losses: ClassVar = ("loss", "itc", "itm", "infill", "ground")
+    losses: ClassVar = ("loss", *PARTS)
     free: ClassVar = ("data.pixels", "data.workers", "data.prefetch", "data.pin", "look_every", "look_tiles")
     module: JointLoss
 

@@ -77,6 +77,20 @@ class AskedQuestions:
         self.holes = group_holes(every, torch.zeros_like(every), self.answer, _multiple(self.question[0]))
 
 
+@dataclass
+class Phrases:
+    """Words for what regions of the images hold."""
+
+    image_R: Tensor
+    """Row of the image that each region is of."""
+    region_R: Tensor
+    """Number of the region, 0 to 8."""
+    which_R: Tensor
+    """Which of the phrases says what it holds."""
+    ids: tuple[Tensor, Tensor]
+    """[CLS]-framed ids and mask of the phrases (U, T)."""
+
+
 def _multiple(ids_BT: Tensor) -> int:
     """Of which widths are multiples where those of these are."""
     return 32 if ids_BT.shape[1] % 32 == 0 else 1
@@ -121,6 +135,8 @@ class Batch:
     """Whether a text was altered: other words for it were found."""
     grounding: GroundingTargets | None = None
     """What the readout is taught; None where there is none."""
+    phrases: Phrases | None = None
+    """What regions hold; None where they are not contrasted."""
     asked: AskedQuestions | None = None
     """Questions with answers; None where none are asked."""
     holes: list[HoleGroup] = field(init=False)
@@ -160,7 +176,7 @@ class Batch:
         def of(value: Any) -> Any:
             if value is None:
                 return None
-            if isinstance(value, GroundingTargets | AskedQuestions):
+            if isinstance(value, GroundingTargets | AskedQuestions | Phrases):
                 part = copy.copy(value)
                 vars(part).update({name: of(inner) for name, inner in vars(value).items()})
                 return part

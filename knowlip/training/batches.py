@@ -18,7 +18,7 @@ from knowlip.models.tokenizer import around_hole
 from knowlip.models.vision import map_side
 from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.balance import balanced
-from knowlip.training.batch import AskedQuestions, Batch
+from knowlip.training.batch import AskedQuestions, Batch, Phrases
 from knowlip.training.corpus import Corpus
 from knowlip.training.groundings import GroundingTargets, targets_of
 from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, cut, plan_holes
@@ -144,6 +144,7 @@ class Batches:
             content=padded(content, content_width),
             uniform_B2=torch.from_numpy(draws[mine, _NEGATIVE].copy()),
             grounding=self._grounding(rows[mine], turns[mine]),
+            phrases=self._phrases(rows[mine], turns[mine]),
             asked=self._asked(rows[mine], turns[mine], step),
             **self._grounded(read_texts, grounded_keep[mine], self._text_width(grounded, grounded_keep), apart),
             **self._altered(rows[mine], read_texts, turns[mine], grounded_keep[mine], draws[mine, _ALTER]),
@@ -197,11 +198,28 @@ class Batches:
     def _grounding(self, rows: np.ndarray, turns: Sequence[int]) -> GroundingTargets | None:
         """What the readout is taught, for pixels that are turned as `turns` says."""
         config, corpus = self.config, self.corpus
-        if not config.objectives.ground:
+        if not (config.objectives.ground or config.objectives.attend):
             return None
         claimed = [corpus.grounding(int(row), turn) for row, turn in zip(rows, turns)]
         mentions = [corpus.mentions.get(corpus.tile_ids[row]) for row in rows]
         return targets_of(claimed, mentions, turns, map_side(config.model.vision))
+
+    def _phrases(self, rows: np.ndarray, turns: Sequence[int]) -> Phrases | None:
+        """Words for what the regions of each image hold, as the annotator claims."""
+        if not self.config.objectives.regions:
+            return None
+        tokenizer, longest = self.corpus.tokenizer, self.config.model.text.max_length
+        place: dict[str, int] = {}
+        found = []
+        for at, (row, turn) in enumerate(zip(rows.tolist(), turns)):
+            for region, phrase in enumerate(self.corpus.grounding(row, turn).phrases()):
+                if phrase:
+                    found.append((at, region, place.setdefault(phrase, len(place))))
+        if not found:
+            return None
+        ids = [tokenizer.frame(tokenizer.ids(phrase), longest) for phrase in place]
+        image, region, which = torch.tensor(found).T
+        return Phrases(image, region, which, padded(ids, self._width(np.array([len(one) - 2 for one in ids]))))
 
     def _asked(self, rows: np.ndarray, turns: Sequence[int], step: int) -> AskedQuestions | None:
         """Some questions about each image, other ones in each step."""

@@ -2,6 +2,7 @@
 and queue updates behind it."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from knowlip.jobs.ranks import gather, gather_with_grad, sum_over_ranks, world
+from knowlip.models.attention import patch_tokens, watched_attention
 from knowlip.models.flops import Shapes, step_flops, vision_sizes
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.readout import Answers
 from knowlip.models.text import KeyValue, rows_of
 from knowlip.objectives import (
+    attend_loss,
     causal_ids,
     closed_loss,
     density_loss,
@@ -23,12 +26,13 @@ from knowlip.objectives import (
     itc_loss,
     itm_loss,
     lm_loss,
+    region_itc_loss,
     regions_loss,
     same,
     similarity,
     sizes_loss,
 )
-from knowlip.training.batch import Batch
+from knowlip.training.batch import Batch, Phrases
 from knowlip.training.ema import momentum_copy, update_momentum
 from knowlip.training.groundings import GroundingTargets
 from knowlip.training.queue import FeatureQueue
@@ -47,6 +51,10 @@ class ObjectiveConfig:
     ground: float = 0.0
     """Weight of the grounding losses, which teach the readout (`model.readout`) what the annotator claims and points
     at; 0 is the paper."""
+    attend: float = 0.0
+    """Weight of guided attention: holes of target texts attend to the annotator's boxes."""
+    regions: float = 0.0
+    """Weight of contrast between the nine regions and words for what they hold."""
     questions: int = 0
     """Questions asked about each image beside its text, their answers written as holes are: so that the pre-trained
     model answers too."""
@@ -75,6 +83,8 @@ class ObjectiveConfig:
     """Of the momentum model."""
 
 
+PARTS = ("itc", "itm", "infill", "ground", "attend", "regions")
+"""The objectives, by the names of their weights."""
 Features = tuple[Tensor, Tensor, Tensor, Tensor]
 """What the queue takes of a global batch: momentum features of images and texts, image ids, text hashes."""
 
@@ -107,7 +117,7 @@ class JointLoss(nn.Module):
             alpha: share of soft targets in the contrastive loss.
 
         Returns:
-            Losses by name (`itc`, `itm`, `infill`, `loss`; an objective of weight 0 is not computed and 0), and what
+            Losses by name (those of `PARTS`, and `loss`; an objective of weight 0 is not computed and 0), and what
             :meth:`finish` puts into the queue.
         """
         model, config = self.model, self.config
@@ -115,18 +125,22 @@ class JointLoss(nn.Module):
         tokens, image, answers = model.look(pixels, batch.width_m_B)
         text = model.embed_ids(*batch.text)
         zero = image.new_zeros(())
-        losses = {"itc": zero, "itm": zero, "infill": zero, "ground": zero}
+        losses = dict.fromkeys(PARTS, zero)
         losses["itc"], features = self._contrast(batch, pixels, image, text, alpha)
         if config.itm or config.infill:
             memory = model.text_encoder.image_key_values(tokens)
         if config.itm:
             losses["itm"] = self._match(batch, tokens, memory, image, text)
         if config.infill:
-            losses["infill"] = self._infill(batch, memory) if config.generation == "infill" else self._lm(batch, memory)
+            if config.generation == "infill":
+                losses["infill"], losses["attend"] = self._infill(batch, memory)
+            else:
+                losses["infill"] = self._lm(batch, memory)
+        if config.regions and batch.phrases is not None:
+            losses["regions"] = self._regions(tokens, batch.phrases)
         if config.ground and answers is not None and batch.grounding is not None:
             losses["ground"] = grounding_loss(answers, batch.grounding)
-        weights = {"itc": config.itc, "itm": config.itm, "infill": config.infill, "ground": config.ground}
-        losses["loss"] = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
+        losses["loss"] = torch.stack([getattr(config, name) * losses[name] for name in PARTS]).sum()
         return losses, features
 
     def _contrast(
@@ -225,22 +239,46 @@ class JointLoss(nn.Module):
         is_match = torch.arange(len(ids), device=ids.device) < rows
         return itm_loss(logits, is_match, counted, sum_over_ranks(counted.sum()) / world())
 
-    def _infill(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
-        """The holes' tokens from the image-grounded context: each context is read once, whatever holes it has."""
+    def _infill(self, batch: Batch, memory: list[KeyValue]) -> tuple[Tensor, Tensor]:
+        """The holes' tokens from the image-grounded context, which is read once whatever holes it has; and the loss of
+        guided attention."""
         ids, keep = batch.context
         readings = [([(key[: len(ids)], value[: len(ids)]) for key, value in memory], ids, keep, batch.holes)]
         if batch.asked is not None:
             readings.append((rows_of(memory, batch.asked.image_Q), *batch.asked.question, batch.asked.holes))
         model, states_MD, targets_M = self.model, [], []
-        for images, ids, keep, groups in readings:
-            read, kept, states = model.context_input(ids, keep, images)
+        attend = memory[0][0].new_zeros(())
+        for number, (images, ids, keep, groups) in enumerate(readings):
+            with ExitStack() as watching:
+                caught: list[Tensor] = []
+                if self.config.attend and batch.owner_R is not None and not number:  # holes of texts, not questions
+                    caught = watching.enter_context(watched_attention(model, batch.owner_R, batch.hole_R))
+                read, kept, states = model.context_input(ids, keep, images)
+            if caught and batch.grounding is not None:
+                on_target = self._on_target(batch.grounding, memory[0][0].shape[2])[batch.owner_R]
+                attend = torch.stack([attend_loss(weights, on_target) for weights in caught]).mean()
             for owner, hole, written_ids, place, target in groups:
                 start = states[owner, hole] if model.config.text.start_at_hole else None
                 of_holes = rows_of(read, owner), kept.index_select(0, owner)
                 written, _ = model.text_decoder(written_ids, *of_holes, hole_BD=start)
                 states_MD.append(written.flatten(0, 1).index_select(0, place))
                 targets_M.append(target)
-        return infill_loss(*self._logits(torch.cat(states_MD), torch.cat(targets_M)))
+        return infill_loss(*self._logits(torch.cat(states_MD), torch.cat(targets_M))), attend
+
+    def _on_target(self, grounding: GroundingTargets, tokens: int) -> Tensor:
+        """Which image tokens (B, N) hold a target that the annotator points at."""
+        at, (rows, columns) = patch_tokens(self.model)
+        found = F.adaptive_max_pool2d(grounding.number_BLGG.amax(1), (rows, columns)).flatten(1) > 0
+        return F.pad(found, (at.start, tokens - at.stop))
+
+    def _regions(self, tokens: Tensor, phrases: Phrases) -> Tensor:
+        """Regions against the words for what they hold."""
+        model = self.model
+        at, (rows, columns) = patch_tokens(model)
+        pooled = F.adaptive_avg_pool2d(tokens[:, at].transpose(1, 2).unflatten(2, (rows, columns)), 3).flatten(2)
+        region = model.vision_proj(pooled.transpose(1, 2)[phrases.image_R, phrases.region_R])
+        said, region = model.embed_ids(*phrases.ids), F.normalize(region.float(), dim=-1)
+        return region_itc_loss(region, said, phrases.which_R, model.temp)
 
     def _lm(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
         """The whole text from the image alone, left to right."""
