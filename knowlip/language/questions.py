@@ -17,9 +17,10 @@ gives the same questions; only the cap on "0" counts looks at all tiles.
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import pandas as pd
@@ -95,6 +96,7 @@ TEMPLATES: Final[dict[QuestionType, tuple[str, ...]]] = {
         "Name the main land cover at the {region}.",
     ),
 }
+_OF_TARGETS: Final = (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION)
 _PLURAL: Final = {"ship": "ships", "aircraft": "aircraft"}
 
 
@@ -119,6 +121,24 @@ class Question:
             subject = REGIONS[turn.region(REGIONS.index(self.subject))]
             return replace(self, question=self.question.replace(self.subject, subject), subject=subject)
         return self
+
+
+@dataclass(frozen=True)
+class Askable:
+    """What may be asked about a tile, in any of the wordings of its type."""
+
+    tile_id: str
+    type: QuestionType
+    answer: str
+    subject: str = ""
+    """As in :class:`Question`."""
+    rate: float = 1.0
+    """How often it is asked when a tile is asked one question of each type."""
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """The question in all its wordings."""
+        return _wordings(self.type, self.subject)
 
 
 @dataclass(frozen=True)
@@ -191,6 +211,26 @@ def facts_from_truth(truth: TileTruth) -> Facts:
     )
 
 
+@lru_cache(maxsize=256)
+def _wordings(kind: QuestionType, subject: str) -> tuple[str, ...]:
+    """Every wording of a type of question about a subject."""
+    named = {"singular": subject, "plural": _PLURAL.get(subject, subject), "region": subject}
+    return tuple(wording.format(**named) for wording in TEMPLATES[kind])
+
+
+def _leading(facts: Facts) -> list[str]:
+    """The categories with most targets; of an empty tile those that could be there."""
+    if not facts.counts:
+        return list(TARGET_CATEGORIES)
+    most = max(facts.counts.values())
+    leaders = [name for name, number in facts.counts.items() if number == most]
+    if most == 0 and len(facts.counts) == 2 and facts.landforms is not None:
+        # An empty tile is asked about the target that could be there.
+        found = "aircraft" if "airfield" in facts.landforms else "ship" if "water" in facts.landforms else ""
+        leaders = [found] if found else leaders
+    return leaders
+
+
 def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "truth") -> list[Question]:
     """At most one question of each type about one tile, in the order of `QUESTION_TYPES`."""
     # One stream of chance a tile, and always the same number of draws before each question: what is asked depends on
@@ -199,22 +239,14 @@ def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "tru
     questions = []
 
     def ask(kind: QuestionType, answer: str, subject: str = "") -> None:
-        wording = chance.choice(TEMPLATES[kind])
-        text = wording.format(singular=subject, plural=_PLURAL.get(subject, subject), region=subject)
-        questions.append(Question(tile_id, kind, text, answer, subject, source))
+        wording = chance.choice(_wordings(kind, subject))
+        questions.append(Question(tile_id, kind, wording, answer, subject, source))
 
     category = chance.choice(TARGET_CATEGORIES)
-    if facts.counts:
-        most = max(facts.counts.values())
-        leaders = [name for name, number in facts.counts.items() if number == most]
-        category = category if category in leaders else leaders[0]
-        if most == 0 and len(facts.counts) == 2 and facts.landforms is not None:
-            # An empty tile is asked about the target that could be there.
-            category = (
-                "aircraft" if "airfield" in facts.landforms else "ship" if "water" in facts.landforms else category
-            )
-        if most <= MAX_COUNT:
-            ask(QuestionType.COUNT, str(most), category)
+    leaders = _leading(facts)
+    category = category if category in leaders else leaders[0]
+    if facts.counts and max(facts.counts.values()) <= MAX_COUNT:
+        ask(QuestionType.COUNT, str(max(facts.counts.values())), category)
     if facts.types and category in facts.types:
         ask(QuestionType.RECOGNITION, facts.types[category], category)
     if facts.regions and category in facts.regions:
@@ -228,6 +260,47 @@ def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "tru
         number = chance.choice(known)
         ask(QuestionType.REGIONAL_LANDFORM, str(facts.grid[number]), REGIONS[number])
     return questions
+
+
+def askables(facts: Mapping[str, Facts]) -> list[Askable]:
+    """All that may be asked about many tiles (tile_id -> facts), sorted by tile: of every category that is there and of
+    every clear region. "0" counts are as frequent as the most frequent other count, by their `rate`."""
+    found = [one for tile_id in sorted(facts) for one in _tile_askables(tile_id, facts[tile_id])]
+    positive: Counter[str] = Counter()
+    zeros = 0.0
+    for one in found:
+        if one.type is QuestionType.COUNT and one.answer == "0":
+            zeros += one.rate
+        elif one.type is QuestionType.COUNT:
+            positive[one.answer] += 1
+    kept = min(1.0, max(positive.values(), default=0) / zeros) if zeros else 1.0
+    thinned = [
+        replace(one, rate=one.rate * kept) if one.type is QuestionType.COUNT and one.answer == "0" else one
+        for one in found
+    ]
+    return [one for one in thinned if one.rate > 0]
+
+
+def _tile_askables(tile_id: str, facts: Facts) -> Iterator[Askable]:
+    """All that any seed may ask of a tile, and targets that are fewer than others."""
+    counts, leaders = facts.counts or {}, _leading(facts)
+    for category in TARGET_CATEGORIES:
+        number = counts.get(category)
+        if number is not None and 0 < number <= MAX_COUNT:
+            yield Askable(tile_id, QuestionType.COUNT, str(number), category)
+        elif number == 0 and not any(counts.values()) and category in leaders:
+            yield Askable(tile_id, QuestionType.COUNT, "0", category, 1 / len(leaders))
+        if facts.types and category in facts.types:
+            yield Askable(tile_id, QuestionType.RECOGNITION, facts.types[category], category)
+        if facts.regions and category in facts.regions:
+            yield Askable(tile_id, QuestionType.POSITION, REGIONS[facts.regions[category]], category)
+    if facts.main:
+        yield Askable(tile_id, QuestionType.MAIN_LANDFORM, facts.main)
+    if facts.landforms:
+        yield Askable(tile_id, QuestionType.ALL_LANDFORMS, ", ".join(facts.landforms))
+    known = [(name, landform) for name, landform in zip(REGIONS, facts.grid or ()) if landform]
+    for name, landform in known:
+        yield Askable(tile_id, QuestionType.REGIONAL_LANDFORM, landform, name, 1 / len(known))
 
 
 def questions_from_facts(facts: Mapping[str, Facts], seed: int = 0, source: str = "truth") -> list[Question]:
@@ -292,6 +365,18 @@ def facts_from_texts(instruction_set: str, texts: Mapping[str, str]) -> Facts:
     )
 
 
+def facts_of_texts(texts: pd.DataFrame) -> dict[str, Facts]:
+    """Tile -> what its annotator claims.
+
+    Args:
+        texts: columns tile_id, instruction_set, dimension, text, as `Dataset.texts()` gives them.
+    """
+    return {
+        str(tile_id): facts_from_texts(rows["instruction_set"].iloc[0], dict(zip(rows["dimension"], rows["text"])))
+        for tile_id, rows in texts.groupby("tile_id", sort=True)
+    }
+
+
 def questions_from_texts(texts: pd.DataFrame, seed: int = 0) -> list[Question]:
     """The same types from the annotator's own claims, for data without truth; `source` is "annotator".
 
@@ -302,22 +387,16 @@ def questions_from_texts(texts: pd.DataFrame, seed: int = 0) -> list[Question]:
         texts: columns tile_id, instruction_set, dimension, text, as `Dataset.texts()` gives them.
         seed: as for :func:`make_questions`.
     """
-    facts = {}
-    for tile_id, rows in texts.groupby("tile_id", sort=True):
-        facts[str(tile_id)] = facts_from_texts(
-            rows["instruction_set"].iloc[0], dict(zip(rows["dimension"], rows["text"]))
-        )
-    return questions_from_facts(facts, seed, source="annotator")
+    return questions_from_facts(facts_of_texts(texts), seed, source="annotator")
 
 
 def sentences() -> list[str]:
     """Every wording with every subject, and every answer: what a vocabulary needs to know to ask and to answer."""
-    of_targets = (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION)
-    subjects = {**dict.fromkeys(of_targets, TARGET_CATEGORIES), QuestionType.REGIONAL_LANDFORM: REGIONS}
+    subjects = {**dict.fromkeys(_OF_TARGETS, TARGET_CATEGORIES), QuestionType.REGIONAL_LANDFORM: REGIONS}
     words = [
-        wording.format(singular=subject, plural=_PLURAL.get(subject, subject), region=subject)
+        _wordings(kind, subject)[number]
         for kind, wordings in TEMPLATES.items()
-        for wording in wordings
+        for number in range(len(wordings))
         for subject in subjects.get(kind, ("",))
     ]
     answers = [answer for kind in QUESTION_TYPES for answer in answers_of(kind) or (", ".join(LANDFORMS),)]

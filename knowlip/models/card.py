@@ -14,7 +14,7 @@ class ModelCard(TypedDict, total=False):
     """Places that training saw, for the check that measured ones are others."""
     tiles: int
     epoch_rows: Mapping[str, float]
-    """Group of tiles (instruction set and scale), or of questions (type and answer) -> how many an epoch held."""
+    """Instruction set and scale -> tiles of it in an epoch."""
     quantiser: list[str]
     metres_per_pixel: list[float]
     """Least and most; empty where not known."""
@@ -23,6 +23,10 @@ class ModelCard(TypedDict, total=False):
     run: str
     finetuned_on: str
     questions: int
+    epoch_questions: Mapping[str, float]
+    """Type and answer -> such questions in an epoch of fine-tuning."""
+    unturned_questions: int
+    """Questions that name a direction which is not understood: their tiles were not turned."""
     license: str
     weights: Mapping[str, object]
     """Of converted models: which file each tower comes from, tensor by tensor."""

@@ -3,16 +3,22 @@
 from collections.abc import Sequence
 
 from knowlip.dataset import Dataset
-from knowlip.language.questions import Question, make_questions, questions_from_texts
+from knowlip.language.questions import Facts, Question, facts_from_truth, facts_of_texts, questions_from_facts
+
+
+def facts_about(data: Dataset, tile_ids: Sequence[str]) -> tuple[dict[str, Facts], str]:
+    """Tile -> what is known of given tiles, and where from: "truth" where the data set has it, else "annotator"."""
+    truths = data.truth()
+    if truths:
+        return {tile_id: facts_from_truth(truths[tile_id]) for tile_id in tile_ids if tile_id in truths}, "truth"
+    texts = data.texts(0)
+    return facts_of_texts(texts[texts["tile_id"].isin(set(tile_ids))]), "annotator"
 
 
 def questions_about(data: Dataset, tile_ids: Sequence[str], seed: int = 0) -> list[Question]:
     """Questions about given tiles: from truth where the data set has it, else from the annotator's claims."""
-    truths = data.truth()
-    if truths:
-        return make_questions({tile_id: truths[tile_id] for tile_id in tile_ids if tile_id in truths}, seed)
-    texts = data.texts(0)
-    return questions_from_texts(texts[texts["tile_id"].isin(set(tile_ids))], seed)
+    facts, source = facts_about(data, tile_ids)
+    return questions_from_facts(facts, seed, source)
 
 
 def questions_of(data: Dataset, split: str, seed: int = 0) -> list[Question]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from knowlip.base.files import sha256
+from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.dataset import Dataset
 from knowlip.dataset.reader import widths_m
@@ -22,8 +22,9 @@ from knowlip.models.tokenizer import TextTokenizer, pad
 from knowlip.objectives import infill_loss
 from knowlip.scio.scorer_model import fingerprint
 from knowlip.tasks.answers import measure_answers as measure
-from knowlip.tasks.questions import questions_of
+from knowlip.tasks.asking import Counts, Example, QuestionSampler, by_type, examples_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
+from knowlip.training.balance import check_balance, told
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
 from knowlip.training.order import Order, dealt
@@ -33,18 +34,6 @@ from knowlip.training.task import Task, TrainingConfig, prefetched
 from knowlip.training.tiles import load_pixels
 
 __all__ = ["AnswerLoss", "Answering", "Example", "FinetuneConfig", "examples_of", "finetune", "measure"]
-
-_WORDINGS = 3
-"""How many times each training tile is asked about, in other words and about other regions."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One question about one tile."""
-
-    tile_id: str
-    question: str
-    answer: str
 
 
 @dataclass(kw_only=True)
@@ -60,7 +49,13 @@ class FinetuneConfig(TrainingConfig):
     steps: int | None = None
     """The same in steps, instead of epochs."""
     questions_per_image: int = 6
-    """Questions about each image in a step; the image is encoded once for all of them."""
+    """Most questions about each image in a step; the image is encoded once for all of them."""
+    balance: float = 0.0
+    """How far training is balanced over types of questions and the answers of each: 0 meets all tiles equally often and
+    asks one question of each type, 1 asks all types and all answers of a type equally often, as far as tiles and
+    `repeats` allow. An epoch stays as long."""
+    repeats: float = 4.0
+    """Most times that a tile is met in a balanced epoch."""
     learning_rate: float = 2e-5
     min_learning_rate: float = 1e-7
     label_smoothing: float = 0.1
@@ -72,10 +67,9 @@ class FinetuneConfig(TrainingConfig):
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
             raise ValueError("epochs, batch_size and checkpoint_every must be at least 1.")
-        if self.augment.flips or self.augment.rotations:
-            raise ValueError(
-                "augment.flips and augment.rotations are for pre-training: questions do not turn with tiles."
-            )
+        if self.questions_per_image < 1:
+            raise ValueError("questions_per_image must be at least 1.")
+        check_balance(self.balance, self.repeats)
 
 
 def finetune(config: FinetuneConfig, examples: Sequence[Example] | None = None) -> dict[str, Any]:
@@ -95,20 +89,12 @@ def finetune(config: FinetuneConfig, examples: Sequence[Example] | None = None) 
     """
     source = {}
     if examples is None:
-        examples, said = examples_of(Dataset(config.dataset), config.seed)
+        examples, said = examples_of(Dataset(config.dataset))
         source = {"source": said}
     if not examples:
         raise ValueError("There are no questions about the training tiles to fine-tune on.")
     unused = True  # heads of contrast and matching are not asked
     return train(Answering, config, tuple(examples), unused=unused) | source
-
-
-def examples_of(dataset: Dataset, seed: int) -> tuple[list[Example], str]:
-    """Questions about the training tiles in several wordings, and where their answers come from."""
-    seeds = range(seed, seed + _WORDINGS)
-    questions = [question for number in seeds for question in questions_of(dataset, split="train", seed=number)]
-    examples = dict.fromkeys(Example(asked.tile_id, asked.question, asked.answer) for asked in questions)
-    return list(examples), questions[0].source if questions else ""
 
 
 @dataclass
@@ -141,17 +127,15 @@ class Answering(Task[AskedImages]):
     def __init__(self, config: FinetuneConfig, engine: Engine, examples: Sequence[Example]) -> None:
         # Strangers and too few tiles are refused before the model is loaded and pixels are decoded, which take minutes.
         self.config, self.engine, self.examples = config, engine, examples
+        self.asking = QuestionSampler(examples, config.balance, config.repeats, config.questions_per_image)
         self.dataset = Dataset(config.dataset)
         self.tiles = self.dataset.tiles(split="train").set_index("tile_id")
         if strangers := {example.tile_id for example in examples} - set(self.tiles.index):
             raise ValueError(
                 f"{len(strangers)} tiles asked about are not in the training split, first {min(strangers)}."
             )
-        self.key = sha256("\n".join(f"{e.tile_id}|{e.question}|{e.answer}" for e in examples).encode())[:16]
-        self.asked: dict[str, list[Example]] = {}
-        for example in examples:
-            self.asked.setdefault(example.tile_id, []).append(example)
-        self.tile_ids = sorted(self.asked)
+        self.key = self.asking.key()
+        self.tile_ids = self.asking.tile_ids
         if len(self.tile_ids) < engine.world * config.accumulate:
             raise ValueError(
                 f"Questions about {len(self.tile_ids)} tiles cannot be shared by {engine.world} processes in "
@@ -165,7 +149,8 @@ class Answering(Task[AskedImages]):
             self.dataset, self.tile_ids, self.model.config.vision.image_size, config.out / "cache"
         )
         # Fewer tiles than a batch are a batch of all of them.
-        self.order = Order(len(self.tile_ids), min(config.batch_size, len(self.tile_ids)), config.seed)
+        batch, weights = min(config.batch_size, len(self.tile_ids)), self.asking.weights if config.balance else None
+        self.order = Order(len(self.tile_ids), batch, config.seed, weights=weights)
         self.steps_per_epoch = self.order.steps_per_epoch
         self.ends = [config.steps or config.epochs * self.steps_per_epoch]
         self.model.checkpoint_activations(config.checkpoint_activations)
@@ -186,11 +171,30 @@ class Answering(Task[AskedImages]):
                 f"{self.config.out} was trained on other questions: use another output folder, or delete it."
             )
 
+    def begin(self) -> None:
+        """Say what an epoch asks, and which questions cannot turn with their tiles."""
+        asked, come = self.epoch_questions, self.asking.as_they_come()
+        say(f"an epoch of {self.steps_per_epoch} steps asks {told(by_type(asked), by_type(come))}")
+        refused, known = self.asking.cannot_turn(self.config.augment)
+        if refused:
+            say(
+                f"warning: {refused:,} of {known:,} questions name a direction that is not understood: while one of "
+                "them is asked, its tile is not turned."
+            )
+
+    @property
+    def epoch_questions(self) -> Counts:
+        """Type and answer -> questions in an epoch."""
+        return self.asking.asked(self.order.times)
+
     def finish(self, step: int, seconds: float) -> dict[str, Any]:
         """Save the model with its card."""
         out, whole = self.config.out, whole_model(self.model)
         if whole is not None:
-            card = self.model.card | {"finetuned_on": "questions", "questions": len(self.examples), **provenance()}
+            asked = {f"{kind}: {answer}": round(number, 1) for (kind, answer), number in self.epoch_questions.items()}
+            card = self.model.card | {"finetuned_on": "questions", "questions": len(self.examples)}
+            card |= {"epoch_questions": asked, "unturned_questions": self.asking.cannot_turn(self.config.augment)[0]}
+            card |= provenance()
             if "train_blocks" in card:  # places of the fine-tuning were seen too
                 card["train_blocks"] = sorted({*card["train_blocks"], *self.tiles["block"].astype(str)})
             save_model(whole, out / "model", card)
@@ -240,21 +244,19 @@ class QuestionBatches:
         rows = task.order.rows(step)
         seeds = rng.integers(2**62, size=len(rows))
         # The questions of the whole batch are drawn, whoever holds which row: the draw must not depend on the world.
-        chosen = [
-            [questions[i] for i in rng.permutation(len(questions))[: config.questions_per_image]]
-            for questions in (task.asked[task.tile_ids[row]] for row in rows)
-        ]
+        drawn = task.asking.draw(rows, rng, config.augment)
         mine = dealt(len(rows), micro, config.accumulate, self.rank, self.world)
-        examples = [example for at in mine for example in chosen[at]]
-        answers = [tokenizer.ids(example.answer)[: self.longest - 2] for example in examples]
-        questions = [tokenizer.frame(tokenizer.ids(one.question), self.longest, grounded=True) for one in examples]
+        posed = [one for at in mine for one in drawn[at][1]]
+        answers = [tokenizer.ids(one.answer)[: self.longest - 2] for one in posed]
+        questions = [tokenizer.frame(tokenizer.ids(one.question), self.longest, grounded=True) for one in posed]
         answer = pad([[tokenizer.dec, *ids, tokenizer.sep] for ids in answers])
+        turned = [drawn[at][0].pixels(tile) for at, tile in zip(mine, task.pixels[rows[mine]])]
         return AskedImages(
-            pixels_BSS=torch.from_numpy(np.array(task.pixels[rows[mine]])),
+            pixels_BSS=torch.from_numpy(np.stack(turned)),
             scale=task.scale.rows(rows[mine]),
             width_m_B=torch.from_numpy(task.width_m_N[rows[mine]]),
             seed_B=torch.from_numpy(seeds[mine]),
-            owner_Q=torch.tensor([position for position, at in enumerate(mine) for _ in chosen[at]]),
+            owner_Q=torch.tensor([position for position, at in enumerate(mine) for _ in drawn[at][1]]),
             question=pad(questions),
             answer=answer,
             place_M=answer[1][:, 1:].flatten().nonzero()[:, 0],

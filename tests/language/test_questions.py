@@ -10,7 +10,9 @@ from knowlip.language.questions import (
     QUESTION_TYPES,
     TEMPLATES,
     answers_of,
+    askables,
     facts_from_texts,
+    facts_from_truth,
     make_questions,
     questions_from_texts,
     sentences,
@@ -116,3 +118,34 @@ def test_a_range_answers_no_count() -> None:
     facts = facts_from_texts("marine", texts)
     assert facts.counts is None
     assert facts.regions == {"ship": 0}
+
+
+def test_all_that_any_seed_asks_is_askable() -> None:
+    truths = {f"t{n}": truth_of([("tanker", 0.5, 0.1 * n)] * (n % 4)) for n in range(12)}
+    truths["mixed"] = truth_of([("tanker", 0.5, 0.5)] * 2)
+    truths["mixed"]["objects"] += [{"category": "aircraft", "type": "fighter", "x": 0.9, "y": 0.1, "length_m": 18.0}]
+    truths["airfield"] = truth_of([], {"grass": 0.9})
+    found = askables({tile_id: facts_from_truth(truth) for tile_id, truth in truths.items()})
+    known = {(one.tile_id, one.type, words, one.answer, one.subject) for one in found for words in one.wordings}
+    asked = {
+        (q.tile_id, q.type, q.question, q.answer, q.subject)
+        for seed in range(200)
+        for q in make_questions(truths, seed)
+    }
+    assert asked <= known
+    more = {(q[0], q[1], q[4]) for q in known} - {(q[0], q[1], q[4]) for q in asked}
+    assert more == {("mixed", kind, "aircraft") for kind in ("count", "recognition", "position")}
+    for tile_id in truths:
+        rates = Counter()
+        for one in found:
+            if one.tile_id == tile_id and one.subject != "aircraft":
+                rates[one.type] += one.rate
+        assert all(rate == pytest.approx(1) for kind, rate in rates.items() if kind != "count"), "one of each type"
+    counts = Counter()
+    for one in found:
+        if one.type == "count":
+            counts[one.answer] += one.rate
+    assert counts == pytest.approx({"0": 4, "1": 4, "2": 4, "3": 3})
+    assert [one.subject for one in found if one.tile_id == "airfield" and one.type == "count"] == ["aircraft"]
+    empty = {f"t{n}": facts_from_truth(truth_of([])) for n in range(5)}
+    assert "count" not in {one.type for one in askables(empty)}, "nothing but zeros"
