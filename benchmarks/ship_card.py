@@ -30,7 +30,7 @@ def card_text(
         _USE,
         "## What it was trained on\n\n" + "\n".join(f"- {line}" for line in _trained_on(origin)),
         "## What it scores\n\n" + _scores(measured),
-        "## What it cannot do\n\n" + "\n".join(f"- {line}" for line in _limits(card, measured)),
+        "## What it cannot do\n\n" + "\n".join(f"- {line}" for line in _limits(config, card, measured)),
         "## Half precision\n\n" + _rounding(origin["half_precision"]),
         _LICENCE.format(license=card["license"]),
     ]
@@ -52,6 +52,7 @@ def page_text(page: str, card: str) -> str:
     if not start or not end:
         raise ValueError(f"The page needs the lines {START} and {END}.")
     body = card.split("---\n", 2)[2].strip().replace("# The model that comes with KnowLIP", "", 1).strip()
+    body = body.replace("\n## ", "\n### ")  # the page has a heading of its own for the card
     return f"{before}{START}\n\n{body}\n\n{END}{after}"
 
 
@@ -86,7 +87,12 @@ def _facts(config: Mapping[str, Any], card: Mapping[str, Any], parameters: int) 
     """Rows of the first table."""
     vision, text = config["vision"], config["text"]
     yield "Parameters", f"{parameters / 1e6:.1f} million"
-    yield "Image tower", f"timm `{vision['name']}`, {vision['image_size']} x {vision['image_size']} pixels, one channel"
+    stem = f", behind a convolutional stem of {vision['stem']} channels" if vision.get("stem") else ""
+    told = ", told the metres a pixel" if vision.get("ground_sampling") else ""
+    size = vision["image_size"]
+    yield "Image tower", f"timm `{vision['name']}`, {size} x {size} pixels, one channel{stem}{told}"
+    if config.get("readout"):
+        yield "Readout", "closed questions answered from the image and handed to the text side as tokens"
     yield "Text tower", f"{text['layers']} layers, width {text['width']}, {text['vocab_size']} word pieces"
     if windows := card.get("windows_m"):
         yield "Windows", ", ".join(f"{window:g}" for window in windows) + " m"
@@ -176,7 +182,7 @@ def _own(results: Results) -> list[Row]:
     return [row for row in results.rows if row.encoder in results.encoders]
 
 
-def _limits(card: Mapping[str, Any], measured: Sequence[Results]) -> Iterator[str]:
+def _limits(config: Mapping[str, Any], card: Mapping[str, Any], measured: Sequence[Results]) -> Iterator[str]:
     """What to expect nothing of: by its making, and by its figures."""
     windows = card.get("windows_m") or []
     rows = [row for results in measured for row in _own(results)]
@@ -190,6 +196,8 @@ def _limits(card: Mapping[str, Any], measured: Sequence[Results]) -> Iterator[st
         yield f"Not clearly better than what one reaches without it: {'; '.join(weak)}."
     elif not rows:
         yield "Nothing is known yet of how often it is right."
+    if config["vision"].get("ground_sampling"):
+        yield "Without the metres a pixel (`--metres_per_pixel`, or georeferencing) sizes and kinds are guesses."
     if windows:
         yield (
             f"It sees a square window at once, of {min(windows):g} to {max(windows):g} m: larger scenes must be cut "

@@ -62,7 +62,7 @@ class Stub:
     def prepare(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         return torch.tensor([float(image.mean()) for image in images])
 
-    def encode_images(self, pixels: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def encode_images(self, pixels: torch.Tensor, width_m_B: torch.Tensor) -> tuple[torch.Tensor, None]:
         return pixels, None
 
     def rank(self, tokens: torch.Tensor, prompts: Sequence[str], answers: Sequence[str]) -> torch.Tensor:
