@@ -37,7 +37,7 @@ from knowlip.models.tokenizer import pad
 from knowlip.models.towers import resize
 from knowlip.scio.evidence import FilledHole, Scorer, filled_holes
 from knowlip.tasks.bench import Bench, Measured, balanced
-from knowlip.tasks.metrics import mean, mean_of_means
+from knowlip.tasks.metrics import NO_INTERVAL, mean, mean_of_means
 from knowlip.tasks.screening import verdicts
 from knowlip.training.texts import Reading, TileText, tokenise
 
@@ -342,8 +342,21 @@ def _gains(
                 "of_true": _plain_mean(gain[[one is True for one in verdict]]),
                 "of_wrong": _plain_mean(gain[[one is False for one in verdict]]),
                 "n": hidden.n,
+                "reason": _reason(hidden, verdict),
             }
     return totals, singles, details
+
+
+def _reason(row: Row, verdict: np.ndarray) -> str:
+    """Why figures of a dimension are missing; "" where none is."""
+    if row.value is None:
+        return row.note
+    missing = [
+        (row.ci is None, NO_INTERVAL),
+        (not any(one is True for one in verdict), "Truth confirms none of these sub-texts."),
+        (not any(one is False for one in verdict), "Truth refutes none of these sub-texts."),
+    ]
+    return " ".join(sentence for is_so, sentence in missing if is_so)
 
 
 def _gain_row(bench: Bench, encoder: str, metric: str, gains_TD: np.ndarray, clusters: np.ndarray) -> Row:
@@ -368,6 +381,7 @@ def _attention(bench: Bench, encoder: str, looked: Looked, clusters: np.ndarray)
         return bench.row("looking", encoder, metric, None, note=note, unit="number"), {}
     figure = mean(np.nanmean(by_tile_T8[there], 1), clusters[there])
     row = bench.row("looking", encoder, metric, figure, {"uniform": 1.0}, unit="number")
+    # The mean of all heads stays near 1 where a few of them look: the highest is told, which these tiles chose.
     by_head = np.nanmean(on_target[there], axis=(0, 1))
     layer, head = np.unravel_index(int(by_head.argmax()), by_head.shape)
     targets = DIMENSIONS[InstructionSet.MARINE]
@@ -378,7 +392,11 @@ def _attention(bench: Bench, encoder: str, looked: Looked, clusters: np.ndarray)
         "highest_head": float(by_head.max()),
         "highest_head_is": f"layer {layer + 1}, head {head + 1}",
         "by_layer": {f"layer {number}": float(value) for number, value in enumerate(by_head.mean(1), 1)},
-        "by_dimension": {name: _plain_mean(by_tile_T8[:, slot]) for slot, name in enumerate(targets)},
+        "by_dimension": {
+            name: _plain_mean(by_tile_T8[:, slot])
+            for slot, name in enumerate(targets)
+            if np.isfinite(by_tile_T8[:, slot]).any()
+        },
     }
 
 

@@ -194,6 +194,8 @@ def test_rows_stand_beside_the_other_image(data: Dataset, model: KnowLIP) -> Non
     assert detail["of_wrong"] == pytest.approx(gains[wrong].mean())
     assert detail["of_true"] == pytest.approx(gains[~wrong].mean())
     assert rows["attention on targets / uniform"].floor == 1.0
+    by_dimension: Any = found.details["image_gain"]
+    assert all(None not in one.values() or one["reason"] for one in by_dimension.values())
     found = measure(bench, encoder_of(blind(model)))
     of_images = [row for row in found.rows if row.metric.startswith("image gain")]
     assert all((row.value, row.standing) == (0.0, "level") for row in of_images)
