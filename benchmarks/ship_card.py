@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from knowlip.base.rows import MARKS, MARKS_TOLD, Results, Row
+from knowlip.base.rows import ANNOTATOR, MARKS, MARKS_TOLD, OTHER_IMAGE, Results, Row
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, SHIP_TYPES
 from knowlip.language.questions import MAX_COUNT
 
 START, END = "<!-- the card begins -->", "<!-- the card ends -->"
 """What `page_text` replaces stands between."""
-_TEACHER = "annotator:"
 
 
 def card_text(
@@ -145,35 +144,27 @@ def _scores(measured: Sequence[Results]) -> str:
         return "Nothing has been measured with these weights yet."
     tables = []
     for results in measured:
-        teacher = {
-            (row.data, row.split, row.task, row.metric): row
+        beside = {
+            (row.data, row.split, row.task, row.metric, kind): row.shown(row.value)
             for row in results.rows
-            if row.encoder.startswith(_TEACHER) and row.value is not None
+            for kind in (ANNOTATOR, OTHER_IMAGE)
+            if row.encoder.startswith(kind)
         }
         lines = []
         for row in _own(results):
-            other = teacher.get((row.data, row.split, row.task, row.metric))
             floor = "–" if row.floor is None else f"{row.shown(row.floor)} {row.floor_name}"
             value = f"{row.shown(row.value)} {MARKS[row.standing]}" if row.value is not None else f"– {row.note}"
-            cells = (
-                row.data,
-                row.task,
-                row.metric,
-                value.strip(),
-                row.shown_ci,
-                floor,
-                "–" if other is None else other.shown(other.value),
-                f"{row.n:,}",
-            )
+            others = (beside.get((*row.key[:3], row.metric, kind), "–") for kind in (OTHER_IMAGE, ANNOTATOR))
+            cells = (row.data, row.task, row.metric, value.strip(), row.shown_ci, floor, *others, f"{row.n:,}")
             lines.append(f"| {' | '.join(cells)} |")
-        head = "| data | task | measure | value | 95 % | highest floor | measured annotator | n |"
-        notes = [
-            f"{row.metric} ({row.data}): {row.note}" for row in _own(results) if row.note and row.value is not None
-        ]
-        tables.append("\n".join([head, "|---|---|---|---|---|---|---|---|", *lines]))
-        if notes:
-            tables.append("\n".join(f"- {note}" for note in notes))
-    told = f"{MARKS_TOLD[0].upper()}{MARKS_TOLD[1:]}. A floor is reached without the model."
+        head = "| data | task | measure | value | 95 % | highest floor | with another image | measured annotator | n |"
+        tables.append("\n".join([head, "|---" * 9 + "|", *lines]))
+        if notes := [row for row in _own(results) if row.note and row.value is not None]:
+            tables.append("\n".join(f"- {row.metric} ({row.data}): {row.note}" for row in notes))
+    told = (
+        f"{MARKS_TOLD[0].upper()}{MARKS_TOLD[1:]}. A floor is reached without the model; with the image of another "
+        "tile the model must guess."
+    )
     return f"{told}\n\n" + "\n\n".join(tables)
 
 
