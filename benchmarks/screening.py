@@ -44,7 +44,7 @@ def evaluation(scorer: Scorer, corpus: Corpus, without: int | None = None) -> tu
         tokens, image = scorer.encode(rows)
         itc.append(scorer.contrast(image, scorer.embed(texts), rows, [corpus.texts[row].hash for row in rows]))
         with torch.inference_mode():
-            memory = scorer.model.text_encoder.image_key_values(tokens)
+            memory = scorer.model.image_key_values(tokens)
         itm.append(scorer.match(memory, range(len(rows)), texts))
     return np.concatenate(itc), np.concatenate(itm)
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, SHIP_TYPES
+from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
 from knowlip.language.claims import Claims, parse_claims
 from knowlip.language.dimensions import InstructionSet
 
@@ -33,6 +33,7 @@ class Closed(NamedTuple):
 
 CLOSED: Final = (
     Closed("count", tuple(str(number) for number in range(MOST + 1))),
+    Closed("region", REGIONS),
     Closed("type", tuple(kind.name for kind in (*SHIP_TYPES, *AIRCRAFT_TYPES))),
     Closed("length", tuple(str(length) for length in LENGTHS_M)),
     Closed("shape", ("compact", "elongated", "cross")),
@@ -56,23 +57,6 @@ CLOSED: Final = (
 
 MAPPED: Final = (*LANDFORMS, "open land", "grass", "road", "ship", "aircraft")
 """Of what it is asked which of the nine regions hold it."""
-
-_DIMENSION: Final[Mapping[str, tuple[str, ...]]] = {
-    "Count": ("count",),
-    "Location": ("regions",),
-    "Feature": ("shape", "axis"),
-    "Size": ("length",),
-    "Category": ("type",),
-    "Region": ("water", "grass", "pavement"),
-    "Environment": ("open_water", "where"),
-    "Terrain": ("main", "second"),
-    "Functionality": ("function",),
-    "Layout": ("layout",),
-    "Boundary": ("boundary", "one_side", "other_side"),
-    "Buildings": ("buildings", "built-up"),
-    "Roads": ("roads", "road"),
-    "Water": ("water",),
-}
 
 _PLACES: Final = {closed.name: place for place, closed in enumerate(CLOSED)}
 _WIDEST: Final = max(len(closed.answers) for closed in CLOSED)
@@ -139,6 +123,7 @@ def _count(claims: Claims, result: Grounding) -> None:
 
 def _location(claims: Claims, result: Grounding) -> None:
     _hold(result, claims["category"], claims.get("regions", []))
+    _answer(result, "region", *(REGIONS[number] for number in claims.get("regions", [])))
 
 
 def _feature(claims: Claims, result: Grounding) -> None:

@@ -52,6 +52,8 @@ class QuestionType(StrEnum):
 
 
 QUESTION_TYPES: Final = tuple(QuestionType)
+OF_TARGETS: Final = (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION)
+"""Questions about ships and aircraft."""
 MAX_COUNT: Final = 20
 """Tiles with more targets get no `count` question."""
 MIN_SHARE: Final = 0.10

@@ -29,8 +29,7 @@ class ModelCard(TypedDict, total=False):
     """Questions that name a direction which is not understood: their tiles were not turned."""
     license: str
     weights: Mapping[str, object]
-    """Where the weights of other projects come from, tensor by tensor: of a converted model the report
-    (:class:`knowlip.models.weights.ledger.WeightsReport`), of a trained one the report of each part that started so."""
+    """Of converted models: which file each tower comes from, tensor by tensor."""
     origin: Mapping[str, object]
     """Of the model that comes with KnowLIP: recipe, trainings, scenes, and what half precision changed."""
     usual_answers: Mapping[str, Mapping[str, str]]

@@ -26,7 +26,7 @@ class KnowLIP(Towers):
     @torch.inference_mode()
     def match(self, tokens_BNV: Tensor, texts: Sequence[str]) -> Tensor:
         """Probability (B,) that each image's tokens and the text at the same place belong together."""
-        memory = self.text_encoder.image_key_values(tokens_BNV)
+        memory = self.image_key_values(tokens_BNV)
         return self.match_ids(*self.frame(texts, grounded=True), memory).softmax(-1)[:, 1]
 
     def generate(

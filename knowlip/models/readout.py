@@ -21,7 +21,9 @@ from knowlip.language.groundings import CLOSED, MAPPED, MOST
 
 _OBJECTS: Final = 8
 _TYPES: Final = len(SHIP_TYPES) + len(AIRCRAFT_TYPES)
-_COUNT, _TYPE = (next(i for i, q in enumerate(CLOSED) if q.name == name) for name in ("count", "type"))
+_COUNT, _REGION, _TYPE = (
+    next(i for i, q in enumerate(CLOSED) if q.name == name) for name in ("count", "region", "type")
+)
 _RARE: Final = -6.0
 """Logarithm of the number of targets in a cell before anything is learned."""
 _SMALL: Final = -3.0
@@ -69,7 +71,7 @@ class Readout(nn.Module):
         self.by_region = nn.Sequential(
             nn.Linear(2 * hidden + width + 2 * categories, width), nn.GELU(), nn.Linear(width, len(MAPPED))
         )
-        self.count_gain = nn.Parameter(torch.ones(2))
+        self.target_gain = nn.Parameter(torch.ones(3))
         self.answer_tokens = nn.Parameter(torch.randn(len(CLOSED), widest, width))
         self.question_tokens = nn.Parameter(torch.randn(len(CLOSED), width) * 0.5)
         self.region_tokens = nn.Parameter(torch.randn(9, width) * 0.5)
@@ -147,8 +149,8 @@ class Readout(nn.Module):
         return answers, memory.to(tokens_BNV.dtype), said.to(tokens_BNV.dtype)
 
     def _with_targets(self, logits_BQK: Tensor, total_BL: Tensor, rates: Tensor, map_BHGG: Tensor) -> Tensor:
-        """Logits to which what the map says of targets is added: the Poisson probability of each number, and the types
-        at the places of targets."""
+        """Logits to which what the map says of targets is added: the Poisson probability of each number, the share of
+        each region, and the types at the places of targets."""
         total = total_BL.sum(1, keepdim=True).clamp(min=1e-3)
         number = torch.arange(MOST + 1, device=total.device, dtype=total.dtype)
         poisson = number * total.log() - total - torch.lgamma(number + 1)
@@ -156,8 +158,11 @@ class Readout(nn.Module):
         weight = rates.sum(1, keepdim=True)
         kind = ((weight * kinds).sum((2, 3)) / weight.sum((2, 3)) + 1e-3).log()
         more = torch.zeros_like(logits_BQK)
-        more[:, _COUNT, : MOST + 1] = self.count_gain[0] * poisson.clamp(min=-20)
-        more[:, _TYPE, :_TYPES] = self.count_gain[1] * kind
+        regional = _by_region(rates).sum(1)
+        share = (regional / regional.sum(1, keepdim=True) + 1e-3).log()
+        more[:, _COUNT, : MOST + 1] = self.target_gain[0] * poisson.clamp(min=-20)
+        more[:, _REGION, :9] = self.target_gain[1] * share
+        more[:, _TYPE, :_TYPES] = self.target_gain[2] * kind
         return logits_BQK + more
 
     def _in_tokens(

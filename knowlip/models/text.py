@@ -227,9 +227,12 @@ class TextDecoder(nn.Module):
     is its own, as in BLIP's VQA model.
     """
 
-    def __init__(self, encoder: TextEncoder, memory_width: int) -> None:
+    def __init__(self, encoder: TextEncoder, memory_width: int, recalls: bool = False) -> None:
         super().__init__()
         config = encoder.config
+        self.recall = Attention(config, memory_width) if recalls else None
+        """A last attention to what the readout of the image knows, right before words are chosen: to copy an answer
+        needs one look instead of a way through all layers."""
         self.embeddings = encoder.embeddings if config.tie_decoder else Embeddings(config)
         layers = [TextLayer(config, config.width) for _ in range(config.layers)]
         if config.tie_decoder:
@@ -258,8 +261,8 @@ class TextDecoder(nn.Module):
         Args:
             ids_BT: the tokens so far, or only the newest one when `past` holds the others. Padding may stand on the
                 right only: causality keeps real tokens from seeing it.
-            memory: of :meth:`state_key_values`; a plain causal language model takes that of
-                :meth:`TextEncoder.image_key_values` instead.
+            memory: of :meth:`state_key_values`, and behind it that of `recall` where there is one; a plain causal
+                language model takes that of :meth:`Towers.image_key_values` instead.
             memory_keep_BN: True on the real tokens of the memory.
             past: keys and values returned by the previous call (then `ids_BT` must hold exactly one new token).
             hole_BD: of :func:`hole_state`, added to the first token's embedding; of no use when `past` is given.
@@ -272,10 +275,13 @@ class TextDecoder(nn.Module):
         if hole_BD is not None and past is None:
             x_BTD = torch.cat([x_BTD[:, :1] + hole_BD[:, None], x_BTD[:, 1:]], 1)
         present = []
-        for i in range(len(memory)):
+        for i in range(len(self.encoder.layer)):
             before = past[i] if past else None
             x_BTD, key_value = self.encoder.run(i, x_BTD, None, memory[i], memory_mask, before, past is None)
             present.append(key_value)
+        if self.recall is not None:
+            assert len(memory) == len(self.encoder.layer) + 1, "memory of Towers.image_key_values is needed"
+            x_BTD = self.recall(x_BTD, memory[-1], None)
         return x_BTD, present
 
 

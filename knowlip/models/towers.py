@@ -52,7 +52,7 @@ class Towers(nn.Module):
         self.visual_encoder = image_tower(config.vision)
         vision_width = int(self.visual_encoder.num_features)  # type: ignore[arg-type]
         self.text_encoder = TextEncoder(config.text, vision_width)
-        self.text_decoder = TextDecoder(self.text_encoder, vision_width)
+        self.text_decoder = TextDecoder(self.text_encoder, vision_width, config.readout)
         self.vision_proj = nn.Linear(vision_width, config.embed_dim)
         self.text_proj = nn.Linear(config.text.width, config.embed_dim)
         self.itm_head = nn.Linear(config.text.width, 2)
@@ -186,7 +186,17 @@ class Towers(nn.Module):
             # One space of heads: the image's keys and values of the encoder's layers serve the decoder's as well.
             read = [(torch.cat([k, ki], 2), torch.cat([v, vi], 2)) for (k, v), (ki, vi) in zip(read, memory)]
             keep = torch.cat([keep, keep.new_ones(len(keep), memory[0][0].shape[2])], 1)
-        return read, keep, states
+        return [*read, *memory[self.config.text.layers :]], keep, states
+
+    def image_key_values(self, tokens_BNV: Tensor) -> list[KeyValue]:
+        """Keys and values of image tokens: one pair a layer of the encoder, and one of what the readout knows for the
+        decoder's last attention where the model has a readout. Computed once, read by many texts."""
+        memory = self.text_encoder.image_key_values(tokens_BNV)
+        if self.readout is not None and self.text_decoder.recall is not None:
+            prefix = int(self.visual_encoder.num_prefix_tokens)  # type: ignore[arg-type]
+            known = tokens_BNV[:, prefix : prefix + self.readout.tokens]
+            memory.append(self.text_decoder.recall.self.key_values(known))
+        return memory
 
     def lm_input(self, tokens_BNV: Tensor) -> tuple[list[KeyValue], Tensor]:
         """What the decoder attends to as a plain causal language model (BLIP's captioning; an ablation): the image.
@@ -195,7 +205,7 @@ class Towers(nn.Module):
             Image keys and values per layer, and the mask (B, N) that keeps all of them.
         """
         keep = torch.ones(tokens_BNV.shape[:2], dtype=torch.bool, device=tokens_BNV.device)
-        return self.text_encoder.image_key_values(tokens_BNV), keep
+        return self.image_key_values(tokens_BNV), keep
 
     def read(
         self, tokens_BNV: Tensor, prompts: Sequence[str], holes: Sequence[int] | None = None
@@ -224,7 +234,7 @@ class Towers(nn.Module):
         else:
             ids, keep, place_B = self._around_holes(texts, holes)
             places = None, place_B
-        return self.decoder_input(ids, keep, self.text_encoder.image_key_values(tokens_BNV), places)
+        return self.decoder_input(ids, keep, self.image_key_values(tokens_BNV), places)
 
     def _around_holes(self, texts: Sequence[str], holes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Framed ids and mask (B, T), and the place of each text's hole in them (B,); a text that is too long keeps the

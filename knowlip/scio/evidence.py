@@ -340,7 +340,7 @@ def _window(
         part = window[first : first + scorer.tiles_at_once]
         tokens, image = scorer.encode([rows[i] for i in part])
         reading = "itm" in kinds or not {*DECODER}.isdisjoint(kinds)  # contrast alone needs no keys and values
-        memory = scorer.model.text_encoder.image_key_values(tokens) if reading else []
+        memory = scorer.model.image_key_values(tokens) if reading else []
         owner = [at for at, i in enumerate(part) for _ in variants[i]]
         place = [(i, slot) for i in part for slot in asked[i]]
         at = tuple(np.array(place, int).reshape(-1, 2).T)

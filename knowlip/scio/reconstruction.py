@@ -159,7 +159,7 @@ def propose(
             prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, masked)]
             numbers = [slots.index(slot) for slots, (_, slot) in zip(masked, part)]
             written = model.generate(tokens, prompts, config.max_new_tokens, holes=numbers)
-            memory = model.text_encoder.image_key_values(tokens)
+            memory = model.image_key_values(tokens)
         new = [corpus.with_text(*place, *corpus.rewritten(*place, text)) for place, text in zip(part, written)]
         keep = [[not (without and at == slot) for at in range(SLOTS)] for _, slot in part]
         base = [_both(text, kept) for text, kept in zip(olds, keep)]
@@ -239,7 +239,7 @@ def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], 
             base.append(_both(text, kept))
         tokens, image = scorer.encode(part)
         with torch.inference_mode():
-            memory = scorer.model.text_encoder.image_key_values(tokens)
+            memory = scorer.model.image_key_values(tokens)
         deltas = _differences(scorer, part, image, memory, new, base, [corpus.texts[row].hash for row in part])
         for row, two in zip(part, deltas):
             for rewrite in by_row[row]:

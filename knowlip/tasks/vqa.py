@@ -274,7 +274,7 @@ class AnswerLoss(nn.Module):
         """Mean over the tokens of this pass in all processes, when it is averaged over them."""
         model = self.model
         tokens, _ = model.encode_images(model.normalise(batch.pixels_BSS), batch.width_m_B)
-        memory = [(k[batch.owner_Q], v[batch.owner_Q]) for k, v in model.text_encoder.image_key_values(tokens)]
+        memory = [(k[batch.owner_Q], v[batch.owner_Q]) for k, v in model.image_key_values(tokens)]
         states, keep, hole = model.decoder_input(*batch.question, memory)
         ids = batch.answer[0]
         written, _ = model.text_decoder(ids[:, :-1], states, keep, hole_BD=hole)

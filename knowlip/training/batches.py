@@ -53,6 +53,8 @@ class BatchSettings(Protocol):
 _VIEW, _NEGATIVE, _TURN, _HOLE = slice(0, 8), slice(8, 10), slice(10, 12), slice(12, 12 + DRAWS)
 _ALTER, _UNTOLD = slice(12 + DRAWS, 14 + DRAWS), 14 + DRAWS
 _DRAWS = 15 + DRAWS
+_OF_TARGETS = 3.0
+"""How much likelier a question of targets is drawn than one of land."""
 _NOT_TOLD = 0.1
 """Share of pairs whose width on the ground is not told, so that images of which it is not known can be read."""
 """Uniform numbers of each row, and the columns of each use."""
@@ -230,8 +232,11 @@ class Batches:
         for at, (row, turn) in enumerate(zip(rows.tolist(), turns)):
             possible = corpus.questions_about(row, turn)
             chance = np.random.default_rng([self.config.seed, 6, step, row])
-            for which in chance.permutation(len(possible))[:number].tolist():
-                question, answer = possible[which]
+            # Questions of targets, which few tiles have, are drawn more often than those of land.
+            weights = np.array([_OF_TARGETS if of_targets else 1.0 for *_, of_targets in possible])
+            drawn = np.argsort(-(chance.random(len(possible)) ** (1 / weights)), kind="stable")
+            for which in drawn[:number].tolist():
+                question, answer, _ = possible[which]
                 owner.append(at)
                 questions.append(tokenizer.frame(question, longest, grounded=True))
                 answers.append([tokenizer.dec, *answer[: longest - 2], tokenizer.sep])

@@ -17,7 +17,7 @@ from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import Grounding, grounding_of
 from knowlip.language.marks import joined, sentences_of
-from knowlip.language.questions import Question
+from knowlip.language.questions import OF_TARGETS, Question
 from knowlip.language.statements import Evidence
 from knowlip.language.words import plain_words
 from knowlip.models.card import ModelCard
@@ -243,14 +243,16 @@ class Corpus:
         self._questions: dict[int, list[Question]] = {}
         for question in dict.fromkeys(questions):
             self._questions.setdefault(place[question.tile_id], []).append(question)
-        self._asked: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = {}
+        self._asked: dict[tuple[int, int], list[tuple[list[int], list[int], bool]]] = {}
 
-    def questions_about(self, tile: int, turn: int = 0) -> list[tuple[list[int], list[int]]]:
-        """Token ids of the questions about a tile that is turned, and of their answers."""
+    def questions_about(self, tile: int, turn: int = 0) -> list[tuple[list[int], list[int], bool]]:
+        """Token ids of the questions about a tile that is turned, and of their answers; and whether they ask of
+        targets."""
         found = self._asked.get((tile, turn))
         if found is None:
             turned = [question.turned(Turn.of(turn)) for question in self._questions.get(tile, [])]
-            found = [(self.tokenizer.ids(one.question), self.tokenizer.ids(one.answer)) for one in turned]
+            ids = self.tokenizer.ids
+            found = [(ids(one.question), ids(one.answer), one.type in OF_TARGETS) for one in turned]
             self._asked[tile, turn] = found
         return found
 

@@ -128,7 +128,7 @@ class JointLoss(nn.Module):
         losses = dict.fromkeys(PARTS, zero)
         losses["itc"], features = self._contrast(batch, pixels, image, text, alpha)
         if config.itm or config.infill:
-            memory = model.text_encoder.image_key_values(tokens)
+            memory = model.image_key_values(tokens)
         if config.itm:
             losses["itm"] = self._match(batch, tokens, memory, image, text)
         if config.infill:
@@ -214,7 +214,7 @@ class JointLoss(nn.Module):
             ids[:, 0] = model.tokenizer.enc
         drawn = wrong_image.clamp(min=0)
         if everywhere:  # keys and values of other ranks' images only where they were drawn
-            drawn_memory = model.text_encoder.image_key_values(gather_with_grad(tokens).index_select(0, drawn))
+            drawn_memory = model.image_key_values(gather_with_grad(tokens).index_select(0, drawn))
         else:
             drawn_memory = rows_of(memory, drawn)
         pairs = [

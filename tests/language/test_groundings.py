@@ -31,7 +31,8 @@ def test_a_text_about_aircraft() -> None:
             "Size": "The aircraft are about 16 m long",
         },
     )
-    assert answers(found) == {"count": ["11"], "type": ["fighter"], "length": ["15"]}
+    regions = ["upper left", "upper center"]
+    assert answers(found) == {"count": ["11"], "region": regions, "type": ["fighter"], "length": ["15"]}
     assert held(found) == {"aircraft": [0, 1]}
 
 

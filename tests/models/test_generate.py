@@ -398,13 +398,13 @@ def test_a_hole_among_several_is_filled_by_its_number(model: KnowLIP, tokens: to
     prompt, tokenizer = "Count: [MASK] Water: [MASK] Roads: none.", model.tokenizer
     with torch.inference_mode():
         ids, keep = model.frame([prompt] * 2, grounded=True)
-        images = model.text_encoder.image_key_values(tokens[:2])
+        images = model.image_key_values(tokens[:2])
         places = (ids[0] == tokenizer.mask).nonzero()[:, 0]
         states = model.text_encoder(ids, keep, images)
         _, _, hole = model.read(tokens[:2], [prompt] * 2, holes=[1, 0])
         memory, _, first = model.read(tokens[:2], [prompt] * 2)
         asked = (torch.tensor([1, 0, 1]), places[[0, 1, 1]])
-        gathered, several = model.decoder_input(ids, keep, images, asked)
+        gathered, _, several = model.decoder_input(ids, keep, images, asked)
     assert torch.equal(hole, torch.stack([states[0, places[1]], states[1, places[0]]]))
     assert torch.equal(first, states[:, places[0]])
     assert torch.equal(several, torch.stack([states[1, places[0]], states[0, places[1]], states[1, places[1]]]))
@@ -429,7 +429,7 @@ def test_a_prompt_that_is_too_long_keeps_the_part_around_its_hole(model: KnowLIP
         assert keep.shape == (1, longest)
         start = place - (longest - 2) // 2
         part = [tokenizer.enc, *ids[start : start + longest - 2], tokenizer.sep]
-        images = model.text_encoder.image_key_values(tokens[:1])
+        images = model.image_key_values(tokens[:1])
         states = model.text_encoder(torch.tensor([part]), torch.ones(1, longest, dtype=torch.bool), images)
     assert hole is not None
     torch.testing.assert_close(hole[0], states[0, part.index(tokenizer.mask)])

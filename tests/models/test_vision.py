@@ -51,7 +51,7 @@ def test_checkpointed_activations_give_the_same_gradients(tokenizer: TextTokeniz
     def gradients() -> dict[str, torch.Tensor]:
         model.zero_grad()
         tokens, image = model.encode_images(pixels)
-        memory, hole = model.decoder_input(ids, keep, model.text_encoder.image_key_values(tokens))
+        memory, _, hole = model.decoder_input(ids, keep, model.image_key_values(tokens))
         states, _ = model.text_decoder(ids, memory, keep, hole_BD=hole)
         (model.text_decoder.cls(states).square().mean() + (image @ model.embed_ids(ids, keep).T).sum()).backward()
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}

@@ -128,7 +128,7 @@ def test_retrieval(tokenizer: TextTokenizer, tmp_path: Path, salesforce: bool, w
     tokens, image = model.encode_images(model.normalise(grey))
     want = blip(ids, channels, attention_mask=keep.long(), use_itm_head=True)
     same(tokens, want.last_hidden_state)
-    same(model.match_ids(ids, keep, model.text_encoder.image_key_values(tokens)), want.itm_score)
+    same(model.match_ids(ids, keep, model.image_key_values(tokens)), want.itm_score)
     similarity = blip(ids, channels, attention_mask=keep.long(), use_itm_head=False).itm_score
     same(image @ model.embed_ids(ids, keep).T, similarity)
     assert report["layout"] == "BLIP, retrieval"
@@ -161,7 +161,7 @@ def test_questions(tokenizer: TextTokenizer, tmp_path: Path, salesforce: bool) -
     grey, channels, ids, keep = inputs(tokenizer)
     tokens, _ = model.encode_images(model.normalise(grey))
     written = torch.cat([torch.full((3, 1), tokenizer.dec), torch.randint(5, 30, (3, 4))], 1)
-    memory, hole = model.decoder_input(ids, keep, model.text_encoder.image_key_values(tokens))
+    memory, _, hole = model.decoder_input(ids, keep, model.image_key_values(tokens))
     assert hole is None
     states, _ = model.text_decoder(written, memory, keep)
     got, seen = model.text_decoder.cls(states), blip.vision_model(channels).last_hidden_state
@@ -199,7 +199,7 @@ def test_pre_trained(tokenizer: TextTokenizer, tmp_path: Path, width: int, tie: 
     grey, channels, ids, keep = inputs(tokenizer)
     tokens, _ = model.encode_images(model.normalise(grey))
     same(
-        model.match_ids(ids, keep, model.text_encoder.image_key_values(tokens)),
+        model.match_ids(ids, keep, model.image_key_values(tokens)),
         retrieval(ids, channels, attention_mask=keep.long()).itm_score,
     )
     states, _ = model.text_decoder(ids, *model.lm_input(tokens))
@@ -223,7 +223,7 @@ def test_every_tensor_matters(tokenizer: TextTokenizer, tmp_path: Path) -> None:
         load(model, state, tmp_path)
         with torch.inference_mode():
             tokens, image = model.encode_images(model.normalise(grey))
-            memory = model.text_encoder.image_key_values(tokens)
+            memory = model.image_key_values(tokens)
             states, _ = model.text_decoder(ids, *model.lm_input(tokens))
             parts = [model.text_decoder.cls(states), model.match_ids(ids, keep, memory), image, model.temp]
             parts.append(model.embed_ids(ids, keep))

@@ -95,7 +95,7 @@ class Formulas:
     def itm(self, row: int, parts: list[tuple[str, str]]) -> float:
         """s(v, t): one logit minus the other."""
         framed = torch.tensor([[self.tokenizer.enc, *self.ids(parts), self.tokenizer.sep]])
-        memory = self.model.text_encoder.image_key_values(self.image(row)[0])
+        memory = self.model.image_key_values(self.image(row)[0])
         logits = self.model.match_ids(framed, torch.ones_like(framed, dtype=torch.bool), memory)
         return float(logits[0, 1] - logits[0, 0])
 

@@ -73,9 +73,7 @@ def test_paper_evidence_equals_nine_single_passes(scorer: Scorer) -> None:
                 logits = torch.cat([torch.tensor([own]), features[negative] @ query]) / tau
                 loss += float(logits.logsumexp(0) - logits[0]) / 2
             framed[0, 0] = tokenizer.enc
-            logits = model.match_ids(
-                framed, torch.ones_like(framed, dtype=torch.bool), model.text_encoder.image_key_values(tokens)
-            )
+            logits = model.match_ids(framed, torch.ones_like(framed, dtype=torch.bool), model.image_key_values(tokens))
             return loss, float(logits[0, 1] - logits[0, 0])
 
     for row in range(5):
@@ -105,8 +103,8 @@ def test_likelihood_is_what_the_decoder_says_token_by_token(scorer: Scorer, at_o
         keep = torch.ones_like(framed, dtype=torch.bool)
         losses, gaps = [], []
         with torch.inference_mode():
-            images = model.text_encoder.image_key_values(scorer.encode([at + 2])[0])
-            memory, hole = model.decoder_input(framed, keep, images, (torch.tensor([0]), place))
+            images = model.image_key_values(scorer.encode([at + 2])[0])
+            memory, _, hole = model.decoder_input(framed, keep, images, (torch.tensor([0]), place))
             words = [tokenizer.dec, *parts[slot].content, tokenizer.sep]
             for place in range(1, len(words)):
                 states, _ = model.text_decoder(torch.tensor([words[:place]]), memory, keep, hole_BD=hole)

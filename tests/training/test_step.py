@@ -155,7 +155,7 @@ def test_pairs_without_a_negative_do_not_count() -> None:
     ids, keep = batch.text[0].clone(), batch.text[1]
     ids[:, 0] = model.tokenizer.enc
     tokens, _ = model.encode_images(model.normalise(batch.pixels_BSS))
-    logits = model.match_ids(ids, keep, model.text_encoder.image_key_values(tokens)).double()
+    logits = model.match_ids(ids, keep, model.image_key_values(tokens)).double()
     torch.testing.assert_close(losses["itm"], -logits.log_softmax(-1)[:, 1].mean(), rtol=1e-6, atol=1e-6)
 
 

@@ -11,9 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from knowlip.base.files import file_sha256, read_json
-from knowlip.models.weights.known import provenance_of
-from knowlip.models.weights.onnx_file import read_onnx
+from knowlip.base.files import read_json
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of the Hugging Face hub."""
@@ -33,14 +31,10 @@ class Source:
     """What else the file holds (optimiser, epoch, arguments)."""
     config: dict[str, Any] = field(default_factory=dict)
     """Of a `config.json` beside the file, where there is one."""
-    notes: list[str] = field(default_factory=list)
-    """What is known of the file, and what was done to read it, for people."""
-    sha256: str = ""
-    """Of the file; "" where there is none."""
 
 
 def read_source(path: Path) -> Source:
-    """Read safetensors, ONNX or a PyTorch file (tensors and plain values only; nothing of it is run).
+    """Read safetensors or a PyTorch file (tensors and plain values only; nothing of it is run).
 
     Args:
         path: the file, or a folder of the Hugging Face hub with `model.safetensors` or `pytorch_model.bin`.
@@ -49,29 +43,15 @@ def read_source(path: Path) -> Source:
         ValueError: there is no such file, it is broken, or it holds no tensors.
     """
     if path.is_dir():
-        files = [path / name for name in _FILES if (path / name).is_file()]
-        if not files:
+        found = [path / name for name in _FILES if (path / name).is_file()]
+        if not found:
             raise ValueError(f"{path} holds neither {_FILES[0]} nor {_FILES[1]}.")
-        path = files[0]
+        path = found[0]
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
     config = path.with_name("config.json")
-    source = Source(str(path), {}, config=read_json(config) if config.is_file() else {}, sha256=file_sha256(path))
-    if known := provenance_of(source.sha256):
-        source.notes.append(known)
-    if path.suffix == ".onnx":
-        found = read_onnx(path)
-        source.state, source.beside = found.state, found.beside
-        source.notes += found.notes
-    else:
-        _unwrap(source, _load(path))
-    if not source.state:
-        raise ValueError(f"{path} holds no named tensors.")
-    return source
-
-
-def _unwrap(source: Source, content: Any) -> None:
-    """Take the tensors out of the envelopes around them."""
+    source = Source(str(path), {}, config=read_json(config) if config.is_file() else {})
+    content: Any = _load(path)
     while isinstance(content, dict):
         inner = next((key for key in _ENVELOPES if isinstance(content.get(key), dict)), None)
         if inner is None:
@@ -81,6 +61,9 @@ def _unwrap(source: Source, content: Any) -> None:
     if isinstance(content, dict):
         source.state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         source.beside += [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if not source.state:
+        raise ValueError(f"{path} holds no named tensors.")
+    return source
 
 
 def _load(path: Path) -> Any:
