@@ -9,18 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def closed_loss(log_p_BQK: Tensor, agree_BQK: Tensor) -> Tensor:
+def closed_loss(log_p_BQK: Tensor, agree_BQK: Tensor, count: Tensor | None = None) -> Tensor:
     """Negative logarithm of the probability that all answers which agree with the text have together.
 
     Args:
         log_p_BQK: log-probabilities of the answers.
         agree_BQK: bool, which answers agree with the text; a question without any is unknown and does not count.
+        count: what the sum is divided by; the number of known questions by default. With several ranks: the mean of
+            that number over the ranks, so that the mean of the ranks' losses is the mean over all.
 
     Returns:
         Scalar mean over known questions; 0 where none is known.
     """
     score_BQ, known_BQ = closed_scores(log_p_BQK, agree_BQK)
-    return -(score_BQ * known_BQ).sum() / known_BQ.sum().clamp(min=1)
+    return -_mean(score_BQ * known_BQ, known_BQ, count)
 
 
 def closed_scores(log_p_BQK: Tensor, agree_BQK: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,14 +31,15 @@ def closed_scores(log_p_BQK: Tensor, agree_BQK: Tensor) -> tuple[Tensor, Tensor]
     return score, agree_BQK.any(-1)
 
 
-def regions_loss(logits_BM9: Tensor, held_BM9: Tensor) -> Tensor:
-    """Binary cross-entropy of regions that hold something (1) or not (0); unknown ones (-1) do not count."""
+def regions_loss(logits_BM9: Tensor, held_BM9: Tensor, count: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of regions that hold something (1) or not (0); unknown ones (-1) do not count. `count` as in
+    :func:`closed_loss`."""
     known = held_BM9 >= 0
     loss = F.binary_cross_entropy_with_logits(logits_BM9, held_BM9.clamp(min=0).to(logits_BM9.dtype), reduction="none")
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    return _mean(loss * known, known, count)
 
 
-def density_loss(log_rates_BLGG: Tensor, number_BLGG: Tensor, known_BL: Tensor) -> Tensor:
+def density_loss(log_rates_BLGG: Tensor, number_BLGG: Tensor, known_BL: Tensor, count: Tensor | None = None) -> Tensor:
     """Poisson negative log-likelihood of the number of targets in each cell, up to a constant.
 
     An image with many targets would outweigh the others: each counts by one over the square root of its number.
@@ -45,14 +48,19 @@ def density_loss(log_rates_BLGG: Tensor, number_BLGG: Tensor, known_BL: Tensor) 
         log_rates_BLGG: logarithm of the expected number in each cell, by category.
         number_BLGG: number of centres there.
         known_BL: whether the annotator says how many of a category there are.
+        count: as in :func:`closed_loss`, of these.
     """
     total_BL = (log_rates_BLGG.exp() - number_BLGG * log_rates_BLGG).sum((2, 3))
     weight_BL = known_BL / (1 + number_BLGG.sum((2, 3))).sqrt()
-    return (total_BL * weight_BL).sum() / known_BL.sum().clamp(min=1)
+    return _mean(total_BL * weight_BL, known_BL, count)
 
 
-def sizes_loss(log_sizes_B2GG: Tensor, target_B2GG: Tensor) -> Tensor:
-    """Mean absolute error of the logarithm of widths and heights, where a target's centre is (elsewhere NaN)."""
+def sizes_loss(log_sizes_B2GG: Tensor, target_B2GG: Tensor, count: Tensor | None = None) -> Tensor:
+    """Mean absolute error of the logarithm of widths and heights, where a target's centre is (elsewhere NaN). `count`
+    as in :func:`closed_loss`."""
     known = target_B2GG.isfinite()
-    error = (log_sizes_B2GG - target_B2GG.nan_to_num()).abs() * known
-    return error.sum() / known.sum().clamp(min=1)
+    return _mean((log_sizes_B2GG - target_B2GG.nan_to_num()).abs() * known, known, count)
+
+
+def _mean(values: Tensor, known: Tensor, count: Tensor | None) -> Tensor:
+    return values.sum() / (known.sum() if count is None else count).clamp(min=1)

@@ -7,7 +7,9 @@ from torch import Tensor
 from knowlip.objectives.itc import similarity
 
 
-def region_itc_loss(region_RE: Tensor, phrase_UE: Tensor, phrase_of_R: Tensor, temperature: Tensor) -> Tensor:
+def region_itc_loss(
+    region_RE: Tensor, phrase_UE: Tensor, phrase_of_R: Tensor, temperature: Tensor, count: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of each region over the phrases of the batch.
 
     Args:
@@ -15,10 +17,13 @@ def region_itc_loss(region_RE: Tensor, phrase_UE: Tensor, phrase_of_R: Tensor, t
         phrase_UE: embeddings of U different phrases, L2-normalised.
         phrase_of_R: which phrase says what each region holds.
         temperature: divides the similarities.
+        count: as in :func:`knowlip.objectives.grounding.closed_loss`, of regions. Phrases are those of a rank's own
+            batch.
 
     Returns:
         Scalar mean over regions; 0 where there is none.
     """
     if not len(region_RE):
         return region_RE.sum()
-    return F.cross_entropy(similarity(region_RE, phrase_UE, temperature), phrase_of_R)
+    total = F.cross_entropy(similarity(region_RE, phrase_UE, temperature), phrase_of_R, reduction="sum")
+    return total / (len(region_RE) if count is None else count)

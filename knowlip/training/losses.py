@@ -136,7 +136,7 @@ class JointLoss(nn.Module):
                 losses["infill"], losses["attend"] = self._infill(batch, memory)
             else:
                 losses["infill"] = self._lm(batch, memory)
-        if config.regions and batch.phrases is not None:
+        if config.regions:
             losses["regions"] = self._regions(tokens, batch.phrases)
         if config.ground and answers is not None and batch.grounding is not None:
             losses["ground"] = grounding_loss(answers, batch.grounding)
@@ -256,7 +256,8 @@ class JointLoss(nn.Module):
                 read, kept, states = model.context_input(ids, keep, images)
             if caught and batch.grounding is not None:
                 on_target = self._on_target(batch.grounding, memory[0][0].shape[2])[batch.owner_R]
-                attend = torch.stack([attend_loss(weights, on_target) for weights in caught]).mean()
+                count = _everywhere(on_target.any(-1))
+                attend = torch.stack([attend_loss(weights, on_target, count=count) for weights in caught]).mean()
             for owner, hole, written_ids, place, target in groups:
                 start = states[owner, hole] if model.config.text.start_at_hole else None
                 of_holes = rows_of(read, owner), kept.index_select(0, owner)
@@ -271,14 +272,17 @@ class JointLoss(nn.Module):
         found = F.adaptive_max_pool2d(grounding.number_BLGG.amax(1), (rows, columns)).flatten(1) > 0
         return F.pad(found, (at.start, tokens - at.stop))
 
-    def _regions(self, tokens: Tensor, phrases: Phrases) -> Tensor:
-        """Regions against the words for what they hold."""
+    def _regions(self, tokens: Tensor, phrases: Phrases | None) -> Tensor:
+        """Regions against the words for what they hold; all ranks ask each other how many there are."""
         model = self.model
+        count = _everywhere(torch.ones_like(phrases.which_R) if phrases is not None else tokens.new_zeros(1))
+        if phrases is None:
+            return tokens.new_zeros(())
         at, (rows, columns) = patch_tokens(model)
         pooled = F.adaptive_avg_pool2d(tokens[:, at].transpose(1, 2).unflatten(2, (rows, columns)), 3).flatten(2)
         region = model.vision_proj(pooled.transpose(1, 2)[phrases.image_R, phrases.region_R])
         said, region = model.embed_ids(*phrases.ids), F.normalize(region.float(), dim=-1)
-        return region_itc_loss(region, said, phrases.which_R, model.temp)
+        return region_itc_loss(region, said, phrases.which_R, model.temp, count)
 
     def _lm(self, batch: Batch, memory: list[KeyValue]) -> Tensor:
         """The whole text from the image alone, left to right."""
@@ -333,9 +337,16 @@ class JointLoss(nn.Module):
 
 def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:
     """Closed questions, regions, densities and sizes; densities weigh a tenth, for they are sums over cells."""
+    agree, held = targets.agree_BQK, targets.held_BM9
+    number, known, size = targets.number_BLGG, targets.known_BL, targets.log_size_B2GG
     return (
-        closed_loss(answers.closed_BQK, targets.agree_BQK)
-        + regions_loss(answers.regions_BM9, targets.held_BM9)
-        + 0.1 * density_loss(answers.log_rates_BLGG, targets.number_BLGG, targets.known_BL)
-        + sizes_loss(answers.log_sizes_B2GG, targets.log_size_B2GG)
+        closed_loss(answers.closed_BQK, agree, _everywhere(agree.any(-1)))
+        + regions_loss(answers.regions_BM9, held, _everywhere(held >= 0))
+        + 0.1 * density_loss(answers.log_rates_BLGG, number, known, _everywhere(known))
+        + sizes_loss(answers.log_sizes_B2GG, size, _everywhere(size.isfinite()))
     )
+
+
+def _everywhere(known: Tensor) -> Tensor:
+    """How many are known, as the mean over ranks: then the mean of the ranks' losses is the mean over all of them."""
+    return sum_over_ranks(known.sum().float()) / world()
