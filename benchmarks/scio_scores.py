@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,17 @@ from knowlip.dataset import Dataset
 from knowlip.language.corruption import corrupt
 from knowlip.language.truth import judge
 from knowlip.models import KnowLIP
-from knowlip.scio.config import EvidenceName, ScioConfig
-from knowlip.scio.evidence import KINDS, Evidence, Scorer, evidence
+from knowlip.scio.config import ScioConfig
+from knowlip.scio.evidence import Scorer, evidence
+from knowlip.scio.kinds import FEATURES, Evidence
 from knowlip.scio.screening import injected_evidence
 from knowlip.scio.thresholds import NoiseModel, fit, noise_score, standardisation
-from knowlip.tasks.screening import verdicts
+from knowlip.tasks.verdicts import verdicts
 from knowlip.training.corpus import Corpus
 from knowlip.training.tiles import load_pixels
 
-SETTINGS: tuple[EvidenceName, ...] = get_args(EvidenceName)
+SETTINGS = ("deltas", "nll", "all")
+"""Of `scio.evidence`."""
 
 
 def corpus_of(dataset: Dataset, model: KnowLIP, cache: Path, tiles: int, seed: int) -> Corpus:
@@ -49,7 +51,7 @@ def truth_of_texts(dataset: Dataset, table: pd.DataFrame) -> np.ndarray:
 class Calibrated:
     """Noise models of all settings, fitted on the same injected noise, and the tiles that it lies in."""
 
-    models: dict[EvidenceName, NoiseModel]
+    models: dict[str, NoiseModel]
     rows: list[int]
 
     @property
@@ -62,7 +64,7 @@ class Calibrated:
         """Name -> noise score (N, 8): of each setting, and of each single evidence in scales of its dimension."""
         single = standardisation(clean, clean_sets, "all").features(found, sets)
         scores: dict[str, Any] = {name: noise_score(model, found, sets) for name, model in self.models.items()}
-        return scores | {f"{kind} alone": single[..., at] for at, kind in enumerate(KINDS)}
+        return scores | {f"{kind} alone": single[..., at] for at, kind in enumerate(FEATURES)}
 
 
 def calibrated(

@@ -28,7 +28,8 @@ from knowlip.dataset import Dataset
 from knowlip.language.corruption import corrupt
 from knowlip.language.dimensions import SLOTS
 from knowlip.models import KnowLIP
-from knowlip.scio.evidence import Evidence, Scorer, evidence
+from knowlip.scio.evidence import Scorer, evidence
+from knowlip.scio.kinds import Evidence
 from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.scorer_model import scoring_model
 from knowlip.scio.screening import injected_evidence, scorer_of

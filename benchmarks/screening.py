@@ -28,7 +28,8 @@ from benchmarks.scio_scores import corpus_of
 from knowlip.dataset import Dataset
 from knowlip.language.dimensions import SLOTS
 from knowlip.models import load_model
-from knowlip.scio.evidence import DECODER, DELTAS, Evidence, Scorer, evidence
+from knowlip.scio.evidence import Scorer, evidence
+from knowlip.scio.kinds import DECODER, DELTAS, Evidence
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.screening import scorer_of, screen
 from knowlip.scio.thresholds import noise_score, standardisation

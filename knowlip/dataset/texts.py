@@ -27,9 +27,10 @@ decision delta_itc=real delta_itm=real margin=real reason
 `parent` is the revision that a revision was decided on (-1 for revision 0), `margin` the threshold of the decision.
 `evidence` is what the first sentence rests on, `marks` where each sentence ends and what it rests on
 (:mod:`knowlip.language.marks`); "" is one sentence. Files of former versions have no `marks` and are read as ""."""
-EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in ("noise", "nll", "gap", "max_nll")])
-"""Columns that revisions of SCIO may hold besides: the noise score, and what the infilling decoder said
-(:mod:`knowlip.scio.evidence`)."""
+_EVIDENCE = ("noise", "nll", "gap", "max_nll", "blind", "turned", "speckled", "neighbours", "claims")
+EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in _EVIDENCE])
+"""Columns that revisions of SCIO may hold besides: the noise score, and the evidence that it was made of
+(:mod:`knowlip.scio.kinds`)."""
 _FORMER = {"surprise": "nll", "worst": "max_nll"}
 """Names of such columns in revisions of former versions."""
 

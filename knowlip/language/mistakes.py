@@ -146,6 +146,7 @@ def _wrong(old: _SubText, sentence: str, new: str) -> bool:
 
 
 def _exclude(was: Claims, now: Claims) -> bool:
+    # Numbers and places within what counts as right are no mistake; of what has no tolerance any difference is.
     if was.get("category") != now.get("category"):
         return False
     if "count" in was and "count" in now:

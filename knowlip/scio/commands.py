@@ -21,7 +21,7 @@ from knowlip.jobs.launch import joined, launched
 from knowlip.jobs.phases import do_phases
 from knowlip.jobs.store import TABLES, Store, alone
 from knowlip.jobs.work import Processes, Ranks, Ray, Where
-from knowlip.scio.job import Action, PassConfig, PassPlan, ScioJob, planned
+from knowlip.scio.job import Action, AnyJob, PassConfig, PassPlan, planned
 
 _DECIDE: Final = ("knowlip", "torch", "timm", "numpy", "tokenizers")
 """Packages that decide the figures."""
@@ -93,17 +93,17 @@ def _pass(action: Action, config: PassConfig) -> dict[str, Any]:
 
 def _anywhere(config: PassConfig) -> PassConfig:
     """The same with the paths by which other machines find data set and checkpoint; a name on the hub stays one."""
-    checkpoint = config.checkpoint.resolve() if config.checkpoint.exists() else config.checkpoint
-    return replace(config, dataset=config.dataset.resolve(), checkpoint=checkpoint)
+    checkpoint, *models = [path.resolve() if path.exists() else path for path in (config.checkpoint, *config.models)]
+    return replace(config, dataset=config.dataset.resolve(), checkpoint=checkpoint, models=models)
 
 
 def _cluster(config: PassConfig, folder: Path, gpu: bool) -> Ray:
     """What the machines of a cluster must have and see."""
-    seen = tuple(path for path in (config.dataset, config.checkpoint) if path.exists())
+    seen = tuple(path for path in (config.dataset, config.checkpoint, *config.models) if path.exists())
     return Ray(config.ray, folder, seen, _DECIDE, gpu)
 
 
-def _opened(action: Action, config: PassConfig, number: int) -> tuple[ScioJob, str, dict[str, Any] | None]:
+def _opened(action: Action, config: PassConfig, number: int) -> tuple[AnyJob, str, dict[str, Any] | None]:
     """The job, the name of its revision, and the result where it is done already.
 
     Without a revision in the settings the newest is meant; but where the newest is what this very pass wrote, its
@@ -128,12 +128,12 @@ def _opened(action: Action, config: PassConfig, number: int) -> tuple[ScioJob, s
     return job, name, _found(dataset, job, name, None)
 
 
-def _named(plan: PassPlan, number: int) -> tuple[ScioJob, str]:
+def _named(plan: PassPlan, number: int) -> tuple[AnyJob, str]:
     job = plan.open(number)
     return job, f"scio-{plan.action}-{sha256(json.dumps(job.settings(), sort_keys=True).encode())[:8]}"
 
 
-def _found(dataset: Dataset, job: ScioJob, name: str, revision: int | None) -> dict[str, Any] | None:
+def _found(dataset: Dataset, job: AnyJob, name: str, revision: int | None) -> dict[str, Any] | None:
     """What an earlier call has decided, or that there is nothing to decide; None where there is work."""
     parent = job.plan.revision
     if job.plan.action == "reconstruct" and not job.noisy:
@@ -155,7 +155,7 @@ def _origin(dataset: Dataset, revision: int) -> tuple[str, int]:
     return table["run"][0].as_py(), table["parent"][0].as_py()
 
 
-def _decide(job: ScioJob, plan: PassPlan, store: Store[pa.Table], name: str, where: Where) -> dict[str, Any] | None:
+def _decide(job: AnyJob, plan: PassPlan, store: Store[pa.Table], name: str, where: Where) -> dict[str, Any] | None:
     """Do the chunks; the first process then writes the revision, its figures, and forgets the chunks, in this order."""
     tables = do_phases(plan, job, store, plan.config.chunk, where)
     if isinstance(where, Ranks) and where.rank:

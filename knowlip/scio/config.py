@@ -3,7 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import ClassVar, Final, Literal
 
-EvidenceName = Literal["deltas", "nll", "all"]
+from knowlip.scio.kinds import features_of
+
 _BOTH: Final = ("method", "iterations", "policy", "max_new_tokens", "tiles_at_once", "negatives")
 """Settings that `method: paper` reads."""
 
@@ -25,12 +26,12 @@ class ScioConfig:
     """How often texts are screened and then reconstructed; each time trains the lengths of stages 2 and 3."""
     policy: Literal["fragment", "whole"] = "fragment"
     """Rewrites are tested one by one, or once for a text with all its rewrites (Algorithm 1)."""
-    evidence: EvidenceName = "nll"
-    """What decides about a sub-text: "deltas" (dITC and dITM), "nll" (negative log-likelihood, by the decoder), or
-    "all". Errors that the annotator makes by itself are found best by nll alone (docs/scio.md)."""
+    evidence: str = "nll"
+    """What decides about a sub-text: "deltas" (dITC and dITM, both tests must pass), "nll" (negative log-likelihood, by
+    the decoder), "all", or some features joined by "+", as "nll+gain+neighbours" (docs/scio.md)."""
     precision: float = 0.35
-    """The threshold of screening is the lowest that reaches this share of noise among what is flagged, on injected
-    noise with one wrong sub-text in eight."""
+    """A threshold of screening is the lowest that reaches this share of noise among what is flagged, on injected noise
+    with one wrong sub-text in eight; a dimension has its own where enough was injected into it."""
     threshold: float | None = None
     """The threshold itself, instead of a calibrated one: a probability, or for "deltas" a number of scales."""
     calibration_tiles: int = 512
@@ -55,6 +56,7 @@ class ScioConfig:
     """Training pairs against which the contrastive loss of a single pair is taken."""
 
     def __post_init__(self) -> None:
+        features_of(self.evidence)
         if self.iterations < 0:
             raise ValueError("scio.iterations must be at least 0.")
         for name in ("precision", "accept_precision"):

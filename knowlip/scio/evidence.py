@@ -1,22 +1,22 @@
 """What a frozen model says about texts and their images: the evidence on which SCIO decides.
 
-Of sub-text p_j of a text t and its image v (arXiv 2509.23927, Eqs. 10-11, and what our decoder says):
+Of a sub-text p_j of a text t and its image v (arXiv 2509.23927, Eqs. 10-11, and what our decoder says):
 
-    itc      dITC = L_ITC(v, t without p_j) - L_ITC(v, t); below 0: noise (Eq. 10)
-    itm      dITM = s(v, t without p_j) - s(v, t), s the matching logit minus the other; above 0: noise (Eq. 11)
-    nll      negative log-likelihood -log p(p_j | v, the others that are shown) of the infilling decoder, mean over its
-             tokens; high speaks for noise
-    gap      how far p_j's tokens lie below the likeliest token at their places, mean of log-probability differences
-    max_nll  -log p of the least probable token
+    dITC     L_ITC(v, t without p_j) - L_ITC(v, t); below 0: noise (Eq. 10)
+    dITM     s(v, t without p_j) - s(v, t), s the matching logit minus the other; above 0: noise (Eq. 11)
+    nll      -log p(p_j | v, the others that are shown) of the infilling decoder, mean over its tokens
+
+All kinds of evidence stand in :mod:`knowlip.scio.kinds`.
 
 Cost: an image is encoded once, and its keys and values are computed once for all its variants; texts are read in
 batches of about equal length; the texts that the contrastive loss reads without an image once for each content; of
-`holes_at_once` sub-texts that are not shown together, the rest of the text is read once.
+`holes_at_once` sub-texts that are not shown together, the rest of the text is read once. The other images of `blind`
+are few and encoded once for a scorer; each of the other views costs what `nll` does, `turned` and `speckled` an image
+besides.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -25,61 +25,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowlip.base.progress import track
-from knowlip.language.dimensions import SLOTS
+from knowlip.language.dimensions import DIMENSIONS, SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.text import KeyValue
-from knowlip.models.tokenizer import around_hole, pad
-from knowlip.training.holes import WHOLE, with_holes
+from knowlip.models.tokenizer import pad
+from knowlip.scio.filled import FilledHole, contexts_of, filled_holes
+from knowlip.scio.kinds import DECODER, DELTAS, KINDS, VIEWS, Evidence
+from knowlip.scio.views import BLIND, SPECKLED, TURNS, AskedClaim, Said, Views
 from knowlip.training.texts import TileText
 from knowlip.training.tiles import Pixels
 
-KINDS: Final = ("itc", "itm", "nll", "gap", "max_nll")
-"""Names of the evidence."""
-DELTAS: Final = ("itc", "itm")
-"""Differences that leaving a sub-text out makes: the two tests of the paper."""
-DECODER: Final = ("nll", "gap", "max_nll")
-"""What the infilling decoder says."""
 _TOKENS_A_TILE: Final = 128
 """Tokens, padding included, that one pass reads for each of the `tiles_at_once` images."""
 _WINDOW: Final = 16
 """Texts are compared for equal content over so many times `tiles_at_once` tiles."""
 
 
-@dataclass
-class Evidence:
-    """Figures (N, 8) of the sub-texts of N texts, see the module; NaN where they were not asked for."""
-
-    itc: np.ndarray
-    itm: np.ndarray
-    nll: np.ndarray
-    gap: np.ndarray
-    max_nll: np.ndarray
-
-    @classmethod
-    def empty(cls, count: int) -> "Evidence":
-        """NaN everywhere."""
-        return cls(*(np.full((count, SLOTS), np.nan) for _ in KINDS))
-
-    @classmethod
-    def joined(cls, parts: Sequence["Evidence"]) -> "Evidence":
-        """The texts of several, one behind the other."""
-        return cls(*(np.concatenate([getattr(part, kind) for part in parts]) for kind in KINDS))
-
-    def __len__(self) -> int:
-        return len(self.itc)
-
-    def rows(self, rows: np.ndarray | list[int]) -> "Evidence":
-        """A copy of some texts' figures."""
-        return Evidence(*(getattr(self, kind)[rows].copy() for kind in KINDS))
-
-    def injected(
-        self, rows: Sequence[int] | np.ndarray, slots: Sequence[int] | np.ndarray, found: "Evidence"
-    ) -> "Evidence":
-        """The texts `rows` with figures of `found` (as many texts) at one position of each."""
-        mixed, at = self.rows(np.asarray(rows, int)), np.arange(len(rows))
-        for kind in KINDS:
-            getattr(mixed, kind)[at, slots] = getattr(found, kind)[at, slots]
-        return mixed
+ClaimReader = Callable[[KnowLIP, Tensor, Sequence[AskedClaim]], Sequence[float | None]]
+"""Log-likelihood of claims by what a model reads off its image tokens (B, N, V); None where it has no opinion."""
 
 
 class Scorer:
@@ -94,6 +57,8 @@ class Scorer:
         tiles_at_once: images in one pass.
         holes_at_once: 1, 2, 4 or 8 sub-texts that are not shown together when the decoder is asked for them.
         width_m: width of each tile on the ground in metres (NaN: unknown), for models that are told it.
+        views: other views of the tiles, for the kinds `blind`, `turned`, `speckled`, `neighbours` and `claims`.
+        reader: tells the likelihood of claims, for the kind `claims`.
 
     Raises:
         ValueError: fewer than two negatives.
@@ -108,10 +73,12 @@ class Scorer:
         tiles_at_once: int = 32,
         holes_at_once: int = 1,
         width_m: np.ndarray | None = None,
+        views: Views | None = None,
+        reader: ClaimReader | None = None,
     ) -> None:
         if len(negatives) < 2:
             raise ValueError("SCIO scores need at least two training tiles as negatives.")
-        self.model, self.pixels = model, pixels
+        self.model, self.pixels, self.views, self.reader = model, pixels, views, reader
         self.tiles_at_once, self.holes_at_once = tiles_at_once, holes_at_once
         self._width_m = width_m
         self._texts, self._negative_rows = texts, list(negatives)
@@ -127,11 +94,28 @@ class Scorer:
         return image, text, torch.tensor(rows, device=self.model.device), hashes
 
     @torch.inference_mode()
-    def encode(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Image tokens (B, N, V) and embeddings (B, E) of tile rows: the image encoder (Eq. 8)."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[list(rows)])).to(self.model.device)
+    def encode(
+        self, rows: Sequence[int], change: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, N, V) and embeddings (B, E) of tile rows: the image encoder (Eq. 8).
+
+        Args:
+            rows: tiles.
+            change: of the pixels (B, S, S), where others than the tiles' own are asked for.
+        """
+        own = self.pixels[list(rows)]
+        pixels = torch.from_numpy(np.ascontiguousarray(own if change is None else change(own))).to(self.model.device)
         width = None if self._width_m is None else torch.from_numpy(self._width_m[list(rows)]).to(pixels.device)
         return self.model.encode_images(self.model.normalise(pixels), width)
+
+    @cached_property
+    @torch.inference_mode()
+    def pool(self) -> list[KeyValue]:
+        """Keys and values of the images of :attr:`Views.pool`; made when `blind` is first asked for."""
+        assert self.views is not None
+        rows, size = self.views.pool, self.tiles_at_once
+        tokens = torch.cat([self.encode(rows[first : first + size])[0] for first in range(0, len(rows), size)])
+        return list(self.model.text_encoder.image_key_values(tokens))
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[list[int]]) -> Tensor:
@@ -181,7 +165,7 @@ class Scorer:
         return ((loss(image_VE, other_text) + loss(text_VE, other_image)) / 2).cpu().numpy()
 
     @torch.inference_mode()
-    def infill(self, memory: Sequence[KeyValue], asked: Sequence["FilledHole"]) -> np.ndarray:
+    def infill(self, memory: Sequence[KeyValue], asked: Sequence[FilledHole]) -> np.ndarray:
         """nll, gap and max_nll, (V, 3), of what is written into holes.
 
         Args:
@@ -191,7 +175,7 @@ class Scorer:
         # A context is read once for all its holes (R rows of states below), because reading costs more than writing.
         model, tokenizer = self.model, self.model.tokenizer
         longest = model.config.text.max_length
-        contexts, read, places = _contexts(asked, longest - 2)
+        contexts, read, places = contexts_of(asked, longest - 2)
         framed = self._framed(contexts, grounded=True)
         written = [[tokenizer.dec, *one.content[: longest - 2], tokenizer.sep] for one in asked]
         holders: list[list[int]] = [[] for _ in framed]
@@ -234,52 +218,6 @@ class Scorer:
         return [*groups, group] if group else groups
 
 
-@dataclass
-class FilledHole:
-    """A hole, and what is written into it."""
-
-    owner: int
-    """Place of its image."""
-    slot: int
-    """Position of the sub-text, 0 to 7."""
-    context: list[int]
-    """Token ids without frames. Holes that share it share the list itself."""
-    place: int
-    """Of its [MASK] there."""
-    content: list[int]
-    """Token ids of the hole, [SEP] not included (it is judged too)."""
-
-
-def filled_holes(text: TileText, owner: int, slots: Collection[int], mask: int, at_once: int) -> list[FilledHole]:
-    """Holes of some sub-texts of one text: position j is not shown together with j + k, j + 2k, ... where k is the
-    number of times that the text is read, 8 / `at_once`. Neighbours in the order of the dimensions, which depend most
-    on each other, are shown."""
-    found, times = [], max(1, SLOTS // at_once)
-    for first in range(times):
-        together = [slot for slot in range(first, SLOTS, times) if text.parts[slot].ids]
-        asked = [slot for slot in together if slot in slots]
-        if asked:
-            context, places = with_holes(text, mask, dict.fromkeys(together, WHOLE))
-            found += [FilledHole(owner, slot, context, places[slot], text.parts[slot].content) for slot in asked]
-    return found
-
-
-def _contexts(asked: Sequence[FilledHole], longest: int) -> tuple[list[list[int]], list[int], list[int]]:
-    """Contexts, each once; which one each hole reads, and its place there. One that is too long is cut around each of
-    its holes."""
-    contexts: list[list[int]] = []
-    read, places = [], []
-    before: list[int] | None = None
-    for one in asked:
-        if one.context is not before or len(one.context) > longest:
-            contexts.append([])
-        before = one.context
-        contexts[-1], place = around_hole(one.context, one.place, longest)
-        read.append(len(contexts) - 1)
-        places.append(place)
-    return contexts, read, places
-
-
 def evidence(
     scorer: Scorer,
     texts: Sequence[TileText],
@@ -287,6 +225,7 @@ def evidence(
     slots: Sequence[Collection[int]] | None = None,
     kinds: Collection[str] = KINDS,
     title: str = "score texts",
+    said: Sequence[Sequence[Said]] | None = None,
 ) -> Evidence:
     """Evidence of sub-texts; a pure function of each text and its image (up to rounding, which depends on the batch).
 
@@ -296,13 +235,16 @@ def evidence(
         rows: the tile row of each text in the scorer's pixels; 0 to N - 1 where not given.
         slots: positions (0-7) asked for in each text; all where not given. Those at which matching and infilling read
             nothing cannot be judged by the image and stay NaN.
-        kinds: which of :data:`KINDS`; nll, gap and max_nll come together.
+        kinds: which of :data:`KINDS`; nll, gap and max_nll come together. Without views, only what needs none.
         title: of the progress bar.
+        said: the words of each text, for the kinds that need views; the tile's own where not given.
 
     Returns:
         Figures (N, 8).
     """
     rows = range(len(texts)) if rows is None else rows
+    if scorer.views is not None and said is None:
+        said = [scorer.views.said(row) for row in rows]
     asked = [
         [slot for slot in sorted(range(SLOTS) if slots is None else slots[i]) if text.grounded.parts[slot].ids]
         for i, text in enumerate(texts)
@@ -310,7 +252,11 @@ def evidence(
     result, size = Evidence.empty(len(texts)), scorer.tiles_at_once
     for first in track(range(0, len(texts), size * _WINDOW), title):
         window = range(first, min(first + size * _WINDOW, len(texts)))
-        _window(scorer, texts, rows, asked, kinds, window, result)
+        _window(scorer, texts, rows, asked, kinds, window, result, said)
+    if scorer.views is not None and said is not None and "neighbours" in kinds:
+        for i, slots_of in enumerate(asked):
+            for slot in slots_of:
+                result.neighbours[i, slot] = scorer.views.neighbours(rows[i], slot, said[i])
     return result
 
 
@@ -323,6 +269,7 @@ def _window(
     kinds: Collection[str],
     window: range,
     result: Evidence,
+    said: Sequence[Sequence[Said]] | None,
 ) -> None:
     """Fill in the figures of a window of texts: for each image the whole text, then the text without each sub-text."""
     # Texts are embedded over the whole window, since equal ones are frequent; images stay `tiles_at_once` at a time,
@@ -360,6 +307,90 @@ def _window(
                 holes += filled_holes(texts[i].grounded, number, asked[i], mask, scorer.holes_at_once)
             at = tuple(np.array([(part[one.owner], one.slot) for one in holes]).T)
             result.nll[at], result.gap[at], result.max_nll[at] = scorer.infill(memory, holes).T
+        if scorer.views is not None and said is not None and place:
+            for kind in VIEWS:
+                if kind in kinds:
+                    getattr(result, kind)[part.start : part.stop] = _on_views(
+                        kind, scorer, texts, rows, asked, part, said
+                    )
+            if "claims" in kinds and scorer.reader is not None:
+                _claims(scorer, tokens, rows, place, part, said, result)
+
+
+def _on_views(
+    kind: str,
+    scorer: Scorer,
+    texts: Sequence[TileText],
+    rows: Sequence[int],
+    asked: Sequence[Sequence[int]],
+    part: range,
+    said: Sequence[Sequence[Said]],
+) -> np.ndarray:
+    """nll (len(part), 8) on other views than the image itself, mean over those that there are."""
+    total, count = np.zeros((2, len(part), SLOTS))
+    for memory, owners, seen in _views(kind, scorer, texts, rows, part, said):
+        holes, at = [], []
+        for number, (i, owner, text) in enumerate(zip(part, owners, seen)):
+            if owner is not None and text is not None:
+                mine = filled_holes(text.grounded, owner, asked[i], scorer.model.tokenizer.mask, scorer.holes_at_once)
+                holes += mine
+                at += [(number, one.slot) for one in mine]
+        if holes:
+            place = tuple(np.array(at).T)
+            total[place] += scorer.infill(memory, holes)[:, 0]
+            count[place] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _views(
+    kind: str,
+    scorer: Scorer,
+    texts: Sequence[TileText],
+    rows: Sequence[int],
+    part: range,
+    said: Sequence[Sequence[Said]],
+) -> Iterator[tuple[Sequence[KeyValue], Sequence[int | None], Sequence[TileText | None]]]:
+    """Keys and values of images; for each text of the part its place among these, and what is read with it. None where
+    there is no such image or text."""
+    views, mine = scorer.views, [rows[i] for i in part]
+    assert views is not None
+    own = [texts[i] for i in part]
+    if kind == "blind":
+        others = [views.others(row) for row in mine]
+        for number in range(BLIND):
+            yield scorer.pool, [found[number] if number < len(found) else None for found in others], own
+        return
+    changes: list[tuple[Callable[[np.ndarray], np.ndarray], Sequence[TileText | None]]]
+    if kind == "turned":
+        changes = [(turn.pixels, [views.turned(rows[i], said[i], turn) for i in part]) for turn in TURNS]
+    else:
+        changes = [(partial(views.speckled, mine, draw=draw), own) for draw in range(SPECKLED)]
+    for change, seen in changes:
+        tokens = scorer.encode(mine, change)[0]
+        yield scorer.model.text_encoder.image_key_values(tokens), list(range(len(mine))), seen
+
+
+def _claims(
+    scorer: Scorer,
+    tokens: Tensor,
+    rows: Sequence[int],
+    place: Sequence[tuple[int, int]],
+    part: range,
+    said: Sequence[Sequence[Said]],
+    result: Evidence,
+) -> None:
+    """Fill in -log p of the claims of sub-texts (text, position) by the reader."""
+    assert scorer.views is not None
+    assert scorer.reader is not None
+    asked, where = [], []
+    for i, slot in place:
+        kind = scorer.views.sets[rows[i]]
+        if claims := scorer.views.claims(rows[i], slot, said[i]):
+            asked.append(AskedClaim(i - part.start, kind, DIMENSIONS[kind][slot], claims))
+            where.append((i, slot))
+    for (i, slot), value in zip(where, scorer.reader(scorer.model, tokens, asked)):
+        if value is not None:
+            result.claims[i, slot] = -value
 
 
 def _effects(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A pass over a data set, opened in one process: its model, texts and pixels."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -10,6 +11,7 @@ import torch
 from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.scio.config import ScioConfig
+from knowlip.scio.crossfit import CrossFitted, shared_out, trained_blocks
 from knowlip.scio.passes import Pass
 from knowlip.scio.scorer_model import fingerprint, scoring_model
 from knowlip.training.corpus import Corpus
@@ -30,6 +32,8 @@ class PassConfig:
     """Folder of an annotated data set."""
     checkpoint: Path
     """A model folder (used as it is), or a run of `knowlip pretrain` (its momentum model)."""
+    models: list[Path] = field(default_factory=list)
+    """More of these, trained on other places: each tile is judged by one that has not seen its place."""
     revision: int | None = None
     """Texts to decide on; the newest where not given."""
     split: Literal["all", "train", "val", "test"] = "all"
@@ -61,8 +65,8 @@ class PassPlan:
     model: str = ""
     """Fingerprint of the model; where it is given, another one is refused."""
 
-    def open(self, number: int = 0) -> "ScioJob":
-        """Read model, texts and pixels.
+    def open(self, number: int = 0) -> "ScioJob | CrossFittedJob":
+        """Read models, texts and pixels.
 
         Args:
             number: of this process on its machine: several take a GPU each.
@@ -70,13 +74,19 @@ class PassPlan:
         Raises:
             ValueError: no texts or model there, or another model than the one that was planned with.
         """
-        return ScioJob(replace(self, config=replace(self.config, device=_device(self.config.device, number))))
+        plan = replace(self, config=replace(self.config, device=_device(self.config.device, number)))
+        return CrossFittedJob(plan) if plan.config.models else ScioJob(plan)
 
 
 class ScioJob(Pass):
-    """A pass in one process; what it does, and in which order, stands in :class:`knowlip.scio.passes.Pass`."""
+    """A pass in one process; what it does, and in which order, stands in :class:`knowlip.scio.passes.Pass`.
 
-    def __init__(self, plan: PassPlan) -> None:
+    Args:
+        plan: of the pass.
+        only: the tiles to judge; all of the split where not given.
+    """
+
+    def __init__(self, plan: PassPlan, only: Collection[str] | None = None) -> None:
         config = plan.config
         self.plan, self.config = plan, config
         model = scoring_model(config.checkpoint, config.device)
@@ -87,6 +97,8 @@ class ScioJob(Pass):
         texts = dataset.texts(plan.revision)
         split = None if config.split == "all" else config.split
         tile_ids = sorted(set(dataset.tiles(split=split)["tile_id"]) & set(texts["tile_id"]))
+        if only is not None:
+            tile_ids = [tile_id for tile_id in tile_ids if tile_id in only]
         if len(tile_ids) < 2:
             raise ValueError(f"{config.dataset} has {len(tile_ids)} annotated tiles to judge (split {config.split}).")
         cache = config.dataset / ".scio" / "cache"
@@ -111,6 +123,38 @@ class ScioJob(Pass):
         }
 
 
+class CrossFittedJob(CrossFitted):
+    """A pass by several models in one process."""
+
+    def __init__(self, plan: PassPlan) -> None:
+        config = plan.config
+        paths = [config.checkpoint, *config.models]
+        self.plan, self.config = plan, config
+        dataset = Dataset(config.dataset)
+        tiles = dataset.tiles(split=None if config.split == "all" else config.split)
+        told = tiles[tiles["tile_id"].isin(set(dataset.texts(plan.revision)["tile_id"]))]
+        blocks = dict(zip(told["tile_id"], told["block"].astype(str)))
+        shares = shared_out(blocks, [trained_blocks(path) for path in paths], [str(path) for path in paths])
+        jobs = [
+            ScioJob(replace(plan, model="", config=replace(config, checkpoint=path, models=[])), {*mine})
+            for path, mine in zip(paths, shares)
+        ]
+        self.model = "+".join(job.model for job in jobs)
+        if plan.model not in ("", self.model):
+            raise ValueError("There are other models here than where the pass was begun.")
+        self.fingerprint, self.on_gpu = dataset.fingerprint, jobs[0].on_gpu
+        self.jobs = jobs
+        super().__init__(jobs)
+
+    def settings(self) -> dict[str, Any]:
+        """All that the decisions depend on."""
+        texts = "+".join(job.corpus.texts_hash() for job in self.jobs)
+        return self.jobs[0].settings() | {"model": self.model, "texts": texts}
+
+
+AnyJob = ScioJob | CrossFittedJob
+
+
 def _device(name: str, number: int) -> str:
     """The GPU of a process; the first one's is the device by its plain name."""
     if not number or name not in ("auto", "cuda") or not torch.cuda.is_available():
@@ -118,6 +162,6 @@ def _device(name: str, number: int) -> str:
     return f"cuda:{number % torch.cuda.device_count()}"
 
 
-def planned(plan: PassPlan, job: ScioJob) -> PassPlan:
+def planned(plan: PassPlan, job: AnyJob) -> PassPlan:
     """The plan with the model's fingerprint: who opens it must find the same one."""
     return replace(plan, model=job.model)

@@ -24,6 +24,7 @@ import pyarrow as pa
 from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.scio.config import ScioConfig
+from knowlip.scio.kinds import kinds_of
 from knowlip.scio.reconstruction import Acceptance, Trial, learn_rewrites, reconstruct, trials_of, try_rewrites
 from knowlip.scio.revise import rewriting_rows, screening_rows
 from knowlip.scio.screening import (
@@ -39,7 +40,7 @@ from knowlip.scio.screening import (
     screen,
 )
 from knowlip.scio.tables import evidence_of, evidence_table, rewrite_table, rewrites_of, value_of, value_table
-from knowlip.scio.thresholds import USED, NoiseModel
+from knowlip.scio.thresholds import NoiseModel
 from knowlip.training.corpus import Corpus
 
 __all__ = ["Action", "Pass", "ScioConfig", "Stage", "decide", "stages"]
@@ -126,7 +127,7 @@ class Pass:
         if phase == "sample":
             return evidence_table(clean_evidence(self.scorer, corpus, scio, self.sample.rows[part]))
         if phase == "injected":
-            used = USED[scio.evidence]
+            used = kinds_of(scio.evidence)
             return evidence_table(injected_evidence(self.scorer, corpus, self.sample.injected[part], used))
         if phase == "noise-model":
             learned = learn(corpus, scio, self.sample, evidence_of(before["sample"]), evidence_of(before["injected"]))
@@ -152,7 +153,7 @@ class Pass:
             table, noise = tables["screen"], self._noise(tables)
             score = table["score"].to_numpy().reshape(-1, SLOTS)
             rows = table["row"].to_numpy()[::SLOTS].tolist()
-            noisy = score > noise.threshold
+            noisy = score > noise.limits([self.corpus.sets[row] for row in rows])
             return screening_rows(self.corpus, Screening(rows, evidence_of(table), score, noisy), noise)
         return rewriting_rows(self.corpus, rewrites_of(tables["reconstruct"]), self._acceptance(tables))
 

@@ -31,7 +31,8 @@ from knowlip.language.claims import parse_claims, say_the_same
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.words import plain_words
 from knowlip.scio.config import ScioConfig
-from knowlip.scio.evidence import FilledHole, Scorer
+from knowlip.scio.evidence import Scorer
+from knowlip.scio.filled import FilledHole
 from knowlip.scio.screening import NoiseCalibration, corrupted
 from knowlip.scio.thresholds import precise_threshold, precision_at
 from knowlip.training.corpus import Corpus

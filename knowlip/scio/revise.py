@@ -9,7 +9,7 @@ import pandas as pd
 
 from knowlip.base.vocabulary import Decision
 from knowlip.language.marks import sentences_of
-from knowlip.scio.evidence import DECODER
+from knowlip.scio.kinds import DECODER, DELTAS, kinds_of
 from knowlip.scio.reconstruction import Acceptance, Rewrite
 from knowlip.scio.screening import Screening
 from knowlip.scio.thresholds import NEVER, NoiseModel
@@ -27,17 +27,20 @@ def screening_rows(corpus: Corpus, screening: Screening, noise: NoiseModel) -> t
     """
     places = [corpus.row(row, slot) for row in screening.rows for slot in range(screening.score.shape[1])]
     judged = np.isfinite(screening.score.ravel())
+    limits = noise.limits([corpus.sets[row] for row in screening.rows]).ravel()[judged]
     rows = corpus.table.iloc[np.array(places, int)[judged]].copy()
     score, noisy = screening.score.ravel()[judged], screening.noisy.ravel()[judged]
     rows["decision"] = np.where(noisy, Decision.SCREENED, Decision.KEPT)
-    for column, kind in (("delta_itc", "itc"), ("delta_itm", "itm"), *((name, name) for name in DECODER)):
+    # What no evidence of the setting is made of has no column, but for what revisions always had.
+    more = [kind for kind in kinds_of(noise.evidence) if kind not in (*DELTAS, *DECODER)]
+    for column, kind in (("delta_itc", "itc"), ("delta_itm", "itm"), *((name, name) for name in (*DECODER, *more))):
         rows[column] = getattr(screening.evidence, kind).ravel()[judged]
-    rows["noise"], rows["margin"] = score, noise.threshold
+    rows["noise"], rows["margin"] = score, limits
     rows["reason"] = [
-        f"noise score {value:.3f} {'>' if flagged else '<='} threshold {noise.threshold:.3g}"
-        if noise.threshold < NEVER
+        f"noise score {value:.3f} {'>' if flagged else '<='} threshold {limit:.3g}"
+        if limit < NEVER
         else f"noise score {value:.3f}, and no threshold is precise enough"
-        for value, flagged in zip(score, noisy)
+        for value, flagged, limit in zip(score, noisy, limits)
     ]
     model = noise.plain()
     return rows, {

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -9,8 +10,10 @@ from knowlip.language.corruption import Corruption, corrupt
 from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.scio.config import ScioConfig
-from knowlip.scio.evidence import DELTAS, KINDS, Evidence, Scorer, evidence
-from knowlip.scio.thresholds import USED, NoiseModel, fit, noise_score
+from knowlip.scio.evidence import Scorer, evidence
+from knowlip.scio.kinds import DELTAS, KINDS, Evidence, kinds_of
+from knowlip.scio.thresholds import NoiseModel, fit, noise_score
+from knowlip.scio.views import Views
 from knowlip.training.corpus import Corpus
 from knowlip.training.texts import TileText
 
@@ -18,12 +21,24 @@ from knowlip.training.texts import TileText
 def scorer_of(model: KnowLIP, corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> Scorer:
     """A scorer whose frozen negatives are drawn from the corpus."""
     negatives = rng.permutation(len(corpus.texts))[: config.negatives].tolist()
-    return Scorer(
-        model, corpus.pixels, corpus.texts, negatives, config.tiles_at_once, config.holes_at_once, corpus.width_m_N
-    )
+    sizes = config.tiles_at_once, config.holes_at_once
+    return Scorer(model, corpus.pixels, corpus.texts, negatives, *sizes, corpus.width_m_N, Views(corpus))
 
 
 # ---- calibration on injected noise ----------------------------------------------------------------------------------
+
+
+class WrongSubText(Protocol):
+    """A sub-text that is wrong on purpose, by whatever generator."""
+
+    @property
+    def row(self) -> int: ...
+    @property
+    def slot(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def marks(self) -> str: ...
 
 
 @dataclass
@@ -58,7 +73,7 @@ def draw_sample(corpus: Corpus, config: ScioConfig, rng: np.random.Generator) ->
     return CalibrationSample(rows, corrupt(corpus.table, rows, rng, only_seen=only_seen))
 
 
-def corrupted(one: Corruption, corpus: Corpus) -> TileText:
+def corrupted(one: WrongSubText, corpus: Corpus) -> TileText:
     """The tile's text with injected noise; the hash stays that of the tile's own text, so that scores have the same
     negatives."""
     text = corpus.with_text(one.row, one.slot, one.text, one.marks)
@@ -68,16 +83,22 @@ def corrupted(one: Corruption, corpus: Corpus) -> TileText:
 def clean_evidence(scorer: Scorer, corpus: Corpus, config: ScioConfig, rows: Sequence[int]) -> Evidence:
     """Evidence of all sub-texts of some tiles of the sample as they are."""
     texts = [corpus.texts[row] for row in rows]
-    return evidence(scorer, texts, rows, kinds=USED[config.evidence], title="score a sample")
+    return evidence(scorer, texts, rows, kinds=kinds_of(config.evidence), title="score a sample")
 
 
 def injected_evidence(
-    scorer: Scorer, corpus: Corpus, injected: Sequence[Corruption], kinds: Collection[str] = KINDS
+    scorer: Scorer,
+    corpus: Corpus,
+    injected: Sequence[WrongSubText],
+    kinds: Collection[str] = KINDS,
+    images: Sequence[int] | None = None,
 ) -> Evidence:
-    """Evidence of some injected noise; NaN at all other positions."""
+    """Evidence of some injected noise, on the images of their own tiles or of others; NaN at all other positions."""
     texts = [corrupted(one, corpus) for one in injected]
-    rows, slots = [one.row for one in injected], [{one.slot} for one in injected]
-    return evidence(scorer, texts, rows, slots, kinds, "score injected noise")
+    rows, slots = [one.row for one in injected] if images is None else images, [{one.slot} for one in injected]
+    views = scorer.views
+    said = None if views is None else [views.said(one.row, one.slot, one.text, one.marks) for one in injected]
+    return evidence(scorer, texts, rows, slots, kinds, "score injected noise", said)
 
 
 def learn(
@@ -92,8 +113,9 @@ def learn(
     places, kinds = [(place[one.row], one.slot) for one in sample.injected], [one.kind for one in sample.injected]
     noise = fit(clean, sets, injected, places, kinds, config.evidence, config.precision, config.threshold)
     score = noise_score(noise, injected, [corpus.sets[one.row] for one in sample.injected])
-    found = [one for one, scores in zip(sample.injected, score) if scores[one.slot] > noise.threshold]
-    wrongly = np.argwhere(noise_score(noise, clean, sets) > noise.threshold).tolist()
+    limits = noise.limits(sets)
+    found = [one for one, scores in zip(sample.injected, score) if scores[one.slot] > limits[place[one.row], one.slot]]
+    wrongly = np.argwhere(noise_score(noise, clean, sets) > limits).tolist()
     return NoiseCalibration(noise, found, [(sample.rows[at], slot) for at, slot in wrongly])
 
 
@@ -114,8 +136,8 @@ class Screening:
     """Tile rows of the corpus."""
     evidence: Evidence
     """Figures (N, 8). NaN are sub-texts of which the image says nothing (`model.text.grounded_on`); with `evidence:
-    deltas` what the decoder says, and dITM where dITC raised no suspicion; with `evidence: nll` both differences where
-    there is no noise."""
+    deltas` what the decoder says, and dITM where dITC raised no suspicion; with other evidence that does not hold them
+    both differences where there is no noise."""
     score: np.ndarray
     """Noise score (N, 8), see :func:`noise_score`."""
     noisy: np.ndarray
@@ -126,20 +148,20 @@ def screen(scorer: Scorer, corpus: Corpus, noise: NoiseModel, rows: Sequence[int
     """Decide on every sub-text of some tiles (all where not given).
 
     The paper's two tests must both hold, so matching is asked only about sub-texts that contrast suspects (Eq. 10, then
-    Eq. 11). Where `evidence: nll` says noise, the paper's differences are asked for too, for the record.
+    Eq. 11). Where other evidence says noise, the paper's differences are asked for too, for the record.
     """
     rows = list(range(len(corpus.texts)) if rows is None else rows)
     texts, sets = [corpus.texts[row] for row in rows], [corpus.sets[row] for row in rows]
     deltas = noise.evidence == "deltas"
-    first = ("itc",) if deltas else USED[noise.evidence]
+    first = ("itc",) if deltas else kinds_of(noise.evidence)
     found = evidence(scorer, texts, rows, kinds=first, title="screen: contrast" if deltas else "screen")
-    score = noise_score(noise, found, sets)
+    score, limits = noise_score(noise, found, sets), noise.limits(sets)
     if deltas:
-        _ask(scorer, texts, rows, score > noise.threshold, ("itm",), found, "screen: matching")
+        _ask(scorer, texts, rows, score > limits, ("itm",), found, "screen: matching")
         score = noise_score(noise, found, sets)
-    noisy = score > noise.threshold
-    if noise.evidence == "nll":
-        _ask(scorer, texts, rows, noisy, DELTAS, found, "differences of the noise")
+    noisy = score > limits
+    if missing := [kind for kind in DELTAS if kind not in first and not deltas]:
+        _ask(scorer, texts, rows, noisy, missing, found, "differences of the noise")
     return Screening(rows, found, score, noisy)
 
 

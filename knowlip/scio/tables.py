@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from knowlip.language.dimensions import SLOTS
-from knowlip.scio.evidence import KINDS, Evidence
+from knowlip.scio.kinds import KINDS, Evidence
 from knowlip.scio.reconstruction import Rewrite
 
 _ARROW: Final[dict[Any, pa.DataType]] = {int: pa.int64(), float: pa.float64(), str: pa.string()}
@@ -35,7 +35,8 @@ def evidence_of(table: pa.Table) -> Evidence:
     """The reverse of :func:`evidence_table`."""
     if not table.num_columns:  # no chunks
         return Evidence.empty(0)
-    return Evidence(*(table[kind].to_numpy().reshape(-1, SLOTS).copy() for kind in KINDS))
+    found = {kind: table[kind].to_numpy().reshape(-1, SLOTS).copy() for kind in KINDS}
+    return Evidence(**found)
 
 
 def rewrite_table(rewrites: Sequence[Rewrite]) -> pa.Table:

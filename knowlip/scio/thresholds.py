@@ -1,15 +1,19 @@
-"""From evidence to a noise score, and the threshold above which a sub-text counts as noise (`method: calibrated`).
+"""From evidence to a noise score, and the thresholds above which a sub-text counts as noise (`method: calibrated`).
 
 `evidence: deltas` is the paper's pair of tests as one number: min(-dITC, dITM), each in units of its dimension's scale,
-so both tests pass where it exceeds the threshold. `evidence: nll` and `all` are probabilities: a logistic regression
-fitted on injected noise, over the negative log-likelihood alone (which keeps its order), or over all that the decoder
-says and the paper's differences. Differences are standardised within (instruction set, dimension), because leaving out
-a Count and a Region have other effects. What the decoder says is in nats everywhere and is not (measured: standardised,
-it finds fewer errors, as dimensions differ in how often they are wrong); of it the logarithm is taken, because its tail
-is long.
+so both tests pass where it exceeds the threshold. Every other setting is a probability: a logistic regression over its
+features, fitted on injected noise. Of one feature the regression is common to all dimensions, and keeps its order. Of
+several, each dimension adds coefficients of its own to the common ones, shrunk towards none: what tells a wrong count
+need not tell a wrong boundary, and a dimension with few injected errors borrows from all.
+
+Differences are standardised within (instruction set, dimension), because leaving out a Count and a Region have other
+effects. What the decoder says of the words is in nats everywhere and is not (measured: standardised, it finds fewer
+errors, as dimensions differ in how often they are wrong); of it the logarithm is taken, because its tail is long.
+`gain`, `neighbours` and `claims` are divided by one scale for all. What is not known of a sub-text speaks neither way.
 
 Threshold 0 flags about half of all neutral sub-texts by chance; the threshold here is the lowest score that reaches a
-wanted precision on injected noise that the fit did not see.
+wanted precision on injected noise that the fit did not see: in each dimension by itself, where enough errors were
+injected into it, else that of all together.
 
 Texts hold errors of their own, natural noise, which count as false positives here: the precision is a lower bound, and
 texts with a share r of errors that look like injected ones allow at most 1 / (1 + 7 r). That share is estimated: it is
@@ -23,20 +27,24 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
+from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from knowlip.base.statistics import auroc
 from knowlip.language.dimensions import SLOTS
-from knowlip.scio.config import EvidenceName
-from knowlip.scio.evidence import DECODER, DELTAS, KINDS, Evidence
+from knowlip.scio.kinds import DELTAS, Evidence, features_of
 
-USED: Final[dict[EvidenceName, tuple[str, ...]]] = {"deltas": DELTAS, "nll": ("nll",), "all": KINDS}
-"""Which evidence each setting reads."""
+_RAW: Final = ("nll", "gap", "max_nll", "turned", "speckled")
+"""Features in nats of words; of these the logarithm is taken."""
 _CLIP: Final = 8.0
 """Standardised evidence beyond this says no more."""
 _FEWEST: Final = 12
 """An instruction set with fewer tiles borrows the scale of all."""
+_ENOUGH: Final = 24
+"""Injected errors that a dimension needs for a threshold of its own."""
+_OWN: Final = 0.3
+"""Standard deviation of a dimension's own coefficients, in units of that of the common ones."""
 _HITS: Final = 8
 """A precision over fewer flagged sub-texts is not believed."""
 NEVER: Final = 1e9
@@ -47,17 +55,22 @@ NEVER: Final = 1e9
 class NoiseModel:
     """How evidence becomes a noise score; all plain values, so that it can be kept as JSON."""
 
-    evidence: EvidenceName
+    evidence: str
+    """A setting of `scio.evidence`."""
     centre: dict[str, list[list[float]]]
-    """Instruction set ("" for all) -> position -> kind of evidence -> median of a difference; 0 where `evidence` is
-    "deltas", and for what the decoder says."""
+    """Instruction set ("" for all) -> position -> feature -> median of a difference; 0 where `evidence` is "deltas",
+    and for all other features."""
     scale: dict[str, list[list[float]]]
     """The same for the median distance from the centre (MAD); 1 for what the decoder says."""
     weights: list[float] = field(default_factory=list)
-    """Coefficients of the logistic regression; [] where `evidence` is "deltas"."""
+    """Common coefficients of the logistic regression; [] where `evidence` is "deltas"."""
     bias: float = 0.0
+    own: dict[str, list[list[float]]] = field(default_factory=dict)
+    """Instruction set -> position -> what is added there to the bias and to each coefficient; {} for nothing."""
     threshold: float = 0.0
     """Noise is what scores above it."""
+    thresholds: dict[str, list[float]] = field(default_factory=dict)
+    """Instruction set -> position -> the threshold there, instead of the common one; {} for none."""
     figures: dict[str, Any] = field(default_factory=dict)
     """How screening does on held-out injected noise: precision, recall, auroc, base_rate, natural_noise_rate (largest
     share of the other sub-texts that look as wrong as injected ones), n, reached (whether the wanted precision was),
@@ -74,21 +87,36 @@ class NoiseModel:
         scale = np.array([self.scale.get(name, self.scale[""]) for name in sets]).reshape(values.shape)
         return np.asarray((values - centre) / scale)
 
+    def limits(self, sets: Sequence[str]) -> np.ndarray:
+        """Thresholds (N, 8) of the sub-texts of N texts."""
+        common = [self.threshold] * SLOTS
+        return np.array([self.thresholds.get(name, common) for name in sets], float).reshape(-1, SLOTS)
+
+    def coefficients(self, sets: Sequence[str]) -> np.ndarray:
+        """(N, 8, 1 + K): bias and weights of the sub-texts of N texts."""
+        common = np.tile([self.bias, *self.weights], (SLOTS, 1))
+        found = [common + self.own[name] if name in self.own else common for name in sets]
+        return np.array(found, float).reshape(-1, SLOTS, 1 + len(self.weights))
+
 
 def noise_score(model: NoiseModel, found: Evidence, sets: Sequence[str]) -> np.ndarray:
     """Noise score (N, 8) of the sub-texts of N texts: a probability, or for `evidence: deltas` min(-dITC, dITM) in
-    scales. NaN where the evidence is; of the two differences a single one is enough to fail a test."""
+    scales. NaN where nothing is known; of the two differences a single one is enough to fail a test."""
     features = model.features(found, sets)
     if model.evidence == "deltas":
         return np.fmin.reduce(features, -1)
-    return _probability(_bounded(features), np.array(model.weights), model.bias)
+    values, coefficients = _bounded(features), model.coefficients(sets)
+    score = 1 / (1 + np.exp(-((values * coefficients[..., 1:]).sum(-1) + coefficients[..., 0])))
+    return np.where(np.isfinite(features).any(-1), score, np.nan)
 
 
-def standardisation(found: Evidence, sets: Sequence[str], evidence: EvidenceName) -> NoiseModel:
+def standardisation(found: Evidence, sets: Sequence[str], evidence: str) -> NoiseModel:
     """Medians and scales of texts without injected noise, for each instruction set and position; 0 and 1 for the
-    decoder's."""
+    decoder's, 0 and one common scale for features that need no words."""
     names, values = np.array(sets), _values(found, evidence)
-    relative = np.array([kind in DELTAS for kind in USED[evidence]])
+    features = features_of(evidence)
+    relative = np.array([name in DELTAS for name in features])
+    spread = np.where([name in _RAW for name in features], 1.0, _spread(values))
     common = [name for name in sorted(set(sets)) if (names == name).sum() >= _FEWEST]
     floor = 1e-6 + 0.05 * _median(np.abs(values), (0, 1))
     centre, scale = {}, {}
@@ -96,7 +124,7 @@ def standardisation(found: Evidence, sets: Sequence[str], evidence: EvidenceName
         part = values[names == name] if name else values
         middle = _median(part, 0) * (relative & (evidence != "deltas"))
         centre[name] = middle.tolist()
-        scale[name] = np.where(relative, np.maximum(floor, _median(np.abs(part - middle), 0)), 1.0).tolist()
+        scale[name] = np.where(relative, np.maximum(floor, _median(np.abs(part - middle), 0)), spread).tolist()
     return NoiseModel(evidence, centre, scale)
 
 
@@ -106,7 +134,7 @@ def fit(
     injected: Evidence,
     places: Sequence[tuple[int, int]],
     kinds: Sequence[str],
-    evidence: EvidenceName,
+    evidence: str,
     precision: float,
     threshold: float | None = None,
 ) -> NoiseModel:
@@ -121,9 +149,9 @@ def fit(
         injected: evidence of as many texts with one wrong sub-text as there are `places`, at these positions.
         places: (row of `found`, position) of each wrong sub-text.
         kinds: of each.
-        evidence: what the score is made of.
+        evidence: what the score is made of, a setting of `scio.evidence`.
         precision: wanted share of noise among what is flagged.
-        threshold: the threshold, instead of one that reaches the precision.
+        threshold: the threshold everywhere, instead of those that reach the precision.
 
     Raises:
         ValueError: no noise was injected.
@@ -136,26 +164,36 @@ def fit(
     wrong = np.zeros((len(rows), SLOTS), bool)
     wrong[at, slots] = True
     mixed_sets = [sets[row] for row in rows]
-    features = _bounded(model.features(mixed, mixed_sets))
+    raw = model.features(mixed, mixed_sets)
     # Sub-texts that the image cannot judge have no evidence, and are no examples either way.
-    known, group = np.isfinite(features).any(-1), np.repeat(at[:, None], SLOTS, 1)
+    known, group = np.isfinite(raw).any(-1), np.repeat(at[:, None], SLOTS, 1)
     label, of_tile = wrong[known], group[known]
+    names = sorted({*mixed_sets})
+    dimension = (np.array([names.index(name) for name in mixed_sets])[:, None] * SLOTS + np.arange(SLOTS))[known]
     if evidence == "deltas":
         score = noise_score(model, mixed, mixed_sets)[known]
     else:
-        flat = features[known]
-        regression = LogisticRegression(max_iter=1000).fit(flat, label)
-        model.weights, model.bias = regression.coef_[0].tolist(), float(regression.intercept_[0])
-        score = _probability(flat, regression.coef_[0], model.bias)
+        flat, alone = _bounded(raw)[known], raw.shape[-1] == 1
+        design = flat if alone else _by_dimension(flat, dimension, len(names) * SLOTS)
+        regression = LogisticRegression(max_iter=1000).fit(design, label)
+        _take(model, regression, names, raw.shape[-1])
+        score = regression.predict_proba(design)[:, 1]
         if len(at) >= 5:  # tiles held out as a whole: sub-texts of one tile resemble each other
             held_out = cross_val_predict(
-                LogisticRegression(max_iter=1000), flat, label, groups=of_tile, cv=GroupKFold(5), method="predict_proba"
+                LogisticRegression(max_iter=1000),
+                design,
+                label,
+                groups=of_tile,
+                cv=GroupKFold(5),
+                method="predict_proba",
             )
             score = held_out[:, 1]
     lowest = 0.0 if evidence == "deltas" else -np.inf
     value, reached = precise_threshold(score, label, precision, lowest=lowest)
     model.threshold = value if threshold is None else threshold
-    flagged = score > model.threshold
+    if threshold is None:
+        model.thresholds = _own_thresholds(score, label, dimension, names, precision, lowest, value)
+    flagged = score > model.limits(mixed_sets)[known]
     model.figures = {
         "precision": float(label[flagged].mean()) if flagged.any() else None,
         "natural_noise_rate": mixture_proportion(score[~label], score[label]),
@@ -170,6 +208,46 @@ def fit(
         },
     }
     return model
+
+
+def _by_dimension(flat: np.ndarray, dimension: np.ndarray, count: int) -> csr_matrix:
+    """(M, K + count * (1 + K)): the features, then for each dimension 1 and the features where the item is of it.
+    These are small, so that the regression's penalty keeps their coefficients near 0."""
+    items, features = flat.shape
+    own = np.concatenate([np.ones((items, 1)), flat], 1) * _OWN
+    columns = dimension[:, None] * (1 + features) + np.arange(1 + features)
+    rows = np.repeat(np.arange(items), 1 + features)
+    apart = csr_matrix((own.ravel(), (rows, columns.ravel())), (items, count * (1 + features)))
+    return csr_matrix(hstack([csr_matrix(flat), apart]))
+
+
+def _take(model: NoiseModel, regression: LogisticRegression, names: Sequence[str], features: int) -> None:
+    """The coefficients of a regression."""
+    weights = regression.coef_[0]
+    model.weights, model.bias = weights[:features].tolist(), float(regression.intercept_[0])
+    if len(weights) > features:
+        own = (weights[features:] * _OWN).reshape(len(names), SLOTS, 1 + features)
+        model.own = {name: own[at].tolist() for at, name in enumerate(names)}
+
+
+def _own_thresholds(
+    score: np.ndarray,
+    label: np.ndarray,
+    dimension: np.ndarray,
+    names: Sequence[str],
+    precision: float,
+    lowest: float,
+    common: float,
+) -> dict[str, list[float]]:
+    """The threshold of each dimension with enough injected errors; the common one elsewhere."""
+    found = {}
+    for at, name in enumerate(names):
+        found[name] = [common] * SLOTS
+        for slot in range(SLOTS):
+            mine = dimension == at * SLOTS + slot
+            if label[mine].sum() >= _ENOUGH:
+                found[name][slot] = precise_threshold(score[mine], label[mine], precision, lowest=lowest)[0]
+    return found
 
 
 def mixture_proportion(others: np.ndarray, injected: np.ndarray) -> float:
@@ -244,15 +322,24 @@ def _median(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
     return np.asarray(np.ma.filled(np.ma.median(known, axis), 0.0))
 
 
-def _values(found: Evidence, evidence: EvidenceName) -> np.ndarray:
-    """(N, 8, K), high speaks for noise."""
-    ways = {"itc": np.negative, "itm": np.positive} | dict.fromkeys(DECODER, np.log1p)
-    return np.stack([ways[kind](getattr(found, kind)) for kind in USED[evidence]], -1)
+def _values(found: Evidence, evidence: str) -> np.ndarray:
+    """(N, 8, K) features, high speaks for noise."""
+    return np.stack([_value(found, feature) for feature in features_of(evidence)], -1)
+
+
+def _value(found: Evidence, feature: str) -> np.ndarray:
+    if feature == "gain":
+        return found.nll - found.blind
+    value: np.ndarray = getattr(found, feature)
+    return -value if feature == "itc" else np.log1p(value) if feature in _RAW else value
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Median size of each feature over all sub-texts, 1 where nothing is known."""
+    found = _median(np.abs(values), (0, 1))
+    return np.where(found > 0, found, 1.0)
 
 
 def _bounded(features: np.ndarray) -> np.ndarray:
-    return np.clip(features, -_CLIP, _CLIP)
-
-
-def _probability(features: np.ndarray, weights: np.ndarray, bias: float) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-(features @ weights + bias))))
+    """Features within limits; what is not known is 0."""
+    return np.clip(np.nan_to_num(features, nan=0.0), -_CLIP, _CLIP)

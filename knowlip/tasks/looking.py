@@ -35,10 +35,11 @@ from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.tokenizer import pad
 from knowlip.models.towers import resize
-from knowlip.scio.evidence import FilledHole, Scorer, filled_holes
+from knowlip.scio.evidence import Scorer
+from knowlip.scio.filled import FilledHole, filled_holes
 from knowlip.tasks.bench import Bench, Measured, balanced
 from knowlip.tasks.metrics import mean, mean_of_means
-from knowlip.tasks.screening import verdicts
+from knowlip.tasks.verdicts import verdicts
 from knowlip.training.texts import Reading, TileText, tokenise
 
 LogP = Callable[[np.ndarray, Sequence[FilledHole]], np.ndarray]

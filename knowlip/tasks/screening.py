@@ -13,22 +13,38 @@ from knowlip.dataset.texts import ancestry
 from knowlip.language.definitions import TileTruth
 from knowlip.language.truth import judge as judge_claim
 from knowlip.models.encoders import Encoder
+from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.caption import Judge
+from knowlip.tasks.evidence import BLIND, TOGETHER, unseen_evidence
 from knowlip.tasks.metrics import Estimate, auroc, grouped_auroc, precision_recall, proportion
-from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
+from knowlip.tasks.metrics.error_detection import (
+    NATURAL,
+    accuracy_change,
+    auroc_of_dimension,
+    detection,
+)
+from knowlip.tasks.verdicts import verdicts
 
-_EVIDENCE = ("delta_itc", "delta_itm", "noise", "nll", "gap", "max_nll")
+_MORE = ("nll", "gap", "max_nll", "blind", "turned", "speckled", "neighbours", "claims")
+_EVIDENCE = ("delta_itc", "delta_itm", "noise", *_MORE)
+UNSEEN = "AUROC on unseen texts"
 FLAGS = (Decision.SCREENED, Decision.REWRITTEN, Decision.REJECTED)
 """Decisions that say "this sub-text was held to be noise" (`rejected`: its rewriting was not accepted)."""
 
 
 def measure(bench: Bench, encoder: Encoder) -> Measured:
-    """The decisions that led to the model's texts, and these texts, against truth."""
+    """The decisions that led to the model's texts, and these texts, against truth; and what its evidence finds on the
+    tiles to measure, which it never saw."""
+    # Decisions are scored where they were made, on texts of training; evidence on tiles that no training saw.
     card = encoder.card
+    unseen = unseen_evidence(bench, encoder.model) if isinstance(encoder, KnowLIPEncoder) else {}
+    rows = _unseen_rows(bench, encoder, unseen)
     if card.dataset_fingerprint != bench.data.fingerprint:
         note = "It was not taught by the texts of this data set."
-        return Measured((bench.row("screening", encoder.name, "precision", None, note=note),))
+        return Measured(
+            (bench.row("screening", encoder.name, "precision", None, note=note), *rows), (), {"unseen": unseen}
+        )
     found, texts = score_texts(bench.data, card.revision, bench.truths, bench.windows, bench.clusters)
     evidence = found.get("evidence", {})
     if auroc_ci := evidence.get("noise score", evidence.get("deltas", {})).get("auroc", {}).get("ci"):
@@ -41,14 +57,35 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
         (texts, "true sub-texts", "after", "n_after", before),
         (texts, "true sub-texts among those trained on", "after_without_screened", "n_without_screened", before),
     )
-    rows: list[Row] = []
+    told: list[Row] = []
     for part, metric, key, n, floors in figures:
         value, ci = part.get(key), part.get(f"{key}_ci")
         figure = None if value is None else Estimate(value, (ci[0], ci[1]) if ci else None, part[n])
         note = part.get("reason", "Nothing was flagged, or nothing of it is wrong.") if value is None else ""
         unit: Unit = "number" if key == "auroc" else "share"
-        rows.append(bench.row("screening", encoder.name, metric, figure, floors, note, unit))
-    return Measured(tuple(rows), details={"decisions": found, "texts": texts})
+        told.append(bench.row("screening", encoder.name, metric, figure, floors, note, unit))
+    return Measured((*told, *rows), details={"decisions": found, "texts": texts, "unseen": unseen})
+
+
+def _unseen_rows(bench: Bench, encoder: Encoder, unseen: Mapping[str, Any]) -> list[Row]:
+    """AUROC of natural errors in unseen texts, by all evidence and by some of it, beside what does not look."""
+    if "natural" not in unseen:
+        note = str(unseen.get("reason", ""))
+        return [bench.row("screening", encoder.name, UNSEEN, None, note=note, unit="number")] if note else []
+    figures, n = unseen["natural"]["evidence"], unseen["natural"]["n"]
+    rate, neighbours = unseen["auroc_dimension_rate"], (unseen["auroc_neighbours"] or {}).get("value")
+    rows = []
+    for name, metric in ((TOGETHER, UNSEEN), ("nll", f"{UNSEEN}, nll alone"), ("gain", f"{UNSEEN}, gain alone")):
+        value, ci = figures[name]["auroc"]["value"], figures[name]["auroc"]["ci"]
+        floors = {
+            "chance": 0.5,
+            "other image": figures[name + BLIND]["auroc"]["value"],
+            "dimension alone": rate,
+            "claims of relatives": neighbours,
+        }
+        figure = Estimate(value, (ci[0], ci[1]) if ci else None, n)
+        rows.append(bench.row("screening", encoder.name, metric, figure, floors, unit="number"))
+    return rows
 
 
 def score_texts(
@@ -84,25 +121,6 @@ def score_texts(
     tiles = data.tiles()
     roots = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
     return screening(original, decisions, truths, windows, judge_claim, roots), accuracy
-
-
-def verdicts(
-    texts: pd.DataFrame, truths: Mapping[str, TileTruth], windows: Mapping[str, float], judge: Judge
-) -> np.ndarray:
-    """Truth of each row: (N,) objects True, False, or None where nothing can be verified.
-
-    Args:
-        texts: columns tile_id, instruction_set, dimension, text.
-        truths: tile_id -> truth; tiles without one are None.
-        windows: tile_id -> side of the tile in metres.
-        judge: see :func:`knowlip.language.truth.judge`.
-    """
-    result = np.empty(len(texts), dtype=object)
-    columns = (texts[name] for name in ("tile_id", "instruction_set", "dimension", "text"))
-    for i, (tile_id, instruction_set, dimension, text) in enumerate(zip(*columns)):
-        truth = truths.get(tile_id)
-        result[i] = None if truth is None else judge(instruction_set, dimension, text, truth, windows[tile_id])
-    return result
 
 
 def screening(
@@ -159,7 +177,9 @@ def screening(
     if both:
         deltas = np.minimum(_in_scales(evidence_itc, group), _in_scales(evidence_itm, group))
         scores |= {"deltas": deltas, "itc": evidence_itc, "itm": evidence_itm}
-    scores |= {name: rows[name].to_numpy(dtype=float) for name in ("nll", "gap", "max_nll") if name in rows}
+    scores |= {name: rows[name].to_numpy(dtype=float) for name in _MORE if name in rows}
+    if {"nll", "blind"} <= scores.keys():
+        scores["gain"] = scores["nll"] - scores["blind"]
     scores = {name: values for name, values in scores.items() if np.isfinite(values).all()}
     if not {"noise score", "deltas"} & scores.keys():
         raise ValueError("A revision holds decisions without a noise score whose delta_itc or delta_itm is no number.")
@@ -176,7 +196,7 @@ def screening(
     }
     if roots is not None and wrong.any() and not wrong.all():
         clusters = rows["tile_id"].map(roots).to_numpy(dtype=str)
-        result["auroc_of_dimension"] = _auroc_of_dimension(wrong, group, clusters)
+        result["auroc_of_dimension"] = auroc_of_dimension(wrong, group, clusters)
         result["evidence"] = detection(scores, wrong, np.full(len(wrong), NATURAL), group, clusters)["evidence"]
     for name in sorted(set(group)):
         at = group == name
@@ -275,19 +295,6 @@ def text_accuracy(
     }
     result["falls"] = change["falls"]
     return result
-
-
-def _auroc_of_dimension(wrong: np.ndarray, groups: np.ndarray, clusters: np.ndarray) -> float | None:
-    """AUROC of knowing a sub-text's dimension alone: its score is the dimension's error rate in the other half of the
-    roots, so that no sub-text tells about itself."""
-    half = np.unique(clusters, return_inverse=True)[1] % 2
-    score = np.full(len(wrong), float(wrong.mean()))
-    for group in np.unique(groups):
-        for side in (0, 1):
-            here, there = ((groups == group) & (half == part) for part in (side, 1 - side))
-            if there.any():
-                score[here] = wrong[there].mean()
-    return auroc(score, wrong)
 
 
 def _in_scales(evidence: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -89,6 +89,8 @@ class Corpus:
         on."""
         self._parts: dict[tuple[str, str], SubTextIds] = {}
         tiles = dataset.tiles().set_index("tile_id").loc[tile_ids]
+        self.tiles = tiles.reset_index()
+        """Their rows of the index."""
         self.scale = GreyScale.of(tiles)
         """What grey levels of each tile mean."""
         self.width_m_N = widths_m(tiles)

@@ -8,7 +8,8 @@ import torch
 
 from knowlip.base.statistics import auroc
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
-from knowlip.scio.evidence import Evidence, Scorer, evidence
+from knowlip.scio.evidence import Scorer, evidence
+from knowlip.scio.kinds import Evidence
 from knowlip.scio.passes import Stage, stages
 from knowlip.scio.screening import screen
 from knowlip.scio.thresholds import (

@@ -14,7 +14,7 @@ from knowlip.language.dimensions import DIMENSIONS
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig
 from knowlip.models.encoders import EncoderCard
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
-from knowlip.scio.evidence import FilledHole
+from knowlip.scio.filled import FilledHole
 from knowlip.tasks.bench import Bench, MeasureLimits, balanced
 from knowlip.tasks.looking import (
     HIDDEN,

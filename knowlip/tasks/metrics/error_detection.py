@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from knowlip.base.statistics import auroc
 from knowlip.tasks.metrics.resampled import (
     cluster_weights,
     interval,
@@ -165,3 +166,16 @@ def _change(before: np.ndarray, after: np.ndarray, at: np.ndarray, draws: np.nda
 
 def _known(values: np.ndarray) -> np.ndarray:
     return np.array([value is not None for value in values], bool)
+
+
+def auroc_of_dimension(wrong: np.ndarray, groups: np.ndarray, clusters: np.ndarray) -> float | None:
+    """AUROC of knowing a sub-text's dimension alone: its score is the dimension's error rate in the other half of the
+    roots, so that no sub-text tells about itself."""
+    half = np.unique(clusters, return_inverse=True)[1] % 2
+    score = np.full(len(wrong), float(wrong.mean()))
+    for group in np.unique(groups):
+        for side in (0, 1):
+            here, there = ((groups == group) & (half == part) for part in (side, 1 - side))
+            if there.any():
+                score[here] = wrong[there].mean()
+    return auroc(score, wrong)
