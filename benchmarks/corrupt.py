@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from knowlip.base.files import read_json
-from knowlip.benchmark.ablation import dataset_with
+from knowlip.benchmark.copies import dataset_with
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from knowlip.base.files import read_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe, with_changes
 from knowlip.base.vocabulary import DISTRUSTED, Decision
-from knowlip.benchmark.ablation import dataset_with
+from knowlip.benchmark.copies import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.language.dimensions import SLOTS

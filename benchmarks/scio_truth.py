@@ -23,7 +23,7 @@ import pandas as pd
 from benchmarks.record import record
 from benchmarks.scio_scores import Calibrated, calibrated, cell, corpus_of, lines, roots_of, truth_of_texts
 from knowlip.base.vocabulary import DISTRUSTED
-from knowlip.benchmark.ablation import dataset_with
+from knowlip.benchmark.copies import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.language.corruption import corrupt
 from knowlip.language.dimensions import SLOTS

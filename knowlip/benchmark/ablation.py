@@ -1,44 +1,64 @@
-"""The ablation of texts: one model, as many steps, on template, annotated, screened and rewritten texts.
+"""The ablation of texts: what do errors in texts cost a model, and what of it does a loop that repairs them win back?
 
-Four arms as in Table 8 of arXiv 2509.23927. Everything but the texts is equal: tiles, sizes, number of steps, seeds,
-fine-tuning on the same questions. What is compared is the accuracy of six types of questions about tiles whose places
-no training saw. With lengths in steps, what arms have in common is trained once: + screening goes on from where stage 1
-ended in the training on the annotator's texts, + reconstruction from the end of stage 2 of + screening.
+The arms (:mod:`knowlip.benchmark.ablation_arms`) differ in their texts alone: tiles, sizes, vocabulary, first weights,
+number of steps, seeds and questions are the same. First the ceilings are trained, texts without errors and those with
+the most: only where they differ by more than three standard errors does a figure about SCIO mean something, and only
+then are the other arms trained.
 
-    OUT/datasets/{templates,annotator}   copies of the data set (its shards by hard links) with the texts of the arms
+    OUT/datasets/TEXTS                   copies of the data set with the texts of the arms, shards by hard links
     OUT/ARM/seed0/{pretrain,finetune}    trainings, resumable like any other
     OUT/ARM/seed0/result.json            when the pair of arm and seed is finished
     OUT/ablation.json                    what all of them give
 """
 
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.base.files import read_json, whole_file, whole_folder, write_json
+import numpy as np
+import torch
+
+from knowlip.base.files import read_json, write_json
+from knowlip.base.generation import GenerationConfig
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
+from knowlip.base.provenance import provenance
 from knowlip.base.recipes import load_recipe, with_changes
-from knowlip.base.rows import highest_floor
-from knowlip.base.settings import plain, same_or_refuse
-from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
-from knowlip.benchmark.corrupt import corrupt_texts
+from knowlip.base.settings import same_or_refuse
+from knowlip.benchmark.ablation_arms import Arm, all_arms, check_lengths, go_on, level, training_of, waves
+from knowlip.benchmark.ablation_outcomes import answered, chosen, claim_pairs, written
+from knowlip.benchmark.ablation_table import print_arms, summary
+from knowlip.benchmark.ablation_texts import ArmTexts, figures_of
+from knowlip.benchmark.copies import copy_dataset
+from knowlip.benchmark.corrupt import check_generator
 from knowlip.dataset import Dataset
-from knowlip.dataset.layout import ANNOTATIONS, INDEX, INFO, MASKS, SHARDS, TEXTS, TRUTH
-from knowlip.language.dimensions import SLOTS
-from knowlip.language.questions import QUESTION_TYPES
+from knowlip.jobs.run import runner
+from knowlip.jobs.work import Processes, Work
 from knowlip.models.encoders import open_encoder
-from knowlip.tasks.answers import Asked, ask, floors_of
+from knowlip.tasks.asking import Example, examples_of
 from knowlip.tasks.bench import Bench, MeasureLimits
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
-from knowlip.tasks.screening import score_texts
 from knowlip.tasks.vqa import FinetuneConfig, finetune
 
 _RESULT: Final = "result.json"
+_QUICK: Final = (
+    "pretrain.stage_steps=[60,20,40]",
+    "pretrain.batch_size=32",
+    "pretrain.warmup_steps=10",
+    "pretrain.scio.calibration_tiles=128",
+    "finetune.steps=40",
+    "finetune.batch_size=32",
+)
+"""Changes of a recipe by `quick`."""
+_QUICK_ARMS: Final = ("oracle-screening", "oracle-texts", "paper", "ours")
+"""Loops that `quick` runs."""
+_QUICK_SEEDS: Final = 3
+_QUICK_TILES: Final = 300
+"""Test tiles of `quick` where no number is given."""
+Job = tuple[str, int]
+"""Name of an arm, and a seed."""
 
 
 @dataclass
@@ -52,24 +72,83 @@ class AblationConfig:
     out: Path
     """Folder of all trainings and of ablation.json; a stopped command goes on there."""
     recipe: str = "tiny"
-    """Name of a recipe or a YAML file: sections `pretrain` and `finetune`."""
-    seeds: int = 3
-    """Trainings of each arm, with seeds 0, 1, ..."""
-    arms: list[str] = field(default_factory=list)
-    """Some of templates, annotator, screened, reconstructed; none named: all four."""
+    """Name of a recipe or a YAML file: sections `pretrain` (its lengths in steps) and `finetune`."""
     set: list[str] = field(default_factory=list)
     """Changes of the recipe: STAGE.KEY=VALUE."""
-    questions_per_type: int = 400
+    quick: bool = False
+    """Short trainings, three seeds at most and the arms that say most: about an hour of one core with recipe `tiny`."""
+    seeds: int = 5
+    """Trainings of each arm, with seeds 0, 1, ..."""
+    wrong: list[float] = field(default_factory=lambda: [0.0, 0.12, 0.25, 0.5])
+    """Shares of sub-texts that are wrong by chance, the first 0: the first and the last are the ceilings."""
+    generator: str = "mistakes"
+    """What makes them wrong: `mistakes`, `other-tile`, or `injected`, which is what calibrates SCIO."""
+    repairs: list[str] = field(default_factory=lambda: ["wrong-25"])
+    """Texts that loops are tried on: wrong-P, annotator."""
+    arms: list[str] = field(default_factory=list)
+    """Some arms beside the ceilings (wrong-P, annotator, templates, TEXTS+oracle-screening, TEXTS+oracle-texts,
+    TEXTS+paper, TEXTS+screened, TEXTS+ours); none named: all."""
+    regardless: bool = False
+    """Train the other arms even where the ceilings do not differ."""
+    tiles: int = 0
+    """Most test tiles; 0 = all (300 with `quick`)."""
+    written_tiles: int = 150
+    """Test tiles about which models write, of each instruction set alike; 0 = none."""
+    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=32))
+    """How they write."""
+    finetune_tiles: int = 150
+    """Training tiles whose questions are learned; 0: no fine-tuning, no questions."""
+    questions_per_type: int = 200
     """Most questions of each of the six types about test tiles."""
     question_seed: int = 0
-    """Of the test questions' wording; the same for all trainings."""
-    wrong: float = 0.0
-    """Sub-texts a training tile that are made wrong before any training (not in templates): 0.5 puts one in every
-    second tile. A worse annotator, whose errors are known."""
+    """Of the errors in texts and of all that is asked of test tiles; the same for all trainings."""
+    workers: int = 1
+    """Trainings at a time, each in a process of its own with its share of the cores; 1: in this process."""
+    nice: int = 10
+    """By how much the trainings give way to other work of the machine (POSIX niceness, 0 to 19)."""
+
+    def __post_init__(self) -> None:
+        if min(self.seeds, self.questions_per_type, self.workers) < 1:
+            raise ValueError("seeds, questions_per_type and workers must be at least 1.")
+        if min(self.tiles, self.written_tiles, self.finetune_tiles) < 0 or not 0 <= self.nice <= 19:
+            raise ValueError("tiles, written_tiles and finetune_tiles must not be negative, and nice 0 to 19.")
+        levels = [level(share) for share in self.wrong]
+        if len(self.wrong) < 2 or self.wrong[0] != 0 or sorted(set(levels), key=levels.index) != levels:
+            raise ValueError("wrong must be two or more different shares, the first 0: [0, 0.12, 0.25, 0.5].")
+        if self.wrong != sorted(self.wrong) or self.wrong[-1] > 1:
+            raise ValueError("wrong must rise from 0 to at most 1.")
+        check_generator(self.generator)
+        known = [arm.name for arm in all_arms(self.wrong, ()) if arm.texts != "templates"]
+        if strangers := [name for name in self.repairs if name not in known]:
+            raise ValueError(f"No loop can repair the texts {strangers[0]!r}: choose from {', '.join(known)}.")
+        arms = [arm.name for arm in all_arms(self.wrong, self.repairs)]
+        if strangers := [name for name in self.arms if name not in arms]:
+            raise ValueError(f"There is no arm {strangers[0]!r}: choose from {', '.join(arms)}.")
+
+    @property
+    def ceilings(self) -> tuple[str, str]:
+        """The arms with the fewest errors and with the most."""
+        return level(self.wrong[0]), level(self.wrong[-1])
+
+    @property
+    def test_tiles(self) -> int:
+        """Most test tiles; 0 = all."""
+        return self.tiles or (_QUICK_TILES if self.quick else 0)
+
+    def chosen_arms(self) -> list[Arm]:
+        """The arms beside the ceilings."""
+        arms = [arm for arm in all_arms(self.wrong, self.repairs) if not self.arms or arm.name in self.arms]
+        if self.quick and not self.arms:
+            arms = [arm for arm in arms if arm.loop in _QUICK_ARMS]
+        return arms
+
+    def recipe_changed(self) -> dict[str, Any]:
+        """The recipe with all changes."""
+        return with_changes(load_recipe(self.recipe), [*(_QUICK if self.quick else ()), *self.set])
 
 
-FREE = ("dataset", "out", "arms", "seeds")
-"""Fields that may differ between a command and its continuation: more arms and seeds can be added."""
+FREE = ("dataset", "out", "arms", "seeds", "regardless", "workers", "nice")
+"""Fields that may differ between a command and its continuation: arms and seeds can be added."""
 
 
 def ablation(config: AblationConfig) -> dict[str, Any]:
@@ -79,28 +158,32 @@ def ablation(config: AblationConfig) -> dict[str, Any]:
         Figures of :func:`knowlip.benchmark.ablation_table.summary`, also written to `out/ablation.json`.
 
     Raises:
-        ValueError: no truth, no texts, an arm that there is not, or `out` was made with other settings.
+        ValueError: no truth, no texts, no steps in the recipe, or `out` was made with other settings.
     """
     data = Dataset(config.dataset)
-    chosen = _check(config, data)
+    _check(config, data)
     same_or_refuse(config.out / "config.yaml", config, FREE)
-    pairs = [(arm, seed) for seed in range(config.seeds) for arm in chosen]
-    for number, (arm, seed) in enumerate(pairs, 1):
-        folder = config.out / arm / f"seed{seed}"
-        if not (folder / _RESULT).is_file():
-            say(f"\n[{number}/{len(pairs)}] {ARMS[arm].what}, seed {seed}")
-            write_json(folder / _RESULT, _one(config, arm, seed, folder))
-    results = {
-        arm: [read_json(config.out / arm / f"seed{seed}" / _RESULT) for seed in range(config.seeds)] for arm in chosen
-    }
-    found = summary(results) | {
-        "dataset_fingerprint": data.fingerprint,
-        "recipe": config.recipe,
-        "set": list(config.set),
-        "seeds": config.seeds,
-        "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}",
-    }
-    write_json(config.out / "ablation.json", found)
+    # The ceilings come first: where they do not differ, what lies between them cannot either, and costs the most.
+    texts = ArmTexts(config.dataset, config.out, config.wrong, config.generator, config.question_seed)
+    size = _pretrain_of(config, config.out, config.out, 0).vocab_size
+    texts.vocabulary(config.out / "vocab.txt", size)
+    parts = waves(config.chosen_arms(), config.ceilings)
+    seeds = range(min(config.seeds, _QUICK_SEEDS) if config.quick else config.seeds)
+    found: dict[str, Any] = {}
+    with runner(_Training(config, texts), Processes(config.workers)) as run:
+        for number, part in enumerate(parts):
+            for arm in part:
+                texts.make(arm)
+            jobs = [(arm.name, seed) for seed in seeds for arm in part]
+            left = [job for job in jobs if not (_folder(config, job) / _RESULT).is_file()]
+            say(f"part {number + 1} of {len(parts)}: {len(left)} of {len(jobs)} trainings to do")
+            for done, (job, _) in enumerate(run(left), 1):
+                say(f"[{done}/{len(left)}] {Arm.of(job[0]).what}, seed {job[1]}: done")
+            found = _found(config, data, [arm for one in parts[: number + 1] for arm in one], seeds)
+            write_json(config.out / "ablation.json", found)
+            if not number and len(parts) > 1 and not config.regardless and not _seen(found):
+                say("The ceilings do not differ enough to see what a loop does, so the other arms are not trained.")
+                break
     return found
 
 
@@ -108,136 +191,141 @@ show = print_arms
 """What a person sees of the result."""
 
 
-def _check(config: AblationConfig, data: Dataset) -> list[str]:
-    """The arms to run."""
-    if strangers := [arm for arm in config.arms if arm not in ARMS]:
-        raise ValueError(f"There is no arm {strangers[0]!r}: choose from {', '.join(ARMS)}.")
-    if config.seeds < 1 or config.questions_per_type < 1:
-        raise ValueError("seeds and questions_per_type must be at least 1.")
+def _check(config: AblationConfig, data: Dataset) -> None:
     if not data.truth():
-        raise ValueError(f"{config.dataset} has no truth, so neither template texts nor right answers can be had.")
+        raise ValueError(f"{config.dataset} has no truth, so nobody can tell which texts are right.")
     if not data.revisions():
         raise ValueError(f"{config.dataset} has no texts yet: annotate it first.")
-    if config.wrong < 0 or config.wrong > SLOTS / 2:
-        raise ValueError(f"wrong is a number of sub-texts a tile: at least 0 and at most {SLOTS // 2}.")
     for split in ("train", "test"):
         if data.tiles(split).empty:
             raise ValueError(f"{config.dataset} has no {split} tile: give scenes of more places.")
-    return [arm for arm in ARMS if not config.arms or arm in config.arms]
+    check_lengths(_pretrain_of(config, config.out, config.out, 0))
 
 
-def _one(config: AblationConfig, arm: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Pre-train, fine-tune and question one model."""
+def _folder(config: AblationConfig, job: Job) -> Path:
+    return config.out / job[0] / f"seed{job[1]}"
+
+
+def _seen(found: Mapping[str, Any]) -> bool:
+    return any(one["shown"] for one in found["power"].values())
+
+
+def _found(config: AblationConfig, data: Dataset, arms: Sequence[Arm], seeds: Sequence[int]) -> dict[str, Any]:
+    """The summary of what is finished, and how it came to be."""
+    order = [arm for arm in all_arms(config.wrong, config.repairs) if arm in arms]
+    results = {arm.name: [read_json(_folder(config, (arm.name, seed)) / _RESULT) for seed in seeds] for arm in order}
+    every = [row for rows in results.values() for row in rows]
+    return summary(results, *config.ceilings) | {
+        "dataset_fingerprint": data.fingerprint,
+        "recipe": config.recipe,
+        "quick": config.quick,
+        "set": list(config.set),
+        "seeds": len(seeds),
+        "generator": config.generator,
+        "repairs": list(config.repairs),
+        "steps": every[0]["steps"],
+        "seconds": sum(row["seconds"] for row in every),
+        "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}"
+        + (" --quick" if config.quick else ""),
+        **provenance(),
+    }
+
+
+# ---- one training ----------------------------------------------------------------------------------------------------
+
+
+class _Training(Work[Job, Path]):
+    """A pair of arm and seed: trained, fine-tuned and measured."""
+
+    threaded = True
+
+    def __init__(self, config: AblationConfig, texts: ArmTexts) -> None:
+        self.config, self.texts = config, texts
+
+    def open(self, number: int) -> Callable[[tuple[Job, int]], Path]:
+        os.nice(max(0, self.config.nice - os.nice(0)))
+        return self._do
+
+    def prepare(self, item: Job, cores: int) -> tuple[Job, int]:
+        return item, cores
+
+    def name(self, item: Job) -> str:
+        return f"{item[0]}, seed {item[1]}"
+
+    def _do(self, given: tuple[Job, int]) -> Path:
+        job, cores = given
+        if self.config.workers > 1:
+            torch.set_num_threads(max(1, cores * (os.cpu_count() or 1) // self.config.workers))
+        path = _folder(self.config, job) / _RESULT
+        write_json(path, _one(self.config, self.texts, Arm.of(job[0]), job[1], path.parent))
+        for run in ("pretrain", "finetune"):  # what later arms go on from has another name
+            (path.parent / run / "checkpoint.pt").unlink(missing_ok=True)
+        return path
+
+
+def _one(config: AblationConfig, texts: ArmTexts, arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
+    """Pre-train, measure, fine-tune and question one model."""
     # Every arm is trained and questioned by the commands' own functions, so that no arm gets a path of its own.
-    source = "templates" if arm == "templates" else "annotator"
-    wrong = 0.0 if arm == "templates" else config.wrong
-    dataset = dataset_with(config.dataset, source, config.out / "datasets" / source, wrong)
-    recipe = with_changes(load_recipe(config.recipe), config.set)
-    places = {"dataset": str(dataset), "seed": seed}
-    first = stage_config(PretrainConfig, {**recipe.get("pretrain", {}), **places, "out": str(folder / "pretrain")})
-    first = _lengths(first, ARMS[arm].stages)
-    _go_on(arm, config.out, folder.name, recipe, first)
-    trained = pretrain(first)
-    asked = {**places, "model": trained["model"], "out": str(folder / "finetune")}
-    taught = finetune(stage_config(FinetuneConfig, {**recipe.get("finetune", {}), **asked}))
-    limits = MeasureLimits(questions_per_type=config.questions_per_type)
-    bench, model = Bench(dataset, limits=limits, seed=config.question_seed), open_encoder(taught["model"])
-    roots = dict(zip(bench.everything["tile_id"], bench.everything["root_id"].astype(str)))
-    found, texts = score_texts(bench.data, model.card.revision, bench.truths, bench.windows, roots)
-    return {
-        "arm": arm,
-        "seed": seed,
-        "steps": trained["steps"],
-        "stage_lengths": plain(first.stage_steps or first.stage_epochs),
-        **_answers(bench, ask(bench, model)),
-        "texts": texts,
-        "screening": found,
-        "scio": {path.stem: read_json(path) for path in sorted((folder / "pretrain").glob("scio-*.json"))},
-    }
+    dataset = texts.of(arm)
+    if arm.loop and not arm.oracle:  # it writes revisions, each seed its own
+        before = (
+            config.out / arm.before.name / f"seed{seed}" / "dataset" if arm.loop == "ours" and arm.before else dataset
+        )
+        dataset = copy_dataset(before, folder / "dataset")
+    run = folder / "pretrain"
+    recipe = _pretrain_of(config, dataset, run, seed)
+    _shared_cache(config.out, run)
+    if arm.before is not None:
+        go_on(arm, recipe, run, config.out / arm.before.name / f"seed{seed}" / "pretrain")
+    trained = pretrain(training_of(arm, recipe, config.repairs))
+    limits = MeasureLimits(tiles=config.test_tiles, questions_per_type=config.questions_per_type)
+    bench, model = Bench(config.dataset, limits=limits, seed=config.question_seed), open_encoder(trained["model"])
+    result: dict[str, Any] = {"chosen": chosen(bench, model, claim_pairs(bench))}
+    if config.written_tiles:
+        result["written"] = written(bench, model, config.written_tiles, config.generation)
+    seconds = trained["seconds"]
+    if config.finetune_tiles:
+        _shared_cache(config.out, folder / "finetune")
+        asked = {
+            "dataset": str(config.dataset),
+            "seed": seed,
+            "model": trained["model"],
+            "out": str(folder / "finetune"),
+        }
+        section = {"loggers": [], **config.recipe_changed().get("finetune", {}), **asked}
+        taught = finetune(stage_config(FinetuneConfig, section), _few(config, seed))
+        result["questions"] = answered(bench, open_encoder(taught["model"]))
+        seconds += taught["seconds"]
+    decides = arm.loop and not arm.oracle
+    figures, decisions = (
+        texts.figures(Dataset(dataset), trained["revision"]) if decides else (figures_of(dataset), None)
+    )
+    facts = {"arm": arm.name, "seed": seed, "steps": trained["steps"], "seconds": seconds}
+    return {**facts, **result, "texts": figures, "decisions": decisions}
 
 
-def _lengths(pretrain: PretrainConfig, stages: int) -> PretrainConfig:
-    """Give the steps of passes that an arm does not have to its last stage, so that all arms take as many steps."""
-    name = "stage_epochs" if pretrain.stage_steps is None else "stage_steps"
-    first, screened, rewritten = lengths = getattr(pretrain, name)
-    iterations = pretrain.scio.iterations
-    later = iterations * (screened + rewritten)
-    if stages == 1:
-        iterations, lengths = 0, (first + later, 0, 0)
-    elif stages == 2:
-        iterations, lengths = 1, (first, later, 0)
-    changes: dict[str, Any] = {name: lengths, "scio": replace(pretrain.scio, iterations=iterations)}
-    return replace(pretrain, **changes)
+def _pretrain_of(config: AblationConfig, dataset: Path, run: Path, seed: int) -> PretrainConfig:
+    """The recipe's training with the vocabulary that all arms share."""
+    section = {"loggers": [], "look_every": 0, **config.recipe_changed().get("pretrain", {})}
+    places = {"dataset": str(dataset), "out": str(run), "seed": seed}
+    found = stage_config(PretrainConfig, {**section, **places})
+    return found if found.vocabulary else replace(found, vocabulary=config.out / "vocab.txt")
 
 
-def _go_on(arm: str, out: Path, seed: str, recipe: Mapping[str, Any], pretrain: Any) -> None:
-    """Begin an arm where it parts from the one before, where that has been trained; keep what the next one needs."""
-    if pretrain.stage_steps is None:
-        return
-    first, screened, _ = recipe["pretrain"]["stage_steps"]
-    parts = {"screened": ("annotator", first), "reconstructed": ("screened", first + screened)}
-    pretrain.keep_steps = tuple(step for before, step in parts.values() if before == arm)
-    before, step = parts.get(arm, ("", 0))
-    source, target = out / before / seed / "pretrain", pretrain.out
-    if not (source / f"checkpoint-{step}.pt").is_file() or (target / "checkpoint.pt").exists():
-        return
-    for path in source.glob("scio-stage*.json"):
-        _copy(path, target / path.name)
-    _copy(source / "log.jsonl", target / "log.jsonl")  # what is behind the checkpoint is dropped when the run resumes
-    _copy(source / f"checkpoint-{step}.pt", target / "checkpoint.pt")
+def _few(config: AblationConfig, seed: int) -> list[Example]:
+    """Questions about a few training tiles, the same for all arms."""
+    examples, _ = examples_of(Dataset(config.dataset))
+    tiles = sorted({one.tile_id for one in examples})
+    kept = np.random.default_rng([seed, 9]).permutation(len(tiles))[: config.finetune_tiles]
+    few = {tiles[at] for at in kept}
+    return [one for one in examples if one.tile_id in few]
 
 
-def dataset_with(source: Path, texts: str, target: Path, wrong: float = 0.0, seed: int = 0) -> Path:
-    """A copy of a data set with revision 0 of one kind of texts, and room for its own revisions.
-
-    Args:
-        source: an annotated data set; it is only read.
-        texts: "annotator" (the source's own) or "templates" (by the `labels` annotator).
-        target: folder of the copy; what is there already stays.
-        wrong: sub-texts a training tile that are made wrong, see :func:`knowlip.benchmark.corrupt.corrupt_texts`;
-            `target`/wrong.json says which.
-        seed: of this choice.
-
-    Raises:
-        ValueError: `target` is a copy of another data set, or no text can be made from labels.
-    """
-    if not (target / INFO).is_file():
-        with whole_folder(target) as part:
-            part.mkdir(parents=True, exist_ok=True)
-            for name in (INFO, INDEX, TRUTH, ANNOTATIONS, MASKS, *([TEXTS] if texts == "annotator" else [])):
-                if (source / name).is_file():
-                    shutil.copyfile(source / name, part / name)
-            shutil.copytree(source / SHARDS, part / SHARDS, copy_function=_link)
-            if wrong:
-                write_json(part / "wrong.json", corrupt_texts(Dataset(part), wrong, seed))
-    copy = Dataset(target)
-    if copy.fingerprint != Dataset(source).fingerprint:
-        raise ValueError(f"{target} is a copy of another data set than {source}: use another output folder.")
-    if not copy.revisions():
-        annotate(AnnotateConfig(target, annotator="labels"))
-    return target
-
-
-def _copy(source: Path, target: Path) -> None:
-    with whole_file(target) as part:
-        shutil.copyfile(source, part)
-
-
-def _link(source: str, target: str) -> str:
-    """A hard link, or a copy where the folder lies on another disk. Shards are replaced as a whole, never written to,
-    so the original's do not change."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-    return target
-
-
-def _answers(bench: Bench, asked: Asked) -> dict[str, Any]:
-    """Type -> whether each single answer is right, its cluster, and the highest floor with its name."""
-    kinds = [kind for kind in QUESTION_TYPES if asked.rows_of(kind)]
-    return {
-        "right": {kind: [int(hit) for hit in asked.hits(kind)] for kind in kinds},
-        "clusters": {kind: [bench.clusters[asked.questions[i].tile_id] for i in asked.rows_of(kind)] for kind in kinds},
-        "floors": {kind: list(highest_floor(floors_of(asked, kind))) for kind in kinds},
-    }
+def _shared_cache(out: Path, run: Path) -> None:
+    """Let a training find the pixels that another one has decoded: they are the same for all arms."""
+    cache = out / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    run.mkdir(parents=True, exist_ok=True)
+    link = run / "cache"
+    if not link.is_symlink():
+        link.symlink_to(os.path.relpath(cache, run), target_is_directory=True)

@@ -1,18 +1,22 @@
-"""The ablation as a whole with a tiny model, and its figures against sums by hand."""
+"""The ablation as a whole with a tiny model: arms share what they can, nothing is trained twice, the gate holds."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from knowlip.base.files import read_json
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import load_recipe, with_changes
 from knowlip.benchmark import ablation as module
-from knowlip.benchmark.ablation import AblationConfig, _lengths, ablation, dataset_with
-from knowlip.benchmark.ablation_table import ARMS, print_arms, summary
+from knowlip.benchmark.ablation import AblationConfig, ablation
+from knowlip.benchmark.ablation_arms import Arm, all_arms, training_of, waves
+from knowlip.benchmark.ablation_table import print_arms
+from knowlip.benchmark.copies import copy_dataset, dataset_with
 from knowlip.dataset import Dataset
 from knowlip.scio.passes import ScioConfig, stages
-from knowlip.tasks.pretrain import PretrainConfig
+from knowlip.tasks.pretrain import PretrainConfig, pretrain
+from knowlip.training.loop import Loop
 from knowlip.training.resume import read_log
 from tests.benchmark.numbered import build
 
@@ -32,10 +36,13 @@ TINY = [
     "pretrain.warmup_steps=1",
     "pretrain.scio.calibration_tiles=12",
     "pretrain.scio.max_new_tokens=4",
-    "pretrain.loggers=[]",
     "finetune.steps=2",
     "finetune.batch_size=4",
 ]
+
+
+TOTAL, FINETUNE = 4, 2
+LOOPS = ["oracle-screening", "oracle-texts", "paper", "ours"]
 
 
 @pytest.fixture(scope="module")
@@ -43,109 +50,159 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("data") / "ds", revisions=False).path
 
 
+def settings(source: Path, out: Path, **more: Any) -> AblationConfig:
+    few = {"set": TINY, "seeds": 1, "wrong": [0.0, 0.5], "repairs": ["wrong-50"], "regardless": True, "nice": 0}
+    limits = {"written_tiles": 4, "finetune_tiles": 6, "questions_per_type": 10}
+    return AblationConfig(source, out, **{**few, **limits, **more})
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_all_arms_are_trained_measured_and_not_trained_again(
+class Counted:
+    """Counts the steps of all trainings, and stops one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps, self.stop_at = 0, -1
+        step = Loop._train_step
+
+        def counted(loop: Loop, parts: Any) -> Any:
+            if self.steps == self.stop_at:
+                self.stop_at = -1
+                raise KeyboardInterrupt
+            self.steps += 1
+            return step(loop, parts)
+
+        monkeypatch.setattr(Loop, "_train_step", counted)
+
+
+def test_all_arms_are_trained_once_and_measured(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, counted = contents(source), Counted(monkeypatch)
+    names = [f"wrong-50+{loop}" for loop in LOOPS]
+    config = settings(source, tmp_path / "out", arms=["annotator", "templates", *names])
+    counted.stop_at = 8  # in the second pre-training, behind a checkpoint: the command goes on there
+    with pytest.raises(KeyboardInterrupt):
+        ablation(config)
+    found = ablation(config)
+    first, screened, rewritten = 2, 1, 1
+    shared = 4 * (TOTAL + FINETUNE) + 3 * (screened + rewritten) + (screened + rewritten) + rewritten + 5 * FINETUNE
+    assert first + screened + rewritten == TOTAL
+    assert counted.steps == shared
+    assert list(found["arms"]) == [
+        "wrong-0",
+        "wrong-50",
+        "annotator",
+        "templates",
+        *names[:3],
+        "wrong-50+screened",
+        names[3],
+    ]
+    assert contents(source) == before
+    texts = {arm: row["texts"][0] for arm, row in found["arms"].items()}
+    assert texts["wrong-0"]["after"] > max(texts[arm]["after"] for arm in ("annotator", "wrong-50"))
+    assert texts["wrong-50+oracle-screening"]["after_without_screened"] == 1.0
+    assert texts["wrong-50+oracle-texts"]["after"] > 0.9
+    assert texts["wrong-50+oracle-texts"]["before"] == texts["wrong-50"]["before"]
+    assert found["arms"]["wrong-0"]["chosen"]["all"]["n"] > 50
+    assert "blind" in found["arms"]["wrong-0"]["written"]["all"]
+    assert not found["power"]["chosen"]["shown"]
+    assert "NO POWER" in print_arms(found)
+    assert "chosen" not in found["differences"]["wrong-50+ours"]
+    assert ablation(config) == found
+    assert counted.steps == shared
+    with pytest.raises(ValueError, match="question_seed"):
+        ablation(settings(source, tmp_path / "out", question_seed=1))
+
+
+def test_what_arms_share_gives_what_each_gives_alone(source: Path, tmp_path: Path) -> None:
+    """With a threshold that flags much, so that revisions differ."""
+    some = [*TINY, "pretrain.scio.evidence=deltas", "pretrain.scio.threshold=0.0"]
+    config = settings(source, tmp_path / "out", set=some, arms=["wrong-50+ours"], finetune_tiles=0, written_tiles=0)
+    ablation(config)
+    run = config.out / "wrong-50+ours" / "seed0" / "pretrain"
+    assert [line["step"] for line in read_log(run / "log.jsonl")] == [TOTAL]
+    data = copy_dataset(config.out / "datasets" / "wrong-50", tmp_path / "alone" / "ds")
+    recipe = with_changes(load_recipe("tiny"), some)["pretrain"]
+    places = {
+        "dataset": str(data),
+        "out": str(tmp_path / "alone" / "pretrain"),
+        "vocabulary": str(config.out / "vocab.txt"),
+    }
+    alone = stage_config(PretrainConfig, {**recipe, "loggers": [], "look_every": 0, **places})
+    pretrain(training_of(Arm("wrong-50", "ours"), alone, []))
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (run, alone.out)]
+    assert weights[0] == weights[1]
+    revisions = [Dataset(path).texts() for path in (run.parent / "dataset", data)]
+    assert (revisions[0]["text"] == revisions[1]["text"]).all()
+    assert (revisions[0]["decision"] == revisions[1]["decision"]).all()
+
+
+def test_without_power_only_the_ceilings_are_trained(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = contents(source)
-    config = AblationConfig(source, tmp_path / "out", seeds=1, set=TINY)
-    config.arms = ["templates", "reconstructed"]
-    found = ablation(config)
-    assert list(found["arms"]) == ["templates", "reconstructed"]
-    assert found["arms"]["templates"]["count"]["n"] > 0
-    assert found["differences"]["reconstructed"]["mean"]["than"] == "templates"
-    assert contents(source) == before
-    assert Dataset(tmp_path / "out" / "datasets" / "annotator").revisions()[:2] == [0, 1]
-    assert Dataset(tmp_path / "out" / "datasets" / "templates").texts(0)["annotator"].unique().tolist() == ["labels"]
-    assert "paper: SARLANG" in print_arms(found)
+    done: list[str] = []
 
-    def never(*_: Any) -> None:
-        raise AssertionError("it was measured already")
+    def instead(config: Any, texts: Any, arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
+        done.append(arm.name)
+        right = {"marine Count": [int(arm.name == "wrong-0" and good)] * 10}
+        outcome = {"right": right, "blind": right, "clusters": {"marine Count": [f"b{n}" for n in range(10)]}}
+        return {"chosen": outcome, "texts": {}, "decisions": None, "steps": 1, "seconds": 1.0}
 
-    monkeypatch.setattr(module, "_one", never)
-    assert ablation(config) == found
-    config.question_seed = 1
-    with pytest.raises(ValueError, match="question_seed"):
-        ablation(config)
+    monkeypatch.setattr(module, "_one", instead)
+    good = False
+    found = ablation(settings(source, tmp_path / "none", seeds=3, regardless=False))
+    assert set(done) == {"wrong-0", "wrong-50"}
+    assert (len(done), list(found["arms"])) == (6, ["wrong-0", "wrong-50"])
+    good = True
+    found = ablation(settings(source, tmp_path / "some", seeds=3, regardless=False))
+    assert found["power"]["chosen"]["shown"]
+    assert "wrong-50+paper" in found["differences"]
+    assert read_json(tmp_path / "some" / "ablation.json") == found
 
 
-def test_what_arms_share_is_trained_once_and_gives_the_same(source: Path, tmp_path: Path) -> None:
-    """With noise that is known, and a threshold that flags much, so that revisions differ."""
-    some = [*TINY, "pretrain.scio.evidence=deltas", "pretrain.scio.threshold=0.0"]
-    shared = AblationConfig(source, tmp_path / "shared", seeds=1, set=some, wrong=1.5)
-    shared.arms = ["annotator", "screened", "reconstructed"]
-    alone = AblationConfig(source, tmp_path / "alone", seeds=1, set=some, wrong=1.5)
-    alone.arms = ["reconstructed"]
-    found = [ablation(config)["arms"]["reconstructed"]["mean"]["seeds"] for config in (shared, alone)]
-    runs = [folder / "reconstructed" / "seed0" / "pretrain" for folder in (shared.out, alone.out)]
-    assert not (runs[1] / "checkpoint-3.pt").exists()
-    assert (shared.out / "screened" / "seed0" / "pretrain" / "checkpoint-3.pt").exists()
-    weights = [(run / "model" / "model.safetensors").read_bytes() for run in runs]
-    assert weights[0] == weights[1]
-    assert found[0] == found[1]
-    assert [line["step"] for line in read_log(runs[0] / "log.jsonl")] == [4]
-    texts = Dataset(shared.out / "datasets" / "annotator")
-    changed = (texts.texts(0)["text"] != Dataset(source).texts(0)["text"]).sum()
-    wrong = read_json(texts.path / "wrong.json")
-    assert changed == len(wrong) > len(texts.tiles("train"))
-    assert {one["tile_id"] for one in wrong} <= set(texts.tiles("train")["tile_id"])
-    with pytest.raises(ValueError, match="at most 4"):
-        ablation(AblationConfig(source, tmp_path / "more", wrong=5))
+def test_arms_wait_for_what_they_go_on_from() -> None:
+    arms = [Arm("annotator", "ours"), Arm("wrong-25"), Arm("annotator", "oracle-texts")]
+    parts = waves(arms, ["wrong-0", "wrong-50"])
+    assert [[arm.name for arm in part] for part in parts] == [
+        ["wrong-0", "wrong-50"],
+        ["wrong-25", "annotator"],
+        ["annotator+oracle-texts", "annotator+screened"],
+        ["annotator+ours"],
+    ]
 
 
 @pytest.mark.parametrize("iterations", [1, 2])
 def test_all_arms_take_as_many_steps(iterations: int) -> None:
+    recipe = PretrainConfig(
+        dataset=Path("d"), out=Path("o"), stage_steps=(30, 6, 4), scio=ScioConfig(iterations=iterations, precision=0.3)
+    )
     passes = {}
-    for arm, row in ARMS.items():
-        scio = ScioConfig(iterations=iterations)
-        config = PretrainConfig(dataset=Path("d"), out=Path("o"), stage_steps=(30, 6, 4), scio=scio)
-        config = _lengths(config, row.stages)
+    for arm in all_arms([0.0, 0.5], ["annotator"]):
+        config = training_of(arm, recipe, ["annotator"])
         assert config.stage_steps is not None
         found = stages(config.stage_steps, config.scio.iterations)
         assert found[-1].end == 30 + iterations * 10
         starts = [0, *(stage.end for stage in found)]
-        passes[arm] = [stage.action for stage, start in zip(found, starts) if start < found[-1].end]
-    assert passes["templates"] == passes["annotator"] == ["train"]
-    assert passes["screened"] == ["train", "screen"]
-    assert passes["reconstructed"] == ["train", *["screen", "reconstruct"] * iterations]
-
-
-def result(right: list[int], blind: float = 0.3) -> dict[str, Any]:
-    return {
-        "right": {"count": right, "position": [1] * len(right)},
-        "clusters": {kind: [f"b{n % 10}" for n in range(len(right))] for kind in ("count", "position")},
-        "floors": {"count": [blind, "blind, by subject"]},
-        "texts": {"before": 0.9, "after": 0.95},
-    }
-
-
-def test_means_intervals_and_differences() -> None:
-    few, many = [1, 0, 0, 0] * 5, [1, 1, 0, 0] * 5
-    found = summary({"screened": [result(many), result(many)], "annotator": [result(few), result(many)]})
-    assert list(found["arms"]) == ["annotator", "screened"]
-    count = found["arms"]["annotator"]["count"]
-    assert count["accuracy"] == pytest.approx(0.375)
-    half = 12.706 * np.std([0.25, 0.5], ddof=1) / np.sqrt(2)
-    assert count["ci_seeds"] == pytest.approx([0.375 - half, 0.375 + half], abs=1e-3)
-    assert count["paper"] == 92.83
-    assert count["ci_places"][0] < 0.375 < count["ci_places"][1]
-    assert found["arms"]["annotator"]["mean"]["accuracy"] == pytest.approx((0.375 + 1) / 2)
-    difference = found["differences"]["screened"]["count"]
-    assert (difference["than"], difference["seeds"]) == ("annotator", [0.25, 0.0])
-    low, high = difference["ci_places"]
-    assert low <= 0.125 <= high
-    single = summary({"annotator": [result(few)]})["arms"]["annotator"]["count"]
-    assert single["ci_seeds"] is None
-    assert found["floors"] == {"count": [0.3, "blind, by subject"]}
-    assert "95.0" in print_arms(found | {"seeds": 2})
+        passes[arm.name] = [stage.action for stage, start in zip(found, starts) if start < found[-1].end]
+        assert (config.scio.method == "paper") is (arm.loop == "paper")
+    alone = {"wrong-0", "wrong-50", "annotator", "templates", "annotator+oracle-screening", "annotator+oracle-texts"}
+    assert all(passes[name] == ["train"] for name in alone)
+    assert passes["annotator+screened"] == ["train", "screen"]
+    whole = ["train", *["screen", "reconstruct"] * iterations]
+    assert passes["annotator+ours"] == passes["annotator+paper"] == whole
 
 
 def test_what_cannot_be_run_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no arm 'best'"):
-        ablation(AblationConfig(source, tmp_path / "out", arms=["best"]))
+        AblationConfig(source, tmp_path / "out", arms=["best"])
+    with pytest.raises(ValueError, match="No loop can repair the texts 'templates'"):
+        AblationConfig(source, tmp_path / "out", repairs=["templates"])
+    for wrong in ([0.5], [0.1, 0.5], [0.0, 0.5, 0.2], [0.0, 0.001, 0.5]):
+        with pytest.raises(ValueError, match="wrong must"):
+            AblationConfig(source, tmp_path / "out", wrong=wrong)
+    with pytest.raises(ValueError, match="lengths of all three stages"):
+        ablation(AblationConfig(source, tmp_path / "out", recipe="base"))
     blind = build(tmp_path / "blind", truth=False)
     with pytest.raises(ValueError, match="has no truth"):
         ablation(AblationConfig(blind.path, tmp_path / "out"))

@@ -9,7 +9,7 @@ import torch
 from benchmarks.scio_scores import SETTINGS, corpus_of, lines
 from benchmarks.scio_ssdd import with_errors
 from benchmarks.scio_truth import halves, measure, passes
-from knowlip.benchmark.ablation import dataset_with
+from knowlip.benchmark.copies import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
 from knowlip.language.dimensions import SLOTS
