@@ -64,7 +64,8 @@ class Calibrated:
         """Name -> noise score (N, 8): of each setting, and of each single evidence in scales of its dimension."""
         single = standardisation(clean, clean_sets, "all").features(found, sets)
         scores: dict[str, Any] = {name: noise_score(model, found, sets) for name, model in self.models.items()}
-        return scores | {f"{kind} alone": single[..., at] for at, kind in enumerate(FEATURES)}
+        known = {kind: single[..., at] for at, kind in enumerate(FEATURES) if np.isfinite(single[..., at]).any()}
+        return scores | {f"{kind} alone": np.nan_to_num(values, nan=0.0) for kind, values in known.items()}
 
 
 def calibrated(
