@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,11 @@ from knowlip.dataset import Dataset
 from knowlip.jobs.launch import launch
 from knowlip.language.questions import sentences
 from knowlip.models import load_model
+from knowlip.models.config import VisionConfig
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
 from knowlip.tasks.vqa import Example, FinetuneConfig, finetune
+from knowlip.training.augment import AugmentConfig
+from knowlip.training.holes import HoleConfig
 from tests.training.launched import product
 from tests.training.runs import annotated, comparable, losses, run_processes, start, train
 
@@ -55,6 +59,32 @@ def test_two_processes_train_what_one_does(strategy: str, alone: Path, annotated
     config = comparable(annotated, tmp_path / "run", stage_steps=(12, 0, 0), strategy=strategy)
     assert train(config, world=2) == [0, 0]
     same_as(tmp_path / "run", alone)
+
+
+def test_two_processes_train_a_model_that_looks_as_one_does(annotated: Path, tmp_path: Path) -> None:
+    """Grounding, questions, several holes, wrong sub-texts, guided attention; contrast in the batch alone."""
+
+    def config(name: str) -> PretrainConfig:
+        found = comparable(annotated, tmp_path / name, stage_steps=(6, 0, 0))
+        found.model.vision = VisionConfig(
+            "vit_tiny_patch16_224",
+            64,
+            {"patch_size": 2, "embed_dim": 32, "depth": 1, "num_heads": 2},
+            stem=8,
+            ground_sampling=True,
+        )
+        found.model.readout, found.model.text.decoder_reads = True, "both"
+        objectives = replace(found.objectives, queue=0, alpha=0.0, ground=1.0, questions=2, wrong_subtext=True)
+        found.objectives = replace(objectives, attend=0.5)
+        found.holes = HoleConfig(at_once=4, others=1.5)
+        found.augment = AugmentConfig(flips=0.5, rotations=0.75)
+        return found
+
+    assert train(config("alone")) == [0]
+    assert train(config("two"), world=2) == [0, 0]
+    same_as(tmp_path / "two", tmp_path / "alone")
+    lines = [json.loads(line) for line in (tmp_path / "alone" / "log.jsonl").read_text().splitlines()]
+    assert all(line["ground"] > 0 for line in lines)
 
 
 def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, annotated: Path, tmp_path: Path) -> None:
