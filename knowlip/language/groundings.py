@@ -90,10 +90,17 @@ def grounding_of(instruction_set: str, texts: Mapping[str, str]) -> Grounding:
         instruction_set: "ground", "marine" or "terrain".
         texts: dimension -> sub-text. Give one alone to learn what that one claims.
     """
+    return grounding_of_claims(
+        instruction_set,
+        {dimension: parse_claims(instruction_set, dimension, text) for dimension, text in texts.items()},
+    )
+
+
+def grounding_of_claims(instruction_set: str, said: Mapping[str, Claims]) -> Grounding:
+    """The same from claims by dimension that are read already."""
     result = nothing()
     terrain = instruction_set == InstructionSet.TERRAIN
-    for dimension, text in texts.items():
-        claims = parse_claims(instruction_set, dimension, text)
+    for dimension, claims in said.items():
         for read in (_read_land if terrain else _read_targets).get(dimension, ()):
             if claims:
                 read(claims, result)

@@ -216,3 +216,25 @@ def _by_region(rates_BLGG: Tensor) -> Tensor:
     start = torch.arange(3, device=edges.device, dtype=edges.dtype)[:, None] * side / 3
     share_3G = (torch.minimum(edges + 1, start + side / 3) - torch.maximum(edges, start)).clamp(0, 1)
     return torch.einsum("ry,blyx,cx->blrc", share_3G, rates_BLGG, share_3G).flatten(2)
+
+
+def claim_scores(answers: Answers, agree_RQK: Tensor, held_RM9: Tensor, image_R: Tensor) -> Tensor:
+    """How likely claims are against what is likeliest, by the readout: (R,) at most 0, NaN for those that it does not
+    know.
+
+    The mean over closed questions and mapped names that a claim speaks of. Of a question: the log-probability of the
+    answers that agree, minus that of the likeliest answer. Of a name: the same, summed over the nine regions.
+
+    Args:
+        answers: of B images.
+        agree_RQK, held_RM9: what R claims say, see :mod:`knowlip.language.groundings`.
+        image_R: the image of each.
+    """
+    log_p, logits = answers.closed_BQK[image_R], answers.regions_BM9[image_R]
+    agreed = log_p.masked_fill(~agree_RQK, _NEVER).logsumexp(-1) - log_p.amax(-1)
+    closed, known = agreed.clamp(max=0), agree_RQK.any(-1)
+    against = torch.where(held_RM9 == 1, -logits, logits).clamp(min=0) * (held_RM9 >= 0)
+    regions, mapped = -against.sum(-1), (held_RM9 >= 0).any(-1)
+    total = (closed * known).sum(1) + (regions * mapped).sum(1)
+    count = known.sum(1) + mapped.sum(1)
+    return torch.where(count > 0, total / count.clamp(min=1), torch.nan)

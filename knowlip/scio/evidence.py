@@ -26,12 +26,14 @@ from torch import Tensor
 
 from knowlip.base.progress import track
 from knowlip.language.dimensions import DIMENSIONS, SLOTS
+from knowlip.language.groundings import grounding_of_claims
 from knowlip.models.knowlip import KnowLIP
+from knowlip.models.readout import Answers, claim_scores
 from knowlip.models.text import KeyValue
 from knowlip.models.tokenizer import pad
 from knowlip.scio.filled import FilledHole, contexts_of, filled_holes
 from knowlip.scio.kinds import DECODER, DELTAS, KINDS, VIEWS, Evidence
-from knowlip.scio.views import BLIND, SPECKLED, TURNS, AskedClaim, Said, Views
+from knowlip.scio.views import BLIND, SPECKLED, TURNS, Said, Views
 from knowlip.training.texts import TileText
 from knowlip.training.tiles import Pixels
 
@@ -39,10 +41,6 @@ _TOKENS_A_TILE: Final = 128
 """Tokens, padding included, that one pass reads for each of the `tiles_at_once` images."""
 _WINDOW: Final = 16
 """Texts are compared for equal content over so many times `tiles_at_once` tiles."""
-
-
-ClaimReader = Callable[[KnowLIP, Tensor, Sequence[AskedClaim]], Sequence[float | None]]
-"""Log-likelihood of claims by what a model reads off its image tokens (B, N, V); None where it has no opinion."""
 
 
 class Scorer:
@@ -58,7 +56,6 @@ class Scorer:
         holes_at_once: 1, 2, 4 or 8 sub-texts that are not shown together when the decoder is asked for them.
         width_m: width of each tile on the ground in metres (NaN: unknown), for models that are told it.
         views: other views of the tiles, for the kinds `blind`, `turned`, `speckled`, `neighbours` and `claims`.
-        reader: tells the likelihood of claims, for the kind `claims`.
 
     Raises:
         ValueError: fewer than two negatives.
@@ -74,11 +71,10 @@ class Scorer:
         holes_at_once: int = 1,
         width_m: np.ndarray | None = None,
         views: Views | None = None,
-        reader: ClaimReader | None = None,
     ) -> None:
         if len(negatives) < 2:
             raise ValueError("SCIO scores need at least two training tiles as negatives.")
-        self.model, self.pixels, self.views, self.reader = model, pixels, views, reader
+        self.model, self.pixels, self.views = model, pixels, views
         self.tiles_at_once, self.holes_at_once = tiles_at_once, holes_at_once
         self._width_m = width_m
         self._texts, self._negative_rows = texts, list(negatives)
@@ -103,10 +99,20 @@ class Scorer:
             rows: tiles.
             change: of the pixels (B, S, S), where others than the tiles' own are asked for.
         """
+        return self._look(rows, change)[:2]
+
+    @torch.inference_mode()
+    def answers(self, rows: Sequence[int]) -> Answers | None:
+        """What the model's readout answers from tile rows; None where it has no readout."""
+        return self._look(rows)[2] if self.model.readout is not None else None
+
+    def _look(
+        self, rows: Sequence[int], change: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> tuple[Tensor, Tensor, Answers | None]:
         own = self.pixels[list(rows)]
         pixels = torch.from_numpy(np.ascontiguousarray(own if change is None else change(own))).to(self.model.device)
         width = None if self._width_m is None else torch.from_numpy(self._width_m[list(rows)]).to(pixels.device)
-        return self.model.encode_images(self.model.normalise(pixels), width)
+        return self.model.look(self.model.normalise(pixels), width)
 
     @cached_property
     @torch.inference_mode()
@@ -115,7 +121,7 @@ class Scorer:
         assert self.views is not None
         rows, size = self.views.pool, self.tiles_at_once
         tokens = torch.cat([self.encode(rows[first : first + size])[0] for first in range(0, len(rows), size)])
-        return list(self.model.text_encoder.image_key_values(tokens))
+        return list(self.model.image_key_values(tokens))
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[list[int]]) -> Tensor:
@@ -313,8 +319,8 @@ def _window(
                     getattr(result, kind)[part.start : part.stop] = _on_views(
                         kind, scorer, texts, rows, asked, part, said
                     )
-            if "claims" in kinds and scorer.reader is not None:
-                _claims(scorer, tokens, rows, place, part, said, result)
+            if "claims" in kinds:
+                _claims(scorer, rows, place, part, said, result)
 
 
 def _on_views(
@@ -367,30 +373,36 @@ def _views(
         changes = [(partial(views.speckled, mine, draw=draw), own) for draw in range(SPECKLED)]
     for change, seen in changes:
         tokens = scorer.encode(mine, change)[0]
-        yield scorer.model.text_encoder.image_key_values(tokens), list(range(len(mine))), seen
+        yield scorer.model.image_key_values(tokens), list(range(len(mine))), seen
 
 
 def _claims(
     scorer: Scorer,
-    tokens: Tensor,
     rows: Sequence[int],
     place: Sequence[tuple[int, int]],
     part: range,
     said: Sequence[Sequence[Said]],
     result: Evidence,
 ) -> None:
-    """Fill in -log p of the claims of sub-texts (text, position) by the reader."""
-    assert scorer.views is not None
-    assert scorer.reader is not None
-    asked, where = [], []
+    """Fill in how much less likely the claims of sub-texts (text, position) are than others, by the model's readout."""
+    views, answers = scorer.views, scorer.answers([rows[i] for i in part])
+    if views is None or answers is None:
+        return
+    claimed, where = [], []
     for i, slot in place:
-        kind = scorer.views.sets[rows[i]]
-        if claims := scorer.views.claims(rows[i], slot, said[i]):
-            asked.append(AskedClaim(i - part.start, kind, DIMENSIONS[kind][slot], claims))
+        kind = views.sets[rows[i]]
+        if claims := views.claims(rows[i], slot, said[i]):
+            claimed.append(grounding_of_claims(kind, {DIMENSIONS[kind][slot]: claims}))
             where.append((i, slot))
-    for (i, slot), value in zip(where, scorer.reader(scorer.model, tokens, asked)):
-        if value is not None:
-            result.claims[i, slot] = -value
+    if claimed:
+        device = answers.closed_BQK.device
+        agree, held = (
+            torch.from_numpy(np.stack([getattr(one, name) for one in claimed])).to(device)
+            for name in ("answers_QK", "regions_M9")
+        )
+        image = torch.tensor([i - part.start for i, _ in where], device=device)
+        scores = claim_scores(answers, agree, held, image)
+        result.claims[tuple(np.array(where).T)] = -scores.float().cpu().numpy()
 
 
 def _effects(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:

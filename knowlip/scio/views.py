@@ -3,7 +3,7 @@ what the tile's relatives claim. All of it depends on the tile alone, so it is t
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
@@ -30,16 +30,6 @@ _POOL: Final = 8
 """So many images of an instruction set stand in for the right ones."""
 _SPECKLE: Final = AugmentConfig()
 """As in training: what the model is used to."""
-
-
-class AskedClaim(NamedTuple):
-    """Claims whose likelihood is asked for."""
-
-    owner: int
-    """Place of their image among the tokens."""
-    instruction_set: str
-    dimension: str
-    claims: Claims
 
 
 class Views:
