@@ -1,0 +1,113 @@
+"""What each part of a model that looks is worth: trainings that differ in one setting, measured on places never seen.
+
+    python -m benchmarks.looking_arms --dataset DATASET --work FOLDER [--steps 400] [--seeds 1] [--arms full paper ...]
+
+Every arm trains recipe `tiny` for the same number of steps from the same seed, but for the changes that its row names;
+`knowlip evaluate` then measures image gain, retrieval and, where the arm was asked questions, answers. A stopped run
+goes on where it was. Writes benchmarks/results/looking_arms.json; `value` is the image gain of all target dimensions
+with the recipe as it is, `baseline` with the paper's objectives alone.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from benchmarks.record import record
+
+RESULT: Final = Path(__file__).parent / "results" / "looking_arms.json"
+_NO_READOUT: Final = {"model.readout": False, "objectives.ground": 0.0}
+_NO_STEM: Final = {"model.vision.stem": 0, "model.vision.ground_sampling": False}
+_VIT: Final = {"embed_dim": 192, "depth": 4, "num_heads": 6}
+ARMS: Final[dict[str, dict[str, Any]]] = {
+    "full": {},
+    "no readout and grounding": _NO_READOUT,
+    "decoder reads text alone": {"model.text.decoder_reads": "text"},
+    "one hole a text": {"holes.at_once": 1},
+    "no wrong sub-text": {"objectives.wrong_subtext": False},
+    "no questions": {"objectives.questions": 0},
+    "no turns": {"augment.flips": 0.0, "augment.rotations": 0.0},
+    "no balance": {"data.balance": 0.0},
+    "no stem, patches of 32 px": {**_NO_STEM, "model.vision.changes": {**_VIT, "patch_size": 32}},
+    "96 px": {**_NO_STEM, "model.vision.image_size": 96, "model.vision.changes": {**_VIT, "patch_size": 12}},
+    "metres a pixel not told": {"model.vision.ground_sampling": False},
+    "guided attention": {"objectives.attend": 0.1},
+    "contrast of regions": {"objectives.regions": 0.2},
+    "paper's objectives": {
+        **_NO_READOUT,
+        "model.text.decoder_reads": "text",
+        "holes.at_once": 1,
+        "objectives.wrong_subtext": False,
+        "objectives.questions": 0,
+        "augment.flips": 0.0,
+        "augment.rotations": 0.0,
+        "data.balance": 0.0,
+    },
+}
+"""Name -> settings of `pretrain` that differ from the recipe."""
+
+
+def _knowlip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "knowlip.cli", *arguments], check=True)
+
+
+def settings_of(name: str, steps: int, seed: int) -> list[str]:
+    """Arguments of `knowlip pretrain --recipe tiny` for an arm."""
+    changes = {"stage_steps": [steps, 0, 0], "seed": seed, **ARMS[name]}
+    return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
+
+
+def run_arm(name: str, seed: int, options: argparse.Namespace) -> dict[str, float]:
+    """Train and measure an arm, or read what was measured before: metric -> value."""
+    folder = options.work / f"{name.replace(' ', '-')}-{seed}"
+    result = folder / "evaluation.json"
+    if not result.is_file():
+        given = settings_of(name, options.steps, seed)
+        place = ["--dataset", str(options.dataset)]
+        _knowlip("pretrain", "--recipe", "tiny", *place, "--out", str(folder / "run"), "--look_every=0", *given)
+        tasks = ["looking", "retrieve"] + (["vqa"] if "questions" not in name and "paper" not in name else [])
+        _knowlip("evaluate", *place, "--model", str(folder / "run" / "model"), "--out", str(result), f"--tasks={tasks}")
+    rows = json.loads(result.read_text())["rows"]
+    wanted = ("image gain", "image to text R@", "text to image R@", "accuracy", "attention")
+    return {
+        row["metric"]: row["value"]
+        for row in rows
+        if row["value"] is not None and ":" not in row["encoder"] and any(part in row["metric"] for part in wanted)
+    }
+
+
+def target_gain(metrics: dict[str, float]) -> float:
+    """Mean image gain of the dimensions of ships and aircraft."""
+    found = [value for name, value in metrics.items() if name in ("image gain, ground", "image gain, marine")]
+    if not found:
+        raise ValueError(f"There is no image gain of target texts among {', '.join(sorted(metrics))}.")
+    return fmean(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    options = parser.parse_args()
+    arms = {name: {str(seed): run_arm(name, seed, options) for seed in range(options.seeds)} for name in options.arms}
+    gains = {name: fmean(target_gain(found) for found in seeds.values()) for name, seeds in arms.items()}
+    for name, gain in gains.items():
+        print(f"{name:32} image gain of target texts {gain:+.3f}")
+    if {"full", "paper's objectives"} <= gains.keys():
+        record(
+            RESULT,
+            gains["full"],
+            gains["paper's objectives"],
+            "nats a token that the right image adds to target texts",
+            {"arms": arms, "gain": gains, "steps": options.steps, "seeds": options.seeds},
+        )
+
+
+if __name__ == "__main__":
+    main()
