@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, Final
 
 from benchmarks.record import record
@@ -70,13 +70,15 @@ def run_arm(name: str, seed: int, options: argparse.Namespace) -> dict[str, floa
         _knowlip("pretrain", "--recipe", "tiny", *place, "--out", str(folder / "run"), "--look_every=0", *given)
         tasks = ["looking", "retrieve"] + (["vqa"] if "questions" not in name and "paper" not in name else [])
         _knowlip("evaluate", *place, "--model", str(folder / "run" / "model"), "--out", str(result), f"--tasks={tasks}")
+    log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
     rows = json.loads(result.read_text())["rows"]
     wanted = ("image gain", "image to text R@", "text to image R@", "accuracy", "attention")
-    return {
+    found = {
         row["metric"]: row["value"]
         for row in rows
         if row["value"] is not None and ":" not in row["encoder"] and any(part in row["metric"] for part in wanted)
     }
+    return found | {"pairs_per_s": median(line["pairs_per_s"] for line in log)}
 
 
 def target_gain(metrics: dict[str, float]) -> float:
@@ -98,7 +100,8 @@ def main() -> None:
     arms = {name: {str(seed): run_arm(name, seed, options) for seed in range(options.seeds)} for name in options.arms}
     gains = {name: fmean(target_gain(found) for found in seeds.values()) for name, seeds in arms.items()}
     for name, gain in gains.items():
-        print(f"{name:32} image gain of target texts {gain:+.3f}")
+        pace = fmean(found["pairs_per_s"] for found in arms[name].values())
+        print(f"{name:32} image gain of target texts {gain:+.3f}, {pace:.0f} pairs/s")
     if {"full", "paper's objectives"} <= gains.keys():
         record(
             RESULT,
