@@ -173,6 +173,7 @@ def ship(
     model = load_model(model_folder)
     card: ModelCard = {**model.card, "license": license, "origin": origin, "usual_answers": answers}  # type: ignore[typeddict-item]
     card.pop("command", None)  # may name folders of the machine
+    card["measured"] = reached(measured)
     state = halved(model)
     with TemporaryDirectory() as parent:
         part = Path(parent) / "model"
@@ -195,6 +196,16 @@ def ship(
             for file in part.iterdir():
                 (folder / file.name).write_bytes(file.read_bytes())
     return size
+
+
+def reached(measured: Sequence[Results]) -> dict[str, float]:
+    """Metric -> value, of the model itself on its own test places (results with retrieval or questions)."""
+    return {
+        row.metric: float(row.value)
+        for results in measured
+        for row in results.rows
+        if row.task in ("looking", "retrieve", "vqa") and row.encoder in results.encoders and row.value is not None
+    }
 
 
 def _of_these_weights(measured: Sequence[Results], hashes: Mapping[str, str]) -> list[Results]:

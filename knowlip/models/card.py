@@ -32,6 +32,8 @@ class ModelCard(TypedDict, total=False):
     """Of converted models: which file each tower comes from, tensor by tensor."""
     origin: Mapping[str, object]
     """Of the model that comes with KnowLIP: recipe, trainings, scenes, and what half precision changed."""
+    measured: Mapping[str, float]
+    """Of the model that comes with KnowLIP: metric -> what it reaches on places that its training never saw."""
     usual_answers: Mapping[str, Mapping[str, str]]
     """Type of question -> subject ("" is any) -> the most frequent answer of its training: what blind guessing says."""
     python: str
