@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,9 @@ from knowlip.training.texts import (
 )
 from knowlip.training.tiles import DataConfig, Pixels, open_pixels
 
+Kept = TypeVar("Kept")
+_MOST_KEPT = 20_000
+"""Tiles and turns whose targets and questions are kept, about 100 MB."""
 _ASKED = 8
 """Tiles that are asked for other words before none are found."""
 _Said = tuple[str, str, Evidence]
@@ -236,7 +239,8 @@ class Corpus:
                 for slot, (words, marks, evidence) in enumerate(self._of(tile))
                 if slot not in noise and (turned := turned_sentences(words, marks, Turn.of(turn))) is not None
             }
-            found = self._groundings[tile, turn] = grounding_of(self.sets[tile], said)
+            found = grounding_of(self.sets[tile], said)
+            _keep(self._groundings, (tile, turn), found)
         return found
 
     def ask(self, questions: Sequence[Question]) -> None:
@@ -255,7 +259,7 @@ class Corpus:
             turned = [question.turned(Turn.of(turn)) for question in self._questions.get(tile, [])]
             ids = self.tokenizer.ids
             found = [(ids(one.question), ids(one.answer), one.type in OF_TARGETS) for one in turned]
-            self._asked[tile, turn] = found
+            _keep(self._asked, (tile, turn), found)
         return found
 
     def altered(self, tile: int, turn: int, text: TileText, uniform: Sequence[float]) -> tuple[TileText, int | None]:
@@ -300,6 +304,13 @@ class Corpus:
         contrast, grounded = ([words_read(*one, on) for one in said] for on in self.reading)
         noise = self.texts[tile].noise
         return tile_text(self._parts, self.tokenizer, dimensions, contrast, grounded, noise)
+
+
+def _keep(kept: dict[tuple[int, int], Kept], key: tuple[int, int], value: Kept) -> None:
+    """Keep what was computed for a tile and turn; of large data sets, where tiles seldom come back, little is kept."""
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
+    kept[key] = value
 
 
 def turned_sentences(text: str, marks: str, turn: Turn) -> tuple[str, str] | None:
