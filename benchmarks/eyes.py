@@ -17,12 +17,11 @@ from typing import Any
 
 from benchmarks.record import record
 from knowlip.base.files import read_json
-from knowlip.base.rows import Results, Row, read_results
+from knowlip.base.rows import ANNOTATOR, Results, Row, read_results
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import QUESTION_TYPES
 
 OUT = Path(__file__).parent / "results" / "eyes.json"
-_TEACHER = "annotator:"
 
 
 class Collected:
@@ -107,7 +106,9 @@ def _row(metrics: Results | None, task: str, metric: str, teacher: bool = False)
             for row in rows
             if (row.task, row.metric) == (task, metric)
             and (
-                row.encoder.startswith(_TEACHER) if teacher else metrics is not None and row.encoder in metrics.encoders
+                row.encoder.startswith(ANNOTATOR)
+                if teacher
+                else metrics is not None and row.encoder in metrics.encoders
             )
         ),
         None,

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from knowlip.base.rows import MARKS, MARKS_TOLD, Results, Row
+from knowlip.base.rows import ANNOTATOR, MARKS, MARKS_TOLD, OTHER_IMAGE, Results, Row
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, SHIP_TYPES
 from knowlip.language.questions import MAX_COUNT
 
 START, END = "<!-- the card begins -->", "<!-- the card ends -->"
 """What `page_text` replaces stands between."""
-_TEACHER = "annotator:"
 
 
 def card_text(
@@ -30,7 +29,7 @@ def card_text(
         _USE,
         "## What it was trained on\n\n" + "\n".join(f"- {line}" for line in _trained_on(origin)),
         "## What it scores\n\n" + _scores(measured),
-        "## What it cannot do\n\n" + "\n".join(f"- {line}" for line in _limits(card, measured)),
+        "## What it cannot do\n\n" + "\n".join(f"- {line}" for line in _limits(config, card, measured)),
         "## Half precision\n\n" + _rounding(origin["half_precision"]),
         _LICENCE.format(license=card["license"]),
     ]
@@ -52,6 +51,7 @@ def page_text(page: str, card: str) -> str:
     if not start or not end:
         raise ValueError(f"The page needs the lines {START} and {END}.")
     body = card.split("---\n", 2)[2].strip().replace("# The model that comes with KnowLIP", "", 1).strip()
+    body = body.replace("\n## ", "\n### ")  # the page has a heading of its own for the card
     return f"{before}{START}\n\n{body}\n\n{END}{after}"
 
 
@@ -86,7 +86,12 @@ def _facts(config: Mapping[str, Any], card: Mapping[str, Any], parameters: int) 
     """Rows of the first table."""
     vision, text = config["vision"], config["text"]
     yield "Parameters", f"{parameters / 1e6:.1f} million"
-    yield "Image tower", f"timm `{vision['name']}`, {vision['image_size']} x {vision['image_size']} pixels, one channel"
+    stem = f", behind a convolutional stem of {vision['stem']} channels" if vision.get("stem") else ""
+    told = ", told the metres a pixel" if vision.get("ground_sampling") else ""
+    size = vision["image_size"]
+    yield "Image tower", f"timm `{vision['name']}`, {size} x {size} pixels, one channel{stem}{told}"
+    if config.get("readout"):
+        yield "Readout", "closed questions answered from the image and handed to the text side as tokens"
     yield "Text tower", f"{text['layers']} layers, width {text['width']}, {text['vocab_size']} word pieces"
     if windows := card.get("windows_m"):
         yield "Windows", ", ".join(f"{window:g}" for window in windows) + " m"
@@ -139,35 +144,27 @@ def _scores(measured: Sequence[Results]) -> str:
         return "Nothing has been measured with these weights yet."
     tables = []
     for results in measured:
-        teacher = {
-            (row.data, row.split, row.task, row.metric): row
+        beside = {
+            (row.data, row.split, row.task, row.metric, kind): row.shown(row.value)
             for row in results.rows
-            if row.encoder.startswith(_TEACHER) and row.value is not None
+            for kind in (ANNOTATOR, OTHER_IMAGE)
+            if row.encoder.startswith(kind)
         }
         lines = []
         for row in _own(results):
-            other = teacher.get((row.data, row.split, row.task, row.metric))
             floor = "–" if row.floor is None else f"{row.shown(row.floor)} {row.floor_name}"
             value = f"{row.shown(row.value)} {MARKS[row.standing]}" if row.value is not None else f"– {row.note}"
-            cells = (
-                row.data,
-                row.task,
-                row.metric,
-                value.strip(),
-                row.shown_ci,
-                floor,
-                "–" if other is None else other.shown(other.value),
-                f"{row.n:,}",
-            )
+            others = (beside.get((*row.key[:3], row.metric, kind), "–") for kind in (OTHER_IMAGE, ANNOTATOR))
+            cells = (row.data, row.task, row.metric, value.strip(), row.shown_ci, floor, *others, f"{row.n:,}")
             lines.append(f"| {' | '.join(cells)} |")
-        head = "| data | task | measure | value | 95 % | highest floor | measured annotator | n |"
-        notes = [
-            f"{row.metric} ({row.data}): {row.note}" for row in _own(results) if row.note and row.value is not None
-        ]
-        tables.append("\n".join([head, "|---|---|---|---|---|---|---|---|", *lines]))
-        if notes:
-            tables.append("\n".join(f"- {note}" for note in notes))
-    told = f"{MARKS_TOLD[0].upper()}{MARKS_TOLD[1:]}. A floor is reached without the model."
+        head = "| data | task | measure | value | 95 % | highest floor | with another image | measured annotator | n |"
+        tables.append("\n".join([head, "|---" * 9 + "|", *lines]))
+        if notes := [row for row in _own(results) if row.note and row.value is not None]:
+            tables.append("\n".join(f"- {row.metric} ({row.data}): {row.note}" for row in notes))
+    told = (
+        f"{MARKS_TOLD[0].upper()}{MARKS_TOLD[1:]}. A floor is reached without the model; with the image of another "
+        "tile the model must guess."
+    )
     return f"{told}\n\n" + "\n\n".join(tables)
 
 
@@ -176,7 +173,7 @@ def _own(results: Results) -> list[Row]:
     return [row for row in results.rows if row.encoder in results.encoders]
 
 
-def _limits(card: Mapping[str, Any], measured: Sequence[Results]) -> Iterator[str]:
+def _limits(config: Mapping[str, Any], card: Mapping[str, Any], measured: Sequence[Results]) -> Iterator[str]:
     """What to expect nothing of: by its making, and by its figures."""
     windows = card.get("windows_m") or []
     rows = [row for results in measured for row in _own(results)]
@@ -190,6 +187,8 @@ def _limits(card: Mapping[str, Any], measured: Sequence[Results]) -> Iterator[st
         yield f"Not clearly better than what one reaches without it: {'; '.join(weak)}."
     elif not rows:
         yield "Nothing is known yet of how often it is right."
+    if config["vision"].get("ground_sampling"):
+        yield "Without the metres a pixel (`--metres_per_pixel`, or georeferencing) sizes and kinds are guesses."
     if windows:
         yield (
             f"It sees a square window at once, of {min(windows):g} to {max(windows):g} m: larger scenes must be cut "

@@ -81,7 +81,19 @@ def difference(full: KnowLIP, half: KnowLIP, images: Sequence[np.ndarray]) -> di
     }
 
 
-def stages_of(run: Path, cpu_seconds: float | None) -> list[dict[str, Any]]:
+def logged_seconds(log: Sequence[Mapping[str, Any]], batch_size: int) -> float | None:
+    """Wall clock of the steps of a training, from the rates that its log says; None where it says none.
+
+    A training that was stopped has its steps once, and the time between is not counted.
+    """
+    rates = {int(row["step"]): row.get("pairs_per_s") or row.get("images_per_s") for row in log}
+    known = sorted((step, rate) for step, rate in rates.items() if rate)
+    steps = [0, *(step for step, _ in known)]
+    spent = sum((step - before) * batch_size / rate for before, (step, rate) in zip(steps, known))
+    return round(spent, 1) if known else None
+
+
+def stages_of(run: Path) -> list[dict[str, Any]]:
     """What each training of a run was, in the order in which they were begun.
 
     Raises:
@@ -106,7 +118,7 @@ def stages_of(run: Path, cpu_seconds: float | None) -> list[dict[str, Any]]:
                 "batch_size": config.get("batch_size"),
                 "learning_rate": config.get("learning_rate"),
                 "seed": config.get("seed"),
-                "seconds": times.get(folder.name, cpu_seconds if len(folders) == 1 else None),
+                "seconds": times.get(folder.name) or logged_seconds(log, int(config.get("batch_size") or 0)),
                 "machine": made.get("machine", ""),
                 "commit": made.get("commit", ""),
                 "dataset": config.get("dataset", ""),
@@ -231,12 +243,11 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, help="by default the one that the last training names")
     parser.add_argument("--recipe", required=True, help="name of the recipe that trained it")
     parser.add_argument("--license", default="apache-2.0", help="identifier of the hub")
-    parser.add_argument("--cpu_seconds", type=float, help="of the training, where the run does not say it")
     parser.add_argument("--metrics", type=Path, nargs="*", default=[], help="results of these weights for the card")
     parser.add_argument("--out", type=Path, default=ROOT / "knowlip" / "models" / SHIPPED)
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "model-card.md", help="page written from the card")
     options = parser.parse_args()
-    stages = stages_of(options.run, options.cpu_seconds)
+    stages = stages_of(options.run)
     last = options.run if (options.run / "config.yaml").is_file() else options.run / stages[-1]["stage"]
     named = options.dataset or Path(str(stages[-1]["dataset"]))
     dataset = Dataset(options.run / "dataset" if options.dataset is None and not named.is_dir() else named)

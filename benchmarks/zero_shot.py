@@ -4,8 +4,8 @@
 
 The model's answers are compared with the labels, beside the highest floor: the usual answer of its training ("blind"),
 the most frequent answer here, and what signal processing says (CFAR, thresholds, the size of a chip). The measured
-annotator answers the same questions from its sentences; where it is silent it is wrong. `details` hold every floor, the
-model's answers to the same questions about the image of another trial ("other image"), and what was left out.
+annotator answers the same questions from its sentences; where it is silent it is wrong. Rows of `other-image:MODEL` are
+the model's answers when it is shown the image of another trial. `details` hold every floor, and what was left out.
 
 SSDD: how many ships, and which region holds most, on the half that nobody was fitted on; CFAR is fitted on the other
 half; pixels are taken for 3 m. Sen1Floods11: windows as wide as the widest of the training: is there water (10 %), is
@@ -27,7 +27,7 @@ from benchmarks.record import record
 from benchmarks.zero_shot_sets import Asked, Usual, sar_acd, sen1floods11, ssdd
 from knowlip.base.files import file_sha256
 from knowlip.base.progress import track
-from knowlip.base.rows import Json, Results, Row, highest_floor
+from knowlip.base.rows import ANNOTATOR, OTHER_IMAGE, Json, Results, Row, highest_floor
 from knowlip.benchmark.evaluate import short_name
 from knowlip.inference.opened import encode, open_model
 from knowlip.models import KnowLIP
@@ -35,7 +35,7 @@ from knowlip.models.hub import WEIGHTS
 from knowlip.tasks.metrics import cluster_bootstrap, wilson
 
 SETS = ("ssdd", "sen1floods11", "sar-acd")
-TEACHER = "annotator:measured"
+TEACHER = f"{ANNOTATOR}measured"
 _BATCH = 16
 
 
@@ -58,7 +58,7 @@ def answers(model: KnowLIP, asked: Asked, order: Sequence[int] | None = None) ->
 
 
 def measured(model: KnowLIP, name: str, asked: Asked) -> tuple[list[Row], dict[str, Json]]:
-    """The rows of the model and of the annotator on the same trials, and what else is worth keeping."""
+    """The rows of the model, of itself with other images and of the annotator on the same trials, and details."""
     # Every floor is a list of answers to the same trials; the highest stands in the row, all in the details.
     trials = asked.trials
     truth = [trial.truth for trial in trials]
@@ -71,15 +71,14 @@ def measured(model: KnowLIP, name: str, asked: Asked) -> tuple[list[Row], dict[s
     floor, floor_name = highest_floor(floors)
     other = np.roll(np.arange(len(trials)), len(trials) // 2).tolist()
     ours, blind = _hits(asked, answers(model, asked)), _hits(asked, answers(model, asked, other))
+    teacher = _hits(asked, [trial.teacher for trial in trials])
     clusters = [trial.cluster for trial in trials]
     rows = []
-    for encoder, hits in ((name, ours), (TEACHER, _hits(asked, [trial.teacher for trial in trials]))):
-        if encoder == TEACHER and not any(trial.teacher for trial in trials):
-            continue
+    for encoder, hits in ((name, ours), (OTHER_IMAGE + name, blind), (TEACHER, teacher)):
         silent = sum(not trial.teacher for trial in trials) if encoder == TEACHER else 0
-        note = f"It says nothing of {silent} of {len(trials)}." if silent else ""
-        if encoder == name:
-            note = f"With the image of another trial {100 * np.mean(blind):.1f} %."
+        if silent == len(trials):
+            continue
+        note = f"It says nothing of {silent} of {len(trials)}; silence counts as wrong." if silent else ""
         rows.append(
             Row(
                 asked.data,
@@ -97,7 +96,6 @@ def measured(model: KnowLIP, name: str, asked: Asked) -> tuple[list[Row], dict[s
         )
     return rows, {
         "floors": floors,
-        "other_image": float(np.mean(blind)),
         "answers": dict(Counter(truth).most_common(8)),
         "skipped": dict(asked.skipped),
     }

@@ -137,20 +137,16 @@ def sen1floods11(folder: Path, usual: Usual, window_m: float, limit: int) -> lis
         number = int(chance.integers(9))
         kind, texts = _texts(annotator, window.image.pixels, window.image.metres_per_pixel or 10.0)
         facts = facts_from_texts(kind, texts)
-        there.trials.append(
-            window.trial(
-                TEMPLATES[QuestionType.ALL_LANDFORMS][0],
-                lambda share: WATER if share >= MIN_SHARE else OTHER,
-                there.read(", ".join(facts.landforms)) if facts.landforms else "",
-                _blind(usual, "all_landforms", "", there.read),
-            )
-        )
-        told = _share_of(texts.get("Water", "")) if kind == "terrain" else ""
-        share.trials.append(window.trial("Water: [MASK]", str, told, {"no water": "0.0"}))
+        # Coarse pixels are told apart as water, built-up and open land: the annotator's answers follow from its share.
+        share_told = _share_of(texts.get("Water", "")) if kind == "terrain" else ""
+        told = _present(float(share_told)) if share_told else ""
+        prompt, blind = TEMPLATES[QuestionType.ALL_LANDFORMS][0], _blind(usual, "all_landforms", "", there.read)
+        there.trials.append(window.trial(prompt, _present, told, blind))
+        share.trials.append(window.trial("Water: [MASK]", str, share_told, {"no water": "0.0"}))
         if window.clear() is None:
             main.skipped["neither water nor land covers most"] += 1
         else:
-            told = _is_water(facts.main) if facts.main else ""
+            told = _mostly(float(share_told)) if share_told else ""
             blind = _blind(usual, "main_landform", "", _is_water)
             main.trials.append(window.trial(TEMPLATES[QuestionType.MAIN_LANDFORM][0], _mostly, told, blind))
         part = window.region(number)
@@ -277,6 +273,10 @@ def _texts(annotator: MeasuredAnnotator, pixels: np.ndarray, metres: float) -> t
 
 def _is_water(cover: str) -> str:
     return WATER if cover == WATER else OTHER
+
+
+def _present(share: float) -> str:
+    return WATER if share >= MIN_SHARE else OTHER
 
 
 def _mostly(share: float) -> str:

@@ -1,8 +1,10 @@
 """The model that answers: the one that was named, or the one that comes with KnowLIP, which says so."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from knowlip.base.progress import say
@@ -33,8 +35,14 @@ def open_model(named: Path | None, device: str) -> tuple[KnowLIP, Path]:
 
 
 def encode(model: KnowLIP, images: Sequence[TakenImage]) -> tuple[Tensor, Tensor]:
-    """Tokens (B, N, V) and normalised embeddings (B, E) of images."""
-    return model.encode_images(model.prepare([image.pixels for image in images]))
+    """Tokens (B, N, V) and normalised embeddings (B, E) of images; a model that is told the ground sampling gets it."""
+    # An image that is no square is squeezed into one: the side of a square of the same area is its width.
+    widths = [
+        math.nan if image.metres_per_pixel is None else image.metres_per_pixel * math.sqrt(image.pixels.size)
+        for image in images
+    ]
+    pixels = model.prepare([image.pixels for image in images])
+    return model.encode_images(pixels, torch.tensor(widths, device=pixels.device))
 
 
 def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]]) -> None:

@@ -58,9 +58,13 @@ def watched_attention(model: Towers, row_R: Tensor, place_R: Tensor) -> Iterator
 
 def patch_tokens(model: Towers) -> tuple[slice, tuple[int, int]]:
     """Which of the image tokens stand for patches, row by row, and how many (rows, columns) of them there are."""
-    tower = model.visual_encoder
-    _, (rows, columns), _ = grid_of(tower)
-    first = int(getattr(tower, "num_prefix_tokens", 0))
-    if model.readout is not None:
-        first += model.readout.tokens
+    _, (rows, columns), _ = grid_of(model.visual_encoder)
+    first = readout_tokens(model).stop
     return slice(first, first + rows * columns), (rows, columns)
+
+
+def readout_tokens(model: Towers) -> slice:
+    """Which of the image tokens are answers of the readout (:mod:`knowlip.models.readout`): none where the model has
+    none. Those before them stand for no place."""
+    first = int(getattr(model.visual_encoder, "num_prefix_tokens", 0))
+    return slice(first, first + (model.readout.tokens if model.readout is not None else 0))

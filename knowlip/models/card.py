@@ -29,7 +29,8 @@ class ModelCard(TypedDict, total=False):
     """Questions that name a direction which is not understood: their tiles were not turned."""
     license: str
     weights: Mapping[str, object]
-    """Of converted models: which file each tower comes from, tensor by tensor."""
+    """Where the weights of other projects come from, tensor by tensor: of a converted model the report
+    (:class:`knowlip.models.weights.ledger.WeightsReport`), of a trained one the report of each part that started so."""
     origin: Mapping[str, object]
     """Of the model that comes with KnowLIP: recipe, trainings, scenes, and what half precision changed."""
     measured: Mapping[str, float]

@@ -125,6 +125,7 @@ def _facts(config: Mapping[str, Any], card: Mapping[str, Any], parameters: int) 
     size = vision["image_size"]
     yield "Image tower", f"timm `{vision['name']}`, {size} x {size} pixels, one channel"
     yield "Text tower", f"{text['layers']} layers, width {text['width']}, {text['vocab_size']} word pieces"
+    yield from _origins(card.get("weights") or {})
     if "tiles" in card:
         yield "Trained on", f"{card['tiles']} tiles, texts of revision {card.get('revision', 0)}"
     if finer_coarser := card.get("metres_per_pixel"):
@@ -137,6 +138,14 @@ def _facts(config: Mapping[str, Any], card: Mapping[str, Any], parameters: int) 
         yield "Fine-tuned on", f"{card.get('questions', '')} {card['finetuned_on']}".strip()
     if "dataset_fingerprint" in card:
         yield "Data set", f"fingerprint `{card['dataset_fingerprint'][:16]}`"
+
+
+def _origins(weights: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Rows on the files that the weights come from: one report, or one for each part that was started from a file."""
+    converted = "layout" in weights
+    for part, report in ({"": weights} if converted else weights).items():
+        texts = [f"{report.get('layout', '')} weights of {report.get('source', '')}", *report.get("notes", ())]
+        yield "Converted from" if converted else f"Started from ({part})", "; ".join(_cell(str(text)) for text in texts)
 
 
 def _hub_results(measured: Sequence[Row]) -> list[Any]:

@@ -23,7 +23,7 @@ from knowlip.language.questions import (
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import Estimate, majority_answers, mean, mean_of_means, proportion
+from knowlip.tasks.metrics import NO_INTERVAL, Estimate, majority_answers, mean, mean_of_means, proportion
 from knowlip.tasks.questions import questions_about, questions_of
 
 _BATCH = 64
@@ -236,18 +236,25 @@ def image_gain(asked: Asked, blind: Asked, kind: str, clusters: Mapping[str, str
     """What the right image adds to the accuracy of a type, question by question.
 
     Returns:
-        `accuracy` with the other image, `difference` to it with `difference_ci`, `n` questions asked both ways.
+        `accuracy` with the other image, `difference` to it with `difference_ci`, `n` questions asked both ways, and a
+        `reason` where one of them is missing.
     """
     of_other = {blind.questions[i]: blind.given[i] == blind.questions[i].answer for i in blind.rows_of(kind)}
     rows = [i for i in asked.rows_of(kind) if asked.questions[i] in of_other]
     if not rows:
-        return {"accuracy": None, "difference": None, "difference_ci": None, "n": 0}
+        reason = "No tile asked about has another to borrow from."
+        return {"accuracy": None, "difference": None, "difference_ci": None, "n": 0, "reason": reason}
     questions = [asked.questions[i] for i in rows]
     hits = np.array([asked.given[i] == asked.questions[i].answer for i in rows], float)
     others = np.array([of_other[question] for question in questions], float)
     figure = mean(hits - others, [clusters[question.tile_id] for question in questions])
-    accuracy = float(others.mean())
-    return {"accuracy": accuracy, "difference": figure.value, "difference_ci": figure.ends, "n": figure.n}
+    return {
+        "accuracy": float(others.mean()),
+        "difference": figure.value,
+        "difference_ci": figure.ends,
+        "n": figure.n,
+        "reason": "" if figure.ci else NO_INTERVAL,
+    }
 
 
 def _share(asked: Asked, kind: str, bench: Bench) -> Estimate:

@@ -125,12 +125,15 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
     floors = {name: _value(true_share(trial.free([text] * count), trial.clusters)) for name, text in fixed.items()}
     references = list(trial.references.values())
     note = "No claim can be verified against truth." if bench.truths else "The data set has no truth."
-    said = {encoder.name: whole, OTHER_IMAGE + encoder.name: trial.free(generated, of_others=True)}
+    twin, twin_name = trial.free(generated, of_others=True), OTHER_IMAGE + encoder.name
+    said = {encoder.name: whole, twin_name: twin}
     if bench.truths:
         said[bench.annotator] = trial.free(references)
-    rows = [
-        _true_row(bench, name, "true claims", claims, trial.clusters, floors, note) for name, claims in said.items()
-    ]
+    with_twin = floors | {"other image": _value(true_share(twin, trial.clusters))}
+    rows = []
+    for name, claims in said.items():
+        blind = with_twin if name == encoder.name else floors
+        rows.append(_true_row(bench, name, "true claims", claims, trial.clusters, blind, note))
     if all(name in DIMENSIONS for name in trial.sets):
         more, asked = _asked(bench, encoder, images, trial)
     else:
@@ -223,7 +226,8 @@ def _asked(bench: Bench, encoder: Encoder, images: EncodedImages, trial: _Trial)
     # A total hides that one dimension is mostly wrong: the rows go down to each of them.
     assert isinstance(encoder, WritingEncoder)
     written = write_dimensions(encoder, images, trial.places, trial.sets)
-    said = {encoder.name: trial.parts(written), OTHER_IMAGE + encoder.name: trial.parts(written, of_others=True)}
+    twin = OTHER_IMAGE + encoder.name
+    said = {encoder.name: trial.parts(written), twin: trial.parts(written, of_others=True)}
     if bench.truths:
         known = {
             tile_id: dict(zip(rows["dimension"], rows["text"])) for tile_id, rows in bench.texts.groupby("tile_id")
@@ -234,7 +238,8 @@ def _asked(bench: Bench, encoder: Encoder, images: EncodedImages, trial: _Trial)
         name: trial.parts([{one: texts[f"{mine} {one}"] for one in DIMENSIONS[mine]} for mine in trial.sets])
         for name, texts in fixed.items()
     }
-    rows, details = [], {}
+    rows: list[Row] = []
+    details: dict[str, Json] = {}
     note = "Nothing that is said of it can be verified." if bench.truths else "The data set has no truth."
     groups = [f"{name} {one}" for name in DIMENSIONS if name in trial.sets for one in DIMENSIONS[name]]
     sets = [name for name in DIMENSIONS if name in trial.sets]
@@ -243,7 +248,8 @@ def _asked(bench: Bench, encoder: Encoder, images: EncodedImages, trial: _Trial)
         def part(claims: Sequence[Sequence[JudgedClaim]]) -> list[list[JudgedClaim]]:
             return [[one for one in row if of in ("", one.instruction_set, one.group)] for row in claims]
 
-        reached = {name: _value(true_share(part(claims), trial.clusters)) for name, claims in floors.items()}
+        blind = {**floors, "other image": said[twin]} if who == encoder.name else floors
+        reached = {name: _value(true_share(part(claims), trial.clusters)) for name, claims in blind.items()}
         metric = f"true claims, asked{', ' if of else ''}{of}"
         return _true_row(bench, who, metric, part(said[who]), trial.clusters, reached, note)
 
@@ -252,10 +258,11 @@ def _asked(bench: Bench, encoder: Encoder, images: EncodedImages, trial: _Trial)
     for of in groups:
         found = {who: row(who, of) for who in said}
         rows.append(found[encoder.name])
-        details[of] = {"true": found[encoder.name].value, "n": found[encoder.name].n}
-        for who, key in ((OTHER_IMAGE + encoder.name, "other_image"), (bench.annotator, "annotator")):
+        figures: dict[str, Json] = {"true": found[encoder.name].value, "n": found[encoder.name].n}
+        for who, key in ((twin, "other_image"), (bench.annotator, "annotator")):
             one = found.get(who)
-            details[of] |= {key: one.value if one else None, f"{key}_n": one.n if one else 0}
+            figures |= {key: one.value if one else None, f"{key}_n": one.n if one else 0}
+        details[of] = figures | {"reason": note if None in figures.values() else ""}
     return rows, {"asked": details, "without_other_image": int((trial.other < 0).sum())}
 
 

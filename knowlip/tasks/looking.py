@@ -29,7 +29,7 @@ from knowlip.dataset.others import Others, others_of
 from knowlip.dataset.reader import widths_m
 from knowlip.language.dimensions import DIMENSIONS, SLOTS, InstructionSet
 from knowlip.language.truth import judge
-from knowlip.models.attention import image_attention, patch_tokens
+from knowlip.models.attention import image_attention, patch_tokens, readout_tokens
 from knowlip.models.encoders import Encoder
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.models.knowlip import KnowLIP
@@ -38,7 +38,7 @@ from knowlip.models.towers import resize
 from knowlip.scio.evidence import Scorer
 from knowlip.scio.filled import FilledHole, filled_holes
 from knowlip.tasks.bench import Bench, Measured, balanced
-from knowlip.tasks.metrics import mean, mean_of_means
+from knowlip.tasks.metrics import NO_INTERVAL, mean, mean_of_means
 from knowlip.tasks.verdicts import verdicts
 from knowlip.training.texts import Reading, TileText, tokenise
 
@@ -177,19 +177,21 @@ class Looked:
         return image_gains(self.sample, self.model.tokenizer.mask, self.log_p, holes_at_once)
 
     @torch.inference_mode()
-    def attention(self) -> tuple[np.ndarray, np.ndarray]:
+    def attention(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the holes of target texts attend to, all sub-texts hidden.
 
         Returns:
             Mean weight of a patch that a box touches, over that of uniform attention (1 / N): (T, 8, L, H), NaN where
-            there is no box or no hole; and the share of attention that goes to patches at all: (T, 8).
+            there is no box or no hole; and the shares of attention that go to patches at all, and to the answers of the
+            readout: (T, 8) each.
         """
         model, sample = self.model, self.sample
         tokenizer, longest = model.tokenizer, model.config.text.max_length
         patches, grid = patch_tokens(model)
+        readout = readout_tokens(model)
         layers, heads = model.config.text.layers, model.config.text.heads
         on_target = np.full((len(sample), SLOTS, layers, heads), np.nan, np.float32)
-        on_patches = np.full((len(sample), SLOTS), np.nan, np.float32)
+        on_patches, on_readout = np.full((2, len(sample), SLOTS), np.nan, np.float32)
         pointed = [row for row, boxes in enumerate(sample.boxes) if boxes and sample.texts[row].ids()]
         for first in range(0, len(pointed), _AT_ONCE):
             rows = pointed[first : first + _AT_ONCE]
@@ -202,12 +204,13 @@ class Looked:
             row_R = torch.tensor([i for i, _ in places], device=model.device)
             place_R = torch.tensor([1 + hole.place for _, hole in places], device=model.device)
             weights = image_attention(model, ids, keep, memory, row_R, place_R).cpu().numpy()
-            of_patches = weights[..., patches]
-            for (_, hole), weight in zip(places, of_patches):
+            for (_, hole), weight in zip(places, weights):
+                at, of_patches = (hole.owner, hole.slot), weight[..., patches]
                 covered = covered_patches(sample.boxes[hole.owner], grid)
-                on_target[hole.owner, hole.slot] = weight[..., covered].mean(-1) * weights.shape[-1]
-                on_patches[hole.owner, hole.slot] = weight.sum(-1).mean()
-        return on_target, on_patches
+                on_target[at] = of_patches[..., covered].mean(-1) * weight.shape[-1]
+                on_patches[at] = of_patches.sum(-1).mean()
+                on_readout[at] = weight[..., readout].sum(-1).mean()
+        return on_target, on_patches, on_readout
 
 
 def covered_patches(boxes: Sequence[Box], grid: tuple[int, int]) -> np.ndarray:
@@ -237,7 +240,8 @@ def looking_figures(model: KnowLIP, sample: LookingSample) -> dict[str, float]:
     Returns:
         `gain.SET.DIMENSION` and `gain.SET` (mean of its dimensions), nats a token, other sub-texts hidden;
         `attention.target` (mean of layers and heads, times uniform), `attention.target_head` (the highest head's),
-        `attention.patches` (share that goes to patches). What the sample holds nothing of is left out.
+        `attention.patches` and `attention.readout` (shares that go there). What the sample or the model holds nothing
+        of is left out.
     """
     # Dropout would blur what the image adds, and differ between the two images.
     training = model.training
@@ -245,7 +249,7 @@ def looking_figures(model: KnowLIP, sample: LookingSample) -> dict[str, float]:
     try:
         looked = Looked(model, sample)
         gains = looked.gains()
-        on_target, on_patches = looked.attention()
+        on_target, on_patches, on_readout = looked.attention()
     finally:
         model.train(training)
     found: dict[str, float] = {}
@@ -264,6 +268,8 @@ def looking_figures(model: KnowLIP, sample: LookingSample) -> dict[str, float]:
         found["attention.target"] = float(by_head.mean())
         found["attention.target_head"] = float(by_head.max())
         found["attention.patches"] = float(np.nanmean(on_patches))
+        if model.readout is not None:
+            found["attention.readout"] = float(np.nanmean(on_readout))
     return found
 
 
@@ -337,8 +343,21 @@ def _gains(
                 "of_true": _plain_mean(gain[[one is True for one in verdict]]),
                 "of_wrong": _plain_mean(gain[[one is False for one in verdict]]),
                 "n": hidden.n,
+                "reason": _reason(hidden, verdict),
             }
     return totals, singles, details
+
+
+def _reason(row: Row, verdict: np.ndarray) -> str:
+    """Why figures of a dimension are missing; "" where none is."""
+    if row.value is None:
+        return row.note
+    missing = [
+        (row.ci is None, NO_INTERVAL),
+        (not any(one is True for one in verdict), "Truth confirms none of these sub-texts."),
+        (not any(one is False for one in verdict), "Truth refutes none of these sub-texts."),
+    ]
+    return " ".join(sentence for is_so, sentence in missing if is_so)
 
 
 def _gain_row(bench: Bench, encoder: str, metric: str, gains_TD: np.ndarray, clusters: np.ndarray) -> Row:
@@ -355,7 +374,7 @@ def _gain_row(bench: Bench, encoder: str, metric: str, gains_TD: np.ndarray, clu
 def _attention(bench: Bench, encoder: str, looked: Looked, clusters: np.ndarray) -> tuple[Row, dict[str, Json]]:
     """The row of attention on targets, and its details."""
     metric = "attention on targets / uniform"
-    on_target, on_patches = looked.attention()
+    on_target, on_patches, on_readout = looked.attention()
     by_tile_T8 = on_target.mean((2, 3))
     there = np.isfinite(by_tile_T8).any(1)
     if not there.any():
@@ -363,16 +382,22 @@ def _attention(bench: Bench, encoder: str, looked: Looked, clusters: np.ndarray)
         return bench.row("looking", encoder, metric, None, note=note, unit="number"), {}
     figure = mean(np.nanmean(by_tile_T8[there], 1), clusters[there])
     row = bench.row("looking", encoder, metric, figure, {"uniform": 1.0}, unit="number")
+    # The mean of all heads stays near 1 where a few of them look: the highest is told, which these tiles chose.
     by_head = np.nanmean(on_target[there], axis=(0, 1))
     layer, head = np.unravel_index(int(by_head.argmax()), by_head.shape)
     targets = DIMENSIONS[InstructionSet.MARINE]
     return row, {
         "tiles": int(there.sum()),
         "share_on_patches": float(np.nanmean(on_patches)),
+        "share_on_readout": float(np.nanmean(on_readout)),
         "highest_head": float(by_head.max()),
         "highest_head_is": f"layer {layer + 1}, head {head + 1}",
         "by_layer": {f"layer {number}": float(value) for number, value in enumerate(by_head.mean(1), 1)},
-        "by_dimension": {name: _plain_mean(by_tile_T8[:, slot]) for slot, name in enumerate(targets)},
+        "by_dimension": {
+            name: _plain_mean(by_tile_T8[:, slot])
+            for slot, name in enumerate(targets)
+            if np.isfinite(by_tile_T8[:, slot]).any()
+        },
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from timm.models.vision_transformer import VisionTransformer
 
-from knowlip.base.files import write_json
+from knowlip.base.files import read_json, write_json
 from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.dataset import Dataset
@@ -23,7 +23,7 @@ from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import sentences as question_sentences
 from knowlip.models import KnowLIP, ModelConfig, save_model
 from knowlip.models.weights import InitConfig, initialise
-from knowlip.models.weights.ledger import describe
+from knowlip.models.weights.ledger import describe, for_card
 from knowlip.objectives import PRIOR_LOSS
 from knowlip.scio.passes import ScioConfig, Stage, decide, stages
 from knowlip.tasks.looking import LookingSample, looking_figures, watched_sample, why_not_looked
@@ -44,6 +44,8 @@ from knowlip.training.task import Task, TrainingConfig
 
 _WORDINGS = 4
 """How many times each training tile is asked about, in other words and about other regions."""
+_WEIGHTS = "weights.json"
+"""Of a run: what it started from."""
 
 
 @dataclass(kw_only=True)
@@ -165,7 +167,7 @@ class Pretraining(Task[Batch]):
         there = rows_by_group(self.corpus.groups, np.ones(len(self.corpus.groups)))
         say(f"an epoch of {self.steps_per_epoch} steps holds {told(self.epoch_rows, there)}")
         if self.weights:
-            write_json(self.config.out / "weights.json", self.weights)
+            write_json(self.config.out / _WEIGHTS, self.weights)
             for report in self.weights.values():
                 say(describe(report))
         if self.config.look_every and (reason := why_not_looked(self.model)):
@@ -272,6 +274,8 @@ class Pretraining(Task[Batch]):
             out = self.config.out
             card = model_card(self.dataset, self.corpus, self.revision)
             card |= {"epoch_rows": self.epoch_rows, "run": self.name, **provenance()}
+            if (out / _WEIGHTS).is_file():  # also where this process only went on with the run
+                card["weights"] = for_card(read_json(out / _WEIGHTS))
             save_model(model, out / "model", card)
             result = {
                 "model": str(out / "model"),

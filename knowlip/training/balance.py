@@ -117,7 +117,7 @@ def told(rows: dict[str, float], there: dict[str, float]) -> str:
     """
     total, all_there = sum(rows.values()) or 1.0, sum(there.values()) or 1.0
     parts = [
-        f"{name} {number:,.0f} ({number / total:.1%}; {there[name]:,.0f} there are, {there[name] / all_there:.1%})"
+        f"{name} {number:,.0f} ({number / total:.1%}; as they come {there[name]:,.0f}, {there[name] / all_there:.1%})"
         for name, number in rows.items()
     ]
     return "; ".join(parts)

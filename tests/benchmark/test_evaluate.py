@@ -118,12 +118,15 @@ def test_captions_are_true_by_set_and_dimension(result: tuple[Results, Path], da
     assert (asked.value, asked.n) == (free.value, free.n)
     assert row(results, "caption", "true claims, asked, marine", "annotator:rules").value == asked.value
     assert row(results, "caption", "captions of the tile's own set").value == 1.0
+    twin_row = row(results, "caption", "true claims, asked", "other-image:oracle")
+    assert (asked.floor or 0) >= (twin_row.value or 1)
     details: Any = results.details["caption"]
     wrong = sum(n % 4 == 0 for n in range(VAL, COUNT)) / (COUNT - VAL)
     of_count = row(results, "caption", "true claims, asked, marine Count")
     assert of_count.value == pytest.approx(1 - wrong)
     assert details["asked"]["marine Count"]["true"] == details["true_claims"]["marine Count"]["true"] == of_count.value
     assert details["asked"]["marine Count"]["annotator"] == of_count.value
+    assert all(None not in one.values() or one["reason"] for one in details["asked"].values())
     others = Bench(data.path).others
     said = {n: (n % 3 + 1) % 3 + 1 if n % 4 == 0 else n % 3 + 1 for n in range(COUNT)}
     twin = details["asked"]["marine Count"]

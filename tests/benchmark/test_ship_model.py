@@ -77,12 +77,15 @@ def test_the_card_says_what_on_and_what_it_scores(tmp_path: Path) -> None:
         Row(
             "sea", "test", "vqa", "annotator:measured", "count accuracy", 0.35, (0.3, 0.4), 100, 0.3, "majority answer"
         ),
+        Row("sea", "test", "vqa", "other-image:shipped", "count accuracy", 0.31, None, 100, 0.3, "majority answer"),
         Row("sea", "test", "vqa", "shipped", "position accuracy", 0.12, (0.05, 0.2), 50, 0.16, "blind, by subject"),
     )
     results = Results(rows, setup={"encoders": {"shipped": file_sha256(out / "model.safetensors")}})
     ship(source, out, ORIGIN, {}, IMAGES, "apache-2.0", [results])
     text = (out / "README.md").read_text()
-    assert "| sea | vqa | count accuracy | 61.0 % ▲ | 50.0–70.0 | 30.0 % majority answer | 35.0 % | 100 |" in text
+    assert (
+        "| sea | vqa | count accuracy | 61.0 % ▲ | 50.0–70.0 | 30.0 % majority answer | 31.0 % | 35.0 % | 100 |" in text
+    )
     assert "Not clearly better than what one reaches without it: position accuracy on sea." in text
     for fact in ("4 of sim-c", "seed 7", "Delft, Sao Paulo", "1,200 steps", "120 minutes", "`tiny`", "SSDD"):
         assert fact in text, fact
@@ -126,19 +129,23 @@ def test_facts_come_from_the_run_and_its_data(tmp_path: Path) -> None:
         f"{word}_landform{plural}" for word in ("main", "all", "regional") for plural in ("", "s")
     }
     with pytest.raises(ValueError, match="holds no training"):
-        stages_of(tmp_path, None)
+        stages_of(tmp_path)
     for name, step in (("pretrain", 40), ("finetune", 12)):
         folder = tmp_path / "run" / name
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text("batch_size: 8\nlearning_rate: 0.001\nseed: 5\ndataset: somewhere\n")
         (folder / "log.jsonl").write_text('{"step": 10}\n' + json.dumps({"step": step}) + "\n")
     (tmp_path / "run" / "seconds.json").write_text('{"pretrain": 60.0}')
-    stages = stages_of(tmp_path / "run", None)
+    stages = stages_of(tmp_path / "run")
     assert [(one["stage"], one["steps"], one["seconds"]) for one in stages] == [
         ("pretrain", 40, 60.0),
         ("finetune", 12, None),
     ]
-    assert stages_of(tmp_path / "run" / "pretrain", 99.0)[0]["seconds"] == 99.0
+    alone = tmp_path / "run" / "finetune"
+    rates = [(10, 4.0), (20, 5.0), (30, 1.0), (20, 5.0), (30, 8.0)]  # stopped after 30, and gone on after 10
+    lines = [json.dumps({"step": step, "pairs_per_s": rate}) for step, rate in rates]
+    (alone / "log.jsonl").write_text("\n".join([*lines, '{"step": 30, "pairs_per_s": 8.0}']) + "\n")
+    assert stages_of(alone)[0]["seconds"] == 10 * 8 / 4 + 10 * 8 / 5 + 10 * 8 / 8
 
 
 def test_the_model_that_comes_along_is_small_and_its_page_is_its_card() -> None:

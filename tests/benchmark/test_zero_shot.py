@@ -62,7 +62,7 @@ class Stub:
     def prepare(self, images: Sequence[np.ndarray]) -> torch.Tensor:
         return torch.tensor([float(image.mean()) for image in images])
 
-    def encode_images(self, pixels: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def encode_images(self, pixels: torch.Tensor, width_m_B: torch.Tensor) -> tuple[torch.Tensor, None]:
         return pixels, None
 
     def rank(self, tokens: torch.Tensor, prompts: Sequence[str], answers: Sequence[str]) -> torch.Tensor:
@@ -81,11 +81,11 @@ def test_a_model_that_looks_loses_by_the_image_of_another() -> None:
     for n in range(1, 13):
         image = TakenImage(np.full((8, 8), n, np.uint8), 3.0)
         asked.trials.append(Trial(image, "how many?", str(n), str(n), "1" if n < 4 else "", {"blind": "1"}))
-    (own, teacher), details = measured(MODEL, "stub", asked)
+    (own, other, teacher), details = measured(MODEL, "stub", asked)
     assert (own.encoder, own.value, own.n) == ("stub", 1.0, 12)
     assert (teacher.encoder, teacher.value) == (TEACHER, 1 / 12)
     assert "It says nothing of 9 of 12" in teacher.note
-    assert details["other_image"] == 0
+    assert (other.encoder, other.value) == ("other-image:stub", 0.0)
     assert details["floors"] == {"blind": 1 / 12, "most frequent answer here": 1 / 12}
     assert own.floor == 1 / 12
     assert own.ci is not None

@@ -139,6 +139,33 @@ def test_what_is_not_known_of_an_image_is_said(
     assert "--metres_per_pixel is 0" in capsys.readouterr().err
 
 
+def test_the_model_is_told_the_width_on_the_ground(
+    model_folder: Path, dataset: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In metres, of tiles as the index says; NaN where nobody knows it."""
+    told: list[float] = []
+    original = KnowLIP.encode_images
+
+    def listening(self: KnowLIP, pixels: torch.Tensor, width_m_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        told.extend(width_m_B.tolist())
+        return original(self, pixels, width_m_B)
+
+    monkeypatch.setattr(KnowLIP, "encode_images", listening)
+    side = max(Image.open(pictures[0]).size)
+    ask(AskConfig(pictures[0], "how many?", model_folder, metres_per_pixel=2.0))
+    ask(AskConfig(pictures[0], "how many?", model_folder))
+    ask(AskConfig(pictures[1], "how many?", model_folder))
+    assert told[0] == 2.0 * side
+    assert told[1] != told[1]
+    metres = read_image(pictures[1]).metres_per_pixel
+    assert metres is not None
+    assert told[2] == pytest.approx(metres * (60 * 80) ** 0.5)
+    told.clear()
+    search(model_folder, dataset, "ships", top=3)
+    tiles = Dataset(dataset).tiles()
+    assert told[: len(tiles)] == pytest.approx(tiles["window_m"].to_list(), rel=0.02)
+
+
 def test_settings_of_generation_come_from_flags(
     model_folder: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,7 +217,9 @@ def test_hits_are_in_order_and_carry_their_tile(model_folder: Path, dataset: Pat
 def test_the_best_tile_comes_first(model_folder: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a model that sees nothing but brightness, the brightest tiles come first when one asks for them."""
 
-    def by_brightness(self: KnowLIP, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def by_brightness(
+        self: KnowLIP, pixels: torch.Tensor, width_m_B: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         angle = pixels.mean((1, 2, 3))
         feature = torch.zeros(len(pixels), 16)
         feature[:, 0], feature[:, 1] = torch.sin(angle), torch.cos(angle)
@@ -215,9 +244,9 @@ def test_embeddings_are_kept_by_model_and_renewed_when_damaged(
     encoded: list[int] = []
     original = KnowLIP.encode_images
 
-    def counting(self: KnowLIP, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def counting(self: KnowLIP, pixels: torch.Tensor, width_m_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         encoded.append(len(pixels))
-        return original(self, pixels)
+        return original(self, pixels, width_m_B)
 
     monkeypatch.setattr(KnowLIP, "encode_images", counting)
     first = search(model_folder, dataset, "water", top=3)

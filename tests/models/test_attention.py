@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from knowlip.models import KnowLIP
-from knowlip.models.attention import image_attention, patch_tokens
+from knowlip.models.attention import image_attention, patch_tokens, readout_tokens
 
 
 @torch.inference_mode()
@@ -27,5 +27,11 @@ def test_weights_give_what_attention_gave(model: KnowLIP) -> None:
     assert not any(layer.crossattention.self._forward_pre_hooks for layer in layers)
 
 
-def test_patches_stand_behind_the_class_token(model: KnowLIP) -> None:
+def test_patches_stand_behind_the_class_token_and_the_readout(model: KnowLIP) -> None:
     assert patch_tokens(model) == (slice(1, 17), (4, 4))
+    assert readout_tokens(model) == slice(1, 1)
+    model.config.readout = True
+    torch.manual_seed(0)
+    other = KnowLIP(model.config, model.tokenizer)
+    tokens, _ = other.encode_images(torch.zeros(1, 1, 32, 32))
+    assert readout_tokens(other).stop == patch_tokens(other)[0].start == tokens.shape[1] - 16

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -94,8 +94,12 @@ def test_a_model_that_does_not_look_gains_exactly_nothing(data: Dataset, model: 
         assert (gains == 0).all()
 
 
-def test_the_gain_is_that_of_ranking_the_words_of_one_hole(data: Dataset, model: KnowLIP) -> None:
+@pytest.mark.parametrize("reads", ["text", "both"])
+def test_the_gain_is_that_of_ranking_the_words_of_one_hole(
+    data: Dataset, model: KnowLIP, reads: Literal["text", "both"]
+) -> None:
     """An independent way: a prompt in words, ranked by the model with either image."""
+    model.config.text.decoder_reads = reads
     sample = sample_of(data, model, 6)
     looked = Looked(model, sample)
     gains = looked.gains(SHOWN)
@@ -117,7 +121,7 @@ def test_attention_on_targets_is_one_where_it_is_uniform(data: Dataset, model: K
     sample = sample_of(data, model)
     pointed = np.array([int(tile_id[1:]) % 2 == 0 for tile_id in sample.tile_ids])
     looked = Looked(model, sample)
-    on_target, on_patches = looked.attention()
+    on_target, on_patches, on_readout = looked.attention()
     assert on_target.shape == (12, 8, 2, 2)
     assert (np.isfinite(on_target).all((1, 2, 3)) == pointed).all()
     assert not np.allclose(on_target[pointed], 1, atol=1e-3)
@@ -126,9 +130,17 @@ def test_attention_on_targets_is_one_where_it_is_uniform(data: Dataset, model: K
         for layer in layers:
             layer.crossattention.self.query.weight.zero_()
             layer.crossattention.self.query.bias.zero_()
-    on_target, on_patches = looked.attention()
+    on_target, on_patches, on_readout = looked.attention()
     np.testing.assert_allclose(on_target[pointed], 1, rtol=1e-5)
     np.testing.assert_allclose(on_patches[pointed], 16 / 17, rtol=1e-5)
+    assert (on_readout[pointed] == 0).all()
+
+
+def test_attention_on_the_readout_is_told_apart(data: Dataset, model: KnowLIP) -> None:
+    model.config.readout = True
+    torch.manual_seed(0)
+    figures = looking_figures(KnowLIP(model.config, model.tokenizer), sample_of(data, model))
+    assert 0 < figures["attention.readout"] < 1 - figures["attention.patches"]
 
 
 def test_figures_of_a_log(data: Dataset, model: KnowLIP) -> None:
@@ -182,6 +194,8 @@ def test_rows_stand_beside_the_other_image(data: Dataset, model: KnowLIP) -> Non
     assert detail["of_wrong"] == pytest.approx(gains[wrong].mean())
     assert detail["of_true"] == pytest.approx(gains[~wrong].mean())
     assert rows["attention on targets / uniform"].floor == 1.0
+    by_dimension: Any = found.details["image_gain"]
+    assert all(None not in one.values() or one["reason"] for one in by_dimension.values())
     found = measure(bench, encoder_of(blind(model)))
     of_images = [row for row in found.rows if row.metric.startswith("image gain")]
     assert all((row.value, row.standing) == (0.0, "level") for row in of_images)

@@ -87,7 +87,7 @@ def test_no_row_is_met_more_often_than_the_limit() -> None:
 
 def test_an_epoch_is_told_beside_what_there_is() -> None:
     said = told({"marine": 30.0, "terrain": 70.0}, {"marine": 5.0, "terrain": 95.0})
-    assert said == "marine 30 (30.0%; 5 there are, 5.0%); terrain 70 (70.0%; 95 there are, 95.0%)"
+    assert said == "marine 30 (30.0%; as they come 5, 5.0%); terrain 70 (70.0%; as they come 95, 95.0%)"
 
 
 @pytest.mark.parametrize(

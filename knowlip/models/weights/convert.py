@@ -23,7 +23,7 @@ class ConvertConfig:
     """What to convert, and into what."""
 
     source: Path
-    """BLIP, BERT or ViT checkpoint: safetensors, a PyTorch file, or a folder of the Hugging Face hub."""
+    """BLIP, BERT or ViT checkpoint: safetensors, ONNX, a PyTorch file, or a folder of the Hugging Face hub."""
     out: Path
     """Model folder to write."""
     kind: Kind = "auto"
@@ -121,7 +121,8 @@ def _vision(source: Source, kind: str, config: ConvertConfig) -> VisionConfig:
         names = {name.removeprefix(OURS): key for name, key in blip_names(source).items() if name.startswith(OURS)}
     else:
         names = find_tower(source, VisionConfig.name).names
-    found = plain_vit(source, names, source.config.get("vision_config", {}).get("num_attention_heads"))
+    known = source.config.get("vision_config", {}) if kind == "blip" else source.config
+    found = plain_vit(source, names, known.get("num_attention_heads"))
     found.image_size = config.image_size or found.image_size
     return found
 

@@ -16,8 +16,8 @@ class InitConfig:
     """Weights of other projects to start from; left empty, all are random."""
 
     vision: str = ""
-    """Image tower: a file (timm, DeiT, DINO, MAE, MoCo v3), "timm" for the weights that timm knows under the model's
-    name, or "timm/NAME" or "hf-hub:USER/REPO" for those of another name (from the hub or its cache)."""
+    """Image tower: a file (timm, DeiT, DINO, DINOv2, MAE, MoCo v3; ONNX too), "timm" for the weights that timm knows
+    under the model's name, or "timm/NAME" or "hf-hub:USER/REPO" for those of another (from the hub or its cache)."""
     vision_mean: list[float] | None = None
     """Mean of each input channel (pixels in 0..1) that these weights expect, where it is not the layout's own."""
     vision_std: list[float] | None = None

@@ -3,8 +3,9 @@ is filled or new for a stated reason. What is left over on either side is an err
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypedDict
 
 import torch
@@ -17,6 +18,7 @@ class WeightsReport(TypedDict):
     """A :class:`Report` for JSON and for people: counts, and names with `*` for the number of a layer."""
 
     source: str
+    sha256: str
     layout: str
     notes: list[str]
     loaded: int
@@ -44,11 +46,14 @@ class Report:
     """Reason -> tensors of the file."""
     new: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> tensors of the model that keep their random values."""
+    sha256: str = ""
+    """Of the file."""
 
     def as_dict(self) -> WeightsReport:
         """Short, for JSON and for people."""
         return {
             "source": self.source,
+            "sha256": self.sha256,
             "layout": self.layout,
             "notes": self.notes,
             "loaded": len(self.loaded),
@@ -86,7 +91,7 @@ class WeightLedger:
 
     def __init__(self, source: Source, model: nn.Module, scope: Sequence[str], layout: str) -> None:
         self.source = source.state
-        self.report = Report(source.path, layout)
+        self.report = Report(source.path, layout, list(source.notes), sha256=source.sha256)
         if source.beside:
             self.report.dropped["beside the weights"] = source.beside
         self.first: dict[str, str] = {}
@@ -168,6 +173,11 @@ def describe(report: WeightsReport) -> str:
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             lines.append(f"  {verb} ({reason}): {', '.join(names[:2])}{more}")
     return "\n".join(lines)
+
+
+def for_card(reports: Mapping[str, WeightsReport]) -> dict[str, WeightsReport]:
+    """Reports as a model's card keeps them: a file by its name, because folders are of one machine."""
+    return {part: {**report, "source": Path(report["source"]).name} for part, report in reports.items()}
 
 
 def _short(names: Iterable[str]) -> list[str]:

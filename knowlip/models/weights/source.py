@@ -11,7 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from knowlip.base.files import read_json
+from knowlip.base.files import file_sha256, read_json
+from knowlip.models.weights.known import provenance_of
+from knowlip.models.weights.onnx_file import read_onnx
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of the Hugging Face hub."""
@@ -31,10 +33,14 @@ class Source:
     """What else the file holds (optimiser, epoch, arguments)."""
     config: dict[str, Any] = field(default_factory=dict)
     """Of a `config.json` beside the file, where there is one."""
+    notes: list[str] = field(default_factory=list)
+    """What is known of the file, and what was done to read it, for people."""
+    sha256: str = ""
+    """Of the file; "" where there is none."""
 
 
 def read_source(path: Path) -> Source:
-    """Read safetensors or a PyTorch file (tensors and plain values only; nothing of it is run).
+    """Read safetensors, ONNX or a PyTorch file (tensors and plain values only; nothing of it is run).
 
     Args:
         path: the file, or a folder of the Hugging Face hub with `model.safetensors` or `pytorch_model.bin`.
@@ -43,15 +49,29 @@ def read_source(path: Path) -> Source:
         ValueError: there is no such file, it is broken, or it holds no tensors.
     """
     if path.is_dir():
-        found = [path / name for name in _FILES if (path / name).is_file()]
-        if not found:
+        files = [path / name for name in _FILES if (path / name).is_file()]
+        if not files:
             raise ValueError(f"{path} holds neither {_FILES[0]} nor {_FILES[1]}.")
-        path = found[0]
+        path = files[0]
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
     config = path.with_name("config.json")
-    source = Source(str(path), {}, config=read_json(config) if config.is_file() else {})
-    content: Any = _load(path)
+    source = Source(str(path), {}, config=read_json(config) if config.is_file() else {}, sha256=file_sha256(path))
+    if known := provenance_of(source.sha256):
+        source.notes.append(known)
+    if path.suffix == ".onnx":
+        found = read_onnx(path)
+        source.state, source.beside = found.state, found.beside
+        source.notes += found.notes
+    else:
+        _unwrap(source, _load(path))
+    if not source.state:
+        raise ValueError(f"{path} holds no named tensors.")
+    return source
+
+
+def _unwrap(source: Source, content: Any) -> None:
+    """Take the tensors out of the envelopes around them."""
     while isinstance(content, dict):
         inner = next((key for key in _ENVELOPES if isinstance(content.get(key), dict)), None)
         if inner is None:
@@ -61,9 +81,6 @@ def read_source(path: Path) -> Source:
     if isinstance(content, dict):
         source.state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         source.beside += [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-    if not source.state:
-        raise ValueError(f"{path} holds no named tensors.")
-    return source
 
 
 def _load(path: Path) -> Any:

@@ -1,10 +1,12 @@
-"""Vision Transformers of timm, DeiT, DINO, MAE and MoCo v3.
+"""Vision Transformers of timm, DeiT, DINO, DINOv2, MAE and MoCo v3.
 
-All of them name the encoder's tensors as timm does; they differ in the envelope, in what else the file holds, and in
-the normalisation of the input, which is folded into the patch embedding (:mod:`knowlip.models.patch`).
+All of them (but Hugging Face's DINOv2, :mod:`knowlip.models.weights.dinov2`) name the encoder's tensors as timm does;
+they differ in the envelope, in what else the file holds, and in the normalisation of the input, which is folded into
+the patch embedding (:mod:`knowlip.models.patch`).
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +19,7 @@ from knowlip.models.config import VisionConfig
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.patch import fold_channels, resize_patch, resize_positions
 from knowlip.models.vision import grid_of
+from knowlip.models.weights.dinov2 import dinov2_heads, dinov2_names, dinov2_prefix
 from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source
 
@@ -26,9 +29,11 @@ IMAGENET: Normalisation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP: Normalisation = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 OURS = "visual_encoder."
+DINOV2 = "DINOv2"
 KERNEL, BIAS, POSITIONS = "patch_embed.proj.weight", "patch_embed.proj.bias", "pos_embed"
 _PLAIN = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 """timm's `vit_*_patch16_224`: width, depth, heads."""
+_NAMED = re.compile(r"[A-Za-z_]\w*(\.\w+)*$")
 _PREFIXES = {"module.base_encoder.": "MoCo v3", "module.backbone.": "DINO", "backbone.": "DINO", "": ""}
 
 
@@ -42,6 +47,8 @@ class Tower:
     std: Sequence[float]
     dropped: dict[str, list[str]] = field(default_factory=dict)
     """Reason -> names of the file."""
+    stacked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """timm's names of what is several tensors of the file, one above the other."""
 
 
 def find_tower(source: Source, timm_name: str, given: Normalisation | None = None) -> Tower:
@@ -58,32 +65,48 @@ def find_tower(source: Source, timm_name: str, given: Normalisation | None = Non
     keys = list(source.state)
     prefix = next((prefix for prefix in _PREFIXES if f"{prefix}patch_embed.proj.weight" in keys), None)
     if prefix is None:
-        raise ValueError(
-            f"{source.path} holds no ViT in the layout of timm, DeiT, DINO, MAE or MoCo v3; its first tensor is "
-            f"{keys[0]}."
-        )
-    names = {key.removeprefix(prefix): key for key in keys if key.startswith(prefix)}
-    # All name the encoder as timm does: only what lies beside it, and the envelope, tell whose file it is and thereby
-    # which normalisation it expects.
+        if (prefix := dinov2_prefix(source)) is None:
+            raise ValueError(
+                f"{source.path} holds no ViT in the layout of timm, DeiT, DINO, DINOv2, MAE or MoCo v3; its first "
+                f"tensor is {keys[0]}."
+            )
+        names, stacked = dinov2_names(source, prefix)
+        tower = Tower(DINOV2, {}, *(given or IMAGENET), stacked=stacked)
+    else:
+        names = {key.removeprefix(prefix): key for key in keys if key.startswith(prefix)}
+        tower = _timm_tower(source, names, prefix, timm_name, given)
+    for name, key in names.items():
+        if name.split(".")[0] in ("head", "head_dist", "fc", "attn_pool"):
+            tower.dropped.setdefault("head of the former task", []).append(key)
+        elif tower.layout == "MAE" and (name.startswith("decoder_") or name == "mask_token"):
+            tower.dropped.setdefault("MAE's decoder", []).append(key)
+        elif tower.layout == DINOV2 and name.removeprefix("embeddings.") == "mask_token":
+            tower.dropped.setdefault("stands for masked patches in the former training", []).append(key)
+        else:
+            tower.names[name] = key
+    # Only what has a name of its own can be said to lie outside the encoder: a nameless tensor is left to be refused.
+    outside = [key for key in keys if not key.startswith(prefix) and _NAMED.match(key)]
+    tower.dropped["not the encoder"] = outside
+    return tower
+
+
+def _timm_tower(
+    source: Source, names: Mapping[str, str], prefix: str, timm_name: str, given: Normalisation | None
+) -> Tower:
+    """Whose file it is, and thereby which normalisation it expects: all name the encoder as timm does, so that only
+    what lies beside it, and the envelope, tell."""
     layout = _PREFIXES[prefix]
-    mean, std = given or IMAGENET
-    if not layout and any(key.startswith("decoder_") or key == "mask_token" for key in keys):
+    normalisation = given or IMAGENET
+    if not layout and "mask_token" in names and "blocks.0.ls1.gamma" in names:
+        layout = DINOV2
+    elif not layout and any(name.startswith("decoder_") or name == "mask_token" for name in names):
         layout = "MAE"
     elif not layout and source.envelope:
         layout = "DeiT or MAE"
     elif not layout:
         layout = "timm"
-        mean, std = given or _normalisation_of(timm_name)
-    tower = Tower(layout, {}, mean, std)
-    for name, key in names.items():
-        if name.split(".")[0] in ("head", "head_dist", "fc", "attn_pool"):
-            tower.dropped.setdefault("head of the former task", []).append(key)
-        elif layout == "MAE" and (name.startswith("decoder_") or name == "mask_token"):
-            tower.dropped.setdefault("MAE's decoder", []).append(key)
-        else:
-            tower.names[name] = key
-    tower.dropped["not the encoder"] = [key for key in keys if key not in names.values()]
-    return tower
+        normalisation = given or _normalisation_of(timm_name)
+    return Tower(layout, {}, *normalisation)
 
 
 def plain_vit(source: Source, names: Mapping[str, str], heads: int | None = None) -> VisionConfig:
@@ -101,11 +124,14 @@ def plain_vit(source: Source, names: Mapping[str, str], heads: int | None = None
     mlp_ratio = len(state[names["blocks.0.mlp.fc1.weight"]]) / width
     names_of_sizes = ("embed_dim", "depth", "num_heads", "patch_size", "mlp_ratio")
     found = dict(zip(names_of_sizes, (width, depth, heads or max(1, width // 64), patch, mlp_ratio)))
-    size, usual = next(((size, usual) for size, usual in _PLAIN.items() if usual[0] == width), ("base", _PLAIN["base"]))
-    known = dict(zip(names_of_sizes, (*usual, 16, 4.0)))
+    scaled = "blocks.0.ls1.gamma" in names  # LayerScale: DINOv2, which timm has from "small"
+    sizes = {size: usual for size, usual in _PLAIN.items() if not scaled or size != "tiny"}
+    size, usual = next(((size, usual) for size, usual in sizes.items() if usual[0] == width), ("base", _PLAIN["base"]))
+    known = dict(zip(names_of_sizes, (*usual, 14 if scaled else 16, 4.0)))
     side = math.isqrt(state[names["pos_embed"]].shape[1] - 1)
     changes = {key: value for key, value in found.items() if value != known[key]}
-    return VisionConfig(f"vit_{size}_patch16_224", side * patch, changes)
+    name = f"vit_{size}_patch14_dinov2" if scaled else f"vit_{size}_patch16_224"
+    return VisionConfig(name, side * patch, changes)
 
 
 def convert_vit(
@@ -126,7 +152,7 @@ def convert_vit(
         ValueError: unknown layout, other sizes, or tensors left over on either side.
     """
     tower = find_tower(source, model.config.vision.name, normalisation)
-    _check_heads(tower, model.visual_encoder)
+    _check_heads(source, tower, model.visual_encoder)
     ledger = WeightLedger(source, model, [OURS], tower.layout)
     for reason, keys in tower.dropped.items():
         ledger.drop(keys, reason)
@@ -134,6 +160,9 @@ def convert_vit(
         for part in ("weight", "bias"):
             tower.names[f"norm.{part}"] = tower.names.pop(f"fc_norm.{part}")
         ledger.report.notes.append("The norm of the pooled features has become the norm of the tokens.")
+    for name, parts in tower.stacked.items():
+        if OURS + name in ledger.wanted:
+            ledger.put(OURS + name, torch.cat([source.state[part] for part in parts]), *parts)
     place_tower(ledger, model, tower.names, tower.mean, tower.std, antialias)
     return ledger.close()
 
@@ -146,10 +175,12 @@ def place_tower(
     std: Sequence[float],
     antialias: bool,
 ) -> None:
-    """Fill the image tower; `names` maps timm's names to the file's."""
+    """Fill what is not filled yet of the image tower; `names` maps timm's names to the file's."""
+    if model.stem is not None:
+        raise ValueError(f"{ledger.report.source} is a ViT that reads pixels: set model.vision.stem to 0.")
     for ours in ledger.wanted:
         name = ours.removeprefix(OURS)
-        if ours.startswith(OURS) and name not in (KERNEL, BIAS, POSITIONS):
+        if ours.startswith(OURS) and ours not in ledger.state and name not in (KERNEL, BIAS, POSITIONS):
             ledger.copy(ours, names.get(name, name))
     constant_D = _place_patch(ledger, model, names, mean, std)
     if OURS + POSITIONS in ledger.wanted:
@@ -225,10 +256,15 @@ def _normalisation_of(timm_name: str) -> Normalisation:
     return known.mean, known.std
 
 
-def _check_heads(tower: Tower, ours: nn.Module) -> None:
-    """MoCo v3's small ViT has 12 heads where everyone else's has 6: the shapes do not tell."""
-    if tower.layout == "MoCo v3" and ours.num_features == 384 and ours.blocks[0].attn.num_heads != 12:  # type: ignore[index, union-attr]
+def _check_heads(source: Source, tower: Tower, ours: nn.Module) -> None:
+    """The shapes do not tell how many heads there are: MoCo v3's small ViT has 12 where everyone else's has 6."""
+    width, heads = int(ours.num_features), int(ours.blocks[0].attn.num_heads)  # type: ignore[arg-type, index, union-attr]
+    if tower.layout == "MoCo v3" and width == 384 and heads != 12:
         raise ValueError("MoCo v3's small ViT has 12 heads: set model.vision.changes to {num_heads: 12}.")
+    if tower.layout == DINOV2 and heads != (theirs := dinov2_heads(source, width)):
+        raise ValueError(
+            f"{source.path} has {theirs} heads, the model {heads}: set model.vision.changes to {{num_heads: {theirs}}}."
+        )
 
 
 def _by(size: Sequence[int]) -> str:

@@ -3,10 +3,19 @@
 from knowlip.tasks.metrics.baselines import majority_answers, typical_text
 from knowlip.tasks.metrics.captions import caption_scores, tokenise
 from knowlip.tasks.metrics.detection import auroc, grouped_auroc, precision_recall
-from knowlip.tasks.metrics.intervals import Estimate, cluster_bootstrap, mean, mean_of_means, proportion, wilson
+from knowlip.tasks.metrics.intervals import (
+    NO_INTERVAL,
+    Estimate,
+    cluster_bootstrap,
+    mean,
+    mean_of_means,
+    proportion,
+    wilson,
+)
 from knowlip.tasks.metrics.retrieval import chance_recall, ranks_of_positives, recall_at
 
 __all__ = [
+    "NO_INTERVAL",
     "Estimate",
     "auroc",
     "caption_scores",

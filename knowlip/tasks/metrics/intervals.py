@@ -16,6 +16,7 @@ from knowlip.base.statistics import wilson
 from knowlip.tasks.metrics.resampled import cluster_weights, interval
 
 MIN_CLUSTERS: Final = 8
+NO_INTERVAL: Final = f"Fewer than {MIN_CLUSTERS} clusters were measured: no interval."
 _REPLICATES: Final = 1000
 
 
