@@ -1,6 +1,7 @@
 """`Dataset`: read everything of a data set, append texts."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -229,6 +230,7 @@ class Dataset:
 
 
 def widths_m(tiles: "pd.DataFrame") -> np.ndarray:
-    """Width on the ground in metres of tiles of the index, float32 (N,); NaN where it is not known."""
-    columns = tiles["proj:shape"].map(lambda shape: shape[1])
-    return (tiles["metres_per_pixel"].to_numpy(float) * columns.to_numpy(float)).astype(np.float32)
+    """Width on the ground in metres of tiles of the index, float32 (N,); NaN where it is not known. Of a tile that is
+    not square, as it may come from another data set, the side of the square of equal area: it stays when tiles turn."""
+    side = tiles["proj:shape"].map(lambda shape: math.sqrt(shape[0] * shape[1]))
+    return (tiles["metres_per_pixel"].to_numpy(float) * side.to_numpy(float)).astype(np.float32)

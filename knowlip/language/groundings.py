@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
-from knowlip.language.claims import Claims, parse_claims
+from knowlip.language.claims import Claims, parse_claims, say_the_same
 from knowlip.language.dimensions import InstructionSet
 
 MOST: Final = 21
@@ -21,6 +21,7 @@ LENGTHS_M: Final = (15, 20, 25, 30, 40, 60, 80, 100, 130, 160, 200, 250, 320)
 """Lengths to choose from; each about a quarter more than the one before."""
 _PERCENT: Final = (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 _NONE: Final = "none"
+_OF_AIRFIELDS: Final = ("runway", "apron", "grass", "pavement")
 _FORMS: Final = (*LANDFORMS, "open land", _NONE)
 
 
@@ -107,6 +108,20 @@ def grounding_of_claims(instruction_set: str, said: Mapping[str, Claims]) -> Gro
     return result
 
 
+def contradict(instruction_set: str, dimension: str, one: str, other: str) -> bool:
+    """Whether two sub-texts cannot both be right: no answer to some question agrees with both, or they see something
+    in other regions; of what is no answer, whether they claim something else."""
+    a, b = (grounding_of(instruction_set, {dimension: text}) for text in (one, other))
+    asked = a.answers_QK.any(1) & b.answers_QK.any(1)
+    mapped = (a.regions_M9 >= 0).any(1) & (b.regions_M9 >= 0).any(1)
+    if not asked.any() and not mapped.any():
+        return not say_the_same(instruction_set, dimension, one, other)
+    apart = asked & ~(a.answers_QK & b.answers_QK).any(1)
+    held_a, held_b = a.regions_M9 == 1, b.regions_M9 == 1
+    elsewhere = mapped & held_a.any(1) & held_b.any(1) & ~(held_a & held_b).any(1)
+    return bool(apart.any() or elsewhere.any())
+
+
 def _answer(result: Grounding, name: str, *answers: str | None) -> None:
     """These answers agree with the text; those that are not on the list are passed over."""
     place = _PLACES[name]
@@ -161,15 +176,17 @@ def _shares(claims: Claims, result: Grounding) -> None:
 
 
 def _surroundings(claims: Claims, result: Grounding) -> None:
-    _answer(result, "open_water", "yes" if claims.get("open_water") else "no")
-    for name, regions in claims.get("where", {}).items():
+    if claims.get("open_water"):
+        _answer(result, "open_water", "yes")
+    elif any(name != "water" for name in claims.get("covers", [])):
+        _answer(result, "open_water", "no")
+    for name, regions in _landforms(claims).items():
         _hold(result, name, regions)
 
 
 def _terrain(claims: Claims, result: Grounding) -> None:
     _answer(result, "main", claims.get("main"))
-    if "main" in claims:
-        _answer(result, "second", claims.get("second", _NONE))
+    _answer(result, "second", claims.get("second"))
 
 
 def _function(claims: Claims, result: Grounding) -> None:
@@ -178,8 +195,18 @@ def _function(claims: Claims, result: Grounding) -> None:
 
 def _where(claims: Claims, result: Grounding) -> None:
     if "where" in claims:  # a list of all that there is
+        where = _landforms(claims)
         for name in (*LANDFORMS, "open land"):
-            _hold(result, name, claims["where"].get(name, []))
+            _hold(result, name, where.get(name, []))
+
+
+def _landforms(claims: Claims) -> dict[str, list[int]]:
+    """Name in `MAPPED` -> regions; runways, aprons and the grass between them are an airfield too."""
+    found: dict[str, set[int]] = {}
+    for name, regions in claims.get("where", {}).items():
+        for one in {name, "airfield" if name in _OF_AIRFIELDS else name}:
+            found.setdefault(one, set()).update(regions)
+    return {name: sorted(regions) for name, regions in found.items()}
 
 
 def _layout(claims: Claims, result: Grounding) -> None:

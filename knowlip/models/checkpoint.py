@@ -74,7 +74,7 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
             text=TextConfig(**config["text"]),
             embed_dim=config["embed_dim"],
             temperature=config["temperature"],
-            readout=bool(config.get("readout", False)),
+            readout=config.get("readout", False) is True,
         )
         described, card = json.dumps(saved["tokenizer"]), saved["card"]
     except (KeyError, TypeError) as error:
@@ -85,7 +85,7 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
         raise ValueError(f"{folder / _CARD} holds a broken tokenizer ({error}).") from error
     try:
         model = KnowLIP(model_config, tokenizer)
-    except ValueError as error:
+    except (ValueError, RuntimeError, TypeError, MemoryError) as error:
         raise ValueError(f"{folder / _CARD}: {error}") from None
     try:
         weights = load_file(folder / _WEIGHTS)

@@ -29,6 +29,18 @@ class VisionConfig:
     ground_sampling: bool = False
     """Whether the tower is told how many metres a pixel is (needs a stem): a length in pixels means nothing alone."""
 
+    def __post_init__(self) -> None:
+        # Files of others: what torch would allocate, or take for something else, is refused before it is built.
+        whole = all(type(value) is int for value in (self.image_size, self.stem, self.stem_blocks))
+        if not whole or type(self.ground_sampling) is not bool:
+            raise ValueError(
+                "model.vision: image_size, stem and stem_blocks are whole numbers, ground_sampling is a bool."
+            )
+        if not (1 <= self.image_size <= 8192 and 0 <= self.stem <= 4096 and 0 <= self.stem_blocks <= 64):
+            raise ValueError(
+                "model.vision: image_size is 1 to 8192 px, stem at most 4096 channels, stem_blocks at most 64."
+            )
+
 
 @dataclass
 class TextConfig:

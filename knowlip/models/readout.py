@@ -84,6 +84,9 @@ class Readout(nn.Module):
         real_QK = torch.tensor([[i < len(question.answers) for i in range(widest)] for question in CLOSED])
         self.real_QK: Tensor
         self.register_buffer("real_QK", real_QK, persistent=False)
+        self.log_factorials: Tensor
+        factorials = torch.lgamma(torch.arange(MOST + 1, dtype=torch.float64) + 1).float()
+        self.register_buffer("log_factorials", factorials, persistent=False)
         self.summary_width = len(CLOSED) * widest + 9 * (len(MAPPED) + categories)
 
     @property
@@ -153,7 +156,7 @@ class Readout(nn.Module):
         each region, and the types at the places of targets."""
         total = total_BL.sum(1, keepdim=True).clamp(min=1e-3)
         number = torch.arange(MOST + 1, device=total.device, dtype=total.dtype)
-        poisson = number * total.log() - total - torch.lgamma(number + 1)
+        poisson = number * total.log() - total - self.log_factorials
         kinds = self.types(map_BHGG).float().softmax(1)
         weight = rates.sum(1, keepdim=True)
         kind = ((weight * kinds).sum((2, 3)) / weight.sum((2, 3)) + 1e-3).log()
@@ -183,7 +186,9 @@ class Readout(nn.Module):
         both = rates.sum(1, keepdim=True)
         side = both.shape[-1]
         peak = torch.where(both == F.max_pool2d(both, 3, 1, 1), both, torch.zeros_like(both)).flatten(1)
-        strength, place = peak.topk(_OBJECTS, 1)
+        missing = max(0, _OBJECTS - peak.shape[1])  # of a map with fewer cells: objects without strength
+        strength, place = F.pad(peak, (0, missing)).topk(_OBJECTS, 1)
+        place = place.clamp(max=side * side - 1)
         y, x = place // side, place % side
 
         def at(values: Tensor) -> Tensor:

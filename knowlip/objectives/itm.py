@@ -11,6 +11,8 @@ from torch import Tensor
 
 PRIOR_LOSS = 0.6365141682948128
 """Entropy of one positive against two negatives."""
+PRIOR_LOSS_OF_FOUR = 0.5623351446188083
+"""The same against three: texts with one wrong sub-text are asked about too."""
 
 
 @torch.no_grad()

@@ -2,8 +2,9 @@
 
 *Image gain*: the log-probability a token (its [SEP] included) that the decoder gives to the words of a sub-text, read
 as infilling reads them, with the right image minus with the image of another tile of the same instruction set
-(:mod:`knowlip.dataset.others`). Nothing but the image differs, so a model that does not look gains exactly 0. It is
-measured twice: with all other sub-texts hidden, where all is left to the image, and with the others shown.
+(:mod:`knowlip.dataset.others`). Nothing but the image differs, and where the model is told it the image's width on the
+ground: a model that does not look gains exactly 0. It is measured twice: with all other sub-texts hidden, where all is
+left to the image, and with the others shown.
 
 *Attention on targets*: the weight that a hole's [MASK] gives in cross-attention to a patch that a box of the annotator
 touches, over the uniform weight.

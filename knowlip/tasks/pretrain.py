@@ -17,17 +17,19 @@ from timm.models.vision_transformer import VisionTransformer
 from knowlip.base.files import read_json, write_json
 from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
+from knowlip.base.vocabulary import DISTRUSTED
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.questions import facts_of_texts, questions_from_facts
 from knowlip.language.questions import sentences as question_sentences
 from knowlip.models import KnowLIP, ModelConfig, save_model
 from knowlip.models.weights import InitConfig, initialise
 from knowlip.models.weights.ledger import describe, for_card
-from knowlip.objectives import PRIOR_LOSS
+from knowlip.objectives import PRIOR_LOSS, PRIOR_LOSS_OF_FOUR
 from knowlip.scio.passes import ScioConfig, Stage, decide, stages
 from knowlip.tasks.looking import LookingSample, looking_figures, watched_sample, why_not_looked
-from knowlip.tasks.questions import questions_of
+from knowlip.tasks.questions import facts_about
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import rows_by_group, told
 from knowlip.training.batch import Batch
@@ -88,6 +90,10 @@ class PretrainConfig(TrainingConfig):
         lengths = self.stage_steps or self.stage_epochs
         if sum(lengths) < 1 or min(lengths) < 0:
             raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
+        if self.objectives.attend and self.checkpoint_activations:
+            raise ValueError(
+                "objectives.attend reads attention that checkpoint_activations would compute anew: choose one."
+            )
         if lengths[0] < 1 and (lengths[1] or lengths[2]):
             raise ValueError("Stage 1 needs at least one step: screening needs a trained model.")
         if self.look_every < 0 or self.look_tiles < 2:
@@ -126,10 +132,7 @@ class Pretraining(Task[Batch]):
         self.config, self.engine = config, engine
         self.dataset = Dataset(config.dataset)
         self.corpus = Corpus.open(self.dataset, config, sentences)
-        if config.objectives.questions:
-            train = set(self.corpus.tile_ids)
-            asked = [q for seed in range(_WORDINGS) for q in questions_of(self.dataset, "train", config.seed + seed)]
-            self.corpus.ask([question for question in asked if question.tile_id in train])
+        self._ask()
         self.corpus.drop_noise = config.scio.noise == "all"
         sizes = copy.deepcopy(config.model)
         sizes.text.vocab_size = len(self.corpus.tokenizer)
@@ -143,9 +146,24 @@ class Pretraining(Task[Batch]):
         lengths = config.stage_steps or [epochs * self.steps_per_epoch for epochs in config.stage_epochs]
         self.stages = stages(lengths, config.scio.iterations)
         self.ends = [stage.end for stage in self.stages]
+        self.itm_prior = PRIOR_LOSS_OF_FOUR if config.objectives.wrong_subtext else PRIOR_LOSS
         self.revision = 0
         self.watched: LookingSample | None = None
         self.name = run_name(config, self)
+
+    def _ask(self) -> None:
+        """Take the questions that are asked beside the texts, from truth or from the texts as they are now believed."""
+        config, corpus = self.config, self.corpus
+        if not config.objectives.questions:
+            return
+        if config.objectives.questions_from == "truth":
+            if not self.dataset.truth():
+                raise ValueError(f"{self.dataset.path} has no truth: set objectives.questions_from to annotator.")
+            facts, source = facts_about(self.dataset, corpus.tile_ids)
+        else:
+            facts, source = facts_of_texts(corpus.table[~corpus.table["decision"].isin(DISTRUSTED)]), "annotator"
+        seeds = range(config.seed, config.seed + _WORDINGS)
+        corpus.ask([question for seed in seeds for question in questions_from_facts(facts, seed, source)])
 
     def batches(self, rank: int, world: int) -> Batches:
         return Batches(self.corpus, self.config, rank, world, self.config.accumulate)
@@ -210,6 +228,7 @@ class Pretraining(Task[Batch]):
         assert found is not None
         self.revision = found
         self.corpus.read_texts(self.dataset, self.revision)
+        self._ask()
 
     def _decide(self, model: KnowLIP, stage: Stage, label: str) -> int:
         """One pass over the texts, written as a revision. Returns the revision's number; the old one where nothing was
@@ -234,6 +253,7 @@ class Pretraining(Task[Batch]):
             raise ValueError(f"{self.config.out} holds another training: use another output folder.")
         self.revision = state["revision"]
         self.corpus.read_texts(self.dataset, self.revision)
+        self._ask()
 
     def figures(self, step: int) -> dict[str, Any]:
         # The line says where training goes on: the stage that trains next, the last one at the end.
@@ -241,7 +261,7 @@ class Pretraining(Task[Batch]):
         tau, duplicates = float(self.model.temp.detach()), self.module.queue.duplicates()
         return {
             "stage": stage,
-            "itm_prior": PRIOR_LOSS,
+            "itm_prior": self.itm_prior,
             "tau": tau,
             "queue_duplicates": duplicates,
             "revision": self.revision,
@@ -262,7 +282,7 @@ class Pretraining(Task[Batch]):
         gains = [f"{name} {line[f'gain.{name}']:+.3f}" for name in DIMENSIONS if f"gain.{name}" in line]
         looked = f"  image gain {' '.join(gains)}" if gains else ""
         return (
-            f"stage {line['stage']}  itc {line['itc']:.3f}  itm {line['itm']:.3f} (prior {PRIOR_LOSS:.4f})  "
+            f"stage {line['stage']}  itc {line['itc']:.3f}  itm {line['itm']:.3f} (prior {line['itm_prior']:.4f})  "
             f"infill {line['infill']:.3f}  ground {line['ground']:.3f}  tau {line['tau']:.4f}{looked}"
         )
 

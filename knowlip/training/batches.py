@@ -203,7 +203,7 @@ class Batches:
         if not (config.objectives.ground or config.objectives.attend):
             return None
         claimed = [corpus.grounding(int(row), turn) for row, turn in zip(rows, turns)]
-        mentions = [corpus.mentions.get(corpus.tile_ids[row]) for row in rows]
+        mentions = [corpus.mention(int(row)) for row in rows]
         return targets_of(claimed, mentions, turns, map_side(config.model.vision))
 
     def _phrases(self, rows: np.ndarray, turns: Sequence[int]) -> Phrases | None:

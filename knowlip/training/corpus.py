@@ -9,13 +9,12 @@ import pandas as pd
 
 from knowlip.base.files import sha256, whole_file
 from knowlip.dataset import Dataset
-from knowlip.dataset.mentions import by_tile
+from knowlip.dataset.mentions import Mention, by_tile
 from knowlip.dataset.reader import widths_m
-from knowlip.language.claims import say_the_same
 from knowlip.language.corruption import with_seen
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
-from knowlip.language.groundings import Grounding, grounding_of
+from knowlip.language.groundings import Grounding, contradict, grounding_of
 from knowlip.language.marks import joined, sentences_of
 from knowlip.language.questions import OF_TARGETS, Question
 from knowlip.language.statements import Evidence
@@ -243,6 +242,12 @@ class Corpus:
             _keep(self._groundings, (tile, turn), found)
         return found
 
+    def mention(self, tile: int) -> Mention | None:
+        """What the annotator counts and points at in a tile; None where it says nothing, or where screening called its
+        number or place of targets noise."""
+        noise = {self.dimension(tile, slot) for slot in self.texts[tile].noise}
+        return None if noise & {"Count", "Location"} else self.mentions.get(self.tile_ids[tile])
+
     def ask(self, questions: Sequence[Question]) -> None:
         """Take questions about the tiles, which batches ask."""
         place = {tile_id: tile for tile, tile_id in enumerate(self.tile_ids)}
@@ -286,7 +291,7 @@ class Corpus:
             words, marks, evidence = self._said[self.row(other, slot)]
             turned = turned_sentences(words, marks, Turn.of(turn))
             theirs = self.words(other, slot)
-            if turned is None or not theirs or say_the_same(self.sets[tile], dimension, own, theirs):
+            if turned is None or not theirs or not contradict(self.sets[tile], dimension, own, theirs):
                 continue
             parts = list(text.parts)
             parts[slot] = cached_part(self._parts, self.tokenizer, dimension, self.read_of(*turned, evidence))

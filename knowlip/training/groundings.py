@@ -1,5 +1,6 @@
 """What the readout of a model is taught for each tile, whatever way it is turned."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,11 +31,12 @@ _UNKNOWN: Final = (np.zeros(len(TARGET_CATEGORIES), bool), np.zeros((0, 5)))
 
 
 def boxes_of(mention: Mention | None) -> tuple[np.ndarray, np.ndarray]:
-    """Of which categories an annotator says how many there are, (L,) bool; and its boxes, rows of category, x and y of
-    the centre, width and height in fractions of the tile."""
+    """Of which categories an annotator points at as many as it counts, (L,) bool; and its boxes, rows of category, x,
+    y of the centre, width and height in fractions of the tile."""
     if mention is None:
         return _UNKNOWN
-    known = np.array([name in mention.counts for name in TARGET_CATEGORIES])
+    boxes = Counter(box.category for box in mention.boxes)
+    known = np.array([mention.counts.get(name) == boxes[name] for name in TARGET_CATEGORIES])
     rows = [
         (TARGET_CATEGORIES.index(box.category), box.x + box.width / 2, box.y + box.height / 2, box.width, box.height)
         for box in mention.boxes

@@ -116,10 +116,11 @@ class Health:
             )
         if "itm" in line:
             self.itm.append(line["itm"])
-            at_prior = len(self.itm) == _WINDOW and max(abs(loss - PRIOR_LOSS) for loss in self.itm) < 0.01
+            prior = line.get("itm_prior", PRIOR_LOSS)
+            at_prior = len(self.itm) == _WINDOW and max(abs(loss - prior) for loss in self.itm) < 0.01
             if at_prior and line["step"] > self.warmup:
                 found["itm"] = (
-                    f"Matching has learned only that one pair in three is true (loss {line['itm']:.4f}): raise "
+                    f"Matching has learned only how many of the pairs are true (loss {line['itm']:.4f}): raise "
                     "objectives.negative_floor for easier negatives, or train longer."
                 )
         if line.get("queue_duplicates", 0.0) > 0.5:

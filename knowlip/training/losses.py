@@ -58,6 +58,9 @@ class ObjectiveConfig:
     questions: int = 0
     """Questions asked about each image beside its text, their answers written as holes are: so that the pre-trained
     model answers too."""
+    questions_from: Literal["annotator", "truth"] = "annotator"
+    """Where their answers come from: what the texts claim, as far as it is believed; or truth or labels of the training
+    tiles, where the data set has some (fine-tuning uses these where it can)."""
     wrong_subtext: bool = False
     """Whether matching is asked about texts of which one sub-text is another tile's, beside whole other texts."""
     itm_negatives: Literal["local", "all"] = "local"
@@ -100,6 +103,10 @@ class JointLoss(nn.Module):
                 f"objectives.generation {config.generation} needs model.text.decoder_reads {reads[0]}: the decoder "
                 "must read in training what it will read in use."
             )
+        if config.generation == "lm" and (config.questions or config.attend):
+            raise ValueError("objectives.questions and objectives.attend need objectives.generation infill.")
+        if config.wrong_subtext and not config.itm:
+            raise ValueError("objectives.wrong_subtext is a part of matching: set objectives.itm above 0 too.")
         if config.ground and model.readout is None:
             raise ValueError(
                 "objectives.ground teaches the readout: set model.readout to true, or objectives.ground to 0."

@@ -21,8 +21,9 @@ from knowlip.training.resume import read_log
 from tests.benchmark.numbered import build
 
 TINY = [
-    "pretrain.model.vision.image_size=12",
-    "pretrain.model.vision.changes.patch_size=6",
+    "pretrain.model.vision.image_size=16",
+    "pretrain.model.vision.stem=8",
+    "pretrain.model.vision.changes.patch_size=1",
     "pretrain.model.vision.changes.embed_dim=16",
     "pretrain.model.vision.changes.depth=1",
     "pretrain.model.vision.changes.num_heads=2",

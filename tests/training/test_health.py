@@ -53,7 +53,7 @@ def test_each_illness_is_named_once(bad: dict[str, float], words: str) -> None:
 def test_matching_at_its_prior_takes_several_lines_after_the_warm_up() -> None:
     lines = warned([{"itm": PRIOR_LOSS + 0.002}] * 12, warmup=80)
     assert [bool(line) for line in lines] == [False] * 8 + [True] + [False] * 3
-    assert "one pair in three" in lines[8][0]
+    assert "how many of the pairs are true" in lines[8][0]
 
 
 def test_an_illness_that_comes_again_is_named_again() -> None:

@@ -37,7 +37,11 @@ class KnowLIPEncoder:
 
     def summary(self, images: Tensor, width_m_B: Tensor | None = None) -> Tensor:
         """(B, D)."""
-        return summary_token(self.model.visual_encoder, self.tokens(images, width_m_B))
+        tokens, tower = self.tokens(images, width_m_B), self.model.visual_encoder
+        if self.model.readout is not None:  # what it adds is no part of the image's own mean
+            first = int(getattr(tower, "num_prefix_tokens", 0))
+            tokens = torch.cat([tokens[:, :first], tokens[:, self.prefix :]], 1)
+        return summary_token(tower, tokens)
 
     def embed(self, images: Tensor, width_m_B: Tensor | None = None) -> Tensor:
         """Unit-length embeddings (B, E)."""
