@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import torch
@@ -49,7 +49,8 @@ class ExportConfig:
 
 
 class ImageTower(nn.Module):
-    """Pixels (B, S, S) uint8 -> embedding (B, E) of unit length, tokens (B, N, V)."""
+    """Pixels (B, S, S) uint8 -> embedding (B, E) of unit length, tokens (B, N, V). A model that is told the width on the
+    ground is told here that it is not known."""
 
     def __init__(self, model: KnowLIP) -> None:
         super().__init__()
@@ -220,6 +221,9 @@ def _described(file: Path) -> dict[str, Any]:
     }
 
 
+_WIDTH: Final = {"ground_sampling": "not told: the exported tower takes the metres of a pixel as unknown"}
+
+
 def _use(model: KnowLIP) -> dict[str, Any]:
     """What one must know to feed the towers and to read what they give."""
     vision = model.config.vision
@@ -229,6 +233,7 @@ def _use(model: KnowLIP) -> dict[str, Any]:
             "channels": 1,
             "resize": "bilinear, antialiased (Pillow's BILINEAR), where the image is not of image_size",
             "no_data": 0,
+            **(_WIDTH if vision.ground_sampling else {}),
             "normalisation": "inside image.onnx: (pixels / 255 - mean) / std",
             "mean": vision.mean,
             "std": vision.std,

@@ -85,7 +85,7 @@ import knowlip
 
 model = knowlip.load("{place}")
 pixels = model.prepare([tile])  # uint8 (H, W)
-tokens, embedding = model.encode_images(pixels)
+tokens, embedding = model.encode_images(pixels)  # width_m_B=torch.tensor([256.0]): width on the ground, where known
 model.generate(tokens, [""])  # a description
 ```
 

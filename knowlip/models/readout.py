@@ -142,10 +142,13 @@ class Readout(nn.Module):
         logits_BQK = self.whole(whole).unflatten(1, self.real_QK.shape).float()
         logits_BQK = self._with_targets(logits_BQK, total_BL, rates, map_BHGG)
         closed = logits_BQK.masked_fill(~self.real_QK, _NEVER).log_softmax(-1)
-        mean9, max9 = F.adaptive_avg_pool2d(map_BHGG, 3), F.adaptive_max_pool2d(map_BHGG, 3)
-        token9 = F.adaptive_avg_pool2d(tokens_BNV.transpose(1, 2).unflatten(2, (grid, grid)), 3)
+        nine = _nine(map_BHGG)
+        mean9 = torch.stack([part.mean((2, 3)) for part in nine], 2)
+        max9 = torch.stack([part.amax((2, 3)) for part in nine], 2)
+        patches = tokens_BNV.transpose(1, 2).unflatten(2, (grid, grid))
+        token9 = torch.stack([part.mean((2, 3)) for part in _nine(patches)], 2)
         share_BL9 = seen_BL9 - total_BL.clamp(min=1e-4).log()[..., None]
-        region = torch.cat([x.flatten(2) for x in (mean9, max9, token9, seen_BL9 * 0.3, share_BL9 * 0.3)], 1)
+        region = torch.cat([mean9, max9, token9, seen_BL9 * 0.3, share_BL9 * 0.3], 1)
         regions_BM9 = self.by_region(region.transpose(1, 2)).transpose(1, 2).float()
         answers = Answers(log_rates, log_sizes, closed, regions_BM9)
         memory, said = self._in_tokens(answers, rates, seen_BL9, map_BHGG, extent_B2)
@@ -212,6 +215,14 @@ def _extent(batch: int, width_m_B: Tensor | None, like: Tensor) -> Tensor:
     known = torch.isfinite(width_m_B) & (width_m_B > 0)
     log = torch.where(known, width_m_B, 1000.0).to(like.dtype).log() - math.log(1000.0)
     return torch.stack([log, known.to(like.dtype)], 1)
+
+
+def _nine(map_BHGG: Tensor) -> list[Tensor]:
+    """The nine regions, row by row; a cell on a border is in both. As adaptive pooling to 3 x 3 cuts them, in
+    operations that ONNX has."""
+    side = map_BHGG.shape[-1]
+    spans = [slice(part * side // 3, -(-(part + 1) * side // 3)) for part in range(3)]
+    return [map_BHGG[..., rows, columns] for rows in spans for columns in spans]
 
 
 def _by_region(rates_BLGG: Tensor) -> Tensor:

@@ -14,9 +14,12 @@ from tokenizers import Tokenizer
 
 import knowlip
 from knowlip.cli import main
+from knowlip.models import KnowLIP, save_model
 from knowlip.models import export as export_module
+from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
 from knowlip.models.export import ExportConfig, export_model
 from tests.inference.tiny_model import tiny_model
+from tests.training.test_step import make_tokenizer
 
 TEXTS = ["Count: three ships are visible.", "water", "Location: upper left and center right. " * 9, ""]
 
@@ -104,3 +107,21 @@ def test_missing_packages_are_named(model_folder: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(export_module, "find_spec", lambda name: None if name == "onnxscript" else True)
     with pytest.raises(ValueError, match=r"onnxscript.*knowlip\[export\]"):
         export_model(ExportConfig(model_folder, tmp_path / "out"))
+
+
+def test_a_model_that_looks_is_exported_as_one_that_is_not_told_the_width(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    changes = {"patch_size": 2, "embed_dim": 16, "depth": 1, "num_heads": 2}
+    vision = VisionConfig("vit_tiny_patch16_224", 32, changes, stem=8, ground_sampling=True)
+    text = TextConfig(len(tokenizer), 16, 1, 2, 32, 32, decoder_reads="both")
+    torch.manual_seed(0)
+    model = KnowLIP(ModelConfig(vision, text, embed_dim=8, readout=True), tokenizer).eval()
+    save_model(model, tmp_path / "model", {})
+    out = tmp_path / "onnx"
+    export_model(ExportConfig(tmp_path / "model", out))
+    described = json.loads((out / "export.json").read_text())
+    assert "unknown" in described["preprocessing"]["ground_sampling"]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32), dtype=np.uint8)
+    found = session(out, described["image"]).run(["image_embedding"], {"pixels": pixels})[0]
+    want = model.encode_images(model.normalise(torch.from_numpy(pixels)))[1]
+    np.testing.assert_allclose(found, want.detach().numpy(), atol=1e-5)
