@@ -132,6 +132,8 @@ def _trained_on(origin: Mapping[str, Any]) -> Iterator[str]:
             f"{stage['stage']}: {stage['steps']:,} steps of {stage['batch_size']}, learning rate "
             f"{stage['learning_rate']:g}, seed {stage['seed']}, {took}, {where}."
         )
+    if origin.get("note"):
+        yield str(origin["note"])
 
 
 def _names(names: Sequence[str]) -> str:

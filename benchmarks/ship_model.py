@@ -242,6 +242,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="model folder; by default the one of the last training of the run")
     parser.add_argument("--dataset", type=Path, help="by default the one that the last training names")
     parser.add_argument("--recipe", required=True, help="name of the recipe that trained it")
+    parser.add_argument("--note", default="", help="sentences for the card on what the recipe does not say of this run")
     parser.add_argument("--license", default="apache-2.0", help="identifier of the hub")
     parser.add_argument("--metrics", type=Path, nargs="*", default=[], help="results of these weights for the card")
     parser.add_argument("--out", type=Path, default=ROOT / "knowlip" / "models" / SHIPPED)
@@ -255,6 +256,7 @@ def main() -> None:
         "recipe": options.recipe,
         "stages": [{name: value for name, value in stage.items() if name != "dataset"} for stage in stages],
         "data": scenes_of(dataset),
+        "note": options.note,
     }
     test = dataset.tiles("test")["tile_id"].to_list()
     images = list(dataset.images(test[:: max(1, len(test) // _SAMPLES)][:_SAMPLES]))

@@ -49,8 +49,10 @@ class ExportConfig:
 
 
 class ImageTower(nn.Module):
-    """Pixels (B, S, S) uint8 -> embedding (B, E) of unit length, tokens (B, N, V). A model that is told the width on the
-    ground is told here that it is not known."""
+    """Pixels (B, S, S) uint8 -> embedding (B, E) of unit length, tokens (B, N, V).
+
+    A model that is told the width on the ground is told here that it is not known.
+    """
 
     def __init__(self, model: KnowLIP) -> None:
         super().__init__()

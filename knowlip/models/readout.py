@@ -124,7 +124,7 @@ class Readout(nn.Module):
         log_sizes = self.sizes(map_BHGG).float()
         both = rates.sum(1, keepdim=True)
         size_B2 = (both * log_sizes).sum((2, 3)) / both.sum((2, 3))
-        extent_B2 = _extent(len(rates), width_m_B, rates)
+        extent_B2 = _extent(rates.shape[0], width_m_B, rates)
         whole = torch.cat(
             [
                 summary_BV,
@@ -189,6 +189,9 @@ class Readout(nn.Module):
         both = rates.sum(1, keepdim=True)
         side = both.shape[-1]
         peak = torch.where(both == F.max_pool2d(both, 3, 1, 1), both, torch.zeros_like(both)).flatten(1)
+        # Of equal peaks, as in an image without any content, the first counts: on every device the same one.
+        count = peak.shape[1]
+        peak = peak * (1 - 1e-3 * torch.arange(count, device=peak.device, dtype=peak.dtype) / count)
         missing = max(0, _OBJECTS - peak.shape[1])  # of a map with fewer cells: objects without strength
         strength, place = F.pad(peak, (0, missing)).topk(_OBJECTS, 1)
         place = place.clamp(max=side * side - 1)

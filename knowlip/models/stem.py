@@ -52,7 +52,7 @@ class Stem(nn.Module):
         """
         x = self.down(pixels.contiguous(memory_format=torch.channels_last))
         if self.scales is not None:
-            x = x + self._scale(len(x), metres_B, self.scales)[:, :, None, None]
+            x = x + self._scale(x.shape[0], metres_B, self.scales)[:, :, None, None]
         for block in self.blocks:
             x = block(x)
         return x
