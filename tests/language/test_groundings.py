@@ -6,7 +6,7 @@ import pytest
 from knowlip.base.vocabulary import REGIONS
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
-from knowlip.language.groundings import CLOSED, MAPPED, MOST, Grounding, grounding_of, nothing
+from knowlip.language.groundings import CLOSED, MAPPED, MOST, Grounding, contradict, grounding_of, nothing
 
 
 def answers(found: Grounding) -> dict[str, list[str]]:
@@ -78,3 +78,28 @@ def test_regions_turn_as_the_words_do(number: int) -> None:
         turned = turn_words(text, turn)
         assert turned is not None
         assert held(grounding_of("marine", {"Location": turned})) == {"ship": [turn.region(region)]}
+
+
+def test_silence_is_no_answer() -> None:
+    assert "open_water" not in answers(grounding_of("marine", {"Environment": "Water surrounds the ships"}))
+    assert "second" not in answers(grounding_of("terrain", {"Terrain": "Urban land dominates the area"}))
+    found = grounding_of("terrain", {"Distribution": "Runways in the upper left, fields in the lower right"})
+    assert held(found)["airfield"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dimension", "one", "other", "apart"),
+    [
+        ("marine", "Count", "There is one ship", "Between one and four ships", False),
+        ("marine", "Count", "There are nine ships", "Between one and four ships", True),
+        ("marine", "Location", "The ships lie in the upper left", "The ships lie in the lower right", True),
+        ("marine", "Location", "The ships lie in the upper left", "Ships in the upper left and upper center", False),
+        ("terrain", "Roads", "There are no roads in the scene", "There are several roads", True),
+    ],
+)
+def test_texts_contradict_where_no_answer_agrees_with_both(
+    kind: str, dimension: str, one: str, other: str, apart: bool
+) -> None:
+    assert contradict(kind, dimension, one, other) is apart
+    assert contradict(kind, dimension, other, one) is apart
+    assert not contradict(kind, dimension, one, one)

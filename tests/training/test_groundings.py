@@ -1,0 +1,34 @@
+"""Targets of the readout from an annotator's boxes: where they lie when a tile turns, and what is not known."""
+
+import numpy as np
+import pytest
+
+from knowlip.dataset.mentions import Box, Mention
+from knowlip.language.directions import Turn
+from knowlip.language.groundings import nothing
+from knowlip.training.groundings import targets_of
+
+SIDE = 6
+
+
+def one(counts: dict[str, int], *boxes: Box) -> Mention:
+    return Mention("tile", "measured", counts, boxes)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_boxes_turn_with_the_pixels(number: int) -> None:
+    turn, box = Turn.of(number), Box("ship", 0.05, 0.55, 0.2, 0.1)
+    found = targets_of([nothing()], [one({"ship": 1, "aircraft": 0}, box)], [number], SIDE)
+    x, y = turn.place(box.x + box.width / 2, box.y + box.height / 2)
+    row, column = int(y * SIDE), int(x * SIDE)
+    assert found.number_BLGG[0, 0].sum() == found.number_BLGG[0, 0, row, column] == 1
+    assert found.known_BL.tolist() == [[True, True]]
+    size = (0.1, 0.2) if turn.swaps_axes else (0.2, 0.1)
+    np.testing.assert_allclose(found.log_size_B2GG[0, :, row, column].exp(), size, rtol=1e-6)
+    assert int(found.log_size_B2GG.isfinite().sum()) == 2
+
+
+def test_a_count_that_is_not_pointed_at_is_unknown() -> None:
+    five = targets_of([nothing()] * 2, [one({"ship": 5}), None], [0, 0], SIDE)
+    assert five.known_BL.tolist() == [[False, False], [False, False]]
+    assert five.number_BLGG.sum() == 0
