@@ -137,9 +137,7 @@ def test_simulated_scenes_to_a_report_and_again(tmp_path: Path, capsys: pytest.C
     kept = {path: path.read_bytes() for path in out.rglob("*") if path.suffix in (".tif", ".tar", ".parquet", ".pt")}
     weights = (out / "finetune" / "model" / "model.safetensors").read_bytes()
     log = (out / "pretrain" / "log.jsonl").read_bytes()
-    started = time.monotonic()
     assert run_demo(out, *SIMULATED) == 0
-    assert time.monotonic() - started < sum(metrics["seconds"].values()) + 5
     again = json.loads(capsys.readouterr().out)
     for one in (metrics, again):
         del one["seconds"]
