@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -37,6 +37,7 @@ from knowlip.base.vocabulary import (
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import TileTruth
 from knowlip.language.dimensions import InstructionSet
+from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 
 
@@ -98,7 +99,6 @@ TEMPLATES: Final[dict[QuestionType, tuple[str, ...]]] = {
         "Name the main land cover at the {region}.",
     ),
 }
-_OF_TARGETS: Final = (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION)
 _PLURAL: Final = {"ship": "ships", "aircraft": "aircraft"}
 
 
@@ -114,15 +114,6 @@ class Question:
     """What the wording gives away: "ship" or "aircraft", a region's name, or ""."""
     source: str = "truth"
     """"truth", or "annotator" where the answer is what the annotator claims and may be wrong."""
-
-    def turned(self, turn: Turn) -> "Question":
-        """The same question about the turned tile: regions that it names or asks for turn with the pixels."""
-        if self.type is QuestionType.POSITION:
-            return replace(self, answer=REGIONS[turn.region(REGIONS.index(self.answer))])
-        if self.type is QuestionType.REGIONAL_LANDFORM:
-            subject = REGIONS[turn.region(REGIONS.index(self.subject))]
-            return replace(self, question=self.question.replace(self.subject, subject), subject=subject)
-        return self
 
 
 @dataclass(frozen=True)
@@ -157,6 +148,18 @@ class Facts:
     landforms: tuple[str, ...] | None = None
     grid: tuple[str | None, ...] | None = None
     """Main landform of each of the nine regions."""
+
+
+class Posed(NamedTuple):
+    """A question as it is put, and its answer."""
+
+    question: str
+    answer: str
+
+    def turned(self, turn: Turn) -> "Posed | None":
+        """The same about the turned tile: directions in both turn with the pixels; None where one is not understood."""
+        question, answer = turn_words(self.question, turn), turn_words(self.answer, turn)
+        return None if question is None or answer is None else Posed(question, answer)
 
 
 def answers_of(question_type: str) -> tuple[str, ...] | None:
@@ -394,7 +397,7 @@ def questions_from_texts(texts: pd.DataFrame, seed: int = 0) -> list[Question]:
 
 def sentences() -> list[str]:
     """Every wording with every subject, and every answer: what a vocabulary needs to know to ask and to answer."""
-    subjects = {**dict.fromkeys(_OF_TARGETS, TARGET_CATEGORIES), QuestionType.REGIONAL_LANDFORM: REGIONS}
+    subjects = {**dict.fromkeys(OF_TARGETS, TARGET_CATEGORIES), QuestionType.REGIONAL_LANDFORM: REGIONS}
     words = [
         _wordings(kind, subject)[number]
         for kind, wordings in TEMPLATES.items()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, SHIP_TYPES, TARGET_CATEGORIES
 from knowlip.language.groundings import CLOSED, MAPPED, MOST
+from knowlip.objectives import closed_scores
 
 _OBJECTS: Final = 8
 _TYPES: Final = len(SHIP_TYPES) + len(AIRCRAFT_TYPES)
@@ -250,8 +251,8 @@ def claim_scores(answers: Answers, agree_RQK: Tensor, held_RM9: Tensor, image_R:
         image_R: the image of each.
     """
     log_p, logits = answers.closed_BQK[image_R], answers.regions_BM9[image_R]
-    agreed = log_p.masked_fill(~agree_RQK, _NEVER).logsumexp(-1) - log_p.amax(-1)
-    closed, known = agreed.clamp(max=0), agree_RQK.any(-1)
+    agreed, known = closed_scores(log_p, agree_RQK)
+    closed = (agreed - log_p.amax(-1)).clamp(max=0)
     against = torch.where(held_RM9 == 1, -logits, logits).clamp(min=0) * (held_RM9 >= 0)
     regions, mapped = -against.sum(-1), (held_RM9 >= 0).any(-1)
     total = (closed * known).sum(1) + (regions * mapped).sum(1)

@@ -99,16 +99,13 @@ class Scorer:
             rows: tiles.
             change: of the pixels (B, S, S), where others than the tiles' own are asked for.
         """
-        return self._look(rows, change)[:2]
+        return self.look(rows, change)[:2]
 
     @torch.inference_mode()
-    def answers(self, rows: Sequence[int]) -> Answers | None:
-        """What the model's readout answers from tile rows; None where it has no readout."""
-        return self._look(rows)[2] if self.model.readout is not None else None
-
-    def _look(
+    def look(
         self, rows: Sequence[int], change: Callable[[np.ndarray], np.ndarray] | None = None
     ) -> tuple[Tensor, Tensor, Answers | None]:
+        """The same, and what the model's readout answers; None where it has no readout."""
         own = self.pixels[list(rows)]
         pixels = torch.from_numpy(np.ascontiguousarray(own if change is None else change(own))).to(self.model.device)
         width = None if self._width_m is None else torch.from_numpy(self._width_m[list(rows)]).to(pixels.device)
@@ -291,7 +288,7 @@ def _window(
         ends = np.cumsum([len(variants[i]) for i in window])
     for first in range(0, len(window), scorer.tiles_at_once):
         part = window[first : first + scorer.tiles_at_once]
-        tokens, image = scorer.encode([rows[i] for i in part])
+        tokens, image, answers = scorer.look([rows[i] for i in part])
         reading = "itm" in kinds or not {*DECODER}.isdisjoint(kinds)  # contrast alone needs no keys and values
         memory = scorer.model.image_key_values(tokens) if reading else []
         owner = [at for at, i in enumerate(part) for _ in variants[i]]
@@ -319,8 +316,8 @@ def _window(
                     getattr(result, kind)[part.start : part.stop] = _on_views(
                         kind, scorer, texts, rows, asked, part, said
                     )
-            if "claims" in kinds:
-                _claims(scorer, rows, place, part, said, result)
+            if "claims" in kinds and answers is not None:
+                _claims(scorer.views, answers, rows, place, part, said, result)
 
 
 def _on_views(
@@ -377,7 +374,8 @@ def _views(
 
 
 def _claims(
-    scorer: Scorer,
+    views: Views,
+    answers: Answers,
     rows: Sequence[int],
     place: Sequence[tuple[int, int]],
     part: range,
@@ -385,9 +383,6 @@ def _claims(
     result: Evidence,
 ) -> None:
     """Fill in how much less likely the claims of sub-texts (text, position) are than others, by the model's readout."""
-    views, answers = scorer.views, scorer.answers([rows[i] for i in part])
-    if views is None or answers is None:
-        return
     claimed, where = [], []
     for i, slot in place:
         kind = views.sets[rows[i]]

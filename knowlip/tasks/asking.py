@@ -7,14 +7,12 @@ Two settings of balance meet here. Tiles whose questions have rare answers are m
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
 
 import numpy as np
 
 from knowlip.dataset import Dataset
-from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.language.questions import askables
+from knowlip.language.questions import Posed, askables
 from knowlip.tasks.questions import facts_about
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import drawn, limited, shares
@@ -61,13 +59,6 @@ def by_type(counts: Counts) -> dict[str, float]:
         name = kind.replace("_", " ") or "questions"
         found[name] = found.get(name, 0.0) + number
     return found
-
-
-class Posed(NamedTuple):
-    """A question as it is put, beside its turned tile."""
-
-    question: str
-    answer: str
 
 
 class QuestionSampler:
@@ -119,7 +110,7 @@ class QuestionSampler:
         for one in (asked[at] for at in chosen):
             wordings = (one.question, *one.others)
             posed.append(Posed(wordings[rng.integers(len(wordings))], one.answer))
-        turned = [_turned(one, turn) for one in posed]
+        turned = [one.turned(turn) for one in posed]
         whole = [one for one in turned if one is not None]
         return (turn, whole) if len(whole) == len(posed) else (Turn(), posed)
 
@@ -131,7 +122,7 @@ class QuestionSampler:
         posed = {
             Posed(words, one.answer) for asked in self.of_tile for one in asked for words in (one.question, *one.others)
         }
-        return sum(any(_turned(one, turn) is None for turn in turns) for one in posed), len(posed)
+        return sum(any(one.turned(turn) is None for turn in turns) for one in posed), len(posed)
 
     def asked(self, times: np.ndarray) -> Counts:
         """How many questions of each type and answer an epoch asks, on average.
@@ -156,11 +147,6 @@ class QuestionSampler:
             for one in asked:
                 found.update(repr(one).encode())
         return found.hexdigest()[:16]
-
-
-def _turned(posed: Posed, turn: Turn) -> Posed | None:
-    question, answer = turn_words(posed.question, turn), turn_words(posed.answer, turn)
-    return None if question is None or answer is None else Posed(question, answer)
 
 
 def _come(of_tile: Sequence[Sequence[Example]]) -> Counts:

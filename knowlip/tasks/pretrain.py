@@ -132,12 +132,13 @@ class Pretraining(Task[Batch]):
         self.config, self.engine = config, engine
         self.dataset = Dataset(config.dataset)
         self.corpus = Corpus.open(self.dataset, config, sentences)
-        self._ask()
+        goes_on = (config.out / "checkpoint.pt").is_file()
+        if not goes_on or config.objectives.questions_from == "truth":  # the texts to go on with are read later
+            self._ask()
         self.corpus.drop_noise = config.scio.noise == "all"
         sizes = copy.deepcopy(config.model)
         sizes.text.vocab_size = len(self.corpus.tokenizer)
         self.model = KnowLIP(sizes, self.corpus.tokenizer)
-        goes_on = (config.out / "checkpoint.pt").is_file()
         self.weights = {} if goes_on else initialise(self.model, config.init)
         self.model.checkpoint_activations(config.checkpoint_activations)
         self.module = JointLoss(self.model, config.objectives)
@@ -152,7 +153,8 @@ class Pretraining(Task[Batch]):
         self.name = run_name(config, self)
 
     def _ask(self) -> None:
-        """Take the questions that are asked beside the texts, from truth or from the texts as they are now believed."""
+        """Take the questions that are asked beside the texts: from truth, once, or from the texts as they are now
+        believed."""
         config, corpus = self.config, self.corpus
         if not config.objectives.questions:
             return
@@ -164,6 +166,13 @@ class Pretraining(Task[Batch]):
             facts, source = facts_of_texts(corpus.table[~corpus.table["decision"].isin(DISTRUSTED)]), "annotator"
         seeds = range(config.seed, config.seed + _WORDINGS)
         corpus.ask([question for seed in seeds for question in questions_from_facts(facts, seed, source)])
+
+    def _take(self, revision: int) -> None:
+        """Train on the texts of a revision, and ask what they claim."""
+        self.revision = revision
+        self.corpus.read_texts(self.dataset, revision)
+        if self.config.objectives.questions_from == "annotator":
+            self._ask()
 
     def batches(self, rank: int, world: int) -> Batches:
         return Batches(self.corpus, self.config, rank, world, self.config.accumulate)
@@ -226,9 +235,7 @@ class Pretraining(Task[Batch]):
             model = whole_model(self.module.ema)
             found = self.engine.fabric.broadcast(None if model is None else self._decide(model, stage, label))
         assert found is not None
-        self.revision = found
-        self.corpus.read_texts(self.dataset, self.revision)
-        self._ask()
+        self._take(found)
 
     def _decide(self, model: KnowLIP, stage: Stage, label: str) -> int:
         """One pass over the texts, written as a revision. Returns the revision's number; the old one where nothing was
@@ -251,9 +258,7 @@ class Pretraining(Task[Batch]):
     def load_state(self, state: Mapping[str, Any]) -> None:
         if "revision" not in state:
             raise ValueError(f"{self.config.out} holds another training: use another output folder.")
-        self.revision = state["revision"]
-        self.corpus.read_texts(self.dataset, self.revision)
-        self._ask()
+        self._take(state["revision"])
 
     def figures(self, step: int) -> dict[str, Any]:
         # The line says where training goes on: the stage that trains next, the last one at the end.

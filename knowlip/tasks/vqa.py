@@ -16,17 +16,19 @@ from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.dataset import Dataset
 from knowlip.dataset.reader import widths_m
-from knowlip.jobs.ranks import sum_over_ranks, world
 from knowlip.models import KnowLIP, load_model, save_model
-from knowlip.models.tokenizer import TextTokenizer, pad
+from knowlip.models.text import rows_of
+from knowlip.models.tokenizer import TextTokenizer
 from knowlip.objectives import infill_loss
 from knowlip.scio.scorer_model import fingerprint
 from knowlip.tasks.answers import measure_answers as measure
 from knowlip.tasks.asking import Counts, Example, QuestionSampler, by_type, examples_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.balance import check_balance, told
+from knowlip.training.batch import AskedQuestions, each_tensor
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
+from knowlip.training.losses import write_holes, written_logits
 from knowlip.training.order import Order, dealt
 from knowlip.training.resume import read_log
 from knowlip.training.state import whole_model
@@ -108,14 +110,7 @@ class AskedImages:
     """Width on the ground in metres, NaN where it is not known."""
     seed_B: Tensor
     """Chance of the augmentation of each image."""
-    owner_Q: Tensor
-    """Row of the image that each question is about."""
-    question: tuple[Tensor, Tensor]
-    """[ENC]-framed ids and mask."""
-    answer: tuple[Tensor, Tensor]
-    """[DEC] answer [SEP], ids and mask."""
-    place_M: Tensor
-    """Places of real targets in the flattened `answer[0][:, 1:]`."""
+    asked: AskedQuestions
 
 
 class Answering(Task[AskedImages]):
@@ -224,42 +219,29 @@ class QuestionBatches:
     def deliver(self, part: AskedImages, step: int, micro: int, device: torch.device | str) -> AskedImages:
         """To the device, augmented there."""
         pixels = augment(part.pixels_BSS.to(device), part.seed_B.to(device), part.scale.to(device), self.config.augment)
-        return replace(
-            part,
-            pixels_BSS=pixels,
-            width_m_B=part.width_m_B.to(device),
-            owner_Q=part.owner_Q.to(device),
-            question=(part.question[0].to(device), part.question[1].to(device)),
-            answer=(part.answer[0].to(device), part.answer[1].to(device)),
-            place_M=part.place_M.to(device),
-        )
+        asked = each_tensor(part.asked, lambda tensor: tensor.to(device))
+        return replace(part, pixels_BSS=pixels, width_m_B=part.width_m_B.to(device), asked=asked)
 
     def _step(self, step: int) -> list[AskedImages]:
         return [self.at(step, micro) for micro in range(self.config.accumulate)]
 
     def at(self, step: int, micro: int) -> AskedImages:
         """This process's part of a pass of a step, on the CPU."""
-        config, tokenizer, task = self.config, self.tokenizer, self.task
+        config, task = self.config, self.task
         rng = np.random.default_rng([config.seed, 2, step])
         rows = task.order.rows(step)
         seeds = rng.integers(2**62, size=len(rows))
         # The questions of the whole batch are drawn, whoever holds which row: the draw must not depend on the world.
         drawn = task.asking.draw(rows, rng, config.augment)
         mine = dealt(len(rows), micro, config.accumulate, self.rank, self.world)
-        posed = [one for at in mine for one in drawn[at][1]]
-        answers = [tokenizer.ids(one.answer)[: self.longest - 2] for one in posed]
-        questions = [tokenizer.frame(tokenizer.ids(one.question), self.longest, grounded=True) for one in posed]
-        answer = pad([[tokenizer.dec, *ids, tokenizer.sep] for ids in answers])
+        posed = [(position, one) for position, at in enumerate(mine) for one in drawn[at][1]]
         turned = [drawn[at][0].pixels(tile) for at, tile in zip(mine, task.pixels[rows[mine]])]
         return AskedImages(
             pixels_BSS=torch.from_numpy(np.stack(turned)),
             scale=task.scale.rows(rows[mine]),
             width_m_B=torch.from_numpy(task.width_m_N[rows[mine]]),
             seed_B=torch.from_numpy(seeds[mine]),
-            owner_Q=torch.tensor([position for position, at in enumerate(mine) for _ in drawn[at][1]]),
-            question=pad(questions),
-            answer=answer,
-            place_M=answer[1][:, 1:].flatten().nonzero()[:, 0],
+            asked=AskedQuestions.framed(self.tokenizer, self.longest, posed),
         )
 
 
@@ -274,11 +256,8 @@ class AnswerLoss(nn.Module):
         """Mean over the tokens of this pass in all processes, when it is averaged over them."""
         model = self.model
         tokens, _ = model.encode_images(model.normalise(batch.pixels_BSS), batch.width_m_B)
-        memory = [(k[batch.owner_Q], v[batch.owner_Q]) for k, v in model.image_key_values(tokens)]
-        states, keep, hole = model.decoder_input(*batch.question, memory)
-        ids = batch.answer[0]
-        written, _ = model.text_decoder(ids[:, :-1], states, keep, hole_BD=hole)
-        logits = model.text_decoder.cls(written.flatten(0, 1).index_select(0, batch.place_M))
-        targets = ids[:, 1:].flatten().index_select(0, batch.place_M)
-        count = sum_over_ranks(torch.full((), float(len(batch.place_M)), device=targets.device)) / world()
-        return {"loss": infill_loss(logits, targets, self.label_smoothing, count)}, None
+        memory = rows_of(model.image_key_values(tokens), batch.asked.image_Q)
+        context = model.context_input(*batch.asked.question, memory)
+        states, targets = write_holes(model, context, batch.asked.holes)
+        logits = written_logits(model, torch.cat(states), torch.cat(targets), self.label_smoothing)
+        return {"loss": infill_loss(*logits)}, None

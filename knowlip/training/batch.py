@@ -1,15 +1,21 @@
 """One rank's part of a batch, as a pre-training step computes it."""
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from knowlip.language.questions import Posed
+from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.groundings import GroundingTargets
 
+Width = Callable[[Sequence[int]], int]
+"""Lengths of sequences -> what they are padded to."""
 HoleGroup = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Holes of about equal length, cut to it. Row of each hole's context (R,); place of its [MASK] there (R,); what the
 decoder reads (R, L); places of real targets in the flattened (R, L), and the targets there (M,)."""
@@ -75,6 +81,27 @@ class AskedQuestions:
     def __post_init__(self) -> None:
         every = torch.arange(len(self.image_Q))
         self.holes = group_holes(every, torch.zeros_like(every), self.answer, _multiple(self.question[0]))
+
+    @classmethod
+    def framed(
+        cls, tokenizer: TextTokenizer, longest: int, posed: Sequence[tuple[int, Posed]], width: Width = max
+    ) -> "AskedQuestions":
+        """From words.
+
+        Args:
+            tokenizer, longest: of the model.
+            posed: row of the image and question, at least one.
+            width: padded length of sequences of given lengths; that of the longest by default.
+        """
+        questions = [tokenizer.frame(tokenizer.ids(one.question), longest, grounded=True) for _, one in posed]
+        answers = [tokenizer.ids(one.answer)[: longest - 2] for _, one in posed]
+        framed = [[tokenizer.dec, *ids, tokenizer.sep] for ids in answers]
+        # What the decoder reads is all but the last column, so that is what has a width.
+        return cls(
+            torch.tensor([row for row, _ in posed]),
+            padded(questions, width([len(ids) for ids in questions])),
+            padded(framed, width([len(ids) - 1 for ids in framed]) + 1),
+        )
 
 
 @dataclass
@@ -173,15 +200,27 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        def of(value: Any) -> Any:
-            if value is None:
-                return None
-            if isinstance(value, GroundingTargets | AskedQuestions | Phrases):
-                part = copy.copy(value)
-                vars(part).update({name: of(inner) for name, inner in vars(value).items()})
-                return part
-            return type(value)(map(of, value)) if isinstance(value, tuple | list) else change(value)
-
-        result = copy.copy(self)
-        vars(result).update({name: of(value) for name, value in vars(self).items()})
+        result: Batch = each_tensor(self, change)
         return result
+
+
+def each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same with every tensor in it changed: in tuples, lists and dataclasses, however deep."""
+    if value is None:
+        return None
+    if is_dataclass(value):
+        result = copy.copy(value)
+        vars(result).update({name: each_tensor(inner, change) for name, inner in vars(value).items()})
+        return result
+    if isinstance(value, tuple | list):
+        return type(value)(each_tensor(inner, change) for inner in value)
+    return change(value)
+
+
+def padded(sequences: Sequence[Sequence[int]], width: int) -> tuple[Tensor, Tensor]:
+    """Right-pad token ids with 0: ids (B, width) int64 and the mask of real tokens (B, width) bool."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    keep = np.arange(width) < lengths[:, None]
+    ids = np.zeros(keep.shape, np.int64)
+    ids[keep] = np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))
+    return torch.from_numpy(ids), torch.from_numpy(keep)

@@ -5,12 +5,10 @@ with any number of processes and workers.
 """
 
 from collections.abc import Generator, Sequence
-from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.config import ModelConfig
@@ -18,7 +16,7 @@ from knowlip.models.tokenizer import around_hole
 from knowlip.models.vision import map_side
 from knowlip.training.augment import AugmentConfig, augment
 from knowlip.training.balance import balanced
-from knowlip.training.batch import AskedQuestions, Batch, Phrases
+from knowlip.training.batch import AskedQuestions, Batch, Phrases, padded
 from knowlip.training.corpus import Corpus
 from knowlip.training.groundings import GroundingTargets, targets_of
 from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, cut, plan_holes
@@ -225,26 +223,21 @@ class Batches:
 
     def _asked(self, rows: np.ndarray, turns: Sequence[int], step: int) -> AskedQuestions | None:
         """Some questions about each image, other ones in each step."""
-        number, corpus, tokenizer = self.config.objectives.questions, self.corpus, self.corpus.tokenizer
+        number, corpus = self.config.objectives.questions, self.corpus
         if not number:
             return None
-        owner, questions, answers, longest = [], [], [], self.config.model.text.max_length
+        posed = []
         for at, (row, turn) in enumerate(zip(rows.tolist(), turns)):
             possible = corpus.questions_about(row, turn)
             chance = np.random.default_rng([self.config.seed, 6, step, row])
             # Questions of targets, which few tiles have, are drawn more often than those of land.
-            weights = np.array([_OF_TARGETS if of_targets else 1.0 for *_, of_targets in possible])
+            weights = np.array([_OF_TARGETS if of_targets else 1.0 for _, of_targets in possible])
             drawn = np.argsort(-(chance.random(len(possible)) ** (1 / weights)), kind="stable")
-            for which in drawn[:number].tolist():
-                question, answer, _ = possible[which]
-                owner.append(at)
-                questions.append(tokenizer.frame(question, longest, grounded=True))
-                answers.append([tokenizer.dec, *answer[: longest - 2], tokenizer.sep])
-        if not owner:
+            posed += [(at, possible[which][0]) for which in drawn[:number].tolist()]
+        if not posed:
             return None
-        question_width = self._width(np.array([len(ids) - 2 for ids in questions]))
-        answer_width = self._width(np.array([len(ids) - 2 for ids in answers]), 1)
-        return AskedQuestions(torch.tensor(owner), padded(questions, question_width), padded(answers, answer_width))
+        longest = self.config.model.text.max_length
+        return AskedQuestions.framed(corpus.tokenizer, longest, posed, lambda lengths: self._up(max(lengths)))
 
     def _altered(
         self, rows: np.ndarray, texts: Sequence[TileText], turns: Sequence[int], keep: np.ndarray, uniform: np.ndarray
@@ -307,14 +300,9 @@ class Batches:
 
     def _width(self, length_B: np.ndarray, extra: int = 0) -> int:
         """Of sequences with their frames, rounded up but for `extra` columns."""
-        longest, multiple = self.config.model.text.max_length, self.config.data.pad_multiple
-        return min(longest, -(-(min(longest, int(length_B.max()) + 2) - extra) // multiple * multiple)) + extra
+        return self._up(min(self.config.model.text.max_length, int(length_B.max()) + 2) - extra) + extra
 
-
-def padded(sequences: Sequence[Sequence[int]], width: int) -> tuple[Tensor, Tensor]:
-    """Right-pad token ids with 0: ids (B, width) int64 and the mask of real tokens (B, width) bool."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    keep = np.arange(width) < lengths[:, None]
-    ids = np.zeros(keep.shape, np.int64)
-    ids[keep] = np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))
-    return torch.from_numpy(ids), torch.from_numpy(keep)
+    def _up(self, width: int) -> int:
+        """Rounded up to a multiple of `data.pad_multiple`, at most the longest text."""
+        multiple = self.config.data.pad_multiple
+        return min(self.config.model.text.max_length, -(-width // multiple * multiple))

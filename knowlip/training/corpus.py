@@ -1,6 +1,7 @@
 """What training reads: the pixels, the tokenised texts and the tokenizer of one data set."""
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import Grounding, contradict, grounding_of
 from knowlip.language.marks import joined, sentences_of
-from knowlip.language.questions import OF_TARGETS, Question
+from knowlip.language.questions import OF_TARGETS, Posed, Question
 from knowlip.language.statements import Evidence
 from knowlip.language.words import plain_words
 from knowlip.models.card import ModelCard
@@ -100,8 +101,7 @@ class Corpus:
         self.shard_N = tiles["shard"].astype("category").cat.codes.to_numpy(int)
         """Number of the file that holds each tile."""
         self.ask([])
-        self.mentions = by_tile(dataset.mentions())
-        """What the annotator counts and points at, by tile."""
+        self._dataset = dataset
         self.read_texts(dataset, 0)
         self.groups = [f"{kind} {scale}" for kind, scale in zip(self.sets, tiles["scale"])]
         """Instruction set and scale of each tile: what an epoch may be balanced over."""
@@ -242,6 +242,11 @@ class Corpus:
             _keep(self._groundings, (tile, turn), found)
         return found
 
+    @cached_property
+    def mentions(self) -> dict[str, Mention]:
+        """What the annotator counts and points at, by tile; read when a training first asks for it."""
+        return by_tile(self._dataset.mentions())
+
     def mention(self, tile: int) -> Mention | None:
         """What the annotator counts and points at in a tile; None where it says nothing, or where screening called its
         number or place of targets noise."""
@@ -254,16 +259,18 @@ class Corpus:
         self._questions: dict[int, list[Question]] = {}
         for question in dict.fromkeys(questions):
             self._questions.setdefault(place[question.tile_id], []).append(question)
-        self._asked: dict[tuple[int, int], list[tuple[list[int], list[int], bool]]] = {}
+        self._asked: dict[tuple[int, int], list[tuple[Posed, bool]]] = {}
 
-    def questions_about(self, tile: int, turn: int = 0) -> list[tuple[list[int], list[int], bool]]:
-        """Token ids of the questions about a tile that is turned, and of their answers; and whether they ask of
-        targets."""
+    def questions_about(self, tile: int, turn: int = 0) -> list[tuple[Posed, bool]]:
+        """The questions about a tile that is turned, each with whether it asks of targets."""
         found = self._asked.get((tile, turn))
         if found is None:
-            turned = [question.turned(Turn.of(turn)) for question in self._questions.get(tile, [])]
-            ids = self.tokenizer.ids
-            found = [(ids(one.question), ids(one.answer), one.type in OF_TARGETS) for one in turned]
+            found = []
+            for question in self._questions.get(tile, []):
+                posed = Posed(question.question, question.answer).turned(Turn.of(turn))
+                if posed is None:
+                    raise ValueError(f"A question cannot be turned with its tile: {question.question!r}.")
+                found.append((posed, question.type in OF_TARGETS))
             _keep(self._asked, (tile, turn), found)
         return found
 

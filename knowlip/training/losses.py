@@ -32,7 +32,7 @@ from knowlip.objectives import (
     similarity,
     sizes_loss,
 )
-from knowlip.training.batch import Batch, Phrases
+from knowlip.training.batch import Batch, HoleGroup, Phrases
 from knowlip.training.ema import momentum_copy, update_momentum
 from knowlip.training.groundings import GroundingTargets
 from knowlip.training.queue import FeatureQueue
@@ -260,18 +260,16 @@ class JointLoss(nn.Module):
                 caught: list[Tensor] = []
                 if self.config.attend and batch.owner_R is not None and not number:  # holes of texts, not questions
                     caught = watching.enter_context(watched_attention(model, batch.owner_R, batch.hole_R))
-                read, kept, states = model.context_input(ids, keep, images)
+                context = model.context_input(ids, keep, images)
             if caught and batch.grounding is not None:
                 on_target = self._on_target(batch.grounding, memory[0][0].shape[2])[batch.owner_R]
                 count = _everywhere(on_target.any(-1))
                 attend = torch.stack([attend_loss(weights, on_target, count=count) for weights in caught]).mean()
-            for owner, hole, written_ids, place, target in groups:
-                start = states[owner, hole] if model.config.text.start_at_hole else None
-                of_holes = rows_of(read, owner), kept.index_select(0, owner)
-                written, _ = model.text_decoder(written_ids, *of_holes, hole_BD=start)
-                states_MD.append(written.flatten(0, 1).index_select(0, place))
-                targets_M.append(target)
-        return infill_loss(*self._logits(torch.cat(states_MD), torch.cat(targets_M))), attend
+            states, targets = write_holes(model, context, groups)
+            states_MD += states
+            targets_M += targets
+        smoothing = self.config.label_smoothing
+        return infill_loss(*written_logits(model, torch.cat(states_MD), torch.cat(targets_M), smoothing)), attend
 
     def _on_target(self, grounding: GroundingTargets, tokens: int) -> Tensor:
         """Which image tokens (B, N) hold a target that the annotator points at."""
@@ -299,14 +297,7 @@ class JointLoss(nn.Module):
         seen = torch.ones(rows, images[0][0].shape[2], dtype=torch.bool, device=ids.device)
         written, _ = model.text_decoder(ids, images, seen)
         states, targets = (x.flatten(0, 1).index_select(0, batch.text_place_M) for x in (written, targets))
-        return lm_loss(*self._logits(states, targets))
-
-    def _logits(self, states_MD: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor, float, Tensor]:
-        """Arguments of the generative losses: logits only where there is a target, and the number of tokens that makes
-        the mean over ranks the mean over tokens."""
-        logits = self.model.text_decoder.cls(states_MD)
-        count = sum_over_ranks(torch.full((), float(len(targets_M)), device=targets_M.device)) / world()
-        return logits, targets_M, self.config.label_smoothing, count
+        return lm_loss(*written_logits(model, states, targets, self.config.label_smoothing))
 
     def flops(self, batch: Batch) -> float:
         """Floating-point operations of forward and backward pass on a batch, for the utilisation of the device."""
@@ -340,6 +331,34 @@ class JointLoss(nn.Module):
         update_momentum(self.ema, self.model, momentum)
         for of_batch in features:
             self.queue.push(*of_batch)
+
+
+def write_holes(
+    model: KnowLIP, context: tuple[list[KeyValue], Tensor, Tensor], groups: Sequence[HoleGroup]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The decoder's states (M, D) where there is a target, and the targets (M,), of each group of holes.
+
+    Args:
+        model: in training.
+        context: of :meth:`KnowLIP.context_input`, what is read for the holes.
+        groups: of :func:`knowlip.training.batch.group_holes`.
+    """
+    (read, kept, states), found, targets = context, [], []
+    for owner, hole, ids, place, target in groups:
+        start = states[owner, hole] if model.config.text.start_at_hole else None
+        written, _ = model.text_decoder(ids, rows_of(read, owner), kept.index_select(0, owner), hole_BD=start)
+        found.append(written.flatten(0, 1).index_select(0, place))
+        targets.append(target)
+    return found, targets
+
+
+def written_logits(
+    model: KnowLIP, states_MD: Tensor, targets_M: Tensor, label_smoothing: float
+) -> tuple[Tensor, Tensor, float, Tensor]:
+    """Arguments of the generative losses: logits only where there is a target, and the number of tokens that makes the
+    mean over ranks the mean over tokens."""
+    count = sum_over_ranks(torch.full((), float(len(targets_M)), device=targets_M.device)) / world()
+    return model.text_decoder.cls(states_MD), targets_M, label_smoothing, count
 
 
 def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:

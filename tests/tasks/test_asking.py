@@ -173,8 +173,8 @@ def rows_of(part: Any, tokenizer: TextTokenizer) -> list[tuple[bytes, int, list[
     found: list[tuple[bytes, int, list[tuple[list[int], list[int]]]]] = [
         (pixels.numpy().tobytes(), int(seed), []) for pixels, seed in zip(part.pixels_BSS, part.seed_B)
     ]
-    for at, owner in enumerate(part.owner_Q.tolist()):
-        pair = [ids[at][keep[at]].tolist() for ids, keep in (part.question, part.answer)]
+    for at, owner in enumerate(part.asked.image_Q.tolist()):
+        pair = [ids[at][keep[at]].tolist() for ids, keep in (part.asked.question, part.asked.answer)]
         found[owner][2].append((pair[0], pair[1]))
     return found
 

@@ -40,10 +40,10 @@ def model(data: Dataset) -> KnowLIP:
 def test_a_decoder_that_knows_the_truth(data: Dataset, model: KnowLIP, monkeypatch: pytest.MonkeyPatch) -> None:
     truths, rng = data.truth(), np.random.default_rng(0)
 
-    def encode(self: Scorer, rows: Sequence[int], change: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def look(self: Scorer, rows: Sequence[int], change: Any = None) -> tuple[torch.Tensor, torch.Tensor, None]:
         """Tokens that hold the number of the tile, as its first pixels spell it."""
         number = self.pixels[list(rows)][:, 0, 1].astype(np.float32)
-        return torch.from_numpy(number)[:, None, None], torch.zeros(len(rows), model.config.embed_dim)
+        return torch.from_numpy(number)[:, None, None], torch.zeros(len(rows), model.config.embed_dim), None
 
     def infill(self: Scorer, memory: Any, asked: Sequence[FilledHole]) -> np.ndarray:
         """Wrong words cost five nats, right ones one, with noise."""
@@ -55,7 +55,7 @@ def test_a_decoder_that_knows_the_truth(data: Dataset, model: KnowLIP, monkeypat
             found[at] = (5.0 if true is False else 1.0) + rng.normal(0, 0.1, 3)
         return found
 
-    monkeypatch.setattr(Scorer, "encode", encode)
+    monkeypatch.setattr(Scorer, "look", look)
     monkeypatch.setattr(Scorer, "infill", infill)
     monkeypatch.setattr(Scorer, "match", lambda self, memory, owner, texts: rng.normal(size=len(texts)))
     monkeypatch.setattr(model.text_encoder, "image_key_values", lambda tokens: [(tokens, tokens)])
