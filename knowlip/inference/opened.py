@@ -15,6 +15,8 @@ from knowlip.models.hub import README, find_model
 
 _BEYOND = 1.5
 """By so much may an image be wider or narrower than the windows of the training before a note is said."""
+_SQUEEZED = 1.25
+"""From this ratio of its sides on it is said that an image is squeezed into a square."""
 
 
 def open_model(named: Path | None, device: str) -> tuple[KnowLIP, Path]:
@@ -46,7 +48,8 @@ def encode(model: KnowLIP, images: Sequence[TakenImage]) -> tuple[Tensor, Tensor
 
 
 def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]]) -> None:
-    """Notes on images whose pixels have no known size, or that show much more or less ground than the training did."""
+    """Notes on images whose pixels have no known size, that show much more or less ground than the training did, or
+    that are far from square."""
     unknown = [path for path, image in images if image.metres_per_pixel is None]
     if unknown:
         which = f"{unknown[0]} does" if len(unknown) == 1 else f"{len(unknown)} images do"
@@ -54,6 +57,13 @@ def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]
             f"{which} not say how large a pixel is on the ground: give --metres_per_pixel. Without it sizes and kinds "
             "are guesses."
         )
+    for path, image in images:
+        height, width = image.pixels.shape
+        if max(height, width) >= _SQUEEZED * min(height, width):
+            say(
+                f"{path} is {width} x {height} px and squeezed into a square: shapes, sizes and axes are distorted; "
+                "cut it into squares to be sure of them."
+            )
     windows = model.card.get("windows_m")
     if not windows:
         return

@@ -133,6 +133,9 @@ def test_what_is_not_known_of_an_image_is_said(
         "--metres-per-pixel", f"{5000 / side}"
     )
     assert "does not say" not in said(image=pictures[1])
+    long = tmp_path / "long.png"
+    Image.new("L", (80, 50)).save(long)
+    assert "long.png is 80 x 50 px and squeezed into a square" in said("--metres_per_pixel", "6", image=long)
     assert main(["caption", str(pictures[0]), str(pictures[0]), "--model", taught]) == 0
     assert "2 images do not say" in capsys.readouterr().err
     assert main(["ask", str(pictures[0]), "how many?", "--model", taught, "--metres_per_pixel", "0"]) == 2
