@@ -27,6 +27,8 @@ class SimulateConfig:
     """Folder for the scenes."""
     cities: int = 12
     """How many of the 135 built-in cities; one gives about 190 tiles at the sizes of the demo."""
+    first_city: int = 0
+    """How many of the built-in cities to pass over before the first, so that two sets can share no city."""
     sensors: Sequence[str] = tuple(SENSORS)
     """Names of sensors: sim-ku, sim-c, sim-x."""
     themes: Sequence[str] = ("port", "airport", "town", "port", "airport", "rural")
@@ -43,8 +45,11 @@ class SimulateConfig:
         from knowlip.simulator.compose import THEMES
 
         # A scene's side must hold whole pixels of the radar and of the cover raster, which are compared one by one.
-        if not 1 <= self.cities <= len(CITIES):
-            raise ValueError(f"cities is {self.cities}: give a number from 1 to {len(CITIES)}.")
+        if not 0 <= self.first_city < len(CITIES):
+            raise ValueError(f"first_city is {self.first_city}: give a number from 0 to {len(CITIES) - 1}.")
+        if not 1 <= self.cities <= len(CITIES) - self.first_city:
+            left = len(CITIES) - self.first_city
+            raise ValueError(f"cities is {self.cities}: give a number from 1 to {left}.")
         if not self.sensors:
             raise ValueError(f"No sensors are given: choose from {', '.join(SENSORS)}.")
         for name in self.sensors:
@@ -115,7 +120,7 @@ def plan(config: SimulateConfig) -> list[DrawJob]:
     # generator of its own and is the same whatever other sensors and cities are drawn with it.
     inland = [theme for theme in config.themes if theme != "port"] or ["rural"]
     seen = {True: 0, False: 0}
-    for city in CITIES[: config.cities]:
+    for city in CITIES[config.first_city : config.first_city + config.cities]:
         coastal = city.port is not None
         themes = config.themes if coastal else inland
         turn = seen[coastal]
