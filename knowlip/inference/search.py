@@ -14,6 +14,7 @@ from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, open_model
 from knowlip.inference.settings import SearchConfig
 from knowlip.models import KnowLIP
+from knowlip.objectives import candidate_scores
 
 _BATCH = 64
 
@@ -63,7 +64,8 @@ def search(config: SearchConfig) -> FoundTiles:
     with torch.inference_mode():
         tokens, _ = encode(model, _taken(dataset, candidates))
     match = model.match(tokens, [config.text] * len(best)).cpu().numpy()
-    order = np.argsort(-(match + similarity[best]), kind="stable")[: config.top]
+    scores = candidate_scores(similarity[best], match, float(model.temp.detach()))
+    order = np.argsort(-scores, kind="stable")[: config.top]
     columns = ["tile_id", "lon", "lat", "city", "country", "scale", "split"]
     hits = [
         cast(Hit, _plain(candidates.iloc[i][columns].to_dict()))

@@ -12,6 +12,7 @@ from knowlip.objectives.itc import same as same
 from knowlip.objectives.itc import similarity as similarity
 from knowlip.objectives.itm import PRIOR_LOSS as PRIOR_LOSS
 from knowlip.objectives.itm import PRIOR_LOSS_OF_FOUR as PRIOR_LOSS_OF_FOUR
+from knowlip.objectives.itm import candidate_scores as candidate_scores
 from knowlip.objectives.itm import hard_negatives as hard_negatives
 from knowlip.objectives.itm import itm_loss as itm_loss
 from knowlip.objectives.lm import causal_ids as causal_ids

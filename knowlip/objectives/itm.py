@@ -5,6 +5,7 @@ Source: arXiv 2509.23927 Eq. 5 as in BLIP's `blip_pretrain.py`, sampling vectori
 A head that has learned nothing but the 1:2 ratio of positives has a loss of H(1/3) = 0.6365: log it beside the loss.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -60,3 +61,23 @@ def itm_loss(
     if weight_P is None:
         weight_P = torch.ones_like(loss_P)
     return (loss_P * weight_P).sum() / (weight_P.sum() if count is None else count)
+
+
+def candidate_scores(cosine: np.ndarray, probability: np.ndarray, temperature: float) -> np.ndarray:
+    """How likely candidates are the right ones of a query, from contrast and matching together: for re-ranking.
+
+    Matching learned to tell a query's right candidate from wrong ones drawn in proportion to exp(cosine / tau), see
+    :func:`hard_negatives`. The odds of the best discriminator are therefore p(candidate | query) divided by
+    exp(cosine / tau), and their product is what is looked for. BLIP's cosine + probability ranks by the odds nearly
+    alone and so takes the evidence of contrast out of the ranking again.
+
+    Args:
+        cosine: similarities of any shape.
+        probability: of matching, same shape.
+        temperature: tau of the contrast.
+
+    Returns:
+        cosine / tau + log-odds of matching, float64 of the same shape.
+    """
+    inside = np.clip(np.asarray(probability, float), 1e-6, 1 - 1e-6)
+    return np.asarray(cosine, float) / temperature + np.log(inside) - np.log1p(-inside)

@@ -5,7 +5,7 @@ The gallery of texts holds each distinct text once; a query text has every image
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -18,13 +18,13 @@ from knowlip.dataset.texts import resting_rows
 from knowlip.language.captions import compose_texts, split_caption
 from knowlip.language.statements import SEEN
 from knowlip.models.encoders import Encoder, TextImageEncoder, WritingEncoder
+from knowlip.objectives import candidate_scores
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import Estimate, chance_recall, mean, proportion, ranks_of_positives
 
 CUTOFFS = (1, 5, 10)
 _BATCH = 128
-_LIFT = 3.0
 
 
 @dataclass
@@ -37,12 +37,23 @@ class Direction:
     """(Q, G) bool."""
     clusters: np.ndarray
     """(Q,) cluster of each query."""
-    reranked: dict[int, np.ndarray]
-    """Query -> (G,) scores after matching, for the queries that were re-ranked."""
+    matched: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Query -> candidate -> probability of matching, for the queries that were re-ranked."""
+    temperature: float = 1.0
 
-    def scores(self, query: int) -> np.ndarray:
-        """(G,) final scores of a query: re-ranked where that was done."""
-        return self.reranked.get(query, self.cosine[query])
+    def scores(self, query: int, fused: bool = True) -> np.ndarray:
+        """(G,) final scores of a query, re-ranked where that was done: matched candidates before all others, by
+        :func:`knowlip.objectives.candidate_scores`, or by cosine + probability (BLIP) where `fused` is off."""
+        scores = self.cosine[query].astype(float)
+        if query in self.matched:
+            at = np.fromiter(self.matched[query], int)
+            probability = np.fromiter(self.matched[query].values(), float)
+            if fused:
+                best = candidate_scores(scores[at], probability, self.temperature)
+            else:
+                best = scores[at] + probability
+            scores[at] = best - best.min() + scores.max() + 1
+        return scores
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,12 @@ class Reranking:
         return "yes" if low > 0 else "no" if high < 0 else "unclear"
 
 
-def reranking(direction: Direction) -> dict[int, Reranking]:
+def reranking(direction: Direction, fused: bool = True) -> dict[int, Reranking]:
     """Recall of the re-ranked queries by cosine alone and re-ranked, at each of `CUTOFFS`."""
-    chosen = np.array(sorted(direction.reranked))
+    chosen = np.array(sorted(direction.matched))
     positive, clusters = direction.positive[chosen], direction.clusters[chosen]
     before = ranks_of_positives(direction.cosine[chosen], positive)
-    after = ranks_of_positives(np.stack([direction.reranked[i] for i in chosen]), positive)
+    after = ranks_of_positives(np.stack([direction.scores(int(i), fused) for i in chosen]), positive)
     return {
         k: Reranking(
             proportion(before <= k, clusters),
@@ -133,9 +144,9 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
             floors = _floors(k, direction.positive, known)
             rows.append(bench.row("retrieve", encoder.name, f"{_WORDS[name]} R@{k}", cosine.at[k], floors))
         facts: dict[str, Json] = {"gallery": direction.positive.shape[1], "median_rank": cosine.median_rank}
-        if direction.reranked:
-            changes = reranking(direction)
-            positive = direction.positive[sorted(direction.reranked)]
+        if direction.matched:
+            changes, added = reranking(direction), reranking(direction, fused=False)
+            positive = direction.positive[sorted(direction.matched)]
             for k, change in changes.items():
                 floors = {**_floors(k, positive, known), "cosine alone, same queries": change.cosine.value}
                 metric = f"{_WORDS[name]} R@{k} re-ranked"
@@ -143,11 +154,12 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
             for k, change in changes.items():
                 metric, nothing = f"{_WORDS[name]} R@{k}, re-ranked minus cosine", {"cosine alone": 0.0}
                 rows.append(bench.row("retrieve", encoder.name, metric, change.difference, nothing, unit="number"))
-            facts |= {"k_test": bench.k_test, "reranked_queries": len(direction.reranked)}
+            facts |= {"k_test": bench.k_test, "reranked_queries": len(direction.matched)}
             facts |= {f"r{k}_by_cosine": change.cosine.value for k, change in changes.items()}
             facts |= {f"r{k}_by_cosine_ci": change.cosine.ends for k, change in changes.items()}
             facts |= {f"r{k}_reranked": change.reranked.value for k, change in changes.items()}
             facts |= {f"r{k}_reranking_helps": change.helps for k, change in changes.items()}
+            facts |= {f"r{k}_cosine_plus_probability": change.reranked.value for k, change in added.items()}
         details[name] = facts
     shown = examples(directions, gallery, bench.tile_ids, bench.limits.examples, seed=bench.seed)
     return Measured(tuple(rows), shown, details)
@@ -187,7 +199,7 @@ def retrieval(
         images: the encoded test images.
         texts: the text of each image, same order.
         clusters: the cluster of each image, for the intervals.
-        k_test: how many of the best by cosine are re-ranked by cosine + matching probability; 0 turns it off.
+        k_test: how many of the best by cosine are matched and re-ranked; 0 turns it off.
         rerank_queries: at most this many queries a direction are re-ranked (a fixed random choice): matching reads the
             text again for each pair and is by far the most expensive step.
         seed: of that choice.
@@ -211,8 +223,8 @@ def retrieval(
     first_image = [int(np.flatnonzero(own == i)[0]) for i in range(len(gallery))]
     cluster_of = np.asarray(clusters)
     directions = {
-        "image_to_text": Direction(cosine, positive, cluster_of, {}),
-        "text_to_image": Direction(cosine.T.copy(), positive.T.copy(), cluster_of[first_image], {}),
+        "image_to_text": Direction(cosine, positive, cluster_of),
+        "text_to_image": Direction(cosine.T.copy(), positive.T.copy(), cluster_of[first_image]),
     }
     matched = [(read or {}).get(text, text) for text in gallery]
     if k_test > 0 and rerank_queries > 0 and isinstance(model, WritingEncoder):
@@ -231,7 +243,8 @@ def _rerank(
     queries: int,
     seed: int,
 ) -> None:
-    """Fill `direction.reranked`: the `k_test` best get cosine + matching probability + 3, others keep their cosine."""
+    """Fill `direction.matched`: the `k_test` best by cosine are matched."""
+    direction.temperature = model.temperature
     total = len(direction.cosine)
     chosen = np.sort(np.random.default_rng(seed).permutation(total)[:queries])
     k_test = min(k_test, direction.cosine.shape[1])
@@ -249,11 +262,8 @@ def _rerank(
             texts = [gallery[t] for t in pairs[batch, text_column]]
             probability[batch] = model.match(tokens, texts).float().cpu().numpy()
     for row, query in enumerate(chosen):
-        scores = direction.cosine[query].astype(float)
-        at = best[row]
-        # Cosines lie in [-1, 1]: adding 3 keeps every re-ranked candidate before every other one.
-        scores[at] += probability[row * k_test : (row + 1) * k_test] + _LIFT
-        direction.reranked[int(query)] = scores
+        found = probability[row * k_test : (row + 1) * k_test]
+        direction.matched[int(query)] = dict(zip(best[row].tolist(), found.tolist()))
 
 
 _KINDS: Final = {"image_to_text": "An image looks for its text", "text_to_image": "A text looks for its image"}
@@ -281,15 +291,15 @@ def examples(
     for name, direction in directions.items():
         image_is_query = name == "image_to_text"
         queries, items = (tile_ids, gallery) if image_is_query else (gallery, tile_ids)
-        pool = np.array(sorted(direction.reranked)) if direction.reranked else np.arange(len(direction.cosine))
+        pool = np.array(sorted(direction.matched)) if direction.matched else np.arange(len(direction.cosine))
         for query in (int(q) for q in np.random.default_rng(seed).permutation(pool)[:count]):
             scores, positive = direction.scores(query), direction.positive[query]
             right = [items[i] for i in np.flatnonzero(positive)[:8]]
             given = []
             for i in np.argsort(-scores, kind="stable")[:shown]:
                 note = f"cos {direction.cosine[query, i]:.2f}"
-                if scores[i] > _LIFT / 2:  # only re-ranked candidates lie that high, see _rerank
-                    note += f", match {scores[i] - direction.cosine[query, i] - _LIFT:.2f}"
+                if i in (matched := direction.matched.get(query, {})):
+                    note += f", match {matched[i]:.2f}"
                 if image_is_query and not positive[i]:
                     note += _alike(items[i], right[0])
                 given.append(_item(items[i], not image_is_query, bool(positive[i]), note))

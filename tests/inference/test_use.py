@@ -1,6 +1,7 @@
 """Caption, ask and search with a model folder, through the command line and against the model itself."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -206,9 +207,10 @@ def test_wrong_settings_of_generation_are_one_sentence(
 def test_hits_are_in_order_and_carry_their_tile(model_folder: Path, dataset: Path) -> None:
     hits = search(model_folder, dataset, "three ships", top=5)
     assert len(hits) == len({hit["tile_id"] for hit in hits}) == 5
-    scores = [hit["match"] + hit["similarity"] for hit in hits]
-    assert scores == sorted(scores, reverse=True)
     data, model = Dataset(dataset), load_model(model_folder)
+    odds = [hit["match"] / (1 - hit["match"]) for hit in hits]
+    scores = [math.log(odd) + hit["similarity"] / float(model.temp) for hit, odd in zip(hits, odds)]
+    assert scores == sorted(scores, reverse=True)
     row = data.tiles().set_index("tile_id").loc[hits[0]["tile_id"]]
     assert (hits[0]["lon"], hits[0]["scale"], hits[0]["city"]) == (row["lon"], row["scale"], "Delft")
     with torch.inference_mode():

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from knowlip.objectives import (
     PRIOR_LOSS,
+    candidate_scores,
     causal_ids,
     hard_negatives,
     infill_loss,
@@ -125,6 +126,21 @@ def test_hard_negatives_are_the_inverse_of_the_cumulative_distribution(floor: fl
     want = [drawn_by_hand(*row, floor) for row in zip(values.tolist(), positive.tolist(), uniform.tolist())]
     assert got.tolist() == want
     assert want[:3] == [-1, -1, -1]
+
+
+def test_contrast_and_matching_together_order_candidates_as_the_probability_does() -> None:
+    """Matching that discriminates perfectly between right candidates and ones drawn by contrast: BLIP's sum ranks by
+    what contrast had overlooked alone, the product by how probable a candidate is."""
+    rng = np.random.default_rng(0)
+    tau, cosine = 0.07, rng.uniform(-0.3, 0.9, (50, 16))
+    drawn = np.exp(cosine / tau) / np.exp(cosine / tau).sum(1, keepdims=True)
+    truth = drawn * rng.gamma(2.0, 1.0, drawn.shape)
+    truth /= truth.sum(1, keepdims=True)
+    probability = truth / (truth + 2 * drawn)
+    scores = candidate_scores(cosine, probability, tau)
+    assert (np.argsort(scores, 1) == np.argsort(truth, 1)).all()
+    assert (np.argmax(cosine + probability, 1) != np.argmax(truth, 1)).mean() > 0.3
+    assert np.isfinite(candidate_scores(np.zeros(2), np.array([0.0, 1.0]), tau)).all()
 
 
 def test_hard_negatives_never_draw_a_positive_even_at_the_ends() -> None:

@@ -65,7 +65,8 @@ def test_matching_reorders_the_best_only() -> None:
     # What stays in the same eight cannot leave or enter the first ten by more than it was moved within them.
     assert found[10].reranked.value == found[10].cosine.value
     for direction in directions.values():
-        for query, scores in direction.reranked.items():
+        for query in direction.matched:
+            scores = direction.scores(query)
             assert set(np.argsort(-scores)[:8]) == set(np.argsort(-direction.cosine[query], kind="stable")[:8])
     shown = retrieve.examples({"image_to_text": directions["image_to_text"]}, gallery, TILES, count=5)
     assert len(shown) == 5
@@ -84,8 +85,9 @@ def test_re_ranking_that_is_wrong_or_right_for_sure_is_told() -> None:
     positive[:, 0] = True
     cosine = np.where(np.arange(count)[:, None] % 2 == 0, [0.9, 0.5, 0.1], [0.5, 0.9, 0.1])
     clusters = np.array([f"b{n // 4}" for n in range(count)])
-    for order, value, said in (([3.0, 2.0, 1.0], 0.5, "yes"), ([1.0, 2.0, 3.0], -0.5, "no")):
-        direction = retrieve.Direction(cosine, positive, clusters, {i: np.array(order) for i in range(count)})
+    for order, value, said in (([0.999, 0.5, 0.001], 0.5, "yes"), ([0.001, 0.5, 0.999], -0.5, "no")):
+        matched = {i: dict(enumerate(order)) for i in range(count)}
+        direction = retrieve.Direction(cosine, positive, clusters, matched)
         found = retrieve.reranking(direction)
         assert found[1].difference.value == pytest.approx(value)
         assert found[1].helps == said

@@ -29,6 +29,7 @@ class KnowLIPEncoder:
         self.width = int(tower.num_features)  # type: ignore[arg-type]
         self.prefix = int(getattr(tower, "num_prefix_tokens", 0)) + (readout.tokens if readout is not None else 0)
         self.told_width = vision.ground_sampling
+        self.temperature = float(model.temp.detach())
         self.card = replace(card_of(model.card), grounded_on=model.config.text.grounded_on)
 
     def tokens(self, images: Tensor, width_m_B: Tensor | None = None) -> Tensor:

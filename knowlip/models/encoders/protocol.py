@@ -98,6 +98,9 @@ class TextImageEncoder(Protocol):
 class WritingEncoder(Protocol):
     """What an encoder offers besides whose model matches images with texts and writes."""
 
+    temperature: float
+    """tau, by which contrast divides cosines."""
+
     def match(self, tokens: Tensor, texts: Sequence[str]) -> Tensor:
         """Probability (B,) that image tokens and the text at the same place belong together."""
         ...
