@@ -238,8 +238,24 @@ def _with_geo(table: pa.Table) -> pa.Table:
         },
     }
     if len(shapes):
-        geo["columns"]["geometry"]["bbox"] = [float(value) for value in shapely.total_bounds(shapes)]
+        geo["columns"]["geometry"]["bbox"] = _bbox(shapes)
     return table.replace_schema_metadata({"geo": json.dumps(geo, sort_keys=True)})
+
+
+def _bbox(shapes: np.ndarray) -> list[float]:
+    """West, south, east, north in degrees of footprints; west > east where they lie on both sides of the date line and
+    one of them is cut in two by it (RFC 7946, section 5.2)."""
+    west, south, east, north = (float(value) for value in shapely.total_bounds(shapes))
+    parts = shapely.bounds(shapely.get_parts(shapes))
+    if west > -180 or east < 180 or len(parts) == len(shapes):
+        return [west, south, east, north]
+    # The widest stretch of longitudes without a footprint is what the box leaves out.
+    parts = parts[np.argsort(parts[:, 0], kind="stable")]
+    reached = np.maximum.accumulate(parts[:, 2])
+    gap = int(np.argmax(parts[1:, 0] - reached[:-1]))
+    if parts[gap + 1, 0] <= reached[gap]:  # footprints all around the globe
+        return [west, south, east, north]
+    return [float(parts[gap + 1, 0]), south, float(reached[gap]), north]
 
 
 _GEOMETRY = {3: "Polygon", 6: "MultiPolygon"}

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import shapely
 
 from knowlip.dataset import TEXT_SCHEMA, Dataset, publish_texts, verify
+from knowlip.dataset.layout import INDEX_SCHEMA
 from knowlip.dataset.png import encode_png
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
+from knowlip.dataset.writer import index_table
 from knowlip.language.captions import compose_text
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.marks import Sentence, joined
@@ -32,6 +36,39 @@ def original(tmp_path_factory) -> Path:
 def copy(original, tmp_path) -> Path:
     shutil.copytree(original, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+@pytest.mark.parametrize(
+    ("footprints", "expected"),
+    [
+        ([(10, 1, 11, 2), (-20, 0, -19, 1)], [-20, 0, 11, 2]),
+        ([(179.9, 1, 180, 2), (-180, 0, -179.8, 1)], [-180, 0, 180, 2]),  # on both sides, nothing cut in two
+        (
+            [(179.7, 1, 179.8, 2), [(179.9, 1, 180, 2), (-180, 1, -179.8, 2)], (-179.8, 0, -179.5, 1)],
+            [179.7, 0, -179.5, 2],
+        ),
+        ([[(179.9, 1, 180, 2), (-180, 1, -179.8, 2)], (-90, 0, -89, 1), (140, 0, 141, 1)], [140, 0, -89, 2]),
+        ([[(179.9, 1, 180, 2), (-180, 1, -90, 2)], (-95, 0, 20, 1), (10, 0, 180, 1)], [-180, 0, 180, 2]),
+    ],
+    ids=["two places", "touching", "across the date line", "and far from it", "all around"],
+)
+def test_the_box_of_all_footprints(footprints: list, expected: list[float]) -> None:
+    """GeoParquet's bbox: west > east where footprints cross the date line, never a box around the globe for them."""
+    shapes = [
+        shapely.MultiPolygon([shapely.box(*part) for part in one]) if isinstance(one, list) else shapely.box(*one)
+        for one in footprints
+    ]
+    row: dict = {field.name: "" for field in INDEX_SCHEMA}
+    for field in INDEX_SCHEMA:
+        if pa.types.is_list(field.type):
+            row[field.name] = []
+        elif field.type in (pa.float64(), pa.int32()):
+            row[field.name] = 0
+        elif field.type == pa.bool_():
+            row[field.name] = False
+    table = index_table([row | {"geometry": shapely.to_wkb(shape, hex=True)} for shape in shapes])
+    bbox = json.loads(table.schema.metadata[b"geo"])["columns"]["geometry"]["bbox"]
+    assert bbox == pytest.approx(expected)
 
 
 def texts_of(dataset: Dataset, words: str = "text") -> pd.DataFrame:

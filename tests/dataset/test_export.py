@@ -157,13 +157,43 @@ def test_yolo_by_the_rules_of_ultralytics(labelled, tmp_path):
         export(labelled, out, kind)
         document = yaml.safe_load((out / "data.yaml").read_text())
         assert document["names"] == {0: "ship", 1: "storage tank"}
-        for key in ("train", "val", "test"):
+        assert {"train", "val", "test"} & document.keys() == {"train", "test"}, "a set without val names none"
+        for key in ("train", "test"):
             for image in (out / document[key]).iterdir():
                 label = Path(str(image).replace("/images/", "/labels/")).with_suffix(".txt")
                 values = np.array([line.split() for line in label.read_text().splitlines()], float).reshape(-1, columns)
                 assert ((values[:, 1:] >= 0) & (values[:, 1:] <= 1)).all()
                 assert set(values[:, 0]) <= {0, 1}
         assert (out / "labels" / "train" / "set-0.txt").read_text() == "", "an empty image has an empty label file"
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo", "yolo-obb"])
+def test_a_class_has_one_number_in_the_exports_of_all_parts(tmp_path, kind):
+    """The test images show the second class alone; their export numbers it as the others do."""
+    random = np.random.default_rng(0)
+    for split, classes in (("train", ("aircraft", "ship")), ("test", ("ship",))):
+        for name in classes:
+            path = tmp_path / "set" / split / name / f"{split}-{name}.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(random.integers(1, 255, (32, 32)).astype(np.uint8)).save(path)
+    import_dataset(ImportConfig(tmp_path / "set", "folder", tmp_path / "data"))
+    found = []
+    for options in ({"split": "train"}, {"split": "test"}, {}):
+        out = tmp_path / "-".join(["out", *options.values()])
+        result = export(tmp_path / "data", out, kind, **options)
+        assert result["classes"] == ["aircraft", "ship"]
+        if kind == "coco":
+            for path in (out / "annotations").iterdir():
+                found.append({entry["name"]: entry["id"] for entry in json.loads(path.read_text())["categories"]})
+        else:
+            document = yaml.safe_load((out / "data.yaml").read_text())
+            assert set(document) - {"path", "names"} == set(result["splits"])
+            found.append({name: number for number, name in document["names"].items()})
+            if options == {"split": "test"}:
+                assert (out / "labels" / "test").iterdir().__next__().read_text().startswith("1 ")
+                assert "names no train and no val" in show(result)
+    assert len(found) >= 3
+    assert all(numbers == found[0] for numbers in found)
 
 
 def test_rotated_boxes_outside_are_drawn_in(tmp_path):

@@ -34,7 +34,8 @@ class Export:
     data: Dataset
     out: Path
     tiles: list[ExportTile]  # Sorted by tile_id.
-    labels: list[str]  # Names of the classes; the position is the class number from 0.
+    labels: list[str]
+    """Names of the classes of the whole data set; the position is the class number from 0."""
 
     def splits(self) -> Iterator[tuple[str, list[ExportTile]]]:
         """Splits that have tiles, with these."""

@@ -1,6 +1,6 @@
 """The way of an export: choose tiles, gather their objects and texts, write a folder that is whole or absent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -63,8 +63,9 @@ def export_dataset(config: DatasetExportConfig) -> dict[str, Any]:
     tiles = chosen_tiles(data, config)
     if not tiles:
         raise ValueError(f"{data.path} has no accepted tile of split {config.split!r} and scale {config.scale!r}.")
-    labels = sorted({item["label"] for tile in tiles for item in tile.objects})
-    if config.format in _NEED_OBJECTS and not labels:
+    # Of the whole data set, whatever part is exported: a class has the same number in the exports of all parts.
+    labels = sorted({_label(item, config) for item in data.annotations().to_dict("records")})
+    if config.format in _NEED_OBJECTS and not any(tile.objects for tile in tiles):
         raise ValueError(f"{data.path} has no annotations for these tiles, and {config.format} is about objects.")
     with whole_folder(config.out) as out:
         FORMATS[config.format](Export(data, out, tiles, labels))
@@ -82,10 +83,16 @@ def export_dataset(config: DatasetExportConfig) -> dict[str, Any]:
 def show(result: dict[str, Any]) -> str:
     """The result for people."""
     splits = ", ".join(f"{split} {count}" for split, count in result["splits"].items())
-    return (
+    line = (
         f"{result['out']}: {result['format']}, {result['images']} images ({splits}), {result['objects']} objects in "
         f"{len(result['classes'])} classes, {result['captions']} with texts"
     )
+    missing = [split for split in ("train", "val") if split not in result["splits"]]
+    if result["format"] in ("yolo", "yolo-obb") and missing:
+        line += (
+            f"\ndata.yaml names no {' and no '.join(missing)}, which ultralytics asks for: there is no such split here"
+        )
+    return line
 
 
 def chosen_tiles(data: Dataset, config: DatasetExportConfig) -> list[ExportTile]:
@@ -94,7 +101,7 @@ def chosen_tiles(data: Dataset, config: DatasetExportConfig) -> list[ExportTile]
     objects: dict[str, list[dict[str, Any]]] = {}
     for row in data.annotations().to_dict("records"):
         item = {str(key): value for key, value in row.items()}
-        item["label"] = item[config.label] or item["category"]
+        item["label"] = _label(item, config)
         objects.setdefault(item["tile_id"], []).append(item)
     texts: dict[str, list[tuple[str, str]]] = {}
     rows = data.texts(config.revision)
@@ -106,3 +113,8 @@ def chosen_tiles(data: Dataset, config: DatasetExportConfig) -> list[ExportTile]
         facts = int(columns_px), int(rows_px), float(spacing)
         tiles.append(ExportTile(tile_id, split, *facts, objects.get(tile_id, []), texts.get(tile_id, [])))
     return tiles
+
+
+def _label(item: Mapping[Any, Any], config: DatasetExportConfig) -> str:
+    """Class name of a row of the annotations."""
+    return str(item[config.label] or item["category"])

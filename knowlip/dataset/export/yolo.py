@@ -32,12 +32,11 @@ def _write(job: Export, line: Callable[[ExportTile, dict[str, Any]], str]) -> No
         for tile in tiles:
             lines = [f"{job.labels.index(item['label'])} {line(tile, item)}\n" for item in tile.objects]
             (folder / f"{tile.tile_id}.txt").write_text("".join(lines))
-    there = [split for split, _ in job.splits()]
+    # A split that is not there is not named, and no other in its place: ultralytics asks for train and val, and
+    # would choose its epoch by the test set if this were called val.
     document = {
         "path": ".",
-        "train": f"images/{there[0] if 'train' not in there else 'train'}",
-        "val": f"images/{next(split for split in ('val', 'test', there[0]) if split in there)}",
-        **({"test": "images/test"} if "test" in there else {}),
+        **{split: f"images/{split}" for split, _ in job.splits()},
         "names": dict(enumerate(job.labels)),
     }
     (job.out / "data.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
