@@ -297,6 +297,7 @@ def examples(
             right = [items[i] for i in np.flatnonzero(positive)[:8]]
             given = []
             for i in np.argsort(-scores, kind="stable")[:shown]:
+                # Both parts of the score are shown, so that a reader sees which of them was wrong.
                 note = f"cos {direction.cosine[query, i]:.2f}"
                 if i in (matched := direction.matched.get(query, {})):
                     note += f", match {matched[i]:.2f}"

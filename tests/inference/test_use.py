@@ -209,7 +209,7 @@ def test_hits_are_in_order_and_carry_their_tile(model_folder: Path, dataset: Pat
     assert len(hits) == len({hit["tile_id"] for hit in hits}) == 5
     data, model = Dataset(dataset), load_model(model_folder)
     odds = [hit["match"] / (1 - hit["match"]) for hit in hits]
-    scores = [math.log(odd) + hit["similarity"] / float(model.temp) for hit, odd in zip(hits, odds)]
+    scores = [math.log(odd) + hit["similarity"] / model.temp.item() for hit, odd in zip(hits, odds)]
     assert scores == sorted(scores, reverse=True)
     row = data.tiles().set_index("tile_id").loc[hits[0]["tile_id"]]
     assert (hits[0]["lon"], hits[0]["scale"], hits[0]["city"]) == (row["lon"], row["scale"], "Delft")
