@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import record
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.benchmark.ablation_outcomes import OUTCOMES
 from knowlip.benchmark.ablation_table import ALL
 

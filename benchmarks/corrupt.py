@@ -9,7 +9,7 @@ says which. Shards are hard links.
 import argparse
 from pathlib import Path
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.benchmark.copies import dataset_with
 
 

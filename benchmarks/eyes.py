@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import record
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.base.rows import ANNOTATOR, Results, Row, read_results
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import QUESTION_TYPES

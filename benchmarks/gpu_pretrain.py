@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 from benchmarks.record import record
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe

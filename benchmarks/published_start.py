@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from benchmarks.record import record
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe
 from knowlip.benchmark.evaluate import EvaluateConfig, evaluate

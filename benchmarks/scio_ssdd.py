@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.record import record
 from benchmarks.scio_scores import calibrated, corpus_of, lines, roots_of
 from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe, with_changes
 from knowlip.base.vocabulary import DISTRUSTED, Decision

@@ -24,7 +24,8 @@ import torch
 import yaml
 
 from benchmarks.ship_card import card_text, page_text
-from knowlip.base.files import file_sha256, read_json, whole_file, whole_folder
+from knowlip.base.documents import read_json
+from knowlip.base.files import file_sha256, whole_file, whole_folder
 from knowlip.base.rows import Results, read_results
 from knowlip.dataset import Dataset
 from knowlip.language.questions import QUESTION_TYPES, TEMPLATES

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe, recipe_for, with_changes
 from knowlip.base.rows import Results

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from knowlip.annotators.types import Annotation, Box, SubText
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.jobs.store import Format, Store
 
 Outcome = Annotation | str

@@ -204,16 +204,6 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
         part.write_text(json.dumps(value, indent=indent, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file, with a `ValueError` that names the file when it is missing or broken."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}).") from None
-
-
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from knowlip.base.settings import read_yaml
+from knowlip.base.documents import parse_yaml, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 SECTIONS = ("simulate", "build", "annotate", "pretrain", "finetune", "evaluate", "report")
@@ -94,7 +92,7 @@ def with_changes(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, An
             if not isinstance(section, dict):
                 raise ValueError(f"--set {change}: {key} has a value and no settings of its own.")
         try:
-            section[keys[-1]] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"--set {change}: the value is not valid YAML.") from None
+            section[keys[-1]] = parse_yaml(value, "its value")
+        except ValueError as error:
+            raise ValueError(f"--set {change[:200]}: {error}") from None
     return recipe

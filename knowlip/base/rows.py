@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.settings import plain
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"

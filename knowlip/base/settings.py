@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from knowlip.base.documents import read_yaml
 from knowlip.base.files import whole_file
 
 
@@ -31,22 +32,6 @@ def save_config(path: Path, config: Any) -> None:
     """Write a config as YAML."""
     with whole_file(path) as part:
         part.write_text(yaml.safe_dump(plain(config), sort_keys=False))
-
-
-def read_yaml(path: Path, missing: str = "") -> Any:
-    """Read a YAML file.
-
-    Raises:
-        ValueError: it is missing (`missing` says what to do then) or broken.
-    """
-    try:
-        return yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ValueError(missing or f"{path} does not exist.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "not text"
-        raise ValueError(f"{path} is not valid YAML ({where}).") from None
 
 
 def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:

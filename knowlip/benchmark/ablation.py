@@ -20,7 +20,8 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import torch
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.generation import GenerationConfig
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say

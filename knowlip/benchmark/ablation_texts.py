@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from knowlip.base.files import read_json, whole_file, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import whole_file, write_json
 from knowlip.base.progress import say
 from knowlip.base.vocabulary import Decision
 from knowlip.benchmark.ablation_arms import ANNOTATOR, TEMPLATES, Arm, level

@@ -7,7 +7,8 @@ DATASET/revisions/000001.json      how the pass that made them was set up, and h
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.dataset.layout import REVISIONS
 
 

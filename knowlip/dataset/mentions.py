@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from knowlip.base.documents import parse_json
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.layout import schema
 from knowlip.dataset.records import MentionRow
@@ -84,9 +85,10 @@ def by_tile(frame: "pd.DataFrame") -> dict[str, Mention]:
 
 def _read(tile_id: str, annotator: str, counts: str, boxes: str) -> Mention:
     try:
-        numbers, found = json.loads(counts), tuple(Box(*fields) for fields in json.loads(boxes))
+        numbers = parse_json(counts, "counts")
+        found = tuple(Box(*fields) for fields in parse_json(boxes, "boxes"))
         check_mention(tile_id, numbers, found)
-    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"The counts or boxes of {tile_id} cannot be read ({error}).") from error
     return Mention(tile_id, annotator, numbers, found)
 

@@ -1,6 +1,5 @@
 """`Dataset`: read everything of a data set, append texts."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from knowlip.base.files import read_json, recover
+from knowlip.base.documents import parse_json, read_json
+from knowlip.base.files import recover
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset import mentions as mentions_
@@ -144,8 +144,9 @@ class Dataset:
             return {}
         table = read_parquet(path, TRUTH_SCHEMA)
         try:
-            return {t: json.loads(text) for t, text in zip(table["tile_id"].to_pylist(), table["truth"].to_pylist())}
-        except (TypeError, json.JSONDecodeError) as error:
+            pairs = zip(table["tile_id"].to_pylist(), table["truth"].to_pylist())
+            return {tile_id: parse_json(text, f"{path}: the truth of {tile_id}") for tile_id, text in pairs}
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"{path} holds truth that is not JSON ({error}).") from error
 
     def annotations(self) -> "pd.DataFrame":

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.parquet import check_schema, read_parquet
 from knowlip.base.progress import track
 from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, schema

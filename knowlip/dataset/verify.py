@@ -1,6 +1,5 @@
 """Prove that a data set is what it says: schema, counts, hashes, families, splits, copies, shards, labels, texts."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import shapely
 
+from knowlip.base.documents import parse_json
 from knowlip.base.files import sha256
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
@@ -246,10 +246,10 @@ def _check_shards(
 
 def _check_record(data: bytes, key: str, where: Path) -> None:
     try:
-        record = json.loads(data)
+        record = parse_json(data, f"the JSON of {key}")
     except ValueError as error:
-        raise ValueError(f"{where} is damaged: the JSON of {key} cannot be read ({error}).") from error
-    if set(record) != set(SHARD_KEYS) or None in record.values():
+        raise ValueError(f"{where} is damaged: {error}") from error
+    if not isinstance(record, dict) or set(record) != set(SHARD_KEYS) or None in record.values():
         raise ValueError(f"{where}: the JSON of {key} has other keys than every tile must have.")
     if record["tile_id"] != key:
         raise ValueError(f"{where}: the JSON of {key} belongs to {record['tile_id']}.")

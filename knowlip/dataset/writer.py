@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import shapely
 from pyproj import CRS
 
-from knowlip.base.files import read_json, sha256, whole_file, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.memory import release_freed_memory
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.arrow import arrow_array

@@ -11,7 +11,8 @@ from typing import IO, Any, Generic, TypeVar
 
 import pyarrow as pa
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.base.progress import say
 

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
 
+from knowlip.base.documents import parse_yaml
 from knowlip.language.statements import EVIDENCE, Evidence, Layer
 
 STANDARD: Final = Path(__file__).parent / "grammar"
@@ -222,8 +223,6 @@ def topics_of(path: Path) -> tuple[dict[str, Topic], set[str]]:
     Raises:
         ValueError: no such file, one that is too large or no YAML, or as :func:`topics_in`.
     """
-    import yaml
-
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -234,12 +233,7 @@ def topics_of(path: Path) -> tuple[dict[str, Topic], set[str]]:
     if len(set(names)) < len(names):
         twice = next(name.decode() for name in names if names.count(name) > 1)
         raise ValueError(f"The wordings {path} have the topic {twice} twice.")
-    try:
-        stated = yaml.load(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        problem = getattr(error, "problem", None) or "it is no YAML"
-        raise ValueError(f"The wordings {path} are no YAML: {problem}.") from None
-    return topics_in(stated, path.name)
+    return topics_in(parse_yaml(content, f"The file of wordings {path}"), path.name)
 
 
 @lru_cache(maxsize=1)

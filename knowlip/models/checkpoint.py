@@ -13,7 +13,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from knowlip.base.files import read_json, whole_folder, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import whole_folder, write_json
 from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
 from knowlip.models.folder import model_readme

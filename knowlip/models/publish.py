@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from knowlip.base.files import file_sha256, read_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import file_sha256
 from knowlip.base.rows import Results, read_results
 from knowlip.models.checkpoint import load_model
 from knowlip.models.folder import model_readme, rows_of_model

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from knowlip.base.documents import parse_json
 from knowlip.base.progress import say
 from knowlip.pages.render import render
 
@@ -89,9 +90,9 @@ async def json_body(request: Any, most: int) -> dict[str, Any]:
         if len(body) > most:
             raise Refused("The request is too long.", 413)
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused("The request is no JSON.") from None
+        value = parse_json(body, "The request")
+    except ValueError as error:
+        raise Refused(str(error)) from None
     if not isinstance(value, dict):
         raise Refused("The request is no JSON object.")
     return value
@@ -132,8 +133,8 @@ class Journal:
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                record = parse_json(line, "It", lenient=True)  # older ones may hold half a surrogate pair
+            except ValueError as error:
                 raise ValueError(f"Line {number} of {self.path} is broken.") from error
             if not isinstance(record, dict):
                 raise ValueError(f"Line {number} of {self.path} is broken.")

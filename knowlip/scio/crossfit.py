@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.scio.passes import Figures, Pass, Tables
 
 

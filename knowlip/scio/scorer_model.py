@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from knowlip.base.settings import read_yaml
+from knowlip.base.documents import read_yaml
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig, load_model
 from knowlip.models.checkpoint import unshared
 from knowlip.training.resume import read_checkpoint

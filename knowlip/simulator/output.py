@@ -12,6 +12,7 @@ from pyproj import Transformer
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine, from_origin
 
+from knowlip.base.documents import read_json
 from knowlip.base.files import whole_file
 from knowlip.simulator.radar import RadarImage
 from knowlip.simulator.sensors import Sensor
@@ -131,10 +132,10 @@ def finished(paths: dict[str, Path], scene: dict[str, Any]) -> bool:
     if not all(path.exists() for path in paths.values()):
         return False
     try:
-        if json.loads(paths["truth"].read_bytes()).get("scene") != scene:
+        if read_json(paths["truth"]).get("scene") != scene:
             return False
         for kind in ("image", "landcover"):
             rasterio.open(paths[kind]).close()
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, rasterio.errors.RasterioIOError):
+    except (ValueError, AttributeError, rasterio.errors.RasterioIOError):
         return False
     return True

@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from knowlip.base.files import read_json, sha256, whole_folder, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import sha256, whole_folder, write_json
 from knowlip.base.provenance import provenance
 from knowlip.base.rows import Json, Results, Row, highest_floor, row_from
 from knowlip.dataset import Dataset

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from timm.models.vision_transformer import VisionTransformer
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.base.vocabulary import DISTRUSTED

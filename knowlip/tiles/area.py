@@ -1,6 +1,5 @@
 """Areas of interest: polygons of a GeoJSON file in longitude and latitude (RFC 7946)."""
 
-import json
 import math
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import shapely
 from shapely.affinity import translate
 
-_MOST_BYTES = 64 * 1024 * 1024
+from knowlip.base.documents import read_json
 
 
 @lru_cache(maxsize=8)
@@ -24,13 +23,9 @@ def read_area(path: Path) -> Any:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: screen.area names a GeoJSON file.")
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} is larger than {_MOST_BYTES >> 20} MiB; give a simpler outline.")
+    document = read_json(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         polygons = [_polygon(rings) for rings in _rings(document)]
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not GeoJSON ({error}).") from error
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"{path} is not GeoJSON with polygons ({error!r}).") from error
     except ValueError as error:

@@ -7,7 +7,8 @@ from typing import Any
 
 import rasterio
 
-from knowlip.base.files import read_json, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.progress import say
 from knowlip.dataset.layout import INFO, PLAN
 from knowlip.dataset.writer import finish

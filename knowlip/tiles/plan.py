@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.files import read_json, sha256
+from knowlip.base.documents import read_json
+from knowlip.base.files import sha256
 from knowlip.base.progress import say, track
 from knowlip.base.settings import plain
 from knowlip.scenes import Scene, SceneOverrides, open_scenes, unique_ids

@@ -1,6 +1,5 @@
 """Tiles of known quality, as features only: the set whose nearest neighbours vote on a new tile."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
 
 FORMAT, VERSION = "knowlip-quality-reference", 1
@@ -19,7 +19,6 @@ VOTED = tuple(_VOTED.split())
 DEFAULT = Path(__file__).parent / "data" / "reference.json"
 
 _LONG_TAILED = np.array([name in ("q_std", "q_edge", "g_contrast", "g_dissimilarity") for name in VOTED])
-_MOST_BYTES = 64 * 1024 * 1024
 _MOST_SAMPLES = 100_000
 
 
@@ -103,10 +102,8 @@ def read_reference(path: Path) -> Reference:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist: quality.reference names a file of labelled tiles.")
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} is larger than {_MOST_BYTES >> 20} MiB: no reference set.")
+    document = read_json(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT or document["version"] != VERSION or document["features"] != list(VOTED):
             raise ValueError("another format or version")
         samples = document["samples"]
@@ -117,7 +114,7 @@ def read_reference(path: Path) -> Reference:
         features = np.array([sample["values"] for sample in samples], float).reshape(len(samples), -1)
         good = np.array([sample["label"] == "good" for sample in samples], bool)
         return Reference(features, good, tuple(str(sample["source"]) for sample in samples))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a quality reference ({error}).") from error
 
 

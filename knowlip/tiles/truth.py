@@ -9,7 +9,7 @@ from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as PixelWindow
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES
 from knowlip.scenes.raster import GDAL_OPTIONS
 from knowlip.tiles.windows import Window

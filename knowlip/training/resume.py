@@ -1,6 +1,5 @@
 """What lets a stopped training go on exactly: a checkpoint that is whole or absent, and a log without broken lines."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
+from knowlip.base.documents import parse_json
 from knowlip.base.files import whole_file
 
 FORMAT = 2
@@ -66,8 +66,8 @@ def read_log(path: Path) -> list[LogLine]:
     lines: list[LogLine] = []
     for text in path.read_text().splitlines() if path.is_file() else ():
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
+            line = parse_json(text, str(path), lenient=True)
+        except ValueError:
             continue
         if isinstance(line, dict) and "step" in line:
             lines.append(line)

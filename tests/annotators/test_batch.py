@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from knowlip.annotators.annotate import annotate
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from tests.annotators.fault_server import FaultServer
 from tests.annotators.test_faults import (
     LASTING,

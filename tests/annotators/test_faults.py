@@ -13,7 +13,7 @@ import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.openai.options import OpenAIOptions
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.dataset import Dataset
 from knowlip.jobs.store import alone
 from tests.annotators.fault_server import KEY, FaultServer

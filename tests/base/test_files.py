@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from knowlip.base import files
-from knowlip.base.files import read_json, recover, sha256, temporary_path, whole_file, whole_folder, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import recover, sha256, temporary_path, whole_file, whole_folder, write_json
 from tests.full_disk import small_disk
 
 

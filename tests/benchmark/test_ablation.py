@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe, with_changes
 from knowlip.benchmark import ablation as module

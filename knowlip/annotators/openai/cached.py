@@ -16,7 +16,8 @@ from knowlip.annotators.openai.cost import Budget, input_tokens, prices_of
 from knowlip.annotators.openai.endpoint import ChatAnswer, Endpoint, EndpointError, TileFailed, plain_answer
 from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
-from knowlip.base.files import read_json, sha256, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import sha256, write_json
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Captions from a data set or a file as one table: what all the numbers are taken from."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from knowlip.base.documents import MOST_BYTES, parse_json, read_limited
 from knowlip.language.captions import headed
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
@@ -106,15 +106,16 @@ def _from_dataset(name: str, path: Path, revision: int | None) -> TextCorpus:
 def _read(path: Path) -> list[Any]:
     """The values of a file, one a record."""
     try:
-        text = path.read_text()
+        text = read_limited(path, MOST_BYTES).decode("utf-8-sig")
         if path.suffix == ".txt":
             return [line for line in text.splitlines() if line.strip()]
         if path.suffix in (".csv", ".tsv"):
             return _table(path)
         if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        value = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+            lines = enumerate(text.splitlines(), 1)
+            return [parse_json(line, f"Line {number} of {path}") for number, line in lines if line.strip()]
+        value = parse_json(text, str(path))
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path} cannot be read ({error}).") from None
     if isinstance(value, dict):
         lists = [value[key] for key in ("images", "annotations", "data") if isinstance(value.get(key), list)]

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from knowlip.base.documents import parse_json, read_json
 from knowlip.base.examples import read_examples
-from knowlip.base.files import read_json, whole_file
+from knowlip.base.files import whole_file
 from knowlip.base.rows import Results, read_results
 from knowlip.benchmark.report import results
 from knowlip.benchmark.report.data import facts, samples
@@ -142,12 +143,12 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
+            entry = parse_json(line, f"Line {number} of {path}", lenient=True)
+        except ValueError:
             if number == len(lines):
                 continue
-            raise ValueError(f"Line {number} of {path} is not valid JSON ({error}).") from None
-        if "step" in entry:
+            raise
+        if isinstance(entry, dict) and "step" in entry:
             steps[int(entry["step"])] = entry
     return [steps[step] for step in sorted(steps)]
 

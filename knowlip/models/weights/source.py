@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from knowlip.base.files import file_sha256, read_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import file_sha256
 from knowlip.models.weights.known import provenance_of
 from knowlip.models.weights.onnx_file import read_onnx
 

@@ -5,7 +5,6 @@ Power = (scale_factor * DN)^2 in the quantity that `collect.image.radiometry` na
 (Capella SAR Products Format Specification 1.8).
 """
 
-import json
 import math
 import re
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pyproj import Transformer
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import parse_json, read_json
 from knowlip.scenes.calibration import Constant, Radiometry
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, PoorGeolocation, SlantRange, UnknownFormat
@@ -120,7 +119,8 @@ def _metadata(tiff: Path, header: Header) -> tuple[dict[str, Any], str, list[Pat
     """
     sidecar = tiff.with_name(f"{tiff.stem}_extended.json")
     try:
-        found = read_json(sidecar) if sidecar.is_file() else json.loads(header.tags.get("TIFFTAG_IMAGEDESCRIPTION", ""))
+        text = header.tags.get("TIFFTAG_IMAGEDESCRIPTION", "")
+        found = read_json(sidecar) if sidecar.is_file() else parse_json(text, "TIFFTAG_IMAGEDESCRIPTION")
     except ValueError as error:
         raise DamagedProduct(f"{tiff} has no readable metadata: put {sidecar.name} beside it ({error}).") from error
     if not isinstance(found, dict) or not isinstance(found.get("collect"), dict):

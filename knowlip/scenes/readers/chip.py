@@ -11,7 +11,7 @@ from typing import Any
 import pyproj
 from affine import Affine
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.scenes.errors import NoLocation
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of

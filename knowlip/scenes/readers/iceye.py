@@ -15,7 +15,7 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.scenes.calibration import Constant, Radiometry, Table
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SlantRange, UnknownFormat

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.settings import read_yaml
+from knowlip.base.documents import read_yaml
 from knowlip.scenes.calibration import QUANTITIES
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.names import slug

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, scene_id_of, second_of, word_of

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from knowlip.base.files import read_json
+from knowlip.base.documents import read_json
 from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, files_under, place_of, split_in
 from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "JSON with images, annotations and categories"
+MOST_BYTES, MOST_VALUES = 2 << 30, 50_000_000
+"""Of one file: the largest public sets have a fifth of that."""
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
@@ -21,7 +23,7 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
     found: list[LabelledImage] = []
     files = 0
     for path in files_under(folder, (".json",)):
-        document = read_json(path)
+        document = read_json(path, most_bytes=MOST_BYTES, most_values=MOST_VALUES)
         if not (isinstance(document, dict) and {"images", "annotations", "categories"} <= set(document)):
             continue
         files += 1

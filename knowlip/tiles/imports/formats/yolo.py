@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knowlip.base.settings import read_yaml
+from knowlip.base.documents import read_yaml
 from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, outline_thing, place_of, split_in
 from knowlip.tiles.imports.pixels import size_of
 from knowlip.tiles.imports.settings import ImportConfig
