@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, cast
 
 import numpy as np
 from timm.models.vision_transformer import VisionTransformer
@@ -25,7 +25,8 @@ from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import facts_of_texts, questions_from_facts
 from knowlip.language.questions import sentences as question_sentences
 from knowlip.models import KnowLIP, ModelConfig, save_model
-from knowlip.models.weights import InitConfig, initialise
+from knowlip.models.card import ModelCard
+from knowlip.models.weights import InitConfig, initialise, open_start
 from knowlip.models.weights.ledger import describe, for_card
 from knowlip.objectives import PRIOR_LOSS, PRIOR_LOSS_OF_FOUR
 from knowlip.scio.passes import ScioConfig, Stage, decide, stages
@@ -49,6 +50,10 @@ _WORDINGS = 4
 """How many times each training tile is asked about, in other words and about other regions."""
 _WEIGHTS = "weights.json"
 """Of a run: what it started from."""
+_START = "start.json"
+"""Of a run: what the model that it started from had seen."""
+GROWING: Final = ("train_blocks", "quantiser", "windows_m", "sensors", "metres_per_pixel")
+"""What of a card grows with each training."""
 
 
 @dataclass(kw_only=True)
@@ -60,7 +65,7 @@ class PretrainConfig(TrainingConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     """Sizes. `text.vocab_size` is set from the tokenizer."""
     init: InitConfig = field(default_factory=InitConfig)
-    """Weights of other projects to start from."""
+    """Weights to start from."""
     vocabulary: Path | None = None
     """`vocab.txt` of an uncased BERT; without it a small WordPiece vocabulary is trained on the data set's own
     texts."""
@@ -97,6 +102,8 @@ class PretrainConfig(TrainingConfig):
             )
         if lengths[0] < 1 and (lengths[1] or lengths[2]):
             raise ValueError("Stage 1 needs at least one step: screening needs a trained model.")
+        if self.init.model and self.vocabulary:
+            raise ValueError("init.model brings its own vocabulary: leave out `vocabulary`.")
         if self.look_every < 0 or self.look_tiles < 2:
             raise ValueError("look_every must be at least 0, and look_tiles at least 2: a tile borrows from another.")
 
@@ -132,8 +139,10 @@ class Pretraining(Task[Batch]):
     def __init__(self, config: PretrainConfig, engine: Engine, sentences: Sequence[str]) -> None:
         self.config, self.engine = config, engine
         self.dataset = Dataset(config.dataset)
-        self.corpus = Corpus.open(self.dataset, config, sentences)
         goes_on = (config.out / "checkpoint.pt").is_file()
+        start = open_start(config.init.model) if config.init.model and not goes_on else None
+        self.start_card: Mapping[str, Any] = {} if start is None else start.card
+        self.corpus = Corpus.open(self.dataset, config, sentences, start and start.tokenizer)
         if not goes_on or config.objectives.questions_from == "truth":  # the texts to go on with are read later
             self._ask()
         self.corpus.drop_noise = config.scio.noise == "all"
@@ -196,6 +205,7 @@ class Pretraining(Task[Batch]):
         say(f"an epoch of {self.steps_per_epoch} steps holds {told(self.epoch_rows, there)}")
         if self.weights:
             write_json(self.config.out / _WEIGHTS, self.weights)
+            write_json(self.config.out / _START, {key: list(self.start_card.get(key, ())) for key in GROWING})
             for report in self.weights.values():
                 say(describe(report))
         if self.config.look_every and (reason := why_not_looked(self.model)):
@@ -302,6 +312,7 @@ class Pretraining(Task[Batch]):
             card |= {"epoch_rows": self.epoch_rows, "run": self.name, **provenance()}
             if (out / _WEIGHTS).is_file():  # also where this process only went on with the run
                 card["weights"] = for_card(read_json(out / _WEIGHTS))
+                card = _grown(card, read_json(out / _START))
             save_model(model, out / "model", card)
             result = {
                 "model": str(out / "model"),
@@ -315,3 +326,12 @@ class Pretraining(Task[Batch]):
                 "last": (read_log(out / "log.jsonl") or [{}])[-1],
             }
         return dict(self.engine.fabric.broadcast(result))
+
+
+def _grown(card: ModelCard, start: Mapping[str, list[Any]]) -> ModelCard:
+    """The card of a model that has seen what its start had seen, too."""
+    grown: dict[str, Any] = dict(card)
+    for key in GROWING:
+        seen = sorted({*grown[key], *start.get(key, ())}, reverse=key == "windows_m")
+        grown[key] = [seen[0], seen[-1]] if key == "metres_per_pixel" and seen else seen
+    return cast(ModelCard, grown)

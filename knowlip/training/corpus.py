@@ -112,8 +112,14 @@ class Corpus:
         """Identifies the annotator's texts."""
 
     @classmethod
-    def open(cls, dataset: Dataset, config: CorpusSettings, sentences: Sequence[str] = ()) -> "Corpus":
-        """Read tiles and texts of the training split; train or read the tokenizer.
+    def open(
+        cls,
+        dataset: Dataset,
+        config: CorpusSettings,
+        sentences: Sequence[str] = (),
+        tokenizer: TextTokenizer | None = None,
+    ) -> "Corpus":
+        """Read tiles and texts of the training split; train or read the tokenizer, where none is given.
 
         Raises:
             ValueError: not annotated, or no training tiles.
@@ -127,7 +133,7 @@ class Corpus:
                 f"{config.dataset} has {len(tile_ids)} annotated training tiles, fewer than one batch of "
                 f"{config.batch_size}: add scenes, loosen the quality filter, or lower batch_size."
             )
-        tokenizer = _tokenizer(texts[texts["tile_id"].isin(tile_ids)], config, sentences)
+        tokenizer = _tokenizer(texts[texts["tile_id"].isin(tile_ids)], config, sentences, tokenizer)
         size, cache, data = config.model.vision.image_size, config.out / "cache", config.data
         pixels = open_pixels(dataset, tile_ids, size, cache, data.pixels, data.workers)
         return cls(dataset, tokenizer, tile_ids, pixels, config.model.text)
@@ -340,14 +346,18 @@ def turned_sentences(text: str, marks: str, turn: Turn) -> tuple[str, str] | Non
     return joined(sentences)
 
 
-def _tokenizer(texts: pd.DataFrame, config: CorpusSettings, sentences: Sequence[str]) -> TextTokenizer:
-    """BERT's where a vocabulary is given, else the run's own, trained once and kept in the run folder."""
+def _tokenizer(
+    texts: pd.DataFrame, config: CorpusSettings, sentences: Sequence[str], given: TextTokenizer | None
+) -> TextTokenizer:
+    """The given one, BERT's where a vocabulary is given, else the run's own, trained once; kept in the run folder."""
     path: Path = config.out / "tokenizer.json"
     # Of a run that has begun: what an attempt with other settings left before it was refused is not taken.
     begun = any((config.out / name).is_file() for name in ("config.yaml", "checkpoint.pt"))
     if path.is_file() and begun:
         return TextTokenizer.from_json(path.read_text())
-    if config.vocabulary is not None:
+    if given is not None:
+        tokenizer = given
+    elif config.vocabulary is not None:
         tokenizer = TextTokenizer.from_vocabulary(config.vocabulary)
     else:
         lines = (texts["dimension"] + ": " + texts["text"]).to_list()

@@ -68,6 +68,11 @@ def _in_process(open_task: Opener, config: TrainingConfig, arguments: tuple[Any,
     cautions = []
     if not (config.out / "checkpoint.pt").is_file():  # one that has begun goes on as it was begun
         cautions = [*check_warmup(config.warmup_steps, task.total), *task.cautions()]
+    if (config.out / "checkpoint.pt").is_file() and not (config.out / "config.yaml").is_file():
+        raise ValueError(
+            f"{config.out} holds a checkpoint without the config.yaml that says what it is of: delete the folder, or "
+            "use another."
+        )
     with engine.first_alone():  # after all that could fail: settings that cannot work are not saved
         same_or_refuse(config.out / "config.yaml", config, (*FREE, *task.free))
         if engine.first:

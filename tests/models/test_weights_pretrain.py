@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from knowlip.models import load_model
 from knowlip.models.weights import InitConfig
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
 from tests.training.runs import annotated_dataset, tiny
@@ -40,3 +41,55 @@ def test_a_run_starts_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(ValueError, match=r"vit\.pth does not exist"):
         pretrain(config(tmp_path, 0.0))
     assert not (run / "config.yaml").exists()
+
+
+def test_a_run_starts_from_a_model_of_an_earlier_one(tmp_path: Path) -> None:
+    """Words and weights are the earlier model's, and its places count as seen."""
+    annotated_dataset(tmp_path / "data")
+    still = {"learning_rate": 0.0, "min_learning_rate": 0.0, "warmup_steps": 0, "stage_steps": (2, 0, 0)}
+    pretrain(tiny(tmp_path / "data", tmp_path / "first", **still))
+    folder = tmp_path / "first" / "model"
+    document = json.loads((folder / "knowlip.json").read_text())
+    document["card"] |= {"train_blocks": ["elsewhere"], "metres_per_pixel": [0.25, 512.0], "sensors": ["other"]}
+    (folder / "knowlip.json").write_text(json.dumps(document))
+    init = InitConfig(model=str(folder))
+    pretrain(tiny(tmp_path / "data", tmp_path / "second", seed=5, init=init, vocab_size=10, **still))
+    second, first = load_model(tmp_path / "second" / "model"), load_model(folder)
+    assert second.tokenizer.to_json() == first.tokenizer.to_json()
+    kept = second.state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in first.state_dict().items())
+    assert second.card["train_blocks"] == ["b0", "elsewhere"]
+    assert second.card["metres_per_pixel"] == [0.25, 512.0]
+    assert "other" in second.card["sensors"]
+    assert second.card["weights"]["model"]["source"] == "model"
+    shutil.rmtree(folder)  # a run that has begun needs its start no more
+    assert (
+        pretrain(tiny(tmp_path / "data", tmp_path / "second", seed=5, init=init, vocab_size=10, **still))["steps"] == 2
+    )
+
+
+def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    annotated_dataset(tmp_path / "data")
+    pretrain(tiny(tmp_path / "data", tmp_path / "first", stage_steps=(1, 0, 0)))
+    start = str(tmp_path / "first" / "model")
+    wider = tiny(tmp_path / "data", tmp_path / "run", init=InitConfig(model=start))
+    wider.model.embed_dim += 2
+    with pytest.raises(ValueError, match=r"other sizes: its model\.embed_dim is \d+, not \d+; set model"):
+        pretrain(wider)
+    with pytest.raises(ValueError, match="leave out `vocabulary`"):
+        tiny(tmp_path / "data", tmp_path / "run", init=InitConfig(model=start), vocabulary=tmp_path / "vocab.txt")
+    with pytest.raises(ValueError, match=r"leave out init\.vision"):
+        pretrain(tiny(tmp_path / "data", tmp_path / "run", init=InitConfig(model=start, vision="timm")))
+    with pytest.raises(ValueError, match="no such folder"):
+        pretrain(tiny(tmp_path / "data", tmp_path / "run", init=InitConfig(model=str(tmp_path / "none"))))
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_checkpoint_without_its_settings_is_refused(tmp_path: Path) -> None:
+    """Nobody can say any more what training it is of."""
+    annotated_dataset(tmp_path / "data")
+    run = tmp_path / "run"
+    pretrain(tiny(tmp_path / "data", run, stage_steps=(1, 0, 0)))
+    (run / "config.yaml").unlink()
+    with pytest.raises(ValueError, match=r"holds a checkpoint without the config\.yaml"):
+        pretrain(tiny(tmp_path / "data", run, stage_steps=(2, 0, 0)))

@@ -3,5 +3,6 @@ and of the model."""
 
 from knowlip.models.weights.init import InitConfig, initialise
 from knowlip.models.weights.ledger import Conversion, Report
+from knowlip.models.weights.own import open_start
 
-__all__ = ["Conversion", "InitConfig", "Report", "initialise"]
+__all__ = ["Conversion", "InitConfig", "Report", "initialise", "open_start"]

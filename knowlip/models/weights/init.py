@@ -7,13 +7,14 @@ from knowlip.models.knowlip import KnowLIP
 from knowlip.models.weights.bert import convert_bert
 from knowlip.models.weights.blip import convert_blip
 from knowlip.models.weights.ledger import Conversion, WeightsReport
+from knowlip.models.weights.own import convert_own, open_start
 from knowlip.models.weights.source import read_source
 from knowlip.models.weights.vit import Normalisation, convert_vit, timm_source
 
 
 @dataclass
 class InitConfig:
-    """Weights of other projects to start from; left empty, all are random."""
+    """Weights to start from, of other projects or of an earlier training; left empty, all are random."""
 
     vision: str = ""
     """Image tower: a file (timm, DeiT, DINO, DINOv2, MAE, MoCo v3; ONNX too), "timm" for the weights that timm knows
@@ -26,6 +27,9 @@ class InitConfig:
     """Text tower: a BERT (file, or folder of the Hugging Face hub)."""
     blip: Path | None = None
     """Both towers, heads and decoder: a BLIP checkpoint, instead of the two others."""
+    model: str = ""
+    """Everything, tokenizer and readout too: a model of KnowLIP's own of the same sizes. "shipped" is the one that
+    comes with the package; else a folder, or USER/REPO."""
     antialias: bool = False
     """Low-pass position embeddings before they shrink to a smaller grid (timm does, BLIP and MAE do not)."""
 
@@ -38,14 +42,16 @@ def initialise(model: KnowLIP, init: InitConfig) -> dict[str, WeightsReport]:
         init: from where.
 
     Returns:
-        For "vision", "text" or "blip", what was loaded, resized, folded, dropped and is new; empty when nothing was
-        asked for.
+        For "vision", "text", "blip" or "model", what was loaded, resized, folded, dropped and is new; empty when
+        nothing was asked for.
 
     Raises:
         ValueError: a file is missing, in no known layout, of other sizes, or has tensors without a place.
     """
     if init.blip and (init.vision or init.text):
         raise ValueError("init.blip fills both towers: leave out init.vision and init.text.")
+    if init.model and (init.blip or init.vision or init.text):
+        raise ValueError("init.model fills everything: leave out init.vision, init.text and init.blip.")
     if (init.vision_mean is None) != (init.vision_std is None):
         raise ValueError("Give init.vision_mean and init.vision_std together.")
     conversions: dict[str, Conversion] = {}
@@ -55,6 +61,8 @@ def initialise(model: KnowLIP, init: InitConfig) -> dict[str, WeightsReport]:
         conversions["text"] = convert_bert(read_source(init.text), model)
     if init.blip:
         conversions["blip"] = convert_blip(read_source(init.blip), model, init.antialias)
+    if init.model:
+        conversions["model"] = convert_own(open_start(init.model), init.model, model)
     for conversion in conversions.values():  # all files fit before the first tensor changes
         conversion.apply(model)
     return {part: conversion.report.as_dict() for part, conversion in conversions.items()}
