@@ -25,9 +25,9 @@ SETTINGS = ("deltas", "nll", "all")
 """Of `scio.evidence`."""
 
 
-def corpus_of(dataset: Dataset, model: KnowLIP, cache: Path, tiles: int, seed: int) -> Corpus:
-    """Training tiles with texts, a random `tiles` of them (0: all), in the tokens of a model."""
-    there = sorted(set(dataset.tiles("train")["tile_id"]) & set(dataset.texts(0)["tile_id"]))
+def corpus_of(dataset: Dataset, model: KnowLIP, cache: Path, tiles: int, seed: int, split: str = "train") -> Corpus:
+    """Tiles of a split with texts, a random `tiles` of them (0: all), in the tokens of a model."""
+    there = sorted(set(dataset.tiles(split)["tile_id"]) & set(dataset.texts(0)["tile_id"]))
     if 0 < tiles < len(there):
         there = sorted(np.random.default_rng(seed).choice(there, tiles, replace=False).tolist())
     size = model.config.vision.image_size

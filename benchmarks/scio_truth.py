@@ -1,6 +1,7 @@
 """Screening and reconstruction against the exact truth of simulated scenes.
 
-    python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN [--tiles 600] [--iterations 1]
+    python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN [--tiles 600] [--iterations 1] [--split test]
+    python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN --passes-only --wrong 0.2
 
 Natural errors are those that the annotator made by itself and truth refutes; injected ones are made on purpose in true
 sub-texts, of four kinds (`knowlip/language/corruption.py`). Evidence: the paper's two tests (`deltas`), the infilling
@@ -23,6 +24,8 @@ import pandas as pd
 from benchmarks.record import record
 from benchmarks.scio_scores import Calibrated, calibrated, cell, corpus_of, lines, roots_of, truth_of_texts
 from knowlip.base.vocabulary import DISTRUSTED
+from knowlip.benchmark.ablation_arms import Arm, level
+from knowlip.benchmark.ablation_texts import ArmTexts
 from knowlip.benchmark.copies import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.language.corruption import corrupt
@@ -188,16 +191,28 @@ def main() -> None:
     parser.add_argument("--precision", type=float, default=0.5, help="scio.precision")
     parser.add_argument("--passes-only", action="store_true", help="no comparison of kinds of evidence")
     parser.add_argument("--accept-precision", type=float, default=0.8, help="scio.accept_precision")
+    parser.add_argument("--evidence", default="nll", help="scio.evidence of the passes")
+    parser.add_argument("--split", default="train", help="whose texts are judged")
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of sub-texts that an unseen generator errs in")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scio_truth.json"))
     options = parser.parse_args()
-    config = ScioConfig(precision=options.precision, accept_precision=options.accept_precision)
+    config = ScioConfig(
+        precision=options.precision, accept_precision=options.accept_precision, evidence=options.evidence
+    )
     model = scoring_model(options.model, "cpu")
     with tempfile.TemporaryDirectory() as folder:
-        dataset = Dataset(dataset_with(options.dataset, "annotator", Path(folder) / "dataset"))
-        if not dataset.truth():
+        if not Dataset(options.dataset).truth():
             raise SystemExit(f"{options.dataset} has no truth: simulate scenes and build a data set of them.")
-        corpus = corpus_of(dataset, model, Path(folder) / "cache", options.tiles, options.seed)
+        source = options.dataset
+        if options.wrong:
+            shares = (0.0, options.wrong)
+            texts = ArmTexts(source, Path(folder) / "wrong", shares, "mistakes", options.seed, options.split)
+            arm = Arm(level(options.wrong))
+            texts.make(arm)
+            source = texts.of(arm)
+        dataset = Dataset(dataset_with(source, "annotator", Path(folder) / "dataset"))
+        corpus = corpus_of(dataset, model, Path(folder) / "cache", options.tiles, options.seed, options.split)
         found = {} if options.passes_only else measure(dataset, model, corpus, config, options.seed)
         for name in ("natural", "injected")[: len(found)]:
             print(f"\n{name} errors:", *lines(found[name]), sep="\n")
@@ -223,7 +238,8 @@ def main() -> None:
         "tiles": len(corpus.tile_ids),
         "seed": options.seed,
         "command": f"python -m benchmarks.scio_truth DATASET --model MODEL --tiles {options.tiles} "
-        f"--iterations {options.iterations} --precision {options.precision} "
+        f"--iterations {options.iterations} --precision {options.precision} --evidence {options.evidence} "
+        f"--split {options.split} --wrong {options.wrong} "
         f"--accept-precision {options.accept_precision}{' --passes-only' * options.passes_only}",
     }
     record(options.out, *values, unit, rest, "one process")

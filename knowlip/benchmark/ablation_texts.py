@@ -40,9 +40,12 @@ class ArmTexts:
         wrong: shares of wrong sub-texts, 0 first.
         generator: of wrong sub-texts, see :data:`knowlip.benchmark.corrupt.GENERATORS`.
         seed: of all choices.
+        split: whose texts get known errors; all others stay as they are.
     """
 
-    def __init__(self, source: Path, out: Path, wrong: Sequence[float], generator: str, seed: int) -> None:
+    def __init__(
+        self, source: Path, out: Path, wrong: Sequence[float], generator: str, seed: int, split: str = "train"
+    ) -> None:
         self.source, self.folder, self.wrong = source, out / "datasets", wrong
         self.generator, self.seed = generator, seed
         data = Dataset(source)
@@ -50,7 +53,7 @@ class ArmTexts:
         tiles = data.tiles()
         self.windows: Mapping[str, float] = dict(zip(tiles["tile_id"], tiles["window_m"].astype(float)))
         self.roots: Mapping[str, str] = dict(zip(tiles["tile_id"], tiles["root_id"].astype(str)))
-        self.train = set(tiles["tile_id"][tiles["split"] == "train"])
+        self.chosen = set(tiles["tile_id"][tiles["split"] == split])
 
     def of(self, arm: Arm) -> Path:
         """Folder of the texts that an arm begins with; of an oracle those that it goes on with."""
@@ -91,12 +94,12 @@ class ArmTexts:
     # ---- right and wrong ----------------------------------------------------------------------------------------
 
     def known(self, data: Dataset) -> KnownTexts:
-        """The training texts of revision 0, judged."""
+        """The chosen texts of revision 0, judged."""
         return KnownTexts(self._table(data), self.truths, self.windows, self.roots)
 
     def _table(self, data: Dataset) -> pd.DataFrame:
         texts = data.texts(0)
-        return texts[texts["tile_id"].isin(self.train)].sort_values(["tile_id", "slot"], ignore_index=True)
+        return texts[texts["tile_id"].isin(self.chosen)].sort_values(["tile_id", "slot"], ignore_index=True)
 
     @cached_property
     def _right(self) -> KnownTexts:
@@ -129,12 +132,12 @@ class ArmTexts:
         facts: Mapping[str, Any],
         annotator: str = "",
     ) -> None:
-        """Training texts with changes, and those of all other tiles as they are, as revision 0."""
+        """The chosen texts with changes, and those of all other tiles as they are, as revision 0."""
         new = changed(texts, changes)
         if annotator:
             new.loc[[one.at for one in changes], "annotator"] = annotator
         others = copy.texts(0)
-        others = others[~others["tile_id"].isin(self.train)]
+        others = others[~others["tile_id"].isin(self.chosen)]
         made = {
             "generator": self.generator,
             "kinds": dict(Counter(one.kind for one in changes)),

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from knowlip.base.progress import track
+from knowlip.language.claims import Claims
 from knowlip.language.dimensions import DIMENSIONS, SLOTS
 from knowlip.language.groundings import grounding_of_claims
 from knowlip.models.knowlip import KnowLIP
@@ -383,21 +384,36 @@ def _claims(
     result: Evidence,
 ) -> None:
     """Fill in how much less likely the claims of sub-texts (text, position) are than others, by the model's readout."""
-    claimed, where = [], []
-    for i, slot in place:
-        kind = views.sets[rows[i]]
-        if claims := views.claims(rows[i], slot, said[i]):
-            claimed.append(grounding_of_claims(kind, {DIMENSIONS[kind][slot]: claims}))
-            where.append((i, slot))
-    if claimed:
+    asked = [(i - part.start, views.sets[rows[i]], slot, views.claims(rows[i], slot, said[i])) for i, slot in place]
+    result.claims[tuple(np.array(place).T)] = claim_surprise(answers, asked)
+
+
+@torch.inference_mode()
+def claim_surprise(answers: Answers, asked: Sequence[tuple[int, str, int, Claims]]) -> np.ndarray:
+    """How much less likely claims are than what is likeliest, by the model's readout.
+
+    Args:
+        answers: of B images.
+        asked: R times the place of an image, its instruction set, the position of a sub-text (0-7), and its claims.
+
+    Returns:
+        (R,) at least 0; NaN where the readout knows nothing of what is claimed.
+    """
+    surprise = np.full(len(asked), np.nan)
+    known = [at for at, (_, _, _, claims) in enumerate(asked) if claims]
+    if known:
+        grounded = [
+            grounding_of_claims(kind, {DIMENSIONS[kind][slot]: claims})
+            for _, kind, slot, claims in (asked[at] for at in known)
+        ]
         device = answers.closed_BQK.device
         agree, held = (
-            torch.from_numpy(np.stack([getattr(one, name) for one in claimed])).to(device)
+            torch.from_numpy(np.stack([getattr(one, name) for one in grounded])).to(device)
             for name in ("answers_QK", "regions_M9")
         )
-        image = torch.tensor([i - part.start for i, _ in where], device=device)
-        scores = claim_scores(answers, agree, held, image)
-        result.claims[tuple(np.array(where).T)] = -scores.float().cpu().numpy()
+        image = torch.tensor([asked[at][0] for at in known], device=device)
+        surprise[known] = -claim_scores(answers, agree, held, image).float().cpu().numpy()
+    return surprise
 
 
 def _effects(values: np.ndarray, counts: Sequence[int]) -> np.ndarray:

@@ -8,8 +8,9 @@ text with p'_j is taken where its L_ITC is below (Eq. 14) and its matching score
 
     1. it makes a claim of its dimension, where the old one did, and is no sentence of other dimensions,
     2. it claims something else than the old one (else the old one was right after all, and stays),
-    3. the model is sure of it: a score of how probable the new and the old words are exceeds a threshold that is
-       calibrated on injected noise, so that most accepted rewrites restore the claim that had been there,
+    3. the model is sure of it: a score of how probable the new and the old words are to the decoder, and their claims
+       to the readout where the model has one, exceeds a threshold that is calibrated on injected noise, so that most
+       accepted rewrites restore the claim that had been there,
     4. against the baseline both of Eqs. 14-15 hold, each by more than a threshold.
 
 In both, policy `fragment` asks Eqs. 14-15 one by one; policy `whole`, Algorithm 1, once for the text with all its
@@ -30,8 +31,9 @@ from knowlip.base.vocabulary import Decision
 from knowlip.language.claims import parse_claims, say_the_same
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.words import plain_words
+from knowlip.models.readout import Answers
 from knowlip.scio.config import ScioConfig
-from knowlip.scio.evidence import Scorer
+from knowlip.scio.evidence import Scorer, claim_surprise
 from knowlip.scio.filled import FilledHole
 from knowlip.scio.screening import NoiseCalibration, corrupted
 from knowlip.scio.thresholds import precise_threshold, precision_at
@@ -39,7 +41,7 @@ from knowlip.training.corpus import Corpus
 from knowlip.training.holes import WHOLE, with_holes
 from knowlip.training.texts import TileText
 
-_FEATURES: Final = ("new_nll", "new_max_nll", "old_nll", "old_max_nll")
+_FEATURES: Final = ("new_nll", "new_max_nll", "old_nll", "old_max_nll", "new_claims", "old_claims")
 _ENOUGH: Final = 20
 """So many rewrites of each kind, right and wrong, are needed to calibrate."""
 _NAN: Final = float("nan")
@@ -63,6 +65,10 @@ class Rewrite:
     old_nll: float = _NAN
     """The same of the old words in the same hole."""
     old_max_nll: float = _NAN
+    new_claims: float = 0.0
+    """How much less likely the new words' claims are than the likeliest, by the readout of the image."""
+    old_claims: float = 0.0
+    """The same of the old words; both are 0 where one of them is not known, or the model has no readout."""
     confidence: float = _NAN
     """Probability that it is right, learned on injected noise."""
     decision: str = ""
@@ -75,7 +81,7 @@ class Acceptance:
     """When the model is sure enough of a rewrite, calibrated on injected noise."""
 
     weights: list[float]
-    """Of `new_nll`, `new_max_nll`, `old_nll`, `old_max_nll`."""
+    """Of `new_nll`, `new_max_nll`, `old_nll`, `old_max_nll`, `new_claims`, `old_claims`."""
     bias: float
     threshold: float
     """Accepted is what is more probably right than this; infinite where no threshold reaches the precision."""
@@ -109,7 +115,8 @@ def reconstruct(
     Returns:
         One rewrite for each, in order.
     """
-    rewrites = propose(scorer, corpus, noisy, [corpus.texts[row] for row, _ in noisy], config)
+    was = [corpus.words(row, slot) for row, slot in noisy]
+    rewrites = propose(scorer, corpus, noisy, [corpus.texts[row] for row, _ in noisy], was, config)
     if acceptance is not None and rewrites:
         _gate(corpus, rewrites, acceptance)
     left = [rewrite for rewrite in rewrites if not rewrite.decision]
@@ -137,7 +144,12 @@ def _gate(corpus: Corpus, rewrites: Sequence[Rewrite], acceptance: Acceptance) -
 
 
 def propose(
-    scorer: Scorer, corpus: Corpus, places: Sequence[tuple[int, int]], old: Sequence[TileText], config: ScioConfig
+    scorer: Scorer,
+    corpus: Corpus,
+    places: Sequence[tuple[int, int]],
+    old: Sequence[TileText],
+    was: Sequence[str],
+    config: ScioConfig,
 ) -> list[Rewrite]:
     """Rewrites (undecided) with all figures.
 
@@ -148,6 +160,7 @@ def propose(
         scorer, corpus, config: as in :func:`reconstruct`.
         places: (tile row, position).
         old: the text of each, with the words in question.
+        was: these words, as matching and infilling read them.
     """
     result: list[Rewrite] = []
     model, paper, without = scorer.model, config.method == "paper", config.baseline == "without"
@@ -155,7 +168,7 @@ def propose(
         part = places[first : first + scorer.tiles_at_once]
         rows, olds = [row for row, _ in part], old[first : first + scorer.tiles_at_once]
         with torch.inference_mode():
-            tokens, image = scorer.encode(rows)
+            tokens, image, answers = scorer.look(rows)
             masked = [sorted({slot} if paper else {slot, *text.noise}) for text, (_, slot) in zip(olds, part)]
             prompts = [corpus.prompt(row, slots) for (row, _), slots in zip(part, masked)]
             numbers = [slots.index(slot) for slots, (_, slot) in zip(masked, part)]
@@ -168,6 +181,8 @@ def propose(
         found = [Rewrite(*place, text, *two) for place, text, two in zip(part, written, deltas)]
         if not paper:
             _ask_decoder(scorer, memory, found, olds, new, masked)
+            if answers is not None:
+                _ask_readout(corpus, answers, found, was[first : first + scorer.tiles_at_once])
         result += found
     return result
 
@@ -215,6 +230,18 @@ def _ask_decoder(
     for rewrite, (after, before) in zip(rewrites, scorer.infill(memory, asked).reshape(-1, 2, 3).tolist()):
         rewrite.new_nll, _, rewrite.new_max_nll = after
         rewrite.old_nll, _, rewrite.old_max_nll = before
+
+
+def _ask_readout(corpus: Corpus, answers: Answers, rewrites: Sequence[Rewrite], was: Sequence[str]) -> None:
+    """How likely the readout finds what the new words claim and what the old ones do."""
+    asked = []
+    for at, (rewrite, old) in enumerate(zip(rewrites, was)):
+        kind, slot = corpus.sets[rewrite.row], rewrite.slot
+        dimension = corpus.dimension(rewrite.row, slot)
+        asked += [(at, kind, slot, parse_claims(kind, dimension, text)) for text in (rewrite.text, old)]
+    for rewrite, (new, before) in zip(rewrites, claim_surprise(answers, asked).reshape(-1, 2).tolist()):
+        if np.isfinite(new) and np.isfinite(before):
+            rewrite.new_claims, rewrite.old_claims = new, before
 
 
 def _test_together(scorer: Scorer, corpus: Corpus, rewrites: Sequence[Rewrite], config: ScioConfig) -> None:
@@ -273,7 +300,8 @@ def trials_of(corpus: Corpus, calibration: NoiseCalibration) -> list[Trial]:
 
 def try_rewrites(scorer: Scorer, corpus: Corpus, trials: Sequence[Trial], config: ScioConfig) -> list[Rewrite]:
     """Rewrites of some trials, undecided."""
-    return propose(scorer, corpus, [trial[:2] for trial in trials], [trial.old for trial in trials], config)
+    places, old, was = [trial[:2] for trial in trials], [trial.old for trial in trials], [one.was for one in trials]
+    return propose(scorer, corpus, places, old, was, config)
 
 
 def learn_rewrites(

@@ -122,13 +122,13 @@ def test_every_condition_of_a_rewrite(corpus: Corpus, scorer: Scorer, monkeypatc
         rewrite(row, slot, other),
     ]
     monkeypatch.setattr(reconstruction, "propose", lambda *_: offers)
-    sure = Acceptance([-1.0, 0.0, 0.0, 0.0], 0.0, 0.2, scale_itc=1.0, scale_itm=1.0)
+    sure = Acceptance([-1.0, *[0.0] * 5], 0.0, 0.2, scale_itc=1.0, scale_itm=1.0)
     decided = reconstruct(scorer, corpus, [(row, slot)] * len(offers), sure, ScioConfig(rewrite_threshold=0.1))
     assert [one.decision for one in decided] == ["kept", *["rejected"] * 6, "rewritten"]
     assert "says nothing" in decided[1].reason
     assert "not sure" in decided[3].reason
     assert "not better" in decided[4].reason
-    never = Acceptance([0.0] * 4, 0.0, float("inf"), 1.0, 1.0)
+    never = Acceptance([0.0] * 6, 0.0, float("inf"), 1.0, 1.0)
     assert [one.decision for one in reconstruct(scorer, corpus, [(row, slot)], never, ScioConfig())].count(
         "rewritten"
     ) == 0
@@ -145,7 +145,7 @@ def test_whole_texts_are_tested_with_all_rewrites_in(
 
     monkeypatch.setattr(reconstruction, "propose", offers)
     monkeypatch.setattr(reconstruction, "_wording", lambda *_: ("", ""))
-    sure = Acceptance([0.0] * 4, 9.0, 0.0, 0.0, 0.0)
+    sure = Acceptance([0.0] * 6, 9.0, 0.0, 0.0, 0.0)
     for baseline in ("current", "without"):
         config = ScioConfig(policy="whole", baseline=baseline)  # type: ignore[arg-type]
         first, second, third = reconstruct(scorer, corpus, places, sure, config)
@@ -173,7 +173,8 @@ def test_proposals_are_compared_with_the_old_words(corpus: Corpus, scorer: Score
     places, scorer = [(0, 0), (3, 7)], copy.copy(scorer)
     scorer.holes_at_once = 1
     olds = [corpus.texts[row] for row, _ in places]
-    for one, old in zip(propose(scorer, corpus, places, olds, ScioConfig(max_new_tokens=6)), olds):
+    was = [corpus.words(*place) for place in places]
+    for one, old in zip(propose(scorer, corpus, places, olds, was, ScioConfig(max_new_tokens=6)), olds):
         new = corpus.with_text(one.row, one.slot, one.text)
         image = scorer.encode([one.row])[1]
         loss = scorer.contrast(image[[0, 0]], scorer.embed([new.ids(), old.ids()]), [one.row] * 2, [old.hash] * 2)
