@@ -9,7 +9,8 @@ need not tell a wrong boundary, and a dimension with few injected errors borrows
 Differences are standardised within (instruction set, dimension), because leaving out a Count and a Region have other
 effects. What the decoder says of the words is in nats everywhere and is not (measured: standardised, it finds fewer
 errors, as dimensions differ in how often they are wrong); of it the logarithm is taken, because its tail is long.
-`gain`, `neighbours` and `claims` are divided by one scale for all. What is not known of a sub-text speaks neither way.
+`gain`, `neighbours` and `claims` are divided by one scale for all. What is not known of a sub-text speaks neither
+way: it counts as what it is on average.
 
 Threshold 0 flags about half of all neutral sub-texts by chance; the threshold here is the lowest score that reaches a
 wanted precision on injected noise that the fit did not see: in each dimension by itself, where enough errors were
@@ -62,6 +63,8 @@ class NoiseModel:
     and for all other features."""
     scale: dict[str, list[list[float]]]
     """The same for the median distance from the centre (MAD); 1 for what the decoder says."""
+    usual: list[float] = field(default_factory=list)
+    """Mean of each feature where it is known: what one that is not known counts as. [] is 0."""
     weights: list[float] = field(default_factory=list)
     """Common coefficients of the logistic regression; [] where `evidence` is "deltas"."""
     bias: float = 0.0
@@ -105,7 +108,7 @@ def noise_score(model: NoiseModel, found: Evidence, sets: Sequence[str]) -> np.n
     features = model.features(found, sets)
     if model.evidence == "deltas":
         return np.fmin.reduce(features, -1)
-    values, coefficients = _bounded(features), model.coefficients(sets)
+    values, coefficients = _bounded(features, model.usual), model.coefficients(sets)
     score = 1 / (1 + np.exp(-((values * coefficients[..., 1:]).sum(-1) + coefficients[..., 0])))
     return np.where(np.isfinite(features).any(-1), score, np.nan)
 
@@ -125,7 +128,10 @@ def standardisation(found: Evidence, sets: Sequence[str], evidence: str) -> Nois
         middle = _median(part, 0) * (relative & (evidence != "deltas"))
         centre[name] = middle.tolist()
         scale[name] = np.where(relative, np.maximum(floor, _median(np.abs(part - middle), 0)), spread).tolist()
-    return NoiseModel(evidence, centre, scale)
+    model = NoiseModel(evidence, centre, scale)
+    seen = np.ma.masked_invalid(np.clip(model.features(found, sets), -_CLIP, _CLIP))
+    model.usual = np.ma.filled(seen.mean((0, 1)), 0.0).tolist()
+    return model
 
 
 def fit(
@@ -173,7 +179,7 @@ def fit(
     if evidence == "deltas":
         score = noise_score(model, mixed, mixed_sets)[known]
     else:
-        flat, alone = _bounded(raw)[known], raw.shape[-1] == 1
+        flat, alone = _bounded(raw, model.usual)[known], raw.shape[-1] == 1
         design = flat if alone else _by_dimension(flat, dimension, len(names) * SLOTS)
         regression = LogisticRegression(max_iter=1000).fit(design, label)
         _take(model, regression, names, raw.shape[-1])
@@ -340,6 +346,7 @@ def _spread(values: np.ndarray) -> np.ndarray:
     return np.where(found > 0, found, 1.0)
 
 
-def _bounded(features: np.ndarray) -> np.ndarray:
-    """Features within limits; what is not known is 0."""
-    return np.clip(np.nan_to_num(features, nan=0.0), -_CLIP, _CLIP)
+def _bounded(features: np.ndarray, usual: Sequence[float]) -> np.ndarray:
+    """Features within limits; what is not known is what it usually is."""
+    filled = np.where(np.isnan(features), np.asarray(usual or 0.0), features)
+    return np.clip(filled, -_CLIP, _CLIP)

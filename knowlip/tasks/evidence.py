@@ -149,7 +149,10 @@ def _scores(
         features = single.features(found, sets)
         for number, name in enumerate(FEATURES):
             if np.isfinite(features[..., number]).any() and not (ending and name == "neighbours"):
-                scores[name + ending] = np.nan_to_num(features[..., number], nan=0.0)
+                one = features[..., number]
+                scores[name + ending] = np.where(
+                    np.isnan(one), single.usual[number], one
+                )  # speaks neither way, as in scores of many
         scores[TOGETHER + ending] = noise_score(fitted, found, sets)
     return scores
 

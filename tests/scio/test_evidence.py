@@ -97,7 +97,15 @@ def test_what_is_not_known_speaks_neither_way() -> None:
     model.weights = [1.0, 1.0]
     found.neighbours[0, 0] = np.nan
     score = noise_score(model, found, ["marine"] * 4)
-    assert score[0, 0] == pytest.approx(1 / (1 + np.exp(-np.log1p(found.nll[0, 0]))))
+    whole = noise(np.random.default_rng(3), 4).neighbours / np.median(noise(np.random.default_rng(3), 4).neighbours)
+    usual = np.clip(whole, -8, 8).mean()
+    assert score[0, 0] == pytest.approx(1 / (1 + np.exp(-np.log1p(found.nll[0, 0]) - usual)))
+    surprising, innocent = (np.full((4, 8), value) for value in (20.0, 0.0))
+    for sign, value in ((1, surprising), (-1, innocent)):  # neither the worst nor the best of what is known
+        found.neighbours[1:] = value[1:]
+        rest = noise_score(model, found, ["marine"] * 4)
+        found.nll[1, 0] = found.nll[0, 0]
+        assert sign * (noise_score(model, found, ["marine"] * 4)[1, 0] - rest[0, 0]) > 0
     only = standardisation(found, ["marine"] * 4, "neighbours")
     only.weights = [1.0]
     assert np.isnan(noise_score(only, found, ["marine"] * 4)).sum() == 1
