@@ -19,6 +19,7 @@ from knowlip.annotators.measured.compose import TextOptions, text_settings
 from knowlip.annotators.offline import offline_annotator
 from knowlip.annotators.types import Annotation, Annotator, Neighbours, TileRequest
 from knowlip.dataset import Dataset
+from knowlip.dataset.layout import data_levels
 from knowlip.jobs.work import Work
 
 PLACE_KEYS = ("country", "region", "city", "city_km", "airport", "airport_km", "port", "port_km")
@@ -140,6 +141,7 @@ def tile_request(
 ) -> TileRequest:
     """A tile as an annotator sees it, from its index row; in finer pixels too, and in its large tile, where `details`
     are given."""
+    image = data_levels(image, str(row.get("quantiser", "")))
     # The window of the large tile is the finest look there is, so no other is made beside it.
     within = details.within(row) if details else None
     detail = None

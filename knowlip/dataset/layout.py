@@ -59,6 +59,17 @@ length_m=real width_m=real difficult=flag source
 MASK_SCHEMA = schema("tile_id png=bytes png_sha256")
 """Masks: grey 8-bit PNG of class codes in the size of the tile; 255: no class."""
 
+AS_IS = "as-is-v2"
+"""Quantiser of imported 8-bit images that declare no pixel as no data: every value is kept, and 0 is data. Of all other
+tiles 0 is nodata."""
+
+
+def data_levels(tile: np.ndarray, quantiser: str) -> np.ndarray:
+    """A tile (H, W) uint8 in which 0 is nodata and nothing else, whatever its quantiser: a zero that is data becomes 1,
+    which is as dark."""
+    return np.maximum(tile, 1) if quantiser == AS_IS else tile
+
+
 _KEPT_OUT = """
 id geometry units geolocation geolocation_rms_m lut_sha256 q_mean q_std q_entropy q_edge q_saturated q_dark
 q_stripe g_contrast g_dissimilarity g_homogeneity g_energy g_correlation g_entropy q_good screen_score accepted

@@ -1,5 +1,6 @@
 """How alike two images are: a difference hash to find candidates, thumbnails to decide."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,11 +12,15 @@ BITS = 6
 CORRELATION = 0.95
 """Thumbnails that correlate by this or more show the same."""
 _ROWS_AT_ONCE = 512
+_LARGE = 50_000_000
 
 
 def means(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Block means (rows, columns) float64 of an image (H, W); averaging takes the speckle away."""
-    small = Image.fromarray(np.ascontiguousarray(pixels)).convert("F").resize((columns, rows), Image.Resampling.BOX)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if pixels.size > _LARGE:  # a whole scene in floating point would take gigabytes
+        picture = picture.reduce(math.ceil(math.sqrt(pixels.size / _LARGE)))
+    small = picture.convert("F").resize((columns, rows), Image.Resampling.BOX)
     return np.asarray(small, np.float64)
 
 

@@ -1,16 +1,15 @@
 """Images given by a user: 8-bit pictures as they are, SAR rasters quantised as the data set's tiles were."""
 
-import struct
-import warnings
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from knowlip.base.progress import say
 from knowlip.scenes import open_scene
+from knowlip.scenes.pictures import FORMATS, is_coloured, is_picture, kind_of, read_picture, size_of
+from knowlip.scenes.readers.geotiff import raster_of, read_header
+from knowlip.scenes.scene import Scene
 from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, percentile_quantiser
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -31,10 +30,13 @@ class TakenImage(NamedTuple):
 def read_image(path: Path, metres_per_pixel: float | None = None) -> TakenImage:
     """Read one image.
 
+    A file is a picture by its content: a PNG, JPEG, BMP, WebP, or a TIFF of 8 bit that is coloured or has no place on
+    the ground. It is taken as :mod:`knowlip.scenes.pictures` shows it.
+
     Args:
         path: 8-bit picture or SAR raster.
-        metres_per_pixel: side of a pixel on the ground as the user says it; where it is None, a raster's georeferencing
-            tells it, and nothing does of a picture.
+        metres_per_pixel: side of a pixel on the ground as the user says it; where it is None, a file's georeferencing
+            tells it.
 
     Raises:
         ValueError: missing, not an image, too large, or a raster that cannot be opened.
@@ -43,39 +45,47 @@ def read_image(path: Path, metres_per_pixel: float | None = None) -> TakenImage:
         raise ValueError(f"{path} is a folder, not an image.")
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
-    if path.suffix.lower() in _PICTURES:
-        return TakenImage(_read_picture(path), metres_per_pixel)
-    image = _read_raster(path)
+    kind = kind_of(path)
+    if kind and (kind != "GTiff" or not _is_scene(path)):
+        image = TakenImage(_read_picture(path), _georeferenced(path) if kind == "GTiff" else None)
+    elif path.suffix.lower() in _PICTURES:
+        raise ValueError(f"{path} is not a readable picture: it is no {FORMATS}.")
+    else:
+        image = _read_raster(path)
     told = image.metres_per_pixel
-    if metres_per_pixel is None or told is None:
+    if metres_per_pixel is None:
         return image
-    if abs(metres_per_pixel - told) > _AGREE * told:
+    if told is not None and abs(metres_per_pixel - told) > _AGREE * told:
         say(f"{path} is georeferenced with pixels of {told:.3g} m; {metres_per_pixel:g} m is used, as given.")
     return image._replace(metres_per_pixel=metres_per_pixel)
 
 
 def _read_picture(path: Path) -> np.ndarray:
-    """An 8-bit picture, colours turned to grey."""
-    try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            picture = Image.open(path)
-    except Image.DecompressionBombError:
-        raise _too_large(path) from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{path} is not a readable picture ({error}).") from None
-    with picture:
-        if picture.width * picture.height > _LARGEST_PIXELS:
-            raise _too_large(path)
-        if picture.mode.startswith(("I", "F")):
-            raise ValueError(f"{path} is not an 8-bit picture: give SAR rasters as GeoTIFF.")
-        try:
-            return np.asarray(picture.convert("L"))
-        except (OSError, SyntaxError, EOFError, struct.error, zlib.error) as error:
-            raise ValueError(f"{path} is damaged ({error}).") from None
+    """An 8-bit picture as grey levels, 0 where it declares no data."""
+    width, height = size_of(path)
+    if width * height > _LARGEST_PIXELS:
+        raise ValueError(f"{path} has more than {_LARGEST_PIXELS // 10**6} megapixels: cut it into tiles.")
+    picture = read_picture(path)
+    if picture.values.dtype != np.uint8:
+        raise ValueError(f"{path} is not an 8-bit picture: give SAR rasters as GeoTIFF.")
+    return picture.levels
 
 
-def _too_large(path: Path) -> ValueError:
-    return ValueError(f"{path} has more than {_LARGEST_PIXELS // 10**6} megapixels: cut it into tiles.")
+def _is_scene(path: Path) -> bool:
+    """Whether a TIFF is quantised as a scene: of more than 8 bit, or one plain band with a place on the ground."""
+    if not is_picture(path):
+        return True
+    header = read_header(path)
+    located = header.affine is not None or header.gcps or header.rpcs
+    return bool(located) and not is_coloured(path)
+
+
+def _georeferenced(path: Path) -> float | None:
+    """Side of a pixel in metres of a picture with a map transform."""
+    header = read_header(path)
+    if header.affine is None:
+        return None
+    return Scene(path, path.stem, raster_of(path, header), header.affine, "").resolution_m
 
 
 def _read_raster(path: Path) -> TakenImage:

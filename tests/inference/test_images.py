@@ -28,6 +28,35 @@ def test_colours_become_grey(tmp_path: Path) -> None:
         assert (read_image(tmp_path / name).pixels == 10).all()
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_pictures_are_taken_as_they_are_shown(tmp_path: Path) -> None:
+    """Turned by their orientation, transparent pixels no data; an 8-bit TIFF without a place is a picture too."""
+    pixels = np.random.default_rng(0).integers(1, 256, (40, 50), dtype=np.uint8)
+    pixels[0, 0] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    assert (read_image(tmp_path / "turned.png").pixels == np.rot90(pixels, -1)).all()
+    alpha = np.where(np.arange(50) < 20, 0, 255)[None].repeat(40, 0).astype(np.uint8)
+    Image.merge("LA", [Image.fromarray(pixels), Image.fromarray(alpha)]).save(tmp_path / "alpha.png")
+    assert (read_image(tmp_path / "alpha.png").pixels == np.where(alpha > 0, pixels, 0)).all()
+    Image.fromarray(pixels).save(tmp_path / "plain.tif")
+    (tmp_path / "plain.tif").rename(tmp_path / "named.png")
+    assert (read_image(tmp_path / "named.png").pixels == pixels).all()
+    place = {"crs": "EPSG:32631", "transform": rasterio.transform.from_origin(500000, 5700000, 3, 3)}
+    with rasterio.open(
+        tmp_path / "colour.tif", "w", driver="GTiff", count=3, width=50, height=40, dtype="uint8", **place
+    ) as file:
+        file.write(np.stack([pixels] * 3))
+    taken = read_image(tmp_path / "colour.tif")
+    assert (taken.pixels == pixels).all()
+    assert taken.metres_per_pixel == pytest.approx(3, rel=2e-3)
+    with rasterio.open(tmp_path / "deep.png", "w", driver="PNG", count=3, width=50, height=40, dtype="uint16") as file:
+        file.write(np.stack([pixels.astype(np.uint16) * 99] * 3))
+    with pytest.raises(ValueError, match="not an 8-bit picture"):
+        read_image(tmp_path / "deep.png")
+
+
 def test_rasters_are_quantised_like_tiles(tmp_path: Path) -> None:
     """The order of pixels by power stays, 0 is no data and only that, and a gain of the radar changes nothing."""
     values = speckle((60, 80))

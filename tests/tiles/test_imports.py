@@ -289,20 +289,59 @@ def test_objects_on_the_edge_of_a_tile(tmp_path):
     assert [wide["x"], wide["width"]] == pytest.approx([40 / 64, 24 / 64])
 
 
-def test_eight_bit_zeros_inside_are_data(tmp_path):
+def test_eight_bit_values_stay_what_they_are(tmp_path):
+    """A dark border is no collar and a zero is data: what is imported is what the files hold, all of it valid."""
     source = tmp_path / "set"
-    values = np.full((40, 60), 90, np.uint8)
-    values[10, 10] = 0
-    values[:, :6] = 0  # a collar
+    values = np.random.default_rng(0).integers(0, 120, (40, 60)).astype(np.uint8)
+    values[:, :6] = values[10, 10] = 0
     (source / "a").mkdir(parents=True)
     Image.fromarray(values).save(source / "a" / "x.png")
     Image.fromarray(np.dstack([values, values, values // 2])).save(source / "a" / "y.png")
-    _, data = run(source, tmp_path / "out", format="folder")
-    image = data.image("set-a-x")
-    assert image[10, 10] == 1
-    assert (image[:, :5] == 0).all()
-    assert data.info["import"]["colour_images"] == 1
-    assert data.image("set-a-y")[20, 30] == round(90 * 0.886 + 45 * 0.114)
+    np.save(source / "a" / "z.npy", values[::-1])
+    Image.fromarray(np.zeros_like(values)).save(source / "a" / "zero.png")
+    result, data = run(source, tmp_path / "out", format="folder")
+    tiles = data.index.set_index("tile_id")
+    np.testing.assert_array_equal(data.image("set-a-x"), values)
+    np.testing.assert_array_equal(data.image("set-a-z"), values[::-1])
+    assert (tiles["valid_fraction"] == 1).all()
+    assert set(tiles["quantiser"]) == {"as-is-v2"}
+    assert tiles.loc["set-a-x", "q_dark"] == pytest.approx((values <= 1).mean(), abs=1e-4)
+    assert result["import"]["colour_images"] == 1
+    assert result["rejected"] == {"blank": 1}, "nothing to see, and nothing declared no data"
+    weighted = values * 0.886 + (values // 2) * 0.114
+    assert np.abs(data.image("set-a-y") - weighted).max() <= 0.51
+
+
+def test_what_a_file_declares_is_nodata_and_counted(tmp_path):
+    source = tmp_path / "set"
+    values = picture(source / "a" / "plain.png", 1)
+    alpha = np.where(np.arange(60)[None].repeat(40, 0) < 15, 0, 255).astype(np.uint8)
+    Image.merge("LA", [Image.fromarray(values), Image.fromarray(alpha)]).save(source / "a" / "alpha.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(values).save(source / "a" / "turned.png", exif=exif)
+    result, data = run(source, tmp_path / "out", format="folder")
+    tiles = data.tiles().set_index("tile_id")
+    np.testing.assert_array_equal(data.image("set-a-alpha"), np.where(alpha > 0, values, 0))
+    np.testing.assert_array_equal(data.image("set-a-turned"), np.rot90(values, -1))
+    assert tiles.loc["set-a-alpha", "valid_fraction"] == 0.75
+    assert tiles.loc["set-a-alpha", "quantiser"] == "as-is-masked-v2"
+    assert (result["import"]["turned_images"], result["import"]["masked_images"]) == (1, 1)
+    assert "images turned by their EXIF orientation: 1" in show(result)
+
+
+def test_images_above_pillows_limit_are_cut(tmp_path, monkeypatch):
+    source = tmp_path / "set"
+    values = picture(source / "a" / "big.png", 1, (400, 300))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr("knowlip.tiles.imports.pixels.LARGEST_WHOLE", 100_000)
+    with pytest.raises(ValueError, match=r"400 x 300 pixels, too many for one tile: --tile_px"):
+        import_dataset(ImportConfig(source, "folder", tmp_path / "whole"))
+    assert not (tmp_path / "whole").exists()
+    monkeypatch.setattr("knowlip.dataset.near_duplicates._LARGE", 10_000)
+    result, data = run(source, tmp_path / "out", format="folder", tile_px=25)
+    assert result["tiles"] == 16 * 12
+    np.testing.assert_array_equal(data.image("set-a-big-x00375y00275"), values[275:, 375:])
 
 
 def test_different_images_are_no_near_duplicates():

@@ -1,38 +1,52 @@
 """Pixels of labelled images as grey levels: 8-bit values stay what they are, others go through the quantiser."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import rasterio
-from PIL import Image, UnidentifiedImageError
 from rasterio.windows import Window
 
+from knowlip.dataset.layout import AS_IS
+from knowlip.scenes import pictures
 from knowlip.scenes.errors import DamagedProduct
+from knowlip.scenes.geometry import slices
+from knowlip.scenes.pictures import LARGEST_DEEP_PIXELS, is_picture, read_picture
 from knowlip.scenes.raster import ArrayFile, Raster
 from knowlip.scenes.readers.geotiff import raster_of, read_header, units_of
 from knowlip.scenes.scene import SceneOverrides
 from knowlip.tiles.imports.settings import ImportConfig
 from knowlip.tiles.quantise import PowerHistogram, make_quantiser
 
-_LUMA = (299, 587, 114)
-"""Weights of red, green and blue in grey (ITU-R BT.601), thousandths."""
-NO_QUANTISER = "as-is-v1"
-"""Name of the quantiser of images that were 8-bit: their values are kept, except that a zero inside becomes 1."""
+LARGEST_WHOLE = 100_000_000
+"""Pixels of the largest image that stays one tile."""
+AS_IS_MASKED = "as-is-masked-v2"
+"""Quantiser of 8-bit images that declare some of their pixels no data: these are 0, a zero that is data becomes 1."""
+SHOWN = ("colour_images", "turned_images", "masked_images")
+"""What is counted of the images of a set: those whose red, green and blue differed and were weighted to grey, that an
+EXIF orientation turned, and that declare some of their pixels no data."""
 
 
 @dataclass(frozen=True)
 class DecodedImage:
     """A decoded image."""
 
-    values: np.ndarray  # (H, W): uint8 as the file holds them; anything else is not decoded to grey levels yet.
+    values: np.ndarray  # (H, W): uint8 grey as it is shown; anything else is not decoded to grey levels yet.
     colour: bool = False  # Whether red, green and blue differed and were weighted to grey.
+    turned: bool = False  # Whether an EXIF orientation turned it.
+    valid: np.ndarray | None = None  # (H, W) bool, False where the file declares no data; None where it declares none.
     raster: Raster | None = None  # Where the file has more than 8 bit.
+
+    @property
+    def shown(self) -> list[str]:
+        """Those of `SHOWN` that it is."""
+        return [kind for kind, is_so in zip(SHOWN, (self.colour, self.turned, self.valid is not None)) if is_so]
 
 
 @dataclass(frozen=True)
 class Grey:
-    """Grey levels of an image: 0 nodata, 1 to 255 data."""
+    """Grey levels of an image: 0 nodata, 1 to 255 data; of `AS_IS`, 0 is data too."""
 
     values: np.ndarray
     quantiser: str
@@ -42,62 +56,57 @@ class Grey:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height, from the header."""
+    """Width and height as the image is shown, from the header."""
     if path.suffix.lower() == ".npy":
         shape = _array(path).shape
         return shape[1], shape[0]
-    if path.suffix.lower() in (".tif", ".tiff"):
-        rows, columns = read_header(path).shape
-        return columns, rows
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise DamagedProduct(f"{path} is not an image that can be opened ({error}).") from error
+    return pictures.size_of(path)
 
 
 def decode(path: Path, config: ImportConfig) -> DecodedImage:
     """Read an image.
 
     Raises:
-        ValueError: it is damaged, or of a kind that has no grey levels.
+        ValueError: it is damaged, too large, or of a kind that has no grey levels.
     """
     # 8-bit values were made grey levels by someone and are kept; deeper ones have to pass a quantiser.
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         values = _array(path)
+        _check_size(path, values.shape, config, values.dtype.itemsize > 1)
         if values.dtype == np.uint8:
             return DecodedImage(np.array(values))
         raster: Raster = ArrayFile(path, "dn", values.shape, str(values.dtype), None)
         if values.dtype.kind == "c":
             raster.units = "complex"
         return _deep(raster, config)
-    if suffix in (".tif", ".tiff"):
+    if not is_picture(path):
         header = read_header(path)
-        if set(header.dtypes) == {"uint8"}:
-            with rasterio.open(path) as file:
-                bands = file.read()
-            return _grey(np.moveaxis(bands, 0, -1), path)
+        _check_size(path, header.shape, config, True)
         return _deep(raster_of(path, header, config.raster_band), config)
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("L", "RGB"):
-                return _grey(np.asarray(image).reshape(image.height, image.width, -1), path)
-            if image.mode in ("1", "P", "RGBA", "LA", "CMYK"):
-                return _grey(np.asarray(image.convert("RGB")), path)
-            values = np.array(image)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise DamagedProduct(f"{path} cannot be read, is it complete? ({error})") from error
-    raster = ArrayFile(path, "dn", values.shape, str(values.dtype), None, _array=values)
-    return _deep(raster, config)
+    picture = read_picture(path)
+    values = picture.values
+    _check_size(path, values.shape, config, values.dtype != np.uint8)
+    more: dict[str, Any] = {"colour": picture.colour, "turned": picture.turned, "valid": picture.valid}
+    if values.dtype == np.uint8:
+        return DecodedImage(values, **more)
+    raster = _Masked(path, "dn", values.shape, str(values.dtype), None, _array=values, mask=picture.valid)
+    return _deep(raster, config, **more)
+
+
+def digest_of(pixels: DecodedImage) -> str:
+    """SHA-256 of what an image shows: its extent, its values, and which of them are declared no data."""
+    digest = hashlib.sha256(str(pixels.values.shape).encode())
+    digest.update(np.ascontiguousarray(pixels.values))
+    if pixels.valid is not None:
+        digest.update(np.packbits(pixels.valid))
+    return digest.hexdigest()
 
 
 def to_grey(pixels: DecodedImage, path: Path, config: ImportConfig) -> Grey:
     """Grey levels of a decoded image. All zeros where it holds no power above zero."""
     if pixels.raster is None:
-        raster = ArrayFile(path, "dn", pixels.values.shape, "uint8", None, _array=pixels.values)
-        _, valid = raster.read(_whole(pixels.values.shape))
-        return Grey(np.where(valid, np.maximum(pixels.values, 1), 0).astype(np.uint8), NO_QUANTISER)
+        picture = pictures.Picture(pixels.values, pixels.valid)
+        return Grey(picture.levels, AS_IS if picture.valid is None else AS_IS_MASKED)
     power, valid = pixels.raster.read(_whole(pixels.raster.shape))
     pixels.raster.close()
     histogram = PowerHistogram()
@@ -109,46 +118,44 @@ def to_grey(pixels: DecodedImage, path: Path, config: ImportConfig) -> Grey:
 
 
 def read_codes(path: Path) -> np.ndarray:
-    """Class values (H, W) of a mask, as integers.
+    """Class values (H, W) of a mask, as integers: the numbers of a palette, not its colours.
 
     Raises:
         ValueError: it is damaged, or a colour picture.
     """
-    if path.suffix.lower() in (".tif", ".tiff"):
-        raster = raster_of(path, read_header(path))
-        values, _ = raster.values(_whole(raster.shape))
-        raster.close()
-    elif path.suffix.lower() == ".npy":
+    if path.suffix.lower() == ".npy":
         values = np.array(_array(path))
     else:
-        try:
-            with Image.open(path) as image:
-                values = np.array(image)
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise DamagedProduct(f"{path} cannot be read, is it complete? ({error})") from error
-    if values.ndim == 3 and (values == values[..., :1]).all():
-        values = values[..., 0]
-    if values.ndim != 2:
-        raise ValueError(f"{path} is a colour picture; give the mask with one number a pixel.")
+        values = pictures.read_numbers(path)
     if values.dtype.kind == "f":
         values = np.where(np.isfinite(values), values, -1)
     return values.astype(np.int64)
 
 
-def _deep(raster: Raster, config: ImportConfig) -> DecodedImage:
+@dataclass
+class _Masked(ArrayFile):
+    """An array in memory with a mask of its own."""
+
+    mask: Any = field(default=None, repr=False, compare=False, kw_only=True)
+
+    def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        values, _ = super().values(window)
+        return values, None if self.mask is None else self.mask[slices(window)].copy()
+
+
+def _deep(raster: Raster, config: ImportConfig, **more: Any) -> DecodedImage:
     raster.units = units_of(raster, SceneOverrides(units=config.units))
     values, _ = raster.values(_whole(raster.shape))
-    return DecodedImage(values, raster=raster)
+    return DecodedImage(values, raster=raster, **more)
 
 
-def _grey(values: np.ndarray, path: Path) -> DecodedImage:
-    """(H, W, bands) uint8 -> one band."""
-    if values.shape[2] == 1 or (values[..., :1] == values[..., 1:3]).all():
-        return DecodedImage(np.ascontiguousarray(values[..., 0]))
-    if values.shape[2] < 3:
-        raise ValueError(f"{path} has {values.shape[2]} different bands of 8 bit; give one band an image.")
-    weighted = sum(weight * values[..., band].astype(np.uint32) for band, weight in enumerate(_LUMA))
-    return DecodedImage(((np.asarray(weighted) + 500) // 1000).astype(np.uint8), colour=True)
+def _check_size(path: Path, shape: tuple[int, ...], config: ImportConfig, deep: bool) -> None:
+    """Refuse what is too large to be one tile, or to be quantised at once."""
+    size = f"{path} has {shape[1]} x {shape[0]} pixels"
+    if not config.tile_px and shape[0] * shape[1] > LARGEST_WHOLE:
+        raise ValueError(f"{size}, too many for one tile: --tile_px 800 cuts it into tiles of 800 pixels.")
+    if deep and shape[0] * shape[1] > LARGEST_DEEP_PIXELS:
+        raise ValueError(f"{size} of more than 8 bit, too many at once: cut it into pieces, or build it as a scene.")
 
 
 def _array(path: Path) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from knowlip.dataset.layout import INDEX_SCHEMA
+from knowlip.dataset.layout import INDEX_SCHEMA, data_levels
 from knowlip.tiles.imports.labels import LabelledImage
 from knowlip.tiles.imports.pixels import Grey
 from knowlip.tiles.imports.settings import ImportConfig
@@ -28,6 +28,7 @@ def index_row(
     row |= {"resolution_m": spacing, "metres_per_pixel": spacing, "native_px": float(max(height, width))}
     row |= {"quantiser": grey.quantiser, "quantiser_lo": grey.lo_db, "quantiser_hi": grey.hi_db}
     row["lut_sha256"] = grey.lut_sha256
+    tile = data_levels(tile, grey.quantiser)
     return row | {"valid_fraction": round(float((tile > 0).mean()), 4), **statistics(tile)}
 
 

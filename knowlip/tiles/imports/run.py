@@ -23,7 +23,7 @@ from knowlip.tiles.imports.crop import Crop, annotate, crops
 from knowlip.tiles.imports.formats import format_named
 from knowlip.tiles.imports.labels import ImageFinder, LabelledImage, Problems, image_folder
 from knowlip.tiles.imports.masks import MaskCodes, mask_key, masks_of
-from knowlip.tiles.imports.pixels import decode, to_grey
+from knowlip.tiles.imports.pixels import SHOWN, decode, digest_of, to_grey
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
 from knowlip.tiles.imports.splits import Identity, assign, groups, in_split_files, judge
@@ -78,6 +78,7 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     record = {**problems.record(), "not_in_split_files": unnamed, "copies": copies}
     with whole_folder(config.out) as out:
         info = _write(out, name, plan, config, record)
+    record = info["import"]
     found = {"annotations": info["annotations"]["rows"], "categories": info["categories"], "masks": info["masks"]}
     told = {**found, "import": record, "fingerprint": info["fingerprint"]}
     told["seconds"] = round(time.monotonic() - started, 2)
@@ -109,6 +110,8 @@ def show(result: dict[str, Any]) -> str:
     for kind, entry in record["copies"].items():
         if entry["groups"]:
             lines.append(f"{kind.replace('_', ' ')}: {entry['groups']} groups, first: {' = '.join(entry['first'][0])}")
+    told = {"turned_images": "turned by their EXIF orientation", "masked_images": "with pixels declared no data"}
+    lines += [f"images {words}: {record[kind]}" for kind, words in told.items() if record[kind]]
     return "\n".join(lines)
 
 
@@ -157,8 +160,7 @@ def _look(
         except ValueError as error:
             problems.note(str(error))
             continue
-        digest = sha256(str(pixels.values.shape).encode() + np.ascontiguousarray(pixels.values).tobytes())
-        identities.append(Identity(digest, (width, height)))
+        identities.append(Identity(digest_of(pixels), (width, height)))
         finder.add(grey.values)
         kept.append(image)
     return kept, identities, finder
@@ -197,20 +199,21 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
     scene_ids = [name] if len(parts) == 1 else [f"{name}-{number:03d}" for number in range(len(parts))]
     objects: list[AnnotationRow] = []
     accepted: set[str] = set()
-    colour = 0
+    shown: Counter[str] = Counter()
     for scene_id, part in zip(scene_ids, parts):
         rows: list[dict[str, Any]] = []
         pngs: dict[str, bytes] = {}
         for planned in track(part, f"import {scene_id}"):
             pixels = decode(planned.image.path, config)
-            colour += pixels.colour
+            shown.update(pixels.shown)
             grey = to_grey(pixels, planned.image.path, config)
             for tile_id, crop in zip(planned.tile_ids, planned.crops):
                 x, y, width, height = crop
                 tile = np.ascontiguousarray(grey.values[y : y + height, x : x + width])
                 row = index_row(tile_id, scene_id, tile, grey, planned.image, planned.split, config)
                 row["block"] = planned.block(name)
-                row["reject_reason"] = planned.reason or ("" if tile.any() else "nodata")
+                empty = "" if tile.any() else "blank" if row["valid_fraction"] else "nodata"
+                row["reject_reason"] = planned.reason or empty
                 row["accepted"] = not row["reject_reason"]
                 rows.append(row)
                 if row["accepted"]:
@@ -227,7 +230,7 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
     masks = write_masks(out, _masks(with_mask, accepted, codes)) if with_mask else 0
     info = {
         "config": {**plain(config), "source": config.source.resolve().name, "out": ""},
-        "import": {**record, "colour_images": colour},
+        "import": {**record, **{kind: shown[kind] for kind in SHOWN}},
         "annotations": write_annotations(out, objects),
         "categories": dict(sorted(Counter(row["category"] for row in objects).items())),
         "masks": masks,
