@@ -1,7 +1,9 @@
 """What a model carries beside its weights."""
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import TypedDict, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 
 class ModelCard(TypedDict, total=False):
@@ -43,3 +45,25 @@ class ModelCard(TypedDict, total=False):
     command: str
     commit: str
     versions: dict[str, str]
+
+
+def checked_card(saved: object) -> ModelCard:
+    """The card of a model folder.
+
+    Args:
+        saved: the value of `card` in its `knowlip.json`, as JSON gives it.
+
+    Raises:
+        ValueError: it is no mapping, or a fact is not of its type; the sentence names it. Facts of other names stay.
+    """
+    if not isinstance(saved, dict):
+        raise ValueError(f"card must be a mapping of facts, not {type(saved).__name__}.")
+    for name, kind in get_type_hints(ModelCard).items():
+        if name in saved:
+            try:
+                TypeAdapter(kind).validate_python(saved[name], strict=True)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, (name, *first["loc"])))
+                raise ValueError(f"card.{where:.80}: {first['msg'].lower()}.") from None
+    return saved  # type: ignore[return-value]

@@ -15,14 +15,15 @@ from safetensors.torch import load_file, save_file
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import whole_folder, write_json
-from knowlip.models.card import ModelCard
-from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
+from knowlip.models.card import ModelCard, checked_card
+from knowlip.models.config import model_config
 from knowlip.models.folder import model_readme
 from knowlip.models.hub import CARD as _CARD
 from knowlip.models.hub import README as _README
 from knowlip.models.hub import WEIGHTS as _WEIGHTS
 from knowlip.models.hub import find_model
 from knowlip.models.knowlip import KnowLIP
+from knowlip.models.layout import check_shapes, unshared
 from knowlip.models.tokenizer import TextTokenizer
 
 FORMAT = 1
@@ -65,41 +66,24 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
         raise ValueError(f"{folder} is not a KnowLIP model: it needs {_CARD} and {_WEIGHTS}.")
     saved = read_json(folder / _CARD)
     found = saved.get("format") if isinstance(saved, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{folder} has model format {found}, this version reads {FORMAT}.")
+    if type(found) is not int or found != FORMAT:
+        raise ValueError(f"{folder} has model format {found!r:.60}, this version reads {FORMAT}.")
+    if missing := sorted({"model", "tokenizer", "card"} - saved.keys()):
+        raise ValueError(f"{folder / _CARD} lacks {missing[0]}.")
     try:
-        config = saved["model"]
-        vision = VisionConfig(**{key: value for key, value in config["vision"].items() if key != "pretrained"})  # old
-        model_config = ModelConfig(
-            vision=vision,
-            text=TextConfig(**config["text"]),
-            embed_dim=config["embed_dim"],
-            temperature=config["temperature"],
-            readout=config.get("readout", False) is True,
-        )
-        described, card = json.dumps(saved["tokenizer"]), saved["card"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / _CARD} lacks or misnames {error}.") from None
-    try:
-        tokenizer = TextTokenizer.from_json(described)
-    except Exception as error:  # the library raises nothing more specific
-        raise ValueError(f"{folder / _CARD} holds a broken tokenizer ({error}).") from error
-    try:
-        model = KnowLIP(model_config, tokenizer)
-    except (ValueError, RuntimeError, TypeError, MemoryError) as error:
-        raise ValueError(f"{folder / _CARD}: {error}") from None
+        config, tokenizer = model_config(saved["model"]), TextTokenizer.from_json(json.dumps(saved["tokenizer"]))
+        card = checked_card(saved["card"])
+        # Only what the file holds too is allocated: a folder never costs more than its own weights.
+        check_shapes(folder / _WEIGHTS, config, tokenizer)
+    except ValueError as error:
+        raise ValueError(f"{folder / _CARD}: {str(error).removeprefix(f'{folder}/')}") from None
+    model = KnowLIP(config, tokenizer)
     try:
         weights = load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{folder / _WEIGHTS} cannot be read ({error}).") from None
-    expected = unshared(model)
-    if missing := sorted(expected.keys() - weights.keys()):
-        raise ValueError(f"{folder / _WEIGHTS} lacks {len(missing)} weights, first {missing[0]}.")
-    if unknown := sorted(weights.keys() - expected.keys()):
-        raise ValueError(f"{folder / _WEIGHTS} has {len(unknown)} unknown weights, first {unknown[0]}.")
-    for name, weight in weights.items():
-        if weight.shape != expected[name].shape:
-            raise ValueError(f"{name} has shape {tuple(weight.shape)}, the config says {tuple(expected[name].shape)}.")
+    if broken := sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all()):
+        raise ValueError(f"{folder / _WEIGHTS}: {broken[0]} holds numbers that are not finite.")
     model.load_state_dict(weights, strict=False)  # names shared between encoder and decoder are stored once
     model.card = card
     if device == "auto":
@@ -108,14 +92,3 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
         return model.eval().to(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"The model cannot be put on {device}: {str(error).splitlines()[0]}") from error
-
-
-def unshared(model: KnowLIP) -> dict[str, torch.Tensor]:
-    """The state dict with every tensor under its first name only (encoder and decoder share most of theirs)."""
-    seen: set[int] = set()
-    result = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            result[name] = tensor.detach().contiguous()
-    return result

@@ -21,6 +21,11 @@ def image_tower(config: VisionConfig) -> nn.Module:
     Raises:
         ValueError: timm does not know the name or refuses the changes, or the model is no ViT.
     """
+    # timm also takes names of repositories and folders, and opens them.
+    if not timm.is_model(config.name.partition(".")[0]):
+        raise ValueError(
+            f"model.vision.name {config.name[:60]!r} is no model of timm: choose one of timm.list_models('vit*')."
+        )
     try:
         tower: nn.Module = timm.create_model(
             config.name,

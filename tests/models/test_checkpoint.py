@@ -8,9 +8,9 @@ from knowlip.models import KnowLIP, load_model, save_model
 
 
 def test_round_trip_is_exact_and_self_contained(model: KnowLIP, tmp_path: Path) -> None:
-    save_model(model, tmp_path / "m", {"quantiser": "db-percentile"})
+    save_model(model, tmp_path / "m", {"quantiser": ["db-percentile"]})
     again = load_model(tmp_path / "m")
-    assert again.card == {"quantiser": "db-percentile"}
+    assert again.card == {"quantiser": ["db-percentile"]}
     assert torch.equal(again.encode_texts(["three ships"]), model.encode_texts(["three ships"]))
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [
         "README.md",

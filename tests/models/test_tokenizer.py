@@ -36,7 +36,7 @@ def test_token_ids_are_those_of_the_original_bert(tmp_path: Path) -> None:
     pieces += sorted({"".join(rng.choices(letters[:6], k=rng.randint(2, 4))) for _ in range(80)})
     pieces += [f"##{piece}" for piece in pieces[-40:]]
     vocabulary = tmp_path / "vocab.txt"
-    vocabulary.write_text("\n".join([*SPECIAL, *pieces]) + "\n")
+    vocabulary.write_text("\n".join(dict.fromkeys([*SPECIAL, *pieces])) + "\n")
     ours, theirs = TextTokenizer.from_vocabulary(vocabulary), BertTokenizer(str(vocabulary), do_lower_case=True)
     texts = [
         "Three SHIPS, at 40.5% of the Harbour (north-west)!",

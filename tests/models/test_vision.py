@@ -34,10 +34,12 @@ def test_any_vit_of_timm(name: str, changes: dict, tokens: int, has_class: bool)
 def test_what_is_no_vit_is_refused() -> None:
     with pytest.raises(ValueError, match="is a MlpMixer"):
         image_tower(VisionConfig("mixer_s32_224", 32))
-    with pytest.raises(ValueError, match="cannot be built by timm"):
+    with pytest.raises(ValueError, match="is no model of timm"):
         image_tower(VisionConfig("vit_of_nobody", 32))
-    with pytest.raises(ValueError, match="cannot be built by timm"):
+    with pytest.raises(ValueError, match="cannot hold 'wings'"):
         image_tower(VisionConfig("vit_tiny_patch16_224", 32, {"wings": 2}))
+    with pytest.raises(ValueError, match="cannot be built by timm"):
+        image_tower(VisionConfig("vit_tiny_patch16_224", 32, {"num_heads": 7}))
 
 
 @pytest.mark.parametrize("tie", [True, False])
