@@ -70,7 +70,8 @@ def test_voc_boxes_outlines_and_empty_images(tmp_path):
         "<segm><point-2>20,10</point-2><point-1>10,5</point-1><point-10>12,13</point-10></segm>"
     )
     voc(source / "annotations" / "0002.xml", (60, 40), (8, 5, 20, 14), extra=extra)
-    result, data = run(source, tmp_path / "out", format="voc", metres_per_pixel=2.0, sensor="gaofen-3", band="C")
+    sensor = {"metres_per_pixel": 2.0, "sensor": "gaofen-3", "band": "C"}
+    result, data = run(source, tmp_path / "out", format="voc", voc_corners="edges", **sensor)
     assert (result["accepted"], result["annotations"]) == (6, 5)
     rows = data.annotations().set_index("tile_id")
     assert "my-set-0001" not in rows.index, "an image without objects stays, without rows"

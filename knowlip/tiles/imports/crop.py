@@ -38,8 +38,8 @@ def _starts(extent: int, side: int, step: int) -> list[int]:
 
 def annotate(
     tile_id: str, things: Sequence[Label], crop: Crop, min_visible: float, category: str, source: str
-) -> Iterator[AnnotationRow]:
-    """Rows of the annotations that a tile shows.
+) -> Iterator[tuple[int, AnnotationRow]]:
+    """Number and row of each object that a tile shows.
 
     An object partly outside keeps the visible part of its box and outline; its rotated box is kept while all of it is
     inside, else the visible part of it becomes the outline.
@@ -60,7 +60,7 @@ def annotate(
         names = (category, thing.category) if category else (thing.category, "")
         more = {"type": names[1], "difficult": thing.difficult, "source": source}
         if thing.whole_image:
-            yield annotation(tile_id, number, names[0], (0.0, 0.0, 1.0, 1.0), **more)
+            yield number, annotation(tile_id, number, names[0], (0.0, 0.0, 1.0, 1.0), **more)
             continue
         box, corners, polygon = thing.box, thing.corners, thing.polygon
         inside = box[0] >= left and box[1] >= top and box[2] <= left + width and box[3] <= top + height
@@ -80,7 +80,16 @@ def annotate(
         more["corners"] = [] if corners is None else ((corners - offset) / scale).ravel().tolist()
         more["polygon"] = [] if polygon is None else ((polygon - offset) / scale).ravel().tolist()
         row_box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
-        yield annotation(tile_id, number, names[0], row_box, **more)
+        yield number, annotation(tile_id, number, names[0], row_box, **more)
+
+
+def visible(thing: Label, size: tuple[int, int]) -> float:
+    """Share of an object's box that lies in its image of this width and height."""
+    if thing.whole_image:
+        return 1.0
+    left, top, right, bottom = thing.box
+    width, height = (min(right, size[0]) - max(left, 0.0), min(bottom, size[1]) - max(top, 0.0))
+    return max(0.0, width) * max(0.0, height) / ((right - left) * (bottom - top))
 
 
 def _within(points: np.ndarray, crop: Crop) -> bool:

@@ -1,15 +1,22 @@
-"""What all label formats become: images with outlined objects in pixels, and a record of what was wrong."""
+"""What all label formats become: images with outlined objects in pixels, and a count of all that went in."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from knowlip.dataset.layout import SPLITS
+from knowlip.scenes.xml import read_xml
+from knowlip.tiles.imports.files import ImageFinder, LookedFor, split_in
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".npy")
 _SHOWN = 20
+_ENCODINGS = ("gb2312", "gbk", "gb18030", "big5", "shift_jis", "shift-jis", "euc-jp", "euc-kr", "koi8-r")
+"""Of XML files, beside those that every parser knows: what annotation tools of East Asia and Russia write."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,11 @@ class Label:
     difficult: bool = False
     whole_image: bool = False  # A label of the image as such.
 
+    def same_as(self) -> tuple[Any, ...]:
+        """What is equal for one object that several lists name."""
+        points = (None if array is None else array.tobytes() for array in (self.corners, self.polygon))
+        return (self.category, self.box, *points, self.difficult, self.whole_image)
+
 
 @dataclass(frozen=True)
 class LabelledImage:
@@ -33,23 +45,42 @@ class LabelledImage:
     things: tuple[Label, ...] = ()
     labels: str = ""  # Name of the label file, "" where there is none.
     mask: Path | None = None
-    split: str = ""  # As the set's folders say; "" where they do not.
+    split: str = ""  # As the set's folders or lists say; "" where they do not.
     size: tuple[int, int] | None = None  # Width and height as the labels say.
     metres_per_pixel: float | None = None
 
 
+class BadLabel(ValueError):
+    """A label that cannot be used, and the reason that it is counted under."""
+
+    def __init__(self, sentence: str, reason: str = "unreadable"):
+        super().__init__(sentence)
+        self.reason = reason
+
+
 @dataclass
 class Problems:
-    """What was wrong with a set. A bad label ends the import, or is noted and left out (`skip`)."""
+    """What went into an import and what became of it. A bad label ends the import, or is counted and left out
+    (`skip`): what was read is what is kept and what was dropped, by reason."""
 
     skip: bool
     bad: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)  # Label files whose image is not there.
+    missing: list[str] = field(default_factory=list)  # Label files (COCO: entries) whose image is not there.
     unlabelled: list[str] = field(default_factory=list)
     """Images without labels, of formats that have a label file for every image."""
+    label_files: int = 0
+    used_files: int = 0
+    mask_files: int = 0
+    used_masks: int = 0
+    read: int = 0
+    run_lengths: int = 0  # Outlines that are run lengths, which are left out.
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    """What was decided where the files do not say it, one sentence each."""
 
     def note(self, sentence: str) -> None:
-        """Record a bad label.
+        """Record a bad label file or image.
 
         Raises:
             ValueError: bad labels are not to be skipped.
@@ -58,72 +89,181 @@ class Problems:
             raise ValueError(f"{sentence} --skip_bad true leaves such labels out.")
         self.bad.append(sentence)
 
-    def record(self) -> dict[str, object]:
-        """Counts and the first few of each kind."""
-        kinds = {"bad": self.bad, "missing_images": self.missing, "unlabelled_images": self.unlabelled}
-        return {kind: {"count": len(items), "first": items[:_SHOWN]} for kind, items in kinds.items()}
+    def take(self, where: str, make: Callable[..., Label], *arguments: Any) -> Label | None:
+        """Count an object and make its label; None where it is bad.
 
+        Args:
+            where: file and line, for the message.
+            make: gives the label, or raises `ValueError` or :class:`BadLabel`.
+            arguments: of `make`.
 
-def files_under(folder: Path, suffixes: Iterable[str]) -> list[Path]:
-    """Files with these suffixes in a folder and below, in order of their names; the file itself where it is one."""
-    wanted = tuple(suffixes)
-    if folder.is_file():
-        return [folder]
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in wanted and p.is_file())
-
-
-def place_of(source: Path, given: Path | None, names: Iterable[str], what: str) -> Path:
-    """A folder or file of a set: the one given (under the source, or anywhere), else the first usual name there is,
-    else the source itself."""
-    if given is not None:
-        path = source / given
-        if not path.exists():
-            raise ValueError(f"{path}, given as the set's {what}, does not exist.")
-        return path
-    return next((source / name for name in names if (source / name).exists()), source)
-
-
-def image_folder(source: Path, given: Path | None) -> Path:
-    """Where the images of a set are."""
-    return place_of(source, given, ("images", "JPEGImages", "Images"), "images")
-
-
-class ImageFinder:
-    """Images by path without extension, or by name alone where that is enough."""
-
-    def __init__(self, folder: Path, suffixes: Iterable[str] = IMAGES):
-        self.folder = folder if folder.is_dir() else folder.parent
-        self.paths = files_under(folder, suffixes)
-        self._by_name: dict[str, list[Path]] = {}
-        for path in self.paths:
-            self._by_name.setdefault(path.stem, []).append(path)
-        self.used: set[Path] = set()
-
-    def find(self, name: str, hint: str = "") -> Path | None:
-        """The image of a label file named `name` (no extension); among several, the one in a folder that `hint` (the
-        label's folder or a split) names."""
-        found = self._by_name.get(name, [])
-        if len(found) > 1 and hint:
-            found = [path for path in found if hint in path.parts] or found
-        if not found:
+        Raises:
+            ValueError: it is bad, and bad labels are not to be skipped.
+        """
+        self.read += 1
+        try:
+            label = make(*arguments)
+            if not label.whole_image and not all(map(math.isfinite, label.box)):
+                raise ValueError("has coordinates that are not finite.")
+            if not label.category.strip():
+                raise ValueError("names no class.")
+            return label
+        except ValueError as error:
+            sentence = f"{where} {str(error).strip()}"
+            self.note(sentence)
+            self.drop(getattr(error, "reason", "unreadable"), sentence)
             return None
-        self.used.add(found[0])
-        return found[0]
 
-    def name_of(self, path: Path) -> str:
-        """Path under the folder, without extension."""
-        return path.relative_to(self.folder).with_suffix("").as_posix()
+    def drop(self, reason: str, sentence: str, number: int = 1) -> None:
+        """Count objects that were read and are left out."""
+        if number:
+            self.counts[reason] += number
+            self.dropped.setdefault(reason, [])
+            if len(self.dropped[reason]) < _SHOWN:
+                self.dropped[reason].append(sentence)
 
-    def unused(self) -> Iterator[str]:
-        """Names of images that nothing asked for."""
-        return (self.name_of(path) for path in self.paths if path not in self.used)
+    def check_used(self, source: Path) -> None:
+        """Raise `ValueError` where there are label files (or masks), and none is of any image."""
+        for what, found, used in (
+            ("label files", self.label_files, self.used_files),
+            ("masks", self.mask_files, self.used_masks),
+        ):
+            if found and not used:
+                first = f", first: {self.missing[0]}" if self.missing else ""
+                raise ValueError(
+                    f"None of the {found} {what} of {source} is of an image of the set{first}. Their names have to be "
+                    "those of the images (--image_suffix names an end that images alone have)."
+                )
+
+    def check_kept(self, source: Path, kept: int) -> None:
+        """Raise `ValueError` where objects were read and none is kept."""
+        if self.read and not kept:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.counts.items()))
+            first = next((sentences[0] for sentences in self.dropped.values()), "")
+            raise ValueError(f"None of the {self.read} objects of {source} is kept: {reasons}. First: {first}")
+
+    def record(self, source: Path, kept: int) -> dict[str, Any]:
+        """Counts and the first few of each kind, files as they lie under `source`."""
+
+        def shown(items: list[str]) -> list[str]:
+            return [item.replace(f"{source}/", "") for item in items[:_SHOWN]]
+
+        kinds = {"bad": self.bad, "missing_images": self.missing, "unlabelled_images": self.unlabelled}
+        found: dict[str, Any] = {kind: {"count": len(items), "first": shown(items)} for kind, items in kinds.items()}
+        dropped = {
+            reason: {"count": self.counts[reason], "first": shown(self.dropped[reason])}
+            for reason in sorted(self.counts)
+        }
+        found["label_files"] = {"found": self.label_files, "used": self.used_files}
+        found["mask_files"] = {"found": self.mask_files, "used": self.used_masks}
+        found["objects"] = {"read": self.read, "kept": kept, "dropped": dropped}
+        return {**found, "notes": [note.replace(f"{source}/", "") for note in self.notes]}
 
 
-def split_in(path: Path, root: Path) -> str:
-    """The split that a folder of the path below `root` is named after; "" where none is."""
-    parts = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
-    named = {**{split: split for split in SPLITS}, "validation": "val", "valid": "val"}
-    return next((named[part.lower()] for part in parts if part.lower() in named), "")
+def pair(
+    files: Iterable[Path],
+    folder: Path,
+    source: Path,
+    finder: ImageFinder,
+    problems: Problems,
+    is_label: Callable[[Path], bool] = Path.is_file,
+) -> list[tuple[Path, Path, str]]:
+    """Label file, image and split of every label file that has an image: by path, by name only where that is unique.
+
+    Files without image, and those that could be of several, are recorded. Two files of one image are an error.
+
+    Args:
+        files: label files.
+        folder: of the labels.
+        source: of the set; folders below it may name the split.
+        finder: the images.
+        problems: takes the counts.
+        is_label: whether a file that has no image is a label file at all; README.txt and lists of splits are none.
+    """
+    # Labels may stand in a split's folder and images all in one, or the other way round: either may name the split.
+    paths = list(files)
+    problems.label_files += len(paths)
+    wanted = [
+        LookedFor(
+            (path.relative_to(folder) if path != folder else Path(path.name)).as_posix(),
+            split_in(path, source),
+            "",
+            str(path),
+        )
+        for path in paths
+    ]
+    found: dict[Path, tuple[Path, str]] = {}
+    for path, one, image in zip(paths, wanted, finder.match(wanted)):
+        if image is None and not is_label(path):
+            problems.label_files -= 1
+        elif image is None:
+            problems.missing.append(one.name)
+        elif isinstance(image, str):
+            problems.note(image)
+        elif image in found:
+            problems.note(
+                f"{found[image][0]} and {path} are both labels of {image}: name the folder of one with --labels."
+            )
+        else:
+            found[image] = (path, one.split or split_in(image, finder.folder))
+            problems.used_files += 1
+    problems.unlabelled.extend(finder.unused())
+    return [(path, image, split) for image, (path, split) in found.items()]
+
+
+def merge(images: Iterable[LabelledImage], problems: Problems) -> list[LabelledImage]:
+    """One entry an image, in order of their names: what several lists say of it is put together, an object that several
+    of them name once. It is in the most protected of the splits they say (test, val, train)."""
+    found: dict[Path, LabelledImage] = {}
+    lists: Counter[Path] = Counter()
+    for image in images:
+        lists[image.path] += 1
+        before = found.setdefault(image.path, image)
+        if before is image:
+            continue
+        if before.size and image.size and before.size != image.size:
+            problems.note(f"{before.labels} and {image.labels} say different sizes of {image.path}.")
+        # Two equal boxes in one list are two objects; the same box in two lists is one.
+        known = Counter(thing.same_as() for thing in before.things)
+        more = []
+        for thing in image.things:
+            if known[thing.same_as()]:
+                known[thing.same_as()] -= 1
+                problems.drop("listed twice", f"{image.labels}: {image.name}, {thing.category}")
+            else:
+                more.append(thing)
+        split = next((split for split in ("test", "val", "train") if split in (before.split, image.split)), "")
+        spacing = before.metres_per_pixel or image.metres_per_pixel
+        found[image.path] = replace(
+            before,
+            things=(*before.things, *more),
+            split=split,
+            size=before.size or image.size,
+            metres_per_pixel=spacing,
+        )
+    twice = [found[path].name for path, number in lists.items() if number > 1]
+    if twice:
+        problems.notes.append(f"{len(twice)} images are listed more than once and merged, first: {twice[0]}.")
+    return sorted(found.values(), key=lambda image: (image.name, image.path))
+
+
+def label_xml(path: Path) -> Element:
+    """An XML label file, in any encoding that it declares.
+
+    Raises:
+        ValueError: it is broken, or declares entities.
+    """
+    try:
+        with path.open("rb") as stream:
+            declared = re.search(rb"^<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*>", stream.read(200).lstrip())
+        if declared is None or declared[1].decode().lower() not in _ENCODINGS:
+            return read_xml(path)
+        text = path.read_bytes().decode(declared[1].decode())
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except UnicodeError as error:
+        raise ValueError(f"{path} is not in the encoding that it declares ({error}).") from error
+    return read_xml(text.partition("?>")[2].encode(), str(path))
 
 
 def outline_thing(category: str, points: np.ndarray, rotated: bool, difficult: bool = False) -> Label:

@@ -6,22 +6,57 @@ from pathlib import Path
 import numpy as np
 
 from knowlip.dataset.annotations import IGNORE
-from knowlip.tiles.imports.labels import IMAGES, ImageFinder, files_under, place_of
+from knowlip.tiles.imports.files import IMAGES, ImageFinder, LookedFor, files_under, place_of, split_in
+from knowlip.tiles.imports.labels import Problems
 from knowlip.tiles.imports.pixels import read_codes
 from knowlip.tiles.imports.settings import ImportConfig
 
-
-def mask_key(path: Path, suffix: str) -> str:
-    """What an image and its mask share: the name without extension and without the end that only one of them has."""
-    return path.stem.removesuffix(suffix)
+_USUAL = ("masks", "labels", "Labels")
 
 
-def masks_of(config: ImportConfig, finder: ImageFinder) -> dict[str, Path]:
-    """The masks of a set by their key. A single mask file belongs to a single image, whatever their names."""
-    place = place_of(config.source, config.masks, ("masks", "labels", "Labels"), "masks")
+def mask_place(config: ImportConfig, images: Path) -> Path | None:
+    """Folder (or file) of the masks where there is one, None where images and masks stand together.
+
+    Raises:
+        ValueError: the masks are nowhere.
+    """
+    place = place_of(config.source, config.masks, _USUAL, "masks")
+    if place.is_file() or not images.resolve().is_relative_to(place.resolve()):
+        return place
+    if not config.mask_suffix:
+        raise ValueError(
+            f"Nothing tells the masks of {config.source} from its images: give their folder with --masks, or the end "
+            "of their names with --mask_suffix."
+        )
+    return None
+
+
+def masks_of(config: ImportConfig, finder: ImageFinder, problems: Problems) -> dict[Path, Path]:
+    """The mask of each image that has one, by path, or by name where that is unique. A single mask file belongs to a
+    single image, whatever their names. No image is its own mask."""
+    place = place_of(config.source, config.masks, _USUAL, "masks")
     if place.is_file() and len(finder.paths) == 1:
-        return {mask_key(finder.paths[0], ""): place}
-    return {mask_key(path, config.mask_suffix): path for path in files_under(place, IMAGES)}
+        finder.used.add(finder.paths[0])
+        problems.mask_files, problems.used_masks = 1, 1
+        return {finder.paths[0]: place}
+    images = {path.resolve() for path in (*finder.paths, *finder.quicklooks)}
+    masks = [path for path in files_under(place, IMAGES, finder.hidden) if path.resolve() not in images]
+    root = place if place.is_dir() else place.parent
+    names = [path.relative_to(root).with_suffix("").as_posix().removesuffix(config.mask_suffix) for path in masks]
+    wanted = [LookedFor(f"{name}.png", split_in(path, root), "", str(path)) for name, path in zip(names, masks)]
+    problems.mask_files += len(masks)
+    found: dict[Path, Path] = {}
+    for path, image in zip(masks, finder.match(wanted, forms=False)):
+        if image is None:
+            problems.missing.append(path.name)
+        elif isinstance(image, str):
+            problems.note(image)
+        elif image in found:
+            problems.note(f"{found[image]} and {path} are both masks of {image}: keep one.")
+        else:
+            found[image] = path
+            problems.used_masks += 1
+    return found
 
 
 class MaskCodes:

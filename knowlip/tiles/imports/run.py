@@ -18,19 +18,23 @@ from knowlip.dataset.annotations import write_annotations, write_masks
 from knowlip.dataset.near_duplicates import NearDuplicateFinder
 from knowlip.dataset.png import encode_png
 from knowlip.dataset.records import AnnotationRow
+from knowlip.dataset.verify import verify
 from knowlip.dataset.writer import finish, write_scene
-from knowlip.tiles.imports.crop import Crop, annotate, crops
+from knowlip.tiles.imports.crop import Crop, annotate, crops, visible
+from knowlip.tiles.imports.files import ImageFinder, image_folder
 from knowlip.tiles.imports.formats import format_named
-from knowlip.tiles.imports.labels import ImageFinder, LabelledImage, Problems, image_folder
-from knowlip.tiles.imports.masks import MaskCodes, mask_key, masks_of
+from knowlip.tiles.imports.labels import Label, LabelledImage, Problems, merge
+from knowlip.tiles.imports.masks import MaskCodes, mask_place, masks_of
 from knowlip.tiles.imports.pixels import SHOWN, decode, digest_of, to_grey
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
-from knowlip.tiles.imports.splits import Identity, assign, groups, in_split_files, judge
+from knowlip.tiles.imports.splits import Identity, assign, groups, judge, official
 
 _PIXELS_AT_ONCE = 200_000_000
 """Images of one part of the data set: what is held in memory as PNG."""
 _LONGEST_NAME = 80
+_CUT_NAME = re.compile(r"-x\d{5}y\d{5}$")
+"""Ends of the names of tiles that were cut from an image: no whole image may have one."""
 
 
 @dataclass(frozen=True)
@@ -56,28 +60,32 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
         Counts of tiles, splits, annotations, masks and problems, copies found, and the fingerprint.
 
     Raises:
-        ValueError: settings that cannot work, no image, or a bad label or image (unless `skip_bad`).
+        ValueError: settings that cannot work, no image, objects of which none is kept, a label that could be of several
+            images, or a bad label or image (unless `skip_bad`).
     """
     started = time.monotonic()
     config.check_files()
     format_named(config.format)
     name = slug(config.name or config.source.resolve().name)
+    MaskCodes(config.mask_classes)
     problems = Problems(config.skip_bad)
-    images = read_labels(config, problems)
-    labelled = len(images)
-    images = in_split_files(images, config)
-    unnamed = labelled - len(images)
+    images, unnamed = official(read_labels(config, problems), config, problems)
     # Splits wait until all images are known by hash and thumbnail: copies must not be torn apart.
     images, identities, finder = _look(images, config, problems)
     if not images:
         raise ValueError(f"No image of {config.source} can be imported{_why(problems, unnamed)}.")
+    problems.check_kept(config.source, sum(len(image.things) for image in images))
     alike = groups(identities, finder)
     splits = assign(images, alike, config)
     reasons, copies = judge(images, identities, alike, splits, config.drop_duplicates)
     plan = _plan(name, images, identities, splits, reasons, config)
-    record = {**problems.record(), "not_in_split_files": unnamed, "copies": copies}
     with whole_folder(config.out) as out:
-        info = _write(out, name, plan, config, record)
+        record = {"not_in_split_files": unnamed, "copies": copies}
+        info = _write(out, name, plan, config, problems, record)
+        try:
+            verify(out)
+        except ValueError as error:
+            raise ValueError(f"What was made of {config.source} is not sound, please report it: {error}") from error
     record = info["import"]
     found = {"annotations": info["annotations"]["rows"], "categories": info["categories"], "masks": info["masks"]}
     told = {**found, "import": record, "fingerprint": info["fingerprint"]}
@@ -96,7 +104,15 @@ def show(result: dict[str, Any]) -> str:
         lines.append("categories: " + ", ".join(f"{name} {count}" for name, count in result["categories"].items()))
     if result["rejected"]:
         lines.append("rejected: " + ", ".join(f"{count} {name}" for name, count in result["rejected"].items()))
+    # What is missing is said first: a number that is lower than expected is what people look for here.
     record = result["import"]
+    files, objects = record["label_files"], record["objects"]
+    if files["found"]:
+        lines.append(f"label files: {files['used']} of {files['found']} used")
+    if objects["read"]:
+        why = "".join(f", {entry['count']} {reason}" for reason, entry in objects["dropped"].items())
+        lines.append(f"objects: {objects['read']} read, {objects['kept']} kept{why}")
+        lines += [f"  {reason}, first: {entry['first'][0]}" for reason, entry in objects["dropped"].items()]
     notes = {
         "bad": "bad labels",
         "missing_images": "labels without image",
@@ -106,13 +122,13 @@ def show(result: dict[str, Any]) -> str:
         if record[key]["count"]:
             lines.append(f"{words}: {record[key]['count']}, first: {record[key]['first'][0]}")
     if record["not_in_split_files"]:
-        lines.append(f"left out, in no split file: {record['not_in_split_files']}")
+        lines.append(f"left out, in no split: {record['not_in_split_files']}")
     for kind, entry in record["copies"].items():
         if entry["groups"]:
             lines.append(f"{kind.replace('_', ' ')}: {entry['groups']} groups, first: {' = '.join(entry['first'][0])}")
     told = {"turned_images": "turned by their EXIF orientation", "masked_images": "with pixels declared no data"}
     lines += [f"images {words}: {record[kind]}" for kind, words in told.items() if record[kind]]
-    return "\n".join(lines)
+    return "\n".join([*lines, *record["notes"]])
 
 
 def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]:
@@ -122,13 +138,26 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]
         ValueError: no image, or a bad label.
     """
     reader = format_named(config.format)
-    finder = ImageFinder(image_folder(config.source, config.images))
-    images = sorted(reader.read(config, finder, problems), key=lambda image: image.name)
+    place = image_folder(config.source, config.images)
+    masked = config.format == "mask" or config.masks is not None
+    masks = mask_place(config, place) if masked else None
+    mask_ends = config.mask_suffix if masked and masks is None else ""
+    finder = ImageFinder(place, config.image_suffix, masks, mask_ends)
+    images = merge(reader.read(config, finder, problems), problems)
+    problems.check_used(config.source)
     if not images:
         raise ValueError(f"{config.source} holds no image with {config.format} labels{_why(problems, 0)}.")
     if config.masks is not None and not any(image.mask for image in images):
-        masks = masks_of(config, finder)
-        images = [replace(image, mask=masks.get(mask_key(image.path, config.image_suffix))) for image in images]
+        found = masks_of(config, finder, problems)
+        images = [replace(image, mask=found.get(image.path)) for image in images]
+        problems.check_used(config.source)
+    if finder.quicklooks:
+        first, number = finder.name_of(finder.quicklooks[0]), len(finder.quicklooks)
+        problems.notes.append(f"{number} images stand there in several formats; one of each is used, first: {first}.")
+    if hidden := sorted(set(finder.hidden)):
+        problems.notes.append(f"{len(hidden)} hidden files or folders are passed over, first: {hidden[0]}.")
+    if problems.run_lengths:
+        problems.notes.append(f"{problems.run_lengths} outlines are run lengths and left out; their boxes stay.")
     return images
 
 
@@ -159,11 +188,25 @@ def _look(
             grey = to_grey(pixels, image.path, config)
         except ValueError as error:
             problems.note(str(error))
+            problems.drop("bad image", str(error), len(image.things))
             continue
         identities.append(Identity(digest_of(pixels), (width, height)))
         finder.add(grey.values)
-        kept.append(image)
+        kept.append(replace(image, things=tuple(_inside(image, (width, height), config, problems))))
     return kept, identities, finder
+
+
+def _inside(image: LabelledImage, size: tuple[int, int], config: ImportConfig, problems: Problems) -> Iterator[Label]:
+    """The objects of which enough lies in their image; the others are counted."""
+    for thing in image.things:
+        share = visible(thing, size)
+        if share > 0 and share >= config.min_visible:
+            yield thing
+        else:
+            box = ", ".join(f"{value:g}" for value in thing.box)
+            problems.drop(
+                "outside", f"{image.labels}: {thing.category} at ({box}), {image.name} is {size[0]} x {size[1]}."
+            )
 
 
 def slug(text: str) -> str:
@@ -181,10 +224,11 @@ def _plan(
 ) -> list[Planned]:
     """Tile names and crops, in order of the names. Names that collide or are long get a part of their hash."""
     names = [slug(f"{name}-{image.name}") for image in images]
-    often = Counter(names)
+    often, paths = Counter(names), Counter(image.name for image in images)
     for i, image in enumerate(images):
-        if often[names[i]] > 1 or len(names[i]) > _LONGEST_NAME:
-            names[i] = f"{names[i][: _LONGEST_NAME - 9].strip('-')}-{sha256(image.name.encode())[:8]}"
+        if often[names[i]] > 1 or len(names[i]) > _LONGEST_NAME or _CUT_NAME.search(names[i]):
+            path = image.name + (image.path.suffix if paths[image.name] > 1 else "")
+            names[i] = f"{names[i][: _LONGEST_NAME - 9].strip('-')}-{sha256(path.encode())[:8]}"
     plan = []
     for i in sorted(range(len(images)), key=lambda i: names[i]):
         boxes = crops(identities[i].size, config.tile_px, config.overlap_px)
@@ -193,11 +237,14 @@ def _plan(
     return plan
 
 
-def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, record: dict[str, Any]) -> dict[str, Any]:
+def _write(
+    out: Path, name: str, plan: list[Planned], config: ImportConfig, problems: Problems, record: dict[str, Any]
+) -> dict[str, Any]:
     # Images are decoded again here rather than kept since `_look`: a set of any size passes through in parts.
     parts = _parts(plan)
     scene_ids = [name] if len(parts) == 1 else [f"{name}-{number:03d}" for number in range(len(parts))]
     objects: list[AnnotationRow] = []
+    kept = 0
     accepted: set[str] = set()
     shown: Counter[str] = Counter()
     for scene_id, part in zip(scene_ids, parts):
@@ -207,6 +254,7 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
             pixels = decode(planned.image.path, config)
             shown.update(pixels.shown)
             grey = to_grey(pixels, planned.image.path, config)
+            seen: set[int] = set()
             for tile_id, crop in zip(planned.tile_ids, planned.crops):
                 x, y, width, height = crop
                 tile = np.ascontiguousarray(grey.values[y : y + height, x : x + width])
@@ -220,17 +268,21 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
                     pngs[tile_id] = encode_png(tile)
                     accepted.add(tile_id)
                     source = f"{config.format}:{planned.image.labels or planned.image.name}"
-                    objects += annotate(
-                        tile_id, planned.image.things, crop, config.min_visible, config.category, source
-                    )
+                    things = planned.image.things
+                    for number, thing in annotate(tile_id, things, crop, config.min_visible, config.category, source):
+                        objects.append(thing)
+                        seen.add(number)
+            kept += len(seen)
+            _count_unseen(planned, seen, rows[-len(planned.crops) :], problems)
         files = {tile: planned.image.name for planned in part for tile in planned.tile_ids}
         write_scene(out, scene_id, rows, pngs, {}, {"images": files})
+    problems.check_kept(config.source, kept)
     codes = MaskCodes(config.mask_classes)
     with_mask = [planned for planned in plan if planned.image.mask and accepted.intersection(planned.tile_ids)]
     masks = write_masks(out, _masks(with_mask, accepted, codes)) if with_mask else 0
     info = {
         "config": {**plain(config), "source": config.source.resolve().name, "out": ""},
-        "import": {**record, **{kind: shown[kind] for kind in SHOWN}},
+        "import": {**problems.record(config.source, kept), **record, **{kind: shown[kind] for kind in SHOWN}},
         "annotations": write_annotations(out, objects),
         "categories": dict(sorted(Counter(row["category"] for row in objects).items())),
         "masks": masks,
@@ -239,6 +291,13 @@ def _write(out: Path, name: str, plan: list[Planned], config: ImportConfig, reco
         "versions": {package: version(package) for package in ("numpy", "pillow", "pyarrow", "rasterio", "shapely")},
     }
     return finish(out, scene_ids, info)
+
+
+def _count_unseen(planned: Planned, seen: set[int], rows: list[dict[str, Any]], problems: Problems) -> None:
+    """Count the objects of an image that no accepted tile shows, by what was wrong with its tiles."""
+    unseen = len(planned.image.things) - len(seen)
+    reason = next((row["reject_reason"] for row in rows if row["reject_reason"]), "cut")
+    problems.drop(reason, f"{planned.image.name}: no tile shows enough of {unseen} of its objects.", unseen)
 
 
 def _parts(plan: list[Planned]) -> list[list[Planned]]:

@@ -32,11 +32,14 @@ class ImportConfig:
     """VALUE=NAME for each value of the masks that is a class; other values become "no class" (255). Without it the
     values stay as they are and negative ones have no class."""
     image_suffix: str = ""
-    """End of image names (without extension) that mask names do not share, e.g. _S1Hand."""
+    """End of image names (without extension) that the names of masks or labels do not share, e.g. _S1Hand."""
     mask_suffix: str = ""
     """End of mask names that image names do not share, e.g. _LabelHand."""
     classes: list[str] = field(default_factory=list)
     """Names of YOLO's class numbers, where there is no data.yaml or classes.txt."""
+    voc_corners: str = ""
+    """What corners of VOC boxes mean: pixels (the first is 1 and both corners belong to the box, as VOC's devkit has
+    it) or edges (xmax - xmin is the width); by default what the files say, noted in the result."""
     category: str = ""
     """One category for all objects, e.g. aircraft: the set's own class names become their `type`."""
     tile_px: int = 0
@@ -46,8 +49,10 @@ class ImportConfig:
     min_visible: float = 0.5
     """Objects of which a tile shows a smaller share of the area are left out of it."""
     split_files: list[Path] = field(default_factory=list)
-    """Text files named train, val, test (or trainval) with one image name a line: the official split. Images they do
-    not name are left out."""
+    """Text files named train, val, test (or trainval) with one image name or path a line: the official split. Images
+    they do not name are left out."""
+    ignore_splits: bool = False
+    """Split by hash also where folders, lists or names of label files say the set's own split."""
     test_endings: str = ""
     """Images whose names end with one of these, separated by commas, are the test set, all others the training set
     (SSDD: 1,9)."""
@@ -83,6 +88,10 @@ class ImportConfig:
             raise ValueError(f"metres_per_pixel must be positive, not {self.metres_per_pixel}.")
         if self.split_files and self.test_endings:
             raise ValueError("split_files and test_endings both say what the test set is; give one of them.")
+        if self.ignore_splits and (self.split_files or self.test_endings):
+            raise ValueError("ignore_splits splits by hash: leave out split_files and test_endings.")
+        if self.voc_corners not in ("", "pixels", "edges"):
+            raise ValueError(f"voc_corners must be pixels or edges, not {self.voc_corners!r}.")
         if self.units and self.units not in UNITS:
             raise ValueError(f"units must be one of {', '.join(UNITS)}, not {self.units!r}.")
 

@@ -1,6 +1,7 @@
 """Which split an image is in: the set's own, or one by hash that keeps copies together; copies across splits go."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from knowlip.dataset.layout import SPLITS
 from knowlip.dataset.near_duplicates import NearDuplicateFinder
-from knowlip.tiles.imports.labels import LabelledImage
+from knowlip.tiles.imports.files import LookedFor, PathIndex, key_of, read_lines, split_word
+from knowlip.tiles.imports.labels import LabelledImage, Problems
 from knowlip.tiles.imports.settings import ImportConfig
 
 _PROTECTED = ("test", "val", "train")
@@ -24,32 +26,83 @@ class Identity:
 
 
 def assign(images: Sequence[LabelledImage], alike: Sequence[str], config: ImportConfig) -> list[str]:
-    """Split of every image; `alike`: its group of copies."""
-    if config.split_files:
-        return [image.split for image in images]
+    """Split of every image: its own, or one by its group of copies (`alike`)."""
     if config.test_endings:
         endings = tuple(ending.strip() for ending in config.test_endings.split(",") if ending.strip())
         return ["test" if image.path.stem.endswith(endings) else "train" for image in images]
-    if images and all(image.split for image in images):
-        return [image.split for image in images]
-    return [_by_hash(group, config.shares) for group in alike]
+    return [image.split or _by_hash(group, config.shares) for image, group in zip(images, alike)]
 
 
-def in_split_files(images: list[LabelledImage], config: ImportConfig) -> list[LabelledImage]:
-    """The images that the split files name, with their split; all images where there are no split files.
+def official(images: list[LabelledImage], config: ImportConfig, problems: Problems) -> tuple[list[LabelledImage], int]:
+    """The images of the set's own split, with it, and how many are in none and left out; all images, without a split,
+    where the set has none or another is asked for.
+
+    The split is what `split_files` say, else what folders and label lists are named after, else what lists named train,
+    val and test in the usual places say.
 
     Raises:
-        ValueError: a split file is broken or names no split.
+        ValueError: a split file is broken or names no split, an image is in two, or most images are in none.
     """
-    if not config.split_files:
-        return images
-    official = read_split_files(config.source, config.split_files)
-    found = []
-    for image in images:
-        split = official.get(image.path.stem, official.get(image.name, ""))
-        if split:
-            found.append(replace(image, split=split))
-    return found
+    # An official split is never dissolved: what stands outside is left out, or the import ends when it is the most.
+    if config.ignore_splits or config.test_endings:
+        return [replace(image, split="") for image in images], 0
+    files, told = config.split_files, ""
+    if not files and not any(image.split for image in images):
+        files = usual_lists(config.source)
+        told = ", ".join(str(path.relative_to(config.source)) for path in files)
+    if files:
+        images = _listed(images, read_split_files(config.source, files), problems)
+        if told:
+            problems.notes.append(f"The split is that of {told}; --ignore_splits true splits by hash.")
+    found = [image for image in images if image.split]
+    if not found and not files:
+        return images, 0
+    outside = [image for image in images if not image.split]
+    if len(outside) > len(found) and not config.split_files:
+        raise ValueError(
+            f"{len(found)} images are in a split of the set ({found[0].name if found else told}), {len(outside)} are "
+            f"in none ({outside[0].name}): give the split with --split_files, or --ignore_splits true to split by hash."
+        )
+    for image in outside:
+        problems.drop("in no split", f"{image.name} is in no split of the set.", len(image.things))
+    if outside and not config.split_files:
+        problems.notes.append(
+            f"{len(outside)} images are in no split of the set and left out, first: {outside[0].name}; "
+            "--ignore_splits true keeps them and splits all by hash."
+        )
+    return found, len(outside)
+
+
+def usual_lists(source: Path) -> list[Path]:
+    """Lists of a split where sets keep them: at least two of train.txt, val.txt and test.txt in one folder."""
+    for folder in (source, source / "splits", source / "ImageSets", source / "ImageSets" / "Main"):
+        lists = [folder / f"{name}.txt" for name in ("train", "val", "test", "trainval")]
+        lists = [path for path in lists if path.is_file()]
+        if len(lists) > 1:
+            return lists
+    return []
+
+
+def _listed(images: list[LabelledImage], lists: dict[str, str], problems: Problems) -> list[LabelledImage]:
+    """The images with the split that lists (name -> split) give them, "" where they name none."""
+    names = [image.name for image in images]
+    index = PathIndex(names, [""] * len(names))
+    splits = [""] * len(images)
+    absent = []
+    for name, number in zip(lists, index.match([LookedFor(name, "", "", name) for name in lists])):
+        if isinstance(number, str):
+            raise ValueError(number)
+        if number is None:
+            absent.append(name)
+        elif lists[name] == "trainval":
+            splits[number] = splits[number] or "train"
+        elif splits[number] not in ("", lists[name]):
+            raise ValueError(f"{names[number]} is in {splits[number]} and in {lists[name]}, as the split files say.")
+        else:
+            splits[number] = lists[name]
+    if absent:
+        problems.notes.append(f"{len(absent)} names in the split files have no labelled image, first: {absent[0]}.")
+    return [replace(image, split=split) for image, split in zip(images, splits)]
 
 
 def groups(identities: Sequence[Identity], finder: NearDuplicateFinder) -> list[str]:
@@ -81,7 +134,8 @@ def _by_hash(name: str, shares: tuple[float, float, float]) -> str:
 
 
 def read_split_files(source: Path, files: Sequence[Path]) -> dict[str, str]:
-    """Image name -> split. Names in trainval.txt count where no other file names them.
+    """Image name, or path, as the lists say it, without ending -> train, val, test; last, those that only a list of
+    trainval names -> trainval.
 
     Raises:
         ValueError: a file is missing, its name says no split, or two files name one image.
@@ -90,23 +144,18 @@ def read_split_files(source: Path, files: Sequence[Path]) -> dict[str, str]:
     rest: dict[str, str] = {}
     for file in files:
         path = file if file.exists() else source / file
-        kind = next((name for name in ("trainval", "train", "val", "test") if name in path.stem.lower()), "")
+        kind = split_word(path.stem)
         if not kind:
-            raise ValueError(f"{path} must have train, val, test or trainval in its name.")
-        try:
-            lines = path.read_text().split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} cannot be read as a list of image names ({error}).") from error
-        for line in lines:
-            name = line.strip().split(",")[0].split("\t")[0].strip()
+            raise ValueError(f"{path} must have one of train, val, test and trainval in its name.")
+        for line in read_lines(path):
+            name = "/".join(key_of(re.split(r"[,\t]", line)[0].strip()))
             if not name:
                 continue
-            name = Path(name).stem if "/" in name or Path(name).suffix else name
             if kind == "trainval":
-                rest[name] = "train"
+                rest[name] = kind
             elif found.setdefault(name, kind) != kind:
                 raise ValueError(f"{name} is in {found[name]} and in {kind}, says {path}.")
-    return {**rest, **found}
+    return {**found, **{name: kind for name, kind in rest.items() if name not in found}}
 
 
 def judge(

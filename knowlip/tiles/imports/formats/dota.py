@@ -1,64 +1,50 @@
 """DOTA: a text file an image, a line an object: eight corner coordinates in pixels, class, difficult."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 
-from knowlip.tiles.imports.labels import (
-    ImageFinder,
-    Label,
-    LabelledImage,
-    Problems,
-    files_under,
-    is_axis_parallel,
-    outline_thing,
-    place_of,
-    split_in,
-)
+from knowlip.tiles.imports.files import ImageFinder, files_under, place_of, read_lines
+from knowlip.tiles.imports.labels import BadLabel, Label, LabelledImage, Problems, is_axis_parallel, outline_thing, pair
 from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "a text file an image, corners a line"
+_HEADER = re.compile(r"\s*[A-Za-z][\w .-]*:")
+"""imagesource:GoogleEarth, gsd:0.14, acquisition dates:2013-05-01: a name, a colon, and no object."""
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
     """Read every text file whose image is there. Upright corners become a plain box."""
-    # Labels may stand in a split's folder and images all in one, or the other way round: either may name the split.
     folder = place_of(config.source, config.labels, ("labelTxt", "labels_dota", "labels", "annfiles"), "labels")
+    files = files_under(folder, (".txt",), finder.hidden)
     found = []
-    for path in files_under(folder, (".txt",)):
-        if "split" in path.parent.name:
-            continue
-        split = split_in(path, config.source)
-        image = finder.find(path.stem, split)
-        if image is None:
-            problems.missing.append(path.name)
-            continue
+    for path, image, split in pair(files, folder, config.source, finder, problems, _is_label):
         things: list[Label] = []
         spacing = None
-        for number, line in enumerate(_lines(path, problems), 1):
-            if line.startswith("imagesource:") or not line.strip():
-                continue
+        try:
+            lines = read_lines(path)
+        except ValueError as error:
+            problems.note(str(error))
+            continue
+        for number, line in enumerate(lines, 1):
             if line.startswith("gsd:"):
                 spacing = _spacing(line)
-                continue
-            try:
-                things.append(_thing(line))
-            except ValueError as error:
-                problems.note(f"{path}, line {number}: {error}")
-        split = split or split_in(image, finder.folder)
-        found.append(
-            LabelledImage(image, finder.name_of(image), tuple(things), path.name, split=split, metres_per_pixel=spacing)
-        )
-    problems.unlabelled.extend(finder.unused())
+            elif line.strip() and not _HEADER.match(line):
+                thing = problems.take(f"{path}, line {number}:", _thing, line)
+                things += [thing] if thing is not None else []
+        name = finder.name_of(image)
+        found.append(LabelledImage(image, name, tuple(things), path.name, split=split, metres_per_pixel=spacing))
     return found
 
 
-def _lines(path: Path, problems: Problems) -> list[str]:
+def _is_label(path: Path) -> bool:
+    """Whether a text file looks like labels: a header or an object stands first, or nothing at all."""
     try:
-        return path.read_text().splitlines()
-    except UnicodeDecodeError:
-        problems.note(f"{path} is not text.")
-        return []
+        first = next((line for line in read_lines(path) if line.strip()), "")
+    except ValueError:
+        return False
+    return not first or first.startswith(("imagesource:", "gsd:")) or len(re.findall(r"[\d.]+[\s,]+", first)) >= 8
 
 
 def _spacing(line: str) -> float | None:
@@ -66,16 +52,22 @@ def _spacing(line: str) -> float | None:
         value = float(line.partition(":")[2])
     except ValueError:
         return None
-    return value if value > 0 else None
+    return value if 0 < value < 1e6 else None
 
 
 def _thing(line: str) -> Label:
-    words = line.split()
-    if len(words) not in (9, 10):
-        raise ValueError(f"{line[:60]!r} has not the form x1 y1 x2 y2 x3 y3 x4 y4 class difficult.")
-    points = np.array([float(word) for word in words[:8]]).reshape(4, 2)
+    # Class names may hold spaces: what stands between the corners and a last number is the name.
+    words = re.split(r"\s*,\s*|\s+", line.strip().strip(","))
+    try:
+        points = np.array([float(word) for word in words[:8]]).reshape(4, 2)
+    except ValueError:
+        points = np.zeros((0, 2))
+    rest = words[8:]
+    mark = rest.pop() if len(rest) > 1 and re.fullmatch(r"\d+(?:\.0+)?", rest[-1]) else "0"
+    if len(points) != 4 or not rest or re.fullmatch(r"-?[\d.]+", rest[0]):
+        raise BadLabel(f"{line[:60]!r} has not the form x1 y1 x2 y2 x3 y3 x4 y4 class difficult.")
     if not np.isfinite(points).all() or (np.ptp(points, axis=0) <= 0).any():
-        raise ValueError(f"{line[:60]!r} encloses no area.")
-    difficult = len(words) == 10 and words[9] not in ("0", "0.0")
-    thing = outline_thing(words[8], points, True, difficult)
-    return Label(words[8], thing.box, difficult=difficult) if is_axis_parallel(points) else thing
+        raise BadLabel(f"{line[:60]!r} encloses no area.", "empty")
+    category, difficult = " ".join(rest), float(mark) > 0
+    thing = outline_thing(category, points, True, difficult)
+    return Label(category, thing.box, difficult=difficult) if is_axis_parallel(points) else thing

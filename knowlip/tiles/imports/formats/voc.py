@@ -1,46 +1,67 @@
 """Pascal VOC: an XML file an image, with boxes; also rotated boxes and outlines as SSDD has them."""
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from knowlip.scenes.xml import need, need_number, read_xml, text_of
-from knowlip.tiles.imports.labels import ImageFinder, Label, LabelledImage, Problems, files_under, place_of, split_in
+from knowlip.scenes.xml import need, need_number, number_at, text_of
+from knowlip.tiles.imports.files import ImageFinder, files_under, place_of
+from knowlip.tiles.imports.labels import BadLabel, Label, LabelledImage, Problems, label_xml, pair
 from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "an XML file an image"
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
-    """Read every XML file; the image is the one with the name of the XML file (LS-SSDD's `filename` names the XML).
+    """Read every XML file; the image is the one with the path of the XML file (LS-SSDD's `filename` names the XML).
 
-    Boxes are taken as SSDD means them: width = xmax - xmin.
+    What the corners of boxes mean is said by `voc_corners`, or else by the files: see :func:`corners_of`.
     """
     folder = place_of(config.source, config.labels, ("annotations", "Annotations", "labels"), "labels")
-    found = []
-    for path in files_under(folder, (".xml",)):
-        image = finder.find(path.stem)
-        if image is None:
-            problems.missing.append(path.name)
-            continue
+    pairs = pair(files_under(folder, (".xml",), finder.hidden), folder, config.source, finder, problems)
+    pixels = config.voc_corners == "pixels"
+    if not config.voc_corners and pairs:
+        pixels, why = corners_of(path for path, _, _ in pairs)
+        problems.notes.append(f"voc_corners {'pixels' if pixels else 'edges'}: {why}.")
+    found, sizeless = [], 0
+    for path, image, split in pairs:
         try:
-            root = read_xml(path)
+            root = label_xml(path)
             size = _size(root, path)
-            elements = root.findall("object")
         except ValueError as error:
             problems.note(str(error))
             continue
+        if size == (0, 0):
+            size, sizeless = None, sizeless + 1
         things = []
-        for number, element in enumerate(elements, 1):
-            try:
-                things.append(_thing(element, f"{path}, object {number},"))
-            except ValueError as error:
-                problems.note(str(error))
-        split = split_in(image, finder.folder)
+        for number, element in enumerate(root.findall("object"), 1):
+            thing = problems.take(f"{path}, object {number},", _thing, element, pixels)
+            things += [thing] if thing is not None else []
         found.append(LabelledImage(image, finder.name_of(image), tuple(things), path.name, split=split, size=size))
-    problems.unlabelled.extend(finder.unused())
+    if sizeless:
+        problems.notes.append(f"{sizeless} files declare a size of 0 x 0, which is not compared with their images.")
     return found
+
+
+def corners_of(files: Iterable[Path]) -> tuple[bool, str]:
+    """Whether corners are pixels, as VOC's devkit counts them (the first is 1, both corners belong to the box), or
+    edges (xmax - xmin is the width), and what says so. Files are read until one says it."""
+    # One box that can only be of edges decides: the devkit's never begin at 0 and never have a fraction.
+    for path in files:
+        try:
+            root = label_xml(path)
+        except ValueError:
+            continue
+        for box in root.iterfind("object/bndbox"):
+            left, top, right, width = (number_at(box, key, math.nan) for key in ("xmin", "ymin", "xmax", "bbox_w"))
+            if width in (right - left, right - left + 1):
+                return width != right - left, f"bbox_w of {path.name}"
+            if min(left, top) < 1 or left % 1 > 0 or top % 1 > 0:
+                return False, f"a box of {path.name} begins at ({left:g}, {top:g})"
+    return True, "as VOC's devkit, no file says otherwise; --voc_corners edges where xmax - xmin is the width"
 
 
 def _size(root: Element, path: Path) -> tuple[int, int] | None:
@@ -49,27 +70,28 @@ def _size(root: Element, path: Path) -> tuple[int, int] | None:
     return int(need_number(root, "size/width", str(path))), int(need_number(root, "size/height", str(path)))
 
 
-def _thing(element: Element, where: str) -> Label:
+def _thing(element: Element, pixels: bool) -> Label:
     name = text_of(element, "name")
     if not name:
-        raise ValueError(f"{where} has no name.")
-    need(element, "bndbox", where)
-    left, top, right, bottom = (
-        need_number(element, f"bndbox/{key}", where) for key in ("xmin", "ymin", "xmax", "ymax")
-    )
-    if not (right > left and bottom > top):
-        raise ValueError(f"{where} has an empty box ({left:g}, {top:g}, {right:g}, {bottom:g}).")
+        raise BadLabel("has no name.", "unknown class")
+    need(element, "bndbox", "")
+    left, top, right, bottom = (need_number(element, f"bndbox/{key}", "") for key in ("xmin", "ymin", "xmax", "ymax"))
+    if not (right - left + pixels > 0 and bottom - top + pixels > 0):
+        raise BadLabel(f"has an empty box ({left:g}, {top:g}, {right:g}, {bottom:g}).", "empty")
+    box = (left - pixels, top - pixels, right, bottom)
     corners = polygon = None
     if element.find("rotated_bndbox/x1") is not None:
-        numbers = [need_number(element, f"rotated_bndbox/{axis}{i}", where) for i in range(1, 5) for axis in "xy"]
+        numbers = [need_number(element, f"rotated_bndbox/{axis}{i}", "") for i in range(1, 5) for axis in "xy"]
         corners = np.array(numbers, float).reshape(4, 2)
     outline = element.find("segm")
     if outline is not None and len(outline) >= 3:
-        points = sorted(outline, key=lambda point: int(point.tag.rpartition("-")[2]))
         try:
-            polygon = np.array([[float(value) for value in (point.text or "").split(",")] for point in points])
+            ordered = sorted(outline, key=lambda point: int(point.tag.rpartition("-")[2]))
+            polygon = np.array([[float(value) for value in (point.text or "").split(",")] for point in ordered])
         except ValueError:
-            raise ValueError(f"{where} has an outline that is not a list of points.") from None
-        if polygon.shape != (len(points), 2):
-            raise ValueError(f"{where} has an outline that is not a list of points.")
-    return Label(name, (left, top, right, bottom), corners, polygon, text_of(element, "difficult", "0") == "1")
+            raise BadLabel("has an outline that is not a list of points.") from None
+        if polygon.shape != (len(ordered), 2) or not np.isfinite(polygon).all():
+            raise BadLabel("has an outline that is not a list of points.")
+    if pixels:  # points are the middles of pixels
+        corners, polygon = (None if points is None else points - 0.5 for points in (corners, polygon))
+    return Label(name, box, corners, polygon, text_of(element, "difficult", "0") == "1")
