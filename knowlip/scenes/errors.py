@@ -36,3 +36,7 @@ class NotCalibrated(SceneError, kind="not-calibrated"):
 
 class NoData(SceneError, kind="no-data"):
     """Not a single valid pixel."""
+
+
+class NotStated(SceneError, kind="not-stated"):
+    """Something is asked for, or needed, that the product does not state: it has to be told, and is not guessed."""

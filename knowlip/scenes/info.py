@@ -14,7 +14,7 @@ from shapely.geometry import mapping
 from knowlip.base.progress import track
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import SceneError
-from knowlip.scenes.find import find_scenes, open_scenes
+from knowlip.scenes.find import open_scenes, search
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 _STRIP = 4_000_000
@@ -48,7 +48,8 @@ def scene_info(config: SceneInfoConfig) -> dict[str, Any]:
     """Open every product and describe its scenes (all polarisations, unless the user names one).
 
     Returns:
-        {"scenes": one description a scene, see :func:`describe`, "refused": [{"path", "kind", "sentence"}]}
+        {"scenes": one description a scene, see :func:`describe`, "refused": [{"path", "kind", "sentence"}],
+        "passed_over": [{"path", "reason"}] of files in searched folders}
 
     Raises:
         ValueError: a path does not exist, or every product is refused; the sentence names the kinds.
@@ -58,7 +59,8 @@ def scene_info(config: SceneInfoConfig) -> dict[str, Any]:
         read = dataclasses.replace(read, polarisation="all")
     scenes: list[dict[str, Any]] = []
     refused: list[dict[str, str]] = []
-    for path in track(find_scenes(config.paths), "look at scenes"):
+    found = search(config.paths)
+    for path in track(found.scenes, "look at scenes"):
         try:
             scenes += [describe(scene, config.pixels) for scene in open_scenes(path, read)]
         except ValueError as error:
@@ -67,7 +69,7 @@ def scene_info(config: SceneInfoConfig) -> dict[str, Any]:
     if not scenes:
         more = f" ({len(refused) - _TOLD} more are refused.)" if len(refused) > _TOLD else ""
         raise ValueError(" ".join(f"[{item['kind']}] {item['sentence']}" for item in refused[:_TOLD]) + more)
-    return {"scenes": scenes, "refused": refused}
+    return {"scenes": scenes, "refused": refused, "passed_over": [item.record() for item in found.passed_over]}
 
 
 def describe(scene: Scene, pixels: bool = True) -> dict[str, Any]:
@@ -168,6 +170,7 @@ def show(result: dict[str, Any]) -> str:
     """The result as text for people."""
     blocks = [_block(facts) for facts in result["scenes"]]
     blocks += [f"{item['path']}\n  refused     {item['kind']}: {item['sentence']}" for item in result["refused"]]
+    blocks += [f"{item['path']}\n  passed over {item['reason']}" for item in result["passed_over"]]
     return "\n\n".join(blocks)
 
 

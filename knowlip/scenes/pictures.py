@@ -22,7 +22,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from knowlip.scenes.errors import DamagedProduct, UnknownFormat
-from knowlip.scenes.raster import GDAL_OPTIONS
+from knowlip.scenes.opening import GDAL_OPTIONS, open_raster
 from knowlip.scenes.shown import RefusedPicture, Shown, to_grey, turn
 
 LARGEST_PIXELS = 500_000_000
@@ -119,7 +119,7 @@ def read_picture(path: Path) -> Picture:
     kind = _known(path)
     image = None if kind == "GTiff" or _is_deep_png(path, kind) else _open(path, kind)
     if image is None:
-        return _read_gdal(path, kind)
+        return _read_gdal(path)
     with image, _decoding(path):
         _check_size(path, image.width, image.height)
         image.load()
@@ -142,7 +142,7 @@ def read_numbers(path: Path) -> np.ndarray:
     image = None if kind == "GTiff" or _is_deep_png(path, kind) else _open(path, kind)
     if image is None:
         orientation = _tiff_orientation(path) if kind == "GTiff" else _jpeg_orientation(path, kind)
-        with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path, kind) as file:
+        with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path) as file:
             _check_size(path, file.width, file.height, LARGEST_DEEP_PIXELS)
             bands = file.read([band for band, of in enumerate(file.colorinterp, 1) if of != ColorInterp.alpha])
     else:
@@ -168,7 +168,7 @@ def is_picture(path: Path) -> bool:
     kind = _known(path)
     if kind != "GTiff":
         return True
-    with rasterio.Env(**GDAL_OPTIONS), _gdal(path, kind) as file:
+    with rasterio.Env(**GDAL_OPTIONS), _gdal(path) as file:
         if all(dtype == "uint8" for dtype in file.dtypes):
             return True
     return is_coloured(path) or _tiff_orientation(path) in range(2, 9)
@@ -180,7 +180,7 @@ def is_coloured(path: Path) -> bool:
     Raises:
         ValueError: it cannot be opened.
     """
-    with rasterio.Env(**GDAL_OPTIONS), _gdal(path, "GTiff") as file:
+    with rasterio.Env(**GDAL_OPTIONS), _gdal(path) as file:
         colours = {ColorInterp.palette, ColorInterp.red} & set(file.colorinterp)
         return bool(colours) or file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
 
@@ -284,16 +284,15 @@ def _is_deep_png(path: Path, kind: str) -> bool:
 # ---- TIFF, deep and very large pictures, by GDAL --------------------------------------------------------------------
 
 
-def _gdal(path: Path, kind: str) -> Any:
+def _gdal(path: Path) -> Any:
     try:
-        with warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning):
-            return rasterio.open(path, driver=kind)
+        return open_raster(path)
     except (rasterio.errors.RasterioError, OSError) as error:
         raise DamagedProduct(f"{path} is not a readable picture ({error}).") from error
 
 
 def _gdal_size(path: Path, kind: str) -> tuple[int, int]:
-    with rasterio.Env(**GDAL_OPTIONS), _gdal(path, kind) as file:
+    with rasterio.Env(**GDAL_OPTIONS), _gdal(path) as file:
         return file.width, file.height
 
 
@@ -322,7 +321,7 @@ def _tiff_orientation(path: Path) -> int:
 def _read_gdal(path: Path, kind: str) -> Picture:
     """A picture in strips, so that one far above Pillow's limit takes one byte a pixel."""
     orientation = _tiff_orientation(path) if kind == "GTiff" else _jpeg_orientation(path, kind)
-    with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path, kind) as file:
+    with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path) as file:
         deep = any(dtype != "uint8" for dtype in file.dtypes)
         limit = (LARGEST_DEEP_PIXELS, " of more than 8 bit") if deep else (LARGEST_PIXELS, "")
         _check_size(path, file.width, file.height, *limit)
@@ -348,8 +347,7 @@ def _beside(path: Path, kind: str) -> np.ndarray | None:
     does."""
     if not any(path.with_name(path.name + end).is_file() for end in (".msk", ".aux.xml")) or kind == "WEBP":
         return None
-    options = {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE", "GDAL_PAM_ENABLED": "YES"}
-    with rasterio.Env(**options), _gdal(path, kind) as file:
+    with rasterio.Env(**GDAL_OPTIONS), _gdal(path) as file:
         flags = {flag for band in file.mask_flag_enums for flag in band}
         if MaskFlags.all_valid in flags or MaskFlags.alpha in flags:
             return None

@@ -1,7 +1,6 @@
 """A raster as power and validity, window by window, whatever file the pixels come from."""
 
 import threading
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from knowlip.scenes.calibration import Constant, Radiometry
@@ -19,16 +18,16 @@ from knowlip.scenes.collar import Collar, find_collar
 from knowlip.scenes.detect import detect, look_up
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.geometry import slices
+from knowlip.scenes.opening import GDAL_OPTIONS, open_array, open_raster
 
-GDAL_OPTIONS = {"GDAL_CACHEMAX": 32, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-"""Small block cache (scenes are streamed), no directory scans, and no `.aux.xml` files beside the user's data."""
-
+LEVELS_DB = (-200.0, 200.0)
+"""What lies outside is no level that a radar measures, but a number that stands for no data (-9999, -999, 1e20)."""
+LARGEST_VALUE = 1e30
+"""Larger linear values stand for no data (3.4e38, 9.97e36)."""
 _STRIP_PIXELS = 4_000_000
 _TABLES = {"uint8": 1 << 8, "uint16": 1 << 16}
 _LOCK = threading.Lock()
 """Guards what several threads that read one raster would work out twice: its collar, its table."""
-_LOCK_WARNINGS = threading.Lock()
-"""Filters of warnings belong to the whole process."""
 
 
 def to_power(values: np.ndarray, units: str) -> np.ndarray:
@@ -55,6 +54,9 @@ class Raster(ABC):
     dtype: str
     nodata: float | None
     calibration: Radiometry | None = None
+    scale: float = field(default=1.0, kw_only=True)  # What the file declares: number = scale * stored value + offset.
+    offset: float = field(default=0.0, kw_only=True)
+    fills: tuple[float, ...] = field(default=(), kw_only=True)  # Stored values that are no data, though undeclared.
     _collar: Collar | None = field(default=None, repr=False, compare=False, kw_only=True)
     _table: Any = field(default=None, repr=False, compare=False, kw_only=True)
 
@@ -69,15 +71,15 @@ class Raster(ABC):
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Power (rows, columns) float32, 0 where not valid, and the valid mask.
 
-        Not valid are NaN and infinite pixels, the declared nodata value, masked pixels, negative linear values, and
-        (where no nodata value is declared) the zeros that run inwards from the border along a row or column.
-        An interior zero is data.
+        Not valid are NaN and infinite pixels, the declared nodata value, masked pixels, negative linear values, values
+        beyond `LEVELS_DB` or `LARGEST_VALUE`, and (where no nodata value is declared) the zeros that run inwards from
+        the border along a row or column. An interior zero is data.
         """
         values, valid = self.stored(window)
         table = self.table
         if table is not None:
             return look_up(values, table, valid), np.ones(values.shape, bool) if valid is None else valid
-        power = to_power(values, self.units)
+        power = to_power(self.physical(values), self.units)
         finite = np.isfinite(power)
         valid = finite if valid is None else np.logical_and(valid, finite, out=valid)
         if self.calibration is not None:
@@ -94,18 +96,36 @@ class Raster(ABC):
             return None
         with _LOCK:
             if self._table is None:
-                power = to_power(np.arange(_TABLES[self.dtype], dtype=self.dtype), self.units)
+                power = to_power(self.physical(np.arange(_TABLES[self.dtype], dtype=self.dtype)), self.units)
                 if self.calibration is not None:
                     power = self.calibration.apply(power[None, :], Window(0, 0, power.size, 1))[0]
                 self._table = power
             table: np.ndarray = self._table
         return table
 
+    def physical(self, values: np.ndarray) -> np.ndarray:
+        """The numbers that stored values stand for, by the declared scale and offset."""
+        if not self.scaled:
+            return values
+        return values * np.float32(self.scale) + np.float32(self.offset)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether a scale or an offset is declared."""
+        return (self.scale, self.offset) != (1.0, 0.0)
+
+    @property
+    def _zeros_frame(self) -> bool:
+        """Whether zeros that run in from the border are a collar: nothing is declared as nodata, and zero is no level
+        that fills lines by chance."""
+        measured = self.units == "db" and (self.scaled or not self.dtype.startswith("float"))
+        return self.nodata is None and not measured
+
     def stored(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Stored values (rows, columns) of a window and which of them are data, None where all are: what `read` says,
         before power is made of it (and power that is no number found)."""
         values, valid = self._checked(window)
-        if self.nodata is None and self.units != "db":
+        if self._zeros_frame:
             inside = self._find_collar().inside(window)
             if inside is not None:
                 valid = inside if valid is None else valid & inside
@@ -116,11 +136,14 @@ class Raster(ABC):
         return any(self._any_data(window) for window in (*self._probes(), *self._strips()))
 
     def samples(self) -> np.ndarray:
-        """Valid values (not power) of 25 small windows over the scene, for guesses about the units."""
+        """(N,) stored values of 25 small windows over the scene, without nodata, masked and infinite ones."""
         found = []
         for window in self._probes():
-            values, valid = self._checked(window)
-            found.append(values.ravel() if valid is None else values[valid])
+            values, valid = self.values(window)
+            kept = np.isfinite(values) if valid is None else valid & np.isfinite(values)
+            if self.nodata is not None:
+                kept &= values != self.nodata
+            found.append(values[kept])
         return np.concatenate(found)
 
     def valid_fraction(self) -> float:
@@ -130,7 +153,7 @@ class Raster(ABC):
 
     def _any_data(self, window: Window) -> bool:
         values, valid = self._checked(window)
-        if self.nodata is None and self.units != "db":
+        if self._zeros_frame:
             return bool((values != 0).any() if valid is None else (valid & (values != 0)).any())
         return valid is None or bool(valid.any())
 
@@ -140,7 +163,8 @@ class Raster(ABC):
         side = 64
         tops = np.linspace(0, max(rows - side, 0), 5).astype(int)
         lefts = np.linspace(0, max(columns - side, 0), 5).astype(int)
-        return [Window(int(x), int(y), min(side, columns), min(side, rows)) for y in tops for x in lefts]
+        places = dict.fromkeys((int(x), int(y)) for y in tops for x in lefts)
+        return [Window(x, y, min(side, columns), min(side, rows)) for x, y in places]
 
     def _strips(self) -> list[Window]:
         rows, columns = self.shape
@@ -156,13 +180,15 @@ class Raster(ABC):
         if below or min(window.col_off, window.row_off) < 0:
             raise ValueError(f"{window} is not inside {self.path} ({columns} x {rows} pixels).")
         values, valid = self.values(window)
-        tests = []
-        if values.dtype.kind in "fc":
+        tests = [values != fill for fill in (self.nodata, *self.fills) if fill is not None and np.isfinite(fill)]
+        if values.dtype.kind == "c":
             tests.append(np.isfinite(values))
-        if self.nodata is not None and np.isfinite(self.nodata):
-            tests.append(values != self.nodata)
-        if self.units != "db" and values.dtype.kind in "if":
-            tests.append(values >= 0)
+        elif self.units == "db":
+            numbers = self.physical(values)
+            tests += [numbers >= LEVELS_DB[0], numbers <= LEVELS_DB[1]]
+        elif values.dtype.kind in "if" or self.scaled:
+            numbers = self.physical(values)
+            tests += [numbers >= 0, numbers <= LARGEST_VALUE] if numbers.dtype.kind == "f" else [numbers >= 0]
         for test in tests:
             valid = test if valid is None else np.logical_and(valid, test, out=valid)
         return values, None if valid is None or valid.all() else valid
@@ -209,9 +235,7 @@ class RasterFile(Raster):
         """The open file of this thread."""
         handle = self._handles.get(threading.get_ident())
         if handle is None:
-            with _LOCK_WARNINGS, warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                handle = self._handles[threading.get_ident()] = rasterio.open(self.source or self.path)
+            handle = self._handles[threading.get_ident()] = open_raster(self.path, self.source)
         return handle
 
     @contextmanager
@@ -250,9 +274,9 @@ class ArrayFile(Raster):
         self._array = None
 
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        if self._array is None:
+            self._array = open_array(self.path)
         try:
-            if self._array is None:
-                self._array = np.load(self.path, mmap_mode="r", allow_pickle=False)
             return np.array(self._array[slices(window)]), None
         except (OSError, ValueError) as error:
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error

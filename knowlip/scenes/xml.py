@@ -8,9 +8,12 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from knowlip.scenes.errors import DamagedProduct
+from knowlip.scenes.opening import require_file
 
-_LARGEST = 256 * 2**20
+LARGEST_XML = 64 * 2**20
 """Annotations of long strips hold some 20 MB; beyond this something is wrong."""
+_MOST_MARKS = 8_000_000
+"""Of "<" and "=", which begin elements and attributes: these take some 50 bytes of memory each, whatever the file."""
 _DOCTYPE = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
@@ -29,14 +32,16 @@ def read_xml(source: Path | bytes, name: str = "") -> Element:
     """
     name = name or (str(source) if isinstance(source, Path) else "the XML")
     content = source if isinstance(source, bytes) else _read(source, name)
-    if len(content) > _LARGEST:
-        raise DamagedProduct(f"{name} is larger than {_LARGEST >> 20} MB, which no product's metadata is.")
+    if len(content) > LARGEST_XML:
+        raise DamagedProduct(f"{name} is larger than {LARGEST_XML >> 20} MB, which no product's metadata is.")
+    if content.count(b"<") + content.count(b"=") > _MOST_MARKS:
+        raise DamagedProduct(f"{name} has more elements and attributes than any product's metadata.")
     try:
         text = _plain(content)
         if _DOCTYPE.search(text):
             raise DamagedProduct(f"{name} declares a DOCTYPE or entities, which products do not; it is not read.")
         root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, UnicodeError, LookupError, ValueError) as error:
+    except (ElementTree.ParseError, RecursionError, UnicodeError, LookupError, ValueError) as error:
         if isinstance(error, DamagedProduct):
             raise
         raise DamagedProduct(f"{name} is not well-formed XML, is it complete? ({error})") from error
@@ -134,9 +139,10 @@ def _number(text: str) -> float:
 
 
 def _read(path: Path, name: str) -> bytes:
+    require_file(path)
     try:
-        if path.stat().st_size > _LARGEST:
-            raise DamagedProduct(f"{name} is larger than {_LARGEST >> 20} MB, which no product's metadata is.")
+        if path.stat().st_size > LARGEST_XML:
+            raise DamagedProduct(f"{name} is larger than {LARGEST_XML >> 20} MB, which no product's metadata is.")
         return path.read_bytes()
     except OSError as error:
         raise DamagedProduct(f"{name} cannot be read, is the product complete? ({error.strerror or error})") from error

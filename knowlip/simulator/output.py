@@ -14,6 +14,7 @@ from rasterio.transform import Affine, from_origin
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import whole_file
+from knowlip.scenes.opening import open_raster
 from knowlip.simulator.radar import RadarImage
 from knowlip.simulator.sensors import Sensor
 from knowlip.simulator.world import SceneObject, World
@@ -135,7 +136,7 @@ def finished(paths: dict[str, Path], scene: dict[str, Any]) -> bool:
         if read_json(paths["truth"]).get("scene") != scene:
             return False
         for kind in ("image", "landcover"):
-            rasterio.open(paths[kind]).close()
+            open_raster(paths[kind]).close()
     except (ValueError, AttributeError, rasterio.errors.RasterioIOError):
         return False
     return True

@@ -13,7 +13,7 @@ from knowlip.base.progress import say
 from knowlip.dataset.layout import INFO, PLAN
 from knowlip.dataset.writer import finish
 from knowlip.jobs.store import alone
-from knowlip.scenes import find_scenes
+from knowlip.scenes.find import passed_over_line, search
 from knowlip.tiles.cutting import cut_all, sweep
 from knowlip.tiles.plan import BuildConfig, make_plan
 
@@ -27,7 +27,8 @@ def build(config: BuildConfig) -> dict[str, Any]:
 
     Returns:
         {"dataset", "tiles", "accepted", "rejected": {reason: n}, "splits", "scales", "blocks", "scenes",
-        "skipped": [{"path", "reason"}], "fingerprint", "seconds"}
+        "skipped": [{"path", "reason"}], "passed_over": [{"path", "reason"}], "notes": {scene_id: [sentence]},
+        "fingerprint", "seconds"}
 
     Raises:
         ValueError: no usable scene, settings that cannot work, `out` holding something else, or a full disk.
@@ -36,7 +37,10 @@ def build(config: BuildConfig) -> dict[str, Any]:
     started = time.monotonic()
     config.quality.check_files()
     config.screen.check_files()
-    paths = find_scenes(config.scenes)
+    found = search(config.scenes)
+    paths, passed = found.scenes, [item.record() for item in found.passed_over]
+    if passed:
+        say(f"  {passed_over_line(found.passed_over)}; dataset.json lists them all")
     record = config.record(paths)
     stored = _stored_plan(config.out, record)
     if stored is not None and (config.out / INFO).exists():
@@ -69,6 +73,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
             given_up = [scene for scene in scenes if scene.scene_id in failed]
             skipped = [{"path": str(scene.path), "reason": failed[scene.scene_id]} for scene in given_up]
             info = {"config": record, "block_km": plan.document["block_km"], "skipped": plan.skipped + skipped}
+            info |= {"passed_over": passed, "notes": {scene.scene_id: scene.notes for scene in scenes if scene.notes}}
             return _result(config.out, finish(config.out, done, {**info, "versions": _versions()}), started)
     except OSError as error:
         raise ValueError(
@@ -112,6 +117,8 @@ def _result(out: Path, info: dict[str, Any], started: float) -> dict[str, Any]:
         "dataset": str(out),
         **info["counts"],
         "skipped": info["skipped"],
+        "passed_over": info.get("passed_over", []),
+        "notes": info.get("notes", {}),
         "fingerprint": info["fingerprint"],
         "seconds": round(time.monotonic() - started, 2),
     }

@@ -14,7 +14,7 @@ from rasterio.windows import Window as PixelWindow
 
 from knowlip.base.files import whole_file
 from knowlip.scenes import Scene
-from knowlip.scenes.raster import GDAL_OPTIONS
+from knowlip.scenes.opening import WRITE_OPTIONS
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.windows import Window
 
@@ -47,7 +47,7 @@ class CogFolder:
         grid = {"width": window.width, "height": window.height, "crs": crs, "transform": place}
         layout = {**_PIXELS, **_STORED, **grid}
         file = self.path(root)
-        with whole_file(file) as part, rasterio.Env(**GDAL_OPTIONS), rasterio.open(part, "w", **layout) as target:
+        with whole_file(file) as part, rasterio.Env(**WRITE_OPTIONS), rasterio.open(part, "w", **layout) as target:
             target.write(values, 1)
             target.update_tags(**_tags(self.scene))
         return f"{COG}/{root.tile_id}.tif"

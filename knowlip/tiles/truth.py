@@ -11,7 +11,7 @@ from rasterio.windows import Window as PixelWindow
 
 from knowlip.base.documents import read_json
 from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES
-from knowlip.scenes.raster import GDAL_OPTIONS
+from knowlip.scenes.opening import GDAL_OPTIONS, open_raster
 from knowlip.tiles.windows import Window
 
 _ROOT_PX = 768
@@ -61,7 +61,7 @@ class SceneTruth:
         if not self.land_cover.exists():
             return np.zeros((_ROOT_PX, _ROOT_PX), np.uint8)
         try:
-            with rasterio.Env(**GDAL_OPTIONS), rasterio.open(self.land_cover) as source:
+            with rasterio.Env(**GDAL_OPTIONS), open_raster(self.land_cover) as source:
                 if source.crs is None or CRS.from_user_input(source.crs.to_wkt()).to_epsg() != self.crs.to_epsg():
                     raise ValueError(f"{self.land_cover} is not in EPSG:{self.crs.to_epsg()}, the CRS of its tiles.")
                 return _sample(source, root)

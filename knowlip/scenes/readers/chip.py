@@ -15,9 +15,10 @@ from knowlip.base.documents import read_json
 from knowlip.scenes.errors import NoLocation
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
-from knowlip.scenes.readers.common import require_data
+from knowlip.scenes.readers.common import require_data, require_polarisation
 from knowlip.scenes.readers.geotiff import raster_of, read_header
 from knowlip.scenes.scene import Scene, SceneOverrides
+from knowlip.scenes.units import settle
 
 NAME = "8-bit chip with corners"
 ORDER = 80
@@ -51,7 +52,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     """
     entry = chip_entry(path) or {}
     raster = raster_of(path, read_header(path), overrides.raster_band or 1)
-    raster.units = overrides.units or "dn"
+    polarisation = require_polarisation(polarisation_of(str(entry.get("sar_tile_name", ""))), overrides, path)
+    notes = settle(raster, overrides.units)
     key = next((key for key in entry if key.startswith(_CORNERS)), None)
     corners = entry[key] if key else None
     if not isinstance(corners, list) or len(corners) != 4:
@@ -77,12 +79,13 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         geometry=AffineGeometry(crs, transform),
         sensor=overrides.sensor or sensor or "unknown",
         band=overrides.band or band,
-        polarisation=overrides.polarisation or polarisation_of(product),
+        polarisation=polarisation,
         date=date_of(product) or _day(str(entry.get("sar_tile_sensing_date", ""))),
         radiometry="relative",
         projection="map",
         product=NAME,
         sources=(path, path.parent / "metadata.json"),
+        notes=tuple(notes),
     )
     return [scene]
 

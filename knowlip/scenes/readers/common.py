@@ -7,7 +7,7 @@ from pathlib import Path
 from rasterio.windows import Window
 
 from knowlip.scenes.control import ControlPoints, gate
-from knowlip.scenes.errors import NoData, UnknownFormat
+from knowlip.scenes.errors import NoData, NotStated, UnknownFormat
 from knowlip.scenes.raster import Raster
 from knowlip.scenes.scene import Scene, SceneOverrides
 
@@ -36,14 +36,24 @@ def choose(there: Sequence[str], overrides: SceneOverrides, path: Path) -> list[
 
 
 def require_polarisation(held: str, overrides: SceneOverrides, path: Path) -> str:
-    """The single polarisation that a product holds, "" where it says none.
+    """The single polarisation that a product holds, "" where it says none. What it does not say is no label to be given
+    by asking for it: only who also names the band says what it is.
 
     Raises:
         UnknownFormat: the user asks for another one.
+        NotStated: the user asks for one, and the product states none.
     """
-    if overrides.polarisation.upper() not in ("", "ALL", held):
-        raise UnknownFormat(f"{path} holds {held or 'no stated polarisation'}, not {overrides.polarisation}.")
-    return held
+    wanted = overrides.polarisation.upper()
+    if wanted in ("", "ALL", held):
+        return held
+    if held:
+        raise UnknownFormat(f"{path} holds {held}, not {wanted}; choose with --read.polarisation.")
+    if overrides.raster_band:
+        return wanted
+    raise NotStated(
+        f"{path} does not say which polarisation it holds, so {wanted} cannot be chosen: say which band it is (--read."
+        f"raster_band 1 --read.polarisation {wanted}), or describe the file in {path.stem}.scene.yaml (docs/scenes.md)."
+    )
 
 
 def require_data(raster: Raster) -> None:

@@ -2,7 +2,6 @@
 (rotated or not), by control points, or by RPCs."""
 
 import math
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +11,35 @@ import numpy as np
 import pyproj
 import rasterio
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 
+from knowlip.scenes.calibration import QUANTITIES, Constant, Radiometry
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry, Geometry
+from knowlip.scenes.layers import family_of, layer_of, layer_of_band, quantity_named, sensor_of_family, units_named
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
-from knowlip.scenes.raster import GDAL_OPTIONS, Raster, RasterFile
-from knowlip.scenes.readers.common import choose, gated, require_data
+from knowlip.scenes.opening import GDAL_OPTIONS, companions_of, envi_header, open_raster
+from knowlip.scenes.quantities import conversion, relative
+from knowlip.scenes.raster import Raster, RasterFile
+from knowlip.scenes.readers.common import choose, gated, require_data, require_polarisation
 from knowlip.scenes.rpc import Rpc
 from knowlip.scenes.scene import UNITS, Scene, SceneOverrides
+from knowlip.scenes.units import settle
 
 NAME = "GeoTIFF"
 ORDER = 90
 """Any GeoTIFF: behind all that knows better."""
 _SUFFIXES = (".tif", ".tiff")
+_RAW_SUFFIXES = (".img", ".dat", ".bin", ".raw", ".envi", "")
+"""Files of plain numbers, which are rasters where an ENVI header stands beside them."""
+_LARGEST_PRJ = 100_000
 _REAL_PARTS = (("real", "imag"), ("i", "q"), ("re", "im"))
 
 
 def matches(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.is_file()
+    suffix = path.suffix.lower()
+    return path.is_file() and (suffix in _SUFFIXES or (suffix in _RAW_SUFFIXES and envi_header(path) is not None))
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,11 @@ class Header:
     nodata: tuple[float | None, ...]
     descriptions: tuple[str, ...]
     band_units: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    coloured: bool  # Bands of 8 bit that are called red, green and blue.
+    companions: tuple[Path, ...]  # Files beside it that say more of it.
+    notes: tuple[str, ...]
 
     @property
     def affine(self) -> AffineGeometry | None:
@@ -60,21 +73,28 @@ class Header:
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     """Open a georeferenced raster.
 
-    Units come from the overrides, else from the tag KNOWLIP_UNITS or the band's unit, else from the data: complex is
-    detected, float with negative values is dB, other float is intensity, integers are uncalibrated numbers (`dn`).
+    Units come from the overrides, else from the tag KNOWLIP_UNITS, the band's unit, its description or the file's name,
+    else from the distribution of the data, with a note (:func:`knowlip.scenes.units.settle`).
 
     Raises:
-        SceneError: not a raster, without location, or without a single valid pixel.
+        SceneError: not a raster, a layer that is no backscatter, without location, without a single valid pixel, or
+            asked for what it does not state.
     """
+    if not overrides.raster_band and (layer := layer_of(path.stem)):
+        raise UnknownFormat(_no_backscatter(path, layer))
     header = read_header(path)
     geometry = geometry_of(header, path, overrides)
     tags = header.tags
-    sensor, band = sensor_of(path.name)
+    sensor, band = sensor_of_family(path.stem)
+    if not sensor:
+        sensor, band = sensor_of(path.name)
     scenes = []
-    bands = _bands(header, path, overrides)
+    bands, choice = _bands(header, path, overrides)
     for number, imaginary, polarisation in bands:
         raster = raster_of(path, header, number, imaginary)
-        raster.units = units_of(raster, overrides, tags.get("KNOWLIP_UNITS", "") or header.band_units[number - 1])
+        notes = settle_units(raster, header, number, overrides)
+        incidence = number_of(tags.get("KNOWLIP_INCIDENCE_DEG"), math.nan)
+        quantity = _quantity(raster, header, number, incidence, overrides)
         require_data(raster)
         # What a tag of KnowLIP says (the simulator and stored COGs write them) is known, a file name only suggests.
         scene = Scene(
@@ -84,31 +104,83 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             geometry=geometry,
             sensor=overrides.sensor or tags.get("KNOWLIP_SENSOR", "") or sensor or "unknown",
             band=overrides.band or tags.get("KNOWLIP_BAND", "") or band,
-            polarisation=polarisation or tags.get("KNOWLIP_POLARISATION", "") or polarisation_of(path.name),
+            polarisation=polarisation,
             looks=number_of(tags.get("KNOWLIP_LOOKS"), 0.0),
-            incidence_deg=number_of(tags.get("KNOWLIP_INCIDENCE_DEG"), math.nan),
+            incidence_deg=incidence,
             look_azimuth_deg=number_of(tags.get("KNOWLIP_LOOK_AZIMUTH_DEG"), math.nan),
             date=tags.get("KNOWLIP_DATE", "") or date_of(path.name),
-            radiometry=tags.get("KNOWLIP_RADIOMETRY", ""),
+            radiometry=tags.get("KNOWLIP_RADIOMETRY", "") or ("calibrated" if quantity != "none" else ""),
+            quantity=quantity,
             projection="map" if geometry.kind == "affine" else "",
             product=NAME,
+            sources=(path, *header.companions) if header.companions else (),
+            notes=(*choice, *notes, *header.notes),
         )
         scenes.append(gated(scene, overrides, path))
     return scenes
 
 
+def _no_backscatter(path: Path, layer: str) -> str:
+    return (
+        f"{path} holds {layer}, by its name, and no backscatter; where that is wrong, describe it in {path.stem}."
+        "scene.yaml (docs/scenes.md), or name its band (--read.raster_band 1)."
+    )
+
+
+def settle_units(raster: RasterFile, header: Header, band: int, overrides: SceneOverrides) -> list[str]:
+    """Give the band of a file its units, see :func:`open_product`; notes of what was guessed."""
+    described = header.descriptions[band - 1]
+    said = [overrides.units, header.tags.get("KNOWLIP_UNITS", ""), header.band_units[band - 1], units_named(described)]
+    stated = next((units for units in said if units in UNITS), "")
+    # "db" in the name of a file of whole numbers may be a data base.
+    if not stated and (raster.scaled or raster.dtype.startswith("float")):
+        named = units_named(raster.path.stem)
+        stated = named if named == "db" or family_of(raster.path.stem) else ""
+    if header.tags.get("KNOWLIP_UNITS") == stated != "" and raster.units != "complex":
+        raster.units = stated  # written by this package, which declares what is no data
+        return []
+    return settle(raster, stated)
+
+
+def _quantity(raster: RasterFile, header: Header, band: int, incidence: float, overrides: SceneOverrides) -> str:
+    """The quantity of a band after bringing it to the one that is asked for.
+
+    Raises:
+        NotCalibrated: beta0 or gamma0 is asked for, and the file does not hold it, nor what it takes to compute it.
+    """
+    tagged = header.tags.get("KNOWLIP_QUANTITY", "")
+    held = tagged if tagged in QUANTITIES[1:] else quantity_named(header.descriptions[band - 1])
+    held = held or quantity_named(raster.path.stem)
+    if not overrides.calibrate:
+        return "none"
+    if not held:
+        relative(raster.path, overrides, "it does not state which quantity it holds")
+        return "none"
+    # sigma0 is the default, no demand: what stands in the file is read where it cannot be computed.
+    if overrides.quantity == held or (overrides.quantity == "sigma0" and math.isnan(incidence)):
+        return held
+    factor = float(conversion(held, overrides.quantity, incidence, raster.path))
+    raster.calibration = Radiometry(overrides.quantity, Constant(factor))
+    return overrides.quantity
+
+
 def read_header(path: Path, source: str = "") -> Header:
-    """Open a raster and keep what its header says; `source`: GDAL's name of it, where that is not the path (a member of
-    an archive, a subdataset)."""
-    if not source and path.is_dir():
-        raise UnknownFormat(f"{path} is a folder, not a raster file.")
+    """Open a raster and keep what its header and the files beside it (`.aux.xml`, `.tfw`, `_RPC.TXT`, `.hdr`, `.prj`)
+    say; `source`: GDAL's name of it, where that is not the path (a member of an archive).
+
+    Raises:
+        UnknownFormat: it cannot be opened.
+        DamagedProduct: its size cannot be.
+    """
+    faults: list[str] = []
     try:
-        quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
-        with quiet, rasterio.Env(**GDAL_OPTIONS), rasterio.open(source or path) as file:
+        with rasterio.Env(**GDAL_OPTIONS), open_raster(path, source, faults) as file:
             # Copied into plain values, so that the file is closed: an archive of chips opens thousands.
             gcps, gcp_crs = file.gcps
-            header = Header(
-                crs=pyproj.CRS.from_user_input(file.crs.to_wkt()) if file.crs else None,
+            colours = {str(colour.name) for colour in file.colorinterp}
+            crs, notes = _crs_of(file, path)
+            return Header(
+                crs=crs,
                 transform=file.transform,
                 gcps=list(gcps),
                 gcp_crs=pyproj.CRS.from_user_input(gcp_crs.to_wkt()) if gcp_crs else None,
@@ -119,12 +191,24 @@ def read_header(path: Path, source: str = "") -> Header:
                 nodata=tuple(file.nodatavals),
                 descriptions=tuple(text or "" for text in file.descriptions),
                 band_units=tuple((text or "").lower() for text in file.units),
+                scales=tuple(file.scales),
+                offsets=tuple(file.offsets),
+                coloured=set(file.dtypes) == {"uint8"} and colours >= {"red", "green", "blue"},
+                companions=() if source else tuple(companions_of(path)),
+                notes=(*notes, *(f"A file beside it is left out: {fault}." for fault in faults)),
             )
-    except (RasterioError, OSError) as error:
+    except (RasterioError, OSError, pyproj.exceptions.CRSError) as error:
         raise UnknownFormat(f"{path} is not a raster that can be opened ({error}).") from error
-    if min(header.shape) < 1:
-        raise DamagedProduct(f"{path} is empty ({header.shape[1]} x {header.shape[0]} pixels).")
-    return header
+
+
+def _crs_of(file: Any, path: Path) -> tuple[pyproj.CRS | None, tuple[str, ...]]:
+    """The CRS of a file, else the one of a `.prj` beside it where a world file says the rest; and a note of that."""
+    if file.crs:
+        return pyproj.CRS.from_user_input(file.crs.to_wkt()), ()
+    beside = path.with_suffix(".prj")
+    if file.transform.is_identity or not beside.is_file() or beside.stat().st_size > _LARGEST_PRJ:
+        return None, ()
+    return pyproj.CRS.from_user_input(beside.read_text("utf-8", "replace")), (f"The CRS is that of {beside.name}.",)
 
 
 def raster_of(path: Path, header: Header, band: int = 1, imaginary: int = 0, source: str = "") -> RasterFile:
@@ -133,7 +217,12 @@ def raster_of(path: Path, header: Header, band: int = 1, imaginary: int = 0, sou
         raise ValueError(f"{path} has {len(header.dtypes)} band(s), so raster_band: {band} does not exist.")
     dtype = header.dtypes[band - 1]
     units = "complex" if imaginary or dtype.startswith("complex") else "dn"
-    return RasterFile(path, units, header.shape, dtype, header.nodata[band - 1], None, band, imaginary, source)
+    scale, offset = header.scales[band - 1], header.offsets[band - 1]
+    if not (math.isfinite(scale) and math.isfinite(offset) and scale != 0):
+        raise DamagedProduct(f"{path} declares a scale of {scale:g} and an offset of {offset:g}, which cannot be.")
+    nodata = header.nodata[band - 1]
+    place = {"raster_band": band, "imaginary_band": imaginary, "source": source}
+    return RasterFile(path, units, header.shape, dtype, nodata, scale=scale, offset=offset, **place)
 
 
 def geometry_of(header: Header, path: Path, overrides: SceneOverrides) -> Geometry:
@@ -165,17 +254,9 @@ def control_points(gcps: Iterable[Any], crs: pyproj.CRS | None) -> ControlPoints
 
 
 def units_of(raster: Raster, overrides: SceneOverrides, stated: str = "") -> str:
-    """Decide the units, see :func:`open_product`."""
-    if raster.units == "complex":
-        return "complex"
-    if overrides.units:
-        return overrides.units
-    if stated in UNITS:
-        return stated
-    if not raster.dtype.startswith("float"):
-        return "dn"
-    raster.units = "db"  # so that negative values count as valid while looking
-    return "db" if bool((raster.samples() < 0).any()) else "intensity"
+    """Units of a raster: those of the user, else the stated ones, else by the data; see :func:`settle`."""
+    settle(raster, overrides.units or (stated if stated in UNITS else ""))
+    return raster.units
 
 
 def number_of(text: str | None, default: float) -> float:
@@ -186,17 +267,40 @@ def number_of(text: str | None, default: float) -> float:
         return default
 
 
-def _bands(header: Header, path: Path, overrides: SceneOverrides) -> list[tuple[int, int, str]]:
-    """(band, band of the imaginary part or 0, polarisation) of the scenes to open."""
-    named = "" if overrides.polarisation.lower() == "all" else overrides.polarisation.upper()
+def _bands(header: Header, path: Path, overrides: SceneOverrides) -> tuple[list[tuple[int, int, str]], list[str]]:
+    """(band, band of the imaginary part or 0, polarisation) of the scenes to open, and notes of what was chosen.
+
+    Raises:
+        UnknownFormat: no band holds backscatter, or the polarisation that is asked for.
+        NotStated: a polarisation is asked for, and the file does not say which band that is.
+    """
+    tagged = header.tags.get("KNOWLIP_POLARISATION", "").upper() or polarisation_of(path.name)
     if overrides.raster_band:
-        described = header.descriptions[overrides.raster_band - 1 : overrides.raster_band]
-        return [(overrides.raster_band, 0, named or polarisation_of("".join(described)))]
+        described = "".join(header.descriptions[overrides.raster_band - 1 : overrides.raster_band])
+        one = len(header.dtypes) == 1
+        held = polarisation_of(described) or (tagged if one else "")
+        return [(overrides.raster_band, 0, require_polarisation(held, overrides, path))], []
     lower = tuple(text.strip().lower() for text in header.descriptions)
     if len(lower) == 2 and (lower in _REAL_PARTS or overrides.units == "complex"):
-        return [(1, 2, named or polarisation_of(path.name))]
-    found = {polarisation_of(text): number for number, text in enumerate(header.descriptions, 1)}
+        return [(1, 2, require_polarisation(tagged, overrides, path))], []
+    layers = [layer_of_band(text, unit) for text, unit in zip(header.descriptions, header.band_units)]
+    kept = [number for number, layer in enumerate(layers, 1) if not layer]
+    if not kept:
+        raise UnknownFormat(f"{path} holds no backscatter by the descriptions of its bands: {', '.join(layers)}.")
+    found = {polarisation_of(header.descriptions[number - 1]): number for number in reversed(kept)}
     found.pop("", None)
     if found:
-        return [(found[name], 0, name) for name in choose(list(found), overrides, path)]
-    return [(1, 0, named)]
+        there = sorted(found, key=found.__getitem__)
+        return [(found[name], 0, name) for name in choose(there, overrides, path)], []
+    if len(kept) == 1:
+        return [(kept[0], 0, require_polarisation(tagged, overrides, path))], []
+    if header.coloured:
+        raise UnknownFormat(
+            f"{path} is a colour picture of red, green and blue bands, no backscatter; where that is wrong, name the "
+            "band (--read.raster_band 1)."
+        )
+    # Several bands of which nothing says what they are: the first is read and told, none is called by a polarisation.
+    require_polarisation("", overrides, path)
+    count = len(header.dtypes)
+    chosen = f"Band {kept[0]} of {count} is read: nothing says what the bands are; choose with --read.raster_band."
+    return [(kept[0], 0, "")], [chosen]

@@ -1,5 +1,6 @@
 """HDF5 files as products: opened one thread at a time, looked into without trusting what is where."""
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,12 @@ from rasterio.windows import Window
 
 from knowlip.scenes.errors import DamagedProduct, SceneError
 from knowlip.scenes.geometry import slices
+from knowlip.scenes.opening import LARGEST_BLOCK, require_file, require_size, stored_bytes
 from knowlip.scenes.raster import Raster
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MOST_LINKS = 8
+"""Links within a file that are followed one after another."""
 _LOCK = threading.Lock()
 """The HDF5 library serves one thread at a time."""
 _FAULTS = (OSError, KeyError, RuntimeError, ValueError, TypeError)
@@ -40,6 +44,7 @@ def opened(path: Path) -> Iterator[Any]:
     h5py = import_h5py()
     with _LOCK:
         try:
+            require_file(path)
             with h5py.File(path, "r") as file:
                 yield file
         except SceneError:
@@ -48,23 +53,65 @@ def opened(path: Path) -> Iterator[Any]:
             raise DamagedProduct(f"{path} cannot be read, is it complete? ({error})") from error
 
 
+def item_at(parent: Any, path: str, links: int = _MOST_LINKS) -> Any:
+    """The group or dataset at `path`; None where there is none.
+
+    Raises:
+        DamagedProduct: the way there leads to another file, or in a circle.
+    """
+    h5py = import_h5py()
+    for name in path.strip("/").split("/") if parent is not None else ():
+        link = parent.get(name, getlink=True) if hasattr(parent, "visititems") else None
+        if link is None:
+            return None
+        if isinstance(link, h5py.ExternalLink) or (isinstance(link, h5py.SoftLink) and not links):
+            raise DamagedProduct(f"{parent.file.filename}: {path} is a link to another file, which is not followed.")
+        if isinstance(link, h5py.SoftLink):
+            parent = item_at(parent.file if link.path.startswith("/") else parent, link.path, links - 1)
+        else:
+            parent = parent[name]
+        if parent is None:
+            return None
+    return parent
+
+
+def require_plain(dataset: Any, path: Path) -> None:
+    """Refuse a dataset whose numbers lie in other files, or whose size its own file does not hold.
+
+    Raises:
+        DamagedProduct: see above.
+    """
+    if dataset.external or dataset.is_virtual:
+        raise DamagedProduct(f"{path}: {dataset.name} keeps its numbers in other files, which are not opened.")
+    if dataset.shape is None:
+        return
+    stored = min(stored_bytes(path), dataset.id.get_storage_size())
+    rows, columns = (*dataset.shape, 1, 1)[:2] if dataset.ndim <= 2 else (1, 1)
+    require_size(path, (int(rows), int(columns)), dataset.dtype.itemsize, stored)
+    if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_BLOCK:
+        most = f"{LARGEST_BLOCK >> 20} MB"
+        raise DamagedProduct(f"{path}: {dataset.name} is stored in chunks above the {most} that are decoded at once.")
+
+
 def group_at(parent: Any, path: str) -> Any:
     """The group at `path`; None where there is none."""
-    found = parent.get(path) if parent is not None else None
+    found = item_at(parent, path)
     return found if hasattr(found, "visititems") else None
 
 
 def dataset_at(parent: Any, path: str, dimensions: int) -> Any:
     """The dataset of numbers at `path`; None where there is none of so many dimensions."""
-    found: Any = parent.get(path) if parent is not None else None
+    found = item_at(parent, path)
     if getattr(found, "shape", None) is None:
         return None
+    if found.ndim:
+        require_plain(found, Path(found.file.filename))
     return found if found.dtype.kind in "fiucb" and found.ndim == dimensions else None
 
 
 def text_at(parent: Any, path: str) -> str:
     """A scalar string; "" where there is none."""
-    found: Any = parent.get(path) if parent is not None else None
+    found = item_at(parent, path)
     if getattr(found, "shape", None) != ():
         return ""
     value = found[()]
@@ -99,13 +146,19 @@ class Hdf5Raster(Raster):
 
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         here, h5py = slices(window), import_h5py()
+        require_file(self.path)
         try:
             with _LOCK:
                 if self._handle is None:
-                    self._handle = h5py.File(self.path, "r")
+                    file = h5py.File(self.path, "r")
+                    for name in filter(None, (self.dataset, self.imaginary, self.mask)):
+                        require_plain(item_at(file, name), self.path)
+                    self._handle = file
                 values = self._handle[self.dataset][here]
                 imaginary = self._handle[self.imaginary][here] if self.imaginary else None
                 mask = self._handle[self.mask][here] if self.mask else None
+        except SceneError:
+            raise
         except _FAULTS as error:
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error
         if imaginary is not None:

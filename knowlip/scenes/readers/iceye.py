@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from rasterio.windows import Window
 
 from knowlip.base.documents import read_json
@@ -21,12 +20,13 @@ from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SlantRange, UnknownFormat
 from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
 from knowlip.scenes.names import scene_id_of, second_of, word_of
+from knowlip.scenes.opening import require_file
 from knowlip.scenes.orbit import LIGHT_M_S, Orbit, SlantImage, seconds, slant_grid
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import Raster, RasterFile
 from knowlip.scenes.readers.common import BY_CORNERS, ProductFiles, gated, require_data, require_polarisation
 from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header
-from knowlip.scenes.readers.hdf5 import Hdf5Raster, import_h5py
+from knowlip.scenes.readers.hdf5 import Hdf5Raster, dataset_at, import_h5py, item_at, require_plain
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml
 
@@ -119,11 +119,15 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
 def _facts_h5(image: Path) -> tuple[_Facts, list[Path]]:
     """Everything in the HDF5 file but pixels; refused where it is none, or holds no pixels."""
     try:
+        require_file(image)
         with import_h5py().File(image, "r") as file:
-            others = [(name, file[name]) for name in file if name not in ("s_i", "s_q")]
+            others = [(name, item_at(file, name)) for name in file if name not in ("s_i", "s_q")]
             small = [(name, item) for name, item in others if hasattr(item, "shape") and item.size <= _LARGEST]
+            for _, item in small:
+                require_plain(item, image)
             facts = {name.lower(): _plain(item[()]) for name, item in small}
-            if "s_i" not in file or "s_q" not in file or file["s_i"].shape != file["s_q"].shape:
+            parts = [dataset_at(file, name, 2) for name in ("s_i", "s_q")]
+            if any(part is None for part in parts) or parts[0].shape != parts[1].shape:
                 raise DamagedProduct(f"{image} has no pixels s_i and s_q of one shape, is it an SLC of ICEYE?")
             facts["shape"], facts["dtype"] = file["s_i"].shape, str(file["s_i"].dtype)
     except OSError as error:
@@ -195,8 +199,7 @@ def _tiff_raster(image: Path, header: Header, facts: _Facts) -> RasterFile:
     exponent = finite(parameters.get("exponent"))
     if mapping["function"] != "power" or not exponent > 0:
         raise UnknownFormat(f"{image} stores amplitudes through {mapping}, which is not known here.")
-    with rasterio.open(image) as file:
-        band_scale = float(file.scales[band - 1])
+    band_scale = header.scales[band - 1]
     inside = finite(parameters.get("scale", 1))
     scale = band_scale / (inside if inside > 0 else 1.0)
     kept = raster.path, "amplitude", raster.shape, raster.dtype, raster.nodata

@@ -56,7 +56,7 @@ def _scenes(file: Any, path: Path, overrides: SceneOverrides) -> list[Scene]:
     radar = next((name for name in ("LSAR", "SSAR") if group_at(file, f"science/{name}/GCOV/grids") is not None), None)
     if radar is None:
         raise UnknownFormat(f"{path} is no NISAR GCOV product; of NISAR, GCOV is read.")
-    product, about = file[f"science/{radar}/GCOV"], group_at(file, f"science/{radar}/identification")
+    product, about = group_at(file, f"science/{radar}/GCOV"), group_at(file, f"science/{radar}/identification")
     layers = _layers(product)
     there = sorted(layers, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     chosen = choose(there, overrides, path)

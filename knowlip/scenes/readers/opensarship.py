@@ -11,10 +11,9 @@ Source: L. Huang et al., OpenSARShip: A Dataset Dedicated to Sentinel-1 Ship Int
 
 import math
 import re
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from affine import Affine
@@ -26,6 +25,7 @@ from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import date_of, slug
+from knowlip.scenes.opening import open_zip
 from knowlip.scenes.quantities import conversion, relative
 from knowlip.scenes.readers.common import choose, require_data
 from knowlip.scenes.readers.geotiff import raster_of, read_header
@@ -34,6 +34,8 @@ from knowlip.scenes.scene import Scene, SceneOverrides
 NAME = "OpenSARShip"
 _PRODUCT = re.compile(r"S1[A-D]_[A-Z0-9]{2}_(GRD|SLC)[FHM_]_1S([SD])([VH])_\d{8}T\d{6}_\d{8}T\d{6}_\w{6}_\w{6}_\w{4}")
 _CHIP = re.compile(r"(?P<kind>[^/]*)_x(?P<x>\d+)_y(?P<y>\d+)(?:_(?P<polarisation>v[vh]|h[vh]))?\.tiff?$", re.IGNORECASE)
+_LARGEST_XML = 32 * 2**20
+"""Bytes of all XML files together; archives of some hundred ships hold 0.2 MB."""
 _ALL = ("HH", "HV", "VH", "VV")
 _RESIDUAL_M = 50.0
 """Largest residual of the ships' places about the fit. They are rounded to 1e-4 degrees (4 m RMS) and were interpolated
@@ -102,9 +104,9 @@ def matches(path: Path) -> bool:
     if path.suffix.lower() != ".zip" or not path.is_file():
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except DamagedProduct:
         return _PRODUCT.search(path.name) is not None
     wanted = r"(^|/)Ship\.xml$", r"(^|/)Patch/"
     return all(any(re.search(pattern, name) for name in names) for pattern in wanted)
@@ -211,30 +213,40 @@ def _open_chip(
 
 @lru_cache(maxsize=4)
 def _listing(path: Path, changed: int) -> tuple[list[str], dict[str, str]]:
-    """Names of all members and the texts of the XML files of an archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            documents = [name for name in names if name.lower().endswith(".xml")]
-            small = [name for name in documents if archive.getinfo(name).file_size < 64_000_000]
-            texts = {name: archive.read(name).decode("utf-8", "replace") for name in small}
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise DamagedProduct(f"{path} is no complete zip archive ({error}).") from error
+    """Names of all members and the texts of the XML files that stand beside Ship.xml in an archive."""
+    with open_zip(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        place = PurePosixPath(_ship_of(names, path)).parent
+        documents = [name for name in names if name.lower().endswith(".xml") and PurePosixPath(name).parent == place]
+        _require_few(sum(archive.getinfo(name).file_size for name in documents), path)
+        texts = {name: archive.read(name).decode("utf-8", "replace") for name in documents}
     return names, texts
+
+
+def _ship_of(names: list[str], path: Path) -> str:
+    """The name that ends with Ship.xml and lies least deep."""
+    found = [name for name in sorted(names, key=len) if PurePosixPath(name).name == "Ship.xml"]
+    if not found:
+        raise DamagedProduct(f"{path} holds no Ship.xml.")
+    return found[0]
+
+
+def _require_few(size: int, path: Path) -> None:
+    if size > _LARGEST_XML:
+        raise DamagedProduct(f"{path} holds {size:,} bytes of XML; what is read has at most {_LARGEST_XML:,}.")
 
 
 def _open_archive(path: Path) -> Archive:
     if path.is_dir():
         names = [str(part.relative_to(path)) for part in path.rglob("*") if part.is_file()]
         documents = [name for name in names if name.lower().endswith(".xml") and "/" not in name]
+        _require_few(sum((path / name).stat().st_size for name in documents), path)
         texts = {name: (path / name).read_text("utf-8", "replace") for name in documents}
         place = str(path)
     else:
         names, texts = _listing(path, path.stat().st_mtime_ns)
         place = f"/vsizip/{path.resolve()}"
-    ship = next((name for name in sorted(names, key=len) if Path(name).name == "Ship.xml"), None)
-    if ship is None:
-        raise DamagedProduct(f"{path} holds no Ship.xml.")
+    ship = _ship_of(names, path)
     top = ship.removesuffix("Ship.xml")
     chips: dict[str, list[Chip]] = {}
     for folder in ("Patch", "Patch_Cal"):  # sorted: zip archives and folders list their members in any order
@@ -249,12 +261,13 @@ def _open_archive(path: Path) -> Archive:
 def _ships(text: str) -> dict[tuple[int, int], dict[str, float]]:
     """(Center_x, Center_y) -> numbers of each ship. Tags are searched one by one: many of these files are no XML."""
     ships = {}
-    for block in re.findall(r"<ship>(.*?)</ship>", text, re.DOTALL | re.IGNORECASE):
+    for part in re.split(r"<ship>", text, flags=re.IGNORECASE)[1:]:
+        block = re.split(r"</ship>", part, maxsplit=1, flags=re.IGNORECASE)[0]
         values = {}
         for key in ("Center_x", "Center_y", "Center_longitude", "Center_latitude", "Incidence"):
-            found = re.search(rf"<{key}>\s*([^<]*?)\s*</{key}>", block)
+            found = re.search(rf"<{key}>([^<]*)</{key}>", block)
             try:
-                values[key] = float(found[1]) if found else math.nan
+                values[key] = float(found[1].strip()) if found else math.nan
             except ValueError:
                 values[key] = math.nan
         if math.isfinite(sum(values[key] for key in list(values)[:4])):

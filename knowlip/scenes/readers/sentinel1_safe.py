@@ -4,16 +4,15 @@ Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), sections 3 (produc
 """
 
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from knowlip.scenes.errors import DamagedProduct, UnknownFormat
-from knowlip.scenes.xml import read_xml
+from knowlip.scenes.opening import open_zip, read_member, require_file
+from knowlip.scenes.xml import LARGEST_XML, read_xml
 
 MANIFEST = "manifest.safe"
 _ANNOTATION = re.compile(r"annotation/(s1[a-d]-[a-z0-9]+-(?:slc|grd[a-z]?)-([vh][vh])-[a-z0-9-]+)\.xml$", re.IGNORECASE)
-_LARGEST_MEMBER = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Safe:
         """Whether the member `name` (relative, with forward slashes) is there."""
         if not self.archived:
             return (self.root / name).is_file()
-        with zipfile.ZipFile(self.root) as archive:
+        with open_zip(self.root) as archive:
             return self.prefix + name in archive.namelist()
 
     def read(self, name: str) -> bytes:
@@ -43,14 +42,12 @@ class Safe:
         """
         try:
             if not self.archived:
-                return (self.root / name).read_bytes()
-            with zipfile.ZipFile(self.root) as archive:
-                if archive.getinfo(self.prefix + name).file_size > _LARGEST_MEMBER:
-                    raise DamagedProduct(f"{self.label(name)} is too large for metadata.")
-                return archive.read(self.prefix + name)
+                return _content(self.root / name)
+            with open_zip(self.root) as archive:
+                return read_member(archive, self.prefix + name, LARGEST_XML, self.label(name))
         except KeyError:
             raise DamagedProduct(f"{self.label(name)} is missing, is the product complete?") from None
-        except (OSError, zipfile.BadZipFile) as error:
+        except OSError as error:
             raise DamagedProduct(f"{self.label(name)} cannot be read, is the product complete? ({error})") from error
 
     def label(self, name: str) -> str:
@@ -98,15 +95,23 @@ def open_safe(path: Path) -> Safe | None:
         return Safe(path, path) if _is_sentinel_1(path) else None
     if path.name == MANIFEST and path.is_file():
         return Safe(path, path.parent) if _is_sentinel_1(path.parent) else None
-    if path.suffix.lower() == ".zip" and path.is_file() and zipfile.is_zipfile(path):
+    if path.suffix.lower() == ".zip" and path.is_file():
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_zip(path) as archive:
                 manifests = [name for name in archive.namelist() if name.endswith(f".SAFE/{MANIFEST}")]
-        except zipfile.BadZipFile:
+        except DamagedProduct:
             return None
         if len(manifests) == 1 and Path(manifests[0]).parent.name.upper().startswith("S1"):
             return Safe(path, path, manifests[0].removesuffix(MANIFEST))
     return None
+
+
+def _content(path: Path) -> bytes:
+    """Content of a metadata file of a folder."""
+    require_file(path)
+    if path.stat().st_size > LARGEST_XML:
+        raise DamagedProduct(f"{path} is larger than {LARGEST_XML >> 20} MB, which no product's metadata is.")
+    return path.read_bytes()
 
 
 def _is_sentinel_1(folder: Path) -> bool:

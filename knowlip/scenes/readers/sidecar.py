@@ -6,6 +6,7 @@ docs/scenes.md lists the keys.
 
 import glob
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SceneError, SlantRange
 from knowlip.scenes.geometry import AffineGeometry, Geometry, local_plane
 from knowlip.scenes.names import date_of, polarisation_of, slug
+from knowlip.scenes.opening import open_array
 from knowlip.scenes.quantities import conversion, relative
 from knowlip.scenes.raster import ArrayFile, Raster, RasterFile
-from knowlip.scenes.readers.common import gated, require_data
-from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, units_of
+from knowlip.scenes.readers.common import gated, require_data, require_polarisation
+from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header, settle_units
 from knowlip.scenes.readers.sidecar_keys import LOCATIONS, read_keys
 from knowlip.scenes.rpcfile import read_rpc
 from knowlip.scenes.scene import Scene, SceneOverrides
+from knowlip.scenes.units import settle
 
 NAME = "sidecar"
 ORDER = 10
@@ -63,7 +66,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         if wanted not in ("", "ALL", polarisation) and polarisation:
             continue
         try:
-            scenes.append(_open(path, file, keys, overrides, polarisation or wanted.replace("ALL", "")))
+            scenes.append(_open(path, file, keys, overrides, require_polarisation(polarisation, overrides, file)))
         except SceneError as error:
             reasons.append(error)
     if not scenes:
@@ -94,7 +97,7 @@ def _files(path: Path, keys: _Keys) -> list[Path]:
 
 
 def _open(path: Path, file: Path, keys: _Keys, overrides: SceneOverrides, polarisation: str) -> Scene:
-    raster, header = _raster(file, keys, overrides)
+    raster, header, guesses = _raster(file, keys, overrides)
     geometry = _geometry(path, file, raster.shape, keys, header, overrides)
     quantity, notes = _calibrate(path, raster, keys, overrides)
     if keys.get("projection") == "slant" and {"unlocated", "center"} & set(keys):
@@ -124,7 +127,7 @@ def _open(path: Path, file: Path, keys: _Keys, overrides: SceneOverrides, polari
         product=NAME,
         group=slug(_filled(keys["group"], file)) if "group" in keys else "",
         sources=(file, path),
-        notes=tuple(notes),
+        notes=(*notes, *guesses),
     )
     return gated(scene, overrides, file)
 
@@ -142,7 +145,8 @@ def _calibrate(path: Path, raster: Raster, keys: _Keys, overrides: SceneOverride
     return quantity, []
 
 
-def _raster(file: Path, keys: _Keys, overrides: SceneOverrides) -> tuple[Raster, Header | None]:
+def _raster(file: Path, keys: _Keys, overrides: SceneOverrides) -> tuple[Raster, Header | None, list[str]]:
+    """The raster with its units, its header where it has one, and notes of what was guessed."""
     raster: Raster
     header = None
     if file.suffix.lower() == ".npy":
@@ -156,23 +160,14 @@ def _raster(file: Path, keys: _Keys, overrides: SceneOverrides) -> tuple[Raster,
             raise DamagedProduct(f"{file} holds {raster.dtype} in {len(header.dtypes)} band(s), not complex numbers.")
     if "nodata" in keys:
         raster.nodata = keys["nodata"]
-    raster.units = units_of(raster, overrides, keys.get("units", "") or _band_units(header, raster))
-    return raster, header
-
-
-def _band_units(header: Header | None, raster: Raster) -> str:
-    if header is None or not isinstance(raster, RasterFile):
-        return ""
-    return header.tags.get("KNOWLIP_UNITS", "") or header.band_units[raster.raster_band - 1]
+    said = replace(overrides, units=overrides.units or keys.get("units", ""))
+    if header is not None and isinstance(raster, RasterFile):
+        return raster, header, settle_units(raster, header, raster.raster_band, said)
+    return raster, header, settle(raster, said.units)
 
 
 def _array(file: Path) -> ArrayFile:
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamagedProduct(f"{file} is no NumPy array that can be read, is it complete? ({error})") from error
-    if array.ndim != 2 or min(array.shape) < 1 or array.dtype.kind not in "uifc":
-        raise DamagedProduct(f"{file} must hold one array (rows, columns) of numbers, not {array.shape} {array.dtype}.")
+    array = open_array(file)
     units = "complex" if array.dtype.kind == "c" else "dn"
     return ArrayFile(file, units, (array.shape[0], array.shape[1]), str(array.dtype), None)
 
