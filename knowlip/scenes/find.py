@@ -34,7 +34,7 @@ class PassedOver:
 
 
 @dataclass(frozen=True)
-class Found:
+class SceneSearch:
     """What a search found."""
 
     scenes: list[Path]  # Sorted, each once.
@@ -49,7 +49,7 @@ def find_scenes(paths: Iterable[Path | str]) -> list[Path]:
     return found.scenes
 
 
-def search(paths: Iterable[Path | str]) -> Found:
+def search(paths: Iterable[Path | str]) -> SceneSearch:
     """Scene files and product folders among `paths`; folders are searched with all their subfolders, linked ones too.
 
     A product made of several files counts once. In folders, layers that are no backscatter (by name, see
@@ -74,7 +74,7 @@ def search(paths: Iterable[Path | str]) -> Found:
             f"No scene found in {where}: a GeoTIFF, a product folder of a known sensor, or a *.scene.yaml that "
             f"describes the images is needed.{more}"
         )
-    return Found(sorted(found), over)
+    return SceneSearch(sorted(found), over)
 
 
 def passed_over_line(passed: list[PassedOver]) -> str:

@@ -51,7 +51,7 @@ _LENGTHS_AND_ANGLES = frozenset("m metre metres meter meters deg degree degrees 
 
 
 @dataclass(frozen=True)
-class Family:
+class Naming:
     """A published naming of products."""
 
     name: str
@@ -65,8 +65,8 @@ class Family:
 
 def _family(
     name: str, pattern: str, images: str, sensor: str, band: str, quantity: str = "", units: str = ""
-) -> Family:
-    return Family(name, re.compile(pattern), re.compile(images), sensor, band, quantity, units)
+) -> Naming:
+    return Naming(name, re.compile(pattern), re.compile(images), sensor, band, quantity, units)
 
 
 _ANY = r"[HV][HV]"
@@ -112,7 +112,7 @@ _PALSAR_2_FROM = 14
 """Mosaics from 2014 on are of PALSAR-2."""
 
 
-def family_of(stem: str) -> tuple[Family, re.Match[str]] | None:
+def family_of(stem: str) -> tuple[Naming, re.Match[str]] | None:
     """The family whose naming a file follows, by its name without the extension."""
     for family in FAMILIES:
         found = family.pattern.fullmatch(stem)

@@ -119,7 +119,7 @@ def read_picture(path: Path) -> Picture:
     kind = _known(path)
     image = None if kind == "GTiff" or _is_deep_png(path, kind) else _open(path, kind)
     if image is None:
-        return _read_gdal(path)
+        return _read_gdal(path, kind)
     with image, _decoding(path):
         _check_size(path, image.width, image.height)
         image.load()

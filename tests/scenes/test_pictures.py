@@ -233,7 +233,7 @@ def test_refused_in_a_sentence(tmp_path: Path) -> None:
         "channels.tif": "3 bands that are no colours",
         "script.png": "not a readable picture",
         "vrt.tif": "not a readable picture",
-        "huge.png": "more than 500 megapixels",
+        "huge.png": "more than 500 megapixels|too few for an image",
         "lying.png": "is it complete",
         "cut.bmp": "cut.bmp",
         "none.png": "is not a file",
