@@ -58,6 +58,11 @@ _DATASET = {
         "verify_dataset",
         "check counts, hashes, schema, splits and duplicates of a data set",
     ),
+    "dataset audit": Command(
+        "knowlip.benchmark.audit:DatasetAuditConfig",
+        "dataset_audit",
+        "find copies, leaks and contradicting labels, and what one reaches without a model",
+    ),
     "dataset stats": Command(
         "knowlip.dataset.stats:DatasetStatsConfig", "dataset_stats", "measure and draw what a data set holds"
     ),

@@ -1,0 +1,270 @@
+"""`knowlip dataset audit`: what numbers on a data set are worth, before any model is measured on it.
+
+Near copies, labels that contradict each other among them, copies on both sides of a split, and the floors of a
+classification: on the set's own split, at random 4:1, and with copies apart.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+
+from knowlip.base.files import whole_folder, write_json
+from knowlip.base.progress import track
+from knowlip.base.rows import Results, Row, highest_floor
+from knowlip.benchmark.floors import FOLDS, Chips, Split, answers, grouped_splits, random_splits
+from knowlip.dataset import Dataset
+from knowlip.dataset.layout import SPLITS
+from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
+from knowlip.tasks.metrics import proportion
+
+ROWS: Final = "audit.json"
+"""File of the rows and facts in `out`."""
+_FEWEST: Final = FOLDS
+"""A class in fewer groups cannot stand on both sides of every fold."""
+_SHOWN: Final = 12
+
+
+@dataclass(frozen=True)
+class DatasetAuditConfig:
+    """What to audit, and where to draw it."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+
+    dataset: Path
+    """Folder of the data set; a public set on disk becomes one by `knowlip dataset import`."""
+    out: Path | None = None
+    """Folder for audit.json (rows and facts) and audit.html (with the worst pairs); an older one is replaced."""
+    seed: int = 0
+    """Of the random splits."""
+
+
+class Pair(NamedTuple):
+    """Two tiles that show the same."""
+
+    one: int
+    other: int
+    correlation: float
+
+
+def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
+    """Audit a data set.
+
+    Returns:
+        `tiles`, `groups` (of near copies: images, largest, share with a copy, conflicts of labels, across splits),
+        `classes` (tiles of each), `floors` (protocol -> floor -> top-1 with interval), `rows`, and with `out` the
+        page.
+
+    Raises:
+        ValueError: no data set, no accepted tile, or `out` holds something other than an older audit.
+    """
+    data = Dataset(config.dataset)
+    tiles = data.tiles()
+    if tiles.empty:
+        raise ValueError(f"{config.dataset} has no accepted tile to audit.")
+    out = config.out
+    if out is not None and out.exists():
+        older = out.is_dir() and ((out / ROWS).exists() or not any(out.iterdir()))
+        if not older:
+            raise ValueError(f"{out} holds something else; give a new folder.")
+    tile_ids = tiles["tile_id"].to_list()
+    finder, sizes = NearDuplicateFinder(), []
+    for pixels in track(data.images(tile_ids), "look at tiles", total=len(tile_ids)):
+        finder.add(pixels)
+        sizes.append((pixels.shape[1], pixels.shape[0]))
+    groups = finder.groups()
+    # Tiles without one class count among copies, but nobody can be asked for their class.
+    classes = _classes(data, tile_ids)
+    splits = tiles["split"].to_numpy(str)
+    facts: dict[str, Any] = {
+        "dataset": str(config.dataset),
+        "tiles": len(tile_ids),
+        "groups": _copies(tile_ids, groups, classes, splits),
+        "classes": dict(sorted(Counter(name for name in classes if name).items())),
+        "without_one_class": int((classes == "").sum()),
+        "floors": {},
+    }
+    known = np.flatnonzero(classes != "")
+    chips = Chips(finder.thumbnails()[known], np.array(sizes)[known], classes[known], groups[known])
+    rows, facts["reasons"] = _floors(facts, chips, splits[known], config)
+    facts["rows"] = [row.name for row in rows]
+    if config.out is not None:
+        worst = _worst(finder, groups, classes, splits)
+        _write(config, data, tile_ids, facts, rows, worst, classes, splits)
+        facts["out"] = str(config.out)
+    return facts
+
+
+def show(found: dict[str, Any]) -> str:
+    """The audit for people."""
+    copies = found["groups"]
+    lines = [
+        f"{found['dataset']}: {found['tiles']:,} tiles, {copies['number']:,} groups of images that show the same "
+        f"(the largest holds {copies['largest']}); {copies['with_a_copy']:.1%} of the tiles have a copy",
+        f"copies across splits: {copies['across_splits']['tiles']:,} tiles in {copies['across_splits']['groups']:,} "
+        f"groups; {copies['held_out_with_a_copy_in_train']:,} tiles of val and test have a copy in train",
+        f"labels that contradict each other within a group: {copies['conflicts']['tiles']:,} tiles in "
+        f"{copies['conflicts']['groups']:,} groups",
+    ]
+    for protocol, floors in found["floors"].items():
+        cells = [f"{name} {value['top1']:.1%}" for name, value in floors.items()]
+        lines.append(f"top-1 without a model, {protocol}: " + ", ".join(cells))
+    lines += [f"{name}: not measured: {reason}" for name, reason in found["reasons"].items()]
+    if "out" in found:
+        lines.append(f"{found['out']}/audit.html")
+    return "\n".join(lines)
+
+
+def _classes(data: Dataset, tile_ids: list[str]) -> np.ndarray:
+    """The one category of each tile's annotations; "" where it has none, or several."""
+    annotations = data.annotations()
+    named = annotations[annotations["category"] != ""]
+    found = {tile_id: set(names) for tile_id, names in named.groupby("tile_id")["category"]}
+    return np.array([min(found[one]) if len(found.get(one, ())) == 1 else "" for one in tile_ids], dtype=object)
+
+
+def _copies(tile_ids: list[str], groups: np.ndarray, classes: np.ndarray, splits: np.ndarray) -> dict[str, Any]:
+    """What is found about near copies, in numbers and by name."""
+    members: dict[int, list[int]] = {}
+    for at, group in enumerate(groups.tolist()):
+        members.setdefault(group, []).append(at)
+    several = [rows for rows in members.values() if len(rows) > 1]
+    across = [rows for rows in several if len({splits[row] for row in rows}) > 1]
+    conflicts = [rows for rows in several if len({classes[row] for row in rows} - {""}) > 1]
+    # Of what is held out, that which training could have learned by heart.
+    leaked = sum(
+        sum(splits[row] != "train" for row in rows) for rows in across if any(splits[row] == "train" for row in rows)
+    )
+
+    def told(found: list[list[int]]) -> dict[str, Any]:
+        first = sorted(found, key=len, reverse=True)[:_SHOWN]
+        return {
+            "groups": len(found),
+            "tiles": sum(map(len, found)),
+            "first": [[tile_ids[row] for row in rows[:_SHOWN]] for rows in first],
+        }
+
+    return {
+        "correlation": CORRELATION,
+        "number": len(members),
+        "largest": max(map(len, members.values())),
+        "with_a_copy": sum(map(len, several)) / len(tile_ids),
+        "across_splits": told(across),
+        "held_out_with_a_copy_in_train": leaked,
+        "conflicts": told(conflicts),
+    }
+
+
+def _floors(
+    facts: dict[str, Any], chips: Chips, splits: np.ndarray, config: DatasetAuditConfig
+) -> tuple[list[Row], dict[str, str]]:
+    """Floors by protocol, as rows and in `facts`; and why a protocol was not measured."""
+    protocols, reasons = _protocols(chips, splits, config.seed)
+    rows = []
+    for protocol, found in protocols.items():
+        asked, right = answers(chips, found)
+        clusters = chips.groups[asked].astype(str)  # copies are not independent trials
+        estimates = {name: proportion(hit, clusters) for name, hit in right.items()}
+        facts["floors"][protocol] = {
+            name: {"top1": one.value, "ci": one.ends, "n": one.n} for name, one in estimates.items()
+        }
+        floor, name = highest_floor({name: one.value for name, one in estimates.items()})
+        for guess, one in estimates.items():
+            note = "Copies stand on both sides." if protocol == RANDOM else ""
+            rows.append(
+                Row(
+                    config.dataset.resolve().name,
+                    protocol,
+                    "classify",
+                    f"floor:{guess}",
+                    "top-1",
+                    one.value,
+                    one.ci,
+                    one.n,
+                    floor,
+                    name,
+                    note,
+                )
+            )
+    return rows, reasons
+
+
+OWN: Final = "own split"
+RANDOM: Final = "random 4:1"
+APART: Final = "copies apart 4:1"
+
+
+def _protocols(chips: Chips, splits: np.ndarray, seed: int) -> tuple[dict[str, list[Split]], dict[str, str]]:
+    """Ways of asking, and why others are not possible."""
+    count = Counter(chips.classes.tolist())
+    if len(count) < 2:
+        return {}, {"classification": f"the tiles with one class have {len(count)} of them."}
+    found: dict[str, list[Split]] = {}
+    reasons = {}
+    learn, ask = (np.flatnonzero(np.isin(splits, names)) for names in (SPLITS[:1], SPLITS[1:]))
+    if len(ask) and len({*chips.classes[learn].tolist()}) > 1:
+        found[OWN] = [(learn, ask)]
+    else:
+        reasons[OWN] = "train has fewer than two classes, or nothing is held out."
+    rarest = min(count.values())
+    if rarest >= FOLDS:
+        found[RANDOM] = list(random_splits(chips, seed))
+    else:
+        reasons[RANDOM] = f"a class has {rarest} tiles, fewer than {FOLDS} parts."
+    groups = min(len({*chips.groups[chips.classes == name].tolist()}) for name in count)
+    if groups >= _FEWEST and rarest >= FOLDS:
+        found[APART] = list(grouped_splits(chips, seed))
+    else:
+        reasons[APART] = f"a class lies in {groups} groups of copies, fewer than {FOLDS} parts."
+    return found, reasons
+
+
+def _worst(finder: NearDuplicateFinder, groups: np.ndarray, classes: np.ndarray, splits: np.ndarray) -> list[Pair]:
+    """Pairs to show: of other classes first, then of two splits, the most alike first."""
+    size = np.bincount(groups)
+    mixed = [
+        group
+        for group in np.flatnonzero(size > 1).tolist()
+        if len({*classes[groups == group].tolist()}) > 1 or len({*splits[groups == group].tolist()}) > 1
+    ]
+    found = []
+    for group in mixed[: 4 * _SHOWN]:
+        rows = np.flatnonzero(groups == group)[: 4 * _SHOWN].tolist()
+        pairs = [Pair(*pair) for pair in finder.pairs(rows, rows) if pair[0] < pair[1]]
+        pairs = [one for one in pairs if classes[one.one] != classes[one.other] or splits[one.one] != splits[one.other]]
+        if pairs:
+            found.append(max(pairs, key=lambda one: (classes[one.one] != classes[one.other], one.correlation)))
+    found.sort(key=lambda one: (classes[one.one] == classes[one.other], -one.correlation))
+    return found[:_SHOWN]
+
+
+def _write(
+    config: DatasetAuditConfig,
+    data: Dataset,
+    tile_ids: list[str],
+    facts: dict[str, Any],
+    rows: list[Row],
+    worst: list[Pair],
+    classes: np.ndarray,
+    splits: np.ndarray,
+) -> None:
+    """The folder `out`, whole or not at all."""
+    from knowlip.pages.render import picture_uri, render
+
+    assert config.out is not None
+
+    def shown(at: int) -> dict[str, str]:
+        name = tile_ids[at]
+        picture = picture_uri(data.image(name), 160, 85)
+        return {"picture": picture, "tile_id": name, "class": str(classes[at]), "split": str(splits[at])}
+
+    pairs = [{"tiles": [shown(one.one), shown(one.other)], "correlation": one.correlation} for one in worst]
+    title = config.dataset.resolve().name
+    with whole_folder(config.out) as folder:
+        setup = {"dataset_fingerprint": data.fingerprint, "tiles": len(tile_ids), "seed": config.seed}
+        kept = {name: value for name, value in facts.items() if name not in ("rows", "dataset")}
+        write_json(folder / ROWS, Results(tuple(rows), {"audit": kept}, setup).plain())
+        page = render("dataset_audit.html", title=f"Audit of {title}", facts=facts, pairs=pairs, rows=rows)
+        (folder / "audit.html").write_text(page)
