@@ -6,6 +6,7 @@ rest) bounds the correlation of the long ones (32 x 32) from above, and the long
 allows it. Turning an image turns its block means and leaves the length of the rest as it is.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,11 +20,15 @@ CORRELATION = 0.9
 """Thumbnails that correlate by more, in some orientation, show the same."""
 _COARSE = SIDE // 2
 _AT_ONCE = 1024
+_LARGE = 50_000_000
 
 
 def means(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Block means (rows, columns) float64 of an image (H, W); averaging takes the speckle away."""
-    small = Image.fromarray(np.ascontiguousarray(pixels)).convert("F").resize((columns, rows), Image.Resampling.BOX)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if pixels.size > _LARGE:  # a whole scene in floating point would take gigabytes
+        picture = picture.reduce(math.ceil(math.sqrt(pixels.size / _LARGE)))
+    small = picture.convert("F").resize((columns, rows), Image.Resampling.BOX)
     return np.asarray(small, np.float64)
 
 

@@ -107,7 +107,7 @@ def _listed(images: list[LabelledImage], lists: dict[str, str], problems: Proble
 
 def groups(identities: Sequence[Identity], finder: NearDuplicateFinder) -> list[str]:
     """Name of each image's group of copies: the smallest SHA-256 in it. Images with equal pixels, or that show the same
-    (rescaled, recoded, slightly shifted copies), are in one group, also in a chain."""
+    (rescaled, recoded, turned, slightly shifted copies), are in one group, also in a chain."""
     parent = list(range(len(identities)))
 
     def root(i: int) -> int:
@@ -119,9 +119,9 @@ def groups(identities: Sequence[Identity], finder: NearDuplicateFinder) -> list[
     first: dict[str, int] = {}
     for i, identity in enumerate(identities):
         parent[root(i)] = root(first.setdefault(identity.sha256, i))
-    everything = range(len(identities))
-    for i, j, _ in finder.pairs(everything, everything):
-        parent[root(i)] = root(j)
+    member: dict[int, int] = {}
+    for i, group in enumerate(finder.groups().tolist()):
+        parent[root(i)] = root(member.setdefault(group, i))
     names: dict[int, str] = {}
     for i, identity in enumerate(identities):
         names[root(i)] = min(names.get(root(i), identity.sha256), identity.sha256)
