@@ -45,7 +45,7 @@ HEAVY = frozenset(
         "scipy",
         "numba",
         "rasterio",
-        "openai",
+        "httpx",
         "ray",
         "fastapi",
         "uvicorn",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from knowlip.annotators.chunks import ChunkStore
-from knowlip.annotators.openai.answer import MAX_BOXES, answer_schema, parse_answer
+from knowlip.annotators.openai.answer import MAX_BOXES, MAX_COUNT, answer_schema, parse_answer
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.types import Annotation, Box
 from knowlip.language.dimensions import DIMENSIONS
@@ -116,6 +116,9 @@ def test_empty_and_absent_lists_are_unknown() -> None:
     ("parts", "said"),
     [
         ({"counts": [{"category": "ship", "number": -1}]}, r"counts\.0\.number: .*0 or more"),
+        ({"counts": [{"category": "ship", "number": 10**30}]}, r"counts\.0\.number"),
+        ({"counts": [{"category": "ship", "number": MAX_COUNT + 1}]}, r"counts\.0\.number: .*at most 100000"),
+        ({"counts": [{"category": f"thing {n}", "number": 1} for n in range(MAX_BOXES + 1)]}, "101 categories"),
         ({"counts": [{"category": "ship", "number": 2.5}]}, r"counts\.0\.number"),
         ({"counts": [{"category": "", "number": 2}]}, r"counts\.0\.category: .*short name"),
         ({"counts": [{"category": "ship"}]}, r"counts\.0\.number: Field required"),

@@ -69,6 +69,7 @@ def test_a_request_from_sending_to_answer(tmp_path: Path) -> None:
         "input_tokens": 1000,
         "output_tokens": 100,
         "cost": 0.01,
+        "estimated": 0,
         "in_doubt": 0.5,
     }
     ledger.plan(["a"])  # a resumed run plans again

@@ -12,8 +12,8 @@ from knowlip.dataset.png import encode_png
 SIDE = 96
 
 
-def build_tiny_dataset(folder: Path) -> Path:
-    """Write the data set to `folder`; the same bytes every time."""
+def build_tiny_dataset(folder: Path, small: int = 4) -> Path:
+    """Write the data set to `folder`, with so many small tiles in a medium one; the same bytes every time."""
     rng = np.random.default_rng(7)
     rows: list[dict[str, Any]] = []
     pngs: dict[str, bytes] = {}
@@ -99,7 +99,7 @@ def build_tiny_dataset(folder: Path) -> Path:
     add("l0", "large", 1024.0, "")
     for m in range(4):
         add(f"l0-m{m}", "medium", 512.0, "l0")
-        for s in range(4):
+        for s in range(small):
             add(f"l0-m{m}-s{s}", "small", 256.0, f"l0-m{m}")
     writer.write_scene(folder, "scene", rows, pngs, {}, {})
     writer.finish(folder, ["scene"], {})

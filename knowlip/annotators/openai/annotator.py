@@ -14,13 +14,17 @@ from PIL import Image
 
 from knowlip.annotators.openai.answer import parse_answer
 from knowlip.annotators.openai.cached import CachedEndpoint, ChatRequest, Usage
-from knowlip.annotators.openai.endpoint import ChatAnswer, CostLimit, EndpointError, TileFailed
+from knowlip.annotators.openai.endpoint import CostLimit, EndpointError, TileFailed
 from knowlip.annotators.openai.prompt import repair_request
+from knowlip.annotators.openai.reply import ChatAnswer
+from knowlip.annotators.openai.secret import HIDDEN
 from knowlip.annotators.types import Annotation, TileRequest
 
 __all__ = ["ChatRequest", "CostLimit", "EndpointError", "OpenAIAnnotator", "TileFailed", "Usage", "image_url"]
 
 REPAIR_TURNS = 2
+MAX_ANSWER = 200_000
+"""Characters of an answer, with what a model thinks aloud before it; a longer one is no annotation."""
 _ENCODERS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4})}
 
 
@@ -81,27 +85,35 @@ class OpenAIAnnotator(CachedEndpoint):
             answer = ask(self.question(messages, request.tile_id, turn))
             if answer["refusal"] or answer["finish_reason"] == "content_filter":
                 raise TileFailed(self.endpoint.clean(f"refused: {answer['refusal'] or 'content filter'}"))
-            content = answer["content"] or ""
+            content = answer["content"]
+            if len(content) > MAX_ANSWER:  # a repair turn would send all of it back
+                raise TileFailed(f"the answer has {len(content):,} characters, at most {MAX_ANSWER:,} are read")
             try:
-                return parse_answer(content, request.tile_id, chosen, has_parent, options.response_format), turn
+                note = parse_answer(content, request.tile_id, chosen, has_parent, options.response_format)
             except ValueError as error:
-                problem = "it was cut off, be briefer" if answer["finish_reason"] == "length" else str(error)
+                problem = "it was cut off, be briefer" if answer["finish_reason"] == "length" else str(error)[:2000]
+            else:
+                self._refuse_key(note)
+                return note, turn
             if turn < REPAIR_TURNS:
                 messages = [
                     *messages,
                     {"role": "assistant", "content": content},
                     {"role": "user", "content": repair_request(problem, options.answer_form)},
                 ]
-        raise TileFailed(f"unusable after {REPAIR_TURNS} repair turns: {problem}")
+        raise TileFailed(self.endpoint.clean(f"unusable after {REPAIR_TURNS} repair turns: {problem}", 1000))
 
     def _stored(self, question: ChatRequest) -> ChatAnswer:
-        answer = self.on_disk(question)
-        if answer is not None:
-            return answer
-        known = self.ledger.request(question.key)
-        if known is not None and known["state"] == "failed":
-            raise TileFailed(known["reason"])
-        raise _Unanswered(question)
+        answer = self.stored(question)
+        if answer is None:
+            raise _Unanswered(question)
+        return answer
+
+    def _refuse_key(self, note: Annotation) -> None:
+        """No text holds the endpoint's key, however often it was written in escapes."""
+        said = "\n".join([*(sub.text for sub in note.sub_texts), *note.counts, *(box.category for box in note.boxes)])
+        if HIDDEN in said or self.endpoint.secret.hide(said) != said:
+            raise TileFailed("the answer repeats the endpoint's key")
 
 
 def image_url(image: NDArray[np.uint8], side: int, image_format: str) -> str:

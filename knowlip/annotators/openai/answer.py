@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from knowlip.annotators.openai.free_form import UNSTATED_CONFIDENCE, parse_free_form
+from knowlip.annotators.openai.reply import plain
 from knowlip.annotators.types import Annotation, Box, SubText
 from knowlip.language.categories import category_of
 from knowlip.language.claims import parse_claims
@@ -32,19 +33,21 @@ MAX_SENTENCES = 3
 """Most sentences of a sub-text that are accepted."""
 MAX_BOXES = 100
 """Most boxes that are accepted; the prompt asks for at most 20."""
+MAX_COUNT = 100_000
+"""Most objects of a category that are accepted."""
 _OUTSIDE = 0.02
 """A box may leave the tile by this fraction, as boxes of models often do; it is cut."""
 
 
 def _category(name: str) -> str:
-    name = category_of(name)
+    name = category_of(plain(name))
     if not 0 < len(name) <= 40:
         raise ValueError("the category must be a short name such as ship or aircraft")
     return name
 
 
 def _words(value: str) -> str:
-    value = " ".join(value.split()).rstrip(". ")
+    value = " ".join(plain(value).split()).rstrip(". ")
     if not value:
         raise ValueError("the text is empty")
     if len(value) > MAX_CHARACTERS:
@@ -145,6 +148,8 @@ class CountAnswer(BaseModel):
     def _number(cls, value: int) -> int:
         if value < 0:
             raise ValueError("the number must be 0 or more")
+        if value > MAX_COUNT:
+            raise ValueError(f"the number must be at most {MAX_COUNT}")
         return value
 
 
@@ -308,11 +313,13 @@ def stated_count(instruction_set: str, text: str) -> dict[str, int]:
     claims = parse_claims(instruction_set, "Count", text)
     if "count" not in claims or _ESTIMATED.search(text) or len(_NUMBER.findall(text)) > 1:
         return {}
-    return {claims["category"]: claims["count"]}
+    return {claims["category"]: claims["count"]} if claims["count"] <= MAX_COUNT else {}
 
 
 def _counts(found: list[CountAnswer]) -> dict[str, int]:
     counts: dict[str, int] = {}
+    if len(found) > MAX_BOXES:
+        raise ValueError(f"counts: {len(found)} categories are too many.")
     for entry in found:
         if counts.setdefault(entry.category, entry.number) != entry.number:
             raise ValueError(f"counts: {entry.category} is counted twice, with different numbers.")

@@ -6,23 +6,30 @@ a batch is entered before its file is uploaded, and carries its name as metadata
 where the process died between submitting and noting so.
 """
 
+import io
 import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from openai import NotFoundError
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from knowlip.annotators.chunks import Outcome, Outcomes
 from knowlip.annotators.openai.annotator import ChatRequest, OpenAIAnnotator
-from knowlip.annotators.openai.endpoint import CostLimit, EndpointError, TileFailed, plain_answer
+from knowlip.annotators.openai.endpoint import CostLimit, EndpointError, StatusError, TileFailed
+from knowlip.annotators.openai.http import FILE_BYTES
+from knowlip.annotators.openai.reply import objects, read_object, words
 from knowlip.annotators.workers import Chunk, requests
 from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 
+T = TypeVar("T")
 POLL_MOST_S = 300.0
+ENDS_S = 48 * 3600.0
+"""An endpoint ends a batch within a day; one that has not after two is given up for now."""
+_PAGES = 100
+"""Pages of an endpoint's list of batches that are looked through, of 100 batches each."""
 _ENDED = ("completed", "failed", "expired", "cancelled")
 _PASSING = (408, 409, 429, 500, 502, 503, 504)
 _GONE = "the endpoint no longer knows the batch"
@@ -41,7 +48,6 @@ class BatchRequests:
     def __init__(self, dataset: Dataset, annotator: OpenAIAnnotator, folder: Path) -> None:
         self._dataset, self._annotator, self._folder = dataset, annotator, folder
         self._ledger, self._endpoint, self._options = annotator.ledger, annotator.endpoint, annotator.options
-        self._client = annotator.endpoint.client
 
     def run(self, wave: Sequence[Chunk]) -> Iterator[tuple[Chunk, Outcomes]]:
         """Yield every chunk with the outcomes of its tiles, in order, as :mod:`knowlip.jobs.run` does.
@@ -117,15 +123,19 @@ class BatchRequests:
             data = stream.read()
         try:
             uploaded = self._endpoint.call(
-                lambda: self._client.files.create(file=(f"{part.name}.jsonl", data), purpose="batch")
+                lambda: self._endpoint.ask_object("POST", "files", file=(f"{part.name}.jsonl", data))
             )
         except (EndpointError, TileFailed) as error:
             self._ledger.batch(part.name, state="failed", reason="not uploaded")
             raise EndpointError(f"A batch file could not be uploaded: {error}") from None
+        file_id = words(uploaded.get("id"))
+        if not file_id:
+            self._ledger.batch(part.name, state="failed", reason="not uploaded")
+            raise EndpointError(f"{self._endpoint.base_url} takes no batches: it gave no name for the uploaded file.")
         # From here on the batch may be submitted: its requests are in flight, whatever happens to this process.
-        self._ledger.batch(part.name, state="uploaded", file_id=uploaded.id)
+        self._ledger.batch(part.name, state="uploaded", file_id=file_id)
         self._ledger.sent_all(part.rows, part.name)
-        batch_id = self._create(part.name, uploaded.id)
+        batch_id = self._create(part.name, file_id)
         if batch_id is None:
             raise EndpointError(f"{self._endpoint.base_url} takes no batches (HTTP 404).")
         self._ledger.batch(part.name, batch_id=batch_id, state="submitted")
@@ -141,16 +151,16 @@ class BatchRequests:
             if not first and (known := self._find(name)):
                 return known
             first = False
-            made = _known(
-                lambda: self._client.batches.create(
-                    input_file_id=file_id,
-                    endpoint="/v1/chat/completions",
-                    completion_window="24h",
-                    metadata={"knowlip": name},
-                    extra_headers={"Idempotency-Key": name},
-                )
-            )
-            return made.id if made else None
+            body = {
+                "input_file_id": file_id,
+                "endpoint": "/v1/chat/completions",
+                "completion_window": "24h",
+                "metadata": {"knowlip": name},
+            }
+            headers = {"Idempotency-Key": name}
+            made = _known(lambda: self._endpoint.ask_object("POST", "batches", body, headers=headers))
+            # One without a name may have been made all the same: it is looked for, and found or submitted again.
+            return None if made is None else words(made.get("id")) or self._find(name) or self._nameless()
 
         try:
             return self._endpoint.call(create)
@@ -159,10 +169,22 @@ class BatchRequests:
 
     def _find(self, name: str) -> str | None:
         """The endpoint's name of a batch of ours, where it has it."""
-        for batch in self._client.batches.list(limit=100):
-            if (batch.metadata or {}).get("knowlip") == name:
-                return batch.id
+        after = ""
+        for _ in range(_PAGES):
+            page = self._endpoint.ask_object("GET", f"batches?limit=100{f'&after={quote(after)}' if after else ''}")
+            listed = page.get("data")
+            batches = [objects(batch) for batch in listed] if isinstance(listed, list) else []
+            for batch in batches:
+                if objects(batch.get("metadata")).get("knowlip") == name and words(batch.get("id")):
+                    return words(batch.get("id"))
+            last = words(batches[-1].get("id")) if batches else ""
+            if page.get("has_more") is not True or last in ("", after):
+                break
+            after = last
         return None
+
+    def _nameless(self) -> str:
+        raise EndpointError(f"{self._endpoint.base_url} has taken a batch without telling its name.")
 
     # ---- and back ---------------------------------------------------------------------------------------------------
 
@@ -188,22 +210,22 @@ class BatchRequests:
         if ended is None:
             self._gone(name, list(open_rows.values()), _GONE)
             return
-        for file_id in (ended.output_file_id, ended.error_file_id):
-            lines = self._lines(file_id) if file_id else []
+        for file_id in (words(ended.get("output_file_id")), words(ended.get("error_file_id"))):
+            lines = self._lines(file_id) if file_id else iter(())
             if lines is None:
                 self._gone(name, list(open_rows.values()), _FILE_GONE)
                 return
             for line in lines:
-                row = open_rows.get(str(line.get("custom_id", "")))
+                row = open_rows.get(words(line.get("custom_id")))
                 if row is not None:
                     self._keep(row, line)
                     del open_rows[row["key"]]
         problem = self._endpoint.clean(_problem(ended))
-        refused, cancelled = ended.status == "failed", ended.status == "cancelled"
+        refused, cancelled = ended["status"] == "failed", ended["status"] == "cancelled"
         worn = max((int(row["attempts"]) for row in open_rows.values()), default=0)
         for row in open_rows.values():
             # What a batch has not begun is not charged for; a line that is missing from a finished one may have been.
-            in_doubt = ended.status == "completed"
+            in_doubt = ended["status"] == "completed"
             self._lost(row, problem, in_doubt, final=None if not refused and not cancelled else False)
         self._ledger.batch(name, state="failed" if refused else "collected", reason=problem if open_rows else "")
         if cancelled or (refused and worn > self._options.retries):
@@ -228,53 +250,56 @@ class BatchRequests:
                 "stands in the ledger as doubt, and the same command asks again."
             )
 
-    def _poll(self, name: str, batch_id: str) -> Any:
-        """The batch when it has ended; None where the endpoint does not know it."""
-        wait, told = self._options.poll_s, ""
+    def _poll(self, name: str, batch_id: str) -> dict[str, Any] | None:
+        """The batch when it has ended; None where the endpoint does not know it.
+
+        Raises:
+            EndpointError: it does not end.
+        """
+        wait, told, began = self._options.poll_s, "", time.monotonic()
+        path = f"batches/{quote(batch_id, safe='')}"
         while True:
-            found = self._patiently(lambda: _known(lambda: self._client.batches.retrieve(batch_id)))
-            if found is None or found.status in _ENDED:
+            found = self._patiently(lambda: _known(lambda: self._endpoint.ask_object("GET", path)))
+            status = found.get("status") if found is not None else None
+            if found is None or status in _ENDED:
                 return found
-            counts = found.request_counts
-            news = f"{found.status}, {counts.completed} of {counts.total} done" if counts else str(found.status)
+            counts = objects(found.get("request_counts"))
+            done, total = words(counts.get("completed")), words(counts.get("total"))
+            news = self._endpoint.clean(f"{words(status)}, {done} of {total} done" if counts else words(status))
             if news != told:
                 say(f"  batch {name}: {news}")
                 told = news
+            if time.monotonic() - began > ENDS_S:
+                raise EndpointError(
+                    f"The batch {name} has not ended in {ENDS_S / 3600:.0f} hours; the same command looks again."
+                )
             time.sleep(wait)
             wait = min(POLL_MOST_S, wait * 1.5)
 
-    def _lines(self, file_id: str) -> list[dict[str, Any]] | None:
+    def _lines(self, file_id: str) -> Iterator[dict[str, Any]] | None:
         """Lines of a result file; what is no JSON is left out, and its request counts as unanswered. None: no file."""
-        content = self._patiently(lambda: _known(lambda: self._client.files.content(file_id).read()))
-        if content is None:
-            return None
-        lines = []
-        for line in content.splitlines():
-            try:
-                value = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError):
-                continue
-            if isinstance(value, dict):
-                lines.append(value)
-        return lines
+        path = f"files/{quote(file_id, safe='')}/content"
+        content = self._patiently(lambda: _known(lambda: self._endpoint.ask("GET", path, limit=FILE_BYTES)))
+        return None if content is None else _objects(content)
 
     def _keep(self, row: dict[str, Any], line: dict[str, Any]) -> None:
         """Keep one result: an answer, or the reason why there is none."""
-        response, error = _object(line.get("response")), _object(line.get("error"))
-        status, body = int(response.get("status_code") or 0), _object(response.get("body"))
+        response, error = objects(line.get("response")), objects(line.get("error"))
+        status = response.get("status_code")
+        status = status if isinstance(status, int) else 0
         if status == 200 and not error:
-            question = ChatRequest(row["key"], {}, row["tile_id"], row["turn"], 0)
-            try:
-                answer = plain_answer(body)
-            except TileFailed as failure:
-                self._lost(row, str(failure), in_doubt=True)
+            answer = self._annotator.store(row["key"], json.dumps(response.get("body")).encode())
+            if answer is None:
+                self._lost(row, "the result holds no JSON", in_doubt=True)
                 return
-            cost = self._annotator.keep(question, answer, time.time() - row["updated"])
-            self._annotator.budget.settle(float(row["reserved"]), cost)
+            question = ChatRequest(row["key"], {}, row["tile_id"], row["turn"], 0)
+            reserved = float(row["reserved"])
+            cost = self._annotator.keep(question, answer, time.time() - row["updated"], reserved)
+            self._annotator.budget.settle(reserved, cost)
             return
-        words = _object(body.get("error")).get("message") or error.get("message") or error.get("code")
-        words = words or "no reason given"
-        reason = self._endpoint.clean(f"HTTP {status}: {words}" if status else str(words))
+        said = objects(objects(response.get("body")).get("error")).get("message") or error.get("message")
+        told = words(said) or words(error.get("code")) or "no reason given"
+        reason = self._endpoint.clean(f"HTTP {status}: {told}" if status else told)
         self._lost(row, reason, in_doubt=False, final=True if status >= 400 and status not in _PASSING else None)
 
     def _lost(self, row: dict[str, Any], reason: str, in_doubt: bool, final: bool | None = None) -> None:
@@ -286,7 +311,7 @@ class BatchRequests:
         reserved = float(row["reserved"])
         self._annotator.budget.settle(reserved, reserved if in_doubt else 0.0)
 
-    def _patiently(self, ask: Any) -> Any:
+    def _patiently(self, ask: Callable[[], T]) -> T:
         try:
             return self._endpoint.call(ask)
         except TileFailed as error:
@@ -313,23 +338,30 @@ class _Part:
         self._stream.close()
 
 
-def _known(ask: Callable[[], Any]) -> Any:
+def _known(ask: Callable[[], T]) -> T | None:
     """What is asked for; None where there is no such thing (404)."""
     try:
         return ask()
-    except NotFoundError:
-        return None
+    except StatusError as error:
+        if error.status == 404:
+            return None
+        raise
 
 
-def _object(value: Any) -> dict[str, Any]:
-    """The value where it is a JSON object, else an empty one: a damaged line must not end the run."""
-    return value if isinstance(value, dict) else {}
+def _objects(content: bytes) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file that has one a line."""
+    for line in io.BytesIO(content):
+        try:
+            yield read_object(line)
+        except json.JSONDecodeError:
+            continue
 
 
-def _problem(ended: Any) -> str:
+def _problem(ended: dict[str, Any]) -> str:
     """Why a batch has no result for some of its requests."""
-    errors = getattr(ended, "errors", None)
-    words = "; ".join(str(error.message) for error in (getattr(errors, "data", None) or [])[:3])
-    if words:
-        return f"batch {ended.status}: {words}"
-    return "no result in the batch" if ended.status == "completed" else f"batch {ended.status}"
+    listed = objects(ended.get("errors")).get("data")
+    errors = listed[:3] if isinstance(listed, list) else []
+    said = "; ".join(words(objects(error).get("message")) for error in errors)
+    if said:
+        return f"batch {ended['status']}: {said}"
+    return "no result in the batch" if ended["status"] == "completed" else f"batch {ended['status']}"

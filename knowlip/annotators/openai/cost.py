@@ -1,6 +1,7 @@
 """What a run costs: prices, the estimate before it, and the hard stop within it."""
 
 import json
+import math
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final
 from knowlip.annotators.openai.endpoint import CostLimit
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import repair_request
+from knowlip.annotators.openai.reply import ChatAnswer
 from knowlip.annotators.tokens import count_tokens
 from knowlip.annotators.types import Annotation, SubText, TileRequest
 from knowlip.annotators.workers import Chunk, requests
@@ -24,6 +26,9 @@ _TYPICAL = "possibly three bright rows of large buildings, in the upper and cent
 """13 words, what a sub-text of the paper has on average (101.6 words in eight)."""
 _SAMPLE: Final = 200
 """Tiles a wave whose prompts are composed and counted, evenly over the wave; the rest is taken to be like them."""
+
+_COUNTED: Final = 100_000
+"""Characters of an answer that are counted; a longer one is taken to go on like that."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,13 @@ def input_tokens(body: Mapping[str, Any], options: OpenAIOptions) -> int:
         texts.append(content if isinstance(content, str) else content[0]["text"])
     words = sum(_counted(text, options.tokenizer) for text in texts)
     return words + _MESSAGE_TOKENS * len(body["messages"]) + options.image_tokens
+
+
+def output_tokens(answer: ChatAnswer, options: OpenAIOptions) -> int:
+    """Output tokens of an answer, where the endpoint does not state them."""
+    text = answer["thoughts"] + answer["content"] + answer["refusal"]
+    head = text[:_COUNTED]
+    return math.ceil(count_tokens(head, options.tokenizer) * len(text) / max(1, len(head)))
 
 
 def typical_annotation(instruction_set: str = InstructionSet.TERRAIN) -> Annotation:

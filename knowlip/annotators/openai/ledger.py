@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS requests (
     input_tokens INTEGER NOT NULL DEFAULT 0,
     output_tokens INTEGER NOT NULL DEFAULT 0,
     cost REAL,                        -- NULL = no prices were given
+    estimated INTEGER NOT NULL DEFAULT 0,  -- 1 = the endpoint stated no tokens that can be; they are counted here
     doubt REAL NOT NULL DEFAULT 0,    -- most that attempts without an answer may have cost
     reserved REAL NOT NULL DEFAULT 0, -- most that the attempt in flight may cost
     seconds REAL NOT NULL DEFAULT 0,  -- from sending to the answer
@@ -48,6 +49,9 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE INDEX IF NOT EXISTS requests_of_tile ON requests (tile_id);
 CREATE INDEX IF NOT EXISTS requests_of_batch ON requests (batch);
 """
+
+_ADDED = (("batches", "endpoint", "TEXT NOT NULL DEFAULT ''"), ("requests", "estimated", "INTEGER NOT NULL DEFAULT 0"))
+"""Columns that ledgers of earlier versions lack."""
 
 
 class RequestLedger:
@@ -72,9 +76,10 @@ class RequestLedger:
             # Survives the death of the process; after a power cut the answers on disk fill in what is missing.
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.executescript(_TABLES)
-            columns = {row["name"] for row in self._base.execute("PRAGMA table_info(batches)")}
-            if "endpoint" not in columns:  # a ledger of an earlier version
-                self._base.execute("ALTER TABLE batches ADD COLUMN endpoint TEXT NOT NULL DEFAULT ''")
+            for table, column, kind in _ADDED:  # to a ledger of an earlier version
+                columns = {row["name"] for row in self._base.execute(f"PRAGMA table_info({table})")}
+                if column not in columns:
+                    self._base.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is not a ledger that can be read ({error}); move it away.") from None
 
@@ -112,7 +117,8 @@ class RequestLedger:
             self._base.executemany(
                 "INSERT INTO requests (key, tile_id, turn, state, attempts, batch, reserved, updated) "
                 "VALUES (?, ?, ?, 'sent', 1, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET attempts = attempts + 1, "
-                "doubt = doubt + CASE state WHEN 'sent' THEN reserved ELSE 0 END, state = 'sent', "
+                "doubt = doubt + CASE state WHEN 'sent' THEN reserved ELSE 0 END + COALESCE(cost, 0), "
+                "cost = NULL, input_tokens = 0, output_tokens = 0, estimated = 0, state = 'sent', "
                 "batch = excluded.batch, reserved = excluded.reserved, updated = excluded.updated",
                 [(key, tile, turn, batch, reserved, now) for key, tile, turn, reserved in requests],
             )
@@ -123,15 +129,23 @@ class RequestLedger:
             )
 
     def answered(
-        self, key: str, tile_id: str, turn: int, tokens: tuple[int, int], cost: float | None, seconds: float
+        self,
+        key: str,
+        tile_id: str,
+        turn: int,
+        tokens: tuple[int, int],
+        cost: float | None,
+        seconds: float,
+        estimated: bool = False,
     ) -> None:
-        """Note that an answer (input, output tokens) was received and is on disk."""
+        """Note that an answer (input, output tokens, as stated or `estimated`) was received and is on disk."""
         self._do(
-            "INSERT INTO requests (key, tile_id, turn, state, input_tokens, output_tokens, cost, seconds, updated) "
-            "VALUES (?, ?, ?, 'answered', ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET state = 'answered', "
-            "reason = '', reserved = 0, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, "
-            "cost = excluded.cost, seconds = excluded.seconds, updated = excluded.updated",
-            (key, tile_id, turn, *tokens, cost, seconds, time.time()),
+            "INSERT INTO requests (key, tile_id, turn, state, input_tokens, output_tokens, cost, estimated, seconds, "
+            "updated) VALUES (?, ?, ?, 'answered', ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+            "state = 'answered', reason = '', reserved = 0, input_tokens = excluded.input_tokens, "
+            "output_tokens = excluded.output_tokens, cost = excluded.cost, estimated = excluded.estimated, "
+            "seconds = excluded.seconds, updated = excluded.updated",
+            (key, tile_id, turn, *tokens, cost, int(estimated), seconds, time.time()),
         )
 
     def failed(self, key: str, reason: str, in_doubt: bool, final: bool = False) -> None:
@@ -208,14 +222,16 @@ class RequestLedger:
 
     def summary(self) -> dict[str, Any]:
         """Over all runs of this data set: `tiles` (state -> number), `requests` (state -> number), `input_tokens`,
-        `output_tokens`, `cost` (of the answers that had prices), `in_doubt` (what lost answers may have cost)."""
+        `output_tokens`, `cost` (of the answers that had prices), `estimated` (answers whose tokens are counted here),
+        `in_doubt` (what lost answers may have cost)."""
         found: dict[str, Any] = {}
         for table in ("tiles", "requests"):
             rows = self._rows(f"SELECT state, COUNT(*) AS n FROM {table} GROUP BY state ORDER BY state", ())
             found[table] = {row["state"]: row["n"] for row in rows}
         sums = self._rows(
             "SELECT COALESCE(SUM(input_tokens), 0) AS input_tokens, COALESCE(SUM(output_tokens), 0) AS output_tokens, "
-            "ROUND(COALESCE(SUM(cost), 0), 6) AS cost, ROUND(COALESCE(SUM(doubt + reserved), 0), 6) AS in_doubt "
+            "ROUND(COALESCE(SUM(cost), 0), 6) AS cost, COALESCE(SUM(estimated), 0) AS estimated, "
+            "ROUND(COALESCE(SUM(doubt + reserved), 0), 6) AS in_doubt "
             "FROM requests",
             (),
         )[0]

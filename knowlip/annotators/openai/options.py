@@ -1,5 +1,6 @@
 """How the `openai` annotator asks: kept apart from the annotator so that reading a config needs no client library."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -47,11 +48,13 @@ class OpenAIOptions:
     """Merged over the parameters of the request; null drops one. Reasoning models of OpenAI want for example
     {"temperature": null, "max_tokens": null, "max_completion_tokens": 6000}."""
     timeout_s: float = 120.0
-    """Per request."""
+    """Per request, from sending it to the last byte of the answer."""
     retries: int = 5
     """How often a request is repeated after 429, 5xx, a timeout or a broken connection."""
     backoff_s: float = 1.0
     """First waiting time; doubles with every retry up to 60 s, each drawn between half and whole."""
+    patience_s: float = 900.0
+    """Most that a request may take with its repetitions and the waits between them, also those an endpoint asks for."""
     requests_per_minute: float = 0.0
     """Of all threads together; 0 = no limit."""
     tokens_per_minute: float = 0.0
@@ -89,8 +92,18 @@ class OpenAIOptions:
             raise ValueError(f"The response format is {self.response_format!r}; use {', '.join(RESPONSE_FORMATS)}.")
         if self.image_side < 32 or self.max_tokens < 1 or self.timeout_s <= 0:
             raise ValueError("image_side must be 32 or more, max_tokens and timeout_s must be positive.")
-        if self.retries < 0 or self.backoff_s < 0:
-            raise ValueError("retries and backoff_s must not be negative.")
+        if not all(math.isfinite(value) for value in vars(self).values() if isinstance(value, float)):
+            raise ValueError("Times, rates, prices and shares must be finite numbers.")
+        if self.retries < 0 or self.backoff_s < 0 or self.patience_s < 0:
+            raise ValueError("retries, backoff_s and patience_s must not be negative.")
+        # A stream or several answers would be paid and not understood.
+        own = [name for name in ("stream", "messages") if self.extra.get(name)]
+        if own or self.extra.get("n") not in (None, 1):
+            raise ValueError(f"extra must not hold {(own or ['n'])[0]!r}: one whole answer is asked for and paid.")
+        for name in ("max_tokens", "max_completion_tokens"):
+            length = self.extra.get(name)
+            if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
+                raise ValueError(f"{name} in extra is {length!r}; it must be a whole number from 1, or null.")
         if min(self.requests_per_minute, self.tokens_per_minute, self.price_in, self.price_out) < 0:
             raise ValueError("Rates and prices must not be negative.")
         if min(self.image_tokens, self.typical_output_tokens) < 0:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
+from knowlip.annotators.openai.secret import HIDDEN
 from knowlip.annotators.paraphrase.rules import REASONS, refusal, tidied
 from knowlip.annotators.workers import PLACE_KEYS
 from knowlip.base.files import sha256
@@ -37,6 +38,8 @@ _SYSTEM: Final = (
     "unit, name, direction, region, type and doubt, add nothing and leave nothing out. Answer with the reworded "
     "statement alone, on one line, without a full stop."
 )
+_LONGEST: Final = 2000
+"""Characters of an answer; one that is longer rewords no sentence."""
 _SHOTS: Final = (
     ("three ships lie in the upper left region", "the upper left region holds three ships"),
     ("Nearest town: Delft, about 4 km away", "Delft, the nearest town, lies about 4 km from here"),
@@ -245,8 +248,8 @@ class Rewording(Work[Wanted, str]):
                 answer = self.endpoint.ask(question)
             except TileFailed:
                 return ""
-            cut = answer["finish_reason"] == "length" or answer["refusal"]
-            return "" if cut else tidied(answer["content"] or "")
+            bad = answer["finish_reason"] == "length" or answer["refusal"] or len(answer["content"]) > _LONGEST
+            return "" if bad or HIDDEN in answer["content"] else tidied(answer["content"])
 
         return reword
 
