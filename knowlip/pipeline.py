@@ -1,7 +1,7 @@
 """The whole way in one call: simulate, build, annotate, pre-train, fine-tune, evaluate, report."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def demo(config: DemoConfig) -> Results:
     places["report"]["examples"] = out / "examples.json"
     if scenes:
         del places["simulate"]
+    _check_changes(config.set, places)
     # Every setting is checked before anything runs, so that a slip in the last stage does not cost the others' time.
     configs = {
         stage: stage_config(COMMANDS[stage].kind(), settings.get(stage, {}) | plain(here))
@@ -111,6 +112,16 @@ def _say_what_hours_give() -> None:
 def show(_: Results) -> str:
     """Nothing more: the demo has printed its table on the way."""
     return ""
+
+
+def _check_changes(changes: Sequence[str], places: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse changes that would be overruled: of where the stages read and write, and of stages that do not run."""
+    for change in changes:
+        stage, key = change.partition("=")[0].split(".")[:2]
+        if stage not in places:
+            raise ValueError(f"--set {change}: {stage} does not run here, your own scenes are read.")
+        if key in places[stage]:
+            raise ValueError(f"--set {change}: the demo itself says where its stages read and write; use --out.")
 
 
 def _check_splits(path: Path, block_km: float) -> None:

@@ -16,7 +16,7 @@ from knowlip.base.files import file_sha256
 from knowlip.base.rows import read_results
 from knowlip.cli import main
 from knowlip.dataset import Dataset, verify
-from knowlip.pipeline import _check_splits
+from knowlip.pipeline import DemoConfig, _check_splits, demo
 
 DATA = Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[2] / "shared" / "data"))
 REAL = [DATA / name for name in ("s1-geotiff", "sen1floods11", "s1-losangeles-tiles")]
@@ -247,3 +247,17 @@ def test_slips_in_late_stages_cost_nothing(tmp_path: Path, capsys: pytest.Captur
     assert run_demo(tmp_path / "demo", *SIMULATED, "report.samplez=3") == 2
     assert "ReportConfig: There is no setting samplez" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("annotate.dataset=elsewhere", "says where its stages read and write"),
+        ("evaluate.model=mine", "says where its stages read and write"),
+        ("simulate.seed=3", "simulate does not run here"),
+    ],
+)
+def test_changes_that_would_be_overruled_are_refused(change: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"--set {change}: .*{why}"):
+        demo(DemoConfig([tmp_path / "scene.tif"], "demo", tmp_path / "out", [change]))
+    assert not (tmp_path / "out").exists()

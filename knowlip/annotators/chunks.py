@@ -38,8 +38,9 @@ class ChunkStore(Store[Outcomes]):
         return {tile for name in self.names() for tile in self.kept(name, retry)}
 
     def clear(self) -> None:
-        """Forget the finished chunks, not the answers: what was paid for is not asked for again."""
+        """Forget the finished chunks and the settings, not the answers: what was paid for is not asked for again."""
         shutil.rmtree(self.folder / "chunks", ignore_errors=True)
+        self.forget()
 
     def write_quarantine(self, reasons: dict[str, str]) -> None:
         """Keep the reasons of the tiles without an annotation."""

@@ -40,6 +40,10 @@ _SMALL = 1 << 16
 """Bytes: below, pausing the collector of garbage gains nothing."""
 
 
+class BeyondLimit(ValueError):
+    """A document that is nested too deeply or has too many values, written out."""
+
+
 def read_limited(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """The bytes of a regular file that is no larger than `most_bytes`.
 
@@ -88,13 +92,13 @@ def parse_json(data: bytes | str, what: str, *, most_values: int = MOST_VALUES, 
         data = _mended(data)
     # Each value but the first stands behind one of these: no document has more values than it has of them.
     if sum(map(data.count, (b",", b":", b"[", b"{"))) > most_values:
-        raise ValueError(f"{what} holds more than {most_values:,} values, the limit for such a document.")
+        raise BeyondLimit(f"{what} holds more than {most_values:,} values, the limit for such a document.")
     try:
         with _collector_paused(len(data) > _SMALL):
             value = jiter.from_json(data, allow_inf_nan=lenient, catch_duplicate_keys=not lenient)
     except ValueError as error:
         if "recursion limit" in str(error):
-            raise ValueError(f"{what} is nested more than {JSON_DEPTH} levels deep.") from None
+            raise BeyondLimit(f"{what} is nested more than {JSON_DEPTH} levels deep.") from None
         raise ValueError(f"{what} is not valid JSON ({error}).") from None
     if not lenient and _LARGE_NUMBER.search(data):
         _check_numbers(value, what)
@@ -138,7 +142,8 @@ def check_yaml(text: str, what: str) -> None:
     Building recurses in C (deep nesting ends the process) and follows aliases, so that the limits have to hold before.
 
     Raises:
-        ValueError: it is beyond a limit, or has a key twice.
+        BeyondLimit: it is nested too deeply or has too many values.
+        ValueError: it has a key twice, or a number of more than 64 bits.
         yaml.YAMLError: it is broken.
     """
     sizes: dict[str, int] = {}
@@ -152,7 +157,7 @@ def check_yaml(text: str, what: str) -> None:
                 sizes[branch.anchor] = size
         elif isinstance(event, yaml.AliasEvent):
             if any(branch.anchor == event.anchor for branch in above):
-                raise ValueError(f"{what} has an alias *{event.anchor} within what it names.")
+                raise BeyondLimit(f"{what} has an alias *{event.anchor} within what it names.")
             size = sizes.get(event.anchor, 1)
         elif isinstance(event, yaml.ScalarEvent):
             size = 1
@@ -165,14 +170,14 @@ def check_yaml(text: str, what: str) -> None:
         elif isinstance(event, yaml.CollectionStartEvent):
             above.append(_Branch(event))
             if len(above) > YAML_DEPTH:
-                raise ValueError(f"{what} is nested more than {YAML_DEPTH} levels deep.")
+                raise BeyondLimit(f"{what} is nested more than {YAML_DEPTH} levels deep.")
             continue
         else:
             continue
         if above:
             above[-1].add(size)
         if size > YAML_VALUES or (above and above[-1].size > YAML_VALUES):
-            raise ValueError(f"{what} holds more than {YAML_VALUES:,} values, the limit for such a document.")
+            raise BeyondLimit(f"{what} holds more than {YAML_VALUES:,} values, the limit for such a document.")
 
 
 class _Branch:

@@ -20,7 +20,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _OWNER = re.compile(r"([0-9a-f]{12})-(\d+)-(\d+)-[0-9a-f]{8}")
 """Where the process numbers count, the process, when it started, and a token that is drawn for each file."""
@@ -91,7 +96,9 @@ def temporary_path(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in _leftovers(path):
         with suppress(OSError):
-            if _abandoned(left):
+            # A folder that was moved aside for one that never came is all there is of it.
+            only_copy = left.suffix == ".old" and not os.path.lexists(path)
+            if not only_copy and _abandoned(left):
                 _remove(left)
     process = os.getpid()
     owner = f"{_machine()}-{process}-{_started(process)}-{uuid.uuid4().hex[:8]}"
@@ -178,6 +185,45 @@ def _started(process: int) -> str:
     except OSError:  # no /proc here
         return "0"
     return "" if fields[0] == "Z" else fields[19]
+
+
+@contextmanager
+def exclusive(stream: IO[Any]) -> Iterator[None]:
+    """Let one process after the other work on an open file; no more than that where the file system has no locks."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if fcntl is not None:
+            with suppress(OSError):
+                fcntl.flock(stream, fcntl.LOCK_UN)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """:func:`whole_file`, but a file that is there already stays.
+
+    Raises:
+        FileExistsError: there is one by the time the block ends.
+    """
+    temporary = temporary_path(path)
+    try:
+        with _full_disk_named(path):
+            yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,11 +1,20 @@
-"""Parquet files: read with a sentence that names them, written whole or not at all."""
+"""Parquet files: read within limits and with a sentence that names them, written whole or not at all.
+
+A few kilobytes of parquet can stand for terabytes: runs of one value, and words that are stored once. What a table
+takes in memory may be at most :data:`MOST_GROWTH` times its file, or :data:`ALWAYS`.
+"""
 
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from knowlip.base.files import whole_file
+from knowlip.base.files import new_file, whole_file
+
+MOST_GROWTH, ALWAYS = 200, 256 << 20
+"""Memory of a table over the bytes of its file, and the bytes that every table may take."""
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8}
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -14,12 +23,25 @@ def write_table(path: Path, table: pa.Table) -> None:
         pq.write_table(table, part, compression="zstd")
 
 
+def write_new_table(path: Path, table: pa.Table) -> bool:
+    """Write a parquet file, whole or not at all; False, and nothing is written, where another one is there by then."""
+    try:
+        with new_file(path) as part:
+            pq.write_table(table, part, compression="zstd")
+    except FileExistsError:
+        return False
+    return True
+
+
 def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
-    """Read a parquet file; a `ValueError` names it when it is missing, broken, or lacks columns of `schema`."""
+    """Read a parquet file; a `ValueError` names it when it is missing, broken, beyond the limits of this module, or
+    lacks columns of `schema`."""
     if not path.exists():
         raise ValueError(f"{path} does not exist.")
+    if not path.is_file():
+        raise ValueError(f"{path} is no file.")
     try:
-        table = pq.ParquetFile(path).read()
+        table = _read(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
     if schema is not None:
@@ -35,3 +57,58 @@ def check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
             raise ValueError(f"{path} has no column {field.name!r}.")
         if found.field(field.name).type != field.type:
             raise ValueError(f"{path}: column {field.name!r} is {found.field(field.name).type}, not {field.type}.")
+
+
+def _read(path: Path) -> pa.Table:
+    allowed = max(ALWAYS, MOST_GROWTH * path.stat().st_size)
+    with pq.ParquetFile(path) as file:
+        least, words = _sizes(file.metadata)
+        _check(least, allowed)
+        if sum(words.values()) > allowed:
+            _check(_bytes_of_words(path, list(words)), allowed)
+        return file.read()
+
+
+def _bytes_of_words(path: Path, columns: list[str]) -> int:
+    """Bytes of columns of words when each is written out, known without doing so: they are read as numbers of words."""
+    total = 0
+    with pq.ParquetFile(path, read_dictionary=columns) as file:
+        for group in range(file.num_row_groups):  # one by one: Arrow cannot put lists of several dictionaries together
+            for name in columns:
+                column = file.read_row_group(group, [name]).column(0)
+                while pa.types.is_nested(column.type):
+                    column = pc.list_flatten(column)
+                total += _bytes_of(column)
+    return total
+
+
+def _sizes(metadata: pq.FileMetaData) -> tuple[int, dict[str, int]]:
+    """The least bytes that the values take in memory, and by column of words the most, were each the longest."""
+    least, words = 0, dict[str, int]()
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            count, size = max(column.num_values, group.num_rows), column.total_uncompressed_size
+            width = _WIDTHS.get(column.physical_type)
+            least += count * (width or 4)
+            if width is None:
+                longest = size * count if column.has_dictionary_page else size
+                words[column.path_in_schema] = words.get(column.path_in_schema, 0) + longest
+    return least, words
+
+
+def _bytes_of(column: pa.ChunkedArray) -> int:
+    """Bytes of words that are given by their numbers in a dictionary."""
+    total = 0
+    for part in column.chunks:
+        if not pa.types.is_dictionary(part.type):
+            total += part.nbytes
+            continue
+        counts = pc.value_counts(part.indices.drop_null())
+        lengths = pc.binary_length(part.dictionary).cast(pa.int64()).take(counts.field("values"))
+        total += pc.sum(pc.multiply(lengths, counts.field("counts"))).as_py() or 0
+    return total
+
+
+def _check(size: int, allowed: int) -> None:
+    if size > allowed:
+        raise ValueError(f"its values take {size >> 20:,} MiB, more than {MOST_GROWTH} times the file")

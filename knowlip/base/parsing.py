@@ -9,13 +9,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import yaml
 from docstring_parser import parse_from_object
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
+from knowlip.base.documents import YAML_DEPTH, BeyondLimit, check_text, check_yaml
 from knowlip.base.recipes import SECTIONS, load_recipe
 from knowlip.base.settings import new_name
 
 Config = TypeVar("Config")
+_BOUNDED = "bounded yaml"
+"""Our mode of jsonargparse."""
+_LONGEST = 600
+"""Characters of a sentence."""
 
 
 def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence[str]) -> tuple[Config, bool]:
@@ -36,7 +42,10 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         SystemExit: help was asked for and printed.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(prog=f"knowlip {name}", description=about, exit_on_error=False)
+    set_loader(_BOUNDED, _load, exceptions=(yaml.YAMLError,))
+    for argument in arguments:
+        _check_strings(argument)
+    parser = ArgumentParser(prog=f"knowlip {name}", description=about, exit_on_error=False, parser_mode=_BOUNDED)
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
     parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
     hints, positional = get_type_hints(kind), getattr(kind, "POSITIONAL", ())
@@ -55,6 +64,7 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         # A recipe gives defaults, so it has to be read before the parser looks at the flags that overrule it.
         if recipe := _value_of("--recipe", arguments):
             section = load_recipe(recipe).get(name, {})
+            _check_strings(section)
             check_settings(kind, section)
             parser.set_defaults(_dotted(section, kind))
     try:
@@ -63,6 +73,9 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         raise ValueError(f"{_sentence(error)} `knowlip {name} --help` lists all settings.") from None
     if name in SECTIONS and found.recipe != recipe:
         raise ValueError("Give a recipe once, as a flag: --recipe NAME; in a file of settings it would not be read.")
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if isinstance(text := getattr(found, field.name), str):
+            check_text(text, f"The setting {field.name}")
     make: Callable[..., Config] = kind
     return make(**{field.name: getattr(found, field.name) for field in dataclasses.fields(kind)}), found.json  # type: ignore[arg-type]
 
@@ -76,6 +89,7 @@ def stage_config(kind: type[Config], settings: Mapping[str, Any]) -> Config:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "config")
     try:
+        _check_strings(settings)
         check_settings(kind, settings)
     except ValueError as error:
         raise ValueError(f"{kind.__name__}: {error}") from None
@@ -114,6 +128,37 @@ def _dotted(settings: Mapping[str, Any], kind: Any, prefix: str = "") -> dict[st
         else:
             result[f"{prefix}{name}"] = value
     return result
+
+
+# ---- limits -------------------------------------------------------------------------------------------------------
+
+
+def _load(text: str) -> Any:
+    """What jsonargparse makes of the text of a flag or a file, within the limits of :mod:`knowlip.base.documents`."""
+    try:
+        check_yaml(text, "It")
+        value = get_loader("yaml")(text)
+        _check_strings(value)
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from None
+    return value
+
+
+def _check_strings(value: Any) -> None:
+    """Refuse words that would be too much as YAML: jsonargparse reads those of numbers and lists without limits."""
+    if isinstance(value, str) and len(value) > YAML_DEPTH:
+        try:
+            check_yaml(value, "A setting")
+        except BeyondLimit:
+            raise
+        except (ValueError, yaml.YAMLError):
+            pass  # words, or told of where they are read
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _check_strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_strings(item)
 
 
 # ---- flags as people write them -------------------------------------------------------------------------------------
@@ -195,4 +240,6 @@ def _sentence(error: ArgumentError) -> str:
         text = re.sub(r"Group '(\w+)' does not accept option '([\w.]+)'", r"there is no setting \2", text)
         text = re.sub(r"\bconfig\.", "", text)
         text = f"{text[:1].upper()}{text[1:]}"
+    if len(text) > _LONGEST:  # a value may be as long as a file
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     return f"{text.rstrip('.')}."

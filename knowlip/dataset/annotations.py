@@ -17,6 +17,7 @@ import shapely
 
 from knowlip.base.files import sha256, whole_file
 from knowlip.base.parquet import read_parquet, write_table
+from knowlip.dataset.checks import checked_annotations
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASK_SCHEMA, MASKS
 from knowlip.dataset.png import decode_png
 from knowlip.dataset.records import AnnotationRow, TableDigest
@@ -82,7 +83,7 @@ def read_annotations(dataset: Path, truth: Mapping[str, TileTruth] | None = None
     """
     path = dataset / ANNOTATIONS
     if path.exists():
-        return read_parquet(path, ANNOTATION_SCHEMA).to_pandas()
+        return checked_annotations(read_parquet(path, ANNOTATION_SCHEMA), path).to_pandas()
     return annotation_table(annotations_of(truth or {})).to_pandas()
 
 

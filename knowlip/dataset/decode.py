@@ -12,7 +12,7 @@ from numba import njit
 from PIL import Image
 from zlib_ng import zlib_ng
 
-from knowlip.dataset.png import decode_png
+from knowlip.dataset.png import MOST_PIXELS, decode_png
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLAIN = b"\x08\x00\x00\x00\x00"
@@ -42,7 +42,7 @@ def _lines(data: bytes) -> tuple[int, int, bytes] | None:
     if data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or data[24:29] != _PLAIN:
         return None
     columns, rows = struct.unpack(">II", data[16:24])
-    if not 0 < columns < 1 << 15 or not 0 < rows < 1 << 15:
+    if not 0 < columns < 1 << 15 or not 0 < rows < 1 << 15 or columns * rows > MOST_PIXELS:
         return None
     # Every chunk's checksum is looked at, as Pillow does not for all: a flipped bit must not become a pixel unseen.
     parts, place = [], 8

@@ -9,6 +9,8 @@ from numba import njit
 from PIL import Image
 from zlib_ng import zlib_ng
 
+MOST_PIXELS = 178_956_970
+"""Of a tile: twice what Pillow warns of, where it refuses too."""
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
@@ -35,6 +37,8 @@ def decode_png(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as image:
         if image.mode != "L":
             raise OSError(f"expected a grey 8-bit image, found mode {image.mode}")
+        if image.width * image.height > MOST_PIXELS:  # pixels that are all alike take no room in a file
+            raise OSError(f"{image.width} x {image.height} pixels are more than a tile has")
         return np.array(image)
 
 

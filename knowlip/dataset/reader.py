@@ -4,19 +4,21 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
+import shapely
 
 from knowlip.base.documents import parse_json, read_json
 from knowlip.base.files import recover
-from knowlip.base.parquet import read_parquet, write_table
+from knowlip.base.parquet import read_parquet, write_new_table
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset import mentions as mentions_
 from knowlip.dataset import texts as texts_
 from knowlip.dataset.annotations import MaskReader, read_annotations
-from knowlip.dataset.layout import FORMAT_VERSION, INDEX, INDEX_SCHEMA, INFO, SHARDS, SPLITS, TRUTH, TRUTH_SCHEMA
+from knowlip.dataset.checks import checked_index, checked_info, checked_truth
+from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, INFO, SHARDS, SPLITS, TRUTH, TRUTH_SCHEMA
 from knowlip.dataset.records import MentionRow
 from knowlip.dataset.shards import ShardReader
 from knowlip.language.definitions import TileTruth
@@ -38,10 +40,7 @@ class Dataset:
         recover(self.path)
         if not (self.path / INFO).exists():
             raise ValueError(f"{self.path} is not a finished data set: it has no {INFO}. Build it first.")
-        self.info: dict[str, Any] = read_json(self.path / INFO)
-        version = self.info.get("format_version")
-        if version != FORMAT_VERSION:
-            raise ValueError(f"{self.path} has format version {version}; this program reads version {FORMAT_VERSION}.")
+        self.info: dict[str, Any] = checked_info(read_json(self.path / INFO), self.path / INFO)
         self._shards = ShardReader(self.path / SHARDS)
 
     @property
@@ -52,7 +51,7 @@ class Dataset:
     @cached_property
     def table(self) -> pa.Table:
         """The index as an Arrow table with the columns of `INDEX_SCHEMA`, one row per tile, sorted by tile_id."""
-        return read_parquet(self.path / INDEX, INDEX_SCHEMA)
+        return checked_index(read_parquet(self.path / INDEX, INDEX_SCHEMA), self.path / INDEX)
 
     @cached_property
     def index(self) -> "GeoDataFrame":
@@ -60,7 +59,10 @@ class Dataset:
         import geopandas
 
         frame = self.table.drop_columns(["geometry"]).to_pandas()
-        shapes = geopandas.GeoSeries.from_wkb(self.table["geometry"].to_pylist(), crs=4326)
+        try:
+            shapes = geopandas.GeoSeries.from_wkb(self.table["geometry"].to_pylist(), crs=4326)
+        except (shapely.errors.ShapelyError, TypeError) as error:
+            raise ValueError(f"{self.path / INDEX} holds a footprint that is none ({error}).") from error
         return geopandas.GeoDataFrame(frame, geometry=shapes)
 
     @cached_property
@@ -145,7 +147,7 @@ class Dataset:
         table = read_parquet(path, TRUTH_SCHEMA)
         try:
             pairs = zip(table["tile_id"].to_pylist(), table["truth"].to_pylist())
-            return {tile_id: parse_json(text, f"{path}: the truth of {tile_id}") for tile_id, text in pairs}
+            return {tile_id: _truth(text, f"{path}: the truth of {tile_id}") for tile_id, text in pairs}
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{path} holds truth that is not JSON ({error}).") from error
 
@@ -174,11 +176,10 @@ class Dataset:
         """
         table = self._checked(rows.assign(revision=0, parent=-1), "The texts")
         path = texts_.revision_path(self.path, 0)
-        if path.exists():
-            if texts_.read_revision(self.path, 0).equals(table):
-                return
+        if not path.exists() and write_new_table(path, table):
+            return
+        if not texts_.read_revision(self.path, 0).equals(table):
             raise ValueError(f"{path} holds other texts already; texts are never overwritten: use another data set.")
-        write_table(path, table)
 
     def find_revision(self, run: str) -> int | None:
         """Number of the revision that a run of this name wrote; None when it wrote none."""
@@ -191,13 +192,21 @@ class Dataset:
         """Append decisions as the next revision and return its number.
 
         A revision with the same run and rows that is there already is not written again: its number comes back, so a
-        run that repeats a step after a kill does not double it.
+        run that repeats a step after a kill does not double it. Of two processes that append at once, each gets a
+        number of its own.
 
         Args:
             rows: the (tile, slot) pairs decided on; columns of `TEXT_SCHEMA` (revision, parent and run are set here).
             run: name of the run that decided.
             parent: the revision whose texts were judged; the newest where not given.
         """
+        # Nobody is kept out: who finds the next number taken by another one looks again and takes the one behind it.
+        while True:
+            if (number := self._append(rows, run, parent)) is not None:
+                return number
+
+    def _append(self, rows: "pd.DataFrame", run: str, parent: int | None) -> int | None:
+        """:meth:`append_revision`; None where another process has taken the number meanwhile."""
         there = self.revisions()
         if not there:
             raise ValueError(f"{self.path} has no texts yet: annotate it before adding a revision.")
@@ -214,8 +223,7 @@ class Dataset:
         position = table.schema.get_field_index("revision")
         numbers = pa.array([number] * len(table), pa.int32())
         table = table.set_column(position, table.schema.field("revision"), numbers)
-        write_table(texts_.revision_path(self.path, number), table)
-        return number
+        return number if write_new_table(texts_.revision_path(self.path, number), table) else None
 
     def publish_texts(self, revision: int | None = None) -> dict[str, Any]:
         """Write the captions of a revision into the shards' `.txt`, see :func:`knowlip.dataset.publish_texts`."""
@@ -228,6 +236,10 @@ class Dataset:
         if strangers:
             raise ValueError(f"{what} name tile {sorted(strangers)[0]!r}, which {self.path} does not hold.")
         return texts_.to_table(rows, what)
+
+
+def _truth(text: str, what: str) -> TileTruth:
+    return cast(TileTruth, checked_truth(parse_json(text, what), what))
 
 
 def widths_m(tiles: "pd.DataFrame") -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from knowlip.base.files import temporary_path
 from knowlip.dataset.png import decode_png
@@ -161,5 +162,5 @@ class ShardReader:
         """(H, W) uint8 tile."""
         try:
             return decode_png(self.png(shard, key))
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"{self.folder / shard} is damaged: tile {key} is no PNG ({error}).") from error

@@ -11,6 +11,7 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
 from knowlip.base.parquet import check_schema, read_parquet
 from knowlip.base.progress import track
+from knowlip.dataset.checks import checked_info, checked_texts
 from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, schema
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 from knowlip.language.captions import compose_texts
@@ -63,7 +64,7 @@ def read_revision(dataset: Path, number: int) -> pa.Table:
         table = table.append_column("marks", pa.array([""] * len(table), pa.string()))
     columns = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
     check_schema(table.schema, columns, path)
-    return table.select(columns.names)
+    return checked_texts(table.select(columns.names), path)
 
 
 def read_texts(dataset: Path, revision: int | None = None) -> "pd.DataFrame":
@@ -173,7 +174,7 @@ def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
         {"revision": number (-1: none), "shards": how many there are, "rewritten": how many changed}
     """
     dataset = Path(dataset)
-    info = read_json(dataset / INFO)
+    info = checked_info(read_json(dataset / INFO), dataset / INFO)
     there = list_revisions(dataset)
     number = revision if revision is not None else (there[-1] if there else -1)
     texts = read_texts(dataset, number) if number >= 0 else read_texts(dataset)

@@ -91,6 +91,10 @@ class Store(Generic[Chunk]):
         """
         return self._format.read(self._path(name))
 
+    def forget(self) -> None:
+        """Forget the settings, so that work with others may begin here."""
+        self._settings.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Forget everything."""
         shutil.rmtree(self.folder, ignore_errors=True)

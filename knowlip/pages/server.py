@@ -8,11 +8,12 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from knowlip.base.documents import parse_json
+from knowlip.base.files import exclusive
 from knowlip.base.progress import say
 from knowlip.pages.render import render
 
@@ -43,7 +44,8 @@ def rater_name(value: object) -> str:
 
 
 def application(host: str) -> Any:
-    """A FastAPI application that answers only to its own names, and every :class:`Refused` with its sentence.
+    """A FastAPI application that answers only to its own names, and every `ValueError` with its sentence: a
+    :class:`Refused` with its status, what the server cannot do with 500.
 
     Raises:
         ValueError: the extra `serve` is not installed.
@@ -61,9 +63,9 @@ def application(host: str) -> Any:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
 
     async def refuse(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, getattr(error, "status", 400))
+        return JSONResponse({"error": str(error)}, getattr(error, "status", 500))
 
-    app.add_exception_handler(Refused, refuse)
+    app.add_exception_handler(ValueError, refuse)
     return app
 
 
@@ -110,44 +112,69 @@ def serve(app: Any, host: str, port: int, what: str) -> None:
 
 
 class Journal:
-    """A file of JSON lines that only grows. A last line cut short by a crash is left out, and cut off on writing."""
+    """A file of JSON lines that only grows and that several processes may write: each takes in what the others wrote
+    before it adds its own. A last line cut short by a crash is left out, and cut off when the next one is written.
 
-    def __init__(self, path: Path):
-        self.path = path
-        self._lock = threading.Lock()
-        self._end: int | None = None
+    Args:
+        path: the file; it need not be there.
+        apply: takes in a record; KeyError, TypeError, IndexError or ValueError say that it is none.
+        what: what a line is then said not to be.
 
-    def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(line number, record) of every line.
+    Raises:
+        ValueError: a line is no JSON object, or no such record.
+    """
 
-        Raises:
-            ValueError: a line is no JSON object.
+    def __init__(self, path: Path, apply: Callable[[dict[str, Any]], None], what: str):
+        self.path, self._apply, self._what = path, apply, what
+        self._lock = threading.RLock()
+        self._taken, self._lines = 0, 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in the whole lines that were written since."""
+        with self._lock:
+            if not self.path.exists():
+                return
+            with self.path.open("rb") as stream:
+                if stream.seek(0, os.SEEK_END) < self._taken:
+                    raise ValueError(f"{self.path} was cut while it was in use: start again.")
+                stream.seek(self._taken)
+                data = stream.read()
+            for line in data.split(b"\n")[:-1]:
+                self._lines += 1
+                self._taken += len(line) + 1
+                if line.strip():
+                    self._take(line)
+
+    def append(self, make: Callable[[], dict[str, Any] | None]) -> None:
+        """Add a record; it is on the disk when this returns.
+
+        Args:
+            make: gives the record once everything that was written before is taken in; None: there is none to add.
         """
-        if not self.path.exists():
-            return
-        data = self.path.read_bytes()
-        lines = data.split(b"\n")
-        if last := lines.pop():
-            self._end = len(data) - len(last)
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                record = parse_json(line, "It", lenient=True)  # older ones may hold half a surrogate pair
-            except ValueError as error:
-                raise ValueError(f"Line {number} of {self.path} is broken.") from error
-            if not isinstance(record, dict):
-                raise ValueError(f"Line {number} of {self.path} is broken.")
-            yield number, record
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a record; it is on the disk when this returns."""
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self._end is not None:
-                os.truncate(self.path, self._end)
-                self._end = None
-            with self.path.open("ab") as stream:
-                stream.write(json.dumps(record, sort_keys=True).encode() + b"\n")
+            with self.path.open("ab") as stream, exclusive(stream):
+                self.refresh()
+                if (record := make()) is None:
+                    return
+                line = json.dumps(record, sort_keys=True, allow_nan=False).encode() + b"\n"
+                stream.truncate(self._taken)
+                stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
+                self._taken += len(line)
+                self._lines += 1
+                self._apply(record)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            record = parse_json(line, "It", lenient=True)  # older ones may hold half a surrogate pair
+        except ValueError as error:
+            raise ValueError(f"Line {self._lines} of {self.path} is broken.") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"Line {self._lines} of {self.path} is broken.")
+        try:
+            self._apply(record)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise ValueError(f"Line {self._lines} of {self.path} is no {self._what}.") from error

@@ -45,16 +45,8 @@ class Labels:
 
     def __init__(self, path: Path):
         """Raises ValueError: the file holds lines that are no marks (a last one cut short by a crash is left out)."""
-        self._journal = Journal(path)
         self._marks: dict[str, dict[str, str]] = {}
-        for number, record in self._journal.read():
-            try:
-                rater, tile, mark = record["rater"], record["tile_id"], record["label"]
-                if mark not in MARKS or not isinstance(rater, str) or not isinstance(tile, str):
-                    raise TypeError(mark)
-            except (KeyError, TypeError) as error:
-                raise ValueError(f"Line {number} of {path} is no mark of a tile.") from error
-            self._keep(rater, tile, mark)
+        self._journal = Journal(path, self._take, "mark of a tile")
 
     @property
     def path(self) -> Path:
@@ -64,11 +56,11 @@ class Labels:
     def add(self, rater: str, tile_id: str, mark: str) -> None:
         """Append a mark; it is on the disk when this returns."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._journal.append({"tile_id": tile_id, "rater": rater, "label": mark, "time": now})
-        self._keep(rater, tile_id, mark)
+        self._journal.append(lambda: {"tile_id": tile_id, "rater": rater, "label": mark, "time": now})
 
     def of(self, rater: str) -> dict[str, str]:
         """Tile -> mark of one rater, oldest first."""
+        self._journal.refresh()
         return dict(self._marks.get(rater, {}))
 
     def agreed(self) -> dict[str, bool]:
@@ -79,7 +71,10 @@ class Labels:
                 votes.setdefault(tile, Counter())[mark] += 1
         return {t: v["good"] > v["bad"] for t, v in sorted(votes.items()) if v["good"] != v["bad"]}
 
-    def _keep(self, rater: str, tile: str, mark: str) -> None:
+    def _take(self, record: dict[str, Any]) -> None:
+        rater, tile, mark = record["rater"], record["tile_id"], record["label"]
+        if mark not in MARKS or not isinstance(rater, str) or not isinstance(tile, str):
+            raise TypeError(mark)
         marks = self._marks.setdefault(rater, {})
         marks.pop(tile, None)
         if mark:

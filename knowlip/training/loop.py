@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any, cast
 
 import torch
@@ -20,6 +20,7 @@ from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.base.settings import plain, same_or_refuse, without
 from knowlip.jobs.launch import launch, on_sigterm
+from knowlip.jobs.store import alone
 from knowlip.training.engine import FREE_ENGINE, Engine, check_engine, processes
 from knowlip.training.health import FirstBad, Health, Throughput, memory_gb, peak_of
 from knowlip.training.loggers import Logger, check_loggers, open_loggers
@@ -73,15 +74,17 @@ def _in_process(open_task: Opener, config: TrainingConfig, arguments: tuple[Any,
             f"{config.out} holds a checkpoint without the config.yaml that says what it is of: delete the folder, or "
             "use another."
         )
-    with engine.first_alone():  # after all that could fail: settings that cannot work are not saved
-        same_or_refuse(config.out / "config.yaml", config, (*FREE, *task.free))
-        if engine.first:
-            write_json(config.out / "provenance.json", provenance() | {"data": task.identity()})
-            for sentence in cautions:
-                say(f"warning: {sentence}")
-            task.begin()
-    loop.resume()
-    return loop.train()
+    busy = f"Another process trains in {config.out}: let it end, or use another output folder."
+    with alone(config.out / "lock", busy) if engine.first else nullcontext():
+        with engine.first_alone():  # after all that could fail: settings that cannot work are not saved
+            same_or_refuse(config.out / "config.yaml", config, (*FREE, *task.free))
+            if engine.first:
+                write_json(config.out / "provenance.json", provenance() | {"data": task.identity()})
+                for sentence in cautions:
+                    say(f"warning: {sentence}")
+                task.begin()
+        loop.resume()
+        return loop.train()
 
 
 def run_name(config: TrainingConfig, task: Task[Any]) -> str:

@@ -164,6 +164,7 @@ def test_a_run_that_gets_nowhere_says_why_and_leaves_nothing(dataset: Path) -> N
     ):
         annotate(asks(dataset, stub))
     assert not (dataset / "texts.parquet").exists()
+    assert not (dataset / ".annotate" / "settings.json").exists()  # other settings may follow
     with Stub(talks_of_its_place) as stub:
         assert annotate(asks(dataset, stub))["annotated"] == 21
 

@@ -248,3 +248,26 @@ def test_a_reader_that_recovers_does_not_disturb_the_writer(tmp_path: Path, monk
     assert hurried
     assert (path / "a").read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_moved_aside_stays_while_it_is_all_there_is(tmp_path: Path) -> None:
+    """A process was killed between the two renames of a replacement, and the next one fails in its turn."""
+    path, gone = tmp_path / "data", "0" * 12 + "-1-1-00000000"
+    aside = tmp_path / f".data.{files._machine()}-{2**22 + 1}-1-00000000.old"
+    aside.mkdir()
+    (aside / "kept").write_text("kept")
+    temporary_path(path)
+    assert (aside / "kept").read_text() == "kept"
+    with pytest.raises(RuntimeError), whole_folder(path):
+        raise RuntimeError(gone)
+    assert (path / "kept").read_text() == "kept"
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "000001.parquet"
+    with files.new_file(path) as part:
+        part.write_text("first")
+    with pytest.raises(FileExistsError), files.new_file(path) as part:
+        part.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

@@ -68,15 +68,16 @@ def test_an_old_name_is_told_the_new_one_and_folders_made_with_it_go_on(tmp_path
         same_or_refuse(tmp_path / "config.yaml", Training(Path("o"), Tuning(3.0)))
 
 
-def test_lists_are_words_or_brackets() -> None:
-    @dataclass(frozen=True)
-    class Words:
-        POSITIONAL: ClassVar = ("text",)
-        text: str
-        sizes: tuple[int, ...] = ()
-        names: list[str] = field(default_factory=list)
-        loud: bool = False
+@dataclass(frozen=True)
+class Words:
+    POSITIONAL: ClassVar = ("text",)
+    text: str
+    sizes: tuple[int, ...] = ()
+    names: list[str] = field(default_factory=list)
+    loud: bool = False
 
+
+def test_lists_are_words_or_brackets() -> None:
     for flags in (["--sizes", "1", "2", "--names", "a: b", "yes"], ["--sizes=[1,2]", '--names=["a: b","yes"]']):
         found, as_json = parse_command("x", "", Words, ["why: this", *flags, "--loud", "--json"])
         assert found == Words("why: this", (1, 2), ["a: b", "yes"], loud=True)
@@ -99,3 +100,34 @@ def test_provenance_names_versions_but_not_the_machine() -> None:
     assert facts["command"].startswith("knowlip")
     assert "CPU" in machine()
     assert platform.node() not in str(facts) or len(platform.node()) < 4
+
+
+_LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, _LAUGHS, "tuning: &a {rate: *a}", '"' + "[" * 9000 + "]" * 9000 + '"'])
+def test_settings_beyond_the_limits_are_refused(text: str, tmp_path: Path) -> None:
+    """As a file, in a file that a file names, as a group, as a flag, and as the words of a number."""
+    (tmp_path / "bad.yaml").write_text(text)
+    (tmp_path / "config.yaml").write_text(f"config: {tmp_path}/bad.yaml\n")
+    (tmp_path / "number.yaml").write_text(f"tuning: {{rate: {text if text[0] == chr(34) else chr(34) * 2}}}\n")
+    for arguments in (
+        ["--config", str(tmp_path / "bad.yaml")],
+        ["--config", str(tmp_path / "config.yaml")],
+        ["--config", str(tmp_path / "number.yaml")],
+        ["--tuning", str(tmp_path / "bad.yaml")],
+        ["--tuning", text],
+        ["--tuning.rate", text],
+    ):
+        with pytest.raises(ValueError, match=r"levels deep|200,000 values|within what|does not fit") as found:
+            parse_command("x", "", Training, ["--out", "o", *arguments])
+        assert len(str(found.value)) < 1500
+
+
+def test_words_of_a_question_may_look_like_yaml() -> None:
+    for words in ("[" * 60, "a: 1\na: 2", "9" * 100, "*b", "{[", "- - -", "caf\u00e9 \U0001f6f0"):
+        assert parse_command("x", "", Words, [words])[0].text == words
+    with pytest.raises(ValueError, match="text is not valid Unicode"):
+        parse_command("x", "", Words, ["\ud800"])

@@ -352,7 +352,7 @@ def change_key(folder):
         (lambda f: (f / "dataset.json").unlink(), "not a finished data set"),
         (lambda f: rewrite_index(f, set_value("lon", 3, 0.5)), "fingerprint differs"),
         (lambda f: rewrite_index(f, set_value("tile_id", 3, "alpha-l000x000")), "twice"),
-        (lambda f: rewrite_index(f, set_value("scale", 3, "tiny")), "unknown scale"),
+        (lambda f: rewrite_index(f, set_value("scale", 3, "tiny")), "cannot be 'tiny'"),
         (lambda f: rewrite_index(f, set_value("parent_id", 3, "bravo-l000x000")), "does not fit its parent"),
         (lambda f: rewrite_index(f, set_value("block", slice(None), "one")), "block one is in more than one split"),
         (lambda f: (f / "texts.parquet").write_bytes(b"no"), "texts.parquet is not a readable parquet"),

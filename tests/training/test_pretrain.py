@@ -12,6 +12,7 @@ import pytest
 
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import read_figures
+from knowlip.jobs.store import alone
 from knowlip.models import load_model
 from knowlip.scio.passes import ScioConfig
 from knowlip.tasks.pretrain import pretrain
@@ -176,3 +177,13 @@ def test_fine_tuning_learns_answers_and_refuses_strangers(dataset: Path, tmp_pat
         with pytest.raises(ValueError, match=sentence):
             finetune(FinetuneConfig(dataset=dataset, model=config.model, out=tmp_path / "none"), bad)
         assert not (tmp_path / "none").exists()
+
+
+def test_two_trainings_at_once_do_not_share_a_folder(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with (
+        alone(out / "lock", "busy"),
+        pytest.raises(ValueError, match=f"Another process trains in {out}: let it end"),
+    ):
+        pretrain(tiny(dataset, out))
+    assert not (out / "config.yaml").exists()

@@ -47,7 +47,7 @@ def text_audit(config: AuditConfig) -> dict[str, Any]:
 
     Returns:
         `sample` (file), `tiles` (drawn), `verdicts` (file), `judged` (rater -> finished tiles), and with a report
-        `report` (folder), `overall` and `by_evidence` (see docs/audit.md).
+        `report` (folder), `overall` and `by_evidence` (see docs/text-audit.md).
 
     Raises:
         ValueError: no annotated data set, a sample of other settings is there already, broken files, no verdicts to

@@ -12,20 +12,19 @@ Unit = tuple[str, int]
 """A sentence: tile_id and slot (1 to 8); of a sub-text's second sentence the slot plus 8, of its third plus 16."""
 
 
+def _dated(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
 class Verdicts:
     """Verdicts of several raters; the last word of a rater on a sub-text counts, and undo goes back step by step."""
 
     def __init__(self, path: Path):
         """Raises ValueError: the file holds lines that are no verdicts."""
-        self._journal = Journal(path)
         self._given: dict[str, dict[Unit, str]] = defaultdict(dict)
         self._notes: dict[str, dict[str, str]] = defaultdict(dict)
         self._steps: dict[str, list[tuple[Unit, str]]] = defaultdict(list)
-        for number, record in self._journal.read():
-            try:
-                self._apply(record)
-            except (KeyError, TypeError, IndexError) as error:
-                raise ValueError(f"Line {number} of {path} is no verdict.") from error
+        self._journal = Journal(path, self._apply, "verdict")
 
     @property
     def path(self) -> Path:
@@ -42,14 +41,21 @@ class Verdicts:
 
     def undo(self, rater: str) -> Unit | None:
         """Take a rater's last verdict back. Returns the sub-text it was about; None when there is nothing left."""
+        self._journal.refresh()
         if not self._steps[rater]:
             return None
-        unit = self._steps[rater][-1][0]
-        self._add({"kind": "undo", "rater": rater})
-        return unit
+        undone: list[Unit] = []
+
+        def last() -> dict[str, Any] | None:
+            undone.extend(unit for unit, _ in self._steps[rater][-1:])
+            return _dated({"kind": "undo", "rater": rater}) if undone else None
+
+        self._journal.append(last)
+        return undone[0] if undone else None
 
     def of(self, rater: str) -> dict[Unit, str]:
         """Sub-text -> verdict of one rater."""
+        self._journal.refresh()
         return dict(self._given.get(rater, {}))
 
     def notes(self, rater: str) -> dict[str, str]:
@@ -61,8 +67,7 @@ class Verdicts:
         return sorted({name for kept in (self._given, self._notes) for name, values in kept.items() if values})
 
     def _add(self, record: dict[str, Any]) -> None:
-        self._journal.append({**record, "time": datetime.now(UTC).isoformat(timespec="seconds")})
-        self._apply(record)
+        self._journal.append(lambda: _dated(record))
 
     def _apply(self, record: dict[str, Any]) -> None:
         rater = record["rater"]

@@ -1,0 +1,66 @@
+"""Spoilt inputs through all doors of tests/fuzz for as long as is given: what came of them, and each fault once.
+
+    python -m benchmarks.fuzz --seconds 600 [--doors raster picture] [--first 0] [--result FILE]
+
+An input is known by its door and number: `--doors DOOR --first NUMBER --count 1` repeats it.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from knowlip.base.files import write_json
+from tests.fuzz.doors import DOORS
+from tests.fuzz.frame import enter
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--doors", nargs="*", default=[door.name for door in DOORS])
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=1 << 60, help="most inputs of a door")
+    parser.add_argument("--result", type=Path)
+    options = parser.parse_args()
+    doors = [door for door in DOORS if door.name in options.doors]
+    end, tried = time.monotonic() + options.seconds, 0
+    outcomes: dict[str, Counter[str]] = {door.name: Counter() for door in doors}
+    slowest: dict[str, float] = {door.name: 0.0 for door in doors}
+    largest: dict[str, int] = {door.name: 0 for door in doors}
+    faults: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, door in enumerate(doors):
+            (Path(folder) / str(number)).mkdir()
+            door.prepare(Path(folder) / str(number))
+        work = Path(folder) / "work"
+        work.mkdir()
+        for seed in range(options.first, options.first + options.count):
+            for number, door in enumerate(doors):
+                if time.monotonic() > end:
+                    break
+                outcome = enter(door, Path(folder) / str(number), random.Random(f"{door.name} {seed}"), work)
+                tried += 1
+                outcomes[door.name][f"exit {outcome.code}" if not outcome.fault else "fault"] += 1
+                slowest[door.name] = max(slowest[door.name], outcome.seconds)
+                largest[door.name] = max(largest[door.name], outcome.grown >> 20)
+                if outcome.fault:
+                    faults.append({"door": door.name, "number": seed, "how": outcome.how, "fault": outcome.fault})
+                    print(f"{door.name} {seed}: {outcome.how}: {outcome.fault}", flush=True)
+            if time.monotonic() > end:
+                break
+    print(f"{tried} inputs, {len(faults)} faults")
+    for name, counts in outcomes.items():
+        told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+        print(f"  {name}: {told}; at most {slowest[name]:.1f} s and {largest[name]} MiB")
+    if options.result:
+        kept = {"inputs": tried, "outcomes": outcomes, "seconds": slowest, "mebibytes": largest, "faults": faults}
+        write_json(options.result, kept)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
