@@ -11,7 +11,7 @@ import pytest
 
 from knowlip.annotators.openai.annotator import OpenAIAnnotator
 from knowlip.annotators.openai.answer import parse_answer
-from knowlip.annotators.openai.free_form import parse_free_form
+from knowlip.annotators.openai.free_form import MAX_CONTENT, parse_free_form
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.types import TileRequest
 from knowlip.language.dimensions import DIMENSIONS
@@ -226,11 +226,16 @@ def test_long_nonsense_takes_no_time() -> None:
         "1.1 ",
         "sub-text 1 ",
         "[Size] ",
+        "- - ",
+        "Size: " + "- " * 9000,
+        "Size: " + '"' * 19_000,
     ):
         try:
-            parse_free_form(piece * 6000)
+            parse_free_form((piece * 6000)[:MAX_CONTENT])
         except ValueError as error:
             assert "No field" in str(error)  # noqa: PT017
+    with pytest.raises(ValueError, match="has 20001 characters"):
+        parse_free_form("a" * (MAX_CONTENT + 1))
 
 
 @pytest.mark.skipif(not RECORDS.exists(), reason="the published caption records are not at hand (KNOWLIP_DATA)")

@@ -15,6 +15,8 @@ from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
 UNSTATED_CONFIDENCE = 0.5
 """Confidence of a sub-text that states none."""
+MAX_CONTENT = 20_000
+"""Longest answer that is read, without what a model thinks aloud; twenty times what is asked for."""
 
 _SYNONYMS: Final[dict[InstructionSet, dict[str, str]]] = {
     InstructionSet.MARINE: {
@@ -97,6 +99,8 @@ def parse_free_form(content: str, instruction_set: str | None = None) -> FreeFor
         ValueError: not one field was found.
     """
     content = _tidy(content)
+    if len(content) > MAX_CONTENT:
+        raise ValueError(f"The answer has {len(content)} characters; write eight statements of one sentence.")
     pairs = _json_pairs(content)
     kinds = list(_SYNONYMS)
     if instruction_set:
@@ -306,7 +310,7 @@ def _bare(text: str) -> str:
     before = None
     while before != text:
         before = text
-        text = re.sub(r"^(?:[\s|]+|[-•*+]\s+)", "", re.sub(r"[\s;,|{}]+$", "", text))
+        text = re.sub(r"^(?:[\s|]|[-•*+]\s+)+", "", re.sub(r"[\s;,|{}]+$", "", text))
         for opens, closes in _QUOTES:
             inner = text[len(opens) : -len(closes)]
             apart = re.sub(r"(?<=\w)'", "", inner) if opens == "'" else re.sub(r'\\"', "", inner)
