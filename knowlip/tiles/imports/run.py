@@ -25,13 +25,15 @@ from knowlip.tiles.imports.files import ImageFinder, image_folder
 from knowlip.tiles.imports.formats import format_named
 from knowlip.tiles.imports.labels import Label, LabelledImage, Problems, merge
 from knowlip.tiles.imports.masks import MaskCodes, mask_place, masks_of
-from knowlip.tiles.imports.pixels import SHOWN, decode, digest_of, to_grey
+from knowlip.tiles.imports.pixels import SHOWN, Grey, decode, digest_of, to_grey
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
 from knowlip.tiles.imports.splits import Identity, assign, groups, judge, official
 
 _PIXELS_AT_ONCE = 200_000_000
 """Images of one part of the data set: what is held in memory as PNG."""
+_PIXELS_KEPT = 200_000_000
+"""Grey levels of images that are kept between looking at them and writing them; beyond, images are decoded again."""
 _LONGEST_NAME = 80
 _CUT_NAME = re.compile(r"-x\d{5}y\d{5}$")
 """Ends of the names of tiles that were cut from an image: no whole image may have one."""
@@ -53,6 +55,25 @@ class Planned:
         return f"{name}-{self.identity.sha256[:16]}" + (f"-{self.split}" if self.reason else "")
 
 
+class _Decoded:
+    """Grey levels of images, and what was done to show them, kept as long as there is room."""
+
+    def __init__(self, config: ImportConfig):
+        self.config, self.room = config, _PIXELS_KEPT
+        self._kept: dict[Path, tuple[Grey, list[str]]] = {}
+
+    def keep(self, path: Path, grey: Grey, shown: list[str]) -> None:
+        if grey.values.size <= self.room:
+            self.room -= grey.values.size
+            self._kept[path] = (grey, shown)
+
+    def take(self, path: Path) -> tuple[Grey, list[str]]:
+        if path in self._kept:
+            return self._kept.pop(path)
+        pixels = decode(path, self.config)
+        return to_grey(pixels, path, self.config), pixels.shown
+
+
 def import_dataset(config: ImportConfig) -> dict[str, Any]:
     """Bring a labelled set into a data set with annotations. The folder is whole or absent; same files, same bytes.
 
@@ -71,7 +92,8 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     problems = Problems(config.skip_bad)
     images, unnamed = official(read_labels(config, problems), config, problems)
     # Splits wait until all images are known by hash and thumbnail: copies must not be torn apart.
-    images, identities, finder = _look(images, config, problems)
+    decoded = _Decoded(config)
+    images, identities, finder = _look(images, decoded, problems)
     if not images:
         raise ValueError(f"No image of {config.source} can be imported{_why(problems, unnamed)}.")
     problems.check_kept(config.source, sum(len(image.things) for image in images))
@@ -81,7 +103,7 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     plan = _plan(name, images, identities, splits, reasons, config)
     with whole_folder(config.out) as out:
         record = {"not_in_split_files": unnamed, "copies": copies}
-        info = _write(out, name, plan, config, problems, record)
+        info = _write(out, name, plan, decoded, problems, record)
         try:
             verify(out)
         except ValueError as error:
@@ -174,10 +196,10 @@ def _why(problems: Problems, unnamed: int) -> str:
 
 
 def _look(
-    images: list[LabelledImage], config: ImportConfig, problems: Problems
+    images: list[LabelledImage], decoded: _Decoded, problems: Problems
 ) -> tuple[list[LabelledImage], list[Identity], NearDuplicateFinder]:
     """Decode every image once; those that cannot be read, or differ from the size in their label, are bad."""
-    kept, identities, finder = [], [], NearDuplicateFinder()
+    kept, identities, finder, config = [], [], NearDuplicateFinder(), decoded.config
     for image in track(images, "look at images"):
         try:
             pixels = decode(image.path, config)
@@ -192,6 +214,7 @@ def _look(
             continue
         identities.append(Identity(digest_of(pixels), (width, height)))
         finder.add(grey.values)
+        decoded.keep(image.path, grey, pixels.shown)
         kept.append(replace(image, things=tuple(_inside(image, (width, height), config, problems))))
     return kept, identities, finder
 
@@ -238,9 +261,10 @@ def _plan(
 
 
 def _write(
-    out: Path, name: str, plan: list[Planned], config: ImportConfig, problems: Problems, record: dict[str, Any]
+    out: Path, name: str, plan: list[Planned], decoded: _Decoded, problems: Problems, record: dict[str, Any]
 ) -> dict[str, Any]:
-    # Images are decoded again here rather than kept since `_look`: a set of any size passes through in parts.
+    # A set of any size passes through in parts: what had no room since `_look` is decoded again.
+    config = decoded.config
     parts = _parts(plan)
     scene_ids = [name] if len(parts) == 1 else [f"{name}-{number:03d}" for number in range(len(parts))]
     objects: list[AnnotationRow] = []
@@ -251,9 +275,8 @@ def _write(
         rows: list[dict[str, Any]] = []
         pngs: dict[str, bytes] = {}
         for planned in track(part, f"import {scene_id}"):
-            pixels = decode(planned.image.path, config)
-            shown.update(pixels.shown)
-            grey = to_grey(pixels, planned.image.path, config)
+            grey, how = decoded.take(planned.image.path)
+            shown.update(how)
             seen: set[int] = set()
             for tile_id, crop in zip(planned.tile_ids, planned.crops):
                 x, y, width, height = crop
