@@ -210,7 +210,7 @@ def polsf(folder: Path) -> None:
 
 
 SETS = {
-    "SSDD": (ssdd, {"tiles": 4, "annotations": 4, "masks": 4, "splits": {"train": 1, "test": 3}}),
+    "SSDD": (ssdd, {"tiles": 4, "annotations": 4, "masks": 4, "splits": {"train": 1, "val": 0, "test": 3}}),
     "SAR-AIRcraft": (sar_aircraft, {"tiles": 3, "annotations": 3, "splits": {"train": 1, "val": 1, "test": 1}}),
     "SAR-ACD": (class_folders, {"tiles": 6, "annotations": 6, "categories": {"aircraft": 6}}),
     "SET": (class_folders, {"tiles": 6, "annotations": 6, "categories": {"A220": 3, "Boeing787": 3}}),
@@ -255,6 +255,8 @@ def test_command_lines_run(line: Line, here: Path, capsys: pytest.CaptureFixture
         shutil.rmtree(here / "DATASET")
         shutil.copytree(here / "BARE", here / "DATASET")
     if arguments[:2] == ["dataset", "import"]:
+        if arguments[-1] == "DATASET":
+            shutil.rmtree(here / "DATASET")
         make, expected = SETS[arguments[2]]
         make(here / arguments[2])
         arguments.append("--json")

@@ -198,7 +198,7 @@ def _known(path: Path) -> str:
 def _open(path: Path, kind: str) -> Image.Image | None:
     """The picture with its header read; None where Pillow takes none of its size."""
     try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+        with warnings.catch_warnings(action="ignore"):  # of its size, and of tags that it passes over
             return Image.open(path, formats=[kind])
     except Image.DecompressionBombError:
         return None

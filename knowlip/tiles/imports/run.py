@@ -206,7 +206,8 @@ def _look(
             height, width = pixels.values.shape
             if image.size is not None and image.size != (width, height):
                 stated = f"{image.labels} is for {image.size[0]} x {image.size[1]} pixels"
-                raise ValueError(f"{stated}, but {image.path} has {width} x {height}.")
+                how = " as its EXIF orientation shows it" if pixels.turned else ""
+                raise ValueError(f"{stated}, but {image.path} has {width} x {height}{how}.")
             grey = to_grey(pixels, image.path, config)
         except ValueError as error:
             problems.note(str(error))
