@@ -254,6 +254,7 @@ def test_command_lines_run(line: Line, here: Path, capsys: pytest.CaptureFixture
     if arguments[0] == "annotate":  # a data set is annotated once
         shutil.rmtree(here / "DATASET")
         shutil.copytree(here / "BARE", here / "DATASET")
+        arguments += ["--workers", "1"]  # processes take longer to start than 21 tiles to annotate
     if arguments[:2] == ["dataset", "import"]:
         if arguments[-1] == "DATASET":
             shutil.rmtree(here / "DATASET")
