@@ -33,11 +33,10 @@ GDAL_OPTIONS = {
     "GDAL_CACHEMAX": 32,
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_PAM_ENABLED": "YES",
-    "RAW_CHECK_FILE_SIZE": "YES",
     **_NO_NETWORK,
 }
 """For reading: a small block cache (scenes are streamed); companions (`.aux.xml`, `.msk`, `.tfw`, `_RPC.TXT`) are
-looked for by name, without listing the folder; raw files must hold all the pixels that their header promises."""
+looked for by name, without listing the folder."""
 WRITE_OPTIONS = {"GDAL_CACHEMAX": 32, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 """For writing: what GDAL cannot put into the file itself is left out, not put beside it."""
 
@@ -299,6 +298,8 @@ def _require_possible(dataset: Any, path: Path, stored: int) -> None:
         raise DamagedProduct(f"{path} has {dataset.count} bands; what is read has 1 to {MOST_BANDS}.")
     sizes = [_bytes_of(dtype) for dtype in dataset.dtypes]
     require_size(path, (dataset.height, dataset.width), sum(sizes), stored)
+    if dataset.driver == "ENVI" and Path(dataset.name).stat().st_size < dataset.height * dataset.width * sum(sizes):
+        raise DamagedProduct(f"{path} is cut off: it ends before the last pixel that its header names.")
     # Bands that are interleaved by pixel share their blocks.
     interleaved = dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL"
     together = sum(sizes) if interleaved else max(sizes)

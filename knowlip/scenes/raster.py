@@ -216,8 +216,9 @@ class RasterFile(Raster):
     raster_band: int = 1
     imaginary_band: int = 0  # Band with the imaginary part where `raster_band` holds the real part only; 0: none.
     source: str = ""  # GDAL's name of the raster where it is not the path (a member of an archive, a subdataset).
-    _handles: dict[int, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
-    """Thread -> open file: GDAL's handles are not to be shared between threads."""
+    imaginary_file: Path | None = None  # File with the imaginary part, where it is another one.
+    _handles: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+    """Thread and file -> open file: GDAL's handles are not to be shared between threads."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handles": {}}
@@ -231,11 +232,13 @@ class RasterFile(Raster):
             rows, columns = self._handle().block_shapes[self.raster_band - 1]
         return int(rows), int(columns)
 
-    def _handle(self) -> Any:
-        """The open file of this thread."""
-        handle = self._handles.get(threading.get_ident())
+    def _handle(self, beside: Path | None = None) -> Any:
+        """The open file of this thread, or the one `beside` it with imaginary parts."""
+        key = threading.get_ident(), beside
+        handle = self._handles.get(key)
         if handle is None:
-            handle = self._handles[threading.get_ident()] = open_raster(self.path, self.source)
+            opened = open_raster(beside) if beside is not None else open_raster(self.path, self.source)
+            handle = self._handles[key] = opened
         return handle
 
     @contextmanager
@@ -244,16 +247,18 @@ class RasterFile(Raster):
         try:
             yield
         except (RasterioError, OSError) as error:
-            self._handles.pop(threading.get_ident(), None)
+            for key in [key for key in self._handles if key[0] == threading.get_ident()]:
+                del self._handles[key]
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error.__cause__ or error})") from error
 
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         with self._reading(), rasterio.Env(**GDAL_OPTIONS):
             handle = self._handle()
             values = handle.read(self.raster_band, window=window)
-            if self.imaginary_band:
+            if self.imaginary_band or self.imaginary_file:
+                other = self._handle(self.imaginary_file) if self.imaginary_file else handle
                 both = np.empty(values.shape, np.complex64)
-                both.real, both.imag = values, handle.read(self.imaginary_band, window=window)
+                both.real, both.imag = values, other.read(self.imaginary_band or 1, window=window)
                 values = both
             mask = None
             if rasterio.enums.MaskFlags.per_dataset in handle.mask_flag_enums[self.raster_band - 1]:

@@ -94,7 +94,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         raster = raster_of(path, header, number, imaginary)
         notes = settle_units(raster, header, number, overrides)
         incidence = number_of(tags.get("KNOWLIP_INCIDENCE_DEG"), math.nan)
-        quantity = _quantity(raster, header, number, incidence, overrides)
+        quantity = held_quantity(raster, _quantity_of(header, number, path), incidence, overrides, path)
         require_data(raster)
         # What a tag of KnowLIP says (the simulator and stored COGs write them) is known, a file name only suggests.
         scene = Scene(
@@ -142,26 +142,29 @@ def settle_units(raster: RasterFile, header: Header, band: int, overrides: Scene
     return settle(raster, stated)
 
 
-def _quantity(raster: RasterFile, header: Header, band: int, incidence: float, overrides: SceneOverrides) -> str:
-    """The quantity of a band after bringing it to the one that is asked for.
+def held_quantity(raster: RasterFile, held: str, incidence: float, overrides: SceneOverrides, path: Path) -> str:
+    """The quantity of a band after bringing it from the one that it holds ("": none is stated) to the one asked for.
 
     Raises:
         NotCalibrated: beta0 or gamma0 is asked for, and the file does not hold it, nor what it takes to compute it.
     """
-    tagged = header.tags.get("KNOWLIP_QUANTITY", "")
-    held = tagged if tagged in QUANTITIES[1:] else quantity_named(header.descriptions[band - 1])
-    held = held or quantity_named(raster.path.stem)
     if not overrides.calibrate:
         return "none"
     if not held:
-        relative(raster.path, overrides, "it does not state which quantity it holds")
+        relative(path, overrides, "it does not state which quantity it holds")
         return "none"
-    # sigma0 is the default, no demand: what stands in the file is read where it cannot be computed.
-    if overrides.quantity == held or (overrides.quantity == "sigma0" and math.isnan(incidence)):
+    if overrides.quantity in (held, "sigma0"):  # sigma0 is the default, no demand: what stands in the file is read
         return held
-    factor = float(conversion(held, overrides.quantity, incidence, raster.path))
+    factor = float(conversion(held, overrides.quantity, incidence, path))
     raster.calibration = Radiometry(overrides.quantity, Constant(factor))
     return overrides.quantity
+
+
+def _quantity_of(header: Header, band: int, path: Path) -> str:
+    """The quantity that a file states: by its tag, the description of the band, or a published name."""
+    tagged = header.tags.get("KNOWLIP_QUANTITY", "")
+    named = quantity_named(header.descriptions[band - 1]) or quantity_named(path.stem)
+    return tagged if tagged in QUANTITIES[1:] else named
 
 
 def read_header(path: Path, source: str = "") -> Header:
@@ -211,18 +214,28 @@ def _crs_of(file: Any, path: Path) -> tuple[pyproj.CRS | None, tuple[str, ...]]:
     return pyproj.CRS.from_user_input(beside.read_text("utf-8", "replace")), (f"The CRS is that of {beside.name}.",)
 
 
-def raster_of(path: Path, header: Header, band: int = 1, imaginary: int = 0, source: str = "") -> RasterFile:
-    """One band of a file, units still to be decided ("dn", or "complex" where pixels are complex)."""
+def raster_of(
+    path: Path,
+    header: Header,
+    band: int = 1,
+    imaginary: int = 0,
+    source: str = "",
+    imaginary_file: Path | None = None,
+) -> RasterFile:
+    """One band of a file, units still to be decided ("dn", or "complex" where pixels are complex); `imaginary`: the
+    band with the imaginary part, `imaginary_file`: a file of the same size that holds it."""
     if not 1 <= band <= len(header.dtypes):
         raise ValueError(f"{path} has {len(header.dtypes)} band(s), so raster_band: {band} does not exist.")
     dtype = header.dtypes[band - 1]
-    units = "complex" if imaginary or dtype.startswith("complex") else "dn"
+    units = "complex" if imaginary or imaginary_file or dtype.startswith("complex") else "dn"
     scale, offset = header.scales[band - 1], header.offsets[band - 1]
     if not (math.isfinite(scale) and math.isfinite(offset) and scale != 0):
         raise DamagedProduct(f"{path} declares a scale of {scale:g} and an offset of {offset:g}, which cannot be.")
     nodata = header.nodata[band - 1]
-    place = {"raster_band": band, "imaginary_band": imaginary, "source": source}
-    return RasterFile(path, units, header.shape, dtype, nodata, scale=scale, offset=offset, **place)
+    place = band, imaginary, source
+    return RasterFile(
+        path, units, header.shape, dtype, nodata, None, *place, imaginary_file, scale=scale, offset=offset
+    )
 
 
 def geometry_of(header: Header, path: Path, overrides: SceneOverrides) -> Geometry:

@@ -262,7 +262,9 @@ def _ships(text: str) -> dict[tuple[int, int], dict[str, float]]:
     """(Center_x, Center_y) -> numbers of each ship. Tags are searched one by one: many of these files are no XML."""
     ships = {}
     for part in re.split(r"<ship>", text, flags=re.IGNORECASE)[1:]:
-        block = re.split(r"</ship>", part, maxsplit=1, flags=re.IGNORECASE)[0]
+        block, *closed = re.split(r"</ship>", part, maxsplit=1, flags=re.IGNORECASE)
+        if not closed:
+            continue
         values = {}
         for key in ("Center_x", "Center_y", "Center_longitude", "Center_latitude", "Incidence"):
             found = re.search(rf"<{key}>([^<]*)</{key}>", block)
