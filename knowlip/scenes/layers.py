@@ -33,7 +33,7 @@ ls-map=shadow layover=shadow shadow=shadow layover-shadow=shadow layover-shadow-
 lut=lut rgb=rgb rgba=rgb quicklook=preview ql=preview preview=preview browse=preview thumbnail=preview
 phase=phase coherence=phase corr=phase number-of-looks=looks anf=factor"""
 _LAYERS = {tuple(words.split("-")): kind for words, kind in (item.split("=") for item in _ENDINGS.split())}
-_BAND_LAYERS = {
+_BAND_LAYERS: dict[tuple[str, ...], str] = {
     ("angle",): "incidence angles",
     ("latitude",): "coordinates",
     ("longitude",): "coordinates",

@@ -40,16 +40,16 @@ _LARGEST = 100_000
 
 @dataclass
 class _MappedAmplitude(RasterFile):
-    """Amplitudes that were raised to a power before they became integers: DN = scale * stored^(1 / exponent), with the
+    """Amplitudes that were raised to a power before they became integers: DN = factor * stored^(1 / exponent), with the
     scale of the band as GDAL states it."""
 
     exponent: float = 1.0
-    scale: float = 1.0
+    factor: float = 1.0
 
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         stored, mask = super().values(window)
         valid = stored != 0 if self.nodata is None else stored != self.nodata
-        amplitude = np.float32(self.scale) * stored.astype(np.float32) ** np.float32(1 / self.exponent)
+        amplitude = np.float32(self.factor) * stored.astype(np.float32) ** np.float32(1 / self.exponent)
         return amplitude, valid if mask is None else mask & valid
 
 
@@ -203,7 +203,7 @@ def _tiff_raster(image: Path, header: Header, facts: _Facts) -> RasterFile:
     inside = finite(parameters.get("scale", 1))
     scale = band_scale / (inside if inside > 0 else 1.0)
     kept = raster.path, "amplitude", raster.shape, raster.dtype, raster.nodata
-    return _MappedAmplitude(*kept, raster_band=band, exponent=exponent, scale=scale)
+    return _MappedAmplitude(*kept, raster_band=band, exponent=exponent, factor=scale)
 
 
 def _text(facts: _Facts, name: str) -> str:
