@@ -43,7 +43,7 @@ def fold_channels(
     if len(source_mean) != channels or len(source_std) != channels:
         raise ValueError(
             f"The patch kernel has {channels} input channels: give {channels} means and standard deviations of its "
-            f"normalisation, not {len(source_mean)} and {len(source_std)}."
+            f"normalisation (vision_mean, vision_std), not {len(source_mean)} and {len(source_std)}."
         )
     weight = weight_DCPP.double()
     scale_C = 1 / torch.tensor(source_std, dtype=torch.double)
@@ -63,25 +63,42 @@ def resize_patch(weight_DCPP: Tensor, size: tuple[int, int]) -> Tensor:
     return resized
 
 
-def resize_positions(positions_1ND: Tensor, grid: tuple[int, int], prefix: int, antialias: bool = False) -> Tensor:
-    """Position embeddings of a square grid of patches, interpolated to another grid (bicubic, corners not aligned).
+def resize_positions(
+    positions_1ND: Tensor,
+    grid: tuple[int, int],
+    prefix: int,
+    antialias: bool = False,
+    source_grid: Sequence[int] | None = None,
+) -> Tensor:
+    """Position embeddings of a grid of patches, interpolated to another grid (bicubic, corners not aligned).
 
     Args:
         positions_1ND: prefix tokens first, then the patches row by row.
         grid: rows and columns wanted.
         prefix: tokens that are no patches ([CLS], registers); they keep their embeddings.
         antialias: low-pass before shrinking, as timm does; BLIP and MAE do not.
+        source_grid: rows and columns that the embeddings stand for; a square where it is not given.
 
     Raises:
-        ValueError: the patches make no square.
+        ValueError: the patches make no such grid, or no square.
     """
-    side = math.isqrt(positions_1ND.shape[1] - prefix)
-    if side * side != positions_1ND.shape[1] - prefix:
+    count = positions_1ND.shape[1] - prefix
+    if source_grid is not None and (len(source_grid) != 2 or min(source_grid) < 1 or math.prod(source_grid) != count):
+        raise ValueError(f"{count} position embeddings of patches do not lie as vision_grid {list(source_grid)} says.")
+    side = math.isqrt(max(0, count))
+    if source_grid is None and (count < 1 or side * side != count):
         raise ValueError(
             f"{positions_1ND.shape[1]} position embeddings are not {prefix} and a square grid of patches: "
-            "choose a model.vision.name with the class and register tokens of these weights."
+            "choose a model.vision.name with the class and register tokens of these weights, or give vision_grid, rows "
+            "and columns of the patches."
         )
+    if tuple(source_grid or (side, side)) == tuple(grid):
+        return positions_1ND.float()
     resized: Tensor = resample_abs_pos_embed(
-        positions_1ND.float(), list(grid), [side, side], num_prefix_tokens=prefix, antialias=antialias
+        positions_1ND.float(),
+        list(grid),
+        list(source_grid or (side, side)),
+        num_prefix_tokens=prefix,
+        antialias=antialias,
     )
     return resized

@@ -26,7 +26,7 @@ from knowlip.language.truth import judge
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured, balanced
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import Estimate, caption_scores, proportion, typical_text
+from knowlip.tasks.metrics import NO_CIDER, Estimate, caption_scores, proportion, typical_text
 from knowlip.tasks.metrics.captions import TOKENISATION
 
 Judge = Callable[[str, str, str, TileTruth, float], bool | None]
@@ -155,8 +155,9 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
     scores = caption_scores(generated, [[text] for text in references], trial.clusters)
     of_fixed = {name: caption_scores([text] * count, [[one] for one in references]) for name, text in fixed.items()}
     for metric, figure in scores.items():
-        reached: dict[str, float | None] = {name: found[metric].value for name, found in of_fixed.items()}
-        more.append(bench.row("caption", encoder.name, metric, figure, reached, unit="number"))
+        reached = {name: _value(found[metric]) for name, found in of_fixed.items()}
+        note = "" if figure else NO_CIDER
+        more.append(bench.row("caption", encoder.name, metric, figure, reached, note, unit="number"))
     examples = tuple(
         ShownExample(
             "caption",

@@ -90,7 +90,12 @@ def test_a_bert_and_a_vit_leave_the_other_tower_random(
     source = knowlip.load(tmp_path / "b").visual_encoder
     torch.save({"model": source.state_dict()}, tmp_path / "vit.pth")
     assert main(["convert", str(tmp_path / "vit.pth"), "--out", str(tmp_path / "v"), *tower]) == 2  # one channel
-    assert "1 input channels: give 1 means" in capsys.readouterr().err
+    assert "reads one channel" in capsys.readouterr().err
+    asked = ["--vision_mean", "[0.45]", "--vision_std", "[0.25]"]
+    assert main(["convert", str(tmp_path / "vit.pth"), "--out", str(tmp_path / "v"), *tower, *asked]) == 0
+    pixels = torch.randn(2, 1, 224, 224)
+    again = knowlip.load(tmp_path / "v").visual_encoder
+    torch.testing.assert_close(again(pixels), source(pixels), rtol=1e-4, atol=1e-4)
 
 
 def test_plain_sizes_are_recognised(tmp_path: Path) -> None:
@@ -118,6 +123,6 @@ def test_bad_input_is_one_sentence(tmp_path: Path, vocabulary: Path, capsys: pyt
     (tmp_path / "alone").mkdir()
     torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "alone" / "cnn.pth")
     assert main(["convert", str(tmp_path / "alone" / "cnn.pth"), *out]) == 2
-    assert "vocab.txt of an uncased BERT" in capsys.readouterr().err
+    assert "vocab.txt of a BERT" in capsys.readouterr().err
     assert TextTokenizer.from_vocabulary(vocabulary).dec == len(WORDS)
     assert not (tmp_path / "m").exists()

@@ -106,6 +106,9 @@ def test_caption_scores_know_equal_and_unrelated_texts() -> None:
     same = caption_scores([texts[0] for texts in references], references)
     assert same["BLEU-4"].value == pytest.approx(1.0, abs=1e-6)
     assert same["CIDEr"].value == pytest.approx(10.0, abs=1e-6)
+    alone = caption_scores(references[0], references[:1])
+    assert alone["BLEU-4"] is not None and alone["CIDEr"] is None  # noqa: PT018
+    assert caption_scores([references[0][0]] * 3, [references[0]] * 3)["CIDEr"] is None
     swapped = caption_scores([references[1][0], references[0][0]], references)
     assert swapped["BLEU-4"].value < 0.01
     assert swapped["CIDEr"].value < 0.5

@@ -6,17 +6,19 @@ cross-attention is new.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.tokenizer import EXTRA, SPECIAL, TextTokenizer
+from knowlip.models.tokenizer import EXTRA, SPECIAL, TextTokenizer, read_vocabulary
+from knowlip.models.weights.heads import check_heads
 from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source
 
-_PREFIXES = ("", "bert.", "0.auto_model.")
 _WORDS = "embeddings.word_embeddings.weight"
 _HEAD = "cls.predictions."
 _SMALL = 20000
@@ -29,17 +31,31 @@ def bert_names(source: Source) -> dict[str, str]:
     Raises:
         ValueError: the file holds no BERT.
     """
-    prefix = next((prefix for prefix in _PREFIXES if prefix + _WORDS in source.state), None)
-    if prefix is None:
+    found = [key.removesuffix(_WORDS) for key in source.state if re.search(rf"(^|\.){re.escape(_WORDS)}$", key)]
+    if not found:
         first = next(iter(source.state))
         raise ValueError(
             f"{source.path} holds no BERT (no {_WORDS}, with or without `bert.`); its first tensor is {first}."
         )
+    if len(found) > 1:
+        raise ValueError(f"{source.path} holds {len(found)} text towers ({', '.join(found)}): save one of them alone.")
+    (prefix,) = found
+    kinds = source.state.get(f"{prefix}embeddings.token_type_embeddings.weight")
+    model = source.config.get("text_config", source.config).get("model_type", "bert")
+    if (
+        "roberta" in prefix
+        or model not in ("bert", "blip", "blip_text_model")
+        or (kinds is not None and len(kinds) < 2)
+    ):
+        raise ValueError(f"{source.path} holds no BERT but a RoBERTa or another kin, which counts positions otherwise.")
+    # The language-model head stands beside `bert.`, not in it; what stands outside the whole model is dropped.
+    outer = prefix.removesuffix("bert.")
     names = {}
     for key in source.state:
-        name = key.removeprefix(prefix)
-        name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
-        names[re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)] = key
+        if key.startswith(outer):
+            name = key.removeprefix(outer).removeprefix(prefix.removeprefix(outer))
+            name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
+            names[re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)] = key
     return names
 
 
@@ -53,8 +69,9 @@ def convert_bert(source: Source, model: KnowLIP) -> Conversion:
         ValueError: no BERT, another size, another vocabulary, or tensors left over on either side.
     """
     names = bert_names(source)
-    check_text(source, names, model, source.config)
+    said = check_text(source, names, model, source.config)
     ledger = WeightLedger(source, model, ("text_encoder.", "text_decoder."), "BERT")
+    ledger.report.notes.append(said)
     has_head = f"{_HEAD}transform.dense.weight" in names
     for ours in ledger.wanted:
         name = re.sub(r"^text_(encoder|decoder)\.", "", ours)
@@ -70,6 +87,7 @@ def convert_bert(source: Source, model: KnowLIP) -> Conversion:
         else:
             ledger.copy(ours, names.get(name, name))
     _drop_rest(ledger, names)
+    ledger.drop(sorted(source.state.keys() - set(names.values())), "not the text tower")
     return ledger.close()
 
 
@@ -103,7 +121,7 @@ def place_positions(ledger: WeightLedger, ours: str, theirs: str, token_types: s
     ledger.put(ours, positions, theirs)
 
 
-def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: dict) -> None:
+def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: Mapping[str, Any]) -> str:
     """Refuse a text stack of another size or kind by the setting that would have to change.
 
     Args:
@@ -111,6 +129,9 @@ def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: di
         names: BERT's names -> the file's.
         model: what is to be filled.
         config: BERT's part of the `config.json` beside the file: it knows what the shapes do not tell.
+
+    Returns:
+        Who says how many heads there are, for the report.
     """
     text, found = model.config.text, text_sizes(source.state, names)
     for setting in ("width", "layers", "mlp_width"):
@@ -121,15 +142,14 @@ def check_text(source: Source, names: dict[str, str], model: KnowLIP, config: di
             )
     _check_words(source, model.tokenizer, found["vocab_size"])
     known: dict[str, object] = {
-        "num_attention_heads": text.heads,
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-12,
         "position_embedding_type": "absolute",
     }
     for key, needed in known.items():
         if config.get(key, needed) != needed:
-            change = f": set model.text.heads to {config[key]}" if key == "num_attention_heads" else ""
-            raise ValueError(f"{source.path} has {key} {config[key]}, the model {needed}{change}.")
+            raise ValueError(f"{source.path} has {key} {config[key]}, the model {needed}.")
+    return check_heads(source, "text", text.heads, "model.text.heads to {}")
 
 
 def _check_words(source: Source, tokenizer: TextTokenizer, rows: int) -> None:
@@ -137,7 +157,7 @@ def _check_words(source: Source, tokenizer: TextTokenizer, rows: int) -> None:
     vocabulary = Path(source.path).with_name("vocab.txt")
     same = len(tokenizer) - rows in (0, len(EXTRA))
     if same and vocabulary.is_file():
-        words = vocabulary.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        words = read_vocabulary(vocabulary)
         known = tokenizer.tokenizer.get_vocab()
         same = all(known.get(word) == place for place, word in enumerate(words))
     elif same and rows > _SMALL:  # a vocabulary trained on the data set begins with the special tokens
@@ -152,6 +172,8 @@ def _check_words(source: Source, tokenizer: TextTokenizer, rows: int) -> None:
 def text_sizes(state: dict[str, Tensor], names: dict[str, str]) -> dict[str, int]:
     """Sizes of a BERT from its shapes (the number of heads is not among them)."""
     vocab_size, width = state[names[_WORDS]].shape
+    if "embeddings.position_embeddings.weight" not in names:
+        raise ValueError("The file lacks embeddings.position_embeddings.weight of a BERT.")
     layers = {int(found[1]) for name in names if (found := re.match(r"encoder\.layer\.(\d+)\.", name))}
     mlp = names.get("encoder.layer.0.intermediate.dense.weight")
     if mlp is None:

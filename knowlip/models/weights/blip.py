@@ -11,6 +11,7 @@ import torch
 
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.weights.bert import check_text, place_positions, place_words
+from knowlip.models.weights.heads import check_heads
 from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source
 from knowlip.models.weights.vit import CLIP, OURS, place_tower
@@ -86,8 +87,11 @@ def convert_blip(source: Source, model: KnowLIP, antialias: bool = False) -> Con
         raise ValueError(f"{source.path} has no encoder (captioning): set model.text.tie_decoder to True.")
     stack = DECODER if kind == "caption" else ENCODER
     text = {name.removeprefix(stack): key for name, key in names.items() if name.startswith(stack)}
-    check_text(source, text, model, source.config.get("text_config", {}))
+    said = check_text(source, text, model, source.config.get("text_config", {}))
     ledger = WeightLedger(source, model, [""], f"BLIP, {kind}")
+    heads = int(model.visual_encoder.blocks[0].attn.num_heads)  # type: ignore[arg-type, index, union-attr]
+    of_vision = check_heads(source, "vision", heads, "model.vision.changes to {{num_heads: {}}}")
+    ledger.report.notes += [said, of_vision]
     copies = (key for name, key in names.items() if _MOMENTUM.match(name))
     ledger.drop(copies, "momentum copy: made anew from the weights")
     ledger.drop((key for name, key in names.items() if _QUEUE.match(name)), "queue of features")

@@ -1,6 +1,6 @@
 """A model folder from another project's checkpoint; sizes are read from the file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, TypedDict
 
@@ -8,12 +8,14 @@ from knowlip.base.provenance import provenance
 from knowlip.models.checkpoint import save_model
 from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.tokenizer import TextTokenizer
+from knowlip.models.layout import unallocated
+from knowlip.models.tokenizer import TextTokenizer, read_casing, read_vocabulary
 from knowlip.models.weights.bert import bert_names, convert_bert, text_sizes
 from knowlip.models.weights.blip import DECODER, ENCODER, blip_kind, blip_names, convert_blip
+from knowlip.models.weights.heads import find_heads
 from knowlip.models.weights.ledger import WeightsReport, describe
 from knowlip.models.weights.source import Source, read_source
-from knowlip.models.weights.vit import OURS, convert_vit, find_tower, plain_vit
+from knowlip.models.weights.vit import OURS, convert_vit, find_tower, plain_vit, timm_config
 
 Kind = Literal["auto", "blip", "bert", "vit"]
 
@@ -35,6 +37,16 @@ class ConvertConfig:
     image_size: int | None = None
     """Side of the input in pixels, where it should not be the file's (224 with `vision`): position embeddings are
     resized."""
+    vision_heads: int | None = None
+    """Heads of attention of the image tower, where the file and its `config.json` do not say them."""
+    text_heads: int | None = None
+    """The same of the text tower."""
+    vision_grid: list[int] | None = None
+    """Rows and columns of the patches that a ViT has positions for, where they make no square."""
+    vision_mean: list[float] | None = None
+    """Mean of each input channel (pixels in 0..1) that a ViT expects, where neither file nor layout says it."""
+    vision_std: list[float] | None = None
+    """Standard deviation of each, likewise."""
     max_length: int | None = None
     """Longest token sequence, where it should be less than the file's positions."""
     decoder_reads: Literal["auto", "text", "image"] = "auto"
@@ -42,6 +54,14 @@ class ConvertConfig:
     "text" makes a pre-trained BLIP ready to be fine-tuned on questions."""
 
     POSITIONAL: ClassVar = ("source",)
+
+    def __post_init__(self) -> None:
+        if (self.vision_mean is None) != (self.vision_std is None):
+            raise ValueError("Give vision_mean and vision_std together.")
+        if self.vision_std is not None and min(self.vision_std, default=0) <= 0:
+            raise ValueError("vision_std must be above 0.")
+        if self.vision_grid is not None and (len(self.vision_grid) != 2 or min(self.vision_grid) < 1):
+            raise ValueError("vision_grid is two numbers, rows and columns of patches.")
 
 
 class Converted(TypedDict):
@@ -64,16 +84,23 @@ def convert(config: ConvertConfig) -> Converted:
     source = read_source(config.source)
     kind = _kind(source) if config.kind == "auto" else config.kind
     folder = config.source if config.source.is_dir() else config.source.parent
-    tokenizer = TextTokenizer.from_vocabulary(config.vocabulary or folder / "vocab.txt")
-    text = TextConfig() if kind == "vit" else _text(source, kind, config.max_length)
+    vocabulary = config.vocabulary or folder / "vocab.txt"
+    tokenizer = TextTokenizer.from_vocabulary(vocabulary)
+    source.notes.append(read_casing(vocabulary.parent, read_vocabulary(vocabulary))[1])
+    text = TextConfig() if kind == "vit" else _text(source, kind, config)
     if config.decoder_reads != "auto":
         text.decoder_reads = config.decoder_reads
     text.vocab_size = len(tokenizer)
-    model = KnowLIP(ModelConfig(_vision(source, kind, config), text, _embed_dim(source, kind)), tokenizer)
+    sizes = ModelConfig(_vision(source, kind, config), text, _embed_dim(source, kind))
+    unallocated(sizes, tokenizer)  # sizes of a hostile file are refused before they take memory
+    model = KnowLIP(sizes, tokenizer)
+    given = None if config.vision_mean is None or config.vision_std is None else (config.vision_mean, config.vision_std)
     if kind == "blip":
         conversion = convert_blip(source, model)
+    elif kind == "bert":
+        conversion = convert_bert(source, model)
     else:
-        conversion = convert_bert(source, model) if kind == "bert" else convert_vit(source, model)
+        conversion = convert_vit(source, model, given, grid=config.vision_grid)
     conversion.apply(model)
     report = conversion.report.as_dict()
     report["source"] = config.source.name  # a model folder names no folder of this machine
@@ -94,37 +121,40 @@ def _kind(source: Source) -> Literal["blip", "bert", "vit"]:
     return "bert" if any("embeddings.word_embeddings." in name for name in source.state) else "vit"
 
 
-def _text(source: Source, kind: str, max_length: int | None) -> TextConfig:
+def _text(source: Source, kind: str, config: ConvertConfig) -> TextConfig:
     """Sizes and wiring of the text tower."""
-    text, known = TextConfig(), source.config
+    text = TextConfig()
     if kind == "bert":
         names = bert_names(source)
     else:
-        whole, known = blip_names(source), source.config.get("text_config", {})
+        whole = blip_names(source)
         found = blip_kind(source, whole)
         stack = DECODER if found == "caption" else ENCODER
         names = {name.removeprefix(stack): key for name, key in whole.items() if name.startswith(stack)}
         text.tie_decoder, text.start_at_hole = found != "vqa", False
         text.decoder_reads = "image" if found in ("caption", "pre-trained") else "text"
-    for setting, size in text_sizes(source.state, names).items():
-        setattr(text, setting, size)
-    text.heads = known.get("num_attention_heads", max(1, text.width // 64))
-    text.max_length = min(max_length or text.max_length, text.max_length)
-    return text
+    found = text_sizes(source.state, names)
+    heads = find_heads(source, "text", found["width"], config.text_heads)
+    found["max_length"] = min(config.max_length or found["max_length"], found["max_length"])
+    return replace(text, **found, heads=heads)  # checks them
 
 
 def _vision(source: Source, kind: str, config: ConvertConfig) -> VisionConfig:
     """timm name and sizes of the image tower."""
     if kind == "bert" or config.vision:
-        return VisionConfig(config.vision or VisionConfig.name, config.image_size or VisionConfig.image_size)
+        side = config.image_size or VisionConfig.image_size
+        changes = {} if config.vision_heads is None else {"num_heads": config.vision_heads}
+        return VisionConfig(config.vision or VisionConfig.name, side, changes)
+    layout, grid = "", config.vision_grid
     if kind == "blip":
         names = {name.removeprefix(OURS): key for name, key in blip_names(source).items() if name.startswith(OURS)}
     else:
-        names = find_tower(source, VisionConfig.name).names
-    known = source.config.get("vision_config", {}) if kind == "blip" else source.config
-    found = plain_vit(source, names, known.get("num_attention_heads"))
-    found.image_size = config.image_size or found.image_size
-    return found
+        tower = find_tower(source, VisionConfig.name, ((0.0,), (1.0,)))  # names and layout alone are of interest here
+        names, layout = tower.names, tower.layout
+        if (named := timm_config(source, config.image_size)) is not None:
+            return named
+    found = plain_vit(source, names, config.vision_heads, layout, None if config.image_size else grid)
+    return replace(found, image_size=config.image_size or found.image_size)
 
 
 def _embed_dim(source: Source, kind: str) -> int:

@@ -7,8 +7,6 @@ from knowlip.models.weights.source import Source
 _PATCH = "embeddings.patch_embeddings.projection.weight"
 _SCALE = "encoder.layer.0.layer_scale1.lambda1"
 """Only DINOv2 has both."""
-_WIDTH_A_HEAD = 64
-"""Of every published size."""
 _NAMES = (
     (r"embeddings\.cls_token", "cls_token"),
     (r"embeddings\.position_embeddings", "pos_embed"),
@@ -57,8 +55,3 @@ def dinov2_names(source: Source, prefix: str) -> tuple[dict[str, str], dict[str,
         if all(thirds):
             stacked[f"blocks.{layer}.attn.qkv.{part}"] = tuple(names.pop(third) for third in thirds)
     return names, stacked
-
-
-def dinov2_heads(source: Source, width: int) -> int:
-    """Heads of attention: as a `config.json` beside the file says, else one for 64 channels."""
-    return int(source.config.get("num_attention_heads", max(1, width // _WIDTH_A_HEAD)))

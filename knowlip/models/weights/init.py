@@ -23,6 +23,8 @@ class InitConfig:
     """Mean of each input channel (pixels in 0..1) that these weights expect, where it is not the layout's own."""
     vision_std: list[float] | None = None
     """Standard deviation of each, likewise."""
+    vision_grid: list[int] | None = None
+    """Rows and columns of the patches that these weights have positions for, where they make no square."""
     text: Path | None = None
     """Text tower: a BERT (file, or folder of the Hugging Face hub)."""
     blip: Path | None = None
@@ -75,5 +77,5 @@ def _vision(model: KnowLIP, init: InitConfig) -> Conversion:
     if init.vision == "timm" or init.vision.startswith(("timm/", "hf-hub:", "hf_hub:")):
         name = model.config.vision.name if init.vision == "timm" else init.vision.removeprefix("timm/")
         source, known = timm_source(name)
-        return convert_vit(source, model, given or known, init.antialias)
-    return convert_vit(read_source(Path(init.vision)), model, given, init.antialias)
+        return convert_vit(source, model, given or known, init.antialias, init.vision_grid)
+    return convert_vit(read_source(Path(init.vision)), model, given, init.antialias, init.vision_grid)

@@ -1,13 +1,14 @@
 """A foreign checkpoint on disk: its tensors, and what lies around them."""
 
 import argparse
-import pickle
+import re
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -18,8 +19,24 @@ from knowlip.models.weights.onnx_file import read_onnx
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of the Hugging Face hub."""
-_ENVELOPES = ("model", "state_dict", "teacher")
-"""Under which training scripts keep the weights: BLIP, DeiT, MAE; MoCo; DINO (its evaluation uses the teacher)."""
+_ENVELOPES = (
+    *("model", "state_dict", "model_state_dict", "teacher", "module"),
+    *("encoder", "backbone", "network", "net", "weights", "params"),
+)
+"""Under which training scripts keep the weights: BLIP, DeiT, MAE; MoCo, Lightning; plain PyTorch; DINO (its evaluation
+uses the teacher); DeepSpeed; others."""
+_PREFIXES = ("module.", "model.", "state_dict.", "model_state_dict.", "encoder.", "network.", "net.")
+"""What wrappers put before every name: DDP, Lightning and others."""
+_WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch.compile, FSDP and activation checkpointing put anywhere."""
+_DEEPEST = 8
+"""Envelopes in one another."""
+_SPARSE = 1 << 20
+"""Bytes from which a file must really lie on the disk."""
+_MOST_PARTS = 100_000
+"""Tensors of a file."""
+_SHARED = 4
+"""How many times the file's size its tensors may claim: names may share memory (tied weights)."""
 
 
 @dataclass
@@ -38,6 +55,12 @@ class Source:
     """What is known of the file, and what was done to read it, for people."""
     sha256: str = ""
     """Of the file; "" where there is none."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Plain values that the file holds beside the weights (arguments of the training), by name."""
+    pixels: dict[str, Any] = field(default_factory=dict)
+    """Of a `preprocessor_config.json` beside the file, where there is one."""
+    heads_from: dict[str, str] = field(default_factory=dict)
+    """Tower ("vision", "text") -> who says how many heads it has where the file does not, for people."""
 
 
 def read_source(path: Path) -> Source:
@@ -56,8 +79,9 @@ def read_source(path: Path) -> Source:
         path = files[0]
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
-    config = path.with_name("config.json")
-    source = Source(str(path), {}, config=read_json(config) if config.is_file() else {}, sha256=file_sha256(path))
+    _check_size(path)
+    source = Source(str(path), {}, config=_beside(path, "config.json"), sha256=file_sha256(path))
+    source.pixels = _beside(path, "preprocessor_config.json")
     if known := provenance_of(source.sha256):
         source.notes.append(known)
     if path.suffix == ".onnx":
@@ -66,22 +90,119 @@ def read_source(path: Path) -> Source:
         source.notes += found.notes
     else:
         _unwrap(source, _load(path))
-    if not source.state:
-        raise ValueError(f"{path} holds no named tensors.")
+        _check_tensors(source, path)
+    _strip(source)
     return source
+
+
+def _beside(path: Path, name: str) -> dict[str, Any]:
+    """A JSON file beside the weights; empty where there is none."""
+    beside = path.with_name(name)
+    found = read_json(beside) if beside.is_file() else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{beside} must hold a mapping of settings.")
+    return found
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a file that is not there in full, and an archive that unpacks to more than itself."""
+    found = path.stat()
+    if found.st_size > _SPARSE and found.st_blocks * 512 < found.st_size // 8:
+        raise ValueError(f"{path} says to have {found.st_size:,} bytes, but most of them are not on the disk.")
+    if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.infolist()
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+            raise ValueError(f"{path} is a broken archive ({error}).") from None
+        # PyTorch stores its tensors as they are: what unpacks to more was made by somebody else.
+        if sum(member.file_size for member in members) > found.st_size:
+            raise ValueError(f"{path} unpacks to more than itself: save its tensors with torch.save or as safetensors.")
 
 
 def _unwrap(source: Source, content: Any) -> None:
     """Take the tensors out of the envelopes around them."""
-    while isinstance(content, dict):
-        inner = next((key for key in _ENVELOPES if isinstance(content.get(key), dict)), None)
-        if inner is None:
+    # An envelope may lie in another (Lightning around DDP); a pickle can even hold itself.
+    for _ in range(_DEEPEST):
+        if not isinstance(content, dict):
             break
-        source.beside += [key for key in content if key != inner]
-        source.envelope, content = inner, content[inner]
+        inner = [key for key in _ENVELOPES if _holds_tensors(content.get(key))]
+        if not inner and not any(isinstance(value, Tensor) for value in content.values()):
+            inner = [key for key, value in content.items() if _holds_tensors(value)]
+            if len(inner) > 1:
+                names = ", ".join(str(key)[:40] for key in inner[:5])
+                raise ValueError(f"{source.path} holds weights under {names}: save those that are meant alone.")
+        if not inner:
+            break
+        source.facts |= _facts({key: value for key, value in content.items() if key not in inner})
+        source.beside += [str(key) for key in content if key != inner[0]]
+        if len(inner) > 1:
+            others = ", ".join(str(key) for key in inner[1:])
+            source.notes.append(f"Weights lie under {inner[0]} and under {others}: those of {inner[0]} are taken.")
+        source.envelope, content = str(inner[0]), content[inner[0]]
+    if source.envelope:
+        source.notes.append(f"The weights lay under `{source.envelope}`.")
     if isinstance(content, dict):
         source.state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         source.beside += [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+    if not source.state:
+        keys = ", ".join(str(key)[:40] for key in list(content)[:5]) if isinstance(content, dict) else ""
+        raise ValueError(f"{source.path} holds no named tensors{f', only {keys}' if keys else ''}.")
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether a mapping holds tensors, or mappings of them."""
+    inner = value.values() if isinstance(value, dict) else ()
+    return any(
+        isinstance(one, Tensor) or (isinstance(one, dict) and any(isinstance(two, Tensor) for two in one.values()))
+        for one in inner
+    )
+
+
+def _facts(content: dict[Any, Any]) -> dict[str, Any]:
+    """Plain values by name, of what lies beside the weights and one level within it."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        inner = vars(value) if isinstance(value, argparse.Namespace) else value
+        for name, one in inner.items() if isinstance(inner, dict) else [(key, inner)]:
+            if isinstance(one, str | int | float):
+                found.setdefault(str(name), one)
+    return found
+
+
+def _check_tensors(source: Source, path: Path) -> None:
+    """Refuse tensors that are more than the file holds."""
+    if len(source.state) > _MOST_PARTS:
+        raise ValueError(f"{path} holds more than {_MOST_PARTS:,} tensors.")
+    claimed = 0
+    for name, value in source.state.items():
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise ValueError(f"{path}: {name} is no plain tensor: save the weights as dense floating-point numbers.")
+        size = value.numel() * value.element_size()
+        if value.untyped_storage().nbytes() < size:
+            raise ValueError(f"{path}: {name} claims more numbers than the file holds.")
+        claimed += size
+    if claimed > _SHARED * path.stat().st_size:
+        raise ValueError(f"{path}: its tensors claim more than {_SHARED} times the file's size.")
+
+
+def _strip(source: Source) -> None:
+    """Take wrappers' words off the names."""
+    names = {name: _WRAPPERS.sub("", name) for name in source.state}
+    taken = sorted({found[1] for name in source.state for found in _WRAPPERS.finditer(name)})
+    while (prefix := next((one for one in _PREFIXES if _all_begin(one, names.values())), None)) is not None:
+        names = {name: short.removeprefix(prefix) for name, short in names.items()}
+        taken.append(prefix.rstrip("."))
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"{source.path} holds tensors twice, with and without a wrapper's prefix: save one of them.")
+    if taken:
+        words = ", ".join(f"`{word}.`" for word in taken)
+        source.notes.append(f"Prefix {words} of wrappers taken off the names of the tensors.")
+        source.state = {names[name]: value for name, value in source.state.items()}
+
+
+def _all_begin(prefix: str, names: Iterable[str]) -> bool:
+    return all(name.startswith(prefix) and len(name) > len(prefix) for name in names)
 
 
 def _load(path: Path) -> Any:
@@ -90,9 +211,9 @@ def _load(path: Path) -> Any:
             return load_file(path)
         with torch.serialization.safe_globals([argparse.Namespace]):  # MAE and DINO save their arguments
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # broken files make the unpickler raise whatever it happens to meet
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"{path} cannot be read as safetensors or as tensors saved by PyTorch ({first}): "
+            f"{path} cannot be read as safetensors or as tensors saved by PyTorch ({first:.200}): "
             "if it holds other Python objects, save its tensors alone."
         ) from None

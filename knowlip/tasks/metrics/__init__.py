@@ -1,7 +1,7 @@
 """What is measured and how sure we are: pure functions of arrays and strings, no model and no data set."""
 
 from knowlip.tasks.metrics.baselines import majority_answers, typical_text
-from knowlip.tasks.metrics.captions import caption_scores, tokenise
+from knowlip.tasks.metrics.captions import NO_CIDER, caption_scores, tokenise
 from knowlip.tasks.metrics.detection import auroc, grouped_auroc, precision_recall
 from knowlip.tasks.metrics.intervals import (
     NO_INTERVAL,
@@ -15,6 +15,7 @@ from knowlip.tasks.metrics.intervals import (
 from knowlip.tasks.metrics.retrieval import chance_recall, ranks_of_positives, recall_at
 
 __all__ = [
+    "NO_CIDER",
     "NO_INTERVAL",
     "Estimate",
     "auroc",

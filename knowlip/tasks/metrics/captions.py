@@ -33,9 +33,14 @@ def tokenise(text: str) -> str:
     return " ".join(_WORD.findall(text))
 
 
+NO_CIDER: Final = (
+    "CIDEr weighs words by how few images' references hold them: it needs references of two images that differ."
+)
+
+
 def caption_scores(
     generated: Sequence[str], references: Sequence[Sequence[str]], clusters: Sequence[str] = ()
-) -> dict[str, Estimate]:
+) -> dict[str, Estimate | None]:
     """Corpus BLEU-4 (0 to 1) and CIDEr (0 to 10, mean over captions; document frequencies from these references).
 
     Args:
@@ -44,7 +49,8 @@ def caption_scores(
         clusters: the cluster of each image, for the intervals; without them, or with fewer than 8, there are none.
 
     Returns:
-        "BLEU-4" and "CIDEr".
+        "BLEU-4" and "CIDEr"; None of CIDEr where it cannot be measured (`NO_CIDER` says why): of one image, or of images
+        whose references are all alike, every word weighs nothing and a perfect caption would score 0.
     """
     if len(generated) != len(references) or not generated:
         raise ValueError("Caption scores need at least one text and as many lists of references as texts.")
@@ -59,7 +65,12 @@ def caption_scores(
         bleu_ci = (ends[0], ends[1]) if ends else None
         cider_ci = cluster_bootstrap(each, clusters)
     bleu = float(_bleu4(counts.sum(0, keepdims=True))[0])
-    return {"BLEU-4": Estimate(bleu, bleu_ci, len(said)), "CIDEr": Estimate(float(np.mean(each)), cider_ci, len(said))}
+    cider = (
+        Estimate(float(np.mean(each)), cider_ci, len(said))
+        if len({tuple(sorted(texts)) for texts in truth}) > 1
+        else None
+    )
+    return {"BLEU-4": Estimate(bleu, bleu_ci, len(said)), "CIDEr": cider}
 
 
 def _bleu_counts(generated: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
