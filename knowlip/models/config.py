@@ -5,7 +5,7 @@ every value is checked when a config is made, wherever it comes from, and :data:
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -68,7 +68,7 @@ CHANGES: Final[Mapping[str, Range | Choice]] = {
 a file or a repository (`checkpoint_path`, `pretrained`, `pretrained_cfg`) is not among them."""
 
 
-def _refuse(config: Any, where: str, allowed: Mapping[str, Callable[[object], bool]]) -> None:
+def _refuse(config: Any, where: str, allowed: Mapping[str, Range | Choice]) -> None:
     """Refuse the first setting whose value is not allowed."""
     for name, right in allowed.items():
         if not right(value := getattr(config, name)):
@@ -171,7 +171,7 @@ class ModelConfig:
                 raise ValueError(f"model.{name} must be settings, not {_short(getattr(self, name))}.")
 
 
-_VISION: Final = {
+_VISION: Final[Mapping[str, Range | Choice]] = {
     "image_size": Range(1, 8192),
     "mean": Range(-1e6, 1e6, whole=False),
     "std": Range(1e-6, 1e6, whole=False),
@@ -179,7 +179,7 @@ _VISION: Final = {
     "stem_blocks": Range(0, 64),
     "ground_sampling": _FLAG,
 }
-_TEXT: Final = {
+_TEXT: Final[Mapping[str, Range | Choice]] = {
     "vocab_size": Range(1, 2_000_000),
     "width": _WIDTH,
     "layers": _LAYERS,
@@ -193,7 +193,7 @@ _TEXT: Final = {
     "contrast_on": Choice("all", "visual"),
     "grounded_on": Choice("all", "visual"),
 }
-_MODEL: Final = {
+_MODEL: Final[Mapping[str, Range | Choice]] = {
     "embed_dim": _WIDTH,
     "readout": _FLAG,
     "temperature": Range(1e-6, 1e6, whole=False),
@@ -210,14 +210,16 @@ def model_config(saved: object) -> ModelConfig:
         ValueError: a part is missing, unknown, of another type or out of its range; the sentence names the setting.
     """
     known = dict(_settings(saved, "model", ModelConfig, {"vision", "text", "embed_dim", "temperature"}))
-    vision = dict(_settings(known["vision"], "model.vision", VisionConfig, {"name", "image_size"}, {"pretrained"}))
+    vision = dict(
+        _settings(known["vision"], "model.vision", VisionConfig, {"name", "image_size"}, frozenset({"pretrained"}))
+    )
     vision.pop("pretrained", None)  # written by former versions
     text = _settings(known["text"], "model.text", TextConfig, {"vocab_size", "width", "layers", "heads", "mlp_width"})
     return ModelConfig(**{**known, "vision": VisionConfig(**vision), "text": TextConfig(**text)})
 
 
 def _settings(
-    saved: object, where: str, kind: type, needed: set[str], former: set[str] = frozenset()
+    saved: object, where: str, kind: type, needed: set[str], former: frozenset[str] = frozenset()
 ) -> Mapping[str, Any]:
     """The settings of one dataclass, none unknown and none missing."""
     if not isinstance(saved, Mapping):

@@ -122,6 +122,7 @@ def _timm_tower(
     what lies beside it, and the envelope, tell."""
     layout, assumed = _PREFIXES.get(prefix.removesuffix(".").rpartition(".")[2], ""), ""
     stated, who = _stated_normalisation(source)
+    # What somebody states holds, then a layout with one known training; the rest is a guess, and the report says so.
     normalisation = IMAGENET
     if not layout and "mask_token" in names and "blocks.0.ls1.gamma" in names:
         layout = DINOV2

@@ -49,8 +49,8 @@ def caption_scores(
         clusters: the cluster of each image, for the intervals; without them, or with fewer than 8, there are none.
 
     Returns:
-        "BLEU-4" and "CIDEr"; None of CIDEr where it cannot be measured (`NO_CIDER` says why): of one image, or of images
-        whose references are all alike, every word weighs nothing and a perfect caption would score 0.
+        "BLEU-4" and "CIDEr"; None of CIDEr where it cannot be measured (`NO_CIDER` says why): of one image, or of
+        images whose references are all alike, every word weighs nothing and a perfect caption would score 0.
     """
     if len(generated) != len(references) or not generated:
         raise ValueError("Caption scores need at least one text and as many lists of references as texts.")
