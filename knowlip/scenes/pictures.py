@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import rasterio
@@ -40,6 +40,10 @@ _KINDS = {
     b"MM\0+": "GTiff",
 }
 _ORIENTATION = 0x0112
+_BY_PILLOW = 50_000_000
+"""Pixels up to which Pillow reads, whose colours take up to 16 bytes a pixel; larger pictures come in strips."""
+_MOST_PIXELS_A_BYTE = {"JPEG": 512, "PNG": 8 * 1032}
+"""A block of 8 x 8 pixels takes a bit at least; DEFLATE makes 1032 bytes of one, which hold 8 pixels each at most."""
 _STRIP_PIXELS = 16_000_000
 _Grey = tuple[np.ndarray, np.ndarray | None, bool]
 """Grey (H, W) as it is stored, what of it is data, and whether colours differed."""
@@ -101,7 +105,7 @@ def size_of(path: Path) -> tuple[int, int]:
     image = _open(path, kind)
     if image is None:
         width, height = _gdal_size(path, kind)
-        return (height, width) if _jpeg_orientation(path, kind) in _SIDEWAYS else (width, height)
+        return (height, width) if _large_orientation(path, kind) in _SIDEWAYS else (width, height)
     with image, _decoding(path):
         width, height = image.size
         # A PNG may say its orientation behind the pixels, so that asking reads it all; squares need not be asked.
@@ -141,7 +145,7 @@ def read_numbers(path: Path) -> np.ndarray:
     kind = _known(path)
     image = None if kind == "GTiff" or _is_deep_png(path, kind) else _open(path, kind)
     if image is None:
-        orientation = _tiff_orientation(path) if kind == "GTiff" else _jpeg_orientation(path, kind)
+        orientation = _tiff_orientation(path) if kind == "GTiff" else _large_orientation(path, kind)
         with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path) as file:
             _check_size(path, file.width, file.height, LARGEST_DEEP_PIXELS)
             bands = file.read([band for band, of in enumerate(file.colorinterp, 1) if of != ColorInterp.alpha])
@@ -196,14 +200,27 @@ def _known(path: Path) -> str:
 
 
 def _open(path: Path, kind: str) -> Image.Image | None:
-    """The picture with its header read; None where Pillow takes none of its size."""
+    """The picture with its header read; None where it is larger than `_BY_PILLOW`.
+
+    Raises:
+        DamagedProduct: a header that cannot be read, or that promises more than the file can hold.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):  # of its size, and of tags that it passes over
-            return Image.open(path, formats=[kind])
+            image = Image.open(path, formats=[kind])
     except Image.DecompressionBombError:
         return None
     except Exception as error:  # a decoder that meets a hostile header may raise anything
         raise DamagedProduct(f"{path} is not a readable picture ({error}).") from error
+    pixels, stored = image.width * image.height, path.stat().st_size
+    if stored * _MOST_PIXELS_A_BYTE.get(kind, pixels) < pixels:
+        image.close()
+        size = f"{image.width} x {image.height} pixels"
+        raise DamagedProduct(f"{path} says that it has {size}, more than its {stored:,} bytes can hold: it is damaged.")
+    if pixels > _BY_PILLOW and kind != "WEBP":
+        image.close()
+        return None
+    return image
 
 
 @contextmanager
@@ -253,23 +270,35 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _jpeg_orientation(path: Path, kind: str) -> int:
+def _large_orientation(path: Path, kind: str) -> int:
     """Orientation of a picture that is too large for Pillow's ordinary way."""
-    if kind != "JPEG":
-        return 1
-    with _decoding(path), path.open("rb") as stream, JpegImageFile(stream) as image:
-        return _orientation(image)
+    with _decoding(path), path.open("rb") as stream:
+        if kind == "JPEG":
+            with JpegImageFile(stream) as image:
+                return _orientation(image)
+        for name, size in _chunks(stream) if kind == "PNG" else ():
+            if name == b"eXIf":
+                exif = Image.Exif()
+                exif.load(stream.read(size))
+                return int(exif.get(_ORIENTATION, 1))
+    return 1
 
 
 def _may_be_turned(path: Path) -> bool:
     """Whether a PNG has a chunk that may hold an orientation."""
     with path.open("rb") as stream:
-        stream.seek(8)
-        while len(head := stream.read(8)) == 8:
-            if head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
-                return True
-            stream.seek(int.from_bytes(head[:4], "big") + 4, 1)
-    return False
+        return any(name in (b"eXIf", b"iTXt", b"tEXt", b"zTXt") for name, _ in _chunks(stream))
+
+
+def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Names and sizes of the chunks of a PNG; the stream stands at the content of each."""
+    place = 8
+    stream.seek(place)
+    while len(head := stream.read(8)) == 8:
+        size = int.from_bytes(head[:4], "big")
+        yield head[4:], size
+        place += size + 12
+        stream.seek(place)
 
 
 def _is_deep_png(path: Path, kind: str) -> bool:
@@ -320,7 +349,7 @@ def _tiff_orientation(path: Path) -> int:
 
 def _read_gdal(path: Path, kind: str) -> Picture:
     """A picture in strips, so that one far above Pillow's limit takes one byte a pixel."""
-    orientation = _tiff_orientation(path) if kind == "GTiff" else _jpeg_orientation(path, kind)
+    orientation = _tiff_orientation(path) if kind == "GTiff" else _large_orientation(path, kind)
     with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path) as file:
         deep = any(dtype != "uint8" for dtype in file.dtypes)
         limit = (LARGEST_DEEP_PIXELS, " of more than 8 bit") if deep else (LARGEST_PIXELS, "")

@@ -71,11 +71,14 @@ def test_a_picture_stands_as_its_orientation_says(tmp_path: Path, kind: str, ori
         np.testing.assert_array_equal(read_numbers(path), picture.values)
 
 
-def test_one_far_above_pillows_limit_is_turned_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.jpg"
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+@pytest.mark.parametrize("limit", ["Image.MAX_IMAGE_PIXELS", "pictures._BY_PILLOW"])
+def test_a_large_one_is_turned_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, limit: str) -> None:
+    path = tmp_path / f"a.{kind}"
     Image.fromarray(RAMP).save(path, exif=oriented(6), quality=95)
     expected = read_picture(path)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    module, _, name = limit.partition(".")
+    monkeypatch.setattr({"Image": Image, "pictures": pictures}[module], name, 100)
     monkeypatch.setattr(pictures, "_STRIP_PIXELS", 300)
     picture = read_picture(path)
     np.testing.assert_array_equal(picture.values, expected.values)
@@ -226,6 +229,11 @@ def test_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "vrt.tif").write_text("<VRTDataset rasterXSize='9' rasterYSize='9'></VRTDataset>")
     png_header(tmp_path / "huge.png", 60_000, 60_000)
     png_header(tmp_path / "lying.png", 24_000, 16_000, 4)
+    Image.fromarray(RAMP).save(tmp_path / "tall.jpg")
+    data = bytearray((tmp_path / "tall.jpg").read_bytes())
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = struct.pack(">HH", 13_000, 13_000)
+    (tmp_path / "tall.jpg").write_bytes(data)
     (tmp_path / "cut.bmp").write_bytes(b"BM" + bytes(20))
     sentences = {
         "pages.tif": "holds 2 pictures",
@@ -234,7 +242,8 @@ def test_refused_in_a_sentence(tmp_path: Path) -> None:
         "script.png": "not a readable picture",
         "vrt.tif": "not a readable picture",
         "huge.png": "more than 500 megapixels|too few for an image",
-        "lying.png": "is it complete",
+        "lying.png": "too few for an image",
+        "tall.jpg": "13000 x 13000 pixels, more than its",
         "cut.bmp": "cut.bmp",
         "none.png": "is not a file",
     }
