@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(command, f"{error.strerror or error}{where}.")
     except BrokenExecutor:
         return _fail(command, "A worker process died, probably for want of memory: use fewer workers.")
+    except RecursionError:
+        return _fail(command, "What is read here is nested too deeply.")
+    except MemoryError:
+        return _fail(command, "There is not enough memory for what is read here.")
     except KeyboardInterrupt:
         print(f"knowlip {command}: stopped; the same command goes on from here.", file=sys.stderr)
         return 130

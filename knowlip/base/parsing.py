@@ -20,6 +20,7 @@ from knowlip.base.settings import new_name
 Config = TypeVar("Config")
 _BOUNDED = "bounded yaml"
 """Our mode of jsonargparse."""
+_NO_GROUP = "A value stands where a group of settings should stand, or a setting has no value."
 _LONGEST = 600
 """Characters of a sentence."""
 
@@ -71,6 +72,8 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         found = parser.instantiate(parser.parse_args(arguments))
     except ArgumentError as error:
         raise ValueError(f"{_sentence(error)} `knowlip {name} --help` lists all settings.") from None
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:  # a list where a group should be, and such
+        raise ValueError(f"{_NO_GROUP} `knowlip {name} --help` lists all settings.") from error
     if name in SECTIONS and found.recipe != recipe:
         raise ValueError("Give a recipe once, as a flag: --recipe NAME; in a file of settings it would not be read.")
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
@@ -95,9 +98,11 @@ def stage_config(kind: type[Config], settings: Mapping[str, Any]) -> Config:
         raise ValueError(f"{kind.__name__}: {error}") from None
     try:
         parsed = parser.parse_object({"config": dict(settings)})
+        config: Config = parser.instantiate(parsed).config
     except ArgumentError as error:
         raise ValueError(f"{kind.__name__}: {_sentence(error)}") from None
-    config: Config = parser.instantiate(parsed).config
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{kind.__name__}: {_NO_GROUP}") from error
     return config
 
 

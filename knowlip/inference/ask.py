@@ -4,6 +4,7 @@ from typing import NotRequired, TypedDict
 
 import torch
 
+from knowlip.base.documents import check_text
 from knowlip.inference.caption import WrittenText
 from knowlip.inference.images import read_image
 from knowlip.inference.opened import encode, open_model, say_what_is_unknown
@@ -27,8 +28,9 @@ def ask(config: AskConfig) -> AnsweredQuestion:
     """The answer to a question about an image: the content of a hole behind the question.
 
     Raises:
-        ValueError: no such model, or an image that cannot be read.
+        ValueError: no such model, an image that cannot be read, or a question that is no Unicode.
     """
+    check_text(config.question, "The question")
     model, _ = open_model(config.model, config.device)
     image = read_image(config.image, config.metres_per_pixel)
     say_what_is_unknown(model, [(config.image, image)])

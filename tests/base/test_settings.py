@@ -126,6 +126,13 @@ def test_settings_beyond_the_limits_are_refused(text: str, tmp_path: Path) -> No
         assert len(str(found.value)) < 1500
 
 
+def test_a_list_is_no_group_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("tuning: [1]\n")
+    for arguments in (["--config", str(tmp_path / "config.yaml")], ["--tuning", "[1]"], ["--tuning", "[]"]):
+        with pytest.raises(ValueError, match=r"group|load config"):
+            parse_command("x", "", Training, ["--out", "o", *arguments])
+
+
 def test_words_of_a_question_may_look_like_yaml() -> None:
     for words in ("[" * 60, "a: 1\na: 2", "9" * 100, "*b", "{[", "- - -", "caf\u00e9 \U0001f6f0"):
         assert parse_command("x", "", Words, [words])[0].text == words

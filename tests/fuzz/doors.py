@@ -21,10 +21,9 @@ from knowlip.annotators.audit import AuditConfig, the_sample
 from knowlip.annotators.audit.page import Sheets, make_app
 from knowlip.annotators.audit.store import Verdicts
 from knowlip.cli import main
+from knowlip.commands import COMMANDS
 from knowlip.dataset import Dataset
 from knowlip.dataset.export.run import FORMATS
-from knowlip.models.weights import convert
-from knowlip.tiles.imports import run as imports
 from tests.annotators.openai_stub import Stub, answer, completion
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.benchmark import numbered
@@ -34,7 +33,13 @@ from tests.inference.tiny_model import tiny_model
 from tests.scenes.products import sentinel1
 from tests.tiles.rasters import speckle, write_scene
 
-_LOADED = (convert, imports)
+_LOADED = [
+    COMMANDS[name].kind() and COMMANDS[name].module()
+    for name in (
+        *("scene info", "build", "dataset verify", "dataset stats", "dataset export", "dataset import", "annotate"),
+        *("text check", "scio report", "pretrain", "ask", "caption", "convert"),
+    )
+]
 """Imported before the children are forked, so that none of them takes that time."""
 
 

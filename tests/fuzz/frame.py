@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 MOST_SECONDS, MOST_BYTES = 10, 1 << 30
 _FORKED_BYTES = 1 << 28
 """More of address space than of memory: libraries reserve what they do not touch."""
-_NEVER = 4
+_NEVER = 12
 """How often the time: after so long the child is killed, however busy the machine is."""
 
 

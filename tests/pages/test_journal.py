@@ -68,3 +68,10 @@ def test_lines_that_are_none_are_named(line: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"\n{line}\n")
         with pytest.raises(ValueError, match=f"Line 2 of .*{name}"):
             kind(tmp_path / name)
+
+
+def test_a_note_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
+    verdicts = Verdicts(tmp_path / "verdicts.jsonl")
+    with pytest.raises(ValueError, match="The note is not valid Unicode at character 4"):
+        verdicts.note("ada", "t1", "odd\ud800")
+    assert not verdicts.path.exists()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from knowlip.base.documents import check_text
 from knowlip.pages.server import Journal
 
 VERDICTS = ("right", "wrong", "unsure")
@@ -36,7 +37,8 @@ class Verdicts:
         self._add({"kind": "verdict", "rater": rater, "tile_id": tile_id, "slot": slot, "verdict": verdict})
 
     def note(self, rater: str, tile_id: str, note: str) -> None:
-        """Keep a rater's note on a tile; "" takes it away."""
+        """Keep a rater's note on a tile; "" takes it away. Raises ValueError: it is no Unicode."""
+        check_text(note, "The note")
         self._add({"kind": "note", "rater": rater, "tile_id": tile_id, "note": note})
 
     def undo(self, rater: str) -> Unit | None:
