@@ -225,7 +225,7 @@ def _weights(folder: Path) -> None:
 
 
 def _enter_weights(folder: Path, out: Path, chance: random.Random) -> int:
-    return _command("convert", folder / "w.safetensors", "--out", out)
+    return _command("convert", folder / "w.safetensors", "--vision_heads", "1", "--out", out)
 
 
 # ---- data sets, pages, servers --------------------------------------------------------------------------------------
