@@ -151,3 +151,20 @@ def test_refusals(tmp_path):
         del file["s_q"]
     with pytest.raises(DamagedProduct, match="s_q"):
         open_scenes(product.path)
+
+
+def test_numbers_in_other_files_are_not_opened(tmp_path):
+    """External storage would put any file of the system into a data set, an external link any other HDF5 file."""
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(4 * 64 * 64))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["s_i"] = np.ones((64, 64), np.float32)
+    with h5py.File(tmp_path / "ICEYE_a.h5", "w") as file:
+        file.create_dataset("s_i", (64, 64), "f4", external=[(str(secret), 0, secret.stat().st_size)])
+        file["s_q"] = np.ones((64, 64), np.float32)
+    with h5py.File(tmp_path / "ICEYE_b.h5", "w") as file:
+        file["s_i"] = h5py.ExternalLink("other.h5", "/s_i")
+        file["s_q"] = np.ones((64, 64), np.float32)
+    for name, words in (("ICEYE_a.h5", "in other files"), ("ICEYE_b.h5", "link to another file")):
+        with pytest.raises(DamagedProduct, match=words):
+            open_scenes(tmp_path / name)

@@ -81,6 +81,8 @@ def require_plain(dataset: Any, path: Path) -> None:
     Raises:
         DamagedProduct: see above.
     """
+    if not hasattr(dataset, "external"):
+        raise DamagedProduct(f"{path} holds no numbers where its product has some, is it complete?")
     if dataset.external or dataset.is_virtual:
         raise DamagedProduct(f"{path}: {dataset.name} keeps its numbers in other files, which are not opened.")
     if dataset.shape is None:

@@ -122,7 +122,8 @@ def _facts_h5(image: Path) -> tuple[_Facts, list[Path]]:
         require_file(image)
         with import_h5py().File(image, "r") as file:
             others = [(name, item_at(file, name)) for name in file if name not in ("s_i", "s_q")]
-            small = [(name, item) for name, item in others if hasattr(item, "shape") and item.size <= _LARGEST]
+            arrays = [(name, item) for name, item in others if hasattr(item, "external") and item.shape is not None]
+            small = [(name, item) for name, item in arrays if item.size <= _LARGEST]
             for _, item in small:
                 require_plain(item, image)
             facts = {name.lower(): _plain(item[()]) for name, item in small}
