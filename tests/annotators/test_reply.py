@@ -37,7 +37,7 @@ def understood(reply: bytes) -> None:
         assert number is None or (type(number) is int and 0 <= number <= MOST_TOKENS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(COMPLETION | JSON)
 def test_any_json(body: Any) -> None:
     understood(json.dumps(body).encode())

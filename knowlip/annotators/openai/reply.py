@@ -61,7 +61,7 @@ def _answer(choice: dict[str, Any], message: dict[str, Any], usage: dict[str, An
     return {
         "content": content,
         "refusal": (_text(refusal) or "no reason given") if refusal else "",
-        "finish_reason": reason if isinstance(reason, str) else "",
+        "finish_reason": plain(reason) if isinstance(reason, str) else "",
         "thoughts": _text(message.get("reasoning_content") or message.get("reasoning")),
         "input_tokens": _tokens(usage, "prompt_tokens", "input_tokens") or None,  # a question has some
         "output_tokens": output or (None if content else output),
