@@ -13,10 +13,11 @@ import rasterio
 from PIL import Image
 
 from benchmarks.ssdd_measured import in_fit_half, labels
-from benchmarks.zero_shot_floors import fitted, fullest_region, said_count, water_masks
+from benchmarks.zero_shot_floors import fullest_region, said_count, water_masks
 from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, region_of
+from knowlip.benchmark.cfar import fitted
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import count_holds

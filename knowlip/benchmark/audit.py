@@ -1,10 +1,12 @@
 """`knowlip dataset audit`: what numbers on a data set are worth, before any model is measured on it.
 
-Near copies, labels that contradict each other among them, copies on both sides of a split, and the floors of a
-classification: on the set's own split, at random 4:1, and with copies apart.
+Near copies, labels that contradict each other among them, copies on both sides of a split, and the floors of
+classification, detection and segmentation, as the labels allow: on the set's own split, at random 4:1 (classification),
+and with copies apart.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
@@ -14,14 +16,19 @@ import numpy as np
 from knowlip.base.files import whole_folder, write_json
 from knowlip.base.progress import track
 from knowlip.base.rows import Results, Row, highest_floor
+from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
 from knowlip.benchmark.floors import FOLDS, Chips, Split, answers, grouped_splits, random_splits
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import SPLITS
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
-from knowlip.tasks.metrics import proportion
+from knowlip.tasks.metrics import Estimate, proportion
 
 ROWS: Final = "audit.json"
 """File of the rows and facts in `out`."""
+OWN: Final = "own split"
+RANDOM: Final = "random 4:1"
+APART: Final = "copies apart 4:1"
+_METRICS: Final = {"classify": "top-1", "detection": "AP50", "segmentation": "mIoU"}
 _FEWEST: Final = FOLDS
 """A class in fewer groups cannot stand on both sides of every fold."""
 _SHOWN: Final = 12
@@ -54,8 +61,8 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
 
     Returns:
         `tiles`, `groups` (of near copies: images, largest, share with a copy, conflicts of labels, across splits),
-        `classes` (tiles of each), `floors` (protocol -> floor -> top-1 with interval), `rows`, and with `out` the
-        page.
+        `classes` (tiles of each), `floors` (protocol -> floor -> top-1 with interval), `detection` and `segmentation`
+        (the same with AP50 and mIoU), `reasons` (why something was not measured), `rows`, and with `out` the page.
 
     Raises:
         ValueError: no data set, no accepted tile, or `out` holds something other than an older audit.
@@ -89,6 +96,16 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
     known = np.flatnonzero(classes != "")
     chips = Chips(finder.thumbnails()[known], np.array(sizes)[known], classes[known], groups[known])
     rows, facts["reasons"] = _floors(facts, chips, splits[known], config)
+    places = Places(data, tile_ids, groups, splits, config.seed)
+    for task, measure in (("detection", detection_floors), ("segmentation", segmentation_floors)):
+        found = measure(places)
+        facts[task] = {
+            protocol: {name: {"value": one.value, "ci": one.ends, "n": one.n} for name, one in floors.items()}
+            for protocol, floors in found.items()
+        }
+        rows += [row for protocol, floors in found.items() for row in _rows(config, protocol, task, floors)]
+        if not found:
+            facts["reasons"][task] = places.why_not(task)
     facts["rows"] = [row.name for row in rows]
     if config.out is not None:
         worst = _worst(finder, groups, classes, splits)
@@ -111,6 +128,10 @@ def show(found: dict[str, Any]) -> str:
     for protocol, floors in found["floors"].items():
         cells = [f"{name} {value['top1']:.1%}" for name, value in floors.items()]
         lines.append(f"top-1 without a model, {protocol}: " + ", ".join(cells))
+    for task in ("detection", "segmentation"):
+        for protocol, floors in found[task].items():
+            cells = [f"{name} {one['value']:.1%}" for name, one in floors.items()]
+            lines.append(f"{_METRICS[task]} without a model, {protocol}: " + ", ".join(cells))
     lines += [f"{name}: not measured: {reason}" for name, reason in found["reasons"].items()]
     if "out" in found:
         lines.append(f"{found['out']}/audit.html")
@@ -170,30 +191,18 @@ def _floors(
         facts["floors"][protocol] = {
             name: {"top1": one.value, "ci": one.ends, "n": one.n} for name, one in estimates.items()
         }
-        floor, name = highest_floor({name: one.value for name, one in estimates.items()})
-        for guess, one in estimates.items():
-            note = "Copies stand on both sides." if protocol == RANDOM else ""
-            rows.append(
-                Row(
-                    config.dataset.resolve().name,
-                    protocol,
-                    "classify",
-                    f"floor:{guess}",
-                    "top-1",
-                    one.value,
-                    one.ci,
-                    one.n,
-                    floor,
-                    name,
-                    note,
-                )
-            )
+        rows += _rows(config, protocol, "classify", estimates)
     return rows, reasons
 
 
-OWN: Final = "own split"
-RANDOM: Final = "random 4:1"
-APART: Final = "copies apart 4:1"
+def _rows(config: DatasetAuditConfig, protocol: str, task: str, floors: Mapping[str, Estimate]) -> list[Row]:
+    """A row for each floor, beside the highest of them."""
+    highest, name = highest_floor({guess: one.value for guess, one in floors.items()})
+    data, note = config.dataset.resolve().name, "Copies stand on both sides." if protocol == RANDOM else ""
+    return [
+        Row(data, protocol, task, f"floor:{guess}", _METRICS[task], one.value, one.ci, one.n, highest, name, note)
+        for guess, one in floors.items()
+    ]
 
 
 def _protocols(chips: Chips, splits: np.ndarray, seed: int) -> tuple[dict[str, list[Split]], dict[str, str]]:

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from knowlip.benchmark.audit import APART, OWN, RANDOM, DatasetAuditConfig, dataset_audit, show
+from knowlip.benchmark.cfar import Cfar
 from knowlip.benchmark.floors import Chips, answers, grouped_splits, random_splits
+from knowlip.benchmark.floors_pixels import cfar_detections, confusion, grey_counts, matched, mean_iou
 from knowlip.cli import main
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder, thumbnail, turned
 
@@ -153,3 +155,123 @@ def test_a_clean_set_is_called_clean(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "other" / "thesis.txt").touch()
     assert main(["dataset", "audit", str(dataset), "--out", str(tmp_path / "other")]) == 2
     assert "holds something else" in capsys.readouterr().err
+
+
+# ---- places -------------------------------------------------------------------------------------------------------
+
+
+def random_boxes(rng: np.random.Generator, most: int) -> np.ndarray:
+    low = rng.uniform(0, 60, (rng.integers(0, most), 2))
+    return np.hstack([low, low + rng.uniform(20, 40, low.shape)])
+
+
+def test_average_precision_is_that_of_pycocotools() -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    from pycocotools.cocoeval import COCOeval
+
+    rng = np.random.default_rng(4)
+    there = [random_boxes(rng, 6) for _ in range(30)]
+    found = []
+    for true in there:  # some right, some moved, some twice, some out of nothing
+        boxes = np.vstack([true + rng.normal(0, 3, true.shape), true[: len(true) // 2], random_boxes(rng, 4)])
+        found.append((boxes, rng.permutation(len(boxes)) + rng.uniform(0, 0.9, len(boxes))))
+    ours = matched(found, there)
+
+    def sized(box: np.ndarray) -> list[float]:
+        return [*box[:2], *(box[2:] - box[:2])]
+
+    truth = coco.COCO()
+    truth.dataset = {
+        "images": [{"id": n} for n in range(30)],
+        "categories": [{"id": 1}],
+        "annotations": [
+            {"id": n, "image_id": at, "category_id": 1, "bbox": sized(box), "area": 100.0, "iscrowd": 0}
+            for n, (at, box) in enumerate(((at, box) for at, true in enumerate(there) for box in true), 1)
+        ],
+    }
+    truth.createIndex()
+    said = truth.loadRes(
+        [
+            {"image_id": at, "category_id": 1, "bbox": sized(box), "score": float(score)}
+            for at, (boxes, scores) in enumerate(found)
+            for box, score in zip(boxes, scores)
+        ]
+    )
+    judged = COCOeval(truth, said, "bbox")
+    judged.params.iouThrs = np.array([0.5])
+    judged.evaluate()
+    judged.accumulate()
+    assert ours.average_precision() == pytest.approx(float(judged.eval["precision"][0, :, 0, 0, -1].mean()), abs=1e-6)
+    assert 0.2 < ours.average_precision() < 0.95
+    twice = matched(found + found, there + there)
+    times = np.array([1.0] * 30 + [0.0] * 30)
+    assert twice.average_precision(times) == pytest.approx(ours.average_precision()), (
+        "an image that counts 0 is not there"
+    )
+
+
+def test_cfar_finds_bright_targets_in_speckle() -> None:
+    rng = np.random.default_rng(5)
+    images, there = {}, []
+    for number in range(8):
+        power = rng.exponential(1.0, (120, 160))
+        boxes = []
+        for _ in range(3):
+            x, y = (int(value) for value in rng.integers((15, 15), (140, 100)))
+            power[y : y + 6, x : x + 14] += 200
+            boxes.append((x, y, x + 14, y + 6))
+        images[number] = np.clip(10 * np.log10(power) / 45 * 254 + 80, 1, 255).astype(np.uint8)
+        there.append(np.array(boxes, float))
+    found, settings = cfar_detections(images, there, range(4), range(4, 8))
+    assert found.average_precision() > 0.6
+    assert len(found.there) == 4
+    nothing, _ = cfar_detections({0: np.full((50, 50), 9, np.uint8)}, [np.zeros((0, 4))], [0], [0])
+    assert np.isnan(nothing.average_precision()), "where nothing is, precision is no number"
+    assert isinstance(settings, Cfar)
+
+
+def test_grey_levels_tell_water_and_nothing_else() -> None:
+    """Two classes that brightness tells, and one that it does not: the floor knows what a threshold knows."""
+    rng = np.random.default_rng(6)
+    counts = []
+    for _ in range(10):
+        mask = np.repeat(np.array([0, 1, 2], np.uint8), 20)[:, None].repeat(60, 1)
+        pixels = np.where(mask == 0, 40, 160) + rng.normal(0, 8, mask.shape)
+        mask[0, 0] = 255
+        counts.append(grey_counts(pixels.clip(0, 255).astype(np.uint8), mask, 3))
+    table = np.stack(counts)
+    assert table.sum() == 10 * (3600 - 1), "a pixel without a class does not count"
+    usual, grey = (confusion(table, range(5), range(5, 10), by_grey) for by_grey in (False, True))
+    assert usual.sum(0).sum(0).tolist().count(0) == 2, "everything is one class"
+    # Of three classes one is right, two are mixed half and half: IoU about 1, 1/3, 1/3, or 1, 1/2, 0.
+    assert mean_iou(grey.sum(0)) == pytest.approx(0.53, abs=0.06)
+    assert mean_iou(usual.sum(0)) == pytest.approx(1 / 9, abs=0.01)
+
+
+def test_sets_with_boxes_and_masks_have_floors_for_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    for number in range(12):
+        split = "train" if number < 8 else "test"
+        power, boxes = rng.exponential(1.0, (64, 80)), []
+        for _ in range(2):
+            x, y = (int(value) for value in rng.integers((4, 4), (60, 50)))
+            power[y : y + 5, x : x + 9] += 300
+            boxes.append(f"0 {(x + 4.5) / 80} {(y + 2.5) / 64} {9 / 80} {5 / 64}")
+        pixels = np.clip(10 * np.log10(power) / 45 * 254 + 80, 1, 255).astype(np.uint8)
+        for kind, suffix in (("images", "png"), ("labels", "txt")):
+            (tmp_path / "set" / kind / split).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "set" / kind / split / f"{number}.{suffix}"
+            if kind == "images":
+                Image.fromarray(pixels).save(path)
+            else:
+                path.write_text("\n".join(boxes))
+    (tmp_path / "set" / "classes.txt").write_text("ship\n")
+    out = tmp_path / "ds"
+    assert main(["dataset", "import", str(tmp_path / "set"), "--format", "yolo", "--out", str(out)]) == 0
+    found = dataset_audit(DatasetAuditConfig(out, tmp_path / "audit"))
+    assert found["detection"][OWN]["CFAR"]["value"] > 0.4
+    assert found["detection"][APART]["CFAR"]["n"] == 24
+    assert "segmentation" in found["reasons"]
+    assert "classification" in found["reasons"]
+    assert "AP50" in (tmp_path / "audit" / "audit.html").read_text()
+    assert f"AP50 without a model, {OWN}: CFAR" in show(found)

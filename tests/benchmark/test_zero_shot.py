@@ -12,9 +12,10 @@ from PIL import Image
 
 from benchmarks import zero_shot_sets
 from benchmarks.zero_shot import TEACHER, measure, measured
-from benchmarks.zero_shot_floors import Cfar, fitted, fullest_region, said_count, water_masks
+from benchmarks.zero_shot_floors import fullest_region, said_count, water_masks
 from benchmarks.zero_shot_sets import OTHER, WATER, Asked, Trial, sar_acd, sen1floods11, ssdd
 from knowlip.base.rows import Results, read_results
+from knowlip.benchmark.cfar import Cfar, fitted
 from knowlip.inference.images import TakenImage
 from knowlip.models import KnowLIP
 from tests.tiles.rasters import write_scene

@@ -1,0 +1,148 @@
+"""The audit's floors of detection and segmentation: which images may be learned from, and what is measured."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from sklearn.model_selection import GroupKFold
+
+from knowlip.base.progress import track
+from knowlip.benchmark.floors import FOLDS, Split
+from knowlip.benchmark.floors_pixels import (
+    Boxes,
+    cfar_detections,
+    confusion,
+    grey_counts,
+    iou_estimate,
+    precision_estimate,
+    together,
+)
+from knowlip.dataset import Dataset
+from knowlip.dataset.layout import SPLITS
+from knowlip.tasks.metrics import Estimate
+
+OWN: Final = "own split"
+APART: Final = "copies apart 4:1"
+
+
+class Places:
+    """Tiles of a data set with boxes or masks, and how they may be split.
+
+    Args:
+        data: the data set.
+        tile_ids: its accepted tiles.
+        groups: number of the group of tiles that show the same, of each.
+        splits: split of each.
+        seed: of nothing but the order of groups.
+    """
+
+    def __init__(self, data: Dataset, tile_ids: list[str], groups: np.ndarray, splits: np.ndarray, seed: int) -> None:
+        self.data, self.tile_ids, self.groups, self.splits, self._seed = data, tile_ids, groups, splits, seed
+
+    def why_not(self, task: str) -> str:
+        """Why a task has no floors, as part of a sentence."""
+        if task == "segmentation":
+            return "the set has no masks." if not self.masked else "its masks lie in fewer than two groups of copies."
+        return (
+            "no annotation is a part of its tile."
+            if not self.boxed
+            else "its boxes lie in fewer than two groups of copies."
+        )
+
+    def protocols(self, numbers: list[int]) -> Iterator[tuple[str, list[Split]]]:
+        """Ways to split some tiles into those to learn from and those to measure."""
+        chosen = np.array(numbers)
+        learn, ask = (chosen[np.isin(self.splits[chosen], names)] for names in (SPLITS[:1], SPLITS[1:]))
+        if len(learn) and len(ask):
+            yield OWN, [(learn, ask)]
+        there = len({*self.groups[chosen].tolist()})
+        if there >= 2:
+            folds = GroupKFold(min(FOLDS, there), shuffle=True, random_state=self._seed)
+            yield APART, [(chosen[a], chosen[b]) for a, b in folds.split(chosen, groups=self.groups[chosen])]
+
+    def clusters(self, numbers: np.ndarray) -> list[str]:
+        """Group of each tile, as text."""
+        return [str(self.groups[number]) for number in numbers]
+
+    @cached_property
+    def boxed(self) -> dict[int, Boxes]:
+        """Number of a tile -> its true boxes in pixels; tiles without any have none. {} where no tile has one, or each
+        is its whole tile (a class of the tile)."""
+        annotations = self.data.annotations()
+        parts = annotations[(annotations["width"] < 1) | (annotations["height"] < 1)]
+        if parts.empty:
+            return {}
+        shape = dict(zip(self.data.tiles()["tile_id"], self.data.tiles()["proj:shape"]))
+        rows = dict(list(parts.groupby("tile_id")))
+        found: dict[int, Boxes] = {}
+        for number, tile_id in enumerate(self.tile_ids):
+            height, width = (float(side) for side in shape[tile_id])
+            if tile_id not in rows:
+                found[number] = np.zeros((0, 4))
+                continue
+            x, y, w, h = (rows[tile_id][name].to_numpy(float) for name in ("x", "y", "width", "height"))
+            found[number] = np.stack([x * width, y * height, (x + w) * width, (y + h) * height], 1)
+        return found
+
+    @cached_property
+    def masked(self) -> list[int]:
+        """Numbers of tiles with a mask."""
+        there = self.data.masks.places
+        return [number for number, tile_id in enumerate(self.tile_ids) if tile_id in there]
+
+
+class _Pictures(Mapping[int, np.ndarray]):
+    """Tiles by number, read when asked for."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self._places.data.image(self._places.tile_ids[number])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self._places.tile_ids)
+
+
+def detection_floors(places: Places) -> dict[str, dict[str, Estimate]]:
+    """Protocol -> floor -> AP50 of all classes as one; {} where no tile has boxes."""
+    boxed = places.boxed
+    if not boxed:
+        return {}
+    there, found = [boxed[number] for number in range(len(places.tile_ids))], {}
+    for protocol, splits in places.protocols(list(boxed)):
+        # Settings are chosen fold by fold, so that no image is asked about with settings that it helped to choose.
+        parts = [cfar_detections(_Pictures(places), there, learn.tolist(), ask.tolist())[0] for learn, ask in splits]
+        clusters = places.clusters(np.concatenate([ask for _, ask in splits]))
+        found[protocol] = {"CFAR": precision_estimate(together(parts), clusters)}
+    return found
+
+
+def segmentation_floors(places: Places) -> dict[str, dict[str, Estimate]]:
+    """Protocol -> floor -> mIoU; {} where no tile has a mask."""
+    masked = places.masked
+    names = places.data.mask_classes
+    if not masked or not names:
+        return {}
+    classes, counts = max(names) + 1, {}
+    for number in track(masked, "count grey levels"):
+        tile_id = places.tile_ids[number]
+        counts[number] = grey_counts(places.data.image(tile_id), places.data.masks.mask(tile_id), classes)
+    table = np.zeros((len(places.tile_ids), classes, 256), int)
+    for number, count in counts.items():
+        table[number] = count
+    found = {}
+    for protocol, splits in places.protocols(masked):
+        ask = np.concatenate([part for _, part in splits])
+        found[protocol] = {
+            name: iou_estimate(
+                np.concatenate([confusion(table, learn.tolist(), part.tolist(), by_grey) for learn, part in splits]),
+                places.clusters(ask),
+            )
+            for name, by_grey in (("majority class", False), ("grey level", True))
+        }
+    return found

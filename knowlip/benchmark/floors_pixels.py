@@ -1,0 +1,193 @@
+"""What one reaches without a model where places are asked for: floors of detection and segmentation.
+
+CFAR            boxes around connected bright pixels (:mod:`knowlip.benchmark.cfar`); its settings are chosen on the
+                images that may be learned from
+majority class  every pixel is what most pixels of the training images are
+grey level      every pixel is what most training pixels of its grey level (mean over 5 x 5) are: the best threshold
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from knowlip.benchmark.cfar import Cfar, all_settings, contrast_of
+from knowlip.dataset.annotations import IGNORE
+from knowlip.tasks.metrics import Estimate
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
+
+OVERLAP: Final = 0.5
+"""Intersection over union from which a box is found."""
+_GREY: Final = 256
+_FIT: Final = 100
+"""Images on which the settings of CFAR are chosen."""
+_DRAWS: Final = 500
+Boxes = np.ndarray
+"""(N, 4): left, top, right, bottom."""
+
+
+def overlaps(one: Boxes, other: Boxes) -> np.ndarray:
+    """(N, M) intersection over union of boxes."""
+    low, high = np.maximum(one[:, None, :2], other[None, :, :2]), np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    area = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (one, other)]
+    return np.asarray(shared / np.maximum(area[0][:, None] + area[1][None] - shared, 1e-9))
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in some images, against what is there: of all images, best score first in each."""
+
+    image: np.ndarray
+    """(D,) number of the image of each detection."""
+    score: np.ndarray
+    right: np.ndarray
+    """(D,) whether it is the best match of a box that no better detection has found."""
+    there: np.ndarray
+    """(I,) boxes in each image."""
+
+    def average_precision(self, times: np.ndarray | None = None) -> float:
+        """Area under the precision-recall curve at 101 recalls, as COCO has it at one overlap.
+
+        Args:
+            times: (I,) how often each image counts; once where not given.
+        """
+        times = np.ones(len(self.there)) if times is None else times
+        order = np.argsort(-self.score, kind="stable")
+        weight, right = times[self.image[order]], self.right[order]
+        found, all_found = np.cumsum(weight * right), np.cumsum(weight)
+        total = float((times * self.there).sum())
+        if not total:
+            return float("nan")
+        if not len(found):
+            return 0.0
+        precision = np.maximum.accumulate((found / np.maximum(all_found, 1e-9))[::-1])[::-1]
+        place = np.searchsorted(found / total, np.linspace(0, 1, 101), side="left")
+        return float(np.append(precision, 0.0)[np.minimum(place, len(precision))].mean())
+
+
+def matched(found: Sequence[tuple[Boxes, np.ndarray]], there: Sequence[Boxes], overlap: float = OVERLAP) -> Detections:
+    """Detections against boxes, image by image: the best score takes its best free box.
+
+    Args:
+        found: boxes and scores of each image.
+        there: the true boxes of each image.
+        overlap: intersection over union that a match needs.
+    """
+    image, score, right = [], [], []
+    for number, ((boxes, scores), true) in enumerate(zip(found, there, strict=True)):
+        order = np.argsort(-scores, kind="stable")
+        shared, taken = overlaps(boxes[order], true), np.zeros(len(true), bool)
+        for at, row in enumerate(shared):
+            best = int(np.where(taken, -1, row).argmax()) if len(true) else -1
+            hit = best >= 0 and not taken[best] and row[best] >= overlap
+            if hit:
+                taken[best] = True
+            image.append(number)
+            score.append(float(scores[order[at]]))
+            right.append(hit)
+    counts = np.array([len(true) for true in there], float)
+    return Detections(np.array(image, int), np.array(score), np.array(right, bool), counts)
+
+
+def together(parts: Sequence[Detections]) -> Detections:
+    """Detections of several lots of images as one, numbered one behind the other."""
+    first = np.cumsum([0, *(len(part.there) for part in parts[:-1])])
+    image = [part.image + at for part, at in zip(parts, first)]
+    rest = ([getattr(part, name) for part in parts] for name in ("score", "right", "there"))
+    return Detections(np.concatenate(image), *map(np.concatenate, rest))
+
+
+def cfar_detections(
+    images: Mapping[int, np.ndarray], there: Sequence[Boxes], learn: Sequence[int], ask: Sequence[int]
+) -> tuple[Detections, Cfar]:
+    """What CFAR finds in the images `ask`, with the settings that find most in some of the images `learn`.
+
+    Args:
+        images: number -> (H, W) uint8, read when asked for.
+        there: true boxes of all images in pixels.
+        learn: images to choose settings on.
+        ask: images to measure.
+    """
+    step = max(1, len(learn) // _FIT)
+    chosen = list(learn)[::step][:_FIT]
+    contrasts = [contrast_of(images[number]) for number in chosen]
+    true = [there[number] for number in chosen]
+    scores = {
+        one: matched([_boxes(one, each) for each in contrasts], true).average_precision() for one in all_settings()
+    }
+    best = max(scores, key=lambda one: np.nan_to_num(scores[one], nan=-1.0))
+    found = [_boxes(best, contrast_of(images[number])) for number in ask]
+    return matched(found, [there[number] for number in ask]), best
+
+
+def _boxes(settings: Cfar, contrast: np.ndarray) -> tuple[Boxes, np.ndarray]:
+    found = settings.in_contrast(contrast)
+    boxes = np.array([one.box for one in found], float).reshape(-1, 4)
+    return boxes, np.array([one.contrast for one in found], float)
+
+
+def precision_estimate(found: Detections, clusters: Sequence[str], seed: int = 0) -> Estimate:
+    """AP with a bootstrap over clusters of images."""
+    names, which = np.unique(np.asarray(clusters, str), return_inverse=True)
+    value, rng = found.average_precision(), np.random.default_rng(seed)
+    if len(names) < MIN_CLUSTERS:
+        return Estimate(value, None, int(found.there.sum()), "no interval: too few images")
+    draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(_DRAWS)]
+    drawn = [found.average_precision(times[which].astype(float)) for times in draws]
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return Estimate(value, (float(low), float(high)), int(found.there.sum()), f"bootstrap over {len(names)} clusters")
+
+
+# ---- segmentation ---------------------------------------------------------------------------------------------------
+
+
+def grey_counts(pixels: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
+    """(C, 256): pixels of each class and grey level (mean over 5 x 5).
+
+    Args:
+        pixels: (H, W) uint8.
+        mask: (H, W) codes below `classes`; others have no class.
+        classes: how many codes there are.
+    """
+    grey = np.rint(ndimage.uniform_filter(pixels.astype(np.float32), 5, mode="nearest")).astype(int).clip(0, _GREY - 1)
+    known = (mask != IGNORE) & (mask < classes)
+    both = mask[known].astype(int) * _GREY + grey[known]
+    return np.bincount(both, minlength=classes * _GREY).reshape(classes, _GREY)
+
+
+def confusion(counts: np.ndarray, learn: Sequence[int], ask: Sequence[int], by_grey: bool) -> np.ndarray:
+    """(len(ask), C, C): pixels of each class that were called each class.
+
+    Args:
+        counts: (I, C, 256) of :func:`grey_counts`.
+        learn: images to learn from.
+        ask: images to measure.
+        by_grey: what most pixels of a grey level are, else what most pixels are.
+    """
+    known = counts[list(learn)].sum(0)
+    usual = int(known.sum(1).argmax())
+    said = np.where(known.sum(0) > 0, known.argmax(0), usual) if by_grey else np.full(_GREY, usual)
+    called = np.eye(len(known), dtype=int)[said]  # (256, C)
+    return np.asarray(counts[list(ask)] @ called)
+
+
+def mean_iou(matrix: np.ndarray) -> float:
+    """Mean over classes that are there or were called, of a confusion matrix (C, C)."""
+    right, all_of = np.diag(matrix), matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
+    there = all_of > 0
+    return float((right[there] / all_of[there]).mean()) if there.any() else float("nan")
+
+
+def iou_estimate(matrices: np.ndarray, clusters: Sequence[str], seed: int = 0) -> Estimate:
+    """mIoU of all images together, with a bootstrap over clusters of images (no interval where they are few)."""
+    names, which = np.unique(np.asarray(clusters, str), return_inverse=True)
+    value, rng = mean_iou(matrices.sum(0)), np.random.default_rng(seed)
+    if len(names) < MIN_CLUSTERS:
+        return Estimate(value, None, len(matrices), "no interval: too few images")
+    summed = np.stack([matrices[which == number].sum(0) for number in range(len(names))])
+    drawn = [mean_iou(summed[rng.integers(len(names), size=len(names))].sum(0)) for _ in range(_DRAWS)]
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return Estimate(value, (float(low), float(high)), len(matrices), f"bootstrap over {len(names)} clusters")
