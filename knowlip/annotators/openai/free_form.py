@@ -105,6 +105,7 @@ def parse_free_form(content: str, instruction_set: str | None = None) -> FreeFor
     kinds = list(_SYNONYMS)
     if instruction_set:
         kinds = [InstructionSet.TERRAIN if instruction_set == InstructionSet.TERRAIN else InstructionSet.MARINE]
+    # Marine and ground sets name their fields alike: the text itself tells them apart below.
     readings = {kind: _named(pairs, kind) if pairs else _labelled(content, kind) for kind in kinds}
     kind = max(kinds, key=lambda name: len(readings[name]))
     if not readings[kind]:
