@@ -136,6 +136,11 @@ def parse_yaml(data: bytes | str, what: str) -> Any:
     return value
 
 
+def _line(event: yaml.Event) -> int:
+    """Where it begins, from 1."""
+    return event.start_mark.line + 1 if event.start_mark is not None else 0
+
+
 def check_yaml(text: str, what: str) -> None:
     """Refuse YAML that is beyond a limit, without building its values.
 
@@ -158,15 +163,15 @@ def check_yaml(text: str, what: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(branch.anchor == event.anchor for branch in above):
                 raise BeyondLimit(f"{what} has an alias *{event.anchor} within what it names.")
-            size = sizes.get(event.anchor, 1)
+            size = sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             size = 1
             if event.anchor is not None:
                 sizes[event.anchor] = 1
             if event.implicit[0] and _LONG_NUMBER.fullmatch(event.value):
-                raise ValueError(f"{what} holds a number of more than 64 bits (line {event.start_mark.line + 1}).")
+                raise ValueError(f"{what} holds a number of more than 64 bits (line {_line(event)}).")
             if above and above[-1].repeats(event):
-                raise ValueError(f"{what} has the key {event.value[:80]!r} twice (line {event.start_mark.line + 1}).")
+                raise ValueError(f"{what} has the key {event.value[:80]!r} twice (line {_line(event)}).")
         elif isinstance(event, yaml.CollectionStartEvent):
             above.append(_Branch(event))
             if len(above) > YAML_DEPTH:

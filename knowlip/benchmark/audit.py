@@ -15,7 +15,7 @@ import numpy as np
 
 from knowlip.base.files import whole_folder, write_json
 from knowlip.base.progress import track
-from knowlip.base.rows import Results, Row, highest_floor
+from knowlip.base.rows import Json, Results, Row, highest_floor
 from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
 from knowlip.benchmark.floors import FOLDS, Chips, Split, answers, grouped_splits, random_splits
 from knowlip.dataset import Dataset
@@ -272,7 +272,7 @@ def _write(
     pairs = [{"tiles": [shown(one.one), shown(one.other)], "correlation": one.correlation} for one in worst]
     title = config.dataset.resolve().name
     with whole_folder(config.out) as folder:
-        setup = {"dataset_fingerprint": data.fingerprint, "tiles": len(tile_ids), "seed": config.seed}
+        setup: dict[str, Json] = {"dataset_fingerprint": data.fingerprint, "tiles": len(tile_ids), "seed": config.seed}
         kept = {name: value for name, value in facts.items() if name not in ("rows", "dataset")}
         write_json(folder / ROWS, Results(tuple(rows), {"audit": kept}, setup).plain())
         page = render("dataset_audit.html", title=f"Audit of {title}", facts=facts, pairs=pairs, rows=rows)

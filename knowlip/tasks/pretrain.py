@@ -142,7 +142,8 @@ class Pretraining(Task[Batch]):
         goes_on = (config.out / "checkpoint.pt").is_file()
         start = open_start(config.init.model) if config.init.model and not goes_on else None
         self.start_card: Mapping[str, Any] = {} if start is None else start.card
-        self.corpus = Corpus.open(self.dataset, config, sentences, start and start.tokenizer)
+        tokenizer = None if start is None else start.tokenizer
+        self.corpus = Corpus.open(self.dataset, config, sentences, tokenizer)
         if not goes_on or config.objectives.questions_from == "truth":  # the texts to go on with are read later
             self._ask()
         self.corpus.drop_noise = config.scio.noise == "all"

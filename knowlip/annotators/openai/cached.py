@@ -194,22 +194,23 @@ class CachedEndpoint:
         can be, by those that are counted here."""
         estimated = answer["input_tokens"] is None or answer["output_tokens"] is None
         cost = None
-        if answer["output_tokens"] is None:
+        read, written = answer["input_tokens"], answer["output_tokens"]
+        if written is None:
             longest = self._longest(question.body) if answer["finish_reason"] == "length" or answer["problem"] else 0
-            answer["output_tokens"] = longest or output_tokens(answer, self.options)
-        if answer["input_tokens"] is None:
-            answer["input_tokens"] = question.tokens
+            written = longest or output_tokens(answer, self.options)
+        if read is None:
+            read = question.tokens
             if question.body and not question.tokens:
-                answer["input_tokens"] = input_tokens(question.body, self.options)
+                read = input_tokens(question.body, self.options)
+        answer["input_tokens"], answer["output_tokens"] = read, written
         if self.prices.known:
             # Of a question that is not at hand (in a batch) only the most is known.
             known = question.body or not estimated
-            cost = self.prices.of(answer["input_tokens"], answer["output_tokens"]) if known else most
+            cost = self.prices.of(read, written) if known else most
         if estimated and not self._told:
             self._told = True
             say("  The endpoint states no numbers of tokens that can be: they and the cost are estimated here.")
-        tokens = answer["input_tokens"], answer["output_tokens"]
-        self.ledger.answered(question.key, question.tile_id, question.turn, tokens, cost, seconds, estimated)
+        self.ledger.answered(question.key, question.tile_id, question.turn, (read, written), cost, seconds, estimated)
         if answer["problem"]:
             self.ledger.failed(question.key, answer["problem"], in_doubt=False, final=True)
         return cost or 0.0

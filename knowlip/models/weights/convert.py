@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 from knowlip.base.provenance import provenance
 from knowlip.models.checkpoint import save_model
@@ -128,12 +128,12 @@ def _text(source: Source, kind: str, config: ConvertConfig) -> TextConfig:
         names = bert_names(source)
     else:
         whole = blip_names(source)
-        found = blip_kind(source, whole)
-        stack = DECODER if found == "caption" else ENCODER
+        whose = blip_kind(source, whole)
+        stack = DECODER if whose == "caption" else ENCODER
         names = {name.removeprefix(stack): key for name, key in whole.items() if name.startswith(stack)}
-        text.tie_decoder, text.start_at_hole = found != "vqa", False
-        text.decoder_reads = "image" if found in ("caption", "pre-trained") else "text"
-    found = text_sizes(source.state, names)
+        text.tie_decoder, text.start_at_hole = whose != "vqa", False
+        text.decoder_reads = "image" if whose in ("caption", "pre-trained") else "text"
+    found: dict[str, Any] = dict(text_sizes(source.state, names))
     heads = find_heads(source, "text", found["width"], config.text_heads)
     found["max_length"] = min(config.max_length or found["max_length"], found["max_length"])
     return replace(text, **found, heads=heads)  # checks them

@@ -23,7 +23,7 @@ _BERTS: Final = {768: 12, 1024: 16}
 class SaidHeads(NamedTuple):
     """A number of heads and who says so."""
 
-    count: int
+    number: int
     who: str
 
 
@@ -70,9 +70,9 @@ def find_heads(source: Source, part: Part, width: int, asked: int | None, layout
     """
     said = said_heads(source, part, layout, width)
     if said is not None:
-        if asked not in (None, said.count):
-            raise ValueError(f"{source.path} has {said.count} heads, {said.who}, not {asked}: leave out {part}_heads.")
-        return said.count
+        if asked not in (None, said.number):
+            raise ValueError(f"{source.path} has {said.number} heads, {said.who}, not {asked}: leave out {part}_heads.")
+        return said.number
     if asked is not None:
         source.heads_from[part] = f"as {part}_heads says"
         return asked
@@ -102,8 +102,8 @@ def check_heads(source: Source, part: Part, ours: int, setting: str, layout: str
     if said is None:
         who = source.heads_from.get(part, f"as the model is set ({setting.partition(' ')[0]})")
         return f"The file does not say how many heads its {part} tower has: {ours} are taken, {who}."
-    if said.count != ours:
+    if said.number != ours:
         raise ValueError(
-            f"{source.path} has {said.count} heads, {said.who}, the model {ours}: set {setting.format(said.count)}."
+            f"{source.path} has {said.number} heads, {said.who}, the model {ours}: set {setting.format(said.number)}."
         )
     return f"The {part} tower has {ours} heads, {said.who}."

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -192,7 +192,7 @@ def timm_config(source: Source, side: int | None = None) -> VisionConfig | None:
     stated = settings.get("img_size", native)
     changes = {key: value for key, value in settings.items() if key not in ("img_size", "num_classes", "global_pool")}
     source.heads_from["vision"] = f"as timm's {name} has, which config.json beside the file names"
-    return VisionConfig(name, side or stated, changes)
+    return VisionConfig(name, side or cast(int, stated), changes)
 
 
 def plain_vit(

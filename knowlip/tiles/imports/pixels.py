@@ -96,9 +96,9 @@ def decode(path: Path, config: ImportConfig) -> DecodedImage:
 def digest_of(pixels: DecodedImage) -> str:
     """SHA-256 of what an image shows: its extent, its values, and which of them are declared no data."""
     digest = hashlib.sha256(str(pixels.values.shape).encode())
-    digest.update(np.ascontiguousarray(pixels.values))
+    digest.update(pixels.values.tobytes())
     if pixels.valid is not None:
-        digest.update(np.packbits(pixels.valid))
+        digest.update(np.packbits(pixels.valid).tobytes())
     return digest.hexdigest()
 
 
