@@ -76,6 +76,11 @@ _DATASET = {
         "import_dataset",
         "bring a labelled public set into a data set with annotations",
     ),
+    "dataset sets": Command(
+        "knowlip.tiles.imports.public:SetsConfig",
+        "list_sets",
+        "list the public sets that `dataset import` knows by name, or tell about one",
+    ),
     "dataset label": Command(
         "knowlip.tiles.label:LabelConfig",
         "label_tiles",

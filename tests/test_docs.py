@@ -189,6 +189,11 @@ def class_folders(folder: Path) -> None:
         image(folder / ("A220" if number % 2 else "Boeing787") / f"{number}.jpg", number)
 
 
+def sar_acd(folder: Path) -> None:
+    for number, name in enumerate(("A220", "A320321", "A330", "ARJ21", "Boeing737", "Boeing787")):
+        image(folder / name / "1.jpg", number)
+
+
 def sen1floods11(folder: Path) -> None:
     import rasterio
 
@@ -213,6 +218,9 @@ SETS = {
     "SSDD": (ssdd, {"tiles": 4, "annotations": 4, "masks": 4, "splits": {"train": 1, "val": 0, "test": 3}}),
     "SAR-AIRcraft": (sar_aircraft, {"tiles": 3, "annotations": 3, "splits": {"train": 1, "val": 1, "test": 1}}),
     "SAR-ACD": (class_folders, {"tiles": 6, "annotations": 6, "categories": {"aircraft": 6}}),
+    "CHIPS": (sar_acd, {"tiles": 6, "annotations": 6}),
+    "Official-SSDD-OPEN": (ssdd, {"tiles": 4, "annotations": 4, "splits": {"train": 1, "val": 0, "test": 3}}),
+    "SAR-AIRcraft-1.0": (sar_aircraft, {"tiles": 3, "splits": {"train": 1, "val": 1, "test": 1}}),
     "SET": (class_folders, {"tiles": 6, "annotations": 6, "categories": {"A220": 3, "Boeing787": 3}}),
     "Sen1Floods11": (sen1floods11, {"tiles": 2, "masks": 2}),
     "PolSF": (polsf, {"tiles": 4, "masks": 4}),
@@ -258,8 +266,11 @@ def test_command_lines_run(line: Line, here: Path, capsys: pytest.CaptureFixture
     if arguments[:2] == ["dataset", "import"]:
         if arguments[-1] == "DATASET":
             shutil.rmtree(here / "DATASET")
-        make, expected = SETS[arguments[2]]
-        make(here / arguments[2])
+        source = (
+            arguments[2] if arguments[3].startswith("--") else arguments[3]
+        )  # a public set's name before its folder
+        make, expected = SETS[source]
+        make(here / source)
         arguments.append("--json")
     code = main(arguments)
     out, err = capsys.readouterr()

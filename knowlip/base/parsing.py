@@ -31,7 +31,8 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
     Args:
         name: the command; its section of a recipe has the same name.
         about: a line for its help.
-        kind: dataclass of its settings; their docstrings are the help. Those in its `POSITIONAL` need no flag.
+        kind: dataclass of its settings; their docstrings are the help. Those in its `POSITIONAL` need no flag, and
+            one word more before them is the setting that its `LEADING` names.
         arguments: what stands behind the command's name. Names may have dashes or underscores; lists are words
             (`--scenes A B`) or `[A,B]`; a switch alone is true.
 
@@ -59,6 +60,8 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         parser.add_argument(setting, type=of, metavar=setting.upper(), help=texts.get(setting), **many)
     parser.add_class_arguments(kind, skip=set(positional))
     arguments = _spelt(arguments, kind)
+    if leading := getattr(kind, "LEADING", ""):
+        arguments = _leading_named(arguments, leading, len(positional) + 1)
     recipe = None
     if name in SECTIONS:
         parser.add_argument("--recipe", help="name of a recipe, or a YAML file with one section a stage")
@@ -196,6 +199,30 @@ def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
             continue
         spelt.append("=".join([f"--{name}", *words]))
     return [*files, *spelt]
+
+
+def _leading_named(arguments: Sequence[str], leading: str, number: int) -> list[str]:
+    """Arguments with the first of `number` words in a row as the flag --leading, where so many stand in a row.
+
+    Raises:
+        ValueError: the flag is given too.
+    """
+    # What follows a flag without = is its value; --json has none.
+    words: list[int] = []
+    for i, argument in enumerate(arguments):
+        before = arguments[i - 1] if i else "="
+        is_value = before.startswith("--") and "=" not in before and before != "--json"
+        is_word = not argument.startswith("-") and not is_value
+        words = [*words, i] if is_word else []
+        if len(words) == number:
+            break
+    if len(words) < number:
+        return list(arguments)
+    first = words[0]
+    if any(argument == f"--{leading}" or argument.startswith(f"--{leading}=") for argument in arguments):
+        rest = " ".join(arguments[i] for i in words[1:])
+        raise ValueError(f"{arguments[first]} before {rest} is the {leading}: leave out --{leading}.")
+    return [*arguments[:first], f"--{leading}={arguments[first]}", *arguments[first + 1 :]]
 
 
 def _setting(kind: Any, name: str, prefix: str = "") -> tuple[str, Any]:

@@ -162,6 +162,35 @@ def read_numbers(path: Path) -> np.ndarray:
     return turn(bands[0], orientation)
 
 
+def read_rgb(path: Path) -> np.ndarray:
+    """(3, H, W) uint8 red, green and blue of a file of 8 bit, turned as it is shown (what coloured masks hold).
+
+    Raises:
+        ValueError: damaged, too large, or of more than 8 bit.
+    """
+    # A palette gives its colours here, where `read_numbers` gives its numbers.
+    kind = _known(path)
+    image = None if kind == "GTiff" or _is_deep_png(path, kind) else _open(path, kind)
+    if image is None:
+        orientation = _tiff_orientation(path) if kind == "GTiff" else _large_orientation(path, kind)
+        with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path) as file:
+            _check_size(path, file.width, file.height, LARGEST_DEEP_PIXELS)
+            bands = file.read([band for band, of in enumerate(file.colorinterp, 1) if of != ColorInterp.alpha])
+            if file.colorinterp[0] == ColorInterp.palette:
+                colours = file.colormap(1)
+                table = np.array([colours.get(value, (0, 0, 0))[:3] for value in range(256)], np.uint8)
+                bands = np.moveaxis(table[bands[0].astype(np.uint8)], -1, 0)
+    else:
+        with image, _decoding(path):
+            _check_size(path, image.width, image.height, LARGEST_DEEP_PIXELS)
+            orientation = _orientation(image)
+            bands = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
+    bands = np.repeat(bands, 3, axis=0) if len(bands) == 1 else bands
+    if bands.dtype != np.uint8 or len(bands) != 3:
+        raise ValueError(f"{path} has no red, green and blue of 8 bit.")
+    return np.stack([turn(band, orientation) for band in bands])
+
+
 def is_picture(path: Path) -> bool:
     """Whether a file is shown by its numbers as they are: all but TIFFs of more than 8 bit that are neither coloured
     nor turned by an orientation.

@@ -1,7 +1,7 @@
 """Large images become tiles of one side; objects are clipped to them or left out."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import shapely
@@ -27,6 +27,38 @@ def crops(size: tuple[int, int], tile_px: int, overlap: int) -> list[Crop]:
         return [(0, 0, width, height)]
     lefts, tops = (_starts(extent, tile_px, tile_px - overlap) for extent in size)
     return [(x, y, min(tile_px, width), min(tile_px, height)) for y in tops for x in lefts]
+
+
+def parted(
+    size: tuple[int, int], tile_px: int, overlap: int, part: str, share: float
+) -> list[tuple[Crop, Literal["train", "test"]]]:
+    """Tiles of an image of which a part is for testing, and the split of each; none holds pixels of both.
+
+    Args:
+        size: width and height of the image.
+        tile_px: side of a tile.
+        overlap: of neighbours in the same part.
+        part: top, bottom, left or right.
+        share: of the part, rounded so that the rest is whole tiles; at least one row or column of tiles is in each.
+
+    Raises:
+        ValueError: the image is too small to have both.
+    """
+    # Tiles are laid in each part by itself: one across the line would show the model what it is tested on.
+    axis = 0 if part in ("left", "right") else 1
+    rest = round(size[axis] * (1 - share) / tile_px) * tile_px
+    rest = min(max(rest, tile_px), (size[axis] - 1) // tile_px * tile_px)
+    if rest < tile_px:
+        raise ValueError(f"An image of {size[0]} x {size[1]} pixels has no two parts of tiles of {tile_px} pixels.")
+    first = rest if part in ("right", "bottom") else size[axis] - rest
+    found: list[tuple[Crop, Literal["train", "test"]]] = []
+    for start, end in ((0, first), (first, size[axis])):
+        extent = (end - start, size[1]) if axis == 0 else (size[0], end - start)
+        is_test = (start == 0) == (part in ("left", "top"))
+        for x, y, width, height in crops(extent, tile_px, overlap):
+            place = (x + start, y, width, height) if axis == 0 else (x, y + start, width, height)
+            found.append((place, "test" if is_test else "train"))
+    return found
 
 
 def _starts(extent: int, side: int, step: int) -> list[int]:

@@ -236,12 +236,26 @@ class ImageFinder:
         suffix: end of image names that labels do not share.
         without: folder below it whose files are no images (masks).
         without_suffix: end of the names of files that are no images.
+        only: regular expression that paths of images match, under the folder and with their ending.
+        endings: of image files; of one picture in several formats the first is the image.
     """
 
-    def __init__(self, folder: Path, suffix: str = "", without: Path | None = None, without_suffix: str = ""):
+    def __init__(
+        self,
+        folder: Path,
+        suffix: str = "",
+        without: Path | None = None,
+        without_suffix: str = "",
+        only: str = "",
+        endings: tuple[str, ...] = IMAGES,
+    ):
         self.folder = folder if folder.is_dir() else folder.parent
         self.hidden: list[Path] = []
-        found = files_under(folder, IMAGES, self.hidden)
+        found = files_under(folder, endings, self.hidden)
+        files = len(found)
+        if only:
+            found = [path for path in found if re.search(only, path.relative_to(self.folder).as_posix())]
+        self.passed_over = files - len(found)
         if without is not None:
             found = [path for path in found if not path.is_relative_to(without)]
         if without_suffix:
@@ -249,7 +263,7 @@ class ImageFinder:
         forms: dict[str, list[Path]] = {}
         for path in found:
             forms.setdefault(self.name_of(path), []).append(path)
-        self._forms = [sorted(one, key=lambda path: IMAGES.index(path.suffix.lower())) for one in forms.values()]
+        self._forms = [sorted(one, key=lambda path: endings.index(path.suffix.lower())) for one in forms.values()]
         self.paths = [one[0] for one in self._forms]
         self.quicklooks = [path for one in self._forms for path in one[1:]]
         self.splits = [split_in(path, self.folder) for path in self.paths]

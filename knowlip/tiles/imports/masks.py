@@ -1,5 +1,6 @@
 """Which mask belongs to which image, and its values -> class codes 0 to 254; 255 where there is no class."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from knowlip.dataset.annotations import IGNORE
 from knowlip.tiles.imports.files import IMAGES, ImageFinder, LookedFor, files_under, place_of, split_in
 from knowlip.tiles.imports.labels import Problems
-from knowlip.tiles.imports.pixels import read_codes
+from knowlip.tiles.imports.pixels import read_codes, read_colours
 from knowlip.tiles.imports.settings import ImportConfig
 
 _USUAL = ("masks", "labels", "Labels")
@@ -41,8 +42,13 @@ def masks_of(config: ImportConfig, finder: ImageFinder, problems: Problems) -> d
         return {finder.paths[0]: place}
     images = {path.resolve() for path in (*finder.paths, *finder.quicklooks)}
     masks = [path for path in files_under(place, IMAGES, finder.hidden) if path.resolve() not in images]
+    if config.mask_suffix and finder.folder.resolve().is_relative_to(place.resolve()):
+        masks = [path for path in masks if path.stem.endswith(config.mask_suffix)]  # the others may be other bands
     root = place if place.is_dir() else place.parent
     names = [path.relative_to(root).with_suffix("").as_posix().removesuffix(config.mask_suffix) for path in masks]
+    if config.mask_names:
+        old, _, new = config.mask_names.partition("=")
+        names = [name.replace(old, new) for name in names]
     wanted = [LookedFor(f"{name}.png", split_in(path, root), "", str(path)) for name, path in zip(names, masks)]
     problems.mask_files += len(masks)
     found: dict[Path, Path] = {}
@@ -63,7 +69,8 @@ class MaskCodes:
     """Translates mask values and remembers which classes occurred.
 
     Args:
-        classes: VALUE=NAME; the position in this list becomes the code. Empty: values stay as they are.
+        classes: VALUE=NAME, or #RRGGBB=NAME in all; the position in this list becomes the code. Empty: values stay as
+            they are.
 
     Raises:
         ValueError: an entry has another form, or a value comes twice.
@@ -74,13 +81,21 @@ class MaskCodes:
         self.words: list[str] = []
         for entry in classes:
             value, _, word = entry.partition("=")
-            if not word or not value.strip().lstrip("-").isdigit() or int(value) in self.values:
-                raise ValueError(f"mask_classes must be VALUE=NAME with different whole values, not {entry!r}.")
-            self.values.append(int(value))
+            number = _number(value.strip())
+            if not word or number is None or number in self.values:
+                raise ValueError(
+                    f"mask_classes must be VALUE=NAME with different whole values, or #RRGGBB=NAME, not {entry!r}."
+                )
+            self.values.append(number)
             self.words.append(word.strip())
+        colours = sum(entry.strip().startswith("#") for entry in classes)
+        if colours not in (0, len(classes)):
+            raise ValueError("mask_classes are all values or all colours (#RRGGBB).")
+        self.coloured = colours > 0
         if len(self.values) > IGNORE:
             raise ValueError(f"A mask has room for {IGNORE} classes, not {len(self.values)}.")
         self._seen: set[int] = set()
+        self.without, self.all = 0, 0  # Pixels of coloured masks that have no class, and all.
 
     def read(self, path: Path, size: tuple[int, int]) -> np.ndarray:
         """Class codes (H, W) uint8 of a mask file.
@@ -88,7 +103,7 @@ class MaskCodes:
         Raises:
             ValueError: its size is not that of the image (width, height), or a value has no room.
         """
-        values = read_codes(path)
+        values = read_colours(path) if self.coloured else read_codes(path)
         if values.shape != (size[1], size[0]):
             raise ValueError(
                 f"{path} has {values.shape[1]} x {values.shape[0]} pixels, its image {size[0]} x {size[1]}."
@@ -97,6 +112,9 @@ class MaskCodes:
         if self.values:
             for code, value in enumerate(self.values):
                 codes[values == value] = code
+            if self.coloured:
+                self.without += int((codes == IGNORE).sum())
+                self.all += codes.size
             return codes
         if values.max() >= IGNORE:
             raise ValueError(f"{path} holds the value {values.max()}: name the classes with --mask_classes VALUE=NAME.")
@@ -110,3 +128,10 @@ class MaskCodes:
         if self.values:
             return dict(enumerate(self.words))
         return {value: f"class-{value}" for value in sorted(self._seen)}
+
+
+def _number(text: str) -> int | None:
+    """A value of a mask, of #RRGGBB the number 0xRRGGBB; None where it is neither."""
+    if re.fullmatch("#[0-9a-fA-F]{6}", text):
+        return int(text[1:], 16)
+    return int(text) if re.fullmatch(r"-*\d+", text) else None

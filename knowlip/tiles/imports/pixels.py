@@ -16,6 +16,7 @@ from knowlip.scenes.pictures import LARGEST_DEEP_PIXELS, is_picture, read_pictur
 from knowlip.scenes.raster import ArrayFile, Raster
 from knowlip.scenes.readers.geotiff import raster_of, read_header, units_of
 from knowlip.scenes.scene import SceneOverrides
+from knowlip.tiles.imports.phoenix import is_phoenix, read_phoenix
 from knowlip.tiles.imports.settings import ImportConfig
 from knowlip.tiles.quantise import PowerHistogram, make_quantiser
 
@@ -79,6 +80,11 @@ def decode(path: Path, config: ImportConfig) -> DecodedImage:
         if values.dtype.kind == "c":
             raster.units = "complex"
         return _deep(raster, config)
+    if is_phoenix(path):
+        chip = read_phoenix(path)
+        _check_size(path, chip.magnitude.shape, config, True)
+        raster = ArrayFile(path, "amplitude", chip.magnitude.shape, "float32", None, _array=chip.magnitude)
+        return _deep(raster, config, "amplitude")
     if not is_picture(path):
         header = read_header(path)
         _check_size(path, header.shape, config, True)
@@ -132,6 +138,16 @@ def read_codes(path: Path) -> np.ndarray:
     return values.astype(np.int64)
 
 
+def read_colours(path: Path) -> np.ndarray:
+    """Colours (H, W) of a mask as numbers 0xRRGGBB, of a palette its colours; grey has equal red, green and blue.
+
+    Raises:
+        ValueError: it is damaged or too large.
+    """
+    red, green, blue = pictures.read_rgb(path).astype(np.int64)
+    return red << 16 | green << 8 | blue
+
+
 @dataclass
 class _Masked(ArrayFile):
     """An array in memory with a mask of its own."""
@@ -143,8 +159,8 @@ class _Masked(ArrayFile):
         return values, None if self.mask is None else self.mask[slices(window)].copy()
 
 
-def _deep(raster: Raster, config: ImportConfig, **more: Any) -> DecodedImage:
-    raster.units = units_of(raster, SceneOverrides(units=config.units))
+def _deep(raster: Raster, config: ImportConfig, stated: str = "", **more: Any) -> DecodedImage:
+    raster.units = units_of(raster, SceneOverrides(units=config.units), stated)
     values, _ = raster.values(_whole(raster.shape))
     return DecodedImage(values, raster=raster, **more)
 

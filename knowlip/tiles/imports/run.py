@@ -20,15 +20,16 @@ from knowlip.dataset.png import encode_png
 from knowlip.dataset.records import AnnotationRow
 from knowlip.dataset.verify import verify
 from knowlip.dataset.writer import finish, write_scene
-from knowlip.tiles.imports.crop import Crop, annotate, crops, visible
-from knowlip.tiles.imports.files import ImageFinder, image_folder
+from knowlip.tiles.imports.crop import Crop, annotate, crops, parted, visible
+from knowlip.tiles.imports.files import IMAGES, ImageFinder, image_folder
 from knowlip.tiles.imports.formats import format_named
 from knowlip.tiles.imports.labels import Label, LabelledImage, Problems, merge
 from knowlip.tiles.imports.masks import MaskCodes, mask_place, masks_of
 from knowlip.tiles.imports.pixels import SHOWN, Grey, decode, digest_of, to_grey
+from knowlip.tiles.imports.public import PublicRecord, not_as_whole, prepared
 from knowlip.tiles.imports.row import index_row
 from knowlip.tiles.imports.settings import ImportConfig
-from knowlip.tiles.imports.splits import Identity, assign, groups, judge, official
+from knowlip.tiles.imports.splits import Identity, assign, beyond_share, groups, judge, official
 
 _PIXELS_AT_ONCE = 200_000_000
 """Images of one part of the data set: what is held in memory as PNG."""
@@ -45,14 +46,16 @@ class Planned:
 
     image: LabelledImage
     identity: Identity
-    split: str
     reason: str
     tile_ids: list[str]
     crops: list[Crop]
+    splits: list[str]  # Of the tiles.
 
-    def block(self, name: str) -> str:
-        """Copies are one block, but one that was left out of another split is a block of its own."""
-        return f"{name}-{self.identity.sha256[:16]}" + (f"-{self.split}" if self.reason else "")
+    def block(self, name: str, split: str) -> str:
+        """Copies are one block, but one that was left out of another split, and each part of an image that is in two
+        splits, is a block of its own."""
+        apart = self.reason or len(set(self.splits)) > 1
+        return f"{name}-{self.identity.sha256[:16]}" + (f"-{split}" if apart else "")
 
 
 class _Decoded:
@@ -84,13 +87,18 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
         ValueError: settings that cannot work, no image, objects of which none is kept, a label that could be of several
             images, or a bad label or image (unless `skip_bad`).
     """
+    with prepared(config) as (ready, public):
+        return _import(ready, public)
+
+
+def _import(config: ImportConfig, public: PublicRecord | None) -> dict[str, Any]:
     started = time.monotonic()
-    config.check_files()
-    format_named(config.format)
     name = slug(config.name or config.source.resolve().name)
     MaskCodes(config.mask_classes)
     problems = Problems(config.skip_bad)
+    problems.notes += public["notes"] if public else []
     images, unnamed = official(read_labels(config, problems), config, problems)
+    problems.notes += not_as_whole(public, images) if public else []
     # Splits wait until all images are known by hash and thumbnail: copies must not be torn apart.
     decoded = _Decoded(config)
     images, identities, finder = _look(images, decoded, problems)
@@ -99,11 +107,24 @@ def import_dataset(config: ImportConfig) -> dict[str, Any]:
     problems.check_kept(config.source, sum(len(image.things) for image in images))
     alike = groups(identities, finder)
     splits = assign(images, alike, config)
+    if config.shares[2] and "test" not in splits and not config.test_part and not any(image.split for image in images):
+        problems.notes.append("No image is in test: --seed gives another split by hash, --shares other shares.")
+    if config.train_share < 1:
+        left_out = beyond_share(alike, splits, config)
+        trained = splits.count("train")
+        for i in sorted(left_out):
+            problems.drop("train_share", f"{images[i].name} is beyond the share to keep.", len(images[i].things))
+        kept = [i for i in range(len(images)) if i not in left_out]
+        images, identities = [images[i] for i in kept], [identities[i] for i in kept]
+        alike, splits = [alike[i] for i in kept], [splits[i] for i in kept]
+        problems.notes.append(
+            f"train_share {config.train_share:g}: {trained - len(left_out)} of {trained} training images are kept."
+        )
     reasons, copies = judge(images, identities, alike, splits, config.drop_duplicates)
     plan = _plan(name, images, identities, splits, reasons, config)
     with whole_folder(config.out) as out:
         record = {"not_in_split_files": unnamed, "copies": copies}
-        info = _write(out, name, plan, decoded, problems, record)
+        info = _write(out, name, plan, decoded, problems, record, public)
         try:
             verify(out)
         except ValueError as error:
@@ -160,11 +181,13 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]
         ValueError: no image, or a bad label.
     """
     reader = format_named(config.format)
+    endings = getattr(reader, "ENDINGS", IMAGES)
+    # Masks may stand among the images: what is a mask has to be known before images are looked for.
     place = image_folder(config.source, config.images)
     masked = config.format == "mask" or config.masks is not None
     masks = mask_place(config, place) if masked else None
     mask_ends = config.mask_suffix if masked and masks is None else ""
-    finder = ImageFinder(place, config.image_suffix, masks, mask_ends)
+    finder = ImageFinder(place, config.image_suffix, masks, mask_ends, config.only, endings)
     images = merge(reader.read(config, finder, problems), problems)
     problems.check_used(config.source)
     if not images:
@@ -176,6 +199,8 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]
     if finder.quicklooks:
         first, number = finder.name_of(finder.quicklooks[0]), len(finder.quicklooks)
         problems.notes.append(f"{number} images stand there in several formats; one of each is used, first: {first}.")
+    if finder.passed_over:
+        problems.notes.append(f"{finder.passed_over} pictures do not match only ({config.only}) and are passed over.")
     if hidden := sorted(set(finder.hidden)):
         problems.notes.append(f"{len(hidden)} hidden files or folders are passed over, first: {hidden[0]}.")
     if problems.run_lengths:
@@ -255,14 +280,24 @@ def _plan(
             names[i] = f"{names[i][: _LONGEST_NAME - 9].strip('-')}-{sha256(path.encode())[:8]}"
     plan = []
     for i in sorted(range(len(images)), key=lambda i: names[i]):
-        boxes = crops(identities[i].size, config.tile_px, config.overlap_px)
+        size, cut = identities[i].size, (config.tile_px, config.overlap_px)
+        boxes, parts = crops(size, *cut), [splits[i]] * len(crops(size, *cut))
+        if config.test_part:
+            pairs = parted(size, *cut, config.test_part, config.shares[2])
+            boxes, parts = [crop for crop, _ in pairs], [split for _, split in pairs]
         ids = [names[i]] if len(boxes) == 1 else [f"{names[i]}-x{x:05d}y{y:05d}" for x, y, _, _ in boxes]
-        plan.append(Planned(images[i], identities[i], splits[i], reasons[i], ids, boxes))
+        plan.append(Planned(images[i], identities[i], reasons[i], ids, boxes, list(parts)))
     return plan
 
 
 def _write(
-    out: Path, name: str, plan: list[Planned], decoded: _Decoded, problems: Problems, record: dict[str, Any]
+    out: Path,
+    name: str,
+    plan: list[Planned],
+    decoded: _Decoded,
+    problems: Problems,
+    record: dict[str, Any],
+    public: PublicRecord | None,
 ) -> dict[str, Any]:
     # A set of any size passes through in parts: what had no room since `_look` is decoded again.
     config = decoded.config
@@ -279,11 +314,11 @@ def _write(
             grey, how = decoded.take(planned.image.path)
             shown.update(how)
             seen: set[int] = set()
-            for tile_id, crop in zip(planned.tile_ids, planned.crops):
+            for tile_id, crop, split in zip(planned.tile_ids, planned.crops, planned.splits):
                 x, y, width, height = crop
                 tile = np.ascontiguousarray(grey.values[y : y + height, x : x + width])
-                row = index_row(tile_id, scene_id, tile, grey, planned.image, planned.split, config)
-                row["block"] = planned.block(name)
+                row = index_row(tile_id, scene_id, tile, grey, planned.image, split, config)
+                row["block"] = planned.block(name, split)
                 empty = "" if tile.any() else "blank" if row["valid_fraction"] else "nodata"
                 row["reject_reason"] = planned.reason or empty
                 row["accepted"] = not row["reject_reason"]
@@ -304,8 +339,12 @@ def _write(
     codes = MaskCodes(config.mask_classes)
     with_mask = [planned for planned in plan if planned.image.mask and accepted.intersection(planned.tile_ids)]
     masks = write_masks(out, _masks(with_mask, accepted, codes)) if with_mask else 0
+    if codes.without:
+        share = codes.without / codes.all
+        problems.notes.append(f"{share:.2%} of the pixels of the masks have a colour that is no class, taken as none.")
     info = {
         "config": {**plain(config), "source": config.source.resolve().name, "out": ""},
+        "public_set": public,
         "import": {**problems.record(config.source, kept), **record, **{kind: shown[kind] for kind in SHOWN}},
         "annotations": write_annotations(out, objects),
         "categories": dict(sorted(Counter(row["category"] for row in objects).items())),

@@ -27,10 +27,35 @@ class Identity:
 
 def assign(images: Sequence[LabelledImage], alike: Sequence[str], config: ImportConfig) -> list[str]:
     """Split of every image: its own, or one by its group of copies (`alike`)."""
+    if config.test_part:
+        return ["train"] * len(images)  # its tiles are told apart when they are cut
+    if config.test_names:
+        return ["test" if re.search(config.test_names, path_in(image)) else "train" for image in images]
     if config.test_endings:
         endings = tuple(ending.strip() for ending in config.test_endings.split(",") if ending.strip())
         return ["test" if image.path.stem.endswith(endings) else "train" for image in images]
-    return [image.split or _by_hash(group, config.shares) for image, group in zip(images, alike)]
+    return [image.split or _by_hash(group, config) for image, group in zip(images, alike)]
+
+
+def path_in(image: LabelledImage) -> str:
+    """Path of an image under the folder of the images, with its ending."""
+    return image.name + image.path.suffix
+
+
+def beyond_share(alike: Sequence[str], splits: Sequence[str], config: ImportConfig) -> set[int]:
+    """Training images to leave out (`train_share`): groups of copies in an order by hash are kept while they fit."""
+    families: dict[str, list[int]] = defaultdict(list)
+    for i, (group, split) in enumerate(zip(alike, splits)):
+        if split == "train":
+            families[group].append(i)
+    room = max(1, round(config.train_share * sum(map(len, families.values()))))
+    left_out: set[int] = set()
+    for group in sorted(families, key=lambda name: _place(f"share {name}", config.seed)):
+        room -= len(families[group])
+        if room < 0:
+            left_out.update(families[group])
+            room += len(families[group])
+    return left_out
 
 
 def official(images: list[LabelledImage], config: ImportConfig, problems: Problems) -> tuple[list[LabelledImage], int]:
@@ -44,7 +69,7 @@ def official(images: list[LabelledImage], config: ImportConfig, problems: Proble
         ValueError: a split file is broken or names no split, an image is in two, or most images are in none.
     """
     # An official split is never dissolved: what stands outside is left out, or the import ends when it is the most.
-    if config.ignore_splits or config.test_endings:
+    if config.splits_by_rule:
         return [replace(image, split="") for image in images], 0
     files, told = config.split_files, ""
     if not files and not any(image.split for image in images):
@@ -128,8 +153,14 @@ def groups(identities: Sequence[Identity], finder: NearDuplicateFinder) -> list[
     return [names[root(i)] for i in range(len(identities))]
 
 
-def _by_hash(name: str, shares: tuple[float, float, float]) -> str:
-    place = int.from_bytes(hashlib.sha256(f"split {name}".encode()).digest()[:8], "big") / 2**64
+def _place(text: str, seed: int) -> float:
+    """A number from 0 to 1 that a text has by its hash, and another one for another seed."""
+    text = f"{text} {seed}" if seed else text
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def _by_hash(name: str, config: ImportConfig) -> str:
+    place, shares = _place(f"split {name}", config.seed), config.shares
     return SPLITS[0] if place < shares[0] else SPLITS[1] if place < shares[0] + shares[1] else SPLITS[2]
 
 

@@ -1,5 +1,8 @@
 """Class folders: no label files, every image is of the class that its folder names."""
 
+import re
+from pathlib import Path
+
 from knowlip.tiles.imports.files import ImageFinder, folder_split, split_in
 from knowlip.tiles.imports.labels import Label, LabelledImage, Problems
 from knowlip.tiles.imports.settings import ImportConfig
@@ -8,11 +11,14 @@ ABOUT = "a folder a class"
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
-    """Every image with the name of its folder as the label of the whole image; the split is named by a folder above.
+    """Every image with the name of its folder, or the part of its path that `class_names` says, as the label of the
+    whole image; the split is named by a folder above.
 
     Raises:
         ValueError: images stand beside the class folders or the folders are splits, so they have no class.
     """
+    if config.class_names:
+        return [_named(path, config.class_names, finder, problems) for path in finder.paths]
     classes = {path.parent.name for path in finder.paths}
     if classes and all(map(folder_split, classes)):
         raise ValueError(
@@ -23,7 +29,19 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         if path.parent == finder.folder:
             raise ValueError(f"{path} stands in no class folder; give the folder of the classes with --images.")
         problems.read += 1
-        thing = Label(path.parent.name, (0.0, 0.0, 0.0, 0.0), whole_image=True)
-        split = split_in(path.parent, finder.folder)
-        found.append(LabelledImage(path, finder.name_of(path), (thing,), split=split))
+        found.append(labelled(path, path.parent.name, finder, split_in(path.parent, finder.folder)))
     return found
+
+
+def labelled(path: Path, category: str, finder: ImageFinder, split: str) -> LabelledImage:
+    """An image with the label of the whole of it."""
+    thing = Label(category, (0.0, 0.0, 0.0, 0.0), whole_image=True)
+    return LabelledImage(path, finder.name_of(path), (thing,), split=split)
+
+
+def _named(path: Path, pattern: str, finder: ImageFinder, problems: Problems) -> LabelledImage:
+    found = re.search(pattern, path.relative_to(finder.folder).as_posix())
+    if found is None or not found[1]:
+        raise ValueError(f"class_names {pattern!r} finds no class in {path}; --only names the images of the set.")
+    problems.read += 1
+    return labelled(path, found[1], finder, split_in(path, finder.folder))

@@ -9,7 +9,16 @@ import numpy as np
 
 from knowlip.scenes.xml import need, need_number, number_at, text_of
 from knowlip.tiles.imports.files import ImageFinder, files_under, place_of
-from knowlip.tiles.imports.labels import BadLabel, Label, LabelledImage, Problems, label_xml, pair
+from knowlip.tiles.imports.labels import (
+    BadLabel,
+    Label,
+    LabelledImage,
+    Problems,
+    is_axis_parallel,
+    label_xml,
+    outline_thing,
+    pair,
+)
 from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "an XML file an image"
@@ -37,8 +46,10 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         if size == (0, 0):
             size, sizeless = None, sizeless + 1
         things = []
-        for number, element in enumerate(root.findall("object"), 1):
-            thing = problems.take(f"{path}, object {number},", _thing, element, pixels)
+        # VOC has objects below the root, AIR-SARShip and FAIR1M in a list of their own.
+        for number, element in enumerate([*root.findall("object"), *root.findall("objects/object")], 1):
+            make = _outlined if element.find("possibleresult/name") is not None else _thing
+            thing = problems.take(f"{path}, object {number},", make, element, pixels)
             things += [thing] if thing is not None else []
         found.append(LabelledImage(image, finder.name_of(image), tuple(things), path.name, split=split, size=size))
     if sizeless:
@@ -68,6 +79,23 @@ def _size(root: Element, path: Path) -> tuple[int, int] | None:
     if root.find("size/width") is None:
         return None
     return int(need_number(root, "size/width", str(path))), int(need_number(root, "size/height", str(path)))
+
+
+def _outlined(element: Element, pixels: bool) -> Label:
+    """An object as AIR-SARShip and FAIR1M write it: points of a closed line, and possibleresult/name."""
+    words = [(point.text or "").split(",") for point in element.iterfind("points/point")]
+    try:
+        points = np.array([[float(value) for value in point] for point in words])
+    except ValueError:
+        points = np.zeros((0, 2))
+    if points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3 or not np.isfinite(points).all():
+        raise BadLabel("has an outline that is not a list of points.")
+    points = points[:-1] if len(points) > 4 and (points[0] == points[-1]).all() else points
+    if (np.ptp(points, axis=0) <= 0).any():
+        raise BadLabel("encloses no area.", "empty")
+    name = text_of(element, "possibleresult/name")
+    thing = outline_thing(name, points - 0.5 * pixels, rotated=len(points) == 4)
+    return Label(name, thing.box) if len(points) == 4 and is_axis_parallel(points) else thing
 
 
 def _thing(element: Element, pixels: bool) -> Label:
