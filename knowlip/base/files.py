@@ -16,8 +16,9 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -73,6 +74,25 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _replace(temporary, path)
     finally:
         _remove(temporary)  # by now the old folder, if there was one
+
+
+def check_replaceable(path: Path, mark: str, written: Collection[str]) -> None:
+    """Before a folder is written anew: refuse one that holds anything but an older result of the same command.
+
+    Args:
+        path: the folder; it need not be there.
+        mark: a file that an older result has.
+        written: names of all files that the command writes, as patterns of `fnmatch`.
+
+    Raises:
+        ValueError: it is a file, or a folder that holds something else.
+    """
+    if not path.exists():
+        return
+    found = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir()) if path.is_dir() else [path.name]
+    strangers = [name for name in found if not any(fnmatch(name, pattern) for pattern in (mark, *written))]
+    if path.is_file() or strangers or (found and mark not in found):
+        raise ValueError(f"{path} holds something else ({(strangers or found)[0]}); give a new folder.")
 
 
 def recover(path: Path) -> None:

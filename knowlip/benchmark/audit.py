@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
-from knowlip.base.files import whole_folder, write_json
+from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.progress import track
 from knowlip.base.rows import Json, Results, Row, highest_floor
 from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
@@ -23,8 +23,10 @@ from knowlip.dataset.layout import SPLITS
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
 from knowlip.tasks.metrics import Estimate, proportion
 
-ROWS: Final = "audit.json"
-"""File of the rows and facts in `out`."""
+ROWS: Final = "dataset-audit.json"
+"""File in `out` with rows and facts."""
+PAGE: Final = "dataset-audit.html"
+"""File in `out` for people."""
 OWN: Final = "own split"
 RANDOM: Final = "random 4:1"
 APART: Final = "copies apart 4:1"
@@ -43,7 +45,8 @@ class DatasetAuditConfig:
     dataset: Path
     """Folder of the data set; a public set on disk becomes one by `knowlip dataset import`."""
     out: Path | None = None
-    """Folder for audit.json (rows and facts) and audit.html (with the worst pairs); an older one is replaced."""
+    """Folder for dataset-audit.json (rows and facts) and dataset-audit.html (with the worst pairs); an older one is
+    replaced."""
     seed: int = 0
     """Of the random splits."""
 
@@ -71,11 +74,8 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
     tiles = data.tiles()
     if tiles.empty:
         raise ValueError(f"{config.dataset} has no accepted tile to audit.")
-    out = config.out
-    if out is not None and out.exists():
-        older = out.is_dir() and ((out / ROWS).exists() or not any(out.iterdir()))
-        if not older:
-            raise ValueError(f"{out} holds something else; give a new folder.")
+    if config.out is not None:
+        check_replaceable(config.out, ROWS, (PAGE,))
     tile_ids = tiles["tile_id"].to_list()
     finder, sizes = NearDuplicateFinder(), []
     for pixels in track(data.images(tile_ids), "look at tiles", total=len(tile_ids)):
@@ -104,8 +104,7 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
             for protocol, floors in found.items()
         }
         rows += [row for protocol, floors in found.items() for row in _rows(config, protocol, task, floors)]
-        if not found:
-            facts["reasons"][task] = places.why_not(task)
+        facts["reasons"] |= places.reasons(task, found)
     facts["rows"] = [row.name for row in rows]
     if config.out is not None:
         worst = _worst(finder, groups, classes, splits)
@@ -134,7 +133,7 @@ def show(found: dict[str, Any]) -> str:
             lines.append(f"{_METRICS[task]} without a model, {protocol}: " + ", ".join(cells))
     lines += [f"{name}: not measured: {reason}" for name, reason in found["reasons"].items()]
     if "out" in found:
-        lines.append(f"{found['out']}/audit.html")
+        lines.append(f"{found['out']}/{PAGE}")
     return "\n".join(lines)
 
 
@@ -223,7 +222,10 @@ def _protocols(chips: Chips, splits: np.ndarray, seed: int) -> tuple[dict[str, l
     else:
         reasons[RANDOM] = f"a class has {rarest} tiles, fewer than {FOLDS} parts."
     groups = min(len({*chips.groups[chips.classes == name].tolist()}) for name in count)
-    if groups >= _FEWEST and rarest >= FOLDS:
+    largest = int(np.bincount(chips.groups).max())
+    if largest * FOLDS > 2 * len(chips):
+        reasons[APART] = f"one group of images that show the same holds {largest} of {len(chips)}, more than two parts."
+    elif groups >= _FEWEST and rarest >= FOLDS:
         found[APART] = list(grouped_splits(chips, seed))
     else:
         reasons[APART] = f"a class lies in {groups} groups of copies, fewer than {FOLDS} parts."
@@ -276,4 +278,4 @@ def _write(
         kept = {name: value for name, value in facts.items() if name not in ("rows", "dataset")}
         write_json(folder / ROWS, Results(tuple(rows), {"audit": kept}, setup).plain())
         page = render("dataset_audit.html", title=f"Audit of {title}", facts=facts, pairs=pairs, rows=rows)
-        (folder / "audit.html").write_text(page)
+        (folder / PAGE).write_text(page)

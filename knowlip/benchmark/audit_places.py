@@ -40,15 +40,18 @@ class Places:
     def __init__(self, data: Dataset, tile_ids: list[str], groups: np.ndarray, splits: np.ndarray, seed: int) -> None:
         self.data, self.tile_ids, self.groups, self.splits, self._seed = data, tile_ids, groups, splits, seed
 
-    def why_not(self, task: str) -> str:
-        """Why a task has no floors, as part of a sentence."""
-        if task == "segmentation":
-            return "the set has no masks." if not self.masked else "its masks lie in fewer than two groups of copies."
-        return (
-            "no annotation is a part of its tile."
-            if not self.boxed
-            else "its boxes lie in fewer than two groups of copies."
-        )
+    def reasons(self, task: str, found: Mapping[str, object]) -> dict[str, str]:
+        """Why protocols of a task were not measured, as parts of sentences."""
+        if task == "segmentation" and not self.masked:
+            return {task: "the set has no masks."}
+        if task == "detection" and not self.boxed:
+            return {task: "no annotation is a part of its tile."}
+        what = "boxes" if task == "detection" else "pixels with a class"
+        return {
+            f"{task}, {protocol}": f"there are no {what} to learn from or to ask about."
+            for protocol in (OWN, APART)
+            if protocol not in found
+        }
 
     def protocols(self, numbers: list[int]) -> Iterator[tuple[str, list[Split]]]:
         """Ways to split some tiles into those to learn from and those to measure."""
@@ -68,10 +71,11 @@ class Places:
     @cached_property
     def boxed(self) -> dict[int, Boxes]:
         """Number of a tile -> its true boxes in pixels; tiles without any have none. {} where no tile has one, or each
-        is its whole tile (a class of the tile)."""
+        is its whole tile (a class of the tile). Rows: left, top, right, bottom, and 1 for what nobody need find
+        (difficult ones, crowds)."""
         annotations = self.data.annotations()
-        parts = annotations[(annotations["width"] < 1) | (annotations["height"] < 1)]
-        if parts.empty:
+        parts = annotations
+        if not ((parts["width"] < 1) | (parts["height"] < 1)).any():  # each is the class of its tile
             return {}
         shape = dict(zip(self.data.tiles()["tile_id"], self.data.tiles()["proj:shape"]))
         rows = dict(list(parts.groupby("tile_id")))
@@ -79,10 +83,11 @@ class Places:
         for number, tile_id in enumerate(self.tile_ids):
             height, width = (float(side) for side in shape[tile_id])
             if tile_id not in rows:
-                found[number] = np.zeros((0, 4))
+                found[number] = np.zeros((0, 5))
                 continue
             x, y, w, h = (rows[tile_id][name].to_numpy(float) for name in ("x", "y", "width", "height"))
-            found[number] = np.stack([x * width, y * height, (x + w) * width, (y + h) * height], 1)
+            free = rows[tile_id]["difficult"].fillna(False).to_numpy(float)
+            found[number] = np.stack([x * width, y * height, (x + w) * width, (y + h) * height, free], 1)
         return found
 
     @cached_property
@@ -116,6 +121,9 @@ def detection_floors(places: Places) -> dict[str, dict[str, Estimate]]:
     there, found = [boxed[number] for number in range(len(places.tile_ids))], {}
     for protocol, splits in places.protocols(list(boxed)):
         # Settings are chosen fold by fold, so that no image is asked about with settings that it helped to choose.
+        asked = [number for _, ask in splits for number in ask.tolist()]
+        if not any((there[number][:, 4] == 0).any() for number in asked):
+            continue
         parts = [cfar_detections(_Pictures(places), there, learn.tolist(), ask.tolist())[0] for learn, ask in splits]
         clusters = places.clusters(np.concatenate([ask for _, ask in splits]))
         found[protocol] = {"CFAR": precision_estimate(together(parts), clusters)}
@@ -138,6 +146,8 @@ def segmentation_floors(places: Places) -> dict[str, dict[str, Estimate]]:
     found = {}
     for protocol, splits in places.protocols(masked):
         ask = np.concatenate([part for _, part in splits])
+        if not table[ask].any() or not all(table[learn].any() for learn, _ in splits):
+            continue
         found[protocol] = {
             name: iou_estimate(
                 np.concatenate([confusion(table, learn.tolist(), part.tolist(), by_grey) for learn, part in splits]),

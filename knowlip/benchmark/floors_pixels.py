@@ -25,7 +25,7 @@ _FIT: Final = 100
 """Images on which the settings of CFAR are chosen."""
 _DRAWS: Final = 500
 Boxes = np.ndarray
-"""(N, 4): left, top, right, bottom."""
+"""(N, 4): left, top, right, bottom. Of true ones a fifth column may be 1: nobody need find it."""
 
 
 def overlaps(one: Boxes, other: Boxes) -> np.ndarray:
@@ -44,7 +44,8 @@ class Detections:
     """(D,) number of the image of each detection."""
     score: np.ndarray
     right: np.ndarray
-    """(D,) whether it is the best match of a box that no better detection has found."""
+    """(D,) whether it is the best match of a box that no better detection has found. Detections of boxes that nobody
+    need find are left out."""
     there: np.ndarray
     """(I,) boxes in each image."""
 
@@ -76,20 +77,23 @@ def matched(found: Sequence[tuple[Boxes, np.ndarray]], there: Sequence[Boxes], o
         there: the true boxes of each image.
         overlap: intersection over union that a match needs.
     """
-    image, score, right = [], [], []
+    image, score, right, counts = [], [], [], []
     for number, ((boxes, scores), true) in enumerate(zip(found, there, strict=True)):
         order = np.argsort(-scores, kind="stable")
-        shared, taken = overlaps(boxes[order], true), np.zeros(len(true), bool)
+        free = true[:, 4] > 0 if true.shape[1] > 4 else np.zeros(len(true), bool)
+        shared, taken = overlaps(boxes[order], true[:, :4]), np.zeros(len(true), bool)
+        counts.append(int((~free).sum()))
         for at, row in enumerate(shared):
-            best = int(np.where(taken, -1, row).argmax()) if len(true) else -1
-            hit = best >= 0 and not taken[best] and row[best] >= overlap
+            best = int(np.where(taken | free, -1, row).argmax()) if len(true) else -1
+            hit = best >= 0 and not taken[best] and not free[best] and row[best] >= overlap
             if hit:
                 taken[best] = True
+            elif (row[free] >= overlap).any():
+                continue
             image.append(number)
             score.append(float(scores[order[at]]))
             right.append(hit)
-    counts = np.array([len(true) for true in there], float)
-    return Detections(np.array(image, int), np.array(score), np.array(right, bool), counts)
+    return Detections(np.array(image, int), np.array(score), np.array(right, bool), np.array(counts, float))
 
 
 def together(parts: Sequence[Detections]) -> Detections:

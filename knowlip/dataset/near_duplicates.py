@@ -6,6 +6,7 @@ rest) bounds the correlation of the long ones (32 x 32) from above, and the long
 allows it. Turning an image turns its block means and leaves the length of the rest as it is.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 
@@ -59,6 +60,9 @@ class NearDuplicateFinder:
 
     def __init__(self) -> None:
         self._thumbnails: list[np.ndarray] = []
+        self._first: dict[bytes, int] = {}
+        self._same: list[int] = []
+        """Of each image, the first with the very same pixels: flat ones correlate with nothing."""
 
     def __len__(self) -> int:
         return len(self._thumbnails)
@@ -66,6 +70,8 @@ class NearDuplicateFinder:
     def add(self, pixels: np.ndarray) -> None:
         """Remember an image (H, W)."""
         self._thumbnails.append(thumbnail(pixels))
+        key = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
+        self._same.append(self._first.setdefault(key, len(self._same)))
 
     def thumbnails(self) -> np.ndarray:
         """(N, 32, 32) float32, in the order they were added."""
@@ -91,7 +97,7 @@ class NearDuplicateFinder:
         """(N,) number of each image's group: images that show the same are in one, also in a chain. Numbered by first
         member."""
         everything = np.arange(len(self))
-        label = everything.copy()
+        label = np.array(self._same, int)
         for start in range(0, len(label), _AT_ONCE):
             rows = everything[start : start + _AT_ONCE]
             for other in range(start, len(label), _AT_ONCE):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from knowlip.base.files import whole_folder, write_json
+from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.stats_numbers import measure
 
@@ -36,10 +36,7 @@ def dataset_stats(config: DatasetStatsConfig) -> dict[str, Any]:
     numbers = measure(data)
     if config.out is None:
         return numbers
-    if config.out.exists() and (
-        not config.out.is_dir() or (any(config.out.iterdir()) and not (config.out / "stats.json").exists())
-    ):
-        raise ValueError(f"{config.out} holds something else; give a new folder.")
+    check_replaceable(config.out, "stats.json", ("stats.html", "*.png"))
     from knowlip.dataset.stats_figures import draw, page
 
     title = config.title or config.dataset.resolve().name

@@ -21,7 +21,7 @@ import torch
 from tokenizers import Tokenizer, processors
 from torch import Tensor, nn
 
-from knowlip.base.files import whole_folder, write_json
+from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.models.checkpoint import load_model
@@ -90,6 +90,7 @@ def export_model(config: ExportConfig) -> Exported:
     """
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
         raise ValueError(f'Export needs {", ".join(missing)}: install it with `pip install "knowlip[export]"`.')
+    check_replaceable(config.out, "export.json", ("image.onnx*", "text.onnx*", "tokenizer.json"))
     model = load_model(config.model)
     size, longest = model.config.vision.image_size, model.config.text.max_length
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=longest)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from knowlip.base.files import whole_folder, write_json
+from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.vocabulary import Decision
 from knowlip.dataset import Dataset
 from knowlip.scio.history import plain_rows, word_changes
@@ -48,7 +48,7 @@ def scio_report(config: ScioReportConfig) -> dict[str, Any]:
     """
     # Numbers first, and the page only where it is asked for: drawing needs a library that counting does not.
     if config.out is not None:
-        _check_out(config.out)
+        check_replaceable(config.out, "scio.json", ("scio-report.html", "*.png"))
     dataset = Dataset(config.dataset)
     numbers, rows = measure(dataset, config.revision)
     if all(entry["kind"] == "annotation" for entry in numbers["revisions"]):
@@ -119,8 +119,3 @@ def show(result: dict[str, Any]) -> str:
     if "out" in result:
         lines.append(f"written: {Path(result['out']) / 'scio-report.html'}")
     return "\n".join(lines)
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "scio.json").exists())):
-        raise ValueError(f"{out} holds something else; give a new folder.")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from knowlip.benchmark.audit import APART, OWN, RANDOM, DatasetAuditConfig, dataset_audit, show
+from knowlip.benchmark.audit import APART, OWN, RANDOM, DatasetAuditConfig, _protocols, dataset_audit, show
 from knowlip.benchmark.cfar import Cfar
 from knowlip.benchmark.floors import Chips, answers, grouped_splits, random_splits
 from knowlip.benchmark.floors_pixels import cfar_detections, confusion, grey_counts, matched, mean_iou
@@ -72,9 +72,9 @@ def test_groups_do_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> N
 def test_flat_images_are_alike_to_nothing_and_there_may_be_none() -> None:
     finder = NearDuplicateFinder()
     assert len(finder.groups()) == 0
-    for _ in range(3):
-        finder.add(np.full((20, 20), 7, np.uint8))
-    assert finder.groups().tolist() == [0, 1, 2]
+    for grey in (7, 8, 9, 8):
+        finder.add(np.full((20, 20), grey, np.uint8))
+    assert finder.groups().tolist() == [0, 1, 2, 1], "but for the very same pixels"
 
 
 def chips(copies: int, seed: int = 0) -> Chips:
@@ -134,11 +134,11 @@ def test_leaks_and_contradictions_are_counted_and_shown(tmp_path: Path) -> None:
     assert (copies["conflicts"]["groups"], copies["conflicts"]["tiles"]) == (1, 3)
     assert {*found["floors"]} == {OWN, RANDOM, APART}
     assert found["floors"][OWN]["chip size"]["top1"] == 1.0
-    kept = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    kept = json.loads((tmp_path / "audit" / "dataset-audit.json").read_text())
     assert len(kept["rows"]) == 12
     own = next(row for row in kept["rows"] if row["split"] == OWN and row["encoder"] == "floor:pixels, 1-NN")
     assert own["value"] == pytest.approx(found["floors"][OWN]["pixels, 1-NN"]["top1"])
-    page = (tmp_path / "audit" / "audit.html").read_text()
+    page = (tmp_path / "audit" / "dataset-audit.html").read_text()
     assert page.count("<figure>") == 3, "the contradiction, and two other leaks"
     assert "3 tiles of val and test have a copy in train" in show(found)
     assert dataset_audit(DatasetAuditConfig(dataset))["groups"] == copies, "read again, without a page"
@@ -273,5 +273,57 @@ def test_sets_with_boxes_and_masks_have_floors_for_them(tmp_path: Path) -> None:
     assert found["detection"][APART]["CFAR"]["n"] == 24
     assert "segmentation" in found["reasons"]
     assert "classification" in found["reasons"]
-    assert "AP50" in (tmp_path / "audit" / "audit.html").read_text()
+    assert "AP50" in (tmp_path / "audit" / "dataset-audit.html").read_text()
     assert f"AP50 without a model, {OWN}: CFAR" in show(found)
+
+
+def test_what_nobody_need_find_counts_neither_way() -> None:
+    """Difficult boxes and crowds, as VOC and COCO have it."""
+    true = np.array([[0, 0, 10, 10, 0], [20, 0, 30, 10, 1]], float)
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [50, 50, 60, 60]], float)
+    found = matched([(boxes, np.array([0.5, 0.9, 0.1]))], [true])
+    assert found.there.tolist() == [1]
+    assert found.right.tolist() == [True, False], "the false alarm counts, the difficult one does not"
+    assert found.average_precision() == pytest.approx(1.0)
+
+
+def test_one_group_of_half_the_set_is_no_protocol() -> None:
+    rng = np.random.default_rng(8)
+    finder, one = NearDuplicateFinder(), blocks(rng)
+    for number in range(40):
+        finder.add(copy_of(one, rng) if number < 25 else blocks(rng))
+    names = np.array(["ship" if number < 32 else "tank" for number in range(40)], object)
+    given = Chips(finder.thumbnails(), np.full((40, 2), 48), names, finder.groups())
+    found, reasons = _protocols(given, np.full(40, "train"), 0)
+    assert {*found} == {RANDOM}
+    assert "holds 25 of 40" in reasons[APART]
+
+
+def test_parts_without_anything_to_ask_say_so(tmp_path: Path) -> None:
+    """Held-out images without labels, as challenges have them: the copies are audited all the same."""
+    rng = np.random.default_rng(9)
+    for split, count in (("train", 4), ("test", 3)):
+        for kind in ("images", "labels"):
+            (tmp_path / "set" / kind / split).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(blocks(rng)).save(tmp_path / "set" / "images" / split / f"{number}.png")
+            text = "0 0.5 0.5 0.2 0.2\n" if split == "train" else ""
+            (tmp_path / "set" / "labels" / split / f"{number}.txt").write_text(text)
+    (tmp_path / "set" / "classes.txt").write_text("ship\n")
+    out = tmp_path / "ds"
+    assert main(["dataset", "import", str(tmp_path / "set"), "--format", "yolo", "--out", str(out)]) == 0
+    found = dataset_audit(DatasetAuditConfig(out))
+    assert {*found["detection"]} == {APART}
+    assert "no boxes" in found["reasons"][f"detection, {OWN}"]
+    assert found["groups"]["number"] == 7
+
+
+def test_another_folder_with_an_audit_stays(tmp_path: Path) -> None:
+    dataset = imported(tmp_path, leak=False)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("dataset-audit.json", "thesis.txt"):
+        (mine / name).write_text("{}")
+    with pytest.raises(ValueError, match=r"holds something else \(thesis\.txt\)"):
+        dataset_audit(DatasetAuditConfig(dataset, mine))
+    assert (mine / "thesis.txt").exists()

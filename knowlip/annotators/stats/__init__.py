@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from knowlip.annotators.stats.clouds import check_package
 from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, THRESHOLD
 from knowlip.annotators.tokens import FRAME, TokenizerFile
-from knowlip.base.files import whole_folder, write_json
+from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.progress import say
 
 
@@ -73,7 +73,7 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
     if config.most_points < 1:
         raise ValueError(f"At most {config.most_points} points cannot be drawn; give a positive number.")
     if config.out is not None:
-        _check_out(config.out)
+        check_replaceable(config.out, "stats.json", ("text-stats.html", "*.png"))
         if config.clouds:
             check_package()
     corpora = [load(config.dataset, config.revision), *(load(source) for source in config.compare)]
@@ -114,11 +114,6 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
         (folder / "text-stats.html").write_text(page(numbers, uris, title))
         names = sorted(path.name for path in folder.iterdir())
     return {**numbers, "out": str(config.out), "files": names}
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "stats.json").exists())):
-        raise ValueError(f"{out} holds something else; give a new folder.")
 
 
 def show(result: dict[str, Any]) -> str:
