@@ -243,7 +243,7 @@ def test_files_to_compare_with_stand_on_the_page(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("{", "cannot be read"),
+        ("{", "is not valid JSON"),
         ("3", "no list"),
         ("[]", "no captions"),
         ('[{"id": 3}]', "there is no caption"),
