@@ -73,6 +73,36 @@ def test_encodings_of_voc_files(tmp_path, encoding):
         one(tmp_path, format="voc")
 
 
+LAYOUTS = {
+    "HRSC_Image": "<HRSC_Image><HRSC_Objects><HRSC_Object><box_xmin/></HRSC_Object></HRSC_Objects></HRSC_Image>",
+    "objects": "<annotation><objects><object><points><point>1,1</point></points></object></objects></annotation>",
+    "HRSC_Objects": "<annotation><HRSC_Objects/></annotation>",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_that_are_not_vocs_are_named(tmp_path, layout):
+    image(tmp_path / "images" / "a.png")
+    write(tmp_path / "annotations" / "a.xml", LAYOUTS[layout])
+    with pytest.raises(ValueError, match=rf"a\.xml is no VOC file: its layout .*<{layout}>"):
+        one(tmp_path, format="voc")
+
+
+def test_label_files_without_objects_are_said(tmp_path):
+    image(tmp_path / "images" / "a.png")
+    write(tmp_path / "annotations" / "a.xml", "<annotation/>")
+    problems = Problems(False)
+    assert one_with(problems, tmp_path, format="voc").things == ()
+    assert "The 1 label files hold no object: are they of this format?" in problems.notes
+
+
+def test_an_object_of_voc_has_one_box(tmp_path):
+    image(tmp_path / "images" / "a.png")
+    voc(tmp_path / "annotations" / "a.xml", (5, 5, 9, 9), more="</bndbox><bndbox><xmin>1</xmin>")
+    with pytest.raises(ValueError, match="object 1, has two bndbox"):
+        one(tmp_path, format="voc")
+
+
 def test_sizes_that_voc_files_declare(tmp_path):
     image(tmp_path / "images" / "a.png")
     size = "<size><width>{0}</width><height>{0}</height></size>"

@@ -135,6 +135,11 @@ class Problems:
                     "those of the images (--image_suffix names an end that images alone have)."
                 )
 
+    def check_read(self) -> None:
+        """Note where label files are of images and hold no object."""
+        if self.used_files and not self.read:
+            self.notes.append(f"The {self.used_files} label files hold no object: are they of this format?")
+
     def check_kept(self, source: Path, kept: int) -> None:
         """Raise `ValueError` where objects were read and none is kept."""
         if self.read and not kept:

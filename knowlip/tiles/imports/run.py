@@ -190,6 +190,7 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]
     finder = ImageFinder(place, config.image_suffix, masks, mask_ends, config.only, endings)
     images = merge(reader.read(config, finder, problems), problems)
     problems.check_used(config.source)
+    problems.check_read()
     if not images:
         raise ValueError(f"{config.source} holds no image with {config.format} labels{_why(problems, 0)}.")
     if config.masks is not None and not any(image.mask for image in images):

@@ -22,6 +22,8 @@ from knowlip.tiles.imports.labels import (
 from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "an XML file an image"
+_OBJECTS = ("object", "objects", "HRSC_Object", "HRSC_Objects", "bndbox", "robndbox", "points", "possibleresult")
+"""Elements that hold objects, in VOC or in the layouts of others (FAIR1M, HRSC2016)."""
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
@@ -39,6 +41,7 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
     for path, image, split in pairs:
         try:
             root = label_xml(path)
+            _check_layout(root, path)
             size = _size(root, path)
         except ValueError as error:
             problems.note(str(error))
@@ -55,6 +58,19 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
     if sizeless:
         problems.notes.append(f"{sizeless} files declare a size of 0 x 0, which is not compared with their images.")
     return found
+
+
+def _check_layout(root: Element, path: Path) -> None:
+    """Raise `ValueError` where objects stand elsewhere than VOC has them, and would not be seen."""
+    if root.tag != "annotation":
+        raise ValueError(f"{path} is no VOC file: its layout is <{root.tag}>, not <annotation> with <object>.")
+    inside = next((child.tag for child in root if child.tag != "object" and any(map(_is_object, child.iter()))), None)
+    if inside is not None:
+        raise ValueError(f"{path} is no VOC file: its layout has objects in <{inside}>, not <object> in <annotation>.")
+
+
+def _is_object(element: Element) -> bool:
+    return element.tag in _OBJECTS
 
 
 def corners_of(files: Iterable[Path]) -> tuple[bool, str]:
@@ -103,6 +119,8 @@ def _thing(element: Element, pixels: bool) -> Label:
     if not name:
         raise BadLabel("has no name.", "unknown class")
     need(element, "bndbox", "")
+    if len(element.findall("bndbox")) > 1:
+        raise BadLabel("has two bndbox: an object has one.")
     left, top, right, bottom = (need_number(element, f"bndbox/{key}", "") for key in ("xmin", "ymin", "xmax", "ymax"))
     if not (right - left + pixels > 0 and bottom - top + pixels > 0):
         raise BadLabel(f"has an empty box ({left:g}, {top:g}, {right:g}, {bottom:g}).", "empty")
