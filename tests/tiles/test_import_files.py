@@ -139,6 +139,72 @@ def test_splits_that_data_yaml_names(tmp_path):
     assert {one.split for one in labelled(tmp_path, format="yolo").values()} == {""}
 
 
+def test_lists_that_data_yaml_names(tmp_path):
+    for number in range(3):
+        image(tmp_path / "images" / f"{number}.png", number)
+        write(tmp_path / "labels" / f"{number}.txt", BOX)
+    write(tmp_path / "data.yaml", "train: lists/tr.txt\nval: ../lists/va.txt\nnames: [ship]\n")
+    write(tmp_path / "lists" / "tr.txt", "./images/0.png\n./images/1.png\n")
+    with pytest.raises(ValueError, match=r"data\.yaml says val: '../lists/va.txt', which is no folder and no list"):
+        labelled(tmp_path, format="yolo")
+    assert {one.split for one in labelled(tmp_path, format="yolo", ignore_splits=True).values()} == {""}
+    write(tmp_path / "lists" / "va.txt", "images/2.png\n")
+    assert [one.split for one in labelled(tmp_path, format="yolo").values()] == ["train", "train", "val"]
+    write(tmp_path / "lists" / "va.txt", "./images/1.png\n")
+    with pytest.raises(ValueError, match="1 is in train and in val"):
+        labelled(tmp_path, format="yolo")
+
+
+def test_a_list_alone_is_a_split(tmp_path):
+    for number in range(3):
+        image(tmp_path / "images" / f"{number}.png", number)
+        write(tmp_path / "labels" / f"{number}.txt", BOX)
+    write(tmp_path / "classes.txt", "ship\n")
+    write(tmp_path / "test.txt", "0\n")
+    with pytest.raises(ValueError, match=r"1 images are in a split of the set .* 2 are in none"):
+        labelled(tmp_path, format="yolo")
+    write(tmp_path / "test.txt", "0\n1\n2\n")
+    assert {one.split for one in labelled(tmp_path, format="yolo").values()} == {"test"}
+    write(tmp_path / "test.txt", "how the set is to be tested\n")
+    assert {one.split for one in labelled(tmp_path, format="yolo").values()} == {""}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"classes.txt": "ship\nplane\n\n", "data.yaml": "names: {0: ship, 1: plane}\nnc: 2\n"}, ""),
+        ({"classes.txt": "plane\nship\n", "data.yaml": "names: [ship, plane]\n"}, "name the classes differently"),
+        ({"a.yaml": "names: [plane, ship]\n", "data.yaml": "names: [ship, plane]\n"}, "name the classes differently"),
+        ({"classes.txt": "ship\n\nplane\n"}, r"classes\.txt, line 2 is blank"),
+        ({"data.yaml": "names: [ship, plane]\nnc: 5\n"}, "says nc: 5, and has 2 names"),
+        ({"data.yaml": "names: [ship, NO]\n"}, "the class name False, .* put it into quotes"),
+        ({"data.yaml": "names: {1: ship}\n"}, "number them from 0"),
+    ],
+)
+def test_names_of_classes_are_one_list(tmp_path, files, message):
+    image(tmp_path / "images" / "a.png")
+    write(tmp_path / "labels" / "a.txt", BOX)
+    for name, text in files.items():
+        write(tmp_path / name, text)
+    if message:
+        with pytest.raises(ValueError, match=message):
+            labelled(tmp_path, format="yolo")
+    assert labelled(tmp_path, format="yolo", classes=["ship", "plane"])["a"].things[0].category == "ship"
+
+
+def test_keypoints_follow_the_box(tmp_path):
+    image(tmp_path / "images" / "a.png")
+    write(tmp_path / "labels" / "a.txt", "0 .5 .5 .25 .25 .1 .1 .9 .9\n")
+    write(tmp_path / "data.yaml", "names: [ship]\nkpt_shape: [2, 2]\n")
+    problems = Problems(False)
+    (thing,) = labelled(tmp_path, problems, format="yolo")["a"].things
+    assert (thing.box, thing.corners) == ((18, 18, 30, 30), None)
+    assert "keypoints" in problems.notes[0]
+    write(tmp_path / "data.yaml", "names: [ship]\nkpt_shape: [3, 3]\n")
+    with pytest.raises(ValueError, match="has 9 numbers, not 14 as kpt_shape says"):
+        labelled(tmp_path, format="yolo")
+
+
 def test_labels_of_no_image_are_no_empty_images(tmp_path):
     for name in "ab":
         image(tmp_path / "images" / f"{name}_sar.png")

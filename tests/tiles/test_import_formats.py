@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from knowlip.tiles.imports import ImportConfig
+from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.tiles.imports.labels import LabelledImage, Problems
+from knowlip.tiles.imports.pixels import read_codes
 from knowlip.tiles.imports.run import read_labels
 from tests.tiles.test_import_files import BOX, CORNERS, image, labelled, write
 
@@ -75,7 +76,7 @@ def test_encodings_of_voc_files(tmp_path, encoding):
 
 LAYOUTS = {
     "HRSC_Image": "<HRSC_Image><HRSC_Objects><HRSC_Object><box_xmin/></HRSC_Object></HRSC_Objects></HRSC_Image>",
-    "objects": "<annotation><objects><object><points><point>1,1</point></points></object></objects></annotation>",
+    "list": "<annotation><list><object><points><point>1,1</point></points></object></list></annotation>",
     "HRSC_Objects": "<annotation><HRSC_Objects/></annotation>",
 }
 
@@ -126,6 +127,9 @@ def test_sizes_that_voc_files_declare(tmp_path):
         (CORNERS.format("small-vehicle").replace(" ", ","), ["small-vehicle"]),
         (CORNERS.format("ship").replace(" ", ", "), ["ship"]),
         ("5.0 5 15 5 15 15 5 15 A220\n", ["A220"]),
+        (CORNERS.format("Boeing 737").replace(" 0\n", "\n"), ["Boeing 737"]),
+        (CORNERS.format("Boeing 747"), ["Boeing 747"]),
+        (".1 .1 .4 .1 .4 .3 .1 .3 ship 0\n", None),  # fractions are no pixels
         ("5 5 15 5 15 15 5 15 747\n", None),  # a number alone is no class: which column is it?
         ("5 5 15 5 15 15 ship 0\n", None),
         ("P1 0.9 5 5 15 5 15 15 5 15\n", None),
@@ -141,6 +145,16 @@ def test_lines_of_dota(tmp_path, text, names):
             one(tmp_path, format="dota")
     else:
         assert [thing.category for thing in one(tmp_path, format="dota").things] == names
+
+
+def test_corners_are_put_in_order(tmp_path):
+    image(tmp_path / "images" / "a.png")
+    write(tmp_path / "labelTxt" / "a.txt", "10 10 30 22 30 10 10 20 Boeing 737 2\n")
+    problems = Problems(False)
+    (thing,) = one_with(problems, tmp_path, format="dota").things
+    assert thing.difficult
+    assert thing.corners.tolist() == [[10, 10], [30, 10], [30, 22], [10, 20]]
+    assert list(problems.remarks) == ["rotated boxes had sides that cross; their corners are put in order"]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +241,49 @@ def test_coco_files_that_are_refused(tmp_path, images, things, names, message):
     coco(tmp_path / "annotations" / "x.json", images, things, names)
     with pytest.raises(ValueError, match=message):
         labelled(tmp_path, format="coco")
+
+
+@pytest.mark.parametrize("outline", [[10, 10, 30, 10, 30, 30], [[10, 10, 30, 10]], {"counts": [1], "size": [1, 1]}])
+def test_outlines_that_are_left_out_are_counted(tmp_path, outline):
+    image(tmp_path / "images" / "a.png")
+    coco(tmp_path / "annotations" / "x.json", [entry(1)], [thing(1, segmentation=outline)])
+    problems = Problems(False)
+    assert one_with(problems, tmp_path, format="coco").things[0].polygon is None
+    ((what, (count, _)),) = problems.remarks.items()
+    assert (what.endswith("their boxes stay"), count) == (True, 1)
+
+
+def test_class_folders_of_one_name_are_said(tmp_path):
+    for number, place in enumerate(("train/ship/other", "test/ship/other", "train/plane/other", "train/tank")):
+        image(tmp_path / place / f"{number}.png", number)
+    problems = Problems(False)
+    labelled(tmp_path, problems, format="folder")
+    assert "2 folders are one class, other (plane/other and ship/other): rename those that are not." in problems.notes
+    assert not any("tank" in note for note in problems.notes)
+
+
+def test_values_of_masks_are_counted(tmp_path):
+    mask = np.repeat(np.array([0, 1, 7], np.uint8), 16)[:, None] * np.ones(48, np.uint8)
+    for name in "ab":
+        image(tmp_path / "set" / "images" / f"{name}.png", ord(name))
+        (tmp_path / "set" / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "set" / "masks" / f"{name}.png")
+    classes = ["0=land", "1=sea", "255=ice"]
+    config = ImportConfig(tmp_path / "set", "mask", out=tmp_path / "out", mask_classes=classes)
+    notes = import_dataset(config)["import"]["notes"]
+    assert "Mask values that are no class (1): 7: 1536 pixels of 2 masks." in notes
+    assert "No mask has a pixel of ice." in notes
+
+
+def test_masks_of_fractions_are_refused_and_of_jpeg_said(tmp_path):
+    np.save(tmp_path / "mask.npy", np.full((4, 4), 0.999, np.float32))
+    with pytest.raises(ValueError, match=r"mask\.npy holds 0\.999: the classes of a mask are whole numbers"):
+        read_codes(tmp_path / "mask.npy")
+    image(tmp_path / "images" / "a.png")
+    image(tmp_path / "masks" / "a.jpg")
+    problems = Problems(False)
+    one_with(problems, tmp_path, format="mask")
+    assert list(problems.remarks) == ["masks are JPEG, which changes values at edges: use PNG"]
 
 
 def test_objects_of_no_image_are_counted(tmp_path):

@@ -73,9 +73,10 @@ class Problems:
     mask_files: int = 0
     used_masks: int = 0
     read: int = 0
-    run_lengths: int = 0  # Outlines that are run lengths, which are left out.
     dropped: dict[str, list[str]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """What was found of many objects or images -> how many, and the first."""
     notes: list[str] = field(default_factory=list)
     """What was decided where the files do not say it, one sentence each."""
 
@@ -88,6 +89,21 @@ class Problems:
         if not self.skip:
             raise ValueError(f"{sentence} --skip_bad true leaves such labels out.")
         self.bad.append(sentence)
+
+    def remark(self, what: str, where: str) -> None:
+        """Count what becomes one note: "3 outlines are ..., first: ..."."""
+        count, first = self.remarks.get(what, (0, where))
+        self.remarks[what] = (count + 1, first)
+
+    def in_order(self, corners: np.ndarray, where: str) -> np.ndarray:
+        """Corners (4, 2) in their order around; counted where two sides cross in the order that the label has."""
+        a, b, c, d = corners
+        if not (_cross(a, b, c, d) or _cross(b, c, d, a)):
+            return corners
+        self.remark("rotated boxes had sides that cross; their corners are put in order", where)
+        x, y = (corners - corners.mean(axis=0)).T
+        ordered: np.ndarray = corners[np.argsort(np.arctan2(y, x))]
+        return ordered
 
     def take(self, where: str, make: Callable[..., Label], *arguments: Any) -> Label | None:
         """Count an object and make its label; None where it is bad.
@@ -162,7 +178,8 @@ class Problems:
         found["label_files"] = {"found": self.label_files, "used": self.used_files}
         found["mask_files"] = {"found": self.mask_files, "used": self.used_masks}
         found["objects"] = {"read": self.read, "kept": kept, "dropped": dropped}
-        return {**found, "notes": [note.replace(f"{source}/", "") for note in self.notes]}
+        counted = [f"{count} {what}, first: {first}." for what, (count, first) in self.remarks.items()]
+        return {**found, "notes": [note.replace(f"{source}/", "") for note in (*self.notes, *counted)]}
 
 
 def pair(
@@ -276,6 +293,15 @@ def outline_thing(category: str, points: np.ndarray, rotated: bool, difficult: b
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     box = (float(left), float(top), float(right), float(bottom))
     return Label(category, box, points if rotated else None, None if rotated else points, difficult)
+
+
+def _cross(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> bool:
+    """Whether the lines from a to b and from c to d cross."""
+
+    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> float:
+        return float((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0]))
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0
 
 
 def is_axis_parallel(points: np.ndarray) -> bool:

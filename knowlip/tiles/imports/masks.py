@@ -13,6 +13,7 @@ from knowlip.tiles.imports.pixels import read_codes, read_colours
 from knowlip.tiles.imports.settings import ImportConfig
 
 _USUAL = ("masks", "labels", "Labels")
+_SHOWN = 20
 
 
 def mask_place(config: ImportConfig, images: Path) -> Path | None:
@@ -62,6 +63,8 @@ def masks_of(config: ImportConfig, finder: ImageFinder, problems: Problems) -> d
         else:
             found[image] = path
             problems.used_masks += 1
+            if path.suffix.lower() in (".jpg", ".jpeg"):
+                problems.remark("masks are JPEG, which changes values at edges: use PNG", path.name)
     return found
 
 
@@ -96,6 +99,7 @@ class MaskCodes:
             raise ValueError(f"A mask has room for {IGNORE} classes, not {len(self.values)}.")
         self._seen: set[int] = set()
         self.without, self.all = 0, 0  # Pixels of coloured masks that have no class, and all.
+        self._unnamed: dict[int, tuple[int, int]] = {}  # Value -> pixels, masks.
 
     def read(self, path: Path, size: tuple[int, int]) -> np.ndarray:
         """Class codes (H, W) uint8 of a mask file.
@@ -112,16 +116,33 @@ class MaskCodes:
         if self.values:
             for code, value in enumerate(self.values):
                 codes[values == value] = code
+            self._seen.update(np.unique(codes).tolist())
             if self.coloured:
                 self.without += int((codes == IGNORE).sum())
                 self.all += codes.size
+            else:
+                self._count_unnamed(values[codes == IGNORE])
             return codes
         if values.max() >= IGNORE:
             raise ValueError(f"{path} holds the value {values.max()}: name the classes with --mask_classes VALUE=NAME.")
         known = values >= 0
+        self._count_unnamed(values[~known])
         codes[known] = values[known]
         self._seen.update(int(value) for value in np.unique(values[known]))
         return codes
+
+    def _count_unnamed(self, values: np.ndarray) -> None:
+        for value, pixels in zip(*np.unique(values, return_counts=True)) if values.size else ():
+            before, masks = self._unnamed.get(int(value), (0, 0))
+            self._unnamed[int(value)] = (before + int(pixels), masks + 1)
+
+    def notes(self) -> list[str]:
+        """Values that became no class, and named classes of which no mask has a pixel."""
+        shown = sorted(self._unnamed.items(), key=lambda item: -item[1][0])[:_SHOWN]
+        counts = "; ".join(f"{value}: {pixels} pixels of {masks} masks" for value, (pixels, masks) in shown)
+        found = [f"Mask values that are no class ({len(self._unnamed)}): {counts}."] if shown else []
+        absent = [entry for code, entry in enumerate(self.words) if code not in self._seen]
+        return found + ([f"No mask has a pixel of {', '.join(absent)}."] if absent else [])
 
     def names(self) -> dict[int, str]:
         """Code -> name of the class."""

@@ -127,7 +127,7 @@ def read_codes(path: Path) -> np.ndarray:
     """Class values (H, W) of a mask, as integers: the numbers of a palette, not its colours.
 
     Raises:
-        ValueError: it is damaged, or a colour picture.
+        ValueError: it is damaged, a colour picture, or has values that are not whole.
     """
     if path.suffix.lower() == ".npy":
         values = np.array(_array(path))
@@ -135,6 +135,8 @@ def read_codes(path: Path) -> np.ndarray:
         values = pictures.read_numbers(path)
     if values.dtype.kind == "f":
         values = np.where(np.isfinite(values), values, -1)
+        if (broken := values[values != np.round(values)]).size:
+            raise ValueError(f"{path} holds {broken[0]:g}: the classes of a mask are whole numbers.")
     return values.astype(np.int64)
 
 

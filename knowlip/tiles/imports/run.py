@@ -204,8 +204,6 @@ def read_labels(config: ImportConfig, problems: Problems) -> list[LabelledImage]
         problems.notes.append(f"{finder.passed_over} pictures do not match only ({config.only}) and are passed over.")
     if hidden := sorted(set(finder.hidden)):
         problems.notes.append(f"{len(hidden)} hidden files or folders are passed over, first: {hidden[0]}.")
-    if problems.run_lengths:
-        problems.notes.append(f"{problems.run_lengths} outlines are run lengths and left out; their boxes stay.")
     return images
 
 
@@ -343,6 +341,7 @@ def _write(
     if codes.without:
         share = codes.without / codes.all
         problems.notes.append(f"{share:.2%} of the pixels of the masks have a colour that is no class, taken as none.")
+    problems.notes += codes.notes() if masks else []
     info = {
         "config": {**plain(config), "source": config.source.resolve().name, "out": ""},
         "public_set": public,

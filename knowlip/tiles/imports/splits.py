@@ -76,7 +76,10 @@ def official(images: list[LabelledImage], config: ImportConfig, problems: Proble
         files = usual_lists(config.source)
         told = ", ".join(str(path.relative_to(config.source)) for path in files)
     if files:
-        images = _listed(images, read_split_files(config.source, files), problems)
+        said = listed(images, read_split_files(config.source, files), problems)
+        if told and len(files) == 1 and not any(image.split for image in said):
+            return images, 0
+        images = said
         if told:
             problems.notes.append(f"The split is that of {told}; --ignore_splits true splits by hash.")
     found = [image for image in images if image.split]
@@ -99,16 +102,16 @@ def official(images: list[LabelledImage], config: ImportConfig, problems: Proble
 
 
 def usual_lists(source: Path) -> list[Path]:
-    """Lists of a split where sets keep them: at least two of train.txt, val.txt and test.txt in one folder."""
+    """Lists of a split where sets keep them: train.txt, val.txt, test.txt, trainval.txt in one folder."""
     for folder in (source, source / "splits", source / "ImageSets", source / "ImageSets" / "Main"):
         lists = [folder / f"{name}.txt" for name in ("train", "val", "test", "trainval")]
         lists = [path for path in lists if path.is_file()]
-        if len(lists) > 1:
+        if lists:
             return lists
     return []
 
 
-def _listed(images: list[LabelledImage], lists: dict[str, str], problems: Problems) -> list[LabelledImage]:
+def listed(images: list[LabelledImage], lists: dict[str, str], problems: Problems) -> list[LabelledImage]:
     """The images with the split that lists (name -> split) give them, "" where they name none."""
     names = [image.name for image in images]
     index = PathIndex(names, [""] * len(names))

@@ -95,8 +95,11 @@ class _Document:
         thing = problems.take(where, _thing, entry, categories)
         if thing is not None:
             self.things[image].append(thing)
-        if isinstance(entry.get("segmentation"), dict):
-            problems.run_lengths += 1
+        outline = entry.get("segmentation")
+        if isinstance(outline, dict):
+            problems.remark("outlines are run lengths and left out; their boxes stay", where)
+        elif outline and thing is not None and thing.polygon is None:
+            problems.remark("outlines are no lists of three points or more and left out; their boxes stay", where)
 
     def drop(self, number: int, problems: Problems) -> None:
         """Count the objects of an image that is not there."""

@@ -31,7 +31,7 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
             if line.startswith("gsd:"):
                 spacing = _spacing(line)
             elif line.strip() and not _HEADER.match(line):
-                thing = problems.take(f"{path}, line {number}:", _thing, line)
+                thing = problems.take(f"{path}, line {number}:", _thing, line, problems)
                 things += [thing] if thing is not None else []
         name = finder.name_of(image)
         found.append(LabelledImage(image, name, tuple(things), path.name, split=split, metres_per_pixel=spacing))
@@ -55,19 +55,22 @@ def _spacing(line: str) -> float | None:
     return value if 0 < value < 1e6 else None
 
 
-def _thing(line: str) -> Label:
-    # Class names may hold spaces: what stands between the corners and a last number is the name.
+def _thing(line: str, problems: Problems) -> Label:
+    # Class names may hold spaces and numbers (Boeing 737): behind the corners all but a last 0, 1 or 2 is the name.
     words = re.split(r"\s*,\s*|\s+", line.strip().strip(","))
     try:
         points = np.array([float(word) for word in words[:8]]).reshape(4, 2)
     except ValueError:
         points = np.zeros((0, 2))
     rest = words[8:]
-    mark = rest.pop() if len(rest) > 1 and re.fullmatch(r"\d+(?:\.0+)?", rest[-1]) else "0"
+    mark = rest.pop() if len(rest) > 1 and re.fullmatch(r"[012](?:\.0+)?", rest[-1]) else "0"
     if len(points) != 4 or not rest or re.fullmatch(r"-?[\d.]+", rest[0]):
         raise BadLabel(f"{line[:60]!r} has not the form x1 y1 x2 y2 x3 y3 x4 y4 class difficult.")
     if not np.isfinite(points).all() or (np.ptp(points, axis=0) <= 0).any():
         raise BadLabel(f"{line[:60]!r} encloses no area.", "empty")
+    if points.min() >= 0 and points.max() <= 1:
+        raise BadLabel(f"{line[:60]!r} has fractions of the image for corners (--format yolo?), not pixels.")
+    points = problems.in_order(points, line)
     category, difficult = " ".join(rest), float(mark) > 0
     thing = outline_thing(category, points, True, difficult)
     return Label(category, thing.box, difficult=difficult) if is_axis_parallel(points) else thing

@@ -24,6 +24,15 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         raise ValueError(
             f"{finder.paths[0]} stands in the folder of a split, not of a class: label files need another --format."
         )
+    # Rome/ship and Oslo/ship are one class, ship/other and plane/other are two: nothing tells which, so it is said.
+    places: dict[str, set[str]] = {}
+    for path in finder.paths:
+        below = path.parent.relative_to(finder.folder).parts
+        places.setdefault(path.parent.name, set()).add("/".join(part for part in below if not folder_split(part)))
+    for name, alike in places.items():
+        if len(alike) > 1:
+            first = " and ".join(sorted(alike)[:2])
+            problems.notes.append(f"{len(alike)} folders are one class, {name} ({first}): rename those that are not.")
     found = []
     for path in finder.paths:
         if path.parent == finder.folder:

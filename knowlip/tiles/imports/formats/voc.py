@@ -23,7 +23,7 @@ from knowlip.tiles.imports.settings import ImportConfig
 
 ABOUT = "an XML file an image"
 _OBJECTS = ("object", "objects", "HRSC_Object", "HRSC_Objects", "bndbox", "robndbox", "points", "possibleresult")
-"""Elements that hold objects, in VOC or in the layouts of others (FAIR1M, HRSC2016)."""
+"""Elements that hold objects, in VOC or in the layouts of others (HRSC2016)."""
 
 
 def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[LabelledImage]:
@@ -52,7 +52,7 @@ def read(config: ImportConfig, finder: ImageFinder, problems: Problems) -> list[
         # VOC has objects below the root, AIR-SARShip and FAIR1M in a list of their own.
         for number, element in enumerate([*root.findall("object"), *root.findall("objects/object")], 1):
             make = _outlined if element.find("possibleresult/name") is not None else _thing
-            thing = problems.take(f"{path}, object {number},", make, element, pixels)
+            thing = problems.take(f"{path}, object {number},", make, element, pixels, problems)
             things += [thing] if thing is not None else []
         found.append(LabelledImage(image, finder.name_of(image), tuple(things), path.name, split=split, size=size))
     if sizeless:
@@ -64,7 +64,10 @@ def _check_layout(root: Element, path: Path) -> None:
     """Raise `ValueError` where objects stand elsewhere than VOC has them, and would not be seen."""
     if root.tag != "annotation":
         raise ValueError(f"{path} is no VOC file: its layout is <{root.tag}>, not <annotation> with <object>.")
-    inside = next((child.tag for child in root if child.tag != "object" and any(map(_is_object, child.iter()))), None)
+    inside = next(
+        (child.tag for child in root if child.tag not in ("object", "objects") and any(map(_is_object, child.iter()))),
+        None,
+    )
     if inside is not None:
         raise ValueError(f"{path} is no VOC file: its layout has objects in <{inside}>, not <object> in <annotation>.")
 
@@ -97,7 +100,7 @@ def _size(root: Element, path: Path) -> tuple[int, int] | None:
     return int(need_number(root, "size/width", str(path))), int(need_number(root, "size/height", str(path)))
 
 
-def _outlined(element: Element, pixels: bool) -> Label:
+def _outlined(element: Element, pixels: bool, problems: Problems) -> Label:
     """An object as AIR-SARShip and FAIR1M write it: points of a closed line, and possibleresult/name."""
     words = [(point.text or "").split(",") for point in element.iterfind("points/point")]
     try:
@@ -107,6 +110,8 @@ def _outlined(element: Element, pixels: bool) -> Label:
     if points.ndim != 2 or points.shape[1:] != (2,) or len(points) < 3 or not np.isfinite(points).all():
         raise BadLabel("has an outline that is not a list of points.")
     points = points[:-1] if len(points) > 4 and (points[0] == points[-1]).all() else points
+    if len(points) == 4:
+        points = problems.in_order(points, text_of(element, "possibleresult/name"))
     if (np.ptp(points, axis=0) <= 0).any():
         raise BadLabel("encloses no area.", "empty")
     name = text_of(element, "possibleresult/name")
@@ -114,7 +119,7 @@ def _outlined(element: Element, pixels: bool) -> Label:
     return Label(name, thing.box) if len(points) == 4 and is_axis_parallel(points) else thing
 
 
-def _thing(element: Element, pixels: bool) -> Label:
+def _thing(element: Element, pixels: bool, problems: Problems) -> Label:
     name = text_of(element, "name")
     if not name:
         raise BadLabel("has no name.", "unknown class")
@@ -128,7 +133,7 @@ def _thing(element: Element, pixels: bool) -> Label:
     corners = polygon = None
     if element.find("rotated_bndbox/x1") is not None:
         numbers = [need_number(element, f"rotated_bndbox/{axis}{i}", "") for i in range(1, 5) for axis in "xy"]
-        corners = np.array(numbers, float).reshape(4, 2)
+        corners = problems.in_order(np.array(numbers, float).reshape(4, 2), name)
     outline = element.find("segm")
     if outline is not None and len(outline) >= 3:
         try:
