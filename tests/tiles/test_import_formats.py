@@ -2,17 +2,19 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.tiles.imports.labels import LabelledImage, Problems
-from knowlip.tiles.imports.pixels import read_codes
+from knowlip.tiles.imports.pixels import decode, read_codes
 from knowlip.tiles.imports.run import read_labels
 from tests.tiles.test_import_files import BOX, CORNERS, image, labelled, write
 
@@ -260,6 +262,31 @@ def test_class_folders_of_one_name_are_said(tmp_path):
     labelled(tmp_path, problems, format="folder")
     assert "2 folders are one class, other (plane/other and ship/other): rename those that are not." in problems.notes
     assert not any("tank" in note for note in problems.notes)
+
+
+def test_what_is_guessed_of_rasters_is_said(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        levels = rng.normal(-12, 3, (48, 48)).astype(np.float32)
+        place = tmp_path / "set" / "ship" / f"{number}.npy"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        np.save(place, levels if number else 10 ** (levels / 10))
+    config = ImportConfig(tmp_path / "set", "folder", out=tmp_path / "out")
+    notes = " ".join(import_dataset(config)["import"]["notes"])
+    assert "Units differ between images: " in notes
+    assert "2 images, ship/1: Units are not stated" in notes
+
+
+def test_a_band_of_angles_is_no_picture(tmp_path):
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", width=48, height=48, count=2, dtype="float32") as file:
+        file.write(np.random.default_rng(0).normal(-12, 3, (2, 48, 48)).astype(np.float32))
+        file.set_band_description(1, "incidence_angle")
+        file.set_band_description(2, "VV")
+    config = ImportConfig(tmp_path, "folder", out=tmp_path / "out")
+    with pytest.raises(ValueError, match=r"band 1 of 2 holds .*, no backscatter: choose with --raster_band"):
+        decode(path, config)
+    assert "Band 2 of 2 is read (--raster_band)." in decode(path, replace(config, raster_band=2)).notes
 
 
 def test_values_of_masks_are_counted(tmp_path):

@@ -77,6 +77,7 @@ class Problems:
     counts: Counter[str] = field(default_factory=Counter)
     remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
     """What was found of many objects or images -> how many, and the first."""
+    guesses: dict[str, tuple[int, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """What was decided where the files do not say it, one sentence each."""
 
@@ -94,6 +95,12 @@ class Problems:
         """Count what becomes one note: "3 outlines are ..., first: ..."."""
         count, first = self.remarks.get(what, (0, where))
         self.remarks[what] = (count + 1, first)
+
+    def guess(self, name: str, sentence: str) -> None:
+        """Count what was guessed of an image: sentences that differ in numbers alone are one note, of the first."""
+        kind = re.sub(r"[-+]?\d[\d.e+-]*", "", sentence)
+        count, first = self.guesses.get(kind, (0, f"{name}: {sentence}"))
+        self.guesses[kind] = (count + 1, first)
 
     def in_order(self, corners: np.ndarray, where: str) -> np.ndarray:
         """Corners (4, 2) in their order around; counted where two sides cross in the order that the label has."""
@@ -179,6 +186,7 @@ class Problems:
         found["mask_files"] = {"found": self.mask_files, "used": self.used_masks}
         found["objects"] = {"read": self.read, "kept": kept, "dropped": dropped}
         counted = [f"{count} {what}, first: {first}." for what, (count, first) in self.remarks.items()]
+        counted += [first if count == 1 else f"{count} images, {first}" for count, first in self.guesses.values()]
         return {**found, "notes": [note.replace(f"{source}/", "") for note in (*self.notes, *counted)]}
 
 

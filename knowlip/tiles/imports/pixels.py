@@ -12,10 +12,11 @@ from knowlip.dataset.layout import AS_IS
 from knowlip.scenes import pictures
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.geometry import slices
+from knowlip.scenes.layers import layer_of_band
 from knowlip.scenes.pictures import LARGEST_DEEP_PIXELS, is_picture, read_picture
 from knowlip.scenes.raster import ArrayFile, Raster
-from knowlip.scenes.readers.geotiff import raster_of, read_header, units_of
-from knowlip.scenes.scene import SceneOverrides
+from knowlip.scenes.readers.geotiff import raster_of, read_header
+from knowlip.scenes.units import settle
 from knowlip.tiles.imports.phoenix import is_phoenix, read_phoenix
 from knowlip.tiles.imports.settings import ImportConfig
 from knowlip.tiles.quantise import PowerHistogram, make_quantiser
@@ -38,6 +39,7 @@ class DecodedImage:
     turned: bool = False  # Whether an EXIF orientation turned it.
     valid: np.ndarray | None = None  # (H, W) bool, False where the file declares no data; None where it declares none.
     raster: Raster | None = None  # Where the file has more than 8 bit.
+    notes: tuple[str, ...] = ()  # What was guessed of it, a sentence each.
 
     @property
     def shown(self) -> list[str]:
@@ -70,13 +72,14 @@ def decode(path: Path, config: ImportConfig) -> DecodedImage:
     Raises:
         ValueError: it is damaged, too large, or of a kind that has no grey levels.
     """
+    raster: Raster
     # 8-bit values were made grey levels by someone and are kept; deeper ones have to pass a quantiser.
     if path.suffix.lower() == ".npy":
         values = _array(path)
         _check_size(path, values.shape, config, values.dtype.itemsize > 1)
         if values.dtype == np.uint8:
             return DecodedImage(np.array(values))
-        raster: Raster = ArrayFile(path, "dn", values.shape, str(values.dtype), None)
+        raster = ArrayFile(path, "dn", values.shape, str(values.dtype), None)
         if values.dtype.kind == "c":
             raster.units = "complex"
         return _deep(raster, config)
@@ -88,7 +91,13 @@ def decode(path: Path, config: ImportConfig) -> DecodedImage:
     if not is_picture(path):
         header = read_header(path)
         _check_size(path, header.shape, config, True)
-        return _deep(raster_of(path, header, config.raster_band), config)
+        raster = raster_of(path, header, config.raster_band)
+        band, count = config.raster_band, len(header.dtypes)
+        held = layer_of_band(header.descriptions[band - 1], header.band_units[band - 1])
+        if held:
+            raise ValueError(f"{path}, band {band} of {count} holds {held}, no backscatter: choose with --raster_band.")
+        told = (f"Band {band} of {count} is read (--raster_band).",) if count > 1 else ()
+        return _deep(raster, config, notes=told)
     picture = read_picture(path)
     values = picture.values
     _check_size(path, values.shape, config, values.dtype != np.uint8)
@@ -161,10 +170,12 @@ class _Masked(ArrayFile):
         return values, None if self.mask is None else self.mask[slices(window)].copy()
 
 
-def _deep(raster: Raster, config: ImportConfig, stated: str = "", **more: Any) -> DecodedImage:
-    raster.units = units_of(raster, SceneOverrides(units=config.units), stated)
+def _deep(
+    raster: Raster, config: ImportConfig, stated: str = "", notes: tuple[str, ...] = (), **more: Any
+) -> DecodedImage:
+    guessed = settle(raster, config.units or stated)
     values, _ = raster.values(_whole(raster.shape))
-    return DecodedImage(values, raster=raster, **more)
+    return DecodedImage(values, raster=raster, notes=(*notes, *guessed), **more)
 
 
 def _check_size(path: Path, shape: tuple[int, ...], config: ImportConfig, deep: bool) -> None:

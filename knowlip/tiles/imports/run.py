@@ -224,6 +224,8 @@ def _look(
 ) -> tuple[list[LabelledImage], list[Identity], NearDuplicateFinder]:
     """Decode every image once; those that cannot be read, or differ from the size in their label, are bad."""
     kept, identities, finder, config = [], [], NearDuplicateFinder(), decoded.config
+    # Units are guessed image by image: one of another kind does not spoil a set. Where they differ it is said.
+    units: dict[str, list[str]] = {}
     for image in track(images, "look at images"):
         try:
             pixels = decode(image.path, config)
@@ -237,10 +239,17 @@ def _look(
             problems.note(str(error))
             problems.drop("bad image", str(error), len(image.things))
             continue
+        if pixels.raster is not None:
+            units.setdefault(pixels.raster.units, []).append(image.name)
+        for note in pixels.notes:
+            problems.guess(image.name, note)
         identities.append(Identity(digest_of(pixels), (width, height)))
         finder.add(grey.values)
         decoded.keep(image.path, grey, pixels.shown)
         kept.append(replace(image, things=tuple(_inside(image, (width, height), config, problems))))
+    if len(units) > 1:
+        told = ", ".join(f"{len(names)} {unit} (first: {names[0]})" for unit, names in units.items())
+        problems.notes.append(f"Units differ between images: {told}; --units states those of all.")
     return kept, identities, finder
 
 
