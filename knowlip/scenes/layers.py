@@ -21,6 +21,10 @@ _SHOWN = {
     "phase": "interferometric phase or coherence",
     "looks": "numbers of looks",
     "factor": "conversion factors",
+    "spread": "a spread over time or space",
+    "count": "numbers of observations",
+    "ratio": "a ratio or difference of images",
+    "extreme": "an extreme of many images",
 }
 _ENDINGS = """mask=mask masks=mask msk=mask
 label=label labels=label labelmask=label groundtruth=label ground-truth=label annotation=label annotations=label
@@ -31,7 +35,9 @@ lv-theta=incidence lv-phi=incidence look-angle=incidence
 dem=dem dsm=dem dtm=dem elevation=dem
 ls-map=shadow layover=shadow shadow=shadow layover-shadow=shadow layover-shadow-mask=shadow
 lut=lut rgb=rgb rgba=rgb quicklook=preview ql=preview preview=preview browse=preview thumbnail=preview
-phase=phase coherence=phase corr=phase number-of-looks=looks anf=factor"""
+phase=phase coherence=phase corr=phase number-of-looks=looks anf=factor
+std=spread stddev=spread std-dev=spread stdev=spread standard-deviation=spread variance=spread
+count=count counts=count ratio=ratio difference=ratio diff=ratio"""
 _LAYERS = {tuple(words.split("-")): kind for words, kind in (item.split("=") for item in _ENDINGS.split())}
 _BAND_LAYERS: dict[tuple[str, ...], str] = {
     ("angle",): "incidence angles",
@@ -41,6 +47,16 @@ _BAND_LAYERS: dict[tuple[str, ...], str] = {
     ("lon",): "coordinates",
 }
 """Names that are those of layers as a band, but may end the name of a file."""
+_BAND_ENDINGS: dict[tuple[str, ...], str] = {
+    ("var",): "spread",
+    ("min",): "extreme",
+    ("minimum",): "extreme",
+    ("max",): "extreme",
+    ("maximum",): "extreme",
+}
+"""Ends of names of bands; a file may be called so after a place, or hold a composite."""
+_BETWEEN = re.compile(r"[vh]{2} ?[/+-] ?[a-z0-9_]*[vh]{2}", re.IGNORECASE)
+"""Of two polarisations in one band: "VV/VH", "Sigma0_VV-Sigma0_VH"."""
 _FOLDERS = re.compile(r"labels?|masks?|annotations?", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PASSED = re.compile(r"[0-9]+|[vh][vh]|hand", re.IGNORECASE)
@@ -136,7 +152,9 @@ def layer_of(stem: str) -> str:
 def layer_of_band(description: str, unit: str = "") -> str:
     """What a band holds instead of backscatter, by its description and unit; "" where nothing says so."""
     words = _words(description)
-    by_name = _by_words(words, _LAYERS) or _BAND_LAYERS.get(tuple(words), "")
+    by_name = _by_words(words, _LAYERS) or _by_words(words, _BAND_ENDINGS) or _BAND_LAYERS.get(tuple(words), "")
+    if not by_name and _BETWEEN.search(description):
+        by_name = _SHOWN["ratio"]
     return by_name or (f"numbers in {unit}" if unit.lower() in _LENGTHS_AND_ANGLES else "")
 
 

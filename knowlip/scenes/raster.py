@@ -56,6 +56,8 @@ class Raster(ABC):
     calibration: Radiometry | None = None
     scale: float = field(default=1.0, kw_only=True)  # What the file declares: number = scale * stored value + offset.
     offset: float = field(default=0.0, kw_only=True)
+    imaginary_scaling: tuple[float, float] | None = field(default=None, kw_only=True)
+    """Scale and offset of the imaginary part, where it is a band of its own; None: there is no such band."""
     fills: tuple[float, ...] = field(default=(), kw_only=True)  # Stored values that are no data, though undeclared.
     _collar: Collar | None = field(default=None, repr=False, compare=False, kw_only=True)
     _table: Any = field(default=None, repr=False, compare=False, kw_only=True)
@@ -92,11 +94,14 @@ class Raster(ABC):
     def table(self) -> np.ndarray | None:
         """(256,) or (65536,) float32: the calibrated power of every stored value, where that is all there is to know
         (8 and 16 bit unsigned numbers, the same calibration everywhere); else None."""
-        if self.dtype not in _TABLES or not (self.calibration is None or _is_constant(self.calibration)):
+        if self.dtype not in _TABLES or self.imaginary_scaling is not None:
+            return None
+        if self.calibration is not None and not _is_constant(self.calibration):
             return None
         with _LOCK:
             if self._table is None:
-                power = to_power(self.physical(np.arange(_TABLES[self.dtype], dtype=self.dtype)), self.units)
+                with np.errstate(over="ignore"):  # of stored values that no pixel need have
+                    power = to_power(self.physical(np.arange(_TABLES[self.dtype], dtype=self.dtype)), self.units)
                 if self.calibration is not None:
                     power = self.calibration.apply(power[None, :], Window(0, 0, power.size, 1))[0]
                 self._table = power
@@ -107,19 +112,24 @@ class Raster(ABC):
         """The numbers that stored values stand for, by the declared scale and offset."""
         if not self.scaled:
             return values
+        if self.imaginary_scaling is not None:
+            both = np.empty(values.shape, np.complex64)
+            both.real = values.real * np.float32(self.scale) + np.float32(self.offset)
+            both.imag = values.imag * np.float32(self.imaginary_scaling[0]) + np.float32(self.imaginary_scaling[1])
+            return both
         return values * np.float32(self.scale) + np.float32(self.offset)
 
     @property
     def scaled(self) -> bool:
         """Whether a scale or an offset is declared."""
-        return (self.scale, self.offset) != (1.0, 0.0)
+        return (self.scale, self.offset) != (1.0, 0.0) or self.imaginary_scaling not in (None, (1.0, 0.0))
 
     @property
     def _zeros_frame(self) -> bool:
         """Whether zeros that run in from the border are a collar: nothing is declared as nodata, and zero is no level
-        that fills lines by chance."""
+        that fills lines by chance (of whole or scaled levels, where the distribution says so: `fills`)."""
         measured = self.units == "db" and (self.scaled or not self.dtype.startswith("float"))
-        return self.nodata is None and not measured
+        return self.nodata is None and (not measured or 0.0 in self.fills)
 
     def stored(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Stored values (rows, columns) of a window and which of them are data, None where all are: what `read` says,
@@ -180,7 +190,9 @@ class Raster(ABC):
         if below or min(window.col_off, window.row_off) < 0:
             raise ValueError(f"{window} is not inside {self.path} ({columns} x {rows} pixels).")
         values, valid = self.values(window)
-        tests = [values != fill for fill in (self.nodata, *self.fills) if fill is not None and np.isfinite(fill)]
+        fills = [fill for fill in (self.nodata, *self.fills) if fill is not None and np.isfinite(fill)]
+        # A declared value is one of each band: without data are pixels of a pair where both parts hold it.
+        tests = [values != (fill if self.imaginary_scaling is None else complex(fill, fill)) for fill in fills]
         if values.dtype.kind == "c":
             tests.append(np.isfinite(values))
         elif self.units == "db":

@@ -7,7 +7,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scene, open_scenes
-from knowlip.scenes.errors import NotCalibrated, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct, NotCalibrated, NotStated, UnknownFormat
 
 PLACE = Affine(10, 0, 5e5, 0, -10, 5e6)
 
@@ -136,3 +136,34 @@ def test_only_layers_is_no_scene(tmp_path):
     entry = product(tmp_path, {"elevation": (values(), band_xml("elevation", "meters"))})
     with pytest.raises(UnknownFormat, match=r"no band of backscatter .*elevation \(elevations\)"):
         open_scene(entry)
+
+
+def test_a_scaling_that_the_xml_and_the_header_state_is_applied_once(tmp_path):
+    """SNAP writes it into both: number = scale * stored value + offset."""
+    stored = np.arange(1000, 3000, dtype=np.int16).reshape(40, 50)
+    entry = product(tmp_path, {"Sigma0_VV_db": (stored, band_xml("Sigma0_VV_db", "dB", scale=0.01, offset=-40.0))})
+    header = tmp_path / "S1_Cal.data" / "Sigma0_VV_db.hdr"
+    text = header.read_text()
+    for more in ("", "data gain values = {0.01}\ndata offset values = {-40.0}\n"):
+        header.write_text(text + more)
+        np.testing.assert_allclose(10 * np.log10(open_scene(entry).read()[0]), stored * 0.01 - 40, atol=1e-3)
+    header.write_text(text + "data gain values = {0.02}\n")
+    with pytest.raises(DamagedProduct, match=r"in the XML, and .* in the ENVI header"):
+        open_scene(entry)
+
+
+def test_parts_of_a_complex_pair_are_scaled_each_by_its_own(tmp_path):
+    i, q = values(1) - 0.04, values(2) - 0.04
+    bands = {
+        "i_HH": ((i * 1e4).round().astype(np.int16), band_xml("i_HH", "real", scale=1e-4)),
+        "q_HH": (((q + 1) * 1e3).round().astype(np.int16), band_xml("q_HH", "imaginary", scale=1e-3, offset=-1.0)),
+    }
+    scene = open_scene(product(tmp_path, bands))
+    np.testing.assert_allclose(scene.read()[0], i**2 + q**2, atol=1e-4)
+
+
+def test_units_that_contradict_the_product_are_refused(tmp_path):
+    levels = np.random.default_rng(0).normal(-12, 5, (40, 50)).astype(np.float32)
+    entry = product(tmp_path, {"Sigma0_VV_db": (levels, band_xml("Sigma0_VV_db", "intensity_db"))})
+    with pytest.raises(NotStated, match="cannot hold amplitude"):
+        open_scene(entry, SceneOverrides(units="amplitude"))

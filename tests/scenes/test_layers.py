@@ -180,3 +180,42 @@ def test_a_stored_quantity_with_its_angle_is_computed(tmp_path):
     assert scene.quantity == "gamma0"
     np.testing.assert_allclose(scene.read()[0], 0.2 / np.cos(np.radians(40)), rtol=1e-5)
     assert open_scene(path).quantity == "sigma0"
+
+
+# ---- several bands of one polarisation -------------------------------------------------------------------------------
+
+
+def bands(tmp_path, *names):
+    values = np.random.default_rng(0).gamma(4, 0.02, (len(names), 20, 20)).astype(np.float32)
+    return write(tmp_path / "a.tif", values, names)
+
+
+def test_the_calibrated_band_of_a_polarisation_is_read_and_the_others_are_told(tmp_path):
+    path = bands(tmp_path, "Amplitude_VV", "Gamma0_VV", "Sigma0_VV", "Sigma0_VH")
+    scene = open_scene(path)
+    assert (scene.raster.raster_band, scene.quantity) == (3, "sigma0")
+    assert "others of its polarisation are not: 2 (Gamma0_VV), 1 (Amplitude_VV)" in " ".join(scene.notes)
+    assert open_scene(path, SceneOverrides(quantity="gamma0")).raster.raster_band == 2
+    assert "others" not in " ".join(open_scene(path, SceneOverrides(polarisation="VH")).notes)
+
+
+def test_bands_that_are_not_read_are_told(tmp_path):
+    dates = open_scene(bands(tmp_path, "VV_20200101", "VV_20210101"))
+    assert (dates.raster.raster_band, dates.date) == (1, "2020-01-01")
+    assert "2 (VV_20210101). Choose with --read.raster_band" in " ".join(dates.notes)
+    unnamed = open_scene(bands(tmp_path, "VV", ""))
+    assert "nothing says of which polarisation: band 2 (without a name)" in " ".join(unnamed.notes)
+
+
+@pytest.mark.parametrize("name", ["VV_stdDev", "VV_std", "VV_variance", "VV_var", "VV_count", "VV_min", "VV_max_2021"])
+def test_statistics_of_many_images_are_no_backscatter(tmp_path, name):
+    assert open_scene(bands(tmp_path, name, "VV_mean")).raster.raster_band == 2
+    with pytest.raises(UnknownFormat, match="no backscatter"):
+        open_scene(bands(tmp_path, name))
+
+
+@pytest.mark.parametrize("name", ["VV_VH_ratio", "VV/VH", "Sigma0_VV - Sigma0_VH", "VV_difference", "VV_diff"])
+def test_ratios_and_differences_are_no_backscatter(tmp_path, name):
+    assert layer_of_band(name)
+    assert not layer_of_band("Gamma0_VV_mean")
+    assert not layer_of_band("S1A-IW-VV")

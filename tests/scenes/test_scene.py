@@ -15,6 +15,7 @@ from rasterio.windows import Window
 from scipy import ndimage
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scene, unique_ids
+from knowlip.scenes.errors import NotStated
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
 from tests.tiles.rasters import speckle, write_scene
 
@@ -77,7 +78,8 @@ def test_units_give_the_same_power(tmp_path, units):
 def test_units_are_detected(tmp_path):
     decibel = write_scene(tmp_path / "a.tif", np.linspace(-30, 5, 400, dtype=np.float32).reshape(20, 20))
     assert open_scene(decibel).units == "db"
-    assert open_scene(decibel, SceneOverrides(units="intensity")).units == "intensity"
+    with pytest.raises(NotStated, match="cannot hold intensity"):
+        open_scene(decibel, SceneOverrides(units="intensity"))
     assert open_scene(write_scene(tmp_path / "b.tif", speckle((20, 20)))).units == "intensity"
     assert open_scene(write_scene(tmp_path / "c.tif", np.full((20, 20), 9, np.uint16))).units == "dn"
 

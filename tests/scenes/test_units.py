@@ -124,3 +124,91 @@ def test_units_that_names_state(tmp_path):
     assert open_scene(write(tmp_path / "b.tif", POWER, ("Amplitude_VV",))).units == "amplitude"
     numbers = np.arange(1, 401, dtype=np.uint16).reshape(20, 20)
     assert open_scene(write(tmp_path / "sar_db_0001.tif", numbers)).units == "dn"  # a data base, perhaps
+
+
+# ---- statements that the numbers, or other statements, contradict ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (np.round(DB * 100).astype(np.int16), "median"),
+        (np.clip((DB + 30) * 8, 0, 255).astype(np.uint8), "median"),
+        (np.clip((DB + 30) / 30, 0, 1), "no sampled value is negative"),
+        (POWER, "no sampled value is negative"),
+        ((DB * 10 - 40).astype(np.float32), "median"),
+    ],
+)
+def test_numbers_that_cannot_be_decibels_are_not_believed(values, why):
+    with pytest.raises(NotStated, match=f"cannot hold dB, though that is stated: .*{why}.*--read.units"):
+        settled(values, stated="db")
+
+
+def test_levels_of_all_kinds_are_believed():
+    for values in (DB, DB + 12, DB + 60, np.full((20, 20), -12.0), np.where(RNG.random(DB.shape) < 0.6, 1e20, DB)):
+        assert settled(values, stated="db")[0].units == "db"
+    raster, _ = settled(few_negative(0.3), stated="intensity")
+    assert raster.units == "intensity"
+
+
+def test_numbers_that_cannot_be_power_are_not_believed(tmp_path):
+    for units in ("amplitude", "intensity", "dn"):
+        with pytest.raises(NotStated, match="most sampled values are negative"):
+            settled(DB, stated=units)
+    path = write(tmp_path / "a.tif", DB, ("Sigma0_VV_db",))
+    with pytest.raises(NotStated, match="cannot hold amplitude"):
+        open_scene(path, SceneOverrides(units="amplitude"))
+
+
+def test_statements_that_contradict_each_other(tmp_path):
+    import rasterio
+
+    bright = np.abs(DB + 20) + 1  # neither kind of number is ruled out
+    path = write(tmp_path / "a.tif", bright, ("Sigma0_VV_db",))
+    with pytest.raises(NotStated, match="states dB, and amplitude is asked for"):
+        open_scene(path, SceneOverrides(units="amplitude"))
+    assert open_scene(path, SceneOverrides(units="amplitude", raster_band=1)).units == "amplitude"
+    with rasterio.open(path, "r+") as file:
+        file.units = ("intensity",)
+    with pytest.raises(NotStated, match="states intensity and dB, which cannot both be"):
+        open_scene(path)
+    # Where the numbers tell which is true, that is read and told.
+    misnamed = write(tmp_path / "b.tif", POWER, ("Sigma0_VV_db",))
+    scene = open_scene(misnamed, SceneOverrides(units="intensity"))
+    assert scene.units == "intensity"
+    assert "states dB too" in " ".join(scene.notes)
+    with rasterio.open(write(tmp_path / "c.tif", DB, ("VV",)), "r+") as file:
+        file.units = ("decibel",)
+    assert open_scene(tmp_path / "c.tif").notes == ()
+
+
+@pytest.mark.parametrize("offset", [0.0, -50.0])
+def test_a_collar_of_stored_zeros_in_scaled_levels(tmp_path, offset):
+    import rasterio
+
+    stored = np.round((DB - offset) * 100).astype(np.int16)
+    stored[:, :40] = 0
+    path = write(tmp_path / "a.tif", stored, ("Sigma0_VV_db",))
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (0.01,), (offset,)
+    scene = open_scene(path)
+    power, valid = scene.read()
+    assert not valid[:, :40].any()
+    assert valid[:, 41:].all()
+    np.testing.assert_allclose(10 * np.log10(power[:, 41:]), DB[:, 41:], atol=0.01)
+    assert "a stored 0" in " ".join(scene.notes)
+
+
+def test_each_part_of_a_pair_has_its_own_scale(tmp_path):
+    import rasterio
+
+    z = np.random.default_rng(3).normal(0, 1, (2, 40, 40))
+    stored = np.stack([np.round(z[0] * 100), np.round((z[1] - 2) * 1000)]).astype(np.int16)
+    stored[:, :5] = -32768
+    path = write(tmp_path / "a.tif", stored, ("i", "q"), nodata=-32768)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (0.01, 0.001), (0.0, 2.0)
+    power, valid = open_scene(path).read()
+    assert not valid[:5].any()
+    assert valid[5:].all()
+    np.testing.assert_allclose(power[5:], (z**2).sum(0)[5:], atol=0.05)

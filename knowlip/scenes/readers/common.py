@@ -8,11 +8,13 @@ from rasterio.windows import Window
 
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import NoData, NotStated, UnknownFormat
+from knowlip.scenes.layers import quantity_named
 from knowlip.scenes.raster import Raster
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 _SCENES = set(".tif .tiff .ntf .nitf .nsf .sicd .sidd .cphd .h5 .hdf5 .npy .yaml .yml .zip .tar .gz".split())
 """Ends of files that may be a scene, or describe one."""
+_BEST = ("sigma0", "gamma0", "beta0")
 BY_CORNERS = "Placed by the four corners of its metadata{}: within the scene it may be off by many pixels."
 """Note of a product without a better place."""
 
@@ -33,6 +35,21 @@ def choose(there: Sequence[str], overrides: SceneOverrides, path: Path) -> list[
             raise UnknownFormat(f"{path} holds {', '.join(there)}, not {wanted}; choose with --read.polarisation.")
         return [wanted]
     return [next((name for name in ("VV", "HH") if name in there), there[0])]
+
+
+def rank(name: str, overrides: SceneOverrides, pair: bool = False) -> int:
+    """Which of several bands of one polarisation is read, by its name; the lowest is: the quantity asked for, then
+    sigma0, gamma0 and beta0, then intensity, amplitude, what says nothing, and the pair of a complex number."""
+    quantity = quantity_named(name)
+    order = (overrides.quantity, *(one for one in _BEST if one != overrides.quantity))
+    kinds = ("intensity", "amplitude")
+    kind = next((k for k, word in enumerate(kinds) if word in name.lower()), 3 if pair else 2)
+    return order.index(quantity) if quantity else len(order) + kind
+
+
+def others_note(read: str, others: Iterable[str]) -> str:
+    """A note of bands of one polarisation of which one is read."""
+    return f"Band {read} is read; others of its polarisation are not: {', '.join(others)}."
 
 
 def require_polarisation(held: str, overrides: SceneOverrides, path: Path) -> str:

@@ -23,16 +23,15 @@ from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry, Geometry
 from knowlip.scenes.layers import layer_of_band, quantity_named, units_named
 from knowlip.scenes.names import date_of, polarisation_of, sensor_of, slug, word_of
-from knowlip.scenes.readers.common import choose, gated, require_data
+from knowlip.scenes.readers.common import choose, gated, others_note, rank, require_data
 from knowlip.scenes.readers.geotiff import Header, geometry_of, held_quantity, raster_of, read_header
 from knowlip.scenes.scene import UNITS, Scene, SceneOverrides
-from knowlip.scenes.units import settle
+from knowlip.scenes.units import agreed, settle
 from knowlip.scenes.xml import number_at, read_xml, text_of
 
 NAME = "BEAM-DIMAP"
 _ABSTRACTED = ".//MDElem[@name='Abstracted_Metadata']"
 _COMPLEX = re.compile(r"^(i|q)_", re.IGNORECASE)
-_BEST = ("sigma0", "gamma0", "beta0")
 _BANDS = (("P", 0.25), ("L", 1), ("S", 2), ("C", 4), ("X", 8), ("Ku", 12))
 _MOST_POINTS = 40
 """Tie points along each side that are taken of a grid."""
@@ -46,8 +45,8 @@ class Band:
     file: Path
     imaginary: Path | None  # File of the imaginary part where `file` holds the real one.
     unit: str
-    scale: float
-    offset: float
+    scaling: tuple[float, float]  # Scale and offset: number = scale * stored value + offset.
+    imaginary_scaling: tuple[float, float]
     nodata: float | None
 
 
@@ -84,20 +83,28 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     scenes = []
     chosen = choose(sorted(named), overrides, entry)
     for polarisation in chosen:
-        band, *others = sorted(named[polarisation], key=lambda one: _rank(one, overrides))
+        band, *others = sorted(
+            named[polarisation], key=lambda one: (rank(one.name, overrides, one.imaginary is not None), one.name)
+        )
         header = read_header(band.file)
         raster = raster_of(band.file, header)
         if band.imaginary is not None:
             raster = raster_of(band.file, header, imaginary_file=band.imaginary)
-        raster.scale, raster.offset = raster.scale * band.scale, raster.offset + band.offset
+        raster.scale, raster.offset = _scaling(band.scaling, (raster.scale, raster.offset), band.file)
+        if band.imaginary is not None:
+            other = read_header(band.imaginary)
+            raster.imaginary_scaling = _scaling(
+                band.imaginary_scaling, (other.scales[0], other.offsets[0]), band.imaginary
+            )
         raster.nodata = band.nodata if band.nodata is not None else raster.nodata
-        notes = settle(raster, overrides.units or _units(band))
+        held = quantity_named(band.name)
+        stated, notes = agreed(raster, overrides.units, [_units(band)], held, sure=bool(overrides.raster_band))
+        notes += settle(raster, stated, held)
         if others:
-            left = ", ".join(one.name for one in others)
-            notes.append(f"Band {band.name} is read; others of its polarisation are not: {left}.")
+            notes.append(others_note(band.name, (one.name for one in others)))
         incidence = _incidence(about)
         # One angle for a whole swath would be off by a decibel: other quantities than the held one are refused.
-        quantity = held_quantity(raster, quantity_named(band.name), math.nan, overrides, entry)
+        quantity = held_quantity(raster, held, math.nan, overrides, entry)
         geometry = _geometry(root, header, entry, overrides)
         require_data(raster)
         mission = slug(_said(about, "MISSION") or "unknown")
@@ -167,22 +174,33 @@ def _bands(root: Element, entry: Path) -> list[Band]:
         used = text_of(said, "NO_DATA_VALUE_USED").lower() == "true"
         if text_of(said, "LOG10_SCALED").lower() == "true":
             raise UnknownFormat(f"{entry}: {name} is stored as a logarithm (LOG10_SCALED), which is not read.")
-        scale, offset = number_at(said, "SCALING_FACTOR", 1.0), number_at(said, "SCALING_OFFSET", 0.0)
+        # The two parts of a pair are stored by themselves, with a scaling each.
+        other = described.get(imaginary.stem, said) if imaginary else said
+        scaling, imaginary_scaling = (
+            (number_at(one, "SCALING_FACTOR", 1.0), number_at(one, "SCALING_OFFSET", 0.0)) for one in (said, other)
+        )
         nodata = number_at(said, "NO_DATA_VALUE", math.nan) if used else None
-        found.append(Band(name, files[name], imaginary, unit, scale, offset, nodata))
+        found.append(Band(name, files[name], imaginary, unit, scaling, imaginary_scaling, nodata))
     if not found:
         what = f" ({', '.join(layers)})" if layers else ""
         raise UnknownFormat(f"{entry} has no band of backscatter in {_data(entry).name}{what}.")
     return found
 
 
-def _rank(band: Band, overrides: SceneOverrides) -> tuple[int, str]:
-    """Which of several bands of one polarisation is read first."""
-    quantity = quantity_named(band.name)
-    order = (overrides.quantity, *(one for one in _BEST if one != overrides.quantity))
-    kinds = ("intensity", "amplitude")
-    kind = next((k for k, word in enumerate(kinds) if word in band.name.lower()), 3 if band.imaginary else 2)
-    return (order.index(quantity) if quantity else len(order) + kind), band.name
+def _scaling(said: tuple[float, float], held: tuple[float, float], file: Path) -> tuple[float, float]:
+    """Scale and offset of a band, which SNAP writes twice, into the XML (`said`) and the ENVI header (`held`) and
+    means once: number = scale * stored value + offset.
+
+    Raises:
+        DamagedProduct: the two differ, or are none.
+    """
+    stated = [scaling for scaling in (said, held) if scaling != (1.0, 0.0)]
+    if len(stated) == 2 and not np.allclose(said, held, rtol=1e-6, atol=1e-12):
+        raise DamagedProduct(f"{file}: scale and offset are {said} in the XML, and {held} in the ENVI header.")
+    scaling = stated[0] if stated else (1.0, 0.0)
+    if not all(map(math.isfinite, scaling)) or scaling[0] == 0:
+        raise DamagedProduct(f"{file} declares {scaling} as scale and offset, which cannot be.")
+    return scaling
 
 
 def _units(band: Band) -> str:

@@ -22,10 +22,10 @@ from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_o
 from knowlip.scenes.opening import GDAL_OPTIONS, companions_of, envi_header, open_raster
 from knowlip.scenes.quantities import conversion, relative
 from knowlip.scenes.raster import Raster, RasterFile
-from knowlip.scenes.readers.common import choose, gated, require_data, require_polarisation
+from knowlip.scenes.readers.common import choose, gated, others_note, rank, require_data, require_polarisation
 from knowlip.scenes.rpc import Rpc
 from knowlip.scenes.scene import UNITS, Scene, SceneOverrides
-from knowlip.scenes.units import settle
+from knowlip.scenes.units import agreed, settle
 
 NAME = "GeoTIFF"
 ORDER = 90
@@ -108,7 +108,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             looks=number_of(tags.get("KNOWLIP_LOOKS"), 0.0),
             incidence_deg=incidence,
             look_azimuth_deg=number_of(tags.get("KNOWLIP_LOOK_AZIMUTH_DEG"), math.nan),
-            date=tags.get("KNOWLIP_DATE", "") or date_of(path.name),
+            date=tags.get("KNOWLIP_DATE", "") or date_of(path.name) or date_of(header.descriptions[number - 1]),
             radiometry=tags.get("KNOWLIP_RADIOMETRY", "") or ("calibrated" if quantity != "none" else ""),
             quantity=quantity,
             projection="map" if geometry.kind == "affine" else "",
@@ -130,16 +130,19 @@ def _no_backscatter(path: Path, layer: str) -> str:
 def settle_units(raster: RasterFile, header: Header, band: int, overrides: SceneOverrides) -> list[str]:
     """Give the band of a file its units, see :func:`open_product`; notes of what was guessed."""
     described = header.descriptions[band - 1]
-    said = [overrides.units, header.tags.get("KNOWLIP_UNITS", ""), header.band_units[band - 1], units_named(described)]
-    stated = next((units for units in said if units in UNITS), "")
+    tagged = header.tags.get("KNOWLIP_UNITS", "")
+    unit = header.band_units[band - 1]
+    held = [tagged] if tagged in UNITS else [unit if unit in UNITS else units_named(unit), units_named(described)]
     # "db" in the name of a file of whole numbers may be a data base.
-    if not stated and (raster.scaled or raster.dtype.startswith("float")):
+    if not any(held[:1]) and (raster.scaled or raster.dtype.startswith("float")):
         named = units_named(raster.path.stem)
-        stated = named if named == "db" or family_of(raster.path.stem) else ""
-    if header.tags.get("KNOWLIP_UNITS") == stated != "" and raster.units != "complex":
+        held.append(named if named == "db" or family_of(raster.path.stem) else "")
+    quantity = _quantity_of(header, band, raster.path)
+    stated, notes = agreed(raster, overrides.units, held, quantity, sure=bool(overrides.raster_band))
+    if tagged == stated != "" and raster.units != "complex":
         raster.units = stated  # written by this package, which declares what is no data
         return []
-    return settle(raster, stated)
+    return notes + settle(raster, stated, quantity)
 
 
 def held_quantity(raster: RasterFile, held: str, incidence: float, overrides: SceneOverrides, path: Path) -> str:
@@ -233,9 +236,18 @@ def raster_of(
         raise DamagedProduct(f"{path} declares a scale of {scale:g} and an offset of {offset:g}, which cannot be.")
     nodata = header.nodata[band - 1]
     place = band, imaginary, source
-    return RasterFile(
+    raster = RasterFile(
         path, units, header.shape, dtype, nodata, None, *place, imaginary_file, scale=scale, offset=offset
     )
+    if imaginary or imaginary_file:
+        raster.imaginary_scaling = (
+            (header.scales[imaginary - 1], header.offsets[imaginary - 1]) if imaginary else (1.0, 0.0)
+        )
+        if not all(map(math.isfinite, raster.imaginary_scaling)) or raster.imaginary_scaling[0] == 0:
+            raise DamagedProduct(
+                f"{path} declares {raster.imaginary_scaling} as scale and offset of its imaginary part."
+            )
+    return raster
 
 
 def geometry_of(header: Header, path: Path, overrides: SceneOverrides) -> Geometry:
@@ -300,11 +312,23 @@ def _bands(header: Header, path: Path, overrides: SceneOverrides) -> tuple[list[
     kept = [number for number, layer in enumerate(layers, 1) if not layer]
     if not kept:
         raise UnknownFormat(f"{path} holds no backscatter by the descriptions of its bands: {', '.join(layers)}.")
-    found = {polarisation_of(header.descriptions[number - 1]): number for number in reversed(kept)}
-    found.pop("", None)
+    found: dict[str, list[int]] = {}
+    for number in kept:
+        found.setdefault(polarisation_of(header.descriptions[number - 1]), []).append(number)
+    unknown = found.pop("", [])
     if found:
-        there = sorted(found, key=found.__getitem__)
-        return [(found[name], 0, name) for name in choose(there, overrides, path)], []
+        chosen, notes = [], []
+        for name in choose(list(found), overrides, path):
+            # Stable: of bands that say the same, the first.
+            number, *others = sorted(found[name], key=lambda one: rank(header.descriptions[one - 1], overrides))
+            chosen.append((number, 0, name))
+            if others:
+                told = others_note(_told(header, number), (_told(header, one) for one in others))
+                notes.append(f"{told} Choose with --read.raster_band.")
+        if unknown:
+            bands = ", ".join(_told(header, one) for one in unknown)
+            notes.append(f"Not read, as nothing says of which polarisation: band {bands}.")
+        return chosen, notes
     if len(kept) == 1:
         return [(kept[0], 0, require_polarisation(tagged, overrides, path))], []
     if header.coloured:
@@ -315,5 +339,9 @@ def _bands(header: Header, path: Path, overrides: SceneOverrides) -> tuple[list[
     # Several bands of which nothing says what they are: the first is read and told, none is called by a polarisation.
     require_polarisation("", overrides, path)
     count = len(header.dtypes)
-    chosen = f"Band {kept[0]} of {count} is read: nothing says what the bands are; choose with --read.raster_band."
-    return [(kept[0], 0, "")], [chosen]
+    note = f"Band {kept[0]} of {count} is read: nothing says what the bands are; choose with --read.raster_band."
+    return [(kept[0], 0, "")], [note]
+
+
+def _told(header: Header, band: int) -> str:
+    return f"{band} ({header.descriptions[band - 1] or 'without a name'})"

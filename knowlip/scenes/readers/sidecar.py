@@ -162,7 +162,9 @@ def _raster(file: Path, keys: _Keys, overrides: SceneOverrides) -> tuple[Raster,
         raster.nodata = keys["nodata"]
     said = replace(overrides, units=overrides.units or keys.get("units", ""))
     if header is not None and isinstance(raster, RasterFile):
-        return raster, header, settle_units(raster, header, raster.raster_band, said)
+        # Whoever describes a file knows what it holds, as whoever names its band does.
+        known = replace(said, raster_band=raster.raster_band) if keys.get("units") == said.units else said
+        return raster, header, settle_units(raster, header, raster.raster_band, known)
     return raster, header, settle(raster, said.units)
 
 
