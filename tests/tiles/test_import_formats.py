@@ -282,11 +282,14 @@ def test_a_band_of_angles_is_no_picture(tmp_path):
     with rasterio.open(path, "w", driver="GTiff", width=48, height=48, count=2, dtype="float32") as file:
         file.write(np.random.default_rng(0).normal(-12, 3, (2, 48, 48)).astype(np.float32))
         file.set_band_description(1, "incidence_angle")
-        file.set_band_description(2, "VV")
+        file.set_band_description(2, "Sigma0_VV_db")
     config = ImportConfig(tmp_path, "folder", out=tmp_path / "out")
     with pytest.raises(ValueError, match=r"band 1 of 2 holds .*, no backscatter: choose with --raster_band"):
         decode(path, config)
-    assert "Band 2 of 2 is read (--raster_band)." in decode(path, replace(config, raster_band=2)).notes
+    taken = decode(path, replace(config, raster_band=2))
+    assert taken.notes == ("Band 2 of 2 is read (--raster_band).",), "units are stated, not guessed"
+    assert taken.raster is not None
+    assert taken.raster.units == "db"
 
 
 def test_values_of_masks_are_counted(tmp_path):

@@ -21,7 +21,7 @@ from knowlip.scenes.layers import family_of, layer_of, layer_of_band, quantity_n
 from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
 from knowlip.scenes.opening import GDAL_OPTIONS, companions_of, envi_header, open_raster
 from knowlip.scenes.quantities import conversion, relative
-from knowlip.scenes.raster import Raster, RasterFile
+from knowlip.scenes.raster import RasterFile
 from knowlip.scenes.readers.common import choose, gated, others_note, rank, require_data, require_polarisation
 from knowlip.scenes.rpc import Rpc
 from knowlip.scenes.scene import UNITS, Scene, SceneOverrides
@@ -276,12 +276,6 @@ def control_points(gcps: Iterable[Any], crs: pyproj.CRS | None) -> ControlPoints
     if crs is not None and not crs.is_geographic:
         xs, ys = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(xs, ys)
     return ControlPoints(columns, rows, xs, ys)
-
-
-def units_of(raster: Raster, overrides: SceneOverrides, stated: str = "") -> str:
-    """Units of a raster: those of the user, else the stated ones, else by the data; see :func:`settle`."""
-    settle(raster, overrides.units or (stated if stated in UNITS else ""))
-    return raster.units
 
 
 def number_of(text: str | None, default: float) -> float:

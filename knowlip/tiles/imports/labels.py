@@ -78,6 +78,7 @@ class Problems:
     remarks: dict[str, tuple[int, str]] = field(default_factory=dict)
     """What was found of many objects or images -> how many, and the first."""
     guesses: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """What was guessed of images, by kind -> how many, and the first sentence."""
     notes: list[str] = field(default_factory=list)
     """What was decided where the files do not say it, one sentence each."""
 

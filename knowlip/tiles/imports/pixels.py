@@ -15,7 +15,8 @@ from knowlip.scenes.geometry import slices
 from knowlip.scenes.layers import layer_of_band
 from knowlip.scenes.pictures import LARGEST_DEEP_PIXELS, is_picture, read_picture
 from knowlip.scenes.raster import ArrayFile, Raster
-from knowlip.scenes.readers.geotiff import raster_of, read_header
+from knowlip.scenes.readers.geotiff import raster_of, read_header, settle_units
+from knowlip.scenes.scene import SceneOverrides
 from knowlip.scenes.units import settle
 from knowlip.tiles.imports.phoenix import is_phoenix, read_phoenix
 from knowlip.tiles.imports.settings import ImportConfig
@@ -91,13 +92,14 @@ def decode(path: Path, config: ImportConfig) -> DecodedImage:
     if not is_picture(path):
         header = read_header(path)
         _check_size(path, header.shape, config, True)
-        raster = raster_of(path, header, config.raster_band)
+        read = raster_of(path, header, config.raster_band)
         band, count = config.raster_band, len(header.dtypes)
         held = layer_of_band(header.descriptions[band - 1], header.band_units[band - 1])
         if held:
             raise ValueError(f"{path}, band {band} of {count} holds {held}, no backscatter: choose with --raster_band.")
         told = (f"Band {band} of {count} is read (--raster_band).",) if count > 1 else ()
-        return _deep(raster, config, notes=told)
+        guessed = settle_units(read, header, band, SceneOverrides(units=config.units))
+        return DecodedImage(read.values(_whole(read.shape))[0], raster=read, notes=(*told, *guessed))
     picture = read_picture(path)
     values = picture.values
     _check_size(path, values.shape, config, values.dtype != np.uint8)
@@ -170,12 +172,10 @@ class _Masked(ArrayFile):
         return values, None if self.mask is None else self.mask[slices(window)].copy()
 
 
-def _deep(
-    raster: Raster, config: ImportConfig, stated: str = "", notes: tuple[str, ...] = (), **more: Any
-) -> DecodedImage:
+def _deep(raster: Raster, config: ImportConfig, stated: str = "", **more: Any) -> DecodedImage:
     guessed = settle(raster, config.units or stated)
     values, _ = raster.values(_whole(raster.shape))
-    return DecodedImage(values, raster=raster, notes=(*notes, *guessed), **more)
+    return DecodedImage(values, raster=raster, notes=tuple(guessed), **more)
 
 
 def _check_size(path: Path, shape: tuple[int, ...], config: ImportConfig, deep: bool) -> None:
