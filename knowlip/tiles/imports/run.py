@@ -351,7 +351,7 @@ def _write(
         share = codes.without / codes.all
         problems.notes.append(f"{share:.2%} of the pixels of the masks have a colour that is no class, taken as none.")
     problems.notes += codes.notes() if masks else []
-    info = {
+    info: dict[str, Any] = {
         "config": {**plain(config), "source": config.source.resolve().name, "out": ""},
         "public_set": public,
         "import": {**problems.record(config.source, kept), **record, **{kind: shown[kind] for kind in SHOWN}},
