@@ -3,7 +3,7 @@
 import argparse
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,8 @@ def _strip(source: Source) -> None:
         source.state = {names[name]: value for name, value in source.state.items()}
 
 
-def _all_begin(prefix: str, names: Iterable[str]) -> bool:
-    return all(name.startswith(prefix) and len(name) > len(prefix) for name in names)
+def _all_begin(prefix: str, names: Collection[str]) -> bool:
+    return bool(names) and all(name.startswith(prefix) and len(name) > len(prefix) for name in names)
 
 
 def _load(path: Path) -> Any:
