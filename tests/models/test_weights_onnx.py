@@ -97,10 +97,11 @@ def test_an_exported_dinov2_computes_the_same(
     outside = [f"decoder.*.{part}" for part in ("bias", "weight")]
     assert sorted(report["dropped"].pop("not the encoder")) == outside
     assert report["dropped"] == {}
-    assert [note.split(" was ")[0] for note in report["notes"]] == [
+    assert [note.split(" was ")[0] for note in report["notes"]][:2] == [
         "14 weights of linear layers were nameless: named by their biases.",
         "backbone.embeddings.position_embeddings",
     ]
+    assert "The vision tower has 2 heads, 64 channels a head, as every published DINOv2 has." in report["notes"]
 
 
 @pytest.mark.parametrize("names", ["of the hub", "of transformers 5"])
@@ -193,7 +194,7 @@ def test_a_tensor_without_a_place_is_refused(tokenizer: TextTokenizer, exported:
 
 
 def test_heads_are_checked(tokenizer: TextTokenizer, exported: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has 2 heads, the model 4: set model.vision.changes to \{num_heads: 2\}"):
+    with pytest.raises(ValueError, match=r"has 2 heads, .*, the model 4: set model.vision.changes to \{num_heads: 2\}"):
         initialise(ours(tokenizer, num_heads=4), InitConfig(vision=str(exported)))
 
 

@@ -88,6 +88,8 @@ def read_source(path: Path) -> Source:
         found = read_onnx(path)
         source.state, source.beside = found.state, found.beside
         source.notes += found.notes
+        if not source.state:
+            raise ValueError(f"{path} holds no named tensors.")
     else:
         _unwrap(source, _load(path))
         _check_tensors(source, path)
