@@ -69,11 +69,6 @@ def _in_process(open_task: Opener, config: TrainingConfig, arguments: tuple[Any,
     cautions = []
     if not (config.out / "checkpoint.pt").is_file():  # one that has begun goes on as it was begun
         cautions = [*check_warmup(config.warmup_steps, task.total), *task.cautions()]
-    if (config.out / "checkpoint.pt").is_file() and not (config.out / "config.yaml").is_file():
-        raise ValueError(
-            f"{config.out} holds a checkpoint without the config.yaml that says what it is of: delete the folder, or "
-            "use another."
-        )
     busy = f"Another process trains in {config.out}: let it end, or use another output folder."
     with alone(config.out / "lock", busy) if engine.first else nullcontext():
         with engine.first_alone():  # after all that could fail: settings that cannot work are not saved

@@ -115,8 +115,8 @@ def test_own_wordings_stand_in_place_of_the_standard_ones_or_beside_them(tmp_pat
     [
         ("", "1 to 500 topics"),
         ("- a", "1 to 500 topics"),
-        ("count: [", "are no YAML"),
-        ("count: !!python/object/apply:os.system ['true']", "are no YAML"),
+        ("count: [", "is not valid YAML"),
+        ("count: !!python/object/apply:os.system ['true']", "is not valid YAML"),
         ("weather: {evidence: geo, layer: 1, wordings: ['rain']}", "topic weather, which there is not"),
         ("Count: {evidence: visual, layer: 4, wordings: ['rain']}", "'Count': use lower-case"),
         ("count: {evidence: visual, layer: 4, wordings: ['{number} {category}']}\ncount: {}", "count twice"),
@@ -165,10 +165,10 @@ def test_sizes_have_limits(tmp_path: Path) -> None:
         f"{name}: &{name} [{', '.join([f'*{before}'] * 60)}]\n" for before, name in zip("abcdef", "bcdefg")
     )
     path.write_text(bomb)
-    with pytest.raises(ValueError, match="must hold evidence"):
+    with pytest.raises(ValueError, match="more than 200,000 values"):
         Grammar.with_file(path)
     path.write_text("count: " + "[" * 20000)
-    with pytest.raises(ValueError, match="are no YAML"):
+    with pytest.raises(ValueError, match=r"levels|YAML"):
         Grammar.with_file(path)
 
 

@@ -83,13 +83,3 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such folder"):
         pretrain(tiny(tmp_path / "data", tmp_path / "run", init=InitConfig(model=str(tmp_path / "none"))))
     assert not (tmp_path / "run" / "config.yaml").exists()
-
-
-def test_a_checkpoint_without_its_settings_is_refused(tmp_path: Path) -> None:
-    """Nobody can say any more what training it is of."""
-    annotated_dataset(tmp_path / "data")
-    run = tmp_path / "run"
-    pretrain(tiny(tmp_path / "data", run, stage_steps=(1, 0, 0)))
-    (run / "config.yaml").unlink()
-    with pytest.raises(ValueError, match=r"holds a checkpoint without the config\.yaml"):
-        pretrain(tiny(tmp_path / "data", run, stage_steps=(2, 0, 0)))

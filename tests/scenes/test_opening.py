@@ -253,5 +253,6 @@ def test_no_raster_is_opened_elsewhere():
     root = Path(knowlip.__file__).parent
     opening = re.compile(r"rasterio\.open\((?!part)|ZipFile\(|h5py\.File\(")
     found = {str(path.relative_to(root)) for path in root.rglob("*.py") if opening.search(path.read_text())}
-    own = {"scenes/opening.py", "scenes/readers/hdf5.py", "scenes/readers/iceye.py"}
+    # Weights of PyTorch are zips too; theirs is a door of its own, with its own limits.
+    own = {"scenes/opening.py", "scenes/readers/hdf5.py", "scenes/readers/iceye.py", "models/weights/source.py"}
     assert found <= own

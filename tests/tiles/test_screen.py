@@ -183,7 +183,7 @@ def test_holes_stay_open(tmp_path):
         ([1], "GeoJSON"),
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}, "four points"),
         ("x", "GeoJSON"),
-        (box(0, 0, float("nan"), 1), "degrees"),
+        (box(0, 0, float("nan"), 1), "not valid JSON"),
     ],
 )
 def test_areas_that_are_refused(tmp_path, document, why):
