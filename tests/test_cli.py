@@ -145,7 +145,7 @@ BAD = [
     ("caption nocrs.tif --model model", "nocrs.tif has no coordinate reference system"),
     ("caption huge.png --model model", "huge.png has more than 100 megapixels"),
     ("caption tile.png --model none", "none is not a KnowLIP model"),
-    ("caption tile.png --model badweights", "badweights/model.safetensors cannot be read"),
+    ("caption tile.png --model badweights", "badweights/knowlip.json: model.safetensors cannot be read"),
     ("caption tile.png --model badcard", "badcard has model format None"),
     ("caption tile.png --model badtower", "vit_nosuch"),
     ("caption tile.png --model badwords", "holds a broken tokenizer"),
