@@ -39,13 +39,18 @@ _HERE, _EXCHANGE = -100, 2
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, keep: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, delete it when it does not.
 
     The file is flushed to disk before the rename, so that a reader, or a run after a power cut, never sees half of it.
 
+    Args:
+        path: the file.
+        keep: one that is there already stays.
+
     Raises:
         OSError: the disk is full, whatever the library that wrote the file made of it.
+        FileExistsError: with `keep`, there is one by the time the block ends.
     """
     temporary = temporary_path(path)
     try:
@@ -53,7 +58,10 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        if keep:
+            _place_new(temporary, path)
+        else:
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -221,29 +229,16 @@ def exclusive(stream: IO[Any]) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_UN)
 
 
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """:func:`whole_file`, but a file that is there already stays.
-
-    Raises:
-        FileExistsError: there is one by the time the block ends.
-    """
-    temporary = temporary_path(path)
+def _place_new(temporary: Path, path: Path) -> None:
+    """Give a file its name where no other has it."""
     try:
-        with _full_disk_named(path):
-            yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
-            if path.exists():
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.replace(path)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from knowlip.base.files import new_file, whole_file
+from knowlip.base.files import whole_file
 
 MOST_GROWTH, ALWAYS = 200, 256 << 20
 """Memory of a table over the bytes of its file, and the bytes that every table may take."""
@@ -26,7 +26,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 def write_new_table(path: Path, table: pa.Table) -> bool:
     """Write a parquet file, whole or not at all; False, and nothing is written, where another one is there by then."""
     try:
-        with new_file(path) as part:
+        with whole_file(path, keep=True) as part:
             pq.write_table(table, part, compression="zstd")
     except FileExistsError:
         return False

@@ -17,22 +17,28 @@ from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.progress import track
 from knowlip.base.rows import Json, Results, Row, highest_floor
 from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
-from knowlip.benchmark.floors import FOLDS, Chips, Split, answers, grouped_splits, random_splits
+from knowlip.benchmark.floors import (
+    APART,
+    FOLDS,
+    OWN,
+    RANDOM,
+    Chips,
+    Split,
+    answers,
+    grouped_splits,
+    own_split,
+    random_splits,
+)
 from knowlip.dataset import Dataset
-from knowlip.dataset.layout import SPLITS
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
+from knowlip.tasks.classify import tile_classes
 from knowlip.tasks.metrics import Estimate, proportion
 
 ROWS: Final = "dataset-audit.json"
 """File in `out` with rows and facts."""
 PAGE: Final = "dataset-audit.html"
 """File in `out` for people."""
-OWN: Final = "own split"
-RANDOM: Final = "random 4:1"
-APART: Final = "copies apart 4:1"
 _METRICS: Final = {"classify": "top-1", "detection": "AP50", "segmentation": "mIoU"}
-_FEWEST: Final = FOLDS
-"""A class in fewer groups cannot stand on both sides of every fold."""
 _SHOWN: Final = 12
 
 
@@ -83,7 +89,8 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
         sizes.append((pixels.shape[1], pixels.shape[0]))
     groups = finder.groups()
     # Tiles without one class count among copies, but nobody can be asked for their class.
-    classes = _classes(data, tile_ids)
+    known_classes = tile_classes(data, "category")
+    classes = np.array([known_classes.get(tile_id, "") for tile_id in tile_ids], dtype=object)
     splits = tiles["split"].to_numpy(str)
     facts: dict[str, Any] = {
         "dataset": str(config.dataset),
@@ -135,14 +142,6 @@ def show(found: dict[str, Any]) -> str:
     if "out" in found:
         lines.append(f"{found['out']}/{PAGE}")
     return "\n".join(lines)
-
-
-def _classes(data: Dataset, tile_ids: list[str]) -> np.ndarray:
-    """The one category of each tile's annotations; "" where it has none, or several."""
-    annotations = data.annotations()
-    named = annotations[annotations["category"] != ""]
-    found = {tile_id: set(names) for tile_id, names in named.groupby("tile_id")["category"]}
-    return np.array([min(found[one]) if len(found.get(one, ())) == 1 else "" for one in tile_ids], dtype=object)
 
 
 def _copies(tile_ids: list[str], groups: np.ndarray, classes: np.ndarray, splits: np.ndarray) -> dict[str, Any]:
@@ -211,7 +210,7 @@ def _protocols(chips: Chips, splits: np.ndarray, seed: int) -> tuple[dict[str, l
         return {}, {"classification": f"the tiles with one class have {len(count)} of them."}
     found: dict[str, list[Split]] = {}
     reasons = {}
-    learn, ask = (np.flatnonzero(np.isin(splits, names)) for names in (SPLITS[:1], SPLITS[1:]))
+    learn, ask = own_split(splits)
     if len(ask) and len({*chips.classes[learn].tolist()}) > 1:
         found[OWN] = [(learn, ask)]
     else:
@@ -225,7 +224,7 @@ def _protocols(chips: Chips, splits: np.ndarray, seed: int) -> tuple[dict[str, l
     largest = int(np.bincount(chips.groups).max())
     if largest * FOLDS > 2 * len(chips):
         reasons[APART] = f"one group of images that show the same holds {largest} of {len(chips)}, more than two parts."
-    elif groups >= _FEWEST and rarest >= FOLDS:
+    elif groups >= FOLDS:  # a class in fewer groups cannot stand on both sides of every fold
         found[APART] = list(grouped_splits(chips, seed))
     else:
         reasons[APART] = f"a class lies in {groups} groups of copies, fewer than {FOLDS} parts."

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
 from knowlip.base.progress import track
-from knowlip.benchmark.floors import FOLDS, Split
+from knowlip.benchmark.floors import APART, FOLDS, OWN, Split, own_split
 from knowlip.benchmark.floors_pixels import (
     Boxes,
     cfar_detections,
@@ -19,11 +18,7 @@ from knowlip.benchmark.floors_pixels import (
     together,
 )
 from knowlip.dataset import Dataset
-from knowlip.dataset.layout import SPLITS
 from knowlip.tasks.metrics import Estimate
-
-OWN: Final = "own split"
-APART: Final = "copies apart 4:1"
 
 
 class Places:
@@ -56,7 +51,7 @@ class Places:
     def protocols(self, numbers: list[int]) -> Iterator[tuple[str, list[Split]]]:
         """Ways to split some tiles into those to learn from and those to measure."""
         chosen = np.array(numbers)
-        learn, ask = (chosen[np.isin(self.splits[chosen], names)] for names in (SPLITS[:1], SPLITS[1:]))
+        learn, ask = (chosen[part] for part in own_split(self.splits[chosen]))
         if len(learn) and len(ask):
             yield OWN, [(learn, ask)]
         there = len({*self.groups[chosen].tolist()})
@@ -73,12 +68,11 @@ class Places:
         """Number of a tile -> its true boxes in pixels; tiles without any have none. {} where no tile has one, or each
         is its whole tile (a class of the tile). Rows: left, top, right, bottom, and 1 for what nobody need find
         (difficult ones, crowds)."""
-        annotations = self.data.annotations()
-        parts = annotations
-        if not ((parts["width"] < 1) | (parts["height"] < 1)).any():  # each is the class of its tile
+        annotations, tiles = self.data.annotations(), self.data.tiles()
+        if not ((annotations["width"] < 1) | (annotations["height"] < 1)).any():  # each is the class of its tile
             return {}
-        shape = dict(zip(self.data.tiles()["tile_id"], self.data.tiles()["proj:shape"]))
-        rows = dict(list(parts.groupby("tile_id")))
+        shape = dict(zip(tiles["tile_id"], tiles["proj:shape"]))
+        rows = dict(list(annotations.groupby("tile_id")))
         found: dict[int, Boxes] = {}
         for number, tile_id in enumerate(self.tile_ids):
             height, width = (float(side) for side in shape[tile_id])
@@ -136,14 +130,11 @@ def segmentation_floors(places: Places) -> dict[str, dict[str, Estimate]]:
     names = places.data.mask_classes
     if not masked or not names:
         return {}
-    classes, counts = max(names) + 1, {}
+    classes, found = max(names) + 1, {}
+    table = np.zeros((len(places.tile_ids), classes, 256), int)
     for number in track(masked, "count grey levels"):
         tile_id = places.tile_ids[number]
-        counts[number] = grey_counts(places.data.image(tile_id), places.data.masks.mask(tile_id), classes)
-    table = np.zeros((len(places.tile_ids), classes, 256), int)
-    for number, count in counts.items():
-        table[number] = count
-    found = {}
+        table[number] = grey_counts(places.data.image(tile_id), places.data.masks.mask(tile_id), classes)
     for protocol, splits in places.protocols(masked):
         ask = np.concatenate([part for _, part in splits])
         if not table[ask].any() or not all(table[learn].any() for learn, _ in splits):

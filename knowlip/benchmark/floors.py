@@ -20,8 +20,14 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from knowlip.dataset.layout import SPLITS
+
 FOLDS: Final = 5
 """Four parts learn, one is asked: 4:1 as the field splits."""
+OWN: Final = "own split"
+RANDOM: Final = "random 4:1"
+APART: Final = "copies apart 4:1"
+"""Names of protocols."""
 _AT_ONCE: Final = 1024
 
 
@@ -80,6 +86,16 @@ CLASS_FLOORS: Final[Mapping[str, Guess]] = {
     "HOG": _hog,
 }
 """Name -> classes that it answers."""
+
+
+def own_split(splits: np.ndarray) -> Split:
+    """Train, and what the set holds out.
+
+    Args:
+        splits: (N,) split of each image.
+    """
+    learn, ask = (np.flatnonzero(np.isin(splits, names)) for names in (SPLITS[:1], SPLITS[1:]))
+    return learn, ask
 
 
 def random_splits(chips: Chips, seed: int = 0) -> Iterator[Split]:

@@ -6,7 +6,7 @@ majority class  every pixel is what most pixels of the training images are
 grey level      every pixel is what most training pixels of its grey level (mean over 5 x 5) are: the best threshold
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,14 +16,14 @@ from scipy import ndimage
 from knowlip.benchmark.cfar import Cfar, all_settings, contrast_of
 from knowlip.dataset.annotations import IGNORE
 from knowlip.tasks.metrics import Estimate
-from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, NO_INTERVAL
+from knowlip.tasks.metrics.resampled import cluster_weights, interval
 
 OVERLAP: Final = 0.5
 """Intersection over union from which a box is found."""
 _GREY: Final = 256
 _FIT: Final = 100
 """Images on which the settings of CFAR are chosen."""
-_DRAWS: Final = 500
 Boxes = np.ndarray
 """(N, 4): left, top, right, bottom. Of true ones a fifth column may be 1: nobody need find it."""
 
@@ -133,16 +133,18 @@ def _boxes(settings: Cfar, contrast: np.ndarray) -> tuple[Boxes, np.ndarray]:
     return boxes, np.array([one.contrast for one in found], float)
 
 
-def precision_estimate(found: Detections, clusters: Sequence[str], seed: int = 0) -> Estimate:
-    """AP with a bootstrap over clusters of images."""
-    names, which = np.unique(np.asarray(clusters, str), return_inverse=True)
-    value, rng = found.average_precision(), np.random.default_rng(seed)
-    if len(names) < MIN_CLUSTERS:
-        return Estimate(value, None, int(found.there.sum()), "no interval: too few images")
-    draws = [np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names)) for _ in range(_DRAWS)]
-    drawn = [found.average_precision(times[which].astype(float)) for times in draws]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Estimate(value, (float(low), float(high)), int(found.there.sum()), f"bootstrap over {len(names)} clusters")
+def precision_estimate(found: Detections, clusters: Sequence[str]) -> Estimate:
+    """AP with a bootstrap over clusters of images (no interval where they are few)."""
+    return _over_clusters(found.average_precision, clusters, int(found.there.sum()))
+
+
+def _over_clusters(figure: Callable[[np.ndarray], float], clusters: Sequence[str], n: int) -> Estimate:
+    """A figure of images that count so often each, once and in a bootstrap over their clusters."""
+    value, number = figure(np.ones(len(clusters))), len({*clusters})
+    if number < MIN_CLUSTERS:
+        return Estimate(value, None, n, NO_INTERVAL)
+    ends = interval(np.array([figure(times) for times in cluster_weights(clusters)]))
+    return Estimate(value, (ends[0], ends[1]) if ends else None, n, f"bootstrap over {number} clusters")
 
 
 # ---- segmentation ---------------------------------------------------------------------------------------------------
@@ -185,13 +187,8 @@ def mean_iou(matrix: np.ndarray) -> float:
     return float((right[there] / all_of[there]).mean()) if there.any() else float("nan")
 
 
-def iou_estimate(matrices: np.ndarray, clusters: Sequence[str], seed: int = 0) -> Estimate:
+def iou_estimate(matrices: np.ndarray, clusters: Sequence[str]) -> Estimate:
     """mIoU of all images together, with a bootstrap over clusters of images (no interval where they are few)."""
-    names, which = np.unique(np.asarray(clusters, str), return_inverse=True)
-    value, rng = mean_iou(matrices.sum(0)), np.random.default_rng(seed)
-    if len(names) < MIN_CLUSTERS:
-        return Estimate(value, None, len(matrices), "no interval: too few images")
-    summed = np.stack([matrices[which == number].sum(0) for number in range(len(names))])
-    drawn = [mean_iou(summed[rng.integers(len(names), size=len(names))].sum(0)) for _ in range(_DRAWS)]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Estimate(value, (float(low), float(high)), len(matrices), f"bootstrap over {len(names)} clusters")
+    return _over_clusters(
+        lambda times: mean_iou(np.tensordot(times.astype(float), matrices, 1)), clusters, len(matrices)
+    )

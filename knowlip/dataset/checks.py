@@ -103,11 +103,16 @@ def checked_texts(table: pa.Table, path: Path) -> pa.Table:
     return table
 
 
-def checked_annotations(table: pa.Table, path: Path) -> pa.Table:
-    """The annotations, once nothing is null that is counted on and boxes and outlines are lists of points."""
+def refuse_nulls(table: pa.Table, path: Path) -> None:
+    """Nulls stand for what is not known in numbers alone."""
     for field in table.schema:
         if table[field.name].null_count and not pa.types.is_floating(field.type):
             raise ValueError(f"{path} holds a null in column {field.name!r}.")
+
+
+def checked_annotations(table: pa.Table, path: Path) -> pa.Table:
+    """The annotations, once nothing is null that is counted on and boxes and outlines are lists of points."""
+    refuse_nulls(table, path)
     for name in ("corners", "polygon"):
         lengths = pc.list_value_length(table[name])
         if not all(_points(length, name) for length in pc.unique(lengths).to_pylist()):

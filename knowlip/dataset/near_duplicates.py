@@ -22,6 +22,8 @@ CORRELATION = 0.9
 _COARSE = SIDE // 2
 _AT_ONCE = 1024
 _LARGE = 50_000_000
+_DENSE = 1 / 64
+"""Of all pairs of a block: where more are to be compared, their thumbnails would take gigabytes one by one."""
 
 
 def means(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -60,18 +62,21 @@ class NearDuplicateFinder:
 
     def __init__(self) -> None:
         self._thumbnails: list[np.ndarray] = []
-        self._first: dict[bytes, int] = {}
+        self._flat: dict[bytes, int] = {}
         self._same: list[int] = []
-        """Of each image, the first with the very same pixels: flat ones correlate with nothing."""
+        """Of each image itself, of a flat one the first with the very same pixels: it correlates with nothing."""
 
     def __len__(self) -> int:
         return len(self._thumbnails)
 
     def add(self, pixels: np.ndarray) -> None:
         """Remember an image (H, W)."""
-        self._thumbnails.append(thumbnail(pixels))
-        key = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
-        self._same.append(self._first.setdefault(key, len(self._same)))
+        small, number = thumbnail(pixels), len(self)
+        if not small.any():
+            key = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).digest()
+            number = self._flat.setdefault(key, number)
+        self._thumbnails.append(small)
+        self._same.append(number)
 
     def thumbnails(self) -> np.ndarray:
         """(N, 32, 32) float32, in the order they were added."""
@@ -85,25 +90,29 @@ class NearDuplicateFinder:
             second: likewise; a pair of an image with itself is left out.
         """
         a, b = np.asarray(first, int), np.asarray(second, int)
+        small = self.thumbnails()
+        bounds = _bounds(small[b])
         for start in range(0, len(a), _AT_ONCE):
             rows = a[start : start + _AT_ONCE]
+            views = _views(small[rows])
             for other in range(0, len(b), _AT_ONCE):
                 columns = b[other : other + _AT_ONCE]
-                for i, j, correlation in zip(*self._alike(rows, columns)):
+                for i, j, correlation in zip(*_alike(views, small[columns], bounds[other : other + _AT_ONCE])):
                     if rows[i] != columns[j]:
                         yield int(rows[i]), int(columns[j]), float(correlation)
 
     def groups(self) -> np.ndarray:
         """(N,) number of each image's group: images that show the same are in one, also in a chain. Numbered by first
         member."""
-        everything = np.arange(len(self))
         label = np.array(self._same, int)
+        small = self.thumbnails()
+        bounds = _bounds(small)
         for start in range(0, len(label), _AT_ONCE):
-            rows = everything[start : start + _AT_ONCE]
+            views = _views(small[start : start + _AT_ONCE])
             for other in range(start, len(label), _AT_ONCE):
-                columns = everything[other : other + _AT_ONCE]
-                i, j, _ = self._alike(rows, columns)
-                one, two = label[rows[i]], label[columns[j]]
+                columns = slice(other, other + _AT_ONCE)
+                i, j, _ = _alike(views, small[columns], bounds[columns])
+                one, two = label[start + i], label[other + j]
                 joined = one != two
                 if joined.any():  # only what joins is kept, so that memory does not grow with the pairs
                     ones = np.ones(int(joined.sum()), bool)
@@ -111,17 +120,32 @@ class NearDuplicateFinder:
                     label = connected_components(graph, directed=False)[1][label]
         return _by_first(label)
 
-    def _alike(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Places in `rows` and `columns` of images that show the same, and their correlation, row by row."""
-        one, two = (np.array([self._thumbnails[i] for i in which]) for which in (rows, columns))
-        best = np.zeros((len(rows), len(columns)), np.float32)
-        bounds = _bounds(two).T
-        for turn in turned(one):
-            i, j = np.nonzero(_bounds(turn) @ bounds > CORRELATION)
-            correlation = np.einsum("nab,nab->n", turn[i], two[j])
-            best[i, j] = np.maximum(best[i, j], correlation)
-        i, j = np.nonzero(best > CORRELATION)
-        return i, j, best[i, j]
+
+def _views(thumbnails_NSS: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The eight orientations, each with its bounds."""
+    return [(turn, _bounds(turn)) for turn in turned(thumbnails_NSS)]
+
+
+def _alike(
+    views: list[tuple[np.ndarray, np.ndarray]], others: np.ndarray, bounds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of images that show the same, and their correlation, row by row.
+
+    Args:
+        views: of N images, see :func:`_views`.
+        others: thumbnails of M images (M, 32, 32).
+        bounds: of these.
+    """
+    best = np.zeros((len(views[0][0]), len(others)), np.float32)
+    for turn, bound in views:
+        i, j = np.nonzero(bound @ bounds.T > CORRELATION)
+        if len(i) > _DENSE * best.size:  # noise and stripes, which the bound tells little of: the whole product at once
+            correlation = (turn.reshape(len(turn), -1) @ others.reshape(len(others), -1).T)[i, j]
+        else:
+            correlation = np.einsum("nab,nab->n", turn[i], others[j])
+        best[i, j] = np.maximum(best[i, j], correlation)
+    i, j = np.nonzero(best > CORRELATION)
+    return i, j, best[i, j]
 
 
 def _by_first(label: np.ndarray) -> np.ndarray:

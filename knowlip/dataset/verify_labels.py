@@ -4,11 +4,11 @@ import struct
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from knowlip.base.files import sha256
 from knowlip.base.parquet import read_parquet
 from knowlip.dataset.annotations import IGNORE, ROUNDING, iter_masks, table_sha256
+from knowlip.dataset.checks import refuse_nulls
 from knowlip.dataset.layout import ANNOTATION_SCHEMA, ANNOTATIONS, MASKS
 from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
@@ -27,9 +27,7 @@ def check_annotations(dataset: Dataset, accepted: set[str]) -> int:
             raise ValueError(f"{path} is missing, but dataset.json says that there are annotations.")
         return len(dataset.annotations())
     table = read_parquet(path, ANNOTATION_SCHEMA)
-    for field in ANNOTATION_SCHEMA:
-        if table[field.name].null_count and not pa.types.is_floating(field.type):
-            raise ValueError(f"{path} holds a null in column {field.name!r}.")
+    refuse_nulls(table, path)
     # Rules one by one, because the sentence names the annotation and what is wrong with it; the hash comes last, for it
     # finds any change and says nothing about it.
     rows = table.to_pandas()

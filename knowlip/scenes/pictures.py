@@ -142,21 +142,7 @@ def read_numbers(path: Path) -> np.ndarray:
     Raises:
         ValueError: damaged, too large, or with bands that differ.
     """
-    kind = _known(path)
-    image = None if kind == "GTiff" or _is_deep_png(path, kind) else _open(path, kind)
-    if image is None:
-        orientation = _tiff_orientation(path) if kind == "GTiff" else _large_orientation(path, kind)
-        with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path) as file:
-            _check_size(path, file.width, file.height, LARGEST_DEEP_PIXELS)
-            bands = file.read([band for band, of in enumerate(file.colorinterp, 1) if of != ColorInterp.alpha])
-    else:
-        with image, _decoding(path):
-            _check_size(path, image.width, image.height, LARGEST_DEEP_PIXELS)
-            image.load()
-            orientation = _orientation(image)
-            bands = np.moveaxis(np.asarray(image).reshape(image.height, image.width, -1), -1, 0)
-            if image.mode in ("LA", "PA", "RGBA"):  # alpha says nothing of the class
-                bands = bands[:-1]
+    bands, orientation = _stored(path, colours=False)
     if not (bands == bands[:1]).all():
         raise ValueError(f"{path} is a colour picture; give the mask with one number a pixel.")
     return turn(bands[0], orientation)
@@ -168,7 +154,16 @@ def read_rgb(path: Path) -> np.ndarray:
     Raises:
         ValueError: damaged, too large, or of more than 8 bit.
     """
-    # A palette gives its colours here, where `read_numbers` gives its numbers.
+    bands, orientation = _stored(path, colours=True)
+    bands = np.repeat(bands, 3, axis=0) if len(bands) == 1 else bands
+    if bands.dtype != np.uint8 or len(bands) != 3:
+        raise ValueError(f"{path} has no red, green and blue of 8 bit.")
+    return np.stack([turn(band, orientation) for band in bands])
+
+
+def _stored(path: Path, colours: bool) -> tuple[np.ndarray, int]:
+    """Bands (B, H, W) without alpha as they are stored, of a palette its numbers or with `colours` its colours; and
+    how the picture is turned."""
     kind = _known(path)
     image = None if kind == "GTiff" or _is_deep_png(path, kind) else _open(path, kind)
     if image is None:
@@ -176,19 +171,20 @@ def read_rgb(path: Path) -> np.ndarray:
         with rasterio.Env(**GDAL_OPTIONS), _decoding(path), _gdal(path) as file:
             _check_size(path, file.width, file.height, LARGEST_DEEP_PIXELS)
             bands = file.read([band for band, of in enumerate(file.colorinterp, 1) if of != ColorInterp.alpha])
-            if file.colorinterp[0] == ColorInterp.palette:
-                colours = file.colormap(1)
-                table = np.array([colours.get(value, (0, 0, 0))[:3] for value in range(256)], np.uint8)
+            if colours and file.colorinterp[0] == ColorInterp.palette:
+                named = file.colormap(1)
+                table = np.array([named.get(value, (0, 0, 0))[:3] for value in range(256)], np.uint8)
                 bands = np.moveaxis(table[bands[0].astype(np.uint8)], -1, 0)
     else:
         with image, _decoding(path):
             _check_size(path, image.width, image.height, LARGEST_DEEP_PIXELS)
+            image.load()
             orientation = _orientation(image)
-            bands = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
-    bands = np.repeat(bands, 3, axis=0) if len(bands) == 1 else bands
-    if bands.dtype != np.uint8 or len(bands) != 3:
-        raise ValueError(f"{path} has no red, green and blue of 8 bit.")
-    return np.stack([turn(band, orientation) for band in bands])
+            shown = image.convert("RGB") if colours else image
+            bands = np.moveaxis(np.asarray(shown).reshape(image.height, image.width, -1), -1, 0)
+            if shown.mode in ("LA", "PA", "RGBA"):  # alpha says nothing of the class
+                bands = bands[:-1]
+    return bands, orientation
 
 
 def is_picture(path: Path) -> bool:

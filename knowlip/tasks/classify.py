@@ -110,6 +110,13 @@ def classify(config: ClassifyConfig) -> Classified:
     return cast(Classified, train(Classification, config, unused=config.mode == "full"))
 
 
+def tile_classes(dataset: Dataset, label: str) -> dict[str, str]:
+    """Tile -> the one name in the column `label` of its annotations; tiles with none or several are absent."""
+    annotations = dataset.annotations()
+    named = annotations[annotations[label] != ""].groupby("tile_id")[label]
+    return {str(tile_id): names.iloc[0] for tile_id, names in named if names.nunique() == 1}
+
+
 @dataclass(frozen=True)
 class LabelledTiles:
     """Tiles of one split with one class each, in order of tile_id."""
@@ -122,11 +129,9 @@ class LabelledTiles:
     @classmethod
     def of(cls, dataset: Dataset, split: str, label: str) -> "LabelledTiles":
         """Read them from the data set's annotations."""
-        annotations = dataset.annotations()
-        named = annotations[annotations[label] != ""]
-        found = {tile_id: set(names) for tile_id, names in named.groupby("tile_id")[label]}
+        found = tile_classes(dataset, label)
         tile_ids = dataset.tiles(split)["tile_id"].to_list()
-        known = {tile_id: min(found[tile_id]) for tile_id in tile_ids if len(found.get(tile_id, ())) == 1}
+        known = {tile_id: found[tile_id] for tile_id in tile_ids if tile_id in found}
         return cls(list(known), list(known.values()), len(tile_ids) - len(known))
 
 

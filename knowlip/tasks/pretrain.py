@@ -150,7 +150,7 @@ class Pretraining(Task[Batch]):
         sizes = copy.deepcopy(config.model)
         sizes.text.vocab_size = len(self.corpus.tokenizer)
         self.model = KnowLIP(sizes, self.corpus.tokenizer)
-        self.weights = {} if goes_on else initialise(self.model, config.init)
+        self.weights = {} if goes_on else initialise(self.model, config.init, start)
         self.model.checkpoint_activations(config.checkpoint_activations)
         self.module = JointLoss(self.model, config.objectives)
         self.order = self.batches(0, 1).order

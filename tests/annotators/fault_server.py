@@ -4,7 +4,6 @@ A fault is chosen by the tile that is asked about (its longitude in the prompt) 
 runs are reproducible however threads interleave.
 """
 
-import contextlib
 import json
 import re
 import socket
@@ -13,9 +12,10 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.annotators.local_server import LocalServer
 from tests.annotators.openai_stub import answer, completion, failure
 
 KEY = "sk-secret-of-the-faults"
@@ -28,7 +28,7 @@ def place_of(body: dict[str, Any]) -> str:
     return f"{found[1]}/{found[2]}"
 
 
-class FaultServer:
+class FaultServer(LocalServer):
     """Use with `with`.
 
     Args:
@@ -44,6 +44,7 @@ class FaultServer:
         batch_fault: Callable[[int], str] = lambda number: "",
         polls: int = 2,
     ) -> None:
+        super().__init__()
         self.fault, self.batch_fault, self.polls = fault, batch_fault, polls
         self.asked: Counter[str] = Counter()
         """Body -> how often it was asked."""
@@ -59,33 +60,6 @@ class FaultServer:
         self.delay = 0.0
         self.lock = threading.RLock()
         self._replies: dict[str, dict[str, Any]] = {}
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.get(self)
-
-            def do_POST(self) -> None:
-                server.post(self)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-            def handle(self) -> None:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):
-                    super().handle()
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> "FaultServer":
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     # ---- one answer -------------------------------------------------------------------------------------------------
 

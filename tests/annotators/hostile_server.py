@@ -1,21 +1,20 @@
 """A server on this machine that speaks chat completions and means harm: to one tile in one way, to others none."""
 
 import base64
-import contextlib
 import gzip
 import json
 import socket
 import struct
-import threading
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 
 from tests.annotators.fault_server import place_of
+from tests.annotators.local_server import LocalServer
 from tests.annotators.openai_stub import answer, completion
 
 KEY = "sk-proj-9xQ4vT7bLm2Zr8Kd5Wn3Hc6Yf1Ja0Pe"
@@ -25,7 +24,7 @@ Send = Callable[[BaseHTTPRequestHandler, int], None]
 """Sends a reply to a question that was asked so many times."""
 
 
-class Hostile:
+class Hostile(LocalServer):
     """Use with `with`.
 
     Args:
@@ -34,46 +33,14 @@ class Hostile:
     """
 
     def __init__(self, kind: str, everywhere: bool = False) -> None:
+        super().__init__("HTTP/1.1")
         self.kind, self.everywhere = kind, everywhere
         self.asked: Counter[str] = Counter()
         """Place -> questions, whatever came of them."""
         self.elsewhere = 0
         """Requests that reached where a redirect points to."""
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                server.get(self)
-
-            def do_POST(self) -> None:
-                server.post(self)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):
-                    super().handle()
-
-            def finish(self) -> None:
-                with contextlib.suppress(OSError):
-                    super().finish()
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         self.place = "4.0000/52.0000"
         """Of the tile that is treated badly."""
-
-    def __enter__(self) -> "Hostile":
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
         if handler.path.startswith("/elsewhere"):

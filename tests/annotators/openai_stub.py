@@ -1,13 +1,13 @@
 """A real HTTP server on this machine that speaks OpenAI's chat completions, with faults on demand."""
 
-import contextlib
 import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from knowlip.language.dimensions import DIMENSIONS
+from tests.annotators.local_server import LocalServer
 
 Reply = tuple[int, dict[str, Any] | str, dict[str, str]]
 """Status, body (a string is sent as it is), extra headers."""
@@ -41,59 +41,42 @@ def failure(status: int, message: str = "fault", code: str | None = None, **head
     return status, {"error": {"message": message, "type": "error", "code": code}}, headers
 
 
-class Stub:
+class Stub(LocalServer):
     """The server: `reply(body, number)` decides what the request with that number (from 0) gets. Use with `with`."""
 
     def __init__(
         self, reply: Callable[[dict[str, Any], int], Reply], models: tuple[str, ...] | None = ("stub",)
     ) -> None:
+        super().__init__()
         self.bodies: list[dict[str, Any]] = []
         self.keys: set[str] = set()
-        lock, stub = threading.Lock(), self
+        self._reply, self._models, self._lock = reply, models, threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if models is None:
-                    self.send(failure(404, "no list of models"))
-                else:
-                    self.send((200, {"object": "list", "data": [{"id": m, "object": "model"} for m in models]}, {}))
+    def get(self, handler: BaseHTTPRequestHandler) -> None:
+        if self._models is None:
+            _send(handler, failure(404, "no list of models"))
+        else:
+            found = [{"id": name, "object": "model"} for name in self._models]
+            _send(handler, (200, {"object": "list", "data": found}, {}))
 
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                with lock:
-                    number = len(stub.bodies)
-                    stub.bodies.append(body)
-                    stub.keys.add(self.headers["authorization"])
-                self.send(reply(body, number))
+    def post(self, handler: BaseHTTPRequestHandler) -> None:
+        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        with self._lock:
+            number = len(self.bodies)
+            self.bodies.append(body)
+            self.keys.add(handler.headers["authorization"])
+        _send(handler, self._reply(body, number))
 
-            def send(self, answered: Reply) -> None:
-                status, body, headers = answered
-                data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in {"content-type": "application/json", **headers}.items():
-                    self.send_header(name.replace("_", "-"), value)
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-            def handle(self) -> None:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a client that has given up waiting
-                    super().handle()
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> "Stub":
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+def _send(handler: BaseHTTPRequestHandler, answered: Reply) -> None:
+    status, body, headers = answered
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    handler.send_response(status)
+    for name, value in {"content-type": "application/json", **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("content-length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)
 
 
 def user_text(body: dict[str, Any]) -> str:

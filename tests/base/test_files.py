@@ -265,9 +265,9 @@ def test_what_was_moved_aside_stays_while_it_is_all_there_is(tmp_path: Path) -> 
 
 def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
     path = tmp_path / "000001.parquet"
-    with files.new_file(path) as part:
+    with files.whole_file(path, keep=True) as part:
         part.write_text("first")
-    with pytest.raises(FileExistsError), files.new_file(path) as part:
+    with pytest.raises(FileExistsError), files.whole_file(path, keep=True) as part:
         part.write_text("second")
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]

@@ -36,12 +36,13 @@ class InitConfig:
     """Low-pass position embeddings before they shrink to a smaller grid (timm does, BLIP and MAE do not)."""
 
 
-def initialise(model: KnowLIP, init: InitConfig) -> dict[str, WeightsReport]:
+def initialise(model: KnowLIP, init: InitConfig, start: KnowLIP | None = None) -> dict[str, WeightsReport]:
     """Fill a model with foreign weights in place. Call it before the momentum copy and the optimiser are made.
 
     Args:
         model: with random weights.
         init: from where.
+        start: the model of `init.model`, where it is open already.
 
     Returns:
         For "vision", "text", "blip" or "model", what was loaded, resized, folded, dropped and is new; empty when
@@ -64,7 +65,7 @@ def initialise(model: KnowLIP, init: InitConfig) -> dict[str, WeightsReport]:
     if init.blip:
         conversions["blip"] = convert_blip(read_source(init.blip), model, init.antialias)
     if init.model:
-        conversions["model"] = convert_own(open_start(init.model), init.model, model)
+        conversions["model"] = convert_own(start or open_start(init.model), init.model, model)
     for conversion in conversions.values():  # all files fit before the first tensor changes
         conversion.apply(model)
     return {part: conversion.report.as_dict() for part, conversion in conversions.items()}

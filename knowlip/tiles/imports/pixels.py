@@ -10,9 +10,9 @@ from rasterio.windows import Window
 
 from knowlip.dataset.layout import AS_IS
 from knowlip.scenes import pictures
-from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.geometry import slices
 from knowlip.scenes.layers import layer_of_band
+from knowlip.scenes.opening import open_array
 from knowlip.scenes.pictures import LARGEST_DEEP_PIXELS, is_picture, read_picture
 from knowlip.scenes.raster import ArrayFile, Raster
 from knowlip.scenes.readers.geotiff import raster_of, read_header, settle_units
@@ -62,7 +62,7 @@ class Grey:
 def size_of(path: Path) -> tuple[int, int]:
     """Width and height as the image is shown, from the header."""
     if path.suffix.lower() == ".npy":
-        shape = _array(path).shape
+        shape = open_array(path).shape
         return shape[1], shape[0]
     return pictures.size_of(path)
 
@@ -76,7 +76,7 @@ def decode(path: Path, config: ImportConfig) -> DecodedImage:
     raster: Raster
     # 8-bit values were made grey levels by someone and are kept; deeper ones have to pass a quantiser.
     if path.suffix.lower() == ".npy":
-        values = _array(path)
+        values = open_array(path)
         _check_size(path, values.shape, config, values.dtype.itemsize > 1)
         if values.dtype == np.uint8:
             return DecodedImage(np.array(values))
@@ -141,7 +141,7 @@ def read_codes(path: Path) -> np.ndarray:
         ValueError: it is damaged, a colour picture, or has values that are not whole.
     """
     if path.suffix.lower() == ".npy":
-        values = np.array(_array(path))
+        values = np.array(open_array(path))
     else:
         values = pictures.read_numbers(path)
     if values.dtype.kind == "f":
@@ -185,16 +185,6 @@ def _check_size(path: Path, shape: tuple[int, ...], config: ImportConfig, deep: 
         raise ValueError(f"{size}, too many for one tile: --tile_px 800 cuts it into tiles of 800 pixels.")
     if deep and shape[0] * shape[1] > LARGEST_DEEP_PIXELS:
         raise ValueError(f"{size} of more than 8 bit, too many at once: cut it into pieces, or build it as a scene.")
-
-
-def _array(path: Path) -> np.ndarray:
-    try:
-        values: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamagedProduct(f"{path} cannot be read, is it complete? ({error})") from error
-    if values.ndim != 2 or values.size == 0 or values.dtype.kind not in "uifc":
-        raise DamagedProduct(f"{path} holds no image of rows and columns.")
-    return values
 
 
 def _whole(shape: tuple[int, ...]) -> Window:

@@ -136,24 +136,11 @@ def listed(images: list[LabelledImage], lists: dict[str, str], problems: Problem
 def groups(identities: Sequence[Identity], finder: NearDuplicateFinder) -> list[str]:
     """Name of each image's group of copies: the smallest SHA-256 in it. Images with equal pixels, or that show the same
     (rescaled, recoded, turned, slightly shifted copies), are in one group, also in a chain."""
-    parent = list(range(len(identities)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    first: dict[str, int] = {}
-    for i, identity in enumerate(identities):
-        parent[root(i)] = root(first.setdefault(identity.sha256, i))
-    member: dict[int, int] = {}
-    for i, group in enumerate(finder.groups().tolist()):
-        parent[root(i)] = root(member.setdefault(group, i))
+    numbers = finder.groups().tolist()
     names: dict[int, str] = {}
-    for i, identity in enumerate(identities):
-        names[root(i)] = min(names.get(root(i), identity.sha256), identity.sha256)
-    return [names[root(i)] for i in range(len(identities))]
+    for number, identity in zip(numbers, identities, strict=True):
+        names[number] = min(names.get(number, identity.sha256), identity.sha256)
+    return [names[number] for number in numbers]
 
 
 def _place(text: str, seed: int) -> float:
