@@ -28,7 +28,8 @@ __all__ = ["annotated", "model"]
 
 
 def simulating(folder: Path, tmp: Path) -> SimulateConfig:
-    return SimulateConfig(folder, 1, ("sim-c", "sim-x"), scene_size_m={"sim-c": 256.0, "sim-x": 384.0}, workers=1)
+    sizes = {"sim-c": 256.0, "sim-x": 384.0}
+    return SimulateConfig(folder, cities=1, sensors=("sim-c", "sim-x"), scene_size_m=sizes, workers=1)
 
 
 def building(folder: Path, tmp: Path) -> Any:
