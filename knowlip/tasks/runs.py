@@ -1,0 +1,83 @@
+"""What a training task gives `knowlip bench run`: settings that say what is learned from and what is measured, a
+training, and rows over finished run folders.
+
+A task is one file `knowlip/tasks/NAME.py` with
+
+    BENCH = BenchTask(config=NameConfig, run=name, rows=rows_of)
+
+where NameConfig is a :class:`MeasuredConfig`. `knowlip bench run --task NAME` finds it by its file name, trains each
+fold with each seed in a folder of its own and asks `rows` for the figures of all folds together; nothing else names it.
+
+A run folder holds, when `run` has ended: `config.yaml` and `checkpoint.pt` (the loop writes them), `metrics.json` (the
+sign that it has ended: :class:`~knowlip.base.rows.Results` of this fold alone), whatever `rows` reads (predictions of
+the model and of the floors for each tile or object measured, with its group), and `pictures/*.png`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from knowlip.base.rows import Row
+from knowlip.training.task import TrainingConfig
+
+METRICS: Final = "metrics.json"
+"""File of a run folder that is written last: where it is, the run has ended."""
+PICTURES: Final = "pictures"
+"""Folder of a run folder with PNG files for people, named by what they show."""
+FLOOR: Final = "floor:"
+"""What the encoder of a floor's own row begins with."""
+Protocol = Literal["own", "random", "groups"]
+
+
+@dataclass(kw_only=True)
+class MeasuredConfig(TrainingConfig):
+    """Settings of every training that ends in a measurement: on what, with what, and what is kept aside."""
+
+    dataset: Path
+    """Data set with annotations (imported, or built from scenes with truth)."""
+    encoder: str
+    """Name of the encoder, see docs/encoders.md."""
+    size: int | None = None
+    """Side of the encoder's input in pixels, where it should not be its own."""
+    protocol: Protocol = "own"
+    """own: the set's split; random: parts at random, copies stand on both sides; groups: near copies on one side."""
+    split: str = "test"
+    """With protocol own: which tiles are measured; those of the split train are learned from."""
+    fold: int = 0
+    """With protocol random or groups: which part is measured, from 0; the others are learned from."""
+    folds: int = 5
+    """With protocol random or groups: how many parts."""
+    split_seed: int = 0
+    """Of the parts; apart from `seed`, so that runs of several seeds measure the same tiles."""
+
+
+@dataclass(frozen=True)
+class BenchTask:
+    """What `knowlip bench run` knows of a task."""
+
+    config: type[MeasuredConfig]
+    """Its settings."""
+    run: Callable[[Any], Mapping[str, Any]]
+    """Train and measure one fold with one seed; a killed one goes on when it is called again."""
+    rows: Callable[[Sequence[Path], str, str, str], tuple[Row, ...]]
+    """`rows(folders, data, split, encoder)`: figures over all that the folds of one seed have measured together, with
+    intervals over groups of copies, the most telling one first. `data`, `split` and `encoder` are the names for the
+    rows; floors have rows of their own too, as encoder "floor:NAME"."""
+
+
+def find_bench_task(task: str) -> BenchTask:
+    """The `BENCH` of `knowlip/tasks/TASK.py`.
+
+    Raises:
+        ValueError: there is no such file, or it has none; the sentence lists those that have.
+    """
+    known = {path.name.removesuffix(".py") for path in files("knowlip.tasks").iterdir() if path.name.endswith(".py")}
+    # Only names of files that are there are imported: a name from a flag imports nothing else.
+    if task in known and (found := getattr(import_module(f"knowlip.tasks.{task}"), "BENCH", None)):
+        bench: BenchTask = found
+        return bench
+    able = sorted(name for name in known if hasattr(import_module(f"knowlip.tasks.{name}"), "BENCH"))
+    raise ValueError(f"There is no task {task!r} that bench run can train; there are {', '.join(able)}.")
