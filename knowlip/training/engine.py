@@ -51,6 +51,10 @@ class EngineConfig:
     one pass and the queue."""
     clip_gradient: float = 1.0
     """Largest gradient norm; 0 for no clipping."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with `momentum`."""
+    momentum: float = 0.9
+    """Of sgd."""
     compile: bool = False
     """Compile the transformer blocks (torch.compile)."""
     checkpoint_activations: bool = False
@@ -85,6 +89,8 @@ def check_engine(config: EngineConfig, batch_size: int, smallest: int) -> None:
     world = int(os.environ["WORLD_SIZE"]) if launched() else processes(config)
     if config.accumulate < 1:
         raise ValueError("accumulate must be at least 1.")
+    if config.optimizer not in ("adamw", "sgd") or not 0 <= config.momentum < 1:
+        raise ValueError("optimizer must be adamw or sgd, and momentum from 0 up to but below 1.")
     if batch_size % (world * config.accumulate):
         raise ValueError(
             f"batch_size {batch_size} counts the pairs of all processes together and must be a multiple of "
@@ -160,7 +166,7 @@ class Engine:
 
         Args:
             module: calculates losses in `forward`.
-            learning_rate: of AdamW.
+            learning_rate: the highest.
             weight_decay: on matrices only, not on temperature, biases and norms.
         """
         if self.config.compile:
@@ -169,9 +175,11 @@ class Engine:
         stepper = self.fabric.setup_module(module)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         fused = self.config.precision != "fp16" and self.device.type in ("cuda", "cpu")  # fused ones cannot be clipped
-        self.optimizer = torch.optim.AdamW(
-            decay_groups(self.parameters, weight_decay), lr=learning_rate, betas=(0.9, 0.999), fused=fused
-        )
+        groups = decay_groups(self.parameters, weight_decay)
+        if self.config.optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(groups, lr=learning_rate, momentum=self.config.momentum, fused=fused)
+        else:
+            self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.999), fused=fused)
         self._scaled: Any = self.fabric.setup_optimizers(self.optimizer)
         self.stepper: nn.Module = stepper
         return stepper

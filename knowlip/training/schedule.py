@@ -3,7 +3,9 @@
 import math
 from typing import Literal
 
-Decay = Literal["cosine", "paper"]
+Decay = Literal["cosine", "paper", "poly"]
+_POWER = 0.9
+"""Of poly."""
 
 
 def warmup_of(asked: int | None, total: int) -> int:
@@ -79,7 +81,8 @@ def learning_rate(
         total: steps of the whole training.
         warmup: steps of warm-up.
         peak, floor: highest and lowest learning rate.
-        decay: "cosine" (ALBEF), or "paper": peak * 0.9 ** epoch as BLIP and the paper have it, with a fractional epoch.
+        decay: "cosine" (ALBEF); "paper": peak * 0.9 ** epoch as BLIP and the paper have it, with a fractional epoch;
+            "poly": the share of the training that is left, to the power of 0.9 (DeepLab), as segmentation has it.
         steps_per_epoch: used by "paper".
     """
     if step < warmup:
@@ -87,6 +90,8 @@ def learning_rate(
     if decay == "paper":
         return max(floor, peak * 0.9 ** (step / max(1, steps_per_epoch)))
     progress = (step - warmup) / max(1, total - warmup)
+    if decay == "poly":
+        return floor + (peak - floor) * max(0.0, 1 - progress) ** _POWER
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 

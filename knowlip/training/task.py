@@ -41,7 +41,8 @@ class TrainingConfig(EngineConfig):
     """Steps in which the learning rate rises; a twentieth of the training where not given. As many as the training has
     are refused, more than half are warned of."""
     decay: Decay = "cosine"
-    """Of the learning rate after the warm-up: "cosine", or "paper" (0.9 to the power of the epoch)."""
+    """Of the learning rate after the warm-up: "cosine", "paper" (0.9 to the power of the epoch), or "poly" (the share
+    of the training that is left, to the power of 0.9)."""
     weight_decay: float = 0.05
     """Not on temperature, biases and norms."""
     seed: int = 0

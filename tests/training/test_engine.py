@@ -59,6 +59,34 @@ def test_accumulated_steps_are_those_of_the_whole_batch_in_plain_pytorch() -> No
         torch.testing.assert_close(ours, theirs)
 
 
+def test_sgd_is_pytorchs() -> None:
+    engine, toy, stepper = toy_engine(optimizer="sgd", momentum=0.8, clip_gradient=0.0)
+    plain = Toy()
+    optimizer = torch.optim.SGD(
+        [
+            {"params": [plain.layer.weight], "weight_decay": 0.1},
+            {"params": [plain.layer.bias, plain.temp], "weight_decay": 0.0},
+        ],
+        lr=0.01,
+        momentum=0.8,
+    )
+    for step in range(5):
+        x = torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
+        engine.backward(stepper(x))
+        engine.step(learning_rate=0.01)
+        optimizer.zero_grad()
+        plain(x).backward()
+        optimizer.step()
+    for ours, theirs in zip(toy.parameters(), plain.parameters()):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_what_is_no_optimizer_is_refused() -> None:
+    for changes in ({"optimizer": "lamb"}, {"momentum": 1.0}):
+        with pytest.raises(ValueError, match="optimizer must be"):
+            check_engine(EngineConfig(**changes), 8, 1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("largest", [0.0, 0.3, 1e6])
 def test_clipping_is_pytorchs(largest: float) -> None:
     pairs = []

@@ -124,6 +124,15 @@ def test_a_task_of_a_few_lines_trains_logs_and_keeps(tmp_path: Path) -> None:
     assert kept["step"] == 7
 
 
+def test_a_run_with_sgd_goes_on_with_its_momentum(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"optimizer": "sgd", "decay": "poly", "learning_rate": 0.02}
+    whole = train(LineTask, config(tmp_path / "whole", **settings))
+    with pytest.raises(KeyboardInterrupt):
+        train(LineTask, config(tmp_path / "cut", stop_at=8, **settings))
+    assert train(LineTask, config(tmp_path / "cut", **settings))["weights"] == whole["weights"]
+    assert train(LineTask, config(tmp_path / "adam", learning_rate=0.02))["weights"] != whole["weights"]
+
+
 def test_a_stopped_run_ends_with_the_same_weights_and_log(tmp_path: Path) -> None:
     whole = train(LineTask, config(tmp_path / "whole"))
     for stop_at in (5, 8):  # within the first part, and within the second

@@ -20,6 +20,8 @@ def test_the_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
     assert rates[55] == pytest.approx(0.55)
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert learning_rate(50, 100, 10, 1.0, 0.1, "paper", 25) == pytest.approx(0.81)
+    assert learning_rate(55, 100, 10, 1.0, 0.1, "poly", 25) == pytest.approx(0.1 + 0.9 * 0.5**0.9)
+    assert learning_rate(100, 100, 0, 1.0, 0.1, "poly", 25) == pytest.approx(0.1)
 
 
 def test_the_papers_recipe_says_on_how_few_tiles_it_never_leaves_its_warm_up() -> None:
