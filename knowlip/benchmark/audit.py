@@ -17,22 +17,12 @@ from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.progress import track
 from knowlip.base.rows import Json, Results, Row, highest_floor
 from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
-from knowlip.benchmark.floors import (
-    APART,
-    FOLDS,
-    OWN,
-    RANDOM,
-    Chips,
-    Split,
-    answers,
-    grouped_splits,
-    own_split,
-    random_splits,
-)
+from knowlip.benchmark.floors import OWN, PROTOCOL_NAMES, RANDOM, Chips, answers
 from knowlip.dataset import Dataset
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
 from knowlip.tasks.classify import tile_classes
 from knowlip.tasks.metrics import Estimate, proportion
+from knowlip.tasks.protocols import BOTH_SIDES, Protocol, Split, own_split, parts, why_not
 
 ROWS: Final = "dataset-audit.json"
 """File in `out` with rows and facts."""
@@ -196,7 +186,7 @@ def _floors(
 def _rows(config: DatasetAuditConfig, protocol: str, task: str, floors: Mapping[str, Estimate]) -> list[Row]:
     """A row for each floor, beside the highest of them."""
     highest, name = highest_floor({guess: one.value for guess, one in floors.items()})
-    data, note = config.dataset.resolve().name, "Copies stand on both sides." if protocol == RANDOM else ""
+    data, note = config.dataset.resolve().name, BOTH_SIDES if protocol == RANDOM else ""
     return [
         Row(data, protocol, task, f"floor:{guess}", _METRICS[task], one.value, one.ci, one.n, highest, name, note)
         for guess, one in floors.items()
@@ -215,19 +205,13 @@ def _protocols(chips: Chips, splits: np.ndarray, seed: int) -> tuple[dict[str, l
         found[OWN] = [(learn, ask)]
     else:
         reasons[OWN] = "train has fewer than two classes, or nothing is held out."
-    rarest = min(count.values())
-    if rarest >= FOLDS:
-        found[RANDOM] = list(random_splits(chips, seed))
-    else:
-        reasons[RANDOM] = f"a class has {rarest} tiles, fewer than {FOLDS} parts."
-    groups = min(len({*chips.groups[chips.classes == name].tolist()}) for name in count)
-    largest = int(np.bincount(chips.groups).max())
-    if largest * FOLDS > 2 * len(chips):
-        reasons[APART] = f"one group of images that show the same holds {largest} of {len(chips)}, more than two parts."
-    elif groups >= FOLDS:  # a class in fewer groups cannot stand on both sides of every fold
-        found[APART] = list(grouped_splits(chips, seed))
-    else:
-        reasons[APART] = f"a class lies in {groups} groups of copies, fewer than {FOLDS} parts."
+    others: tuple[Protocol, ...] = ("random", "groups")
+    for protocol in others:
+        name = PROTOCOL_NAMES[protocol]
+        if reason := why_not(protocol, chips.classes, chips.groups):
+            reasons[name] = reason
+        else:
+            found[name] = list(parts(protocol, chips.classes, chips.groups, seed=seed))
     return found, reasons
 
 

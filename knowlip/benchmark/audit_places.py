@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
-from sklearn.model_selection import GroupKFold
 
 from knowlip.base.progress import track
-from knowlip.benchmark.floors import APART, FOLDS, OWN, Split, own_split
+from knowlip.benchmark.floors import APART, OWN
 from knowlip.benchmark.floors_pixels import (
     Boxes,
     cfar_detections,
@@ -19,6 +18,7 @@ from knowlip.benchmark.floors_pixels import (
 )
 from knowlip.dataset import Dataset
 from knowlip.tasks.metrics import Estimate
+from knowlip.tasks.protocols import FOLDS, Split, own_split, parts
 
 
 class Places:
@@ -56,8 +56,8 @@ class Places:
             yield OWN, [(learn, ask)]
         there = len({*self.groups[chosen].tolist()})
         if there >= 2:
-            folds = GroupKFold(min(FOLDS, there), shuffle=True, random_state=self._seed)
-            yield APART, [(chosen[a], chosen[b]) for a, b in folds.split(chosen, groups=self.groups[chosen])]
+            folds = parts("groups", None, self.groups[chosen], min(FOLDS, there), self._seed)
+            yield APART, [(chosen[a], chosen[b]) for a, b in folds]
 
     def clusters(self, numbers: np.ndarray) -> list[str]:
         """Group of each tile, as text."""

@@ -8,7 +8,7 @@ apart.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -16,18 +16,16 @@ from typing import Final
 import numpy as np
 from skimage.feature import hog
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from knowlip.dataset.layout import SPLITS
+from knowlip.tasks.protocols import Protocol, Split
 
-FOLDS: Final = 5
-"""Four parts learn, one is asked: 4:1 as the field splits."""
 OWN: Final = "own split"
 RANDOM: Final = "random 4:1"
 APART: Final = "copies apart 4:1"
-"""Names of protocols."""
+"""Names of protocols for people."""
+PROTOCOL_NAMES: Final[Mapping[Protocol, str]] = {"own": OWN, "random": RANDOM, "groups": APART}
 _AT_ONCE: Final = 1024
 
 
@@ -51,10 +49,6 @@ class Chips:
     def gradients(self) -> np.ndarray:
         """(N, D) histograms of oriented gradients."""
         return np.stack([hog(one, 9, (8, 8), (2, 2)) for one in self.thumbnails])
-
-
-Split = tuple[np.ndarray, np.ndarray]
-"""Numbers of the images to learn from, and of those asked about."""
 
 
 def _majority(chips: Chips, learn: np.ndarray, ask: np.ndarray) -> np.ndarray:
@@ -86,28 +80,6 @@ CLASS_FLOORS: Final[Mapping[str, Guess]] = {
     "HOG": _hog,
 }
 """Name -> classes that it answers."""
-
-
-def own_split(splits: np.ndarray) -> Split:
-    """Train, and what the set holds out.
-
-    Args:
-        splits: (N,) split of each image.
-    """
-    learn, ask = (np.flatnonzero(np.isin(splits, names)) for names in (SPLITS[:1], SPLITS[1:]))
-    return learn, ask
-
-
-def random_splits(chips: Chips, seed: int = 0) -> Iterator[Split]:
-    """Five parts at random by class, each asked about once: copies stand on both sides."""
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    yield from folds.split(chips.classes, chips.classes)
-
-
-def grouped_splits(chips: Chips, seed: int = 0) -> Iterator[Split]:
-    """Five parts by class, copies on one side, each asked about once."""
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    yield from folds.split(chips.classes, chips.classes, chips.groups)
 
 
 def answers(chips: Chips, splits: Sequence[Split]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

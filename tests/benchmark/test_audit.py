@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from knowlip.benchmark.audit import APART, OWN, RANDOM, DatasetAuditConfig, _protocols, dataset_audit, show
+from knowlip.benchmark.audit import DatasetAuditConfig, _protocols, dataset_audit, show
 from knowlip.benchmark.cfar import Cfar
-from knowlip.benchmark.floors import Chips, answers, grouped_splits, random_splits
+from knowlip.benchmark.floors import APART, OWN, RANDOM, Chips, answers
 from knowlip.benchmark.floors_pixels import cfar_detections, confusion, grey_counts, matched, mean_iou
 from knowlip.cli import main
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder, thumbnail, turned
+from knowlip.tasks.protocols import parts
 
 RNG_CLASSES = ("ship", "tank")
 
@@ -93,10 +94,10 @@ def chips(copies: int, seed: int = 0) -> Chips:
 def test_floors_tell_memory_from_knowledge() -> None:
     """Pixels know a class by its copies alone: no more with copies apart. Size tells it either way."""
     found = chips(copies=4)
-    asked, right = answers(found, list(random_splits(found)))
+    asked, right = answers(found, list(parts("random", found.classes, found.groups)))
     assert sorted(asked.tolist()) == list(range(240)), "each once"
     assert right["pixels, 1-NN"].mean() > 0.95
-    asked, apart = answers(found, splits := list(grouped_splits(found)))
+    asked, apart = answers(found, splits := list(parts("groups", found.classes, found.groups)))
     assert sorted(asked.tolist()) == list(range(240))
     for learn, ask in splits:
         assert not {*found.groups[learn].tolist()} & {*found.groups[ask].tolist()}
