@@ -62,7 +62,7 @@ def _raster(folder: Path) -> None:
 def _enter_raster(folder: Path, out: Path, chance: random.Random) -> int:
     if chance.randrange(4):
         return _command("scene", "info", folder)
-    return _command("build", "--scenes", folder, "--out", out, "--windows_m", "[256,128,64]", "--tile_px", "16")
+    return _command("build", "--scenes", folder, "--out", out, "--windows_m", "[256,128,64]", "--tile_px", "32")
 
 
 def _archive(folder: Path) -> None:
@@ -268,11 +268,13 @@ def _enter_answer(folder: Path, out: Path, chance: random.Random) -> int:
     sound = completion(answer())[1]
     if isinstance(sound, dict) and raw == json.dumps(sound).encode():
         raw = json.dumps(completion(text)[1]).encode()
-    reply = (chance.choice((200, 200, 200, 200, 500, 429, 404)), raw.decode("latin-1"), {})
+    reply = (chance.choice((*(200,) * 8, 500, 429, 404)), raw.decode("latin-1"), {})
     with Stub(lambda body, number: reply) as server:
         options = ("--openai.retries", "0", "--openai.timeout_s", "2", "--concurrency", "2")
         return _command(
-            "annotate", folder / "ds", "--annotator", "openai", "--model", "stub", "--base_url", server.url, *options
+            *("annotate", "--dataset", folder / "ds", "--annotator", "openai"),
+            *("--model", "stub", "--base_url", server.url),
+            *options,
         )
 
 
