@@ -5,6 +5,9 @@ import os
 import random
 import shutil
 import string
+import subprocess
+import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -54,15 +57,22 @@ def _pixels(seed: int, side: int = 48) -> np.ndarray:
 # ---- scenes ---------------------------------------------------------------------------------------------------------
 
 
+_SIZES = ("--windows_m", "[256,128,64]", "--tile_px", "32")
+
+
 def _raster(folder: Path) -> None:
     tags = {"KNOWLIP_SENSOR": "sim-c", "KNOWLIP_BAND": "C", "KNOWLIP_UNITS": "amplitude"}
     write_scene(folder / "scene.tif", speckle((64, 64)), tags=tags)
+    # The first build of a fresh checkout compiles (numba), for longer than a child may take on a busy machine.
+    with tempfile.TemporaryDirectory() as once:
+        words = ("build", "--scenes", folder, "--out", Path(once) / "out", *_SIZES)
+        subprocess.run([sys.executable, "-m", "knowlip.cli", *words], check=True, capture_output=True)
 
 
 def _enter_raster(folder: Path, out: Path, chance: random.Random) -> int:
     if chance.randrange(4):
         return _command("scene", "info", folder)
-    return _command("build", "--scenes", folder, "--out", out, "--windows_m", "[256,128,64]", "--tile_px", "32")
+    return _command("build", "--scenes", folder, "--out", out, *_SIZES)
 
 
 def _archive(folder: Path) -> None:
