@@ -23,7 +23,6 @@ from knowlip.base.progress import track
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import SPLITS
 from knowlip.dataset.near_duplicates import NearDuplicateFinder
-from knowlip.training.task import TrainingConfig
 
 Protocol = Literal["own", "random", "groups"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = get_args(Protocol)
@@ -31,30 +30,9 @@ FOLDS: Final = 5
 """Four parts learn, one is asked: 4:1 as the field splits."""
 BOTH_SIDES: Final = "Copies stand on both sides."
 """What every number of the protocol "random" is marked with."""
-FREE_DIVISION: Final = ("cache",)
-"""Settings of :class:`DividedConfig` that may differ between a run and its continuation."""
 
 Split = tuple[np.ndarray, np.ndarray]
 """Numbers of the tiles to learn from, and of those asked about."""
-
-
-@dataclass(kw_only=True)
-class DividedConfig(TrainingConfig):
-    """Settings of every training that is measured on tiles kept aside."""
-
-    protocol: Protocol = "own"
-    """own: the set's split; random: `folds` parts at random, copies on both sides; groups: copies on one side."""
-    split: str = "test"
-    """Which tiles are measured with the protocol own; those of the split train are learned from."""
-    fold: int = 0
-    """Which of the parts is measured, from 0, with the protocols random and groups."""
-    folds: int = FOLDS
-    """How many parts there are."""
-    split_seed: int = 0
-    """Of the parts; `seed` is that of weights and order."""
-    cache: Path | None = None
-    """Folder for what is made of the data once (pixels, groups of copies), RUN/cache where not given; several runs on
-    one set may share it."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from knowlip.base.rows import Row
+from knowlip.tasks.protocols import Protocol
 from knowlip.training.task import TrainingConfig
 
 METRICS: Final = "metrics.json"
@@ -29,7 +30,8 @@ PICTURES: Final = "pictures"
 """Folder of a run folder with PNG files for people, named by what they show."""
 FLOOR: Final = "floor:"
 """What the encoder of a floor's own row begins with."""
-Protocol = Literal["own", "random", "groups"]
+FREE_MEASURED: Final = ("cache",)
+"""Settings of :class:`MeasuredConfig` that may differ between a run and its continuation."""
 
 
 @dataclass(kw_only=True)
@@ -52,6 +54,9 @@ class MeasuredConfig(TrainingConfig):
     """With protocol random or groups: how many parts."""
     split_seed: int = 0
     """Of the parts; apart from `seed`, so that runs of several seeds measure the same tiles."""
+    cache: Path | None = None
+    """Folder for what is made of the data once (pixels, groups of copies), RUN/cache where not given; runs on one set
+    may share it."""
 
 
 @dataclass(frozen=True)

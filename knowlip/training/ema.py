@@ -1,7 +1,8 @@
-"""The momentum model: an exponential moving average of every weight, in evaluation mode, without gradients."""
+"""Exponential moving averages of all weights, in evaluation mode, without gradients: the momentum model of a
+pre-training, and the model that a fine-tuning keeps."""
 
 import copy
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -23,3 +24,34 @@ def update_momentum(ema: nn.Module, model: nn.Module, momentum: float) -> None:
     torch._foreach_lerp_(
         [local(p.data) for p in ema.parameters()], [local(p.data) for p in model.parameters()], 1.0 - momentum
     )
+
+
+class Averaged(nn.Module, Generic[Module]):
+    """A module that learns beside the moving average of its weights, which is what is kept (Polyak averaging).
+
+    Args:
+        model: learns; its `forward` is this one's.
+        momentum: share of the average that an update leaves as it is, above 0 and below 1.
+    """
+
+    def __init__(self, model: Module, momentum: float) -> None:
+        super().__init__()
+        if not 0 < momentum < 1:
+            raise ValueError(f"ema must be above 0 and below 1, or 0 for none, not {momentum}.")
+        self.model, self.average, self.momentum = model, momentum_copy(model), momentum
+
+    def train(self, mode: bool = True) -> "Averaged[Module]":
+        """The average stays in evaluation mode."""
+        super().train(mode)
+        self.average.eval()
+        return self
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.model(*arguments)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """After a step: weights are averaged; buffers (running means of batch norms) are averages already."""
+        update_momentum(self.average, self.model, self.momentum)
+        for kept, now in zip(self.average.buffers(), self.model.buffers()):
+            kept.copy_(now)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from knowlip.jobs.launch import launched
+from knowlip.training.layers import layer_shares
 from knowlip.training.state import local
 
 _PATIENCE = timedelta(days=2)
@@ -55,6 +56,8 @@ class EngineConfig:
     """adamw, or sgd with `momentum`."""
     momentum: float = 0.9
     """Of sgd."""
+    layer_decay: float = 1.0
+    """Learning rate of a block of the image tower over that of the block above it; 1: all learn alike."""
     compile: bool = False
     """Compile the transformer blocks (torch.compile)."""
     checkpoint_activations: bool = False
@@ -169,15 +172,19 @@ class Engine:
             learning_rate: the highest.
             weight_decay: on matrices only, not on temperature, biases and norms.
         """
-        if self.config.compile:
+        config = self.config
+        if config.compile:
             compile_blocks(module)
         self.module = module
         stepper = self.fabric.setup_module(module)
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        fused = self.config.precision != "fp16" and self.device.type in ("cuda", "cpu")  # fused ones cannot be clipped
-        groups = decay_groups(self.parameters, weight_decay)
-        if self.config.optimizer == "sgd":
-            self.optimizer = torch.optim.SGD(groups, lr=learning_rate, momentum=self.config.momentum, fused=fused)
+        fused = config.precision != "fp16" and self.device.type in ("cuda", "cpu")  # fused ones cannot be clipped
+        shares = layer_shares(
+            [name for name, one in module.named_parameters() if one.requires_grad], config.layer_decay
+        )
+        groups = decay_groups(self.parameters, weight_decay, list(shares.values()))
+        if config.optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(groups, lr=learning_rate, momentum=config.momentum, fused=fused)
         else:
             self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.999), fused=fused)
         self._scaled: Any = self.fabric.setup_optimizers(self.optimizer)
@@ -201,7 +208,7 @@ class Engine:
             The gradient norm before clipping, a scalar; not finite where fp16 overflowed, and then nothing is changed.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["share"]
         if self.sharded:
             for parameter in self.parameters:  # scalars are not sharded, so nobody has averaged them
                 if not isinstance(parameter, DTensor) and parameter.grad is not None:
@@ -283,17 +290,28 @@ def compile_blocks(module: nn.Module) -> None:
             block.compile()
 
 
-def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices only; sharded and whole parameters apart, because one kernel cannot take both."""
+def decay_groups(
+    parameters: list[nn.Parameter], weight_decay: float, shares: Sequence[float] | None = None
+) -> list[dict[str, Any]]:
+    """Weight decay on matrices only; sharded and whole parameters apart, because one kernel cannot take both.
+
+    Args:
+        parameters: what learns.
+        weight_decay: of matrices.
+        shares: of the learning rate, of each parameter; 1 where not given.
+    """
     groups: list[dict[str, Any]] = []
     rules: list[tuple[Callable[[Tensor], bool], float]] = [
         (lambda p: p.ndim >= 2, weight_decay),
         (lambda p: p.ndim == 1, 0.0),
         (lambda p: p.ndim == 0, 0.0),
     ]
+    given = [1.0] * len(parameters) if shares is None else list(shares)
     for belongs, decay in rules:
-        if chosen := [parameter for parameter in parameters if belongs(parameter)]:
-            groups.append({"params": chosen, "weight_decay": decay})
+        for share in dict.fromkeys(given):
+            chosen = [one for one, of_one in zip(parameters, given, strict=True) if of_one == share and belongs(one)]
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "share": share})
     return groups
 
 

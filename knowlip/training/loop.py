@@ -68,7 +68,7 @@ def _in_process(open_task: Opener, config: TrainingConfig, arguments: tuple[Any,
     loop = Loop(task, config, engine)
     cautions = []
     if not (config.out / "checkpoint.pt").is_file():  # one that has begun goes on as it was begun
-        cautions = [*check_warmup(config.warmup_steps, task.total), *task.cautions()]
+        cautions = [*check_warmup(_warmup(task, config), task.total), *task.cautions()]
     busy = f"Another process trains in {config.out}: let it end, or use another output folder."
     with alone(config.out / "lock", busy) if engine.first else nullcontext():
         with engine.first_alone():  # after all that could fail: settings that cannot work are not saved
@@ -89,6 +89,11 @@ def run_name(config: TrainingConfig, task: Task[Any]) -> str:
     return f"{config.out.name}-{key}"
 
 
+def _warmup(task: Task[Any], config: TrainingConfig) -> int | None:
+    """Steps of warm-up that were asked for; None for the usual share."""
+    return config.warmup_steps if task.warmup_steps is None else task.warmup_steps
+
+
 class Loop:
     """One training run in one process: where it stands and how it goes on."""
 
@@ -98,7 +103,7 @@ class Loop:
         self.stepper = engine.setup(task.module, config.learning_rate, config.weight_decay)
         self.batches = task.batches(engine.rank, engine.world)
         self.total = task.total
-        self.warmup = warmup_of(config.warmup_steps, self.total)
+        self.warmup = warmup_of(_warmup(task, config), self.total)
         self.step, self.seconds = 0, 0.0
         self.started, self.stopping = time.monotonic(), False
         self.first_bad = FirstBad(engine.device, skipping=config.precision == "fp16")

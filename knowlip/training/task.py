@@ -85,6 +85,8 @@ class Task(ABC, Generic[Part]):
     module: nn.Module
     """Holds all weights, also those without gradient (a momentum model); `forward(part, *arguments(step))` gives losses
     by name and anything that :meth:`after_step` wants."""
+    warmup_steps: int | None = None
+    """Steps of warm-up that follow from the task's own settings, in place of those of the config."""
     steps_per_epoch: int
     ends: list[int]
     """Steps at which parts of the training end; the last is the end of it."""
