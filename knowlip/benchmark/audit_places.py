@@ -10,14 +10,19 @@ from knowlip.benchmark.floors import APART, OWN
 from knowlip.benchmark.floors_pixels import (
     Boxes,
     cfar_detections,
-    confusion,
-    grey_counts,
-    iou_estimate,
     precision_estimate,
     together,
 )
 from knowlip.dataset import Dataset
 from knowlip.tasks.metrics import Estimate
+from knowlip.tasks.metrics.segmentation import (
+    FLOORS,
+    floor_confusion,
+    grey_counts,
+    matrix_estimate,
+    mean_iou,
+    smoothed,
+)
 from knowlip.tasks.protocols import FOLDS, Split, own_split, parts
 
 
@@ -134,16 +139,17 @@ def segmentation_floors(places: Places) -> dict[str, dict[str, Estimate]]:
     table = np.zeros((len(places.tile_ids), classes, 256), int)
     for number in track(masked, "count grey levels"):
         tile_id = places.tile_ids[number]
-        table[number] = grey_counts(places.data.image(tile_id), places.data.masks.mask(tile_id), classes)
+        table[number] = grey_counts(smoothed(places.data.image(tile_id)), places.data.masks.mask(tile_id), classes)
     for protocol, splits in places.protocols(masked):
         ask = np.concatenate([part for _, part in splits])
         if not table[ask].any() or not all(table[learn].any() for learn, _ in splits):
             continue
         found[protocol] = {
-            name: iou_estimate(
-                np.concatenate([confusion(table, learn.tolist(), part.tolist(), by_grey) for learn, part in splits]),
+            name: matrix_estimate(
+                mean_iou,
+                np.concatenate([floor_confusion(table[learn].sum(0), table[part], by_grey) for learn, part in splits]),
                 places.clusters(ask),
             )
-            for name, by_grey in (("majority class", False), ("grey level", True))
+            for name, by_grey in FLOORS.items()
         }
     return found

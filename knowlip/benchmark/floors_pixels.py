@@ -1,27 +1,18 @@
-"""What one reaches without a model where places are asked for: floors of detection and segmentation.
+"""What one reaches without a model where boxes are asked for: CFAR, boxes around connected bright pixels
+(:mod:`knowlip.benchmark.cfar`), whose settings are chosen on the images that may be learned from."""
 
-CFAR            boxes around connected bright pixels (:mod:`knowlip.benchmark.cfar`); its settings are chosen on the
-                images that may be learned from
-majority class  every pixel is what most pixels of the training images are
-grey level      every pixel is what most training pixels of its grey level (mean over 5 x 5) are: the best threshold
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from knowlip.benchmark.cfar import Cfar, all_settings, contrast_of
-from knowlip.dataset.annotations import IGNORE
 from knowlip.tasks.metrics import Estimate
-from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, NO_INTERVAL
-from knowlip.tasks.metrics.resampled import cluster_weights, interval
+from knowlip.tasks.metrics.intervals import over_clusters
 
 OVERLAP: Final = 0.5
 """Intersection over union from which a box is found."""
-_GREY: Final = 256
 _FIT: Final = 100
 """Images on which the settings of CFAR are chosen."""
 Boxes = np.ndarray
@@ -135,60 +126,4 @@ def _boxes(settings: Cfar, contrast: np.ndarray) -> tuple[Boxes, np.ndarray]:
 
 def precision_estimate(found: Detections, clusters: Sequence[str]) -> Estimate:
     """AP with a bootstrap over clusters of images (no interval where they are few)."""
-    return _over_clusters(found.average_precision, clusters, int(found.there.sum()))
-
-
-def _over_clusters(figure: Callable[[np.ndarray], float], clusters: Sequence[str], n: int) -> Estimate:
-    """A figure of images that count so often each, once and in a bootstrap over their clusters."""
-    value, number = figure(np.ones(len(clusters))), len({*clusters})
-    if number < MIN_CLUSTERS:
-        return Estimate(value, None, n, NO_INTERVAL)
-    ends = interval(np.array([figure(times) for times in cluster_weights(clusters)]))
-    return Estimate(value, (ends[0], ends[1]) if ends else None, n, f"bootstrap over {number} clusters")
-
-
-# ---- segmentation ---------------------------------------------------------------------------------------------------
-
-
-def grey_counts(pixels: np.ndarray, mask: np.ndarray, classes: int) -> np.ndarray:
-    """(C, 256): pixels of each class and grey level (mean over 5 x 5).
-
-    Args:
-        pixels: (H, W) uint8.
-        mask: (H, W) codes below `classes`; others have no class.
-        classes: how many codes there are.
-    """
-    grey = np.rint(ndimage.uniform_filter(pixels.astype(np.float32), 5, mode="nearest")).astype(int).clip(0, _GREY - 1)
-    known = (mask != IGNORE) & (mask < classes)
-    both = mask[known].astype(int) * _GREY + grey[known]
-    return np.bincount(both, minlength=classes * _GREY).reshape(classes, _GREY)
-
-
-def confusion(counts: np.ndarray, learn: Sequence[int], ask: Sequence[int], by_grey: bool) -> np.ndarray:
-    """(len(ask), C, C): pixels of each class that were called each class.
-
-    Args:
-        counts: (I, C, 256) of :func:`grey_counts`.
-        learn: images to learn from.
-        ask: images to measure.
-        by_grey: what most pixels of a grey level are, else what most pixels are.
-    """
-    known = counts[list(learn)].sum(0)
-    usual = int(known.sum(1).argmax())
-    said = np.where(known.sum(0) > 0, known.argmax(0), usual) if by_grey else np.full(_GREY, usual)
-    called = np.eye(len(known), dtype=int)[said]  # (256, C)
-    return np.asarray(counts[list(ask)] @ called)
-
-
-def mean_iou(matrix: np.ndarray) -> float:
-    """Mean over classes that are there or were called, of a confusion matrix (C, C)."""
-    right, all_of = np.diag(matrix), matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
-    there = all_of > 0
-    return float((right[there] / all_of[there]).mean()) if there.any() else float("nan")
-
-
-def iou_estimate(matrices: np.ndarray, clusters: Sequence[str]) -> Estimate:
-    """mIoU of all images together, with a bootstrap over clusters of images (no interval where they are few)."""
-    return _over_clusters(
-        lambda times: mean_iou(np.tensordot(times.astype(float), matrices, 1)), clusters, len(matrices)
-    )
+    return over_clusters(found.average_precision, clusters, int(found.there.sum()))

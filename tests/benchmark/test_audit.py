@@ -10,9 +10,10 @@ from PIL import Image
 from knowlip.benchmark.audit import DatasetAuditConfig, _protocols, dataset_audit, show
 from knowlip.benchmark.cfar import Cfar
 from knowlip.benchmark.floors import APART, OWN, RANDOM, Chips, answers
-from knowlip.benchmark.floors_pixels import cfar_detections, confusion, grey_counts, matched, mean_iou
+from knowlip.benchmark.floors_pixels import cfar_detections, matched
 from knowlip.cli import main
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder, thumbnail, turned
+from knowlip.tasks.metrics.segmentation import floor_confusion, grey_counts, mean_iou, smoothed
 from knowlip.tasks.protocols import parts
 
 RNG_CLASSES = ("ship", "tank")
@@ -239,10 +240,10 @@ def test_grey_levels_tell_water_and_nothing_else() -> None:
         mask = np.repeat(np.array([0, 1, 2], np.uint8), 20)[:, None].repeat(60, 1)
         pixels = np.where(mask == 0, 40, 160) + rng.normal(0, 8, mask.shape)
         mask[0, 0] = 255
-        counts.append(grey_counts(pixels.clip(0, 255).astype(np.uint8), mask, 3))
+        counts.append(grey_counts(smoothed(pixels.clip(0, 255).astype(np.uint8)), mask, 3))
     table = np.stack(counts)
     assert table.sum() == 10 * (3600 - 1), "a pixel without a class does not count"
-    usual, grey = (confusion(table, range(5), range(5, 10), by_grey) for by_grey in (False, True))
+    usual, grey = (floor_confusion(table[:5].sum(0), table[5:], by_grey) for by_grey in (False, True))
     assert usual.sum(0).sum(0).tolist().count(0) == 2, "everything is one class"
     # Of three classes one is right, two are mixed half and half: IoU about 1, 1/3, 1/3, or 1, 1/2, 0.
     assert mean_iou(grey.sum(0)) == pytest.approx(0.53, abs=0.06)

@@ -6,7 +6,7 @@ that share ground) were measured, the interval therefore comes from resampling w
 every trial came out the same, it is Wilson's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,4 +107,20 @@ def mean_of_means(
         start += len(one)
     # A replicate may hold no trial of a small group: the mean is then that of the others.
     ends = interval(np.nanmean(means, axis=0))
+    return Estimate(value, (ends[0], ends[1]) if ends else None, n, f"bootstrap over {number} clusters")
+
+
+def over_clusters(figure: Callable[[np.ndarray], float], clusters: Sequence[str], n: int) -> Estimate:
+    """Any figure of items that count so often each, once and in a bootstrap over their clusters (no interval where they
+    are fewer than `MIN_CLUSTERS`).
+
+    Args:
+        figure: of the times (N,) that each item counts.
+        clusters: of each item.
+        n: trials to state.
+    """
+    value, number = figure(np.ones(len(clusters))), len({*clusters})
+    if number < MIN_CLUSTERS:
+        return Estimate(value, None, n, NO_INTERVAL)
+    ends = interval(np.array([figure(times) for times in cluster_weights(clusters)]))
     return Estimate(value, (ends[0], ends[1]) if ends else None, n, f"bootstrap over {number} clusters")
