@@ -158,6 +158,11 @@ _TRAINING = {
         "classify",
         "train a linear probe on any encoder, or all of it, to classify tiles, and measure it beside its floors",
     ),
+    "bench run": Command(
+        "knowlip.benchmark.run:BenchRunConfig",
+        "bench_run",
+        "train and measure a task on a data set with any encoder: folds, seeds, rows, pictures",
+    ),
     "evaluate": Command(
         "knowlip.benchmark.evaluate:EvaluateConfig", "evaluate", "measure a model on places that training never saw"
     ),

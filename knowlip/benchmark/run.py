@@ -1,0 +1,277 @@
+"""`knowlip bench run`: a task trained and measured on a data set with an encoder, fold by fold and seed by seed, and
+the figures of all folds together.
+
+    DIR/seed-S/fold-F/   run folders of the task (settings, checkpoint, predictions, pictures, metrics.json)
+    DIR/rows.json        one row a figure: over all folds together, the mean of several seeds
+    DIR/bench.html       the same for people, with pictures
+    DIR/bench.yaml       what all of it was made with: other settings in the same folder are refused
+
+A killed command goes on when it is given again: finished folds are read, a half one goes on from its checkpoint.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from knowlip.base.documents import parse_yaml
+from knowlip.base.files import file_sha256, whole_file
+from knowlip.base.parsing import stage_config
+from knowlip.base.progress import say
+from knowlip.base.recipes import load_recipe
+from knowlip.base.rows import MARKS, MARKS_TOLD, Json, Results, Row, read_results
+from knowlip.base.settings import plain, same_or_refuse
+from knowlip.benchmark.evaluate import short_name
+from knowlip.dataset import Dataset
+from knowlip.jobs.store import alone
+from knowlip.models.hub import WEIGHTS
+from knowlip.tasks.protocols import FOLDS, Protocol, check_protocol
+from knowlip.tasks.runs import FLOOR, METRICS, PICTURES, BenchTask, MeasuredConfig, find_bench_task
+
+ROWS: Final = "rows.json"
+PAGE: Final = "bench.html"
+_SETTINGS: Final = "bench.yaml"
+_OURS: Final = ("dataset", "encoder", "out", "protocol", "fold", "folds", "seed", "cache")
+"""Settings of the task that bench run itself sets."""
+_FREE: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings")
+"""Settings that may differ between a run and its continuation: what the recipe comes to may not."""
+_PICTURES: Final = 24
+
+
+@dataclass(frozen=True)
+class BenchRunConfig:
+    """What is trained and measured on what."""
+
+    task: str
+    """Name of the task: classify, detect, segment."""
+    data: Path
+    """Folder of the data set; a public set on disk becomes one by `knowlip dataset import`."""
+    encoder: str
+    """Name of the encoder, see docs/encoders.md."""
+    out: Path
+    """Folder for runs, rows.json and bench.html; the same command goes on in it."""
+    recipe: str = ""
+    """Recipe, or a YAML file with a section of the task's name; by default the task's own settings."""
+    settings: tuple[str, ...] = ()
+    """More settings of the task as NAME=VALUE; they overrule the recipe."""
+    protocol: Protocol = "own"
+    """own: the set's split; random: parts at random, copies stand on both sides; groups: copies on one side."""
+    folds: int = FOLDS
+    """Parts of the protocols random and groups; each is measured by a model that learned from the others."""
+    seeds: int = 1
+    """How often all of it is trained, with seeds 0, 1, ...; more may be asked for later."""
+    name: str = ""
+    """Of the data set in rows; by default its folder's."""
+    label: str = ""
+    """Of the encoder in rows; by default its own without the path."""
+
+    def __post_init__(self) -> None:
+        check_protocol(self.protocol, 0, self.folds, "test")
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, not {self.seeds}.")
+
+
+class Place(NamedTuple):
+    """One training of several."""
+
+    seed: int
+    fold: int
+    folder: Path
+
+
+def bench_run(config: BenchRunConfig) -> dict[str, Any]:
+    """Train and measure all folds and seeds, and write what they come to.
+
+    Returns:
+        `rows` as in rows.json, `out`, and how many `runs` were `trained` now.
+
+    Raises:
+        ValueError: no such task, recipe, setting or data set, other settings in `out`, or what the task refuses.
+    """
+    task = find_bench_task(config.task)
+    settings = _task_settings(config)
+    base = _config(task, config, settings, Place(0, 0, config.out))  # what is wrong is refused before anything is made
+    data = Dataset(config.data)
+    resolved = {name: value for name, value in plain(base).items() if name not in _OURS}
+    made_with = {
+        **plain(config),
+        "task_settings": resolved,
+        "dataset_fingerprint": data.fingerprint,
+        "encoder_sha256": weights_sha256(config.encoder),
+    }
+    config.out.mkdir(parents=True, exist_ok=True)
+    with alone(config.out / "lock", f"Another process runs in {config.out}: let it end, or use another output folder."):
+        same_or_refuse(config.out / _SETTINGS, made_with, _FREE)
+        places, trained = list(_places(config)), 0
+        for number, place in enumerate(places):
+            if (place.folder / METRICS).is_file():
+                continue
+            say(f"run {number + 1} of {len(places)}: seed {place.seed}, fold {place.fold}")
+            task.run(_config(task, config, settings, place))
+            trained += 1
+        return _write(config, task, places, made_with) | {"runs": len(places), "trained": trained}
+
+
+def show(result: Mapping[str, Any]) -> str:
+    """The rows for people."""
+    lines = []
+    for row in result["rows"]:
+        floor = f"; {row['floor_name']} {_shown(row, 'floor')}" if row["floor"] is not None else ""
+        ends = "" if row["ci"] is None else f" ({' to '.join(f'{end:.3f}' for end in row['ci'])})"
+        name = row["metric"] if not row["encoder"].startswith(FLOOR) else f"  {row['encoder']}, {row['metric']}"
+        lines.append(f"{name}: {_shown(row, 'value')}{ends}, n {row['n']:,}{floor}")
+    return "\n".join([*lines, f"{result['out']}/{PAGE}"])
+
+
+def weights_sha256(encoder: str) -> str:
+    """SHA-256 of the file of weights that an encoder's name ends in; "" where it names none."""
+    path = Path(encoder.rpartition("@")[2].removeprefix("knowlip:"))
+    path = path / WEIGHTS if path.is_dir() else path
+    return file_sha256(path) if path.is_file() else ""
+
+
+def _shown(row: Mapping[str, Any], name: str) -> str:
+    return "–" if row[name] is None else f"{row[name]:.3f}"
+
+
+def _task_settings(config: BenchRunConfig) -> dict[str, Any]:
+    """Settings of the task by the recipe and the command."""
+    found: dict[str, Any] = {}
+    if config.recipe:
+        recipe = load_recipe(config.recipe)
+        if config.task not in recipe:
+            raise ValueError(f"The recipe {config.recipe} says nothing about {config.task}: it has no such section.")
+        found = dict(recipe[config.task])
+    for change in config.settings:
+        name, equals, value = change.partition("=")
+        *groups, last = name.replace("-", "_").split(".")
+        if not equals or not last:
+            raise ValueError(f"settings are NAME=VALUE, not {change!r}.")
+        section = found
+        for group in groups:
+            section[group] = dict(section.get(group) or {})
+            section = section[group]
+        section[last] = parse_yaml(value, f"the value of {name}")
+    if ours := sorted(found.keys() & {*_OURS}):
+        raise ValueError(f"{ours[0]} is said by bench run itself: give it as its own setting.")
+    return found
+
+
+def _config(task: BenchTask, config: BenchRunConfig, settings: Mapping[str, Any], place: Place) -> MeasuredConfig:
+    """Settings of one training."""
+    ours = {
+        "dataset": str(config.data),
+        "encoder": config.encoder,
+        "out": str(place.folder),
+        "protocol": config.protocol,
+        "fold": place.fold,
+        "folds": config.folds,
+        "seed": place.seed,
+        "cache": str(config.out / "cache"),
+    }
+    return stage_config(task.config, {**settings, **ours})
+
+
+def _places(config: BenchRunConfig) -> Iterator[Place]:
+    for seed in range(config.seeds):
+        for fold in range(1 if config.protocol == "own" else config.folds):
+            yield Place(seed, fold, config.out / f"seed-{seed}" / f"fold-{fold}")
+
+
+# ---- all together ---------------------------------------------------------------------------------------------------
+
+
+def _write(
+    config: BenchRunConfig, task: BenchTask, places: Sequence[Place], made_with: Mapping[str, Any]
+) -> dict[str, Any]:
+    """rows.json and bench.html."""
+    name, label = config.name or config.data.resolve().name, config.label or short_name(config.encoder)
+    by_seed = [
+        task.rows([one.folder for one in places if one.seed == seed], name, config.protocol, label)
+        for seed in range(config.seeds)
+    ]
+    rows = over_seeds(by_seed)
+    single = {str(one.folder.relative_to(config.out)): read_results(one.folder / METRICS) for one in places}
+    details: dict[str, dict[str, Json]] = {
+        "runs": {name: dict(found.details.get(config.task, {})) for name, found in single.items()}
+    }
+    seconds = {f"{name}/{part}": value for name, found in single.items() for part, value in found.seconds.items()}
+    results = Results(rows, details, dict(made_with), seconds)
+    results.write(config.out / ROWS)
+    with whole_file(config.out / PAGE) as part:
+        part.write_text(_page(config, results, by_seed, places))
+    plain_rows: list[Any] = [plain(row) for row in rows]
+    return {"rows": plain_rows, "out": str(config.out)}
+
+
+def over_seeds(by_seed: Sequence[Sequence[Row]]) -> tuple[Row, ...]:
+    """One row a figure: the mean over seeds, with the mean of the ends of their intervals.
+
+    The seeds measure the same tiles, so their intervals (over tiles) are not narrower together; how far the seeds lie
+    apart stands in the note.
+    """
+    if len(by_seed) == 1:
+        return tuple(by_seed[0])
+    rows = []
+    for row in by_seed[0]:
+        others = [next((one for one in seed if one.key == row.key), None) for seed in by_seed]
+        values = [None if one is None else one.value for one in others]
+        known = [one for one in others if one is not None and one.value is not None]
+        if len(known) < len(others):
+            note = f"Only {len(known)} of {len(others)} seeds have a value. {row.note}".strip()
+            rows.append(replace(row, value=None, ci=None, note=note))
+            continue
+        figures = np.array(values, float)
+        ends = None if any(one.ci is None for one in known) else np.mean([one.ci or () for one in known], 0)
+        spread = f"Mean of {len(known)} seeds from {row.shown(figures.min())} to {row.shown(figures.max())}."
+        note = row.note if np.ptp(figures) == 0 else f"{row.note} {spread}".strip()
+        floors = [one.floor for one in known if one.floor is not None]
+        rows.append(
+            replace(
+                row,
+                value=float(figures.mean()),
+                ci=None if ends is None else (float(ends[0]), float(ends[1])),
+                floor=float(np.mean(floors)) if floors else None,
+                note=note,
+            )
+        )
+    return tuple(rows)
+
+
+def _page(config: BenchRunConfig, results: Results, by_seed: Sequence[Sequence[Row]], places: Sequence[Place]) -> str:
+    from PIL import Image
+
+    from knowlip.pages.render import picture_uri, render
+
+    pictures = []
+    for place in places:
+        for path in sorted((place.folder / PICTURES).glob("*.png")):
+            if len(pictures) < _PICTURES and place.seed == 0:
+                with Image.open(path) as opened:
+                    pictures.append((picture_uri(opened.convert("RGB"), 900), path.stem))
+    shown = [{row.key: row.shown(row.value) for row in rows} for rows in by_seed]
+    models = [row for row in results.rows if not row.encoder.startswith(FLOOR)]
+    return render(
+        "bench.html",
+        title=f"{config.task} on {results.rows[0].data}" if results.rows else config.task,
+        config=config,
+        models=[(row, MARKS[row.standing]) for row in models],
+        told=MARKS_TOLD,
+        floors=[row for row in results.rows if row.encoder.startswith(FLOOR)],
+        notes=list(dict.fromkeys(row.note for row in results.rows if row.note)),
+        seeds=[[of_seed.get(row.key, "–") for of_seed in shown] for row in models],
+        pictures=pictures,
+        settings=sorted(_flat(results.setup.get("task_settings"))),
+        seconds=sum(results.seconds.values()),
+        runs=len(places),
+    )
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _flat(item, f"{prefix}{name}.")
+    else:
+        yield prefix.rstrip("."), str(value)

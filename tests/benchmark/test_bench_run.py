@@ -1,0 +1,165 @@
+"""`knowlip bench run` with a task of a few lines: what is pooled, what goes on, what is refused."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knowlip.base.files import write_json
+from knowlip.base.rows import Results, Row, read_results
+from knowlip.benchmark import run as bench
+from knowlip.benchmark.run import BenchRunConfig, over_seeds, weights_sha256
+from knowlip.cli import main
+from knowlip.tasks.metrics import proportion
+from knowlip.tasks.runs import METRICS, BenchTask, MeasuredConfig, find_bench_task
+from tests.annotators.tiny_dataset import build_tiny_dataset
+
+
+@dataclass(kw_only=True)
+class ToyConfig(MeasuredConfig):
+    """A task that trains nothing."""
+
+    steps: int = 3
+    level: float = 0.5
+
+
+calls: list[tuple[int, int]] = []
+"""Seed and fold of each training."""
+stop_at: list[tuple[int, int]] = []
+
+
+def toy(config: ToyConfig) -> Mapping[str, Any]:
+    if (config.seed, config.fold) in stop_at:
+        raise KeyboardInterrupt
+    calls.append((config.seed, config.fold))
+    rng = np.random.default_rng([config.seed, config.fold])
+    config.out.mkdir(parents=True)
+    right = (rng.random(20) < config.level).tolist()
+    write_json(config.out / "right.json", {"right": right, "group": [f"{config.fold}-{i // 4}" for i in range(20)]})
+    Results((), {"toy": {"fold": config.fold}}, {}, {"train": 2.0}).write(config.out / METRICS)
+    return {}
+
+
+def toy_rows(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
+    found = [json.loads((folder / "right.json").read_text()) for folder in folders]
+    right = [one for part in found for one in part["right"]]
+    figure = proportion(right, [one for part in found for one in part["group"]])
+    floor = Row(data, split, "toy", "floor:half <b>", "accuracy", 0.5, None, figure.n, 0.5, "half <b>")
+    row = Row(data, split, "toy", encoder, "accuracy", figure.value, figure.ci, figure.n, 0.5, "half <b>")
+    return row, floor
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command's line, with a data set and the toy task in its place."""
+    calls.clear()
+    stop_at.clear()
+    monkeypatch.setattr(bench, "find_bench_task", lambda name: BenchTask(ToyConfig, toy, toy_rows))
+    data = build_tiny_dataset(tmp_path / "set")
+    line = f"bench run --task toy --data {data} --encoder pixels --protocol groups --folds 3 --out {tmp_path / 'runs'}"
+    return line.split()
+
+
+def test_folds_are_pooled_and_seeds_averaged(command: list[str], tmp_path: Path) -> None:
+    assert main([*command, "--seeds", "2"]) == 0
+    assert calls == [(seed, fold) for seed in range(2) for fold in range(3)]
+    found = read_results(tmp_path / "runs" / "rows.json")
+    row, floor = found.rows
+    right = [
+        json.loads((tmp_path / "runs" / f"seed-{seed}" / f"fold-{fold}" / "right.json").read_text())["right"]
+        for seed in range(2)
+        for fold in range(3)
+    ]
+    assert row.value == pytest.approx(np.mean(right))
+    assert row.n == 60, "a seed asks about each once"
+    assert row.ci is not None
+    assert row.ci[0] < row.value < row.ci[1]
+    assert "Mean of 2 seeds from" in row.note
+    assert floor.note == "", "a floor knows no seeds"
+    assert (row.data, row.split, row.encoder) == ("set", "groups", "pixels")
+    assert sum(found.seconds.values()) == 12.0
+    page = (tmp_path / "runs" / "bench.html").read_text()
+    assert "half &lt;b&gt;" in page
+    assert "half <b>" not in page
+    assert "seed 1" in page
+
+
+def test_a_killed_run_goes_on(command: list[str], tmp_path: Path) -> None:
+    stop_at.append((0, 1))
+    assert main(command) == 130
+    assert not (tmp_path / "runs" / "rows.json").exists()
+    stop_at.clear()
+    assert main(command) == 0
+    assert calls == [(0, 0), (0, 1), (0, 2)], "what is finished is read"
+    before = (tmp_path / "runs" / "rows.json").read_bytes()
+    assert main(command) == 0
+    assert (tmp_path / "runs" / "rows.json").read_bytes() == before
+    assert main([*command, "--seeds", "2"]) == 0
+    assert len(calls) == 6, "more seeds come to those that are there"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [["--settings", "level=0.7"], ["--encoder", "pixels:16"], ["--folds", "4"], ["--protocol", "random"]],
+)
+def test_other_settings_in_the_same_folder_are_refused(
+    command: list[str], changes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    line = [word for pair in zip(command[2::2], command[3::2]) if pair[0] != changes[0] for word in pair]
+    assert main(["bench", "run", *line, *changes]) == 2
+    assert "use another output folder" in capsys.readouterr().err
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (["--settings", "depth=3"], "no setting depth"),
+        (["--settings", "seed=3"], "seed is said by bench run itself"),
+        (["--settings", "steps"], "NAME=VALUE"),
+        (["--recipe", "demo"], "says nothing about toy"),
+        (["--seeds", "0"], "at least 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    command: list[str], changes: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, *changes]) == 2
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_recipe_and_settings_reach_the_task(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("about: x\nclassify: {steps: 7}\n")
+    settings = bench._task_settings(
+        BenchRunConfig("classify", tmp_path, "pixels", tmp_path, str(tmp_path / "r.yaml"), ("augment.flips=0.5",))
+    )
+    assert settings == {"steps": 7, "augment": {"flips": 0.5}}
+
+
+def test_a_figure_that_a_seed_lacks_is_none() -> None:
+    row = Row("d", "own", "t", "e", "m", 0.5, (0.4, 0.6), 10, None, "")
+    none = Row("d", "own", "t", "e", "m", None, None, 10, None, "", "No interval.")
+    (found,) = over_seeds([[row], [none]])
+    assert found.value is None
+    assert "Only 1 of 2 seeds" in found.note
+    (found,) = over_seeds([[row], [Row("d", "own", "t", "e", "m", 0.7, (0.5, 0.8), 10, None, "")]])
+    assert (found.value, found.ci) == (pytest.approx(0.6), (pytest.approx(0.45), pytest.approx(0.7)))
+
+
+def test_tasks_are_found_by_their_files() -> None:
+    with pytest.raises(ValueError, match="no task 'os' that bench run can train"):
+        find_bench_task("os")
+
+
+def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"a")
+    one = weights_sha256(f"timm:vit@{tmp_path / 'w.pth'}")
+    (tmp_path / "w.pth").write_bytes(b"b")
+    assert one != weights_sha256(f"timm:vit@{tmp_path / 'w.pth'}") != ""
+    assert weights_sha256("random:vit_tiny_patch16_224") == ""
