@@ -158,6 +158,11 @@ _TRAINING = {
         "classify",
         "train a linear probe on any encoder, or all of it, to classify tiles, and measure it beside its floors",
     ),
+    "segment": Command(
+        "knowlip.tasks.segment:SegmentConfig",
+        "segment",
+        "train a mask transformer on any encoder to give every pixel a class, and measure it beside its floors",
+    ),
     "bench run": Command(
         "knowlip.benchmark.run:BenchRunConfig",
         "bench_run",

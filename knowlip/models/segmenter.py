@@ -39,7 +39,7 @@ class MaskTransformer(nn.Module):
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}: choose another number of heads.")
         self.classes = classes
-        self.blocks = nn.ModuleList(
+        self.layers = nn.ModuleList(
             Block(width, heads, qkv_bias=True, proj_drop=dropout, attn_drop=dropout) for _ in range(layers)
         )
         self.class_1CD = nn.Parameter(torch.empty(1, classes, width))
@@ -62,8 +62,8 @@ class MaskTransformer(nn.Module):
         if side * side != count:
             raise ValueError(f"{count} tokens are no square grid: a mask needs an encoder whose tokens are.")
         x = torch.cat([self.project_tokens(token_BND), self.class_1CD.expand(batch, -1, -1)], 1)
-        for block in self.blocks:
-            x = block(x)
+        for layer in self.layers:
+            x = layer(x)
         x = self.norm(x)
         patch = F.normalize(x[:, :count] @ self.patch_DD, dim=-1)
         classes = F.normalize(x[:, count:] @ self.class_DD, dim=-1)

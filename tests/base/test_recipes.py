@@ -17,6 +17,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "pretrain": {"dataset": "d", "out": "o"},
     "finetune": {"dataset": "d", "model": "m", "out": "o"},
     "classify": {"dataset": "d", "encoder": "e", "out": "o"},
+    "segment": {"dataset": "d", "encoder": "e", "out": "o"},
     "evaluate": {"dataset": "d", "model": "m", "out": "o"},
     "report": {"dataset": "d", "out": "o"},
 }

@@ -254,7 +254,7 @@ COPIES: list[tuple[str, Callable[[Path], Path], dict[str, int], set[str]]] = [
     ("fusar-map", fusar_map, {}, set()),
     ("air-polsar-seg", air_polsar_seg, {"train": 1, "test": 1}, set()),
     ("sen1floods11", floods, {"train": 1, "val": 1, "test": 1}, set()),
-    ("polsf", polsf, {"train": 4, "test": 4}, set()),
+    ("polsf", polsf, {"train": 4, "test": 2}, set()),
 ]
 
 
@@ -415,6 +415,23 @@ def test_parts_of_an_image_share_no_pixel(part):
     assert 0.1 < seen["test"].mean() < 0.5
     with pytest.raises(ValueError, match="no two parts"):
         parted((64, 64), 64, 0, part, 0.5)
+
+
+@pytest.mark.parametrize("part", ["top", "bottom", "left", "right"])
+def test_a_guard_lies_between_the_parts(part):
+    pairs = parted((300, 260), 64, 0, part, 0.5, 20)
+    seen = {split: np.zeros((260, 300), bool) for split in ("train", "test")}
+    for (x, y, width, height), split in pairs:
+        seen[split][y : y + height, x : x + width] = True
+    axis = 0 if part in ("top", "bottom") else 1
+    places = {split: np.flatnonzero(count.any(1 - axis)) for split, count in seen.items()}
+    apart = min(abs(places["test"][[0, -1]][:, None] - places["train"][[0, -1]][None]).ravel())
+    assert apart == 21, "20 pixels lie between"
+    assert len(places["test"]) % 64 == 0
+    with pytest.raises(ValueError, match="no two parts of tiles of 64 pixels and 20 between them"):
+        parted((140, 140), 64, 0, part, 0.5, 20)
+    with pytest.raises(ValueError, match="guard_px lies between"):
+        ImportConfig(Path("x"), "mask", Path("y"), guard_px=3)
 
 
 def test_another_seed_is_another_fifth(tmp_path):

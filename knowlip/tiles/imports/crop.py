@@ -30,7 +30,7 @@ def crops(size: tuple[int, int], tile_px: int, overlap: int) -> list[Crop]:
 
 
 def parted(
-    size: tuple[int, int], tile_px: int, overlap: int, part: str, share: float
+    size: tuple[int, int], tile_px: int, overlap: int, part: str, share: float, guard: int = 0
 ) -> list[tuple[Crop, Literal["train", "test"]]]:
     """Tiles of an image of which a part is for testing, and the split of each; none holds pixels of both.
 
@@ -39,25 +39,30 @@ def parted(
         tile_px: side of a tile.
         overlap: of neighbours in the same part.
         part: top, bottom, left or right.
-        share: of the part, rounded so that the rest is whole tiles; at least one row or column of tiles is in each.
+        share: of the part, rounded so that it is whole tiles; at least one row or column of tiles is in each.
+        guard: pixels between the two that are in no tile: what lies side by side looks alike.
 
     Raises:
         ValueError: the image is too small to have both.
     """
-    # Tiles are laid in each part by itself: one across the line would show the model what it is tested on.
+    # Tiles are laid in each part by itself: one across the line would show the model what it is tested on. The part for
+    # testing is whole tiles, so that none of its pixels is asked about twice.
     axis = 0 if part in ("left", "right") else 1
-    rest = round(size[axis] * (1 - share) / tile_px) * tile_px
-    rest = min(max(rest, tile_px), (size[axis] - 1) // tile_px * tile_px)
-    if rest < tile_px:
-        raise ValueError(f"An image of {size[0]} x {size[1]} pixels has no two parts of tiles of {tile_px} pixels.")
-    first = rest if part in ("right", "bottom") else size[axis] - rest
+    most = (size[axis] - guard - tile_px) // tile_px
+    if most < 1:
+        beside = f" and {guard} between them" if guard else ""
+        raise ValueError(f"An image of {size[0]} x {size[1]} has no two parts of tiles of {tile_px} pixels{beside}.")
+    asked = min(max(round(size[axis] * share / tile_px), 1), most) * tile_px
+    if part in ("left", "top"):
+        spans = [(0, asked, "test"), (asked + guard, size[axis], "train")]
+    else:
+        spans = [(0, size[axis] - asked - guard, "train"), (size[axis] - asked, size[axis], "test")]
     found: list[tuple[Crop, Literal["train", "test"]]] = []
-    for start, end in ((0, first), (first, size[axis])):
+    for start, end, split in spans:
         extent = (end - start, size[1]) if axis == 0 else (size[0], end - start)
-        is_test = (start == 0) == (part in ("left", "top"))
         for x, y, width, height in crops(extent, tile_px, overlap):
             place = (x + start, y, width, height) if axis == 0 else (x, y + start, width, height)
-            found.append((place, "test" if is_test else "train"))
+            found.append((place, "test" if split == "test" else "train"))
     return found
 
 

@@ -291,7 +291,7 @@ def _plan(
         size, cut = identities[i].size, (config.tile_px, config.overlap_px)
         boxes, parts = crops(size, *cut), [splits[i]] * len(crops(size, *cut))
         if config.test_part:
-            pairs = parted(size, *cut, config.test_part, config.shares[2])
+            pairs = parted(size, *cut, config.test_part, config.shares[2], config.guard_px)
             boxes, parts = [crop for crop, _ in pairs], [split for _, split in pairs]
         ids = [names[i]] if len(boxes) == 1 else [f"{names[i]}-x{x:05d}y{y:05d}" for x, y, _, _ in boxes]
         plan.append(Planned(images[i], identities[i], reasons[i], ids, boxes, list(parts)))

@@ -76,6 +76,9 @@ class ImportConfig:
     test_part: str = ""
     """top, bottom, left or right: this part of every image is for testing, the rest for training, cut apart between
     tiles; how much of it says the last of `shares`. For sets of one large image."""
+    guard_px: int = 0
+    """With `test_part`: so many pixels between the two parts are in no tile, because what lies side by side looks
+    alike."""
     train_share: float = 1.0
     """Share of the training images to keep, in an order by hash, copies together; the others are left out."""
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
@@ -120,6 +123,8 @@ class ImportConfig:
             raise ValueError(f"test_part must be top, bottom, left or right, not {self.test_part!r}.")
         if self.test_part and not self.tile_px:
             raise ValueError("test_part cuts images into tiles: give their side with --tile_px.")
+        if self.guard_px < 0 or (self.guard_px and not self.test_part):
+            raise ValueError("guard_px lies between the parts of test_part: give both, and no negative number.")
         if not 0 < self.train_share <= 1:
             raise ValueError(f"train_share must lie above 0 and at most at 1, not {self.train_share}.")
         for name in ("only", "class_names", "test_names"):

@@ -119,14 +119,15 @@ SEGMENTATION = (
         expects="SF-AIRSAR-Pauli.bmp and SF-AIRSAR-label2d.png",
         classes=("bare soil", "mountain", "water", "urban", "vegetation"),
         images=1,
-        split="none of its own: the upper part train, the lower quarter test, cut apart between tiles",
+        split="none of its own: the upper part train, the lower 256 pixels test, 64 between them in neither",
         metres="about 10 (AIRSAR multilook); not set",
         licence="none stated",
         source="https://github.com/liuxuvip/PolSF",
         settings={
             "format": "mask",
             "mask_classes": ["1=bare soil", "2=mountain", "3=water", "4=urban", "5=vegetation"],
-            **{"tile_px": 128, "test_part": "bottom", "shares": (0.75, 0.0, 0.25), "sensor": "airsar", "band": "L"},
+            **{"tile_px": 128, "test_part": "bottom", "guard_px": 64, "shares": (0.75, 0.0, 0.25)},
+            **{"sensor": "airsar", "band": "L"},
         },
         defects=(
             "Its README numbers the classes in another order than its files do.",
