@@ -222,8 +222,8 @@ def _made(path: Path) -> Path:
 
 
 def polsf(folder: Path) -> Path:
-    picture(folder / "SF-AIRSAR-Pauli.bmp", 1, (256, 400))
-    mask = np.random.default_rng(0).integers(0, 6, (400, 256)).astype(np.uint8)
+    picture(folder / "SF-AIRSAR-Pauli.bmp", 1, (660, 300))
+    mask = np.random.default_rng(0).integers(0, 6, (300, 660)).astype(np.uint8)
     Image.fromarray(mask).save(folder / "SF-AIRSAR-label2d.png")
     return folder
 
@@ -254,7 +254,7 @@ COPIES: list[tuple[str, Callable[[Path], Path], dict[str, int], set[str]]] = [
     ("fusar-map", fusar_map, {}, set()),
     ("air-polsar-seg", air_polsar_seg, {"train": 1, "test": 1}, set()),
     ("sen1floods11", floods, {"train": 1, "val": 1, "test": 1}, set()),
-    ("polsf", polsf, {"train": 4, "test": 2}, set()),
+    ("polsf", polsf, {"train": 6, "test": 2}, set()),
 ]
 
 

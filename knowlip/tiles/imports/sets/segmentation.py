@@ -119,14 +119,15 @@ SEGMENTATION = (
         expects="SF-AIRSAR-Pauli.bmp and SF-AIRSAR-label2d.png",
         classes=("bare soil", "mountain", "water", "urban", "vegetation"),
         images=1,
-        split="none of its own: the upper part train, the lower 256 pixels test, 64 between them in neither",
+        split="none of its own: the left 300 pixels test, the next 64 in neither, the rest train (only there each has "
+        "all classes)",
         metres="about 10 (AIRSAR multilook); not set",
         licence="none stated",
         source="https://github.com/liuxuvip/PolSF",
         settings={
             "format": "mask",
             "mask_classes": ["1=bare soil", "2=mountain", "3=water", "4=urban", "5=vegetation"],
-            **{"tile_px": 128, "test_part": "bottom", "guard_px": 64, "shares": (0.75, 0.0, 0.25)},
+            **{"tile_px": 150, "test_part": "left", "guard_px": 64, "shares": (0.7, 0.0, 0.3)},
             **{"sensor": "airsar", "band": "L"},
         },
         defects=(
