@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from benchmarks.record import record
-from knowlip.benchmark.audit import APART, RANDOM, DatasetAuditConfig, dataset_audit
+from knowlip.benchmark.audit import DatasetAuditConfig, dataset_audit
+from knowlip.tasks.protocols import APART, RANDOM
 
 OUT = Path(__file__).parent / "results" / "audit.json"
 

@@ -17,12 +17,12 @@ from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.progress import track
 from knowlip.base.rows import Json, Results, Row, highest_floor
 from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
-from knowlip.benchmark.floors import OWN, PROTOCOL_NAMES, RANDOM, Chips, answers
 from knowlip.dataset import Dataset
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
-from knowlip.tasks.classify import tile_classes
+from knowlip.tasks.class_floors import Chips, answers
+from knowlip.tasks.labelled import tile_classes
 from knowlip.tasks.metrics import Estimate, proportion
-from knowlip.tasks.protocols import BOTH_SIDES, Protocol, Split, own_split, parts, why_not
+from knowlip.tasks.protocols import BOTH_SIDES, OWN, PROTOCOL_NAMES, RANDOM, Protocol, Split, own_split, parts, why_not
 
 ROWS: Final = "dataset-audit.json"
 """File in `out` with rows and facts."""

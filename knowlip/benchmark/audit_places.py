@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 
 from knowlip.base.progress import track
-from knowlip.benchmark.floors import APART, OWN
 from knowlip.benchmark.floors_pixels import (
     Boxes,
     cfar_detections,
@@ -23,7 +22,7 @@ from knowlip.tasks.metrics.segmentation import (
     mean_iou,
     smoothed,
 )
-from knowlip.tasks.protocols import FOLDS, Split, own_split, parts
+from knowlip.tasks.protocols import APART, FOLDS, OWN, Split, own_split, parts
 
 
 class Places:

@@ -1,78 +1,113 @@
-"""What a tile shows, as one of some classes: a linear probe on a frozen encoder, or the whole encoder fine-tuned.
+"""What a tile shows, as one of some classes: an encoder's nearest neighbours, a linear probe on it, or all of it
+fine-tuned.
 
 The class of a tile is the one category of its annotations, e.g. the class folder of an imported set. The head is one
 linear layer on the encoder's summary, the loss cross-entropy with label smoothing (Szegedy et al., CVPR 2016).
-Two floors stand beside the result: the most frequent classes, and the class of the most similar training tile by raw
-pixels, which on sets with near copies measures how many copies lie on both sides.
+Beside the result stands the highest floor on the same tiles (:mod:`knowlip.tasks.class_floors`).
 
 Shapes: B rows, T tiles, C classes, D width of the encoder.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict, cast
+from typing import Any, ClassVar, Final, Literal, TypedDict, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from knowlip.base.documents import read_json
-from knowlip.base.files import sha256, whole_folder, write_json
-from knowlip.base.provenance import provenance
-from knowlip.base.rows import Json, Results, Row, highest_floor, row_from
+from knowlip.base.documents import read_json, read_yaml
+from knowlip.base.files import sha256, whole_file
+from knowlip.base.rows import Json, Results, Row, row_from
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.models.encoders import Encoder, open_encoder
-from knowlip.models.encoders.pixels import PixelEncoder
-from knowlip.tasks.metrics import proportion
-from knowlip.tasks.metrics.classification import hits, nearest_classes
-from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
+from knowlip.models.encoders import open_encoder
+from knowlip.tasks.chips import CONTRAST, ChipWindow, Contrast, HideSize, load_chips
+from knowlip.tasks.class_floors import known_floors
+from knowlip.tasks.class_rows import (
+    class_rows,
+    confusion,
+    draw_confusion,
+    predictions,
+    read_predictions,
+    write_predictions,
+)
+from knowlip.tasks.classifier import (
+    HEADS,
+    MODES,
+    TOLD,
+    Classifier,
+    HeadStart,
+    LabelledImages,
+    Mode,
+    load_classifier,
+    predict,
+    save_classifier,
+    summaries,
+)
+from knowlip.tasks.labelled import LabelledTiles, labels
+from knowlip.tasks.protocols import check_protocol, divide
+from knowlip.tasks.runs import FLOOR, FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig
 from knowlip.tasks.unseen import check_unseen
-from knowlip.training.augment import AugmentConfig, GreyScale, augment
+from knowlip.training.augment import AugmentConfig, GreyScale, augment, resized_crop
+from knowlip.training.ema import Averaged
 from knowlip.training.engine import Engine
+from knowlip.training.layers import set_drop_path
 from knowlip.training.loop import train
 from knowlip.training.order import Order, dealt
 from knowlip.training.state import whole_state
-from knowlip.training.task import Task, TrainingConfig, prefetched
-from knowlip.training.tiles import load_pixels
+from knowlip.training.task import Task, prefetched
 
-Mode = Literal["linear", "full"]
-TOP = (1, 3)
-"""Right is a class among the first k."""
-_CARD, _WEIGHTS, _FORMAT = "classifier.json", "classifier.safetensors", 1
-_AT_ONCE = 256
+_STILL: Final = AugmentConfig(gain_db=0, speckle_looks=0)
+"""No augmentation."""
+_SMALL_VIEW: Final = 0.5
+"""Share of a chip that a window should show at least, of the typical chip; less is warned of."""
 
 
 @dataclass(kw_only=True)
-class ClassifyConfig(TrainingConfig):
+class ClassifyConfig(MeasuredConfig):
     """Everything that decides the result of a classification."""
 
-    dataset: Path
-    """Data set with annotations (imported, or built from scenes with truth)."""
-    encoder: str
-    """Name of the encoder, see docs/encoders.md."""
     mode: Mode = "linear"
-    """linear: the encoder stays as it is, a linear head learns; full: both learn."""
-    size: int | None = None
-    """Side of the encoder's input in pixels, where it should not be its own."""
+    """linear: the encoder stays as it is, a linear head learns; full: both learn; knn: nothing learns, the nearest
+    training tiles vote."""
     label: Literal["category", "type"] = "category"
     """Column of the annotations that names the class. Tiles with none or several classes are left out."""
-    split: str = "test"
-    """Which tiles are measured in the end; those of the split train are learned from."""
+    hide_size: HideSize = "auto"
+    """yes: all tiles are seen through one window, so that the size of a chip does not tell its class; no: each is
+    stretched to the input; auto: yes where tiles differ in size."""
+    window: float | None = None
+    """Side of that window, in metres where the set says the size of its pixels, else in pixels; the smallest side of
+    all tiles where not given. Tiles are cut at it, and mirrored at their edges where they are smaller."""
+    contrast: Contrast = "stored"
+    """Grey levels as they are stored, or "chip": the square roots of what is seen of each tile, brought to one mean and
+    deviation, so that its brightness tells nothing and a dark chip is not black to a pre-trained encoder."""
+    neighbours: int = 20
+    """How many training tiles vote in mode knn."""
     epochs: int = 100
     """Passes over the training tiles."""
     steps: int | None = None
     """The same in steps, instead of epochs."""
+    warmup_epochs: float | None = None
+    """Epochs in which the learning rate rises, instead of warmup_steps."""
     batch_size: int = 64
     learning_rate: float = 1e-3
     """A pre-trained encoder wants less (1e-4) in mode full."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
+    head: HeadStart = "random"
+    """Mode full: how the head begins. random; probe: as a logistic regression on what the encoder says before it learns
+    (Kumar et al., ICLR 2022), so that a pre-trained one is not spoilt by the gradients of a random head."""
+    dropout: float = 0.0
+    """Share of the summary that the head does not see in a step."""
+    drop_path: float = 0.0
+    """Mode full: how often the branches of the highest block are skipped; those below in proportion to their height."""
+    ema: float = 0.0
+    """What is kept is the average of the weights: this share of it stays at each step; 0 keeps the last weights."""
+    crop_area: float = 1.0
+    """Mode full: smallest share of the input's area that a random-resized crop shows, sides 3:4 to 4:3; 1 for none."""
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(gain_db=0, speckle_looks=0))
     """In mode full only: a frozen encoder sees every tile once. A turned tile keeps its class."""
     workers: int = 2
@@ -89,120 +124,41 @@ class Classified(TypedDict):
     """Class -> training tiles."""
     train_tiles: int
     left_out: int
-    """Tiles of both splits with no class, or several."""
+    """Tiles with no class, or several."""
     rows: Sequence[Mapping[str, Json]]
 
 
 def classify(config: ClassifyConfig) -> Classified:
-    """Train, measure on the split that was kept aside, and write `out/model` and `out/metrics.json`.
+    """Train, measure on what was kept aside, and write `out/model`, `out/metrics.json`, `out/predictions.parquet` and
+    `out/pictures`.
 
     Raises:
         ValueError: too few classes or tiles, an encoder that cannot learn or saw the tiles to be measured.
         ChildProcessError: one of several processes was killed or failed.
     """
-    if config.mode not in ("linear", "full"):
-        raise ValueError(f"mode must be linear or full, not {config.mode!r}.")
-    if config.epochs < 1 or not 0 <= config.label_smoothing < 1:
-        raise ValueError("epochs must be at least 1, and label_smoothing from 0 up to but below 1.")
-    if config.mode == "linear" and config.augment != AugmentConfig(gain_db=0, speckle_looks=0):
-        raise ValueError("augment is for mode full: in mode linear the encoder sees every tile once.")
+    if config.mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}, not {config.mode!r}.")
+    if config.epochs < 1 or not 0 <= config.label_smoothing < 1 or not 0 <= config.dropout < 1:
+        raise ValueError("epochs must be at least 1, label_smoothing and dropout from 0 up to but below 1.")
+    if not 0 < config.crop_area <= 1 or not 0 <= config.ema < 1 or config.neighbours < 1:
+        raise ValueError(
+            "crop_area must be above 0 and at most 1, ema from 0 up to but below 1, neighbours at least 1."
+        )
+    if config.warmup_epochs is not None and (config.warmup_steps is not None or config.warmup_epochs < 0):
+        raise ValueError("Give warmup_epochs (at least 0) or warmup_steps, not both.")
+    if config.contrast not in CONTRAST:
+        raise ValueError(f"contrast must be stored or chip, not {config.contrast!r}.")
+    if config.head not in HEADS or (config.mode != "full" and config.head != "random"):
+        raise ValueError(f"head must be random, or probe in mode full, not {config.head!r} in mode {config.mode}.")
+    if config.mode != "full" and config.augment != _STILL:
+        raise ValueError(f"augment is for mode full: in mode {config.mode} the encoder sees every tile once.")
+    if config.mode != "full" and (config.drop_path, config.crop_area, config.layer_decay) != (0, 1, 1):
+        raise ValueError(
+            f"drop_path, crop_area and layer_decay are for mode full: in mode {config.mode} no block learns."
+        )
+    check_protocol(config.protocol, config.fold, config.folds, config.split)
     # Some encoders hold weights that the summary does not pass.
     return cast(Classified, train(Classification, config, unused=config.mode == "full"))
-
-
-def tile_classes(dataset: Dataset, label: str) -> dict[str, str]:
-    """Tile -> the one name in the column `label` of its annotations; tiles with none or several are absent."""
-    annotations = dataset.annotations()
-    named = annotations[annotations[label] != ""].groupby("tile_id")[label]
-    return {str(tile_id): names.iloc[0] for tile_id, names in named if names.nunique() == 1}
-
-
-@dataclass(frozen=True)
-class LabelledTiles:
-    """Tiles of one split with one class each, in order of tile_id."""
-
-    tile_ids: list[str]
-    classes: list[str]
-    left_out: int
-    """Tiles of the split with no class, or several."""
-
-    @classmethod
-    def of(cls, dataset: Dataset, split: str, label: str) -> "LabelledTiles":
-        """Read them from the data set's annotations."""
-        found = tile_classes(dataset, label)
-        tile_ids = dataset.tiles(split)["tile_id"].to_list()
-        known = {tile_id: found[tile_id] for tile_id in tile_ids if tile_id in found}
-        return cls(list(known), list(known.values()), len(tile_ids) - len(known))
-
-
-# ---- head and loss --------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class LabelledImages:
-    """A process's share of a pass."""
-
-    images: Tensor
-    """Tiles (B, S, S) uint8; summaries (B, D) of a frozen encoder."""
-    label_B: Tensor
-    scale: GreyScale | None = None
-    seed_B: Tensor | None = None
-    """Chance of the augmentation of each image."""
-
-
-class Classifier(nn.Module):
-    """A linear head on an encoder's summary.
-
-    Args:
-        encoder: gives the summary. In mode "full" its weights are part of this module.
-        classes: their names.
-        mode: what learns.
-    """
-
-    mean_D: Tensor
-    std_D: Tensor
-
-    def __init__(self, encoder: Encoder, classes: Sequence[str], mode: Mode) -> None:
-        super().__init__()
-        self.encoder, self.classes, self.mode = encoder, list(classes), mode
-        if mode == "full":
-            self.visual_encoder = encoder.module
-        self.register_buffer("mean_D", torch.zeros(encoder.width))
-        self.register_buffer("std_D", torch.ones(encoder.width))
-        self.head = nn.Linear(encoder.width, len(classes))
-
-    def standardise(self, summary_TD: Tensor) -> None:
-        """Bring the summaries of a frozen encoder to mean 0 and deviation 1: one learning rate then serves all."""
-        self.mean_D.copy_(summary_TD.mean(0))
-        deviation = summary_TD.std(0)
-        self.std_D.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
-
-    def logits(self, images: Tensor) -> Tensor:
-        """Tiles (B, S, S) uint8, or their summaries (B, D) -> (B, C)."""
-        summary_BD = self.encoder.summary(images) if images.dtype == torch.uint8 else images
-        return cast(Tensor, self.head((summary_BD - self.mean_D) / self.std_D)).float()
-
-    def forward(self, part: LabelledImages, label_smoothing: float) -> tuple[dict[str, Tensor], None]:
-        """The loss of a pass."""
-        return {"loss": F.cross_entropy(self.logits(part.images), part.label_B, label_smoothing=label_smoothing)}, None
-
-
-@torch.inference_mode()
-def predict(classifier: Classifier, images: np.ndarray) -> Tensor:
-    """Probabilities (T, C) on the CPU of tiles (T, S, S) uint8; the classifier must be in evaluation mode."""
-    device = classifier.mean_D.device
-    return torch.cat([classifier.logits(part.to(device)).softmax(-1).cpu() for part in _parts(images)])
-
-
-@torch.inference_mode()
-def summaries(encoder: Encoder, images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """Summaries (T, D) float32 on the CPU of tiles (T, S, S) uint8."""
-    return torch.cat([encoder.summary(part.to(device)).float().cpu() for part in _parts(images)])
-
-
-def _parts(images: np.ndarray) -> Iterator[Tensor]:
-    for start in range(0, len(images), _AT_ONCE):
-        yield torch.from_numpy(np.array(images[start : start + _AT_ONCE]))
 
 
 # ---- the task -------------------------------------------------------------------------------------------------------
@@ -211,53 +167,104 @@ def _parts(images: np.ndarray) -> Iterator[Tensor]:
 class Classification(Task[LabelledImages]):
     """Tiles with classes for the training loop."""
 
-    free: ClassVar = ("workers",)
+    free: ClassVar = ("workers", *FREE_MEASURED)
     pairs: ClassVar = "images"
-    module: Classifier
+    module: "Classifier | Averaged[Classifier]"
 
     def __init__(self, config: ClassifyConfig, engine: Engine) -> None:
         self.config, self.engine = config, engine
-        self.dataset = Dataset(config.dataset)
-        self.tiles = LabelledTiles.of(self.dataset, "train", config.label)
-        self.measured = LabelledTiles.of(self.dataset, config.split, config.label)
-        self.classes = sorted(set(self.tiles.classes))
+        self.dataset, self.cache = Dataset(config.dataset), config.cache or config.out / "cache"
+        own = config.protocol == "own"
+        tiles = self.tiles = LabelledTiles.of(self.dataset, ("train", config.split) if own else None, config.label)
+        if len({*tiles.classes}) < 2:
+            raise ValueError(
+                f"Tiles have {len({*tiles.classes})} classes in the {config.label} of their annotations: give 2."
+            )
+        self.division = divide(
+            self.dataset,
+            tiles.tile_ids,
+            tiles.classes,
+            config.protocol,
+            config.fold,
+            config.folds,
+            config.split_seed,
+            split=config.split,
+            cache=self.cache,
+        )
+        place = {tile_id: number for number, tile_id in enumerate(tiles.tile_ids)}
+        # Numbers of tiles, to learn from and to measure.
+        self.learn, self.ask = (
+            np.array([place[one] for one in some], int) for some in (self.division.train, self.division.test)
+        )
+        self.names = np.array(tiles.classes, dtype=object)
+        self.classes = sorted({*self.names[self.learn]})
         self._check()
         self.encoder = open_encoder(config.encoder, engine.device, config.size)
         index = self.dataset.tiles()
-        aside = index[index["tile_id"].isin(set(self.measured.tile_ids))]
+        aside = index[index["tile_id"].isin({*self.division.test})]
         # Before anything is computed: an encoder that saw these tiles need not learn from others.
         self.unseen = check_unseen(self.encoder.card, self.dataset.fingerprint, index, aside, config.encoder)
         if config.mode == "full" and not any(True for _ in self.encoder.module.parameters()):
-            raise ValueError(f"{config.encoder} has no weights to fine-tune: use mode linear.")
-        self.scale = GreyScale.of(index.set_index("tile_id").loc[self.tiles.tile_ids])
-        self.label_T = labels(self.tiles.classes, self.classes)
-        self.pixels = self._pixels(self.tiles, self.encoder)
-        self.module = Classifier(self.encoder, self.classes, config.mode)
-        self.summaries: Tensor | None = None
-        if config.mode == "linear":
-            self.summaries = summaries(self.encoder, self.pixels, engine.device)
-            self.module.standardise(self.summaries)
-        elif config.checkpoint_activations:
-            self.encoder.module.set_grad_checkpointing(True)  # type: ignore[operator]
-        self.order = Order(len(self.tiles.tile_ids), config.batch_size, config.seed)
+            raise ValueError(f"{config.encoder} has no weights to fine-tune: use mode linear or knn.")
+        self.window = ChipWindow.of(self.dataset, tiles.tile_ids, config.hide_size, config.window)
+        self.scale = GreyScale.of(index.set_index("tile_id").loc[list(self.division.train)])
+        self.label_T = labels(self.names[self.learn], self.classes)
+        size = self.encoder.pixels.size
+        self.pixels = load_chips(self.dataset, tiles.tile_ids, self.window, size, self.cache, config.contrast)
+        self.order = Order(len(self.learn), config.batch_size, config.seed)
         self.steps_per_epoch = self.order.steps_per_epoch
-        self.ends = [config.steps or config.epochs * self.steps_per_epoch]
+        self.ends = [0 if config.mode == "knn" else config.steps or config.epochs * self.steps_per_epoch]
+        if config.warmup_epochs is not None:
+            self.warmup_steps = round(config.warmup_epochs * self.steps_per_epoch)
+        self.module = self._module()
+
+    def _module(self) -> "Classifier | Averaged[Classifier]":
+        config, engine = self.config, self.engine
+        head = Classifier(self.encoder, self.classes, config.mode, config.dropout, config.neighbours, len(self.learn))
+        self.summaries: Tensor | None = None
+        if config.mode != "full" or config.head == "probe":
+            before = summaries(self.encoder, self.pixels[self.learn], engine.device)
+            head.standardise(before)
+            if config.mode == "full":
+                head.fit(before, self.label_T)
+            else:
+                self.summaries = before
+        if config.mode == "knn":
+            head.remember(before, self.label_T)
+        if config.mode == "full":
+            set_drop_path(self.encoder.module, config.drop_path)
+            if config.checkpoint_activations:
+                self.encoder.module.set_grad_checkpointing(True)  # type: ignore[operator]
+        return Averaged(head, config.ema) if config.ema and config.mode != "knn" else head
 
     def _check(self) -> None:
-        config, count, classes = self.config, len(self.tiles.tile_ids), len(self.classes)
-        if classes < 2:
+        config, count = self.config, len(self.learn)
+        if len(self.classes) < 2:
             raise ValueError(
-                f"Training tiles have {classes} classes in the {config.label} of their annotations: give 2."
+                f"Training tiles have {len(self.classes)} classes in the {config.label} of their annotations: give 2."
             )
+        if not len(self.ask):
+            raise ValueError(f"No tile of the split {config.split!r} of {config.dataset} has one class.")
         if count < config.batch_size:
             raise ValueError(f"{count} training tiles have a class, fewer than one batch of {config.batch_size}.")
-        if not self.measured.tile_ids:
-            raise ValueError(f"No tile of the split {config.split!r} of {config.dataset} has one class.")
-        if config.split == "train":
-            raise ValueError("split must not be train: those tiles are learned from.")
+        if config.mode == "knn" and count < config.neighbours:
+            raise ValueError(f"{count} training tiles have a class, fewer than {config.neighbours} neighbours.")
 
-    def _pixels(self, tiles: LabelledTiles, encoder: Encoder) -> np.ndarray:
-        return load_pixels(self.dataset, tiles.tile_ids, encoder.pixels.size, self.config.out / "cache")
+    def cautions(self) -> list[str]:
+        found = []
+        if self.window.shown < _SMALL_VIEW:
+            found.append(
+                f"The window shows {self.window.shown:.0%} of the typical chip ({self.window.told}): a larger one "
+                "(--window) shows more of the target, and of its size what the floor 'chip size in the window' says."
+            )
+        if strange := self._strange:
+            found.append(f"{strange} measured tiles are of classes without a training tile: none can be right.")
+        return found
+
+    @property
+    def _strange(self) -> int:
+        """Measured tiles of classes that nobody learned."""
+        return int((~np.isin(self.names[self.ask].astype(str), self.classes)).sum())
 
     def batches(self, rank: int, world: int) -> "ClassBatches":
         return ClassBatches(self, rank, world)
@@ -265,77 +272,68 @@ class Classification(Task[LabelledImages]):
     def arguments(self, step: int) -> tuple[float]:
         return (self.config.label_smoothing,)
 
+    def after_step(self, given: list[Any]) -> None:
+        if isinstance(self.module, Averaged):
+            self.module.update()
+
     def identity(self) -> list[str]:
-        pairs = zip(self.tiles.tile_ids, self.tiles.classes)
+        pairs = zip(self.division.train, self.names[self.learn])
         return [self.dataset.fingerprint, sha256("\n".join(f"{tile}|{name}" for tile, name in pairs).encode())[:16]]
+
+    # ---- what was reached -------------------------------------------------------------------------------------------
 
     def finish(self, step: int, seconds: float) -> dict[str, Any]:
         """Save the classifier, open it again as anyone would, and measure that."""
-        out, state = self.config.out, whole_state(self.module)
+        config, out, state = self.config, self.config.out, whole_state(self.module)
         result: dict[str, Any] = {}
         if self.engine.first:
-            save_classifier(self.module, state, out / "model", self.config)
-            rows = self.measure(load_classifier(out / "model", self.engine.device))
+            head = self.module
+            if isinstance(head, Averaged):  # what learned is left behind
+                head = head.average
+                state = {
+                    name.removeprefix("average."): one for name, one in state.items() if name.startswith("average")
+                }
+            save_classifier(head, state, out / "model", config.encoder, config.size, self.window.told)
+            table = self.measure(load_classifier(out / "model", self.engine.device))
+            write_predictions(table, out)
+            found = confusion(table)
+            with whole_file(out / PICTURES / "confusion.png") as part:
+                part.write_bytes(draw_confusion(found, f"{config.encoder}, {TOLD[config.mode]}"))
             details: dict[str, Json] = {
-                "classes": dict(Counter(self.tiles.classes)),
-                "train_tiles": len(self.tiles.tile_ids),
-                "left_out": self.tiles.left_out + self.measured.left_out,
+                "classes": dict(Counter(self.names[self.learn].tolist())),
+                "train_tiles": len(self.learn),
+                "left_out": self.tiles.left_out,
+                "left_out_by_reason": {"no class": self.tiles.no_class, "several classes": self.tiles.several},
+                "measured_of_unknown_classes": self._strange,
+                "input": self.window.told,
+                "mirrored": self.window.mirrored,
+                "confusion": found,
+                "note": self._note,
             }
-            setup: dict[str, Json] = {"dataset_fingerprint": self.dataset.fingerprint, "seed": self.config.seed}
+            setup: dict[str, Json] = {"dataset_fingerprint": self.dataset.fingerprint, "seed": config.seed}
+            split = config.split if config.protocol == "own" else config.protocol
+            data = config.dataset.resolve().name
+            rows = class_rows(table, data, split, config.encoder, TOLD[config.mode], self._note)
             results = Results(rows, {"classify": details}, setup, {"train": seconds})
-            results.write(out / "metrics.json")
-            result = {
-                "model": str(out / "model"),
-                "steps": step,
-                **details,
-                "rows": results.plain()["rows"],
-            }
+            results.write(out / METRICS)
+            result = {"model": str(out / "model"), "steps": step, **details, "rows": results.plain()["rows"]}
         return dict(self.engine.fabric.broadcast(result))
 
-    def measure(self, classifier: Classifier) -> tuple[Row, ...]:
-        """Top-1 and top-3 on the tiles kept aside, with what needs no model beside them."""
-        config, tiles = self.config, self.measured
-        label_T = labels(tiles.classes, self.classes)
-        scores = predict(classifier, self._pixels(tiles, self.encoder))
-        index = self.dataset.tiles().set_index("tile_id").loc[tiles.tile_ids]
-        # Tiles of one block may be copies of each other: an interval that takes them for independent is too narrow.
-        unit = "block" if index["block"].nunique() >= MIN_CLUSTERS else "root_id"
-        clusters = index[unit].astype(str).to_list()
-        raw = PixelEncoder()
-        known, asked = (summaries(raw, self._pixels(some, raw)) for some in (self.tiles, tiles))
-        floors = {
-            "most frequent class": self.label_T.bincount().expand(len(label_T), -1),
-            "raw pixels 1-NN": nearest_classes(known, self.label_T, asked, len(self.classes)),
-        }
-        what = "linear probe" if config.mode == "linear" else "fine-tuned"
-        data, note = config.dataset.resolve().name, self.unseen.note
-        rows = []
-        for k in TOP:
-            figure = proportion(hits(scores, label_T, k), clusters)
-            floor, name = highest_floor({name: float(hits(of, label_T, k).mean()) for name, of in floors.items()})
-            metric, n = f"top-{k}, {what}", figure.n
-            rows.append(
-                Row(
-                    data,
-                    config.split,
-                    "classify",
-                    config.encoder,
-                    metric,
-                    figure.value,
-                    figure.ci,
-                    n,
-                    floor,
-                    name,
-                    note,
-                )
-            )
-        return tuple(rows)
+    @property
+    def _note(self) -> str:
+        """What must be said beside every figure."""
+        hidden = "" if self.window.side_T is None else f"Chip size is hidden ({self.window.told})."
+        return " ".join(one for one in (self.division.note, hidden, self.unseen.note) if one)
 
-
-def labels(names: Sequence[str], classes: Sequence[str]) -> Tensor:
-    """Numbers (T,) int64 of class names; -1 where it is none of the classes."""
-    number = {name: i for i, name in enumerate(classes)}
-    return torch.tensor([number.get(name, -1) for name in names])
+    def measure(self, classifier: Classifier) -> Any:
+        """What is said of every tile that was kept aside, see :mod:`knowlip.tasks.class_rows`."""
+        said = predict(classifier, self.pixels[self.ask]).numpy()
+        test = self.division.test
+        tiles, names = self.tiles, self.names[self.ask].tolist()
+        floors = known_floors(
+            self.dataset, tiles.tile_ids, tiles.classes, self.window, self.learn, self.ask, self.cache
+        )
+        return predictions(test, self.division.clusters(test), names, self.classes, said, floors)
 
 
 class ClassBatches:
@@ -351,7 +349,10 @@ class ClassBatches:
         """To the device, augmented there."""
         images = part.images.to(device)
         if part.scale is not None and part.seed_B is not None:
-            images = augment(images, part.seed_B.to(device), part.scale.to(device), self.config.augment)
+            seed_B = part.seed_B.to(device)
+            images = augment(images, seed_B, part.scale.to(device), self.config.augment)
+            if self.config.crop_area < 1:
+                images = resized_crop(images, seed_B, self.config.crop_area)
         return replace(part, images=images, label_B=part.label_B.to(device))
 
     def _step(self, step: int) -> list[LabelledImages]:
@@ -368,59 +369,39 @@ class ClassBatches:
             if task.summaries is not None:
                 parts.append(LabelledImages(task.summaries[chosen], task.label_T[chosen]))
                 continue
-            turned = [Turn.of(int(turn)).pixels(tile) for turn, tile in zip(turns[mine], task.pixels[chosen])]
+            turned = [
+                Turn.of(int(turn)).pixels(tile) for turn, tile in zip(turns[mine], task.pixels[task.learn[chosen]])
+            ]
             images, seed_B = torch.from_numpy(np.stack(turned)), torch.from_numpy(seeds[mine])
             parts.append(LabelledImages(images, task.label_T[chosen], task.scale.rows(chosen), seed_B))
         return parts
 
 
-# ---- on disk --------------------------------------------------------------------------------------------------------
+# ---- several folds --------------------------------------------------------------------------------------------------
 
 
-def save_classifier(classifier: Classifier, state: dict[str, Tensor], folder: Path, config: ClassifyConfig) -> None:
-    """Write `classifier.json` and `classifier.safetensors`, whole or not at all. A frozen encoder is not copied."""
-    card = {
-        "format": _FORMAT,
-        "encoder": config.encoder,
-        "size": config.size,
-        "mode": classifier.mode,
-        "classes": classifier.classes,
-        "card": provenance(),
-    }
-    with whole_folder(folder) as part:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part / _WEIGHTS)
-        write_json(part / _CARD, card)
+def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
+    """Figures over finished run folders, the folds of one seed: every tile counts once."""
+    settings, notes = read_yaml(folders[0] / "config.yaml"), []
+    for folder in folders:
+        found = cast(Any, read_json(folder / METRICS))
+        notes.append(str(found["details"]["classify"]["note"]))
+    what = TOLD[cast(Mode, settings["mode"])]
+    return class_rows(read_predictions(folders), data, split, encoder, what, " ".join(dict.fromkeys(notes)))
 
 
-def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classifier:
-    """Open what :func:`save_classifier` wrote, in evaluation mode; the encoder is opened by its name.
-
-    Raises:
-        ValueError: no classifier, a broken one, or its encoder is not there.
-    """
-    if not (folder / _CARD).is_file():
-        raise ValueError(f"{folder} is not a classifier: it needs {_CARD} and {_WEIGHTS}.")
-    card = read_json(folder / _CARD)
-    if not isinstance(card, dict) or card.get("format") != _FORMAT:
-        raise ValueError(f"{folder / _CARD} is of no format that this version reads ({_FORMAT}).")
-    kinds = {"encoder": str, "size": int | None, "mode": str, "classes": list}
-    sound = all(isinstance(card.get(name, 0.0), kind) for name, kind in kinds.items())
-    if not sound or card["mode"] not in ("linear", "full") or not all(isinstance(n, str) for n in card["classes"]):
-        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, mode or list of classes.")
-    classifier = Classifier(open_encoder(card["encoder"], device, card["size"]), card["classes"], card["mode"])
-    try:
-        classifier.load_state_dict(load_file(folder / _WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder / _WEIGHTS} does not fit its encoder ({str(error).splitlines()[0]}).") from None
-    return classifier.eval().to(device)
+BENCH: Final = BenchTask(config=ClassifyConfig, run=classify, rows=rows_of)
 
 
 def show(result: Classified) -> str:
     """The result for people."""
     lines = [f"{result['model']}: {result['train_tiles']} training tiles, {len(result['classes'])} classes"]
-    for row in (row_from(plain) for plain in result["rows"]):
-        lines.append(
-            f"{row.metric}: {row.shown(row.value)} ({row.shown_ci}, {row.n} tiles); "
-            f"{row.floor_name} {row.shown(row.floor)}{'. ' + row.note if row.note else ''}"
-        )
+    rows = [row_from(plain) for plain in result["rows"]]
+    for row in rows:
+        if not row.encoder.startswith(FLOOR):
+            note = f". {row.note}" if row.note and row is rows[0] else ""
+            lines.append(
+                f"{row.metric}: {row.shown(row.value)} ({row.shown_ci}, {row.n} tiles); "
+                f"{row.floor_name} {row.shown(row.floor)}{note}"
+            )
     return "\n".join(lines)

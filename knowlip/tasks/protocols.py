@@ -28,6 +28,11 @@ Protocol = Literal["own", "random", "groups"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = get_args(Protocol)
 FOLDS: Final = 5
 """Four parts learn, one is asked: 4:1 as the field splits."""
+OWN: Final = "own split"
+RANDOM: Final = "random 4:1"
+APART: Final = "copies apart 4:1"
+"""Names of protocols for people."""
+PROTOCOL_NAMES: Final[Mapping[Protocol, str]] = {"own": OWN, "random": RANDOM, "groups": APART}
 BOTH_SIDES: Final = "Copies stand on both sides."
 """What every number of the protocol "random" is marked with."""
 

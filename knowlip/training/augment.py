@@ -143,6 +143,26 @@ def augment(pixels_BSS: Tensor, seed_B: Tensor, scale: GreyScale, config: Augmen
     return torch.where(is_data, scale.to_level(db), pixels_BSS)
 
 
+def resized_crop(pixels_BSS: Tensor, seed_B: Tensor, smallest: float) -> Tensor:
+    """A part of each image, brought to the side of all (bilinear); same seeds, same part.
+
+    Args:
+        pixels_BSS: uint8.
+        seed_B: int64, one random number a row; chance is drawn apart from that of :func:`augment`.
+        smallest: of the area, the share that a part has at least. Its sides are as 3:4 to 4:3, cut to the image.
+    """
+    chance_B4 = uniforms(seed_B + 3, 4)
+    area = smallest + (1 - smallest) * chance_B4[:, 0]
+    aspect = ((2 * chance_B4[:, 1] - 1) * math.log(4 / 3)).exp()
+    wide, high = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    zero = torch.zeros_like(wide)
+    x, y = (2 * chance_B4[:, 2] - 1) * (1 - wide), (2 * chance_B4[:, 3] - 1) * (1 - high)
+    theta_B23 = torch.stack([torch.stack([wide, zero, x], 1), torch.stack([zero, high, y], 1)], 1)
+    grid = F.affine_grid(theta_B23, [len(pixels_BSS), 1, *pixels_BSS.shape[1:]], align_corners=False)
+    part = F.grid_sample(pixels_BSS[:, None].float(), grid, padding_mode="border", align_corners=False)
+    return part[:, 0].round_().clamp_(0, 255).to(torch.uint8)
+
+
 def uniforms(seed_B: Tensor, number: int) -> Tensor:
     """(B, number) float32 in (0, 1) from int64 seeds: a counter and the seed through an integer hash."""
     low, high = _to_int32(seed_B), _to_int32(seed_B >> 32)

@@ -33,8 +33,8 @@ def layer_shares(names: Sequence[str], decay: float) -> Mapping[str, float]:
     number = {name: int(found[1]) for name in names if (found := _BLOCK.search(name))}
     rows = {name[: _BLOCK.search(name).start()] for name in number}  # type: ignore[union-attr]
     if len(rows) != 1:
-        found = f"{len(rows)} of them" if rows else "none that learns"
-        raise ValueError(f"layer_decay counts the blocks of one vision transformer, and here are {found}: set it to 1.")
+        here = f"{len(rows)} of them" if rows else "none that learns"
+        raise ValueError(f"layer_decay counts the blocks of one vision transformer, and here are {here}: set it to 1.")
     depth = max(number.values()) + 1
     tower, first = rows.pop().partition(".")[0], min(map(list(names).index, number))
     shares = {}

@@ -53,7 +53,12 @@ def test_every_setting_of_every_recipe_is_known(name: str) -> None:
 def test_the_header_says_the_command_and_what_to_expect(name: str) -> None:
     lines = (FOLDER / f"{name}.yaml").read_text().splitlines()
     header = "\n".join(line for line in lines if line.startswith("#"))
-    commands = ("\n# knowlip demo", f"\n# knowlip pretrain --recipe {name} ", f"--recipe {name}\n")
+    commands = (
+        "\n# knowlip demo",
+        f"\n# knowlip pretrain --recipe {name} ",
+        f"--recipe {name}\n",
+        f"\n# knowlip classify --recipe {name} ",
+    )
     assert any(command in header for command in commands)
     assert "\n# Expect" in header
     assert ("paper" in load_recipe(name)["about"]) == ("paper" in name.split("-"))
@@ -107,6 +112,34 @@ def test_paper_recipes_are_the_papers_setting(name: str, tower: str) -> None:
         assert found == value, setting
     header = (FOLDER / f"{name}.yaml").read_text()
     assert all(flag in header for flag in ("--init.vision", "--init.text", "--vocabulary"))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("classify-paper-table-3", {"learning_rate": 3e-3, "epochs": 100, "optimizer": "adamw", "decay": "cosine"}),
+        (
+            "classify-paper-repository",
+            {
+                "size": 512,
+                "batch_size": 28,
+                "learning_rate": 3e-3,
+                "weight_decay": 0.3,
+                "warmup_epochs": 30,
+                "epochs": 100,
+                "label_smoothing": 0.1,
+                "dropout": 0.1,
+                "layer_decay": 1.0,
+                "hide_size": "no",
+            },
+        ),
+    ],
+)
+def test_paper_recipes_of_classification_are_what_the_paper_says(name: str, settings: dict[str, Any]) -> None:
+    given = load_recipe(name)["classify"] | PLACES["classify"]
+    config = stage_config(COMMANDS["classify"].kind(), given)
+    assert {key: getattr(config, key) for key in settings} == settings
+    assert config.mode == "full"
 
 
 def test_the_resolution_chooses_the_recipe() -> None:

@@ -10,15 +10,17 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.linear_model import LogisticRegression
 
 from knowlip.base.rows import read_results
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.models.encoders import open_encoder
 from knowlip.tasks import classify as task
-from knowlip.tasks.classify import ClassifyConfig, LabelledTiles, classify, load_classifier
-from knowlip.tasks.metrics.classification import hits, nearest_classes
+from knowlip.tasks.class_rows import read_predictions
+from knowlip.tasks.classifier import Classifier, LabelledImages, load_classifier, predict
+from knowlip.tasks.classify import BENCH, ClassifyConfig, classify, rows_of
+from knowlip.tasks.labelled import LabelledTiles
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.augment import AugmentConfig
 from tests.inference.tiny_model import tiny_model
@@ -66,11 +68,11 @@ def values(result: dict[str, Any]) -> dict[str, float]:
 
 def test_a_tile_has_the_class_of_its_annotations_or_none(dataset: Path) -> None:
     data = Dataset(dataset)
-    tiles = LabelledTiles.of(data, "train", "category")
+    tiles = LabelledTiles.of(data, ("train",), "category")
     assert tiles.tile_ids == data.tiles("train")["tile_id"].to_list()
     assert [name in tile_id for tile_id, name in zip(tiles.tile_ids, tiles.classes)] == [True] * 60
     assert tiles.left_out == 0
-    assert LabelledTiles.of(data, "train", "type").left_out == 60
+    assert LabelledTiles.of(data, ("train",), "type").no_class == 60
 
 
 def test_two_categories_on_a_tile_are_none(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,28 +80,8 @@ def test_two_categories_on_a_tile_are_none(dataset: Path, monkeypatch: pytest.Mo
     rows = data.annotations()
     first = rows.iloc[[0]].assign(category="other", annotation_id="x")
     monkeypatch.setattr(data, "annotations", lambda: pd.concat([rows, first]))
-    assert (
-        LabelledTiles.of(data, "train", "category").left_out + LabelledTiles.of(data, "test", "category").left_out == 1
-    )
-
-
-def test_the_nearest_class_is_that_of_the_nearest_tile() -> None:
-    chance = torch.Generator().manual_seed(0)
-    train, test = torch.rand(300, 7, generator=chance), torch.rand(400, 7, generator=chance)
-    label = torch.randint(0, 5, (300,), generator=chance)
-    scores = nearest_classes(train, label, test, 5)
-    oracle = KNeighborsClassifier(1).fit(train, label)
-    assert np.array_equal(scores.argmax(1).numpy(), oracle.predict(test))
-    for number in range(5):
-        own = KNeighborsClassifier(1).fit(train[label == number], label[label == number])
-        np.testing.assert_allclose(-scores[:, number].numpy(), own.kneighbors(test)[0][:, 0], rtol=1e-4)
-
-
-def test_hits_among_the_first_k() -> None:
-    scores = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.1, 0.2, 0.7]])
-    assert hits(scores, torch.tensor([0, 1, -1]), 1).tolist() == [True, False, False]
-    assert hits(scores, torch.tensor([0, 1, -1]), 2).tolist() == [True, True, False]
-    assert hits(scores, torch.tensor([0, 1, -1]), 5).tolist() == [True, True, False]
+    found = LabelledTiles.of(data, None, "category")
+    assert (len(found.tile_ids), found.no_class, found.several, found.left_out) == (89, 0, 1, 1)
 
 
 def test_a_linear_probe_learns_the_head_alone(dataset: Path, tmp_path: Path) -> None:
@@ -110,10 +92,10 @@ def test_a_linear_probe_learns_the_head_alone(dataset: Path, tmp_path: Path) -> 
     assert [name for name, _ in saved.named_parameters()] == ["head.weight", "head.bias"]
     assert saved.classes == ["columns", "plain", "rows"]
     rows = read_results(tmp_path / "run" / "metrics.json").rows
-    assert [(row.task, row.split, row.encoder, row.n) for row in rows] == [
+    assert [(row.task, row.split, row.encoder, row.n) for row in rows[:2]] == [
         ("classify", "test", "random:test_resnet", 30)
     ] * 2
-    assert rows[0].floor_name in ("most frequent class", "raw pixels 1-NN")
+    assert rows[0].floor_name in ("majority class", "chip size", "pixels, 1-NN", "HOG")
     assert rows[0].ci is not None
     assert rows[0].ci[0] <= (rows[0].value or 0) <= rows[0].ci[1] + 1e-9
 
@@ -125,7 +107,7 @@ def test_full_fine_tuning_changes_the_encoder_and_is_saved_whole(dataset: Path, 
     saved, fresh = load_classifier(tmp_path / "run" / "model"), open_encoder("random:test_resnet", size=32)
     tiles = torch.randint(0, 256, (2, 32, 32), dtype=torch.uint8)
     assert not torch.allclose(saved.encoder.summary(tiles), fresh.summary(tiles), atol=1e-3)
-    probabilities = task.predict(saved, tiles.numpy())
+    probabilities = predict(saved, tiles.numpy())
     torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
 
 
@@ -135,7 +117,7 @@ def test_a_stopped_run_ends_the_same(dataset: Path, tmp_path: Path, monkeypatch:
     classify(config(dataset, tmp_path / "whole", **changes))
     step = task.ClassBatches._step
 
-    def stop(batches: task.ClassBatches, number: int) -> list[task.LabelledImages]:
+    def stop(batches: task.ClassBatches, number: int) -> list[LabelledImages]:
         if number == 5:
             raise KeyboardInterrupt
         return step(batches, number)
@@ -180,13 +162,23 @@ def test_an_encoder_that_saw_the_measured_tiles_is_refused(dataset: Path, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"mode": "half"}, "mode must be linear or full"),
+        ({"mode": "half"}, "mode must be one of linear, full, knn"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"augment": AugmentConfig()}, "augment is for mode full"),
+        ({"layer_decay": 0.7}, "layer_decay are for mode full"),
+        ({"mode": "full", "layer_decay": 0.7}, "none that learns"),
+        ({"contrast": "more"}, "contrast must be stored or chip"),
+        ({"head": "probe"}, "probe in mode full"),
+        ({"mode": "full", "drop_path": 1.0}, "drop_path must be"),
+        ({"ema": 1.0}, "ema from 0"),
+        ({"crop_area": 0.0}, "crop_area must be"),
+        ({"mode": "knn", "neighbours": 61}, "fewer than 61 neighbours"),
+        ({"warmup_epochs": 2, "warmup_steps": 2}, "not both"),
+        ({"window": 64, "hide_size": "no"}, "A window hides the size"),
         ({"label": "type"}, "0 classes in the type"),
         ({"batch_size": 64}, "60 training tiles have a class, fewer than one batch of 64"),
         ({"split": "val"}, "No tile of the split 'val'"),
-        ({"split": "train"}, "must not be train"),
+        ({"split": "train"}, "those of train are learned from"),
         ({"encoder": "nothing"}, "no encoder 'nothing'"),
     ],
 )
@@ -219,4 +211,59 @@ def test_the_command(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert "60 training tiles, 3 classes" in said
     assert "top-1, linear probe: " in said
-    assert "raw pixels 1-NN" in said or "most frequent class" in said
+    assert "pixels, 1-NN" in said or "HOG" in said or "majority class" in said or "chip size" in said
+
+
+def test_neighbours_vote_without_a_step_and_are_saved(dataset: Path, tmp_path: Path) -> None:
+    result = classify(config(dataset, tmp_path / "run", mode="knn", neighbours=5))
+    assert result["steps"] == 0
+    assert values(result)["top-1, k-NN"] > 0.6
+    saved = load_classifier(tmp_path / "run" / "model")
+    assert saved.known_ND.shape == (60, saved.encoder.width)
+    assert classify(config(dataset, tmp_path / "run", mode="knn", neighbours=5))["rows"] == result["rows"]
+
+
+def test_the_average_is_what_is_kept(dataset: Path, tmp_path: Path) -> None:
+    changes = {"encoder": "random:test_vit", "mode": "full", "steps": 3, "layer_decay": 0.7, "drop_path": 0.2}
+    classify(config(dataset, tmp_path / "last", **changes))
+    classify(config(dataset, tmp_path / "mean", ema=0.5, crop_area=0.5, dropout=0.1, warmup_epochs=0.4, **changes))
+    fresh = open_encoder("random:test_vit", size=32)
+    moved = []
+    for run in ("last", "mean"):
+        saved = load_classifier(tmp_path / run / "model")
+        assert not any(name.startswith(("average", "model")) for name in saved.state_dict())
+        pairs = zip(saved.encoder.module.parameters(), fresh.module.parameters())
+        moved.append(sum(float((one - other).detach().abs().sum()) for one, other in pairs))
+    assert 0 < moved[1] < moved[0], "the average stays behind"
+    with pytest.raises(ValueError, match="was made with layer_decay"):
+        classify(config(dataset, tmp_path / "last", **{**changes, "layer_decay": 0.8}))
+
+
+def test_folds_measure_every_tile_once_and_have_rows_together(dataset: Path, tmp_path: Path) -> None:
+    assert (BENCH.config, BENCH.run) == (ClassifyConfig, classify)
+    folders = [tmp_path / str(fold) for fold in range(3)]
+    for fold, folder in enumerate(folders):
+        settings = {"encoder": "pixels:8", "size": None, "mode": "knn", "neighbours": 3, "cache": tmp_path / "cache"}
+        classify(config(dataset, folder, protocol="random", fold=fold, folds=3, **settings))
+    rows = rows_of(folders, "set", "random", "pixels")
+    assert (rows[0].metric, rows[0].n, rows[0].split) == ("top-1, k-NN", 90, "random")
+    assert "Copies stand on both sides" in rows[0].note
+    pooled = read_predictions(folders)
+    assert sorted(pooled["tile_id"]) == Dataset(dataset).tiles()["tile_id"].to_list()
+    assert rows[0].value == pytest.approx((pooled["class"] == pooled["said"].str[0]).mean())
+    assert len(list((tmp_path / "cache").glob("groups-*"))) == 1, "copies are looked for once"
+    assert (folders[0] / "pictures" / "confusion.png").is_file()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_head_begins_as_the_regression_of_scikit_learn(count: int) -> None:
+    encoder, chance = open_encoder("pixels:4"), np.random.default_rng(0)
+    label = chance.integers(0, count, 120)
+    values = chance.normal(3, 2, (120, 16)) + label[:, None]
+    head = Classifier(encoder, [str(number) for number in range(count)], "linear")
+    head.standardise(torch.from_numpy(values).float())
+    head.fit(torch.from_numpy(values).float(), torch.from_numpy(label))
+    scaled = (values - values.mean(0)) / values.std(0, ddof=1)
+    expected = LogisticRegression(C=1e-3, max_iter=300).fit(scaled, label).predict_proba(scaled)
+    found = head.logits(torch.from_numpy(values).float()).softmax(-1).detach()
+    np.testing.assert_allclose(found, expected, atol=1e-4)

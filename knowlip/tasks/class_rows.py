@@ -1,0 +1,139 @@
+"""What a classification said of every tile that was measured, and the figures of it: of one fold, or of several that
+ask about each tile once.
+
+`predictions.parquet`, one row a tile: `tile_id`, `group` (of copies), `class`, `said` (the three likeliest classes, the
+first one first), `probability` (of the first), and for each floor `floor:NAME`, its three likeliest.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from knowlip.base.files import whole_file
+from knowlip.base.parquet import read_parquet
+from knowlip.base.rows import Json, Row, highest_floor
+from knowlip.pages.charts import png
+from knowlip.tasks.metrics import proportion
+from knowlip.tasks.runs import FLOOR
+
+PREDICTIONS: Final = "predictions.parquet"
+TOP: Final = (1, 3)
+"""Right is a class among the first k."""
+
+
+def predictions(
+    tile_ids: Sequence[str],
+    groups: Sequence[str],
+    names: Sequence[str],
+    classes: Sequence[str],
+    probability_TC: np.ndarray,
+    floors: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
+    """The table, see above.
+
+    Args:
+        tile_ids: of the T tiles measured.
+        groups: group of copies of each.
+        names: class of each.
+        classes: that the model knows (C).
+        probability_TC: what it says.
+        floors: name -> likeliest classes of each (T, at most 3).
+    """
+    order = np.argsort(-probability_TC, axis=1, kind="stable")[:, : max(TOP)]
+    table = {
+        "tile_id": list(tile_ids),
+        "group": list(groups),
+        "class": list(names),
+        "said": [[classes[number] for number in row] for row in order],
+        "probability": probability_TC.max(1).astype(np.float32),
+    }
+    return pd.DataFrame(table | {f"{FLOOR}{name}": [list(row) for row in said] for name, said in floors.items()})
+
+
+def write_predictions(table: pd.DataFrame, folder: Path) -> None:
+    """Write the table into a run folder."""
+    with whole_file(folder / PREDICTIONS) as part:
+        table.to_parquet(part, index=False)
+
+
+def read_predictions(folders: Sequence[Path]) -> pd.DataFrame:
+    """The tables of several run folders as one.
+
+    Raises:
+        ValueError: there is none, or a tile was measured twice.
+    """
+    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
+    if table["tile_id"].duplicated().any():
+        raise ValueError(f"{folders[0]} and others have measured the same tiles: give the folds of one seed.")
+    return table
+
+
+def right(table: pd.DataFrame, column: str, k: int) -> np.ndarray:
+    """Whether the class of each tile is among the first k of a column (T,) bool."""
+    return np.array([name in said[:k] for name, said in zip(table["class"], table[column])], bool)
+
+
+def class_rows(table: pd.DataFrame, data: str, split: str, encoder: str, what: str, note: str = "") -> tuple[Row, ...]:
+    """Top-1 and top-3, top-1 of each class, and the floors' own rows, with intervals over groups of copies.
+
+    Args:
+        table: predictions of one or more folds.
+        data, split, encoder: as rows name them.
+        what: how the encoder was used, e.g. "linear probe".
+        note: what a reader must know besides.
+    """
+    clusters = table["group"].astype(str).to_numpy()
+    columns = [name for name in table.columns if name.startswith(FLOOR)]
+    rows: list[Row] = []
+    last: list[Row] = []
+    for k in TOP:
+        floors = {name.removeprefix(FLOOR): proportion(right(table, name, k), clusters) for name in columns}
+        floor, floor_name = highest_floor({name: one.value for name, one in floors.items()})
+        model = proportion(right(table, "said", k), clusters)
+        for encoder_, metric, one in [
+            (encoder, f"top-{k}, {what}", model),
+            *((f"{FLOOR}{name}", f"top-{k}", one) for name, one in floors.items()),
+        ]:
+            row = Row(data, split, "classify", encoder_, metric, one.value, one.ci, one.n, floor, floor_name, note)
+            (last if encoder_.startswith(FLOOR) else rows).append(row)
+    hit = right(table, "said", 1)
+    for name in sorted({*table["class"]}):
+        of = (table["class"] == name).to_numpy()
+        one = proportion(hit[of], clusters[of])
+        known = {column.removeprefix(FLOOR): float(right(table[of], column, 1).mean()) for column in columns}
+        floor, floor_name = highest_floor(known)
+        metric = f"top-1 of {name}, {what}"
+        rows.append(Row(data, split, "classify", encoder, metric, one.value, one.ci, one.n, floor, floor_name, note))
+    return (*rows, *last)
+
+
+def confusion(table: pd.DataFrame) -> dict[str, Json]:
+    """How many tiles of each class were called what: `classes`, and `counts` (rows the class, columns what was said).
+    Computed anew from the table, so that it can be of several folds."""
+    first = table["said"].str[0]
+    names = sorted({*table["class"], *first})
+    counts = pd.crosstab(pd.Categorical(table["class"], names), pd.Categorical(first, names), dropna=False)
+    return {"classes": names, "counts": counts.to_numpy().tolist()}
+
+
+def draw_confusion(found: Mapping[str, Any], title: str) -> bytes:
+    """The matrix as a PNG: colour is the share of the class, numbers are tiles."""
+    names, counts = found["classes"], np.array(found["counts"])
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 1.6 + 0.62 * len(names)
+    figure = Figure(figsize=(side + 1, side), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("said", fontsize=8)
+    axes.set_ylabel("class", fontsize=8)
+    axes.set_title(title, fontsize=9)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if share[row, column] > 0.6 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
+    return png(figure)

@@ -1,0 +1,209 @@
+"""A head on an encoder's summary, and a folder that holds it: linear (on a frozen encoder, or with all of it), or the
+k nearest of the tiles that were learned from.
+
+Shapes: B rows, T tiles, N tiles learned from, C classes, D width of the encoder.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, cast, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from knowlip.base.documents import read_json
+from knowlip.base.files import whole_folder, write_json
+from knowlip.base.provenance import provenance
+from knowlip.base.rows import Json
+from knowlip.models.encoders import Encoder, open_encoder
+from knowlip.training.augment import GreyScale
+
+Mode = Literal["linear", "full", "knn"]
+MODES: Final[tuple[Mode, ...]] = get_args(Mode)
+HeadStart = Literal["random", "probe"]
+HEADS: Final[tuple[HeadStart, ...]] = get_args(HeadStart)
+TOLD: Final = {"linear": "linear probe", "full": "fine-tuned", "knn": "k-NN"}
+"""Modes for people."""
+_CARD, _WEIGHTS, _FORMAT = "classifier.json", "classifier.safetensors", 1
+_AT_ONCE = 256
+_STRENGTH = 1e-3
+"""Inverse regularisation of the regression that a head begins as: the fewer tiles than numbers, the more it matters."""
+_TEMPERATURE = 0.07
+"""Of the votes of neighbours, as DINO weighs them."""
+
+
+@dataclass
+class LabelledImages:
+    """A process's share of a pass."""
+
+    images: Tensor
+    """Tiles (B, S, S) uint8; summaries (B, D) of a frozen encoder."""
+    label_B: Tensor
+    scale: GreyScale | None = None
+    seed_B: Tensor | None = None
+    """Chance of the augmentation of each image."""
+
+
+class Classifier(nn.Module):
+    """A head on an encoder's summary.
+
+    Args:
+        encoder: gives the summary. In mode "full" its weights are part of this module.
+        classes: their names.
+        mode: what learns; "knn" learns nothing and remembers.
+        dropout: share of the summary that the head does not see in training.
+        neighbours: how many vote, in mode "knn".
+        known: tiles that mode "knn" will remember.
+    """
+
+    mean_D: Tensor
+    std_D: Tensor
+    known_ND: Tensor
+    label_N: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        classes: Sequence[str],
+        mode: Mode,
+        dropout: float = 0.0,
+        neighbours: int = 1,
+        known: int = 0,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.classes, self.mode, self.neighbours = encoder, list(classes), mode, neighbours
+        if mode == "full":
+            self.visual_encoder = encoder.module
+        self.register_buffer("mean_D", torch.zeros(encoder.width))
+        self.register_buffer("std_D", torch.ones(encoder.width))
+        if mode == "knn":
+            self.register_buffer("known_ND", torch.zeros(known, encoder.width))
+            self.register_buffer("label_N", torch.zeros(known, dtype=torch.int64))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.width, len(classes))
+
+    def standardise(self, summary_TD: Tensor) -> None:
+        """Bring the summaries of a frozen encoder to mean 0 and deviation 1: one learning rate then serves all."""
+        self.mean_D.copy_(summary_TD.mean(0))
+        deviation = summary_TD.std(0)
+        self.std_D.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
+
+    def fit(self, summary_ND: Tensor, label_N: Tensor) -> None:
+        """Begin as a logistic regression on the standardised summaries of the tiles to learn from."""
+        values = ((summary_ND.to(self.mean_D) - self.mean_D) / self.std_D).cpu().double().numpy()
+        found = LogisticRegression(C=_STRENGTH, max_iter=300).fit(values, label_N.numpy())
+        weight, bias = found.coef_, found.intercept_
+        if len(weight) == 1:  # of two classes scikit-learn keeps the difference
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        with torch.no_grad():
+            self.head.weight.copy_(torch.from_numpy(weight))
+            self.head.bias.copy_(torch.from_numpy(bias))
+
+    def remember(self, summary_ND: Tensor, label_N: Tensor) -> None:
+        """What neighbours are looked for among, in mode "knn"."""
+        self.known_ND.copy_(F.normalize((summary_ND.to(self.mean_D) - self.mean_D) / self.std_D, dim=-1))
+        self.label_N.copy_(label_N)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Tiles (B, S, S) uint8, or their summaries (B, D) -> (B, C)."""
+        summary_BD = self.encoder.summary(images) if images.dtype == torch.uint8 else images
+        summary_BD = (summary_BD - self.mean_D) / self.std_D
+        if self.mode == "knn":
+            return self._votes(summary_BD)
+        return cast(Tensor, self.head(self.dropout(summary_BD))).float()
+
+    def _votes(self, summary_BD: Tensor) -> Tensor:
+        """Logarithm of the votes of the nearest by cosine: each weighs exp(cosine / 0.07) (Wu et al. 2018; DINO)."""
+        cosine_BN = F.normalize(summary_BD, dim=-1) @ self.known_ND.T
+        near_BK, place_BK = cosine_BN.topk(self.neighbours, dim=1)
+        votes_BC = torch.zeros(len(summary_BD), len(self.classes), device=summary_BD.device)
+        votes_BC.scatter_add_(1, self.label_N[place_BK], ((near_BK - 1) / _TEMPERATURE).exp())
+        return votes_BC.clamp(min=1e-30).log()
+
+    def forward(self, part: LabelledImages, label_smoothing: float) -> tuple[dict[str, Tensor], None]:
+        """The loss of a pass."""
+        return {"loss": F.cross_entropy(self.logits(part.images), part.label_B, label_smoothing=label_smoothing)}, None
+
+
+@torch.inference_mode()
+def predict(classifier: Classifier, images: np.ndarray) -> Tensor:
+    """Probabilities (T, C) on the CPU of tiles (T, S, S) uint8; the classifier must be in evaluation mode."""
+    device = classifier.mean_D.device
+    return torch.cat([classifier.logits(part.to(device)).softmax(-1).cpu() for part in _parts(images)])
+
+
+@torch.inference_mode()
+def summaries(encoder: Encoder, images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Summaries (T, D) float32 on the CPU of tiles (T, S, S) uint8."""
+    return torch.cat([encoder.summary(part.to(device)).float().cpu() for part in _parts(images)])
+
+
+def _parts(images: np.ndarray) -> Iterator[Tensor]:
+    for start in range(0, len(images), _AT_ONCE):
+        yield torch.from_numpy(np.array(images[start : start + _AT_ONCE]))
+
+
+# ---- on disk --------------------------------------------------------------------------------------------------------
+
+
+def save_classifier(
+    classifier: Classifier, state: dict[str, Tensor], folder: Path, encoder: str, size: int | None, window: str
+) -> None:
+    """Write `classifier.json` and `classifier.safetensors`, whole or not at all. A frozen encoder is not copied.
+
+    Args:
+        classifier: what learned.
+        state: its weights and buffers by name.
+        folder: where to.
+        encoder: name of the encoder.
+        size: side of the input that it was opened with.
+        window: what of a tile it is shown, in words.
+    """
+    card: dict[str, Json] = {
+        "format": _FORMAT,
+        "encoder": encoder,
+        "size": size,
+        "mode": classifier.mode,
+        "classes": classifier.classes,
+        "neighbours": classifier.neighbours,
+        "window": window,
+        "card": cast(Json, provenance()),
+    }
+    with whole_folder(folder) as part:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part / _WEIGHTS)
+        write_json(part / _CARD, card)
+
+
+def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classifier:
+    """Open what :func:`save_classifier` wrote, in evaluation mode; the encoder is opened by its name.
+
+    Raises:
+        ValueError: no classifier, a broken one, or its encoder is not there.
+    """
+    if not (folder / _CARD).is_file():
+        raise ValueError(f"{folder} is not a classifier: it needs {_CARD} and {_WEIGHTS}.")
+    card = read_json(folder / _CARD)
+    if not isinstance(card, dict) or card.get("format") != _FORMAT:
+        raise ValueError(f"{folder / _CARD} is of no format that this version reads ({_FORMAT}).")
+    kinds = {"encoder": str, "size": int | None, "mode": str, "classes": list}
+    neighbours = card.get("neighbours", 1)  # the first of this format had linear heads alone
+    sound = all(isinstance(card.get(name, 0.0), kind) for name, kind in kinds.items()) and isinstance(neighbours, int)
+    if not sound or card["mode"] not in MODES or not all(isinstance(n, str) for n in card["classes"]):
+        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, mode or list of classes.")
+    encoder = open_encoder(card["encoder"], device, card["size"])
+    try:
+        state = load_file(folder / _WEIGHTS)
+        known = len(state.get("label_N", ()))
+        if card["mode"] == "knn" and not 1 <= neighbours <= known:
+            raise RuntimeError(f"{neighbours} of {known} tiles cannot vote")
+        classifier = Classifier(encoder, card["classes"], card["mode"], 0.0, neighbours, known)
+        classifier.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{folder / _WEIGHTS} does not fit its encoder ({str(error).splitlines()[0]}).") from None
+    return classifier.eval().to(device)

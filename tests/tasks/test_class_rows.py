@@ -1,0 +1,116 @@
+"""Neighbours against scikit-learn, floors in their order, figures of one fold and of several, and the confusion."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from knowlip.models.encoders import open_encoder
+from knowlip.tasks.class_floors import Chips, ranked
+from knowlip.tasks.class_rows import (
+    class_rows,
+    confusion,
+    draw_confusion,
+    predictions,
+    read_predictions,
+    right,
+    write_predictions,
+)
+from knowlip.tasks.classifier import Classifier
+
+NAMES = ["bus", "car", "van"]
+
+
+def test_the_nearest_neighbour_is_scikit_learns_and_votes_are_dinos() -> None:
+    chance = torch.Generator().manual_seed(0)
+    known, asked = torch.rand(200, 16, generator=chance), torch.rand(90, 16, generator=chance)
+    label = torch.randint(0, 3, (200,), generator=chance)
+    encoder = open_encoder("pixels:4")
+    for k in (1, 7):
+        head = Classifier(encoder, NAMES, "knn", 0.0, k, 200)
+        head.standardise(known)
+        head.remember(known, label)
+        a, b = ((some - known.mean(0)) / known.std(0) for some in (known, asked))
+        votes = KNeighborsClassifier(k, metric="cosine", weights=lambda far: np.exp(-far / 0.07)).fit(a, label)
+        np.testing.assert_allclose(head.logits(asked).softmax(-1), votes.predict_proba(b), atol=2e-4)
+
+
+def table(count: int = 60, seed: int = 0) -> tuple[list[str], np.ndarray, np.ndarray]:
+    chance = np.random.default_rng(seed)
+    truth = chance.integers(0, 3, count)
+    scores = chance.dirichlet(np.ones(3), count)
+    return [f"tile-{seed}-{number:02d}" for number in range(count)], truth, scores
+
+
+def test_figures_are_scikit_learns() -> None:
+    tile_ids, truth, scores = table()
+    groups = [f"g{number // 3}" for number in range(60)]
+    floor = np.array([NAMES] * 60, dtype=object)
+    found = predictions(tile_ids, groups, [NAMES[one] for one in truth], NAMES, scores, {"majority class": floor})
+    assert right(found, "said", 1).mean() == pytest.approx(top_k_accuracy_score(truth, scores, k=1))
+    rows = {(row.encoder, row.metric): row for row in class_rows(found, "set", "groups", "e", "k-NN", "note")}
+    top = rows["e", "top-1, k-NN"]
+    assert (top.value, top.n, top.floor_name, top.note) == (
+        pytest.approx(top_k_accuracy_score(truth, scores, k=1)),
+        60,
+        "majority class",
+        "note",
+    )
+    assert top.floor == pytest.approx((truth == 0).mean())
+    assert top.ci is not None
+    assert top.ci[0] < top.value < top.ci[1]
+    assert rows["e", "top-3, k-NN"].value == 1
+    assert rows["floor:majority class", "top-1"].value == top.floor
+    matrix = confusion(found)
+    assert matrix["classes"] == NAMES
+    assert matrix["counts"] == confusion_matrix(truth, scores.argmax(1)).tolist()
+    for number, name in enumerate(NAMES):
+        of = rows["e", f"top-1 of {name}, k-NN"]
+        assert of.n == (truth == number).sum()
+        assert of.value == pytest.approx((scores[truth == number].argmax(1) == number).mean())
+
+
+def test_folds_are_pooled_and_a_tile_counts_once(tmp_path: Path) -> None:
+    folders = []
+    for seed in (0, 1):
+        tile_ids, truth, scores = table(seed=seed)
+        found = predictions(tile_ids, tile_ids, [NAMES[one] for one in truth], NAMES, scores, {})
+        folders.append(tmp_path / str(seed))
+        write_predictions(found, folders[-1])
+    pooled = read_predictions(folders)
+    assert len(pooled) == 120
+    assert class_rows(pooled, "set", "groups", "e", "k-NN")[0].n == 120
+    with pytest.raises(ValueError, match="measured the same tiles"):
+        read_predictions([folders[0], folders[0]])
+
+
+def test_a_class_that_nobody_learned_is_never_right_and_stands_in_the_matrix() -> None:
+    found = predictions(["a", "b"], ["a", "b"], ["bus", "tram"], NAMES, np.eye(3)[[0, 1]], {})
+    assert right(found, "said", 3).tolist() == [True, False]
+    matrix = confusion(found)
+    assert matrix["classes"] == ["bus", "car", "tram"]
+    assert matrix["counts"] == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def test_the_matrix_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "confusion.png"
+    path.write_bytes(draw_confusion({"classes": NAMES, "counts": np.eye(3, dtype=int).tolist()}, "title"))
+    assert min(Image.open(path).size) > 200
+
+
+def test_floors_rank_classes_and_the_window_is_one_where_size_is_hidden() -> None:
+    chance = np.random.default_rng(0)
+    names = np.array(["small", "tall"] * 40, dtype=object)
+    sizes = np.stack([chance.integers(40, 60, 80), chance.integers(40, 60, 80) + 60 * (np.arange(80) % 2)], 1)
+    thumbnails = chance.normal(size=(80, 32, 32)).astype(np.float32)
+    chips = Chips(thumbnails, sizes, names, np.arange(80), np.minimum(sizes, 40))
+    said = ranked(chips, np.arange(60), np.arange(60, 80))
+    assert all(one.shape == (20, 2) for one in said.values())
+    assert (said["chip size"][:, 0] == names[60:]).all()
+    assert len({*said["chip size in the window"][:, 0]}) == 1, "it shows 40 pixels of all"
+    chips.visible = None
+    assert "chip size in the window" not in ranked(chips, np.arange(60), np.arange(60, 80))
