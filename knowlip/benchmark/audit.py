@@ -1,8 +1,8 @@
 """`knowlip dataset audit`: what numbers on a data set are worth, before any model is measured on it.
 
 Near copies, labels that contradict each other among them, copies on both sides of a split, and the floors of
-classification, detection and segmentation, as the labels allow: on the set's own split, at random 4:1 (classification),
-and with copies apart.
+classification, detection, segmentation and questions, as the labels allow: on the set's own split, at random 4:1
+(classification), and with copies apart.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.progress import track
 from knowlip.base.rows import Json, Results, Row, highest_floor
 from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
+from knowlip.benchmark.audit_questions import METRIC, question_floors
 from knowlip.dataset import Dataset
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
 from knowlip.tasks.class_floors import Chips, answers
@@ -61,7 +62,8 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
     Returns:
         `tiles`, `groups` (of near copies: images, largest, share with a copy, conflicts of labels, across splits),
         `classes` (tiles of each), `floors` (protocol -> floor -> top-1 with interval), `detection` and `segmentation`
-        (the same with AP50 and mIoU), `reasons` (why something was not measured), `rows`, and with `out` the page.
+        (the same with AP50 and mIoU), `questions` (protocol -> type -> floor -> accuracy) and where their answers are
+        from, `reasons` (why something was not measured), `rows`, and with `out` the page.
 
     Raises:
         ValueError: no data set, no accepted tile, or `out` holds something other than an older audit.
@@ -96,12 +98,18 @@ def dataset_audit(config: DatasetAuditConfig) -> dict[str, Any]:
     places = Places(data, tile_ids, groups, splits, config.seed)
     for task, measure in (("detection", detection_floors), ("segmentation", segmentation_floors)):
         found = measure(places)
-        facts[task] = {
-            protocol: {name: {"value": one.value, "ci": one.ends, "n": one.n} for name, one in floors.items()}
-            for protocol, floors in found.items()
-        }
+        facts[task] = {protocol: _plain(floors) for protocol, floors in found.items()}
         rows += [row for protocol, floors in found.items() for row in _rows(config, protocol, task, floors)]
         facts["reasons"] |= places.reasons(task, found)
+    asked, facts["questions_from"] = question_floors(places, config.seed)
+    facts["questions"] = {
+        protocol: {kind: _plain(floors) for kind, floors in kinds.items()} for protocol, kinds in asked.items()
+    }
+    for protocol, kinds in asked.items():
+        for kind, floors in kinds.items():
+            rows += _rows(config, protocol, "vqa", floors, f"{kind} {METRIC}")
+    if not asked:
+        facts["reasons"]["questions"] = "neither truth, texts nor boxes of ships or aircraft tell answers."
     facts["rows"] = [row.name for row in rows]
     if config.out is not None:
         worst = _worst(finder, groups, classes, splits)
@@ -128,6 +136,10 @@ def show(found: dict[str, Any]) -> str:
         for protocol, floors in found[task].items():
             cells = [f"{name} {one['value']:.1%}" for name, one in floors.items()]
             lines.append(f"{_METRICS[task]} without a model, {protocol}: " + ", ".join(cells))
+    for protocol, kinds in found["questions"].items():
+        for kind, floors in kinds.items():
+            cells = [f"{name} {one['value']:.1%}" for name, one in floors.items()]
+            lines.append(f"{kind} questions without an image, {protocol}: " + ", ".join(cells))
     lines += [f"{name}: not measured: {reason}" for name, reason in found["reasons"].items()]
     if "out" in found:
         lines.append(f"{found['out']}/{PAGE}")
@@ -183,12 +195,30 @@ def _floors(
     return rows, reasons
 
 
-def _rows(config: DatasetAuditConfig, protocol: str, task: str, floors: Mapping[str, Estimate]) -> list[Row]:
+def _plain(floors: Mapping[str, Estimate]) -> dict[str, Json]:
+    return {name: {"value": one.value, "ci": one.ends, "n": one.n} for name, one in floors.items()}
+
+
+def _rows(
+    config: DatasetAuditConfig, protocol: str, task: str, floors: Mapping[str, Estimate], metric: str = ""
+) -> list[Row]:
     """A row for each floor, beside the highest of them."""
     highest, name = highest_floor({guess: one.value for guess, one in floors.items()})
     data, note = config.dataset.resolve().name, BOTH_SIDES if protocol == RANDOM else ""
     return [
-        Row(data, protocol, task, f"floor:{guess}", _METRICS[task], one.value, one.ci, one.n, highest, name, note)
+        Row(
+            data,
+            protocol,
+            task,
+            f"floor:{guess}",
+            metric or _METRICS[task],
+            one.value,
+            one.ci,
+            one.n,
+            highest,
+            name,
+            note,
+        )
         for guess, one in floors.items()
     ]
 

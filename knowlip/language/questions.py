@@ -193,23 +193,36 @@ def _only_mode(values: Iterable[Any]) -> Any | None:
     return common[0][0]
 
 
-def facts_from_truth(truth: TileTruth) -> Facts:
-    """What the truth of a tile (objects, shares, grid) says about the six questions."""
-    counts, types, regions = {}, {}, {}
-    for category in TARGET_CATEGORIES:
-        objects = [o for o in truth["objects"] if o["category"] == category]
-        counts[category] = len(objects)
-        kind = _only_mode(o["type"] for o in objects)
-        if kind is not None and sum(o["type"] == kind for o in objects) * 2 > len(objects):
+def facts_from_objects(objects: Iterable[Mapping[str, str | int]], categories: Iterable[str]) -> Facts:
+    """What the objects of a tile say: their number, the type of most, the region of most.
+
+    Args:
+        objects: `category`, `type` ("" where unknown) and `region` (0 to 8) of each.
+        categories: those that could be there; others are passed over.
+    """
+    listed, counts, types, regions = list(objects), {}, {}, {}
+    for category in categories:
+        mine = [one for one in listed if one["category"] == category]
+        counts[category] = len(mine)
+        kind = _only_mode(one["type"] for one in mine)
+        if kind and sum(one["type"] == kind for one in mine) * 2 > len(mine):
             types[category] = kind
-        region = _only_mode(region_of(o["x"], o["y"]) for o in objects)
+        region = _only_mode(one["region"] for one in mine)
         if region is not None:
             regions[category] = region
+    return Facts(counts=counts, types=types, regions=regions)
+
+
+def facts_from_truth(truth: TileTruth) -> Facts:
+    """What the truth of a tile (objects, shares, grid) says about the six questions."""
+    objects = [
+        {"category": one["category"], "type": one["type"], "region": region_of(one["x"], one["y"])}
+        for one in truth["objects"]
+    ]
+    known = facts_from_objects(objects, TARGET_CATEGORIES)
     shares = landform_shares(truth["shares"])
-    return Facts(
-        counts=counts,
-        types=types,
-        regions=regions,
+    return replace(
+        known,
         main=clear_landform(shares),
         landforms=tuple(name for name in LANDFORMS if shares[name] >= MIN_SHARE),
         grid=tuple(clear_landform(landform_shares(cell)) for cell in truth["grid"]),

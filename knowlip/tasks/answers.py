@@ -152,6 +152,25 @@ def of_other_images(bench: Bench, encoder: Encoder, asked: Asked) -> Asked:
     )
 
 
+def blind_answers(train: Sequence[Question], asked: Sequence[Question]) -> dict[str, list[str]]:
+    """Answers to questions of one type without an image: the most frequent training answer of the type, of the type and
+    what the wording gives away, of the very wording.
+
+    Args:
+        train: at least one question of the type.
+        asked: those to answer.
+    """
+    always = majority_answers(("", q.answer) for q in train)[""]
+    by_subject = majority_answers((q.subject, q.answer) for q in train)
+    by_wording = majority_answers((q.question, q.answer) for q in train)
+    blind = [by_subject.get(q.subject, always) for q in asked]
+    return {
+        "majority answer": [always] * len(asked),
+        "blind, by subject": blind,
+        "blind, by wording": [by_wording.get(q.question, guess) for q, guess in zip(asked, blind)],
+    }
+
+
 def floors_of(asked: Asked, kind: str) -> dict[str, float | None]:
     """Accuracy on the questions of a type without looking at an image.
 
@@ -166,15 +185,7 @@ def floors_of(asked: Asked, kind: str) -> dict[str, float | None]:
     found: dict[str, float | None] = {"chance": 1 / len(asked.candidates[kind])}
     if not train:
         return found
-    always = majority_answers(("", q.answer) for q in train)[""]
-    by_subject = majority_answers((q.subject, q.answer) for q in train)
-    by_wording = majority_answers((q.question, q.answer) for q in train)
-    blind = [by_subject.get(q.subject, always) for q in questions]
-    guesses = {
-        "majority answer": [always] * len(questions),
-        "blind, by subject": blind,
-        "blind, by wording": [by_wording.get(q.question, guess) for q, guess in zip(questions, blind)],
-    }
+    guesses = blind_answers(train, questions)
     return found | {
         name: float(np.mean([q.answer == guess for q, guess in zip(questions, said)])) for name, said in guesses.items()
     }
