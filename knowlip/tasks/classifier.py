@@ -4,6 +4,7 @@ k nearest of the tiles that were learned from.
 Shapes: B rows, T tiles, N tiles learned from, C classes, D width of the encoder.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import whole_folder, write_json
+from knowlip.base.files import whole_file, whole_folder, write_json
 from knowlip.base.provenance import provenance
 from knowlip.base.rows import Json
 from knowlip.models.encoders import Encoder, open_encoder
@@ -133,7 +134,8 @@ class Classifier(nn.Module):
 
 @torch.inference_mode()
 def predict(classifier: Classifier, images: np.ndarray) -> Tensor:
-    """Probabilities (T, C) on the CPU of tiles (T, S, S) uint8; the classifier must be in evaluation mode."""
+    """Probabilities (T, C) on the CPU of tiles (T, S, S) uint8, or of their summaries (T, D); the classifier must be in
+    evaluation mode."""
     device = classifier.mean_D.device
     return torch.cat([classifier.logits(part.to(device)).softmax(-1).cpu() for part in _parts(images)])
 
@@ -142,6 +144,30 @@ def predict(classifier: Classifier, images: np.ndarray) -> Tensor:
 def summaries(encoder: Encoder, images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Summaries (T, D) float32 on the CPU of tiles (T, S, S) uint8."""
     return torch.cat([encoder.summary(part.to(device)).float().cpu() for part in _parts(images)])
+
+
+def kept_summaries(
+    encoder: Encoder, images: np.ndarray, cache: Path, name: str, device: torch.device | str = "cpu"
+) -> Tensor:
+    """:func:`summaries`, made once for all runs that share a folder: of other weights or pixels they are others.
+
+    Args:
+        encoder: a frozen one.
+        images: tiles (T, S, S) uint8.
+        cache: the folder.
+        name: of the images, which no others have.
+        device: where the encoder is.
+    """
+    weights = hashlib.sha256(f"{name}|{encoder.name}|{encoder.pixels}".encode())
+    for key, tensor in sorted(encoder.module.state_dict().items()):
+        weights.update(key.encode())
+        weights.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    path = cache / f"summaries-{weights.hexdigest()[:16]}.npy"
+    if not path.is_file():
+        found = summaries(encoder, images, device).numpy()
+        with whole_file(path) as part, part.open("wb") as stream:
+            np.save(stream, found)
+    return torch.from_numpy(np.load(path))
 
 
 def _parts(images: np.ndarray) -> Iterator[Tensor]:

@@ -42,10 +42,10 @@ from knowlip.tasks.classifier import (
     HeadStart,
     LabelledImages,
     Mode,
+    kept_summaries,
     load_classifier,
     predict,
     save_classifier,
-    summaries,
 )
 from knowlip.tasks.labelled import LabelledTiles, labels
 from knowlip.tasks.protocols import check_protocol, divide
@@ -219,11 +219,12 @@ class Classification(Task[LabelledImages]):
         self.module = self._module()
 
     def _module(self) -> "Classifier | Averaged[Classifier]":
-        config, engine = self.config, self.engine
+        config = self.config
         head = Classifier(self.encoder, self.classes, config.mode, config.dropout, config.neighbours, len(self.learn))
         self.summaries: Tensor | None = None
         if config.mode != "full" or config.head == "probe":
-            before = summaries(self.encoder, self.pixels[self.learn], engine.device)
+            self.said = self._summaries()
+            before = self.said[self.learn]
             head.standardise(before)
             if config.mode == "full":
                 head.fit(before, self.label_T)
@@ -236,6 +237,14 @@ class Classification(Task[LabelledImages]):
             if config.checkpoint_activations:
                 self.encoder.module.set_grad_checkpointing(True)  # type: ignore[operator]
         return Averaged(head, config.ema) if config.ema and config.mode != "knn" else head
+
+    def _summaries(self) -> Tensor:
+        """What the encoder says of all tiles before anything is learned."""
+        config, window = self.config, self.window.side_T
+        sides = "" if window is None else str(window.tolist())
+        given = [self.dataset.fingerprint, *self.tiles.tile_ids, sides, config.contrast]
+        name = sha256("\n".join(given).encode())
+        return kept_summaries(self.encoder, self.pixels, self.cache, name, self.engine.device)
 
     def _check(self) -> None:
         config, count = self.config, len(self.learn)
@@ -327,7 +336,8 @@ class Classification(Task[LabelledImages]):
 
     def measure(self, classifier: Classifier) -> Any:
         """What is said of every tile that was kept aside, see :mod:`knowlip.tasks.class_rows`."""
-        said = predict(classifier, self.pixels[self.ask]).numpy()
+        seen = self.pixels[self.ask] if self.config.mode == "full" else self.said[self.ask].numpy()
+        said = predict(classifier, seen).numpy()
         test = self.division.test
         tiles, names = self.tiles, self.names[self.ask].tolist()
         floors = known_floors(

@@ -20,7 +20,7 @@ from knowlip.tasks.class_rows import (
     right,
     write_predictions,
 )
-from knowlip.tasks.classifier import Classifier
+from knowlip.tasks.classifier import Classifier, kept_summaries, summaries
 
 NAMES = ["bus", "car", "van"]
 
@@ -114,3 +114,19 @@ def test_floors_rank_classes_and_the_window_is_one_where_size_is_hidden() -> Non
     assert len({*said["chip size in the window"][:, 0]}) == 1, "it shows 40 pixels of all"
     chips.visible = None
     assert "chip size in the window" not in ranked(chips, np.arange(60), np.arange(60, 80))
+
+
+def test_summaries_are_made_once_for_the_same_weights_and_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, images = open_encoder("random:test_vit", size=32), np.random.default_rng(0).integers(0, 256, (3, 32, 32))
+    found = kept_summaries(encoder, images.astype(np.uint8), tmp_path, "these")
+    torch.testing.assert_close(found, summaries(encoder, images.astype(np.uint8)))
+    monkeypatch.setattr("knowlip.tasks.classifier.summaries", None)
+    assert torch.equal(kept_summaries(encoder, images.astype(np.uint8), tmp_path, "these"), found)
+    with pytest.raises(TypeError):
+        kept_summaries(encoder, images.astype(np.uint8), tmp_path, "others")
+    with torch.no_grad():
+        next(encoder.module.parameters()).add_(1)
+    with pytest.raises(TypeError):
+        kept_summaries(encoder, images.astype(np.uint8), tmp_path, "these")
