@@ -121,10 +121,23 @@ def _groups(corpus: Corpus) -> np.ndarray:
 def passes(
     dataset: Dataset, model: KnowLIP, corpus: Corpus, config: ScioConfig, iterations: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Screen and reconstruct; truth of the texts before and after each pass, against revision 0."""
-    clusters = np.repeat(roots_of(dataset, corpus), SLOTS)
-    original = corpus.table
-    groups, before = _groups(corpus).ravel(), truth_of_texts(dataset, original)
+    """Screen and reconstruct; truth of the texts before and after each pass, against revision 0. Where truth teaches
+    (`scio.errors`), it does so on half of the roots, and the other half is measured."""
+    roots = roots_of(dataset, corpus)
+    taught, measured = halves(roots, np.random.default_rng([seed, 3]))
+    if config.errors == "truth":
+        known = {corpus.tile_ids[row] for row in taught}
+        corpus.truths = {tile_id: truth for tile_id, truth in corpus.truths.items() if tile_id in known}
+    else:
+        measured = list(range(len(roots)))
+    kept, asked = np.zeros((len(roots), SLOTS), bool), {corpus.tile_ids[row] for row in measured}
+    kept[measured] = True
+
+    def truth_of(table: pd.DataFrame) -> np.ndarray:
+        return np.asarray(truth_of_texts(dataset, table)[kept.ravel()])
+
+    clusters, original = np.repeat(roots[measured], SLOTS), corpus.table
+    groups, before = _groups(corpus)[measured].ravel(), truth_of(original)
     history, revision = [], 0
     for number in range(iterations):
         for action in ("screen", "reconstruct"):
@@ -134,11 +147,12 @@ def passes(
             if len(rows):
                 revision = dataset.append_revision(rows, f"truth-{number}-{action}", parent=revision)
                 corpus.read_texts(dataset, revision)
-            after = truth_of_texts(dataset, corpus.table)
+            after = truth_of(corpus.table)
             change = accuracy_change(before, after, groups, clusters)
+            rows = rows[rows["tile_id"].isin(asked)]
             tried = {"proposals": proposals(dataset, rows)} if action == "reconstruct" and len(rows) else {}
-            hidden = corpus.table["decision"].isin(DISTRUSTED).to_numpy()
-            changed = (corpus.table["text"] != original["text"]).to_numpy()
+            hidden = corpus.table["decision"].isin(DISTRUSTED).to_numpy()[kept.ravel()]
+            changed = (corpus.table["text"] != original["text"]).to_numpy()[kept.ravel()]
             used = after.copy()
             used[hidden] = None
             history.append(
@@ -188,17 +202,25 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--tiles", type=int, default=0, help="this many training tiles, chosen by chance (0: all)")
     parser.add_argument("--iterations", type=int, default=1)
-    parser.add_argument("--precision", type=float, default=0.5, help="scio.precision")
+    parser.add_argument("--precision", type=float, default=ScioConfig.precision, help="scio.precision")
     parser.add_argument("--passes-only", action="store_true", help="no comparison of kinds of evidence")
-    parser.add_argument("--accept-precision", type=float, default=0.8, help="scio.accept_precision")
+    parser.add_argument(
+        "--accept-precision", type=float, default=ScioConfig.accept_precision, help="scio.accept_precision"
+    )
     parser.add_argument("--evidence", default="nll", help="scio.evidence of the passes")
+    parser.add_argument("--errors", default="injected", help="scio.errors of the passes")
+    parser.add_argument("--calibration-tiles", type=int, default=512, help="scio.calibration_tiles")
     parser.add_argument("--split", default="train", help="whose texts are judged")
     parser.add_argument("--wrong", type=float, default=0.0, help="share of sub-texts that an unseen generator errs in")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scio_truth.json"))
     options = parser.parse_args()
     config = ScioConfig(
-        precision=options.precision, accept_precision=options.accept_precision, evidence=options.evidence
+        precision=options.precision,
+        accept_precision=options.accept_precision,
+        evidence=options.evidence,
+        errors=options.errors,
+        calibration_tiles=options.calibration_tiles,
     )
     model = scoring_model(options.model, "cpu")
     with tempfile.TemporaryDirectory() as folder:
@@ -239,7 +261,8 @@ def main() -> None:
         "seed": options.seed,
         "command": f"python -m benchmarks.scio_truth DATASET --model MODEL --tiles {options.tiles} "
         f"--iterations {options.iterations} --precision {options.precision} --evidence {options.evidence} "
-        f"--split {options.split} --wrong {options.wrong} "
+        f"--split {options.split} --wrong {options.wrong} --errors {options.errors} "
+        f"--calibration-tiles {options.calibration_tiles} "
         f"--accept-precision {options.accept_precision}{' --passes-only' * options.passes_only}",
     }
     record(options.out, *values, unit, rest, "one process")

@@ -59,9 +59,8 @@ def show(result: dict[str, Any]) -> str:
         made = f"{result.get('rewritten', 0):,} of {result['candidates']:,} noisy sub-texts were written anew"
     figures = {name: value for name, value in result.get("injected", {}).items() if isinstance(value, int | float)}
     told = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
-    return f"revision {result['revision']} on {result['parent']}: {made}" + (
-        f"; injected noise: {told}" if told else ""
-    )
+    learned = "injected noise" if result.get("injected", {}).get("learned_from") != "truth" else "errors known by truth"
+    return f"revision {result['revision']} on {result['parent']}: {made}" + (f"; {learned}: {told}" if told else "")
 
 
 def _pass(action: Action, config: PassConfig) -> dict[str, Any]:

@@ -29,20 +29,23 @@ class ScioConfig:
     evidence: str = "nll"
     """What decides about a sub-text: "deltas" (dITC and dITM, both tests must pass), "nll" (negative log-likelihood, by
     the decoder), "all", or some features joined by "+", as "nll+gain+neighbours" (docs/scio.md)."""
+    errors: Literal["injected", "truth"] = "injected"
+    """From which errors thresholds are learned: those injected into texts, or the annotator's own in tiles whose truth
+    is known, as simulated scenes beside your own are. Figures about tiles that taught are too good: measure others."""
     precision: float = 0.35
     """A threshold of screening is the lowest that reaches this share of noise among what is flagged, on injected noise
-    with one wrong sub-text in eight; a dimension has its own where enough was injected into it."""
+    with one wrong sub-text in eight (or on the annotator's own); a dimension has its own where it has enough errors."""
     threshold: float | None = None
     """The threshold itself, instead of a calibrated one: a probability, or for "deltas" a number of scales."""
     calibration_tiles: int = 512
-    """Tiles that get one wrong sub-text injected for the calibration."""
+    """Tiles that get one wrong sub-text injected for the calibration, or whose truth is asked."""
     noise: Literal["targets", "all"] = "targets"
     """From what noise is hidden: from infilling targets only (the paper), or from the texts of all objectives."""
     baseline: Literal["current", "without"] = "current"
     """What a rewrite must beat: the current text (the paper), or the text without the noisy sub-texts."""
-    accept_precision: float = 0.8
-    """Share of accepted rewrites that must restore the claim, on injected noise; where it cannot be reached, nothing is
-    rewritten."""
+    accept_precision: float = 0.5
+    """Share of accepted rewrites that must restore the claim, on injected noise, or be true; where it cannot be
+    reached, nothing is rewritten."""
     rewrite_threshold: float = 0.1
     """By how much both scores must be better, in units of the median change by a rewrite."""
     max_new_tokens: int = 48

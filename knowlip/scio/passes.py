@@ -24,7 +24,7 @@ import pyarrow as pa
 from knowlip.language.dimensions import SLOTS
 from knowlip.models.knowlip import KnowLIP
 from knowlip.scio.config import ScioConfig
-from knowlip.scio.kinds import kinds_of
+from knowlip.scio.kinds import Evidence, kinds_of
 from knowlip.scio.reconstruction import Acceptance, Trial, learn_rewrites, reconstruct, trials_of, try_rewrites
 from knowlip.scio.revise import rewriting_rows, screening_rows
 from knowlip.scio.screening import (
@@ -102,13 +102,15 @@ class Pass:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """`method: calibrated`: score a sample with and without injected noise and learn from it; try rewrites on it
-        and learn from these; then the tiles themselves. `method: paper` has nothing to learn."""
+        """`method: calibrated`: score a sample with and without injected noise (or without, where its truth is known)
+        and learn from it; try rewrites on it and learn from these; then the tiles themselves. `method: paper` has
+        nothing to learn."""
         if self.scio.method == "paper":
             return (self.action,)
+        sample = ("sample", "injected") if self.scio.errors == "injected" else ("sample",)
         if self.action == "screen":
-            return "sample", "injected", "noise-model", "screen"
-        return "sample", "injected", "noise-model", "trials", "acceptance", "reconstruct"
+            return *sample, "noise-model", "screen"
+        return *sample, "noise-model", "trials", "acceptance", "reconstruct"
 
     def count(self, phase: str, before: Tables) -> int:
         """Number of items, given the rows of the phases before: tiles or sub-texts; what learns is one item."""
@@ -130,7 +132,8 @@ class Pass:
             used = kinds_of(scio.evidence)
             return evidence_table(injected_evidence(self.scorer, corpus, self.sample.injected[part], used))
         if phase == "noise-model":
-            learned = learn(corpus, scio, self.sample, evidence_of(before["sample"]), evidence_of(before["injected"]))
+            injected = evidence_of(before["injected"]) if "injected" in before else Evidence.empty(0)
+            learned = learn(corpus, scio, self.sample, evidence_of(before["sample"]), injected)
             found = [self.sample.injected.index(one) for one in learned.true_positives]
             wrongly = learned.false_positives
             return value_table({"noise": learned.noise.plain(), "true_positives": found, "false_positives": wrongly})

@@ -316,20 +316,22 @@ def learn_rewrites(
         rewrites: of :func:`try_rewrites`.
         natural: :attr:`NoiseCalibration.natural`. Screened sub-texts that were not injected are noise at that rate, and
             their rewrites right as often as those of injected ones; the rest of them should have stayed.
-        config: wanted precision.
+        config: wanted precision, and whether truth tells what is right (`errors`).
     """
-    was = [trial.was for trial in trials]
+    was, on_truth = [trial.was for trial in trials], config.errors == "truth"
     changed = [
         i
         for i, one in enumerate(rewrites)
         if says_something(corpus, one) and not same_claims(corpus, one.row, one.slot, one.text, was[i])
     ]
+    if on_truth:  # what nobody can judge teaches nothing
+        changed = [i for i in changed if _verdict(corpus, rewrites[i]) is not None]
     tried = [rewrites[i] for i in changed]
-    right = np.array(
-        [same_claims(corpus, one.row, one.slot, one.text, corpus.words(one.row, one.slot)) for one in tried], bool
-    )
-    injected = np.array([was[i] != corpus.words(*trials[i][:2]) for i in changed], bool)
+    right = np.array([_right(corpus, one, on_truth) for one in tried], bool)
+    # Where truth decides, every example counts as it is; else what was not injected may be noise of its own.
+    injected = np.array([on_truth or was[i] != corpus.words(*trials[i][:2]) for i in changed], bool)
     figures: dict[str, Any] = {
+        "learned_from": config.errors,
         "candidates": len(trials),
         "injected": int(injected.sum()),
         "changed": len(tried),
@@ -364,6 +366,17 @@ def learn_rewrites(
     }
     weights, bias = regression.coef_[0].tolist(), float(regression.intercept_[0])
     return Acceptance(weights, bias, threshold, scale_itc, scale_itm, figures)
+
+
+def _verdict(corpus: Corpus, rewrite: Rewrite) -> bool | None:
+    return corpus.verdict(rewrite.row, rewrite.slot, rewrite.text)
+
+
+def _right(corpus: Corpus, rewrite: Rewrite, on_truth: bool) -> bool:
+    """Whether a rewrite is true, or restores the claim into which noise was injected."""
+    if on_truth:
+        return _verdict(corpus, rewrite) is True
+    return same_claims(corpus, rewrite.row, rewrite.slot, rewrite.text, corpus.words(rewrite.row, rewrite.slot))
 
 
 def _features(rewrites: Sequence[Rewrite]) -> np.ndarray:

@@ -12,7 +12,7 @@ from knowlip.models.knowlip import KnowLIP
 from knowlip.scio.config import ScioConfig
 from knowlip.scio.evidence import Scorer, evidence
 from knowlip.scio.kinds import DELTAS, KINDS, Evidence, kinds_of
-from knowlip.scio.thresholds import NoiseModel, fit, noise_score
+from knowlip.scio.thresholds import NoiseModel, fit, fit_on_truth, noise_score
 from knowlip.scio.views import Views
 from knowlip.training.corpus import Corpus
 from knowlip.training.texts import TileText
@@ -58,16 +58,26 @@ class NoiseCalibration:
     true_positives: list[Corruption]
     """Injected noise that scores above the threshold."""
     false_positives: list[tuple[int, int]]
-    """(tile row, position) of other sub-texts of the same tiles that score above the threshold."""
+    """(tile row, position) of other sub-texts of the same tiles that score above the threshold; where truth taught
+    (`errors: truth`), of all that do, errors of the annotator among them."""
 
     @property
     def natural(self) -> float:
-        """Sub-texts that are noise of their own, for each injected one."""
+        """Sub-texts that are noise of their own, for each injected one. Not read where truth taught."""
         return float(self.noise.figures.get("natural_noise_rate", 0.0)) * SLOTS
 
 
 def draw_sample(corpus: Corpus, config: ScioConfig, rng: np.random.Generator) -> CalibrationSample:
-    """Inject noise into `config.calibration_tiles` tiles of the corpus."""
+    """Inject noise into `config.calibration_tiles` tiles of the corpus, or take as many whose truth is known.
+
+    Raises:
+        ValueError: `config.errors` is truth, and no tile has any.
+    """
+    if config.errors == "truth":
+        able = [row for row, tile_id in enumerate(corpus.tile_ids) if tile_id in corpus.truths]
+        if not able:
+            raise ValueError("scio.errors is truth, but no tile that is judged has any: leave it at injected.")
+        return CalibrationSample(sorted(rng.permutation(able)[: config.calibration_tiles].tolist()), [])
     rows = np.sort(rng.permutation(len(corpus.texts))[: config.calibration_tiles]).tolist()
     only_seen = corpus.reading.grounded_on == "visual"
     return CalibrationSample(rows, corrupt(corpus.table, rows, rng, only_seen=only_seen))
@@ -107,8 +117,10 @@ def learn(
     """Fit the noise score on a sample's evidence and choose its threshold.
 
     Raises:
-        ValueError: no noise could be injected.
+        ValueError: no noise could be injected, or truth knows too few errors.
     """
+    if config.errors == "truth":
+        return _learn_from_truth(corpus, config, sample.rows, clean)
     sets, place = [corpus.sets[row] for row in sample.rows], {row: at for at, row in enumerate(sample.rows)}
     places, kinds = [(place[one.row], one.slot) for one in sample.injected], [one.kind for one in sample.injected]
     noise = fit(clean, sets, injected, places, kinds, config.evidence, config.precision, config.threshold)
@@ -117,6 +129,16 @@ def learn(
     found = [one for one, scores in zip(sample.injected, score) if scores[one.slot] > limits[place[one.row], one.slot]]
     wrongly = np.argwhere(noise_score(noise, clean, sets) > limits).tolist()
     return NoiseCalibration(noise, found, [(sample.rows[at], slot) for at, slot in wrongly])
+
+
+def _learn_from_truth(corpus: Corpus, config: ScioConfig, rows: Sequence[int], clean: Evidence) -> NoiseCalibration:
+    """The same on the annotator's own errors; what screening flags of them are rewriting's examples, right or not."""
+    sets, true = [corpus.sets[row] for row in rows], np.empty((len(rows), SLOTS), dtype=object)
+    for at, row in enumerate(rows):
+        true[at] = [corpus.verdict(row, slot, corpus.words(row, slot)) for slot in range(SLOTS)]
+    noise = fit_on_truth(clean, sets, true, config.evidence, config.precision, config.threshold)
+    flagged = np.argwhere(noise_score(noise, clean, sets) > noise.limits(sets)).tolist()
+    return NoiseCalibration(noise, [], [(rows[at], slot) for at, slot in flagged])
 
 
 # ---- decisions ------------------------------------------------------------------------------------------------------

@@ -75,9 +75,10 @@ class NoiseModel:
     thresholds: dict[str, list[float]] = field(default_factory=dict)
     """Instruction set -> position -> the threshold there, instead of the common one; {} for none."""
     figures: dict[str, Any] = field(default_factory=dict)
-    """How screening does on held-out injected noise: precision, recall, auroc, base_rate, natural_noise_rate (largest
-    share of the other sub-texts that look as wrong as injected ones), n, reached (whether the wanted precision was),
-    and auroc and recall of each kind of injected noise."""
+    """How screening does on errors held out, injected ones or those that truth knows (learned_from): precision, recall,
+    auroc, base_rate, natural_noise_rate (largest share of the other sub-texts that look as wrong as injected ones; of
+    those that truth knows their share), n, reached (whether the wanted precision was), and auroc and recall of each
+    kind of injected noise."""
 
     def plain(self) -> dict[str, Any]:
         """As JSON; `NoiseModel(**plain)` is the way back."""
@@ -166,13 +167,60 @@ def fit(
         raise ValueError("No noise could be injected, so screening cannot be calibrated: too few texts that differ.")
     model = standardisation(found, sets, evidence)
     rows, slots = np.array(places).T
-    mixed, at = found.injected(rows, slots, injected), np.arange(len(rows))
     wrong = np.zeros((len(rows), SLOTS), bool)
-    wrong[at, slots] = True
-    mixed_sets = [sets[row] for row in rows]
+    wrong[np.arange(len(rows)), slots] = True
+    mixed, mixed_sets = found.injected(rows, slots, injected), [sets[row] for row in rows]
+    return _fitted(model, mixed, mixed_sets, wrong, np.ones_like(wrong), kinds, precision, threshold)
+
+
+def fit_on_truth(
+    found: Evidence,
+    sets: Sequence[str],
+    true: np.ndarray,
+    evidence: str,
+    precision: float,
+    threshold: float | None = None,
+) -> NoiseModel:
+    """Fit the noise score on errors that texts hold by themselves, and choose its threshold on those held out.
+
+    Args:
+        found: evidence of the texts.
+        sets: their instruction sets.
+        true: (N, 8) objects: False are the errors; None is not known, and no example either way.
+        evidence, precision, threshold: as in :func:`fit`.
+
+    Raises:
+        ValueError: fewer than eight errors, or sub-texts without, are known.
+    """
+    wrong = np.array([[one is not None and not one for one in row] for row in true], bool).reshape(-1, SLOTS)
+    judged = np.array([[one is not None for one in row] for row in true], bool).reshape(-1, SLOTS)
+    if min(wrong.sum(), (judged & ~wrong).sum()) < _HITS:
+        raise ValueError(
+            f"Truth knows of {wrong.sum()} errors among {judged.sum()} sub-texts, too few to calibrate on: "
+            "raise scio.calibration_tiles, or leave scio.errors at injected."
+        )
+    model = standardisation(found, sets, evidence)
+    model = _fitted(model, found, sets, wrong, judged, ["natural"] * len(sets), precision, threshold)
+    model.figures |= {"learned_from": "truth", "natural_noise_rate": model.figures["base_rate"]}
+    return model
+
+
+def _fitted(
+    model: NoiseModel,
+    mixed: Evidence,
+    mixed_sets: Sequence[str],
+    wrong: np.ndarray,
+    judged: np.ndarray,
+    kinds: Sequence[str],
+    precision: float,
+    threshold: float | None,
+) -> NoiseModel:
+    """The model with weights, thresholds and figures from examples: texts of which some sub-texts are wrong (N, 8),
+    and all that are `judged` (N, 8) count."""
+    evidence, at = model.evidence, np.arange(len(wrong))
     raw = model.features(mixed, mixed_sets)
     # Sub-texts that the image cannot judge have no evidence, and are no examples either way.
-    known, group = np.isfinite(raw).any(-1), np.repeat(at[:, None], SLOTS, 1)
+    known, group = np.isfinite(raw).any(-1) & judged, np.repeat(at[:, None], SLOTS, 1)
     label, of_tile = wrong[known], group[known]
     names = sorted({*mixed_sets})
     dimension = (np.array([names.index(name) for name in mixed_sets])[:, None] * SLOTS + np.arange(SLOTS))[known]
@@ -209,6 +257,7 @@ def fit(
         "n": int(label.size),
         "wanted_precision": precision,
         "reached": reached if threshold is None else None,
+        "learned_from": "injected",
         "kinds": {
             kind: _of_kind(np.array(kinds)[of_tile] == kind, score, label, flagged) for kind in sorted(set(kinds))
         },
@@ -315,7 +364,7 @@ def precision_at(right: np.ndarray, injected: np.ndarray, flagged: np.ndarray, n
 
 
 def _of_kind(mine: np.ndarray, score: np.ndarray, wrong: np.ndarray, flagged: np.ndarray) -> dict[str, Any]:
-    """Figures over the sub-texts of the tiles with one kind of noise, `mine`; one of each tile is wrong."""
+    """Figures over the sub-texts of the tiles with one kind of noise, `mine`."""
     recall = float(flagged[mine][wrong[mine]].mean())
     return {"n": int(wrong[mine].sum()), "recall": recall, "auroc": auroc(score[mine], wrong[mine])}
 

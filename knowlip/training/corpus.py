@@ -1,6 +1,6 @@
 """What training reads: the pixels, the tokenised texts and the tokenizer of one data set."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,12 +13,14 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention, by_tile
 from knowlip.dataset.reader import widths_m
 from knowlip.language.corruption import with_seen
+from knowlip.language.definitions import TileTruth
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.groundings import Grounding, contradict, grounding_of
 from knowlip.language.marks import joined, sentences_of
 from knowlip.language.questions import OF_TARGETS, Posed, Question
 from knowlip.language.statements import Evidence
+from knowlip.language.truth import judge
 from knowlip.language.words import plain_words
 from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig, TextConfig
@@ -252,6 +254,19 @@ class Corpus:
     def mentions(self) -> dict[str, Mention]:
         """What the annotator counts and points at, by tile; read when a training first asks for it."""
         return by_tile(self._dataset.mentions())
+
+    @cached_property
+    def truths(self) -> Mapping[str, TileTruth]:
+        """Truth of the tiles that have one, by tile; read when a pass first asks for it."""
+        return self._dataset.truth()
+
+    def verdict(self, tile: int, slot: int, words: str) -> bool | None:
+        """Whether words at one position of a tile's text are true; None where nothing of them can be verified, or
+        nothing is known about the tile."""
+        truth = self.truths.get(self.tile_ids[tile])
+        if truth is None or not words:
+            return None
+        return judge(self.sets[tile], self.dimension(tile, slot), words, truth, float(self.tiles["window_m"][tile]))
 
     def mention(self, tile: int) -> Mention | None:
         """What the annotator counts and points at in a tile; None where it says nothing, or where screening called its

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from knowlip.scio.job import PassConfig, PassPlan
 from knowlip.scio.passes import ScioConfig
 from knowlip.scio.scorer_model import scoring_model
 from knowlip.tasks.pretrain import pretrain
+from knowlip.training.corpus import Corpus
 from knowlip.training.resume import read_checkpoint
 from tests.jobs.local_ray import local_cluster
 from tests.training.runs import annotated, dataset, run_processes, tiny
@@ -102,6 +104,21 @@ def test_the_papers_method_runs_over_a_data_set(done: Path, dataset: Path, model
     assert screened["threshold"] == 0
     assert rewritten["candidates"] == screened["screened"] == rewritten["rewritten"] + rewritten["rejected"]
     assert verify_dataset(VerifyConfig(dataset))["revisions"] == [0, 1, 2]
+
+
+def test_truth_teaches_where_tiles_have_it(dataset: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learning = replace(SETTINGS, errors="truth", evidence="nll", threshold=0.2)
+    with pytest.raises(ValueError, match="no tile that is judged has any"):
+        scio_screen(settings(dataset, model, scio=learning))
+    monkeypatch.setattr(Corpus, "truths", property(lambda corpus: dict.fromkeys(corpus.tile_ids)))
+    monkeypatch.setattr(Corpus, "verdict", lambda corpus, tile, slot, words: (tile + slot) % 4 > 0)
+    with pytest.raises(ValueError, match="too few"):
+        scio_screen(settings(dataset, model, scio=replace(learning, calibration_tiles=1)))
+    screened = scio_screen(settings(dataset, model, scio=learning))
+    assert screened["injected"]["learned_from"] == "truth"
+    assert [*screened["injected"]["kinds"]] == ["natural"]
+    assert screened["injected"]["base_rate"] == pytest.approx(0.25, abs=0.05)
+    assert scio_reconstruct(settings(dataset, model, scio=learning))["injected"]["learned_from"] == "truth"
 
 
 def test_the_same_command_again_finds_its_revision(done: Path, model: Path) -> None:

@@ -16,6 +16,7 @@ from knowlip.scio.thresholds import (
     NEVER,
     NoiseModel,
     fit,
+    fit_on_truth,
     mixture_proportion,
     noise_score,
     precise_threshold,
@@ -208,6 +209,25 @@ def test_the_fit_finds_what_tells_noise_and_says_how_well() -> None:
     score = noise_score(model, fresh, ["marine"] * 200)
     assert (auroc(score.ravel(), np.eye(8, dtype=bool)[[0] * 200].ravel()) or 0) > 0.85
     assert ((score >= 0) & (score <= 1)).all()
+
+
+def test_the_fit_on_truth_learns_from_known_errors_alone() -> None:
+    rng = np.random.default_rng(0)
+    found, true = neutral(rng, 300), np.full((300, 8), True, dtype=object)
+    true[rng.random((300, 8)) < 0.1] = False
+    true[rng.random((300, 8)) < 0.3] = None
+    wrong = np.equal(true, False)
+    found.nll[wrong] = np.expm1(np.log1p(found.nll[wrong]) + 1.5)
+    model = fit_on_truth(found, ["marine"] * 300, true, "nll", precision=0.5)
+    figures = model.figures
+    assert figures["n"] == (~np.equal(true, None)).sum()
+    assert figures["base_rate"] == figures["natural_noise_rate"] == wrong.sum() / figures["n"]
+    assert figures["auroc"] > 0.95
+    assert figures["reached"]
+    assert figures["precision"] == pytest.approx(0.5, abs=0.1)
+    # Without known errors nothing can be learned.
+    with pytest.raises(ValueError, match="too few"):
+        fit_on_truth(found, ["marine"] * 300, np.where(wrong, None, true), "nll", 0.5)
 
 
 def test_stages_alternate() -> None:

@@ -17,7 +17,7 @@ from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, Visi
 from knowlip.scio import reconstruction
 from knowlip.scio.evidence import Scorer, evidence
 from knowlip.scio.passes import ScioConfig
-from knowlip.scio.reconstruction import Acceptance, Rewrite, propose, reconstruct
+from knowlip.scio.reconstruction import Acceptance, Rewrite, Trial, learn_rewrites, propose, reconstruct
 from knowlip.scio.screening import corrupted, scorer_of
 from knowlip.training.corpus import Corpus
 from knowlip.training.tiles import load_pixels
@@ -132,6 +132,27 @@ def test_every_condition_of_a_rewrite(corpus: Corpus, scorer: Scorer, monkeypatc
     assert [one.decision for one in reconstruct(scorer, corpus, [(row, slot)], never, ScioConfig())].count(
         "rewritten"
     ) == 0
+
+
+def test_where_truth_teaches_a_rewrite_is_right_when_it_is_true(
+    corpus: Corpus, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = corpus.sets.index("terrain")
+    slot = corpus.table["dimension"][corpus.row(row, 0) : corpus.row(row, 7)].to_list().index("Layout")
+    says = {"one continuous expanse of quays": True, "one continuous expanse of water": False, "nobody knows": None}
+    monkeypatch.setattr(corpus, "verdict", lambda tile, at, words: says[words])
+    monkeypatch.setattr(reconstruction, "says_something", lambda *_: True)
+    trials = [Trial(row, slot, corpus.texts[row], corpus.words(row, slot))] * 90
+    # The model is sure of what is true: that is what the gate must learn, and what cannot be judged does not count.
+    offers = [rewrite(row, slot, words, nll=9.0 * (says[words] is not True)) for words in says for _ in range(30)]
+    for at, one in enumerate(offers):
+        one.row = at % len(corpus.texts)  # groups of the cross-validation
+    learned = learn_rewrites(corpus, trials, offers, 0.0, ScioConfig(errors="truth", accept_precision=0.8))
+    assert learned.figures["changed"] == 60
+    assert learned.figures["right"] == 30
+    assert learned.figures["precision"] >= 0.8
+    assert (learned.probability(offers[:30]) > learned.threshold).all()
+    assert learned.probability(offers[30:60]).max() < 0.1
 
 
 def test_whole_texts_are_tested_with_all_rewrites_in(
