@@ -51,14 +51,31 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
     saved = read_yaml(path)
     if not isinstance(saved, dict):
         raise ValueError(f"{path} holds no settings: use another output folder, or delete this one.")
-    saved = {_today(type(config), key): value for key, value in _flat(saved).items()}
-    old, new = without(saved, free), without(plain(config), free)
+    then = {_today(type(config), key): value for key, value in _flat(saved).items()}
+    old, new = without(then, free), without(plain(config), free)
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
+        was = old[key] if key in old else _default(type(config), saved, key)
+        if was != new.get(key):
             raise ValueError(
-                f"{path.parent} was made with {key} = {old.get(key)!r}, now it is {new.get(key)!r}: "
+                f"{path.parent} was made with {key} = {was!r}, now it is {new.get(key)!r}: "
                 "use another output folder, or delete this one."
             )
+
+
+def _default(kind: Any, saved: dict[str, Any], name: str) -> Any:
+    """What a setting counts as that a former version did not have: its default, which is what was done before there was
+    a choice. None where the setting was there, and only an entry of it is new."""
+    part, _, rest = name.partition(".")
+    there = {new_name(kind, key) or key: value for key, value in saved.items()}
+    field = next((one for one in dataclasses.fields(kind) if one.name == part), None)
+    if field is None:
+        return None
+    if part in there:
+        inner, inside = get_type_hints(kind)[part], there[part]
+        return _default(inner, inside, rest) if dataclasses.is_dataclass(inner) and isinstance(inside, dict) else None
+    made = field.default_factory
+    default = field.default if made is dataclasses.MISSING else made()
+    return None if default is dataclasses.MISSING else _flat(plain(default), f"{part}.").get(name)
 
 
 def without(settings: dict[str, Any], free: tuple[str, ...]) -> dict[str, Any]:

@@ -68,6 +68,23 @@ def test_an_old_name_is_told_the_new_one_and_folders_made_with_it_go_on(tmp_path
         same_or_refuse(tmp_path / "config.yaml", Training(Path("o"), Tuning(3.0)))
 
 
+def test_a_setting_that_is_new_counts_as_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("out: here\ninner: {size: 3}\nchanges: {}\n")
+    same_or_refuse(path, Outer())
+    with pytest.raises(ValueError, match=r"rate = 0\.0001, now it is 0\.1"):
+        same_or_refuse(path, Outer(rate=0.1))
+    with pytest.raises(ValueError, match=r"inner\.names = \['a', 'b'\], now it is \['c'\]"):
+        same_or_refuse(path, Outer(inner=Inner(names=("c",))))
+    # A whole group, and an entry of a mapping that was there without it.
+    path.write_text("out: here\nchanges: {}\nrate: 0.0001\n")
+    same_or_refuse(path, Outer())
+    with pytest.raises(ValueError, match=r"inner\.size = 3, now it is 4"):
+        same_or_refuse(path, Outer(inner=Inner(4)))
+    with pytest.raises(ValueError, match=r"changes\.depth = None, now it is 2"):
+        same_or_refuse(path, Outer(changes={"depth": 2}))
+
+
 @dataclass(frozen=True)
 class Words:
     POSITIONAL: ClassVar = ("text",)
