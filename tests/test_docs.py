@@ -50,6 +50,8 @@ ONLY_PARSED = {
     "pretrain": "trains; tests/training/test_pretrain.py",
     "finetune": "trains; tests/training/test_pretrain.py",
     "classify": "trains; tests/tasks/test_classify.py",
+    "segment": "trains; tests/tasks/test_segment.py",
+    "bench": "trains; tests/tasks/test_segment.py and tests/benchmark/test_bench_run.py",
     "evaluate": "needs a trained model; tests/benchmark",
     "report": "needs a trained model; tests/benchmark",
     "ablation": "trains; tests/benchmark/test_ablation.py",
