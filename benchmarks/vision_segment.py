@@ -40,10 +40,10 @@ class Arm:
 _POLSF = ("crop=64", "steps=150")
 _FLOODS = ("crop=48", "steps=80", "stride=1.0")
 ARMS = {
-    "polsf-shipped": Arm("polsf", "SHIPPED", (*_POLSF, "size=128"), "own"),
+    "polsf-shipped": Arm("polsf", "SHIPPED", (*_POLSF, "size=256"), "own"),
     "polsf-random": Arm("polsf", "random:vit_tiny_patch16_224", (*_POLSF, "size=128"), "own"),
     "polsf-dinov2": Arm("polsf", "DINOV2", (*_POLSF, "size=112"), "own"),
-    "sen1floods11-shipped": Arm("sen1floods11", "SHIPPED", (*_FLOODS, "size=128"), "groups"),
+    "sen1floods11-shipped": Arm("sen1floods11", "SHIPPED", (*_FLOODS, "size=256"), "groups"),
     "sen1floods11-random": Arm("sen1floods11", "random:vit_tiny_patch16_224", (*_FLOODS, "size=128"), "groups"),
     "sen1floods11-dinov2": Arm("sen1floods11", "DINOV2", (*_FLOODS, "size=112"), "groups"),
 }

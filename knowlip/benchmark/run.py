@@ -245,7 +245,7 @@ def _page(config: BenchRunConfig, results: Results, by_seed: Sequence[Sequence[R
 
     from knowlip.pages.render import picture_uri, render
 
-    pictures = []
+    pictures: list[tuple[str, str]] = []
     for place in places:
         for path in sorted((place.folder / PICTURES).glob("*.png")):
             if len(pictures) < _PICTURES and place.seed == 0:

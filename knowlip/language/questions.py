@@ -215,7 +215,7 @@ def facts_from_objects(objects: Iterable[Mapping[str, str | int]], categories: I
 
 def facts_from_truth(truth: TileTruth) -> Facts:
     """What the truth of a tile (objects, shares, grid) says about the six questions."""
-    objects = [
+    objects: list[dict[str, str | int]] = [
         {"category": one["category"], "type": one["type"], "region": region_of(one["x"], one["y"])}
         for one in truth["objects"]
     ]

@@ -33,12 +33,17 @@ class MaskTransformer(nn.Module):
         ValueError: the width is no multiple of the heads.
     """
 
+    mean_D: Tensor
+    std_D: Tensor
+
     def __init__(self, width: int, classes: int, layers: int = 2, heads: int | None = None, dropout: float = 0.1):
         super().__init__()
         heads = heads or max(1, width // _HEAD_WIDTH)
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}: choose another number of heads.")
         self.classes = classes
+        self.register_buffer("mean_D", torch.zeros(width))
+        self.register_buffer("std_D", torch.ones(width))
         self.layers = nn.ModuleList(
             Block(width, heads, qkv_bias=True, proj_drop=dropout, attn_drop=dropout) for _ in range(layers)
         )
@@ -51,6 +56,14 @@ class MaskTransformer(nn.Module):
         self.apply(_fresh)
         nn.init.trunc_normal_(self.class_1CD, std=_DEVIATION)
 
+    @torch.no_grad()
+    def standardise(self, token_ND: Tensor) -> None:
+        """Bring the tokens of a frozen encoder to mean 0 and deviation 1, channel by channel: a few channels of some
+        encoders (DINOv2) are so large that the others are not seen beside them."""
+        deviation = token_ND.std(0)
+        self.mean_D.copy_(token_ND.mean(0))
+        self.std_D.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
+
     def forward(self, token_BND: Tensor) -> Tensor:
         """(B, C, G, G) scores.
 
@@ -61,7 +74,9 @@ class MaskTransformer(nn.Module):
         side = math.isqrt(count)
         if side * side != count:
             raise ValueError(f"{count} tokens are no square grid: a mask needs an encoder whose tokens are.")
-        x = torch.cat([self.project_tokens(token_BND), self.class_1CD.expand(batch, -1, -1)], 1)
+        x = torch.cat(
+            [self.project_tokens((token_BND - self.mean_D) / self.std_D), self.class_1CD.expand(batch, -1, -1)], 1
+        )
         for layer in self.layers:
             x = layer(x)
         x = self.norm(x)

@@ -105,14 +105,14 @@ def read_masked(data: Dataset, cache: Path) -> tuple[MaskedTiles, LeftOut]:
     """
     # One pass writes pixels and masks one behind the other, so that crops of any tile are reads of a mapped file.
     names = data.mask_classes
-    if not names or not data.masks.places:
+    tiles = data.tiles()
+    with_mask = tiles[tiles["tile_id"].isin(set(data.masks.places))]
+    if not names or with_mask.empty:
         raise ValueError(
             f"{data.path} has no masks of classes: segmentation needs a set with them (docs/segmentation.md)."
         )
     number_of = np.full(256, IGNORE, np.uint8)
     number_of[list(names)] = np.arange(len(names))
-    tiles = data.tiles()
-    with_mask = tiles[tiles["tile_id"].isin(set(data.masks.places))]
     shape_of = {
         name: (int(shape[0]), int(shape[1])) for name, shape in zip(with_mask["tile_id"], with_mask["proj:shape"])
     }
@@ -127,16 +127,17 @@ def read_masked(data: Dataset, cache: Path) -> tuple[MaskedTiles, LeftOut]:
                     raise ValueError(f"The mask of {name} is {mask.shape}, its tile {pixels.shape}.")
                 a.write(pixels.tobytes())
                 b.write(np.where((pixels == 0) & (not as_is[name]), IGNORE, mask).astype(np.uint8).tobytes())
-    flat = [np.memmap(path, np.uint8, "r") for path in files]
+    areas, classes = (np.memmap(path, np.uint8, "r") for path in files)
     starts = np.cumsum([0, *(height * width for height, width in shape_of.values())])
-    kept = [at for at in range(len(shape_of)) if (flat[1][starts[at] : starts[at + 1]] != IGNORE).any()]
+    kept = [at for at in range(len(shape_of)) if (classes[starts[at] : starts[at + 1]] != IGNORE).any()]
     tile_ids = list(shape_of)
     found = MaskedTiles(
         [tile_ids[at] for at in kept],
         [shape_of[tile_ids[at]] for at in kept],
         list(names.values()),
         key,
-        *flat,
+        areas,
+        classes,
         starts[kept],
     )
     return found, LeftOut(len(tiles) - len(with_mask), len(with_mask) - len(kept))

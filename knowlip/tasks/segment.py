@@ -9,7 +9,7 @@ Shapes: B crops, S side of a crop, C classes, H x W pixels of a tile.
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypedDict, cast
+from typing import Any, ClassVar, Final, TypedDict, cast
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ from knowlip.training.loop import train
 from knowlip.training.order import Order, dealt
 from knowlip.training.state import whole_state
 from knowlip.training.task import Task, prefetched
+
+_STANDARD: Final = 64
+"""Crops whose tokens say how large each channel of a frozen encoder is."""
 
 
 @dataclass(kw_only=True)
@@ -179,6 +182,18 @@ class Segmentation(Task[MaskedCrops]):
         self.order = Order(len(self.crops), config.batch_size, config.seed)
         self.steps_per_epoch = self.order.steps_per_epoch
         self.ends = [config.steps]
+        if config.mode == "frozen":
+            self._standardise()
+
+    def _standardise(self) -> None:
+        """Of tokens of the first crops, the same in every process."""
+        steps, whole = range(-(-_STANDARD // self.config.batch_size)), CropBatches(self, 0, 1)
+        segmenter = self.module.segmenter
+        images = torch.cat([part.images for step in steps for part in whole._step(step)]).to(self.engine.device)
+        segmenter.head.to(self.engine.device)
+        with torch.no_grad():
+            tokens = torch.cat([segmenter.tokens(some) for some in images.split(self.config.batch_size)])
+        segmenter.head.standardise(tokens.flatten(0, 1).float())
 
     def batches(self, rank: int, world: int) -> "CropBatches":
         return CropBatches(self, rank, world)

@@ -89,7 +89,7 @@ def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tup
     there = matrices["model"].sum((0, 2)) > 0
     figures: dict[str, Callable[[np.ndarray], float]] = {"mIoU": mean_iou, "OA": overall_accuracy}
     figures |= {f"IoU {name}": partial(_iou_of, number) for number, name in enumerate(classes) if there[number]}
-    rows, floors = [], []
+    rows, floors = list[Row](), list[Row]()
     for metric, figure in figures.items():
         found = {by: matrix_estimate(figure, of, clusters) for by, of in matrices.items()}
         floor, name = highest_floor({by: found[by].value for by in FLOORS})

@@ -70,11 +70,15 @@ class Segmenter(nn.Module):
 
     def scores(self, images: Tensor) -> Tensor:
         """Crops (B, S, S) uint8 -> (B, C, S, S) float32."""
+        return enlarged(self.head(self.tokens(images)), images.shape[-1])
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Tokens (B, N, D) that stand for places; without gradients where the encoder is frozen."""
         with torch.set_grad_enabled(self.mode == "full" and torch.is_grad_enabled()):
             tokens = self.encoder.tokens(images)[:, self.encoder.prefix :]
         if tokens.shape[1] < 2:
             raise ValueError(f"{self.encoder.name} gives one token for a whole image: a mask needs a grid of them.")
-        return enlarged(self.head(tokens), images.shape[-1])
+        return tokens
 
     def forward(self, images: Tensor) -> Tensor:
         """As :meth:`scores`."""

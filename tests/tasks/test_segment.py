@@ -248,9 +248,9 @@ def test_pictures_take_any_name_and_any_number_of_classes() -> None:
 
 
 def test_simulated_land_cover_is_learned_in_minutes(tmp_path: Path) -> None:
-    """Minutes on two cores: the tower of the model that comes with the package, frozen, and a decoder that learns. Six
-    scenes whose lower part is measured; expected: mIoU of water, open land and built-up FLOOR above the best grey level,
-    and built-up, which no grey level tells, found at all."""
+    """The tower of the model that comes with the package, frozen, and a decoder that learns: minutes on two cores. Six
+    scenes whose lower part is measured; reached: mIoU 0.66 (0.58 to 0.72) where the best grey level has 0.52, and for
+    built-up, which no grey level tells (0.03), 0.36."""
     scenes = tmp_path / "scenes"
     places: dict[str, Any] = {"cities": 6, "themes": ("port", "town", "port", "town", "rural", "airport")}
     simulate(SimulateConfig(scenes, sensors=("sim-c",), scene_size_m={"sim-c": 768.0}, **places))
@@ -276,5 +276,5 @@ def test_simulated_land_cover_is_learned_in_minutes(tmp_path: Path) -> None:
     segment(SegmentConfig(dataset=tmp_path / "data", out=out, **{**SMALL, **changes, "learning_rate": 2e-3}))
     rows = {row.metric: row for row in read_results(out / "metrics.json").rows if not row.encoder.startswith("floor:")}
     assert "with 64 pixels between them" in rows["mIoU"].note
-    assert (rows["mIoU"].value or 0) > (rows["mIoU"].floor or 1) + 0.05
-    assert (rows["IoU built-up"].value or 0) > (rows["IoU built-up"].floor or 1) + 0.1
+    assert (rows["mIoU"].value or 0) > (rows["mIoU"].floor or 1) + 0.08
+    assert (rows["IoU built-up"].value or 0) > (rows["IoU built-up"].floor or 1) + 0.2
