@@ -69,3 +69,18 @@ def test_what_is_no_grid_is_refused() -> None:
         MaskTransformer(16, 2)(torch.zeros(1, 8, 16))
     with pytest.raises(ValueError, match="5 heads do not divide a width of 16"):
         MaskTransformer(16, 2, heads=5)
+
+
+def test_channels_of_any_size_are_seen_alike() -> None:
+    torch.manual_seed(0)
+    head = MaskTransformer(16, 3).eval().double()
+    tokens = torch.randn(4, 9, 16, dtype=torch.float64)
+    head.standardise(tokens.flatten(0, 1))
+    expected = head(tokens)
+    size, shift = 10.0 ** torch.arange(-2, 2, 0.25).double(), 5 * torch.randn(16).double()
+    large = tokens * size + shift
+    assert not torch.allclose(head(large), expected)
+    head.standardise(large.flatten(0, 1))
+    torch.testing.assert_close(head(large), expected)
+    head.standardise(torch.ones(5, 16).double())
+    assert head(torch.ones(1, 9, 16).double()).isfinite().all(), "a channel that never differs"
