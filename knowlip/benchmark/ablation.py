@@ -38,9 +38,11 @@ from knowlip.dataset import Dataset
 from knowlip.jobs.run import runner
 from knowlip.jobs.work import Processes, Work
 from knowlip.models.encoders import open_encoder
+from knowlip.models.weights.own import find_start
 from knowlip.tasks.asking import Example, examples_of
 from knowlip.tasks.bench import Bench, MeasureLimits
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
+from knowlip.tasks.unseen import check_unseen
 from knowlip.tasks.vqa import FinetuneConfig, finetune
 
 _RESULT: Final = "result.json"
@@ -166,8 +168,9 @@ def ablation(config: AblationConfig) -> dict[str, Any]:
     same_or_refuse(config.out / "config.yaml", config, FREE)
     # The ceilings come first: where they do not differ, what lies between them cannot either, and costs the most.
     texts = ArmTexts(config.dataset, config.out, config.wrong, config.generator, config.question_seed)
-    size = _pretrain_of(config, config.out, config.out, 0).vocab_size
-    texts.vocabulary(config.out / "vocab.txt", size)
+    recipe = _pretrain_of(config, config.out, config.out, 0)
+    if not recipe.init.model:  # which brings its own
+        texts.vocabulary(config.out / "vocab.txt", recipe.vocab_size)
     parts = waves(config.chosen_arms(), config.ceilings)
     seeds = range(min(config.seeds, _QUICK_SEEDS) if config.quick else config.seeds)
     found: dict[str, Any] = {}
@@ -200,7 +203,11 @@ def _check(config: AblationConfig, data: Dataset) -> None:
     for split in ("train", "test"):
         if data.tiles(split).empty:
             raise ValueError(f"{config.dataset} has no {split} tile: give scenes of more places.")
-    check_lengths(_pretrain_of(config, config.out, config.out, 0))
+    recipe = _pretrain_of(config, config.out, config.out, 0)
+    check_lengths(recipe)
+    if recipe.init.model:  # it must not know the places that all arms are asked about
+        start, index = open_encoder(str(find_start(recipe.init.model))), data.tiles()
+        check_unseen(start.card, data.fingerprint, index, data.tiles("test"), recipe.init.model)
 
 
 def _folder(config: AblationConfig, job: Job) -> Path:
@@ -306,11 +313,12 @@ def _one(config: AblationConfig, texts: ArmTexts, arm: Arm, seed: int, folder: P
 
 
 def _pretrain_of(config: AblationConfig, dataset: Path, run: Path, seed: int) -> PretrainConfig:
-    """The recipe's training with the vocabulary that all arms share."""
+    """The recipe's training with the vocabulary that all arms share: of their texts, or of the model that all start
+    from (`init.model`)."""
     section = {"loggers": [], "look_every": 0, **config.recipe_changed().get("pretrain", {})}
     places = {"dataset": str(dataset), "out": str(run), "seed": seed}
     found = stage_config(PretrainConfig, {**section, **places})
-    return found if found.vocabulary else replace(found, vocabulary=config.out / "vocab.txt")
+    return found if found.vocabulary or found.init.model else replace(found, vocabulary=config.out / "vocab.txt")
 
 
 def _few(config: AblationConfig, seed: int) -> list[Example]:

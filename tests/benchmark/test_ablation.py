@@ -1,5 +1,6 @@
 """The ablation as a whole with a tiny model: arms share what they can, nothing is trained twice, the gate holds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,27 @@ def test_without_power_only_the_ceilings_are_trained(
     assert found["power"]["chosen"]["shown"]
     assert "wrong-50+paper" in found["differences"]
     assert read_json(tmp_path / "some" / "ablation.json") == found
+
+
+def test_all_arms_may_start_from_a_model_that_has_not_seen_what_is_asked(source: Path, tmp_path: Path) -> None:
+    few = {"arms": ["wrong-0"], "written_tiles": 0, "finetune_tiles": 0}
+    ablation(settings(source, tmp_path / "first", **few))
+    model = tmp_path / "first" / "wrong-0" / "seed0" / "pretrain" / "model"
+    start = [*TINY, f"pretrain.init.model={model}"]
+    found = ablation(settings(source, tmp_path / "second", set=start, **few))
+    assert set(found["arms"]) == {"wrong-0", "wrong-50"}
+    assert not (tmp_path / "second" / "vocab.txt").exists()
+    used = tmp_path / "second" / "wrong-50" / "seed0" / "pretrain"
+    assert (used / "tokenizer.json").read_text() == (
+        tmp_path / "first" / "wrong-0/seed0/pretrain/tokenizer.json"
+    ).read_text()
+    card = model / "knowlip.json"
+    block = str(Dataset(source).tiles("test")["block"].iloc[0])
+    known = json.loads(card.read_text())
+    known["card"]["train_blocks"].append(block)
+    card.write_text(json.dumps(known))
+    with pytest.raises(ValueError, match="were part of the training"):
+        ablation(settings(source, tmp_path / "third", set=start, **few))
 
 
 def test_arms_wait_for_what_they_go_on_from() -> None:
