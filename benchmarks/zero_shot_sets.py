@@ -17,7 +17,6 @@ from benchmarks.zero_shot_floors import fullest_region, said_count, water_masks
 from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.types import Annotation, TileRequest
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, region_of
-from knowlip.benchmark.cfar import fitted
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import count_holds
@@ -32,6 +31,7 @@ from knowlip.language.questions import (
 from knowlip.language.truth import SHARE_TOLERANCE
 from knowlip.scenes import open_scene
 from knowlip.scenes.errors import NoData
+from knowlip.tasks.cfar import fitted
 
 Usual = Mapping[str, Mapping[str, str]]
 """Type of question -> subject -> the most frequent answer of the model's training."""

@@ -158,6 +158,11 @@ _TRAINING = {
         "classify",
         "train a linear probe on any encoder, or all of it, to classify tiles, and measure it beside its floors",
     ),
+    "detect": Command(
+        "knowlip.tasks.detect:DetectConfig",
+        "detect",
+        "train a detector on any vision transformer, and measure it by COCO's protocol beside CFAR",
+    ),
     "segment": Command(
         "knowlip.tasks.segment:SegmentConfig",
         "segment",

@@ -7,7 +7,18 @@ from typing import Any
 from knowlip.base.documents import parse_yaml, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-SECTIONS = ("simulate", "build", "annotate", "pretrain", "finetune", "classify", "segment", "evaluate", "report")
+SECTIONS = (
+    "simulate",
+    "build",
+    "annotate",
+    "pretrain",
+    "finetune",
+    "classify",
+    "detect",
+    "segment",
+    "evaluate",
+    "report",
+)
 """Stages that a recipe may set, in the order in which they run."""
 _FACTS = ("about", "native_resolution_m")
 

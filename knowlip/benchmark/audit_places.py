@@ -6,14 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from knowlip.base.progress import track
-from knowlip.benchmark.floors_pixels import (
-    Boxes,
-    cfar_detections,
-    precision_estimate,
-    together,
-)
 from knowlip.dataset import Dataset
+from knowlip.tasks.cfar import cfar_detections
 from knowlip.tasks.metrics import Estimate
+from knowlip.tasks.metrics.boxes import Boxes, precision_estimate, together
 from knowlip.tasks.metrics.segmentation import (
     FLOORS,
     floor_confusion,

@@ -32,6 +32,9 @@ def layer_shares(names: Sequence[str], decay: float) -> Mapping[str, float]:
         return dict.fromkeys(names, 1.0)
     number = {name: int(found[1]) for name in names if (found := _BLOCK.search(name))}
     rows = {name[: _BLOCK.search(name).start()] for name in number}  # type: ignore[union-attr]
+    if len(rows) > 1 and (towers := {row for row in rows if row.endswith("visual_encoder.")}):
+        rows = towers  # a convolutional stem has blocks too: it lies below them
+        number = {name: at for name, at in number.items() if any(name.startswith(row) for row in rows)}
     if len(rows) != 1:
         here = f"{len(rows)} of them" if rows else "none that learns"
         raise ValueError(f"layer_decay counts the blocks of one vision transformer, and here are {here}: set it to 1.")

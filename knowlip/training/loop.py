@@ -179,6 +179,7 @@ class Loop:
             config.min_learning_rate,
             config.decay,
             task.steps_per_epoch,
+            config.decay_at,
         )
         self.stepper.train()
         task.before_step()

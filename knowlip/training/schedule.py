@@ -1,9 +1,10 @@
 """Learning rate as a function of the step, never of the epoch alone; and which schedules cannot work."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
-Decay = Literal["cosine", "paper", "poly"]
+Decay = Literal["cosine", "paper", "poly", "steps"]
 _POWER = 0.9
 """Of poly."""
 
@@ -72,7 +73,14 @@ def check_contrast(queue: int, tiles: int, alpha: float, ramp: int, total: int) 
 
 
 def learning_rate(
-    step: int, total: int, warmup: int, peak: float, floor: float, decay: Decay, steps_per_epoch: int
+    step: int,
+    total: int,
+    warmup: int,
+    peak: float,
+    floor: float,
+    decay: Decay,
+    steps_per_epoch: int,
+    decay_at: Sequence[float] = (),
 ) -> float:
     """Linear warm-up from `floor`, then decay to `floor`.
 
@@ -82,13 +90,17 @@ def learning_rate(
         warmup: steps of warm-up.
         peak, floor: highest and lowest learning rate.
         decay: "cosine" (ALBEF); "paper": peak * 0.9 ** epoch as BLIP and the paper have it, with a fractional epoch;
-            "poly": the share of the training that is left, to the power of 0.9 (DeepLab), as segmentation has it.
+            "poly": the share of the training that is left, to the power of 0.9 (DeepLab), as segmentation has it;
+            "steps": a tenth from each of `decay_at` on, as detection has it.
         steps_per_epoch: used by "paper".
+        decay_at: used by "steps": shares of the whole training.
     """
     if step < warmup:
         return floor + (peak - floor) * (step + 1) / warmup
     if decay == "paper":
         return max(floor, peak * 0.9 ** (step / max(1, steps_per_epoch)))
+    if decay == "steps":
+        return max(floor, peak * 0.1 ** sum(step >= share * total for share in decay_at))
     progress = (step - warmup) / max(1, total - warmup)
     if decay == "poly":
         return floor + (peak - floor) * max(0.0, 1 - progress) ** _POWER

@@ -42,7 +42,9 @@ class TrainingConfig(EngineConfig):
     are refused, more than half are warned of."""
     decay: Decay = "cosine"
     """Of the learning rate after the warm-up: "cosine", "paper" (0.9 to the power of the epoch), or "poly" (the share
-    of the training that is left, to the power of 0.9)."""
+    of the training that is left, to the power of 0.9), or "steps" (a tenth from each of `decay_at` on)."""
+    decay_at: tuple[float, ...] = (2 / 3, 11 / 12)
+    """Of the decay "steps": shares of the training; 24 and 33 of 36 epochs."""
     weight_decay: float = 0.05
     """Not on temperature, biases and norms."""
     seed: int = 0

@@ -17,6 +17,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "pretrain": {"dataset": "d", "out": "o"},
     "finetune": {"dataset": "d", "model": "m", "out": "o"},
     "classify": {"dataset": "d", "encoder": "e", "out": "o"},
+    "detect": {"dataset": "d", "encoder": "e", "out": "o"},
     "segment": {"dataset": "d", "encoder": "e", "out": "o"},
     "evaluate": {"dataset": "d", "model": "m", "out": "o"},
     "report": {"dataset": "d", "out": "o"},
@@ -58,6 +59,7 @@ def test_the_header_says_the_command_and_what_to_expect(name: str) -> None:
         f"\n# knowlip pretrain --recipe {name} ",
         f"--recipe {name}\n",
         f"\n# knowlip classify --recipe {name} ",
+        f"\n# knowlip detect --recipe {name} ",
     )
     assert any(command in header for command in commands)
     assert "\n# Expect" in header

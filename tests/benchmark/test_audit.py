@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from knowlip.benchmark.audit import DatasetAuditConfig, _protocols, dataset_audit, show
-from knowlip.benchmark.cfar import Cfar
-from knowlip.benchmark.floors_pixels import cfar_detections, matched
 from knowlip.cli import main
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder, thumbnail, turned
+from knowlip.tasks.cfar import Cfar, cfar_detections
 from knowlip.tasks.class_floors import Chips, answers
+from knowlip.tasks.metrics.boxes import matched
 from knowlip.tasks.metrics.segmentation import floor_confusion, grey_counts, mean_iou, smoothed
 from knowlip.tasks.protocols import APART, OWN, RANDOM, parts
 

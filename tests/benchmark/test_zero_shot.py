@@ -15,9 +15,9 @@ from benchmarks.zero_shot import TEACHER, measure, measured
 from benchmarks.zero_shot_floors import fullest_region, said_count, water_masks
 from benchmarks.zero_shot_sets import OTHER, WATER, Asked, Trial, sar_acd, sen1floods11, ssdd
 from knowlip.base.rows import Results, read_results
-from knowlip.benchmark.cfar import Cfar, fitted
 from knowlip.inference.images import TakenImage
 from knowlip.models import KnowLIP
+from knowlip.tasks.cfar import Cfar, fitted
 from tests.tiles.rasters import write_scene
 
 DARK_SEA = 60

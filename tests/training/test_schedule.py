@@ -22,6 +22,8 @@ def test_the_rate_rises_to_its_peak_and_falls_to_its_floor() -> None:
     assert learning_rate(50, 100, 10, 1.0, 0.1, "paper", 25) == pytest.approx(0.81)
     assert learning_rate(55, 100, 10, 1.0, 0.1, "poly", 25) == pytest.approx(0.1 + 0.9 * 0.5**0.9)
     assert learning_rate(100, 100, 0, 1.0, 0.1, "poly", 25) == pytest.approx(0.1)
+    stepped = [learning_rate(step, 36, 5, 1.0, 1e-6, "steps", 1, (24 / 36, 33 / 36)) for step in (5, 23, 24, 32, 33)]
+    assert stepped == pytest.approx([1.0, 1.0, 0.1, 0.1, 0.01])
 
 
 def test_the_papers_recipe_says_on_how_few_tiles_it_never_leaves_its_warm_up() -> None:

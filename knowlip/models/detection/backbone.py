@@ -19,6 +19,8 @@ from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.models.stem import Stem
 from knowlip.models.vision import grid_of
 
+_FEW = 1024
+"""Patches of an image up to which attention is not fused on a CPU."""
 _FACTORS = (4.0, 2.0, 1.0, 0.5)
 """Cells of each level of the pyramid for one patch, along a side."""
 
@@ -70,6 +72,9 @@ class ViTDet(nn.Module):
             rate = config.drop_path * number / max(1, depth - 1)
             if rate and type(block) is Block:
                 block.drop_path1, block.drop_path2 = DropPath(rate), DropPath(rate)
+            # With few tokens a CPU computes plain attention faster than the fused one, above all its gradient.
+            if isinstance(block, Block) and self.grid[0] * self.grid[1] <= _FEW:
+                block.attn.fused_attn = next(block.parameters()).device.type != "cpu"
         self.checkpointing = False
         channels = int(tower.embed_dim)
         self.levels = nn.ModuleList([_level(channels, factor, config.width) for factor in _FACTORS])
@@ -82,7 +87,9 @@ class ViTDet(nn.Module):
             self.lateral = nn.Sequential(nn.Conv2d(fine, config.width, 1, bias=False), LayerNorm2d(config.width))
         self.smooth = nn.ModuleList(
             [
-                nn.Sequential(nn.Conv2d(config.width, config.width, 3, padding=1, bias=False), LayerNorm2d(config.width))
+                nn.Sequential(
+                    nn.Conv2d(config.width, config.width, 3, padding=1, bias=False), LayerNorm2d(config.width)
+                )
                 for _ in _FACTORS
             ]
         )
@@ -168,7 +175,7 @@ class ViTDet(nn.Module):
 
 def _windows(x: Tensor, side: int) -> Tensor:
     """(B, h, w, D) -> (B * windows, side * side, D), filled up with zeros as in ViTDet."""
-    batch, h, w, width = x.shape
+    _, h, w, width = x.shape
     x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
     x = x.unflatten(1, (-1, side)).unflatten(3, (-1, side)).transpose(2, 3)
     return x.reshape(-1, side * side, width)

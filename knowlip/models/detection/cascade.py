@@ -13,7 +13,7 @@ from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.roi_heads import fastrcnn_loss
 from torchvision.ops import clip_boxes_to_image
 
-from knowlip.models.detection.regions import Heads, Targets
+from knowlip.models.detection.regions import RegionHeads, Targets
 
 OVERLAPS = (0.5, 0.6, 0.7)
 """Of each head, from which a region is an object."""
@@ -34,7 +34,7 @@ class _ScaledGradient(torch.autograd.Function):
         return gradient[0] * context.scale, None
 
 
-class CascadeHeads(Heads):
+class CascadeHeads(RegionHeads):
     """Box heads and predictors of three stages; scores are the mean of all.
 
     Args:
@@ -62,7 +62,7 @@ class CascadeHeads(Heads):
         if self.training and targets is not None:
             proposals, _, labels, offsets = self.select_training_samples(proposals, targets)
             sampled = proposals, labels, offsets
-        for stage, (head, predict, coder) in enumerate(zip(self.heads, self.predictors, self.coders)):
+        for stage, (head, predict) in enumerate(zip(self.heads, self.predictors)):
             if stage:  # what the stage before made of its regions
                 boxes = self.coders[stage - 1].decode(regression.detach(), proposals)[:, 0]
                 parts = boxes.split([len(one) for one in proposals])

@@ -5,9 +5,9 @@ Shapes: B images, H and W their pixels, N objects.
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,12 @@ from knowlip.models.detection.cascade import OVERLAPS, CascadeHeads
 from knowlip.models.detection.regions import (
     Anchors,
     BoxHead,
-    Full,
-    Heads,
-    Pool,
+    FullPrecision,
     Predictor,
     ProposalHead,
-    Proposals,
+    RegionHeads,
+    RegionPool,
+    RegionProposals,
     Targets,
 )
 from knowlip.models.detection.settings import DetectorConfig
@@ -44,7 +44,7 @@ _POOLED = 4
 
 
 @dataclass
-class Target:
+class BoxTargets:
     """What is in an image, in pixels of the input."""
 
     boxes: Tensor
@@ -56,10 +56,10 @@ class Target:
     masks: Tensor | None = None
     """(N, H, W) uint8, for Mask R-CNN."""
 
-    def to(self, device: torch.device | str) -> "Target":
+    def to(self, device: torch.device | str) -> "BoxTargets":
         """The same on another device."""
         masks = None if self.masks is None else self.masks.to(device)
-        return Target(self.boxes.to(device), self.labels.to(device), self.ignored.to(device), masks)
+        return BoxTargets(self.boxes.to(device), self.labels.to(device), self.ignored.to(device), masks)
 
     def plain(self) -> dict[str, Tensor]:
         """As torchvision takes it."""
@@ -68,7 +68,7 @@ class Target:
 
 
 @dataclass
-class Found:
+class FoundBoxes:
     """What was found in an image, best first, in pixels of the input."""
 
     boxes: Tensor
@@ -97,7 +97,7 @@ class Detector(nn.Module):
         self.backbone = ViTDet(encoder, config)
         strides = self.backbone.strides
         count = 2 * config.proposals
-        self.rpn = Proposals(
+        self.rpn = RegionProposals(
             Anchors(strides, config.anchor_scale, config.anchor_ratios),
             ProposalHead(config.width, len(config.anchor_ratios), config.rpn_convs),
             **{"fg_iou_thresh": 0.7, "bg_iou_thresh": 0.3, "batch_size_per_image": 256, "positive_fraction": 0.5},
@@ -108,8 +108,8 @@ class Detector(nn.Module):
         self.roi_heads = self._heads(len(classes) + 1, strides[:_POOLED])
         self.roi_heads.soft_nms = config.soft_nms
 
-    def _heads(self, classes: int, strides: Sequence[float]) -> Heads:
-        config, pool = self.config, Pool(strides, 7)
+    def _heads(self, classes: int, strides: Sequence[float]) -> RegionHeads:
+        config, pool = self.config, RegionPool(strides, 7)
         common: dict[str, Any] = {
             **{"box_roi_pool": pool, "fg_iou_thresh": 0.5, "bg_iou_thresh": 0.5, "positive_fraction": 0.25},
             **{"batch_size_per_image": config.samples, "score_thresh": config.least_score},
@@ -125,14 +125,16 @@ class Detector(nn.Module):
             return CascadeHeads([head() for _ in stages], predictors, **common)
         if config.kind == "mask":
             common |= {
-                "mask_roi_pool": Pool(strides, 14),
+                "mask_roi_pool": RegionPool(strides, 14),
                 "mask_head": MaskRCNNHeads(config.width, (config.width,) * 4, 1),
-                "mask_predictor": nn.Sequential(MaskRCNNPredictor(config.width, config.width, classes), Full()),
+                "mask_predictor": nn.Sequential(
+                    MaskRCNNPredictor(config.width, config.width, classes), FullPrecision()
+                ),
             }
         predictor = Predictor(config.box_width, classes)
-        return Heads(box_head=head(), box_predictor=predictor, bbox_reg_weights=None, **common)
+        return RegionHeads(box_head=head(), box_predictor=predictor, bbox_reg_weights=None, **common)
 
-    def forward(self, images: Tensor, sizes: list[tuple[int, int]], targets: Sequence[Target]) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, sizes: list[tuple[int, int]], targets: Sequence[BoxTargets]) -> dict[str, Tensor]:
         """Losses by name, `loss` their sum.
 
         Args:
@@ -147,10 +149,10 @@ class Detector(nn.Module):
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
     @torch.no_grad()
-    def detect(self, images: Tensor, sizes: list[tuple[int, int]]) -> list[Found]:
+    def detect(self, images: Tensor, sizes: list[tuple[int, int]]) -> list[FoundBoxes]:
         """What is in images; the module must be in evaluation mode. Arguments as of :meth:`forward`."""
         return [
-            Found(one["boxes"], one["scores"], one["labels"], one["masks"][:, 0] if "masks" in one else None)
+            FoundBoxes(one["boxes"], one["scores"], one["labels"], one["masks"][:, 0] if "masks" in one else None)
             for one in self._run(images, sizes, None)[0]
         ]
 
@@ -172,20 +174,3 @@ class Detector(nn.Module):
     def padded(self, side: int) -> int:
         """The next multiple of a patch."""
         return math.ceil(side / self.backbone.patch_px) * self.backbone.patch_px
-
-
-def layer_rates(detector: Detector, decay: float) -> Mapping[str, float]:
-    """Name of a weight -> what its learning rate is multiplied with: 1 above the encoder, `decay` less for each block
-    downwards (Clark et al., ICLR 2020; ViTDet)."""
-    depth = len(cast(Any, detector.backbone.visual_encoder.blocks))
-    rates = {}
-    for name, _ in detector.named_parameters():
-        above = 0
-        if name.startswith("backbone.visual_encoder.blocks."):
-            above = depth - int(name.split(".")[3])
-        elif name.startswith("backbone.stem.") or (
-            name.startswith("backbone.visual_encoder.") and not name.startswith("backbone.visual_encoder.norm.")
-        ):
-            above = depth + 1
-        rates[name] = decay**above
-    return rates

@@ -54,7 +54,7 @@ class Anchors(nn.Module):
         return [anchors for _ in images.image_sizes]
 
 
-class Pool(nn.Module):
+class RegionPool(nn.Module):
     """Regions of one size from the level of the pyramid that fits theirs (Lin et al., CVPR 2017, eq. 1).
 
     Args:
@@ -95,7 +95,7 @@ def covered(boxes: Tensor, ignored: Tensor) -> Tensor:
     return (shared / area[:, None]).amax(1) > _COVERED
 
 
-class Proposals(RegionProposalNetwork):
+class RegionProposals(RegionProposalNetwork):
     """torchvision's, but anchors in what nobody need find are no background."""
 
     def assign_targets_to_anchors(self, anchors: list[Tensor], targets: Targets) -> tuple[list[Tensor], list[Tensor]]:
@@ -113,7 +113,7 @@ class ProposalHead(RPNHead):
         return [one.float() for one in logits], [one.float() for one in deltas]
 
 
-class Heads(RoIHeads):
+class RegionHeads(RoIHeads):
     """torchvision's, but regions in what nobody need find are no background, and overlapping boxes may lose score
     instead of being dropped."""
 
@@ -180,9 +180,7 @@ def softened(boxes: Tensor, scores: Tensor, labels: Tensor, least: float, sigma:
         shared = (high - low).clamp(min=0).prod(-1)
         overlap = shared / (area + area[best] - shared).clamp(min=1e-9)
         scores = torch.where(alive & (labels == labels[best]), scores * torch.exp(-(overlap**2) / sigma), scores)
-    return torch.tensor(order, dtype=torch.long, device=boxes.device), (
-        torch.stack(kept) if kept else scores[:0]
-    )
+    return torch.tensor(order, dtype=torch.long, device=boxes.device), (torch.stack(kept) if kept else scores[:0])
 
 
 class BoxHead(nn.Sequential):
@@ -221,8 +219,8 @@ class Predictor(nn.Module):
         return self.cls_score(x).float(), boxes.repeat(1, self.classes) if self.agnostic else boxes
 
 
-class Full(nn.Module):
-    """Full precision behind a layer that may compute in less."""
+class FullPrecision(nn.Module):
+    """FullPrecision precision behind a layer that may compute in less."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.float()

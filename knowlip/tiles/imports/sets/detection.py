@@ -8,6 +8,7 @@ _BY_HASH = "none of its own: 4:1 by hash, copies together"
 _RADARS = "Journal of Radars: free for research and teaching with its citation, commercial use by permission"
 _VOC = {"format": "voc", "images": Path("JPEGImages"), "labels": Path("Annotations")}
 _COCO = {"format": "coco", "images": Path("images"), "labels": Path("annotations")}
+_SSDD_FLAT = {"format": "voc", "images": Path("images"), "labels": Path("annotations")}
 _AIRCRAFT_LISTS = tuple(f"ImageSets/Main/{split}.txt" for split in ("train", "val", "test"))
 
 
@@ -95,12 +96,13 @@ DETECTION = (
                 roots=("BBox_SSDD/voc_style", "*/BBox_SSDD/voc_style"),
             ),
             Layout(
-                ("images/*.jpg", "annotations/*.xml"),
-                {"format": "voc", "images": Path("images"), "labels": Path("annotations")},
+                ("images/*.jpg", "annotations/*.xml", "sea_land_masks/*.png"),
+                {**_SSDD_FLAT, "masks": Path("sea_land_masks"), "mask_classes": ["0=land", "255=sea"]},
             ),
+            Layout(("images/*.jpg", "annotations/*.xml"), _SSDD_FLAT),
         ),
         expects="BBox_SSDD/voc_style with JPEGImages and Annotations (or both with _train and _test), or images and "
-        "annotations with XML",
+        "annotations with XML, beside them SL-SSDD's sea_land_masks where inshore is to be told",
         classes=("ship",),
         images=1160,
         split="official: file numbers that end in 1 or 9 are test (232), the others train (928)",
