@@ -26,7 +26,7 @@ from knowlip.models.detection import Detector, DetectorConfig
 from knowlip.models.detection.detector import LOSSES
 from knowlip.models.encoders import open_encoder
 from knowlip.tasks.cfar import cfar_boxes
-from knowlip.tasks.detect_batches import BatchSettings, BoxBatches, BoxedImages, View, batched
+from knowlip.tasks.detect_batches import BoxBatches, BoxBatchSettings, BoxedImages, View, batched
 from knowlip.tasks.detect_curve import draw_curve
 from knowlip.tasks.detect_folder import load_detector, read_weights, save_detector
 from knowlip.tasks.detect_pictures import draw_pictures
@@ -213,6 +213,7 @@ class Detection(Task[BoxedImages]):
 
     def _divide(self) -> _Sides:
         """Divide tiles, and read their objects into `objects` (training and validation) and `truth` (test)."""
+        # Counted on the way: what is left out of the training, and why.
         config = self.config
         cache = config.cache or config.out / "cache"
         both = config.test_on is not None
@@ -275,7 +276,7 @@ class Detection(Task[BoxedImages]):
 
     def batches(self, rank: int, world: int) -> BoxBatches:
         config, detector = self.config, self.kept
-        settings = BatchSettings(
+        settings = BoxBatchSettings(
             {name: number for number, name in enumerate(detector.classes, 1)},
             detector.backbone.side,
             detector.backbone.patch_px,

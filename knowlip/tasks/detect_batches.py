@@ -142,7 +142,7 @@ class BoxBatches:
         tile_ids: Sequence[str],
         objects: Mapping[str, TileObjects],
         order: Order,
-        config: "BatchSettings",
+        config: "BoxBatchSettings",
         rank: int,
         world: int,
     ) -> None:
@@ -197,7 +197,7 @@ class BoxBatches:
 
 
 @dataclass(frozen=True)
-class BatchSettings:
+class BoxBatchSettings:
     """What batches depend on."""
 
     classes: Mapping[str, int]

@@ -137,7 +137,7 @@ def test_anchors_stand_where_the_cells_do() -> None:
     middle = (odd[:, :2] + odd[:, 2:]) / 2
     torch.testing.assert_close(middle[-1], torch.tensor([111.5 * 3.5, 111.5 * 3.5]))
     sides = odd[:, 2:] - odd[:, :2]
-    torch.testing.assert_close(sides.prod(1), torch.full((len(sides),), 14.0**2))
+    torch.testing.assert_close(sides.prod(1), torch.full((len(sides),), 14.0**2), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(sides[0, 1] / sides[0, 0], torch.tensor(0.5))
 
 
@@ -183,13 +183,14 @@ def test_every_kind_learns_two_objects_by_heart(kind: str) -> None:
     images[:, 6:16, 4:20] = 250
     images[:, 30:60, 30:44] = 160
     optimizer = torch.optim.AdamW(detector.parameters(), 1e-3)
-    for _ in range(60):
+    for step in range(140):
+        optimizer.param_groups[0]["lr"] = 1e-3 if step < 110 else 1e-4
         losses = detector(images, [(64, 64)] * 2, targets(2, 64, kind == "mask"))
         optimizer.zero_grad()
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(detector.parameters(), 1.0)
         optimizer.step()
-    assert float(losses["masks"]) > 0 if kind == "mask" else float(losses["masks"]) == 0
+    assert (float(losses["masks"].detach()) > 0) == (kind == "mask")
     (found, _) = detector.eval().detect(images, [(64, 64)] * 2)
     truth = targets(1, 64)[0]
     for box, label in zip(truth.boxes, truth.labels):
