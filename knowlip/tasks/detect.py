@@ -28,7 +28,14 @@ from knowlip.models.encoders import open_encoder
 from knowlip.tasks.cfar import cfar_boxes
 from knowlip.tasks.detect_batches import BoxBatches, BoxBatchSettings, BoxedImages, View, batched
 from knowlip.tasks.detect_curve import draw_curve
-from knowlip.tasks.detect_folder import load_detector, read_weights, save_detector
+from knowlip.tasks.detect_folder import (
+    Learned,
+    check_learned,
+    load_detector,
+    read_weights,
+    save_detector,
+    weights_sha256,
+)
 from knowlip.tasks.detect_pictures import draw_pictures
 from knowlip.tasks.detect_rows import (
     DetectionTables,
@@ -166,7 +173,7 @@ class _Sides:
     validation: list[str]
     test: list[str]
     group_of: Mapping[str, str]
-    """Test tile -> group of near copies."""
+    """Tile of the set that is measured -> group of near copies."""
     left: dict[str, int]
 
 
@@ -187,14 +194,21 @@ class Detection(Task[BoxedImages]):
         classes = sorted({name for tile in self.sides.train for name in self.objects[tile].classes})
         if not classes:
             raise ValueError(f"No object of {config.dataset} is left to learn from.")
+        for tile in self.sides.test:
+            for name in {*self.truth[tile].classes} - {*classes}:
+                key = f"measured tiles with objects of the class {name}, which no training tile has"
+                self.sides.left[key] = self.sides.left.get(key, 0) + 1
         encoder = open_encoder(config.encoder, engine.device, config.size)
         index = self.measured.tiles()
         aside = index[index["tile_id"].isin(set(self.sides.test))]
         self.unseen = check_unseen(encoder.card, self.measured.fingerprint, index, aside, config.encoder)
         detector = Detector(encoder, classes, config.detector)
         detector.backbone.checkpointing = config.checkpoint_activations
+        self.learned = [Learned(self.data.fingerprint, self.sides.train)]
         if config.init_from is not None:
-            read_weights(detector, config.init_from)
+            before = read_weights(detector, config.init_from)
+            check_learned(before, self.measured.fingerprint, self.sides.group_of, self.sides.test, config.init_from)
+            self.learned += before
         module = DetectorModule(detector.to(engine.device))
         self.module = Averaged(module, config.ema) if config.ema else module
         self.order = Order(len(self.sides.train), min(config.batch_size, len(self.sides.train)), config.seed)
@@ -252,8 +266,7 @@ class Detection(Task[BoxedImages]):
             drawn = np.random.default_rng([config.split_seed, 7]).permutation(len(there))[: config.shots]
             counted["tiles beyond the shots"] = len(kept) - config.shots
             kept = [there[at] for at in sorted(drawn.tolist())]
-        group_of = {tile_id: aside.group_of[tile_id] for tile_id in aside.test}
-        return _Sides(kept, validation, list(aside.test), group_of, counted)
+        return _Sides(kept, validation, list(aside.test), aside.group_of, counted)
 
     def _followed(
         self, tile_ids: list[str], full: set[str], aside: Division, cache: Path
@@ -266,7 +279,12 @@ class Detection(Task[BoxedImages]):
         if config.test_on is not None:
             group_of = divide(self.data, tile_ids, None, "own", cache=cache).group_of
         groups = sorted({group_of[tile_id] for tile_id in full})
-        count = round(len(groups) * config.validation_share)
+        if len(groups) < 2:
+            say(
+                "warning: all training tiles are of one group of copies or place: no curve is measured on some of them."
+            )
+            return tile_ids, []
+        count = max(1, round(len(groups) * config.validation_share))
         drawn = np.random.default_rng([config.split_seed, 5]).permutation(len(groups))[:count]
         chosen = {groups[at] for at in drawn}
         held = [tile_id for tile_id in tile_ids if group_of[tile_id] in chosen]
@@ -295,7 +313,7 @@ class Detection(Task[BoxedImages]):
 
     def identity(self) -> list[str]:
         objects = "\n".join(f"{tile}|{self.objects[tile].boxes.tolist()}" for tile in self.sides.train)
-        weights = [] if self.config.init_from is None else [str(self.config.init_from)]
+        weights = [] if self.config.init_from is None else [weights_sha256(self.config.init_from)]
         return [self.data.fingerprint, sha256(objects.encode())[:16], *weights]
 
     def begin(self) -> None:
@@ -336,7 +354,7 @@ class Detection(Task[BoxedImages]):
         out, state = self.config.out, whole_state(self.kept)
         result: dict[str, Any] = {}
         if self.engine.first:
-            save_detector(self.kept, state, out / "model", self.config.encoder, self.config.size)
+            save_detector(self.kept, state, out / "model", self.config, self.learned)
             draw_curve(out / "log.jsonl", out / "curve.png")
             rows = self.measure(load_detector(out / "model", self.engine.device))
             details: dict[str, Json] = {

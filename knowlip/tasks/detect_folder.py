@@ -1,5 +1,7 @@
 """A detector on disk: `detector.json` and `detector.safetensors`, whole or not at all."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +11,44 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import whole_folder, write_json
+from knowlip.base.files import file_sha256, whole_folder, write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.provenance import provenance
 from knowlip.base.settings import plain
 from knowlip.models.detection import Detector, DetectorConfig
 from knowlip.models.encoders import open_encoder
+from knowlip.tasks.runs import MeasuredConfig
 
 _CARD, _WEIGHTS, _FORMAT = "detector.json", "detector.safetensors", 1
 
 
-def save_detector(detector: Detector, state: dict[str, Tensor], folder: Path, encoder: str, size: int | None) -> None:
-    """Write a detector; its encoder's weights are in it, the name says how they are built."""
+@dataclass(frozen=True)
+class Learned:
+    """Tiles that a detector has learned from."""
+
+    dataset_fingerprint: str
+    tiles: Sequence[str]
+
+
+def save_detector(
+    detector: Detector, state: dict[str, Tensor], folder: Path, config: MeasuredConfig, learned: Sequence[Learned]
+) -> None:
+    """Write a detector; its encoder's weights are in it, the name says how they are built.
+
+    Args:
+        detector: whose classes and settings are kept.
+        state: its weights in one piece.
+        folder: to write.
+        config: whose encoder and size are kept.
+        learned: what it has learned from, so that nobody goes on from it and measures on that.
+    """
     card = {
         "format": _FORMAT,
-        "encoder": encoder,
-        "size": size,
+        "encoder": config.encoder,
+        "size": config.size,
         "classes": detector.classes,
         "detector": plain(detector.config),
+        "learned": plain(list(learned)),
         "card": provenance(),
     }
     with whole_folder(folder) as part:
@@ -50,13 +72,14 @@ def load_detector(folder: Path, device: torch.device | str = "cpu") -> Detector:
     return detector.eval().to(device)
 
 
-def read_weights(detector: Detector, folder: Path) -> None:
-    """Fill a detector with the weights of a saved one of the same shape, to go on from.
+def read_weights(detector: Detector, folder: Path) -> list[Learned]:
+    """Fill a detector with the weights of a saved one of the same shape, to go on from. Returns what that one has
+    learned from.
 
     Raises:
         ValueError: none, or one of other classes or sizes.
     """
-    folder = folder / "model" if (folder / "model" / _CARD).is_file() else folder
+    folder = _folder(folder)
     card = _card(folder)
     if card["classes"] != detector.classes:
         raise ValueError(
@@ -69,6 +92,39 @@ def read_weights(detector: Detector, folder: Path) -> None:
         raise ValueError(
             f"{folder / _WEIGHTS} has another encoder, size or head ({str(error).splitlines()[0]})."
         ) from None
+    return [Learned(str(one["dataset_fingerprint"]), [str(tile) for tile in one["tiles"]]) for one in card["learned"]]
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights of a detector, or of the one in a run folder."""
+    return file_sha256(_folder(folder) / _WEIGHTS)
+
+
+def check_learned(
+    learned: Sequence[Learned], fingerprint: str, group_of: Mapping[str, str], test: Sequence[str], folder: Path
+) -> None:
+    """Raise `ValueError` where a detector has learned from tiles to be measured, or from copies of them.
+
+    Args:
+        learned: what it has learned from.
+        fingerprint: of the data set that is measured.
+        group_of: tile of that set -> group of near copies.
+        test: tiles to be measured.
+        folder: of the detector, for the message.
+    """
+    asked = {group_of[tile] for tile in test}
+    for one in learned:
+        known = one.dataset_fingerprint == fingerprint
+        shared = [tile for tile in one.tiles if group_of.get(tile) in asked] if known else []
+        if shared:
+            raise ValueError(
+                f"The detector of {folder} has learned from {len(shared)} of the tiles to be measured, or from copies "
+                f"of them (first: {shared[0]}): measure the fold that it was measured on."
+            )
+
+
+def _folder(folder: Path) -> Path:
+    return folder / "model" if (folder / "model" / _CARD).is_file() else folder
 
 
 def _card(folder: Path) -> dict[str, Any]:
@@ -77,10 +133,15 @@ def _card(folder: Path) -> dict[str, Any]:
     card = read_json(folder / _CARD)
     if not isinstance(card, dict) or card.get("format") != _FORMAT:
         raise ValueError(f"{folder / _CARD} is of no format that this version reads ({_FORMAT}).")
-    kinds = {"encoder": str, "size": int | None, "classes": list, "detector": dict}
+    kinds = {"encoder": str, "size": int | None, "classes": list, "detector": dict, "learned": list}
     sound = all(isinstance(card.get(name, 0.0), kind) for name, kind in kinds.items())
-    if not sound or not card["classes"] or not all(isinstance(name, str) for name in card["classes"]):
-        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, list of classes or settings of the detector.")
+    sound &= all(isinstance(name, str) for name in card.get("classes", []))
+    sound &= all(
+        isinstance(one, dict) and isinstance(one.get("tiles"), list) and "dataset_fingerprint" in one
+        for one in card.get("learned", [])
+    )
+    if not sound or not card["classes"]:
+        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, list of classes, settings or training tiles.")
     return card
 
 

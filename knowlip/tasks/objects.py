@@ -12,7 +12,10 @@ import numpy as np
 import pandas as pd
 
 from knowlip.dataset import Dataset
+from knowlip.dataset.annotations import rotated_box
 
+_CORNERS = 8
+"""Numbers of a rotated box."""
 LAND = "land"
 """Class of a mask by which a tile is inshore."""
 
@@ -29,11 +32,11 @@ class TileObjects:
     ignored: np.ndarray
     """(N,) bool: nobody need find it (difficult in VOC, a crowd in COCO)."""
     corners: tuple[np.ndarray, ...]
-    """Of each the rotated box (4, 2) in pixels; the corners of the box where the annotation has none."""
+    """Of each the rotated box (4, 2) in pixels; around its outline, or the box's own corners, where it has none."""
     outlines: tuple[np.ndarray, ...]
     """Of each the outline (P, 2), else the rotated box."""
-    rotated: bool = True
-    """Whether every object has a rotated box of its own."""
+    rotated: bool = False
+    """Whether the data set has rotated boxes; objects without one are then upright, or as their outline says."""
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -91,20 +94,26 @@ def read_objects(
     rows = dict(list(annotations.groupby("tile_id")))
     left: Counter[str] = Counter()
     found = {}
+    rotated = bool((annotations["corners"].map(len) == _CORNERS).any())
     for tile_id in tile_ids:
         height, width = (int(side) for side in shape[tile_id])
-        found[tile_id] = _objects(rows.get(tile_id), (height, width), label, classes, left)
+        found[tile_id] = _objects(rows.get(tile_id), (height, width), label, classes, left, rotated)
     return found, left
 
 
 def _objects(
-    rows: pd.DataFrame | None, size: tuple[int, int], label: str, classes: ClassMap, left: Counter[str]
+    rows: pd.DataFrame | None,
+    size: tuple[int, int],
+    label: str,
+    classes: ClassMap,
+    left: Counter[str],
+    rotated: bool,
 ) -> TileObjects:
     """Objects of one tile."""
     height, width = size
     # Fractions of the tile become its pixels here, once.
     scale = np.array([width, height], float)
-    boxes, names, ignored, corners, outlines, rotated = [], [], [], [], [], True
+    boxes, names, ignored, corners, outlines = [], [], [], [], []
     for row in [] if rows is None else rows.to_dict("records"):
         name = classes.of(str(row[label]))
         if not name:
@@ -117,9 +126,8 @@ def _objects(
             continue
         around = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]])
         own = np.asarray(row["corners"], float).reshape(-1, 2) * scale
-        rotated &= len(own) == 4
-        corner = own if len(own) == 4 else around
         outline = np.asarray(row["polygon"], float).reshape(-1, 2) * scale
+        corner = own if len(own) == 4 else rotated_box(outline) if len(outline) >= 3 else around
         boxes.append(box)
         names.append(name)
         ignored.append(bool(row["difficult"]) if row["difficult"] is not None else False)
