@@ -203,6 +203,14 @@ class Detection(Task[BoxedImages]):
         aside = index[index["tile_id"].isin(set(self.sides.test))]
         self.unseen = check_unseen(encoder.card, self.measured.fingerprint, index, aside, config.encoder)
         detector = Detector(encoder, classes, config.detector)
+        # A side between two multiples would be rounded down, and positions with it.
+        patch, asked = detector.backbone.patch_px, encoder.pixels.size
+        if asked % patch:
+            below = asked // patch * patch
+            raise ValueError(
+                f"size {asked} is no multiple of the patches of {config.encoder} ({patch} px): take {below} or "
+                f"{below + patch}."
+            )
         detector.backbone.checkpointing = config.checkpoint_activations
         self.learned = [Learned(self.data.fingerprint, self.sides.train)]
         if config.init_from is not None:
