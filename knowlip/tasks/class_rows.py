@@ -77,7 +77,9 @@ def right(table: pd.DataFrame, column: str, k: int) -> np.ndarray:
     return np.array([name in said[:k] for name, said in zip(table["class"], table[column])], bool)
 
 
-def class_rows(table: pd.DataFrame, data: str, split: str, encoder: str, what: str, note: str = "") -> tuple[Row, ...]:
+def class_rows(
+    table: pd.DataFrame, data: str, split: str, encoder: str, what: str, note: str = "", floor_note: str = ""
+) -> tuple[Row, ...]:
     """Top-1 and top-3, top-1 of each class, and the floors' own rows, with intervals over groups of copies.
 
     Args:
@@ -85,6 +87,7 @@ def class_rows(table: pd.DataFrame, data: str, split: str, encoder: str, what: s
         data, split, encoder: as rows name them.
         what: how the encoder was used, e.g. "linear probe".
         note: what a reader must know besides.
+        floor_note: the same of the floors.
     """
     clusters = table["group"].astype(str).to_numpy()
     columns = [name for name in table.columns if name.startswith(FLOOR)]
@@ -98,16 +101,18 @@ def class_rows(table: pd.DataFrame, data: str, split: str, encoder: str, what: s
             (encoder, f"top-{k}, {what}", model),
             *((f"{FLOOR}{name}", f"top-{k}", one) for name, one in floors.items()),
         ]:
-            row = Row(data, split, "classify", encoder_, metric, one.value, one.ci, one.n, floor, floor_name, note)
-            (last if encoder_.startswith(FLOOR) else rows).append(row)
-    hit = right(table, "said", 1)
+            is_floor = encoder_.startswith(FLOOR)
+            told = floor_note if is_floor else note
+            row = Row(data, split, "classify", encoder_, metric, one.value, one.ci, one.n, floor, floor_name, told)
+            (last if is_floor else rows).append(row)
+    # Of a class alone the majority knows all or nothing: what stands beside it is the floor that is highest over all.
+    hit, best = right(table, "said", 1), rows[0].floor_name
     for name in sorted({*table["class"]}):
         of = (table["class"] == name).to_numpy()
         one = proportion(hit[of], clusters[of])
-        known = {column.removeprefix(FLOOR): float(right(table[of], column, 1).mean()) for column in columns}
-        floor, floor_name = highest_floor(known)
+        floor = float(right(table[of], f"{FLOOR}{best}", 1).mean()) if best else None
         metric = f"top-1 of {name}, {what}"
-        rows.append(Row(data, split, "classify", encoder, metric, one.value, one.ci, one.n, floor, floor_name, note))
+        rows.append(Row(data, split, "classify", encoder, metric, one.value, one.ci, one.n, floor, best, note))
     return (*rows, *last)
 
 

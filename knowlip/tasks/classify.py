@@ -234,6 +234,7 @@ class Classification(Task[LabelledImages]):
             head.remember(before, self.label_T)
         if config.mode == "full":
             set_drop_path(self.encoder.module, config.drop_path)
+            self.encoder.module.to(memory_format=torch.channels_last)  # a layout that convolutions are faster in
             if config.checkpoint_activations:
                 self.encoder.module.set_grad_checkpointing(True)  # type: ignore[operator]
         return Averaged(head, config.ema) if config.ema and config.mode != "knn" else head
@@ -318,11 +319,12 @@ class Classification(Task[LabelledImages]):
                 "mirrored": self.window.mirrored,
                 "confusion": found,
                 "note": self._note,
+                "floor_note": self.division.note,
             }
             setup: dict[str, Json] = {"dataset_fingerprint": self.dataset.fingerprint, "seed": config.seed}
             split = config.split if config.protocol == "own" else config.protocol
             data = config.dataset.resolve().name
-            rows = class_rows(table, data, split, config.encoder, TOLD[config.mode], self._note)
+            rows = class_rows(table, data, split, config.encoder, TOLD[config.mode], self._note, self.division.note)
             results = Results(rows, {"classify": details}, setup, {"train": seconds})
             results.write(out / METRICS)
             result = {"model": str(out / "model"), "steps": step, **details, "rows": results.plain()["rows"]}
@@ -392,12 +394,15 @@ class ClassBatches:
 
 def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
     """Figures over finished run folders, the folds of one seed: every tile counts once."""
-    settings, notes = read_yaml(folders[0] / "config.yaml"), []
-    for folder in folders:
-        found = cast(Any, read_json(folder / METRICS))
-        notes.append(str(found["details"]["classify"]["note"]))
+    settings = read_yaml(folders[0] / "config.yaml")
+    told = [cast(Any, read_json(folder / METRICS))["details"]["classify"] for folder in folders]
+    # A name in rows may be another than that of the settings, which can be a path of this machine.
+    note, floor_note = (
+        " ".join(dict.fromkeys(str(one.get(key, "")).replace(str(settings["encoder"]), encoder) for one in told))
+        for key in ("note", "floor_note")
+    )
     what = TOLD[cast(Mode, settings["mode"])]
-    return class_rows(read_predictions(folders), data, split, encoder, what, " ".join(dict.fromkeys(notes)))
+    return class_rows(read_predictions(folders), data, split, encoder, what, note, floor_note)
 
 
 BENCH: Final = BenchTask(config=ClassifyConfig, run=classify, rows=rows_of)

@@ -62,7 +62,7 @@ def test_figures_are_scikit_learns() -> None:
     )
     assert top.floor == pytest.approx((truth == 0).mean())
     assert top.ci is not None
-    assert top.ci[0] < top.value < top.ci[1]
+    assert top.ci[0] < float(top.value or 0) < top.ci[1]
     assert rows["e", "top-3, k-NN"].value == 1
     assert rows["floor:majority class", "top-1"].value == top.floor
     matrix = confusion(found)
@@ -72,6 +72,7 @@ def test_figures_are_scikit_learns() -> None:
         of = rows["e", f"top-1 of {name}, k-NN"]
         assert of.n == (truth == number).sum()
         assert of.value == pytest.approx((scores[truth == number].argmax(1) == number).mean())
+        assert (of.floor, of.floor_name) == (float(number == 0), "majority class"), "the floor that is highest over all"
 
 
 def test_folds_are_pooled_and_a_tile_counts_once(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_folds_measure_every_tile_once_and_have_rows_together(dataset: Path, tmp
         classify(config(dataset, folder, protocol="random", fold=fold, folds=3, **settings))
     rows = rows_of(folders, "set", "random", "pixels")
     assert (rows[0].metric, rows[0].n, rows[0].split) == ("top-1, k-NN", 90, "random")
-    assert "Copies stand on both sides" in rows[0].note
+    assert all("Copies stand on both sides" in row.note for row in rows)
     pooled = read_predictions(folders)
     assert sorted(pooled["tile_id"]) == Dataset(dataset).tiles()["tile_id"].to_list()
     assert rows[0].value == pytest.approx((pooled["class"] == pooled["said"].str[0]).mean())
