@@ -55,6 +55,7 @@ def question_floors(places: Places, seed: int) -> tuple[dict[str, dict[str, dict
     for question in questions:
         of_tile.setdefault(number_of[question.tile_id], []).append(question)
     found: dict[str, dict[str, dict[str, Estimate]]] = {}
+    # Majorities are learned fold by fold, so that no tile is asked about with an answer that it helped to choose.
     for protocol, splits in places.protocols(sorted(of_tile)):
         for kind in QUESTION_TYPES:
             hits: dict[str, list[bool]] = {}

@@ -214,6 +214,8 @@ def over_seeds(by_seed: Sequence[Sequence[Row]]) -> tuple[Row, ...]:
     """
     if len(by_seed) == 1:
         return tuple(by_seed[0])
+    # Bounds are averaged, not drawn anew: tasks keep their draws to themselves, and a mean of intervals is no narrower
+    # than that of a single training.
     rows = []
     for row in by_seed[0]:
         others = [next((one for one in seed if one.key == row.key), None) for seed in by_seed]
@@ -245,6 +247,7 @@ def _page(config: BenchRunConfig, results: Results, by_seed: Sequence[Sequence[R
 
     from knowlip.pages.render import picture_uri, render
 
+    # A page stays small whatever the number of folds: pictures of the first seed alone, reduced.
     pictures: list[tuple[str, str]] = []
     for place in places:
         for path in sorted((place.folder / PICTURES).glob("*.png")):

@@ -69,6 +69,7 @@ def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tup
     Raises:
         ValueError: folds of other classes, or a tile that two of them measured.
     """
+    # Class numbers mean the same in all folds, and a tile counts once, or the sums of matrices would mean nothing.
     facts = [read_json(folder / FACTS) for folder in folders]
     classes: list[str] = facts[0]["classes"]
     if any(one["classes"] != classes for one in facts):
