@@ -192,7 +192,8 @@ def _write(
         task.rows([one.folder for one in places if one.seed == seed], name, config.protocol, label)
         for seed in range(config.seeds)
     ]
-    rows = over_seeds(by_seed)
+    # Tasks know the encoder by its path, which says something of this machine only.
+    rows = tuple(replace(row, note=row.note.replace(config.encoder, label)) for row in over_seeds(by_seed))
     single = {str(one.folder.relative_to(config.out)): read_results(one.folder / METRICS) for one in places}
     details: dict[str, dict[str, Json]] = {
         "runs": {name: dict(found.details.get(config.task, {})) for name, found in single.items()}
