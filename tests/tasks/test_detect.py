@@ -316,15 +316,15 @@ def test_a_mask_becomes_the_smallest_rotated_box_around_it() -> None:
 
 def test_bars_are_found_and_squares_are_not(tmp_path: Path) -> None:
     """From random weights in minutes: far above CFAR, for which all that is bright is a target."""
-    data = coco_set(tmp_path / "many", 240, 1)
-    changes = {"size": 96, "steps": 400, "batch_size": 8, "learning_rate": 1e-3, "layer_decay": 1.0, "ema": 0.98}
-    timing = {"validation_share": 0.0, "log_every": 50, "checkpoint_every": 200}
-    model = {"encoder": "random:vit_tiny_patch16_224", "scale": (0.9, 1.1)}
+    data = coco_set(tmp_path / "many", 200, 1)
+    changes = {"size": 96, "steps": 240, "batch_size": 8, "learning_rate": 1e-3, "layer_decay": 1.0, "ema": 0.95}
+    timing = {"validation_share": 0.1, "log_every": 20, "checkpoint_every": 200, "validate_every": 60}
+    model = {"scale": (0.9, 1.1)}
     detect(config(data, tmp_path / "run", **changes, **timing, **model, detector={"width": 48}))
     rows = {(row.encoder, row.metric): row.value for row in read_results(tmp_path / "run" / "metrics.json").rows}
     mine, floor = rows[SMALL["encoder"], "AP50"], rows["floor:CFAR", "AP50"]
     assert mine is not None
     assert floor is not None
-    assert mine > 0.7
-    assert mine > floor + 0.2
+    assert mine > 0.75, "88.9 % were measured"
+    assert mine > floor + 0.4
     shutil.rmtree(tmp_path / "run")
