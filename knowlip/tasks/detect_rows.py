@@ -195,7 +195,7 @@ def _rows_of_tiles(
         value = one.value if np.isfinite(one.value) else None
         beside = (low.value, "CFAR") if low is not None and np.isfinite(low.value) else (None, "")
         text = said if value is not None else "Nothing of this kind is there to be found."
-        return Row(*key, who, f"{name}{suffix}", value, one.ci, one.n, *beside, text)
+        return Row(*key, who, f"{name}{suffix}", value, one.ci, one.n, beside[0], beside[1], text)
 
     for name, at in (("AP50", OVERLAPS[:1]), ("AP", OVERLAPS)):
         if name not in floors:

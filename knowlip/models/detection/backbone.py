@@ -3,6 +3,7 @@
 Shapes: B images, H and W their pixels, h and w patches, D width of the transformer, C channels of the pyramid.
 """
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -74,7 +75,7 @@ class ViTDet(nn.Module):
                 block.drop_path1, block.drop_path2 = DropPath(rate), DropPath(rate)
             # With few tokens a CPU computes plain attention faster than the fused one, above all its gradient.
             if isinstance(block, Block) and self.grid[0] * self.grid[1] <= _FEW:
-                block.attn.fused_attn = next(block.parameters()).device.type != "cpu"
+                block.attn.fused_attn = next(block.parameters()).device.type != "cpu"  # type: ignore[assignment]
         self.checkpointing = False
         channels = int(tower.embed_dim)
         self.levels = nn.ModuleList([_level(channels, factor, config.width) for factor in _FACTORS])
@@ -123,7 +124,7 @@ class ViTDet(nn.Module):
         fine = self.stem(pixels) if self.stem is not None else None
         x, h, w = self._embedded(pixels if fine is None else fine)
         prefix = x.shape[1] - h * w
-        for number, block in enumerate(self.visual_encoder.blocks):
+        for number, block in enumerate(cast(Iterable[Block], self.visual_encoder.blocks)):
             windowed = bool(self.window) and number not in self.whole and max(h, w) > self.window
             if self.checkpointing and self.training:
                 x = checkpoint(self._block, block, x, h, w, windowed, use_reentrant=False)

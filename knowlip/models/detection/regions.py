@@ -118,12 +118,14 @@ class RegionHeads(RoIHeads):
     instead of being dropped."""
 
     soft_nms = False
+    nms_thresh: float
+    detections_per_img: int
 
-    def select_training_samples(  # type: ignore[override]
+    def select_training_samples(
         self, proposals: list[Tensor], targets: Targets
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
         self._ignored = [target["ignored"] for target in targets]
-        return super().select_training_samples(proposals, targets)  # type: ignore[no-any-return]
+        return super().select_training_samples(proposals, targets)
 
     def assign_targets_to_proposals(
         self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
@@ -142,7 +144,7 @@ class RegionHeads(RoIHeads):
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         if not self.soft_nms:
             found = super().postprocess_detections(class_logits, box_regression, proposals, image_shapes)
-            return found  # type: ignore[no-any-return]
+            return found
         # All boxes pass torchvision's step, and are then re-scored.
         nms, most = self.nms_thresh, self.detections_per_img
         self.nms_thresh, self.detections_per_img = 1.0, 1000
