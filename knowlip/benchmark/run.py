@@ -111,7 +111,7 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
             say(f"run {number + 1} of {len(places)}: seed {place.seed}, fold {place.fold}")
             task.run(_config(task, config, settings, place))
             trained += 1
-        return _write(config, task, places, made_with) | {"runs": len(places), "trained": trained}
+        return _write(config, task, base.split_name, places, made_with) | {"runs": len(places), "trained": trained}
 
 
 def show(result: Mapping[str, Any]) -> str:
@@ -184,12 +184,12 @@ def _places(config: BenchRunConfig) -> Iterator[Place]:
 
 
 def _write(
-    config: BenchRunConfig, task: BenchTask, places: Sequence[Place], made_with: Mapping[str, Any]
+    config: BenchRunConfig, task: BenchTask, split: str, places: Sequence[Place], made_with: Mapping[str, Any]
 ) -> dict[str, Any]:
     """rows.json and bench.html."""
     name, label = config.name or config.data.resolve().name, config.label or short_name(config.encoder)
     by_seed = [
-        task.rows([one.folder for one in places if one.seed == seed], name, config.protocol, label)
+        task.rows([one.folder for one in places if one.seed == seed], name, split, label)
         for seed in range(config.seeds)
     ]
     # Tasks know the encoder by its path, which says something of this machine only.

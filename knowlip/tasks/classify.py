@@ -322,9 +322,8 @@ class Classification(Task[LabelledImages]):
                 "floor_note": self.division.note,
             }
             setup: dict[str, Json] = {"dataset_fingerprint": self.dataset.fingerprint, "seed": config.seed}
-            split = config.split if config.protocol == "own" else config.protocol
-            data = config.dataset.resolve().name
-            rows = class_rows(table, data, split, config.encoder, TOLD[config.mode], self._note, self.division.note)
+            data, split, how = config.dataset.resolve().name, config.split_name, TOLD[config.mode]
+            rows = class_rows(table, data, split, config.encoder, how, self._note, self.division.note)
             results = Results(rows, {"classify": details}, setup, {"train": seconds})
             results.write(out / METRICS)
             result = {"model": str(out / "model"), "steps": step, **details, "rows": results.plain()["rows"]}

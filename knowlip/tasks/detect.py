@@ -396,8 +396,7 @@ class Detection(Task[BoxedImages]):
         write_tables(config.out, tables)
         draw_pictures(config.out / PICTURES, self.measured, found, tables.truth, sides.test)
         data = (config.test_on or config.dataset).resolve().name
-        split = config.split if config.protocol == "own" else config.protocol
-        return rows_of([config.out], data, split, config.encoder, self.unseen.note)
+        return rows_of([config.out], data, config.split_name, config.encoder, self.unseen.note)
 
 
 @torch.no_grad()

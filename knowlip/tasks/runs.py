@@ -58,6 +58,11 @@ class MeasuredConfig(TrainingConfig):
     """Folder for what is made of the data once (pixels, groups of copies), RUN/cache where not given; runs on one set
     may share it."""
 
+    @property
+    def split_name(self) -> str:
+        """What rows name as their split: the set's own that was measured, or the protocol."""
+        return self.split if self.protocol == "own" else self.protocol
+
 
 @dataclass(frozen=True)
 class BenchTask:

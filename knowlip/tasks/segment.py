@@ -231,7 +231,7 @@ class Segmentation(Task[MaskedCrops]):
             save_segmenter(self.module.segmenter, own, out / MODEL, config.size, config.head, config.crop)
             self.measure(load_segmenter(out / MODEL, self.engine.device))
             name = self.config.dataset.resolve().name
-            rows = rows_of([out], name, self.config.protocol, self.config.encoder)
+            rows = rows_of([out], name, config.split_name, config.encoder)
             details: dict[str, Json] = {
                 "classes": dict(zip(self.tiles.classes, self.known.sum((0, 2)).tolist())),
                 "train_tiles": len(self.learn),

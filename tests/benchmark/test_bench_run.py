@@ -88,6 +88,13 @@ def test_folds_are_pooled_and_seeds_averaged(command: list[str], tmp_path: Path)
     assert "seed 1" in page
 
 
+def test_rows_name_the_split_that_was_measured(command: list[str], tmp_path: Path) -> None:
+    own = [word if word != "groups" else "own" for word in command]
+    for split in ("val", "test"):
+        assert main([*own[:-1], str(tmp_path / split), "--settings", f"split={split}"]) == 0
+        assert {row.split for row in read_results(tmp_path / split / "rows.json").rows} == {split}
+
+
 def test_a_killed_run_goes_on(command: list[str], tmp_path: Path) -> None:
     stop_at.append((0, 1))
     assert main(command) == 130

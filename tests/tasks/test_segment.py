@@ -83,6 +83,7 @@ def test_a_segmentation_learns_and_its_rows_are_scikit_learns(masked: Path, tmp_
     of_town = rows[SMALL["encoder"], "IoU town"].value
     assert of_town == pytest.approx(jaccard_score(true, given, labels=[2], average="macro"), abs=1e-9)
     assert rows[SMALL["encoder"], "OA"].value == pytest.approx((true == given).mean(), abs=1e-9)
+    assert mine.split == "test", "not the protocol"
     assert mine.floor is not None
     assert mine.floor > 0.8, "grey levels tell these classes apart"
     assert mine.floor_name == "grey level"
