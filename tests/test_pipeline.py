@@ -30,6 +30,7 @@ TINY = [
     "pretrain.model.text={width: 32, layers: 1, heads: 2, mlp_width: 64, max_length: 160}",
     "pretrain.model.embed_dim=16",
     "pretrain.model.vision.changes.num_heads=2",
+    "pretrain.init={model: ''}",
     "pretrain.stage_steps=[6,3,3]",
     "pretrain.batch_size=8",
     "pretrain.warmup_steps=2",
