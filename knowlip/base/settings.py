@@ -65,6 +65,8 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
 def _default(kind: Any, saved: dict[str, Any], name: str) -> Any:
     """What a setting counts as that a former version did not have: its default, which is what was done before there was
     a choice. None where the setting was there, and only an entry of it is new."""
+    if not dataclasses.is_dataclass(kind):
+        return None
     part, _, rest = name.partition(".")
     there = {new_name(kind, key) or key: value for key, value in saved.items()}
     field = next((one for one in dataclasses.fields(kind) if one.name == part), None)

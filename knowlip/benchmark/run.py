@@ -25,10 +25,11 @@ from knowlip.base.rows import MARKS, MARKS_TOLD, Json, Results, Row, read_result
 from knowlip.base.settings import plain, same_or_refuse
 from knowlip.benchmark.evaluate import short_name
 from knowlip.dataset import Dataset
+from knowlip.dataset.layout import INFO
 from knowlip.jobs.store import alone
 from knowlip.models.hub import WEIGHTS
 from knowlip.tasks.protocols import FOLDS, Protocol, check_protocol
-from knowlip.tasks.runs import FLOOR, METRICS, PICTURES, BenchTask, MeasuredConfig, find_bench_task
+from knowlip.tasks.runs import FLOOR, METRICS, PICTURES, BenchTask, MeasuredConfig, check_folds, find_bench_task
 
 ROWS: Final = "rows.json"
 PAGE: Final = "bench.html"
@@ -37,6 +38,8 @@ _OURS: Final = ("dataset", "encoder", "out", "protocol", "fold", "folds", "seed"
 """Settings of the task that bench run itself sets."""
 _FREE: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings")
 """Settings that may differ between a run and its continuation: what the recipe comes to may not."""
+_BEGUN: Final = ("config.yaml", METRICS)
+"""What a run folder holds whose training has begun."""
 _PICTURES: Final = 24
 
 
@@ -99,10 +102,15 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
         **plain(config),
         "task_settings": resolved,
         "dataset_fingerprint": data.fingerprint,
+        "labels_sha256": data.labels_sha256,
+        "other_sets": _other_sets(base),
         "encoder_sha256": weights_sha256(config.encoder),
     }
     config.out.mkdir(parents=True, exist_ok=True)
     with alone(config.out / "lock", f"Another process runs in {config.out}: let it end, or use another output folder."):
+        if not any((one.parent / name).is_file() for one in config.out.glob("seed-*/fold-*/*") for name in _BEGUN):
+            # The task refused what was asked for, or was killed before it began: that binds nobody.
+            (config.out / _SETTINGS).unlink(missing_ok=True)
         same_or_refuse(config.out / _SETTINGS, made_with, _FREE)
         places, trained = list(_places(config)), 0
         for number, place in enumerate(places):
@@ -136,6 +144,13 @@ def _shown(row: Mapping[str, Any], name: str) -> str:
     return "–" if row[name] is None else f"{row[name]:.3f}"
 
 
+def _other_sets(base: MeasuredConfig) -> dict[str, list[str]]:
+    """Setting of the task that names one more data set -> hashes of its tiles and labels."""
+    paths = {name: path for name, path in vars(base).items() if name not in _OURS and isinstance(path, Path)}
+    sets = {name: Dataset(path) for name, path in paths.items() if (path / INFO).is_file()}
+    return {name: [one.fingerprint, one.labels_sha256] for name, one in sets.items()}
+
+
 def _task_settings(config: BenchRunConfig) -> dict[str, Any]:
     """Settings of the task by the recipe and the command."""
     found: dict[str, Any] = {}
@@ -151,7 +166,10 @@ def _task_settings(config: BenchRunConfig) -> dict[str, Any]:
             raise ValueError(f"settings are NAME=VALUE, not {change!r}.")
         section = found
         for group in groups:
-            section[group] = dict(section.get(group) or {})
+            inside = section.get(group)
+            if not isinstance(inside, Mapping | None):
+                raise ValueError(f"{group} is {inside!r}, no group of settings: {name} cannot be set.")
+            section[group] = dict(inside or {})
             section = section[group]
         section[last] = parse_yaml(value, f"the value of {name}")
     if ours := sorted(found.keys() & {*_OURS}):
@@ -188,6 +206,8 @@ def _write(
 ) -> dict[str, Any]:
     """rows.json and bench.html."""
     name, label = config.name or config.data.resolve().name, config.label or short_name(config.encoder)
+    for seed in range(config.seeds):
+        check_folds([one.folder for one in places if one.seed == seed], config.protocol != "own")
     by_seed = [
         task.rows([one.folder for one in places if one.seed == seed], name, split, label)
         for seed in range(config.seeds)

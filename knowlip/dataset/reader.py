@@ -1,5 +1,6 @@
 """`Dataset`: read everything of a data set, append texts."""
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -11,14 +12,24 @@ import pyarrow as pa
 import shapely
 
 from knowlip.base.documents import parse_json, read_json
-from knowlip.base.files import recover
+from knowlip.base.files import file_sha256, recover, sha256
 from knowlip.base.parquet import read_parquet, write_new_table
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset import mentions as mentions_
 from knowlip.dataset import texts as texts_
 from knowlip.dataset.annotations import MaskReader, read_annotations
 from knowlip.dataset.checks import checked_index, checked_info, checked_truth
-from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, INFO, SHARDS, SPLITS, TRUTH, TRUTH_SCHEMA
+from knowlip.dataset.layout import (
+    ANNOTATIONS,
+    INDEX,
+    INDEX_SCHEMA,
+    INFO,
+    MASKS,
+    SHARDS,
+    SPLITS,
+    TRUTH,
+    TRUTH_SCHEMA,
+)
 from knowlip.dataset.records import MentionRow
 from knowlip.dataset.shards import ShardReader
 from knowlip.language.definitions import TileTruth
@@ -47,6 +58,14 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 that names the tiles (rows and pixels, not the texts) of this data set."""
         return str(self.info["fingerprint"])
+
+    @cached_property
+    def labels_sha256(self) -> str:
+        """SHA-256 over annotations, masks with their classes, and truth, which lie beside the index: the fingerprint is
+        of tiles alone."""
+        files = [self.path / name for name in (ANNOTATIONS, MASKS, TRUTH)]
+        found = {path.name: file_sha256(path) for path in files if path.is_file()}
+        return sha256(json.dumps([found, self.info.get("mask_classes", {})], sort_keys=True).encode())
 
     @cached_property
     def table(self) -> pa.Table:

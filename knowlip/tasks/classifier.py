@@ -4,7 +4,6 @@ k nearest of the tiles that were learned from.
 Shapes: B rows, T tiles, N tiles learned from, C classes, D width of the encoder.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import whole_file, whole_folder, write_json
+from knowlip.base.files import sha256, whole_file, whole_folder, write_json
 from knowlip.base.provenance import provenance
 from knowlip.base.rows import Json
-from knowlip.models.encoders import Encoder, open_encoder
+from knowlip.models.encoders import Encoder, encoder_sha256, open_encoder
 from knowlip.training.augment import GreyScale
 
 Mode = Literal["linear", "full", "knn"]
@@ -158,11 +157,8 @@ def kept_summaries(
         name: of the images, which no others have.
         device: where the encoder is.
     """
-    weights = hashlib.sha256(f"{name}|{encoder.name}|{encoder.pixels}".encode())
-    for key, tensor in sorted(encoder.module.state_dict().items()):
-        weights.update(key.encode())
-        weights.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
-    path = cache / f"summaries-{weights.hexdigest()[:16]}.npy"
+    key = sha256(f"{name}|{encoder.name}|{encoder_sha256(encoder)}".encode())
+    path = cache / f"summaries-{key[:16]}.npy"
     if not path.is_file():
         found = summaries(encoder, images, device).numpy()
         with whole_file(path) as part, part.open("wb") as stream:
@@ -199,6 +195,7 @@ def save_classifier(
         "classes": classifier.classes,
         "neighbours": classifier.neighbours,
         "window": window,
+        "encoder_sha256": "" if classifier.mode == "full" else encoder_sha256(classifier.encoder),
         "card": cast(Json, provenance()),
     }
     with whole_folder(folder) as part:
@@ -206,11 +203,24 @@ def save_classifier(
         write_json(part / _CARD, card)
 
 
+def check_encoder(encoder: Encoder, known: Json, folder: Path) -> None:
+    """Raise `ValueError` where a frozen encoder, which is found by its name, is not the one that a head learned on.
+
+    Args:
+        encoder: as it is now.
+        known: its hash then; "" or None where nobody says, or its weights lie in the folder.
+        folder: of the head, for the message.
+    """
+    if known and known != encoder_sha256(encoder):
+        raise ValueError(f"{folder} learned on other weights than {encoder.name} has now: train it again on these.")
+
+
 def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classifier:
     """Open what :func:`save_classifier` wrote, in evaluation mode; the encoder is opened by its name.
 
     Raises:
-        ValueError: no classifier, a broken one, or its encoder is not there.
+        ValueError: no classifier, a broken one, or its encoder is not there, or has other weights than those it learned
+            on.
     """
     if not (folder / _CARD).is_file():
         raise ValueError(f"{folder} is not a classifier: it needs {_CARD} and {_WEIGHTS}.")
@@ -232,4 +242,5 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
         classifier.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / _WEIGHTS} does not fit its encoder ({str(error).splitlines()[0]}).") from None
+    check_encoder(encoder, card.get("encoder_sha256"), folder)
     return classifier.eval().to(device)

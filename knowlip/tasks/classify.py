@@ -23,8 +23,8 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.base.rows import Json, Results, Row, row_from
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.models.encoders import open_encoder
-from knowlip.tasks.chips import CONTRAST, ChipWindow, Contrast, HideSize, load_chips
+from knowlip.models.encoders import encoder_sha256, open_encoder
+from knowlip.tasks.chips import CONTRAST, HIDE_SIZE, ChipWindow, Contrast, HideSize, load_chips
 from knowlip.tasks.class_floors import known_floors
 from knowlip.tasks.class_rows import (
     class_rows,
@@ -48,8 +48,8 @@ from knowlip.tasks.classifier import (
     save_classifier,
 )
 from knowlip.tasks.labelled import LabelledTiles, labels
-from knowlip.tasks.protocols import check_protocol, divide
-from knowlip.tasks.runs import FLOOR, FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig
+from knowlip.tasks.protocols import divide
+from knowlip.tasks.runs import FLOOR, FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig, write_division
 from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment, resized_crop
 from knowlip.training.ema import Averaged
@@ -113,6 +113,36 @@ class ClassifyConfig(MeasuredConfig):
     workers: int = 2
     """Threads that prepare batches."""
 
+    def __post_init__(self) -> None:
+        # All of it here: settings that exist are sound, and bench run keeps none that the task would refuse.
+        super().__post_init__()
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
+        if self.epochs < 1 or (self.steps is not None and self.steps < 1):
+            raise ValueError("epochs and steps must be at least 1.")
+        if not 0 <= self.label_smoothing < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("label_smoothing and dropout must lie from 0 up to but below 1.")
+        if not 0 < self.crop_area <= 1 or not 0 <= self.ema < 1 or self.neighbours < 1:
+            raise ValueError(
+                "crop_area must be above 0 and at most 1, ema from 0 up to but below 1, neighbours at least 1."
+            )
+        if self.warmup_epochs is not None and (self.warmup_steps is not None or self.warmup_epochs < 0):
+            raise ValueError("Give warmup_epochs (at least 0) or warmup_steps, not both.")
+        if self.hide_size not in HIDE_SIZE or (self.hide_size == "no" and self.window is not None):
+            raise ValueError("hide_size must be auto, yes or no. A window hides the size of chips: then it is not no.")
+        if self.label not in ("category", "type"):
+            raise ValueError(f"label must be category or type, not {self.label!r}.")
+        if self.contrast not in CONTRAST:
+            raise ValueError(f"contrast must be stored or chip, not {self.contrast!r}.")
+        if self.head not in HEADS or (self.mode != "full" and self.head != "random"):
+            raise ValueError(f"head must be random, or probe in mode full, not {self.head!r} in mode {self.mode}.")
+        if self.mode != "full" and self.augment != _STILL:
+            raise ValueError(f"augment is for mode full: in mode {self.mode} the encoder sees every tile once.")
+        if self.mode != "full" and (self.drop_path, self.crop_area, self.layer_decay) != (0, 1, 1):
+            raise ValueError(
+                f"drop_path, crop_area and layer_decay are for mode full: in mode {self.mode} no block learns."
+            )
+
 
 class Classified(TypedDict):
     """What was reached."""
@@ -136,27 +166,6 @@ def classify(config: ClassifyConfig) -> Classified:
         ValueError: too few classes or tiles, an encoder that cannot learn or saw the tiles to be measured.
         ChildProcessError: one of several processes was killed or failed.
     """
-    if config.mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}, not {config.mode!r}.")
-    if config.epochs < 1 or not 0 <= config.label_smoothing < 1 or not 0 <= config.dropout < 1:
-        raise ValueError("epochs must be at least 1, label_smoothing and dropout from 0 up to but below 1.")
-    if not 0 < config.crop_area <= 1 or not 0 <= config.ema < 1 or config.neighbours < 1:
-        raise ValueError(
-            "crop_area must be above 0 and at most 1, ema from 0 up to but below 1, neighbours at least 1."
-        )
-    if config.warmup_epochs is not None and (config.warmup_steps is not None or config.warmup_epochs < 0):
-        raise ValueError("Give warmup_epochs (at least 0) or warmup_steps, not both.")
-    if config.contrast not in CONTRAST:
-        raise ValueError(f"contrast must be stored or chip, not {config.contrast!r}.")
-    if config.head not in HEADS or (config.mode != "full" and config.head != "random"):
-        raise ValueError(f"head must be random, or probe in mode full, not {config.head!r} in mode {config.mode}.")
-    if config.mode != "full" and config.augment != _STILL:
-        raise ValueError(f"augment is for mode full: in mode {config.mode} the encoder sees every tile once.")
-    if config.mode != "full" and (config.drop_path, config.crop_area, config.layer_decay) != (0, 1, 1):
-        raise ValueError(
-            f"drop_path, crop_area and layer_decay are for mode full: in mode {config.mode} no block learns."
-        )
-    check_protocol(config.protocol, config.fold, config.folds, config.split)
     # Some encoders hold weights that the summary does not pass.
     return cast(Classified, train(Classification, config, unused=config.mode == "full"))
 
@@ -200,6 +209,7 @@ class Classification(Task[LabelledImages]):
         self.classes = sorted({*self.names[self.learn]})
         self._check()
         self.encoder = open_encoder(config.encoder, engine.device, config.size)
+        self.encoder_sha256 = encoder_sha256(self.encoder)  # before it learns
         index = self.dataset.tiles()
         aside = index[index["tile_id"].isin({*self.division.test})]
         # Before anything is computed: an encoder that saw these tiles need not learn from others.
@@ -213,7 +223,8 @@ class Classification(Task[LabelledImages]):
         self.pixels = load_chips(self.dataset, tiles.tile_ids, self.window, size, self.cache, config.contrast)
         self.order = Order(len(self.learn), config.batch_size, config.seed)
         self.steps_per_epoch = self.order.steps_per_epoch
-        self.ends = [0 if config.mode == "knn" else config.steps or config.epochs * self.steps_per_epoch]
+        steps = config.epochs * self.steps_per_epoch if config.steps is None else config.steps
+        self.ends = [0 if config.mode == "knn" else steps]
         if config.warmup_epochs is not None:
             self.warmup_steps = round(config.warmup_epochs * self.steps_per_epoch)
         self.module = self._module()
@@ -288,7 +299,8 @@ class Classification(Task[LabelledImages]):
 
     def identity(self) -> list[str]:
         pairs = zip(self.division.train, self.names[self.learn])
-        return [self.dataset.fingerprint, sha256("\n".join(f"{tile}|{name}" for tile, name in pairs).encode())[:16]]
+        learned = sha256("\n".join(f"{tile}|{name}" for tile, name in pairs).encode())[:16]
+        return [self.dataset.fingerprint, self.dataset.labels_sha256, learned, self.encoder_sha256]
 
     # ---- what was reached -------------------------------------------------------------------------------------------
 
@@ -325,6 +337,7 @@ class Classification(Task[LabelledImages]):
             data, split, how = config.dataset.resolve().name, config.split_name, TOLD[config.mode]
             rows = class_rows(table, data, split, config.encoder, how, self._note, self.division.note)
             results = Results(rows, {"classify": details}, setup, {"train": seconds})
+            write_division(out, self.division)
             results.write(out / METRICS)
             result = {"model": str(out / "model"), "steps": step, **details, "rows": results.plain()["rows"]}
         return dict(self.engine.fabric.broadcast(result))

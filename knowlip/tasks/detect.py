@@ -24,7 +24,7 @@ from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn
 from knowlip.models.detection import Detector, DetectorConfig
 from knowlip.models.detection.detector import LOSSES
-from knowlip.models.encoders import open_encoder
+from knowlip.models.encoders import encoder_sha256, open_encoder
 from knowlip.tasks.cfar import cfar_boxes
 from knowlip.tasks.detect_batches import BoxBatches, BoxBatchSettings, BoxedImages, View, batched
 from knowlip.tasks.detect_curve import draw_curve
@@ -49,7 +49,7 @@ from knowlip.tasks.detect_rows import (
 from knowlip.tasks.metrics.boxes import coco_scores
 from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles, read_objects
 from knowlip.tasks.protocols import Division, divide
-from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig
+from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig, write_division
 from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.ema import Averaged
@@ -116,7 +116,22 @@ class DetectConfig(MeasuredConfig):
     """Threads that prepare batches."""
 
     def __post_init__(self) -> None:
-        if self.validation_share and self.validate_every % self.log_every:
+        super().__post_init__()
+        if self.label not in ("category", "type"):
+            raise ValueError(f"label must be category or type, not {self.label!r}.")
+        if self.epochs < 1 or (self.steps is not None and self.steps < 1):
+            raise ValueError("epochs and steps must be at least 1.")
+        if not 0 < self.layer_decay <= 1 or not 0 <= self.validation_share < 1:
+            raise ValueError("layer_decay must lie above 0 up to 1, validation_share from 0 below 1.")
+        if not 0 < self.scale[0] <= self.scale[1] or self.shots < 0 or self.smallest_px < 0:
+            raise ValueError("scale must be two rising positive numbers; shots and smallest_px must not be negative.")
+        if self.strategy == "fsdp" and self.validation_share:
+            raise ValueError("With strategy fsdp no process holds the whole model: set validation_share to 0.")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must lie from 0 up to but below 1, not {self.ema}.")
+        if self.warmup_epochs is not None and (self.warmup_steps is not None or self.warmup_epochs < 0):
+            raise ValueError("Give warmup_epochs (at least 0) or warmup_steps, not both.")
+        if self.validation_share and (self.validate_every < 1 or self.validate_every % self.log_every):
             raise ValueError(f"validate_every must be a multiple of log_every ({self.log_every}).")
 
 
@@ -142,14 +157,6 @@ def detect(config: DetectConfig) -> Detected:
             be measured.
         ChildProcessError: one of several processes was killed or failed.
     """
-    if config.label not in ("category", "type"):
-        raise ValueError(f"label must be category or type, not {config.label!r}.")
-    if config.epochs < 1 or not 0 < config.layer_decay <= 1 or not 0 <= config.validation_share < 1:
-        raise ValueError("epochs must be at least 1, layer_decay above 0 up to 1, validation_share from 0 below 1.")
-    if not 0 < config.scale[0] <= config.scale[1] or config.shots < 0 or config.smallest_px < 0:
-        raise ValueError("scale must be two rising positive numbers; shots and smallest_px must not be negative.")
-    if config.strategy == "fsdp" and config.validation_share:
-        raise ValueError("With strategy fsdp no process holds the whole model: set validation_share to 0.")
     return cast(Detected, train(Detection, config, unused=True))
 
 
@@ -199,6 +206,7 @@ class Detection(Task[BoxedImages]):
                 key = f"measured tiles with objects of the class {name}, which no training tile has"
                 self.sides.left[key] = self.sides.left.get(key, 0) + 1
         encoder = open_encoder(config.encoder, engine.device, config.size)
+        self.encoder_sha256 = encoder_sha256(encoder)  # before it learns
         index = self.measured.tiles()
         aside = index[index["tile_id"].isin(set(self.sides.test))]
         self.unseen = check_unseen(encoder.card, self.measured.fingerprint, index, aside, config.encoder)
@@ -221,7 +229,7 @@ class Detection(Task[BoxedImages]):
         self.module = Averaged(module, config.ema) if config.ema else module
         self.order = Order(len(self.sides.train), min(config.batch_size, len(self.sides.train)), config.seed)
         self.steps_per_epoch = self.order.steps_per_epoch
-        self.ends = [config.steps or config.epochs * self.steps_per_epoch]
+        self.ends = [config.epochs * self.steps_per_epoch if config.steps is None else config.steps]
         if config.warmup_epochs is not None:
             self.warmup_steps = round(config.warmup_epochs * self.steps_per_epoch)
         self.cpu_before, self.cpu_started = 0.0, time.process_time()
@@ -240,7 +248,7 @@ class Detection(Task[BoxedImages]):
         cache = config.cache or config.out / "cache"
         both = config.test_on is not None
         tile_ids = self.measured.tiles()["tile_id"].to_list()
-        aside = divide(
+        aside = self.division = divide(
             *(self.measured, tile_ids, None, config.protocol, config.fold, config.folds, config.split_seed),
             split=config.split,
             cache=cache,
@@ -322,7 +330,8 @@ class Detection(Task[BoxedImages]):
     def identity(self) -> list[str]:
         objects = "\n".join(f"{tile}|{self.objects[tile].boxes.tolist()}" for tile in self.sides.train)
         weights = [] if self.config.init_from is None else [weights_sha256(self.config.init_from)]
-        return [self.data.fingerprint, sha256(objects.encode())[:16], *weights]
+        sets = [name for one in (self.data, self.measured) for name in (one.fingerprint, one.labels_sha256)]
+        return [*sets, sha256(objects.encode())[:16], self.encoder_sha256, *weights]
 
     def begin(self) -> None:
         say(f"{len(self.sides.train)} tiles to learn from, {len(self.sides.test)} to measure, {self.sides.left or ''}")
@@ -373,6 +382,7 @@ class Detection(Task[BoxedImages]):
             }
             setup: dict[str, Json] = {"dataset_fingerprint": self.data.fingerprint, "seed": self.config.seed}
             results = Results(rows, {"detect": details}, setup, {"train": seconds})
+            write_division(out, self.division)
             results.write(out / METRICS)
             result = {"model": str(out / "model"), "steps": step, **details, "rows": results.plain()["rows"]}
         return dict(self.engine.fabric.broadcast(result))

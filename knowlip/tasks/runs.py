@@ -9,23 +9,28 @@ where NameConfig is a :class:`MeasuredConfig`. `knowlip bench run --task NAME` f
 fold with each seed in a folder of its own and asks `rows` for the figures of all folds together; nothing else names it.
 
 A run folder holds, when `run` has ended: `config.yaml` and `checkpoint.pt` (the loop writes them), `metrics.json` (the
-sign that it has ended: :class:`~knowlip.base.rows.Results` of this fold alone), whatever `rows` reads (predictions of
-the model and of the floors for each tile or object measured, with its group), and `pictures/*.png`.
+sign that it has ended: :class:`~knowlip.base.rows.Results` of this fold alone), `division.json`
+(:func:`write_division`), whatever `rows` reads (predictions of the model and of the floors for each tile or object
+measured, with its group), and `pictures/*.png`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from knowlip.base.documents import read_json
+from knowlip.base.files import sha256, write_json
 from knowlip.base.rows import Row
-from knowlip.tasks.protocols import Protocol
+from knowlip.tasks.protocols import Division, Protocol, check_protocol
 from knowlip.training.task import TrainingConfig
 
 METRICS: Final = "metrics.json"
 """File of a run folder that is written last: where it is, the run has ended."""
+DIVISION: Final = "division.json"
+"""File of a run folder that says which tiles it measured, and of which they are a part (:func:`write_division`)."""
 PICTURES: Final = "pictures"
 """Folder of a run folder with PNG files for people, named by what they show."""
 FLOOR: Final = "floor:"
@@ -58,6 +63,13 @@ class MeasuredConfig(TrainingConfig):
     """Folder for what is made of the data once (pixels, groups of copies), RUN/cache where not given; runs on one set
     may share it."""
 
+    def __post_init__(self) -> None:
+        check_protocol(self.protocol, self.fold, self.folds, self.split)
+        if self.log_every < 1 or self.checkpoint_every < 1:
+            raise ValueError("log_every and checkpoint_every must be at least 1.")
+        if self.size is not None and self.size < 1:
+            raise ValueError(f"size must be at least 1 pixel, not {self.size}.")
+
     @property
     def split_name(self) -> str:
         """What rows name as their split: the set's own that was measured, or the protocol."""
@@ -76,6 +88,36 @@ class BenchTask:
     """`rows(folders, data, split, encoder)`: figures over all that the folds of one seed have measured together, with
     intervals over groups of copies, the most telling one first. `data`, `split` and `encoder` are the names for the
     rows; floors have rows of their own too, as encoder "floor:NAME"."""
+
+
+def write_division(folder: Path, division: Division) -> None:
+    """Write into a run folder which tiles it measured, and a hash of all that were divided."""
+    write_json(folder / DIVISION, {"divided": _hash(division.group_of), "measured": list(division.test)})
+
+
+def check_folds(folders: Sequence[Path], whole: bool) -> None:
+    """Raise `ValueError` unless the folds of one seed divided the same tiles and measured each at most once.
+
+    Args:
+        folders: finished run folders.
+        whole: they are all parts of their protocol: together they must have measured every tile.
+    """
+    found: list[Any] = []
+    for folder in folders:
+        if not (folder / DIVISION).is_file():
+            raise ValueError(f"{folder} does not say which tiles it measured: delete it and give the command again.")
+        found.append(read_json(folder / DIVISION))
+    measured = [tile for one in found for tile in one["measured"]]
+    if len({one["divided"] for one in found}) > 1 or len({*measured}) < len(measured):
+        raise ValueError(f"The folds in {folders[0].parent} divided other tiles, or measured one twice: delete them.")
+    if whole and _hash(measured) != found[0]["divided"]:
+        raise ValueError(
+            f"The folds in {folders[0].parent} have not measured all tiles that they divided: delete them."
+        )
+
+
+def _hash(tile_ids: Iterable[str]) -> str:
+    return sha256("\n".join(sorted(tile_ids)).encode())
 
 
 def find_bench_task(task: str) -> BenchTask:

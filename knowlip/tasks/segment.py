@@ -23,11 +23,11 @@ from knowlip.base.rows import Json, Results, row_from
 from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import IGNORE
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.models.encoders import open_encoder
+from knowlip.models.encoders import encoder_sha256, open_encoder
 from knowlip.tasks.masked import quarters, read_masked
 from knowlip.tasks.metrics.segmentation import FLOORS, confusion_of, floor_confusion
 from knowlip.tasks.protocols import Division, divide
-from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig
+from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig, write_division
 from knowlip.tasks.segmented import FACTS, MODEL, Counted, picture, rows_of, save_png, write_counted
 from knowlip.tasks.segmenter import HeadConfig, Mode, Segmenter, load_segmenter, predict, save_segmenter
 from knowlip.tasks.unseen import check_unseen
@@ -69,6 +69,7 @@ class SegmentConfig(MeasuredConfig):
     """Threads that prepare batches."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.mode not in ("full", "frozen"):
             raise ValueError(f"mode must be full or frozen, not {self.mode!r}.")
         if self.steps < 1 or self.crop < 8 or self.pictures < 0:
@@ -167,6 +168,7 @@ class Segmentation(Task[MaskedCrops]):
             if not some:
                 raise ValueError(f"{config.dataset} has no tile {what} with a mask, by the protocol {config.protocol}.")
         self.encoder = open_encoder(config.encoder, engine.device, config.size)
+        self.encoder_sha256 = encoder_sha256(self.encoder)  # before it learns
         index = self.dataset.tiles()
         aside = index[index["tile_id"].isin(set(self.division.test))]
         # Before anything is computed: an encoder that saw these tiles need not learn from others.
@@ -199,7 +201,8 @@ class Segmentation(Task[MaskedCrops]):
         return CropBatches(self, rank, world)
 
     def identity(self) -> list[str]:
-        return [self.tiles.key, *(f"{len(some)} {some[0]}" for some in (self.division.train, self.division.test))]
+        sides = [f"{len(some)} {some[0]}" for some in (self.division.train, self.division.test)]
+        return [self.tiles.key, *sides, self.encoder_sha256]
 
     def begin(self) -> None:
         for note in self.notes():
@@ -240,6 +243,7 @@ class Segmentation(Task[MaskedCrops]):
             }
             setup: dict[str, Json] = {"dataset_fingerprint": self.dataset.fingerprint, "seed": self.config.seed}
             results = Results(rows, {"segment": details}, setup, {"train": seconds})
+            write_division(out, self.division)
             results.write(out / METRICS)
             result = {"model": str(out / MODEL), "steps": step, **details, "rows": results.plain()["rows"]}
         return dict(self.engine.fabric.broadcast(result))

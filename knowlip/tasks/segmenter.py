@@ -18,8 +18,9 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import whole_folder, write_json
 from knowlip.base.provenance import provenance
 from knowlip.dataset.annotations import IGNORE
-from knowlip.models.encoders import Encoder, open_encoder
+from knowlip.models.encoders import Encoder, encoder_sha256, open_encoder
 from knowlip.models.segmenter import MaskTransformer, enlarged
+from knowlip.tasks.classifier import check_encoder
 from knowlip.tasks.masked import padded
 
 Mode = Literal["full", "frozen"]
@@ -145,6 +146,7 @@ def save_segmenter(
         "classes": segmenter.classes,
         "crop": crop,
         "head": [head.layers, head.heads],
+        "encoder_sha256": "" if segmenter.mode == "full" else encoder_sha256(segmenter.encoder),
         "card": provenance(),
     }
     with whole_folder(folder) as part:
@@ -156,7 +158,8 @@ def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmente
     """Open what :func:`save_segmenter` wrote, in evaluation mode; the encoder is opened by its name.
 
     Raises:
-        ValueError: no segmenter, a broken one, or its encoder is not there.
+        ValueError: no segmenter, a broken one, or its encoder is not there, or has other weights than those it learned
+            on.
     """
     if not (folder / _CARD).is_file():
         raise ValueError(f"{folder} is not a segmenter: it needs {_CARD} and {_WEIGHTS}.")
@@ -175,4 +178,5 @@ def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmente
         segmenter.load_state_dict(load_file(folder / _WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / _WEIGHTS} does not fit its encoder ({str(error).splitlines()[0]}).") from None
+    check_encoder(encoder, card.get("encoder_sha256"), folder)
     return segmenter.eval().to(device)

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from knowlip.base.files import write_json
+from knowlip.base.parsing import stage_config
 from knowlip.base.rows import Results, Row, read_results
 from knowlip.benchmark import run as bench
 from knowlip.benchmark.run import BenchRunConfig, over_seeds, weights_sha256
 from knowlip.cli import main
+from knowlip.dataset import Dataset
 from knowlip.tasks.metrics import proportion
-from knowlip.tasks.runs import METRICS, BenchTask, MeasuredConfig, find_bench_task
+from knowlip.tasks.protocols import Division
+from knowlip.tasks.runs import METRICS, BenchTask, MeasuredConfig, find_bench_task, write_division
 from tests.annotators.tiny_dataset import build_tiny_dataset
 
 
@@ -30,6 +33,8 @@ class ToyConfig(MeasuredConfig):
 calls: list[tuple[int, int]] = []
 """Seed and fold of each training."""
 stop_at: list[tuple[int, int]] = []
+forget: list[tuple[int, int]] = []
+"""Seed and fold of trainings that measure nothing."""
 
 
 def toy(config: ToyConfig) -> Mapping[str, Any]:
@@ -40,6 +45,9 @@ def toy(config: ToyConfig) -> Mapping[str, Any]:
     config.out.mkdir(parents=True)
     right = (rng.random(20) < config.level).tolist()
     write_json(config.out / "right.json", {"right": right, "group": [f"{config.fold}-{i // 4}" for i in range(20)]})
+    ids = Dataset(config.dataset).tiles()["tile_id"].tolist()
+    test = () if (config.seed, config.fold) in forget else tuple(ids[config.fold :: config.folds])
+    write_division(config.out, Division(config.protocol, (), test, dict.fromkeys(ids, "")))
     Results((), {"toy": {"fold": config.fold}}, {}, {"train": 2.0}).write(config.out / METRICS)
     return {}
 
@@ -58,6 +66,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The command's line, with a data set and the toy task in its place."""
     calls.clear()
     stop_at.clear()
+    forget.clear()
     monkeypatch.setattr(bench, "find_bench_task", lambda name: BenchTask(ToyConfig, toy, toy_rows))
     data = build_tiny_dataset(tmp_path / "set")
     line = f"bench run --task toy --data {data} --encoder pixels --protocol groups --folds 3 --out {tmp_path / 'runs'}"
@@ -123,12 +132,34 @@ def test_other_settings_in_the_same_folder_are_refused(
     assert len(calls) == 3
 
 
+@pytest.mark.parametrize("name", ["annotations.parquet", "masks.parquet", "truth.parquet"])
+def test_other_labels_of_the_same_tiles_are_refused(
+    name: str, command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    with (tmp_path / "set" / name).open("ab") as file:
+        file.write(b"more")
+    assert main(command) == 2
+    assert "was made with labels_sha256" in capsys.readouterr().err
+
+
+def test_folds_that_have_not_measured_every_tile_have_no_rows(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forget.append((0, 1))
+    assert main(command) == 2
+    assert "not measured all tiles" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "rows.json").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
         (["--settings", "depth=3"], "no setting depth"),
         (["--settings", "seed=3"], "seed is said by bench run itself"),
         (["--settings", "steps"], "NAME=VALUE"),
+        (["--settings", "steps=2", "steps.x=3"], "no group of settings"),
+        (["--settings", "level.x=1"], "level does not fit"),
         (["--recipe", "demo"], "says nothing about toy"),
         (["--seeds", "0"], "at least 1"),
     ],
@@ -139,6 +170,33 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert main([*command, *changes]) == 2
     assert why in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("steps", [0, -5])
+@pytest.mark.parametrize("task", ["classify", "detect", "segment"])
+def test_a_training_without_a_step_is_refused(task: str, steps: int) -> None:
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        stage_config(find_bench_task(task).config, {"dataset": "d", "encoder": "e", "out": "o", "steps": steps})
+
+
+def test_a_group_where_a_word_should_stand_is_one_sentence() -> None:
+    settings = {"dataset": "d", "encoder": "e", "out": "o", "mode": {"x": 1}}
+    with pytest.raises(ValueError, match="The setting mode does not fit"):
+        stage_config(find_bench_task("classify").config, settings)
+
+
+def test_settings_that_the_task_refuses_bind_nobody(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def picky(config: ToyConfig) -> Mapping[str, Any]:
+        if config.level > 0.9:
+            raise ValueError("That is too much.")
+        return toy(config)
+
+    monkeypatch.setattr(bench, "find_bench_task", lambda name: BenchTask(ToyConfig, picky, toy_rows))
+    assert main([*command, "--settings", "level=0.95"]) == 2
+    assert main([*command, "--settings", "level=0.6"]) == 0
+    assert main([*command, "--settings", "level=0.5"]) == 2, "what has begun does"
 
 
 def test_recipe_and_settings_reach_the_task(command: list[str], tmp_path: Path) -> None:

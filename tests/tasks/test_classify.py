@@ -141,6 +141,18 @@ def test_two_processes_train_what_one_does(dataset: Path, tmp_path: Path) -> Non
     assert (tmp_path / "two" / "metrics.json").is_file()
 
 
+def test_other_weights_under_the_same_name_are_another_encoder(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = config(dataset, tmp_path / "run", encoder="random:test_vit", steps=1)
+    classify(run)
+    monkeypatch.setattr("knowlip.models.encoders.random._SEED", 1)
+    with pytest.raises(ValueError, match="on other data, or from another model"):
+        classify(run)
+    with pytest.raises(ValueError, match="learned on other weights than random:test_vit has now"):
+        load_classifier(tmp_path / "run" / "model")
+
+
 def test_raw_pixels_have_a_probe_but_nothing_to_fine_tune(dataset: Path, tmp_path: Path) -> None:
     result = classify(config(dataset, tmp_path / "run", encoder="pixels:8", size=None))
     assert result["train_tiles"] == 60

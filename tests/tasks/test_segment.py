@@ -66,6 +66,18 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "set"
 
 
+def test_other_weights_under_the_same_name_are_another_encoder(
+    masked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SegmentConfig(dataset=masked, out=tmp_path / "run", **{**SMALL, "encoder": "random:test_vit", "steps": 1})
+    segment(run)
+    monkeypatch.setattr("knowlip.models.encoders.random._SEED", 1)
+    with pytest.raises(ValueError, match="on other data, or from another model"):
+        segment(run)
+    with pytest.raises(ValueError, match="learned on other weights"):
+        load_segmenter(tmp_path / "run" / "model")
+
+
 def test_a_segmentation_learns_and_its_rows_are_scikit_learns(masked: Path, tmp_path: Path) -> None:
     result = segment(SegmentConfig(dataset=masked, out=tmp_path / "run", **{**SMALL, "steps": 60, "batch_size": 8}))
     assert (result["train_tiles"], result["test_tiles"]) == (8, 3)

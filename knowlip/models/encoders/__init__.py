@@ -12,7 +12,15 @@ from typing import cast
 
 import torch
 
-from knowlip.models.encoders.protocol import Encoder, EncoderCard, PixelSpec, TextImageEncoder, WritingEncoder, prepare
+from knowlip.models.encoders.protocol import (
+    Encoder,
+    EncoderCard,
+    PixelSpec,
+    TextImageEncoder,
+    WritingEncoder,
+    encoder_sha256,
+    prepare,
+)
 from knowlip.models.hub import REPO
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "TextImageEncoder",
     "WritingEncoder",
     "encoder_kinds",
+    "encoder_sha256",
     "open_encoder",
     "prepare",
 ]

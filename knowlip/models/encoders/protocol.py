@@ -4,6 +4,7 @@ Shapes: B images, S side of the tiles, C channels, N tokens, D width of the toke
 images and texts.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -115,6 +116,15 @@ class WritingEncoder(Protocol):
     def rank(self, tokens: Tensor, questions: Sequence[str], answers: Sequence[str]) -> Tensor:
         """Log-probability (B, A) of each of A answers."""
         ...
+
+
+def encoder_sha256(encoder: Encoder) -> str:
+    """SHA-256 of an encoder as it is now: its weights, whatever file they came from, and the pixels that it takes."""
+    digest = hashlib.sha256(f"{encoder.pixels}".encode())
+    for key, tensor in sorted(encoder.module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def prepare(images: Tensor, spec: PixelSpec) -> Tensor:
