@@ -105,7 +105,8 @@ class ClassifyConfig(MeasuredConfig):
     drop_path: float = 0.0
     """Mode full: how often the branches of the highest block are skipped; those below in proportion to their height."""
     ema: float = 0.0
-    """What is kept is the average of the weights: this share of it stays at each step; 0 keeps the last weights."""
+    """What is kept is the average of the weights: this share of it stays at each step, less in the first ones
+    ((1 + step) / (10 + step)); 0 keeps the last weights."""
     crop_area: float = 1.0
     """Mode full: smallest share of the input's area that a random-resized crop shows, sides 3:4 to 4:3; 1 for none."""
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(gain_db=0, speckle_looks=0))
@@ -208,7 +209,9 @@ class Classification(Task[LabelledImages]):
         self.names = np.array(tiles.classes, dtype=object)
         self.classes = sorted({*self.names[self.learn]})
         self._check()
-        self.encoder = open_encoder(config.encoder, engine.device, config.size)
+        # A frozen encoder is opened again by its name, which knows no seed.
+        drawn = config.seed if config.mode == "full" else 0
+        self.encoder = open_encoder(config.encoder, engine.device, config.size, drawn)
         self.encoder_sha256 = encoder_sha256(self.encoder)  # before it learns
         index = self.dataset.tiles()
         aside = index[index["tile_id"].isin({*self.division.test})]
@@ -296,6 +299,10 @@ class Classification(Task[LabelledImages]):
     def after_step(self, given: list[Any]) -> None:
         if isinstance(self.module, Averaged):
             self.module.update()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        if isinstance(self.module, Averaged):
+            self.module.updates = int(state["step"])
 
     def identity(self) -> list[str]:
         pairs = zip(self.division.train, self.names[self.learn])

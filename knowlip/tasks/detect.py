@@ -99,7 +99,8 @@ class DetectConfig(MeasuredConfig):
     weight_decay: float = 0.1
     layer_decay: float = 0.7
     ema: float = 0.0
-    """Momentum of an average of the weights that is measured and saved in their place; 0 for none."""
+    """Momentum of an average of the weights that is measured and saved in their place, less in the first steps
+    ((1 + step) / (10 + step)); 0 for none."""
     warmup_epochs: float | None = None
     """Passes in which the learning rate rises, instead of `warmup_steps`."""
     scale: tuple[float, float] = (0.8, 1.2)
@@ -205,7 +206,7 @@ class Detection(Task[BoxedImages]):
             for name in {*self.truth[tile].classes} - {*classes}:
                 key = f"measured tiles with objects of the class {name}, which no training tile has"
                 self.sides.left[key] = self.sides.left.get(key, 0) + 1
-        encoder = open_encoder(config.encoder, engine.device, config.size)
+        encoder = open_encoder(config.encoder, engine.device, config.size, config.seed)
         self.encoder_sha256 = encoder_sha256(encoder)  # before it learns
         index = self.measured.tiles()
         aside = index[index["tile_id"].isin(set(self.sides.test))]
@@ -341,6 +342,8 @@ class Detection(Task[BoxedImages]):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.cpu_before, self.cpu_started = float(state["cpu_seconds"]), time.process_time()
+        if isinstance(self.module, Averaged):
+            self.module.updates = int(state["step"])
 
     @property
     def cpu_seconds(self) -> float:

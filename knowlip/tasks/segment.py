@@ -167,7 +167,9 @@ class Segmentation(Task[MaskedCrops]):
         for some, what in ((self.learn, "to learn from"), (self.ask, "to measure")):
             if not some:
                 raise ValueError(f"{config.dataset} has no tile {what} with a mask, by the protocol {config.protocol}.")
-        self.encoder = open_encoder(config.encoder, engine.device, config.size)
+        # A frozen encoder is opened again by its name, which knows no seed.
+        drawn = config.seed if config.mode == "full" else 0
+        self.encoder = open_encoder(config.encoder, engine.device, config.size, drawn)
         self.encoder_sha256 = encoder_sha256(self.encoder)  # before it learns
         index = self.dataset.tiles()
         aside = index[index["tile_id"].isin(set(self.division.test))]

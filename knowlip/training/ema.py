@@ -31,8 +31,13 @@ class Averaged(nn.Module, Generic[Module]):
 
     Args:
         model: learns; its `forward` is this one's.
-        momentum: share of the average that an update leaves as it is, above 0 and below 1.
+        momentum: share of the average that an update leaves as it is, above 0 and below 1. Of the first updates it is
+            less, min(momentum, (1 + t) / (10 + t)) at the t-th from 0, as tf.train.ExponentialMovingAverage has it: of
+            a short training the weights that it began with would else be most of the average.
     """
+
+    updates: int = 0
+    """Made so far: the steps of the training. A run that goes on sets it."""
 
     def __init__(self, model: Module, momentum: float) -> None:
         super().__init__()
@@ -52,6 +57,7 @@ class Averaged(nn.Module, Generic[Module]):
     @torch.no_grad()
     def update(self) -> None:
         """After a step: weights are averaged; buffers (running means of batch norms) are averages already."""
-        update_momentum(self.average, self.model, self.momentum)
+        update_momentum(self.average, self.model, min(self.momentum, (1 + self.updates) / (10 + self.updates)))
+        self.updates += 1
         for kept, now in zip(self.average.buffers(), self.model.buffers()):
             kept.copy_(now)

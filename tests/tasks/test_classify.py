@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from knowlip.base.rows import read_results
 from knowlip.cli import main
 from knowlip.dataset import Dataset
-from knowlip.models.encoders import open_encoder
+from knowlip.models.encoders import open_encoder, random
 from knowlip.tasks import classify as task
 from knowlip.tasks.class_rows import read_predictions
 from knowlip.tasks.classifier import Classifier, LabelledImages, load_classifier, predict
@@ -23,6 +23,7 @@ from knowlip.tasks.classify import BENCH, ClassifyConfig, classify, rows_of
 from knowlip.tasks.labelled import LabelledTiles
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.augment import AugmentConfig
+from knowlip.training.engine import Engine
 from tests.inference.tiny_model import tiny_model
 
 SIDE = 24
@@ -113,7 +114,7 @@ def test_full_fine_tuning_changes_the_encoder_and_is_saved_whole(dataset: Path, 
 
 def test_a_stopped_run_ends_the_same(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     augment = AugmentConfig(gain_db=1.0, speckle_looks=0, rotations=0.5)
-    changes = {"mode": "full", "steps": 8, "checkpoint_every": 3, "augment": augment}
+    changes = {"mode": "full", "steps": 8, "checkpoint_every": 3, "augment": augment, "ema": 0.9}
     classify(config(dataset, tmp_path / "whole", **changes))
     step = task.ClassBatches._step
 
@@ -144,13 +145,25 @@ def test_two_processes_train_what_one_does(dataset: Path, tmp_path: Path) -> Non
 def test_other_weights_under_the_same_name_are_another_encoder(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = config(dataset, tmp_path / "run", encoder="random:test_vit", steps=1)
+    run, load = config(dataset, tmp_path / "run", encoder="random:test_vit", steps=1), random.load
     classify(run)
-    monkeypatch.setattr("knowlip.models.encoders.random._SEED", 1)
+    monkeypatch.setattr(random, "load", lambda name, device, size=None: load(name, device, size, 1))
     with pytest.raises(ValueError, match="on other data, or from another model"):
         classify(run)
     with pytest.raises(ValueError, match="learned on other weights than random:test_vit has now"):
         load_classifier(tmp_path / "run" / "model")
+
+
+def test_a_seed_draws_the_weights_of_a_random_encoder_that_learns(dataset: Path, tmp_path: Path) -> None:
+    found = {}
+    for mode in ("full", "linear"):
+        for seed in (0, 1):
+            settings = config(
+                dataset, tmp_path / mode, encoder="random:test_vit", mode=mode, seed=seed, cache=tmp_path / "cache"
+            )
+            found[mode, seed] = task.Classification(settings, Engine(settings)).encoder_sha256
+    assert found["full", 0] != found["full", 1]
+    assert found["linear", 0] == found["linear", 1] == found["full", 0]
 
 
 def test_raw_pixels_have_a_probe_but_nothing_to_fine_tune(dataset: Path, tmp_path: Path) -> None:

@@ -77,16 +77,27 @@ def test_drop_path_rises_with_depth_and_goes_again() -> None:
         set_drop_path(tower, 1.0)
 
 
+def test_the_average_of_a_short_training_is_of_what_it_learned() -> None:
+    found = Averaged(nn.Linear(1, 1, bias=False), 0.999)
+    found.average.weight.fill_(0.0)
+    with torch.no_grad():
+        found.model.weight.fill_(1.0)
+    for _ in range(20):
+        found.update()
+    assert float(found.average.weight) > 0.99, "without a warm-up it would be 1 - 0.999 ** 20, which is 0.02"
+
+
 def test_the_average_is_the_formulas() -> None:
     found = Averaged(nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1)), 0.75)
     weight = found.model[0].weight.detach().clone()
     expected = weight.clone()
-    for step in range(3):
+    for step in range(40):
         with torch.no_grad():
             found.model[0].weight.copy_(weight + step + 1)
         found.train()(torch.randn(4, 2))
         found.update()
-        expected = 0.75 * expected + 0.25 * (weight + step + 1)
+        kept = min(0.75, (1 + step) / (10 + step))
+        expected = kept * expected + (1 - kept) * (weight + step + 1)
     torch.testing.assert_close(found.average[0].weight, expected)
     assert torch.equal(found.average[1].running_mean, found.model[1].running_mean)
     assert found.model.training

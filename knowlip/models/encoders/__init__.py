@@ -1,10 +1,12 @@
 """Every vision model of the benchmark behind one Protocol: `open_encoder(name)`.
 
-A name is KIND:REST, and KIND is the name of a file of this folder: it has `load(rest, device, size)` and `USAGE`, how
-its names are written. A new encoder is a new file; nothing is registered anywhere.
+A name is KIND:REST, and KIND is the name of a file of this folder: it has `load(rest, device, size)` (with `seed` too,
+where it draws weights) and `USAGE`, how its names are written. A new encoder is a new file; nothing is registered
+anywhere.
 """
 
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
@@ -42,13 +44,16 @@ def encoder_kinds() -> dict[str, ModuleType]:
     return {name: module for name, module in sorted(modules.items()) if hasattr(module, "load")}
 
 
-def open_encoder(name: str | Path, device: str | torch.device = "cpu", size: int | None = None) -> Encoder:
+def open_encoder(
+    name: str | Path, device: str | torch.device = "cpu", size: int | None = None, seed: int = 0
+) -> Encoder:
     """Open an encoder by name, in evaluation mode.
 
     Args:
         name: a model folder or USER/REPO of the Hugging Face hub (ours), or KIND:REST (docs/encoders.md).
         device: where its weights go; "auto" is the first GPU where there is one.
         size: side of its input in pixels, where it should not be the encoder's own.
+        seed: of weights that are drawn at random (`random:NAME`); others have their own.
 
     Raises:
         ValueError: no such encoder; the sentence names those that exist.
@@ -65,4 +70,6 @@ def open_encoder(name: str | Path, device: str | torch.device = "cpu", size: int
     if kind not in kinds:
         known = ", ".join(module.USAGE for module in kinds.values())
         raise ValueError(f"There is no encoder {text!r}: give {known}, or USER/REPO of the Hugging Face hub.")
-    return cast(Encoder, kinds[kind].load(rest, device, size))
+    load = kinds[kind].load
+    drawn = {"seed": seed} if "seed" in signature(load).parameters else {}
+    return cast(Encoder, load(rest, device, size, **drawn))
