@@ -28,6 +28,9 @@ Contrast = Literal["stored", "chip"]
 CONTRAST: Final = ("stored", "chip")
 _MEAN, _STD = 0.45, 0.25
 """Of all grey levels (of 1) that encoders of SAR tiles expect: those of :class:`knowlip.models.config.VisionConfig`."""
+_FLAT: Final = 0.1
+"""Deviation of the square roots of a chip's levels below which it is flat: any change of its power would be all of its
+contrast."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,22 @@ def evened(pixels: np.ndarray) -> np.ndarray:
     root = np.sqrt(pixels.astype(np.float32))
     level = (root - root.mean()) / max(float(root.std()), 1e-6) * _STD + _MEAN
     return np.rint(level * 255).clip(1, 255).astype(np.uint8)
+
+
+def chip_roots(dataset: Dataset, tile_ids: Sequence[str], window: ChipWindow, cache: Path) -> np.ndarray:
+    """Slope and intercept (tiles, 2) float32 by which the levels of :func:`evened` chips are square roots of stored
+    levels again, so that what happens in power happens there; made once and kept. Arguments as of :func:`load_chips`.
+    """
+    sides = "" if window.side_T is None else ",".join(map(str, window.side_T))
+    path = cache / f"roots-{sha256(chr(10).join([dataset.fingerprint, sides, *tile_ids]).encode())[:16]}.npy"
+    if not path.is_file():
+        images = track(dataset.images(tile_ids), "contrast of chips", total=len(tile_ids))
+        roots = [np.sqrt(window.cut(pixels, number).astype(np.float32)) for number, pixels in enumerate(images)]
+        mean, std = (np.array([f(root) for root in roots], np.float32) for f in (np.mean, np.std))
+        std = np.maximum(std, _FLAT)
+        with whole_file(path) as part, part.open("wb") as stream:
+            np.save(stream, np.stack([std / (_STD * 255), mean - _MEAN / _STD * std], 1))
+    return np.asarray(np.load(path))
 
 
 def load_chips(

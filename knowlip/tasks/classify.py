@@ -24,7 +24,7 @@ from knowlip.base.rows import Json, Results, Row, row_from
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.encoders import encoder_sha256, open_encoder
-from knowlip.tasks.chips import CONTRAST, HIDE_SIZE, ChipWindow, Contrast, HideSize, load_chips
+from knowlip.tasks.chips import CONTRAST, HIDE_SIZE, ChipWindow, Contrast, HideSize, chip_roots, load_chips
 from knowlip.tasks.class_floors import known_floors
 from knowlip.tasks.class_rows import (
     class_rows,
@@ -221,6 +221,9 @@ class Classification(Task[LabelledImages]):
             raise ValueError(f"{config.encoder} has no weights to fine-tune: use mode linear or knn.")
         self.window = ChipWindow.of(self.dataset, tiles.tile_ids, config.hide_size, config.window)
         self.scale = GreyScale.of(index.set_index("tile_id").loc[list(self.division.train)])
+        if config.contrast == "chip" and config.augment.changes_power:
+            roots = chip_roots(self.dataset, tiles.tile_ids, self.window, self.cache)
+            self.scale.root_B2 = torch.from_numpy(roots[self.learn])
         self.label_T = labels(self.names[self.learn], self.classes)
         size = self.encoder.pixels.size
         self.pixels = load_chips(self.dataset, tiles.tile_ids, self.window, size, self.cache, config.contrast)

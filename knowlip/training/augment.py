@@ -37,6 +37,11 @@ class AugmentConfig:
     rotations: float = 0.0
     """Share of pairs that are turned by 90, 180 or 270 degrees, pixels and direction words together."""
 
+    @property
+    def changes_power(self) -> bool:
+        """Whether levels change, and not only places."""
+        return bool(self.gain_db or self.speckle_looks or self.multilook)
+
     def __post_init__(self) -> None:
         for name in ("multilook", "flips", "rotations"):
             if not 0 <= getattr(self, name) <= 1:
@@ -64,6 +69,9 @@ class GreyScale:
     """Amplitude of level 1 in steps of a level, where it is linear in amplitude."""
     all_db: bool
     """Whether all are linear in dB: then the other way need not be computed. Known here, as asking a GPU would wait."""
+    root_B2: Tensor | None = None
+    """Slope and intercept of the square root of the stored level in the level that is shown, where tiles are shown
+    otherwise than they are stored (:func:`knowlip.tasks.chips.evened`): root = slope * level + intercept."""
 
     @classmethod
     def of(cls, tiles: pd.DataFrame) -> "GreyScale":
@@ -88,7 +96,8 @@ class GreyScale:
         """Those of some tiles (on the CPU)."""
         index = torch.from_numpy(np.asarray(rows, np.int64))
         is_db_B = self.is_db_B[index]
-        return GreyScale(is_db_B, self.span_db_B[index], self.offset_B[index], bool(is_db_B.all()))
+        root_B2 = None if self.root_B2 is None else self.root_B2[index]
+        return GreyScale(is_db_B, self.span_db_B[index], self.offset_B[index], bool(is_db_B.all()), root_B2)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "GreyScale":
         """The same on another device."""
@@ -97,12 +106,17 @@ class GreyScale:
             self.span_db_B.to(device, non_blocking=non_blocking),
             self.offset_B.to(device, non_blocking=non_blocking),
             self.all_db,
+            None if self.root_B2 is None else self.root_B2.to(device, non_blocking=non_blocking),
         )
 
     def to_db(self, level_BSS: Tensor) -> Tensor:
         """Grey levels -> dB up to a constant of each tile."""
         is_db, span, offset = (value[:, None, None] for value in (self.is_db_B, self.span_db_B, self.offset_B))
-        step = level_BSS.float().sub_(1)
+        level_BSS = level_BSS.float()
+        if self.root_B2 is not None:
+            slope, intercept = self.root_B2.T[:, :, None, None]
+            level_BSS = (slope * level_BSS + intercept).clamp_(min=0).square_()
+        step = level_BSS.sub_(1)
         if self.all_db:
             return step.mul_(span / 254)
         return torch.where(is_db, step * (span / 254), 20 * (step + offset).clamp(min=1e-3).log10())
@@ -113,7 +127,11 @@ class GreyScale:
         step = db_BSS * (254 / span)
         if not self.all_db:
             step = torch.where(is_db, step, 10 ** (db_BSS / 20) - offset)
-        return step.add_(1).round_().clamp_(1, 255).to(torch.uint8)
+        level_BSS = step.add_(1)
+        if self.root_B2 is not None:
+            slope, intercept = self.root_B2.T[:, :, None, None]
+            level_BSS = (level_BSS.clamp_(min=0).sqrt_() - intercept) / slope
+        return level_BSS.round_().clamp_(1, 255).to(torch.uint8)
 
 
 def augment(pixels_BSS: Tensor, seed_B: Tensor, scale: GreyScale, config: AugmentConfig) -> Tensor:
@@ -129,7 +147,7 @@ def augment(pixels_BSS: Tensor, seed_B: Tensor, scale: GreyScale, config: Augmen
     of_row_B4 = uniforms(seed_B, 4)
     if config.shift_px:
         pixels_BSS = _shifted(pixels_BSS, of_row_B4[:, :2], config.shift_px)
-    if not (config.gain_db or config.speckle_looks or config.multilook):
+    if not config.changes_power:
         return pixels_BSS
     is_data = pixels_BSS != 0
     db = scale.to_db(pixels_BSS)

@@ -1,10 +1,13 @@
 """What the size of a chip gives away: nothing through the smallest window, to no simple figure through a larger one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -12,8 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from knowlip.dataset import Dataset
 from knowlip.dataset.decode import resize_grey
-from knowlip.tasks.chips import ChipWindow, evened, load_chips, seen_through
+from knowlip.tasks.chips import ChipWindow, chip_roots, evened, load_chips, seen_through
 from knowlip.tiles.imports import ImportConfig, import_dataset
+from knowlip.training.augment import AugmentConfig, GreyScale, augment
 
 SMALL, LARGE, INPUT = (40, 52), (76, 90), 48
 
@@ -131,3 +135,30 @@ def test_a_window_of_metres_holds_the_same_ground(chips: Dataset, monkeypatch: p
 def test_windows_that_cannot_be_are_refused(chips: Dataset, hide: Any, window: float | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ChipWindow.of(chips, chips.tiles()["tile_id"].to_list(), hide, window)
+
+
+@pytest.mark.parametrize("quantiser", [("as-is", np.nan, np.nan), ("sqrt-v1", -30.0, 5.0), ("db-v1", -30.0, 5.0)])
+def test_gain_and_speckle_of_evened_chips_happen_in_stored_power(
+    quantiser: tuple[str, float, float], tmp_path: Path
+) -> None:
+    chance = np.random.default_rng(4)
+    chips = np.stack([(30 * np.sqrt(chance.gamma(3.0, 1.0, (32, 32))) + 8).clip(1, 250) for _ in range(6)])
+    chips = chips.round().astype(np.uint8)
+    data = SimpleNamespace(fingerprint="f", images=lambda tile_ids: iter(chips))
+    window = ChipWindow(np.full((6, 2), 32), None, "whole tiles")
+    scale = GreyScale.of(pd.DataFrame([quantiser] * 6, columns=["quantiser", "quantiser_lo", "quantiser_hi"]))
+    shown, seed_B = torch.from_numpy(np.stack([evened(one) for one in chips])), torch.arange(6) * 991
+    config = AugmentConfig(gain_db=1.0, speckle_looks=20.0)
+    stored = augment(torch.from_numpy(chips), seed_B, scale, config).numpy()
+    roots = np.sqrt(chips.astype(float))
+    mean, std = (f(roots, axis=(1, 2), keepdims=True) for f in (np.mean, np.std))
+    expected = ((np.sqrt(stored) - mean) / std * 0.25 + 0.45) * 255
+    wrong = augment(shown, seed_B, scale, config).numpy().astype(float)
+    scale.root_B2 = torch.from_numpy(chip_roots(data, list("abcdef"), window, tmp_path))  # type: ignore[arg-type]
+    found = augment(shown, seed_B, scale, config).numpy().astype(float)
+    inside = (expected > 3) & (expected < 252) & (shown.numpy() > 1) & (shown.numpy() < 255)
+    assert inside.mean() > 0.8
+    assert np.abs(found - expected)[inside].max() < 8, "both were rounded to a level"
+    assert np.abs(found - expected)[inside].mean() < 1.5 < np.abs(wrong - expected)[inside].mean()
+    none = AugmentConfig(gain_db=0.0, speckle_looks=1e9)
+    assert np.abs(augment(shown, seed_B, scale, none).int() - shown.int()).max() <= 1, "nothing changes nothing"

@@ -114,7 +114,7 @@ def test_full_fine_tuning_changes_the_encoder_and_is_saved_whole(dataset: Path, 
 
 def test_a_stopped_run_ends_the_same(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     augment = AugmentConfig(gain_db=1.0, speckle_looks=0, rotations=0.5)
-    changes = {"mode": "full", "steps": 8, "checkpoint_every": 3, "augment": augment, "ema": 0.9}
+    changes = {"mode": "full", "steps": 8, "checkpoint_every": 3, "augment": augment, "ema": 0.9, "contrast": "chip"}
     classify(config(dataset, tmp_path / "whole", **changes))
     step = task.ClassBatches._step
 
