@@ -21,12 +21,12 @@ def auroc(score: np.ndarray, wrong: np.ndarray) -> float | None:
     return float((ranks[wrong].sum() - wrongs * (wrongs + 1) / 2) / (wrongs * rights))
 
 
-def wilson(hits: int, trials: int, z: float = Z95) -> tuple[float, float]:
+def wilson(hits: float, trials: float, z: float = Z95) -> tuple[float, float]:
     """Wilson's score interval of a binomial share (Wilson 1927).
 
     Args:
         hits: number of successes, 0 to `trials`.
-        trials: number of independent trials, at least 1.
+        trials: number of independent trials, at least 1; an effective number need not be whole.
         z: standard normal quantile; the default gives 95 %.
 
     Example:

@@ -189,14 +189,14 @@ def _floors(
         clusters = chips.groups[asked].astype(str)  # copies are not independent trials
         estimates = {name: proportion(hit, clusters) for name, hit in right.items()}
         facts["floors"][protocol] = {
-            name: {"top1": one.value, "ci": one.ends, "n": one.n} for name, one in estimates.items()
+            name: {"top1": one.value, "ci": one.ends, "n": one.n, "note": one.note} for name, one in estimates.items()
         }
         rows += _rows(config, protocol, "classify", estimates)
     return rows, reasons
 
 
 def _plain(floors: Mapping[str, Estimate]) -> dict[str, Json]:
-    return {name: {"value": one.value, "ci": one.ends, "n": one.n} for name, one in floors.items()}
+    return {name: {"value": one.value, "ci": one.ends, "n": one.n, "note": one.note} for name, one in floors.items()}
 
 
 def _rows(
@@ -217,7 +217,7 @@ def _rows(
             one.n,
             highest,
             name,
-            note,
+            f"{note} {one.note}".strip(),
         )
         for guess, one in floors.items()
     ]

@@ -8,6 +8,7 @@ import numpy as np
 from knowlip.base.progress import track
 from knowlip.dataset import Dataset
 from knowlip.tasks.cfar import cfar_detections
+from knowlip.tasks.masked import MaskReader
 from knowlip.tasks.metrics import Estimate
 from knowlip.tasks.metrics.boxes import Boxes, precision_estimate, together
 from knowlip.tasks.metrics.segmentation import (
@@ -125,20 +126,17 @@ def detection_floors(places: Places) -> dict[str, dict[str, Estimate]]:
 
 
 def segmentation_floors(places: Places) -> dict[str, dict[str, Estimate]]:
-    """Protocol -> floor -> mIoU; {} where no tile has a mask."""
-    masked = places.masked
-    names = places.data.mask_classes
-    if not masked or not names:
+    """Protocol -> floor -> mIoU, of the very pixels that a segmentation learns from and measures; {} where no tile has
+    a mask."""
+    if not places.masked or not places.data.mask_classes:
         return {}
-    classes, found = max(names) + 1, {}
-    table = np.zeros((len(places.tile_ids), classes, 256), int)
-    for number in track(masked, "count grey levels"):
-        tile_id = places.tile_ids[number]
-        table[number] = grey_counts(smoothed(places.data.image(tile_id)), places.data.masks.mask(tile_id), classes)
-    for protocol, splits in places.protocols(masked):
+    reader, found = MaskReader(places.data), {}
+    table = np.zeros((len(places.tile_ids), len(reader.classes), 256), int)
+    for number in track(places.masked, "count grey levels"):
+        pixels, mask = reader.read(places.tile_ids[number])
+        table[number] = grey_counts(smoothed(pixels), mask, len(reader.classes))
+    for protocol, splits in places.protocols([number for number in places.masked if table[number].any()]):
         ask = np.concatenate([part for _, part in splits])
-        if not table[ask].any() or not all(table[learn].any() for learn, _ in splits):
-            continue
         found[protocol] = {
             name: matrix_estimate(
                 mean_iou,

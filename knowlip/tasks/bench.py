@@ -175,9 +175,11 @@ class Bench:
         unit: Unit = "share",
         better: Better = "higher",
     ) -> Row:
-        """A row of this data set with the highest of the floors beside it; `figure` None needs a note."""
+        """A row of this data set with the highest of the floors beside it; `figure` None needs a note. What must be
+        said of its interval comes behind the note."""
         floor, floor_name = highest_floor(floors or {}, better)
         value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
+        note = f"{note} {figure.note if figure else ''}".strip()
         return Row(self.name, self.split, task, encoder, metric, value, ci, n, floor, floor_name, note, unit, better)
 
 

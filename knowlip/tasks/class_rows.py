@@ -102,7 +102,7 @@ def class_rows(
             *((f"{FLOOR}{name}", f"top-{k}", one) for name, one in floors.items()),
         ]:
             is_floor = encoder_.startswith(FLOOR)
-            told = floor_note if is_floor else note
+            told = f"{floor_note if is_floor else note} {one.note}".strip()
             row = Row(data, split, "classify", encoder_, metric, one.value, one.ci, one.n, floor, floor_name, told)
             (last if is_floor else rows).append(row)
     # Of a class alone the majority knows all or nothing: what stands beside it is the floor that is highest over all.
@@ -112,7 +112,8 @@ def class_rows(
         one = proportion(hit[of], clusters[of])
         floor = float(right(table[of], f"{FLOOR}{best}", 1).mean()) if best else None
         metric = f"top-1 of {name}, {what}"
-        rows.append(Row(data, split, "classify", encoder, metric, one.value, one.ci, one.n, floor, best, note))
+        told = f"{note} {one.note}".strip()
+        rows.append(Row(data, split, "classify", encoder, metric, one.value, one.ci, one.n, floor, best, told))
     return (*rows, *last)
 
 

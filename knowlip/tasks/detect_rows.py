@@ -194,7 +194,8 @@ def _rows_of_tiles(
     def row(name: str, who: str, one: Estimate, low: Estimate | None, said: str) -> Row:
         value = one.value if np.isfinite(one.value) else None
         beside = (low.value, "CFAR") if low is not None and np.isfinite(low.value) else (None, "")
-        text = said if value is not None else "Nothing of this kind is there to be found."
+        absent = "Nothing of this kind is there to be found."
+        text = f"{said} {one.note}".strip() if value is not None else absent
         return Row(*key, who, f"{name}{suffix}", value, one.ci, one.n, beside[0], beside[1], text)
 
     for name, at in (("AP50", OVERLAPS[:1]), ("AP", OVERLAPS)):

@@ -4,7 +4,7 @@ memory does not grow with the set.
 Shapes: T tiles, C classes, H x W pixels of a tile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,6 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import IGNORE
 from knowlip.dataset.layout import AS_IS
 from knowlip.tasks.metrics.segmentation import grey_counts, smoothed
-
-PARTS = 4
-"""Quarters of a tile, which are counted apart: few tiles are few clusters."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,8 @@ class MaskedTiles:
         return padded(self.pixels(number)[part], side, 0), padded(self.mask(number)[part], side, IGNORE)
 
     def counts(self, number: int) -> np.ndarray:
-        """(4, C, 256): pixels of each class and grey level in each quarter."""
-        grey, mask = smoothed(self.pixels(number)), self.mask(number)
-        return np.stack([grey_counts(grey[part], mask[part], len(self.classes)) for part in quarters(mask.shape)])
+        """(C, 256): pixels of each class and grey level."""
+        return grey_counts(smoothed(self.pixels(number)), self.mask(number), len(self.classes))
 
     def numbers(self, tile_ids: Sequence[str]) -> list[int]:
         """Numbers of some tiles."""
@@ -73,12 +69,41 @@ def padded(values: np.ndarray, side: int, fill: int) -> np.ndarray:
     return whole
 
 
-def quarters(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """The four quarters of an image (H, W), row by row."""
-    middle = [side // 2 for side in shape[:2]]
-    for rows in (slice(0, middle[0]), slice(middle[0], None)):
-        for columns in (slice(0, middle[1]), slice(middle[1], None)):
-            yield rows, columns
+class MaskReader:
+    """Tiles of a data set with their masks, as everything that learns or measures classes of pixels counts them.
+
+    Raises:
+        ValueError: the set has no masks or no classes.
+    """
+
+    def __init__(self, data: Dataset) -> None:
+        self._data, tiles = data, data.tiles()
+        with_mask = tiles[tiles["tile_id"].isin(set(data.masks.places))]
+        names = data.mask_classes
+        if not names or with_mask.empty:
+            raise ValueError(
+                f"{data.path} has no masks of classes: segmentation needs a set with them (docs/segmentation.md)."
+            )
+        self.classes = list(names.values())
+        self.shape_of: dict[str, tuple[int, int]] = {
+            name: (int(shape[0]), int(shape[1])) for name, shape in zip(with_mask["tile_id"], with_mask["proj:shape"])
+        }
+        """Height and width of each accepted tile with a mask."""
+        self._number_of = np.full(256, IGNORE, np.uint8)
+        self._number_of[list(names)] = np.arange(len(names))
+        self._as_is = dict(zip(with_mask["tile_id"], with_mask["quantiser"].astype(str) == AS_IS))
+
+    def read(self, tile_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of a tile, and the place of each one's class among `classes` (both (H, W) uint8); pixels without data
+        are `IGNORE`, whatever the mask says.
+
+        Raises:
+            ValueError: the mask is of another size than its tile.
+        """
+        pixels, mask = self._data.image(tile_id), self._number_of[self._data.masks.mask(tile_id)]
+        if pixels.shape != self.shape_of[tile_id] or mask.shape != pixels.shape:
+            raise ValueError(f"The mask of {tile_id} is {mask.shape}, its tile {pixels.shape}.")
+        return pixels, np.where((pixels == 0) & (not self._as_is[tile_id]), IGNORE, mask).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -94,8 +119,6 @@ class LeftOut:
 def read_masked(data: Dataset, cache: Path) -> tuple[MaskedTiles, LeftOut]:
     """All accepted tiles with a mask that has a class somewhere.
 
-    Pixels without data have no class, whatever their mask says.
-
     Args:
         data: the data set.
         cache: folder for the two files; their names hold the data's fingerprint and that of the masks.
@@ -104,29 +127,16 @@ def read_masked(data: Dataset, cache: Path) -> tuple[MaskedTiles, LeftOut]:
         ValueError: the set has no masks or no classes, or a mask is of another size than its tile.
     """
     # One pass writes pixels and masks one behind the other, so that crops of any tile are reads of a mapped file.
-    names = data.mask_classes
-    tiles = data.tiles()
-    with_mask = tiles[tiles["tile_id"].isin(set(data.masks.places))]
-    if not names or with_mask.empty:
-        raise ValueError(
-            f"{data.path} has no masks of classes: segmentation needs a set with them (docs/segmentation.md)."
-        )
-    number_of = np.full(256, IGNORE, np.uint8)
-    number_of[list(names)] = np.arange(len(names))
-    shape_of = {
-        name: (int(shape[0]), int(shape[1])) for name, shape in zip(with_mask["tile_id"], with_mask["proj:shape"])
-    }
-    as_is = dict(zip(with_mask["tile_id"], with_mask["quantiser"].astype(str) == AS_IS))
+    reader = MaskReader(data)
+    shape_of, names = reader.shape_of, data.mask_classes
     key = sha256(f"{data.fingerprint} {file_sha256(data.masks.path)} {sorted(names.items())}".encode())[:16]
     files = [cache / f"{kind}-{key}.bin" for kind in ("areas", "classes")]
     if not all(path.is_file() for path in files):
         with whole_file(files[0]) as one, whole_file(files[1]) as other, one.open("wb") as a, other.open("wb") as b:
             for name in track(list(shape_of), f"read {len(shape_of)} tiles with masks"):
-                pixels, mask = data.image(name), number_of[data.masks.mask(name)]
-                if pixels.shape != shape_of[name] or mask.shape != pixels.shape:
-                    raise ValueError(f"The mask of {name} is {mask.shape}, its tile {pixels.shape}.")
+                pixels, mask = reader.read(name)
                 a.write(pixels.tobytes())
-                b.write(np.where((pixels == 0) & (not as_is[name]), IGNORE, mask).astype(np.uint8).tobytes())
+                b.write(mask.tobytes())
     areas, classes = (np.memmap(path, np.uint8, "r") for path in files)
     starts = np.cumsum([0, *(height * width for height, width in shape_of.values())])
     kept = [at for at in range(len(shape_of)) if (classes[starts[at] : starts[at + 1]] != IGNORE).any()]
@@ -134,10 +144,10 @@ def read_masked(data: Dataset, cache: Path) -> tuple[MaskedTiles, LeftOut]:
     found = MaskedTiles(
         [tile_ids[at] for at in kept],
         [shape_of[tile_ids[at]] for at in kept],
-        list(names.values()),
+        reader.classes,
         key,
         areas,
         classes,
         starts[kept],
     )
-    return found, LeftOut(len(tiles) - len(with_mask), len(with_mask) - len(kept))
+    return found, LeftOut(len(data.tiles()) - len(shape_of), len(shape_of) - len(kept))

@@ -24,7 +24,7 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import IGNORE
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.models.encoders import encoder_sha256, open_encoder
-from knowlip.tasks.masked import quarters, read_masked
+from knowlip.tasks.masked import read_masked
 from knowlip.tasks.metrics.segmentation import FLOORS, confusion_of, floor_confusion
 from knowlip.tasks.protocols import Division, divide
 from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig, write_division
@@ -121,6 +121,8 @@ class MaskedCrops:
     scale: GreyScale
     seed_B: Tensor
     """Chance of the augmentation of each crop."""
+    known: float
+    """Pixels with a class of a pass, mean over all passes and processes of the step; at least 1."""
 
 
 class SegmentLoss(nn.Module):
@@ -131,10 +133,11 @@ class SegmentLoss(nn.Module):
         self.segmenter = segmenter
 
     def forward(self, part: MaskedCrops) -> tuple[dict[str, Tensor], None]:
-        """The loss of a pass; 0 where no pixel of it has a class."""
+        """The loss of a pass; 0 where no pixel of it has a class. Passes and processes are averaged, so that each is
+        divided by the same number: a pixel counts as much whatever the pass that it came in."""
         target = part.mask_BSS.long()
         loss = F.cross_entropy(self.segmenter(part.images), target, ignore_index=IGNORE, reduction="sum")
-        return {"loss": loss / (target != IGNORE).sum().clamp(min=1)}, None
+        return {"loss": loss / part.known}, None
 
 
 # ---- the task -------------------------------------------------------------------------------------------------------
@@ -180,7 +183,7 @@ class Segmentation(Task[MaskedCrops]):
         if config.mode == "full" and config.checkpoint_activations:
             self.encoder.module.set_grad_checkpointing(True)  # type: ignore[operator]
         self.scale = GreyScale.of(index.set_index("tile_id").loc[list(self.division.train)])
-        self.known = np.stack([self.tiles.counts(number).sum(0) for number in self.learn])
+        self.known = np.stack([self.tiles.counts(number) for number in self.learn])
         self.module = SegmentLoss(Segmenter(self.encoder, self.tiles.classes, config.mode, config.head))
         self.crops = crops_of([self.tiles.shapes[number] for number in self.learn], config.crop, config.batch_size)
         self.order = Order(len(self.crops), config.batch_size, config.seed)
@@ -251,7 +254,7 @@ class Segmentation(Task[MaskedCrops]):
         return dict(self.engine.fabric.broadcast(result))
 
     def measure(self, segmenter: Segmenter) -> None:
-        """Write predictions (masks as PNG, confusion of each quarter as a table) and pictures of measured tiles."""
+        """Write predictions (masks as PNG, confusion of each as a table) and pictures of measured tiles."""
         out, classes, counted = self.config.out, self.tiles.classes, list[Counted]()
         drawn = set(np.linspace(0, len(self.ask) - 1, min(self.config.pictures, len(self.ask))).round().astype(int))
         known = self.known.sum(0)
@@ -261,11 +264,10 @@ class Segmentation(Task[MaskedCrops]):
             name, pixels, mask = self.tiles.tile_ids[number], self.tiles.pixels(number), self.tiles.mask(number)
             said = predict(segmenter, pixels, self.config.crop, self.config.stride)
             group = self.division.group_of[name]
-            by = {"model": [confusion_of(mask[part], said[part], len(classes)) for part in quarters(mask.shape)]}
-            by |= {
-                floor: list(floor_confusion(known, self.tiles.counts(number), grey)) for floor, grey in FLOORS.items()
-            }
-            counted += [Counted(name, group, at, who, one) for who, found in by.items() for at, one in enumerate(found)]
+            asked = self.tiles.counts(number)[None]
+            by = {"model": confusion_of(mask, said, len(classes))}
+            by |= {floor: floor_confusion(known, asked, grey)[0] for floor, grey in FLOORS.items()}
+            counted += [Counted(name, group, who, one) for who, one in by.items()]
             save_png(out / "predictions" / f"{name}.png", Image.fromarray(said))
             if place in drawn:
                 save_png(out / PICTURES / f"{name}.png", picture(pixels, mask, said, classes))
@@ -302,18 +304,24 @@ class CropBatches:
         chance = np.random.default_rng([config.seed, 2, step])
         seeds, where = chance.integers(2**62, size=len(rows)), chance.random((len(rows), 2))
         turns = draw_turns(chance.random((len(rows), 2)), config.augment.flips, config.augment.rotations)
+        places, known = [], 0
+        for number, shares in zip([task.learn[row] for row in rows], where):
+            room = [max(0, extent - side) for extent in task.tiles.shapes[number]]
+            top, left = (int(share * (most + 1)) for share, most in zip(shares, room))
+            places.append((number, top, left))
+            # Every process counts the whole batch.
+            known += int((task.tiles.crop(number, top, left, side)[1] != IGNORE).sum())
         passes = []
         for micro in range(config.accumulate):
             mine = dealt(len(rows), micro, config.accumulate, self.rank, self.world)
             crops = []
             for at in mine:
-                number = task.learn[rows[at]]
-                room = [max(0, extent - side) for extent in task.tiles.shapes[number]]
-                top, left = (int(share * (most + 1)) for share, most in zip(where[at], room))
                 turn = Turn.of(int(turns[at]))
-                crops.append([turn.pixels(one) for one in task.tiles.crop(number, top, left, side)])
+                crops.append([turn.pixels(one) for one in task.tiles.crop(*places[at], side)])
             images, masks = (torch.from_numpy(np.stack(some)) for some in zip(*crops))
-            passes.append(MaskedCrops(images, masks, task.scale.rows(rows[mine]), torch.from_numpy(seeds[mine])))
+            of_pass = max(1.0, known / (config.accumulate * self.world))
+            scale, chances = task.scale.rows(rows[mine]), torch.from_numpy(seeds[mine])
+            passes.append(MaskedCrops(images, masks, scale, chances, of_pass))
         return passes
 
 

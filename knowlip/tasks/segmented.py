@@ -1,4 +1,4 @@
-"""What a segmentation leaves behind: confusion of each quarter of a tile as a table, rows made of it, and pictures."""
+"""What a segmentation leaves behind: confusion of each tile as a table, rows made of it, and pictures."""
 
 import colorsys
 from collections.abc import Callable, Sequence
@@ -16,7 +16,6 @@ from knowlip.base.files import whole_file
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.base.rows import Row, highest_floor
 from knowlip.dataset.annotations import IGNORE
-from knowlip.tasks.metrics.intervals import MIN_CLUSTERS
 from knowlip.tasks.metrics.segmentation import FLOORS, class_iou, matrix_estimate, mean_iou, overall_accuracy
 from knowlip.tasks.runs import FLOOR
 
@@ -25,20 +24,18 @@ FACTS: Final = "segmented.json"
 """Class names and what every row must say."""
 MODEL: Final = "model"
 _TEXTS: Final = (("tile_id", pa.string()), ("group", pa.string()), ("by", pa.string()))
-_SCHEMA: Final = pa.schema([*_TEXTS, ("part", pa.int32()), ("matrix", pa.list_(pa.int64()))])
+_SCHEMA: Final = pa.schema([*_TEXTS, ("matrix", pa.list_(pa.int64()))])
 _COLOURS: Final = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#999999")
 """Okabe and Ito: told apart by most eyes."""
 _SIDE: Final = 320
-_UNITS: Final = {"group": "groups of copies", "tile": "tiles", "part": "quarters of tiles"}
 
 
 @dataclass(frozen=True)
 class Counted:
-    """One quarter of a tile: what its pixels are and what they were called."""
+    """One tile: what its pixels are and what they were called."""
 
     tile_id: str
     group: str
-    part: int
     by: str
     """"model", or the name of a floor."""
     matrix: np.ndarray
@@ -63,8 +60,7 @@ def read_counted(folder: Path) -> list[Counted]:
 def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
     """OA, mIoU and IoU of each class over all that some folds have measured together, and the same of the floors.
 
-    Intervals draw groups of copies anew; where they are fewer than 8, tiles; where these are too, quarters of tiles,
-    which is too narrow where neighbours are alike, and said.
+    Intervals draw groups of copies anew; where they are fewer than 8 there is none, because tiles of a group are alike.
 
     Raises:
         ValueError: folds of other classes, or a tile that two of them measured.
@@ -80,13 +76,13 @@ def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tup
         raise ValueError(f"{folders[0].parent} holds folds that measured one tile twice.")
     every = [one for fold in counted for one in fold]
     notes = list(dict.fromkeys(note for one in facts for note in one["notes"]))
-    matrices, clusters, unit = {}, list[str](), ""
+    matrices, clusters = {}, list[str]()
     for by in ("model", *FLOORS):
         mine = [one for one in every if one.by == by]
         matrices[by] = np.stack([one.matrix for one in mine])
-        clusters, unit = _clusters(mine)
+        clusters = [one.group for one in mine]
     tiles, pixels = len(set().union(*seen)), int(matrices["model"].sum())
-    notes.append(f"{pixels:,} pixels; intervals over {len({*clusters})} {unit}.")
+    notes.append(f"{pixels:,} pixels in {len({*clusters})} groups of copies.")
     there = matrices["model"].sum((0, 2)) > 0
     figures: dict[str, Callable[[np.ndarray], float]] = {"mIoU": mean_iou, "OA": overall_accuracy}
     figures |= {f"IoU {name}": partial(_iou_of, number) for number, name in enumerate(classes) if there[number]}
@@ -96,7 +92,8 @@ def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tup
         floor, name = highest_floor({by: found[by].value for by in FLOORS})
         for by, one in found.items():
             who = encoder if by == "model" else FLOOR + by
-            row = Row(data, split, "segment", who, metric, one.value, one.ci, tiles, floor, name, " ".join(notes))
+            told = " ".join([*notes, one.note]).strip()
+            row = Row(data, split, "segment", who, metric, one.value, one.ci, tiles, floor, name, told)
             (rows if by == "model" else floors).append(row)
     absent = "No pixel that was measured is of this class."
     missing = [f"IoU {name}" for number, name in enumerate(classes) if not there[number]]
@@ -106,15 +103,6 @@ def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tup
 
 def _iou_of(number: int, matrix: np.ndarray) -> float:
     return float(class_iou(matrix)[number])
-
-
-def _clusters(counted: Sequence[Counted]) -> tuple[list[str], str]:
-    """What intervals draw anew: the cluster of each quarter, and what it is."""
-    for unit in ("group", "tile"):
-        found = [one.group if unit == "group" else one.tile_id for one in counted]
-        if len({*found}) >= MIN_CLUSTERS:
-            return found, _UNITS[unit]
-    return [f"{one.tile_id} {one.part}" for one in counted], _UNITS["part"]
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from knowlip.base.statistics import wilson
 from knowlip.models.encoders import open_encoder
 from knowlip.tasks.class_floors import Chips, ranked
 from knowlip.tasks.class_rows import (
@@ -64,6 +65,8 @@ def test_figures_are_scikit_learns() -> None:
     assert top.ci is not None
     assert top.ci[0] < float(top.value or 0) < top.ci[1]
     assert rows["e", "top-3, k-NN"].value == 1
+    assert rows["e", "top-3, k-NN"].ci == pytest.approx(wilson(20, 20)), "20 groups, not 60 tiles"
+    assert rows["e", "top-3, k-NN"].note == "note Interval: Wilson's score over 20 clusters."
     assert rows["floor:majority class", "top-1"].value == top.floor
     matrix = confusion(found)
     assert matrix["classes"] == NAMES

@@ -14,6 +14,7 @@ from knowlip.tasks.metrics import (
     cluster_bootstrap,
     grouped_auroc,
     majority_answers,
+    mean,
     precision_recall,
     proportion,
     ranks_of_positives,
@@ -22,6 +23,7 @@ from knowlip.tasks.metrics import (
     typical_text,
     wilson,
 )
+from knowlip.tasks.metrics.intervals import ALL_ALIKE, NO_INTERVAL, over_clusters
 
 
 def test_wilson_matches_the_printed_values() -> None:
@@ -45,10 +47,48 @@ def test_identical_neighbours_widen_the_interval() -> None:
     clusters = np.repeat(np.arange(20), 30).astype(str)
     clustered, independent = proportion(values, clusters), proportion(values)
     assert clustered.method == "bootstrap over 20 clusters"
-    assert independent.method == "Wilson"
+    assert independent.method == "Wilson's score"
     assert clustered.ci is not None
     assert independent.ci is not None
     assert clustered.ci[1] - clustered.ci[0] > 3 * (independent.ci[1] - independent.ci[0])
+
+
+def test_few_clusters_are_few_trials() -> None:
+    """Groups of copies that are wholly right or wrong: the interval is that of one trial a group."""
+    groups = np.repeat([f"g{number}" for number in range(6)], 200)
+    half = proportion(groups < "g3", groups)
+    assert half.ci == pytest.approx((0.1876, 0.8124), abs=5e-5)
+    assert half.note == "Interval: Wilson's score over 6 clusters."
+    assert half.n == 1200
+    every = np.repeat(np.arange(10), 120)
+    assert proportion(np.ones(1200), every).ci == wilson(10, 10)
+    assert proportion(np.zeros(1200), every).ci == wilson(0, 10)
+    assert proportion(np.arange(1200) % 2 == 0, every).ci == pytest.approx(wilson(5, 10)), "all draws are alike"
+    # One group of 1,000 beside six single tiles is hardly more than one trial (Kish 1965: (sum m)^2 / sum m^2).
+    uneven = proportion([True] * 1000 + [False] * 6, ["copies"] * 1000 + [f"g{number}" for number in range(6)])
+    assert uneven.ci == pytest.approx(wilson(1006**2 / 1_000_006 * 1000 / 1006, 1006**2 / 1_000_006))
+    assert uneven.note == "Interval: Wilson's score over 7 clusters that count as 1.0 equal ones."
+    assert proportion(np.arange(90) % 3 == 0, np.arange(90) // 5).note == "", "drawn over clusters"
+
+
+def test_a_score_over_groups_of_copies_covers_what_is_true() -> None:
+    chance, share = np.random.default_rng(5), 0.7
+    held = 0
+    for _ in range(500):
+        right = np.repeat(chance.random(6) < share, 50)
+        low, high = proportion(right, np.repeat(np.arange(6), 50)).ci or (1.0, 0.0)
+        held += low <= share <= high
+    assert held / 500 > 0.9
+
+
+def test_draws_that_are_all_alike_give_no_interval() -> None:
+    places = [f"b{number // 3}" for number in range(60)]
+    nothing = over_clusters(lambda times: 0.0, places, 60)
+    assert (nothing.value, nothing.ci, nothing.note) == (0.0, None, ALL_ALIKE)
+    assert mean(np.ones(60), places).ci is None
+    assert mean(np.arange(60.0), places).ci is not None
+    assert mean(np.arange(60.0), ["a"] * 60).note == NO_INTERVAL
+    assert over_clusters(lambda times: float(times[:30].sum() / times.sum()), places, 60).note == ""
 
 
 def test_chance_recall_is_the_mean_over_all_orders() -> None:

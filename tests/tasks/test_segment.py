@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from torch import Tensor
 
 from knowlip.base.rows import read_results
 from knowlip.base.vocabulary import LAND_COVER
+from knowlip.benchmark.audit import DatasetAuditConfig, dataset_audit
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import IGNORE
 from knowlip.models.default import shipped_model
 from knowlip.models.encoders import random
 from knowlip.simulator import SimulateConfig, simulate
-from knowlip.tasks.masked import quarters, read_masked
+from knowlip.tasks.masked import read_masked
+from knowlip.tasks.metrics.intervals import NO_INTERVAL
+from knowlip.tasks.protocols import OWN
 from knowlip.tasks.segment import CropBatches, MaskedCrops, Segmentation, SegmentConfig, SegmentLoss, crops_of, segment
 from knowlip.tasks.segmented import palette, picture, rows_of
 from knowlip.tasks.segmenter import load_segmenter, predict, windows
@@ -101,7 +105,8 @@ def test_a_segmentation_learns_and_its_rows_are_scikit_learns(masked: Path, tmp_
     assert mine.floor is not None
     assert mine.floor > 0.8, "grey levels tell these classes apart"
     assert mine.floor_name == "grey level"
-    assert "quarters of tiles" in mine.note
+    assert mine.ci is None, "three tiles are three trials, whatever is cut out of them"
+    assert NO_INTERVAL in mine.note
     assert mine.value > 0.5
     again = load_segmenter(tmp_path / "run" / "model")
     name = data.tiles("test")["tile_id"].iloc[0]
@@ -170,10 +175,35 @@ def test_pixels_without_a_class_do_not_count(masked: Path, tmp_path: Path) -> No
     few = torch.full_like(mask, IGNORE)
     for b, y, x in known.nonzero()[::97].tolist():
         few[b, y, x] = mask[b, y, x]
-    part.mask_BSS = few
+    part.mask_BSS, part.known = few, float((few != IGNORE).sum())
     assert float(module(part)[0]["loss"].detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
     part.mask_BSS = torch.full_like(mask, IGNORE)
     assert float(module(part)[0]["loss"].detach()) == 0, "and no division by nothing"
+
+
+def test_a_pixel_counts_alike_in_every_pass_and_process(masked: Path, tmp_path: Path) -> None:
+    """Crops with few known pixels and with many: the gradient is that of one pass over the whole batch."""
+    found = []
+    for number, (accumulate, world) in enumerate([(1, 1), (2, 1), (2, 2)]):
+        changes = {"batch_size": 8, "crop": 56, "accumulate": accumulate}
+        config = SegmentConfig(dataset=masked, out=tmp_path / str(number), cache=tmp_path / "c", **{**SMALL, **changes})
+        torch.manual_seed(0)
+        task = Segmentation(config, Engine(config))
+        task.tiles = replace(task.tiles, _masks=np.array(task.tiles._masks))
+        for at in task.learn[::2]:  # every second tile keeps few pixels with a class
+            task.tiles.mask(at)[20:] = IGNORE
+        task.module.eval()
+        parts = [part for rank in range(world) for part in CropBatches(task, rank, world)._step(0)]
+        assert len(parts) == accumulate * world
+        known = [int((part.mask_BSS != IGNORE).sum()) for part in parts]
+        assert len(parts) == 1 or max(known) > 1.2 * min(known)
+        loss = torch.stack([task.module(part)[0]["loss"] for part in parts]).mean()
+        loss.backward()
+        of = [one.grad.flatten() for one in task.module.parameters() if one.grad is not None]
+        found.append(torch.cat([loss.detach()[None], *of]))
+    assert len(found[0]) > 1000
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-6)
 
 
 def test_no_data_is_no_class_and_a_set_without_masks_is_refused(masked: Path, tmp_path: Path) -> None:
@@ -185,13 +215,42 @@ def test_no_data_is_no_class_and_a_set_without_masks_is_refused(masked: Path, tm
     assert np.array_equal(mask, whole)
     assert np.array_equal(tiles.pixels(2), data.image(tiles.tile_ids[2]))
     counts = tiles.counts(2)
-    assert counts.shape == (4, 3, 256)
+    assert counts.shape == (3, 256)
     assert counts.sum() == (mask != IGNORE).sum()
     bare = tmp_path / "bare"
     shutil.copytree(masked, bare)
     (bare / "masks.parquet").unlink()
     with pytest.raises(ValueError, match="no masks of classes"):
         read_masked(Dataset(bare), tmp_path)
+
+
+def test_the_audit_counts_the_same_pixels(tmp_path: Path) -> None:
+    """Black margins without data whose mask says water, codes with gaps, a tile without any class."""
+    rng = np.random.default_rng(3)
+    for name in ("images", "masks"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+    for number in range(12):
+        mask = np.kron(rng.choice([2, 7], (4, 4), p=[0.3, 0.7]), np.ones((16, 16))).astype(np.uint8)
+        values = (10.0 ** (mask / 7) * rng.gamma(4, 0.25, mask.shape)).astype(np.float32)
+        values[:, :20], mask[:, :20] = np.nan, 2
+        if number == 5:
+            mask[:] = 0
+        name = f"{'test' if number % 3 == 0 else 'train'}-{number:02d}.tif"
+        for folder, pixels in (("images", values), ("masks", mask)):
+            shape = {"height": 64, "width": 64, "count": 1, "dtype": pixels.dtype, "driver": "GTiff"}
+            with rasterio.open(tmp_path / "raw" / folder / name, "w", **shape) as file:
+                file.write(pixels, 1)
+    folders = {"images": Path("images"), "masks": Path("masks"), "mask_classes": ["2=water", "7=land"]}
+    import_dataset(ImportConfig(tmp_path / "raw", "mask", tmp_path / "set", test_names="test", **folders))  # type: ignore[arg-type]
+    data = Dataset(tmp_path / "set")
+    some = data.image(data.tiles()["tile_id"].iloc[0])
+    assert (some[:, :20] == 0).all(), "the margin is no data"
+    audit = dataset_audit(DatasetAuditConfig(tmp_path / "set"))["segmentation"][OWN]
+    segment(SegmentConfig(dataset=tmp_path / "set", out=tmp_path / "run", **{**SMALL, "steps": 1}))
+    rows = {row.encoder: row for row in read_results(tmp_path / "run" / "metrics.json").rows if row.metric == "mIoU"}
+    for name, one in audit.items():
+        assert one["value"] == pytest.approx(rows[f"floor:{name}"].value, abs=1e-12)
+    assert audit["majority class"]["n"] == 4
 
 
 @pytest.mark.parametrize(
@@ -204,10 +263,6 @@ def test_windows_cover_every_pixel(height: int, width: int, side: int, step: int
         assert left + side <= max(width, side)
         seen[top : top + side, left : left + side] += 1
     assert seen.min() >= 1
-    parts = np.zeros((height, width), int)
-    for part in quarters(parts.shape):
-        parts[part] += 1
-    assert (parts == 1).all()
 
 
 def test_overlapping_windows_are_averaged() -> None:

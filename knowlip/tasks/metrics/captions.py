@@ -13,8 +13,8 @@ import numpy as np
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 
-from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate, cluster_bootstrap
-from knowlip.tasks.metrics.resampled import cluster_weights, interval
+from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, NO_INTERVAL, Estimate, drawn, mean
+from knowlip.tasks.metrics.resampled import cluster_weights
 
 TOKENISATION: Final = "simple"
 _WORD: Final = re.compile(r"\d+(?:\.\d+)?|\w+(?:[-']\w+)*")
@@ -59,18 +59,12 @@ def caption_scores(
     counts = _bleu_counts(said, truth)
     numbered = {i: [text] for i, text in enumerate(said)}
     _, each = Cider().compute_score(dict(enumerate(truth)), numbered)
-    bleu_ci = cider_ci = None
-    if len(set(clusters)) >= MIN_CLUSTERS:
-        ends = interval(_bleu4(cluster_weights(clusters) @ counts))
-        bleu_ci = (ends[0], ends[1]) if ends else None
-        cider_ci = cluster_bootstrap(each, clusters)
-    bleu = float(_bleu4(counts.sum(0, keepdims=True))[0])
-    cider = (
-        Estimate(float(np.mean(each)), cider_ci, len(said))
-        if len({tuple(sorted(texts)) for texts in truth}) > 1
-        else None
-    )
-    return {"BLEU-4": Estimate(bleu, bleu_ci, len(said)), "CIDEr": cider}
+    n, number = len(said), len({*clusters})
+    bleu = Estimate(float(_bleu4(counts.sum(0, keepdims=True))[0]), None, n, NO_INTERVAL if number else "")
+    if number >= MIN_CLUSTERS:
+        bleu = drawn(bleu.value, _bleu4(cluster_weights(clusters) @ counts), n, number)
+    cider = mean(each, clusters) if number else Estimate(float(np.mean(each)), None, n)
+    return {"BLEU-4": bleu, "CIDEr": cider if len({tuple(sorted(texts)) for texts in truth}) > 1 else None}
 
 
 def _bleu_counts(generated: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""95 % intervals of a share of hits: Wilson's for independent trials, a bootstrap over clusters for neighbouring tiles.
+"""95 % intervals of what is measured on tiles that are alike: a bootstrap over clusters, not over trials.
 
 Tiles of one place look alike, so a model that knows one tends to know its neighbours, and an interval that takes them
-for independent trials is too narrow. Where at least `MIN_CLUSTERS` clusters (geographic blocks, or families of tiles
-that share ground) were measured, the interval therefore comes from resampling whole clusters; with fewer, or when
-every trial came out the same, it is Wilson's.
+for independent trials is too narrow. An interval therefore comes from resampling whole clusters (geographic blocks,
+families of tiles that share ground, groups of near copies). Where they are fewer than `MIN_CLUSTERS`, or every draw of
+them comes out the same, resampling says nothing: a share then has Wilson's interval of as many trials as there are
+clusters, anything else has none. What a row must say of that is :attr:`Estimate.note`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from knowlip.tasks.metrics.resampled import cluster_weights, interval
 
 MIN_CLUSTERS: Final = 8
 NO_INTERVAL: Final = f"Fewer than {MIN_CLUSTERS} clusters were measured: no interval."
+ALL_ALIKE: Final = "Every draw of clusters comes out the same: no interval."
+_FEW_DRAWS: Final = "Most draws of clusters have no value: no interval."
+_SCORE: Final = "Wilson's score"
 _REPLICATES: Final = 1000
 
 
@@ -47,7 +51,12 @@ class Estimate:
     ci: tuple[float, float] | None
     n: int
     method: str = ""
-    """How the interval was had."""
+    """How the interval was had, or why there is none."""
+
+    @property
+    def note(self) -> str:
+        """What a row says of the interval: why there is none, or that it is not drawn over clusters; else ""."""
+        return self.method if self.ci is None else f"Interval: {self.method}." if _SCORE in self.method else ""
 
     @property
     def ends(self) -> list[float] | None:
@@ -60,16 +69,24 @@ def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.n
 
     Args:
         hits: one truth value a trial, at least one.
-        clusters: the cluster of each trial, where known.
+        clusters: the cluster of each trial; without them all trials are independent.
     """
     values = np.asarray(hits, dtype=float)
     if not len(values):
         raise ValueError("A share needs at least one trial.")
-    count = int(values.sum())
-    share, number = float(values.mean()), len(set(clusters)) if clusters is not None else 0
-    if clusters is None or number < MIN_CLUSTERS or count in (0, len(values)):
-        return Estimate(share, wilson(count, len(values)), len(values), "Wilson")
-    return Estimate(share, cluster_bootstrap(values, clusters), len(values), f"bootstrap over {number} clusters")
+    share = float(values.mean())
+    if clusters is None:
+        return Estimate(share, wilson(int(values.sum()), len(values)), len(values), _SCORE)
+    _, sizes = np.unique(np.asarray(clusters, dtype=str), return_counts=True)
+    if len(sizes) >= MIN_CLUSTERS:
+        low, high = cluster_bootstrap(values, clusters)
+        if low < high:
+            return Estimate(share, (low, high), len(values), f"bootstrap over {len(sizes)} clusters")
+    # As if all trials of a cluster were one. Clusters of unequal size count as fewer (Kish's effective number).
+    trials = float(len(values) ** 2 / np.square(sizes, dtype=float).sum())
+    unequal = f" that count as {trials:.1f} equal ones" if trials < len(sizes) - 0.05 else ""
+    method = f"{_SCORE} over {len(sizes)} clusters{unequal}"
+    return Estimate(share, wilson(share * trials, trials), len(values), method)
 
 
 def mean(values: Sequence[float] | np.ndarray, clusters: Sequence[str] | np.ndarray) -> Estimate:
@@ -99,15 +116,14 @@ def mean_of_means(
     of = np.concatenate([np.asarray(one, dtype=str) for one in clusters])
     number = len(np.unique(of))
     if number < MIN_CLUSTERS:
-        return Estimate(value, None, n)
+        return Estimate(value, None, n, NO_INTERVAL)
     weights, means, start = cluster_weights(of, replicates=_REPLICATES), [], 0
     for one in values:
         part = weights[:, start : start + len(one)]
         means.append(np.divide(part @ one, part.sum(1), out=np.full(len(part), np.nan), where=part.sum(1) > 0))
         start += len(one)
     # A replicate may hold no trial of a small group: the mean is then that of the others.
-    ends = interval(np.nanmean(means, axis=0))
-    return Estimate(value, (ends[0], ends[1]) if ends else None, n, f"bootstrap over {number} clusters")
+    return drawn(value, np.nanmean(means, axis=0), n, number)
 
 
 def over_clusters(figure: Callable[[np.ndarray], float], clusters: Sequence[str], n: int) -> Estimate:
@@ -122,5 +138,12 @@ def over_clusters(figure: Callable[[np.ndarray], float], clusters: Sequence[str]
     value, number = figure(np.ones(len(clusters))), len({*clusters})
     if number < MIN_CLUSTERS:
         return Estimate(value, None, n, NO_INTERVAL)
-    ends = interval(np.array([figure(times) for times in cluster_weights(clusters)]))
-    return Estimate(value, (ends[0], ends[1]) if ends else None, n, f"bootstrap over {number} clusters")
+    return drawn(value, np.array([figure(times) for times in cluster_weights(clusters)]), n, number)
+
+
+def drawn(value: float, draws: np.ndarray, n: int, number: int) -> Estimate:
+    """A figure with the interval of its draws over so many clusters; none where they say nothing."""
+    ends = interval(draws)
+    if ends is None or ends[0] == ends[1]:
+        return Estimate(value, None, n, ALL_ALIKE if ends else _FEW_DRAWS)
+    return Estimate(value, (ends[0], ends[1]), n, f"bootstrap over {number} clusters")
