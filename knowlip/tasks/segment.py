@@ -316,8 +316,9 @@ class CropBatches:
             mine = dealt(len(rows), micro, config.accumulate, self.rank, self.world)
             crops = []
             for at in mine:
+                number, top, left = places[at]
                 turn = Turn.of(int(turns[at]))
-                crops.append([turn.pixels(one) for one in task.tiles.crop(*places[at], side)])
+                crops.append([turn.pixels(one) for one in task.tiles.crop(number, top, left, side)])
             images, masks = (torch.from_numpy(np.stack(some)) for some in zip(*crops))
             of_pass = max(1.0, known / (config.accumulate * self.world))
             scale, chances = task.scale.rows(rows[mine]), torch.from_numpy(seeds[mine])

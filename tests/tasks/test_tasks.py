@@ -84,7 +84,7 @@ def test_re_ranking_that_is_wrong_or_right_for_sure_is_told() -> None:
     positive = np.zeros((count, 3), bool)
     positive[:, 0] = True
     cosine = np.where(np.arange(count)[:, None] % 2 == 0, [0.9, 0.5, 0.1], [0.5, 0.9, 0.1])
-    clusters = np.array([f"b{n // 4}" for n in range(count)])
+    clusters = np.array([f"b{n // 5}" for n in range(count)])
     for order, value, said in (([0.999, 0.5, 0.001], 0.5, "yes"), ([0.001, 0.5, 0.999], -0.5, "no")):
         matched = {i: dict(enumerate(order)) for i in range(count)}
         direction = retrieve.Direction(cosine, positive, clusters, matched)
