@@ -104,7 +104,7 @@ def _say_what_hours_give() -> None:
         return
     lines = [[f"{name} {measured[name]:.0%}" for name in names if name in measured] for names in _SHOWN]
     if any(lines):
-        say("\nThe model that comes with the package, hours of this recipe, on its own test places (docs/model-card.md):")
+        say("\nThe model of the package, hours of this recipe, on its own test places (docs/model-card.md):")
         for line in filter(None, lines):
             say("  " + ", ".join(line))
 
