@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
@@ -28,7 +29,8 @@ decision delta_itc=real delta_itm=real margin=real reason
 """Columns of texts.parquet and of every revision file. A row is one of the eight sub-texts (slot 1 to 8) of a tile.
 `parent` is the revision that a revision was decided on (-1 for revision 0), `margin` the threshold of the decision.
 `evidence` is what the first sentence rests on, `marks` where each sentence ends and what it rests on
-(:mod:`knowlip.language.marks`); "" is one sentence. Files of former versions have no `marks` and are read as ""."""
+(:mod:`knowlip.language.marks`); "" is one sentence. Files of former versions have no `marks` and are read as "", and so
+are rows where it is null."""
 _EVIDENCE = ("noise", "nll", "gap", "max_nll", "blind", "turned", "speckled", "neighbours", "claims")
 EVIDENCE_SCHEMA = pa.schema([(name, pa.float64()) for name in _EVIDENCE])
 """Columns that revisions of SCIO may hold besides: the noise score, and the evidence that it was made of
@@ -62,6 +64,8 @@ def read_revision(dataset: Path, number: int) -> pa.Table:
     table = table.rename_columns([_FORMER.get(name, name) for name in table.column_names])
     if "marks" not in table.column_names:
         table = table.append_column("marks", pa.array([""] * len(table), pa.string()))
+    elif table["marks"].null_count and pa.types.is_string(table["marks"].type):  # rows written without them
+        table = table.set_column(table.column_names.index("marks"), "marks", pc.fill_null(table["marks"], ""))
     columns = pa.schema([*TEXT_SCHEMA, *(field for field in EVIDENCE_SCHEMA if field.name in table.column_names)])
     check_schema(table.schema, columns, path)
     return checked_texts(table.select(columns.names), path)

@@ -207,6 +207,15 @@ def test_texts_that_do_not_fit_are_refused(copy, change, message):
         dataset.append_revision(texts_of(dataset), "run")
 
 
+def test_rows_without_marks_have_none(copy):
+    dataset = Dataset(copy)
+    dataset.write_texts(texts_of(dataset))
+    table = pq.read_table(copy / "texts.parquet").drop_columns("marks")
+    pq.write_table(table.append_column("marks", pa.nulls(len(table), pa.string())), copy / "texts.parquet")
+    assert (dataset.texts()["marks"] == "").all()
+    verify(copy)
+
+
 def test_marks_follow_their_texts(copy):
     dataset = Dataset(copy)
     text, marks = joined([Sentence("three ships", "visual", "count"), Sentence("Rotterdam lies near", "geo", "city")])
