@@ -8,7 +8,7 @@ import numpy as np
 from knowlip.base.progress import track
 from knowlip.dataset import Dataset
 from knowlip.tasks.cfar import cfar_detections
-from knowlip.tasks.masked import MaskReader
+from knowlip.tasks.masked import ClassMasks
 from knowlip.tasks.metrics import Estimate
 from knowlip.tasks.metrics.boxes import Boxes, precision_estimate, together
 from knowlip.tasks.metrics.segmentation import (
@@ -130,7 +130,7 @@ def segmentation_floors(places: Places) -> dict[str, dict[str, Estimate]]:
     a mask."""
     if not places.masked or not places.data.mask_classes:
         return {}
-    reader, found = MaskReader(places.data), {}
+    reader, found = ClassMasks(places.data), {}
     table = np.zeros((len(places.tile_ids), len(reader.classes), 256), int)
     for number in track(places.masked, "count grey levels"):
         pixels, mask = reader.read(places.tile_ids[number])

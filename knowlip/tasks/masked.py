@@ -69,7 +69,7 @@ def padded(values: np.ndarray, side: int, fill: int) -> np.ndarray:
     return whole
 
 
-class MaskReader:
+class ClassMasks:
     """Tiles of a data set with their masks, as everything that learns or measures classes of pixels counts them.
 
     Raises:
@@ -127,7 +127,7 @@ def read_masked(data: Dataset, cache: Path) -> tuple[MaskedTiles, LeftOut]:
         ValueError: the set has no masks or no classes, or a mask is of another size than its tile.
     """
     # One pass writes pixels and masks one behind the other, so that crops of any tile are reads of a mapped file.
-    reader = MaskReader(data)
+    reader = ClassMasks(data)
     shape_of, names = reader.shape_of, data.mask_classes
     key = sha256(f"{data.fingerprint} {file_sha256(data.masks.path)} {sorted(names.items())}".encode())[:16]
     files = [cache / f"{kind}-{key}.bin" for kind in ("areas", "classes")]

@@ -4,6 +4,7 @@ Right is: exit 0, 2 or 130, no traceback, at most 10 s, at most 1 GB more memory
 """
 
 import contextlib
+import faulthandler
 import io
 import os
 import random
@@ -80,7 +81,7 @@ def _fault(code: int, seconds: float, grown: int, text: str) -> str:
     if "Traceback (most recent call last)" in text:
         return "traceback: " + " | ".join(text.strip().splitlines()[-4:])[:600]
     if code not in (0, 2, 130):
-        return f"exit code {code}: {text.strip()[-300:]}"
+        return f"exit code {code}: {text.strip()[-2000:]}"
     if seconds > MOST_SECONDS:
         return f"{seconds:.0f} s"
     if grown > MOST_BYTES:
@@ -106,6 +107,8 @@ def _in_child(run: Callable[[], Any], here: Path) -> tuple[int, float, int, str]
             _limit()
             with log.open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(io.StringIO()):
                 os.dup2(stream.fileno(), 2)
+                # Where a child hangs, its log says where: it is killed a little later.
+                faulthandler.dump_traceback_later(MOST_SECONDS * _NEVER - 5, file=stream)
                 try:
                     code = int(run())
                 except SystemExit as error:
