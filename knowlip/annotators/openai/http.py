@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -135,6 +136,10 @@ def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="knowlip-http", daemon=True).start()
     return loop
+
+
+# Threads do not come along into a forked process: one that has a loop without its thread would wait for ever.
+os.register_at_fork(after_in_child=_loop.cache_clear)
 
 
 def _unpacker(encoding: str) -> Callable[[bytes, int], bytes]:
