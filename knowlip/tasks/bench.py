@@ -10,8 +10,6 @@ A task measures with a function in its module `knowlip/tasks/NAME.py`:
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +21,7 @@ from knowlip.base.rows import ANNOTATOR, Better, Json, Row, Unit, highest_floor
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
 from knowlip.models.encoders import Encoder
+from knowlip.tasks.finding import find_in_task
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate
 
@@ -208,10 +207,5 @@ def find_measure(task: str) -> Measure:
     Raises:
         ValueError: there is no such file, or it does not measure; the sentence lists those that do.
     """
-    known = {path.name.removesuffix(".py") for path in files("knowlip.tasks").iterdir() if path.name.endswith(".py")}
-    # Only names of files that are there are imported: a name from a recipe or a flag imports nothing else.
-    if task in known and (found := getattr(import_module(f"knowlip.tasks.{task}"), "measure", None)):
-        measure: Measure = found
-        return measure
-    able = sorted(name for name in known if hasattr(import_module(f"knowlip.tasks.{name}"), "measure"))
-    raise ValueError(f"There is no task {task!r} that measures; there are {', '.join(able)}.")
+    measure: Measure = find_in_task(task, "measure", "measures")
+    return measure

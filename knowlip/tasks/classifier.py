@@ -12,16 +12,12 @@ from typing import Final, Literal, cast, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from knowlip.base.documents import read_json
-from knowlip.base.files import sha256, whole_file, whole_folder, write_json
-from knowlip.base.provenance import provenance
-from knowlip.base.rows import Json
+from knowlip.base.files import sha256, whole_file
 from knowlip.models.encoders import Encoder, encoder_sha256, open_encoder
+from knowlip.tasks.saved import SavedKind, check_encoder, frozen_sha256
 from knowlip.training.augment import GreyScale
 
 Mode = Literal["linear", "full", "knn"]
@@ -30,7 +26,7 @@ HeadStart = Literal["random", "probe"]
 HEADS: Final[tuple[HeadStart, ...]] = get_args(HeadStart)
 TOLD: Final = {"linear": "linear probe", "full": "fine-tuned", "knn": "k-NN"}
 """Modes for people."""
-_CARD, _WEIGHTS, _FORMAT = "classifier.json", "classifier.safetensors", 1
+_SAVED = SavedKind("classifier", {"encoder": str, "size": int | None, "mode": str, "classes": list})
 _AT_ONCE = 256
 _STRENGTH = 1e-3
 """Inverse regularisation of the regression that a head begins as: the fewer tiles than numbers, the more it matters."""
@@ -177,7 +173,7 @@ def _parts(images: np.ndarray) -> Iterator[Tensor]:
 def save_classifier(
     classifier: Classifier, state: dict[str, Tensor], folder: Path, encoder: str, size: int | None, window: str
 ) -> None:
-    """Write `classifier.json` and `classifier.safetensors`, whole or not at all. A frozen encoder is not copied.
+    """Write `classifier.json` and `classifier.safetensors`, see :mod:`knowlip.tasks.saved`.
 
     Args:
         classifier: what learned.
@@ -187,32 +183,16 @@ def save_classifier(
         size: side of the input that it was opened with.
         window: what of a tile it is shown, in words.
     """
-    card: dict[str, Json] = {
-        "format": _FORMAT,
+    card = {
         "encoder": encoder,
         "size": size,
         "mode": classifier.mode,
         "classes": classifier.classes,
         "neighbours": classifier.neighbours,
         "window": window,
-        "encoder_sha256": "" if classifier.mode == "full" else encoder_sha256(classifier.encoder),
-        "card": cast(Json, provenance()),
+        "encoder_sha256": frozen_sha256(classifier.encoder, classifier.mode == "full"),
     }
-    with whole_folder(folder) as part:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part / _WEIGHTS)
-        write_json(part / _CARD, card)
-
-
-def check_encoder(encoder: Encoder, known: Json, folder: Path) -> None:
-    """Raise `ValueError` where a frozen encoder, which is found by its name, is not the one that a head learned on.
-
-    Args:
-        encoder: as it is now.
-        known: its hash then; "" or None where nobody says, or its weights lie in the folder.
-        folder: of the head, for the message.
-    """
-    if known and known != encoder_sha256(encoder):
-        raise ValueError(f"{folder} learned on other weights than {encoder.name} has now: train it again on these.")
+    _SAVED.write(folder, card, state)
 
 
 def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classifier:
@@ -222,25 +202,14 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
         ValueError: no classifier, a broken one, or its encoder is not there, or has other weights than those it learned
             on.
     """
-    if not (folder / _CARD).is_file():
-        raise ValueError(f"{folder} is not a classifier: it needs {_CARD} and {_WEIGHTS}.")
-    card = read_json(folder / _CARD)
-    if not isinstance(card, dict) or card.get("format") != _FORMAT:
-        raise ValueError(f"{folder / _CARD} is of no format that this version reads ({_FORMAT}).")
-    kinds = {"encoder": str, "size": int | None, "mode": str, "classes": list}
+    card = _SAVED.read_card(folder)
     neighbours = card.get("neighbours", 1)  # the first of this format had linear heads alone
-    sound = all(isinstance(card.get(name, 0.0), kind) for name, kind in kinds.items()) and isinstance(neighbours, int)
-    if not sound or card["mode"] not in MODES or not all(isinstance(n, str) for n in card["classes"]):
-        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, mode or list of classes.")
-    encoder = open_encoder(card["encoder"], device, card["size"])
-    try:
-        state = load_file(folder / _WEIGHTS)
-        known = len(state.get("label_N", ()))
-        if card["mode"] == "knn" and not 1 <= neighbours <= known:
-            raise RuntimeError(f"{neighbours} of {known} tiles cannot vote")
-        classifier = Classifier(encoder, card["classes"], card["mode"], 0.0, neighbours, known)
-        classifier.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder / _WEIGHTS} does not fit its encoder ({str(error).splitlines()[0]}).") from None
+    _SAVED.require(isinstance(neighbours, int) and card["mode"] in MODES, folder)
+    encoder, state = open_encoder(card["encoder"], device, card["size"]), _SAVED.read_weights(folder)
+    known = len(state.get("label_N", ()))
+    if card["mode"] == "knn" and not 1 <= neighbours <= known:
+        raise ValueError(f"{folder} is no sound classifier: {neighbours} of {known} tiles cannot vote.")
+    classifier = Classifier(encoder, card["classes"], card["mode"], 0.0, neighbours, known)
+    _SAVED.fill(classifier, state, folder)
     check_encoder(encoder, card.get("encoder_sha256"), folder)
     return classifier.eval().to(device)

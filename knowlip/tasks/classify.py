@@ -47,9 +47,10 @@ from knowlip.tasks.classifier import (
     predict,
     save_classifier,
 )
+from knowlip.tasks.finetuned import FinetunedConfig, FinetunedTask
 from knowlip.tasks.labelled import LabelledTiles, labels
 from knowlip.tasks.protocols import divide
-from knowlip.tasks.runs import FLOOR, FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig, write_division
+from knowlip.tasks.runs import FLOOR, FREE_MEASURED, METRICS, PICTURES, BenchTask, write_division
 from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment, resized_crop
 from knowlip.training.ema import Averaged
@@ -58,7 +59,7 @@ from knowlip.training.layers import set_drop_path
 from knowlip.training.loop import train
 from knowlip.training.order import Order, dealt
 from knowlip.training.state import whole_state
-from knowlip.training.task import Task, prefetched
+from knowlip.training.task import prefetched
 
 _STILL: Final = AugmentConfig(gain_db=0, speckle_looks=0)
 """No augmentation."""
@@ -67,7 +68,7 @@ _SMALL_VIEW: Final = 0.5
 
 
 @dataclass(kw_only=True)
-class ClassifyConfig(MeasuredConfig):
+class ClassifyConfig(FinetunedConfig):
     """Everything that decides the result of a classification."""
 
     mode: Mode = "linear"
@@ -86,12 +87,6 @@ class ClassifyConfig(MeasuredConfig):
     deviation, so that its brightness tells nothing and a dark chip is not black to a pre-trained encoder."""
     neighbours: int = 20
     """How many training tiles vote in mode knn."""
-    epochs: int = 100
-    """Passes over the training tiles."""
-    steps: int | None = None
-    """The same in steps, instead of epochs."""
-    warmup_epochs: float | None = None
-    """Epochs in which the learning rate rises, instead of warmup_steps."""
     batch_size: int = 64
     learning_rate: float = 1e-3
     """A pre-trained encoder wants less (1e-4) in mode full."""
@@ -104,9 +99,6 @@ class ClassifyConfig(MeasuredConfig):
     """Share of the summary that the head does not see in a step."""
     drop_path: float = 0.0
     """Mode full: how often the branches of the highest block are skipped; those below in proportion to their height."""
-    ema: float = 0.0
-    """What is kept is the average of the weights: this share of it stays at each step, less in the first ones
-    ((1 + step) / (10 + step)); 0 keeps the last weights."""
     crop_area: float = 1.0
     """Mode full: smallest share of the input's area that a random-resized crop shows, sides 3:4 to 4:3; 1 for none."""
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(gain_db=0, speckle_looks=0))
@@ -119,20 +111,12 @@ class ClassifyConfig(MeasuredConfig):
         super().__post_init__()
         if self.mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}.")
-        if self.epochs < 1 or (self.steps is not None and self.steps < 1):
-            raise ValueError("epochs and steps must be at least 1.")
         if not 0 <= self.label_smoothing < 1 or not 0 <= self.dropout < 1:
             raise ValueError("label_smoothing and dropout must lie from 0 up to but below 1.")
-        if not 0 < self.crop_area <= 1 or not 0 <= self.ema < 1 or self.neighbours < 1:
-            raise ValueError(
-                "crop_area must be above 0 and at most 1, ema from 0 up to but below 1, neighbours at least 1."
-            )
-        if self.warmup_epochs is not None and (self.warmup_steps is not None or self.warmup_epochs < 0):
-            raise ValueError("Give warmup_epochs (at least 0) or warmup_steps, not both.")
+        if not 0 < self.crop_area <= 1 or self.neighbours < 1:
+            raise ValueError("crop_area must be above 0 and at most 1, neighbours at least 1.")
         if self.hide_size not in HIDE_SIZE or (self.hide_size == "no" and self.window is not None):
             raise ValueError("hide_size must be auto, yes or no. A window hides the size of chips: then it is not no.")
-        if self.label not in ("category", "type"):
-            raise ValueError(f"label must be category or type, not {self.label!r}.")
         if self.contrast not in CONTRAST:
             raise ValueError(f"contrast must be stored or chip, not {self.contrast!r}.")
         if self.head not in HEADS or (self.mode != "full" and self.head != "random"):
@@ -174,11 +158,12 @@ def classify(config: ClassifyConfig) -> Classified:
 # ---- the task -------------------------------------------------------------------------------------------------------
 
 
-class Classification(Task[LabelledImages]):
+class Classification(FinetunedTask[LabelledImages]):
     """Tiles with classes for the training loop."""
 
     free: ClassVar = ("workers", *FREE_MEASURED)
     pairs: ClassVar = "images"
+    config: ClassifyConfig
     module: "Classifier | Averaged[Classifier]"
 
     def __init__(self, config: ClassifyConfig, engine: Engine) -> None:
@@ -228,11 +213,9 @@ class Classification(Task[LabelledImages]):
         size = self.encoder.pixels.size
         self.pixels = load_chips(self.dataset, tiles.tile_ids, self.window, size, self.cache, config.contrast)
         self.order = Order(len(self.learn), config.batch_size, config.seed)
-        self.steps_per_epoch = self.order.steps_per_epoch
-        steps = config.epochs * self.steps_per_epoch if config.steps is None else config.steps
-        self.ends = [0 if config.mode == "knn" else steps]
-        if config.warmup_epochs is not None:
-            self.warmup_steps = round(config.warmup_epochs * self.steps_per_epoch)
+        self.set_length(self.order.steps_per_epoch)
+        if config.mode == "knn":
+            self.ends = [0]
         self.module = self._module()
 
     def _module(self) -> "Classifier | Averaged[Classifier]":
@@ -298,14 +281,6 @@ class Classification(Task[LabelledImages]):
 
     def arguments(self, step: int) -> tuple[float]:
         return (self.config.label_smoothing,)
-
-    def after_step(self, given: list[Any]) -> None:
-        if isinstance(self.module, Averaged):
-            self.module.update()
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        if isinstance(self.module, Averaged):
-            self.module.updates = int(state["step"])
 
     def identity(self) -> list[str]:
         pairs = zip(self.division.train, self.names[self.learn])

@@ -1,4 +1,4 @@
-"""A detector on disk: `detector.json` and `detector.safetensors`, whole or not at all."""
+"""A detector on disk (:mod:`knowlip.tasks.saved`), and what it has learned from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from knowlip.base.documents import read_json
-from knowlip.base.files import file_sha256, whole_folder, write_json
 from knowlip.base.parsing import stage_config
-from knowlip.base.provenance import provenance
 from knowlip.base.settings import plain
 from knowlip.models.detection import Detector, DetectorConfig
 from knowlip.models.encoders import open_encoder
 from knowlip.tasks.runs import MeasuredConfig
+from knowlip.tasks.saved import SavedKind
 
-_CARD, _WEIGHTS, _FORMAT = "detector.json", "detector.safetensors", 1
+_SAVED = SavedKind("detector", {"encoder": str, "size": int | None, "classes": list, "detector": dict, "learned": list})
 
 
 @dataclass(frozen=True)
@@ -43,17 +39,13 @@ def save_detector(
         learned: what it has learned from, so that nobody goes on from it and measures on that.
     """
     card = {
-        "format": _FORMAT,
         "encoder": config.encoder,
         "size": config.size,
         "classes": detector.classes,
         "detector": plain(detector.config),
         "learned": plain(list(learned)),
-        "card": provenance(),
     }
-    with whole_folder(folder) as part:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part / _WEIGHTS)
-        write_json(part / _CARD, card)
+    _SAVED.write(folder, card, state)
 
 
 def load_detector(folder: Path, device: torch.device | str = "cpu") -> Detector:
@@ -65,10 +57,7 @@ def load_detector(folder: Path, device: torch.device | str = "cpu") -> Detector:
     card = _card(folder)
     config = stage_config(DetectorConfig, card["detector"])
     detector = Detector(open_encoder(card["encoder"], device, card["size"]), card["classes"], config)
-    try:
-        detector.load_state_dict(_weights(folder))
-    except RuntimeError as error:
-        raise ValueError(f"{folder / _WEIGHTS} does not fit its encoder ({str(error).splitlines()[0]}).") from None
+    _SAVED.fill(detector, _SAVED.read_weights(folder), folder)
     return detector.eval().to(device)
 
 
@@ -87,17 +76,17 @@ def read_weights(detector: Detector, folder: Path) -> list[Learned]:
             "each other by `classes`, or set `single_class`."
         )
     try:
-        detector.load_state_dict(_weights(folder))
+        detector.load_state_dict(_SAVED.read_weights(folder))
     except RuntimeError as error:
         raise ValueError(
-            f"{folder / _WEIGHTS} has another encoder, size or head ({str(error).splitlines()[0]})."
+            f"{folder / _SAVED.weights} has another encoder, size or head ({str(error).splitlines()[0]})."
         ) from None
     return [Learned(str(one["dataset_fingerprint"]), [str(tile) for tile in one["tiles"]]) for one in card["learned"]]
 
 
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of the weights of a detector, or of the one in a run folder."""
-    return file_sha256(_folder(folder) / _WEIGHTS)
+    return _SAVED.sha256(_folder(folder))
 
 
 def check_learned(
@@ -124,29 +113,14 @@ def check_learned(
 
 
 def _folder(folder: Path) -> Path:
-    return folder / "model" if (folder / "model" / _CARD).is_file() else folder
+    return folder / "model" if (folder / "model" / _SAVED.card).is_file() else folder
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    if not (folder / _CARD).is_file():
-        raise ValueError(f"{folder} is not a detector: it needs {_CARD} and {_WEIGHTS}.")
-    card = read_json(folder / _CARD)
-    if not isinstance(card, dict) or card.get("format") != _FORMAT:
-        raise ValueError(f"{folder / _CARD} is of no format that this version reads ({_FORMAT}).")
-    kinds = {"encoder": str, "size": int | None, "classes": list, "detector": dict, "learned": list}
-    sound = all(isinstance(card.get(name, 0.0), kind) for name, kind in kinds.items())
-    sound &= all(isinstance(name, str) for name in card.get("classes", []))
-    sound &= all(
+    card = _SAVED.read_card(folder)
+    learned = all(
         isinstance(one, dict) and isinstance(one.get("tiles"), list) and "dataset_fingerprint" in one
-        for one in card.get("learned", [])
+        for one in card["learned"]
     )
-    if not sound or not card["classes"]:
-        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, list of classes, settings or training tiles.")
+    _SAVED.require(learned and bool(card["classes"]), folder)
     return card
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    try:
-        return dict(load_file(folder / _WEIGHTS))
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{folder / _WEIGHTS} cannot be read ({str(error).splitlines()[0]}).") from None

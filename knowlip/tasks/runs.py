@@ -16,14 +16,13 @@ measured, with its group), and `pictures/*.png`.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import sha256, write_json
 from knowlip.base.rows import Row
+from knowlip.tasks.finding import find_in_task
 from knowlip.tasks.protocols import Division, Protocol, check_protocol
 from knowlip.training.task import TrainingConfig
 
@@ -126,10 +125,5 @@ def find_bench_task(task: str) -> BenchTask:
     Raises:
         ValueError: there is no such file, or it has none; the sentence lists those that have.
     """
-    known = {path.name.removesuffix(".py") for path in files("knowlip.tasks").iterdir() if path.name.endswith(".py")}
-    # Only names of files that are there are imported: a name from a flag imports nothing else.
-    if task in known and (found := getattr(import_module(f"knowlip.tasks.{task}"), "BENCH", None)):
-        bench: BenchTask = found
-        return bench
-    able = sorted(name for name in known if hasattr(import_module(f"knowlip.tasks.{name}"), "BENCH"))
-    raise ValueError(f"There is no task {task!r} that bench run can train; there are {', '.join(able)}.")
+    bench: BenchTask = find_in_task(task, "BENCH", "bench run can train")
+    return bench

@@ -10,21 +10,18 @@ from typing import Final, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from knowlip.base.documents import read_json
-from knowlip.base.files import whole_folder, write_json
-from knowlip.base.provenance import provenance
 from knowlip.dataset.annotations import IGNORE
-from knowlip.models.encoders import Encoder, encoder_sha256, open_encoder
+from knowlip.models.encoders import Encoder, open_encoder
 from knowlip.models.segmenter import MaskTransformer, enlarged
-from knowlip.tasks.classifier import check_encoder
 from knowlip.tasks.masked import padded
+from knowlip.tasks.saved import SavedKind, check_encoder, frozen_sha256
 
 Mode = Literal["full", "frozen"]
-_CARD, _WEIGHTS, _FORMAT = "segmenter.json", "segmenter.safetensors", 1
+_SAVED = SavedKind(
+    "segmenter", {"encoder": str, "size": int | None, "mode": str, "classes": list, "crop": int, "head": list}
+)
 _MOST: Final = 64
 """Layers or heads of a decoder."""
 _AT_ONCE: Final = 16
@@ -128,7 +125,7 @@ def windows(height: int, width: int, side: int, step: int) -> Iterator[tuple[int
 def save_segmenter(
     segmenter: Segmenter, state: Mapping[str, Tensor], folder: Path, size: int | None, head: HeadConfig, crop: int
 ) -> None:
-    """Write `segmenter.json` and `segmenter.safetensors`, whole or not at all. A frozen encoder is not copied.
+    """Write `segmenter.json` and `segmenter.safetensors`, see :mod:`knowlip.tasks.saved`.
 
     Args:
         segmenter: the model.
@@ -139,19 +136,15 @@ def save_segmenter(
         crop: side of the window that it learned with.
     """
     card = {
-        "format": _FORMAT,
         "encoder": segmenter.encoder.name,
         "size": size,
         "mode": segmenter.mode,
         "classes": segmenter.classes,
         "crop": crop,
         "head": [head.layers, head.heads],
-        "encoder_sha256": "" if segmenter.mode == "full" else encoder_sha256(segmenter.encoder),
-        "card": provenance(),
+        "encoder_sha256": frozen_sha256(segmenter.encoder, segmenter.mode == "full"),
     }
-    with whole_folder(folder) as part:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, part / _WEIGHTS)
-        write_json(part / _CARD, card)
+    _SAVED.write(folder, card, state)
 
 
 def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmenter:
@@ -161,22 +154,11 @@ def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmente
         ValueError: no segmenter, a broken one, or its encoder is not there, or has other weights than those it learned
             on.
     """
-    if not (folder / _CARD).is_file():
-        raise ValueError(f"{folder} is not a segmenter: it needs {_CARD} and {_WEIGHTS}.")
-    card = read_json(folder / _CARD)
-    if not isinstance(card, dict) or card.get("format") != _FORMAT:
-        raise ValueError(f"{folder / _CARD} is of no format that this version reads ({_FORMAT}).")
-    kinds = {"encoder": str, "size": int | None, "mode": str, "classes": list, "crop": int, "head": list}
-    sound = all(isinstance(card.get(name, 0.0), kind) for name, kind in kinds.items())
-    sound = sound and card["mode"] in ("full", "frozen") and all(isinstance(name, str) for name in card["classes"])
-    sound = sound and len(card["head"]) == 2 and all(isinstance(n, int) for n in card["head"])
-    if not sound or not 0 < len(card["classes"]) < IGNORE:
-        raise ValueError(f"{folder / _CARD} lacks a sound encoder, size, mode, crop, head or list of classes.")
+    card = _SAVED.read_card(folder)
+    sound = card["mode"] in ("full", "frozen") and 0 < len(card["classes"]) < IGNORE
+    _SAVED.require(sound and len(card["head"]) == 2 and all(isinstance(n, int) for n in card["head"]), folder)
     encoder = open_encoder(card["encoder"], device, card["size"])
     segmenter = Segmenter(encoder, card["classes"], card["mode"], HeadConfig(*card["head"]))
-    try:
-        segmenter.load_state_dict(load_file(folder / _WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder / _WEIGHTS} does not fit its encoder ({str(error).splitlines()[0]}).") from None
+    _SAVED.fill(segmenter, _SAVED.read_weights(folder), folder)
     check_encoder(encoder, card.get("encoder_sha256"), folder)
     return segmenter.eval().to(device)

@@ -1,0 +1,102 @@
+"""Which tiles a detection learns from, follows its training by and measures, and what is left out on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from knowlip.base.progress import say
+from knowlip.dataset import Dataset
+from knowlip.tasks.detect_settings import DetectConfig
+from knowlip.tasks.objects import ClassMap, TileObjects, read_objects
+from knowlip.tasks.protocols import Division, divide
+
+
+@dataclass(frozen=True)
+class DetectSides:
+    """Tiles to learn from, to follow the training by, and to measure, with their objects."""
+
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+    objects: Mapping[str, TileObjects]
+    """Of the tiles to learn from and to follow by: those that are learned from."""
+    truth: Mapping[str, TileObjects]
+    """Of the tiles to measure."""
+    division: Division
+    """Of the set that is measured."""
+    left: dict[str, int]
+    """Reason -> objects or tiles that are left out."""
+
+    @classmethod
+    def of(cls, config: DetectConfig, data: Dataset, measured: Dataset, names: ClassMap) -> "DetectSides":
+        """Divide tiles and read their objects.
+
+        Args:
+            config: of the training.
+            data: learned from.
+            measured: measured; the same where the settings name no other.
+            names: of classes.
+
+        Raises:
+            ValueError: there is nothing to learn from or to measure, or less than `shots`.
+        """
+        # Counted on the way: what is left out of the training, and why.
+        cache = config.cache or config.out / "cache"
+        aside = divide(
+            *(measured, measured.tiles()["tile_id"].to_list(), None, config.protocol),
+            *(config.fold, config.folds, config.split_seed),
+            split=config.split,
+            cache=cache,
+        )
+        own = data.tiles("train")["tile_id"].to_list() if config.test_on is not None else list(aside.train)
+        if not own or not aside.test:
+            raise ValueError(
+                f"There are {len(own)} tiles to learn from and {len(aside.test)} to measure: both need some."
+            )
+        everything, left = read_objects(data, own, config.label, names)
+        truth, unasked = read_objects(measured, aside.test, config.label, names)
+        counted = {f"objects {reason}": count for reason, count in left.items()}
+        counted |= {f"measured objects {reason}": count for reason, count in unasked.items()}
+        chosen: dict[str, TileObjects] = {}
+        small = hidden = 0
+        for tile_id, objects in everything.items():
+            longer = (objects.boxes[:, 2:] - objects.boxes[:, :2]).max(1, initial=0)
+            small += int((longer < config.smallest_px).sum())
+            hidden += int(objects.ignored.sum())
+            chosen[tile_id] = objects.chosen(longer >= config.smallest_px)
+        full = {tile_id for tile_id in own if (~chosen[tile_id].ignored).any()}
+        kept = [tile_id for tile_id in own if config.keep_empty or tile_id in full]
+        counted |= {f"objects shorter than {config.smallest_px:g} px": small} if config.smallest_px else {}
+        counted |= {"objects that nobody need find (neither object nor background)": hidden} if hidden else {}
+        counted |= {"tiles without objects": len(own) - len(kept)} if len(kept) < len(own) else {}
+        kept, validation = _followed(config, data, kept, full, aside, cache)
+        if config.shots:
+            there = [tile_id for tile_id in kept if tile_id in full]
+            if len(there) < config.shots:
+                raise ValueError(f"shots {config.shots}: only {len(there)} training tiles have objects.")
+            drawn = np.random.default_rng([config.split_seed, 7]).permutation(len(there))[: config.shots]
+            counted["tiles beyond the shots"] = len(kept) - config.shots
+            kept = [there[at] for at in sorted(drawn.tolist())]
+        return cls(kept, validation, list(aside.test), chosen, truth, aside, counted)
+
+
+def _followed(
+    config: DetectConfig, data: Dataset, tile_ids: list[str], full: set[str], aside: Division, cache: Path
+) -> tuple[list[str], list[str]]:
+    """Training tiles, and those of them on which the curve is measured instead: whole groups of copies."""
+    if not config.validation_share or not full:
+        return tile_ids, []
+    group_of = aside.group_of
+    if config.test_on is not None:
+        group_of = divide(data, tile_ids, None, "own", cache=cache).group_of
+    groups = sorted({group_of[tile_id] for tile_id in full})
+    if len(groups) < 2:
+        say("warning: all training tiles are of one group of copies or place: no curve is measured on some of them.")
+        return tile_ids, []
+    count = max(1, round(len(groups) * config.validation_share))
+    drawn = np.random.default_rng([config.split_seed, 5]).permutation(len(groups))[:count]
+    chosen = {groups[at] for at in drawn}
+    held = [tile_id for tile_id in tile_ids if group_of[tile_id] in chosen]
+    return [tile_id for tile_id in tile_ids if group_of[tile_id] not in chosen], held
