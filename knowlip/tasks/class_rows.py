@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from knowlip.base.files import whole_file
 from knowlip.base.parquet import read_parquet
 from knowlip.base.rows import Json, Row, highest_floor
-from knowlip.pages.charts import png
+from knowlip.pages.charts import png, style
 from knowlip.tasks.metrics import proportion
 from knowlip.tasks.runs import FLOOR
 
@@ -126,6 +126,7 @@ def confusion(table: pd.DataFrame) -> dict[str, Json]:
     return {"classes": names, "counts": counts.to_numpy().tolist()}
 
 
+@style()
 def draw_confusion(found: Mapping[str, Any], title: str) -> bytes:
     """The matrix as a PNG: colour is the share of the class, numbers are tiles."""
     names, counts = found["classes"], np.array(found["counts"])

@@ -100,6 +100,11 @@ def test_a_class_that_nobody_learned_is_never_right_and_stands_in_the_matrix() -
     assert matrix["counts"] == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
 
 
+def test_names_of_classes_are_no_formulas() -> None:
+    names = [r"$\frac{a$ _b", "$x$", "\u6e2f\u53e3"]
+    assert draw_confusion({"classes": names, "counts": np.eye(3, dtype=int).tolist()}, "$y$").startswith(b"\x89PNG")
+
+
 def test_the_matrix_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "confusion.png"
     path.write_bytes(draw_confusion({"classes": NAMES, "counts": np.eye(3, dtype=int).tolist()}, "title"))
