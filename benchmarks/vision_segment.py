@@ -14,13 +14,12 @@ already.
 """
 
 import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.bench_arm import bench_arm
 from benchmarks.record import VISION, merge_rows
-from knowlip.base.rows import Row, row_from
-from knowlip.benchmark.run import BenchRunConfig, bench_run
+from knowlip.benchmark.run import BenchRunConfig
 from knowlip.models.default import shipped_model
 from knowlip.tasks.protocols import Protocol
 
@@ -66,21 +65,22 @@ def main() -> None:
         if data is None or (arm.encoder == "DINOV2" and options.dinov2 is None):
             print(f"{name}: not measured, its set or encoder is not given")
             continue
-        rows, seconds = run(arm, data, files.get(arm.encoder, arm.encoder), options.work / name)
+        rows, seconds = bench_arm(
+            BenchRunConfig(
+                task="segment",
+                data=data,
+                encoder=files.get(arm.encoder, arm.encoder),
+                out=options.work / name,
+                recipe="segment-cpu",
+                settings=arm.settings,
+                protocol=arm.protocol,
+                folds=arm.folds,
+                name=arm.data,
+                label=_LABELS.get(arm.encoder, arm.encoder),
+            )
+        )
         merge_rows(options.out, rows, seconds, f"python -m benchmarks.vision_segment --arms {name}", "one core")
         print(f"{name}: {rows[0].metric} {rows[0].value}, {rows[0].floor_name} {rows[0].floor}")
-
-
-def run(arm: Arm, data: Path, encoder: str, out: Path) -> tuple[list[Row], float | None]:
-    """Rows of an arm, and the CPU seconds of it all; None where a part of it was there already."""
-    started = time.process_time()
-    fresh = not out.exists()
-    label = _LABELS.get(arm.encoder, arm.encoder)
-    config = BenchRunConfig(
-        "segment", data, encoder, out, "segment-cpu", arm.settings, arm.protocol, arm.folds, name=arm.data, label=label
-    )
-    found = bench_run(config)
-    return [row_from(row) for row in found["rows"]], time.process_time() - started if fresh else None
 
 
 if __name__ == "__main__":

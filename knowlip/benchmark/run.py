@@ -33,7 +33,7 @@ from knowlip.tasks.runs import FLOOR, METRICS, PICTURES, BenchTask, MeasuredConf
 
 ROWS: Final = "rows.json"
 PAGE: Final = "bench.html"
-_SETTINGS: Final = "bench.yaml"
+SETTINGS: Final = "bench.yaml"
 _OURS: Final = ("dataset", "encoder", "out", "protocol", "fold", "folds", "seed", "cache")
 """Settings of the task that bench run itself sets."""
 _FREE: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings")
@@ -110,8 +110,8 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
     with alone(config.out / "lock", f"Another process runs in {config.out}: let it end, or use another output folder."):
         if not any((one.parent / name).is_file() for one in config.out.glob("seed-*/fold-*/*") for name in _BEGUN):
             # The task refused what was asked for, or was killed before it began: that binds nobody.
-            (config.out / _SETTINGS).unlink(missing_ok=True)
-        same_or_refuse(config.out / _SETTINGS, made_with, _FREE)
+            (config.out / SETTINGS).unlink(missing_ok=True)
+        same_or_refuse(config.out / SETTINGS, made_with, _FREE)
         places, trained = list(_places(config)), 0
         for number, place in enumerate(places):
             if (place.folder / METRICS).is_file():
