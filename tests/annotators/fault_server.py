@@ -15,7 +15,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.annotators.local_server import LocalServer
+from tests.annotators.local_server import LocalServer, send
 from tests.annotators.openai_stub import answer, completion, failure
 
 KEY = "sk-secret-of-the-faults"
@@ -153,13 +153,7 @@ class FaultServer(LocalServer):
     def send(
         self, handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str], cut: bool = False
     ) -> None:
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        handler.send_response(status)
-        for name, value in {"content-type": "application/json", **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("content-length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data[: len(data) // 2] if cut else data)
+        send(handler, status, body, headers, 0.5 if cut else 1.0)
         if cut:
             handler.connection.shutdown(socket.SHUT_RDWR)
 

@@ -1,7 +1,9 @@
 """An HTTP server on this machine, in threads: what the servers of the tests share."""
 
 import contextlib
+import json
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -53,3 +55,14 @@ class LocalServer:
 
     def post(self, handler: BaseHTTPRequestHandler) -> None:
         raise NotImplementedError
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: Any, headers: Mapping[str, str], share: float = 1) -> None:
+    """Answer a request with JSON, or with a string as it is, or with the first `share` of it."""
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    handler.send_response(status)
+    for name, value in {"content-type": "application/json", **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("content-length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data[: int(len(data) * share)])

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from knowlip.language.dimensions import DIMENSIONS
-from tests.annotators.local_server import LocalServer
+from tests.annotators.local_server import LocalServer, send
 
 Reply = tuple[int, dict[str, Any] | str, dict[str, str]]
 """Status, body (a string is sent as it is), extra headers."""
@@ -54,10 +54,10 @@ class Stub(LocalServer):
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
         if self._models is None:
-            _send(handler, failure(404, "no list of models"))
+            send(handler, *failure(404, "no list of models"))
         else:
             found = [{"id": name, "object": "model"} for name in self._models]
-            _send(handler, (200, {"object": "list", "data": found}, {}))
+            send(handler, 200, {"object": "list", "data": found}, {})
 
     def post(self, handler: BaseHTTPRequestHandler) -> None:
         body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
@@ -65,18 +65,7 @@ class Stub(LocalServer):
             number = len(self.bodies)
             self.bodies.append(body)
             self.keys.add(handler.headers["authorization"])
-        _send(handler, self._reply(body, number))
-
-
-def _send(handler: BaseHTTPRequestHandler, answered: Reply) -> None:
-    status, body, headers = answered
-    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    handler.send_response(status)
-    for name, value in {"content-type": "application/json", **headers}.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("content-length", str(len(data)))
-    handler.end_headers()
-    handler.wfile.write(data)
+        send(handler, *self._reply(body, number))
 
 
 def user_text(body: dict[str, Any]) -> str:
