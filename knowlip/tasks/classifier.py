@@ -24,6 +24,7 @@ Mode = Literal["linear", "full", "knn"]
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
 HeadStart = Literal["random", "probe"]
 HEADS: Final[tuple[HeadStart, ...]] = get_args(HeadStart)
+VIEWS: Final = (1, 2, 4, 8)
 TOLD: Final = {"linear": "linear probe", "full": "fine-tuned", "knn": "k-NN"}
 """Modes for people."""
 _SAVED = SavedKind("classifier", {"encoder": str, "size": int | None, "mode": str, "classes": list})
@@ -56,6 +57,7 @@ class Classifier(nn.Module):
         dropout: share of the summary that the head does not see in training.
         neighbours: how many vote, in mode "knn".
         known: tiles that mode "knn" will remember.
+        views: orientations of a tile that :func:`predict` asks.
     """
 
     mean_D: Tensor
@@ -71,8 +73,10 @@ class Classifier(nn.Module):
         dropout: float = 0.0,
         neighbours: int = 1,
         known: int = 0,
+        views: int = 1,
     ) -> None:
         super().__init__()
+        self.views = views
         self.encoder, self.classes, self.mode, self.neighbours = encoder, list(classes), mode, neighbours
         if mode == "full":
             self.visual_encoder = encoder.module
@@ -130,9 +134,20 @@ class Classifier(nn.Module):
 @torch.inference_mode()
 def predict(classifier: Classifier, images: np.ndarray) -> Tensor:
     """Probabilities (T, C) on the CPU of tiles (T, S, S) uint8, or of their summaries (T, D); the classifier must be in
-    evaluation mode."""
+    evaluation mode. They are the mean over as many orientations of each tile as `classifier.views` says."""
     device = classifier.mean_D.device
-    return torch.cat([classifier.logits(part.to(device)).softmax(-1).cpu() for part in _parts(images)])
+    parts = (
+        [part.to(device)] if part.ndim == 2 else _views(part.to(device), classifier.views) for part in _parts(images)
+    )
+    return torch.cat(
+        [torch.stack([classifier.logits(view).softmax(-1) for view in part]).mean(0).cpu() for part in parts]
+    )
+
+
+def _views(images: Tensor, views: int) -> list[Tensor]:
+    """The first of: as they are, turned by 180, 90 and 270 degrees, and the same of their mirror images."""
+    turned = [images.rot90(quarters, (-2, -1)) for quarters in (0, 2, 1, 3)]
+    return [*turned, *(view.flip(-1) for view in turned)][:views]
 
 
 @torch.inference_mode()
@@ -189,6 +204,7 @@ def save_classifier(
         "mode": classifier.mode,
         "classes": classifier.classes,
         "neighbours": classifier.neighbours,
+        "views": classifier.views,
         "window": window,
         "encoder_sha256": frozen_sha256(classifier.encoder, classifier.mode == "full"),
     }
@@ -203,13 +219,14 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
             on.
     """
     card = _SAVED.read_card(folder)
-    neighbours = card.get("neighbours", 1)  # the first of this format had linear heads alone
-    _SAVED.require(isinstance(neighbours, int) and card["mode"] in MODES, folder)
+    # The first of this format had linear heads alone, and one view.
+    neighbours, views = card.get("neighbours", 1), card.get("views", 1)
+    _SAVED.require(isinstance(neighbours, int) and views in VIEWS and card["mode"] in MODES, folder)
     encoder, state = open_encoder(card["encoder"], device, card["size"]), _SAVED.read_weights(folder)
     known = len(state.get("label_N", ()))
     if card["mode"] == "knn" and not 1 <= neighbours <= known:
         raise ValueError(f"{folder} is no sound classifier: {neighbours} of {known} tiles cannot vote.")
-    classifier = Classifier(encoder, card["classes"], card["mode"], 0.0, neighbours, known)
+    classifier = Classifier(encoder, card["classes"], card["mode"], 0.0, neighbours, known, views)
     _SAVED.fill(classifier, state, folder)
     check_encoder(encoder, card.get("encoder_sha256"), folder)
     return classifier.eval().to(device)

@@ -38,6 +38,7 @@ from knowlip.tasks.classifier import (
     HEADS,
     MODES,
     TOLD,
+    VIEWS,
     Classifier,
     HeadStart,
     LabelledImages,
@@ -101,6 +102,9 @@ class ClassifyConfig(FinetunedConfig):
     """Mode full: how often the branches of the highest block are skipped; those below in proportion to their height."""
     crop_area: float = 1.0
     """Mode full: smallest share of the input's area that a random-resized crop shows, sides 3:4 to 4:3; 1 for none."""
+    views: int = 1
+    """Mode full: over how many orientations of a measured tile (1; 2: turned by 180 degrees too; 4: by 90; 8: mirrored
+    too) what is said of it is averaged."""
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(gain_db=0, speckle_looks=0))
     """In mode full only: a frozen encoder sees every tile once. A turned tile keeps its class."""
     workers: int = 2
@@ -121,6 +125,8 @@ class ClassifyConfig(FinetunedConfig):
             raise ValueError(f"contrast must be stored or chip, not {self.contrast!r}.")
         if self.head not in HEADS or (self.mode != "full" and self.head != "random"):
             raise ValueError(f"head must be random, or probe in mode full, not {self.head!r} in mode {self.mode}.")
+        if self.views not in VIEWS or (self.mode != "full" and self.views != 1):
+            raise ValueError(f"views must be 1, 2, 4 or 8, and is for mode full; not {self.views} in mode {self.mode}.")
         if self.mode != "full" and self.augment != _STILL:
             raise ValueError(f"augment is for mode full: in mode {self.mode} the encoder sees every tile once.")
         if self.mode != "full" and (self.drop_path, self.crop_area, self.layer_decay) != (0, 1, 1):
@@ -220,7 +226,8 @@ class Classification(FinetunedTask[LabelledImages]):
 
     def _module(self) -> "Classifier | Averaged[Classifier]":
         config = self.config
-        head = Classifier(self.encoder, self.classes, config.mode, config.dropout, config.neighbours, len(self.learn))
+        known, views = len(self.learn), config.views
+        head = Classifier(self.encoder, self.classes, config.mode, config.dropout, config.neighbours, known, views)
         self.summaries: Tensor | None = None
         if config.mode != "full" or config.head == "probe":
             self.said = self._summaries()

@@ -112,6 +112,17 @@ def test_full_fine_tuning_changes_the_encoder_and_is_saved_whole(dataset: Path, 
     torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
 
 
+@pytest.mark.parametrize("views", [2, 8])
+def test_what_is_said_is_the_mean_over_orientations(views: int, dataset: Path, tmp_path: Path) -> None:
+    classify(config(dataset, tmp_path / "run", mode="full", steps=2, views=views))
+    saved = load_classifier(tmp_path / "run" / "model")
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    seen = [np.rot90(one, turn, (1, 2)) for one in (tiles, tiles[..., ::-1]) for turn in range(4)]
+    seen = seen if views == 8 else [tiles, tiles[:, ::-1, ::-1]]
+    expected = np.mean([saved.logits(torch.from_numpy(one.copy())).softmax(-1).detach().numpy() for one in seen], 0)
+    np.testing.assert_allclose(predict(saved, tiles).numpy(), expected, atol=1e-6)
+
+
 def test_a_stopped_run_ends_the_same(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     augment = AugmentConfig(gain_db=1.0, speckle_looks=0, rotations=0.5)
     changes = {"mode": "full", "steps": 8, "checkpoint_every": 3, "augment": augment, "ema": 0.9, "contrast": "chip"}
@@ -197,6 +208,8 @@ def test_an_encoder_that_saw_the_measured_tiles_is_refused(dataset: Path, tmp_pa
         ({"mode": "full", "drop_path": 1.0}, "drop_path must be"),
         ({"ema": 1.0}, "ema from 0"),
         ({"crop_area": 0.0}, "crop_area must be"),
+        ({"mode": "full", "views": 3}, "views must be 1, 2, 4 or 8"),
+        ({"mode": "linear", "views": 8}, "is for mode full"),
         ({"mode": "knn", "neighbours": 61}, "fewer than 61 neighbours"),
         ({"warmup_epochs": 2, "warmup_steps": 2}, "not both"),
         ({"window": 64, "hide_size": "no"}, "A window hides the size"),
@@ -221,6 +234,7 @@ def test_broken_classifiers_are_refused(dataset: Path, tmp_path: Path) -> None:
         ({"format": 9}, "of no format"),
         ({"classes": None}, "lacks a sound"),
         ({"mode": "half"}, "lacks a sound"),
+        ({"views": 5}, "lacks a sound"),
         ({"encoder": "pixels:4"}, "does not fit its encoder"),
     ):
         (folder / "classifier.json").write_text(json.dumps({**card, **changes}))
