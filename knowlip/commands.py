@@ -197,6 +197,11 @@ _USE = {
         "knowlip.inference.search:search",
         "find the tiles of a data set that fit a text",
     ),
+    "serve": Command(
+        "knowlip.inference.settings:ServeConfig",
+        "knowlip.inference.serve:serve_model",
+        "answer questions of any client of OpenAI's chat completions",
+    ),
     "convert": Command(
         "knowlip.models.weights.convert:ConvertConfig",
         "convert",

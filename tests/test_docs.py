@@ -59,6 +59,7 @@ ONLY_PARSED = {
     "scio": "needs a trained model; tests/scio",
     "convert": "needs weights of others; tests/models",
     "export": "writes and compares ONNX files for a minute; tests/models/test_export.py",
+    "serve": "serves until it is stopped; tests/inference/test_serve.py",
     "publish-model": "needs the network; tests/models",
     "scene info S1A": "needs a real product; tests/scenes/test_real.py",
 }

@@ -2,14 +2,12 @@
 
 from typing import NotRequired, TypedDict
 
-import torch
-
 from knowlip.base.documents import check_text
-from knowlip.inference.caption import WrittenText
+from knowlip.base.progress import say
 from knowlip.inference.images import read_image
-from knowlip.inference.opened import encode, open_model, say_what_is_unknown
+from knowlip.inference.opened import open_model, say_what_is_unknown
 from knowlip.inference.settings import AskConfig
-from knowlip.models.generate import write_texts
+from knowlip.inference.written import WrittenText, as_listed, question_tokens, unknown_words, write
 
 
 class AnsweredQuestion(TypedDict):
@@ -28,23 +26,25 @@ def ask(config: AskConfig) -> AnsweredQuestion:
     """The answer to a question about an image: the content of a hole behind the question.
 
     Raises:
-        ValueError: no such model, an image that cannot be read, or a question that is no Unicode.
+        ValueError: no such model, an image that cannot be read, or a question that is no Unicode or longer than the
+            model reads.
     """
     check_text(config.question, "The question")
     model, _ = open_model(config.model, config.device)
+    question_tokens(model, config.question)
+    if unknown := unknown_words(model, config.question):
+        say(unknown)
     image = read_image(config.image, config.metres_per_pixel)
     say_what_is_unknown(model, [(config.image, image)])
-    with torch.inference_mode():
-        tokens, _ = encode(model, [image])
-    texts = write_texts(model, tokens, [config.question], config.generation)[0]
+    texts = write(model, [image], [config.question], config.generation)[0]
     result: AnsweredQuestion = {
         "image": str(config.image),
         "question": config.question,
-        "answer": texts[0][0],
+        "answer": texts[0].text,
         "metres_per_pixel": image.metres_per_pixel,
     }
     if len(texts) > 1:
-        result["all"] = [{"text": text, "log_p": log_p} for text, log_p in texts]
+        result["all"] = as_listed(texts)
     return result
 
 

@@ -2,21 +2,12 @@
 
 from typing import NotRequired, TypedDict
 
-import torch
-
 from knowlip.inference.images import read_image
-from knowlip.inference.opened import encode, open_model, say_what_is_unknown
+from knowlip.inference.opened import open_model, say_what_is_unknown
 from knowlip.inference.settings import CaptionConfig
-from knowlip.models.generate import write_texts
+from knowlip.inference.written import WrittenText, as_listed, write
 
 _BATCH = 16
-
-
-class WrittenText(TypedDict):
-    """One of several texts that were asked for."""
-
-    text: str
-    log_p: float
 
 
 class CaptionedImage(TypedDict):
@@ -42,14 +33,11 @@ def caption(config: CaptionConfig) -> list[CaptionedImage]:
         paths = config.images[start : start + _BATCH]
         images = [read_image(path, config.metres_per_pixel) for path in paths]
         say_what_is_unknown(model, list(zip(paths, images)))
-        with torch.inference_mode():
-            tokens, _ = encode(model, images)
-        for path, image, texts in zip(
-            paths, images, write_texts(model, tokens, [""] * len(paths), config.generation), strict=True
-        ):
-            result.append({"image": str(path), "caption": texts[0][0], "metres_per_pixel": image.metres_per_pixel})
+        written = write(model, images, [""] * len(paths), config.generation)
+        for path, image, texts in zip(paths, images, written, strict=True):
+            result.append({"image": str(path), "caption": texts[0].text, "metres_per_pixel": image.metres_per_pixel})
             if len(texts) > 1:
-                result[-1]["all"] = [{"text": text, "log_p": log_p} for text, log_p in texts]
+                result[-1]["all"] = as_listed(texts)
     return result
 
 

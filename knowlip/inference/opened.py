@@ -48,32 +48,46 @@ def encode(model: KnowLIP, images: Sequence[TakenImage]) -> tuple[Tensor, Tensor
 
 
 def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]]) -> None:
+    """Say :func:`what_is_unknown` of images that were given to a command."""
+    for sentence in what_is_unknown(model, [(str(path), image) for path, image in images], "--metres_per_pixel"):
+        say(sentence)
+
+
+def what_is_unknown(model: KnowLIP, images: Sequence[tuple[str, TakenImage]], setting: str) -> list[str]:
     """Notes on images whose pixels have no known size, that show much more or less ground than the training did, or
-    that are far from square."""
-    unknown = [path for path, image in images if image.metres_per_pixel is None]
+    that are far from square.
+
+    Args:
+        model: that answers.
+        images: each with its name in a sentence.
+        setting: how the size of a pixel is given, for the sentence.
+    """
+    notes = []
+    unknown = [name for name, image in images if image.metres_per_pixel is None]
     if unknown:
         which = f"{unknown[0]} does" if len(unknown) == 1 else f"{len(unknown)} images do"
-        say(
-            f"{which} not say how large a pixel is on the ground: give --metres_per_pixel. Without it sizes and kinds "
-            "are guesses."
+        notes.append(
+            f"{which} not say how large a pixel is on the ground: give {setting}. Without it sizes and kinds are "
+            "guesses."
         )
-    for path, image in images:
+    for name, image in images:
         height, width = image.pixels.shape
         if max(height, width) >= _SQUEEZED * min(height, width):
-            say(
-                f"{path} is {width} x {height} px and squeezed into a square: shapes, sizes and axes are distorted; "
+            notes.append(
+                f"{name} is {width} x {height} px and squeezed into a square: shapes, sizes and axes are distorted; "
                 "cut it into squares to be sure of them."
             )
     windows = model.card.get("windows_m")
     if not windows:
-        return
-    for path, image in images:
+        return notes
+    for name, image in images:
         if image.metres_per_pixel is None:
             continue
         # The longer side counts: the model sees the whole image at once, squeezed into its square input.
         shown = max(image.pixels.shape) * image.metres_per_pixel
         if not min(windows) / _BEYOND <= shown <= max(windows) * _BEYOND:
-            say(
-                f"{path} shows {shown:.0f} m of ground, the model was taught on windows of {min(windows):g} to "
+            notes.append(
+                f"{name} shows {shown:.0f} m of ground, the model was taught on windows of {min(windows):g} to "
                 f"{max(windows):g} m: cut it with `knowlip build` first, or take its words as guesses."
             )
+    return notes

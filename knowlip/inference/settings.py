@@ -93,3 +93,43 @@ class SearchConfig:
             raise ValueError("The text to search for is empty.")
         if self.top < 1:
             raise ValueError("--top must be at least 1.")
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """What to serve, where, and how much one request may ask."""
+
+    openai: bool = False
+    """Speak OpenAI's chat completions: `/v1/chat/completions` with an image, and `/v1/models`."""
+    model: Path | None = field(default_factory=_model)
+    """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
+    KnowLIP."""
+    name: str = "knowlip"
+    """Of the model, as clients ask for it."""
+    metres_per_pixel: float | None = None
+    """Side of a pixel on the ground of images whose request does not say it."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    host: str = "127.0.0.1"
+    """Address to listen at. One that others can reach needs a key in $KNOWLIP_SERVE_KEY."""
+    port: int = 8767
+    """Port to listen at."""
+    max_body_mb: float = 20.0
+    """Largest request in millions of bytes, its image in base64 included."""
+    max_megapixels: float = 25.0
+    """Largest image in millions of pixels."""
+    max_new_tokens: int = 512
+    """Longest text in tokens, whatever a request asks for."""
+
+    def __post_init__(self) -> None:
+        if not self.openai:
+            raise ValueError("Say what to serve: --openai.")
+        if not self.name.strip() or not self.name.isprintable():
+            raise ValueError("--name is what clients ask for: give a word.")
+        if not 0 < self.port < 65536:
+            raise ValueError("--port lies between 1 and 65535.")
+        if not (0 < self.max_body_mb <= 1000 and 0 < self.max_megapixels <= 100):
+            raise ValueError("--max_body_mb lies above 0 and at most 1000, --max_megapixels above 0 and at most 100.")
+        if self.max_new_tokens < 1:
+            raise ValueError("--max_new_tokens must be at least 1.")
+        _check_metres(self.metres_per_pixel)

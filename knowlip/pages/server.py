@@ -3,6 +3,7 @@
 The pages listen on this machine, need no password and load nothing from elsewhere. Nothing that is sent is evaluated.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -25,15 +26,17 @@ _POLICY = (
 _RATER = re.compile(r"[\w .-]{1,40}")
 _LAST_SECONDS = 2
 """How long requests that are under way may take once the server is told to end."""
+_BODY_SECONDS = 60
+"""How long a request may take to arrive."""
 _NEEDED = "The page needs more packages: pip install 'knowlip[serve]'."
 
 
 class Refused(ValueError):
-    """A request that is answered with an error: `status` is the HTTP code."""
+    """A request that is answered with an error: `status` is the HTTP code, `headers` go with it."""
 
-    def __init__(self, why: str, status: int = 400):
+    def __init__(self, why: str, status: int = 400, headers: dict[str, str] | None = None):
         super().__init__(why)
-        self.status = status
+        self.status, self.headers = status, headers
 
 
 def rater_name(value: object) -> str:
@@ -43,15 +46,20 @@ def rater_name(value: object) -> str:
     return value
 
 
-def application(host: str) -> Any:
+def application(host: str, told: Callable[[str, int], dict[str, Any]] = lambda why, status: {"error": why}) -> Any:
     """A FastAPI application that answers only to its own names, and every `ValueError` with its sentence: a
-    :class:`Refused` with its status, what the server cannot do with 500.
+    :class:`Refused` with its status, what the server cannot do with 500. Other faults tell a client nothing.
+
+    Args:
+        host: its address.
+        told: sentence and status of an error -> the JSON that tells it.
 
     Raises:
         ValueError: the extra `serve` is not installed.
     """
     try:
         from fastapi import FastAPI
+        from starlette.exceptions import HTTPException
         from starlette.middleware.trustedhost import TrustedHostMiddleware
         from starlette.requests import Request
         from starlette.responses import JSONResponse, Response
@@ -63,9 +71,18 @@ def application(host: str) -> Any:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
 
     async def refuse(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, getattr(error, "status", 500))
+        status = getattr(error, "status", 500)
+        return JSONResponse(told(str(error), status), status, getattr(error, "headers", None))
+
+    async def no_such_path(request: Request, error: HTTPException) -> Response:
+        return JSONResponse(told(f"{error.detail}.", error.status_code), error.status_code, error.headers)
+
+    async def hide(request: Request, error: Exception) -> Response:
+        return JSONResponse(told("The server has failed.", 500), 500)
 
     app.add_exception_handler(ValueError, refuse)
+    app.add_exception_handler(HTTPException, no_such_path)
+    app.add_exception_handler(Exception, hide)
     return app
 
 
@@ -86,13 +103,17 @@ async def json_body(request: Any, most: int) -> dict[str, Any]:
     """
     if request.headers.get("content-type", "").split(";")[0] != "application/json":
         raise Refused("Send application/json.", 415)
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > most:
-            raise Refused("The request is too long.", 413)
+    body = bytearray()
     try:
-        value = parse_json(body, "The request")
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > most:
+                    raise Refused(f"The request is too long: at most {most:,} bytes are read.", 413)
+    except TimeoutError:
+        raise Refused("The request did not come in time.", 408) from None
+    try:
+        value = parse_json(bytes(body), "The request")
     except ValueError as error:
         raise Refused(str(error)) from None
     if not isinstance(value, dict):
@@ -100,13 +121,13 @@ async def json_body(request: Any, most: int) -> dict[str, Any]:
     return value
 
 
-def serve(app: Any, host: str, port: int, what: str) -> None:
+def serve(app: Any, host: str, port: int, what: str, kept: str = "; everything entered is kept at once") -> None:
     """Serve `app` until it is stopped."""
     try:
         import uvicorn
     except ImportError as error:
         raise ValueError(_NEEDED) from error
-    say(f"{what} at http://{host}:{port} (Ctrl+C ends; everything entered is kept at once).")
+    say(f"{what} at http://{host}:{port} (Ctrl+C ends{kept}).")
     # A browser keeps its connection open; without a limit the server would wait for it.
     uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=_LAST_SECONDS)
 

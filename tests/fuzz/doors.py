@@ -1,5 +1,6 @@
 """The doors: everything that KnowLIP reads of others. A new one is one entry of `DOORS`."""
 
+import base64
 import json
 import os
 import random
@@ -27,6 +28,9 @@ from knowlip.cli import main
 from knowlip.commands import COMMANDS
 from knowlip.dataset import Dataset
 from knowlip.dataset.export.run import FORMATS
+from knowlip.inference.serve import make_endpoint
+from knowlip.inference.settings import ServeConfig
+from knowlip.models import load_model
 from tests.annotators.openai_stub import Stub, answer, completion
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.benchmark import numbered
@@ -310,6 +314,33 @@ def _enter_page(folder: Path, out: Path, chance: random.Random) -> int:
     return 0
 
 
+def _enter_chat(folder: Path, out: Path, chance: random.Random) -> int:
+    """Requests that the endpoint of a model gets from anybody."""
+    from fastapi.testclient import TestClient
+
+    model = load_model(folder / "model", "cpu")
+    app = make_endpoint(model, ServeConfig(openai=True, max_body_mb=1.0, max_megapixels=4.0))
+    asking = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    picture = (folder / "image.png").read_bytes()
+    for _ in range(5):
+        data = spoil_bytes(picture, chance) if chance.randrange(3) == 0 else picture
+        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        content = [{"type": "text", "text": chance.choice((*WORDS, "[MASK] " * 9, "How many ships?"))}]
+        content.append({"type": "image_url", "image_url": {"url": chance.choice((url, url, url, *WORDS))}})
+        sound: dict[str, Any] = {
+            **{"model": "knowlip", "messages": [{"role": "user", "content": content}], "n": 1, "seed": 3},
+            **{"temperature": 0.5, "top_p": 0.9, "max_tokens": 8, "stream": False, "metres_per_pixel": 3.0},
+        }
+        asked = spoil_value(sound, chance) if chance.randrange(2) else sound
+        body = json.dumps(asked).encode()
+        body = spoil_bytes(body, chance) if chance.randrange(4) == 0 else body
+        headers = {"content-type": chance.choice((*("application/json",) * 6, "text/plain", ""))}
+        answered = asking.post("/v1/chat/completions", content=body, headers=headers)
+        if answered.status_code >= 500 or (answered.status_code >= 400 and not answered.json()["error"]["message"]):
+            raise AssertionError(f"{body[:200]!r} was answered {answered.status_code}: {answered.text[:200]}")
+    return 0
+
+
 def _attack_page(folder: Path, chance: random.Random) -> str:
     return "requests"
 
@@ -328,4 +359,5 @@ DOORS: tuple[Door, ...] = (
     Door("data set", _dataset, _one_of, _enter_dataset),
     Door("server answer", _unannotated, _attack_answer, _enter_answer),
     Door("web request", _dataset, _attack_page, _enter_page),
+    Door("chat request", _model, _attack_page, _enter_chat),
 )

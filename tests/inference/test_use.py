@@ -124,7 +124,7 @@ def test_what_is_not_known_of_an_image_is_said(
     taught = str(tiny_model(tmp_path / "taught", card={"windows_m": [1024.0, 256.0]}))
 
     def said(*flags: str, image: Path = pictures[0]) -> str:
-        assert main(["ask", str(image), "how many?", "--model", taught, *flags]) == 0
+        assert main(["ask", str(image), "water", "--model", taught, *flags]) == 0
         return capsys.readouterr().err
 
     side = max(Image.open(pictures[0]).size)
@@ -168,6 +168,17 @@ def test_the_model_is_told_the_width_on_the_ground(
     search(model_folder, dataset, "ships", top=3)
     tiles = Dataset(dataset).tiles()
     assert told[: len(tiles)] == pytest.approx(tiles["window_m"].to_list(), rel=0.02)
+
+
+def test_questions_that_the_model_cannot_read_are_told(
+    model_folder: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["ask", str(pictures[0]), "--model", str(model_folder), "--metres_per_pixel", "3"]
+    assert main([*line, "water " * 22]) == 0
+    assert main([*line, "water " * 23]) == 2
+    assert "The question has 23 tokens and the model reads 22" in capsys.readouterr().err
+    assert main([*line, "water \u732b \u72ac"]) == 0
+    assert "does not know 2 of the words" in capsys.readouterr().err
 
 
 def test_settings_of_generation_come_from_flags(
