@@ -1,10 +1,12 @@
 """Image-text retrieval: cosine over the whole gallery, then image-text matching re-orders the best (BLIP).
 
 The gallery of texts holds each distinct text once; a query text has every image that carries it as right answers.
+Beside that stands what others print: each image and its own text as the one right answer, an identical text of another
+image as wrong.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,30 +23,75 @@ from knowlip.models.encoders import Encoder, TextImageEncoder, WritingEncoder
 from knowlip.objectives import candidate_scores
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import Estimate, chance_recall, mean, proportion, ranks_of_positives
+from knowlip.tasks.metrics import (
+    Estimate,
+    chance_recall,
+    diagonal_ranks,
+    mean,
+    mean_of_means,
+    proportion,
+    ranks_of_positives,
+)
 
 CUTOFFS = (1, 5, 10)
 _BATCH = 128
+_MOST_SCORES: Final = 1 << 24
+"""Of queries against candidates at a time: 64 MiB of each kind of number."""
 
 
 @dataclass
 class Direction:
-    """One direction of retrieval, ready to be scored: Q queries against a gallery of G."""
+    """One direction of retrieval, ready to be scored: Q queries against a gallery of G. Scores are computed a part of
+    the queries at a time: of 100,000 against 100,000 all together would be 40 GB."""
 
-    cosine: np.ndarray
-    """(Q, G)."""
-    positive: np.ndarray
-    """(Q, G) bool."""
+    query_QD: np.ndarray
+    """Embeddings of the queries, float32."""
+    candidate_GD: np.ndarray
+    """Embeddings of the gallery, float32."""
+    right_Q: np.ndarray
+    """What each query looks for, as a number: the candidates of that number are right."""
+    right_G: np.ndarray
     clusters: np.ndarray
     """(Q,) cluster of each query."""
     matched: dict[int, dict[int, float]] = field(default_factory=dict)
     """Query -> candidate -> probability of matching, for the queries that were re-ranked."""
     temperature: float = 1.0
 
+    def __len__(self) -> int:
+        return len(self.query_QD)
+
+    @property
+    def gallery(self) -> int:
+        """Number of candidates."""
+        return len(self.candidate_GD)
+
+    def cosine(self, queries: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(R, G) of some queries."""
+        found: np.ndarray = self.query_QD[np.asarray(queries)] @ self.candidate_GD.T
+        return found
+
+    def positive(self, queries: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(R, G) bool of some queries."""
+        found: np.ndarray = self.right_Q[np.asarray(queries)][:, None] == self.right_G
+        return found
+
+    @property
+    def positives_Q(self) -> np.ndarray:
+        """(Q,) how many candidates are right."""
+        numbers, counts = np.unique(self.right_G, return_counts=True)
+        return np.asarray(counts[np.searchsorted(numbers, self.right_Q)])
+
+    def ranks(self) -> np.ndarray:
+        """(Q,) rank of the best right candidate of each query by cosine, see :func:`ranks_of_positives`."""
+        parts = [
+            ranks_of_positives(self.cosine(part), self.positive(part)) for part in parts_of(len(self), self.gallery)
+        ]
+        return np.concatenate(parts)
+
     def scores(self, query: int, fused: bool = True) -> np.ndarray:
         """(G,) final scores of a query, re-ranked where that was done: matched candidates before all others, by
         :func:`knowlip.objectives.candidate_scores`, or by cosine + probability (BLIP) where `fused` is off."""
-        scores = self.cosine[query].astype(float)
+        scores = self.cosine([query])[0].astype(float)
         if query in self.matched:
             at = np.fromiter(self.matched[query], int)
             probability = np.fromiter(self.matched[query].values(), float)
@@ -56,6 +103,13 @@ class Direction:
         return scores
 
 
+def parts_of(queries: int, gallery: int) -> Iterator[np.ndarray]:
+    """Numbers of queries, so many at a time that their scores stay small."""
+    at_once = max(1, _MOST_SCORES // max(1, gallery))
+    for start in range(0, queries, at_once):
+        yield np.arange(start, min(start + at_once, queries))
+
+
 @dataclass(frozen=True)
 class Recalls:
     """Recall at each of `CUTOFFS`, and what a random order gives."""
@@ -65,18 +119,17 @@ class Recalls:
     median_rank: float
 
 
-def recalls(scores: np.ndarray, positive: np.ndarray, clusters: np.ndarray) -> Recalls:
-    """Recall of Q queries against a gallery of G.
+def recalls(direction: Direction, ranks: np.ndarray | None = None) -> Recalls:
+    """Recall of all queries of a direction, by cosine.
 
     Args:
-        scores: (Q, G).
-        positive: (Q, G) bool.
-        clusters: (Q,).
+        direction: the queries and their gallery.
+        ranks: (Q,) of :meth:`Direction.ranks`, where they are known.
     """
-    ranks, gallery = ranks_of_positives(scores, positive), positive.shape[1]
+    ranks = direction.ranks() if ranks is None else ranks
     return Recalls(
-        {k: proportion(ranks <= k, clusters) for k in CUTOFFS},
-        {k: chance_recall(positive.sum(1), gallery, k) for k in CUTOFFS},
+        {k: proportion(ranks <= k, direction.clusters) for k in CUTOFFS},
+        {k: chance_recall(direction.positives_Q, direction.gallery, k) for k in CUTOFFS},
         float(np.median(ranks)),
     )
 
@@ -100,9 +153,14 @@ class Reranking:
 def reranking(direction: Direction, fused: bool = True) -> dict[int, Reranking]:
     """Recall of the re-ranked queries by cosine alone and re-ranked, at each of `CUTOFFS`."""
     chosen = np.array(sorted(direction.matched))
-    positive, clusters = direction.positive[chosen], direction.clusters[chosen]
-    before = ranks_of_positives(direction.cosine[chosen], positive)
-    after = ranks_of_positives(np.stack([direction.scores(int(i), fused) for i in chosen]), positive)
+    clusters = direction.clusters[chosen]
+    before, after = (
+        np.array([int(ranks_of_positives(scores, direction.positive([i]))[0]) for i, scores in pairs])
+        for pairs in (
+            ((i, direction.cosine([i])) for i in chosen),
+            ((i, direction.scores(int(i), fused)[None]) for i in chosen),
+        )
+    )
     return {
         k: Reranking(
             proportion(before <= k, clusters),
@@ -135,20 +193,23 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
     )
     order = _frequent_first(bench, gallery)
     rows: list[Row] = []
+    hits: list[np.ndarray] = []
     details: dict[str, Json] = {}
     for name, direction in directions.items():
         # Of images nothing is known in advance, of texts how often training said them.
         known = order if name == "image_to_text" else None
-        cosine = recalls(direction.cosine, direction.positive, direction.clusters)
+        ranks = direction.ranks()
+        cosine = recalls(direction, ranks)
+        hits.append(np.mean([ranks <= k for k in CUTOFFS], axis=0))
         for k in CUTOFFS:
-            floors = _floors(k, direction.positive, known)
+            floors = _floors(k, direction, known)
             rows.append(bench.row("retrieve", encoder.name, f"{_WORDS[name]} R@{k}", cosine.at[k], floors))
-        facts: dict[str, Json] = {"gallery": direction.positive.shape[1], "median_rank": cosine.median_rank}
+        facts: dict[str, Json] = {"gallery": direction.gallery, "median_rank": cosine.median_rank}
         if direction.matched:
             changes, added = reranking(direction), reranking(direction, fused=False)
-            positive = direction.positive[sorted(direction.matched)]
+            chosen = np.array(sorted(direction.matched))
             for k, change in changes.items():
-                floors = {**_floors(k, positive, known), "cosine alone, same queries": change.cosine.value}
+                floors = {**_floors(k, direction, known, chosen), "cosine alone, same queries": change.cosine.value}
                 metric = f"{_WORDS[name]} R@{k} re-ranked"
                 rows.append(bench.row("retrieve", encoder.name, metric, change.reranked, floors))
             for k, change in changes.items():
@@ -161,6 +222,8 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
             facts |= {f"r{k}_reranking_helps": change.helps for k, change in changes.items()}
             facts |= {f"r{k}_cosine_plus_probability": change.reranked.value for k, change in added.items()}
         details[name] = facts
+    rows.append(_mean_row(bench, encoder.name, directions, hits, order))
+    rows += _pair_rows(bench, encoder.name, directions["image_to_text"])
     shown = examples(directions, gallery, bench.tile_ids, bench.limits.examples, seed=bench.seed)
     return Measured(tuple(rows), shown, details)
 
@@ -168,10 +231,56 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
 _WORDS: Final = {"image_to_text": "image to text", "text_to_image": "text to image"}
 
 
-def _floors(k: int, positive: np.ndarray, order: Sequence[int] | None) -> dict[str, float | None]:
+def _floors(
+    k: int, direction: Direction, order: Sequence[int] | None, queries: np.ndarray | None = None
+) -> dict[str, float | None]:
     """Recall of a random order, and of one order of the gallery for all queries where there is one."""
-    often = None if order is None else float(positive[:, order[:k]].any(1).mean())
-    return {"chance": chance_recall(positive.sum(1), positive.shape[1], k), "frequent texts": often}
+    queries = np.arange(len(direction)) if queries is None else queries
+    often = None
+    if order is not None:
+        often = float(np.isin(direction.right_Q[queries], direction.right_G[list(order[:k])]).mean())
+    return {"chance": chance_recall(direction.positives_Q[queries], direction.gallery, k), "frequent texts": often}
+
+
+def _mean_row(
+    bench: Bench, encoder: str, directions: Mapping[str, Direction], hits: Sequence[np.ndarray], order: Sequence[int]
+) -> Row:
+    """Mean of the six recalls, as papers print it: both directions at 1, 5 and 10."""
+    found = mean_of_means(hits, [direction.clusters for direction in directions.values()])
+    blind = [
+        _floors(k, direction, order if name == "image_to_text" else None)
+        for name, direction in directions.items()
+        for k in CUTOFFS
+    ]
+    floor = float(np.mean([max(value for value in one.values() if value is not None) for one in blind]))
+    return bench.row("retrieve", encoder, "mean recall", found, {"frequent texts and chance": floor})
+
+
+def _pair_rows(bench: Bench, encoder: str, direction: Direction) -> list[Row]:
+    """Recall where each image's own text, and no identical one, is the right answer, and the other way round.
+
+    Args:
+        bench: what is measured.
+        encoder: name of the encoder.
+        direction: image to text: its queries are all images, and each looks for its own text.
+    """
+    images, texts, own = direction.query_QD, direction.candidate_GD, direction.right_Q
+    number = len(images)
+    found: dict[str, list[np.ndarray]] = {"image to text": [], "text to image": []}
+    for part in parts_of(number, number):
+        found["image to text"].append(diagonal_ranks((images[part] @ texts.T)[:, own], part))
+        found["text to image"].append(diagonal_ranks(texts[own[part]] @ images.T, part))
+    return [
+        bench.row(
+            "retrieve",
+            encoder,
+            f"{words} R@{k}, identical texts wrong",
+            proportion(np.concatenate(ranks) <= k, direction.clusters),
+            {"chance": min(1.0, k / number)},
+        )
+        for words, ranks in found.items()
+        for k in CUTOFFS
+    ]
 
 
 def _frequent_first(bench: Bench, gallery: Sequence[str]) -> list[int]:
@@ -218,13 +327,12 @@ def retrieval(
                 for i in track(range(0, len(gallery), _BATCH), "encode test texts")
             ]
         )
-    cosine = (images.features @ features.T).numpy()
-    positive = own[:, None] == np.arange(len(gallery))
-    first_image = [int(np.flatnonzero(own == i)[0]) for i in range(len(gallery))]
+    pixels, words, numbers = images.features.numpy(), features.numpy(), np.arange(len(gallery))
+    _, first_image = np.unique(own, return_index=True)
     cluster_of = np.asarray(clusters)
     directions = {
-        "image_to_text": Direction(cosine, positive, cluster_of),
-        "text_to_image": Direction(cosine.T.copy(), positive.T.copy(), cluster_of[first_image]),
+        "image_to_text": Direction(pixels, words, own, numbers, cluster_of),
+        "text_to_image": Direction(words, pixels, numbers, own, cluster_of[first_image]),
     }
     matched = [(read or {}).get(text, text) for text in gallery]
     if k_test > 0 and rerank_queries > 0 and isinstance(model, WritingEncoder):
@@ -245,10 +353,14 @@ def _rerank(
 ) -> None:
     """Fill `direction.matched`: the `k_test` best by cosine are matched."""
     direction.temperature = model.temperature
-    total = len(direction.cosine)
-    chosen = np.sort(np.random.default_rng(seed).permutation(total)[:queries])
-    k_test = min(k_test, direction.cosine.shape[1])
-    best = np.argsort(-direction.cosine[chosen], axis=1, kind="stable")[:, :k_test]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(direction))[:queries])
+    k_test = min(k_test, direction.gallery)
+    best = np.concatenate(
+        [
+            np.argsort(-direction.cosine(chosen[part]), axis=1, kind="stable")[:, :k_test]
+            for part in parts_of(len(chosen), direction.gallery)
+        ]
+    )
     pairs = np.stack([np.repeat(chosen, k_test), best.ravel()], 1)
     probability = np.empty(len(pairs))
     title = "match images to texts" if image_is_query else "match texts to images"
@@ -291,14 +403,18 @@ def examples(
     for name, direction in directions.items():
         image_is_query = name == "image_to_text"
         queries, items = (tile_ids, gallery) if image_is_query else (gallery, tile_ids)
-        pool = np.array(sorted(direction.matched)) if direction.matched else np.arange(len(direction.cosine))
+        pool = np.array(sorted(direction.matched)) if direction.matched else np.arange(len(direction))
         for query in (int(q) for q in np.random.default_rng(seed).permutation(pool)[:count]):
-            scores, positive = direction.scores(query), direction.positive[query]
+            cosine, scores, positive = (
+                direction.cosine([query])[0],
+                direction.scores(query),
+                direction.positive([query])[0],
+            )
             right = [items[i] for i in np.flatnonzero(positive)[:8]]
             given = []
             for i in np.argsort(-scores, kind="stable")[:shown]:
                 # Both parts of the score are shown, so that a reader sees which of them was wrong.
-                note = f"cos {direction.cosine[query, i]:.2f}"
+                note = f"cos {cosine[i]:.2f}"
                 if i in (matched := direction.matched.get(query, {})):
                     note += f", match {matched[i]:.2f}"
                 if image_is_query and not positive[i]:

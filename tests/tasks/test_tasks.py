@@ -10,6 +10,7 @@ from knowlip.language.questions import QUESTION_TYPES, Question, make_questions
 from knowlip.language.truth import judge
 from knowlip.tasks import answers as vqa
 from knowlip.tasks import caption, retrieve, screening
+from knowlip.tasks.bench import Bench
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import caption_scores
 from tests.benchmark.fakes import NumberedImages, Oracle
@@ -29,7 +30,7 @@ def run_retrieval(noise: float, k_test: int = 8) -> tuple[dict[str, retrieve.Dir
 
 
 def by_cosine(direction: retrieve.Direction) -> retrieve.Recalls:
-    return retrieve.recalls(direction.cosine, direction.positive, direction.clusters)
+    return retrieve.recalls(direction)
 
 
 def test_an_oracle_retrieves_everything_and_duplicates_are_right() -> None:
@@ -67,7 +68,7 @@ def test_matching_reorders_the_best_only() -> None:
     for direction in directions.values():
         for query in direction.matched:
             scores = direction.scores(query)
-            assert set(np.argsort(-scores)[:8]) == set(np.argsort(-direction.cosine[query], kind="stable")[:8])
+            assert set(np.argsort(-scores)[:8]) == set(np.argsort(-direction.cosine([query])[0], kind="stable")[:8])
     shown = retrieve.examples({"image_to_text": directions["image_to_text"]}, gallery, TILES, count=5)
     assert len(shown) == 5
     for example in shown:
@@ -81,17 +82,47 @@ def test_matching_reorders_the_best_only() -> None:
 def test_re_ranking_that_is_wrong_or_right_for_sure_is_told() -> None:
     """Cosine finds the right one of 3 for every second query; matching finds it always, or never."""
     count = 40
-    positive = np.zeros((count, 3), bool)
-    positive[:, 0] = True
+    right = np.zeros(count, int)
     cosine = np.where(np.arange(count)[:, None] % 2 == 0, [0.9, 0.5, 0.1], [0.5, 0.9, 0.1])
     clusters = np.array([f"b{n // 5}" for n in range(count)])
     for order, value, said in (([0.999, 0.5, 0.001], 0.5, "yes"), ([0.001, 0.5, 0.999], -0.5, "no")):
         matched = {i: dict(enumerate(order)) for i in range(count)}
-        direction = retrieve.Direction(cosine, positive, clusters, matched)
+        direction = retrieve.Direction(cosine, np.eye(3), right, np.arange(3), clusters, matched)
         found = retrieve.reranking(direction)
         assert found[1].difference.value == pytest.approx(value)
         assert found[1].helps == said
         assert (found[1].cosine.value, found[5].helps) == (0.5, "unclear")
+
+
+def test_ranks_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for direction in run_retrieval(0.5)[0].values():
+        every = np.arange(len(direction))
+        whole = direction.ranks()
+        cosine, positive = direction.cosine(every), direction.positive(every)
+        expected = [1 + int(((row >= row[right].max()) & ~right).sum()) for row, right in zip(cosine, positive)]
+        assert whole.tolist() == expected
+        assert direction.positives_Q.tolist() == positive.sum(1).tolist()
+        with monkeypatch.context() as small:
+            small.setattr(retrieve, "_MOST_SCORES", 3 * direction.gallery + 1)
+            assert [len(part) for part in retrieve.parts_of(len(direction), direction.gallery)][:2] == [3, 3]
+            assert direction.ranks().tolist() == expected
+
+
+def test_an_identical_text_is_right_and_in_its_own_rows_wrong() -> None:
+    """An oracle finds every text; of the 24 images with the same one, it cannot say which text is whose."""
+    directions, _ = run_retrieval(0.0, k_test=0)
+    bench = SimpleBench()
+    rows = {row.metric: row.value for row in retrieve._pair_rows(bench, "oracle", directions["image_to_text"])}  # type: ignore[arg-type]
+    for words in ("image to text", "text to image"):
+        assert rows[f"{words} R@1, identical texts wrong"] == pytest.approx(96 / 120)
+        assert rows[f"{words} R@10, identical texts wrong"] == pytest.approx(96 / 120)
+
+
+class SimpleBench:
+    """Makes rows of nothing but what they are given."""
+
+    name, split = "set", "test"
+    row = Bench.row
 
 
 def test_images_are_encoded_again_where_tokens_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:

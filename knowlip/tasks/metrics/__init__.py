@@ -12,7 +12,7 @@ from knowlip.tasks.metrics.intervals import (
     proportion,
     wilson,
 )
-from knowlip.tasks.metrics.retrieval import chance_recall, ranks_of_positives, recall_at
+from knowlip.tasks.metrics.retrieval import chance_recall, diagonal_ranks, ranks_of_positives, recall_at
 
 __all__ = [
     "NO_CIDER",
@@ -22,6 +22,7 @@ __all__ = [
     "caption_scores",
     "chance_recall",
     "cluster_bootstrap",
+    "diagonal_ranks",
     "grouped_auroc",
     "majority_answers",
     "mean",

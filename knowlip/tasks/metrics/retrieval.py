@@ -30,6 +30,22 @@ def ranks_of_positives(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return 1 + ((scores >= best) & ~positive).sum(1)
 
 
+def diagonal_ranks(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rank of the very pair of each query, whatever other candidates would be right too: what is printed where each
+    image has its own text in the gallery and an identical text of another counts as wrong (SARVLM, among others).
+
+    Args:
+        scores: (Q, N) of queries against all N candidates, repeats included.
+        rows: (Q,) position of each query's own candidate.
+
+    Returns:
+        (Q,) int, 1 = first. Others with the same score stand before it.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    own = np.take_along_axis(scores, np.asarray(rows)[:, None], 1)
+    return np.asarray((scores >= own).sum(1))
+
+
 def recall_at(ranks: np.ndarray, k: int) -> float:
     """Share of queries whose right candidate is among the first `k`."""
     return float((ranks <= k).mean())
