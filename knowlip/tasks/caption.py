@@ -26,8 +26,7 @@ from knowlip.language.truth import judge
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured, balanced
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import NO_CIDER, Estimate, caption_scores, proportion, typical_text
-from knowlip.tasks.metrics.captions import TOKENISATION
+from knowlip.tasks.metrics import CaptionScorer, Estimate, proportion, typical_text
 
 Judge = Callable[[str, str, str, TileTruth, float], bool | None]
 """(instruction_set, dimension, text, truth, window_m) -> True, False, or None where nothing can be verified."""
@@ -152,12 +151,7 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
             {"one set": most},
         )
     )
-    scores = caption_scores(generated, [[text] for text in references], trial.clusters)
-    of_fixed = {name: caption_scores([text] * count, [[one] for one in references]) for name, text in fixed.items()}
-    for metric, figure in scores.items():
-        reached = {name: _value(found[metric]) for name, found in of_fixed.items()}
-        note = "" if figure else NO_CIDER
-        more.append(bench.row("caption", encoder.name, metric, figure, reached, note, unit="number"))
+    more += _score_rows(bench, encoder.name, generated, references, trial.clusters, fixed)
     examples = tuple(
         ShownExample(
             "caption",
@@ -281,6 +275,24 @@ def _true_row(
     return bench.row("caption", who, metric, share, floors, "" if share else note)
 
 
+def _score_rows(
+    bench: Bench,
+    who: str,
+    generated: Sequence[str],
+    references: Sequence[str],
+    clusters: Sequence[str],
+    fixed: Mapping[str, str],
+) -> list[Row]:
+    """Likeness to the annotator's words, beside that of texts that are the same for every image."""
+    scorer = CaptionScorer([[text] for text in references], clusters, [*generated, *fixed.values()])
+    of_fixed = {name: scorer.scores([text] * len(references)) for name, text in fixed.items()}
+    rows = []
+    for metric, score in scorer.scores(generated).items():
+        reached = {name: found[metric].value for name, found in of_fixed.items()}
+        rows.append(bench.row("caption", who, metric, score.figure, reached, score.reason, unit="number"))
+    return rows
+
+
 def _training_texts(bench: Bench) -> pd.DataFrame:
     """Texts of at most `_BASELINE_TEXTS` training tiles."""
     known = bench.data.texts(0)
@@ -335,7 +347,6 @@ def _details(
         name: [bool(one.true) for one in known if one.group == name] for name in sorted({one.group for one in known})
     }
     return {
-        "tokenisation": TOKENISATION,
         "exact": float(np.mean([a.strip().lower() == b.strip().lower() for a, b in zip(generated, references)])),
         "distinct": len(set(generated)) / len(generated),
         "words": float(np.mean([len(text.split()) for text in generated])),

@@ -275,10 +275,17 @@ def _attack_answer(folder: Path, chance: random.Random) -> str:
     return spoil(folder / chance.choice(("answer.json", "content.json")), chance)
 
 
+def _start_of(path: Path) -> bytes:
+    """What the server has to send; of a hole the first of it."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as stream:
+        return stream.read(1 << 18)
+
+
 def _enter_answer(folder: Path, out: Path, chance: random.Random) -> int:
     os.environ["OPENAI_API_KEY"] = "sk-none"
-    raw = (folder / "answer.json").read_bytes() if (folder / "answer.json").is_file() else b""
-    text = (folder / "content.json").read_text(errors="replace") if (folder / "content.json").is_file() else ""
+    raw, text = _start_of(folder / "answer.json"), _start_of(folder / "content.json").decode(errors="replace")
     sound = completion(answer())[1]
     if isinstance(sound, dict) and raw == json.dumps(sound).encode():
         raw = json.dumps(completion(text)[1]).encode()

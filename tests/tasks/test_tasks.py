@@ -12,7 +12,8 @@ from knowlip.tasks import answers as vqa
 from knowlip.tasks import caption, retrieve, screening
 from knowlip.tasks.bench import Bench
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import caption_scores
+from knowlip.tasks.metrics import CaptionScorer
+from knowlip.tasks.metrics.captions import RAW
 from tests.benchmark.fakes import NumberedImages, Oracle
 from tests.language.test_questions import truth_of
 
@@ -232,10 +233,10 @@ def test_an_oracle_captions_perfectly() -> None:
     images = EncodedImages(model, NumberedImages(), TILES)
     generated = caption.write_captions(model, images, list(range(COUNT)), 50)
     assert generated == texts
-    scores = caption_scores(generated, [[text] for text in texts], BLOCKS)
-    assert scores["BLEU-4"].value == pytest.approx(1.0)
-    fixed = caption_scores(["Count: no ships."] * COUNT, [[text] for text in texts])
-    assert fixed["CIDEr"].value < scores["CIDEr"].value
+    scorer = CaptionScorer([[text] for text in texts], BLOCKS)
+    scores, fixed = scorer.scores(generated), scorer.scores(["Count: no ships."] * COUNT)
+    assert scores["BLEU-4" + RAW].value == pytest.approx(1.0)
+    assert (fixed["CIDEr" + RAW].value or 0) < (scores["CIDEr" + RAW].value or 0)
 
 
 def word_judge(instruction_set: str, dimension: str, text: str, truth: Any, window_m: float) -> bool | None:

@@ -1,7 +1,7 @@
 """What is measured and how sure we are: pure functions of arrays and strings, no model and no data set."""
 
 from knowlip.tasks.metrics.baselines import majority_answers, typical_text
-from knowlip.tasks.metrics.captions import NO_CIDER, caption_scores, tokenise
+from knowlip.tasks.metrics.captions import NO_CIDER, CaptionScore, CaptionScorer, rouge_l, tokenise
 from knowlip.tasks.metrics.detection import auroc, grouped_auroc, precision_recall
 from knowlip.tasks.metrics.intervals import (
     NO_INTERVAL,
@@ -17,9 +17,10 @@ from knowlip.tasks.metrics.retrieval import chance_recall, diagonal_ranks, ranks
 __all__ = [
     "NO_CIDER",
     "NO_INTERVAL",
+    "CaptionScore",
+    "CaptionScorer",
     "Estimate",
     "auroc",
-    "caption_scores",
     "chance_recall",
     "cluster_bootstrap",
     "diagonal_ranks",
@@ -31,6 +32,7 @@ __all__ = [
     "proportion",
     "ranks_of_positives",
     "recall_at",
+    "rouge_l",
     "tokenise",
     "typical_text",
     "wilson",
