@@ -173,6 +173,11 @@ _TRAINING = {
         "bench_run",
         "train and measure a task on a data set with any encoder: folds, seeds, rows, pictures",
     ),
+    "bench llm": Command(
+        "knowlip.benchmark.llm.run:BenchLlmConfig",
+        "bench_llm",
+        "ask a general language model, with the image or blind, what evaluate asks of ours",
+    ),
     "evaluate": Command(
         "knowlip.benchmark.evaluate:EvaluateConfig", "evaluate", "measure a model on places that training never saw"
     ),

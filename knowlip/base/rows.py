@@ -23,6 +23,7 @@ Standing = Literal["above", "level", "below"]
 
 ANNOTATOR: Final = "annotator:"
 OTHER_IMAGE: Final = "other-image:"
+BLIND: Final = "blind:"
 """What the encoder of a reference row begins with."""
 _LONGEST: Final = 1000
 """Characters of a text in a row of a file."""
@@ -45,7 +46,8 @@ class Row:
     """Name of the module in `knowlip/tasks` that measured it."""
     encoder: str
     """Name of the model; "annotator:NAME" for the teacher's own figure on the same trials, "other-image:NAME" for what
-    the model says of the image of another tile (:mod:`knowlip.dataset.others`)."""
+    the model says of the image of another tile (:mod:`knowlip.dataset.others`), "blind:NAME" for a language model
+    that is shown no image."""
     metric: str
     """In words, e.g. "count accuracy" or "image to text R@1"."""
     value: float | None
@@ -87,7 +89,7 @@ class Row:
     @property
     def is_reference(self) -> bool:
         """Whether it stands beside a model's figure on the same trials and is not that of a model that looks."""
-        return self.encoder.startswith((ANNOTATOR, OTHER_IMAGE))
+        return self.encoder.startswith((ANNOTATOR, OTHER_IMAGE, BLIND))
 
     @property
     def name(self) -> str:

@@ -1,9 +1,9 @@
 """Questions with closed answers: the model ranks the answers of a type, beside its teacher, what needs no look, and
 what it answers to the image of another tile."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import torch
 
 from knowlip.base.examples import ShownExample, ShownItem
 from knowlip.base.progress import track
-from knowlip.base.rows import OTHER_IMAGE, Json
+from knowlip.base.rows import OTHER_IMAGE, Json, Row
 from knowlip.base.vocabulary import REGIONS
 from knowlip.language.questions import (
     QUESTION_TYPES,
@@ -92,13 +92,13 @@ def answer(
                 choice = model.rank(tokens, texts, list(answers[kind])).argmax(1).tolist()
                 said = [answers[kind][c] for c in choice]
             else:
-                said = [_even(text) for text in model.generate(tokens, texts, 16)]
+                said = [even(text) for text in model.generate(tokens, texts, 16)]
             for i, text in zip(rows, said):
                 given[i] = text
     return given
 
 
-def _even(text: str) -> str:
+def even(text: str) -> str:
     """Undo the spaces of WordPiece decoding: "built - up , quay" -> "built-up, quay"."""
     return text.strip().lower().replace(" - ", "-").replace(" ,", ",").rstrip(".").strip()
 
@@ -124,6 +124,14 @@ class Asked:
         return [self.given[i] == self.questions[i].answer for i in self.rows_of(kind)]
 
 
+def posed(bench: Bench) -> Asked:
+    """What is asked about the tiles of a bench, not answered yet (`given` is empty), whoever answers."""
+    train = questions_of(bench.data, "train", bench.seed)
+    answers = candidates(train)
+    possible = [q for q in questions_about(bench.data, bench.tile_ids, bench.seed) if q.type in answers]
+    return Asked(choose_questions(possible, bench.limits.questions_per_type, bench.seed), [], train, answers)
+
+
 def ask(bench: Bench, encoder: Encoder) -> Asked:
     """Ask about the tiles of a bench.
 
@@ -132,12 +140,9 @@ def ask(bench: Bench, encoder: Encoder) -> Asked:
     """
     if not isinstance(encoder, WritingEncoder):
         raise ValueError(f"{encoder.name} neither ranks nor writes answers.")
-    train = questions_of(bench.data, "train", bench.seed)
-    answers = candidates(train)
-    possible = [q for q in questions_about(bench.data, bench.tile_ids, bench.seed) if q.type in answers]
-    asked = choose_questions(possible, bench.limits.questions_per_type, bench.seed)
-    images = bench.images(encoder, only={question.tile_id for question in asked})
-    return Asked(asked, answer(encoder, images, asked, answers, bench.vqa_mode), train, answers)
+    asked = posed(bench)
+    images = bench.images(encoder, only={question.tile_id for question in asked.questions})
+    return replace(asked, given=answer(encoder, images, asked.questions, asked.candidates, bench.vqa_mode))
 
 
 def of_other_images(bench: Bench, encoder: Encoder, asked: Asked) -> Asked:
@@ -199,37 +204,15 @@ def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
     if not isinstance(encoder, WritingEncoder):
         return Measured((bench.row("vqa", encoder.name, _MEAN, None, note="It neither ranks nor writes answers."),))
     asked = ask(bench, encoder)
-    taught = bench.truths and bench.data.revisions()
-    note = "" if bench.truths else _AGREEMENT
+    note = agreement(bench)
     blind = of_other_images(bench, encoder, asked)
-    beside = {OTHER_IMAGE + encoder.name: (blind, note)}
-    if taught:
-        beside[bench.annotator] = replace(asked, given=annotator_answers(asked.questions, bench.texts)), ""
-    rows, means = [], []
+    everyone: dict[str, Answered] = {
+        encoder.name: Answered(asked, lambda kinds: note),
+        OTHER_IMAGE + encoder.name: Answered(blind, lambda kinds: f"{note} {_silence(blind, kinds)}".strip()),
+        **teachers(bench, asked),
+    }
     floors = {kind: floors_of(asked, kind) for kind in QUESTION_TYPES}
-    for kind in QUESTION_TYPES:
-        metric = f"{kind.replace('_', ' ')} accuracy"
-        if not asked.rows_of(kind):
-            rows.append(bench.row("vqa", encoder.name, metric, None, note="No test tile gives a clear answer."))
-            continue
-        rows.append(bench.row("vqa", encoder.name, metric, _share(asked, kind, bench), floors[kind], note))
-        for name, (other, said) in beside.items():
-            if other.rows_of(kind):
-                words = f"{said} {_silence(other, [kind])}".strip()
-                rows.append(bench.row("vqa", name, metric, _share(other, kind, bench), floors[kind], words))
     kinds = [kind for kind in QUESTION_TYPES if asked.rows_of(kind)]
-    if kinds:
-        names = dict.fromkeys(name for kind in kinds for name in floors[kind])
-        # A type without training questions has no majority: chance stands for it, not nothing.
-        common = {
-            name: float(np.mean([floors[kind].get(name, floors[kind].get("chance")) or 0.0 for kind in kinds]))
-            for name in names
-        }
-        means.append(bench.row("vqa", encoder.name, _MEAN, _mean(asked, kinds, bench), common, note))
-        for name, (other, said) in beside.items():
-            if there := [kind for kind in kinds if other.rows_of(kind)]:
-                words = f"{said} {_silence(other, there)}".strip()
-                means.append(bench.row("vqa", name, _MEAN, _mean(other, there, bench), common, words))
     details: dict[str, Json] = {
         kind: {
             "source": asked.questions[asked.rows_of(kind)[0]].source,
@@ -240,7 +223,59 @@ def measure_answers(bench: Bench, encoder: Encoder) -> Measured:
         }
         for kind in kinds
     }
-    return Measured((*means, *rows), _examples(asked, bench), details)
+    return Measured(answer_rows(bench, everyone), _examples(asked, bench), details)
+
+
+class Answered(NamedTuple):
+    """What somebody answered to the questions of a bench, or to some of them."""
+
+    asked: Asked
+    note: Callable[[Sequence[str]], str]
+    """What must be said of the answers of these types."""
+
+
+def agreement(bench: Bench) -> str:
+    """The note of figures that are held against the annotator, "" where there is truth."""
+    return "" if bench.truths else _AGREEMENT
+
+
+def teachers(bench: Bench, asked: Asked) -> dict[str, Answered]:
+    """The annotator's answers to the same questions, where there is truth to hold them against."""
+    if not (bench.truths and bench.data.revisions()):
+        return {}
+    taught = replace(asked, given=annotator_answers(asked.questions, bench.texts))
+    return {bench.annotator: Answered(taught, lambda kinds: _silence(taught, kinds))}
+
+
+def answer_rows(bench: Bench, everyone: Mapping[str, Answered]) -> tuple[Row, ...]:
+    """Accuracy of each type and their mean, of everyone who answered, beside the floors of the first one's questions.
+
+    Args:
+        bench: whose questions they are.
+        everyone: name -> answers; the first is the one who is measured.
+    """
+    rows, means, first = [], [], next(iter(everyone))
+    asked = everyone[first].asked
+    floors = {kind: floors_of(asked, kind) for kind in QUESTION_TYPES}
+    for kind in QUESTION_TYPES:
+        metric = f"{kind.replace('_', ' ')} accuracy"
+        if not asked.rows_of(kind):
+            rows.append(bench.row("vqa", first, metric, None, note="No test tile gives a clear answer."))
+            continue
+        for name, (other, note) in everyone.items():
+            if other.rows_of(kind):
+                rows.append(bench.row("vqa", name, metric, _share(other, kind, bench), floors[kind], note([kind])))
+    kinds = [kind for kind in QUESTION_TYPES if asked.rows_of(kind)]
+    names = dict.fromkeys(name for kind in kinds for name in floors[kind])
+    # A type without training questions has no majority: chance stands for it, not nothing.
+    common = {
+        name: float(np.mean([floors[kind].get(name, floors[kind].get("chance")) or 0.0 for kind in kinds]))
+        for name in names
+    }
+    for name, (other, note) in everyone.items():
+        if there := [kind for kind in kinds if other.rows_of(kind)]:
+            means.append(bench.row("vqa", name, _MEAN, _mean(other, there, bench), common, note(there)))
+    return (*means, *rows)
 
 
 def image_gain(asked: Asked, blind: Asked, kind: str, clusters: Mapping[str, str]) -> dict[str, Json]:

@@ -36,6 +36,8 @@ class FaultServer(LocalServer):
         batch_fault: (number of the batch from 0) -> "", "expired", "failed", "lost lines", "dropped create", "gone"
             (the batch is worked on, and then nobody knows it), "file gone" (its results cannot be had).
         polls: looks at a batch before it has ended.
+        place: body -> what it asks about.
+        content: place -> what a model answers.
     """
 
     def __init__(
@@ -43,8 +45,11 @@ class FaultServer(LocalServer):
         fault: Callable[[str, int, dict[str, Any]], str] = lambda place, times, body: "",
         batch_fault: Callable[[int], str] = lambda number: "",
         polls: int = 2,
+        place: Callable[[dict[str, Any]], str] = place_of,
+        content: Callable[[str], str] = lambda place: answer("terrain", Terrain=f"plain at {place}"),
     ) -> None:
         super().__init__()
+        self.place, self.content = place, content
         self.fault, self.batch_fault, self.polls = fault, batch_fault, polls
         self.asked: Counter[str] = Counter()
         """Body -> how often it was asked."""
@@ -66,7 +71,7 @@ class FaultServer(LocalServer):
     def answer(self, body: dict[str, Any], idempotency: str = "") -> tuple[str, int, Any, dict[str, str]]:
         """(fault, status, reply, headers) of one request; charges for what a model would have worked on."""
         mark = json.dumps(body, sort_keys=True)
-        place = place_of(body)
+        place = self.place(body)
         with self.lock:
             times = self.asked[mark]
             self.asked[mark] += 1
@@ -85,9 +90,9 @@ class FaultServer(LocalServer):
             if idempotency and idempotency in self._replies:
                 return fault, 200, self._replies[idempotency], {}
             self.charged[mark] += 1
-        reply: Any = completion(answer("terrain", Terrain=f"plain at {place}"))[1]
+        reply: Any = completion(self.content(place))[1]
         if fault == "truncated":
-            reply = completion(answer("terrain")[:200], "length")[1]
+            reply = completion(self.content(place)[:200], "length")[1]
         elif fault == "schema":
             reply = completion(json.dumps({"instruction_set": "terrain", "sub_texts": {"Terrain": "flat"}}))[1]
         elif fault == "prose":

@@ -324,7 +324,7 @@ def test_options_are_checked() -> None:
         ({"layers": ("magic",)}, "prompt layer"),
         ({"instruction_set": "sea"}, "instruction set"),
         ({"image_side": 4}, "image_side"),
-        ({"image_format": "png"}, "image format"),
+        ({"image_format": "gif"}, "image format"),
         ({"response_format": "xml"}, "response format"),
         ({"retries": -1}, "retries"),
     ):

@@ -25,7 +25,7 @@ __all__ = ["ChatRequest", "CostLimit", "EndpointError", "OpenAIAnnotator", "Tile
 REPAIR_TURNS = 2
 MAX_ANSWER = 200_000
 """Characters of an answer, with what a model thinks aloud before it; a longer one is no annotation."""
-_ENCODERS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4})}
+_ENCODERS = {"jpeg": ("JPEG", {"quality": 85}), "webp": ("WEBP", {"quality": 80, "method": 4}), "png": ("PNG", {})}
 
 
 class _Unanswered(Exception):
@@ -122,7 +122,7 @@ def image_url(image: NDArray[np.uint8], side: int, image_format: str) -> str:
     Args:
         image: (H, W) grey values.
         side: longest side in pixels; a larger image is averaged down (no ringing at bright points), a smaller one kept.
-        image_format: "jpeg" or "webp".
+        image_format: one of `IMAGE_FORMATS`.
     """
     picture = Image.fromarray(image)
     shrink = min(1.0, side / max(image.shape))

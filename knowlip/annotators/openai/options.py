@@ -9,7 +9,7 @@ from knowlip.annotators.openai.prompt import LAYERS, AnswerForm, Prompt, compose
 from knowlip.annotators.types import TileRequest
 from knowlip.language.dimensions import DIMENSIONS
 
-IMAGE_FORMATS = ("jpeg", "webp")
+IMAGE_FORMATS = ("jpeg", "webp", "png")
 RESPONSE_FORMATS = ("json_schema", "json_object", "text")
 _ASKED = (
     *("layers", "instruction_set", "geographic_hint", "parent_text", "guided", "image_side", "image_format"),
@@ -35,7 +35,7 @@ class OpenAIOptions:
     image_side: int = 768
     """Longest side in pixels of the image that is sent; smaller tiles are sent as they are."""
     image_format: str = "jpeg"
-    """"jpeg" or "webp"."""
+    """"jpeg", "webp", or "png", which loses nothing."""
     response_format: str = "json_schema"
     """"json_schema" (strict), "json_object", or "text" (nine lines) for servers that know neither."""
     temperature: float = 0.0
@@ -87,7 +87,7 @@ class OpenAIOptions:
         if self.instruction_set and self.instruction_set not in DIMENSIONS:
             raise ValueError(f"There is no instruction set {self.instruction_set!r}; use {', '.join(DIMENSIONS)}.")
         if self.image_format not in IMAGE_FORMATS:
-            raise ValueError(f"The image format is {self.image_format!r}; use {' or '.join(IMAGE_FORMATS)}.")
+            raise ValueError(f"The image format is {self.image_format!r}; use {', '.join(IMAGE_FORMATS)}.")
         if self.response_format not in RESPONSE_FORMATS:
             raise ValueError(f"The response format is {self.response_format!r}; use {', '.join(RESPONSE_FORMATS)}.")
         if self.image_side < 32 or self.max_tokens < 1 or self.timeout_s <= 0:

@@ -7,7 +7,7 @@ with the same command and pays no answer twice.
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
@@ -16,6 +16,7 @@ import pandas as pd
 
 from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
+from knowlip.annotators.openai.reply import ChatAnswer
 from knowlip.annotators.openai.secret import HIDDEN
 from knowlip.annotators.paraphrase.rules import REASONS, refusal, tidied
 from knowlip.annotators.workers import PLACE_KEYS
@@ -27,11 +28,11 @@ from knowlip.dataset.figures import read_figures, write_figures
 from knowlip.dataset.texts import read_revision
 from knowlip.jobs.run import runner
 from knowlip.jobs.store import alone
-from knowlip.jobs.work import Threads, Work
+from knowlip.jobs.work import Threads
 from knowlip.language.marks import Sentence, joined, sentences_of
 
 if TYPE_CHECKING:
-    from knowlip.annotators.openai.cached import CachedEndpoint
+    from knowlip.annotators.openai.endpoint import TileFailed
 
 _SYSTEM: Final = (
     "You reword statements about radar images of the Earth. Say exactly the same in other words: keep every number, "
@@ -231,31 +232,12 @@ def _estimate(wanted: list[Wanted], config: ParaphraseConfig) -> dict[str, Any]:
     return {"requests": len(wanted), "input_tokens": tokens, "output_tokens": output, "cost": cost}
 
 
-@dataclass(frozen=True)
-class Rewording(Work[Wanted, str]):
-    """A language model rewords a sentence; "" where it gives no answer."""
-
-    endpoint: "CachedEndpoint"
-    seed: int
-
-    def open(self, number: int) -> Callable[[Wanted], str]:
-        """All threads share the endpoint."""
-        from knowlip.annotators.openai.endpoint import TileFailed
-
-        def reword(one: Wanted) -> str:
-            question = self.endpoint.question(one.messages, one.tile_id, 0, {"seed": self.seed + one.variant})
-            try:
-                answer = self.endpoint.ask(question)
-            except TileFailed:
-                return ""
-            bad = answer["finish_reason"] == "length" or answer["refusal"] or len(answer["content"]) > _LONGEST
-            return "" if bad or HIDDEN in answer["content"] else tidied(answer["content"])
-
-        return reword
-
-    def name(self, item: Wanted) -> str:
-        """Its words."""
-        return repr(item.text)
+def _reworded(answer: "ChatAnswer | TileFailed") -> str:
+    """The new words of an answer; "" where it gives none."""
+    if isinstance(answer, ValueError):
+        return ""
+    bad = answer["finish_reason"] == "length" or answer["refusal"] or len(answer["content"]) > _LONGEST
+    return "" if bad or HIDDEN in answer["content"] else tidied(answer["content"])
 
 
 def _asked(
@@ -263,7 +245,8 @@ def _asked(
 ) -> tuple[dict[tuple[str, int], str], dict[str, Any]]:
     """The answers by words and variant, and what was asked and spent."""
     # The client library takes a second to import.
-    from knowlip.annotators.openai.cached import CachedEndpoint
+    from knowlip.annotators.openai.cached import CachedEndpoint, ChatRequest
+    from knowlip.annotators.openai.work import EndpointWork
 
     ledger = RequestLedger(folder / "ledger.sqlite")
     endpoint = CachedEndpoint(
@@ -277,9 +260,13 @@ def _asked(
     )
     endpoint.check()
     answers = {}
-    with runner(Rewording(endpoint, config.openai.seed), Threads(config.concurrency)) as run:
-        for one, text in track(run(wanted), "reword sentences", len(wanted)):
-            answers[one.text, one.variant] = text
+
+    def question(one: Wanted) -> ChatRequest:
+        return endpoint.question(one.messages, one.tile_id, 0, {"seed": config.openai.seed + one.variant})
+
+    with runner(EndpointWork(endpoint, question), Threads(config.concurrency)) as run:
+        for one, answer in track(run(wanted), "reword sentences", len(wanted)):
+            answers[one.text, one.variant] = _reworded(answer)
     spent = {"usage": endpoint.usage.as_dict(), "ledger": ledger.summary()}
     ledger.close()
     return answers, spent

@@ -1,0 +1,1 @@
+"""General language models, asked what our own models are asked."""

@@ -1,0 +1,391 @@
+"""`knowlip bench llm`: the questions that `knowlip evaluate` asks, put to any OpenAI-compatible endpoint.
+
+    OUT/answers/         every reply as it came, under the hash of all that was asked: nothing is paid twice
+    OUT/ledger.sqlite    what was asked, what it cost, how it ended
+    OUT/replies.jsonl    each question with what was sent, the reply, what was read in it, and the right answer
+    OUT/results.json     rows as `knowlip evaluate` writes them
+
+A stopped run goes on with the same command, which also asks again what got no answer.
+"""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from knowlip.annotators.openai.annotator import image_url
+from knowlip.annotators.openai.cached import CachedEndpoint, ChatRequest
+from knowlip.annotators.openai.cost import input_tokens, prices_of
+from knowlip.annotators.openai.endpoint import TileFailed
+from knowlip.annotators.openai.ledger import RequestLedger
+from knowlip.annotators.openai.options import OpenAIOptions
+from knowlip.annotators.openai.reply import ChatAnswer
+from knowlip.annotators.openai.work import EndpointWork
+from knowlip.base.files import sha256, whole_file
+from knowlip.base.progress import console, say, track
+from knowlip.base.rows import BLIND, OTHER_IMAGE, Json, Results
+from knowlip.base.settings import same_or_refuse
+from knowlip.benchmark.llm.prompt import OutcomeKind, PromptKind, prompt_of, read_reply
+from knowlip.benchmark.llm.published import PUBLISHED, SOURCE
+from knowlip.benchmark.table import print_table
+from knowlip.jobs.run import runner
+from knowlip.jobs.store import alone
+from knowlip.jobs.work import Threads
+from knowlip.language.questions import QUESTION_TYPES, Question
+from knowlip.tasks.answers import Answered, Asked, agreement, answer_rows, posed, teachers
+from knowlip.tasks.bench import CLUSTERS, Bench, MeasureLimits
+from knowlip.tasks.metrics import proportion
+
+RESULTS: Final = "results.json"
+REPLIES: Final = "replies.jsonl"
+SETTINGS: Final = "llm.yaml"
+_SAMPLE_PX: Final = 64
+"""Side of the image in whose place estimates count `openai.image_tokens`."""
+_SHOWN: Final = 10
+"""Replies that could not be read, and reasons, that the details show."""
+
+
+@dataclass(frozen=True)
+class LlmOptions(OpenAIOptions):
+    """How to ask. Settings of the annotator's prompts are not read."""
+
+    image_format: str = "png"
+    """"png" loses nothing, "jpeg" and "webp" are smaller."""
+    max_tokens: int = 64
+    """Longest answer. A model that thinks aloud needs room for it, or an `extra` that switches it off."""
+    typical_output_tokens: int = 8
+    """Of an answer, for estimates."""
+
+
+@dataclass(frozen=True)
+class BenchLlmConfig:
+    """Whom to ask about which tiles."""
+
+    dataset: Path
+    """Folder of the data set."""
+    model: str
+    """Name of the model as the endpoint knows it."""
+    out: Path
+    """Folder for answers, ledger, replies.jsonl and results.json; the same command goes on in it."""
+    base_url: str = ""
+    """Address that ends in /v1; empty = environment variable OPENAI_BASE_URL, else OpenAI's own."""
+    blind: bool = False
+    """Send no image: what a language model makes of the questions alone. For models that see none, and as a floor."""
+    prompt: PromptKind = "choices"
+    """"choices" says what the image is and which answers there are; "question" sends the question's words alone, as to
+    a model that was taught them (`knowlip serve`)."""
+    metres_per_pixel: bool = False
+    """Send the size of a pixel as a parameter of that name, which `knowlip serve` reads and others refuse."""
+    other_image: bool = False
+    """Ask everything again with the image of another tile: what a model answers that does not look. Costs the same
+    again."""
+    split: str = "test"
+    """Which tiles are asked about."""
+    name: str = ""
+    """Of the data set in rows; by default its folder's."""
+    label: str = ""
+    """Of the model in rows; by default the name of `model` without a path."""
+    questions_per_type: int = 200
+    """Most questions of each of the six types, the same ones that `knowlip evaluate` asks."""
+    seed: int = 0
+    """Of wordings, regions asked about, and the choice of questions."""
+    concurrency: int = 8
+    """Requests in flight."""
+    retry_failed: bool = False
+    """Also ask again what was paid and brought nothing that can be read as a reply."""
+    dry_run: bool = False
+    """Only estimate requests, tokens and cost; nothing is asked, paid or written."""
+    max_cost: float = 0.0
+    """Stop before all runs in `out` together could cost more; needs openai.price_in and price_out."""
+    openai: LlmOptions = field(default_factory=LlmOptions)
+    """Request settings."""
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("Give the name of a model as the endpoint knows it (--model).")
+        if self.prompt not in ("choices", "question"):
+            raise ValueError(f"prompt is {self.prompt!r}; use choices or question.")
+        if self.blind and (self.other_image or self.metres_per_pixel):
+            raise ValueError("blind sends no image: other_image and metres_per_pixel need one.")
+        if min(self.questions_per_type, self.concurrency) < 1 or self.max_cost < 0:
+            raise ValueError("questions_per_type and concurrency must be 1 or more, max_cost must not be negative.")
+
+    @property
+    def options(self) -> LlmOptions:
+        """How to ask; without an image none is counted."""
+        return replace(self.openai, image_tokens=0) if self.blind else self.openai
+
+    @property
+    def encoder(self) -> str:
+        """Name of the model in rows."""
+        label = self.label or self.model.rstrip("/").rsplit("/", 1)[-1]
+        return BLIND + label if self.blind else label
+
+
+class LlmQuestion(NamedTuple):
+    """A question, and the tile whose image is sent with it."""
+
+    question: Question
+    image_of: str
+
+
+class LlmReply(NamedTuple):
+    """What came of a question."""
+
+    answer: str
+    """As the closed vocabulary says it; "" where none could be read."""
+    outcome: OutcomeKind
+    why: str
+    """Where there is no answer."""
+    said: str
+    """The reply, "" where there was none."""
+
+
+def bench_llm(config: BenchLlmConfig) -> Results:
+    """Ask, read the replies, and write rows.
+
+    Returns:
+        What results.json holds; of a `dry_run` no rows, and the estimate in `details`.
+
+    Raises:
+        ValueError: no such split; the endpoint cannot be used, or no question got an answer; other settings in `out`;
+            the limit of the cost is reached.
+    """
+    limits = MeasureLimits(questions_per_type=config.questions_per_type)
+    bench = Bench(config.dataset, config.split, limits, config.seed, name=config.name)
+    asked = posed(bench)
+    if not asked.questions:
+        raise ValueError(f"No clear question can be asked about the split {config.split!r} of {config.dataset}.")
+    wanted = [LlmQuestion(one, one.tile_id) for one in asked.questions]
+    if config.other_image:
+        wanted += [
+            LlmQuestion(one, bench.others[one.tile_id]) for one in asked.questions if one.tile_id in bench.others
+        ]
+    if config.dry_run:
+        return Results((), {"estimate": _estimate(config, bench, wanted)})
+    config.out.mkdir(parents=True, exist_ok=True)
+    with alone(config.out / "lock", f"Another process asks in {config.out}: let it end, or use another output folder."):
+        replies, setup, spent = _ask_all(config, bench, wanted)
+        if not any(reply.outcome != "no answer" for reply in replies):
+            why = Counter(reply.why for reply in replies).most_common(1)[0][0]
+            raise ValueError(f"None of {len(replies)} questions was answered ({why}); nothing is measured.")
+        _write_replies(config.out / REPLIES, config, bench, wanted, replies)
+        results = _results(config, bench, asked, wanted, replies, setup, spent)
+        results.write(config.out / RESULTS)
+        return results
+
+
+def show(results: Results) -> str:
+    """A table of what was measured, and beside it what others have published."""
+    if "estimate" in results.details:
+        found = results.details["estimate"]
+        return (
+            f"{found['requests']:,} requests of {found['input_tokens']:,} input and {found['output_tokens']:,} output "
+            f"tokens; cost {found['cost']:.4f}"
+        )
+    print_table(results)
+    names = [kind.replace("_", " ") for kind in QUESTION_TYPES]
+    console.print(f"Published, not measured here ({SOURCE}; other images and questions), %: {', '.join(names)}")
+    for model, values in PUBLISHED.items():
+        console.print(f"  {model:20} {'  '.join(f'{value:5.1f}' for value in values)}", markup=False)
+    outcomes = results.details["vqa"]["outcomes"]
+    return f"outcomes: {', '.join(f'{count} {name}' for name, count in dict(outcomes).items())}"  # type: ignore[call-overload]
+
+
+# ---- asking ---------------------------------------------------------------------------------------------------------
+
+
+def _parameters(config: BenchLlmConfig) -> dict[str, Any]:
+    """Everything of a request but its messages."""
+    options = config.options
+    asked = {
+        **{"model": config.model, "temperature": options.temperature},
+        **{"max_tokens": options.max_tokens, "seed": options.seed},
+    }
+    return {name: value for name, value in (asked | options.extra).items() if value is not None}
+
+
+def _messages(config: BenchLlmConfig, bench: Bench, one: LlmQuestion, url: str) -> list[dict[str, Any]]:
+    text = prompt_of(one.question, bench.windows.get(one.image_of, np.nan), config.prompt, config.blind)
+    content: Any = text
+    if not config.blind:
+        content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
+    return [{"role": "user", "content": content}]
+
+
+def _asker(config: BenchLlmConfig, bench: Bench, endpoint: CachedEndpoint) -> Callable[[LlmQuestion], ChatRequest]:
+    """What is sent of a question; images are encoded when it is their turn."""
+    options, lock = config.options, threading.Lock()
+
+    def request(one: LlmQuestion) -> ChatRequest:
+        url, changes = "", {}
+        if not config.blind:
+            with lock:  # the data set's files are read by one thread at a time
+                image = bench.data.image(one.image_of)
+            url = image_url(image, options.image_side, options.image_format)
+            if config.metres_per_pixel:
+                sent = min(max(image.shape), options.image_side)
+                changes = {"metres_per_pixel": bench.windows[one.image_of] / sent}
+        return endpoint.question(_messages(config, bench, one, url), one.question.tile_id, 0, changes)
+
+    return request
+
+
+def _ask_all(
+    config: BenchLlmConfig, bench: Bench, wanted: Sequence[LlmQuestion]
+) -> tuple[list[LlmReply], dict[str, Json], dict[str, Json]]:
+    """Replies in the order of the questions; what decides them; and what they cost."""
+    # Stored replies are known by all that was asked but the address: another endpoint's must not count.
+    ledger = RequestLedger(config.out / "ledger.sqlite")
+    try:
+        if config.retry_failed:
+            ledger.forgive()
+        endpoint = CachedEndpoint(
+            config.model,
+            config.options,
+            config.out / "answers",
+            config.base_url,
+            ledger,
+            config.max_cost,
+            parameters=_parameters(config),
+        )
+        setup: dict[str, Json] = {
+            "dataset_fingerprint": bench.data.fingerprint,
+            "split": config.split,
+            "seed": config.seed,
+            "model": config.model,
+            "endpoint": endpoint.base_url,
+            "blind": config.blind,
+            "prompt": config.prompt,
+            "metres_per_pixel": config.metres_per_pixel,
+            "prompts_sha256": _prompts_hash(config, bench, wanted),
+            "parameters": _parameters(config),
+            "image_side": config.openai.image_side,
+            "image_format": config.openai.image_format,
+        }
+        bound = {name: value for name, value in setup.items() if name != "prompts_sha256"}
+        same_or_refuse(config.out / SETTINGS, bound)
+        endpoint.check()
+        found: dict[LlmQuestion, LlmReply] = {}
+        work = EndpointWork(endpoint, _asker(config, bench, endpoint))
+        with runner(work, Threads(config.concurrency)) as run:
+            for one, answer in track(run(list(wanted)), "ask questions", len(wanted)):
+                found[one] = _understood(one.question, answer)
+        books = {name: value for name, value in ledger.summary().items() if name != "tiles"}
+        spent: dict[str, Json] = {"usage": endpoint.usage.as_dict(), "ledger": books}
+        return [found[one] for one in wanted], setup, spent
+    finally:
+        ledger.close()
+
+
+def _prompts_hash(config: BenchLlmConfig, bench: Bench, wanted: Sequence[LlmQuestion]) -> str:
+    return sha256(json.dumps([_messages(config, bench, one, one.image_of) for one in wanted]).encode())
+
+
+def _understood(question: Question, answer: ChatAnswer | TileFailed) -> LlmReply:
+    """What came of a question; the reply is stored without the endpoint's key already."""
+    if isinstance(answer, ValueError):
+        return LlmReply("", "no answer", str(answer), "")
+    said = answer["content"]
+    if answer["refusal"] or answer["finish_reason"] == "content_filter":
+        return LlmReply("", "refused", answer["refusal"] or "content filter", said)
+    read = read_reply(question, said)
+    if read.answer:
+        return LlmReply(read.answer, "read", "", said)
+    cut = " and was cut off (openai.max_tokens)" if answer["finish_reason"] == "length" else ""
+    return LlmReply("", "unreadable", read.problem + cut, said)
+
+
+def _estimate(config: BenchLlmConfig, bench: Bench, wanted: Sequence[LlmQuestion]) -> dict[str, Json]:
+    tokens = sum(input_tokens({"messages": _messages(config, bench, one, "")}, config.options) for one in wanted)
+    output = len(wanted) * config.openai.typical_output_tokens
+    cost = round(prices_of(config.openai, False).of(tokens, output), 4)
+    if not prices_of(config.openai, False).known:
+        say("  The cost needs prices of a million tokens: --openai.price_in and --openai.price_out.")
+    return {"requests": len(wanted), "input_tokens": tokens, "output_tokens": output, "cost": cost}
+
+
+# ---- what it comes to -----------------------------------------------------------------------------------------------
+
+
+def _results(
+    config: BenchLlmConfig,
+    bench: Bench,
+    asked: Asked,
+    wanted: Sequence[LlmQuestion],
+    replies: Sequence[LlmReply],
+    setup: dict[str, Json],
+    spent: dict[str, Json],
+) -> Results:
+    """Rows of the model, of the annotator and of the other image, and what came of the questions."""
+    count = len(asked.questions)  # the questions again with the image of another tile stand behind these
+
+    def answered(first: int, last: int) -> Answered:
+        part, given = wanted[first:last], replies[first:last]
+        own = replace(asked, questions=[one.question for one in part], given=[reply.answer for reply in given])
+        return Answered(own, lambda kinds: _note(bench, own.questions, given, kinds))
+
+    everyone = {config.encoder: answered(0, count), **teachers(bench, asked)}
+    if len(wanted) > count:
+        everyone[OTHER_IMAGE + config.encoder] = answered(count, len(wanted))
+    read = proportion(
+        [reply.outcome == "read" for reply in replies[:count]], [bench.clusters[q.tile_id] for q in asked.questions]
+    )
+    rows = (*answer_rows(bench, everyone), bench.row("vqa", config.encoder, "replies that could be read", read))
+    details: dict[str, Mapping[str, Json]] = {
+        "vqa": {
+            "outcomes": dict(Counter(reply.outcome for reply in replies)),
+            "by_type": {
+                kind: dict(Counter(reply.outcome for one, reply in zip(wanted, replies) if one.question.type == kind))
+                for kind in QUESTION_TYPES
+            },
+            "reasons": dict(Counter(reply.why for reply in replies if reply.why).most_common(_SHOWN)),
+            "unread": [reply.said[:200] for reply in replies if reply.outcome == "unreadable"][:_SHOWN],
+            **spent,
+        },
+        "published": {"source": f"{SOURCE}; published, not measured here", **dict(PUBLISHED)},
+    }
+    setup |= {
+        "tiles": len({one.tile_id for one in asked.questions}),
+        "clusters": CLUSTERS[bench.unit],
+        "encoders": {config.encoder: ""},
+    }
+    return Results(rows, details, setup)
+
+
+def _note(bench: Bench, questions: Sequence[Question], replies: Sequence[LlmReply], kinds: Sequence[str]) -> str:
+    """What the figure of some types rests on."""
+    said = Counter(reply.outcome for one, reply in zip(questions, replies) if one.type in kinds)
+    wrong = [f"{said[name]} {name}" for name in ("unreadable", "refused", "no answer") if said[name]]
+    told = f"Of {sum(said.values())} replies {', '.join(wrong)}: they count as wrong." if wrong else ""
+    return f"{agreement(bench)} {told}".strip()
+
+
+def _write_replies(
+    path: Path, config: BenchLlmConfig, bench: Bench, wanted: Sequence[LlmQuestion], replies: Sequence[LlmReply]
+) -> None:
+    """Every question with its reply, one JSON object a line."""
+    table = pd.DataFrame(
+        {
+            "tile_id": one.question.tile_id,
+            "image_of": "" if config.blind else one.image_of,
+            "type": str(one.question.type),
+            "question": one.question.question,
+            "sent": prompt_of(one.question, bench.windows.get(one.image_of, np.nan), config.prompt, config.blind),
+            "reply": reply.said,
+            "outcome": reply.outcome,
+            "why": reply.why,
+            "read": reply.answer,
+            "answer": one.question.answer,
+            "right": reply.answer == one.question.answer,
+        }
+        for one, reply in zip(wanted, replies)
+    )
+    with whole_file(path) as part:
+        table.to_json(part, orient="records", lines=True, force_ascii=False)
