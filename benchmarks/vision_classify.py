@@ -29,6 +29,7 @@ _SPECKLED = ("augment.gain_db=1.0", "augment.speckle_looks=40.0")
 _CNN = ("mode=full", "size=96", "epochs=18", "batch_size=32", "learning_rate=0.002", "precision=bf16", "ema=0.98")
 _VIT = ("mode=full", "size=192", "epochs=10", "batch_size=32", "learning_rate=0.001", "precision=bf16", "ema=0.99")
 _TUNED = ("mode=full", "head=probe", "epochs=6", "batch_size=32", "learning_rate=0.0001", "precision=bf16", "ema=0.98")
+_ALL_WAYS = ("views=8",)
 _SLOWER = ("layer_decay=0.75", "drop_path=0.1")
 
 
@@ -48,11 +49,11 @@ _RESNET = "random:resnet10t"
 ARMS = {
     "dino-knn-groups": Arm(DINO, _DINO_NAME, ("mode=knn", "size=98", *_SEEN, "neighbours=5")),
     "dino-linear-groups": Arm(DINO, _DINO_NAME, ("mode=linear", "size=98", *_SEEN, "epochs=30")),
-    "dino-full-groups": Arm(DINO, _DINO_NAME, (*_TUNED, "size=98", *_SLOWER, *_SEEN, *_TURNED, *_SPECKLED)),
+    "dino-full-groups": Arm(DINO, _DINO_NAME, (*_TUNED, "size=98", *_SLOWER, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS)),
     "dino-knn-random": Arm(DINO, _DINO_NAME, ("mode=knn", "size=98", *_SEEN, "neighbours=1"), "random"),
     "shipped-knn-groups": Arm(SHIPPED, "shipped", ("mode=knn", *_SEEN, "neighbours=5")),
     "shipped-linear-groups": Arm(SHIPPED, "shipped", ("mode=linear", *_SEEN, "epochs=30")),
-    "shipped-full-groups": Arm(SHIPPED, "shipped", (*_TUNED, *_SEEN, *_TURNED, *_SPECKLED)),
+    "shipped-full-groups": Arm(SHIPPED, "shipped", (*_TUNED, *_SEEN, *_TURNED, *_SPECKLED, *_ALL_WAYS)),
     "vit-groups": Arm("random:test_vit", "random:test_vit", (*_VIT, *_SEEN, *_TURNED, *_SPECKLED)),
     "resnet10t-groups": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED)),
     "resnet10t-random": Arm(_RESNET, _RESNET, (*_CNN, *_SEEN, *_TURNED, *_SPECKLED), "random"),
