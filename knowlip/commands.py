@@ -123,6 +123,16 @@ _TEXTS = {
         "text_audit",
         "let experts judge a sample of the texts in the browser, and report what they found",
     ),
+    "questions make": Command(
+        "knowlip.tasks.items.make:MakeConfig",
+        "make",
+        "write captions and six types of questions about tiles from boxes, masks and truth",
+    ),
+    "questions import": Command(
+        "knowlip.tasks.items.foreign:ImportItemsConfig",
+        "import_items",
+        "bring captions and questions of your own, SARLANG-1M's or COCO captions to the tiles of a data set",
+    ),
     "scio screen": Command(
         "knowlip.scio.commands:PassConfig",
         "scio_screen",

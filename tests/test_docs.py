@@ -41,6 +41,7 @@ ONLY_PARSED = {
     "build": "minutes on whole scenes; tests/tiles/test_build.py",
     "cities": "reads the map of the whole world; tests/tiles/test_cities.py",
     "dataset label DATASET": "serves a page until it is stopped; tests/tiles/test_label.py",
+    "questions": "needs a data set with labels; tests/tasks/test_items.py",
     "text audit": "serves a page until it is stopped, or needs what was judged there; tests/annotators/test_audit.py",
     "text paraphrase": "needs a language model; tests/annotators/test_paraphrase.py",
     "text stats DATASET": "draws for half a minute; tests/annotators/test_stats.py",

@@ -36,6 +36,13 @@ def listing(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
+def plural(name: str) -> str:
+    """Of a category or type; names of models stay ("aircraft", "A320")."""
+    if name in ("aircraft", "") or name.endswith("s") or not name[-1].isalpha() or name != name.lower():
+        return name
+    return name + "s"
+
+
 def region_phrase(regions: Iterable[int]) -> str:
     """Region numbers (0 to 8) in words: "upper left and center", "left side", "most of the scene" from seven on."""
     chosen = list(dict.fromkeys(regions))

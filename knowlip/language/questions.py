@@ -39,6 +39,7 @@ from knowlip.language.definitions import TileTruth
 from knowlip.language.dimensions import InstructionSet
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.language.phrases import plural
 
 
 class QuestionType(StrEnum):
@@ -59,7 +60,8 @@ MAX_COUNT: Final = 20
 """Tiles with more targets get no `count` question."""
 MIN_SHARE: Final = 0.10
 """A landform below this share is not part of the `all_landforms` answer."""
-_CLEAR_LEAD: Final = 0.05
+CLEAR_LEAD: Final = 0.05
+"""Share of the area by which a landform leads the next where it is the answer."""
 
 TEMPLATES: Final[dict[QuestionType, tuple[str, ...]]] = {
     QuestionType.COUNT: (
@@ -99,7 +101,22 @@ TEMPLATES: Final[dict[QuestionType, tuple[str, ...]]] = {
         "Name the main land cover at the {region}.",
     ),
 }
-_PLURAL: Final = {"ship": "ships", "aircraft": "aircraft"}
+NUMBERED: Final[dict[QuestionType, tuple[str, ...]]] = {
+    QuestionType.POSITION: (
+        "In which numbered region are most of the {plural}?",
+        "What is the region number of the {plural}?",
+        "Give the number of the region with the most {plural}.",
+        "Which region of the 3 x 3 grid, by its number, holds the {plural}?",
+    ),
+    QuestionType.REGIONAL_LANDFORM: (
+        "What is the landform in {region}?",
+        "What covers {region} of the image?",
+        "Which landform dominates {region}?",
+        "Name the main land cover of {region}.",
+    ),
+}
+"""Wordings in which regions are numbers, "region 1" to "region 9" row by row, as the paper has them. None of them names
+a direction, so that the numbers are all that turns with the pixels."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +144,21 @@ class Askable:
     """As in :class:`Question`."""
     rate: float = 1.0
     """How often it is asked when a tile is asked one question of each type."""
+    numbered: bool = False
+    """Whether its regions are numbers, see `NUMBERED`."""
 
     @property
     def wordings(self) -> tuple[str, ...]:
         """The question in all its wordings."""
-        return _wordings(self.type, self.subject)
+        return _wordings(self.type, self.subject, self.numbered)
+
+    def by_number(self) -> "Askable | None":
+        """The same with the number of the region in place of its name; None where it has none."""
+        if self.type is QuestionType.POSITION:
+            return replace(self, answer=numbered_region(self.answer), numbered=True)
+        if self.type is QuestionType.REGIONAL_LANDFORM:
+            return replace(self, subject=numbered_region(self.subject), numbered=True)
+        return None
 
 
 @dataclass(frozen=True)
@@ -178,11 +205,20 @@ def answers_of(question_type: str) -> tuple[str, ...] | None:
     raise ValueError(f"There is no question type {question_type!r}; the types are {', '.join(QUESTION_TYPES)}.")
 
 
-def clear_landform(shares: Mapping[str, float]) -> str | None:
-    """The landform at least five points of share ahead of every other, or None."""
-    ordered = sorted(LANDFORMS, key=lambda name: -shares.get(name, 0.0))
-    lead = shares.get(ordered[0], 0.0) - shares.get(ordered[1], 0.0)
-    return ordered[0] if lead >= _CLEAR_LEAD else None
+def numbered_region(name: str) -> str:
+    """A region's name in `REGIONS` -> "region 1" to "region 9"."""
+    return f"region {REGIONS.index(name) + 1}"
+
+
+def clear_landform(shares: Mapping[str, float], lead: float = CLEAR_LEAD) -> str | None:
+    """The landform at least so much of the area (five points of share) ahead of every other, or None.
+
+    Args:
+        shares: landform -> share; those of `LANDFORMS` that are missing have none.
+        lead: share by which it must lead.
+    """
+    ordered = sorted({**dict.fromkeys(LANDFORMS, 0.0), **shares}.items(), key=lambda item: -item[1])
+    return ordered[0][0] if ordered[0][1] - ordered[1][1] >= lead else None
 
 
 def _only_mode(values: Iterable[Any]) -> Any | None:
@@ -229,11 +265,11 @@ def facts_from_truth(truth: TileTruth) -> Facts:
     )
 
 
-@lru_cache(maxsize=256)
-def _wordings(kind: QuestionType, subject: str) -> tuple[str, ...]:
+@lru_cache(maxsize=1024)
+def _wordings(kind: QuestionType, subject: str, numbered: bool = False) -> tuple[str, ...]:
     """Every wording of a type of question about a subject."""
-    named = {"singular": subject, "plural": _PLURAL.get(subject, subject), "region": subject}
-    return tuple(wording.format(**named) for wording in TEMPLATES[kind])
+    named = {"singular": subject, "plural": plural(subject), "region": subject}
+    return tuple(wording.format(**named) for wording in (NUMBERED if numbered else TEMPLATES)[kind])
 
 
 def _leading(facts: Facts) -> list[str]:
@@ -283,7 +319,7 @@ def tile_questions(tile_id: str, facts: Facts, seed: int = 0, source: str = "tru
 def askables(facts: Mapping[str, Facts]) -> list[Askable]:
     """All that may be asked about many tiles (tile_id -> facts), sorted by tile: of every category that is there and of
     every clear region. "0" counts are as frequent as the most frequent other count, by their `rate`."""
-    found = [one for tile_id in sorted(facts) for one in _tile_askables(tile_id, facts[tile_id])]
+    found = [one for tile_id in sorted(facts) for one in tile_askables(tile_id, facts[tile_id])]
     positive: Counter[str] = Counter()
     zeros = 0.0
     for one in found:
@@ -299,10 +335,10 @@ def askables(facts: Mapping[str, Facts]) -> list[Askable]:
     return [one for one in thinned if one.rate > 0]
 
 
-def _tile_askables(tile_id: str, facts: Facts) -> Iterator[Askable]:
+def tile_askables(tile_id: str, facts: Facts) -> Iterator[Askable]:
     """All that any seed may ask of a tile, and targets that are fewer than others."""
     counts, leaders = facts.counts or {}, _leading(facts)
-    for category in TARGET_CATEGORIES:
+    for category in dict.fromkeys((*TARGET_CATEGORIES, *counts, *(facts.types or {}))):
         number = counts.get(category)
         if number is not None and 0 < number <= MAX_COUNT:
             yield Askable(tile_id, QuestionType.COUNT, str(number), category)

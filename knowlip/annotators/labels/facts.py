@@ -19,6 +19,8 @@ from knowlip.language.categories import category_of, cover_of
 from knowlip.language.definitions import Land, cover_share
 from knowlip.language.dimensions import InstructionSet
 
+UNTYPED: Final = ("", "other", "others", "unknown")
+"""Names of categories and types that say what a target is not."""
 _WHOLE: Final = 0.98
 """A box that covers this much of both sides is the label of an image, not a measured outline."""
 
@@ -59,6 +61,13 @@ class LabelFacts:
     buildings: int | None
     """Number of buildings; None unknown."""
     boxes: tuple[Box, ...]
+    wording: int | None = None
+    """Number of the wording that every statement gets; by default the tile's name draws one."""
+
+    @property
+    def chance(self) -> str | int:
+        """What decides the wording of a statement, see :func:`knowlip.annotators.labels.templates.choose`."""
+        return self.tile_id if self.wording is None else self.wording
 
     @property
     def instruction_set(self) -> InstructionSet:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from knowlip.annotators.labels.facts import LabelFacts, LabelTarget
+from knowlip.annotators.labels.facts import UNTYPED, LabelFacts, LabelTarget
 from knowlip.annotators.labels.templates import choose
 from knowlip.base.vocabulary import region_of
 from knowlip.language.definitions import (
@@ -18,12 +18,11 @@ from knowlip.language.definitions import (
     regions_with,
 )
 from knowlip.language.dimensions import InstructionSet
-from knowlip.language.phrases import COVER_NAME, UNKNOWN, axis_word, in_regions, listing, number_word
+from knowlip.language.phrases import COVER_NAME, UNKNOWN, axis_word, in_regions, listing, number_word, plural
 
 _OPEN: Final = 0.85
 _ELONGATED: Final = 2.0
 """Length over width from which a shape without known metres is elongated."""
-_NO_TYPE: Final = ("", "other", "others", "unknown")
 _WORTH_A_SHARE: Final = 0.03
 _SURROUNDINGS: Final = ("water", "quay", "pavement", "grass", "built-up", "field", "wood", "land")
 
@@ -37,22 +36,15 @@ class Nouns(dict[str, object]):
         self["noun"] = category if count == 1 else plural(category)
 
 
-def plural(name: str) -> str:
-    """Of a category or type; names of models stay ("aircraft", "A320")."""
-    if name in ("aircraft", "") or name.endswith("s") or not name[-1].isalpha() or name != name.lower():
-        return name
-    return name + "s"
-
-
 def target_texts(facts: LabelFacts) -> dict[str, str]:
     """Dimension -> text."""
     targets = [target for target in facts.targets if target.category == facts.category]
     nouns = Nouns(facts.category, len(targets))
     if not targets:
-        counted = choose("count none", facts.tile_id, **nouns) if facts.counts.get(facts.category) == 0 else UNKNOWN
+        counted = choose("count none", facts.chance, **nouns) if facts.counts.get(facts.category) == 0 else UNKNOWN
         rest = dict.fromkeys(("Location", "Feature", "Size", "Category", "Distribution"), UNKNOWN)
     else:
-        counted = choose("count", facts.tile_id, number=number_word(len(targets)), **nouns)
+        counted = choose("count", facts.chance, number=number_word(len(targets)), **nouns)
         rest = {
             "Location": _location(facts, targets, nouns),
             "Feature": _feature(facts, targets, nouns),
@@ -65,7 +57,7 @@ def target_texts(facts: LabelFacts) -> dict[str, str]:
 
 def _location(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     return choose(
-        "location", facts.tile_id, where=in_regions({region_of(target.x, target.y) for target in targets}), **nouns
+        "location", facts.chance, where=in_regions({region_of(target.x, target.y) for target in targets}), **nouns
     )
 
 
@@ -78,11 +70,11 @@ def _feature(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str
             return UNKNOWN
         long = length >= ELONGATED_FROM_M if not np.isnan(length) else aspect >= _ELONGATED
         if not long:
-            return choose("feature compact", facts.tile_id, **nouns)
-        return choose("feature elongated", facts.tile_id, axis=_axis(targets), **nouns)
+            return choose("feature compact", facts.chance, **nouns)
+        return choose("feature elongated", facts.chance, axis=_axis(targets), **nouns)
     if facts.category != "aircraft" or np.isnan(length):
         return UNKNOWN
-    return choose("feature cross" if length >= CROSS_FROM_M else "feature compact", facts.tile_id, **nouns)
+    return choose("feature cross" if length >= CROSS_FROM_M else "feature compact", facts.chance, **nouns)
 
 
 def _axis(targets: list[LabelTarget]) -> str:
@@ -102,18 +94,18 @@ def _size(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
         ("size pixels", [target.length_px for target in targets]),
     ):
         if not np.isnan(lengths).any():
-            return choose(name, facts.tile_id, length=max(1, round(float(np.median(lengths)))), **nouns)
+            return choose(name, facts.chance, length=max(1, round(float(np.median(lengths)))), **nouns)
     return UNKNOWN
 
 
 def _category(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     """The types by number, the category itself where no finer type is labelled."""
-    types = Counter(target.type for target in targets if target.type.lower() not in _NO_TYPE)
+    types = Counter(target.type for target in targets if target.type.lower() not in UNTYPED)
     if not types:
-        return choose("category", facts.tile_id, types=_article(facts.category, len(targets)), **nouns)
+        return choose("category", facts.chance, types=_article(facts.category, len(targets)), **nouns)
     ordered = sorted(types, key=lambda name: (-types[name], name))
     names = [_article(name, types[name]) for name in ordered]
-    return choose("category", facts.tile_id, types=listing(names), **nouns)
+    return choose("category", facts.chance, types=listing(names), **nouns)
 
 
 def _article(name: str, number: int) -> str:
@@ -124,7 +116,7 @@ def _article(name: str, number: int) -> str:
 
 def _pattern(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     name = arrangement([(target.x, target.y) for target in targets])
-    return choose(f"pattern {name}", facts.tile_id, **nouns)
+    return choose(f"pattern {name}", facts.chance, **nouns)
 
 
 def _region(facts: LabelFacts) -> str:
@@ -141,7 +133,7 @@ def _region(facts: LabelFacts) -> str:
         return UNKNOWN
     forward = ", ".join(f"{COVER_NAME[name]} {round(100 * share)} percent" for name, share in shares)
     reverse = ", ".join(f"{round(100 * share)} percent {COVER_NAME[name]}" for name, share in shares)
-    return choose("shares", facts.tile_id, covers=forward, reversed=reverse)
+    return choose("shares", facts.chance, covers=forward, reversed=reverse)
 
 
 def _environment(facts: LabelFacts, nouns: Nouns) -> str:
@@ -151,11 +143,11 @@ def _environment(facts: LabelFacts, nouns: Nouns) -> str:
     names = [name for name in _SURROUNDINGS if name != "land" or not facts.exact]
     around = sorted((name for name in names if facts.share(name) >= PRESENT), key=lambda name: -facts.share(name))[:3]
     if water >= _OPEN and around == ["water"]:
-        return choose("environment open", facts.tile_id, **nouns)
+        return choose("environment open", facts.chance, **nouns)
     if not around:
         return UNKNOWN
     covers = listing([COVER_NAME[name] + _part(name, facts) for name in around])
-    return choose("environment", facts.tile_id, covers=covers, **nouns)
+    return choose("environment", facts.chance, covers=covers, **nouns)
 
 
 def _part(name: str, facts: LabelFacts) -> str:

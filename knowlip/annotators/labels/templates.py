@@ -84,13 +84,16 @@ TEMPLATES: Final = {name: tuple(wordings.split("|")) for name, wordings in _WORD
 """Statement -> its five wordings."""
 
 
-def choose(name: str, tile_id: str, **words: object) -> str:
-    """The wording of a statement that a tile gets.
+def choose(name: str, chance: str | int, **words: object) -> str:
+    """A wording of a statement.
 
     Args:
         name: key of `TEMPLATES`.
-        tile_id: whose hash decides.
+        chance: name of a tile, whose hash decides; or the number of the wording, which counts around.
         words: what the wording names.
     """
-    digest = hashlib.sha256(f"{name.split()[0]} {tile_id}".encode()).digest()
-    return TEMPLATES[name][digest[0] % 5].format(**words)
+    number = chance
+    if isinstance(number, str):
+        number = hashlib.sha256(f"{name.split()[0]} {number}".encode()).digest()[0]
+    wordings = TEMPLATES[name]
+    return wordings[number % len(wordings)].format(**words)

@@ -53,8 +53,8 @@ def _terrain(facts: LabelFacts) -> str:
     main = _MAIN.get(names[0], _name(names[0]))
     second = next((name for name in names[1:2] if facts.forms[name] >= PRESENT), None)
     if second is None or names[0] == "land":  # "land" is no landform: named second it would stand for the first
-        return choose("terrain", facts.tile_id, main=main)
-    return choose("terrain second", facts.tile_id, main=main, second=_name(second))
+        return choose("terrain", facts.chance, main=main)
+    return choose("terrain second", facts.chance, main=main, second=_name(second))
 
 
 def _functionality(facts: LabelFacts) -> str:
@@ -62,18 +62,18 @@ def _functionality(facts: LabelFacts) -> str:
     forms, built = facts.forms, facts.share("built-up")
     if facts.exact:
         if facts.share("pavement") >= 0.02:
-            return choose("function", facts.tile_id, use=_USES["airport"])
+            return choose("function", facts.chance, use=_USES["airport"])
         if forms["quay"] >= 0.02:
-            return choose("function", facts.tile_id, use=_USES["port"])
+            return choose("function", facts.chance, use=_USES["port"])
         if built >= 0.2:
-            return choose("function", facts.tile_id, use=_USES["urban"])
+            return choose("function", facts.chance, use=_USES["urban"])
         for use, cover in (("farmland", "field"), ("forest", "wood")):
             if forms[cover] >= 0.3 and forms[cover] == max(forms.values()):
-                return choose("function", facts.tile_id, use=_USES[use])
+                return choose("function", facts.chance, use=_USES[use])
     if forms["water"] >= 0.6:
-        return choose("function", facts.tile_id, use=_USES["open water"])
+        return choose("function", facts.chance, use=_USES["open water"])
     if facts.exact and max(forms.values()) < 0.6:
-        return choose("function", facts.tile_id, use=_USES["mixed"])
+        return choose("function", facts.chance, use=_USES["mixed"])
     return UNKNOWN
 
 
@@ -86,7 +86,7 @@ def _where(name: str, facts: LabelFacts) -> str:
 def _distribution(facts: LabelFacts) -> str:
     names = [name for name, share in facts.forms.items() if share >= _PLACED][:3]
     parts = [_name(name) + where for name in names if (where := _where(name, facts))]
-    return choose("where", facts.tile_id, parts=", ".join(parts)) if parts else UNKNOWN
+    return choose("where", facts.chance, parts=", ".join(parts)) if parts else UNKNOWN
 
 
 def _layout(facts: LabelFacts) -> str:
@@ -100,7 +100,7 @@ def _layout(facts: LabelFacts) -> str:
     if margins[best] < 0:
         return UNKNOWN
     words = dict(zip(("one", "two", "three"), map(_name, [*names, "", ""])))
-    return choose(f"layout {best}", facts.tile_id, **words)
+    return choose(f"layout {best}", facts.chance, **words)
 
 
 def _largest(facts: LabelFacts) -> tuple[float, float, float]:
@@ -117,12 +117,12 @@ def _boundary(facts: LabelFacts) -> str:
     pairs = [(names[0], other) for other in names[1:] if facts.forms[other] >= _PLACED]
     pairs = [pair for pair in pairs if adjacent(*pair, facts.land)]
     if not pairs:
-        return choose("boundary none", facts.tile_id) if _largest(facts)[1] < 0.15 else UNKNOWN
+        return choose("boundary none", facts.chance) if _largest(facts)[1] < 0.15 else UNKNOWN
     one, other = pairs[0] if pairs[0][1] != "water" else (pairs[0][1], pairs[0][0])
     side = side_of(one, other, facts.land, _ONE_SIDE)
     where = f", {_name(one)} {side_phrase(side)}" if side else ""
     edge = "shoreline" if one == "water" else "edge"
-    return choose("boundary", facts.tile_id, one=_name(one), two=_name(other), edge=edge, side=where)
+    return choose("boundary", facts.chance, one=_name(one), two=_name(other), edge=edge, side=where)
 
 
 def _buildings(facts: LabelFacts) -> str:
@@ -132,15 +132,15 @@ def _buildings(facts: LabelFacts) -> str:
     amount = building_amount(share)
     if amount == "none" and (facts.buildings or 0) > _FEW_BUILDINGS:
         amount = "few"
-    return choose(f"buildings {amount}", facts.tile_id, where=_where("built-up", facts))
+    return choose(f"buildings {amount}", facts.chance, where=_where("built-up", facts))
 
 
 def _roads(facts: LabelFacts) -> str:
     if "road" not in facts.known:
         return UNKNOWN
     if facts.share("road") < _ROAD:
-        return choose("roads none", facts.tile_id)
-    return choose("roads", facts.tile_id, where=_where("road", facts))
+        return choose("roads none", facts.chance)
+    return choose("roads", facts.chance, where=_where("road", facts))
 
 
 def _water(facts: LabelFacts) -> str:
@@ -148,6 +148,6 @@ def _water(facts: LabelFacts) -> str:
         return UNKNOWN
     share = facts.share("water")
     if share < _WATER:
-        return choose("water none", facts.tile_id)
+        return choose("water none", facts.chance)
     where = _where("water", facts)
-    return choose("water", facts.tile_id, share=round(100 * share), where=f",{where}" if where else "")
+    return choose("water", facts.chance, share=round(100 * share), where=f",{where}" if where else "")

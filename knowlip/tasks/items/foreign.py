@@ -1,0 +1,261 @@
+"""`knowlip questions import`: captions and questions of others, brought to the tiles of a data set by names of images.
+
+coco    COCO captions: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}
+table   one record an image and text, as CSV, JSON lines or a JSON list; SARLANG-1M's files are such, and LLaVA's
+        ("conversations" of a human and a model)
+items   a file of `knowlip questions make`, or one written by hand in its layout
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Final, Literal, NamedTuple
+
+from knowlip.base.documents import parse_json, read_limited
+from knowlip.base.settings import plain
+from knowlip.dataset import Dataset
+from knowlip.language.questions import Question
+from knowlip.tasks.items.make import Made, show, written
+from knowlip.tasks.items.records import FORMAT, Caption, Items, check_answers, counted, question_of, read_items
+from knowlip.tiles.imports.run import slug
+
+__all__ = ["ImportItemsConfig", "import_items", "show"]
+
+Form = Literal["auto", "items", "coco", "table"]
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "image": ("image", "image_name", "image_id", "img_name", "img", "file_name", "filename", "file", "tile_id", "name"),
+    "caption": ("caption", "captions", "text", "description", "label"),
+    "question": ("question", "questions", "query"),
+    "answer": ("answer", "answers", "gt", "ground_truth"),
+    "type": ("type", "question_type", "category", "task", "application"),
+}
+"""What a record says -> the names that its column may have, the first that is there."""
+_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+_MOST_BYTES: Final = 2 << 30
+_MOST_VALUES: Final = 100_000_000
+_LONGEST: Final = 1 << 20
+"""Characters of a cell of a CSV file."""
+
+
+@dataclass(frozen=True)
+class ImportItemsConfig:
+    """Whose captions and questions become those of which tiles."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+    dataset: Path
+    """Data set with the images."""
+    files: list[Path]
+    """Files of captions and questions."""
+    out: Path
+    """Folder for items.json and examples.html."""
+    form: Form = "auto"
+    """How the files are written; "auto" looks."""
+    columns: tuple[str, ...] = ()
+    """Of tables: which column is what, as WHAT=NAME, where it has none of the usual names; WHAT is image, caption,
+    question, answer or type."""
+
+    def __post_init__(self) -> None:
+        if self.form not in ("auto", "items", "coco", "table"):
+            raise ValueError(f"form must be auto, items, coco or table, not {self.form!r}.")
+        for one in self.columns:
+            what, equals, name = one.partition("=")
+            if what not in NAMES or not equals or not name:
+                raise ValueError(f"columns are WHAT=NAME, WHAT being {', '.join(NAMES)}; not {one!r}.")
+
+
+class _Entry(NamedTuple):
+    """A caption, or a question with its answer, of an image of this name."""
+
+    image: str
+    caption: str = ""
+    question: str = ""
+    answer: str = ""
+    type: str = ""
+
+
+def import_items(config: ImportItemsConfig) -> Made:
+    """Read files of others and write them as ours.
+
+    Raises:
+        ValueError: a file is broken or has none of the columns, no image of it is in the data set, or a question has
+            two answers.
+    """
+    data = Dataset(config.dataset)
+    tiles, several = _by_name(data)
+    captions: list[Caption] = []
+    questions: list[Question] = []
+    left: dict[str, list[str]] = {"captions": [], "questions": []}
+    for path in config.files:
+        if _form(path, config.form) == "items":
+            found = read_items(path, data)
+            captions += found.captions
+            questions += found.questions
+            continue
+        for entry in _entries(path, config):
+            kind = "questions" if entry.question else "captions"
+            name = next((one for one in _plain(entry.image) if one in tiles), "")
+            if name in several:
+                left[kind].append("several tiles have the name of the image")
+            elif name not in tiles:
+                left[kind].append("no accepted tile has the name of the image")
+            elif entry.question and not entry.answer:
+                left[kind].append("it has no answer")
+            elif entry.question:
+                # The tokenizer knows no capitals, so that a model could not answer with them.
+                asked = question_of(tiles[name], entry.question, entry.answer.lower(), entry.type, source=path.name)
+                questions.append(asked)
+            else:
+                captions.append(Caption(tiles[name], entry.caption, path.name))
+    if not captions and not questions:
+        total = sum(map(len, left.values()))
+        raise ValueError(
+            f"None of {total} captions and questions is about a tile of {config.dataset}: images are found by the "
+            "names of their files, as `knowlip dataset import` keeps them in tile_id."
+        )
+    kept = list(dict.fromkeys(questions))
+    left["questions"] += ["it stands there twice"] * (len(questions) - len(kept))
+    check_answers(kept, ", ".join(path.name for path in config.files))
+    left_out = {kind: counted(reasons) for kind, reasons in left.items()}
+    made = {name: value for name, value in plain(config).items() if name in ("form", "columns")}
+    items = Items(
+        tuple(dict.fromkeys(captions)), tuple(kept), left_out, made | {"files": [path.name for path in config.files]}
+    )
+    return written(items, data, config.out)
+
+
+def _by_name(data: Dataset) -> tuple[dict[str, str], set[str]]:
+    """Name of an image, as an import makes it part of a tile's name -> tile; and names that several tiles have."""
+    tiles: dict[str, str] = {}
+    several: set[str] = set()
+    index = data.tiles()
+    for tile_id, scene in zip(index["tile_id"].astype(str), index["scene_id"].astype(str)):
+        for name in {tile_id, tile_id.removeprefix(f"{scene}-")}:
+            if tiles.setdefault(name, tile_id) != tile_id:
+                several.add(name)
+    return tiles, several
+
+
+def _plain(image: str) -> tuple[str, str]:
+    """What an import makes of the name of a file, with its folders and without them."""
+    path = PurePosixPath(image.replace("\\", "/"))
+    known = path.suffix.lower() in _SUFFIXES  # what stands behind a point may as well be a part of the name
+    return slug(str(path.with_suffix("") if known else path)), slug(path.stem if known else path.name)
+
+
+def _form(path: Path, form: Form) -> Form:
+    """How a file is written."""
+    if form != "auto":
+        return form
+    head = read_limited(path, _MOST_BYTES)[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if path.suffix.lower() == ".json" and head.startswith(b"{"):
+        found = _json(path)
+        if found.get("format") == FORMAT:
+            return "items"
+        if isinstance(found.get("annotations"), list):
+            return "coco"
+    return "table"
+
+
+def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
+    if _form(path, config.form) == "coco":
+        yield from _coco(path)
+        return
+    columns = dict(one.split("=", 1) for one in config.columns)
+    records = _records(path)
+    found = False
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, Mapping):
+            raise ValueError(f"Record {number} of {path} is no object.")
+        if isinstance(record.get("conversations"), list):
+            yield from _conversation(record, columns, path, number)
+            found = True
+            continue
+        image, caption, question, answer, kind = (_value(record, what, columns) for what in NAMES)
+        if not image or not (caption or question):
+            raise ValueError(
+                f"Record {number} of {path} has no image, or neither a caption nor a question: it has "
+                f"{', '.join(map(str, list(record)[:12]))}. Say which column is what by --columns."
+            )
+        found = True
+        yield _Entry(image, "", question, answer, kind) if question else _Entry(image, caption)
+    if not found:
+        raise ValueError(f"{path} holds no record.")
+
+
+def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: Path, number: int) -> Iterator[_Entry]:
+    """Turns of a human and a model in pairs, as LLaVA writes them."""
+    image, turns = _value(record, "image", columns), record["conversations"]
+    said = [turn.get("value") if isinstance(turn, Mapping) else None for turn in turns]
+    if not image or len(said) % 2 or not all(isinstance(text, str) for text in said):
+        raise ValueError(f"Record {number} of {path} has no image, or turns that are not pairs of texts.")
+    for asked, answered in zip(said[::2], said[1::2]):
+        yield _Entry(image, question=_line(asked.replace("<image>", " ")), answer=_line(answered))
+
+
+def _value(record: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> str:
+    """What a record says, "" for nothing."""
+    names = (columns[what],) if what in columns else NAMES[what]
+    lower = {str(key).strip().lower(): value for key, value in record.items()}
+    for name in names:
+        value = lower.get(name.lower())
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
+            return _line(str(value))
+    return ""
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _coco(path: Path) -> Iterator[_Entry]:
+    found = _json(path)
+    images, annotations = found.get("images"), found.get("annotations")
+    if not isinstance(images, list) or not isinstance(annotations, list):
+        raise ValueError(f"{path} has no lists of images and annotations, as COCO captions have.")
+    try:
+        names = {image["id"]: str(image["file_name"]) for image in images}
+        for one in annotations:
+            if "caption" not in one:
+                raise ValueError(f"An annotation of {path} has no caption: it is no file of captions.")
+            if one["image_id"] not in names:
+                raise ValueError(f"{path} describes the image {one['image_id']!r}, which it does not name.")
+            yield _Entry(names[one["image_id"]], _line(str(one["caption"])))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"An image or annotation of {path} is not as COCO has it ({error}).") from None
+
+
+def _records(path: Path) -> Iterable[Any]:
+    """Records of a table, whatever its file is."""
+    data = read_limited(path, _MOST_BYTES)
+    if path.suffix.lower() == ".csv":
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not text in UTF-8.") from None
+        csv.field_size_limit(_LONGEST)
+        try:
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise ValueError(f"{path} is no readable CSV file ({error}).") from None
+        if any(None in row for row in rows):
+            raise ValueError(f"A row of {path} has more cells than its head.")
+        return rows
+    if path.suffix.lower() == ".jsonl":
+        lines = data.splitlines()
+        return [parse_json(line, f"line {n} of {path}") for n, line in enumerate(lines, 1) if line.strip()]
+    found = parse_json(data, str(path), most_values=_MOST_VALUES)
+    if isinstance(found, dict):  # a list of records under a name of its own
+        lists = [value for value in found.values() if isinstance(value, list)]
+        found = lists[0] if len(lists) == 1 else found
+    if not isinstance(found, list):
+        raise ValueError(f"{path} holds no list of records.")
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found = parse_json(read_limited(path, _MOST_BYTES), str(path), most_values=_MOST_VALUES)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no object.")
+    return found

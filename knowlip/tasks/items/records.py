@@ -1,0 +1,184 @@
+"""The file of captions and questions: one JSON object, one entry a caption or question.
+
+    {"format": "knowlip-items-1",
+     "dataset": {"name": "ssdd", "fingerprint": "..."},
+     "captions":  [{"tile_id": "ssdd-000001", "split": "test", "caption": "Two ships are visible.",
+                    "source": "labels"}],
+     "questions": [{"tile_id": "ssdd-000001", "split": "test", "type": "count", "subject": "ship",
+                    "question": "How many ships are visible?", "answer": "2", "source": "labels"}],
+     "left_out":  {"captions": {"REASON": 3}, "questions": {"count: REASON": 7}},
+     "made_with": {}}
+
+Needed are `format`, and of an entry `tile_id` and its texts; all else may be missing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
+from knowlip.base.rows import Json
+from knowlip.dataset import Dataset
+from knowlip.language.questions import QUESTION_TYPES, Question
+
+FORMAT: Final = "knowlip-items-1"
+OTHER: Final = "other"
+"""Type of a question that has none."""
+_MOST_BYTES: Final = 2 << 30
+_MOST_VALUES: Final = 100_000_000
+_LONGEST: Final = 20_000
+"""Characters of a text."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One text about one tile."""
+
+    tile_id: str
+    caption: str
+    source: str = ""
+    """Who says so: "labels", "truth", or the name of a file."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """Captions and questions about the tiles of one data set."""
+
+    captions: tuple[Caption, ...] = ()
+    questions: tuple[Question, ...] = ()
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """"captions" or "questions" -> reason -> how many."""
+    made_with: Mapping[str, Json] = field(default_factory=dict)
+    """Settings of what made them."""
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types of questions that there are: the six in their order, then others by name."""
+        there = {str(question.type) for question in self.questions}
+        return tuple(kind for kind in (*QUESTION_TYPES, *sorted(there - {*QUESTION_TYPES})) if kind in there)
+
+    @property
+    def tile_ids(self) -> set[str]:
+        """The tiles that something is said or asked about."""
+        return {one.tile_id for one in self.captions} | {one.tile_id for one in self.questions}
+
+    def of(self, tile_ids: set[str]) -> "Items":
+        """Those about some tiles."""
+        captions = tuple(one for one in self.captions if one.tile_id in tile_ids)
+        questions = tuple(one for one in self.questions if one.tile_id in tile_ids)
+        return Items(captions, questions, self.left_out, self.made_with)
+
+
+def write_items(path: Path, items: Items, data: Dataset) -> None:
+    """Write the file, whole or not at all."""
+    split = dict(zip(data.tiles()["tile_id"], data.tiles()["split"]))
+    captions = [
+        {"tile_id": one.tile_id, "split": split[one.tile_id], "caption": one.caption, "source": one.source}
+        for one in items.captions
+    ]
+    questions = [
+        {
+            "tile_id": one.tile_id,
+            "split": split[one.tile_id],
+            "type": str(one.type),
+            "subject": one.subject,
+            "question": one.question,
+            "answer": one.answer,
+            "source": one.source,
+        }
+        for one in items.questions
+    ]
+    about = {"name": data.path.resolve().name, "fingerprint": data.fingerprint}
+    head = {"format": FORMAT, "dataset": about, "left_out": items.left_out, "made_with": items.made_with}
+    write_json(path, {**head, "captions": captions, "questions": questions})
+
+
+def read_items(path: Path, data: Dataset) -> Items:
+    """Read a file of captions and questions about the tiles of a data set.
+
+    Raises:
+        ValueError: it is missing or broken, it is about another data set, an entry names a tile that this one has not
+            or another split than the tile's, or a question has two answers.
+    """
+    found = read_json(path, most_bytes=_MOST_BYTES, most_values=_MOST_VALUES)
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} is no file of captions and questions ({FORMAT}): `knowlip questions import` makes one of others."
+        )
+    about = found.get("dataset") or {}
+    known = about.get("fingerprint") if isinstance(about, dict) else None
+    if known and known != data.fingerprint:
+        raise ValueError(f"{path} is about other tiles than {data.path} holds: make or import it for this data set.")
+    split = {str(tile): str(name) for tile, name in zip(data.tiles()["tile_id"], data.tiles()["split"])}
+    captions = [
+        Caption(*_texts(one, ("tile_id", "caption"), ("source",), split, path))
+        for one in _list(found, "captions", path)
+    ]
+    questions = []
+    for one in _list(found, "questions", path):
+        needed, more = ("tile_id", "question", "answer"), ("type", "subject", "source")
+        tile_id, question, answer, kind, subject, source = _texts(one, needed, more, split, path)
+        questions.append(question_of(tile_id, question, answer, kind, subject, source))
+    check_answers(questions, str(path))
+    left_out, made_with = found.get("left_out") or {}, found.get("made_with") or {}
+    if not isinstance(left_out, dict) or not isinstance(made_with, dict):
+        raise ValueError(f"left_out and made_with of {path} must be objects.")
+    return Items(tuple(captions), tuple(questions), left_out, made_with)
+
+
+def question_of(
+    tile_id: str, question: str, answer: str, kind: str = "", subject: str = "", source: str = ""
+) -> Question:
+    """A question of any type: one of the six where it is named so, else the name as it is."""
+    return Question(tile_id, _kind(kind), question, answer, subject, source)
+
+
+def _kind(name: str) -> Any:
+    """A type of our own or of others; strings both."""
+    plain = "_".join(name.lower().replace("-", " ").replace("_", " ").split())
+    return next((kind for kind in QUESTION_TYPES if kind == plain), plain or OTHER)
+
+
+def check_answers(questions: Sequence[Question], what: str) -> None:
+    """Raise `ValueError` where one question about one tile has two answers: one of them would be counted as wrong."""
+    first: dict[tuple[str, str], str] = {}
+    for one in questions:
+        if first.setdefault((one.tile_id, one.question), one.answer) != one.answer:
+            raise ValueError(
+                f"{what} answers the question {one.question!r} about {one.tile_id} with {one.answer!r} and with "
+                f"{first[one.tile_id, one.question]!r}."
+            )
+
+
+def counted(reasons: Sequence[str]) -> dict[str, int]:
+    """Reason -> how often, the most frequent first."""
+    return dict(Counter(reasons).most_common())
+
+
+def _list(found: Mapping[str, Any], name: str, path: Path) -> list[Any]:
+    listed = found.get(name, [])
+    if not isinstance(listed, list):
+        raise ValueError(f"{name} of {path} must be a list.")
+    return listed
+
+
+def _texts(
+    one: Any, needed: tuple[str, ...], more: tuple[str, ...], split: Mapping[str, str], path: Path
+) -> tuple[str, ...]:
+    """The texts of an entry in order of their names, "" where one of `more` is missing."""
+    if not isinstance(one, dict):
+        raise ValueError(f"An entry of {path} is no object.")
+    texts: list[str] = []
+    for name in (*needed, *more):
+        text = one.get(name, None if name in needed else "")
+        if not isinstance(text, str) or len(text) > _LONGEST or (name in needed and not text.strip()):
+            raise ValueError(f"An entry of {path} has no {name}, or one that is no text of at most {_LONGEST} letters.")
+        texts.append(text)
+    if texts[0] not in split:
+        raise ValueError(f"{path} speaks of the tile {texts[0]!r}, which the data set does not hold.")
+    if (said := one.get("split", split[texts[0]])) != split[texts[0]]:
+        raise ValueError(f"{path} says that {texts[0]} is of the split {said!r}; it is of {split[texts[0]]!r}.")
+    return tuple(texts)

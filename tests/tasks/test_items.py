@@ -1,0 +1,281 @@
+"""Captions and questions from labels, and those that a user brings."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from knowlip.annotators.labels.captions import captions
+from knowlip.annotators.labels.facts import LabelFacts, LabelTarget
+from knowlip.base.vocabulary import REGIONS, region_of
+from knowlip.cli import main
+from knowlip.dataset import Dataset
+from knowlip.language.claims import parse_claims
+from knowlip.language.direction_words import turn_words
+from knowlip.language.directions import Turn
+from knowlip.tasks.items import Caption, Items, read_items, write_items
+from knowlip.tasks.items.foreign import ImportItemsConfig, import_items
+from knowlip.tasks.items.make import ITEMS, MakeConfig, items_of, make, show
+from knowlip.tasks.items.records import question_of
+from knowlip.tiles.imports import ImportConfig, import_dataset
+from tests.annotators.tiny_dataset import build_tiny_dataset
+from tests.tiles.test_imports import picture, voc
+
+NAN = float("nan")
+
+
+def facts_of(*spots: tuple[str, float, float]) -> LabelFacts:
+    targets = tuple(LabelTarget(name, "", x, y, NAN, NAN, NAN, NAN) for name, x, y in spots)
+    return LabelFacts("t", targets, True, "ship", {}, (), frozenset(), None, ())
+
+
+@pytest.fixture(scope="module")
+def ships(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """40 images of 0 to 4 ships; the last is the first, a little darker, in the other split."""
+    folder = tmp_path_factory.mktemp("ships")
+    rng = np.random.default_rng(5)
+    for number in range(40):
+        path = folder / "in" / "images" / f"{number:03d}.png"
+        pixels = picture(path, 0 if number == 39 else number, (90, 90))
+        if number == 39:
+            Image.fromarray((pixels * 0.95).astype(np.uint8)).save(path)
+        boxes = [(x, y, x + 8, y + 6) for x, y in rng.uniform(0, 80, (number % 5, 2)).tolist()]
+        labels = folder / "in" / "labels" / f"{number:03d}.xml"
+        voc(labels, (90, 90), *boxes)
+        if number % 5 < 4:  # of four the second and fourth are difficult
+            labels.write_text(labels.read_text().replace("<difficult>1", "<difficult>0"))
+    config = ImportConfig(folder / "in", out=folder / "out", format="voc", test_endings="3,6,9", voc_corners="edges")
+    import_dataset(config)
+    return Dataset(folder / "out")
+
+
+# ---- captions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_captions_say_what_the_labels_say_and_turn_with_the_pixels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    places = rng.random((rng.integers(1, 6), 2))
+    facts = facts_of(*(("ship", float(x), float(y)) for x, y in places))
+    texts = captions(facts)
+    assert len({*texts}) == 5
+    for number in range(8):
+        turn = Turn.of(number)
+        regions = sorted({region_of(*turn.place(float(x), float(y))) for x, y in places})
+        for text in texts:
+            turned = turn_words(text, turn)
+            assert turned is not None
+            count, where = turned.split(". ", 1)
+            claims = parse_claims("marine", "Count", count)
+            assert (claims["count"], claims["category"]) == (len(places), "ship")
+            assert sorted(parse_claims("marine", "Location", where)["regions"]) == regions
+
+
+def test_captions_name_every_category_and_none_where_there_is_none() -> None:
+    text = captions(facts_of(("ship", 0.1, 0.1), ("bridge", 0.5, 0.5), ("ship", 0.2, 0.1), ("other", 0.9, 0.9)), 1)[0]
+    assert text == (
+        "Two ships are visible in the scene. The ships lie in the upper left. "
+        "One bridge is visible in the scene. The bridge lies in the center."
+    )
+    assert captions(facts_of(), 2) == ("No ships are visible in the scene.", "There are no ships in the image.")
+    nothing = LabelFacts("t", (), False, "", {}, (), frozenset(), None, ())
+    assert captions(nothing) == ()
+    with pytest.raises(ValueError, match="1 to 5"):
+        captions(nothing, 6)
+
+
+# ---- made -----------------------------------------------------------------------------------------------------------
+
+
+def test_items_of_an_imported_set(ships: Dataset, tmp_path: Path) -> None:
+    config = MakeConfig(ships.path, tmp_path, copies="anywhere")
+    result = make(config)
+    items = read_items(tmp_path / ITEMS, ships)
+    true = Counter(ships.annotations()["tile_id"])
+    split = dict(zip(ships.tiles()["tile_id"], ships.tiles()["split"]))
+    assert len(items.captions) == 5 * 40 == result["captions"]
+    hard = {*ships.annotations()[ships.annotations()["difficult"]]["tile_id"]}
+    counts = [one for one in items.questions if one.type == "count"]
+    assert all(one.answer == str(true[one.tile_id]) for one in counts)
+    assert not {one.tile_id for one in counts} & hard
+    assert items.left_out["questions"]["count: a target is marked as difficult"] == len(hard)
+    # Never more zeros than the most frequent other number, in each split by itself.
+    for name in ("train", "test"):
+        numbers = Counter(one.answer for one in counts if split[one.tile_id] == name)
+        assert numbers["0"] <= max(number for answer, number in numbers.items() if answer != "0")
+    boxes = ships.annotations().set_index("tile_id")
+    for one in items.questions:
+        if one.type == "position":
+            rows = boxes.loc[[one.tile_id]]
+            where = Counter(
+                region_of(x + w / 2, y + h / 2)
+                for x, y, w, h in rows[["x", "y", "width", "height"]].itertuples(index=False)
+            )
+            assert REGIONS[where.most_common(1)[0][0]] == one.answer
+    assert "no questions, recognition: the labels know one category and no types: 40" in show(result)
+    assert {one.answer for one in counts} == {"0", "1", "2", "3"}
+    page = (tmp_path / "examples.html").read_text()
+    assert page.count('class="card item"') >= 4
+    assert any(one.question in page for one in counts)
+
+
+def test_what_is_asked_depends_on_seed_and_tile_alone(ships: Dataset, tmp_path: Path) -> None:
+    first, again = (items_of(ships, MakeConfig(ships.path, tmp_path, copies="anywhere")) for _ in range(2))
+    other = items_of(ships, MakeConfig(ships.path, tmp_path, copies="anywhere", seed=1))
+    assert first == again != other
+    key = {(one.tile_id, one.type): one.answer for one in first.questions if one.type == "position"}
+    assert key == {(one.tile_id, one.type): one.answer for one in other.questions if one.type == "position"}
+
+
+def test_copies_of_what_is_held_out_are_not_learned_from(ships: Dataset, tmp_path: Path) -> None:
+    items = items_of(ships, MakeConfig(ships.path, tmp_path))
+    tiles = sorted(ships.tiles()["tile_id"])
+    spoken = {one.tile_id for one in (*items.captions, *items.questions)}
+    assert {*tiles} - spoken == {next(tile for tile in tiles if tile.endswith("-000"))}
+    assert items.left_out["captions"] == {"a near copy of the tile is held out": 1}
+
+
+def test_balance_cuts_frequent_answers_to_the_median(ships: Dataset, tmp_path: Path) -> None:
+    def numbers(balance: float) -> dict[str, Counter[str]]:
+        items = items_of(ships, MakeConfig(ships.path, tmp_path, copies="anywhere", balance=balance))
+        split = dict(zip(ships.tiles()["tile_id"], ships.tiles()["split"]))
+        train = [one for one in items.questions if split[one.tile_id] == "train"]
+        return {kind: Counter(one.answer for one in train if one.type == kind) for kind in items.types}
+
+    free, even = numbers(0.0), numbers(1.0)
+    for kind in even:
+        median = np.median([*free[kind].values()])
+        assert all(number <= min(median, free[kind][answer]) for answer, number in even[kind].items())
+    assert sum(map(sum, (found.values() for found in even.values()))) < sum(
+        map(sum, (found.values() for found in free.values()))
+    )
+
+
+def test_regions_by_number(ships: Dataset, tmp_path: Path) -> None:
+    both, number, name = (
+        items_of(ships, MakeConfig(ships.path, tmp_path, copies="anywhere", positions=how))
+        for how in ("both", "number", "name")  # type: ignore[arg-type]
+    )
+    assert {*number.questions} | {*name.questions} == {*both.questions}
+    told = {one.tile_id: one.answer for one in name.questions if one.type == "position"}
+    found = {one.tile_id: one.answer for one in number.questions if one.type == "position"}
+    assert found == {tile: f"region {REGIONS.index(region) + 1}" for tile, region in told.items()} != {}
+
+
+def test_a_set_without_labels_is_refused_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_tiny_dataset(tmp_path / "bare")
+    assert main(["questions", "make", str(tmp_path / "bare"), "--out", str(tmp_path / "out")]) == 2
+    assert "has no labels" in capsys.readouterr().err
+    for wrong in (["--captions", "6"], ["--balance", "2"], ["--regions", "10"], ["--clear.border", "0.5"]):
+        assert main(["questions", "make", str(tmp_path / "bare"), "--out", str(tmp_path / "out"), *wrong]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+# ---- the file -------------------------------------------------------------------------------------------------------
+
+
+def changed(path: Path, **changes: Any) -> Path:
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | changes))
+    return path
+
+
+def test_a_file_comes_back_as_it_was_and_wrong_ones_are_refused(ships: Dataset, tmp_path: Path) -> None:
+    tile, other = ships.tiles()["tile_id"][:2]
+    items = Items(
+        (Caption(tile, "Two ships.", "me"),),
+        (question_of(tile, "How many?", "2", "count", "ship", "me"), question_of(other, "Why?", "because", "Reason 1")),
+        {"captions": {}, "questions": {"count: too many": 3}},
+        {"seed": 1},
+    )
+    path = tmp_path / "items.json"
+    write_items(path, items, ships)
+    assert read_items(path, ships) == items
+    assert items.types == ("count", "reason_1")
+    entry = {"tile_id": tile, "question": "How many?", "answer": "3"}
+    for wrong, said in (
+        ({"format": "other"}, "questions import"),
+        ({"dataset": {"fingerprint": "0"}}, "other tiles"),
+        ({"captions": [{"tile_id": tile}]}, "no caption"),
+        ({"captions": [{"tile_id": "nowhere", "caption": "a"}]}, "nowhere"),
+        ({"captions": {}}, "must be a list"),
+        ({"questions": [entry, entry | {"answer": "4"}]}, "with '4' and with '3'"),
+        ({"questions": [entry | {"split": "val"}]}, "of the split 'val'"),
+        ({"questions": [entry | {"answer": " "}]}, "no answer"),
+    ):
+        write_items(path, items, ships)
+        with pytest.raises(ValueError, match=said):
+            read_items(changed(path, **wrong), ships)
+
+
+# ---- those of others ------------------------------------------------------------------------------------------------
+
+
+def test_captions_and_questions_of_others(ships: Dataset, tmp_path: Path) -> None:
+    coco = {
+        "images": [{"id": 7, "file_name": "images/000.png"}, {"id": 8, "file_name": "elsewhere.png"}],
+        "annotations": [{"image_id": 7, "caption": " A\nship. "}, {"image_id": 8, "caption": "Nothing."}],
+    }
+    files = {
+        "coco.json": json.dumps(coco),
+        "vqa.csv": "image_name,question,answer,type\n001.png,How many ships?,Two,Instance Counting\n"
+        "001.png,How many ships?,Two,Instance Counting\n002.jpg,Where?,,position\n",
+        "lines.jsonl": '{"image": "003", "caption": "Sea."}\n\n{"image": "004.tif", "caption": "Sea."}\n',
+        "llava.json": json.dumps(
+            [
+                {
+                    "image": "005.png",
+                    "conversations": [
+                        {"from": "human", "value": "<image>\nIs there a ship?"},
+                        {"from": "gpt", "value": "Yes"},
+                    ],
+                }
+            ]
+        ),
+    }
+    paths = []
+    for name, content in files.items():
+        paths.append(tmp_path / name)
+        paths[-1].write_text(content)
+    result = import_items(ImportItemsConfig(ships.path, paths, tmp_path / "out"))
+    items = read_items(tmp_path / "out" / ITEMS, ships)
+    number = {one: one.rpartition("-")[2] for one in ships.tiles()["tile_id"]}
+    assert [(number[one.tile_id], one.caption) for one in items.captions] == [
+        ("000", "A ship."),
+        ("003", "Sea."),
+        ("004", "Sea."),
+    ]
+    assert [(number[one.tile_id], one.type, one.question, one.answer) for one in items.questions] == [
+        ("001", "instance_counting", "How many ships?", "two"),
+        ("005", "other", "Is there a ship?", "yes"),
+    ]
+    assert result["left_out"] == {
+        "captions": {"no accepted tile has the name of the image": 1},
+        "questions": {"it has no answer": 1, "it stands there twice": 1},
+    }
+    # What was written is a file of ours, and comes in again as it is.
+    again = import_items(ImportItemsConfig(ships.path, [tmp_path / "out" / ITEMS], tmp_path / "again"))
+    assert read_items(Path(again["items"]), ships).questions == items.questions
+
+
+def test_columns_of_other_names_and_tables_that_say_nothing(ships: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("picture,ask,say\n001.png,How many?,2\n")
+    with pytest.raises(ValueError, match="picture, ask, say"):
+        import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out"))
+    columns = ("image=picture", "question=ask", "answer=say")
+    result = import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out", columns=columns))
+    assert sum(map(len, result["questions"].values())) == 1
+    path.write_text("picture,ask,say\n999.png,How many?,2\n")
+    with pytest.raises(ValueError, match="None of 1 captions and questions"):
+        import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out", columns=columns))
+    for content in ("a,b\n1,2,3\n", "image,caption\n"):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"table\.csv"):
+            import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out"))
+    with pytest.raises(ValueError, match="WHAT=NAME"):
+        ImportItemsConfig(ships.path, [path], tmp_path / "out", columns=("image",))
