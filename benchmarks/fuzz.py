@@ -6,6 +6,7 @@ An input is known by its door and number: `--doors DOOR --first NUMBER --count 1
 """
 
 import argparse
+import gc
 import random
 import tempfile
 import time
@@ -38,6 +39,8 @@ def main() -> int:
             door.prepare(Path(folder) / str(number))
         work = Path(folder) / "work"
         work.mkdir()
+        gc.collect()
+        gc.freeze()  # a child that collects garbage would copy all of this process's memory
         for seed in range(options.first, options.first + options.count):
             for number, door in enumerate(doors):
                 if time.monotonic() > end:

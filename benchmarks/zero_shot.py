@@ -32,7 +32,7 @@ from knowlip.benchmark.evaluate import short_name
 from knowlip.inference.opened import encode, open_model
 from knowlip.models import KnowLIP
 from knowlip.models.hub import WEIGHTS
-from knowlip.tasks.metrics import cluster_bootstrap, wilson
+from knowlip.tasks.metrics import proportion
 
 SETS = ("ssdd", "sen1floods11", "sar-acd")
 TEACHER = f"{ANNOTATOR}measured"
@@ -79,6 +79,7 @@ def measured(model: KnowLIP, name: str, asked: Asked) -> tuple[list[Row], dict[s
         if silent == len(trials):
             continue
         note = f"It says nothing of {silent} of {len(trials)}; silence counts as wrong." if silent else ""
+        share = proportion(hits, clusters)
         rows.append(
             Row(
                 asked.data,
@@ -86,12 +87,12 @@ def measured(model: KnowLIP, name: str, asked: Asked) -> tuple[list[Row], dict[s
                 "zero shot",
                 encoder,
                 asked.metric,
-                float(np.mean(hits)),
-                _interval(hits, clusters),
-                len(hits),
+                share.value,
+                share.ci,
+                share.n,
                 floor,
                 floor_name,
-                note,
+                f"{note} {share.note}".strip(),
             )
         )
     return rows, {
@@ -103,13 +104,6 @@ def measured(model: KnowLIP, name: str, asked: Asked) -> tuple[list[Row], dict[s
 
 def _hits(asked: Asked, said: Sequence[str]) -> list[bool]:
     return [asked.right(answer, trial.truth) for answer, trial in zip(said, asked.trials, strict=True)]
-
-
-def _interval(hits: Sequence[bool], clusters: Sequence[str]) -> tuple[float, float]:
-    """95 %: of whole scenes where several trials are of one, else Wilson's."""
-    if len(set(clusters)) < len(hits) and 0 < sum(hits) < len(hits):
-        return cluster_bootstrap(hits, clusters)
-    return wilson(sum(hits), len(hits))
 
 
 def skipped(data: str, metric: str, name: str, why: str) -> Row:
