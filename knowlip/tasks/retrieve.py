@@ -256,29 +256,33 @@ def _mean_row(
     return bench.row("retrieve", encoder, "mean recall", found, {"frequent texts and chance": floor})
 
 
-def _pair_rows(bench: Bench, encoder: str, direction: Direction) -> list[Row]:
-    """Recall where each image's own text, and no identical one, is the right answer, and the other way round.
+def pair_ranks(direction: Direction) -> dict[str, np.ndarray]:
+    """Ranks where each image's own text, and no identical one, is the right answer, and the other way round.
 
     Args:
-        bench: what is measured.
-        encoder: name of the encoder.
         direction: image to text: its queries are all images, and each looks for its own text.
+
+    Returns:
+        "image to text" and "text to image" -> (Q,) for each image and for its text.
     """
     images, texts, own = direction.query_QD, direction.candidate_GD, direction.right_Q
-    number = len(images)
     found: dict[str, list[np.ndarray]] = {"image to text": [], "text to image": []}
-    for part in parts_of(number, number):
+    for part in parts_of(len(images), len(images)):
         found["image to text"].append(diagonal_ranks((images[part] @ texts.T)[:, own], part))
         found["text to image"].append(diagonal_ranks(texts[own[part]] @ images.T, part))
+    return {words: np.concatenate(ranks) for words, ranks in found.items()}
+
+
+def _pair_rows(bench: Bench, encoder: str, direction: Direction) -> list[Row]:
     return [
         bench.row(
             "retrieve",
             encoder,
             f"{words} R@{k}, identical texts wrong",
-            proportion(np.concatenate(ranks) <= k, direction.clusters),
-            {"chance": min(1.0, k / number)},
+            proportion(ranks <= k, direction.clusters),
+            {"chance": min(1.0, k / len(direction))},
         )
-        for words, ranks in found.items()
+        for words, ranks in pair_ranks(direction).items()
         for k in CUTOFFS
     ]
 
