@@ -1,14 +1,15 @@
 """Screening and reconstruction against the exact truth of simulated scenes.
 
     python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN [--tiles 600] [--iterations 1] [--split test]
-    python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN --passes-only --wrong 0.2
+    python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN --passes-only --wrong 0.2 [--other-images]
 
 Natural errors are those that the annotator made by itself and truth refutes; injected ones are made on purpose in true
 sub-texts, of four kinds (`knowlip/language/corruption.py`). Evidence: the paper's two tests (`deltas`), the infilling
 decoder's negative log-likelihood (`nll`), everything (`all`), and each single figure. The noise models are fitted on
 injected errors in one half of the tiles and measured on the other half; halves share no root tile. Then the texts are
 screened and reconstructed as often as told, by the same model without training between the passes, and judged before
-and after each pass. Intervals are bootstraps over root tiles. DATASET is only read.
+and after each pass. Intervals are bootstraps over root tiles. DATASET is only read. `--other-images` gives every text
+the image of another tile of its instruction set: what is repaired then was repaired without looking.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from knowlip.benchmark.ablation_arms import Arm, level
 from knowlip.benchmark.ablation_texts import ArmTexts
 from knowlip.benchmark.copies import dataset_with
 from knowlip.dataset import Dataset
+from knowlip.dataset.others import others_of
 from knowlip.language.corruption import corrupt
 from knowlip.language.dimensions import SLOTS
 from knowlip.models import KnowLIP
@@ -196,6 +198,14 @@ def proposals(dataset: Dataset, rows: pd.DataFrame) -> dict[str, Any]:
     return result
 
 
+def lend_images(dataset: Dataset, corpus: Corpus, seed: int) -> int:
+    """Give each text the image of a tile of another place and the same instruction set; how many have none."""
+    index = dataset.tiles().set_index("tile_id", drop=False).loc[list(corpus.tile_ids)]
+    other = others_of(index, [str(one) for one in corpus.sets], seed).position_T
+    corpus.pixels = np.array(corpus.pixels)[np.where(other < 0, np.arange(len(other)), other)]
+    return int((other < 0).sum())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
@@ -212,6 +222,7 @@ def main() -> None:
     parser.add_argument("--calibration-tiles", type=int, default=512, help="scio.calibration_tiles")
     parser.add_argument("--split", default="train", help="whose texts are judged")
     parser.add_argument("--wrong", type=float, default=0.0, help="share of sub-texts that an unseen generator errs in")
+    parser.add_argument("--other-images", action="store_true", help="texts stand beside images of other tiles")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scio_truth.json"))
     options = parser.parse_args()
@@ -235,6 +246,9 @@ def main() -> None:
             source = texts.of(arm)
         dataset = Dataset(dataset_with(source, "annotator", Path(folder) / "dataset"))
         corpus = corpus_of(dataset, model, Path(folder) / "cache", options.tiles, options.seed, options.split)
+        if options.other_images:
+            alone = lend_images(dataset, corpus, options.seed)
+            print(f"images of other tiles; {alone} of {len(corpus.tile_ids)} tiles have no other and keep theirs")
         found = {} if options.passes_only else measure(dataset, model, corpus, config, options.seed)
         for name in ("natural", "injected")[: len(found)]:
             print(f"\n{name} errors:", *lines(found[name]), sep="\n")
@@ -263,7 +277,8 @@ def main() -> None:
         f"--iterations {options.iterations} --precision {options.precision} --evidence {options.evidence} "
         f"--split {options.split} --wrong {options.wrong} --errors {options.errors} "
         f"--calibration-tiles {options.calibration_tiles} "
-        f"--accept-precision {options.accept_precision}{' --passes-only' * options.passes_only}",
+        f"--accept-precision {options.accept_precision}{' --passes-only' * options.passes_only}"
+        f"{' --other-images' * options.other_images}",
     }
     record(options.out, *values, unit, rest, "one process")
 

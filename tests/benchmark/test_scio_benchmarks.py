@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.scio_scores import SETTINGS, corpus_of, lines
 from benchmarks.scio_ssdd import with_errors
-from benchmarks.scio_truth import halves, measure, passes
+from benchmarks.scio_truth import halves, lend_images, measure, passes
 from knowlip.benchmark.copies import dataset_with
 from knowlip.dataset import Dataset
 from knowlip.language.claims import parse_claims
@@ -48,6 +48,16 @@ def test_against_truth(clean: Dataset, tmp_path: Path) -> None:
     assert [row["pass"] for row in history] == ["screen", "reconstruct"] * 2
     assert history[0]["overall"]["before"] == history[0]["overall"]["after"]
     assert clean.revisions() == [0]
+
+
+def test_texts_stand_beside_images_of_other_tiles(clean: Dataset, tmp_path: Path) -> None:
+    corpus = corpus_of(clean, model_of(clean), tmp_path / "cache", 0, 0)
+    own = np.array(corpus.pixels)
+    alone = lend_images(clean, corpus, 0)
+    moved = (own != corpus.pixels).any((1, 2))
+    assert moved.sum() == len(own) - alone > 0
+    known = {image.tobytes(): str(one) for image, one in zip(own, corpus.sets)}
+    assert [known[image.tobytes()] for image in corpus.pixels] == [str(one) for one in corpus.sets]
 
 
 def test_errors_are_injected_once_and_known(clean: Dataset, tmp_path: Path) -> None:
