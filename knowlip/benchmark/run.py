@@ -48,7 +48,7 @@ class BenchRunConfig:
     """What is trained and measured on what."""
 
     task: str
-    """Name of the task: classify, detect, segment."""
+    """Name of the task: classify, detect, segment, retrieve, caption, vqa."""
     data: Path
     """Folder of the data set; a public set on disk becomes one by `knowlip dataset import`."""
     encoder: str

@@ -37,6 +37,7 @@ def itc_loss(
     temperature: Tensor,
     alpha: float,
     exists_K: Tensor | None = None,
+    positive_text_BK: Tensor | None = None,
 ) -> Tensor:
     """Symmetric contrastive loss against momentum features.
 
@@ -49,6 +50,8 @@ def itc_loss(
         temperature: divides the similarities.
         alpha: share of the momentum model's own similarities in the targets, 0 to 1.
         exists_K: False for candidates to be left out (places of the queue that were never filled).
+        positive_text_BK: which candidate images are positives of each text, where that is not `positive_BK` (a text
+            that is true of an image which has another text of its own).
 
     Returns:
         Scalar: mean of image->text and text->image cross-entropy.
@@ -63,18 +66,18 @@ def itc_loss(
         found_BK = similarity(query_BE, candidate_KE, temperature)
         return found_BK if exists_K is None else found_BK.masked_fill(~exists_K, _ABSENT)
 
-    def loss(query_BE: Tensor, momentum_BE: Tensor, candidate_KE: Tensor) -> Tensor:
+    def loss(query_BE: Tensor, momentum_BE: Tensor, candidate_KE: Tensor, right_BK: Tensor) -> Tensor:
         log_p_BK = F.log_softmax(logits(query_BE, candidate_KE), 1)
-        target_BK = positive_BK.to(log_p_BK.dtype) / positive_BK.sum(1, keepdim=True)
+        target_BK = right_BK.to(log_p_BK.dtype) / right_BK.sum(1, keepdim=True)
         if alpha:
             with torch.no_grad():
                 soft_BK = F.softmax(logits(momentum_BE, candidate_KE), 1)
             target_BK = torch.lerp(target_BK, soft_BK, alpha)
         return -(log_p_BK * target_BK).sum(1).mean()
 
-    return (
-        loss(image_BE, momentum_image_BE, candidate_text_KE) + loss(text_BE, momentum_text_BE, candidate_image_KE)
-    ) / 2
+    of_text_BK = positive_BK if positive_text_BK is None else positive_text_BK
+    of_images = loss(image_BE, momentum_image_BE, candidate_text_KE, positive_BK)
+    return (of_images + loss(text_BE, momentum_text_BE, candidate_image_KE, of_text_BK)) / 2
 
 
 def _full(x: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """Questions with closed answers: the model ranks the answers of a type, beside its teacher, what needs no look, and
 what it answers to the image of another tile."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from knowlip.base.examples import ShownExample, ShownItem
 from knowlip.base.progress import track
@@ -32,21 +33,25 @@ _AGREEMENT: Final = "An agreement with the annotator, no accuracy: the data set 
 
 
 def candidates(train: Sequence[Question]) -> dict[str, list[str]]:
-    """The answers to rank for each type: those seen in training, in order of first choice of the closed vocabulary.
+    """The answers to rank for each type: those seen in training, in order of first choice of the closed vocabulary,
+    others (region numbers, classes of a mask, answers of a user's own types) by name behind them.
 
     A type without training questions gets its whole vocabulary; `all_landforms` without any is left out.
     """
     result: dict[str, list[str]] = {}
-    for kind in QUESTION_TYPES:
+    for kind in dict.fromkeys((*QUESTION_TYPES, *kinds_of(train))):
         seen = {q.answer for q in train if q.type == kind}
-        closed = answers_of(kind)
-        if closed is None:
-            answers = sorted(seen)
-        else:
-            answers = [a for a in closed if a in seen] or list(closed)
+        closed = (answers_of(kind) if kind in QUESTION_TYPES else None) or ()
+        answers = [a for a in closed if a in seen] + sorted(seen - {*closed}) or list(closed)
         if answers:
             result[kind] = answers
     return result
+
+
+def kinds_of(questions: Sequence[Question]) -> list[str]:
+    """The types of some questions: the six in their order, then others by name."""
+    there = {str(question.type) for question in questions}
+    return [kind for kind in (*QUESTION_TYPES, *sorted(there - {*QUESTION_TYPES})) if kind in there]
 
 
 def choose_questions(questions: Sequence[Question], per_type: int, seed: int = 0) -> list[Question]:
@@ -77,25 +82,48 @@ def answer(
     """
     if mode not in ("rank", "generate"):
         raise ValueError(f"VQA answers by 'rank' or 'generate', not {mode!r}.")
-    position = {tile_id: i for i, tile_id in enumerate(images.tile_ids)}
+    if mode == "rank":
+        scores = answer_scores(model, images, questions, answers)
+        return [answers[question.type][int(score.argmax())] for question, score in zip(questions, scores)]
     given = [""] * len(questions)
+    for _, rows, tokens, texts in _in_batches(images, questions):
+        with torch.inference_mode():
+            said = model.generate(tokens, texts, 16)
+        for i, text in zip(rows, said):
+            given[i] = even(text)
+    return given
+
+
+def answer_scores(
+    model: WritingEncoder,
+    images: EncodedImages,
+    questions: Sequence[Question],
+    answers: Mapping[str, Sequence[str]],
+) -> list[np.ndarray]:
+    """Log-probabilities (A,) of the candidates of each question's type; arguments as of :func:`answer`."""
+    scores: list[np.ndarray] = [np.zeros(0)] * len(questions)
+    for kind, rows, tokens, texts in _in_batches(images, questions):
+        with torch.inference_mode():
+            found = model.rank(tokens, texts, list(answers[kind])).float().cpu().numpy()
+        for i, score in zip(rows, found):
+            scores[i] = score
+    return scores
+
+
+def _in_batches(
+    images: EncodedImages, questions: Sequence[Question]
+) -> Iterator[tuple[str, list[int], Tensor, list[str]]]:
+    """Type, positions, image tokens and words of questions of one type at a time. The answer is the content of one hole
+    after the question, as in training."""
+    position = {tile_id: i for i, tile_id in enumerate(images.tile_ids)}
     batches = []
-    for kind in QUESTION_TYPES:
+    for kind in kinds_of(questions):
         rows = [i for i, q in enumerate(questions) if q.type == kind]
         batches += [(kind, rows[i : i + _BATCH]) for i in range(0, len(rows), _BATCH)]
-    with torch.inference_mode():
-        for kind, rows in track(batches, "answer questions"):
+    for kind, rows in track(batches, "answer questions"):
+        with torch.inference_mode():
             tokens = images.tokens([position[questions[i].tile_id] for i in rows])
-            # The answer is the content of one hole after the question, as in training.
-            texts = [questions[i].question for i in rows]
-            if mode == "rank":
-                choice = model.rank(tokens, texts, list(answers[kind])).argmax(1).tolist()
-                said = [answers[kind][c] for c in choice]
-            else:
-                said = [even(text) for text in model.generate(tokens, texts, 16)]
-            for i, text in zip(rows, said):
-                given[i] = text
-    return given
+        yield kind, rows, tokens, [questions[i].question for i in rows]
 
 
 def even(text: str) -> str:

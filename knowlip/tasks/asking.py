@@ -12,7 +12,7 @@ import numpy as np
 
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.language.questions import Posed, askables
+from knowlip.language.questions import QUESTION_TYPES, Askable, Posed, Question, askables
 from knowlip.tasks.questions import facts_about
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import drawn, limited, shares
@@ -33,6 +33,11 @@ class Example:
     """How often it is asked when its tile is met, as questions come (without balance)."""
 
     @property
+    def wordings(self) -> tuple[str, ...]:
+        """The question in all its wordings."""
+        return (self.question, *self.others)
+
+    @property
     def group(self) -> tuple[str, str]:
         """What is balanced: type and answer."""
         return self.type, self.answer
@@ -46,6 +51,15 @@ def examples_of(dataset: Dataset) -> tuple[list[Example], str]:
         for one in askables(facts)
     ]
     return examples, source
+
+
+def example_of(question: Question) -> Example:
+    """A question of a file: in all wordings where it is one of ours, else in its own."""
+    numbered = question.answer.startswith("region ") or question.subject.startswith("region ")
+    ours = question.type in QUESTION_TYPES
+    wordings = Askable("", question.type, question.answer, question.subject, numbered=numbered).wordings if ours else ()
+    others = tuple(words for words in wordings if words != question.question) if question.question in wordings else ()
+    return Example(question.tile_id, question.question, question.answer, str(question.type), others)
 
 
 Counts = dict[tuple[str, str], float]
@@ -108,8 +122,7 @@ class QuestionSampler:
         chosen = order[drawn(chances, float(chances.sum()), rng.random()) > 0]
         posed = []
         for one in (asked[at] for at in chosen):
-            wordings = (one.question, *one.others)
-            posed.append(Posed(wordings[rng.integers(len(wordings))], one.answer))
+            posed.append(Posed(one.wordings[rng.integers(len(one.wordings))], one.answer))
         turned = [one.turned(turn) for one in posed]
         whole = [one for one in turned if one is not None]
         return (turn, whole) if len(whole) == len(posed) else (Turn(), posed)
@@ -119,9 +132,7 @@ class QuestionSampler:
         the turns that are drawn, and how many there are."""
         quarters, mirrored = (range(4) if augment.rotations else (0,)), ((0, 1) if augment.flips else (0,))
         turns = [Turn.of(quarter + 4 * mirror) for quarter in quarters for mirror in mirrored]
-        posed = {
-            Posed(words, one.answer) for asked in self.of_tile for one in asked for words in (one.question, *one.others)
-        }
+        posed = {Posed(words, one.answer) for asked in self.of_tile for one in asked for words in one.wordings}
         return sum(any(one.turned(turn) is None for turn in turns) for one in posed), len(posed)
 
     def asked(self, times: np.ndarray) -> Counts:

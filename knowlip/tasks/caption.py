@@ -25,6 +25,7 @@ from knowlip.language.dimensions import DIMENSIONS, SLOTS
 from knowlip.language.truth import judge
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured, balanced
+from knowlip.tasks.captioning import CAPTIONING
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import CaptionScorer, Estimate, proportion, typical_text
 
@@ -354,3 +355,7 @@ def _details(
         "claims_per_text": len(known) / len(claims),
         "true_claims": {name: {"true": float(np.mean(true)), "n": len(true)} for name, true in by_group.items()},
     }
+
+
+BENCH: Final = CAPTIONING
+"""Fine-tuned and measured: :mod:`knowlip.tasks.captioning`."""

@@ -8,7 +8,7 @@ image as wrong.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ from knowlip.tasks.metrics import (
     proportion,
     ranks_of_positives,
 )
+from knowlip.tasks.retrieving import Ranked, Retrieving, RetrievingConfig, rows_of_recall
+from knowlip.tasks.runs import BenchTask
+from knowlip.training.loop import train
 
 CUTOFFS = (1, 5, 10)
 _BATCH = 128
@@ -446,3 +449,41 @@ def _alike(text: str, right: str) -> str:
     """How many of the right text's sub-texts a wrong candidate shares: near misses are not far off."""
     ours, theirs = (split_caption(one, "terrain")[1] for one in (text, right))
     return f", {sum(ours.get(name) == part for name, part in theirs.items())} of {len(theirs)} sub-texts the same"
+
+
+# ---- fine-tuned ------------------------------------------------------------------------------------------------------
+
+
+def rank_queries(
+    model: TextImageEncoder,
+    images: EncodedImages,
+    texts: Sequence[str],
+    clusters: Sequence[str],
+    k_test: int,
+    rerank_queries: int,
+    seed: int,
+) -> tuple[Ranked, Ranked]:
+    """Both directions as :mod:`knowlip.tasks.retrieving` stores them; arguments as of :func:`retrieval`."""
+    directions, gallery = retrieval(model, images, texts, clusters, k_test, rerank_queries, seed)
+    first = {text: at for at, text in reversed(list(enumerate(texts)))}
+    places = np.arange(len(texts)), np.array([first[text] for text in gallery])
+    found = []
+    for place_Q, direction in zip(places, directions.values()):
+        reranked = np.full(len(direction), -1)
+        for query in direction.matched:
+            reranked[query] = ranks_of_positives(direction.scores(query)[None], direction.positive([query]))[0]
+        found.append(Ranked(place_Q, direction.ranks(), reranked, direction.positives_Q, direction.gallery))
+    return found[0], found[1]
+
+
+def learn_retrieval(config: RetrievingConfig) -> dict[str, Any]:
+    """Train, measure on what was kept aside, and write `out/model`, `out/metrics.json` and `out/predictions.parquet`.
+
+    Raises:
+        ValueError: too few captions, a model that reads no texts or saw the tiles to be measured.
+        ChildProcessError: one of several processes was killed or failed.
+    """
+    return train(Retrieving, config, rank_queries, unused=True)
+
+
+BENCH: Final = BenchTask(config=RetrievingConfig, run=learn_retrieval, rows=rows_of_recall)

@@ -6,7 +6,7 @@ The recipe is BLIP-VQA's with the infilling loss: a question is a context, its a
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from knowlip.models.text import rows_of
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.objectives import infill_loss
 from knowlip.scio.scorer_model import fingerprint
+from knowlip.tasks.answering import ANSWERING
 from knowlip.tasks.answers import measure_answers as measure
 from knowlip.tasks.asking import Counts, Example, QuestionSampler, by_type, examples_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
@@ -261,3 +262,7 @@ class AnswerLoss(nn.Module):
         states, targets = write_holes(model, context, batch.asked.holes)
         logits = written_logits(model, torch.cat(states), torch.cat(targets), self.label_smoothing)
         return {"loss": infill_loss(*logits)}, None
+
+
+BENCH: Final = ANSWERING
+"""With contrast and matching beside, and measured: :mod:`knowlip.tasks.answering`."""

@@ -155,6 +155,9 @@ class Batch:
     """Which context each of R holes is in, in order of the contexts; each context has one by default."""
     width_m_B: Tensor | None = None
     """Width of each image on the ground in metres, NaN where it is not known."""
+    true_BM: Tensor | None = None
+    """Hashes of all texts that are known to be true of each image, -1 for none: they are no wrong texts of it though it
+    has another. M is the same on all ranks. None where each image has one text."""
     altered: tuple[Tensor, Tensor] | None = None
     """As `grounded`, of the first rows (itm_share), with the words of another tile in place of one sub-text; None where
     matching is not asked about such texts."""
@@ -175,7 +178,8 @@ class Batch:
     def __post_init__(self) -> None:
         if self.owner_R is None:
             self.owner_R = torch.arange(len(self.context[0]))
-        self.holes = group_holes(self.owner_R, self.hole_R, self.content, _multiple(self.context[0]))
+        none = not len(self.hole_R)  # where questions alone are asked
+        self.holes = [] if none else group_holes(self.owner_R, self.hole_R, self.content, _multiple(self.context[0]))
         self.text_place_M = self.matched[1][: len(self.context[0]), 1:].flatten().nonzero()[:, 0]
 
     @property

@@ -169,7 +169,7 @@ class JointLoss(nn.Module):
             images, texts = torch.cat([everyone[0], queue.image]), torch.cat([everyone[1], queue.text])
             ids, hashes = torch.cat([everyone[2], queue.image_id]), torch.cat([everyone[3], queue.text_hash])
             exists = ids >= 0
-            positive = same(batch.image_id_B, ids, batch.text_hash_B, hashes) & exists
+            of_image, of_text = (one & exists for one in _positives(batch, ids, hashes))
         loss = itc_loss(
             image,
             text,
@@ -177,10 +177,11 @@ class JointLoss(nn.Module):
             text_m,
             images,
             texts,
-            positive,
+            of_image,
             self.model.temp,
             alpha,
             exists_K=exists if queue.size else None,
+            positive_text_BK=of_text,
         )
         return loss, everyone
 
@@ -189,8 +190,10 @@ class JointLoss(nn.Module):
         both sides of each pair learn (as CLIP)."""
         images, texts = gather_with_grad(image), gather_with_grad(text)
         ids, hashes = gather(batch.image_id_B), gather(batch.text_hash_B)
-        positive = same(batch.image_id_B, ids, batch.text_hash_B, hashes)
-        loss = itc_loss(image, text, image, text, images, texts, positive, self.model.temp, 0.0)
+        of_image, of_text = _positives(batch, ids, hashes)
+        loss = itc_loss(
+            image, text, image, text, images, texts, of_image, self.model.temp, 0.0, positive_text_BK=of_text
+        )
         none = image.new_zeros(0, image.shape[1])
         return loss, (none, none, ids[:0], hashes[:0])
 
@@ -207,12 +210,16 @@ class JointLoss(nn.Module):
         with torch.no_grad():
             look = gather if everywhere else Tensor.detach
             hash_B = batch.matched_hash_B
-            positive = same(batch.image_id_B[:rows], look(batch.image_id_B), hash_B[:rows], look(hash_B))
+            positives = [same(batch.image_id_B[:rows], look(batch.image_id_B), hash_B[:rows], look(hash_B))] * 2
+            if batch.true_BM is not None:
+                held = _true(batch.true_BM, look(hash_B)), _true(look(batch.true_BM), hash_B).T
+                positives = [one | more[:rows] for one, more in zip(positives, held)]
+            sides = zip((image, text), (text, image), batch.uniform_B2[:rows].unbind(1), positives)
             wrong_text, wrong_image = (
                 hard_negatives(
                     similarity(own[:rows], look(other), model.temp), positive, uniform, config.negative_floor
                 )
-                for own, other, uniform in zip((image, text), (text, image), batch.uniform_B2[:rows].unbind(1))
+                for own, other, uniform, positive in sides
             )
             ids, keep = (
                 torch.cat([part[:rows], look(part).index_select(0, wrong_text.clamp(min=0)), part[:rows]])
@@ -251,6 +258,7 @@ class JointLoss(nn.Module):
         guided attention."""
         ids, keep = batch.context
         readings = [([(key[: len(ids)], value[: len(ids)]) for key, value in memory], ids, keep, batch.holes)]
+        readings = readings if batch.holes else []
         if batch.asked is not None:
             readings.append((rows_of(memory, batch.asked.image_Q), *batch.asked.question, batch.asked.holes))
         model, states_MD, targets_M = self.model, [], []
@@ -258,7 +266,7 @@ class JointLoss(nn.Module):
         for number, (images, ids, keep, groups) in enumerate(readings):
             with ExitStack() as watching:
                 caught: list[Tensor] = []
-                if self.config.attend and batch.owner_R is not None and not number:  # holes of texts, not questions
+                if self.config.attend and batch.owner_R is not None and batch.holes and not number:  # not questions
                     caught = watching.enter_context(watched_attention(model, batch.owner_R, batch.hole_R))
                 context = model.context_input(ids, keep, images)
             if caught and batch.grounding is not None:
@@ -371,6 +379,22 @@ def grounding_loss(answers: Answers, targets: GroundingTargets) -> Tensor:
         + 0.1 * density_loss(answers.log_rates_BLGG, number, known, _everywhere(known))
         + sizes_loss(answers.log_sizes_B2GG, size, _everywhere(size.isfinite()))
     )
+
+
+def _positives(batch: Batch, ids_K: Tensor, hashes_K: Tensor) -> tuple[Tensor, Tensor]:
+    """Which of K candidates, those of all ranks' batches first, are positives of each image and of each text (B, K)."""
+    positive = same(batch.image_id_B, ids_K, batch.text_hash_B, hashes_K)
+    if batch.true_BM is None:
+        return positive, positive
+    everyone = _true(gather(batch.true_BM), batch.text_hash_B).T  # of the queue's images nothing more is known
+    of_text = positive.clone()
+    of_text[:, : everyone.shape[1]] |= everyone
+    return positive | _true(batch.true_BM, hashes_K), of_text
+
+
+def _true(true_BM: Tensor, hashes_K: Tensor) -> Tensor:
+    """Which texts are among those that are true of each image (B, K)."""
+    return torch.stack([torch.isin(hashes_K, of_image) for of_image in true_BM])
 
 
 def _everywhere(known: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from knowlip.base.parsing import stage_config
-from knowlip.base.recipes import FOLDER, SECTIONS, load_recipe, recipe_for, recipe_names, with_changes
+from knowlip.base.recipes import BENCHED, FOLDER, SECTIONS, load_recipe, recipe_for, recipe_names, with_changes
 from knowlip.commands import COMMANDS
+from knowlip.tasks.runs import find_bench_task
 
 PLACES: dict[str, dict[str, Any]] = {
     "simulate": {"out": "o"},
@@ -48,6 +49,8 @@ def test_every_setting_of_every_recipe_is_known(name: str) -> None:
     assert recipe["about"]
     for stage in SECTIONS:
         stage_config(COMMANDS[stage].kind(), recipe.get(stage, {}) | PLACES[stage])
+    for task in BENCHED:
+        stage_config(find_bench_task(task).config, recipe.get(task, {}) | PLACES["classify"])
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -60,6 +63,7 @@ def test_the_header_says_the_command_and_what_to_expect(name: str) -> None:
         f"--recipe {name}\n",
         f"\n# knowlip classify --recipe {name} ",
         f"\n# knowlip detect --recipe {name} ",
+        f"\n# knowlip bench run --recipe {name} ",
     )
     assert any(command in header for command in commands)
     assert "\n# Expect" in header

@@ -37,6 +37,7 @@ from knowlip.tasks.protocols import tile_groups
 ITEMS: Final = "items.json"
 PAGE: Final = "examples.html"
 Positions = Literal["name", "number", "both"]
+Copies = Literal["apart", "anywhere"]
 _COVERS: Final = frozenset(LAND_COVER.values())
 
 
@@ -61,7 +62,7 @@ class MakeConfig:
     balance: float = 0.0
     """How far frequent answers of a type, and frequent types, are cut down in every split: 0 keeps all, 1 keeps no
     more of an answer than the median answer of its type has, and no more of a type than the median type."""
-    copies: Literal["apart", "anywhere"] = "apart"
+    copies: Copies = "apart"
     """apart: nothing is said or asked in training about a tile that shows the same as one that is held out (near
     copies, shared ground); anywhere: copies are not looked for."""
     clear: Clearness = field(default_factory=Clearness)

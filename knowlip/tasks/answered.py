@@ -1,0 +1,274 @@
+"""What a model answered to the questions about the tiles that were measured, and the figures of it: of one fold, or of
+several that ask about each tile once.
+
+`predictions.parquet`, one row a question: `tile_id`, `group` (of copies), `type`, `subject`, `question`, `answer` (the
+right one), `ranked` (the likeliest of the candidates), `confidence` (its probability, calibrated) and `raw` (before
+that), `generated`, `other` (ranked with the image of another tile, null where there is none), `annotator` (null where
+nothing is known), and for each floor `floor:NAME`, null where it says nothing of the type.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from knowlip.base.files import sha256, whole_file
+from knowlip.base.parquet import read_parquet
+from knowlip.base.rows import ANNOTATOR, OTHER_IMAGE, Better, Json, Row, Unit, highest_floor
+from knowlip.language.questions import QUESTION_TYPES, QuestionType
+from knowlip.tasks.metrics import Estimate, mean, mean_of_means, proportion
+from knowlip.tasks.runs import FLOOR
+
+PREDICTIONS: Final = "predictions.parquet"
+_BINS: Final = 10
+_TEMPERATURES: Final = np.geomspace(0.25, 8.0, 81)
+_HOW: Final = {"ranked": "ranked", "generated": "written"}
+"""Column -> how the metric calls it."""
+
+
+def calibrated(scores: Sequence[np.ndarray], right: Sequence[int], groups: Sequence[str]) -> tuple[np.ndarray, str]:
+    """Probability of the likeliest candidate of each question under a temperature that was chosen on other tiles.
+
+    The groups are dealt into two halves by their hash, and each half gets the temperature under which the right
+    answers of the other are likeliest (temperature scaling, Guo et al. 2017).
+
+    Args:
+        scores: log-probabilities of the candidates of each question (they need not add up to 1).
+        right: number of the right candidate, -1 where it is none of them.
+        groups: group of copies of each question's tile.
+
+    Returns:
+        Probabilities (Q,), and the temperatures for people, "" where there are fewer than two groups.
+    """
+    names = sorted({*groups}, key=lambda name: sha256(name.encode()))
+    half = {name: place % 2 for place, name in enumerate(names)}
+    part = np.array([half[name] for name in groups], int)
+    found, chosen = np.array([_top(score, 1.0) for score in scores]), []
+    for number in (0, 1):
+        fit = [at for at in np.flatnonzero(part != number) if right[at] >= 0]
+        if not fit or not (part == number).any():
+            continue
+        losses = [sum(-_log_softmax(scores[at] / t)[right[at]] for at in fit) for t in _TEMPERATURES]
+        best = float(_TEMPERATURES[int(np.argmin(losses))])
+        chosen.append(f"{best:.2f}")
+        for at in np.flatnonzero(part == number):
+            found[at] = _top(scores[at], best)
+    return found, " and ".join(chosen)
+
+
+def _log_softmax(score: np.ndarray) -> np.ndarray:
+    shifted = score.astype(float) - score.max()
+    return np.asarray(shifted - np.log(np.exp(shifted).sum()))
+
+
+def _top(score: np.ndarray, temperature: float) -> float:
+    return float(np.exp(_log_softmax(score / temperature).max()))
+
+
+def calibration_error(confidence: np.ndarray, hit: np.ndarray) -> float:
+    """Expected calibration error: mean distance of confidence and accuracy over ten bins of equally many answers."""
+    order = np.argsort(confidence, kind="stable")
+    bins = [part for part in np.array_split(order, _BINS) if len(part)]
+    gaps = [abs(float(confidence[part].mean()) - float(hit[part].mean())) * len(part) for part in bins]
+    return sum(gaps) / len(confidence)
+
+
+def risk_coverage(confidence: np.ndarray, hit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage (share of the surest answers that are given) and risk (share of wrong ones among them), rising in
+    coverage; answers of equal confidence are given together."""
+    order = np.argsort(-confidence, kind="stable")
+    number = np.arange(1, len(order) + 1)
+    wrong = np.cumsum(1.0 - hit[order])
+    last = np.append(np.diff(confidence[order]) != 0, True)
+    return number[last] / len(order), wrong[last] / number[last]
+
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+
+def write_answers(table: pd.DataFrame, folder: Path) -> None:
+    """Write the table into a run folder."""
+    with whole_file(folder / PREDICTIONS) as part:
+        table.to_parquet(part, index=False)
+
+
+def read_answers(folders: Sequence[Path]) -> pd.DataFrame:
+    """The tables of several run folders as one.
+
+    Raises:
+        ValueError: there is none, or a question was asked twice.
+    """
+    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
+    if table.duplicated(["tile_id", "question"]).any():
+        raise ValueError(f"{folders[0]} and others have asked the same questions: give the folds of one seed.")
+    return table
+
+
+def hits(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Whether each answer of a column is exactly right (Q,) bool; silence is wrong."""
+    return (table[column].fillna("") == table["answer"]).to_numpy(bool)
+
+
+def kinds_in(table: pd.DataFrame) -> list[str]:
+    """The types in a table: the six in their order, then others by name."""
+    there = {*table["type"]}
+    return [kind for kind in (*QUESTION_TYPES, *sorted(there - {*QUESTION_TYPES})) if kind in there]
+
+
+class _Rows:
+    """Rows of one table."""
+
+    def __init__(self, table: pd.DataFrame, data: str, split: str, encoder: str, note: str, floor_note: str) -> None:
+        self.table, self.data, self.split, self.encoder = table, data, split, encoder
+        self.note, self.floor_note = note, floor_note
+        self.floors = [name for name in table.columns if name.startswith(FLOOR)]
+
+    def row(
+        self,
+        encoder: str,
+        metric: str,
+        figure: Estimate,
+        floors: Mapping[str, float | None],
+        unit: Unit = "share",
+        better: Better = "higher",
+        note: str = "",
+    ) -> Row:
+        floor, name = highest_floor(floors, better)
+        own = self.floor_note if encoder.startswith((FLOOR, ANNOTATOR)) else self.note
+        said = " ".join(one for one in (own, note, figure.note) if one)
+        head = (self.data, self.split, "vqa", encoder, metric)
+        return Row(*head, figure.value, figure.ci, figure.n, floor, name, said, unit, better)
+
+    def others(self, part: pd.DataFrame) -> dict[str, str]:
+        """Who else answered questions of a part: encoder of its rows -> column."""
+        said = {f"{FLOOR}{name.removeprefix(FLOOR)}": name for name in self.floors if part[name].notna().any()}
+        if part["other"].notna().any():
+            said[f"{OTHER_IMAGE}{self.encoder}"] = "other"
+        if part["annotator"].notna().any():
+            said[f"{ANNOTATOR}texts"] = "annotator"
+        return said
+
+
+def measured_rows(
+    table: pd.DataFrame, data: str, split: str, encoder: str, note: str = "", floor_note: str = ""
+) -> tuple[Row, ...]:
+    """Exact accuracy of each type and their mean, by ranking and by writing; the error of counts; how much confidence
+    is worth; and all who answer without looking, or look at another tile, on the same questions.
+
+    Args:
+        table: predictions of one or more folds.
+        data, split, encoder: as rows name them.
+        note: what a reader must know besides.
+        floor_note: the same of the floors.
+    """
+    make = _Rows(table, data, split, encoder, note, floor_note)
+    kinds = kinds_in(table)
+    parts = {kind: table[table["type"] == kind] for kind in kinds}
+    own: list[Row] = []
+    beside: list[Row] = []
+    means: dict[str, dict[str, float]] = {}
+    for kind, part in parts.items():
+        clusters, metric = part["group"].astype(str).to_numpy(), f"{kind.replace('_', ' ')} accuracy"
+        said = make.others(part)
+        floors = {name: float(hits(part, name).mean()) for name in make.floors if name in said.values()}
+        named = {name.removeprefix(FLOOR): value for name, value in floors.items()}
+        for column, how in _HOW.items():
+            if part[column].notna().any():
+                own.append(make.row(encoder, f"{metric}, {how}", proportion(hits(part, column), clusters), named))
+        for who, column in said.items():
+            asked = part[part[column].notna()] if column == "other" else part
+            silent = "" if asked[column].notna().all() else f"Silent on {int(asked[column].isna().sum())}."
+            found = proportion(hits(asked, column), asked["group"].astype(str).to_numpy())
+            beside.append(make.row(who, metric, found, named, note=silent))
+            means.setdefault(column, {})[kind] = found.value
+    common = {  # a floor that says nothing of a type is the best of the others there
+        name.removeprefix(FLOOR): float(
+            np.mean([means[name].get(kind, _best(means, kind, make.floors)) for kind in kinds])
+        )
+        for name in make.floors
+        if name in means
+    }
+    first = [
+        make.row(
+            encoder,
+            f"mean accuracy, {how}",
+            mean_of_means([hits(part, column) for part in parts.values()], [part["group"] for part in parts.values()]),
+            common,
+        )
+        for column, how in _HOW.items()
+        if table[column].notna().any()
+    ]
+    return (*first, *own, *_count_rows(make), *_confidence_rows(make), *beside)
+
+
+def _best(means: Mapping[str, Mapping[str, float]], kind: str, floors: Sequence[str]) -> float:
+    return max((means[name][kind] for name in floors if kind in means.get(name, {})), default=0.0)
+
+
+def _count_rows(make: _Rows) -> list[Row]:
+    """Mean absolute error of counts."""
+    part = make.table[make.table["type"] == QuestionType.COUNT]
+    numbers = part["answer"].str.fullmatch(r"\d+")
+    part = part[numbers.fillna(False).astype(bool)] if len(part) else part
+    if part.empty:
+        return []
+    true, clusters, metric = part["answer"].astype(float), part["group"].astype(str), "count mean absolute error"
+
+    def error(column: str) -> Estimate | None:
+        said = pd.to_numeric(part[column], errors="coerce")
+        known = said.notna()
+        return mean((said - true).abs()[known].to_numpy(), clusters[known].to_numpy()) if known.any() else None
+
+    found = {name: error(name) for name in make.floors}
+    named = {name.removeprefix(FLOOR): one.value for name, one in found.items() if one is not None}
+    rows = []
+    for who, column, how in ((make.encoder, "ranked", ", ranked"), (make.encoder, "generated", ", written")):
+        if (one := error(column)) is not None:
+            silent = len(part) - one.n
+            note = f"{silent} answers that are no number are left out." if silent else ""
+            rows.append(make.row(who, metric + how, one, named, "number", "lower", note))
+    for who, column in make.others(part).items():
+        if (one := error(column)) is not None:
+            rows.append(make.row(who, metric, one, named, "number", "lower"))
+    return rows
+
+
+def _confidence_rows(make: _Rows) -> list[Row]:
+    """What the confidence of ranked answers is worth."""
+    # Areas and calibration are figures of an order of all answers, which a draw of clusters would tear apart.
+    table, clusters = make.table, make.table["group"].astype(str).to_numpy()
+    hit, sure = hits(table, "ranked").astype(float), table["confidence"].to_numpy(float)
+    half = np.argsort(-sure, kind="stable")[: max(1, len(sure) // 2)]
+    coverage, risk = risk_coverage(sure, hit)
+    area = float(np.trapezoid(np.append(risk[:1], risk), np.append(0.0, coverage)))
+    note = "No interval: a figure of all answers together."
+    rows = [
+        make.row(
+            make.encoder,
+            "accuracy of the surest half, ranked",
+            proportion(hit[half] > 0, clusters[half]),
+            {"all answers": float(hit.mean())},
+        )
+    ]
+    for metric, value, floors in (
+        ("risk over coverage, ranked", area, {"in random order": 1.0 - float(hit.mean())}),
+        ("calibration error, ranked", calibration_error(sure, hit), {}),
+        (
+            "calibration error before scaling, ranked",
+            calibration_error(table["raw"].to_numpy(float), hit),
+            {},
+        ),
+    ):
+        one = Estimate(value, None, len(table))
+        rows.append(make.row(make.encoder, metric, one, floors, "number", "lower", note))
+    return rows
+
+
+def count_confusion(table: pd.DataFrame) -> dict[str, Json]:
+    """How often each number was answered with which, by ranking: `classes` and `counts` (rows the right number)."""
+    part = table[table["type"] == QuestionType.COUNT]
+    names = sorted({*part["answer"], *part["ranked"]}, key=lambda name: (len(name), name))
+    counts = pd.crosstab(pd.Categorical(part["answer"], names), pd.Categorical(part["ranked"], names), dropna=False)
+    return {"classes": names, "counts": counts.to_numpy().tolist()}

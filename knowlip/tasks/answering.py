@@ -1,0 +1,233 @@
+"""Fine-tuning on questions with contrast and matching beside the writing of answers, measured on tiles that were kept
+aside: `knowlip bench run --task vqa`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from knowlip.base.progress import say, track
+from knowlip.base.rows import Json, Row
+from knowlip.dataset import Dataset
+from knowlip.dataset.others import others_of
+from knowlip.language.questions import Posed, Question, QuestionType
+from knowlip.models.encoders.knowlip import KnowLIPEncoder
+from knowlip.tasks.answer_pictures import write_pictures
+from knowlip.tasks.answered import calibrated, measured_rows, read_answers, write_answers
+from knowlip.tasks.answers import annotator_answers, answer, answer_scores, blind_answers, candidates, kinds_of
+from knowlip.tasks.asking import QuestionSampler, by_type, example_of
+from knowlip.tasks.cfar import fitted
+from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.items import Items
+from knowlip.tasks.paired import Drawn, LanguageConfig, Pairing, notes_of
+from knowlip.tasks.runs import FLOOR, BenchTask
+from knowlip.training.balance import check_balance, told
+from knowlip.training.loop import train
+from knowlip.training.order import Order
+
+
+@dataclass(kw_only=True)
+class VqaConfig(LanguageConfig):
+    """Everything that decides the result of fine-tuning on questions with contrast and matching beside."""
+
+    learning_rate: float = 2e-5
+    questions_per_image: int = 6
+    """Most questions about each image in a step; the image is encoded once for all of them."""
+    balance: float = 0.0
+    """How far training is balanced over types and answers, as `knowlip finetune` has it."""
+    repeats: float = 4.0
+    """Most times that a tile is met in a balanced epoch."""
+    written: bool = True
+    """Whether answers are also written freely when they are measured."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.questions_per_image < 1:
+            raise ValueError("questions_per_image must be at least 1.")
+        check_balance(self.balance, self.repeats)
+
+
+def answer_questions(config: VqaConfig) -> dict[str, Any]:
+    """Train, measure on what was kept aside, and write `out/model`, `out/metrics.json`, `out/predictions.parquet` and
+    `out/pictures`.
+
+    Raises:
+        ValueError: too few questions, a model that cannot answer or saw the tiles to be measured.
+        ChildProcessError: one of several processes was killed or failed.
+    """
+    return train(PairedAnswering, config, unused=True)
+
+
+class PairedAnswering(Pairing):
+    """Questions about tiles: the answer is written, and question and answer together are a text of the tile."""
+
+    name = "vqa"
+    config: VqaConfig
+
+    def about(self, items: Items) -> set[str]:
+        return {one.tile_id for one in items.questions}
+
+    def prepare(self, items: Items, tile_ids: Sequence[str]) -> None:
+        config, self.train_questions = self.config, items.questions
+        examples = [example_of(one) for one in items.questions]
+        self.asking = QuestionSampler(examples, config.balance, config.repeats, config.questions_per_image)
+        assert self.asking.tile_ids == list(tile_ids)
+
+    def ordered(self, count: int) -> Order:
+        config = self.config
+        weights = self.asking.weights if config.balance else None
+        return Order(count, config.batch_size, config.seed, weights=weights)
+
+    def draw(self, rows: np.ndarray, rng: np.random.Generator) -> list[Drawn]:
+        drawn = []
+        for row, (turn, posed) in zip(rows, self.asking.draw(rows, rng, self.config.augment)):
+            every = (Posed(words, one.answer) for one in self.asking.of_tile[row] for words in one.wordings)
+            true = tuple(_told(one) for each in every if (one := each.turned(turn)) is not None)
+            drawn.append(Drawn(turn, _told(posed[0]), true, tuple(posed)))
+        return drawn
+
+    def most_true(self, rows: np.ndarray) -> int:
+        return max(sum(len(one.wordings) for one in self.asking.of_tile[row]) for row in rows)
+
+    def begin(self) -> None:
+        super().begin()
+        asked, come = self.asking.asked(self.order.times), self.asking.as_they_come()
+        say(f"an epoch of {self.steps_per_epoch} steps asks {told(by_type(asked), by_type(come))}")
+
+    def measure(self, encoder: KnowLIPEncoder) -> tuple[tuple[Row, ...], dict[str, Json]]:
+        """Ask about the tiles that were kept aside."""
+        config, test = self.config, list(self.division.test)
+        candidate = candidates(self.train_questions)
+        possible = self.items.of({*test}).questions
+        asked = [one for one in possible if one.type in candidate]
+        table = answers_table(
+            encoder, self.dataset, test, asked, self.train_questions, candidate, dict(self.division.group_of), config
+        )
+        write_answers(table, config.out)
+        write_pictures(table, self.dataset, config.out)
+        unseen = Counter(one.type for one in asked if one.answer not in candidate[one.type])
+        details: dict[str, Json] = {
+            "candidates": {kind: len(candidate[kind]) for kind in kinds_of(asked)},
+            "answers_never_seen_in_training": dict(unseen),
+            "questions_of_types_without_training": len(possible) - len(asked),
+            "train_questions": len(self.train_questions),
+        }
+        rows = measured_rows(
+            table, config.dataset.resolve().name, config.split_name, config.encoder, self.note, self.division.note
+        )
+        return rows, details
+
+
+def _told(one: Posed) -> str:
+    """A question with its answer, as one text."""
+    return f"{one.question} {one.answer}."
+
+
+def answers_table(
+    encoder: KnowLIPEncoder,
+    data: Dataset,
+    tile_ids: Sequence[str],
+    asked: Sequence[Question],
+    train_questions: Sequence[Question],
+    candidate: Mapping[str, Sequence[str]],
+    group_of: Mapping[str, str],
+    config: VqaConfig,
+) -> pd.DataFrame:
+    """What is answered to questions, as :mod:`knowlip.tasks.answered` stores it.
+
+    Args:
+        encoder: answers.
+        data: holds the tiles.
+        tile_ids: to be measured.
+        asked: questions about them.
+        train_questions: from which the floors are fitted.
+        candidate: type -> answers to rank.
+        group_of: tile -> its group of copies.
+        config: says whether answers are also written, and where things are kept.
+    """
+    # All answer the very same questions: the model by rank and in words, itself with another tile, whoever is blind.
+    images = EncodedImages(encoder, data, list(tile_ids))
+    scores = answer_scores(encoder, images, asked, candidate)
+    right = [_place(candidate[one.type], one.answer) for one in asked]
+    groups = [group_of[one.tile_id] for one in asked]
+    sure, temperatures = calibrated(scores, right, groups)
+    say(f"temperatures of confidence, chosen on the other half of the groups: {temperatures or 'none'}")
+    index = data.tiles().set_index("tile_id", drop=False).loc[list(tile_ids)]
+    lent = others_of(index, [""] * len(index), config.split_seed).position_T
+    other = {tile: tile_ids[at] for tile, at in zip(tile_ids, lent) if at >= 0}
+    elsewhere = [at for at, one in enumerate(asked) if one.tile_id in other]
+    blind = answer(
+        encoder, images, [replace(asked[at], tile_id=other[asked[at].tile_id]) for at in elsewhere], candidate
+    )
+    said_elsewhere: list[str | None] = [None] * len(asked)
+    for at, text in zip(elsewhere, blind):
+        said_elsewhere[at] = text
+    columns: dict[str, Any] = {
+        "tile_id": [one.tile_id for one in asked],
+        "group": groups,
+        "type": [str(one.type) for one in asked],
+        "subject": [one.subject for one in asked],
+        "question": [one.question for one in asked],
+        "answer": [one.answer for one in asked],
+        "ranked": [candidate[one.type][int(score.argmax())] for one, score in zip(asked, scores)],
+        "confidence": sure,
+        "raw": [float(np.exp(score.max() - np.logaddexp.reduce(score))) for score in scores],
+        "generated": answer(encoder, images, asked, candidate, "generate") if config.written else [None] * len(asked),
+        "other": said_elsewhere,
+        "annotator": _annotator(data, asked),
+    }
+    return pd.DataFrame(columns | _floor_columns(data, asked, train_questions))
+
+
+def _place(answers: Sequence[str], wanted: str) -> int:
+    return list(answers).index(wanted) if wanted in answers else -1
+
+
+def _annotator(data: Dataset, asked: Sequence[Question]) -> list[str | None]:
+    """What the annotator's texts answer, where the answers themselves are not the annotator's."""
+    if not data.revisions() or not data.truth():
+        return [None] * len(asked)
+    texts = data.texts(0)
+    return list(annotator_answers(asked, texts[texts["tile_id"].isin({one.tile_id for one in asked})]))
+
+
+def _floor_columns(
+    data: Dataset, asked: Sequence[Question], train_questions: Sequence[Question]
+) -> dict[str, list[str | None]]:
+    """Answers without a model: blind ones of each type, and CFAR's number of bright targets."""
+    found: dict[str, list[str | None]] = {}
+    for kind in kinds_of(asked):
+        rows = [at for at, one in enumerate(asked) if one.type == kind]
+        known = [one for one in train_questions if one.type == kind]
+        for name, said in (blind_answers(known, [asked[at] for at in rows]) if known else {}).items():
+            column = found.setdefault(f"{FLOOR}{name}", [None] * len(asked))
+            for at, text in zip(rows, said):
+                column[at] = text
+    counts = [at for at, one in enumerate(asked) if one.type == QuestionType.COUNT]
+    learned = [one for one in train_questions if one.type == QuestionType.COUNT]
+    one_subject = len({one.subject for one in (*learned, *(asked[at] for at in counts))}) == 1
+    if counts and learned and one_subject:  # CFAR tells no ship from a bridge
+        chosen = [learned[at] for at in np.linspace(0, len(learned) - 1, min(len(learned), _CFAR_FIT)).astype(int)]
+        best = fitted([data.image(one.tile_id) for one in chosen], [int(one.answer) for one in chosen])
+        column = found.setdefault(f"{FLOOR}CFAR", [None] * len(asked))
+        for at in track(counts, "count by CFAR"):
+            column[at] = str(len(best.targets(data.image(asked[at].tile_id))))
+    return found
+
+
+_CFAR_FIT: Final = 100
+"""Training images on which the settings of CFAR are chosen."""
+
+
+def rows_of_runs(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
+    """Figures over finished run folders, the folds of one seed: every question counts once."""
+    note, floor_note = notes_of(folders, "vqa", encoder)
+    return measured_rows(read_answers(folders), data, split, encoder, note, floor_note)
+
+
+ANSWERING: Final = BenchTask(config=VqaConfig, run=answer_questions, rows=rows_of_runs)

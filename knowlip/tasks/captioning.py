@@ -1,0 +1,150 @@
+"""Fine-tuning on captions, measured on tiles that were kept aside: `knowlip bench run --task caption`.
+
+`predictions.parquet`, one row a tile: `tile_id`, `group` (of copies), `said`, `references`, `other` (what is said of
+the image of another tile, null where there is none), and for each text that is the same for every image `floor:NAME`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import torch
+
+from knowlip.base.files import whole_file
+from knowlip.base.generation import GenerationConfig
+from knowlip.base.parquet import read_parquet
+from knowlip.base.progress import track
+from knowlip.base.rows import OTHER_IMAGE, Json, Row, highest_floor
+from knowlip.dataset.others import others_of
+from knowlip.models.encoders.knowlip import KnowLIPEncoder
+from knowlip.tasks.answered import PREDICTIONS
+from knowlip.tasks.described import Describing
+from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.metrics import typical_text
+from knowlip.tasks.metrics.captions import CaptionScorer
+from knowlip.tasks.paired import LanguageConfig, notes_of
+from knowlip.tasks.runs import FLOOR, BenchTask
+from knowlip.training.loop import train
+
+_BATCH: Final = 32
+_TYPICAL: Final = 1500
+"""Training captions among which the most typical one is sought."""
+
+
+@dataclass(kw_only=True)
+class CaptioningConfig(LanguageConfig):
+    """Everything that decides the result of fine-tuning on captions."""
+
+    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=96, beams=3))
+    """How captions are written when they are measured."""
+
+
+def describe(config: CaptioningConfig) -> dict[str, Any]:
+    """Train, measure on what was kept aside, and write `out/model`, `out/metrics.json` and `out/predictions.parquet`.
+
+    Raises:
+        ValueError: too few captions, a model that cannot write or saw the tiles to be measured.
+        ChildProcessError: one of several processes was killed or failed.
+    """
+    return train(Captioning, config, unused=True)
+
+
+class Captioning(Describing):
+    """The caption is written from the image, and is its text."""
+
+    name = "caption"
+    config: CaptioningConfig
+
+    def measure(self, encoder: KnowLIPEncoder) -> tuple[tuple[Row, ...], dict[str, Json]]:
+        """Write captions of the tiles that were kept aside."""
+        # What is the same for all images comes from the training captions alone.
+        config, test = self.config, list(self.division.test)
+        images, said = EncodedImages(encoder, self.dataset, test), []
+        with torch.inference_mode():
+            for start in track(range(0, len(test), _BATCH), "write captions"):
+                rows = list(range(start, min(start + _BATCH, len(test))))
+                said += encoder.model.generate(images.tokens(rows), [""] * len(rows), config.generation)
+        index = self.dataset.tiles().set_index("tile_id", drop=False).loc[test]
+        other = others_of(index, [""] * len(test), config.split_seed).position_T
+        known = [text for texts in self.captions for text in texts]
+        often = Counter(known)
+        drawn = np.random.default_rng(config.split_seed).permutation(len(known))[:_TYPICAL]
+        fixed = {
+            "typical text": typical_text([known[at] for at in drawn]),
+            "frequent text": min(often, key=lambda text: (-often[text], text)),
+        }
+        table = pd.DataFrame(
+            {
+                "tile_id": test,
+                "group": self.division.clusters(test),
+                "said": said,
+                "references": self.references(),
+                "other": [said[at] if at >= 0 else None for at in other],
+            }
+            | {f"{FLOOR}{name}": [text] * len(test) for name, text in fixed.items()}
+        )
+        with whole_file(config.out / PREDICTIONS) as part:
+            table.to_parquet(part, index=False)
+        data = config.dataset.resolve().name
+        rows_ = caption_rows(table, data, config.split_name, config.encoder, self.note, self.division.note)
+        details: dict[str, Json] = {"distinct_captions_written": len({*said}), "train_captions": len(known)}
+        return rows_, details
+
+
+def caption_rows(
+    table: pd.DataFrame, data: str, split: str, encoder: str, note: str = "", floor_note: str = ""
+) -> tuple[Row, ...]:
+    """Scores of the written captions against all captions of each tile, of one text for all, and of what is said of
+    another tile's image.
+
+    Args:
+        table: predictions of one or more folds.
+        data, split, encoder: as rows name them.
+        note: what a reader must know besides.
+        floor_note: the same of the floors.
+    """
+    # The tokenizer knows no capitals: what is written has none, and the references lose theirs.
+    references = [[_plain(text) for text in texts] for texts in table["references"]]
+    clusters = table["group"].astype(str).to_list()
+    texts = {encoder: [_plain(text) for text in table["said"]]}
+    texts |= {name: [_plain(text) for text in table[name]] for name in table.columns if name.startswith(FLOOR)}
+    scorer = CaptionScorer(references, clusters, [text for column in texts.values() for text in column])
+    scores = {who: scorer.scores(column) for who, column in texts.items()}
+    lent = table["other"].notna().to_numpy()
+    if lent.any():
+        some = np.flatnonzero(lent)
+        of_lent = CaptionScorer([references[at] for at in some], [clusters[at] for at in some])
+        scores[f"{OTHER_IMAGE}{encoder}"] = of_lent.scores([_plain(table["other"].iloc[at]) for at in some])
+    rows = []
+    for metric in scores[encoder]:
+        found = {who.removeprefix(FLOOR): one[metric].value for who, one in scores.items() if who.startswith(FLOOR)}
+        floor, name = highest_floor(found)
+        for who, one in scores.items():
+            figure, reason = one[metric].figure, one[metric].reason
+            own = floor_note if who.startswith(FLOOR) else note
+            said = " ".join(text for text in (own, reason, figure.note if figure else "") if text)
+            value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
+            rows.append(Row(data, split, "caption", who, metric, value, ci, n, floor, name, said, "number"))
+    return tuple(sorted(rows, key=lambda row: list(scores).index(row.encoder)))
+
+
+def _plain(text: str) -> str:
+    """Undo the spaces of WordPiece decoding, and capitals."""
+    text = " ".join(text.lower().split())
+    return text.replace(" - ", "-").replace(" ,", ",").replace(" .", ".")
+
+
+def rows_of_captions(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
+    """Figures over finished run folders, the folds of one seed: every tile counts once."""
+    note, floor_note = notes_of(folders, "caption", encoder)
+    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
+    if table["tile_id"].duplicated().any():
+        raise ValueError(f"{folders[0]} and others have measured the same tiles: give the folds of one seed.")
+    return caption_rows(table, data, split, encoder, note, floor_note)
+
+
+CAPTIONING: Final = BenchTask(config=CaptioningConfig, run=describe, rows=rows_of_captions)

@@ -1,0 +1,48 @@
+"""Captions as training sees them: what captioning and retrieval share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from knowlip.language.direction_words import turn_words
+from knowlip.language.directions import Turn, draw_turns
+from knowlip.tasks.items import Items
+from knowlip.tasks.paired import Drawn, Pairing
+
+
+class Describing(Pairing):
+    """Tiles with captions, of which one is drawn whenever a tile is met; it turns with the tile, or the tile stays as
+    it is where a caption names a direction that is not understood."""
+
+    def about(self, items: Items) -> set[str]:
+        return {one.tile_id for one in items.captions}
+
+    def prepare(self, items: Items, tile_ids: Sequence[str]) -> None:
+        of_tile: dict[str, list[str]] = {tile_id: [] for tile_id in tile_ids}
+        for one in items.captions:
+            of_tile[one.tile_id].append(one.caption)
+        self.captions = [of_tile[tile_id] for tile_id in tile_ids]
+
+    def draw(self, rows: np.ndarray, rng: np.random.Generator) -> list[Drawn]:
+        augment = self.config.augment
+        turns = draw_turns(rng.random((len(rows), 2)), augment.flips, augment.rotations)
+        drawn = []
+        for row, number, chance in zip(rows, turns, rng.random(len(rows))):
+            said, turn = self.captions[row], Turn.of(int(number))
+            turned = [turn_words(text, turn) for text in said]
+            whole = [text for text in turned if text is not None]
+            if len(whole) < len(said):
+                turn, whole = Turn(), said
+            drawn.append(Drawn(turn, whole[int(chance * len(whole))], tuple(whole)))
+        return drawn
+
+    def most_true(self, rows: np.ndarray) -> int:
+        return max(len(self.captions[row]) for row in rows)
+
+    def references(self) -> list[list[str]]:
+        """The captions of each tile that was kept aside, in their order."""
+        of_tile: dict[str, list[str]] = {tile_id: [] for tile_id in self.division.test}
+        for one in self.items.captions:
+            if one.tile_id in of_tile:
+                of_tile[one.tile_id].append(one.caption)
+        return list(of_tile.values())

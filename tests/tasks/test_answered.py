@@ -1,0 +1,75 @@
+"""The figures of answers, against counting by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from knowlip.tasks.answered import calibrated, calibration_error, count_confusion, measured_rows, risk_coverage
+
+
+def test_confidence_is_scaled_on_the_other_half_of_the_groups() -> None:
+    """Scores that are three times too sure get a temperature of about three, whichever half they are in."""
+    rng = np.random.default_rng(0)
+    scores, right, groups = [], [], []
+    for number in range(2000):
+        logits = rng.normal(0, 1.5, 4)
+        chance = np.exp(logits) / np.exp(logits).sum()
+        right.append(int(rng.choice(4, p=chance)))
+        scores.append(3 * logits)
+        groups.append(f"group-{number % 40}")
+    sure, temperatures = calibrated(scores, right, groups)
+    assert all(2.6 < float(one) < 3.4 for one in temperatures.split(" and "))
+    hit = np.array([int(score.argmax()) == place for score, place in zip(scores, right)], float)
+    raw = np.array([float(np.exp(score.max() - np.logaddexp.reduce(score))) for score in scores])
+    assert calibration_error(sure, hit) < 0.04 < 0.1 < calibration_error(raw, hit)
+    alone, told = calibrated(scores[:3], right[:3], ["one"] * 3)
+    assert told == ""
+    assert alone == pytest.approx(raw[:3])
+
+
+def test_risk_over_coverage_by_hand() -> None:
+    coverage, risk = risk_coverage(np.array([0.2, 0.9, 0.5, 0.5]), np.array([0.0, 1.0, 1.0, 0.0]))
+    assert coverage.tolist() == [0.25, 0.75, 1.0]
+    assert risk == pytest.approx([0.0, 1 / 3, 0.5])
+
+
+def test_rows_count_exact_answers_and_errors_of_numbers() -> None:
+    numbers = np.arange(40) % 5
+    table = pd.DataFrame(
+        {
+            "tile_id": [f"t{n}" for n in range(40)],
+            "group": [f"g{n // 2}" for n in range(40)],
+            "type": ["count"] * 20 + ["position"] * 20,
+            "subject": "ship",
+            "question": "?",
+            "answer": [str(n) for n in numbers[:20]] + ["center"] * 20,
+            "ranked": [str(min(n + 1, 4)) for n in numbers[:20]] + ["center"] * 15 + ["upper left"] * 5,
+            "confidence": np.linspace(0.3, 0.9, 40),
+            "raw": np.linspace(0.3, 0.9, 40),
+            "generated": ["two"] * 4 + [str(n) for n in numbers[4:20]] + ["center"] * 20,
+            "other": [None] * 20 + ["upper left"] * 20,
+            "annotator": [None] * 40,
+            "floor:majority answer": ["0"] * 20 + ["center"] * 20,
+            "floor:CFAR": ["2"] * 20 + [None] * 20,
+        }
+    )
+    found = {(row.encoder, row.metric): row for row in measured_rows(table, "d", "test", "m")}
+    assert found["m", "count accuracy, ranked"].value == pytest.approx(0.2)
+    assert found["m", "count accuracy, ranked"].floor == pytest.approx(0.2)
+    assert found["m", "count accuracy, written"].value == pytest.approx(0.8)
+    assert found["m", "position accuracy, ranked"].value == pytest.approx(0.75)
+    assert found["m", "mean accuracy, ranked"].value == pytest.approx((0.2 + 0.75) / 2)
+    # CFAR says nothing of positions: its mean takes the best other floor there.
+    assert found["m", "mean accuracy, ranked"].floor == pytest.approx((0.2 + 1.0) / 2)
+    error = found["m", "count mean absolute error, ranked"]
+    assert (error.value, error.better, error.floor_name) == (pytest.approx(0.8), "lower", "CFAR")
+    assert found["floor:CFAR", "count mean absolute error"].value == pytest.approx(np.abs(numbers[:20] - 2).mean())
+    written = found["m", "count mean absolute error, written"]
+    assert (written.value, written.n) == (0.0, 16)
+    assert written.note.startswith("4 answers that are no number")
+    assert found["other-image:m", "position accuracy"].value == 0.0
+    assert ("other-image:m", "count accuracy") not in found
+    assert found["m", "accuracy of the surest half, ranked"].value == pytest.approx(0.75)
+    counts = count_confusion(table)
+    assert counts["classes"] == ["0", "1", "2", "3", "4"]
+    assert np.array(counts["counts"]).tolist() == (4 * np.array([np.eye(5)[min(n + 1, 4)] for n in range(5)])).tolist()

@@ -1,0 +1,142 @@
+"""Fine-tuning on captions and questions with all losses: what is true of two images is wrong of neither, and a run
+leaves rows beside their floors."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from knowlip.base.rows import read_results
+from knowlip.language.definitions import TileTruth
+from knowlip.language.questions import askables, facts_from_truth
+from knowlip.tasks.answering import ANSWERING, PairedAnswering, VqaConfig, answer_questions
+from knowlip.tasks.asking import QuestionSampler, example_of
+from knowlip.tasks.captioning import CAPTIONING, CaptioningConfig, describe
+from knowlip.tasks.described import Describing
+from knowlip.tasks.items.records import question_of
+from knowlip.tasks.retrieve import BENCH as RETRIEVAL
+from knowlip.tasks.retrieve import RetrievingConfig, learn_retrieval
+from knowlip.tasks.runs import METRICS
+from knowlip.training.augment import AugmentConfig
+from knowlip.training.losses import _positives
+from tests.inference.tiny_model import tiny_model
+from tests.tasks.test_asking import truth_of
+from tests.tasks.test_items import ships  # noqa: F401
+
+TURNS = AugmentConfig(flips=0.5, rotations=0.75)
+
+
+def test_texts_that_are_true_of_an_image_are_no_wrong_texts_of_it() -> None:
+    batch = SimpleNamespace(
+        image_id_B=torch.tensor([1, 2, 3]),
+        text_hash_B=torch.tensor([10, 20, 30]),
+        true_BM=torch.tensor([[10, 20], [20, -1], [30, 10]]),
+    )
+    ids, hashes = torch.tensor([1, 2, 3, 9, -1]), torch.tensor([10, 20, 30, 20, 0])  # then two of the queue
+    of_image, of_text = _positives(cast(Any, batch), ids, hashes)
+    assert of_image.int().tolist() == [[1, 1, 0, 1, 0], [0, 1, 0, 1, 0], [1, 0, 1, 0, 0]]
+    # Text 10 is true of the images 1 and 3, 20 of 1 and 2; of the queue's images only the very text counts.
+    assert of_text.int().tolist() == [[1, 0, 1, 0, 0], [1, 1, 0, 1, 0], [0, 0, 1, 0, 0]]
+
+
+def test_a_question_of_a_file_is_asked_in_all_of_our_wordings() -> None:
+    for numbered in (False, True):
+        for one in askables({"t": facts_from_truth(cast(TileTruth, truth_of(3, least=2)))}):
+            form = one.by_number() if numbered else one
+            if form is not None:
+                example = example_of(question_of("t", form.wordings[1], form.answer, form.type, form.subject))
+                assert {*example.wordings} == {*form.wordings}
+    own = example_of(question_of("t", "Is it cold?", "yes", "weather"))
+    assert (own.wordings, own.type) == (("Is it cold?",), "weather")
+
+
+def test_what_is_drawn_of_a_tile_is_true_of_it() -> None:
+    """Question and answer, or caption, as one text is always among the texts that are true of the turned tile."""
+    rng, truths = np.random.default_rng(0), {f"t{n}": truth_of(n) for n in range(6)}
+    facts = {tile: facts_from_truth(truth) for tile, truth in truths.items()}
+    examples = [
+        example_of(question_of(one.tile_id, one.wordings[0], one.answer, one.type, one.subject))
+        for one in askables(facts)
+    ]
+    asking = cast(
+        Any, SimpleNamespace(asking=QuestionSampler(examples, 0.5, 4, 6), config=SimpleNamespace(augment=TURNS))
+    )
+    said = cast(
+        Any, SimpleNamespace(captions=[["A ship in the upper left."]] * 6, config=SimpleNamespace(augment=TURNS))
+    )
+    said.captions[5] = ["South Holland.", "A ship in the upper left."]
+    rows = np.arange(6)
+    for _ in range(50):
+        drawn = PairedAnswering.draw(asking, rows, rng)
+        assert all(one.text in one.true and one.posed for one in drawn)
+        assert all(len(one.true) <= PairedAnswering.most_true(asking, rows) for one in drawn)
+        captions = Describing.draw(said, rows, rng)
+        assert all(one.text in one.true for one in captions)
+        assert captions[5].true == tuple(said.captions[5])  # it names a direction that is not understood
+    assert {one.text for _ in range(40) for one in Describing.draw(said, rows[:1], rng)} >= {
+        "A ship in the upper left.",
+        "A ship in the lower right.",
+    }
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "model")
+
+
+SMALL: Any = {"steps": 2, "batch_size": 4, "loggers": (), "workers": 0}
+
+
+def test_answers_are_learned_and_measured(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811
+    config = VqaConfig(dataset=ships.path, encoder=str(model), out=tmp_path, split="test", augment=TURNS, **SMALL)
+    result = answer_questions(config)
+    found = read_results(tmp_path / METRICS)
+    assert {one.encoder.partition(":")[0] for one in found.rows} >= {"floor", "other-image", str(model)}
+    assert {one.metric for one in found.rows} >= {"count accuracy, ranked", "count mean absolute error, ranked"}
+    again = ANSWERING.rows([tmp_path], ships.path.resolve().name, "test", str(model))
+    assert again == found.rows
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
+        "answers.png",
+        "risk over coverage.png",
+        "confusion of counts.png",
+    }
+    assert result["steps"] == 2
+    with pytest.raises(ValueError, match="questions_per_image"):
+        answer_questions(VqaConfig(**{**vars(config), "questions_per_image": 2}))
+
+
+def test_captions_are_learned_and_measured(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811
+    config = CaptioningConfig(dataset=ships.path, encoder=str(model), out=tmp_path, max_tokens=20, **SMALL)
+    describe(config)
+    rows = read_results(tmp_path / METRICS).rows
+    blind = next(one for one in rows if one.encoder == "floor:frequent text" and one.metric == "BLEU-4, raw strings")
+    own = next(one for one in rows if one.encoder == str(model) and one.metric == "BLEU-4, raw strings")
+    assert own.floor == max(one.value or 0 for one in rows if "floor:" in one.encoder and one.metric == own.metric)
+    assert 0 < (blind.value or 0) < 1
+    assert CAPTIONING.rows([tmp_path], ships.path.resolve().name, "test", str(model)) == rows
+
+
+def test_retrieval_is_learned_and_measured(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811
+    config = RetrievingConfig(dataset=ships.path, encoder=str(model), out=tmp_path, rerank_queries=3, **SMALL)
+    learn_retrieval(config)
+    rows = read_results(tmp_path / METRICS).rows
+    measured = sum(1 for split in ships.tiles()["split"] if split == "test")
+    at = {one.metric: one for one in rows if one.encoder == str(model)}
+    assert at["image to text R@1, cosine"].n == 5 * measured
+    assert at["image to text R@1, re-ranked"].n == 5 * 3
+    assert at["mean recall, cosine"].floor_name == "frequent texts and chance"
+    assert RETRIEVAL.rows([tmp_path], ships.path.resolve().name, "test", str(model)) == rows
+
+
+def test_what_cannot_work_is_refused(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811
+    base: Any = {"dataset": ships.path, "encoder": str(model), "out": tmp_path / "out", **SMALL}
+    for wrong in ({"itc": -1}, {"itc": 0, "itm": 0, "infill": 0}, {"max_tokens": 3}, {"batch_size": 1}, {"alpha": 2}):
+        with pytest.raises(ValueError, match=r"\w"):
+            VqaConfig(**{**base, **wrong})
+    with pytest.raises(ValueError, match="reads and writes no texts"):
+        answer_questions(VqaConfig(**{**base, "encoder": "pixels:32"}))
+    with pytest.raises(ValueError, match="are needed"):
+        answer_questions(VqaConfig(**{**base, "batch_size": 64}))
