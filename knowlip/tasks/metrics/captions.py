@@ -13,7 +13,7 @@ import numpy as np
 from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 from pycocoevalcap.cider.cider import Cider
 
-from knowlip.tasks.metrics import java
+from knowlip.tasks.metrics import java, scene_graph
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, NO_INTERVAL, Estimate, drawn, mean
 from knowlip.tasks.metrics.resampled import cluster_weights
 
@@ -82,7 +82,8 @@ class CaptionScorer:
 
     def scores(self, generated: Sequence[str]) -> Mapping[str, CaptionScore]:
         """Name of the metric -> score: BLEU-4 (0 to 1), CIDEr (0 to 10, mean over captions; document frequencies from
-        these references), ROUGE-L, METEOR and SPICE (0 to 1) on PTB tokens, and the first three on raw strings.
+        these references), ROUGE-L, METEOR and SPICE (0 to 1) on PTB tokens, a scene-graph F of our own
+        (:mod:`knowlip.tasks.metrics.scene_graph`), and the first three on raw strings.
 
         Args:
             generated: one text an image.
@@ -102,6 +103,7 @@ class CaptionScorer:
             found |= self._of_words(said, truth)
             found["METEOR"] = CaptionScore(Estimate(java.meteor(said, truth), None, len(said), _NO_MEAN))
             found["SPICE"] = self._spice(generated)
+        found[scene_graph.NAME] = self._graphs(generated)
         said = [" ".join(text.split()) for text in generated]
         truth = [[" ".join(text.split()) for text in texts] for texts in self.references]
         return found | {f"{name}{RAW}": score for name, score in self._of_words(said, truth).items()}
@@ -124,6 +126,11 @@ class CaptionScorer:
         if reason := java.no_spice():
             return CaptionScore(None, reason)
         return CaptionScore(self._mean(java.spice(generated, self.references)))
+
+    def _graphs(self, generated: Sequence[str]) -> CaptionScore:
+        if reason := scene_graph.no_parser():
+            return CaptionScore(None, reason)
+        return CaptionScore(self._mean(scene_graph.scene_graph_scores(generated, self.references)))
 
     def _mean(self, each: Sequence[float] | np.ndarray) -> Estimate:
         return mean(each, self.clusters) if len({*self.clusters}) else Estimate(float(np.mean(each)), None, len(each))

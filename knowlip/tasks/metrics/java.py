@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from pycocoevalcap.meteor.meteor import Meteor
+from pycocoevalcap.meteor.meteor import METEOR_JAR, Meteor
 from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
 
 _PACKAGE: Final = "pycocoevalcap"
@@ -27,6 +27,11 @@ def _folder() -> Path:
     spec = find_spec(_PACKAGE)
     assert spec is not None
     return Path(next(iter(spec.submodule_search_locations or ())))
+
+
+def meteor_jar() -> Path:
+    """METEOR's program, which also holds WordNet's table of synonyms."""
+    return _folder() / "meteor" / METEOR_JAR
 
 
 @cache
