@@ -4,6 +4,7 @@ from typing import NotRequired, TypedDict
 
 from knowlip.base.documents import check_text
 from knowlip.base.progress import say
+from knowlip.inference.evidence import DrawnEvidence, draw_evidence
 from knowlip.inference.images import read_image
 from knowlip.inference.opened import open_model, say_what_is_unknown
 from knowlip.inference.settings import AskConfig
@@ -20,6 +21,8 @@ class AnsweredQuestion(TypedDict):
     """Of the image, as given or georeferenced; None where it is not known."""
     all: NotRequired[list[WrittenText]]
     """Where more than one answer was asked for: best first."""
+    evidence: NotRequired[DrawnEvidence]
+    """Where it was asked for."""
 
 
 def ask(config: AskConfig) -> AnsweredQuestion:
@@ -45,9 +48,15 @@ def ask(config: AskConfig) -> AnsweredQuestion:
     }
     if len(texts) > 1:
         result["all"] = as_listed(texts)
+    if config.evidence is not None:
+        words = config.evidence_of or result["answer"]
+        result["evidence"] = draw_evidence(model, image, config.question, words, config.evidence_by, config.evidence)
     return result
 
 
 def show(result: AnsweredQuestion) -> str:
-    """The answers."""
-    return "\n".join(text["text"] for text in result["all"]) if "all" in result else result["answer"]
+    """The answers, and where their evidence is drawn."""
+    lines = [text["text"] for text in result["all"]] if "all" in result else [result["answer"]]
+    if "evidence" in result:
+        lines.append(f"evidence of {result['evidence']['of']!r}: {result['evidence']['picture']}")
+    return "\n".join(lines)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from knowlip.base.generation import GenerationConfig
-from knowlip.inference.settings import AskConfig, CaptionConfig
+from knowlip.inference.settings import ANSWER_TOKENS, CAPTION_TOKENS
 from knowlip.inference.written import ModelText
 from knowlip.pages.server import Refused
 
@@ -102,10 +102,8 @@ def read_chat(body: dict[str, Any], name: str, most_tokens: int) -> ChatQuestion
 
 def _generation(body: dict[str, Any], question: str, most_tokens: int) -> GenerationConfig:
     """How the answer is written: as the commands do it, unless the request says otherwise."""
-    usual = AskConfig if question else CaptionConfig
-    length = usual.__dataclass_fields__["generation"].default_factory().max_new_tokens  # type: ignore[operator,misc]
     wanted = [_whole(body, key, 1, 1 << 31) for key in ("max_completion_tokens", "max_tokens")]
-    asked = next((value for value in wanted if value is not None), length)
+    asked = next((value for value in wanted if value is not None), ANSWER_TOKENS if question else CAPTION_TOKENS)
     temperature = _number(body, "temperature", 0.0, 2.0) or 0.0
     top_p = _number(body, "top_p", 0.0, 1.0)
     count = _whole(body, "n", 1, MOST_TEXTS) or 1
@@ -115,8 +113,10 @@ def _generation(body: dict[str, Any], question: str, most_tokens: int) -> Genera
     if top_p == 0:
         raise Refused("top_p is 0, which leaves no word: give more, or temperature 0 for the likeliest words.")
     # Without a temperature nothing is drawn, and top_p has nothing to choose from.
-    drawn = {"top_p": 1.0 if top_p is None else top_p} if temperature else {}
-    return GenerationConfig(min(asked, most_tokens), temperature=temperature, seed=seed % (1 << 63), num=count, **drawn)
+    top_p = top_p if temperature and top_p is not None else 1.0
+    return GenerationConfig(
+        min(asked, most_tokens), temperature=temperature, top_p=top_p, seed=seed % (1 << 63), num=count
+    )
 
 
 def _read_messages(messages: object) -> tuple[bytes, str, tuple[str, ...]]:

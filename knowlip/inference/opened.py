@@ -38,13 +38,16 @@ def open_model(named: Path | None, device: str) -> tuple[KnowLIP, Path]:
 
 def encode(model: KnowLIP, images: Sequence[TakenImage]) -> tuple[Tensor, Tensor]:
     """Tokens (B, N, V) and normalised embeddings (B, E) of images; a model that is told the ground sampling gets it."""
-    # An image that is no square is squeezed into one: the side of a square of the same area is its width.
-    widths = [
-        math.nan if image.metres_per_pixel is None else image.metres_per_pixel * math.sqrt(image.pixels.size)
-        for image in images
-    ]
     pixels = model.prepare([image.pixels for image in images])
-    return model.encode_images(pixels, torch.tensor(widths, device=pixels.device))
+    return model.encode_images(pixels, torch.tensor([width_m(image) for image in images], device=pixels.device))
+
+
+def width_m(image: TakenImage) -> float:
+    """Width of an image on the ground in metres as a model is told it, NaN where it is not known.
+
+    An image that is no square is squeezed into one: the side of a square of the same area is its width.
+    """
+    return math.nan if image.metres_per_pixel is None else image.metres_per_pixel * math.sqrt(image.pixels.size)
 
 
 def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]]) -> None:

@@ -4,9 +4,12 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from knowlip.base.generation import GenerationConfig
+
+ANSWER_TOKENS, CAPTION_TOKENS = 32, 512
+"""Longest texts, unless something else is asked for."""
 
 
 def _model() -> Path | None:
@@ -35,7 +38,7 @@ class CaptionConfig:
     """Side of a pixel of the images on the ground; taken from the georeferencing of rasters where not given."""
     device: str = "auto"
     """cpu, cuda, or auto."""
-    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=512))
+    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=CAPTION_TOKENS))
     """How texts are written; the model's own length ends one before max_new_tokens."""
 
     def __post_init__(self) -> None:
@@ -59,12 +62,22 @@ class AskConfig:
     """Side of a pixel of the image on the ground; taken from the georeferencing of a raster where not given."""
     device: str = "auto"
     """cpu, cuda, or auto."""
-    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=32))
+    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=ANSWER_TOKENS))
     """How answers are written."""
+    evidence: Path | None = None
+    """Also draw where in the image the evidence of the answer lies: a PNG, and beside it the map as .npy."""
+    evidence_of: str = ""
+    """Of these words instead of the answer."""
+    evidence_by: Literal["gradient", "attention"] = "gradient"
+    """"gradient": on which places the answer's probability depends; "attention": where the text side looks."""
 
     def __post_init__(self) -> None:
         if not self.question.strip():
             raise ValueError("The question is empty.")
+        if self.evidence is not None and self.evidence.suffix.lower() != ".png":
+            raise ValueError(f"--evidence is {self.evidence}: give the name of a picture that ends in .png.")
+        if self.evidence is None and self.evidence_of:
+            raise ValueError("--evidence_of belongs to --evidence PICTURE.png.")
         _check_metres(self.metres_per_pixel)
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from knowlip.models.text import KeyValue
 from knowlip.models.tokenizer import pad
 from knowlip.models.towers import Towers
 
@@ -54,14 +55,32 @@ def rank(
             ids, real = ids_AT.repeat(len(keep), 1), real_AT.repeat(len(keep), 1)
             shared = [(k.repeat_interleave(count, 0), v.repeat_interleave(count, 0)) for k, v in memory]
             holes = hole.repeat_interleave(count, 0) if hole is not None else None
-            states, _ = model.text_decoder(ids[:, :-1], shared, keep.repeat_interleave(count, 0), hole_BD=holes)
-            logits = model.text_decoder.cls(states).float()
-            token_log_p = logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.logsumexp(-1)
-            value = (token_log_p * real[:, 1:]).sum(-1)
+            value = log_p_of(model, ids, real, shared, keep.repeat_interleave(count, 0), holes)
             if score == "mean":
                 value = value / real[:, 1:].sum(-1)
             scores[rows, torch.tensor(chunk, device=model.device)] = value.view(-1, count)
     return scores
+
+
+def log_p_of(
+    model: Towers,
+    ids_RT: Tensor,
+    real_RT: Tensor,
+    memory: Sequence[KeyValue],
+    keep_RM: Tensor,
+    hole_RD: Tensor | None,
+) -> Tensor:
+    """Log-probability (R,) of answers as the content of holes: the sum over their tokens, [SEP] included.
+
+    Args:
+        model: in evaluation mode.
+        ids_RT, real_RT: answers framed by [DEC] and [SEP], and mask of real tokens.
+        memory, keep_RM, hole_RD: of :meth:`Towers.read`, one row an answer.
+    """
+    states, _ = model.text_decoder(ids_RT[:, :-1], memory, keep_RM, hole_BD=hole_RD)
+    logits = model.text_decoder.cls(states).float()
+    token_log_p = logits.gather(-1, ids_RT[:, 1:, None])[..., 0] - logits.logsumexp(-1)
+    return (token_log_p * real_RT[:, 1:]).sum(-1)
 
 
 def _chunks(order: Sequence[int], framed: Sequence[Sequence[int]], questions: int) -> list[list[int]]:

@@ -74,7 +74,8 @@ def application(host: str, told: Callable[[str, int], dict[str, Any]] = lambda w
         status = getattr(error, "status", 500)
         return JSONResponse(told(str(error), status), status, getattr(error, "headers", None))
 
-    async def no_such_path(request: Request, error: HTTPException) -> Response:
+    async def no_such_path(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
         return JSONResponse(told(f"{error.detail}.", error.status_code), error.status_code, error.headers)
 
     async def hide(request: Request, error: Exception) -> Response:

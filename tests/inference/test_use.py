@@ -181,6 +181,29 @@ def test_questions_that_the_model_cannot_read_are_told(
     assert "does not know 2 of the words" in capsys.readouterr().err
 
 
+def test_evidence_is_drawn_and_kept_as_numbers(
+    tmp_path: Path, model_folder: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["ask", str(pictures[1]), "water", "--model", str(model_folder), "--device", "cpu"]
+    for by in ("gradient", "attention"):
+        drawn = tmp_path / f"{by}.png"
+        assert main([*line, "--evidence", str(drawn), "--evidence_of", "ships", "--evidence_by", by, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["evidence"]
+        assert found == {"of": "ships", "by": by, "picture": str(drawn), "array": str(drawn.with_suffix(".npy"))}
+        heat = np.load(drawn.with_suffix(".npy"))
+        shape = read_image(pictures[1]).pixels.shape
+        assert heat.shape == shape
+        assert heat.dtype == np.float32
+        assert 0 <= heat.min() < heat.max() <= 1
+        with Image.open(drawn) as picture:
+            assert picture.mode == "RGB"
+            assert (picture.height % shape[0], picture.width % shape[1]) == (0, 0)
+    assert main([*line, "--evidence", str(tmp_path / "a.jpg")]) == 2
+    assert "ends in .png" in capsys.readouterr().err
+    assert main([*line, "--evidence_of", "ships"]) == 2
+    assert "belongs to --evidence" in capsys.readouterr().err
+
+
 def test_settings_of_generation_come_from_flags(
     model_folder: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

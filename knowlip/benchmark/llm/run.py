@@ -195,7 +195,8 @@ def show(results: Results) -> str:
     for model, values in PUBLISHED.items():
         console.print(f"  {model:20} {'  '.join(f'{value:5.1f}' for value in values)}", markup=False)
     outcomes = results.details["vqa"]["outcomes"]
-    return f"outcomes: {', '.join(f'{count} {name}' for name, count in dict(outcomes).items())}"  # type: ignore[call-overload]
+    assert isinstance(outcomes, Mapping)
+    return f"outcomes: {', '.join(f'{count} {name}' for name, count in outcomes.items())}"
 
 
 # ---- asking ---------------------------------------------------------------------------------------------------------
