@@ -265,6 +265,18 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
         part.write_text(json.dumps(value, indent=indent, sort_keys=True, allow_nan=False) + "\n")
 
 
+def regular_file(path: Path) -> Path:
+    """The path itself, where a file of bytes or nothing lies there: to open a pipe that stands in the place of a file
+    would wait for ever for somebody to write into it.
+
+    Raises:
+        ValueError: a folder, a pipe or a device is there.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file.")
+    return path
+
+
 def sha256(data: bytes) -> str:
     """SHA-256 of bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

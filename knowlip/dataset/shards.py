@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from knowlip.base.files import temporary_path
+from knowlip.base.files import regular_file, temporary_path
 from knowlip.dataset.png import decode_png
 
 PARTS = ("png", "txt", "json")
@@ -115,7 +115,7 @@ def shard_places(path: Path) -> dict[str, list[tuple[int, int]]]:
     places: dict[str, list[tuple[int, int]]] = {}
     try:
         end = path.stat().st_size
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(regular_file(path), "r:") as tar:
             names = []
             for member in tar:
                 if member.offset_data + member.size > end:
@@ -142,6 +142,8 @@ class ShardReader:
     def png(self, shard: str, key: str) -> bytes:
         """PNG bytes of a tile."""
         path = self.folder / shard
+        if shard not in self._places:
+            regular_file(path)
         try:
             with path.open("rb") as stream:
                 status = os.fstat(stream.fileno())

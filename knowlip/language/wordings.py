@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from knowlip.base.documents import parse_yaml
+from knowlip.base.files import regular_file
 from knowlip.language.statements import EVIDENCE, Evidence, Layer
 
 STANDARD: Final = Path(__file__).parent / "grammar"
@@ -224,7 +225,7 @@ def topics_of(path: Path) -> tuple[dict[str, Topic], set[str]]:
         ValueError: no such file, one that is too large or no YAML, or as :func:`topics_in`.
     """
     try:
-        content = path.read_bytes()
+        content = regular_file(path).read_bytes()
     except OSError as error:
         raise ValueError(f"The wordings {path} cannot be read: {error.strerror}.") from None
     if len(content) > MOST_BYTES:

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch.overrides import TorchFunctionMode
 
+from knowlip.base.files import regular_file
 from knowlip.models.config import ModelConfig
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.tokenizer import TextTokenizer
@@ -58,7 +59,7 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
         ValueError: it is missing or broken, or holds other than floating-point numbers.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(regular_file(path), "pt") as file:
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             kinds = {name: part.get_dtype() for name, part in parts.items()}
             shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}

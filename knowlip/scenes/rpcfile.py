@@ -8,6 +8,7 @@
 import re
 from pathlib import Path
 
+from knowlip.base.files import regular_file
 from knowlip.scenes.errors import DamagedProduct
 from knowlip.scenes.rpc import Rpc
 from knowlip.scenes.xml import read_xml
@@ -28,7 +29,7 @@ def read_rpc(path: Path, height_m: float | None = None) -> Rpc:
     Raises:
         DamagedProduct: a value is absent or no number.
     """
-    if path.stat().st_size > _LARGEST:
+    if regular_file(path).stat().st_size > _LARGEST:
         raise DamagedProduct(f"{path} is too large for RPCs.")
     content = path.read_bytes()
     values: dict[str, list[float]] = {}

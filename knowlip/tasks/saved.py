@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import file_sha256, whole_folder, write_json
+from knowlip.base.files import file_sha256, regular_file, whole_folder, write_json
 from knowlip.base.provenance import provenance
 from knowlip.base.rows import Json
 from knowlip.models.encoders import Encoder, encoder_sha256
@@ -74,7 +74,7 @@ class SavedKind(NamedTuple):
             ValueError: they cannot be read.
         """
         try:
-            return dict(load_file(folder / self.weights))
+            return dict(load_file(regular_file(folder / self.weights)))
         except (OSError, SafetensorError) as error:
             raise ValueError(f"{folder / self.weights} cannot be read ({_first(error)}).") from None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from knowlip.base.documents import MOST_BYTES, parse_json, read_limited
+from knowlip.base.files import regular_file
 from knowlip.language.captions import headed
 from knowlip.language.dimensions import DIMENSIONS, InstructionSet
 
@@ -130,7 +131,8 @@ def _read(path: Path) -> list[Any]:
 
 def _table(path: Path) -> list[Any]:
     """The captions of a table, a list of records."""
-    table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
+    mark = "\t" if path.suffix == ".tsv" else ","
+    table = pd.read_csv(regular_file(path), sep=mark, dtype=str, keep_default_na=False)
     names = {str(column).strip().lower(): column for column in table.columns}
     column = next((names[name] for name in _COLUMNS if name in names), None)
     if column is None:

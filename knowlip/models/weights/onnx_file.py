@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from knowlip.base.files import regular_file
+
 _LARGEST = 2**31 - 1
 """Bytes; a protocol buffer is no longer."""
 _CONSTANT = 8
@@ -50,7 +52,7 @@ def read_onnx(path: Path) -> OnnxWeights:
     """
     if find_spec("onnx") is None:
         raise ValueError('ONNX files need onnx: install it with `pip install "knowlip[export]"`.')
-    if path.stat().st_size > _LARGEST:
+    if regular_file(path).stat().st_size > _LARGEST:
         raise ValueError(f"{path} is larger than 2 GiB: save its weights as safetensors.")
     onnx = import_module("onnx")
     try:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import file_sha256
+from knowlip.base.files import file_sha256, regular_file
 from knowlip.models.weights.known import provenance_of
 from knowlip.models.weights.onnx_file import read_onnx
 
@@ -108,7 +108,7 @@ def _beside(path: Path, name: str) -> dict[str, Any]:
 
 def _check_size(path: Path) -> None:
     """Refuse a file that is not there in full, and an archive that unpacks to more than itself."""
-    found = path.stat()
+    found = regular_file(path).stat()
     if found.st_size > _SPARSE and found.st_blocks * 512 < found.st_size // 8:
         raise ValueError(f"{path} says to have {found.st_size:,} bytes, but most of them are not on the disk.")
     if path.suffix != ".safetensors" and zipfile.is_zipfile(path):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from knowlip.base.files import regular_file
 from knowlip.dataset.layout import SPLITS
 
 IMAGES = (".npy", ".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg")
@@ -73,7 +74,7 @@ def read_lines(path: Path) -> list[str]:
         ValueError: it is something else, too large or unreadable.
     """
     try:
-        if path.stat().st_size > _LARGEST_TEXT:
+        if regular_file(path).stat().st_size > _LARGEST_TEXT:
             raise ValueError(f"{path} is larger than {_LARGEST_TEXT >> 20} MB, which no list and no label file is.")
         content = path.read_bytes()
         utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")

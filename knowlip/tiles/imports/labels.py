@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from knowlip.base.files import regular_file
 from knowlip.scenes.xml import read_xml
 from knowlip.tiles.imports.files import ImageFinder, LookedFor, split_in
 
@@ -285,7 +286,7 @@ def label_xml(path: Path) -> Element:
         ValueError: it is broken, or declares entities.
     """
     try:
-        with path.open("rb") as stream:
+        with regular_file(path).open("rb") as stream:
             declared = re.search(rb"^<\?xml[^>]*?encoding\s*=\s*[\"']([\w.:-]+)[\"'][^>]*>", stream.read(200).lstrip())
         if declared is None or declared[1].decode().lower() not in _ENCODINGS:
             return read_xml(path)
