@@ -145,10 +145,11 @@ def _shown(row: Mapping[str, Any], name: str) -> str:
 
 
 def _other_sets(base: MeasuredConfig) -> dict[str, list[str]]:
-    """Setting of the task that names one more data set -> hashes of its tiles and labels."""
+    """Setting of the task that names one more data set -> hashes of its tiles and labels; of a file its own."""
     paths = {name: path for name, path in vars(base).items() if name not in _OURS and isinstance(path, Path)}
     sets = {name: Dataset(path) for name, path in paths.items() if (path / INFO).is_file()}
-    return {name: [one.fingerprint, one.labels_sha256] for name, one in sets.items()}
+    files = {name: [file_sha256(path)] for name, path in paths.items() if path.is_file()}
+    return {name: [one.fingerprint, one.labels_sha256] for name, one in sets.items()} | files
 
 
 def _task_settings(config: BenchRunConfig) -> dict[str, Any]:

@@ -6,8 +6,9 @@ answer) is no wrong text of it: contrast and matching know all texts that are tr
 """
 
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -202,9 +203,22 @@ class Pairing(Task[Batch]):
         return PairBatches(self, rank, world)
 
     def identity(self) -> list[str]:
+        return [self.dataset.fingerprint, self.dataset.labels_sha256, self.key, self.encoder_sha256]
+
+    @cached_property
+    def key(self) -> str:
+        """Identifies what is said and asked, and of which tiles it is learned."""
         said = [repr(self.items.captions), repr(self.items.questions), repr(self.division.train)]
-        found = sha256("\n".join(said).encode())[:16]
-        return [self.dataset.fingerprint, self.dataset.labels_sha256, found, self.encoder_sha256]
+        return sha256("\n".join(said).encode())[:16]
+
+    def state(self) -> dict[str, Any]:
+        return {"said": self.key}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        if state.get("said") != self.key:
+            raise ValueError(
+                f"{self.config.out} was trained on other captions or questions: use another folder, or delete it."
+            )
 
     def begin(self) -> None:
         said = {one.caption for one in self.items.captions} | {one.question for one in self.items.questions}

@@ -12,10 +12,12 @@ import torch
 from knowlip.base.rows import read_results
 from knowlip.language.definitions import TileTruth
 from knowlip.language.questions import askables, facts_from_truth
+from knowlip.models import load_model
 from knowlip.tasks.answering import ANSWERING, PairedAnswering, VqaConfig, answer_questions
 from knowlip.tasks.asking import QuestionSampler, example_of
 from knowlip.tasks.captioning import CAPTIONING, CaptioningConfig, describe
 from knowlip.tasks.described import Describing
+from knowlip.tasks.items import Caption, Items, write_items
 from knowlip.tasks.items.records import question_of
 from knowlip.tasks.retrieve import BENCH as RETRIEVAL
 from knowlip.tasks.retrieve import RetrievingConfig, learn_retrieval
@@ -129,6 +131,28 @@ def test_retrieval_is_learned_and_measured(ships: Any, model: Path, tmp_path: Pa
     assert at["image to text R@1, re-ranked"].n == 5 * 3
     assert at["mean recall, cosine"].floor_name == "frequent texts and chance"
     assert RETRIEVAL.rows([tmp_path], ships.path.resolve().name, "test", str(model)) == rows
+
+
+def test_no_step_measures_the_model_as_it_is_and_other_items_are_refused(
+    ships: Any,  # noqa: F811
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "items.json"
+    tiles = ships.tiles()
+    captions = [Caption(tile, f"Image {n % 3}.") for n, tile in enumerate(tiles["tile_id"])]
+    write_items(path, Items(tuple(captions)), ships)
+    base: Any = {"dataset": ships.path, "encoder": str(model), "items": path, **SMALL, "k_test": 0}
+    learn_retrieval(RetrievingConfig(**base | {"out": tmp_path / "zero", "steps": 0}))
+    before, after = (load_model(folder).state_dict() for folder in (model, tmp_path / "zero" / "model"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    at = {one.metric: one for one in read_results(tmp_path / "zero" / METRICS).rows if one.encoder == str(model)}
+    assert "image to text R@1, re-ranked" not in at
+    assert at["image to text R@5, cosine"].value == 1.0  # three texts: any order finds the right one
+    learn_retrieval(RetrievingConfig(**base | {"out": tmp_path / "two"}))
+    write_items(path, Items(tuple(captions[::-1])), ships)
+    with pytest.raises(ValueError, match="other captions or questions"):
+        learn_retrieval(RetrievingConfig(**base | {"out": tmp_path / "two"}))
 
 
 def test_what_cannot_work_is_refused(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811
