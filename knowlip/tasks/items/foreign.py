@@ -187,8 +187,9 @@ def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
 def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: Path, number: int) -> Iterator[_Entry]:
     """Turns of a human and a model in pairs, as LLaVA writes them."""
     image, turns = _value(record, "image", columns), record["conversations"]
-    said = [turn.get("value") if isinstance(turn, Mapping) else None for turn in turns]
-    if not image or len(said) % 2 or not all(isinstance(text, str) for text in said):
+    values = [turn.get("value") if isinstance(turn, Mapping) else None for turn in turns]
+    said = [text for text in values if isinstance(text, str)]
+    if not image or len(values) % 2 or len(said) < len(values):
         raise ValueError(f"Record {number} of {path} has no image, or turns that are not pairs of texts.")
     for asked, answered in zip(said[::2], said[1::2]):
         yield _Entry(image, question=_line(asked.replace("<image>", " ")), answer=_line(answered))
