@@ -8,7 +8,6 @@ it.
 
 import argparse
 import gc
-import random
 import tempfile
 import time
 from collections import Counter
@@ -17,7 +16,10 @@ from typing import Any
 
 from knowlip.base.files import write_json
 from tests.fuzz.doors import DOORS
-from tests.fuzz.frame import enter
+from tests.fuzz.frame import enter_several
+
+AT_ONCE = 20
+"""Inputs that a child takes, one after the other."""
 
 
 def main() -> int:
@@ -47,19 +49,21 @@ def main() -> int:
         while tried < options.count and time.monotonic() < end:
             # The door that has had the least time: thousands of label files cost what hundreds of weights do.
             number = min(range(len(doors)), key=lambda one: spent[one])
-            door, seed, began = doors[number], seeds[number], time.monotonic()
-            outcome = enter(door, Path(folder) / str(number), random.Random(f"{door.name} {seed}"), work)
+            door, began = doors[number], time.monotonic()
+            numbers = range(seeds[number], seeds[number] + min(AT_ONCE, options.count - tried))
+            found = enter_several(door, Path(folder) / str(number), numbers, work)
             spent[number] += time.monotonic() - began
-            seeds[number] += 1
-            tried += 1
-            outcomes[door.name][f"exit {outcome.code}" if not outcome.fault else "fault"] += 1
-            slowest[door.name] = max(slowest[door.name], outcome.seconds)
-            largest[door.name] = max(largest[door.name], outcome.grown >> 20)
-            if outcome.fault:
-                faults.append({"door": door.name, "number": seed, "how": outcome.how, "fault": outcome.fault})
-                print(f"{door.name} {seed}: {outcome.how}: {outcome.fault}", flush=True)
-            elif tried % 500 == 0:
-                print(f"{tried} inputs", flush=True)
+            seeds[number] += len(numbers)
+            for seed, outcome in zip(numbers, found):
+                tried += 1
+                outcomes[door.name][f"exit {outcome.code}" if not outcome.fault else "fault"] += 1
+                slowest[door.name] = max(slowest[door.name], outcome.seconds)
+                largest[door.name] = max(largest[door.name], outcome.grown >> 20)
+                if outcome.fault:
+                    faults.append({"door": door.name, "number": seed, "how": outcome.how, "fault": outcome.fault})
+                    print(f"{door.name} {seed}: {outcome.how}: {outcome.fault}", flush=True)
+                if tried % 500 == 0:
+                    print(f"{tried} inputs", flush=True)
         gc.unfreeze()
     print(f"{tried} inputs, {len(faults)} faults")
     for name, counts in outcomes.items():

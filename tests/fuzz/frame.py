@@ -6,15 +6,17 @@ Right is: exit 0, 2 or 130, no traceback, at most 10 s, at most 1 GB more memory
 import contextlib
 import faulthandler
 import io
+import json
 import os
 import random
 import resource
+import select
 import shutil
 import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +79,108 @@ def enter(door: Door, sound: Path, chance: random.Random, work: Path) -> Outcome
         shutil.rmtree(here, ignore_errors=True)
 
 
+def enter_several(door: Door, sound: Path, seeds: Sequence[int], work: Path) -> list[Outcome]:
+    """:func:`enter` of several inputs by one child after the other: libraries that a door loads late are loaded once.
+
+    What ends or holds up the child is tried again by itself, in a child of its own; so is every fault, so that it is
+    not what an earlier input has left behind.
+
+    Args:
+        door: which.
+        sound: folder that its `prepare` has filled.
+        seeds: number of each input.
+        work: folder for copies and outputs.
+    """
+    found: list[Outcome] = []
+    while len(found) < len(seeds):
+        left = seeds[len(found) :]
+        found += _by_one_child(door, sound, left, work)
+        if len(found) < len(seeds):
+            found.append(enter(door, sound, chance_of(door, seeds[len(found)]), work))
+    return [
+        enter(door, sound, chance_of(door, seed), work) if outcome.fault else outcome
+        for seed, outcome in zip(seeds, found)
+    ]
+
+
+def chance_of(door: Door, seed: int) -> random.Random:
+    """What decides about the input of a door and number."""
+    return random.Random(f"{door.name} {seed}")
+
+
+def _by_one_child(door: Door, sound: Path, seeds: Sequence[int], work: Path) -> list[Outcome]:
+    """Outcomes of the first inputs; fewer than there are where one of them ended the child or took too long."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.close(reading)
+            _limit(MOST_SECONDS * len(seeds))
+            with os.fdopen(writing, "w") as stream:
+                for seed in seeds:
+                    outcome = _in_this_process(door, sound, chance_of(door, seed), work)
+                    stream.write(json.dumps(outcome) + "\n")
+                    stream.flush()
+        finally:
+            os._exit(0)
+    os.close(writing)
+    lines: list[bytes] = [b""]
+    with os.fdopen(reading, "rb") as stream:
+        while select.select([stream], [], [], MOST_SECONDS * _NEVER)[0]:
+            part = os.read(stream.fileno(), 1 << 16)
+            if not part:
+                break
+            first, *more = part.split(b"\n")
+            lines[-1] += first
+            lines += more
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for left in work.iterdir():  # of an input that ended the child
+        shutil.rmtree(left, ignore_errors=True)
+    return [Outcome(*json.loads(line)) for line in lines[:-1]]
+
+
+def _in_this_process(door: Door, sound: Path, chance: random.Random, work: Path) -> Outcome:
+    """:func:`enter` without a child."""
+    here = Path(tempfile.mkdtemp(dir=work))
+    try:
+        shutil.copytree(sound, here / "in", symlinks=True)
+        how = door.attack(here / "in", chance)
+        (here / "out").mkdir()
+        (here / "log").touch()
+        outside, before = _listing(here), _memory()
+        began, code = time.process_time(), 70
+        with (here / "log").open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(None):
+            os.dup2(stream.fileno(), 2)
+            try:
+                code = int(door.enter(here / "in", here / "out" / "result", chance))
+            except SystemExit as error:
+                code = error.code if isinstance(error.code, int) else 2
+            except BaseException:
+                traceback.print_exc()
+        seconds, grown = time.process_time() - began, max(0, _peak() - before)
+        fault = _fault(code, seconds, grown, (here / "log").read_text(errors="replace"))
+        if not fault and _listing(here) != outside:
+            fault = "wrote outside of its output"
+        return Outcome(code, seconds, grown, how, fault)
+    finally:
+        shutil.rmtree(here, ignore_errors=True)
+
+
+def _memory() -> int:
+    """Bytes of memory that this process holds now; the most that it held before is forgotten, with what its parent held
+    before the fork."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _peak() -> int:
+    """The most memory that this process has held since then, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+
+
 def _fault(code: int, seconds: float, grown: int, text: str) -> str:
     if "Traceback (most recent call last)" in text:
         return "traceback: " + " | ".join(text.strip().splitlines()[-4:])[:600]
@@ -98,13 +202,14 @@ def _listing(here: Path) -> set[str]:
 
 def _in_child(run: Callable[[], Any], here: Path) -> tuple[int, float, int, str]:
     """Exit code, processor seconds, growth in bytes, and what was printed."""
-    log = here / "log"
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    log, began = here / "log", here / "began"
+    began.write_text("0")
     child = os.fork()
     if not child:
         code = 70
         try:
             _limit()
+            began.write_text(str(_memory()))
             with log.open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(io.StringIO()):
                 os.dup2(stream.fileno(), 2)
                 # Where a child hangs, its log says where: it is killed a little later.
@@ -123,7 +228,7 @@ def _in_child(run: Callable[[], Any], here: Path) -> tuple[int, float, int, str]
     if killed:
         text += f"\nstill running after {MOST_SECONDS * _NEVER} s"
     seconds = MOST_SECONDS * _NEVER if killed else usage.ru_utime + usage.ru_stime
-    return code, seconds, max(0, (usage.ru_maxrss << 10) - before), text
+    return code, seconds, max(0, (usage.ru_maxrss << 10) - int(began.read_text())), text
 
 
 def _waited(child: int) -> tuple[int, resource.struct_rusage, bool]:
@@ -138,12 +243,12 @@ def _waited(child: int) -> tuple[int, resource.struct_rusage, bool]:
     return status, usage, True
 
 
-def _limit() -> None:
+def _limit(seconds: int = 3 * MOST_SECONDS) -> None:
     """A child that would take the whole machine ends before."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     space = pages * resource.getpagesize() + 3 * MOST_BYTES + _FORKED_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
-    resource.setrlimit(resource.RLIMIT_CPU, (3 * MOST_SECONDS, 3 * MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

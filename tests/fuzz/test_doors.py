@@ -1,14 +1,18 @@
 """Spoilt inputs through every door, a few each: `python -m benchmarks.fuzz --seconds N` tries more."""
 
+import os
 import random
+import signal
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.doors import DOORS
-from tests.fuzz.frame import Door, enter
+from tests.fuzz.frame import MOST_BYTES, Door, chance_of, enter, enter_several
 
 EXAMPLES = 6
 """Of a door; the whole file shall take no more than a minute."""
@@ -49,3 +53,36 @@ def test_a_spoilt_input_ends_with_a_sentence(sound: tuple[Door, Path, Path]) -> 
         assert not outcome.fault, f"{door.name}, {outcome.how}: {outcome.fault}"
 
     spoilt()
+
+
+def _odd(folder: Path, out: Path, chance: random.Random) -> int:
+    """What goes wrong in every way, by number."""
+    number = int((folder / "number").read_text())
+    if number == 1:
+        raise KeyError("a")
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 3:
+        (out.parent.parent / "beside").touch()
+    if number == 4:
+        np.ones(MOST_BYTES + (1 << 28), np.uint8)
+    if number == 5:
+        return 3
+    print("a sentence", file=sys.stderr)
+    return 2
+
+
+def test_one_child_finds_what_a_child_of_its_own_finds(tmp_path: Path) -> None:
+    def attack(folder: Path, chance: random.Random) -> str:
+        number = next(one for one in range(9) if chance.getstate() == chance_of(door, one).getstate())
+        (folder / "number").write_text(str(number))
+        return str(number)
+
+    door = Door("odd", lambda folder: None, attack, _odd)
+    (tmp_path / "sound").mkdir()
+    (tmp_path / "work").mkdir()
+    together = enter_several(door, tmp_path / "sound", range(9), tmp_path / "work")
+    alone = [enter(door, tmp_path / "sound", chance_of(door, one), tmp_path / "work") for one in range(9)]
+    assert [one.how for one in together] == [str(one) for one in range(9)]
+    assert [one.code for one in together] == [one.code for one in alone]
+    assert [bool(one.fault) for one in together] == [False, *[True] * 5, *[False] * 3]
