@@ -56,10 +56,13 @@ def read_limited(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         raise ValueError(f"{path} does not exist.") from None
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{path} is no file.")
+    too_large = f"{path} is larger than {_size(most_bytes)}, the limit for such a file."
+    if found.st_size > most_bytes:  # before as much is read as the limit allows: of COCO gigabytes
+        raise ValueError(too_large)
     with path.open("rb") as stream:
         data = stream.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise ValueError(f"{path} is larger than {_size(most_bytes)}, the limit for such a file.")
+    if len(data) > most_bytes:  # it grew meanwhile
+        raise ValueError(too_large)
     return data
 
 
