@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.memory import resident_peak_mb
 from benchmarks.record import record
-from knowlip.tasks.retrieve import Direction, pair_ranks, recalls
+from knowlip.tasks.ranking import Direction, pair_ranks, recalls
 
 OUT = Path(__file__).parent / "results" / "retrieval_memory.json"
 

@@ -9,7 +9,7 @@ import pytest
 from knowlip.language.questions import QUESTION_TYPES, Question, make_questions
 from knowlip.language.truth import judge
 from knowlip.tasks import answers as vqa
-from knowlip.tasks import caption, retrieve, screening
+from knowlip.tasks import caption, ranking, retrieve, screening
 from knowlip.tasks.bench import Bench
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import CaptionScorer
@@ -24,21 +24,21 @@ BLOCKS = [f"b{n // 8}" for n in range(COUNT)]
 TEXTS = [f"Count: {n if n % 5 else 'no'} ships." for n in range(COUNT)]
 
 
-def run_retrieval(noise: float, k_test: int = 8) -> tuple[dict[str, retrieve.Direction], list[str]]:
+def run_retrieval(noise: float, k_test: int = 8) -> tuple[dict[str, ranking.Direction], list[str]]:
     model = Oracle(TEXTS, noise=noise)
     images = EncodedImages(model, NumberedImages(), TILES)
     return retrieve.retrieval(model, images, TEXTS, BLOCKS, k_test, 40)
 
 
-def by_cosine(direction: retrieve.Direction) -> retrieve.Recalls:
-    return retrieve.recalls(direction)
+def by_cosine(direction: ranking.Direction) -> ranking.Recalls:
+    return ranking.recalls(direction)
 
 
 def test_an_oracle_retrieves_everything_and_duplicates_are_right() -> None:
     directions, gallery = run_retrieval(0.0)
     assert len(gallery) == 97
     for direction in directions.values():
-        found = retrieve.reranking(direction)[1]
+        found = ranking.reranking(direction)[1]
         assert by_cosine(direction).at[1].value == found.reranked.value == 1.0
         assert (found.reranked.n, found.difference.value, found.helps) == (40, 0.0, "unclear")
     images, texts = (by_cosine(directions[name]) for name in ("image_to_text", "text_to_image"))
@@ -59,7 +59,7 @@ def test_a_random_model_is_at_chance() -> None:
 
 def test_matching_reorders_the_best_only() -> None:
     directions, gallery = run_retrieval(0.6, k_test=8)
-    found = retrieve.reranking(directions["image_to_text"])
+    found = ranking.reranking(directions["image_to_text"])
     assert found[1].reranked.value > found[1].cosine.value
     assert found[1].difference.value == pytest.approx(found[1].reranked.value - found[1].cosine.value)
     low, high = found[1].difference.ci or (0.0, 0.0)
@@ -88,8 +88,8 @@ def test_re_ranking_that_is_wrong_or_right_for_sure_is_told() -> None:
     clusters = np.array([f"b{n // 5}" for n in range(count)])
     for order, value, said in (([0.999, 0.5, 0.001], 0.5, "yes"), ([0.001, 0.5, 0.999], -0.5, "no")):
         matched = {i: dict(enumerate(order)) for i in range(count)}
-        direction = retrieve.Direction(cosine, np.eye(3), right, np.arange(3), clusters, matched)
-        found = retrieve.reranking(direction)
+        direction = ranking.Direction(cosine, np.eye(3), right, np.arange(3), clusters, matched)
+        found = ranking.reranking(direction)
         assert found[1].difference.value == pytest.approx(value)
         assert found[1].helps == said
         assert (found[1].cosine.value, found[5].helps) == (0.5, "unclear")
@@ -104,8 +104,8 @@ def test_ranks_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert whole.tolist() == expected
         assert direction.positives_Q.tolist() == positive.sum(1).tolist()
         with monkeypatch.context() as small:
-            small.setattr(retrieve, "_MOST_SCORES", 3 * direction.gallery + 1)
-            assert [len(part) for part in retrieve.parts_of(len(direction), direction.gallery)][:2] == [3, 3]
+            small.setattr(ranking, "_MOST_SCORES", 3 * direction.gallery + 1)
+            assert [len(part) for part in ranking.parts_of(len(direction), direction.gallery)][:2] == [3, 3]
             assert direction.ranks().tolist() == expected
 
 

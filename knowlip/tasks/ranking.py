@@ -1,0 +1,173 @@
+"""Queries against a gallery, in parts: ranks by cosine, re-ranked, and of the very pairs.
+
+Shapes: Q queries, G candidates, D width of the embeddings.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from knowlip.objectives import candidate_scores
+from knowlip.tasks.metrics import (
+    Estimate,
+    chance_recall,
+    diagonal_ranks,
+    mean,
+    proportion,
+    ranks_of_positives,
+)
+
+CUTOFFS: Final = (1, 5, 10)
+_MOST_SCORES: Final = 1 << 24
+"""Of queries against candidates at a time: 64 MiB of each kind of number."""
+
+
+@dataclass
+class Direction:
+    """One direction of retrieval, ready to be scored: Q queries against a gallery of G. Scores are computed a part of
+    the queries at a time: of 100,000 against 100,000 all together would be 40 GB."""
+
+    query_QD: np.ndarray
+    """Embeddings of the queries, float32."""
+    candidate_GD: np.ndarray
+    """Embeddings of the gallery, float32."""
+    right_Q: np.ndarray
+    """What each query looks for, as a number: the candidates of that number are right."""
+    right_G: np.ndarray
+    clusters: np.ndarray
+    """(Q,) cluster of each query."""
+    matched: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Query -> candidate -> probability of matching, for the queries that were re-ranked."""
+    temperature: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.query_QD)
+
+    @property
+    def gallery(self) -> int:
+        """Number of candidates."""
+        return len(self.candidate_GD)
+
+    def cosine(self, queries: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(R, G) of some queries."""
+        found: np.ndarray = self.query_QD[np.asarray(queries)] @ self.candidate_GD.T
+        return found
+
+    def positive(self, queries: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(R, G) bool of some queries."""
+        found: np.ndarray = self.right_Q[np.asarray(queries)][:, None] == self.right_G
+        return found
+
+    @property
+    def positives_Q(self) -> np.ndarray:
+        """(Q,) how many candidates are right."""
+        numbers, counts = np.unique(self.right_G, return_counts=True)
+        return np.asarray(counts[np.searchsorted(numbers, self.right_Q)])
+
+    def ranks(self) -> np.ndarray:
+        """(Q,) rank of the best right candidate of each query by cosine, see :func:`ranks_of_positives`."""
+        parts = [
+            ranks_of_positives(self.cosine(part), self.positive(part)) for part in parts_of(len(self), self.gallery)
+        ]
+        return np.concatenate(parts)
+
+    def scores(self, query: int, fused: bool = True) -> np.ndarray:
+        """(G,) final scores of a query, re-ranked where that was done: matched candidates before all others, by
+        :func:`knowlip.objectives.candidate_scores`, or by cosine + probability (BLIP) where `fused` is off."""
+        scores = self.cosine([query])[0].astype(float)
+        if query in self.matched:
+            at = np.fromiter(self.matched[query], int)
+            probability = np.fromiter(self.matched[query].values(), float)
+            if fused:
+                best = candidate_scores(scores[at], probability, self.temperature)
+            else:
+                best = scores[at] + probability
+            scores[at] = best - best.min() + scores.max() + 1
+        return scores
+
+
+def parts_of(queries: int, gallery: int) -> Iterator[np.ndarray]:
+    """Numbers of queries, so many at a time that their scores stay small."""
+    at_once = max(1, _MOST_SCORES // max(1, gallery))
+    for start in range(0, queries, at_once):
+        yield np.arange(start, min(start + at_once, queries))
+
+
+@dataclass(frozen=True)
+class Recalls:
+    """Recall at each of `CUTOFFS`, and what a random order gives."""
+
+    at: dict[int, Estimate]
+    chance: dict[int, float]
+    median_rank: float
+
+
+def recalls(direction: Direction, ranks: np.ndarray | None = None) -> Recalls:
+    """Recall of all queries of a direction, by cosine.
+
+    Args:
+        direction: the queries and their gallery.
+        ranks: (Q,) of :meth:`Direction.ranks`, where they are known.
+    """
+    ranks = direction.ranks() if ranks is None else ranks
+    return Recalls(
+        {k: proportion(ranks <= k, direction.clusters) for k in CUTOFFS},
+        {k: chance_recall(direction.positives_Q, direction.gallery, k) for k in CUTOFFS},
+        float(np.median(ranks)),
+    )
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """What re-ranking changes at one cut-off, on the same queries."""
+
+    cosine: Estimate
+    reranked: Estimate
+    difference: Estimate
+    """Re-ranked minus cosine, query by query."""
+
+    @property
+    def helps(self) -> str:
+        """ "yes" or "no" where the whole interval of the difference lies on one side of 0, else "unclear"."""
+        low, high = self.difference.ci or (-1.0, 1.0)
+        return "yes" if low > 0 else "no" if high < 0 else "unclear"
+
+
+def reranking(direction: Direction, fused: bool = True) -> dict[int, Reranking]:
+    """Recall of the re-ranked queries by cosine alone and re-ranked, at each of `CUTOFFS`."""
+    chosen = np.array(sorted(direction.matched))
+    clusters = direction.clusters[chosen]
+    before, after = (
+        np.array([int(ranks_of_positives(scores, direction.positive([i]))[0]) for i, scores in pairs])
+        for pairs in (
+            ((i, direction.cosine([i])) for i in chosen),
+            ((i, direction.scores(int(i), fused)[None]) for i in chosen),
+        )
+    )
+    return {
+        k: Reranking(
+            proportion(before <= k, clusters),
+            proportion(after <= k, clusters),
+            mean((after <= k).astype(float) - (before <= k), clusters),
+        )
+        for k in CUTOFFS
+    }
+
+
+def pair_ranks(direction: Direction) -> dict[str, np.ndarray]:
+    """Ranks where each image's own text, and no identical one, is the right answer, and the other way round.
+
+    Args:
+        direction: image to text: its queries are all images, and each looks for its own text.
+
+    Returns:
+        "image to text" and "text to image" -> (Q,) for each image and for its text.
+    """
+    images, texts, own = direction.query_QD, direction.candidate_GD, direction.right_Q
+    found: dict[str, list[np.ndarray]] = {"image to text": [], "text to image": []}
+    for part in parts_of(len(images), len(images)):
+        found["image to text"].append(diagonal_ranks((images[part] @ texts.T)[:, own], part))
+        found["text to image"].append(diagonal_ranks(texts[own[part]] @ images.T, part))
+    return {words: np.concatenate(ranks) for words, ranks in found.items()}
