@@ -1,11 +1,13 @@
 """Captions and questions from labels, and those that a user brings."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -14,6 +16,7 @@ from knowlip.annotators.labels.facts import LabelFacts, LabelTarget
 from knowlip.base.vocabulary import REGIONS, region_of
 from knowlip.cli import main
 from knowlip.dataset import Dataset
+from knowlip.dataset.layout import ANNOTATIONS
 from knowlip.language.claims import parse_claims
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
@@ -203,6 +206,7 @@ def test_a_file_comes_back_as_it_was_and_wrong_ones_are_refused(ships: Dataset, 
         ({"captions": [{"tile_id": tile}]}, "no caption"),
         ({"captions": [{"tile_id": "nowhere", "caption": "a"}]}, "nowhere"),
         ({"captions": {}}, "must be a list"),
+        ({"left_out": {"questions": 3}}, "must hold objects"),
         ({"questions": [entry, entry | {"answer": "4"}]}, "with '4' and with '3'"),
         ({"questions": [entry | {"split": "val"}]}, "of the split 'val'"),
         ({"questions": [entry | {"answer": " "}]}, "no answer"),
@@ -210,6 +214,20 @@ def test_a_file_comes_back_as_it_was_and_wrong_ones_are_refused(ships: Dataset, 
         write_items(path, items, ships)
         with pytest.raises(ValueError, match=said):
             read_items(changed(path, **wrong), ships)
+
+
+def test_items_do_not_outlive_the_labels_that_they_were_made_from(ships: Dataset, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(ships.path, tmp_path / "copy"))
+    make(MakeConfig(copy, tmp_path / "made", copies="anywhere"))
+    mine = Items((Caption(ships.tiles()["tile_id"][0], "Sea.", "me"),))
+    write_items(tmp_path / "mine.json", mine, Dataset(copy))
+    table = pq.read_table(copy / ANNOTATIONS)
+    pq.write_table(table.slice(1), copy / ANNOTATIONS)
+    changed_labels = Dataset(copy)
+    assert changed_labels.fingerprint == ships.fingerprint
+    with pytest.raises(ValueError, match="other labels"):
+        read_items(tmp_path / "made" / ITEMS, changed_labels)
+    assert read_items(tmp_path / "mine.json", changed_labels) == mine, "what others say does not rest on the labels"
 
 
 # ---- those of others ------------------------------------------------------------------------------------------------
@@ -255,11 +273,66 @@ def test_captions_and_questions_of_others(ships: Dataset, tmp_path: Path) -> Non
     ]
     assert result["left_out"] == {
         "captions": {"no accepted tile has the name of the image": 1},
-        "questions": {"it has no answer": 1, "it stands there twice": 1},
+        "questions": {"it has no answer": 1, "the same question about the same tile stands there twice": 1},
     }
     # What was written is a file of ours, and comes in again as it is.
     again = import_items(ImportItemsConfig(ships.path, [tmp_path / "out" / ITEMS], tmp_path / "again"))
     assert read_items(Path(again["items"]), ships).questions == items.questions
+
+
+def imported(ships: Dataset, folder: Path, name: str, content: str) -> tuple[Items, Any]:
+    """What an import makes of one file, and what it tells."""
+    (folder / name).write_text(content)
+    told = import_items(ImportItemsConfig(ships.path, [folder / name], folder / "out"))
+    return read_items(folder / "out" / ITEMS, ships), told
+
+
+def test_a_record_gives_its_caption_and_its_question_and_a_class_is_no_caption(ships: Dataset, tmp_path: Path) -> None:
+    items, told = imported(ships, tmp_path, "both.csv", "image,caption,question,answer\n001.png,A ship.,How many?,1\n")
+    assert [one.caption for one in items.captions] == ["A ship."]
+    assert [(one.question, one.answer) for one in items.questions] == [("How many?", "1")]
+    assert told["captions"] == 1
+    with pytest.raises(ValueError, match="neither a caption nor a question"):
+        imported(ships, tmp_path, "classes.csv", "image,label\n001.png,ship\n")
+
+
+def test_turns_that_a_model_begins_are_refused_not_swapped(ships: Dataset, tmp_path: Path) -> None:
+    turns = [{"from": "gpt", "value": "A ship."}, {"from": "human", "value": "What is it?"}]
+    with pytest.raises(ValueError, match=r"record 1 of .* is from 'gpt'"):
+        imported(ships, tmp_path, "a.json", json.dumps([{"image": "001.png", "conversations": turns}]))
+    items, _ = imported(ships, tmp_path, "b.json", json.dumps([{"image": "001.png", "conversations": turns[::-1]}]))
+    assert [(one.question, one.answer) for one in items.questions] == [("What is it?", "a ship.")]
+
+
+def test_an_import_writes_only_what_can_be_read(ships: Dataset, tmp_path: Path) -> None:
+    lines = [
+        {"image": "001.png", "caption": "a" * 30_000},
+        {"image": "001.png", "caption": "b" * 20_000},
+        {"image": "002.png", "question": "Why?", "answer": "c" * 30_000},
+    ]
+    items, told = imported(ships, tmp_path, "long.jsonl", "\n".join(map(json.dumps, lines)))
+    assert [len(one.caption) for one in items.captions] == [20_000]
+    assert told["left_out"] == {kind: {"it has a text of more than 20,000 letters": 1} for kind in told["left_out"]}
+    coco = {"images": [{"id": 1, "file_name": "001.png"}], "annotations": [{"image_id": 1, "caption": " "}] * 2}
+    coco["annotations"].append({"image_id": 1, "caption": "A ship."})
+    items, told = imported(ships, tmp_path, "coco.json", json.dumps(coco))
+    assert [one.caption for one in items.captions] == ["A ship."]
+    assert told["left_out"]["captions"] == {"it says nothing": 2}
+
+
+def test_a_question_of_two_types_or_sources_is_asked_once(ships: Dataset, tmp_path: Path) -> None:
+    rows = (
+        "image,question,answer,type\n001.png,How many?,2,count\n001.png,How many?,2,number\n002.png,How many?,2,count\n"
+    )
+    items, told = imported(ships, tmp_path, "types.csv", rows)
+    again = "the same question about the same tile stands there twice"
+    assert [one.type for one in items.questions] == ["count", "count"]
+    assert told["left_out"]["questions"] == {again: 1}
+    one = items.questions[0]
+    both = (one, question_of(one.tile_id, one.question, one.answer, "number", source="elsewhere"))
+    write_items(tmp_path / "twice.json", Items(questions=both), ships)
+    found = read_items(tmp_path / "twice.json", ships)
+    assert (found.questions, found.left_out) == ((one,), {"questions": {again: 1}})
 
 
 def test_columns_of_other_names_and_tables_that_say_nothing(ships: Dataset, tmp_path: Path) -> None:

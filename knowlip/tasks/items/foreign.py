@@ -18,7 +18,18 @@ from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.language.questions import Question
 from knowlip.tasks.items.make import Made, show, written
-from knowlip.tasks.items.records import FORMAT, Caption, Items, check_answers, counted, question_of, read_items
+from knowlip.tasks.items.records import (
+    FORMAT,
+    LONGEST,
+    TWICE,
+    Caption,
+    Items,
+    check_answers,
+    counted,
+    distinct,
+    question_of,
+    read_items,
+)
 from knowlip.tiles.imports.run import slug
 
 __all__ = ["ImportItemsConfig", "import_items", "show"]
@@ -26,7 +37,7 @@ __all__ = ["ImportItemsConfig", "import_items", "show"]
 Form = Literal["auto", "items", "coco", "table"]
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "image": ("image", "image_name", "image_id", "img_name", "img", "file_name", "filename", "file", "tile_id", "name"),
-    "caption": ("caption", "captions", "text", "description", "label"),
+    "caption": ("caption", "captions", "text", "description"),
     "question": ("question", "questions", "query"),
     "answer": ("answer", "answers", "gt", "ground_truth"),
     "type": ("type", "question_type", "category", "task", "application"),
@@ -35,8 +46,10 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _MOST_BYTES: Final = 2 << 30
 _MOST_VALUES: Final = 100_000_000
-_LONGEST: Final = 1 << 20
+_WIDEST: Final = 1 << 20
 """Characters of a cell of a CSV file."""
+_ASKS: Final = ("human", "user")
+_ANSWERS: Final = ("gpt", "assistant", "model", "bot", "chatgpt", "llm")
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,10 @@ def import_items(config: ImportItemsConfig) -> Made:
                 left[kind].append("several tiles have the name of the image")
             elif name not in tiles:
                 left[kind].append("no accepted tile has the name of the image")
+            elif max(map(len, entry)) > LONGEST:
+                left[kind].append(f"it has a text of more than {LONGEST:,} letters")
+            elif not entry.question and not entry.caption:
+                left[kind].append("it says nothing")
             elif entry.question and not entry.answer:
                 left[kind].append("it has no answer")
             elif entry.question:
@@ -114,14 +131,15 @@ def import_items(config: ImportItemsConfig) -> Made:
             f"None of {total} captions and questions is about a tile of {config.dataset}: images are found by the "
             "names of their files, as `knowlip dataset import` keeps them in tile_id."
         )
-    kept = list(dict.fromkeys(questions))
-    left["questions"] += ["it stands there twice"] * (len(questions) - len(kept))
-    check_answers(kept, ", ".join(path.name for path in config.files))
+    check_answers(questions, ", ".join(path.name for path in config.files))
+    kept = distinct(questions)
+    left["questions"] += [TWICE] * (len(questions) - len(kept))
+    said = {(one.tile_id, one.caption): one for one in reversed(captions)}
+    told = tuple(one for one in captions if said[one.tile_id, one.caption] is one)
+    left["captions"] += ["the same caption of the same tile stands there twice"] * (len(captions) - len(told))
     left_out = {kind: counted(reasons) for kind, reasons in left.items()}
     made = {name: value for name, value in plain(config).items() if name in ("form", "columns")}
-    items = Items(
-        tuple(dict.fromkeys(captions)), tuple(kept), left_out, made | {"files": [path.name for path in config.files]}
-    )
+    items = Items(told, kept, left_out, made | {"files": [path.name for path in config.files]})
     return written(items, data, config.out)
 
 
@@ -179,18 +197,31 @@ def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
                 f"{', '.join(map(str, list(record)[:12]))}. Say which column is what by --columns."
             )
         found = True
-        yield _Entry(image, "", question, answer, kind) if question else _Entry(image, caption)
+        if caption:
+            yield _Entry(image, caption)
+        if question:
+            yield _Entry(image, "", question, answer, kind)
     if not found:
         raise ValueError(f"{path} holds no record.")
 
 
 def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: Path, number: int) -> Iterator[_Entry]:
-    """Turns of a human and a model in pairs, as LLaVA writes them."""
+    """Turns of a human and a model in pairs, as LLaVA writes them.
+
+    Raises:
+        ValueError: a turn is no text, or it is not a human who asks and a model that answers in turn.
+    """
     image, turns = _value(record, "image", columns), record["conversations"]
     values = [turn.get("value") if isinstance(turn, Mapping) else None for turn in turns]
     said = [text for text in values if isinstance(text, str)]
     if not image or len(values) % 2 or len(said) < len(values):
         raise ValueError(f"Record {number} of {path} has no image, or turns that are not pairs of texts.")
+    for turn, known in zip(turns, (_ASKS, _ANSWERS) * (len(turns) // 2)):
+        if str(turn.get("from", known[0])).strip().lower() not in known:
+            raise ValueError(
+                f"A turn of record {number} of {path} is from {turn['from']!r}, where one of {', '.join(known)} should "
+                "speak: a human asks, a model answers."
+            )
     for asked, answered in zip(said[::2], said[1::2]):
         yield _Entry(image, question=_line(asked.replace("<image>", " ")), answer=_line(answered))
 
@@ -235,7 +266,7 @@ def _records(path: Path) -> Iterable[Any]:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not text in UTF-8.") from None
-        csv.field_size_limit(_LONGEST)
+        csv.field_size_limit(_WIDEST)
         try:
             rows = list(csv.DictReader(io.StringIO(text, newline="")))
         except csv.Error as error:

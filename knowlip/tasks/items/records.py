@@ -1,7 +1,7 @@
 """The file of captions and questions: one JSON object, one entry a caption or question.
 
     {"format": "knowlip-items-1",
-     "dataset": {"name": "ssdd", "fingerprint": "..."},
+     "dataset": {"name": "ssdd", "fingerprint": "...", "labels_sha256": "..."},
      "captions":  [{"tile_id": "ssdd-000001", "split": "test", "caption": "Two ships are visible.",
                     "source": "labels"}],
      "questions": [{"tile_id": "ssdd-000001", "split": "test", "type": "count", "subject": "ship",
@@ -13,7 +13,7 @@ Needed are `format`, and of an entry `tile_id` and its texts; all else may be mi
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,8 +29,11 @@ OTHER: Final = "other"
 """Type of a question that has none."""
 _MOST_BYTES: Final = 2 << 30
 _MOST_VALUES: Final = 100_000_000
-_LONGEST: Final = 20_000
+LONGEST: Final = 20_000
 """Characters of a text."""
+OF_LABELS: Final = ("labels", "truth")
+"""Sources of what was made from the labels of the data set."""
+TWICE: Final = "the same question about the same tile stands there twice"
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def write_items(path: Path, items: Items, data: Dataset) -> None:
         }
         for one in items.questions
     ]
-    about = {"name": data.path.resolve().name, "fingerprint": data.fingerprint}
+    about = {"name": data.path.resolve().name, "fingerprint": data.fingerprint, "labels_sha256": data.labels_sha256}
     head = {"format": FORMAT, "dataset": about, "left_out": items.left_out, "made_with": items.made_with}
     write_json(path, {**head, "captions": captions, "questions": questions})
 
@@ -100,18 +103,21 @@ def read_items(path: Path, data: Dataset) -> Items:
     """Read a file of captions and questions about the tiles of a data set.
 
     Raises:
-        ValueError: it is missing or broken, it is about another data set, an entry names a tile that this one has not
-            or another split than the tile's, or a question has two answers.
+        ValueError: it is missing or broken, it is about another data set or was made from other labels than this one
+            has, an entry names a tile that this one has not or another split than the tile's, or a question has two
+            answers.
     """
     found = read_json(path, most_bytes=_MOST_BYTES, most_values=_MOST_VALUES)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ValueError(
             f"{path} is no file of captions and questions ({FORMAT}): `knowlip questions import` makes one of others."
         )
-    about = found.get("dataset") or {}
-    known = about.get("fingerprint") if isinstance(about, dict) else None
+    about = found.get("dataset")
+    about = about if isinstance(about, dict) else {}
+    known = about.get("fingerprint")
     if known and known != data.fingerprint:
         raise ValueError(f"{path} is about other tiles than {data.path} holds: make or import it for this data set.")
+    # A question is told by its tile and its words; what is there twice would be asked and measured twice.
     split = {str(tile): str(name) for tile, name in zip(data.tiles()["tile_id"], data.tiles()["split"])}
     captions = [
         Caption(*_texts(one, ("tile_id", "caption"), ("source",), split, path))
@@ -123,10 +129,26 @@ def read_items(path: Path, data: Dataset) -> Items:
         tile_id, question, answer, kind, subject, source = _texts(one, needed, more, split, path)
         questions.append(question_of(tile_id, question, answer, kind, subject, source))
     check_answers(questions, str(path))
+    of_labels = any(one.source in OF_LABELS for one in (*captions, *questions))
+    if of_labels and (labels := about.get("labels_sha256")) and labels != data.labels_sha256:
+        raise ValueError(f"{path} was made from other labels than {data.path} has now: make it again.")
     left_out, made_with = found.get("left_out") or {}, found.get("made_with") or {}
     if not isinstance(left_out, dict) or not isinstance(made_with, dict):
         raise ValueError(f"left_out and made_with of {path} must be objects.")
-    return Items(tuple(captions), tuple(questions), left_out, made_with)
+    if not all(isinstance(reasons, dict) for reasons in left_out.values()):
+        raise ValueError(f"left_out of {path} must hold objects.")
+    once = distinct(questions)
+    if again := len(questions) - len(once):
+        left_out = {**left_out, "questions": {**left_out.get("questions", {}), TWICE: again}}
+    return Items(tuple(captions), once, left_out, made_with)
+
+
+def distinct(questions: Iterable[Question]) -> tuple[Question, ...]:
+    """The first of those that ask the same about the same tile, of whatever type and source they are."""
+    first: dict[tuple[str, str], Question] = {}
+    for one in questions:
+        first.setdefault((one.tile_id, one.question), one)
+    return tuple(first.values())
 
 
 def question_of(
@@ -174,8 +196,8 @@ def _texts(
     texts: list[str] = []
     for name in (*needed, *more):
         text = one.get(name, None if name in needed else "")
-        if not isinstance(text, str) or len(text) > _LONGEST or (name in needed and not text.strip()):
-            raise ValueError(f"An entry of {path} has no {name}, or one that is no text of at most {_LONGEST} letters.")
+        if not isinstance(text, str) or len(text) > LONGEST or (name in needed and not text.strip()):
+            raise ValueError(f"An entry of {path} has no {name}, or one that is no text of at most {LONGEST} letters.")
         texts.append(text)
     if texts[0] not in split:
         raise ValueError(f"{path} speaks of the tile {texts[0]!r}, which the data set does not hold.")
