@@ -67,7 +67,7 @@ _PHRASES: Final[dict[str, str]] = {
     r"(?<!anti-)(?<!main )diagonal(?:ly)?|left[- ]?over",
     "numbers": r"(?P<numbers_of>(?:grid )?(?:cells?|regions?)(?: numbers?)?) "
     r"(?P<numbers_list>\d(?:(?:, | and | or )\d)*)"
-    r"(?![\d%]|\.\d| (?:percent|m|km|meters|metres|pixels)\b)",
+    r"(?![\d%]|\.\d|\s*[-–/]\s*\d|(?:, | and | or )\d| (?:percent|m|km|meters|metres|pixels)\b)",
     "angle": rf"(?P<angle_of>{_ANGLE_OF})(?P<angle_mid>(?:\s+(?:of|is|at|to|towards?|about|around|near|angle|"
     r"roughly|approximately))*\s*[:=]?\s*)(?P<angle_number>\d{1,3}(?:\.\d+)?)"
     r"(?P<angle_unit>\s*(?:degrees?|deg\b|°)(?:\s+(?:clockwise )?from (?:true )?north)?)",
@@ -99,7 +99,10 @@ _PHRASE: Final = re.compile(
 _LETTERS: Final = re.compile(rf"\b(?P<one>{_LETTER})[-–](?P<other>{_LETTER})\b|\b(?P<only>{_LETTER})(?= {_PLACE}\b)")
 _LEFT_OVER: Final = re.compile(
     r"\b(?:left\w*|right\w*|upper|lower|top|bottom|above|below|beneath|(?:north|south|east|west)\w*|upwards?|downwards?|"
-    r"\w*clockwise|main diagonal\w*|degrees?|o'clock|starboard|port side)\b|anti-diagonal|°",
+    r"\w*clockwise|main diagonal\w*|degrees?|o'clock|starboard|port side)\b|anti-diagonal|°|"
+    # Places that are counted or measured in another way than by one of nine regions.
+    r"\b(?:regions?|cells?|quadrants?|sectors?|rows?|columns?)(?: (?:numbers?|no\.?))?[ #]*\d|"
+    r"[\[(]\s*\d*\.?\d+\s*,\s*\d*\.?\d+|\b[xy]\s*[=:]\s*\d",
     re.IGNORECASE,
 )
 _LETTER_LEFT: Final = re.compile(r"\b(?:[NS]?N[EW]|[NS]?S[EW]|[EW][NS][EW]|[NSEW])\b(?!-shape)")

@@ -16,6 +16,7 @@ gives the same questions; only the cap on "0" counts looks at all tiles.
 
 import hashlib
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -177,6 +178,10 @@ class Facts:
     """Main landform of each of the nine regions."""
 
 
+_OF_REGIONS: Final = re.compile(r"\b(?:regions?|cells?|quadrants?|sectors?|grid|rows?|columns?)\b", re.IGNORECASE)
+_LETTER: Final = re.compile(r"[a-z]", re.IGNORECASE)
+
+
 class Posed(NamedTuple):
     """A question as it is put, and its answer."""
 
@@ -184,7 +189,10 @@ class Posed(NamedTuple):
     answer: str
 
     def turned(self, turn: Turn) -> "Posed | None":
-        """The same about the turned tile: directions in both turn with the pixels; None where one is not understood."""
+        """The same about the turned tile: directions in both turn with the pixels; None where one is not understood, or
+        where the answer may be the bare number of a region."""
+        if turn != Turn() and _OF_REGIONS.search(self.question) and not _LETTER.search(self.answer):
+            return None
         question, answer = turn_words(self.question, turn), turn_words(self.answer, turn)
         return None if question is None or answer is None else Posed(question, answer)
 

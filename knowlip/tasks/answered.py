@@ -3,8 +3,9 @@ several that ask about each tile once.
 
 `predictions.parquet`, one row a question: `tile_id`, `group` (of copies), `type`, `subject`, `question`, `answer` (the
 right one), `ranked` (the likeliest of the candidates), `confidence` (its probability, calibrated) and `raw` (before
-that), `generated`, `other` (ranked with the image of another tile, null where there is none), `annotator` (null where
-nothing is known), and for each floor `floor:NAME`, null where it says nothing of the type.
+that), `generated`, `written_answer` (the right one as the model would write it), `other` (ranked with the image of
+another tile, null where there is none), `annotator` (null where nothing is known), and for each floor `floor:NAME`,
+null where it says nothing of the type.
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,7 +109,10 @@ def read_answers(folders: Sequence[Path]) -> pd.DataFrame:
 
 def hits(table: pd.DataFrame, column: str) -> np.ndarray:
     """Whether each answer of a column is exactly right (Q,) bool; silence is wrong."""
-    return (table[column].fillna("") == table["answer"]).to_numpy(bool)
+    # What is written can only be compared with the right answer as the model would write it.
+    spelled = column == "generated" and "written_answer" in table
+    right = table["written_answer" if spelled else "answer"]
+    return (table[column].fillna("") == right).to_numpy(bool)
 
 
 def kinds_in(table: pd.DataFrame) -> list[str]:
@@ -179,7 +183,8 @@ def measured_rows(
                 own.append(make.row(encoder, f"{metric}, {how}", proportion(hits(part, column), clusters), named))
         for who, column in said.items():
             asked = part[part[column].notna()] if column == "other" else part
-            silent = "" if asked[column].notna().all() else f"Silent on {int(asked[column].isna().sum())}."
+            none = int((asked[column].fillna("") == "").sum())
+            silent = f"Silent on {none}, which counts as wrong." if none else ""
             found = proportion(hits(asked, column), asked["group"].astype(str).to_numpy())
             beside.append(make.row(who, metric, found, named, note=silent))
             means.setdefault(column, {})[kind] = found.value
@@ -231,7 +236,9 @@ def _count_rows(make: _Rows) -> list[Row]:
             rows.append(make.row(who, metric + how, one, named, "number", "lower", note))
     for who, column in make.others(part).items():
         if (one := error(column)) is not None:
-            rows.append(make.row(who, metric, one, named, "number", "lower"))
+            none = len(part) - one.n
+            note = f"{none} answers that are no number, or none, are left out." if none else ""
+            rows.append(make.row(who, metric, one, named, "number", "lower", note))
     return rows
 
 

@@ -2,6 +2,7 @@
 aside: `knowlip bench run --task vqa`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +17,11 @@ from knowlip.base.rows import Json, Row
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
 from knowlip.language.questions import Posed, Question, QuestionType
+from knowlip.models import TextTokenizer
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.answer_pictures import write_pictures
 from knowlip.tasks.answered import calibrated, measured_rows, read_answers, write_answers
-from knowlip.tasks.answers import annotator_answers, answer, answer_scores, blind_answers, candidates, kinds_of
+from knowlip.tasks.answers import annotator_answers, answer, answer_scores, blind_answers, candidates, even, kinds_of
 from knowlip.tasks.asking import QuestionSampler, by_type, example_of
 from knowlip.tasks.cfar import fitted
 from knowlip.tasks.images import EncodedImages
@@ -77,6 +79,9 @@ class PairedAnswering(Pairing):
         examples = [example_of(one) for one in items.questions]
         self.asking = QuestionSampler(examples, config.balance, config.repeats, config.questions_per_image)
         assert self.asking.tile_ids == list(tile_ids)
+        known = candidates(self.train_questions)
+        if not any(one.type in known for one in self.items.of({*self.division.test}).questions):
+            raise ValueError("No question about the tiles to be measured is of a type that training tiles have.")
 
     def ordered(self, count: int) -> Order:
         config = self.config
@@ -94,8 +99,14 @@ class PairedAnswering(Pairing):
     def most_true(self, rows: np.ndarray) -> int:
         return max(sum(len(one.wordings) for one in self.asking.of_tile[row]) for row in rows)
 
+    def texts(self) -> set[str]:
+        return {_told(Posed(one.question, one.answer)) for one in self.items.questions}
+
     def begin(self) -> None:
         super().begin()
+        still, whole = self.asking.cannot_turn(self.config.augment)
+        if still:
+            say(f"{still:,} of {whole:,} questions name a place in words that cannot be turned: their tiles stay.")
         asked, come = self.asking.asked(self.order.times), self.asking.as_they_come()
         say(f"an epoch of {self.steps_per_epoch} steps asks {told(by_type(asked), by_type(come))}")
 
@@ -167,6 +178,11 @@ def answers_table(
     said_elsewhere: list[str | None] = [None] * len(asked)
     for at, text in zip(elsewhere, blind):
         said_elsewhere[at] = text
+    spell = Spelling(encoder.model.tokenizer)
+    generated: list[str | None] = [None] * len(asked)
+    if config.written:
+        longest = max(spell.length(one.answer) for one in train_questions) + 1
+        generated = [spell.read(text) for text in answer(encoder, images, asked, candidate, "generate", longest)]
     columns: dict[str, Any] = {
         "tile_id": [one.tile_id for one in asked],
         "group": groups,
@@ -177,11 +193,34 @@ def answers_table(
         "ranked": [candidate[one.type][int(score.argmax())] for one, score in zip(asked, scores)],
         "confidence": sure,
         "raw": [float(np.exp(score.max() - np.logaddexp.reduce(score))) for score in scores],
-        "generated": answer(encoder, images, asked, candidate, "generate") if config.written else [None] * len(asked),
+        "generated": generated,
+        "written_answer": [spell.read(one.answer) for one in asked],
         "other": said_elsewhere,
         "annotator": _annotator(data, asked),
     }
     return pd.DataFrame(columns | _floor_columns(data, asked, train_questions))
+
+
+class Spelling:
+    """Words as a tokenizer spells them: what a model writes can be no other ("3.5" is "3. 5", "A220" is "a220").
+
+    Args:
+        tokenizer: of the model.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._read: dict[str, str] = {}
+
+    def read(self, text: str) -> str:
+        """A text as the model would write it, evened out."""
+        if text not in self._read:
+            self._read[text] = even(self.tokenizer.text(self.tokenizer.ids(text)))
+        return self._read[text]
+
+    def length(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(self.tokenizer.ids(text))
 
 
 def _place(answers: Sequence[str], wanted: str) -> int:
@@ -210,8 +249,10 @@ def _floor_columns(
                 column[at] = text
     counts = [at for at, one in enumerate(asked) if one.type == QuestionType.COUNT]
     learned = [one for one in train_questions if one.type == QuestionType.COUNT]
-    one_subject = len({one.subject for one in (*learned, *(asked[at] for at in counts))}) == 1
-    if counts and learned and one_subject:  # CFAR tells no ship from a bridge
+    # CFAR tells no ship from a bridge, and nobody knows what a question without a subject counts.
+    subjects = {one.subject for one in (*learned, *(asked[at] for at in counts))}
+    learned = [one for one in learned if re.fullmatch(r"\d{1,6}", one.answer)]
+    if counts and learned and len(subjects) == 1 and "" not in subjects:
         chosen = [learned[at] for at in np.linspace(0, len(learned) - 1, min(len(learned), _CFAR_FIT)).astype(int)]
         best = fitted([data.image(one.tile_id) for one in chosen], [int(one.answer) for one in chosen])
         column = found.setdefault(f"{FLOOR}CFAR", [None] * len(asked))

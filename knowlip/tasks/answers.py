@@ -1,6 +1,7 @@
 """Questions with closed answers: the model ranks the answers of a type, beside its teacher, what needs no look, and
 what it answers to the image of another tile."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -20,6 +21,7 @@ from knowlip.language.questions import (
     Question,
     answers_of,
     facts_from_texts,
+    numbered_region,
 )
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
@@ -70,6 +72,7 @@ def answer(
     questions: Sequence[Question],
     answers: Mapping[str, Sequence[str]],
     mode: str = "rank",
+    longest: int = 16,
 ) -> list[str]:
     """The model's answer to each question, in the order given.
 
@@ -79,6 +82,7 @@ def answer(
         questions: of types that `answers` holds.
         answers: type -> candidate answers.
         mode: "rank" (the most probable candidate) or "generate" (free text; spaces around punctuation are evened out).
+        longest: most tokens of such a text.
     """
     if mode not in ("rank", "generate"):
         raise ValueError(f"VQA answers by 'rank' or 'generate', not {mode!r}.")
@@ -88,7 +92,7 @@ def answer(
     given = [""] * len(questions)
     for _, rows, tokens, texts in _in_batches(images, questions):
         with torch.inference_mode():
-            said = model.generate(tokens, texts, 16)
+            said = model.generate(tokens, texts, longest)
         for i, text in zip(rows, said):
             given[i] = even(text)
     return given
@@ -360,15 +364,24 @@ def _claimed(question: Question, facts: Facts) -> str | None:
     """The answer that known facts give to a question."""
     subject = question.subject
     count, region = (facts.counts or {}).get(subject), (facts.regions or {}).get(subject)
+    # Regions are called by number where the question or its answer does.
+    at = REGIONS.index(subject) if subject in REGIONS else _number_of(subject)
+    by_number = _number_of(question.answer) is not None
     answers = {
         "count": None if count is None else str(count),
         "recognition": (facts.types or {}).get(subject),
-        "position": None if region is None else REGIONS[region],
+        "position": None if region is None else numbered_region(REGIONS[region]) if by_number else REGIONS[region],
         "main_landform": facts.main,
         "all_landforms": ", ".join(facts.landforms) if facts.landforms else None,
-        "regional_landform": facts.grid[REGIONS.index(subject)] if facts.grid and subject in REGIONS else None,
+        "regional_landform": facts.grid[at] if facts.grid and at is not None else None,
     }
-    return answers[question.type]
+    return answers.get(question.type)  # of other types than the six it says nothing
+
+
+def _number_of(name: str) -> int | None:
+    """Place in `REGIONS` of "region 1" to "region 9"."""
+    found = re.fullmatch(r"region ([1-9])", name)
+    return int(found[1]) - 1 if found else None
 
 
 def _silence(teacher: Asked, kinds: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.language.questions import QUESTION_TYPES, Askable, Posed, Question, askables
+from knowlip.language.questions import NUMBERED, QUESTION_TYPES, Askable, Posed, Question, askables
 from knowlip.tasks.questions import facts_about
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import drawn, limited, shares
@@ -56,6 +56,7 @@ def examples_of(dataset: Dataset) -> tuple[list[Example], str]:
 def example_of(question: Question) -> Example:
     """A question of a file: in all wordings where it is one of ours, else in its own."""
     numbered = question.answer.startswith("region ") or question.subject.startswith("region ")
+    numbered = numbered and question.type in NUMBERED
     ours = question.type in QUESTION_TYPES
     wordings = Askable("", question.type, question.answer, question.subject, numbered=numbered).wordings if ours else ()
     others = tuple(words for words in wordings if words != question.question) if question.question in wordings else ()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from knowlip.base.progress import say
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn, draw_turns
 from knowlip.tasks.items import Items
@@ -38,6 +39,18 @@ class Describing(Pairing):
 
     def most_true(self, rows: np.ndarray) -> int:
         return max(len(self.captions[row]) for row in rows)
+
+    def texts(self) -> set[str]:
+        return {one.caption for one in self.items.captions}
+
+    def begin(self) -> None:
+        super().begin()
+        augment = self.config.augment
+        turns = [Turn.of(at) for at in range(8) if (augment.rotations or not at % 4) and (augment.flips or at < 4)]
+        said = {text for texts in self.captions for text in texts}
+        still = sum(any(turn_words(text, turn) is None for turn in turns) for text in said)
+        if still:
+            say(f"{still:,} of {len(said):,} captions name a place in words that cannot be turned: their tiles stay.")
 
     def references(self) -> list[list[str]]:
         """The captions of each tile that was kept aside, in their order."""

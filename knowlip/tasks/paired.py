@@ -7,7 +7,7 @@ answer) is no wrong text of it: contrast and matching know all texts that are tr
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -128,7 +128,8 @@ class Pairing(Task[Batch]):
         self.config, self.engine = config, engine
         self.dataset, self.cache = Dataset(config.dataset), config.cache or config.out / "cache"
         index = self.dataset.tiles()
-        made = MakeConfig(config.dataset, config.out)
+        # Between the parts of other protocols than the set's own no copies stand, or are wanted.
+        made = MakeConfig(config.dataset, config.out, copies="apart" if config.protocol == "own" else "anywhere")
         self.items = (
             read_items(config.items, self.dataset) if config.items else items_of(self.dataset, made, self.cache)
         )
@@ -139,6 +140,13 @@ class Pairing(Task[Batch]):
         if not tile_ids:
             raise ValueError(f"Nothing for the task {self.name} is said or asked about a tile of {config.dataset}.")
         self.division = divide(self.dataset, tile_ids, None, *what, split=config.split, cache=self.cache)
+        self.copies = 0
+        """Training tiles that show the same as a measured one, and are left out: items of others may have such."""
+        if config.protocol == "own":
+            measured = {*self.division.clusters(self.division.test)}
+            apart = tuple(one for one in self.division.train if self.division.group_of[one] not in measured)
+            self.copies = len(self.division.train) - len(apart)
+            self.division = replace(self.division, train=apart)
         if len(self.division.train) < config.batch_size or not self.division.test:
             raise ValueError(
                 f"There are captions or questions for {len(self.division.train)} training tiles and "
@@ -187,6 +195,10 @@ class Pairing(Task[Batch]):
     def measure(self, encoder: KnowLIPEncoder) -> tuple[tuple[Row, ...], dict[str, Json]]:
         """Measure on the tiles of the division's `test`, write predictions and pictures; rows and details."""
 
+    @abstractmethod
+    def texts(self) -> set[str]:
+        """All that contrast and matching may read."""
+
     def ordered(self, count: int) -> Order:
         """The order in which tiles are met."""
         return Order(count, self.config.batch_size, self.config.seed)
@@ -221,8 +233,10 @@ class Pairing(Task[Batch]):
             )
 
     def begin(self) -> None:
-        said = {one.caption for one in self.items.captions} | {one.question for one in self.items.questions}
+        said = self.texts()
         cut = sum(len(self.model.tokenizer.ids(text)) > self.longest - 2 for text in said)
+        if self.copies:
+            say(f"{self.copies:,} training tiles show the same as a measured one and are left out.")
         if cut:
             say(f"warning: {cut:,} of {len(said):,} texts are longer than {self.longest} tokens and are cut.")
 
@@ -245,6 +259,7 @@ class Pairing(Task[Batch]):
                 "note": self.note,
                 "floor_note": self.division.note,
                 "left_out": self.items.left_out,
+                "training_tiles_that_are_copies_of_measured_ones": self.copies,
             }
             setup: dict[str, Json] = {"dataset_fingerprint": self.dataset.fingerprint, "seed": config.seed}
             write_division(out, self.division)
@@ -264,6 +279,7 @@ class PairBatches:
 
     def __init__(self, task: Pairing, rank: int, world: int) -> None:
         self.task, self.config, self.rank, self.world = task, task.config, rank, world
+        self._hashes: dict[str, int] = {}
 
     def stream(self, start: int, stop: int) -> Generator[list[Batch], None, None]:
         return prefetched(self._step, start, stop, self.config.workers, 2)
@@ -299,7 +315,7 @@ class PairBatches:
         said, chosen = [drawn[at] for at in mine], rows[mine]
         true = np.full((len(mine), width), -1, np.int64)
         for at, one in enumerate(said):
-            hashes = [hashed(text) for text in one.true]
+            hashes = [self._hashed(text) for text in one.true]
             true[at, : len(hashes)] = hashes
         ids = [tokenizer.ids(one.text)[: longest - 2] for one in said]
         framed = [tokenizer.frame(text, longest) for text in ids]
@@ -311,7 +327,7 @@ class PairBatches:
         return Batch(
             pixels_BSS=torch.from_numpy(np.stack(pixels)),
             image_id_B=torch.from_numpy(chosen.astype(np.int64)),
-            text_hash_B=torch.tensor([hashed(one.text) for one in said]),
+            text_hash_B=torch.tensor([self._hashed(one.text) for one in said]),
             text=padded(framed, max(map(len, framed))),
             context=padded(contexts, max(map(len, contexts), default=1)),
             hole_R=torch.ones(len(contexts), dtype=torch.int64),
@@ -322,10 +338,12 @@ class PairBatches:
             asked=AskedQuestions.framed(tokenizer, longest, posed) if posed else None,
         )
 
-
-def hashed(text: str) -> int:
-    """The number that equal texts share."""
-    return text_hash(("",), (text,))
+    def _hashed(self, text: str) -> int:
+        """The number that texts share which the model reads as the same, be it because they are cut."""
+        if text not in self._hashes:
+            ids = self.task.model.tokenizer.ids(text)[: self.task.longest - 2]
+            self._hashes[text] = text_hash(("",), (" ".join(map(str, ids)),))
+        return self._hashes[text]
 
 
 def notes_of(folders: Sequence[Path], task: str, encoder: str) -> tuple[str, str]:

@@ -78,6 +78,12 @@ class Retrieving(Describing):
     def __init__(self, config: RetrievingConfig, engine: Any, ranker: Ranker) -> None:
         super().__init__(config, engine)
         self.ranker = ranker
+        self.few = ""
+        """What is said where tiles have too few captions for all wordings."""
+
+    @property
+    def note(self) -> str:
+        return " ".join(one for one in (super().note, self.few) if one)
 
     def measure(self, encoder: KnowLIPEncoder) -> tuple[tuple[Row, ...], dict[str, Json]]:
         """Rank the captions of the tiles that were kept aside."""
@@ -113,6 +119,9 @@ class Retrieving(Describing):
         with whole_file(config.out / PREDICTIONS) as part:
             table.to_parquet(part, index=False)
         data = config.dataset.resolve().name
+        most = max(map(len, references))
+        fewer = sum(len(texts) < min(config.wordings, most) for texts in references)
+        self.few = f"{count} of up to {most} captions a tile are measured: {fewer} tiles have no more." if fewer else ""
         rows = recall_rows(table, data, config.split_name, config.encoder, self.note, self.division.note)
         details: dict[str, Json] = {"wordings": count, "gallery": table.groupby("direction")["gallery"].max().to_dict()}
         return rows, details

@@ -73,3 +73,28 @@ def test_rows_count_exact_answers_and_errors_of_numbers() -> None:
     counts = count_confusion(table)
     assert counts["classes"] == ["0", "1", "2", "3", "4"]
     assert np.array(counts["counts"]).tolist() == (4 * np.array([np.eye(5)[min(n + 1, 4)] for n in range(5)])).tolist()
+
+
+def test_what_is_written_is_compared_as_it_can_be_written_and_silence_is_told() -> None:
+    table = pd.DataFrame(
+        {
+            "tile_id": [f"t{n}" for n in range(40)],
+            "group": [f"g{n}" for n in range(40)],
+            "type": "recognition",
+            "subject": "",
+            "question": "?",
+            "answer": "A220",
+            "ranked": "A220",
+            "confidence": 0.5,
+            "raw": 0.5,
+            "generated": ["a220"] * 30 + ["b737"] * 10,
+            "written_answer": "a220",
+            "other": None,
+            "annotator": [""] * 35 + ["A220"] * 5,
+        }
+    )
+    found = {(row.encoder, row.metric): row for row in measured_rows(table, "d", "test", "m")}
+    assert found["m", "recognition accuracy, written"].value == pytest.approx(0.75)
+    annotator = found["annotator:texts", "recognition accuracy"]
+    assert annotator.value == pytest.approx(0.125)
+    assert "Silent on 35" in annotator.note

@@ -11,7 +11,8 @@ import torch
 
 from knowlip.base.rows import read_results
 from knowlip.language.definitions import TileTruth
-from knowlip.language.questions import askables, facts_from_truth
+from knowlip.language.directions import Turn
+from knowlip.language.questions import Posed, askables, facts_from_truth
 from knowlip.models import load_model
 from knowlip.tasks.answering import ANSWERING, PairedAnswering, VqaConfig, answer_questions
 from knowlip.tasks.asking import QuestionSampler, example_of
@@ -19,6 +20,7 @@ from knowlip.tasks.captioning import CAPTIONING, CaptioningConfig, describe
 from knowlip.tasks.described import Describing
 from knowlip.tasks.items import Caption, Items, write_items
 from knowlip.tasks.items.records import question_of
+from knowlip.tasks.paired import PairBatches
 from knowlip.tasks.retrieve import BENCH as RETRIEVAL
 from knowlip.tasks.retrieve import RetrievingConfig, learn_retrieval
 from knowlip.tasks.runs import METRICS
@@ -53,6 +55,42 @@ def test_a_question_of_a_file_is_asked_in_all_of_our_wordings() -> None:
                 assert {*example.wordings} == {*form.wordings}
     own = example_of(question_of("t", "Is it cold?", "yes", "weather"))
     assert (own.wordings, own.type) == (("Is it cold?",), "weather")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("In which region of the 3x3 grid is the ship, 1 to 9?", "1"),
+        ("Where is it?", "region 10"),
+        ("Where is it?", "region no. 3"),
+        ("Where is it?", "quadrant #1"),
+        ("Where is it?", "[0.1, 0.2, 0.3, 0.4]"),
+        ("Where is it?", "x=0.2"),
+        ("Where is it?", "row 1, column 3"),
+        ("Where is it?", "regions 1-3"),
+        ("Where is it?", "regions 1, 2 and 14"),
+        ("Where is it?", "cell 3 and 12"),
+    ],
+)
+def test_places_in_other_words_than_ours_are_not_turned(question: str, answer: str) -> None:
+    posed = Posed(question, answer)
+    assert posed.turned(Turn()) == posed
+    assert {posed.turned(Turn.of(turn)) for turn in range(1, 8)} == {None}
+
+
+def test_a_region_by_number_turns_and_other_types_may_answer_with_one() -> None:
+    assert Posed("Where is it?", "regions 1 and 3").turned(Turn(quarters=2)) == Posed("Where is it?", "regions 9 and 7")
+    for kind, answer, subject in (("recognition", "region 5", "ship"), ("main_landform", "water", "region of water")):
+        assert example_of(question_of("t", "What is it?", answer, kind, subject)).wordings == ("What is it?",)
+
+
+def test_texts_that_are_cut_to_the_same_are_the_same(model: Path) -> None:
+    tokenizer = load_model(model).tokenizer
+    same, other = "two ships lie at the quay", "two ships lie at the pier"
+    for longest, alike in ((6, True), (64, False)):
+        task = SimpleNamespace(model=SimpleNamespace(tokenizer=tokenizer), longest=longest, config=None)
+        batches = PairBatches(cast(Any, task), 0, 1)
+        assert (batches._hashed(same) == batches._hashed(other)) is alike
 
 
 def test_what_is_drawn_of_a_tile_is_true_of_it() -> None:

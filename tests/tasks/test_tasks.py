@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knowlip.language.questions import QUESTION_TYPES, Question, make_questions
+from knowlip.language.questions import QUESTION_TYPES, Facts, Question, make_questions
 from knowlip.language.truth import judge
 from knowlip.tasks import answers as vqa
 from knowlip.tasks import caption, ranking, retrieve, screening
@@ -196,6 +196,19 @@ def test_the_annotator_answers_what_its_sentences_say() -> None:
         Question("t2", "count", "", "1", "ship"),
     ]
     assert vqa.annotator_answers(asked, texts) == ["2", "tanker", "upper left", "", "", ""]
+
+
+def test_an_annotator_answers_by_number_where_the_question_does() -> None:
+    facts = Facts(regions={"ship": 0}, grid=("water",) * 9)
+    asked = {
+        ("position", "ship", "region 1"): "region 1",
+        ("position", "ship", "upper left"): "upper left",
+        ("regional_landform", "region 3", "water"): "water",
+        ("regional_landform", "upper right", "water"): "water",
+        ("weather", "", "rain"): None,
+    }
+    for (kind, subject, answer), expected in asked.items():
+        assert vqa._claimed(Question("t", kind, "?", answer, subject), facts) == expected
 
 
 def test_types_without_training_questions() -> None:
