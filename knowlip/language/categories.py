@@ -40,6 +40,14 @@ CATEGORY_OF_TYPE: Final = {
 }
 """Type -> "ship" or "aircraft"."""
 
+IGNORED: Final = (
+    *("ignore", "ignored", "ignore region", "ignore regions", "ignored region", "ignored regions"),
+    *("dontcare", "dont care", "don't care"),
+)
+"""Names of categories that mark a part of an image in which nobody has labelled what there is."""
+UNTYPED: Final = ("", "other", "others", "unknown", *IGNORED)
+"""Names of categories and types that do not say what a target is."""
+
 _CLASSES: Final[dict[str, str]] = {
     "water": r"water|sea|ocean|river|lake|flood(ed)?",
     "field": r"fields?|farm\w*|crop\w*|agricultur\w*|wheat|rice|maize|corn",
@@ -71,6 +79,11 @@ def category_of(name: str) -> str:
     """The category that a label or a model's word means: "ship", "aircraft", or the word itself in lower case."""
     words = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
     return next((category for category, pattern in _LABELS.items() if pattern.fullmatch(words)), words)
+
+
+def untyped(name: str) -> bool:
+    """Whether a category or type, however it is written, does not say what a target is."""
+    return category_of(name) in UNTYPED
 
 
 def cover_of(name: str) -> str | None:

@@ -2,20 +2,35 @@
 
 A label says where the middle of a target is to the pixel, and how much of the area is water to the per mille; nobody
 who looks can. An answer that would be another one if a label were off by a little is therefore no answer: such
-questions are left out and counted by the reason. With every margin at 0 what is left are the answers of
-:func:`knowlip.language.questions.facts_from_truth`.
+questions are left out and counted by the reason. With every margin at 0, and targets that are cut by the edge taken as
+they are, what is left are the answers of :func:`knowlip.language.questions.facts_from_truth`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, region_of
-from knowlip.language.questions import CLEAR_LEAD, MAX_COUNT, MIN_SHARE, Facts, QuestionType, clear_landform
+from knowlip.language.categories import IGNORED, UNTYPED
+from knowlip.language.questions import (
+    CLEAR_LEAD,
+    MAX_COUNT,
+    MIN_SHARE,
+    OF_TARGETS,
+    Facts,
+    QuestionType,
+    clear_landform,
+)
 
 ANY_TARGET: Final = "target"
 """What recognition asks of where the labels name categories and no finer types."""
+DIFFICULT: Final = "a target is marked as difficult"
+IGNORED_PART: Final = "a part of the image is marked as ignored"
+_WHOLE: Final = "the label is of the whole image"
+_CUT: Final = "a target is cut by the edge"
+_UNSEEN: Final = "too much of it is unlabelled"
 
 
 class Spot(NamedTuple):
@@ -29,6 +44,10 @@ class Spot(NamedTuple):
     y: float
     doubtful: bool = False
     """Whether its label says that it is hard to see."""
+    whole: bool = False
+    """Whether its label is of the whole image, and says neither where nor how many."""
+    outside: float = 0.0
+    """Share of its outline that lies outside the image; NaN where it ends at the edge and nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +62,15 @@ class Clearness:
     """A landform whose share is this near to the 10 % from which it is named leaves the list of all landforms open."""
     most: int = MAX_COUNT
     """More targets are not asked for by number."""
+    cut: float = 0.05
+    """A target of whose outline more than this share lies outside the image, or that ends at its edge, is counted by
+    some and not by others; 1 takes all as they are."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.border < 1 / 6 and 0 <= self.lead < 1 and 0 <= self.presence < MIN_SHARE):
             raise ValueError("clear: border must lie from 0 to below 1/6, lead below 1, presence below 0.1.")
+        if not 0 <= self.cut <= 1:
+            raise ValueError(f"clear.cut must lie from 0 to 1, not {self.cut}.")
         if not 1 <= self.most <= MAX_COUNT:
             raise ValueError(f"clear.most must lie from 1 to {MAX_COUNT}, the largest number that is an answer.")
 
@@ -64,6 +88,12 @@ class ImageLabels:
     """Landform, or another class of a mask -> share; {} where no land is labelled."""
     grid: Sequence[Mapping[str, float]] = ()
     """The same of each of the nine regions."""
+    unlabelled: float = 0.0
+    """Share of the image in which nobody has labelled the land; `forms` are shares of the rest."""
+    grid_unlabelled: Sequence[float] = ()
+    """The same of each of the nine regions; () where all of each is labelled."""
+    boxed: bool = True
+    """Whether targets are labelled one by one in this data set, so that no label means that there is none."""
 
 
 Reasons = dict[QuestionType, str]
@@ -89,23 +119,21 @@ def _targets(
     counts: dict[str, int] = {}
     types: dict[str, str] = {}
     regions: dict[str, int] = {}
+    ignored = any(spot.category in IGNORED for spot in said.spots)
     for category in said.categories:
         mine = [spot for spot in said.spots if spot.category == category]
         # A target that is hard to see may or may not be counted, and may be what tips the majority.
-        if any(spot.doubtful for spot in mine):
-            found |= dict.fromkeys(
-                (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION), "a target is marked as difficult"
-            )
+        if ignored or any(spot.doubtful for spot in mine):
+            found |= dict.fromkeys(OF_TARGETS, IGNORED_PART if ignored else DIFFICULT)
             continue
-        if len(mine) > clear.most:
-            found[QuestionType.COUNT] = f"more than {clear.most} targets"
+        if any(spot.whole for spot in mine) or not (mine or said.boxed):
+            found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), _WHOLE)
+        elif any(_is_cut(spot, clear.cut) for spot in mine):
+            found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), _CUT)
         else:
-            counts[category] = len(mine)
-        region, why = clear_region([(spot.x, spot.y) for spot in mine], clear.border)
-        if region is not None:
-            regions[category] = region
-        elif mine:
-            found[QuestionType.POSITION] = why
+            number, region = _number_and_region(mine, clear, found)
+            counts |= {} if number is None else {category: number}
+            regions |= {} if region is None else {category: region}
         if mine and said.typed:
             name = _majority(spot.type for spot in mine)
             if name:
@@ -120,11 +148,28 @@ def _targets(
         found[QuestionType.RECOGNITION] = "the labels know one category and no types"
     elif not said.typed and said.spots:
         name = _majority(spot.category for spot in said.spots)
-        if name and not any(spot.doubtful for spot in said.spots):
+        if name in UNTYPED[1:]:
+            found[QuestionType.RECOGNITION] = "most targets have a category that does not say what they are"
+        elif name and not ignored and not any(spot.doubtful for spot in said.spots):
             types[ANY_TARGET] = name
         else:
             found.setdefault(QuestionType.RECOGNITION, "no category has more than half of the targets")
     return counts, types, regions
+
+
+def _number_and_region(mine: Sequence[Spot], clear: Clearness, found: Reasons) -> tuple[int | None, int | None]:
+    """How many targets there are of a category and the region of most, where they are clear."""
+    number = len(mine) if len(mine) <= clear.most else None
+    if number is None:
+        found[QuestionType.COUNT] = f"more than {clear.most} targets"
+    region, why = clear_region([(spot.x, spot.y) for spot in mine], clear.border)
+    if region is None and mine:
+        found[QuestionType.POSITION] = why
+    return number, region
+
+
+def _is_cut(spot: Spot, most: float) -> bool:
+    return spot.outside > most or (math.isnan(spot.outside) and most < 1)
 
 
 def _majority(names: Iterable[str]) -> str:
@@ -164,17 +209,38 @@ def _land(
         for kind in (QuestionType.MAIN_LANDFORM, QuestionType.ALL_LANDFORMS, QuestionType.REGIONAL_LANDFORM):
             found[kind] = "no land is labelled in the image"
         return None, None, None
-    main = clear_landform(said.forms, clear.lead)
+    # What nobody has labelled may be any one landform: answers are those that stay whatever it is.
+    main = _main(said.forms, said.unlabelled, clear.lead)
     if main is None:
-        found[QuestionType.MAIN_LANDFORM] = "two landforms have about the same share"
+        near = clear_landform(said.forms, clear.lead) is None
+        found[QuestionType.MAIN_LANDFORM] = "two landforms have about the same share" if near else _UNSEEN
     own = sorted({*said.forms} - {*LANDFORMS})
-    landforms = tuple(name for name in (*LANDFORMS, *own) if said.forms.get(name, 0.0) >= MIN_SHARE)
-    if any(abs(share - MIN_SHARE) < clear.presence for share in said.forms.values()):
+    seen = {name: said.forms.get(name, 0.0) * (1 - said.unlabelled) for name in (*LANDFORMS, *own)}
+    landforms = tuple(name for name, share in seen.items() if share >= MIN_SHARE)
+    if any(abs(share - MIN_SHARE) < clear.presence for share in seen.values()):
         found[QuestionType.ALL_LANDFORMS] = f"a landform has about {MIN_SHARE:.0%} of the area"
+        landforms = ()
+    elif said.unlabelled and any(
+        share < MIN_SHARE < share + said.unlabelled + clear.presence for share in seen.values()
+    ):
+        found[QuestionType.ALL_LANDFORMS] = _UNSEEN
         landforms = ()
     elif not landforms:
         found[QuestionType.ALL_LANDFORMS] = f"no landform has {MIN_SHARE:.0%} of the area"
-    grid = tuple(clear_landform(cell, clear.lead) if cell else None for cell in said.grid)
+    unlabelled = said.grid_unlabelled or (0.0,) * len(said.grid)
+    grid = tuple(_main(cell, open_, clear.lead) if cell else None for cell, open_ in zip(said.grid, unlabelled))
     if len(grid) != len(REGIONS) or not any(grid):
-        found[QuestionType.REGIONAL_LANDFORM] = "no region has a clear landform"
+        near = not any(clear_landform(cell, clear.lead) for cell in said.grid if cell)
+        found[QuestionType.REGIONAL_LANDFORM] = "no region has a clear landform" if near else _UNSEEN
     return main, landforms or None, grid if len(grid) == len(REGIONS) else None
+
+
+def _main(shares: Mapping[str, float], unlabelled: float, lead: float) -> str | None:
+    """The landform that leads by so much even where all that is unlabelled is the next.
+
+    Args:
+        shares: landform -> share of what is labelled.
+        unlabelled: share of the area that is not.
+        lead: share of the area.
+    """
+    return clear_landform(shares, (lead + unlabelled) / (1 - unlabelled)) if unlabelled < 1 else None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.annotators.labels.facts import LabelFacts, LabelTarget, mask_shares
+from knowlip.annotators.labels.facts import LabelFacts, LabelSource, LabelTarget, mask_shares, true_target
 from knowlip.annotators.labels.target_texts import target_texts
 from knowlip.annotators.labels.templates import TEMPLATES, choose
 from knowlip.annotators.labels.terrain_texts import terrain_texts
@@ -113,7 +113,8 @@ def test_a_water_mask_says_nothing_of_roads_and_buildings() -> None:
     mask = np.zeros((30, 60), np.uint8)
     mask[:, 40:] = 7
     mask[0, 0] = 255
-    shares, grid = mask_shares(mask, {0: "land", 7: "permanent water", 9: "background"})
+    shares, grid, unlabelled, parts = mask_shares(mask, {0: "land", 7: "permanent water", 9: "background"})
+    assert (unlabelled, parts) == (pytest.approx(1 / 1800), pytest.approx((1 / 200, *[0] * 8)))
     assert shares["water"] == pytest.approx(600 / 1799)
     assert [cell["water"] for cell in grid] == [0, 0, 1] * 3
     texts = terrain_texts(LabelFacts("t", (), False, "", shares, grid, frozenset(shares), None, ()))
@@ -157,3 +158,23 @@ def test_class_folders_name_the_type_and_no_size(tmp_path: Path) -> None:
 def test_a_data_set_without_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no labels"):
         annotate(AnnotateConfig(build_tiny_dataset(tmp_path / "dataset"), "labels"))
+
+
+def test_targets_at_the_edge_tell_how_much_of_them_is_outside(tmp_path: Path) -> None:
+    source = voc_set(tmp_path / "set")
+    voc(source / "annotations" / "0002.xml", (60, 40), (0, 4, 20, 16), (6, 4, 16, 10), (40, 20, 50, 40))
+    import_dataset(ImportConfig(source, out=tmp_path / "out", format="voc", voc_corners="edges"))
+    targets = LabelSource(Dataset(tmp_path / "out")).facts("set-0002").targets
+    assert [math.isnan(target.outside) for target in targets] == [True, False, True]
+    assert [target.difficult for target in targets] == [False, True, False]
+    assert not any(target.whole for target in targets)
+
+
+def test_the_share_of_a_true_outline_beyond_the_edge() -> None:
+    def outside(*polygon: tuple[float, float]) -> float:
+        item = {"category": "ship", "type": "tanker", "x": 0.1, "y": 0.5, "length_m": 9.0, "width_m": 3.0}
+        return true_target({**item, "heading_deg": 0.0, "polygon": polygon}, 1.0, (64, 64)).outside
+
+    assert outside((-0.1, 0.4), (0.3, 0.4), (0.3, 0.6), (-0.1, 0.6)) == pytest.approx(0.25)
+    assert outside((0.1, 0.4), (0.3, 0.4), (0.3, 0.6), (0.1, 0.6)) == 0
+    assert outside((-0.2, -0.2), (0.2, -0.2), (0.2, 0.2), (-0.2, 0.2)) == pytest.approx(0.75)

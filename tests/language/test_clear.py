@@ -12,6 +12,7 @@ from knowlip.language.questions import Posed, QuestionType, facts_from_truth, ti
 from tests.tasks.test_asking import truth_of, turned_truth
 
 EXACT = Clearness(border=0, presence=0)
+LAND = (QuestionType.MAIN_LANDFORM, QuestionType.ALL_LANDFORMS, QuestionType.REGIONAL_LANDFORM)
 
 
 def labelled(truth: Any) -> ImageLabels:
@@ -91,6 +92,73 @@ def test_land_near_a_threshold_is_not_asked_about() -> None:
     assert (known.main, known.landforms, known.grid) == ("mountain", ("water", "mountain"), ("mountain",) * 9)
 
 
+def land_of(unlabelled: float, grid: tuple[float, ...] = (), clear: Clearness = EXACT, **shares: float) -> Any:
+    forms = landform_shares(shares)
+    return clear_facts(ImageLabels((), (), False, forms, [forms] * 9, unlabelled, grid), clear)
+
+
+def test_a_few_labelled_pixels_answer_nothing_about_the_land() -> None:
+    known, why = land_of(0.997, (0.997,) * 9, Clearness(), water=1.0)
+    assert (known.main, known.landforms, known.grid) == (None, None, (None,) * 9)
+    assert {why[kind] for kind in LAND} == {"too much of it is unlabelled"}
+    known, why = land_of(1.0, (1.0, *[0.0] * 8), Clearness(), water=1.0)
+    assert known.main is None
+    assert known.grid == (None, *["water"] * 8)
+    known, why = land_of(0.05, (0.05,) * 9, Clearness(), water=0.7, wood=0.3)
+    assert (known.main, known.landforms, known.grid) == ("water", ("water", "wood"), ("water",) * 9)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_answers_stay_whatever_the_unlabelled_part_is(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    unlabelled = float(rng.uniform(0, 0.3))
+    shares = dict(zip(("water", "field", "wood"), rng.dirichlet([1, 1, 0.3]).tolist()))
+    known, _ = land_of(unlabelled, (unlabelled,) * 9, **shares)
+    filled = []
+    for name in LANDFORMS:
+        true = {form: share * (1 - unlabelled) for form, share in landform_shares(shares).items()}
+        true[name] += unlabelled
+        filled.append(clear_facts(ImageLabels((), (), False, true, [true] * 9), EXACT)[0])
+    answers = [{one.main for one in filled}, {one.landforms for one in filled}, {one.grid for one in filled}]
+    # Asked is exactly what has one answer, the same in every case.
+    for found, possible, nothing in zip((known.main, known.landforms, known.grid), answers, (None, None, (None,) * 9)):
+        assert possible == {found} if found != nothing else len(possible) > 1 or possible == {nothing}
+
+
+def test_targets_that_the_edge_cuts_are_neither_counted_nor_placed() -> None:
+    def of(outside: float, **clear: float) -> tuple[Any, Any]:
+        spots = (Spot("ship", "tanker", 0.1, 0.1, outside=outside), Spot("ship", "tanker", 0.2, 0.1))
+        return clear_facts(ImageLabels(spots, ("ship",), True), Clearness(**clear))  # type: ignore[arg-type]
+
+    for known, why in (of(0.06), of(float("nan")), of(0.001, cut=0.0)):
+        assert (known.counts, known.regions, known.types) == ({}, {}, {"ship": "tanker"})
+        assert why[QuestionType.COUNT] == why[QuestionType.POSITION] == "a target is cut by the edge"
+    for known, _ in (of(0.04), of(0.9, cut=1.0), of(float("nan"), cut=1.0)):
+        assert (known.counts, known.regions) == ({"ship": 2}, {"ship": 0})
+
+
+def test_a_label_of_the_whole_image_names_and_neither_counts_nor_places() -> None:
+    spots = (Spot("aircraft", "A220", 0.5, 0.5, whole=True),)
+    known, why = clear_facts(ImageLabels(spots, ("aircraft",), True, boxed=False), Clearness())
+    assert (known.counts, known.regions, known.types) == ({}, {}, {"aircraft": "A220"})
+    assert why[QuestionType.COUNT] == why[QuestionType.POSITION] == "the label is of the whole image"
+    known, why = clear_facts(ImageLabels((), ("aircraft",), True, boxed=False), Clearness())
+    assert not known.counts, "an image without a class is not one without aircraft"
+
+
+@pytest.mark.parametrize("name", ["other", "ignored", "ignored regions", "don't care"])
+def test_categories_that_say_nothing_are_no_answer(name: str) -> None:
+    spots = (*[Spot(name, "", 0.1, 0.1)] * 2, Spot("ship", "", 0.2, 0.2))
+    known, why = clear_facts(ImageLabels(spots, ("bridge", "ship"), False), Clearness())
+    assert known.types == {}
+    assert "does not say" in why[QuestionType.RECOGNITION]
+    if name == "other":
+        assert known.counts == {"bridge": 0, "ship": 1}
+    else:
+        assert not known.counts
+        assert why[QuestionType.COUNT] == "a part of the image is marked as ignored"
+
+
 @pytest.mark.parametrize("number", range(8))
 def test_numbered_regions_turn_with_the_pixels(number: int) -> None:
     turn = Turn.of(number)
@@ -117,7 +185,9 @@ def test_region_numbers_are_those_of_the_paper() -> None:
     assert not any(name in words for name in REGIONS for words in position.wordings)
 
 
-@pytest.mark.parametrize("wrong", [{"border": 0.2}, {"lead": 1.0}, {"presence": 0.1}, {"most": 21}, {"most": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"border": 0.2}, {"lead": 1.0}, {"presence": 0.1}, {"most": 21}, {"most": 0}, {"cut": 1.1}]
+)
 def test_margins_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="clear"):
         Clearness(**wrong)

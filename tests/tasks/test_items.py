@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from knowlip.annotators.labels.captions import captions
+from knowlip.annotators.labels.captions import captions, unsaid
 from knowlip.annotators.labels.facts import LabelFacts, LabelTarget
 from knowlip.base.vocabulary import REGIONS, region_of
 from knowlip.cli import main
@@ -86,9 +87,26 @@ def test_captions_name_every_category_and_none_where_there_is_none() -> None:
     )
     assert captions(facts_of(), 2) == ("No ships are visible in the scene.", "There are no ships in the image.")
     nothing = LabelFacts("t", (), False, "", {}, (), frozenset(), None, ())
-    assert captions(nothing) == ()
+    assert captions(nothing) == unsaid(nothing) == ()
     with pytest.raises(ValueError, match="1 to 5"):
         captions(nothing, 6)
+
+
+def test_captions_pass_over_what_the_labels_leave_open() -> None:
+    hard = LabelTarget("ship", "", 0.1, 0.1, NAN, NAN, NAN, NAN, difficult=True)
+    bridge = LabelTarget("bridge", "", 0.5, 0.5, NAN, NAN, NAN, NAN)
+    facts = replace(facts_of(), targets=(hard, bridge))
+    assert captions(facts, 1) == ("One bridge is visible in the scene. The bridge lies in the center.",)
+    assert unsaid(facts) == ("a target is marked as difficult",)
+    assert captions(replace(facts, targets=(hard,))) == ()
+    ignored = LabelTarget("ignored regions", "", 0.1, 0.1, NAN, NAN, NAN, NAN)
+    facts = replace(facts, targets=(bridge, ignored))
+    assert (captions(facts), unsaid(facts)) == ((), ("a part of the image is marked as ignored",))
+    land = {"shares": {"water": 0.7, "land": 0.3}, "known": frozenset({"water", "land"}), "labelled": False}
+    seen = LabelFacts("t", (), usual="", grid=({"water": 0.7, "land": 0.3},) * 9, buildings=None, boxes=(), **land)  # type: ignore[arg-type]
+    assert captions(replace(seen, unlabelled=0.1), 1) == captions(seen, 1) != ()
+    few = replace(seen, unlabelled=0.995)
+    assert (captions(few), unsaid(few)) == ((), ("more than 10% of the image has no class of land",))
 
 
 # ---- made -----------------------------------------------------------------------------------------------------------
@@ -100,8 +118,10 @@ def test_items_of_an_imported_set(ships: Dataset, tmp_path: Path) -> None:
     items = read_items(tmp_path / ITEMS, ships)
     true = Counter(ships.annotations()["tile_id"])
     split = dict(zip(ships.tiles()["tile_id"], ships.tiles()["split"]))
-    assert len(items.captions) == 5 * 40 == result["captions"]
     hard = {*ships.annotations()[ships.annotations()["difficult"]]["tile_id"]}
+    assert len(items.captions) == 5 * (40 - len(hard)) == result["captions"] < 200
+    assert not {one.tile_id for one in items.captions} & hard
+    assert items.left_out["captions"] == {"a target is marked as difficult": len(hard)}
     counts = [one for one in items.questions if one.type == "count"]
     assert all(one.answer == str(true[one.tile_id]) for one in counts)
     assert not {one.tile_id for one in counts} & hard
@@ -126,6 +146,36 @@ def test_items_of_an_imported_set(ships: Dataset, tmp_path: Path) -> None:
     assert any(one.question in page for one in counts)
 
 
+@pytest.mark.parametrize("category", ["aircraft", ""])
+def test_labels_of_whole_images_name_and_neither_count_nor_place(category: str, tmp_path: Path) -> None:
+    for number, kind in enumerate(("A220", "A330", "Boeing787") * 2):
+        picture(tmp_path / "chips" / kind / f"{number}.png", number, (64, 64))
+    import_dataset(ImportConfig(tmp_path / "chips", out=tmp_path / "out", format="folder", category=category))
+    items = items_of(Dataset(tmp_path / "out"), MakeConfig(tmp_path / "out", tmp_path, copies="anywhere"))
+    assert items.types == ("recognition",)
+    assert len(items.questions) == 6
+    for kind in ("count", "position"):
+        assert items.left_out["questions"][f"{kind}: the label is of the whole image"] == 6
+    assert len(items.captions) == 5 * 6
+    assert {one.caption for one in items.captions if "330" in one.caption} == (
+        {
+            "The aircraft is labelled an A330.",
+            "Category an A330.",
+            "The labels name an A330.",
+            "By type the aircraft is an A330.",
+            "An A330 as labelled.",
+        }
+        if category
+        else {
+            "The image shows an a330.",
+            "An a330 can be seen.",
+            "The image is of an a330.",
+            "The target is an a330.",
+            "What the image shows is an a330.",
+        }
+    )
+
+
 def test_what_is_asked_depends_on_seed_and_tile_alone(ships: Dataset, tmp_path: Path) -> None:
     first, again = (items_of(ships, MakeConfig(ships.path, tmp_path, copies="anywhere")) for _ in range(2))
     other = items_of(ships, MakeConfig(ships.path, tmp_path, copies="anywhere", seed=1))
@@ -138,8 +188,9 @@ def test_copies_of_what_is_held_out_are_not_learned_from(ships: Dataset, tmp_pat
     items = items_of(ships, MakeConfig(ships.path, tmp_path))
     tiles = sorted(ships.tiles()["tile_id"])
     spoken = {one.tile_id for one in (*items.captions, *items.questions)}
-    assert {*tiles} - spoken == {next(tile for tile in tiles if tile.endswith("-000"))}
-    assert items.left_out["captions"] == {"a near copy of the tile is held out": 1}
+    hard = {*ships.annotations()[ships.annotations()["difficult"]]["tile_id"]}
+    assert {*tiles} - spoken - hard == {next(tile for tile in tiles if tile.endswith("-000"))}
+    assert items.left_out["captions"]["a near copy of the tile is held out"] == 1
 
 
 def test_balance_cuts_frequent_answers_to_the_median(ships: Dataset, tmp_path: Path) -> None:

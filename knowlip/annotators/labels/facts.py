@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import shapely
 
 from knowlip.base.vocabulary import LAND_COVER, landform_shares
 from knowlip.dataset import Dataset
@@ -19,8 +20,6 @@ from knowlip.language.categories import category_of, cover_of
 from knowlip.language.definitions import Land, cover_share
 from knowlip.language.dimensions import InstructionSet
 
-UNTYPED: Final = ("", "other", "others", "unknown")
-"""Names of categories and types that say what a target is not."""
 _WHOLE: Final = 0.98
 """A box that covers this much of both sides is the label of an image, not a measured outline."""
 
@@ -40,6 +39,12 @@ class LabelTarget:
     aspect: float
     """Length over width of the object itself (never of an upright box around an object that may stand askew)."""
     heading_deg: float
+    whole: bool = False
+    """Whether the label is of the whole image, so that it says neither where nor how many."""
+    difficult: bool = False
+    """Whether the label says that it is hard to see (difficult in VOC, a crowd in COCO)."""
+    outside: float = 0.0
+    """Share of its outline that lies outside the tile; NaN where what is left of it ends at the tile's edge."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class LabelFacts:
     tile_id: str
     targets: tuple[LabelTarget, ...]
     labelled: bool
-    """Whether objects are labelled in this data set, so that no target means that there is none."""
+    """Whether objects are labelled one by one in this data set, so that no target means that there is none."""
     usual: str
     """Category of most objects in the data set, "" without objects."""
     shares: Mapping[str, float]
@@ -63,6 +68,10 @@ class LabelFacts:
     boxes: tuple[Box, ...]
     wording: int | None = None
     """Number of the wording that every statement gets; by default the tile's name draws one."""
+    unlabelled: float = 0.0
+    """Share of the tile in which the mask says nothing; `shares` are of the rest."""
+    grid_unlabelled: tuple[float, ...] = ()
+    """The same for each of the nine regions; () where `grid` is of all of each."""
 
     @property
     def chance(self) -> str | int:
@@ -117,7 +126,18 @@ class LabelFacts:
 _IN_FORMS: Final = frozenset(LAND_COVER.values())
 
 
-def mask_shares(mask: np.ndarray, classes: Mapping[int, str]) -> tuple[dict[str, float], tuple[dict[str, float], ...]]:
+class MaskShares(NamedTuple):
+    """What a class mask says of a tile and its nine regions."""
+
+    shares: dict[str, float]
+    """Cover -> share of the pixels that have a class; {} where none has."""
+    grid: tuple[dict[str, float], ...]
+    unlabelled: float
+    """Share of the pixels that have none."""
+    grid_unlabelled: tuple[float, ...]
+
+
+def mask_shares(mask: np.ndarray, classes: Mapping[int, str]) -> MaskShares:
     """Shares of covers in a class mask (H, W) and in its nine regions, of the pixels that have a class."""
     covers = {code: cover for code, name in classes.items() if (cover := cover_of(name))}
     rows, columns = (np.linspace(0, side, 4).round().astype(int) for side in mask.shape)
@@ -125,17 +145,19 @@ def mask_shares(mask: np.ndarray, classes: Mapping[int, str]) -> tuple[dict[str,
         mask[rows[i] : rows[i + 1], columns[j] : columns[j + 1]] for i in range(3) for j in range(3)
     ]  # row by row, as REGIONS
 
-    def shares(part: np.ndarray) -> dict[str, float]:
+    def shares(part: np.ndarray) -> tuple[dict[str, float], float]:
         numbers = np.bincount(part.ravel(), minlength=256)
         found: dict[str, float] = dict.fromkeys(covers.values(), 0.0)
         total = float(sum(numbers[code] for code in covers))
         for code, cover in covers.items():
             found[cover] += float(numbers[code]) / total if total else 0.0
-        return found
+        return found, 1 - total / max(1, part.size)
 
-    if not any(np.any(mask == code) for code in covers):
-        return {}, ()
-    return shares(mask), tuple(shares(cell) for cell in cells)
+    whole, unlabelled = shares(mask)
+    if not any(whole.values()):
+        return MaskShares({}, (), 1.0, ())
+    parts = [shares(cell) for cell in cells]
+    return MaskShares(whole, tuple(found for found, _ in parts), unlabelled, tuple(share for _, share in parts))
 
 
 class LabelSource:
@@ -155,8 +177,9 @@ class LabelSource:
         }
         if not (self._truth or self._rows or dataset.masks.places):
             raise ValueError(f"{dataset.path} has no labels (truth, annotations or masks); use the measured annotator.")
-        # a set of masks without one box does not say that there are no ships
-        self._labelled = bool(self._truth or self._rows)
+        # A set of masks without one box does not say that there are no ships, nor does one of classes of images.
+        boxed = (~_whole(annotations["width"], annotations["height"])).any()
+        self._labelled = bool(self._truth or boxed)
         counts = Counter(category_of(str(name)) for name in annotations["category"])
         self._usual = max(sorted(counts), key=lambda name: counts[name]) if counts else ""
 
@@ -177,31 +200,51 @@ class LabelSource:
         """
         if tile_id not in self._tiles:
             raise ValueError(f"{self._dataset.path} has no accepted tile {tile_id!r}.")
+        # Truth knows all of its tile; what a mask leaves without a class may be any.
         metres, shape = self._tiles[tile_id]
         rows = self._rows.get(tile_id, [])
         truth = self._truth.get(tile_id)
         shares: Mapping[str, float]
         grid: Sequence[Mapping[str, float]]
+        unlabelled: tuple[float, tuple[float, ...]] = (0.0, ())
         if truth is not None:
-            targets = tuple(_true_target(item, metres, shape) for item in truth.get("objects", []))
+            targets = tuple(true_target(item, metres, shape) for item in truth.get("objects", []))
             shares, grid = truth.get("shares", {}), truth.get("grid", [])
             known, buildings = _IN_FORMS if shares else frozenset[str](), truth.get("buildings")
         else:
             targets = tuple(_labelled_target(row, metres, shape) for row in rows)
             known, buildings, shares, grid = frozenset[str](), None, {}, ()
             if tile_id in self._dataset.masks.places:
-                shares, grid = mask_shares(self._dataset.masks.mask(tile_id), self._dataset.mask_classes)
+                found = mask_shares(self._dataset.masks.mask(tile_id), self._dataset.mask_classes)
+                shares, grid, unlabelled = found.shares, found.grid, (found.unlabelled, found.grid_unlabelled)
                 known = frozenset(shares)
         boxes = tuple(filter(None, map(_box, rows)))
         of_set = (self._labelled, self._usual)
-        return LabelFacts(tile_id, targets, *of_set, shares, tuple(grid), known, buildings, boxes)
+        return LabelFacts(tile_id, targets, *of_set, shares, tuple(grid), known, buildings, boxes, None, *unlabelled)
 
 
-def _true_target(item: Mapping[str, Any], metres: float, shape: tuple[int, int]) -> LabelTarget:
+def _whole(width: Any, height: Any) -> Any:
+    """Whether boxes (fractions, or columns of them) are the labels of whole images."""
+    return (width >= _WHOLE) & (height >= _WHOLE)
+
+
+def _outside(points: Sequence[Any]) -> float:
+    """Share of an outline (x, y in fractions of the tile, flat or in pairs) that lies outside the tile."""
+    listed = np.asarray(points, float).reshape(-1, 2)
+    if len(listed) < 3 or (listed.min() >= 0 and listed.max() <= 1):
+        return 0.0
+    outline = shapely.Polygon(listed).buffer(0)
+    inside = outline.intersection(shapely.box(0, 0, 1, 1)).area
+    return 1 - inside / outline.area if outline.area > 0 else 0.0
+
+
+def true_target(item: Mapping[str, Any], metres: float, shape: tuple[int, int]) -> LabelTarget:
+    """A target of the truth (a `TrueObject`) in a tile of so many metres per pixel and this height and width."""
     length, width = float(item["length_m"]), float(item["width_m"])
     pixels, aspect = length / metres if metres > 0 else math.nan, length / width if width > 0 else math.nan
     what = (item["category"], item["type"], float(item["x"]), float(item["y"]))
-    return LabelTarget(*what, length, pixels, aspect, float(item["heading_deg"]))
+    outside = _outside(item.get("polygon", ()))
+    return LabelTarget(*what, length, pixels, aspect, float(item["heading_deg"]), outside=outside)
 
 
 def _labelled_target(row: Mapping[str, Any], metres: float, shape: tuple[int, int]) -> LabelTarget:
@@ -214,13 +257,20 @@ def _labelled_target(row: Mapping[str, Any], metres: float, shape: tuple[int, in
         edges = np.linalg.norm(np.diff(corners[[0, 1, 2]], axis=0), axis=1)
         sides = (float(edges.max()), float(edges.min()))
         aspect = sides[0] / sides[1] if sides[1] > 0 else math.nan
-    pixels = math.nan if min(row["width"], row["height"]) >= _WHOLE else float(max(sides))
+    whole = bool(_whole(row["width"], row["height"]))
+    pixels = math.nan if whole else float(max(sides))
+    outside = _outside(row["corners"])
+    # Imports keep of an object what lies in the image: half a pixel from its edge nobody knows how much is missing.
+    near = (0.5 / width, 0.5 / height)
+    ends = (row["x"], row["y"], 1 - row["x"] - row["width"], 1 - row["y"] - row["height"])
+    if not outside and any(gap < least for gap, least in zip(ends, near * 2)):
+        outside = math.nan
     length = float(row["length_m"])
     if math.isnan(length) and metres > 0:
         length = pixels * metres
-    return LabelTarget(
-        category_of(row["category"]), row["type"], *centre, length, pixels, aspect, float(row["heading_deg"])
-    )
+    what = (category_of(row["category"]), row["type"], *centre)
+    heading, difficult = float(row["heading_deg"]), bool(row["difficult"])
+    return LabelTarget(*what, length, pixels, aspect, heading, whole, difficult, outside)
 
 
 def _box(row: Mapping[str, Any]) -> Box | None:

@@ -5,9 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from knowlip.annotators.labels.facts import UNTYPED, LabelFacts, LabelTarget
+from knowlip.annotators.labels.facts import LabelFacts, LabelTarget
 from knowlip.annotators.labels.templates import choose
 from knowlip.base.vocabulary import region_of
+from knowlip.language.categories import untyped
 from knowlip.language.definitions import (
     CROSS_FROM_M,
     ELONGATED_FROM_M,
@@ -100,15 +101,16 @@ def _size(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
 
 def _category(facts: LabelFacts, targets: list[LabelTarget], nouns: Nouns) -> str:
     """The types by number, the category itself where no finer type is labelled."""
-    types = Counter(target.type for target in targets if target.type.lower() not in UNTYPED)
+    types = Counter(target.type for target in targets if not untyped(target.type))
     if not types:
-        return choose("category", facts.chance, types=_article(facts.category, len(targets)), **nouns)
+        return choose("category", facts.chance, types=article(facts.category, len(targets)), **nouns)
     ordered = sorted(types, key=lambda name: (-types[name], name))
-    names = [_article(name, types[name]) for name in ordered]
+    names = [article(name, types[name]) for name in ordered]
     return choose("category", facts.chance, types=listing(names), **nouns)
 
 
-def _article(name: str, number: int) -> str:
+def article(name: str, number: int) -> str:
+    """A category or type with the article of one, or the plural of more."""
     if number > 1:
         return plural(name)
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

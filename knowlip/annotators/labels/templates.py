@@ -30,6 +30,8 @@ _WORDINGS: Final[dict[str, str]] = {
     "with a length of about {length} pixels",
     "category": "the {noun} {is} labelled {types}|category {types}|the labels name {types}|"
     "by type the {noun} {is} {types}|{types} as labelled",
+    "shown": "the image shows {types}|{types} can be seen|the image is of {types}|the target is {types}|"
+    "what the image shows is {types}",
     "pattern single": "a single {noun} stands alone|the {noun} is isolated|only one {noun}, alone in the scene|"
     "the {noun} stands by itself, alone|one lone {noun}",
     "pattern row": "the {noun} are lined up in a row|the {noun} stand in a line|the {noun} form a row|"

@@ -15,13 +15,13 @@ from typing import Any, ClassVar, Final, Literal, TypedDict
 
 import numpy as np
 
-from knowlip.annotators.labels.captions import WORDINGS, captions
-from knowlip.annotators.labels.facts import UNTYPED, LabelFacts, LabelSource
+from knowlip.annotators.labels.captions import WORDINGS, captions, unsaid
+from knowlip.annotators.labels.facts import LabelFacts, LabelSource
 from knowlip.base.progress import track
 from knowlip.base.settings import plain
 from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES, landform_shares
 from knowlip.dataset import Dataset
-from knowlip.language.categories import category_of
+from knowlip.language.categories import UNTYPED, category_of, untyped
 from knowlip.language.clear import Clearness, ImageLabels, Spot, clear_facts
 from knowlip.language.questions import (
     Askable,
@@ -137,7 +137,7 @@ def items_of(data: Dataset, config: MakeConfig, cache: Path | None = None) -> It
     # Questions are cut down for balance in each split alone: what is measured does not depend on what is learned.
     source, tiles = LabelSource(data), data.tiles()
     split = {str(tile): str(name) for tile, name in zip(tiles["tile_id"], tiles["split"])}
-    doubtful, categories, typed = _of_set(data)
+    categories, typed = _of_set(data)
     copied = _copied(data, split, cache) if config.copies == "apart" else frozenset[str]()
     said: list[Caption] = []
     asked: list[Question] = []
@@ -152,9 +152,11 @@ def items_of(data: Dataset, config: MakeConfig, cache: Path | None = None) -> It
         facts = source.facts(tile_id)
         texts = captions(facts, config.captions) if config.captions else ()
         said += [Caption(tile_id, text, named) for text in texts]
-        if config.captions and not texts:
+        passed = unsaid(facts) if config.captions else ()
+        mute += [f"in part: {why}" if texts else why for why in passed]
+        if config.captions and not texts and not passed:
             mute.append("the labels say nothing about the image")
-        known, reasons = clear_facts(labelled(facts, doubtful, categories, typed), config.clear)
+        known, reasons = clear_facts(labelled(facts, categories, typed), config.clear)
         silent += [f"{kind}: {why}" for kind, why in reasons.items()]
         asked += _asked(tile_id, known, config, named)
     kept: list[Question] = []
@@ -172,40 +174,38 @@ _COPY: Final = "a near copy of the tile is held out"
 QUESTION_ORDER: Final = {kind: number for number, kind in enumerate(QuestionType)}
 
 
-def _of_set(data: Dataset) -> tuple[frozenset[tuple[str, float, float]], tuple[str, ...], bool]:
-    """Labels marked as difficult (tile, centre), the categories that are looked for, and whether types are named."""
+def _of_set(data: Dataset) -> tuple[tuple[str, ...], bool]:
+    """The categories that are looked for, and whether types are named."""
     if data.truth():
-        return frozenset(), TARGET_CATEGORIES, True
+        return TARGET_CATEGORIES, True
     rows = data.annotations()
-    hard = rows[rows["difficult"].astype(bool)]
-    places = zip(hard["tile_id"], hard["x"] + hard["width"] / 2, hard["y"] + hard["height"] / 2)
     categories = tuple(sorted({category_of(str(name)) for name in rows["category"]} - {*UNTYPED}))
-    typed = bool((~rows["type"].str.lower().isin(UNTYPED)).any())
-    return frozenset((str(tile), float(x), float(y)) for tile, x, y in places), categories, typed
+    return categories, not all(untyped(str(name)) for name in rows["type"].unique())
 
 
-def labelled(
-    facts: LabelFacts, doubtful: frozenset[tuple[str, float, float]], categories: tuple[str, ...], typed: bool
-) -> ImageLabels:
+def labelled(facts: LabelFacts, categories: tuple[str, ...], typed: bool) -> ImageLabels:
     """What the labels of one tile say, as :func:`knowlip.language.clear.clear_facts` takes it.
 
     Args:
         facts: of the tile.
-        doubtful: labels that are marked as difficult: tile and centre.
         categories, typed: of the data set, as in :class:`~knowlip.language.clear.ImageLabels`.
     """
     spots = tuple(
         Spot(
             target.category,
-            "" if target.type.lower() in UNTYPED else target.type,
+            "" if untyped(target.type) else target.type,
             target.x,
             target.y,
-            (facts.tile_id, target.x, target.y) in doubtful,
+            target.difficult,
+            target.whole,
+            target.outside,
         )
         for target in facts.targets
     )
     grid = tuple(_forms(cell) for cell in facts.grid)
-    return ImageLabels(spots, categories, typed, facts.forms if facts.shares else {}, grid)
+    forms = facts.forms if facts.shares else {}
+    open_ = (facts.unlabelled, facts.grid_unlabelled)
+    return ImageLabels(spots, categories, typed, forms, grid, *open_, facts.labelled)
 
 
 def _forms(shares: Mapping[str, float]) -> dict[str, float]:
