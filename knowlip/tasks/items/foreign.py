@@ -197,6 +197,7 @@ def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
                 f"{', '.join(map(str, list(record)[:12]))}. Say which column is what by --columns."
             )
         found = True
+        # A record of both says and asks: neither is left out for the other.
         if caption:
             yield _Entry(image, caption)
         if question:
