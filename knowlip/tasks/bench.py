@@ -100,6 +100,11 @@ class Bench:
         self.clusters: Mapping[str, str] = dict(zip(ids, self.everything[self.unit].astype(str)))
         """tile_id -> what its interval resamples, see `CLUSTERS`."""
         self.windows: Mapping[str, float] = dict(zip(ids, self.everything["window_m"].astype(float)))
+        self.grounds_m: Mapping[str, tuple[float, float]] = {
+            tile: (window * shape[1] / max(shape), window * shape[0] / max(shape))
+            for (tile, window), shape in zip(self.windows.items(), self.everything["proj:shape"])
+        }
+        """tile_id -> width and height on the ground in metres, NaN where they are not known."""
         self.truths = self.data.truth()
         """tile_id -> truth; empty where the data set has none."""
         self._images: dict[int, tuple[Encoder, EncodedImages]] = {}

@@ -44,13 +44,16 @@ def text_of(number: int, dimension: str) -> str:
     }[dimension]
 
 
-def build(folder: Path, truth: bool = True, revisions: bool = True) -> Dataset:
-    """Write the data set to `folder`."""
+def build(folder: Path, truth: bool = True, revisions: bool = True, uneven: bool = False) -> Dataset:
+    """Write the data set to `folder`. With `uneven` every second tile is half as high as wide, and the spacing of every
+    third is not known."""
     rows: list[dict[str, Any]] = []
     pngs, truths = {}, {}
     for number in range(COUNT + 1):
         tile_id, lon = f"t{number}", 4.0 + 0.015 * number
-        image = np.full((SIDE, SIDE), 90, np.uint8)
+        height = SIDE // 2 if uneven and number % 2 == 0 else SIDE
+        spacing = None if uneven and number % 3 == 0 else 1024 / SIDE
+        image = np.full((height, SIDE), 90, np.uint8)
         image[0, :2] = number // 256, number % 256
         pngs[tile_id] = encode_png(image)
         ships, kind, region = facts_of(number)
@@ -67,14 +70,14 @@ def build(folder: Path, truth: bool = True, revisions: bool = True) -> Dataset:
                 "root_id": tile_id,
                 "parent_id": "",
                 "scale": "large",
-                "window_m": 1024.0,
+                "window_m": spacing and 1024.0,
                 "split": split_of(number),
                 "block": f"b{number // 2}",
                 "datetime": "2025-06-01T00:00:00Z",
                 "geometry": shapely.box(lon, 52.0, lon + 0.01, 52.01).wkb_hex,
                 "proj:code": "EPSG:32631",
                 "proj:transform": [1024 / SIDE, 0.0, 1024.0 * number, 0.0, -1024 / SIDE, 5e6],
-                "proj:shape": [SIDE, SIDE],
+                "proj:shape": [height, SIDE],
                 "platform": "sim-c",
                 "sar:frequency_band": "C",
                 "sar:polarizations": ["HH"],
@@ -94,7 +97,7 @@ def build(folder: Path, truth: bool = True, revisions: bool = True) -> Dataset:
                 "geolocation_rms_m": 0.0,
                 "native_px": 256.0,
                 "resolution_m": 1.0,
-                "metres_per_pixel": 1024 / SIDE,
+                "metres_per_pixel": spacing,
                 "lon": lon,
                 "lat": 52.0,
                 "country": "Netherlands",

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from knowlip.base.rows import Results, Row, read_results
-from knowlip.benchmark.llm.prompt import prompt_of, read_reply
+from knowlip.benchmark.llm.prompt import prompt_of
 from knowlip.benchmark.llm.published import PUBLISHED
+from knowlip.benchmark.llm.reading import MOST_READ, read_reply
 from knowlip.benchmark.llm.run import BenchLlmConfig, LlmOptions, bench_llm, show
 from knowlip.cli import main
 from knowlip.dataset import Dataset
@@ -97,6 +98,34 @@ def row(results: Results, metric: str, encoder: str) -> Row:
         ("count", "1,200", ""),
         ("count", "many", ""),
         ("count", "35", "35"),
+        ("count", "three (3) ships", "3"),
+        ("count", "I see twelve ships in the image.", "12"),
+        ("count", "There are no visible vessels", "0"),
+        ("count", "None.", "0"),
+        ("count", "The number of ships in this image is 3.", "3"),
+        ("count", "No ship type can be told", ""),
+        ("count", "There are no ships in the upper left", ""),
+        ("count", "3 large ships", ""),
+        ("count", "3 ships and several boats", ""),
+        ("count", "1. There are ships", ""),
+        ("count", "region 5", ""),
+        ("count", "This one is hard to tell.", ""),
+        ("count", "twenty-one", ""),
+        ("count", "thirty five ships", ""),
+        ("count", "-3", ""),
+        ("count", "3-5", ""),
+        ("count", "not 5", ""),
+        ("count", "more than 20", ""),
+        ("count", "20 or more", ""),
+        ("count", "at least 3", ""),
+        ("count", "maybe 5 or 7\n</think>\n3", "3"),
+        ("count", "<think>5</think> 6 </think>3", "3"),
+        ("count", "<think>5", ""),
+        ("recognition", "not a tanker", ""),
+        ("recognition", "anything but a tanker", ""),
+        ("recognition", "It isn't a tanker", ""),
+        ("recognition", "a tanker or a ferry", ""),
+        ("recognition", "larger than a tanker", ""),
         ("recognition", "Cargo ships", "cargo ship"),
         ("recognition", "It is a tanker, not a bulk carrier", ""),
         ("recognition", "vessel", ""),
@@ -105,15 +134,34 @@ def row(results: Results, metric: str, encoder: str) -> Row:
         ("position", "center-right", "center right"),
         ("position", "Right center", "center right"),
         ("position", "left", ""),
+        ("position", "bottom, center", "lower center"),
+        ("position", "bottom (center)", "lower center"),
+        ("position", "center, bottom", "lower center"),
+        ("position", "middle row, left column", "center left"),
+        ("position", "left column, middle row", "center left"),
+        ("position", "middle row", ""),
+        ("position", "the center of the left side", ""),
+        ("position", "to the left of the center", ""),
+        ("position", "north of the center", ""),
+        ("position", "not center", ""),
+        ("position", "upper, left, center", ""),
         ("position", "upper left and lower right", ""),
         ("main_landform", "Built up area", "built-up"),
         ("main_landform", "The ocean.", "water"),
         ("main_landform", "", ""),
+        ("main_landform", "there is no water", ""),
+        ("main_landform", "land without water", ""),
+        ("main_landform", "doesn't show water", ""),
+        ("main_landform", "It doesn\u2019t show water", ""),
+        ("main_landform", "The field of view is dark", ""),
+        ("main_landform", "a town next to water", ""),
+        ("main_landform", "an air field", "airfield"),
         ("main_landform", "water or field", ""),
         ("all_landforms", "Field, water", "water, field"),
         ("all_landforms", "forest and fields", "field, wood"),
         ("all_landforms", "water, but no wood", ""),
         ("all_landforms", "mountains", ""),
+        ("all_landforms", "Answer:\n- water\n- field", "water, field"),
         ("regional_landform", "Final answer: quay\n", "quay"),
         ("regional_landform", "I think it is hard to say.\n**Answer:** wood", "wood"),
     ],
@@ -121,6 +169,59 @@ def row(results: Results, metric: str, encoder: str) -> Row:
 def test_replies_are_read_by_rules(kind: str, reply: str, want: str) -> None:
     found = read_reply(Question("t0", QuestionType(kind), "?", ""), reply)
     assert (found.answer, bool(found.problem)) == (want, not want)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply"),
+    [
+        ("count", "I'm sorry, I have no access to the image."),
+        ("count", "No image was provided."),
+        ("count", "Sorry, no."),
+        ("count", "I have no way to know"),
+        ("count", "One cannot tell"),
+        ("main_landform", "cannot be field"),
+        ("all_landforms", "I cannot determine whether water, field, wood, built-up, airfield or quay are present."),
+        ("position", "I can\u2019t see the center."),
+        ("recognition", "Answer: I am unable to tell a tanker."),
+    ],
+)
+def test_who_says_that_it_cannot_has_refused(kind: str, reply: str) -> None:
+    found = read_reply(Question("t0", QuestionType(kind), "?", ""), reply)
+    assert (found.answer, found.outcome) == ("", "refused")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply", "want"),
+    [
+        ("main_landform", "The image shows a large area of water, which", ""),
+        ("main_landform", "water", ""),
+        ("main_landform", "Answer: water", ""),
+        ("main_landform", "Answer:\nwater is", ""),
+        ("main_landform", "Answer: water\nThis is because", "water"),
+        ("main_landform", "Answer: water\nNo, the answer is fie", ""),
+        ("all_landforms", "Answer: water,\nfield,\nwo", ""),
+        ("all_landforms", "Answer:\n- water\n- fie", ""),
+        ("all_landforms", "Answer: water, field\nAs", "water, field"),
+        ("count", "Answer: 1", ""),
+        ("count", "<think>Answer: 1\nand", ""),
+    ],
+)
+def test_of_what_was_cut_off_only_a_complete_line_counts(kind: str, reply: str, want: str) -> None:
+    found = read_reply(Question("t0", QuestionType(kind), "?", ""), reply, cut=True)
+    assert (found.answer, found.outcome) == (want, "read" if want else "unreadable")
+
+
+def test_another_target_is_not_counted() -> None:
+    for reply in ("no aircraft", "3 aircraft", "Zero planes"):
+        assert not read_reply(Question("t0", QuestionType.COUNT, "?", "", "ship"), reply).answer
+        assert read_reply(Question("t0", QuestionType.COUNT, "?", "", "aircraft"), reply).answer in ("0", "3")
+
+
+def test_of_a_long_reply_only_a_marked_answer_counts() -> None:
+    question = Question("t0", QuestionType.MAIN_LANDFORM, "?", "")
+    long = "There is no " + " " * MOST_READ + "water"
+    assert "longer than" in read_reply(question, long).problem
+    assert read_reply(question, f"{long}\nAnswer: quay").answer == "quay"
 
 
 def test_every_right_answer_is_read_as_itself(data: Dataset) -> None:
@@ -131,14 +232,34 @@ def test_every_right_answer_is_read_as_itself(data: Dataset) -> None:
 
 def test_prompts_name_the_answers_and_the_ground(data: Dataset) -> None:
     for question in asked_of(data):
-        text = prompt_of(question, 512.0, "choices", False)
+        text = prompt_of(question, (512.0, 512.0), "choices", False)
         assert question.question in text.splitlines()
         assert "512 m by 512 m" in text
         if question.type != QuestionType.COUNT:
             assert all(part in text for part in question.answer.split(", "))
-        assert "not shown the image" in prompt_of(question, 512.0, "choices", True)
-        assert prompt_of(question, 512.0, "question", False) == question.question
-        assert "ground" not in prompt_of(question, float("nan"), "choices", False)
+        assert "not shown the image" in prompt_of(question, (512.0, 512.0), "choices", True)
+        assert prompt_of(question, (512.0, 512.0), "question", False) == question.question
+        assert "ground" not in prompt_of(question, (float("nan"), float("nan")), "choices", False)
+
+
+def test_tiles_that_are_not_square_or_of_unknown_spacing(tmp_path: Path) -> None:
+    data = build(tmp_path / "uneven", uneven=True)
+    with Stub(lambda body, number: completion("water")) as server:
+        results = bench_llm(config(data, tmp_path / "out", server.url, metres_per_pixel=True))
+    unknown = 0
+    for body in server.bodies:
+        number = int(image_of(body)[1:])
+        if number % 3 == 0:
+            unknown += 1
+            assert "metres_per_pixel" not in body
+            assert "of ground" not in text_of(body)
+        else:
+            assert body["metres_per_pixel"] == pytest.approx(1024 / 12)
+            height = "1024 m (width) by 512 m (height)" if number % 2 == 0 else "1024 m by 1024 m"
+            assert f" of {height} of ground." in text_of(body)
+    assert 0 < unknown == results.details["vqa"]["without_metres_per_pixel"] < len(server.bodies)
+    told = f"{unknown} of {len(server.bodies)} images went without metres_per_pixel"
+    assert told in row(results, "mean accuracy", "stub").note
 
 
 # ---- asking ---------------------------------------------------------------------------------------------------------
@@ -198,7 +319,7 @@ def test_what_is_refused_or_cannot_be_read_counts_as_wrong(data: Dataset, tmp_pa
     assert (found.value, found.n) == (pytest.approx(1 - 4 / len(counts)), len(counts))
     assert "1 unreadable, 2 refused, 1 no answer: they count as wrong" in found.note
     assert results.details["vqa"]["outcomes"] == {"read": len(truth) - 4, "refused": 2, "unreadable": 1, "no answer": 1}
-    assert "it names no number and was cut off (openai.max_tokens)" in results.details["vqa"]["reasons"]
+    assert "it was cut off (openai.max_tokens)" in results.details["vqa"]["reasons"]
     assert row(mended, "count accuracy", "me").value == pytest.approx(1 - 3 / len(counts))
     assert row(results, "replies that could be read", "me").value == pytest.approx(1 - 4 / len(truth))
 

@@ -16,23 +16,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from knowlip.annotators.openai.annotator import image_url
 from knowlip.annotators.openai.cached import CachedEndpoint, ChatRequest
 from knowlip.annotators.openai.cost import input_tokens, prices_of
-from knowlip.annotators.openai.endpoint import TileFailed
 from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
-from knowlip.annotators.openai.reply import ChatAnswer
 from knowlip.annotators.openai.work import EndpointWork
 from knowlip.base.files import sha256, whole_file
 from knowlip.base.progress import console, say, track
 from knowlip.base.rows import BLIND, OTHER_IMAGE, Json, Results
 from knowlip.base.settings import same_or_refuse
-from knowlip.benchmark.llm.prompt import OutcomeKind, PromptKind, prompt_of, read_reply
+from knowlip.benchmark.llm.prompt import PromptKind, prompt_of
 from knowlip.benchmark.llm.published import PUBLISHED, SOURCE
+from knowlip.benchmark.llm.reading import LlmReply, understood
 from knowlip.benchmark.table import print_table
 from knowlip.jobs.run import runner
 from knowlip.jobs.store import alone
@@ -135,18 +133,6 @@ class LlmQuestion(NamedTuple):
     image_of: str
 
 
-class LlmReply(NamedTuple):
-    """What came of a question."""
-
-    answer: str
-    """As the closed vocabulary says it; "" where none could be read."""
-    outcome: OutcomeKind
-    why: str
-    """Where there is no answer."""
-    said: str
-    """The reply, "" where there was none."""
-
-
 def bench_llm(config: BenchLlmConfig) -> Results:
     """Ask, read the replies, and write rows.
 
@@ -212,8 +198,17 @@ def _parameters(config: BenchLlmConfig) -> dict[str, Any]:
     return {name: value for name, value in (asked | options.extra).items() if value is not None}
 
 
+def _prompt(config: BenchLlmConfig, bench: Bench, one: LlmQuestion) -> str:
+    return prompt_of(one.question, bench.grounds_m[one.image_of], config.prompt, config.blind)
+
+
+def _without_spacing(config: BenchLlmConfig, bench: Bench, wanted: Sequence[LlmQuestion]) -> int:
+    """Questions whose image goes without the `metres_per_pixel` that was asked for: it is not known."""
+    return sum(config.metres_per_pixel and not bench.windows[one.image_of] > 0 for one in wanted)
+
+
 def _messages(config: BenchLlmConfig, bench: Bench, one: LlmQuestion, url: str) -> list[dict[str, Any]]:
-    text = prompt_of(one.question, bench.windows.get(one.image_of, np.nan), config.prompt, config.blind)
+    text = _prompt(config, bench, one)
     content: Any = text
     if not config.blind:
         content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
@@ -230,7 +225,7 @@ def _asker(config: BenchLlmConfig, bench: Bench, endpoint: CachedEndpoint) -> Ca
             with lock:  # the data set's files are read by one thread at a time
                 image = bench.data.image(one.image_of)
             url = image_url(image, options.image_side, options.image_format)
-            if config.metres_per_pixel:
+            if config.metres_per_pixel and bench.windows[one.image_of] > 0:  # NaN where it is not known
                 sent = min(max(image.shape), options.image_side)
                 changes = {"metres_per_pixel": bench.windows[one.image_of] / sent}
         return endpoint.question(_messages(config, bench, one, url), one.question.tile_id, 0, changes)
@@ -277,7 +272,7 @@ def _ask_all(
         work = EndpointWork(endpoint, _asker(config, bench, endpoint))
         with runner(work, Threads(config.concurrency)) as run:
             for one, answer in track(run(list(wanted)), "ask questions", len(wanted)):
-                found[one] = _understood(one.question, answer)
+                found[one] = understood(one.question, answer)
         books = {name: value for name, value in ledger.summary().items() if name != "tiles"}
         spent: dict[str, Json] = {"usage": endpoint.usage.as_dict(), "ledger": books}
         return [found[one] for one in wanted], setup, spent
@@ -287,20 +282,6 @@ def _ask_all(
 
 def _prompts_hash(config: BenchLlmConfig, bench: Bench, wanted: Sequence[LlmQuestion]) -> str:
     return sha256(json.dumps([_messages(config, bench, one, one.image_of) for one in wanted]).encode())
-
-
-def _understood(question: Question, answer: ChatAnswer | TileFailed) -> LlmReply:
-    """What came of a question; the reply is stored without the endpoint's key already."""
-    if isinstance(answer, ValueError):
-        return LlmReply("", "no answer", str(answer), "")
-    said = answer["content"]
-    if answer["refusal"] or answer["finish_reason"] == "content_filter":
-        return LlmReply("", "refused", answer["refusal"] or "content filter", said)
-    read = read_reply(question, said)
-    if read.answer:
-        return LlmReply(read.answer, "read", "", said)
-    cut = " and was cut off (openai.max_tokens)" if answer["finish_reason"] == "length" else ""
-    return LlmReply("", "unreadable", read.problem + cut, said)
 
 
 def _estimate(config: BenchLlmConfig, bench: Bench, wanted: Sequence[LlmQuestion]) -> dict[str, Json]:
@@ -330,7 +311,7 @@ def _results(
     def answered(first: int, last: int) -> Answered:
         part, given = wanted[first:last], replies[first:last]
         own = replace(asked, questions=[one.question for one in part], given=[reply.answer for reply in given])
-        return Answered(own, lambda kinds: _note(bench, own.questions, given, kinds))
+        return Answered(own, lambda kinds: _note(config, bench, part, given, kinds))
 
     everyone = {config.encoder: answered(0, count), **teachers(bench, asked)}
     if len(wanted) > count:
@@ -347,6 +328,7 @@ def _results(
                 for kind in QUESTION_TYPES
             },
             "reasons": dict(Counter(reply.why for reply in replies if reply.why).most_common(_SHOWN)),
+            "without_metres_per_pixel": _without_spacing(config, bench, wanted),
             "unread": [reply.said[:200] for reply in replies if reply.outcome == "unreadable"][:_SHOWN],
             **spent,
         },
@@ -360,12 +342,21 @@ def _results(
     return Results(rows, details, setup)
 
 
-def _note(bench: Bench, questions: Sequence[Question], replies: Sequence[LlmReply], kinds: Sequence[str]) -> str:
+def _note(
+    config: BenchLlmConfig,
+    bench: Bench,
+    wanted: Sequence[LlmQuestion],
+    replies: Sequence[LlmReply],
+    kinds: Sequence[str],
+) -> str:
     """What the figure of some types rests on."""
-    said = Counter(reply.outcome for one, reply in zip(questions, replies) if one.type in kinds)
+    own = [(one, reply.outcome) for one, reply in zip(wanted, replies) if one.question.type in kinds]
+    said = Counter(outcome for _, outcome in own)
     wrong = [f"{said[name]} {name}" for name in ("unreadable", "refused", "no answer") if said[name]]
-    told = f"Of {sum(said.values())} replies {', '.join(wrong)}: they count as wrong." if wrong else ""
-    return f"{agreement(bench)} {told}".strip()
+    told = [agreement(bench)] + [f"Of {len(own)} replies {', '.join(wrong)}: they count as wrong."] * bool(wrong)
+    if without := _without_spacing(config, bench, [one for one, _ in own]):
+        told.append(f"{without} of {len(own)} images went without metres_per_pixel: it is not known.")
+    return " ".join(told).strip()
 
 
 def _write_replies(
@@ -378,7 +369,7 @@ def _write_replies(
             "image_of": "" if config.blind else one.image_of,
             "type": str(one.question.type),
             "question": one.question.question,
-            "sent": prompt_of(one.question, bench.windows.get(one.image_of, np.nan), config.prompt, config.blind),
+            "sent": _prompt(config, bench, one),
             "reply": reply.said,
             "outcome": reply.outcome,
             "why": reply.why,
