@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from knowlip.base.files import sha256
 from knowlip.base.progress import track
 from knowlip.base.rows import OTHER_IMAGE, Better, Json, Row
 from knowlip.language.questions import OF_TARGETS, Question
@@ -140,7 +141,8 @@ def _pointed(
     if blank:
         seen = _square(image, side)
         width_m = float(bench.data.widths_m([question.tile_id])[0])
-        random = np.random.default_rng([bench.seed, len(question.tile_id)]).random((side, side))
+        mark = sha256(f"{question.tile_id}\n{question.question}".encode())  # another order for every question
+        random = np.random.default_rng([bench.seed, int(mark, 16)]).random((side, side))
         for name, heat in {**maps, _RANDOM: random}.items():
             curves[name] = deletion_and_insertion(
                 seen, heat, lambda images: _probability(model, images, width_m, question.question, words)

@@ -88,6 +88,26 @@ def test_the_models_own_maps(data: Dataset, tmp_path: Path, monkeypatch: pytest.
     assert again.rows == found.rows
 
 
+def test_every_question_has_a_random_order_of_its_own(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[bytes] = []
+
+    def curves(image: np.ndarray, heat: np.ndarray, probability: Any) -> tuple[float, float]:
+        if len(np.unique(heat)) == heat.size:  # brightness, distance and the known map have equal places
+            orders.append(heat.tobytes())
+        return 0.0, 0.0
+
+    monkeypatch.setattr(pointing, "evidence_maps", maps_with(slice(14, 18)))
+    monkeypatch.setattr(pointing, "deletion_and_insertion", curves)
+    found = measured(data, tmp_path)
+    assert 3 < len(orders) == len(set(orders)) == row(found, "deletion, gradient").n
+    before = list(orders)
+    orders.clear()
+    measured(data, tmp_path)
+    assert orders == before
+
+
 def test_what_cannot_be_measured_says_why(data: Dataset, tmp_path: Path) -> None:
     (one,) = pointing.measure(Bench(data.path, limits=LIMITS), Oracle([])).rows
     assert (one.value, one.note) == (None, "Evidence is drawn of the answers of our own models.")
