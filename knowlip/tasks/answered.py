@@ -214,6 +214,7 @@ def _best(means: Mapping[str, Mapping[str, float]], kind: str, floors: Sequence[
 
 def _count_rows(make: _Rows) -> list[Row]:
     """Mean absolute error of counts."""
+    # An error needs a number on both sides: whoever says none is left out of its own mean, which its note counts.
     part = make.table[make.table["type"] == QuestionType.COUNT]
     numbers = part["answer"].str.fullmatch(r"\d+")
     part = part[numbers.fillna(False).astype(bool)] if len(part) else part

@@ -242,6 +242,7 @@ class Pairing(Task[Batch]):
 
     def finish(self, step: int, seconds: float) -> dict[str, Any]:
         """Save the model with its card, open it again as anyone would, and measure that."""
+        # What is measured is the file: a weight that was not saved would show.
         config, out, whole = self.config, self.config.out, whole_model(self.model)
         result: dict[str, Any] = {}
         if whole is not None:
