@@ -48,13 +48,13 @@ def calibrated(scores: Sequence[np.ndarray], right: Sequence[int], groups: Seque
     part = np.array([half[name] for name in groups], int)
     found, chosen = np.array([_top(score, 1.0) for score in scores]), []
     for number in (0, 1):
-        fit = [at for at in np.flatnonzero(part != number) if right[at] >= 0]
+        fit = [at for at in np.flatnonzero(part != number).tolist() if right[at] >= 0]
         if not fit or not (part == number).any():
             continue
-        losses = [sum(-_log_softmax(scores[at] / t)[right[at]] for at in fit) for t in _TEMPERATURES]
+        losses = [sum(-float(_log_softmax(scores[at] / t)[right[at]]) for at in fit) for t in _TEMPERATURES]
         best = float(_TEMPERATURES[int(np.argmin(losses))])
         chosen.append(f"{best:.2f}")
-        for at in np.flatnonzero(part == number):
+        for at in np.flatnonzero(part == number).tolist():
             found[at] = _top(scores[at], best)
     return found, " and ".join(chosen)
 
@@ -199,7 +199,10 @@ def measured_rows(
         make.row(
             encoder,
             f"mean accuracy, {how}",
-            mean_of_means([hits(part, column) for part in parts.values()], [part["group"] for part in parts.values()]),
+            mean_of_means(
+                [hits(part, column) for part in parts.values()],
+                [part["group"].to_numpy() for part in parts.values()],
+            ),
             common,
         )
         for column, how in _HOW.items()

@@ -121,7 +121,7 @@ class PairedAnswering(Pairing):
         )
         write_answers(table, config.out)
         write_pictures(table, self.dataset, config.out)
-        unseen = Counter(one.type for one in asked if one.answer not in candidate[one.type])
+        unseen = Counter(str(one.type) for one in asked if one.answer not in candidate[one.type])
         details: dict[str, Json] = {
             "candidates": {kind: len(candidate[kind]) for kind in kinds_of(asked)},
             "answers_never_seen_in_training": dict(unseen),

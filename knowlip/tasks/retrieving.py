@@ -123,7 +123,8 @@ class Retrieving(Describing):
         fewer = sum(len(texts) < min(config.wordings, most) for texts in references)
         self.few = f"{count} of up to {most} captions a tile are measured: {fewer} tiles have no more." if fewer else ""
         rows = recall_rows(table, data, config.split_name, config.encoder, self.note, self.division.note)
-        details: dict[str, Json] = {"wordings": count, "gallery": table.groupby("direction")["gallery"].max().to_dict()}
+        largest = {str(way): int(most) for way, most in table.groupby("direction")["gallery"].max().items()}
+        details: dict[str, Json] = {"wordings": count, "gallery": largest}
         return rows, details
 
 

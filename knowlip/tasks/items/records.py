@@ -129,7 +129,7 @@ def read_items(path: Path, data: Dataset) -> Items:
         tile_id, question, answer, kind, subject, source = _texts(one, needed, more, split, path)
         questions.append(question_of(tile_id, question, answer, kind, subject, source))
     check_answers(questions, str(path))
-    of_labels = any(one.source in OF_LABELS for one in (*captions, *questions))
+    of_labels = {*(one.source for one in captions), *(one.source for one in questions)} & {*OF_LABELS}
     if of_labels and (labels := about.get("labels_sha256")) and labels != data.labels_sha256:
         raise ValueError(f"{path} was made from other labels than {data.path} has now: make it again.")
     left_out, made_with = found.get("left_out") or {}, found.get("made_with") or {}
