@@ -69,6 +69,7 @@ def enter(door: Door, sound: Path, chance: random.Random, work: Path) -> Outcome
         how = door.attack(here / "in", chance)
         (here / "out").mkdir()
         (here / "log").touch()
+        (here / "began").touch()
         outside = _listing(here)
         code, seconds, grown, text = _in_child(lambda: door.enter(here / "in", here / "out" / "result", chance), here)
         fault = _fault(code, seconds, grown, text)

@@ -85,4 +85,5 @@ def test_one_child_finds_what_a_child_of_its_own_finds(tmp_path: Path) -> None:
     alone = [enter(door, tmp_path / "sound", chance_of(door, one), tmp_path / "work") for one in range(9)]
     assert [one.how for one in together] == [str(one) for one in range(9)]
     assert [one.code for one in together] == [one.code for one in alone]
+    assert [bool(one.fault) for one in together] == [bool(one.fault) for one in alone]
     assert [bool(one.fault) for one in together] == [False, *[True] * 5, *[False] * 3]
