@@ -15,7 +15,8 @@ from knowlip.annotators.openai.endpoint import GIVEN_UP_IN_A_ROW, Endpoint, Endp
 from knowlip.annotators.openai.http import Reply
 from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
-from knowlip.annotators.paraphrase import Rewording, Wanted
+from knowlip.annotators.openai.work import EndpointWork
+from knowlip.annotators.paraphrase import Wanted, _reworded
 from tests.annotators.hostile_server import KEY
 from tests.annotators.openai_stub import Stub, completion, failure
 
@@ -136,7 +137,10 @@ def test_a_reply_without_an_answer_is_paid_once_and_asked_again_when_it_is_forgi
 def test_a_rewording_is_whatever_it_is(content: str, tmp_path: Path) -> None:
     with Stub(lambda body, number: completion(content)) as stub:
         endpoint = CachedEndpoint("stub", FAST, tmp_path, stub.url, parameters={"model": "stub", "max_tokens": 9})
-        text = Rewording(endpoint, 0).open(0)(Wanted("three ships", 0, "t"))
+        work = EndpointWork(
+            endpoint, lambda one: endpoint.question(one.messages, one.tile_id, 0, {"seed": one.variant})
+        )
+        text = _reworded(work.open(0)(Wanted("three ships", 0, "t")))
     assert KEY not in text
     assert len(text) < 2000
     text.encode()
