@@ -20,14 +20,8 @@ from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, region_o
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.language.claims import parse_claims
 from knowlip.language.definitions import count_holds
-from knowlip.language.questions import (
-    MAX_COUNT,
-    MIN_SHARE,
-    TEMPLATES,
-    QuestionType,
-    answers_of,
-    facts_from_texts,
-)
+from knowlip.language.questions import MAX_COUNT, TEMPLATES, QuestionType, answers_of
+from knowlip.language.tile_facts import MIN_SHARE, facts_from_texts
 from knowlip.language.truth import SHARE_TOLERANCE
 from knowlip.scenes import open_scene
 from knowlip.scenes.errors import NoData

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from knowlip.base.files import whole_file
+from knowlip.base.files import regular_file, whole_file
 
 MOST_GROWTH, ALWAYS = 200, 256 << 20
 """Memory of a table over the bytes of its file, and the bytes that every table may take."""
@@ -36,10 +36,8 @@ def write_new_table(path: Path, table: pa.Table) -> bool:
 def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     """Read a parquet file; a `ValueError` names it when it is missing, broken, beyond the limits of this module, or
     lacks columns of `schema`."""
-    if not path.exists():
+    if not regular_file(path).exists():
         raise ValueError(f"{path} does not exist.")
-    if not path.is_file():
-        raise ValueError(f"{path} is no file.")
     try:
         table = _read(path)
     except (pa.ArrowException, OSError, ValueError) as error:

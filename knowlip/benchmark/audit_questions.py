@@ -11,7 +11,8 @@ import numpy as np
 from knowlip.base.vocabulary import TARGET_CATEGORIES, region_of
 from knowlip.benchmark.audit_places import Places
 from knowlip.dataset import Dataset
-from knowlip.language.questions import QUESTION_TYPES, Facts, Question, facts_from_objects, questions_from_facts
+from knowlip.language.questions import QUESTION_TYPES, Question, questions_from_facts
+from knowlip.language.tile_facts import Facts, facts_from_objects
 from knowlip.tasks.answers import blind_answers
 from knowlip.tasks.metrics import Estimate, proportion
 from knowlip.tasks.questions import facts_about

@@ -3,7 +3,7 @@
 A label says where the middle of a target is to the pixel, and how much of the area is water to the per mille; nobody
 who looks can. An answer that would be another one if a label were off by a little is therefore no answer: such
 questions are left out and counted by the reason. With every margin at 0, and targets that are cut by the edge taken as
-they are, what is left are the answers of :func:`knowlip.language.questions.facts_from_truth`.
+they are, what is left are the answers of :func:`knowlip.language.tile_facts.facts_from_truth`.
 """
 
 import math
@@ -14,15 +14,8 @@ from typing import Final, NamedTuple
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, region_of
 from knowlip.language.categories import IGNORED, UNTYPED
-from knowlip.language.questions import (
-    CLEAR_LEAD,
-    MAX_COUNT,
-    MIN_SHARE,
-    OF_TARGETS,
-    Facts,
-    QuestionType,
-    clear_landform,
-)
+from knowlip.language.questions import MAX_COUNT, OF_TARGETS, QuestionType
+from knowlip.language.tile_facts import CLEAR_LEAD, MIN_SHARE, Facts, clear_landform
 
 ANY_TARGET: Final = "target"
 """What recognition asks of where the labels name categories and no finer types."""

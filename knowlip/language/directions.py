@@ -80,6 +80,12 @@ class Turn:
         return (y + 1) * 3 + x + 1
 
 
+def possible_turns(flips: float, rotations: float) -> list["Turn"]:
+    """The turns that :func:`draw_turns` may draw."""
+    quarters, mirrored = (range(4) if rotations else (0,)), ((0, 1) if flips else (0,))
+    return [Turn.of(quarter + 4 * mirror) for quarter in quarters for mirror in mirrored]
+
+
 def draw_turns(uniform_B2: np.ndarray, flips: float, rotations: float) -> np.ndarray:
     """Numbers of turns for B pairs: mirrored with probability `flips`, turned by 90, 180 or 270 degrees with
     probability `rotations`.

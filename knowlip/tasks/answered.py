@@ -9,20 +9,17 @@ null where it says nothing of the type.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from knowlip.base.files import sha256, whole_file
-from knowlip.base.parquet import read_parquet
+from knowlip.base.files import sha256
 from knowlip.base.rows import ANNOTATOR, OTHER_IMAGE, Better, Json, Row, Unit, highest_floor
 from knowlip.language.questions import QUESTION_TYPES, QuestionType
 from knowlip.tasks.metrics import Estimate, mean, mean_of_means, proportion
 from knowlip.tasks.runs import FLOOR
 
-PREDICTIONS: Final = "predictions.parquet"
 _BINS: Final = 10
 _TEMPERATURES: Final = np.geomspace(0.25, 8.0, 81)
 _HOW: Final = {"ranked": "ranked", "generated": "written"}
@@ -87,24 +84,6 @@ def risk_coverage(confidence: np.ndarray, hit: np.ndarray) -> tuple[np.ndarray, 
 
 
 # ---- the table ------------------------------------------------------------------------------------------------------
-
-
-def write_answers(table: pd.DataFrame, folder: Path) -> None:
-    """Write the table into a run folder."""
-    with whole_file(folder / PREDICTIONS) as part:
-        table.to_parquet(part, index=False)
-
-
-def read_answers(folders: Sequence[Path]) -> pd.DataFrame:
-    """The tables of several run folders as one.
-
-    Raises:
-        ValueError: there is none, or a question was asked twice.
-    """
-    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
-    if table.duplicated(["tile_id", "question"]).any():
-        raise ValueError(f"{folders[0]} and others have asked the same questions: give the folds of one seed.")
-    return table
 
 
 def hits(table: pd.DataFrame, column: str) -> np.ndarray:

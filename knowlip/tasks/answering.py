@@ -20,15 +20,15 @@ from knowlip.language.questions import Posed, Question, QuestionType
 from knowlip.models import TextTokenizer
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.answer_pictures import write_pictures
-from knowlip.tasks.answered import calibrated, measured_rows, read_answers, write_answers
+from knowlip.tasks.answered import calibrated, measured_rows
 from knowlip.tasks.answers import annotator_answers, answer, answer_scores, blind_answers, candidates, even, kinds_of
-from knowlip.tasks.asking import QuestionSampler, by_type, example_of
+from knowlip.tasks.asking import QuestionSampler, example_of
 from knowlip.tasks.cfar import fitted
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.items import Items
-from knowlip.tasks.paired import Drawn, LanguageConfig, Pairing, notes_of
-from knowlip.tasks.runs import FLOOR, BenchTask
-from knowlip.training.balance import check_balance, told
+from knowlip.tasks.paired import Drawn, LanguageConfig, Pairing
+from knowlip.tasks.runs import FLOOR, BenchTask, notes_of, read_predictions, write_predictions
+from knowlip.training.balance import check_balance
 from knowlip.training.loop import train
 from knowlip.training.order import Order
 
@@ -104,11 +104,7 @@ class PairedAnswering(Pairing):
 
     def begin(self) -> None:
         super().begin()
-        still, whole = self.asking.cannot_turn(self.config.augment)
-        if still:
-            say(f"{still:,} of {whole:,} questions name a place in words that cannot be turned: their tiles stay.")
-        asked, come = self.asking.asked(self.order.times), self.asking.as_they_come()
-        say(f"an epoch of {self.steps_per_epoch} steps asks {told(by_type(asked), by_type(come))}")
+        self.asking.tell(self.steps_per_epoch, self.order.times, self.config.augment)
 
     def measure(self, encoder: KnowLIPEncoder) -> tuple[tuple[Row, ...], dict[str, Json]]:
         """Ask about the tiles that were kept aside."""
@@ -119,7 +115,7 @@ class PairedAnswering(Pairing):
         table = answers_table(
             encoder, self.dataset, test, asked, self.train_questions, candidate, dict(self.division.group_of), config
         )
-        write_answers(table, config.out)
+        write_predictions(table, config.out)
         write_pictures(table, self.dataset, config.out)
         unseen = Counter(str(one.type) for one in asked if one.answer not in candidate[one.type])
         details: dict[str, Json] = {
@@ -178,11 +174,12 @@ def answers_table(
     said_elsewhere: list[str | None] = [None] * len(asked)
     for at, text in zip(elsewhere, blind):
         said_elsewhere[at] = text
-    spell = Spelling(encoder.model.tokenizer)
+    tokenizer = encoder.model.tokenizer
     generated: list[str | None] = [None] * len(asked)
     if config.written:
-        longest = max(spell.length(one.answer) for one in train_questions) + 1
-        generated = [spell.read(text) for text in answer(encoder, images, asked, candidate, "generate", longest)]
+        longest = max(len(tokenizer.ids(one.answer)) for one in train_questions) + 1
+        written = answer(encoder, images, asked, candidate, "generate", longest)
+        generated = [spelled(tokenizer, text) for text in written]
     columns: dict[str, Any] = {
         "tile_id": [one.tile_id for one in asked],
         "group": groups,
@@ -194,33 +191,17 @@ def answers_table(
         "confidence": sure,
         "raw": [float(np.exp(score.max() - np.logaddexp.reduce(score))) for score in scores],
         "generated": generated,
-        "written_answer": [spell.read(one.answer) for one in asked],
+        "written_answer": [spelled(tokenizer, one.answer) for one in asked],
         "other": said_elsewhere,
         "annotator": _annotator(data, asked),
     }
     return pd.DataFrame(columns | _floor_columns(data, asked, train_questions))
 
 
-class Spelling:
-    """Words as a tokenizer spells them: what a model writes can be no other ("3.5" is "3. 5", "A220" is "a220").
-
-    Args:
-        tokenizer: of the model.
-    """
-
-    def __init__(self, tokenizer: TextTokenizer) -> None:
-        self.tokenizer = tokenizer
-        self._read: dict[str, str] = {}
-
-    def read(self, text: str) -> str:
-        """A text as the model would write it, evened out."""
-        if text not in self._read:
-            self._read[text] = even(self.tokenizer.text(self.tokenizer.ids(text)))
-        return self._read[text]
-
-    def length(self, text: str) -> int:
-        """Tokens of a text."""
-        return len(self.tokenizer.ids(text))
+def spelled(tokenizer: TextTokenizer, text: str) -> str:
+    """A text as a model with this tokenizer would write it, evened out: it can write no other ("3.5" is "3. 5", "A220"
+    is "a220")."""
+    return even(tokenizer.text(tokenizer.ids(text)))
 
 
 def _place(answers: Sequence[str], wanted: str) -> int:
@@ -268,7 +249,7 @@ _CFAR_FIT: Final = 100
 def rows_of_runs(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
     """Figures over finished run folders, the folds of one seed: every question counts once."""
     note, floor_note = notes_of(folders, "vqa", encoder)
-    return measured_rows(read_answers(folders), data, split, encoder, note, floor_note)
+    return measured_rows(read_predictions(folders, ["tile_id", "question"]), data, split, encoder, note, floor_note)
 
 
 ANSWERING: Final = BenchTask(config=VqaConfig, run=answer_questions, rows=rows_of_runs)

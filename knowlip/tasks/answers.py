@@ -15,14 +15,8 @@ from knowlip.base.examples import ShownExample, ShownItem
 from knowlip.base.progress import track
 from knowlip.base.rows import OTHER_IMAGE, Json, Row
 from knowlip.base.vocabulary import REGIONS
-from knowlip.language.questions import (
-    QUESTION_TYPES,
-    Facts,
-    Question,
-    answers_of,
-    facts_from_texts,
-    numbered_region,
-)
+from knowlip.language.questions import QUESTION_TYPES, Question, answers_of, numbered_region
+from knowlip.language.tile_facts import Facts, facts_of_texts
 from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
@@ -353,10 +347,7 @@ def annotator_answers(questions: Sequence[Question], texts: pd.DataFrame) -> lis
         questions: about tiles that `texts` holds, or not.
         texts: columns tile_id, instruction_set, dimension, text.
     """
-    facts = {
-        str(tile_id): facts_from_texts(rows["instruction_set"].iloc[0], dict(zip(rows["dimension"], rows["text"])))
-        for tile_id, rows in texts.groupby("tile_id", sort=False)
-    }
+    facts = facts_of_texts(texts)
     return [_claimed(question, facts.get(question.tile_id, Facts())) or "" for question in questions]
 
 

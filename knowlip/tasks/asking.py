@@ -10,12 +10,13 @@ from hashlib import sha256
 
 import numpy as np
 
+from knowlip.base.progress import say
 from knowlip.dataset import Dataset
-from knowlip.language.directions import Turn, draw_turns
+from knowlip.language.directions import Turn, draw_turns, possible_turns
 from knowlip.language.questions import NUMBERED, QUESTION_TYPES, Askable, Posed, Question, askables
 from knowlip.tasks.questions import facts_about
 from knowlip.training.augment import AugmentConfig
-from knowlip.training.balance import drawn, limited, shares
+from knowlip.training.balance import drawn, limited, shares, told
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,26 @@ class QuestionSampler:
     def cannot_turn(self, augment: AugmentConfig) -> tuple[int, int]:
         """How many questions (with their answers, in each wording) hold a direction that is not understood in one of
         the turns that are drawn, and how many there are."""
-        quarters, mirrored = (range(4) if augment.rotations else (0,)), ((0, 1) if augment.flips else (0,))
-        turns = [Turn.of(quarter + 4 * mirror) for quarter in quarters for mirror in mirrored]
+        turns = possible_turns(augment.flips, augment.rotations)
         posed = {Posed(words, one.answer) for asked in self.of_tile for one in asked for words in one.wordings}
         return sum(any(one.turned(turn) is None for turn in turns) for one in posed), len(posed)
+
+    def tell(self, steps: int, times: np.ndarray, augment: AugmentConfig) -> None:
+        """Say what an epoch asks, and which questions cannot turn with their tiles.
+
+        Args:
+            steps: of an epoch.
+            times: how often each tile is met in it.
+            augment: decides which turns are drawn.
+        """
+        asked, come = self.asked(times), self.as_they_come()
+        say(f"an epoch of {steps} steps asks {told(by_type(asked), by_type(come))}")
+        refused, known = self.cannot_turn(augment)
+        if refused:
+            say(
+                f"warning: {refused:,} of {known:,} questions name a direction that is not understood: while one of "
+                "them is asked, its tile is not turned."
+            )
 
     def asked(self, times: np.ndarray) -> Counts:
         """How many questions of each type and answer an epoch asks, on average.

@@ -27,7 +27,7 @@ from knowlip.models.encoders import Encoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured, balanced
 from knowlip.tasks.captioning import CAPTIONING
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import CaptionScorer, Estimate, proportion, typical_text
+from knowlip.tasks.metrics import CaptionScorer, Estimate, fixed_texts, proportion
 
 Judge = Callable[[str, str, str, TileTruth, float], bool | None]
 """(instruction_set, dimension, text, truth, window_m) -> True, False, or None where nothing can be verified."""
@@ -304,15 +304,7 @@ def _training_texts(bench: Bench) -> pd.DataFrame:
 
 def _fixed_texts(bench: Bench) -> dict[str, str]:
     """What to say of every image without looking. Fitted where the model was: on what training saw."""
-    return _fixed(list(compose_texts(_training_texts(bench)).values()))
-
-
-def _fixed(texts: Sequence[str]) -> dict[str, str]:
-    if not texts:
-        return {}
-    counts = Counter(texts)
-    often = min(counts, key=lambda text: (-counts[text], text))
-    return {"typical text": typical_text(texts), "frequent text": often}
+    return fixed_texts(list(compose_texts(_training_texts(bench)).values()))
 
 
 def _fixed_sub_texts(bench: Bench, sets: set[str]) -> dict[str, dict[str, str]]:
@@ -323,7 +315,7 @@ def _fixed_sub_texts(bench: Bench, sets: set[str]) -> dict[str, dict[str, str]]:
         str(key): rows["text"].to_list()
         for key, rows in known.groupby(known["instruction_set"] + " " + known["dimension"])
     }
-    fixed = {f"{name} {one}": _fixed(groups.get(f"{name} {one}", [])) for name in sets for one in DIMENSIONS[name]}
+    fixed = {f"{name} {one}": fixed_texts(groups.get(f"{name} {one}", [])) for name in sets for one in DIMENSIONS[name]}
     return {
         kind: {group: texts.get(kind, "") for group, texts in fixed.items()}
         for kind in ("typical text", "frequent text")

@@ -4,7 +4,6 @@
 the image of another tile, null where there is none), and for each text that is the same for every image `floor:NAME`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from knowlip.base.files import whole_file
 from knowlip.base.generation import GenerationConfig
-from knowlip.base.parquet import read_parquet
 from knowlip.base.progress import track
 from knowlip.base.rows import OTHER_IMAGE, Json, Row, highest_floor
 from knowlip.dataset.others import others_of
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
-from knowlip.tasks.answered import PREDICTIONS
 from knowlip.tasks.described import Describing
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import typical_text
+from knowlip.tasks.metrics import fixed_texts
 from knowlip.tasks.metrics.captions import CaptionScorer
-from knowlip.tasks.paired import LanguageConfig, notes_of
-from knowlip.tasks.runs import FLOOR, BenchTask
+from knowlip.tasks.paired import LanguageConfig
+from knowlip.tasks.runs import FLOOR, BenchTask, notes_of, read_predictions, write_predictions
 from knowlip.training.loop import train
 
 _BATCH: Final = 32
@@ -71,12 +67,8 @@ class Captioning(Describing):
         index = self.dataset.tiles().set_index("tile_id", drop=False).loc[test]
         other = others_of(index, [""] * len(test), config.split_seed).position_T
         known = [text for texts in self.captions for text in texts]
-        often = Counter(known)
         drawn = np.random.default_rng(config.split_seed).permutation(len(known))[:_TYPICAL]
-        fixed = {
-            "typical text": typical_text([known[at] for at in drawn]),
-            "frequent text": min(often, key=lambda text: (-often[text], text)),
-        }
+        fixed = fixed_texts(known, [known[at] for at in drawn])
         table = pd.DataFrame(
             {
                 "tile_id": test,
@@ -87,8 +79,7 @@ class Captioning(Describing):
             }
             | {f"{FLOOR}{name}": [text] * len(test) for name, text in fixed.items()}
         )
-        with whole_file(config.out / PREDICTIONS) as part:
-            table.to_parquet(part, index=False)
+        write_predictions(table, config.out)
         data = config.dataset.resolve().name
         rows_ = caption_rows(table, data, config.split_name, config.encoder, self.note, self.division.note)
         details: dict[str, Json] = {"distinct_captions_written": len({*said}), "train_captions": len(known)}
@@ -141,9 +132,7 @@ def _plain(text: str) -> str:
 def rows_of_captions(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
     """Figures over finished run folders, the folds of one seed: every tile counts once."""
     note, floor_note = notes_of(folders, "caption", encoder)
-    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
-    if table["tile_id"].duplicated().any():
-        raise ValueError(f"{folders[0]} and others have measured the same tiles: give the folds of one seed.")
+    table = read_predictions(folders, ["tile_id"])
     return caption_rows(table, data, split, encoder, note, floor_note)
 
 

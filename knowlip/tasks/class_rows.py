@@ -6,21 +6,17 @@ first one first), `probability` (of the first), and for each floor `floor:NAME`,
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from knowlip.base.files import whole_file
-from knowlip.base.parquet import read_parquet
 from knowlip.base.rows import Json, Row, highest_floor
 from knowlip.pages.charts import png, style
 from knowlip.tasks.metrics import proportion
 from knowlip.tasks.runs import FLOOR
 
-PREDICTIONS: Final = "predictions.parquet"
 TOP: Final = (1, 3)
 """Right is a class among the first k."""
 
@@ -52,24 +48,6 @@ def predictions(
         "probability": probability_TC.max(1).astype(np.float32),
     }
     return pd.DataFrame(table | {f"{FLOOR}{name}": [list(row) for row in said] for name, said in floors.items()})
-
-
-def write_predictions(table: pd.DataFrame, folder: Path) -> None:
-    """Write the table into a run folder."""
-    with whole_file(folder / PREDICTIONS) as part:
-        table.to_parquet(part, index=False)
-
-
-def read_predictions(folders: Sequence[Path]) -> pd.DataFrame:
-    """The tables of several run folders as one.
-
-    Raises:
-        ValueError: there is none, or a tile was measured twice.
-    """
-    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
-    if table["tile_id"].duplicated().any():
-        raise ValueError(f"{folders[0]} and others have measured the same tiles: give the folds of one seed.")
-    return table
 
 
 def right(table: pd.DataFrame, column: str, k: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowlip.base.documents import read_json, read_yaml
+from knowlip.base.documents import read_yaml
 from knowlip.base.files import sha256, whole_file
 from knowlip.base.rows import Json, Results, Row, row_from
 from knowlip.dataset import Dataset
@@ -31,8 +31,6 @@ from knowlip.tasks.class_rows import (
     confusion,
     draw_confusion,
     predictions,
-    read_predictions,
-    write_predictions,
 )
 from knowlip.tasks.classifier import (
     HEADS,
@@ -51,7 +49,17 @@ from knowlip.tasks.classifier import (
 from knowlip.tasks.finetuned import FinetunedConfig, FinetunedTask
 from knowlip.tasks.labelled import LabelledTiles, labels
 from knowlip.tasks.protocols import divide
-from knowlip.tasks.runs import FLOOR, FREE_MEASURED, METRICS, PICTURES, BenchTask, write_division
+from knowlip.tasks.runs import (
+    FLOOR,
+    FREE_MEASURED,
+    METRICS,
+    PICTURES,
+    BenchTask,
+    notes_of,
+    read_predictions,
+    write_division,
+    write_predictions,
+)
 from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment, resized_crop
 from knowlip.training.ema import Averaged
@@ -398,15 +406,10 @@ class ClassBatches:
 
 def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
     """Figures over finished run folders, the folds of one seed: every tile counts once."""
-    settings = read_yaml(folders[0] / "config.yaml")
-    told = [cast(Any, read_json(folder / METRICS))["details"]["classify"] for folder in folders]
-    # A name in rows may be another than that of the settings, which can be a path of this machine.
-    note, floor_note = (
-        " ".join(dict.fromkeys(str(one.get(key, "")).replace(str(settings["encoder"]), encoder) for one in told))
-        for key in ("note", "floor_note")
-    )
-    what = TOLD[cast(Mode, settings["mode"])]
-    return class_rows(read_predictions(folders), data, split, encoder, what, note, floor_note)
+    mode = cast(Mode, read_yaml(folders[0] / "config.yaml")["mode"])
+    note, floor_note = notes_of(folders, "classify", encoder)
+    table = read_predictions(folders, ["tile_id"])
+    return class_rows(table, data, split, encoder, TOLD[mode], note, floor_note)
 
 
 BENCH: Final = BenchTask(config=ClassifyConfig, run=classify, rows=rows_of)

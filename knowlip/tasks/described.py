@@ -6,7 +6,7 @@ import numpy as np
 
 from knowlip.base.progress import say
 from knowlip.language.direction_words import turn_words
-from knowlip.language.directions import Turn, draw_turns
+from knowlip.language.directions import Turn, draw_turns, possible_turns
 from knowlip.tasks.items import Items
 from knowlip.tasks.paired import Drawn, Pairing
 
@@ -45,8 +45,7 @@ class Describing(Pairing):
 
     def begin(self) -> None:
         super().begin()
-        augment = self.config.augment
-        turns = [Turn.of(at) for at in range(8) if (augment.rotations or not at % 4) and (augment.flips or at < 4)]
+        turns = possible_turns(self.config.augment.flips, self.config.augment.rotations)
         said = {text for texts in self.captions for text in texts}
         still = sum(any(turn_words(text, turn) is None for turn in turns) for text in said)
         if still:

@@ -22,9 +22,8 @@ from knowlip.tasks.metrics.boxes import CORNERS, OVERLAPS, ap_estimate, coco_sco
 from knowlip.tasks.metrics.intervals import Estimate
 from knowlip.tasks.metrics.rotated import POINTS, rotated_overlaps
 from knowlip.tasks.objects import TileObjects
-from knowlip.tasks.runs import FLOOR
+from knowlip.tasks.runs import FLOOR, PREDICTIONS
 
-FOUND: Final = "predictions.parquet"
 CFAR: Final = "floor.parquet"
 TRUTH: Final = "truth.parquet"
 TILES: Final = "tiles.parquet"
@@ -132,7 +131,7 @@ def tiles_table(
 def write_tables(folder: Path, tables: DetectionTables) -> None:
     """Write the four tables."""
     schemas = (FOUND_SCHEMA, FOUND_SCHEMA, TRUTH_SCHEMA, TILES_SCHEMA)
-    for name, table, schema in zip((FOUND, CFAR, TRUTH, TILES), tables, schemas):
+    for name, table, schema in zip((PREDICTIONS, CFAR, TRUTH, TILES), tables, schemas):
         write_table(folder / name, pa.Table.from_pandas(table[schema.names], schema, preserve_index=False))
 
 
@@ -145,7 +144,7 @@ def read_tables(folders: Sequence[Path]) -> DetectionTables:
     schemas = (FOUND_SCHEMA, FOUND_SCHEMA, TRUTH_SCHEMA, TILES_SCHEMA)
     parts = [
         pd.concat([read_parquet(folder / name, schema).to_pandas() for folder in folders], ignore_index=True)
-        for name, schema in zip((FOUND, CFAR, TRUTH, TILES), schemas)
+        for name, schema in zip((PREDICTIONS, CFAR, TRUTH, TILES), schemas)
     ]
     found = DetectionTables(*parts)
     if (twice := found.tiles["tile_id"].duplicated()).any():

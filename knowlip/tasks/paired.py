@@ -10,12 +10,11 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from knowlip.base.documents import read_json, read_yaml
 from knowlip.base.files import sha256
 from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
@@ -345,15 +344,3 @@ class PairBatches:
             ids = self.task.model.tokenizer.ids(text)[: self.task.longest - 2]
             self._hashes[text] = text_hash(("",), (" ".join(map(str, ids)),))
         return self._hashes[text]
-
-
-def notes_of(folders: Sequence[Path], task: str, encoder: str) -> tuple[str, str]:
-    """What finished run folders say beside the figures of the model and of the floors, under another name of the
-    model: theirs can be a path of this machine."""
-    known = str(read_yaml(folders[0] / "config.yaml")["encoder"])
-    told = [cast(Any, read_json(folder / METRICS))["details"][task] for folder in folders]
-    note, floor_note = (
-        " ".join(dict.fromkeys(str(one.get(key, "")).replace(known, encoder) for one in told))
-        for key in ("note", "floor_note")
-    )
-    return note, floor_note

@@ -22,8 +22,9 @@ from knowlip.base.vocabulary import DISTRUSTED
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
 from knowlip.language.dimensions import DIMENSIONS
-from knowlip.language.questions import facts_of_texts, questions_from_facts
+from knowlip.language.questions import questions_from_facts
 from knowlip.language.questions import sentences as question_sentences
+from knowlip.language.tile_facts import facts_of_texts
 from knowlip.models import KnowLIP, ModelConfig, save_model
 from knowlip.models.card import ModelCard
 from knowlip.models.weights import InitConfig, initialise, open_start

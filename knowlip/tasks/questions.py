@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from knowlip.dataset import Dataset
-from knowlip.language.questions import Facts, Question, facts_from_truth, facts_of_texts, questions_from_facts
+from knowlip.language.questions import Question, questions_from_facts
+from knowlip.language.tile_facts import Facts, facts_from_truth, facts_of_texts
 
 
 def facts_about(data: Dataset, tile_ids: Sequence[str]) -> tuple[dict[str, Facts], str]:

@@ -1,15 +1,19 @@
-"""Queries against a gallery, in parts: ranks by cosine, re-ranked, and of the very pairs.
+"""Queries against a gallery, in parts: ranks by cosine, re-ranked by matching (BLIP), and of the very pairs.
 
 Shapes: Q queries, G candidates, D width of the embeddings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import torch
 
+from knowlip.base.progress import track
+from knowlip.models.encoders import TextImageEncoder, WritingEncoder
 from knowlip.objectives import candidate_scores
+from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import (
     Estimate,
     chance_recall,
@@ -20,6 +24,7 @@ from knowlip.tasks.metrics import (
 )
 
 CUTOFFS: Final = (1, 5, 10)
+_BATCH: Final = 128
 _MOST_SCORES: Final = 1 << 24
 """Of queries against candidates at a time: 64 MiB of each kind of number."""
 
@@ -171,3 +176,90 @@ def pair_ranks(direction: Direction) -> dict[str, np.ndarray]:
         found["image to text"].append(diagonal_ranks((images[part] @ texts.T)[:, own], part))
         found["text to image"].append(diagonal_ranks(texts[own[part]] @ images.T, part))
     return {words: np.concatenate(ranks) for words, ranks in found.items()}
+
+
+def retrieval(
+    model: TextImageEncoder,
+    images: EncodedImages,
+    texts: Sequence[str],
+    clusters: Sequence[str],
+    k_test: int = 16,
+    rerank_queries: int = 96,
+    seed: int = 0,
+    read: Mapping[str, str] | None = None,
+) -> tuple[dict[str, Direction], list[str]]:
+    """Score both directions.
+
+    Args:
+        model: gives embeddings of texts and, where it can match, probabilities.
+        images: the encoded test images.
+        texts: the text of each image, same order.
+        clusters: the cluster of each image, for the intervals.
+        k_test: how many of the best by cosine are matched and re-ranked; 0 turns it off.
+        rerank_queries: at most this many queries a direction are re-ranked (a fixed random choice): matching reads the
+            text again for each pair and is by far the most expensive step.
+        seed: of that choice.
+        read: text -> what matching reads of it, where that is not the whole.
+
+    Returns:
+        `{"image_to_text": Direction, "text_to_image": Direction}` and the list of distinct texts (the gallery).
+    """
+    gallery = sorted(set(texts))
+    number = {text: i for i, text in enumerate(gallery)}
+    own = np.array([number[text] for text in texts])
+    with torch.inference_mode():
+        features = torch.cat(
+            [
+                model.text(gallery[i : i + _BATCH]).float().cpu()
+                for i in track(range(0, len(gallery), _BATCH), "encode test texts")
+            ]
+        )
+    pixels, words, numbers = images.features.numpy(), features.numpy(), np.arange(len(gallery))
+    _, first_image = np.unique(own, return_index=True)
+    cluster_of = np.asarray(clusters)
+    directions = {
+        "image_to_text": Direction(pixels, words, own, numbers, cluster_of),
+        "text_to_image": Direction(words, pixels, numbers, own, cluster_of[first_image]),
+    }
+    matched = [(read or {}).get(text, text) for text in gallery]
+    if k_test > 0 and rerank_queries > 0 and isinstance(model, WritingEncoder):
+        for name, direction in directions.items():
+            _rerank(model, images, matched, direction, name == "image_to_text", k_test, rerank_queries, seed)
+    return directions, gallery
+
+
+def _rerank(
+    model: WritingEncoder,
+    images: EncodedImages,
+    gallery: list[str],
+    direction: Direction,
+    image_is_query: bool,
+    k_test: int,
+    queries: int,
+    seed: int,
+) -> None:
+    """Fill `direction.matched`: the `k_test` best by cosine are matched."""
+    direction.temperature = model.temperature
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(direction))[:queries])
+    k_test = min(k_test, direction.gallery)
+    best = np.concatenate(
+        [
+            np.argsort(-direction.cosine(chosen[part]), axis=1, kind="stable")[:, :k_test]
+            for part in parts_of(len(chosen), direction.gallery)
+        ]
+    )
+    pairs = np.stack([np.repeat(chosen, k_test), best.ravel()], 1)
+    probability = np.empty(len(pairs))
+    title = "match images to texts" if image_is_query else "match texts to images"
+    # Neighbours in length share a batch, so that little of it is padding.
+    text_column = 1 if image_is_query else 0
+    order = np.argsort([len(gallery[t]) for t in pairs[:, text_column]], kind="stable")
+    with torch.inference_mode():
+        for start in track(range(0, len(pairs), _BATCH), title):
+            batch = order[start : start + _BATCH]
+            tokens = images.tokens(pairs[batch, 1 - text_column])
+            texts = [gallery[t] for t in pairs[batch, text_column]]
+            probability[batch] = model.match(tokens, texts).float().cpu().numpy()
+    for row, query in enumerate(chosen):
+        found = probability[row * k_test : (row + 1) * k_test]
+        direction.matched[int(query)] = dict(zip(best[row].tolist(), found.tolist()))

@@ -7,27 +7,21 @@ image as wrong.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import torch
 
 from knowlip.base.examples import ShownExample, ShownItem
-from knowlip.base.progress import track
 from knowlip.base.rows import Json, Row
 from knowlip.dataset.texts import resting_rows
 from knowlip.language.captions import compose_texts, split_caption
 from knowlip.language.statements import SEEN
-from knowlip.models.encoders import Encoder, TextImageEncoder, WritingEncoder
+from knowlip.models.encoders import Encoder, TextImageEncoder
 from knowlip.tasks.bench import Bench, Measured
-from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import chance_recall, mean_of_means, proportion, ranks_of_positives
-from knowlip.tasks.ranking import CUTOFFS, Direction, pair_ranks, parts_of, recalls, reranking
-from knowlip.tasks.retrieving import Ranked, Retrieving, RetrievingConfig, rows_of_recall
+from knowlip.tasks.ranking import CUTOFFS, Direction, pair_ranks, recalls, reranking, retrieval
+from knowlip.tasks.retrieving import RetrievingConfig, learn_retrieval, rows_of_recall
 from knowlip.tasks.runs import BenchTask
-from knowlip.training.loop import train
-
-_BATCH = 128
 
 
 def measure(bench: Bench, encoder: Encoder) -> Measured:
@@ -137,93 +131,6 @@ def _frequent_first(bench: Bench, gallery: Sequence[str]) -> list[int]:
     return sorted(range(len(gallery)), key=lambda i: (-count[gallery[i]], gallery[i]))
 
 
-def retrieval(
-    model: TextImageEncoder,
-    images: EncodedImages,
-    texts: Sequence[str],
-    clusters: Sequence[str],
-    k_test: int = 16,
-    rerank_queries: int = 96,
-    seed: int = 0,
-    read: Mapping[str, str] | None = None,
-) -> tuple[dict[str, Direction], list[str]]:
-    """Score both directions.
-
-    Args:
-        model: gives embeddings of texts and, where it can match, probabilities.
-        images: the encoded test images.
-        texts: the text of each image, same order.
-        clusters: the cluster of each image, for the intervals.
-        k_test: how many of the best by cosine are matched and re-ranked; 0 turns it off.
-        rerank_queries: at most this many queries a direction are re-ranked (a fixed random choice): matching reads the
-            text again for each pair and is by far the most expensive step.
-        seed: of that choice.
-        read: text -> what matching reads of it, where that is not the whole.
-
-    Returns:
-        `{"image_to_text": Direction, "text_to_image": Direction}` and the list of distinct texts (the gallery).
-    """
-    gallery = sorted(set(texts))
-    number = {text: i for i, text in enumerate(gallery)}
-    own = np.array([number[text] for text in texts])
-    with torch.inference_mode():
-        features = torch.cat(
-            [
-                model.text(gallery[i : i + _BATCH]).float().cpu()
-                for i in track(range(0, len(gallery), _BATCH), "encode test texts")
-            ]
-        )
-    pixels, words, numbers = images.features.numpy(), features.numpy(), np.arange(len(gallery))
-    _, first_image = np.unique(own, return_index=True)
-    cluster_of = np.asarray(clusters)
-    directions = {
-        "image_to_text": Direction(pixels, words, own, numbers, cluster_of),
-        "text_to_image": Direction(words, pixels, numbers, own, cluster_of[first_image]),
-    }
-    matched = [(read or {}).get(text, text) for text in gallery]
-    if k_test > 0 and rerank_queries > 0 and isinstance(model, WritingEncoder):
-        for name, direction in directions.items():
-            _rerank(model, images, matched, direction, name == "image_to_text", k_test, rerank_queries, seed)
-    return directions, gallery
-
-
-def _rerank(
-    model: WritingEncoder,
-    images: EncodedImages,
-    gallery: list[str],
-    direction: Direction,
-    image_is_query: bool,
-    k_test: int,
-    queries: int,
-    seed: int,
-) -> None:
-    """Fill `direction.matched`: the `k_test` best by cosine are matched."""
-    direction.temperature = model.temperature
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(direction))[:queries])
-    k_test = min(k_test, direction.gallery)
-    best = np.concatenate(
-        [
-            np.argsort(-direction.cosine(chosen[part]), axis=1, kind="stable")[:, :k_test]
-            for part in parts_of(len(chosen), direction.gallery)
-        ]
-    )
-    pairs = np.stack([np.repeat(chosen, k_test), best.ravel()], 1)
-    probability = np.empty(len(pairs))
-    title = "match images to texts" if image_is_query else "match texts to images"
-    # Neighbours in length share a batch, so that little of it is padding.
-    text_column = 1 if image_is_query else 0
-    order = np.argsort([len(gallery[t]) for t in pairs[:, text_column]], kind="stable")
-    with torch.inference_mode():
-        for start in track(range(0, len(pairs), _BATCH), title):
-            batch = order[start : start + _BATCH]
-            tokens = images.tokens(pairs[batch, 1 - text_column])
-            texts = [gallery[t] for t in pairs[batch, text_column]]
-            probability[batch] = model.match(tokens, texts).float().cpu().numpy()
-    for row, query in enumerate(chosen):
-        found = probability[row * k_test : (row + 1) * k_test]
-        direction.matched[int(query)] = dict(zip(best[row].tolist(), found.tolist()))
-
-
 _KINDS: Final = {"image_to_text": "An image looks for its text", "text_to_image": "A text looks for its image"}
 
 
@@ -288,41 +195,6 @@ def _alike(text: str, right: str) -> str:
     """How many of the right text's sub-texts a wrong candidate shares: near misses are not far off."""
     ours, theirs = (split_caption(one, "terrain")[1] for one in (text, right))
     return f", {sum(ours.get(name) == part for name, part in theirs.items())} of {len(theirs)} sub-texts the same"
-
-
-# ---- fine-tuned ------------------------------------------------------------------------------------------------------
-
-
-def rank_queries(
-    model: TextImageEncoder,
-    images: EncodedImages,
-    texts: Sequence[str],
-    clusters: Sequence[str],
-    k_test: int,
-    rerank_queries: int,
-    seed: int,
-) -> tuple[Ranked, Ranked]:
-    """Both directions as :mod:`knowlip.tasks.retrieving` stores them; arguments as of :func:`retrieval`."""
-    directions, gallery = retrieval(model, images, texts, clusters, k_test, rerank_queries, seed)
-    first = {text: at for at, text in reversed(list(enumerate(texts)))}
-    places = np.arange(len(texts)), np.array([first[text] for text in gallery])
-    found = []
-    for place_Q, direction in zip(places, directions.values()):
-        reranked = np.full(len(direction), -1)
-        for query in direction.matched:
-            reranked[query] = ranks_of_positives(direction.scores(query)[None], direction.positive([query]))[0]
-        found.append(Ranked(place_Q, direction.ranks(), reranked, direction.positives_Q, direction.gallery))
-    return found[0], found[1]
-
-
-def learn_retrieval(config: RetrievingConfig) -> dict[str, Any]:
-    """Train, measure on what was kept aside, and write `out/model`, `out/metrics.json` and `out/predictions.parquet`.
-
-    Raises:
-        ValueError: too few captions, a model that reads no texts or saw the tiles to be measured.
-        ChildProcessError: one of several processes was killed or failed.
-    """
-    return train(Retrieving, config, rank_queries, unused=True)
 
 
 BENCH: Final = BenchTask(config=RetrievingConfig, run=learn_retrieval, rows=rows_of_recall)

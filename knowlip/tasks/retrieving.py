@@ -9,7 +9,7 @@ best right candidate by cosine, `reranked` (after matching, -1 where that was no
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,18 +17,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from knowlip.base.files import whole_file
-from knowlip.base.parquet import read_parquet
 from knowlip.base.rows import Json, Row, highest_floor
+from knowlip.models.encoders import TextImageEncoder
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
-from knowlip.tasks.answered import PREDICTIONS
 from knowlip.tasks.described import Describing
 from knowlip.tasks.images import EncodedImages
-from knowlip.tasks.metrics import chance_recall, mean_of_means, proportion
-from knowlip.tasks.paired import LanguageConfig, notes_of
-from knowlip.tasks.runs import FLOOR
+from knowlip.tasks.metrics import chance_recall, mean_of_means, proportion, ranks_of_positives
+from knowlip.tasks.paired import LanguageConfig
+from knowlip.tasks.ranking import CUTOFFS, retrieval
+from knowlip.tasks.runs import FLOOR, notes_of, read_predictions, write_predictions
+from knowlip.training.loop import train
 
-CUTS: Final = (1, 5, 10)
 DIRECTIONS: Final = ("image to text", "text to image")
 
 
@@ -46,8 +45,26 @@ class Ranked(NamedTuple):
     gallery: int
 
 
-Ranker = Callable[..., tuple[Ranked, Ranked]]
-"""(encoder, images, text of each image, cluster of each, k_test, rerank_queries, seed) -> both `DIRECTIONS`."""
+def rank_queries(
+    model: TextImageEncoder,
+    images: EncodedImages,
+    texts: Sequence[str],
+    clusters: Sequence[str],
+    k_test: int,
+    rerank_queries: int,
+    seed: int,
+) -> tuple[Ranked, Ranked]:
+    """Both `DIRECTIONS`; arguments as of :func:`knowlip.tasks.ranking.retrieval`."""
+    directions, gallery = retrieval(model, images, texts, clusters, k_test, rerank_queries, seed)
+    first = {text: at for at, text in reversed(list(enumerate(texts)))}
+    places = np.arange(len(texts)), np.array([first[text] for text in gallery])
+    found = []
+    for place_Q, direction in zip(places, directions.values()):
+        reranked = np.full(len(direction), -1)
+        for query in direction.matched:
+            reranked[query] = ranks_of_positives(direction.scores(query)[None], direction.positive([query]))[0]
+        found.append(Ranked(place_Q, direction.ranks(), reranked, direction.positives_Q, direction.gallery))
+    return found[0], found[1]
 
 
 @dataclass(kw_only=True)
@@ -69,17 +86,24 @@ class RetrievingConfig(LanguageConfig):
             raise ValueError("k_test and rerank_queries must not be negative, wordings at least 1.")
 
 
+def learn_retrieval(config: RetrievingConfig) -> dict[str, Any]:
+    """Train, measure on what was kept aside, and write `out/model`, `out/metrics.json` and `out/predictions.parquet`.
+
+    Raises:
+        ValueError: too few captions, a model that reads no texts or saw the tiles to be measured.
+        ChildProcessError: one of several processes was killed or failed.
+    """
+    return train(Retrieving, config, unused=True)
+
+
 class Retrieving(Describing):
     """Images and captions in one space, and matching."""
 
     name = "retrieve"
     config: RetrievingConfig
 
-    def __init__(self, config: RetrievingConfig, engine: Any, ranker: Ranker) -> None:
-        super().__init__(config, engine)
-        self.ranker = ranker
-        self.few = ""
-        """What is said where tiles have too few captions for all wordings."""
+    few = ""
+    """What is said where tiles have too few captions for all wordings."""
 
     @property
     def note(self) -> str:
@@ -98,7 +122,7 @@ class Retrieving(Describing):
             gallery = sorted({*texts}, key=lambda text: (-often[text], text))
             place = {text: number for number, text in enumerate(gallery, 1)}
             how = (config.k_test, config.rerank_queries, config.split_seed)
-            for direction, found in zip(DIRECTIONS, self.ranker(encoder, images, texts, groups, *how)):
+            for direction, found in zip(DIRECTIONS, rank_queries(encoder, images, texts, groups, *how)):
                 of_image = direction == DIRECTIONS[0]
                 parts.append(
                     pd.DataFrame(
@@ -116,8 +140,7 @@ class Retrieving(Describing):
                     )
                 )
         table = pd.concat(parts, ignore_index=True)
-        with whole_file(config.out / PREDICTIONS) as part:
-            table.to_parquet(part, index=False)
+        write_predictions(table, config.out)
         data = config.dataset.resolve().name
         most = max(map(len, references))
         fewer = sum(len(texts) < min(config.wordings, most) for texts in references)
@@ -148,7 +171,7 @@ def recall_rows(
     blind: list[float] = []
     for direction in DIRECTIONS:
         part = table[table["direction"] == direction]
-        for k in CUTS:
+        for k in CUTOFFS:
             chance = float(np.mean([chance_recall([p], g, k) for p, g in zip(part["positives"], part["gallery"])]))
             found: dict[str, float | None] = {"chance": chance}
             if (part["often"] >= 0).any():
@@ -184,7 +207,5 @@ def rows_of_recall(folders: Sequence[Path], data: str, split: str, encoder: str)
     """Figures over finished run folders, the folds of one seed: every query counts once, against the gallery of its
     fold."""
     note, floor_note = notes_of(folders, "retrieve", encoder)
-    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
-    if table.duplicated(["direction", "wording", "query"]).any():
-        raise ValueError(f"{folders[0]} and others have measured the same tiles: give the folds of one seed.")
+    table = read_predictions(folders, ["direction", "wording", "query"])
     return recall_rows(table, data, split, encoder, note, floor_note)

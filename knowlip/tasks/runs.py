@@ -17,10 +17,13 @@ measured, with its group), and `pictures/*.png`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from knowlip.base.documents import read_json
-from knowlip.base.files import sha256, write_json
+import pandas as pd
+
+from knowlip.base.documents import read_json, read_yaml
+from knowlip.base.files import sha256, whole_file, write_json
+from knowlip.base.parquet import read_parquet
 from knowlip.base.rows import Row
 from knowlip.tasks.finding import find_in_task
 from knowlip.tasks.protocols import Division, Protocol, check_protocol
@@ -30,6 +33,8 @@ METRICS: Final = "metrics.json"
 """File of a run folder that is written last: where it is, the run has ended."""
 DIVISION: Final = "division.json"
 """File of a run folder that says which tiles it measured, and of which they are a part (:func:`write_division`)."""
+PREDICTIONS: Final = "predictions.parquet"
+"""File of a run folder with what was said of each tile, object or question that was measured."""
 PICTURES: Final = "pictures"
 """Folder of a run folder with PNG files for people, named by what they show."""
 FLOOR: Final = "floor:"
@@ -92,6 +97,45 @@ class BenchTask:
 def write_division(folder: Path, division: Division) -> None:
     """Write into a run folder which tiles it measured, and a hash of all that were divided."""
     write_json(folder / DIVISION, {"divided": _hash(division.group_of), "measured": list(division.test)})
+
+
+def write_predictions(table: pd.DataFrame, folder: Path) -> None:
+    """Write what was measured into a run folder."""
+    with whole_file(folder / PREDICTIONS) as part:
+        table.to_parquet(part, index=False)
+
+
+def read_predictions(folders: Sequence[Path], key: Sequence[str]) -> pd.DataFrame:
+    """The tables of several run folders as one.
+
+    Args:
+        folders: finished run folders, the folds of one seed.
+        key: columns that tell one trial from another.
+
+    Raises:
+        ValueError: there is none, or something was measured twice.
+    """
+    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
+    if table.duplicated(list(key)).any():
+        raise ValueError(f"{folders[0]} and others have measured the same tiles: give the folds of one seed.")
+    return table
+
+
+def notes_of(folders: Sequence[Path], task: str, encoder: str) -> tuple[str, str]:
+    """What finished run folders say beside the figures of the model and of the floors.
+
+    Args:
+        folders: finished run folders.
+        task: whose details in their `metrics.json` hold `note` and `floor_note`.
+        encoder: name of the encoder in rows; that of the settings can be a path of this machine.
+    """
+    known = str(read_yaml(folders[0] / "config.yaml")["encoder"])
+    told = [cast(Any, read_json(folder / METRICS))["details"][task] for folder in folders]
+    note, floor_note = (
+        " ".join(dict.fromkeys(str(one.get(key, "")).replace(known, encoder) for one in told))
+        for key in ("note", "floor_note")
+    )
+    return note, floor_note
 
 
 def check_folds(folders: Sequence[Path], whole: bool) -> None:

@@ -17,9 +17,8 @@ from knowlip.base.parquet import read_parquet, write_table
 from knowlip.base.rows import Row, highest_floor
 from knowlip.dataset.annotations import IGNORE
 from knowlip.tasks.metrics.segmentation import FLOORS, class_iou, matrix_estimate, mean_iou, overall_accuracy
-from knowlip.tasks.runs import FLOOR
+from knowlip.tasks.runs import FLOOR, PREDICTIONS
 
-PREDICTIONS: Final = "predictions.parquet"
 FACTS: Final = "segmented.json"
 """Class names and what every row must say."""
 MODEL: Final = "model"

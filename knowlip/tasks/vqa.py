@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.dataset import Dataset
 from knowlip.dataset.reader import widths_m
@@ -23,9 +22,9 @@ from knowlip.objectives import infill_loss
 from knowlip.scio.scorer_model import fingerprint
 from knowlip.tasks.answering import ANSWERING
 from knowlip.tasks.answers import measure_answers as measure
-from knowlip.tasks.asking import Counts, Example, QuestionSampler, by_type, examples_of
+from knowlip.tasks.asking import Counts, Example, QuestionSampler, examples_of
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
-from knowlip.training.balance import check_balance, told
+from knowlip.training.balance import check_balance
 from knowlip.training.batch import AskedQuestions, each_tensor
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
@@ -168,15 +167,8 @@ class Answering(Task[AskedImages]):
             )
 
     def begin(self) -> None:
-        """Say what an epoch asks, and which questions cannot turn with their tiles."""
-        asked, come = self.epoch_questions, self.asking.as_they_come()
-        say(f"an epoch of {self.steps_per_epoch} steps asks {told(by_type(asked), by_type(come))}")
-        refused, known = self.asking.cannot_turn(self.config.augment)
-        if refused:
-            say(
-                f"warning: {refused:,} of {known:,} questions name a direction that is not understood: while one of "
-                "them is asked, its tile is not turned."
-            )
+        """Say what an epoch asks."""
+        self.asking.tell(self.steps_per_epoch, self.order.times, self.config.augment)
 
     @property
     def epoch_questions(self) -> Counts:

@@ -3,8 +3,6 @@
 import base64
 import io
 import json
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -447,21 +445,12 @@ def test_a_model_that_takes_no_image_is_one_sentence(data: Dataset, tmp_path: Pa
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    uvicorn = pytest.importorskip("uvicorn")
-    from knowlip.inference.serve import make_endpoint
-    from knowlip.inference.settings import ServeConfig
+    pytest.importorskip("uvicorn")
+    from tests.inference.served import served
 
     folder = tiny_model(tmp_path / "model")
-    app = make_endpoint(load_model(folder), ServeConfig(openai=True))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    ends = time.monotonic() + 20
-    while not server.started and time.monotonic() < ends:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1", folder
-    server.should_exit = True
-    thread.join()
+    with served(folder) as url:
+        yield url, folder
 
 
 def test_our_own_endpoint_says_what_the_model_generates(data: Dataset, tmp_path: Path, own: tuple[str, Path]) -> None:

@@ -16,7 +16,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,19 +63,23 @@ def enter(door: Door, sound: Path, chance: random.Random, work: Path) -> Outcome
         chance: decides what is spoilt.
         work: folder for copies and outputs.
     """
+    with _spoilt(door, sound, chance, work) as (here, how, beside):
+        code, seconds, grown, text = _in_child(lambda: door.enter(here / "in", here / "out" / "result", chance), here)
+        return Outcome(code, seconds, grown, how, _fault(code, seconds, grown, text, _listing(here) == beside))
+
+
+@contextlib.contextmanager
+def _spoilt(door: Door, sound: Path, chance: random.Random, work: Path) -> Iterator[tuple[Path, str, list[str]]]:
+    """A folder with the spoilt copy and room for what comes of it; what was done to the copy; what lies beside it. The
+    folder is gone behind this."""
     here = Path(tempfile.mkdtemp(dir=work))
     try:
         shutil.copytree(sound, here / "in", symlinks=True)
         how = door.attack(here / "in", chance)
         (here / "out").mkdir()
-        (here / "log").touch()
-        (here / "began").touch()
-        outside = _listing(here)
-        code, seconds, grown, text = _in_child(lambda: door.enter(here / "in", here / "out" / "result", chance), here)
-        fault = _fault(code, seconds, grown, text)
-        if not fault and _listing(here) != outside:
-            fault = "wrote outside of its output"
-        return Outcome(code, seconds, grown, how, fault)
+        for name in ("log", "began"):
+            (here / name).touch()
+        yield here, how, _listing(here)
     finally:
         shutil.rmtree(here, ignore_errors=True)
 
@@ -144,29 +148,27 @@ def _by_one_child(door: Door, sound: Path, seeds: Sequence[int], work: Path) -> 
 
 def _in_this_process(door: Door, sound: Path, chance: random.Random, work: Path) -> Outcome:
     """:func:`enter` without a child."""
-    here = Path(tempfile.mkdtemp(dir=work))
-    try:
-        shutil.copytree(sound, here / "in", symlinks=True)
-        how = door.attack(here / "in", chance)
-        (here / "out").mkdir()
-        (here / "log").touch()
-        outside, before = _listing(here), _memory()
-        began, code = time.process_time(), 70
-        with (here / "log").open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(None):
+    with _spoilt(door, sound, chance, work) as (here, how, beside):
+        before = _memory()
+        began = time.process_time()
+        with (here / "log").open("w") as stream, contextlib.redirect_stderr(stream):
             os.dup2(stream.fileno(), 2)
-            try:
-                code = int(door.enter(here / "in", here / "out" / "result", chance))
-            except SystemExit as error:
-                code = error.code if isinstance(error.code, int) else 2
-            except BaseException:
-                traceback.print_exc()
+            with contextlib.redirect_stdout(io.StringIO()):
+                code = _code(lambda: door.enter(here / "in", here / "out" / "result", chance))
         seconds, grown = time.process_time() - began, max(0, _peak() - before)
-        fault = _fault(code, seconds, grown, (here / "log").read_text(errors="replace"))
-        if not fault and _listing(here) != outside:
-            fault = "wrote outside of its output"
-        return Outcome(code, seconds, grown, how, fault)
-    finally:
-        shutil.rmtree(here, ignore_errors=True)
+        text = (here / "log").read_text(errors="replace")
+        return Outcome(code, seconds, grown, how, _fault(code, seconds, grown, text, _listing(here) == beside))
+
+
+def _code(run: Callable[[], Any]) -> int:
+    """The exit code of something; what it raises is printed."""
+    try:
+        return int(run())
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 2
+    except BaseException:
+        traceback.print_exc()
+        return 70
 
 
 def _memory() -> int:
@@ -182,7 +184,7 @@ def _peak() -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
 
 
-def _fault(code: int, seconds: float, grown: int, text: str) -> str:
+def _fault(code: int, seconds: float, grown: int, text: str, inside: bool) -> str:
     if "Traceback (most recent call last)" in text:
         return "traceback: " + " | ".join(text.strip().splitlines()[-4:])[:600]
     if code not in (0, 2, 130):
@@ -193,12 +195,12 @@ def _fault(code: int, seconds: float, grown: int, text: str) -> str:
         return f"{grown >> 20} MiB more memory"
     if code == 2 and not text.strip():
         return "exit code 2 without a sentence"
-    return ""
+    return "" if inside else "wrote outside of its output"
 
 
-def _listing(here: Path) -> set[str]:
+def _listing(here: Path) -> list[str]:
     """What lies beside the folders of input and output."""
-    return {path.name for path in here.iterdir()} | {path.name for path in here.parent.glob("outside*")}
+    return sorted(path.name for path in (*here.iterdir(), *here.parent.glob("outside*")))
 
 
 def _in_child(run: Callable[[], Any], here: Path) -> tuple[int, float, int, str]:
@@ -215,12 +217,7 @@ def _in_child(run: Callable[[], Any], here: Path) -> tuple[int, float, int, str]
                 os.dup2(stream.fileno(), 2)
                 # Where a child hangs, its log says where: it is killed a little later.
                 faulthandler.dump_traceback_later(MOST_SECONDS * _NEVER - 5, file=stream)
-                try:
-                    code = int(run())
-                except SystemExit as error:
-                    code = error.code if isinstance(error.code, int) else 2
-                except BaseException:
-                    traceback.print_exc()
+                code = _code(run)
         finally:
             os._exit(code)
     status, usage, killed = _waited(child)

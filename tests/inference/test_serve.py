@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,10 @@ from knowlip.models import load_model
 from tests.inference.tiny_model import tiny_model
 
 pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from tests.inference.served import served
+
 KEY = "a-key-of-sixteen-letters"
 
 
@@ -299,23 +302,12 @@ def test_wrong_settings_are_one_sentence(
 
 @pytest.fixture
 def address(folder: Path) -> Iterator[str]:
-    import uvicorn
-
-    app = make_endpoint(load_model(folder), ServeConfig(openai=True), KEY)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    ends = time.monotonic() + 20
-    while not server.started and time.monotonic() < ends:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/v1"
-    server.should_exit = True
-    thread.join()
+    with served(folder, KEY) as url:
+        yield url
 
 
 def test_the_openai_package_can_ask(address: str, folder: Path, picture: Path) -> None:
-    openai = pytest.importorskip("openai")
+    openai = pytest.importorskip("openai")  # of the extra "dev", so that only a hand-made environment skips
     asking = openai.OpenAI(base_url=address, api_key=KEY, max_retries=0)
     assert [one.id for one in asking.models.list()] == ["knowlip"]
     stream = io.StringIO()

@@ -8,7 +8,8 @@ import pytest
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, TARGET_CATEGORIES, landform_shares
 from knowlip.language.clear import ANY_TARGET, Clearness, ImageLabels, Spot, clear_facts, clear_region
 from knowlip.language.directions import Turn
-from knowlip.language.questions import Posed, QuestionType, facts_from_truth, tile_askables
+from knowlip.language.questions import Posed, QuestionType, tile_askables
+from knowlip.language.tile_facts import facts_from_truth
 from tests.tasks.test_asking import truth_of, turned_truth
 
 EXACT = Clearness(border=0, presence=0)

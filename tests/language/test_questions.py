@@ -11,12 +11,11 @@ from knowlip.language.questions import (
     TEMPLATES,
     answers_of,
     askables,
-    facts_from_texts,
-    facts_from_truth,
     make_questions,
     questions_from_texts,
     sentences,
 )
+from knowlip.language.tile_facts import facts_from_texts, facts_from_truth
 
 
 def truth_of(ships: list[tuple[str, float, float]], shares: dict[str, float] | None = None) -> dict[str, Any]:

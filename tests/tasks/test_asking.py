@@ -11,7 +11,8 @@ import torch
 
 from knowlip.language.definitions import TileTruth
 from knowlip.language.directions import Turn
-from knowlip.language.questions import askables, facts_from_truth, sentences
+from knowlip.language.questions import askables, sentences
+from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.tasks.asking import Example, Posed, QuestionSampler, by_type
 from knowlip.tasks.vqa import Answering, FinetuneConfig, QuestionBatches

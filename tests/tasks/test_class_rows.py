@@ -17,11 +17,10 @@ from knowlip.tasks.class_rows import (
     confusion,
     draw_confusion,
     predictions,
-    read_predictions,
     right,
-    write_predictions,
 )
 from knowlip.tasks.classifier import Classifier, kept_summaries, summaries
+from knowlip.tasks.runs import read_predictions, write_predictions
 
 NAMES = ["bus", "car", "van"]
 
@@ -85,11 +84,11 @@ def test_folds_are_pooled_and_a_tile_counts_once(tmp_path: Path) -> None:
         found = predictions(tile_ids, tile_ids, [NAMES[one] for one in truth], NAMES, scores, {})
         folders.append(tmp_path / str(seed))
         write_predictions(found, folders[-1])
-    pooled = read_predictions(folders)
+    pooled = read_predictions(folders, ["tile_id"])
     assert len(pooled) == 120
     assert class_rows(pooled, "set", "groups", "e", "k-NN")[0].n == 120
     with pytest.raises(ValueError, match="measured the same tiles"):
-        read_predictions([folders[0], folders[0]])
+        read_predictions([folders[0], folders[0]], ["tile_id"])
 
 
 def test_a_class_that_nobody_learned_is_never_right_and_stands_in_the_matrix() -> None:

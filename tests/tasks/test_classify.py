@@ -17,10 +17,10 @@ from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.models.encoders import open_encoder, random
 from knowlip.tasks import classify as task
-from knowlip.tasks.class_rows import read_predictions
 from knowlip.tasks.classifier import Classifier, LabelledImages, load_classifier, predict
 from knowlip.tasks.classify import BENCH, ClassifyConfig, classify, rows_of
 from knowlip.tasks.labelled import LabelledTiles
+from knowlip.tasks.runs import read_predictions
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.engine import Engine
@@ -287,7 +287,7 @@ def test_folds_measure_every_tile_once_and_have_rows_together(dataset: Path, tmp
     rows = rows_of(folders, "set", "random", "pixels")
     assert (rows[0].metric, rows[0].n, rows[0].split) == ("top-1, k-NN", 90, "random")
     assert all("Copies stand on both sides" in row.note for row in rows)
-    pooled = read_predictions(folders)
+    pooled = read_predictions(folders, ["tile_id"])
     assert sorted(pooled["tile_id"]) == Dataset(dataset).tiles()["tile_id"].to_list()
     assert rows[0].value == pytest.approx((pooled["class"] == pooled["said"].str[0]).mean())
     assert len(list((tmp_path / "cache").glob("groups-*"))) == 1, "copies are looked for once"

@@ -19,10 +19,11 @@ from knowlip.tasks.detect_batches import View, batched
 from knowlip.tasks.detect_curve import read_curve
 from knowlip.tasks.detect_folder import load_detector
 from knowlip.tasks.detect_pictures import FALSE_ALARM, MISSED, RIGHT, draw_boxes
-from knowlip.tasks.detect_rows import FOUND, TILES, TRUTH, found_table, read_tables, rows_of
+from knowlip.tasks.detect_rows import TILES, TRUTH, found_table, read_tables, rows_of
 from knowlip.tasks.metrics.boxes import CORNERS, coco_scores
 from knowlip.tasks.metrics.intervals import ALL_ALIKE
 from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles, read_objects
+from knowlip.tasks.runs import PREDICTIONS
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from knowlip.training.engine import Engine
 
@@ -240,7 +241,7 @@ def test_folds_are_pooled_and_masks_give_rotated_boxes(boxed: Path, tmp_path: Pa
     assert (tables.found["corners"].map(len) == 8).all()
     with pytest.raises(ValueError, match="measured the tile"):
         rows_of([folders[0], folders[0]], "bars", "groups", "mine")
-    for name in (FOUND, TRUTH, TILES):
+    for name in (PREDICTIONS, TRUTH, TILES):
         assert (folders[0] / name).is_file()
 
 

@@ -12,7 +12,8 @@ import torch
 from knowlip.base.rows import read_results
 from knowlip.language.definitions import TileTruth
 from knowlip.language.directions import Turn
-from knowlip.language.questions import Posed, askables, facts_from_truth
+from knowlip.language.questions import Posed, askables
+from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models import load_model
 from knowlip.tasks.answering import ANSWERING, PairedAnswering, VqaConfig, answer_questions
 from knowlip.tasks.asking import QuestionSampler, example_of

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from knowlip.language.questions import QUESTION_TYPES, Facts, Question, make_questions
+from knowlip.language.questions import QUESTION_TYPES, Question, make_questions
+from knowlip.language.tile_facts import Facts
 from knowlip.language.truth import judge
 from knowlip.tasks import answers as vqa
 from knowlip.tasks import caption, ranking, retrieve, screening

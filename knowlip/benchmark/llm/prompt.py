@@ -8,7 +8,8 @@ import math
 from typing import Final, Literal
 
 from knowlip.base.vocabulary import AIRCRAFT_TYPES, LANDFORMS, REGIONS, SHIP_TYPES
-from knowlip.language.questions import MAX_COUNT, MIN_SHARE, Question, QuestionType
+from knowlip.language.questions import MAX_COUNT, Question, QuestionType
+from knowlip.language.tile_facts import MIN_SHARE
 
 PromptKind = Literal["choices", "question"]
 

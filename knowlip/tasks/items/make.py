@@ -23,13 +23,8 @@ from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES, landform_shar
 from knowlip.dataset import Dataset
 from knowlip.language.categories import UNTYPED, category_of, untyped
 from knowlip.language.clear import Clearness, ImageLabels, Spot, clear_facts
-from knowlip.language.questions import (
-    Askable,
-    Facts,
-    Question,
-    QuestionType,
-    tile_askables,
-)
+from knowlip.language.questions import Askable, Question, QuestionType, tile_askables
+from knowlip.language.tile_facts import Facts
 from knowlip.tasks.items.page import write_page
 from knowlip.tasks.items.records import Caption, Items, counted, write_items
 from knowlip.tasks.protocols import tile_groups

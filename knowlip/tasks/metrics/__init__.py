@@ -1,6 +1,6 @@
 """What is measured and how sure we are: pure functions of arrays and strings, no model and no data set."""
 
-from knowlip.tasks.metrics.baselines import majority_answers, typical_text
+from knowlip.tasks.metrics.baselines import fixed_texts, majority_answers, typical_text
 from knowlip.tasks.metrics.captions import NO_CIDER, CaptionScore, CaptionScorer, rouge_l, tokenise
 from knowlip.tasks.metrics.detection import auroc, grouped_auroc, precision_recall
 from knowlip.tasks.metrics.intervals import (
@@ -24,6 +24,7 @@ __all__ = [
     "chance_recall",
     "cluster_bootstrap",
     "diagonal_ranks",
+    "fixed_texts",
     "grouped_auroc",
     "majority_answers",
     "mean",

@@ -32,3 +32,18 @@ def typical_text(texts: Sequence[str]) -> str:
     vectors = TfidfVectorizer(preprocessor=tokenise, token_pattern=r"\S+").fit_transform(texts)
     closeness = vectors @ np.asarray(vectors.mean(0)).ravel()
     return texts[int(np.argmax(closeness))]
+
+
+def fixed_texts(texts: Sequence[str], among: Sequence[str] | None = None) -> dict[str, str]:
+    """What to say of every image without looking: the "typical text" and the "frequent text" of training, ties broken
+    alphabetically; nothing where there are no texts.
+
+    Args:
+        texts: of training.
+        among: those of them among which the typical one is sought, each compared with each; all where not given.
+    """
+    if not texts:
+        return {}
+    counts = Counter(texts)
+    often = min(counts, key=lambda text: (-counts[text], text))
+    return {"typical text": typical_text(texts if among is None else among), "frequent text": often}

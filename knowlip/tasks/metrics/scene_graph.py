@@ -10,6 +10,7 @@ that a thing is denied: "no ships" names ships.
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -34,8 +35,6 @@ def no_parser() -> str:
 
 @cache
 def _parser() -> Any:
-    from importlib import import_module
-
     return import_module(PARSER).load(exclude=["ner"])
 
 
