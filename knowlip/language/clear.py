@@ -22,7 +22,9 @@ ANY_TARGET: Final = "target"
 DIFFICULT: Final = "a target is marked as difficult"
 IGNORED_PART: Final = "a part of the image is marked as ignored"
 _WHOLE: Final = "the label is of the whole image"
-_CUT: Final = "a target is cut by the edge"
+CUT: Final = "a target is cut by the edge"
+CUT_SHARE: Final = 0.05
+"""A target of whose outline more lies outside the image is cut by its edge."""
 _UNSEEN: Final = "too much of it is unlabelled"
 
 
@@ -55,7 +57,7 @@ class Clearness:
     """A landform whose share is this near to the 10 % from which it is named leaves the list of all landforms open."""
     most: int = MAX_COUNT
     """More targets are not asked for by number."""
-    cut: float = 0.05
+    cut: float = CUT_SHARE
     """A target of whose outline more than this share lies outside the image, or that ends at its edge, is counted by
     some and not by others; 1 takes all as they are."""
 
@@ -121,8 +123,8 @@ def _targets(
             continue
         if any(spot.whole for spot in mine) or not (mine or said.boxed):
             found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), _WHOLE)
-        elif any(_is_cut(spot, clear.cut) for spot in mine):
-            found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), _CUT)
+        elif any(is_cut(spot.outside, clear.cut) for spot in mine):
+            found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), CUT)
         else:
             number, region = _number_and_region(mine, clear, found)
             counts |= {} if number is None else {category: number}
@@ -161,8 +163,14 @@ def _number_and_region(mine: Sequence[Spot], clear: Clearness, found: Reasons) -
     return number, region
 
 
-def _is_cut(spot: Spot, most: float) -> bool:
-    return spot.outside > most or (math.isnan(spot.outside) and most < 1)
+def is_cut(outside: float, most: float = CUT_SHARE) -> bool:
+    """Whether a target is cut by the edge of the image so far that some count it and some do not.
+
+    Args:
+        outside: share of its outline outside of the image; NaN where it ends at the edge and nobody knows.
+        most: so much may be; 1 takes all as they are.
+    """
+    return outside > most or (math.isnan(outside) and most < 1)
 
 
 def _majority(names: Iterable[str]) -> str:

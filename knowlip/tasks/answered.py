@@ -4,8 +4,8 @@ several that ask about each tile once.
 `predictions.parquet`, one row a question: `tile_id`, `group` (of copies), `type`, `subject`, `question`, `answer` (the
 right one), `ranked` (the likeliest of the candidates), `confidence` (its probability, calibrated) and `raw` (before
 that), `generated`, `written_answer` (the right one as the model would write it), `other` (ranked with the image of
-another tile, null where there is none), `annotator` (null where nothing is known), and for each floor `floor:NAME`,
-null where it says nothing of the type.
+another tile, null where there is none), `annotator` (null where nothing is known), for each floor `floor:NAME`, null
+where it says nothing of the type, and where one was given `detector:NAME`, null where it has not measured the tile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ import pandas as pd
 from knowlip.base.files import sha256
 from knowlip.base.rows import ANNOTATOR, OTHER_IMAGE, Better, Json, Row, Unit, highest_floor
 from knowlip.language.questions import QUESTION_TYPES, QuestionType
+from knowlip.tasks.detector_counts import DETECTOR
 from knowlip.tasks.metrics import Estimate, mean, mean_of_means, proportion
 from knowlip.tasks.runs import FLOOR
 
@@ -131,7 +132,8 @@ class _Rows:
             said[f"{OTHER_IMAGE}{self.encoder}"] = "other"
         if part["annotator"].notna().any():
             said[f"{ANNOTATOR}texts"] = "annotator"
-        return said
+        detectors = [name for name in part.columns if name.startswith(DETECTOR)]
+        return said | {name: name for name in detectors if part[name].notna().any()}
 
 
 def measured_rows(
@@ -161,9 +163,12 @@ def measured_rows(
             if part[column].notna().any():
                 own.append(make.row(encoder, f"{metric}, {how}", proportion(hits(part, column), clusters), named))
         for who, column in said.items():
-            asked = part[part[column].notna()] if column == "other" else part
+            limited = column == "other" or column.startswith(DETECTOR)
+            asked = part[part[column].notna()] if limited else part
             none = int((asked[column].fillna("") == "").sum())
             silent = f"Silent on {none}, which counts as wrong." if none else ""
+            if column.startswith(DETECTOR):
+                silent = f"The model is right about {hits(asked, 'ranked').mean():.1%} of the same questions."
             found = proportion(hits(asked, column), asked["group"].astype(str).to_numpy())
             beside.append(make.row(who, metric, found, named, note=silent))
             means.setdefault(column, {})[kind] = found.value

@@ -24,6 +24,7 @@ from knowlip.tasks.answered import calibrated, measured_rows
 from knowlip.tasks.answers import annotator_answers, answer, answer_scores, blind_answers, candidates, even, kinds_of
 from knowlip.tasks.asking import QuestionSampler, example_of
 from knowlip.tasks.cfar import fitted
+from knowlip.tasks.detector_counts import DETECTOR, detector_counts
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.items import Items
 from knowlip.tasks.paired import Drawn, LanguageConfig, Pairing
@@ -46,6 +47,8 @@ class VqaConfig(LanguageConfig):
     """Most times that a tile is met in a balanced epoch."""
     written: bool = True
     """Whether answers are also written freely when they are measured."""
+    detections: Path | None = None
+    """Finished `knowlip bench run --task detect` on the same data set: its numbers stand beside those of the model."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -195,7 +198,22 @@ def answers_table(
         "other": said_elsewhere,
         "annotator": _annotator(data, asked),
     }
-    return pd.DataFrame(columns | _floor_columns(data, asked, train_questions))
+    return pd.DataFrame(columns | _floor_columns(data, asked, train_questions) | _boxes(data, asked, group_of, config))
+
+
+def _boxes(
+    data: Dataset, asked: Sequence[Question], group_of: Mapping[str, str], config: VqaConfig
+) -> dict[str, list[str | None]]:
+    """Numbers by the detector that was given."""
+    counts = [at for at, one in enumerate(asked) if one.type == QuestionType.COUNT]
+    if config.detections is None or not counts:
+        return {}
+    found = detector_counts(config.detections, data, [asked[at] for at in counts], group_of)
+    say(f"counts by the detector {found.name}: {found.told}")
+    column: list[str | None] = [None] * len(asked)
+    for at, text in zip(counts, found.answers):
+        column[at] = text
+    return {f"{DETECTOR}{found.name}": column}
 
 
 def spelled(tokenizer: TextTokenizer, text: str) -> str:

@@ -225,7 +225,11 @@ class Detection(FinetunedTask[BoxedImages]):
                 "left_out": dict(self.sides.left),
                 "cpu_seconds": self.cpu_seconds,
             }
-            setup: dict[str, Json] = {"dataset_fingerprint": self.data.fingerprint, "seed": self.config.seed}
+            setup: dict[str, Json] = {
+                "dataset_fingerprint": self.data.fingerprint,
+                "measured_fingerprint": self.measured.fingerprint,
+                "seed": self.config.seed,
+            }
             results = Results(rows, {"detect": details}, setup, {"train": seconds})
             write_division(out, self.sides.division)
             results.write(out / METRICS)

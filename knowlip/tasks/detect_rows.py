@@ -132,7 +132,9 @@ def write_tables(folder: Path, tables: DetectionTables) -> None:
     """Write the four tables."""
     schemas = (FOUND_SCHEMA, FOUND_SCHEMA, TRUTH_SCHEMA, TILES_SCHEMA)
     for name, table, schema in zip((PREDICTIONS, CFAR, TRUTH, TILES), tables, schemas):
-        write_table(folder / name, pa.Table.from_pandas(table[schema.names], schema, preserve_index=False))
+        # An empty table of pandas has forgotten what its columns hold, lists among them.
+        full = pa.Table.from_pandas(table, schema, preserve_index=False) if len(table) else schema.empty_table()
+        write_table(folder / name, full)
 
 
 def read_tables(folders: Sequence[Path]) -> DetectionTables:

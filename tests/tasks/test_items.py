@@ -47,7 +47,7 @@ def ships(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         pixels = picture(path, 0 if number == 39 else number, (90, 90))
         if number == 39:
             Image.fromarray((pixels * 0.95).astype(np.uint8)).save(path)
-        boxes = [(x, y, x + 8, y + 6) for x, y in rng.uniform(0, 80, (number % 5, 2)).tolist()]
+        boxes = [(x, y, x + 8, y + 6) for x, y in rng.uniform(1, 80, (number % 5, 2)).tolist()]
         labels = folder / "in" / "labels" / f"{number:03d}.xml"
         voc(labels, (90, 90), *boxes)
         if number % 5 < 4:  # of four the second and fourth are difficult
@@ -99,6 +99,13 @@ def test_captions_pass_over_what_the_labels_leave_open() -> None:
     assert captions(facts, 1) == ("One bridge is visible in the scene. The bridge lies in the center.",)
     assert unsaid(facts) == ("a target is marked as difficult",)
     assert captions(replace(facts, targets=(hard,))) == ()
+    cut = replace(hard, difficult=False, outside=0.2)
+    facts = replace(facts, targets=(cut, bridge))
+    assert unsaid(facts) == ("a target is cut by the edge",)
+    assert "ship" not in captions(facts, 1)[0]
+    assert captions(facts, 1, cut=1.0)[0].startswith("One bridge is visible in the scene.")
+    assert "One ship is visible" in captions(facts, 1, cut=0.2)[0]
+    assert unsaid(replace(facts, targets=(replace(cut, outside=NAN),))) == ("a target is cut by the edge",)
     ignored = LabelTarget("ignored regions", "", 0.1, 0.1, NAN, NAN, NAN, NAN)
     facts = replace(facts, targets=(bridge, ignored))
     assert (captions(facts), unsaid(facts)) == ((), ("a part of the image is marked as ignored",))

@@ -14,7 +14,7 @@ from knowlip.annotators.labels.templates import choose
 from knowlip.annotators.labels.terrain_texts import terrain_texts
 from knowlip.language.captions import sentence
 from knowlip.language.categories import IGNORED, UNTYPED, untyped
-from knowlip.language.clear import DIFFICULT, IGNORED_PART
+from knowlip.language.clear import CUT, CUT_SHARE, DIFFICULT, IGNORED_PART, is_cut
 from knowlip.language.definitions import PRESENT
 from knowlip.language.phrases import UNKNOWN
 
@@ -24,7 +24,7 @@ _UNSEEN: Final = f"more than {PRESENT:.0%} of the image has no class of land"
 """Of so much, what nobody has labelled could be a cover of its own, or the largest."""
 
 
-def captions(facts: LabelFacts, count: int = WORDINGS) -> tuple[str, ...]:
+def captions(facts: LabelFacts, count: int = WORDINGS, cut: float = CUT_SHARE) -> tuple[str, ...]:
     """Captions of one image, all of which say the same; () where the labels say nothing.
 
     Of every category of targets, those of most targets first, the number, the types where the labels name some, and
@@ -34,19 +34,20 @@ def captions(facts: LabelFacts, count: int = WORDINGS) -> tuple[str, ...]:
     Args:
         facts: what the labels say.
         count: how many, at most `WORDINGS`.
+        cut: of a target's outline so much may lie outside the image (:func:`~knowlip.language.clear.is_cut`).
 
     Raises:
         ValueError: more are asked for than there are wordings.
     """
     if not 1 <= count <= WORDINGS:
         raise ValueError(f"An image can have 1 to {WORDINGS} captions, not {count}.")
-    found = [_caption(replace(facts, wording=number)) for number in range(count)]
+    found = [_caption(replace(facts, wording=number), cut) for number in range(count)]
     return tuple(found) if found[0] else ()
 
 
-def unsaid(facts: LabelFacts) -> tuple[str, ...]:
+def unsaid(facts: LabelFacts, cut: float = CUT_SHARE) -> tuple[str, ...]:
     """Why captions pass over categories of targets, one reason each, and over the land."""
-    reasons = [why for category in _categories(facts) if (why := _doubt(facts, category))]
+    reasons = [why for category in _categories(facts) if (why := _doubt(facts, category, cut))]
     return (*reasons, *([_UNSEEN] if facts.shares and facts.unlabelled > PRESENT else []))
 
 
@@ -56,19 +57,22 @@ def _categories(facts: LabelFacts) -> list[str]:
     return sorted({*numbers} - {*UNTYPED}, key=lambda name: (-numbers[name], name))
 
 
-def _doubt(facts: LabelFacts, category: str) -> str:
+def _doubt(facts: LabelFacts, category: str, cut: float) -> str:
     """Why the number of targets of a category is open; "" where it is not."""
     if any(target.category in IGNORED for target in facts.targets):
         return IGNORED_PART
-    return DIFFICULT if any(one.difficult for one in facts.targets if one.category == category) else ""
+    mine = [one for one in facts.targets if one.category == category]
+    if any(one.difficult for one in mine):
+        return DIFFICULT
+    return CUT if any(is_cut(one.outside, cut) and not one.whole for one in mine) else ""
 
 
-def _caption(facts: LabelFacts) -> str:
+def _caption(facts: LabelFacts, cut: float) -> str:
     said: list[str] = []
     for category in _categories(facts):
         mine = tuple(target for target in facts.targets if target.category == category)
         typed = any(not untyped(target.type) for target in mine)
-        if _doubt(facts, category):
+        if _doubt(facts, category, cut):
             continue
         if any(target.whole for target in mine) and not typed:
             said.append(choose("shown", facts.chance, types=article(category, 1)))

@@ -38,7 +38,7 @@ class Nouns(dict[str, object]):
 
 
 def target_texts(facts: LabelFacts) -> dict[str, str]:
-    """Dimension -> text."""
+    """Dimension -> text; "unknown" for what the labels leave open."""
     targets = [target for target in facts.targets if target.category == facts.category]
     nouns = Nouns(facts.category, len(targets))
     if not targets:
@@ -53,6 +53,9 @@ def target_texts(facts: LabelFacts) -> dict[str, str]:
             "Category": _category(facts, targets, nouns),
             "Distribution": _pattern(facts, targets, nouns),
         }
+    if any(target.whole for target in targets):  # such a label says what there is, neither how many nor where
+        counted = UNKNOWN
+        rest |= dict.fromkeys(("Location", "Size", "Distribution"), UNKNOWN)
     return {"Count": counted, **rest, "Region": _region(facts), "Environment": _environment(facts, nouns)}
 
 

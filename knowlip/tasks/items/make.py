@@ -145,9 +145,9 @@ def items_of(data: Dataset, config: MakeConfig, cache: Path | None = None) -> It
             silent.append(_COPY)
             continue
         facts = source.facts(tile_id)
-        texts = captions(facts, config.captions) if config.captions else ()
+        texts = captions(facts, config.captions, config.clear.cut) if config.captions else ()
         said += [Caption(tile_id, text, named) for text in texts]
-        passed = unsaid(facts) if config.captions else ()
+        passed = unsaid(facts, config.clear.cut) if config.captions else ()
         mute += [f"in part: {why}" if texts else why for why in passed]
         if config.captions and not texts and not passed:
             mute.append("the labels say nothing about the image")

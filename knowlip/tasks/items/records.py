@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
+from knowlip.base.progress import say
 from knowlip.base.rows import Json
 from knowlip.dataset import Dataset
 from knowlip.language.questions import QUESTION_TYPES, Question
@@ -130,8 +131,10 @@ def read_items(path: Path, data: Dataset) -> Items:
         questions.append(question_of(tile_id, question, answer, kind, subject, source))
     check_answers(questions, str(path))
     of_labels = {*(one.source for one in captions), *(one.source for one in questions)} & {*OF_LABELS}
-    if of_labels and (labels := about.get("labels_sha256")) and labels != data.labels_sha256:
+    if of_labels and about.get("labels_sha256", data.labels_sha256) != data.labels_sha256:
         raise ValueError(f"{path} was made from other labels than {data.path} has now: make it again.")
+    if of_labels and "labels_sha256" not in about:
+        say(f"warning: {path} does not say from which labels it was made: whether the set still has them is not known.")
     left_out, made_with = found.get("left_out") or {}, found.get("made_with") or {}
     if not isinstance(left_out, dict) or not isinstance(made_with, dict):
         raise ValueError(f"left_out and made_with of {path} must be objects.")

@@ -1,0 +1,96 @@
+"""What a detector counts on the images about which a model is asked how many targets there are: so that the answer of
+a sentence stands beside that of boxes.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from knowlip.base.documents import read_yaml
+from knowlip.base.files import sha256
+from knowlip.base.rows import read_results
+from knowlip.dataset import Dataset
+from knowlip.language.categories import category_of
+from knowlip.language.questions import Question
+from knowlip.tasks.detect_rows import CFAR, read_tables
+from knowlip.tasks.runs import METRICS, check_folds
+
+DETECTOR: Final = "detector:"
+"""What the encoder of a detector's own row begins with."""
+_SCORES: Final = np.arange(0.05, 1.0, 0.05)
+
+
+class DetectorCounts(NamedTuple):
+    """Numbers by a detector."""
+
+    name: str
+    """Of its encoder, without folders."""
+    answers: list[str | None]
+    """Of each question, None where the detector has not measured the tile or knows no such category."""
+    told: str
+    """From which score boxes count, and of how many questions there is no number."""
+
+
+def detector_counts(
+    folder: Path, data: Dataset, asked: Sequence[Question], group_of: Mapping[str, str]
+) -> DetectorCounts:
+    """How many boxes of the asked category a finished detection found in each tile that it measured (none of which it
+    learned from). Boxes count from the score that comes nearest to the right numbers on the other half of the groups
+    of copies.
+
+    Args:
+        folder: of `knowlip bench run --task detect` (its seed 0), or a run folder of it.
+        data: the data set that is asked about; the detection must have measured the same.
+        asked: questions for numbers.
+        group_of: tile -> its group of copies.
+
+    Raises:
+        ValueError: no finished detection, one of another data set, or none that has measured an asked tile.
+    """
+    runs = [folder] if (folder / METRICS).is_file() else sorted(folder.glob("seed-0/fold-*"))
+    runs = [run for run in runs if (run / METRICS).is_file()]
+    if not runs or not all((run / CFAR).is_file() for run in runs):
+        raise ValueError(f"{folder} holds no finished detection: give the folder of `knowlip bench run --task detect`.")
+    check_folds(runs, whole=False)
+    for run in runs:
+        setup = read_results(run / METRICS).setup
+        if setup.get("measured_fingerprint", setup.get("dataset_fingerprint")) != data.fingerprint:
+            raise ValueError(f"{run} measured other tiles than {data.path} holds.")
+    # A threshold that were chosen on the tiles that it is measured on would know their answers.
+    tables = read_tables(runs)
+    measured = {*tables.tiles["tile_id"]}
+    known = {category_of(str(name)) for name in (*tables.found["category"], *tables.truth["category"])}
+    scores: dict[tuple[str, str], list[float]] = {}
+    for tile, category, score in zip(tables.found["tile_id"], tables.found["category"], tables.found["score"]):
+        scores.setdefault((str(tile), category_of(str(category))), []).append(float(score))
+    there = [at for at, one in enumerate(asked) if one.tile_id in measured and one.subject in known]
+    there = [at for at in there if re.fullmatch(r"\d{1,6}", asked[at].answer)]
+    if not there:
+        raise ValueError(f"{folder} measured no tile, or no category, that is asked about by number.")
+    number = np.array(
+        [
+            [sum(score >= least for score in scores.get((asked[at].tile_id, asked[at].subject), [])) for at in there]
+            for least in _SCORES
+        ]
+    )
+    true = np.array([int(asked[at].answer) for at in there])
+    names = sorted({group_of[asked[at].tile_id] for at in there}, key=lambda name: sha256(name.encode()))
+    half = {name: place % 2 for place, name in enumerate(names)}
+    part = np.array([half[group_of[asked[at].tile_id]] for at in there])
+    answers: list[str | None] = [None] * len(asked)
+    chosen = []
+    for side in sorted({*half.values()}):
+        fit = part != side if len({*half.values()}) > 1 else np.zeros(len(part), bool)
+        error = np.abs(number[:, fit] - true[fit]).sum(1)
+        best = int(np.argmin(error)) if fit.any() else len(_SCORES) // 2
+        chosen.append(f"{_SCORES[best]:.2f}")
+        for place in np.flatnonzero(part == side):
+            answers[there[place]] = str(number[best, place])
+    told = f"Boxes count from a score of {' and '.join(chosen)}, chosen on the other half of the groups"
+    if missing := len(asked) - len(there):
+        told += f"; of {missing} questions the detector has not measured the tile or knows no such category"
+    kind, at, file = str(read_yaml(runs[0] / "config.yaml")["encoder"]).rpartition("@")
+    return DetectorCounts(kind + at + Path(file).name, answers, f"{told}.")
