@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from timm.layers import resample_abs_pos_embed, resample_patch_embed
 from torch import Tensor
 
@@ -69,8 +70,9 @@ def resize_positions(
     prefix: int,
     antialias: bool = False,
     source_grid: Sequence[int] | None = None,
+    align_corners: bool = False,
 ) -> Tensor:
-    """Position embeddings of a grid of patches, interpolated to another grid (bicubic, corners not aligned).
+    """Position embeddings of a grid of patches, interpolated to another grid (bicubic).
 
     Args:
         positions_1ND: prefix tokens first, then the patches row by row.
@@ -78,6 +80,7 @@ def resize_positions(
         prefix: tokens that are no patches ([CLS], registers); they keep their embeddings.
         antialias: low-pass before shrinking, as timm does; BLIP and MAE do not.
         source_grid: rows and columns that the embeddings stand for; a square where it is not given.
+        align_corners: as GeoChat, BITA and Prithvi do; nobody else.
 
     Raises:
         ValueError: the patches make no such grid, or no square.
@@ -94,6 +97,11 @@ def resize_positions(
         )
     if tuple(source_grid or (side, side)) == tuple(grid):
         return positions_1ND.float()
+    if align_corners:  # timm's does not offer it
+        rows, columns = source_grid or (side, side)
+        places = positions_1ND[:, prefix:].float().mT.unflatten(-1, (rows, columns))
+        places = F.interpolate(places, tuple(grid), mode="bicubic", align_corners=True).flatten(2).mT
+        return torch.cat([positions_1ND[:, :prefix].float(), places], 1)
     resized: Tensor = resample_abs_pos_embed(
         positions_1ND.float(),
         list(grid),
