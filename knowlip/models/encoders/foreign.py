@@ -1,4 +1,4 @@
-"""What the encoders of other projects share: names `KIND:FILE,setting=value`, and a file understood before it is opened.
+"""What the encoders of other projects share: names KIND:FILE,setting=value, a file understood before it is opened.
 
 A kind's `read` recognises a file, says what it is and fills a module from it, every tensor accounted for; `open_file`
 opens what it found, `knowlip weights inspect` tells it.

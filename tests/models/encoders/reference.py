@@ -109,7 +109,7 @@ def pixels_of(images: Tensor, mean: Any = 0.0, std: Any = 1.0, channels: int = 3
 
 
 def rename(module: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
-    """A state under the names of a layout: `{i}` stands for the number of a block. A name that is absent is left out."""
+    """A state under the names of a layout: `{i}` stands for the number of a block. Others are left out."""
     state: dict[str, Tensor] = {}
     for ours, tensor in module.state_dict().items():
         parts = ours.split(".")
