@@ -147,4 +147,7 @@ class ForeignEncoder:
     def summary(self, images: Tensor) -> Tensor:
         """(B, D)."""
         tokens = self.tokens(images)
-        return tokens[:, 0] if self.pool == "class" else tokens[:, self.prefix :].mean(1)
+        if self.pool == "class":
+            return tokens[:, 0]
+        pooled: Tensor = self.module.fc_norm(tokens[:, self.prefix :].mean(1))  # type: ignore[operator]
+        return pooled

@@ -96,6 +96,7 @@ def vit_shape(
     activation: Activation,
     eps: float,
     side: int | None = None,
+    needs: Sequence[str] = (),
 ) -> VitShape:
     """Read the sizes.
 
@@ -105,6 +106,7 @@ def vit_shape(
         named: timm's names of them.
         heads, activation, eps: what no shape tells.
         side: of the image in pixels, where position embeddings do not tell.
+        needs: parts (:class:`VitShape`) that every such tower has: without one it would be another model, in silence.
 
     Raises:
         ValueError: it is no ViT, has patches or positions that are no square, or sizes beyond what is read.
@@ -130,6 +132,8 @@ def vit_shape(
         ("patch_bias", "patch_embed.proj.bias"),
     ):
         found |= {part} if name in names else set()
+    if lacking := [part for part in needs if part not in found]:
+        raise ValueError(f"{path} lacks {lacking[0]} of its ViT.")
     class_position = True
     if POSITIONS in names:  # as many as patches, or one more for the class token: the square tells which
         count = named.value(state, POSITIONS).shape[-2]

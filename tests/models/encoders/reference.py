@@ -120,18 +120,19 @@ def rename(module: nn.Module, names: Mapping[str, str]) -> dict[str, Tensor]:
     return state
 
 
+_WB = ("weight", "bias")
 _IN, _OUT = "attn.in_proj_{}", "attn.out_proj.{}"
 TIMM = {
     "patch.weight": "patch_embed.proj.weight",
     "patch.bias": "patch_embed.proj.bias",
     "cls": "cls_token",
     "pos": "pos_embed",
-    **{f"pre.{part}": f"norm_pre.{part}" for part in ("weight", "bias")},
-    **{f"post.{part}": f"norm.{part}" for part in ("weight", "bias")},
-    **{f"blocks.i.ln{n}.{part}": f"blocks.{{i}}.norm{n}.{part}" for n in (1, 2) for part in ("weight", "bias")},
-    **{f"blocks.i.{_IN.format(part)}": f"blocks.{{i}}.attn.qkv.{part}" for part in ("weight", "bias")},
-    **{f"blocks.i.{_OUT.format(part)}": f"blocks.{{i}}.attn.proj.{part}" for part in ("weight", "bias")},
-    **{f"blocks.i.fc{n}.{part}": f"blocks.{{i}}.mlp.fc{n}.{part}" for n in (1, 2) for part in ("weight", "bias")},
+    **{f"pre.{part}": f"norm_pre.{part}" for part in _WB},
+    **{f"post.{part}": f"norm.{part}" for part in _WB},
+    **{f"blocks.i.ln{n}.{part}": f"blocks.{{i}}.norm{n}.{part}" for n in (1, 2) for part in _WB},
+    **{f"blocks.i.{_IN.format(part)}": f"blocks.{{i}}.attn.qkv.{part}" for part in _WB},
+    **{f"blocks.i.{_OUT.format(part)}": f"blocks.{{i}}.attn.proj.{part}" for part in _WB},
+    **{f"blocks.i.fc{n}.{part}": f"blocks.{{i}}.mlp.fc{n}.{part}" for n in (1, 2) for part in _WB},
     "blocks.i.table": "blocks.{i}.attn.rpe_k.lookup_table_weight",
 }
 
@@ -141,4 +142,78 @@ def timm_state(module: nn.Module) -> dict[str, Tensor]:
     state = rename(module, TIMM)
     state["cls_token"] = state["cls_token"].reshape(1, 1, -1)
     state["pos_embed"] = state["pos_embed"][None]
+    return state
+
+
+OPENAI_BLOCK = {
+    **{f"blocks.i.ln{n}.{part}": f"transformer.resblocks.{{i}}.ln_{n}.{part}" for n in (1, 2) for part in _WB},
+    **{f"blocks.i.{_IN.format(part)}": f"transformer.resblocks.{{i}}.attn.in_proj_{part}" for part in _WB},
+    **{f"blocks.i.{_OUT.format(part)}": f"transformer.resblocks.{{i}}.attn.out_proj.{part}" for part in _WB},
+    **{f"blocks.i.fc1.{part}": f"transformer.resblocks.{{i}}.mlp.c_fc.{part}" for part in _WB},
+    **{f"blocks.i.fc2.{part}": f"transformer.resblocks.{{i}}.mlp.c_proj.{part}" for part in _WB},
+}
+OPENAI = OPENAI_BLOCK | {
+    "patch.weight": "conv1.weight",
+    "cls": "class_embedding",
+    "pos": "positional_embedding",
+    **{f"pre.{part}": f"ln_pre.{part}" for part in _WB},
+    **{f"post.{part}": f"ln_post.{part}" for part in _WB},
+}
+HF = {
+    "patch.weight": "embeddings.patch_embedding.weight",
+    "cls": "embeddings.class_embedding",
+    "pos": "embeddings.position_embedding.weight",
+    **{f"pre.{part}": f"pre_layrnorm.{part}" for part in _WB},
+    **{f"post.{part}": f"post_layernorm.{part}" for part in _WB},
+    **{f"blocks.i.ln{n}.{part}": f"encoder.layers.{{i}}.layer_norm{n}.{part}" for n in (1, 2) for part in _WB},
+    **{f"blocks.i.{_OUT.format(part)}": f"encoder.layers.{{i}}.self_attn.out_proj.{part}" for part in _WB},
+    **{f"blocks.i.fc{n}.{part}": f"encoder.layers.{{i}}.mlp.fc{n}.{part}" for n in (1, 2) for part in _WB},
+}
+WORDS, LENGTH, EMBED = 540, 12, 32
+
+
+class TextReference(nn.Module):
+    """Tokens of one text, without padding -> its vector."""
+
+    def __init__(self, act: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, WIDTH)
+        self.pos = nn.Parameter(torch.zeros(LENGTH, WIDTH))
+        self.blocks = nn.ModuleList(Block(WIDTH, HEADS, 1e-5, act, False) for _ in range(DEPTH))
+        self.post = nn.LayerNorm(WIDTH, eps=1e-5)
+        self.projection = nn.Parameter(torch.zeros(WIDTH, EMBED))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = (self.words(tokens) + self.pos[: len(tokens)])[None]
+        mask = torch.full((len(tokens),) * 2, -torch.inf).triu(1)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.post(x[0, -1]) @ self.projection
+
+
+TEXT = {
+    "words.weight": "token_embedding.weight",
+    "pos": "positional_embedding",
+    "projection": "text_projection",
+    **{f"post.{part}": f"ln_final.{part}" for part in _WB},
+}
+
+
+def vocabulary() -> tuple[dict[str, int], list[str]]:
+    """Of CLIP's kind, tiny: the letters, and merges that make `ship` and `the`."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = [chr(one) for one in plain] + [chr(256 + place) for place in range(256 - len(plain))]
+    merges = ["s h", "i p</w>", "sh ip</w>", "t h", "th e</w>"]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), *(merge.replace(" ", "") for merge in merges)]
+    words += [f"spare{number}" for number in range(WORDS - len(words) - 2)]
+    return {word: place for place, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}, merges
+
+
+def split_qkv(state: dict[str, Tensor], module: nn.Module, prefix: str, place: str) -> dict[str, Tensor]:
+    """q, k and v of every block as three tensors: `place` has {i} for the block, {q} for q, k or v."""
+    for number, block in enumerate(module.blocks):  # type: ignore[arg-type]
+        for part in _WB:
+            whole = getattr(block.attn, f"in_proj_{part}").detach()
+            for name, third in zip("qkv", whole.chunk(3)):
+                state[prefix + place.format(i=number, q=name) + part] = third.clone()
     return state

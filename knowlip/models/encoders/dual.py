@@ -1,0 +1,273 @@
+"""What the encoders of CLIP's kind share: two towers, one space, a tokenizer from the user's files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from knowlip.base.documents import read_json
+from knowlip.models.bpe import FILES, BpeTokenizer, find_bpe, read_bpe
+from knowlip.models.clip import ClipModel, ClipText
+from knowlip.models.encoders.foreign import Foreign, ForeignEncoder, Settings
+from knowlip.models.encoders.protocol import EncoderCard, PixelSpec
+from knowlip.models.weights.clip import ClipNames
+from knowlip.models.weights.ledger import WeightLedger
+from knowlip.models.weights.shape import Activation, build_vit, fill_vit, vit_shape
+from knowlip.models.weights.source import Source
+from knowlip.models.weights.vit import CLIP
+
+_HEADS = {768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
+"""Width -> heads of the published CLIPs' ViTs: B, L, H, g, bigG. H has 80 channels a head, not 64."""
+_TEXT_HEADS = {512: 8, 640: 10, 768: 12, 1024: 16, 1280: 20}
+_NEEDS = ("cls_token", "pos_embed", "norm_pre", "norm")
+_CONFIG = "open_clip_config.json"
+
+
+@dataclass(frozen=True)
+class DualFacts:
+    """What is known of a project's models and stands in none of their files."""
+
+    licence: str
+    card: EncoderCard
+    activation: Callable[[int, int], tuple[Activation | None, str]]
+    """Width and patch of the ViT -> its activation (None where nobody says) and who says so."""
+
+
+def always(activation: Activation, who: str) -> Callable[[int, int], tuple[Activation | None, str]]:
+    """The same activation for every size."""
+    return lambda width, patch: (activation, who)
+
+
+class DualEncoder(ForeignEncoder):
+    """A ViT and a text tower of one space. The summary is the class token before its projection."""
+
+    def __init__(
+        self, model: ClipModel, pixels: PixelSpec, licence: str, card: EncoderCard, path: Path, vocabulary: str | None
+    ) -> None:
+        super().__init__(model.visual, pixels, licence, card)
+        self.model = model
+        self._path, self._vocabulary = path, vocabulary
+        self._tokenizer: BpeTokenizer | None = None
+
+    @property
+    def temperature(self) -> float:
+        """tau, by which contrast divides cosines; 1 where the file does not say."""
+        scale = self.model.logit_scale
+        return 1.0 if scale is None else float(scale.detach().neg().exp())
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Unit-length embeddings (B, E)."""
+        assert self.model.projection is not None
+        return F.normalize(self.model.projection(self.summary(images)), dim=-1)
+
+    def text(self, texts: Sequence[str]) -> Tensor:
+        """Unit-length embeddings (B, E).
+
+        Raises:
+            ValueError: there is no vocabulary beside the weights, or it is not the model's.
+        """
+        tower = self.model.text
+        assert tower is not None
+        tokens, ends = self.tokenizer()(texts, tower.length)
+        device = tower.positions.device
+        return F.normalize(tower(tokens.to(device), ends.to(device)), dim=-1)
+
+    def tokenizer(self) -> BpeTokenizer:
+        """Of the user's file, read when the first text comes."""
+        if self._tokenizer is None:
+            assert self.model.text is not None
+            path = Path(self._vocabulary) if self._vocabulary else find_bpe(self._path)
+            if path is None:
+                raise ValueError(
+                    f"{self._path} reads texts with a vocabulary that is not in it: put {', '.join(FILES[:2])} or "
+                    f"{FILES[2]} and merges.txt beside it, or give vocabulary=FILE."
+                )
+            self._tokenizer = read_bpe(path, self.model.text.embedding.num_embeddings)
+        return self._tokenizer
+
+
+def read_dual(source: Source, settings: Settings, size: int | None, names: ClipNames, facts: DualFacts) -> Foreign:
+    """Two towers of a file, or the ViT alone where it has no text.
+
+    Raises:
+        ValueError: other sizes than it says, or tensors without a place.
+    """
+    config, who_config = _configuration(source)
+    vision, texts = config.get("vision", {}), config.get("text", {})
+    if "patch_embed.proj.weight" not in names.visual.parts:
+        raise ValueError(f"{source.path} lacks the patch kernel of its ViT.")
+    kernel = names.visual.value(source.state, "patch_embed.proj.weight")
+    if kernel.ndim != 4:
+        raise ValueError(f"{source.path} has a patch kernel of shape {tuple(kernel.shape)}.")
+    width, patch = kernel.shape[0], kernel.shape[-1]
+    heads, said = _heads(source, "heads", width, settings.integer("heads"), vision.get("heads"), _HEADS, who_config)
+    known, who = facts.activation(width, patch)
+    activation, acts = _activation(source, settings.activation(), vision.get("activation"), known, who, who_config)
+    eps = float(vision.get("eps", 1e-5))
+    shape = vit_shape(source.path, source.state, names.visual, heads, activation, eps, needs=_NEEDS)
+    mean, std, whose = config.get("pixels") or (*CLIP, "CLIP's mean and deviation, as the project's code says")
+    mean, std = settings.numbers("mean") or tuple(mean), settings.numbers("std") or tuple(std)
+    notes = [said, acts, f"Pixels: mean {mean}, deviation {std} ({whose})."]
+
+    # Half a pair of towers would be another model in silence: either all parts of both are there, or the ViT alone.
+    text, asked = None, settings.integer("text_heads")
+    vocabulary = settings.text("vocabulary")
+    if names.text.parts and not names.scale:
+        raise ValueError(f"{source.path} lacks logit_scale, which every CLIP of two towers has.")
+    if names.text.parts and not names.projection:
+        raise ValueError(f"{source.path} lacks the projection of its images, which every CLIP of two towers has.")
+    if names.text.parts:
+        table = names.text.parts.get("embedding.weight")
+        wide = source.state[table[0]].shape[-1] if table else 0
+        number, said = _heads(source, "text_heads", wide, asked, texts.get("heads"), _TEXT_HEADS, who_config)
+        text = _text_tower(source, names, number, activation, float(texts.get("eps", 1e-5)))
+        notes.append(said)
+    embed = None
+    if names.projection:
+        projection = source.state[names.projection]
+        embed = projection.shape[1 if names.transposed else 0] if projection.ndim == 2 else 0
+    model = ClipModel(build_vit(shape, size), embed, text, bool(names.scale))
+    ledger = WeightLedger(source, model, [""], "CLIP")
+    for reason, keys in names.dropped.items():
+        ledger.drop(keys, reason)
+    fill_vit(ledger, names.visual, shape, "visual.", size)
+    if names.projection:
+        value = source.state[names.projection]
+        ledger.put("projection.weight", value.mT if names.transposed else value, names.projection)
+    if text is not None:
+        for reason, keys in names.text.dropped.items():
+            ledger.drop(keys, reason)
+        for name, parts in names.text.parts.items():
+            if f"text.{name}" in ledger.wanted:
+                ledger.put(f"text.{name}", names.text.value(source.state, name), *parts)
+    if names.scale:
+        ledger.put("logit_scale", source.state[names.scale].reshape(()), names.scale)
+    pixels = PixelSpec(shape.channels, mean, std, size or shape.side)
+    path = Path(source.path)
+    encoder: ForeignEncoder
+    if text is not None and embed:
+        encoder = DualEncoder(model, pixels, facts.licence, facts.card, path, vocabulary)
+    else:
+        encoder = ForeignEncoder(model.visual, pixels, facts.licence, facts.card)
+        notes.append("No text tower with a projection of both: it reads no texts.")
+    what = shape.describe() + (f"; text tower of width {text.positions.shape[1]}" if text is not None else "")
+    return Foreign(encoder, model, ledger.close(), what, notes)
+
+
+def _text_tower(source: Source, names: ClipNames, heads: int, activation: Activation, eps: float) -> ClipText:
+    """A text tower of the file's sizes.
+
+    Raises:
+        ValueError: a part is missing.
+    """
+    named, state = names.text, source.state
+    for needed in ("embedding.weight", "positions", "blocks.0.mlp.fc1.weight", "projection.weight"):
+        if needed not in named.parts:
+            raise ValueError(f"{source.path} has a text tower that lacks {needed}.")
+    words, width = named.value(state, "embedding.weight").shape
+    own = "own_token" in named.parts
+    depth = len({name.split(".")[1] for name in named.parts if name.startswith("blocks.")})
+    hidden, length = len(named.value(state, "blocks.0.mlp.fc1.weight")), len(named.value(state, "positions")) - own
+    embed = named.value(state, "projection.weight").shape[0]
+    if max(words, width * 64, hidden, length * 16, embed, depth * 1024) > 1 << 20:
+        raise ValueError(f"{source.path} has a text tower of {words} words, width {width}, depth {depth}: none has.")
+    bias = "projection.bias" in named.parts
+    return ClipText(words, length, width, depth, heads, hidden, embed, activation, eps, own, bias)
+
+
+def _heads(
+    source: Source, setting: str, width: int, asked: int | None, config: Any, known: Mapping[int, int], who: str
+) -> tuple[int, str]:
+    """The number of heads and who says it: the config, the user, or the published models of that width."""
+    if config is not None:
+        if not isinstance(config, int) or config < 1:
+            raise ValueError(f"{who} beside {source.path} says no sound number of heads.")
+        if asked not in (None, config):
+            raise ValueError(f"{source.path} has {config} heads, as {who} says, not {asked}: leave out {setting}.")
+        return config, f"{config} heads, as {who} says."
+    if asked is not None:
+        return asked, f"{asked} heads, as {setting} says."
+    if width not in known:
+        raise ValueError(
+            f"{source.path} does not say how many heads its tower of width {width} has: give {setting}=NUMBER, or keep "
+            f"{_CONFIG} beside it."
+        )
+    return known[width], f"{known[width]} heads, as every published CLIP's tower of width {width} has ({setting}=)."
+
+
+def _activation(
+    source: Source,
+    asked: Activation | None,
+    config: Activation | None,
+    known: Activation | None,
+    who: str,
+    who_config: str,
+) -> tuple[Activation, str]:
+    """The activation and who says it."""
+    if config is not None:
+        if asked not in (None, config):
+            raise ValueError(f"{source.path} has {config}, as {who_config} says, not {asked}: leave out activation.")
+        return config, f"{config}, as {who_config} says."
+    if asked is not None:
+        return asked, f"{asked}, as activation= says."
+    if known is None:
+        raise ValueError(f"{source.path} does not say its activation ({who}): give activation=gelu or quick_gelu.")
+    return known, f"{known}: {who} (activation= takes another)."
+
+
+def _configuration(source: Source) -> tuple[dict[str, Any], str]:
+    """What the files beside the weights say of sizes that no shape tells, in our words, and which file does."""
+    beside = Path(source.path).with_name(_CONFIG)
+    if beside.is_file():
+        return _open_clip(read_json(beside), beside), _CONFIG
+    config = source.config
+    if isinstance(config.get("vision_config", config), dict) and "hidden_act" in config.get("vision_config", config):
+        return _hugging_face(config, source), "config.json"
+    return {}, "config.json"
+
+
+def _open_clip(content: Any, path: Path) -> dict[str, Any]:
+    """Of open_clip's config."""
+    model = content.get("model_cfg", content) if isinstance(content, dict) else None
+    model = model if isinstance(model, dict) else {}
+    vision, text = model.get("vision_cfg"), model.get("text_cfg")
+    if not isinstance(vision, dict) or not isinstance(text, dict) or not isinstance(vision.get("width"), int):
+        raise ValueError(f"{path} names no ViT and text tower of open_clip.")
+    activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
+    found: dict[str, Any] = {
+        "vision": {"heads": vision["width"] // vision.get("head_width", 64), "activation": activation},
+        "text": {"heads": text.get("heads")},
+    }
+    told = content.get("preprocess_cfg")
+    if isinstance(told, dict) and "mean" in told and "std" in told:
+        found["pixels"] = (_three(told["mean"], path), _three(told["std"], path), f"as {path.name} says")
+    return found
+
+
+def _hugging_face(config: dict[str, Any], source: Source) -> dict[str, Any]:
+    """Of Hugging Face's config.json."""
+    found: dict[str, Any] = {}
+    words = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
+    for part in ("vision", "text"):
+        one = config.get(f"{part}_config", config if part == "vision" else {})
+        if not isinstance(one, dict) or not one:
+            continue
+        if one.get("hidden_act", "quick_gelu") not in words:
+            raise ValueError(f"{source.path} has the activation {one['hidden_act']!s:.40}, which is not read.")
+        found[part] = {"activation": words[one.get("hidden_act", "quick_gelu")], "eps": one.get("layer_norm_eps", 1e-5)}
+        found[part]["heads"] = one.get("num_attention_heads", 12 if part == "vision" else 8)
+    told = source.pixels
+    if "image_mean" in told and "image_std" in told:
+        path = Path(source.path).with_name("preprocessor_config.json")
+        found["pixels"] = (_three(told["image_mean"], path), _three(told["image_std"], path), f"as {path.name} says")
+    return found
+
+
+def _three(values: Any, path: Path) -> tuple[float, ...]:
+    numbers = values if isinstance(values, list) else []
+    if len(numbers) not in (1, 3) or not all(isinstance(one, int | float) for one in numbers):
+        raise ValueError(f"{path} has no sound mean and deviation of pixels.")
+    return tuple(float(one) for one in values)
