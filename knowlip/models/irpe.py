@@ -37,11 +37,13 @@ def piecewise_index(offset: Tensor) -> Tensor:
 @lru_cache(maxsize=16)
 def buckets(rows: int, columns: int) -> Tensor:
     """Bucket (1 + N, 1 + N) of every pair of query and key of a grid of N patches behind a class token."""
-    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
-    axes = piecewise_index(places[:, None] - places[None]) + _REACH
-    found = torch.full((len(places) + 1,) * 2, BUCKETS - 1)
-    found[1:, 1:] = axes[..., 0] * (2 * _REACH + 1) + axes[..., 1]
-    return found
+    # They are kept: made for an image that is only looked at, they must serve a training too.
+    with torch.inference_mode(False):
+        places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+        axes = piecewise_index(places[:, None] - places[None]) + _REACH
+        found = torch.full((len(places) + 1,) * 2, BUCKETS - 1)
+        found[1:, 1:] = axes[..., 0] * (2 * _REACH + 1) + axes[..., 1]
+        return found
 
 
 class RelativeKeys(nn.Module):
