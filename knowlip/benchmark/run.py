@@ -36,7 +36,7 @@ PAGE: Final = "bench.html"
 SETTINGS: Final = "bench.yaml"
 _OURS: Final = ("dataset", "encoder", "out", "protocol", "fold", "folds", "seed", "cache")
 """Settings of the task that bench run itself sets."""
-_FREE: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings")
+FREE_BENCH: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings")
 """Settings that may differ between a run and its continuation: what the recipe comes to may not."""
 _BEGUN: Final = ("config.yaml", METRICS)
 """What a run folder holds whose training has begun."""
@@ -88,7 +88,7 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
     """Train and measure all folds and seeds, and write what they come to.
 
     Returns:
-        `rows` as in rows.json, `out`, and how many `runs` were `trained` now.
+        `rows` as in rows.json, `first`: the first row of each seed, `out`, and how many `runs` were `trained` now.
 
     Raises:
         ValueError: no such task, recipe, setting or data set, other settings in `out`, or what the task refuses.
@@ -96,22 +96,13 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
     task = find_bench_task(config.task)
     settings = _task_settings(config)
     base = _config(task, config, settings, Place(0, 0, config.out))  # what is wrong is refused before anything is made
-    data = Dataset(config.data)
-    resolved = {name: value for name, value in plain(base).items() if name not in _OURS}
-    made_with = {
-        **plain(config),
-        "task_settings": resolved,
-        "dataset_fingerprint": data.fingerprint,
-        "labels_sha256": data.labels_sha256,
-        "other_sets": _other_sets(base),
-        "encoder_sha256": weights_sha256(config.encoder),
-    }
+    made_with = _made_with(config, base)
     config.out.mkdir(parents=True, exist_ok=True)
     with alone(config.out / "lock", f"Another process runs in {config.out}: let it end, or use another output folder."):
         if not any((one.parent / name).is_file() for one in config.out.glob("seed-*/fold-*/*") for name in _BEGUN):
             # The task refused what was asked for, or was killed before it began: that binds nobody.
             (config.out / SETTINGS).unlink(missing_ok=True)
-        same_or_refuse(config.out / SETTINGS, made_with, _FREE)
+        same_or_refuse(config.out / SETTINGS, made_with, FREE_BENCH)
         places, trained = list(_places(config)), 0
         for number, place in enumerate(places):
             if (place.folder / METRICS).is_file():
@@ -120,6 +111,30 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
             task.run(_config(task, config, settings, place))
             trained += 1
         return _write(config, task, base.split_name, places, made_with) | {"runs": len(places), "trained": trained}
+
+
+def bench_settings(config: BenchRunConfig) -> dict[str, Any]:
+    """All that decides the figures of a command, as bench.yaml holds it: settings of the task after recipe and command,
+    and hashes of data and weights.
+
+    Raises:
+        ValueError: no such task, recipe, setting or data set.
+    """
+    return _made_with(
+        config, _config(find_bench_task(config.task), config, _task_settings(config), Place(0, 0, config.out))
+    )
+
+
+def _made_with(config: BenchRunConfig, base: MeasuredConfig) -> dict[str, Any]:
+    data = Dataset(config.data)
+    return {
+        **plain(config),
+        "task_settings": {name: value for name, value in plain(base).items() if name not in _OURS},
+        "dataset_fingerprint": data.fingerprint,
+        "labels_sha256": data.labels_sha256,
+        "other_sets": _other_sets(base),
+        "encoder_sha256": weights_sha256(config.encoder),
+    }
 
 
 def show(result: Mapping[str, Any]) -> str:
@@ -225,7 +240,7 @@ def _write(
     with whole_file(config.out / PAGE) as part:
         part.write_text(_page(config, results, by_seed, places))
     plain_rows: list[Any] = [plain(row) for row in rows]
-    return {"rows": plain_rows, "out": str(config.out)}
+    return {"rows": plain_rows, "first": [plain(seed[0]) for seed in by_seed if seed], "out": str(config.out)}
 
 
 def over_seeds(by_seed: Sequence[Sequence[Row]]) -> tuple[Row, ...]:

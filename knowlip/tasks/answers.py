@@ -17,7 +17,7 @@ from knowlip.base.rows import OTHER_IMAGE, Json, Row
 from knowlip.base.vocabulary import REGIONS
 from knowlip.language.questions import QUESTION_TYPES, Question, answers_of, numbered_region
 from knowlip.language.tile_facts import Facts, facts_of_texts
-from knowlip.models.encoders import Encoder, WritingEncoder
+from knowlip.models.encoders import Encoder, UnsuitedEncoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import NO_INTERVAL, Estimate, majority_answers, mean, mean_of_means, proportion
@@ -165,7 +165,7 @@ def ask(bench: Bench, encoder: Encoder) -> Asked:
         ValueError: the encoder cannot answer.
     """
     if not isinstance(encoder, WritingEncoder):
-        raise ValueError(f"{encoder.name} neither ranks nor writes answers.")
+        raise UnsuitedEncoder(f"{encoder.name} neither ranks nor writes answers.")
     asked = posed(bench)
     images = bench.images(encoder, only={question.tile_id for question in asked.questions})
     return replace(asked, given=answer(encoder, images, asked.questions, asked.candidates, bench.vqa_mode))

@@ -23,7 +23,7 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.base.rows import Json, Results, Row, row_from
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.models.encoders import encoder_sha256, open_encoder
+from knowlip.models.encoders import UnsuitedEncoder, encoder_sha256, open_encoder
 from knowlip.tasks.chips import CONTRAST, HIDE_SIZE, ChipWindow, Contrast, HideSize, chip_roots, load_chips
 from knowlip.tasks.class_floors import known_floors
 from knowlip.tasks.class_rows import (
@@ -217,7 +217,7 @@ class Classification(FinetunedTask[LabelledImages]):
         # Before anything is computed: an encoder that saw these tiles need not learn from others.
         self.unseen = check_unseen(self.encoder.card, self.dataset.fingerprint, index, aside, config.encoder)
         if config.mode == "full" and not any(True for _ in self.encoder.module.parameters()):
-            raise ValueError(f"{config.encoder} has no weights to fine-tune: use mode linear or knn.")
+            raise UnsuitedEncoder(f"{config.encoder} has no weights to fine-tune: use mode linear or knn.")
         self.window = ChipWindow.of(self.dataset, tiles.tile_ids, config.hide_size, config.window)
         self.scale = GreyScale.of(index.set_index("tile_id").loc[list(self.division.train)])
         if config.contrast == "chip" and config.augment.changes_power:

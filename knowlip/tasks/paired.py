@@ -24,7 +24,7 @@ from knowlip.dataset.reader import widths_m
 from knowlip.language.directions import Turn
 from knowlip.language.questions import Posed
 from knowlip.models import KnowLIP, save_model
-from knowlip.models.encoders import encoder_sha256, open_encoder
+from knowlip.models.encoders import UnsuitedEncoder, encoder_sha256, open_encoder
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.items import Items, read_items
 from knowlip.tasks.items.make import MakeConfig, items_of
@@ -153,13 +153,13 @@ class Pairing(Task[Batch]):
             )
         encoder = open_encoder(config.encoder, engine.device, config.size)
         if not isinstance(encoder, KnowLIPEncoder):
-            raise ValueError(f"{config.encoder} reads and writes no texts: give a model of ours (knowlip:FOLDER).")
+            raise UnsuitedEncoder(f"{config.encoder} reads and writes no texts: give a model of ours (knowlip:FOLDER).")
         self.encoder, self.encoder_sha256 = encoder, encoder_sha256(encoder)
         aside = index[index["tile_id"].isin({*self.division.test})]
         self.unseen = check_unseen(encoder.card, self.dataset.fingerprint, index, aside, config.encoder)
         self.model: KnowLIP = encoder.model
         if self.model.config.text.decoder_reads == "image" and config.infill:
-            raise ValueError(f"{config.encoder} writes from the image alone: set infill to 0.")
+            raise UnsuitedEncoder(f"{config.encoder} writes from the image alone: set infill to 0.")
         self.longest = min(self.model.config.text.max_length, config.max_tokens or self.model.config.text.max_length)
         learn = list(self.division.train)
         self.prepare(self.items.of({*learn}), learn)

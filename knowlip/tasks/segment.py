@@ -23,7 +23,7 @@ from knowlip.base.rows import Json, Results, row_from
 from knowlip.dataset import Dataset
 from knowlip.dataset.annotations import IGNORE
 from knowlip.language.directions import Turn, draw_turns
-from knowlip.models.encoders import encoder_sha256, open_encoder
+from knowlip.models.encoders import UnsuitedEncoder, encoder_sha256, open_encoder
 from knowlip.tasks.masked import read_masked
 from knowlip.tasks.metrics.segmentation import FLOORS, confusion_of, floor_confusion
 from knowlip.tasks.protocols import Division, divide
@@ -179,7 +179,7 @@ class Segmentation(Task[MaskedCrops]):
         # Before anything is computed: an encoder that saw these tiles need not learn from others.
         self.unseen = check_unseen(self.encoder.card, self.dataset.fingerprint, index, aside, config.encoder)
         if config.mode == "full" and not any(True for _ in self.encoder.module.parameters()):
-            raise ValueError(f"{config.encoder} has no weights to fine-tune: use mode frozen.")
+            raise UnsuitedEncoder(f"{config.encoder} has no weights to fine-tune: use mode frozen.")
         if config.mode == "full" and config.checkpoint_activations:
             self.encoder.module.set_grad_checkpointing(True)  # type: ignore[operator]
         self.scale = GreyScale.of(index.set_index("tile_id").loc[list(self.division.train)])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from knowlip.dataset.annotations import IGNORE
-from knowlip.models.encoders import Encoder, open_encoder
+from knowlip.models.encoders import Encoder, UnsuitedEncoder, open_encoder
 from knowlip.models.segmenter import MaskTransformer, enlarged
 from knowlip.tasks.masked import padded
 from knowlip.tasks.saved import SavedKind, check_encoder, frozen_sha256
@@ -75,7 +75,9 @@ class Segmenter(nn.Module):
         with torch.set_grad_enabled(self.mode == "full" and torch.is_grad_enabled()):
             tokens = self.encoder.tokens(images)[:, self.encoder.prefix :]
         if tokens.shape[1] < 2:
-            raise ValueError(f"{self.encoder.name} gives one token for a whole image: a mask needs a grid of them.")
+            raise UnsuitedEncoder(
+                f"{self.encoder.name} gives one token for a whole image: a mask needs a grid of them."
+            )
         return tokens
 
     def forward(self, images: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.ops.misc import Permute
 
 from knowlip.models.detection.settings import DetectorConfig
-from knowlip.models.encoders import Encoder
+from knowlip.models.encoders import Encoder, UnsuitedEncoder
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.models.stem import Stem
 from knowlip.models.vision import grid_of
@@ -49,15 +49,17 @@ class ViTDet(nn.Module):
         super().__init__()
         self.stem, tower = _parts(encoder)
         if not isinstance(tower, VisionTransformer) or not hasattr(tower.patch_embed, "proj"):
-            raise ValueError(
+            raise UnsuitedEncoder(
                 f"{encoder.name} is no plain Vision Transformer of timm, on which ViTDet stands: choose one of "
                 "vit_*, deit_* or a model of ours."
             )
+        if tower.pos_embed is None:
+            raise UnsuitedEncoder(f"{encoder.name} has no absolute positions, which ViTDet's windows need.")
         self.visual_encoder = tower
         self.spec, self.width = encoder.pixels, config.width
         (patch, other), self.grid, _ = grid_of(tower)
         if patch != other:
-            raise ValueError(f"{encoder.name} has patches of {patch} x {other} pixels: square ones are needed.")
+            raise UnsuitedEncoder(f"{encoder.name} has patches of {patch} x {other} pixels: square ones are needed.")
         self.patch_px = patch * (Stem.STRIDE if self.stem is not None else 1)
         """Pixels along a side of a patch."""
         self.strides = (*(self.patch_px / factor for factor in _FACTORS), 2 * self.patch_px / _FACTORS[-1])

@@ -19,6 +19,10 @@ UNKNOWN = "unknown"
 """Said of a licence or of training data that nobody stated."""
 
 
+class UnsuitedEncoder(ValueError):
+    """The encoder is of a kind that cannot do what a task needs: nothing failed, the task does not apply to it."""
+
+
 @dataclass(frozen=True)
 class PixelSpec:
     """The pixels that an encoder was made for."""
