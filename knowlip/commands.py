@@ -183,6 +183,16 @@ _TRAINING = {
         "bench_run",
         "train and measure a task on a data set with any encoder: folds, seeds, rows, pictures",
     ),
+    "bench suite": Command(
+        "knowlip.benchmark.suite:SuiteConfig",
+        "suite",
+        "train and measure models x tasks x data sets x seeds of one recipe, and collect their rows",
+    ),
+    "bench leaderboard": Command(
+        "knowlip.benchmark.leaderboard:LeaderboardConfig",
+        "leaderboard",
+        "print the paper's tables with all that was measured, floors, intervals and which differences are any",
+    ),
     "bench llm": Command(
         "knowlip.benchmark.llm.run:BenchLlmConfig",
         "bench_llm",

@@ -219,21 +219,40 @@ def ap_estimate(
         columns: of a box in both tables.
         measure: see :func:`matched`.
     """
-    tile_ids = list(groups)
+    figure, asked = _precision(found, truth, list(groups), at, columns, measure)
+    return over_clusters(figure, list(groups.values()), asked)
+
+
+def weighted_precision(
+    found: pd.DataFrame, truth: pd.DataFrame, tile_ids: Sequence[str], at: Sequence[float] = (OVERLAP,)
+) -> Callable[[np.ndarray], float]:
+    """The AP of :func:`ap_estimate` as a function of how often each tile counts (N,)."""
+    return _precision(found, truth, tile_ids, at, CORNERS, overlaps)[0]
+
+
+def _precision(
+    found: pd.DataFrame,
+    truth: pd.DataFrame,
+    tile_ids: Sequence[str],
+    at: Sequence[float],
+    columns: Sequence[str],
+    measure: Callable[[np.ndarray, np.ndarray, bool], np.ndarray],
+) -> tuple[Callable[[np.ndarray], float], int]:
+    """AP of tiles that count so often each, and how many objects are asked for."""
+    # What overlaps what is found once; a draw of tiles only counts it anew.
     parts: list[list[Detections]] = []
     for category in sorted({*truth["category"]}):
         said = _by_tile(found[found["category"] == category], tile_ids, [*columns, "score"])
         true = _by_tile(truth[truth["category"] == category], tile_ids, [*columns, "ignored"])
         split = [(one[:, :-1], one[:, -1]) for one in said]
         parts.append([matched(split, true, overlap, measure, len(columns)) for overlap in at])
-    asked = sum(int(part[0].there.sum()) for part in parts)
 
     def figure(times: np.ndarray) -> float:
         known = [[one.average_precision(times) for one in part] for part in parts]
         means = [float(np.mean(one)) for one in known if np.isfinite(one).all()]
         return float(np.mean(means)) if means else float("nan")
 
-    return over_clusters(figure, [groups[tile_id] for tile_id in tile_ids], asked)
+    return figure, sum(int(part[0].there.sum()) for part in parts)
 
 
 def _by_tile(table: pd.DataFrame, tile_ids: Sequence[str], columns: list[str]) -> list[np.ndarray]:

@@ -1,0 +1,275 @@
+"""Rows become boards: one task on one split of one version of one data set, a line an encoder, a column a metric.
+
+What differs in data set, split, protocol or version stands on another board; what differs in n within a column is
+marked and takes no part in a comparison.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from knowlip.base.rows import ANNOTATOR, BLIND, MARKS, OTHER_IMAGE, Better, Row, Unit
+from knowlip.benchmark.leaderboard.sources import ABLATION, Missing, Sources, Told
+from knowlip.tasks.runs import FLOOR
+
+HOWS: Final = (
+    "linear probe",
+    "k-NN",
+    "fine-tuned",
+    "ranked",
+    "written",
+    "cosine",
+    "re-ranked",
+)
+"""How a figure was had, as metrics say it behind a comma: it belongs to the line."""
+_TABLES: Final = {
+    4: ("Classification, detection, segmentation", ("classify", "detect", "segment")),
+    6: ("Retrieval and captions", ("retrieve", "caption")),
+    7: ("Questions", ("vqa",)),
+    8: ("Ablation", (ABLATION,)),
+    0: ("Beside the paper's tables", ()),
+}
+"""Number of the paper's table -> title and tasks; 0 takes all others."""
+_MAIN: Final[Mapping[str, str]] = {
+    "classify": r"top-[13]",
+    "detect": r"AP50|AP|AP75|AP50, (inshore|offshore)",
+    "segment": r"mIoU|OA",
+    "retrieve": r"mean recall|(image to text|text to image) R@(1|5|10)( re-ranked)?",
+    "caption": r"BLEU-4.*|CIDEr.*|METEOR.*|SPICE.*|true claims(, asked)?",
+    "vqa": r".* accuracy|replies that could be read|count mean absolute error",
+    ABLATION: r".* accuracy",
+    "looking": r"image gain, \w+|attention on targets / uniform",
+    "pointing": r"pointing, \w+|energy in boxes, \w+|(insertion|deletion), \w+",
+    "screening": r".*",
+}
+"""Metrics of a task that its board shows; all others stand in the files and under the board."""
+_FIRST: Final = ("top-1", "top-3", "AP50", "AP", "mIoU", "OA", "mean recall", "mean accuracy")
+"""Metrics that come first, the most telling one first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure in its place."""
+
+    told: Told
+    other_n: bool = False
+    """It has another number of trials than the rest of its column: marked, and compared with nothing."""
+
+    @property
+    def row(self) -> Row:
+        return self.told.row
+
+    @property
+    def mark(self) -> str:
+        """Where it stands to its floor; "∅" where it has none."""
+        if self.row.encoder.startswith(FLOOR) or self.row.value is None:
+            return ""
+        return "∅" if self.row.floor is None else MARKS[self.row.standing]
+
+
+@dataclass
+class Column:
+    """A metric of a board."""
+
+    metric: str
+    unit: Unit
+    better: Better
+    n: int
+    """Trials of most of its figures."""
+    floor: tuple[float, str] | None
+    """The highest one that any figure of it names."""
+    entries: dict[str, Entry] = field(default_factory=dict)
+    """Line -> figure."""
+
+    @property
+    def ranked(self) -> list[tuple[str, Entry]]:
+        """Lines of models that can be compared, the best first."""
+        sign = -1 if self.better == "higher" else 1
+        known = [
+            (line, one)
+            for line, one in self.entries.items()
+            if one.row.value is not None and not one.other_n and is_model(one.row)
+        ]
+        return sorted(known, key=lambda pair: (sign * (pair[1].row.value or 0), pair[0]))
+
+
+@dataclass
+class Board:
+    """A task on a split of a data set."""
+
+    number: int
+    """Of the paper's table that it belongs to; 0: none."""
+    task: str
+    data: str
+    split: str
+    version: str
+    """First digits of the data set's fingerprint, where the files name several; "" else."""
+    columns: list[Column]
+    rest: list[Column]
+    """Metrics that are no part of the table."""
+    lines: list[str]
+    """Models, the best first, then who does not look, then floors."""
+    notes: list[str] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    """Cells of a suite that have no figure here."""
+
+    @property
+    def name(self) -> str:
+        version = f", version {self.version}" if self.version else ""
+        return f"{self.task} on {self.data}, {self.split}{version}"
+
+    def why_none(self, line: str, column: Column) -> str:
+        """Why a line has no figure in a column: as far as files say, or that it was not run."""
+        entry = column.entries.get(line)
+        if entry is not None:
+            return entry.row.note
+        encoder = line.split(", ")[0]
+        for one in self.missing:
+            if one.model == encoder:
+                return f"{one.state}: {one.reason}" if one.reason else one.state
+        return "not run"
+
+    @property
+    def unrun(self) -> list[Missing]:
+        """Cells of a suite whose model has no line here at all."""
+        there = {line.split(", ")[0] for line in self.lines}
+        return [one for one in self.missing if one.model not in there]
+
+
+class BoardTable(NamedTuple):
+    """A table of the paper, and what was measured for it here."""
+
+    number: int
+    title: str
+    boards: tuple[Board, ...]
+
+
+def is_model(row: Row) -> bool:
+    """Whether it is of a model that looks at the image that it is asked about."""
+    return not row.is_reference and not row.encoder.startswith(FLOOR)
+
+
+def line_of(row: Row) -> tuple[str, str]:
+    """Line and column of a row: how a figure was had goes to the line."""
+    metric, how = row.metric, ""
+    for one in HOWS:
+        if metric.endswith(f", {one}"):
+            metric, how = metric.removesuffix(f", {one}"), one
+            break
+    return (f"{row.encoder}, {how}" if how else row.encoder), metric
+
+
+def tables_of(sources: Sources) -> list[BoardTable]:
+    """All that was read, on boards, in the order of the paper's tables; those without a row are left out."""
+    groups: dict[tuple[str, str, str], list[Told]] = defaultdict(list)
+    for told in sources.rows:
+        groups[told.row.task, told.row.data, told.row.split].append(told)
+    boards = []
+    for (task, data, split), rows in groups.items():
+        number = next((number for number, (_, tasks) in _TABLES.items() if task in tasks), 0)
+        for version, part in _versions(rows).items():
+            boards.append(_board((number, task, data, split, version), part, sources.missing))
+    boards.sort(key=lambda board: (board.task, board.data, board.split, board.version))
+    return [
+        BoardTable(number, title, tuple(board for board in boards if board.number == number))
+        for number, (title, _) in _TABLES.items()
+        if any(board.number == number for board in boards)
+    ]
+
+
+def _versions(rows: Sequence[Told]) -> dict[str, list[Told]]:
+    """Rows by version of their data set; those that do not say theirs go with the only one, or stand alone."""
+    known = sorted({told.fingerprint for told in rows if told.fingerprint})
+    if len(known) < 2:
+        return {"": list(rows)}
+    found: dict[str, list[Told]] = {one[:8]: [told for told in rows if told.fingerprint == one] for one in known}
+    if unknown := [told for told in rows if not told.fingerprint]:
+        found["not stated"] = unknown
+    return found
+
+
+def _board(key: tuple[int, str, str, str, str], rows: Sequence[Told], missing: Sequence[Missing]) -> Board:
+    number, task, data, split, version = key
+    columns: dict[str, Column] = {}
+    of_files = Counter[str]()
+    for told in rows:
+        line, metric = line_of(told.row)
+        column = columns.get(metric)
+        if column is None:
+            column = columns[metric] = Column(metric, told.row.unit, told.row.better, 0, None)
+        if line in column.entries:  # the same figure of two files: both are shown, and from where
+            if _same(column.entries[line].row, told.row):
+                continue
+            line = f"{line} ({told.source})"
+            of_files[told.source] += 1
+            if line in column.entries:
+                line = f"{line} #{sum(one.startswith(line) for one in column.entries) + 1}"
+        column.entries[line] = Entry(told)
+    for column in columns.values():
+        _settle(column)
+    main = re.compile(_MAIN.get(task, ".*"))
+    ordered = sorted(columns.values(), key=lambda one: _order(one.metric))
+    own, rest = ([one for one in ordered if bool(main.fullmatch(one.metric)) == wanted] for wanted in (True, False))
+    if not own:
+        own, rest = rest, []
+    board = Board(number, task, data, split, version, own, rest, _lines([*own, *rest]))
+    board.missing = [one for one in missing if one.data == data and one.task in (task, *_labels(rows, missing, task))]
+    if of_files:
+        board.notes.append("Two files have other figures of the same line: both stand here, with their files.")
+    if version == "" and len({told.fingerprint for told in rows}) > 1:
+        board.notes.append("Some files do not state the version of the data set: they are taken to have this one.")
+    if split.startswith("random"):
+        board.notes.append("Copies stand on both sides: what is measured is memory too.")
+    return board
+
+
+def _same(one: Row, other: Row) -> bool:
+    """Whether two files hold the same figure, whatever they note of it."""
+    if one.value is None or other.value is None:
+        return one.value == other.value
+    return one.n == other.n and abs(one.value - other.value) < 1e-9
+
+
+def _labels(rows: Sequence[Told], missing: Sequence[Missing], task: str) -> set[str]:
+    """Labels of a suite's recipe that may mean this task: those that name it."""
+    return {one.task for one in missing if task in re.split(r"[ ,_-]", one.task)}
+
+
+def _settle(column: Column) -> None:
+    """What most figures of a column share."""
+    counts = Counter(one.row.n for one in column.entries.values() if one.row.value is not None)
+    column.n = counts.most_common(1)[0][0] if counts else 0
+    for line, one in column.entries.items():
+        if one.row.value is not None and one.row.n != column.n:
+            column.entries[line] = Entry(one.told, True)
+    floors = [
+        (one.row.floor, one.row.floor_name)
+        for one in column.entries.values()
+        if one.row.floor is not None and not one.other_n
+    ]
+    if floors:
+        sign = 1 if column.better == "higher" else -1
+        column.floor = max(floors, key=lambda pair: sign * pair[0])
+
+
+def _order(metric: str) -> tuple[int, str]:
+    return (_FIRST.index(metric) if metric in _FIRST else len(_FIRST)), metric
+
+
+def _lines(columns: Sequence[Column]) -> list[str]:
+    """Lines in the order of the first column that they stand in."""
+    found: dict[str, tuple[int, int, float, str]] = {}
+    for number, column in enumerate(columns):
+        sign = -1 if column.better == "higher" else 1
+        for line, one in column.entries.items():
+            value = one.row.value
+            place = (_kind(one.row.encoder), number, 1e30 if value is None else sign * value, line)
+            found.setdefault(line, place)
+    return sorted(found, key=lambda line: found[line])
+
+
+def _kind(encoder: str) -> int:
+    starts = (OTHER_IMAGE, BLIND, ANNOTATOR, FLOOR)
+    return next((number for number, one in enumerate(starts, 1) if encoder.startswith(one)), 0)

@@ -1,0 +1,297 @@
+"""Files of results, which may come from anywhere, become rows with where they come from.
+
+Read are: files of rows (`knowlip evaluate`, `bench run`, `bench suite`, `bench llm`, benchmarks/results/*.json with
+rows), `knowlip dataset audit`'s floors and `knowlip ablation`'s arms; folders of bench run, suite and llm.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from knowlip.base.documents import read_json, read_yaml
+from knowlip.base.parsing import stage_config
+from knowlip.base.rows import BLIND, Row, row_from
+from knowlip.benchmark.efficiency import Efficiency
+from knowlip.benchmark.llm.run import RESULTS as LLM_ROWS
+from knowlip.benchmark.run import ROWS
+from knowlip.benchmark.run import SETTINGS as BENCH
+from knowlip.benchmark.suite.cells import CELLS
+from knowlip.language.questions import QUESTION_TYPES
+from knowlip.tasks.protocols import APART, OWN, RANDOM
+from knowlip.tasks.runs import FLOOR, METRICS
+
+_TOLD: Final = ("command", "commit", "cpu_seconds", "date", "machine")
+"""What rows in benchmarks/results have besides: how they were measured."""
+_MOST_ROWS: Final = 100_000
+_MOST_BYTES: Final = 64 << 20
+_MOST_CELLS: Final = 10_000
+_SPLITS: Final = {OWN: "test", APART: "groups", RANDOM: "random"}
+_AUDITED: Final = {
+    "floors": ("classify", "top-1"),
+    "detection": ("detect", "AP50"),
+    "segmentation": ("segment", "mIoU"),
+}
+"""Part of an audit -> task and metric of its figures."""
+ABLATION: Final = "ablation"
+"""Task of an ablation's rows."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A row and what is known of it besides."""
+
+    row: Row
+    source: str
+    """Name of the file."""
+    fingerprint: str = ""
+    """Of the data set; "" where the file does not say."""
+    config: str = ""
+    """Hash of all settings, of a suite."""
+    runs: tuple[tuple[Path, ...], ...] = ()
+    """Run folders that it was measured in: of each seed its folds. () where they are not at hand."""
+    dataset: Path | None = None
+    """Folder of the data set, where the runs name it."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A cell of a suite without figures."""
+
+    model: str
+    task: str
+    """Label in the suite's recipe."""
+    data: str
+    protocol: str
+    state: str
+    reason: str
+
+
+@dataclass
+class Sources:
+    """Everything that was read."""
+
+    rows: list[Told] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    efficiency: dict[str, Efficiency] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Name -> what it is."""
+
+
+def read_sources(paths: Sequence[Path]) -> Sources:
+    """Read files and folders of results.
+
+    Raises:
+        ValueError: one is missing, of no known kind, too large, or broken: the sentence names it.
+    """
+    found = Sources()
+    for path in paths:
+        file = _file_of(path)
+        name = _free_name(file, found.files)
+        if file.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"{file} has more than {_MOST_BYTES >> 20} MB: that is no file of results.")
+        content = read_json(file)
+        if not isinstance(content, dict):
+            raise ValueError(f"{file} holds no results.")
+        try:
+            if isinstance(content.get("rows"), list):
+                found.files[name] = _read_rows(file, name, content, found)
+            elif isinstance(content.get("sets"), dict):
+                found.files[name] = _read_audit(name, content["sets"], found)
+            elif isinstance(content.get("arms"), dict):
+                found.files[name] = _read_ablation(name, content, found)
+            else:
+                raise ValueError("it holds neither rows, nor an audit's sets, nor an ablation's arms.")
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            what = str(error) if isinstance(error, ValueError) else "something in it has another type or is missing."
+            raise ValueError(f"{file} holds no results that can be read: {what}") from None
+    if not found.rows:
+        raise ValueError("There is no row in what was given: a leaderboard needs one.")
+    return found
+
+
+def _file_of(path: Path) -> Path:
+    """The file of results that is meant."""
+    if path.is_dir():
+        for name in (ROWS, LLM_ROWS):
+            if (path / name).is_file():
+                return path / name
+        raise ValueError(f"{path} has no {ROWS} and no {LLM_ROWS}: it is no folder of finished results.")
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+    return path
+
+
+def _free_name(file: Path, taken: Mapping[str, str]) -> str:
+    """A short name that no other file has."""
+    short = file.parent.name if file.name in (ROWS, LLM_ROWS) else file.stem
+    name, number = short, 2
+    while name in taken:
+        name, number = f"{short} ({number})", number + 1
+    return name
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+def _read_rows(file: Path, name: str, content: Mapping[str, Any], found: Sources) -> str:
+    if len(content["rows"]) > _MOST_ROWS:
+        raise ValueError(f"it has more than {_MOST_ROWS:,} rows.")
+    setup, details = (_object(content.get(part, {}), part) for part in ("setup", "details"))
+    fingerprint = setup.get("dataset_fingerprint", "")
+    fingerprint = fingerprint if isinstance(fingerprint, str) else ""
+    rows = [
+        row_from({key: value for key, value in _object(one, "a row").items() if key not in _TOLD})
+        for one in content["rows"]
+    ]
+    if "suite" in details:
+        cells = _object(details["suite"], "details.suite").get("cells", [])
+        if not isinstance(cells, list) or len(cells) > _MOST_CELLS:
+            raise ValueError("details.suite.cells is no list, or too long.")
+        of, done = _cells(file.parent, cells, found)
+        found.rows += [replace(of[row.key], row=row, source=name) if row.key in of else Told(row, name) for row in rows]
+        for label, value in _object(details.get("efficiency", {}), "details.efficiency").items():
+            found.efficiency[str(label)[:200]] = stage_config(Efficiency, _object(value, "an efficiency"))
+        return f"suite, {done} of {len(cells)} cells with figures, {len(rows):,} rows"
+    runs = bench_runs(file.parent) if file.name == ROWS else ()
+    data = _dataset_of(file.parent) if runs else None
+    found.rows += [Told(row, name, fingerprint, "", _runs_of(row, runs), data) for row in rows]
+    return f"{'bench run' if runs else 'rows'}, {len(rows):,} rows"
+
+
+def _cells(root: Path, cells: Sequence[Any], found: Sources) -> tuple[dict[tuple[str, ...], Told], int]:
+    """What is known of each row's cell; cells without figures go to `found.missing`."""
+    of: dict[tuple[str, ...], Told] = {}
+    done = 0
+    for one in cells:
+        cell = _object(one, "a cell")
+        told = {
+            part: _text(cell[part])
+            for part in ("cell", "model", "task", "data", "protocol", "state", "reason", "config")
+        }
+        if told["state"] != "done":
+            named = {part: told[part] for part in ("model", "task", "data", "protocol", "state", "reason")}
+            found.missing.append(Missing(**named))
+            continue
+        done += 1
+        # The name of a cell becomes a path: only one below the suite's own folder is looked into.
+        folder = (root / CELLS / told["cell"]).resolve()
+        inside = folder.is_relative_to((root / CELLS).resolve())
+        runs, data = (bench_runs(folder), _dataset_of(folder)) if inside and folder.is_dir() else ((), None)
+        known = _settings(folder) if inside else {}
+        print_ = known.get("dataset_fingerprint", "")
+        for key in cell["rows"]:
+            row_key = tuple(_text(part) for part in key)
+            of.setdefault(row_key, Told(_NO_ROW, "", str(print_), told["config"], runs, data))
+    return of, done
+
+
+_NO_ROW: Final = Row("-", "-", "-", "-", "-", 0.0, None, 0, None, "")
+"""In place of a row until it is known."""
+
+
+def bench_runs(folder: Path) -> tuple[tuple[Path, ...], ...]:
+    """Finished run folders of a bench run: of each seed its folds; () where there are none."""
+    seeds = sorted(folder.glob("seed-*"), key=lambda one: (len(one.name), one.name))
+    found = tuple(tuple(sorted(one for one in seed.glob("fold-*") if (one / METRICS).is_file())) for seed in seeds)
+    return tuple(seed for seed in found if seed)
+
+
+def _runs_of(row: Row, runs: tuple[tuple[Path, ...], ...]) -> tuple[tuple[Path, ...], ...]:
+    return () if row.is_reference or row.encoder.startswith(FLOOR) else runs
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    for name in (BENCH, "cell.yaml"):
+        if (folder / name).is_file() and isinstance(known := read_yaml(folder / name), dict):
+            return known
+    return {}
+
+
+def _dataset_of(folder: Path) -> Path | None:
+    known = _settings(folder).get("data")
+    path = Path(known) if isinstance(known, str) and known else None
+    return path if path is not None and path.is_dir() else None
+
+
+def _object(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is no object.")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 1000:
+        raise ValueError("a name is no text of at most 1,000 characters.")
+    return value
+
+
+# ---- audits and ablations -------------------------------------------------------------------------------------------
+
+
+def _read_audit(name: str, sets: Mapping[str, Any], found: Sources) -> str:
+    """Floors of `knowlip dataset audit`."""
+    before = len(found.rows)
+    for data, facts in sets.items():
+        for part, (task, metric) in _AUDITED.items():
+            for protocol, floors in _object(_object(facts, "a set").get(part, {}), part).items():
+                split = _SPLITS.get(protocol, str(protocol))
+                named = _object(floors, "floors")
+                best = max(named, key=lambda one: _of(named[one]), default="")
+                for floor, figure in named.items():
+                    raw = {
+                        **{"data": data, "split": split, "task": task, "encoder": f"{FLOOR}{floor}", "metric": metric},
+                        **{"value": _of(figure), "ci": figure.get("ci"), "n": figure["n"]},
+                        **{"floor": _of(named[best]), "floor_name": best, "note": "Of `knowlip dataset audit`."},
+                    }
+                    found.rows.append(Told(row_from(raw), name))
+    return f"audit of {len(sets)} sets, {len(found.rows) - before} floors"
+
+
+def _of(figure: Mapping[str, Any]) -> float:
+    """The value of a floor: a share of tiles has another name there."""
+    value = figure["top1"] if "top1" in figure else figure["value"]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a floor is no number.")
+    return float(value)
+
+
+def _read_ablation(name: str, content: Mapping[str, Any], found: Sources) -> str:
+    """Arms of `knowlip ablation`."""
+    blind = _object(content.get("blind", {}), "blind")
+    fingerprint = _text(content.get("dataset_fingerprint", ""))
+    for arm, types in content["arms"].items():
+        for kind in (*QUESTION_TYPES, "mean"):
+            figure = _object(types, "an arm").get(kind)
+            if figure is not None:
+                found.rows.append(Told(_arm_row(arm, kind, _object(figure, kind), blind), name, fingerprint))
+    for kind in QUESTION_TYPES:
+        if kind in blind:
+            n = next((types[kind]["n"] for types in content["arms"].values() if kind in types), 0)
+            figure = {"accuracy": blind[kind], "n": n}
+            found.rows.append(Told(_arm_row(f"{BLIND}majority", kind, figure, blind), name, fingerprint))
+    return f"ablation, {len(content['arms'])} arms"
+
+
+def _arm_row(arm: str, kind: str, figure: Mapping[str, Any], blind: Mapping[str, Any]) -> Row:
+    floor = blind.get(kind)
+    if kind == "mean" and blind:
+        floor = sum(blind.values()) / len(blind)
+    places, seeds = figure.get("ci_places"), figure.get("ci_seeds")
+    # Both are uncertain: places are what intervals draw everywhere else, the wider of both is shown.
+    wider = max((one for one in (places, seeds) if one), key=lambda one: one[1] - one[0], default=None)
+    note = "" if wider is None else f"Interval over {'places' if wider == places else 'seeds'}, the wider of both."
+    return row_from(
+        {
+            **{"data": "simulated", "split": "test", "task": ABLATION, "encoder": arm},
+            **{"metric": f"{kind.replace('_', ' ')} accuracy", "value": figure["accuracy"], "ci": wider},
+            **{"n": figure["n"], "floor": floor, "floor_name": "blind" if floor is not None else "", "note": note},
+        }
+    )
+
+
+def of_models(rows: Sequence[Told]) -> Iterator[Told]:
+    """Rows of what looks at the images that it is asked about: no floors, no annotator, no blind or other image."""
+    for told in rows:
+        if not told.row.is_reference and not told.row.encoder.startswith(FLOOR):
+            yield told
