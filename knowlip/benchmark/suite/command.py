@@ -81,15 +81,15 @@ def suite(config: SuiteConfig) -> dict[str, Any]:
         return _told(cells, ends, todo, out)
     out.mkdir(parents=True, exist_ok=True)
     with alone(out / "lock", f"Another process runs in {out}: let it end, or use another output folder."):
-        where = _where(config, cells, out)
+        where, read = _where(config, cells, out), dict[str, list[Row]]()
         with runner(CellWork(out), where) as run:
             for number, (cell, end) in enumerate(run(todo), 1):
                 ends[cell.name] = end
                 said = f"{end.state}: {end.reason}" if end.reason else end.state
                 say(f"cell {number} of {len(todo)}, {cell.name}: {said}")
-                _collect(recipe, cells, ends, out)  # a stopped suite has the rows of what was finished
+                _collect(recipe, cells, ends, out, read)  # a stopped suite has the rows of what was finished
         _measure_speed(recipe, cells, ends, out)
-        _collect(recipe, cells, ends, out)
+        _collect(recipe, cells, ends, out, read)
     failed = [cell for cell in cells if ends[cell.name].state == "failed"]
     if failed:
         named = "; ".join(f"{cell.name}: {ends[cell.name].reason.rstrip('.')}" for cell in failed[:_SHOWN])
@@ -148,14 +148,18 @@ def _told(
 # ---- collected ------------------------------------------------------------------------------------------------------
 
 
-def _collect(recipe: SuiteRecipe, cells: Sequence[SuiteCell], ends: Mapping[str, CellEnd], out: Path) -> None:
-    """Write rows.json and runs.json."""
+def _collect(
+    recipe: SuiteRecipe, cells: Sequence[SuiteCell], ends: Mapping[str, CellEnd], out: Path, read: dict[str, list[Row]]
+) -> None:
+    """Write rows.json and runs.json; `read` keeps the rows of cells that were read before."""
     rows: dict[tuple[str, str, str, str, str], Row] = {}
     told: list[Json] = []
     runs: list[Json] = []
     for cell in cells:
         end = ends[cell.name]
-        own = rows_in(cell, out) if end.state == "done" else []
+        if end.state == "done" and cell.name not in read:
+            read[cell.name] = rows_in(cell, out)
+        own = read.get(cell.name, [])
         for row in own:
             # Cells of one task share their floors: the first stands for all, and what differs is said.
             rows[row.key] = _shared(rows[row.key], row) if row.key in rows else row

@@ -15,6 +15,9 @@ from safetensors.torch import save_file
 import tests.models.encoders as here
 from tests.inference.tiny_model import tiny_model
 
+OWN = ("pixels", "random", "timm", "ours")
+"""Labels of those that are no files of other projects."""
+
 
 def tiny_encoders(folder: Path) -> dict[str, tuple[str, int | None]]:
     """Label -> name, and the side of its input where it should not be its own."""
