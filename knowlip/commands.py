@@ -232,6 +232,11 @@ _USE = {
         "convert",
         "make a model folder from a BLIP, BERT or ViT checkpoint of another project",
     ),
+    "weights inspect": Command(
+        "knowlip.models.inspect:InspectConfig",
+        "inspect_weights",
+        "say what a checkpoint of another project is, what would be loaded or dropped, and how pixels are normalised",
+    ),
     "export": Command(
         "knowlip.models.export:ExportConfig",
         "export_model",

@@ -59,6 +59,7 @@ ONLY_PARSED = {
     "ablation": "trains; tests/benchmark/test_ablation.py",
     "scio": "needs a trained model; tests/scio",
     "convert": "needs weights of others; tests/models",
+    "weights inspect": "needs weights of others; tests/models/test_inspect.py",
     "export": "writes and compares ONNX files for a minute; tests/models/test_export.py",
     "serve": "serves until it is stopped; tests/inference/test_serve.py",
     "publish-model": "needs the network; tests/models",

@@ -1,15 +1,15 @@
 """What a model folder asks for and what its weights hold, compared before a byte of either is allocated."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch.overrides import TorchFunctionMode
 
 from knowlip.base.files import regular_file
 from knowlip.models.config import ModelConfig
 from knowlip.models.knowlip import KnowLIP
+from knowlip.models.meta import without_memory
 from knowlip.models.tokenizer import TextTokenizer
 
 _MOST_BUFFERED: Final = 1 << 26
@@ -18,23 +18,13 @@ _FLOATS: Final = ("F64", "F32", "F16", "BF16")
 """Types of numbers that weights come in, in the words of safetensors."""
 
 
-class _SmallOnCpu(TorchFunctionMode):
-    """timm before 1.0.21 turns the drop rates of its layers, made by `linspace`, into numbers: these need memory."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        if func is torch.linspace:
-            kwargs["device"] = "cpu"
-        return func(*args, **kwargs)
-
-
 def unallocated(config: ModelConfig, tokenizer: TextTokenizer) -> KnowLIP:
     """A model whose tensors have shapes but no memory.
 
     Raises:
         ValueError: sizes that do not fit each other, or constants that would be too large.
     """
-    with torch.device("meta"), _SmallOnCpu():
+    with without_memory():
         model = KnowLIP(config, tokenizer)
     if sum(buffer.numel() for buffer in model.buffers()) > _MOST_BUFFERED:
         raise ValueError("model.vision: image_size holds too many patches for relative positions.")

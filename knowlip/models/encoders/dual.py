@@ -13,6 +13,7 @@ from knowlip.models.bpe import FILES, BpeTokenizer, find_bpe, read_bpe
 from knowlip.models.clip import ClipModel, ClipText
 from knowlip.models.encoders.foreign import Foreign, ForeignEncoder, Settings
 from knowlip.models.encoders.protocol import EncoderCard, PixelSpec
+from knowlip.models.meta import without_memory
 from knowlip.models.weights.clip import ClipNames
 from knowlip.models.weights.ledger import WeightLedger
 from knowlip.models.weights.shape import Activation, build_vit, fill_vit, vit_shape
@@ -129,7 +130,9 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
     if names.projection:
         projection = source.state[names.projection]
         embed = projection.shape[1 if names.transposed else 0] if projection.ndim == 2 else 0
-    model = ClipModel(build_vit(shape, size), embed, text, bool(names.scale))
+    tower = build_vit(shape, size)
+    with without_memory():
+        model = ClipModel(tower, embed, text, bool(names.scale))
     ledger = WeightLedger(source, model, [""], "CLIP")
     for reason, keys in names.dropped.items():
         ledger.drop(keys, reason)
@@ -175,7 +178,8 @@ def _text_tower(source: Source, names: ClipNames, heads: int, activation: Activa
     if max(words, width * 64, hidden, length * 16, embed, depth * 1024) > 1 << 20:
         raise ValueError(f"{source.path} has a text tower of {words} words, width {width}, depth {depth}: none has.")
     bias = "projection.bias" in named.parts
-    return ClipText(words, length, width, depth, heads, hidden, embed, activation, eps, own, bias)
+    with without_memory():
+        return ClipText(words, length, width, depth, heads, hidden, embed, activation, eps, own, bias)
 
 
 def _heads(

@@ -75,13 +75,20 @@ class Foreign:
 
     encoder: Encoder
     whole: nn.Module
-    """All modules of it, text tower and all, with random weights."""
+    """All modules of it, text tower and all, without memory so far."""
     conversion: Conversion
     """Weights for `whole`."""
     what: str
     """The sizes, for people."""
     said: list[str] = field(default_factory=list)
     """What no shape tells, and who says it: heads, activation, normalisation."""
+
+    def fill(self) -> Encoder:
+        """The encoder with its weights, on the CPU, in evaluation mode."""
+        self.whole.to_empty(device="cpu")
+        self.conversion.apply(self.whole)
+        self.whole.eval()
+        return self.encoder
 
 
 Read = Callable[[Source, Settings, int | None], Foreign]
@@ -122,10 +129,10 @@ def open_file(kind: str, rest: str, device: str | torch.device, size: int | None
     path, settings = split_name(rest)
     found = read(read_source(path), settings, size)
     settings.close(kind)
-    found.conversion.apply(found.whole)
-    found.whole.eval().to(device)
-    found.encoder.name = f"{kind}:{rest}"
-    return found.encoder
+    encoder = found.fill()
+    found.whole.to(device)
+    encoder.name = f"{kind}:{rest}"
+    return encoder
 
 
 class ForeignEncoder:

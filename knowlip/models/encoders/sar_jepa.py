@@ -7,6 +7,7 @@ import torch
 from knowlip.models.encoders.foreign import Foreign, ForeignEncoder, Settings, open_file
 from knowlip.models.encoders.protocol import Encoder, EncoderCard, PixelSpec
 from knowlip.models.irpe import BUCKETS, relative_vit
+from knowlip.models.meta import without_memory
 from knowlip.models.weights.ledger import WeightLedger
 from knowlip.models.weights.shape import KERNEL, Named, vit_shape
 from knowlip.models.weights.source import Source
@@ -63,9 +64,10 @@ def read(source: Source, settings: Settings, size: int | None = None) -> Foreign
     size = size or side
     if size % patch:
         raise ValueError(f"A side of {size} px is no multiple of the patches' {patch} px.")
-    tower = relative_vit(
-        shape.width, shape.depth, shape.heads, patch, size, shape.channels, shape.mlp_width / shape.width
-    )
+    with without_memory():
+        tower = relative_vit(
+            shape.width, shape.depth, shape.heads, patch, size, shape.channels, shape.mlp_width / shape.width
+        )
     ledger = WeightLedger(source, tower, [""], "SAR-JEPA")
     for reason, keys in named.dropped.items():
         ledger.drop(keys, reason)

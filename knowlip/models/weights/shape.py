@@ -16,6 +16,7 @@ from timm.layers import QuickGELU
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from knowlip.models.meta import without_memory
 from knowlip.models.patch import resize_positions
 from knowlip.models.weights.ledger import WeightLedger
 
@@ -165,7 +166,7 @@ def vit_shape(
 
 
 def build_vit(shape: VitShape, side: int | None = None) -> VisionTransformer:
-    """timm's ViT of these sizes, with random weights and no head; `side` of its input instead of the file's.
+    """timm's ViT of these sizes, without memory and without a head; `side` of its input instead of the file's.
 
     Raises:
         ValueError: the patches do not divide the side.
@@ -174,7 +175,7 @@ def build_vit(shape: VitShape, side: int | None = None) -> VisionTransformer:
     if size % shape.patch:
         raise ValueError(f"A side of {size} px is no multiple of the patches' {shape.patch} px.")
     pooled = "fc_norm" in shape.parts
-    with torch.random.fork_rng(devices=[]):  # whoever opens an encoder keeps their own random numbers
+    with without_memory():  # all of it is filled from a file
         return VisionTransformer(
             img_size=size,
             patch_size=shape.patch,

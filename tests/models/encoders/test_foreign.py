@@ -409,9 +409,7 @@ def read(case: Case, state: dict[str, Tensor]) -> Encoder:
     for name, content in case.facts.items():
         setattr(source, name, content)
     found = encoder_kinds()[case.kind].read(source, Settings(settings), None)
-    found.conversion.apply(found.whole)
-    found.whole.eval()
-    made: Encoder = found.encoder
+    made: Encoder = found.fill()
     if case.text is not None:
         made._tokenizer = tiny_bpe()  # type: ignore[attr-defined]
     return made
