@@ -158,6 +158,11 @@ _TRAINING = {
         "pretrain",
         "train a model on a data set in the three SCIO stages",
     ),
+    "selfsup": Command(
+        "knowlip.tasks.selfsup.settings:SelfSupConfig",
+        "knowlip.tasks.selfsup.run:selfsup",
+        "pre-train an image tower on a data set without labels: MAE, MoCo v3, SAR-JEPA, DINO with iBOT",
+    ),
     "finetune": Command(
         "knowlip.tasks.vqa:FinetuneConfig",
         "finetune",

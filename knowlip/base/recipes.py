@@ -11,6 +11,7 @@ SECTIONS = (
     "simulate",
     "build",
     "annotate",
+    "selfsup",
     "pretrain",
     "finetune",
     "classify",

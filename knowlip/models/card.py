@@ -14,6 +14,9 @@ class ModelCard(TypedDict, total=False):
     """Of the texts that it was trained on."""
     train_blocks: list[str]
     """Places that training saw, for the check that measured ones are others."""
+    own_split: bool
+    """Whether it was trained on the data set's own training split, which is so where nothing is said; else the places
+    say what it saw."""
     tiles: int
     epoch_rows: Mapping[str, float]
     """Instruction set and scale -> tiles of it in an epoch."""

@@ -1,11 +1,15 @@
 """The objectives, one a file, pure functions of tensors."""
 
 from knowlip.objectives.attend import attend_loss as attend_loss
+from knowlip.objectives.dino import dino_loss as dino_loss
+from knowlip.objectives.dino import moved_center as moved_center
+from knowlip.objectives.dino import sharpened as sharpened
 from knowlip.objectives.grounding import closed_loss as closed_loss
 from knowlip.objectives.grounding import closed_scores as closed_scores
 from knowlip.objectives.grounding import density_loss as density_loss
 from knowlip.objectives.grounding import regions_loss as regions_loss
 from knowlip.objectives.grounding import sizes_loss as sizes_loss
+from knowlip.objectives.ibot import ibot_loss as ibot_loss
 from knowlip.objectives.infill import infill_loss as infill_loss
 from knowlip.objectives.itc import itc_loss as itc_loss
 from knowlip.objectives.itc import same as same
@@ -15,6 +19,11 @@ from knowlip.objectives.itm import PRIOR_LOSS_OF_FOUR as PRIOR_LOSS_OF_FOUR
 from knowlip.objectives.itm import candidate_scores as candidate_scores
 from knowlip.objectives.itm import hard_negatives as hard_negatives
 from knowlip.objectives.itm import itm_loss as itm_loss
+from knowlip.objectives.jepa import gradient_targets as gradient_targets
+from knowlip.objectives.jepa import jepa_loss as jepa_loss
 from knowlip.objectives.lm import causal_ids as causal_ids
 from knowlip.objectives.lm import lm_loss as lm_loss
+from knowlip.objectives.mae import mae_loss as mae_loss
+from knowlip.objectives.mae import patch_mean_loss as patch_mean_loss
+from knowlip.objectives.moco import moco_loss as moco_loss
 from knowlip.objectives.regions import region_itc_loss as region_itc_loss

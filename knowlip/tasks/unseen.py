@@ -38,7 +38,8 @@ def check_unseen(card: EncoderCard, fingerprint: str, index: pd.DataFrame, tiles
     seen_blocks = set(card.train_blocks)
     seen_roots: set[str] = set()
     if card.dataset_fingerprint == fingerprint:
-        seen = index[index["split"] == _TRAINED_ON]
+        # A training on folds of a protocol saw other tiles than those of the set's own split.
+        seen = index[index["split"] == _TRAINED_ON if card.own_split else index["block"].isin(seen_blocks)]
         seen_blocks |= set(seen["block"].astype(str))
         seen_roots = set(seen["root_id"])
     shared = sorted(set(tiles["block"].astype(str)) & seen_blocks)

@@ -56,6 +56,9 @@ class EngineConfig:
     """adamw, or sgd with `momentum`."""
     momentum: float = 0.9
     """Of sgd."""
+    beta2: float = 0.999
+    """Of adamw: share of the running mean of squared gradients that a step leaves as it is. Masked autoencoders are
+    trained with 0.95."""
     layer_decay: float = 1.0
     """Learning rate of a block of the image tower over that of the block above it; 1: all learn alike."""
     compile: bool = False
@@ -94,6 +97,8 @@ def check_engine(config: EngineConfig, batch_size: int, smallest: int) -> None:
         raise ValueError("accumulate must be at least 1.")
     if config.optimizer not in ("adamw", "sgd") or not 0 <= config.momentum < 1:
         raise ValueError("optimizer must be adamw or sgd, and momentum from 0 up to but below 1.")
+    if not 0 <= config.beta2 < 1:
+        raise ValueError(f"beta2 must be from 0 up to but below 1, not {config.beta2}.")
     if batch_size % (world * config.accumulate):
         raise ValueError(
             f"batch_size {batch_size} counts the pairs of all processes together and must be a multiple of "
@@ -186,7 +191,7 @@ class Engine:
         if config.optimizer == "sgd":
             self.optimizer = torch.optim.SGD(groups, lr=learning_rate, momentum=config.momentum, fused=fused)
         else:
-            self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.999), fused=fused)
+            self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, config.beta2), fused=fused)
         self._scaled: Any = self.fabric.setup_optimizers(self.optimizer)
         self.stepper: nn.Module = stepper
         return stepper
@@ -201,14 +206,20 @@ class Engine:
         """Gradients of one pass, of `accumulate` that are averaged."""
         self.fabric.backward(loss / self.config.accumulate)
 
-    def step(self, learning_rate: float) -> Tensor:
+    def step(self, learning_rate: float, weight_decay: float | None = None) -> Tensor:
         """Clip, step the optimiser, clear gradients. Nothing here waits for the device.
+
+        Args:
+            learning_rate: of the step.
+            weight_decay: of matrices, where it is not that of the setup.
 
         Returns:
             The gradient norm before clipping, a scalar; not finite where fp16 overflowed, and then nothing is changed.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["share"]
+            if weight_decay is not None and group["decays"]:
+                group["weight_decay"] = weight_decay
         if self.sharded:
             for parameter in self.parameters:  # scalars are not sharded, so nobody has averaged them
                 if not isinstance(parameter, DTensor) and parameter.grad is not None:
@@ -301,17 +312,18 @@ def decay_groups(
         shares: of the learning rate, of each parameter; 1 where not given.
     """
     groups: list[dict[str, Any]] = []
-    rules: list[tuple[Callable[[Tensor], bool], float]] = [
-        (lambda p: p.ndim >= 2, weight_decay),
-        (lambda p: p.ndim == 1, 0.0),
-        (lambda p: p.ndim == 0, 0.0),
+    rules: list[tuple[Callable[[Tensor], bool], bool]] = [
+        (lambda p: p.ndim >= 2, True),
+        (lambda p: p.ndim == 1, False),
+        (lambda p: p.ndim == 0, False),
     ]
     given = [1.0] * len(parameters) if shares is None else list(shares)
-    for belongs, decay in rules:
+    for belongs, decays in rules:
         for share in dict.fromkeys(given):
             chosen = [one for one, of_one in zip(parameters, given, strict=True) if of_one == share and belongs(one)]
             if chosen:
-                groups.append({"params": chosen, "weight_decay": decay, "share": share})
+                decay = weight_decay if decays else 0.0
+                groups.append({"params": chosen, "weight_decay": decay, "share": share, "decays": decays})
     return groups
 
 

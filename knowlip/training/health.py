@@ -18,6 +18,8 @@ from knowlip.objectives import PRIOR_LOSS
 Item = TypeVar("Item")
 TAU = (0.001, 0.5)
 """Between these the step clamps the temperature."""
+_ALIKE, _UNDECIDED, _FEW = 0.05, 0.98, 1.5
+"""Below, above and below these a self-supervised training has collapsed."""
 _WINDOW = 5
 """Log lines over which losses must be bad before somebody is warned."""
 
@@ -64,6 +66,7 @@ class Health:
     def __init__(self, warmup: int, clip: float) -> None:
         self.warmup, self.clip = warmup, clip
         self.itm: deque[float] = deque(maxlen=_WINDOW)
+        self.above_mean: deque[float] = deque(maxlen=_WINDOW)
         self.norms: deque[float] = deque(maxlen=50)
         self.ill: set[str] = set()
         self.last = (0.0, 0.0)
@@ -72,10 +75,10 @@ class Health:
         """Sentences about a log line that are new.
 
         Args:
-            line: `step`, `gradient_norm`, `data_wait`, `skipped_steps`; where a task has them `tau`, `itm` and
-                `queue_duplicates`.
+            line: `step`, `gradient_norm`, `data_wait`, `skipped_steps`; where a task has them `tau`, `itm`,
+                `queue_duplicates`, `spread`, `teacher_entropy`, `prototypes`, `loss` and `patch_mean`.
         """
-        found = self._of_any_training(line) | self._of_contrast(line)
+        found = self._of_any_training(line) | self._of_contrast(line) | self._of_self_supervision(line)
         new = [sentence for name, sentence in found.items() if name not in self.ill]
         self.ill = set(found)
         return new
@@ -128,6 +131,36 @@ class Health:
                 f"{line['queue_duplicates']:.0%} of the queue are texts that occur in it more than once: more tiles, "
                 "more varied texts or a smaller objectives.queue give better negatives."
             )
+        return found
+
+    def _of_self_supervision(self, line: Mapping[str, float]) -> dict[str, str]:
+        """Collapse: a tower that says the same of everything, or a teacher that says everything of each; and a decoder
+        that knows no more than a mean."""
+        found: dict[str, str] = {}
+        if line["step"] <= self.warmup:
+            return found
+        if line.get("spread", 1.0) < _ALIKE:
+            found["spread"] = (
+                f"COLLAPSED: the embeddings of different images are alike (spread {line['spread']:.3f}, 1 is as far "
+                "apart as can be): lower learning_rate, raise the momentum, or take larger batches."
+            )
+        if line.get("teacher_entropy", 0.0) > _UNDECIDED:
+            found["entropy"] = (
+                f"COLLAPSED: the teacher says every prototype of every image (entropy {line['teacher_entropy']:.3f} of "
+                "1): lower its temperatures, or center_momentum."
+            )
+        if line.get("prototypes", 9.0) < _FEW:
+            found["prototypes"] = (
+                f"COLLAPSED: the teacher says one prototype of all images ({line['prototypes']:.2f} are in use): raise "
+                "its temperatures, lower learning_rate, or take larger batches."
+            )
+        if "patch_mean" in line:
+            self.above_mean.append(line["loss"] / max(line["patch_mean"], 1e-9))
+            if len(self.above_mean) == _WINDOW and min(self.above_mean) > 1.0:
+                found["patch_mean"] = (
+                    f"The decoder knows no more of hidden patches than their mean (loss {line['loss']:.4f}, the mean "
+                    f"alone {line['patch_mean']:.4f}): train longer, or hide less."
+                )
         return found
 
 

@@ -25,7 +25,7 @@ from knowlip.training.engine import FREE_ENGINE, Engine, check_engine, processes
 from knowlip.training.health import FirstBad, Health, Throughput, memory_gb, peak_of
 from knowlip.training.loggers import Logger, check_loggers, open_loggers
 from knowlip.training.resume import Checkpoint, read_checkpoint, read_log, write_checkpoint
-from knowlip.training.schedule import check_warmup, learning_rate, warmup_of
+from knowlip.training.schedule import check_warmup, cosine, learning_rate, warmup_of
 from knowlip.training.state import load_optimizer_state, load_whole_state, optimizer_state, whole_state
 from knowlip.training.task import Opener, Task, TrainingConfig
 
@@ -194,7 +194,10 @@ class Loop:
                 engine.backward(losses["loss"])
             all_losses.append(torch.stack([losses[name].detach().float() for name in task.losses]))
             given.append(more)
-        norm = engine.step(lr)
+        decay = None
+        if config.weight_decay_end is not None:
+            decay = cosine(self.step, self.total, config.weight_decay, config.weight_decay_end)
+        norm = engine.step(lr, decay)
         task.after_step(given)
         mean = torch.stack(all_losses).mean(0)
         self.first_bad.note(self.step, mean[0], norm)

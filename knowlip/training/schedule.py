@@ -107,6 +107,12 @@ def learning_rate(
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def cosine(step: int, total: int, start: float, end: float) -> float:
+    """Half a cosine from `start` at step 0 to `end` at the end: weight decay and momentum as DINO and MoCo v3 have
+    them."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total))))
+
+
 def soft_target_share(step: int, ramp: int, alpha: float) -> float:
     """Weight of the momentum model's own similarities in ITC's targets: linear from 0 to `alpha` over `ramp` steps."""
     return alpha * min(1.0, step / ramp) if ramp else alpha

@@ -47,6 +47,8 @@ class TrainingConfig(EngineConfig):
     """Of the decay "steps": shares of the training; 24 and 33 of 36 epochs."""
     weight_decay: float = 0.05
     """Not on temperature, biases and norms."""
+    weight_decay_end: float | None = None
+    """Where half a cosine brings `weight_decay` by the end of the training; it stays where not given."""
     seed: int = 0
     """Of new weights, order, dropout and augmentation."""
     log_every: int = 10

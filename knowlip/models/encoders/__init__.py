@@ -25,6 +25,7 @@ from knowlip.models.encoders.protocol import (
     prepare,
 )
 from knowlip.models.hub import REPO
+from knowlip.models.vision_model import is_vision
 
 __all__ = [
     "Encoder",
@@ -68,7 +69,7 @@ def open_encoder(
     kinds = encoder_kinds()
     kind, _, rest = text.partition(":")
     if Path(text).exists() or (kind not in kinds and REPO.fullmatch(text)):
-        kind, rest = "knowlip", text
+        kind, rest = "vision" if is_vision(Path(text)) else "knowlip", text
     if kind not in kinds:
         known = ", ".join(module.USAGE for module in kinds.values())
         raise ValueError(f"There is no encoder {text!r}: give {known}, or USER/REPO of the Hugging Face hub.")

@@ -96,4 +96,5 @@ def card_of(saved: Mapping[str, Any]) -> EncoderCard:
     blocks = tuple(str(block) for block in saved["train_blocks"])
     revision = saved.get("revision")
     known = revision if isinstance(revision, int) else None
-    return EncoderCard((f"KnowLIP data set {fingerprint[:16]}",), fingerprint, blocks, known)
+    own = bool(saved.get("own_split", True))
+    return EncoderCard((f"KnowLIP data set {fingerprint[:16]}",), fingerprint, blocks, known, own_split=own)

@@ -58,6 +58,8 @@ class EncoderCard:
     """What else a reader of its results must know, as a sentence."""
     grounded_on: Sentences = "all"
     """Which sentences of a text its matching was taught with."""
+    own_split: bool = True
+    """Whether it saw the data set's own training split; else what it saw are the blocks alone."""
 
 
 class Encoder(Protocol):
