@@ -19,6 +19,7 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import recover, whole_folder, write_json
 from knowlip.models.card import ModelCard, checked_card
 from knowlip.models.config import ModelConfig, VisionConfig
+from knowlip.models.irpe import with_relative_positions
 from knowlip.models.layout import shapes_of
 from knowlip.models.vision import image_tower, tower_side
 
@@ -29,8 +30,9 @@ _OURS: Final = "knowlip"
 """Entry of the JSON that is not timm's."""
 Pool = Literal["token", "avg"]
 """What stands for a whole image: the class token, or the mean of the patches' tokens."""
-Positions = Literal["learned", "sincos"]
-"""Of patches: weights that learn, or sines and cosines that do not."""
+Positions = Literal["learned", "sincos", "relative"]
+"""Of patches: weights that learn, sines and cosines that do not, or relative ones in attention
+(:mod:`knowlip.models.irpe`)."""
 
 
 class VisionModel(nn.Module):
@@ -51,19 +53,12 @@ class VisionModel(nn.Module):
         super().__init__()
         if config.stem:
             raise ValueError("A vision tower alone reads pixels: set vision.stem to 0.")
-        tower = image_tower(config)
-        if not isinstance(tower, VisionTransformer) or tower.pos_embed is None:
-            raise ValueError(
-                f"{config.name} is a {type(tower).__name__}: choose a VisionTransformer of timm with absolute "
-                "positions (vit_* or deit3_*)."
-            )
+        tower = _tower(config, positions)
         if pool == "token" and tower.cls_token is None:
             raise ValueError(f"{config.name} has no class token to stand for an image: take pool avg.")
         self.config, self.pool, self.positions = ModelConfig(vision=config), pool, positions
         self.visual_encoder, self.stem = tower, None
         self.card: ModelCard = {}
-        if positions == "sincos":
-            _fix_positions(tower)
 
     @property
     def vision(self) -> VisionConfig:
@@ -79,6 +74,19 @@ class VisionModel(nn.Module):
         if self.pool == "token":
             return tokens_BND[:, 0]
         return tokens_BND[:, self.visual_encoder.num_prefix_tokens :].mean(1)
+
+
+def _tower(config: VisionConfig, positions: Positions) -> VisionTransformer:
+    """timm's tower with its positions."""
+    tower = image_tower(config)
+    if not isinstance(tower, VisionTransformer) or tower.pos_embed is None:
+        raise ValueError(
+            f"{config.name} is a {type(tower).__name__}: choose a VisionTransformer of timm with absolute positions "
+            "(vit_* or deit3_*)."
+        )
+    if positions == "sincos":
+        _fix_positions(tower)
+    return with_relative_positions(tower) if positions == "relative" else tower
 
 
 def sincos_positions(width: int, rows: int, columns: int) -> Tensor:
@@ -171,7 +179,7 @@ def load_vision(folder: Path) -> VisionModel:
     try:
         config, pool, positions, card = _checked(read_json(folder / CONFIG))
         with torch.device("meta"):  # only what the file holds too is allocated
-            shapes = {name: tuple(one.shape) for name, one in image_tower(config).state_dict().items()}
+            shapes = {name: tuple(one.shape) for name, one in _tower(config, positions).state_dict().items()}
     except (ValueError, RuntimeError, TypeError) as error:
         raise ValueError(f"{folder / CONFIG}: {str(error).splitlines()[0]}") from None
     found = shapes_of(folder / WEIGHTS)

@@ -63,13 +63,13 @@ def gradient_targets(pixels_BSS: Tensor, known_BSS: Tensor, scales: Sequence[int
             f"Gradients of {max(scales)} px to each side need images of more than that, not {pixels_BSS.shape[-1]} px."
         )
     with torch.autocast(pixels_BSS.device.type, enabled=False):
-        found = [_gradient(pixels_BSS.float(), known_BSS, scale) for scale in scales]
+        found = [_gradient(pixels_BSS.double(), known_BSS, scale) for scale in scales]
     return torch.stack([value for value, _ in found], 1), torch.stack([known for _, known in found], 1)
 
 
 def _gradient(pixels_BSS: Tensor, known_BSS: Tensor, scale: int) -> tuple[Tensor, Tensor]:
     """Norm of the logarithms of both ratios, (B, S, S), and where it is known."""
-    known = known_BSS.float()
+    known = known_BSS.double()  # of differences of sums little is left in float32
     both = torch.stack([(pixels_BSS + _OFFSET) * known, known], 1)
     both = F.pad(both, (scale,) * 4, mode="reflect")
     # A half window is a box of scale + 1 by 2 scale + 1 pixels that holds the centre: a sum along one axis at a time.
@@ -78,12 +78,13 @@ def _gradient(pixels_BSS: Tensor, known_BSS: Tensor, scale: int) -> tuple[Tensor
     side = pixels_BSS.shape[-1]
     halves = above[:, :, :side], above[:, :, scale : scale + side], left[..., :side], left[..., scale : scale + side]
     mean = [half[:, 0] / half[:, 1].clamp(min=1) + 1e-12 for half in halves]
-    enough = torch.stack([half[:, 1] for half in halves]).amin(0) >= _ENOUGH * (scale + 1) * (2 * scale + 1)
+    enough = torch.stack([half[:, 1] for half in halves]).amin(0) >= _ENOUGH * (scale + 1) * (2 * scale + 1) - 1e-6
     value = torch.stack([(mean[2] / mean[3]).log(), (mean[0] / mean[1]).log()], -1).norm(dim=-1)
-    return value, enough & known_BSS
+    return value.float(), enough & known_BSS
 
 
 def _sums(x: Tensor, length: int, axis: int) -> Tensor:
-    """Sums of `length` pixels in a row along an axis of (B, 2, H, W)."""
-    box = torch.ones(1, 1, *((1, length) if axis == -1 else (length, 1)), device=x.device)
-    return F.conv2d(x.flatten(0, 1)[:, None], box)[:, 0].unflatten(0, x.shape[:2])
+    """Sums of `length` pixels in a row along an axis, from sums up to each pixel."""
+    upto = F.pad(x.cumsum(axis), (1, 0) if axis == -1 else (0, 0, 1, 0))
+    count = upto.shape[axis] - length
+    return upto.narrow(axis, length, count) - upto.narrow(axis, 0, count)

@@ -78,9 +78,7 @@ def test_the_autoencoder_is_the_official_one(monkeypatch: pytest.MonkeyPatch) ->
         PatchEmbed=PatchEmbed,
         Block=block,
         get_2d_sincos_pos_embed=sincos,
-    ).MaskedAutoencoderViT(
-        32, 8, 1, 32, 2, 4, 16, 1, 2, norm_layer=partial(nn.LayerNorm, eps=1e-6), norm_pix_loss=True
-    )
+    ).MaskedAutoencoderViT(32, 8, 1, 32, 2, 4, 16, 1, 2, norm_layer=partial(nn.LayerNorm, eps=1e-6), norm_pix_loss=True)
     ours = MaeModule(model(), MaeConfig(mask=0.75, width=16, depth=1, heads=2))
     ours.visual_encoder.pos_embed.data.copy_(theirs.pos_embed)  # type: ignore[union-attr]
     theirs.load_state_dict(

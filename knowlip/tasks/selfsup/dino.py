@@ -1,4 +1,4 @@
-"""DINO with iBOT: a student says of small views, and of patches that it does not see, what its own average says of all."""
+"""DINO with iBOT: a student says of small views, and of patches that it does not see, what its average says of all."""
 
 import math
 from typing import Any, ClassVar

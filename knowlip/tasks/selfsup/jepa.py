@@ -129,7 +129,9 @@ class JointEmbeddingPrediction(SelfSupervision[JepaModule]):
         drawn = blank.scatter(1, place_BK, said.unflatten(0, (len(images), -1)).flatten(1, 2) * hidden)
         true = blank.scatter(1, place_BK, chosen(target, place_BWK.flatten(1)) * hidden)
         seen = patchify(images.float() / 255, module.side)
-        covered = torch.zeros_like(seen).scatter(1, place_BK, (~hidden_BWK.flatten(1)).float()[..., None].expand_as(place_BK))
+        covered = torch.zeros_like(seen).scatter(
+            1, place_BK, (~hidden_BWK.flatten(1)).float()[..., None].expand_as(place_BK)
+        )
         brightest = true.amax().clamp(min=1e-6)
         shown = [seen * covered, drawn / brightest, true / brightest]
         return grid_of_images([unpatchify(one, module.grid) for one in shown])

@@ -3,6 +3,7 @@
 from typing import Any, TypedDict, cast
 
 from knowlip.tasks.selfsup.dino import SelfDistillation
+from knowlip.tasks.selfsup.jepa import JointEmbeddingPrediction
 from knowlip.tasks.selfsup.mae import MaskedAutoencoding
 from knowlip.tasks.selfsup.moco import MomentumContrast
 from knowlip.tasks.selfsup.settings import Method, SelfSupConfig
@@ -12,6 +13,7 @@ from knowlip.training.loop import train
 TASKS: dict[Method, type[SelfSupervision[Any]]] = {
     "mae": MaskedAutoencoding,
     "moco": MomentumContrast,
+    "jepa": JointEmbeddingPrediction,
     "dino": SelfDistillation,
 }
 """Method -> its task."""

@@ -168,7 +168,8 @@ class SelfSupConfig(TrainingConfig):
     init_std: list[float] | None = None
     """Standard deviation of each, likewise."""
     positions: Positions = "learned"
-    """Of patches: learned, or sincos (fixed, as MAE and MoCo v3 have them)."""
+    """Of patches: learned, sincos (fixed, as MAE and MoCo v3 have them), or relative (in attention alone, as SAR-JEPA
+    has them)."""
     pool: Pool | None = None
     """What stands for an image in what comes after: token, the class token (moco, dino), or avg, the mean of the
     patches (mae, jepa); the method's own where not given."""
@@ -230,8 +231,8 @@ class SelfSupConfig(TrainingConfig):
             raise ValueError("hide_size must be auto, yes or no. A window hides the size of chips: then it is not no.")
         if self.contrast not in CONTRAST:
             raise ValueError(f"contrast must be stored or chip, not {self.contrast!r}.")
-        if self.init not in ("", "random") and self.positions == "sincos":
-            raise ValueError("positions sincos would replace those of `init`: leave one of the two out.")
+        if not self.starts_random and self.positions != "learned":
+            raise ValueError(f"positions {self.positions} would replace those of `init`: leave one of the two out.")
         if (self.init_mean is None) != (self.init_std is None):
             raise ValueError("Give init_mean and init_std together.")
         if self.tile_px is not None and self.tile_px < 1:
