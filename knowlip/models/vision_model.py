@@ -129,6 +129,7 @@ def save_vision(model: VisionModel, folder: Path, card: ModelCard, method: str, 
         state: weights by timm's names.
     """
     vision = model.vision
+    # What timm asks of a hub's config.json, and one entry of ours.
     config = {
         "architecture": vision.name.partition(".")[0],
         "num_classes": 0,

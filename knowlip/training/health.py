@@ -139,6 +139,7 @@ class Health:
         found: dict[str, str] = {}
         if line["step"] <= self.warmup:
             return found
+        # Each is a way to a low loss without having learned anything.
         if line.get("spread", 1.0) < _ALIKE:
             found["spread"] = (
                 f"COLLAPSED: the embeddings of different images are alike (spread {line['spread']:.3f}, 1 is as far "

@@ -18,7 +18,7 @@ from knowlip.tasks.classify import ClassifyConfig, classify
 from knowlip.tasks.selfsup import task
 from knowlip.tasks.selfsup.run import TASKS, selfsup
 from knowlip.tasks.selfsup.settings import METHODS, SelfSupConfig
-from knowlip.tasks.selfsup.task import Views
+from knowlip.tasks.selfsup.task import TileViews
 from knowlip.tasks.selfsup.watch import effective_rank
 from tests.tasks.selfsup_runs import chips, config
 
@@ -54,7 +54,7 @@ def test_a_stopped_run_ends_the_same(
     selfsup(config(dataset, tmp_path / "whole", **changes))
     step = task.ViewBatches._step
 
-    def stop(batches: task.ViewBatches, number: int) -> list[Views]:
+    def stop(batches: task.ViewBatches, number: int) -> list[TileViews]:
         if number == 5:
             raise KeyboardInterrupt
         return step(batches, number)

@@ -15,7 +15,7 @@ from knowlip.objectives.dino import dino_loss, moved_center, sharpened
 from knowlip.objectives.ibot import ibot_loss
 from knowlip.tasks.selfsup.settings import DinoConfig
 from knowlip.tasks.selfsup.spread import spread
-from knowlip.tasks.selfsup.task import SelfSupervision, Views, known_pixels
+from knowlip.tasks.selfsup.task import SelfSupervision, TileViews, known_pixels
 from knowlip.training.ema import momentum_copy, update_momentum
 from knowlip.training.schedule import cosine
 from knowlip.training.views import ViewMaker
@@ -58,7 +58,7 @@ class DinoModule(nn.Module):
         self.register_buffer("patch_center_K", torch.zeros(of_patches))
 
     def forward(
-        self, part: Views, frozen: bool, temperature: float, patch_temperature: float
+        self, part: TileViews, frozen: bool, temperature: float, patch_temperature: float
     ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         """The losses of a pass, how the teacher is, and the means of its logits.
 
@@ -140,7 +140,7 @@ class SelfDistillation(SelfSupervision[DinoModule]):
     def tower(self) -> VisionModel:
         return self.teacher
 
-    def views(self, part: Views, maker: ViewMaker) -> list[Tensor]:
+    def views(self, part: TileViews, maker: ViewMaker) -> list[Tensor]:
         config, side = self.config.dino, self.config.vision.image_size
         large = [maker.view(number, side) for number in range(_GLOBAL)]
         small = range(_GLOBAL, _GLOBAL + config.local_views)

@@ -17,7 +17,7 @@ from knowlip.objectives.jepa import gradient_targets, jepa_loss
 from knowlip.tasks.selfsup.mae import resized
 from knowlip.tasks.selfsup.pictures import grid_of_images
 from knowlip.tasks.selfsup.settings import JepaConfig
-from knowlip.tasks.selfsup.task import SelfSupervision, Views, known_pixels
+from knowlip.tasks.selfsup.task import SelfSupervision, TileViews, known_pixels
 from knowlip.training.augment import uniforms
 from knowlip.training.views import ViewMaker
 
@@ -45,7 +45,7 @@ class JepaModule(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, part: Views) -> tuple[dict[str, Tensor], None]:
+    def forward(self, part: TileViews) -> tuple[dict[str, Tensor], None]:
         """The loss of a pass, and what it would be if the mean gradient of each patch were all that is known."""
         images, config = part.images[0], self.config
         target, known = self.targets(images)
@@ -112,7 +112,7 @@ class JointEmbeddingPrediction(SelfSupervision[JepaModule]):
             raise ValueError(f"{config.vision.name} normalises positions with patches: jepa reads them apart.")
         return JepaModule(self.model, config.jepa)
 
-    def views(self, part: Views, maker: ViewMaker) -> list[Tensor]:
+    def views(self, part: TileViews, maker: ViewMaker) -> list[Tensor]:
         return [maker.view(0, self.config.vision.image_size)]
 
     @torch.no_grad()

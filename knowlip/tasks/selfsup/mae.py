@@ -11,7 +11,7 @@ from knowlip.models.vit_tokens import chosen, patch_tokens, patchify, placed, th
 from knowlip.objectives.mae import mae_loss, patch_mean_loss
 from knowlip.tasks.selfsup.pictures import grid_of_images
 from knowlip.tasks.selfsup.settings import MaeConfig
-from knowlip.tasks.selfsup.task import SelfSupervision, Views, known_pixels
+from knowlip.tasks.selfsup.task import SelfSupervision, TileViews, known_pixels
 from knowlip.training.augment import uniforms
 from knowlip.training.views import ViewMaker
 
@@ -38,7 +38,7 @@ class MaeModule(nn.Module):
             int(tower.embed_dim), self.prefix, config.width, config.depth, config.heads, self.side**2, self.grid
         )
 
-    def forward(self, part: Views) -> tuple[dict[str, Tensor], None]:
+    def forward(self, part: TileViews) -> tuple[dict[str, Tensor], None]:
         """The loss of a pass, and what it would be if the mean of each patch were all that is known."""
         images = part.images[0]
         known = patchify(known_pixels(images), self.side)
@@ -73,7 +73,7 @@ class MaskedAutoencoding(SelfSupervision[MaeModule]):
     def make(self) -> MaeModule:
         return MaeModule(self.model, self.config.mae)
 
-    def views(self, part: Views, maker: ViewMaker) -> list[Tensor]:
+    def views(self, part: TileViews, maker: ViewMaker) -> list[Tensor]:
         return [maker.view(0, self.config.vision.image_size)]
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from knowlip.models.vision_model import VisionModel
 from knowlip.objectives.moco import moco_loss
 from knowlip.tasks.selfsup.settings import MocoConfig
 from knowlip.tasks.selfsup.spread import spread
-from knowlip.tasks.selfsup.task import SelfSupervision, Views
+from knowlip.tasks.selfsup.task import SelfSupervision, TileViews
 from knowlip.training.ema import momentum_copy, update_momentum
 from knowlip.training.schedule import cosine
 from knowlip.training.views import ViewMaker
@@ -46,7 +46,7 @@ class MocoModule(nn.Module):
         tokens = towers["visual_encoder"].forward_features(model.normalise(images))  # type: ignore[operator]
         return towers["projector"](model.summary(tokens))  # type: ignore[no-any-return]
 
-    def forward(self, part: Views) -> tuple[dict[str, Tensor], None]:
+    def forward(self, part: TileViews) -> tuple[dict[str, Tensor], None]:
         """The loss of both directions; and how far the embeddings of different tiles are from each other."""
         one, two = part.images
         query = [self.predictor(self.embed(self.base, images)) for images in (one, two)]
@@ -77,7 +77,7 @@ class MomentumContrast(SelfSupervision[MocoModule]):
     def make(self) -> MocoModule:
         return MocoModule(self.model, self.config.moco)
 
-    def views(self, part: Views, maker: ViewMaker) -> list[Tensor]:
+    def views(self, part: TileViews, maker: ViewMaker) -> list[Tensor]:
         return [maker.view(number, self.config.vision.image_size) for number in range(2)]
 
     def after_step(self, given: list[Any]) -> None:

@@ -1,6 +1,6 @@
 """What all self-supervised methods share: the tiles, their views, the tower, the folder that is left behind.
 
-A method is one file of this folder: a module that computes losses from a :class:`Views`, and a subclass of
+A method is one file of this folder: a module that computes losses from a :class:`TileViews`, and a subclass of
 :class:`SelfSupervision` that says how views are made and, where it wants, draws what its module says of hidden patches.
 """
 
@@ -46,7 +46,7 @@ _WEIGHTS = "weights.json"
 
 
 @dataclass
-class Views:
+class TileViews:
     """A process's share of a pass."""
 
     tiles: Tensor
@@ -57,10 +57,10 @@ class Views:
     hidden_GBN: Tensor | None = None
     """Which patches of the global views the student does not see, of methods that draw them on the CPU."""
     images: list[Tensor] = field(default_factory=list)
-    """Views (B, S, S) uint8, made on the device."""
+    """TileViews (B, S, S) uint8, made on the device."""
 
 
-class SelfSupervision(Task[Views], Generic[Module]):
+class SelfSupervision(Task[TileViews], Generic[Module]):
     """Tiles without labels for the training loop."""
 
     free: ClassVar = ("workers", "cache", "knn_every", "knn_tiles", "neighbours", "pictures")
@@ -108,8 +108,8 @@ class SelfSupervision(Task[Views], Generic[Module]):
         """The module that computes the losses."""
 
     @abstractmethod
-    def views(self, part: Views, maker: ViewMaker) -> list[Tensor]:
-        """Views of a pass, on the device."""
+    def views(self, part: TileViews, maker: ViewMaker) -> list[Tensor]:
+        """TileViews of a pass, on the device."""
 
     @property
     def tower(self) -> VisionModel:
@@ -219,10 +219,10 @@ class ViewBatches:
     def __init__(self, task: SelfSupervision[Any], rank: int, world: int) -> None:
         self.task, self.config, self.rank, self.world = task, task.config, rank, world
 
-    def stream(self, start: int, stop: int) -> Generator[list[Views], None, None]:
+    def stream(self, start: int, stop: int) -> Generator[list[TileViews], None, None]:
         return prefetched(self._step, start, stop, self.config.workers, 2)
 
-    def deliver(self, part: Views, step: int, micro: int, device: torch.device | str) -> Views:
+    def deliver(self, part: TileViews, step: int, micro: int, device: torch.device | str) -> TileViews:
         """To the device, and the views made there."""
         hidden = None if part.hidden_GBN is None else part.hidden_GBN.to(device)
         tiles, seed_B, scale = part.tiles.to(device), part.seed_B.to(device), part.scale.to(device)
@@ -231,7 +231,7 @@ class ViewBatches:
             maker = ViewMaker(tiles, seed_B, scale, self.config.views)
             return replace(there, images=self.task.views(there, maker))
 
-    def _step(self, step: int) -> list[Views]:
+    def _step(self, step: int) -> list[TileViews]:
         """This process's passes of a step, on the CPU. Chance is drawn for the whole batch, whoever holds which row."""
         config, task = self.config, self.task
         rows = task.order.rows(step)
@@ -243,7 +243,7 @@ class ViewBatches:
             hidden = task.hide(rows[mine], seeds[mine])
             hidden_GBN = None if hidden is None else torch.from_numpy(hidden).transpose(0, 1)
             scale, seed_B = task.scale.rows(rows[mine]), torch.from_numpy(seeds[mine])
-            parts.append(Views(tiles, scale, seed_B, hidden_GBN))
+            parts.append(TileViews(tiles, scale, seed_B, hidden_GBN))
         return parts
 
 
