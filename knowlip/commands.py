@@ -183,6 +183,16 @@ _TRAINING = {
         "segment",
         "train a mask transformer on any encoder to give every pixel a class, and measure it beside its floors",
     ),
+    "predict detect": Command(
+        "knowlip.inference.scene_settings:PredictDetectConfig",
+        "knowlip.inference.predict_detect:predict_detect",
+        "find objects in whole scenes with a trained detector: GeoJSON, GeoPackage, table",
+    ),
+    "predict segment": Command(
+        "knowlip.inference.scene_settings:PredictSegmentConfig",
+        "knowlip.inference.predict_segment:predict_segment",
+        "give every pixel of whole scenes a class with a trained segmenter: cloud-optimised GeoTIFF",
+    ),
     "bench run": Command(
         "knowlip.benchmark.run:BenchRunConfig",
         "bench_run",

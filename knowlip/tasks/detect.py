@@ -50,6 +50,7 @@ from knowlip.tasks.finetuned import FinetunedTask
 from knowlip.tasks.metrics.boxes import coco_scores
 from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles
 from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, write_division
+from knowlip.tasks.taught_on import taught_on
 from knowlip.tasks.unseen import check_unseen
 from knowlip.training.ema import Averaged
 from knowlip.training.engine import Engine
@@ -216,7 +217,8 @@ class Detection(FinetunedTask[BoxedImages]):
         out, state = self.config.out, whole_state(self.kept)
         result: dict[str, Any] = {}
         if self.engine.first:
-            save_detector(self.kept, state, out / "model", self.config, self.learned)
+            taught = taught_on(self.data, self.sides.train)
+            save_detector(self.kept, state, out / "model", self.config, self.learned, taught)
             draw_curve(out / "log.jsonl", out / "curve.png")
             rows = self.measure(load_detector(out / "model", self.engine.device))
             details: dict[str, Json] = {
@@ -270,25 +272,40 @@ def predictions(
         precision: fp32, bf16 or fp16.
     """
     detector.eval()
-    device = next(detector.parameters()).device
-    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     rows = []
     # Tiles of one shape together: little is filled up.
     shapes = dict(zip(data.tiles()["tile_id"], data.tiles()["proj:shape"]))
     ordered = sorted(tile_ids, key=lambda tile_id: (tuple(shapes[tile_id]), tile_id))
-    backbone = detector.backbone
     parts = [ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE)]
     for part in track(parts, "detect"):
-        pixels = [data.image(tile_id) for tile_id in part]
-        none = TileObjects((1, 1), np.zeros((0, 4)), (), np.zeros(0, bool), (), ())
-        view = View(turn=Turn(), longest=backbone.side, crop=(0, 0), side=backbone.side)
-        batch = batched([view.of(one, none) for one in pixels], {}, backbone.patch_px)
-        with torch.autocast(device.type, low) if low is not None else nullcontext():
-            found = detector.detect(batch.images.to(device), batch.sizes)
-        for tile_id, one, shown, own in zip(part, found, batch.sizes, pixels):
-            scale = np.array([own.shape[1] / shown[1], own.shape[0] / shown[0]])
-            rows.append(found_table(tile_id, one, scale, detector.classes))
+        rows += found_in(detector, [data.image(tile_id) for tile_id in part], part, precision)
     return pd.concat(rows, ignore_index=True)
+
+
+@torch.no_grad()
+def found_in(
+    detector: Detector, images: Sequence[np.ndarray], names: Sequence[str] = (), precision: str = "fp32"
+) -> list[pd.DataFrame]:
+    """What a detector finds in each of some images, in their own pixels: a row a box.
+
+    Args:
+        detector: in evaluation mode.
+        images: (H, W) uint8, brought to the side that it was opened with.
+        names: of the images, for the column `tile_id`.
+        precision: fp32, bf16 or fp16.
+    """
+    backbone, device = detector.backbone, next(detector.parameters()).device
+    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    none = TileObjects((1, 1), np.zeros((0, 4)), (), np.zeros(0, bool), (), ())
+    view = View(turn=Turn(), longest=backbone.side, crop=(0, 0), side=backbone.side)
+    batch = batched([view.of(one, none) for one in images], {}, backbone.patch_px)
+    with torch.autocast(device.type, low) if low is not None else nullcontext():
+        found = detector.detect(batch.images.to(device), batch.sizes)
+    rows = []
+    for name, one, shown, own in zip(names or [""] * len(images), found, batch.sizes, images):
+        scale = np.array([own.shape[1] / shown[1], own.shape[0] / shown[0]])
+        rows.append(found_table(name, one, scale, detector.classes))
+    return rows
 
 
 def show(result: Detected) -> str:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from knowlip.base.parsing import stage_config
+from knowlip.base.rows import Json
 from knowlip.base.settings import plain
 from knowlip.models.detection import Detector, DetectorConfig
 from knowlip.models.encoders import open_encoder
 from knowlip.tasks.runs import MeasuredConfig
 from knowlip.tasks.saved import SavedKind
+from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
 
 _SAVED = SavedKind("detector", {"encoder": str, "size": int | None, "classes": list, "detector": dict, "learned": list})
 
@@ -27,7 +29,12 @@ class Learned:
 
 
 def save_detector(
-    detector: Detector, state: dict[str, Tensor], folder: Path, config: MeasuredConfig, learned: Sequence[Learned]
+    detector: Detector,
+    state: dict[str, Tensor],
+    folder: Path,
+    config: MeasuredConfig,
+    learned: Sequence[Learned],
+    taught: Mapping[str, Json],
 ) -> None:
     """Write a detector; its encoder's weights are in it, the name says how they are built.
 
@@ -37,6 +44,7 @@ def save_detector(
         folder: to write.
         config: whose encoder and size are kept.
         learned: what it has learned from, so that nobody goes on from it and measures on that.
+        taught: what its training tiles were like (:mod:`knowlip.tasks.taught_on`).
     """
     card = {
         "encoder": config.encoder,
@@ -44,6 +52,7 @@ def save_detector(
         "classes": detector.classes,
         "detector": plain(detector.config),
         "learned": plain(list(learned)),
+        ENTRY: taught,
     }
     _SAVED.write(folder, card, state)
 
@@ -61,6 +70,15 @@ def load_detector(folder: Path, device: torch.device | str = "cpu") -> Detector:
     return detector.eval().to(device)
 
 
+def detector_taught_on(folder: Path) -> TaughtOn | None:
+    """What the training tiles of a saved detector were like; None where its card does not say.
+
+    Raises:
+        ValueError: no detector, or a broken card.
+    """
+    return read_taught_on(_card(model_folder(folder)))
+
+
 def read_weights(detector: Detector, folder: Path) -> list[Learned]:
     """Fill a detector with the weights of a saved one of the same shape, to go on from. Returns what that one has
     learned from.
@@ -68,7 +86,7 @@ def read_weights(detector: Detector, folder: Path) -> list[Learned]:
     Raises:
         ValueError: none, or one of other classes or sizes.
     """
-    folder = _folder(folder)
+    folder = model_folder(folder)
     card = _card(folder)
     if card["classes"] != detector.classes:
         raise ValueError(
@@ -86,7 +104,7 @@ def read_weights(detector: Detector, folder: Path) -> list[Learned]:
 
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of the weights of a detector, or of the one in a run folder."""
-    return _SAVED.sha256(_folder(folder))
+    return _SAVED.sha256(model_folder(folder))
 
 
 def check_learned(
@@ -112,7 +130,8 @@ def check_learned(
             )
 
 
-def _folder(folder: Path) -> Path:
+def model_folder(folder: Path) -> Path:
+    """The folder of a detector: the one given, or `model` in that of its run."""
     return folder / "model" if (folder / "model" / _SAVED.card).is_file() else folder
 
 

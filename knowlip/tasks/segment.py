@@ -30,6 +30,7 @@ from knowlip.tasks.protocols import Division, divide
 from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig, write_division
 from knowlip.tasks.segmented import FACTS, MODEL, Counted, picture, rows_of, save_png, write_counted
 from knowlip.tasks.segmenter import HeadConfig, Mode, Segmenter, load_segmenter, predict, save_segmenter
+from knowlip.tasks.taught_on import taught_on
 from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.engine import Engine
@@ -236,7 +237,15 @@ class Segmentation(Task[MaskedCrops]):
         result: dict[str, Any] = {}
         if self.engine.first:
             config, own = self.config, {name.removeprefix("segmenter."): value for name, value in state.items()}
-            save_segmenter(self.module.segmenter, own, out / MODEL, config.size, config.head, config.crop)
+            save_segmenter(
+                self.module.segmenter,
+                own,
+                out / MODEL,
+                config.size,
+                config.head,
+                config.crop,
+                taught_on(self.dataset, self.division.train),
+            )
             self.measure(load_segmenter(out / MODEL, self.engine.device))
             name = self.config.dataset.resolve().name
             rows = rows_of([out], name, config.split_name, config.encoder)

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from knowlip.base.rows import Json
 from knowlip.dataset.annotations import IGNORE
 from knowlip.models.encoders import Encoder, UnsuitedEncoder, open_encoder
 from knowlip.models.segmenter import MaskTransformer, enlarged
 from knowlip.tasks.masked import padded
 from knowlip.tasks.saved import SavedKind, check_encoder, frozen_sha256
+from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
 
 Mode = Literal["full", "frozen"]
 _SAVED = SavedKind(
@@ -125,7 +127,13 @@ def windows(height: int, width: int, side: int, step: int) -> Iterator[tuple[int
 
 
 def save_segmenter(
-    segmenter: Segmenter, state: Mapping[str, Tensor], folder: Path, size: int | None, head: HeadConfig, crop: int
+    segmenter: Segmenter,
+    state: Mapping[str, Tensor],
+    folder: Path,
+    size: int | None,
+    head: HeadConfig,
+    crop: int,
+    taught: Mapping[str, Json],
 ) -> None:
     """Write `segmenter.json` and `segmenter.safetensors`, see :mod:`knowlip.tasks.saved`.
 
@@ -136,6 +144,7 @@ def save_segmenter(
         size: side of the encoder's input, where it is not its own.
         head: the decoder.
         crop: side of the window that it learned with.
+        taught: what its training tiles were like (:mod:`knowlip.tasks.taught_on`).
     """
     card = {
         "encoder": segmenter.encoder.name,
@@ -145,6 +154,7 @@ def save_segmenter(
         "crop": crop,
         "head": [head.layers, head.heads],
         "encoder_sha256": frozen_sha256(segmenter.encoder, segmenter.mode == "full"),
+        ENTRY: taught,
     }
     _SAVED.write(folder, card, state)
 
@@ -164,3 +174,25 @@ def load_segmenter(folder: Path, device: torch.device | str = "cpu") -> Segmente
     _SAVED.fill(segmenter, _SAVED.read_weights(folder), folder)
     check_encoder(encoder, card.get("encoder_sha256"), folder)
     return segmenter.eval().to(device)
+
+
+def segmenter_taught_on(folder: Path) -> tuple[TaughtOn | None, int]:
+    """What the training tiles of a saved segmenter were like (None where its card does not say), and the side of the
+    window that it learned with.
+
+    Raises:
+        ValueError: no segmenter, or a broken card.
+    """
+    card = _SAVED.read_card(folder)
+    _SAVED.require(8 <= card["crop"] <= 1 << 14, folder)
+    return read_taught_on(card), card["crop"]
+
+
+def model_folder(folder: Path) -> Path:
+    """The folder of a segmenter: the one given, or `model` in that of its run."""
+    return folder / "model" if (folder / "model" / _SAVED.card).is_file() else folder
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights of a segmenter."""
+    return _SAVED.sha256(folder)

@@ -186,7 +186,7 @@ def _document(
             {
                 "scene_id": item.scene.scene_id,
                 "path": str(item.scene.path.resolve()),
-                "content": _content_mark(item.scene),
+                "content": content_mark(item.scene),
                 "roots": [
                     {"tile_id": root.tile_id, "left": root.left, "top": root.top, "split": split, "block": block}
                     for root, split, block in zip(item.roots, item.splits, item.blocks)
@@ -197,7 +197,7 @@ def _document(
     }
 
 
-def _content_mark(scene: Scene) -> str:
+def content_mark(scene: Scene) -> str:
     """Tells changed files from the same ones without reading all of them: sizes, and hash of first and last bytes."""
     total, digest = 0, hashlib.sha256()
     for path in scene.sources or (scene.path,):

@@ -81,6 +81,16 @@ def levels_of(ground: Ground, root: Window, tile_px: int) -> list[Level]:
     return [levels[side] for side in sides]
 
 
+def level_of(ground: Ground, window: Window, side: int) -> Level:
+    """A square window of the ground as `side` x `side` pixels: the area average of native power where the sensor is at
+    least as fine as such a pixel, else interpolated. The window may reach over the edge of the scene.
+    """
+    place = _place(ground, window)
+    if not place.averaged(side):
+        return _interpolated(ground, place, side)
+    return _level(_box_sums(ground, place, side), (place.width / side) * (place.height / side))
+
+
 def count_power(ground: Ground, root: Window, tile_px: int, histogram: PowerHistogram) -> None:
     """Count the valid pixels of a root window at the finest averaged scale (where none is: the large one), exactly as
     they appear in :func:`levels_of`."""

@@ -1,0 +1,196 @@
+"""`knowlip predict`: whole scenes, window by window from disk, to maps.
+
+    OUT/SCENE.geojson, SCENE.gpkg, SCENE.csv   what a detector found (:mod:`~.predict_detect`)
+    OUT/SCENE.tif                              what a segmenter says (:mod:`~.predict_segment`)
+    OUT/SCENE.json                             how it was made, counts and notes; where it is, the scene is finished
+    OUT/.predict/SCENE/                        finished rows of windows of a scene that is not
+
+A scene that cannot be read, or shows what the model cannot see, is told and the others go on. A killed command goes on
+when it is given again, row of windows by row of windows, and ends with the same bytes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
+from knowlip.base.progress import say
+from knowlip.base.provenance import provenance
+from knowlip.base.rows import Json
+from knowlip.base.settings import plain
+from knowlip.inference.scene_grid import Levels, SceneGrid, levels_for, metres_for
+from knowlip.inference.scene_settings import PredictConfig
+from knowlip.jobs.store import alone
+from knowlip.scenes import Scene, open_scenes, unique_ids
+from knowlip.scenes.find import passed_over_line, search
+from knowlip.tasks.taught_on import TaughtOn
+from knowlip.tiles.ground import Ground
+from knowlip.tiles.plan import content_mark
+
+WORK: Final = ".predict"
+"""Folder of OUT for what is under way."""
+_FREE: Final = ("scenes", "out", "device", "batch_size")
+"""Settings that do not decide what a scene comes to."""
+
+
+@dataclass(frozen=True)
+class SceneWork:
+    """One scene on its way."""
+
+    scene: Scene
+    grid: SceneGrid
+    levels: Levels
+    folder: Path
+    """For what is under way."""
+    out: Path
+    made_with: Mapping[str, Json]
+    """All that the result depends on."""
+
+    def file(self, suffix: str) -> Path:
+        """A file of the result."""
+        return self.out / f"{self.scene.scene_id}{suffix}"
+
+
+class Predictor(ABC):
+    """What looks at the windows of a scene."""
+
+    kind: str
+    """The command's second word."""
+    taught: TaughtOn | None
+    """What the model learned on."""
+    window: int
+    """Side of its windows in pixels."""
+    weights: str
+    """Hash of its weights."""
+
+    @abstractmethod
+    def run(self, work: SceneWork) -> dict[str, Json]:
+        """Look at a scene and write its files; returns what is to be told of it."""
+
+    def settings(self) -> dict[str, Json]:
+        """What besides the common settings decides the result."""
+        return {}
+
+
+class Predicted(TypedDict):
+    """What came of scenes."""
+
+    out: str
+    scenes: Sequence[Mapping[str, Json]]
+    """Of each finished scene what its SCENE.json says."""
+    failed: Sequence[Mapping[str, str]]
+    """{"path", "reason"} of those that could not be used."""
+
+
+def predict_scenes(config: PredictConfig, predictor: Predictor) -> Predicted:
+    """Look at scenes with a model and write maps.
+
+    Raises:
+        ValueError: no scene, none that can be used, or a folder with results of other settings.
+    """
+    found = search(config.scenes)
+    if found.passed_over:
+        say(f"  {passed_over_line(found.passed_over)}")
+    failed: list[dict[str, str]] = []
+    opened: list[Scene] = []
+    for path in found.scenes:
+        try:
+            opened += open_scenes(path, config.read)
+        except ValueError as error:
+            failed.append({"path": str(path), "reason": str(error)})
+    done: list[dict[str, Json]] = []
+    config.out.mkdir(parents=True, exist_ok=True)
+    # One refused scene must not take with it what the others have cost: it is told, and counted in the result.
+    with alone(config.out / WORK / "lock", f"Another process writes to {config.out}."):
+        for number, (scene, name) in enumerate(zip(opened, unique_ids(scene.scene_id for scene in opened))):
+            say(f"scene {number + 1} of {len(opened)}: {scene.path}")
+            try:
+                done.append(_one(config, predictor, replace(scene, scene_id=name)))
+            except OtherSettingsError:
+                raise
+            except ValueError as error:
+                failed.append({"path": str(scene.path), "reason": str(error)})
+    for item in failed:
+        say(f"  left out: {item['reason']}")
+    if not done:
+        more = f" ({len(failed)} scenes fail; this is the first.)" if len(failed) > 1 else ""
+        raise ValueError((failed[0]["reason"] if failed else "No scene was found.") + more)
+    return {"out": str(config.out), "scenes": done, "failed": failed}
+
+
+class OtherSettingsError(ValueError):
+    """A folder holds what other settings have come to."""
+
+
+def _one(config: PredictConfig, predictor: Predictor, scene: Scene) -> dict[str, Json]:
+    """What a scene comes to; a finished one is read."""
+    ground = Ground(scene)
+    metres, notes = metres_for(scene.resolution_m, predictor.taught, config.metres_per_pixel, scene.path.name)
+    grid = SceneGrid(ground, metres, predictor.window, config.overlap)
+    settings = {name: value for name, value in plain(config).items() if name not in _FREE}
+    made_with: dict[str, Json] = {
+        **{"kind": predictor.kind, "model_sha256": predictor.weights, "scene": content_mark(scene)},
+        **{"polarisation": scene.polarisation, **settings, "model": "", "window": predictor.window},
+        **predictor.settings(),
+    }
+    report = config.out / f"{scene.scene_id}.json"
+    if report.is_file():
+        before = read_json(report)
+        if not isinstance(before, dict) or before.get("made_with") != made_with:
+            raise OtherSettingsError(
+                f"{report} tells of another model, other settings or another scene: use another output folder."
+            )
+        say(f"{report} is finished already.")
+        return before
+    levels, more = levels_for(grid, predictor.taught, config.quantise)
+    notes += [*more, *scene.notes]
+    if not scene.located:
+        notes.append("The place of the scene is not known: there is no map of it, only pixels.")
+    for note in notes:
+        say(f"  note: {note}")
+    folder = config.out / WORK / scene.scene_id
+    work = SceneWork(scene, grid, levels, folder, config.out, made_with)
+    told = {
+        "scene_id": scene.scene_id,
+        "path": str(scene.path),
+        "metres_per_pixel": grid.metres,
+        "shape": list(grid.shape),
+        "windows": len(grid.tops) * len(grid.lefts),
+        "quantiser": levels.name,
+        **facts_of(scene),
+        **predictor.run(work),
+        "notes": notes,
+        "made_with": made_with,
+        "provenance": provenance(),
+    }
+    write_json(report, told)
+    _forget(folder)
+    return told
+
+
+def facts_of(scene: Scene) -> dict[str, Json]:
+    """What a map says of the scene that it is of; what is not known is left out."""
+    facts = {"sensor": scene.sensor, "band": scene.band, "polarisation": scene.polarisation, "date": scene.date}
+    return {name: value for name, value in facts.items() if value and value != "unknown"}
+
+
+def _forget(folder: Path) -> None:
+    for path in sorted(folder.glob("*")):
+        path.unlink()
+    if folder.is_dir():
+        folder.rmdir()
+
+
+def show_scenes(result: Predicted, line: Any) -> str:
+    """The result for people.
+
+    Args:
+        result: of :func:`predict_scenes`.
+        line: makes of what is told of a scene its line.
+    """
+    lines = [f"{one['scene_id']}: {line(one)}" for one in result["scenes"]]
+    lines += [f"left out: {one['path']}: {one['reason']}" for one in result["failed"]]
+    return "\n".join([*lines, result["out"]])

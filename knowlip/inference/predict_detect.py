@@ -1,0 +1,187 @@
+"""`knowlip predict detect`: objects in whole scenes, as GeoJSON (RFC 7946), GeoPackage and a table."""
+
+import io
+import json
+import math
+from typing import Any, Final
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import shapely
+import torch
+from pyproj import Transformer
+from shapely.geometry import mapping
+
+from knowlip.base.files import whole_file
+from knowlip.base.progress import track
+from knowlip.base.rows import Json
+from knowlip.inference.predict import Predicted, Predictor, SceneWork, facts_of, predict_scenes, show_scenes
+from knowlip.inference.scene_boxes import FOUND, Merged, merged, placed
+from knowlip.inference.scene_grid import Cell, ScenePixels
+from knowlip.inference.scene_settings import PredictDetectConfig
+from knowlip.jobs.store import TABLES, Store
+from knowlip.models.detection import Detector
+from knowlip.scenes.scene import lonlat_polygon
+from knowlip.tasks.detect import found_in
+from knowlip.tasks.detect_folder import detector_taught_on, load_detector, model_folder, weights_sha256
+from knowlip.tasks.metrics.boxes import CORNERS
+
+_COLUMNS: Final = (
+    *("category", "score", "x", "y", "east_west_m", "north_south_m", "length_m", "width_m", "heading_deg"),
+)
+_DIGITS: Final = 7
+"""Of degrees: a centimetre."""
+
+
+def predict_detect(config: PredictDetectConfig) -> Predicted:
+    """Find objects in whole scenes.
+
+    Raises:
+        ValueError: no detector, no scene that can be used, or results of other settings in `out`.
+    """
+    return predict_scenes(config, ScenesDetector(config))
+
+
+class ScenesDetector(Predictor):
+    """A detector that looks at windows."""
+
+    kind = "detect"
+
+    def __init__(self, config: PredictDetectConfig) -> None:
+        folder = model_folder(config.model)
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+        self.config = config
+        self.taught = detector_taught_on(folder)
+        self.detector: Detector = load_detector(folder, device)
+        self.window = config.window_px or (self.taught.tile_px if self.taught else self.detector.backbone.side)
+        self.weights = weights_sha256(folder)
+
+    def run(self, work: SceneWork) -> dict[str, Json]:
+        """Boxes of each row of windows, then of the scene."""
+        store = Store(work.folder, TABLES)
+        store.begin(dict(work.made_with))
+        names = [f"{row:05d}" for row in range(len(work.grid.tops))]
+        for name in track(store.todo(names), f"detect in {work.scene.scene_id}"):
+            store.write(name, self._row(work, work.grid.row(int(name))))
+        tables = [store.read(name) for name in names]
+        found = merged([table.to_pandas() for table in tables])
+        empty = sum(int(table.schema.metadata[b"without_data"]) for table in tables)
+        write_found(work, found)
+        return {
+            "objects": _counts(found.boxes),
+            "seen_by_two_windows": found.doubled,
+            "cut_by_their_window": found.cut,
+            "left_out_without_data": empty,
+            "min_score": self.config.min_score,
+        }
+
+    def _row(self, work: SceneWork, cells: list[Cell]) -> pa.Table:
+        parts: list[pd.DataFrame] = []
+        empty = 0
+        some: list[tuple[Cell, ScenePixels]] = []
+
+        def look() -> None:
+            nonlocal empty
+            found = found_in(self.detector, [pixels.levels for _, pixels in some])
+            for (cell, pixels), one in zip(some, found):
+                kept, left = placed(one[one["score"] >= self.config.min_score], cell, work.grid, pixels.valid)
+                parts.append(kept)
+                empty += left
+            some.clear()
+
+        for cell in cells:
+            pixels = work.grid.read(cell, work.levels)
+            if pixels.valid.any():
+                some.append((cell, pixels))
+            if len(some) == self.config.batch_size:
+                look()
+        if some:
+            look()
+        rows = [part for part in parts if len(part)]
+        table = pa.Table.from_pandas(pd.concat(rows), FOUND, preserve_index=False) if rows else FOUND.empty_table()
+        return table.replace_schema_metadata({"without_data": str(empty)})
+
+
+def _counts(boxes: pd.DataFrame) -> dict[str, Json]:
+    return {str(name): int(count) for name, count in sorted(boxes["category"].value_counts().items())}
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def write_found(work: SceneWork, found: Merged) -> None:
+    """Write the table of a scene, and its maps where its place is known."""
+    rows = [_row_of(work, one) for one in found.boxes.to_dict("records")]
+    outlines = [_outline(work, one) for one in found.boxes.to_dict("records")]
+    with whole_file(work.file(".csv")) as part:
+        pd.DataFrame(rows, columns=_COLUMNS).to_csv(part, index=False)
+    if not work.scene.located:
+        return
+    about = {**facts_of(work.scene), "scene_id": work.scene.scene_id, "resolution_m": round(work.scene.resolution_m, 4)}
+    to_lonlat = Transformer.from_crs(work.grid.ground.crs, 4326, always_xy=True)
+    features = []
+    for row, outline in zip(rows, outlines):
+        lons, lats = to_lonlat.transform(*outline.T)
+        shape = shapely.orient_polygons(shapely.set_precision(lonlat_polygon(lons, lats), 10.0**-_DIGITS))
+        properties = {name: _plain(value) for name, value in {**row, **about}.items() if name not in ("x", "y")}
+        features.append({"type": "Feature", "geometry": mapping(shape), "properties": properties})
+    with whole_file(work.file(".geojson")) as part:
+        part.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False))
+    frame = pd.DataFrame([{**row, **about} for row in rows]).drop(columns=["x", "y"], errors="ignore")
+    shapes = [shapely.Polygon(outline) for outline in outlines]
+    table = geopandas.GeoDataFrame(frame, geometry=shapes, crs=work.grid.ground.crs)
+    with whole_file(work.file(".gpkg")) as part:
+        # GDAL warns of a name that does not end in .gpkg: written to memory, the file has none.
+        stream = io.BytesIO()
+        table.to_file(stream, driver="GPKG", layer="objects", engine="pyogrio")
+        part.write_bytes(stream.getvalue())
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _outline(work: SceneWork, one: dict[str, Any]) -> np.ndarray:
+    """Corners (4, 2) of a box in the CRS of the grid."""
+    left, top, right, bottom = (one[name] for name in CORNERS)
+    flat = list(one["corners"]) or [left, top, right, top, right, bottom, left, bottom]
+    x, y = work.grid.transform @ np.asarray(flat, float).reshape(-1, 2).T
+    return np.column_stack([x, y])
+
+
+def _row_of(work: SceneWork, one: dict[str, Any]) -> dict[str, Any]:
+    """What is said of an object. The length, width and heading of an upright box are not those of what lies in it: they
+    are left open."""
+    metres, rotated = work.grid.metres, len(one["corners"]) == 8
+    length = width = heading = math.nan
+    if rotated:
+        points = np.asarray(one["corners"], float).reshape(4, 2)
+        sides = np.diff(np.vstack([points, points[:1]]), axis=0)
+        lengths = np.linalg.norm(sides, axis=1) * metres
+        length, width = float(lengths[:2].max()), float(lengths[:2].min())
+        x, y = sides[int(np.argmax(lengths[:2]))]
+        heading = math.degrees(math.atan2(x, -y)) % 180
+    left, top, right, bottom = (one[name] for name in CORNERS)
+    return {
+        "category": one["category"],
+        "score": round(float(one["score"]), 4),
+        "x": round((left + right) / 2, 2),
+        "y": round((top + bottom) / 2, 2),
+        "east_west_m": round((right - left) * metres, 2),
+        "north_south_m": round((bottom - top) * metres, 2),
+        "length_m": round(length, 2),
+        "width_m": round(width, 2),
+        "heading_deg": round(heading, 1),
+    }
+
+
+def show(result: Predicted) -> str:
+    """The result for people."""
+
+    def line(one: Any) -> str:
+        objects = ", ".join(f"{name} {count:,}" for name, count in one["objects"].items()) or "nothing"
+        return f"{objects} from a score of {one['min_score']:g} in {one['windows']:,} windows"
+
+    return show_scenes(result, line)

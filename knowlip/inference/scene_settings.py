@@ -1,0 +1,70 @@
+"""Settings of the commands that look at whole scenes, apart from what loads a model."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from knowlip.scenes.scene import SceneOverrides
+from knowlip.tiles.quantise import QuantiseConfig
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Which scenes, with which model, and where the maps go."""
+
+    POSITIONAL: ClassVar = ("scenes",)
+
+    scenes: list[Path]
+    """Scene files, or folders that are searched for them: everything that `knowlip scene info` reads."""
+    model: Path
+    """Folder of a trained head: the `model` of a run, or the run folder."""
+    out: Path
+    """Folder for maps, one or more files a scene; the same command goes on in it."""
+    metres_per_pixel: float | None = None
+    """Side of a pixel on the ground as the model is shown it. By default the scene's own where the model learned on
+    such, else the nearest that it learned on."""
+    window_px: int | None = None
+    """Side of a window; by default that of the images that the model learned on."""
+    overlap: float = 0.25
+    """Share of a window that its neighbour repeats, at most a half; longer than the largest object."""
+    batch_size: int = 4
+    """Windows that the model is shown at once."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    quantise: QuantiseConfig | None = None
+    """How power becomes 8-bit levels; by default as in a data set, with one quantiser from the scene's own pixels, or
+    as the 8-bit pixels come, where the model learned on such."""
+    read: SceneOverrides = field(default_factory=SceneOverrides)
+    """What is known better than the files say, and how products are read."""
+
+    def __post_init__(self) -> None:
+        if self.metres_per_pixel is not None and not 0 < self.metres_per_pixel < math.inf:
+            raise ValueError(f"--metres_per_pixel is {self.metres_per_pixel:g}: give the side of a pixel, e.g. 3.")
+        if self.window_px is not None and not 32 <= self.window_px <= 8192:
+            raise ValueError(f"window_px must be 32 to 8192, not {self.window_px}.")
+        if not 0 <= self.overlap <= 0.5:
+            raise ValueError(f"overlap must lie from 0 to 0.5, not {self.overlap:g}.")
+        if self.batch_size < 1:
+            raise ValueError("batch_size must be at least 1.")
+
+
+@dataclass(frozen=True)
+class PredictDetectConfig(PredictConfig):
+    """What is looked for in whole scenes."""
+
+    min_score: float = 0.5
+    """Boxes of a lower score are left out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score must lie from 0 to 1, not {self.min_score:g}.")
+
+
+@dataclass(frozen=True)
+class PredictSegmentConfig(PredictConfig):
+    """What whole scenes are divided into."""
+
+    confidence: bool = False
+    """Also write the probability of each pixel's class in percent."""
