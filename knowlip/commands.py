@@ -193,6 +193,21 @@ _TRAINING = {
         "knowlip.inference.predict_segment:predict_segment",
         "give every pixel of whole scenes a class with a trained segmenter: cloud-optimised GeoTIFF",
     ),
+    "predict caption": Command(
+        "knowlip.inference.scene_settings:PredictCaptionConfig",
+        "knowlip.inference.predict_words:predict_caption",
+        "describe every window of whole scenes: GeoParquet, GeoJSON",
+    ),
+    "predict ask": Command(
+        "knowlip.inference.scene_settings:PredictAskConfig",
+        "knowlip.inference.predict_words:predict_ask",
+        "ask about every window of whole scenes: GeoParquet, GeoJSON",
+    ),
+    "predict embed": Command(
+        "knowlip.inference.scene_settings:PredictEmbedConfig",
+        "knowlip.inference.predict_words:predict_embed",
+        "embed every window of whole scenes: GeoParquet",
+    ),
     "bench run": Command(
         "knowlip.benchmark.run:BenchRunConfig",
         "bench_run",

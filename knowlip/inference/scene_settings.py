@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from knowlip.base.generation import GenerationConfig
+from knowlip.inference.settings import ANSWER_TOKENS, CAPTION_TOKENS, named_model
 from knowlip.scenes.scene import SceneOverrides
 from knowlip.tiles.quantise import QuantiseConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictConfig:
     """Which scenes, with which model, and where the maps go."""
 
@@ -17,8 +19,6 @@ class PredictConfig:
 
     scenes: list[Path]
     """Scene files, or folders that are searched for them: everything that `knowlip scene info` reads."""
-    model: Path
-    """Folder of a trained head: the `model` of a run, or the run folder."""
     out: Path
     """Folder for maps, one or more files a scene; the same command goes on in it."""
     metres_per_pixel: float | None = None
@@ -27,7 +27,8 @@ class PredictConfig:
     window_px: int | None = None
     """Side of a window; by default that of the images that the model learned on."""
     overlap: float = 0.25
-    """Share of a window that its neighbour repeats, at most a half; longer than the largest object."""
+    """Share of a window that its neighbour repeats, at most a half. Of detection it is to be longer than the largest
+    object."""
     batch_size: int = 4
     """Windows that the model is shown at once."""
     device: str = "auto"
@@ -49,10 +50,12 @@ class PredictConfig:
             raise ValueError("batch_size must be at least 1.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictDetectConfig(PredictConfig):
     """What is looked for in whole scenes."""
 
+    model: Path
+    """Folder of a trained detector: `model` of a run, or the run folder."""
     min_score: float = 0.5
     """Boxes of a lower score are left out."""
 
@@ -62,9 +65,78 @@ class PredictDetectConfig(PredictConfig):
             raise ValueError(f"min_score must lie from 0 to 1, not {self.min_score:g}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictSegmentConfig(PredictConfig):
     """What whole scenes are divided into."""
 
+    model: Path
+    """Folder of a trained segmenter: `model` of a run, or the run folder."""
     confidence: bool = False
     """Also write the probability of each pixel's class in percent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictWordsConfig(PredictConfig):
+    """What our own model says of the windows of scenes."""
+
+    model: Path | None = field(default_factory=named_model)
+    """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
+    KnowLIP."""
+    overlap: float = 0.0
+    """Share of a window that its neighbour repeats."""
+    batch_size: int = 16
+    """Windows that the model is shown at once."""
+    min_valid: float = 0.5
+    """Windows with a smaller share of data are left out, and counted."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.min_valid <= 1:
+            raise ValueError(f"min_valid must lie above 0 and at most at 1, not {self.min_valid:g}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictCaptionConfig(PredictWordsConfig):
+    """How windows are described."""
+
+    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=CAPTION_TOKENS))
+    """How texts are written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictAskConfig(PredictWordsConfig):
+    """What is asked about every window."""
+
+    question: str
+    """In words; or a description with one [MASK], which is filled."""
+    generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=ANSWER_TOKENS))
+    """How answers are written."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.question.strip():
+            raise ValueError("The question is empty.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictEmbedConfig(PredictWordsConfig):
+    """Embeddings of windows, in the space that the model's texts are in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictClassifyConfig(PredictConfig):
+    """What windows are taken for."""
+
+    model: Path
+    """Folder of a trained classifier: `model` of a run, or the run folder."""
+    overlap: float = 0.0
+    """Share of a window that its neighbour repeats."""
+    batch_size: int = 16
+    """Windows that the model is shown at once."""
+    min_valid: float = 0.5
+    """Windows with a smaller share of data are left out, and counted."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.min_valid <= 1:
+            raise ValueError(f"min_valid must lie above 0 and at most at 1, not {self.min_valid:g}.")

@@ -12,7 +12,7 @@ ANSWER_TOKENS, CAPTION_TOKENS = 32, 512
 """Longest texts, unless something else is asked for."""
 
 
-def _model() -> Path | None:
+def named_model() -> Path | None:
     """$KNOWLIP_MODEL where it is set."""
     named = os.environ.get("KNOWLIP_MODEL")
     return Path(named) if named else None
@@ -31,7 +31,7 @@ class CaptionConfig:
 
     images: list[Path]
     """8-bit images (PNG, JPEG) or SAR rasters."""
-    model: Path | None = field(default_factory=_model)
+    model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
     metres_per_pixel: float | None = None
@@ -55,7 +55,7 @@ class AskConfig:
     """8-bit image (PNG, JPEG) or SAR raster."""
     question: str
     """In words; or a description with one [MASK], which is filled."""
-    model: Path | None = field(default_factory=_model)
+    model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
     metres_per_pixel: float | None = None
@@ -91,7 +91,7 @@ class SearchConfig:
     """Data set whose tiles are searched; needs no texts."""
     text: str
     """What to look for, in words."""
-    model: Path | None = field(default_factory=_model)
+    model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
     device: str = "auto"
@@ -114,7 +114,7 @@ class ServeConfig:
 
     openai: bool = False
     """Speak OpenAI's chat completions: `/v1/chat/completions` with an image, and `/v1/models`."""
-    model: Path | None = field(default_factory=_model)
+    model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
     name: str = "knowlip"

@@ -94,7 +94,9 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_every_planted_ship_is_found_once(tmp_path: Path, detector: Any) -> None:
     values, places = planted(1500, 1900, 400)
-    config = PredictDetectConfig([write(tmp_path / "sea.tif", values)], tmp_path, tmp_path / "out", overlap=OVERLAP)
+    config = PredictDetectConfig(
+        scenes=[write(tmp_path / "sea.tif", values)], model=tmp_path, out=tmp_path / "out", overlap=OVERLAP
+    )
     result = predict_scenes(config, detector(config))
     (told,) = result["scenes"]
     assert told["objects"] == {"ship": 400}
@@ -121,9 +123,9 @@ def test_a_killed_detection_ends_with_the_same_bytes(
 ) -> None:
     values, _ = planted(900, 700, 60)
     scene = write(tmp_path / "sea.tif", values)
-    whole = PredictDetectConfig([scene], tmp_path, tmp_path / "whole")
+    whole = PredictDetectConfig(scenes=[scene], model=tmp_path, out=tmp_path / "whole")
     predict_scenes(whole, detector(whole))
-    killed = PredictDetectConfig([scene], tmp_path, tmp_path / "killed")
+    killed = PredictDetectConfig(scenes=[scene], model=tmp_path, out=tmp_path / "killed")
     seen = []
 
     def dies(one: Any, images: Sequence[np.ndarray]) -> list[pd.DataFrame]:
@@ -141,7 +143,7 @@ def test_a_killed_detection_ends_with_the_same_bytes(
     for name in ("sea.geojson", "sea.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not list((tmp_path / "killed" / ".predict").glob("*/*"))
-    other = PredictDetectConfig([scene], tmp_path, tmp_path / "killed", min_score=0.2)
+    other = PredictDetectConfig(scenes=[scene], model=tmp_path, out=tmp_path / "killed", min_score=0.2)
     with pytest.raises(OtherSettingsError, match="another output folder"):
         predict_scenes(other, detector(other))
 
@@ -156,7 +158,7 @@ def test_nothing_is_found_where_there_is_no_data(tmp_path: Path, detector: Any) 
         mask = np.ones((600, 600), np.uint16) * values
         mask[100:105, 400:408] = 0
         file.write(mask, 1)
-    config = PredictDetectConfig([path], tmp_path, tmp_path / "out")
+    config = PredictDetectConfig(scenes=[path], model=tmp_path, out=tmp_path / "out")
     (told,) = predict_scenes(config, detector(config))["scenes"]
     inside = ((places[:, 1] + SHIP[0]) <= 300).sum()
     assert told["objects"]["ship"] >= inside
@@ -167,12 +169,12 @@ def test_a_scene_that_cannot_be_used_does_not_take_the_others_with_it(tmp_path: 
     values, _ = planted(300, 300, 14)
     good, coarse = write(tmp_path / "good.tif", values), write(tmp_path / "coarse.tif", values, 30.0)
     (tmp_path / "broken.tif").write_bytes(b"II*\0 no picture")
-    config = PredictDetectConfig([good, coarse, tmp_path / "broken.tif"], tmp_path, tmp_path / "out")
+    config = PredictDetectConfig(scenes=[good, coarse, tmp_path / "broken.tif"], model=tmp_path, out=tmp_path / "out")
     result = predict_scenes(config, detector(config))
     assert [one["scene_id"] for one in result["scenes"]] == ["good"]
     assert len(result["failed"]) == 2
     assert any("pixels of 30 m; the model learned on 3 to 3 m" in one["reason"] for one in result["failed"])
-    alone = PredictDetectConfig([coarse], tmp_path, tmp_path / "none")
+    alone = PredictDetectConfig(scenes=[coarse], model=tmp_path, out=tmp_path / "none")
     with pytest.raises(ValueError, match="cannot see"):
         predict_scenes(alone, detector(alone))
 
@@ -181,7 +183,7 @@ def test_a_scene_of_unknown_place_has_a_table_and_no_map(tmp_path: Path, detecto
     values, places = planted(300, 280, 14)
     write(tmp_path / "in" / "chip.tif", values, crs=None)
     (tmp_path / "in" / "chip.scene.yaml").write_text("unlocated: true\nspacing_m: [3, 3]\nunits: amplitude\n")
-    config = PredictDetectConfig([tmp_path / "in"], tmp_path, tmp_path / "out")
+    config = PredictDetectConfig(scenes=[tmp_path / "in"], model=tmp_path, out=tmp_path / "out")
     (told,) = predict_scenes(config, detector(config))["scenes"]
     assert told["objects"] == {"ship": len(places)}
     assert {one.name for one in (tmp_path / "out").glob("chip*")} == {"chip.csv", "chip.json"}
@@ -236,7 +238,7 @@ def test_a_map_equals_the_blend_of_all_windows_in_memory(shape: tuple[int, int],
     path = write(tmp_path / "land.tif", values)
     with rasterio.open(path, "r+") as file:
         file.nodata = 0
-    config = PredictSegmentConfig([path], tmp_path, tmp_path / "out", overlap=0.4, confidence=True)
+    config = PredictSegmentConfig(scenes=[path], model=tmp_path, out=tmp_path / "out", overlap=0.4, confidence=True)
     one = segmenter(config)
     (told,) = predict_scenes(config, one)["scenes"]
     with rasterio.open(tmp_path / "out" / "land.tif") as file:
@@ -277,10 +279,10 @@ def test_a_map_equals_the_blend_of_all_windows_in_memory(shape: tuple[int, int],
 
 def test_a_killed_segmentation_ends_with_the_same_bytes(tmp_path: Path) -> None:
     path = write(tmp_path / "land.tif", shades(330, 150))
-    whole = PredictSegmentConfig([path], tmp_path, tmp_path / "whole", overlap=0.5)
+    whole = PredictSegmentConfig(scenes=[path], model=tmp_path, out=tmp_path / "whole", overlap=0.5)
     predict_scenes(whole, segmenter(whole))
     for after in (1, 4, 7):
-        killed = PredictSegmentConfig([path], tmp_path, tmp_path / f"killed{after}", overlap=0.5)
+        killed = PredictSegmentConfig(scenes=[path], model=tmp_path, out=tmp_path / f"killed{after}", overlap=0.5)
         one = segmenter(killed)
         look, seen = one._look, []  # type: ignore[attr-defined]
 

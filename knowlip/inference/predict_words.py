@@ -1,0 +1,245 @@
+"""`knowlip predict caption | ask | embed`: what our own model says of every window of whole scenes, as GeoParquet of
+their footprints (and, but for embeddings, GeoJSON).
+"""
+
+import json
+import math
+from abc import abstractmethod
+from typing import Any, Final
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from shapely.geometry import mapping
+
+from knowlip.base.documents import check_text
+from knowlip.base.files import file_sha256, whole_file
+from knowlip.base.progress import say, track
+from knowlip.base.rows import Json
+from knowlip.inference.images import TakenImage
+from knowlip.inference.opened import encode, open_model
+from knowlip.inference.predict import Predicted, Predictor, SceneWork, facts_of, predict_scenes, show_scenes
+from knowlip.inference.scene_grid import Cell, ScenePixels
+from knowlip.inference.scene_settings import (
+    PredictAskConfig,
+    PredictCaptionConfig,
+    PredictConfig,
+    PredictEmbedConfig,
+    PredictWordsConfig,
+)
+from knowlip.inference.written import question_tokens, unknown_words, write
+from knowlip.jobs.store import TABLES, Store
+from knowlip.models.hub import WEIGHTS
+from knowlip.tasks.taught_on import TaughtOn
+from knowlip.tiles.windows import Window, footprints
+
+WINDOW_PX: Final = 256
+"""Side of the tiles that our models learn from, before they are brought to the side of the input."""
+_PLACE: Final = (("row", pa.int32()), ("column", pa.int32()), ("valid_fraction", pa.float64()))
+
+
+class ScenesWindows(Predictor):
+    """What says something of each window by itself.
+
+    Args:
+        config: settings.
+    """
+
+    columns: tuple[tuple[str, pa.DataType], ...]
+    """What is said of a window."""
+    mapped = True
+    """Whether it fits into GeoJSON too."""
+
+    def __init__(self, config: PredictConfig, min_valid: float) -> None:
+        self.batch_size, self.min_valid = config.batch_size, min_valid
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows of a scene under way."""
+        return pa.schema([*_PLACE, *self.columns])
+
+    @abstractmethod
+    def say(self, work: SceneWork, images: list[np.ndarray]) -> list[dict[str, Any]]:
+        """What is said of each of some windows (T, T) uint8."""
+
+    def run(self, work: SceneWork) -> dict[str, Json]:
+        """Each row of windows, then the scene."""
+        store = Store(work.folder, TABLES)
+        store.begin(dict(work.made_with))
+        names = [f"{row:05d}" for row in range(len(work.grid.tops))]
+        for name in track(store.todo(names), f"{self.kind} windows of {work.scene.scene_id}"):
+            store.write(name, self._row(work, work.grid.row(int(name))))
+        table = pa.concat_tables([store.read(name) for name in names]).to_pandas()
+        self._write(work, table)
+        return {"said_of": len(table), "left_out_without_data": len(work.grid.tops) * len(work.grid.lefts) - len(table)}
+
+    def _row(self, work: SceneWork, cells: list[Cell]) -> pa.Table:
+        rows: list[dict[str, Any]] = []
+        some: list[tuple[Cell, ScenePixels]] = []
+
+        def look() -> None:
+            for (cell, pixels), told in zip(some, self.say(work, [pixels.levels for _, pixels in some]), strict=True):
+                share = round(float(pixels.valid.mean()), 4)
+                rows.append({"row": cell.row, "column": cell.column, "valid_fraction": share, **told})
+            some.clear()
+
+        for cell in cells:
+            pixels = work.grid.read(cell, work.levels)
+            if pixels.valid.mean() >= self.min_valid:
+                some.append((cell, pixels))
+            if len(some) == self.batch_size:
+                look()
+        if some:
+            look()
+        return pa.Table.from_pylist(rows, self.schema)
+
+    def _write(self, work: SceneWork, table: pd.DataFrame) -> None:
+        """The footprints of the windows with what is said of each; without a place, the table alone."""
+        grid, cells = work.grid, list(zip(table["row"], table["column"]))
+        side = grid.window * grid.step
+        corners = [grid.transform @ (grid.lefts[column], grid.tops[row]) for row, column in cells]
+        windows = [Window("", "", "", "large", 0, 0, x, y, side) for x, y in corners]
+        shapes = footprints(grid.ground.crs, windows)
+        table = table.assign(
+            scene_id=work.scene.scene_id,
+            window_m=round(grid.window * grid.metres, 3),
+            metres_per_pixel=round(grid.metres, 6),
+            x=[grid.lefts[column] for _, column in cells],
+            y=[grid.tops[row] for row, _ in cells],
+            **facts_of(work.scene),
+        )
+        if not work.scene.located:
+            with whole_file(work.file(".parquet")) as part:
+                table.to_parquet(part, index=False)
+            return
+        frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=4326)
+        with whole_file(work.file(".parquet")) as part:
+            frame.to_parquet(part, index=False)
+        if self.mapped:
+            rows = table.to_dict("records")
+            features = [
+                {"type": "Feature", "geometry": mapping(shape), "properties": {k: _plain(v) for k, v in row.items()}}
+                for row, shape in zip(rows, shapes)
+            ]
+            with whole_file(work.file(".geojson")) as part:
+                part.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class ScenesWords(ScenesWindows):
+    """Our own model."""
+
+    def __init__(self, config: PredictWordsConfig) -> None:
+        super().__init__(config, config.min_valid)
+        self.model, folder = open_model(config.model, config.device)
+        card = self.model.card
+        metres = card.get("metres_per_pixel")
+        known = (float(metres[0]), float(metres[1])) if metres else None
+        names = [tuple(str(one) for one in card.get(key) or ()) for key in ("quantiser", "sensors")]
+        self.taught = TaughtOn(known, WINDOW_PX, *names)
+        self.window = config.window_px or WINDOW_PX
+        self.weights = file_sha256(folder / WEIGHTS)
+
+    def taken(self, work: SceneWork, images: list[np.ndarray]) -> list[TakenImage]:
+        """Windows as the model takes them."""
+        return [TakenImage(pixels, work.grid.metres) for pixels in images]
+
+
+class ScenesCaption(ScenesWords):
+    """Descriptions."""
+
+    kind = "caption"
+    columns = (("caption", pa.string()), ("log_p", pa.float64()), ("token_probability", pa.float64()))
+
+    def __init__(self, config: PredictCaptionConfig) -> None:
+        super().__init__(config)
+        self.generation = config.generation
+
+    def say(self, work: SceneWork, images: list[np.ndarray]) -> list[dict[str, Any]]:
+        """The text, its log-probability, and the geometric mean of its tokens' probabilities."""
+        written = write(self.model, self.taken(work, images), [""] * len(images), self.generation)
+        return [
+            {
+                "caption": texts[0].text,
+                "log_p": round(texts[0].log_p, 4),
+                "token_probability": round(math.exp(texts[0].log_p / max(1, texts[0].tokens)), 4),
+            }
+            for texts in written
+        ]
+
+
+class ScenesAsk(ScenesWords):
+    """Answers to one question."""
+
+    kind = "ask"
+    columns = (("answer", pa.string()), ("probability", pa.float64()))
+
+    def __init__(self, config: PredictAskConfig) -> None:
+        check_text(config.question, "The question")
+        super().__init__(config)
+        self.question, self.generation = config.question, config.generation
+        question_tokens(self.model, self.question)
+        if unknown := unknown_words(self.model, self.question):
+            say(unknown)
+
+    def say(self, work: SceneWork, images: list[np.ndarray]) -> list[dict[str, Any]]:
+        """The answer and the model's own probability of it."""
+        written = write(self.model, self.taken(work, images), [self.question] * len(images), self.generation)
+        return [{"answer": one[0].text, "probability": round(math.exp(one[0].log_p), 4)} for one in written]
+
+
+class ScenesEmbed(ScenesWords):
+    """Embeddings."""
+
+    kind = "embed"
+    columns = (("embedding", pa.list_(pa.float32())),)
+    mapped = False
+
+    def say(self, work: SceneWork, images: list[np.ndarray]) -> list[dict[str, Any]]:
+        """Of unit length, float32."""
+        with torch.inference_mode():
+            _, feature = encode(self.model, self.taken(work, images))
+        return [{"embedding": one} for one in feature.float().cpu().numpy().tolist()]
+
+
+def predict_caption(config: PredictCaptionConfig) -> Predicted:
+    """Describe every window of whole scenes.
+
+    Raises:
+        ValueError: no such model, no scene that can be used, or results of other settings in `out`.
+    """
+    return predict_scenes(config, ScenesCaption(config))
+
+
+def predict_ask(config: PredictAskConfig) -> Predicted:
+    """Ask about every window of whole scenes.
+
+    Raises:
+        ValueError: no such model, a question that it cannot read, no scene that can be used, or results of other
+            settings in `out`.
+    """
+    return predict_scenes(config, ScenesAsk(config))
+
+
+def predict_embed(config: PredictEmbedConfig) -> Predicted:
+    """Embed every window of whole scenes.
+
+    Raises:
+        ValueError: no such model, no scene that can be used, or results of other settings in `out`.
+    """
+    return predict_scenes(config, ScenesEmbed(config))
+
+
+def show(result: Predicted) -> str:
+    """The result for people."""
+
+    def line(one: Any) -> str:
+        left = one["left_out_without_data"]
+        return f"{one['said_of']:,} windows of {one['window_m']:,.0f} m" + (f", {left:,} without data" if left else "")
+
+    return show_scenes(result, line)
