@@ -54,6 +54,8 @@ ONLY_PARSED = {
     "detect": "trains; tests/tasks/test_detect.py",
     "segment": "trains; tests/tasks/test_segment.py",
     "bench": "trains; tests/tasks/test_segment.py and tests/benchmark/test_bench_run.py",
+    "predict detect": "needs a trained detector; tests/inference/test_predict.py",
+    "predict segment": "needs a trained segmenter; tests/inference/test_predict.py",
     "evaluate": "needs a trained model; tests/benchmark",
     "report": "needs a trained model; tests/benchmark",
     "ablation": "trains; tests/benchmark/test_ablation.py",
@@ -242,7 +244,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "BARE", folder / "DATASET")
     assert main(["annotate", "--dataset", str(folder / "DATASET"), "--workers", "1"]) == 0
     image(folder / "IMAGE", 1, (128, 128))
-    geotiff.make(folder / "SCENES")
+    geotiff.make(folder / "SCENES", values=np.random.default_rng(2).exponential(1, (260, 300)).astype(np.float32))
     shutil.copytree(folder / "DATASET", folder / "demo" / "dataset")
     (folder / "captions.json").write_text('["two ships at a quay", "fields and a road"]')
     wordings = next(block for block in blocks(ROOT / "docs" / "language.md") if "wordings:" in block)

@@ -13,7 +13,7 @@ from knowlip.models import KnowLIP, load_model
 from knowlip.models.default import shipped_model
 from knowlip.models.hub import README, find_model
 
-_BEYOND = 1.5
+BEYOND = 1.5
 """By so much may an image be wider or narrower than the windows of the training before a note is said."""
 _SQUEEZED = 1.25
 """From this ratio of its sides on it is said that an image is squeezed into a square."""
@@ -88,7 +88,7 @@ def what_is_unknown(model: KnowLIP, images: Sequence[tuple[str, TakenImage]], se
             continue
         # The longer side counts: the model sees the whole image at once, squeezed into its square input.
         shown = max(image.pixels.shape) * image.metres_per_pixel
-        if not min(windows) / _BEYOND <= shown <= max(windows) * _BEYOND:
+        if not min(windows) / BEYOND <= shown <= max(windows) * BEYOND:
             notes.append(
                 f"{name} shows {shown:.0f} m of ground, the model was taught on windows of {min(windows):g} to "
                 f"{max(windows):g} m: cut it with `knowlip build` first, or take its words as guesses."

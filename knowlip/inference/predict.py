@@ -54,7 +54,7 @@ class SceneWork:
         return self.out / f"{self.scene.scene_id}{suffix}"
 
 
-class Predictor(ABC):
+class ScenePredictor(ABC):
     """What looks at the windows of a scene."""
 
     kind: str
@@ -85,7 +85,7 @@ class Predicted(TypedDict):
     """{"path", "reason"} of those that could not be used."""
 
 
-def predict_scenes(config: PredictConfig, predictor: Predictor) -> Predicted:
+def predict_scenes(config: PredictConfig, predictor: ScenePredictor) -> Predicted:
     """Look at scenes with a model and write maps.
 
     Raises:
@@ -125,7 +125,7 @@ class OtherSettingsError(ValueError):
     """A folder holds what other settings have come to."""
 
 
-def _one(config: PredictConfig, predictor: Predictor, scene: Scene) -> dict[str, Json]:
+def _one(config: PredictConfig, predictor: ScenePredictor, scene: Scene) -> dict[str, Json]:
     """What a scene comes to; a finished one is read."""
     ground = Ground(scene)
     metres, notes = metres_for(scene.resolution_m, predictor.taught, config.metres_per_pixel, scene.path.name)
@@ -136,6 +136,7 @@ def _one(config: PredictConfig, predictor: Predictor, scene: Scene) -> dict[str,
         **{"polarisation": scene.polarisation, **settings, "model": "", "window": predictor.window},
         **predictor.settings(),
     }
+    # The report is written last: where it is, all files of the scene are there, and made with these settings.
     report = config.out / f"{scene.scene_id}.json"
     if report.is_file():
         before = read_json(report)

@@ -17,7 +17,7 @@ from shapely.geometry import mapping
 from knowlip.base.files import whole_file
 from knowlip.base.progress import track
 from knowlip.base.rows import Json
-from knowlip.inference.predict import Predicted, Predictor, SceneWork, facts_of, predict_scenes, show_scenes
+from knowlip.inference.predict import Predicted, ScenePredictor, SceneWork, facts_of, predict_scenes, show_scenes
 from knowlip.inference.scene_boxes import FOUND, Merged, merged, placed
 from knowlip.inference.scene_grid import Cell, ScenePixels
 from knowlip.inference.scene_settings import PredictDetectConfig
@@ -44,7 +44,7 @@ def predict_detect(config: PredictDetectConfig) -> Predicted:
     return predict_scenes(config, ScenesDetector(config))
 
 
-class ScenesDetector(Predictor):
+class ScenesDetector(ScenePredictor):
     """A detector that looks at windows."""
 
     kind = "detect"

@@ -14,7 +14,7 @@ from rasterio.windows import Window as PixelWindow
 from knowlip.base.files import whole_file
 from knowlip.base.progress import track
 from knowlip.base.rows import Json
-from knowlip.inference.predict import Predicted, Predictor, SceneWork, facts_of, predict_scenes, show_scenes
+from knowlip.inference.predict import Predicted, ScenePredictor, SceneWork, facts_of, predict_scenes, show_scenes
 from knowlip.inference.scene_blend import Blend, reaching
 from knowlip.inference.scene_grid import Cell, ScenePixels
 from knowlip.inference.scene_settings import PredictSegmentConfig
@@ -51,7 +51,7 @@ ROWS: Final[Format[np.ndarray]] = Format(".npz", _write_rows, _read_rows)
 """Classes and percent (2, rows, W) uint8."""
 
 
-class ScenesSegmenter(Predictor):
+class ScenesSegmenter(ScenePredictor):
     """A segmenter that looks at windows."""
 
     kind = "segment"

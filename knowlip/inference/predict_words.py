@@ -19,8 +19,8 @@ from knowlip.base.files import file_sha256, whole_file
 from knowlip.base.progress import say, track
 from knowlip.base.rows import Json
 from knowlip.inference.images import TakenImage
-from knowlip.inference.opened import encode, open_model
-from knowlip.inference.predict import Predicted, Predictor, SceneWork, facts_of, predict_scenes, show_scenes
+from knowlip.inference.opened import BEYOND, encode, open_model
+from knowlip.inference.predict import Predicted, ScenePredictor, SceneWork, facts_of, predict_scenes, show_scenes
 from knowlip.inference.scene_grid import Cell, ScenePixels
 from knowlip.inference.scene_settings import (
     PredictAskConfig,
@@ -40,7 +40,7 @@ WINDOW_PX: Final = 256
 _PLACE: Final = (("row", pa.int32()), ("column", pa.int32()), ("valid_fraction", pa.float64()))
 
 
-class ScenesWindows(Predictor):
+class ScenesWindows(ScenePredictor):
     """What says something of each window by itself.
 
     Args:
@@ -60,18 +60,33 @@ class ScenesWindows(Predictor):
         """Of the rows of a scene under way."""
         return pa.schema([*_PLACE, *self.columns])
 
+    def check(self, work: SceneWork) -> None:
+        """Raise `ValueError` where the windows are none that the model knows."""
+
     @abstractmethod
     def say(self, work: SceneWork, images: list[np.ndarray]) -> list[dict[str, Any]]:
         """What is said of each of some windows (T, T) uint8."""
 
     def run(self, work: SceneWork) -> dict[str, Json]:
-        """Each row of windows, then the scene."""
+        """Each row of windows, then the scene.
+
+        Raises:
+            ValueError: windows of a size that the model does not know, or none that holds enough data.
+        """
+        self.check(work)
         store = Store(work.folder, TABLES)
         store.begin(dict(work.made_with))
         names = [f"{row:05d}" for row in range(len(work.grid.tops))]
         for name in track(store.todo(names), f"{self.kind} windows of {work.scene.scene_id}"):
             store.write(name, self._row(work, work.grid.row(int(name))))
         table = pa.concat_tables([store.read(name) for name in names]).to_pandas()
+        if table.empty:
+            rows, columns = work.grid.shape
+            raise ValueError(
+                f"No window of {work.scene.path} holds data in {self.min_valid:.0%} of its pixels: it has {columns} x "
+                f"{rows} pixels of {work.grid.metres:.3g} m, windows have {work.grid.window}. Set --window_px or "
+                "--min_valid lower."
+            )
         self._write(work, table)
         return {"said_of": len(table), "left_out_without_data": len(work.grid.tops) * len(work.grid.lefts) - len(table)}
 
@@ -110,6 +125,7 @@ class ScenesWindows(Predictor):
             y=[grid.tops[row] for row, _ in cells],
             **facts_of(work.scene),
         )
+        # A footprint without a place would be a lie on every map.
         if not work.scene.located:
             with whole_file(work.file(".parquet")) as part:
                 table.to_parquet(part, index=False)
@@ -144,6 +160,14 @@ class ScenesWords(ScenesWindows):
         self.taught = TaughtOn(known, WINDOW_PX, *names)
         self.window = config.window_px or WINDOW_PX
         self.weights = file_sha256(folder / WEIGHTS)
+
+    def check(self, work: SceneWork) -> None:
+        known, side = self.model.card.get("windows_m"), work.grid.window * work.grid.metres
+        if known and not min(known) / BEYOND <= side <= max(known) * BEYOND:
+            raise ValueError(
+                f"Windows of {work.scene.path} would show {side:,.0f} m; the model was taught on windows of "
+                f"{min(known):g} to {max(known):g} m: set --window_px, or take another model."
+            )
 
     def taken(self, work: SceneWork, images: list[np.ndarray]) -> list[TakenImage]:
         """Windows as the model takes them."""

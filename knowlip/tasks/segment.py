@@ -236,6 +236,7 @@ class Segmentation(Task[MaskedCrops]):
         out, state = self.config.out, whole_state(self.module)
         result: dict[str, Any] = {}
         if self.engine.first:
+            # What is measured is what is on disk, not what is in memory.
             config, own = self.config, {name.removeprefix("segmenter."): value for name, value in state.items()}
             save_segmenter(
                 self.module.segmenter,

@@ -14,7 +14,7 @@ from affine import Affine
 from scipy import ndimage
 
 from knowlip.inference import predict_detect as module
-from knowlip.inference.predict import OtherSettingsError, Predictor, predict_scenes
+from knowlip.inference.predict import OtherSettingsError, ScenePredictor, predict_scenes
 from knowlip.inference.predict_detect import ScenesDetector
 from knowlip.inference.predict_segment import ScenesSegmenter
 from knowlip.inference.scene_grid import SceneGrid, metres_for
@@ -216,7 +216,7 @@ class Shades:
         return -(((images[:, None].float() - middle) / 40) ** 2) + drift * middle / 128
 
 
-def segmenter(config: PredictSegmentConfig) -> Predictor:
+def segmenter(config: PredictSegmentConfig) -> ScenePredictor:
     one = object.__new__(ScenesSegmenter)
     one.config, one.taught, one.window, one.weights = config, TAUGHT, config.window_px or 64, "w"
     one.segmenter, one.device = Shades(), "cpu"  # type: ignore[assignment]
@@ -297,3 +297,51 @@ def test_a_killed_segmentation_ends_with_the_same_bytes(tmp_path: Path) -> None:
             predict_scenes(killed, one)
         predict_scenes(killed, segmenter(killed))
         assert (killed.out / "land.tif").read_bytes() == (whole.out / "land.tif").read_bytes()
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_window_is_described_asked_about_and_embedded(tmp_path: Path) -> None:
+    from knowlip.inference.predict_words import predict_ask, predict_caption, predict_embed, show
+    from knowlip.inference.scene_settings import PredictAskConfig, PredictCaptionConfig, PredictEmbedConfig
+    from tests.inference.tiny_model import tiny_model
+
+    model = tiny_model(tmp_path / "model")
+    values = shades(300, 520)
+    values[:, :120] = 0  # the first window has less than half of its pixels
+    path = write(tmp_path / "land.tif", values, 4.0)
+    with rasterio.open(path, "r+") as file:
+        file.nodata = 0
+    same: dict[str, Any] = {
+        "scenes": [path],
+        "model": model,
+        "device": "cpu",
+        "metres_per_pixel": 4.0,
+        "min_valid": 0.7,
+    }
+    said = predict_caption(PredictCaptionConfig(**same, out=tmp_path / "captions"))
+    assert "4 windows" in show(said)
+    table = geopandas.read_parquet(tmp_path / "captions" / "land.parquet")
+    assert len(table) == 4
+    assert table.crs.to_epsg() == 4326
+    assert table["caption"].str.len().min() >= 0
+    assert table["token_probability"].between(0, 1).all()
+    assert (table["window_m"] == 1024).all()
+    assert table.to_crs(32631).area.to_numpy() == pytest.approx(1024**2, rel=1e-6)
+    assert table["valid_fraction"].min() >= 0.7
+    answers = predict_ask(PredictAskConfig(**same, out=tmp_path / "answers", question="How many ships are there?"))
+    assert answers["scenes"][0]["left_out_without_data"] == 2
+    found = json.loads((tmp_path / "answers" / "land.geojson").read_text())["features"]
+    assert all(0 <= one["properties"]["probability"] <= 1 for one in found)
+    predict_embed(PredictEmbedConfig(**same, out=tmp_path / "vectors"))
+    vectors = np.stack(geopandas.read_parquet(tmp_path / "vectors" / "land.parquet")["embedding"].to_list())
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    assert not (tmp_path / "vectors" / "land.geojson").exists()
+    with pytest.raises(ValueError, match="--min_valid lower"):
+        predict_embed(PredictEmbedConfig(**{**same, "window_px": 1024}, out=tmp_path / "none"))
+    told = tiny_model(tmp_path / "told", card={"metres_per_pixel": [4.0, 4.0], "windows_m": [2048.0]})
+    with pytest.raises(ValueError, match="windows of 2048 to 2048 m"):
+        predict_embed(PredictEmbedConfig(**{**same, "model": told}, out=tmp_path / "other"))
+    with pytest.raises(ValueError, match="question is empty"):
+        PredictAskConfig(**same, out=tmp_path, question=" ")
