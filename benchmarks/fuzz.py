@@ -36,6 +36,12 @@ def main() -> int:
     slowest: dict[str, float] = {door.name: 0.0 for door in doors}
     largest: dict[str, int] = {door.name: 0 for door in doors}
     faults: list[dict[str, Any]] = []
+
+    def keep() -> None:
+        kept = {"inputs": tried, "outcomes": outcomes, "seconds": slowest, "mebibytes": largest, "faults": faults}
+        if options.result:
+            write_json(options.result, kept)
+
     with tempfile.TemporaryDirectory() as folder:
         for number, door in enumerate(doors):
             (Path(folder) / str(number)).mkdir()
@@ -64,14 +70,13 @@ def main() -> int:
                     print(f"{door.name} {seed}: {outcome.how}: {outcome.fault}", flush=True)
                 if tried % 500 == 0:
                     print(f"{tried} inputs", flush=True)
+                    keep()
         gc.unfreeze()
     print(f"{tried} inputs, {len(faults)} faults")
     for name, counts in outcomes.items():
         told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
         print(f"  {name}: {told}; at most {slowest[name]:.1f} s and {largest[name]} MiB")
-    if options.result:
-        kept = {"inputs": tried, "outcomes": outcomes, "seconds": slowest, "mebibytes": largest, "faults": faults}
-        write_json(options.result, kept)
+    keep()
     return 1 if faults else 0
 
 

@@ -186,6 +186,8 @@ def spoil_kind(path: Path, chance: random.Random) -> str:
 def spoil(path: Path, chance: random.Random) -> str:
     """Spoil a file in a way that suits it, and say how."""
     choice = chance.randrange(10)
+    if path.stat().st_size > 1 << 28:  # a hole that an earlier choice has left
+        return f"{path.name}: as it is"
     try:
         if choice == 0:
             return f"{path.name}: {spoil_kind(path, chance)}"
@@ -200,8 +202,6 @@ def spoil(path: Path, chance: random.Random) -> str:
             return f"{path.name}: a cell"
     except (ValueError, UnicodeError, OverflowError, RecursionError, pa.ArrowException, yaml.YAMLError):
         pass  # such a value cannot be written: bytes then
-    if path.stat().st_size > 1 << 28:  # a hole that an earlier choice has left
-        return f"{path.name}: as it is"
     path.write_bytes(spoil_bytes(path.read_bytes(), chance))
     return f"{path.name}: bytes"
 
