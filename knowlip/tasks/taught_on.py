@@ -36,7 +36,7 @@ def taught_on(data: Dataset, tile_ids: Sequence[str]) -> dict[str, Json]:
         "metres_per_pixel": [float(spacing.min()), float(spacing.max())] if known else None,
         "tile_px": int(np.median(longest)) if longest else 0,
         "quantisers": sorted({*map(str, tiles["quantiser"])}),
-        "sensors": sorted({*map(str, tiles["sensor"])} if "sensor" in tiles else ()),
+        "sensors": sorted({*map(str, tiles["platform"])}),
     }
 
 
