@@ -80,29 +80,10 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
     if name in SECTIONS and found.recipe != recipe:
         raise ValueError("Give a recipe once, as a flag: --recipe NAME; in a file of settings it would not be read.")
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        _check_scalar(field.name, hints[field.name], value := getattr(found, field.name))
-        if isinstance(value, str):
-            check_text(value, f"The setting {field.name}")
+        if isinstance(text := getattr(found, field.name), str):
+            check_text(text, f"The setting {field.name}")
     make: Callable[..., Config] = kind
     return make(**{field.name: getattr(found, field.name) for field in dataclasses.fields(kind)}), found.json  # type: ignore[arg-type]
-
-
-_SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
-    int: ("a whole number", (int,)),
-    float: ("a number", (int, float)),
-    bool: ("true or false", (bool,)),
-    str: ("a text", (str,)),
-}
-
-
-def _check_scalar(name: str, of: Any, value: Any) -> None:
-    """Raise `ValueError` for a number or text that is none: what a recipe sets, and "null" in a file, the parser takes
-    as it stands."""
-    if of not in _SCALARS:
-        return
-    what, kinds = _SCALARS[of]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and of is not bool):
-        raise ValueError(f"The setting {name} must be {what}, not {value!r:.100}.")
 
 
 def stage_config(kind: type[Config], settings: Mapping[str, Any]) -> Config:

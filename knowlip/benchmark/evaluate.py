@@ -116,12 +116,25 @@ def _opened(name: str) -> Encoder:
     return encoder
 
 
+def weights_of(name: str) -> Path | None:
+    """The file or folder of weights in an encoder's name (`FOLDER`, `timm:NAME@FILE`, `KIND:FILE,setting=value`); None
+    where there is none."""
+    bare = name.removeprefix("knowlip:")
+    kind, colon, rest = bare.partition(":")
+    behind = rest.partition(",")[0] if colon and kind != "random" else ""
+    found = (Path(text) for text in (bare, bare.rpartition("@")[2], behind) if text)
+    return next((path for path in found if path.exists()), None)
+
+
 def short_name(name: str) -> str:
-    """ "runs/large/model" -> "large", "timm:NAME@weights/file.pth" -> "timm:NAME@file.pth"; others stay."""
+    """ "runs/large/model" -> "large", "timm:NAME@weights/file.pth" -> "timm:NAME@file.pth", "mae:weights/file.pth" ->
+    "mae:file.pth"; others stay."""
     kind, at, file = name.removeprefix("knowlip:").rpartition("@")
     path = Path(file)
     if at:
         return f"{kind}@{path.name}"
+    if not path.exists() and (weights := weights_of(name)) is not None:
+        return name.replace(str(weights), weights.name, 1)
     if not path.exists():
         return name
     whole = path.resolve()

@@ -17,13 +17,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from knowlip.base.documents import parse_yaml
-from knowlip.base.files import file_sha256, whole_file
+from knowlip.base.files import file_sha256, sha256, whole_file
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe
 from knowlip.base.rows import MARKS, MARKS_TOLD, Json, Results, Row, read_results
 from knowlip.base.settings import plain, same_or_refuse
-from knowlip.benchmark.evaluate import short_name
+from knowlip.benchmark.evaluate import short_name, weights_of
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.jobs.store import alone
@@ -108,7 +108,7 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
             if (place.folder / METRICS).is_file():
                 continue
             say(f"run {number + 1} of {len(places)}: seed {place.seed}, fold {place.fold}")
-            task.run(_config(task, config, settings, place))
+            task.run(replace(base, out=place.folder, fold=place.fold, seed=place.seed))
             trained += 1
         return _write(config, task, base.split_name, places, made_with) | {"runs": len(places), "trained": trained}
 
@@ -149,10 +149,15 @@ def show(result: Mapping[str, Any]) -> str:
 
 
 def weights_sha256(encoder: str) -> str:
-    """SHA-256 of the file of weights that an encoder's name ends in; "" where it names none."""
-    path = Path(encoder.rpartition("@")[2].removeprefix("knowlip:"))
-    path = path / WEIGHTS if path.is_dir() else path
-    return file_sha256(path) if path.is_file() else ""
+    """SHA-256 of the weights that an encoder's name holds, of all files of a folder of another project; "" where it
+    names none."""
+    path = weights_of(encoder)
+    if path is None:
+        return ""
+    path = path / WEIGHTS if (path / WEIGHTS).is_file() else path
+    if path.is_file():
+        return file_sha256(path)
+    return sha256("".join(file_sha256(one) for one in sorted(path.iterdir()) if one.is_file()).encode())
 
 
 def _shown(row: Mapping[str, Any], name: str) -> str:

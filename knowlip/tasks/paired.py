@@ -124,6 +124,9 @@ class Pairing(Task[Batch]):
 
     def __init__(self, config: LanguageConfig, engine: Engine) -> None:
         # What is wrong with items, division or model is said before pixels are decoded.
+        encoder = open_encoder(config.encoder, engine.device, config.size)
+        if not isinstance(encoder, KnowLIPEncoder):
+            raise UnsuitedEncoder(f"{config.encoder} reads and writes no texts: give a model of ours (knowlip:FOLDER).")
         self.config, self.engine = config, engine
         self.dataset, self.cache = Dataset(config.dataset), config.cache or config.out / "cache"
         index = self.dataset.tiles()
@@ -151,9 +154,6 @@ class Pairing(Task[Batch]):
                 f"There are captions or questions for {len(self.division.train)} training tiles and "
                 f"{len(self.division.test)} tiles to measure: {config.batch_size} (a batch) and 1 are needed."
             )
-        encoder = open_encoder(config.encoder, engine.device, config.size)
-        if not isinstance(encoder, KnowLIPEncoder):
-            raise UnsuitedEncoder(f"{config.encoder} reads and writes no texts: give a model of ours (knowlip:FOLDER).")
         self.encoder, self.encoder_sha256 = encoder, encoder_sha256(encoder)
         aside = index[index["tile_id"].isin({*self.division.test})]
         self.unseen = check_unseen(encoder.card, self.dataset.fingerprint, index, aside, config.encoder)

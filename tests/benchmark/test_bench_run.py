@@ -13,6 +13,7 @@ from knowlip.base.files import write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.rows import Results, Row, read_results
 from knowlip.benchmark import run as bench
+from knowlip.benchmark.evaluate import short_name
 from knowlip.benchmark.run import BenchRunConfig, over_seeds, weights_sha256
 from knowlip.cli import main
 from knowlip.dataset import Dataset
@@ -228,3 +229,10 @@ def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"b")
     assert one != weights_sha256(f"timm:vit@{tmp_path / 'w.pth'}") != ""
     assert weights_sha256("random:vit_tiny_patch16_224") == ""
+    assert weights_sha256(f"mae:{tmp_path / 'w.pth'},heads=4") == weights_sha256(f"timm:vit@{tmp_path / 'w.pth'}")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "pytorch_model.bin").write_bytes(b"a")
+    before = weights_sha256(f"hf_clip:{tmp_path / 'folder'}")
+    (tmp_path / "folder" / "pytorch_model.bin").write_bytes(b"b")
+    assert "" != before != weights_sha256(f"hf_clip:{tmp_path / 'folder'}")
+    assert short_name(f"mae:{tmp_path / 'w.pth'},heads=4") == "mae:w.pth,heads=4"

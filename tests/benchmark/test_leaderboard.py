@@ -117,7 +117,7 @@ def test_bold_and_underline_only_where_the_intervals_allow_it(tmp_path: Path) ->
     wide = [replace(row, ci=(row.value - 0.2, row.value + 0.2)) for row in (a, b, c)]
     found = made(tmp_path / "wide", rows_file(tmp_path / "wide-in", *wide))
     assert "<b>80.0 %</b>" not in found[".html"]
-    assert "no difference is shown from a, linear probe to b, linear probe 10.0 points" in found[".html"]
+    assert "no difference is shown from a, linear probe to b, linear probe (10.0 points" in found[".html"]
     none = [replace(row, ci=None) for row in (a, b)]
     assert "nothing tells whether" in made(tmp_path / "none", rows_file(tmp_path / "none-in", *none))[".html"]
 
@@ -151,6 +151,16 @@ def test_predictions_of_both_tell_more_than_their_intervals(tmp_path: Path) -> N
     one, other = (board.columns[0].entries[f"{name}, linear probe"].row for name in ("good", "worse"))
     assert from_intervals(first.difference, one.ci, other.ci)[0] > 0.05, "the intervals alone do not tell them apart"
     assert trials_of(one, [paths[0] / "seed-0/fold-0"]).figure(np.ones((1, 400)))[0] == pytest.approx(one.value)
+
+
+def test_predictions_that_are_not_those_of_the_row_are_not_used(tmp_path: Path) -> None:
+    hit = np.arange(60) % 3 > 0
+    paths = [bench_folder(tmp_path / name, name, one) for name, one in (("a", hit), ("b", ~hit))]
+    rows = [json.loads((path / "rows.json").read_text()) for path in paths]
+    rows[0]["rows"][0]["value"] = 0.7
+    (paths[0] / "rows.json").write_text(json.dumps(rows[0]))
+    _, comparisons = compared(board_of(*paths))
+    assert "another figure than its row" in comparisons[0].method
 
 
 def test_other_trials_and_few_groups_are_not_compared(tmp_path: Path) -> None:
@@ -189,6 +199,11 @@ def test_two_versions_of_a_data_set_are_two_boards(tmp_path: Path) -> None:
     paths = [rows_file(tmp_path / name, MODEL, fingerprint=name * 32, name=name) for name in ("aa", "bb")]
     (table,) = tables_of(read_sources(paths))
     assert [board.version for board in table.boards] == ["a" * 8, "b" * 8]
+    for name in ("c", "d"):  # the same tiles with other labels
+        setup = {"dataset_fingerprint": "a" * 64, "labels_sha256": name * 64}
+        Results((MODEL,), {}, setup).write(tmp_path / f"{name}.json")
+    (table,) = tables_of(read_sources([tmp_path / "c.json", tmp_path / "d.json"]))
+    assert [board.version for board in table.boards] == ["aaaaaaaa cccccccc", "aaaaaaaa dddddddd"]
 
 
 def test_the_same_line_of_two_files_is_named_after_them(tmp_path: Path) -> None:
@@ -199,7 +214,8 @@ def test_the_same_line_of_two_files_is_named_after_them(tmp_path: Path) -> None:
 
 
 def test_a_missing_cell_says_why(tmp_path: Path) -> None:
-    cell = {"cell": "classify/set/own/x", "model": "broken", "task": "classify", "data": "set", "protocol": "own"}
+    cell = {"cell": "whole/set/own/x", "model": "broken", "task": "whole", "data": "set", "protocol": "own"}
+    cell["measures"] = ["classify"]  # type: ignore[assignment]
     failed = {**cell, "state": "failed", "reason": "it fell over", "config": "", "rows": []}
     rows = (MODEL, replace(MODEL, metric="top-3, linear probe"), replace(MODEL, encoder="b"))
     found = made(tmp_path / "out", rows_file(tmp_path, *rows, suite={"cells": [failed]}))
@@ -250,7 +266,7 @@ def test_names_are_no_markup_in_any_format(tmp_path: Path) -> None:
     evil = replace(MODEL, data=EVIL, encoder=f"={EVIL}", note=EVIL, floor_name=EVIL)
     more = replace(evil, encoder="+cmd", value=0.5, ci=(0.4, 0.6), metric=f"top-1 of {EVIL}, linear probe")
     cell = {"cell": "../../etc", "model": EVIL, "task": "classify", "data": EVIL, "protocol": EVIL}
-    cells = [{**cell, "state": "failed", "reason": EVIL, "config": "", "rows": []}]
+    cells = [{**cell, "measures": ["classify"], "state": "failed", "reason": EVIL, "config": "", "rows": []}]
     found = made(tmp_path / "out", rows_file(tmp_path, evil, more, suite={"cells": cells}))
     seen = Seen()
     seen.feed(found[".html"])

@@ -1,6 +1,7 @@
 """`knowlip bench suite` with the toy task of bench run: the grid, what goes on, what fails alone, what is refused."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import yaml
 
 from knowlip.base.rows import read_results
 from knowlip.benchmark import run as bench
-from knowlip.benchmark.suite.cells import cells_of
+from knowlip.benchmark.suite.cells import CellWork, cells_of, read_end
 from knowlip.benchmark.suite.recipe import read_suite
 from knowlip.cli import main
 from knowlip.models.encoders import UnsuitedEncoder
 from knowlip.tasks.runs import BenchTask
+from tests.annotators.openai_stub import Stub, completion
 from tests.annotators.tiny_dataset import build_tiny_dataset
+from tests.benchmark.numbered import build
 from tests.benchmark.test_bench_run import ToyConfig, calls, forget, stop_at, toy, toy_rows
 
 breaks: dict[str, Exception] = {}
@@ -151,6 +154,7 @@ def test_rows_of_variants_do_not_stand_in_one_column(recipe: dict[str, Any], tmp
         ({"tasks": {"t": {"evaluate": ["os"]}}}, "no task 'os'"),
         ({"tasks": {"t": {"evaluate": ["vqa"], "ask": True}}}, "one of task, evaluate and ask"),
         ({"tasks": {"toy": {"protocols": []}}}, "one or more different"),
+        ({"tasks": {"toy": {"label": "x"}, "t": {"task": "toy", "label": "x"}}}, "give them different labels"),
         ({"seeds": 0}, "seeds must be a whole number"),
         ({"baseline": "nobody"}, "baseline 'nobody'"),
         ({"skip": [{"why": "x", "model": "y"}]}, "no model 'y'"),
@@ -178,3 +182,40 @@ def test_settings_of_task_data_and_model_are_merged_in_that_order(recipe: dict[s
     assert small.settings()["task_settings.learning_rate"] == 1e-5
     assert small.settings()["task_settings.loggers"] == []
     assert str(tmp_path) not in json.dumps(small.settings()), "a hash says nothing of this machine"
+
+
+def test_a_language_model_is_asked_and_its_rows_stand_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    build(tmp_path / "numbered")
+    settings = {"questions_per_type": 2, "openai": {"retries": 0}}
+    recipe = {
+        "data": {"numbered": str(tmp_path / "numbered")},
+        "models": {"words": {"llm": "stub", "settings": {"blind": True}}, "pixels": "pixels"},
+        "tasks": {"asked": {"ask": True, "settings": settings}},
+    }
+    with Stub(lambda body, number: completion("Answer: 2")) as stub:
+        recipe["models"]["words"]["base_url"] = stub.url
+        assert run(recipe, tmp_path) == 0
+        before = len(stub.bodies)
+        assert before > 0
+        assert run(recipe, tmp_path) == 0
+        assert len(stub.bodies) == before, "nothing is asked twice"
+    found = read_results(tmp_path / "out" / "rows.json")
+    assert {row.encoder for row in found.rows} == {"blind:words", "annotator:rules"}
+    assert [(one["model"], one["state"]) for one in runs(tmp_path)] == [("words", "done"), ("pixels", "does not apply")]
+
+
+def test_what_is_sent_to_other_processes_can_be_and_one_that_dies_is_a_failure(
+    recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    cell, _ = cells_of(read_suite(tmp_path / "s.yaml"), tmp_path / "out")
+    work = pickle.loads(pickle.dumps(CellWork(tmp_path / "out")))
+    assert pickle.loads(pickle.dumps(cell)) == cell
+    cell.folder(tmp_path / "out").mkdir(parents=True)
+    end = work.given_up(cell)
+    assert end.state == "failed"
+    assert "killed each time" in end.reason
+    assert read_end(cell, tmp_path / "out").state == "not run", "it has not begun, so nothing binds"

@@ -181,10 +181,18 @@ def tables_of(sources: Sources) -> list[BoardTable]:
 
 def _versions(rows: Sequence[Told]) -> dict[str, list[Told]]:
     """Rows by version of their data set; those that do not say theirs go with the only one, or stand alone."""
-    known = sorted({told.fingerprint for told in rows if told.fingerprint})
-    if len(known) < 2:
+    named = {(told.fingerprint, told.labels) for told in rows if told.fingerprint}
+    if len(named) < 2:
         return {"": list(rows)}
-    found: dict[str, list[Told]] = {one[:8]: [told for told in rows if told.fingerprint == one] for one in known}
+    # Labels that some files do not state tell versions apart only among those that do.
+    several = {tiles for tiles, _ in named if len({labels for other, labels in named if other == tiles and labels}) > 1}
+    found: dict[str, list[Told]] = defaultdict(list)
+    for told in rows:
+        if told.fingerprint:
+            labels = f" {told.labels[:8] or 'labels not stated'}" if told.fingerprint in several else ""
+            found[f"{told.fingerprint[:8]}{labels}"].append(told)
+    if len(found) < 2:
+        return {"": list(rows)}
     if unknown := [told for told in rows if not told.fingerprint]:
         found["not stated"] = unknown
     return found
@@ -215,7 +223,13 @@ def _board(key: tuple[int, str, str, str, str], rows: Sequence[Told], missing: S
     if not own:
         own, rest = rest, []
     board = Board(number, task, data, split, version, own, rest, _lines([*own, *rest]))
-    board.missing = [one for one in missing if one.data == data and one.task in (task, *_labels(rows, missing, task))]
+    board.missing = [
+        one
+        for one in missing
+        if one.data == data
+        and task in one.measures
+        and (one.protocol in ("", "own") or re.split(", ", split)[0] == one.protocol)
+    ]
     if of_files:
         board.notes.append("Two files have other figures of the same line: both stand here, with their files.")
     if version == "" and len({told.fingerprint for told in rows}) > 1:
@@ -230,11 +244,6 @@ def _same(one: Row, other: Row) -> bool:
     if one.value is None or other.value is None:
         return one.value == other.value
     return one.n == other.n and abs(one.value - other.value) < 1e-9
-
-
-def _labels(rows: Sequence[Told], missing: Sequence[Missing], task: str) -> set[str]:
-    """Labels of a suite's recipe that may mean this task: those that name it."""
-    return {one.task for one in missing if task in re.split(r"[ ,_-]", one.task)}
 
 
 def _settle(column: Column) -> None:

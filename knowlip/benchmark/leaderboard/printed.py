@@ -141,5 +141,5 @@ def printed_cell(column: PrintedColumn, value: float | None) -> PrintedCell:
 
 
 def n_told(column: PrintedColumn) -> str:
-    """The test size for a head."""
-    return column.about or (NOT_STATED if column.n is None else f"{column.n:,}")
+    """The test size for a head, "" where it is not stated."""
+    return "" if column.n is None else f"n {column.about or f'{column.n:,}'}"

@@ -121,14 +121,14 @@ def _says(column: Column, standing: Standings, comparisons: list[Comparison]) ->
     of = [one for one in comparisons if one.column == column.metric]
     if standing.best:
         nearest = next(one for one in of if one.better == standing.best)
-        return f"{column.metric}: {standing.best} is apart from all others ({_told(column, nearest)})."
+        return f"{column.metric}: {standing.best} is apart from all others ; the nearest: {_told(column, nearest)}."
     same: list[str] = []
     unknown: list[str] = []
     for line in standing.level[1:]:
         one = next(one for one in of if (one.better, one.other) == (standing.level[0], line))
         (unknown if one.p is None else same).append(_told(column, one))
-    said = [f"no difference is shown from {standing.level[0]} {'; '.join(same)}"] if same else []
-    said += [f"nothing tells whether {standing.level[0]} differs {'; '.join(unknown)}"] if unknown else []
+    said = [f"no difference is shown from {standing.level[0]} to {'; '.join(same)}"] if same else []
+    said += [f"nothing tells whether {standing.level[0]} differs from {'; '.join(unknown)}"] if unknown else []
     return f"{column.metric}: {'; '.join(said)}."
 
 
@@ -138,4 +138,4 @@ def _told(column: Column, one: Comparison) -> str:
     digits = 1 if unit == "share" else 3
     ends = "" if one.ci is None else f", {scale * one.ci[0]:.{digits}f} to {scale * one.ci[1]:.{digits}f}"
     p = "" if one.corrected is None else f", p {one.corrected:.3g}" if one.corrected >= 0.001 else ", p < 0.001"
-    return f"to {one.other} {scale * one.difference:.{digits}f}{word}{ends}{p}; {one.method}"
+    return f"{one.other} ({scale * one.difference:.{digits}f}{word}{ends}{p}; {one.method})"

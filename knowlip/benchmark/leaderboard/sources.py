@@ -45,7 +45,9 @@ class Told:
     source: str
     """Name of the file."""
     fingerprint: str = ""
-    """Of the data set; "" where the file does not say."""
+    """Of the data set's tiles; "" where the file does not say."""
+    labels: str = ""
+    """Hash of its labels; "" where the file does not say."""
     config: str = ""
     """Hash of all settings, of a suite."""
     runs: tuple[tuple[Path, ...], ...] = ()
@@ -61,6 +63,8 @@ class Missing:
     model: str
     task: str
     """Label in the suite's recipe."""
+    measures: tuple[str, ...]
+    """Tasks that its rows would be of."""
     data: str
     protocol: str
     state: str
@@ -138,8 +142,7 @@ def _read_rows(file: Path, name: str, content: Mapping[str, Any], found: Sources
     if len(content["rows"]) > _MOST_ROWS:
         raise ValueError(f"it has more than {_MOST_ROWS:,} rows.")
     setup, details = (_object(content.get(part, {}), part) for part in ("setup", "details"))
-    fingerprint = setup.get("dataset_fingerprint", "")
-    fingerprint = fingerprint if isinstance(fingerprint, str) else ""
+    version = _version(setup)
     rows = [
         row_from({key: value for key, value in _object(one, "a row").items() if key not in _TOLD})
         for one in content["rows"]
@@ -155,7 +158,7 @@ def _read_rows(file: Path, name: str, content: Mapping[str, Any], found: Sources
         return f"suite, {done} of {len(cells)} cells with figures, {len(rows):,} rows"
     runs = bench_runs(file.parent) if file.name == ROWS else ()
     data = _dataset_of(file.parent) if runs else None
-    found.rows += [Told(row, name, fingerprint, "", _runs_of(row, runs), data) for row in rows]
+    found.rows += [Told(row, name, *version, "", _runs_of(row, runs), data) for row in rows]
     return f"{'bench run' if runs else 'rows'}, {len(rows):,} rows"
 
 
@@ -170,8 +173,9 @@ def _cells(root: Path, cells: Sequence[Any], found: Sources) -> tuple[dict[tuple
             for part in ("cell", "model", "task", "data", "protocol", "state", "reason", "config")
         }
         if told["state"] != "done":
+            measures = tuple(_text(task) for task in cell["measures"])
             named = {part: told[part] for part in ("model", "task", "data", "protocol", "state", "reason")}
-            found.missing.append(Missing(**named))
+            found.missing.append(Missing(measures=measures, **named))
             continue
         done += 1
         # The name of a cell becomes a path: only one below the suite's own folder is looked into.
@@ -179,10 +183,9 @@ def _cells(root: Path, cells: Sequence[Any], found: Sources) -> tuple[dict[tuple
         inside = folder.is_relative_to((root / CELLS).resolve())
         runs, data = (bench_runs(folder), _dataset_of(folder)) if inside and folder.is_dir() else ((), None)
         known = _settings(folder) if inside else {}
-        print_ = known.get("dataset_fingerprint", "")
         for key in cell["rows"]:
             row_key = tuple(_text(part) for part in key)
-            of.setdefault(row_key, Told(_NO_ROW, "", str(print_), told["config"], runs, data))
+            of.setdefault(row_key, Told(_NO_ROW, "", *_version(known), told["config"], runs, data))
     return of, done
 
 
@@ -206,6 +209,12 @@ def _settings(folder: Path) -> Mapping[str, Any]:
         if (folder / name).is_file() and isinstance(known := read_yaml(folder / name), dict):
             return known
     return {}
+
+
+def _version(known: Mapping[str, Any]) -> tuple[str, str]:
+    """Hashes of a data set's tiles and labels."""
+    tiles, labels = (known.get(name, "") for name in ("dataset_fingerprint", "labels_sha256"))
+    return (tiles if isinstance(tiles, str) else ""), (labels if isinstance(labels, str) else "")
 
 
 def _dataset_of(folder: Path) -> Path | None:

@@ -25,6 +25,7 @@ from knowlip.tasks.segmented import FACTS, read_counted
 
 PREDICTIONS: Final = "predictions.parquet"
 _MANY: Final = 2000
+_INTERPOLATED: Final = 0.02
 _FEW: Final = 400
 """Draws; fewer where a figure takes long (AP)."""
 
@@ -79,13 +80,19 @@ def mean_of_seeds(row: Row, runs: Sequence[Sequence[Path]]) -> KeptTrials:
     first = seeds[0]
     if any((one.ids, one.groups) != (first.ids, first.groups) for one in seeds):
         raise NoTrials("its seeds have measured other trials")
-    return KeptTrials(
+    whole = KeptTrials(
         first.ids,
         first.tiles,
         first.groups,
         lambda weights: np.mean([one.figure(weights) for one in seeds], axis=0),
         first.draws,
     )
+    # Rows and predictions come from files: what they say together must be one figure. AP is COCO's in rows, which
+    # interpolates at 101 places, and the area itself here.
+    (value,) = whole.figure(np.ones((1, len(whole.ids))))
+    if row.value is None or not abs(float(value) - row.value) <= (_INTERPOLATED if row.task == "detect" else 1e-6):
+        raise NoTrials("its predictions give another figure than its row")
+    return whole
 
 
 def _share(weights_RN: np.ndarray, score_N: np.ndarray) -> np.ndarray:

@@ -121,7 +121,7 @@ def _md_board(shown: ShownBoard) -> list[str]:
 
 
 def _md_printed(printed: PrintedTable) -> list[str]:
-    head = ["model (printed)", *(f"{one.data} {one.metric}, n {n_told(one)}" for one in printed.columns)]
+    head = ["model (printed)", *printed_head(printed)]
     return _md_table(head, printed_rows(printed))
 
 
@@ -138,6 +138,11 @@ EFFICIENCY_HEAD: Final = (
     "machine",
 )
 PARTS_HEAD: Final = ("board", "model", "metric", "by", "part", "value", "95 % interval", "n")
+
+
+def printed_head(printed: PrintedTable) -> list[str]:
+    """Data, metric and test size of each column."""
+    return [", ".join(one for one in (f"{col.data} {col.metric}", n_told(col)) if one) for col in printed.columns]
 
 
 def printed_rows(printed: PrintedTable) -> list[list[str]]:
@@ -271,7 +276,7 @@ def latex(found: Leaderboard) -> str:
             lines += _tex_table(shown.board.name, ["", *shown.head], rows)
             lines += [rf"{_tex(one)}\par" for one in (*shown.says, *shown.board.notes, *unrun(shown))]
         if printed := found.printed(table.number):
-            head = ["model (printed)", *(f"{one.data} {one.metric}, n {n_told(one)}" for one in printed.columns)]
+            head = ["model (printed)", *printed_head(printed)]
             rows = [[_tex(one) for one in row] for row in printed_rows(printed)]
             lines += _tex_table(f"printed in {SOURCE}, Table {printed.number}; not measured here", head, rows)
     if found.efficiency:

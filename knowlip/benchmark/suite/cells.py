@@ -71,6 +71,8 @@ class SuiteCell:
     seeds: int = 1
     label: str = ""
     """What rows say behind their split."""
+    measures: tuple[str, ...] = ()
+    """Tasks whose rows it has."""
     size: int | None = None
     """Side of the encoder's input where nothing learns; None: its own."""
     made_with: Mapping[str, Any] = field(default_factory=dict)
@@ -143,13 +145,15 @@ def cells_of(recipe: SuiteRecipe, out: Path) -> list[SuiteCell]:
     Raises:
         ValueError: settings that no task, or no command, takes; the sentence names the cell.
     """
-    labels = _labels(recipe.tasks)
+    what = {label: _measures(label, task) for label, task in recipe.tasks.items()}
+    labels = _labels(recipe, what)
     found: list[SuiteCell] = []
     for label, task in recipe.tasks.items():
         for data in task.data or recipe.data:
             for protocol in task.protocols if task.kind == "train" else ("",):
                 for name, model in recipe.models.items():
-                    cell = SuiteCell(label, data, protocol, name, task.kind, None, label=labels[label])
+                    told = {"label": labels[label], "measures": what[label]}
+                    cell = SuiteCell(label, data, protocol, name, task.kind, None, **told)
                     why = recipe.left_out(label, data, name) or _unfit(task, label, model)
                     try:
                         found.append(replace(cell, why_not=why) if why else _filled(cell, recipe, out))
@@ -167,21 +171,33 @@ def _unfit(task: SuiteTask, label: str, model: SuiteModel) -> str:
     return "it is opened here, not asked over an endpoint" if task.ask and model.encoder else ""
 
 
-def _labels(tasks: Mapping[str, SuiteTask]) -> dict[str, str]:
-    """What rows say of each entry: its own word, or its name where another entry measures the same otherwise."""
-    what = {
-        label: {*task.evaluate} if task.evaluate else {"vqa"} if task.ask else {task.task or label}
-        for label, task in tasks.items()
-    }
-    found = {}
+def _measures(label: str, task: SuiteTask) -> tuple[str, ...]:
+    """Tasks that an entry's rows are of."""
+    return task.evaluate or (("vqa",) if task.ask else (task.task or label,))
+
+
+def _labels(recipe: SuiteRecipe, what: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What rows say of each entry: its own word, or its name where another entry measures the same otherwise.
+
+    Raises:
+        ValueError: two entries measure the same on the same data and have one label: their rows could not be told
+            apart.
+    """
+    tasks, found = recipe.tasks, dict[str, str]()
     for label, task in tasks.items():
-        # The questions of `bench llm` are those of `evaluate`: rows of both may stand in one column.
+        # The questions of `bench llm` are those of `evaluate`, of other models: rows of both may stand in one column.
         rivals = [
             other
             for other in tasks
-            if other != label and what[label] & what[other] and {task.kind, tasks[other].kind} != {"ask", "evaluate"}
+            if other != label
+            and {*what[label]} & {*what[other]}
+            and {task.kind, tasks[other].kind} != {"ask", "evaluate"}
+            and {*(task.data or recipe.data)} & {*(tasks[other].data or recipe.data)}
         ]
         found[label] = task.label if task.label is not None else label if rivals else ""
+        for other in rivals:
+            if found.get(other) == found[label]:
+                raise ValueError(f"The tasks {other} and {label} measure the same: give them different labels.")
     return found
 
 

@@ -19,6 +19,7 @@ from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
 from knowlip.base.rows import Json, Results, Row
 from knowlip.benchmark.efficiency import Efficiency, efficiencies
+from knowlip.benchmark.evaluate import weights_of
 from knowlip.benchmark.run import ROWS, weights_sha256
 from knowlip.benchmark.suite.cells import CellEnd, CellWork, SuiteCell, cells_of, read_end, rows_in
 from knowlip.benchmark.suite.recipe import SuiteRecipe, read_suite
@@ -119,7 +120,9 @@ def _settings(cell: SuiteCell) -> dict[str, Any]:
 
 def _where(config: SuiteConfig, cells: Sequence[SuiteCell], out: Path) -> Where:
     if config.where == "ray":
-        reads = {Path(str(getattr(cell.config, "data", getattr(cell.config, "dataset", "")))) for cell in cells}
+        data = {Path(str(getattr(cell.config, "data", getattr(cell.config, "dataset", "")))) for cell in cells}
+        names = {str(getattr(cell.config, "encoder", getattr(cell.config, "model", ""))) for cell in cells}
+        reads = data | {path.resolve() for name in names if (path := weights_of(name)) is not None}
         return Ray(config.address, out, tuple(sorted(path for path in reads if path.exists())), _DECIDE, config.gpu)
     return Processes(config.workers if config.where == "processes" else 1)
 
@@ -139,7 +142,7 @@ def _told(
             about = f": {cell.trainings} {'training' if cell.trainings == 1 else 'trainings'}"
         plan.append({"cell": cell.name, "state": end.state, "about": about, "config": end.config})
     states = Counter(end.state for end in ends.values())
-    counts = {"cells": len(cells), **states}
+    counts: dict[str, int] = {"cells": len(cells), **dict(states)}
     if todo:
         counts |= {"cells to do": len(todo), "trainings at most": sum(cell.trainings for cell in todo)}
     return {"plan": plan, "counts": counts, "out": str(out)}
@@ -166,7 +169,7 @@ def _collect(
         keys: list[Json] = [list(row.key) for row in own]
         facts: dict[str, Json] = {
             **{"cell": cell.name, "task": cell.task, "data": cell.data, "protocol": cell.protocol},
-            **{"model": cell.model, "kind": cell.kind, "config": end.config},
+            **{"model": cell.model, "kind": cell.kind, "config": end.config, "measures": list(cell.measures)},
         }
         told.append({**facts, "state": end.state, "reason": end.reason, "seconds": end.seconds, "rows": keys})
         runs += _runs(cell, end, facts)

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 import tests.models.encoders as here
 from tests.inference.tiny_model import tiny_model
 
-OWN = ("pixels", "random", "timm", "ours")
-"""Labels of those that are no files of other projects."""
+OWN = ("pixels", "random", "ours")
+"""Labels of those that need no file of another project."""
 
 
 def tiny_encoders(folder: Path) -> dict[str, tuple[str, int | None]]:

@@ -1,6 +1,0 @@
-"""An archive that can be asked: windows of scenes and tiles of data sets as vectors, with their places, dates, sensors
-and pictures."""
-
-from knowlip.inference.archive.parts import Archive, Filters, Part
-
-__all__ = ["Archive", "Filters", "Part"]
