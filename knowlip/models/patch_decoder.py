@@ -7,6 +7,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from knowlip.models.irpe import RelativeAttention
 from knowlip.models.vision_model import sincos_positions
 
 
@@ -18,7 +19,8 @@ class PatchDecoder(nn.Module):
         prefix: P, tokens that are no patches.
         width, depth, heads: of the decoder.
         outputs: F, numbers a patch.
-        grid: rows and columns of the N patches, where positions are added; None for none.
+        grid: rows and columns of the N patches, whose fixed positions are added; None: attention has relative ones, and
+            tokens are a class token and a square of patches.
     """
 
     positions: Tensor
@@ -44,6 +46,9 @@ class PatchDecoder(nn.Module):
             # Fixed: what hides in a patch is told by its place alone.
             of_patches = sincos_positions(width, *grid)
             self.register_buffer("positions", torch.cat([torch.zeros(prefix, width), of_patches]), persistent=False)
+        else:
+            for block in self.blocks:
+                block.attn = RelativeAttention(width, heads)
         self.apply(xavier)
         if self.mask_token is not None:
             nn.init.normal_(self.mask_token, std=0.02)

@@ -76,7 +76,8 @@ class Health:
 
         Args:
             line: `step`, `gradient_norm`, `data_wait`, `skipped_steps`; where a task has them `tau`, `itm`,
-                `queue_duplicates`, `spread`, `teacher_entropy`, `prototypes`, `loss` and `patch_mean`.
+                `queue_duplicates`, `spread`, `teacher_entropy`, `prototypes`, `loss`, `patch_mean` and
+                `image_mean`.
         """
         found = self._of_any_training(line) | self._of_contrast(line) | self._of_self_supervision(line)
         new = [sentence for name, sentence in found.items() if name not in self.ill]
@@ -155,12 +156,12 @@ class Health:
                 f"COLLAPSED: the teacher says one prototype of all images ({line['prototypes']:.2f} are in use): raise "
                 "its temperatures, lower learning_rate, or take larger batches."
             )
-        if "patch_mean" in line:
-            self.above_mean.append(line["loss"] / max(line["patch_mean"], 1e-9))
+        if (floor := line.get("patch_mean", line.get("image_mean"))) is not None:
+            self.above_mean.append(line["loss"] / max(floor, 1e-9))
             if len(self.above_mean) == _WINDOW and min(self.above_mean) > 1.0:
-                found["patch_mean"] = (
-                    f"The decoder knows no more of hidden patches than their mean (loss {line['loss']:.4f}, the mean "
-                    f"alone {line['patch_mean']:.4f}): train longer, or hide less."
+                found["mean"] = (
+                    f"The decoder knows no more of hidden patches than a mean (loss {line['loss']:.4f}, the mean alone "
+                    f"{floor:.4f}): train longer, or hide less."
                 )
         return found
 

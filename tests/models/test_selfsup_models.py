@@ -2,6 +2,7 @@
 (tests/objectives/test_selfsup.py), and torch's own layers."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from torch import nn
 
 from knowlip.models.config import VisionConfig
 from knowlip.models.distillation import BatchNorm, Prototypes, projector
+from knowlip.models.irpe import RelativeAttention
 from knowlip.models.vision_model import VisionModel, sincos_positions
-from knowlip.models.vit_tokens import patch_tokens, patchify, placed, through_blocks, unpatchify
-from knowlip.objectives import mae_loss
+from knowlip.models.vit_tokens import chosen, patch_tokens, patchify, placed, through_blocks, unpatchify
+from knowlip.objectives import jepa_loss, mae_loss
 from knowlip.tasks.selfsup.dino import block_mask
+from knowlip.tasks.selfsup.jepa import JepaModule
 from knowlip.tasks.selfsup.mae import MaeModule
-from knowlip.tasks.selfsup.settings import MaeConfig
+from knowlip.tasks.selfsup.settings import JepaConfig, MaeConfig
 from tests.objectives.test_selfsup import official
 
 SIZES = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 4}
@@ -106,6 +109,68 @@ def test_the_autoencoder_is_the_official_one(monkeypatch: pytest.MonkeyPatch) ->
     known = torch.ones(3, 16, 64, dtype=torch.bool)
     pixels = patchify(ours.normalise(images)[:, 0], 8)
     torch.testing.assert_close(mae_loss(mine, pixels, hidden, known), loss, rtol=1e-4, atol=1e-5)
+
+
+def test_the_predictor_of_gradients_is_the_official_one() -> None:
+    """With windows and hidden patches as the published code draws them; its attention is held to ours by itself
+    (tests/models/test_irpe.py)."""
+
+    def block(width: int, heads: int, mlp_ratio: float, qkv_bias: bool, qk_scale: None = None, **rest: Any) -> Block:
+        found = Block(width, heads, mlp_ratio, qkv_bias=qkv_bias, **rest)
+        found.attn = RelativeAttention(width, heads)
+        return found
+
+    names = ("MaskedAutoencoderViT", "GF")
+    sincos = {"get_2d_sincos_pos_embed": lambda width, side, cls_token: np.zeros((1 + side * side, width))}
+    given = {"PatchEmbed": PatchEmbed, "Block": block, "Tuple": tuple, "Union": Any, **sincos}
+    file = "SAR-JEPA/Pretraining/models_lomar.py"
+    theirs = official(file, *names, **given).MaskedAutoencoderViT(
+        48, 16, 1, 32, 2, 4, 16, 1, 2, norm_layer=partial(nn.LayerNorm, eps=1e-6)
+    )
+    torch.manual_seed(0)
+    tower = VisionModel(VisionConfig("vit_tiny_patch16_224", 48, {**SIZES, "patch_size": 16}), positions="relative")
+    ours = JepaModule(
+        tower, JepaConfig(window=2, windows=2, mask=0.5, scales=(5, 9, 13, 17), width=16, depth=1, heads=2)
+    )
+    for parameter in theirs.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    state = theirs.state_dict()
+    renamed = {
+        "embed.": "encoder_pred.",
+        "norm.": "decoder_norm.",
+        "head.": "decoder_pred.",
+        "blocks.": "decoder_blocks.",
+    }
+    for part, prefixes in ((ours.visual_encoder, {"": ""}), (ours.decoder, renamed)):
+        found = {}
+        for name in part.state_dict():
+            old = next(old for old in prefixes if name.startswith(old))
+            found[name] = state[prefixes[old] + name.removeprefix(old)]
+        part.load_state_dict(found)
+    ours.mask_token.data.copy_(state["mask_token"].flatten())
+    ours.normalise = lambda images: images[:, None].float() / 255  # theirs reads pixels in 0..1
+    images = torch.randint(1, 256, (3, 48, 48), dtype=torch.uint8)
+    said, hidden, place = theirs.forward_encoder(images[:, None] / 255, 2, 2, 0.5)
+    loss = theirs.forward_loss(images[:, None] / 255, said, hidden, 2, place)
+    repeated = images[torch.arange(len(said)) % 3]  # theirs has all images once for each window
+    mine = ours.predict(repeated, place[:, None], hidden[:, None])
+    torch.testing.assert_close(mine, said, rtol=1e-4, atol=1e-4)
+    target, known = ours.targets(repeated)
+    found = jepa_loss(mine, chosen(target, place), hidden, chosen(known, place))
+    torch.testing.assert_close(found, loss, rtol=1e-4, atol=1e-4)
+
+
+def test_windows_lie_inside_and_hide_their_share() -> None:
+    tower = VisionModel(VisionConfig("vit_tiny_patch16_224", 40, SIZES))
+    module = JepaModule(tower, JepaConfig(window=3, windows=4, mask=0.8, scales=(2,), width=16, depth=1, heads=2))
+    place, hidden = module.windows(torch.arange(50))
+    assert place.shape == hidden.shape == (50, 4, 9)
+    assert (hidden.sum(-1) == 7).all()
+    row, column = place // 5, place % 5
+    assert ((row - row[..., :1]) == torch.arange(3).repeat_interleave(3)).all()
+    assert ((column - column[..., :1]) == torch.arange(3).repeat(3)).all()
+    assert set(place[..., 0].flatten().tolist()) == {0, 1, 2, 5, 6, 7, 10, 11, 12}
+    assert hidden.float().mean((0, 1)).min() > 0.6, "any patch of a window may be hidden"
 
 
 def test_sines_are_those_of_the_official_code() -> None:

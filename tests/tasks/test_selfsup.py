@@ -90,11 +90,11 @@ def test_the_tower_is_a_folder_that_opens_as_an_encoder(run: Path, dataset: Path
     assert (encoder.width, encoder.prefix, encoder.pixels.size) == (64, 1, 32)
     tiles = torch.randint(1, 256, (2, 40, 40), dtype=torch.uint8)
     tokens = encoder.tokens(tiles)
-    assert tokens.shape == (2, 65, 64)
+    assert tokens.shape == (2, 17, 64)
     torch.testing.assert_close(encoder.summary(tiles), tokens[:, 1:].mean(1))  # of a masked autoencoder
     assert encoder.card.dataset_fingerprint == Dataset(dataset).fingerprint
     assert set(encoder.card.train_blocks) == set(Dataset(dataset).tiles("train")["block"])
-    assert open_encoder(run / "model", size=64).tokens(tiles).shape == (2, 257, 64)
+    assert open_encoder(run / "model", size=64).tokens(tiles).shape == (2, 65, 64)
     assert torch.equal(open_encoder(f"vision:{run / 'model'}").summary(tiles), encoder.summary(tiles))
 
 

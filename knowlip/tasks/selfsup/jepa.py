@@ -2,7 +2,7 @@
 
 Windows are drawn for each image by itself; the published code draws them once for a batch. Everything else is as there
 (`models_lomar.py`): hidden patches are learned tokens of the encoder, every window is read by itself, and a decoder
-without positions of its own says the gradients of all scales.
+with relative positions says the gradients of all scales.
 """
 
 from typing import ClassVar
@@ -46,7 +46,7 @@ class JepaModule(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, part: TileViews) -> tuple[dict[str, Tensor], None]:
-        """The loss of a pass, and what it would be if the mean gradient of each patch were all that is known."""
+        """The loss of a pass, and what it would be if the mean gradient of each image were all that is known."""
         images, config = part.images[0], self.config
         target, known = self.targets(images)
         place_BWK, hidden_BWK = self.windows(part.seed_B)
@@ -55,13 +55,12 @@ class JepaModule(nn.Module):
         place_BK, hidden_BK = place_BWK.flatten(1), hidden_BWK.flatten(1)
         asked, sure = chosen(target, place_BK), chosen(known, place_BK)
         said = said.unflatten(0, (len(images), config.windows)).flatten(1, 2)
-        count = sure.unflatten(-1, (len(config.scales), -1)).sum(-1, keepdim=True).clamp(min=1)
-        scales = (asked * sure).unflatten(-1, (len(config.scales), -1))
-        mean = (scales.sum(-1, keepdim=True) / count).expand_as(scales).flatten(-2)
-        return {
-            "loss": jepa_loss(said, asked, hidden_BK, sure),
-            "patch_mean": jepa_loss(mean, asked, hidden_BK, sure),
-        }, None
+        # One number a scale and image: what is hidden counts alone.
+        counts = (sure & hidden_BK[..., None]).unflatten(-1, (len(config.scales), -1))
+        scales = asked.unflatten(-1, (len(config.scales), -1))
+        mean = (scales * counts).sum((1, 3), keepdim=True) / counts.sum((1, 3), keepdim=True).clamp(min=1)
+        floor = jepa_loss(mean.expand_as(scales).flatten(-2), asked, hidden_BK, sure)
+        return {"loss": jepa_loss(said, asked, hidden_BK, sure), "image_mean": floor}, None
 
     def targets(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of all patches (B, N, F), scale by scale, and which are known."""
@@ -98,7 +97,7 @@ class JepaModule(nn.Module):
 class JointEmbeddingPrediction(SelfSupervision[JepaModule]):
     """SAR-JEPA on the tiles of a data set."""
 
-    losses: ClassVar = ("loss", "patch_mean")
+    losses: ClassVar = ("loss", "image_mean")
     pool: ClassVar[Pool] = "avg"
 
     def make(self) -> JepaModule:
@@ -108,6 +107,10 @@ class JointEmbeddingPrediction(SelfSupervision[JepaModule]):
             raise ValueError(f"jepa.window of {config.jepa.window} patches is larger than the grid of {grid}.")
         if max(config.jepa.scales) >= side:
             raise ValueError(f"jepa.scales of {max(config.jepa.scales)} px need images of more than {side} px.")
+        if tower.num_prefix_tokens != 1:
+            raise ValueError(
+                f"{config.vision.name} has {tower.num_prefix_tokens} tokens before the patches: jepa needs 1."
+            )
         if not isinstance(tower.norm_pre, nn.Identity):
             raise ValueError(f"{config.vision.name} normalises positions with patches: jepa reads them apart.")
         return JepaModule(self.model, config.jepa)
