@@ -63,7 +63,7 @@ def test_sizes_of_a_hostile_file_take_no_memory(tmp_path: Path) -> None:
     case = CASES["open_clip"]()
     case.state["visual.positional_embedding"] = torch.zeros(1, 64).expand(1 + 2000**2, 64)
     case.write(tmp_path)
-    with pytest.raises(ValueError, match=r"claim more than|none is so large"):
+    with pytest.raises(ValueError, match=r"claims more numbers|none is so large"):
         inspect_weights(InspectConfig(tmp_path / "weights.pth", "open_clip"))
     CASES["sar_jepa"]().write(tmp_path)
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": 3}))

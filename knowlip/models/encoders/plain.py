@@ -102,7 +102,11 @@ def read_plain(
     activation, given = settings.activation() or facts.activation, f"{facts.who} says"
     if "activation" in settings.given:
         given = "activation= says"
-    if (told := source.config.get("hidden_act")) in ACTIVATIONS:
+    told = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}.get(str(source.config.get("hidden_act")))
+    told = told or source.config.get("hidden_act")
+    if told is not None and told not in ACTIVATIONS:
+        raise ValueError(f"{source.path} has the activation {told!s:.40}, as config.json says, which is not read.")
+    if told is not None:
         if "activation" in settings.given and told != activation:
             raise ValueError(f"{source.path} has {told}, as config.json says, not {activation}: leave out activation.")
         activation, given = cast(Activation, told), "config.json says"

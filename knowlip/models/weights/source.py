@@ -16,6 +16,7 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import file_sha256, regular_file
 from knowlip.models.weights.known import provenance_of
 from knowlip.models.weights.onnx_file import read_onnx
+from knowlip.models.weights.torchscript import is_torchscript, read_torchscript
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of the Hugging Face hub."""
@@ -118,7 +119,8 @@ def _check_size(path: Path) -> None:
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError) as error:
             raise ValueError(f"{path} is a broken archive ({error}).") from None
         # PyTorch stores its tensors as they are: what unpacks to more was made by somebody else.
-        if sum(member.file_size for member in members) > found.st_size:
+        unpacked = sum(member.file_size for member in members if "/code/" not in member.filename)
+        if unpacked > found.st_size:
             raise ValueError(f"{path} unpacks to more than itself: save its tensors with torch.save or as safetensors.")
 
 
@@ -211,6 +213,8 @@ def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        if is_torchscript(path):
+            return read_torchscript(path)
         with torch.serialization.safe_globals([argparse.Namespace]):  # MAE and DINO save their arguments
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # broken files make the unpickler raise whatever it happens to meet

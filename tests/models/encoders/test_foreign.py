@@ -5,7 +5,9 @@ refused. `test_official.py` holds the same encoders against the official code wh
 """
 
 import json
+import math
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from knowlip.models.bpe import BpeTokenizer, build_bpe
@@ -37,6 +40,7 @@ from tests.models.encoders.reference import (
     timm_state,
     vocabulary,
 )
+from tests.models.encoders.reference_more import HiViTReference, RopeReference
 
 
 @dataclass
@@ -62,6 +66,9 @@ class Case:
     """Before the names of the tower."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What else is known of the source."""
+    patch: int = 8
+    size: int | None = None
+    """Side to open it with, where the file does not say one."""
     file: str = "weights.pth"
 
     def write(self, folder: Path, state: dict[str, Tensor] | None = None) -> str:
@@ -210,7 +217,8 @@ def plain(
     def tokens(images: Tensor) -> Tensor:
         return model(pixels_of(images, *pixels))
 
-    return Case(kind, state, tokens, lambda images: tokens(images)[:, 0], settings=settings, **more)
+    made = Case(kind, state, tokens, lambda images: made.tokens(images)[:, 0], settings=settings, **more)
+    return made
 
 
 def mae() -> Case:
@@ -335,11 +343,150 @@ def vhm() -> Case:
     )
 
 
+def saratr_x() -> Case:
+    model = randomise(HiViTReference())
+    assert isinstance(model, HiViTReference)
+    state = model.official() | {"norm.weight": torch.randn(7 * 64), "decoder_embed.weight": torch.randn(8, 7 * 64)}
+    made = plain("saratr_x", state, model, (0.0, 1.0), unused="^norm|^decoder", envelope=lambda one: {"model": one})
+    made.summary = lambda images: made.tokens(images).mean(1)
+    made.patch = 16
+    return made
+
+
+def rotary(kind: str, channels: int, eps: float, pixels: tuple[Any, Any], settings: str, **more: Any) -> Case:
+    model = randomise(RopeReference(channels, eps))
+    assert isinstance(model, RopeReference)
+    for layer in model.qkv:
+        layer.bias.data[64:128] = 0
+    state = model.official()
+    for block in range(2):  # the mask takes it away
+        state[f"blocks.{block}.attn.qkv.bias"][64:128] = torch.randn(64)
+    state |= {"mask_token": torch.randn(1, 64), "local_cls_norm.weight": torch.randn(64)}
+    made = plain(kind, state, model, pixels, settings, unused="mask_token|local_cls_norm", **more)
+    made.tokens = lambda images: model(pixels_of(images, *pixels, channels))
+    made.size = SIDE
+    return made
+
+
+def dinosar() -> Case:
+    return rotary("dinosar", 1, 1e-6, (0.219, 0.22), "")
+
+
+def dinosar_training() -> Case:
+    made = dinosar()
+    made.state = {f"teacher.backbone._orig_mod.{key}": value for key, value in made.state.items()}
+    made.state["student.backbone.cls_token"] = torch.randn(1, 1, 64)
+    made.envelope = lambda state: {"model_state_dict": state, "epoch": 3}
+    return made
+
+
+def dinov3() -> Case:
+    return rotary("dinov3", 3, 1e-5, IMAGENET, ",data=web")
+
+
+def waves(width: int, place: int) -> Tensor:
+    return torch.tensor(
+        [math.sin(place / 10000 ** (2 * i / width)) for i in range(width // 2)]
+        + [math.cos(place / 10000 ** (2 * i / width)) for i in range(width // 2)]
+    )
+
+
+def prithvi(prefix: str = "") -> Case:
+    model = randomise(Reference(6))
+    places = [torch.cat([waves(24, one % 4), waves(24, one // 4), waves(16, 0)]) for one in range(16)]
+    model.pos.data = torch.cat([torch.zeros(1, 64), torch.stack(places)])
+    state = timm_state(model)
+    state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"][:, :, None]
+    state["pos_embed"] = torch.randn(1, 1 + 3 * 16, 64)
+    state |= {"mask_token": torch.randn(1, 1, 32), "decoder_embed.weight": torch.randn(32, 64)}
+    if prefix:
+        state = {(f"decoder.{key}" if "decoder" in key else f"{prefix}{key}"): value for key, value in state.items()}
+        state[f"{prefix}temporal_embed_enc.scale"] = torch.ones(1)
+    made = plain("prithvi", state, model, unused="decoder|mask_token|pos_embed|temporal")
+    made.tokens = lambda images: model(pixels_of(images, 0.45, 0.25, 6))
+    made.size = SIDE
+    return made
+
+
+def prithvi_2() -> Case:
+    return prithvi("encoder.")
+
+
+def ban() -> Case:
+    model = randomise(Reference(act=quick_gelu, eps=1e-5, patch_bias=False, pre=True, post=False))
+    names = {
+        **{"patch.weight": "patch_embed.projection.weight", "cls": "cls_token", "pos": "pos_embed"},
+        **{f"pre.{part}": f"ln_pre.{part}" for part in ("weight", "bias")},
+        **{f"blocks.i.ln{n}.{part}": f"layers.{{i}}.ln{n}.{part}" for n in (1, 2) for part in ("weight", "bias")},
+        **{f"blocks.i.attn.in_proj_{part}": f"layers.{{i}}.attn.attn.in_proj_{part}" for part in ("weight", "bias")},
+        **{f"blocks.i.attn.out_proj.{part}": f"layers.{{i}}.attn.attn.out_proj.{part}" for part in ("weight", "bias")},
+        **{f"blocks.i.fc1.{part}": f"layers.{{i}}.ffn.layers.0.0.{part}" for part in ("weight", "bias")},
+        **{f"blocks.i.fc2.{part}": f"layers.{{i}}.ffn.layers.1.{part}" for part in ("weight", "bias")},
+    }
+    state = {f"image_encoder.{key}": value for key, value in rename(model, names).items()}
+    state["image_encoder.cls_token"] = state["image_encoder.cls_token"].reshape(1, 1, -1)
+    state["image_encoder.pos_embed"] = state["image_encoder.pos_embed"][None]
+    state["decode_head.conv.weight"] = torch.randn(3)
+    made = plain("ban", state, model, CLIP, ",heads=4,blocks=2", unused="decode_head", prefix="image_encoder.")
+    made.envelope = lambda state: {"meta": {"iter": 1}, "state_dict": state}
+    return made
+
+
+def transformed(kind: str, model: Any, config: dict[str, Any], settings: str, unused: str, **more: Any) -> Case:
+    """A model of transformers, with its configuration beside it."""
+    model = randomise(model)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)  # the hub's names are not those of the module
+        state = load_file(f"{folder}/model.safetensors")
+
+    def tokens(images: Tensor) -> Tensor:
+        found: Tensor = model(pixels_of(images, 0.5, 0.25)).last_hidden_state
+        return found
+
+    return Case(
+        kind,
+        state,
+        tokens,
+        lambda images: tokens(images)[:, 0],
+        settings=settings,
+        unused=unused,
+        beside={"config.json": config, "preprocessor_config.json": {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}},
+        file="pytorch_model.bin",
+        facts={"pixels": {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}},
+        **more,
+    )
+
+
+def hf_vit() -> Case:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    config = transformers.ViTConfig(**sizes, image_size=32, patch_size=8)
+    told = sizes | {"layer_norm_eps": 1e-12, "hidden_act": "gelu"}
+    return transformed("hf_vit", transformers.ViTModel(config, add_pooling_layer=False), told, "", "(?!)")
+
+
+def dinov2() -> Case:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 32, "patch_size": 8}
+    model = transformers.Dinov2WithRegistersModel(
+        transformers.Dinov2WithRegistersConfig(**sizes, num_register_tokens=2)
+    )
+    settings = ",mean=0.5/0.5/0.5,std=0.25/0.25/0.25"
+    return transformed(
+        "dinov2",
+        model,
+        {"num_attention_heads": 4, "hidden_act": "gelu", "num_register_tokens": 2},
+        settings,
+        "mask_token",
+    )
+
+
 CASES = {
     case.__name__: case
     for case in (
         *(sar_jepa, clip, remoteclip, georsclip, georsclip_raw, skyscript, sarclip, open_clip, hf_clip),
         *(mae, mae_tuned, mae_grey, moco_v3, sarmae, blip, changeclip, bita, geochat, vhm),
+        *(saratr_x, dinosar, dinosar_training, dinov3, prithvi, prithvi_2, ban, hf_vit, dinov2),
     )
 }
 
@@ -347,6 +494,7 @@ CASES = {
 LAYOUTS = (
     *("sar_jepa", "clip", "georsclip_raw", "hf_clip"),
     *("mae", "mae_tuned", "moco_v3", "sarmae", "blip", "changeclip", "bita", "geochat"),
+    *("saratr_x", "dinosar", "prithvi", "prithvi_2", "ban", "hf_vit", "dinov2"),
 )
 """One case of each reader of tensors: its tensors are taken away and changed one by one."""
 MISSING = r"lacks|has no|holds no|nothing for|does not say|missing|no square|stands alone|no place"
@@ -387,7 +535,7 @@ def all_of(encoder: Encoder) -> Tensor:
 
 @torch.no_grad()
 def test_it_computes_what_the_reference_does(case: Case, tmp_path: Path) -> None:
-    encoder = open_encoder(case.write(tmp_path))
+    encoder = open_encoder(case.write(tmp_path), size=case.size)
     images = tiles()
     torch.testing.assert_close(encoder.tokens(images), case.tokens(images), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(encoder.summary(images), case.summary(images), rtol=1e-5, atol=1e-5)
@@ -408,7 +556,7 @@ def read(case: Case, state: dict[str, Tensor]) -> Encoder:
     source = Source("weights.pth", state, config=case.beside.get("config.json", {}))
     for name, content in case.facts.items():
         setattr(source, name, content)
-    found = encoder_kinds()[case.kind].read(source, Settings(settings), None)
+    found = encoder_kinds()[case.kind].read(source, Settings(settings), case.size)
     made: Encoder = found.fill()
     if case.text is not None:
         made._tokenizer = tiny_bpe()  # type: ignore[attr-defined]
@@ -440,7 +588,7 @@ def test_a_tensor_too_many_or_too_few_is_refused(layout: Case) -> None:
 def test_another_side(case: Case, tmp_path: Path) -> None:
     encoder = open_encoder(case.write(tmp_path), size=2 * SIDE)
     assert encoder.pixels.size == 2 * SIDE
-    assert encoder.tokens(tiles()).shape[1] - encoder.prefix == 4 * (SIDE // 8) ** 2
+    assert encoder.tokens(tiles()).shape[1] - encoder.prefix == 4 * (SIDE // case.patch) ** 2
     with pytest.raises(ValueError, match="multiple of the patches"):
         open_encoder(case.write(tmp_path), size=SIDE + 1)
 
@@ -455,6 +603,6 @@ def test_settings_are_asked_for_by_name(case: Case, tmp_path: Path) -> None:
 
 
 def test_gradients_reach_every_weight(case: Case, tmp_path: Path) -> None:
-    encoder = open_encoder(case.write(tmp_path))
+    encoder = open_encoder(case.write(tmp_path), size=case.size)
     encoder.summary(tiles()).square().sum().backward()
     assert [name for name, value in encoder.module.named_parameters() if value.grad is None] == []
