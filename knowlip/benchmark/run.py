@@ -36,7 +36,7 @@ PAGE: Final = "bench.html"
 SETTINGS: Final = "bench.yaml"
 _OURS: Final = ("dataset", "encoder", "out", "protocol", "fold", "folds", "seed", "cache")
 """Settings of the task that bench run itself sets."""
-FREE_BENCH: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings")
+FREE_BENCH: Final = ("out", "data", "seeds", "name", "label", "recipe", "settings", "cache")
 """Settings that may differ between a run and its continuation: what the recipe comes to may not."""
 _BEGUN: Final = ("config.yaml", METRICS)
 """What a run folder holds whose training has begun."""
@@ -69,6 +69,9 @@ class BenchRunConfig:
     """Of the data set in rows; by default its folder's."""
     label: str = ""
     """Of the encoder in rows; by default its own without the path."""
+    cache: Path | None = None
+    """Folder for what is made of the data once (pixels, groups of copies, floors), OUT/cache where not given; runs on
+    one set may share it."""
 
     def __post_init__(self) -> None:
         check_protocol(self.protocol, 0, self.folds, "test")
@@ -208,7 +211,7 @@ def _config(task: BenchTask, config: BenchRunConfig, settings: Mapping[str, Any]
         "fold": place.fold,
         "folds": config.folds,
         "seed": place.seed,
-        "cache": str(config.out / "cache"),
+        "cache": str(config.cache or config.out / "cache"),
     }
     return stage_config(task.config, {**settings, **ours})
 

@@ -185,10 +185,13 @@ def test_what_differs_never_stands_in_one_column(tmp_path: Path) -> None:
         replace(MODEL, encoder="b", n=399),
         replace(MODEL, encoder="c", floor=None, floor_name=""),
         replace(MODEL, encoder="floor:HOG", metric="top-1", value=0.4, ci=None),
+        replace(MODEL, encoder="d", value=7.0, ci=None, unit="number", better="lower"),
     ]
     tables = tables_of(read_sources([rows_file(tmp_path, *rows)]))
     names = {board.name for table in tables for board in table.boards}
     assert names == {"classify on set, test", "classify on set, groups", "classify on other, test"}
+    (board,) = (board for table in tables for board in table.boards if board.name == "classify on set, test")
+    assert [column.metric for column in (*board.columns, *board.rest)] == ["top-1", "top-1 (number, lower is better)"]
     found = made(tmp_path / "out", tmp_path / "rows.json")
     assert "n≠ 399" in found[".html"]
     assert "∅" in found[".html"]
@@ -324,6 +327,19 @@ def test_what_is_no_json_is_one_sentence(content: str, tmp_path: Path, capsys: p
     for missing in (tmp_path / "none.json", tmp_path):
         assert main(["bench", "leaderboard", str(missing), "--out", str(tmp_path / "out")]) == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [(lambda n: {"data": f"d{n}"}, "2,001 boards"), (lambda n: {"encoder": f"e{n}", "metric": f"m{n}"}, "cells")],
+)
+def test_what_is_too_much_for_a_page_is_refused(
+    change: Callable[[int], dict[str, str]], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [replace(MODEL, task="t", **change(n)) for n in range(2001)]  # type: ignore[arg-type]
+    assert main(["bench", "leaderboard", str(rows_file(tmp_path, *rows)), "--out", str(tmp_path / "out")]) == 2
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_cell_s_name_leads_nowhere_else(tmp_path: Path) -> None:

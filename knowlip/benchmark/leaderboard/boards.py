@@ -8,10 +8,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from knowlip.base.rows import ANNOTATOR, BLIND, MARKS, OTHER_IMAGE, Better, Row, Unit
 from knowlip.benchmark.leaderboard.sources import ABLATION, Missing, Sources, Told
+from knowlip.language.questions import QUESTION_TYPES
 from knowlip.tasks.runs import FLOOR
 
 HOWS: Final = (
@@ -45,8 +47,12 @@ _MAIN: Final[Mapping[str, str]] = {
     "screening": r".*",
 }
 """Metrics of a task that its board shows; all others stand in the files and under the board."""
-_FIRST: Final = ("top-1", "top-3", "AP50", "AP", "mIoU", "OA", "mean recall", "mean accuracy")
-"""Metrics that come first, the most telling one first."""
+_MOST_BOARDS, _MOST_CELLS = 2_000, 20_000
+_FIRST: Final = (
+    *("top-1", "top-3", "AP50", "AP", "mIoU", "OA", "mean recall", "mean accuracy"),
+    *(f"{kind.replace('_', ' ')} accuracy" for kind in QUESTION_TYPES),
+)
+"""Metrics that come first, the most telling one first, questions in the order of the paper's Table 7."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,8 @@ class Board:
     notes: list[str] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     """Cells of a suite that have no figure here."""
+    encoders: dict[str, str] = field(default_factory=dict)
+    """Line -> its encoder."""
 
     @property
     def name(self) -> str:
@@ -125,16 +133,17 @@ class Board:
         entry = column.entries.get(line)
         if entry is not None:
             return entry.row.note
-        encoder = line.split(", ")[0]
-        for one in self.missing:
-            if one.model == encoder:
-                return f"{one.state}: {one.reason}" if one.reason else one.state
-        return "not run"
+        one = self._why.get(self.encoders.get(line, ""))
+        return "not run" if one is None else f"{one.state}: {one.reason}" if one.reason else one.state
+
+    @cached_property
+    def _why(self) -> Mapping[str, Missing]:
+        return {one.model: one for one in reversed(self.missing)}
 
     @property
     def unrun(self) -> list[Missing]:
         """Cells of a suite whose model has no line here at all."""
-        there = {line.split(", ")[0] for line in self.lines}
+        there = {*self.encoders.values()}
         return [one for one in self.missing if one.model not in there]
 
 
@@ -166,6 +175,8 @@ def tables_of(sources: Sources) -> list[BoardTable]:
     groups: dict[tuple[str, str, str], list[Told]] = defaultdict(list)
     for told in sources.rows:
         groups[told.row.task, told.row.data, told.row.split].append(told)
+    if len(groups) > _MOST_BOARDS:
+        raise ValueError(f"There are {len(groups):,} boards in what was given, more than {_MOST_BOARDS:,}: give less.")
     boards = []
     for (task, data, split), rows in groups.items():
         number = next((number for number, (_, tasks) in _TABLES.items() if task in tasks), 0)
@@ -201,10 +212,14 @@ def _versions(rows: Sequence[Told]) -> dict[str, list[Told]]:
 def _board(key: tuple[int, str, str, str, str], rows: Sequence[Told], missing: Sequence[Missing]) -> Board:
     number, task, data, split, version = key
     columns: dict[str, Column] = {}
-    of_files = Counter[str]()
+    of_files, again = Counter[str](), Counter[tuple[str, str]]()
+    encoders: dict[str, str] = {}
     for told in rows:
         line, metric = line_of(told.row)
         column = columns.get(metric)
+        if column is not None and (column.unit, column.better) != (told.row.unit, told.row.better):
+            metric = f"{metric} ({told.row.unit}, {told.row.better} is better)"  # another figure of the same name
+            column = columns.get(metric)
         if column is None:
             column = columns[metric] = Column(metric, told.row.unit, told.row.better, 0, None)
         if line in column.entries:  # the same figure of two files: both are shown, and from where
@@ -212,9 +227,10 @@ def _board(key: tuple[int, str, str, str, str], rows: Sequence[Told], missing: S
                 continue
             line = f"{line} ({told.source})"
             of_files[told.source] += 1
-            if line in column.entries:
-                line = f"{line} #{sum(one.startswith(line) for one in column.entries) + 1}"
+            again[metric, line] += 1
+            line = line if again[metric, line] == 1 else f"{line} #{again[metric, line]}"
         column.entries[line] = Entry(told)
+        encoders[line] = told.row.encoder
     for column in columns.values():
         _settle(column)
     main = re.compile(_MAIN.get(task, ".*"))
@@ -222,7 +238,12 @@ def _board(key: tuple[int, str, str, str, str], rows: Sequence[Told], missing: S
     own, rest = ([one for one in ordered if bool(main.fullmatch(one.metric)) == wanted] for wanted in (True, False))
     if not own:
         own, rest = rest, []
-    board = Board(number, task, data, split, version, own, rest, _lines([*own, *rest]))
+    board = Board(number, task, data, split, version, own, rest, _lines([*own, *rest]), encoders=encoders)
+    if len(board.lines) * len(own) > _MOST_CELLS:
+        raise ValueError(
+            f"{board.name[:200]} has {len(board.lines):,} lines and {len(own):,} metrics, more than {_MOST_CELLS:,} "
+            "cells: that is no table."
+        )
     board.missing = [
         one
         for one in missing
@@ -263,8 +284,10 @@ def _settle(column: Column) -> None:
         column.floor = max(floors, key=lambda pair: sign * pair[0])
 
 
-def _order(metric: str) -> tuple[int, str]:
-    return (_FIRST.index(metric) if metric in _FIRST else len(_FIRST)), metric
+def _order(metric: str) -> tuple[int, list[tuple[int, str]]]:
+    """The first ones first, then by name with numbers as numbers: R@5 before R@10."""
+    parts = [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d{1,9})", metric)]
+    return (_FIRST.index(metric) if metric in _FIRST else len(_FIRST)), parts
 
 
 def _lines(columns: Sequence[Column]) -> list[str]:

@@ -77,7 +77,10 @@ def compared(board: Board) -> tuple[dict[str, Standings], list[Comparison]]:
                 found.append(_comparison(column, ranked[place], (line, entry), trials))
     corrected = holm([one.p for one in found])
     found = [replace(one, corrected=p) for one, p in zip(found, corrected)]
-    return {column.metric: _standings(column, found) for column in board.columns}, found
+    of: dict[str, dict[tuple[str, str], Comparison]] = {column.metric: {} for column in board.columns}
+    for one in found:
+        of[one.column][one.better, one.other] = one
+    return {column.metric: _standings(column, of[column.metric]) for column in board.columns}, found
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
@@ -166,13 +169,10 @@ def from_intervals(difference: float, one: tuple[float, float], other: tuple[flo
     return math.erfc(abs(difference) / error / math.sqrt(2)), Z95 * error
 
 
-def _standings(column: Column, comparisons: Sequence[Comparison]) -> Standings:
+def _standings(column: Column, of: Mapping[tuple[str, str], Comparison]) -> Standings:
     ranked = [line for line, _ in column.ranked]
     if len(ranked) < 2:
         return Standings(alone=True)
-    of: Mapping[tuple[str, str], Comparison] = {
-        (one.better, one.other): one for one in comparisons if one.column == column.metric
-    }
     level = tuple(line for line in ranked[1:] if not of[ranked[0], line].apart)
     if level:
         return Standings(level=(ranked[0], *level))

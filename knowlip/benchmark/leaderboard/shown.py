@@ -1,5 +1,6 @@
 """A board as it is shown: each cell in words, the best bold and the second underlined only where they are apart."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -9,6 +10,8 @@ from knowlip.benchmark.leaderboard.compare import METHOD, Comparison, Standings
 from knowlip.tasks.runs import FLOOR
 
 LEVEL_MARK: Final = "tied"
+_NAMED: Final = 6
+"""Comparisons that a sentence tells."""
 LEGEND: Final = (
     f"{MARKS_TOLD}; ∅ no floor is known",
     f"Bold: apart from all others of the column; underlined: apart from the best and from all behind it; {LEVEL_MARK}: "
@@ -25,7 +28,7 @@ class ShownCell:
     value: str
     """"–" where there is none."""
     interval: str = ""
-    """"" where there is none."""
+    """"" where there is none; of a floor its name."""
     mark: str = ""
     """Where it stands to its floor."""
     bold: bool = False
@@ -80,7 +83,12 @@ def shown_board(board: Board, standings: dict[str, Standings], comparisons: list
     head = tuple(
         f"{column.metric}{' ↓' if column.better == 'lower' else ''}, n {column.n:,}" for column in board.columns
     )
-    says = [sentence for column in board.columns if (sentence := _says(column, standings[column.metric], comparisons))]
+    of: dict[str, dict[tuple[str, str], Comparison]] = {column.metric: {} for column in board.columns}
+    for one in comparisons:
+        of[one.column][one.better, one.other] = one
+    says = [
+        sentence for column in board.columns if (sentence := _says(column, standings[column.metric], of[column.metric]))
+    ]
     return ShownBoard(board, head, tuple(lines), tuple(says), tuple(comparisons))
 
 
@@ -110,25 +118,27 @@ def _highest(board: Board, there: set[str]) -> ShownLine | None:
             cells.append(ShownCell("–", why="no floor is known"))
             continue
         entry = next(iter(column.entries.values()))
-        cells.append(ShownCell(f"{entry.row.shown(column.floor[0])} {column.floor[1]}"))
+        cells.append(ShownCell(entry.row.shown(column.floor[0]), column.floor[1]))
     return ShownLine("highest floor", "floor", tuple(cells))
 
 
-def _says(column: Column, standing: Standings, comparisons: list[Comparison]) -> str:
+def _says(column: Column, standing: Standings, of: Mapping[tuple[str, str], Comparison]) -> str:
     """A sentence on a column."""
     if standing.alone:
         return ""
-    of = [one for one in comparisons if one.column == column.metric]
     if standing.best:
-        nearest = next(one for one in of if one.better == standing.best)
-        return f"{column.metric}: {standing.best} is apart from all others ; the nearest: {_told(column, nearest)}."
+        nearest = of[standing.best, column.ranked[1][0]]
+        return f"{column.metric}: {standing.best} is apart from all others; the nearest: {_told(column, nearest)}."
     same: list[str] = []
     unknown: list[str] = []
     for line in standing.level[1:]:
-        one = next(one for one in of if (one.better, one.other) == (standing.level[0], line))
+        one = of[standing.level[0], line]
         (unknown if one.p is None else same).append(_told(column, one))
-    said = [f"no difference is shown from {standing.level[0]} to {'; '.join(same)}"] if same else []
-    said += [f"nothing tells whether {standing.level[0]} differs from {'; '.join(unknown)}"] if unknown else []
+    said = []
+    for what, told in (("no difference is shown from {} to", same), ("nothing tells whether {} differs from", unknown)):
+        if told:
+            more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+            said.append(f"{what.format(standing.level[0])} {'; '.join(told[:_NAMED])}{more}")
     return f"{column.metric}: {'; '.join(said)}."
 
 

@@ -293,7 +293,8 @@ def latex(found: Leaderboard) -> str:
 def _tex(text: str) -> str:
     """Text that TeX prints as it is; letters that its standard fonts lack become a question mark."""
     plain = " ".join(str(text).split())
-    return "".join(_LATEX.get(char, char if char.isascii() or "\u00a1" <= char <= "\u00ff" else "?") for char in plain)
+    known = (char.isprintable() and (char.isascii() or "\u00a1" <= char <= "\u00ff") for char in plain)
+    return "".join(_LATEX.get(char, char if there else "?") for char, there in zip(plain, known))
 
 
 def _tex_cell(cell: ShownCell) -> str:

@@ -39,6 +39,8 @@ from knowlip.models.encoders import UnsuitedEncoder, open_encoder
 from knowlip.tasks.bench import find_measure
 
 CELLS: Final = "cells"
+CACHE: Final = "cache"
+"""Folder of a suite with what is made of each data set once."""
 END: Final = "cell.json"
 SETTINGS: Final = "cell.yaml"
 FAILURE: Final = "failure.txt"
@@ -152,8 +154,9 @@ def cells_of(recipe: SuiteRecipe, out: Path) -> list[SuiteCell]:
         for data in task.data or recipe.data:
             for protocol in task.protocols if task.kind == "train" else ("",):
                 for name, model in recipe.models.items():
-                    told = {"label": labels[label], "measures": what[label]}
-                    cell = SuiteCell(label, data, protocol, name, task.kind, None, **told)
+                    cell = SuiteCell(
+                        label, data, protocol, name, task.kind, None, label=labels[label], measures=what[label]
+                    )
                     why = recipe.left_out(label, data, name) or _unfit(task, label, model)
                     try:
                         found.append(replace(cell, why_not=why) if why else _filled(cell, recipe, out))
@@ -210,6 +213,7 @@ def _filled(cell: SuiteCell, recipe: SuiteRecipe, out: Path) -> SuiteCell:
         named = {"task": task.task or cell.task, "data": str(path), "encoder": model.encoder, "out": str(folder)}
         more = {"recipe": task.recipe, "protocol": cell.protocol, "folds": task.folds, "seeds": seeds}
         words = tuple(f"{name}={value}" for name, value in _words(settings))
+        more |= {"cache": str(out.resolve() / CACHE / cell.data)}  # cells on one set share what is made of it
         whole = {**named, **more, "name": cell.data, "label": cell.model, "settings": words}
         return replace(cell, config=stage_config(BenchRunConfig, whole), seeds=seeds)
     own = {"dataset": str(path), "name": cell.data}
