@@ -191,7 +191,7 @@ _TRAINING = {
     "predict segment": Command(
         "knowlip.inference.scene_settings:PredictSegmentConfig",
         "knowlip.inference.predict_segment:predict_segment",
-        "give every pixel of whole scenes a class with a trained segmenter: cloud-optimised GeoTIFF",
+        "give every pixel of whole scenes a class with a trained segmenter: GeoTIFF",
     ),
     "predict caption": Command(
         "knowlip.inference.scene_settings:PredictCaptionConfig",
@@ -246,6 +246,11 @@ _USE = {
         "knowlip.inference.settings:AskConfig",
         "knowlip.inference.ask:ask",
         "answer a question about a SAR image",
+    ),
+    "index": Command(
+        "knowlip.inference.archive.adding:IndexConfig",
+        "index",
+        "scenes and data sets into an archive that `search` asks, and out of it",
     ),
     "search": Command(
         "knowlip.inference.settings:SearchConfig",

@@ -56,6 +56,8 @@ ONLY_PARSED = {
     "bench": "trains; tests/tasks/test_segment.py and tests/benchmark/test_bench_run.py",
     "predict detect": "needs a trained detector; tests/inference/test_predict.py",
     "predict segment": "needs a trained segmenter; tests/inference/test_predict.py",
+    "search ARCHIVE": "needs an archive; tests/inference/test_archive.py",
+    "index --out ARCHIVE --remove": "needs an archive; tests/inference/test_archive.py",
     "evaluate": "needs a trained model; tests/benchmark",
     "report": "needs a trained model; tests/benchmark",
     "ablation": "trains; tests/benchmark/test_ablation.py",

@@ -21,6 +21,7 @@ Config = TypeVar("Config")
 _BOUNDED = "bounded yaml"
 """Our mode of jsonargparse."""
 _NO_GROUP = "A value stands where a group of settings should stand, or a setting has no value."
+_LISTS = (list, tuple, Sequence)
 _LONGEST = 600
 """Characters of a sentence."""
 
@@ -51,12 +52,18 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
     parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
     hints, positional = get_type_hints(kind), getattr(kind, "POSITIONAL", ())
-    texts = {field.arg_name: (field.description or "").replace("%", "%%") for field in parse_from_object(kind).params}
+    texts = {
+        field.arg_name: (field.description or "").replace("%", "%%")
+        for one in reversed(kind.__mro__[:-1])  # a setting may be explained where it is inherited from
+        for field in parse_from_object(one).params
+    }
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for setting in positional:
         of: Any = hints[setting]
-        many: dict[str, Any] = {}
+        given = defaults[setting] is not dataclasses.MISSING
+        many: dict[str, Any] = {"nargs": "?", "default": defaults[setting]} if given else {}
         if get_origin(of) is list:
-            of, many = get_args(of)[0], {"nargs": "+"}
+            of, many = get_args(of)[0], {"nargs": "*", "default": []} if given else {"nargs": "+"}
         parser.add_argument(setting, type=of, metavar=setting.upper(), help=texts.get(setting), **many)
     parser.add_class_arguments(kind, skip=set(positional))
     arguments = _spelt(arguments, kind)
@@ -182,8 +189,10 @@ def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
             continue
         name, equals, value = argument[2:].partition("=")
         name, of = _setting(kind, name)
+        if get_origin(of) is UnionType and (lists := [one for one in get_args(of) if get_origin(one) in _LISTS]):
+            of = lists[0]
         words = [value] if equals else []
-        if get_origin(of) in (list, tuple, Sequence):
+        if get_origin(of) in _LISTS:
             if name in seen:  # the parser would keep the last and forget the others
                 raise ValueError(f"--{name} is given twice: give all its values behind one.")
             seen.add(name)

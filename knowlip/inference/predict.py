@@ -70,6 +70,10 @@ class ScenePredictor(ABC):
     def run(self, work: SceneWork) -> dict[str, Json]:
         """Look at a scene and write its files; returns what is to be told of it."""
 
+    def name_of(self, scene: Scene) -> str:
+        """What the files of a scene are called; those of one command are told apart anyway."""
+        return scene.scene_id
+
     def settings(self) -> dict[str, Json]:
         """What besides the common settings decides the result."""
         return {}
@@ -105,7 +109,7 @@ def predict_scenes(config: PredictConfig, predictor: ScenePredictor) -> Predicte
     config.out.mkdir(parents=True, exist_ok=True)
     # One refused scene must not take with it what the others have cost: it is told, and counted in the result.
     with alone(config.out / WORK / "lock", f"Another process writes to {config.out}."):
-        for number, (scene, name) in enumerate(zip(opened, unique_ids(scene.scene_id for scene in opened))):
+        for number, (scene, name) in enumerate(zip(opened, unique_ids(predictor.name_of(scene) for scene in opened))):
             say(f"scene {number + 1} of {len(opened)}: {scene.path}")
             try:
                 done.append(_one(config, predictor, replace(scene, scene_id=name)))

@@ -63,6 +63,10 @@ class ScenesWindows(ScenePredictor):
     def check(self, work: SceneWork) -> None:
         """Raise `ValueError` where the windows are none that the model knows."""
 
+    def schema_of_said(self) -> pa.Schema:
+        """Of what is said alone."""
+        return pa.schema(list(self.columns))
+
     @abstractmethod
     def say(self, work: SceneWork, images: list[np.ndarray]) -> list[dict[str, Any]]:
         """What is said of each of some windows (T, T) uint8."""

@@ -10,6 +10,9 @@ import torch
 from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.progress import say, track
 from knowlip.dataset import Dataset
+from knowlip.inference.archive.finding import FoundInArchive, search_archive
+from knowlip.inference.archive.finding import show as show_archive
+from knowlip.inference.archive.parts import HEAD
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, open_model
 from knowlip.inference.settings import SearchConfig
@@ -43,14 +46,22 @@ class FoundTiles(TypedDict):
     hits: list[Hit]
 
 
-def search(config: SearchConfig) -> FoundTiles:
-    """The tiles of a data set that fit a text best: cosine similarity first, matching probability among the best.
+def search(config: SearchConfig) -> FoundTiles | FoundInArchive:
+    """The tiles of a data set, or the windows of an archive, that fit a text best: cosine similarity first, matching
+    probability among the best.
 
     Embeddings are kept in the data set's folder, by model and fingerprint, so that the next search is instant.
 
     Raises:
-        ValueError: no such model or data set, or one without an accepted tile.
+        ValueError: no such model or data set, or one without an accepted tile; filters on a data set.
     """
+    if (config.dataset / HEAD).is_file():
+        return search_archive(config)
+    if config.like is not None or config.near or config.after or config.before or config.sensor or config.resolution:
+        raise ValueError(
+            f"{config.dataset} is no archive, which alone knows filters and images: make one with `knowlip index "
+            f"{config.dataset} --out ARCHIVE`."
+        )
     (model, model_folder), dataset = open_model(config.model, config.device), Dataset(config.dataset)
     tiles = dataset.tiles()
     if tiles.empty:
@@ -77,9 +88,11 @@ def search(config: SearchConfig) -> FoundTiles:
     return {"text": config.text, "hits": hits}
 
 
-def show(result: FoundTiles) -> str:
+def show(result: FoundTiles | FoundInArchive) -> str:
     """A line for each tile: rank, similarity, matching probability, tile, place."""
-    lines = []
+    if "searched" in result:
+        return show_archive(cast(FoundInArchive, result))
+    result, lines = cast(FoundTiles, result), []
     for rank, hit in enumerate(result["hits"], 1):
         place = "place unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
         scores = f"{hit['similarity']:.3f}  {hit['match']:.3f}"

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -88,9 +89,25 @@ class SearchConfig:
     POSITIONAL: ClassVar = ("dataset", "text")
 
     dataset: Path
-    """Data set whose tiles are searched; needs no texts."""
-    text: str
+    """Archive (`knowlip index`), or a data set whose tiles are searched; needs no texts."""
+    text: str = ""
     """What to look for, in words."""
+    like: Path | None = None
+    """In an archive: what to look for, as an image; with a text, both."""
+    metres_per_pixel: float | None = None
+    """Side of a pixel of that image on the ground, where it does not say so itself."""
+    near: str = ""
+    """In an archive: a town, port, airport or "lon,lat"."""
+    km: float = 50.0
+    """Greatest distance from there."""
+    after: str = ""
+    """In an archive: ISO date, not before it."""
+    before: str = ""
+    """In an archive: ISO date, before it."""
+    sensor: str = ""
+    """In an archive: sensor or band."""
+    resolution: tuple[float, float] | None = None
+    """In an archive: smallest and largest pixel spacing of scenes in metres."""
     model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
@@ -99,11 +116,19 @@ class SearchConfig:
     top: int = 10
     """How many tiles."""
     out: Path | None = None
-    """Also write the footprints there as GeoJSON."""
+    """Also write what was found: .geojson; of an archive also .csv, .parquet, or .html with a map and pictures."""
 
     def __post_init__(self) -> None:
-        if not self.text.strip():
+        if not self.text.strip() and self.like is None:
             raise ValueError("The text to search for is empty.")
+        _check_metres(self.metres_per_pixel)
+        if not 0 < self.km <= 20_100:
+            raise ValueError(f"--km lies above 0 and at most at half of the Earth's circumference, not {self.km:g}.")
+        for name, date in (("after", self.after), ("before", self.before)):
+            if date and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2}([T ][\d:.]+)?)?)?", date):
+                raise ValueError(f"--{name} is {date!r}: give a date as 2024-01-31.")
+        if self.resolution is not None and not 0 <= self.resolution[0] <= self.resolution[1]:
+            raise ValueError("--resolution needs the smallest and the largest spacing in metres, e.g. [0.5,3].")
         if self.top < 1:
             raise ValueError("--top must be at least 1.")
 

@@ -337,6 +337,28 @@ def land(axes: Any, **options: Any) -> None:
 
 
 @style()
+def points_map(places: Sequence[tuple[int, float, float]]) -> Markup:
+    """Numbered points on the outline of the land around them.
+
+    Args:
+        places: number, longitude and latitude of each.
+    """
+    numbers, lons, lats = (np.array(column) for column in zip(*places))
+    lons = np.degrees(np.unwrap(np.radians(lons)))  # neighbours across the antimeridian stay neighbours
+    spread = max(float(np.ptp(lons)), 2 * float(np.ptp(lats)), 2.0) * 1.3
+    x, y = (float(lons.min() + lons.max()) / 2, float(lats.min() + lats.max()) / 2)
+    figure = Figure((720 / _POINTS, 360 / _POINTS), _POINTS)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    land(axes, zorder=0)
+    axes.set(xlim=(x - spread / 2, x + spread / 2), ylim=(y - spread / 4, y + spread / 4))
+    for number_, lon, lat in zip(numbers, lons, lats):
+        axes.plot([lon], [lat], "o", color=ACCENT, markersize=9, zorder=2)
+        axes.text(lon, lat, str(number_), fontsize=6, color="white", ha="center", va="center_baseline", zorder=3)
+    return svg(figure, f"Map with {len(places)} places")
+
+
+@style()
 def world_map(places: Sequence[MapMark]) -> Markup:
     """One numbered pie a place: how its tiles are split. Places of unknown position are left out."""
     figure = Figure((720 / _POINTS, 288 / _POINTS), _POINTS)

@@ -1,0 +1,212 @@
+"""`knowlip search ARCHIVE`: by words, by an image, by place, date, sensor and resolution."""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, TypedDict
+
+import numpy as np
+import pandas as pd
+import shapely
+import torch
+from PIL import Image
+
+from knowlip.base.files import file_sha256, whole_file
+from knowlip.base.progress import say
+from knowlip.inference.archive.parts import Filters, SceneArchive
+from knowlip.inference.images import TakenImage, read_image
+from knowlip.inference.opened import encode, open_model
+from knowlip.inference.settings import SearchConfig
+from knowlip.models import KnowLIP
+from knowlip.models.hub import WEIGHTS
+from knowlip.objectives import candidate_scores
+from knowlip.pages.charts import points_map
+from knowlip.pages.render import data_uri, render
+from knowlip.tiles.places import resolve_place
+
+_RERANKED: Final = 32
+"""Candidates by cosine that matching orders anew, at least; four times as many as are asked for."""
+
+
+class ArchiveHit(TypedDict):
+    """A window that was found."""
+
+    source: str
+    item: str
+    scene_id: str
+    lon: float | None
+    lat: float | None
+    """Degrees; None where the place is not known."""
+    sensor: str
+    date: str
+    window_m: float | None
+    resolution_m: float | None
+    similarity: float
+    """Cosine with what was asked for, -1 to 1."""
+    match: float | None
+    """Probability that text and image belong together; None where no text was given."""
+
+
+class FoundInArchive(TypedDict):
+    """What was looked for and found, best first."""
+
+    text: str
+    like: str
+    searched: int
+    """Windows that passed the filters."""
+    of: int
+    """Windows of the archive."""
+    hits: list[ArchiveHit]
+
+
+def filters_of(config: SearchConfig) -> Filters:
+    """The filters of a command.
+
+    Raises:
+        ValueError: the gazetteer knows no such place, or several.
+    """
+    near = None
+    if config.near:
+        name, lon, lat = resolve_place(config.near)
+        say(f"near {name} ({lat:.3f}, {lon:.3f}), within {config.km:g} km")
+        near = (lon, lat)
+    low, high = config.resolution or (0.0, math.inf)
+    return Filters(near, config.km if near else math.inf, config.after, config.before, config.sensor, (low, high))
+
+
+def search_archive(config: SearchConfig) -> FoundInArchive:
+    """The windows of an archive that are most like a text, an image, or both.
+
+    Raises:
+        ValueError: no archive or model, one of another model, an image that cannot be read, or nothing that passes.
+    """
+    archive = SceneArchive(config.dataset)
+    model, folder = open_model(config.model, config.device)
+    if file_sha256(folder / WEIGHTS) != archive.model_sha256:
+        raise ValueError(
+            f"{config.dataset} holds the vectors of another model than {folder}: name that one by --model."
+        )
+    filters = filters_of(config)
+    passing = sum(int(mask.sum()) for mask in archive.mask(filters))
+    if not passing:
+        raise ValueError(f"None of the {len(archive):,} windows of {config.dataset} passes the filters: loosen them.")
+    # Text and image are one question: the sum of their vectors, each of unit length.
+    vectors = []
+    if config.text:
+        vectors.append(model.encode_texts([config.text])[0].float().cpu().numpy())
+    if config.like is not None:
+        with torch.inference_mode():
+            _, feature = encode(model, [read_image(config.like, config.metres_per_pixel)])
+        vectors.append(feature[0].float().cpu().numpy())
+    vector = np.sum(vectors, axis=0)
+    vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
+    count = max(4 * config.top, _RERANKED) if config.text else config.top
+    near = archive.nearest(vector, count, filters)
+    rows = _rows(archive, near)
+    matches: list[float | None] = [None] * len(near)
+    if config.text:
+        found = match_of(model, rows, config.text)
+        scores = candidate_scores(np.array([one[2] for one in near]), found, float(model.temp.detach()))
+        order = np.argsort(-scores, kind="stable")
+        near, rows, matches = [near[at] for at in order], [rows[at] for at in order], [float(found[at]) for at in order]
+    chosen = [
+        _hit(archive, one, row, match) for one, row, match in zip(near[: config.top], rows, matches, strict=False)
+    ]
+    result: FoundInArchive = {
+        "text": config.text,
+        "like": "" if config.like is None else str(config.like),
+        "searched": passing,
+        "of": len(archive),
+        "hits": chosen,
+    }
+    if config.out is not None:
+        write_hits(config.out, result, rows[: config.top])
+    return result
+
+
+def _rows(archive: SceneArchive, near: Sequence[tuple[int, int, float]]) -> list[dict[str, Any]]:
+    """Rows with pictures, in the order of `near`; each part is read once."""
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
+    for number in sorted({part for part, _, _ in near}):
+        places = np.array([row for part, row, _ in near if part == number])
+        rows |= {(number, int(at)): one for at, one in zip(places, archive.parts[number].whole(places))}
+    return [rows[part, row] for part, row, _ in near]
+
+
+def match_of(model: KnowLIP, rows: Sequence[dict[str, Any]], text: str) -> np.ndarray:
+    """Probability (N,) that a text belongs to windows, from their kept pictures."""
+    images = []
+    for row in rows:
+        with Image.open(io.BytesIO(row["picture"]), formats=["PNG"]) as picture:
+            pixels = np.asarray(picture.convert("L"))
+        side = row["window_m"]
+        images.append(TakenImage(pixels, None if side != side else side / pixels.shape[1]))
+    with torch.inference_mode():
+        tokens, _ = encode(model, images)
+        return np.asarray(model.match(tokens, [text] * len(rows)).float().cpu())
+
+
+def _hit(archive: SceneArchive, near: tuple[int, int, float], row: dict[str, Any], match: float | None) -> ArchiveHit:
+    def known(name: str) -> float | None:
+        value = row[name]
+        return None if value is None or value != value else float(value)
+
+    return {
+        "source": archive.parts[near[0]].path.name,
+        **{name: row[name] for name in ("item", "scene_id", "sensor", "date")},
+        **{name: known(name) for name in ("lon", "lat", "window_m", "resolution_m")},
+        "similarity": round(near[2], 6),
+        "match": None if match is None else round(match, 6),
+    }  # type: ignore[typeddict-item]
+
+
+def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]]) -> None:
+    """Write what was found as its ending says.
+
+    Raises:
+        ValueError: another ending than .geojson, .csv, .parquet or .html.
+    """
+    hits, shapes = result["hits"], [row["footprint"] and shapely.from_wkb(row["footprint"]) for row in rows]
+    kind = path.suffix.lower()
+    if kind not in (".geojson", ".csv", ".parquet", ".html"):
+        raise ValueError(f"--out is {path}: give a name that ends in .geojson, .csv, .parquet or .html.")
+    with whole_file(path) as part:
+        if kind == ".csv":
+            pd.DataFrame(hits).to_csv(part, index=False)
+        elif kind == ".parquet":
+            import geopandas  # a second to load
+
+            geopandas.GeoDataFrame(pd.DataFrame(hits), geometry=shapes, crs=4326).to_parquet(part, index=False)
+        elif kind == ".geojson":
+            features = [
+                {"type": "Feature", "geometry": shape and shape.__geo_interface__, "properties": hit}
+                for hit, shape in zip(hits, shapes)
+            ]
+            part.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False))
+        else:
+            part.write_text(_page(result, rows), encoding="utf-8")
+
+
+def _page(result: FoundInArchive, rows: Sequence[dict[str, Any]]) -> str:
+    """One page that loads nothing: a map with numbers, and a picture for each of them."""
+    places = [(hit["lon"], hit["lat"]) for hit in result["hits"]]
+    known = [(number, *place) for number, place in enumerate(places, 1) if None not in place]
+    cards = [
+        {"number": number, "hit": hit, "picture": data_uri(row["picture"], "png")}
+        for number, (hit, row) in enumerate(zip(result["hits"], rows), 1)
+    ]
+    chart = points_map(known) if known else ""
+    return render("found.html", title="Search", result=result, cards=cards, map=chart)
+
+
+def show(result: FoundInArchive) -> str:
+    """A line for each hit."""
+    lines = []
+    for rank, hit in enumerate(result["hits"], 1):
+        place = "place unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
+        match = "" if hit["match"] is None else f"{hit['match']:.3f}  "
+        date = hit["date"][:10] or "no date"
+        lines.append(f"{rank:3d}  {hit['similarity']:.3f}  {match}{hit['item']}  {place}  {hit['sensor']}  {date}")
+    return "\n".join([*lines, f"of {result['searched']:,} windows that pass, of {result['of']:,}"])
