@@ -91,7 +91,7 @@ class ClipText(nn.Module):
         mask = None
         if self.own_token is not None:
             x_BLW = torch.cat([x_BLW, self.own_token.expand(len(x_BLW), 1, -1)], 1)
-            mask = self._mask(end_B, x_BLW.shape[1])
+            mask = self._mask(tokens_BL)
         x_BLW = x_BLW + self.positions[: x_BLW.shape[1]]
         for block in self.blocks:
             x_BLW = block(x_BLW, mask)
@@ -102,13 +102,39 @@ class ClipText(nn.Module):
         out: Tensor = self.projection(self.norm(pooled_BW))
         return out
 
-    def _mask(self, end_B: Tensor, count: int) -> Tensor:
+    def _mask(self, tokens_BL: Tensor) -> Tensor:
         """Causal, without padding. CoCa's published weights were trained with the padding's mask one place too late
         (open_clip's `correct_cls_mask` is False): so it is here."""
-        places = torch.arange(count, device=end_B.device)
+        places = torch.arange(tokens_BL.shape[1] + 1, device=tokens_BL.device)
         causal = places[None] <= places[:, None]
-        valid_BL = places[None] <= end_B[:, None] + 1
+        valid_BL = F.pad(tokens_BL != 0, (1, 0), value=True)
         return (causal[None] & valid_BL[:, None])[:, None]
+
+
+class CocaPool(nn.Module):
+    """CoCa's attentional pooling: a learned query reads all tokens (B, N, D) -> (B, E), behind the last norm.
+
+    Published models learned 255 more queries, which the decoder of captions reads; the first stands for the image.
+    """
+
+    def __init__(self, width: int, embed: int, heads: int, queries: int, eps: float) -> None:
+        super().__init__()
+        if embed % heads:
+            raise ValueError(f"A pooling of width {embed} cannot be divided among {heads} heads: give pool_heads.")
+        self.heads = heads
+        self.query = nn.Parameter(torch.zeros(queries, embed))
+        self.norm_q, self.norm_k, self.norm = (nn.LayerNorm(one, eps) for one in (embed, width, embed))
+        self.q, self.k, self.v = nn.Linear(embed, embed), nn.Linear(width, embed), nn.Linear(width, embed)
+        self.out = nn.Linear(embed, embed)
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        """(B, E)."""
+        x_BND = self.norm_k(x_BND)
+        query = self.q(self.norm_q(self.query[:1])).expand(len(x_BND), 1, -1)
+        parts = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, self.k(x_BND), self.v(x_BND)))
+        mixed = F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+        out: Tensor = self.norm(self.out(mixed)[:, 0])
+        return out
 
 
 class ClipModel(nn.Module):
@@ -118,11 +144,19 @@ class ClipModel(nn.Module):
         visual: a ViT of timm; `projection` takes its class token, behind the last norm, to (B, E).
         text: None where the file has none.
         logit_scale: log of the factor by which contrast multiplies cosines.
+        pool: CoCa's; None where the class token stands for the image.
     """
 
-    def __init__(self, visual: nn.Module, embed: int | None, text: ClipText | None, scale: bool) -> None:
+    def __init__(
+        self,
+        visual: nn.Module,
+        embed: int | None,
+        text: ClipText | None,
+        scale: bool,
+        pool: CocaPool | None = None,
+    ) -> None:
         super().__init__()
-        self.visual, self.text = visual, text
-        width = int(visual.num_features)  # type: ignore[arg-type]
+        self.visual, self.text, self.pool = visual, text, pool
+        width = int(visual.num_features) if pool is None else pool.query.shape[1]  # type: ignore[arg-type]
         self.projection = nn.Linear(width, embed, bias=False) if embed else None
         self.logit_scale = nn.Parameter(torch.tensor(0.0)) if scale else None

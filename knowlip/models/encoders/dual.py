@@ -10,7 +10,7 @@ from torch import Tensor
 
 from knowlip.base.documents import read_json
 from knowlip.models.bpe import FILES, BpeTokenizer, find_bpe, read_bpe
-from knowlip.models.clip import ClipModel, ClipText
+from knowlip.models.clip import ClipModel, ClipText, CocaPool
 from knowlip.models.encoders.foreign import Foreign, ForeignEncoder, Settings
 from knowlip.models.encoders.protocol import EncoderCard, PixelSpec
 from knowlip.models.meta import without_memory
@@ -24,6 +24,7 @@ _HEADS = {768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 """Width -> heads of the published CLIPs' ViTs: B, L, H, g, bigG. H has 80 channels a head, not 64."""
 _TEXT_HEADS = {512: 8, 640: 10, 768: 12, 1024: 16, 1280: 20}
 _NEEDS = ("cls_token", "pos_embed", "norm_pre", "norm")
+_POOL_HEADS = 8
 _CONFIG = "open_clip_config.json"
 
 
@@ -43,12 +44,13 @@ def always(activation: Activation, who: str) -> Callable[[int, int], tuple[Activ
 
 
 class DualEncoder(ForeignEncoder):
-    """A ViT and a text tower of one space. The summary is the class token before its projection."""
+    """A ViT and a text tower of one space. The summary is the class token before its projection; CoCa's, whose
+    class token stands for nothing, the mean of its patches."""
 
     def __init__(
         self, model: ClipModel, pixels: PixelSpec, licence: str, card: EncoderCard, path: Path, vocabulary: str | None
     ) -> None:
-        super().__init__(model.visual, pixels, licence, card)
+        super().__init__(model.visual, pixels, licence, card, "class" if model.pool is None else "mean")
         self.model = model
         self._path, self._vocabulary = path, vocabulary
         self._tokenizer: BpeTokenizer | None = None
@@ -62,7 +64,9 @@ class DualEncoder(ForeignEncoder):
     def embed(self, images: Tensor) -> Tensor:
         """Unit-length embeddings (B, E)."""
         assert self.model.projection is not None
-        return F.normalize(self.model.projection(self.summary(images)), dim=-1)
+        pool = self.model.pool
+        pooled = self.summary(images) if pool is None else pool(self.tokens(images))
+        return F.normalize(self.model.projection(pooled), dim=-1)
 
     def text(self, texts: Sequence[str]) -> Tensor:
         """Unit-length embeddings (B, E).
@@ -108,7 +112,8 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
     known, who = facts.activation(width, patch)
     activation, acts = _activation(source, settings.activation(), vision.get("activation"), known, who, who_config)
     eps = float(vision.get("eps", 1e-5))
-    shape = vit_shape(source.path, source.state, names.visual, heads, activation, eps, needs=_NEEDS)
+    needs = _NEEDS if not names.pool.parts else _NEEDS[:3]  # CoCa's last norm stands behind its pooling
+    shape = vit_shape(source.path, source.state, names.visual, heads, activation, eps, needs=needs)
     mean, std, whose = config.get("pixels") or (*CLIP, "CLIP's mean and deviation, as the project's code says")
     mean, std = settings.numbers("mean") or tuple(mean), settings.numbers("std") or tuple(std)
     notes = [said, acts, f"Pixels: mean {mean}, deviation {std} ({whose})."]
@@ -132,7 +137,8 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
         embed = projection.shape[1 if names.transposed else 0] if projection.ndim == 2 else 0
     tower = build_vit(shape, size)
     with without_memory():
-        model = ClipModel(tower, embed, text, bool(names.scale))
+        pool = _pool(source, names, settings.integer("pool_heads"), vision, notes) if names.pool.parts else None
+        model = ClipModel(tower, embed, text, bool(names.scale), pool)
     ledger = WeightLedger(source, model, [""], "CLIP")
     for reason, keys in names.dropped.items():
         ledger.drop(keys, reason)
@@ -146,6 +152,9 @@ def read_dual(source: Source, settings: Settings, size: int | None, names: ClipN
         for name, parts in names.text.parts.items():
             if f"text.{name}" in ledger.wanted:
                 ledger.put(f"text.{name}", names.text.value(source.state, name), *parts)
+    for name, parts in names.pool.parts.items():
+        if f"pool.{name}" in ledger.wanted:
+            ledger.put(f"pool.{name}", names.pool.value(source.state, name), *parts)
     if names.scale:
         ledger.put("logit_scale", source.state[names.scale].reshape(()), names.scale)
     pixels = PixelSpec(shape.channels, mean, std, size or shape.side)
@@ -180,6 +189,21 @@ def _text_tower(source: Source, names: ClipNames, heads: int, activation: Activa
     bias = "projection.bias" in named.parts
     with without_memory():
         return ClipText(words, length, width, depth, heads, hidden, embed, activation, eps, own, bias)
+
+
+def _pool(source: Source, names: ClipNames, asked: int | None, vision: Mapping[str, Any], notes: list[str]) -> CocaPool:
+    """CoCa's pooling of the file's sizes."""
+    parts = {name: names.pool.value(source.state, name) for name in names.pool.parts}
+    if lacking := [name for name in ("query", "k.weight") if name not in parts]:
+        raise ValueError(f"{source.path} has a pooling of CoCa that lacks {lacking[0]}.")
+    told = vision.get("pool_heads")
+    if told is not None and asked not in (None, told):
+        raise ValueError(f"{source.path} has {told} heads of its pooling, as {_CONFIG} says, not {asked}.")
+    heads = told or asked or _POOL_HEADS
+    who = f"{_CONFIG} says" if told else "pool_heads says" if asked else "every CoCa of open_clip has (pool_heads=)"
+    notes.append(f"{heads} heads of the pooling, as {who}.")
+    (queries, embed), width = parts["query"].shape, parts["k.weight"].shape[-1]
+    return CocaPool(width, embed, heads, queries, 1e-5)
 
 
 def _heads(
@@ -242,7 +266,11 @@ def _open_clip(content: Any, path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} names no ViT and text tower of open_clip.")
     activation = "quick_gelu" if model.get("quick_gelu") else "gelu"
     found: dict[str, Any] = {
-        "vision": {"heads": vision["width"] // vision.get("head_width", 64), "activation": activation},
+        "vision": {
+            "heads": vision["width"] // vision.get("head_width", 64),
+            "activation": activation,
+            "pool_heads": vision.get("attn_pooler_heads"),
+        },
         "text": {"heads": text.get("heads")},
     }
     told = content.get("preprocess_cfg")

@@ -61,6 +61,8 @@ class ClipNames:
     visual: Named = field(default_factory=Named)
     text: Named = field(default_factory=Named)
     """Under the names of :class:`knowlip.models.clip.ClipText`; empty where the file has none."""
+    pool: Named = field(default_factory=Named)
+    """CoCa's, under the names of :class:`knowlip.models.clip.CocaPool`; empty elsewhere."""
     projection: str = ""
     """Of the image; "" where there is none."""
     transposed: bool = True
@@ -105,11 +107,20 @@ def openai_names(source: Source) -> ClipNames:
     for key in openai_visual(keys, images, found.visual):
         if key == f"{images}proj":
             found.projection = key
+        elif key.startswith(f"{images}attn_pool."):
+            _pooling(source, key, images, found.pool)
         else:
             found.visual.parts[key] = (key,)  # no place for it: the ledger refuses it by this name
+    if found.pool.parts:  # the last norm stands behind the pooling, not behind the ViT
+        for part in ("weight", "bias"):
+            if f"norm.{part}" in found.visual.parts:
+                found.pool.parts[f"norm.{part}"] = found.visual.parts.pop(f"norm.{part}")
     for key in keys:
         short = key.removeprefix(texts)
         if key.startswith(images):
+            continue
+        if key.startswith("text_decoder.") and found.pool.parts:
+            found.dropped.setdefault("decoder of captions", []).append(key)
             continue
         if key in _CONSTANTS:
             found.dropped.setdefault("a constant", []).append(key)
@@ -175,6 +186,22 @@ def hf_tower(state: Mapping[str, Tensor], prefix: str, names: Mapping[str, str],
             named.parts[f"blocks.{number}.attn.qkv.{kind}"] = tuple(thirds)
         else:
             named.parts[f"blocks.{number}.{_HF_LAYER.get(part, part)}.{kind}"] = (key,)
+
+
+def _pooling(source: Source, key: str, prefix: str, named: Named) -> None:
+    """Our names of one tensor of CoCa's pooling; its attention is PyTorch's, whose biases are stacked."""
+    short = key.removeprefix(f"{prefix}attn_pool.")
+    third = re.fullmatch(r"attn\.([qkv])_proj_weight", short)
+    if short in ("attn.in_proj_weight", "attn.in_proj_bias"):
+        kind = "weight" if short.endswith("weight") else "bias"
+        for letter, value in zip("qkv", source.state[key].chunk(3)):
+            named.parts[f"{letter}.{kind}"], named.made[f"{letter}.{kind}"] = (key,), value
+    elif third is not None:
+        named.parts[f"{third[1]}.weight"] = (key,)
+    else:
+        words = {"ln_q.": "norm_q.", "ln_k.": "norm_k.", "attn.out_proj.": "out."}
+        old = next((one for one in words if short.startswith(one)), "")
+        named.parts[words[old] + short.removeprefix(old) if old else short] = (key,)
 
 
 def _ours(short: str, names: Mapping[str, str]) -> str | None:

@@ -55,7 +55,7 @@ def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
     """Every parameter and buffer of floating-point numbers gets values that matter, norms and scales around one."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or name.endswith("attn_mask"):
             continue
         noise = torch.randn(tensor.shape, generator=generator)
         around = 1.0 if tensor.ndim == 1 and name.endswith(("weight", "gamma")) else 0.0

@@ -17,7 +17,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from knowlip.models.bpe import BpeTokenizer, build_bpe
 from knowlip.models.encoders import Encoder, TextImageEncoder, encoder_kinds, open_encoder
@@ -27,6 +27,7 @@ from tests.models.encoders.official import randomise
 from tests.models.encoders.reference import (
     EMBED,
     HF,
+    LENGTH,
     OPENAI,
     OPENAI_BLOCK,
     SIDE,
@@ -481,12 +482,53 @@ def dinov2() -> Case:
     )
 
 
+def coca() -> Case:
+    """A pooled image, and a text with a token of its own behind padding."""
+    made = dual("sarvlm", F.gelu, f"{HEADS},pool_heads=2", envelope=lambda one: {"state_dict": one, "epoch": 1})
+    image = randomise(Reference(eps=1e-5, patch_bias=False, pre=True, post=False))
+    pool = randomise(nn.MultiheadAttention(EMBED, 2, kdim=64, vdim=64, batch_first=True), 2)
+    before, query, after = (randomise(nn.LayerNorm(width), 3 + width) for width in (64, EMBED, EMBED))
+    learned, projection = torch.randn(5, EMBED), torch.randn(EMBED, EMBED)
+    state = {f"visual.{key}": value for key, value in rename(image, OPENAI).items()} | {"visual.proj": projection}
+    state |= {"visual.attn_pool.query": learned}
+    for word, module in (("attn_pool.attn", pool), ("attn_pool.ln_k", before), ("attn_pool.ln_q", query)):
+        state |= {f"visual.{word}.{key}": value for key, value in module.state_dict().items()}
+    state |= {f"visual.ln_post.{key}": value for key, value in after.state_dict().items()}
+    text, own = randomise(TextReference(F.gelu), 1), torch.randn(64)
+    assert isinstance(text, TextReference)
+    state |= {f"text.{key}": value for key, value in rename(text, TEXT | OPENAI_BLOCK).items()}
+    state |= {"text.cls_emb": own, "logit_scale": torch.tensor(2.0), "text_decoder.ln_final.weight": torch.randn(64)}
+    made.state, made.unused = state, "text_decoder"
+
+    def tokens(images: Tensor) -> Tensor:
+        return image(pixels_of(images, *CLIP))
+
+    def embed(images: Tensor) -> Tensor:
+        keys = before(tokens(images))
+        pooled = pool(query(learned).expand(len(keys), -1, -1), keys, keys)[0]
+        return F.normalize(after(pooled)[:, 0] @ projection, dim=-1)
+
+    def read_text(sentence: str) -> Tensor:
+        ids = F.pad(spoken(), (0, LENGTH - 1 - len(spoken())))
+        x = torch.cat([text.words(ids), own[None]])[None] + text.pos
+        mask = torch.full((LENGTH, LENGTH), -torch.inf).triu(1)
+        for place, one in enumerate(ids.tolist()):
+            mask[:, place + 1] += -torch.inf if one == 0 else 0.0
+        for block in text.blocks:
+            x = block(x, mask)
+        return F.normalize(text.post(x[0, -1]) @ text.projection, dim=-1)
+
+    made.tokens, made.summary = tokens, lambda images: tokens(images)[:, 1:].mean(1)
+    made.embed, made.text = embed, read_text
+    return made
+
+
 CASES = {
     case.__name__: case
     for case in (
         *(sar_jepa, clip, remoteclip, georsclip, georsclip_raw, skyscript, sarclip, open_clip, hf_clip),
         *(mae, mae_tuned, mae_grey, moco_v3, sarmae, blip, changeclip, bita, geochat, vhm),
-        *(saratr_x, dinosar, dinosar_training, dinov3, prithvi, prithvi_2, ban, hf_vit, dinov2),
+        *(saratr_x, dinosar, dinosar_training, dinov3, prithvi, prithvi_2, ban, hf_vit, dinov2, coca),
     )
 }
 
@@ -494,7 +536,7 @@ CASES = {
 LAYOUTS = (
     *("sar_jepa", "clip", "georsclip_raw", "hf_clip"),
     *("mae", "mae_tuned", "moco_v3", "sarmae", "blip", "changeclip", "bita", "geochat"),
-    *("saratr_x", "dinosar", "prithvi", "prithvi_2", "ban", "hf_vit", "dinov2"),
+    *("saratr_x", "dinosar", "prithvi", "prithvi_2", "ban", "hf_vit", "dinov2", "coca"),
 )
 """One case of each reader of tensors: its tensors are taken away and changed one by one."""
 MISSING = r"lacks|has no|holds no|nothing for|does not say|missing|no square|stands alone|no place"

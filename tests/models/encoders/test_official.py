@@ -152,20 +152,37 @@ def dinov3() -> Made:
     return model.state_dict(), "dinov3:{},data=web", 32, model
 
 
-def sarclip() -> Made:
-    towers = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16}
-    texts = {"context_length": 12, "vocab_size": 540, "width": 64, "heads": 4, "layers": 2}
-    words: dict[str, dict[str, Any]] = {
+def sar_clip(name: str, build: Callable[[Any], nn.Module]) -> nn.Module:
+    """A model of SARCLIP's code, which is open_clip's."""
+    stubs: dict[str, dict[str, Any]] = {
         "sar_clip": {},
         "sar_clip.hf_model": {"HFTextEncoder": None},
         "sar_clip.timm_model": {"TimmModel": None},
     }
     folder = checkout("SARCLIP")
-    with modules_of(folder, words) as official:
+    with modules_of(folder, stubs) as official:
         sys.modules["sar_clip"].__path__ = [str(folder / "sar_clip")]
-        model = official.get("sar_clip.model").CLIP(32, towers, texts)
-    model = randomise(model)
+        return randomise(build(official.get(name)))
+
+
+TOWER = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8, "head_width": 16}
+WORDS = {"context_length": 12, "vocab_size": 540, "width": 64, "heads": 4, "layers": 2}
+
+
+def sarclip() -> Made:
+    model: Any = sar_clip("sar_clip.model", lambda module: module.CLIP(32, TOWER, WORDS))
     return model.state_dict(), "sarclip:{},heads=4,text_heads=4", 32, model.encode_image
+
+
+def coca_model() -> Any:
+    texts = WORDS | {"embed_cls": True, "output_tokens": True, "context_length": 11}
+    vision = TOWER | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
+    return sar_clip("sar_clip.coca_model", lambda module: module.CoCa(32, dict(WORDS), texts, vision))
+
+
+def coca() -> Made:
+    model = coca_model()
+    return model.state_dict(), "sarvlm:{},heads=4,text_heads=4,pool_heads=2", 32, model.encode_image
 
 
 def geochat() -> Made:
@@ -193,7 +210,7 @@ def geochat() -> Made:
     return state, "geochat:{},heads=4", 48, read
 
 
-CASES = (clip, mae, moco_v3, blip, bita, changeclip, saratr_x, dinov3, sarclip, geochat)
+CASES = (clip, mae, moco_v3, blip, bita, changeclip, saratr_x, dinov3, sarclip, coca, geochat)
 
 
 @torch.no_grad()
@@ -215,4 +232,28 @@ def test_the_official_code_computes_the_same(make: Callable[[], Made], tmp_path:
             expected = F.normalize(expected, dim=-1)
     else:
         found = encoder.summary(tiles(side))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["clip", "sarclip", "coca"])
+def test_the_official_code_reads_the_same_texts(kind: str, tmp_path: Path) -> None:
+    if kind == "clip":
+        with modules_of(checkout("CLIP") / "clip") as official:
+            model = randomise(official.get("model").CLIP(32, 32, 2, 64, 8, 12, 540, 64, 1, 2))
+        name = "clip:{},heads=1,text_heads=1"
+    elif kind == "sarclip":
+        model = sar_clip("sar_clip.model", lambda module: module.CLIP(32, TOWER, WORDS))
+        name = "sarclip:{},heads=4,text_heads=4"
+    else:
+        model, name = coca_model(), "sarvlm:{},heads=4,text_heads=4,pool_heads=2"
+    torch.save(model.state_dict(), tmp_path / "file.pth")
+    encoder: Any = open_encoder(name.format(tmp_path / "file.pth"))
+    length = encoder.model.text.length
+    tokens, ends = torch.zeros(3, length, dtype=torch.long), torch.tensor([2, 6, length - 1])
+    for row, end in enumerate(ends.tolist()):
+        tokens[row, : end + 1] = torch.randint(1, 538, (end + 1,), generator=torch.Generator().manual_seed(row))
+        tokens[row, end] = 539
+    expected = F.normalize(model.encode_text(tokens), dim=-1)  # type: ignore[operator]
+    found = F.normalize(encoder.model.text(tokens, ends), dim=-1)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
