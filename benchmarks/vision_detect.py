@@ -54,12 +54,20 @@ def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
     return stage_config(DetectConfig, given)
 
 
-def named(rows: Sequence[Row], arm: str, label: str) -> list[Row]:
-    """Rows with the names of the file: what was learned from stands in the data's name."""
+def named(rows: Sequence[Row], arm: str, label: str, encoder: str) -> list[Row]:
+    """Rows with the names of the file: what was learned from stands in the data's name, a label for the encoder's."""
     kind, _, shots = arm.partition("-")
     learned = {"ssdd": NAME, "simulated": f"simulated->{NAME}", "shots": f"{shots} shots->{NAME}"}[kind]
     learned = f"simulated, {shots} shots->{NAME}" if kind == "simulated" and shots else learned
-    return [replace(row, data=learned, encoder=row.encoder if row.encoder.startswith(FLOOR) else label) for row in rows]
+    return [
+        replace(
+            row,
+            data=learned,
+            encoder=row.encoder if row.encoder.startswith(FLOOR) else label,
+            note=row.note.replace(encoder, label),
+        )
+        for row in rows
+    ]
 
 
 def main() -> None:
@@ -79,7 +87,13 @@ def main() -> None:
         spent = results.details["detect"]["cpu_seconds"]
         command = f"python -m benchmarks.vision_detect --arms {arm} --epochs {options.epochs}"
         seconds = float(spent) if isinstance(spent, int | float) else None
-        merge_rows(VISION, named(results.rows, arm, options.label or options.encoder), seconds, command, "one core")
+        merge_rows(
+            VISION,
+            named(results.rows, arm, options.label or options.encoder, options.encoder),
+            seconds,
+            command,
+            "one core",
+        )
         curves = read_json(CURVES) if CURVES.is_file() else {}
         points = [point._asdict() for point in read_curve(config.out / "log.jsonl")]
         write_json(CURVES, curves | {f"{arm}, {options.label or options.encoder}": points})
