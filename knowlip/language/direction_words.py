@@ -154,6 +154,15 @@ def turn_words(text: str, turn: Turn) -> str | None:
     return "".join(out)
 
 
+def beyond_phrases(text: str) -> str:
+    """What no phrase has taken: the text with a bar in place of each phrase that is understood."""
+    out, position = [], 0
+    for match in _matches(text):
+        out += [text[position : match.start()], " | "]
+        position = match.end()
+    return "".join([*out, text[position:]])
+
+
 def _matches(text: str) -> list[re.Match[str]]:
     """Phrases in order of place; compass letters count where no phrase is."""
     found = list(_PHRASE.finditer(text))

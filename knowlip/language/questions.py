@@ -16,7 +16,6 @@ gives the same questions; only the cap on "0" counts looks at all tiles.
 
 import hashlib
 import random
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.phrases import plural
 from knowlip.language.tile_facts import Facts, facts_from_truth, facts_of_texts
+from knowlip.language.turning import may_turn
 
 
 class QuestionType(StrEnum):
@@ -148,20 +148,23 @@ class Askable:
         return None
 
 
-_OF_REGIONS: Final = re.compile(r"\b(?:regions?|cells?|quadrants?|sectors?|grid|rows?|columns?)\b", re.IGNORECASE)
-_LETTER: Final = re.compile(r"[a-z]", re.IGNORECASE)
-
-
 class Posed(NamedTuple):
     """A question as it is put, and its answer."""
 
     question: str
     answer: str
 
-    def turned(self, turn: Turn) -> "Posed | None":
-        """The same about the turned tile: directions in both turn with the pixels; None where one is not understood, or
-        where the answer may be the bare number of a region."""
-        if turn != Turn() and _OF_REGIONS.search(self.question) and not _LETTER.search(self.answer):
+    def turned(self, turn: Turn, sure: bool | None = None) -> "Posed | None":
+        """The same about the turned tile: directions in both turn with the pixels; None where one is not understood.
+
+        Args:
+            turn: of the pixels.
+            sure: whether whatever names a place does so in our words, see :mod:`knowlip.language.turning`; found out
+                where it is not given.
+        """
+        if turn == Turn():
+            return self
+        if not (may_turn(*self) if sure is None else sure):
             return None
         question, answer = turn_words(self.question, turn), turn_words(self.answer, turn)
         return None if question is None or answer is None else Posed(question, answer)
@@ -201,7 +204,7 @@ def _leading(facts: Facts) -> list[str]:
         return list(TARGET_CATEGORIES)
     most = max(facts.counts.values())
     leaders = [name for name, number in facts.counts.items() if number == most]
-    if most == 0 and len(facts.counts) == 2 and facts.landforms is not None:
+    if most == 0 and {*facts.counts} == {*TARGET_CATEGORIES} and facts.landforms is not None:
         # An empty tile is asked about the target that could be there.
         found = "aircraft" if "airfield" in facts.landforms else "ship" if "water" in facts.landforms else ""
         leaders = [found] if found else leaders

@@ -14,6 +14,9 @@ class ModelCard(TypedDict, total=False):
     """Of the texts that it was trained on."""
     train_blocks: list[str]
     """Places that training saw, for the check that measured ones are others."""
+    other_sets: list[str]
+    """Other data sets that it learned from (those that it was fine-tuned on, and those of the model that it started
+    from), as FINGERPRINT NAME; their places are among `train_blocks`."""
     own_split: bool
     """Whether it was trained on the data set's own training split, which is so where nothing is said; else the places
     say what it saw."""

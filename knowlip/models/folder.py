@@ -136,6 +136,9 @@ def _facts(config: Mapping[str, Any], card: Mapping[str, Any], parameters: int) 
             yield name, ", ".join(values) + unit
     if "finetuned_on" in card:
         yield "Fine-tuned on", f"{card.get('questions', '')} {card['finetuned_on']}".strip()
+    for one in card.get("other_sets", ()):
+        fingerprint, _, name = str(one).partition(" ")
+        yield "Learned from, too", f"{_cell(name)} fingerprint `{_cell(fingerprint[:16])}`".strip()
     if "dataset_fingerprint" in card:
         yield "Data set", f"fingerprint `{card['dataset_fingerprint'][:16]}`"
 

@@ -202,9 +202,11 @@ def _best(means: Mapping[str, Mapping[str, float]], kind: str, floors: Sequence[
 def _count_rows(make: _Rows) -> list[Row]:
     """Mean absolute error of counts."""
     # An error needs a number on both sides: whoever says none is left out of its own mean, which its note counts.
-    part = make.table[make.table["type"] == QuestionType.COUNT]
-    numbers = part["answer"].str.fullmatch(r"\d+")
-    part = part[numbers.fillna(False).astype(bool)] if len(part) else part
+    asked = make.table[make.table["type"] == QuestionType.COUNT]
+    numbers = asked["answer"].str.fullmatch(r"\d+")
+    part = asked[numbers.fillna(False).astype(bool)] if len(asked) else asked
+    worded = len(asked) - len(part)
+    unread = f"{worded} questions whose right answer is no number in digits are left out." if worded else ""
     if part.empty:
         return []
     true, clusters, metric = part["answer"].astype(float), part["group"].astype(str), "count mean absolute error"
@@ -221,11 +223,13 @@ def _count_rows(make: _Rows) -> list[Row]:
         if (one := error(column)) is not None:
             silent = len(part) - one.n
             note = f"{silent} answers that are no number are left out." if silent else ""
+            note = " ".join(one for one in (unread, note) if one)
             rows.append(make.row(who, metric + how, one, named, "number", "lower", note))
     for who, column in make.others(part).items():
         if (one := error(column)) is not None:
             none = len(part) - one.n
             note = f"{none} answers that are no number, or none, are left out." if none else ""
+            note = " ".join(one for one in (unread, note) if one)
             rows.append(make.row(who, metric, one, named, "number", "lower", note))
     return rows
 

@@ -16,6 +16,7 @@ from knowlip.base.progress import say, track
 from knowlip.base.rows import Json, Row
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
+from knowlip.language.phrases import plural
 from knowlip.language.questions import Posed, Question, QuestionType
 from knowlip.models import TextTokenizer
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
@@ -27,6 +28,7 @@ from knowlip.tasks.cfar import fitted
 from knowlip.tasks.detector_counts import DETECTOR, detector_counts
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.items import Items
+from knowlip.tasks.items.records import as_read
 from knowlip.tasks.paired import Drawn, LanguageConfig, Pairing
 from knowlip.tasks.runs import FLOOR, BenchTask, notes_of, read_predictions, write_predictions
 from knowlip.training.balance import check_balance
@@ -78,13 +80,25 @@ class PairedAnswering(Pairing):
         return {one.tile_id for one in items.questions}
 
     def prepare(self, items: Items, tile_ids: Sequence[str]) -> None:
-        config, self.train_questions = self.config, items.questions
-        examples = [example_of(one) for one in items.questions]
+        # What is asked keeps its capitals, by which compass letters and names are told; answers are compared without.
+        config, self.train_questions = self.config, self.spelled_once(items.questions)
+        rows = self.dataset.annotations()
+        names = {str(name).lower() for column in ("category", "type") for name in rows[column].unique()}
+        names |= {plural(name) for name in names}
+        examples = [example_of(one, names) for one in items.questions]
         self.asking = QuestionSampler(examples, config.balance, config.repeats, config.questions_per_image)
         assert self.asking.tile_ids == list(tile_ids)
         known = candidates(self.train_questions)
         if not any(one.type in known for one in self.items.of({*self.division.test}).questions):
             raise ValueError("No question about the tiles to be measured is of a type that training tiles have.")
+
+    def spelled_once(self, questions: Sequence[Question]) -> tuple[Question, ...]:
+        """Questions whose answers differ from no other of their type by capitals or blanks alone: as the first of them
+        has it."""
+        first: dict[tuple[str, str], str] = {}
+        for one in self.items.questions:
+            first.setdefault((one.type, as_read(one.answer)), one.answer)
+        return tuple(replace(one, answer=first[one.type, as_read(one.answer)]) for one in questions)
 
     def ordered(self, count: int) -> Order:
         config = self.config
@@ -94,8 +108,8 @@ class PairedAnswering(Pairing):
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> list[Drawn]:
         drawn = []
         for row, (turn, posed) in zip(rows, self.asking.draw(rows, rng, self.config.augment)):
-            every = (Posed(words, one.answer) for one in self.asking.of_tile[row] for words in one.wordings)
-            true = tuple(_told(one) for each in every if (one := each.turned(turn)) is not None)
+            every = (one for example in self.asking.of_tile[row] for one in example.turned(turn))
+            true = tuple(_told(one) for one in every if one is not None)
             drawn.append(Drawn(turn, _told(posed[0]), true, tuple(posed)))
         return drawn
 
@@ -113,7 +127,7 @@ class PairedAnswering(Pairing):
         """Ask about the tiles that were kept aside."""
         config, test = self.config, list(self.division.test)
         candidate = candidates(self.train_questions)
-        possible = self.items.of({*test}).questions
+        possible = self.spelled_once(self.items.of({*test}).questions)
         asked = [one for one in possible if one.type in candidate]
         table = answers_table(
             encoder, self.dataset, test, asked, self.train_questions, candidate, dict(self.division.group_of), config

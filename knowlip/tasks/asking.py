@@ -4,7 +4,7 @@ Two settings of balance meet here. Tiles whose questions have rare answers are m
 (:class:`~knowlip.training.order.Order`), and of a tile's questions those with rare answers are asked more often.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -14,6 +14,8 @@ from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns, possible_turns
 from knowlip.language.questions import NUMBERED, QUESTION_TYPES, Askable, Posed, Question, askables
+from knowlip.language.turning import may_turn
+from knowlip.tasks.items.records import OF_LABELS
 from knowlip.tasks.questions import facts_about
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import drawn, limited, shares, told
@@ -32,6 +34,8 @@ class Example:
     """The question in other words: one wording of all is drawn whenever it is asked."""
     rate: float = 1.0
     """How often it is asked when its tile is met, as questions come (without balance)."""
+    sure: bool = True
+    """Whether its words may turn with the pixels where they are understood, see :mod:`knowlip.language.turning`."""
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -41,7 +45,11 @@ class Example:
     @property
     def group(self) -> tuple[str, str]:
         """What is balanced: type and answer."""
-        return self.type, self.answer
+        return self.type, self.answer.lower()
+
+    def turned(self, turn: Turn) -> list[Posed | None]:
+        """In each wording about the turned tile."""
+        return [Posed(words, self.answer).turned(turn, self.sure) for words in self.wordings]
 
 
 def examples_of(dataset: Dataset) -> tuple[list[Example], str]:
@@ -54,14 +62,20 @@ def examples_of(dataset: Dataset) -> tuple[list[Example], str]:
     return examples, source
 
 
-def example_of(question: Question) -> Example:
-    """A question of a file: in all wordings where it is one of ours, else in its own."""
+def example_of(question: Question, names: Collection[str] = ()) -> Example:
+    """A question of a file: in all wordings where it is one of ours, else in its own.
+
+    Args:
+        question: with its answer.
+        names: of things, in lower case, which turn with no pixel.
+    """
     numbered = question.answer.startswith("region ") or question.subject.startswith("region ")
     numbered = numbered and question.type in NUMBERED
     ours = question.type in QUESTION_TYPES
     wordings = Askable("", question.type, question.answer, question.subject, numbered=numbered).wordings if ours else ()
     others = tuple(words for words in wordings if words != question.question) if question.question in wordings else ()
-    return Example(question.tile_id, question.question, question.answer, str(question.type), others)
+    sure = question.source in OF_LABELS or may_turn(question.question, question.answer, names)
+    return Example(question.tile_id, question.question, question.answer, str(question.type), others, sure=sure)
 
 
 Counts = dict[tuple[str, str], float]
@@ -124,17 +138,19 @@ class QuestionSampler:
         chosen = order[drawn(chances, float(chances.sum()), rng.random()) > 0]
         posed = []
         for one in (asked[at] for at in chosen):
-            posed.append(Posed(one.wordings[rng.integers(len(one.wordings))], one.answer))
-        turned = [one.turned(turn) for one in posed]
+            posed.append((one, Posed(one.wordings[rng.integers(len(one.wordings))], one.answer)))
+        turned = [words.turned(turn, one.sure) for one, words in posed]
         whole = [one for one in turned if one is not None]
-        return (turn, whole) if len(whole) == len(posed) else (Turn(), posed)
+        return (turn, whole) if len(whole) == len(posed) else (Turn(), [words for _, words in posed])
 
     def cannot_turn(self, augment: AugmentConfig) -> tuple[int, int]:
         """How many questions (with their answers, in each wording) hold a direction that is not understood in one of
         the turns that are drawn, and how many there are."""
         turns = possible_turns(augment.flips, augment.rotations)
-        posed = {Posed(words, one.answer) for asked in self.of_tile for one in asked for words in one.wordings}
-        return sum(any(one.turned(turn) is None for turn in turns) for one in posed), len(posed)
+        posed = {
+            (Posed(words, one.answer), one.sure) for asked in self.of_tile for one in asked for words in one.wordings
+        }
+        return sum(any(one.turned(turn, sure) is None for turn in turns) for one, sure in posed), len(posed)
 
     def tell(self, steps: int, times: np.ndarray, augment: AugmentConfig) -> None:
         """Say what an epoch asks, and which questions cannot turn with their tiles.

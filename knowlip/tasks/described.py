@@ -7,7 +7,9 @@ import numpy as np
 from knowlip.base.progress import say
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn, draw_turns, possible_turns
+from knowlip.language.turning import text_may_turn
 from knowlip.tasks.items import Items
+from knowlip.tasks.items.records import OF_LABELS
 from knowlip.tasks.paired import Drawn, Pairing
 
 
@@ -23,6 +25,10 @@ class Describing(Pairing):
         for one in items.captions:
             of_tile[one.tile_id].append(one.caption)
         self.captions = [of_tile[tile_id] for tile_id in tile_ids]
+        self.still = {
+            one.caption for one in items.captions if one.source not in OF_LABELS and not text_may_turn(one.caption)
+        }
+        """Captions of others that may name a place in words that nobody turns."""
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> list[Drawn]:
         augment = self.config.augment
@@ -30,9 +36,9 @@ class Describing(Pairing):
         drawn = []
         for row, number, chance in zip(rows, turns, rng.random(len(rows))):
             said, turn = self.captions[row], Turn.of(int(number))
-            turned = [turn_words(text, turn) for text in said]
+            turned = [None if text in self.still else turn_words(text, turn) for text in said]
             whole = [text for text in turned if text is not None]
-            if len(whole) < len(said):
+            if len(whole) < len(said):  # a tile turns with all that is said of it, or not at all
                 turn, whole = Turn(), said
             drawn.append(Drawn(turn, whole[int(chance * len(whole))], tuple(whole)))
         return drawn
@@ -47,7 +53,7 @@ class Describing(Pairing):
         super().begin()
         turns = possible_turns(self.config.augment.flips, self.config.augment.rotations)
         said = {text for texts in self.captions for text in texts}
-        still = sum(any(turn_words(text, turn) is None for turn in turns) for text in said)
+        still = sum(text in self.still or any(turn_words(text, turn) is None for turn in turns) for text in said)
         if still:
             say(f"{still:,} of {len(said):,} captions name a place in words that cannot be turned: their tiles stay.")
 

@@ -30,7 +30,7 @@ from knowlip.tasks.items import Items, read_items
 from knowlip.tasks.items.make import MakeConfig, items_of
 from knowlip.tasks.protocols import divide
 from knowlip.tasks.runs import FREE_MEASURED, METRICS, MeasuredConfig, write_division
-from knowlip.tasks.unseen import check_unseen
+from knowlip.tasks.unseen import also_seen, check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.batch import AskedQuestions, Batch, padded
 from knowlip.training.engine import Engine
@@ -232,12 +232,11 @@ class Pairing(Task[Batch]):
             )
 
     def begin(self) -> None:
-        said = self.texts()
-        cut = sum(len(self.model.tokenizer.ids(text)) > self.longest - 2 for text in said)
         if self.copies:
             say(f"{self.copies:,} training tiles show the same as a measured one and are left out.")
-        if cut:
-            say(f"warning: {cut:,} of {len(said):,} texts are longer than {self.longest} tokens and are cut.")
+        if self.cut:
+            said = len(self.texts())
+            say(f"warning: {self.cut:,} of {said:,} texts are longer than {self.longest} tokens and are cut.")
 
     def finish(self, step: int, seconds: float) -> dict[str, Any]:
         """Save the model with its card, open it again as anyone would, and measure that."""
@@ -247,8 +246,7 @@ class Pairing(Task[Batch]):
         if whole is not None:
             index = self.dataset.tiles().set_index("tile_id").loc[list(self.division.train)]
             card = self.model.card | {"finetuned_on": self.name} | provenance()
-            seen = {*map(str, card.get("train_blocks", []))} | {*index["block"].astype(str)}
-            card["train_blocks"] = sorted(seen)
+            card |= also_seen(card, self.dataset, index["block"])
             save_model(whole, out / "model", card)
             encoder = open_encoder(out / "model", self.engine.device)
             assert isinstance(encoder, KnowLIPEncoder)
@@ -268,10 +266,21 @@ class Pairing(Task[Batch]):
             result = {"model": str(out / "model"), "steps": step, **details, "rows": results.plain()["rows"]}
         return dict(self.engine.fabric.broadcast(result))
 
+    @cached_property
+    def cut(self) -> int:
+        """How many texts are longer than training reads."""
+        return sum(len(self.model.tokenizer.ids(text)) > self.longest - 2 for text in self.texts())
+
     @property
     def note(self) -> str:
         """What must be said beside every figure."""
-        return " ".join(one for one in (self.division.note, self.unseen.note) if one)
+        own = self.model.config.text.max_length
+        shorter = (
+            f"Trained on texts cut behind {self.longest} tokens ({self.cut:,} were), measured with up to {own} tokens."
+            if self.longest < own and self.cut
+            else ""
+        )
+        return " ".join(one for one in (self.division.note, self.unseen.note, shorter) if one)
 
 
 class PairBatches:

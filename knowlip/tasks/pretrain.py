@@ -33,6 +33,7 @@ from knowlip.objectives import PRIOR_LOSS, PRIOR_LOSS_OF_FOUR
 from knowlip.scio.passes import ScioConfig, Stage, decide, stages
 from knowlip.tasks.looking import LookingSample, looking_figures, watched_sample, why_not_looked
 from knowlip.tasks.questions import facts_about
+from knowlip.tasks.unseen import other_sets, sets_of
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import rows_by_group, told
 from knowlip.training.batch import Batch
@@ -55,6 +56,9 @@ _START = "start.json"
 """Of a run: what the model that it started from had seen."""
 GROWING: Final = ("train_blocks", "quantiser", "windows_m", "sensors", "metres_per_pixel")
 """What of a card grows with each training."""
+
+
+_SETS: Final = "other_sets"
 
 
 @dataclass(kw_only=True)
@@ -207,7 +211,8 @@ class Pretraining(Task[Batch]):
         say(f"an epoch of {self.steps_per_epoch} steps holds {told(self.epoch_rows, there)}")
         if self.weights:
             write_json(self.config.out / _WEIGHTS, self.weights)
-            write_json(self.config.out / _START, {key: list(self.start_card.get(key, ())) for key in GROWING})
+            start = {key: list(self.start_card.get(key, ())) for key in GROWING}
+            write_json(self.config.out / _START, start | {_SETS: sets_of(self.start_card)})
             for report in self.weights.values():
                 say(describe(report))
         if self.config.look_every and (reason := why_not_looked(self.model)):
@@ -333,6 +338,9 @@ class Pretraining(Task[Batch]):
 def _grown(card: ModelCard, start: Mapping[str, list[Any]]) -> ModelCard:
     """The card of a model that has seen what its start had seen, too."""
     grown: dict[str, Any] = dict(card)
+    others = other_sets({_SETS: start.get(_SETS, [])}, str(card["dataset_fingerprint"]))
+    if others:
+        grown[_SETS] = others
     for key in GROWING:
         seen = sorted({*grown[key], *start.get(key, ())}, reverse=key == "windows_m")
         grown[key] = [seen[0], seen[-1]] if key == "metres_per_pixel" and seen else seen

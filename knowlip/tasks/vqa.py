@@ -23,6 +23,7 @@ from knowlip.scio.scorer_model import fingerprint
 from knowlip.tasks.answering import ANSWERING
 from knowlip.tasks.answers import measure_answers as measure
 from knowlip.tasks.asking import Counts, Example, QuestionSampler, examples_of
+from knowlip.tasks.unseen import also_seen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment
 from knowlip.training.balance import check_balance
 from knowlip.training.batch import AskedQuestions, each_tensor
@@ -183,8 +184,7 @@ class Answering(Task[AskedImages]):
             card = self.model.card | {"finetuned_on": "questions", "questions": len(self.examples)}
             card |= {"epoch_questions": asked, "unturned_questions": self.asking.cannot_turn(self.config.augment)[0]}
             card |= provenance()
-            if "train_blocks" in card:  # places of the fine-tuning were seen too
-                card["train_blocks"] = sorted({*card["train_blocks"], *self.tiles["block"].astype(str)})
+            card |= also_seen(card, self.dataset, self.tiles["block"])
             save_model(whole, out / "model", card)
         self.engine.fabric.barrier()
         last = (read_log(out / "log.jsonl") or [{"loss": None}])[-1]

@@ -288,7 +288,7 @@ class Corpus:
         if found is None:
             found = []
             for question in self._questions.get(tile, []):
-                posed = Posed(question.question, question.answer).turned(Turn.of(turn))
+                posed = Posed(question.question, question.answer).turned(Turn.of(turn), sure=True)
                 if posed is None:
                     raise ValueError(f"A question cannot be turned with its tile: {question.question!r}.")
                 found.append((posed, question.type in OF_TARGETS))

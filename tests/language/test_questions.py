@@ -1,6 +1,7 @@
 """Questions from truth: right answers, closed vocabularies, determinism, the cap on zeros."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,8 +15,9 @@ from knowlip.language.questions import (
     make_questions,
     questions_from_texts,
     sentences,
+    tile_askables,
 )
-from knowlip.language.tile_facts import facts_from_texts, facts_from_truth
+from knowlip.language.tile_facts import Facts, facts_from_texts, facts_from_truth
 
 
 def truth_of(ships: list[tuple[str, float, float]], shares: dict[str, float] | None = None) -> dict[str, Any]:
@@ -117,6 +119,13 @@ def test_a_range_answers_no_count() -> None:
     facts = facts_from_texts("marine", texts)
     assert facts.counts is None
     assert facts.regions == {"ship": 0}
+
+
+def test_an_empty_tile_of_two_other_categories_is_asked_about_both() -> None:
+    facts = Facts(counts={"bridge": 0, "tank": 0}, landforms=("water",))
+    assert {one.subject for one in tile_askables("t", facts) if one.type == "count"} == {"bridge", "tank"}
+    known = replace(facts, counts={"ship": 0, "aircraft": 0})
+    assert {one.subject for one in tile_askables("t", known) if one.type == "count"} == {"ship"}
 
 
 def test_all_that_any_seed_asks_is_askable() -> None:

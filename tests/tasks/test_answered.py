@@ -27,6 +27,17 @@ def test_confidence_is_scaled_on_the_other_half_of_the_groups() -> None:
     assert alone == pytest.approx(raw[:3])
 
 
+def test_right_answers_that_are_no_digits_have_no_error_and_are_counted() -> None:
+    answers = ["three"] * 3 + ["3.0"] * 2 + ["2"] * 15
+    kinds = {"tile_id": [f"t{n}" for n in range(20)], "group": [f"g{n}" for n in range(20)], "type": "count"}
+    said = {"subject": "ship", "question": "?", "answer": answers, "ranked": answers, "confidence": 0.5, "raw": 0.5}
+    table = pd.DataFrame({**kinds, **said, "generated": [None] * 20, "other": [None] * 20, "annotator": [None] * 20})
+    found = {row.metric: row for row in measured_rows(table, "d", "test", "m")}
+    row = found["count mean absolute error, ranked"]
+    assert (row.value, row.n) == (0.0, 15)
+    assert "5 questions whose right answer is no number in digits are left out." in row.note
+
+
 def test_risk_over_coverage_by_hand() -> None:
     coverage, risk = risk_coverage(np.array([0.2, 0.9, 0.5, 0.5]), np.array([0.0, 1.0, 1.0, 0.0]))
     assert coverage.tolist() == [0.25, 0.75, 1.0]

@@ -18,12 +18,13 @@ from knowlip.base.vocabulary import REGIONS, region_of
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS
+from knowlip.jobs.store import alone
 from knowlip.language.claims import parse_claims
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.tasks.items import Caption, Items, read_items, write_items
 from knowlip.tasks.items.foreign import ImportItemsConfig, import_items
-from knowlip.tasks.items.make import ITEMS, MakeConfig, items_of, make, show
+from knowlip.tasks.items.make import ITEMS, PAGE, MakeConfig, items_of, make, show
 from knowlip.tasks.items.records import question_of
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from tests.annotators.tiny_dataset import build_tiny_dataset
@@ -326,8 +327,8 @@ def test_captions_and_questions_of_others(ships: Dataset, tmp_path: Path) -> Non
         ("004", "Sea."),
     ]
     assert [(number[one.tile_id], one.type, one.question, one.answer) for one in items.questions] == [
-        ("001", "instance_counting", "How many ships?", "two"),
-        ("005", "other", "Is there a ship?", "yes"),
+        ("001", "instance_counting", "How many ships?", "Two"),
+        ("005", "other", "Is there a ship?", "Yes"),
     ]
     assert result["left_out"] == {
         "captions": {"no accepted tile has the name of the image": 1},
@@ -359,7 +360,7 @@ def test_turns_that_a_model_begins_are_refused_not_swapped(ships: Dataset, tmp_p
     with pytest.raises(ValueError, match=r"record 1 of .* is from 'gpt'"):
         imported(ships, tmp_path, "a.json", json.dumps([{"image": "001.png", "conversations": turns}]))
     items, _ = imported(ships, tmp_path, "b.json", json.dumps([{"image": "001.png", "conversations": turns[::-1]}]))
-    assert [(one.question, one.answer) for one in items.questions] == [("What is it?", "a ship.")]
+    assert [(one.question, one.answer) for one in items.questions] == [("What is it?", "A ship.")]
 
 
 def test_an_import_writes_only_what_can_be_read(ships: Dataset, tmp_path: Path) -> None:
@@ -391,6 +392,109 @@ def test_a_question_of_two_types_or_sources_is_asked_once(ships: Dataset, tmp_pa
     write_items(tmp_path / "twice.json", Items(questions=both), ships)
     found = read_items(tmp_path / "twice.json", ships)
     assert (found.questions, found.left_out) == ((one,), {"questions": {again: 1}})
+
+
+SEVERAL = "several images of the file have the name of one tile"
+
+
+@pytest.mark.parametrize(
+    ("images", "kept"),
+    [
+        (("SSDD/001.png", "HRSID/001.jpg"), ()),
+        (("train/001.png", "test/001.png"), ()),
+        (("001.png", "001.jpg"), ()),
+        (("\u8239001.png", "\u6d77001.png"), ()),
+        (("train/001.png", "test/001.png", "train/002.png", "003.png"), ("003",)),  # whose folder is the set's?
+        (("images/001.png", "001.png", "001", "a/images/001"), ("001",) * 4),
+        (("in/001.png", "other/001.png"), ("001",)),  # the set's own folder
+    ],
+)
+def test_two_images_do_not_become_one_tile(
+    images: tuple[str, ...], kept: tuple[str, ...], ships: Dataset, tmp_path: Path
+) -> None:
+    lines = [{"image": image, "caption": f"Text {number}."} for number, image in enumerate(images)]
+    lines.append({"image": "030.png", "caption": "Last."})
+    items, told = imported(ships, tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines)))
+    assert tuple(one.tile_id.rpartition("-")[2] for one in items.captions) == (*kept, "030")
+    left = len(images) - len(kept)
+    assert told["left_out"]["captions"] == ({SEVERAL: left} if left else {})
+
+
+def test_a_file_name_counts_before_an_id_and_columns_that_differ_are_left_out(ships: Dataset, tmp_path: Path) -> None:
+    lines = [
+        {"image_id": "003", "file_name": "012.png", "caption": "Of 12."},
+        {"image_id": "004", "caption": "Of 4."},
+        {"image": "005.png", "file_name": "006.png", "caption": "Of 5 or 6."},
+        {"image": 7, "file_name": "images/007.png", "caption": "Of 7."},
+    ]
+    items, told = imported(ships, tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines)))
+    assert [(one.tile_id[-3:], one.caption) for one in items.captions] == [
+        ("012", "Of 12."),
+        ("004", "Of 4."),
+        ("007", "Of 7."),
+    ]
+    assert told["left_out"]["captions"] == {"its columns name several images": 1}
+
+
+def test_coco_images_of_one_id_are_refused(ships: Dataset, tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "001.png"}, {"id": 1, "file_name": "002.png"}]
+    said = [{"image_id": 1, "caption": "A ship."}]
+    with pytest.raises(ValueError, match=r"two images 1: 001\.png and 002\.png"):
+        imported(ships, tmp_path, "a.json", json.dumps({"images": images, "annotations": said}))
+    again = [images[0], images[0]]
+    assert imported(ships, tmp_path, "a.json", json.dumps({"images": again, "annotations": said}))[0].captions
+
+
+def test_one_question_is_told_whatever_its_capitals_and_blanks(ships: Dataset, tmp_path: Path) -> None:
+    tile = ships.tiles()["tile_id"][0]
+    one, same, other = (
+        question_of(tile, *words)
+        for words in (("How many ships?", "Two"), ("how many  ships ?", "two."), ("HOW MANY SHIPS ?", "3"))
+    )
+    path = tmp_path / "items.json"
+    write_items(path, Items(questions=(one, same)), ships)
+    assert read_items(path, ships).questions == (one,)
+    write_items(path, Items(questions=(one, other)), ships)
+    with pytest.raises(ValueError, match="with '3' and with 'Two'"):
+        read_items(path, ships)
+
+
+def test_answers_keep_their_capitals_and_signs_of_the_model_are_left_out(ships: Dataset, tmp_path: Path) -> None:
+    lines = [
+        {"image": "001.png", "question": "Which way does it head?", "answer": "NE"},
+        {"image": "002.png", "question": "What is it? [SEP]", "answer": "a ship"},
+        {"image": "003.png", "caption": "A [MASK] ship."},
+    ]
+    items, told = imported(ships, tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines)))
+    assert [one.answer for one in items.questions] == ["NE"]
+    assert told["left_out"] == {kind: {"it holds a sign of the model's own, as [SEP]": 1} for kind in told["left_out"]}
+    write_items(tmp_path / "mine.json", Items((Caption(items.questions[0].tile_id, "A [PAD]."),)), ships)
+    with pytest.raises(ValueError, match=r"holds \[PAD\]"):
+        read_items(tmp_path / "mine.json", ships)
+
+
+def test_labels_that_nobody_knows_stay_unknown_and_a_page_is_of_its_items(
+    ships: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.json"
+    write_items(path, Items((Caption(ships.tiles()["tile_id"][0], "Sea.", "labels"),)), ships)
+    changed(path, dataset={"fingerprint": ships.fingerprint})
+    import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out"))
+    assert "labels_sha256" not in json.loads((tmp_path / "out" / ITEMS).read_text())["dataset"]
+    capsys.readouterr()
+    read_items(tmp_path / "out" / ITEMS, ships)
+    assert "from which labels" in "".join(capsys.readouterr())
+    assert (tmp_path / "out" / PAGE).is_file()
+
+    def killed(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("knowlip.tasks.items.make.write_page", killed)
+    with pytest.raises(KeyboardInterrupt):
+        import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out"))
+    assert not (tmp_path / "out" / PAGE).exists()
+    with alone(tmp_path / "out" / ".writing", ""), pytest.raises(ValueError, match="Another process writes"):
+        import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out"))
 
 
 def test_columns_of_other_names_and_tables_that_say_nothing(ships: Dataset, tmp_path: Path) -> None:

@@ -106,7 +106,10 @@ def test_what_is_drawn_of_a_tile_is_true_of_it() -> None:
         Any, SimpleNamespace(asking=QuestionSampler(examples, 0.5, 4, 6), config=SimpleNamespace(augment=TURNS))
     )
     said = cast(
-        Any, SimpleNamespace(captions=[["A ship in the upper left."]] * 6, config=SimpleNamespace(augment=TURNS))
+        Any,
+        SimpleNamespace(
+            captions=[["A ship in the upper left."]] * 6, still=set(), config=SimpleNamespace(augment=TURNS)
+        ),
     )
     said.captions[5] = ["South Holland.", "A ship in the upper left."]
     rows = np.arange(6)
@@ -193,6 +196,20 @@ def test_no_step_measures_the_model_as_it_is_and_other_items_are_refused(
     write_items(path, Items(tuple(captions[::-1])), ships)
     with pytest.raises(ValueError, match="other captions or questions"):
         learn_retrieval(RetrievingConfig(**base | {"out": tmp_path / "two"}))
+
+
+def test_texts_that_only_training_cuts_are_noted(
+    ships: Any,  # noqa: F811
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    tiles = ships.tiles()["tile_id"]
+    path, long = tmp_path / "items.json", "one two three four five six seven"
+    write_items(path, Items(tuple(Caption(tile, f"{long} {n}") for n, tile in enumerate(tiles))), ships)
+    base: Any = {"dataset": ships.path, "encoder": str(model), "items": path, **SMALL, "k_test": 0, "steps": 0}
+    result = learn_retrieval(RetrievingConfig(**base, out=tmp_path / "cut", max_tokens=8))
+    assert "Trained on texts cut behind 8 tokens" in result["note"]
+    assert all("cut behind 8 tokens" in one.note for one in read_results(tmp_path / "cut" / METRICS).rows)
 
 
 def test_what_cannot_work_is_refused(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -88,13 +88,17 @@ def load(name: str, device: str | torch.device, size: int | None = None) -> Know
 def card_of(saved: Mapping[str, Any]) -> EncoderCard:
     """The encoder's card from what a model folder keeps (`KnowLIP.card`).
 
-    A model that does not say what it was trained on (weights of others, converted) has seen UNKNOWN.
+    A model that does not say what it was trained on (weights of others, converted) has seen UNKNOWN, and what it was
+    fine-tuned on since.
     """
+    blocks = tuple(str(block) for block in saved.get("train_blocks", ()))
+    others = tuple(str(one) for one in saved.get("other_sets", ()))
     if "dataset_fingerprint" not in saved or "train_blocks" not in saved:
-        return EncoderCard((UNKNOWN,))
+        return EncoderCard((UNKNOWN,), train_blocks=blocks, other_sets=others)
     fingerprint = str(saved["dataset_fingerprint"])
-    blocks = tuple(str(block) for block in saved["train_blocks"])
     revision = saved.get("revision")
     known = revision if isinstance(revision, int) else None
     own = bool(saved.get("own_split", True))
-    return EncoderCard((f"KnowLIP data set {fingerprint[:16]}",), fingerprint, blocks, known, own_split=own)
+    return EncoderCard(
+        (f"KnowLIP data set {fingerprint[:16]}",), fingerprint, blocks, known, own_split=own, other_sets=others
+    )

@@ -51,7 +51,7 @@ class EncoderCard:
     dataset_fingerprint: str = ""
     """Of the KnowLIP data set among them; "" for encoders from elsewhere."""
     train_blocks: tuple[str, ...] = ()
-    """Geographic blocks of that data set that training saw."""
+    """Blocks (places, or images of imported sets) that training saw, of that data set and of `other_sets`."""
     revision: int | None = None
     """Of the data set's texts that taught it; None where that is not known."""
     note: str = ""
@@ -60,6 +60,8 @@ class EncoderCard:
     """Which sentences of a text its matching was taught with."""
     own_split: bool = True
     """Whether it saw the data set's own training split; else what it saw are the blocks alone."""
+    other_sets: tuple[str, ...] = ()
+    """Other KnowLIP data sets that it learned from, as FINGERPRINT NAME."""
 
 
 class Encoder(Protocol):

@@ -10,13 +10,14 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from knowlip.base.documents import parse_json, read_limited
 from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.language.questions import Question
+from knowlip.tasks.items.images import ImageNames
 from knowlip.tasks.items.make import Made, show, written
 from knowlip.tasks.items.records import (
     FORMAT,
@@ -29,21 +30,22 @@ from knowlip.tasks.items.records import (
     distinct,
     question_of,
     read_items,
+    sign_in,
 )
-from knowlip.tiles.imports.run import slug
 
 __all__ = ["ImportItemsConfig", "import_items", "show"]
 
 Form = Literal["auto", "items", "coco", "table"]
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "image": ("image", "image_name", "image_id", "img_name", "img", "file_name", "filename", "file", "tile_id", "name"),
+    "image": ("image", "file_name", "filename", "image_name", "img_name", "img", "file", "tile_id", "image_id", "name"),
     "caption": ("caption", "captions", "text", "description"),
     "question": ("question", "questions", "query"),
     "answer": ("answer", "answers", "gt", "ground_truth"),
     "type": ("type", "question_type", "category", "task", "application"),
 }
 """What a record says -> the names that its column may have, the first that is there."""
-_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+_IDS: Final = ("image_id", "name")
+"""Columns that name an image only where nothing else does: an id is often a number of its own."""
 _MOST_BYTES: Final = 2 << 30
 _MOST_VALUES: Final = 100_000_000
 _WIDEST: Final = 1 << 20
@@ -79,9 +81,9 @@ class ImportItemsConfig:
 
 
 class _Entry(NamedTuple):
-    """A caption, or a question with its answer, of an image of this name."""
+    """A caption, or a question with its answer, of the image that these are the names of."""
 
-    image: str
+    images: tuple[str, ...]
     caption: str = ""
     question: str = ""
     answer: str = ""
@@ -96,35 +98,39 @@ def import_items(config: ImportItemsConfig) -> Made:
             two answers.
     """
     data = Dataset(config.dataset)
-    tiles, several = _by_name(data)
     captions: list[Caption] = []
     questions: list[Question] = []
     left: dict[str, list[str]] = {"captions": [], "questions": []}
+    foreign: list[tuple[Path, _Entry]] = []
+    unknown = False
     for path in config.files:
         if _form(path, config.form) == "items":
             found = read_items(path, data)
             captions += found.captions
             questions += found.questions
+            unknown |= found.labels_sha256 is None
             continue
-        for entry in _entries(path, config):
-            kind = "questions" if entry.question else "captions"
-            name = next((one for one in _plain(entry.image) if one in tiles), "")
-            if name in several:
-                left[kind].append("several tiles have the name of the image")
-            elif name not in tiles:
-                left[kind].append("no accepted tile has the name of the image")
-            elif max(map(len, entry)) > LONGEST:
-                left[kind].append(f"it has a text of more than {LONGEST:,} letters")
-            elif not entry.question and not entry.caption:
-                left[kind].append("it says nothing")
-            elif entry.question and not entry.answer:
-                left[kind].append("it has no answer")
-            elif entry.question:
-                # The tokenizer knows no capitals, so that a model could not answer with them.
-                asked = question_of(tiles[name], entry.question, entry.answer.lower(), entry.type, source=path.name)
-                questions.append(asked)
-            else:
-                captions.append(Caption(tiles[name], entry.caption, path.name))
+        foreign += [(path, entry) for entry in _entries(path, config)]
+    names = ImageNames(data, (one for _, entry in foreign for one in entry.images))
+    for path, entry in foreign:
+        kind = "questions" if entry.question else "captions"
+        tile, why = names.tile(entry.images)
+        said = (entry.caption, entry.question, entry.answer, entry.type)
+        if why:
+            left[kind].append(why)
+        elif max(map(len, said)) > LONGEST:
+            left[kind].append(f"it has a text of more than {LONGEST:,} letters")
+        elif not entry.question and not entry.caption:
+            left[kind].append("it says nothing")
+        elif entry.question and not entry.answer:
+            left[kind].append("it has no answer")
+        elif any(map(sign_in, said)):
+            left[kind].append("it holds a sign of the model's own, as [SEP]")
+        elif entry.question:
+            # Capitals stay: they tell names and letters of the compass, by which questions turn with their tiles.
+            questions.append(question_of(tile, entry.question, entry.answer, entry.type, source=path.name))
+        else:
+            captions.append(Caption(tile, entry.caption, path.name))
     if not captions and not questions:
         total = sum(map(len, left.values()))
         raise ValueError(
@@ -139,27 +145,9 @@ def import_items(config: ImportItemsConfig) -> Made:
     left["captions"] += ["the same caption of the same tile stands there twice"] * (len(captions) - len(told))
     left_out = {kind: counted(reasons) for kind, reasons in left.items()}
     made = {name: value for name, value in plain(config).items() if name in ("form", "columns")}
-    items = Items(told, kept, left_out, made | {"files": [path.name for path in config.files]})
+    files = {"files": [path.name for path in config.files]}
+    items = Items(told, kept, left_out, made | files, None if unknown else data.labels_sha256)
     return written(items, data, config.out)
-
-
-def _by_name(data: Dataset) -> tuple[dict[str, str], set[str]]:
-    """Name of an image, as an import makes it part of a tile's name -> tile; and names that several tiles have."""
-    tiles: dict[str, str] = {}
-    several: set[str] = set()
-    index = data.tiles()
-    for tile_id, scene in zip(index["tile_id"].astype(str), index["scene_id"].astype(str)):
-        for name in {tile_id, tile_id.removeprefix(f"{scene}-")}:
-            if tiles.setdefault(name, tile_id) != tile_id:
-                several.add(name)
-    return tiles, several
-
-
-def _plain(image: str) -> tuple[str, str]:
-    """What an import makes of the name of a file, with its folders and without them."""
-    path = PurePosixPath(image.replace("\\", "/"))
-    known = path.suffix.lower() in _SUFFIXES  # what stands behind a point may as well be a part of the name
-    return slug(str(path.with_suffix("") if known else path)), slug(path.stem if known else path.name)
 
 
 def _form(path: Path, form: Form) -> Form:
@@ -190,8 +178,9 @@ def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
             yield from _conversation(record, columns, path, number)
             found = True
             continue
-        image, caption, question, answer, kind = (_value(record, what, columns) for what in NAMES)
-        if not image or not (caption or question):
+        images = _values(record, "image", columns)
+        caption, question, answer, kind = (_value(record, what, columns) for what in list(NAMES)[1:])
+        if not images or not (caption or question):
             raise ValueError(
                 f"Record {number} of {path} has no image, or neither a caption nor a question: it has "
                 f"{', '.join(map(str, list(record)[:12]))}. Say which column is what by --columns."
@@ -199,9 +188,9 @@ def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
         found = True
         # A record of both says and asks: neither is left out for the other.
         if caption:
-            yield _Entry(image, caption)
+            yield _Entry(images, caption)
         if question:
-            yield _Entry(image, "", question, answer, kind)
+            yield _Entry(images, "", question, answer, kind)
     if not found:
         raise ValueError(f"{path} holds no record.")
 
@@ -212,10 +201,10 @@ def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: P
     Raises:
         ValueError: a turn is no text, or it is not a human who asks and a model that answers in turn.
     """
-    image, turns = _value(record, "image", columns), record["conversations"]
+    images, turns = _values(record, "image", columns), record["conversations"]
     values = [turn.get("value") if isinstance(turn, Mapping) else None for turn in turns]
     said = [text for text in values if isinstance(text, str)]
-    if not image or len(values) % 2 or len(said) < len(values):
+    if not images or len(values) % 2 or len(said) < len(values):
         raise ValueError(f"Record {number} of {path} has no image, or turns that are not pairs of texts.")
     for turn, known in zip(turns, (_ASKS, _ANSWERS) * (len(turns) // 2)):
         if str(turn.get("from", known[0])).strip().lower() not in known:
@@ -224,18 +213,26 @@ def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: P
                 "speak: a human asks, a model answers."
             )
     for asked, answered in zip(said[::2], said[1::2]):
-        yield _Entry(image, question=_line(asked.replace("<image>", " ")), answer=_line(answered))
+        yield _Entry(images, question=_line(asked.replace("<image>", " ")), answer=_line(answered))
 
 
 def _value(record: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> str:
     """What a record says, "" for nothing."""
+    return next(iter(_values(record, what, columns)), "")
+
+
+def _values(record: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> tuple[str, ...]:
+    """All columns that may say it, in order of their names."""
     names = (columns[what],) if what in columns else NAMES[what]
     lower = {str(key).strip().lower(): value for key, value in record.items()}
+    found: list[str] = []
     for name in names:
         value = lower.get(name.lower())
+        if found and name in _IDS:
+            break
         if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
-            return _line(str(value))
-    return ""
+            found.append(_line(str(value)))
+    return tuple(found)
 
 
 def _line(text: str) -> str:
@@ -248,13 +245,19 @@ def _coco(path: Path) -> Iterator[_Entry]:
     if not isinstance(images, list) or not isinstance(annotations, list):
         raise ValueError(f"{path} has no lists of images and annotations, as COCO captions have.")
     try:
-        names = {image["id"]: str(image["file_name"]) for image in images}
+        names: dict[Any, str] = {}
+        for image in images:
+            if names.setdefault(image["id"], str(image["file_name"])) != str(image["file_name"]):
+                raise ValueError(
+                    f"{path} names two images {image['id']!r}: {names[image['id']]} and {image['file_name']}. Nobody "
+                    "can tell which of them is described: give each image an id of its own."
+                )
         for one in annotations:
             if "caption" not in one:
                 raise ValueError(f"An annotation of {path} has no caption: it is no file of captions.")
             if one["image_id"] not in names:
                 raise ValueError(f"{path} describes the image {one['image_id']!r}, which it does not name.")
-            yield _Entry(names[one["image_id"]], _line(str(one["caption"])))
+            yield _Entry((names[one["image_id"]],), _line(str(one["caption"])))
     except (KeyError, TypeError) as error:
         raise ValueError(f"An image or annotation of {path} is not as COCO has it ({error}).") from None
 

@@ -21,6 +21,7 @@ from knowlip.base.progress import track
 from knowlip.base.settings import plain
 from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES, landform_shares
 from knowlip.dataset import Dataset
+from knowlip.jobs.store import alone
 from knowlip.language.categories import UNTYPED, category_of, untyped
 from knowlip.language.clear import Clearness, ImageLabels, Spot, clear_facts
 from knowlip.language.questions import Askable, Question, QuestionType, tile_askables
@@ -101,9 +102,16 @@ def make(config: MakeConfig) -> Made:
 
 
 def written(items: Items, data: Dataset, out: Path) -> Made:
-    """Write both files into a folder, and tell what they hold."""
-    write_items(out / ITEMS, items, data)
-    write_page(out / PAGE, items, data)
+    """Write both files into a folder, and tell what they hold.
+
+    Raises:
+        ValueError: another process writes there.
+    """
+    # A page is never of other items than those that lie beside it, also where somebody kills this.
+    with alone(out / ".writing", f"Another process writes captions and questions into {out}."):
+        (out / PAGE).unlink(missing_ok=True)
+        write_items(out / ITEMS, items, data)
+        write_page(out / PAGE, items, data)
     split = dict(zip(data.tiles()["tile_id"], data.tiles()["split"]))
     numbers: dict[str, dict[str, int]] = {}
     for kind in items.types:

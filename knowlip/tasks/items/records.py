@@ -12,6 +12,7 @@
 Needed are `format`, and of an entry `tile_id` and its texts; all else may be missing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from knowlip.base.progress import say
 from knowlip.base.rows import Json
 from knowlip.dataset import Dataset
 from knowlip.language.questions import QUESTION_TYPES, Question
+from knowlip.models.tokenizer import EXTRA, SPECIAL
 
 FORMAT: Final = "knowlip-items-1"
 OTHER: Final = "other"
@@ -34,6 +36,7 @@ LONGEST: Final = 20_000
 """Characters of a text."""
 OF_LABELS: Final = ("labels", "truth")
 """Sources of what was made from the labels of the data set."""
+_PIECE: Final = re.compile(r"[^\W_]+|[^\w\s]|_")
 TWICE: Final = "the same question about the same tile stands there twice"
 
 
@@ -57,6 +60,8 @@ class Items:
     """"captions" or "questions" -> reason -> how many."""
     made_with: Mapping[str, Json] = field(default_factory=dict)
     """Settings of what made them."""
+    labels_sha256: str | None = ""
+    """Of the labels that they were made from; "" those that the data set has, None where nobody knows."""
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -73,7 +78,7 @@ class Items:
         """Those about some tiles."""
         captions = tuple(one for one in self.captions if one.tile_id in tile_ids)
         questions = tuple(one for one in self.questions if one.tile_id in tile_ids)
-        return Items(captions, questions, self.left_out, self.made_with)
+        return Items(captions, questions, self.left_out, self.made_with, self.labels_sha256)
 
 
 def write_items(path: Path, items: Items, data: Dataset) -> None:
@@ -95,7 +100,9 @@ def write_items(path: Path, items: Items, data: Dataset) -> None:
         }
         for one in items.questions
     ]
-    about = {"name": data.path.resolve().name, "fingerprint": data.fingerprint, "labels_sha256": data.labels_sha256}
+    about = {"name": data.path.resolve().name, "fingerprint": data.fingerprint}
+    if items.labels_sha256 is not None:
+        about["labels_sha256"] = items.labels_sha256 or data.labels_sha256
     head = {"format": FORMAT, "dataset": about, "left_out": items.left_out, "made_with": items.made_with}
     write_json(path, {**head, "captions": captions, "questions": questions})
 
@@ -143,14 +150,16 @@ def read_items(path: Path, data: Dataset) -> Items:
     once = distinct(questions)
     if again := len(questions) - len(once):
         left_out = {**left_out, "questions": {**left_out.get("questions", {}), TWICE: again}}
-    return Items(tuple(captions), once, left_out, made_with)
+    unknown = bool(of_labels) and "labels_sha256" not in about
+    return Items(tuple(captions), once, left_out, made_with, None if unknown else "")
 
 
 def distinct(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """The first of those that ask the same about the same tile, of whatever type and source they are."""
+    """The first of those that ask the same about the same tile, of whatever type and source they are, and however they
+    are spaced and capitalised."""
     first: dict[tuple[str, str], Question] = {}
     for one in questions:
-        first.setdefault((one.tile_id, one.question), one)
+        first.setdefault((one.tile_id, as_read(one.question)), one)
     return tuple(first.values())
 
 
@@ -171,11 +180,22 @@ def check_answers(questions: Sequence[Question], what: str) -> None:
     """Raise `ValueError` where one question about one tile has two answers: one of them would be counted as wrong."""
     first: dict[tuple[str, str], str] = {}
     for one in questions:
-        if first.setdefault((one.tile_id, one.question), one.answer) != one.answer:
+        known = first.setdefault((one.tile_id, as_read(one.question)), one.answer)
+        if known != one.answer and as_read(known) != as_read(one.answer):
             raise ValueError(
                 f"{what} answers the question {one.question!r} about {one.tile_id} with {one.answer!r} and with "
-                f"{first[one.tile_id, one.question]!r}."
+                f"{known!r}."
             )
+
+
+def as_read(text: str) -> str:
+    """A text as a model reads it, who knows neither capitals nor blanks around signs nor a last full stop."""
+    return " ".join(_PIECE.findall(text.strip().rstrip(".").lower()))
+
+
+def sign_in(text: str) -> str:
+    """A word that a model reads as a sign of its own, as [SEP]; "" where there is none."""
+    return next((one for one in (*SPECIAL, *EXTRA) if one in text), "")
 
 
 def counted(reasons: Sequence[str]) -> dict[str, int]:
@@ -201,6 +221,10 @@ def _texts(
         text = one.get(name, None if name in needed else "")
         if not isinstance(text, str) or len(text) > LONGEST or (name in needed and not text.strip()):
             raise ValueError(f"An entry of {path} has no {name}, or one that is no text of at most {LONGEST} letters.")
+        if name in ("caption", "question", "answer") and (sign := sign_in(text)):
+            raise ValueError(
+                f"A {name} of {path} holds {sign}, which a model reads as a sign of its own: {text[:80]!r}."
+            )
         texts.append(text)
     if texts[0] not in split:
         raise ValueError(f"{path} speaks of the tile {texts[0]!r}, which the data set does not hold.")

@@ -16,6 +16,7 @@ from knowlip.models.vision_model import CONFIG, is_vision
 from knowlip.tasks.labelled import LabelledTiles
 from knowlip.tasks.protocols import divide
 from knowlip.tasks.selfsup.settings import SelfSupConfig
+from knowlip.tasks.unseen import other_sets
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def seen_card(dataset: Dataset, config: SelfSupConfig, seen: SeenTiles) -> Model
     tiles = dataset.tiles().set_index("tile_id").loc[seen.train]
     start = {} if config.starts_random else start_card(Path(config.init))
     blocks = {*tiles["block"].astype(str), *map(str, start.get("train_blocks", ()))}
+    others = other_sets(start, dataset.fingerprint)
     return {
+        **({"other_sets": others} if others else {}),
         "dataset_fingerprint": dataset.fingerprint,
         "own_split": config.protocol == "own",
         "train_blocks": sorted(blocks),
