@@ -223,13 +223,13 @@ def _count_rows(make: _Rows) -> list[Row]:
         if (one := error(column)) is not None:
             silent = len(part) - one.n
             note = f"{silent} answers that are no number are left out." if silent else ""
-            note = " ".join(one for one in (unread, note) if one)
+            note = " ".join(text for text in (unread, note) if text)
             rows.append(make.row(who, metric + how, one, named, "number", "lower", note))
     for who, column in make.others(part).items():
         if (one := error(column)) is not None:
             none = len(part) - one.n
             note = f"{none} answers that are no number, or none, are left out." if none else ""
-            note = " ".join(one for one in (unread, note) if one)
+            note = " ".join(text for text in (unread, note) if text)
             rows.append(make.row(who, metric, one, named, "number", "lower", note))
     return rows
 

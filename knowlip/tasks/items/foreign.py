@@ -115,16 +115,16 @@ def import_items(config: ImportItemsConfig) -> Made:
     for path, entry in foreign:
         kind = "questions" if entry.question else "captions"
         tile, why = names.tile(entry.images)
-        said = (entry.caption, entry.question, entry.answer, entry.type)
+        texts = (entry.caption, entry.question, entry.answer, entry.type)
         if why:
             left[kind].append(why)
-        elif max(map(len, said)) > LONGEST:
+        elif max(map(len, texts)) > LONGEST:
             left[kind].append(f"it has a text of more than {LONGEST:,} letters")
         elif not entry.question and not entry.caption:
             left[kind].append("it says nothing")
         elif entry.question and not entry.answer:
             left[kind].append("it has no answer")
-        elif any(map(sign_in, said)):
+        elif any(map(sign_in, texts)):
             left[kind].append("it holds a sign of the model's own, as [SEP]")
         elif entry.question:
             # Capitals stay: they tell names and letters of the compass, by which questions turn with their tiles.
