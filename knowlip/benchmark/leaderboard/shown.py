@@ -128,17 +128,19 @@ def _says(column: Column, standing: Standings, of: Mapping[tuple[str, str], Comp
         return ""
     if standing.best:
         nearest = of[standing.best, column.ranked[1][0]]
-        return f"{column.metric}: {standing.best} is apart from all others; the nearest: {_told(column, nearest)}."
-    same: list[str] = []
-    unknown: list[str] = []
-    for line in standing.level[1:]:
-        one = of[standing.level[0], line]
-        (unknown if one.p is None else same).append(_told(column, one))
+        told = _told(column, nearest)
+        return f"{column.metric}: {standing.best} is apart from all others; the nearest: {told}; {nearest.method}."
+    pairs = [of[standing.level[0], line] for line in standing.level[1:]]
     said = []
-    for what, told in (("no difference is shown from {} to", same), ("nothing tells whether {} differs from", unknown)):
-        if told:
-            more = f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
-            said.append(f"{what.format(standing.level[0])} {'; '.join(told[:_NAMED])}{more}")
+    for what, some in (
+        ("no difference is shown from {} to", [one for one in pairs if one.p is not None]),
+        ("nothing tells whether {} differs from", [one for one in pairs if one.p is None]),
+    ):
+        if some:
+            more = f"; and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+            how = " / ".join(dict.fromkeys(one.method for one in some))
+            named = "; ".join(_told(column, one) for one in some[:_NAMED])
+            said.append(f"{what.format(standing.level[0])} {named}{more}; {how}")
     return f"{column.metric}: {'; '.join(said)}."
 
 
@@ -148,4 +150,4 @@ def _told(column: Column, one: Comparison) -> str:
     digits = 1 if unit == "share" else 3
     ends = "" if one.ci is None else f", {scale * one.ci[0]:.{digits}f} to {scale * one.ci[1]:.{digits}f}"
     p = "" if one.corrected is None else f", p {one.corrected:.3g}" if one.corrected >= 0.001 else ", p < 0.001"
-    return f"{one.other} ({scale * one.difference:.{digits}f}{word}{ends}{p}; {one.method})"
+    return f"{one.other} ({scale * one.difference:.{digits}f}{word}{ends}{p})"

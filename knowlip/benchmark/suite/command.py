@@ -141,8 +141,7 @@ def _told(
         elif cell.trainings:
             about = f": {cell.trainings} {'training' if cell.trainings == 1 else 'trainings'}"
         plan.append({"cell": cell.name, "state": end.state, "about": about, "config": end.config})
-    states = Counter(end.state for end in ends.values())
-    counts: dict[str, int] = {"cells": len(cells), **dict(states)}
+    counts: dict[str, int] = {"cells": len(cells), **Counter(str(end.state) for end in ends.values())}
     if todo:
         counts |= {"cells to do": len(todo), "trainings at most": sum(cell.trainings for cell in todo)}
     return {"plan": plan, "counts": counts, "out": str(out)}
