@@ -21,7 +21,7 @@ from knowlip.inference.chat import ChatQuestion, chunks_of, completion_body, err
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.inference.opened import open_model, what_is_unknown
 from knowlip.inference.settings import ServeConfig
-from knowlip.inference.written import TooLong, question_tokens, unknown_words, write
+from knowlip.inference.written import UnfitQuestion, question_tokens, unknown_words, write
 from knowlip.models import KnowLIP
 from knowlip.models.attention import patch_tokens
 from knowlip.pages.server import Refused, application, json_body, serve
@@ -88,7 +88,7 @@ class Answerer:
         try:
             with self._one:  # also bounds what decoded images take of the memory
                 return self._answer(asked)
-        except (Refused, TooLong) as error:
+        except (Refused, UnfitQuestion) as error:
             raise Refused(str(error), getattr(error, "status", 400)) from None
         except Exception as error:  # it tells of files and code of this machine
             say(f"  A request could not be answered ({type(error).__name__}).")

@@ -24,6 +24,17 @@ def _check_metres(metres_per_pixel: float | None) -> None:
         raise ValueError(f"--metres_per_pixel is {metres_per_pixel:g}: give the size of a pixel on the ground, e.g. 3.")
 
 
+def _check_evidence(picture: Path, image: Path) -> None:
+    """Nothing is written over the image that was asked about, nor over an array that no evidence left."""
+    array = picture.with_suffix(".npy")
+    for path in (picture, array):
+        same = path.resolve() == image.resolve() or (path.exists() and image.exists() and path.samefile(image))
+        if same:
+            raise ValueError(f"--evidence {picture} would write over the image {image}: give another name.")
+    if array.exists() and not picture.exists():
+        raise ValueError(f"--evidence {picture} would write over {array}, which is another's: give another name.")
+
+
 @dataclass(frozen=True)
 class CaptionConfig:
     """What to describe, and how."""
@@ -77,6 +88,8 @@ class AskConfig:
             raise ValueError("The question is empty.")
         if self.evidence is not None and self.evidence.suffix.lower() != ".png":
             raise ValueError(f"--evidence is {self.evidence}: give the name of a picture that ends in .png.")
+        if self.evidence is not None:
+            _check_evidence(self.evidence, self.image)
         if self.evidence is None and self.evidence_of:
             raise ValueError("--evidence_of belongs to --evidence PICTURE.png.")
         _check_metres(self.metres_per_pixel)

@@ -31,7 +31,11 @@ class ModelText(NamedTuple):
     """Whether it met the limit of its length and may not be whole."""
 
 
-class TooLong(ValueError):
+class UnfitQuestion(ValueError):
+    """A question that the model would read as another one."""
+
+
+class TooLong(UnfitQuestion):
     """A question of more tokens than the model reads."""
 
 
@@ -40,11 +44,25 @@ def question_tokens(model: KnowLIP, question: str) -> int:
 
     Raises:
         TooLong: the model does not read so many; cut, it would be another question.
+        UnfitQuestion: it has several holes, or words that stand for the ends of texts.
     """
-    tokens, most = len(model.tokenizer.ids(question)), model.config.text.max_length - 2
+    ids, tokenizer = model.tokenizer.ids(question), model.tokenizer
+    tokens, most = len(ids), model.config.text.max_length - 2
+    if ids.count(tokenizer.mask) > 1:
+        raise UnfitQuestion("The question has several [MASK], and one is filled: ask for one at a time.")
+    _check_words(model, question, "The question")
     if tokens > most:
         raise TooLong(f"The question has {tokens} tokens and the model reads {most}: ask a shorter one.")
     return tokens
+
+
+def _check_words(model: KnowLIP, text: str, what: str) -> None:
+    """Raise `UnfitQuestion` where a text holds words that the model reads as the frame of a text."""
+    tokenizer, ids = model.tokenizer, model.tokenizer.ids(text)
+    frame = {"[PAD]": tokenizer.pad, "[CLS]": tokenizer.cls, "[SEP]": tokenizer.sep}
+    frame |= {"[DEC]": tokenizer.dec, "[ENC]": tokenizer.enc}
+    if held := [name for name, one in frame.items() if one in ids]:
+        raise UnfitQuestion(f"{what} has {held[0]}, which the model reads as the frame of a text: leave it out.")
 
 
 def unknown_words(model: KnowLIP, question: str) -> str:
@@ -60,10 +78,11 @@ def write(
     orders them.
 
     Raises:
-        TooLong: a prompt of more tokens than the model reads.
+        UnfitQuestion: a prompt that :func:`question_tokens` refuses, or a start that holds the frame of a text.
     """
     for prompt in prompts:
         question_tokens(model, prompt)
+    _check_words(model, config.start, "generation.start")
     with torch.inference_mode():
         tokens, _ = encode(model, images)
     tokenizer = model.tokenizer

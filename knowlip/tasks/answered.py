@@ -2,14 +2,17 @@
 several that ask about each tile once.
 
 `predictions.parquet`, one row a question: `tile_id`, `group` (of copies), `type`, `subject`, `question`, `answer` (the
-right one), `ranked` (the likeliest of the candidates), `confidence` (its probability, calibrated) and `raw` (before
-that), `generated`, `written_answer` (the right one as the model would write it), `other` (ranked with the image of
-another tile, null where there is none), `annotator` (null where nothing is known), for each floor `floor:NAME`, null
-where it says nothing of the type, and where one was given `detector:NAME`, null where it has not measured the tile.
+right one), `ranked` (the likeliest of the candidates; "A or B" where the model reads both as the same, and `alike` is
+true), `confidence` (its probability, calibrated) and `raw` (before that), `generated`, `written_answer` (the right one
+as the model would write it, null where its vocabulary cannot spell it), `other` (ranked with the image of another tile,
+null where there is none) with `other_confidence` and `other_raw`, `annotator` (null where nothing is known), for each
+floor `floor:NAME`, null where it says nothing of the type, and `sure:NAME` (how often training gave this answer), for
+the error of counts `error-floor:NAME`, and where one was given `detector:NAME`, null where it has not measured the
+tile.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,12 @@ from knowlip.tasks.runs import FLOOR
 
 _BINS: Final = 10
 _TEMPERATURES: Final = np.geomspace(0.25, 8.0, 81)
+SURE: Final = "sure:"
+"""What the column begins with of how sure the floor of the same name is."""
+ERROR_FLOOR: Final = "error-floor:"
+"""What the column of a floor of the error of counts begins with."""
+ALIKE: Final = " or "
+"""Between answers that the model reads as the same."""
 _HOW: Final = {"ranked": "ranked", "generated": "written"}
 """Column -> how the metric calls it."""
 
@@ -92,7 +101,20 @@ def hits(table: pd.DataFrame, column: str) -> np.ndarray:
     # What is written can only be compared with the right answer as the model would write it.
     spelled = column == "generated" and "written_answer" in table
     right = table["written_answer" if spelled else "answer"]
-    return (table[column].fillna("") == right).to_numpy(bool)
+    # What the vocabulary cannot spell is never written, and what nobody said is no answer.
+    said = table[column].fillna("")
+    return ((said == right.fillna("")) & (said != "") & right.notna()).to_numpy(bool)
+
+
+def unsaid(table: pd.DataFrame, column: str) -> str:
+    """How many answers of a column the model has no words for, which count as wrong; "" where there is none."""
+    if column == "generated" and "written_answer" in table:
+        none = int(table["written_answer"].isna().sum())
+        return f"{none} right answers cannot be spelled in the model's vocabulary, and count as wrong." if none else ""
+    if column == "ranked" and "alike" in table:
+        none = int(table["alike"].fillna(False).astype(bool).sum())
+        return f"{none} chosen answers are the same to the model as another one, and count as wrong." if none else ""
+    return ""
 
 
 def kinds_in(table: pd.DataFrame) -> list[str]:
@@ -161,7 +183,8 @@ def measured_rows(
         named = {name.removeprefix(FLOOR): value for name, value in floors.items()}
         for column, how in _HOW.items():
             if part[column].notna().any():
-                own.append(make.row(encoder, f"{metric}, {how}", proportion(hits(part, column), clusters), named))
+                figure, told = proportion(hits(part, column), clusters), unsaid(part, column)
+                own.append(make.row(encoder, f"{metric}, {how}", figure, named, note=told))
         for who, column in said.items():
             limited = column == "other" or column.startswith(DETECTOR)
             asked = part[part[column].notna()] if limited else part
@@ -188,6 +211,7 @@ def measured_rows(
                 [part["group"].to_numpy() for part in parts.values()],
             ),
             common,
+            note=unsaid(table, column),
         )
         for column, how in _HOW.items()
         if table[column].notna().any()
@@ -216,8 +240,12 @@ def _count_rows(make: _Rows) -> list[Row]:
         known = said.notna()
         return mean((said - true).abs()[known].to_numpy(), clusters[known].to_numpy()) if known.any() else None
 
-    found = {name: error(name) for name in make.floors}
-    named = {name.removeprefix(FLOOR): one.value for name, one in found.items() if one is not None}
+    # The likeliest number is not the one of the smallest error: floors of the error have numbers of their own.
+    medians = [name for name in part.columns if name.startswith(ERROR_FLOOR)]
+    found = {name: error(name) for name in (*make.floors, *medians)}
+    named = {
+        name.removeprefix(ERROR_FLOOR).removeprefix(FLOOR): one.value for name, one in found.items() if one is not None
+    }
     rows = []
     for who, column, how in ((make.encoder, "ranked", ", ranked"), (make.encoder, "generated", ", written")):
         if (one := error(column)) is not None:
@@ -225,7 +253,8 @@ def _count_rows(make: _Rows) -> list[Row]:
             note = f"{silent} answers that are no number are left out." if silent else ""
             note = " ".join(text for text in (unread, note) if text)
             rows.append(make.row(who, metric + how, one, named, "number", "lower", note))
-    for who, column in make.others(part).items():
+    blind = {f"{FLOOR}{name.removeprefix(ERROR_FLOOR)}": name for name in medians}
+    for who, column in (make.others(part) | blind).items():
         if (one := error(column)) is not None:
             none = len(part) - one.n
             note = f"{none} answers that are no number, or none, are left out." if none else ""
@@ -234,30 +263,69 @@ def _count_rows(make: _Rows) -> list[Row]:
     return rows
 
 
+class _Trust(NamedTuple):
+    """What one's confidence is worth."""
+
+    half: float
+    """Accuracy of the surest half."""
+    area: float
+    """Risk over coverage."""
+    error: float
+    """Calibration error."""
+
+
+def _trust(table: pd.DataFrame, column: str, sure: str) -> _Trust | None:
+    """Of a column of answers under a column of confidence; None where one of them says nothing."""
+    if column not in table or sure not in table:
+        return None
+    part = table[table[column].notna() & table[sure].notna()]
+    if part.empty:
+        return None
+    hit, trust = hits(part, column).astype(float), part[sure].to_numpy(float)
+    coverage, risk = risk_coverage(trust, hit)
+    area = float(np.trapezoid(np.append(risk[:1], risk), np.append(0.0, coverage)))
+    return _Trust(_surest_half(trust, hit), area, calibration_error(trust, hit))
+
+
+def _surest_half(trust: np.ndarray, hit: np.ndarray) -> float:
+    """Accuracy of the surer half of answers; of those that are equally sure at its border a share."""
+    half = max(1, len(trust) // 2)
+    border = np.sort(trust)[::-1][half - 1]
+    above, at = trust > border, trust == border
+    return float((hit[above].sum() + (half - above.sum()) * hit[at].mean()) / half)
+
+
 def _confidence_rows(make: _Rows) -> list[Row]:
-    """What the confidence of ranked answers is worth."""
-    # Areas and calibration are figures of an order of all answers, which a draw of clusters would tear apart.
+    """What the confidence of ranked answers is worth, beside that of who does not look."""
+    # Areas and calibration are figures of an order of all answers, which a draw of clusters would tear apart. An order
+    # by how easy the kind of question is needs no image: the blind answers come by how often training gave them.
     table, clusters = make.table, make.table["group"].astype(str).to_numpy()
     hit, sure = hits(table, "ranked").astype(float), table["confidence"].to_numpy(float)
+    own, raw = _trust(table, "ranked", "confidence"), _trust(table, "ranked", "raw")
+    if own is None or raw is None:
+        return []
     half = np.argsort(-sure, kind="stable")[: max(1, len(sure) // 2)]
-    coverage, risk = risk_coverage(sure, hit)
-    area = float(np.trapezoid(np.append(risk[:1], risk), np.append(0.0, coverage)))
     note = "No interval: a figure of all answers together."
+    blind = {name.removeprefix(FLOOR): _trust(table, name, SURE + name.removeprefix(FLOOR)) for name in make.floors}
+    twin, raw_twin = _trust(table, "other", "other_confidence"), _trust(table, "other", "other_raw")
+    known = {name: one for name, one in (*blind.items(), ("other image", twin)) if one is not None}
+    known_raw = {name: one for name, one in (*blind.items(), ("other image", raw_twin)) if one is not None}
     rows = [
         make.row(
             make.encoder,
             "accuracy of the surest half, ranked",
             proportion(hit[half] > 0, clusters[half]),
-            {"all answers": float(hit.mean())},
+            {"all answers": float(hit.mean())} | {name: one.half for name, one in known.items()},
         )
     ]
+    random = {"in random order": 1.0 - float(hit.mean())}
     for metric, value, floors in (
-        ("risk over coverage, ranked", area, {"in random order": 1.0 - float(hit.mean())}),
-        ("calibration error, ranked", calibration_error(sure, hit), {}),
+        ("risk over coverage, ranked", own.area, random | {name: one.area for name, one in known.items()}),
+        ("calibration error, ranked", own.error, {name: one.error for name, one in known.items()}),
         (
             "calibration error before scaling, ranked",
-            calibration_error(table["raw"].to_numpy(float), hit),
-            {},
+            raw.error,
+            {name: one.error for name, one in known_raw.items()},
         ),
     ):
         one = Estimate(value, None, len(table))

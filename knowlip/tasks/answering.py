@@ -21,10 +21,11 @@ from knowlip.language.questions import Posed, Question, QuestionType
 from knowlip.models import TextTokenizer
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.answer_pictures import write_pictures
-from knowlip.tasks.answered import calibrated, measured_rows
+from knowlip.tasks.answered import ALIKE, ERROR_FLOOR, SURE, calibrated, measured_rows
 from knowlip.tasks.answers import annotator_answers, answer, answer_scores, blind_answers, candidates, even, kinds_of
 from knowlip.tasks.asking import QuestionSampler, example_of
-from knowlip.tasks.cfar import fitted
+from knowlip.tasks.blind import blind_medians, blind_shares
+from knowlip.tasks.cfar import contrast_of, fitted
 from knowlip.tasks.detector_counts import DETECTOR, detector_counts
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.items import Items
@@ -176,8 +177,10 @@ def answers_table(
     """
     # All answer the very same questions: the model by rank and in words, itself with another tile, whoever is blind.
     images = EncodedImages(encoder, data, list(tile_ids))
+    tokenizer = encoder.model.tokenizer
     scores = answer_scores(encoder, images, asked, candidate)
-    right = [_place(candidate[one.type], one.answer) for one in asked]
+    told = {kind: told_apart(tokenizer, answers) for kind, answers in candidate.items()}
+    right, first = [_place(told[one.type], one.answer) for one in asked], [int(score.argmax()) for score in scores]
     groups = [group_of[one.tile_id] for one in asked]
     sure, temperatures = calibrated(scores, right, groups)
     say(f"temperatures of confidence, chosen on the other half of the groups: {temperatures or 'none'}")
@@ -185,18 +188,20 @@ def answers_table(
     lent = others_of(index, [""] * len(index), config.split_seed).position_T
     other = {tile: tile_ids[at] for tile, at in zip(tile_ids, lent) if at >= 0}
     elsewhere = [at for at, one in enumerate(asked) if one.tile_id in other]
-    blind = answer(
+    blind = answer_scores(
         encoder, images, [replace(asked[at], tile_id=other[asked[at].tile_id]) for at in elsewhere], candidate
     )
+    lent_sure, _ = calibrated(blind, [right[at] for at in elsewhere], [groups[at] for at in elsewhere])
     said_elsewhere: list[str | None] = [None] * len(asked)
-    for at, text in zip(elsewhere, blind):
-        said_elsewhere[at] = text
-    tokenizer = encoder.model.tokenizer
+    sure_elsewhere, raw_elsewhere = np.full(len(asked), np.nan), np.full(len(asked), np.nan)
+    sure_elsewhere[elsewhere], raw_elsewhere[elsewhere] = lent_sure, [_likeliest(score) for score in blind]
+    for at, score in zip(elsewhere, blind):
+        said_elsewhere[at] = told[asked[at].type][int(score.argmax())]
     generated: list[str | None] = [None] * len(asked)
     if config.written:
         longest = max(len(tokenizer.ids(one.answer)) for one in train_questions) + 1
         written = answer(encoder, images, asked, candidate, "generate", longest)
-        generated = [spelled(tokenizer, text) for text in written]
+        generated = [spelled(tokenizer, text) or "" for text in written]
     columns: dict[str, Any] = {
         "tile_id": [one.tile_id for one in asked],
         "group": groups,
@@ -204,12 +209,15 @@ def answers_table(
         "subject": [one.subject for one in asked],
         "question": [one.question for one in asked],
         "answer": [one.answer for one in asked],
-        "ranked": [candidate[one.type][int(score.argmax())] for one, score in zip(asked, scores)],
+        "ranked": [told[one.type][best] for one, best in zip(asked, first)],
+        "alike": [told[one.type][best] != candidate[one.type][best] for one, best in zip(asked, first)],
         "confidence": sure,
-        "raw": [float(np.exp(score.max() - np.logaddexp.reduce(score))) for score in scores],
+        "raw": [_likeliest(score) for score in scores],
         "generated": generated,
         "written_answer": [spelled(tokenizer, one.answer) for one in asked],
         "other": said_elsewhere,
+        "other_confidence": sure_elsewhere,
+        "other_raw": raw_elsewhere,
         "annotator": _annotator(data, asked),
     }
     return pd.DataFrame(columns | _floor_columns(data, asked, train_questions) | _boxes(data, asked, group_of, config))
@@ -230,10 +238,25 @@ def _boxes(
     return {f"{DETECTOR}{found.name}": column}
 
 
-def spelled(tokenizer: TextTokenizer, text: str) -> str:
+def spelled(tokenizer: TextTokenizer, text: str) -> str | None:
     """A text as a model with this tokenizer would write it, evened out: it can write no other ("3.5" is "3. 5", "A220"
-    is "a220")."""
-    return even(tokenizer.text(tokenizer.ids(text)))
+    is "a220"). None where its vocabulary cannot spell it."""
+    ids = tokenizer.ids(text)
+    return None if tokenizer.unk in ids else even(tokenizer.text(ids))
+
+
+def told_apart(tokenizer: TextTokenizer, answers: Sequence[str]) -> list[str]:
+    """The answers to rank, those that a model with this tokenizer reads as the same under one name: "A or B", which is
+    the right one of neither."""
+    read = [tuple(tokenizer.ids(one)) for one in answers]
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for ids, one in zip(read, answers):
+        alike.setdefault(ids, []).append(one)
+    return [ALIKE.join(alike[ids]) for ids in read]
+
+
+def _likeliest(score: np.ndarray) -> float:
+    return float(np.exp(score.max() - np.logaddexp.reduce(score)))
 
 
 def _place(answers: Sequence[str], wanted: str) -> int:
@@ -250,27 +273,39 @@ def _annotator(data: Dataset, asked: Sequence[Question]) -> list[str | None]:
 
 def _floor_columns(
     data: Dataset, asked: Sequence[Question], train_questions: Sequence[Question]
-) -> dict[str, list[str | None]]:
-    """Answers without a model: blind ones of each type, and CFAR's number of bright targets."""
-    found: dict[str, list[str | None]] = {}
+) -> dict[str, list[Any]]:
+    """Answers without a model, and how sure they are: blind ones of each type, numbers of the smallest blind error, and
+    CFAR's number of bright targets."""
+    found: dict[str, list[Any]] = {}
+
+    def put(name: str, rows: Sequence[int], values: Sequence[Any]) -> None:
+        column = found.setdefault(name, [None] * len(asked))
+        for at, value in zip(rows, values):
+            column[at] = value
+
     for kind in kinds_of(asked):
         rows = [at for at, one in enumerate(asked) if one.type == kind]
-        known = [one for one in train_questions if one.type == kind]
-        for name, said in (blind_answers(known, [asked[at] for at in rows]) if known else {}).items():
-            column = found.setdefault(f"{FLOOR}{name}", [None] * len(asked))
-            for at, text in zip(rows, said):
-                column[at] = text
+        known, there = [one for one in train_questions if one.type == kind], [asked[at] for at in rows]
+        if known:
+            for name, said in blind_answers(known, there).items():
+                put(f"{FLOOR}{name}", rows, said)
+            for name, shares in blind_shares(known, there).items():
+                put(f"{SURE}{name}", rows, shares)
     counts = [at for at, one in enumerate(asked) if one.type == QuestionType.COUNT]
     learned = [one for one in train_questions if one.type == QuestionType.COUNT]
+    numbers = [one for one in learned if re.fullmatch(r"\d{1,6}", one.answer)]
+    if counts and numbers:
+        for name, said in blind_medians(numbers, [asked[at] for at in counts]).items():
+            put(f"{ERROR_FLOOR}{name}", counts, said)
     # CFAR tells no ship from a bridge, and nobody knows what a question without a subject counts.
     subjects = {one.subject for one in (*learned, *(asked[at] for at in counts))}
-    learned = [one for one in learned if re.fullmatch(r"\d{1,6}", one.answer)]
-    if counts and learned and len(subjects) == 1 and "" not in subjects:
-        chosen = [learned[at] for at in np.linspace(0, len(learned) - 1, min(len(learned), _CFAR_FIT)).astype(int)]
+    if counts and numbers and len(subjects) == 1 and "" not in subjects:
+        chosen = [numbers[at] for at in np.linspace(0, len(numbers) - 1, min(len(numbers), _CFAR_FIT)).astype(int)]
         best = fitted([data.image(one.tile_id) for one in chosen], [int(one.answer) for one in chosen])
-        column = found.setdefault(f"{FLOOR}CFAR", [None] * len(asked))
         for at in track(counts, "count by CFAR"):
-            column[at] = str(len(best.targets(data.image(asked[at].tile_id))))
+            contrast = contrast_of(data.image(asked[at].tile_id))
+            put(f"{FLOOR}CFAR", [at], [str(len(best.exact.in_contrast(contrast)))])
+            put(f"{ERROR_FLOOR}CFAR, fitted to the error", [at], [str(len(best.near.in_contrast(contrast)))])
     return found
 
 

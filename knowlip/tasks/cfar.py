@@ -72,13 +72,27 @@ def all_settings() -> Iterator[Cfar]:
         yield Cfar(*pair)
 
 
-def fitted(images: Sequence[np.ndarray], counts: Sequence[int]) -> Cfar:
-    """The settings that count right most often on images that are not measured."""
+class FittedCfar(NamedTuple):
+    """Settings that count best on some images."""
+
+    exact: Cfar
+    """Right most often."""
+    near: Cfar
+    """Of the smallest absolute error."""
+
+
+def fitted(images: Sequence[np.ndarray], counts: Sequence[int]) -> FittedCfar:
+    """The settings that count best on images that are not measured."""
     right: Counter[Cfar] = Counter()
+    error: Counter[Cfar] = Counter()
     for image, count in zip(images, counts, strict=True):
         contrast = contrast_of(image)
-        right.update(one for one in all_settings() if len(one.in_contrast(contrast)) == count)
-    return max(all_settings(), key=lambda one: right[one])
+        for one in all_settings():
+            missed = abs(len(one.in_contrast(contrast)) - count)
+            right[one] += missed == 0
+            error[one] += missed
+    every = list(all_settings())
+    return FittedCfar(max(every, key=lambda one: right[one]), min(every, key=lambda one: error[one]))
 
 
 def contrast_of(image: np.ndarray) -> np.ndarray:

@@ -232,11 +232,16 @@ class Pairing(Task[Batch]):
             )
 
     def begin(self) -> None:
+        said, tokenizer = self.texts(), self.model.tokenizer
+        if unknown := sum(tokenizer.unk in tokenizer.ids(text) for text in said):
+            say(
+                f"warning: {unknown:,} of {len(said):,} texts have words that the model's vocabulary cannot spell: it "
+                "reads and writes them as unknown."
+            )
         if self.copies:
             say(f"{self.copies:,} training tiles show the same as a measured one and are left out.")
         if self.cut:
-            said = len(self.texts())
-            say(f"warning: {self.cut:,} of {said:,} texts are longer than {self.longest} tokens and are cut.")
+            say(f"warning: {self.cut:,} of {len(said):,} texts are longer than {self.longest} tokens and are cut.")
 
     def finish(self, step: int, seconds: float) -> dict[str, Any]:
         """Save the model with its card, open it again as anyone would, and measure that."""
@@ -348,8 +353,11 @@ class PairBatches:
         )
 
     def _hashed(self, text: str) -> int:
-        """The number that texts share which the model reads as the same, be it because they are cut."""
+        """The number that texts share which the model reads as the same, be it because they are cut; not because it
+        cannot read them."""
         if text not in self._hashes:
-            ids = self.task.model.tokenizer.ids(text)[: self.task.longest - 2]
-            self._hashes[text] = text_hash(("",), (" ".join(map(str, ids)),))
+            tokenizer = self.task.model.tokenizer
+            ids = tokenizer.ids(text)[: self.task.longest - 2]
+            read = " ".join(map(str, ids))
+            self._hashes[text] = text_hash(("",), (f"{read} {text}" if tokenizer.unk in ids else read,))
         return self._hashes[text]

@@ -34,7 +34,7 @@ def sea(ships: Sequence[tuple[int, int]], seed: int = 0, side: int = 180) -> np.
 
 def test_cfar_finds_what_was_planted() -> None:
     images = [sea([(30, 40), (90, 90), (150, 30)][:count], seed=count) for count in (0, 1, 2, 3)]
-    detector = fitted(images, [0, 1, 2, 3])
+    detector = fitted(images, [0, 1, 2, 3]).exact
     for count, image in enumerate(images):
         centres = detector.centres(image)
         assert said_count(centres) == str(count)

@@ -21,6 +21,7 @@ from knowlip.inference.images import read_image
 from knowlip.inference.search import Hit
 from knowlip.inference.search import search as search_tiles
 from knowlip.inference.settings import AskConfig, CaptionConfig, SearchConfig
+from knowlip.inference.written import UnfitQuestion, question_tokens
 from knowlip.models import KnowLIP, default, load_model
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.inference.tiny_model import tiny_model
@@ -202,6 +203,45 @@ def test_evidence_is_drawn_and_kept_as_numbers(
     assert "ends in .png" in capsys.readouterr().err
     assert main([*line, "--evidence_of", "ships"]) == 2
     assert "belongs to --evidence" in capsys.readouterr().err
+
+
+def test_evidence_is_not_written_over_what_is_another_s(
+    tmp_path: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "mine.png"
+    image.write_bytes(pictures[1].read_bytes())
+    linked = tmp_path / "link.png"
+    linked.symlink_to(image)
+    (tmp_path / "array.npy").write_bytes(b"mine")
+    for asked, drawn, told in (
+        (image, image, "over the image"),
+        (image, tmp_path / "x" / ".." / "mine.png", "over the image"),
+        (image, linked, "over the image"),
+        (tmp_path / "array.npy", tmp_path / "array.png", "over the image"),
+        (image, tmp_path / "array.png", "which is another's"),
+    ):
+        assert main(["ask", str(asked), "water", "--evidence", str(drawn)]) == 2
+        assert told in capsys.readouterr().err
+    assert image.read_bytes() == pictures[1].read_bytes()
+    assert (tmp_path / "array.npy").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("Count: [MASK] ships [MASK]", "several [MASK]"),
+        ("What is it? [SEP] [DEC] x", "has [SEP]"),
+        ("[PAD]", "has [PAD]"),
+        ("[CLS] water", "has [CLS]"),
+        ("water [ENC]", "has [ENC]"),
+    ],
+)
+def test_questions_that_would_be_read_as_others_are_refused(model_folder: Path, question: str, told: str) -> None:
+    model = load_model(model_folder)
+    with pytest.raises(UnfitQuestion) as found:
+        question_tokens(model, question)
+    assert told in str(found.value)
+    assert question_tokens(model, "Count: [MASK] ships") > 0
 
 
 def test_settings_of_generation_come_from_flags(

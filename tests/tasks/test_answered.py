@@ -1,10 +1,25 @@
 """The figures of answers, against counting by hand."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from knowlip.tasks.answered import calibrated, calibration_error, count_confusion, measured_rows, risk_coverage
+from knowlip.language.questions import Question
+from knowlip.models import TextTokenizer
+from knowlip.tasks.answered import (
+    ERROR_FLOOR,
+    calibrated,
+    calibration_error,
+    count_confusion,
+    measured_rows,
+    risk_coverage,
+)
+from knowlip.tasks.answering import spelled, told_apart
+from knowlip.tasks.answers import blind_answers
+from knowlip.tasks.blind import blind_medians, blind_shares
+from knowlip.tasks.runs import FLOOR
 
 
 def test_confidence_is_scaled_on_the_other_half_of_the_groups() -> None:
@@ -109,3 +124,90 @@ def test_what_is_written_is_compared_as_it_can_be_written_and_silence_is_told() 
     annotator = found["annotator:texts", "recognition accuracy"]
     assert annotator.value == pytest.approx(0.125)
     assert "Silent on 35" in annotator.note
+
+
+def counted(answers: list[str], ranked: str, **more: Any) -> pd.DataFrame:
+    """Counts with one answer to all."""
+    number = len(answers)
+    return pd.DataFrame(
+        {
+            "tile_id": [f"t{n}" for n in range(number)],
+            "group": [f"t{n}" for n in range(number)],
+            "type": "count",
+            "subject": "ship",
+            "question": "?",
+            "answer": answers,
+            "ranked": ranked,
+            "confidence": 0.5,
+            "raw": 0.5,
+            "generated": None,
+            "written_answer": answers,
+            "other": None,
+            "annotator": None,
+            **more,
+        }
+    )
+
+
+def test_the_training_median_is_a_floor_of_the_error() -> None:
+    rng = np.random.default_rng(0)
+    train = [str(n) for n in rng.choice([0, 0, 1, 2, 3, 4, 6, 9], 400)]
+    asked = [Question(f"b{n}", "count", "how many?", one, "ship") for n, one in enumerate(train[:200])]
+    known = [Question(f"a{n}", "count", "how many?", one, "ship") for n, one in enumerate(train[200:])]
+    medians = blind_medians(known, asked)
+    middle = f"{np.median([int(one) for one in train[200:]]):g}"
+    assert {*medians["median"]} == {middle}
+    floors = {f"{FLOOR}{name}": said for name, said in blind_answers(known, asked).items()}
+    floors |= {f"{ERROR_FLOOR}{name}": said for name, said in medians.items()}
+    rows = measured_rows(counted(train[:200], middle, **floors), "d", "test", "never looks")
+    error = next(one for one in rows if one.metric == "count mean absolute error, ranked")
+    assert (error.value, error.floor_name, error.standing) == (error.floor, "median", "level")
+    assert any((one.encoder, one.metric) == ("floor:median", "count mean absolute error") for one in rows)
+    assert not any("median" in one.floor_name for one in rows if "absolute" not in one.metric)
+
+
+def test_medians_are_those_of_the_subject_and_the_wording() -> None:
+    seen = [("ships?", "1", "ship"), ("ships?", "2", "ship"), ("vessels?", "9", "ship"), ("planes?", "4", "aircraft")]
+    train = [Question("a", "count", words, answer, subject) for words, answer, subject in seen]
+    unseen = [("ships?", "ship"), ("boats?", "ship"), ("tanks?", "tank")]
+    asked = [Question("b", "count", words, "0", subject) for words, subject in unseen]
+    assert blind_medians(train, asked)["blind, median by wording"] == ["1.5", "2", "3"]
+    shares = blind_shares(train, asked)
+    assert shares["blind, by wording"] == pytest.approx([1 / 2, 1 / 3, 1 / 4])
+    assert shares["majority answer"] == pytest.approx([1 / 4] * 3)
+
+
+def test_an_order_by_how_easy_the_kind_is_needs_no_image() -> None:
+    rng = np.random.default_rng(1)
+    hit = np.append(rng.random(300) < 0.9, rng.random(300) < 0.3)
+    sure = np.append(np.full(300, 0.9), np.full(300, 0.3))
+    table = counted(["1"] * 600, "1", confidence=sure, raw=sure)
+    table["type"] = ["main_landform"] * 300 + ["recognition"] * 300
+    table["answer"] = table["written_answer"] = np.where(hit, "water", "wood")
+    table["ranked"] = table["floor:blind, by wording"] = "water"
+    table["sure:blind, by wording"] = sure
+    table["other"] = np.where(rng.random(600) < 0.5, table["answer"], "quay")
+    table["other_confidence"] = table["other_raw"] = 0.5
+    own = {one.metric: one for one in measured_rows(table, "d", "test", "m") if one.encoder == "m"}
+    for metric in ("accuracy of the surest half, ranked", "risk over coverage, ranked", "calibration error, ranked"):
+        assert own[metric].value == pytest.approx(own[metric].floor or -1, abs=1e-9), metric
+        assert own[metric].standing != "above"
+    table["ranked"], table["other"] = "quay", table["answer"]
+    own = {one.metric: one for one in measured_rows(table, "d", "test", "m") if one.encoder == "m"}
+    assert own["accuracy of the surest half, ranked"].floor_name == "other image"
+
+
+def test_what_the_vocabulary_cannot_spell_is_never_right() -> None:
+    table = counted(["船", "机"] * 20, "船 or 机", written_answer=None, generated="", alike=True)
+    table["type"] = "recognition"
+    own = {one.metric: one for one in measured_rows(table, "d", "test", "m") if one.encoder == "m"}
+    for how, told in (("written", "cannot be spelled"), ("ranked", "the same to the model")):
+        assert own[f"recognition accuracy, {how}"].value == 0.0
+        assert f"40 {'right' if how == 'written' else 'chosen'} answers" in own[f"recognition accuracy, {how}"].note
+        assert told in own[f"recognition accuracy, {how}"].note
+
+
+def test_answers_are_told_apart_as_the_model_reads_them() -> None:
+    tokenizer = TextTokenizer.train(["ship", "a220 and 3.5"], 200)
+    assert [spelled(tokenizer, text) for text in ("ship", "A220", "船", "ship 船")] == ["ship", "a220", None, None]
+    assert told_apart(tokenizer, ["ship", "船", "机", "3.5"]) == ["ship", "船 or 机", "船 or 机", "3.5"]

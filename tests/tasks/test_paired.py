@@ -94,6 +94,23 @@ def test_texts_that_are_cut_to_the_same_are_the_same(model: Path) -> None:
         assert (batches._hashed(same) == batches._hashed(other)) is alike
 
 
+def test_texts_that_the_vocabulary_cannot_spell_are_not_true_of_each_other(
+    ships: Any,  # noqa: F811
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    task = SimpleNamespace(model=load_model(model), longest=64, config=None)
+    batches = PairBatches(cast(Any, task), 0, 1)
+    assert batches._hashed("船") != batches._hashed("机")
+    path = tmp_path / "items.json"
+    captions = [Caption(tile, "船" if n % 3 else "A ship.") for n, tile in enumerate(ships.tiles()["tile_id"])]
+    write_items(path, Items(tuple(captions)), ships)
+    base: Any = {"dataset": ships.path, "encoder": str(model), "items": path, **SMALL, "k_test": 0, "steps": 0}
+    learn_retrieval(RetrievingConfig(**base, out=tmp_path / "out"))
+    assert "1 of 2 texts have words that the model's vocabulary cannot spell" in capsys.readouterr().err
+
+
 def test_what_is_drawn_of_a_tile_is_true_of_it() -> None:
     """Question and answer, or caption, as one text is always among the texts that are true of the turned tile."""
     rng, truths = np.random.default_rng(0), {f"t{n}": truth_of(n) for n in range(6)}

@@ -28,17 +28,32 @@ _MARKED_LINE: Final = re.compile(rf"{_MARK}[^\S\n]*(\S.*)", re.IGNORECASE)
 _LETTERS: Final = re.compile(r"[*_`\"#\u201c\u201d]+|(?<!\w)'|'(?!\w)")
 """Markdown and quotation marks, but no apostrophe."""
 
+_PICTURE: Final = r"(?:images?|pictures?|photos?|photographs?|scenes?|tiles?|files?|screenshots?)"
+_GIVE: Final = r"(?:provide|upload|re-?upload|share|attach|send|resend|supply|include|give|show|paste|insert|submit)"
 _REFUSED: Final = re.compile(
-    r"\b(?:sorry|apolog\w+|cannot|can not|can'?t|unable|not able|as an ai|(?:do not|don't) (?:have|know)"
-    r"|no (?:images?|pictures?|access|way|idea|information))\b"
+    r"\b(?:sorry|apolog\w+|cannot|can not|can'?t|unable|not able|as an? (?:ai|text|language|large)"
+    r"|(?:do not|don't) (?:have|know)"
+    r"|no (?:images?|pictures?|access|way|idea|information)"
+    rf"|(?:please|kindly|(?:can|could|would|will) you)\W+(?:\w+\W+){{0,2}}?{_GIVE}"
+    rf"|(?:provide|upload|re-?upload|attach|resend|supply|submit) (?:\w+ ){{0,4}}?{_PICTURE}"
+    rf"|(?:needs?|needed|require[sd]?|must have|missing) (?:\w+ ){{0,3}}?{_PICTURE}"
+    r"|(?:need|require|want|like|have) to (?:see|view|inspect|look at|examine) (?:the|an?|your|this|that|it)"
+    rf"|(?:if|once|when|unless|until|as soon as) (?:i|you|we) (?:\w+ ){{1,4}}?{_PICTURE}"
+    r"|declin(?:e[sd]?|ing)|refus(?:e[sd]?|ing|al)|violat\w+|guidelines?|polic(?:y|ies)|prohibit\w*"
+    r"|not (?:allowed|permitted)|(?:won'?t|will not|would rather not) (?:\w+ )?(?:discuss|answer|identify|help|assist"
+    r"|provide|say|name|count|comment))"
+    r"\b"
 )
+"""Says that it cannot or will not, or asks for the image."""
 _NOT: Final = (
     r"not|\w+n't|(?:is|are|was|were|do|does|did|could|would|should|has|have)nt|never|neither|nor|without|except\w*"
     r"|exclud\w+|lack\w*|absen\w+|missing|(?:any|every|all)thing but|all but|(?:rather|other|less) than|instead of"
     r"|(?:apart|aside|far) from|free of|devoid|fail\w*|hardly|barely|unlike\w*|impossible|whether|or|either"
-    r"|(?:hard|difficult) to|unclear|unknown|unsure|uncertain|ambiguous|depends?"
+    r"|(?:hard|difficult) to|unclear|unknown|unsure|uncertain|ambiguous|depends?|if|assuming|suppos\w+|hypothe\w+"
+    r"|possible|(?:for|an) (?:example|instance)|examples?|e\.? ?g|options?|candidates?|choices?|(?:question|it) asks"
+    r"|blank|by default"
 )
-"""What denies an answer or leaves it open."""
+"""What denies an answer or leaves it open, or only says which there might be."""
 _DENIED: Final = re.compile(rf"\b(?:{_NOT}|no|none|nothing|nowhere)\b")
 _BESIDE: Final = re.compile(
     r"\b(?:next to|near|besides?|adjacent|surround\w*|around|border\w*|bounded|close to|along|beyond|behind|between"
@@ -56,7 +71,8 @@ _NUMBERS: Final = {word: str(number) for number, word in enumerate(_WORDS)} | {"
 _WORD: Final = "|".join(_NUMBERS)
 _NOUNS: Final = {"ship": "ship|vessel|boat|target", "aircraft": "aircraft|airplane|aeroplane|plane|target"}
 _INEXACT: Final = re.compile(
-    rf"\b(?:{_NOT}|than|at (?:least|most)|up to|between|over|under|above|below|beyond|nearly|almost|max\w*|min\w*"
+    rf"\b(?:{_NOT}|than|at (?:least|most)|up to|between|over|under|above|below|beyond|nearly|almost|about"
+    r"|approx\w*|roughly|around|circa|ca|or so|give or take|estimat\w+|max\w*|min\w*"
     r"|exceed\w*|thirty|fou?rty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|dozens?|couple|pairs?|half"
     r"|several|few|many|some|various|numerous|multiple|others?|another|additional|more|extra|rest|remaining|both"
     r"|upper|lower|left|right|top|bottom|corner|side)\b"
