@@ -105,14 +105,22 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
         if not any((one.parent / name).is_file() for one in config.out.glob("seed-*/fold-*/*") for name in _BEGUN):
             # The task refused what was asked for, or was killed before it began: that binds nobody.
             (config.out / SETTINGS).unlink(missing_ok=True)
-        same_or_refuse(config.out / SETTINGS, made_with, FREE_BENCH)
         places, trained = list(_places(config)), 0
+        if not any((place.folder / METRICS).is_file() for place in places) and (config.out / SETTINGS).is_file():
+            # What is only read when a model is measured binds nobody before.
+            later = [f"{one}.{name}" for one in ("task_settings", "other_sets") for name in base.measured_with]
+            same_or_refuse(config.out / SETTINGS, made_with, (*FREE_BENCH, *later))
+            (config.out / SETTINGS).unlink()
+        same_or_refuse(config.out / SETTINGS, made_with, FREE_BENCH)
         for number, place in enumerate(places):
             if (place.folder / METRICS).is_file():
                 continue
             say(f"run {number + 1} of {len(places)}: seed {place.seed}, fold {place.fold}")
+            _check_unchanged(config, base, made_with)
             task.run(replace(base, out=place.folder, fold=place.fold, seed=place.seed))
             trained += 1
+        if trained:
+            _check_unchanged(config, base, made_with)
         return _write(config, task, base.split_name, places, made_with) | {"runs": len(places), "trained": trained}
 
 
@@ -138,6 +146,30 @@ def _made_with(config: BenchRunConfig, base: MeasuredConfig) -> dict[str, Any]:
         "other_sets": _other_sets(base),
         "encoder_sha256": weights_sha256(config.encoder),
     }
+
+
+def _check_unchanged(config: BenchRunConfig, base: MeasuredConfig, made_with: Mapping[str, Any]) -> None:
+    """Raise `ValueError` where data, items, weights or detections are others than when the command began."""
+    now = _made_with(config, base)
+    if changed := sorted(key for key in now if now[key] != made_with[key]):
+        raise ValueError(
+            f"{changed[0]} changed while {config.out} was made: its runs would not be of one thing. Put back what it "
+            "was made with, or delete the runs that began after the change."
+        )
+
+
+_SAME: Final = ("dataset_fingerprint", "measured_fingerprint", "labels_sha256", "said_sha256")
+"""What a task says that it read: the same in all runs of a folder."""
+
+
+def _check_same(singles: Mapping[str, Results]) -> None:
+    """Raise `ValueError` where runs read other tiles, labels, captions or questions than others."""
+    first = next(iter(singles))
+    for name, found in singles.items():
+        for key in _SAME:
+            then, now = singles[first].setup.get(key), found.setup.get(key)
+            if None not in (then, now) and then != now:
+                raise ValueError(f"{name} was made with another {key} than {first}: delete one of them.")
 
 
 def show(result: Mapping[str, Any]) -> str:
@@ -172,7 +204,8 @@ def _other_sets(base: MeasuredConfig) -> dict[str, list[str]]:
     paths = {name: path for name, path in vars(base).items() if name not in _OURS and isinstance(path, Path)}
     sets = {name: Dataset(path) for name, path in paths.items() if (path / INFO).is_file()}
     files = {name: [file_sha256(path)] for name, path in paths.items() if path.is_file()}
-    return {name: [one.fingerprint, one.labels_sha256] for name, one in sets.items()} | files
+    below = {name: [file_sha256(path) for path in those if path.is_file()] for name, those in base.read_files().items()}
+    return below | {name: [one.fingerprint, one.labels_sha256] for name, one in sets.items()} | files
 
 
 def _task_settings(config: BenchRunConfig) -> dict[str, Any]:
@@ -232,13 +265,14 @@ def _write(
     name, label = config.name or config.data.resolve().name, config.label or short_name(config.encoder)
     for seed in range(config.seeds):
         check_folds([one.folder for one in places if one.seed == seed], config.protocol != "own")
+    single = {str(one.folder.relative_to(config.out)): read_results(one.folder / METRICS) for one in places}
+    _check_same(single)
     by_seed = [
         task.rows([one.folder for one in places if one.seed == seed], name, split, label)
         for seed in range(config.seeds)
     ]
     # Tasks know the encoder by its path, which says something of this machine only.
     rows = tuple(replace(row, note=row.note.replace(config.encoder, label)) for row in over_seeds(by_seed))
-    single = {str(one.folder.relative_to(config.out)): read_results(one.folder / METRICS) for one in places}
     details: dict[str, dict[str, Json]] = {
         "runs": {name: dict(found.details.get(config.task, {})) for name, found in single.items()}
     }
@@ -274,6 +308,8 @@ def over_seeds(by_seed: Sequence[Sequence[Row]]) -> tuple[Row, ...]:
         ends = None if any(one.ci is None for one in known) else np.mean([one.ci or () for one in known], 0)
         spread = f"Mean of {len(known)} seeds from {row.shown(figures.min())} to {row.shown(figures.max())}."
         note = row.note if np.ptp(figures) == 0 else f"{row.note} {spread}".strip()
+        if len(numbers := sorted({one.n for one in known})) > 1:
+            note = f"{note} Of {numbers[0]:,} to {numbers[-1]:,} trials in a seed.".strip()
         floors = [one.floor for one in known if one.floor is not None]
         rows.append(
             replace(

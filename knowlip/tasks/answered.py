@@ -126,9 +126,11 @@ def kinds_in(table: pd.DataFrame) -> list[str]:
 class _Rows:
     """Rows of one table."""
 
-    def __init__(self, table: pd.DataFrame, data: str, split: str, encoder: str, note: str, floor_note: str) -> None:
+    def __init__(
+        self, table: pd.DataFrame, data: str, split: str, encoder: str, note: str, floor_note: str, detector_note: str
+    ) -> None:
         self.table, self.data, self.split, self.encoder = table, data, split, encoder
-        self.note, self.floor_note = note, floor_note
+        self.note, self.floor_note, self.detector_note = note, floor_note, detector_note
         self.floors = [name for name in table.columns if name.startswith(FLOOR)]
 
     def row(
@@ -143,6 +145,7 @@ class _Rows:
     ) -> Row:
         floor, name = highest_floor(floors, better)
         own = self.floor_note if encoder.startswith((FLOOR, ANNOTATOR)) else self.note
+        own = self.detector_note if encoder.startswith(DETECTOR) else own
         said = " ".join(one for one in (own, note, figure.note) if one)
         head = (self.data, self.split, "vqa", encoder, metric)
         return Row(*head, figure.value, figure.ci, figure.n, floor, name, said, unit, better)
@@ -159,7 +162,13 @@ class _Rows:
 
 
 def measured_rows(
-    table: pd.DataFrame, data: str, split: str, encoder: str, note: str = "", floor_note: str = ""
+    table: pd.DataFrame,
+    data: str,
+    split: str,
+    encoder: str,
+    note: str = "",
+    floor_note: str = "",
+    detector_note: str = "",
 ) -> tuple[Row, ...]:
     """Exact accuracy of each type and their mean, by ranking and by writing; the error of counts; how much confidence
     is worth; and all who answer without looking, or look at another tile, on the same questions.
@@ -169,8 +178,9 @@ def measured_rows(
         data, split, encoder: as rows name them.
         note: what a reader must know besides.
         floor_note: the same of the floors.
+        detector_note: the same of a detector, which has not learned what the model has.
     """
-    make = _Rows(table, data, split, encoder, note, floor_note)
+    make = _Rows(table, data, split, encoder, note, floor_note, detector_note)
     kinds = kinds_in(table)
     parts = {kind: table[table["type"] == kind] for kind in kinds}
     own: list[Row] = []

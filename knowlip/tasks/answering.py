@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,12 @@ from knowlip.tasks.answers import annotator_answers, answer, answer_scores, blin
 from knowlip.tasks.asking import QuestionSampler, example_of
 from knowlip.tasks.blind import blind_medians, blind_shares
 from knowlip.tasks.cfar import contrast_of, fitted
-from knowlip.tasks.detector_counts import DETECTOR, detector_counts
+from knowlip.tasks.detector_counts import DETECTOR, detection_runs, detector_counts, finished_detection
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.items import Items
 from knowlip.tasks.items.records import as_read
 from knowlip.tasks.paired import Drawn, LanguageConfig, Pairing
-from knowlip.tasks.runs import FLOOR, BenchTask, notes_of, read_predictions, write_predictions
+from knowlip.tasks.runs import FLOOR, METRICS, PREDICTIONS, BenchTask, notes_of, read_predictions, write_predictions
 from knowlip.training.balance import check_balance
 from knowlip.training.loop import train
 from knowlip.training.order import Order
@@ -40,6 +40,8 @@ from knowlip.training.order import Order
 @dataclass(kw_only=True)
 class VqaConfig(LanguageConfig):
     """Everything that decides the result of fine-tuning on questions with contrast and matching beside."""
+
+    measured_with: ClassVar = ("detections",)
 
     learning_rate: float = 2e-5
     questions_per_image: int = 6
@@ -59,6 +61,12 @@ class VqaConfig(LanguageConfig):
             raise ValueError("questions_per_image must be at least 1.")
         check_balance(self.balance, self.repeats)
 
+    def read_files(self) -> dict[str, list[Path]]:
+        if self.detections is None:
+            return {}
+        runs = detection_runs(self.detections)
+        return {"detections": [run / name for run in runs for name in (METRICS, PREDICTIONS)]}
+
 
 def answer_questions(config: VqaConfig) -> dict[str, Any]:
     """Train, measure on what was kept aside, and write `out/model`, `out/metrics.json`, `out/predictions.parquet` and
@@ -75,6 +83,7 @@ class PairedAnswering(Pairing):
     """Questions about tiles: the answer is written, and question and answer together are a text of the tile."""
 
     name = "vqa"
+    free: ClassVar = (*Pairing.free, *VqaConfig.measured_with)
     config: VqaConfig
 
     def about(self, items: Items) -> set[str]:
@@ -92,6 +101,8 @@ class PairedAnswering(Pairing):
         known = candidates(self.train_questions)
         if not any(one.type in known for one in self.items.of({*self.division.test}).questions):
             raise ValueError("No question about the tiles to be measured is of a type that training tiles have.")
+        if config.detections is not None:
+            finished_detection(config.detections, self.dataset)
 
     def spelled_once(self, questions: Sequence[Question]) -> tuple[Question, ...]:
         """Questions whose answers differ from no other of their type by capitals or blanks alone: as the first of them
@@ -130,9 +141,10 @@ class PairedAnswering(Pairing):
         candidate = candidates(self.train_questions)
         possible = self.spelled_once(self.items.of({*test}).questions)
         asked = [one for one in possible if one.type in candidate]
-        table = answers_table(
-            encoder, self.dataset, test, asked, self.train_questions, candidate, dict(self.division.group_of), config
-        )
+        group_of = dict(self.division.group_of)
+        table = answers_table(encoder, self.dataset, test, asked, self.train_questions, candidate, group_of, config)
+        boxes, of_boxes = _boxes(self.dataset, asked, group_of, config)
+        table = table.assign(**boxes)
         write_predictions(table, config.out)
         write_pictures(table, self.dataset, config.out)
         unseen = Counter(str(one.type) for one in asked if one.answer not in candidate[one.type])
@@ -141,10 +153,11 @@ class PairedAnswering(Pairing):
             "answers_never_seen_in_training": dict(unseen),
             "questions_of_types_without_training": len(possible) - len(asked),
             "train_questions": len(self.train_questions),
+            "detector_note": of_boxes,
         }
-        rows = measured_rows(
-            table, config.dataset.resolve().name, config.split_name, config.encoder, self.note, self.division.note
-        )
+        data = config.dataset.resolve().name
+        notes = self.note, self.division.note, of_boxes
+        rows = measured_rows(table, data, config.split_name, config.encoder, *notes)
         return rows, details
 
 
@@ -220,22 +233,25 @@ def answers_table(
         "other_raw": raw_elsewhere,
         "annotator": _annotator(data, asked),
     }
-    return pd.DataFrame(columns | _floor_columns(data, asked, train_questions) | _boxes(data, asked, group_of, config))
+    return pd.DataFrame(columns | _floor_columns(data, asked, train_questions))
 
 
 def _boxes(
     data: Dataset, asked: Sequence[Question], group_of: Mapping[str, str], config: VqaConfig
-) -> dict[str, list[str | None]]:
-    """Numbers by the detector that was given."""
+) -> tuple[dict[str, list[str | None]], str]:
+    """Numbers by the detector that was given, and what must be said of them."""
     counts = [at for at, one in enumerate(asked) if one.type == QuestionType.COUNT]
     if config.detections is None or not counts:
-        return {}
+        return {}, ""
     found = detector_counts(config.detections, data, [asked[at] for at in counts], group_of)
     say(f"counts by the detector {found.name}: {found.told}")
     column: list[str | None] = [None] * len(asked)
     for at, text in zip(counts, found.answers):
         column[at] = text
-    return {f"{DETECTOR}{found.name}": column}
+    note = " ".join(one for one in (found.note, found.told) if one)
+    if not any(text is not None for text in column):
+        return {}, note
+    return {f"{DETECTOR}{found.name}": column}, note
 
 
 def spelled(tokenizer: TextTokenizer, text: str) -> str | None:
@@ -315,8 +331,9 @@ _CFAR_FIT: Final = 100
 
 def rows_of_runs(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
     """Figures over finished run folders, the folds of one seed: every question counts once."""
-    note, floor_note = notes_of(folders, "vqa", encoder)
-    return measured_rows(read_predictions(folders, ["tile_id", "question"]), data, split, encoder, note, floor_note)
+    notes = notes_of(folders, "vqa", encoder, ("note", "floor_note", "detector_note"))
+    table = read_predictions(folders, ["tile_id", "question"], whole=False)
+    return measured_rows(table, data, split, encoder, *notes)
 
 
 ANSWERING: Final = BenchTask(config=VqaConfig, run=answer_questions, rows=rows_of_runs)

@@ -28,6 +28,7 @@ from knowlip.tasks.bench import Bench, Measured, balanced
 from knowlip.tasks.captioning import CAPTIONING
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import CaptionScorer, Estimate, fixed_texts, proportion
+from knowlip.tasks.metrics.captions import one_spelling
 
 Judge = Callable[[str, str, str, TileTruth, float], bool | None]
 """(instruction_set, dimension, text, truth, window_m) -> True, False, or None where nothing can be verified."""
@@ -285,6 +286,9 @@ def _score_rows(
     fixed: Mapping[str, str],
 ) -> list[Row]:
     """Likeness to the annotator's words, beside that of texts that are the same for every image."""
+    # Capitals and the spaces around marks are lost in writing: both sides lose them.
+    generated, references = [one_spelling(text) for text in generated], [one_spelling(text) for text in references]
+    fixed = {name: one_spelling(text) for name, text in fixed.items()}
     scorer = CaptionScorer([[text] for text in references], clusters, [*generated, *fixed.values()])
     of_fixed = {name: scorer.scores([text] * len(references)) for name, text in fixed.items()}
     rows = []

@@ -1,7 +1,8 @@
 """Fine-tuning on captions, measured on tiles that were kept aside: `knowlip bench run --task caption`.
 
-`predictions.parquet`, one row a tile: `tile_id`, `group` (of copies), `said`, `references`, `other` (what is said of
-the image of another tile, null where there is none), and for each text that is the same for every image `floor:NAME`.
+`predictions.parquet`, one row a tile: `tile_id`, `group` (of copies), `said`, `references`, `perfect` (the first of
+these as the model's vocabulary spells it), `other` (what is said of the image of another tile, null where there is
+none), and for each text that is the same for every image `floor:NAME`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.described import Describing
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import fixed_texts
-from knowlip.tasks.metrics.captions import CaptionScorer
+from knowlip.tasks.metrics.captions import CaptionScorer, one_spelling
 from knowlip.tasks.paired import LanguageConfig
 from knowlip.tasks.runs import FLOOR, BenchTask, notes_of, read_predictions, write_predictions
 from knowlip.training.loop import train
@@ -69,12 +70,15 @@ class Captioning(Describing):
         known = [text for texts in self.captions for text in texts]
         drawn = np.random.default_rng(config.split_seed).permutation(len(known))[:_TYPICAL]
         fixed = fixed_texts(known, [known[at] for at in drawn])
+        references, tokenizer = self.references(), encoder.model.tokenizer
+        longest = min(config.generation.max_new_tokens, encoder.model.config.text.max_length - 1)
         table = pd.DataFrame(
             {
                 "tile_id": test,
                 "group": self.division.clusters(test),
                 "said": said,
-                "references": self.references(),
+                "references": references,
+                "perfect": [tokenizer.text(tokenizer.ids(texts[0])[:longest]) for texts in references],
                 "other": [said[at] if at >= 0 else None for at in other],
             }
             | {f"{FLOOR}{name}": [text] * len(test) for name, text in fixed.items()}
@@ -98,18 +102,20 @@ def caption_rows(
         note: what a reader must know besides.
         floor_note: the same of the floors.
     """
-    # The tokenizer knows no capitals: what is written has none, and the references lose theirs.
-    references = [[_plain(text) for text in texts] for texts in table["references"]]
+    # The tokenizer knows no capitals and no spaces around marks: both sides lose theirs.
+    references = [[one_spelling(text) for text in texts] for texts in table["references"]]
     clusters = table["group"].astype(str).to_list()
-    texts = {encoder: [_plain(text) for text in table["said"]]}
-    texts |= {name: [_plain(text) for text in table[name]] for name in table.columns if name.startswith(FLOOR)}
-    scorer = CaptionScorer(references, clusters, [text for column in texts.values() for text in column])
+    texts = {encoder: [one_spelling(text) for text in table["said"]]}
+    texts |= {name: [one_spelling(text) for text in table[name]] for name in table.columns if name.startswith(FLOOR)}
+    perfect = _perfect(table, references)
+    scorer = CaptionScorer(references, clusters, [text for column in (*texts.values(), perfect) for text in column])
     scores = {who: scorer.scores(column) for who, column in texts.items()}
+    best = scorer.scores(perfect) if perfect else {}
     lent = table["other"].notna().to_numpy()
     if lent.any():
         some = np.flatnonzero(lent)
         of_lent = CaptionScorer([references[at] for at in some], [clusters[at] for at in some])
-        scores[f"{OTHER_IMAGE}{encoder}"] = of_lent.scores([_plain(table["other"].iloc[at]) for at in some])
+        scores[f"{OTHER_IMAGE}{encoder}"] = of_lent.scores([one_spelling(table["other"].iloc[at]) for at in some])
     rows = []
     for metric in scores[encoder]:
         found = {who.removeprefix(FLOOR): one[metric].value for who, one in scores.items() if who.startswith(FLOOR)}
@@ -117,16 +123,21 @@ def caption_rows(
         for who, one in scores.items():
             figure, reason = one[metric].figure, one[metric].reason
             own = floor_note if who.startswith(FLOOR) else note
-            said = " ".join(text for text in (own, reason, figure.note if figure else "") if text)
+            most = best[metric].value if who == encoder and metric in best else None
+            limit = "" if most is None else f"A perfect writer of the model's vocabulary would reach {most:.3f}."
+            said = " ".join(text for text in (own, reason, figure.note if figure else "", limit) if text)
             value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
             rows.append(Row(data, split, "caption", who, metric, value, ci, n, floor, name, said, "number"))
     return tuple(sorted(rows, key=lambda row: list(scores).index(row.encoder)))
 
 
-def _plain(text: str) -> str:
-    """Undo the spaces of WordPiece decoding, and capitals."""
-    text = " ".join(text.lower().split())
-    return text.replace(" - ", "-").replace(" ,", ",").replace(" .", ".")
+def _perfect(table: pd.DataFrame, references: Sequence[Sequence[str]]) -> list[str]:
+    """What a model of this vocabulary would write that knows the first caption of each tile; nothing where that is the
+    caption itself everywhere."""
+    if "perfect" not in table or table["perfect"].isna().any():
+        return []
+    perfect = [one_spelling(text) for text in table["perfect"]]
+    return [] if all(text in texts for text, texts in zip(perfect, references)) else perfect
 
 
 def rows_of_captions(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:

@@ -32,6 +32,38 @@ class DetectorCounts(NamedTuple):
     """Of each question, None where the detector has not measured the tile or knows no such category."""
     told: str
     """From which score boxes count, and of how many questions there is no number."""
+    note: str
+    """What the detection says beside its own figures."""
+
+
+def detection_runs(folder: Path) -> list[Path]:
+    """The run folders of a detection that count: the folder itself, or the folds of its seed 0."""
+    return [folder] if (folder / METRICS).is_file() else sorted(folder.glob("seed-0/fold-*"))
+
+
+def finished_detection(folder: Path, data: Dataset) -> list[Path]:
+    """The run folders of a detection.
+
+    Args:
+        folder: of `knowlip bench run --task detect` (all folds of its seed 0), or a run folder of it.
+        data: the data set that is asked about.
+
+    Raises:
+        ValueError: it is none, not all of it is there, or it measured another data set.
+    """
+    runs = detection_runs(folder)
+    if not runs or not all((run / name).is_file() for run in runs for name in (METRICS, CFAR, "config.yaml")):
+        raise ValueError(f"{folder} holds no finished detection: give the folder of `knowlip bench run --task detect`.")
+    settings = read_yaml(runs[0] / "config.yaml")
+    wanted = settings.get("folds", 1) if isinstance(settings, dict) and settings.get("protocol", "own") != "own" else 1
+    if runs[0] != folder and len(runs) != wanted:
+        raise ValueError(f"{folder} holds {len(runs)} of the {wanted} folds of a detection: let it end.")
+    check_folds(runs, whole=False)
+    for run in runs:
+        setup = read_results(run / METRICS).setup
+        if setup.get("measured_fingerprint", setup.get("dataset_fingerprint")) != data.fingerprint:
+            raise ValueError(f"{run} measured other tiles than {data.path} holds.")
+    return runs
 
 
 def detector_counts(
@@ -48,17 +80,9 @@ def detector_counts(
         group_of: tile -> its group of copies.
 
     Raises:
-        ValueError: no finished detection, one of another data set, or none that has measured an asked tile.
+        ValueError: no finished detection, or one of another data set.
     """
-    runs = [folder] if (folder / METRICS).is_file() else sorted(folder.glob("seed-0/fold-*"))
-    runs = [run for run in runs if (run / METRICS).is_file()]
-    if not runs or not all((run / CFAR).is_file() for run in runs):
-        raise ValueError(f"{folder} holds no finished detection: give the folder of `knowlip bench run --task detect`.")
-    check_folds(runs, whole=False)
-    for run in runs:
-        setup = read_results(run / METRICS).setup
-        if setup.get("measured_fingerprint", setup.get("dataset_fingerprint")) != data.fingerprint:
-            raise ValueError(f"{run} measured other tiles than {data.path} holds.")
+    runs = finished_detection(folder, data)
     # A threshold that were chosen on the tiles that it is measured on would know their answers.
     tables = read_tables(runs)
     measured = {*tables.tiles["tile_id"]}
@@ -68,8 +92,10 @@ def detector_counts(
         scores.setdefault((str(tile), category_of(str(category))), []).append(float(score))
     there = [at for at, one in enumerate(asked) if one.tile_id in measured and one.subject in known]
     there = [at for at in there if re.fullmatch(r"\d{1,6}", asked[at].answer)]
+    name, note = _name_and_note(runs)
     if not there:
-        raise ValueError(f"{folder} measured no tile, or no category, that is asked about by number.")
+        told = "It measured no tile, or no category, that is asked about by number."
+        return DetectorCounts(name, [None] * len(asked), told, note)
     number = np.array(
         [
             [sum(score >= least for score in scores.get((asked[at].tile_id, asked[at].subject), [])) for at in there]
@@ -92,5 +118,15 @@ def detector_counts(
     told = f"Boxes count from a score of {' and '.join(chosen)}, chosen on the other half of the groups"
     if missing := len(asked) - len(there):
         told += f"; of {missing} questions the detector has not measured the tile or knows no such category"
-    kind, at, file = str(read_yaml(runs[0] / "config.yaml")["encoder"]).rpartition("@")
-    return DetectorCounts(kind + at + Path(file).name, answers, f"{told}.")
+    return DetectorCounts(name, answers, f"{told}.", note)
+
+
+def _name_and_note(runs: Sequence[Path]) -> tuple[str, str]:
+    """Name of the encoder, without folders, and what must be said beside its figures."""
+    settings = read_yaml(runs[0] / "config.yaml")
+    encoder = str(settings.get("encoder", "") if isinstance(settings, dict) else "")
+    kind, at, file = encoder.rpartition("@")
+    name = kind + at + Path(file).name
+    details = [read_results(run / METRICS).details.get("detect", {}) for run in runs]
+    notes = dict.fromkeys(str(one.get("note", "")).replace(encoder, name) if encoder else "" for one in details)
+    return name, " ".join(one for one in notes if one)

@@ -129,7 +129,7 @@ class Pairing(Task[Batch]):
             raise UnsuitedEncoder(f"{config.encoder} reads and writes no texts: give a model of ours (knowlip:FOLDER).")
         self.config, self.engine = config, engine
         self.dataset, self.cache = Dataset(config.dataset), config.cache or config.out / "cache"
-        index = self.dataset.tiles()
+        index, self.labels_sha256 = self.dataset.tiles(), self.dataset.labels_sha256
         # Between the parts of other protocols than the set's own no copies stand, or are wanted.
         made = MakeConfig(config.dataset, config.out, copies="apart" if config.protocol == "own" else "anywhere")
         self.items = (
@@ -222,6 +222,11 @@ class Pairing(Task[Batch]):
         said = [repr(self.items.captions), repr(self.items.questions), repr(self.division.train)]
         return sha256("\n".join(said).encode())[:16]
 
+    @property
+    def said(self) -> str:
+        """Identifies what is said and asked of all tiles, learned from or not."""
+        return sha256("\n".join([repr(self.items.captions), repr(self.items.questions)]).encode())
+
     def state(self) -> dict[str, Any]:
         return {"said": self.key}
 
@@ -265,6 +270,7 @@ class Pairing(Task[Batch]):
                 "training_tiles_that_are_copies_of_measured_ones": self.copies,
             }
             setup: dict[str, Json] = {"dataset_fingerprint": self.dataset.fingerprint, "seed": config.seed}
+            setup |= {"labels_sha256": self.labels_sha256, "said_sha256": self.said}
             write_division(out, self.division)
             results = Results(rows, {self.name: details}, setup, {"train": seconds})
             results.write(out / METRICS)

@@ -3,7 +3,7 @@
 Shapes: Q queries, G candidates, D width of the embeddings.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,6 +46,8 @@ class Direction:
     matched: dict[int, dict[int, float]] = field(default_factory=dict)
     """Query -> candidate -> probability of matching, for the queries that were re-ranked."""
     temperature: float = 1.0
+    also: Mapping[int, np.ndarray] = field(default_factory=dict)
+    """Query -> candidates that are right besides."""
 
     def __len__(self) -> int:
         return len(self.query_QD)
@@ -63,18 +65,32 @@ class Direction:
     def positive(self, queries: Sequence[int] | np.ndarray) -> np.ndarray:
         """(R, G) bool of some queries."""
         found: np.ndarray = self.right_Q[np.asarray(queries)][:, None] == self.right_G
+        for row, query in enumerate(np.asarray(queries).tolist()):
+            if query in self.also:
+                found[row, self.also[query]] = True
         return found
 
     @property
     def positives_Q(self) -> np.ndarray:
         """(Q,) how many candidates are right."""
         numbers, counts = np.unique(self.right_G, return_counts=True)
-        return np.asarray(counts[np.searchsorted(numbers, self.right_Q)])
+        found = np.asarray(counts[np.searchsorted(numbers, self.right_Q)])
+        for query in self.also:
+            found[query] = self.positive([query]).sum()
+        return found
 
-    def ranks(self) -> np.ndarray:
-        """(Q,) rank of the best right candidate of each query by cosine, see :func:`ranks_of_positives`."""
+    def ranks(self, lent_Q: np.ndarray | None = None, lent_G: np.ndarray | None = None) -> np.ndarray:
+        """(Q,) rank of the best right candidate of each query by cosine, see :func:`ranks_of_positives`.
+
+        Args:
+            lent_Q: query whose embedding stands in for that of each query.
+            lent_G: candidate whose embedding stands in for that of each candidate.
+        """
+        queries = np.arange(len(self)) if lent_Q is None else lent_Q
+        candidates = slice(None) if lent_G is None else lent_G
         parts = [
-            ranks_of_positives(self.cosine(part), self.positive(part)) for part in parts_of(len(self), self.gallery)
+            ranks_of_positives(self.cosine(queries[part])[:, candidates], self.positive(part))
+            for part in parts_of(len(self), self.gallery)
         ]
         return np.concatenate(parts)
 
@@ -187,6 +203,7 @@ def retrieval(
     rerank_queries: int = 96,
     seed: int = 0,
     read: Mapping[str, str] | None = None,
+    captions: Sequence[Collection[str]] = (),
 ) -> tuple[dict[str, Direction], list[str]]:
     """Score both directions.
 
@@ -200,6 +217,7 @@ def retrieval(
             text again for each pair and is by far the most expensive step.
         seed: of that choice.
         read: text -> what matching reads of it, where that is not the whole.
+        captions: all that is said of each image: another image's text that is among them is right too.
 
     Returns:
         `{"image_to_text": Direction, "text_to_image": Direction}` and the list of distinct texts (the gallery).
@@ -217,9 +235,16 @@ def retrieval(
     pixels, words, numbers = images.features.numpy(), features.numpy(), np.arange(len(gallery))
     _, first_image = np.unique(own, return_index=True)
     cluster_of = np.asarray(clusters)
+    said: dict[int, list[int]] = {}
+    images_of: dict[int, list[int]] = {}
+    for image, every in enumerate(captions):
+        for text in sorted({number[one] for one in every if one in number} - {own[image]}):
+            said.setdefault(image, []).append(text)
+            images_of.setdefault(text, []).append(image)
+    texts_also, images_also = ({at: np.array(those) for at, those in one.items()} for one in (said, images_of))
     directions = {
-        "image_to_text": Direction(pixels, words, own, numbers, cluster_of),
-        "text_to_image": Direction(words, pixels, numbers, own, cluster_of[first_image]),
+        "image_to_text": Direction(pixels, words, own, numbers, cluster_of, also=texts_also),
+        "text_to_image": Direction(words, pixels, numbers, own, cluster_of[first_image], also=images_also),
     }
     matched = [(read or {}).get(text, text) for text in gallery]
     if k_test > 0 and rerank_queries > 0 and isinstance(model, WritingEncoder):

@@ -17,7 +17,7 @@ measured, with its group), and `pictures/*.png`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final
 
 import pandas as pd
 
@@ -74,6 +74,13 @@ class MeasuredConfig(TrainingConfig):
         if self.size is not None and self.size < 1:
             raise ValueError(f"size must be at least 1 pixel, not {self.size}.")
 
+    measured_with: ClassVar[tuple[str, ...]] = ()
+    """Settings that are read only when what was trained is measured."""
+
+    def read_files(self) -> dict[str, list[Path]]:
+        """Setting -> files below a folder that it names whose content decides the result."""
+        return {}
+
     @property
     def split_name(self) -> str:
         """What rows name as their split: the set's own that was measured, or the protocol."""
@@ -105,37 +112,81 @@ def write_predictions(table: pd.DataFrame, folder: Path) -> None:
         table.to_parquet(part, index=False)
 
 
-def read_predictions(folders: Sequence[Path], key: Sequence[str]) -> pd.DataFrame:
+def read_predictions(
+    folders: Sequence[Path], key: Sequence[str], tile: str = "tile_id", whole: bool = True
+) -> pd.DataFrame:
     """The tables of several run folders as one.
 
     Args:
         folders: finished run folders, the folds of one seed.
         key: columns that tell one trial from another.
+        tile: column of tiles.
+        whole: every tile that a folder says it measured must be there; else others may lack, as those that nothing is
+            asked about.
 
     Raises:
-        ValueError: there is none, or something was measured twice.
+        ValueError: there is none, it is of other tiles than the folder says, or something was measured twice.
     """
-    table = pd.concat([read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders], ignore_index=True)
+    tables = [read_parquet(folder / PREDICTIONS).to_pandas() for folder in folders]
+    for folder, one in zip(folders, tables):
+        if missing := {*key, tile} - {*one.columns}:
+            raise ValueError(f"{folder / PREDICTIONS} has no column {min(missing)}: delete {folder} and run it again.")
+        if (folder / DIVISION).is_file():
+            said, there = {*_measured(folder)["measured"]}, {*one[tile]}
+            if there - said or (whole and said - there):
+                raise ValueError(
+                    f"{folder / PREDICTIONS} is of {len(there)} tiles, {DIVISION} beside it of {len(said)}, which are "
+                    f"not the same: delete {folder} and run it again."
+                )
+    table = pd.concat(tables, ignore_index=True)
     if table.duplicated(list(key)).any():
         raise ValueError(f"{folders[0]} and others have measured the same tiles: give the folds of one seed.")
     return table
 
 
-def notes_of(folders: Sequence[Path], task: str, encoder: str) -> tuple[str, str]:
+def notes_of(
+    folders: Sequence[Path], task: str, encoder: str, keys: Sequence[str] = ("note", "floor_note")
+) -> tuple[str, ...]:
     """What finished run folders say beside the figures of the model and of the floors.
 
     Args:
         folders: finished run folders.
         task: whose details in their `metrics.json` hold `note` and `floor_note`.
         encoder: name of the encoder in rows; that of the settings can be a path of this machine.
+        keys: which of the details.
+
+    Returns:
+        One text a key.
+
+    Raises:
+        ValueError: a folder's `metrics.json` holds none of the task.
     """
-    known = str(read_yaml(folders[0] / "config.yaml")["encoder"])
-    told = [cast(Any, read_json(folder / METRICS))["details"][task] for folder in folders]
-    note, floor_note = (
-        " ".join(dict.fromkeys(str(one.get(key, "")).replace(known, encoder) for one in told))
-        for key in ("note", "floor_note")
+    settings = read_yaml(folders[0] / "config.yaml")
+    known = str(settings.get("encoder", "") if isinstance(settings, Mapping) else "") or encoder
+    told = [_inside(folder, METRICS, "details", task) for folder in folders]
+    return tuple(
+        " ".join(dict.fromkeys(str(one.get(key, "")).replace(known, encoder) for one in told)).strip() for key in keys
     )
-    return note, floor_note
+
+
+def _inside(folder: Path, name: str, *keys: str) -> Mapping[str, Any]:
+    """What stands below some keys of a JSON file of a finished run folder."""
+    found: Any = read_json(folder / name)
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise ValueError(
+            f"{folder / name} is not what a finished run leaves: delete {folder} and give the command again."
+        )
+    return found
+
+
+def _measured(folder: Path) -> Mapping[str, Any]:
+    """What :func:`write_division` wrote."""
+    found = _inside(folder, DIVISION)
+    if not isinstance(found.get("divided"), str) or not isinstance(found.get("measured"), list):
+        raise ValueError(f"{folder / DIVISION} is not what a finished run leaves: delete {folder} and run it again.")
+    return found
 
 
 def check_folds(folders: Sequence[Path], whole: bool) -> None:
@@ -149,7 +200,7 @@ def check_folds(folders: Sequence[Path], whole: bool) -> None:
     for folder in folders:
         if not (folder / DIVISION).is_file():
             raise ValueError(f"{folder} does not say which tiles it measured: delete it and give the command again.")
-        found.append(read_json(folder / DIVISION))
+        found.append(_measured(folder))
     measured = [tile for one in found for tile in one["measured"]]
     if len({one["divided"] for one in found}) > 1 or len({*measured}) < len(measured):
         raise ValueError(f"The folds in {folders[0].parent} divided other tiles, or measured one twice: delete them.")

@@ -144,6 +144,40 @@ def test_other_labels_of_the_same_tiles_are_refused(
     assert "was made with labels_sha256" in capsys.readouterr().err
 
 
+def test_labels_that_change_while_it_runs_are_told(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changing(config: ToyConfig) -> Mapping[str, Any]:
+        found = toy(config)
+        if config.fold == 1:
+            with (tmp_path / "set" / "annotations.parquet").open("ab") as file:
+                file.write(b"more")
+        return found
+
+    monkeypatch.setattr(bench, "find_bench_task", lambda name: BenchTask(ToyConfig, changing, toy_rows))
+    assert main(command) == 2
+    assert "labels_sha256 changed while" in capsys.readouterr().err
+    assert calls == [(0, 0), (0, 1)]
+    assert not (tmp_path / "runs" / "rows.json").exists()
+
+
+def test_runs_that_read_other_items_have_no_rows(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 0
+    for fold, said in enumerate(("one", "one", "other")):
+        path = tmp_path / "runs" / "seed-0" / f"fold-{fold}" / METRICS
+        Results((), {"toy": {}}, {"said_sha256": said}, {}).write(path)
+    assert main(command) == 2
+    assert "seed-0/fold-2 was made with another said_sha256" in capsys.readouterr().err
+
+
+def test_seeds_of_other_numbers_say_so() -> None:
+    one, two = (Row("d", "own", "t", "e", "m", 0.5, (0.4, 0.6), n, None, "") for n in (10, 13))
+    (found,) = over_seeds([[one], [two]])
+    assert "Of 10 to 13 trials in a seed." in found.note
+
+
 def test_folds_that_have_not_measured_every_tile_have_no_rows(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

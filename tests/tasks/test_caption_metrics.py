@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
@@ -10,8 +11,10 @@ from pycocoevalcap.meteor.meteor import Meteor
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
+from knowlip.models import TextTokenizer
+from knowlip.tasks.captioning import caption_rows
 from knowlip.tasks.metrics import CaptionScorer, java, rouge_l
-from knowlip.tasks.metrics.captions import METRICS, RAW
+from knowlip.tasks.metrics.captions import METRICS, RAW, one_spelling
 
 needs_java = pytest.mark.skipif(bool(java.no_java()), reason=java.no_java() or "Java is there")
 WORDS = "a the Two ships, lie at quay; port's 30.5 m (built-up) land: near water. no-one's U.S. 1,000 can't".split()
@@ -116,3 +119,36 @@ def test_what_java_gives_back_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(java, "STANFORD_CORENLP_3_4_1_JAR", "none.jar")
     with pytest.raises(RuntimeError, match="gave 0 of 1 texts"):
         java.ptb(["one"])
+
+
+def test_what_is_written_and_what_it_is_compared_with_have_one_spelling() -> None:
+    texts = [
+        "The pier is 30.5 m long and 1,200 m from the airport.",
+        "A U-shaped quay (about 12.75 ha) with 3-4 ships; no. 7: 50%!",
+        "The runway's width is 45.0 m, it doesn't end [here].",
+        "In 2019, 3 ships lay 0.8 km apart, oil/gas tanks_2.",
+    ]
+    tokenizer = TextTokenizer.train([text.lower() for text in texts], 400)
+    assert tokenizer.text(tokenizer.ids(texts[0])) != texts[0].lower()
+    for text in texts:
+        assert one_spelling(tokenizer.text(tokenizer.ids(text))) == one_spelling(text)
+        assert one_spelling(one_spelling(text)) == one_spelling(text)
+    assert [one_spelling(text) for text in texts[:3]] == [text.lower() for text in texts[:3]]
+
+
+def test_a_perfect_writer_has_the_highest_score_and_the_note_says_what_the_vocabulary_allows() -> None:
+    texts = [f"The pier is {n}.5 m long and {n},200 m from café no. {n}." for n in range(10, 22)]
+    tokenizer = TextTokenizer.train([text.replace("café", "cafe") for text in texts], 400)
+    plain = [text.replace("é", "e") for text in texts]
+    said = [tokenizer.text(tokenizer.ids(text)) for text in plain]
+    ids = [str(n) for n in range(12)]
+    table = pd.DataFrame({"tile_id": ids, "group": ids, "said": said, "perfect": said, "other": None})
+    table["references"] = [[text, "A pier."] for text in plain]
+    found = {row.metric: row for row in caption_rows(table, "d", "test", "m")}["BLEU-4, raw strings"]
+    assert found.value == pytest.approx(1.0)
+    assert "perfect writer" not in found.note
+    table["references"] = [[text] for text in texts]  # the accent is lost
+    found = {row.metric: row for row in caption_rows(table, "d", "test", "m")}["BLEU-4, raw strings"]
+    assert found.value is not None
+    assert 0.4 < found.value < 0.95
+    assert f"A perfect writer of the model's vocabulary would reach {found.value:.3f}." in found.note

@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from knowlip.base.files import write_json
 from knowlip.base.statistics import wilson
 from knowlip.models.encoders import open_encoder
 from knowlip.tasks.class_floors import Chips, ranked
@@ -20,7 +21,7 @@ from knowlip.tasks.class_rows import (
     right,
 )
 from knowlip.tasks.classifier import Classifier, kept_summaries, summaries
-from knowlip.tasks.runs import read_predictions, write_predictions
+from knowlip.tasks.runs import check_folds, notes_of, read_predictions, write_predictions
 
 NAMES = ["bus", "car", "van"]
 
@@ -89,6 +90,31 @@ def test_folds_are_pooled_and_a_tile_counts_once(tmp_path: Path) -> None:
     assert class_rows(pooled, "set", "groups", "e", "k-NN")[0].n == 120
     with pytest.raises(ValueError, match="measured the same tiles"):
         read_predictions([folders[0], folders[0]], ["tile_id"])
+
+
+def test_what_is_no_finished_run_is_one_sentence(tmp_path: Path) -> None:
+    tile_ids, truth, scores = table()
+    found = predictions(tile_ids, tile_ids, [NAMES[one] for one in truth], NAMES, scores, {})
+    write_predictions(found, tmp_path)
+    write_json(tmp_path / "division.json", {"divided": "", "measured": [*tile_ids]})
+    assert len(read_predictions([tmp_path], ["tile_id"])) == len(found)
+    write_json(tmp_path / "division.json", {"divided": "", "measured": [*tile_ids, "more"]})
+    assert len(read_predictions([tmp_path], ["tile_id"], whole=False)) == len(found)
+    with pytest.raises(ValueError, match="not the same"):
+        read_predictions([tmp_path], ["tile_id"])
+    write_json(tmp_path / "division.json", {"divided": "", "measured": [*tile_ids[1:]]})
+    with pytest.raises(ValueError, match="not the same"):
+        read_predictions([tmp_path], ["tile_id"], whole=False)
+    with pytest.raises(ValueError, match="no column question"):
+        read_predictions([tmp_path], ["tile_id", "question"])
+    (tmp_path / "config.yaml").write_text("encoder: e\n")
+    for broken in ("{}", "[]", '{"details": {}}', '{"details": {"classify": 3}}'):
+        (tmp_path / "metrics.json").write_text(broken)
+        (tmp_path / "division.json").write_text(broken)
+        with pytest.raises(ValueError, match=r"metrics.json is not what a finished run leaves"):
+            notes_of([tmp_path], "classify", "e")
+        with pytest.raises(ValueError, match=r"division.json is not what a finished run leaves"):
+            check_folds([tmp_path], whole=False)
 
 
 def test_a_class_that_nobody_learned_is_never_right_and_stands_in_the_matrix() -> None:

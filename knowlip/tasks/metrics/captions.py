@@ -39,6 +39,35 @@ def tokenise(text: str) -> str:
     return " ".join(_WORD.findall(text))
 
 
+_PARTS: Final = re.compile(r"[^\W_]+|[^\w\s]|_")
+_JOINED: Final = (
+    (re.compile(r"(?<=\d) \. (?=\d)"), "."),
+    (re.compile(r"(?<=\d) , (?=\d{3}(?!\d))"), ","),
+    (re.compile(r"(?<=[^\W_]) ([-/]) (?=[^\W_])"), r"\1"),
+    (re.compile(r"(?<=[^\W_]) ' (?=(?:s|t|d|m|re|ve|ll)\b)"), "'"),
+    (re.compile(r" (?=[.,;:!?%)\]}])"), ""),
+    (re.compile(r"(?<=[(\[{]) "), ""),
+)
+"""What belongs to its neighbours, in this order."""
+
+
+def one_spelling(text: str) -> str:
+    """A text in the one spelling that what is written and what it is compared with share: without capitals, with the
+    spaces between words and marks that English has, whatever they were.
+
+    WordPiece decoding puts spaces around marks and loses where there were none ("30. 5", "1, 200", "built - up"): both
+    sides are taken apart and put together by the same rules.
+
+    Example:
+        >>> one_spelling("It is 30. 5 m ( 1, 200 ft ), the quay ' s built - up side .")
+        "it is 30.5 m (1,200 ft), the quay's built-up side."
+    """
+    text = " ".join(_PARTS.findall(text.lower()))
+    for pattern, joint in _JOINED:
+        text = pattern.sub(joint, text)
+    return text
+
+
 NO_CIDER: Final = (
     "CIDEr weighs words by how few images' references hold them: it needs references of two images that differ."
 )
