@@ -87,11 +87,10 @@ class Direction:
             lent_G: candidate whose embedding stands in for that of each candidate.
         """
         queries = np.arange(len(self)) if lent_Q is None else lent_Q
-        candidates = slice(None) if lent_G is None else lent_G
-        parts = [
-            ranks_of_positives(self.cosine(queries[part])[:, candidates], self.positive(part))
-            for part in parts_of(len(self), self.gallery)
-        ]
+        parts = []
+        for part in parts_of(len(self), self.gallery):
+            scores = self.cosine(queries[part])
+            parts.append(ranks_of_positives(scores if lent_G is None else scores[:, lent_G], self.positive(part)))
         return np.concatenate(parts)
 
     def scores(self, query: int, fused: bool = True) -> np.ndarray:

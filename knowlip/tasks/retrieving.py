@@ -199,7 +199,7 @@ def recall_rows(
             blind, metric = _blind(part, k), f"{direction} R@{k}"
             hit = _Hits.of(part, "rank", k, blind)
             every["cosine"].append(hit)
-            twin = {}
+            twin: dict[str, float] = {}
             if not lent.empty:
                 other = _Hits.of(lent, "other", k, _blind(lent, k))
                 every["other"].append(other)
