@@ -137,7 +137,7 @@ class _Rows:
         self,
         encoder: str,
         metric: str,
-        figure: Estimate,
+        figure: Estimate | None,
         floors: Mapping[str, float | None],
         unit: Unit = "share",
         better: Better = "higher",
@@ -146,8 +146,10 @@ class _Rows:
         floor, name = highest_floor(floors, better)
         own = self.floor_note if encoder.startswith((FLOOR, ANNOTATOR)) else self.note
         own = self.detector_note if encoder.startswith(DETECTOR) else own
-        said = " ".join(one for one in (own, note, figure.note) if one)
+        said = " ".join(one for one in (own, note, figure.note if figure else "") if one)
         head = (self.data, self.split, "vqa", encoder, metric)
+        if figure is None:
+            return Row(*head, None, None, 0, floor, name, said, unit, better)
         return Row(*head, figure.value, figure.ci, figure.n, floor, name, said, unit, better)
 
     def others(self, part: pd.DataFrame) -> dict[str, str]:
@@ -258,8 +260,9 @@ def _count_rows(make: _Rows) -> list[Row]:
     }
     rows = []
     for who, column, how in ((make.encoder, "ranked", ", ranked"), (make.encoder, "generated", ", written")):
-        if (one := error(column)) is not None:
-            silent = len(part) - one.n
+        one = error(column)
+        if one is not None or part[column].notna().any():
+            silent = len(part) - (one.n if one else 0)
             note = f"{silent} answers that are no number are left out." if silent else ""
             note = " ".join(text for text in (unread, note) if text)
             rows.append(make.row(who, metric + how, one, named, "number", "lower", note))

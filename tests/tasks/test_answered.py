@@ -211,3 +211,12 @@ def test_answers_are_told_apart_as_the_model_reads_them() -> None:
     tokenizer = TextTokenizer.train(["ship", "a220 and 3.5"], 200)
     assert [spelled(tokenizer, text) for text in ("ship", "A220", "船", "ship 船")] == ["ship", "a220", None, None]
     assert told_apart(tokenizer, ["ship", "船", "机", "3.5"]) == ["ship", "船 or 机", "船 or 机", "3.5"]
+
+
+def test_an_error_of_no_number_is_told() -> None:
+    rows = measured_rows(
+        counted(["1", "2"] * 20, "1 or 2", alike=True, **{"floor:majority answer": "1"}), "d", "t", "m"
+    )
+    error = next(one for one in rows if one.encoder == "m" and "absolute" in one.metric)
+    assert (error.value, error.n, error.floor) == (None, 0, 0.5)
+    assert "40 answers that are no number" in error.note
