@@ -35,7 +35,7 @@ def test_any_caption_of_an_image_is_right() -> None:
     assert of_text.positives_Q.tolist() == [1, 2, 2]  # of the airfield, then of each text of ships
     assert of_text.rank_Q.tolist() == [1, 1, 1]
     assert of_image.other_Q.tolist() == [1, 2, 3]  # the image of the airfield finds the ships' texts second
-    assert of_text.other_Q.tolist()[0] == 2
+    assert of_text.other_Q.tolist() == [3, 2, 2]  # of equal scores the last
 
 
 def test_re_ranked_queries_stand_beside_floors_and_cosine_of_the_same() -> None:
