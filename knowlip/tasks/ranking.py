@@ -234,6 +234,7 @@ def retrieval(
     pixels, words, numbers = images.features.numpy(), features.numpy(), np.arange(len(gallery))
     _, first_image = np.unique(own, return_index=True)
     cluster_of = np.asarray(clusters)
+    # One text of each image makes the gallery; what is true of it by another of its captions is not wrong of it.
     said: dict[int, list[int]] = {}
     images_of: dict[int, list[int]] = {}
     for image, every in enumerate(captions):
