@@ -54,7 +54,7 @@ def through_blocks(tower: VisionTransformer, tokens_BMD: Tensor) -> Tensor:
     x = tokens_BMD
     for block in tower.blocks:
         if tower.grad_checkpointing and torch.is_grad_enabled():
-            x = checkpoint(block, x, use_reentrant=False)  # type: ignore[assignment]
+            x = checkpoint(block, x, use_reentrant=False)
         else:
             x = block(x)
     normed: Tensor = tower.norm(x)

@@ -1,6 +1,8 @@
 """Self-supervised pre-training: what each method learns, what it must not see, one result whatever interrupts it."""
 
 import json
+import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,14 @@ from knowlip.models.encoders import open_encoder
 from knowlip.tasks.classify import ClassifyConfig, classify
 from knowlip.tasks.selfsup import task
 from knowlip.tasks.selfsup.run import TASKS, selfsup
-from knowlip.tasks.selfsup.settings import METHODS, SelfSupConfig
+from knowlip.tasks.selfsup.settings import METHODS, MaeConfig, MocoConfig, SelfSupConfig
 from knowlip.tasks.selfsup.task import TileViews
 from knowlip.tasks.selfsup.watch import effective_rank
+from knowlip.training.augment import AugmentConfig
+from knowlip.training.views import ViewConfig
 from tests.tasks.selfsup_runs import chips, config
+
+STILL = AugmentConfig(gain_db=0, speckle_looks=0)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +86,29 @@ def test_two_processes_train_what_one_does(method: Any, dataset: Path, tmp_path:
     tiles = torch.randint(1, 256, (4, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     said = [open_encoder(tmp_path / run / "model").summary(tiles) for run in ("one", "two")]
     torch.testing.assert_close(said[1], said[0], rtol=1e-2, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_an_autoencoder_learns_more_than_the_mean_of_a_patch(tmp_path: Path) -> None:
+    clear, views = chips(tmp_path, depth=0.6, looks=4), ViewConfig(area=(1.0, 1.0), augment=STILL)
+    changes = {"steps": 150, "learning_rate": 3e-3, "log_every": 50, "beta2": 0.95, "views": views}
+    selfsup(config(clear, tmp_path / "run", mae=MaeConfig(mask=0.5, width=32, depth=1, heads=2), **changes))
+    last = losses(tmp_path / "run")[-1]
+    assert last["loss"] < 0.9 * last["patch_mean"]
+
+
+@pytest.mark.slow
+def test_contrast_tells_tiles_apart_and_their_neighbours_by_class(dataset: Path, tmp_path: Path) -> None:
+    augment = AugmentConfig(gain_db=6.0, speckle_looks=0, flips=0, rotations=0)
+    changes = {"steps": 40, "batch_size": 32, "learning_rate": 2e-3, "log_every": 10, "knn_every": 40}
+    moco = MocoConfig(width=64, embed_dim=32, momentum=0.9)
+    views = ViewConfig(area=(0.3, 1.0), augment=augment)
+    result = selfsup(config(dataset, tmp_path / "run", method="moco", moco=moco, views=views, **changes))
+    last = losses(tmp_path / "run")[-1]
+    chance = 2 * 2 * moco.temperature * math.log(32)  # of who takes any of a batch
+    assert last["loss"] < chance
+    assert last["spread"] > 0.5
+    assert result["curve"]["knn"] > result["curve"]["random_init"]["knn"]
 
 
 # ---- what is left behind --------------------------------------------------------------------------------------------
@@ -201,8 +230,6 @@ def test_settings_that_cannot_work(changes: dict[str, Any], words: str, dataset:
 
 
 def test_a_broken_folder_ends_with_a_sentence(run: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = Path(shutil.copytree(run / "model", tmp_path / "model"))
     good = (folder / "config.json").read_text()
     for old, new, words in (

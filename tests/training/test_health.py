@@ -37,6 +37,9 @@ def test_a_healthy_training_is_left_alone() -> None:
         ({"tau": 0.001}, "temperature stands at its limit"),
         ({"tau": 0.5}, "temperature stands at its limit"),
         ({"queue_duplicates": 0.75}, "75% of the queue"),
+        ({"spread": 0.01}, "COLLAPSED: the embeddings of different images are alike"),
+        ({"teacher_entropy": 0.99}, "COLLAPSED: the teacher says every prototype"),
+        ({"prototypes": 1.1}, "COLLAPSED: the teacher says one prototype"),
         ({"data_wait": 0.4}, "40% of the time"),
         ({"gradient_norm": 50.0}, "gradient norm rose to 50 from about 1"),
         ({"skipped_steps": 4}, "4 of 10 steps were skipped"),
@@ -54,6 +57,14 @@ def test_matching_at_its_prior_takes_several_lines_after_the_warm_up() -> None:
     lines = warned([{"itm": PRIOR_LOSS + 0.002}] * 12, warmup=80)
     assert [bool(line) for line in lines] == [False] * 8 + [True] + [False] * 3
     assert "how many of the pairs are true" in lines[8][0]
+
+
+def test_a_decoder_that_knows_a_mean_alone_is_named_after_several_lines() -> None:
+    for floor in ("patch_mean", "image_mean"):
+        found = warned([{"loss": 1.01, floor: 1.0}] * 6)
+        assert [bool(one) for one in found] == [False] * 4 + [True, False]
+        assert "knows no more of hidden patches than a mean" in found[4][0]
+        assert warned([{"loss": 0.97, floor: 1.0}] * 6) == [[]] * 6
 
 
 def test_an_illness_that_comes_again_is_named_again() -> None:

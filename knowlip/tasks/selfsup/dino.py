@@ -129,7 +129,8 @@ class SelfDistillation(SelfSupervision[DinoModule]):
             raise ValueError(f"{config.vision.name} has no class token, which dino learns with.")
         if config.dino.local_views and config.dino.local_px % side:
             raise ValueError(f"dino.local_px must be a multiple of the patch of {side} px, not {config.dino.local_px}.")
-        self.grid = tuple(map(int, tower.patch_embed.grid_size))
+        rows, columns = tower.patch_embed.grid_size
+        self.grid = int(rows), int(columns)
         module = DinoModule(self.model, config.dino)
         # What is measured on the way and kept is the teacher.
         self.teacher = VisionModel(config.vision, self.model.pool, self.model.positions)

@@ -91,7 +91,7 @@ class JepaModule(nn.Module):
         nothing = placed(tower, torch.zeros_like(patches), grid)  # positions, where the tower has absolute ones
         prefix = nothing[:, : self.prefix].repeat_interleave(windows, 0)
         position = chosen(nothing[:, self.prefix :], place_BWK.flatten(1)).unflatten(1, (windows, -1)).flatten(0, 1)
-        return self.decoder(through_blocks(tower, torch.cat([prefix, within + position], 1)))  # type: ignore[no-any-return]
+        return self.decoder(through_blocks(tower, torch.cat([prefix, within + position], 1)))
 
 
 class JointEmbeddingPrediction(SelfSupervision[JepaModule]):

@@ -44,7 +44,7 @@ class MocoModule(nn.Module):
         """(B, S, S) uint8 -> (B, E), of the encoder or of the momentum encoder."""
         model = self.model.model
         tokens = towers["visual_encoder"].forward_features(model.normalise(images))  # type: ignore[operator]
-        return towers["projector"](model.summary(tokens))  # type: ignore[no-any-return]
+        return towers["projector"](model.summary(tokens))
 
     def forward(self, part: TileViews) -> tuple[dict[str, Tensor], None]:
         """The loss of both directions; and how far the embeddings of different tiles are from each other."""

@@ -7,7 +7,6 @@ A method is one file of this folder: a module that computes losses from a :class
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
@@ -101,7 +100,9 @@ class SelfSupervision(Task[TileViews], Generic[Module]):
             self.warmup_steps = round(config.warmup_epochs * self.steps_per_epoch)
         self.step = 0
         self.module = self.make()
-        self.watch = Watch.of(self.dataset, config, self.seen, names, self.pixels, self.cache) if engine.first else None
+        self.watch: Watch | None = None
+        if engine.first and not engine.sharded:  # parts of weights say nothing alone
+            self.watch = Watch.of(self.dataset, config, self.seen, names, self.pixels, self.cache)
 
     @abstractmethod
     def make(self) -> Module:
@@ -157,7 +158,11 @@ class SelfSupervision(Task[TileViews], Generic[Module]):
             write_json(self.config.out / _WEIGHTS, self.weights)
             for report in self.weights.values():
                 say(describe(report))
-        if self.watch is not None and self.config.knn_every:
+        if self.watch is None:
+            say(
+                "The log has no curve of neighbours and no pictures: the strategy fsdp leaves no process a whole tower."
+            )
+        elif self.config.knn_every:
             self.watch.begin(self.tower, self.config.out)
             self._draw(0)
 
@@ -250,8 +255,3 @@ class ViewBatches:
 def known_pixels(images: Tensor) -> Tensor:
     """Which pixels have data (bool), of any images in which 0 is none."""
     return images != 0
-
-
-def run_folder(config: SelfSupConfig) -> Path:
-    """Where a finished run keeps its tower."""
-    return config.out / MODEL

@@ -113,9 +113,9 @@ class Watch:
         elif not ask:
             note = "no tile with a class is kept aside" if not copies else "all tiles aside are copies of learned ones"
         names = np.array([seen.class_of.get(name, "") for name in tile_ids], dtype=object)
-        numbers = [np.array([number[name] for name in some], int) for some in (learn, ask)]
+        voting, asked = (np.array([number[name] for name in some], int) for some in (learn, ask))
         trained = np.array([number[seen.train[at]] for at in ranked])
-        return cls(pixels, *numbers, names, trained, config.neighbours, copies, note, tile_ids, dataset)
+        return cls(pixels, voting, asked, names, trained, config.neighbours, copies, note, tile_ids, dataset)
 
     def begin(self, tower: VisionModel, out: Path) -> None:
         """Measure the tower as it begins and the floors, and write them."""
@@ -124,7 +124,7 @@ class Watch:
             "neighbours": len(self.learn),
             "classes": len({*self.names[self.learn].tolist()}),
             "copies_left_out": self.copies,
-            "random_init": cast(dict[str, float], self.figures(tower)),
+            "random_init": self.figures(tower),
             "floors": {} if self.note else self.floors(),
             "note": self.note,
         }
