@@ -159,9 +159,7 @@ class SelfSupervision(Task[TileViews], Generic[Module]):
             for report in self.weights.values():
                 say(describe(report))
         if self.watch is None:
-            say(
-                "The log has no curve of neighbours and no pictures: the strategy fsdp leaves no process a whole tower."
-            )
+            say("The log has no curve of neighbours and no pictures: by fsdp no process has a whole tower.")
         elif self.config.knn_every:
             self.watch.begin(self.tower, self.config.out)
             self._draw(0)
