@@ -98,17 +98,15 @@ def test_an_autoencoder_learns_more_than_the_mean_of_a_patch(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_contrast_tells_tiles_apart_and_their_neighbours_by_class(dataset: Path, tmp_path: Path) -> None:
-    augment = AugmentConfig(gain_db=6.0, speckle_looks=0, flips=0, rotations=0)
-    changes = {"steps": 40, "batch_size": 32, "learning_rate": 2e-3, "log_every": 10, "knn_every": 40}
+def test_contrast_knows_a_view_of_the_same_tile(dataset: Path, tmp_path: Path) -> None:
+    views = ViewConfig(area=(0.3, 1.0), augment=AugmentConfig(gain_db=6.0, speckle_looks=0, flips=0, rotations=0))
     moco = MocoConfig(width=64, embed_dim=32, momentum=0.9)
-    views = ViewConfig(area=(0.3, 1.0), augment=augment)
-    result = selfsup(config(dataset, tmp_path / "run", method="moco", moco=moco, views=views, **changes))
-    last = losses(tmp_path / "run")[-1]
+    changes = {"steps": 160, "batch_size": 32, "learning_rate": 2e-3, "log_every": 20}
+    selfsup(config(dataset, tmp_path / "run", method="moco", moco=moco, views=views, **changes))
+    last = losses(tmp_path / "run")[-4:]
     chance = 2 * 2 * moco.temperature * math.log(32)  # of who takes any of a batch
-    assert last["loss"] < chance
-    assert last["spread"] > 0.5
-    assert result["curve"]["knn"] > result["curve"]["random_init"]["knn"]
+    assert np.mean([line["loss"] for line in last]) < 0.98 * chance
+    assert min(line["spread"] for line in last) > 0.5, "and nothing has collapsed"
 
 
 # ---- what is left behind --------------------------------------------------------------------------------------------
@@ -173,7 +171,7 @@ def test_bench_run_takes_the_folder(run: Path, dataset: Path, tmp_path: Path) ->
         encoder=str(run / "model"),
         out=tmp_path / "bench",
         protocol="own",
-        set=["mode=knn", "accelerator=cpu"],
+        settings=("mode=knn", "accelerator=cpu"),
     )
     assert bench_run(settings)["rows"]
 
