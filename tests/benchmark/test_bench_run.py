@@ -1,6 +1,7 @@
 """`knowlip bench run` with a task of a few lines: what is pooled, what goes on, what is refused."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +160,30 @@ def test_labels_that_change_while_it_runs_are_told(
     assert "labels_sha256 changed while" in capsys.readouterr().err
     assert calls == [(0, 0), (0, 1)]
     assert not (tmp_path / "runs" / "rows.json").exists()
+
+
+def test_what_is_read_only_when_measured_may_change_until_then(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(ToyConfig):
+        measured_with = ("level",)
+
+    def stopped(config: ToyConfig) -> Mapping[str, Any]:
+        config.out.mkdir(parents=True)
+        (config.out / "config.yaml").write_text("begun: true")
+        raise KeyboardInterrupt
+
+    def going_on(config: ToyConfig) -> Mapping[str, Any]:
+        shutil.rmtree(config.out, ignore_errors=True)
+        return toy(config)
+
+    monkeypatch.setattr(bench, "find_bench_task", lambda name: BenchTask(Late, stopped, toy_rows))
+    assert main([*command, "--settings", "level=0.2"]) == 130
+    monkeypatch.setattr(bench, "find_bench_task", lambda name: BenchTask(Late, going_on, toy_rows))
+    assert main([*command, "--settings", "level=0.7", "split=val"]) == 2, "another setting binds"
+    assert main([*command, "--settings", "level=0.7"]) == 0
+    assert main([*command, "--settings", "level=0.9"]) == 2
+    assert "task_settings.level = 0.7" in capsys.readouterr().err
 
 
 def test_runs_that_read_other_items_have_no_rows(
