@@ -53,6 +53,7 @@ ONLY_PARSED = {
     "classify": "trains; tests/tasks/test_classify.py",
     "detect": "trains; tests/tasks/test_detect.py",
     "segment": "trains; tests/tasks/test_segment.py",
+    "selfsup": "trains; tests/tasks/test_selfsup.py",
     "bench": "trains; tests/tasks/test_segment.py and tests/benchmark/test_bench_run.py",
     "predict detect": "needs a trained detector; tests/inference/test_predict.py",
     "predict segment": "needs a trained segmenter; tests/inference/test_predict.py",

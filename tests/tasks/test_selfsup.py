@@ -19,7 +19,7 @@ from knowlip.models.encoders import open_encoder
 from knowlip.tasks.classify import ClassifyConfig, classify
 from knowlip.tasks.selfsup import task
 from knowlip.tasks.selfsup.run import TASKS, selfsup
-from knowlip.tasks.selfsup.settings import METHODS, MaeConfig, MocoConfig, SelfSupConfig
+from knowlip.tasks.selfsup.settings import METHODS, DinoConfig, MaeConfig, MocoConfig, SelfSupConfig
 from knowlip.tasks.selfsup.task import TileViews
 from knowlip.tasks.selfsup.watch import effective_rank
 from knowlip.training.augment import AugmentConfig
@@ -107,6 +107,19 @@ def test_contrast_knows_a_view_of_the_same_tile(dataset: Path, tmp_path: Path) -
     chance = 2 * 2 * moco.temperature * math.log(32)  # of who takes any of a batch
     assert np.mean([line["loss"] for line in last]) < 0.98 * chance
     assert min(line["spread"] for line in last) > 0.5, "and nothing has collapsed"
+
+
+@pytest.mark.slow
+def test_distillation_raises_the_neighbours_above_a_random_tower(dataset: Path, tmp_path: Path) -> None:
+    views = ViewConfig(area=(0.3, 1.0), augment=AugmentConfig(gain_db=6.0, speckle_looks=0, flips=0, rotations=0))
+    sizes = {"local_views": 2, "local_px": 16, "prototypes": 64, "hidden": 64, "bottleneck": 32}
+    dino = DinoConfig(**sizes, momentum=0.9, freeze_prototypes=0.05)
+    changes = {"steps": 60, "batch_size": 32, "learning_rate": 1e-3, "log_every": 20, "knn_every": 40}
+    result = selfsup(config(dataset, tmp_path / "run", method="dino", dino=dino, views=views, **changes))
+    last = losses(tmp_path / "run")[-1]
+    assert result["curve"]["knn"] > result["curve"]["random_init"]["knn"]
+    assert last["prototypes"] > 1.5
+    assert last["teacher_entropy"] < 0.98
 
 
 # ---- what is left behind --------------------------------------------------------------------------------------------
