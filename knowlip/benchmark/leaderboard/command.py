@@ -66,7 +66,8 @@ def leaderboard(config: LeaderboardConfig) -> dict[str, Any]:
         for one in sources.missing
     ]
     if not parts:
-        gaps += [f"By sensor and resolution: {one}." for one in no_parts]
+        few = "no part of a board's trials is large enough"
+        gaps += [f"By sensor and resolution: {one}." for one in no_parts or [few]]
     if not sources.efficiency:
         gaps.append("Efficiency: no suite with a baseline was given.")
     found = Leaderboard(tables, shown, parts, sources.efficiency, sources.files, gaps)
