@@ -37,7 +37,8 @@ _UNSURE: Final = re.compile(
     r"\bup\b(?! to\b)(?<!made up)(?<!makes up)(?<!close up)|\bdown\b(?! to\b)|\b(?:in|to|towards?) the (?:fore|back)"
     r"ground\b|\bforeground\b|\b(?:near|far) (?:range|side)\b|\b(?:starboard|port ?side|portside|bow|stern|astern)\b|"
     r"\b(?:landscape|portrait) (?:format|orientation|image|picture)\b|\bimage (?:a |in )?(?:landscape|portrait)\b|"
-    # A direction by a number without degrees, which nobody reads.
+    # A direction by letters, or by a number without degrees, which nobody reads.
+    r"\b(?:heading|facing|pointing|towards?|bound)(?: (?:the|to|for))* (?:[ns]?[ns][ew]|[ew][ns][ew]|[nsew])\b|"
     r"\b(?:heading|course|bearing|azimuth|angle|rotat\w+|orient\w+)\b\D{0,24}\d",
     re.IGNORECASE,
 )

@@ -243,9 +243,11 @@ def _count_rows(make: _Rows) -> list[Row]:
     part = asked[numbers.fillna(False).astype(bool)] if len(asked) else asked
     worded = len(asked) - len(part)
     unread = f"{worded} questions whose right answer is no number in digits are left out." if worded else ""
+    metric = "count mean absolute error"
     if part.empty:
-        return []
-    true, clusters, metric = part["answer"].astype(float), part["group"].astype(str), "count mean absolute error"
+        head = (make.data, make.split, "vqa", make.encoder, f"{metric}, ranked")
+        return [Row(*head, None, None, 0, None, "", unread, "number", "lower")] if worded else []
+    true, clusters = part["answer"].astype(float), part["group"].astype(str)
 
     def error(column: str) -> Estimate | None:
         said = pd.to_numeric(part[column], errors="coerce")

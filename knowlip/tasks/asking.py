@@ -5,7 +5,7 @@ Two settings of balance meet here. Tiles whose questions have rare answers are m
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import numpy as np
@@ -34,7 +34,7 @@ class Example:
     """The question in other words: one wording of all is drawn whenever it is asked."""
     rate: float = 1.0
     """How often it is asked when its tile is met, as questions come (without balance)."""
-    sure: bool = True
+    sure: bool = field(default=True, repr=False)
     """Whether its words may turn with the pixels where they are understood, see :mod:`knowlip.language.turning`."""
 
     @property

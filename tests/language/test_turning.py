@@ -92,6 +92,7 @@ def test_our_own_questions_may_all_turn(kind: QuestionType) -> None:
     [
         *("A ship in cell B2.", "A ship in the third row.", "A ship at <12><30>.", "Two ships pointing up.", "NW"),
         *("\u5de6\u4e0a\u89d2\u6709\u8239", "Schiff \u00fcber dem Kai", "A ship of 12 to 30 m at y 0.5."),
+        *("A ship heading ne.", "It points towards the nnw", "Two ships bound for s"),
         *("A ship in the foreground.", "A ship of heading 45.", "Zone 2 is empty.", "The ship at pixel 12 30."),
     ],
 )

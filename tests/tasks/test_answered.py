@@ -51,6 +51,10 @@ def test_right_answers_that_are_no_digits_have_no_error_and_are_counted() -> Non
     row = found["count mean absolute error, ranked"]
     assert (row.value, row.n) == (0.0, 15)
     assert "5 questions whose right answer is no number in digits are left out." in row.note
+    none = measured_rows(table[table["answer"] == "three"], "d", "test", "m")
+    row = next(one for one in none if one.metric == "count mean absolute error, ranked")
+    assert (row.value, row.n) == (None, 0)
+    assert "3 questions" in row.note
 
 
 def test_risk_over_coverage_by_hand() -> None:
