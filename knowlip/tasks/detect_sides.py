@@ -11,6 +11,7 @@ from knowlip.dataset import Dataset
 from knowlip.tasks.detect_settings import DetectConfig
 from knowlip.tasks.objects import ClassMap, TileObjects, read_objects
 from knowlip.tasks.protocols import Division, divide
+from knowlip.tasks.unseen import same_places
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class DetectSides:
             cache=cache,
         )
         own = data.tiles("train")["tile_id"].to_list() if config.test_on is not None else list(aside.train)
+        shared = 0
+        if config.test_on is not None:  # the measured images may be images of this set, too
+            block = data.tiles("train").set_index("tile_id")["block"].astype(str)
+            places = measured.tiles().set_index("tile_id")["block"].loc[list(aside.test)]
+            known = same_places(places, block)
+            shared, own = len(own), [tile_id for tile_id in own if block[tile_id] not in known]
+            shared -= len(own)
         if not own or not aside.test:
             raise ValueError(
                 f"There are {len(own)} tiles to learn from and {len(aside.test)} to measure: both need some."
@@ -59,6 +67,7 @@ class DetectSides:
         truth, unasked = read_objects(measured, aside.test, config.label, names)
         counted = {f"objects {reason}": count for reason, count in left.items()}
         counted |= {f"measured objects {reason}": count for reason, count in unasked.items()}
+        counted |= {"training tiles that are images to be measured": shared} if shared else {}
         chosen: dict[str, TileObjects] = {}
         small = hidden = 0
         for tile_id, objects in everything.items():

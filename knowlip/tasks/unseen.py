@@ -90,6 +90,12 @@ def _twins(blocks: set[str], seen: set[str]) -> list[tuple[str, str]]:
     return found
 
 
+def same_places(blocks: Iterable[str], seen: Iterable[str]) -> set[str]:
+    """Those of `seen` that are the same places, or the same images of another set, as some of `blocks`."""
+    those, others = {*map(str, blocks)}, {*map(str, seen)}
+    return those & others | {block for block, _ in _twins(others, those)}
+
+
 def also_seen(card: Mapping[str, Any], dataset: Dataset, blocks: Iterable[str]) -> ModelCard:
     """What a card says more after a fine-tuning.
 

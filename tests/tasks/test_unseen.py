@@ -11,6 +11,9 @@ from knowlip.models import load_model
 from knowlip.models.encoders.knowlip import card_of
 from knowlip.models.encoders.protocol import UNKNOWN, EncoderCard
 from knowlip.tasks.answering import VqaConfig, answer_questions
+from knowlip.tasks.detect_settings import DetectConfig
+from knowlip.tasks.detect_sides import DetectSides
+from knowlip.tasks.objects import ClassMap
 from knowlip.tasks.pretrain import _grown
 from knowlip.tasks.unseen import also_seen, check_unseen, other_sets
 from knowlip.tiles.imports import ImportConfig, import_dataset
@@ -92,5 +95,12 @@ def test_what_a_model_was_fine_tuned_on_is_refused_under_another_name(
     again: Any = {"dataset": tmp_path / "b", "encoder": str(tmp_path / "model"), "out": tmp_path / "again", **small}
     with pytest.raises(ValueError, match=r"images of another set \(first: again-"):
         answer_questions(VqaConfig(**again))
+    detect = DetectConfig(
+        dataset=ships.path, encoder="pixels:32", out=tmp_path / "detect", test_on=tmp_path / "b", split="test"
+    )
+    sides = DetectSides.of(detect, ships, Dataset(tmp_path / "b"), ClassMap())
+    number = {one: one.rpartition("-")[2] for one in (*sides.train, *sides.test)}
+    assert not {number[one] for one in sides.train} & {number[one] for one in sides.test}
+    assert sides.left["training tiles that are images to be measured"] > 0
     assert also_seen(saved, ships, ["z"])["other_sets"] == saved["other_sets"]
     assert (tmp_path / "model" / "README.md").read_text().count("Learned from, too") == 1
