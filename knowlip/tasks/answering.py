@@ -144,7 +144,8 @@ class PairedAnswering(Pairing):
         group_of = dict(self.division.group_of)
         table = answers_table(encoder, self.dataset, test, asked, self.train_questions, candidate, group_of, config)
         boxes, of_boxes = _boxes(self.dataset, asked, group_of, config)
-        table = table.assign(**boxes)
+        for name, column in boxes.items():
+            table[name] = column
         write_predictions(table, config.out)
         write_pictures(table, self.dataset, config.out)
         unseen = Counter(str(one.type) for one in asked if one.answer not in candidate[one.type])

@@ -24,8 +24,9 @@ from knowlip.language.definitions import TileTruth
 from knowlip.language.dimensions import DIMENSIONS, SLOTS
 from knowlip.language.truth import judge
 from knowlip.models.encoders import Encoder, WritingEncoder
+from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.bench import Bench, Measured, balanced
-from knowlip.tasks.captioning import CAPTIONING
+from knowlip.tasks.captioning import CAPTIONING, as_spelled, best_note
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import CaptionScorer, Estimate, fixed_texts, proportion
 from knowlip.tasks.metrics.captions import one_spelling
@@ -153,7 +154,8 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
             {"one set": most},
         )
     )
-    more += _score_rows(bench, encoder.name, generated, references, trial.clusters, fixed)
+    perfect = as_spelled(encoder.model.tokenizer, references) if isinstance(encoder, KnowLIPEncoder) else references
+    more += _score_rows(bench, encoder.name, generated, references, trial.clusters, fixed, perfect)
     examples = tuple(
         ShownExample(
             "caption",
@@ -284,17 +286,24 @@ def _score_rows(
     references: Sequence[str],
     clusters: Sequence[str],
     fixed: Mapping[str, str],
+    perfect: Sequence[str],
 ) -> list[Row]:
-    """Likeness to the annotator's words, beside that of texts that are the same for every image."""
+    """Likeness to the annotator's words, beside that of texts that are the same for every image; `perfect` are these
+    words as the model's vocabulary spells them."""
     # Capitals and the spaces around marks are lost in writing: both sides lose them.
     generated, references = [one_spelling(text) for text in generated], [one_spelling(text) for text in references]
-    fixed = {name: one_spelling(text) for name, text in fixed.items()}
+    fixed, perfect = (
+        {name: one_spelling(text) for name, text in fixed.items()},
+        [one_spelling(text) for text in perfect],
+    )
     scorer = CaptionScorer([[text] for text in references], clusters, [*generated, *fixed.values()])
     of_fixed = {name: scorer.scores([text] * len(references)) for name, text in fixed.items()}
+    best = {} if perfect == references else scorer.scores(perfect)
     rows = []
     for metric, score in scorer.scores(generated).items():
         reached = {name: found[metric].value for name, found in of_fixed.items()}
-        rows.append(bench.row("caption", who, metric, score.figure, reached, score.reason, unit="number"))
+        note = " ".join(one for one in (score.reason, best_note(best.get(metric))) if one)
+        rows.append(bench.row("caption", who, metric, score.figure, reached, note, unit="number"))
     return rows
 
 

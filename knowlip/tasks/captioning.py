@@ -18,11 +18,12 @@ from knowlip.base.generation import GenerationConfig
 from knowlip.base.progress import track
 from knowlip.base.rows import OTHER_IMAGE, Json, Row, highest_floor
 from knowlip.dataset.others import others_of
+from knowlip.models import TextTokenizer
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.described import Describing
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import fixed_texts
-from knowlip.tasks.metrics.captions import CaptionScorer, one_spelling
+from knowlip.tasks.metrics.captions import CaptionScore, CaptionScorer, one_spelling
 from knowlip.tasks.paired import LanguageConfig
 from knowlip.tasks.runs import FLOOR, BenchTask, notes_of, read_predictions, write_predictions
 from knowlip.training.loop import train
@@ -78,7 +79,7 @@ class Captioning(Describing):
                 "group": self.division.clusters(test),
                 "said": said,
                 "references": references,
-                "perfect": [tokenizer.text(tokenizer.ids(texts[0])[:longest]) for texts in references],
+                "perfect": as_spelled(tokenizer, [texts[0] for texts in references], longest),
                 "other": [said[at] if at >= 0 else None for at in other],
             }
             | {f"{FLOOR}{name}": [text] * len(test) for name, text in fixed.items()}
@@ -123,12 +124,23 @@ def caption_rows(
         for who, one in scores.items():
             figure, reason = one[metric].figure, one[metric].reason
             own = floor_note if who.startswith(FLOOR) else note
-            most = best[metric].value if who == encoder and metric in best else None
-            limit = "" if most is None else f"A perfect writer of the model's vocabulary would reach {most:.3f}."
+            limit = best_note(best.get(metric)) if who == encoder else ""
             said = " ".join(text for text in (own, reason, figure.note if figure else "", limit) if text)
             value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
             rows.append(Row(data, split, "caption", who, metric, value, ci, n, floor, name, said, "number"))
     return tuple(sorted(rows, key=lambda row: list(scores).index(row.encoder)))
+
+
+def as_spelled(tokenizer: TextTokenizer, texts: Sequence[str], longest: int | None = None) -> list[str]:
+    """Texts as a model with this tokenizer would write them that knows them, of at most so many tokens."""
+    return [tokenizer.text(tokenizer.ids(text)[:longest]) for text in texts]
+
+
+def best_note(score: CaptionScore | None) -> str:
+    """What is said of the score of texts as the model's vocabulary spells them; "" where there is none."""
+    if score is None or score.value is None:
+        return ""
+    return f"A perfect writer of the model's vocabulary would reach {score.value:.3f}."
 
 
 def _perfect(table: pd.DataFrame, references: Sequence[Sequence[str]]) -> list[str]:

@@ -116,7 +116,7 @@ class Pairing(Task[Batch]):
     """Training tiles with what is said or asked of them, and the losses of pre-training on it."""
 
     losses = ("loss", "itc", "itm", "infill")
-    free: ClassVar = ("workers", *FREE_MEASURED)
+    free: ClassVar[tuple[str, ...]] = ("workers", *FREE_MEASURED)
     pairs: ClassVar = "images"
     config: LanguageConfig
     name: ClassVar[str]

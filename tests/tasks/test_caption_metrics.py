@@ -1,6 +1,8 @@
 """Scores of captions against pycocoevalcap's own classes, and what cannot be measured."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from knowlip.models import TextTokenizer
+from knowlip.tasks.caption import _score_rows
 from knowlip.tasks.captioning import caption_rows
 from knowlip.tasks.metrics import CaptionScorer, java, rouge_l
 from knowlip.tasks.metrics.captions import METRICS, RAW, one_spelling
@@ -152,3 +155,15 @@ def test_a_perfect_writer_has_the_highest_score_and_the_note_says_what_the_vocab
     assert found.value is not None
     assert 0.4 < found.value < 0.95
     assert f"A perfect writer of the model's vocabulary would reach {found.value:.3f}." in found.note
+
+
+def test_evaluate_says_what_a_perfect_writer_would_reach() -> None:
+    bench: Any = SimpleNamespace(row=lambda task, who, metric, figure, floors, note, unit: (metric, figure, note))
+    texts, groups = [f"A quay of {n}.5 m, No. {n}." for n in range(10, 22)], [str(n) for n in range(12)]
+    written = [text.replace(".5", " . 5").lower() for text in texts]
+    rows = {metric: rest for metric, *rest in _score_rows(bench, "m", written, texts, groups, {"f": "A."}, written)}
+    assert rows["BLEU-4, raw strings"] == [rows["BLEU-4, raw strings"][0], ""]
+    assert rows["BLEU-4, raw strings"][0].value == pytest.approx(1.0)
+    worse = [text.replace("quay", "") for text in written]
+    rows = {metric: rest for metric, *rest in _score_rows(bench, "m", written, texts, groups, {"f": "A."}, worse)}
+    assert "A perfect writer of the model's vocabulary would reach 0." in rows["BLEU-4, raw strings"][1]
