@@ -98,8 +98,9 @@ def with_relative_positions(tower: VisionTransformer) -> VisionTransformer:
         raise ValueError("Relative positions need a ViT with a class token and no registers.")
     tower.pos_embed = None
     for block in tower.blocks:
-        attention = RelativeAttention(tower.embed_dim, block.attn.num_heads)
-        attention.load_state_dict(block.attn.state_dict() | {"rpe_k.lookup_table_weight": _table(attention)})
+        absolute: Any = block.attn
+        attention = RelativeAttention(tower.embed_dim, int(absolute.num_heads))
+        attention.load_state_dict(absolute.state_dict() | {"rpe_k.lookup_table_weight": _table(attention)})
         block.attn = attention
     return tower
 

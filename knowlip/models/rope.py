@@ -121,7 +121,7 @@ class RopeViT(nn.Module):
         for block in self.blocks:
             x = block(x, sine, cosine)
         if self.cls_norm is None:
-            return self.norm(x)  # type: ignore[no-any-return]
+            return self.norm(x)
         first = self.num_prefix_tokens
         return torch.cat([self.cls_norm(x[:, :first]), self.norm(x[:, first:])], 1)
 

@@ -60,7 +60,7 @@ class LayersEncoder:
         found = []
         for number, block in enumerate(tower.blocks, 1):  # type: ignore[arg-type]
             x = block(x)
-            found += [x[:, tower.num_prefix_tokens :]] if number in self.layers else []  # type: ignore[misc]
+            found += [x[:, tower.num_prefix_tokens :]] if number in self.layers else []
         return torch.cat(found, -1)
 
     def summary(self, images: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ def vit_shape(
     if heads < 1 or width % heads:
         raise ValueError(f"{path} has a ViT of width {width}, which cannot be divided among {heads} heads.")
     registers = named.value(state, "reg_token").shape[1] if "reg_token" in names else 0
-    found = {part for part in ("cls_token", "pos_embed", "reg_token") if part in names}
+    found: set[str] = {part for part in ("cls_token", "pos_embed", "reg_token") if part in names}
     found |= {part for part in ("norm_pre", "norm", "fc_norm") if f"{part}.weight" in names}
     for part, name in (
         ("ls1", "blocks.0.ls1.gamma"),
