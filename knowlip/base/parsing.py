@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -13,7 +14,7 @@ import yaml
 from docstring_parser import parse_from_object
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
-from knowlip.base.documents import YAML_DEPTH, BeyondLimit, check_text, check_yaml
+from knowlip.base.documents import YAML_DEPTH, BeyondLimit, check_text, check_yaml, read_limited
 from knowlip.base.recipes import SECTIONS, load_recipe
 from knowlip.base.settings import new_name
 
@@ -87,10 +88,29 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
     if name in SECTIONS and found.recipe != recipe:
         raise ValueError("Give a recipe once, as a flag: --recipe NAME; in a file of settings it would not be read.")
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if isinstance(text := getattr(found, field.name), str):
-            check_text(text, f"The setting {field.name}")
+        _check_scalar(field.name, hints[field.name], value := getattr(found, field.name))
+        if isinstance(value, str):
+            check_text(value, f"The setting {field.name}")
     make: Callable[..., Config] = kind
     return make(**{field.name: getattr(found, field.name) for field in dataclasses.fields(kind)}), found.json  # type: ignore[arg-type]
+
+
+_SCALARS: dict[Any, tuple[str, tuple[type, ...]]] = {
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    bool: ("true or false", (bool,)),
+    str: ("a text", (str,)),
+}
+
+
+def _check_scalar(name: str, of: Any, value: Any) -> None:
+    """Raise `ValueError` for a number or text that is none: what a recipe sets, and "null" in a file, the parser takes
+    as it stands."""
+    if of not in _SCALARS:
+        return
+    what, kinds = _SCALARS[of]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and of is not bool):
+        raise ValueError(f"The setting {name} must be {what}, not {value!r:.100}.")
 
 
 def stage_config(kind: type[Config], settings: Mapping[str, Any]) -> Config:
@@ -203,6 +223,9 @@ def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
         elif not words and (of is bool or (get_origin(of) is UnionType and bool in get_args(of))):
             words = ["true"] if not rest or rest[0].startswith("--") else []
         if name == "config":  # a file stands below the flags, wherever it is given
+            for path in words or rest[:1]:
+                if Path(path).exists():  # the parser would wait for a pipe, and read a hole to its end
+                    read_limited(Path(path))
             files.append("=".join(["--config", *(words or rest[:1])]))
             rest = rest if words else rest[1:]
             continue

@@ -8,6 +8,7 @@ recipes with the old one are told the new one, and folders made with it go on.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -34,13 +35,17 @@ def save_config(path: Path, config: Any) -> None:
         part.write_text(yaml.safe_dump(plain(config), sort_keys=False))
 
 
-def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
+def same_or_refuse(
+    path: Path, config: Any, free: tuple[str, ...] = (), groups: Mapping[str, type] | None = None
+) -> None:
     """Save `config` at `path`, or compare it with the one that a former run saved there.
 
     Args:
         path: the saved YAML.
         config: today's config.
         free: fields that may differ (they do not change the result), with dots for those of groups.
+        groups: of a config that is a mapping: name of an entry -> dataclass whose settings it holds. As for a
+            dataclass, a setting that a former version did not have counts as its default.
 
     Raises:
         ValueError: another setting was used before, or the saved file is damaged; the sentence names it.
@@ -55,6 +60,9 @@ def same_or_refuse(path: Path, config: Any, free: tuple[str, ...] = ()) -> None:
     old, new = without(then, free), without(plain(config), free)
     for key in sorted(old.keys() | new.keys()):
         was = old[key] if key in old else _default(type(config), saved, key)
+        group, _, rest = key.partition(".")
+        if key not in old and groups is not None and group in groups and isinstance(saved.get(group), dict):
+            was = _default(groups[group], saved[group], rest)
         if was != new.get(key):
             raise ValueError(
                 f"{path.parent} was made with {key} = {was!r}, now it is {new.get(key)!r}: "

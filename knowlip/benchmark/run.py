@@ -109,9 +109,9 @@ def bench_run(config: BenchRunConfig) -> dict[str, Any]:
         if not any((place.folder / METRICS).is_file() for place in places) and (config.out / SETTINGS).is_file():
             # What is only read when a model is measured binds nobody before.
             later = [f"{one}.{name}" for one in ("task_settings", "other_sets") for name in base.measured_with]
-            same_or_refuse(config.out / SETTINGS, made_with, (*FREE_BENCH, *later))
+            same_or_refuse(config.out / SETTINGS, made_with, (*FREE_BENCH, *later), {"task_settings": type(base)})
             (config.out / SETTINGS).unlink()
-        same_or_refuse(config.out / SETTINGS, made_with, FREE_BENCH)
+        same_or_refuse(config.out / SETTINGS, made_with, FREE_BENCH, {"task_settings": type(base)})
         for number, place in enumerate(places):
             if (place.folder / METRICS).is_file():
                 continue

@@ -1,5 +1,6 @@
 """Settings on disk: saved, compared, and with what is needed to repeat a run."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +11,7 @@ import yaml
 from knowlip.base.parsing import parse_command, stage_config
 from knowlip.base.provenance import machine, provenance
 from knowlip.base.settings import plain, same_or_refuse, save_config
+from knowlip.cli import main
 
 
 @dataclass
@@ -155,3 +157,41 @@ def test_words_of_a_question_may_look_like_yaml() -> None:
         assert parse_command("x", "", Words, [words])[0].text == words
     with pytest.raises(ValueError, match="text is not valid Unicode"):
         parse_command("x", "", Words, ["\ud800"])
+
+
+def test_a_pipe_or_a_hole_is_no_file_of_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "hole.yaml").touch()
+    os.truncate(tmp_path / "hole.yaml", 1 << 36)
+    for name, said in (("pipe", "pipe.yaml"), ("hole", "larger than")):
+        out = ["--out", str(tmp_path / "out")]
+        assert main(["build", "--config", str(tmp_path / f"{name}.yaml"), "--scenes", str(tmp_path), *out]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_setting_that_is_newer_than_a_folder_counts_as_its_default(tmp_path: Path) -> None:
+    same_or_refuse(tmp_path / "c.yaml", {"task_settings": {"out": "here"}})
+    for size, fits in ((3, True), (4, False)):
+        now = {"task_settings": plain(Outer(inner=Inner(size=size)))}
+        if fits:
+            same_or_refuse(tmp_path / "c.yaml", now, groups={"task_settings": Outer})
+        else:
+            with pytest.raises(ValueError, match=r"task_settings.inner.size = 3"):
+                same_or_refuse(tmp_path / "c.yaml", now, groups={"task_settings": Outer})
+    with pytest.raises(ValueError, match="was made with"):
+        same_or_refuse(tmp_path / "c.yaml", now)
+
+
+@pytest.mark.parametrize("line", ["tile_px: null", "tile_px: true", "out: null", "overlap: x1", "tile_px: 1e9998"])
+def test_a_file_cannot_set_a_number_to_nothing(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "build.yaml").write_text(f"{line}\n")
+    out = [] if line.startswith("out") else ["--out", str(tmp_path / "out")]
+    assert main(["build", "--config", str(tmp_path / "build.yaml"), "--scenes", str(tmp_path), *out]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_recipe_cannot_set_a_number_to_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("base: demo\npretrain: {batch_size: 1e9998}\n")
+    recipe = ["--recipe", str(tmp_path / "mine.yaml")]
+    assert main(["pretrain", *recipe, "--dataset", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "batch_size must be a whole number, not '1e9998'" in capsys.readouterr().err

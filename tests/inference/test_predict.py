@@ -78,18 +78,19 @@ def blobs(detector: Any, images: Sequence[np.ndarray]) -> list[pd.DataFrame]:
     return found
 
 
+def scene_detector(config: PredictDetectConfig) -> ScenesDetector:
+    """One that has no detector: :func:`blobs` finds instead."""
+    one = object.__new__(ScenesDetector)
+    one.config, one.taught, one.window, one.weights = config, TAUGHT, config.window_px or WINDOW, "w"
+    one.detector = None  # type: ignore[assignment]
+    return one
+
+
 @pytest.fixture
 def detector(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A scene detector around :func:`blobs`."""
     monkeypatch.setattr(module, "found_in", blobs)
-
-    def make(config: PredictDetectConfig) -> ScenesDetector:
-        one = object.__new__(ScenesDetector)
-        one.config, one.taught, one.window, one.weights = config, TAUGHT, config.window_px or WINDOW, "w"
-        one.detector = None  # type: ignore[assignment]
-        return one
-
-    return make
+    return scene_detector
 
 
 def test_every_planted_ship_is_found_once(tmp_path: Path, detector: Any) -> None:
