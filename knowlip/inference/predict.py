@@ -158,7 +158,7 @@ def _one(config: PredictConfig, predictor: ScenePredictor, scene: Scene) -> dict
         say(f"  note: {note}")
     folder = config.out / WORK / scene.scene_id
     work = SceneWork(scene, grid, levels, folder, config.out, made_with)
-    told = {
+    told: dict[str, Any] = {
         "scene_id": scene.scene_id,
         "path": str(scene.path),
         "metres_per_pixel": grid.metres,

@@ -113,8 +113,9 @@ def _counts(boxes: pd.DataFrame) -> dict[str, Json]:
 
 def write_found(work: SceneWork, found: Merged) -> None:
     """Write the table of a scene, and its maps where its place is known."""
-    rows = [_row_of(work, one) for one in found.boxes.to_dict("records")]
-    outlines = [_outline(work, one) for one in found.boxes.to_dict("records")]
+    boxes: list[dict[str, Any]] = [dict(zip(found.boxes, one)) for one in found.boxes.itertuples(index=False)]
+    rows = [_row_of(work, one) for one in boxes]
+    outlines = [_outline(work, one) for one in boxes]
     with whole_file(work.file(".csv")) as part:
         pd.DataFrame(rows, columns=_COLUMNS).to_csv(part, index=False)
     if not work.scene.located:

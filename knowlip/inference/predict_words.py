@@ -127,7 +127,7 @@ class ScenesWindows(ScenePredictor):
             metres_per_pixel=round(grid.metres, 6),
             x=[grid.lefts[column] for _, column in cells],
             y=[grid.tops[row] for row, _ in cells],
-            **facts_of(work.scene),
+            **{name: str(value) for name, value in facts_of(work.scene).items()},
         )
         # A footprint without a place would be a lie on every map.
         if not work.scene.located:

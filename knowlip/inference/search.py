@@ -92,7 +92,7 @@ def show(result: FoundTiles | FoundInArchive) -> str:
     """A line for each tile: rank, similarity, matching probability, tile, place."""
     if "searched" in result:
         return show_archive(cast(FoundInArchive, result))
-    result, lines = cast(FoundTiles, result), []
+    lines = []
     for rank, hit in enumerate(result["hits"], 1):
         place = "place unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
         scores = f"{hit['similarity']:.3f}  {hit['match']:.3f}"

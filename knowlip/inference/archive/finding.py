@@ -155,11 +155,17 @@ def _hit(archive: SceneArchive, near: tuple[int, int, float], row: dict[str, Any
 
     return {
         "source": archive.parts[near[0]].path.name,
-        **{name: row[name] for name in ("item", "scene_id", "sensor", "date")},
-        **{name: known(name) for name in ("lon", "lat", "window_m", "resolution_m")},
+        "item": row["item"],
+        "scene_id": row["scene_id"],
+        "lon": known("lon"),
+        "lat": known("lat"),
+        "sensor": row["sensor"],
+        "date": row["date"],
+        "window_m": known("window_m"),
+        "resolution_m": known("resolution_m"),
         "similarity": round(near[2], 6),
         "match": None if match is None else round(match, 6),
-    }  # type: ignore[typeddict-item]
+    }
 
 
 def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]]) -> None:
@@ -191,8 +197,11 @@ def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]
 
 def _page(result: FoundInArchive, rows: Sequence[dict[str, Any]]) -> str:
     """One page that loads nothing: a map with numbers, and a picture for each of them."""
-    places = [(hit["lon"], hit["lat"]) for hit in result["hits"]]
-    known = [(number, *place) for number, place in enumerate(places, 1) if None not in place]
+    known = [
+        (number, hit["lon"], hit["lat"])
+        for number, hit in enumerate(result["hits"], 1)
+        if hit["lon"] is not None and hit["lat"] is not None
+    ]
     cards = [
         {"number": number, "hit": hit, "picture": data_uri(row["picture"], "png")}
         for number, (hit, row) in enumerate(zip(result["hits"], rows), 1)

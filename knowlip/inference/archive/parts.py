@@ -93,6 +93,28 @@ class ArchivePart:
         return table
 
     @cached_property
+    def dates(self) -> np.ndarray:
+        """(N,) ISO dates, "" where none is known."""
+        return self.rows["date"].to_numpy(zero_copy_only=False).astype(str)
+
+    @cached_property
+    def sensors(self) -> np.ndarray:
+        """(N, 2) sensor and band."""
+        return np.array([self.rows[name].to_pylist() for name in ("sensor", "band")], dtype=str).T
+
+    def of_sensor(self, name: str) -> np.ndarray:
+        """(N,) bool: whose sensor or band is called so."""
+        wanted = name.casefold()
+        known, number = self._kinds
+        return np.array([wanted in (sensor.casefold(), band.casefold()) for sensor, band in known], bool)[number]
+
+    @cached_property
+    def _kinds(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs of sensor and band that there are, and of each row the number of its pair."""
+        known, number = np.unique(self.sensors, axis=0, return_inverse=True)
+        return known, number.reshape(-1)
+
+    @cached_property
     def vectors(self) -> np.ndarray:
         """(N, E) float32, from the disk as they are needed.
 
@@ -138,7 +160,7 @@ class SceneArchive:
 
     def mask(self, filters: Filters) -> list[np.ndarray]:
         """For each part which of its rows pass (N,) bool."""
-        return [_passes(part.rows, filters) for part in self.parts]
+        return [_passes(part, filters) for part in self.parts]
 
     def nearest(self, vector: np.ndarray, count: int, filters: Filters | None = None) -> list[tuple[int, int, float]]:
         """The rows that are most like a vector: part, row and cosine, the likest first, equal ones in their order.
@@ -196,7 +218,8 @@ def _blocks(vectors: np.ndarray, mask: np.ndarray) -> Iterator[tuple[np.ndarray,
             yield rows, vectors[rows]
 
 
-def _passes(rows: pa.Table, filters: Filters) -> np.ndarray:
+def _passes(part: ArchivePart, filters: Filters) -> np.ndarray:
+    rows = part.rows
     found = np.ones(len(rows), bool)
     if filters.near is not None and math.isfinite(filters.km):
         lon, lat = (rows[name].to_numpy() for name in ("lon", "lat"))
@@ -207,14 +230,12 @@ def _passes(rows: pa.Table, filters: Filters) -> np.ndarray:
             value = rows[name].to_numpy()
             found &= (value >= ends[0]) & (value <= ends[1])
     if filters.after or filters.before:
-        date = rows["date"].to_numpy(zero_copy_only=False).astype(str)
+        date = part.dates
         found &= date != ""
         if filters.after:
             found &= date >= filters.after
         if filters.before:
             found &= date < filters.before
     if filters.sensor:
-        wanted = filters.sensor.casefold()
-        names = [rows[name].to_pylist() for name in ("sensor", "band")]
-        found &= np.array([wanted in (sensor.casefold(), band.casefold()) for sensor, band in zip(*names)], bool)
+        found &= part.of_sensor(filters.sensor)
     return found
