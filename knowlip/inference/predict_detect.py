@@ -113,7 +113,9 @@ def _counts(boxes: pd.DataFrame) -> dict[str, Json]:
 
 def write_found(work: SceneWork, found: Merged) -> None:
     """Write the table of a scene, and its maps where its place is known."""
-    boxes: list[dict[str, Any]] = [dict(zip(found.boxes, one)) for one in found.boxes.itertuples(index=False)]
+    boxes: list[dict[str, Any]] = [
+        dict(zip(FOUND.names, one)) for one in found.boxes[FOUND.names].itertuples(index=False)
+    ]
     rows = [_row_of(work, one) for one in boxes]
     outlines = [_outline(work, one) for one in boxes]
     with whole_file(work.file(".csv")) as part:

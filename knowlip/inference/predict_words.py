@@ -158,9 +158,10 @@ class ScenesWords(ScenesWindows):
         super().__init__(config, config.min_valid)
         self.model, folder = open_model(config.model, config.device)
         card = self.model.card
-        metres = card.get("metres_per_pixel")
+        metres: Any = card.get("metres_per_pixel")
         known = (float(metres[0]), float(metres[1])) if metres else None
-        names = [tuple(str(one) for one in card.get(key) or ()) for key in ("quantiser", "sensors")]
+        listed: list[Any] = [card.get(key) or () for key in ("quantiser", "sensors")]
+        names = [tuple(str(one) for one in names) for names in listed]
         self.taught = TaughtOn(known, WINDOW_PX, *names)
         self.window = config.window_px or WINDOW_PX
         self.weights = file_sha256(folder / WEIGHTS)
