@@ -107,7 +107,7 @@ def ssdd(folder: Path, usual: Usual, limit: int) -> list[Asked]:
         told = "" if region is None else REGIONS[region]
         prompt = TEMPLATES[QuestionType.POSITION][0].format(plural="ships")
         place.trials.append(Trial(image, prompt, REGIONS[held[0][0]], name, told, _blind(usual, "position", "ship")))
-    cfar = fitted([pixels for pixels, _ in fit], [number for _, number in fit])
+    cfar = fitted([pixels for pixels, _ in fit], [number for _, number in fit]).exact
     for asked in (count, place):
         found = [cfar.centres(trial.image.pixels) for trial in asked.trials]
         said = [said_count(one) if asked is count else REGIONS[fullest_region(one) or 0] for one in found]

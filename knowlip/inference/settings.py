@@ -105,6 +105,15 @@ class SearchConfig:
     """Archive (`knowlip index`), or a data set whose tiles are searched; needs no texts."""
     text: str = ""
     """What to look for, in words."""
+    model: Path | None = field(default_factory=named_model)
+    """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
+    KnowLIP."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    top: int = 10
+    """How many tiles."""
+    out: Path | None = None
+    """Also write what was found: .geojson; of an archive also .csv, .parquet, or .html with a map and pictures."""
     like: Path | None = None
     """In an archive: what to look for, as an image; with a text, both."""
     metres_per_pixel: float | None = None
@@ -121,15 +130,6 @@ class SearchConfig:
     """In an archive: sensor or band."""
     resolution: tuple[float, float] | None = None
     """In an archive: smallest and largest pixel spacing of scenes in metres."""
-    model: Path | None = field(default_factory=named_model)
-    """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
-    KnowLIP."""
-    device: str = "auto"
-    """cpu, cuda, or auto."""
-    top: int = 10
-    """How many tiles."""
-    out: Path | None = None
-    """Also write what was found: .geojson; of an archive also .csv, .parquet, or .html with a map and pictures."""
 
     def __post_init__(self) -> None:
         if not self.text.strip() and self.like is None:

@@ -133,6 +133,9 @@ def openai_names(source: Source) -> ClipNames:
             found.text.parts[name] = (key,)
         elif key.startswith(texts) and texts:
             found.text.parts[short] = (key,)
+    # A CLIP's text tower reads without it, and a CoCa's would too: another text for every sentence.
+    if "decoder of captions" in found.dropped and found.text.parts and "own_token" not in found.text.parts:
+        raise ValueError(f"The file lacks {texts}cls_emb, the token of its own that a CoCa's texts end with.")
     return found
 
 
