@@ -127,7 +127,7 @@ def other_sets(card: Mapping[str, Any], fingerprint: str) -> list[str]:
 def _note(card: EncoderCard, fingerprint: str, name: str) -> str:
     """What the check cannot know about this model."""
     known = fingerprints(card)
-    others = [f"{of} ({one[:8]})".strip() for one, of in known.items() if one != fingerprint]
+    others = [f"{of} ({one[:8]})" if of else one[:8] for one, of in known.items() if one != fingerprint]
     if UNKNOWN in card.trained_on:
         seen = f"It is not known what {name} was trained on, so unseen places cannot be assured."
     elif card.trained_on and not card.dataset_fingerprint:
@@ -135,7 +135,7 @@ def _note(card: EncoderCard, fingerprint: str, name: str) -> str:
     else:
         seen = ""
     elsewhere = (
-        f"{name} learned from other data sets than this one, {', '.join(others)}: the same places and the very same "
+        f"{name} learned from other data sets than this one ({', '.join(others)}): the same places and the very same "
         "images are refused, near copies are not looked for."
         if others
         else ""

@@ -47,7 +47,7 @@ def test_an_image_is_the_same_place_in_every_set(seen: str, measured: str, refus
             check_unseen(card, "2" * 64, tiles, tiles, "me")
     else:
         note = check_unseen(card, "2" * 64, tiles, tiles, "me").note
-        assert "me learned from other data sets than this one, (11111111)" in note
+        assert "me learned from other data sets than this one (11111111)" in note
 
 
 def test_what_a_card_has_of_other_sets_is_said_and_that_of_the_measured_one_is_not() -> None:
@@ -55,7 +55,7 @@ def test_what_a_card_has_of_other_sets_is_said_and_that_of_the_measured_one_is_n
     for own, others, said in (
         ("1", (), ""),
         ("1", ("2 ssdd",), "ssdd (2)"),
-        ("2", ("1 ssdd", "3 polsf"), "(2), polsf (3)"),
+        ("2", ("1 ssdd", "3 polsf"), "(2, polsf (3))"),
         ("", ("1 ssdd",), ""),
     ):
         note = check_unseen(EncoderCard(("a",), own, ("y",), other_sets=others), "1", tiles, tiles, "me").note
