@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from knowlip.base.progress import say
 from knowlip.base.provenance import machine
+from knowlip.models.device import chosen
 from knowlip.models.encoders import Encoder, open_encoder
 
 _BATCH: Final = 8
@@ -53,7 +54,7 @@ def efficiencies(
         encoders: label -> name of the encoder, side of its input, identity to keep.
         baseline: label, name and side of what speed is measured beside.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(chosen("auto"))
     label, name, side = baseline
     base = open_encoder(name, device, side)
     found = {}

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from knowlip.base.progress import say
+from knowlip.dataset import Dataset
 from knowlip.scenes import open_scene
 from knowlip.scenes.pictures import FORMATS, is_coloured, is_picture, kind_of, read_picture, size_of
 from knowlip.scenes.readers.geotiff import raster_of, read_header
@@ -100,3 +102,12 @@ def _read_raster(path: Path) -> TakenImage:
     histogram.add(power, valid)
     low, high = QuantiseConfig.percentiles
     return TakenImage(percentile_quantiser(histogram, low, high)(power, valid), scene.resolution_m)
+
+
+def taken_tiles(dataset: Dataset, tiles: pd.DataFrame) -> list[TakenImage]:
+    """Tiles as images, with the metres a pixel that the data set knows of each."""
+    sizes = tiles["metres_per_pixel"].to_list()
+    return [
+        TakenImage(pixels, None if size != size else float(size))
+        for pixels, size in zip(dataset.images(tiles["tile_id"]), sizes, strict=True)
+    ]

@@ -10,8 +10,9 @@ when it is given again, row of windows by row of windows, and ends with the same
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
@@ -21,7 +22,7 @@ from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
 from knowlip.base.rows import Json
 from knowlip.base.settings import plain
-from knowlip.inference.scene_grid import Levels, SceneGrid, levels_for, metres_for
+from knowlip.inference.scene_grid import Cell, Levels, SceneGrid, ScenePixels, levels_for, metres_for
 from knowlip.inference.scene_settings import PredictConfig
 from knowlip.jobs.store import alone
 from knowlip.scenes import Scene, open_scenes, unique_ids
@@ -52,6 +53,19 @@ class SceneWork:
     def file(self, suffix: str) -> Path:
         """A file of the result."""
         return self.out / f"{self.scene.scene_id}{suffix}"
+
+    def windows(self, row: int, count: int, least: float = 0.0) -> Iterator[list[tuple[Cell, ScenePixels]]]:
+        """The windows of a row of which more than nothing, and at least a share, is valid, `count` at once.
+
+        Args:
+            row: of windows.
+            count: how many at once, at most.
+            least: share of a window that must be valid.
+        """
+        pixels = ((cell, self.grid.read(cell, self.levels)) for cell in self.grid.row(row))
+        seen = (one for one in pixels if one[1].valid.any() and one[1].valid.mean() >= least)
+        while some := list(islice(seen, count)):
+            yield some
 
 
 class ScenePredictor(ABC):

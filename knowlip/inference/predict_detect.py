@@ -1,7 +1,6 @@
 """`knowlip predict detect`: objects in whole scenes, as GeoJSON (RFC 7946), GeoPackage and a table."""
 
 import io
-import json
 import math
 from typing import Any, Final
 
@@ -10,19 +9,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import shapely
-import torch
 from pyproj import Transformer
-from shapely.geometry import mapping
 
 from knowlip.base.files import whole_file
 from knowlip.base.progress import track
 from knowlip.base.rows import Json
+from knowlip.inference.geojson import write_geojson
 from knowlip.inference.predict import Predicted, ScenePredictor, SceneWork, facts_of, predict_scenes, show_scenes
 from knowlip.inference.scene_boxes import FOUND, Merged, merged, placed
-from knowlip.inference.scene_grid import Cell, ScenePixels
 from knowlip.inference.scene_settings import PredictDetectConfig
 from knowlip.jobs.store import TABLES, Store
 from knowlip.models.detection import Detector
+from knowlip.models.device import chosen
 from knowlip.scenes.scene import lonlat_polygon
 from knowlip.tasks.detect import found_in
 from knowlip.tasks.detect_folder import detector_taught_on, load_detector, model_folder, weights_sha256
@@ -51,10 +49,9 @@ class ScenesDetector(ScenePredictor):
 
     def __init__(self, config: PredictDetectConfig) -> None:
         folder = model_folder(config.model)
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         self.config = config
         self.taught = detector_taught_on(folder)
-        self.detector: Detector = load_detector(folder, device)
+        self.detector: Detector = load_detector(folder, chosen(config.device))
         self.window = config.window_px or (self.taught.tile_px if self.taught else self.detector.backbone.side)
         self.weights = weights_sha256(folder)
 
@@ -64,7 +61,7 @@ class ScenesDetector(ScenePredictor):
         store.begin(dict(work.made_with))
         names = [f"{row:05d}" for row in range(len(work.grid.tops))]
         for name in track(store.todo(names), f"detect in {work.scene.scene_id}"):
-            store.write(name, self._row(work, work.grid.row(int(name))))
+            store.write(name, self._row(work, int(name)))
         tables = [store.read(name) for name in names]
         found = merged([table.to_pandas() for table in tables])
         empty = sum(int(table.schema.metadata[b"without_data"]) for table in tables)
@@ -77,28 +74,15 @@ class ScenesDetector(ScenePredictor):
             "min_score": self.config.min_score,
         }
 
-    def _row(self, work: SceneWork, cells: list[Cell]) -> pa.Table:
+    def _row(self, work: SceneWork, row: int) -> pa.Table:
         parts: list[pd.DataFrame] = []
         empty = 0
-        some: list[tuple[Cell, ScenePixels]] = []
-
-        def look() -> None:
-            nonlocal empty
+        for some in work.windows(row, self.config.batch_size):
             found = found_in(self.detector, [pixels.levels for _, pixels in some])
             for (cell, pixels), one in zip(some, found):
                 kept, left = placed(one[one["score"] >= self.config.min_score], cell, work.grid, pixels.valid)
                 parts.append(kept)
                 empty += left
-            some.clear()
-
-        for cell in cells:
-            pixels = work.grid.read(cell, work.levels)
-            if pixels.valid.any():
-                some.append((cell, pixels))
-            if len(some) == self.config.batch_size:
-                look()
-        if some:
-            look()
         rows = [part for part in parts if len(part)]
         table = pa.Table.from_pandas(pd.concat(rows), FOUND, preserve_index=False) if rows else FOUND.empty_table()
         return table.replace_schema_metadata({"without_data": str(empty)})
@@ -124,26 +108,19 @@ def write_found(work: SceneWork, found: Merged) -> None:
         return
     about = {**facts_of(work.scene), "scene_id": work.scene.scene_id, "resolution_m": round(work.scene.resolution_m, 4)}
     to_lonlat = Transformer.from_crs(work.grid.ground.crs, 4326, always_xy=True)
-    features = []
-    for row, outline in zip(rows, outlines):
-        lons, lats = to_lonlat.transform(*outline.T)
-        shape = shapely.orient_polygons(shapely.set_precision(lonlat_polygon(lons, lats), 10.0**-_DIGITS))
-        properties = {name: _plain(value) for name, value in {**row, **about}.items() if name not in ("x", "y")}
-        features.append({"type": "Feature", "geometry": mapping(shape), "properties": properties})
-    with whole_file(work.file(".geojson")) as part:
-        part.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False))
-    frame = pd.DataFrame([{**row, **about} for row in rows]).drop(columns=["x", "y"], errors="ignore")
-    shapes = [shapely.Polygon(outline) for outline in outlines]
-    table = geopandas.GeoDataFrame(frame, geometry=shapes, crs=work.grid.ground.crs)
+    shapes = []
+    for outline in outlines:
+        shape = shapely.set_precision(lonlat_polygon(*to_lonlat.transform(*outline.T)), 10.0**-_DIGITS)
+        shapes.append(shapely.orient_polygons(shape))
+    said = [{name: value for name, value in {**row, **about}.items() if name not in ("x", "y")} for row in rows]
+    write_geojson(work.file(".geojson"), shapes, said)
+    squares = [shapely.Polygon(outline) for outline in outlines]
+    table = geopandas.GeoDataFrame(pd.DataFrame(said), geometry=squares, crs=work.grid.ground.crs)
     with whole_file(work.file(".gpkg")) as part:
         # GDAL warns of a name that does not end in .gpkg: written to memory, the file has none.
         stream = io.BytesIO()
         table.to_file(stream, driver="GPKG", layer="objects", engine="pyogrio")
         part.write_bytes(stream.getvalue())
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _outline(work: SceneWork, one: dict[str, Any]) -> np.ndarray:

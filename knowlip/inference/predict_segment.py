@@ -16,9 +16,9 @@ from knowlip.base.progress import track
 from knowlip.base.rows import Json
 from knowlip.inference.predict import Predicted, ScenePredictor, SceneWork, facts_of, predict_scenes, show_scenes
 from knowlip.inference.scene_blend import Blend, reaching
-from knowlip.inference.scene_grid import Cell, ScenePixels
 from knowlip.inference.scene_settings import PredictSegmentConfig
 from knowlip.jobs.store import Format, Store
+from knowlip.models.device import chosen
 from knowlip.scenes.opening import WRITE_OPTIONS
 from knowlip.tasks.segmented import palette
 from knowlip.tasks.segmenter import Segmenter, load_segmenter, model_folder, segmenter_taught_on, weights_sha256
@@ -58,10 +58,9 @@ class ScenesSegmenter(ScenePredictor):
 
     def __init__(self, config: PredictSegmentConfig) -> None:
         folder = model_folder(config.model)
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-        self.config, self.device = config, device
+        self.config, self.device = config, chosen(config.device)
         self.taught, crop = segmenter_taught_on(folder)
-        self.segmenter: Segmenter = load_segmenter(folder, device)
+        self.segmenter: Segmenter = load_segmenter(folder, self.device)
         self.window = config.window_px or crop
         self.weights = weights_sha256(folder)
 
@@ -95,23 +94,11 @@ class ScenesSegmenter(ScenePredictor):
 
     @torch.inference_mode()
     def _look(self, work: SceneWork, row: int, blend: Blend) -> None:
-        some: list[tuple[Cell, ScenePixels]] = []
-
-        def look() -> None:
+        for some in work.windows(row, self.config.batch_size):
             images = torch.from_numpy(np.stack([pixels.levels for _, pixels in some])).to(self.device)
             found = self.segmenter.scores(images).softmax(1).cpu().numpy()
             for (cell, pixels), one in zip(some, found):
                 blend.add(cell.top, cell.left, one, pixels.valid)
-            some.clear()
-
-        for cell in work.grid.row(row):
-            pixels = work.grid.read(cell, work.levels)
-            if pixels.valid.any():
-                some.append((cell, pixels))
-            if len(some) == self.config.batch_size:
-                look()
-        if some:
-            look()
 
     def _map(self, work: SceneWork, strips: Iterator[np.ndarray], suffix: str, legend: bool) -> None:
         """Write a map, strip by strip, and make it cloud-optimised."""

@@ -2,7 +2,6 @@
 their footprints (and, but for embeddings, GeoJSON).
 """
 
-import json
 import math
 from abc import abstractmethod
 from typing import Any, Final
@@ -12,16 +11,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-from shapely.geometry import mapping
 
 from knowlip.base.documents import check_text
 from knowlip.base.files import file_sha256, whole_file
 from knowlip.base.progress import say, track
 from knowlip.base.rows import Json
+from knowlip.inference.geojson import write_geojson
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import BEYOND, encode, open_model
 from knowlip.inference.predict import Predicted, ScenePredictor, SceneWork, facts_of, predict_scenes, show_scenes
-from knowlip.inference.scene_grid import Cell, ScenePixels
 from knowlip.inference.scene_settings import (
     PredictAskConfig,
     PredictCaptionConfig,
@@ -33,7 +31,7 @@ from knowlip.inference.written import question_tokens, unknown_words, write
 from knowlip.jobs.store import TABLES, Store
 from knowlip.models.hub import WEIGHTS
 from knowlip.tasks.taught_on import TaughtOn
-from knowlip.tiles.windows import Window, footprints
+from knowlip.tiles.windows import footprints
 
 WINDOW_PX: Final = 256
 """Side of the tiles that our models learn from, before they are brought to the side of the input."""
@@ -82,7 +80,7 @@ class ScenesWindows(ScenePredictor):
         store.begin(dict(work.made_with))
         names = [f"{row:05d}" for row in range(len(work.grid.tops))]
         for name in track(store.todo(names), f"{self.kind} windows of {work.scene.scene_id}"):
-            store.write(name, self._row(work, work.grid.row(int(name))))
+            store.write(name, self._row(work, int(name)))
         table = pa.concat_tables([store.read(name) for name in names]).to_pandas()
         if table.empty:
             rows, columns = work.grid.shape
@@ -94,33 +92,18 @@ class ScenesWindows(ScenePredictor):
         self._write(work, table)
         return {"said_of": len(table), "left_out_without_data": len(work.grid.tops) * len(work.grid.lefts) - len(table)}
 
-    def _row(self, work: SceneWork, cells: list[Cell]) -> pa.Table:
+    def _row(self, work: SceneWork, row: int) -> pa.Table:
         rows: list[dict[str, Any]] = []
-        some: list[tuple[Cell, ScenePixels]] = []
-
-        def look() -> None:
+        for some in work.windows(row, self.batch_size, self.min_valid):
             for (cell, pixels), told in zip(some, self.say(work, [pixels.levels for _, pixels in some]), strict=True):
                 share = round(float(pixels.valid.mean()), 4)
                 rows.append({"row": cell.row, "column": cell.column, "valid_fraction": share, **told})
-            some.clear()
-
-        for cell in cells:
-            pixels = work.grid.read(cell, work.levels)
-            if pixels.valid.mean() >= self.min_valid:
-                some.append((cell, pixels))
-            if len(some) == self.batch_size:
-                look()
-        if some:
-            look()
         return pa.Table.from_pylist(rows, self.schema)
 
     def _write(self, work: SceneWork, table: pd.DataFrame) -> None:
         """The footprints of the windows with what is said of each; without a place, the table alone."""
         grid, cells = work.grid, list(zip(table["row"], table["column"]))
-        side = grid.window * grid.step
-        corners = [grid.transform @ (grid.lefts[column], grid.tops[row]) for row, column in cells]
-        windows = [Window("", "", "", "large", 0, 0, x, y, side) for x, y in corners]
-        shapes = footprints(grid.ground.crs, windows)
+        shapes = footprints(grid.ground.crs, [grid.ground_window(row, column) for row, column in cells])
         table = table.assign(
             scene_id=work.scene.scene_id,
             window_m=round(grid.window * grid.metres, 3),
@@ -138,17 +121,7 @@ class ScenesWindows(ScenePredictor):
         with whole_file(work.file(".parquet")) as part:
             frame.to_parquet(part, index=False)
         if self.mapped:
-            rows = table.to_dict("records")
-            features = [
-                {"type": "Feature", "geometry": mapping(shape), "properties": {k: _plain(v) for k, v in row.items()}}
-                for row, shape in zip(rows, shapes)
-            ]
-            with whole_file(work.file(".geojson")) as part:
-                part.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+            write_geojson(work.file(".geojson"), shapes, table.to_dict("records"))
 
 
 class ScenesWords(ScenesWindows):

@@ -17,6 +17,7 @@ from affine import Affine
 
 from knowlip.base.progress import track
 from knowlip.dataset.layout import AS_IS
+from knowlip.tasks.segmenter import window_starts
 from knowlip.tasks.taught_on import TaughtOn
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, Quantiser, make_quantiser
@@ -63,19 +64,18 @@ class SceneGrid:
         own = ground.scene.resolution_m
         left, bottom, right, top = ground.bounds
         unit = ground.unit_per_metre
-        self.native = abs(metres / own - 1) <= _NEAR
+        native = abs(metres / own - 1) <= _NEAR
         # Pixels of a scene that is taken as it is are those of its file: nothing between them has to be averaged.
-        self.step = math.sqrt(-ground.transform.a * ground.transform.e) if self.native else metres * unit
+        self.step = math.sqrt(-ground.transform.a * ground.transform.e) if native else metres * unit
         self.metres = self.step / unit
         self.shape = max(1, round((top - bottom) / self.step)), max(1, round((right - left) / self.step))
         self.transform = Affine(self.step, 0, left, 0, -self.step, top)
         self.overlap = int(overlap * window)
-        self.tops, self.lefts = (self._starts(extent) for extent in self.shape)
+        self.tops, self.lefts = (window_starts(extent, window, window - self.overlap) for extent in self.shape)
 
-    def _starts(self, extent: int) -> list[int]:
-        """First pixels of windows along one side; the last is moved inwards to end at the border."""
-        step = self.window - self.overlap
-        return [*range(0, extent - self.window, step), extent - self.window] if extent > self.window else [0]
+    def ground_window(self, row: int, column: int) -> Window:
+        """A window in the CRS of the ground."""
+        return self._window(self.tops[row], self.lefts[column], self.window)
 
     def rows(self) -> Iterator[list[Cell]]:
         """The windows, row by row."""

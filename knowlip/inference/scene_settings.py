@@ -121,22 +121,3 @@ class PredictAskConfig(PredictWordsConfig):
 @dataclass(frozen=True, kw_only=True)
 class PredictEmbedConfig(PredictWordsConfig):
     """Embeddings of windows, in the space that the model's texts are in."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictClassifyConfig(PredictConfig):
-    """What windows are taken for."""
-
-    model: Path
-    """Folder of a trained classifier: `model` of a run, or the run folder."""
-    overlap: float = 0.0
-    """Share of a window that its neighbour repeats."""
-    batch_size: int = 16
-    """Windows that the model is shown at once."""
-    min_valid: float = 0.5
-    """Windows with a smaller share of data are left out, and counted."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.min_valid <= 1:
-            raise ValueError(f"min_valid must lie above 0 and at most at 1, not {self.min_valid:g}.")

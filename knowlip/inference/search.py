@@ -1,19 +1,20 @@
 """Find tiles that fit a text."""
 
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import numpy as np
 import pandas as pd
 import torch
 
-from knowlip.base.files import sha256, whole_file, write_json
+from knowlip.base.files import sha256, whole_file
 from knowlip.base.progress import say, track
 from knowlip.dataset import Dataset
 from knowlip.inference.archive.finding import FoundInArchive, search_archive
 from knowlip.inference.archive.finding import show as show_archive
 from knowlip.inference.archive.parts import HEAD
-from knowlip.inference.images import TakenImage
+from knowlip.inference.geojson import plain_properties, write_geojson
+from knowlip.inference.images import taken_tiles
 from knowlip.inference.opened import encode, open_model
 from knowlip.inference.settings import SearchConfig
 from knowlip.models import KnowLIP
@@ -73,13 +74,13 @@ def search(config: SearchConfig) -> FoundTiles | FoundInArchive:
     best = np.argsort(-similarity, kind="stable")[: max(4 * config.top, 32)]
     candidates = tiles.iloc[best]
     with torch.inference_mode():
-        tokens, _ = encode(model, _taken(dataset, candidates))
+        tokens, _ = encode(model, taken_tiles(dataset, candidates))
     match = model.match(tokens, [config.text] * len(best)).cpu().numpy()
     scores = candidate_scores(similarity[best], match, float(model.temp.detach()))
     order = np.argsort(-scores, kind="stable")[: config.top]
     columns = ["tile_id", "lon", "lat", "city", "country", "scale", "split"]
     hits = [
-        cast(Hit, _plain(candidates.iloc[i][columns].to_dict()))
+        cast(Hit, plain_properties(candidates.iloc[i][columns].to_dict()))
         | {"similarity": float(similarity[best[i]]), "match": float(match[i])}
         for i in order
     ]
@@ -104,25 +105,7 @@ def _write_footprints(path: Path, dataset: Dataset, hits: list[Hit]) -> None:
     """The outlines of the hits as GeoJSON (EPSG:4326)."""
     shapes = dataset.index.set_index("tile_id").geometry
     outlines = [shapes[hit["tile_id"]] for hit in hits]
-    features = [
-        {"type": "Feature", "geometry": outline and outline.__geo_interface__, "properties": hit}
-        for hit, outline in zip(hits, outlines)
-    ]
-    write_json(path, {"type": "FeatureCollection", "features": features})
-
-
-def _plain(hit: dict[str, Any]) -> dict[str, Any]:
-    """A hit as JSON values: unknown numbers are null."""
-    return {key: None if isinstance(value, float) and value != value else value for key, value in hit.items()}
-
-
-def _taken(dataset: Dataset, tiles: pd.DataFrame) -> list[TakenImage]:
-    """Tiles as images, with the metres a pixel that the data set knows of each."""
-    sizes = tiles["metres_per_pixel"].to_list()
-    return [
-        TakenImage(pixels, None if size != size else float(size))
-        for pixels, size in zip(dataset.images(tiles["tile_id"]), sizes, strict=True)
-    ]
+    write_geojson(path, outlines, hits)
 
 
 def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tiles: pd.DataFrame) -> np.ndarray:
@@ -139,7 +122,7 @@ def _embeddings(model: KnowLIP, model_folder: Path, dataset: Dataset, tiles: pd.
     rows = []
     for start in track(range(0, len(tiles), _BATCH), "embed tiles"):
         with torch.inference_mode():
-            _, feature = encode(model, _taken(dataset, tiles.iloc[start : start + _BATCH]))
+            _, feature = encode(model, taken_tiles(dataset, tiles.iloc[start : start + _BATCH]))
         rows.append(feature.cpu().numpy())
     embeddings = np.concatenate(rows)
     try:

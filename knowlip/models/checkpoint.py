@@ -17,6 +17,7 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import whole_folder, write_json
 from knowlip.models.card import ModelCard, checked_card
 from knowlip.models.config import model_config
+from knowlip.models.device import chosen
 from knowlip.models.folder import model_readme
 from knowlip.models.hub import CARD as _CARD
 from knowlip.models.hub import README as _README
@@ -86,8 +87,7 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
         raise ValueError(f"{folder / _WEIGHTS}: {broken[0]} holds numbers that are not finite.")
     model.load_state_dict(weights, strict=False)  # names shared between encoder and decoder are stored once
     model.card = card
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = chosen(device)
     try:
         return model.eval().to(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts

@@ -2,11 +2,16 @@
 counts are held against."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import numpy as np
 
 from knowlip.language.questions import Question
+
+T = TypeVar("T")
+BLIND: Final = ("majority answer", "blind, by subject", "blind, by wording")
+"""Names of blind answers: of the type, of its subject, of the very wording."""
 
 
 def blind_shares(train: Sequence[Question], asked: Sequence[Question]) -> dict[str, list[float]]:
@@ -17,15 +22,7 @@ def blind_shares(train: Sequence[Question], asked: Sequence[Question]) -> dict[s
         train: at least one question of the type.
         asked: those to answer.
     """
-    (always,) = _shares([("", q.answer) for q in train]).values()
-    by_subject = _shares([(q.subject, q.answer) for q in train])
-    by_wording = _shares([(q.question, q.answer) for q in train])
-    blind = [by_subject.get(q.subject, always) for q in asked]
-    return {
-        "majority answer": [always] * len(asked),
-        "blind, by subject": blind,
-        "blind, by wording": [by_wording.get(q.question, share) for q, share in zip(asked, blind)],
-    }
+    return dict(zip(BLIND, _by_wording(train, asked, _share)))
 
 
 def blind_medians(train: Sequence[Question], asked: Sequence[Question]) -> dict[str, list[str]]:
@@ -36,26 +33,32 @@ def blind_medians(train: Sequence[Question], asked: Sequence[Question]) -> dict[
         train: at least one question for a number, all with numbers as answers.
         asked: those to answer.
     """
-    always = _medians([("", q.answer) for q in train])[""]
-    by_subject = _medians([(q.subject, q.answer) for q in train])
-    by_wording = _medians([(q.question, q.answer) for q in train])
-    blind = [by_subject.get(q.subject, always) for q in asked]
-    return {
-        "median": [always] * len(asked),
-        "blind, median by subject": blind,
-        "blind, median by wording": [by_wording.get(q.question, number) for q, number in zip(asked, blind)],
-    }
+    return dict(
+        zip(("median", "blind, median by subject", "blind, median by wording"), _by_wording(train, asked, _median))
+    )
 
 
-def _shares(pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
-    counts: dict[str, Counter[str]] = {}
-    for group, answer in pairs:
-        counts.setdefault(group, Counter())[answer] += 1
-    return {group: max(count.values()) / count.total() for group, count in counts.items()}
+def _by_wording(
+    train: Sequence[Question], asked: Sequence[Question], of: Callable[[Sequence[str]], T]
+) -> tuple[list[T], list[T], list[T]]:
+    """What a figure of training answers is for each question: over the type, over its subject, over the very wording;
+    where training never asked so, over the wider group."""
+
+    def over(group: Callable[[Question], str]) -> dict[str, T]:
+        answers: dict[str, list[str]] = {}
+        for one in train:
+            answers.setdefault(group(one), []).append(one.answer)
+        return {name: of(some) for name, some in answers.items()}
+
+    always = of([one.answer for one in train])
+    by_subject, by_wording = over(lambda one: one.subject), over(lambda one: one.question)
+    blind = [by_subject.get(one.subject, always) for one in asked]
+    return [always] * len(asked), blind, [by_wording.get(one.question, found) for one, found in zip(asked, blind)]
 
 
-def _medians(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    numbers: dict[str, list[float]] = {}
-    for group, answer in pairs:
-        numbers.setdefault(group, []).append(float(answer))
-    return {group: f"{float(np.median(values)):g}" for group, values in numbers.items()}
+def _share(answers: Sequence[str]) -> float:
+    return Counter(answers).most_common(1)[0][1] / len(answers)
+
+
+def _median(answers: Sequence[str]) -> str:
+    return f"{float(np.median([float(answer) for answer in answers])):g}"

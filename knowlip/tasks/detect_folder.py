@@ -132,7 +132,7 @@ def check_learned(
 
 def model_folder(folder: Path) -> Path:
     """The folder of a detector: the one given, or `model` in that of its run."""
-    return folder / "model" if (folder / "model" / _SAVED.card).is_file() else folder
+    return _SAVED.folder(folder)
 
 
 def _card(folder: Path) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class SavedKind(NamedTuple):
     def weights(self) -> str:
         return f"{self.name}.safetensors"
 
+    def folder(self, named: Path) -> Path:
+        """The folder that holds it: the one named, or `model` in that of its run."""
+        return named / "model" if (named / "model" / self.card).is_file() else named
+
     def write(self, folder: Path, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         """Write the folder.
 

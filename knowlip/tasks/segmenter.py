@@ -114,13 +114,14 @@ def predict(segmenter: Segmenter, pixels: np.ndarray, crop: int, stride: float) 
 
 def windows(height: int, width: int, side: int, step: int) -> Iterator[tuple[int, int]]:
     """Upper left corners (top, left) of windows that cover an image, row by row."""
-
-    def starts(extent: int) -> list[int]:
-        return [*range(0, extent - side, step), extent - side] if extent > side else [0]
-
-    for top in starts(height):
-        for left in starts(width):
+    for top in window_starts(height, side, step):
+        for left in window_starts(width, side, step):
             yield top, left
+
+
+def window_starts(extent: int, side: int, step: int) -> list[int]:
+    """First pixels of windows along one side of an image; the last is moved inwards to end at the border."""
+    return [*range(0, extent - side, step), extent - side] if extent > side else [0]
 
 
 # ---- on disk --------------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def segmenter_taught_on(folder: Path) -> tuple[TaughtOn | None, int]:
 
 def model_folder(folder: Path) -> Path:
     """The folder of a segmenter: the one given, or `model` in that of its run."""
-    return folder / "model" if (folder / "model" / _SAVED.card).is_file() else folder
+    return _SAVED.folder(folder)
 
 
 def weights_sha256(folder: Path) -> str:

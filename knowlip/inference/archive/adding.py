@@ -21,7 +21,7 @@ from knowlip.base.rows import Json
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.inference.archive.parts import SCHEMA, SceneArchive, begin
-from knowlip.inference.images import TakenImage
+from knowlip.inference.images import TakenImage, taken_tiles
 from knowlip.inference.opened import encode
 from knowlip.inference.predict import WORK, SceneWork, predict_scenes
 from knowlip.inference.predict_words import ScenesWords
@@ -30,7 +30,7 @@ from knowlip.jobs.store import TABLES, Store, alone
 from knowlip.models import KnowLIP
 from knowlip.scenes import Scene
 from knowlip.tiles.plan import content_mark
-from knowlip.tiles.windows import Window, centers, footprints
+from knowlip.tiles.windows import centers, footprints
 
 _CHUNK = 1024
 """Tiles of a data set that are embedded before they are kept."""
@@ -112,8 +112,7 @@ class SceneIndexer(ScenesWords):
     def _write(self, work: SceneWork, table: pd.DataFrame) -> None:
         grid, scene = work.grid, work.scene
         cells = list(zip(table["row"], table["column"]))
-        corners = [grid.transform @ (grid.lefts[column], grid.tops[row]) for row, column in cells]
-        windows = [Window("", "", "", "large", 0, 0, x, y, grid.window * grid.step) for x, y in corners]
+        windows = [grid.ground_window(row, column) for row, column in cells]
         lons, lats = centers(grid.ground.crs, windows)
         shapes = footprints(grid.ground.crs, windows)
         rows = {
@@ -182,12 +181,7 @@ def _add_dataset(path: Path, indexer: SceneIndexer, out: Path) -> None:
         pictures: list[bytes] = []
         for start in range(0, len(some), indexer.batch_size):
             part = some.iloc[start : start + indexer.batch_size]
-            sizes = part["metres_per_pixel"].to_list()
-            images = [
-                TakenImage(pixels, None if size != size else float(size))
-                for pixels, size in zip(data.images(part["tile_id"]), sizes, strict=True)
-            ]
-            found, drawn = embedded(indexer.model, images)
+            found, drawn = embedded(indexer.model, taken_tiles(data, part))
             vectors += list(found)
             pictures += drawn
         table = {"embedding": [one.tolist() for one in vectors], "picture": pictures}

@@ -1,7 +1,6 @@
 """`knowlip search ARCHIVE`: by words, by an image, by place, date, sensor and resolution."""
 
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 from knowlip.base.files import file_sha256, whole_file
 from knowlip.base.progress import say
 from knowlip.inference.archive.parts import Filters, SceneArchive
+from knowlip.inference.geojson import write_geojson
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.inference.opened import encode, open_model
 from knowlip.inference.settings import SearchConfig
@@ -89,7 +89,8 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
             f"{config.dataset} holds the vectors of another model than {folder}: name that one by --model."
         )
     filters = filters_of(config)
-    passing = sum(int(mask.sum()) for mask in archive.mask(filters))
+    masks = archive.mask(filters)
+    passing = sum(int(mask.sum()) for mask in masks)
     if not passing:
         raise ValueError(f"None of the {len(archive):,} windows of {config.dataset} passes the filters: loosen them.")
     # Text and image are one question: the sum of their vectors, each of unit length.
@@ -103,7 +104,7 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     vector = np.sum(vectors, axis=0)
     vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
     count = max(4 * config.top, _RERANKED) if config.text else config.top
-    near = archive.nearest(vector, count, filters)
+    near = archive.among(vector, count, masks)
     rows = _rows(archive, near)
     matches: list[float | None] = [None] * len(near)
     if config.text:
@@ -186,11 +187,7 @@ def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]
 
             geopandas.GeoDataFrame(pd.DataFrame(hits), geometry=shapes, crs=4326).to_parquet(part, index=False)
         elif kind == ".geojson":
-            features = [
-                {"type": "Feature", "geometry": shape and shape.__geo_interface__, "properties": hit}
-                for hit, shape in zip(hits, shapes)
-            ]
-            part.write_text(json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False))
+            write_geojson(part, shapes, hits)
         else:
             part.write_text(_page(result, rows), encoding="utf-8")
 

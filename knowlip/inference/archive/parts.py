@@ -10,7 +10,7 @@ Vectors are compared exactly: filters first, then one product with what is left,
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -97,11 +97,6 @@ class ArchivePart:
         """(N,) ISO dates, "" where none is known."""
         return self.rows["date"].to_numpy(zero_copy_only=False).astype(str)
 
-    @cached_property
-    def sensors(self) -> np.ndarray:
-        """(N, 2) sensor and band."""
-        return np.array([self.rows[name].to_pylist() for name in ("sensor", "band")], dtype=str).T
-
     def of_sensor(self, name: str) -> np.ndarray:
         """(N,) bool: whose sensor or band is called so."""
         wanted = name.casefold()
@@ -111,7 +106,8 @@ class ArchivePart:
     @cached_property
     def _kinds(self) -> tuple[np.ndarray, np.ndarray]:
         """The pairs of sensor and band that there are, and of each row the number of its pair."""
-        known, number = np.unique(self.sensors, axis=0, return_inverse=True)
+        named = np.array([self.rows[name].to_pylist() for name in ("sensor", "band")], dtype=str).T
+        known, number = np.unique(named, axis=0, return_inverse=True)
         return known, number.reshape(-1)
 
     @cached_property
@@ -170,7 +166,10 @@ class SceneArchive:
             count: how many.
             filters: what they must be.
         """
-        masks = self.mask(filters or Filters())
+        return self.among(vector, count, self.mask(filters or Filters()))
+
+    def among(self, vector: np.ndarray, count: int, masks: Sequence[np.ndarray]) -> list[tuple[int, int, float]]:
+        """:meth:`nearest` among the rows that a :meth:`mask` lets pass."""
         best: list[tuple[float, int, int]] = []
         for number, (part, mask) in enumerate(zip(self.parts, masks)):
             for rows, some in _blocks(part.vectors, mask):

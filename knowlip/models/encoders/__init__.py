@@ -14,6 +14,7 @@ from typing import cast
 
 import torch
 
+from knowlip.models.device import chosen
 from knowlip.models.encoders.protocol import (
     Encoder,
     EncoderCard,
@@ -62,8 +63,7 @@ def open_encoder(
         ValueError: no such encoder; the sentence names those that exist.
     """
     text = str(name)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = chosen(device)
     if size is not None and size < 1:
         raise ValueError(f"The side of an encoder's input must be at least 1 pixel, not {size}.")
     kinds = encoder_kinds()
