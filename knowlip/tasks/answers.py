@@ -19,6 +19,7 @@ from knowlip.language.questions import QUESTION_TYPES, Question, answers_of, num
 from knowlip.language.tile_facts import Facts, facts_of_texts
 from knowlip.models.encoders import Encoder, UnsuitedEncoder, WritingEncoder
 from knowlip.tasks.bench import Bench, Measured
+from knowlip.tasks.blind import BLIND, by_wording
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import NO_INTERVAL, Estimate, majority_answers, mean, mean_of_means, proportion
 from knowlip.tasks.questions import questions_about, questions_of
@@ -191,15 +192,9 @@ def blind_answers(train: Sequence[Question], asked: Sequence[Question]) -> dict[
         train: at least one question of the type.
         asked: those to answer.
     """
-    always = majority_answers(("", q.answer) for q in train)[""]
-    by_subject = majority_answers((q.subject, q.answer) for q in train)
-    by_wording = majority_answers((q.question, q.answer) for q in train)
-    blind = [by_subject.get(q.subject, always) for q in asked]
-    return {
-        "majority answer": [always] * len(asked),
-        "blind, by subject": blind,
-        "blind, by wording": [by_wording.get(q.question, guess) for q, guess in zip(asked, blind)],
-    }
+    return dict(
+        zip(BLIND, by_wording(train, asked, lambda answers: majority_answers(("", one) for one in answers)[""]))
+    )
 
 
 def floors_of(asked: Asked, kind: str) -> dict[str, float | None]:

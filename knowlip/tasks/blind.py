@@ -22,7 +22,7 @@ def blind_shares(train: Sequence[Question], asked: Sequence[Question]) -> dict[s
         train: at least one question of the type.
         asked: those to answer.
     """
-    return dict(zip(BLIND, _by_wording(train, asked, _share)))
+    return dict(zip(BLIND, by_wording(train, asked, _share)))
 
 
 def blind_medians(train: Sequence[Question], asked: Sequence[Question]) -> dict[str, list[str]]:
@@ -34,11 +34,11 @@ def blind_medians(train: Sequence[Question], asked: Sequence[Question]) -> dict[
         asked: those to answer.
     """
     return dict(
-        zip(("median", "blind, median by subject", "blind, median by wording"), _by_wording(train, asked, _median))
+        zip(("median", "blind, median by subject", "blind, median by wording"), by_wording(train, asked, _median))
     )
 
 
-def _by_wording(
+def by_wording(
     train: Sequence[Question], asked: Sequence[Question], of: Callable[[Sequence[str]], T]
 ) -> tuple[list[T], list[T], list[T]]:
     """What a figure of training answers is for each question: over the type, over its subject, over the very wording;
@@ -51,9 +51,9 @@ def _by_wording(
         return {name: of(some) for name, some in answers.items()}
 
     always = of([one.answer for one in train])
-    by_subject, by_wording = over(lambda one: one.subject), over(lambda one: one.question)
-    blind = [by_subject.get(one.subject, always) for one in asked]
-    return [always] * len(asked), blind, [by_wording.get(one.question, found) for one, found in zip(asked, blind)]
+    of_subject, of_wording = over(lambda one: one.subject), over(lambda one: one.question)
+    blind = [of_subject.get(one.subject, always) for one in asked]
+    return [always] * len(asked), blind, [of_wording.get(one.question, found) for one, found in zip(asked, blind)]
 
 
 def _share(answers: Sequence[str]) -> float:

@@ -82,6 +82,8 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     Raises:
         ValueError: no archive or model, one of another model, an image that cannot be read, or nothing that passes.
     """
+    if config.out is not None:
+        _ending(config.out)  # before a model is loaded for it
     archive = SceneArchive(config.dataset)
     model, folder = open_model(config.model, config.device)
     if file_sha256(folder / WEIGHTS) != archive.model_sha256:
@@ -176,9 +178,7 @@ def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]
         ValueError: another ending than .geojson, .csv, .parquet or .html.
     """
     hits, shapes = result["hits"], [row["footprint"] and shapely.from_wkb(row["footprint"]) for row in rows]
-    kind = path.suffix.lower()
-    if kind not in (".geojson", ".csv", ".parquet", ".html"):
-        raise ValueError(f"--out is {path}: give a name that ends in .geojson, .csv, .parquet or .html.")
+    kind = _ending(path)
     with whole_file(path) as part:
         if kind == ".csv":
             pd.DataFrame(hits).to_csv(part, index=False)
@@ -190,6 +190,13 @@ def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]
             write_geojson(part, shapes, hits)
         else:
             part.write_text(_page(result, rows), encoding="utf-8")
+
+
+def _ending(path: Path) -> str:
+    kind = path.suffix.lower()
+    if kind not in (".geojson", ".csv", ".parquet", ".html"):
+        raise ValueError(f"--out is {path}: give a name that ends in .geojson, .csv, .parquet or .html.")
+    return kind
 
 
 def _page(result: FoundInArchive, rows: Sequence[dict[str, Any]]) -> str:
