@@ -10,11 +10,11 @@ when it is given again, row of windows by row of windows, and ends with the same
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict, cast
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
@@ -24,7 +24,10 @@ from knowlip.base.rows import Json
 from knowlip.base.settings import plain
 from knowlip.inference.scene_grid import Cell, Levels, SceneGrid, ScenePixels, levels_for, metres_for
 from knowlip.inference.scene_settings import PredictConfig
+from knowlip.jobs.run import runner
 from knowlip.jobs.store import alone
+from knowlip.jobs.work import Processes, Ray, Where, Work
+from knowlip.models.device import device_of
 from knowlip.scenes import Scene, open_scenes, unique_ids
 from knowlip.scenes.find import passed_over_line, search
 from knowlip.tasks.taught_on import TaughtOn
@@ -33,8 +36,10 @@ from knowlip.tiles.plan import content_mark
 
 WORK: Final = ".predict"
 """Folder of OUT for what is under way."""
-_FREE: Final = ("scenes", "out", "device", "batch_size")
+_FREE: Final = ("scenes", "out", "device", "batch_size", "where", "workers", "address", "gpu")
 """Settings that do not decide what a scene comes to."""
+_DECIDE: Final = ("knowlip", "torch", "torchvision", "timm", "numpy", "rasterio", "pyproj", "pyarrow")
+"""Packages that decide what a scene comes to."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,10 @@ class ScenePredictor(ABC):
         """What the files of a scene are called; those of one command are told apart anyway."""
         return scene.scene_id
 
+    def files(self) -> Sequence[Path]:
+        """Files and folders that are read of the model, where it is none of KnowLIP's own."""
+        return ()
+
     def settings(self) -> dict[str, Json]:
         """What besides the common settings decides the result."""
         return {}
@@ -104,7 +113,11 @@ class Predicted(TypedDict):
 
 
 def predict_scenes(config: PredictConfig, predictor: ScenePredictor) -> Predicted:
-    """Look at scenes with a model and write maps.
+    """Look at scenes with a model and write maps, here or wherever `config.where` says.
+
+    Args:
+        config: which scenes, and who looks at them.
+        predictor: what looks at them; other processes make their own by calling its class with `config`.
 
     Raises:
         ValueError: no scene, none that can be used, or a folder with results of other settings.
@@ -113,30 +126,108 @@ def predict_scenes(config: PredictConfig, predictor: ScenePredictor) -> Predicte
     if found.passed_over:
         say(f"  {passed_over_line(found.passed_over)}")
     failed: list[dict[str, str]] = []
-    opened: list[Scene] = []
+    opened: list[tuple[SceneItem, Scene]] = []
     for path in found.scenes:
         try:
-            opened += open_scenes(path, config.read)
+            opened += [(SceneItem(path, at), scene) for at, scene in enumerate(open_scenes(path, config.read))]
         except ValueError as error:
             failed.append({"path": str(path), "reason": str(error)})
-    done: list[dict[str, Json]] = []
+    names = unique_ids(predictor.name_of(scene) for _, scene in opened)
+    items = [replace(item, path=item.path.resolve(), name=name) for (item, _), name in zip(opened, names)]
     config.out.mkdir(parents=True, exist_ok=True)
     # One refused scene must not take with it what the others have cost: it is told, and counted in the result.
-    with alone(config.out / WORK / "lock", f"Another process writes to {config.out}."):
-        for number, (scene, name) in enumerate(zip(opened, unique_ids(predictor.name_of(scene) for scene in opened))):
-            say(f"scene {number + 1} of {len(opened)}: {scene.path}")
-            try:
-                done.append(_one(config, predictor, replace(scene, scene_id=name)))
-            except OtherSettingsError:
-                raise
-            except ValueError as error:
-                failed.append({"path": str(scene.path), "reason": str(error)})
-    for item in failed:
-        say(f"  left out: {item['reason']}")
+    ends: dict[SceneItem, SceneEnd] = {}
+    with (
+        alone(config.out / WORK / "lock", f"Another process writes to {config.out}."),
+        runner(ScenesWork(config, predictor), _where(config, predictor, items)) as run,
+    ):
+        for number, (item, end) in enumerate(run(items), 1):
+            say(f"scene {number} of {len(items)}: {end.reason or 'finished'}: {item.path}")
+            ends[item] = end
+    if other := next((end for end in ends.values() if end.other_settings), None):
+        raise OtherSettingsError(other.reason)
+    done = [ends[item].told for item in items if not ends[item].reason]
+    failed += [
+        {"path": str(scene.path), "reason": ends[at].reason} for at, (_, scene) in zip(items, opened) if ends[at].reason
+    ]
+    for one in failed:
+        say(f"  left out: {one['reason']}")
     if not done:
         more = f" ({len(failed)} scenes fail; this is the first.)" if len(failed) > 1 else ""
         raise ValueError((failed[0]["reason"] if failed else "No scene was found.") + more)
     return {"out": str(config.out), "scenes": done, "failed": failed}
+
+
+@dataclass(frozen=True)
+class SceneItem:
+    """One scene to be looked at."""
+
+    path: Path
+    member: int
+    """Of the scenes of the file or folder."""
+    name: str = ""
+    """Of its results."""
+
+
+class SceneEnd(NamedTuple):
+    """What came of a scene."""
+
+    told: Mapping[str, Json]
+    """What its SCENE.json says."""
+    reason: str = ""
+    """Why there is nothing."""
+    other_settings: bool = False
+
+
+class ScenesWork(Work[SceneItem, SceneEnd]):
+    """Scenes to be looked at, here or elsewhere.
+
+    Args:
+        config: settings of the command.
+        predictor: of this process; it is not sent to others, which open the model themselves.
+    """
+
+    def __init__(self, config: PredictConfig, predictor: ScenePredictor) -> None:
+        self.config = replace(config, out=config.out.resolve())
+        # Every predictor is made from the settings of its command alone.
+        self.make: Callable[[PredictConfig], ScenePredictor] = cast(Any, type(predictor))
+        self._mine: ScenePredictor | None = predictor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mine": None}
+
+    def open(self, number: int) -> Callable[[SceneItem], SceneEnd]:
+        """The model, on the GPU of this process where several have one each."""
+        predictor = self._mine
+        config = self.config if predictor else replace(self.config, device=device_of(self.config.device, number))
+        here = predictor or self.make(config)
+        return lambda item: self._end(config, here, item)
+
+    def _end(self, config: PredictConfig, predictor: ScenePredictor, item: SceneItem) -> SceneEnd:
+        try:
+            scene = open_scenes(item.path, config.read)[item.member]
+            return SceneEnd(_one(config, predictor, replace(scene, scene_id=item.name)))
+        except ValueError as error:
+            return SceneEnd({}, str(error), isinstance(error, OtherSettingsError))
+
+    def name(self, item: SceneItem) -> str:
+        """Its path."""
+        return str(item.path)
+
+    def given_up(self, item: SceneItem) -> SceneEnd:
+        """The others go on without it."""
+        return SceneEnd(
+            {},
+            f"{item.path} was given up: the process that looked at it was killed each time, most likely for lack of "
+            "memory. Run the same command again with fewer --workers.",
+        )
+
+
+def _where(config: PredictConfig, predictor: ScenePredictor, items: Sequence[SceneItem]) -> Where:
+    if config.where == "ray":
+        reads = {*(item.path for item in items), *predictor.files()}
+        return Ray(config.address, config.out.resolve(), tuple(sorted(reads)), _DECIDE, config.gpu)
+    return Processes(config.workers if config.where == "processes" else 1)
 
 
 class OtherSettingsError(ValueError):

@@ -2,6 +2,8 @@
 
 import io
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import geopandas
@@ -54,6 +56,10 @@ class ScenesDetector(ScenePredictor):
         self.detector: Detector = load_detector(folder, chosen(config.device))
         self.window = config.window_px or (self.taught.tile_px if self.taught else self.detector.backbone.side)
         self.weights = weights_sha256(folder)
+
+    def files(self) -> Sequence[Path]:
+        """The folder of the detector."""
+        return (self.config.model.resolve(),)
 
     def run(self, work: SceneWork) -> dict[str, Json]:
         """Boxes of each row of windows, then of the scene."""

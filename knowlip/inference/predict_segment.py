@@ -1,7 +1,7 @@
 """`knowlip predict segment`: a class for every pixel of whole scenes, as cloud-optimised GeoTIFF with colours."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +63,10 @@ class ScenesSegmenter(ScenePredictor):
         self.segmenter: Segmenter = load_segmenter(folder, self.device)
         self.window = config.window_px or crop
         self.weights = weights_sha256(folder)
+
+    def files(self) -> Sequence[Path]:
+        """The folder of the segmenter."""
+        return (self.config.model.resolve(),)
 
     def run(self, work: SceneWork) -> dict[str, Json]:
         """Rows of windows from top to bottom; what is finished is kept on disk until the map is written."""

@@ -4,6 +4,8 @@ their footprints (and, but for embeddings, GeoJSON).
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import geopandas
@@ -129,6 +131,7 @@ class ScenesWords(ScenesWindows):
 
     def __init__(self, config: PredictWordsConfig) -> None:
         super().__init__(config, config.min_valid)
+        self.named_model = config.model
         self.model, folder = open_model(config.model, config.device)
         card = self.model.card
         metres: Any = card.get("metres_per_pixel")
@@ -138,6 +141,11 @@ class ScenesWords(ScenesWindows):
         self.taught = TaughtOn(known, WINDOW_PX, *names)
         self.window = config.window_px or WINDOW_PX
         self.weights = file_sha256(folder / WEIGHTS)
+
+    def files(self) -> Sequence[Path]:
+        """A folder that was named; the model of the package and those of the hub are not listed."""
+        named = self.named_model
+        return (named.resolve(),) if named is not None and named.exists() else ()
 
     def check(self, work: SceneWork) -> None:
         known, side = self.model.card.get("windows_m"), work.grid.window * work.grid.metres

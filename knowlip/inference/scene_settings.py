@@ -3,12 +3,14 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from knowlip.base.generation import GenerationConfig
 from knowlip.inference.settings import ANSWER_TOKENS, CAPTION_TOKENS, named_model
 from knowlip.scenes.scene import SceneOverrides
 from knowlip.tiles.quantise import QuantiseConfig
+
+ScenesWhere = Literal["here", "processes", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,15 @@ class PredictConfig:
     """Windows that the model is shown at once."""
     device: str = "auto"
     """cpu, cuda, or auto."""
+    where: ScenesWhere = "here"
+    """here: one scene after the other in this process; processes: several scenes at once on this machine, on as many
+    of its GPUs as there are; ray: on a cluster whose machines share the folders."""
+    workers: int = 2
+    """Scenes at once with `processes`; each holds the model."""
+    address: str = "auto"
+    """Of the Ray cluster: auto, or host:port."""
+    gpu: bool = False
+    """With `ray`: a scene takes a GPU and no core."""
     quantise: QuantiseConfig | None = None
     """How power becomes 8-bit levels; by default as in a data set, with one quantiser from the scene's own pixels, or
     as the 8-bit pixels come, where the model learned on such."""
@@ -48,6 +59,10 @@ class PredictConfig:
             raise ValueError(f"overlap must lie from 0 to 0.5, not {self.overlap:g}.")
         if self.batch_size < 1:
             raise ValueError("batch_size must be at least 1.")
+        if self.where not in get_args(ScenesWhere):
+            raise ValueError(f"where must be {', '.join(get_args(ScenesWhere))}, not {self.where!r}.")
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers}.")
 
 
 @dataclass(frozen=True, kw_only=True)

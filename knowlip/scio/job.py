@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 
 from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
+from knowlip.models.device import device_of
 from knowlip.scio.config import ScioConfig
 from knowlip.scio.crossfit import CrossFitted, shared_out, trained_blocks
 from knowlip.scio.passes import Pass
@@ -74,7 +74,7 @@ class PassPlan:
         Raises:
             ValueError: no texts or model there, or another model than the one that was planned with.
         """
-        plan = replace(self, config=replace(self.config, device=_device(self.config.device, number)))
+        plan = replace(self, config=replace(self.config, device=device_of(self.config.device, number)))
         return CrossFittedJob(plan) if plan.config.models else ScioJob(plan)
 
 
@@ -153,13 +153,6 @@ class CrossFittedJob(CrossFitted):
 
 
 AnyJob = ScioJob | CrossFittedJob
-
-
-def _device(name: str, number: int) -> str:
-    """The GPU of a process; the first one's is the device by its plain name."""
-    if not number or name not in ("auto", "cuda") or not torch.cuda.is_available():
-        return name
-    return f"cuda:{number % torch.cuda.device_count()}"
 
 
 def planned(plan: PassPlan, job: AnyJob) -> PassPlan:

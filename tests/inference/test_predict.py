@@ -346,3 +346,48 @@ def test_every_window_is_described_asked_about_and_embedded(tmp_path: Path) -> N
         predict_embed(PredictEmbedConfig(**{**same, "model": told}, out=tmp_path / "other"))
     with pytest.raises(ValueError, match="question is empty"):
         PredictAskConfig(**same, out=tmp_path, question=" ")
+
+
+def test_scenes_in_processes_come_to_what_they_come_to_one_after_the_other(tmp_path: Path) -> None:
+    from knowlip.inference.predict_words import predict_embed
+    from knowlip.inference.scene_settings import PredictEmbedConfig
+    from tests.inference.tiny_model import tiny_model
+
+    model, paths = tiny_model(tmp_path / "model"), []
+    for number in range(3):
+        paths.append(write(tmp_path / str(number) / "land.tif", shades(300, 260 + 20 * number), 4.0))
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "broken.tif").write_bytes(b"II*\0 no picture")
+    same: dict[str, Any] = {"scenes": [*paths, tmp_path / "3" / "broken.tif"], "model": model, "device": "cpu"}
+    same |= {"metres_per_pixel": 4.0}
+    here = predict_embed(PredictEmbedConfig(**same, out=tmp_path / "here"))
+    spread = predict_embed(PredictEmbedConfig(**same, out=tmp_path / "spread", where="processes", workers=2))
+    names = [one["scene_id"] for one in here["scenes"]]
+    assert [one["scene_id"] for one in spread["scenes"]] == names
+    assert len({*names}) == 3
+    assert [one["path"] for one in spread["failed"]] == [str(tmp_path / "3" / "broken.tif")]
+    for name in names:
+        assert (tmp_path / "spread" / f"{name}.parquet").read_bytes() == (
+            tmp_path / "here" / f"{name}.parquet"
+        ).read_bytes()
+    # Where it was done is not part of what it came to.
+    again = predict_embed(PredictEmbedConfig(**same, out=tmp_path / "spread"))
+    assert [one["scene_id"] for one in again["scenes"]] == names
+
+
+@pytest.mark.slow
+def test_scenes_on_a_cluster_come_to_what_they_come_to_here(tmp_path: Path) -> None:
+    from knowlip.inference.predict_words import predict_embed
+    from knowlip.inference.scene_settings import PredictEmbedConfig
+    from tests.inference.tiny_model import tiny_model
+    from tests.jobs.local_ray import local_cluster
+
+    cluster = local_cluster()
+    model = tiny_model(tmp_path / "model")
+    paths = [write(tmp_path / str(number) / "land.tif", shades(300, 260), 4.0) for number in range(2)]
+    same: dict[str, Any] = {"scenes": paths, "model": model, "device": "cpu", "metres_per_pixel": 4.0}
+    here = predict_embed(PredictEmbedConfig(**same, out=tmp_path / "here"))
+    there = predict_embed(PredictEmbedConfig(**same, out=tmp_path / "there", where="ray", address=cluster.address))
+    assert [one["scene_id"] for one in there["scenes"]] == [one["scene_id"] for one in here["scenes"]]
+    for path in sorted((tmp_path / "here").glob("*.parquet")):
+        assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
