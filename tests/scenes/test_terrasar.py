@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scenes
-from knowlip.scenes.errors import DamagedProduct, NotCalibrated, PoorGeolocation, SceneError, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct, NoLocation, NotCalibrated, PoorGeolocation, SceneError, UnknownFormat
 from knowlip.tiles.build import BuildConfig, build
 from tests.scenes.products import terrasar
 from tests.scenes.products.scramble import scramble
@@ -54,6 +54,24 @@ def test_places_are_within_a_pixel_of_the_truth(tmp_path, options):
     product = terrasar.make(tmp_path, **options)
     (scene,) = open_scenes(product.path)
     assert off_by(product, scene) < 0.1 * product.pixel_m
+
+
+@pytest.mark.parametrize("georef", [True, False])
+def test_geocoded_products_need_no_pixels_of_their_corners(tmp_path, georef):
+    """DLR's schema makes refRow and refColumn optional, and no real EEC names them."""
+    product = terrasar.make(tmp_path, "EEC", georef=georef)
+    edit(main_of(product), r"<ref(Row|Column)>.*?</ref\1>", "")
+    (scene,) = open_scenes(product.path)
+    assert off_by(product, scene) < 0.1 * product.pixel_m
+    power = scene.read()[0]
+    np.testing.assert_allclose(power[1:-1, 1:-1], product.power[1:-1, 1:-1], rtol=1e-3, atol=1e-5)
+
+
+def test_a_ground_image_without_pixels_is_refused(tmp_path):
+    product = terrasar.make(tmp_path, "MGD", georef=False)
+    edit(main_of(product), r"<ref(Row|Column)>.*?</ref\1>", "")
+    with pytest.raises(NoLocation, match="refColumn"):
+        open_scenes(product.path)
 
 
 @pytest.mark.parametrize("variant", ["SSC", "MGD", "GEC"])

@@ -7,33 +7,32 @@ pixels hold the sine already, sigma0 = K * DN^2 (ICEYE Product Documentation, Ra
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from rasterio.windows import Window
 
 from knowlip.base.documents import read_json
 from knowlip.scenes.calibration import Constant, Radiometry, Table
-from knowlip.scenes.control import ControlPoints
-from knowlip.scenes.errors import DamagedProduct, NoLocation, SlantRange, UnknownFormat
-from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
+from knowlip.scenes.errors import DamagedProduct, UnknownFormat
+from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import scene_id_of, second_of, word_of
 from knowlip.scenes.opening import require_file
-from knowlip.scenes.orbit import LIGHT_M_S, Orbit, SlantImage, seconds, slant_grid
 from knowlip.scenes.quantities import conversion, finite, relative
 from knowlip.scenes.raster import Raster, RasterFile
-from knowlip.scenes.readers.common import BY_CORNERS, ProductFiles, gated, require_data, require_polarisation
-from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header
+from knowlip.scenes.readers.common import ProductFiles, gated, require_data, require_polarisation
+from knowlip.scenes.readers.geotiff import Header, raster_of, read_header
 from knowlip.scenes.readers.hdf5 import Hdf5Raster, dataset_at, import_h5py, item_at, require_plain
+from knowlip.scenes.readers.iceye_places import Facts, angles_of, corners_of, look_azimuth_of, places_of
 from knowlip.scenes.scene import Scene, SceneOverrides
-from knowlip.scenes.xml import read_xml
+from knowlip.scenes.xml import number_at, read_xml, text_of
 
 NAME = "ICEYE"
 _NAME = re.compile(r"^ICEYE_.*\.(?:tiff?|h5|hdf5)$", re.IGNORECASE)
 _PREVIEW = re.compile(r"thumb|quicklook|preview|_QLK", re.IGNORECASE)
-_Facts = dict[str, Any]
 _LARGEST = 100_000
 """Metadata arrays with more values than this are pixels."""
 
@@ -84,9 +83,10 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     slant = h5 or "SLC" in str(facts.get("product_type", image.name)).upper()
     polarisation = _text(facts, "polarization")[:2].upper() or "VV"  # the only one that the satellites have
     require_polarisation(polarisation, overrides, path)
-    geometry, notes = _geometry(image, header, facts, raster.shape, slant, overrides)
-    angles = _angles(facts, raster.shape[1])
-    notes += _calibrate(raster, facts, angles, slant, image, overrides)
+    places = places_of(image, header, facts, raster.shape, slant, overrides)
+    geometry = places.geometry
+    angles = angles_of(facts, raster.shape[1], slant)
+    notes = list(places.notes) + _calibrate(raster, facts, angles, slant, image, overrides)
     require_data(raster)
     looks = finite(facts.get("range_looks")) * finite(facts.get("azimuth_looks"))
     scene = Scene(
@@ -113,10 +113,11 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         sources=(image, *sources),
         notes=tuple(notes),
     )
-    return [gated(scene, overrides, image)]
+    scene = gated(scene, overrides, image, places.smooth)
+    return [replace(scene, notes=scene.notes + places.relief(scene.resolution_m))]
 
 
-def _facts_h5(image: Path) -> tuple[_Facts, list[Path]]:
+def _facts_h5(image: Path) -> tuple[Facts, list[Path]]:
     """Everything in the HDF5 file but pixels; refused where it is none, or holds no pixels."""
     try:
         require_file(image)
@@ -145,13 +146,13 @@ def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _facts_tiff(image: Path, header: Header) -> tuple[_Facts, list[Path]]:
+def _facts_tiff(image: Path, header: Header) -> tuple[Facts, list[Path]]:
     """Metadata under the names of the XML files, whichever of XML, JSON and tags there is; refused without any."""
-    facts: _Facts = {name.lower(): value for name, value in header.tags.items()}
+    facts: Facts = {name.lower(): value for name, value in header.tags.items()}
     xml, json = image.with_suffix(".xml"), image.with_suffix(".json")
     sources = []
     if xml.is_file():
-        facts |= {element.tag.lower(): (element.text or "").strip() for element in read_xml(xml) if not len(element)}
+        facts |= _facts_xml(read_xml(xml))
         sources.append(xml)
     elif json.is_file():
         try:
@@ -170,6 +171,22 @@ def _facts_tiff(image: Path, header: Header) -> tuple[_Facts, list[Path]]:
     return facts, sources
 
 
+def _facts_xml(root: Element) -> Facts:
+    """Single values by their tag in lower case; state vectors and polynomials by the names that HDF5 files have."""
+    facts: Facts = {element.tag.lower(): (element.text or "").strip() for element in root if not len(element)}
+    vectors = root.findall("Orbit_State_Vectors/orbit_vector")
+    if vectors:
+        facts["state_vector_time_utc"] = [text_of(vector, "time") for vector in vectors]
+        for name in ("posX", "posY", "posZ", "velX", "velY", "velZ"):
+            facts[name.lower()] = [finite(text_of(vector, name)) for vector in vectors]
+    for tag, name in (("GRSR", "grsr"), ("Incidence_Angle", "incidence_angle")):
+        terms = [finite(text_of(term, "value")) for term in root.findall(f"{tag}_Coefficients/coefficient")]
+        if terms and np.all(np.isfinite(terms)):
+            facts[f"{name}_coefficients"] = terms
+            facts[f"{name}_ground_range_origin"] = number_at(root, f"{tag}_Coefficients/ground_range_origin", 0.0)
+    return facts
+
+
 _NAMES = """product_type=sar:product_type polarization=sar:polarizations look_side=sar:observation_direction
 orbit_direction=sat:orbit_state acquisition_start_utc=start_datetime view_azimuth=view:azimuth
 acquisition_mode=sar:instrument_mode carrier_frequency=sar:center_frequency range_looks=sar:looks_range
@@ -179,13 +196,13 @@ _STAC = dict(entry.split("=") for entry in _NAMES.split())
 """Names of the XML files -> names of the JSON files."""
 
 
-def _h5_raster(image: Path, facts: _Facts) -> Raster:
+def _h5_raster(image: Path, facts: Facts) -> Raster:
     rows, columns = facts["shape"]
     shape = int(rows), int(columns)
     return Hdf5Raster(image, "complex", shape, facts["dtype"], None, dataset="s_i", imaginary="s_q")
 
 
-def _tiff_raster(image: Path, header: Header, facts: _Facts) -> RasterFile:
+def _tiff_raster(image: Path, header: Header, facts: Facts) -> RasterFile:
     """The band with amplitudes; a real and an imaginary part where the bands say so."""
     names = [name.lower() for name in header.descriptions]
     mapping = facts.get("amplitude_mapping")
@@ -207,42 +224,13 @@ def _tiff_raster(image: Path, header: Header, facts: _Facts) -> RasterFile:
     return _MappedAmplitude(*kept, raster_band=band, exponent=exponent, factor=scale)
 
 
-def _text(facts: _Facts, name: str) -> str:
+def _text(facts: Facts, name: str) -> str:
     value = facts.get(name, "")
     return str(value[0] if isinstance(value, list) and value else value).strip()
 
 
-def _numbers(value: Any) -> list[float]:
-    """Numbers of an array, a list, or a text such as "[1, 2, 3.5]"."""
-    if isinstance(value, str):
-        return [float(number) for number in re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", value)]
-    return [] if value is None else [float(number) for number in np.ravel(value)]
-
-
-def _angles(facts: _Facts, width: int) -> np.ndarray:
-    """Incidence angle of every column in degrees, (width,) or (1,) where only one is known; NaN: unknown."""
-    local = _numbers(facts.get("local_incidence_angle"))
-    if len(local) == width:
-        return np.array(local)
-    near, centre, far = (finite(_text(facts, f"incidence_{place}")) for place in ("near", "center", "far"))
-    if math.isfinite(near) and math.isfinite(far):
-        ends = np.array([near, centre, far] if math.isfinite(centre) else [near, far])
-        angles = np.interp(np.linspace(0, 1, width), np.linspace(0, 1, len(ends)), ends)
-        corners = _corners(facts)
-        mirrored = corners is not None and corners["first_near"][0] > corners["first_far"][0]
-        return angles[::-1] if mirrored else angles
-    return np.array([centre])
-
-
-def _corners(facts: _Facts) -> dict[str, list[float]] | None:
-    """Corner -> column, row, latitude, longitude as stated; None where one is missing."""
-    names = ("first_near", "first_far", "last_near", "last_far")
-    found = {name: _numbers(facts.get(f"coord_{name}")) for name in names}
-    return found if all(len(values) == 4 for values in found.values()) else None
-
-
 def _calibrate(
-    raster: Raster, facts: _Facts, angles: np.ndarray, slant: bool, image: Path, overrides: SceneOverrides
+    raster: Raster, facts: Facts, angles: np.ndarray, slant: bool, image: Path, overrides: SceneOverrides
 ) -> list[str]:
     factor = finite(_text(facts, "calibration_factor"))
     if not math.isfinite(factor):
@@ -256,48 +244,7 @@ def _calibrate(
     return []
 
 
-def _geometry(
-    image: Path, header: Header | None, facts: _Facts, shape: tuple[int, int], slant: bool, overrides: SceneOverrides
-) -> tuple[Geometry, list[str]]:
-    if header is not None:
-        try:
-            return geometry_of(header, image, overrides), []
-        except NoLocation:
-            pass  # the metadata may say
-    if slant and "posx" in facts:
-        return _from_orbit(image, facts, shape, overrides), []
-    corners = _corners(facts)
-    if corners is None:
-        raise (SlantRange if slant else NoLocation)(
-            f"{image} has neither control points nor an orbit nor four corners in its metadata, so it cannot be placed."
-        )
-    points = np.array(list(corners.values()))
-    first = points[:, :2].min()  # columns and rows count from 1 in most products, from 0 in some; both name centres
-    columns, rows = points[:, 0] - first + 0.5, points[:, 1] - first + 0.5
-    return ControlPoints(columns, rows, points[:, 3], points[:, 2]), [BY_CORNERS.format("")]
-
-
-def _from_orbit(image: Path, facts: _Facts, shape: tuple[int, int], overrides: SceneOverrides) -> ControlPoints:
-    """Zero-Doppler range-Doppler projection; refused where the metadata lack something for it."""
-    try:
-        stamps = [str(stamp) for stamp in facts["state_vector_time_utc"]]
-        times = np.array([seconds(stamp, stamps[0]) for stamp in stamps])
-        positions = np.column_stack([_numbers(facts[f"pos{axis}"]) for axis in "xyz"])
-        velocities = np.column_stack([_numbers(facts[f"vel{axis}"]) for axis in "xyz"])
-        height = float(facts["avg_scene_height"]) if overrides.height_m is None else overrides.height_m
-        first, line = seconds(_text(facts, "zerodoppler_start_utc"), stamps[0]), float(facts["azimuth_time_interval"])
-        near, spacing = float(facts["first_pixel_time"]), LIGHT_M_S / (2 * float(facts["range_sampling_rate"]))
-        side = _text(facts, "look_side").lower()
-        grid = SlantImage(shape, first, line, near * LIGHT_M_S / 2, spacing, side)
-        return slant_grid(Orbit(times, positions, velocities), grid, height)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SlantRange(f"{image} is in slant range and its orbit cannot be used ({error}).") from error
-
-
-def _look_azimuth(facts: _Facts) -> float:
+def _look_azimuth(facts: Facts) -> float:
     """From the near to the far corners of the first line; else as stated, seen from the scene; NaN where unknown."""
-    corners = _corners(facts)
-    if corners is not None:
-        near, far = corners["first_near"], corners["first_far"]
-        return float(GEOD.inv(near[3], near[2], far[3], far[2])[0] % 360)
-    return (finite(facts.get("view_azimuth")) + 180) % 360
+    corners = corners_of(facts)
+    return (finite(facts.get("view_azimuth")) + 180) % 360 if corners is None else look_azimuth_of(corners)

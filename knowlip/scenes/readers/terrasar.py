@@ -67,7 +67,7 @@ def parts(path: Path) -> list[Path]:
     main = _main_file(path)
     if main is None:
         return []
-    folders = [main.parent / name for name in ("IMAGEDATA", "ANNOTATION", "PREVIEW", "SUPPORT")]
+    folders = [main.parent / name for name in ("IMAGEDATA", "ANNOTATION", "AUXRASTER", "PREVIEW", "SUPPORT")]
     return [member for folder in folders if folder.is_dir() for member in folder.rglob("*") if member.is_file()]
 
 
@@ -118,6 +118,8 @@ def _open(path: Path, main: _Annotation, layer: _Layer, many: bool, overrides: S
         if not isinstance(geometry, AffineGeometry):
             raise NoLocation(f"{layer.path} is geocoded by its annotation, but carries no map transform.")
         points = on_map(points, geometry, name)
+    elif not (np.isfinite(points.columns).all() and np.isfinite(points.rows).all()):
+        raise NoLocation(f"{name} names no pixels of its corners (refColumn, refRow) and of its geolocation grid.")
     else:
         require_inside(points.columns, points.rows, header.shape, main.path)
         level = float(np.median(points.heights)) if overrides.height_m is None else overrides.height_m

@@ -63,7 +63,8 @@ def _terms(x: np.ndarray, y: np.ndarray, count: int) -> np.ndarray:
 
 
 def scene_points(main: Element, start: datetime, name: str) -> Points:
-    """The scene's centre and corners from the main annotation. Their pixels count from 1.
+    """The scene's centre and corners from the main annotation. Their pixels count from 1; they are NaN where it names
+    none, as of geocoded products (`refRow` and `refColumn` are optional in DLR's schema).
 
     Raises:
         DamagedProduct: a coordinate is absent.
@@ -72,10 +73,11 @@ def scene_points(main: Element, start: datetime, name: str) -> Points:
     elements = [need(scene, "sceneCenterCoord", name), *scene.findall("sceneCornerCoord")]
     if len(elements) < 5:
         raise DamagedProduct(f"{name} names {len(elements) - 1} corners of the scene; four are needed.")
-    keys = "refColumn refRow lon lat incidenceAngle rangeTime".split()
-    columns, rows, lons, lats, incidence, tau = (
-        np.array([need_number(element, key, name) for element in elements]) for key in keys
+    columns, rows = (
+        np.array([number_at(element, key, np.nan) for element in elements]) for key in ("refColumn", "refRow")
     )
+    keys = "lon lat incidenceAngle rangeTime".split()
+    lons, lats, incidence, tau = (np.array([need_number(element, key, name) for element in elements]) for key in keys)
     times = [time_of(need_text(element, "azimuthTimeUTC", name), name) for element in elements]
     seconds = np.array([(time - start).total_seconds() for time in times])
     heights = np.full(len(seconds), number_at(scene, "sceneAverageHeight", 0.0))
@@ -84,13 +86,14 @@ def scene_points(main: Element, start: datetime, name: str) -> Points:
 
 def grid_points(georef: Element, main: Element, corners: Points, start: datetime, name: str) -> Points:
     """The geolocation grid of GEOREF.xml (the file `name`). Where it names no pixels (detected products) they follow
-    from its times and the `corners` of the main annotation.
+    from its times and the `corners` of the main annotation; they are NaN where neither names any.
 
     Raises:
         DamagedProduct: the grid is absent or incomplete.
     """
     grid = need(georef, "geolocationGrid", name)
     elements = grid.findall("gridPoint")
+    placed = np.isfinite(corners.columns).all() and np.isfinite(corners.rows).all()
     if len(elements) < _FULL:
         raise DamagedProduct(f"{name} holds {len(elements)} grid points; that is not the grid of a scene.")
     reference = need(grid, "gridReferenceTime", name)
@@ -103,7 +106,7 @@ def grid_points(georef: Element, main: Element, corners: Points, start: datetime
     rows = np.array([number_at(element, "row", np.nan) for element in elements])
     if np.isfinite(columns).all() and np.isfinite(rows).all():
         columns, rows = columns - (0.5 if columns.min() >= 1 else -0.5), rows - (0.5 if rows.min() >= 1 else -0.5)
-    else:
+    elif placed:
         columns, rows = _pixels(seconds, tau, main, corners, name)
     return Points(columns, rows, values["lon"], values["lat"], values["inc"], seconds, tau, heights)
 
