@@ -5,6 +5,7 @@ Source: ICEYE Product Documentation, sections on metadata (GRSR_Coefficients, In
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,9 @@ def places_of(
         SlantRange, NoLocation: none can be used.
     """
     if header is not None:
-        try:
+        geometry: Geometry | None = None
+        with suppress(NoLocation):  # the metadata may say
             geometry = geometry_of(header, image, overrides)
-        except NoLocation:
-            geometry = None  # type: ignore[assignment] # the metadata may say
         if isinstance(geometry, AffineGeometry):
             return Places(geometry)
         if isinstance(geometry, ControlPoints) and not slant:
