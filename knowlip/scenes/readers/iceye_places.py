@@ -37,7 +37,7 @@ _ONE_HEIGHT = (
 
 
 @dataclass(frozen=True)
-class Places:
+class IceyePlaces:
     """Where pixels lie."""
 
     geometry: Geometry
@@ -54,7 +54,7 @@ class Places:
 
 def places_of(
     image: Path, header: Header | None, facts: Facts, shape: tuple[int, int], slant: bool, overrides: SceneOverrides
-) -> Places:
+) -> IceyePlaces:
     """The best place that a product states, see the module.
 
     Raises:
@@ -65,13 +65,13 @@ def places_of(
         with suppress(NoLocation):  # the metadata may say
             geometry = geometry_of(header, image, overrides)
         if isinstance(geometry, AffineGeometry):
-            return Places(geometry)
+            return IceyePlaces(geometry)
         if isinstance(geometry, ControlPoints) and not slant:
             return _terrain_points(header, geometry, facts, overrides)
         if geometry is not None:
-            return Places(geometry)
+            return IceyePlaces(geometry)
     if slant and "posx" in facts:
-        return Places(_from_orbit(image, facts, shape, overrides))
+        return IceyePlaces(_from_orbit(image, facts, shape, overrides))
     corners = corners_of(facts)
     why = ""
     if not slant and "posx" in facts and polynomial_of(facts, "grsr_coefficients") and corners is not None:
@@ -83,14 +83,14 @@ def places_of(
             one = (
                 "" if overrides.height_m is not None else _ONE_HEIGHT.format(level, step, heights.min(), heights.max())
             )
-            return Places(grid, notes=tuple(filter(None, [one])))
+            return IceyePlaces(grid, notes=tuple(filter(None, [one])))
         why = f" Orbit and ground-range polynomial do not meet these corners (off by {missed:.0f} m): not used."
     if corners is None:
         raise (SlantRange if slant else NoLocation)(
             f"{image} has neither control points nor an orbit nor four corners in its metadata, so it cannot be placed."
         )
     columns, rows, lats, lons = _corner_points(corners)
-    return Places(ControlPoints(columns, rows, lons, lats), notes=(BY_CORNERS.format("") + why,))
+    return IceyePlaces(ControlPoints(columns, rows, lons, lats), notes=(BY_CORNERS.format("") + why,))
 
 
 def numbers_of(value: Any) -> list[float]:
@@ -151,7 +151,7 @@ def _corner_points(corners: dict[str, list[float]]) -> tuple[np.ndarray, ...]:
     return points[:, 0] - first + 0.5, points[:, 1] - first + 0.5, points[:, 2], points[:, 3]
 
 
-def _terrain_points(header: Header, points: ControlPoints, facts: Facts, overrides: SceneOverrides) -> Places:
+def _terrain_points(header: Header, points: ControlPoints, facts: Facts, overrides: SceneOverrides) -> IceyePlaces:
     """Control points of the TIFF. They count from the centre of the first pixel where the last one is that of the
     corners of the metadata; with slant ranges and angles they are brought to one height, which tells whether they
     belong together."""
@@ -164,7 +164,7 @@ def _terrain_points(header: Header, points: ControlPoints, facts: Facts, overrid
     heights = np.array([gcp.z or 0.0 for gcp in header.gcps], float)
     grsr, spacing = polynomial_of(facts, "grsr_coefficients"), finite(facts.get("range_spacing"))
     if not grsr or corners is None or not spacing > 0 or (np.ptp(heights) < 1 and overrides.height_m is None):
-        return Places(points)
+        return IceyePlaces(points)
     width = int(max(value[0] for value in corners.values()))
     mirrored = corners["first_near"][0] > corners["first_far"][0]
     away = (width - 0.5 - points.columns if mirrored else points.columns - 0.5) * spacing
@@ -175,7 +175,7 @@ def _terrain_points(header: Header, points: ControlPoints, facts: Facts, overrid
     terrain = TerrainPoints(points.columns, np.round(points.rows, 1), points.lons, points.lats, heights, angle, slant)
     lons, lats = to_height(terrain, look_azimuth_of(corners), level)
     smooth = ControlPoints(points.columns, points.rows, lons, lats)
-    return Places(points if overrides.height_m is None else smooth, smooth, heights)
+    return IceyePlaces(points if overrides.height_m is None else smooth, smooth, heights)
 
 
 def look_azimuth_of(corners: dict[str, list[float]]) -> float:
