@@ -80,7 +80,7 @@ def describe(scene: Scene, pixels: bool = True) -> dict[str, Any]:
     # The order is that of the printed JSON: what the file is, how it was taken, what its numbers mean, where they lie.
     facts: dict[str, Any] = {
         "path": str(scene.path),
-        **_said(scene, "scene_id product sensor band"),
+        **_said(scene, "scene_id product sensor unit band"),
         "frequency_ghz": known(scene.frequency_ghz),
         **_said(scene, "polarisation mode product_type projection date orbit look_side"),
         "look_azimuth_deg": known(scene.look_azimuth_deg, 2),
@@ -175,7 +175,8 @@ def show(result: dict[str, Any]) -> str:
 
 
 _LINES = {
-    "sensor": "{sensor}|{band} band|{frequency_ghz:g} GHz|{polarisation}|{mode}|{product_type}|read as {product}",
+    "sensor": "{sensor}|{unit}|{band} band|{frequency_ghz:g} GHz|{polarisation}|{mode}|{product_type}|"
+    "read as {product}",
     "acquired": "{date}|{orbit}|looking {look_side}|{look_azimuth_deg:g}° (look direction)|"
     "{incidence_deg:g}° incidence",
     "radiometry": "{radiometry}|{quantity}|stored as {units} ({dtype})|nodata {nodata:g}|{looks:g} looks|"

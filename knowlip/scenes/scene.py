@@ -71,6 +71,7 @@ class Scene:
     raster: Raster = field(repr=False)
     geometry: Geometry
     sensor: str = "unknown"
+    unit: str = ""  # Which satellite of a constellation, as it calls itself: "S1C", "ICEYE-X4".
     band: str = ""  # Radar frequency band: P, L, S, C, X, Ku, Ka.
     polarisation: str = ""
     looks: float = 0.0  # Equivalent number of looks.

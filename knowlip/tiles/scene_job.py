@@ -176,5 +176,6 @@ def _facts(scene: Scene) -> dict[str, Any]:
         "transform": [float(value) for value in scene.transform[:6]] if scene.transform is not None else [],
         "quantity": scene.quantity,
         "product": scene.product,
+        "unit": scene.unit,
         "notes": list(scene.notes),
     }

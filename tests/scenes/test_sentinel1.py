@@ -307,7 +307,53 @@ def test_refusals(tmp_path, what, error):
     product = sentinel1.make(tmp_path)
     _break(product, what)
     with pytest.raises(error, match="S1A_IW_GRDH"):
+        open_scenes(product.path, SceneOverrides(polarisation="VV"))
+
+
+@pytest.mark.parametrize("what", ["tiff missing", "annotation missing"])
+def test_a_product_of_which_one_polarisation_is_there_is_read_and_told(tmp_path, what):
+    product = sentinel1.make(tmp_path)
+    _break(product, what)
+    (scene,) = open_scenes(product.path)
+    assert scene.polarisation == "VH"
+    assert "Not on disk, so not read: IW-VV." in scene.notes
+    assert scene.unit == "S1A"
+
+
+def test_a_product_of_which_no_image_is_there_is_refused(tmp_path):
+    product = sentinel1.make(tmp_path)
+    for tiff in product.path.glob("measurement/*"):
+        tiff.unlink()
+    with pytest.raises(DamagedProduct, match="all images of the product"):
         open_scenes(product.path)
+
+
+def test_one_burst_of_one_swath_and_no_manifest(tmp_path):
+    product = sentinel1.make(tmp_path / "whole", "SLC", polarisations=("VV",), bursts=1)
+    whole = open_scenes(product.path)[0]
+    (product.path / "manifest.safe").unlink()
+    (scene,) = open_scenes(product.path)
+    np.testing.assert_array_equal(scene.read()[0], whole.read()[0])
+    assert off_by(product, scene) < 0.1
+    assert find_scenes([product.path.parent]) == [product.path]
+
+
+def test_the_layout_of_the_open_data_of_aws(tmp_path):
+    """Files are called by swath and polarisation, while the manifest keeps ESA's names."""
+    product = sentinel1.make(tmp_path)
+    expected = {
+        scene.polarisation: scene.read()[0] for scene in open_scenes(product.path, SceneOverrides(polarisation="all"))
+    }
+    for path in sorted(product.path.rglob("*s1a-*")):
+        kind = f"{path.name.split('-')[0]}-" if path.name.startswith(("calibration", "noise")) else ""
+        polarisation = "vv" if "-vv-" in path.name else "vh"
+        path.rename(path.with_name(f"{kind}iw-{polarisation}{path.suffix}"))
+    scenes = open_scenes(product.path, SceneOverrides(polarisation="all"))
+    assert len({scene.scene_id for scene in scenes}) == 2
+    for scene in scenes:
+        np.testing.assert_array_equal(scene.read()[0], expected[scene.polarisation])
+        assert off_by(product, scene) < 0.1
+        assert not scene.notes
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -95,6 +95,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         raster=raster,
         geometry=geometry,
         sensor=overrides.sensor or "iceye",
+        unit=_text(facts, "satellite_name"),
         band=overrides.band or "X",
         polarisation=polarisation,
         looks=looks if looks > 0 else 0.0,

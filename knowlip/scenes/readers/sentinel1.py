@@ -23,6 +23,8 @@ from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml
 
 NAME = "Sentinel-1 SAFE"
+_NAMED = 32
+"""Characters of a product's name up to its start time."""
 
 
 def matches(path: Path) -> bool:
@@ -41,14 +43,20 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     safe = open_safe(path)
     if safe is None:
         raise UnknownFormat(f"{path} is not a Sentinel-1 product: a folder with manifest.safe, or a zip of one.")
-    images = safe.images()
+    images, wanted = safe.images(), overrides.polarisation.upper()
+    if wanted not in images.values():
+        missing = next((stem for stem, own in safe.listed().items() if own == wanted), "")
+        if missing:
+            raise DamagedProduct(f"{safe.label(safe.measurement(missing))} or its annotation is missing.")
     there = sorted(set(images.values()), key=("VV", "VH", "HH", "HV").index)
     stems = [stem for chosen in choose(there, overrides, path) for stem, own in images.items() if own == chosen]
-    return [_open(safe, stem, overrides) for stem in stems]
+    absent = safe.absent()
+    notes = (f"Not on disk, so not read: {', '.join(absent)}.",) if absent else ()
+    return [_open(safe, stem, overrides, notes) for stem in stems]
 
 
-def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
-    names = [f"annotation/{stem}.xml", safe.measurement(stem)]
+def _open(safe: Safe, stem: str, overrides: SceneOverrides, notes: tuple[str, ...]) -> Scene:
+    names = [safe.annotation(stem), safe.measurement(stem)]
     label = safe.label(names[0])
     annotation = read_xml(safe.read(names[0]), label)
     image = read_image(annotation, label)
@@ -65,10 +73,11 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
     geometry = (grid if overrides.height_m is None else smooth).control_points(rows + 0.5)
     scene = Scene(
         path=safe.path,
-        scene_id=slug(stem),
+        scene_id=slug(stem if stem.lower().startswith("s1") else f"{safe.root.stem[:_NAMED]}-{stem}"),
         raster=raster,
         geometry=geometry,
         sensor=overrides.sensor or "sentinel-1",
+        unit=image.unit,
         band=overrides.band or "C",
         polarisation=image.polarisation,
         looks=image.looks,
@@ -84,11 +93,11 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides) -> Scene:
         projection=image.projection,
         product=NAME,
         frequency_ghz=image.frequency_ghz,
-        sources=safe.files(["manifest.safe", *names]),
+        sources=safe.files([*(["manifest.safe"] if safe.exists("manifest.safe") else []), *names]),
     )
     # Relief moves points of the grid by more than pixels: whether they belong together shows at one height.
     gated(scene, overrides, safe.path, smooth.control_points(rows + 0.5))
-    return replace(scene, notes=relief_note(grid.heights, scene.geometry.residual_m, scene.resolution_m))
+    return replace(scene, notes=notes + relief_note(grid.heights, scene.geometry.residual_m, scene.resolution_m))
 
 
 def _raster(safe: Safe, name: str, image: SwathImage, bursts: Bursts | None) -> RasterFile:

@@ -52,6 +52,7 @@ class SwathImage:
 
     shape: tuple[int, int]  # Lines and samples of the raster.
     mode: str  # SM, IW, EW or WV.
+    unit: str  # S1A to S1D; "" where the annotation does not say.
     polarisation: str
     product_type: str  # SLC or GRD.
     projection: str  # "ground" or "slant".
@@ -85,6 +86,7 @@ def read_image(root: Element, name: str) -> SwathImage:
     return SwathImage(
         shape=(need_count(image, "numberOfLines", name), need_count(image, "numberOfSamples", name)),
         mode=mode,
+        unit=text_of(header, "missionId").upper(),
         polarisation=need_text(header, "polarisation", name).upper(),
         product_type=product_type,
         projection="ground" if "ground" in text_of(information, "projection", "ground range").lower() else "slant",

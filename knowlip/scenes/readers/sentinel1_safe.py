@@ -12,7 +12,11 @@ from knowlip.scenes.opening import open_zip, read_member, require_file
 from knowlip.scenes.xml import LARGEST_XML, read_xml
 
 MANIFEST = "manifest.safe"
-_ANNOTATION = re.compile(r"annotation/(s1[a-d]-[a-z0-9]+-(?:slc|grd[a-z]?)-([vh][vh])-[a-z0-9-]+)\.xml$", re.IGNORECASE)
+_ANNOTATION = re.compile(
+    r"annotation/(s1([a-d])-([a-z0-9]+)-(?:slc|grd[a-z]?)-(?P<pol>[vh][vh])-[a-z0-9-]+)\.xml$", re.IGNORECASE
+)
+_SHORT = re.compile(r"annotation/([a-z0-9]+-(?P<pol>[vh][vh]))\.xml$", re.IGNORECASE)
+"""Names in the open data of AWS: swath and polarisation, "iw-vv"."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +74,62 @@ class Safe:
         names = [f"measurement/{name}.tiff" for name in dict.fromkeys((stem, plain, f"{plain}-cog"))]
         return next((name for name in names if self.exists(name)), names[0])
 
+    def annotation(self, stem: str) -> str:
+        """Member that describes an image."""
+        return f"annotation/{stem}.xml"
+
     def images(self) -> dict[str, str]:
-        """Images that the manifest lists: stem of annotation and measurement -> polarisation.
+        """Images that are there: stem of annotation and measurement -> polarisation. The manifest says which a product
+        has; without one (parts of products, downloads of single files) the annotations do.
 
         Raises:
             UnknownFormat: none of Level-1 SLC or GRD.
-            DamagedProduct: the manifest is absent or not well-formed.
+            DamagedProduct: the manifest is not well-formed, or not one of the images that it lists is there.
         """
-        manifest = read_xml(self.read(MANIFEST), self.label(MANIFEST))
-        found = {}
-        for location in manifest.iter("fileLocation"):
-            match = _ANNOTATION.search(location.get("href", ""))
-            if match:
-                found[match[1]] = match[2].upper()
-        if not found:
+        listed, found = self.listed(), {}
+        for stem, polarisation in listed.items():
+            here = self._on_disk(stem)
+            if here:
+                found[here] = polarisation
+        if not listed:
             others = "Level-0 and Level-2 products are not images that can be cut"
             raise UnknownFormat(f"{self.path} lists no Level-1 SLC or GRD image in its manifest; {others}.")
+        if not found:
+            first = self.label(self.measurement(next(iter(listed))))
+            raise DamagedProduct(f"{first} is missing, and so are all images of the product, is it complete?")
         return dict(sorted(found.items()))
+
+    def listed(self) -> dict[str, str]:
+        """Images of the product, whether they are there or not: stem -> polarisation."""
+        if self.exists(MANIFEST):
+            manifest = read_xml(self.read(MANIFEST), self.label(MANIFEST))
+            names = [location.get("href", "") for location in manifest.iter("fileLocation")]
+        else:
+            names = [f"annotation/{path.name}" for path in sorted((self.root / "annotation").glob("*.xml"))]
+        matches = [match for name in names if (match := _ANNOTATION.search(name) or _SHORT.search(name))]
+        return {match[1]: match["pol"].upper() for match in matches}
+
+    def absent(self) -> list[str]:
+        """Images that the product lists and that are not there, by swath and polarisation."""
+        listed = self.listed()
+        return sorted(_short(stem).upper() for stem in listed if not self._on_disk(stem))
+
+    def _on_disk(self, stem: str) -> str:
+        """The stem under which an image is there: as listed, or by swath and polarisation alone; "" where it is not."""
+        for name in dict.fromkeys((stem, _short(stem))):
+            if self.exists(self.annotation(name)) and self.exists(self.measurement(name)):
+                return name
+        return ""
+
+
+def _short(stem: str) -> str:
+    match = _ANNOTATION.fullmatch(f"annotation/{stem}.xml")
+    return f"{match[3]}-{match['pol']}".lower() if match else stem
 
 
 def open_safe(path: Path) -> Safe | None:
-    """The product at `path` (.SAFE folder, its manifest, or a zip archive of one); None where there is none."""
+    """The product at `path` (.SAFE folder with its manifest or without, the manifest, or a zip archive of a folder);
+    None where there is none."""
     if path.is_dir():
         return Safe(path, path) if _is_sentinel_1(path) else None
     if path.name == MANIFEST and path.is_file():
@@ -117,5 +156,5 @@ def _content(path: Path) -> bytes:
 def _is_sentinel_1(folder: Path) -> bool:
     """By the name, or (renamed folders) by the annotations; Sentinel-2 and -3 have manifests as well."""
     if not (folder / MANIFEST).is_file():
-        return False
+        return any((folder / "annotation").glob("s1[a-d]-*.xml")) and (folder / "measurement").is_dir()
     return folder.name.upper().startswith("S1") or any((folder / "annotation").glob("s1*.xml"))
