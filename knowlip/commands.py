@@ -81,6 +81,11 @@ _DATASET = {
         "list_sets",
         "list the public sets that `dataset import` knows by name, or tell about one",
     ),
+    "dataset overlay": Command(
+        "knowlip.tiles.overlay:OverlayConfig",
+        "overlay",
+        "lay land cover and objects of your own maps on the tiles of a data set, as masks and boxes",
+    ),
     "dataset label": Command(
         "knowlip.tiles.label:LabelConfig",
         "label_tiles",

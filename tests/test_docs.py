@@ -40,6 +40,7 @@ ONLY_PARSED = {
     "simulate": "a minute a scene; tests/simulator",
     "build": "minutes on whole scenes; tests/tiles/test_build.py",
     "cities": "reads the map of the whole world; tests/tiles/test_cities.py",
+    "dataset overlay": "needs maps of the tiles; tests/tiles/test_overlay.py",
     "dataset label DATASET": "serves a page until it is stopped; tests/tiles/test_label.py",
     "questions": "needs a data set with labels; tests/tasks/test_items.py",
     "text audit": "serves a page until it is stopped, or needs what was judged there; tests/annotators/test_audit.py",

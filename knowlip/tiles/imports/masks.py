@@ -112,23 +112,38 @@ class MaskCodes:
             raise ValueError(
                 f"{path} has {values.shape[1]} x {values.shape[0]} pixels, its image {size[0]} x {size[1]}."
             )
+        return self.of(values, np.ones(values.shape, bool), str(path))
+
+    def of(self, values: np.ndarray, known: np.ndarray, name: str) -> np.ndarray:
+        """Class codes (H, W) uint8 of the values of a mask.
+
+        Args:
+            values: (H, W) whole numbers.
+            known: (H, W) bool; elsewhere nothing is said, and nothing is counted.
+            name: of the mask, for the sentence.
+
+        Raises:
+            ValueError: a value has no room.
+        """
         codes = np.full(values.shape, IGNORE, np.uint8)
         if self.values:
             for code, value in enumerate(self.values):
-                codes[values == value] = code
+                codes[known & (values == value)] = code
             self._seen.update(np.unique(codes).tolist())
             if self.coloured:
                 self.without += int((codes == IGNORE).sum())
                 self.all += codes.size
             else:
-                self._count_unnamed(values[codes == IGNORE])
+                self._count_unnamed(values[known & (codes == IGNORE)])
             return codes
-        if values.max() >= IGNORE:
-            raise ValueError(f"{path} holds the value {values.max()}: name the classes with --mask_classes VALUE=NAME.")
-        known = values >= 0
-        self._count_unnamed(values[~known])
-        codes[known] = values[known]
-        self._seen.update(int(value) for value in np.unique(values[known]))
+        if known.any() and values[known].max() >= IGNORE:
+            raise ValueError(
+                f"{name} holds the value {values[known].max()}: name the classes with --mask_classes VALUE=NAME."
+            )
+        named = known & (values >= 0)
+        self._count_unnamed(values[known & ~named])
+        codes[named] = values[named]
+        self._seen.update(int(value) for value in np.unique(values[named]))
         return codes
 
     def _count_unnamed(self, values: np.ndarray) -> None:
