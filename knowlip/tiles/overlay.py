@@ -241,6 +241,7 @@ def _lay_objects(config: OverlayConfig, places: Sequence[TilePlace], info: dict[
     for read in files:
         dropped.update(read.dropped)
     found = [(outline, name, path.name) for path, read in zip(config.objects, files) for outline, name in read.objects]
+    # All outlines are brought to the CRS of a zone once, not once a tile.
     by_crs: dict[str, list[TilePlace]] = {}
     for place in places:
         by_crs.setdefault(place.crs, []).append(place)
