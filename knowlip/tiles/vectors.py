@@ -48,6 +48,7 @@ def read_objects(path: Path, category: str, category_is: str) -> MapObjects:
     require_file(path)
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{path} has more than 1 GiB: give the part of it that lies on the tiles.")
+    # The first bytes decide, not the name: GDAL would try every driver that it has on a file of another kind.
     with path.open("rb") as stream:
         start = stream.read(16)
     shapes, fields, crs = _geopackage(path) if start == _SQLITE else _geojson(path)
