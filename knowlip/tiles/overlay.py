@@ -6,7 +6,7 @@ whatever CRS they are. What falls on no tile is counted. Then detectors and segm
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
@@ -48,12 +48,13 @@ class OverlayConfig:
     dataset: Path
     """Folder of a data set of scenes with known places."""
     masks: list[Path] = field(default_factory=list)
-    """Rasters of classes (GeoTIFF, ...) with coordinates, in any CRS; where several have data the first counts."""
+    """Rasters of classes (GeoTIFF, ...) with coordinates, in any CRS; where several have data the first counts. A
+    pattern in quotation marks ('maps/*.tif') stands for the files that fit it, by name."""
     mask_classes: list[str] = field(default_factory=list)
     """VALUE=NAME for each value of the rasters that is a class; other values become "no class" (255). Without it the
     values stay as they are."""
     objects: list[Path] = field(default_factory=list)
-    """GeoJSON or GeoPackage files with the outlines of objects (polygons)."""
+    """GeoJSON or GeoPackage files, or patterns, with the outlines of objects (polygons)."""
     category: str = "category"
     """Field of the objects that says what they are."""
     category_is: str = ""
@@ -99,6 +100,7 @@ def overlay(config: OverlayConfig) -> dict[str, Any]:
     Raises:
         ValueError: a map that cannot be read, none that touches a tile, or labels that are there already.
     """
+    config = replace(config, masks=_matched(config.masks), objects=_matched(config.objects))
     with alone(config.dataset / ".overlay.lock", f"Another process writes labels of {config.dataset}."):
         dataset = Dataset(config.dataset)
         for name, given, flag in ((MASKS, config.masks, "masks"), (ANNOTATIONS, config.objects, "annotations")):
@@ -113,6 +115,19 @@ def overlay(config: OverlayConfig) -> dict[str, Any]:
             told["objects"] = _lay_objects(config, places, info)
         write_json(dataset.path / INFO, info)
     return {"dataset": str(config.dataset), **told}
+
+
+def _matched(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, and those that patterns stand for."""
+    found: list[Path] = []
+    for path in paths:
+        if path.exists() or not any(sign in path.name for sign in "*?["):
+            found.append(path)
+        elif matched := sorted(path.parent.glob(path.name)):
+            found += matched
+        else:
+            raise ValueError(f"No file fits {path}.")
+    return found
 
 
 def show(result: Mapping[str, Any]) -> str:

@@ -82,7 +82,8 @@ def test_what_a_raster_does_not_say_is_no_class(dataset: Path, tmp_path: Path) -
     values = np.full((100, 100), 7, np.uint8)
     values[:, :40], values[:, 40:50] = 0, 9
     path = write_scene(tmp_path / "cover.tif", values, left=599_952, top=5_750_048, nodata=0)
-    told = overlay(OverlayConfig(dataset=dataset, masks=[path], mask_classes=CLASSES))["masks"]
+    pattern = tmp_path / "cov*.tif"
+    told = overlay(OverlayConfig(dataset=dataset, masks=[pattern], mask_classes=CLASSES))["masks"]
     data = Dataset(dataset)
     codes = {int(code) for tile in data.masks.places for code in np.unique(data.masks.mask(tile))}
     assert codes == {1, 255}
@@ -176,6 +177,7 @@ def bad_maps(folder: Path) -> dict[str, tuple[str, Path, str]]:
         "placeless": ("masks", folder / "placeless.tif", "where it lies"),
         "far": ("masks", folder / "far.tif", "touches a tile"),
         "text": ("masks", folder / "text.tif", "text.tif"),
+        "pattern": ("masks", folder / "nothing*.tif", "No file fits"),
         "missing": ("masks", folder / "nowhere.tif", "nowhere.tif"),
         "list": ("objects", folder / "list.json", "neither a GeoJSON"),
         "wild": ("objects", folder / "wild.json", "object 0"),
