@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from pyproj import Transformer
 
 from knowlip.scenes.control import ControlPoints, lattice
 from knowlip.scenes.errors import NoLocation
@@ -19,6 +20,7 @@ Array = np.ndarray
 
 LIGHT_M_S = 299_792_458.0
 _STEPS = 25
+_NEWTON = 12
 _A, _B = 6378137.0, 6356752.314245179
 """Semi-axes of WGS 84 in metres."""
 
@@ -72,14 +74,14 @@ class PolarImage:
 
 
 def ground_points(
-    position: Array, velocity: Array, distance: Array, side: str, height_m: float, rate: Array | float = 0.0
+    position: Array, velocity: Array, distance: Array, side: str, height_m: Array | float, rate: Array | float = 0.0
 ) -> tuple[Array, Array]:
     """Longitude and latitude in degrees, (N,) each, of what the radar saw.
 
     Args:
         position: (N, 3) antenna, Earth-fixed, metres; `velocity` (N, 3) metres per second, `distance` (N,) metres.
         side: "left" or "right" of the flight path.
-        height_m: height of the ground above the ellipsoid.
+        height_m: height of the ground above the ellipsoid, one or (N,).
         rate: (N,) component of the velocity along the line of sight in metres per second (wavelength times Doppler
             frequency / 2); 0: zero Doppler.
 
@@ -97,7 +99,8 @@ def ground_points(
     cosine = rate / np.linalg.norm(velocity, axis=1)
     forward = (distance * cosine)[:, None] * along
     reach = distance * np.sqrt(1 - cosine**2)
-    scale = np.array([_A + height_m, _A + height_m, _B + height_m])
+    height = np.asarray(height_m, float)
+    scale = np.stack([_A + height, _A + height, _B + height], axis=-1)
     # The look angle from nadir at which the ray's end lies on the ellipsoid: secant steps, monotonic in the angle.
     angle_0, angle_1 = np.full(len(reach), np.radians(10.0)), np.full(len(reach), np.radians(35.0))
 
@@ -169,3 +172,30 @@ def _split(stamp: str) -> tuple[datetime, float]:
     text = stamp.strip().replace("T", " ").removesuffix("Z").split("+")[0]
     whole, _, part = text.partition(".")
     return datetime.fromisoformat(whole), float(f"0.{part}") if part else 0.0
+
+
+def at_height(
+    orbit: Orbit, lons: Array, lats: Array, heights: Array, side: str, height_m: float
+) -> tuple[Array, Array]:
+    """Longitudes and latitudes (N,) at which the pixels of known places (N,), `heights` metres above the ellipsoid,
+    would be seen on a surface of constant height: the same time of zero Doppler, the same distance.
+
+    Raises:
+        NoLocation: the orbit does not pass by.
+    """
+    earth_fixed = Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
+    points = np.column_stack(earth_fixed.transform(lons, lats, heights))
+    times = np.full(len(points), float(orbit.times.mean()))
+    for _ in range(_NEWTON):
+        position, velocity = orbit.at(times)
+        step = np.sum(velocity * (points - position), axis=1) / np.sum(velocity**2, axis=1)
+        times = times + step
+    span = float(np.ptp(orbit.times))
+    if not np.all(np.abs(step) < 1e-6) or np.any(np.abs(times - orbit.times.mean()) > 2 * span):
+        raise NoLocation("The orbit of the metadata does not pass by the places of the image.")
+    position, velocity = orbit.at(times)
+    distance = np.linalg.norm(points - position, axis=1)
+    there = ground_points(position, velocity, distance, side, height_m)
+    # What the solution misses of a place (Newton's last step, the orbit's interpolation) is the same on both surfaces.
+    here = ground_points(position, velocity, distance, side, heights)
+    return lons + there[0] - here[0], lats + there[1] - here[1]
