@@ -223,8 +223,9 @@ def _tie_points(product: RadarsatProduct) -> np.ndarray:
     """Columns, rows (outer-corner convention), longitudes, latitudes and heights of the tie points, (5, N). They name
     pixel centres: orbit, times and ranges of a real RCM product meet them at 0.002 pixels so."""
     points = product.image.findall(".//imageTiePoint")
-    keys = ("imageCoordinate/pixel", "imageCoordinate/line", "geodeticCoordinate/longitude")
-    keys += ("geodeticCoordinate/latitude", "geodeticCoordinate/height")
+    places = ("imageCoordinate/pixel", "imageCoordinate/line")
+    grounds = ("geodeticCoordinate/longitude", "geodeticCoordinate/latitude", "geodeticCoordinate/height")
+    keys = (*places, *grounds)
     values = [[need_number(point, key, product.name) for key in keys] for point in points]
     return np.array(values, float).reshape(-1, 5).T + np.array([0.5, 0.5, 0, 0, 0])[:, None]
 
