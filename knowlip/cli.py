@@ -12,7 +12,8 @@ from knowlip.commands import COMMANDS, GROUPS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 0 well, 2 bad input (one sentence on standard error), 130 stopped."""
+    """Run a command. Returns the exit code: 0 well, 1 done but for what is told to be left out, 2 bad input (one
+    sentence on standard error), 130 stopped."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
@@ -26,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"knowlip: there is no command {command!r}; {_nearest(command)}", file=sys.stderr)
         return 2
     try:
-        text = _run(command, rest)
+        text, code = _run(command, rest)
         if text and os.environ.get("RANK", "0") == "0":  # torchrun runs a command several times
             print(text)
-        return 0
+        return code
     except ValueError as error:
         return _fail(command, str(error))
     except OSError as error:
@@ -46,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(name: str, arguments: Sequence[str]) -> str:
-    """Run a command and return its result as text: JSON, or for people."""
+def _run(name: str, arguments: Sequence[str]) -> tuple[str, int]:
+    """Run a command and return its result as text (JSON, or for people), and the exit code: what the function
+    `exit_code` of its module says, else 0."""
     from knowlip.base.parsing import parse_command  # takes 0.2 s to load, and `knowlip --help` needs none
     from knowlip.base.progress import facts
     from knowlip.base.settings import plain
@@ -55,10 +57,11 @@ def _run(name: str, arguments: Sequence[str]) -> str:
     command = COMMANDS[name]
     settings, as_json = parse_command(name, command.summary, command.kind(), arguments)
     result = command.run(settings)
+    code: int = getattr(command.module(), "exit_code", lambda _: 0)(result)
     if as_json:
-        return json.dumps(plain(result), indent=1)
+        return json.dumps(plain(result), indent=1), code
     text: str = getattr(command.module(), "show", facts)(result)
-    return text
+    return text, code
 
 
 def _fail(command: str, sentence: str) -> int:

@@ -1,12 +1,13 @@
 """Where in an image the evidence of an answer lies, as a picture and an array."""
 
 from pathlib import Path
-from typing import TypedDict
+from typing import Final, NotRequired, TypedDict
 
 import matplotlib
 import numpy as np
 import torch
 from PIL import Image
+from scipy import ndimage
 
 from knowlip.base.files import whole_file
 from knowlip.base.progress import say
@@ -15,9 +16,11 @@ from knowlip.inference.opened import width_m
 from knowlip.models import KnowLIP
 from knowlip.models.evidence import EvidenceKind, evidence_maps
 
-_STRONGEST = 0.75
+_STRONGEST: Final = 0.75
 """How much of the picture is colour where the evidence is strongest."""
-_LEAST_SIDE = 512
+_HALF: Final = 0.5
+"""Share of the highest evidence that counts as part of it."""
+_LEAST_SIDE: Final = 512
 """A smaller picture is drawn larger."""
 
 
@@ -31,6 +34,12 @@ class DrawnEvidence(TypedDict):
     picture: str
     array: str
     """float32 (H, W) of the image, 0 to 1."""
+    box: list[float] | None
+    """Around the evidence: left, top, right, bottom in pixels of the image; None where there is none."""
+    box_lonlat: NotRequired[list[float] | None]
+    """The same as west, south, east, north in degrees; None where the place is not known."""
+    window: NotRequired[dict[str, int]]
+    """Of a scene: row and column of the window that it is drawn for."""
 
 
 def draw_evidence(
@@ -61,7 +70,25 @@ def draw_evidence(
         np.save(stream, shown)
     with whole_file(path) as part:
         overlay(image.pixels, shown).save(part, format="png")
-    return {"of": words, "by": kind, "picture": str(path), "array": str(array)}
+    return {"of": words, "by": kind, "picture": str(path), "array": str(array), "box": evidence_box(shown)}
+
+
+def evidence_box(heat: np.ndarray) -> list[float] | None:
+    """The box around the evidence: around the peak, as far as the map holds together at half of its height.
+
+    Args:
+        heat: (H, W), at least 0.
+
+    Returns:
+        Left, top, right, bottom in pixels; None of an empty map.
+    """
+    highest = float(heat.max())
+    if not highest > 0:
+        return None
+    peak = np.unravel_index(int(heat.argmax()), heat.shape)
+    parts, _ = ndimage.label(heat >= _HALF * highest, np.ones((3, 3), int))
+    rows, columns = np.nonzero(parts == parts[peak])
+    return [float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)]
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:

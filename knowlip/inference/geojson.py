@@ -33,3 +33,12 @@ def plain_properties(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }
+
+
+def centre_of(shape: BaseGeometry | None) -> tuple[float | None, float | None]:
+    """Longitude and latitude of the middle of a footprint, None where the place is not known."""
+    if shape is None:
+        return None, None
+    # Of a footprint on both sides of the antimeridian the larger part: their common middle lies around the world.
+    middle = max(getattr(shape, "geoms", [shape]), key=lambda part: part.area).centroid
+    return round(float(middle.x), 7), round(float(middle.y), 7)

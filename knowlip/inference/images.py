@@ -10,6 +10,7 @@ from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 from knowlip.scenes import open_scene
 from knowlip.scenes.pictures import FORMATS, is_coloured, is_picture, kind_of, read_picture, size_of
+from knowlip.scenes.readers import reader_of
 from knowlip.scenes.readers.geotiff import raster_of, read_header
 from knowlip.scenes.scene import Scene
 from knowlip.tiles.quantise import PowerHistogram, QuantiseConfig, percentile_quantiser
@@ -43,17 +44,52 @@ def read_image(path: Path, metres_per_pixel: float | None = None) -> TakenImage:
     Raises:
         ValueError: missing, not an image, too large, or a raster that cannot be opened.
     """
+    if is_raster(path):
+        return taken_scene(open_scene(path), metres_per_pixel)
+    picture = TakenImage(_read_picture(path), _georeferenced(path) if kind_of(path) == "GTiff" else None)
+    return _as_given(picture, path, metres_per_pixel)
+
+
+def is_raster(path: Path) -> bool:
+    """Whether a file (or the folder of a product) is opened as a SAR raster, not as an 8-bit picture.
+
+    Raises:
+        ValueError: missing, a folder that is no product, or named as a picture and none.
+    """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder, not an image.")
+        if reader_of(path) is None:
+            raise ValueError(f"{path} is a folder, not an image.")
+        return True
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
     kind = kind_of(path)
     if kind and (kind != "GTiff" or not _is_scene(path)):
-        image = TakenImage(_read_picture(path), _georeferenced(path) if kind == "GTiff" else None)
-    elif path.suffix.lower() in _PICTURES:
+        return False
+    if path.suffix.lower() in _PICTURES:
         raise ValueError(f"{path} is not a readable picture: it is no {FORMATS}.")
-    else:
-        image = _read_raster(path)
+    return True
+
+
+def taken_scene(scene: Scene, metres_per_pixel: float | None = None) -> TakenImage:
+    """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own
+    pixels.
+
+    Raises:
+        ValueError: too large, or it cannot be read.
+    """
+    rows, columns = scene.shape
+    if rows * columns > _LARGEST_PIXELS:
+        raise ValueError(f"{scene.path} has {rows} x {columns} pixels: cut it into tiles with `knowlip build` first.")
+    power, valid = scene.read()
+    histogram = PowerHistogram()
+    histogram.add(power, valid)
+    low, high = QuantiseConfig.percentiles
+    image = TakenImage(percentile_quantiser(histogram, low, high)(power, valid), scene.resolution_m)
+    return _as_given(image, scene.path, metres_per_pixel)
+
+
+def _as_given(image: TakenImage, path: Path, metres_per_pixel: float | None) -> TakenImage:
+    """With the pixel size that the user says, where one does."""
     told = image.metres_per_pixel
     if metres_per_pixel is None:
         return image
@@ -88,20 +124,6 @@ def _georeferenced(path: Path) -> float | None:
     if header.affine is None:
         return None
     return Scene(path, path.stem, raster_of(path, header), header.affine, "").resolution_m
-
-
-def _read_raster(path: Path) -> TakenImage:
-    """A whole SAR raster, quantised as the tiles of a data set are: linear in dB between percentiles of its own
-    pixels."""
-    scene = open_scene(path)
-    rows, columns = scene.shape
-    if rows * columns > _LARGEST_PIXELS:
-        raise ValueError(f"{path} has {rows} x {columns} pixels: cut it into tiles with `knowlip build` first.")
-    power, valid = scene.read()
-    histogram = PowerHistogram()
-    histogram.add(power, valid)
-    low, high = QuantiseConfig.percentiles
-    return TakenImage(percentile_quantiser(histogram, low, high)(power, valid), scene.resolution_m)
 
 
 def taken_tiles(dataset: Dataset, tiles: pd.DataFrame) -> list[TakenImage]:

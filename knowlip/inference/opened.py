@@ -50,10 +50,41 @@ def width_m(image: TakenImage) -> float:
     return math.nan if image.metres_per_pixel is None else image.metres_per_pixel * math.sqrt(image.pixels.size)
 
 
-def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]]) -> None:
-    """Say :func:`what_is_unknown` of images that were given to a command."""
-    for sentence in what_is_unknown(model, [(str(path), image) for path, image in images], "--metres_per_pixel"):
+def say_what_is_unknown(model: KnowLIP, images: Sequence[tuple[Path, TakenImage]]) -> list[Path]:
+    """Say :func:`what_is_unknown` of images that were given to a command, but for pixels of unknown size: of several
+    images that is said once, by :func:`say_unknown_sizes`. Returns whose pixels have none."""
+    known = [(str(path), image) for path, image in images if image.metres_per_pixel is not None]
+    unknown = [(str(path), image) for path, image in images if image.metres_per_pixel is None]
+    for sentence in [*what_is_unknown(model, known, ""), *_shapes(unknown)]:
         say(sentence)
+    return [Path(path) for path, _ in unknown]
+
+
+def say_unknown_sizes(paths: Sequence[Path]) -> None:
+    """Say which images do not say how large a pixel is on the ground."""
+    for sentence in _sizes([str(path) for path in paths], "--metres_per_pixel"):
+        say(sentence)
+
+
+def _sizes(names: Sequence[str], setting: str) -> list[str]:
+    if not names:
+        return []
+    which = f"{names[0]} does" if len(names) == 1 else f"{len(names)} images do"
+    return [
+        f"{which} not say how large a pixel is on the ground: give {setting}. Without it sizes and kinds are guesses."
+    ]
+
+
+def _shapes(images: Sequence[tuple[str, TakenImage]]) -> list[str]:
+    notes = []
+    for name, image in images:
+        height, width = image.pixels.shape
+        if max(height, width) >= _SQUEEZED * min(height, width):
+            notes.append(
+                f"{name} is {width} x {height} px and squeezed into a square: shapes, sizes and axes are distorted; "
+                "cut it into squares to be sure of them."
+            )
+    return notes
 
 
 def what_is_unknown(model: KnowLIP, images: Sequence[tuple[str, TakenImage]], setting: str) -> list[str]:
@@ -65,21 +96,8 @@ def what_is_unknown(model: KnowLIP, images: Sequence[tuple[str, TakenImage]], se
         images: each with its name in a sentence.
         setting: how the size of a pixel is given, for the sentence.
     """
-    notes = []
     unknown = [name for name, image in images if image.metres_per_pixel is None]
-    if unknown:
-        which = f"{unknown[0]} does" if len(unknown) == 1 else f"{len(unknown)} images do"
-        notes.append(
-            f"{which} not say how large a pixel is on the ground: give {setting}. Without it sizes and kinds are "
-            "guesses."
-        )
-    for name, image in images:
-        height, width = image.pixels.shape
-        if max(height, width) >= _SQUEEZED * min(height, width):
-            notes.append(
-                f"{name} is {width} x {height} px and squeezed into a square: shapes, sizes and axes are distorted; "
-                "cut it into squares to be sure of them."
-            )
+    notes = [*_sizes(unknown, setting), *_shapes(images)]
     windows = model.card.get("windows_m")
     if not windows:
         return notes

@@ -42,7 +42,7 @@ class CaptionConfig:
     POSITIONAL: ClassVar = ("images",)
 
     images: list[Path]
-    """8-bit images (PNG, JPEG) or SAR rasters."""
+    """8-bit images (PNG, JPEG), SAR rasters and whole scenes, or folders of them."""
     model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
@@ -52,6 +52,10 @@ class CaptionConfig:
     """cpu, cuda, or auto."""
     generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=CAPTION_TOKENS))
     """How texts are written; the model's own length ends one before max_new_tokens."""
+    out: Path | None = None
+    """Also write what is said of every image or window: .csv, .geojson, .parquet (GeoParquet) or .html."""
+    refuse: bool = True
+    """Refuse images whose pixels are larger than any that the model learned on; false: describe them anyway."""
 
     def __post_init__(self) -> None:
         _check_metres(self.metres_per_pixel)
@@ -64,7 +68,7 @@ class AskConfig:
     POSITIONAL: ClassVar = ("image", "question")
 
     image: Path
-    """8-bit image (PNG, JPEG) or SAR raster."""
+    """8-bit image (PNG, JPEG), SAR raster or whole scene; a folder of them; or a data set, with --tile."""
     question: str
     """In words; or a description with one [MASK], which is filled."""
     model: Path | None = field(default_factory=named_model)
@@ -82,6 +86,18 @@ class AskConfig:
     """Of these words instead of the answer."""
     evidence_by: Literal["gradient", "attention"] = "gradient"
     """"gradient": on which places the answer's probability depends; "attention": where the text side looks."""
+    also: list[Path] = field(default_factory=list)
+    """More images or folders that are asked the same."""
+    out: Path | None = None
+    """Also write what is said of every image or window: .csv, .geojson, .parquet (GeoParquet) or .html."""
+    refuse: bool = True
+    """Refuse what is outside of what the model knows, or smaller than the pixels can show; false: answer anyway."""
+    chain: bool = False
+    """Also ask about the same place at every scale that the model knows, from the widest window to the narrowest."""
+    at: str = ""
+    """That place, as "lon,lat"; by default where the evidence of the answer lies."""
+    tile: str = ""
+    """Of a data set: the tile that is asked about, and with --chain its parents."""
 
     def __post_init__(self) -> None:
         if not self.question.strip():

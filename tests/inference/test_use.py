@@ -63,7 +63,10 @@ def test_captions_are_what_the_model_writes_for_each_image(
     texts = captions(model_folder, pictures)
     assert texts == [captions(model_folder, [path])[0] for path in pictures]  # the others in a batch change nothing
     assert main(["caption", *map(str, pictures), "--model", str(model_folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == [
+    said = json.loads(capsys.readouterr().out)
+    for one in said:
+        assert 0 < one.pop("probability") < one.pop("token_probability") < 1
+    assert said == [
         {"image": str(path), "caption": text, "metres_per_pixel": metres}
         for path, text, metres in zip(pictures, texts, (None, read_image(pictures[1]).metres_per_pixel))
     ]
@@ -77,7 +80,9 @@ def test_the_model_folder_may_come_from_the_environment(
     monkeypatch.setenv("KNOWLIP_MODEL", str(model_folder))
     assert main(["ask", str(pictures[1]), "How many ships are visible?", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
+    assert 0 <= answer.pop("probability") <= 1
     assert answer == {
+        **{"kind": "count", "confidence": None, "refused": None, "reason": None},
         "image": str(pictures[1]),
         "question": "How many ships are visible?",
         "answer": ask(AskConfig(pictures[1], "How many ships are visible?", model_folder))["answer"],
@@ -190,6 +195,11 @@ def test_evidence_is_drawn_and_kept_as_numbers(
         drawn = tmp_path / f"{by}.png"
         assert main([*line, "--evidence", str(drawn), "--evidence_of", "ships", "--evidence_by", by, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)["evidence"]
+        box, degrees = found.pop("box"), found.pop("box_lonlat")
+        assert 0 <= box[0] < box[2] <= 80
+        assert 0 <= box[1] < box[3] <= 60
+        assert degrees[0] < degrees[2]
+        assert degrees[1] < degrees[3]
         assert found == {"of": "ships", "by": by, "picture": str(drawn), "array": str(drawn.with_suffix(".npy"))}
         heat = np.load(drawn.with_suffix(".npy"))
         shape = read_image(pictures[1]).pixels.shape
