@@ -14,11 +14,20 @@ from knowlip.inference.chain import ScaleAnswer, chain_of_tile, chain_of_view
 from knowlip.inference.evidence import DrawnEvidence, draw_evidence
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import open_model, say_unknown_sizes, say_what_is_unknown
-from knowlip.inference.replies import SILENT, Asker, Reply, asker_of, coarse, refusing
+from knowlip.inference.replies import SILENT, Asker, ModelReply, asker_of, coarse, refusing
 from knowlip.inference.settings import AskConfig
 from knowlip.inference.summary import SceneAnswer, scene_answer
 from knowlip.inference.told import ToldRow, check_ending, small_picture, write_told
-from knowlip.inference.views import CoarsePixels, ImageView, Look, PictureView, chunks, images_in, view_of, windows_of
+from knowlip.inference.views import (
+    CoarsePixels,
+    ImageView,
+    PictureView,
+    ViewPart,
+    chunks,
+    images_in,
+    view_of,
+    windows_of,
+)
 from knowlip.inference.written import WrittenText, as_listed, unknown_words
 
 _BATCH: Final = 16
@@ -80,7 +89,7 @@ class AnsweredQuestion(TypedDict):
     """Of several images: {"image", "reason"} of those that could not be used."""
 
 
-class Asked(NamedTuple):
+class AskedImage(NamedTuple):
     """An answer, the same as rows of a table, and the part of the image that it rests on."""
 
     result: AnsweredQuestion
@@ -93,9 +102,9 @@ class Asked(NamedTuple):
 class LookedAt(NamedTuple):
     """A part of an image and what was said of it."""
 
-    look: Look
+    look: ViewPart
     image: TakenImage
-    reply: Reply
+    reply: ModelReply
 
 
 def ask(config: AskConfig) -> AnsweredQuestion:
@@ -128,6 +137,7 @@ def _ask_several(asker: Asker, paths: Sequence[Path], config: AskConfig) -> Answ
     """Each of several images; one that cannot be used is told, and the others go on."""
     if config.evidence is not None or config.chain:
         raise ValueError("--evidence and --chain belong to one image: give one.")
+    # One that fails must not take with it what the others have cost: the table is written for those that are there.
     results: list[AnsweredQuestion] = []
     rows: list[ToldRow] = []
     failed: list[dict[str, str]] = []
@@ -156,7 +166,7 @@ def _ask_several(asker: Asker, paths: Sequence[Path], config: AskConfig) -> Answ
     return together
 
 
-def ask_image(asker: Asker, path: Path, config: AskConfig) -> Asked:
+def ask_image(asker: Asker, path: Path, config: AskConfig) -> AskedImage:
     """One image or scene.
 
     Args:
@@ -172,7 +182,7 @@ def ask_image(asker: Asker, path: Path, config: AskConfig) -> Asked:
     except CoarsePixels as error:
         reply = refusing(coarse(error))
         result = _result(str(path), config.question, config.metres_per_pixel, asker, reply)
-        return Asked(result, [ToldRow(_facts(result), None)], None)
+        return AskedImage(result, [ToldRow(_facts(result), None)], None)
     for note in view.notes:
         say(f"  note: {note}")
     found = answer_view(asker, view)
@@ -181,7 +191,7 @@ def ask_image(asker: Asker, path: Path, config: AskConfig) -> Asked:
     return found
 
 
-def answer_view(asker: Asker, view: ImageView) -> Asked:
+def answer_view(asker: Asker, view: ImageView) -> AskedImage:
     """A question about an image that is open: about all of it, or its windows.
 
     Raises:
@@ -192,7 +202,7 @@ def answer_view(asker: Asker, view: ImageView) -> Asked:
     coarsest = max(view.resolution_m or 0.0, view.metres or 0.0) or None
     if not view.whole and (refusal := asker.beforehand(coarsest)) is not None:
         result = _result(name, question, view.metres, asker, refusing(refusal))
-        return Asked(result, [ToldRow(_facts(result), view.outline(0, 0, width, height))], None)
+        return AskedImage(result, [ToldRow(_facts(result), view.outline(0, 0, width, height))], None)
     if view.whole:
         (look,) = view.looks
         image = view.taken(view.read(look), look)
@@ -200,13 +210,13 @@ def answer_view(asker: Asker, view: ImageView) -> Asked:
         (reply,) = asker.replies([image], coarsest)
         result = _result(name, question, view.metres, asker, reply)
         row = ToldRow(_facts(result), view.outline(0, 0, width, height), small_picture(image.pixels))
-        return Asked(result, [row], LookedAt(look, image, reply), unknown)
+        return AskedImage(result, [row], LookedAt(look, image, reply), unknown)
     return _answer_windows(asker, view)
 
 
-def _answer_windows(asker: Asker, view: ImageView) -> Asked:
+def _answer_windows(asker: Asker, view: ImageView) -> AskedImage:
     """Every window of a scene that holds data, and what they say of the scene together."""
-    name, rows, windows, said = str(view.path), list[ToldRow](), list[AnsweredWindow](), list[Reply]()
+    name, rows, windows, said = str(view.path), list[ToldRow](), list[AnsweredWindow](), list[ModelReply]()
     shares, looked = dict(zip(view.looks, view.shares())), list[float]()
     best: LookedAt | None = None
     parts, total = chunks(windows_of(view, LEAST_VALID), _BATCH), -(-len(view.looks) // _BATCH)
@@ -233,10 +243,10 @@ def _answer_windows(asker: Asker, view: ImageView) -> Asked:
         result |= {"answer": summary["answer"], "confidence": summary["confidence"], "summary": summary}
     elif refused and len(refused) == len(said):
         result |= {"refused": refused[0].kind, "reason": f"All {len(said)} windows are refused: {refused[0].reason}"}
-    return Asked(result, rows, best)
+    return AskedImage(result, rows, best)
 
 
-def _rests(reply: Reply) -> tuple[float, float]:
+def _rests(reply: ModelReply) -> tuple[float, float]:
     """By what a window counts as that on which the answer about a scene rests: a number, then how sure it is."""
     if reply.refusal is not None:
         return 0.0, -1.0
@@ -244,7 +254,7 @@ def _rests(reply: Reply) -> tuple[float, float]:
     return number, reply.confidence if reply.confidence is not None else reply.probability or 0.0
 
 
-def _said(reply: Reply) -> dict[str, Any]:
+def _said(reply: ModelReply) -> dict[str, Any]:
     refusal = reply.refusal
     return {
         "answer": reply.answer,
@@ -255,7 +265,7 @@ def _said(reply: Reply) -> dict[str, Any]:
     }
 
 
-def _result(image: str, question: str, metres: float | None, asker: Asker, reply: Reply) -> AnsweredQuestion:
+def _result(image: str, question: str, metres: float | None, asker: Asker, reply: ModelReply) -> AnsweredQuestion:
     result: AnsweredQuestion = {"image": image, "question": question, "metres_per_pixel": metres, **_said(reply)}  # type: ignore[typeddict-item]
     if asker.read.type is not None:
         result["kind"] = str(asker.read.type)
@@ -270,7 +280,7 @@ def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in names}
 
 
-def _rest(asker: Asker, view: ImageView, found: Asked, config: AskConfig) -> None:
+def _rest(asker: Asker, view: ImageView, found: AskedImage, config: AskConfig) -> None:
     """Evidence and chain of an answer, into its result."""
     at = found.at
     words = config.evidence_of or (at.reply.answer if at else "")
@@ -335,7 +345,7 @@ def ask_tile(asker: Asker, config: AskConfig) -> AnsweredQuestion:
     own = chain[-1]
     name = f"{config.image}: {config.tile}"
     view = PictureView(Path(name), own.image)
-    found = Asked(
+    found = AskedImage(
         _result(name, config.question, view.metres, asker, own.reply), [], LookedAt(view.looks[0], own.image, own.reply)
     )
     if config.evidence is not None:

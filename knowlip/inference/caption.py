@@ -10,7 +10,7 @@ from knowlip.inference.geojson import centre_of
 from knowlip.inference.opened import open_model, say_unknown_sizes, say_what_is_unknown
 from knowlip.inference.settings import CaptionConfig
 from knowlip.inference.told import ToldRow, check_ending, small_picture, write_told
-from knowlip.inference.views import ImageView, Look, chunks, images_in, view_of, windows_of
+from knowlip.inference.views import ImageView, ViewPart, chunks, images_in, view_of, windows_of
 from knowlip.inference.written import ModelText, WrittenText, as_listed, write
 from knowlip.models import KnowLIP
 
@@ -135,7 +135,7 @@ def _described(
     }, rows
 
 
-def place_of(view: ImageView, look: Look, shape: Any) -> dict[str, Any]:
+def place_of(view: ImageView, look: ViewPart, shape: Any) -> dict[str, Any]:
     """Where a window lies."""
     lon, lat = centre_of(shape)
     side = None if view.metres is None else round(look.side * view.metres, 3)

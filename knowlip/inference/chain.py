@@ -11,7 +11,7 @@ from knowlip.dataset import Dataset
 from knowlip.inference.geojson import centre_of
 from knowlip.inference.images import TakenImage, taken_tiles
 from knowlip.inference.opened import BEYOND
-from knowlip.inference.replies import Asker, Reply
+from knowlip.inference.replies import Asker, ModelReply
 from knowlip.inference.views import ImageView, looked_at, scales_of
 
 
@@ -35,7 +35,7 @@ class Linked(NamedTuple):
 
     image: TakenImage
     shape: BaseGeometry | None
-    reply: Reply
+    reply: ModelReply
     said: ScaleAnswer
 
 
@@ -99,7 +99,7 @@ def chain_of_tile(asker: Asker, folder: Path, tile_id: str) -> list[Linked]:
     return found
 
 
-def _link(scale: str, side: float, shape: Any, reply: Reply) -> ScaleAnswer:
+def _link(scale: str, side: float, shape: Any, reply: ModelReply) -> ScaleAnswer:
     lon, lat = centre_of(shape)
     refusal = reply.refusal
     return {

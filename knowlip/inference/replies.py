@@ -40,7 +40,7 @@ class Refusal(NamedTuple):
     reason: str
 
 
-class Reply(NamedTuple):
+class ModelReply(NamedTuple):
     """What a model says of one image."""
 
     answer: str
@@ -56,7 +56,7 @@ class Reply(NamedTuple):
     """What was written, where nothing was chosen."""
 
 
-SILENT: Final = Reply("", None, None, None, None)
+SILENT: Final = ModelReply("", None, None, None, None)
 """Of a whole scene, before its windows are heard."""
 
 
@@ -101,7 +101,7 @@ class Asker:
             return Refusal("resolution", cannot(self.read.type, self.read.subject, metres))
         return None
 
-    def replies(self, images: Sequence[TakenImage], resolution_m: float | None = None) -> list[Reply]:
+    def replies(self, images: Sequence[TakenImage], resolution_m: float | None = None) -> list[ModelReply]:
         """What the model says of each of some images.
 
         Args:
@@ -113,10 +113,10 @@ class Asker:
         found = iter(self._asked(asked) if asked else ())
         return [next(found) if refused is None else refusing(refused) for refused in before]
 
-    def _asked(self, images: Sequence[TakenImage]) -> list[Reply]:
+    def _asked(self, images: Sequence[TakenImage]) -> list[ModelReply]:
         if self.facts is None or self.read.type is None:
             texts = write(self.model, images, [self.question] * len(images), self.generation)
-            return [Reply(one[0].text, math.exp(one[0].log_p), None, None, None, tuple(one)) for one in texts]
+            return [ModelReply(one[0].text, math.exp(one[0].log_p), None, None, None, tuple(one)) for one in texts]
         names = list(self.facts.candidates)
         question_tokens(self.model, self.words)
         with torch.inference_mode():
@@ -136,13 +136,13 @@ class Asker:
         at = facts.candidates.index("0")
         return [float(softmax(score, facts.temperature)[at]) for score in scores]
 
-    def _reply(self, names: Sequence[str], score: np.ndarray, absent: float) -> Reply:
+    def _reply(self, names: Sequence[str], score: np.ndarray, absent: float) -> ModelReply:
         assert self.facts is not None
         shares = softmax(score, self.facts.temperature)
         best = int(score.argmax())
         spread = {name: float(share) for name, share in zip(names, shares)}
         sure = spread[names[best]]
-        found = Reply(names[best], math.exp(float(score[best])), sure, spread, None)
+        found = ModelReply(names[best], math.exp(float(score[best])), sure, spread, None)
         limits = self.calibration.absent if self.calibration else {}
         if self.refuse and absent > limits.get(self.read.subject, 1.0):
             seen = f"There is most likely no {self.read.subject} here ({absent:.0%})."
@@ -153,9 +153,9 @@ class Asker:
         return found
 
 
-def refusing(refused: Refusal) -> Reply:
+def refusing(refused: Refusal) -> ModelReply:
     """The reply that is a refusal."""
-    return Reply("", None, None, None, refused)
+    return ModelReply("", None, None, None, refused)
 
 
 def coarse(error: CoarsePixels) -> Refusal:

@@ -7,7 +7,7 @@ from typing import Final, NotRequired, TypedDict
 
 import numpy as np
 
-from knowlip.inference.replies import Reply
+from knowlip.inference.replies import ModelReply
 from knowlip.language.asked import ReadQuestion
 from knowlip.language.questions import QuestionType
 
@@ -35,7 +35,7 @@ class SceneAnswer(TypedDict):
     """Answer -> share of the ground of the windows with it."""
 
 
-def scene_answer(read: ReadQuestion, replies: Sequence[Reply], shares: np.ndarray) -> SceneAnswer | None:
+def scene_answer(read: ReadQuestion, replies: Sequence[ModelReply], shares: np.ndarray) -> SceneAnswer | None:
     """The answer for a whole scene; None where its windows have none.
 
     Args:
@@ -66,7 +66,7 @@ def scene_answer(read: ReadQuestion, replies: Sequence[Reply], shares: np.ndarra
     return found
 
 
-def _total(replies: Sequence[Reply], shares: np.ndarray) -> SceneAnswer | None:
+def _total(replies: Sequence[ModelReply], shares: np.ndarray) -> SceneAnswer | None:
     """The sum of numbers, its interval and its probability."""
     # Windows at the far edges repeat ground: of their targets each is new with the share of new ground. The sum of
     # what is likeliest is the answer, also where a window is not sure of its number; what else they hold possible is
@@ -123,7 +123,7 @@ def _thinned(shares: np.ndarray, kept: float) -> np.ndarray:
     return found
 
 
-def _landforms(given: Sequence[tuple[Reply, float]]) -> SceneAnswer:
+def _landforms(given: Sequence[tuple[ModelReply, float]]) -> SceneAnswer:
     """Landforms that windows of a tenth of the ground and more name."""
     named: Counter[str] = Counter()
     for reply, share in given:
@@ -139,7 +139,7 @@ def _landforms(given: Sequence[tuple[Reply, float]]) -> SceneAnswer:
     }
 
 
-def _plurality(given: Sequence[tuple[Reply, float]], best: str) -> float | None:
+def _plurality(given: Sequence[tuple[ModelReply, float]], best: str) -> float | None:
     """Probability that an answer holds for more ground than any other, by drawing from what windows hold possible."""
     if any(reply.spread is None for reply, _ in given):
         return None

@@ -43,7 +43,7 @@ class CoarsePixels(ValueError):
 
 
 @dataclass(frozen=True)
-class Look:
+class ViewPart:
     """A square part of an image."""
 
     row: int
@@ -63,7 +63,7 @@ class ImageView(ABC):
     resolution_m: float | None
     """Of the image itself: a view may show finer pixels than that."""
     shape: tuple[int, int]
-    looks: Sequence[Look]
+    looks: Sequence[ViewPart]
     """What a model is shown: one look where it is shown the whole image."""
     notes: tuple[str, ...] = ()
 
@@ -73,7 +73,7 @@ class ImageView(ABC):
         return len(self.looks) == 1
 
     @abstractmethod
-    def read(self, look: Look) -> ScenePixels:
+    def read(self, look: ViewPart) -> ScenePixels:
         """Levels (H, W) uint8 of a part, and which are valid."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class ImageView(ABC):
     def pixel_at(self, lon: float, lat: float) -> tuple[float, float] | None:
         """Column and row of a place; None where the view does not know where it lies."""
 
-    def taken(self, pixels: ScenePixels, look: Look) -> TakenImage:
+    def taken(self, pixels: ScenePixels, look: ViewPart) -> TakenImage:
         """A part as a model takes it."""
         metres = self.metres
         if metres is not None and not self.whole:  # it may have been read at another size
@@ -130,12 +130,12 @@ class PictureView(ImageView):
         self.scene, self.notes = scene, tuple(notes)
         self.shape = (image.pixels.shape[0], image.pixels.shape[1])
         if side is None:
-            self.looks = [Look(0, 0, 0, 0, max(self.shape))]
+            self.looks = [ViewPart(0, 0, 0, 0, max(self.shape))]
             return
         tops, lefts = (window_starts(extent, side, side) for extent in self.shape)
-        self.looks = [Look(r, c, top, left, side) for r, top in enumerate(tops) for c, left in enumerate(lefts)]
+        self.looks = [ViewPart(r, c, top, left, side) for r, top in enumerate(tops) for c, left in enumerate(lefts)]
 
-    def read(self, look: Look) -> ScenePixels:
+    def read(self, look: ViewPart) -> ScenePixels:
         rows, columns = self.shape
         top, left = max(0, round(look.top)), max(0, round(look.left))
         bottom, right = min(rows, round(look.top + look.side)), min(columns, round(look.left + look.side))
@@ -172,10 +172,10 @@ class SceneView(ImageView):
         self.path, self.metres, self.shape = grid.ground.scene.path, grid.metres, grid.shape
         self.resolution_m = max(grid.ground.scene.resolution_m, grid.metres)
         self.looks = [
-            Look(cell.row, cell.column, cell.top, cell.left, grid.window) for cells in grid.rows() for cell in cells
+            ViewPart(cell.row, cell.column, cell.top, cell.left, grid.window) for cells in grid.rows() for cell in cells
         ]
 
-    def read(self, look: Look) -> ScenePixels:
+    def read(self, look: ViewPart) -> ScenePixels:
         if look.side == self.grid.window:
             return self.grid.read(Cell(look.row, look.column, int(look.top), int(look.left)), self.levels)
         return self.levels.of(self.grid.ground, self._window(look.left, look.top, look.side), WINDOW_PX)
@@ -296,7 +296,7 @@ def _scene_view(scene: Scene, model: KnowLIP, strict: bool) -> SceneView:
     return SceneView(grid, levels, [*notes, *more, *scene.notes])
 
 
-def windows_of(view: ImageView, least: float) -> Iterator[tuple[Look, ScenePixels]]:
+def windows_of(view: ImageView, least: float) -> Iterator[tuple[ViewPart, ScenePixels]]:
     """What a model is shown of a view: of several looks those of which at least a share holds data."""
     for look in view.looks:
         pixels = view.read(look)
@@ -304,7 +304,7 @@ def windows_of(view: ImageView, least: float) -> Iterator[tuple[Look, ScenePixel
             yield look, pixels
 
 
-def looked_at(view: ImageView, row: int, column: int, side_m: float) -> Look:
+def looked_at(view: ImageView, row: int, column: int, side_m: float) -> ViewPart:
     """The square of a side in metres around a pixel, moved into the image where it reaches over its edge."""
     assert view.metres is not None
     side = side_m / view.metres
@@ -312,7 +312,7 @@ def looked_at(view: ImageView, row: int, column: int, side_m: float) -> Look:
         min(max(at - side / 2, 0.0), max(0.0, extent - side))
         for at, extent in ((column, view.shape[1]), (row, view.shape[0]))
     )
-    return Look(0, 0, top, left, side)
+    return ViewPart(0, 0, top, left, side)
 
 
 def images_in(paths: Sequence[Path]) -> list[Path]:
@@ -341,7 +341,7 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def chunks(windows: Iterator[tuple[Look, ScenePixels]], count: int) -> Iterator[list[tuple[Look, ScenePixels]]]:
+def chunks(windows: Iterator[tuple[ViewPart, ScenePixels]], count: int) -> Iterator[list[tuple[ViewPart, ScenePixels]]]:
     """Windows, some at once."""
     while some := list(islice(windows, count)):
         yield some

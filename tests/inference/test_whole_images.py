@@ -15,7 +15,7 @@ from knowlip.inference.ask import ask
 from knowlip.inference.caption import caption
 from knowlip.inference.opened import open_model
 from knowlip.inference.predict_words import predict_ask
-from knowlip.inference.replies import Reply
+from knowlip.inference.replies import ModelReply
 from knowlip.inference.scene_settings import PredictAskConfig
 from knowlip.inference.settings import AskConfig, CaptionConfig
 from knowlip.inference.summary import scene_answer
@@ -136,11 +136,11 @@ def test_one_bad_image_takes_nothing_of_the_others(
     assert "without a scene or a picture" in capsys.readouterr().err
 
 
-def spread(**shares: float) -> Reply:
+def spread(**shares: float) -> ModelReply:
     """The reply with the likeliest of some numbers, named n0, n1 and so on."""
     told = {name.removeprefix("n"): value for name, value in shares.items()}
     best = max(told, key=lambda name: told[name])
-    return Reply(best, told[best], told[best], told, None)
+    return ModelReply(best, told[best], told[best], told, None)
 
 
 def test_numbers_of_windows_add_up_with_their_interval() -> None:
@@ -163,8 +163,8 @@ def test_numbers_of_windows_add_up_with_their_interval() -> None:
 
 
 def test_a_scene_has_the_answer_of_most_ground_and_no_place() -> None:
-    def told(answer: str) -> Reply:
-        return Reply(answer, 0.9, 0.9, {answer: 0.9, "other": 0.1}, None)
+    def told(answer: str) -> ModelReply:
+        return ModelReply(answer, 0.9, 0.9, {answer: 0.9, "other": 0.1}, None)
 
     land = scene_answer(read_question("What is the main landform?"), [told("field"), told("water")], np.array([0.2, 1]))
     assert land is not None
