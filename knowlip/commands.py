@@ -278,9 +278,9 @@ _USE = {
         "say what a checkpoint of another project is, what would be loaded or dropped, and how pixels are normalised",
     ),
     "export": Command(
-        "knowlip.models.export:ExportConfig",
-        "export_model",
-        "write both towers of a model as ONNX files, checked against PyTorch",
+        "knowlip.inference.export.settings:ExportConfig",
+        "knowlip.inference.export.command:export_model",
+        "write a model, detector or segmenter as ONNX files, checked against PyTorch, and what int8 costs",
     ),
     "publish-model": Command(
         "knowlip.models.publish:PublishModelConfig", "publish_model", "put a model on the Hugging Face hub"

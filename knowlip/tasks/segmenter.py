@@ -3,7 +3,7 @@
 Shapes: B crops, S side of a crop, C classes, H x W pixels of a tile.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -97,16 +97,26 @@ def predict(segmenter: Segmenter, pixels: np.ndarray, crop: int, stride: float) 
         crop: side of the window.
         stride: its step as a share of it. The last of a row or column is moved inwards to end at the border.
     """
+    device = next(segmenter.head.parameters()).device
+
+    def look(images: np.ndarray) -> Tensor:
+        return segmenter.scores(torch.from_numpy(images).to(device)).softmax(1).cpu()
+
+    return slid(look, len(segmenter.classes), pixels, crop, stride)
+
+
+def slid(
+    look: Callable[[np.ndarray], Tensor], classes: int, pixels: np.ndarray, crop: int, stride: float
+) -> np.ndarray:
+    """The same by any function of crops (B, crop, crop) uint8 to probabilities (B, C, crop, crop)."""
     height, width = pixels.shape
     places = list(windows(height, width, crop, max(1, round(stride * crop))))
-    device = next(segmenter.head.parameters()).device
-    total = torch.zeros(len(segmenter.classes), max(height, crop), max(width, crop))
+    total = torch.zeros(classes, max(height, crop), max(width, crop))
     times = torch.zeros(total.shape[1:])
     for start in range(0, len(places), _AT_ONCE):
         some = places[start : start + _AT_ONCE]
         images = np.stack([padded(pixels[y : y + crop, x : x + crop], crop, 0) for y, x in some])
-        found = segmenter.scores(torch.from_numpy(images).to(device)).softmax(1).cpu()
-        for (y, x), one in zip(some, found):
+        for (y, x), one in zip(some, look(images)):
             total[:, y : y + crop, x : x + crop] += one
             times[y : y + crop, x : x + crop] += 1
     return np.asarray((total / times.clamp(min=1))[:, :height, :width].argmax(0).to(torch.uint8))

@@ -137,7 +137,11 @@ class ViTDet(nn.Module):
 
     def forward(self, images: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
         """Tiles (B, H, W) uint8, of which `sizes` (height, width) are real -> maps (B, C, ...) from fine to coarse."""
-        last, fine = self.last_map(self.normalised(images, sizes))
+        return self.pyramid(self.normalised(images, sizes))
+
+    def pyramid(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised pixels (B, channels, H, W) -> maps (B, C, ...) from fine to coarse."""
+        last, fine = self.last_map(pixels)
         maps = []
         for number, (level, smooth) in enumerate(zip(self.levels, self.smooth)):
             x = level(last)

@@ -39,7 +39,7 @@ _THEIRS: Final = {
     "loss_rpn_box_reg": "proposals",
     "loss_mask": "masks",
 }
-_POOLED = 4
+POOLED = 4
 """Levels that regions are pooled from; the coarsest only proposes."""
 
 
@@ -105,7 +105,7 @@ class Detector(nn.Module):
             post_nms_top_n={"training": config.proposals, "testing": config.proposals},
             nms_thresh=0.7,
         )
-        self.roi_heads = self._heads(len(classes) + 1, strides[:_POOLED])
+        self.roi_heads = self._heads(len(classes) + 1, strides[:POOLED])
         self.roi_heads.soft_nms = config.soft_nms
 
     def _heads(self, classes: int, strides: Sequence[float]) -> RegionHeads:
@@ -162,7 +162,7 @@ class Detector(nn.Module):
         maps = self.backbone(images, sizes)
         features = OrderedDict((str(number), one) for number, one in enumerate(maps))
         proposals, losses = self.rpn(ImageList(images, sizes), features, targets)
-        pooled = OrderedDict(list(features.items())[:_POOLED])
+        pooled = OrderedDict(list(features.items())[:POOLED])
         found, more = self.roi_heads(pooled, proposals, sizes, targets)
         return found, {**losses, **more}
 

@@ -16,7 +16,7 @@ from torchvision.ops import roi_align
 
 from knowlip.models.detection.backbone import LayerNorm2d
 
-_CANONICAL_CELLS = 14.0
+CANONICAL_CELLS = 14.0
 """An object of so many cells along a side is pooled from the level of these cells (224 pixels at 16 a cell)."""
 _COVERED = 0.5
 """Share of a region in what nobody need find from which it teaches nothing."""
@@ -72,7 +72,7 @@ class RegionPool(nn.Module):
         of_image = torch.cat([box.new_full((len(box), 1), number) for number, box in enumerate(boxes)])
         regions = torch.cat([of_image, torch.cat(boxes)], 1)
         areas = (regions[:, 3] - regions[:, 1]).clamp(min=0) * (regions[:, 4] - regions[:, 2]).clamp(min=0)
-        cells = areas.sqrt() / (_CANONICAL_CELLS * self.strides[0])
+        cells = areas.sqrt() / (CANONICAL_CELLS * self.strides[0])
         level = torch.floor(torch.log2(cells.clamp(min=1e-6)) + 1e-6).clamp(0, len(self.strides) - 1)
         first = next(iter(maps.values()))
         pooled = torch.zeros(len(regions), first.shape[1], self.side, self.side, device=first.device)

@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 
 import knowlip
 from knowlip.cli import main
+from knowlip.inference.export import graph
+from knowlip.inference.export.command import export_model
+from knowlip.inference.export.settings import ExportConfig
 from knowlip.models import KnowLIP, save_model
-from knowlip.models import export as export_module
 from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
-from knowlip.models.export import ExportConfig, export_model
 from tests.inference.tiny_model import tiny_model
 from tests.training.test_step import make_tokenizer
 
@@ -104,7 +105,7 @@ def test_towers_that_compute_something_else_are_refused(
 
 
 def test_missing_packages_are_named(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "find_spec", lambda name: None if name == "onnxscript" else True)
+    monkeypatch.setattr(graph, "find_spec", lambda name: None if name == "onnxscript" else True)
     with pytest.raises(ValueError, match=r"onnxscript.*knowlip\[export\]"):
         export_model(ExportConfig(model_folder, tmp_path / "out"))
 
