@@ -66,6 +66,7 @@ def write_graph(
     Raises:
         ValueError: PyTorch cannot export it, or the graph computes something else.
     """
+    # Written, then run beside PyTorch: a graph that computes something else would be found out by nobody later.
     say(f"exporting {file.name}")
     module.eval()
     weights = sum(tensor.nbytes for tensor in module.state_dict().values())
