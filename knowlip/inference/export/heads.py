@@ -45,6 +45,7 @@ def write_detector(part: Path, detector: Detector, sides: tuple[int, int]) -> di
     Raises:
         ValueError: a detector that no graph can hold, or the graph finds something else.
     """
+    # Compared on whole images and on ones that are filled up: what is padding must never be found.
     height, width = sides
     outputs = [*OUTPUTS, MASKS] if detector.config.kind == "mask" else list(OUTPUTS)
     module = PortableDetector(detector, height, width)

@@ -188,6 +188,7 @@ def segmenter_loss(
         classes: of the segmenter.
         reference: what PyTorch calls the pixels of an image.
     """
+    # Windows slide as in PyTorch, so that the three differ by nothing but the graph.
     sessions = {"float32": open_session(both.float32), "int8": open_session(both.int8)}
     masks = _masks(images, classes)
     matrices = {name: np.zeros((len(classes),) * 2, np.int64) for name in ("pytorch", *sessions)}
