@@ -290,12 +290,9 @@ def _columns(element: Element, first: str, count: int, width: int, name: str) ->
     """Columns that `count` values stand for: by their first and step, else one for each of the `width` pixels."""
     start, step = number_at(element, first, 0.0), number_at(element, "stepSize", 1.0)
     columns = start + step * np.arange(count)
-    if (
-        step == 0
-        or columns.min() < -abs(step)
-        or columns.max() > width - 1 + abs(step)
-        or np.ptp(columns) < 0.9 * (width - 1)
-    ):
+    stated = element.find("stepSize") is not None
+    inside = columns.min() >= -abs(step) and columns.max() <= width - 1 + abs(step)
+    if step == 0 or not inside or np.ptp(columns) < 0.9 * (width - 1) or not (stated or count == width):
         raise DamagedProduct(f"{name} holds {count} values, which do not stand for the {width} pixels of a line.")
     return np.asarray(columns)
 
