@@ -31,7 +31,7 @@ label=label labels=label labelmask=label groundtruth=label ground-truth=label an
 landcover=cover land-cover=cover
 incidence=incidence inc=incidence inc-map=incidence inc-angle=incidence incidence-angle=incidence linci=incidence
 lia=incidence incidence-map=incidence incidence-angle-map=incidence incidence-angle-from-ellipsoid=incidence
-lv-theta=incidence lv-phi=incidence look-angle=incidence
+lin=incidence incident-angle=incidence lv-theta=incidence lv-phi=incidence look-angle=incidence
 dem=dem dsm=dem dtm=dem elevation=dem
 ls-map=shadow layover=shadow shadow=shadow layover-shadow=shadow layover-shadow-mask=shadow
 lut=lut rgb=rgb rgba=rgb quicklook=preview ql=preview preview=preview browse=preview thumbnail=preview
@@ -110,6 +110,15 @@ FAMILIES = (
         "gamma0",
         "intensity",
     ),
+    _family(
+        "Planetary Computer RTC",
+        r"(?:iw|ew|s[1-6])-(?P<layer>.+)\.rtc",
+        r"[vh][vh]",
+        "sentinel-1",
+        "C",
+        "gamma0",
+        "intensity",
+    ),
     _family("PALSAR RTC", r"AP_\d{5}_[A-Z]{3}_F\d{4}_RT\d(?:[._](?P<layer>.+))?", _ANY, "palsar", "L"),
     _family(
         "PALSAR mosaic",
@@ -118,6 +127,15 @@ FAMILIES = (
         "palsar",
         "L",
         "",
+        "amplitude",
+    ),
+    _family(
+        "PALSAR-2 level 2.2",
+        r"ALOS2\w+-\d{6}_\w{3}[LR]2\.2\w{3}_(?P<layer>.+)",
+        r"[HV][HV]_\w+",
+        "palsar-2",
+        "L",
+        "gamma0",
         "amplitude",
     ),
     _family("Kompsat-5", r"K5_\d{14}_.*_L1[A-D](?:_(?P<layer>.+))?", r"", "kompsat-5", "X"),

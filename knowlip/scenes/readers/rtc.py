@@ -1,0 +1,74 @@
+"""Radiometrically terrain-corrected Sentinel-1 (RTC): HyP3, OPERA RTC-S1, Planetary Computer, and the open data of AWS
+(Indigo). Their power is gamma0 (of HyP3 sigma0 too, as the name says) with the relief taken out, on a map grid.
+
+The pixels are those of a GeoTIFF; the name, the folder and the tags say which satellite took them, and when.
+
+Sources: HyP3 RTC product guide (ASF), OPERA RTC-S1 product specification (JPL D-108758), Planetary Computer catalogue
+(sentinel-1-rtc), registry of open data on AWS (sentinel-1-rtc-indigo).
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from knowlip.scenes.errors import NotCalibrated
+from knowlip.scenes.layers import family_of, layer_of
+from knowlip.scenes.names import date_of, word_of
+from knowlip.scenes.opening import envi_header
+from knowlip.scenes.readers import geotiff
+from knowlip.scenes.readers.geotiff import read_header
+from knowlip.scenes.scene import Scene, SceneOverrides
+
+NAME = "Sentinel-1 RTC"
+_FAMILIES = ("HyP3 RTC", "OPERA RTC-S1", "Planetary Computer RTC")
+_INDIGO = re.compile(r"Gamma0_(VV|VH|HH|HV)\.tiff?", re.IGNORECASE)
+_UNIT = re.compile(r"(?<![A-Z0-9])S1[A-D](?![A-Z0-9])", re.IGNORECASE)
+_MODE = re.compile(r"(?<![A-Z0-9])(IW|EW|S[1-6])(?![A-Z])", re.IGNORECASE)
+_UP = 3
+"""Folders above an image that may be called as its product."""
+
+
+def matches(path: Path) -> bool:
+    if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file() or envi_header(path) is not None:
+        return False
+    found = family_of(path.stem)
+    named = found is not None and found[0].name in _FAMILIES and not layer_of(path.stem)
+    return named or _INDIGO.fullmatch(path.name) is not None
+
+
+def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
+    """One image: every polarisation is a file of its own.
+
+    Raises:
+        SceneError: as of any GeoTIFF; beta0, which terrain-corrected power cannot be brought to.
+    """
+    if overrides.calibrate and overrides.quantity == "beta0":
+        raise NotCalibrated(f"{path} holds power with the relief taken out, which beta0 cannot be made of.")
+    tags = {name.upper(): value for name, value in read_header(path).tags.items()}
+    # The name comes first; folders are asked outwards, as downloads keep files of one name in a folder a product.
+    names = [tags.get("MISSION_ID", ""), path.stem, *(folder.name for folder in list(path.parents)[:_UP])]
+    unit = next((match[0].upper() for name in names if (match := _UNIT.search(name.replace("_", " ")))), "")
+    mode = next((match[1].upper() for name in names if (match := _MODE.search(name.replace("_", " ")))), "")
+    dates = (tags.get("DATE", ""), *names[1:])
+    date = next((stamp for name in dates if (stamp := date_of(name))), "")
+    scenes = []
+    for scene in geotiff.open_product(path, overrides):
+        lacks = tuple(name for name, value in (("date", date), ("satellite", unit)) if not value)
+        notes = (f"Neither name, folder nor tags say its {' and '.join(lacks)}.",) if lacks else ()
+        scenes.append(
+            replace(
+                scene,
+                sensor=overrides.sensor or "sentinel-1",
+                unit=unit,
+                band=overrides.band or "C",
+                date=date,
+                mode=mode,
+                orbit=word_of(tags.get("ORBIT_DIRECTION", ""), "ascending", "descending"),
+                look_side="right",
+                product_type="RTC",
+                product=NAME,
+                frequency_ghz=5.405,
+                notes=scene.notes + notes,
+            )
+        )
+    return scenes
