@@ -8,7 +8,9 @@ ALOS-2/PALSAR-2 JAXA Standard Products (JAXA EORC), Global PALSAR-2/PALSAR mosai
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 from xml.etree.ElementTree import Element
 
 from knowlip.scenes.errors import DamagedProduct, NoLocation
@@ -66,7 +68,7 @@ def _image(path: Path, match: re.Match[str], header: Header, raster: Raster, ove
             raise
         geometry, notes = points, (*notes, BY_CORNERS.format(" (to 0.001 degrees)"))
     projection = "map" if geometry.kind == "affine" else "ground"
-    facts = SceneFacts(**{**vars(facts), "notes": notes, "projection": projection})
+    facts = replace(facts, notes=notes, projection=projection)
     sources = (path, summary_file) if summary else (path,)
     return described(path, raster, facts, overrides, False, sources, geometry)
 
@@ -110,7 +112,15 @@ def _said(root: Element, file: str) -> tuple[str, float, str]:
     return "", math.nan, "its XML does not say how its pixels become backscatter"
 
 
-def _view(root: Element) -> dict[str, object]:
+class _View(TypedDict):
+    date: str
+    orbit: str
+    look_side: str
+    incidence_deg: float
+    frequency_ghz: float
+
+
+def _view(root: Element) -> _View:
     """Date, frequency and view of a CARD4L description, whose tags differ in spelling between versions."""
     near, far = (finite(text_of(root, f".//IncAngle{end}Range")) for end in ("Near", "Far"))
     start = text_of(root, ".//StartTime") or text_of(root, ".//UTCStartTime")
@@ -128,11 +138,11 @@ def _mosaic(path: Path, match: re.Match[str], header: Header, raster: Raster, ov
     xml = path.with_name(f"{tile}_{match[4]}.xml") if match[4] else path.with_name(f"{tile}.xml")
     root = read_xml(xml) if xml.is_file() else Element("none")
     require_polarisation(polarisation, overrides, path)
-    view, notes = _view(root), []
+    view, notes = _view(root), list[str]()
     taken = len(root.findall(".//SourceAttributes"))
     if taken != 1:
         # A mosaic is put together of several passes: one of them does not date or describe all.
-        view |= {"date": "", "incidence_deg": math.nan}
+        view["date"], view["incidence_deg"] = "", math.nan
         several = f"a mosaic of {taken} acquisitions" if taken else "a mosaic"
         notes.append(f"No date and no incidence angle: {several} of 20{year:02d}.")
     if raster.nodata not in (None, 0.0):
