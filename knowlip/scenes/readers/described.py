@@ -99,6 +99,7 @@ def described(
         assert header is not None
         geometry = geometry_of(header, sources[0], overrides)
     notes = list(facts.notes)
+    # A reader with a table of factors has calibrated already; one constant is applied here.
     if raster.calibration is None:
         quantity, note = _calibrate(raster, facts, overrides, sources[0])
         notes += [note] if note else []

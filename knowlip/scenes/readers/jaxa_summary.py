@@ -47,6 +47,7 @@ def summary_facts(product: str, name: str, polarisation: str, summary: dict[str,
     off_nadir = finite(summary.get("Img_OffNadirAngle"))
     side = (named["side"] or "") if named else ""
     notes: tuple[str, ...] = ()
+    # The angle off nadir is not the one on the ground: it is told, not taken for it.
     if math.isfinite(off_nadir):
         notes = (f"The incidence angle is unknown; the off-nadir angle is {off_nadir:g} degrees.",)
     return SceneFacts(
