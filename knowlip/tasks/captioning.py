@@ -2,7 +2,8 @@
 
 `predictions.parquet`, one row a tile: `tile_id`, `group` (of copies), `said`, `references`, `perfect` (the first of
 these as the model's vocabulary spells it), `other` (what is said of the image of another tile, null where there is
-none), and for each text that is the same for every image `floor:NAME`.
+none), for each text that is the same for every image `floor:NAME`, and for each of these texts `true:COLUMN`
+(:mod:`~knowlip.tasks.caption_truth`).
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from knowlip.base.rows import OTHER_IMAGE, Json, Row, highest_floor
 from knowlip.dataset.others import others_of
 from knowlip.models import TextTokenizer
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
+from knowlip.tasks.caption_truth import judged, truth_rows
 from knowlip.tasks.described import Describing
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics import fixed_texts
@@ -84,6 +86,7 @@ class Captioning(Describing):
             }
             | {f"{FLOOR}{name}": [text] * len(test) for name, text in fixed.items()}
         )
+        table = judged(self.dataset, table)
         write_predictions(table, config.out)
         data = config.dataset.resolve().name
         rows_ = caption_rows(table, data, config.split_name, config.encoder, self.note, self.division.note)
@@ -95,7 +98,7 @@ def caption_rows(
     table: pd.DataFrame, data: str, split: str, encoder: str, note: str = "", floor_note: str = ""
 ) -> tuple[Row, ...]:
     """Scores of the written captions against all captions of each tile, of one text for all, and of what is said of
-    another tile's image.
+    another tile's image; and the shares of their statements that are true.
 
     Args:
         table: predictions of one or more folds.
@@ -128,7 +131,8 @@ def caption_rows(
             said = " ".join(text for text in (own, reason, figure.note if figure else "", limit) if text)
             value, ci, n = (figure.value, figure.ci, figure.n) if figure else (None, None, 0)
             rows.append(Row(data, split, "caption", who, metric, value, ci, n, floor, name, said, "number"))
-    return tuple(sorted(rows, key=lambda row: list(scores).index(row.encoder)))
+    scored = sorted(rows, key=lambda row: list(scores).index(row.encoder))
+    return (*scored, *truth_rows(table, data, split, encoder, note, floor_note))
 
 
 def as_spelled(tokenizer: TextTokenizer, texts: Sequence[str], longest: int | None = None) -> list[str]:

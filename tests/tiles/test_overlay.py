@@ -81,7 +81,7 @@ def test_a_mask_holds_the_class_of_each_place(dataset: Path, tmp_path: Path, crs
 def test_what_a_raster_does_not_say_is_no_class(dataset: Path, tmp_path: Path) -> None:
     values = np.full((100, 100), 7, np.uint8)
     values[:, :40], values[:, 40:50] = 0, 9
-    path = write_scene(tmp_path / "cover.tif", values, left=599_952, top=5_750_048, nodata=0)
+    write_scene(tmp_path / "cover.tif", values, left=599_952, top=5_750_048, nodata=0)
     pattern = tmp_path / "cov*.tif"
     told = overlay(OverlayConfig(dataset=dataset, masks=[pattern], mask_classes=CLASSES))["masks"]
     data = Dataset(dataset)
