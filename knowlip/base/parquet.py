@@ -17,10 +17,10 @@ MOST_GROWTH, ALWAYS = 200, 256 << 20
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8}
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a parquet file, whole or not at all."""
+def write_table(path: Path, table: pa.Table, group: int | None = None) -> None:
+    """Write a parquet file, whole or not at all; `group`: how many rows can be read alone."""
     with whole_file(path) as part:
-        pq.write_table(table, part, compression="zstd")
+        pq.write_table(table, part, compression="zstd", row_group_size=group)
 
 
 def write_new_table(path: Path, table: pa.Table) -> bool:
@@ -48,6 +48,23 @@ def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     return table
 
 
+def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+    """A parquet file whose groups of rows are read when they are wanted; the limits are those of :func:`read_parquet`.
+
+    Raises:
+        ValueError: it is missing, broken, beyond the limits of this module, or lacks columns of `schema`.
+    """
+    if not regular_file(path).exists():
+        raise ValueError(f"{path} does not exist.")
+    try:
+        _check_growth(path)
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
+    check_schema(file.schema_arrow, schema, path)
+    return file
+
+
 def check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
     """Raise `ValueError` unless `found` has every column of `wanted` with its type."""
     for field in wanted:
@@ -58,13 +75,19 @@ def check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:
 
 
 def _read(path: Path) -> pa.Table:
+    _check_growth(path)
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
+def _check_growth(path: Path) -> None:
+    """Raise `ValueError` where the values take more memory than a file of this size may."""
     allowed = max(ALWAYS, MOST_GROWTH * path.stat().st_size)
     with pq.ParquetFile(path) as file:
         least, words = _sizes(file.metadata)
-        _check(least, allowed)
-        if sum(words.values()) > allowed:
-            _check(_bytes_of_words(path, list(words)), allowed)
-        return file.read()
+    _check(least, allowed)
+    if sum(words.values()) > allowed:
+        _check(_bytes_of_words(path, list(words)), allowed)
 
 
 def _bytes_of_words(path: Path, columns: list[str]) -> int:

@@ -20,7 +20,7 @@ from knowlip.base.progress import say, track
 from knowlip.base.rows import Json
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
-from knowlip.inference.archive.parts import SCHEMA, SceneArchive, begin
+from knowlip.inference.archive.parts import ROWS_A_GROUP, SCHEMA, SceneArchive, begin
 from knowlip.inference.images import TakenImage, taken_tiles
 from knowlip.inference.opened import encode
 from knowlip.inference.predict import WORK, SceneWork, predict_scenes
@@ -155,7 +155,7 @@ def write_part(path: Path, rows: Mapping[str, Any], vectors: np.ndarray) -> None
     """Write rows and vectors of a source; its JSON file, which makes it one, comes after."""
     with whole_file(path.with_name(f"{path.name}.npy")) as part, part.open("wb") as stream:
         np.save(stream, vectors)
-    write_table(path.with_name(f"{path.name}.parquet"), pa.Table.from_pydict(dict(rows), SCHEMA))
+    write_table(path.with_name(f"{path.name}.parquet"), pa.Table.from_pydict(dict(rows), SCHEMA), ROWS_A_GROUP)
 
 
 def _add_dataset(path: Path, indexer: SceneIndexer, out: Path) -> None:

@@ -28,6 +28,8 @@ from knowlip.tiles.places import resolve_place
 
 _RERANKED: Final = 32
 """Candidates by cosine that matching orders anew, at least; four times as many as are asked for."""
+_MOST_PIXELS: Final = 4096 * 4096
+"""Of a kept picture."""
 
 
 class ArchiveHit(TypedDict):
@@ -105,17 +107,16 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
         vectors.append(feature[0].float().cpu().numpy())
     vector = np.sum(vectors, axis=0)
     vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
-    count = max(4 * config.top, _RERANKED) if config.text else config.top
-    near = archive.among(vector, count, masks)
-    rows = _rows(archive, near)
+    temperature = float(model.temp.detach())
+    near = archive.among(vector, candidates(config.top) if config.text else config.top, masks)
+    rows = rows_of(archive, near)
     matches: list[float | None] = [None] * len(near)
     if config.text:
         found = match_of(model, rows, config.text)
-        scores = candidate_scores(np.array([one[2] for one in near]), found, float(model.temp.detach()))
-        order = np.argsort(-scores, kind="stable")
+        order = by_match(near, found, temperature)
         near, rows, matches = [near[at] for at in order], [rows[at] for at in order], [float(found[at]) for at in order]
     chosen = [
-        _hit(archive, one, row, match) for one, row, match in zip(near[: config.top], rows, matches, strict=False)
+        hit_of(archive, one, row, match) for one, row, match in zip(near[: config.top], rows, matches, strict=False)
     ]
     result: FoundInArchive = {
         "text": config.text,
@@ -129,7 +130,24 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     return result
 
 
-def _rows(archive: SceneArchive, near: Sequence[tuple[int, int, float]]) -> list[dict[str, Any]]:
+def candidates(top: int) -> int:
+    """How many windows by cosine matching orders anew, for so many that are asked for."""
+    return max(4 * top, _RERANKED)
+
+
+def by_match(near: Sequence[tuple[int, int, float]], match: np.ndarray, temperature: float) -> np.ndarray:
+    """The order of candidates (N,), the likest first.
+
+    Args:
+        near: with their cosines.
+        match: (N,) probability that each belongs to the text.
+        temperature: tau of the model's contrast.
+    """
+    scores = candidate_scores(np.array([one[2] for one in near]), match, temperature)
+    return np.argsort(-scores, kind="stable")
+
+
+def rows_of(archive: SceneArchive, near: Sequence[tuple[int, int, float]]) -> list[dict[str, Any]]:
     """Rows with pictures, in the order of `near`; each part is read once."""
     rows: dict[tuple[int, int], dict[str, Any]] = {}
     for number in sorted({part for part, _, _ in near}):
@@ -138,20 +156,34 @@ def _rows(archive: SceneArchive, near: Sequence[tuple[int, int, float]]) -> list
     return [rows[part, row] for part, row, _ in near]
 
 
+def picture_of(row: dict[str, Any]) -> TakenImage:
+    """The kept picture of a window.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(row["picture"]), formats=["PNG"]) as picture:
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise ValueError(f"it has {picture.width} x {picture.height} pixels")
+            pixels = np.asarray(picture.convert("L"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"The picture of {row['item']} cannot be read ({error}).") from None
+    side = row["window_m"]
+    return TakenImage(pixels, None if side != side else side / pixels.shape[1])
+
+
 def match_of(model: KnowLIP, rows: Sequence[dict[str, Any]], text: str) -> np.ndarray:
     """Probability (N,) that a text belongs to windows, from their kept pictures."""
-    images = []
-    for row in rows:
-        with Image.open(io.BytesIO(row["picture"]), formats=["PNG"]) as picture:
-            pixels = np.asarray(picture.convert("L"))
-        side = row["window_m"]
-        images.append(TakenImage(pixels, None if side != side else side / pixels.shape[1]))
+    images = [picture_of(row) for row in rows]
     with torch.inference_mode():
         tokens, _ = encode(model, images)
         return np.asarray(model.match(tokens, [text] * len(rows)).float().cpu())
 
 
-def _hit(archive: SceneArchive, near: tuple[int, int, float], row: dict[str, Any], match: float | None) -> ArchiveHit:
+def hit_of(archive: SceneArchive, near: tuple[int, int, float], row: dict[str, Any], match: float | None) -> ArchiveHit:
+    """What is told of a window: `near` is its part, row and cosine."""
+
     def known(name: str) -> float | None:
         value = row[name]
         return None if value is None or value != value else float(value)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import regular_file, write_json
-from knowlip.base.parquet import read_parquet
+from knowlip.base.parquet import open_parquet, read_parquet
 from knowlip.tiles.gazetteers import distance_km
 
 HEAD: Final = "archive.json"
@@ -40,6 +40,8 @@ SCHEMA: Final = pa.schema(
 """Unknown numbers are NaN, unknown words empty; footprint: WKB in longitude and latitude, null where the place is not
 known; picture: the pixels as the model saw them, PNG."""
 _LIGHT: Final = tuple(name for name in SCHEMA.names if name not in ("footprint", "picture"))
+ROWS_A_GROUP: Final = 128
+"""Rows of a part that are read from the disk together."""
 _AT_ONCE: Final = 1 << 16
 """Vectors that are multiplied at once."""
 _MOST: Final = 50_000_000
@@ -126,11 +128,29 @@ class ArchivePart:
             raise ValueError(f"{path} holds no vectors.")
         return found
 
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        """Stays open: it can be read though the source is taken out of the archive."""
+        return open_parquet(self.path.with_name(f"{self.path.name}.parquet"), SCHEMA)
+
     def whole(self, numbers: np.ndarray) -> list[dict[str, Any]]:
-        """Rows with pictures and footprints, read from the disk."""
-        table = read_parquet(self.path.with_name(f"{self.path.name}.parquet"), SCHEMA)
-        found: list[dict[str, Any]] = table.take(pa.array(numbers)).to_pylist()
-        return found
+        """Rows with pictures and footprints; of the disk only their groups of rows are read. Not for several threads
+        at once.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        file, found = self._file, dict[int, dict[str, Any]]()
+        starts = np.cumsum([0, *(file.metadata.row_group(one).num_rows for one in range(file.num_row_groups))])
+        groups = np.searchsorted(starts, numbers, side="right") - 1
+        try:
+            for group in np.unique(groups):
+                wanted = np.unique(numbers[groups == group])
+                table = file.read_row_group(int(group), SCHEMA.names).take(pa.array(wanted - starts[group]))
+                found |= zip(wanted.tolist(), table.to_pylist())
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{self.path}.parquet cannot be read ({str(error).splitlines()[0]}).") from None
+        return [found[int(number)] for number in numbers]
 
 
 class SceneArchive:
