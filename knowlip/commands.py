@@ -264,8 +264,8 @@ _USE = {
     ),
     "serve": Command(
         "knowlip.inference.settings:ServeConfig",
-        "knowlip.inference.serve:serve_model",
-        "answer questions of any client of OpenAI's chat completions",
+        "knowlip.inference.serving:serve_model",
+        "serve an archive with an API and a page, or a model to clients of OpenAI's chat completions",
     ),
     "convert": Command(
         "knowlip.models.weights.convert:ConvertConfig",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 KEYS = {"Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, "ArrowLeft": 37, "ArrowRight": 39}
 
+NO_GL = ("--disable-3d-apis", "--disable-software-rasterizer")
+
 
 def find_browser():
     """Path of a Chromium, or None."""
@@ -20,9 +22,19 @@ def find_browser():
 
 
 class Browser:
-    """One page. Messages are JSON with a zero byte behind each, on file descriptors 3 (to it) and 4 (from it)."""
+    """One page. Messages are JSON with a zero byte behind each, on file descriptors 3 (to it) and 4 (from it).
 
-    def __init__(self, program: str, profile: Path, width: int = 1500, height: int = 1000):
+    It reaches nothing but this machine: no other name or address is resolved.
+
+    Args:
+        program: of :func:`find_browser`.
+        profile: folder for what it keeps.
+        width: of the page in pixels.
+        height: of what is seen of it.
+        gl: whether there is WebGL, drawn by the CPU.
+    """
+
+    def __init__(self, program: str, profile: Path, width: int = 1500, height: int = 1000, gl: bool = False):
         to_read, self._to = os.pipe()
         self._from, from_write = os.pipe()
         high = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_read, from_write)]
@@ -36,7 +48,8 @@ class Browser:
                 program,
                 "--headless=new",
                 "--no-sandbox",
-                "--disable-gpu",
+                *(("--use-angle=swiftshader", "--enable-unsafe-swiftshader") if gl else ("--disable-gpu", *NO_GL)),
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 "--disable-dev-shm-usage",
                 "--no-first-run",
                 "--remote-debugging-pipe",
@@ -55,7 +68,10 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.errors: list[str] = []
+        self.asked: list[str] = []
+        """Addresses that the page asked for."""
         self.call("Runtime.enable")
+        self.call("Network.enable")
 
     def call(self, method: str, **parameters):
         """Send a command and wait up to 30 s for its answer."""
@@ -77,6 +93,8 @@ class Browser:
             answer = json.loads(line)
             if answer.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(json.dumps(answer["params"]["exceptionDetails"])[:500])
+            if answer.get("method") == "Network.requestWillBeSent":
+                self.asked.append(answer["params"]["request"]["url"])
             if answer.get("id") == self._number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
@@ -106,6 +124,12 @@ class Browser:
             common = {"key": key, "windowsVirtualKeyCode": code}
             self.call("Input.dispatchKeyEvent", type="keyDown", **common, **text)
             self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def choose(self, selector: str, path: Path) -> None:
+        """Choose a file in an <input type="file">."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
 
     def screenshot(self, path: Path) -> None:
         """Write what is seen as PNG."""

@@ -1,5 +1,6 @@
 """Progress that a person can follow: a bar with time left on a terminal, a line now and then elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
@@ -13,6 +14,8 @@ T = TypeVar("T")
 console = Console(stderr=True, highlight=False)
 """Everything meant for people goes to standard error; standard output is for results (`--json`)."""
 
+PROGRESS = "KNOWLIP_PROGRESS_S"
+"""Environment variable: seconds between the lines of a process whose lines another program reads."""
 _SECONDS_BETWEEN_LINES = 20.0
 _quiet = False
 
@@ -59,14 +62,22 @@ def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[
         with Progress(*columns, console=console) as bar:
             yield from bar.track(items, total=total, description=title)
         return
+    between = _seconds_between()
     started = last = time.monotonic()
     for done, item in enumerate(items):
         now = time.monotonic()
-        if done and now - last > _SECONDS_BETWEEN_LINES:
+        if done and now - last > between:
             last = now
             left = f", {(now - started) / done * (total - done):.0f} s left" if total else ""
             say(f"  {title}: {done}{f'/{total}' if total else ''}{left}")
         yield item
+
+
+def _seconds_between() -> float:
+    try:
+        return max(0.1, float(os.environ.get(PROGRESS, "")))
+    except ValueError:
+        return _SECONDS_BETWEEN_LINES
 
 
 def facts(result: Mapping[str, Any]) -> str:

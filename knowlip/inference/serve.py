@@ -6,11 +6,11 @@ elsewhere, and a client learns of a fault no more than that there was one.
 
 import hmac
 import json
-import os
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -19,50 +19,17 @@ from knowlip.base.documents import check_text
 from knowlip.base.progress import say
 from knowlip.inference.chat import ChatQuestion, chunks_of, completion_body, error_body, read_chat
 from knowlip.inference.images import TakenImage, read_image
-from knowlip.inference.opened import open_model, what_is_unknown
+from knowlip.inference.opened import what_is_unknown
 from knowlip.inference.settings import ServeConfig
 from knowlip.inference.written import UnfitQuestion, question_tokens, unknown_words, write
 from knowlip.models import KnowLIP
 from knowlip.models.attention import patch_tokens
-from knowlip.pages.server import Refused, application, json_body, serve
+from knowlip.pages.server import Refused, application, json_body
 from knowlip.scenes.pictures import kind_of, size_of
 
-KEY: Final = "KNOWLIP_SERVE_KEY"
-"""Environment variable of the key that clients must send, so that it stands in no list of processes and no history."""
-_SHORTEST_KEY: Final = 16
 _PICTURES: Final = ("PNG", "JPEG", "BMP", "WEBP")
-_HERE: Final = ("127.0.0.1", "localhost", "::1")
 _MOST_WAITING: Final = 16
 """Requests that wait for their turn; more are told to come back."""
-
-
-def serve_model(config: ServeConfig) -> str:
-    """Serve a model until it is stopped.
-
-    Raises:
-        ValueError: no such model, a key that is none, an address that others reach without a key, or the extra `serve`
-            is not installed.
-    """
-    key = _key_of(config.host)
-    model, _ = open_model(config.model, config.device)
-    app = make_endpoint(model, config, key)
-    asks = "with the key of $" + KEY if key else "without a key"
-    serve(app, config.host, config.port, f"{config.name} answers {asks}, /v1/chat/completions", "")
-    return "stopped"
-
-
-def _key_of(host: str) -> str:
-    """The key of the environment; "" where none is set.
-
-    Raises:
-        ValueError: it is none, or there is none and others can reach the address.
-    """
-    key = os.environ.get(KEY, "").strip()
-    if not key and host not in _HERE:
-        raise ValueError(f"Others can reach {host}: put a key that they must send into ${KEY}, or use 127.0.0.1.")
-    if key and (len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key):
-        raise ValueError(f"The key in ${KEY} must have {_SHORTEST_KEY} or more letters and digits, and no space.")
-    return key
 
 
 class Answerer:
@@ -71,11 +38,12 @@ class Answerer:
     Args:
         model: in evaluation mode.
         config: names and limits.
+        lock: held while the model works, where others ask it too.
     """
 
-    def __init__(self, model: KnowLIP, config: ServeConfig) -> None:
+    def __init__(self, model: KnowLIP, config: ServeConfig, lock: AbstractContextManager[object] | None = None) -> None:
         self.model, self.config = model, config
-        self._one, self._waiting = threading.Lock(), threading.BoundedSemaphore(_MOST_WAITING)
+        self._one, self._waiting = lock or threading.Lock(), threading.BoundedSemaphore(_MOST_WAITING)
 
     def answer(self, asked: ChatQuestion) -> dict[str, Any]:
         """A chat completion.
@@ -132,13 +100,21 @@ class Answerer:
                 raise Refused(str(error).replace(str(path), "The image")) from None
 
 
-def make_endpoint(model: KnowLIP, config: ServeConfig, key: str = "") -> Any:
+def make_endpoint(
+    model: KnowLIP,
+    config: ServeConfig,
+    key: str = "",
+    under: str = "/v1",
+    lock: AbstractContextManager[object] | None = None,
+) -> Any:
     """The endpoint as an ASGI application.
 
     Args:
         model: in evaluation mode.
         config: names and limits.
         key: that clients must send; "" = none.
+        under: what its paths begin with.
+        lock: held while the model works, where others ask it too.
 
     Raises:
         ValueError: the extra `serve` is not installed.
@@ -149,7 +125,7 @@ def make_endpoint(model: KnowLIP, config: ServeConfig, key: str = "") -> Any:
     from starlette.requests import Request
     from starlette.responses import JSONResponse, Response, StreamingResponse
 
-    answerer, wanted = Answerer(model, config), sha256(key.encode()).digest()
+    answerer, wanted = Answerer(model, config, lock), sha256(key.encode()).digest()
     entry = {"id": config.name, "object": "model", "created": int(time.time()), "owned_by": "knowlip"}
 
     def check(request: Request) -> None:
@@ -179,9 +155,9 @@ def make_endpoint(model: KnowLIP, config: ServeConfig, key: str = "") -> Any:
             return StreamingResponse(_events(found, asked.usage), media_type="text/event-stream")
         return JSONResponse(found)
 
-    app.add_route("/v1/models", models, methods=["GET"])
-    app.add_route("/v1/models/{name:path}", one_model, methods=["GET"])
-    app.add_route("/v1/chat/completions", complete, methods=["POST"])
+    app.add_route(f"{under}/models", models, methods=["GET"])
+    app.add_route(under + "/models/{name:path}", one_model, methods=["GET"])
+    app.add_route(f"{under}/chat/completions", complete, methods=["POST"])
     return app
 
 

@@ -166,11 +166,21 @@ class SearchConfig:
 class ServeConfig:
     """What to serve, where, and how much one request may ask."""
 
+    POSITIONAL: ClassVar = ("index",)
+
+    index: Path | None = None
+    """Archive (`knowlip index`) that is served with an API and a page."""
     openai: bool = False
     """Speak OpenAI's chat completions: `/v1/chat/completions` with an image, and `/v1/models`."""
     model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
+    detector: Path | None = None
+    """Of an archive: folder of a trained detector, for windows and uploads."""
+    segmenter: Path | None = None
+    """Of an archive: folder of a trained segmenter, for uploads."""
+    min_score: float = 0.5
+    """Boxes of a lower score are not shown."""
     name: str = "knowlip"
     """Of the model, as clients ask for it."""
     metres_per_pixel: float | None = None
@@ -178,19 +188,41 @@ class ServeConfig:
     device: str = "auto"
     """cpu, cuda, or auto."""
     host: str = "127.0.0.1"
-    """Address to listen at. One that others can reach needs a key in $KNOWLIP_SERVE_KEY."""
+    """Address to listen at. One that others can reach needs a key in $KNOWLIP_SERVE_KEY or key_file."""
     port: int = 8767
     """Port to listen at."""
+    key_file: Path | None = None
+    """File that holds the key which clients must send, instead of $KNOWLIP_SERVE_KEY."""
     max_body_mb: float = 20.0
-    """Largest request in millions of bytes, its image in base64 included."""
+    """Largest request in millions of bytes, its image in base64 included; uploads apart."""
     max_megapixels: float = 25.0
     """Largest image in millions of pixels."""
     max_new_tokens: int = 512
     """Longest text in tokens, whatever a request asks for."""
+    max_waiting: int = 64
+    """Requests that wait for the model; more are told to come back (HTTP 503)."""
+    uploads: bool = True
+    """Of an archive: take scenes of others."""
+    max_upload_mb: float = 2000.0
+    """Largest upload in millions of bytes; what a zip unpacks to is three times that at most."""
+    max_upload_megapixels: float = 1000.0
+    """Largest scene of an upload in millions of pixels."""
+    max_jobs: int = 20
+    """Uploads that are kept, waiting and worked on at once."""
+    max_disk_mb: float = 8000.0
+    """What uploads and their results take of the disk."""
+    job_hours: float = 24.0
+    """How long a result is kept."""
+    job_minutes: float = 60.0
+    """How long the work on one upload may take."""
+    work: Path | None = None
+    """Folder for uploads while the server runs; by default where the system keeps what is temporary."""
 
     def __post_init__(self) -> None:
-        if not self.openai:
-            raise ValueError("Say what to serve: --openai.")
+        if not self.openai and self.index is None:
+            raise ValueError("Say what to serve: an archive that `knowlip index` made, or --openai.")
+        if self.index is None and (self.detector or self.segmenter):
+            raise ValueError("--detector and --segmenter belong to an archive: name one.")
         if not self.name.strip() or not self.name.isprintable():
             raise ValueError("--name is what clients ask for: give a word.")
         if not 0 < self.port < 65536:
@@ -199,4 +231,14 @@ class ServeConfig:
             raise ValueError("--max_body_mb lies above 0 and at most 1000, --max_megapixels above 0 and at most 100.")
         if self.max_new_tokens < 1:
             raise ValueError("--max_new_tokens must be at least 1.")
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"--min_score must lie from 0 to 1, not {self.min_score:g}.")
+        for name in ("max_waiting", "max_jobs"):
+            if not 1 <= getattr(self, name) <= 10_000:
+                raise ValueError(f"--{name} lies between 1 and 10,000.")
+        for name in ("max_upload_mb", "max_upload_megapixels", "max_disk_mb", "job_hours", "job_minutes"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"--{name} lies above 0.")
+        if self.max_disk_mb < self.max_upload_mb:
+            raise ValueError("--max_disk_mb is less than --max_upload_mb: an upload needs that much room.")
         _check_metres(self.metres_per_pixel)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
 import torch
+from torch import Tensor
 
 from knowlip.base.generation import GenerationConfig
 from knowlip.inference.images import TakenImage
@@ -82,9 +83,22 @@ def write(
     """
     for prompt in prompts:
         question_tokens(model, prompt)
-    _check_words(model, config.start, "generation.start")
     with torch.inference_mode():
         tokens, _ = encode(model, images)
+    return write_from(model, tokens, prompts, config)
+
+
+def write_from(
+    model: KnowLIP, tokens: Tensor, prompts: Sequence[str], config: GenerationConfig
+) -> list[list[ModelText]]:
+    """:func:`write` for images whose tokens (B, N, V) are known.
+
+    Raises:
+        UnfitQuestion: a prompt that :func:`question_tokens` refuses, or a start that holds the frame of a text.
+    """
+    for prompt in prompts:
+        question_tokens(model, prompt)
+    _check_words(model, config.start, "generation.start")
     tokenizer = model.tokenizer
     limit = min(config.max_new_tokens, model.config.text.max_length - len(tokenizer.ids(config.start)) - 1)
     return [

@@ -46,13 +46,18 @@ def rater_name(value: object) -> str:
     return value
 
 
-def application(host: str, told: Callable[[str, int], dict[str, Any]] = lambda why, status: {"error": why}) -> Any:
+def application(
+    host: str,
+    told: Callable[[str, int], dict[str, Any]] = lambda why, status: {"error": why},
+    **options: Any,
+) -> Any:
     """A FastAPI application that answers only to its own names, and every `ValueError` with its sentence: a
     :class:`Refused` with its status, what the server cannot do with 500. Other faults tell a client nothing.
 
     Args:
         host: its address.
         told: sentence and status of an error -> the JSON that tells it.
+        options: of FastAPI; without them there is no schema.
 
     Raises:
         ValueError: the extra `serve` is not installed.
@@ -65,7 +70,7 @@ def application(host: str, told: Callable[[str, int], dict[str, Any]] = lambda w
         from starlette.responses import JSONResponse, Response
     except ImportError as error:
         raise ValueError(_NEEDED) from error
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(**{"docs_url": None, "redoc_url": None, "openapi_url": None} | options)
     # Another site must not reach a page on this machine under a name of its own.
     hosts = ["*"] if host in ("0.0.0.0", "::") else [host, "127.0.0.1", "localhost"]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)

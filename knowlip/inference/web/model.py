@@ -1,0 +1,206 @@
+"""What the model says about windows, as handlers of a :class:`~.batcher.Batcher`: one thread, whole batches, and the
+image tokens of the windows that were looked at last."""
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from knowlip.base.generation import GenerationConfig
+from knowlip.inference.images import TakenImage
+from knowlip.inference.opened import encode, what_is_unknown, width_m
+from knowlip.inference.settings import ANSWER_TOKENS, CAPTION_TOKENS
+from knowlip.inference.web.batcher import Handler
+from knowlip.inference.written import ModelText, write_from
+from knowlip.models import KnowLIP
+from knowlip.models.detection import Detector
+from knowlip.models.evidence import EvidenceKind, evidence_maps
+from knowlip.tasks.detect import found_in
+from knowlip.tasks.taught_on import TaughtOn
+
+_TOKEN_BYTES: Final = 256 << 20
+"""Memory of image tokens that are kept."""
+_PAIRS: Final = 64
+"""Pairs of image and text that are matched at once."""
+_COARSEST: Final = 1.5
+"""By so much may pixels be larger than any that a detector learned on."""
+
+
+class Look(NamedTuple):
+    """A window as the model takes it."""
+
+    key: str
+    image: TakenImage
+
+
+class AskedOf(NamedTuple):
+    """A question ("" asks for a caption) about a window."""
+
+    look: Look
+    question: str
+
+
+class Pairs(NamedTuple):
+    """Windows that a text may belong to."""
+
+    looks: Sequence[Look]
+    text: str
+
+
+class WordsOf(NamedTuple):
+    """Words whose evidence is sought in a window."""
+
+    look: Look
+    question: str
+    answer: str
+    kind: EvidenceKind
+
+
+class WindowDetector(NamedTuple):
+    """A detector, and what it learned on."""
+
+    detector: Detector
+    taught: TaughtOn | None
+    min_score: float
+
+
+class ModelWork:
+    """A model and perhaps a detector, as handlers.
+
+    Args:
+        model: in evaluation mode.
+        lock: held while the model works; evidence listens to its layers, and must not hear what others ask.
+        detector: of the pictures of windows.
+    """
+
+    def __init__(self, model: KnowLIP, lock: threading.Lock, detector: WindowDetector | None = None) -> None:
+        self.model, self.lock, self.detector = model, lock, detector
+        self._tokens: OrderedDict[str, Tensor] = OrderedDict()
+        self._bytes = 0
+
+    def handlers(self) -> dict[str, Handler]:
+        """By kind."""
+        return {
+            "text": self.texts,
+            "image": self.images,
+            "match": self.matches,
+            "ask": self.answers,
+            "caption": self.captions,
+            "evidence": self.evidence,
+            "detect": self.detections,
+        }
+
+    def notes(self, look: Look) -> list[str]:
+        """What should be known of a window before its answers are believed."""
+        return what_is_unknown(self.model, [("The window", look.image)], "its size in the archive")
+
+    def texts(self, texts: list[str]) -> list[np.ndarray]:
+        """Vectors (E,) of unit length."""
+        with self.lock:
+            return list(self.model.encode_texts(texts).float().cpu().numpy())
+
+    def images(self, images: list[TakenImage]) -> list[np.ndarray]:
+        """Vectors (E,) of unit length."""
+        with self.lock, torch.inference_mode():
+            return list(encode(self.model, images)[1].float().cpu().numpy())
+
+    def matches(self, asked: list[Pairs]) -> list[np.ndarray]:
+        """For each text the probabilities (N,) that it belongs to its windows."""
+        looks = [look for one in asked for look in one.looks]
+        texts = [one.text for one in asked for _ in one.looks]
+        found: list[np.ndarray] = []
+        for start in range(0, len(looks), _PAIRS):
+            with self.lock, torch.inference_mode():
+                tokens = self._looked(looks[start : start + _PAIRS])
+                found.append(self.model.match(tokens, texts[start : start + _PAIRS]).float().cpu().numpy())
+        ends = np.cumsum([len(one.looks) for one in asked])[:-1]
+        return np.split(np.concatenate(found) if found else np.zeros(0), ends)
+
+    def answers(self, asked: list[AskedOf]) -> list[ModelText]:
+        """The likeliest answers."""
+        return self._written(asked, ANSWER_TOKENS)
+
+    def captions(self, asked: list[AskedOf]) -> list[ModelText]:
+        """The likeliest descriptions."""
+        return self._written(asked, CAPTION_TOKENS)
+
+    def _written(self, asked: list[AskedOf], most: int) -> list[ModelText]:
+        with self.lock, torch.inference_mode():
+            tokens = self._looked([one.look for one in asked])
+            texts = write_from(self.model, tokens, [one.question for one in asked], GenerationConfig(most))
+        return [one[0] for one in texts]
+
+    def evidence(self, asked: list[WordsOf]) -> list[np.ndarray]:
+        """Heat maps (S, S) at the side of the model's input, 0 to 1."""
+        found = []
+        for one in asked:
+            with self.lock:
+                pixels = self.model.prepare([one.look.image.pixels])
+                width = torch.tensor([width_m(one.look.image)], device=pixels.device)
+                found += list(evidence_maps(self.model, pixels, width, [one.question], [one.answer], one.kind))
+        return found
+
+    def detections(self, looks: list[Look]) -> list[pd.DataFrame]:
+        """Boxes in pixels of each picture, at the least score and above.
+
+        Raises:
+            ValueError: there is no detector, or a picture's pixels are not of a size that it knows.
+        """
+        if self.detector is None:
+            raise ValueError("This server was started without a detector.")
+        for look in looks:
+            check_scale(look.image.metres_per_pixel, self.detector.taught)
+        found = found_in(self.detector.detector, [look.image.pixels for look in looks])
+        return [one[one["score"] >= self.detector.min_score].reset_index(drop=True) for one in found]
+
+    def _looked(self, looks: Sequence[Look]) -> Tensor:
+        """Tokens (B, N, V) of windows."""
+        missing = {look.key: look for look in looks if look.key not in self._tokens}
+        fresh: dict[str, Tensor] = {}
+        if missing:
+            tokens, _ = encode(self.model, [look.image for look in missing.values()])
+            fresh = dict(zip(missing, tokens))
+        found = torch.stack([fresh[look.key] if look.key in fresh else self._tokens[look.key] for look in looks])
+        for look in looks:
+            if look.key in self._tokens:
+                self._tokens.move_to_end(look.key)
+        for key, one in fresh.items():
+            self._tokens[key] = one.clone()
+            self._bytes += one.nbytes
+        while self._bytes > _TOKEN_BYTES and len(self._tokens) > 1:
+            self._bytes -= self._tokens.popitem(last=False)[1].nbytes
+        return found
+
+
+def check_scale(metres: float | None, taught: TaughtOn | None) -> None:
+    """Refuse pictures in which a detector would look for objects of other sizes than it learned.
+
+    Raises:
+        ValueError: the pixels are much smaller or larger than any it learned on.
+    """
+    if taught is None or taught.metres_per_pixel is None:
+        return
+    low, high = taught.metres_per_pixel
+    if metres is None:
+        raise ValueError("Nobody knows how large the pixels of this window are, and the detector has to.")
+    if not low / _COARSEST <= metres <= high * _COARSEST:
+        raise ValueError(
+            f"The kept picture has pixels of {metres:.3g} m, and the detector learned on {low:.3g} to {high:.3g} m: "
+            "use `knowlip predict detect` on the scene itself."
+        )
+
+
+def probability_of(text: ModelText) -> float:
+    """The model's own, of the whole text."""
+    return round(math.exp(min(0.0, text.log_p)), 4)
+
+
+def token_probability_of(text: ModelText) -> float:
+    """Geometric mean of the tokens' probabilities, its end counted as one where it has one."""
+    return round(math.exp(min(0.0, text.log_p) / max(1, text.tokens + (not text.cut))), 4)
