@@ -3,8 +3,9 @@
     npm install world-atlas@2
     python -m benchmarks.base_map node_modules/world-atlas/countries-50m.json
 
-Source: the npm package `world-atlas` 2.0.2 (ISC), which holds Natural Earth 1:50m (public domain) as TopoJSON. Lines are
-simplified (Douglas-Peucker, 0.04 degrees) and rounded to 0.01 degrees; islands below 0.002 square degrees are left out.
+Source: the npm package `world-atlas` 2.0.2 (ISC), which holds Natural Earth 1:50m (public domain) as TopoJSON. Lines
+are simplified (Douglas-Peucker, 0.04 degrees) and rounded to 0.01 degrees; islands below 0.002 square degrees are left
+out.
 """
 
 import argparse

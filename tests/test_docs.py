@@ -67,7 +67,7 @@ ONLY_PARSED = {
     "convert": "needs weights of others; tests/models",
     "weights inspect": "needs weights of others; tests/models/test_inspect.py",
     "export": "writes and compares ONNX files for a minute; tests/inference/export",
-    "serve": "serves until it is stopped; tests/inference/test_serve.py",
+    "serve": "serves until it is stopped; tests/inference/test_serve.py and tests/inference/web",
     "publish-model": "needs the network; tests/models",
     "scene info S1A": "needs a real product; tests/scenes/test_real.py",
 }

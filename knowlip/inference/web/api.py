@@ -143,7 +143,7 @@ def _add_search(app: FastAPI, desk: Desk) -> None:
 
 
 def _add_windows(app: FastAPI, desk: Desk) -> None:
-    @app.get("/api/tiles/{key}", tags=["windows"])
+    @app.get("/api/tiles/{key}", tags=["windows"])  # no part of a path ever becomes a file's name
     def tile(key: Key) -> TileFacts:
         """What is known of a window."""
         part, row = desk.archive.place(key)

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import shapely
@@ -28,7 +28,7 @@ from knowlip.inference.archive.finding import (
 from knowlip.inference.archive.parts import ArchivePart, Filters, SceneArchive
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.inference.web.batcher import Batcher
-from knowlip.inference.web.model import Look, Pairs
+from knowlip.inference.web.model import Pairs, WindowLook
 from knowlip.inference.web.schema import (
     KEY_PATTERN,
     ExportRequest,
@@ -42,15 +42,28 @@ from knowlip.inference.web.schema import (
 )
 from knowlip.pages.server import Refused
 from knowlip.scenes.pictures import kind_of, size_of
-from knowlip.tiles.places import resolve_place
+from knowlip.tiles.places import describe_places, resolve_place
 
 _KEPT_ROWS: Final = 2_000
 """Windows whose row and picture stay in memory."""
 MOST_POINTS: Final = 20_000
 _PICTURES: Final = ("PNG", "JPEG", "BMP", "WEBP")
 _MOST_MEGAPIXELS: Final = 25
-Near = tuple[int, int, float]
-"""Part, row, cosine."""
+
+
+class _Hit(NamedTuple):
+    part: int
+    row: int
+    similarity: float | None
+    match: float | None
+    held: dict[str, Any]
+
+
+class _Found(NamedTuple):
+    searched: int
+    near: NearPlace | None
+    notes: list[str]
+    hits: list[_Hit]
 
 
 class WebArchive:
@@ -116,9 +129,9 @@ class WebArchive:
         """The row of a key."""
         return self.rows([self.place(key)])[0]
 
-    def look(self, key: str) -> Look:
+    def look(self, key: str) -> WindowLook:
         """A window as a model takes it."""
-        return Look(key, picture_of(self.row(key)))
+        return WindowLook(key, picture_of(self.row(key)))
 
     def facts(self, part: int, row: int, held: dict[str, Any]) -> TileFacts:
         """What is told of a window."""
@@ -134,6 +147,7 @@ class WebArchive:
             "key": self.key(part, row),
             "scene": held["scene_id"],
             "source": self.archive.parts[part].path.name,
+            "town": _town(facts["lon"], facts["lat"]),
             "metres_per_pixel": side and side / picture_of(held).pixels.shape[1],
             "footprint": shape and mapping(shape),
             "corners": corners_of(shape),
@@ -154,41 +168,41 @@ class WebArchive:
         """Windows, best first.
 
         Raises:
-            Refused: a place that the gazetteer does not know, an image that cannot be read, or nothing passes.
+            Refused: a place that the gazetteer does not know, or an image that cannot be read.
         """
-        found, result = self._search(asked)
+        found = self._search(asked)
         hits = [
-            TileHit(**self._facts(part, row, held), similarity=score, match=match)
-            for part, row, score, match, held in found
+            TileHit(**self._facts(one.part, one.row, one.held), similarity=one.similarity, match=one.match)
+            for one in found.hits
         ]
-        return result.model_copy(update={"hits": hits})
+        return SearchResult(
+            searched=found.searched, of=len(self.archive), near=found.near, notes=found.notes, hits=hits
+        )
 
-    def _search(
-        self, asked: SearchRequest
-    ) -> tuple[list[tuple[int, int, float | None, float | None, dict[str, Any]]], SearchResult]:
+    def _search(self, asked: SearchRequest) -> "_Found":
         near, text = _near(asked), asked.text.strip()
         masks = self.archive.mask(filters_of(asked, near))
-        passing = sum(int(mask.sum()) for mask in masks)
-        notes: list[str] = []
-        told = SearchResult(searched=passing, of=len(self.archive), near=near, notes=notes, hits=[])
-        if not passing:
-            notes.append(f"None of the {len(self.archive):,} windows passes the filters: loosen them.")
-            return [], told
-        vector = self._vector(asked, text, notes)
+        found = _Found(sum(int(mask.sum()) for mask in masks), near, [], [])
+        if not found.searched:
+            found.notes.append(f"None of the {len(self.archive):,} windows passes the filters: loosen them.")
+            return found
+        vector = self._vector(asked, text, found.notes)
         if vector is None:
             places = _first(masks, asked.top)
-            return [(*one, None, None, held) for one, held in zip(places, self.rows(places))], told
+            found.hits.extend(_Hit(*place, None, None, held) for place, held in zip(places, self.rows(places)))
+            return found
         close = self.archive.among(vector, candidates(asked.top) if text else asked.top, masks)
         held = self.rows([(part, row) for part, row, _ in close])
         matches: list[float | None] = [None] * len(close)
-        if text:
-            looks = [Look(self.key(part, row), picture_of(one)) for (part, row, _), one in zip(close, held)]
+        if text:  # matching reads text and image together: the best by cosine are ordered anew
+            looks = [WindowLook(self.key(part, row), picture_of(one)) for (part, row, _), one in zip(close, held)]
             match = self._batcher.answer("match", Pairs(looks, text))
             order = by_match(close, match, self._temperature)
             close, held = [close[at] for at in order], [held[at] for at in order]
             matches = [round(float(match[at]), 6) for at in order]
         best = list(zip(close, matches, held))[: asked.top]
-        return [(part, row, round(score, 6), match_, one) for (part, row, score), match_, one in best], told
+        found.hits.extend(_Hit(part, row, round(score, 6), match_, one) for (part, row, score), match_, one in best)
+        return found
 
     def _vector(self, asked: SearchRequest, text: str, notes: list[str]) -> np.ndarray | None:
         """What is looked for as a vector: the sum of those of words and image; None where nothing is."""
@@ -214,23 +228,28 @@ class WebArchive:
         Raises:
             Refused: as :meth:`search`, or nothing is found.
         """
-        found, told = self._search(asked)
-        if not found:
-            raise Refused(told.notes[0])
+        found = self._search(asked)
+        if not found.hits:
+            raise Refused(found.notes[0])
         hits = [
-            hit_of(self.archive, (part, row, math.nan if score is None else score), held, match)
-            for part, row, score, match, held in found
+            hit_of(
+                self.archive,
+                (one.part, one.row, math.nan if one.similarity is None else one.similarity),
+                one.held,
+                one.match,
+            )
+            for one in found.hits
         ]
         result: FoundInArchive = {
             "text": asked.text.strip(),
             "like": asked.like or ("an image" if asked.image else ""),
-            "searched": told.searched,
-            "of": told.of,
+            "searched": found.searched,
+            "of": len(self.archive),
             "hits": hits,
         }
         with tempfile.TemporaryDirectory(prefix="knowlip-serve-") as folder:
             path = Path(folder) / f"found.{asked.format}"
-            write_hits(path, result, [one[-1] for one in found])
+            write_hits(path, result, [one.held for one in found.hits])
             return path.read_bytes()
 
     def points(self, asked: SearchRequest | None = None) -> MapPoints:
@@ -264,6 +283,13 @@ def _first(masks: Sequence[np.ndarray], count: int) -> list[tuple[int, int]]:
 
 def _known(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _town(lon: float | None, lat: float | None) -> str:
+    if lon is None or lat is None or abs(lat) > 90:
+        return ""
+    (near,) = describe_places([lon], [lat])
+    return f"{near['city']}, {near['country']} ({near['city_km']:,.0f} km)"
 
 
 def _near(asked: SearchRequest) -> NearPlace | None:

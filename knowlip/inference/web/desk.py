@@ -71,6 +71,7 @@ class Desk:
         return self._facts
 
     def _describe(self, folder: Path) -> ArchiveFacts:
+        # Said once: it reads a column of every window.
         parts = self.archive.archive.parts
         columns = {
             name: np.concatenate([part.rows[name].to_numpy(zero_copy_only=False) for part in parts])
@@ -248,7 +249,7 @@ class Desk:
         return path.rename(job.folder / f"upload{ending_of(head)}")
 
     def start(self, job: Job, path: Path) -> JobState:
-        """Look at what came, and let it wait for its turn.
+        """WindowLook at what came, and let it wait for its turn.
 
         Raises:
             Refused: it cannot be read, or is too large.

@@ -32,7 +32,7 @@ _COARSEST: Final = 1.5
 """By so much may pixels be larger than any that a detector learned on."""
 
 
-class Look(NamedTuple):
+class WindowLook(NamedTuple):
     """A window as the model takes it."""
 
     key: str
@@ -42,21 +42,21 @@ class Look(NamedTuple):
 class AskedOf(NamedTuple):
     """A question ("" asks for a caption) about a window."""
 
-    look: Look
+    look: WindowLook
     question: str
 
 
 class Pairs(NamedTuple):
     """Windows that a text may belong to."""
 
-    looks: Sequence[Look]
+    looks: Sequence[WindowLook]
     text: str
 
 
 class WordsOf(NamedTuple):
     """Words whose evidence is sought in a window."""
 
-    look: Look
+    look: WindowLook
     question: str
     answer: str
     kind: EvidenceKind
@@ -96,7 +96,7 @@ class ModelWork:
             "detect": self.detections,
         }
 
-    def notes(self, look: Look) -> list[str]:
+    def notes(self, look: WindowLook) -> list[str]:
         """What should be known of a window before its answers are believed."""
         return what_is_unknown(self.model, [("The window", look.image)], "its size in the archive")
 
@@ -146,7 +146,7 @@ class ModelWork:
                 found += list(evidence_maps(self.model, pixels, width, [one.question], [one.answer], one.kind))
         return found
 
-    def detections(self, looks: list[Look]) -> list[pd.DataFrame]:
+    def detections(self, looks: list[WindowLook]) -> list[pd.DataFrame]:
         """Boxes in pixels of each picture, at the least score and above.
 
         Raises:
@@ -159,7 +159,7 @@ class ModelWork:
         found = found_in(self.detector.detector, [look.image.pixels for look in looks])
         return [one[one["score"] >= self.detector.min_score].reset_index(drop=True) for one in found]
 
-    def _looked(self, looks: Sequence[Look]) -> Tensor:
+    def _looked(self, looks: Sequence[WindowLook]) -> Tensor:
         """Tokens (B, N, V) of windows."""
         missing = {look.key: look for look in looks if look.key not in self._tokens}
         fresh: dict[str, Tensor] = {}

@@ -79,6 +79,7 @@ class TileFacts(BaseModel):
     source: str
     lon: float | None
     lat: float | None
+    town: str = Field(description="The nearest one of the gazetteer, and how far it is.")
     sensor: str
     band: str
     polarisation: str

@@ -27,6 +27,7 @@ from knowlip.models import KnowLIP
 from knowlip.models.device import chosen
 from knowlip.models.hub import WEIGHTS
 from knowlip.tasks.detect_folder import detector_taught_on, load_detector, model_folder
+from knowlip.tiles.places import describe_places
 
 _CHAT: Final = "/v1"
 _SPARE_THREADS: Final = 16
@@ -65,6 +66,8 @@ def _opened(
     detector: WindowDetector | None,
     work: Path,
 ) -> Iterator[Any]:
+    # The gazetteers take a second to load: not the first visitor's.
+    threading.Thread(target=describe_places, args=([0.0], [0.0]), daemon=True).start()
     lock = threading.Lock()
     looking = ModelWork(model, lock, detector)
     batcher = Batcher(looking.handlers(), most_waiting=config.max_waiting)

@@ -43,7 +43,7 @@ export class Tile {
 
   describe(tile) {
     const rows = {
-      Place: place(tile.lat, tile.lon), Date: tile.date.replace("T", " ").slice(0, 19) || "not known",
+      Place: place(tile.lat, tile.lon), "Nearest town": tile.town || "not known", Date: tile.date.replace("T", " ").slice(0, 19) || "not known",
       Sensor: [tile.sensor || "not known", tile.band && `${tile.band} band`, tile.polarisation].filter(Boolean).join(", "),
       Window: tile.window_m === null ? "not known" : `${metres(tile.window_m)} wide`,
       "Scene pixels": tile.resolution_m === null ? "not known" : metres(tile.resolution_m),
