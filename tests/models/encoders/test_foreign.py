@@ -354,6 +354,24 @@ def saratr_x() -> Case:
     return made
 
 
+def saratr_x_v2() -> Case:
+    model = randomise(HiViTReference())
+    assert isinstance(model, HiViTReference)
+    more = {"fpn_modules.0.norm2.weight": torch.randn(32), "align_dim_16to8.weight": torch.randn(32, 32)}
+    more |= {"split_16to8.norm.weight": torch.randn(64), "block_8to4.0.mlp.fc1.weight": torch.randn(8, 8)}
+    more |= {
+        "hogs.simple_weights": torch.randn(6),
+        "decoder_pred.weight": torch.randn(8, 8),
+        "head.bias": torch.randn(3),
+    }
+    unused = "^fpn|^align|^split|^block_|^hogs|^decoder|^head"
+    envelope: Any = lambda one: {"model": one}  # noqa: E731
+    made = plain("saratr_x_v2", model.official() | more, model, (0.2109, 0.2178), unused=unused, envelope=envelope)
+    made.summary = lambda images: made.tokens(images).mean(1)
+    made.patch = 16
+    return made
+
+
 def rotary(kind: str, channels: int, eps: float, pixels: tuple[Any, Any], settings: str, **more: Any) -> Case:
     model = randomise(RopeReference(channels, eps))
     assert isinstance(model, RopeReference)
@@ -528,7 +546,7 @@ CASES = {
     for case in (
         *(sar_jepa, clip, remoteclip, georsclip, georsclip_raw, skyscript, sarclip, open_clip, hf_clip),
         *(mae, mae_tuned, mae_grey, moco_v3, sarmae, blip, changeclip, bita, geochat, vhm),
-        *(saratr_x, dinosar, dinosar_training, dinov3, prithvi, prithvi_2, ban, hf_vit, dinov2, coca),
+        *(saratr_x, saratr_x_v2, dinosar, dinosar_training, dinov3, prithvi, prithvi_2, ban, hf_vit, dinov2, coca),
     )
 }
 
@@ -536,7 +554,7 @@ CASES = {
 LAYOUTS = (
     *("sar_jepa", "clip", "georsclip_raw", "hf_clip"),
     *("mae", "mae_tuned", "moco_v3", "sarmae", "blip", "changeclip", "bita", "geochat"),
-    *("saratr_x", "dinosar", "prithvi", "prithvi_2", "ban", "hf_vit", "dinov2", "coca"),
+    *("saratr_x", "saratr_x_v2", "dinosar", "prithvi", "prithvi_2", "ban", "hf_vit", "dinov2", "coca"),
 )
 """One case of each reader of tensors: its tensors are taken away and changed one by one."""
 MISSING = r"lacks|has no|holds no|nothing for|does not say|missing|no square|stands alone|no place"

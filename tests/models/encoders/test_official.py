@@ -131,6 +131,17 @@ def saratr_x() -> Made:
     return {"model": model.state_dict()}, "saratr_x:{},heads=4", 32, model
 
 
+def saratr_x_v2() -> Made:
+    stubs = {"models": {}, "timm.models.layers": {"to_2tuple": lambda one: (one, one)}}
+    with modules_of(checkout("SARATR-X-v2") / "pre-training" / "models", stubs) as official:
+        tower = official.get("models_itpn").iTPN(
+            img_size=32, embed_dim=64, mlp_depth=2, depth=2, num_heads=4, rpe=True, norm_layer=norm, num_classes=0
+        )
+    model = randomise(tower)
+    model.forward = model.forward_features
+    return {"model": model.state_dict()}, "saratr_x_v2:{},heads=4", 32, model
+
+
 def dinov3() -> Made:
     with modules_of(checkout("dinov3")) as official:
         model = official.get("dinov3.models.vision_transformer").DinoVisionTransformer(
@@ -210,7 +221,7 @@ def geochat() -> Made:
     return state, "geochat:{},heads=4", 48, read
 
 
-CASES = (clip, mae, moco_v3, blip, bita, changeclip, saratr_x, dinov3, sarclip, coca, geochat)
+CASES = (clip, mae, moco_v3, blip, bita, changeclip, saratr_x, saratr_x_v2, dinov3, sarclip, coca, geochat)
 
 
 @torch.no_grad()
