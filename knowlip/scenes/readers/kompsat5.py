@@ -36,6 +36,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     xml = path.with_name(f"{match[1]}_Aux.xml")
     root = read_xml(xml) if xml.is_file() else Element("none")
     header, raster = tiff_of(path)
+    # Zero is found as collar and may be data inside; another number is declared for all of the image.
     invalid = finite(text_of(root, ".//InvalidValue"))
     if math.isfinite(invalid) and raster.nodata is None and invalid != 0:
         raster.fills += (invalid,)

@@ -78,6 +78,7 @@ def _open(
     calibrated = text_of(root, ".//CalibrationStatus", "CALIBRATED").upper() == "CALIBRATED"
     kind = text_of(root, ".//ProductType").upper()
     near, far = (finite(text_of(root, f".//IncAngle{end}Range")) for end in ("Near", "Far"))
+    # A constant without its quantity, or one that the product does not vouch for, calibrates nothing.
     why = "its metadata call it not calibrated" if not calibrated else "its metadata name no quantity and constant"
     facts = SceneFacts(
         product=NAME,

@@ -100,6 +100,7 @@ def _open(
     overrides: SceneOverrides,
 ) -> Scene:
     rasters, first, sources = [], None, []
+    # Elements are rasters of their own, so each is opened through the one door, and all must have one size.
     for weight, element in terms:
         file = path / f"{element}.bin"
         if not file.is_file() or envi_header(file) is None:

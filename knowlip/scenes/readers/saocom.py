@@ -84,6 +84,7 @@ def _open(path: Path, xml: Path, root: Element, polarisation: str, overrides: Sc
     image = xml.parent / file
     size = need_count(root, "RasterInfo/Lines", name), need_count(root, "RasterInfo/Samples", name)
     header, raster = tiff_of(image, size)
+    # A slant-range image has an orbit and no map; a geocoded one lies where its own TIFF says.
     slant = text_of(root, "DataSetInfo/Projection").upper() == "SLANT RANGE"
     side = word_of(text_of(root, "DataSetInfo/SideLooking"), "left", "right")
     geometry = _slant_grid(root, name, size, side, overrides) if slant else None
