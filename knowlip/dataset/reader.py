@@ -44,6 +44,11 @@ class Dataset:
 
     Raises:
         ValueError: `path` is no data set, or one of another format version.
+
+    >>> data = knowlip.Dataset("dataset")
+    >>> tile = data.tiles(scale="large")["tile_id"][0]
+    >>> data.image(tile).shape, data.image(tile).dtype
+    ((256, 256), dtype('uint8'))
     """
 
     def __init__(self, path: Path | str):

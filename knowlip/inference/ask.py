@@ -180,9 +180,22 @@ def ask_image(asker: Asker, path: Path, config: AskConfig) -> AskedImage:
     try:
         view = view_of(path, asker.model, config.metres_per_pixel, config.refuse)
     except CoarsePixels as error:
-        reply = refusing(coarse(error))
-        result = _result(str(path), config.question, config.metres_per_pixel, asker, reply)
+        result = refused_image(path, asker, refusing(coarse(error)), config.metres_per_pixel)
         return AskedImage(result, [ToldRow(_facts(result), None)], None)
+    return ask_view(asker, view, config)
+
+
+def refused_image(path: Path, asker: Asker, reply: ModelReply, metres_per_pixel: float | None) -> AnsweredQuestion:
+    """What is said of an image whose pixels are too large to be shown to the model."""
+    return _result(str(path), asker.question, metres_per_pixel, asker, reply)
+
+
+def ask_view(asker: Asker, view: ImageView, config: AskConfig) -> AskedImage:
+    """An image that is open, with evidence and chain where they are asked for.
+
+    Raises:
+        ValueError: no window of a scene holds data, or a place that lies outside.
+    """
     for note in view.notes:
         say(f"  note: {note}")
     found = answer_view(asker, view)

@@ -76,7 +76,7 @@ def caption(config: CaptionConfig) -> list[CaptionedImage]:
     for path in images_in(config.images):
         try:
             view = view_of(path, model, config.metres_per_pixel, config.refuse)
-            one, told = _described(model, view, config, unknown)
+            one, told = described_view(model, view, config, unknown)
         except ValueError as error:
             failed.append({"image": str(path), "reason": str(error)})
             result.append({"image": str(path), "caption": "", "metres_per_pixel": None, "reason": str(error)})
@@ -93,7 +93,7 @@ def caption(config: CaptionConfig) -> list[CaptionedImage]:
     return result
 
 
-def _described(
+def described_view(
     model: KnowLIP, view: ImageView, config: CaptionConfig, unknown: list[Path]
 ) -> tuple[CaptionedImage, list[ToldRow]]:
     """What is said of an image or of its windows, and the same as rows; images of unknown size go to `unknown`."""

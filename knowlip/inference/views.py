@@ -244,7 +244,27 @@ def view_of(path: Path, model: KnowLIP, metres_per_pixel: float | None = None, s
     if scene is not None and agrees and _beyond(scene.shape, scene.resolution_m, sides):
         return _scene_view(scene, model, strict)
     image = read_image(path, metres_per_pixel) if scene is None else taken_scene(scene, metres_per_pixel)
-    metres, notes = image.metres_per_pixel, []
+    return view_of_image(path, image, model, strict, scene)
+
+
+def view_of_image(
+    path: Path, image: TakenImage, model: KnowLIP, strict: bool = True, scene: Scene | None = None
+) -> PictureView:
+    """The same of pixels in memory.
+
+    Args:
+        path: what they are called.
+        image: pixels and their size on the ground.
+        model: whose card says which ground it knows.
+        strict: whether pixels that are larger than any of the training are refused.
+        scene: of a raster, tells its place.
+
+    Raises:
+        CoarsePixels: they are.
+        ValueError: a large image that nobody knows the ground of.
+    """
+    sides = scales_of(model)
+    metres, notes = image.metres_per_pixel, list[str]()
     if metres is None:
         most = int(BEYOND * sides[0] / min(model.card["metres_per_pixel"])) if _says_all(model) else 0
         if most and max(image.pixels.shape) > most:

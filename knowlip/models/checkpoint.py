@@ -86,7 +86,7 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
     if broken := sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all()):
         raise ValueError(f"{folder / _WEIGHTS}: {broken[0]} holds numbers that are not finite.")
     model.load_state_dict(weights, strict=False)  # names shared between encoder and decoder are stored once
-    model.card = card
+    model.card, model.folder = card, folder
     device = chosen(device)
     try:
         return model.eval().to(device)

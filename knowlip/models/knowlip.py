@@ -1,9 +1,11 @@
 """KnowLIP: a ViT and a text transformer that compare (ITC), match (ITM) and write (infilling)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,10 +20,45 @@ __all__ = ["KnowLIP", "resize"]
 class KnowLIP(Towers):
     """The model as one uses it: texts in and out as strings."""
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Normalised embeddings (B, E) of texts."""
         return self.embed_ids(*self.frame(texts, grounded=False))
+
+    @torch.no_grad()
+    def embed_images(
+        self, images: Sequence[np.ndarray], metres_per_pixel: float | Sequence[float] | None = None
+    ) -> Tensor:
+        """Normalised embeddings (B, E) of 8-bit images, without gradients: their product with those of texts is the
+        cosine similarity.
+
+        Args:
+            images: (H, W) uint8 of any size.
+            metres_per_pixel: side of a pixel on the ground, of all or of each image; None or NaN where it is not known.
+
+        Raises:
+            ValueError: other than 8-bit images, none, or another number of sizes than of images.
+        """
+        if not len(images):
+            raise ValueError("There is no image to embed.")
+        metres = np.asarray(math.nan if metres_per_pixel is None else metres_per_pixel, float)
+        if metres.ndim and metres.shape != (len(images),):
+            raise ValueError(f"{len(images)} images need one size of a pixel or as many, not {metres.size}.")
+        pixels = self.prepare(images)
+        # The width of the square of equal area: an image that is no square is squeezed into one.
+        widths = metres * np.sqrt([image.size for image in images])
+        return self.encode_images(pixels, torch.tensor(widths, dtype=torch.float32, device=pixels.device))[1]
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Normalised embeddings (B, E) of texts, without gradients; the same as :meth:`encode_texts`.
+
+        Raises:
+            ValueError: no text, or one string where a list of them is meant.
+        """
+        if isinstance(texts, str) or not len(texts):
+            raise ValueError('Give a list of texts, e.g. ["ships at a quay"].')
+        return self.encode_texts(texts)
 
     @torch.inference_mode()
     def match(self, tokens_BNV: Tensor, texts: Sequence[str]) -> Tensor:

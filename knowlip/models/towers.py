@@ -7,6 +7,7 @@ formulation serves masked modelling, captioning, questions and SCIO's reconstruc
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -45,6 +46,8 @@ class Towers(nn.Module):
         self.config, self.tokenizer = config, tokenizer
         self.card: ModelCard = {}
         """Facts saved beside the weights, see :mod:`knowlip.models.checkpoint`."""
+        self.folder: Path | None = None
+        """Where it was loaded from; None of one that was made."""
         vision = config.vision
         if vision.ground_sampling and not vision.stem:
             raise ValueError("model.vision.ground_sampling needs a stem, which is told: set model.vision.stem.")

@@ -1,0 +1,128 @@
+"""The names of `import knowlip`: their examples as doctests, one story in one folder; and that they are light."""
+
+import doctest
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+from PIL import Image
+
+import knowlip
+from knowlip import api
+
+STORY = [
+    "simulate",
+    "open_scene",
+    "build",
+    "Dataset",
+    "annotate",
+    "embed",
+    "load",
+    "caption",
+    "ask",
+    "predict",
+    "Index",
+]
+"""Names in the order in which one needs what the other leaves."""
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder in which the examples were run, with what they left; asserts that they say what they do."""
+    folder = tmp_path_factory.mktemp("story")
+    names: dict[str, Any] = {"knowlip": knowlip}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in [*STORY, *(one for one in knowlip.__all__ if one not in STORY)]:
+            what = getattr(knowlip, name)
+            test = doctest.DocTestParser().get_doctest(inspect.getdoc(what), names, name, None, 0)
+            assert test.examples, f"{name} has no example"
+            test.globs = names
+            runner.run(test, out=said.append, clear_globs=False)
+        assert not runner.summarize(verbose=False).failed, "".join(said)
+        yield folder
+
+
+def test_examples_of_all_names_run(story: Path) -> None:
+    assert (story / "dataset" / "dataset.json").is_file()
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    said = "import sys, knowlip; print(sorted({'torch', 'numpy', 'pandas', 'rasterio'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True).stdout == "[]\n"
+    said = "import sys, knowlip; knowlip.open_scene; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_names_are_there_and_others_are_not() -> None:
+    assert {*knowlip.__all__} <= {*dir(knowlip)}
+    assert all(callable(getattr(knowlip, name)) for name in knowlip.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'predikt'"):
+        _ = knowlip.predikt
+
+
+def test_files_and_arrays_are_asked_the_same(story: Path) -> None:
+    data = knowlip.Dataset(story / "dataset")
+    tile = data.image(str(data.tiles(scale="large")["tile_id"].iloc[0]))
+    Image.fromarray(tile).save(story / "tile.png")
+    model = knowlip.load()
+    asked = "How many ships are visible?"
+    one = knowlip.ask(story / "tile.png", asked, metres_per_pixel=2)
+    other = knowlip.ask(tile, asked, model, metres_per_pixel=2)
+    assert {**one, "image": ""} == {**other, "image": ""}
+    assert knowlip.caption(tile, model, 2)["caption"] == knowlip.caption(story / "tile.png", None, 2)["caption"]
+    np.testing.assert_allclose(
+        knowlip.embed([story / "tile.png"], metres_per_pixel=2), knowlip.embed([tile], None, model, 2), atol=1e-6
+    )
+    assert knowlip.ask(tile, asked, metres_per_pixel=900)["refused"] == "resolution"
+
+
+def test_searches_agree(story: Path) -> None:
+    data = knowlip.Dataset(story / "dataset")
+    tiles = knowlip.search(data, "a port with ships", top=3)
+    windows = knowlip.search(knowlip.Index(story / "archive"), "a port with ships", top=3)
+    assert isinstance(tiles, geopandas.GeoDataFrame)
+    assert list(tiles["tile_id"]) == list(windows["item"])
+    assert len(knowlip.Index(story / "archive")) == len(data.tiles())
+    with pytest.raises(ValueError, match="no source"):
+        knowlip.Index(story / "archive").remove("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: knowlip.run("buidl"), "did you mean build"),
+        (lambda: knowlip.build("scenes", "x", tiles_px=3), "There is no setting tiles_px"),
+        (lambda: knowlip.embed(), "Give images or texts"),
+        (lambda: knowlip.embed("image.png"), "Give a list"),
+        (lambda: knowlip.embed([]), "no image"),
+        (lambda: knowlip.embed([np.zeros((4, 4))]), "uint8"),
+        (lambda: knowlip.ask("x.png", "How many ships?", tile="a"), "is no keyword of knowlip.ask"),
+        (lambda: knowlip.ask("absent.png", "How many ships are visible?"), "does not exist"),
+        (lambda: knowlip.caption("absent.png"), "does not exist"),
+        (lambda: knowlip.predict("find", "scenes", "out"), "kind must be"),  # type: ignore[arg-type]
+        (lambda: knowlip.open_scene("x.tif", unit="db"), "There is no setting unit"),
+        (lambda: knowlip.Index("archive").add(), "Give scenes"),
+    ],
+)
+def test_bad_input_is_one_sentence(call: Any, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=sentence) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_are_joined_over_a_recipe() -> None:
+    assert api._joined({"a": 1, "g": {"x": 1, "y": 2}}, {"g": {"y": 3}, "b": 4}) == {
+        **{"a": 1, "b": 4},
+        **{"g": {"x": 1, "y": 3}},
+    }
