@@ -198,6 +198,11 @@ _TRAINING = {
         "knowlip.inference.predict_segment:predict_segment",
         "give every pixel of whole scenes a class with a trained segmenter: GeoTIFF",
     ),
+    "predict classify": Command(
+        "knowlip.inference.scene_settings:PredictClassifyConfig",
+        "knowlip.inference.predict_classify:predict_classify",
+        "give every window of whole scenes a class with a trained classifier: GeoParquet, GeoJSON",
+    ),
     "predict caption": Command(
         "knowlip.inference.scene_settings:PredictCaptionConfig",
         "knowlip.inference.predict_words:predict_caption",

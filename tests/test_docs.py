@@ -57,6 +57,7 @@ ONLY_PARSED = {
     "selfsup": "trains; tests/tasks/test_selfsup.py",
     "bench": "trains; tests/tasks/test_segment.py and tests/benchmark/test_bench_run.py",
     "predict detect": "needs a trained detector; tests/inference/test_predict.py",
+    "predict classify": "needs a trained classifier; tests/inference/test_predict_classify.py",
     "predict segment": "needs a trained segmenter; tests/inference/test_predict.py",
     "search ARCHIVE": "needs an archive; tests/inference/test_archive.py",
     "index --out ARCHIVE --remove": "needs an archive; tests/inference/test_archive.py",

@@ -91,6 +91,25 @@ class PredictSegmentConfig(PredictConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictClassifyConfig(PredictConfig):
+    """Which class the windows of scenes are given."""
+
+    model: Path
+    """Folder of a trained classifier: `model` of a run, or the run folder."""
+    overlap: float = 0.0
+    """Share of a window that its neighbour repeats."""
+    batch_size: int = 16
+    """Windows that the model is shown at once."""
+    min_valid: float = 0.5
+    """Windows with a smaller share of data are left out, and counted."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.min_valid <= 1:
+            raise ValueError(f"min_valid must lie above 0 and at most at 1, not {self.min_valid:g}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictWordsConfig(PredictConfig):
     """What our own model says of the windows of scenes."""
 

@@ -10,6 +10,7 @@ import torch
 from knowlip.base.files import sha256, whole_file
 from knowlip.base.progress import say, track
 from knowlip.dataset import Dataset
+from knowlip.inference.archive.changes import FoundChanges, search_changes, show_changes
 from knowlip.inference.archive.finding import FoundInArchive, search_archive
 from knowlip.inference.archive.finding import show as show_archive
 from knowlip.inference.archive.parts import HEAD
@@ -47,7 +48,7 @@ class FoundTiles(TypedDict):
     hits: list[Hit]
 
 
-def search(config: SearchConfig) -> FoundTiles | FoundInArchive:
+def search(config: SearchConfig) -> FoundTiles | FoundInArchive | FoundChanges:
     """The tiles of a data set, or the windows of an archive, that fit a text best: cosine similarity first, matching
     probability among the best.
 
@@ -57,7 +58,12 @@ def search(config: SearchConfig) -> FoundTiles | FoundInArchive:
         ValueError: no such model or data set, or one without an accepted tile; filters on a data set.
     """
     if (config.dataset / HEAD).is_file():
-        return search_archive(config)
+        return search_changes(config) if config.changed else search_archive(config)
+    if config.changed:
+        raise ValueError(
+            f"{config.dataset} is no archive, which alone knows dates: make one with `knowlip index {config.dataset} "
+            "--out ARCHIVE`."
+        )
     if config.like is not None or config.near or config.after or config.before or config.sensor or config.resolution:
         raise ValueError(
             f"{config.dataset} is no archive, which alone knows filters and images: make one with `knowlip index "
@@ -89,8 +95,10 @@ def search(config: SearchConfig) -> FoundTiles | FoundInArchive:
     return {"text": config.text, "hits": hits}
 
 
-def show(result: FoundTiles | FoundInArchive) -> str:
+def show(result: FoundTiles | FoundInArchive | FoundChanges) -> str:
     """A line for each tile: rank, similarity, matching probability, tile, place."""
+    if "changes" in result:
+        return show_changes(cast(FoundChanges, result))
     if "searched" in result:
         return show_archive(cast(FoundInArchive, result))
     lines = []

@@ -146,9 +146,21 @@ class SearchConfig:
     """In an archive: sensor or band."""
     resolution: tuple[float, float] | None = None
     """In an archive: smallest and largest pixel spacing of scenes in metres."""
+    changed: bool = False
+    """In an archive: places of which two dates say something else, beside what unchanged ground comes to."""
+    question: str = ""
+    """With --changed: places whose answers to it differ; without one, those whose vectors do."""
+    overlap: float = 0.8
+    """With --changed: share of the ground that two windows must both show, of all that they show."""
 
     def __post_init__(self) -> None:
-        if not self.text.strip() and self.like is None:
+        if self.changed and (self.text.strip() or self.like is not None):
+            raise ValueError("--changed compares dates, with --question or without: leave the text and --like out.")
+        if not self.changed and self.question:
+            raise ValueError("--question belongs to --changed true.")
+        if not 0.1 <= self.overlap <= 1:
+            raise ValueError(f"--overlap lies from 0.1 to 1, not {self.overlap:g}.")
+        if not self.changed and not self.text.strip() and self.like is None:
             raise ValueError("The text to search for is empty.")
         _check_metres(self.metres_per_pixel)
         if not 0 < self.km <= 20_100:

@@ -4,7 +4,7 @@ k nearest of the tiles that were learned from.
 Shapes: B rows, T tiles, N tiles learned from, C classes, D width of the encoder.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
@@ -16,8 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from knowlip.base.files import sha256, whole_file
+from knowlip.base.rows import Json
 from knowlip.models.encoders import Encoder, encoder_sha256, open_encoder
+from knowlip.tasks.chips import CONTRAST, Contrast
 from knowlip.tasks.saved import SavedKind, check_encoder, frozen_sha256
+from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
 from knowlip.training.augment import GreyScale
 
 Mode = Literal["linear", "full", "knn"]
@@ -186,7 +189,14 @@ def _parts(images: np.ndarray) -> Iterator[Tensor]:
 
 
 def save_classifier(
-    classifier: Classifier, state: dict[str, Tensor], folder: Path, encoder: str, size: int | None, window: str
+    classifier: Classifier,
+    state: dict[str, Tensor],
+    folder: Path,
+    encoder: str,
+    size: int | None,
+    window: str,
+    contrast: Contrast = "stored",
+    taught: Mapping[str, Json] | None = None,
 ) -> None:
     """Write `classifier.json` and `classifier.safetensors`, see :mod:`knowlip.tasks.saved`.
 
@@ -197,6 +207,8 @@ def save_classifier(
         encoder: name of the encoder.
         size: side of the input that it was opened with.
         window: what of a tile it is shown, in words.
+        contrast: of the tiles, as they are stored or evened out.
+        taught: what its training tiles were like (:mod:`knowlip.tasks.taught_on`).
     """
     card = {
         "encoder": encoder,
@@ -206,6 +218,8 @@ def save_classifier(
         "neighbours": classifier.neighbours,
         "views": classifier.views,
         "window": window,
+        "contrast": contrast,
+        ENTRY: taught,
         "encoder_sha256": frozen_sha256(classifier.encoder, classifier.mode == "full"),
     }
     _SAVED.write(folder, card, state)
@@ -230,3 +244,26 @@ def load_classifier(folder: Path, device: torch.device | str = "cpu") -> Classif
     _SAVED.fill(classifier, state, folder)
     check_encoder(encoder, card.get("encoder_sha256"), folder)
     return classifier.eval().to(device)
+
+
+def classifier_taught_on(folder: Path) -> tuple[TaughtOn | None, Contrast]:
+    """What the training tiles of a saved classifier were like (None where its card is of before that was kept), and how
+    their contrast was.
+
+    Raises:
+        ValueError: no classifier, or a broken card.
+    """
+    card = _SAVED.read_card(folder)
+    contrast = card.get("contrast", "stored")
+    _SAVED.require(contrast in CONTRAST, folder)
+    return read_taught_on(card), contrast
+
+
+def classifier_folder(folder: Path) -> Path:
+    """The folder of a classifier: the one given, or `model` in that of its run."""
+    return _SAVED.folder(folder)
+
+
+def classifier_sha256(folder: Path) -> str:
+    """SHA-256 of the weights of a classifier."""
+    return _SAVED.sha256(folder)

@@ -60,6 +60,7 @@ from knowlip.tasks.runs import (
     write_division,
     write_predictions,
 )
+from knowlip.tasks.taught_on import taught_on
 from knowlip.tasks.unseen import check_unseen
 from knowlip.training.augment import AugmentConfig, GreyScale, augment, resized_crop
 from knowlip.training.ema import Averaged
@@ -315,7 +316,11 @@ class Classification(FinetunedTask[LabelledImages]):
                 state = {
                     name.removeprefix("average."): one for name, one in state.items() if name.startswith("average")
                 }
-            save_classifier(head, state, out / "model", config.encoder, config.size, self.window.told)
+            taught = taught_on(self.dataset, self.division.train)
+            if self.window.side_T is not None:  # what it saw of them
+                taught["tile_px"] = int(np.median(self.window.side_T[self.learn]))
+            shown, contrast = self.window.told, config.contrast
+            save_classifier(head, state, out / "model", config.encoder, config.size, shown, contrast, taught)
             table = self.measure(load_classifier(out / "model", self.engine.device))
             write_predictions(table, out)
             found = confusion(table)

@@ -85,7 +85,7 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
         ValueError: no archive or model, one of another model, an image that cannot be read, or nothing that passes.
     """
     if config.out is not None:
-        _ending(config.out)  # before a model is loaded for it
+        check_ending(config.out)  # before a model is loaded for it
     archive = SceneArchive(config.dataset)
     model, folder = open_model(config.model, config.device)
     if file_sha256(folder / WEIGHTS) != archive.model_sha256:
@@ -210,7 +210,7 @@ def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]
         ValueError: another ending than .geojson, .csv, .parquet or .html.
     """
     hits, shapes = result["hits"], [row["footprint"] and shapely.from_wkb(row["footprint"]) for row in rows]
-    kind = _ending(path)
+    kind = check_ending(path)
     with whole_file(path) as part:
         if kind == ".csv":
             pd.DataFrame(hits).to_csv(part, index=False)
@@ -224,7 +224,12 @@ def write_hits(path: Path, result: FoundInArchive, rows: Sequence[dict[str, Any]
             part.write_text(_page(result, rows), encoding="utf-8")
 
 
-def _ending(path: Path) -> str:
+def check_ending(path: Path) -> str:
+    """The ending of a file of results.
+
+    Raises:
+        ValueError: it is none of a format that is written.
+    """
     kind = path.suffix.lower()
     if kind not in (".geojson", ".csv", ".parquet", ".html"):
         raise ValueError(f"--out is {path}: give a name that ends in .geojson, .csv, .parquet or .html.")

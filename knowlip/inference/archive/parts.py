@@ -133,6 +133,14 @@ class ArchivePart:
         """Stays open: it can be read though the source is taken out of the archive."""
         return open_parquet(self.path.with_name(f"{self.path.name}.parquet"), SCHEMA)
 
+    @cached_property
+    def footprints(self) -> np.ndarray:
+        """(N,) WKB in longitude and latitude, None where the place is not known."""
+        table = read_parquet(self.path.with_name(f"{self.path.name}.parquet"), pa.schema([SCHEMA.field("footprint")]))
+        if len(table) != len(self.rows):
+            raise ValueError(f"{self.path}.parquet has changed while it was read.")
+        return table["footprint"].to_numpy(zero_copy_only=False)
+
     def whole(self, numbers: np.ndarray) -> list[dict[str, Any]]:
         """Rows with pictures and footprints; of the disk only their groups of rows are read. Not for several threads
         at once.

@@ -1,0 +1,384 @@
+"""`knowlip search ARCHIVE --changed`: places of which two dates say something else.
+
+Two windows are of one place where the same sensor saw nearly the same ground at the same scale on different days; each
+is held against the next day on which its ground was seen again. What differs is the distance of their vectors, or, with
+a question, the answers.
+
+Radar images of unchanged ground differ too: by speckle. What that comes to is measured on every window that is held
+against another (a sample of them, where there are many): its own even and odd columns are two images of the same ground
+on the same day whose speckle is not the same. A difference that such twins reach by themselves is none.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypedDict
+
+import numpy as np
+import pandas as pd
+import shapely
+import torch
+from PIL import Image
+
+from knowlip.base.files import file_sha256, whole_file
+from knowlip.base.generation import GenerationConfig
+from knowlip.base.progress import say, track
+from knowlip.inference.archive.finding import check_ending, filters_of
+from knowlip.inference.archive.parts import SceneArchive
+from knowlip.inference.geojson import write_geojson
+from knowlip.inference.images import TakenImage
+from knowlip.inference.opened import encode, open_model
+from knowlip.inference.replies import Asker, ModelReply, asker_of
+from knowlip.inference.settings import SearchConfig
+from knowlip.models import KnowLIP
+from knowlip.models.hub import WEIGHTS
+from knowlip.pages.charts import points_map
+from knowlip.pages.render import data_uri, render
+
+TWINS: Final = 256
+"""Windows at most whose twins are looked at."""
+_SAME_SCALE: Final = 1.1
+_BATCH: Final = 32
+_HIGH: Final = 0.95
+"""Share of unchanged pairs that lie below what counts as a change."""
+
+
+class ChangedPlace(TypedDict):
+    """One place on two days."""
+
+    lon: float
+    lat: float
+    """Middle of the later window, in degrees."""
+    window_m: float
+    sensor: str
+    earlier: str
+    """Source and item."""
+    earlier_date: str
+    later: str
+    later_date: str
+    overlap: float
+    """Share of the ground that both show."""
+    distance: float
+    """1 minus the cosine of the vectors, 0 to 2."""
+    above_noise: bool
+    """Whether the distance is larger than that of nearly all twins."""
+    earlier_answer: str | None
+    later_answer: str | None
+    differs: float | None
+    """Probability that the answers are not the same, as far as the model is calibrated; None without a question, or
+    where the model is not."""
+
+
+class ChangeNoise(TypedDict):
+    """What the same measure says where nothing has changed: of twins, two images of one window on one day."""
+
+    twins: int
+    median: float | None
+    """Distance; None without a twin."""
+    high: float | None
+    """The distance that 95 % of them stay below."""
+    other_answers: float | None
+    """Share of twins whose two answers differ; None without a question."""
+
+
+class FoundChanges(TypedDict):
+    """Places that changed, the most changed first."""
+
+    question: str
+    windows: int
+    """That passed the filters."""
+    pairs: int
+    """Places that were seen on two days."""
+    left_out: dict[str, int]
+    """Why windows were held against no other -> how many."""
+    differ: int
+    """Pairs with different answers; without a question those above the noise."""
+    noise: ChangeNoise
+    changes: list[ChangedPlace]
+
+
+class _Windows(NamedTuple):
+    """Windows of an archive, N of them."""
+
+    part_N: np.ndarray
+    row_N: np.ndarray
+    table: pd.DataFrame
+    shapes_N: np.ndarray
+
+
+class _Pair(NamedTuple):
+    earlier: int
+    later: int
+    overlap: float
+
+
+def search_changes(config: SearchConfig) -> FoundChanges:
+    """The places of an archive of which two dates say something else.
+
+    Raises:
+        ValueError: no archive or model, one of another model, or no place that was seen on two days.
+    """
+    if config.out is not None:
+        check_ending(config.out)  # before a model is loaded for it
+    archive = SceneArchive(config.dataset)
+    masks = archive.mask(filters_of(config))
+    windows = _windows_of(archive, masks)
+    pairs, left = paired(windows.table, windows.shapes_N, config.overlap)
+    if not pairs:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in left.items()) or "the archive is empty"
+        raise ValueError(
+            f"No place of {config.dataset} was seen on two days ({why}): index scenes of one place, sensor and scale "
+            "at two dates, or set --overlap lower."
+        )
+    model, folder = open_model(config.model, config.device)
+    if file_sha256(folder / WEIGHTS) != archive.model_sha256:
+        raise ValueError(
+            f"{config.dataset} holds the vectors of another model than {folder}: name that one by --model."
+        )
+    asker = None
+    if config.question:
+        asker, notes = asker_of(model, folder, config.question, False, GenerationConfig(max_new_tokens=32))
+        if asker.read.type is None and asker.calibration is not None:
+            notes.append(asker.read.reason)
+        for note in notes:
+            say(f"  note: {note}")
+    used = sorted({at for pair in pairs for at in pair[:2]})
+    replies = _answers(archive, windows, used, asker) if asker else {}
+    noise = _noise(archive, windows, used, model, asker)
+    found = [_place(archive, windows, pair, replies, noise) for pair in pairs]
+    # By what was asked for: other answers first, the surest first; else the largest distances.
+    if asker is not None:
+        order = [at for at, one in enumerate(found) if one["earlier_answer"] != one["later_answer"]]
+        order.sort(key=lambda at: (-(found[at]["differs"] or 0.0), -found[at]["distance"]))
+    else:
+        order = [at for at, one in enumerate(found) if one["above_noise"]]
+        order.sort(key=lambda at: -found[at]["distance"])
+    shown = order[: config.top]
+    result: FoundChanges = {
+        "question": config.question,
+        "windows": len(windows.table),
+        "pairs": len(pairs),
+        "left_out": left,
+        "differ": len(order),
+        "noise": noise,
+        "changes": [found[at] for at in shown],
+    }
+    if config.out is not None:
+        _write(config.out, result, archive, windows, [pairs[at] for at in shown])
+    return result
+
+
+def _windows_of(archive: SceneArchive, masks: Sequence[np.ndarray]) -> _Windows:
+    """The windows that pass, with their footprints."""
+    numbers, rows, tables, shapes = [np.zeros(0, int)], [np.zeros(0, int)], [], [np.zeros(0, object)]
+    names = ["item", "scene_id", "lon", "lat", "window_m", "sensor", "date"]
+    for number, (part, mask) in enumerate(zip(archive.parts, masks)):
+        at = np.flatnonzero(mask)
+        numbers.append(np.full(len(at), number))
+        rows.append(at)
+        tables.append(part.rows.select(names).to_pandas().iloc[at].assign(source=part.path.name))
+        shapes.append(shapely.from_wkb(part.footprints[at]))
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*names, "source"])
+    return _Windows(np.concatenate(numbers), np.concatenate(rows), table, np.concatenate(shapes))
+
+
+def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[list[_Pair], dict[str, int]]:
+    """Windows of one place on different days: each with the next day on which its ground was seen again, and of several
+    windows of that day the one that shares most of it.
+
+    Args:
+        table: columns date, window_m, sensor.
+        shapes_N: footprints, None where the place is not known.
+        overlap: share of the ground that both must show, of their union.
+
+    Returns:
+        Pairs, and why windows are in none -> how many.
+    """
+    days = table["date"].str[:10].to_numpy(str)
+    sides, sensors = table["window_m"].to_numpy(float), table["sensor"].to_numpy(str)
+    left: Counter[str] = Counter()
+    placed = np.array([shape is not None for shape in shapes_N], bool)
+    dated = np.array([len(day) == 10 for day in days], bool)
+    left["without a place"] = int((~placed).sum())
+    left["without a date"] = int((placed & ~dated).sum())
+    usable = np.flatnonzero(placed & dated & np.isfinite(sides))
+    if not len(usable):
+        return [], {why: count for why, count in left.items() if count}
+    tree, pairs, in_pair = shapely.STRtree(shapes_N[usable]), list[_Pair](), set[int]()
+    near = 0
+    for at in usable:
+        shape = shapes_N[at]
+        others = usable[tree.query(shape, predicate="intersects")]
+        same = (sensors[others] == sensors[at]) & (days[others] > days[at])
+        same &= np.maximum(sides[others], sides[at]) <= _SAME_SCALE * np.minimum(sides[others], sides[at])
+        others = others[same]
+        if not len(others):
+            continue
+        shared = shapely.area(shapely.intersection(shapes_N[others], shape))
+        share = shared / (shapely.area(shapes_N[others]) + shapely.area(shape) - shared)
+        enough = share >= overlap
+        if not enough.any():
+            near += 1
+            continue
+        day = min(days[others[enough]].tolist())
+        of_day = enough & (days[others] == day)
+        best = int(np.argmax(np.where(of_day, share, -1.0)))
+        pairs.append(_Pair(int(at), int(others[best]), round(float(share[best]), 4)))
+        in_pair |= {int(at), int(others[best])}
+    left[f"that share less than {overlap:.0%} of their ground with another day"] = near
+    alone = len(usable) - len(in_pair) - near
+    left["whose ground no other day shows at this scale with this sensor"] = max(0, alone)
+    return pairs, {why: count for why, count in left.items() if count}
+
+
+# ---- what is said of them -------------------------------------------------------------------------------------------
+
+
+def _pictures(archive: SceneArchive, windows: _Windows, numbers: Sequence[int]) -> dict[int, TakenImage]:
+    """The kept pictures of some windows; each part is read once."""
+    found: dict[int, TakenImage] = {}
+    for part in sorted({int(windows.part_N[at]) for at in numbers}):
+        mine = [at for at in numbers if windows.part_N[at] == part]
+        for at, row in zip(mine, archive.parts[part].whole(windows.row_N[mine])):
+            with Image.open(io.BytesIO(row["picture"]), formats=["PNG"]) as picture:
+                pixels = np.asarray(picture.convert("L"))
+            side = row["window_m"]
+            found[at] = TakenImage(pixels, None if side != side else side / pixels.shape[1])
+    return found
+
+
+def _answers(archive: SceneArchive, windows: _Windows, numbers: Sequence[int], asker: Asker) -> dict[int, ModelReply]:
+    found: dict[int, ModelReply] = {}
+    starts = range(0, len(numbers), _BATCH)
+    for start in track(starts, "ask about windows of two days"):
+        some = numbers[start : start + _BATCH]
+        pictures = _pictures(archive, windows, some)
+        found |= dict(zip(some, asker.replies([pictures[at] for at in some])))
+    return found
+
+
+def twins_of(image: TakenImage) -> tuple[TakenImage, TakenImage]:
+    """Two images of one window, of its even and of its odd columns: the same ground, other speckle."""
+    halves = []
+    for first in (0, 1):
+        half = image.pixels[:, first::2]
+        wide = Image.fromarray(np.ascontiguousarray(half)).resize(image.pixels.shape[::-1], Image.Resampling.BILINEAR)
+        halves.append(image._replace(pixels=np.asarray(wide)))
+    return halves[0], halves[1]
+
+
+def _noise(
+    archive: SceneArchive, windows: _Windows, numbers: Sequence[int], model: KnowLIP, asker: Asker | None
+) -> ChangeNoise:
+    """What unchanged ground comes to."""
+    chosen = np.sort(np.random.default_rng(0).permutation(len(numbers))[:TWINS])
+    sample = [numbers[at] for at in chosen]
+    distances: list[float] = []
+    other = 0
+    for start in track(range(0, len(sample), _BATCH), "look at unchanged ground"):
+        pictures = _pictures(archive, windows, sample[start : start + _BATCH])
+        both = [twins_of(image) for image in pictures.values()]
+        with torch.inference_mode():
+            one, two = (encode(model, [twin[side] for twin in both])[1].float().cpu().numpy() for side in (0, 1))
+        distances += (1 - (one * two).sum(1)).tolist()
+        if asker is not None:
+            said = [asker.replies([twin[side] for twin in both]) for side in (0, 1)]
+            other += sum(first.answer != second.answer for first, second in zip(*said))
+    return {
+        "twins": len(sample),
+        "median": round(float(np.median(distances)), 6) if distances else None,
+        "high": round(float(np.quantile(distances, _HIGH)), 6) if distances else None,
+        "other_answers": round(other / len(sample), 4) if asker is not None and sample else None,
+    }
+
+
+def _place(
+    archive: SceneArchive, windows: _Windows, pair: _Pair, replies: dict[int, ModelReply], noise: ChangeNoise
+) -> ChangedPlace:
+    earlier, later = (windows.table.iloc[at] for at in pair[:2])
+    vectors = [archive.parts[windows.part_N[at]].vectors[windows.row_N[at]] for at in pair[:2]]
+    distance = float(1 - vectors[0] @ vectors[1])
+    said = [replies.get(at) for at in pair[:2]]
+    return {
+        "lon": float(later["lon"]),
+        "lat": float(later["lat"]),
+        "window_m": float(later["window_m"]),
+        "sensor": str(later["sensor"]),
+        "earlier": f"{earlier['source']}: {earlier['item']}",
+        "earlier_date": str(earlier["date"]),
+        "later": f"{later['source']}: {later['item']}",
+        "later_date": str(later["date"]),
+        "overlap": pair.overlap,
+        "distance": round(distance, 6),
+        "above_noise": distance > (noise["high"] or 0.0),
+        "earlier_answer": said[0].answer if said[0] else None,
+        "later_answer": said[1].answer if said[1] else None,
+        "differs": _differs(said[0], said[1]),
+    }
+
+
+def _differs(one: ModelReply | None, other: ModelReply | None) -> float | None:
+    """Probability that two answers are not the same, by what either holds possible."""
+    if one is None or other is None or one.spread is None or other.spread is None:
+        return None
+    return round(1 - sum(share * other.spread.get(name, 0.0) for name, share in one.spread.items()), 4)
+
+
+# ---- files and people -----------------------------------------------------------------------------------------------
+
+
+def _write(path: Path, result: FoundChanges, archive: SceneArchive, windows: _Windows, pairs: Sequence[_Pair]) -> None:
+    """Write the places as the ending of a path says; outlines are those of the later windows."""
+    shapes = [windows.shapes_N[pair.later] for pair in pairs]
+    changes, kind = result["changes"], path.suffix.lower()
+    with whole_file(path) as part:
+        if kind == ".csv":
+            pd.DataFrame(changes, columns=list(ChangedPlace.__annotations__)).to_csv(part, index=False)
+        elif kind == ".parquet":
+            import geopandas  # a second to load
+
+            table = pd.DataFrame(changes, columns=list(ChangedPlace.__annotations__))
+            geopandas.GeoDataFrame(table, geometry=shapes, crs=4326).to_parquet(part, index=False)
+        elif kind == ".geojson":
+            write_geojson(part, shapes, changes)
+        else:
+            part.write_text(_page(result, archive, windows, pairs), encoding="utf-8")
+
+
+def _page(result: FoundChanges, archive: SceneArchive, windows: _Windows, pairs: Sequence[_Pair]) -> str:
+    """One page that loads nothing: a map, and both pictures of every place."""
+    pictures = _pictures(archive, windows, sorted({at for pair in pairs for at in pair[:2]}))
+    cards = [
+        {"number": number, "change": change, "pictures": [_uri(pictures[at]) for at in pair[:2]]}
+        for number, (change, pair) in enumerate(zip(result["changes"], pairs), 1)
+    ]
+    places = [(number, one["lon"], one["lat"]) for number, one in enumerate(result["changes"], 1)]
+    return render("changed.html", title="Changes", result=result, cards=cards, map=points_map(places) if places else "")
+
+
+def _uri(image: TakenImage) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(image.pixels).save(stream, "PNG")
+    return data_uri(stream.getvalue(), "png")
+
+
+def show_changes(result: FoundChanges) -> str:
+    """A line for each place, and what unchanged ground comes to."""
+    lines = []
+    for rank, one in enumerate(result["changes"], 1):
+        answers = f"{one['earlier_answer']} -> {one['later_answer']}  " if one["later_answer"] is not None else ""
+        days = f"{one['earlier_date'][:10]} -> {one['later_date'][:10]}"
+        place: Any = f"{one['lat']:.4f}, {one['lon']:.4f}"
+        noise = "" if one["above_noise"] else "  (within the noise)"
+        lines.append(f"{rank:3d}  {one['distance']:.3f}{noise}  {answers}{days}  {place}  {one['later']}")
+    floor = result["noise"]
+    what = "answer otherwise" if result["question"] else "differ by more than unchanged ground"
+    lines.append(f"{result['differ']:,} of {result['pairs']:,} places seen on two days {what}")
+    if floor["high"] is not None:
+        line = f"unchanged ground: distance {floor['median']:.3f} in the middle, {floor['high']:.3f} below 95 %"
+        if floor["other_answers"] is not None:
+            line += f", another answer in {floor['other_answers']:.0%} (of {floor['twins']} windows)"
+        lines.append(line)
+    lines += [f"left out: {count:,} windows {why}" for why, count in result["left_out"].items()]
+    return "\n".join(lines)
