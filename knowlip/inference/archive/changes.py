@@ -208,6 +208,7 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
     tree, pairs, in_pair = shapely.STRtree(shapes_N[usable]), list[_Pair](), set[int]()
     near = 0
     for at in usable:
+        # Only later days are looked for: each pair is found from its earlier window, once.
         shape = shapes_N[at]
         others = usable[tree.query(shape, predicate="intersects")]
         same = (sensors[others] == sensors[at]) & (days[others] > days[at])
