@@ -88,8 +88,9 @@ def require_plain(dataset: Any, path: Path) -> None:
     if dataset.shape is None:
         return
     stored = min(stored_bytes(path), dataset.id.get_storage_size())
-    rows, columns = (*dataset.shape, 1, 1)[:2] if dataset.ndim <= 2 else (1, 1)
-    require_size(path, (int(rows), int(columns)), dataset.dtype.itemsize, stored)
+    paired = dataset.ndim == 3 and dataset.shape[2] == 2  # real and imaginary part
+    rows, columns = (*dataset.shape, 1, 1)[:2] if dataset.ndim <= 2 or paired else (1, 1)
+    require_size(path, (int(rows), int(columns)), dataset.dtype.itemsize * (2 if paired else 1), stored)
     if dataset.chunks is not None and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_BLOCK:
         most = f"{LARGEST_BLOCK >> 20} MB"
         raise DamagedProduct(f"{path}: {dataset.name} is stored in chunks above the {most} that are decoded at once.")
@@ -111,6 +112,17 @@ def dataset_at(parent: Any, path: str, dimensions: int) -> Any:
     return found if found.dtype.kind in "fiucb" and found.ndim == dimensions else None
 
 
+def pixels_at(parent: Any, path: str) -> Any:
+    """The dataset of pixels at `path`: two dimensions of numbers, of complex numbers (also as pairs of half precision
+    called r and i), or a third dimension of two; None where there is none."""
+    found = item_at(parent, path)
+    if getattr(found, "shape", None) is None or found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] != 2):
+        return None
+    require_plain(found, Path(found.file.filename))
+    paired = found.dtype.names == ("r", "i") and all(found.dtype[name].kind == "f" for name in ("r", "i"))
+    return found if paired or found.dtype.kind in "fiuc" else None
+
+
 def text_at(parent: Any, path: str) -> str:
     """A scalar string; "" where there is none."""
     found = item_at(parent, path)
@@ -128,8 +140,8 @@ def number_at(parent: Any, path: str) -> float:
 
 @dataclass
 class Hdf5Raster(Raster):
-    """A two-dimensional dataset, or two that are the parts of complex numbers. NaN is no data, and so is what `mask`
-    marks."""
+    """A two-dimensional dataset, or two that are the parts of complex numbers, which may also be pairs (r, i) or lie in
+    a third dimension of two. NaN is no data, and so is what `mask` marks."""
 
     dataset: str = ""  # Path inside the file.
     imaginary: str = ""  # Path of the imaginary part, where `dataset` is the real one; "": real numbers.
@@ -163,6 +175,10 @@ class Hdf5Raster(Raster):
             raise
         except _FAULTS as error:
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error
+        if values.dtype.names:
+            values = values["r"].astype(np.float32) + 1j * values["i"].astype(np.float32)
+        elif values.ndim == 3:
+            values = values[..., 0].astype(np.float32) + 1j * values[..., 1].astype(np.float32)
         if imaginary is not None:
             values = values.astype(np.float32) + 1j * imaginary.astype(np.float32)
         valid = np.isfinite(values)

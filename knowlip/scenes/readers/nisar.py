@@ -23,6 +23,8 @@ from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "NISAR GCOV"
 _NAME = re.compile(r"NISAR_L\d_.*\.(h5|hdf5)", re.IGNORECASE)
+_OTHER = re.compile(r"NISAR_L\d_.._(RSLC|GSLC)_.*", re.IGNORECASE)
+"""Products that have a reader of their own."""
 _POWER = re.compile(r"([HVRL][HV])\1")
 _MASKED = (0, 255)
 """Values of the subswath mask: not valid, and outside of the image."""
@@ -32,7 +34,8 @@ _ORDER = ("VV", "VH", "HH", "HV")
 def matches(path: Path) -> bool:
     if path.suffix.lower() not in (".h5", ".hdf5") or not path.is_file():
         return False
-    return bool(_NAME.fullmatch(path.name)) or _holds_gcov(path)
+    other = _OTHER.fullmatch(path.name)
+    return (bool(_NAME.fullmatch(path.name)) and not other) or _holds_gcov(path)
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -78,7 +81,7 @@ def _scenes(file: Any, path: Path, overrides: SceneOverrides) -> list[Scene]:
             path=path,
             scene_id=scene_id_of(path) + (f"-{polarisation.lower()}" if len(chosen) > 1 else ""),
             raster=raster,
-            geometry=_geometry(grid, values.shape, path),
+            geometry=map_grid(grid, values.shape, path),
             sensor=overrides.sensor or "nisar",
             band=overrides.band or radar[0],
             polarisation=polarisation,
@@ -112,7 +115,7 @@ def _layers(product: Any) -> dict[str, tuple[Any, Any]]:
     return layers
 
 
-def _geometry(grid: Any, shape: tuple[int, int], path: Path) -> AffineGeometry:
+def map_grid(grid: Any, shape: tuple[int, int], path: Path) -> AffineGeometry:
     """The grid's coordinates are those of pixel centres; the transform starts half a pixel before the first."""
     x, y = dataset_at(grid, "xCoordinates", 1), dataset_at(grid, "yCoordinates", 1)
     if x is None or y is None:
