@@ -177,6 +177,7 @@ def test_real_files_meet_their_own_geolocation_grid():
             rows = (times - lines[0]) / (lines[1] - lines[0]) + 0.5
             x, y = np.meshgrid(columns, rows)
             inside = (x > -1) & (x < len(away) + 1) & (y > -1) & (y < len(lines) + 1)
+            inside[1:] &= np.diff(times)[:, None] > 0  # one of the files names a time twice, with two places
             assert inside.any()
             missed = GEOD.inv(*scene.to_lonlat(x[inside], y[inside]), lons[level][inside], lats[level][inside])[2]
             assert np.nanmax(missed) < 1.0, (path, heights[level])

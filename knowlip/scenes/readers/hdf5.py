@@ -175,6 +175,7 @@ class Hdf5Raster(Raster):
             raise
         except _FAULTS as error:
             raise DamagedProduct(f"{self.path} cannot be read, is it complete? ({error})") from error
+        # Complex numbers come in four forms: as such, as pairs, as a third dimension, as two datasets.
         if values.dtype.names:
             values = values["r"].astype(np.float32) + 1j * values["i"].astype(np.float32)
         elif values.ndim == 3:
