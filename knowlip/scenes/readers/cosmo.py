@@ -208,8 +208,8 @@ def _slant_points(path: Path, file: Any, swath: Any, image: Any, shape: tuple[in
     """
     times = _numbers(file, "State Vectors Times").ravel()
     vectors = [_numbers(file, f"ECEF Satellite {what}") for what in ("Position", "Velocity")]
-    names = ("Zero Doppler Azimuth First Time", "Zero Doppler Azimuth Last Time")
-    names += ("Zero Doppler Range First Time", "Zero Doppler Range Last Time")
+    names = ["Zero Doppler Azimuth First Time", "Zero Doppler Azimuth Last Time"]
+    names += ["Zero Doppler Range First Time", "Zero Doppler Range Last Time"]
     first, last, near, far = (_of(image, swath, name) for name in names)
     side = word_of(_text(file, "Look Side"), "left", "right")
     if any(vector.size != 3 * times.size for vector in vectors) or times.size < 2 or not side:
