@@ -59,8 +59,8 @@ _DATASET = {
         "check counts, hashes, schema, splits and duplicates of a data set",
     ),
     "dataset audit": Command(
-        "knowlip.benchmark.audit:DatasetAuditConfig",
-        "dataset_audit",
+        "knowlip.benchmark.settings:DatasetAuditConfig",
+        "knowlip.benchmark.audit:dataset_audit",
         "find copies, leaks and contradicting labels, and what one reaches without a model",
     ),
     "dataset stats": Command(
@@ -129,22 +129,24 @@ _TEXTS = {
         "let experts judge a sample of the texts in the browser, and report what they found",
     ),
     "questions make": Command(
-        "knowlip.tasks.items.make:MakeConfig",
-        "make",
+        "knowlip.tasks.items.settings:MakeConfig",
+        "knowlip.tasks.items.make:make",
         "write captions and six types of questions about tiles from boxes, masks and truth",
     ),
     "questions import": Command(
-        "knowlip.tasks.items.foreign:ImportItemsConfig",
-        "import_items",
+        "knowlip.tasks.items.settings:ImportItemsConfig",
+        "knowlip.tasks.items.foreign:import_items",
         "bring captions and questions of your own, SARLANG-1M's or COCO captions to the tiles of a data set",
     ),
     "scio screen": Command(
-        "knowlip.scio.commands:PassConfig",
-        "scio_screen",
+        "knowlip.scio.config:PassConfig",
+        "knowlip.scio.commands:scio_screen",
         "find wrong sub-texts in a data set with a trained model",
     ),
     "scio reconstruct": Command(
-        "knowlip.scio.commands:PassConfig", "scio_reconstruct", "write anew what screening called noise"
+        "knowlip.scio.config:PassConfig",
+        "knowlip.scio.commands:scio_reconstruct",
+        "write anew what screening called noise",
     ),
     "scio show": Command(
         "knowlip.scio.show:ShowConfig",
@@ -159,8 +161,8 @@ _TEXTS = {
 }
 _TRAINING = {
     "pretrain": Command(
-        "knowlip.tasks.pretrain:PretrainConfig",
-        "pretrain",
+        "knowlip.tasks.settings:PretrainConfig",
+        "knowlip.tasks.pretrain:pretrain",
         "train a model on a data set in the three SCIO stages",
     ),
     "selfsup": Command(
@@ -169,23 +171,23 @@ _TRAINING = {
         "pre-train an image tower on a data set without labels: MAE, MoCo v3, SAR-JEPA, DINO with iBOT",
     ),
     "finetune": Command(
-        "knowlip.tasks.vqa:FinetuneConfig",
-        "finetune",
+        "knowlip.tasks.settings:FinetuneConfig",
+        "knowlip.tasks.vqa:finetune",
         "teach a pre-trained model to answer questions about tiles",
     ),
     "classify": Command(
-        "knowlip.tasks.classify:ClassifyConfig",
-        "classify",
+        "knowlip.tasks.classify_settings:ClassifyConfig",
+        "knowlip.tasks.classify:classify",
         "train a linear probe on any encoder, or all of it, to classify tiles, and measure it beside its floors",
     ),
     "detect": Command(
-        "knowlip.tasks.detect:DetectConfig",
-        "detect",
+        "knowlip.tasks.detect_settings:DetectConfig",
+        "knowlip.tasks.detect:detect",
         "train a detector on any vision transformer, and measure it by COCO's protocol beside CFAR",
     ),
     "segment": Command(
-        "knowlip.tasks.segment:SegmentConfig",
-        "segment",
+        "knowlip.tasks.segment_settings:SegmentConfig",
+        "knowlip.tasks.segment:segment",
         "train a mask transformer on any encoder to give every pixel a class, and measure it beside its floors",
     ),
     "predict detect": Command(
@@ -219,34 +221,38 @@ _TRAINING = {
         "embed every window of whole scenes: GeoParquet",
     ),
     "bench run": Command(
-        "knowlip.benchmark.run:BenchRunConfig",
-        "bench_run",
+        "knowlip.benchmark.settings:BenchRunConfig",
+        "knowlip.benchmark.run:bench_run",
         "train and measure a task on a data set with any encoder: folds, seeds, rows, pictures",
     ),
     "bench suite": Command(
-        "knowlip.benchmark.suite:SuiteConfig",
-        "suite",
+        "knowlip.benchmark.settings:SuiteConfig",
+        "knowlip.benchmark.suite:suite",
         "train and measure models x tasks x data sets x seeds of one recipe, and collect their rows",
     ),
     "bench leaderboard": Command(
-        "knowlip.benchmark.leaderboard:LeaderboardConfig",
-        "leaderboard",
+        "knowlip.benchmark.settings:LeaderboardConfig",
+        "knowlip.benchmark.leaderboard:leaderboard",
         "print the paper's tables with all that was measured, floors, intervals and which differences are any",
     ),
     "bench llm": Command(
-        "knowlip.benchmark.llm.run:BenchLlmConfig",
-        "bench_llm",
+        "knowlip.benchmark.llm.settings:BenchLlmConfig",
+        "knowlip.benchmark.llm.run:bench_llm",
         "ask a general language model, with the image or blind, what evaluate asks of ours",
     ),
     "evaluate": Command(
-        "knowlip.benchmark.evaluate:EvaluateConfig", "evaluate", "measure a model on places that training never saw"
+        "knowlip.benchmark.settings:EvaluateConfig",
+        "knowlip.benchmark.evaluate:evaluate",
+        "measure a model on places that training never saw",
     ),
     "ablation": Command(
-        "knowlip.benchmark.ablation:AblationConfig",
-        "ablation",
+        "knowlip.benchmark.ablation_settings:AblationConfig",
+        "knowlip.benchmark.ablation:ablation",
         "train and question models on template, annotated, screened and rewritten texts",
     ),
-    "report": Command("knowlip.benchmark.report:ReportConfig", "report", "write one HTML file about a run"),
+    "report": Command(
+        "knowlip.benchmark.settings:ReportConfig", "knowlip.benchmark.report:report", "write one HTML file about a run"
+    ),
 }
 _USE = {
     "caption": Command(
@@ -258,8 +264,8 @@ _USE = {
         "answer a question about a SAR image",
     ),
     "index": Command(
-        "knowlip.inference.archive.adding:IndexConfig",
-        "index",
+        "knowlip.inference.archive.settings:IndexConfig",
+        "knowlip.inference.archive.adding:index",
         "scenes and data sets into an archive that `search` asks, and out of it",
     ),
     "search": Command(
@@ -273,13 +279,13 @@ _USE = {
         "serve an archive with an API and a page, or a model to clients of OpenAI's chat completions",
     ),
     "convert": Command(
-        "knowlip.models.weights.convert:ConvertConfig",
-        "convert",
+        "knowlip.models.settings:ConvertConfig",
+        "knowlip.models.weights.convert:convert",
         "make a model folder from a BLIP, BERT or ViT checkpoint of another project",
     ),
     "weights inspect": Command(
-        "knowlip.models.inspect:InspectConfig",
-        "inspect_weights",
+        "knowlip.models.settings:InspectConfig",
+        "knowlip.models.inspect:inspect_weights",
         "say what a checkpoint of another project is, what would be loaded or dropped, and how pixels are normalised",
     ),
     "export": Command(
@@ -288,7 +294,9 @@ _USE = {
         "write a model, detector or segmenter as ONNX files, checked against PyTorch, and what int8 costs",
     ),
     "publish-model": Command(
-        "knowlip.models.publish:PublishModelConfig", "publish_model", "put a model on the Hugging Face hub"
+        "knowlip.models.settings:PublishModelConfig",
+        "knowlip.models.publish:publish_model",
+        "put a model on the Hugging Face hub",
     ),
 }
 GROUPS = {

@@ -128,7 +128,7 @@ def test_the_wheel_runs_with_the_core_alone(built: tuple[Path, Path], tmp_path: 
     power = np.random.default_rng(2).exponential(1, (260, 300)).astype(np.float32)
     scene = geotiff.make(here / "scene", values=power).path
     Image.fromarray(np.random.default_rng(1).integers(0, 255, (128, 128)).astype(np.uint8)).save(here / "image.png")
-    (here / "nisar.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (here / "NISAR_L2_GCOV.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     good = [
         ["scene", "info", str(scene)],
         ["build", "--scenes", str(scene), "--out", "data", "--windows_m=[280,140,70]", "--tile_px=32", "--workers=1"],
@@ -139,7 +139,7 @@ def test_the_wheel_runs_with_the_core_alone(built: tuple[Path, Path], tmp_path: 
         ["ask", "image.png", "How many ships are visible?", "--metres_per_pixel", "3"],
     ]
     bad = [
-        (["scene", "info", "nisar.h5"], "sicd"),
+        (["scene", "info", "NISAR_L2_GCOV.h5"], "sicd"),
         (["text", "audit", "data"], "serve"),
         (["serve", "--openai"], "serve"),
         (["build", "--scenes", str(scene), "--out", "other", "--where", "ray"], "cluster"),

@@ -3,7 +3,6 @@
 from typing import Final
 
 import numpy as np
-from scipy.stats import rankdata
 
 Z95: Final = 1.959963984540054
 
@@ -13,6 +12,8 @@ def auroc(score: np.ndarray, wrong: np.ndarray) -> float | None:
 
     None when all items are right, or all wrong.
     """
+    from scipy.stats import rankdata  # takes a second to load, and most commands need none
+
     score, wrong = np.asarray(score, dtype=float), np.asarray(wrong, dtype=bool)
     wrongs, rights = int(wrong.sum()), int((~wrong).sum())
     if not wrongs or not rights:

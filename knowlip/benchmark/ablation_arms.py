@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from knowlip.base.files import whole_file
 from knowlip.scio.config import ScioConfig
-from knowlip.tasks.pretrain import PretrainConfig
+from knowlip.tasks.settings import PretrainConfig
 from knowlip.training.resume import read_checkpoint, write_checkpoint
 
 Loop = Literal["", "oracle-screening", "oracle-texts", "paper", "screened", "ours"]

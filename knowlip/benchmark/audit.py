@@ -7,9 +7,7 @@ classification, detection, segmentation and questions, as the labels allow: on t
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from knowlip.base.progress import track
 from knowlip.base.rows import Json, Results, Row, highest_floor
 from knowlip.benchmark.audit_places import Places, detection_floors, segmentation_floors
 from knowlip.benchmark.audit_questions import METRIC, question_floors
+from knowlip.benchmark.settings import DatasetAuditConfig
 from knowlip.dataset import Dataset
 from knowlip.dataset.near_duplicates import CORRELATION, NearDuplicateFinder
 from knowlip.tasks.class_floors import Chips, answers
@@ -31,21 +30,6 @@ PAGE: Final = "dataset-audit.html"
 """File in `out` for people."""
 _METRICS: Final = {"classify": "top-1", "detection": "AP50", "segmentation": "mIoU"}
 _SHOWN: Final = 12
-
-
-@dataclass(frozen=True)
-class DatasetAuditConfig:
-    """What to audit, and where to draw it."""
-
-    POSITIONAL: ClassVar = ("dataset",)
-
-    dataset: Path
-    """Folder of the data set; a public set on disk becomes one by `knowlip dataset import`."""
-    out: Path | None = None
-    """Folder for dataset-audit.json (rows and facts) and dataset-audit.html (with the worst pairs); an older one is
-    replaced."""
-    seed: int = 0
-    """Of the random splits."""
 
 
 class Pair(NamedTuple):

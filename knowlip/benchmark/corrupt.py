@@ -21,7 +21,6 @@ from knowlip.language.marks import resting_on
 from knowlip.language.mistakes import mistakes
 from knowlip.language.statements import SEEN
 from knowlip.language.truth import judge
-from knowlip.tasks.screening import verdicts
 
 OTHER_TILE: Final = "other-tile"
 """Kind of a change that takes what other tiles say in this dimension."""
@@ -118,6 +117,8 @@ class KnownTexts:
         roots: Mapping[str, str],
     ) -> None:
         self.texts, self._truths, self._windows = texts, truths, windows
+        from knowlip.tasks.verdicts import verdicts  # brings PyTorch, and settings need none
+
         self.true = verdicts(texts, truths, windows, judge)
         """(N,) objects: True, False, or None where nothing can be verified."""
         columns = (texts[name] for name in ("text", "marks", "evidence"))

@@ -4,48 +4,22 @@ Every key of the result is explained in `docs/evaluation.md`.
 """
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from knowlip.base.examples import ShownExample, write_examples
 from knowlip.base.files import file_sha256
 from knowlip.base.progress import say
 from knowlip.base.rows import Json, Results, Row, merged
+from knowlip.benchmark.settings import EvaluateConfig
 from knowlip.benchmark.table import print_table
 from knowlip.models.encoders import Encoder, open_encoder
 from knowlip.models.hub import WEIGHTS
-from knowlip.tasks.bench import CLUSTERS, Bench, MeasureLimits, find_measure
+from knowlip.tasks.bench import CLUSTERS, Bench, find_measure
 from knowlip.tasks.unseen import check_unseen
 
 EXAMPLES = "examples.json"
 """Written beside the results."""
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Settings of :func:`evaluate`."""
-
-    dataset: Path
-    """Folder of the annotated data set."""
-    model: str
-    """Model folder, USER/REPO of the Hugging Face hub, or another encoder by name (docs/encoders.md)."""
-    out: Path
-    """JSON file of results to write; `examples.json` goes beside it."""
-    tasks: tuple[str, ...] = ("looking", "retrieve", "caption", "vqa", "screening")
-    """What is measured: names of modules in `knowlip/tasks`."""
-    vqa_model: str | None = None
-    """A model fine-tuned on questions; by default `model` answers them."""
-    split: str = "test"
-    """Which tiles are measured. None of their places may have been trained on."""
-    name: str = ""
-    """Of the data set in rows; by default its folder's."""
-    k_test: int = 16
-    """How many candidates image-text matching re-ranks."""
-    vqa_mode: str = "rank"
-    """"rank" chooses among the answers seen in training, "generate" writes freely."""
-    limits: MeasureLimits = field(default_factory=MeasureLimits)
-    seed: int = 0
-    """Of wordings, regions asked about, and every random choice."""
 
 
 def evaluate(config: EvaluateConfig, model: Encoder | None = None, vqa_model: Encoder | None = None) -> Results:

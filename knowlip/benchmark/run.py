@@ -10,7 +10,7 @@ A killed command goes on when it is given again: finished folds are read, a half
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -24,11 +24,11 @@ from knowlip.base.recipes import load_recipe
 from knowlip.base.rows import MARKS, MARKS_TOLD, Json, Results, Row, read_results
 from knowlip.base.settings import plain, same_or_refuse
 from knowlip.benchmark.evaluate import short_name, weights_of
+from knowlip.benchmark.settings import BenchRunConfig
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.jobs.store import alone
 from knowlip.models.hub import WEIGHTS
-from knowlip.tasks.protocols import FOLDS, Protocol, check_protocol
 from knowlip.tasks.runs import FLOOR, METRICS, PICTURES, BenchTask, MeasuredConfig, check_folds, find_bench_task
 
 ROWS: Final = "rows.json"
@@ -41,42 +41,6 @@ FREE_BENCH: Final = ("out", "data", "seeds", "name", "label", "recipe", "setting
 _BEGUN: Final = ("config.yaml", METRICS)
 """What a run folder holds whose training has begun."""
 _PICTURES: Final = 24
-
-
-@dataclass(frozen=True)
-class BenchRunConfig:
-    """What is trained and measured on what."""
-
-    task: str
-    """Name of the task: classify, detect, segment, retrieve, caption, vqa."""
-    data: Path
-    """Folder of the data set; a public set on disk becomes one by `knowlip dataset import`."""
-    encoder: str
-    """Name of the encoder, see docs/encoders.md."""
-    out: Path
-    """Folder for runs, rows.json and bench.html; the same command goes on in it."""
-    recipe: str = ""
-    """Recipe, or a YAML file with a section of the task's name; by default the task's own settings."""
-    settings: tuple[str, ...] = ()
-    """More settings of the task as NAME=VALUE; they overrule the recipe."""
-    protocol: Protocol = "own"
-    """own: the set's split; random: parts at random, copies stand on both sides; groups: copies on one side."""
-    folds: int = FOLDS
-    """Parts of the protocols random and groups; each is measured by a model that learned from the others."""
-    seeds: int = 1
-    """How often all of it is trained, with seeds 0, 1, ...; more may be asked for later."""
-    name: str = ""
-    """Of the data set in rows; by default its folder's."""
-    label: str = ""
-    """Of the encoder in rows; by default its own without the path."""
-    cache: Path | None = None
-    """Folder for what is made of the data once (pixels, groups of copies, floors), OUT/cache where not given; runs on
-    one set may share it."""
-
-    def __post_init__(self) -> None:
-        check_protocol(self.protocol, 0, self.folds, "test")
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, not {self.seeds}.")
 
 
 class Place(NamedTuple):

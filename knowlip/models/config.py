@@ -230,3 +230,11 @@ def _settings(
     if missing := sorted(needed - saved.keys()):
         raise ValueError(f"{where} lacks {missing[0]}.")
     return saved
+
+
+Pool = Literal["token", "avg"]
+"""What stands for a whole image: the class token, or the mean of the patches' tokens."""
+
+Positions = Literal["learned", "sincos", "relative"]
+"""Of patches: weights that learn, sines and cosines that do not, or relative ones in attention
+(:mod:`knowlip.models.irpe`)."""

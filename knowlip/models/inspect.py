@@ -1,33 +1,12 @@
 """What a checkpoint of another project is, and what each encoder would make of it, told before anything is trained."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, TypedDict
+from typing import TypedDict
 
 from knowlip.models.encoders import encoder_kinds
 from knowlip.models.encoders.foreign import Foreign, Settings, split_name
+from knowlip.models.settings import InspectConfig
 from knowlip.models.weights.ledger import WeightsReport, describe
 from knowlip.models.weights.source import read_source
-
-
-@dataclass(frozen=True)
-class InspectConfig:
-    """Which file, and as what."""
-
-    file: Path
-    """Checkpoint of another project: a PyTorch file, safetensors, a TorchScript archive, ONNX, or a folder of Hugging
-    Face."""
-    kind: str = ""
-    """Encoder as which it is read, with settings where it needs them: `remoteclip` or `remoteclip,heads=12`. By default
-    every encoder that can read it is named."""
-    size: int | None = None
-    """Side of the input in pixels, where it should not be the file's own."""
-
-    POSITIONAL: ClassVar = ("file",)
-
-    def __post_init__(self) -> None:
-        if self.size is not None and self.size < 1:
-            raise ValueError("size must be at least 1 pixel.")
 
 
 class Opened(TypedDict):

@@ -1,7 +1,6 @@
 """Models put on the Hugging Face hub."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -11,6 +10,7 @@ from knowlip.base.rows import Results, read_results
 from knowlip.models.checkpoint import load_model
 from knowlip.models.folder import model_readme, rows_of_model
 from knowlip.models.hub import CARD, COUNTED, README, REPO, WEIGHTS, asked
+from knowlip.models.settings import PublishModelConfig
 
 _PRIVATE = ("command",)
 """Facts of a card that may hold paths of the machine: they are not published."""
@@ -63,24 +63,6 @@ def push_to_hub(
     return str(
         asked(lambda: api.create_commit(repo, operations, commit_message=message), f"Publishing {repo}").commit_url
     )
-
-
-@dataclass(frozen=True)
-class PublishModelConfig:
-    """What to publish, and where."""
-
-    model: Path
-    """Model folder."""
-    repo: str
-    """USER/REPO on the Hugging Face hub."""
-    private: bool = False
-    """Only its owners see the repository."""
-    license: str = ""
-    """Identifier of the hub, e.g. apache-2.0."""
-    metrics: Path | None = None
-    """JSON that `knowlip evaluate` wrote about this model; its rows of these weights go to the model card."""
-
-    POSITIONAL = ("model", "repo")
 
 
 class Published(TypedDict):

@@ -7,7 +7,7 @@ one more entry, `knowlip`: pooling, the card, where it comes from. So the folder
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, cast, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from knowlip.base.documents import read_json
 from knowlip.base.files import recover, whole_folder, write_json
 from knowlip.models.card import ModelCard, checked_card
-from knowlip.models.config import ModelConfig, VisionConfig
+from knowlip.models.config import ModelConfig, Pool, Positions, VisionConfig
 from knowlip.models.irpe import with_relative_positions
 from knowlip.models.layout import shapes_of
 from knowlip.models.vision import image_tower, tower_side
@@ -28,11 +28,6 @@ WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
 _OURS: Final = "knowlip"
 """Entry of the JSON that is not timm's."""
-Pool = Literal["token", "avg"]
-"""What stands for a whole image: the class token, or the mean of the patches' tokens."""
-Positions = Literal["learned", "sincos", "relative"]
-"""Of patches: weights that learn, sines and cosines that do not, or relative ones in attention
-(:mod:`knowlip.models.irpe`)."""
 
 
 class VisionModel(nn.Module):

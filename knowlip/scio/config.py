@@ -1,6 +1,7 @@
 """Settings of SCIO, the same in a training (`scio.*` of `knowlip pretrain`) and over a data set (`knowlip scio`)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 from knowlip.scio.kinds import features_of
@@ -68,3 +69,36 @@ class ScioConfig:
         changed = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
         if self.method == "paper" and (unread := [name for name in changed if name not in _BOTH]):
             raise ValueError(f"scio.{unread[0]} is a setting of scio.method calibrated; scio.method paper has none.")
+
+
+@dataclass(frozen=True)
+class PassConfig:
+    """Whose texts to judge, by which model, and who does it."""
+
+    POSITIONAL: ClassVar = ("dataset",)
+
+    dataset: Path
+    """Folder of an annotated data set."""
+    checkpoint: Path
+    """A model folder (used as it is), or a run of `knowlip pretrain` (its momentum model)."""
+    models: list[Path] = field(default_factory=list)
+    """More of these, trained on other places: each tile is judged by one that has not seen its place."""
+    revision: int | None = None
+    """Texts to decide on; the newest where not given."""
+    split: Literal["all", "train", "val", "test"] = "all"
+    """Whose texts are judged; negatives and injected noise are drawn from the same tiles."""
+    scio: ScioConfig = field(default_factory=ScioConfig)
+    """As in a training. What only matters there (`iterations`, `noise`) is not read."""
+    seed: int = 0
+    """Of frozen negatives and injected noise."""
+    chunk: int = 256
+    """Tiles a chunk: what a kill may cost."""
+    device: str = "auto"
+    """cpu, cuda, or auto; with several processes each takes a GPU of its own."""
+    processes: int = 1
+    """Processes on this machine; torchrun's --nproc-per-node replaces it."""
+    ray: str = ""
+    """Ray cluster that does the chunks: "auto", or host:port. The data set and the checkpoint must be visible to all of
+    its machines."""
+    workers: int = 2
+    """Threads that read tiles."""

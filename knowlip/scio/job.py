@@ -1,16 +1,15 @@
 """A pass over a data set, opened in one process: its model, texts and pixels."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.models.device import device_of
-from knowlip.scio.config import ScioConfig
+from knowlip.scio.config import PassConfig
 from knowlip.scio.crossfit import CrossFitted, shared_out, trained_blocks
 from knowlip.scio.passes import Pass
 from knowlip.scio.scorer_model import fingerprint, scoring_model
@@ -20,39 +19,6 @@ from knowlip.training.tiles import open_pixels
 Action = Literal["screen", "reconstruct"]
 _NEGATIVES, _INJECTED = 4, 5
 """Sources of chance: the frozen negatives, and the injected noise."""
-
-
-@dataclass(frozen=True)
-class PassConfig:
-    """Whose texts to judge, by which model, and who does it."""
-
-    POSITIONAL: ClassVar = ("dataset",)
-
-    dataset: Path
-    """Folder of an annotated data set."""
-    checkpoint: Path
-    """A model folder (used as it is), or a run of `knowlip pretrain` (its momentum model)."""
-    models: list[Path] = field(default_factory=list)
-    """More of these, trained on other places: each tile is judged by one that has not seen its place."""
-    revision: int | None = None
-    """Texts to decide on; the newest where not given."""
-    split: Literal["all", "train", "val", "test"] = "all"
-    """Whose texts are judged; negatives and injected noise are drawn from the same tiles."""
-    scio: ScioConfig = field(default_factory=ScioConfig)
-    """As in a training. What only matters there (`iterations`, `noise`) is not read."""
-    seed: int = 0
-    """Of frozen negatives and injected noise."""
-    chunk: int = 256
-    """Tiles a chunk: what a kill may cost."""
-    device: str = "auto"
-    """cpu, cuda, or auto; with several processes each takes a GPU of its own."""
-    processes: int = 1
-    """Processes on this machine; torchrun's --nproc-per-node replaces it."""
-    ray: str = ""
-    """Ray cluster that does the chunks: "auto", or host:port. The data set and the checkpoint must be visible to all of
-    its machines."""
-    workers: int = 2
-    """Threads that read tiles."""
 
 
 @dataclass(frozen=True)

@@ -24,29 +24,10 @@ from knowlip.models.encoders import Encoder
 from knowlip.tasks.finding import find_in_task
 from knowlip.tasks.images import EncodedImages
 from knowlip.tasks.metrics.intervals import MIN_CLUSTERS, Estimate
+from knowlip.tasks.settings import MeasureLimits
 
 CLUSTERS: Final = {"block": "geographic blocks", "root_id": "families of tiles that share ground"}
 """Column of the index -> what intervals resample."""
-
-
-@dataclass(frozen=True)
-class MeasureLimits:
-    """How much is measured; every choice is random with a fixed seed."""
-
-    tiles: int = 0
-    """At most this many test tiles; 0 = all."""
-    rerank_queries: int = 96
-    """Retrieval queries a direction that image-text matching re-ranks; 0 = none."""
-    questions_per_type: int = 200
-    """Questions of each of the six types."""
-    captions: int = 120
-    """Images that get a caption, of each instruction set alike; 0 = none."""
-    max_new_tokens: int = 192
-    """Longest caption in tokens."""
-    looking_tiles: int = 180
-    """Tiles whose words are asked with the right image and another; 0 = none."""
-    examples: int = 6
-    """Examples of each kind that are kept for the report; of each question type, two thirds of that."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Shapes: B rows, T tiles, N tiles learned from, C classes, D width of the encoder
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -19,15 +19,11 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.base.rows import Json
 from knowlip.models.encoders import Encoder, encoder_sha256, open_encoder
 from knowlip.tasks.chips import CONTRAST, Contrast
+from knowlip.tasks.classify_settings import MODES, VIEWS, Mode
 from knowlip.tasks.saved import SavedKind, check_encoder, frozen_sha256
 from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
 from knowlip.training.augment import GreyScale
 
-Mode = Literal["linear", "full", "knn"]
-MODES: Final[tuple[Mode, ...]] = get_args(Mode)
-HeadStart = Literal["random", "probe"]
-HEADS: Final[tuple[HeadStart, ...]] = get_args(HeadStart)
-VIEWS: Final = (1, 2, 4, 8)
 TOLD: Final = {"linear": "linear probe", "full": "fine-tuned", "knn": "k-NN"}
 """Modes for people."""
 _SAVED = SavedKind("classifier", {"encoder": str, "size": int | None, "mode": str, "classes": list})

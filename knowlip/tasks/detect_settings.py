@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from knowlip.models.detection import DetectorConfig
-from knowlip.tasks.finetuned import FinetunedConfig
-from knowlip.training.augment import AugmentConfig
+from knowlip.tasks.settings import FinetunedConfig
+from knowlip.training.settings import AugmentConfig
 
 
 @dataclass(kw_only=True)

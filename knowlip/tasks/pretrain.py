@@ -7,8 +7,6 @@ stages. Every decision and every new text is a revision of the data set.
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Final, cast
 
 import numpy as np
@@ -25,28 +23,27 @@ from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.questions import questions_from_facts
 from knowlip.language.questions import sentences as question_sentences
 from knowlip.language.tile_facts import facts_of_texts
-from knowlip.models import KnowLIP, ModelConfig, save_model
+from knowlip.models import KnowLIP, save_model
 from knowlip.models.card import ModelCard
-from knowlip.models.weights import InitConfig, initialise, open_start
+from knowlip.models.weights import initialise, open_start
 from knowlip.models.weights.ledger import describe, for_card
 from knowlip.objectives import PRIOR_LOSS, PRIOR_LOSS_OF_FOUR
-from knowlip.scio.passes import ScioConfig, Stage, decide, stages
+from knowlip.scio.passes import Stage, decide, stages
 from knowlip.tasks.looking import LookingSample, looking_figures, watched_sample, why_not_looked
 from knowlip.tasks.questions import facts_about
+from knowlip.tasks.settings import PretrainConfig
 from knowlip.tasks.unseen import other_sets, sets_of
-from knowlip.training.augment import AugmentConfig
 from knowlip.training.balance import rows_by_group, told
 from knowlip.training.batch import Batch
-from knowlip.training.batches import Batches, DataConfig
+from knowlip.training.batches import Batches
 from knowlip.training.corpus import Corpus, model_card
 from knowlip.training.engine import Engine
-from knowlip.training.holes import HoleConfig
 from knowlip.training.loop import run_name, train
-from knowlip.training.losses import PARTS, JointLoss, ObjectiveConfig
+from knowlip.training.losses import PARTS, JointLoss
 from knowlip.training.resume import read_log
-from knowlip.training.schedule import Decay, check_contrast, soft_target_share
+from knowlip.training.schedule import check_contrast, soft_target_share
 from knowlip.training.state import whole_model
-from knowlip.training.task import Task, TrainingConfig
+from knowlip.training.task import Task
 
 _WORDINGS = 4
 """How many times each training tile is asked about, in other words and about other regions."""
@@ -59,58 +56,6 @@ GROWING: Final = ("train_blocks", "quantiser", "windows_m", "sensors", "metres_p
 
 
 _SETS: Final = "other_sets"
-
-
-@dataclass(kw_only=True)
-class PretrainConfig(TrainingConfig):
-    """Everything that decides the result of a pre-training run."""
-
-    dataset: Path
-    """An annotated data set."""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    """Sizes. `text.vocab_size` is set from the tokenizer."""
-    init: InitConfig = field(default_factory=InitConfig)
-    """Weights to start from."""
-    vocabulary: Path | None = None
-    """`vocab.txt` of an uncased BERT; without it a small WordPiece vocabulary is trained on the data set's own
-    texts."""
-    vocab_size: int = 3000
-    """Largest size of the trained vocabulary."""
-    objectives: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    holes: HoleConfig = field(default_factory=HoleConfig)
-    scio: ScioConfig = field(default_factory=ScioConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    stage_epochs: tuple[int, int, int] = (12, 12, 12)
-    """Epochs on all texts, on screened texts, on reconstructed texts."""
-    stage_steps: tuple[int, int, int] | None = None
-    """The same in steps, instead of epochs: bounds the time whatever the size of the data set."""
-    warmup_steps: int | None = 3000
-    decay: Decay = "paper"
-    view_drop: float = 0.0
-    """Probability of leaving each sub-text out of a pair's text in ITC and ITM; makes SCIO's shortened texts
-    familiar."""
-    look_every: int = 200
-    """Steps between log lines that say what the image adds to the words of val tiles (docs/training.md); 0 = never."""
-    look_tiles: int = 64
-    """How many val tiles are looked at, of each instruction set alike."""
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise ValueError("batch_size must be at least 2: contrast and matching need another pair.")
-        lengths = self.stage_steps or self.stage_epochs
-        if sum(lengths) < 1 or min(lengths) < 0:
-            raise ValueError("stage_epochs (or stage_steps) must be three numbers >= 0 that are not all 0.")
-        if self.objectives.attend and self.checkpoint_activations:
-            raise ValueError(
-                "objectives.attend reads attention that checkpoint_activations would compute anew: choose one."
-            )
-        if lengths[0] < 1 and (lengths[1] or lengths[2]):
-            raise ValueError("Stage 1 needs at least one step: screening needs a trained model.")
-        if self.init.model and self.vocabulary:
-            raise ValueError("init.model brings its own vocabulary: leave out `vocabulary`.")
-        if self.look_every < 0 or self.look_tiles < 2:
-            raise ValueError("look_every must be at least 0, and look_tiles at least 2: a tile borrows from another.")
 
 
 def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Final, Literal, get_args
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from knowlip.base.files import sha256, whole_file
 from knowlip.base.progress import track
@@ -144,6 +143,8 @@ def parts(
         folds: how many.
         seed: of the parts.
     """
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
     # scikit-learn has a class for each of the four cases, and shuffles in every one.
     rows = np.zeros(len(groups)) if strata is None else strata
     if protocol == "random":

@@ -17,7 +17,7 @@ measured, with its group), and `pictures/*.png`.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -26,8 +26,8 @@ from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.parquet import read_parquet
 from knowlip.base.rows import Row
 from knowlip.tasks.finding import find_in_task
-from knowlip.tasks.protocols import Division, Protocol, check_protocol
-from knowlip.training.task import TrainingConfig
+from knowlip.tasks.protocols import Division
+from knowlip.tasks.settings import MeasuredConfig
 
 METRICS: Final = "metrics.json"
 """File of a run folder that is written last: where it is, the run has ended."""
@@ -41,50 +41,6 @@ FLOOR: Final = "floor:"
 """What the encoder of a floor's own row begins with."""
 FREE_MEASURED: Final = ("cache",)
 """Settings of :class:`MeasuredConfig` that may differ between a run and its continuation."""
-
-
-@dataclass(kw_only=True)
-class MeasuredConfig(TrainingConfig):
-    """Settings of every training that ends in a measurement: on what, with what, and what is kept aside."""
-
-    dataset: Path
-    """Data set with annotations (imported, or built from scenes with truth)."""
-    encoder: str
-    """Name of the encoder, see docs/encoders.md."""
-    size: int | None = None
-    """Side of the encoder's input in pixels, where it should not be its own."""
-    protocol: Protocol = "own"
-    """own: the set's split; random: parts at random, copies stand on both sides; groups: near copies on one side."""
-    split: str = "test"
-    """With protocol own: which tiles are measured; those of the split train are learned from."""
-    fold: int = 0
-    """With protocol random or groups: which part is measured, from 0; the others are learned from."""
-    folds: int = 5
-    """With protocol random or groups: how many parts."""
-    split_seed: int = 0
-    """Of the parts; apart from `seed`, so that runs of several seeds measure the same tiles."""
-    cache: Path | None = None
-    """Folder for what is made of the data once (pixels, groups of copies), RUN/cache where not given; runs on one set
-    may share it."""
-
-    def __post_init__(self) -> None:
-        check_protocol(self.protocol, self.fold, self.folds, self.split)
-        if self.log_every < 1 or self.checkpoint_every < 1:
-            raise ValueError("log_every and checkpoint_every must be at least 1.")
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"size must be at least 1 pixel, not {self.size}.")
-
-    measured_with: ClassVar[tuple[str, ...]] = ()
-    """Settings that are read only when what was trained is measured."""
-
-    def read_files(self) -> dict[str, list[Path]]:
-        """Setting -> files below a folder that it names whose content decides the result."""
-        return {}
-
-    @property
-    def split_name(self) -> str:
-        """What rows name as their split: the set's own that was measured, or the protocol."""
-        return self.split if self.protocol == "own" else self.protocol
 
 
 @dataclass(frozen=True)

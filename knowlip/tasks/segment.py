@@ -8,7 +8,7 @@ Shapes: B crops, S side of a crop, C classes, H x W pixels of a tile.
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, TypedDict, cast
 
 import numpy as np
@@ -27,12 +27,13 @@ from knowlip.models.encoders import UnsuitedEncoder, encoder_sha256, open_encode
 from knowlip.tasks.masked import read_masked
 from knowlip.tasks.metrics.segmentation import FLOORS, confusion_of, floor_confusion
 from knowlip.tasks.protocols import Division, divide
-from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, MeasuredConfig, write_division
+from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, write_division
+from knowlip.tasks.segment_settings import SegmentConfig
 from knowlip.tasks.segmented import FACTS, MODEL, Counted, picture, rows_of, save_png, write_counted
-from knowlip.tasks.segmenter import HeadConfig, Mode, Segmenter, load_segmenter, predict, save_segmenter
+from knowlip.tasks.segmenter import Segmenter, load_segmenter, predict, save_segmenter
 from knowlip.tasks.taught_on import taught_on
 from knowlip.tasks.unseen import check_unseen
-from knowlip.training.augment import AugmentConfig, GreyScale, augment
+from knowlip.training.augment import GreyScale, augment
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
 from knowlip.training.order import Order, dealt
@@ -41,46 +42,6 @@ from knowlip.training.task import Task, prefetched
 
 _STANDARD: Final = 64
 """Crops whose tokens say how large each channel of a frozen encoder is."""
-
-
-@dataclass(kw_only=True)
-class SegmentConfig(MeasuredConfig):
-    """Everything that decides the result of a segmentation."""
-
-    mode: Mode = "full"
-    """full: encoder and decoder learn; frozen: the encoder stays as it is."""
-    crop: int = 256
-    """Side of training crops and of the window, in pixels of the tiles; the encoder gets it at its own size."""
-    stride: float = 2 / 3
-    """Step of the window as a share of it, above 0 and at most 1; where windows overlap, their probabilities are
-    averaged."""
-    head: HeadConfig = field(default_factory=HeadConfig)
-    """The decoder."""
-    steps: int = 2000
-    """Steps of the training."""
-    batch_size: int = 16
-    learning_rate: float = 3e-4
-    augment: AugmentConfig = field(
-        default_factory=lambda: AugmentConfig(gain_db=0, speckle_looks=0, flips=0.5, rotations=0.75)
-    )
-    """How crops are changed; masks turn with them, and are not shifted."""
-    pictures: int = 6
-    """Measured tiles that are drawn beside their truth."""
-    workers: int = 2
-    """Threads that prepare batches."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.mode not in ("full", "frozen"):
-            raise ValueError(f"mode must be full or frozen, not {self.mode!r}.")
-        if self.steps < 1 or self.crop < 8 or self.pictures < 0:
-            raise ValueError("steps must be at least 1, crop at least 8, pictures not negative.")
-        if not 0 < self.stride <= 1:
-            raise ValueError(f"stride is a share of the window above 0 and at most 1, not {self.stride}.")
-        if self.augment.shift_px:
-            raise ValueError(
-                "augment.shift_px moves pixels without their mask: crops lie anywhere already, set it to 0."
-            )
 
 
 class Segmented(TypedDict):

@@ -4,9 +4,8 @@ Shapes: B crops, S side of a crop, C classes, H x W pixels of a tile.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import torch
@@ -18,34 +17,14 @@ from knowlip.models.encoders import Encoder, UnsuitedEncoder, open_encoder
 from knowlip.models.segmenter import MaskTransformer, enlarged
 from knowlip.tasks.masked import padded
 from knowlip.tasks.saved import SavedKind, check_encoder, frozen_sha256
+from knowlip.tasks.segment_settings import HeadConfig, Mode
 from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
 
-Mode = Literal["full", "frozen"]
 _SAVED = SavedKind(
     "segmenter", {"encoder": str, "size": int | None, "mode": str, "classes": list, "crop": int, "head": list}
 )
-_MOST: Final = 64
-"""Layers or heads of a decoder."""
 _AT_ONCE: Final = 16
 """Windows that are computed together."""
-
-
-@dataclass
-class HeadConfig:
-    """The decoder."""
-
-    layers: int = 2
-    """Transformer blocks."""
-    heads: int = 0
-    """Of their attention; 0: one for each 64 of the encoder's width."""
-    dropout: float = 0.1
-    """In the blocks."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.layers <= _MOST or not 0 <= self.heads <= _MOST or not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"head.layers lies in 1 to {_MOST}, head.heads in 0 to {_MOST}, head.dropout in 0 up to but below 1."
-            )
 
 
 class Segmenter(nn.Module):

@@ -4,8 +4,7 @@ The recipe is BLIP-VQA's with the infilling loss: a question is a context, its a
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -23,9 +22,9 @@ from knowlip.scio.scorer_model import fingerprint
 from knowlip.tasks.answering import ANSWERING
 from knowlip.tasks.answers import measure_answers as measure
 from knowlip.tasks.asking import Counts, Example, QuestionSampler, examples_of
+from knowlip.tasks.settings import FinetuneConfig
 from knowlip.tasks.unseen import also_seen
-from knowlip.training.augment import AugmentConfig, GreyScale, augment
-from knowlip.training.balance import check_balance
+from knowlip.training.augment import GreyScale, augment
 from knowlip.training.batch import AskedQuestions, each_tensor
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
@@ -33,46 +32,10 @@ from knowlip.training.losses import write_holes, written_logits
 from knowlip.training.order import Order, dealt
 from knowlip.training.resume import read_log
 from knowlip.training.state import whole_model
-from knowlip.training.task import Task, TrainingConfig, prefetched
+from knowlip.training.task import Task, prefetched
 from knowlip.training.tiles import load_pixels
 
 __all__ = ["AnswerLoss", "Answering", "Example", "FinetuneConfig", "examples_of", "finetune", "measure"]
-
-
-@dataclass(kw_only=True)
-class FinetuneConfig(TrainingConfig):
-    """Everything that decides the result of fine-tuning on questions."""
-
-    dataset: Path
-    """Data set whose training tiles are asked about."""
-    model: Path
-    """Pre-trained model folder. The fine-tuned one is `out/model`."""
-    epochs: int = 12
-    """Passes over the training tiles."""
-    steps: int | None = None
-    """The same in steps, instead of epochs."""
-    questions_per_image: int = 6
-    """Most questions about each image in a step; the image is encoded once for all of them."""
-    balance: float = 0.0
-    """How far training is balanced over types of questions and the answers of each: 0 meets all tiles equally often and
-    asks one question of each type, 1 asks all types and all answers of a type equally often, as far as tiles and
-    `repeats` allow. An epoch stays as long."""
-    repeats: float = 4.0
-    """Most times that a tile is met in a balanced epoch."""
-    learning_rate: float = 2e-5
-    min_learning_rate: float = 1e-7
-    label_smoothing: float = 0.1
-    """Share of each token's target that is spread over the vocabulary."""
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    workers: int = 2
-    """Threads that prepare batches."""
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.checkpoint_every < 1:
-            raise ValueError("epochs, batch_size and checkpoint_every must be at least 1.")
-        if self.questions_per_image < 1:
-            raise ValueError("questions_per_image must be at least 1.")
-        check_balance(self.balance, self.repeats)
 
 
 def finetune(config: FinetuneConfig, examples: Sequence[Example] | None = None) -> dict[str, Any]:

@@ -16,42 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-@dataclass
-class AugmentConfig:
-    """How much tiles are changed in training; 0 switches each part off."""
-
-    gain_db: float = 0.6
-    """Standard deviation of an image's gain in dB."""
-    speckle_looks: float = 20.0
-    """Looks (>= 1) of the speckle that is multiplied onto each pixel: power times a gamma variable of mean 1 and
-    variance 1 / looks. 20 looks are about 1 dB."""
-    multilook: float = 0.0
-    """Share of images whose power is averaged over a box of `multilook_px` pixels: fewer details, less speckle."""
-    multilook_px: int = 3
-    """Side of that box, odd."""
-    shift_px: int = 0
-    """Largest shift along each axis; what comes in is mirrored at the edge."""
-    flips: float = 0.0
-    """Share of pairs that are mirrored, pixels and direction words together."""
-    rotations: float = 0.0
-    """Share of pairs that are turned by 90, 180 or 270 degrees, pixels and direction words together."""
-
-    @property
-    def changes_power(self) -> bool:
-        """Whether levels change, and not only places."""
-        return bool(self.gain_db or self.speckle_looks or self.multilook)
-
-    def __post_init__(self) -> None:
-        for name in ("multilook", "flips", "rotations"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"augment.{name} is a share between 0 and 1, not {getattr(self, name)}.")
-        if self.gain_db < 0 or self.shift_px < 0:
-            raise ValueError("augment.gain_db and augment.shift_px must not be negative.")
-        if self.speckle_looks != 0 and self.speckle_looks < 1:
-            raise ValueError(f"augment.speckle_looks must be 0 (none) or at least 1, not {self.speckle_looks}.")
-        if self.multilook_px < 1 or self.multilook_px % 2 == 0:
-            raise ValueError(f"augment.multilook_px must be odd, not {self.multilook_px}.")
+from knowlip.training.settings import AugmentConfig
 
 
 @dataclass

@@ -22,9 +22,9 @@ from knowlip.training.groundings import GroundingTargets, targets_of
 from knowlip.training.holes import DRAWS, HoleConfig, HolePlan, cut, plan_holes
 from knowlip.training.losses import ObjectiveConfig
 from knowlip.training.order import Order
+from knowlip.training.settings import DataConfig
 from knowlip.training.task import prefetched
 from knowlip.training.texts import TextLengths, TileText, kept_parts
-from knowlip.training.tiles import DataConfig
 
 
 class BatchSettings(Protocol):

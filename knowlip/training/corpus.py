@@ -26,6 +26,7 @@ from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig, TextConfig
 from knowlip.models.tokenizer import TextTokenizer
 from knowlip.training.augment import GreyScale
+from knowlip.training.settings import DataConfig
 from knowlip.training.texts import (
     Reading,
     SubTextIds,
@@ -36,7 +37,7 @@ from knowlip.training.texts import (
     tokenise,
     words_read,
 )
-from knowlip.training.tiles import DataConfig, Pixels, open_pixels
+from knowlip.training.tiles import Pixels, open_pixels
 
 Kept = TypeVar("Kept")
 _MOST_KEPT = 20_000

@@ -9,9 +9,8 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -24,47 +23,13 @@ from torch.distributed.tensor import DTensor
 
 from knowlip.jobs.launch import launched
 from knowlip.training.layers import layer_shares
+from knowlip.training.settings import EngineConfig
 from knowlip.training.state import local
 
 _PATIENCE = timedelta(days=2)
 """How long a process waits for another: one of them scores and rewrites the texts of a whole data set."""
 _COMPILED_VARIANTS = 64
 """Variants of a compiled layer (with image, without gradient, causal, ...) that torch may compile."""
-
-
-@dataclass(kw_only=True)
-class EngineConfig:
-    """Where and how a training computes."""
-
-    accelerator: str = "auto"
-    """Of Lightning Fabric: auto, cpu, cuda, mps."""
-    devices: int = 1
-    """Processes on this machine, one a GPU; -1 for all GPUs. Under torchrun, its --nproc-per-node holds instead."""
-    num_nodes: int = 1
-    """Machines; more than one are started by torchrun on each of them, whose --nnodes holds instead."""
-    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """How several processes share the work: ddp (every one holds all weights; auto is this), or fsdp (each holds a
-    part)."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """fp32, or automatic mixed precision in bf16 (GPUs since Ampere) or in fp16 (with scaled gradients)."""
-    accumulate: int = 1
-    """Passes into which each process divides its part of a batch to save memory. The contrastive loss compares within
-    one pass and the queue."""
-    clip_gradient: float = 1.0
-    """Largest gradient norm; 0 for no clipping."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """adamw, or sgd with `momentum`."""
-    momentum: float = 0.9
-    """Of sgd."""
-    beta2: float = 0.999
-    """Of adamw: share of the running mean of squared gradients that a step leaves as it is. Masked autoencoders are
-    trained with 0.95."""
-    layer_decay: float = 1.0
-    """Learning rate of a block of the image tower over that of the block above it; 1: all learn alike."""
-    compile: bool = False
-    """Compile the transformer blocks (torch.compile)."""
-    checkpoint_activations: bool = False
-    """Compute activations a second time in the backward pass instead of keeping them."""
 
 
 FREE_ENGINE = ("accelerator", "devices", "num_nodes", "strategy", "compile", "checkpoint_activations")

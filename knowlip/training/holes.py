@@ -11,27 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from knowlip.training.settings import HoleConfig
 from knowlip.training.texts import TileText
-
-
-@dataclass
-class HoleConfig:
-    """How often each kind of hole is cut; the shares are normalised."""
-
-    span: float = 0.35
-    """A few consecutive tokens of one sub-text."""
-    subtext: float = 0.4
-    """The whole content of one sub-text."""
-    everything: float = 0.25
-    """The whole text: captioning."""
-    span_tokens: int = 6
-    """Longest span."""
-    at_once: int = 1
-    """Most sub-texts of a text that are written from one reading: besides the hole also some of the others that are not
-    shown. 1 is one hole a text, as BLIP and the paper; 8 teaches the decoder up to eight times as much a step."""
-    others: float = 0.75
-    """A text with a hole in one sub-text draws a number between 0 and this; with that chance each other sub-text is not
-    shown, but [MASK]. What SCIO hides at once (`scio.holes_at_once`) should be familiar from training."""
 
 
 @dataclass

@@ -26,8 +26,9 @@ from knowlip.training.health import FirstBad, Health, Throughput, memory_gb, pea
 from knowlip.training.loggers import Logger, check_loggers, open_loggers
 from knowlip.training.resume import Checkpoint, read_checkpoint, read_log, write_checkpoint
 from knowlip.training.schedule import check_warmup, cosine, learning_rate, warmup_of
+from knowlip.training.settings import TrainingConfig
 from knowlip.training.state import load_optimizer_state, load_whole_state, optimizer_state, whole_state
-from knowlip.training.task import Opener, Task, TrainingConfig
+from knowlip.training.task import Opener, Task
 
 FREE = (*FREE_ENGINE, "log_every", "checkpoint_every", "keep_steps", "loggers", "dataset", "out")
 """Settings that may differ between a run and its continuation, whatever the task."""

@@ -3,8 +3,6 @@ and queue updates behind it."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,55 +34,7 @@ from knowlip.training.batch import Batch, HoleGroup, Phrases
 from knowlip.training.ema import momentum_copy, update_momentum
 from knowlip.training.groundings import GroundingTargets
 from knowlip.training.queue import FeatureQueue
-
-
-@dataclass
-class ObjectiveConfig:
-    """Weights and shares of the three objectives."""
-
-    itc: float = 1.0
-    """Weight of the contrastive loss."""
-    itm: float = 1.0
-    """Weight of the matching loss."""
-    infill: float = 1.0
-    """Weight of the infilling loss."""
-    ground: float = 0.0
-    """Weight of the grounding losses, which teach the readout (`model.readout`) what the annotator claims and points
-    at; 0 is the paper."""
-    attend: float = 0.0
-    """Weight of guided attention: holes of target texts attend to the annotator's boxes."""
-    regions: float = 0.0
-    """Weight of contrast between the nine regions and words for what they hold."""
-    questions: int = 0
-    """Questions asked about each image beside its text, their answers written as holes are: so that the pre-trained
-    model answers too."""
-    questions_from: Literal["annotator", "truth"] = "annotator"
-    """Where their answers come from: what the texts claim, as far as it is believed; or truth or labels of the training
-    tiles, where the data set has some (fine-tuning uses these where it can)."""
-    wrong_subtext: bool = False
-    """Whether matching is asked about texts of which one sub-text is another tile's, beside whole other texts."""
-    itm_negatives: Literal["local", "all"] = "local"
-    """Where hard negatives are drawn: in a rank's own batch, or in the batches of all ranks."""
-    generation: Literal["infill", "lm"] = "infill"
-    """What the decoder learns: to write holes, or (ablation) the whole text left to right from the image alone, as in
-    BLIP."""
-    itm_share: float = 1.0
-    """Share of each batch on which matching is trained (it costs three image-grounded text passes)."""
-    infill_share: float = 1.0
-    """Share of each batch on which infilling is trained."""
-    negative_floor: float = 1e-4
-    """Of the weights by which hard negatives are drawn, see :func:`knowlip.objectives.itm.hard_negatives`."""
-    alpha: float = 0.4
-    """Weight of soft targets in the contrastive loss."""
-    alpha_epochs: float = 2.0
-    """Epochs over which alpha rises from 0."""
-    label_smoothing: float = 0.1
-    """Of the infilling loss."""
-    queue: int = 20000
-    """Entries of the feature queue; 0 for none. Short trainings want few: old features are those of another model."""
-    momentum: float = 0.995
-    """Of the momentum model."""
-
+from knowlip.training.settings import ObjectiveConfig
 
 PARTS = ("itc", "itm", "infill", "ground", "attend", "regions")
 """The objectives, by the names of their weights."""

@@ -9,58 +9,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
 
-from knowlip.training.engine import EngineConfig
-from knowlip.training.loggers import LoggerName
-from knowlip.training.schedule import Decay
-
 Part = TypeVar("Part")
 """One process's share of one pass over a batch, of a type of the task's own."""
 Given = TypeVar("Given")
-
-
-@dataclass(kw_only=True)
-class TrainingConfig(EngineConfig):
-    """Settings of every training, whatever the task."""
-
-    out: Path
-    """Run folder: config, log, checkpoint, curves, final model."""
-    batch_size: int = 32
-    """Items a step of the optimiser, of all processes together."""
-    learning_rate: float = 3e-4
-    """The highest."""
-    min_learning_rate: float = 1e-6
-    """Where the warm-up begins and the decay ends."""
-    warmup_steps: int | None = None
-    """Steps in which the learning rate rises; a twentieth of the training where not given. As many as the training has
-    are refused, more than half are warned of."""
-    decay: Decay = "cosine"
-    """Of the learning rate after the warm-up: "cosine", "paper" (0.9 to the power of the epoch), or "poly" (the share
-    of the training that is left, to the power of 0.9), or "steps" (a tenth from each of `decay_at` on)."""
-    decay_at: tuple[float, ...] = (2 / 3, 11 / 12)
-    """Of the decay "steps": shares of the training; 24 and 33 of 36 epochs."""
-    weight_decay: float = 0.05
-    """Not on temperature, biases and norms."""
-    weight_decay_end: float | None = None
-    """Where half a cosine brings `weight_decay` by the end of the training; it stays where not given."""
-    seed: int = 0
-    """Of new weights, order, dropout and augmentation."""
-    log_every: int = 10
-    """Steps between log lines. Losses that are not finite are noticed, and SIGTERM is obeyed by several processes, at
-    log lines and checkpoints."""
-    checkpoint_every: int = 200
-    """Steps between checkpoints; stages end with one too."""
-    keep_steps: tuple[int, ...] = ()
-    """Steps whose checkpoints are kept besides the last, as RUN/checkpoint-STEP.pt. Copied to the `checkpoint.pt` of an
-    empty folder, one is where a run with other later stages begins."""
-    loggers: tuple[LoggerName, ...] = ("tensorboard",)
-    """Where curves go besides RUN/log.jsonl: tensorboard, wandb, mlflow."""
 
 
 class BatchSource(Protocol[Part]):

@@ -2,7 +2,6 @@
 the shards."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,44 +11,8 @@ from knowlip.base.files import sha256, whole_file
 from knowlip.base.progress import track
 from knowlip.dataset import Dataset
 from knowlip.dataset.pixels import TileReader
-from knowlip.training.balance import check_balance
 
 _CHUNK = 256
-
-
-@dataclass
-class DataConfig:
-    """Where pixels come from, in which order and how often, and who prepares them. `order`, `bucket_batches`, `balance`
-    and `repeats` change what a training sees; the rest may differ between a run and its continuation."""
-
-    pixels: Literal["cache", "stream"] = "cache"
-    """"cache": all tiles are decoded once into one memory-mapped file at the model's size (RUN/cache). "stream": they
-    are read and decoded from the shards whenever they are needed."""
-    workers: int = 2
-    """Threads that decode and prepare batches; 0 does it in the training loop itself."""
-    prefetch: int = 2
-    """Steps that are prepared ahead."""
-    pin: bool = False
-    """Prepare batches in page-locked memory, from which a GPU copies while it computes."""
-    order: Literal["tile", "shard"] = "tile"
-    """"tile": any tile may follow any other. "shard": shards in random order, tiles mixed within windows; for disks
-    that are slow at random access."""
-    bucket_batches: int = 1
-    """Of so many batches in a row, texts of about equal length are put together; 1 for chance alone."""
-    balance: float = 0.0
-    """How far an epoch is balanced over instruction sets and scales: 0 takes tiles as they come, 1 all groups equally
-    often; a group of n tiles gets a share in proportion to n to the power of 1 - balance. An epoch stays as long."""
-    repeats: float = 4.0
-    """Most times that a tile is met in a balanced epoch."""
-    pad_multiple: int = 1
-    """Texts are padded to a multiple of this; 1 to the longest of the batch. Compiled models want few lengths."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 0 or self.prefetch < 1:
-            raise ValueError("data.workers must be at least 0 and data.prefetch at least 1.")
-        if self.bucket_batches < 1 or self.pad_multiple < 1:
-            raise ValueError("data.bucket_batches and data.pad_multiple must be at least 1.")
-        check_balance(self.balance, self.repeats, "data.")
 
 
 class Pixels(Protocol):

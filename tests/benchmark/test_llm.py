@@ -15,7 +15,8 @@ from knowlip.base.rows import Results, Row, read_results
 from knowlip.benchmark.llm.prompt import prompt_of
 from knowlip.benchmark.llm.published import PUBLISHED
 from knowlip.benchmark.llm.reading import MOST_READ, read_reply
-from knowlip.benchmark.llm.run import BenchLlmConfig, LlmOptions, bench_llm, show
+from knowlip.benchmark.llm.run import BenchLlmConfig, bench_llm, show
+from knowlip.benchmark.llm.settings import LlmOptions
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.language.questions import QUESTION_TYPES, Question, QuestionType

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from knowlip.training.engine import Engine
 from knowlip.training.loop import train
 from knowlip.training.resume import read_checkpoint
-from knowlip.training.task import Task, TrainingConfig, prefetched
+from knowlip.training.settings import TrainingConfig
+from knowlip.training.task import Task, prefetched
 
 
 @dataclass(kw_only=True)

@@ -5,9 +5,7 @@ OUT/leaderboard.md, leaderboard.csv, leaderboard.tex
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from knowlip.base.files import whole_file
 from knowlip.benchmark.leaderboard.beside import panels_of, parts_of, radar_of
@@ -17,21 +15,9 @@ from knowlip.benchmark.leaderboard.page import page
 from knowlip.benchmark.leaderboard.shown import ShownBoard, shown_board
 from knowlip.benchmark.leaderboard.sources import read_sources
 from knowlip.benchmark.leaderboard.written import Leaderboard, as_csv, latex, markdown
+from knowlip.benchmark.settings import LeaderboardConfig
 
 NAME: Final = "leaderboard"
-
-
-@dataclass(frozen=True)
-class LeaderboardConfig:
-    """What is read, and where the tables go."""
-
-    POSITIONAL: ClassVar = ("rows",)
-
-    rows: list[Path]
-    """Files of results (of evaluate, bench run, bench suite, bench llm, dataset audit, ablation; those in
-    benchmarks/results), or folders of bench run, suite and llm."""
-    out: Path
-    """Folder for leaderboard.html, .md, .csv and .tex."""
 
 
 def leaderboard(config: LeaderboardConfig) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from knowlip.base.rows import Results, read_results
 from knowlip.benchmark.report import results
 from knowlip.benchmark.report.data import facts, samples
 from knowlip.benchmark.report.places import Pictures, places
+from knowlip.benchmark.settings import ReportConfig
 from knowlip.dataset import Dataset
 from knowlip.pages.charts import Curve, line_chart
 from knowlip.pages.render import render
@@ -51,28 +51,6 @@ _CURVES = (
     ("pairs_per_s", "Pairs a second", ""),
 )
 """Name in the log, title and note."""
-
-
-@dataclass
-class ReportConfig:
-    """Settings of :func:`report`."""
-
-    dataset: Path
-    """Folder of the data set."""
-    out: Path
-    """HTML file to write."""
-    run: Path | None = None
-    """Folder of the pre-training run, with log.jsonl and config.yaml."""
-    metrics: Path | None = None
-    """JSON written by `evaluate`."""
-    examples: Path | None = None
-    """Its examples; by default `examples.json` beside `metrics`."""
-    title: str = "KnowLIP report"
-    """Headline."""
-    samples: int = 8
-    """Sample tiles shown with all their sub-texts."""
-    seed: int = 0
-    """Of the choice of sample tiles."""
 
 
 def report(config: ReportConfig) -> dict[str, Any]:

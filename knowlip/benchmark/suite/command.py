@@ -9,9 +9,9 @@ OUT/efficiency.json parameters, operations and images a second of each encoder, 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, get_args
+from typing import Any, Final
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
@@ -21,6 +21,7 @@ from knowlip.base.rows import Json, Results, Row
 from knowlip.benchmark.efficiency import Efficiency, efficiencies
 from knowlip.benchmark.evaluate import weights_of
 from knowlip.benchmark.run import ROWS, weights_sha256
+from knowlip.benchmark.settings import SuiteConfig
 from knowlip.benchmark.suite.cells import CellEnd, CellWork, SuiteCell, cells_of, read_end, rows_in
 from knowlip.benchmark.suite.recipe import SuiteRecipe, read_suite
 from knowlip.jobs.run import runner
@@ -29,39 +30,10 @@ from knowlip.jobs.work import Processes, Ray, Where
 
 RUNS: Final = "runs.json"
 SPEED: Final = "efficiency.json"
-Place = Literal["here", "processes", "ray"]
 _DECIDE: Final = ("knowlip", "torch", "torchvision", "timm", "numpy", "scikit-learn", "pyarrow")
 """Packages that decide what a cell comes to."""
 _SHOWN: Final = 5
 """Failures that the sentence of the command names."""
-
-
-@dataclass(frozen=True)
-class SuiteConfig:
-    """What is compared, and where."""
-
-    POSITIONAL: ClassVar = ("recipe",)
-
-    recipe: Path
-    """YAML file with data, models and tasks, see docs/bench.md."""
-    out: Path
-    """Folder for everything; the same command goes on in it, and new entries of the recipe come to those there."""
-    dry: bool = False
-    """Print the plan with its counts; nothing is trained or written."""
-    where: Place = "here"
-    """here: one cell after the other in this process; processes: several on this machine; ray: on a cluster."""
-    workers: int = 2
-    """Cells at a time, with processes."""
-    address: str = "auto"
-    """Of the Ray cluster: auto, or HOST:PORT."""
-    gpu: bool = False
-    """With ray: a cell takes a GPU and no core."""
-
-    def __post_init__(self) -> None:
-        if self.where not in get_args(Place):
-            raise ValueError(f"where must be {', '.join(get_args(Place))}, not {self.where!r}.")
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, not {self.workers}.")
 
 
 def suite(config: SuiteConfig) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,11 @@ from knowlip.base.rows import Json
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
 from knowlip.inference.archive.parts import ROWS_A_GROUP, SCHEMA, SceneArchive, begin
+from knowlip.inference.archive.settings import IndexConfig
 from knowlip.inference.images import TakenImage, taken_tiles
 from knowlip.inference.opened import encode
 from knowlip.inference.predict import WORK, SceneWork, predict_scenes
 from knowlip.inference.predict_words import ScenesWords
-from knowlip.inference.scene_settings import PredictWordsConfig
 from knowlip.jobs.store import TABLES, Store, alone
 from knowlip.models import KnowLIP
 from knowlip.scenes import Scene
@@ -34,18 +34,6 @@ from knowlip.tiles.windows import centers, footprints
 
 _CHUNK = 1024
 """Tiles of a data set that are embedded before they are kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class IndexConfig(PredictWordsConfig):
-    """What goes into an archive, and what out of it."""
-
-    POSITIONAL: ClassVar = ("scenes",)
-
-    scenes: list[Path] = ()  # type: ignore[assignment]
-    """Scene files, folders of them, and data sets (their accepted tiles)."""
-    remove: list[str] = ()  # type: ignore[assignment]
-    """Names of sources to remove, as `knowlip index --out ARCHIVE` lists them."""
 
 
 class Indexed(TypedDict):

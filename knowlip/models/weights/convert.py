@@ -1,14 +1,14 @@
 """A model folder from another project's checkpoint; sizes are read from the file."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict
+from dataclasses import replace
+from typing import Any, Literal, TypedDict
 
 from knowlip.base.provenance import provenance
 from knowlip.models.checkpoint import save_model
 from knowlip.models.config import ModelConfig, TextConfig, VisionConfig
 from knowlip.models.knowlip import KnowLIP
 from knowlip.models.layout import unallocated
+from knowlip.models.settings import ConvertConfig, Kind
 from knowlip.models.tokenizer import TextTokenizer, read_casing, read_vocabulary
 from knowlip.models.weights.bert import bert_names, convert_bert, text_sizes
 from knowlip.models.weights.blip import DECODER, ENCODER, blip_kind, blip_names, convert_blip
@@ -16,52 +16,6 @@ from knowlip.models.weights.heads import find_heads
 from knowlip.models.weights.ledger import WeightsReport, describe
 from knowlip.models.weights.source import Source, read_source
 from knowlip.models.weights.vit import OURS, convert_vit, find_tower, plain_vit, timm_config
-
-Kind = Literal["auto", "blip", "bert", "vit"]
-
-
-@dataclass(frozen=True)
-class ConvertConfig:
-    """What to convert, and into what."""
-
-    source: Path
-    """BLIP, BERT or ViT checkpoint: safetensors, ONNX, a PyTorch file, or a folder of the Hugging Face hub."""
-    out: Path
-    """Model folder to write."""
-    kind: Kind = "auto"
-    """What the file holds; auto looks at the names of its tensors. A BERT or a ViT leaves the other tower random."""
-    vocabulary: Path | None = None
-    """`vocab.txt` of the BERT that the text tower was trained with; by default the one beside the file."""
-    vision: str = ""
-    """timm name of the image tower where it is not a plain ViT, whose sizes are read from the file."""
-    image_size: int | None = None
-    """Side of the input in pixels, where it should not be the file's (224 with `vision`): position embeddings are
-    resized."""
-    vision_heads: int | None = None
-    """Heads of attention of the image tower, where the file and its `config.json` do not say them."""
-    text_heads: int | None = None
-    """The same of the text tower."""
-    vision_grid: list[int] | None = None
-    """Rows and columns of the patches that a ViT has positions for, where they make no square."""
-    vision_mean: list[float] | None = None
-    """Mean of each input channel (pixels in 0..1) that a ViT expects, where neither file nor layout says it."""
-    vision_std: list[float] | None = None
-    """Standard deviation of each, likewise."""
-    max_length: int | None = None
-    """Longest token sequence, where it should be less than the file's positions."""
-    decoder_reads: Literal["auto", "text", "image"] = "auto"
-    """What a BLIP's decoder shall read: auto is what it was trained for, the image (captions) or text (questions).
-    "text" makes a pre-trained BLIP ready to be fine-tuned on questions."""
-
-    POSITIONAL: ClassVar = ("source",)
-
-    def __post_init__(self) -> None:
-        if (self.vision_mean is None) != (self.vision_std is None):
-            raise ValueError("Give vision_mean and vision_std together.")
-        if self.vision_std is not None and min(self.vision_std, default=0) <= 0:
-            raise ValueError("vision_std must be above 0.")
-        if self.vision_grid is not None and (len(self.vision_grid) != 2 or min(self.vision_grid) < 1):
-            raise ValueError("vision_grid is two numbers, rows and columns of patches.")
 
 
 class Converted(TypedDict):

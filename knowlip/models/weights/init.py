@@ -1,39 +1,15 @@
 """What a training starts from instead of random weights."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from knowlip.models.knowlip import KnowLIP
+from knowlip.models.settings import InitConfig
 from knowlip.models.weights.bert import convert_bert
 from knowlip.models.weights.blip import convert_blip
 from knowlip.models.weights.ledger import Conversion, WeightsReport
 from knowlip.models.weights.own import convert_own, open_start
 from knowlip.models.weights.source import read_source
 from knowlip.models.weights.vit import Normalisation, convert_vit, timm_source
-
-
-@dataclass
-class InitConfig:
-    """Weights to start from, of other projects or of an earlier training; left empty, all are random."""
-
-    vision: str = ""
-    """Image tower: a file (timm, DeiT, DINO, DINOv2, MAE, MoCo v3; ONNX too), "timm" for the weights that timm knows
-    under the model's name, or "timm/NAME" or "hf-hub:USER/REPO" for those of another (from the hub or its cache)."""
-    vision_mean: list[float] | None = None
-    """Mean of each input channel (pixels in 0..1) that these weights expect, where it is not the layout's own."""
-    vision_std: list[float] | None = None
-    """Standard deviation of each, likewise."""
-    vision_grid: list[int] | None = None
-    """Rows and columns of the patches that these weights have positions for, where they make no square."""
-    text: Path | None = None
-    """Text tower: a BERT (file, or folder of the Hugging Face hub)."""
-    blip: Path | None = None
-    """Both towers, heads and decoder: a BLIP checkpoint, instead of the two others."""
-    model: str = ""
-    """Everything, tokenizer and readout too: a model of KnowLIP's own of the same sizes. "shipped" is the one that
-    comes with the package; else a folder, or USER/REPO."""
-    antialias: bool = False
-    """Low-pass position embeddings before they shrink to a smaller grid (timm does, BLIP and MAE do not)."""
 
 
 def initialise(model: KnowLIP, init: InitConfig, start: KnowLIP | None = None) -> dict[str, WeightsReport]:

@@ -9,9 +9,8 @@ items   a file of `knowlip questions make`, or one written by hand in its layout
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from knowlip.base.documents import parse_json, read_limited
 from knowlip.base.settings import plain
@@ -32,18 +31,10 @@ from knowlip.tasks.items.records import (
     read_items,
     sign_in,
 )
+from knowlip.tasks.items.settings import NAMES, Form, ImportItemsConfig
 
 __all__ = ["ImportItemsConfig", "import_items", "show"]
 
-Form = Literal["auto", "items", "coco", "table"]
-NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "image": ("image", "file_name", "filename", "image_name", "img_name", "img", "file", "tile_id", "image_id", "name"),
-    "caption": ("caption", "captions", "text", "description"),
-    "question": ("question", "questions", "query"),
-    "answer": ("answer", "answers", "gt", "ground_truth"),
-    "type": ("type", "question_type", "category", "task", "application"),
-}
-"""What a record says -> the names that its column may have, the first that is there."""
 _IDS: Final = ("image_id", "name")
 """Columns that name an image only where nothing else does: an id is often a number of its own."""
 _MOST_BYTES: Final = 2 << 30
@@ -52,32 +43,6 @@ _WIDEST: Final = 1 << 20
 """Characters of a cell of a CSV file."""
 _ASKS: Final = ("human", "user")
 _ANSWERS: Final = ("gpt", "assistant", "model", "bot", "chatgpt", "llm")
-
-
-@dataclass(frozen=True)
-class ImportItemsConfig:
-    """Whose captions and questions become those of which tiles."""
-
-    POSITIONAL: ClassVar = ("dataset",)
-    dataset: Path
-    """Data set with the images."""
-    files: list[Path]
-    """Files of captions and questions."""
-    out: Path
-    """Folder for items.json and examples.html."""
-    form: Form = "auto"
-    """How the files are written; "auto" looks."""
-    columns: tuple[str, ...] = ()
-    """Of tables: which column is what, as WHAT=NAME, where it has none of the usual names; WHAT is image, caption,
-    question, answer or type."""
-
-    def __post_init__(self) -> None:
-        if self.form not in ("auto", "items", "coco", "table"):
-            raise ValueError(f"form must be auto, items, coco or table, not {self.form!r}.")
-        for one in self.columns:
-            what, equals, name = one.partition("=")
-            if what not in NAMES or not equals or not name:
-                raise ValueError(f"columns are WHAT=NAME, WHAT being {', '.join(NAMES)}; not {one!r}.")
 
 
 class _Entry(NamedTuple):

@@ -9,13 +9,12 @@ Everything depends on the seed and the tile alone but for what is left out for b
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypedDict
+from typing import Any, Final, TypedDict
 
 import numpy as np
 
-from knowlip.annotators.labels.captions import WORDINGS, captions, unsaid
+from knowlip.annotators.labels.captions import captions, unsaid
 from knowlip.annotators.labels.facts import LabelFacts, LabelSource
 from knowlip.base.progress import track
 from knowlip.base.settings import plain
@@ -23,58 +22,17 @@ from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES, landform_shar
 from knowlip.dataset import Dataset
 from knowlip.jobs.store import alone
 from knowlip.language.categories import UNTYPED, category_of, untyped
-from knowlip.language.clear import Clearness, ImageLabels, Spot, clear_facts
+from knowlip.language.clear import ImageLabels, Spot, clear_facts
 from knowlip.language.questions import Askable, Question, QuestionType, tile_askables
 from knowlip.language.tile_facts import Facts
 from knowlip.tasks.items.page import write_page
 from knowlip.tasks.items.records import Caption, Items, counted, write_items
+from knowlip.tasks.items.settings import MakeConfig, Positions
 from knowlip.tasks.protocols import tile_groups
 
 ITEMS: Final = "items.json"
 PAGE: Final = "examples.html"
-Positions = Literal["name", "number", "both"]
-Copies = Literal["apart", "anywhere"]
 _COVERS: Final = frozenset(LAND_COVER.values())
-
-
-@dataclass(frozen=True)
-class MakeConfig:
-    """What is said and asked of each tile."""
-
-    POSITIONAL: ClassVar = ("dataset",)
-    dataset: Path
-    """Data set with truth, boxes or masks."""
-    out: Path
-    """Folder for items.json and examples.html."""
-    seed: int = 0
-    """Draws the wordings, the regions asked about, and what is left out for balance."""
-    captions: int = WORDINGS
-    """Captions of each image, each in a wording of its own: at most five, 0 for none."""
-    regions: int = 4
-    """Regions of each image whose landform is asked for, at most nine, drawn among those with a clear one."""
-    positions: Positions = "name"
-    """How regions are called: "name" ("upper left"), "number" ("region 1", as the paper), or "both", each in a question
-    of its own."""
-    balance: float = 0.0
-    """How far frequent answers of a type, and frequent types, are cut down in every split: 0 keeps all, 1 keeps no
-    more of an answer than the median answer of its type has, and no more of a type than the median type."""
-    copies: Copies = "apart"
-    """apart: nothing is said or asked in training about a tile that shows the same as one that is held out (near
-    copies, shared ground); anywhere: copies are not looked for."""
-    clear: Clearness = field(default_factory=Clearness)
-    """How far from another answer an answer must be."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.captions <= WORDINGS:
-            raise ValueError(f"captions must lie from 0 to {WORDINGS}, not {self.captions}.")
-        if not 0 <= self.regions <= 9:
-            raise ValueError(f"regions must lie from 0 to 9, not {self.regions}.")
-        if not 0 <= self.balance <= 1:
-            raise ValueError(f"balance must lie from 0 (as they come) to 1, not {self.balance}.")
-        if self.positions not in ("name", "number", "both"):
-            raise ValueError(f"positions must be name, number or both, not {self.positions!r}.")
-        if self.copies not in ("apart", "anywhere"):
-            raise ValueError(f"copies must be apart or anywhere, not {self.copies!r}.")
 
 
 class Made(TypedDict):

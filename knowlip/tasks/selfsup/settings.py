@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from knowlip.models.config import VisionConfig
-from knowlip.models.vision_model import Pool, Positions
+from knowlip.models.config import Pool, Positions, VisionConfig
 from knowlip.tasks.chips import CONTRAST, HIDE_SIZE, Contrast, HideSize
 from knowlip.tasks.protocols import FOLDS, Protocol, check_protocol
-from knowlip.training.task import TrainingConfig
-from knowlip.training.views import ViewConfig, check_area
+from knowlip.training.settings import TrainingConfig
+from knowlip.training.view_settings import ViewConfig, check_area
 
 Method = Literal["mae", "moco", "jepa", "dino"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
