@@ -19,6 +19,8 @@ from knowlip.dataset import Dataset
 from knowlip.inference.archive import SceneArchive
 from knowlip.inference.archive.parts import HEAD
 from knowlip.inference.settings import AskConfig, CaptionConfig
+from knowlip.models.default import shipped_model
+from knowlip.models.hub import WEIGHTS, find_model
 from knowlip.scenes import Scene, SceneOverrides
 from knowlip.scenes import open_scene as _open_scene
 
@@ -476,8 +478,6 @@ _LAST: dict[tuple[str, int, str], "KnowLIP"] = {}
 def _opened(model: Named, device: str) -> "KnowLIP":
     """A model for use; one that is open is taken as it is."""
     from knowlip.models import KnowLIP, load_model
-    from knowlip.models.default import shipped_model
-    from knowlip.models.hub import WEIGHTS, find_model
 
     if isinstance(model, KnowLIP):
         return model.eval()

@@ -14,6 +14,8 @@ from knowlip.base.rows import Results
 from knowlip.base.settings import plain
 from knowlip.benchmark.table import print_table
 from knowlip.commands import COMMANDS
+from knowlip.models.default import shipped_model
+from knowlip.models.hub import CARD
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,6 @@ _SHOWN = (
 
 def _say_what_hours_give() -> None:
     """The same figures of the model that comes with KnowLIP, which the same recipe trained for hours."""
-    from knowlip.models.default import shipped_model
-    from knowlip.models.hub import CARD
-
     try:
         measured = read_json(shipped_model() / CARD)["card"].get("measured", {})
     except ValueError:  # a source tree without it
