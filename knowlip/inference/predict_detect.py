@@ -2,7 +2,8 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,8 @@ from knowlip.base.progress import track
 from knowlip.base.rows import Json
 from knowlip.inference.geojson import write_geojson
 from knowlip.inference.predict import Predicted, ScenePredictor, SceneWork, facts_of, predict_scenes, show_scenes
-from knowlip.inference.scene_boxes import FOUND, Merged, merged, placed
+from knowlip.inference.scene_boxes import FOUND, Merged, merged, placed, scaled
+from knowlip.inference.scene_grid import SceneGrid
 from knowlip.inference.scene_settings import PredictDetectConfig
 from knowlip.jobs.store import TABLES, Store
 from knowlip.models.detection import Detector
@@ -31,6 +33,9 @@ from knowlip.tasks.metrics.boxes import CORNERS
 _COLUMNS: Final = (
     *("category", "score", "x", "y", "east_west_m", "north_south_m", "length_m", "width_m", "heading_deg"),
 )
+_ROWS: Final = 1_000_000
+"""More rows of windows than a scene has: tells those of one pixel size from those of the next."""
+_NEAR: Final = 1.01
 _DIGITS: Final = 7
 """Of degrees: a centimetre."""
 
@@ -62,23 +67,42 @@ class ScenesDetector(ScenePredictor):
         return (self.config.model.resolve(),)
 
     def run(self, work: SceneWork) -> dict[str, Json]:
-        """Boxes of each row of windows, then of the scene."""
+        """Boxes of each row of windows at each pixel size, then of the scene."""
         store = Store(work.folder, TABLES)
         store.begin(dict(work.made_with))
-        names = [f"{row:05d}" for row in range(len(work.grid.tops))]
+        grids = [work.grid, *(self._coarser(work) if self.config.octaves else ())]
+        names = {
+            f"{octave}-{row:05d}": (octave, row) for octave, grid in enumerate(grids) for row in range(len(grid.tops))
+        }
         for name in track(store.todo(names), f"detect in {work.scene.scene_id}"):
-            store.write(name, self._row(work, int(name)))
+            octave, row = names[name]
+            store.write(name, self._row(replace(work, grid=grids[octave]), row))
         tables = [store.read(name) for name in names]
-        found = merged([table.to_pandas() for table in tables])
+        # Boxes of coarser pixels are brought to those of the first grid; windows of another size are other windows.
+        parts = [
+            scaled(table.to_pandas(), grids[octave].step / work.grid.step, octave * _ROWS)
+            for table, (octave, _) in zip(tables, names.values(), strict=True)
+        ]
+        found = merged(parts)
         empty = sum(int(table.schema.metadata[b"without_data"]) for table in tables)
         write_found(work, found)
         return {
             "objects": _counts(found.boxes),
+            "looked_at_metres": [round(grid.metres, 6) for grid in grids],
+            "windows": sum(len(grid.tops) * len(grid.lefts) for grid in grids),
             "seen_by_two_windows": found.doubled,
             "cut_by_their_window": found.cut,
             "left_out_without_data": empty,
             "min_score": self.config.min_score,
         }
+
+    def _coarser(self, work: SceneWork) -> Iterator[SceneGrid]:
+        """The scene at twice, four times, ... its pixel size, as far as the model learned on such, and until one window
+        holds it all."""
+        known, grid = self.taught.metres_per_pixel if self.taught else None, work.grid
+        while known and 2 * grid.metres <= known[1] * _NEAR and max(grid.shape) > grid.window:
+            grid = SceneGrid(grid.ground, 2 * grid.metres, grid.window, self.config.overlap)
+            yield grid
 
     def _row(self, work: SceneWork, row: int) -> pa.Table:
         parts: list[pd.DataFrame] = []

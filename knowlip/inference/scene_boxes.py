@@ -82,6 +82,22 @@ def placed(found: pd.DataFrame, cell: Cell, grid: SceneGrid, valid: np.ndarray) 
     return table.loc[keep, FOUND.names].reset_index(drop=True), int((near & ~data).sum())
 
 
+def scaled(table: pd.DataFrame, factor: float, rows: int) -> pd.DataFrame:
+    """Boxes of a grid of other pixels, as `FOUND`, on one whose pixels are smaller by a factor.
+
+    Args:
+        table: the boxes.
+        factor: side of its pixels over that of the other's.
+        rows: added to the rows of the windows, which are none of the other grid's.
+    """
+    if not rows:
+        return table
+    corners = [[factor * value for value in one] for one in table["corners"]]
+    moved = table.assign(row=table["row"] + rows, corners=pd.Series(corners, table.index, object))
+    moved[list(CORNERS)] = table[list(CORNERS)] * factor
+    return moved
+
+
 def merged(parts: Sequence[pd.DataFrame]) -> Merged:
     """The boxes of all windows, each object once.
 

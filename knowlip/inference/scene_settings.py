@@ -73,6 +73,9 @@ class PredictDetectConfig(PredictConfig):
     """Folder of a trained detector: `model` of a run, or the run folder."""
     min_score: float = 0.5
     """Boxes of a lower score are left out."""
+    octaves: bool = True
+    """Also look at the scene at twice, four times, ... its pixel size, as far as the model learned on such: an object
+    that no window holds at one size is whole at another. It costs a third more at most."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -391,3 +391,34 @@ def test_scenes_on_a_cluster_come_to_what_they_come_to_here(tmp_path: Path) -> N
     assert [one["scene_id"] for one in there["scenes"]] == [one["scene_id"] for one in here["scenes"]]
     for path in sorted((tmp_path / "here").glob("*.parquet")):
         assert (tmp_path / "there" / path.name).read_bytes() == path.read_bytes()
+
+
+# ---- several pixel sizes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("octaves", [True, False])
+def test_an_object_that_no_window_holds_is_whole_in_coarser_pixels(
+    tmp_path: Path, detector: Any, octaves: bool
+) -> None:
+    rng = np.random.default_rng(3)
+    values = rng.integers(90, 111, (900, 1100)).astype(np.uint16)
+    small = [(60 + 130 * (n // 6), 40 + 170 * (n % 6)) for n in range(36) if 60 + 130 * (n // 6) not in (450,)]
+    for top, left in small:
+        values[top : top + 8, left : left + 12] = 4000
+    values[420:480, 200:720] = 4000  # 520 px: twice a window
+    scene = write(tmp_path / "sea.tif", values)
+    config = PredictDetectConfig(scenes=[scene], model=tmp_path, out=tmp_path / "out", overlap=OVERLAP, octaves=octaves)
+    one = detector(config)
+    one.taught = TaughtOn((METRES, 4 * METRES), WINDOW, ("db-percentile-v1(0.5,99.8)",), ("umbra",))
+    (told,) = predict_scenes(config, one)["scenes"]
+    assert told["looked_at_metres"] == ([3.0, 6.0, 12.0] if octaves else [3.0])
+    table = pd.read_csv(tmp_path / "out" / "sea.csv")
+    long = table[table["east_west_m"] > 400]
+    outside = (np.abs(table["y"] - 450) > 40) | (np.abs(table["x"] - 460) > 280)
+    found = {(round(x), round(y)) for x, y in table[outside][["x", "y"]].to_numpy()}
+    assert len(table[outside]) == len(small)  # each once, whatever its pixels were
+    assert all(min(abs(x - (left + 6)) + abs(y - (top + 4)) for x, y in found) <= 4 for top, left in small)
+    whole = long[(long["east_west_m"] - 520 * METRES).abs() < 40]
+    assert len(whole) == (1 if octaves else 0)
+    if octaves:
+        assert len(table) == len(small) + 1
