@@ -28,6 +28,7 @@ from knowlip.inference.web.schema import (
     SearchResult,
     Task,
     TileFacts,
+    TileFilter,
     sentence_of,
 )
 from knowlip.pages.server import Refused, application
@@ -60,8 +61,9 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     )
 }
 _PNG: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"image/png": {}}, "description": "A picture."}}
+_RESULTS: Final = (".geojson", ".csv", ".parquet", ".html", ".tif", ".gpkg")
 _ANY_FILE: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"application/octet-stream": {}}, "description": "A file."}
+    200: {"content": {_KINDS[one].partition(";")[0]: {} for one in _RESULTS}, "description": "A file."}
 }
 _UPLOAD: Final = {
     "requestBody": {
@@ -127,8 +129,8 @@ def _add_search(app: FastAPI, desk: Desk) -> None:
         return desk.archive.points()
 
     @app.post("/api/points", tags=["archive"])
-    def passing(asked: SearchRequest) -> MapPoints:
-        """Where the windows lie that pass the filters of a search."""
+    def passing(asked: TileFilter) -> MapPoints:
+        """Where the windows lie that pass filters."""
         return desk.archive.points(asked)
 
     @app.post("/api/search", tags=["archive"])

@@ -37,6 +37,7 @@ from knowlip.inference.web.schema import (
     SearchRequest,
     SearchResult,
     TileFacts,
+    TileFilter,
     TileHit,
     TilePoint,
 )
@@ -252,7 +253,7 @@ class WebArchive:
             write_hits(path, result, [one.held for one in found.hits])
             return path.read_bytes()
 
-    def points(self, asked: SearchRequest | None = None) -> MapPoints:
+    def points(self, asked: TileFilter | None = None) -> MapPoints:
         """Where the windows lie, or those of them that pass filters."""
         masks = self.archive.mask(filters_of(asked, _near(asked)) if asked else Filters())
         places = [_located(part, mask) for part, mask in zip(self.archive.parts, masks)]
@@ -292,7 +293,7 @@ def _town(lon: float | None, lat: float | None) -> str:
     return f"{near['city']}, {near['country']} ({near['city_km']:,.0f} km)"
 
 
-def _near(asked: SearchRequest) -> NearPlace | None:
+def _near(asked: TileFilter) -> NearPlace | None:
     if not asked.near.strip():
         return None
     try:
@@ -302,7 +303,7 @@ def _near(asked: SearchRequest) -> NearPlace | None:
     return NearPlace(name=name, lon=lon, lat=lat, km=asked.km)
 
 
-def filters_of(asked: SearchRequest, near: NearPlace | None) -> Filters:
+def filters_of(asked: TileFilter, near: NearPlace | None) -> Filters:
     """What a request asks of windows."""
     return Filters(
         (near.lon, near.lat) if near else None,
@@ -310,7 +311,7 @@ def filters_of(asked: SearchRequest, near: NearPlace | None) -> Filters:
         asked.after,
         asked.before,
         asked.sensor.strip(),
-        asked.resolution or (0.0, math.inf),
+        (asked.resolution[0], asked.resolution[1]) if asked.resolution else (0.0, math.inf),
     )
 
 

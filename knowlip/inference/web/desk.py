@@ -85,7 +85,7 @@ class Desk:
         bounds = None
         if placed.any():
             west, east = float(lon[placed].min()), float(lon[placed].max())
-            bounds = west, float(lat[placed].min()), east, float(lat[placed].max())
+            bounds = [west, float(lat[placed].min()), east, float(lat[placed].max())]
         limits = UploadLimits(
             max_mb=self.config.max_upload_mb,
             max_megapixels=self.config.max_upload_megapixels,
@@ -99,7 +99,7 @@ class Desk:
             sources=[SourceFacts(name=part.path.name, windows=len(part.vectors)) for part in parts],
             sensors=sorted({str(one) for one in columns["sensor"] if one}),
             bands=sorted({str(one) for one in columns["band"] if one}),
-            dates=(dates[0], dates[-1]) if dates else None,
+            dates=[dates[0], dates[-1]] if dates else None,
             resolution_m=Known(low=float(shown[0]), high=float(shown[-1]))
             if len(shown)
             else Known(low=None, high=None),

@@ -29,7 +29,7 @@ from knowlip.pages.server import Refused
 _FILES: Final = (".geojson", ".gpkg", ".csv", ".parquet", ".tif", "-confidence.tif")
 """What of a result is given out; its report names paths of this machine and stays."""
 _LINE: Final = re.compile(r"\s*(.{1,120}?): (\d+)/(\d+)(?:, (\d+) s left)?\s*")
-_NICE: Final = 10
+_NICE: Final = 5
 _SAID: Final = 200
 """Lines of what a process says that are kept."""
 _COUNTS: Final = (

@@ -14,13 +14,15 @@ MOST_IMAGE: Final = 16_000_000
 """Letters of an image in base64."""
 
 Task = Literal["caption", "ask", "detect", "segment"]
+Two = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""A list, not a tuple: fewer tools read the schema of one."""
 TileKey = Annotated[str, Field(pattern=KEY_PATTERN, description="Key of a window.")]
 
 
 class _Strict(BaseModel):
-    """Keys that are not known are refused, and so are numbers that are none."""
+    """Keys that are not known are refused, and so are numbers that are none, and words or truths in their place."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class ErrorBody(BaseModel):
@@ -37,9 +39,7 @@ class TileFilter(_Strict):
     after: str = Field("", pattern=DATE_PATTERN, description="ISO date: not before it.")
     before: str = Field("", pattern=DATE_PATTERN, description="ISO date: before it.")
     sensor: str = Field("", max_length=64, description="Sensor or band.")
-    resolution: tuple[float, float] | None = Field(
-        None, description="Smallest and largest pixel spacing of the scene in metres."
-    )
+    resolution: Two | None = Field(None, description="Smallest and largest pixel spacing of the scene in metres.")
 
     @model_validator(mode="after")
     def _in_order(self) -> "TileFilter":
@@ -88,7 +88,7 @@ class TileFacts(BaseModel):
     metres_per_pixel: float | None = Field(description="Of the kept picture.")
     resolution_m: float | None = Field(description="Of the scene.")
     footprint: dict[str, Any] | None = Field(description="GeoJSON geometry in longitude and latitude.")
-    corners: list[tuple[float, float]] | None = Field(
+    corners: list[Two] | None = Field(
         description="Upper left, upper right, lower right, lower left of the picture; null where it has no such place."
     )
 
@@ -166,9 +166,11 @@ class ArchiveFacts(BaseModel):
     sources: list[SourceFacts]
     sensors: list[str]
     bands: list[str]
-    dates: tuple[str, str] | None
+    dates: Annotated[list[str], Field(min_length=2, max_length=2)] | None
     resolution_m: Known
-    bounds: tuple[float, float, float, float] | None = Field(description="West, south, east, north.")
+    bounds: Annotated[list[float], Field(min_length=4, max_length=4)] | None = Field(
+        description="West, south, east, north."
+    )
     model: str
     model_windows_m: Known
     detector: list[str] = Field(description="Classes of the detector, empty where the server has none.")

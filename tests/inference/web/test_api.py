@@ -192,6 +192,8 @@ def test_a_search_is_a_file(client: TestClient, tmp_path: Path) -> None:
         ({"something": 1}, "something"),
         ({"like": "../../etc/passwd"}, "like"),
         ({"text": 3}, "text"),
+        ({"km": True}, "km"),
+        ({"top": "3"}, "top"),
         ({"like": "0" * 12 + "-0", "image": "AAAA"}, "not both"),
         ([1], "valid"),
     ],

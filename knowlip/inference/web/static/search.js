@@ -3,6 +3,7 @@ import { at, el, get, metres, percent, picture, place, post, postBlob, save } fr
 import { boundsOf } from "./map.js";
 
 const FORMATS = { geojson: "GeoJSON", csv: "Table (CSV)", parquet: "GeoParquet", html: "Page (HTML)" };
+const FILTERS = ["near", "km", "after", "before", "sensor", "resolution"];
 const TYPED = ["near", "after", "before", "sensor", "finest", "coarsest"];
 
 export class Search {
@@ -67,7 +68,8 @@ export class Search {
       const found = await post("/api/search", asked, running.signal);
       this.asked = asked;
       this.show(found, Boolean(asked.text || asked.like || asked.image));
-      const { points } = await post("/api/points", asked, running.signal);
+      const filters = Object.fromEntries(FILTERS.filter(name => name in asked).map(name => [name, asked[name]]));
+      const { points } = await post("/api/points", filters, running.signal);
       this.map.setPoints(points);
     } catch (error) {
       if (error.name !== "AbortError") this.say(error.message, true);
