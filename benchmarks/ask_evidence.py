@@ -37,6 +37,7 @@ from knowlip.base.vocabulary import TARGET_CATEGORIES
 from knowlip.inference.calibration import ANSWERS, FORMAT, softmax
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, open_model
+from knowlip.inference.replies import OF_TARGETS
 from knowlip.language.asked import read_question
 from knowlip.language.phrases import plural
 from knowlip.language.questions import MAX_COUNT, QUESTION_TYPES, TEMPLATES, QuestionType, answers_of, tile_questions
@@ -76,6 +77,13 @@ class Put(NamedTuple):
     scores: np.ndarray
     other: np.ndarray
     """With the image of another tile."""
+    drawn: bool
+    """Whether the tile was drawn among all; others are there for their targets alone."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts among the answers to all tiles: what is asked of targets alone always does."""
+        return self.drawn or self.kind in OF_TARGETS
 
     @property
     def group(self) -> tuple[QuestionType, str]:
@@ -83,9 +91,9 @@ class Put(NamedTuple):
         return self.kind, self.subject if self.kind in _OF else ""
 
 
-def tiles_of(path: Path, number: int, rng: np.random.Generator) -> list[Cut]:
-    """Tiles of a scene at its own pixels, so many, and a quarter as many at each of the coarser ones where its own are
-    1 m; as equally of each width as there are."""
+def tiles_of(path: Path, number: int, rng: np.random.Generator) -> list[tuple[Cut, bool]]:
+    """Tiles of a scene, and whether they were drawn: at its own pixels so many, and a quarter as many at each of the
+    coarser ones where its own are 1 m, as equally of each width as there are; and all others that hold targets."""
     own = _OWN[path.stem.rsplit("-", 1)[1]]
     wanted = list(COARSE) if own == 1.0 else [own]
     found: dict[tuple[float, str], list[Cut]] = defaultdict(list)
@@ -94,28 +102,32 @@ def tiles_of(path: Path, number: int, rng: np.random.Generator) -> list[Cut]:
     chosen = []
     for (metres, _), some in found.items():
         each = max(1, (number if metres <= own * 1.5 else number // 4) // 3)
-        chosen += [some[at] for at in np.sort(rng.permutation(len(some))[:each])]
+        drawn = {int(at) for at in rng.permutation(len(some))[:each]}
+        chosen += [(cut, at in drawn) for at, cut in enumerate(some) if at in drawn or cut.truth["objects"]]
     return chosen
 
 
-def questions_of(cut: Cut) -> list[tuple[QuestionType, str, str, str]]:
-    """(kind, subject, question, right answer) of a tile; right numbers above the most are no answer."""
+def questions_of(cut: Cut, drawn: bool) -> list[tuple[QuestionType, str, str, str]]:
+    """(kind, subject, question, right answer) of a tile; right numbers above the most are no answer. A tile that is
+    there for its targets is asked about those alone."""
     facts = facts_from_truth(cut.truth)  # type: ignore[arg-type]
     found = []
     for category in TARGET_CATEGORIES:
         number = (facts.counts or {}).get(category, 0)
+        if not (drawn or number):
+            continue
         words = TEMPLATES[QuestionType.COUNT][0].format(plural=plural(category))
         found.append((QuestionType.COUNT, category, words, str(number) if number <= MAX_COUNT else "more"))
     for one in tile_questions(cut.window.tile_id, facts):
-        if one.type != QuestionType.COUNT:
+        if one.type != QuestionType.COUNT and (drawn or one.type in _OF):
             found.append((QuestionType(one.type), one.subject, one.question, one.answer))
     return found
 
 
-def asked(model: KnowLIP, tiles: Sequence[Cut], candidates: Candidates) -> list[Put]:
+def asked(model: KnowLIP, tiles: Sequence[tuple[Cut, bool]], candidates: Candidates) -> list[Put]:
     """All questions about tiles, scored with their own image and with that of another."""
     # Tiles in batches; the image of another tile is that of one half of the list away, of another city.
-    images = [TakenImage(cut.request.image, cut.request.metres_per_pixel) for cut in tiles]
+    images = [TakenImage(cut.request.image, cut.request.metres_per_pixel) for cut, _ in tiles]
     found: list[Put] = []
     away = len(tiles) // 2
     for start in track(range(0, len(tiles), _BATCH), "ask"):
@@ -125,16 +137,16 @@ def asked(model: KnowLIP, tiles: Sequence[Cut], candidates: Candidates) -> list[
             other, _ = encode(model, [images[(row + away) % len(tiles)] for row in rows])
         by_kind: dict[QuestionType, list[tuple[int, tuple[QuestionType, str, str, str]]]] = defaultdict(list)
         for row in rows:
-            for one in questions_of(tiles[row]):
+            for one in questions_of(*tiles[row]):
                 by_kind[one[0]].append((row - start, one))
         for kind, some in by_kind.items():
             at, words = [place for place, _ in some], [one[2] for _, one in some]
             names = list(candidates[kind])
             scores = [model.rank(tokens[at], words, names).float().cpu().numpy() for tokens in (own, other)]
             for (place, one), score, twin in zip(some, *scores):
-                cut = tiles[start + place]
+                cut, drawn = tiles[start + place]
                 native = cut.metres == _OWN[cut.scene.rsplit("-", 1)[1]]
-                found.append(Put(kind, one[1], one[3], cut.scene, cut.metres, native, score, twin))
+                found.append(Put(kind, one[1], one[3], cut.scene, cut.metres, native, score, twin, drawn))
     return found
 
 
@@ -149,7 +161,7 @@ def fitted(puts: Sequence[Put], candidates: Candidates) -> dict[str, Any]:
         groups[put.group].append(put)
     for (kind, subject), some in sorted(groups.items()):
         names = candidates[kind]
-        native = [put for put in some if put.native]
+        native = [put for put in some if put.native and put.counts]
         if len(native) < _FEWEST:
             continue
         best = temperature(native, names)
@@ -181,23 +193,37 @@ def blind_share(puts: Sequence[Put]) -> float:
     return max(counted.values()) / sum(counted.values())
 
 
-def coarsest(puts: Sequence[Put], names: Sequence[str], floor: float) -> float:
+def coarsest(puts: Sequence[Put], names: Sequence[str], floor: float) -> float | None:
     """The largest pixels up to which answers are righter than without looking, by the lower end of their interval; half
-    way to the next size that was measured. Numbers are held against tiles that hold targets."""
-    last = 0.0
+    way to the next size that was measured; None where the finest has too few questions.
+
+    Numbers are held against tiles that hold targets, and count as right where they are off by one or a quarter at most;
+    without looking, the number that is right so most often.
+    """
     by_size: dict[float, list[bool]] = defaultdict(list)
+    count = puts[0].kind == QuestionType.COUNT
     for put in puts:
-        if put.kind != QuestionType.COUNT or put.answer != "0":
-            by_size[put.metres].append(names[int(put.scores.argmax())] == put.answer)
-    if puts[0].kind == QuestionType.COUNT:
-        there = Counter(put.answer for put in puts if put.answer != "0" and put.native)
-        floor = max(there.values(), default=0) / max(1, sum(there.values()))
+        if not count or put.answer != "0":
+            by_size[put.metres].append(near(names[int(put.scores.argmax())], put.answer, count))
+    if count:
+        there = [put.answer for put in puts if put.answer != "0"]
+        floor = max((float(np.mean([near(one, answer, True) for answer in there])) for one in names), default=0.0)
+    last: float | None = None
     for at, metres in enumerate(COARSE):
         hits = by_size.get(metres, [])
-        if len(hits) < _FEWEST or wilson(sum(hits), len(hits))[0] <= floor:
+        if len(hits) < _FEWEST:
             break
+        if wilson(sum(hits), len(hits))[0] <= floor:
+            return last or 0.0
         last = (metres + COARSE[at + 1]) / 2 if at + 1 < len(COARSE) else metres
     return last
+
+
+def near(said: str, answer: str, count: bool) -> bool:
+    """Whether an answer is right; a number, whether it is off by one or a quarter at most."""
+    if not count or not answer.isdigit():
+        return said == answer
+    return abs(int(said) - int(answer)) <= max(1.0, int(answer) / 4)
 
 
 def absent_limits(puts: Sequence[Put], kinds: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
@@ -227,18 +253,20 @@ def measured(
     found: dict[str, Any] = {}
     groups: dict[tuple[QuestionType, str], list[Put]] = defaultdict(list)
     for put in puts:
-        if put.native:
+        if put.native and put.counts:
             groups[put.group].append(put)
     for (kind, subject), some in sorted(groups.items()):
         facts = said["kinds"].get(str(kind), {}).get(subject)
         if facts is None:
             continue
         names = candidates[kind]
-        usual = Counter(put.answer for put in train if put.native and put.group == (kind, subject)).most_common(1)[0]
-        share = usual[1] / sum(put.native and put.group == (kind, subject) for put in train)
+        mine = [put for put in train if put.native and put.counts and put.group == (kind, subject)]
+        usual = Counter(put.answer for put in mine).most_common(1)[0]
+        share = usual[1] / len(mine)
         hit = np.array([names[int(put.scores.argmax())] == put.answer for put in some], float)
         twin = np.array([names[int(put.other.argmax())] == put.answer for put in some], float)
         blind = np.array([usual[0] == put.answer for put in some], float)
+        raw = np.array([np.exp(put.scores.max()) for put in some])
         before = np.array([softmax(put.scores, 1.0).max() for put in some])
         after = np.array([softmax(put.scores, facts["temperature"]).max() for put in some])
         other = np.array([softmax(put.other, facts["temperature"]).max() for put in some])
@@ -250,10 +278,12 @@ def measured(
             "ci": None if figure.ci is None else [round(end, 4) for end in figure.ci],
             "blind_accuracy": round(float(blind.mean()), 4),
             "other_image_accuracy": round(float(twin.mean()), 4),
+            "ece_words": _r(calibration_error(raw, hit)),
             "ece_before": _r(calibration_error(before, hit)),
             "ece_after": _r(calibration_error(after, hit)),
             "ece_blind": _r(abs(share - float(blind.mean()))),
             "ece_other_image": _r(calibration_error(other, twin)),
+            "risk_area_words": _r(_area(raw, hit)),
             "risk_area_before": _r(_area(before, hit)),
             "risk_area_after": _r(_area(after, hit)),
             "risk_area_blind": _r(1 - float(blind.mean())),
@@ -287,9 +317,10 @@ def by_size(puts: Sequence[Put], said: Mapping[str, Any], candidates: Candidates
                 some = [put for put in puts if put.group == (kind, subject) and put.metres == metres]
                 if kind == QuestionType.COUNT:
                     some = [put for put in some if put.answer != "0"]
-                hits = [candidates[kind][int(put.scores.argmax())] == put.answer for put in some]
+                count = kind == QuestionType.COUNT
+                hits = [near(candidates[kind][int(put.scores.argmax())], put.answer, count) for put in some]
                 if hits:
-                    refused = metres > facts["coarsest_m"]
+                    refused = facts["coarsest_m"] is not None and metres > facts["coarsest_m"]
                     line[f"{metres:g}"] = {"right": _r(np.mean(hits)), "n": len(hits), "refused": refused}
             found[f"{kind} {subject}".strip()] = line
     return found
@@ -350,10 +381,12 @@ def main() -> None:
     paths = sorted(path for path in options.scenes.glob("*.tif") if not path.name.endswith(".landcover.tif"))
     cities = sorted({path.stem.rsplit("-", 1)[0] for path in paths})
     rng = np.random.default_rng(0)
-    tiles: list[list[Cut]] = [[], []]
+    tiles: list[list[tuple[Cut, bool]]] = [[], []]
     for path in track(paths, "cut"):
         tiles[cities.index(path.stem.rsplit("-", 1)[0]) % 2] += tiles_of(path, options.tiles, rng)
-    every = sorted({one[3] for half in tiles for cut in half for one in questions_of(cut) if one[0] == "all_landforms"})
+    every = sorted(
+        {one[3] for half in tiles for cut in half for one in questions_of(*cut) if one[0] == "all_landforms"}
+    )
     candidates = {kind: tuple(answers_of(kind) or every) for kind in QuestionType}
     fit, test = (asked(model, half, candidates) for half in tiles)
     kinds = fitted(fit, candidates)
@@ -372,7 +405,7 @@ def main() -> None:
     figures = measured(test, fit, said, candidates)
     total = sum(one["n"] for one in figures.values())
     before, after = (
-        round(sum(one["n"] * one[name] for one in figures.values()) / total, 4) for name in ("ece_before", "ece_after")
+        round(sum(one["n"] * one[name] for one in figures.values()) / total, 4) for name in ("ece_words", "ece_after")
     )
     rest = {
         "command": "python -m benchmarks.ask_evidence SCENES --write",
@@ -390,7 +423,14 @@ def main() -> None:
         "answers": said,
         "cpu_seconds": round(time.process_time() - started, 1),
     }
-    record(options.out, after, before, "mean calibration error after and before", rest, "one core")
+    record(
+        options.out,
+        after,
+        before,
+        "mean calibration error of the confidence, and of the probability of the words",
+        rest,
+        "one core",
+    )
 
 
 if __name__ == "__main__":

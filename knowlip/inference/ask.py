@@ -14,7 +14,7 @@ from knowlip.inference.chain import ScaleAnswer, chain_of_tile, chain_of_view
 from knowlip.inference.evidence import DrawnEvidence, draw_evidence
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import open_model, say_unknown_sizes, say_what_is_unknown
-from knowlip.inference.replies import SILENT, Asker, ModelReply, asker_of, coarse, refusing
+from knowlip.inference.replies import SILENT, Asker, ModelReply, asker_of, coarse, refusing, said
 from knowlip.inference.settings import AskConfig
 from knowlip.inference.summary import SceneAnswer, scene_answer
 from knowlip.inference.told import ToldRow, check_ending, small_picture, write_told
@@ -229,7 +229,7 @@ def answer_view(asker: Asker, view: ImageView) -> AskedImage:
 
 def _answer_windows(asker: Asker, view: ImageView) -> AskedImage:
     """Every window of a scene that holds data, and what they say of the scene together."""
-    name, rows, windows, said = str(view.path), list[ToldRow](), list[AnsweredWindow](), list[ModelReply]()
+    name, rows, windows, replies = str(view.path), list[ToldRow](), list[AnsweredWindow](), list[ModelReply]()
     shares, looked = dict(zip(view.looks, view.shares())), list[float]()
     best: LookedAt | None = None
     parts, total = chunks(windows_of(view, LEAST_VALID), _BATCH), -(-len(view.looks) // _BATCH)
@@ -237,25 +237,25 @@ def _answer_windows(asker: Asker, view: ImageView) -> AskedImage:
         images = [view.taken(pixels, look) for look, pixels in some]
         for (look, _), image, reply in zip(some, images, asker.replies(images, view.resolution_m)):
             shape = view.outline(look.left, look.top, look.left + look.side, look.top + look.side)
-            window: AnsweredWindow = {**place_of(view, look, shape), **_said(reply)}  # type: ignore[typeddict-item]
+            window: AnsweredWindow = {**place_of(view, look, shape), **said(reply)}  # type: ignore[typeddict-item]
             windows.append(window)
             rows.append(
                 ToldRow({"image": name, "question": asker.question, **window}, shape, small_picture(image.pixels))
             )
-            said.append(reply)
+            replies.append(reply)
             looked.append(float(shares[look]))
             if _rests(reply) > (_rests(best.reply) if best else (0.0, -1.0)):
                 best = LookedAt(look, image, reply)
     if not windows:
         raise ValueError(f"No window of {view.path} holds data in {LEAST_VALID:.0%} of its pixels.")
-    summary = scene_answer(asker.read, said, np.array(looked))
+    summary = scene_answer(asker.read, replies, np.array(looked))
     result = _result(name, asker.question, view.metres, asker, SILENT)
     result |= {"windows": windows, "without_data": len(view.looks) - len(windows)}
-    refused = [reply.refusal for reply in said if reply.refusal is not None]
+    refused = [reply.refusal for reply in replies if reply.refusal is not None]
     if summary is not None:
         result |= {"answer": summary["answer"], "confidence": summary["confidence"], "summary": summary}
-    elif refused and len(refused) == len(said):
-        result |= {"refused": refused[0].kind, "reason": f"All {len(said)} windows are refused: {refused[0].reason}"}
+    elif refused and len(refused) == len(replies):
+        result |= {"refused": refused[0].kind, "reason": f"All {len(replies)} windows are refused: {refused[0].reason}"}
     return AskedImage(result, rows, best)
 
 
@@ -267,19 +267,8 @@ def _rests(reply: ModelReply) -> tuple[float, float]:
     return number, reply.confidence if reply.confidence is not None else reply.probability or 0.0
 
 
-def _said(reply: ModelReply) -> dict[str, Any]:
-    refusal = reply.refusal
-    return {
-        "answer": reply.answer,
-        "probability": None if reply.probability is None else round(reply.probability, 4),
-        "confidence": None if reply.confidence is None else round(reply.confidence, 4),
-        "refused": refusal and refusal.kind,
-        "reason": refusal and refusal.reason,
-    }
-
-
 def _result(image: str, question: str, metres: float | None, asker: Asker, reply: ModelReply) -> AnsweredQuestion:
-    result: AnsweredQuestion = {"image": image, "question": question, "metres_per_pixel": metres, **_said(reply)}  # type: ignore[typeddict-item]
+    result: AnsweredQuestion = {"image": image, "question": question, "metres_per_pixel": metres, **said(reply)}  # type: ignore[typeddict-item]
     if asker.read.type is not None:
         result["kind"] = str(asker.read.type)
     if len(reply.texts) > 1:
@@ -323,23 +312,23 @@ def _placed(view: ImageView, at: LookedAt, drawn: DrawnEvidence) -> tuple[DrawnE
     return placed, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
-def _place(view: ImageView, at: LookedAt | None, peak: tuple[float, float] | None, said: str) -> tuple[float, float]:
+def _place(view: ImageView, at: LookedAt | None, peak: tuple[float, float] | None, named: str) -> tuple[float, float]:
     """Column and row of the place whose scales are asked about.
 
     Raises:
         ValueError: a place that is none, or lies outside of the image.
     """
     height, width = view.shape
-    if said:
+    if named:
         try:
-            lon, lat = (float(value) for value in said.split(","))
+            lon, lat = (float(value) for value in named.split(","))
         except ValueError:
-            raise ValueError(f'--at is {said!r}: give "lon,lat" in degrees, e.g. "4.5,51.9".') from None
+            raise ValueError(f'--at is {named!r}: give "lon,lat" in degrees, e.g. "4.5,51.9".') from None
         found = view.pixel_at(lon, lat)
         if found is None:
             raise ValueError(f"{view.path} does not say where it lies: leave --at out.")
         if not (0 <= found[0] < width and 0 <= found[1] < height):
-            raise ValueError(f"--at {said} lies outside of {view.path}.")
+            raise ValueError(f"--at {named} lies outside of {view.path}.")
         return found
     if peak is not None:
         return peak
@@ -406,11 +395,11 @@ def show_one(result: AnsweredQuestion, start: str = "") -> str:
     return "\n".join(lines)
 
 
-def _line(said: Mapping[str, Any]) -> str:
+def _line(told: Mapping[str, Any]) -> str:
     """An answer with how sure it is, or why there is none."""
-    if said["reason"]:
-        return f"no answer: {said['reason']}"
-    if not said["answer"]:
+    if told["reason"]:
+        return f"no answer: {told['reason']}"
+    if not told["answer"]:
         return "no answer for the whole scene"
-    sure = said["confidence"]
-    return str(said["answer"]) + (f" (right {sure:.0%} of the time)" if sure is not None else "")
+    sure = told["confidence"]
+    return str(told["answer"]) + (f" (right {sure:.0%} of the time)" if sure is not None else "")

@@ -45,7 +45,7 @@ class KindFacts(NamedTuple):
     least: float
     """Calibrated confidence from which on an answer is given."""
     coarsest_m: float
-    """Largest pixels, in metres, on which answers are righter than without looking."""
+    """Largest pixels, in metres, on which answers are righter than without looking; infinite where nobody knows."""
     candidates: tuple[str, ...]
     """Answers that are chosen from."""
 
@@ -145,7 +145,7 @@ def _facts(kind: QuestionType, one: Mapping[str, Any]) -> KindFacts:
         _number(one["temperature"], 0.01, 100.0),
         _number(one["floor"], 0.0, 1.0),
         _number(one["least"], 0.0, 1.0),
-        _number(one["coarsest_m"], 0.0, 1e6),
+        math.inf if one["coarsest_m"] is None else _number(one["coarsest_m"], 0.0, 1e6),
         tuple(candidates),
     )
 

@@ -11,7 +11,7 @@ from knowlip.dataset import Dataset
 from knowlip.inference.geojson import centre_of
 from knowlip.inference.images import TakenImage, taken_tiles
 from knowlip.inference.opened import BEYOND
-from knowlip.inference.replies import Asker, ModelReply
+from knowlip.inference.replies import Asker, ModelReply, said
 from knowlip.inference.views import ImageView, looked_at, scales_of
 
 
@@ -101,15 +101,5 @@ def chain_of_tile(asker: Asker, folder: Path, tile_id: str) -> list[Linked]:
 
 def _link(scale: str, side: float, shape: Any, reply: ModelReply) -> ScaleAnswer:
     lon, lat = centre_of(shape)
-    refusal = reply.refusal
-    return {
-        "scale": scale,
-        "window_m": round(side, 3),
-        "lon": lon,
-        "lat": lat,
-        "answer": reply.answer,
-        "probability": None if reply.probability is None else round(reply.probability, 4),
-        "confidence": None if reply.confidence is None else round(reply.confidence, 4),
-        "refused": refusal.kind if refusal else None,
-        "reason": refusal.reason if refusal else None,
-    }
+    place = {"scale": scale, "window_m": round(side, 3), "lon": lon, "lat": lat}
+    return {**place, **said(reply)}  # type: ignore[typeddict-item]

@@ -3,33 +3,34 @@ their footprints (and, but for embeddings, GeoJSON).
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import torch
 
-from knowlip.base.documents import check_text
 from knowlip.base.files import file_sha256
 from knowlip.base.progress import say
+from knowlip.base.rows import Json
+from knowlip.inference.calibration import ANSWERS
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import BEYOND, encode, open_model
 from knowlip.inference.predict import Predicted, SceneWork, predict_scenes, show_scenes
 from knowlip.inference.predict_windows import ScenesWindows
+from knowlip.inference.replies import asker_of, said
 from knowlip.inference.scene_settings import (
     PredictAskConfig,
     PredictCaptionConfig,
     PredictEmbedConfig,
     PredictWordsConfig,
 )
-from knowlip.inference.written import question_tokens, unknown_words, write
+from knowlip.inference.views import WINDOW_PX, taught_of
+from knowlip.inference.written import unknown_words, write
 from knowlip.models.hub import WEIGHTS
-from knowlip.tasks.taught_on import TaughtOn
-
-WINDOW_PX: Final = 256
-"""Side of the tiles that our models learn from, before they are brought to the side of the input."""
 
 
 class ScenesWords(ScenesWindows):
@@ -39,12 +40,8 @@ class ScenesWords(ScenesWindows):
         super().__init__(config, config.min_valid)
         self.named_model = config.model
         self.model, folder = open_model(config.model, config.device)
-        card = self.model.card
-        metres: Any = card.get("metres_per_pixel")
-        known = (float(metres[0]), float(metres[1])) if metres else None
-        listed: list[Any] = [card.get(key) or () for key in ("quantiser", "sensors")]
-        names = [tuple(str(one) for one in names) for names in listed]
-        self.taught = TaughtOn(known, WINDOW_PX, *names)
+        self.folder = folder
+        self.taught = taught_of(self.model)
         self.window = config.window_px or WINDOW_PX
         self.weights = file_sha256(folder / WEIGHTS)
 
@@ -93,20 +90,30 @@ class ScenesAsk(ScenesWords):
     """Answers to one question."""
 
     kind = "ask"
-    columns = (("answer", pa.string()), ("probability", pa.float64()))
+    columns = (
+        *(("answer", pa.string()), ("probability", pa.float64()), ("confidence", pa.float64())),
+        *(("refused", pa.string()), ("reason", pa.string())),
+    )
 
     def __init__(self, config: PredictAskConfig) -> None:
-        check_text(config.question, "The question")
         super().__init__(config)
-        self.question, self.generation = config.question, config.generation
-        question_tokens(self.model, self.question)
-        if unknown := unknown_words(self.model, self.question):
-            say(unknown)
+        self.asker, notes = asker_of(self.model, self.folder, config.question, config.refuse, config.generation)
+        if unknown := unknown_words(self.model, config.question):
+            notes.append(unknown)
+        for note in notes:
+            say(note)
+
+    def settings(self) -> dict[str, Json]:
+        path = self.folder / ANSWERS
+        return {"answers_sha256": file_sha256(path) if path.is_file() else ""}
 
     def say(self, work: SceneWork, images: list[np.ndarray]) -> list[dict[str, Any]]:
-        """The answer and the model's own probability of it."""
-        written = write(self.model, self.taken(work, images), [self.question] * len(images), self.generation)
-        return [{"answer": one[0].text, "probability": round(math.exp(one[0].log_p), 4)} for one in written]
+        """The answer with its probabilities, or why there is none."""
+        return [said(one) for one in self.asker.replies(self.taken(work, images), work.scene.resolution_m)]
+
+    def told(self, table: pd.DataFrame) -> dict[str, Json]:
+        """How many windows are refused, by why."""
+        return {"refused": dict(Counter(table["refused"].dropna().tolist()))}
 
 
 class ScenesEmbed(ScenesWords):
@@ -155,7 +162,9 @@ def show(result: Predicted) -> str:
     """The result for people."""
 
     def line(one: Any) -> str:
-        left = one["left_out_without_data"]
-        return f"{one['said_of']:,} windows of {one['window_m']:,.0f} m" + (f", {left:,} without data" if left else "")
+        left, refused = one["left_out_without_data"], sum(one.get("refused", {}).values())
+        more = f", {refused:,} of them refused" if refused else ""
+        more += f", {left:,} without data" if left else ""
+        return f"{one['said_of']:,} windows of {one['window_m']:,.0f} m{more}"
 
     return show_scenes(result, line)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -151,6 +151,18 @@ class Asker:
             why = f"The likeliest answer, {names[best]!r}, is not surer ({sure:.0%}) than one is without looking"
             return found._replace(answer="", refusal=Refusal("unsure", f"{why} ({self.facts.least:.0%})."))
         return found
+
+
+def said(reply: ModelReply) -> dict[str, Any]:
+    """A reply as results tell it."""
+    refusal = reply.refusal
+    return {
+        "answer": reply.answer,
+        "probability": None if reply.probability is None else round(reply.probability, 4),
+        "confidence": None if reply.confidence is None else round(reply.confidence, 4),
+        "refused": refusal and refusal.kind,
+        "reason": refusal and refusal.reason,
+    }
 
 
 def refusing(refused: Refusal) -> ModelReply:

@@ -148,6 +148,8 @@ class PredictAskConfig(PredictWordsConfig):
     """In words; or a description with one [MASK], which is filled."""
     generation: GenerationConfig = field(default_factory=lambda: GenerationConfig(max_new_tokens=ANSWER_TOKENS))
     """How answers are written."""
+    refuse: bool = True
+    """Refuse what is outside of what the model knows, or smaller than the pixels can show; false: answer anyway."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

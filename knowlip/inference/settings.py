@@ -108,6 +108,10 @@ class AskConfig:
             _check_evidence(self.evidence, self.image)
         if self.evidence is None and self.evidence_of:
             raise ValueError("--evidence_of belongs to --evidence PICTURE.png.")
+        if self.at and (self.tile or not self.chain):
+            raise ValueError("--at belongs to --chain true, and to no --tile: it is the place whose scales are asked.")
+        if self.tile and self.also:
+            raise ValueError("--tile is one of a data set: leave --also out.")
         _check_metres(self.metres_per_pixel)
 
 

@@ -1,0 +1,76 @@
+"""Questions in people's words: which kind they are, and that those of no kind are told with the reason."""
+
+import pytest
+
+from knowlip.base.vocabulary import REGIONS, TARGET_CATEGORIES
+from knowlip.language.asked import read_question
+from knowlip.language.phrases import plural
+from knowlip.language.questions import NUMBERED, TEMPLATES, QuestionType
+
+
+@pytest.mark.parametrize("kind", list(QuestionType))
+def test_every_question_that_is_taught_is_read_and_stays_as_it_is(kind: QuestionType) -> None:
+    targets = kind in (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION)
+    subjects = TARGET_CATEGORIES if targets else REGIONS if kind == QuestionType.REGIONAL_LANDFORM else ("",)
+    for subject in subjects:
+        for wording in TEMPLATES[kind]:
+            words = wording.format(singular=subject, plural=plural(subject) if subject else "", region=subject)
+            found = read_question(words)
+            assert (found.type, found.subject, found.words, found.odd) == (kind, subject, words, ())
+            again = read_question(words.lower().rstrip("?.") + "  ")
+            assert (again.type, again.subject) == (kind, subject)
+
+
+def test_regions_by_number_are_regions() -> None:
+    for number, name in enumerate(REGIONS, 1):
+        for wording in NUMBERED[QuestionType.REGIONAL_LANDFORM]:
+            found = read_question(wording.format(region=f"region {number}"))
+            assert (found.type, found.subject) == (QuestionType.REGIONAL_LANDFORM, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "subject"),
+    [
+        ("how many boats can you see", "count", "ship"),
+        ("Count the planes in this picture, please.", "count", "aircraft"),
+        ("What's the main land-cover?", "main_landform", ""),
+        ("which part of the image holds most aircraft?", "position", "aircraft"),
+        ("What covers the bottom-left corner?", "regional_landform", "lower left"),
+        ("what kind of vessels are these?", "recognition", "ship"),
+        ("list the land covers", "all_landforms", ""),
+    ],
+)
+def test_other_words_are_the_same_question(words: str, kind: str, subject: str) -> None:
+    found = read_question(words)
+    assert (found.type, found.subject, found.reason) == (kind, subject, "")
+    assert read_question(found.words)[:2] == found[:2]  # what the model is asked is a question that it was taught
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("How many tankers are there?", '"tanker"'),
+        ("How many ships are at the quay?", '"quay"'),
+        ("How many ships are not visible?", '"not"'),
+        ("Is there an oil spill?", "yes or no"),
+        ("Are there any ships?", 'ask "How many ships are visible?"'),
+        ("How many ships and aircraft are there?", "one at a time"),
+        ("How many trees are visible?", '"trees"'),
+        ("What is the landform on the left?", "none of these"),
+        ("What is the landform in the upper left and the lower right?", "no kind"),
+        ("ships", "none of these"),
+        ("", "none of these"),
+        ("🚢?", "none of these"),
+    ],
+)
+def test_what_is_of_no_kind_is_told_why(words: str, why: str) -> None:
+    found = read_question(words)
+    assert found.type is None
+    assert found.words == words
+    assert why in found.reason or why == "no kind"
+    assert found.reason.startswith("The model was taught to say how many ships")
+
+
+def test_words_are_let_through_where_that_is_wanted() -> None:
+    assert read_question("How many large ships are visible?").type is None
+    assert read_question("How many large ships are visible?", 1).type == QuestionType.COUNT
