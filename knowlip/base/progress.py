@@ -80,6 +80,25 @@ def _seconds_between() -> float:
         return _SECONDS_BETWEEN_LINES
 
 
+def lines(items: Iterable[T], title: str, total: int) -> Iterator[T]:
+    """Yield from `items` and say now and then how many are done: for a long item of what :func:`track` counts, also in
+    a process of its own.
+
+    Args:
+        items: what to iterate over.
+        title: what is done with them, and of what.
+        total: how many there are.
+    """
+    between = _seconds_between()
+    started = last = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - last > between and not _quiet:
+            last = now
+            say(f"  {title}: {done}/{total}, {(now - started) / done * (total - done):.0f} s left")
+        yield item
+
+
 def facts(result: Mapping[str, Any]) -> str:
     """The plain facts of a result on one line."""
     plain = {key: value for key, value in result.items() if isinstance(value, str | int | float)}

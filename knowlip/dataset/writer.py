@@ -1,6 +1,8 @@
 """Write a data set scene by scene, then its index. Every file is whole or absent; its bytes depend on input only."""
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +17,7 @@ from pyproj import CRS
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import sha256, whole_file, write_json
-from knowlip.base.memory import release_freed_memory
+from knowlip.base.memory import lean
 from knowlip.base.parquet import read_parquet, write_table
 from knowlip.dataset.arrow import arrow_array
 from knowlip.dataset.layout import (
@@ -34,6 +36,7 @@ from knowlip.dataset.layout import (
 from knowlip.dataset.shards import ShardSample, ShardWriter
 
 TILES_PER_SHARD = 2048
+_ROWS_AT_ONCE = 16384
 
 
 def scene_marker(dataset: Path, scene_id: str) -> Path:
@@ -50,12 +53,15 @@ class SceneWriter:
     """Writes the shards of a scene as its tiles come, and its done marker at the end.
 
     Until `finish` nothing has its final name; leaving the `with` block without it leaves nothing. Tiles keep the order
-    in which they are added. Memory grows by about 2 kB a tile (its row of the index), whatever the size of its PNG.
+    in which they are added. Rows of the index go to disk as they come, for those of a frame of 900,000 tiles would take
+    2 GB.
     """
 
     def __init__(self, dataset: Path, scene_id: str):
         self.dataset, self.scene_id = dataset, scene_id
         self._columns: dict[str, list[Any]] = {name: [] for name in INDEX_SCHEMA.names}
+        self._rows: pq.ParquetWriter | None = None
+        self._file = ExitStack()
         self._truth: dict[str, str] = {}
         self._shards: list[ShardWriter] = []
         self._open: dict[str, ShardWriter] = {}
@@ -68,6 +74,12 @@ class SceneWriter:
     ) -> None:
         for shard in self._shards:
             shard.discard()
+        if self._rows is not None:
+            unfinished = error or RuntimeError("The scene was not finished.")
+            try:
+                self._rows.close()
+            finally:
+                self._file.__exit__(type(unfinished), unfinished, trace)
 
     def add(self, row: dict[str, Any], png: bytes, truth: dict[str, Any] | None = None) -> None:
         """Add a tile.
@@ -86,6 +98,8 @@ class SceneWriter:
             row["shard"] = shard.path.name
         for name, values in self._columns.items():
             values.append(row[name])
+        if len(self._columns["tile_id"]) == _ROWS_AT_ONCE:
+            self._flush()
         if truth is not None:
             self._truth[row["tile_id"]] = json.dumps(truth, sort_keys=True, allow_nan=False)
 
@@ -99,11 +113,24 @@ class SceneWriter:
             shard.close()
         for shard in self._shards:
             shard.commit()
-        with whole_file(scene_rows(self.dataset, self.scene_id)) as part:
-            pq.write_table(_arrow(self._columns), part, compression="zstd")
-        self._columns.clear()
+        if self._rows is None or self._columns["tile_id"]:
+            self._flush()
+        assert self._rows is not None
+        self._rows.close()
+        self._rows = None
+        self._file.close()
         marker = {"scene_id": self.scene_id, **facts, "truth": self._truth}
         write_json(scene_marker(self.dataset, self.scene_id), marker, indent=None)
+
+    def _flush(self) -> None:
+        """Write the rows that wait."""
+        table = _arrow(self._columns)
+        if self._rows is None:
+            part = self._file.enter_context(whole_file(scene_rows(self.dataset, self.scene_id)))
+            self._rows = pq.ParquetWriter(part, INDEX_SCHEMA, compression="zstd")
+        self._rows.write_table(table)
+        for values in self._columns.values():
+            values.clear()
 
     def _shard(self, split: str) -> ShardWriter:
         """The shard of a split that takes the next tile."""
@@ -154,8 +181,24 @@ def finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[st
     Raises:
         ValueError: no tile was accepted.
     """
-    release_freed_memory()
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own allocator keeps what it is given back
+    with lean(), _system_memory():
+        return _finish(dataset, scene_ids, info)
+
+
+@contextmanager
+def _system_memory() -> Iterator[None]:
+    """Arrow's own allocator keeps what it is given back."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
+
+
+def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[str, Any]:
+    # The index is read back from the rows of the scenes, whichever process wrote them, and in the order of their names:
+    # it comes out the same however often the work was stopped.
     tables: list[pa.Table] = []
     truth: dict[str, str] = {}
     for scene_id in scene_ids:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from scipy.spatial import cKDTree
+
+from knowlip.tiles.linkage import chains, overlaps
 
 _EARTH_KM = 6371.0
 _KM_PER_DEGREE = 111.195
 SPLITS = ("train", "val", "test")
-_AT_ONCE = 10_000
 _Counts = dict[str, np.ndarray]
 _Cost = Callable[[np.ndarray], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WindowPlace:
     """What the splitter must know of a large window."""
 
@@ -36,55 +36,20 @@ def block_names(places: Sequence[WindowPlace], block_km: float) -> list[str]:
     and different blocks are at least `block_km` apart. A chain longer than twice `block_km` is cut along a grid of
     cells of `block_km`, but never between windows that overlap on the ground.
     """
-    groups = _Groups(len(places))
-    units = _unit_vectors(places)
-    reach = 2 * math.sin(block_km / _EARTH_KM / 2)
-    pairs = cKDTree(units).query_pairs(reach, output_type="ndarray")
-    for start in range(0, len(pairs), _AT_ONCE):  # as Python objects all pairs of a large scene would take 50 MB
-        for i, j in pairs[start : start + _AT_ONCE].tolist():
-            groups.join(i, j)
-    blocks = _Groups(len(places))
-    for members in groups.members():
-        if _extent_km([places[i] for i in members]) <= 2 * block_km:
-            first = dict.fromkeys(members, members[0])
-        else:
-            cells: dict[tuple[int, int], int] = {}
-            first = {i: cells.setdefault(_cell(places[i].lon, places[i].lat, block_km), i) for i in members}
-        for i, other in first.items():
-            blocks.join(i, other)
-    shapes = np.array([place.footprint for place in places], object)
-    for i, j in zip(*shapely.STRtree(shapes).query(shapes, predicate="intersects")):
-        if i < j and blocks.find(i) != blocks.find(j) and _overlap(shapes[i], shapes[j]):
-            blocks.join(i, j)
-    names = [""] * len(places)
-    for members in blocks.members():
-        place = places[members[0]]
-        for i in members:
-            names[i] = f"block{place.lat:+09.4f}{place.lon:+010.4f}"
-    return names
-
-
-class _Groups:
-    """Union-find over 0..n-1; a group is led by its first member."""
-
-    def __init__(self, n: int):
-        self._parent = list(range(n))
-
-    def find(self, i: int) -> int:
-        while self._parent[i] != i:
-            self._parent[i] = self._parent[self._parent[i]]
-            i = self._parent[i]
-        return i
-
-    def join(self, i: int, j: int) -> None:
-        i, j = sorted((self.find(i), self.find(j)))
-        self._parent[j] = i
-
-    def members(self) -> list[list[int]]:
-        result: dict[int, list[int]] = {}
-        for i in range(len(self._parent)):
-            result.setdefault(self.find(i), []).append(i)
-        return list(result.values())
+    if not places:
+        return []
+    lons, lats = np.array([(place.lon, place.lat) for place in places]).T
+    reach = 2 * math.sin(min(block_km / _EARTH_KM / 2, math.pi / 2))
+    labels = chains(_unit_vectors(lons, lats), reach)
+    cells, cut = _cells(lons, lats, block_km), np.zeros(len(places), bool)
+    order = np.argsort(labels, kind="stable")
+    for members in np.split(order, np.cumsum(np.bincount(labels))[:-1]):
+        cut[members] = _extent_km(lons[members], lats[members]) > 2 * block_km
+    _, labels = np.unique(np.column_stack([labels, np.where(cut, cells, -1)]), axis=0, return_inverse=True)
+    labels = overlaps(np.array([place.footprint for place in places], object), labels.ravel())
+    _, first, block = np.unique(labels, return_index=True, return_inverse=True)
+    names = [f"block{lat:+09.4f}{lon:+010.4f}" for lon, lat in zip(lons[first], lats[first])]
+    return [names[number] for number in block.ravel().tolist()]
 
 
 def choose_block_km(places: Sequence[WindowPlace], block_km: float, smallest_km: float) -> tuple[float, list[str]]:
@@ -193,29 +158,23 @@ def _ensure(split_of: dict[str, str], order: list[str], fractions: tuple[float, 
                 break
 
 
-def _cell(lon: float, lat: float, block_km: float) -> tuple[int, int]:
-    """Row of a band of latitude, and column counted in cells that are `block_km` wide at the middle of the band."""
+def _cells(lons: np.ndarray, lats: np.ndarray, block_km: float) -> np.ndarray:
+    """(N,) number of the cell of each place: row of a band of latitude, and column counted in cells that are `block_km`
+    wide at the middle of the band."""
     height = block_km / _KM_PER_DEGREE
-    row = math.floor(lat / height)
-    middle = min(abs((row + 0.5) * height), 89.0)
-    around = max(1, round(360 * math.cos(math.radians(middle)) / height))
-    return row, math.floor((lon % 360) / 360 * around) % around
+    rows, row = np.unique(np.floor(lats / height), return_inverse=True)
+    middles = np.minimum(np.abs((rows + 0.5) * height), 89.0).tolist()
+    around = np.array([max(1, round(360 * math.cos(math.radians(middle)) / height)) for middle in middles])[row.ravel()]
+    columns = np.floor((lons % 360) / 360 * around).astype(np.int64) % around
+    return np.asarray(row.ravel() * (int(around.max()) + 1) + columns)
 
 
-def _extent_km(places: Sequence[WindowPlace]) -> float:
-    lats = np.array([place.lat for place in places])
-    lons = np.unwrap(np.array([place.lon for place in places]), period=360)
-    width = np.ptp(lons) * math.cos(math.radians(float(lats.mean())))
+def _extent_km(lons: np.ndarray, lats: np.ndarray) -> float:
+    width = np.ptp(np.unwrap(lons, period=360)) * math.cos(math.radians(float(lats.mean())))
     return float(max(width, np.ptp(lats)) * _KM_PER_DEGREE)
 
 
-def _overlap(a: shapely.Geometry, b: shapely.Geometry) -> bool:
-    """Whether they share more than a border (1e-10 square degrees is about 1 square metre)."""
-    return bool(shapely.area(shapely.intersection(a, b)) > 1e-10)
-
-
-def _unit_vectors(places: Sequence[WindowPlace]) -> np.ndarray:
+def _unit_vectors(lons: np.ndarray, lats: np.ndarray) -> np.ndarray:
     """(N, 3) points on the unit sphere."""
-    lons = np.radians([place.lon for place in places])
-    lats = np.radians([place.lat for place in places])
+    lons, lats = np.radians(lons), np.radians(lats)
     return np.column_stack([np.cos(lats) * np.cos(lons), np.cos(lats) * np.sin(lons), np.sin(lats)])

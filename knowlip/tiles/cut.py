@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from knowlip.base.files import sha256
+from knowlip.base.progress import lines
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.png import encode_png
 from knowlip.tiles.ground import Ground
@@ -25,6 +26,7 @@ from knowlip.tiles.windows import Window, family
 
 A = TypeVar("A")
 B = TypeVar("B")
+_LONGEST_RUN = 512
 THUMBNAIL = 32
 """Side of the thumbnail of a large window."""
 
@@ -73,7 +75,9 @@ def cut(
         ValueError: no large window holds data, or pixels cannot be read.
     """
     histogram = PowerHistogram()
-    for part in in_order(lambda chunk: _histogram(ground, chunk, config.tile_px), _chunks(roots, threads), threads):
+    chunks, title = _chunks(roots, threads), f"{ground.scene.scene_id}: parts whose levels are counted"
+    counted = in_order(lambda chunk: _histogram(ground, chunk, config.tile_px), chunks, threads)
+    for part in lines(counted, title, len(chunks)):
         histogram.merge(part)
     if not histogram.total:
         raise ValueError(f"{ground.scene.path} holds no power above zero in any window.")
@@ -102,7 +106,7 @@ def in_order(function: Callable[[A], B], items: Iterable[A], threads: int) -> It
 
 def _chunks(roots: list[Window], threads: int) -> list[list[Window]]:
     """Runs of neighbouring windows, a few for each thread."""
-    size = max(1, -(-len(roots) // (4 * threads)))
+    size = min(_LONGEST_RUN, max(1, -(-len(roots) // (4 * threads))))
     return [roots[start : start + size] for start in range(0, len(roots), size)]
 
 

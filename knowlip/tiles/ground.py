@@ -5,6 +5,7 @@ import threading
 from functools import cached_property
 
 import numpy as np
+import shapely
 from affine import Affine
 from pyproj import CRS, Proj, Transformer
 from rasterio.windows import Window
@@ -96,13 +97,38 @@ class Ground:
         inside &= window.col_off + window.width <= columns and window.row_off + window.height <= rows
         return self.scene.raster.stored(window) if self.native and inside else None
 
-    def _own_grid(self) -> tuple[Affine, tuple[int, int]]:
+    def touched(self, lefts: np.ndarray, top: float, side: float) -> np.ndarray:
+        """Which squares (N,) of a row, given by their left edges, show any of the image."""
+        if self._outline is None:
+            return np.ones(len(lefts), bool)
+        found: np.ndarray = shapely.intersects(self._outline, shapely.box(lefts, top - side, lefts + side, top))
+        return found
+
+    @cached_property
+    def _outline(self) -> shapely.Polygon | None:
+        """The image on the ground; None where it is the whole rectangle, or its border crosses itself."""
+        if self.native:
+            return None
+        outline = shapely.Polygon(np.column_stack(self._border()))
+        if not outline.is_valid:
+            return None
+        # Two pixels of room: between its points the border is not straight.
+        outline = outline.buffer(2 * abs(self.transform.a))
+        shapely.prepare(outline)
+        return outline
+
+    def _border(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places (260,) along the image's border in `crs`, once around."""
         rows, columns = self.scene.shape
         t = np.linspace(0, 1, 65)
-        edge_x = np.concatenate([t, np.ones(65), t, np.zeros(65)]) * columns
-        edge_y = np.concatenate([np.zeros(65), t, np.ones(65), t]) * rows
+        edge_x = np.concatenate([t, np.ones(65), 1 - t, np.zeros(65)]) * columns
+        edge_y = np.concatenate([np.zeros(65), t, np.ones(65), 1 - t]) * rows
         xs, ys = self.scene.geometry.forward(edge_x, edge_y)
-        xs, ys = self._transformer(self.scene.crs, self.crs)(xs, ys)
+        x, y = self._transformer(self.scene.crs, self.crs)(xs, ys)
+        return x, y
+
+    def _own_grid(self) -> tuple[Affine, tuple[int, int]]:
+        xs, ys = self._border()
         if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys))):
             raise NoLocation(f"{self.scene.path} cannot be projected to EPSG:{self.crs.to_epsg()}.")
         width, height = self.scene.pixel_size_m

@@ -137,7 +137,7 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> BuildPlan:
         except ValueError as error:
             skipped.append({"path": str(path), "reason": str(error)})
     names = unique_ids(scene.scene_id for scene in opened)
-    for scene, name in zip(opened, names):
+    for scene, name in track(zip(opened, names), "lay windows", len(opened)):
         scene = dataclasses.replace(scene, scene_id=name)
         try:
             ground = Ground(scene)
@@ -166,7 +166,12 @@ def make_plan(config: BuildConfig, paths: list[Path]) -> BuildPlan:
     blocks = [next(known) if place.footprint is not None else f"unlocated-{place.group}" for place in places]
     split_of = assign_splits(places, blocks, config.split, config.seed)
     if len(split_of) == 1:
-        say("  all scenes lie in one block: there is no test split; add scenes of other places or set block_km smaller")
+        overlap = len(scenes) > 1 and config.anchor == "scene"
+        more = ", or anchor to utm, which gives several scenes of one place the same windows" if overlap else ""
+        say(
+            "  all scenes lie in one block: there is no test split; add scenes of other places or set block_km "
+            f"smaller{more}"
+        )
     planned, start = [], 0
     for scene, windows in zip(scenes, roots):
         mine = blocks[start : start + len(windows)]

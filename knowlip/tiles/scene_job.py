@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from knowlip.base.memory import release_freed_memory
+from knowlip.base.memory import lean
+from knowlip.base.progress import lines
 from knowlip.dataset.writer import SceneWriter
 from knowlip.scenes import Scene
 from knowlip.tiles.cog import CogFolder
@@ -21,12 +22,46 @@ from knowlip.tiles.ground import Ground
 from knowlip.tiles.places import UNKNOWN_PLACE, NearbyPlaces, describe_places
 from knowlip.tiles.plan import BuildConfig, PlannedScene
 from knowlip.tiles.quantise import Quantiser
-from knowlip.tiles.screen import draw_map
+from knowlip.tiles.screen import draw_map, thumbnail_px
 from knowlip.tiles.truth import SceneTruth, truth_path
-from knowlip.tiles.windows import centers, family, footprints
+from knowlip.tiles.windows import Window, centers, family, footprints
 
+_ROOTS_AT_ONCE = 256
+_NAMES = ("country", "region", "city", "airport", "port")
+_DISTANCES = ("city_km", "airport_km", "port_km")
 MAPS = "maps"
 """Folder of the data set with a picture of every scene's large windows and their scores."""
+
+
+class PlacesOfWindows:
+    """What lies near each window of a scene: names once each, for a frame of Sentinel-1 has 900,000 windows."""
+
+    def __init__(self) -> None:
+        self._names: list[NearbyPlaces] = []
+        self._number: dict[tuple[str, ...], int] = {}
+        self._which: list[np.ndarray] = []
+        self._km: list[np.ndarray] = []
+
+    def extend(self, places: list[NearbyPlaces]) -> None:
+        """Add those of the next windows."""
+        which = np.empty(len(places), np.int32)
+        for i, place in enumerate(places):
+            key = tuple(str(place[name]) for name in _NAMES)  # type: ignore[literal-required]
+            which[i] = self._number.setdefault(key, len(self._names))
+            if which[i] == len(self._names):
+                self._names.append(place)
+        self._which.append(which)
+        km = [[place[name] for name in _DISTANCES] for place in places]  # type: ignore[literal-required]
+        self._km.append(np.array(km, float).reshape(len(places), len(_DISTANCES)))
+
+    def __iter__(self) -> Iterator[NearbyPlaces]:
+        """Window by window, in the order in which they were added."""
+        for which, km in zip(self._which, self._km):
+            for number, distances in zip(which.tolist(), km.tolist()):
+                place = self._names[number].copy()
+                for name, distance in zip(_DISTANCES, distances):
+                    place[name] = _known(distance)  # type: ignore[literal-required]
+                yield place
 
 
 @dataclass(frozen=True)
@@ -35,19 +70,26 @@ class CutJob:
 
     config: BuildConfig
     planned: PlannedScene
-    places: list[NearbyPlaces] | None
+    places: PlacesOfWindows | None
     """Of every window, family by family; None: looked up while the scene is read for the first time."""
     threads: int = 1
     """Cores that the scene may use."""
 
 
-def places_of(item: PlannedScene) -> list[NearbyPlaces]:
+def places_of(item: PlannedScene) -> PlacesOfWindows:
     """The place of every window of a scene, family by family."""
-    crs = Ground(item.scene).crs
-    windows = [window for root in item.roots for window in family(root)]
-    if not item.scene.located:
-        return [UNKNOWN_PLACE] * len(windows)
-    return describe_places(*centers(crs, windows))
+    crs, found = Ground(item.scene).crs, PlacesOfWindows()
+    for roots in _runs(item.roots):
+        windows = [window for root in roots for window in family(root)]
+        located = item.scene.located
+        found.extend(describe_places(*centers(crs, windows)) if located else [UNKNOWN_PLACE] * len(windows))
+    return found
+
+
+def _runs(roots: list[Window]) -> Iterator[list[Window]]:
+    """Large windows, so many at a time that what is worked out of their families at once stays small."""
+    for start in range(0, len(roots), _ROOTS_AT_ONCE):
+        yield roots[start : start + _ROOTS_AT_ONCE]
 
 
 def cut_scene(job: CutJob) -> str:
@@ -58,15 +100,14 @@ def cut_scene(job: CutJob) -> str:
     """
     config, planned, scene = job.config, job.planned, job.planned.scene
     cogs = CogFolder(config.out, scene) if config.cog else None
-    release_freed_memory()
     try:
         ground = Ground(scene)
-        with SceneWriter(config.out, scene.scene_id) as writer:
+        with lean(), SceneWriter(config.out, scene.scene_id) as writer:
             store = (lambda root: cogs.write(ground, root)) if cogs is not None else None
             with ThreadPoolExecutor(1) as aside:
                 lookup = aside.submit(places_of, planned) if job.places is None else None
                 quantiser, families = cut(ground, planned.roots, config, job.threads, store)
-                places = lookup.result() if lookup is not None else job.places or []
+                places = lookup.result() if lookup is not None else job.places or PlacesOfWindows()
             if lookup is not None:
                 forget()
             with closing(families):  # type: ignore[type-var]  # a generator: closing it ends its threads
@@ -86,47 +127,57 @@ def cut_scene(job: CutJob) -> str:
 def _write_rows(
     writer: SceneWriter,
     job: CutJob,
-    places: list[NearbyPlaces],
+    places: PlacesOfWindows,
     ground: Ground,
     quantiser: Quantiser,
     families: Iterator[Family],
 ) -> tuple[list[float], list[np.ndarray]]:
     """Add the tiles of a scene to its shards, family by family. Returns score and thumbnail of each large window."""
-    # Places and outlines of all windows are worked out at once, which is far quicker than one by one; pixels are not,
-    # for a scene's tiles together would fill the memory.
     scores, thumbnails = [], []
     planned, tile_px = job.planned, job.config.tile_px
     path = planned.scene.path
     truth_of = SceneTruth(path, ground.crs) if truth_path(path).exists() else None
-    windows = [window for root in planned.roots for window in family(root)]
-    outlines = [""] * len(windows)
-    if ground.located:
-        shapes = np.array(footprints(ground.crs, windows), object)
-        outlines = [str(text) for text in shapely.to_wkb(shapes, hex=True, byte_order=1)]
-        del shapes
-    lons, lats = (values.tolist() for values in centers(ground.crs, windows))
-    del windows
     shared = _scene_columns(planned.scene)
-    at = 0  # places, outlines and centres stand in the order in which the tiles come
-    for number, group in enumerate(families):
+    about = zip(places, _outlines(ground, planned.roots))  # in the order in which the tiles come
+    title, small = f"{planned.scene.scene_id}: large windows cut", thumbnail_px(planned.roots)
+    for number, group in enumerate(lines(families, title, len(planned.roots))):
         scores.append(group.score)
-        thumbnails.append(group.thumbnail)
+        thumbnails.append(_smaller(group.thumbnail, small))
         codes = truth_of.root_codes(group.root) if truth_of else None
         for tile in group.tiles:
+            place, (outline, lon, lat) = next(about)
             row = {
                 **shared,
                 **metadata(tile, group, ground, quantiser, tile_px),
-                **places[at],
+                **place,
                 "split": planned.splits[number],
                 "block": planned.blocks[number],
-                "geometry": outlines[at],
-                "lon": _known(lons[at]),
-                "lat": _known(lats[at]),
+                "geometry": outline,
+                "lon": _known(lon),
+                "lat": _known(lat),
             }
-            at += 1
             truth = truth_of.of(tile.window, group.root, codes) if truth_of is not None and codes is not None else None
             writer.add(row, tile.png, truth)
     return scores, thumbnails
+
+
+def _smaller(thumbnail: np.ndarray, side: int) -> np.ndarray:
+    """Mean power of blocks of a thumbnail, (side, side)."""
+    block = len(thumbnail) // side
+    return thumbnail if block == 1 else thumbnail.reshape(side, block, side, block).mean(axis=(1, 3), dtype=np.float32)
+
+
+def _outlines(ground: Ground, roots: list[Window]) -> Iterator[tuple[str, float, float]]:
+    """Outline (WKB in hexadecimal, "" where the place is unknown) and longitude and latitude of the middle of every
+    window, family by family; worked out for many at once, which is far quicker than one by one."""
+    for some in _runs(roots):
+        windows = [window for root in some for window in family(root)]
+        outlines = [""] * len(windows)
+        if ground.located:
+            shapes = np.array(footprints(ground.crs, windows), object)
+            outlines = [str(text) for text in shapely.to_wkb(shapes, hex=True, byte_order=1)]
+        lons, lats = centers(ground.crs, windows)
+        yield from zip(outlines, lons.tolist(), lats.tolist())
 
 
 def _of_quantiser(quantiser: Quantiser) -> dict[str, Any]:

@@ -101,6 +101,19 @@ def select_roots(config: ScreenConfig, ground: Ground, roots: list[Window]) -> l
     return chosen
 
 
+def thumbnail_px(roots: list[Window]) -> int:
+    """Side of the thumbnails that a map of these large windows needs: 32, or 8 where it shows them no larger."""
+    return 8 if _layout(roots)[-1] <= 8 else 32
+
+
+def _layout(roots: list[Window]) -> tuple[float, float, float, float, int]:
+    """Left and top of the map of large windows, its columns and rows of windows, and pixels of a window's side."""
+    left, top, side = min(root.left for root in roots), max(root.top for root in roots), roots[0].side
+    columns = (max(root.left for root in roots) - left) / side + 1
+    rows = (top - min(root.top for root in roots)) / side + 1
+    return left, top, columns, rows, int(min(96, max(4, _MAP_PX / max(rows, columns))))
+
+
 def draw_map(
     path: Path,
     ground: Ground,
@@ -117,15 +130,11 @@ def draw_map(
         roots: N large windows.
         scores: of each.
         threshold: smallest score that is kept.
-        thumbnails: (32, 32) float power of each, 0 = nodata.
+        thumbnails: (S, S) float power of each, 0 = nodata, see :func:`thumbnail_px`.
     """
     # Drawn by Pillow: a chart library would take longer to import than the picture to draw, and a scene has one each.
-    left = min(root.left for root in roots)
-    top = max(root.top for root in roots)
+    left, top, columns, rows, cell = _layout(roots)
     side = roots[0].side
-    columns = (max(root.left for root in roots) - left) / side + 1
-    rows = (top - min(root.top for root in roots)) / side + 1
-    cell = int(min(96, max(4, _MAP_PX / max(rows, columns))))
     width, height = math.ceil(columns * cell), math.ceil(rows * cell)
     every = np.concatenate([thumbnail[thumbnail > 0] for thumbnail in thumbnails] or [np.ones(1)])
     low, high = np.percentile(10 * np.log10(every), [1, 99]) if every.size else (0.0, 1.0)

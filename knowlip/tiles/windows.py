@@ -19,7 +19,7 @@ FEWEST_PIXELS = 16.0
 """A window narrower than this many native pixels shows little; refused unless the user lowers it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """A square on the ground, in the metric CRS of its scene."""
 
@@ -66,7 +66,8 @@ def plan_roots(
     anchor: str = "scene",
     fewest_px: float = FEWEST_PIXELS,
 ) -> list[Window]:
-    """Large windows over a scene, row by row.
+    """Large windows over a scene, row by row. Those in the corners between the image, which may lie askew, and the
+    rectangle around it show nothing of it and are left out.
 
     Args:
         ground: the scene in its metric CRS.
@@ -109,9 +110,11 @@ def plan_roots(
         )
     roots = []
     for row, y in enumerate(tops):
+        shown = ground.touched(np.array(lefts), y, side).tolist()
         for column, x in enumerate(lefts):
-            name = _tile_id(scene_id, "large", row, column)
-            roots.append(Window(name, name, "", "large", row, column, x, y, side))
+            if shown[column]:
+                name = _tile_id(scene_id, "large", row, column)
+                roots.append(Window(name, name, "", "large", row, column, x, y, side))
     return roots
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knowlip.dataset import Dataset, verify
+from knowlip.dataset import Dataset, verify, writer
+from knowlip.tiles import scene_job
 from knowlip.tiles.build import BuildConfig, build
 from knowlip.tiles.quality import QualityConfig
 from knowlip.tiles.quantise import QuantiseConfig
@@ -224,3 +225,28 @@ def test_real_scenes_of_three_origins(tmp_path):
     rows = Dataset(tmp_path / "out").tiles()
     assert set(rows.loc[rows["scene_id"].str.startswith("s1-losangeles"), "platform"]) == {"sentinel-1"}
     assert set(rows.loc[rows["scene_id"].str.startswith("losangeles-port"), "country"]) == {"United States"}
+
+
+def test_how_many_rows_go_to_disk_at_once_changes_no_tile(tmp_path, monkeypatch):
+    scene = write_scene(tmp_path / "a.tif", speckle((600, 700)))
+    one = build(config(scene, tmp_path / "one"))
+    monkeypatch.setattr(writer, "_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(scene_job, "_ROOTS_AT_ONCE", 2)
+    two = build(config(scene, tmp_path / "two"))
+    assert one["fingerprint"] == two["fingerprint"]
+    one, two = hashes(tmp_path / "one"), hashes(tmp_path / "two")
+    assert [name for name in one if one[name] != two[name]] == ["scenes/a.parquet"], "in other parts"
+
+
+def test_a_scene_that_is_left_unfinished_leaves_no_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "_ROWS_AT_ONCE", 1)
+    build(config(write_scene(tmp_path / "a.tif", speckle((300, 300))), tmp_path / "made"))
+    row = json.loads(
+        json.dumps(Dataset(tmp_path / "made").table.drop_columns(["geometry"]).to_pylist()[0], default=str)
+    )
+    for name in ("scenes", "shards"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    with writer.SceneWriter(tmp_path / "out", "c") as scene:
+        scene.add({**row, "geometry": "", "datetime": ""}, b"png")
+        assert any(path.name.startswith(".") for path in (tmp_path / "out" / "scenes").iterdir())
+    assert not hashes(tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from pyproj import Geod, Transformer
 
@@ -106,3 +107,20 @@ def test_utm_zone_of_the_place():
     assert utm_crs(28.0, -26.0).to_epsg() == 32735
     assert utm_crs(180.0, 0.0).to_epsg() == 32601
     assert utm_crs(0.0, 86.0).to_epsg() == 32661
+
+
+def test_windows_beside_a_scene_that_lies_askew_are_not_planned(tmp_path):
+    """Each window that is planned shows some of the image, and each that shows some is planned."""
+    turned = Affine.translation(600000, 5750000) @ Affine.rotation(30) @ Affine.scale(10, -10)
+    scene = open_scene(write_scene(tmp_path / "a.tif", speckle((400, 500)), transform=turned))
+    ground = Ground(scene)
+    roots = plan_roots(ground, "a", (256, 128, 64), fewest_px=1)
+    left, bottom, right, top = ground.bounds
+    everything = round((right - left) / 256) * round((top - bottom) / 256)
+    shown = shapely.Polygon([turned @ corner for corner in ((0, 0), (500, 0), (500, 400), (0, 400))])
+    squares = [shapely.box(*root.bounds) for root in roots]
+    assert len(roots) < 0.75 * everything
+    assert max(shown.distance(square) for square in squares) < 30, "two pixels and a little"
+    reached = shapely.union_all(squares).buffer(1e-6)
+    inside = shown.intersection(shapely.box(*reached.bounds))
+    assert inside.difference(reached).area < 1, "no part of the image within the grid is left out"

@@ -165,8 +165,9 @@ def _annotation(
     tiff: tuple[int, int],
     bursts: int,
     height: Callable[[np.ndarray, np.ndarray], np.ndarray] | float,
+    nodes: int = 11,
 ) -> str:
-    columns = np.unique(np.linspace(0, tiff[1] - 1, 11).astype(int))
+    columns = np.unique(np.linspace(0, tiff[1] - 1, nodes).astype(int))
     if kind == "SLC":
         # As in real products: the first line of every burst, and the last line; time tells where that is.
         lines = np.array([*(k * BURST_LINES for k in range(bursts)), tiff[0] - 1])
