@@ -60,7 +60,7 @@ class PlacesOfWindows:
             for number, distances in zip(which.tolist(), km.tolist()):
                 place = self._names[number].copy()
                 for name, distance in zip(_DISTANCES, distances):
-                    place[name] = _known(distance)  # type: ignore[literal-required]
+                    place[name] = _known(distance)
                 yield place
 
 
