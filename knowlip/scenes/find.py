@@ -4,7 +4,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from knowlip.base.progress import say
@@ -12,6 +13,7 @@ from knowlip.scenes.errors import UnknownFormat
 from knowlip.scenes.layers import folder_of_layers, layer_of
 from knowlip.scenes.readers import geotiff, parts_of, reader_of
 from knowlip.scenes.scene import Scene, SceneOverrides
+from knowlip.scenes.terrain import over_terrain
 
 _RASTERS = re.compile(
     r"\.(tiff?|img|npy|png|jpe?g|bmp|jp2|vrt|ntf|nitf|nsf|h5|hdf5?|nc|zip|dim|dat|raw|bin)", re.IGNORECASE
@@ -140,8 +142,19 @@ def open_scenes(path: Path | str, overrides: SceneOverrides | None = None) -> li
     reader = reader_of(path)
     if reader is None and path.is_dir():
         raise UnknownFormat(f"{path} is a folder, and no product of a known sensor.")
-    scenes: list[Scene] = (reader or geotiff).open_product(path, overrides or SceneOverrides())
-    return scenes
+    open_product = (reader or geotiff).open_product
+    wanted = overrides or SceneOverrides()
+    scenes: list[Scene] = open_product(path, wanted)
+    if not wanted.dem:
+        return scenes
+
+    @lru_cache(maxsize=3)
+    def at(height_m: float) -> list[Scene]:
+        again: list[Scene] = open_product(path, replace(wanted, dem="", dem_offset_m=0.0, height_m=height_m))
+        return again
+
+    # Readers list the scenes of a product in one order, so each is found again at another height by its number.
+    return [over_terrain(scene, wanted, lambda h, k=k: at(h)[k]) for k, scene in enumerate(scenes)]  # type: ignore[misc]
 
 
 def open_scene(path: Path | str, overrides: SceneOverrides | None = None) -> Scene:

@@ -47,6 +47,11 @@ class SceneOverrides:
     """Largest residual of control points in metres; 0: two pixels."""
     height_m: float | None = None
     """Height of the ground above the ellipsoid, for RPCs and slant range; null: what the product says."""
+    dem: str = ""
+    """A raster of heights in metres (any CRS) that covers the scene: places follow its relief. Images on a map grid
+    stay where they are."""
+    dem_offset_m: float = 0.0
+    """Added to the heights of `dem`: the undulation of the geoid where it counts from the geoid."""
 
     def __post_init__(self) -> None:
         if self.units and self.units not in UNITS:
@@ -55,6 +60,10 @@ class SceneOverrides:
             raise ValueError(f"raster_band counts from 1, so {self.raster_band} does not exist.")
         if self.quantity not in QUANTITIES[1:]:
             raise ValueError(f"quantity must be one of {', '.join(QUANTITIES[1:])}, not {self.quantity!r}.")
+        if not math.isfinite(self.dem_offset_m):
+            raise ValueError(f"dem_offset_m must be a number of metres, not {self.dem_offset_m}.")
+        if self.dem and self.height_m is not None:
+            raise ValueError("Give either a height model (dem) or one height (height_m), not both.")
         if not (math.isfinite(self.max_residual_m) and self.max_residual_m >= 0):
             raise ValueError(f"max_residual_m must be 0 or more, not {self.max_residual_m}.")
 

@@ -13,6 +13,7 @@ from rasterio.windows import Window
 from knowlip.scenes import Scene
 from knowlip.scenes.errors import NoLocation
 from knowlip.scenes.geometry import LOCAL, apply
+from knowlip.scenes.terrain import geometry_mesh
 from knowlip.scenes.warp import multilook, sample
 
 _SCALE_TOLERANCE = 0.0015
@@ -148,10 +149,16 @@ class Ground:
         return Transformer.from_crs(source, target, always_xy=True).transform
 
     @cached_property
+    def _step(self) -> int:
+        """Pixels between the nodes of the mesh; fewer where places follow relief."""
+        return geometry_mesh(self.scene.geometry, _MESH)
+
+    @cached_property
     def _mesh(self) -> tuple[np.ndarray, np.ndarray]:
-        """Source column and row at the grid's pixel corners 0, 64, 128, ... in both directions, to beyond its end."""
+        """Source column and row at the grid's corners 0, step, 2 step, ... in both directions, to beyond its end."""
         rows, columns = self.shape
-        down, across = np.arange(-(-rows // _MESH) + 1) * _MESH, np.arange(-(-columns // _MESH) + 1) * _MESH
+        step = self._step
+        down, across = np.arange(-(-rows // step) + 1) * step, np.arange(-(-columns // step) + 1) * step
         grid_x, grid_y = np.meshgrid(across.astype(float), down.astype(float))
         xs, ys = apply(self.transform, grid_x, grid_y)
         to_scene = self._transformer(self.crs, self.scene.crs)
@@ -184,8 +191,8 @@ class Ground:
         with self._lock:
             mesh_x, mesh_y = self._mesh
         shape = last[0] - first[0], last[1] - first[1]
-        node = first[0] // _MESH, first[1] // _MESH
-        nodes = slice(node[0], -(-last[0] // _MESH) + 1), slice(node[1], -(-last[1] // _MESH) + 1)
+        node = first[0] // self._step, first[1] // self._step
+        nodes = slice(node[0], -(-last[0] // self._step) + 1), slice(node[1], -(-last[1] // self._step) + 1)
         part_x, part_y = mesh_x[nodes], mesh_y[nodes]
         down, across = self._looks
         box = _around(part_y, down, self.scene.shape[0]), _around(part_x, across, self.scene.shape[1])
@@ -195,9 +202,9 @@ class Ground:
         power, valid = _read_padded(self.scene, Window(x_0, y_0, x_1 - x_0, y_1 - y_0))
         if (down, across) != (1, 1):
             power, valid = multilook(power, valid, down, across)
-        offset = first[0] - node[0] * _MESH, first[1] - node[1] * _MESH
+        offset = first[0] - node[0] * self._step, first[1] - node[1] * self._step
         mesh = (part_x - x_0) / across, (part_y - y_0) / down
-        return sample(power, valid, mesh, _MESH, shape, offset)
+        return sample(power, valid, mesh, self._step, shape, offset)
 
 
 def _unequal(width: float, height: float) -> bool:

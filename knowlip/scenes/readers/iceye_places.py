@@ -32,7 +32,7 @@ _STEP_M = 100.0
 _MOST_ORDER = 12
 _ONE_HEIGHT = (
     "Placed by its orbit at one height ({:.0f} m): ground 100 m higher lies {:.0f} m further from the radar; its "
-    "corners lie at {:.0f} to {:.0f} m. Say its height where that is known better (--read.height_m)."
+    "corners lie at {:.0f} to {:.0f} m. Give a height model (--read.dem) where relief matters."
 )
 
 

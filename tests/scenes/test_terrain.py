@@ -1,0 +1,156 @@
+"""Places on the terrain of a height model against a circular orbit over an analytic hill, solved point by point."""
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+from affine import Affine
+from pyproj import Transformer
+from rasterio.windows import Window
+from scipy.optimize import brentq
+
+from knowlip.scenes import SceneOverrides, open_scenes
+from knowlip.scenes.errors import NoLocation
+from knowlip.scenes.geometry import GEOD
+from knowlip.tiles.ground import Ground
+from tests.scenes import test_nisar_slc as nisar
+from tests.scenes.products import radarsat
+from tests.scenes.products.orbits import Circle
+from tests.scenes.products.tiffs import write_tiff
+
+UTM = Transformer.from_crs(4326, 32611, always_xy=True)
+STEP = 10.0
+
+
+def hill(x, y, base=100.0, top=700.0):
+    """Metres above the ellipsoid at places of the map."""
+    x_0, y_0 = UTM.transform(nisar.LON, nisar.LAT)
+    return base + top * np.exp(-((x - x_0) ** 2 + (y - y_0) ** 2) / (2 * 900.0**2))
+
+
+def model(path, height=hill, hole=False, shift=0.0, extent=400, crs="EPSG:32611"):
+    x_0, y_0 = UTM.transform(nisar.LON, nisar.LAT)
+    left, top = x_0 - extent * STEP, y_0 + extent * STEP
+    x, y = np.meshgrid(left + STEP * (np.arange(2 * extent) + 0.5), top - STEP * (np.arange(2 * extent) + 0.5))
+    values = (height(x, y) + shift).astype(np.float32)
+    if hole:
+        values[390:400, 390:400] = -9999
+    write_tiff(path, values[None], crs=crs, transform=Affine(STEP, 0, left, 0, -STEP, top), nodata=-9999)
+    return str(path)
+
+
+def radar_pixel(side, lon, lat, height):
+    """Column and row at which the orbit of the test product sees a place."""
+    circle = Circle(nisar.LON, nisar.LAT, side=side)
+    time = 0.0
+    for _ in range(12):
+        time += circle.range_and_rate(time, nisar.LON, nisar.LAT, 0.0)[1] / 97.0
+    first, near = (
+        time - (nisar.SHAPE[0] - 1) / 2 * nisar.LINE,
+        circle.range_and_rate(time, nisar.LON, nisar.LAT, 0.0)[0] - 400.0,
+    )
+    at = brentq(lambda t: circle.range_and_rate(t, lon, lat, height)[1], time - 2, time + 2, xtol=1e-12)
+    distance = circle.range_and_rate(at, lon, lat, height)[0]
+    return (distance - near) / nisar.SPACING + 0.5, (at - first) / nisar.LINE + 0.5
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_ground_is_seen_where_the_orbit_sees_it(tmp_path, side):
+    path, _ = nisar.make(tmp_path, side=side)
+    dem = model(tmp_path / "dem.tif")
+    plain = open_scenes(path)[0]
+    (scene,) = open_scenes(path, SceneOverrides(dem=dem))
+    assert scene.geometry.kind == "terrain"
+    random = np.random.default_rng(0)
+    x_0, y_0 = UTM.transform(nisar.LON, nisar.LAT)
+    x, y = x_0 + random.uniform(-500, 500, 12), y_0 + random.uniform(-200, 200, 12)
+    lons, lats = UTM.transform(x, y, direction="INVERSE")
+    expected = np.array([radar_pixel(side, *place) for place in zip(lons, lats, hill(x, y))])
+    to_local = Transformer.from_crs(4326, scene.crs, always_xy=True)
+    columns, rows = scene.geometry.inverse(*to_local.transform(lons, lats))
+    # Within a fifth of a pixel of the closed form; as stated, at the height of the ellipsoid, by many pixels.
+    assert np.abs(np.column_stack([columns, rows]) - expected).max() < 0.2
+    wrong = plain.geometry.inverse(*Transformer.from_crs(4326, plain.crs, always_xy=True).transform(lons, lats))
+    assert np.abs(wrong[0] - expected[:, 0]).min() > 20
+    # And back again, where no layover makes several places of one pixel.
+    back = scene.to_lonlat(columns, rows)
+    assert np.max(GEOD.inv(*back, lons, lats)[2]) < 0.5
+    assert any("places move by" in note for note in scene.notes)
+    assert any("as above the ellipsoid" in note for note in scene.notes)
+    assert tmp_path / "dem.tif" in scene.sources
+
+
+def test_tiles_are_cut_on_the_terrain_in_other_processes_too(tmp_path):
+    path, _ = nisar.make(tmp_path)
+    (scene,) = open_scenes(path, SceneOverrides(dem=model(tmp_path / "dem.tif")))
+    view = Ground(pickle.loads(pickle.dumps(scene)))
+    rows, columns = view.shape
+    valid = view.read(Window(0, 0, columns, rows))[1]
+    assert valid.mean() > 0.3
+    # The place of the strongest seen pixel of the grid goes back to the radar pixel that holds it.
+    row, column = np.argwhere(valid)[len(np.argwhere(valid)) // 2]
+    x, y = view.transform @ (column + 0.5, row + 0.5)
+    lon, lat = Transformer.from_crs(view.crs, 4326, always_xy=True).transform(x, y)
+    c, r = radar_pixel("left", lon, lat, hill(*UTM.transform(lon, lat)))
+    found = scene.geometry.inverse(*Transformer.from_crs(4326, scene.crs, always_xy=True).transform([lon], [lat]))
+    assert abs(found[0][0] - c) < 0.3
+    assert abs(found[1][0] - r) < 0.3
+
+
+def test_the_products_own_points_tell_of_a_geoid(tmp_path):
+    """Tie points on a hill of 80 m; a model 30 m too low is noticed, and the right one meets them."""
+    product = radarsat.make(tmp_path / "p", relief=80.0)
+    to_map = Transformer.from_crs(4326, 32620, always_xy=True)
+    (plain,) = open_scenes(product.path)
+    points = plain.geometry
+    rows, columns = np.meshgrid(np.linspace(-20, 200, 60), np.linspace(-20, 240, 60), indexing="ij")
+    heights = radarsat.HEIGHT + 80.0 * np.exp(-((rows - 90.5) ** 2 + (columns - 110.5) ** 2) / 30**2)
+    lons, lats = product.truth(columns.ravel(), rows.ravel(), heights.ravel())
+    x, y = to_map.transform(lons, lats)
+    from scipy.interpolate import LinearNDInterpolator
+
+    left, top = x.min(), y.max()
+    grid_x, grid_y = np.meshgrid(
+        left + 10 * (np.arange(int(np.ptp(x) / 10)) + 0.5), top - 10 * (np.arange(int(np.ptp(y) / 10)) + 0.5)
+    )
+    surface = LinearNDInterpolator(np.column_stack([x, y]), heights.ravel(), fill_value=radarsat.HEIGHT)(grid_x, grid_y)
+    grid = {"crs": "EPSG:32620", "transform": Affine(10, 0, left, 0, -10, top)}
+    write_tiff(tmp_path / "right.tif", surface[None].astype(np.float32), **grid)
+    write_tiff(tmp_path / "low.tif", surface[None].astype(np.float32) - 30, **grid)
+    (right,) = open_scenes(product.path, SceneOverrides(dem=str(tmp_path / "right.tif")))
+    (low,) = open_scenes(product.path, SceneOverrides(dem=str(tmp_path / "low.tif")))
+    assert right.geometry.residual_m < 0.5 * points.residual_m
+    assert low.geometry.residual_m > 25
+    assert any("dem_offset_m" in note and "+3" in note for note in low.notes)
+    assert not any("best with heights" in note for note in right.notes)
+    assert not any("Relief between" in note for note in right.notes)
+    mended = SceneOverrides(dem=str(tmp_path / "low.tif"), dem_offset_m=30.0)
+    assert open_scenes(product.path, mended)[0].geometry.residual_m == pytest.approx(right.geometry.residual_m, abs=0.1)
+
+
+def test_map_products_stay_where_they_are(tmp_path):
+    path, _ = nisar.make(tmp_path, "GSLC")
+    (scene,) = open_scenes(path, SceneOverrides(dem=model(tmp_path / "dem.tif")))
+    assert scene.geometry.kind == "affine"
+    assert any("map grid already" in note for note in scene.notes)
+
+
+def test_holes_are_filled_and_told(tmp_path):
+    path, _ = nisar.make(tmp_path)
+    (scene,) = open_scenes(path, SceneOverrides(dem=model(tmp_path / "dem.tif", hole=True)))
+    assert any("of the height model held none" in note for note in scene.notes)
+
+
+def test_refusals(tmp_path):
+    path, _ = nisar.make(tmp_path)
+    with pytest.raises(NoLocation, match="it must cover all of it"):
+        open_scenes(path, SceneOverrides(dem=model(tmp_path / "small.tif", extent=30)))
+    write_tiff(tmp_path / "none.tif", np.ones((1, 50, 50), np.float32))
+    with pytest.raises(NoLocation, match="no coordinate reference system"):
+        open_scenes(path, SceneOverrides(dem=str(tmp_path / "none.tif")))
+    with pytest.raises(ValueError, match="not both"):
+        SceneOverrides(dem="a.tif", height_m=3.0)
+    with pytest.raises(ValueError, match="cannot be opened"):
+        open_scenes(path, SceneOverrides(dem=str(tmp_path / "absent.tif")))
+    assert h5py
