@@ -263,6 +263,7 @@ def _with_residual(scene: Scene, geometry: TerrainGeometry, columns: Array, rows
     before = _places(scene, columns, rows, geometry.crs)
     after = np.column_stack(geometry.forward(columns, rows))
     moved = np.linalg.norm(before - after, axis=1)
+    # What the model changes is told first, then whether the product itself agrees with it.
     notes = [
         f"Relief by {geometry.model.path.name} ({geometry.model.heights.min() + geometry.model.offset_m:.0f} to "
         f"{geometry.model.heights.max() + geometry.model.offset_m:.0f} m above the ellipsoid): places move by "
