@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
+import shapely
 import timm
 import yaml
 from PIL import Image
@@ -40,11 +42,12 @@ from tests.inference.tiny_model import tiny_model
 from tests.scenes.products import sentinel1
 from tests.tiles.rasters import speckle, write_scene
 
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 _LOADED = [
     COMMANDS[name].kind() and COMMANDS[name].module()
     for name in (
         *("scene info", "build", "dataset verify", "dataset stats", "dataset export", "dataset import", "annotate"),
-        *("text check", "scio report", "pretrain", "ask", "caption", "convert"),
+        *("text check", "scio report", "pretrain", "ask", "caption", "convert", "dataset overlay", "bench leaderboard"),
     )
 ]
 """Imported before the children are forked, so that none of them takes that time."""
@@ -109,6 +112,44 @@ def _attack_archive(folder: Path, chance: random.Random) -> str:
         for member, content in members.items():
             file.writestr(member, content)
     return f"{name}: {kind}"
+
+
+# ---- maps of one's own, rows of others ------------------------------------------------------------------------------
+
+
+def _maps(folder: Path) -> None:
+    scenes = write_scene(folder / "scenes" / "scene.tif", speckle((64, 64)), tags={"KNOWLIP_UNITS": "amplitude"})
+    words = ("build", "--scenes", scenes, "--out", folder / "ds", *_SIZES, "--quality.min_good", "0")
+    subprocess.run([sys.executable, "-m", "knowlip.cli", *map(str, words)], check=True, capture_output=True)
+    shutil.rmtree(folder / "scenes")
+    write_scene(folder / "cover.tif", np.full((70, 70), 3, np.uint8), nodata=0)
+    frame = geopandas.GeoDataFrame(
+        {"category": ["ship"]}, geometry=[shapely.box(600_040, 5_749_900, 600_072, 5_749_920)], crs=32631
+    )
+    frame.to_file(folder / "ships.gpkg", driver="GPKG")
+    frame.to_crs(4326).to_file(folder / "ships.geojson", driver="GeoJSON")
+
+
+def _attack_maps(folder: Path, chance: random.Random) -> str:
+    name = chance.choice(("cover.tif", "ships.gpkg", "ships.geojson", "ships.geojson"))
+    return f"{name}: {spoil(folder / name, chance)}"
+
+
+def _enter_maps(folder: Path, out: Path, chance: random.Random) -> int:
+    # Labels are written into the data set: one of the output's own, as nothing may change beside it.
+    shutil.copytree(folder / "ds", out)
+    words = [("--masks", folder / "cover.tif", "--mask_classes", "[3=water]")]
+    words += [("--objects", folder / name) for name in ("ships.gpkg", "ships.geojson", "ships.geojson")]
+    return _command("dataset", "overlay", out, *chance.choice(words))
+
+
+def _rows(folder: Path) -> None:
+    shutil.copy(RESULTS / "vision.json", folder / "vision.json")
+    shutil.copy(RESULTS / "audit.json", folder / "audit.json")
+
+
+def _enter_rows(folder: Path, out: Path, chance: random.Random) -> int:
+    return _command("bench", "leaderboard", *sorted(folder.glob("*.json")), "--out", out)
 
 
 # ---- labelled sets --------------------------------------------------------------------------------------------------
@@ -357,6 +398,8 @@ _one_of = partial(spoil_one_of, times=2)
 DOORS: tuple[Door, ...] = (
     Door("raster", _raster, _one_of, _enter_raster),
     Door("archive", _archive, _attack_archive, lambda folder, out, chance: _command("scene", "info", folder)),
+    Door("maps", _maps, _attack_maps, _enter_maps),
+    Door("rows", _rows, _one_of, _enter_rows),
     *(Door(f"labels {name}", make, _one_of, partial(_enter_labels, name)) for name, make in SETS.items()),
     Door("settings", _settings, _one_of, _enter_settings),
     Door("model folder", _model, lambda folder, chance: spoil_one_of(folder / "model", chance), _enter_model),
