@@ -312,5 +312,12 @@ GROUPS = {
     "texts": _TEXTS,
     "training and measuring": _TRAINING,
     "models in use": _USE,
+    "the shell": {
+        "completion": Command(
+            "knowlip.completion:CompletionConfig",
+            "completion",
+            "print what bash or zsh need to complete commands, flags and values",
+        ),
+    },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}

@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 UNPACKED = {".gitignore", ".ci/run"}
 """What is tracked and belongs to a checkout alone."""
+SERVED = "knowlip.inference.web"
+"""The room whose modules are imported where the extra `serve` was asked for."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # In the folder of an empty environment: every module of the package, then commands from scenes to answers, and what
@@ -34,8 +36,12 @@ import contextlib, importlib, io, json, pkgutil, sys
 import knowlip
 from knowlip.cli import main
 
-for module in pkgutil.walk_packages(knowlip.__path__, "knowlip."):
-    importlib.import_module(module.name)
+missing = {}
+for module in pkgutil.walk_packages(knowlip.__path__, "knowlip.", onerror=lambda name: None):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        missing[module.name] = error.name
 
 def run(line):
     out, err = io.StringIO(), io.StringIO()
@@ -43,7 +49,8 @@ def run(line):
         code = main(line)
     return [code, out.getvalue(), err.getvalue()]
 
-print(json.dumps({"file": knowlip.__file__, "runs": [run(line) for line in json.loads(sys.argv[1])]}))
+runs = [run(line) for line in json.loads(sys.argv[1])]
+print(json.dumps({"file": knowlip.__file__, "missing": missing, "runs": runs}))
 """
 
 
@@ -142,7 +149,7 @@ def test_the_wheel_runs_with_the_core_alone(built: tuple[Path, Path], tmp_path: 
         (["scene", "info", "NISAR_L2_GCOV.h5"], "sicd"),
         (["text", "audit", "data"], "serve"),
         (["serve", "--openai"], "serve"),
-        (["build", "--scenes", str(scene), "--out", "other", "--where", "ray"], "cluster"),
+        (["build", "--scenes", str(scene), "--out", "other", "--ray", "local"], "cluster"),
         (["export", "--out", "onnx"], "export"),
     ]
     lines = json.dumps([*good, *(line for line, _ in bad)])
@@ -152,6 +159,8 @@ def test_the_wheel_runs_with_the_core_alone(built: tuple[Path, Path], tmp_path: 
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert Path(found["file"]).is_relative_to(environment)
+    strangers = {module: name for module, name in found["missing"].items() if not module.startswith(SERVED)}
+    assert not strangers, "modules that need an extra before they are used"
     for line, (code, out, err) in zip(good, found["runs"]):
         assert code == 0, (line, err)
         assert out.strip(), line

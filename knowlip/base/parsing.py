@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from docstring_parser import parse_from_object
@@ -35,8 +35,8 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
         about: a line for its help.
         kind: dataclass of its settings; their docstrings are the help. Those in its `POSITIONAL` need no flag, and
             one word more before them is the setting that its `LEADING` names.
-        arguments: what stands behind the command's name. Names may have dashes or underscores; lists are words
-            (`--scenes A B`) or `[A,B]`; a switch alone is true.
+        arguments: what stands behind the command's name. Names may have dashes or underscores, and are written out;
+            lists are words (`--sensors A B`), `A,B` or `[A,B]`; a switch alone is true.
 
     Returns:
         The settings, and whether the result shall be printed as JSON.
@@ -49,7 +49,9 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
     set_loader(_BOUNDED, _load, exceptions=(yaml.YAMLError,))
     for argument in arguments:
         _check_strings(argument)
-    parser = ArgumentParser(prog=f"knowlip {name}", description=about, exit_on_error=False, parser_mode=_BOUNDED)
+    parser = ArgumentParser(
+        prog=f"knowlip {name}", description=about, exit_on_error=False, parser_mode=_BOUNDED, allow_abbrev=False
+    )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file with this command's settings")
     parser.add_argument("--json", action="store_true", help="print the result as JSON to standard output")
     hints, positional = get_type_hints(kind), getattr(kind, "POSITIONAL", ())
@@ -219,7 +221,7 @@ def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
             while rest and not equals and not rest[0].startswith("--") and rest[0] != "-h":
                 words.append(rest.pop(0))
             whole = len(words) == 1 and words[0].startswith("[") and words[0].endswith("]")
-            words = words if whole or not words else [json.dumps(words)]
+            words = words if whole or not words else [json.dumps(_separated(words, of))]
         elif not words and (of is bool or (get_origin(of) is UnionType and bool in get_args(of))):
             words = ["true"] if not rest or rest[0].startswith("--") else []
         if name == "config":  # a file stands below the flags, wherever it is given
@@ -231,6 +233,26 @@ def _spelt(arguments: Sequence[str], kind: Any) -> list[str]:
             continue
         spelt.append("=".join([f"--{name}", *words]))
     return [*files, *spelt]
+
+
+_NAMES = re.compile(r"[\w.+:/*-]+(?:,[\w.+:/*-]+)*,?")
+"""Names and numbers with commas between them, and nothing else: no text, no NAME=VALUE, no brackets."""
+
+
+def _separated(words: Sequence[str], of: Any) -> list[str]:
+    """Words of a list with those taken apart that hold several, as `A,B` does: names and numbers are parted at commas;
+    paths only where no such file is there and all of the parts are."""
+    parts = [one for one in get_args(of) if one is not Ellipsis]
+    found = list[str]()
+    for word in words:
+        pieces = [piece for piece in word.split(",") if piece]
+        if parts == [Path]:
+            apart = not Path(word).exists() and all(Path(piece).exists() for piece in pieces)
+        else:
+            scalar = all(part in (str, int, float) or get_origin(part) is Literal for part in parts)
+            apart = scalar and _NAMES.fullmatch(word) is not None
+        found += pieces if apart and pieces else [word]
+    return found
 
 
 def _leading_named(arguments: Sequence[str], leading: str, number: int) -> list[str]:

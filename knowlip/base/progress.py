@@ -18,6 +18,8 @@ PROGRESS = "KNOWLIP_PROGRESS_S"
 """Environment variable: seconds between the lines of a process whose lines another program reads."""
 _SECONDS_BETWEEN_LINES = 20.0
 _quiet = False
+_display: Progress | None = None
+"""What shows bars on the terminal, while it does."""
 
 
 @contextmanager
@@ -51,16 +53,7 @@ def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[
         yield from items
         return
     if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as bar:
-            yield from bar.track(items, total=total, description=title)
+        yield from _bar(items, title, total)
         return
     between = _seconds_between()
     started = last = time.monotonic()
@@ -71,6 +64,34 @@ def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[
             left = f", {(now - started) / done * (total - done):.0f} s left" if total else ""
             say(f"  {title}: {done}{f'/{total}' if total else ''}{left}")
         yield item
+
+
+def _bar(items: Iterable[T], title: str, total: int | None) -> Iterator[T]:
+    """The same on a terminal. A bar within a bar is a line of the same display: a terminal can hold no second one."""
+    global _display
+    if _display is not None:
+        shown, task = _display, _display.add_task(title, total=total)
+        try:
+            for item in items:
+                yield item
+                shown.advance(task)
+        finally:
+            shown.remove_task(task)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        _display = bar
+        try:
+            yield from bar.track(items, total=total, description=title)
+        finally:
+            _display = None
 
 
 def _seconds_between() -> float:

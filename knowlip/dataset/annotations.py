@@ -137,6 +137,16 @@ def write_masks(dataset: Path, masks: Iterable[tuple[str, bytes]]) -> int:
     return count
 
 
+def mask_count(dataset: Path) -> int | None:
+    """How many masks there are, without reading them; None where the file does not say."""
+    if not (dataset / MASKS).is_file():
+        return None
+    try:
+        return int(pq.read_metadata(dataset / MASKS).num_rows)
+    except (OSError, pa.ArrowInvalid):
+        return None
+
+
 def iter_masks(dataset: Path) -> Iterator[tuple[str, bytes, str]]:
     """(tile_id, PNG, SHA-256) of every mask, a few in memory at a time; nothing where there are none.
 

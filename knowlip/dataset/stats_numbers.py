@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from knowlip.base.progress import track
 from knowlip.base.vocabulary import SCALES, landform_shares
-from knowlip.dataset.annotations import IGNORE, iter_masks
+from knowlip.dataset.annotations import IGNORE, iter_masks, mask_count
 from knowlip.dataset.layout import SPLITS
 from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
@@ -196,7 +197,7 @@ def _mask_counts(data: Dataset) -> dict[str, np.ndarray]:
     """tile_id -> (255,) pixels of every class."""
     return {
         tile_id: np.bincount(decode_png(png).ravel(), minlength=256)[:IGNORE]
-        for tile_id, png, _ in iter_masks(data.path)
+        for tile_id, png, _ in track(iter_masks(data.path), "count classes of masks", mask_count(data.path))
     }
 
 

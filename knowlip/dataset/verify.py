@@ -11,6 +11,7 @@ import shapely
 
 from knowlip.base.documents import parse_json
 from knowlip.base.files import sha256
+from knowlip.base.progress import track
 from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
 from knowlip.dataset.mentions import check_mentions
@@ -224,21 +225,21 @@ def _check_shards(
         captions = {tile: text.encode() for tile, text in compose_texts(texts).items()}
     # Counted rather than ticked off: a tile that comes twice, and one that is absent, both make the count differ.
     seen = 0
-    for name in sorted(there):
-        for sample in read_shard(folder / name):
-            entry = accepted.get(sample.key)
-            if entry is None or entry["shard"] != name:
-                raise ValueError(f"{folder / name} holds {sample.key}, which the index does not place there.")
-            if sha256(sample.png) != entry["png_sha256"]:
-                raise ValueError(f"{folder / name} is damaged: the PNG of {sample.key} differs from its hash.")
-            if png_shape(sample.png) != shapes[sample.key]:
-                raise ValueError(f"{folder / name}: the PNG of {sample.key} has not the size that the index says.")
-            _check_record(sample.json, sample.key, folder / name)
-            if captions is not None and sample.txt != captions.get(sample.key, b""):
-                raise ValueError(f"{folder / name}: the text of {sample.key} is not that of the published revision.")
-            if near_copies is not None:
-                near_copies.add(sample.key, entry["split"], decode_png(sample.png))
-            seen += 1
+    samples = ((name, sample) for name in sorted(there) for sample in read_shard(folder / name))
+    for name, sample in track(samples, "verify tiles", len(accepted)):
+        entry = accepted.get(sample.key)
+        if entry is None or entry["shard"] != name:
+            raise ValueError(f"{folder / name} holds {sample.key}, which the index does not place there.")
+        if sha256(sample.png) != entry["png_sha256"]:
+            raise ValueError(f"{folder / name} is damaged: the PNG of {sample.key} differs from its hash.")
+        if png_shape(sample.png) != shapes[sample.key]:
+            raise ValueError(f"{folder / name}: the PNG of {sample.key} has not the size that the index says.")
+        _check_record(sample.json, sample.key, folder / name)
+        if captions is not None and sample.txt != captions.get(sample.key, b""):
+            raise ValueError(f"{folder / name}: the text of {sample.key} is not that of the published revision.")
+        if near_copies is not None:
+            near_copies.add(sample.key, entry["split"], decode_png(sample.png))
+        seen += 1
     if seen != len(accepted):
         raise ValueError(f"{folder} holds {seen} tiles, but the index has {len(accepted)} accepted ones.")
     return len(there)

@@ -142,7 +142,7 @@ def _ask_several(asker: Asker, paths: Sequence[Path], config: AskConfig) -> Answ
     rows: list[ToldRow] = []
     failed: list[dict[str, str]] = []
     unknown: list[Path] = []
-    for path in paths:
+    for path in track(paths, "ask about images"):
         try:
             one = ask_image(asker, path, config)
         except ValueError as error:

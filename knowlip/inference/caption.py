@@ -73,7 +73,8 @@ def caption(config: CaptionConfig) -> list[CaptionedImage]:
     rows: list[ToldRow] = []
     failed: list[dict[str, str]] = []
     unknown: list[Path] = []
-    for path in images_in(config.images):
+    paths = images_in(config.images)
+    for path in track(paths, "describe images") if len(paths) > 1 else paths:
         try:
             view = view_of(path, model, config.metres_per_pixel, config.refuse)
             one, told = described_view(model, view, config, unknown)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from knowlip.base.progress import track
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import Mention, by_tile
 from knowlip.language.categories import category_of
@@ -103,7 +104,8 @@ def read_tiles(dataset: Dataset, revision: int | None = None) -> Iterator[TileTe
     rows = {row["tile_id"]: {str(k): v for k, v in row.items()} for row in dataset.tiles().to_dict("records")}
     mentions = by_tile(dataset.mentions())
     labels = _labels(dataset)
-    for tile, group in texts.groupby("tile_id", sort=True):
+    groups = texts.groupby("tile_id", sort=True)
+    for tile, group in track(groups, "check texts", groups.ngroups):
         name = str(tile)
         kind = InstructionSet(group["instruction_set"].iloc[0])
         columns = (group[name] for name in ("slot", "dimension", "text", "marks", "evidence"))

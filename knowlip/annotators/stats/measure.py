@@ -13,6 +13,7 @@ from knowlip.annotators.stats.corpus import CAPTION, TextCorpus, sentence
 from knowlip.annotators.stats.layers import measure_layers
 from knowlip.annotators.stats.lexical import HEDGES, STOP_WORDS, lead_in, mtld, words
 from knowlip.annotators.tokens import FRAME, TokenizerFile
+from knowlip.base.progress import track
 
 _TOP_WORDS, _SHUFFLES = 30, 3
 _HEDGES = frozenset(HEDGES)
@@ -38,12 +39,16 @@ def measure(corpus: TextCorpus, tokens: TokenizerFile | None, token_length: int,
     result = dict(total)
     # as the records stand, neighbours in the image are neighbours in the text; shuffled, they are not
     per_record = rows.groupby("record", sort=False)["words"].agg(lambda lists: [w for words_ in lists for w in words_])
-    shuffled = [mtld([word for at in order for word in per_record.iloc[at]]) for order in orders]
+    shuffled = [
+        mtld([word for at in order for word in per_record.iloc[at]])
+        for order in track(orders, f"vocabulary of {corpus.name}")
+    ]
     result["mtld_shuffled"] = _round(float(np.mean(shuffled)))
     result["name"], result["revision"] = corpus.name, corpus.revision
+    parts = rows.groupby(["instruction_set", "slot", "dimension"])
     result["dimensions"] = [
         {"instruction_set": str(group), "dimension": str(dimension), **_numbers(part), "frequency": _frequency(part)}
-        for (group, _, dimension), part in rows.groupby(["instruction_set", "slot", "dimension"])
+        for (group, _, dimension), part in track(parts, f"dimensions of {corpus.name}", parts.ngroups)
     ]
     result["frequency"] = _frequency(rows)
     result["groups"] = {
@@ -61,14 +66,14 @@ def _prepared(corpus: TextCorpus, tokens: TokenizerFile | None) -> pd.DataFrame:
     """The rows with what is counted of each text, counted once."""
     rows = corpus.rows.copy()
     # texts repeat, so each different one is split once and its words are shared: 120,000 captions fit in memory
-    known = {text: [intern(word) for word in words(text)] for text in rows["text"].unique()}
+    different = list(rows["text"].unique())
+    known = {text: [intern(word) for word in words(text)] for text in track(different, f"split texts of {corpus.name}")}
     rows["words"] = rows["text"].map(known)
     rows["word_count"] = [len(text.split()) for text in rows["text"]]
     rows["characters"] = rows["text"].str.len()
     rows["normal"] = [" ".join(found) for found in rows["words"]]
     rows["hedges"] = [" ".join(sorted(_HEDGES.intersection(found))) for found in rows["words"]]
     if tokens is not None:
-        different = list(known)
         rows["tokens"] = rows["text"].map(dict(zip(different, tokens.counts(different))))
     return rows
 
