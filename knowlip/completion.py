@@ -59,6 +59,7 @@ def completion(config: CompletionConfig) -> dict[str, str]:
     """
     if config.shell not in get_args(Shell):
         raise ValueError(f"There is completion for {' and '.join(get_args(Shell))}, not for {config.shell}.")
+    # All is written out here: a shell that asked Python at every key would wait for it.
     groups = sorted({name.split()[0] for name in COMMANDS if " " in name and name.split()[0] not in COMMANDS})
     firsts = dict.fromkeys(name.split()[0] for name in COMMANDS)
     seconds = [
