@@ -73,6 +73,7 @@ def caption(config: CaptionConfig) -> list[CaptionedImage]:
     rows: list[ToldRow] = []
     failed: list[dict[str, str]] = []
     unknown: list[Path] = []
+    # One image has a bar of its own where it is cut into windows; of several, the images are counted.
     paths = images_in(config.images)
     for path in track(paths, "describe images") if len(paths) > 1 else paths:
         try:
