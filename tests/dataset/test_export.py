@@ -288,6 +288,8 @@ def test_class_labels_of_whole_images(tmp_path):
 
 def test_same_data_same_bytes(labelled, tmp_path):
     for kind in FORMATS:
+        if kind in ("geojson", "gpkg", "stac"):
+            continue  # maps, of which this set of unknown place has none: test_export_places
         export(labelled, tmp_path / "1" / kind, kind)
         export(labelled, tmp_path / "2" / kind, kind)
     files = sorted(path for path in (tmp_path / "1").rglob("*") if path.is_file())

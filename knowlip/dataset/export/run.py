@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from knowlip.base.files import whole_folder
-from knowlip.dataset.export import captions, coco, dota, yolo
+from knowlip.dataset.export import captions, coco, dota, places, shards, yolo
 from knowlip.dataset.export.job import Export, ExportTile
 from knowlip.dataset.reader import Dataset
 
@@ -18,7 +18,12 @@ FORMATS: dict[str, Callable[[Export], None]] = {
     "openclip": captions.write_openclip,
     "llava": captions.write_llava,
     "imagefolder": captions.write_imagefolder,
+    "openclip-shards": shards.write,
+    "geojson": places.write_geojson,
+    "gpkg": places.write_gpkg,
+    "stac": places.write_stac,
 }
+_MAPS = ("geojson", "gpkg", "stac")
 _NEED_OBJECTS = ("coco", "yolo", "yolo-obb", "dota")
 
 
@@ -31,7 +36,8 @@ class DatasetExportConfig:
     dataset: Path
     """Folder of the data set."""
     format: str
-    """coco, yolo, yolo-obb (rotated boxes), dota, openclip, llava or imagefolder."""
+    """coco, yolo, yolo-obb (rotated boxes), dota, openclip, openclip-shards, llava, imagefolder; geojson, gpkg,
+    stac."""
     out: Path
     """Folder to write; must not exist, or be empty."""
     split: str = ""
@@ -48,7 +54,8 @@ def export_dataset(config: DatasetExportConfig) -> dict[str, Any]:
     """Write a data set in another tool's layout. The same data set always gives the same bytes.
 
     Returns:
-        {"out", "format", "images", "objects", "captions", "classes", "splits"}
+        {"out", "format", "images", "objects", "captions", "classes", "splits", "unplaced": tiles of unknown place that
+        maps leave out}
 
     Raises:
         ValueError: an unknown format, no tiles, or a data set without what the format needs.
@@ -68,7 +75,9 @@ def export_dataset(config: DatasetExportConfig) -> dict[str, Any]:
     if config.format in _NEED_OBJECTS and not any(tile.objects for tile in tiles):
         raise ValueError(f"{data.path} has no annotations for these tiles, and {config.format} is about objects.")
     with whole_folder(config.out) as out:
-        FORMATS[config.format](Export(data, out, tiles, labels))
+        job = Export(data, out, tiles, labels)
+        FORMATS[config.format](job)
+        left_out = places.unplaced(job) if config.format in _MAPS else 0
     return {
         "out": str(config.out),
         "format": config.format,
@@ -76,6 +85,7 @@ def export_dataset(config: DatasetExportConfig) -> dict[str, Any]:
         "objects": sum(len(tile.objects) for tile in tiles),
         "captions": sum(bool(tile.texts) for tile in tiles),
         "classes": labels,
+        "unplaced": left_out,
         "splits": {split: sum(tile.split == split for tile in tiles) for split in sorted({t.split for t in tiles})},
     }
 
@@ -87,6 +97,8 @@ def show(result: dict[str, Any]) -> str:
         f"{result['out']}: {result['format']}, {result['images']} images ({splits}), {result['objects']} objects in "
         f"{len(result['classes'])} classes, {result['captions']} with texts"
     )
+    if result["unplaced"]:
+        line += f"\n{result['unplaced']} tiles are left out: their place is unknown"
     missing = [split for split in ("train", "val") if split not in result["splits"]]
     if result["format"] in ("yolo", "yolo-obb") and missing:
         line += (
