@@ -83,6 +83,7 @@ def write_stac(job: Export) -> None:
     """collection.json, and items/SPLIT/TILE.json beside images/SPLIT/TILE.png."""
     placed, name = list(_placed(job, job.tiles)), job.data.path.resolve().name or "tiles"
     links, boxes, times = [], [], []
+    # Items are written one by one; of all of them only footprints and dates are kept, for the extent.
     for tile, shape, facts in placed:
         place = f"items/{tile.split}/{tile.tile_id}.json"
         path = job.out / place
