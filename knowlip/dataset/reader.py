@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -37,6 +37,9 @@ from knowlip.language.definitions import TileTruth
 if TYPE_CHECKING:
     import pandas as pd
     from geopandas import GeoDataFrame
+    from torch import Tensor
+
+    from knowlip.dataset.torch_items import TorchTiles, TorchTileStream
 
 
 class Dataset:
@@ -127,6 +130,56 @@ class Dataset:
         """Pixels of tiles in the order given."""
         for tile_id in tile_ids:
             yield self.image(tile_id)
+
+    def torch(
+        self,
+        split: str | None = None,
+        *,
+        scale: str | None = None,
+        transform: "Callable[[Tensor], Any] | None" = None,
+        revision: int | None = None,
+        questions: "Sequence[Mapping[str, str]] | None" = None,
+    ) -> "TorchTiles":
+        """Tiles as a map-style data set of PyTorch, for a `DataLoader` with any number of workers.
+
+        An item is a dict: image (1, H, W) uint8, tile_id, metres_per_pixel, and text where the tiles have one. Tiles of
+        one scene-built data set are of one size; imported ones may differ, and then a batch needs a transform.
+
+        Args:
+            split: "train", "val" or "test"; None for all.
+            scale: "large", "medium" or "small"; None for all.
+            transform: of the image tensor.
+            revision: of the texts; the newest where not given.
+            questions: records with tile_id, question and answer; then an item is a question, and those about other
+                tiles than the ones asked for are passed over.
+
+        Raises:
+            ValueError: no such split, scale or revision, no tile, or questions about tiles that are not there.
+        """
+        from knowlip.dataset.torch_items import TorchTiles, torch_tiles
+
+        return TorchTiles(torch_tiles(self, split, scale, transform, revision, questions))
+
+    def torch_stream(
+        self,
+        split: str | None = None,
+        *,
+        seed: int | None = None,
+        scale: str | None = None,
+        transform: "Callable[[Tensor], Any] | None" = None,
+        revision: int | None = None,
+        questions: "Sequence[Mapping[str, str]] | None" = None,
+    ) -> "TorchTileStream":
+        """The same as an iterable data set: each item comes from one worker of one process of `torch.distributed`.
+
+        Args:
+            seed: of the order, another one for each epoch (`set_epoch`); None: as they stand.
+
+        The other arguments and errors are those of :meth:`torch`.
+        """
+        from knowlip.dataset.torch_items import TorchTileStream, torch_tiles
+
+        return TorchTileStream(torch_tiles(self, split, scale, transform, revision, questions), seed)
 
     def widths_m(self, tile_ids: Sequence[str]) -> np.ndarray:
         """Width of accepted tiles on the ground in metres, float32 (N,) in the order given; NaN where it is unknown."""

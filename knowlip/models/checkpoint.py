@@ -1,55 +1,14 @@
-"""A model as one self-contained folder: `model.safetensors`, `knowlip.json`, and `README.md` for people and the hub.
+"""Our models opened from their folders, see :mod:`knowlip.models.stored`."""
 
-The JSON holds everything that use needs: model config, tokenizer, normalisation, quantiser, metres per pixel range,
-text length, the data set's fingerprint and the places it was trained on. Loading refuses a folder whose parts disagree.
-"""
-
-import dataclasses
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from knowlip.base.documents import read_json
-from knowlip.base.files import whole_folder, write_json
-from knowlip.models.card import ModelCard, checked_card
-from knowlip.models.config import model_config
-from knowlip.models.device import chosen
-from knowlip.models.folder import model_readme
-from knowlip.models.hub import CARD as _CARD
-from knowlip.models.hub import README as _README
-from knowlip.models.hub import WEIGHTS as _WEIGHTS
-from knowlip.models.hub import find_model
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.layout import check_shapes, unshared
-from knowlip.models.tokenizer import TextTokenizer
+from knowlip.models.layout import unshared
+from knowlip.models.stored import FORMAT, read_model, save_model
 
-FORMAT = 1
-
-
-def save_model(model: KnowLIP, folder: Path, card: ModelCard, state: Mapping[str, torch.Tensor] | None = None) -> None:
-    """Write a model folder, whole or not at all.
-
-    Args:
-        model: what to save.
-        folder: is replaced when it exists.
-        card: facts to keep beside the weights (data fingerprint, quantiser, training blocks, versions, ...); JSON only.
-        state: weights to save instead of the model's own, under the names of its state dict (e.g. gathered from the
-            shards of several processes).
-    """
-    weights = unshared(model)
-    if state is not None:
-        weights = {name: state[name].detach().cpu().contiguous() for name in weights}
-    config = dataclasses.asdict(model.config)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    with whole_folder(folder) as part:
-        save_file(weights, part / _WEIGHTS, metadata={"format": "pt"})
-        tokenizer = json.loads(model.tokenizer.to_json())
-        write_json(part / _CARD, {"format": FORMAT, "model": config, "tokenizer": tokenizer, "card": card})
-        (part / _README).write_text(model_readme(config, card, parameters))
+__all__ = ["FORMAT", "load_model", "save_model", "unshared"]
 
 
 def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLIP:
@@ -62,33 +21,4 @@ def load_model(folder: Path | str, device: str | torch.device = "cpu") -> KnowLI
     Raises:
         ValueError: no such model, a broken file, another format, or weights that do not fit the config.
     """
-    folder = find_model(folder)
-    if not (folder / _CARD).is_file():
-        raise ValueError(f"{folder} is not a KnowLIP model: it needs {_CARD} and {_WEIGHTS}.")
-    saved = read_json(folder / _CARD)
-    found = saved.get("format") if isinstance(saved, dict) else None
-    if type(found) is not int or found != FORMAT:
-        raise ValueError(f"{folder} has model format {found!r:.60}, this version reads {FORMAT}.")
-    if missing := sorted({"model", "tokenizer", "card"} - saved.keys()):
-        raise ValueError(f"{folder / _CARD} lacks {missing[0]}.")
-    try:
-        config, tokenizer = model_config(saved["model"]), TextTokenizer.from_json(json.dumps(saved["tokenizer"]))
-        card = checked_card(saved["card"])
-        # Only what the file holds too is allocated: a folder never costs more than its own weights.
-        check_shapes(folder / _WEIGHTS, config, tokenizer)
-    except ValueError as error:
-        raise ValueError(f"{folder / _CARD}: {str(error).removeprefix(f'{folder}/')}") from None
-    model = KnowLIP(config, tokenizer)
-    try:
-        weights = load_file(folder / _WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{folder / _WEIGHTS} cannot be read ({error}).") from None
-    if broken := sorted(name for name, weight in weights.items() if not torch.isfinite(weight).all()):
-        raise ValueError(f"{folder / _WEIGHTS}: {broken[0]} holds numbers that are not finite.")
-    model.load_state_dict(weights, strict=False)  # names shared between encoder and decoder are stored once
-    model.card, model.folder = card, folder
-    device = chosen(device)
-    try:
-        return model.eval().to(device)
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        raise ValueError(f"The model cannot be put on {device}: {str(error).splitlines()[0]}") from error
+    return read_model(KnowLIP, folder, device)

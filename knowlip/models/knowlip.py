@@ -1,24 +1,68 @@
 """KnowLIP: a ViT and a text transformer that compare (ITC), match (ITM) and write (infilling)."""
 
 import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from knowlip.base.files import check_replaceable
 from knowlip.base.generation import GenerationConfig
 from knowlip.models.generate import generate
+from knowlip.models.hub import CARD, COUNTED, README, WEIGHTS
+from knowlip.models.publish import push_to_hub
 from knowlip.models.rank import rank
+from knowlip.models.stored import read_model, save_model
 from knowlip.models.towers import Towers, resize
 
 __all__ = ["KnowLIP", "resize"]
 
 
 class KnowLIP(Towers):
-    """The model as one uses it: texts in and out as strings."""
+    """The model as one uses it: texts in and out as strings, from a folder or a hub and back."""
+
+    @classmethod
+    def from_pretrained(cls, name: Path | str, device: str | torch.device = "cpu") -> "KnowLIP":
+        """A model for use, as :func:`knowlip.load` gives it.
+
+        Args:
+            name: its folder, or "user/repo" (or "user/repo@revision") of the Hugging Face hub. Nothing of it is run.
+            device: where its weights go; "auto" is the first GPU where there is one.
+
+        Raises:
+            ValueError: no such model, a broken file, another format, or weights that do not fit.
+        """
+        return read_model(cls, name, device)
+
+    def save_pretrained(self, folder: Path | str) -> Path:
+        """Write a model folder with the facts of its card, whole or not at all; an older model there is replaced.
+
+        Raises:
+            ValueError: the folder holds something else.
+        """
+        folder = Path(folder)
+        check_replaceable(folder, CARD, (CARD, WEIGHTS, README, COUNTED))
+        save_model(self, folder, self.card)
+        return folder
+
+    def push_to_hub(self, repo: str, private: bool = False, license: str = "") -> str:
+        """Publish the model on the Hugging Face hub as it is now; the address of the commit.
+
+        Args:
+            repo: "user/repo"; made when it does not exist.
+            private: only its owners see it (of use when it is made).
+            license: identifier of the hub, e.g. "apache-2.0".
+
+        Raises:
+            ValueError: a bad name, no permission, no network.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return push_to_hub(self.save_pretrained(Path(folder) / "model"), repo, private, license)
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -8,9 +8,9 @@ from safetensors import SafetensorError, safe_open
 
 from knowlip.base.files import regular_file
 from knowlip.models.config import ModelConfig
-from knowlip.models.knowlip import KnowLIP
 from knowlip.models.meta import without_memory
 from knowlip.models.tokenizer import TextTokenizer
+from knowlip.models.towers import Towers
 
 _MOST_BUFFERED: Final = 1 << 26
 """Numbers in a model's constants (relative positions, rotary angles), which no file of weights bounds."""
@@ -18,14 +18,14 @@ _FLOATS: Final = ("F64", "F32", "F16", "BF16")
 """Types of numbers that weights come in, in the words of safetensors."""
 
 
-def unallocated(config: ModelConfig, tokenizer: TextTokenizer) -> KnowLIP:
+def unallocated(config: ModelConfig, tokenizer: TextTokenizer) -> Towers:
     """A model whose tensors have shapes but no memory.
 
     Raises:
         ValueError: sizes that do not fit each other, or constants that would be too large.
     """
     with without_memory():
-        model = KnowLIP(config, tokenizer)
+        model = Towers(config, tokenizer)
     if sum(buffer.numel() for buffer in model.buffers()) > _MOST_BUFFERED:
         raise ValueError("model.vision: image_size holds too many patches for relative positions.")
     return model

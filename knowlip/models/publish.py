@@ -7,10 +7,11 @@ from typing import Any, TypedDict
 from knowlip.base.documents import read_json
 from knowlip.base.files import file_sha256
 from knowlip.base.rows import Results, read_results
-from knowlip.models.checkpoint import load_model
 from knowlip.models.folder import model_readme, rows_of_model
 from knowlip.models.hub import CARD, COUNTED, README, REPO, WEIGHTS, asked
 from knowlip.models.settings import PublishModelConfig
+from knowlip.models.stored import read_model
+from knowlip.models.towers import Towers
 
 _PRIVATE = ("command",)
 """Facts of a card that may hold paths of the machine: they are not published."""
@@ -43,7 +44,7 @@ def push_to_hub(
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: only models on this machine can be published.")
     # Loaded before anything is asked of the hub: a folder that does not load must not be published.
-    model = load_model(folder)
+    model = read_model(Towers, folder)
     saved: dict[str, Any] = read_json(folder / CARD)
     card = {key: value for key, value in saved["card"].items() if key not in _PRIVATE}
     if license:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard, constants
@@ -13,6 +14,7 @@ import knowlip
 from knowlip.base.files import file_sha256
 from knowlip.base.rows import Results, Row
 from knowlip.cli import main
+from knowlip.models import KnowLIP
 from knowlip.models.folder import model_readme, rows_of_model
 from knowlip.models.hub import find_model
 from knowlip.models.publish import push_to_hub
@@ -154,3 +156,33 @@ def test_each_of_two_models_gets_its_own_results() -> None:
     assert {row.task for row in rows_of_model(results, "1" * 64)} == {"retrieve", "caption"}
     with pytest.raises(ValueError, match="of answers, run, not of these weights"):
         rows_of_model(results, "2" * 64)
+
+
+def test_a_model_saves_and_publishes_itself(hub: Hub, tmp_path: Path) -> None:
+    model = KnowLIP.from_pretrained(tiny_model(tmp_path / "model", card=CARD))
+    assert model.push_to_hub("lab/self", private=True, license="mit").startswith(f"{hub.address}/lab/self/commit/")
+    assert hub.private == {"lab/self": True}
+    again = KnowLIP.from_pretrained("lab/self")
+    assert again.card == {name: value for name, value in CARD.items() if name != "command"} | {"license": "mit"}
+    torch.testing.assert_close(again.embed_texts(["ships"]), model.embed_texts(["ships"]))
+    assert again.save_pretrained(tmp_path / "copy") == tmp_path / "copy"
+    assert KnowLIP.from_pretrained(tmp_path / "copy").folder == tmp_path / "copy"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds something else \(thesis\.tex\)"):
+        model.save_pretrained(tmp_path / "other")
+
+
+def test_similarity_needs_no_care_for_gradients(tmp_path: Path) -> None:
+    model = KnowLIP.from_pretrained(tiny_model(tmp_path / "model"))
+    tiles = [np.full((20, 30), 90, np.uint8), np.full((40, 40), 9, np.uint8)]
+    images, texts = model.embed_images(tiles, [3.0, float("nan")]), model.embed_texts(["ships", "fields"])
+    assert not (images @ texts.T).requires_grad
+    torch.testing.assert_close((images**2).sum(1), torch.ones(2))
+    learning = model.encode_images(model.prepare(tiles))[1] @ model.encode_texts(["ships"]).T
+    learning.sum().backward()  # texts stay as they are, images learn
+    for call in (lambda: model.embed_images([]), lambda: model.embed_images(tiles, [1.0])):
+        with pytest.raises(ValueError, match="image"):
+            call()
+    with pytest.raises(ValueError, match="list of texts"):
+        model.embed_texts("ships")
