@@ -158,7 +158,7 @@ class Dataset:
         """
         from knowlip.dataset.torch_items import TorchTiles, torch_tiles
 
-        return TorchTiles(torch_tiles(self, split, scale, transform, revision, questions))
+        return TorchTiles(torch_tiles(Dataset, self, split, scale, transform, revision, questions))
 
     def torch_stream(
         self,
@@ -179,7 +179,7 @@ class Dataset:
         """
         from knowlip.dataset.torch_items import TorchTileStream, torch_tiles
 
-        return TorchTileStream(torch_tiles(self, split, scale, transform, revision, questions), seed)
+        return TorchTileStream(torch_tiles(Dataset, self, split, scale, transform, revision, questions), seed)
 
     def widths_m(self, tile_ids: Sequence[str]) -> np.ndarray:
         """Width of accepted tiles on the ground in metres, float32 (N,) in the order given; NaN where it is unknown."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -12,11 +12,21 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, get_worker_info
 
-from knowlip.dataset.reader import Dataset
 from knowlip.language.captions import compose_texts
 
 Transform = Callable[[Tensor], Any]
 """An image (1, H, W) uint8 -> what stands in its place."""
+
+
+class TileReader(Protocol):
+    """What is read of a data set: :class:`knowlip.dataset.Dataset`."""
+
+    path: Path
+
+    def image(self, tile_id: str) -> np.ndarray: ...
+    def tiles(self, split: str | None = None, scale: str | None = None) -> Any: ...
+    def revisions(self) -> list[int]: ...
+    def texts(self, revision: int | None = None) -> Any: ...
 
 
 class TileItem(TypedDict, total=False):
@@ -38,6 +48,7 @@ class TileSource:
     """What items are made of. It holds a path and rows, no open file: workers may be forked or spawned.
 
     Args:
+        kind: makes a reader of the path.
         path: of the data set.
         tile_ids: of each item.
         metres: of each item.
@@ -46,13 +57,14 @@ class TileSource:
         transform: of the image.
     """
 
+    kind: Callable[[Path], TileReader]
     path: Path
     tile_ids: Sequence[str]
     metres: Sequence[float]
     texts: Mapping[str, str] | None
     questions: Sequence[tuple[str, str]] | None
     transform: Transform | None
-    _open: dict[str, Dataset] = field(default_factory=dict, compare=False)
+    _open: dict[str, TileReader] = field(default_factory=dict, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}
@@ -60,7 +72,7 @@ class TileSource:
     def item(self, at: int) -> TileItem:
         """The item of a number."""
         if "data" not in self._open:
-            self._open["data"] = Dataset(self.path)
+            self._open["data"] = self.kind(self.path)
         tile_id = self.tile_ids[at]
         # A copy: pixels that were decoded belong to the reader and may not be written to.
         image = torch.from_numpy(np.array(self._open["data"].image(tile_id)))[None]
@@ -132,7 +144,8 @@ def _rank() -> tuple[int, int]:
 
 
 def torch_tiles(
-    data: Dataset,
+    kind: Callable[[Path], TileReader],
+    data: TileReader,
     split: str | None,
     scale: str | None,
     transform: Transform | None,
@@ -166,4 +179,4 @@ def torch_tiles(
     if data.revisions():
         said = compose_texts(data.texts(revision))
         texts = {tile: said.get(tile, "") for tile in known}
-    return TileSource(data.path, tile_ids, [known[tile] for tile in tile_ids], texts, asked, transform)
+    return TileSource(kind, data.path, tile_ids, [known[tile] for tile in tile_ids], texts, asked, transform)
