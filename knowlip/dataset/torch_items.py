@@ -18,7 +18,7 @@ Transform = Callable[[Tensor], Any]
 """An image (1, H, W) uint8 -> what stands in its place."""
 
 
-class TileReader(Protocol):
+class ReadableTiles(Protocol):
     """What is read of a data set: :class:`knowlip.dataset.Dataset`."""
 
     path: Path
@@ -57,14 +57,14 @@ class TileSource:
         transform: of the image.
     """
 
-    kind: Callable[[Path], TileReader]
+    kind: Callable[[Path], ReadableTiles]
     path: Path
     tile_ids: Sequence[str]
     metres: Sequence[float]
     texts: Mapping[str, str] | None
     questions: Sequence[tuple[str, str]] | None
     transform: Transform | None
-    _open: dict[str, TileReader] = field(default_factory=dict, compare=False)
+    _open: dict[str, ReadableTiles] = field(default_factory=dict, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": {}}
@@ -144,8 +144,8 @@ def _rank() -> tuple[int, int]:
 
 
 def torch_tiles(
-    kind: Callable[[Path], TileReader],
-    data: TileReader,
+    kind: Callable[[Path], ReadableTiles],
+    data: ReadableTiles,
     split: str | None,
     scale: str | None,
     transform: Transform | None,
