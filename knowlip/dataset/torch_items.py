@@ -153,6 +153,7 @@ def torch_tiles(
     questions: Sequence[Mapping[str, str]] | None,
 ) -> TileSource:
     """What items of a data set are made of, see :meth:`Dataset.torch`."""
+    # All is checked here, before a worker starts: an error in one comes with the traceback of all.
     tiles = data.tiles(split, scale)
     if tiles.empty:
         raise ValueError(f"{data.path} has no accepted tiles of split {split or 'any'} and scale {scale or 'any'}.")
