@@ -63,6 +63,11 @@ def show(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+_OF_INDEX = """tile_id id root_id parent_id scene_id scale split block valid_fraction quantiser_lo quantiser_hi accepted
+reject_reason shard""".split()
+_OF_SHARDS = "tile_id split shard png_sha256 proj:shape".split()
+"""Columns that are checked one against the other, and against the shards."""
+_AT_ONCE = 8192
 _TOUCHING = 1e-9
 """Area in square degrees (about 10 m2) up to which two footprints count as touching, not overlapping."""
 
@@ -84,32 +89,10 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
     # Cheap checks first, so that a defect is named before gigabytes are read; the shards are last and are read once,
     # for hashes, records, texts and near copies together.
     dataset = Dataset(path)
-    where = dataset.path / INDEX
-    _check_complete(dataset.table, where)
-    rows = dataset.table.drop_columns(["geometry"]).to_pandas()
-    _check_index(rows, where)
-    _check_families(rows, where)
-    _check_splits(dataset, rows, where)
-    if fingerprint(dataset.table) != dataset.fingerprint:
-        raise ValueError(f"{where} was changed after the data set was built: its fingerprint differs.")
-    counts = dataset.info["counts"]
-    accepted = rows[rows["accepted"]]
-    found: dict[str, Any] = {
-        "tiles": len(rows),
-        "accepted": len(accepted),
-        "scenes": rows["scene_id"].nunique(),
-        "splits": {split: int((accepted["split"] == split).sum()) for split in SPLITS},
-        "scales": accepted["scale"].value_counts().to_dict(),
-        "rejected": rows.loc[~rows["accepted"], "reject_reason"].value_counts().to_dict(),
-    }
-    for name, number in found.items():
-        if counts[name] != number:
-            raise ValueError(f"{where} holds {number} {name}, but dataset.json says {counts[name]}.")
-    absent = [name for name in sorted(set(rows["cog"])) if name and not (dataset.path / name).is_file()]
-    if absent:
-        raise ValueError(f"{dataset.path / absent[0]} is missing, though tiles name it.")
+    found = check_index(dataset)
+    accepted = dataset.table.filter(dataset.table["accepted"]).select(_OF_SHARDS).to_pandas()
     names = set(accepted["tile_id"])
-    strangers = set(dataset.truth()) - set(rows["tile_id"])
+    strangers = set(dataset.truth()) - set(dataset.table["tile_id"].to_pylist())
     if strangers:
         raise ValueError(f"{dataset.path / TRUTH} holds truth of {sorted(strangers)[0]}, which is not in the index.")
     check_mentions(dataset.path, names)
@@ -134,6 +117,44 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
     }
     return result if near_copies is None else {**result, "near_duplicates": near_copies.result()}
+
+
+def check_index(dataset: Dataset) -> dict[str, Any]:
+    """Check the index by itself: nulls, names, families, splits, ground, fingerprint, counts.
+
+    Returns:
+        {"tiles", "accepted", "scenes", "splits", "scales", "rejected"}
+
+    Raises:
+        ValueError: the first defect, in one sentence that names the file or tile.
+    """
+    # Only the columns that are looked at become objects of Python: all of them, of a million tiles, would take 2 GB.
+    where = dataset.path / INDEX
+    _check_complete(dataset.table, where)
+    rows = dataset.table.select(_OF_INDEX).to_pandas()
+    _check_index(rows, where)
+    _check_families(rows, where)
+    _check_splits(dataset, rows, where)
+    if fingerprint(dataset.table) != dataset.fingerprint:
+        raise ValueError(f"{where} was changed after the data set was built: its fingerprint differs.")
+    counts = dataset.info["counts"]
+    accepted = rows[rows["accepted"]]
+    found: dict[str, Any] = {
+        "tiles": len(rows),
+        "accepted": len(accepted),
+        "scenes": rows["scene_id"].nunique(),
+        "splits": {split: int((accepted["split"] == split).sum()) for split in SPLITS},
+        "scales": accepted["scale"].value_counts().to_dict(),
+        "rejected": rows.loc[~rows["accepted"], "reject_reason"].value_counts().to_dict(),
+    }
+    for name, number in found.items():
+        if counts[name] != number:
+            raise ValueError(f"{where} holds {number} {name}, but dataset.json says {counts[name]}.")
+    cogs = sorted(name for name in dataset.table["cog"].unique().to_pylist() if name)
+    absent = [name for name in cogs if not (dataset.path / name).is_file()]
+    if absent:
+        raise ValueError(f"{dataset.path / absent[0]} is missing, though tiles name it.")
+    return found
 
 
 def _check_complete(table: pa.Table, where: Path) -> None:
@@ -195,18 +216,22 @@ def _check_splits(dataset: Dataset, rows: "pd.DataFrame", where: Path) -> None:
         several = rows.groupby(name)["split"].nunique()
         if (several > 1).any():
             raise ValueError(f"{where}: {name} {several.index[several > 1][0]} is in more than one split.")
-    large = (rows["scale"] == "large").to_numpy()
-    large = large & np.array([value is not None for value in dataset.table["geometry"].to_pylist()])
+    large = (rows["scale"] == "large").to_numpy() & ~np.array(dataset.table["geometry"].is_null())
     shapes = shapely.from_wkb(dataset.table["geometry"].filter(large).to_pylist())
     split = rows.loc[large, "split"].to_numpy()
     names = rows.loc[large, "tile_id"].to_numpy()
-    first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
-    other = split[first] != split[second]
-    first, second = first[other], second[other]
-    leak = shapely.area(shapely.intersection(shapes[first], shapes[second])) > _TOUCHING
-    if leak.any():
-        a, b = names[first[leak][0]], names[second[leak][0]]
-        raise ValueError(f"{where}: {a} and {b} overlap on the ground but are in different splits.")
+    tree = shapely.STRtree(shapes)
+    for start in range(0, len(shapes), _AT_ONCE):  # pairs of many dates of one place are many
+        first, second = tree.query(shapes[start : start + _AT_ONCE])
+        first = first + start
+        other = split[first] != split[second]
+        first, second = first[other], second[other]
+        meet = shapely.intersects(shapes[first], shapes[second])
+        first, second = first[meet], second[meet]
+        leak = shapely.area(shapely.intersection(shapes[first], shapes[second])) > _TOUCHING
+        if leak.any():
+            a, b = names[first[leak][0]], names[second[leak][0]]
+            raise ValueError(f"{where}: {a} and {b} overlap on the ground but are in different splits.")
 
 
 def _check_shards(

@@ -10,7 +10,6 @@ import numpy as np
 import shapely
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 _NO_OVERLAP = 1e-10
 """Square degrees (about 1 square metre) up to which two outlines share no more than a border."""
@@ -29,6 +28,8 @@ def chains(points: np.ndarray, reach: float) -> np.ndarray:
     The points are laid into cells whose own points are all within reach of each other; what remains is which cells
     hang together, and of those only neighbours can.
     """
+    from scipy.spatial import cKDTree  # a sixth of what a process that cuts scenes imports, and it makes no plans
+
     side = reach / math.sqrt(points.shape[1]) * (1 - 1e-9)
     rows = np.floor((points - points.min(axis=0)) / side).astype(np.int64)
     cells, first, cell = np.unique(rows, axis=0, return_index=True, return_inverse=True)

@@ -1,6 +1,8 @@
 """What hangs together is what a list of all pairs says, the old way of finding it."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -120,3 +122,11 @@ def test_many_windows_cost_no_pairs():
         [np.cos(angles[:, 1]) * np.cos(angles[:, 0]), np.cos(angles[:, 1]) * np.sin(angles[:, 0]), np.sin(angles[:, 1])]
     )
     assert not chains(points, 50 / 6371).any()
+
+
+def test_a_process_that_cuts_scenes_imports_little():
+    """Each worker of a build pays for what it imports before it begins."""
+    heavy = ("pandas", "geopandas", "torch", "sklearn", "skimage", "matplotlib", "scipy.spatial", "scipy.interpolate")
+    code = f"import sys, knowlip.tiles.cutting; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
