@@ -148,6 +148,7 @@ def novasar(folder, scaling="Sigma Nought", status="CALIBRATED"):
     folder.mkdir(parents=True)
     for pole in ("HH", "HV"):
         write_tiff(folder / f"image_{pole}.tif", amplitudes(np.uint16), **UTM)
+        write_tiff(folder / f"browse_{pole}.tif", amplitudes(np.uint16, 5), **UTM)
     (folder / "metadata.xml").write_text(
         "<metadata><Product><ProductType>GRD</ProductType></Product><Source_Attributes><Satellite>NovaSAR-1</Satellite>"
         "<RawDataStartTime>2021-03-04T01:02:03.5Z</RawDataStartTime><Polarisations>HH HV VV</Polarisations>"

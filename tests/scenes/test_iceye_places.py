@@ -154,6 +154,18 @@ def test_points_that_contradict_each_other_are_still_refused(tmp_path):
         open_scenes(product.path)
 
 
+def test_without_a_height_the_corners_are_used(tmp_path):
+    product = Grd(tmp_path)
+    xml = product.path.with_suffix(".xml")
+    xml.write_text(xml.read_text().replace(f"<avg_scene_height>{HEIGHT}</avg_scene_height>", ""))
+    (scene,) = open_scenes(product.path)
+    assert "four corners" in scene.notes[0]
+    lons, lats = open_scenes(product.path, SceneOverrides(height_m=HEIGHT))[0].to_lonlat(
+        np.array([250.0]), np.array([200.0])
+    )
+    assert GEOD.inv(lons, lats, *product.places([250.0], [200.0], HEIGHT))[2] == pytest.approx(0, abs=0.05)
+
+
 def test_corners_that_the_orbit_does_not_meet_are_used_and_told(tmp_path):
     product = Grd(tmp_path)
     text = product.path.with_suffix(".xml").read_text().replace("<look_side>right", "<look_side>left")

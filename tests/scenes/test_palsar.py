@@ -119,6 +119,15 @@ def test_mosaic_tiles_are_two_scenes(tmp_path):
     assert open_scenes(old)[0].sensor == "palsar"
 
 
+def test_ceos_is_refused_in_words_and_not_passed_over(tmp_path):
+    for kind in ("IMG-HH", "LED", "TRL", "VOL"):
+        (tmp_path / f"{kind}-ALOS2015976960-140909-FBDR1.5GUA").write_bytes(b"\0" * 720)
+    found = search([tmp_path])
+    assert [path.name[:6] for path in found.scenes] == ["IMG-HH"]
+    with pytest.raises(UnknownFormat, match="CEOS format, which is not read"):
+        open_scenes(found.scenes[0])
+
+
 def test_refusals(tmp_path):
     path = tmp_path / "IMG-HH-ALOS2146686640-170209-FBDR1.5GUA.tif"
     path.write_bytes(b"II*\0")

@@ -150,5 +150,7 @@ def _calibrate(raster: Raster, facts: SceneFacts, overrides: SceneOverrides, sou
     if factor != 1:
         raster.calibration = Radiometry(wanted, Constant(factor))
     angle = f"{facts.incidence_deg:.1f} degrees"
+    if overrides.quantity == "sigma0" and held == "beta0" == wanted:
+        return wanted, "Read as beta0: its metadata hold no incidence angle to make sigma0 with."
     note = "" if wanted == held else f"{wanted} is made of {held} by one incidence angle for the whole scene ({angle})."
     return wanted, note

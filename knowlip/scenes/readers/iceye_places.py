@@ -74,8 +74,9 @@ def places_of(
         return IceyePlaces(_from_orbit(image, facts, shape, overrides))
     corners = corners_of(facts)
     why = ""
-    if not slant and "posx" in facts and polynomial_of(facts, "grsr_coefficients") and corners is not None:
-        level = _height(facts, overrides)
+    level = finite(facts.get("avg_scene_height")) if overrides.height_m is None else overrides.height_m
+    known = "posx" in facts and polynomial_of(facts, "grsr_coefficients") and np.isfinite(level)
+    if not slant and known and corners is not None:
         grid = _ground_grid(image, facts, shape, corners, level)
         missed, heights, step = _missed(grid, _ground_grid(image, facts, shape, corners, level + _STEP_M), corners)
         heights += level

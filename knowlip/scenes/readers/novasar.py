@@ -24,6 +24,7 @@ from knowlip.scenes.xml import read_xml, text_of
 NAME = "NovaSAR-1"
 _XML = re.compile(r"(?:.*[._-])?metadata\.xml", re.IGNORECASE)
 _POLE = re.compile(r"(?:^|[_.-])([HV][HV])(?=[_.-]|$)", re.IGNORECASE)
+_PREVIEW = re.compile(r"thumb|quick|browse|preview|(?:^|[_-])ql(?:[_-]|$)", re.IGNORECASE)
 _QUANTITY = re.compile(r"(sigma|beta|gamma)", re.IGNORECASE)
 
 
@@ -50,7 +51,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     images: dict[str, Path] = {}
     for image in sorted(xml.parent.glob("*.tif*")):
         match = _POLE.search(image.stem)
-        if match and image.suffix.lower() in (".tif", ".tiff"):
+        if match and image.suffix.lower() in (".tif", ".tiff") and not _PREVIEW.search(image.stem):
             images.setdefault(match[1].upper(), image)
     stated = text_of(root, ".//Polarisations").upper().split()
     missing = [pole for pole in stated if pole not in images]
