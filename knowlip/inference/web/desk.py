@@ -2,6 +2,8 @@
 
 import io
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +14,13 @@ import numpy as np
 from PIL import Image
 
 from knowlip.base.documents import check_text
-from knowlip.inference.settings import ServeConfig
+from knowlip.base.generation import GenerationConfig
+from knowlip.inference.replies import Asker, asker_of, said
+from knowlip.inference.settings import ANSWER_TOKENS, ServeConfig
 from knowlip.inference.web.archive import WebArchive, corners_of
 from knowlip.inference.web.batcher import Batcher
 from knowlip.inference.web.jobs import Job, Jobs
-from knowlip.inference.web.model import AskedOf, ModelWork, WordsOf, probability_of, token_probability_of
+from knowlip.inference.web.model import AskedOf, ModelWork, WordsOf, token_probability_of
 from knowlip.inference.web.schema import (
     AnswerGiven,
     ArchiveFacts,
@@ -40,6 +44,7 @@ _IDLE_S: Final = 60
 _UNPACKED: Final = 3
 """What a zip may unpack to, in largest uploads."""
 _LEAST_SIDE: Final = 512
+_KEPT_QUESTIONS: Final = 256
 
 
 class Desk:
@@ -64,6 +69,8 @@ class Desk:
         jobs: Jobs | None,
     ) -> None:
         self.config, self.archive, self._batcher, self._work, self.jobs = config, archive, batcher, work, jobs
+        self._folder, self._asking = folder, threading.Lock()
+        self._askers: OrderedDict[str, tuple[Asker, list[str]]] = OrderedDict()
         self._facts = self._describe(folder)
 
     def facts(self) -> ArchiveFacts:
@@ -121,7 +128,7 @@ class Desk:
     def caption(self, key: str) -> CaptionGiven:
         """A description of a window."""
         look = self.archive.look(key)
-        text = self._batcher.answer("caption", AskedOf(look, ""))
+        text = self._batcher.answer("caption", look)
         notes = self._work.notes(look)
         if text.cut:
             notes.append("The description met the limit of its length.")
@@ -133,10 +140,30 @@ class Desk:
         Raises:
             Refused: the model cannot read the question.
         """
-        look = self.archive.look(key)
+        look, resolution = self.archive.look(key), self.archive.row(key)["resolution_m"]
+        asker, notes = self._asker(question)
+        known = resolution if resolution == resolution else None
+        reply = self._batcher.answer("ask", AskedOf(look, asker, known))
+        return AnswerGiven(**said(reply), notes=notes + self._work.notes(look))
+
+    def _asker(self, question: str) -> tuple[Asker, list[str]]:
+        """A question put to the model, and notes on it; those of late are kept.
+
+        Raises:
+            Refused: the model cannot read it.
+        """
+        question = question.strip()
+        with self._asking:
+            if question in self._askers:
+                self._askers.move_to_end(question)
+                return self._askers[question]
         notes = self._check(question)
-        text = self._batcher.answer("ask", AskedOf(look, question.strip()))
-        return AnswerGiven(answer=text.text, probability=probability_of(text), notes=notes + self._work.notes(look))
+        asker, more = asker_of(self._work.model, self._folder, question, True, GenerationConfig(ANSWER_TOKENS))
+        with self._asking:
+            self._askers[question] = asker, notes + more
+            while len(self._askers) > _KEPT_QUESTIONS:
+                self._askers.popitem(last=False)
+        return asker, notes + more
 
     def _check(self, question: str) -> list[str]:
         """Notes on a question that can be asked."""
@@ -161,12 +188,10 @@ class Desk:
             Refused: the model cannot read question or words.
         """
         look = self.archive.look(key)
-        self._check(asked.question)
+        asker, _ = self._asker(asked.question)
         try:
             check_text(asked.answer, "The answer")
-            heat = self._batcher.answer(
-                "evidence", WordsOf(look, asked.question.strip(), asked.answer.strip(), asked.by)
-            )
+            heat = self._batcher.answer("evidence", WordsOf(look, asker.words, asked.answer.strip(), asked.by))
         except ValueError as error:
             raise Refused(str(error)) from None
         return _heat_png(heat)

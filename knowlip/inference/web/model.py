@@ -15,7 +15,8 @@ from torch import Tensor
 from knowlip.base.generation import GenerationConfig
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, what_is_unknown, width_m
-from knowlip.inference.settings import ANSWER_TOKENS, CAPTION_TOKENS
+from knowlip.inference.replies import Asker, ModelReply
+from knowlip.inference.settings import CAPTION_TOKENS
 from knowlip.inference.web.batcher import Handler
 from knowlip.inference.written import ModelText, write_from
 from knowlip.models import KnowLIP
@@ -40,10 +41,12 @@ class WindowLook(NamedTuple):
 
 
 class AskedOf(NamedTuple):
-    """A question ("" asks for a caption) about a window."""
+    """A question about a window."""
 
     look: WindowLook
-    question: str
+    asker: Asker
+    resolution_m: float | None
+    """Side of a pixel of its scene."""
 
 
 class Pairs(NamedTuple):
@@ -122,18 +125,21 @@ class ModelWork:
         ends = np.cumsum([len(one.looks) for one in asked])[:-1]
         return np.split(np.concatenate(found) if found else np.zeros(0), ends)
 
-    def answers(self, asked: list[AskedOf]) -> list[ModelText]:
-        """The likeliest answers."""
-        return self._written(asked, ANSWER_TOKENS)
+    def answers(self, asked: list[AskedOf]) -> list[ModelReply]:
+        """Answers as `knowlip ask` gives them; the same question about several windows is asked at once."""
+        found: list[ModelReply | None] = [None] * len(asked)
+        for asker, resolution in {(one.asker, one.resolution_m) for one in asked}:
+            places = [at for at, one in enumerate(asked) if one.asker is asker and one.resolution_m == resolution]
+            with self.lock:
+                replies = asker.replies([asked[at].look.image for at in places], resolution)
+            for at, reply in zip(places, replies):
+                found[at] = reply
+        return [one for one in found if one is not None]
 
-    def captions(self, asked: list[AskedOf]) -> list[ModelText]:
+    def captions(self, looks: list[WindowLook]) -> list[ModelText]:
         """The likeliest descriptions."""
-        return self._written(asked, CAPTION_TOKENS)
-
-    def _written(self, asked: list[AskedOf], most: int) -> list[ModelText]:
         with self.lock, torch.inference_mode():
-            tokens = self._looked([one.look for one in asked])
-            texts = write_from(self.model, tokens, [one.question for one in asked], GenerationConfig(most))
+            texts = write_from(self.model, self._looked(looks), [""] * len(looks), GenerationConfig(CAPTION_TOKENS))
         return [one[0] for one in texts]
 
     def evidence(self, asked: list[WordsOf]) -> list[np.ndarray]:
@@ -194,11 +200,6 @@ def check_scale(metres: float | None, taught: TaughtOn | None) -> None:
             f"The kept picture has pixels of {metres:.3g} m, and the detector learned on {low:.3g} to {high:.3g} m: "
             "use `knowlip predict detect` on the scene itself."
         )
-
-
-def probability_of(text: ModelText) -> float:
-    """The model's own, of the whole text."""
-    return round(math.exp(min(0.0, text.log_p)), 4)
 
 
 def token_probability_of(text: ModelText) -> float:

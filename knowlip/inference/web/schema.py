@@ -185,10 +185,13 @@ class QuestionAsked(_Strict):
 
 
 class AnswerGiven(BaseModel):
-    """An answer."""
+    """An answer, or why there is none."""
 
     answer: str
-    probability: float = Field(description="The model's own, of the whole answer.")
+    probability: float | None = Field(description="The model's own, of the words; null where it was not asked.")
+    confidence: float | None = Field(description="How often such an answer is right; null where that was not measured.")
+    refused: Literal["question", "resolution", "absent", "unsure"] | None
+    reason: str | None = Field(description="Why it is refused, a sentence.")
     notes: list[str]
 
 

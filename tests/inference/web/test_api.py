@@ -112,15 +112,17 @@ def test_what_is_told_of_a_window_is_in_the_archive(client: TestClient, archive:
 
 def test_an_answer_is_that_of_the_command(client: TestClient, key: str, tmp_path: Path) -> None:
     (tmp_path / "tile.png").write_bytes(client.get(f"/api/tiles/{key}/picture").content)
-    question = "How many ships are visible?"
-    found = client.post(f"/api/tiles/{key}/ask", json={"question": question}).json()
-    want = ask(AskConfig(tmp_path / "tile.png", question, shipped_model(), metres_per_pixel=3.0, device="cpu"))
-    assert found["answer"] == want["answer"]
-    assert 0 < found["probability"] <= 1
+    for question in ("How many ships are visible?", "Count: [MASK] ships", "What is the capital of France?"):
+        found = client.post(f"/api/tiles/{key}/ask", json={"question": question}).json()
+        want = ask(AskConfig(tmp_path / "tile.png", question, shipped_model(), metres_per_pixel=3.0, device="cpu"))
+        for name in ("answer", "refused", "reason"):
+            assert found[name] == want[name]  # type: ignore[literal-required]
+        for name in ("probability", "confidence"):
+            assert found[name] == pytest.approx(want[name], abs=1e-3)  # type: ignore[literal-required]
     told = client.get(f"/api/tiles/{key}/caption").json()
     assert told["caption"]
     assert 0 < told["token_probability"] <= 1
-    reply = client.post(f"/api/tiles/{key}/evidence", json={"question": question, "answer": found["answer"]})
+    reply = client.post(f"/api/tiles/{key}/evidence", json={"question": "Count: [MASK]", "answer": "three"})
     with Image.open(io.BytesIO(reply.content)) as heat:
         assert (heat.mode, heat.size) == ("RGBA", (512, 512))
     unreadable = client.post(f"/api/tiles/{key}/ask", json={"question": "ships " * 300})

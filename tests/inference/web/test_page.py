@@ -85,7 +85,7 @@ def look(browser: Browser) -> None:
     click(browser, ".hit")
     browser.wait("document.querySelector('#tile-picture').naturalWidth === 256", SECONDS)
     browser.wait("document.getElementById('caption-more').innerText.includes('probability')", SECONDS)
-    fill(browser, question="How many ships are visible?")
+    fill(browser, question="Count: [MASK] ships are visible")
     browser.value("document.getElementById('ask').requestSubmit()")
     browser.wait("document.querySelector('#answer .big') !== null", SECONDS)
     assert "probability" in text(browser, "#answer")

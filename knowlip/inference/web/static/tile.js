@@ -2,7 +2,7 @@
 import { at, el, get, metres, percent, picture, place, post, postBlob, save } from "./api.js";
 import { boundsOf } from "./map.js";
 
-const EXAMPLES = ["How many ships are visible?", "What kind of area is it?", "Is there water?", "Where is the main target located?"];
+const EXAMPLES = ["How many ships are visible?", "Where are the ships?", "What type of ship is visible?", "What is the main landform?"];
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Tile {
@@ -70,11 +70,14 @@ export class Tile {
     try {
       const found = await post(`/api/tiles/${tile.key}/ask`, { question });
       if (this.tile !== tile) return;
+      const notes = found.notes.map(note => el("span", { class: "muted small" }, note));
+      const asked = el("span", { class: "muted small" }, question);
+      if (found.refused) return box.replaceChildren(asked, el("span", { class: "big muted" }, "No answer"), el("span", { class: "warn" }, found.reason), ...notes);
       const show = el("button", { type: "button", onclick: () => this.evidence(tile, question, found.answer, show) }, "Show evidence");
-      const meter = el("span", { class: "meter" }, el("i"), `probability ${percent(found.probability)}`);
-      meter.firstChild.style.setProperty("--share", `${100 * found.probability}%`);
-      box.replaceChildren(el("span", { class: "muted small" }, question), el("span", { class: "big" }, found.answer || "(no words)"), meter,
-        ...found.notes.map(note => el("span", { class: "warn" }, note)), el("span", { class: "row" }, found.answer ? show : null));
+      const share = found.confidence ?? found.probability;
+      const meter = el("span", { class: "meter" }, el("i"), found.confidence === null ? `probability ${percent(share)}, the model's own` : `such answers are right ${percent(share)} of the time`);
+      meter.firstChild.style.setProperty("--share", `${100 * share}%`);
+      box.replaceChildren(asked, el("span", { class: "big" }, found.answer || "(no words)"), meter, ...notes, el("span", { class: "row" }, found.answer ? show : null));
     } catch (error) { if (this.tile === tile) box.replaceChildren(el("span", { class: "bad" }, error.message)); }
   }
 
