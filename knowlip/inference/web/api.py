@@ -4,12 +4,6 @@ from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Query, Request
-from fastapi import Path as InPath
-from fastapi.exceptions import RequestValidationError
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, JSONResponse, Response
-
 from knowlip.inference.web.desk import Desk
 from knowlip.inference.web.schema import (
     JOB_PATTERN,
@@ -71,14 +65,16 @@ _UPLOAD: Final = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-Key = Annotated[str, InPath(pattern=KEY_PATTERN, description="Of a window.")]
-JobId = Annotated[str, InPath(pattern=JOB_PATTERN, description="Of an upload.")]
 
 
-def make_api(desk: Desk) -> FastAPI:
-    """The API and the page as an application; :class:`~.gate.Gate` belongs before it."""
+def make_api(desk: Desk) -> Any:
+    """The API and the page as a FastAPI application; :class:`~.gate.Gate` belongs before it.
+
+    Raises:
+        ValueError: the extra `serve` is not installed.
+    """
     # Functions without `async` run in threads: they wait for the model there.
-    app: FastAPI = application(
+    app = application(
         desk.config.host,
         title="KnowLIP archive",
         version="1",
@@ -86,6 +82,10 @@ def make_api(desk: Desk) -> FastAPI:
         openapi_url="/openapi.json",
         responses=_REFUSALS,
     )
+
+    from fastapi.exceptions import RequestValidationError
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
 
     async def unfit(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -99,8 +99,10 @@ def make_api(desk: Desk) -> FastAPI:
     return app
 
 
-def _add_page(app: FastAPI) -> None:
+def _add_page(app: Any) -> None:
     """The files of the page, by their names: nothing is looked up on the disk for a request."""
+    from starlette.responses import Response
+
     folder = files(__package__) / "static"
     held = {one.name: one.read_bytes() for one in folder.iterdir() if _kind(one.name)}
 
@@ -117,7 +119,9 @@ def _kind(name: str) -> str:
     return _KINDS.get("." + name.rpartition(".")[2], "")
 
 
-def _add_search(app: FastAPI, desk: Desk) -> None:
+def _add_search(app: Any, desk: Desk) -> None:
+    from starlette.responses import Response
+
     @app.get("/api/archive", tags=["archive"])
     def archive() -> ArchiveFacts:
         """What the archive holds, and what this server can do."""
@@ -128,6 +132,7 @@ def _add_search(app: FastAPI, desk: Desk) -> None:
         """Where the windows lie."""
         return desk.archive.points()
 
+    # A search may hold an image: it comes as a body, and so do the filters, in the same words.
     @app.post("/api/points", tags=["archive"])
     def passing(asked: TileFilter) -> MapPoints:
         """Where the windows lie that pass filters."""
@@ -144,7 +149,12 @@ def _add_search(app: FastAPI, desk: Desk) -> None:
         return _download(desk.archive.export(asked), f"search.{asked.format}")
 
 
-def _add_windows(app: FastAPI, desk: Desk) -> None:
+def _add_windows(app: Any, desk: Desk) -> None:
+    from fastapi import Path as InPath
+    from starlette.responses import Response
+
+    Key = Annotated[str, InPath(pattern=KEY_PATTERN, description="Of a window.")]
+
     @app.get("/api/tiles/{key}", tags=["windows"])  # no part of a path ever becomes a file's name
     def tile(key: Key) -> TileFacts:
         """What is known of a window."""
@@ -177,7 +187,15 @@ def _add_windows(app: FastAPI, desk: Desk) -> None:
         return desk.detections(key)
 
 
-def _add_jobs(app: FastAPI, desk: Desk) -> None:
+def _add_jobs(app: Any, desk: Desk) -> None:
+    from fastapi import Path as InPath
+    from fastapi import Query
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, Response
+
+    JobId = Annotated[str, InPath(pattern=JOB_PATTERN, description="Of an upload.")]
+
     @app.post("/api/jobs", tags=["uploads"], status_code=202, openapi_extra=_UPLOAD)
     async def upload(
         request: Request,
@@ -213,17 +231,19 @@ def _add_jobs(app: FastAPI, desk: Desk) -> None:
         desk.kept().drop(job)
 
 
-def _length(request: Request) -> int | None:
+def _length(request: Any) -> int | None:
     said = request.headers.get("content-length", "")
     return int(said) if said.isdecimal() and len(said) < 20 else None
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
+async def _body(request: Any) -> AsyncIterator[bytes]:
     async for part in request.stream():
         if part:
             yield part
 
 
-def _download(data: bytes, name: str) -> Response:
+def _download(data: bytes, name: str) -> Any:
+    from starlette.responses import Response
+
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(data, media_type=_kind(name), headers=headers)

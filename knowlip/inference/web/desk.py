@@ -1,5 +1,6 @@
 """What the page's requests come to, apart from HTTP."""
 
+import asyncio
 import io
 import math
 import threading
@@ -8,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
-import anyio
 import matplotlib
 import numpy as np
 from PIL import Image
@@ -256,7 +256,7 @@ class Desk:
         with path.open("wb") as file:
             while True:
                 try:
-                    with anyio.fail_after(_IDLE_S):
+                    async with asyncio.timeout(_IDLE_S):
                         part = await anext(parts)
                 except StopAsyncIteration:
                     break
@@ -270,7 +270,7 @@ class Desk:
                     head += part[: _HEAD - len(head)]
                     if len(head) >= _HEAD:
                         ending_of(head)
-                await anyio.to_thread.run_sync(file.write, part)
+                await asyncio.to_thread(file.write, part)
         return path.rename(job.folder / f"upload{ending_of(head)}")
 
     def start(self, job: Job, path: Path) -> JobState:

@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import anyio.to_thread
-from starlette.routing import Mount
-
 from knowlip.base.files import file_sha256
 from knowlip.inference.archive.parts import SceneArchive
 from knowlip.inference.opened import open_model
@@ -79,10 +76,14 @@ def _opened(
         desk = Desk(config, folder, web, batcher, looking, jobs)
         app = make_api(desk)
         if config.openai:
+            from starlette.routing import Mount
+
             chat = make_endpoint(model, config, key, "", lock)
             app.router.routes.append(Mount(_CHAT, chat))
 
         async def widen() -> None:
+            import anyio.to_thread
+
             # A request waits for the model in a thread: none must be kept from it by others that wait.
             anyio.to_thread.current_default_thread_limiter().total_tokens = config.max_waiting + _SPARE_THREADS
 
