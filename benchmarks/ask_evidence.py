@@ -30,20 +30,24 @@ import torch
 from benchmarks.ask_questions import INSIDE, OUTSIDE
 from benchmarks.record import record
 from benchmarks.visible_by_resolution import Cut, cuts
+from knowlip.base.documents import read_json
 from knowlip.base.files import file_sha256, write_json
+from knowlip.base.generation import GenerationConfig
 from knowlip.base.progress import track
 from knowlip.base.statistics import auroc, wilson
 from knowlip.base.vocabulary import TARGET_CATEGORIES
-from knowlip.inference.calibration import ANSWERS, FORMAT, softmax
+from knowlip.inference.ask import answer_view
+from knowlip.inference.calibration import FORMAT, checked_calibration, softmax
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, open_model
-from knowlip.inference.replies import OF_TARGETS
+from knowlip.inference.replies import OF_TARGETS, Asker
+from knowlip.inference.views import view_of
 from knowlip.language.asked import read_question
 from knowlip.language.phrases import plural
 from knowlip.language.questions import MAX_COUNT, QUESTION_TYPES, TEMPLATES, QuestionType, answers_of, tile_questions
 from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models import KnowLIP
-from knowlip.models.hub import WEIGHTS
+from knowlip.models.hub import ANSWERS, WEIGHTS
 from knowlip.simulator.sensors import SENSORS
 from knowlip.tasks.answered import calibration_error, risk_coverage
 from knowlip.tasks.metrics import proportion
@@ -91,10 +95,18 @@ class Put(NamedTuple):
         return self.kind, self.subject if self.kind in _OF else ""
 
 
+def _city(path: Path) -> str:
+    return path.stem.rsplit("-", 1)[0]
+
+
+def _metres(path: Path) -> float:
+    return _OWN[path.stem.rsplit("-", 1)[1]]
+
+
 def tiles_of(path: Path, number: int, rng: np.random.Generator) -> list[tuple[Cut, bool]]:
     """Tiles of a scene, and whether they were drawn: at its own pixels so many, and a quarter as many at each of the
     coarser ones where its own are 1 m, as equally of each width as there are; and all others that hold targets."""
-    own = _OWN[path.stem.rsplit("-", 1)[1]]
+    own = _metres(path)
     wanted = list(COARSE) if own == 1.0 else [own]
     found: dict[tuple[float, str], list[Cut]] = defaultdict(list)
     for cut in cuts(path, wanted, detail=False):
@@ -146,7 +158,9 @@ def asked(model: KnowLIP, tiles: Sequence[tuple[Cut, bool]], candidates: Candida
             for (place, one), score, twin in zip(some, *scores):
                 cut, drawn = tiles[start + place]
                 native = cut.metres == _OWN[cut.scene.rsplit("-", 1)[1]]
-                found.append(Put(kind, one[1], one[3], cut.scene, cut.metres, native, score, twin, drawn))
+                found.append(
+                    Put(kind, one[1], one[3], cut.scene.rsplit("-", 1)[0], cut.metres, native, score, twin, drawn)
+                )
     return found
 
 
@@ -178,10 +192,19 @@ def fitted(puts: Sequence[Put], candidates: Candidates) -> dict[str, Any]:
 
 
 def temperature(puts: Sequence[Put], names: Sequence[str]) -> float:
-    """Under which the right answers are likeliest."""
-    right = [(put.scores, names.index(put.answer)) for put in puts if put.answer in names]
-    losses = [sum(-np.log(max(softmax(score, one)[at], 1e-12)) for score, at in right) for one in _TEMPERATURES]
-    return float(_TEMPERATURES[int(np.argmin(losses))])
+    """Under which the right answers are likeliest; 1 where such a temperature of all cities but one makes those of that
+    one no likelier than none does."""
+    right = [(put.scores, names.index(put.answer), put.city) for put in puts if put.answer in names]
+    losses = np.array(
+        [[-np.log(max(softmax(score, one)[at], 1e-12)) for score, at, _ in right] for one in _TEMPERATURES]
+    )
+    plain = int(np.argmin(np.abs(_TEMPERATURES - 1.0)))
+    city = np.array([one for _, _, one in right])
+    gain = 0.0
+    for one in np.unique(city):
+        best = int(losses[:, city != one].sum(1).argmin()) if (city != one).any() else plain
+        gain += float((losses[plain, city == one] - losses[best, city == one]).sum())
+    return float(_TEMPERATURES[int(losses.sum(1).argmin())]) if gain > 0 else 1.0
 
 
 def blind_share(puts: Sequence[Put]) -> float:
@@ -194,36 +217,22 @@ def blind_share(puts: Sequence[Put]) -> float:
 
 
 def coarsest(puts: Sequence[Put], names: Sequence[str], floor: float) -> float | None:
-    """The largest pixels up to which answers are righter than without looking, by the lower end of their interval; half
-    way to the next size that was measured; None where the finest has too few questions.
-
-    Numbers are held against tiles that hold targets, and count as right where they are off by one or a quarter at most;
-    without looking, the number that is right so most often.
-    """
+    """The largest pixels before the first on which answers are clearly no righter than without looking (by the upper
+    end of their interval), half way to those; None where no size is so bad. Numbers are held against tiles that hold
+    targets, and against the most frequent number there."""
     by_size: dict[float, list[bool]] = defaultdict(list)
-    count = puts[0].kind == QuestionType.COUNT
+    there: Counter[str] = Counter()
     for put in puts:
-        if not count or put.answer != "0":
-            by_size[put.metres].append(near(names[int(put.scores.argmax())], put.answer, count))
-    if count:
-        there = [put.answer for put in puts if put.answer != "0"]
-        floor = max((float(np.mean([near(one, answer, True) for answer in there])) for one in names), default=0.0)
-    last: float | None = None
+        if put.kind != QuestionType.COUNT or put.answer != "0":
+            by_size[put.metres].append(names[int(put.scores.argmax())] == put.answer)
+            there[put.answer] += put.native
+    if puts[0].kind == QuestionType.COUNT:
+        floor = max(there.values(), default=0) / max(1, sum(there.values()))
     for at, metres in enumerate(COARSE):
         hits = by_size.get(metres, [])
-        if len(hits) < _FEWEST:
-            break
-        if wilson(sum(hits), len(hits))[0] <= floor:
-            return last or 0.0
-        last = (metres + COARSE[at + 1]) / 2 if at + 1 < len(COARSE) else metres
-    return last
-
-
-def near(said: str, answer: str, count: bool) -> bool:
-    """Whether an answer is right; a number, whether it is off by one or a quarter at most."""
-    if not count or not answer.isdigit():
-        return said == answer
-    return abs(int(said) - int(answer)) <= max(1.0, int(answer) / 4)
+        if len(hits) >= _FEWEST and wilson(sum(hits), len(hits))[1] <= floor:
+            return (metres + COARSE[at - 1]) / 2 if at else 0.0
+    return None
 
 
 def absent_limits(puts: Sequence[Put], kinds: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
@@ -296,8 +305,9 @@ def measured(
     return found
 
 
-def _r(value: float) -> float:
-    return round(float(value), 4)
+def _r(value: float) -> float | None:
+    """Rounded; None for the mean of nothing."""
+    return round(float(value), 4) if np.isfinite(value) else None
 
 
 def _area(sure: np.ndarray, hit: np.ndarray) -> float:
@@ -317,8 +327,7 @@ def by_size(puts: Sequence[Put], said: Mapping[str, Any], candidates: Candidates
                 some = [put for put in puts if put.group == (kind, subject) and put.metres == metres]
                 if kind == QuestionType.COUNT:
                     some = [put for put in some if put.answer != "0"]
-                count = kind == QuestionType.COUNT
-                hits = [near(candidates[kind][int(put.scores.argmax())], put.answer, count) for put in some]
+                hits = [candidates[kind][int(put.scores.argmax())] == put.answer for put in some]
                 if hits:
                     refused = facts["coarsest_m"] is not None and metres > facts["coarsest_m"]
                     line[f"{metres:g}"] = {"right": _r(np.mean(hits)), "n": len(hits), "refused": refused}
@@ -344,6 +353,34 @@ def absent(puts: Sequence[Put], said: Mapping[str, Any], names: Sequence[str]) -
             "other_image_empty_refused": _r((twin[empty] > limit).mean()),
             "other_image_with_targets_refused": _r((twin[~empty] > limit).mean()),
             "auroc": _r(auroc(none, empty) or 0.0),
+        }
+    return found
+
+
+def scene_totals(model: KnowLIP, paths: Sequence[Path], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of whole scenes, added up over windows as `knowlip ask` does it, beside the truth."""
+    calibration, found = checked_calibration(said, Path(ANSWERS)), {}
+    for category in TARGET_CATEGORIES:
+        words = TEMPLATES[QuestionType.COUNT][0].format(plural=plural(category))
+        read, facts = read_question(words), calibration.of(QuestionType.COUNT, category)
+        asker = Asker(model, words, read, facts, calibration, True, GenerationConfig())
+        rows = []
+        for path in paths:
+            told = answer_view(asker, view_of(path, model)).result.get("summary")
+            features = read_json(path.with_suffix(".truth.geojson"))["features"]
+            truth = sum(one["properties"].get("category") == category for one in features)
+            if told is not None:
+                rows.append((truth, int(told["answer"]), told["expected"], *told["interval"]))
+        truth, total, expected, low, high = np.array(rows, float).T
+        found[category] = {
+            "scenes": len(rows),
+            "true_number": _r(truth.mean()),
+            "error_of_sum": _r(np.abs(total - truth).mean()),
+            "error_of_expected": _r(np.abs(expected - truth).mean()),
+            "error_of_none": _r(truth.mean()),
+            "error_of_median": _r(np.abs(truth - np.median(truth)).mean()),
+            "bias_of_sum": _r((total - truth).mean()),
+            "within_interval": _r(((low <= truth) & (truth <= high)).mean()),
         }
     return found
 
@@ -379,11 +416,11 @@ def main() -> None:
     started = time.process_time()
     model, folder = open_model(options.model, "cpu")
     paths = sorted(path for path in options.scenes.glob("*.tif") if not path.name.endswith(".landcover.tif"))
-    cities = sorted({path.stem.rsplit("-", 1)[0] for path in paths})
+    cities = sorted({_city(path) for path in paths})
     rng = np.random.default_rng(0)
     tiles: list[list[tuple[Cut, bool]]] = [[], []]
     for path in track(paths, "cut"):
-        tiles[cities.index(path.stem.rsplit("-", 1)[0]) % 2] += tiles_of(path, options.tiles, rng)
+        tiles[cities.index(_city(path)) % 2] += tiles_of(path, options.tiles, rng)
     every = sorted(
         {one[3] for half in tiles for cut in half for one in questions_of(*cut) if one[0] == "all_landforms"}
     )
@@ -407,6 +444,7 @@ def main() -> None:
     before, after = (
         round(sum(one["n"] * one[name] for one in figures.values()) / total, 4) for name in ("ece_words", "ece_after")
     )
+    whole = [path for path in paths if _city(path) in cities[1::2] and _metres(path) >= 1]
     rest = {
         "command": "python -m benchmarks.ask_evidence SCENES --write",
         "questions": {"fitted": len(fit), "measured": len(test), "at_own_pixels": total},
@@ -415,6 +453,7 @@ def main() -> None:
         "kinds": figures,
         "by_pixels": by_size(test, said, candidates),
         "absent": absent(test, said, number),
+        "scenes": scene_totals(model, whole, said),
         "scope": {
             "fitted": {str(one): scope(0, one) for one in range(3)},
             "let_through": through,

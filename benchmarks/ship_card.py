@@ -200,8 +200,8 @@ def _limits(config: Mapping[str, Any], card: Mapping[str, Any], measured: Sequen
     yield f"It knows no other targets than ships ({ships}) and aircraft ({aircraft}), and counts to {MAX_COUNT}."
     yield f"It knows no other land than {', '.join(LANDFORMS)} and roads: no ice, desert, swamp, relief, or flood."
     yield (
-        "It always answers: it does not say that it does not know, its probabilities are not calibrated, and a name "
-        "of a town or a country in its words is a guess from pixels."
+        "It was taught six kinds of questions: others are refused where the commands can tell (docs/evidence.md), and "
+        "answered all the same by the model itself. A name of a town or a country in its words is a guess from pixels."
     )
     yield "It reads and writes short English sentences of one grammar, of one image at a time; it does not converse."
     yield "It demonstrates a method: decide nothing by its words that a person has not checked."

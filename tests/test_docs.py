@@ -249,7 +249,9 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "BARE", folder / "DATASET")
     assert main(["annotate", "--dataset", str(folder / "DATASET"), "--workers", "1"]) == 0
     image(folder / "IMAGE", 1, (128, 128))
-    geotiff.make(folder / "SCENES", values=np.random.default_rng(2).exponential(1, (260, 300)).astype(np.float32))
+    image(folder / "FOLDER" / "tile.png", 2, (96, 96))
+    for name in ("SCENES", "SCENE"):
+        geotiff.make(folder / name, values=np.random.default_rng(2).exponential(1, (260, 300)).astype(np.float32))
     shutil.copytree(folder / "DATASET", folder / "demo" / "dataset")
     (folder / "captions.json").write_text('["two ships at a quay", "fields and a road"]')
     wordings = next(block for block in blocks(ROOT / "docs" / "language.md") if "wordings:" in block)

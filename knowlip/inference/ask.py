@@ -124,7 +124,8 @@ def ask(config: AskConfig) -> AnsweredQuestion:
     if config.tile:
         return ask_tile(asker, config)
     paths = images_in([config.image, *config.also])
-    if len(paths) == 1 and not config.image.is_dir():
+    # The folder of a product is an image; a folder of images is several, also where it holds one.
+    if paths == [config.image] or (len(paths) == 1 and (config.chain or config.evidence is not None)):
         found = ask_image(asker, paths[0], config)
         say_unknown_sizes(found.unknown)
         if config.out is not None:
@@ -381,7 +382,9 @@ def show_one(result: AnsweredQuestion, start: str = "") -> str:
     lines = [start + line for line in lines]
     if "summary" in result:
         told = result["summary"]
-        between = f" (95 %: {told['interval'][0]} to {told['interval'][1]})" if "interval" in told else ""
+        between = ""
+        if "interval" in told:
+            between = f" {told['interval'][0]} to {told['interval'][1]} (95 %) if windows erred independently."
         lines.append(f"  {told['how']}{between}")
     for window in result.get("windows", ()):
         where = f"column {window['column']}, row {window['row']}"
@@ -402,4 +405,4 @@ def _line(told: Mapping[str, Any]) -> str:
     if not told["answer"]:
         return "no answer for the whole scene"
     sure = told["confidence"]
-    return str(told["answer"]) + (f" (right {sure:.0%} of the time)" if sure is not None else "")
+    return str(told["answer"]) + (f" (confidence {sure:.0%})" if sure is not None else "")

@@ -16,9 +16,8 @@ from knowlip.annotators.measured.visible import Claim, Visibility, visible
 from knowlip.base.documents import read_json
 from knowlip.base.files import file_sha256
 from knowlip.language.questions import QuestionType, answers_of
-from knowlip.models.hub import WEIGHTS
+from knowlip.models.hub import ANSWERS, WEIGHTS
 
-ANSWERS: Final = "answers.json"
 FORMAT: Final = "knowlip-answers-1"
 _CLAIMS: Final[Mapping[QuestionType, str]] = {
     QuestionType.COUNT: "count",
@@ -118,11 +117,19 @@ def read_calibration(folder: Path) -> tuple[Calibration | None, str]:
         raise ValueError(f"{path} is no file of this version: delete it, or make it anew.")
     if said.get("weights_sha256") != file_sha256(folder / WEIGHTS):
         return None, f"{path} was measured with other weights and is passed over: nothing is calibrated or refused."
-    return _checked(said, path), ""
+    return checked_calibration(said, path), ""
 
 
-def _checked(said: Mapping[str, Any], path: Path) -> Calibration:
-    """The facts of a file that nobody has looked at."""
+def checked_calibration(said: Mapping[str, Any], path: Path) -> Calibration:
+    """The facts of a file that nobody has looked at.
+
+    Args:
+        said: what the file holds.
+        path: of it, for the message.
+
+    Raises:
+        ValueError: they are not sound.
+    """
     try:
         kinds = {
             QuestionType(kind): {str(subject): _facts(QuestionType(kind), one) for subject, one in subjects.items()}

@@ -16,7 +16,6 @@ import torch
 from knowlip.base.files import file_sha256
 from knowlip.base.progress import say
 from knowlip.base.rows import Json
-from knowlip.inference.calibration import ANSWERS
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import BEYOND, encode, open_model
 from knowlip.inference.predict import Predicted, SceneWork, predict_scenes, show_scenes
@@ -30,7 +29,7 @@ from knowlip.inference.scene_settings import (
 )
 from knowlip.inference.views import WINDOW_PX, taught_of
 from knowlip.inference.written import unknown_words, write
-from knowlip.models.hub import WEIGHTS
+from knowlip.models.hub import ANSWERS, WEIGHTS
 
 
 class ScenesWords(ScenesWindows):

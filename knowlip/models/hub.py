@@ -8,6 +8,8 @@ from typing import TypeVar
 from knowlip.base.files import recover
 
 WEIGHTS, CARD, README = "model.safetensors", "knowlip.json", "README.md"
+ANSWERS = "answers.json"
+"""How sure the answers of these weights may be taken to be; not every model has it."""
 COUNTED = "config.json"
 """The hub counts a model's downloads by requests for this file
 (https://huggingface.co/docs/hub/models-download-stats); it is of no other use here."""
@@ -34,7 +36,7 @@ def find_model(name: Path | str) -> Path:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = text.partition("@")
-    files = [WEIGHTS, CARD, README, COUNTED]
+    files = [WEIGHTS, CARD, README, COUNTED, ANSWERS]
     try:
         return Path(
             asked(lambda: snapshot_download(repo, revision=revision or None, allow_patterns=files), f"Fetching {text}")

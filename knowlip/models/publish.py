@@ -8,7 +8,7 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import file_sha256
 from knowlip.base.rows import Results, read_results
 from knowlip.models.folder import model_readme, rows_of_model
-from knowlip.models.hub import CARD, COUNTED, README, REPO, WEIGHTS, asked
+from knowlip.models.hub import ANSWERS, CARD, COUNTED, README, REPO, WEIGHTS, asked
 from knowlip.models.settings import PublishModelConfig
 from knowlip.models.stored import read_model
 from knowlip.models.towers import Towers
@@ -57,6 +57,8 @@ def push_to_hub(
         README: model_readme(saved["model"], card, parameters, license, repo, measured).encode(),
         COUNTED: json.dumps({"model_type": "knowlip", "architectures": ["KnowLIP"]}).encode(),
     }
+    if (folder / ANSWERS).is_file():
+        files[ANSWERS] = str(folder / ANSWERS)
     operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()]
     api = HfApi()
     asked(lambda: api.create_repo(repo, private=private, exist_ok=True), f"Making {repo}")

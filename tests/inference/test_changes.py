@@ -31,6 +31,7 @@ def test_each_window_is_held_against_the_next_day_that_shares_its_ground() -> No
             "date": rng.choice(["2024-01-01", "2024-01-01T10:00:00", "2024-02-01", "2024-03-01", ""], 120),
             "window_m": 1000 * sides,
             "sensor": rng.choice(["sim-x", "sim-c"], 120),
+            "polarisation": rng.choice(["VV", "VH"], 120),
         }
     )
     pairs, left = paired(table, shapes, 0.8)
@@ -41,7 +42,8 @@ def test_each_window_is_held_against_the_next_day_that_shares_its_ground() -> No
         for other in range(120):
             if shapes[one] is None or shapes[other] is None:
                 continue
-            same = table["sensor"][one] == table["sensor"][other] and sides[one] == sides[other]
+            same = sides[one] == sides[other]
+            same &= all(table[name][one] == table[name][other] for name in ("sensor", "polarisation"))
             days = table["date"][one][:10], table["date"][other][:10]
             share = shapes[one].intersection(shapes[other]).area / shapes[one].union(shapes[other]).area
             if same and all(days) and days[1] > days[0] and share >= 0.8:

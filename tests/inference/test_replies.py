@@ -13,7 +13,7 @@ from PIL import Image
 from knowlip.base.files import file_sha256
 from knowlip.cli import main
 from knowlip.inference.ask import ask
-from knowlip.inference.calibration import ANSWERS, FORMAT, read_calibration, softmax
+from knowlip.inference.calibration import FORMAT, read_calibration, softmax
 from knowlip.inference.evidence import evidence_box
 from knowlip.inference.images import read_image
 from knowlip.inference.opened import encode, open_model
@@ -21,6 +21,7 @@ from knowlip.inference.predict_words import predict_ask
 from knowlip.inference.scene_settings import PredictAskConfig
 from knowlip.inference.settings import AskConfig
 from knowlip.language.questions import answers_of
+from knowlip.models.hub import ANSWERS
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.inference.test_predict import shades, write
 from tests.inference.tiny_model import tiny_model

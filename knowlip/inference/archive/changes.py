@@ -1,8 +1,8 @@
 """`knowlip search ARCHIVE --changed`: places of which two dates say something else.
 
-Two windows are of one place where the same sensor saw nearly the same ground at the same scale on different days; each
-is held against the next day on which its ground was seen again. What differs is the distance of their vectors, or, with
-a question, the answers.
+Two windows are of one place where the same sensor saw nearly the same ground at the same scale, in the same
+polarisation, on different days; each is held against the next day on which its ground was seen again. What differs is
+the distance of their vectors, or, with a question, the answers.
 
 Radar images of unchanged ground differ too: by speckle. What that comes to is measured on every window that is held
 against another (a sample of them, where there are many): its own even and odd columns are two images of the same ground
@@ -113,6 +113,18 @@ class _Pair(NamedTuple):
     overlap: float
 
 
+class ComparedPairs(NamedTuple):
+    """All places that were seen on two days."""
+
+    archive: SceneArchive
+    windows: _Windows
+    left_out: dict[str, int]
+    pairs: list[_Pair]
+    places: list[ChangedPlace]
+    """Of each pair."""
+    noise: ChangeNoise
+
+
 def search_changes(config: SearchConfig) -> FoundChanges:
     """The places of an archive of which two dates say something else.
 
@@ -121,12 +133,40 @@ def search_changes(config: SearchConfig) -> FoundChanges:
     """
     if config.out is not None:
         check_ending(config.out)  # before a model is loaded for it
+    found = compared_pairs(config)
+    # By what was asked for: other answers first, the surest first; else the largest distances.
+    if config.question:
+        order = [at for at, one in enumerate(found.places) if one["earlier_answer"] != one["later_answer"]]
+        order.sort(key=lambda at: (-(found.places[at]["differs"] or 0.0), -found.places[at]["distance"]))
+    else:
+        order = [at for at, one in enumerate(found.places) if one["above_noise"]]
+        order.sort(key=lambda at: -found.places[at]["distance"])
+    shown = order[: config.top]
+    result: FoundChanges = {
+        "question": config.question,
+        "windows": len(found.windows.table),
+        "pairs": len(found.pairs),
+        "left_out": found.left_out,
+        "differ": len(order),
+        "noise": found.noise,
+        "changes": [found.places[at] for at in shown],
+    }
+    if config.out is not None:
+        _write(config.out, result, found.archive, found.windows, [found.pairs[at] for at in shown])
+    return result
+
+
+def compared_pairs(config: SearchConfig) -> ComparedPairs:
+    """All places of an archive that two days show, with what both say and what unchanged ground comes to.
+
+    Raises:
+        ValueError: as :func:`search_changes`.
+    """
     archive = SceneArchive(config.dataset)
-    masks = archive.mask(filters_of(config))
-    windows = _windows_of(archive, masks)
+    windows = _windows_of(archive, archive.mask(filters_of(config)))
     pairs, left = paired(windows.table, windows.shapes_N, config.overlap)
     if not pairs:
-        why = ", ".join(f"{count:,} {reason}" for reason, count in left.items()) or "the archive is empty"
+        why = ", ".join(f"{count:,} {reason}" for reason, count in left.items()) or "no window passes the filters"
         raise ValueError(
             f"No place of {config.dataset} was seen on two days ({why}): index scenes of one place, sensor and scale "
             "at two dates, or set --overlap lower."
@@ -136,6 +176,7 @@ def search_changes(config: SearchConfig) -> FoundChanges:
         raise ValueError(
             f"{config.dataset} holds the vectors of another model than {folder}: name that one by --model."
         )
+    # Whatever a question is about, both days are asked: a refusal on one of them would hide a change.
     asker = None
     if config.question:
         asker, notes = asker_of(model, folder, config.question, False, GenerationConfig(max_new_tokens=32))
@@ -146,33 +187,14 @@ def search_changes(config: SearchConfig) -> FoundChanges:
     used = sorted({at for pair in pairs for at in pair[:2]})
     replies = _answers(archive, windows, used, asker) if asker else {}
     noise = _noise(archive, windows, used, model, asker)
-    found = [_place(archive, windows, pair, replies, noise) for pair in pairs]
-    # By what was asked for: other answers first, the surest first; else the largest distances.
-    if asker is not None:
-        order = [at for at, one in enumerate(found) if one["earlier_answer"] != one["later_answer"]]
-        order.sort(key=lambda at: (-(found[at]["differs"] or 0.0), -found[at]["distance"]))
-    else:
-        order = [at for at, one in enumerate(found) if one["above_noise"]]
-        order.sort(key=lambda at: -found[at]["distance"])
-    shown = order[: config.top]
-    result: FoundChanges = {
-        "question": config.question,
-        "windows": len(windows.table),
-        "pairs": len(pairs),
-        "left_out": left,
-        "differ": len(order),
-        "noise": noise,
-        "changes": [found[at] for at in shown],
-    }
-    if config.out is not None:
-        _write(config.out, result, archive, windows, [pairs[at] for at in shown])
-    return result
+    places = [_place(archive, windows, pair, replies, noise) for pair in pairs]
+    return ComparedPairs(archive, windows, left, pairs, places, noise)
 
 
 def _windows_of(archive: SceneArchive, masks: Sequence[np.ndarray]) -> _Windows:
     """The windows that pass, with their footprints."""
     numbers, rows, tables, shapes = [np.zeros(0, int)], [np.zeros(0, int)], [], [np.zeros(0, object)]
-    names = ["item", "scene_id", "lon", "lat", "window_m", "sensor", "date"]
+    names = ["item", "scene_id", "lon", "lat", "window_m", "sensor", "polarisation", "date"]
     for number, (part, mask) in enumerate(zip(archive.parts, masks)):
         at = np.flatnonzero(mask)
         numbers.append(np.full(len(at), number))
@@ -188,7 +210,7 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
     windows of that day the one that shares most of it.
 
     Args:
-        table: columns date, window_m, sensor.
+        table: columns date, window_m, sensor, polarisation.
         shapes_N: footprints, None where the place is not known.
         overlap: share of the ground that both must show, of their union.
 
@@ -196,7 +218,8 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
         Pairs, and why windows are in none -> how many.
     """
     days = table["date"].str[:10].to_numpy(str)
-    sides, sensors = table["window_m"].to_numpy(float), table["sensor"].to_numpy(str)
+    sides = table["window_m"].to_numpy(float)
+    sensors = (table["sensor"] + "|" + table["polarisation"]).to_numpy(str)
     left: Counter[str] = Counter()
     placed = np.array([shape is not None for shape in shapes_N], bool)
     dated = np.array([len(day) == 10 for day in days], bool)
@@ -229,7 +252,7 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
         in_pair |= {int(at), int(others[best])}
     left[f"that share less than {overlap:.0%} of their ground with another day"] = near
     alone = len(usable) - len(in_pair) - near
-    left["whose ground no other day shows at this scale with this sensor"] = max(0, alone)
+    left["whose ground no other day shows at this scale with this sensor and polarisation"] = max(0, alone)
     return pairs, {why: count for why, count in left.items() if count}
 
 
