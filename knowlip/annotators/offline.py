@@ -1,4 +1,5 @@
-"""Annotators that work offline, found by their files: a module or folder of `knowlip/annotators` with `ANNOTATOR`."""
+"""Annotators that work offline, found by their files: a module or folder of `knowlip/annotators` with `ANNOTATOR`;
+and those of plug-ins."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -6,6 +7,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from knowlip.annotators.types import Annotator
+from knowlip.base.plugins import plugin, plugin_names
 
 
 def offline_annotators() -> list[str]:
@@ -16,7 +18,7 @@ def offline_annotators() -> list[str]:
         spec = find_spec(f"{__package__}.{found.name}")
         if spec is not None and spec.origin and "\nANNOTATOR = " in Path(spec.origin).read_text(encoding="utf-8"):
             names.append(found.name)
-    return sorted(names)
+    return sorted({*names, *plugin_names("annotators")})
 
 
 def offline_annotator(name: str) -> Annotator:
@@ -25,5 +27,8 @@ def offline_annotator(name: str) -> Annotator:
     Args:
         name: of :func:`offline_annotators`.
     """
-    annotator: Annotator = import_module(f"{__package__}.{name}").ANNOTATOR()
+    # Of one name ours is taken: a package that is installed must not change what a command did before.
+    ours = find_spec(f"{__package__}.{name}") is not None
+    make = import_module(f"{__package__}.{name}").ANNOTATOR if ours else plugin("annotators", name)
+    annotator: Annotator = make()
     return annotator

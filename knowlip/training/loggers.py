@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from knowlip.base.plugins import loaded_plugins
+
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
 
@@ -38,7 +40,8 @@ def open_loggers(
         step: where the run goes on; what TensorBoard has behind it is dropped.
     """
     makers: dict[str, Callable[..., Logger]] = {"tensorboard": _TensorBoard, "wandb": _Wandb, "mlflow": _Mlflow}
-    return [makers[name](folder, run, config, step) for name in names]
+    added = loaded_plugins("callbacks").values()
+    return [make(folder, run, config, step) for make in (*(makers[name] for name in names), *added)]
 
 
 class _TensorBoard:

@@ -9,11 +9,11 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from pkgutil import iter_modules
-from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import torch
 
+from knowlip.base.plugins import loaded_plugins
 from knowlip.models.device import chosen
 from knowlip.models.encoders.protocol import (
     Encoder,
@@ -42,10 +42,11 @@ __all__ = [
 ]
 
 
-def encoder_kinds() -> dict[str, ModuleType]:
-    """Kind -> its module, in alphabetical order."""
+def encoder_kinds() -> dict[str, Any]:
+    """Kind -> its module (of a plug-in: what has `load` and `USAGE`), in alphabetical order."""
     modules = {found.name: import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)}
-    return {name: module for name, module in sorted(modules.items()) if hasattr(module, "load")}
+    own = {name: module for name, module in modules.items() if hasattr(module, "load")}
+    return dict(sorted({**loaded_plugins("encoders", ("load", "USAGE")), **own}.items()))
 
 
 def open_encoder(

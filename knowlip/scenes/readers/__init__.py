@@ -7,24 +7,48 @@
 - `ORDER` (optional, 50): of asking; the first reader that matches takes the path.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import Any
+
+from knowlip.base.plugins import loaded_plugins
+from knowlip.base.progress import say
+
+
+def readers() -> tuple[Any, ...]:
+    """All readers in the order in which they are asked: by `ORDER`, then by name; those of others are among them."""
+    added = loaded_plugins("readers", ("NAME", "matches", "open_product"))
+    return _in_order({**added, **_own()})
 
 
 @cache
-def readers() -> tuple[ModuleType, ...]:
-    """All readers in the order in which they are asked: by `ORDER`, then by name."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
-    found = [module for module in modules if hasattr(module, "matches")]
-    return tuple(sorted(found, key=lambda module: (getattr(module, "ORDER", 50), module.__name__)))
+def _own() -> dict[str, ModuleType]:
+    modules = {found.name: import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)}
+    return {name: module for name, module in modules.items() if hasattr(module, "matches")}
 
 
-def reader_of(path: Path) -> ModuleType | None:
+def _in_order(found: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(found[name] for name in sorted(found, key=lambda name: (getattr(found[name], "ORDER", 50), name)))
+
+
+def reader_of(path: Path) -> Any:
     """The module that reads `path`; None where no reader knows it."""
-    return next((module for module in readers() if module.matches(path)), None)
+    return next((reader for reader in readers() if _takes(reader, path)), None)
+
+
+def _takes(reader: Any, path: Path) -> bool:
+    """Whether a reader takes a path; one of others that fails takes nothing, and that is said."""
+    if isinstance(reader, ModuleType) and reader.__name__.startswith(__name__):
+        return bool(reader.matches(path))
+    try:
+        return bool(reader.matches(path))
+    except Exception as error:  # code of a plug-in: it must not take the whole search with it
+        say(f"  the reader {reader.NAME} of a plug-in fails on {path} ({type(error).__name__}: {error}): passed over")
+        return False
 
 
 def parts_of(path: Path) -> list[Path]:

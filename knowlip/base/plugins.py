@@ -1,0 +1,98 @@
+"""What other packages and programs add: readers, annotators, encoders, tasks and callbacks, by name.
+
+A package names them as entry points of the groups `knowlip.readers`, `knowlip.annotators`, `knowlip.encoders` and
+`knowlip.tasks`; a program calls :func:`register`. KnowLIP's own come first: nothing takes their names. Nothing of a
+package is loaded before its name is asked for, but for readers, which are asked about every file.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, Literal, get_args
+
+from knowlip.base.progress import say
+
+PluginKind = Literal["readers", "annotators", "encoders", "tasks", "callbacks"]
+_ADDED: Final[dict[str, dict[str, Any]]] = {kind: {} for kind in get_args(PluginKind)}
+
+
+def register(kind: PluginKind, name: str, what: Any) -> None:
+    """Add something for this process (other processes know what entry points name).
+
+    Args:
+        kind: "readers", "annotators", "encoders", "tasks" or "callbacks".
+        name: by which it is asked for: lower-case letters, digits, "_" and "-".
+        what: module or object; docs/contributing says what each kind has.
+
+    Raises:
+        ValueError: no such kind, a name that is none, or one that something else has.
+    """
+    if kind not in _ADDED:
+        raise ValueError(f"There is no kind of plug-in {kind!r}: choose from {', '.join(_ADDED)}.")
+    if not name or not name.replace("-", "_").isidentifier() or name != name.lower():
+        raise ValueError(f"{name!r} is no name of a plug-in: use lower-case letters, digits, _ and -.")
+    if _ADDED[kind].get(name, what) is not what:
+        raise ValueError(f"Another of the {kind} is called {name} already: take another name, or unregister it.")
+    _ADDED[kind][name] = what
+
+
+def unregister(kind: PluginKind, name: str) -> None:
+    """Take back what :func:`register` added; nothing happens where there is none."""
+    _ADDED[kind].pop(name, None)
+
+
+def plugin_names(kind: PluginKind) -> list[str]:
+    """Names of those that there are; nothing is loaded."""
+    return sorted({*_ADDED[kind], *_points(kind)})
+
+
+def plugin(kind: PluginKind, name: str, needs: Sequence[str] = ()) -> Any:
+    """One of them, loaded.
+
+    Args:
+        kind: of it.
+        name: of :func:`plugin_names`.
+        needs: attributes that it must have.
+
+    Raises:
+        ValueError: it cannot be loaded, or lacks something.
+    """
+    found = _ADDED[kind].get(name)
+    if found is None:
+        point = _points(kind)[name]
+        try:
+            found = point.load()
+        except Exception as error:  # it is another's code: whatever goes wrong in it is said with its name
+            raise ValueError(
+                f"{_whose(kind, name, point)} cannot be loaded ({type(error).__name__}: {error})."
+            ) from error
+    missing = [one for one in needs if not hasattr(found, one)]
+    if missing:
+        raise ValueError(f"{_whose(kind, name, _points(kind).get(name))} lacks {', '.join(missing)}.")
+    return found
+
+
+def loaded_plugins(kind: PluginKind, needs: Sequence[str] = ()) -> dict[str, Any]:
+    """All of a kind that can be loaded; of the others it is said once why they cannot."""
+    found = {}
+    for name in plugin_names(kind):
+        try:
+            found[name] = plugin(kind, name, needs)
+        except ValueError as error:
+            _said(str(error))
+    return found
+
+
+@cache
+def _said(sentence: str) -> None:
+    say(f"  left out: {sentence}")
+
+
+@cache
+def _points(kind: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"knowlip.{kind}")}
+
+
+def _whose(kind: str, name: str, point: EntryPoint | None) -> str:
+    package = f" of the package {point.dist.name}" if point is not None and point.dist is not None else ""
+    return f"The plug-in {name} ({kind}){package}"
