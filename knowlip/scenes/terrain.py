@@ -271,7 +271,9 @@ def _with_residual(scene: Scene, geometry: TerrainGeometry, columns: Array, rows
     ]
     met = _met(scene.geometry, geometry)
     residual = geometry.residual_m
-    if met is not None:
+    if met is None:
+        notes.append("The product has no points on the terrain, so its residual says nothing of the model's own error.")
+    else:
         missed, higher = met
         residual = max(residual, missed)
         stated = f"Its own points on the terrain, which missed each other by {scene.geometry.residual_m:.1f} m"

@@ -78,6 +78,7 @@ def test_ground_is_seen_where_the_orbit_sees_it(tmp_path, side):
     assert np.max(GEOD.inv(*back, lons, lats)[2]) < 0.5
     assert any("places move by" in note for note in scene.notes)
     assert any("as above the ellipsoid" in note for note in scene.notes)
+    assert any("says nothing of the model's own error" in note for note in scene.notes)
     assert tmp_path / "dem.tif" in scene.sources
 
 
