@@ -291,7 +291,9 @@ def predict(
     for one in result["scenes"]:
         start = Path(out) / str(one["scene_id"])
         files = [start.with_name(start.name + ending) for ending in (".gpkg", ".parquet", ".tif", ".csv")]
-        file = next(file for file in files if file.is_file())
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
+            raise ValueError(f"{out} tells of {start.name} and holds no result of it: use another output folder.")
         if file.suffix == ".gpkg":
             tables[start.name] = geopandas.read_file(file)
         elif file.suffix == ".parquet":
@@ -427,7 +429,13 @@ def run(command: str, recipe: PathLike | None = None, **settings: Any) -> Any:
         near = get_close_matches(command, COMMANDS, 1)
         more = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}."
         raise ValueError(f"There is no command {command!r}: {more}")
-    begun = {} if recipe is None else dict(load_recipe(recipe).get(command, {}))
+    begun: dict[str, Any] = {}
+    if recipe is not None:
+        sections = load_recipe(recipe)
+        if command not in sections:
+            there = ", ".join(name for name in sections if name in COMMANDS)
+            raise ValueError(f"The recipe {recipe} has no settings of {command!r}; it has those of {there or 'none'}.")
+        begun = dict(sections[command])
     known = COMMANDS[command]
     return known.run(stage_config(known.kind(), _joined(begun, _plain(settings))))
 

@@ -100,6 +100,7 @@ def test_searches_agree(story: Path) -> None:
     ("call", "sentence"),
     [
         (lambda: knowlip.run("buidl"), "did you mean build"),
+        (lambda: knowlip.run("build", recipe="paper-vit-b"), "has no settings of 'build'; it has those of pretrain"),
         (lambda: knowlip.build("scenes", "x", tiles_px=3), "There is no setting tiles_px"),
         (lambda: knowlip.embed(), "Give images or texts"),
         (lambda: knowlip.embed("image.png"), "Give a list"),
