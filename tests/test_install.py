@@ -149,7 +149,7 @@ def test_the_wheel_runs_with_the_core_alone(built: tuple[Path, Path], tmp_path: 
         (["scene", "info", "NISAR_L2_GCOV.h5"], "sicd"),
         (["text", "audit", "data"], "serve"),
         (["serve", "--openai"], "serve"),
-        (["build", "--scenes", str(scene), "--out", "other", "--ray", "local"], "cluster"),
+        (["build", "--scenes", str(scene), "--out", "other", "--windows_m=[280,140,70]", "--ray", "local"], "cluster"),
         (["export", "--out", "onnx"], "export"),
     ]
     lines = json.dumps([*good, *(line for line, _ in bad)])

@@ -402,6 +402,15 @@ def test_the_page_is_driven_by_keys(audit, tmp_path):
         assert browser.value("document.getElementById('note').value") == "gr"
         # What an annotator wrote is shown as it is, and never becomes part of the page.
         assert browser.value("document.querySelectorAll('li b').length") == 0
+        # On a phone image and sentence are seen together, also where the last sentence is looked at.
+        browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=False)
+        assert browser.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        browser.value("document.querySelector('li:last-child').scrollIntoView({block: 'end'})")
+        browser.wait(
+            "(() => { const a = document.getElementById('view').getBoundingClientRect(), "
+            "b = document.querySelector('li:last-child').getBoundingClientRect(); "
+            "return a.top >= 0 && a.bottom <= b.top && b.bottom <= innerHeight + 1; })()"
+        )
         browser.open(f"{address}?rater=bob")
         browser.wait("document.getElementById('count').textContent.startsWith('tile 1, 0 of 7')")
         assert browser.errors == []
