@@ -1,5 +1,5 @@
-"""Pages fit: on a screen of 1,280 px and on a phone of 390 px nothing is cut or needs scrolling sideways, and the browser
-has nothing to complain of."""
+"""Pages fit: on a screen of 1,280 px and on a phone of 390 px nothing is cut or needs scrolling sideways, and the
+browser has nothing to complain of."""
 
 import json
 from collections.abc import Iterator
@@ -21,16 +21,17 @@ PROGRAM = find_browser()
 # What reaches out of the window, unless it lies in something that is meant to be moved sideways, as a wide map is; and
 # what is hidden of texts and of the cells of tables.
 MEASURE = """(() => {
-  const wide = document.documentElement.clientWidth, out = [], cut = [];
+  const root = document.documentElement, wide = root.clientWidth, out = [], cut = [];
+  const named = e => e.tagName + '.' + e.className + ' ' + e.textContent.trim().slice(0, 40);
   const moved = e => e.closest('svg, nav, pre, .skip, .mosaic, .scroll:has(svg), .scroll:has(img)');
   for (const e of document.querySelectorAll('body *')) {
     if (moved(e) || !e.getClientRects().length) continue;
     const box = e.getBoundingClientRect(), style = getComputedStyle(e);
-    if (box.right > wide + 1 || box.left < -1) out.push(e.tagName + '.' + e.className + ' ' + e.textContent.trim().slice(0, 40));
+    if (box.right > wide + 1 || box.left < -1) out.push(named(e));
     const hides = ['hidden', 'clip'].includes(style.overflowX) || e.matches('.scroll');
-    if (hides && e.textContent.trim() && e.scrollWidth > e.clientWidth + 1) cut.push(e.tagName + '.' + e.className + ' ' + e.textContent.trim().slice(0, 40));
+    if (hides && e.textContent.trim() && e.scrollWidth > e.clientWidth + 1) cut.push(named(e));
   }
-  return JSON.stringify({wide: document.documentElement.scrollWidth - wide, out: out.slice(0, 5), cut: cut.slice(0, 5)});
+  return JSON.stringify({wide: root.scrollWidth - wide, out: out.slice(0, 5), cut: cut.slice(0, 5)});
 })()"""
 
 
