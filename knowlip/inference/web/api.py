@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Annotated, Any, Final
 
+from knowlip.base.progress import say
 from knowlip.inference.web.desk import Desk
 from knowlip.inference.web.schema import (
     JOB_PATTERN,
@@ -91,7 +92,14 @@ def make_api(desk: Desk) -> Any:
         assert isinstance(error, RequestValidationError)
         return JSONResponse({"error": sentence_of(error.errors())}, 422)
 
+    async def failed(request: Request, error: Exception) -> Response:
+        if isinstance(error, Refused):
+            return JSONResponse({"error": str(error)}, error.status, error.headers)
+        say(f"  A request could not be answered: {error}")  # it names files of this machine
+        return JSONResponse({"error": "The archive could not be read; the server has said why."}, 500)
+
     app.add_exception_handler(RequestValidationError, unfit)
+    app.add_exception_handler(ValueError, failed)
     _add_page(app)
     _add_search(app, desk)
     _add_windows(app, desk)

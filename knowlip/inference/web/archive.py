@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -74,12 +74,16 @@ class WebArchive:
         archive: opened.
         batcher: answers "text", "image" and "match".
         temperature: tau of the model's contrast.
+        unread: notes on what of a text the model does not read.
 
     Raises:
         ValueError: a file of the archive is damaged.
     """
 
-    def __init__(self, archive: SceneArchive, batcher: Batcher, temperature: float) -> None:
+    def __init__(
+        self, archive: SceneArchive, batcher: Batcher, temperature: float, unread: Callable[[str], list[str]]
+    ) -> None:
+        self._unread = unread
         self.archive, self._batcher, self._temperature = archive, batcher, temperature
         self._hashes = [sha256(part.path.name.encode()).hexdigest()[:12] for part in archive.parts]
         self._parts = {name: number for number, name in enumerate(self._hashes)}
@@ -209,6 +213,7 @@ class WebArchive:
         """What is looked for as a vector: the sum of those of words and image; None where nothing is."""
         vectors = []
         if text:
+            notes.extend(self._unread(text))
             vectors.append(self._batcher.answer("text", text))
         if asked.like is not None:
             part, row = self.place(asked.like)

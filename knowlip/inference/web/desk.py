@@ -4,6 +4,7 @@ import asyncio
 import io
 import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,6 +42,8 @@ from knowlip.tasks.metrics.boxes import CORNERS
 _HEAD: Final = 64
 _IDLE_S: Final = 60
 """How long an upload may pause."""
+_UPLOAD_S: Final = 3600
+"""How long it may take: a place that is held for ever is a place less."""
 _UNPACKED: Final = 3
 """What a zip may unpack to, in largest uploads."""
 _LEAST_SIDE: Final = 512
@@ -251,7 +254,7 @@ class Desk:
             Refused: it is empty, too large, another kind of file, or does not come.
         """
         path, most, size = job.folder / "upload.part", int(self.config.max_upload_mb * 1e6), 0
-        head = b""
+        head, ends = b"", time.monotonic() + _UPLOAD_S
         parts = aiter(stream)
         with path.open("wb") as file:
             while True:
@@ -262,6 +265,8 @@ class Desk:
                     break
                 except TimeoutError:
                     raise Refused("The file did not come in time.", 408) from None
+                if time.monotonic() > ends:
+                    raise Refused(f"The file did not come within {_UPLOAD_S // 60} minutes.", 408)
                 size += len(part)
                 if size > most:
                     raise Refused(f"The file is larger than the {self.config.max_upload_mb:g} MB that are taken.", 413)

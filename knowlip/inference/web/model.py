@@ -103,6 +103,13 @@ class ModelWork:
         """What should be known of a window before its answers are believed."""
         return what_is_unknown(self.model, [("The window", look.image)], "its size in the archive")
 
+    def unread(self, text: str) -> list[str]:
+        """What of a text to search for is not read."""
+        count, most = len(self.model.tokenizer.ids(text)), self.model.config.text.max_length - 2
+        notes = [f"The text has {count} tokens and the model reads the first {most}."] if count > most else []
+        unknown = self.model.tokenizer.ids(text).count(self.model.tokenizer.unk)
+        return [*notes, f"The model does not know {unknown} of the words."] if unknown else notes
+
     def texts(self, texts: list[str]) -> list[np.ndarray]:
         """Vectors (E,) of unit length."""
         with self.lock:

@@ -106,7 +106,8 @@ def understood(path: Path, most_pixels: float, name: str) -> dict[str, Any]:
     try:
         scenes = json.loads(found.stdout)["scenes"]
         facts: dict[str, Any] = dict(scenes[0])
-        columns, rows = (int(side) for side in facts["size_px"])
+        sizes = [[int(side) for side in scene["size_px"]] for scene in scenes]
+        columns, rows = max(sizes, key=lambda size: size[0] * size[1])  # of a product the largest of its scenes counts
     except (ValueError, KeyError, IndexError, TypeError):
         raise Refused(f"{name} could not be understood.", 422) from None
     if columns * rows > most_pixels:
@@ -115,7 +116,7 @@ def understood(path: Path, most_pixels: float, name: str) -> dict[str, Any]:
         )
     told = ("sensor", "band", "polarisation", "date", "resolution_m", "size_km", "center", "footprint", "notes")
     notes = [str(note).replace(str(path.parent), "").replace(path.name, name) for note in facts["notes"]]
-    return {key: facts.get(key) for key in told} | {"size_px": [columns, rows], "notes": notes}
+    return {key: facts.get(key) for key in told} | {"size_px": sizes[0], "notes": notes}
 
 
 def refusal_of(said: str, path: Path, name: str) -> str:

@@ -78,6 +78,28 @@ def test_filters_leave_out_what_nobody_asked_for(client: TestClient) -> None:
     assert "loosen them" in none["notes"][0]
 
 
+def test_what_of_a_text_is_not_read_is_told(client: TestClient) -> None:
+    found = client.post("/api/search", json={"text": "ship " * 390, "top": 1}).json()
+    assert any("the model reads the first" in note for note in found["notes"])
+    found = client.post("/api/search", json={"text": "\u732b", "top": 1}).json()
+    assert any("does not know 1 of the words" in note for note in found["notes"])
+    assert client.post("/api/search", json={"text": "ships", "top": 1}).json()["notes"] == []
+
+
+def test_a_damaged_archive_tells_clients_no_paths(
+    archive: Path, key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damaged(archive: Any, near: Any) -> Any:
+        raise ValueError("/secret/part.parquet cannot be read.")
+
+    monkeypatch.setattr("knowlip.inference.web.archive.rows_of", damaged)
+    with asked(archive, uploads=False) as client:
+        reply = client.get(f"/api/tiles/{key}/picture")
+    assert "server has said why" in refusal(reply, 500)
+    assert "secret" not in reply.text
+    assert "secret" in capsys.readouterr().err
+
+
 def test_a_window_is_most_like_itself(client: TestClient, archive: Path, key: str) -> None:
     found = client.post("/api/search", json={"like": key, "top": 2}).json()["hits"]
     assert found[0]["key"] == key

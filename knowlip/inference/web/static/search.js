@@ -69,8 +69,11 @@ export class Search {
       this.asked = asked;
       this.show(found, Boolean(asked.text || asked.like || asked.image));
       const filters = Object.fromEntries(FILTERS.filter(name => name in asked).map(name => [name, asked[name]]));
-      const { points } = await post("/api/points", filters, running.signal);
+      const { points, of, without_place: without } = await post("/api/points", filters, running.signal);
       this.map.setPoints(points);
+      const drawn = points.length < of - without ? [`${points.length.toLocaleString("en")} of ${of.toLocaleString("en")} windows are drawn`] : [];
+      if (without) drawn.push(`${without.toLocaleString("en")} have no place`);
+      if (drawn.length) this.say(`${at("status").textContent}; on the map ${drawn.join(", ")}`);
     } catch (error) {
       if (error.name !== "AbortError") this.say(error.message, true);
     } finally {

@@ -111,8 +111,12 @@ export class Uploads {
       this.map.setUpload(objects ? (job.facts.footprint ? [{ type: "Feature", geometry: job.facts.footprint, properties: {} }] : []) : found.features);
       this.map.setBoxes(objects ? found.features : []);
       this.map.fit(boundsOf([job.facts.footprint, ...found.features.map(one => one.geometry)]), 16);
-      const told = one => one.properties.caption ?? one.properties.answer ?? `${one.properties.category} ${(100 * one.properties.score).toFixed(0)} %`;
-      const share = one => one.properties.probability === undefined ? "" : ` (${(100 * one.properties.probability).toFixed(0)} %)`;
+      const answer = ({ answer: words, reason }) => words === undefined ? undefined : words || `no answer: ${reason ?? "no words"}`;
+      const told = one => one.properties.caption ?? answer(one.properties) ?? `${one.properties.category} ${(100 * one.properties.score).toFixed(0)} %`;
+      const share = one => {
+        const sure = one.properties.confidence ?? one.properties.probability ?? null;
+        return sure === null || !one.properties.answer ? "" : ` (${(100 * sure).toFixed(0)} %)`;
+      };
       list.replaceChildren(...found.features.slice(0, MOST_LISTED).map(one => el("li", {}, told(one) + share(one))));
       if (found.features.length > MOST_LISTED) list.append(el("li", {}, `… and ${found.features.length - MOST_LISTED} more in the file`));
       list.hidden = false;
