@@ -114,7 +114,7 @@ def main() -> None:
     differs = np.array([one["differs"] if one["differs"] is not None else np.nan for one in places])
     other = np.array([one["earlier_answer"] != one["later_answer"] for one in places])
     rest = {
-        "command": "python -m benchmarks.changes",
+        "command": f"python -m benchmarks.changes --places {options.places}",
         "places": len(ports),
         "pairs": len(places),
         "lost_ships": int(lost.sum()),
