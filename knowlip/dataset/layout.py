@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 FORMAT_VERSION = 2
+_AT_ONCE = 16384
 SPLITS = ("train", "val", "test")
 INDEX, TRUTH, TEXTS, INFO, PLAN = "index.parquet", "truth.parquet", "texts.parquet", "dataset.json", "plan.json"
 SHARDS, SCENES, REVISIONS = "shards", "scenes", "revisions"
@@ -99,7 +102,10 @@ def fingerprint(index: pa.Table) -> str:
     Of each column: its name, then little-endian float64 (every NaN the same), or the values as one JSON list.
     """
     digest = hashlib.sha256()
-    ordered = index.select(INDEX_SCHEMA.names).sort_by("tile_id")
+    ordered = index.select(INDEX_SCHEMA.names)
+    names = ordered["tile_id"]
+    if len(names) > 1 and not pc.all(pc.less_equal(names.slice(0, len(names) - 1), names.slice(1))).as_py():
+        ordered = ordered.sort_by("tile_id")
     for field in INDEX_SCHEMA:
         column = ordered[field.name]
         digest.update(f"{field.name}\n".encode())
@@ -111,8 +117,19 @@ def fingerprint(index: pa.Table) -> str:
                 numbers = np.frombuffer(array.buffers()[1], "<f8", len(array), array.offset * 8)
             digest.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
         elif field.type == pa.binary():
-            digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in column.to_pylist()))
+            for part in _parts(column):
+                digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in part))
         else:
             kind = pa.int64() if pa.types.is_timestamp(field.type) else field.type
-            digest.update(json.dumps(column.cast(kind).to_pylist()).encode())
+            between = b"["  # the list of a million values is written part by part
+            for part in _parts(column.cast(kind)):
+                digest.update(between + json.dumps(part)[1:-1].encode())
+                between = b", "
+            digest.update(b"]" if len(column) else b"[]")
     return digest.hexdigest()
+
+
+def _parts(column: pa.ChunkedArray) -> Iterator[list[Any]]:
+    """The values of a column, so many at a time."""
+    for start in range(0, len(column), _AT_ONCE):
+        yield column.slice(start, _AT_ONCE).to_pylist()

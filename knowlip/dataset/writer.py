@@ -204,8 +204,9 @@ def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[s
     for scene_id in scene_ids:
         truth |= read_json(scene_marker(dataset, scene_id))["truth"]
         tables.append(read_parquet(scene_rows(dataset, scene_id), INDEX_SCHEMA))
-    index = _with_geo(pa.concat_tables(tables).sort_by("tile_id").combine_chunks())
+    columns = pa.concat_tables(tables).columns
     tables.clear()
+    index = _with_geo(_sorted(columns))
     counts = count(index)
     if not counts["accepted"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["rejected"].items()) or "no tiles"
@@ -228,10 +229,22 @@ def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[s
     return info
 
 
+def _sorted(columns: list[pa.ChunkedArray]) -> pa.Table:
+    """The index in order of tile_id, of its columns, each of which is let go as it is put in order: the index of a
+    frame takes 0.7 GB, and twice that is more than there may be. Empties `columns`."""
+    order = pa.compute.array_sort_indices(columns[INDEX_SCHEMA.get_field_index("tile_id")])
+    columns.reverse()
+    arrays = []
+    while columns:
+        arrays.append(columns.pop().take(order).combine_chunks())
+    return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA)
+
+
 def count(index: pa.Table) -> dict[str, Any]:
     """How many tiles an index holds, by split, scale and reject reason."""
-    accepted = index.filter(index["accepted"])
-    rejected = index.filter(pa.compute.invert(index["accepted"]))
+    looked_at = index.select(["reject_reason", "split", "scale"])
+    accepted = looked_at.filter(index["accepted"])
+    rejected = looked_at.filter(pa.compute.invert(index["accepted"]))
     of_split = _counted(accepted["split"])
     return {
         "tiles": len(index),
@@ -268,30 +281,41 @@ def _arrow(columns: dict[str, list[Any]]) -> pa.Table:
 
 def _with_geo(table: pa.Table) -> pa.Table:
     """The table with GeoParquet metadata about its geometries."""
-    shapes = shapely.from_wkb(table["geometry"].drop_null().to_pylist())
+    kinds, bounds, parts = set[int](), list[np.ndarray](), list[np.ndarray]()
+    known = table["geometry"].drop_null() if table["geometry"].null_count else table["geometry"]
+    for start in range(0, len(known), _ROWS_AT_ONCE):
+        shapes = shapely.from_wkb(known.slice(start, _ROWS_AT_ONCE).to_pylist())
+        kinds |= set(np.unique(shapely.get_type_id(shapes)).tolist())
+        bounds.append(shapely.bounds(shapes))
+        parts.append(shapely.bounds(shapely.get_parts(shapes)))
     geo: dict[str, Any] = {
         "version": "1.1.0",
         "primary_column": "geometry",
         "columns": {
             "geometry": {
                 "encoding": "WKB",
-                "geometry_types": sorted(_GEOMETRY[kind] for kind in np.unique(shapely.get_type_id(shapes))),
+                "geometry_types": sorted(_GEOMETRY[kind] for kind in kinds),
                 "crs": CRS.from_epsg(4326).to_json_dict(),
                 "edges": "planar",
             }
         },
     }
-    if len(shapes):
-        geo["columns"]["geometry"]["bbox"] = _bbox(shapes)
+    if bounds:
+        geo["columns"]["geometry"]["bbox"] = _bbox(np.concatenate(bounds), np.concatenate(parts))
     return table.replace_schema_metadata({"geo": json.dumps(geo, sort_keys=True)})
 
 
-def _bbox(shapes: np.ndarray) -> list[float]:
+def _bbox(bounds: np.ndarray, parts: np.ndarray) -> list[float]:
     """West, south, east, north in degrees of footprints; west > east where they lie on both sides of the date line and
-    one of them is cut in two by it (RFC 7946, section 5.2)."""
-    west, south, east, north = (float(value) for value in shapely.total_bounds(shapes))
-    parts = shapely.bounds(shapely.get_parts(shapes))
-    if west > -180 or east < 180 or len(parts) == len(shapes):
+    one of them is cut in two by it (RFC 7946, section 5.2).
+
+    Args:
+        bounds: of each footprint, (N, 4).
+        parts: of each part of one, (P, 4).
+    """
+    west, south = (float(value) for value in np.nanmin(bounds[:, :2], axis=0))
+    east, north = (float(value) for value in np.nanmax(bounds[:, 2:], axis=0))
+    if west > -180 or east < 180 or len(parts) == len(bounds):
         return [west, south, east, north]
     # The widest stretch of longitudes without a footprint is what the box leaves out.
     parts = parts[np.argsort(parts[:, 0], kind="stable")]

@@ -1,5 +1,6 @@
 """The data set: other people's tools open it, texts are revisions, and every defect is found."""
 
+import hashlib
 import json
 import shutil
 import tarfile
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from knowlip.dataset import TEXT_SCHEMA, Dataset, publish_texts, verify
+from knowlip.dataset import TEXT_SCHEMA, Dataset, layout, publish_texts, verify
 from knowlip.dataset.layout import INDEX_SCHEMA
 from knowlip.dataset.png import encode_png
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
@@ -392,3 +393,24 @@ def test_damaged_shards_are_named_when_reading(copy):
     tile = dataset.tiles().query("shard == @name")["tile_id"].iloc[-1]
     with pytest.raises(ValueError, match=name):
         dataset.image(tile)
+
+
+def test_the_fingerprint_is_that_of_whole_columns(original, monkeypatch):
+    """Worked out in parts, of an index in any order, it is the hash of whole columns that it is said to be."""
+    table = Dataset(original).table
+    digest = hashlib.sha256()
+    for field in INDEX_SCHEMA:
+        values = table.sort_by("tile_id")[field.name]
+        digest.update(f"{field.name}\n".encode())
+        if field.type == pa.float64():
+            numbers = [np.nan if value is None else value for value in values.to_pylist()]
+            digest.update(np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").tobytes())
+        elif field.type == pa.binary():
+            digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in values.to_pylist()))
+        else:
+            kind = pa.int64() if pa.types.is_timestamp(field.type) else field.type
+            digest.update(json.dumps(values.cast(kind).to_pylist()).encode())
+    monkeypatch.setattr(layout, "_AT_ONCE", 4)
+    mixed = table.take(np.random.default_rng(0).permutation(len(table)))
+    assert layout.fingerprint(table) == layout.fingerprint(mixed) == digest.hexdigest() == Dataset(original).fingerprint
+    assert layout.fingerprint(table.slice(0, 0)) == layout.fingerprint(INDEX_SCHEMA.empty_table())
