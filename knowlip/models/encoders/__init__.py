@@ -72,8 +72,11 @@ def open_encoder(
     if Path(text).exists() or (kind not in kinds and REPO.fullmatch(text)):
         kind, rest = "vision" if is_vision(Path(text)) else "knowlip", text
     if kind not in kinds:
-        known = ", ".join(module.USAGE for module in kinds.values())
-        raise ValueError(f"There is no encoder {text!r}: give {known}, or USER/REPO of the Hugging Face hub.")
+        known = ", ".join(kinds)
+        raise ValueError(
+            f"There is no encoder {text!r}: give a model folder, USER/REPO of the Hugging Face hub, or KIND:REST (see "
+            f"docs/encoders.md), where KIND is {known}."
+        )
     load = kinds[kind].load
     drawn = {"seed": seed} if "seed" in signature(load).parameters else {}
     return cast(Encoder, load(rest, device, size, **drawn))
