@@ -103,6 +103,10 @@ def test_saocom_slant_range_is_placed_by_its_orbit(tmp_path, side):
     assert GEOD.inv(*scene.to_lonlat(columns, rows), *truth(columns, rows))[2] == pytest.approx(0, abs=0.3)
     np.testing.assert_allclose(scene.read()[0], amplitudes()[0] ** 2, rtol=1e-4)
     assert scene.projection == "slant"
+    # The direction of view is that from near to far within a line, not across the image.
+    ends = truth(np.array([0.0, 120.0]), np.zeros(2))
+    azimuth = GEOD.inv(ends[0][0], ends[1][0], ends[0][1], ends[1][1])[0] % 360
+    assert abs((scene.look_azimuth_deg - azimuth + 180) % 360 - 180) < 0.1
     assert any("height of the ellipsoid" in note for note in scene.notes)
 
 
@@ -225,6 +229,10 @@ def test_polsarpro_pairs(tmp_path):
     scenes = open_scenes(tmp_path / "C2", SceneOverrides(polarisation="all"))
     assert [scene.polarisation for scene in scenes] == ["HH", "HV"]
     np.testing.assert_allclose(scenes[1].read()[0], abs(hv) ** 2, rtol=1e-5)
+    # What is sent as V: PolSARpro and SNAP both put s22 (VV) before the cross-polarised channel.
+    polsarpro(tmp_path / "b" / "C2", {"C11": abs(hh) ** 2, "C22": abs(hv) ** 2}, polar="pp2")
+    (vv,) = open_scenes(tmp_path / "b" / "C2", SceneOverrides(polarisation="VV"))
+    np.testing.assert_allclose(vv.read()[0], abs(hh) ** 2, rtol=1e-5)
     (tmp_path / "C2" / "config.txt").unlink()
     with pytest.raises(UnknownFormat, match="PolarType"):
         open_scenes(tmp_path / "C2")

@@ -49,6 +49,7 @@ def test_opera(tmp_path):
     assert [path.stem[-2:] for path in found.scenes] == ["VH", "VV"]
     (scene,) = open_scenes(found.scenes[1])
     assert (scene.unit, scene.date, scene.quantity) == ("S1B", "2018-05-04T10:45:07Z", "gamma0")
+    assert scene.mode == "IW"  # not S1, a beam of stripmap that the family's name looks like
     np.testing.assert_array_equal(scene.read()[0], POWER[0])
 
 
@@ -67,6 +68,19 @@ def test_planetary_computer_is_dated_by_its_folder(tmp_path):
     (scene,) = open_scenes(bare)
     assert (scene.unit, scene.date) == ("", "")
     assert "Neither name, folder nor tags say its date and satellite." in scene.notes
+
+
+def test_a_folder_of_downloads_does_not_date_a_scene(tmp_path):
+    for folder, date, mode in (
+        ("S1_downloads_2024-05-01", "", ""),
+        ("S1A_S3_GRDH_1SDV_20220801T061518", "2022-08-01T06:15:18Z", "S3"),
+    ):
+        path = tmp_path / folder / "Gamma0_VV.tif"
+        path.parent.mkdir()
+        write_tiff(path, POWER, **UTM, nodata=0)
+        (scene,) = open_scenes(path)
+        assert (scene.date, scene.mode) == (date, mode)
+        assert any("date" in note for note in scene.notes) == (not date)
 
 
 def test_open_data_of_aws_is_described_by_its_tags(tmp_path):

@@ -2,7 +2,7 @@
 
 Powers are those of the matrix's diagonal, by the order of the target vectors: C3 = [HH, sqrt(2) HV, VV], C4 = [HH, HV,
 VH, VV], T3 = [HH + VV, HH - VV, 2 HV] / sqrt(2). What `config.txt` says of the polarisations decides for C2 (pp1: HH,
-HV; pp2: VH, VV; pp3: HH, VV).
+HV; pp2: VV, VH; pp3: HH, VV).
 
 Source: PolSARpro v6 tutorial and file formats (ESA, University of Rennes 1).
 """
@@ -34,7 +34,7 @@ _POWERS: dict[str, dict[str, _Terms]] = {
         "VV": ((0.5, "T11"), (0.5, "T22"), (-1, "T12_real")),
     },
 }
-_PAIRS = {"pp1": ("HH", "HV"), "pp2": ("VH", "VV"), "pp3": ("HH", "VV")}
+_PAIRS = {"pp1": ("HH", "HV"), "pp2": ("VV", "VH"), "pp3": ("HH", "VV")}
 _LARGEST_CONFIG = 100_000
 
 

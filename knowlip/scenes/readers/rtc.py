@@ -23,7 +23,10 @@ NAME = "Sentinel-1 RTC"
 _FAMILIES = ("HyP3 RTC", "OPERA RTC-S1", "Planetary Computer RTC")
 _INDIGO = re.compile(r"Gamma0_(VV|VH|HH|HV)\.tiff?", re.IGNORECASE)
 _UNIT = re.compile(r"(?<![A-Z0-9])S1[A-D](?![A-Z0-9])", re.IGNORECASE)
-_MODE = re.compile(r"(?<![A-Z0-9])(IW|EW|S[1-6])(?![A-Z])", re.IGNORECASE)
+_MODE = re.compile(
+    r"(?<![A-Z0-9])(?:IW|EW)(?![A-Z])|(?<=S1[A-D] )S[1-6](?![A-Z0-9])|^S[1-6](?=-[VH]{2}\b)", re.IGNORECASE
+)
+"""A stripmap beam is called as the mission is ("RTC-S1"), so it counts only where products name it."""
 _UP = 3
 """Folders above an image that may be called as its product."""
 
@@ -48,8 +51,10 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     # The name comes first; folders are asked outwards, as downloads keep files of one name in a folder a product.
     names = [tags.get("MISSION_ID", ""), path.stem, *(folder.name for folder in list(path.parents)[:_UP])]
     unit = next((match[0].upper() for name in names if (match := _UNIT.search(name.replace("_", " ")))), "")
-    mode = next((match[1].upper() for name in names if (match := _MODE.search(name.replace("_", " ")))), "")
-    dates = (tags.get("DATE", ""), *names[1:])
+    mode = next((match[0].upper() for name in names if (match := _MODE.search(name.replace("_", " ")))), "")
+    # A folder dates its files only where it is called as a product: one of downloads has a date of its own.
+    products = [name for name in names[2:] if _UNIT.search(name.replace("_", " "))]
+    dates = (tags.get("DATE", ""), path.stem, *products)
     date = next((stamp for name in dates if (stamp := date_of(name))), "")
     scenes = []
     for scene in geotiff.open_product(path, overrides):

@@ -95,8 +95,9 @@ def _open(path: Path, xml: Path, root: Element, polarisation: str, overrides: Sc
             notes = (
                 "Placed at the height of the ellipsoid: its metadata state no height; say one by --read.height_m.",
             )
-        order = np.argsort(geometry.columns)
-        near, far = order[0], order[-1]
+        # Of one row: ends of different rows would turn the direction towards the flight path.
+        line = np.flatnonzero(geometry.rows == geometry.rows.min())
+        near, far = line[np.argsort(geometry.columns[line])][[0, -1]]
         azimuth = float(
             GEOD.inv(geometry.lons[near], geometry.lats[near], geometry.lons[far], geometry.lats[far])[0] % 360
         )
