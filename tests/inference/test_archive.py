@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from knowlip.base.files import write_json
 from knowlip.inference.archive import Filters, SceneArchive
 from knowlip.inference.archive.adding import IndexConfig, index, write_part
 from knowlip.inference.archive.parts import begin
@@ -81,6 +82,24 @@ def test_what_is_near_equals_brute_force(filters: Filters, keep: Any, tmp_path: 
             vectors, np.asarray(keep(table)), vector, count
         )
     assert [score for _, _, score in found] == sorted((score for _, _, score in found), reverse=True)
+
+
+def test_a_date_with_a_time_is_compared_as_one(tmp_path: Path) -> None:
+    """A space before the time is less than any letter: written so, a filter would pass the whole day."""
+    dates = np.array(["2024-01-31", "2024-01-31T05:00:00", "2024-01-31 13:00:00", "2024-02-01T00:00:00+00:00"])
+    rows = {name: [0.0] * 4 for name in ("lon", "lat", "window_m", "metres_per_pixel", "resolution_m")}
+    rows |= {name: [""] * 4 for name in ("item", "scene_id", "sensor", "band", "polarisation")}
+    rows |= {"date": dates.tolist(), "footprint": [None] * 4, "picture": [b""] * 4}
+    begin(tmp_path, "hash", "model")
+    write_part(tmp_path / "part", rows, np.zeros((4, 2), np.float32))
+    write_json(tmp_path / "part.json", {})
+    archive = SceneArchive(tmp_path)
+    for written in ("2024-01-31 12:00", "2024-01-31T12:00"):
+        assert archive.mask(Filters(after=written))[0].tolist() == [False, False, True, True]
+        assert archive.mask(Filters(before=written))[0].tolist() == [True, True, False, False]
+    for wrong in ("2024-13", "2024-02-30", "last week", "2024-01-31T0500", "2024-01-31T5", "20240131", "2024-W05"):
+        with pytest.raises(ValueError, match="give a date as 2024-01-31"):
+            Filters(before=wrong)
 
 
 def haversine(lon: Any, lat: Any, lon2: float, lat2: float) -> Any:

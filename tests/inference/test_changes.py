@@ -15,6 +15,7 @@ from knowlip.inference.archive.adding import IndexConfig, index
 from knowlip.inference.archive.changes import paired, search_changes, show_changes, twins_of
 from knowlip.inference.images import TakenImage
 from knowlip.inference.settings import SearchConfig
+from knowlip.scenes import SceneOverrides
 from tests.inference.test_predict import shades, write
 from tests.inference.tiny_model import tiny_model
 
@@ -57,6 +58,33 @@ def test_each_window_is_held_against_the_next_day_that_shares_its_ground() -> No
     assert left["without a date"] == int((table["date"].eq("") & pd.Series([one is not None for one in shapes])).sum())
 
 
+def test_what_nobody_knows_is_not_the_same_and_each_window_is_counted_once() -> None:
+    """Unknown polarisations are no pair; the later window of a pair is not counted among those left out, and neither
+    is the one that an earlier window shares too little with left for 'no other day'."""
+    box = shapely.box
+    shapes = np.array([box(0, 0, 1, 1)] * 2 + [box(5, 0, 6, 1)] * 2 + [box(5.5, 0, 6.5, 1), box(9, 9, 10, 10)], object)
+    table = pd.DataFrame(
+        {
+            "date": ["2024-01-01", "2024-02-01", "2024-01-01", "2024-02-01", "2024-03-01", "2024-01-01"],
+            "window_m": 1000.0,
+            "sensor": "sim-x",
+            "polarisation": ["", "", "VV", "VV", "VV", "VV"],
+        }
+    )
+    pairs, left = paired(table, shapes, 0.8)
+    assert [tuple(pair[:2]) for pair in pairs] == [(2, 3)]
+    assert left == {
+        "of which nobody knows sensor and polarisation": 2,
+        "that share less than 80% of their ground with another day": 1,
+        "whose ground no other day shows at this scale with this sensor and polarisation": 1,
+    }
+    assert sum(left.values()) + 2 * len(pairs) == len(table)
+    nothing, left = paired(table.assign(sensor=""), shapes, 0.8)
+    assert (nothing, left) == ([], {"of which nobody knows sensor and polarisation": 6})
+    nothing, left = paired(table.assign(window_m=np.nan, polarisation="VV"), shapes, 0.8)
+    assert (nothing, left) == ([], {"without a size on the ground": 6})
+
+
 @pytest.fixture
 def archive(tmp_path: Path) -> dict[str, Any]:
     """Two days of one place: the first window of the second day shows other ground."""
@@ -71,7 +99,8 @@ def archive(tmp_path: Path) -> dict[str, Any]:
         write(tmp_path / "scenes" / "port_20240601.tif", second, 4.0),
     ]
     same: dict[str, Any] = {"model": model, "device": "cpu"}
-    index(IndexConfig(scenes=scenes, out=out, metres_per_pixel=4.0, **same))
+    read = SceneOverrides(sensor="sim-x", polarisation="VV", raster_band=1)
+    index(IndexConfig(scenes=scenes, out=out, metres_per_pixel=4.0, read=read, **same))
     return {"dataset": out, "changed": True, **same}
 
 

@@ -169,7 +169,8 @@ def compared_pairs(config: SearchConfig) -> ComparedPairs:
         why = ", ".join(f"{count:,} {reason}" for reason, count in left.items()) or "no window passes the filters"
         raise ValueError(
             f"No place of {config.dataset} was seen on two days ({why}): index scenes of one place, sensor and scale "
-            "at two dates, or set --overlap lower."
+            "at two dates (`knowlip index --read.sensor S --read.raster_band 1 --read.polarisation VV` where files do not say them), or set "
+            "--overlap lower."
         )
     model, folder = open_model(config.model, config.device)
     if file_sha256(folder / WEIGHTS) != archive.model_sha256:
@@ -210,7 +211,7 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
     windows of that day the one that shares most of it.
 
     Args:
-        table: columns date, window_m, sensor, polarisation.
+        table: columns date, window_m, sensor, polarisation; "" and NaN where nobody knows it.
         shapes_N: footprints, None where the place is not known.
         overlap: share of the ground that both must show, of their union.
 
@@ -220,16 +221,20 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
     days = table["date"].str[:10].to_numpy(str)
     sides = table["window_m"].to_numpy(float)
     sensors = (table["sensor"] + "|" + table["polarisation"]).to_numpy(str)
+    # Two of which nobody knows it are not two of the same: VV beside VH would be taken for a change.
+    told = (table["sensor"].ne("") & table["polarisation"].ne("")).to_numpy(bool)
     left: Counter[str] = Counter()
     placed = np.array([shape is not None for shape in shapes_N], bool)
     dated = np.array([len(day) == 10 for day in days], bool)
     left["without a place"] = int((~placed).sum())
     left["without a date"] = int((placed & ~dated).sum())
-    usable = np.flatnonzero(placed & dated & np.isfinite(sides))
+    left["of which nobody knows sensor and polarisation"] = int((placed & dated & ~told).sum())
+    left["without a size on the ground"] = int((placed & dated & told & ~np.isfinite(sides)).sum())
+    usable = np.flatnonzero(placed & dated & told & np.isfinite(sides))
     if not len(usable):
         return [], {why: count for why, count in left.items() if count}
     tree, pairs, in_pair = shapely.STRtree(shapes_N[usable]), list[_Pair](), set[int]()
-    near = 0
+    seen = set[int]()
     for at in usable:
         # Only later days are looked for: each pair is found from its earlier window, once.
         shape = shapes_N[at]
@@ -239,20 +244,22 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
         others = others[same]
         if not len(others):
             continue
+        seen |= {int(at), *others.tolist()}
         shared = shapely.area(shapely.intersection(shapes_N[others], shape))
         share = shared / (shapely.area(shapes_N[others]) + shapely.area(shape) - shared)
         enough = share >= overlap
         if not enough.any():
-            near += 1
             continue
         day = min(days[others[enough]].tolist())
         of_day = enough & (days[others] == day)
         best = int(np.argmax(np.where(of_day, share, -1.0)))
         pairs.append(_Pair(int(at), int(others[best]), round(float(share[best]), 4)))
         in_pair |= {int(at), int(others[best])}
-    left[f"that share less than {overlap:.0%} of their ground with another day"] = near
-    alone = len(usable) - len(in_pair) - near
-    left["whose ground no other day shows at this scale with this sensor and polarisation"] = max(0, alone)
+    # A window may be the later one of a pair, or the one that an earlier window was too little alike.
+    left[f"that share less than {overlap:.0%} of their ground with another day"] = len(seen - in_pair)
+    left["whose ground no other day shows at this scale with this sensor and polarisation"] = len(
+        {*usable.tolist()} - seen
+    )
     return pairs, {why: count for why, count in left.items() if count}
 
 

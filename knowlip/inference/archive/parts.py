@@ -10,8 +10,10 @@ Vectors are compared exactly: filters first, then one product with what is left,
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +44,7 @@ known; picture: the pixels as the model saw them, PNG."""
 _LIGHT: Final = tuple(name for name in SCHEMA.names if name not in ("footprint", "picture"))
 ROWS_A_GROUP: Final = 128
 """Rows of a part that are read from the disk together."""
+_DATE: Final = re.compile(r"\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?)?)?", re.ASCII)
 _AT_ONCE: Final = 1 << 16
 """Vectors that are multiplied at once."""
 _MOST: Final = 50_000_000
@@ -57,15 +60,20 @@ class Filters:
     km: float = math.inf
     """Greatest distance from there."""
     after: str = ""
-    """ISO date: not before."""
+    """ISO date, or date and time in UTC: not before."""
     before: str = ""
-    """ISO date: before this."""
+    """ISO date, or date and time in UTC: before this."""
     sensor: str = ""
     """Name of the sensor, or its band."""
     resolution: tuple[float, float] = (0.0, math.inf)
     """Pixel spacing of the scene in metres."""
     window_m: tuple[float, float] = (0.0, math.inf)
     """Side of the window in metres."""
+
+    def __post_init__(self) -> None:
+        # Dates are compared letter by letter, which tells nothing of one that is written otherwise.
+        for name in ("after", "before"):
+            object.__setattr__(self, name, _checked_date(name, getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,8 @@ class ArchivePart:
 
     @cached_property
     def dates(self) -> np.ndarray:
-        """(N,) ISO dates, "" where none is known."""
-        return self.rows["date"].to_numpy(zero_copy_only=False).astype(str)
+        """(N,) ISO dates, with a T before the time, "" where none is known."""
+        return np.char.replace(self.rows["date"].to_numpy(zero_copy_only=False).astype(str), " ", "T")
 
     def of_sensor(self, name: str) -> np.ndarray:
         """(N,) bool: whose sensor or band is called so."""
@@ -243,6 +251,24 @@ def _blocks(vectors: np.ndarray, mask: np.ndarray) -> Iterator[tuple[np.ndarray,
         rows = start + np.flatnonzero(mask[start : start + _AT_ONCE])
         if len(rows):
             yield rows, vectors[rows]
+
+
+def _checked_date(name: str, date: str) -> str:
+    """A date of a filter as the rows have theirs: 2024, 2024-01, 2024-01-31 or 2024-01-31T05:00.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = date.strip().replace(" ", "T")
+    day, _, time = found.partition("T")
+    try:
+        if found:
+            datetime.fromisoformat(day + {4: "-01-01", 7: "-01"}.get(len(day), "") + (f"T{time}" if time else ""))
+    except ValueError:
+        found = "?"
+    if found and not _DATE.fullmatch(found):
+        raise ValueError(f"--{name} is {date!r}: give a date as 2024-01-31, or 2024-01-31T05:00.")
+    return found
 
 
 def _passes(part: ArchivePart, filters: Filters) -> np.ndarray:

@@ -309,15 +309,22 @@ def _near(asked: TileFilter) -> NearPlace | None:
 
 
 def filters_of(asked: TileFilter, near: NearPlace | None) -> Filters:
-    """What a request asks of windows."""
-    return Filters(
-        (near.lon, near.lat) if near else None,
-        near.km if near else math.inf,
-        asked.after,
-        asked.before,
-        asked.sensor.strip(),
-        (asked.resolution[0], asked.resolution[1]) if asked.resolution else (0.0, math.inf),
-    )
+    """What a request asks of windows.
+
+    Raises:
+        Refused: a date that there is not.
+    """
+    try:
+        return Filters(
+            (near.lon, near.lat) if near else None,
+            near.km if near else math.inf,
+            asked.after,
+            asked.before,
+            asked.sensor.strip(),
+            (asked.resolution[0], asked.resolution[1]) if asked.resolution else (0.0, math.inf),
+        )
+    except ValueError as error:
+        raise Refused(str(error).removeprefix("--")) from None
 
 
 def image_of(sent: str, metres_per_pixel: float | None) -> TakenImage:

@@ -136,7 +136,8 @@ class ModelWork:
         """Answers as `knowlip ask` gives them; the same question about several windows is asked at once."""
         found: list[ModelReply | None] = [None] * len(asked)
         for asker, resolution in {(one.asker, one.resolution_m) for one in asked}:
-            places = [at for at, one in enumerate(asked) if one.asker is asker and one.resolution_m == resolution]
+            # Two that are equal are one here: threads may have made each its own of one question.
+            places = [at for at, one in enumerate(asked) if (one.asker, one.resolution_m) == (asker, resolution)]
             with self.lock:
                 replies = asker.replies([asked[at].look.image for at in places], resolution)
             for at, reply in zip(places, replies):

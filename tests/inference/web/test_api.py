@@ -232,6 +232,8 @@ def test_what_cannot_be_searched_is_one_sentence(client: TestClient) -> None:
 
     assert "gazetteer knows no place" in said(near="Nowhere at all")
     assert "which" in said(near="Rotterdam")
+    assert "give a date as 2024-01-31" in said(after="2024-02-30")
+    assert "give a date" in refusal(client.post("/api/points", json={"before": "2024-13"}), 400)
     assert "no such window" in said(404, like="0" * 12 + "-0")
     assert "no base64" in said(image="%%%")
     assert "no PNG" in said(image=base64.b64encode(b"GIF89a").decode())
