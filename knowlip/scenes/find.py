@@ -144,7 +144,7 @@ def open_scenes(path: Path | str, overrides: SceneOverrides | None = None) -> li
         raise UnknownFormat(f"{path} is a folder, and no product of a known sensor.")
     open_product = (reader or geotiff).open_product
     wanted = overrides or SceneOverrides()
-    scenes: list[Scene] = open_product(path, wanted)
+    scenes: list[Scene] = [_unheeded(scene, wanted) for scene in open_product(path, wanted)]
     if not wanted.dem:
         return scenes
 
@@ -155,6 +155,18 @@ def open_scenes(path: Path | str, overrides: SceneOverrides | None = None) -> li
 
     # Readers list the scenes of a product in one order, so each is found again at another height by its number.
     return [over_terrain(scene, wanted, lambda h, k=k: at(h)[k]) for k, scene in enumerate(scenes)]  # type: ignore[misc]
+
+
+def _unheeded(scene: Scene, wanted: SceneOverrides) -> Scene:
+    """The scene with notes of settings that its product leaves no room for: a wish is never dropped in silence."""
+    notes = scene.notes
+    calibration = scene.raster.calibration
+    if wanted.denoise and (calibration is None or calibration.noise is None):
+        if not any("noise is not subtracted" in note.lower() for note in notes):
+            notes += ("Noise is not subtracted: nothing that is read of the product describes it.",)
+    if wanted.units and {wanted.units, scene.units} not in ({scene.units}, {"amplitude", "dn"}):
+        notes += (f"Units {wanted.units} are not used: its pixels are read as {scene.units}, as the product says.",)
+    return scene if notes is scene.notes else replace(scene, notes=notes)
 
 
 def open_scene(path: Path | str, overrides: SceneOverrides | None = None) -> Scene:

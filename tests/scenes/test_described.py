@@ -110,6 +110,25 @@ def test_saocom_slant_range_is_placed_by_its_orbit(tmp_path, side):
     assert any("height of the ellipsoid" in note for note in scene.notes)
 
 
+def test_whole_numbers_of_saocom_are_no_sigma0(tmp_path):
+    saocom(tmp_path / "p", poles=("HH",))
+    image = next(path for path in (tmp_path / "p" / "Data").iterdir() if path.suffix != ".xml")
+    write_tiff(image, amplitudes(np.uint16), **UTM)
+    (scene,) = open_scenes(tmp_path / "p")
+    assert (scene.radiometry, scene.quantity) == ("relative", "none")
+    assert any("whole numbers" in note for note in scene.notes)
+
+
+def test_settings_that_a_product_leaves_no_room_for_are_told(tmp_path):
+    saocom(tmp_path / "p", poles=("HH",))
+    (scene,) = open_scenes(tmp_path / "p", SceneOverrides(denoise=True, units="db"))
+    np.testing.assert_allclose(scene.read()[0], amplitudes()[0] ** 2, rtol=1e-5)
+    assert any("Noise is not subtracted" in note for note in scene.notes)
+    assert any("Units db are not used" in note for note in scene.notes)
+    (plain,) = open_scenes(tmp_path / "p", SceneOverrides(units="dn"))
+    assert not plain.notes
+
+
 def test_saocom_refusals(tmp_path):
     saocom(tmp_path / "p", "slc", ("VV",), bursts=8)
     with pytest.raises(SlantRange, match="bursts"):

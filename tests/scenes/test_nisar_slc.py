@@ -8,7 +8,7 @@ import pytest
 from pyproj import Transformer
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scenes
-from knowlip.scenes.errors import NotCalibrated, SceneError, SlantRange
+from knowlip.scenes.errors import NoLocation, NotCalibrated, SceneError, SlantRange
 from knowlip.scenes.geometry import GEOD
 from tests.scenes.products.orbits import Circle
 
@@ -145,6 +145,18 @@ def test_refusals(tmp_path):
     with h5py.File(path, "r+") as file:
         file["science/LSAR/RSLC/swaths/zeroDopplerTime"].attrs["units"] = "seconds"
     with pytest.raises(SceneError, match="since when"):
+        open_scenes(path)
+
+
+def test_the_map_grid_of_another_file_is_not_followed(tmp_path):
+    path, _ = make(tmp_path, "GSLC")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["projection"] = 32633
+    with h5py.File(path, "r+") as file:
+        grid = file["science/LSAR/GSLC/grids/frequencyA"]
+        del grid["projection"]
+        grid["projection"] = h5py.ExternalLink("other.h5", "/projection")
+    with pytest.raises(NoLocation, match="not followed"):
         open_scenes(path)
 
 

@@ -119,6 +119,32 @@ def test_mosaic_tiles_are_two_scenes(tmp_path):
     assert open_scenes(old)[0].sensor == "palsar"
 
 
+def test_zeros_of_a_mosaic_are_no_data_without_a_declaration(tmp_path):
+    dn = pixels()
+    dn[0, 20:24, 20:24] = 0
+    path = tmp_path / "N23W161_20_sl_HH_F02DAR.tif"
+    write_tiff(path, dn, crs="EPSG:4326", transform=Affine(2e-4, 0, -161, 0, -2e-4, 23))
+    (scene,) = open_scenes(path)
+    assert not scene.read()[1][20:24, 20:24].any()
+    assert scene.read()[1].sum() == dn.size - 16
+
+
+def test_a_constant_belongs_to_the_products_own_numbers(tmp_path):
+    """Pixels that the user turned to dB, or complex ones, do not get the constant of detected amplitudes."""
+    path = tmp_path / "N23W161_20_sl_HH_F02DAR.tif"
+    levels = (20 * np.log10(pixels()) - 83).astype(np.float32)
+    write_tiff(path, levels, crs="EPSG:4326", transform=Affine(2e-4, 0, -161, 0, -2e-4, 23))
+    (scene,) = open_scenes(path, SceneOverrides(units="db"))
+    np.testing.assert_allclose(scene.read()[0], 10 ** (levels[0] / 10), rtol=1e-5)
+    assert (scene.radiometry, scene.quantity) == ("relative", "none")
+    assert any("no longer the numbers of the product" in note for note in scene.notes)
+    with pytest.raises(NotCalibrated, match="no longer"):
+        open_scenes(path, SceneOverrides(units="db", quantity="gamma0"))
+    other = tmp_path / "IMG-HH-ALOS2146686640-170209-FBDR1.1__D.tif"
+    write_tiff(other, pixels().astype(np.complex64), **UTM)
+    assert open_scenes(other)[0].quantity == "none"
+
+
 def test_ceos_is_refused_in_words_and_not_passed_over(tmp_path):
     for kind in ("IMG-HH", "LED", "TRL", "VOL"):
         (tmp_path / f"{kind}-ALOS2015976960-140909-FBDR1.5GUA").write_bytes(b"\0" * 720)

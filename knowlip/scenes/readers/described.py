@@ -137,8 +137,11 @@ def described(
 def _calibrate(raster: Raster, facts: SceneFacts, overrides: SceneOverrides, source: Path) -> tuple[str, str]:
     """Quantity that the raster holds once it is calibrated, and a note."""
     known = bool(facts.quantity) and math.isfinite(facts.factor) and facts.factor > 0
-    if not overrides.calibrate or not known:
-        return "none", relative(source, overrides, facts.why)
+    # A factor belongs to the product's own numbers; who says that these are others has changed them.
+    changed = bool(facts.quantity) and raster.units in ("intensity", "db")
+    if not overrides.calibrate or not known or changed:
+        why = "its pixels are said to be no longer the numbers of the product" if changed else facts.why
+        return "none", relative(source, overrides, why)
     wanted, held = overrides.quantity, facts.quantity
     if facts.terrain and wanted != held:
         if wanted != "sigma0":

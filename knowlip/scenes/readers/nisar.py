@@ -18,7 +18,7 @@ from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import scene_id_of
 from knowlip.scenes.readers.common import choose, require_data, require_end
-from knowlip.scenes.readers.hdf5 import SIGNATURE, Hdf5Raster, dataset_at, group_at, number_at, opened, text_at
+from knowlip.scenes.readers.hdf5 import SIGNATURE, Hdf5Raster, dataset_at, group_at, item_at, number_at, opened, text_at
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "NISAR GCOV"
@@ -122,7 +122,7 @@ def map_grid(grid: Any, shape: tuple[int, int], path: Path) -> AffineGeometry:
         raise NoLocation(f"{path} does not say on which map grid it lies: it has no coordinates.")
     x, y = np.asarray(x, float), np.asarray(y, float)
     try:
-        projection = grid["projection"]
+        projection = item_at(grid, "projection")
         crs = CRS.from_epsg(int(projection.attrs["epsg_code"] if "epsg_code" in projection.attrs else projection[()]))
     except (KeyError, TypeError, ValueError, AttributeError, CRSError) as error:
         raise NoLocation(f"{path} does not say on which map grid it lies ({error}).") from error

@@ -69,6 +69,8 @@ def _image(path: Path, match: re.Match[str], header: Header, raster: Raster, ove
         geometry, notes = points, (*notes, BY_CORNERS.format(" (to 0.001 degrees)"))
     projection = "map" if geometry.kind == "affine" else "ground"
     facts = replace(facts, notes=notes, projection=projection)
+    if raster.units == "complex":
+        facts = replace(facts, quantity="", why="the constant of detected pixels does not hold for complex ones")
     sources = (path, summary_file) if summary else (path,)
     return described(path, raster, facts, overrides, False, sources, geometry)
 
@@ -145,7 +147,7 @@ def _mosaic(path: Path, match: re.Match[str], header: Header, raster: Raster, ov
         view["date"], view["incidence_deg"] = "", math.nan
         several = f"a mosaic of {taken} acquisitions" if taken else "a mosaic"
         notes.append(f"No date and no incidence angle: {several} of 20{year:02d}.")
-    if raster.nodata not in (None, 0.0):
+    if raster.nodata != 0.0:  # no data by the format, inside the tile too
         raster.fills += (0.0,)
     facts = SceneFacts(
         **view,

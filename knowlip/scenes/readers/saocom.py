@@ -102,6 +102,7 @@ def _open(path: Path, xml: Path, root: Element, polarisation: str, overrides: Sc
             GEOD.inv(geometry.lons[near], geometry.lats[near], geometry.lons[far], geometry.lats[far])[0] % 360
         )
     start = _time(need_text(root, "SwathInfo/AcquisitionStartTime", name), name)[0]
+    calibrated = raster.dtype.startswith(("float", "complex64", "complex128"))
     facts = SceneFacts(
         product=NAME,
         name=xml.stem,
@@ -109,8 +110,9 @@ def _open(path: Path, xml: Path, root: Element, polarisation: str, overrides: Sc
         unit=text_of(root, "DataSetInfo/SensorName").replace("SAO", "SAOCOM-"),
         band="L",
         polarisation=polarisation,
-        quantity="sigma0",
+        quantity="sigma0" if calibrated else "",
         factor=1.0,
+        why="its pixels are whole numbers, of which its metadata state no scale",
         date=start.strftime("%Y-%m-%dT%H:%M:%SZ"),
         orbit=word_of(text_of(root, "StateVectorData/OrbitDirection"), "ascending", "descending"),
         look_side=side,
