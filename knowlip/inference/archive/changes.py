@@ -169,8 +169,8 @@ def compared_pairs(config: SearchConfig) -> ComparedPairs:
         why = ", ".join(f"{count:,} {reason}" for reason, count in left.items()) or "no window passes the filters"
         raise ValueError(
             f"No place of {config.dataset} was seen on two days ({why}): index scenes of one place, sensor and scale "
-            "at two dates (`knowlip index --read.sensor S --read.raster_band 1 --read.polarisation VV` where files do not "
-            "say them), or set --overlap lower."
+            "at two dates (`knowlip index --read.sensor S --read.raster_band 1 --read.polarisation VV` where files do "
+            "not say them), or set --overlap lower."
         )
     model, folder = open_model(config.model, config.device)
     if file_sha256(folder / WEIGHTS) != archive.model_sha256:
