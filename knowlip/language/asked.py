@@ -26,8 +26,8 @@ _COMMON: Final = frozenset(
     """a an the this that these those is are was does do can could would you i we me us please tell say give show shows
     shown see seen visible there here in on of at by within inside what which how image images picture pictures scene
     tile radar sar it its and now any be found find present contain contains containing have has depicted displayed
-    appear appears all exactly about altogether overall total lie lies lying s you'd like to know for each whole area
-    view window""".split()
+    appear appears all exactly about altogether overall total lie lies lying s you'd like to know for whole area view
+    window""".split()
 )
 """Words that change no question."""
 _CUES: Final[dict[QuestionType, frozenset[str]]] = {
@@ -60,6 +60,24 @@ _MORE: Final[dict[QuestionType, frozenset[str]]] = {
         "main dominant land cover part region area corner side name dominates most mainly ground terrain".split()
     ),
 }
+_SHOWN: Final = "(?:images?|pictures?|scenes?|tiles?|radar|sar|views?|windows?|areas?)"
+_THE: Final = "(?:(?:a|an|the|this|that|these|those) )?"
+_TYPE: Final = "(?:types?|kinds?|class|classes|sorts?|category)"
+_ANOTHER: Final[dict[QuestionType, re.Pattern[str]]] = {
+    QuestionType.COUNT: re.compile(
+        rf"\b(?:many|count) {_THE}{_SHOWN}\b|\b(?:number|quantity|amount) (?!of\b)"
+        rf"|\b(?:number|quantity|amount) of {_THE}{_SHOWN}\b"
+        r"|\b(?:number|quantity|amount) of (?:the|this|that|a) (?:ship|vessel|boat|plane|airplane)\b"
+    ),
+    QuestionType.RECOGNITION: re.compile(rf"\b{_TYPE} of {_THE}{_SHOWN}\b|\b{_SHOWN} {_TYPE}\b"),
+    QuestionType.POSITION: re.compile(
+        rf"\bwhere (?:is|are|was|were) {_THE}{_SHOWN}\b"
+        rf"|\b(?:location|position|place) (?:of {_THE}{_SHOWN}|is (?:this|it))\b"
+        rf"|\bparts? of {_THE}(?:ships?|vessels?|boats?|aircrafts?|(?:air|aero)?planes?)\b"
+    ),
+    QuestionType.MAIN_LANDFORM: re.compile(r"\b(?:which|what) part\b"),
+}
+"""Words of a kind that ask for something else: of images and not of targets, or for what a target bears or shows."""
 _ROW: Final = {"upper": "upper", "top": "upper", "lower": "lower", "bottom": "lower"}
 _COLUMN: Final = {"left": "left", "right": "right"}
 _MIDDLE: Final = frozenset("center centre middle central".split())
@@ -141,6 +159,8 @@ def _as_kind(kind: QuestionType, text: str, words: list[str], region: str, left:
     if not of_targets and not asks_land:
         return None
     if kind == QuestionType.ALL_LANDFORMS and _CUES[QuestionType.MAIN_LANDFORM] & {*words}:
+        return None
+    if (another := _ANOTHER.get(kind)) is not None and another.search(text):
         return None
     known = _COMMON | _CUES[kind] | _MORE[kind] | (_SHIPS | _AIRCRAFT if of_targets else _LAND)
     rest = left if kind == QuestionType.REGIONAL_LANDFORM else words

@@ -74,3 +74,35 @@ def test_what_is_of_no_kind_is_told_why(words: str, why: str) -> None:
 def test_words_are_let_through_where_that_is_wanted() -> None:
     assert read_question("How many large ships are visible?").type is None
     assert read_question("How many large ships are visible?", 1).type == QuestionType.COUNT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("What number is on the ship?", "What is the number of the ship?", "How many images have ships?"),
+        *("What kind of picture shows ships?", "Which class of radar shows ships?", "What is the image type of ships?"),
+        *("Where is the picture of the aircraft?", "What is the location of the scene with ships?"),
+        *("Which part of the ship is visible?", "What place is this with ships?", "How many windows show ships?"),
+        *("Which type is each ship?", "Where is each ship?", "In which part of the image is the dominant landform?"),
+    ],
+)
+def test_the_words_of_a_kind_may_ask_for_something_else(words: str) -> None:
+    assert read_question(words).type is None
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("In this image, how many ships are there?", "count"),
+        ("What is the number of ships in the scene?", "count"),
+        ("What is the total number of aircraft?", "count"),
+        ("Count the ships in this picture.", "count"),
+        ("What is the ship type in this image?", "recognition"),
+        ("What types of aircraft does the picture show?", "recognition"),
+        ("Where in the image are the ships?", "position"),
+        ("In which part of the scene are most aircraft?", "position"),
+        ("What covers most of the area, which land cover?", "main_landform"),
+    ],
+)
+def test_naming_the_image_makes_no_other_question(words: str, kind: str) -> None:
+    assert str(read_question(words).type) == kind
