@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -37,7 +38,11 @@ _SETTLED_M = 0.05
 _GEOID_M = 5.0
 """Heights that would fit the product's own points better by more than this are told: a geoid's undulation shows so."""
 _ONE_HEIGHT_M = 10.0
-_SANE_M = (-12_000.0, 10_000.0)
+_SANE_M = (-600.0, 10_000.0)
+"""Heights of land and of the sea's surface; lower ones are depths of water, or numbers that stand for no height."""
+_METRES = {"": 1.0, "m": 1.0, "metre": 1.0, "meter": 1.0, "ft": 0.3048, "foot": 0.3048, "us-ft": 1200 / 3937}
+_METRES |= {"metres": 1.0, "meters": 1.0, "feet": 0.3048, "us survey foot": 1200 / 3937, "ftus": 1200 / 3937}
+"""Units of heights, in metres."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class HeightModel:
     transform: Affine  # Of what is kept.
     crs: CRS
     offset_m: float = 0.0  # Added to its heights.
+    vertical: str = ""  # Name of the surface that its CRS says they count from; "": it says none.
 
     @property
     def heights(self) -> Array:
@@ -180,10 +186,18 @@ def open_model(path: Path, lons: Array, lats: Array, offset_m: float) -> HeightM
         with rasterio.Env(**GDAL_OPTIONS), open_raster(path) as file:
             if file.crs is None or file.transform.is_identity:
                 raise NoLocation(f"{path} has no coordinate reference system, so it is no height model of a place.")
-            crs, transform = CRS.from_user_input(file.crs.to_wkt()), file.transform
+            full, transform = CRS.from_user_input(file.crs.to_wkt()), file.transform
             width, height = file.width, file.height
+            if file.count != 1 or np.dtype(file.dtypes[0]).kind not in "iuf":
+                raise NoLocation(
+                    f"{path} has {file.count} bands of {file.dtypes[0]}; a height model is one band of heights in "
+                    "metres (gdal_translate -b 1)."
+                )
+            _to_metres(file, full, path)
     except (RasterioError, OSError) as error:
         raise NoLocation(f"{path} cannot be opened as a height model ({error}).") from error
+    vertical = full.sub_crs_list[1].name if full.is_compound else ""
+    crs = full.to_2d()
     x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(lons, lats)
     columns, rows = apply(~transform, np.asarray(x, float), np.asarray(y, float))
     inside = (columns >= 0) & (columns <= width) & (rows >= 0) & (rows <= height)
@@ -199,7 +213,22 @@ def open_model(path: Path, lons: Array, lats: Array, offset_m: float) -> HeightM
     shape = max(1, round((bottom - top) / step)), max(1, round((right - left) / step))
     part = transform @ Affine.translation(left, top)
     part = part @ Affine.scale((right - left) / shape[1], (bottom - top) / shape[0])
-    return HeightModel(path, (left, top, right - left, bottom - top), shape, part, crs, offset_m)
+    return HeightModel(path, (left, top, right - left, bottom - top), shape, part, crs, offset_m, vertical)
+
+
+def _to_metres(file: Any, crs: CRS, path: Path) -> tuple[float, float]:
+    """Factor and summand that make metres of the stored heights: the band's scale, offset and unit, or that of the CRS.
+
+    Raises:
+        NoLocation: it states another unit than metres and feet.
+    """
+    stated = (file.units[0] or "").strip().lower()
+    unit = _METRES.get(stated, math.nan)
+    if not stated and crs.is_compound:
+        unit = crs.sub_crs_list[1].axis_info[0].unit_conversion_factor
+    if not math.isfinite(unit * file.scales[0] * file.offsets[0]):
+        raise NoLocation(f"{path} states its heights in {stated or 'numbers without a scale'}; metres are needed.")
+    return unit * file.scales[0], unit * file.offsets[0]
 
 
 @lru_cache(maxsize=2)
@@ -210,11 +239,13 @@ def _heights(
     try:
         with rasterio.Env(**GDAL_OPTIONS), open_raster(path) as file:
             values = file.read(1, window=Window(*window), out_shape=shape, masked=True, resampling=Resampling.bilinear)
+            factor, summand = _to_metres(file, CRS.from_user_input(file.crs.to_wkt()), path)
     except (RasterioError, OSError) as error:
         raise NoLocation(f"{path} cannot be read as a height model ({error}).") from error
     heights = np.asarray(
         values.filled(np.nan) if values.dtype.kind == "f" else values.astype("f4").filled(np.nan), "f4"
     )
+    heights = heights * np.float32(factor) + np.float32(summand)
     holes = ~np.isfinite(heights) | (heights < _SANE_M[0]) | (heights > _SANE_M[1])
     if holes.all():
         raise NoLocation(f"{path} holds no height where the scene lies.")
@@ -285,7 +316,12 @@ def _with_residual(scene: Scene, geometry: TerrainGeometry, columns: Array, rows
             )
     if geometry.model.filled > 0:
         notes.append(f"{geometry.model.filled:.1%} of the height model held none: the nearest height is taken there.")
-    if geometry.model.offset_m == 0 and not any("dem_offset_m" in note for note in notes):
+    if geometry.model.offset_m == 0 and geometry.model.vertical:
+        notes.append(
+            f"By its CRS its heights count from {geometry.model.vertical}: where that is a geoid, say its undulation by "
+            "--read.dem_offset_m; they are taken as above the ellipsoid."
+        )
+    elif geometry.model.offset_m == 0 and not any("dem_offset_m" in note for note in notes):
         notes.append("Its heights are taken as above the ellipsoid (--read.dem_offset_m 0).")
     kept = tuple(note for note in scene.notes if not note.startswith(("Relief between", "Placed by its orbit at one")))
     sources = (*(scene.sources or (scene.path,)), geometry.model.path)

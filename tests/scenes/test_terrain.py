@@ -5,6 +5,7 @@ import pickle
 import h5py
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from pyproj import Transformer
 from rasterio.windows import Window
@@ -141,6 +142,41 @@ def test_holes_are_filled_and_told(tmp_path):
     path, _ = nisar.make(tmp_path)
     (scene,) = open_scenes(path, SceneOverrides(dem=model(tmp_path / "dem.tif", hole=True)))
     assert any("of the height model held none" in note for note in scene.notes)
+
+
+def test_heights_are_metres_whatever_the_file_keeps(tmp_path):
+    """Decimetres with a declared scale, feet, undeclared numbers for no height, and a surface named by the CRS."""
+    path, _ = nisar.make(tmp_path)
+    dem = model(tmp_path / "dem.tif")
+    columns, rows = np.array([20.0, 75.0, 130.0]), np.array([20.0, 60.0, 100.0])
+    expected = open_scenes(path, SceneOverrides(dem=dem))[0].to_lonlat(columns, rows)
+    with rasterio.open(dem) as file:
+        heights, grid = file.read(1), {"crs": file.crs, "transform": file.transform}
+    gap = heights.copy()
+    gap[345:352, 345:352] = -9999
+    cases = [
+        ("scaled", np.round(heights * 10).astype(np.int16), {}, 0.1, "", ""),
+        ("feet", heights / np.float32(0.3048), {}, 1.0, "ft", ""),
+        ("gap", gap, {}, 1.0, "", "of the height model held none"),
+        ("geoid", heights, {"crs": "EPSG:32611+5773"}, 1.0, "", "count from EGM96 height"),
+    ]
+    for name, values, options, scale, unit, note in cases:
+        file_name = tmp_path / f"{name}.tif"
+        write_tiff(file_name, values[None], **{**grid, **options})
+        with rasterio.open(file_name, "r+") as file:
+            file.scales = (scale,)
+            if unit:
+                file.units = (unit,)
+        (scene,) = open_scenes(path, SceneOverrides(dem=str(file_name)))
+        assert np.max(GEOD.inv(*scene.to_lonlat(columns, rows), *expected)[2]) < 0.5, name
+        assert not note or any(note in text for text in scene.notes), name
+    write_tiff(tmp_path / "rgb.tif", np.stack([heights] * 3), **grid)
+    with pytest.raises(NoLocation, match="3 bands"):
+        open_scenes(path, SceneOverrides(dem=str(tmp_path / "rgb.tif")))
+    with rasterio.open(tmp_path / "feet.tif", "r+") as file:
+        file.units = ("fathom",)
+    with pytest.raises(NoLocation, match="fathom"):
+        open_scenes(path, SceneOverrides(dem=str(tmp_path / "feet.tif")))
 
 
 def test_refusals(tmp_path):
