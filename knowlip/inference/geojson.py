@@ -10,6 +10,7 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from knowlip.base.files import whole_file
+from knowlip.scenes.scene import counterclockwise
 
 
 def write_geojson(path: Path, shapes: Sequence[BaseGeometry | None], rows: Sequence[Mapping[Any, Any]]) -> None:
@@ -21,7 +22,7 @@ def write_geojson(path: Path, shapes: Sequence[BaseGeometry | None], rows: Seque
         rows: properties of each; unknown numbers become null.
     """
     features = [
-        {"type": "Feature", "geometry": shape and mapping(shape), "properties": plain_properties(row)}
+        {"type": "Feature", "geometry": shape and mapping(counterclockwise(shape)), "properties": plain_properties(row)}
         for row, shape in zip(rows, shapes, strict=True)
     ]
     with whole_file(path) as part:

@@ -15,7 +15,7 @@ from knowlip.base.progress import track
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import SceneError
 from knowlip.scenes.find import open_scenes, search
-from knowlip.scenes.scene import Scene, SceneOverrides
+from knowlip.scenes.scene import Scene, SceneOverrides, counterclockwise
 
 _STRIP = 4_000_000
 """Pixels read at a time."""
@@ -98,7 +98,7 @@ def describe(scene: Scene, pixels: bool = True) -> dict[str, Any]:
         "resolution_m": round(scene.resolution_m, 4),
         "size_km": [round(columns * width / 1000, 3), round(rows * height / 1000, 3)],
         "center": [round(value, 6) for value in scene.center] if scene.located else None,
-        "footprint": mapping(scene.footprint) if scene.located else None,
+        "footprint": mapping(counterclockwise(scene.footprint)) if scene.located else None,
         "notes": list(scene.notes),
     }
     try:

@@ -1,7 +1,7 @@
 """What a file name says: scene identifier, date, sensor, polarisation."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 _SENTINEL_1 = re.compile(r"(?:^|[^a-z0-9])s1[abcd]?(?:_|-|hand|$)", re.IGNORECASE)
@@ -16,11 +16,18 @@ def word_of(value: object, *words: str) -> str:
 
 
 def second_of(stamp: str) -> str:
-    """The ISO date, or date and time to the second (UTC), that a text of metadata begins with; "" where it does not."""
-    found = re.match(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}:\d{2}))?", stamp)
+    """The ISO date, or date and time to the second (UTC), that a text of metadata begins with; "" where it does not.
+    A time with an offset from UTC ("+05:30") is brought to UTC."""
+    found = re.match(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}:\d{2})(?:\.\d+)?([+-]\d{2}:?\d{2})?)?", stamp)
     if found is None:
         return ""
-    return f"{found[1]}T{found[2]}Z" if found[2] else found[1]
+    if found[3] is None:
+        return f"{found[1]}T{found[2]}Z" if found[2] else found[1]
+    try:
+        moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{found[3]}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return ""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def slug(name: str) -> str:

@@ -10,8 +10,9 @@ from pyproj import CRS, Transformer
 from rasterio.windows import Window
 from shapely import union_all
 from shapely.affinity import translate
-from shapely.geometry import Polygon, box
+from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
+from shapely.geometry.polygon import orient
 
 from knowlip.scenes.calibration import QUANTITIES
 from knowlip.scenes.errors import NoLocation
@@ -196,6 +197,14 @@ class Scene:
             ValueError: the window is empty or not inside the scene, or the pixels cannot be decoded.
         """
         return self.raster.read(window if window is not None else Window(0, 0, self.shape[1], self.shape[0]))
+
+
+def counterclockwise(shape: BaseGeometry) -> BaseGeometry:
+    """The shape with the outer rings of its polygons counterclockwise, as GeoJSON has them (RFC 7946, section 3.1.6):
+    some maps take a ring the other way round for all the Earth but what it encloses."""
+    if shape.geom_type == "Polygon":
+        return orient(shape)
+    return MultiPolygon([orient(part) for part in shape.geoms]) if shape.geom_type == "MultiPolygon" else shape
 
 
 def lonlat_polygon(lons: np.ndarray, lats: np.ndarray) -> BaseGeometry:

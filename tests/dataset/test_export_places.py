@@ -89,6 +89,7 @@ def test_geojson(built, tmp_path):
         else:
             assert (west, south, east, north) == shape.bounds
         assert feature["properties"]["platform"] == "sentinel-1"
+        assert all(part.exterior.is_ccw for part in getattr(shape, "geoms", [shape]))
     assert crossing
     assert geopandas.read_file(next(out.glob("*.geojson"))).crs == 4326
 

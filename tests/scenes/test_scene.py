@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scene, unique_ids
 from knowlip.scenes.errors import NotStated
-from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
+from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, second_of, sensor_of
 from tests.tiles.rasters import speckle, write_scene
 
 
@@ -274,3 +274,19 @@ def test_real_scenes_are_understood():
     radar = open_scene(DATA / "s1-geotiff" / "S1A__IW___A_20150309T173017_VV_grd_mli_geo_norm_db.tif")
     assert (radar.sensor, radar.band, radar.polarisation, radar.units) == ("sentinel-1", "C", "VV", "db")
     assert radar.resolution_m == pytest.approx(20, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected"),
+    [
+        ("2021-01-05T05:33:11.123456Z", "2021-01-05T05:33:11Z"),
+        ("2021-01-05 05:33:11.5", "2021-01-05T05:33:11Z"),
+        ("2021-01-05", "2021-01-05"),
+        ("2021-01-05T01:33:11.5+05:30", "2021-01-04T20:03:11Z"),
+        ("2021-12-31T22:00:00-0300", "2022-01-01T01:00:00Z"),
+        ("2021-01-05T05:33:11+99:00", ""),
+        ("05-JAN-2021", ""),
+    ],
+)
+def test_times_with_an_offset_are_brought_to_utc(stamp, expected):
+    assert second_of(stamp) == expected
