@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ca
 import numpy as np
 
 from knowlip.base.parsing import stage_config
+from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe
 from knowlip.commands import COMMANDS
 from knowlip.dataset import Dataset
@@ -20,12 +21,13 @@ from knowlip.inference.archive import SceneArchive
 from knowlip.inference.archive.parts import HEAD
 from knowlip.inference.settings import AskConfig, CaptionConfig
 from knowlip.models.default import shipped_model
-from knowlip.models.hub import WEIGHTS, find_model
+from knowlip.models.hub import ANSWERS, WEIGHTS, find_model
 from knowlip.scenes import Scene, SceneOverrides
 from knowlip.scenes import open_scene as _open_scene
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
+    from pandas import DataFrame
 
     from knowlip.inference.ask import AnsweredQuestion
     from knowlip.inference.caption import CaptionedImage
@@ -37,7 +39,9 @@ Named: TypeAlias = "KnowLIP | str | Path | None"
 """A model that is open, its folder, USER/REPO of the hub, or None for the one that comes with KnowLIP."""
 Pictured: TypeAlias = str | Path | np.ndarray
 """An image: a file, or 8-bit pixels (H, W) with 0 where there is no data."""
-Told = Literal["detect", "segment", "caption", "ask", "embed"]
+Told = Literal["detect", "segment", "classify", "caption", "ask", "embed"]
+_HEADS: Final = ("detect", "segment", "classify")
+"""Kinds whose model is trained by the user; the others have one that comes along."""
 _MEMORY: Final = Path("the image")
 _BATCH: Final = 32
 
@@ -232,11 +236,15 @@ def ask(
     from knowlip.inference.opened import say_unknown_sizes
     from knowlip.inference.replies import asker_of, coarse, refusing
     from knowlip.inference.views import CoarsePixels
+    from knowlip.inference.written import unknown_words
 
     given = {**_without(settings, ("image", "also", "out", "tile"), "ask"), "image": str(_path(image))}
     config = stage_config(AskConfig, {**given, "question": question, **_metres(metres_per_pixel)})
     opened = _opened(model, device)
-    asker, _ = asker_of(opened, _folder(opened), question, config.refuse, config.generation)
+    asker, notes = asker_of(opened, _calibrated(opened), question, config.refuse, config.generation)
+    for note in (*notes, unknown_words(opened, question)):
+        if note:
+            say(f"  note: {note}")
     try:
         view = _view(image, opened, metres_per_pixel, config.refuse)
     except CoarsePixels as error:
@@ -254,8 +262,9 @@ def ask(
 class ScenePredictions(NamedTuple):
     """What came of whole scenes."""
 
-    scenes: "Mapping[str, GeoDataFrame | Path]"
-    """Scene -> a row an object or window with its outline; of a segmenter the GeoTIFF."""
+    scenes: "Mapping[str, GeoDataFrame | DataFrame | Path]"
+    """Scene -> a row an object or window with its outline (a scene whose place nobody knows: a table without outlines,
+    of a detector its CSV); of a segmenter the GeoTIFF."""
     failed: Sequence[Mapping[str, str]]
     """{"path", "reason"} of those that could not be used."""
 
@@ -266,10 +275,10 @@ def predict(
     """Look at whole scenes window by window, from disk; a run that was stopped goes on.
 
     Args:
-        kind: "detect" and "segment" (with a trained detector or segmenter), "caption", "ask", "embed".
+        kind: "detect", "segment" and "classify" (with a head that was trained for it), "caption", "ask", "embed".
         scenes: files, or folders that are searched for them.
         out: folder for maps and tables.
-        model: folder of the detector or segmenter, or a model that has words.
+        model: folder of the detector, segmenter or classifier, or a model that has words.
         settings: of `knowlip predict KIND`, e.g. `question="..."`, `metres_per_pixel=3`.
 
     Raises:
@@ -281,13 +290,15 @@ def predict(
     (4326, True, [])
     """
     import geopandas
+    import pandas as pd
+    from pyarrow.parquet import read_schema
 
     if f"predict {kind}" not in COMMANDS:
-        raise ValueError(f"kind must be detect, segment, caption, ask or embed, not {kind!r}.")
-    named = _named(model)
+        raise ValueError(f"kind must be detect, segment, classify, caption, ask or embed, not {kind!r}.")
+    named = None if model is None and kind in _HEADS else _named(model)
     given = {**settings, "scenes": _listed(scenes), "out": out, **({} if named is None else {"model": named})}
     result = run(f"predict {kind}", **given)
-    tables: dict[str, GeoDataFrame | Path] = {}
+    tables: dict[str, GeoDataFrame | DataFrame | Path] = {}
     for one in result["scenes"]:
         start = Path(out) / str(one["scene_id"])
         files = [start.with_name(start.name + ending) for ending in (".gpkg", ".parquet", ".tif", ".csv")]
@@ -297,7 +308,8 @@ def predict(
         if file.suffix == ".gpkg":
             tables[start.name] = geopandas.read_file(file)
         elif file.suffix == ".parquet":
-            tables[start.name] = geopandas.read_parquet(file)
+            located = b"geo" in (read_schema(file).metadata or {})
+            tables[start.name] = geopandas.read_parquet(file) if located else pd.read_parquet(file)
         else:  # a map, or a table of a scene whose place nobody knows
             tables[start.name] = file
     return ScenePredictions(tables, list(result["failed"]))
@@ -368,8 +380,7 @@ class Index:
             return cast("GeoDataFrame", geopandas.read_parquet(file))
 
     def _with_model(self) -> dict[str, Any]:
-        named = _named(self.model)
-        return {} if named is None else {"model": named}
+        return {"model": _named(self.model)}
 
 
 def search(where: "Dataset | Index | PathLike", text: str = "", model: Named = None, **settings: Any) -> "GeoDataFrame":
@@ -378,7 +389,7 @@ def search(where: "Dataset | Index | PathLike", text: str = "", model: Named = N
     Args:
         where: data set, archive, or the folder of one.
         text: what to look for.
-        model: that searches; that of the archive by default.
+        model: that searches; of an archive the one that embedded it.
         settings: of `knowlip search`: `top`, and filters of an archive.
 
     Raises:
@@ -392,8 +403,7 @@ def search(where: "Dataset | Index | PathLike", text: str = "", model: Named = N
     path = where.path if isinstance(where, Dataset) else Path(where)
     if (path / HEAD).is_file():
         return Index(path, model).search(text, **settings)
-    named = _named(model)
-    given = _without(settings, ("dataset", "out"), "search") | ({} if named is None else {"model": named})
+    given = _without(settings, ("dataset", "out"), "search") | {"model": _named(model)}
     found = run("search", dataset=path, text=text, **given)
     import geopandas
     import pandas as pd
@@ -499,23 +509,37 @@ def _opened(model: Named, device: str) -> "KnowLIP":
     return _LAST[key]
 
 
-def _folder(model: "KnowLIP") -> Path:
-    """Where a model lies, beside which its calibration may be."""
-    return model.folder or Path()
+def _calibrated(model: "KnowLIP") -> Path | None:
+    """Where a model lies, beside which its calibration may be; None where it has been trained on since, or was never
+    saved: what was measured is not of these weights then."""
+    from knowlip.models.stored import holds_weights
+
+    if model.folder is None or not (model.folder / ANSWERS).is_file():
+        return model.folder
+    if holds_weights(model.folder, model):
+        return model.folder
+    say(f"  note: The weights of the model are not those of {model.folder}: nothing is calibrated or refused.")
+    return None
 
 
-def _named(model: Named) -> str | None:
+def _named(model: Named) -> str:
     """A model for a command, which opens it itself.
 
     Raises:
-        ValueError: a model that was made and not loaded.
+        ValueError: a model that was made and not loaded, or whose weights have changed since.
     """
     from knowlip.models import KnowLIP
+    from knowlip.models.stored import holds_weights
 
     if not isinstance(model, KnowLIP):
-        return None if model is None else str(model)
+        return str(shipped_model() if model is None else model)
     if model.folder is None:
         raise ValueError("This model was not loaded from a folder: save it (model.save_pretrained), and name that.")
+    if not holds_weights(model.folder, model):
+        raise ValueError(
+            f"The weights of this model are not those of {model.folder} any more: save it (model.save_pretrained), and "
+            "name that."
+        )
     return str(model.folder)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+import rasterio
+import torch
 from PIL import Image
 
 import knowlip
@@ -127,3 +129,41 @@ def test_settings_are_joined_over_a_recipe() -> None:
         **{"a": 1, "b": 4},
         **{"g": {"x": 1, "y": 3}},
     }
+
+
+def test_a_model_that_was_trained_on_has_no_calibration(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was measured belongs to the weights of the folder, not to whatever came of them."""
+    data = knowlip.Dataset(story / "dataset")
+    tile = data.image(str(data.tiles(scale="large")["tile_id"].iloc[0]))
+    model = knowlip.load()
+    assert knowlip.ask(tile, "how many vessels are there?", model, 2)["confidence"] is not None
+    assert "Asked as 'How many ships are visible?'" in capsys.readouterr().err
+    with torch.no_grad():
+        next(model.parameters()).add_(1e-3)
+    changed = knowlip.ask(tile, "how many vessels are there?", model, 2)
+    assert (changed["confidence"], changed["refused"]) == (None, None)
+    assert "not those of" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"not those of .* any more"):
+        knowlip.predict("embed", story / "scenes", story / "other", model, metres_per_pixel=3)
+
+
+def test_scenes_without_a_place_are_tables(story: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of none the outlines are known. The model is the one that comes along, whatever the environment says."""
+    monkeypatch.setenv("KNOWLIP_MODEL", str(tmp_path / "no-such-model"))
+    pixels = np.random.default_rng(0).integers(100, 900, (256, 256)).astype(np.uint16)
+    path = tmp_path / "scene.tif"
+    with rasterio.open(path, "w", driver="GTiff", width=256, height=256, count=1, dtype="uint16") as file:
+        file.write(pixels, 1)
+    (tmp_path / "scene.scene.yaml").write_text("unlocated: true\nspacing_m: [3, 3]\nunits: amplitude\n")
+    found = knowlip.predict(
+        "ask",
+        tmp_path / "scene.scene.yaml",
+        tmp_path / "out",
+        question="How many ships are visible?",
+        metres_per_pixel=3,
+    )
+    table = found.scenes["scene"]
+    assert not isinstance(table, geopandas.GeoDataFrame)
+    assert len(table) == 1  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="model"):
+        knowlip.predict("classify", path, tmp_path / "classes")

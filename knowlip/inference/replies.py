@@ -176,13 +176,13 @@ def coarse(error: CoarsePixels) -> Refusal:
 
 
 def asker_of(
-    model: KnowLIP, folder: Path, question: str, refuse: bool, generation: GenerationConfig
+    model: KnowLIP, folder: Path | None, question: str, refuse: bool, generation: GenerationConfig
 ) -> tuple[Asker, list[str]]:
     """A question put to a model, and notes on it.
 
     Args:
         model: in evaluation mode.
-        folder: where it was loaded from.
+        folder: where it was loaded from; None: nothing is known of its answers.
         question: in any words, or a text with one [MASK].
         refuse: whether questions may be refused.
         generation: how answers are written that are not chosen from a list; other settings than the usual ones ask for
@@ -193,7 +193,7 @@ def asker_of(
     """
     check_text(question, "The question")
     question_tokens(model, question)
-    calibration, note = read_calibration(folder)
+    calibration, note = (None, "") if folder is None else read_calibration(folder)
     read = read_question(question, calibration.let_through if calibration else 0)
     notes = [note] if note and refuse else []
     plain = replace(generation, max_new_tokens=GenerationConfig().max_new_tokens) == GenerationConfig()

@@ -95,3 +95,20 @@ def read_model(kind: type[Model], folder: Path | str, device: str | torch.device
         return model.eval().to(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
         raise ValueError(f"The model cannot be put on {device}: {str(error).splitlines()[0]}") from error
+
+
+def holds_weights(folder: Path, model: Towers) -> bool:
+    """Whether a model in memory has the weights of a folder, rounded to the precision that it has now.
+
+    Args:
+        folder: of a model.
+        model: that was loaded from it, and perhaps trained on since.
+    """
+    try:
+        weights = load_file(folder / _WEIGHTS)
+    except (OSError, SafetensorError):
+        return False
+    own = model.state_dict()
+    return all(
+        name in own and torch.equal(weight.to(own[name].dtype), own[name].cpu()) for name, weight in weights.items()
+    )
