@@ -1,6 +1,7 @@
 """ICEYE ground-range images placed by their orbit and ground-range polynomial, and by control points on terrain,
 against positions on a circular orbit that are solved pixel by pixel."""
 
+import json
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from rasterio.control import GroundControlPoint
 
 from knowlip.scenes import SceneOverrides, open_scenes
-from knowlip.scenes.errors import PoorGeolocation
+from knowlip.scenes.errors import PoorGeolocation, SceneError
 from knowlip.scenes.geometry import GEOD
+from knowlip.scenes.xml import read_xml
 from tests.scenes.products.iceye import EPOCH, stamp
 from tests.scenes.products.orbits import Circle
 from tests.scenes.products.tiffs import write_tiff
@@ -151,6 +153,40 @@ def test_control_points_on_terrain_are_read_and_their_relief_is_told(tmp_path):
 def test_points_that_contradict_each_other_are_still_refused(tmp_path):
     product = Grd(tmp_path, terrain=lambda row, column: 100.0 + row % 7, gcps=True, shift=0.01)
     with pytest.raises(PoorGeolocation):
+        open_scenes(product.path)
+
+
+def test_amplitudes_raised_to_a_power_are_brought_back(tmp_path):
+    """GRD of integers that stand for a root of the amplitude, with the metadata in JSON and one factor for all."""
+    product = Grd(tmp_path)
+    (plain,) = open_scenes(product.path)
+    facts = {element.tag: element.text for element in read_xml(product.path.with_suffix(".xml")) if not len(element)}
+    facts |= {"amplitude_mapping": {"function": "power", "parameters": {"exponent": 0.5, "scale": 1}}}
+    product.path.with_suffix(".xml").unlink()
+    product.path.with_suffix(".json").write_text(json.dumps({"properties": facts}))
+    (scene,) = open_scenes(product.path)
+    assert scene.quantity == plain.quantity == "sigma0"
+    stored = np.sqrt(plain.read()[0] / 1e-5)
+    np.testing.assert_allclose(scene.read()[0], 1e-5 * stored**4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("coord_first_near", [None, 1, 60.0, 24.0]),
+        ("coord_first_near", "1 nan 1 60.0 24.0"),
+        ("amplitude_mapping", {"function": "power", "parameters": [1]}),
+    ],
+)
+def test_nonsense_in_json_is_refused_in_words(tmp_path, name, value):
+    product = Grd(tmp_path)
+    facts = {element.tag: element.text for element in read_xml(product.path.with_suffix(".xml")) if not len(element)}
+    product.path.with_suffix(".xml").unlink()
+    product.path.with_suffix(".json").write_text(json.dumps({"properties": {**facts, name: value}}))
+    with pytest.raises(SceneError, match="ICEYE_X6"):
+        open_scenes(product.path)
+    product.path.with_suffix(".json").write_text(json.dumps({"properties": [facts]}))
+    with pytest.raises(SceneError, match="named properties"):
         open_scenes(product.path)
 
 

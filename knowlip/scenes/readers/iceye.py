@@ -45,6 +45,11 @@ class _MappedAmplitude(RasterFile):
     exponent: float = 1.0
     factor: float = 1.0
 
+    @property
+    def table(self) -> np.ndarray | None:
+        """None: values are no longer the stored integers that a table is looked up by."""
+        return None
+
     def values(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         stored, mask = super().values(window)
         valid = stored != 0 if self.nodata is None else stored != self.nodata
@@ -161,6 +166,8 @@ def _facts_tiff(image: Path, header: Header) -> tuple[Facts, list[Path]]:
         except ValueError as error:
             raise DamagedProduct(str(error)) from error
         properties = found.get("properties", found) if isinstance(found, dict) else {}
+        if not isinstance(properties, dict):
+            raise DamagedProduct(f"{json} holds no list of named properties.")
         facts |= {name.lower(): value for name, value in properties.items()}
         sources.append(json)
     facts = {name.removeprefix("iceye:"): value for name, value in facts.items()}
@@ -214,7 +221,8 @@ def _tiff_raster(image: Path, header: Header, facts: Facts) -> RasterFile:
     raster = raster_of(image, header, band)
     if str(mapping.get("function", "none")).lower() in ("none", "linear") or raster.units == "complex":
         return raster
-    parameters = mapping.get("parameters") or {}
+    parameters = mapping.get("parameters")
+    parameters = parameters if isinstance(parameters, dict) else {}
     exponent = finite(parameters.get("exponent"))
     if mapping["function"] != "power" or not exponent > 0:
         raise UnknownFormat(f"{image} stores amplitudes through {mapping}, which is not known here.")

@@ -95,10 +95,17 @@ def places_of(
 
 
 def numbers_of(value: Any) -> list[float]:
-    """Numbers of an array, a list, or a text such as "[1, 2, 3.5]"."""
+    """Numbers of an array, a list, or a text such as "[1, 2, 3.5]"; [] where one of them is none: leaving it out would
+    give its place to the next."""
     if isinstance(value, str):
+        if re.search(r"nan|inf|null|none", value, re.IGNORECASE):
+            return []
         return [float(number) for number in re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", value)]
-    return [] if value is None else [float(number) for number in np.ravel(value)]
+    try:
+        numbers = [finite(number) for number in np.ravel(value)] if value is not None else []
+    except ValueError:  # lists of different lengths
+        return []
+    return numbers if np.all(np.isfinite(numbers)) else []
 
 
 def corners_of(facts: Facts) -> dict[str, list[float]] | None:
