@@ -161,9 +161,9 @@ def _unheeded(scene: Scene, wanted: SceneOverrides) -> Scene:
     """The scene with notes of settings that its product leaves no room for: a wish is never dropped in silence."""
     notes = scene.notes
     calibration = scene.raster.calibration
-    if wanted.denoise and (calibration is None or calibration.noise is None):
-        if not any("noise is not subtracted" in note.lower() for note in notes):
-            notes += ("Noise is not subtracted: nothing that is read of the product describes it.",)
+    noisy = wanted.denoise and (calibration is None or calibration.noise is None)
+    if noisy and not any("noise is not subtracted" in note.lower() for note in notes):
+        notes += ("Noise is not subtracted: nothing that is read of the product describes it.",)
     if wanted.units and {wanted.units, scene.units} not in ({scene.units}, {"amplitude", "dn"}):
         notes += (f"Units {wanted.units} are not used: its pixels are read as {scene.units}, as the product says.",)
     return scene if notes is scene.notes else replace(scene, notes=notes)

@@ -12,7 +12,6 @@ import shapely
 
 from knowlip.dataset.export.captions import caption
 from knowlip.dataset.export.job import Export, ExportTile, image_place
-from knowlip.scenes.scene import counterclockwise
 
 _STAC = "1.0.0"
 _EXTENSIONS = [
@@ -45,7 +44,7 @@ def write_geojson(job: Export) -> None:
                 "type": "Feature",
                 "id": tile.tile_id,
                 "bbox": bbox_of(shape),
-                "geometry": shapely.geometry.mapping(counterclockwise(shape)),
+                "geometry": shapely.geometry.mapping(shapely.orient_polygons(shape)),
                 "properties": {
                     "tile_id": tile.tile_id,
                     **facts,
@@ -189,7 +188,7 @@ def _item(tile: ExportTile, shape: Any, facts: dict[str, Any], collection: str) 
         "stac_extensions": _EXTENSIONS,
         "id": tile.tile_id,
         "bbox": bbox_of(shape),
-        "geometry": shapely.geometry.mapping(counterclockwise(shape)),
+        "geometry": shapely.geometry.mapping(shapely.orient_polygons(shape)),
         "properties": properties,
         "links": [
             {"rel": "root", "href": f"{up}collection.json", "type": "application/json"},
