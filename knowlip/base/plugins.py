@@ -5,7 +5,7 @@ A package names them as entry points of the groups `knowlip.readers`, `knowlip.a
 package is loaded before its name is asked for, but for readers, which are asked about every file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Literal, get_args
@@ -83,6 +83,12 @@ def loaded_plugins(kind: PluginKind, needs: Sequence[str] = ()) -> dict[str, Any
     return found
 
 
+def tell_hidden(kind: PluginKind, own: Iterable[str]) -> None:
+    """Say once which plug-ins are not taken because one of ours has their name."""
+    for name in sorted({*own} & {*plugin_names(kind)}):
+        _said(f"{_whose(kind, name, _points(kind).get(name))}: one of KnowLIP's own has its name.")
+
+
 @cache
 def _said(sentence: str) -> None:
     say(f"  left out: {sentence}")
@@ -90,7 +96,13 @@ def _said(sentence: str) -> None:
 
 @cache
 def _points(kind: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=f"knowlip.{kind}")}
+    found: dict[str, EntryPoint] = {}
+    # Of two packages with one name the first by the package's name, wherever they lie; the other is told.
+    points = entry_points(group=f"knowlip.{kind}")
+    for point in sorted(points, key=lambda one: (one.name, one.dist.name if one.dist else "")):
+        if (other := found.setdefault(point.name, point)).value != point.value:
+            _said(f"{_whose(kind, point.name, point)}; the one taken is {other.value}, which has its name too.")
+    return found
 
 
 def _whose(kind: str, name: str, point: EntryPoint | None) -> str:

@@ -318,8 +318,8 @@ def _with_residual(scene: Scene, geometry: TerrainGeometry, columns: Array, rows
         notes.append(f"{geometry.model.filled:.1%} of the height model held none: the nearest height is taken there.")
     if geometry.model.offset_m == 0 and geometry.model.vertical:
         notes.append(
-            f"By its CRS its heights count from {geometry.model.vertical}: where that is a geoid, say its undulation by "
-            "--read.dem_offset_m; they are taken as above the ellipsoid."
+            f"By its CRS its heights count from {geometry.model.vertical}: where that is a geoid, say its undulation "
+            "by --read.dem_offset_m; they are taken as above the ellipsoid."
         )
     elif geometry.model.offset_m == 0 and not any("dem_offset_m" in note for note in notes):
         notes.append("Its heights are taken as above the ellipsoid (--read.dem_offset_m 0).")

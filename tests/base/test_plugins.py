@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,58 @@ def test_a_reader_that_fails_is_told_and_takes_nothing(tmp_path: Path) -> None:
         assert reader_of(tmp_path / "a.txt") is None
     finally:
         plugins.unregister("readers", "failing")
+
+
+def test_a_plug_in_that_has_a_name_or_a_file_of_ours_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from knowlip.annotators.offline import offline_annotator, offline_annotators
+    from knowlip.models.encoders import encoder_kinds
+    from knowlip.scenes import readers
+
+    class Greedy:
+        NAME, ORDER, USAGE = "greedy", 0, ""
+        load = None
+
+        @staticmethod
+        def matches(path: Path) -> bool:
+            return True
+
+        @staticmethod
+        def open_product(path: Path, overrides: object) -> list[object]:
+            return []
+
+    path = tmp_path / "scene.tif"
+    path.write_bytes(b"II*\0" + bytes(100))
+    given = [("readers", "geotiff"), ("readers", "greedy"), ("encoders", "random"), ("annotators", "types")]
+    for kind, name in given:
+        plugins.register(kind, name, Greedy)  # type: ignore[arg-type]
+    try:
+        kinds = encoder_kinds()
+        assert readers.reader_of(path) is Greedy
+        assert kinds["random"] is not Greedy
+        assert isinstance(offline_annotator("types"), Greedy)  # a module of ours of that name annotates nothing
+        assert "types" in offline_annotators()
+    finally:
+        for kind, name in given:
+            plugins.unregister(kind, name)  # type: ignore[arg-type]
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{path} is read by the plug-in greedy, and not as" in told
+    assert "The plug-in geotiff (readers): one of KnowLIP's own has its name." in told
+    assert "The plug-in random (encoders): one of KnowLIP's own has its name." in told
+
+
+def test_of_two_packages_with_one_name_the_first_is_taken_and_the_other_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = [EntryPoint("twice", f"package_{at}:Thing", "knowlip.encoders") for at in "ba"]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    plugins._points.cache_clear()
+    try:
+        assert plugins.plugin_names("encoders") == ["twice"]
+    finally:
+        plugins._points.cache_clear()
+    assert "the one taken is package_b:Thing, which has its name too" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_program_registers_for_itself() -> None:

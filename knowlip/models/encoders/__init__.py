@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 
-from knowlip.base.plugins import loaded_plugins
+from knowlip.base.plugins import loaded_plugins, tell_hidden
 from knowlip.models.device import chosen
 from knowlip.models.encoders.protocol import (
     Encoder,
@@ -46,6 +46,7 @@ def encoder_kinds() -> dict[str, Any]:
     """Kind -> its module (of a plug-in: what has `load` and `USAGE`), in alphabetical order."""
     modules = {found.name: import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)}
     own = {name: module for name, module in modules.items() if hasattr(module, "load")}
+    tell_hidden("encoders", own)
     return dict(sorted({**loaded_plugins("encoders", ("load", "USAGE")), **own}.items()))
 
 

@@ -15,13 +15,14 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
-from knowlip.base.plugins import loaded_plugins
+from knowlip.base.plugins import loaded_plugins, tell_hidden
 from knowlip.base.progress import say
 
 
 def readers() -> tuple[Any, ...]:
     """All readers in the order in which they are asked: by `ORDER`, then by name; those of others are among them."""
     added = loaded_plugins("readers", ("NAME", "matches", "open_product"))
+    tell_hidden("readers", _own())
     return _in_order({**added, **_own()})
 
 
@@ -36,13 +37,28 @@ def _in_order(found: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def reader_of(path: Path) -> Any:
-    """The module that reads `path`; None where no reader knows it."""
-    return next((reader for reader in readers() if _takes(reader, path)), None)
+    """The module that reads `path`; None where no reader knows it. One of a plug-in may be asked before one of
+    ours that knows the path too: which of them reads it is said."""
+    found = next((reader for reader in readers() if _takes(reader, path)), None)
+    if found is not None and not _ours(found):
+        hidden = next((reader for reader in _in_order(_own()) if reader.matches(path)), None)
+        if hidden is not None:
+            _said(f"  {path} is read by the plug-in {found.NAME}, and not as {hidden.NAME} by KnowLIP")
+    return found
+
+
+@cache
+def _said(sentence: str) -> None:
+    say(sentence)
+
+
+def _ours(reader: Any) -> bool:
+    return isinstance(reader, ModuleType) and reader.__name__.startswith(__name__)
 
 
 def _takes(reader: Any, path: Path) -> bool:
     """Whether a reader takes a path; one of others that fails takes nothing, and that is said."""
-    if isinstance(reader, ModuleType) and reader.__name__.startswith(__name__):
+    if _ours(reader):
         return bool(reader.matches(path))
     try:
         return bool(reader.matches(path))
