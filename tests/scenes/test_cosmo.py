@@ -175,3 +175,11 @@ def test_refusals(tmp_path):
         file.create_group("S01").create_dataset("SBI", data=pixels(True))
     with pytest.raises(DamagedProduct, match="polarisation"):
         open_scenes(other)
+
+
+@pytest.mark.parametrize("distance", [1e300, -780000.0, 0.0])
+def test_a_reference_range_that_cannot_be_makes_no_factor(tmp_path, distance):
+    path, _ = make(tmp_path, **{"Reference Slant Range": distance, "Reference Slant Range Exponent": 1.3})
+    (scene,) = open_scenes(path)
+    assert (scene.radiometry, scene.quantity) == ("relative", "none")
+    assert any("reference range" in note for note in scene.notes)

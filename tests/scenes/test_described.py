@@ -196,6 +196,13 @@ def test_novasar(tmp_path, scaling, factor):
     assert any("one incidence angle" in note for note in scene.notes) == (factor != 1)
 
 
+def test_novasar_with_two_images_of_a_polarisation_says_which_it_reads(tmp_path):
+    novasar(tmp_path / "p")
+    write_tiff(tmp_path / "p" / "image_HH_2.tif", amplitudes(np.uint16, 7), **UTM)
+    (scene,) = open_scenes(tmp_path / "p")
+    assert any("so not: image_HH_2.tif" in note for note in scene.notes)
+
+
 def test_novasar_that_is_not_calibrated(tmp_path):
     novasar(tmp_path / "p", status="UNCALIBRATED")
     (scene,) = open_scenes(tmp_path / "p")

@@ -164,12 +164,13 @@ def _factor(file: Any, swath: Any) -> tuple[str, float, str]:
     constant, rescaling = _number(swath, "Calibration Constant"), _number(file, "Rescaling Factor")
     if not (rescaling > 0 and constant > 0):
         return "", math.nan, "its metadata hold no calibration constant and rescaling factor"
-    factor = 1 / rescaling**2
+    factor = (1 / rescaling) / rescaling
     if _number(file, "Calibration Constant Compensation Flag", 0.0) == 0:
         factor /= constant
     if _text(file, "Range Spreading Loss Compensation Geometry").upper() not in ("", "NONE"):
         distance, exponent = _number(file, "Reference Slant Range"), _number(file, "Reference Slant Range Exponent")
-        factor *= distance ** (2 * exponent)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of nonsense is refused below
+            factor *= float(np.float64(distance) ** (2 * exponent))
     held = "beta0"
     if _text(file, "Incidence Angle Compensation Geometry").upper() not in ("", "NONE"):
         factor *= math.sin(math.radians(_number(file, "Reference Incidence Angle")))
