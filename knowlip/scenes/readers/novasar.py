@@ -52,14 +52,14 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     others: list[str] = []
     for image in sorted(xml.parent.glob("*.tif*")):
         match = _POLE.search(image.stem)
-        if match and image.suffix.lower() in (".tif", ".tiff") and not _PREVIEW.search(image.stem):
-            if images.setdefault(match[1].upper(), image) != image:
-                others.append(image.name)
+        is_image = image.suffix.lower() in (".tif", ".tiff") and not _PREVIEW.search(image.stem)
+        if match and is_image and images.setdefault(match[1].upper(), image) != image:
+            others.append(image.name)
     stated = text_of(root, ".//Polarisations").upper().split()
     missing = [pole for pole in stated if pole not in images]
     if not images:
         raise DamagedProduct(f"{xml} stands beside no image of a polarisation, is the product complete?")
-    notes = (f"Not on disk, so not read: {', '.join(missing)}.",) if missing else ()
+    notes: tuple[str, ...] = (f"Not on disk, so not read: {', '.join(missing)}.",) if missing else ()
     if others:
         notes += (f"Of each polarisation the first image by name is read, so not: {', '.join(others[:4])}.",)
     chosen = choose(list(images), overrides, path)

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from knowlip.scenes.errors import NotCalibrated
+from knowlip.scenes.errors import NotCalibrated, SceneError
 from knowlip.scenes.layers import family_of, layer_of
 from knowlip.scenes.names import date_of, word_of
 from knowlip.scenes.opening import envi_header
@@ -36,7 +36,22 @@ def matches(path: Path) -> bool:
         return False
     found = family_of(path.stem)
     named = found is not None and found[0].name in _FAMILIES and not layer_of(path.stem)
-    return named or _INDIGO.fullmatch(path.name) is not None
+    # "Gamma0_VV.tif" is a name that others give too: it is Sentinel-1 where a folder or the tags say so.
+    return named or (_INDIGO.fullmatch(path.name) is not None and bool(_unit_of(path, _tags_of(path))))
+
+
+def _tags_of(path: Path) -> dict[str, str]:
+    try:
+        return {name.upper(): value for name, value in read_header(path).tags.items()}
+    except SceneError:  # said when it is opened
+        return {}
+
+
+def _unit_of(path: Path, tags: dict[str, str]) -> str:
+    """Which satellite, by tags, else the name, else folders outwards: downloads keep files of one name in a folder a
+    product."""
+    names = [tags.get("MISSION_ID", ""), path.stem, *(folder.name for folder in list(path.parents)[:_UP])]
+    return next((match[0].upper() for name in names if (match := _UNIT.search(name.replace("_", " ")))), "")
 
 
 def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
@@ -47,10 +62,9 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     """
     if overrides.calibrate and overrides.quantity == "beta0":
         raise NotCalibrated(f"{path} holds power with the relief taken out, which beta0 cannot be made of.")
-    tags = {name.upper(): value for name, value in read_header(path).tags.items()}
-    # The name comes first; folders are asked outwards, as downloads keep files of one name in a folder a product.
+    tags = _tags_of(path)
+    unit = _unit_of(path, tags)
     names = [tags.get("MISSION_ID", ""), path.stem, *(folder.name for folder in list(path.parents)[:_UP])]
-    unit = next((match[0].upper() for name in names if (match := _UNIT.search(name.replace("_", " ")))), "")
     mode = next((match[0].upper() for name in names if (match := _MODE.search(name.replace("_", " ")))), "")
     # A folder dates its files only where it is called as a product: one of downloads has a date of its own.
     products = [name for name in names[2:] if _UNIT.search(name.replace("_", " "))]
