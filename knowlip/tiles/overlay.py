@@ -267,9 +267,11 @@ def _lay_objects(config: OverlayConfig, places: Sequence[TilePlace], info: dict[
             window = shapely.box(*place.bounds)
             for at in sorted(map(int, tree.query(window, predicate="intersects"))):
                 shown.add(at)
-                if shapely.intersection(moved[at], window).area >= config.min_visible * moved[at].area:
+                seen = shapely.intersection(moved[at], window)
+                if seen.area >= config.min_visible * moved[at].area:
                     kept.add(at)
-                    rows.append(_box_on(place, numbers[place.tile_id], moved[at], found[at][1], f"map:{found[at][2]}"))
+                    _, name, source = found[at]
+                    rows.append(_box_on(place, numbers[place.tile_id], moved[at], seen, name, f"map:{source}"))
                     numbers[place.tile_id] += 1
     dropped["on no tile"] = len(found) - len(shown)
     dropped[f"no tile shows {config.min_visible:.0%} of it"] = len(shown - kept)
@@ -283,13 +285,28 @@ def _lay_objects(config: OverlayConfig, places: Sequence[TilePlace], info: dict[
     return {"objects": total, "kept": len(kept), "boxes": len(rows), "categories": categories, "dropped": told}
 
 
-def _box_on(place: TilePlace, number: int, outline: shapely.Polygon, category: str, source: str) -> AnnotationRow:
-    """The box of what a tile shows of an object, and the rotated box around all of it, which may leave the tile."""
+def _box_on(
+    place: TilePlace, number: int, outline: shapely.Polygon, seen: Any, category: str, source: str
+) -> AnnotationRow:
+    """The box of what a tile shows of an object, and the rotated box around all of it, which may leave the tile.
+
+    Args:
+        place: the tile.
+        number: of the object in it.
+        outline: in the CRS of the tile.
+        seen: the part of it in the tile. The box of an oblique outline that is cut at the border is smaller than its
+            whole box cut there.
+        category: of the object.
+        source: where it comes from.
+    """
     height, width = place.shape
     points = np.array(outline.exterior.coords)[:-1]
     columns, rows = ~place.transform @ points.T
     on_tile = np.column_stack([columns / width, rows / height])
-    low, high = np.clip(on_tile.min(axis=0), 0, 1), np.clip(on_tile.max(axis=0), 0, 1)
+    west, south, east, north = seen.bounds
+    ends = np.column_stack(~place.transform @ np.array([[west, east, west, east], [south, south, north, north]]))
+    shown = ends / (width, height)
+    low, high = np.clip(shown.min(axis=0), 0, 1), np.clip(shown.max(axis=0), 0, 1)
     corners = rotated_box(on_tile)
     metres = np.linalg.norm(np.diff(rotated_box(points)[:3], axis=0), axis=1)
     return annotation(

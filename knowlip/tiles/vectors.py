@@ -80,7 +80,8 @@ def in_crs(outlines: Sequence[shapely.Polygon], crs: CRS, code: str) -> list[sha
     for outline in outlines:
         x, y = to.transform(*np.array(outline.exterior.coords).T)
         sound = np.isfinite(x).all() and np.isfinite(y).all()
-        moved.append(shapely.Polygon(np.column_stack([x, y])) if sound else shapely.Polygon())
+        there = shapely.Polygon(np.column_stack([x, y])) if sound else shapely.Polygon()
+        moved.append(there if there.is_valid else there.convex_hull)  # a thin one may cross itself when it is bent
     return moved
 
 

@@ -12,6 +12,8 @@ import rasterio
 import shapely
 from affine import Affine
 from pyproj import Transformer
+from rasterio.features import rasterize
+from rasterio.transform import from_origin
 
 from knowlip.cli import main
 from knowlip.dataset import Dataset
@@ -128,6 +130,29 @@ def test_a_box_lies_where_its_outline_does(dataset: Path, tmp_path: Path, form: 
         assert [left, bottom, right, top] == pytest.approx(wanted, abs=0.01)
         assert (row["length_m"], row["width_m"]) == pytest.approx((32, 8), abs=0.05)
     verify(dataset)
+
+
+def test_the_box_of_an_oblique_object_that_is_cut_is_that_of_what_is_seen(dataset: Path, tmp_path: Path) -> None:
+    """Against burning the outline at a tenth of a metre; its whole box, cut at the border, would be larger."""
+    data = Dataset(dataset)
+    place = min(tile_places(data.table.to_pandas()), key=lambda one: one.bounds[2] - one.bounds[0])
+    west, south, east, north = place.bounds
+    middle = (south + north) / 2
+    side = east - west
+    corners = [(-0.3, -0.2), (-0.27, -0.24), (0.48, 0.36), (0.45, 0.4)]
+    ship = shapely.Polygon([(west + x * side, middle + y * side) for x, y in corners])
+    frame = geopandas.GeoDataFrame({"kind": ["ship"]}, geometry=[ship], crs=place.crs)
+    frame.to_file(tmp_path / "a.gpkg", driver="GPKG")
+    overlay(OverlayConfig(dataset=dataset, objects=[tmp_path / "a.gpkg"], category="kind"))
+    rows_of = Dataset(dataset).annotations()
+    (row,) = rows_of[rows_of["tile_id"] == place.tile_id].to_dict("records")
+    shape = (10 * round(north - south), 10 * round(east - west))
+    seen = rasterize([ship], shape, transform=from_origin(west, north, 0.1, 0.1))
+    rows, columns = np.nonzero(seen)
+    wanted = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] / np.array([*seen.shape[::-1]] * 2)
+    found = [row["x"], row["y"], row["x"] + row["width"], row["y"] + row["height"]]
+    assert found == pytest.approx(wanted, abs=0.002)
+    assert row["height"] < 0.45  # of 0.64
 
 
 def test_an_object_that_no_tile_shows_half_of_is_counted_out(dataset: Path, tmp_path: Path) -> None:
