@@ -113,11 +113,18 @@ class TorchTileStream(IterableDataset[TileItem]):
 
     def __init__(self, source: TileSource, seed: int | None) -> None:
         super().__init__()
-        self.source, self.seed, self.epoch = source, seed, 0
+        self.source, self.seed = source, seed
+        # In memory that workers share: those that stay for the next pass (`persistent_workers`) hold copies of this.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """Of which pass the order is."""
+        return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """Of which pass the order is; call it before each, with the same number in every process."""
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         """Items of this process over all its workers."""

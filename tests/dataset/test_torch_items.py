@@ -49,6 +49,19 @@ def test_a_stream_gives_each_tile_once_in_another_order_each_epoch(data: Dataset
     assert [item["tile_id"] for item in data.torch_stream()] == list(data.tiles()["tile_id"])
 
 
+def test_workers_that_stay_get_the_order_of_the_next_pass(data: Dataset) -> None:
+    stream = data.torch_stream(seed=1)
+    loader = DataLoader(stream, batch_size=None, num_workers=1, persistent_workers=True)
+    orders = []
+    for epoch in range(2):
+        stream.set_epoch(epoch)
+        orders.append([item["tile_id"] for item in loader])
+    assert orders[0] != orders[1]
+    fresh = data.torch_stream(seed=1)
+    fresh.set_epoch(1)
+    assert orders[1] == [item["tile_id"] for item in fresh]
+
+
 def test_questions_are_items(data: Dataset) -> None:
     tiles = list(data.tiles()["tile_id"])
     asked = [{"tile_id": tiles[at], "question": f"q{at}?", "answer": str(at)} for at in (2, 0, 2)]
