@@ -30,8 +30,9 @@ YAML_BYTES, YAML_VALUES = 8 << 20, 200_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LARGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|\d{19}")
 """What every number beyond 64 bits has; only documents with such a place are searched for one."""
-_LONG_NUMBER = re.compile(r"[-+]?(?:[\d_:]{20,}|0[box][\da-fA-F_]{17,})")
-"""The same in YAML; as keys of one mapping, many of them would take quadratic time."""
+_LONG_NUMBER = re.compile(r"[-+]?(?:[\d_:]{20,}|0x[\da-fA-F_]{17,}|0o[0-7_]{22,}|0b[01_]{65,})")
+"""The same in YAML; as keys of one mapping, many of them would take quadratic time. A hash that begins with 0b is none:
+its other digits are not those of a binary number."""
 _ESCAPES = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )

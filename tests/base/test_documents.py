@@ -133,3 +133,11 @@ def test_text_is_unicode() -> None:
     assert check_text("caf\u00e9 \U0001f6f0", "The question") == "caf\u00e9 \U0001f6f0"
     with pytest.raises(ValueError, match="The question is not valid Unicode at character 3"):
         check_text("no\udfff", "The question")
+
+
+def test_a_hash_is_no_number_whatever_it_begins_with() -> None:
+    for start in ("0b", "0c", "00", "1e"):
+        digest = start + "357d95109564f0f0ec60ff7c60944f63bcf8d5f0db41d8cc840a6fe567c9b6"
+        assert parse_yaml(f"a: {digest}", "x") == {"a": digest}
+    with pytest.raises(ValueError, match="64 bits"):
+        parse_yaml("a: 0b" + "1" * 80, "x")

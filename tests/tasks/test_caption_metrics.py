@@ -119,7 +119,9 @@ def test_without_java_the_rest_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
 
 @needs_java
 def test_what_java_gives_back_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(java, "STANFORD_CORENLP_3_4_1_JAR", "none.jar")
+    from pycocoevalcap.tokenizer import ptbtokenizer
+
+    monkeypatch.setattr(ptbtokenizer, "STANFORD_CORENLP_3_4_1_JAR", "none.jar")
     with pytest.raises(RuntimeError, match="gave 0 of 1 texts"):
         java.ptb(["one"])
 

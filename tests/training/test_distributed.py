@@ -29,9 +29,9 @@ from tests.training.runs import annotated, comparable, losses, run_processes, st
 
 __all__ = ["annotated"]
 
-TOLERANCE = 5e-5
+TOLERANCE = 3e-4
 """Relative, over 12 steps in float32: sums are taken in another order, and Adam divides small gradients by their own
-size. Measured: 6e-6."""
+size. Measured: 6e-6 on one processor, 7.5e-5 on another."""
 
 
 def curve(run: Path) -> np.ndarray:
