@@ -8,7 +8,6 @@ calibration constant. Without the incidence angle compensated it is beta0.
 Source: COSMO-SkyMed Mission and Products Description, SAR Products Handbook and image calibration note (ASI).
 """
 
-import importlib.util
 import math
 import re
 from pathlib import Path
@@ -28,7 +27,7 @@ from knowlip.scenes.orbit import LIGHT_M_S, Orbit, SlantImage, slant_grid
 from knowlip.scenes.quantities import conversion
 from knowlip.scenes.readers.common import BY_CORNERS, choose, require_end
 from knowlip.scenes.readers.described import SceneFacts, described
-from knowlip.scenes.readers.hdf5 import SIGNATURE, Hdf5Raster, group_at, opened, pixels_at
+from knowlip.scenes.readers.hdf5 import Hdf5Raster, group_at, holds, opened, pixels_at
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "COSMO-SkyMed"
@@ -262,13 +261,4 @@ def _look_azimuth(geometry: Geometry, file: Any) -> float:
 
 def _holds_cosmo(path: Path) -> bool:
     """Whether a renamed file is of COSMO-SkyMed; only looked at where h5py is installed."""
-    with path.open("rb") as stream:
-        if stream.read(8) != SIGNATURE:
-            return False
-    if importlib.util.find_spec("h5py") is None:
-        return False
-    try:
-        with opened(path) as file:
-            return _text(file, "Mission ID").upper() in ("CSK", "CSG")
-    except DamagedProduct:
-        return False
+    return holds(path, lambda file: _text(file, "Mission ID").upper() in ("CSK", "CSG"))

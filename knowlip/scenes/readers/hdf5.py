@@ -2,9 +2,10 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,25 @@ def opened(path: Path) -> Iterator[Any]:
             raise
         except _FAULTS as error:
             raise DamagedProduct(f"{path} cannot be read, is it complete? ({error})") from error
+
+
+def holds(path: Path, wanted: Callable[[Any], bool]) -> bool:
+    """Whether a renamed file is of a product; only looked at where h5py is installed.
+
+    Args:
+        path: the file.
+        wanted: says so of its root group.
+    """
+    with path.open("rb") as stream:
+        if stream.read(8) != SIGNATURE:
+            return False
+    if find_spec("h5py") is None:
+        return False
+    try:
+        with opened(path) as file:
+            return wanted(file)
+    except DamagedProduct:
+        return False
 
 
 def item_at(parent: Any, path: str, links: int = _MOST_LINKS) -> Any:

@@ -3,7 +3,6 @@
 Source: NASA SDS Product Specification, Level-2 Geocoded Polarimetric Covariance (JPL D-102274).
 """
 
-import importlib.util
 import math
 import re
 from pathlib import Path
@@ -18,7 +17,7 @@ from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
 from knowlip.scenes.names import scene_id_of
 from knowlip.scenes.readers.common import choose, require_data, require_end
-from knowlip.scenes.readers.hdf5 import SIGNATURE, Hdf5Raster, dataset_at, group_at, item_at, number_at, opened, text_at
+from knowlip.scenes.readers.hdf5 import Hdf5Raster, dataset_at, group_at, holds, item_at, number_at, opened, text_at
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "NISAR GCOV"
@@ -180,13 +179,6 @@ def _looks(grid: Any) -> float:
 
 def _holds_gcov(path: Path) -> bool:
     """Whether a renamed file is GCOV; only looked at where h5py is installed."""
-    with path.open("rb") as stream:
-        if stream.read(8) != SIGNATURE:
-            return False
-    if importlib.util.find_spec("h5py") is None:
-        return False
-    try:
-        with opened(path) as file:
-            return any(group_at(file, f"science/{radar}/GCOV") is not None for radar in ("LSAR", "SSAR"))
-    except DamagedProduct:
-        return False
+    return holds(
+        path, lambda file: any(group_at(file, f"science/{radar}/GCOV") is not None for radar in ("LSAR", "SSAR"))
+    )

@@ -7,7 +7,6 @@ with the angle on the ellipsoid from the product's geolocation grid.
 Sources: NASA SDS Product Specification, Level-1 RSLC (JPL D-102268) and Level-2 GSLC (JPL D-102269); ISCE3 (gcov).
 """
 
-import importlib.util
 import math
 import re
 from dataclasses import dataclass, field
@@ -27,10 +26,10 @@ from knowlip.scenes.quantities import conversion
 from knowlip.scenes.readers.common import choose, require_end
 from knowlip.scenes.readers.described import SceneFacts, described
 from knowlip.scenes.readers.hdf5 import (
-    SIGNATURE,
     Hdf5Raster,
     dataset_at,
     group_at,
+    holds,
     number_at,
     opened,
     pixels_at,
@@ -274,13 +273,4 @@ def _look_azimuth(points: ControlPoints) -> float:
 
 def _holds_slc(path: Path) -> bool:
     """Whether a renamed file is RSLC or GSLC; only looked at where h5py is installed."""
-    with path.open("rb") as stream:
-        if stream.read(8) != SIGNATURE:
-            return False
-    if importlib.util.find_spec("h5py") is None:
-        return False
-    try:
-        with opened(path) as file:
-            return bool(_kind_in(file)[1])
-    except DamagedProduct:
-        return False
+    return holds(path, lambda file: bool(_kind_in(file)[1]))
