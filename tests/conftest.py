@@ -1,8 +1,16 @@
 """Which tests run, and in which order: the long ones first, so that no process ends with one of them alone."""
 
+import contextlib
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell that starts the tests in its background lets them ignore Ctrl-C, and so would every process that they start:
+# tests that send it would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW = Path(__file__).with_name("slow.txt")
 """Tests that take a second or more on an idle core, the longest first: a name of test_FILE.py::test_NAME a line."""
