@@ -134,12 +134,13 @@ def predict_scenes(config: PredictConfig, predictor: ScenePredictor) -> Predicte
             failed.append({"path": str(path), "reason": str(error)})
     names = unique_ids(predictor.name_of(scene) for _, scene in opened)
     items = [replace(item, path=item.path.resolve(), name=name) for (item, _), name in zip(opened, names)]
+    known = {item: scene for item, (_, scene) in zip(items, opened, strict=True)}
     config.out.mkdir(parents=True, exist_ok=True)
     # One refused scene must not take with it what the others have cost: it is told, and counted in the result.
     ends: dict[SceneItem, SceneEnd] = {}
     with (
         alone(config.out / WORK / "lock", f"Another process writes to {config.out}."),
-        runner(ScenesWork(config, predictor), _where(config, predictor, items)) as run,
+        runner(ScenesWork(config, predictor, known), _where(config, predictor, items)) as run,
     ):
         for number, (item, end) in enumerate(run(items), 1):
             say(f"scene {number} of {len(items)}: {end.reason or 'finished'}: {item.path}")
@@ -184,17 +185,20 @@ class ScenesWork(Work[SceneItem, SceneEnd]):
 
     Args:
         config: settings of the command.
-        predictor: of this process; it is not sent to others, which open the model themselves.
+        predictor: of this process.
+        scenes: as this process has opened them. Neither is sent to other processes, which open model and scenes
+            themselves.
     """
 
-    def __init__(self, config: PredictConfig, predictor: ScenePredictor) -> None:
+    def __init__(self, config: PredictConfig, predictor: ScenePredictor, scenes: Mapping[SceneItem, Scene]) -> None:
         self.config = replace(config, out=config.out.resolve())
         # Every predictor is made from the settings of its command alone.
         self.make: Callable[[PredictConfig], ScenePredictor] = cast(Any, type(predictor))
         self._mine: ScenePredictor | None = predictor
+        self._scenes = scenes
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mine": None}
+        return {**self.__dict__, "_mine": None, "_scenes": {}}
 
     def open(self, number: int) -> Callable[[SceneItem], SceneEnd]:
         """The model, on the GPU of this process where several have one each."""
@@ -205,7 +209,7 @@ class ScenesWork(Work[SceneItem, SceneEnd]):
 
     def _end(self, config: PredictConfig, predictor: ScenePredictor, item: SceneItem) -> SceneEnd:
         try:
-            scene = open_scenes(item.path, config.read)[item.member]
+            scene = self._scenes.get(item) or open_scenes(item.path, config.read)[item.member]
             return SceneEnd(_one(config, predictor, replace(scene, scene_id=item.name)))
         except ValueError as error:
             return SceneEnd({}, str(error), isinstance(error, OtherSettingsError))
