@@ -41,6 +41,7 @@ from benchmarks.large_scene import write_large_scene
 from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
 from knowlip.base.provenance import commit, machine
+from knowlip.base.vocabulary import LAND_COVER
 from knowlip.dataset import Dataset
 from knowlip.inference import predict_detect
 from knowlip.inference.predict import predict_scenes
@@ -52,6 +53,7 @@ from knowlip.scenes import open_scene
 from knowlip.tasks.cfar import Cfar, cfar_detections
 from knowlip.tasks.metrics.boxes import CORNERS, Detections, matched
 from knowlip.tasks.metrics.intervals import over_clusters
+from knowlip.tasks.metrics.segmentation import class_iou, mean_iou, overall_accuracy
 from knowlip.tiles.ground import Ground
 from knowlip.tiles.quantise import QuantiseConfig
 
@@ -163,8 +165,6 @@ def _cover(scenes: Sequence[Path], maps: Path, options: argparse.Namespace) -> d
     """mIoU of land cover over the pixels of all scenes of a sensor, beside calling everything the commonest class."""
     data = Dataset(options.train)
     names = list(data.mask_classes.values())
-    codes = {1: "water", 2: "field", 3: "wood", 4: "built-up", 5: "road", 6: "runway", 7: "apron", 8: "grass"}
-    codes |= {9: "bridge", 10: "quay"}
     confusion = np.zeros((len(names), len(names)), np.int64)
     for path in scenes:
         with rasterio.open(maps / f"{path.stem}.tif") as file:
@@ -174,27 +174,24 @@ def _cover(scenes: Sequence[Path], maps: Path, options: argparse.Namespace) -> d
         with rasterio.open(path.with_name(f"{path.stem}.landcover.tif")) as file:
             rasterio.warp.reproject(rasterio.band(file, 1), there, dst_transform=transform, dst_crs=crs)
         asked = (there > 0) & (said != 255)
-        right = np.array([names.index(codes[code]) if code in codes else 0 for code in range(256)])[there[asked]]
+        right = np.array(
+            [names.index(LAND_COVER[code]) if LAND_COVER.get(code) in names else 0 for code in range(256)]
+        )[there[asked]]
         called = np.array([names.index(word) for word in words])[said[asked]]
         confusion += np.bincount(len(names) * right + called, minlength=confusion.size).reshape(confusion.shape)
     commonest = np.zeros_like(confusion)
     commonest[:, int(confusion.sum(1).argmax())] = confusion.sum(1)
     return {
-        "miou": round(_mean_iou(confusion), 4),
-        "miou_majority": round(_mean_iou(commonest), 4),
-        "overall_accuracy": round(float(np.trace(confusion) / confusion.sum()), 4),
+        "miou": round(mean_iou(confusion), 4),
+        "miou_majority": round(mean_iou(commonest), 4),
+        "overall_accuracy": round(overall_accuracy(confusion), 4),
         "share_of_majority": round(float(confusion.sum(1).max() / confusion.sum()), 4),
         "iou": {
-            name: round(float(confusion[at, at] / union), 4)
-            for at, name in enumerate(names)
-            if (union := confusion[at].sum() + confusion[:, at].sum() - confusion[at, at])
+            name: round(float(value), 4)
+            for name, value in zip(names, class_iou(confusion), strict=True)
+            if np.isfinite(value)
         },
     }
-
-
-def _mean_iou(confusion: np.ndarray) -> float:
-    union = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
-    return float((np.diag(confusion)[union > 0] / union[union > 0]).mean())
 
 
 # ---- CFAR through the same windows ----------------------------------------------------------------------------------
