@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
+from knowlip.jobs.work import PlaceName, check_place
 from knowlip.tasks.protocols import FOLDS, Protocol, check_protocol
 from knowlip.tasks.settings import MeasureLimits
 
@@ -108,9 +109,6 @@ class ReportConfig:
     """Of the choice of sample tiles."""
 
 
-Place = Literal["here", "processes", "ray"]
-
-
 @dataclass(frozen=True)
 class SuiteConfig:
     """What is compared, and where."""
@@ -123,7 +121,7 @@ class SuiteConfig:
     """Folder for everything; the same command goes on in it, and new entries of the recipe come to those there."""
     dry: bool = False
     """Print the plan with its counts; nothing is trained or written."""
-    where: Place = "here"
+    where: PlaceName = "here"
     """here: one cell after the other in this process; processes: several on this machine; ray: on a cluster."""
     workers: int = 2
     """Cells at a time, with processes."""
@@ -133,10 +131,7 @@ class SuiteConfig:
     """With ray: a cell takes a GPU and no core."""
 
     def __post_init__(self) -> None:
-        if self.where not in get_args(Place):
-            raise ValueError(f"where must be {', '.join(get_args(Place))}, not {self.where!r}.")
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, not {self.workers}.")
+        check_place(self.where, self.workers)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 from knowlip.base.generation import GenerationConfig
 from knowlip.inference.settings import ANSWER_TOKENS, CAPTION_TOKENS, named_model
+from knowlip.jobs.work import PlaceName, check_place
 from knowlip.scenes.scene import SceneOverrides
 from knowlip.tiles.quantise import QuantiseConfig
-
-ScenesWhere = Literal["here", "processes", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class PredictConfig:
     """Windows that the model is shown at once."""
     device: str = "auto"
     """cpu, cuda, or auto."""
-    where: ScenesWhere = "here"
+    where: PlaceName = "here"
     """here: one scene after the other in this process; processes: several scenes at once on this machine, on as many
     of its GPUs as there are; ray: on a cluster whose machines share the folders."""
     workers: int = 2
@@ -59,10 +58,7 @@ class PredictConfig:
             raise ValueError(f"overlap must lie from 0 to 0.5, not {self.overlap:g}.")
         if self.batch_size < 1:
             raise ValueError("batch_size must be at least 1.")
-        if self.where not in get_args(ScenesWhere):
-            raise ValueError(f"where must be {', '.join(get_args(ScenesWhere))}, not {self.where!r}.")
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, not {self.workers}.")
+        check_place(self.where, self.workers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -107,3 +107,13 @@ class Ranks:
 
 
 Where = Threads | Processes | Ray | Ranks
+PlaceName = Literal["here", "processes", "ray"]
+"""How a command is told where its items are done."""
+
+
+def check_place(where: str, workers: int) -> None:
+    """Raise `ValueError` where a command is told a place that is none, or of no worker."""
+    if where not in get_args(PlaceName):
+        raise ValueError(f"where must be {', '.join(get_args(PlaceName))}, not {where!r}.")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}.")
