@@ -12,7 +12,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 
 from knowlip.scenes.errors import NoLocation, PoorGeolocation
-from knowlip.scenes.geometry import geodetic
+from knowlip.scenes.geometry import GEOD, geodetic
 
 _MOST_SPLINE_POINTS = 1500
 """A spline through more points costs more than it gives; a polynomial is fitted then."""
@@ -47,6 +47,14 @@ class ControlPoints:
         flat = np.linalg.svd(points[:, :2] - points[:, :2].mean(axis=0), compute_uv=False)
         if flat[1] < 1e-6 * flat[0]:
             raise NoLocation("All control points lie on one line of the image, so its geometry is undetermined.")
+
+    def first_line_azimuth(self, backwards: bool = False) -> float:
+        """Direction on the ground from the first to the last column (or back), in degrees from north. Of one row: ends
+        of different rows would turn it towards the flight path."""
+        line = np.flatnonzero(self.rows == self.rows.min())
+        ends = line[np.argsort(self.columns[line])][[0, -1]]
+        one, other = ends[::-1] if backwards else ends
+        return float(GEOD.inv(self.lons[one], self.lats[one], self.lons[other], self.lats[other])[0] % 360)
 
     @cached_property
     def crs(self) -> CRS:

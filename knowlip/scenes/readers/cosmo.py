@@ -21,7 +21,7 @@ from pyproj.exceptions import CRSError
 from knowlip.scenes.calibration import Radiometry, Table
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, SlantRange, UnknownFormat
-from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
+from knowlip.scenes.geometry import AffineGeometry, Geometry
 from knowlip.scenes.names import second_of, word_of
 from knowlip.scenes.orbit import LIGHT_M_S, Orbit, SlantImage, slant_grid
 from knowlip.scenes.quantities import conversion
@@ -253,10 +253,7 @@ def _look_azimuth(geometry: Geometry, file: Any) -> float:
     """From the near to the far end of the first line; of a geocoded image unknown."""
     if not isinstance(geometry, ControlPoints):
         return math.nan
-    first = np.flatnonzero(geometry.rows == geometry.rows.min())
-    ends = first[np.argsort(geometry.columns[first])][[0, -1]]
-    near, far = ends[::-1] if _text(file, "Columns Order").upper() == "FAR-NEAR" else ends
-    return float(GEOD.inv(geometry.lons[near], geometry.lats[near], geometry.lons[far], geometry.lats[far])[0] % 360)
+    return geometry.first_line_azimuth(backwards=_text(file, "Columns Order").upper() == "FAR-NEAR")
 
 
 def _holds_cosmo(path: Path) -> bool:

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from knowlip.scenes.calibration import Radiometry, Table
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated, SlantRange, UnknownFormat
-from knowlip.scenes.geometry import GEOD, Geometry, slices
+from knowlip.scenes.geometry import Geometry, slices
 from knowlip.scenes.names import second_of, word_of
 from knowlip.scenes.orbit import Orbit, SlantImage, seconds, slant_grid
 from knowlip.scenes.quantities import conversion
@@ -139,7 +139,7 @@ def _parts(
     else:
         raster.seen = _seen(group, shape)
         points = _slant_points(path, product, group, shape, side, overrides)
-        geometry, azimuth = points, _look_azimuth(points)
+        geometry, azimuth = points, points.first_line_azimuth()
         if overrides.height_m is None:
             notes = ("Placed at the height of the ellipsoid; say the height of the ground by --read.height_m.",)
     middle = float(np.nanmedian(angles[1])) if angles is not None else math.nan
@@ -262,13 +262,6 @@ def _calibration(
     at = np.interp(columns, np.arange(width), ranges)
     theta = np.interp(at, *angles)
     return Radiometry(wanted, Table(np.zeros(1), columns, conversion("beta0", wanted, theta, path)[None, :]))
-
-
-def _look_azimuth(points: ControlPoints) -> float:
-    """From the near to the far end of the first line."""
-    first = np.flatnonzero(points.rows == points.rows.min())
-    near, far = first[np.argmin(points.columns[first])], first[np.argmax(points.columns[first])]
-    return float(GEOD.inv(points.lons[near], points.lats[near], points.lons[far], points.lats[far])[0] % 360)
 
 
 def _holds_slc(path: Path) -> bool:

@@ -17,7 +17,6 @@ import numpy as np
 
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, SlantRange, UnknownFormat
-from knowlip.scenes.geometry import GEOD
 from knowlip.scenes.names import word_of
 from knowlip.scenes.orbit import LIGHT_M_S, Orbit, SlantImage, slant_grid
 from knowlip.scenes.quantities import finite
@@ -95,12 +94,7 @@ def _open(path: Path, xml: Path, root: Element, polarisation: str, overrides: Sc
             notes = (
                 "Placed at the height of the ellipsoid: its metadata state no height; say one by --read.height_m.",
             )
-        # Of one row: ends of different rows would turn the direction towards the flight path.
-        line = np.flatnonzero(geometry.rows == geometry.rows.min())
-        near, far = line[np.argsort(geometry.columns[line])][[0, -1]]
-        azimuth = float(
-            GEOD.inv(geometry.lons[near], geometry.lats[near], geometry.lons[far], geometry.lats[far])[0] % 360
-        )
+        azimuth = geometry.first_line_azimuth()
     start = _time(need_text(root, "SwathInfo/AcquisitionStartTime", name), name)[0]
     calibrated = raster.dtype.startswith(("float", "complex64", "complex128"))
     facts = SceneFacts(
