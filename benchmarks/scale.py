@@ -199,9 +199,10 @@ def _index_alone(out: Path, scenes: list[str], texts: int) -> dict[str, Any]:
     import pyarrow as pa
 
     from knowlip.base.parquet import read_parquet, write_table
+    from knowlip.dataset.index import count
     from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, INFO, TEXTS, fingerprint
     from knowlip.dataset.texts import TEXT_SCHEMA, to_table
-    from knowlip.dataset.writer import count, scene_rows
+    from knowlip.dataset.writer import scene_rows
 
     index = pa.concat_tables([read_parquet(scene_rows(out, scene)) for scene in scenes]).sort_by("tile_id")
     names = index["tile_id"].to_pylist()

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 FORMAT_VERSION = 2
 _AT_ONCE = 16384
@@ -101,32 +103,61 @@ def fingerprint(index: pa.Table) -> str:
 
     Of each column: its name, then little-endian float64 (every NaN the same), or the values as one JSON list.
     """
-    digest = hashlib.sha256()
     ordered = index.select(INDEX_SCHEMA.names)
-    names = ordered["tile_id"]
-    if len(names) > 1 and not pc.all(pc.less_equal(names.slice(0, len(names) - 1), names.slice(1))).as_py():
+    if not _in_order(ordered["tile_id"]):
         ordered = ordered.sort_by("tile_id")
+    return _digest(lambda name: (ordered[name],))
+
+
+def fingerprint_of_file(path: Path) -> str:
+    """:func:`fingerprint` of an index on disk that has all columns, read column by column and in parts."""
+    with pq.ParquetFile(path) as file:
+
+        def parts(name: str) -> Iterator[pa.ChunkedArray]:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, [name])[name]
+
+        if not _in_order(pa.chunked_array([part for column in parts("tile_id") for part in column.chunks], _TEXT)):
+            return fingerprint(file.read())
+        return _digest(parts)
+
+
+def _in_order(names: pa.ChunkedArray) -> bool:
+    """Whether no name stands before one that is less."""
+    count = len(names)
+    return count < 2 or bool(pc.all(pc.less_equal(names.slice(0, count - 1), names.slice(1))).as_py())
+
+
+def _digest(parts_of: Callable[[str], Iterable[pa.ChunkedArray]]) -> str:
+    """:func:`fingerprint` of columns that come part by part."""
+    digest = hashlib.sha256()
     for field in INDEX_SCHEMA:
-        column = ordered[field.name]
         digest.update(f"{field.name}\n".encode())
-        if field.type == _REAL:
-            array = column.combine_chunks()
-            if array.null_count:
-                numbers = np.array([np.nan if value is None else value for value in array.to_pylist()], "<f8")
-            else:  # through the buffer: `to_numpy` and `fill_null` import pandas first
-                numbers = np.frombuffer(array.buffers()[1], "<f8", len(array), array.offset * 8)
-            digest.update(np.where(np.isnan(numbers), np.nan, numbers).tobytes())
-        elif field.type == pa.binary():
-            for part in _parts(column):
-                digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in part))
-        else:
-            kind = pa.int64() if pa.types.is_timestamp(field.type) else field.type
-            between = b"["  # the list of a million values is written part by part
-            for part in _parts(column.cast(kind)):
-                digest.update(between + json.dumps(part)[1:-1].encode())
-                between = b", "
-            digest.update(b"]" if len(column) else b"[]")
+        between = b"["  # the list of a million values is written part by part
+        for column in parts_of(field.name):
+            if field.type == _REAL:
+                digest.update(_reals(column).tobytes())
+            elif field.type == pa.binary():
+                for part in _parts(column):
+                    digest.update(b"".join(hashlib.sha256(value or b"").digest() for value in part))
+            else:
+                kind = pa.int64() if pa.types.is_timestamp(field.type) else field.type
+                for part in _parts(column.cast(kind)):
+                    digest.update(between + json.dumps(part)[1:-1].encode())
+                    between = b", "
+        if field.type not in (_REAL, pa.binary()):
+            digest.update(b"[]" if between == b"[" else b"]")
     return digest.hexdigest()
+
+
+def _reals(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers as little-endian float64, every NaN the same."""
+    array = column.combine_chunks()
+    if array.null_count:
+        numbers = np.array([np.nan if value is None else value for value in array.to_pylist()], "<f8")
+    else:  # through the buffer: `to_numpy` and `fill_null` import pandas first
+        numbers = np.frombuffer(array.buffers()[1], "<f8", len(array), array.offset * 8)
+    return np.where(np.isnan(numbers), np.nan, numbers)
 
 
 def _parts(column: pa.ChunkedArray) -> Iterator[list[Any]]:

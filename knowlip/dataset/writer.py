@@ -8,18 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet as pq
-import shapely
-from pyproj import CRS
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.memory import lean
-from knowlip.base.parquet import read_parquet, write_table
+from knowlip.base.parquet import write_table
 from knowlip.dataset.arrow import arrow_array
+from knowlip.dataset.index import Footprints, IndexSources, write_index
 from knowlip.dataset.layout import (
     FORMAT_VERSION,
     INDEX,
@@ -27,10 +24,9 @@ from knowlip.dataset.layout import (
     INFO,
     SCENES,
     SHARDS,
-    SPLITS,
     TRUTH,
     TRUTH_SCHEMA,
-    fingerprint,
+    fingerprint_of_file,
     shard_json,
 )
 from knowlip.dataset.shards import ShardSample, ShardWriter
@@ -199,20 +195,16 @@ def _system_memory() -> Iterator[None]:
 def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[str, Any]:
     # The index is read back from the rows of the scenes, whichever process wrote them, and in the order of their names:
     # it comes out the same however often the work was stopped.
-    tables: list[pa.Table] = []
     truth: dict[str, str] = {}
     for scene_id in scene_ids:
         truth |= read_json(scene_marker(dataset, scene_id))["truth"]
-        tables.append(read_parquet(scene_rows(dataset, scene_id), INDEX_SCHEMA))
-    columns = pa.concat_tables(tables).columns
-    tables.clear()
-    index = _with_geo(_sorted(columns))
-    counts = count(index)
+    sources = IndexSources([scene_rows(dataset, scene_id) for scene_id in scene_ids])
+    counts = sources.counts
     if not counts["accepted"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["rejected"].items()) or "no tiles"
         raise ValueError(f"No tile passed the quality filter ({reasons}); check the scenes or relax its thresholds.")
-    with whole_file(dataset / INDEX) as part:
-        pq.write_table(index, part, compression="zstd")
+    write_index(dataset / INDEX, sources)
+    del sources
     if truth:
         names = sorted(truth)
         texts = arrow_array([truth[name] for name in names], pa.string())
@@ -222,47 +214,18 @@ def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[s
         **info,
         "format_version": FORMAT_VERSION,
         "counts": {**counts, "scenes": len(scene_ids)},
-        "fingerprint": fingerprint(index),
+        "fingerprint": fingerprint_of_file(dataset / INDEX),
         "published_revision": -1,
     }
     write_json(dataset / INFO, info)
     return info
 
 
-def _sorted(columns: list[pa.ChunkedArray]) -> pa.Table:
-    """The index in order of tile_id, of its columns, each of which is let go as it is put in order: the index of a
-    frame takes 0.7 GB, and twice that is more than there may be. Empties `columns`."""
-    order = pa.compute.array_sort_indices(columns[INDEX_SCHEMA.get_field_index("tile_id")])
-    columns.reverse()
-    arrays = []
-    while columns:
-        arrays.append(columns.pop().take(order).combine_chunks())
-    return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA)
-
-
-def count(index: pa.Table) -> dict[str, Any]:
-    """How many tiles an index holds, by split, scale and reject reason."""
-    looked_at = index.select(["reject_reason", "split", "scale"])
-    accepted = looked_at.filter(index["accepted"])
-    rejected = looked_at.filter(pa.compute.invert(index["accepted"]))
-    of_split = _counted(accepted["split"])
-    return {
-        "tiles": len(index),
-        "accepted": len(accepted),
-        "rejected": _counted(rejected["reject_reason"]),
-        "splits": {split: of_split.get(split, 0) for split in SPLITS},
-        "scales": _counted(accepted["scale"]),
-        "blocks": len(index["block"].unique()),
-    }
-
-
-def _counted(values: pa.ChunkedArray) -> dict[str, int]:
-    return dict(sorted((item["values"], item["counts"]) for item in values.value_counts().to_pylist()))
-
-
 def index_table(rows: list[dict[str, Any]]) -> pa.Table:
     """Index rows (JSON values, see :meth:`SceneWriter.add`) -> Arrow table with GeoParquet metadata."""
-    return _with_geo(_arrow({name: [row[name] for row in rows] for name in INDEX_SCHEMA.names}))
+    table, footprints = _arrow({name: [row[name] for row in rows] for name in INDEX_SCHEMA.names}), Footprints()
+    footprints.add(table["geometry"])
+    return table.replace_schema_metadata(footprints.metadata())
 
 
 def _arrow(columns: dict[str, list[Any]]) -> pa.Table:
@@ -277,57 +240,6 @@ def _arrow(columns: dict[str, list[Any]]) -> pa.Table:
             values = [moments[value] for value in values]
         arrays.append(arrow_array(values, field.type))
     return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA)
-
-
-def _with_geo(table: pa.Table) -> pa.Table:
-    """The table with GeoParquet metadata about its geometries."""
-    kinds, bounds, parts = set[int](), list[np.ndarray](), list[np.ndarray]()
-    known = table["geometry"].drop_null() if table["geometry"].null_count else table["geometry"]
-    for start in range(0, len(known), _ROWS_AT_ONCE):
-        shapes = shapely.from_wkb(known.slice(start, _ROWS_AT_ONCE).to_pylist())
-        kinds |= set(np.unique(shapely.get_type_id(shapes)).tolist())
-        bounds.append(shapely.bounds(shapes))
-        parts.append(shapely.bounds(shapely.get_parts(shapes)))
-    geo: dict[str, Any] = {
-        "version": "1.1.0",
-        "primary_column": "geometry",
-        "columns": {
-            "geometry": {
-                "encoding": "WKB",
-                "geometry_types": sorted(_GEOMETRY[kind] for kind in kinds),
-                "crs": CRS.from_epsg(4326).to_json_dict(),
-                "edges": "planar",
-            }
-        },
-    }
-    if bounds:
-        geo["columns"]["geometry"]["bbox"] = _bbox(np.concatenate(bounds), np.concatenate(parts))
-    return table.replace_schema_metadata({"geo": json.dumps(geo, sort_keys=True)})
-
-
-def _bbox(bounds: np.ndarray, parts: np.ndarray) -> list[float]:
-    """West, south, east, north in degrees of footprints; west > east where they lie on both sides of the date line and
-    one of them is cut in two by it (RFC 7946, section 5.2).
-
-    Args:
-        bounds: of each footprint, (N, 4).
-        parts: of each part of one, (P, 4).
-    """
-    west, south = (float(value) for value in np.nanmin(bounds[:, :2], axis=0))
-    east, north = (float(value) for value in np.nanmax(bounds[:, 2:], axis=0))
-    if west > -180 or east < 180 or len(parts) == len(bounds):
-        return [west, south, east, north]
-    # The widest stretch of longitudes without a footprint is what the box leaves out.
-    parts = parts[np.argsort(parts[:, 0], kind="stable")]
-    reached = np.maximum.accumulate(parts[:, 2])
-    gap = int(np.argmax(parts[1:, 0] - reached[:-1]))
-    if parts[gap + 1, 0] <= reached[gap]:  # footprints all around the globe
-        return [west, south, east, north]
-    return [float(parts[gap + 1, 0]), south, float(reached[gap]), north]
-
-
-_GEOMETRY = {3: "Polygon", 6: "MultiPolygon"}
-"""GEOS type -> name of the footprints that occur."""
 
 
 def _milliseconds(value: str) -> int | None:

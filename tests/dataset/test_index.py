@@ -1,0 +1,73 @@
+"""The index: rows of scenes in order, however they lie on disk, and the same fingerprint in parts as at once."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import shapely
+
+from knowlip.dataset import index
+from knowlip.dataset.layout import INDEX_SCHEMA, fingerprint, fingerprint_of_file
+from knowlip.dataset.writer import index_table
+
+
+def rows_of(names: list[str]) -> pa.Table:
+    """Rows whose every value tells which tile it is of."""
+    rows = []
+    for name in names:
+        number = int(name.split("-")[1])
+        row: dict = {}
+        for field in INDEX_SCHEMA:
+            kind = field.type
+            if pa.types.is_list(kind):
+                row[field.name] = [str(number)] * (number % 3) if kind.value_type == pa.string() else [number, 2]
+            else:
+                row[field.name] = {"double": number / 3, "bool": number % 2 == 0}.get(str(kind), f"{number % 4}")
+        row |= {"tile_id": name, "datetime": f"2025-01-{1 + number % 28:02d}" if number % 5 else "", "split": "train"}
+        box = shapely.box(number / 100, 0, number / 100 + 0.1, 0.1)
+        row |= {
+            "geometry": shapely.to_wkb(box, hex=True) if number % 7 else "",
+            "lon": None if number % 7 == 0 else 1.0,
+        }
+        rows.append(row)
+    return index_table(rows)
+
+
+@pytest.mark.parametrize("scenes", [1, 4])
+def test_rows_come_in_order_wherever_they_lie(scenes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "GROUP", 31)
+    monkeypatch.setattr(index, "_KEPT", 2)
+    names = [f"t-{number:04d}" for number in np.random.default_rng(0).permutation(300)]
+    everything = rows_of(names)
+    paths = []
+    for scene in range(scenes):
+        paths.append(tmp_path / f"{scene}.parquet")
+        pq.write_table(everything.take(list(range(scene, 300, scenes))), paths[-1], row_group_size=17)
+    sources = index.IndexSources(paths)
+    index.write_index(tmp_path / "index.parquet", sources)
+    found, expected = pq.read_table(tmp_path / "index.parquet"), everything.sort_by("tile_id")
+    without = found.drop_columns(["lon"])  # Arrow holds no NaN for equal; the fingerprint is of all columns
+    assert without.equals(expected.drop_columns(["lon"]))
+    assert pq.ParquetFile(tmp_path / "index.parquet").num_row_groups == 10
+    assert json.loads(found.schema.metadata[b"geo"]) == json.loads(expected.schema.metadata[b"geo"])
+    assert fingerprint_of_file(tmp_path / "index.parquet") == fingerprint(everything) == fingerprint(found)
+    assert sources.counts == index.count(expected)
+    assert (sources.counts["tiles"], sources.counts["accepted"]) == (300, 150)
+
+
+def test_a_file_out_of_order_has_the_fingerprint_of_its_rows(tmp_path: Path) -> None:
+    table = rows_of(["t-0002", "t-0001", "t-0003"])
+    pq.write_table(table, tmp_path / "index.parquet", row_group_size=2)
+    assert fingerprint_of_file(tmp_path / "index.parquet") == fingerprint(table)
+
+
+def test_no_rows_at_all(tmp_path: Path) -> None:
+    pq.write_table(INDEX_SCHEMA.empty_table(), tmp_path / "scene.parquet")
+    sources = index.IndexSources([tmp_path / "scene.parquet"])
+    assert sources.counts["tiles"] == 0
+    index.write_index(tmp_path / "index.parquet", sources)
+    assert len(pq.read_table(tmp_path / "index.parquet")) == 0
+    assert fingerprint_of_file(tmp_path / "index.parquet") == fingerprint(INDEX_SCHEMA.empty_table())
