@@ -1,6 +1,7 @@
 # make demo   run everything on simulated scenes (10 to 15 minutes on 2 cores, the install included)
 # make check  lint, types, and the tests that need under a second each
 # make test   lint, types, all tests
+# make docs   the documentation site in build/docs (open build/docs/index.html); warnings are errors
 # Each makes its own environment in .venv first. PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= python3
@@ -9,11 +10,14 @@ BIN := $(VENV)/bin
 # Processes that tests start import our modules compiled, whatever the machine says about writing bytecode.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/pycache OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check lint suite fast clean
+.PHONY: demo test check docs lint suite fast clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/ready
 	$(BIN)/knowlip demo
+
+docs: $(VENV)/ready
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs/site docs build/docs
 
 # Types are checked beside the tests: alone they would leave a core idle for a minute.
 test: $(VENV)/ready
@@ -41,4 +45,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build/docs .pytest_cache .mypy_cache .ruff_cache

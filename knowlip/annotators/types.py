@@ -22,6 +22,7 @@ class SubText:
     dimension: str
     """Name in `dimensions.DIMENSIONS`."""
     text: str
+    """One or more sentences."""
     confidence: float
     """0 to 1."""
     evidence: Evidence
@@ -53,8 +54,11 @@ class Annotation:
     """The eight sub-texts of one tile, in the order of `DIMENSIONS[instruction_set]`."""
 
     tile_id: str
+    """Of the request."""
     instruction_set: InstructionSet
+    """By which the tile was looked at; it says which eight dimensions there are."""
     sub_texts: tuple[SubText, ...]
+    """Eight."""
     counts: dict[str, int] = field(default_factory=dict, hash=False)
     """Category ("ship", "aircraft", ...) -> how many the annotator sees; a category that is not there is unknown."""
     boxes: tuple[Box, ...] = ()
@@ -122,6 +126,7 @@ class TileRequest:
     """A tile as an annotator sees it. Never holds truth."""
 
     tile_id: str
+    """Name of the tile."""
     image: NDArray[np.uint8]
     """(H, W), 8 bit, 0 = no data, logarithmic brightness."""
     metres_per_pixel: float
@@ -129,11 +134,15 @@ class TileRequest:
     scale: str
     """ "large", "medium" or "small"."""
     sensor: str
+    """Its name, e.g. "sentinel-1"; "unknown"."""
     band: str
+    """Radar frequency band, e.g. "C"; "" unknown."""
     lon: float
     """NaN, as `lat`, where the place is not known."""
     lat: float
+    """Degrees, as `lon`."""
     place: Neighbours = field(default_factory=Neighbours)
+    """Nearest town, airport and port, as far as they are known."""
     look_azimuth_deg: float | None = None
     """Direction the radar looks towards, clockwise from north; None unknown."""
     parent: Annotation | None = None

@@ -42,6 +42,7 @@ class Row:
     data: str
     """Name of the data set."""
     split: str
+    """Which part of it was measured."""
     task: str
     """Name of the module in `knowlip/tasks` that measured it."""
     encoder: str
@@ -65,6 +66,7 @@ class Row:
     unit: Unit = "share"
     """"share" (0 to 1, printed in per cent) or "number"."""
     better: Better = "higher"
+    """Which way the figure is good: "higher" or "lower"."""
 
     def __post_init__(self) -> None:
         figures = [self.value, self.floor, *(self.ci or ())]
@@ -93,6 +95,7 @@ class Row:
 
     @property
     def name(self) -> str:
+        """The key as one word."""
         return "/".join(self.key)
 
     @property

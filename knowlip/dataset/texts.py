@@ -175,7 +175,8 @@ def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
     the work. Tiles without texts get an empty `.txt`.
 
     Returns:
-        {"revision": number (-1: none), "shards": how many there are, "rewritten": how many changed}
+        A record of `revision` (its number, -1 for none), `shards` (how many there are) and `rewritten` (how many
+        changed).
     """
     dataset = Path(dataset)
     info = checked_info(read_json(dataset / INFO), dataset / INFO)

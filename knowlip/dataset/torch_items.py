@@ -35,12 +35,15 @@ class TileItem(TypedDict, total=False):
     image: Any
     """(1, H, W) uint8, 0 = no data; or what the transform makes of it."""
     tile_id: str
+    """Name of the tile."""
     metres_per_pixel: float
     """NaN where it is not known."""
     text: str
     """All sub-texts of the tile as one; absent where the data set has none."""
     question: str
+    """Where questions were given, as `answer`."""
     answer: str
+    """To the question."""
 
 
 @dataclass(frozen=True)

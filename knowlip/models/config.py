@@ -123,13 +123,19 @@ class TextConfig:
     """The text tower: a BERT with optional cross-attention, and the decoder that shares all but its self-attention."""
 
     vocab_size: int = 30524
+    """Size of the vocabulary in tokens."""
     width: int = 768
+    """Of its states."""
     layers: int = 12
+    """How many."""
     heads: int = 12
+    """Of the attention; they divide the width."""
     mlp_width: int = 3072
+    """Width inside the feed-forward part of a layer."""
     max_length: int = 256
     """Longest token sequence, special tokens included."""
     dropout: float = 0.1
+    """Share of states that a training sets to zero."""
     start_at_hole: bool = True
     """Add the encoder's state at [MASK] (at [ENC] where there is none) to the decoder's [DEC], so that it knows from
     the first word which hole it fills. False is BLIP's decoder, which must find the hole by cross-attention alone."""
@@ -155,7 +161,9 @@ class ModelConfig:
     """KnowLIP: two towers, a shared embedding, a matching head."""
 
     vision: VisionConfig = field(default_factory=VisionConfig)
+    """The image tower."""
     text: TextConfig = field(default_factory=TextConfig)
+    """The text tower."""
     embed_dim: int = 256
     """Width of the shared embedding space."""
     readout: bool = False

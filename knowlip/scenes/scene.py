@@ -76,30 +76,54 @@ class Scene:
     Unknown numbers are NaN (looks: 0), unknown strings are "".
     """
 
-    path: Path  # What the user named: a file, or the folder of the product.
-    scene_id: str  # [a-z0-9-]+, from the file name.
+    path: Path
+    """What the user named: a file, or the folder of the product."""
+    scene_id: str
+    """[a-z0-9-]+, from the file name."""
     raster: Raster = field(repr=False)
+    """Where its pixels lie."""
     geometry: Geometry
+    """From pixels to places."""
     sensor: str = "unknown"
-    unit: str = ""  # Which satellite of a constellation, as it calls itself: "S1C", "ICEYE-X4".
-    band: str = ""  # Radar frequency band: P, L, S, C, X, Ku, Ka.
+    """Its name, e.g. "sentinel-1"; "unknown"."""
+    unit: str = ""
+    """Which satellite of a constellation, as it calls itself: "S1C", "ICEYE-X4"."""
+    band: str = ""
+    """Radar frequency band: P, L, S, C, X, Ku, Ka."""
     polarisation: str = ""
-    looks: float = 0.0  # Equivalent number of looks.
-    incidence_deg: float = math.nan  # Incidence angle on the ellipsoid at the middle of the scene.
-    look_azimuth_deg: float = math.nan  # Direction the radar looks towards, clockwise from north.
-    look_side: str = ""  # "left" or "right" of the flight path.
-    orbit: str = ""  # "ascending" or "descending".
-    date: str = ""  # ISO date or date and time (UTC).
-    radiometry: str = ""  # "calibrated", "relative", "simulated" or "" (not stated).
-    quantity: str = "none"  # What calibrated power means: one of `calibration.QUANTITIES`.
-    mode: str = ""  # Instrument mode, e.g. "IW", "spotlight".
-    product_type: str = ""  # E.g. "GRD", "SLC", "GEC".
-    projection: str = ""  # "map" (geocoded), "ground" or "slant" range: the plane of the stored pixels.
-    product: str = ""  # Name of the reader that opened it.
-    frequency_ghz: float = math.nan  # Radar centre frequency.
-    group: str = ""  # Scenes of one group stay in one split where their places are unknown; empty: the scene alone.
-    sources: tuple[Path, ...] = ()  # Files that the scene is read from; empty: `path` alone.
-    notes: tuple[str, ...] = ()  # Sentences a user should know, e.g. that no calibration exists.
+    """E.g. "VV"."""
+    looks: float = 0.0
+    """Equivalent number of looks."""
+    incidence_deg: float = math.nan
+    """Incidence angle on the ellipsoid at the middle of the scene."""
+    look_azimuth_deg: float = math.nan
+    """Direction the radar looks towards, clockwise from north."""
+    look_side: str = ""
+    """ "left" or "right" of the flight path."""
+    orbit: str = ""
+    """ "ascending" or "descending"."""
+    date: str = ""
+    """ISO date or date and time (UTC)."""
+    radiometry: str = ""
+    """ "calibrated", "relative", "simulated" or "" (not stated)."""
+    quantity: str = "none"
+    """What calibrated power means: one of `calibration.QUANTITIES`."""
+    mode: str = ""
+    """Instrument mode, e.g. "IW", "spotlight"."""
+    product_type: str = ""
+    """E.g. "GRD", "SLC", "GEC"."""
+    projection: str = ""
+    """ "map" (geocoded), "ground" or "slant" range: the plane of the stored pixels."""
+    product: str = ""
+    """Name of the reader that opened it."""
+    frequency_ghz: float = math.nan
+    """Radar centre frequency."""
+    group: str = ""
+    """Scenes of one group stay in one split where their places are unknown; empty: the scene alone."""
+    sources: tuple[Path, ...] = ()
+    """Files that the scene is read from; empty: `path` alone."""
+    notes: tuple[str, ...] = ()
+    """Sentences a user should know, e.g. that no calibration exists."""
 
     @property
     def units(self) -> str:
@@ -128,6 +152,7 @@ class Scene:
 
     @property
     def dtype(self) -> str:
+        """Type of the stored pixels, as NumPy calls it."""
         return self.raster.dtype
 
     @property

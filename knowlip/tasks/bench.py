@@ -39,6 +39,7 @@ class Measured:
     examples: tuple[ShownExample, ...] = ()
     """Random draws, never chosen by their result."""
     details: Mapping[str, Json] = field(default_factory=dict)
+    """Facts beside the rows, by name, for metrics.json."""
 
 
 class Bench:

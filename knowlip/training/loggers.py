@@ -15,9 +15,13 @@ LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 class Logger(Protocol):
     """Takes the numbers of a step."""
 
-    def log(self, values: dict[str, float], step: int) -> None: ...
+    def log(self, values: dict[str, float], step: int) -> None:
+        """The numbers of a log line, by name."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """The training has ended, or was stopped."""
+        ...
 
 
 def check_loggers(names: Sequence[str]) -> None:

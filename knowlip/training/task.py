@@ -48,6 +48,7 @@ class Task(ABC, Generic[Part]):
     warmup_steps: int | None = None
     """Steps of warm-up that follow from the task's own settings, in place of those of the config."""
     steps_per_epoch: int
+    """Steps in which every item is seen once."""
     ends: list[int]
     """Steps at which parts of the training end; the last is the end of it."""
 

@@ -32,6 +32,7 @@ class PixelSpec:
     mean: tuple[float, ...]
     """Of each channel, for pixels in 0..1."""
     std: tuple[float, ...]
+    """Of each channel, as `mean`."""
     size: int
     """Side of the square input."""
 
@@ -72,6 +73,7 @@ class Encoder(Protocol):
     licence: str
     """Of the weights; UNKNOWN where nobody says."""
     pixels: PixelSpec
+    """What :func:`prepare` makes of tiles."""
     module: nn.Module
     """All weights that `tokens` and `summary` use, to train, shard or count them."""
     width: int
@@ -80,6 +82,7 @@ class Encoder(Protocol):
     """How many of the tokens, the first, stand for no place in the image ([CLS], registers); those behind them lie row
     by row on a square grid."""
     card: EncoderCard
+    """What it was trained on."""
 
     def tokens(self, images: Tensor) -> Tensor:
         """Tiles (B, S, S) uint8 of any side -> (B, N, D)."""

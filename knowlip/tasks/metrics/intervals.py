@@ -48,8 +48,11 @@ class Estimate:
     """A figure with its 95 % interval and number of trials."""
 
     value: float
+    """The figure."""
     ci: tuple[float, float] | None
+    """95 % interval; None where there is none, `method` says why."""
     n: int
+    """Trials behind it."""
     method: str = ""
     """How the interval was had, or why there is none."""
 
