@@ -133,6 +133,24 @@ def open_array(path: Path) -> np.ndarray:
     return array
 
 
+def open_records(path: Path, header_bytes: int, record_bytes: int, rows: int) -> np.ndarray:
+    """Records of the same length (rows, record_bytes) uint8, after a header, as a memory map: CEOS keeps one a line.
+
+    Raises:
+        DamagedProduct: more of them than the file holds.
+    """
+    require_file(path)
+    there = path.stat().st_size
+    if there < header_bytes + rows * record_bytes:
+        raise DamagedProduct(
+            f"{path} is cut off: it has {there:,} bytes, its header promises {header_bytes + rows * record_bytes:,}."
+        )
+    try:
+        return np.memmap(path, np.uint8, "r", offset=header_bytes, shape=(rows, record_bytes))
+    except (OSError, ValueError) as error:
+        raise DamagedProduct(f"{path} cannot be read, is it complete? ({error})") from error
+
+
 def require_file(path: Path) -> None:
     """Refuse all but regular files: folders, and pipes and devices, which would wait for ever.
 

@@ -9,7 +9,7 @@ import rasterio
 from affine import Affine
 
 from knowlip.scenes import SceneOverrides, open_scenes
-from knowlip.scenes.errors import NotCalibrated, SceneError, UnknownFormat
+from knowlip.scenes.errors import DamagedProduct, NotCalibrated, SceneError, UnknownFormat
 from knowlip.scenes.find import search
 from tests.scenes.products.tiffs import write_tiff
 
@@ -145,12 +145,12 @@ def test_a_constant_belongs_to_the_products_own_numbers(tmp_path):
     assert open_scenes(other)[0].quantity == "none"
 
 
-def test_ceos_is_refused_in_words_and_not_passed_over(tmp_path):
+def test_an_empty_ceos_file_is_refused_in_words_and_not_passed_over(tmp_path):
     for kind in ("IMG-HH", "LED", "TRL", "VOL"):
         (tmp_path / f"{kind}-ALOS2015976960-140909-FBDR1.5GUA").write_bytes(b"\0" * 720)
     found = search([tmp_path])
     assert [path.name[:6] for path in found.scenes] == ["IMG-HH"]
-    with pytest.raises(UnknownFormat, match="CEOS format, which is not read"):
+    with pytest.raises(DamagedProduct, match="does not begin as an image in CEOS format"):
         open_scenes(found.scenes[0])
 
 
