@@ -45,9 +45,12 @@ def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
         **{"dataset": options.ssdd, "encoder": options.encoder, "out": options.work / arm, "protocol": "groups"},
         **{"cache": options.work / "cache", "classes": {"ship": "ship"}, "epochs": options.epochs},
     }
+    given |= {name: value for name in ("size", "layer_decay") if (value := getattr(options, name)) is not None}
     kind, _, shots = arm.partition("-")
     if arm == "simulated":
-        given |= {"dataset": options.simulated, "test_on": options.ssdd}
+        # Most tiles of a scene show no ship: without them a detector calls far too much one.
+        given |= {"dataset": options.simulated, "test_on": options.ssdd, "keep_empty": True}
+        given |= {"steps": options.simulated_steps, "validation_share": 0.0} if options.simulated_steps else {}
     elif shots:
         given |= {"shots": int(shots), "steps": _FEW_STEPS, "batch_size": min(8, int(shots)), "validation_share": 0.0}
         given |= {"init_from": options.work / "simulated"} if kind == "simulated" else {}
@@ -78,6 +81,9 @@ def main() -> None:
     parser.add_argument("--simulated", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--size", type=int, help="pixels of a training image; the recipe's otherwise")
+    parser.add_argument("--layer-decay", type=float, help="1 for an encoder that learned from SAR images")
+    parser.add_argument("--simulated-steps", type=int, help="steps on simulated scenes instead of epochs")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=["ssdd"])
     options = parser.parse_args()
     for arm in options.arms:
@@ -86,6 +92,9 @@ def main() -> None:
         results = read_results(config.out / METRICS)
         spent = results.details["detect"]["cpu_seconds"]
         command = f"python -m benchmarks.vision_detect --arms {arm} --epochs {options.epochs}"
+        for name in ("size", "layer_decay", "simulated_steps"):
+            value = getattr(options, name)
+            command += "" if value is None else f" --{name.replace('_', '-')} {value:g}"
         seconds = float(spent) if isinstance(spent, int | float) else None
         merge_rows(
             VISION,

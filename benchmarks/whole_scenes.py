@@ -61,8 +61,6 @@ RESULT: Final = Path(__file__).parent / "results" / "use.json"
 PARTS: Final = ("simulated", "killed", "mosaic", "large")
 _LEAST: Final = 0.05
 """Score from which boxes count for AP."""
-_SURE: Final = 0.5
-"""Score from which they are counted."""
 _LARGE_PX: Final = 30_000
 _CALIBRATION: Final = 200
 """Training tiles that settle what CFAR takes for bright."""
@@ -78,6 +76,7 @@ def simulated(options: argparse.Namespace) -> dict[str, Any]:
     scenes = sorted(path for path in options.scenes.glob("*.tif") if not path.name.endswith(".landcover.tif"))
     work = options.work / "simulated"
     detect = PredictDetectConfig(scenes=scenes, model=options.detector, out=work / "detect", min_score=_LEAST)
+    count = replace(detect, out=work / "count", min_score=None)  # from the detector's own scores
     segment = PredictSegmentConfig(scenes=scenes, model=options.segmenter, out=work / "segment")
     spent: dict[str, float] = {}
     for name, config, kind in (("detect", detect, ScenesDetector), ("segment", segment, ScenesSegmenter)):
@@ -85,12 +84,17 @@ def simulated(options: argparse.Namespace) -> dict[str, Any]:
         started = time.process_time()
         predict_scenes(config, predictor)
         spent[name] = time.process_time() - started
+    predict_scenes(count, ScenesDetector(count))
     floor = replace(detect, out=work / "cfar")
     _predict_cfar(floor, _fitted_cfar(Dataset(options.train)))
     result: dict[str, Any] = {}
     for sensor in sorted({path.stem.rsplit("-", 1)[1] for path in scenes}):
         of_it = [path for path in scenes if path.stem.endswith(f"-{sensor}")]
-        result[f"sim-{sensor}"] = {**_detection(of_it, detect.out, floor.out), **_cover(of_it, segment.out, options)}
+        result[f"sim-{sensor}"] = {
+            **_detection(of_it, detect.out, floor.out),
+            **_counts(of_it, count.out),
+            **_cover(of_it, segment.out, options),
+        }
     area = sum(_km2(path) for path in scenes)
     result["cpu_s_per_100_km2"] = {name: round(100 * seconds / area, 1) for name, seconds in spent.items()}
     result["km2"] = round(area, 1)
@@ -115,14 +119,25 @@ def _detection(scenes: Sequence[Path], found: Path, floor: Path) -> dict[str, An
     for name, one in any_class.items():
         estimate = over_clusters(one.average_precision, [path.stem for path in scenes], int(one.there.sum()))
         values |= {name: round(estimate.value, 4), f"{name}_ci": _rounded(estimate.ci)}
+    return values
+
+
+def _counts(scenes: Sequence[Path], found: Path) -> dict[str, Any]:
+    """Ships called in each scene, from the scores from which the detector counts, beside calling none."""
+    truth = [_truth(path) for path in scenes]
     ships = np.array([int((one["category"] == "ship").sum()) for one in truth])
-    counted = np.array([int(((one["category"] == "ship") & (one["score"] >= _SURE)).sum()) for one in said])
+    called = [_said(found, path, there) for path, there in zip(scenes, truth)]
+    counted = np.array([int((one["category"] == "ship").sum()) for one in called])
     errors, names = np.abs(counted - ships), [path.stem for path in scenes]
     mean = over_clusters(lambda times: float((times * errors).sum() / times.sum()), names, len(scenes))
     zero = over_clusters(lambda times: float((times * ships).sum() / times.sum()), names, len(scenes))
-    values |= {"ships": int(ships.sum()), "ships_counted": int(counted.sum())}
-    values |= {"count_error_a_scene": round(mean.value, 3), "count_ci": _rounded(mean.ci)}
-    return {**values, "count_error_of_always_none": round(zero.value, 3)}
+    return {
+        "ships": int(ships.sum()),
+        "ships_counted": int(counted.sum()),
+        "count_error_a_scene": round(mean.value, 3),
+        "count_ci": _rounded(mean.ci),
+        "count_error_of_always_none": round(zero.value, 3),
+    }
 
 
 def _rounded(interval: tuple[float, float] | None) -> list[float] | None:
@@ -283,8 +298,12 @@ def mosaic(options: argparse.Namespace) -> dict[str, Any]:
     """Images of a labelled set in one large scene, and the same images cut by themselves into the same windows."""
     data, side = Dataset(options.mosaic), 512
     rows, index = data.annotations(), data.table.to_pandas()
-    # The detector has learned from simulated scenes alone: no image of the set is better than another.
-    tiles = sorted(index[index["accepted"]]["tile_id"])[:_PICTURES]
+    unseen = set(index[index["accepted"]]["tile_id"])
+    # A detector that learned from this set is asked about the images that its run kept apart.
+    division = options.detector / "division.json"
+    apart = unseen & set(read_json(division)["measured"]) if division.is_file() else set()
+    own, unseen = bool(apart), apart or unseen
+    tiles = sorted(unseen)[:_PICTURES]
     across = int(np.ceil(np.sqrt(len(tiles))))
     whole = np.zeros((side * -(-len(tiles) // across), side * across), np.uint8)
     truth, single_truth, singles = [], [], []
@@ -306,8 +325,9 @@ def mosaic(options: argparse.Namespace) -> dict[str, Any]:
         truth.append(boxes + np.array([left, top, left, top]))
     work = options.work / "mosaic"
     # One stretch of grey levels and one pixel size: only where windows lie differs.
-    levels = QuantiseConfig(method="window", window_db=(0.0, 48.0))
+    levels = None if own else QuantiseConfig(method="window", window_db=(0.0, 48.0))
     same: dict[str, Any] = {"model": options.detector, "min_score": _LEAST, "quantise": levels, "octaves": False}
+    same |= {"metres_per_pixel": 1.0} if own else {}
     names = [f"image-{number:03d}" for number in range(len(tiles))]
     alone = [_write_picture(work / "alone" / f"{name}.tif", one) for name, one in zip(names, singles)]
     for name, scenes in (("whole", [_write_picture(work / "whole.tif", whole)]), ("single", alone)):
@@ -321,6 +341,7 @@ def mosaic(options: argparse.Namespace) -> dict[str, Any]:
     by_image = matched([_table(work / "single" / f"{name}.csv") for name in names], single_truth)
     return {
         "images": len(tiles),
+        "learned_from_the_set": own,
         "ships": int(as_one.there.sum()),
         "scene_px": list(whole.shape),
         "ap50_as_one_scene": round(as_one.average_precision(), 4),

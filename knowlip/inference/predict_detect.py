@@ -27,7 +27,13 @@ from knowlip.models.detection import Detector
 from knowlip.models.device import chosen
 from knowlip.scenes.scene import lonlat_polygon
 from knowlip.tasks.detect import found_in
-from knowlip.tasks.detect_folder import detector_taught_on, load_detector, model_folder, weights_sha256
+from knowlip.tasks.detect_folder import (
+    detector_count_scores,
+    detector_taught_on,
+    load_detector,
+    model_folder,
+    weights_sha256,
+)
 from knowlip.tasks.metrics.boxes import CORNERS
 
 _COLUMNS: Final = (
@@ -36,6 +42,12 @@ _COLUMNS: Final = (
 _ROWS: Final = 1_000_000
 """More rows of windows than a scene has: tells those of one pixel size from those of the next."""
 _NEAR: Final = 1.01
+_FROM: Final = {
+    (True, True): "balanced on the detector's validation tiles",
+    (True, False): "its card says none: counts may be far off",
+    (False, False): "as asked",
+}
+"""Whether the score is by default, whether the card has it -> for people."""
 _DIGITS: Final = 7
 """Of degrees: a centimetre."""
 
@@ -61,6 +73,7 @@ class ScenesDetector(ScenePredictor):
         self.detector: Detector = load_detector(folder, chosen(config.device))
         self.window = config.window_px or (self.taught.tile_px if self.taught else self.detector.backbone.side)
         self.weights = weights_sha256(folder)
+        self.scores = detector_count_scores(folder, config.min_score)
 
     def files(self) -> Sequence[Path]:
         """The folder of the detector."""
@@ -93,7 +106,8 @@ class ScenesDetector(ScenePredictor):
             "seen_by_two_windows": found.doubled,
             "cut_by_their_window": found.cut,
             "left_out_without_data": empty,
-            "min_score": self.config.min_score,
+            "min_score": self.scores.said(self.detector.classes, work.grid.metres),
+            "min_score_from": _FROM[self.config.min_score is None, self.scores.measured],
         }
 
     def _coarser(self, work: SceneWork) -> Iterator[SceneGrid]:
@@ -110,7 +124,7 @@ class ScenesDetector(ScenePredictor):
         for some in work.windows(row, self.config.batch_size):
             found = found_in(self.detector, [pixels.levels for _, pixels in some])
             for (cell, pixels), one in zip(some, found):
-                kept, left = placed(one[one["score"] >= self.config.min_score], cell, work.grid, pixels.valid)
+                kept, left = placed(self.scores.counted(one, work.grid.metres), cell, work.grid, pixels.valid)
                 parts.append(kept)
                 empty += left
         rows = [part for part in parts if len(part)]
@@ -192,6 +206,6 @@ def show(result: Predicted) -> str:
 
     def line(one: Any) -> str:
         objects = ", ".join(f"{name} {count:,}" for name, count in one["objects"].items()) or "nothing"
-        return f"{objects} from a score of {one['min_score']:g} in {one['windows']:,} windows"
+        return f"{objects} from a score of {one['min_score']} ({one['min_score_from']}) in {one['windows']:,} windows"
 
     return show_scenes(result, line)

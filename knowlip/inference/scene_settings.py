@@ -67,15 +67,16 @@ class PredictDetectConfig(PredictConfig):
 
     model: Path
     """Folder of a trained detector: `model` of a run, or the run folder."""
-    min_score: float = 0.5
-    """Boxes of a lower score are left out."""
+    min_score: float | None = None
+    """Boxes of a lower score are left out. By default the score, of each class and pixel size, from which the detector
+    calls as many objects as there are in its validation tiles; 0.5 for one whose card does not say."""
     octaves: bool = True
     """Also look at the scene at twice, four times, ... its pixel size, as far as the model learned on such: an object
     that no window holds at one size is whole at another. It costs a third more at most."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.min_score <= 1:
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score must lie from 0 to 1, not {self.min_score:g}.")
 
 

@@ -195,8 +195,8 @@ class ServeConfig:
     """Of an archive: folder of a trained detector, for windows and uploads."""
     segmenter: Path | None = None
     """Of an archive: folder of a trained segmenter, for uploads."""
-    min_score: float = 0.5
-    """Boxes of a lower score are not shown."""
+    min_score: float | None = None
+    """Boxes of a lower score are not shown; by default what the detector's card says, as `predict detect` has it."""
     name: str = "knowlip"
     """Of the model, as clients ask for it."""
     metres_per_pixel: float | None = None
@@ -247,7 +247,7 @@ class ServeConfig:
             raise ValueError("--max_body_mb lies above 0 and at most 1000, --max_megapixels above 0 and at most 100.")
         if self.max_new_tokens < 1:
             raise ValueError("--max_new_tokens must be at least 1.")
-        if not 0 <= self.min_score <= 1:
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise ValueError(f"--min_score must lie from 0 to 1, not {self.min_score:g}.")
         for name in ("max_waiting", "max_jobs"):
             if not 1 <= getattr(self, name) <= 10_000:

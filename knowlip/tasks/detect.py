@@ -24,6 +24,7 @@ from knowlip.models.detection import Detector
 from knowlip.models.detection.detector import LOSSES
 from knowlip.models.encoders import encoder_sha256, open_encoder
 from knowlip.tasks.cfar import cfar_boxes
+from knowlip.tasks.count_scores import count_scores
 from knowlip.tasks.detect_batches import BoxBatches, BoxBatchSettings, BoxedImages, View, batched
 from knowlip.tasks.detect_curve import draw_curve
 from knowlip.tasks.detect_folder import (
@@ -218,7 +219,7 @@ class Detection(FinetunedTask[BoxedImages]):
         result: dict[str, Any] = {}
         if self.engine.first:
             taught = taught_on(self.data, self.sides.train)
-            save_detector(self.kept, state, out / "model", self.config, self.learned, taught)
+            save_detector(self.kept, state, out / "model", self.config, self.learned, taught, self._count_scores())
             draw_curve(out / "log.jsonl", out / "curve.png")
             rows = self.measure(load_detector(out / "model", self.engine.device))
             details: dict[str, Json] = {
@@ -237,6 +238,17 @@ class Detection(FinetunedTask[BoxedImages]):
             results.write(out / METRICS)
             result = {"model": str(out / "model"), "steps": step, **details, "rows": results.plain()["rows"]}
         return dict(self.engine.fabric.broadcast(result))
+
+    def _count_scores(self) -> list[dict[str, Json]]:
+        """From which scores boxes count, of the validation tiles; none without them."""
+        tiles = self.sides.validation
+        if not tiles:
+            say("No validation tiles: the detector's card will not say from which score boxes are to be counted.")
+            return []
+        found = predictions(self.kept, self.data, tiles, self.config.precision)
+        table = self.data.tiles()
+        metres = dict(zip(table["tile_id"], table["metres_per_pixel"].astype(float)))
+        return count_scores(found, truth_table({tile_id: self.objects[tile_id] for tile_id in tiles}), metres)
 
     def measure(self, detector: Detector) -> tuple[Row, ...]:
         """Write predictions, truth and pictures of the test tiles, and read the rows from them."""

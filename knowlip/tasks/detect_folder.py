@@ -13,6 +13,8 @@ from knowlip.base.rows import Json
 from knowlip.base.settings import plain
 from knowlip.models.detection import Detector, DetectorConfig
 from knowlip.models.encoders import open_encoder
+from knowlip.tasks import count_scores
+from knowlip.tasks.count_scores import CountScores, read_count_scores
 from knowlip.tasks.runs import MeasuredConfig
 from knowlip.tasks.saved import SavedKind
 from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
@@ -35,6 +37,7 @@ def save_detector(
     config: MeasuredConfig,
     learned: Sequence[Learned],
     taught: Mapping[str, Json],
+    counts: Sequence[Mapping[str, Json]] = (),
 ) -> None:
     """Write a detector; its encoder's weights are in it, the name says how they are built.
 
@@ -45,6 +48,7 @@ def save_detector(
         config: whose encoder and size are kept.
         learned: what it has learned from, so that nobody goes on from it and measures on that.
         taught: what its training tiles were like (:mod:`knowlip.tasks.taught_on`).
+        counts: from which scores its boxes count (:mod:`knowlip.tasks.count_scores`).
     """
     card = {
         "encoder": config.encoder,
@@ -53,6 +57,7 @@ def save_detector(
         "detector": plain(detector.config),
         "learned": plain(list(learned)),
         ENTRY: taught,
+        count_scores.ENTRY: plain(list(counts)),
     }
     _SAVED.write(folder, card, state)
 
@@ -77,6 +82,19 @@ def detector_taught_on(folder: Path) -> TaughtOn | None:
         ValueError: no detector, or a broken card.
     """
     return read_taught_on(_card(model_folder(folder)))
+
+
+def detector_count_scores(folder: Path, asked: float | None = None) -> CountScores:
+    """From which scores the boxes of a saved detector count.
+
+    Args:
+        folder: of the detector, or of its run.
+        asked: what a user asks for instead.
+
+    Raises:
+        ValueError: no detector, or a broken card.
+    """
+    return read_count_scores(_card(model_folder(folder)), asked)
 
 
 def read_weights(detector: Detector, folder: Path) -> list[Learned]:

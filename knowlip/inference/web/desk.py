@@ -217,10 +217,11 @@ class Desk:
         corners = corners_of(self.archive.shape(held))
         height, width = look.image.pixels.shape
         features = [_feature(one, width, height, corners) for one in table.to_dict("records")]
-        taught = self._work.detector.taught
+        taught, scores = self._work.detector.taught, self._work.detector.scores
+        said = scores.said(self._work.detector.detector.classes, look.image.metres_per_pixel)
         unknown = taught is None or taught.metres_per_pixel is None
         notes = ["The detector does not say which pixel sizes it learned on."] if unknown else []
-        return DetectionsFound(features=features, min_score=self.config.min_score, notes=notes)
+        return DetectionsFound(features=features, min_score=said, notes=notes)
 
     # ---- uploads ----
 

@@ -22,6 +22,7 @@ from knowlip.inference.written import ModelText, write_from
 from knowlip.models import KnowLIP
 from knowlip.models.detection import Detector
 from knowlip.models.evidence import EvidenceKind, evidence_maps
+from knowlip.tasks.count_scores import CountScores
 from knowlip.tasks.detect import found_in
 from knowlip.tasks.taught_on import TaughtOn
 
@@ -70,7 +71,7 @@ class WindowDetector(NamedTuple):
 
     detector: Detector
     taught: TaughtOn | None
-    min_score: float
+    scores: CountScores
 
 
 class ModelWork:
@@ -161,7 +162,7 @@ class ModelWork:
         return found
 
     def detections(self, looks: list[WindowLook]) -> list[pd.DataFrame]:
-        """Boxes in pixels of each picture, at the least score and above.
+        """Boxes in pixels of each picture, from the score from which they count.
 
         Raises:
             ValueError: there is no detector, or a picture's pixels are not of a size that it knows.
@@ -171,7 +172,10 @@ class ModelWork:
         for look in looks:
             check_scale(look.image.metres_per_pixel, self.detector.taught)
         found = found_in(self.detector.detector, [look.image.pixels for look in looks])
-        return [one[one["score"] >= self.detector.min_score].reset_index(drop=True) for one in found]
+        scores = self.detector.scores
+        return [
+            scores.counted(one, look.image.metres_per_pixel).reset_index(drop=True) for one, look in zip(found, looks)
+        ]
 
     def _looked(self, looks: Sequence[WindowLook]) -> Tensor:
         """Tokens (B, N, V) of windows."""

@@ -219,7 +219,7 @@ class DetectionsFound(BaseModel):
         description="Outlines in longitude and latitude (null where the place is not known); `pixels` are the corners "
         "in the picture, 0 to 1."
     )
-    min_score: float
+    min_score: float | str
     notes: list[str]
 
 

@@ -23,7 +23,7 @@ from knowlip.inference.web.schema import Task
 from knowlip.models import KnowLIP
 from knowlip.models.device import chosen
 from knowlip.models.hub import WEIGHTS
-from knowlip.tasks.detect_folder import detector_taught_on, load_detector, model_folder
+from knowlip.tasks.detect_folder import detector_count_scores, detector_taught_on, load_detector, model_folder
 from knowlip.tiles.places import describe_places
 
 _CHAT: Final = "/v1"
@@ -106,7 +106,9 @@ def _detector_of(config: ServeConfig) -> WindowDetector | None:
         return None
     folder = model_folder(config.detector)
     taught = detector_taught_on(folder)
-    return WindowDetector(load_detector(folder, chosen(config.device)), taught, config.min_score)
+    return WindowDetector(
+        load_detector(folder, chosen(config.device)), taught, detector_count_scores(folder, config.min_score)
+    )
 
 
 def _limits(config: ServeConfig) -> JobLimits:
@@ -118,7 +120,7 @@ def _lines(config: ServeConfig, folder: Path) -> dict[Task, list[str]]:
     device, words = ["--device", config.device], ["--model", str(folder.resolve())]
     lines: dict[Task, list[str]] = {"caption": [*device, *words], "ask": [*device, *words]}
     if config.detector is not None:
-        scores = ["--min_score", f"{config.min_score:g}"]
+        scores = [] if config.min_score is None else ["--min_score", f"{config.min_score:g}"]
         lines["detect"] = [*device, *scores, "--model", str(config.detector.resolve())]
     if config.segmenter is not None:
         lines["segment"] = [*device, "--confidence", "true", "--model", str(config.segmenter.resolve())]

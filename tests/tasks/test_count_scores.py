@@ -1,0 +1,71 @@
+"""From which score boxes count."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from knowlip.tasks.count_scores import ENTRY, count_scores, read_count_scores
+
+
+def _tables() -> tuple[pd.DataFrame, pd.DataFrame, dict[str, float]]:
+    """A detector that is shy at 4 m (right boxes score 0.3 to 0.5) and bold at 1 m (wrong ones score up to 0.6)."""
+    rng = np.random.default_rng(0)
+    found, truth, metres = [], [], {}
+    for number in range(40):
+        tile, coarse = f"t{number}", number % 2 == 1
+        metres[tile] = 4.0 if coarse else 1.0
+        truth.append({"tile_id": tile, "category": "ship", "ignored": False})
+        right = rng.uniform(0.3, 0.5) if coarse else rng.uniform(0.7, 0.9)
+        wrong = rng.uniform(0.05, 0.25) if coarse else rng.uniform(0.4, 0.6)
+        found += [{"tile_id": tile, "category": "ship", "score": score} for score in (right, wrong)]
+    truth.append({"tile_id": "t0", "category": "ship", "ignored": True})
+    return pd.DataFrame(found), pd.DataFrame(truth), metres
+
+
+def test_as_many_boxes_as_objects_count_at_each_pixel_size() -> None:
+    found, truth, metres = _tables()
+    scores = read_count_scores({ENTRY: count_scores(found, truth, metres)}, None)
+    assert scores.measured
+    for size in (1.0, 4.0):
+        part = found[[metres[tile] == size for tile in found["tile_id"]]]
+        assert len(scores.counted(part, size)) == 20
+        # A fixed score is wrong by a factor: all at 1 m that are above, none at 4 m.
+        assert len(part[part["score"] >= 0.5]) != 20
+    assert scores.least("ship", 1.2) > 0.6 > 0.3 > scores.least("ship", 3.5)
+
+
+def test_few_objects_and_unknown_sizes_take_the_score_of_the_class() -> None:
+    found, truth, metres = _tables()
+    metres = dict.fromkeys(metres, float("nan"))
+    scores = read_count_scores({ENTRY: count_scores(found, truth, metres)}, None)
+    assert [one.octave for one in scores.known] == [None]
+    assert len(scores.counted(found, None)) == 40
+    assert scores.least("ship", 16.0) == scores.least("ship", None)
+
+
+def test_a_user_asks_for_another_and_old_cards_say_none() -> None:
+    found = pd.DataFrame({"category": ["ship", "aircraft"], "score": [0.45, 0.55]})
+    asked = read_count_scores({}, 0.4)
+    assert not asked.measured
+    assert len(asked.counted(found, 1.0)) == 2
+    assert asked.said(["ship", "aircraft"], 1.0) == 0.4
+    old = read_count_scores({}, None)
+    assert not old.measured
+    assert old.counted(found, 1.0)["category"].tolist() == ["aircraft"]
+    assert not len(old.counted(found.iloc[:0], 1.0))
+
+
+def test_classes_have_their_own() -> None:
+    card = [{"category": name, "octave": None, "score": score, "there": 9} for name, score in (("a", 0.2), ("b", 0.8))]
+    scores = read_count_scores({ENTRY: card}, None)
+    found = pd.DataFrame({"category": ["a", "b", "a"], "score": [0.3, 0.7, 0.1]})
+    assert scores.counted(found, 2.0).index.tolist() == [0]
+    assert scores.said(["a", "b"], 2.0) == "a 0.2, b 0.8"
+
+
+@pytest.mark.parametrize(
+    "said", [3, [3], [{"category": "a"}], [{"category": "a", "octave": None, "score": 7, "there": 1}]]
+)
+def test_a_broken_card_is_refused(said: object) -> None:
+    with pytest.raises(ValueError, match="not sound"):
+        read_count_scores({ENTRY: said}, None)
