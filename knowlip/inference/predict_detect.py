@@ -43,7 +43,7 @@ _ROWS: Final = 1_000_000
 """More rows of windows than a scene has: tells those of one pixel size from those of the next."""
 _NEAR: Final = 1.01
 _FROM: Final = {
-    (True, True): "balanced on the detector's validation tiles",
+    (True, True): "counts of its validation scenes err least so",
     (True, False): "its card says none: counts may be far off",
     (False, False): "as asked",
 }

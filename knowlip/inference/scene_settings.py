@@ -68,8 +68,8 @@ class PredictDetectConfig(PredictConfig):
     model: Path
     """Folder of a trained detector: `model` of a run, or the run folder."""
     min_score: float | None = None
-    """Boxes of a lower score are left out. By default the score, of each class and pixel size, from which the detector
-    calls as many objects as there are in its validation tiles; 0.5 for one whose card does not say."""
+    """Boxes of a lower score are left out. By default the score, of each class and pixel size, from which the
+    detector's counts of its validation scenes err least; 0.5 for one whose card does not say."""
     octaves: bool = True
     """Also look at the scene at twice, four times, ... its pixel size, as far as the model learned on such: an object
     that no window holds at one size is whole at another. It costs a third more at most."""

@@ -1,4 +1,4 @@
-"""From which score a detector's boxes are counted: where it calls as many objects as there are.
+"""From which score a detector's boxes are counted: where the counts of scenes err least.
 
 AP looks at the order of scores alone. Who counts ships needs a score to count from, and a fixed one is wrong by a
 factor where a detector is shy or bold, which differs from class to class and from pixel size to pixel size. So it is
@@ -73,13 +73,16 @@ class CountScores:
         return ", ".join(f"{name} {score:g}" for name, score in scores.items())
 
 
-def count_scores(found: pd.DataFrame, truth: pd.DataFrame, metres: Mapping[str, float]) -> list[dict[str, Json]]:
+def count_scores(
+    found: pd.DataFrame, truth: pd.DataFrame, metres: Mapping[str, float], scene_of: Mapping[str, str]
+) -> list[dict[str, Json]]:
     """The scores of a detector, as a card keeps them.
 
     Args:
         found: boxes in tiles: columns tile_id, category, score.
         truth: the objects of the same tiles: columns tile_id, category, ignored.
         metres: tile -> side of a pixel on the ground, NaN where it is not known.
+        scene_of: tile -> the scene that it is of. Tiles without objects are among them: what is called there is wrong.
     """
     there = truth[~truth["ignored"].to_numpy(bool)]
     result: list[dict[str, Json]] = []
@@ -87,14 +90,17 @@ def count_scores(found: pd.DataFrame, truth: pd.DataFrame, metres: Mapping[str, 
         called, real = (table[table["category"] == category] for table in (found, there))
         octaves = {_octave(metres[tile]) for tile in real["tile_id"]} - {None}
         for octave in (None, *sorted(octaves, key=lambda at: at or 0)):
-            count, scores = (
+            objects, boxes = (
                 table if octave is None else table[[_octave(metres[tile]) == octave for tile in table["tile_id"]]]
                 for table in (real, called)
             )
-            if octave is None or len(count) >= _LEAST:
-                score = _balanced(scores["score"].to_numpy(float), len(count))
+            if octave is None or len(objects) >= _LEAST:
+                in_scene = objects["tile_id"].map(scene_of).value_counts()
+                score = _least_error(
+                    boxes["score"].to_numpy(float), boxes["tile_id"].map(scene_of).to_numpy(str), in_scene.to_dict()
+                )
                 result.append(
-                    {"category": str(category), "octave": octave, "score": round(score, 4), "there": len(count)}
+                    {"category": str(category), "octave": octave, "score": round(score, 4), "there": len(objects)}
                 )
     return result
 
@@ -131,12 +137,20 @@ def _octave(metres: float | None) -> int | None:
     return round(math.log2(metres)) if metres is not None and math.isfinite(metres) and metres > 0 else None
 
 
-def _balanced(scores: np.ndarray, there: int) -> float:
-    """The score that as many boxes reach as there are objects: in the middle between the last that counts and the
-    next."""
-    ordered = np.sort(scores)[::-1]
-    if not len(ordered):
+def _least_error(scores: np.ndarray, scenes: np.ndarray, there: Mapping[str, int]) -> float:
+    """The score from which the sum over scenes of |boxes - objects| is least: the middle between the last box that
+    counts and the next."""
+    order = np.argsort(-scores, kind="stable")
+    if not len(order):
         return UNKNOWN
-    if there >= len(ordered):
-        return float(ordered[-1])
-    return float((ordered[there - 1] + ordered[there]) / 2)
+    missing = dict(there)
+    # Each box that is added brings its scene nearer to its count, or farther from it.
+    error = [sum(missing.values())]
+    for at in order:
+        scene = str(scenes[at])
+        missing[scene] = missing.get(scene, 0) - 1
+        error.append(error[-1] + (-1 if missing[scene] >= 0 else 1))
+    best = int(np.argmin(error))
+    ordered = scores[order]
+    above = float(ordered[best - 1]) if best else 1.0
+    return (above + float(ordered[best])) / 2 if best < len(ordered) else above

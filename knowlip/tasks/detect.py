@@ -248,7 +248,9 @@ class Detection(FinetunedTask[BoxedImages]):
         found = predictions(self.kept, self.data, tiles, self.config.precision)
         table = self.data.tiles()
         metres = dict(zip(table["tile_id"], table["metres_per_pixel"].astype(float)))
-        return count_scores(found, truth_table({tile_id: self.objects[tile_id] for tile_id in tiles}), metres)
+        scene_of = dict(zip(table["tile_id"], table["scene_id"].astype(str)))
+        truth = truth_table({tile_id: self.objects[tile_id] for tile_id in tiles})
+        return count_scores(found, truth, metres, scene_of)
 
     def measure(self, detector: Detector) -> tuple[Row, ...]:
         """Write predictions, truth and pictures of the test tiles, and read the rows from them."""

@@ -24,7 +24,7 @@ def _tables() -> tuple[pd.DataFrame, pd.DataFrame, dict[str, float]]:
 
 def test_as_many_boxes_as_objects_count_at_each_pixel_size() -> None:
     found, truth, metres = _tables()
-    scores = read_count_scores({ENTRY: count_scores(found, truth, metres)}, None)
+    scores = read_count_scores({ENTRY: count_scores(found, truth, metres, {tile: tile for tile in metres})}, None)
     assert scores.measured
     for size in (1.0, 4.0):
         part = found[[metres[tile] == size for tile in found["tile_id"]]]
@@ -37,7 +37,7 @@ def test_as_many_boxes_as_objects_count_at_each_pixel_size() -> None:
 def test_few_objects_and_unknown_sizes_take_the_score_of_the_class() -> None:
     found, truth, metres = _tables()
     metres = dict.fromkeys(metres, float("nan"))
-    scores = read_count_scores({ENTRY: count_scores(found, truth, metres)}, None)
+    scores = read_count_scores({ENTRY: count_scores(found, truth, metres, dict.fromkeys(metres, "one"))}, None)
     assert [one.octave for one in scores.known] == [None]
     assert len(scores.counted(found, None)) == 40
     assert scores.least("ship", 16.0) == scores.least("ship", None)
@@ -69,3 +69,15 @@ def test_classes_have_their_own() -> None:
 def test_a_broken_card_is_refused(said: object) -> None:
     with pytest.raises(ValueError, match="not sound"):
         read_count_scores({ENTRY: said}, None)
+
+
+def test_scenes_without_objects_weigh_as_much_as_others() -> None:
+    """One harbour with ten ships of which low scores find all, nine empty scenes with a false box each at those scores:
+    balanced totals would count all nineteen right down to 0.2."""
+    found = [{"tile_id": "harbour", "category": "ship", "score": score} for score in np.linspace(0.9, 0.45, 10)]
+    found += [{"tile_id": f"empty{number}", "category": "ship", "score": 0.4} for number in range(9)]
+    truth = pd.DataFrame({"tile_id": ["harbour"] * 10, "category": "ship", "ignored": False})
+    tiles = {"harbour", *(f"empty{number}" for number in range(9))}
+    card = count_scores(pd.DataFrame(found), truth, dict.fromkeys(tiles, 1.0), {tile: tile for tile in tiles})
+    scores = read_count_scores({ENTRY: card}, None)
+    assert 0.4 < scores.least("ship", 1.0) < 0.45
