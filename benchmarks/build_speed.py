@@ -126,6 +126,82 @@ def _pillow(tile: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+CPU_RUN = """
+import json, sys, time
+from pathlib import Path
+import knowlip.tiles.build as stage
+begun = time.process_time()
+result = stage.build(stage.BuildConfig([Path(sys.argv[1])], Path(sys.argv[2]), workers=1))
+print(json.dumps({"tiles": result["tiles"], "build": time.process_time() - begun, "whole": time.process_time()}))
+"""
+BARE_RUN = """
+import json, sys, time
+from pathlib import Path
+from benchmarks.build_speed import bare_work
+print(json.dumps({"work": bare_work(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))}))
+"""
+
+
+def beside_bare(folder: Path, side: int, repetitions: int) -> dict[str, Any]:
+    """CPU seconds of a build by one process beside those of the bare work by one process, in turns.
+
+    The bare work reads the same large windows with rasterio, encodes the same accepted tiles with Pillow and writes
+    them as files. "build" begins when modules are imported, "whole" with the process.
+    """
+    work = folder / f"bare-{side}"
+    work.mkdir(parents=True)
+    scene, out = work / "scene.tif", work / "dataset"
+    write_large_scene(scene, side, "uint16")
+    found = _cpu(CPU_RUN, scene, out)
+    names = ("build", "whole", "bare")
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(repetitions):
+        bare = _cpu(BARE_RUN, scene, out, work / "files")
+        shutil.rmtree(work / "files")
+        ours = _cpu(CPU_RUN, scene, work / "again")
+        shutil.rmtree(work / "again")
+        for name, value in zip(names, (ours["build"], ours["whole"], bare["work"])):
+            times[name].append(round(value, 2))
+        say(f"  {side} px: ours {ours['build']:.2f} s, bare {bare['work']:.2f} s")
+    shutil.rmtree(work)
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    pairs = [bare / ours for bare, ours in zip(times["bare"], times["build"])]
+    return {
+        "tiles": found["tiles"],
+        "cpu_s": times,
+        "imports_cpu_s": round(middle["whole"] - middle["build"], 2),
+        "bare_over_ours": round(statistics.median(pairs), 3),
+        "bare_over_ours_with_imports": round(middle["bare"] / middle["whole"], 3),
+    }
+
+
+def _cpu(script: str, *arguments: Path) -> dict[str, float]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def bare_work(scene: Path, out: Path, files: Path) -> float:
+    """Read the large windows of a finished build, encode and write its accepted tiles. Returns its CPU seconds."""
+    from knowlip.dataset.shards import ShardReader
+
+    bare, shards = Bare(scene, out, 1), ShardReader(out / "shards")
+    tiles = [shards.image(*place) for place in bare.places]
+    files.mkdir()
+    begun = time.process_time()
+    with rasterio.Env(**_GDAL), rasterio.open(scene) as source:
+        inverse = ~source.transform
+        for left, top in bare.roots:
+            x, y = inverse @ (left, top)
+            source.read(1, window=Window(round(x), round(y), 1024, 1024))
+    for number, tile in enumerate(tiles):
+        (files / f"{number}.png").write_bytes(_pillow(tile))
+    return time.process_time() - begun
+
+
 def measure(scene: Path, side: int, compress: str, repetitions: int, cores: int) -> dict[str, Any]:
     """Alternate ours and the bare work."""
     out = scene.parent / "dataset"

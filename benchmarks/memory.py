@@ -1,9 +1,12 @@
 """Peak memory of a process and everything it started."""
 
 import os
+import resource
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _EVERY_S = 0.05
 
@@ -24,6 +27,27 @@ def measured(process: subprocess.Popen[str]) -> float:
 def resident_peak_mb() -> float:
     """The largest resident memory of this process so far, in MB."""
     return _status(os.getpid(), "VmHWM")
+
+
+def forget_peak() -> None:
+    """From now on the largest resident memory of this process counts anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def spent(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a piece of work gives, the CPU seconds it took, and the peak memory of this process in GB (10^9 bytes)."""
+    begun, started = time.process_time(), time.perf_counter()
+    before = _children()
+    result = work()
+    cpu = time.process_time() - begun + _children() - before
+    seconds = time.perf_counter() - started
+    peak = resident_peak_mb() / 1000
+    return {**result, "cpu_s": round(cpu, 2), "seconds": round(seconds, 1), "peak_gb": round(peak, 3)}
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _tree(root: int) -> list[int]:

@@ -6,23 +6,27 @@
   geolocation grid of 189 points on hills, look-up tables every second, most of its TIFF empty) as 1, 10 and 100
   thousand large windows: opening, windows, blocks, splits.
 - `dates`: ten dates of that frame at windows of 1,024 m, on each date's own grid and on one grid (`--anchor utm`).
-- `frame`: a strip of it along a parallel, which crosses 5,900 of its lines, built whole (`knowlip build`, one process)
-  at windows of 1,024 m, beside an affine scene of as many windows. `value` is the ratio of CPU seconds a megapixel.
-- `sets`: synthetic data sets of 10 and 100 thousand tiles of 16 x 16 pixels with eight texts each: opened, verified,
-  texts read, exported. `million`: an index of a million tiles without shards, with a million texts; its verification is
-  that of the index.
+- `frame`: two strips of it along a parallel, of two and four rows of windows, which cross 5,900 of its lines, built to
+  their end (`knowlip build`, one process) at windows of 1,024 m, beside an affine scene of as many windows as the
+  smaller one. `value` is the ratio of CPU seconds a megapixel.
+- `whole`: the whole frame at 1,024 m, built to its end but for its pixels, which are neither read nor encoded: the
+  steps with the places, outlines, rows, map and index of all of its tiles; then its index verified and opened.
+- `bare`: scenes of 4,096 and 20,000 pixels built beside the bare work, see `benchmarks.build_speed`.
+- `sets`: synthetic data sets of 10 and 100 thousand tiles of 16 x 16 pixels with eight texts each: opened, some
+  columns of it, verified, texts read, exported. `million`: an index of a million tiles without shards, with a million
+  texts; its verification is that of the index. `annotate`: such tiles annotated offline, in this process.
+- `search`: archives of 10, 100 thousand and a million vectors opened and searched.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,11 +34,14 @@ import rasterio
 import shapely
 from affine import Affine
 
-from benchmarks.memory import resident_peak_mb
+from benchmarks.build_speed import beside_bare
+from benchmarks.memory import forget_peak, spent
 from benchmarks.record import record
+from benchmarks.scale_sets import TEXTS_A_TILE, make_archive, make_set, of_set, search
 from knowlip.base.documents import read_json
-from knowlip.base.files import write_json
+from knowlip.base.files import sha256, write_json
 from knowlip.base.progress import say
+from knowlip.dataset.writer import SceneWriter
 from tests.scenes.products.sentinel1_frame import write_frame
 
 OUT = Path(__file__).parent / "results" / "scale.json"
@@ -44,12 +51,17 @@ _FRAME_LINES = (4700, 12000)
 """Lines of the frame that hold pixels for the strip."""
 _ROWS = 2
 """Rows of windows of the strip."""
-_TEXTS = 8
+_MORE_ROWS = 4
+"""Of the larger strip: what grows with its size would show beside the smaller one."""
+_SIDES = ((4096, 5), (20000, 3))
+"""Sides in pixels of scenes that are built beside the bare work, and how often."""
+_ANNOTATED = (1000, 4000)
+"""Tiles of the sets that are annotated."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=["windows", "dates", "frame", "sets", "million"])
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--folder", type=Path, default=Path("/tmp"))
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--measure", nargs=2, metavar=("WHAT", "ARGUMENT"), help="in a process of its own")
@@ -82,22 +94,6 @@ def apart(folder: Path, what: str, argument: object) -> dict[str, Any]:
     return result
 
 
-def spent(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a piece of work gives, the CPU seconds it took, and the peak memory of this process in GB (10^9 bytes)."""
-    begun, started = time.process_time(), time.perf_counter()
-    before = _children()
-    result = work()
-    cpu = time.process_time() - begun + _children() - before
-    seconds = time.perf_counter() - started
-    peak = resident_peak_mb() / 1000
-    return {**result, "cpu_s": round(cpu, 2), "seconds": round(seconds, 1), "peak_gb": round(peak, 3)}
-
-
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def _product(folder: Path, name: str, **options: Any) -> Path:
     """The frame of this name, made when it is first asked for."""
     if not (folder / name).exists():
@@ -123,25 +119,27 @@ def plan(folder: Path, argument: str) -> dict[str, Any]:
 
 
 def strip(folder: Path, argument: str) -> dict[str, Any]:
-    """Build a strip of a frame, or an affine scene of as many windows: "frame WINDOWS" or "affine WINDOWS"."""
-    from knowlip.tiles.build import build
-    from knowlip.tiles.plan import BuildConfig
+    """Build a strip of a frame, or an affine scene of as many windows: "frame ROWS" or "affine WINDOWS"."""
+    import knowlip.tiles.build as stage
     from knowlip.tiles.screen import ScreenConfig
 
-    kind, screen = argument.split()[0], ScreenConfig()
+    kind, number, screen = argument.split()[0], int(argument.split()[1]), ScreenConfig()
     if kind == "frame":
         path = _product(folder, "strip", lines=_FRAME_LINES)
-        half = (_ROWS - 1.5) * 1024 / 111_195 / 2
+        half = (number - 1.5) * 1024 / 111_195 / 2
         area = folder / "area.json"
         write_json(area, json.loads(shapely.to_geojson(shapely.box(8, 48.2 - half, 15, 48.2 + half))))
         screen = ScreenConfig(area=area)
     else:
-        path = _affine(folder / "affine.tif", int(argument.split()[1]))
-    result = spent(lambda: build(BuildConfig([path], folder / f"out-{kind}", screen=screen, workers=1)))
+        path = _affine(folder / "affine.tif", number)
+    config = stage.BuildConfig([path], folder / f"out-{kind}-{number}", screen=screen, workers=1)
+    steps = stepwise(stage)
+    result = spent(lambda: stage.build(config))
     windows = result["tiles"] // 21
     megapixels = windows * (1024 / 10) ** 2 / 1e6
-    kept = {name: result[name] for name in ("tiles", "accepted", "cpu_s", "seconds", "peak_gb")}
-    return {"windows": windows, **kept, "cpu_s_per_megapixel": round(result["cpu_s"] / megapixels, 2)}
+    kept = {name: result[name] for name in ("tiles", "accepted", "cpu_s", "seconds")}
+    found = {"windows": windows, **kept, "cpu_s_per_megapixel": round(result["cpu_s"] / megapixels, 2)}
+    return {**found, "peak_gb": max(step["peak_gb"] for step in steps.values()), "steps": steps}
 
 
 def _affine(path: Path, windows: int) -> Path:
@@ -158,146 +156,73 @@ def _affine(path: Path, windows: int) -> Path:
     return path
 
 
-def make_set(folder: Path, argument: str) -> dict[str, Any]:
-    """Write a synthetic data set: "TILES TEXTS SHARDS"."""
-    import pandas as pd
+def whole(folder: Path, _: str) -> dict[str, Any]:
+    """Build the whole frame to its end but for its pixels: places, outlines, rows, map and index of all its tiles."""
+    import knowlip.tiles.build as stage
+    from knowlip.tiles import scene_job
 
-    from knowlip.dataset import Dataset
-    from knowlip.dataset.png import encode_png
-    from knowlip.dataset.texts import TEXT_SCHEMA
-    from knowlip.dataset.writer import SceneWriter, finish
-
-    tiles, texts, shards = (int(number) for number in argument.split())
-    out = folder / f"set-{tiles}"
-    for name in ("scenes", "shards"):
-        (out / name).mkdir(parents=True)
-    scenes: list[str] = []
-    for scene, rows in _scenes(tiles):
-        with SceneWriter(out, scene) as writer:
-            for number, row in rows:
-                pixels = np.full((16, 16), 9, np.uint8)
-                pixels[0, :4] = np.frombuffer(np.uint32(number).tobytes(), np.uint8) | 1
-                pixels[1, :4] = np.frombuffer(np.uint32(number).tobytes(), np.uint8) % 2 + 1
-                writer.add(
-                    {**row, "accepted": bool(shards), "reject_reason": "" if shards else "poor"},
-                    encode_png(pixels) if shards else b"",
-                )
-            writer.finish({})
-        scenes.append(scene)
-    if not shards:
-        return _index_alone(out, scenes, texts)
-    result = spent(lambda: finish(out, scenes, {"config": {}, "block_km": 50.0, "skipped": [], "passed_over": []}))
-    data = Dataset(out)
-    names = data.tiles()["tile_id"].to_numpy()[: texts // _TEXTS]
-    data.write_texts(_texts_of(names, pd, TEXT_SCHEMA.names))
-    return {name: result[name] for name in ("cpu_s", "peak_gb")}
+    path = _product(folder, "whole", lines=(8200, 8500))
+    scene_job.cut = _without_pixels
+    scene_job.SceneWriter = WithoutShards  # type: ignore[misc]
+    steps = stepwise(stage)
+    result = spent(lambda: stage.build(stage.BuildConfig([path], folder / "set-frame", workers=1)))
+    (folder / "set-frame" / "shards").mkdir(exist_ok=True)
+    return {"windows": result["tiles"] // 21, "tiles": result["tiles"], "steps": steps, "cpu_s": result["cpu_s"]}
 
 
-def _index_alone(out: Path, scenes: list[str], texts: int) -> dict[str, Any]:
-    """Index, texts and dataset.json of tiles that are accepted, but whose shards are not there."""
-    import pandas as pd
-    import pyarrow as pa
+def stepwise(stage: Any) -> dict[str, dict[str, Any]]:
+    """CPU seconds and peak memory of the steps of the next build, filled in as they end."""
+    steps: dict[str, dict[str, Any]] = {}
 
-    from knowlip.base.parquet import read_parquet, write_table
-    from knowlip.dataset.index import count
-    from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, INFO, TEXTS, fingerprint
-    from knowlip.dataset.texts import TEXT_SCHEMA, to_table
-    from knowlip.dataset.writer import scene_rows
+    def measured(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            forget_peak()
+            kept: list[Any] = []
 
-    index = pa.concat_tables([read_parquet(scene_rows(out, scene)) for scene in scenes]).sort_by("tile_id")
-    names = index["tile_id"].to_pylist()
-    filled = {
-        "accepted": pa.array([True] * len(index)),
-        "reject_reason": pa.array([""] * len(index)),
-        "shard": pa.array([f"train-{name[:5]}-000000.tar" for name in names]),
-        "png_sha256": pa.array([f"{number:064x}" for number in range(len(index))]),
-    }
-    for name, values in filled.items():
-        index = index.set_column(INDEX_SCHEMA.get_field_index(name), INDEX_SCHEMA.field(name), values)
-    write_table(out / INDEX, index)
-    counts = {**count(index), "scenes": len(scenes)}
-    head = {"format_version": 2, "counts": counts, "fingerprint": fingerprint(index), "published_revision": -1}
-    write_json(out / INFO, head)
-    rows = _texts_of(np.array(names[: texts // _TEXTS]), pd, TEXT_SCHEMA.names)
-    write_table(out / TEXTS, to_table(rows, "The texts"))
-    return {}
+            def work() -> dict[str, Any]:
+                kept.append(step(*arguments))
+                return {}
+
+            steps[name] = spent(work)
+            return kept[0]
+
+        return run
+
+    for name, function in (("plan", "make_plan"), ("cut", "cut_all"), ("index", "finish")):
+        setattr(stage, function, measured(name, getattr(stage, function)))
+    return steps
 
 
-def _texts_of(names: np.ndarray, pandas: Any, columns: list[str]) -> Any:
-    """Eight texts a tile; no two of two tiles are the same."""
-    rows = pandas.DataFrame(
-        {"tile_id": np.repeat(names, _TEXTS), "slot": np.tile(np.arange(1, _TEXTS + 1), len(names))}
-    )
-    rows["text"] = "Around " + rows["tile_id"] + " lie fields, some woods and a road that leads to a village."
-    for name in columns:
-        if name not in rows:
-            rows[name] = np.nan if name.startswith("delta") or name in ("confidence", "margin") else ""
-    return rows.assign(revision=0, parent=-1)
+class WithoutShards(SceneWriter):
+    """Writes the rows of the index, and no shard."""
+
+    def _shard(self, split: str) -> Any:
+        name = f"{split}-{self.scene_id}-000000.tar"
+        return SimpleNamespace(add=lambda sample: None, path=self.dataset / "shards" / name)
 
 
-def _scenes(tiles: int) -> Iterator[tuple[str, Iterator[tuple[int, dict[str, Any]]]]]:
-    """Scenes of up to 480 families of 21 tiles, two degrees apart, and the rows of each."""
-    families = -(-tiles // 21)
-    for number, first in enumerate(range(0, families, 480)):
-        yield f"s{number:04d}", _rows_of(number, first, min(480, families - first))
+def _without_pixels(ground: Any, roots: list[Any], config: Any, *_: Any) -> tuple[Any, Iterator[Any]]:
+    """Families of accepted tiles whose numbers are drawn: what `cut` gives, without reading or encoding a pixel."""
+    from knowlip.tiles import cut
+    from knowlip.tiles.quality import STATISTICS
+    from knowlip.tiles.windows import family
 
+    middle = len(roots) // 2
+    quantiser, some = cut.cut(ground, roots[middle - 4 : middle + 4], config)
+    thumbnail, random = next(some).thumbnail, np.random.default_rng(0)
 
-def _rows_of(number: int, first: int, families: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    from knowlip.dataset.layout import INDEX_SCHEMA
+    def families() -> Iterator[Any]:
+        for root in roots:
+            windows = family(root)
+            drawn = random.uniform(0, 1, (len(windows), len(STATISTICS))).round(4).tolist()
+            hashes = [sha256(window.tile_id.encode()) for window in windows]
+            tiles = [
+                cut.CutTile(window, b"", name, 1.0, dict(zip(STATISTICS, numbers)), "")
+                for window, name, numbers in zip(windows, hashes, drawn)
+            ]
+            yield cut.Family(root, tiles, 0.9, thumbnail, "")
 
-    scene, split = f"s{number:04d}", ("train", "test", "train", "val", "train")[number % 5]
-    empty: dict[str, Any] = {
-        field.name: {"string": "", "double": 1.0, "bool": False}.get(str(field.type), []) for field in INDEX_SCHEMA
-    }
-    lon, lat = -170 + 2.0 * (number % 160), -60 + 2.0 * (number // 160)
-    facts = {
-        "scene_id": scene,
-        "split": split,
-        "block": scene,
-        "datetime": "2025-06-01T00:00:00Z",
-        "proj:shape": [16, 16],
-    }
-    facts |= {"quantiser": "db-percentile-v1", "quantiser_lo": -25.0, "quantiser_hi": 5.0}
-    at = first * 21
-    for family in range(families):
-        row, column = divmod(family, 24)
-        root = f"{scene}-l{row:03d}x{column:03d}"
-        for scale, times in (("large", 1), ("medium", 2), ("small", 4)):
-            for down in range(times):
-                for across in range(times):
-                    y, x = row * times + down, column * times + across
-                    west, north, side = lon + x * 0.01 / times, lat - y * 0.01 / times, 0.01 / times
-                    name = f"{scene}-{scale[0]}{y:03d}x{x:03d}"
-                    above = "" if times == 1 else f"{scene}-{'lm'[times // 4]}{y // 2:03d}x{x // 2:03d}"
-                    shape = shapely.to_wkb(shapely.box(west, north - side, west + side, north), hex=True)
-                    ids = {"tile_id": name, "id": name, "root_id": root, "parent_id": above, "scale": scale}
-                    place = {"geometry": shape, "lon": west + side / 2, "lat": north - side / 2}
-                    yield at, {**empty, **facts, **ids, **place, "proj:transform": [10.0, 0.0, west, 0.0, -10.0, north]}
-                    at += 1
-
-
-def of_set(folder: Path, argument: str) -> dict[str, Any]:
-    """Open, verify, read the texts of, or export a data set: "WHAT TILES"."""
-    from knowlip.dataset import Dataset, verify
-
-    what, path = argument.split()[0], folder / f"set-{argument.split()[1]}"
-
-    def work() -> dict[str, Any]:
-        if what == "open":
-            return {"tiles": len(Dataset(path).tiles())}
-        if what == "texts":
-            return {"texts": len(Dataset(path).texts())}
-        if what == "export":
-            from knowlip.dataset.export.run import DatasetExportConfig, export_dataset
-
-            return {"images": export_dataset(DatasetExportConfig(path, "openclip", folder / "exported"))["images"]}
-        if (path / "shards").is_dir() and any((path / "shards").iterdir()):
-            return {"tiles": verify(path)["tiles"]}
-        from knowlip.dataset.verify import check_index
-
-        return {"tiles": check_index(Dataset(path))["tiles"]}
-
-    return spent(work)
+    return quantiser, families()
 
 
 def _windows(folder: Path) -> dict[str, Any]:
@@ -309,14 +234,26 @@ def _dates(folder: Path) -> dict[str, Any]:
 
 
 def _frame(folder: Path) -> dict[str, Any]:
-    frame = apart(folder, "strip", "frame 0")
-    affine = apart(folder, "strip", f"affine {frame['windows']}")
-    ratio = frame["cpu_s_per_megapixel"] / affine["cpu_s_per_megapixel"]
-    return {"frame": {"frame": frame, "affine": affine, "ratio": round(ratio, 3)}}
+    small = apart(folder, "strip", f"frame {_ROWS}")
+    affine = apart(folder, "strip", f"affine {small['windows']}")
+    large = apart(folder, "strip", f"frame {_MORE_ROWS}")
+    ratio = large["cpu_s_per_megapixel"] / affine["cpu_s_per_megapixel"]
+    return {"frame": {"strip": small, "frame": large, "affine": affine, "ratio": round(ratio, 3)}}
+
+
+def _whole(folder: Path) -> dict[str, Any]:
+    built = apart(folder, "whole", "")
+    return {
+        "whole": {**built, "verify": apart(folder, "set", "verify frame"), "open": apart(folder, "set", "open frame")}
+    }
+
+
+def _bare(folder: Path) -> dict[str, Any]:
+    return {"bare": {str(side): beside_bare(folder, side, repetitions) for side, repetitions in _SIDES}}
 
 
 def _sets(folder: Path) -> dict[str, Any]:
-    return {"sets": [_one_set(folder, tiles, tiles * _TEXTS, True) for tiles in (10_000, 100_000)]}
+    return {"sets": [_one_set(folder, tiles, tiles * TEXTS_A_TILE, True) for tiles in (10_000, 100_000)]}
 
 
 def _million(folder: Path) -> dict[str, Any]:
@@ -324,27 +261,50 @@ def _million(folder: Path) -> dict[str, Any]:
 
 
 def _one_set(folder: Path, tiles: int, texts: int, shards: bool) -> dict[str, Any]:
-    made = apart(folder, "make", f"{tiles} {texts} {int(shards)}")
-    found: dict[str, Any] = {"finish": made} if shards else {}
-    for what in ("open", "verify", "texts", *(("export",) if shards else ())):
+    found: dict[str, Any] = {"finish": apart(folder, "make", f"{tiles} {texts} {int(shards)}")}
+    for what in ("open", "choose", "verify", "texts", *(("export",) if shards else ())):
         found[what] = apart(folder, "set", f"{what} {tiles}")
     shutil.rmtree(folder / f"set-{tiles}")
     shutil.rmtree(folder / "exported", ignore_errors=True)
     return {**found, "tiles": tiles, "shards": shards}
 
 
+def _annotate(folder: Path) -> dict[str, Any]:
+    found = []
+    for tiles in _ANNOTATED:
+        apart(folder, "make", f"{tiles} 0 1")
+        found.append(apart(folder, "set", f"annotate {tiles}"))
+        shutil.rmtree(folder / f"set-{tiles}")
+    return {"annotate": found}
+
+
+def _search(folder: Path) -> dict[str, Any]:
+    found = []
+    for vectors in (10_000, 100_000, 1_000_000):
+        apart(folder, "archive", vectors)
+        found.append(apart(folder, "search", vectors))
+    return {"search": found}
+
+
 MEASURES: dict[str, Callable[[Path, str], dict[str, Any]]] = {
     "plan": plan,
     "strip": strip,
+    "whole": whole,
     "make": make_set,
     "set": of_set,
+    "archive": make_archive,
+    "search": search,
 }
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "windows": _windows,
     "dates": _dates,
     "frame": _frame,
+    "whole": _whole,
+    "bare": _bare,
     "sets": _sets,
     "million": _million,
+    "annotate": _annotate,
+    "search": _search,
 }
 
 

@@ -23,7 +23,7 @@ from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import prompt_hash
 from knowlip.annotators.types import Annotation
-from knowlip.annotators.workers import Asking, Chunk, Labelling, Measuring
+from knowlip.annotators.workers import REQUEST_COLUMNS, Asking, Chunk, Labelling, Measuring
 from knowlip.base.progress import say, track
 from knowlip.base.vocabulary import SCALES, Decision
 from knowlip.dataset import Dataset
@@ -108,7 +108,7 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     dataset = Dataset(config.dataset)
-    waves = [(scale, dataset.tiles(scale=scale)) for scale in SCALES]
+    waves = [(scale, dataset.tiles(scale=scale, columns=REQUEST_COLUMNS)) for scale in SCALES]
     total = sum(len(tiles) for _, tiles in waves)
     if not total:
         raise ValueError(f"{config.dataset} has no accepted tile to annotate.")

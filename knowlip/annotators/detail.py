@@ -16,6 +16,8 @@ _FRAMES: Final = 4
 """Frames that are kept for the next tile."""
 _LARGEST_FRAME: Final = 1024
 """Side in pixels up to which there are frames."""
+_OF_SMALL: Final = ("tile_id", "root_id", "window_m", "proj:transform")
+_OF_LARGE: Final = (*_OF_SMALL, "scale")
 
 
 class Details:
@@ -28,7 +30,7 @@ class Details:
     @cached_property
     def _large(self) -> dict[str, dict[str, Any]]:
         """Large tile -> its index row."""
-        rows = self.dataset.tiles(scale="large").to_dict("records")
+        rows = self.dataset.tiles(scale="large", columns=_OF_LARGE).to_dict("records")
         return {row["tile_id"]: {str(key): value for key, value in row.items()} for row in rows}
 
     def within(self, row: dict[str, Any]) -> TileWindow | None:
@@ -72,10 +74,9 @@ class Details:
     @cached_property
     def _small(self) -> dict[str, list[dict[str, Any]]]:
         """Large tile -> index rows of the accepted small tiles within it."""
-        tiles = self.dataset.tiles(scale="small")
-        columns = ["tile_id", "root_id", "window_m", "proj:transform"]
+        tiles = self.dataset.tiles(scale="small", columns=_OF_SMALL)
         families: dict[str, list[dict[str, Any]]] = {}
-        for row in tiles[columns].to_dict("records"):
+        for row in tiles.to_dict("records"):
             families.setdefault(row["root_id"], []).append({str(key): value for key, value in row.items()})
         return families
 

@@ -4,6 +4,7 @@ A few kilobytes of parquet can stand for terabytes: runs of one value, and words
 takes in memory may be at most :data:`MOST_GROWTH` times its file, or :data:`ALWAYS`.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from knowlip.base.files import regular_file, whole_file
 
 MOST_GROWTH, ALWAYS = 200, 256 << 20
 """Memory of a table over the bytes of its file, and the bytes that every table may take."""
+_ROWS_AT_ONCE = 65536
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 8}
 
 
@@ -63,6 +65,20 @@ def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
         raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
     check_schema(file.schema_arrow, schema, path)
     return file
+
+
+def read_in_parts(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Some columns of a parquet file, some rows at a time; the limits are those of :func:`read_parquet`.
+
+    Raises:
+        ValueError: it is missing, broken, beyond the limits of this module, or lacks columns of `schema`.
+    """
+    with open_parquet(path, schema) as file:
+        try:
+            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
+                yield pa.Table.from_batches([batch]).select(columns)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
 
 
 def check_schema(found: pa.Schema, wanted: pa.Schema, path: Path) -> None:

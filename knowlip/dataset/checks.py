@@ -31,6 +31,8 @@ _PATTERNS = {
 }
 """What the values of columns that become paths or keys look like."""
 _ALLOWED = {"split": SPLITS, "scale": SCALES}
+CHECKED = (*_PATTERNS, *_ALLOWED, "accepted", "proj:shape")
+"""Columns of the index that are checked whenever it is opened."""
 _REQUIRED = ("format_version", "fingerprint", "counts", "published_revision")
 
 
@@ -73,23 +75,44 @@ def checked_index(table: pa.Table, path: Path) -> pa.Table:
     """
     if not len(table):
         raise ValueError(f"{path} holds no tile.")
-    for field in INDEX_SCHEMA:
-        column = table[field.name]
-        if column.null_count and (field.type == pa.string() or field.name in ("accepted", "proj:shape")):
-            row = pc.index(column.is_null(), True).as_py()
-            raise ValueError(f"{path}: row {row} has a null in column {field.name!r}.")
-    for name, pattern in _PATTERNS.items():
-        _refuse(pc.invert(pc.match_substring_regex(table[name], f"^(?s:{pattern})$")), table, name, path)
-    for name, allowed in _ALLOWED.items():
-        _refuse(pc.invert(pc.is_in(table[name], pa.array(allowed))), table, name, path)
-    if len(pc.unique(table["tile_id"])) < len(table):
-        raise ValueError(f"{path} holds a tile twice.")
-    lengths = pc.list_value_length(table["proj:shape"])
-    sides = pc.list_flatten(table["proj:shape"])
-    fits = not sides.null_count and pc.all(pc.equal(lengths, 2)).as_py()
-    if not fits or not pc.all(pc.and_(pc.greater(sides, 0), pc.less(sides, MOST_PX))).as_py():
-        raise ValueError(f"{path}: every 'proj:shape' must be two numbers of pixels from 1 to {MOST_PX - 1}.")
+    checked_rows(table, path)
+    refuse_twice(table["tile_id"], path)
     return table
+
+
+def checked_rows(table: pa.Table, path: Path, first: int = 0) -> pa.Table:
+    """Rows of some columns of the index, once what becomes a path, a key or a size in them is fit for that.
+
+    Args:
+        table: some of its columns.
+        path: of its file.
+        first: number of its first row in the file.
+    """
+    for name in table.column_names:
+        column, kind = table[name], INDEX_SCHEMA.field(name).type
+        if column.null_count and (kind == pa.string() or name in ("accepted", "proj:shape")):
+            row = pc.index(column.is_null(), True).as_py()
+            raise ValueError(f"{path}: row {first + row} has a null in column {name!r}.")
+    for name in table.column_names:
+        if name in _PATTERNS:
+            fits = pc.match_substring_regex(table[name], f"^(?s:{_PATTERNS[name]})$")
+            _refuse(pc.invert(fits), table, name, path, first)
+    for name in table.column_names:
+        if name in _ALLOWED:
+            _refuse(pc.invert(pc.is_in(table[name], pa.array(_ALLOWED[name]))), table, name, path, first)
+    if "proj:shape" in table.column_names:
+        lengths = pc.list_value_length(table["proj:shape"])
+        sides = pc.list_flatten(table["proj:shape"])
+        fits = not sides.null_count and pc.all(pc.equal(lengths, 2)).as_py()
+        if not fits or not pc.all(pc.and_(pc.greater(sides, 0), pc.less(sides, MOST_PX))).as_py():
+            raise ValueError(f"{path}: every 'proj:shape' must be two numbers of pixels from 1 to {MOST_PX - 1}.")
+    return table
+
+
+def refuse_twice(names: pa.ChunkedArray, path: Path) -> None:
+    """Every tile is in an index once."""
+    if len(pc.unique(names)) < len(names):
+        raise ValueError(f"{path} holds a tile twice.")
 
 
 def checked_texts(table: pa.Table, path: Path) -> pa.Table:
@@ -180,7 +203,7 @@ def _classes(value: Any) -> bool:
     return codes and all(isinstance(name, str) for name in value.values())
 
 
-def _refuse(bad: pa.ChunkedArray, table: pa.Table, name: str, path: Path) -> None:
+def _refuse(bad: pa.ChunkedArray, table: pa.Table, name: str, path: Path, first: int) -> None:
     if (row := pc.index(bad, True).as_py()) >= 0:
         value = str(table[name][row].as_py())[:80]
-        raise ValueError(f"{path}: the {name!r} of row {row} cannot be {value!r}.")
+        raise ValueError(f"{path}: the {name!r} of row {first + row} cannot be {value!r}.")

@@ -104,7 +104,7 @@ def fingerprint(index: pa.Table) -> str:
     Of each column: its name, then little-endian float64 (every NaN the same), or the values as one JSON list.
     """
     ordered = index.select(INDEX_SCHEMA.names)
-    if not _in_order(ordered["tile_id"]):
+    if not in_order(ordered["tile_id"]):
         ordered = ordered.sort_by("tile_id")
     return _digest(lambda name: (ordered[name],))
 
@@ -117,12 +117,12 @@ def fingerprint_of_file(path: Path) -> str:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, [name])[name]
 
-        if not _in_order(pa.chunked_array([part for column in parts("tile_id") for part in column.chunks], _TEXT)):
+        if not in_order(pa.chunked_array([part for column in parts("tile_id") for part in column.chunks], _TEXT)):
             return fingerprint(file.read())
         return _digest(parts)
 
 
-def _in_order(names: pa.ChunkedArray) -> bool:
+def in_order(names: pa.ChunkedArray) -> bool:
     """Whether no name stands before one that is less."""
     count = len(names)
     return count < 2 or bool(pc.all(pc.less_equal(names.slice(0, count - 1), names.slice(1))).as_py())

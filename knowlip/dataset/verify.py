@@ -13,7 +13,7 @@ from knowlip.base.documents import parse_json
 from knowlip.base.files import sha256
 from knowlip.base.progress import track
 from knowlip.base.vocabulary import SCALES
-from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint
+from knowlip.dataset.layout import INDEX, INDEX_SCHEMA, SHARD_KEYS, SHARDS, SPLITS, TRUTH, fingerprint_of_file
 from knowlip.dataset.mentions import check_mentions
 from knowlip.dataset.png import decode_png
 from knowlip.dataset.reader import Dataset
@@ -90,9 +90,10 @@ def verify(path: Path | str, near: bool = False) -> dict[str, Any]:
     # for hashes, records, texts and near copies together.
     dataset = Dataset(path)
     found = check_index(dataset)
-    accepted = dataset.table.filter(dataset.table["accepted"]).select(_OF_SHARDS).to_pandas()
+    accepted = dataset.columns(_OF_SHARDS, accepted=True).to_pandas()
     names = set(accepted["tile_id"])
-    strangers = set(dataset.truth()) - set(dataset.table["tile_id"].to_pylist())
+    strangers = set(dataset.truth()) - names
+    strangers -= set(dataset.columns(["tile_id"])["tile_id"].to_pylist()) if strangers else set()
     if strangers:
         raise ValueError(f"{dataset.path / TRUTH} holds truth of {sorted(strangers)[0]}, which is not in the index.")
     check_mentions(dataset.path, names)
@@ -128,14 +129,16 @@ def check_index(dataset: Dataset) -> dict[str, Any]:
     Raises:
         ValueError: the first defect, in one sentence that names the file or tile.
     """
-    # Only the columns that are looked at become objects of Python: all of them, of a million tiles, would take 2 GB.
+    # All columns are looked at part by part, and those of all rows together only that say who belongs to whom: all of
+    # them, of a million tiles, would take 2 GB.
     where = dataset.path / INDEX
-    _check_complete(dataset.table, where)
-    rows = dataset.table.select(_OF_INDEX).to_pandas()
+    for part in dataset.parts(INDEX_SCHEMA.names):
+        _check_complete(part, where)
+    rows = dataset.columns(_OF_INDEX).to_pandas()
     _check_index(rows, where)
     _check_families(rows, where)
     _check_splits(dataset, rows, where)
-    if fingerprint(dataset.table) != dataset.fingerprint:
+    if fingerprint_of_file(where) != dataset.fingerprint:
         raise ValueError(f"{where} was changed after the data set was built: its fingerprint differs.")
     counts = dataset.info["counts"]
     accepted = rows[rows["accepted"]]
@@ -150,7 +153,7 @@ def check_index(dataset: Dataset) -> dict[str, Any]:
     for name, number in found.items():
         if counts[name] != number:
             raise ValueError(f"{where} holds {number} {name}, but dataset.json says {counts[name]}.")
-    cogs = sorted(name for name in dataset.table["cog"].unique().to_pylist() if name)
+    cogs = sorted(name for name in dataset.columns(["cog"])["cog"].unique().to_pylist() if name)
     absent = [name for name in cogs if not (dataset.path / name).is_file()]
     if absent:
         raise ValueError(f"{dataset.path / absent[0]} is missing, though tiles name it.")
@@ -216,8 +219,9 @@ def _check_splits(dataset: Dataset, rows: "pd.DataFrame", where: Path) -> None:
         several = rows.groupby(name)["split"].nunique()
         if (several > 1).any():
             raise ValueError(f"{where}: {name} {several.index[several > 1][0]} is in more than one split.")
-    large = (rows["scale"] == "large").to_numpy() & ~np.array(dataset.table["geometry"].is_null())
-    shapes = shapely.from_wkb(dataset.table["geometry"].filter(large).to_pylist())
+    outlines = dataset.columns(["geometry"])["geometry"]
+    large = (rows["scale"] == "large").to_numpy() & ~np.array(outlines.is_null())
+    shapes = shapely.from_wkb(outlines.filter(large).to_pylist())
     split = rows.loc[large, "split"].to_numpy()
     names = rows.loc[large, "tile_id"].to_numpy()
     tree = shapely.STRtree(shapes)

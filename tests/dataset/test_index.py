@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from knowlip.dataset import index
+from knowlip.base import parquet
+from knowlip.dataset import Dataset, index
 from knowlip.dataset.layout import INDEX_SCHEMA, fingerprint, fingerprint_of_file
 from knowlip.dataset.writer import index_table
 
@@ -23,9 +25,10 @@ def rows_of(names: list[str]) -> pa.Table:
         for field in INDEX_SCHEMA:
             kind = field.type
             if pa.types.is_list(kind):
-                row[field.name] = [str(number)] * (number % 3) if kind.value_type == pa.string() else [number, 2]
+                row[field.name] = [str(number)] * (number % 3) if kind.value_type == pa.string() else [number + 1, 2]
             else:
                 row[field.name] = {"double": number / 3, "bool": number % 2 == 0}.get(str(kind), f"{number % 4}")
+        row |= {"scale": "small", "shard": "train-a-000000.tar", "cog": "", "png_sha256": ""}
         row |= {"tile_id": name, "datetime": f"2025-01-{1 + number % 28:02d}" if number % 5 else "", "split": "train"}
         box = shapely.box(number / 100, 0, number / 100 + 0.1, 0.1)
         row |= {
@@ -71,3 +74,59 @@ def test_no_rows_at_all(tmp_path: Path) -> None:
     index.write_index(tmp_path / "index.parquet", sources)
     assert len(pq.read_table(tmp_path / "index.parquet")) == 0
     assert fingerprint_of_file(tmp_path / "index.parquet") == fingerprint(INDEX_SCHEMA.empty_table())
+
+
+def test_columns_are_read_alone_in_order_and_checked(tmp_path: Path) -> None:
+    table = rows_of([f"t-{number:04d}" for number in np.random.default_rng(1).permutation(90)])
+    data = placed(table, tmp_path / "data")
+    whole = table.sort_by("tile_id")
+    some = data.columns(("block", "tile_id"))
+    assert some.column_names == ["block", "tile_id"]
+    assert some.equals(whole.select(["block", "tile_id"]))
+    kept = data.columns(("tile_id", "proj:shape"), accepted=True)
+    assert kept.equals(whole.filter(whole["accepted"]).select(["tile_id", "proj:shape"]))
+    few = data.tiles("train", "small", columns=("tile_id", "lon"))
+    assert "_accepted" not in data.__dict__, "the whole table was read"
+    every = Dataset(data.path).tiles("train", "small")
+    pd.testing.assert_frame_equal(few, every[["tile_id", "lon"]])
+    assert list(every.columns) == [name for name in INDEX_SCHEMA.names if name != "geometry"]
+    assert every["tile_id"].is_monotonic_increasing
+    assert len(every) == 45
+    data.tiles()
+    pd.testing.assert_frame_equal(data.tiles("train", "small", columns=("tile_id", "lon")), few)
+    with pytest.raises(ValueError, match="no column 'geometry'"):
+        data.tiles(columns=["geometry"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "sentence"),
+    [("block", None, "row 70 has a null in column 'block'"), ("shard", "../x", "the 'shard' of row 70 cannot be")],
+)
+def test_what_is_wrong_is_told_by_its_row(
+    column: str, value: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_ROWS_AT_ONCE", 32)
+    table = rows_of([f"t-{number:04d}" for number in range(90)])
+    values = table[column].to_pylist()
+    values[70] = value
+    at = table.column_names.index(column)
+    data = placed(table.set_column(at, table.schema.field(at), pa.array(values, pa.string())), tmp_path / "data")
+    with pytest.raises(ValueError, match=sentence):
+        data.tiles(columns=[column])
+    with pytest.raises(ValueError, match=sentence):
+        data.tiles()
+
+
+def test_a_tile_that_is_there_twice_is_refused_whatever_is_read(tmp_path: Path) -> None:
+    table = rows_of(["t-0001", "t-0002", "t-0001"])
+    with pytest.raises(ValueError, match="twice"):
+        placed(table, tmp_path / "data").tiles(columns=["lon"])
+
+
+def placed(table: pa.Table, folder: Path) -> Dataset:
+    """A data set of this index alone, its rows in the order given."""
+    folder.mkdir()
+    pq.write_table(table, folder / "index.parquet", row_group_size=40)
+    info = {"format_version": 2, "fingerprint": "0" * 64, "counts": {}, "published_revision": -1}
+    (folder / "dataset.json").write_text(json.dumps(info))
+    return Dataset(folder)

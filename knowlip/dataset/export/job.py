@@ -47,7 +47,7 @@ class Export:
     def samples(self) -> Iterator[tuple[ExportTile, ShardSample]]:
         """Every tile with its PNG and metadata, shard by shard, so that each shard is read once."""
         chosen = {tile.tile_id: tile for tile in self.tiles}
-        frame = self.data.tiles()
+        frame = self.data.tiles(columns=("tile_id", "shard"))
         shards = sorted(set(frame.loc[frame["tile_id"].isin(chosen), "shard"]))
         for name in track(shards, "export shards"):
             for sample in read_shard(self.data.path / SHARDS / name):

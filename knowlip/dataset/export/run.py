@@ -109,7 +109,8 @@ def show(result: dict[str, Any]) -> str:
 
 def chosen_tiles(data: Dataset, config: DatasetExportConfig) -> list[ExportTile]:
     """The tiles to export with their objects and texts, sorted by tile_id."""
-    frame = data.tiles(config.split or None, config.scale or None)
+    wanted = ("tile_id", "split", "proj:shape", "metres_per_pixel")
+    frame = data.tiles(config.split or None, config.scale or None, wanted)
     objects: dict[str, list[dict[str, Any]]] = {}
     for row in data.annotations().to_dict("records"):
         item = {str(key): value for key, value in row.items()}
@@ -120,7 +121,7 @@ def chosen_tiles(data: Dataset, config: DatasetExportConfig) -> list[ExportTile]
     for tile_id, dimension, text in zip(rows["tile_id"], rows["dimension"], rows["text"]):
         texts.setdefault(tile_id, []).append((dimension, text))
     tiles = []
-    columns = (frame[name] for name in ("tile_id", "split", "proj:shape", "metres_per_pixel"))
+    columns = (frame[name] for name in wanted)
     for tile_id, split, (rows_px, columns_px), spacing in zip(*columns):
         facts = int(columns_px), int(rows_px), float(spacing)
         tiles.append(ExportTile(tile_id, split, *facts, objects.get(tile_id, []), texts.get(tile_id, [])))
