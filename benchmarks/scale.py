@@ -53,9 +53,9 @@ _ROWS = 2
 """Rows of windows of the strip."""
 _MORE_ROWS = 4
 """Of the larger strip: what grows with its size would show beside the smaller one."""
-_SIDES = ((4096, 5), (20000, 3))
+_SIDES = ((4096, 4), (20000, 2))
 """Sides in pixels of scenes that are built beside the bare work, and how often."""
-_ANNOTATED = (1000, 4000)
+_ANNOTATED = (1000, 8000)
 """Tiles of the sets that are annotated."""
 
 

@@ -1,5 +1,6 @@
 """Large and medium tiles in the pixels of their small tiles."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,8 @@ class Tiles:
                     )
         self.rows = [row for row in rows if row["tile_id"] not in missing]
 
-    def tiles(self, scale: str) -> pd.DataFrame:
-        return pd.DataFrame([row for row in self.rows if row["scale"] == scale])
+    def tiles(self, scale: str, columns: Sequence[str]) -> pd.DataFrame:
+        return pd.DataFrame([row for row in self.rows if row["scale"] == scale], columns=list(columns))
 
     def images(self, tile_ids: Any) -> Any:
         return (self.pixels[tile] for tile in tile_ids)

@@ -19,9 +19,9 @@ from knowlip.dataset.png import encode_png
 from knowlip.dataset.shards import ShardSample, read_shard, write_shard
 from knowlip.dataset.writer import index_table
 from knowlip.language.captions import compose_text
-from knowlip.language.dimensions import DIMENSIONS
 from knowlip.language.marks import Sentence, joined
 from knowlip.tiles.build import BuildConfig, build
+from tests.dataset.text_rows import text_rows
 from tests.tiles.rasters import four_places
 
 
@@ -73,30 +73,8 @@ def test_the_box_of_all_footprints(footprints: list, expected: list[float]) -> N
 
 
 def texts_of(dataset: Dataset, words: str = "text") -> pd.DataFrame:
-    rows = [
-        {
-            "tile_id": tile,
-            "revision": 0,
-            "parent": -1,
-            "run": "annotate",
-            "instruction_set": "ground",
-            "slot": slot,
-            "dimension": name,
-            "text": f"{words} {slot} of {tile}",
-            "annotator": "test",
-            "confidence": 0.5,
-            "evidence": "visual",
-            "marks": "",
-            "decision": "annotated",
-            "delta_itc": 0.0,
-            "delta_itm": 0.0,
-            "margin": 0.0,
-            "reason": "",
-        }
-        for tile in dataset.tiles()["tile_id"]
-        for slot, name in enumerate(DIMENSIONS["ground"], 1)
-    ]
-    return pd.DataFrame(rows)[TEXT_SCHEMA.names]
+    tiles = dataset.tiles()["tile_id"]
+    return text_rows(tiles, "ground", lambda tile, slot, _: f"{words} {slot} of {tile}")
 
 
 def test_webdataset_opens_it(original):

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from knowlip.dataset import TEXT_SCHEMA, Dataset
+from knowlip.dataset import Dataset
 from knowlip.dataset.export import FORMATS, DatasetExportConfig, export_dataset, show
-from knowlip.language.dimensions import DIMENSIONS
 from knowlip.tiles.imports import ImportConfig, import_dataset
+from tests.dataset.text_rows import text_rows
 
 SIZES = [(60, 40), (64, 64), (80, 50), (50, 90), (60, 60), (70, 40), (64, 48), (40, 40)]
 
@@ -53,31 +53,10 @@ def labelled(tmp_path_factory) -> Path:
     files = [Path("train.txt"), Path("test.txt")]
     import_dataset(ImportConfig(folder / "set", "coco", folder / "data", split_files=files, metres_per_pixel=3.0))
     data = Dataset(folder / "data")
-    rows = [
-        {
-            "tile_id": tile,
-            "revision": 0,
-            "parent": -1,
-            "run": "annotate",
-            "instruction_set": "marine",
-            "slot": slot,
-            "dimension": name,
-            "text": f'{name} of "{tile}",\ttwo\nlines',
-            "annotator": "test",
-            "confidence": 0.5,
-            "evidence": "visual",
-            "marks": "",
-            "decision": "annotated",
-            "delta_itc": 0.0,
-            "delta_itm": 0.0,
-            "margin": 0.0,
-            "reason": "",
-        }
-        for tile in data.tiles()["tile_id"][1:]
-        for slot, name in enumerate(DIMENSIONS["marine"], 1)
-    ]
-    data.write_texts(pd.DataFrame(rows)[TEXT_SCHEMA.names])
-    data.append_revision(pd.DataFrame(rows).iloc[:1].assign(text="corrected")[TEXT_SCHEMA.names], "run")
+    tiles = data.tiles()["tile_id"][1:]
+    rows = text_rows(tiles, "marine", lambda tile, _, name: f'{name} of "{tile}",\ttwo\nlines')
+    data.write_texts(rows)
+    data.append_revision(rows.iloc[:1].assign(text="corrected"), "run")
     return folder / "data"
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 import webdataset
 from affine import Affine
 
-from knowlip.dataset import TEXT_SCHEMA, Dataset
+from knowlip.dataset import Dataset
 from knowlip.dataset.export import DatasetExportConfig, export_dataset, show
 from knowlip.dataset.export.places import bbox_of
 from knowlip.language.dimensions import DIMENSIONS
 from knowlip.tiles.build import BuildConfig, build
+from tests.dataset.text_rows import text_rows
 from tests.tiles.rasters import write_scene
 
 
@@ -30,30 +30,7 @@ def built(tmp_path_factory) -> Path:
     config = BuildConfig([folder / "scenes"], folder / "data", windows_m=(1024.0, 512.0, 256.0), tile_px=64, workers=1)
     build(config)
     data = Dataset(folder / "data")
-    rows = [
-        {
-            "tile_id": tile,
-            "revision": 0,
-            "parent": -1,
-            "run": "annotate",
-            "instruction_set": "marine",
-            "slot": slot,
-            "dimension": name,
-            "text": f"{name} of {tile}",
-            "annotator": "test",
-            "confidence": 0.5,
-            "evidence": "visual",
-            "marks": "",
-            "decision": "annotated",
-            "delta_itc": 0.0,
-            "delta_itm": 0.0,
-            "margin": 0.0,
-            "reason": "",
-        }
-        for tile in data.tiles()["tile_id"][1:]
-        for slot, name in enumerate(DIMENSIONS["marine"], 1)
-    ]
-    data.write_texts(pd.DataFrame(rows)[TEXT_SCHEMA.names])
+    data.write_texts(text_rows(data.tiles()["tile_id"][1:], "marine", lambda tile, _, name: f"{name} of {tile}"))
     return folder / "data"
 
 

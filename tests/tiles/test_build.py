@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knowlip.base import memory
 from knowlip.dataset import Dataset, verify, writer
 from knowlip.tiles import scene_job
 from knowlip.tiles.build import BuildConfig, build
@@ -41,6 +42,23 @@ def test_result_and_contents(built):
     assert small["country"]
     assert np.isnan(small["look_azimuth_deg"])
     assert not [path for path in out.rglob(".*") if path.is_file()]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_set_for_the_memory_of_the_process_ends_with_the_build(built, tmp_path, monkeypatch, fails):
+    """Pages of their own for arrays of 1 MB cost a training that follows in the same process a fifth of its speed;
+    that the last limits are those of a process without a build is measured in tests/base/test_memory.py."""
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(memory, "_set", lambda *values: limits.append(values))
+    if fails:
+        monkeypatch.setattr(scene_job, "draw_map", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(ValueError, match="No space left"):
+            build(config(built[0], tmp_path / "out"))
+    else:
+        build(config(built[0], tmp_path / "out"))
+    assert limits[0] == (1 << 20, 1 << 20)
+    assert limits[-1] == (32 << 20, 64 << 20)
+    assert memory._users == 0
 
 
 def test_a_reference_that_changed_is_not_mixed_in(tmp_path):
