@@ -52,7 +52,10 @@ class IndexSources:
         self.counts = count(looked_at)
         self.metadata = geo.metadata()
         self._starts = np.array(starts)
-        self._order = np.asarray(pc.array_sort_indices(looked_at["tile_id"])).astype(np.int64)
+        order = pc.array_sort_indices(looked_at["tile_id"].combine_chunks())
+        # Through buffers, here and in `_taken`: numpy's own way imports pandas first, which takes longer than a small
+        # build.
+        self._order = np.frombuffer(order.buffers()[1], np.uint64, len(order)).astype(np.int64)
         self._read: OrderedDict[int, pa.Table] = OrderedDict()
 
     def groups(self) -> Iterator[pa.Table]:
@@ -67,7 +70,7 @@ class IndexSources:
         numbers, begins = np.unique(of[by_group], return_index=True)
         parts = []
         for number, rows in zip(numbers.tolist(), np.split(wanted[by_group], begins[1:])):
-            parts.append(self._group(number).take(pa.array(rows - self._starts[number])))
+            parts.append(self._group(number).take(_numbers(rows - self._starts[number])))
         if not parts:
             return INDEX_SCHEMA.empty_table()
         back = np.empty(len(wanted), np.int64)
@@ -91,10 +94,14 @@ def _taken(parts: list[pa.Table], rows: np.ndarray) -> pa.Table:
     columns = list(pa.concat_tables(parts).columns)
     parts.clear()
     columns.reverse()
-    which, arrays = pa.array(rows), []
+    which, arrays = _numbers(rows), []
     while columns:
         arrays.append(columns.pop().take(which).combine_chunks())
     return pa.Table.from_arrays(arrays, schema=INDEX_SCHEMA)
+
+
+def _numbers(rows: np.ndarray) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
 
 
 def write_index(path: Path, sources: IndexSources) -> None:
