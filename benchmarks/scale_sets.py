@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 
 from benchmarks.memory import spent
-from knowlip.base.files import sha256
+from knowlip.base.files import write_json
+from knowlip.base.parquet import write_table
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INDEX_SCHEMA, TEXTS
 from knowlip.dataset.png import encode_png
 from knowlip.dataset.texts import TEXT_SCHEMA, to_table
-from knowlip.dataset.writer import SceneWriter, finish
+from knowlip.dataset.writer import SceneWriter, finish, index_table, scene_marker, scene_rows
 
 TEXTS_A_TILE = 8
 _FAMILIES = 480
@@ -24,42 +27,62 @@ _WIDTH, _SOURCE = 256, 100_000
 """Of vectors, and how many of them a source of the archive has."""
 
 
-class RowsAlone(SceneWriter):
-    """Writes the rows of accepted tiles, and no shard."""
-
-    def add(self, row: dict[str, Any], png: bytes, truth: dict[str, Any] | None = None) -> None:
-        """Add a tile whose `shard` and `png_sha256` are there already."""
-        for name, values in self._columns.items():
-            values.append(row[name])
-        if len(self._columns["tile_id"]) == 16384:
-            self._flush()
-
-
 def make_set(folder: Path, argument: str) -> dict[str, Any]:
     """Write a synthetic data set: "TILES TEXTS SHARDS"; what is measured is the index, made of the scenes' rows."""
     tiles, texts, shards = (int(number) for number in argument.split())
     out = folder / f"set-{tiles}"
     for name in ("scenes", "shards"):
         (out / name).mkdir(parents=True)
-    scenes: list[str] = []
-    for scene, rows in _scenes(tiles):
-        with (SceneWriter if shards else RowsAlone)(out, scene) as writer:
-            for number, row in rows:
-                if shards:
-                    writer.add(row, encode_png(_pixels(number)))
-                else:
-                    shard = f"{row['split']}-{scene}-{0:06d}.tar"
-                    writer.add({**row, "shard": shard, "png_sha256": sha256(str(number).encode())}, b"")
-            writer.finish({})
-        scenes.append(scene)
+    scenes = _with_shards(out, tiles) if shards else _rows_alone(out, tiles)
     info = {"config": {}, "block_km": 50.0, "skipped": [], "passed_over": []}
     result = spent(lambda: {"index_mb": _size(finish(out, scenes, info), out)})
     names = Dataset(out).tiles(columns=["tile_id"])["tile_id"].to_numpy()[: texts // TEXTS_A_TILE]
     if texts:
-        from knowlip.base.parquet import write_table
-
         write_table(out / TEXTS, to_table(_texts_of(names), "The texts"))
     return {name: result[name] for name in ("cpu_s", "peak_gb", "index_mb")}
+
+
+def _with_shards(out: Path, tiles: int) -> list[str]:
+    """Write scenes as a build does. Returns their names."""
+    scenes = []
+    for scene, rows in _scenes(tiles):
+        with SceneWriter(out, scene) as writer:
+            for number, row in rows:
+                writer.add(row, encode_png(_pixels(number)))
+            writer.finish({})
+        scenes.append(scene)
+    return scenes
+
+
+def _rows_alone(out: Path, tiles: int) -> list[str]:
+    """Write the rows of accepted tiles and no shards: those of the first scene, moved and named anew for each other."""
+    scene, rows = next(_scenes(tiles))
+    known = [{**row, "shard": f"{row['split']}-{scene}-000000.tar", "png_sha256": "0" * 64} for _, row in rows]
+    first, scenes = index_table(known), list[str]()
+    while (left := tiles - len(scenes) * len(first)) > 0:
+        scenes.append(f"s{len(scenes):04d}")
+        table = first.slice(0, -(-min(left, len(first)) // 21) * 21)
+        write_table(scene_rows(out, scenes[-1]), _moved(table, scene, len(scenes) - 1), group=16384)
+        write_json(scene_marker(out, scenes[-1]), {"scene_id": scenes[-1], "truth": {}})
+    return scenes
+
+
+def _moved(table: pa.Table, scene: str, number: int) -> pa.Table:
+    """The rows of a scene as those of another one, 2 degrees away for each."""
+    east, north = 2.0 * (number % 160), 2.0 * (number // 160)
+    shapes = shapely.transform(shapely.from_wkb(table["geometry"].to_pylist()), lambda at: at + (east, north))
+    hashes = [f"{number * len(table) + row:064x}" for row in range(len(table))]
+    new: dict[str, Any] = {"geometry": shapely.to_wkb(shapes).tolist(), "png_sha256": hashes}
+    new |= {"lon": np.array(table["lon"]) + east, "lat": np.array(table["lat"]) + north}
+    split = ("train", "test", "train", "val", "train")[number % 5]
+    new |= {"split": [split] * len(table), "shard": [f"{split}-s{number:04d}-000000.tar"] * len(table)}
+    for name in ("tile_id", "id", "root_id", "parent_id", "scene_id", "block"):
+        new[name] = pc.replace_substring(table[name], scene, f"s{number:04d}")
+    for name, values in new.items():
+        at, kind = table.column_names.index(name), table.schema.field(name)
+        column = values if isinstance(values, pa.ChunkedArray) else pa.array(values, kind.type)
+        table = table.set_column(at, kind, column)
+    return table
 
 
 def _size(_: dict[str, Any], out: Path) -> float:
