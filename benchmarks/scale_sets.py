@@ -69,8 +69,8 @@ def _rows_alone(out: Path, tiles: int) -> list[str]:
 
 def _moved(table: pa.Table, scene: str, number: int) -> pa.Table:
     """The rows of a scene as those of another one, 2 degrees away for each."""
-    east, north = 2.0 * (number % 160), 2.0 * (number // 160)
-    shapes = shapely.transform(shapely.from_wkb(table["geometry"].to_pylist()), lambda at: at + (east, north))
+    east, north = moved = 2.0 * (number % 160), 2.0 * (number // 160)
+    shapes = shapely.transform(shapely.from_wkb(table["geometry"].to_pylist()), lambda at: at + moved)
     hashes = [f"{number * len(table) + row:064x}" for row in range(len(table))]
     new: dict[str, Any] = {"geometry": shapely.to_wkb(shapes).tolist(), "png_sha256": hashes}
     new |= {"lon": np.array(table["lon"]) + east, "lat": np.array(table["lat"]) + north}
