@@ -226,7 +226,7 @@ def _without_pixels(ground: Any, roots: list[Any], config: Any, *_: Any) -> tupl
 
 
 def _windows(folder: Path) -> dict[str, Any]:
-    return {"windows": [apart(folder, "plan", f"1 {side} scene") for side in (6600.0, 2100.0, 665.0)]}
+    return {"windows": [apart(folder, "plan", f"1 {side} scene") for side in (6600.0, 2100.0, 1024.0, 665.0)]}
 
 
 def _dates(folder: Path) -> dict[str, Any]:
