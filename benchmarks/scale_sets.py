@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
@@ -19,6 +18,9 @@ from knowlip.dataset.layout import INDEX_SCHEMA, TEXTS
 from knowlip.dataset.png import encode_png
 from knowlip.dataset.texts import TEXT_SCHEMA, to_table
 from knowlip.dataset.writer import SceneWriter, finish, index_table, scene_marker, scene_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEXTS_A_TILE = 8
 _FAMILIES = 480
@@ -97,8 +99,10 @@ def _pixels(number: int) -> np.ndarray:
     return np.clip(ground * np.sqrt(random.standard_gamma(4.0, ground.shape) / 4), 1, 255).astype(np.uint8)
 
 
-def _texts_of(names: np.ndarray) -> pd.DataFrame:
+def _texts_of(names: np.ndarray) -> "pd.DataFrame":
     """Eight texts a tile; no two of two tiles are the same."""
+    import pandas as pd  # here, for what is measured without it
+
     rows = pd.DataFrame(
         {
             "tile_id": np.repeat(names, TEXTS_A_TILE),
