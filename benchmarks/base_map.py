@@ -1,4 +1,4 @@
-"""Make `knowlip/inference/web/static/world.json`: land and borders of countries for the map of `knowlip serve`.
+"""Make `knowlip/pages/world.json`: land and borders of countries for the maps of pages.
 
     npm install world-atlas@2
     python -m benchmarks.base_map node_modules/world-atlas/countries-50m.json
@@ -19,7 +19,7 @@ import shapely.affinity
 
 from knowlip.base.documents import read_json
 
-OUT: Final = Path(__file__).parents[1] / "knowlip" / "inference" / "web" / "static" / "world.json"
+OUT: Final = Path(__file__).parents[1] / "knowlip" / "pages" / "world.json"
 _TOLERANCE, _LEAST, _DIGITS = 0.04, 0.002, 2
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 KEYS = {"Enter": 13, "Escape": 27, "ArrowUp": 38, "ArrowDown": 40, "ArrowLeft": 37, "ArrowRight": 39}
 
@@ -63,23 +64,45 @@ class Browser:
         )
         for end in (to_read, from_write, *high):
             os.close(end)
+        self.errors: list[str] = []
+        """What the page threw, logged as an error, could not load, or asked in a dialog."""
+        self.asked: list[str] = []
+        """Addresses that the page asked for."""
         self._buffer, self._number, self._session = b"", 0, None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.errors: list[str] = []
-        self.asked: list[str] = []
-        """Addresses that the page asked for."""
         self.call("Runtime.enable")
         self.call("Network.enable")
+        self.call("Log.enable")
+        self.call("Page.enable")
 
-    def call(self, method: str, **parameters):
-        """Send a command and wait up to 30 s for its answer."""
+    def _heard(self, method: str, told: dict[str, Any]) -> None:
+        """Keep what an event tells."""
+        if method == "Runtime.exceptionThrown":
+            self.errors.append(json.dumps(told["exceptionDetails"])[:500])
+        elif method == "Runtime.consoleAPICalled" and told["type"] in ("error", "assert"):
+            self.errors.append(json.dumps(told["args"])[:500])
+        elif method == "Log.entryAdded" and told["entry"]["level"] == "error":
+            self.errors.append(json.dumps(told["entry"])[:500])
+        elif method == "Page.javascriptDialogOpening":
+            self.errors.append(f"{told['type']}: {told['message']}"[:500])
+            # A page stands still until its dialog is closed; nobody waits for the answer.
+            self._send("Page.handleJavaScriptDialog", {"accept": False})
+        elif method == "Network.requestWillBeSent":
+            self.asked.append(told["request"]["url"])
+
+    def _send(self, method: str, parameters: dict[str, Any]) -> int:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
+        return self._number
+
+    def call(self, method: str, **parameters):
+        """Send a command and wait up to 30 s for its answer."""
+        number = self._send(method, parameters)
         end = time.monotonic() + 30
         while True:
             while b"\0" not in self._buffer:
@@ -91,11 +114,8 @@ class Browser:
                 self._buffer += data
             line, _, self._buffer = self._buffer.partition(b"\0")
             answer = json.loads(line)
-            if answer.get("method") == "Runtime.exceptionThrown":
-                self.errors.append(json.dumps(answer["params"]["exceptionDetails"])[:500])
-            if answer.get("method") == "Network.requestWillBeSent":
-                self.asked.append(answer["params"]["request"]["url"])
-            if answer.get("id") == self._number:
+            self._heard(answer.get("method", ""), answer.get("params", {}))
+            if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return answer.get("result", {})

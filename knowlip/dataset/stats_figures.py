@@ -11,7 +11,8 @@ from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.stats_charts import bars, columns, per_tile, sizes, stacked
 from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
-from knowlip.pages.charts import COLOURS, MUTED, land, png, style
+from knowlip.pages.charts import COLOURS, MUTED, png, style
+from knowlip.pages.maps import land
 from knowlip.pages.render import data_uri, render
 
 _SHADES = ("#16425b", "#4f8fba", "#b6d3e7")

@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from knowlip.base.files import whole_file
 from knowlip.inference.geojson import write_geojson
-from knowlip.pages.charts import points_map
+from knowlip.pages.maps import points_map
 from knowlip.pages.render import picture_uri, render
 
 ENDINGS: Final = (".csv", ".geojson", ".parquet", ".html")

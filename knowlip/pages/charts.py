@@ -1,32 +1,31 @@
 """Every chart is a matplotlib figure in one style: inline SVG that takes its colours from the page, or PNG."""
 
 import io
-import json
 import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, Final
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup
-from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Wedge
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from knowlip.base.rows import Standing
 
-COLOURS: Final = ("#2f6690", "#e08e45", "#5b9279", "#b5485d", "#7d6b9e", "#8d8741", "#4aa3a2", "#a0725b")
+COLOURS: Final = ("#3d7fb3", "#c0701f", "#4f8f72", "#c4516a", "#8672b0", "#857e2e", "#2f8f93", "#a0725b")
+"""Of series: each stands out by 3 : 1 from white and from the cards of a dark page."""
+SHADES: Final = ("#16425b", "#4f8fba", "#b6d3e7")
+"""Of ordered parts, first to last."""
 INK, MUTED, GRID, FILL, LAND = "#1f2933", "#6b7785", "#e3e7eb", "#eceeec", "#e9ecef"
 ACCENT, BAD, WARN, CARD = "#0b6e8f", "#b3261e", "#8a5a00", "#fefefe"
-SPLIT_COLOURS: Final = {"train": "#2f6fb0", "val": "#d99000", "test": "#c2410c"}
+SPLIT_COLOURS: Final = {"train": "#2f6fb0", "val": "#9a6a00", "test": "#c2410c"}
 _VARIABLES: Final = {
     INK: "--ink",
     MUTED: "--muted",
@@ -38,6 +37,7 @@ _VARIABLES: Final = {
     WARN: "--warn",
     CARD: "--card",
     **{colour: f"--{split}" for split, colour in SPLIT_COLOURS.items()},
+    **{colour: f"--shade-{number}" for number, colour in enumerate(SHADES)},
 }
 """In SVG these colours are the page's (light or dark); in PNG they are what they say."""
 _STYLE: Final[dict[Any, Any]] = {
@@ -66,17 +66,42 @@ _STYLE: Final[dict[Any, Any]] = {
     "figure.dpi": 130,
     "svg.fonttype": "none",
 }
-_POINTS: Final = 72
+POINTS: Final = 72
 """Units of an SVG in an inch."""
-_MOST_POINTS, _MOST_NUMBERED = 400, 60
+_MOST_POINTS = 400
 _SVG: Final = "http://www.w3.org/2000/svg"
 
 
 @contextmanager
-def style() -> Iterator[None]:
+def style(**more: Any) -> Iterator[None]:
     """The project's style, for `with` and as a decorator. Figures are made and written under it, without pyplot."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE | more):
         yield
+
+
+SCREEN: Final[dict[str, Any]] = {
+    "font.size": 11.5,
+    "axes.titlesize": 12.5,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "legend.fontsize": 11,
+}
+"""For :func:`style`: letters of a chart that a page shows, in its units, which a screen shows as a pixel or more."""
+WIDTH: Final = 360
+"""Units of a chart of a page: a phone shows them as they are."""
+
+
+def panel(height: float) -> tuple[Figure, Any]:
+    """A figure of :data:`WIDTH` units and its axes, for :func:`svg`, under `style(**SCREEN)`."""
+    figure = Figure((WIDTH / POINTS, height / POINTS), POINTS, layout="constrained")
+    return figure, figure.subplots()
+
+
+def shortened(text: str, units: float, size: float = 11) -> str:
+    """A text that is cut where it is wider than so many units in letters of a size."""
+    most = max(4, int(units / (0.58 * size)))
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def png(figure: Figure, colours: int = 256, method: Image.Quantize = Image.Quantize.MEDIANCUT) -> bytes:
@@ -92,7 +117,7 @@ def svg(figure: Figure, label: str, kind: str = "wide") -> Markup:
     """A figure as an <svg> element of a page.
 
     Args:
-        figure: its width is what its font sizes refer to; the page stretches it.
+        figure: its width is what its font sizes refer to; the page stretches it, by a half at most.
         label: what a screen reader says.
         kind: CSS class.
 
@@ -109,7 +134,9 @@ def svg(figure: Figure, label: str, kind: str = "wide") -> Markup:
     for item in root.iter():
         _plain(item, symbols)
     _dissolve(root)
-    root.attrib = {"class": kind, "viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label}
+    limit = f"max-width:{1.5 * float(root.attrib['viewBox'].split()[2]):.0f}px"
+    named = {"role": "img", "aria-label": label}
+    root.attrib = {"class": f"chart {kind}".strip(), "viewBox": root.attrib["viewBox"], "style": limit, **named}
     return Markup(ElementTree.tostring(root, "unicode"))
 
 
@@ -133,7 +160,7 @@ def _plain(item: ElementTree.Element, symbols: dict[str, str]) -> None:
         # Blanks around letters say nothing, and what follows a first point is a line anyway. A line without points has
         # no path at all.
         path = re.sub(r"\s*([A-Zz])\s*", r"\1", item.attrib["d"].replace(".0", ""))
-        item.set("d", re.sub(r"(M[^A-Zz]*)L", r"\1 ", path).replace("L", " ") if "C" not in path else path)
+        item.set("d", re.sub(r"(M[^A-Zz]*)L", r"\1 ", path).replace("L", " ") if not {"C", "Q"} & {*path} else path)
     if found := item.get("style"):
         found = re.sub(r"font-family:[^;]*;? ?", "", found)
         item.set("style", re.sub(r"#[0-9a-f]{6}", lambda match: _colour(match[0]), found))
@@ -151,11 +178,6 @@ def _dissolve(item: ElementTree.Element) -> None:
 
 def _colour(value: str) -> str:
     return f"var({_VARIABLES[value]})" if value in _VARIABLES else value
-
-
-def coastline() -> list[NDArray[np.float64]]:
-    """Rings (N, 2) of longitude and latitude: Natural Earth, public domain."""
-    return [np.array(ring) for ring in json.loads((files(__package__) / "coastline.json").read_text())["rings"]]
 
 
 def number(value: float) -> str:
@@ -212,11 +234,11 @@ def line_chart(
     low, high = shown.min(), shown.max()
     pad = (high - low) * 0.07 or abs(high) * 0.05 or 1.0
     low, high = low - pad, high + pad
-    figure = Figure((360 / _POINTS, 200 / _POINTS), _POINTS)
+    figure = Figure((360 / POINTS, 200 / POINTS), POINTS)
     axes = figure.add_axes((54 / 360, 26 / 200, 296 / 360, 162 / 200))
     axes.set(xlim=(steps[0], max(steps[-1], steps[0] + 1e-9)), ylim=(low, high))
     axes.spines[:].set_visible(False)
-    axes.tick_params(labelsize=10.5, labelcolor=MUTED)
+    axes.tick_params(labelsize=11.5, labelcolor=MUTED)
     axes.grid(axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -228,11 +250,11 @@ def line_chart(
             axes.axvspan(start, end, color=FILL, linewidth=0, zorder=0)
         if end - start > 0.1 * (steps[-1] - steps[0]):
             look: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center", "color": MUTED}
-            axes.text((start + end) / 2, 0.03, label, fontsize=9.5, **look)
+            axes.text((start + end) / 2, 0.03, label, fontsize=11, **look)
     if reference:
         axes.axhline(reference[0], color=WARN, linewidth=1.2, dashes=(4, 3))
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
-        axes.annotate(reference[1], (1, reference[0]), (-2, 4), fontsize=10, color=WARN, **place)
+        axes.annotate(reference[1], (1, reference[0]), (-2, 4), fontsize=11, color=WARN, **place)
     axes.plot(steps, np.clip(values, low, high), color=ACCENT, linewidth=1, alpha=0.3)
     axes.plot(steps, means, color=ACCENT, linewidth=2, solid_joinstyle="round")
     places = axes.transData.transform(np.column_stack([steps, means])).round(1)
@@ -260,15 +282,19 @@ class Dot:
 
 
 def _rows(names: Sequence[str], high: float, right: int, row: int) -> tuple[Figure, Any]:
-    """Axes of shares from 0 to `high`, a row a name; `right`: units left free for numbers beside them."""
-    width, left, height = 440, 138, row * len(names) + 30
-    figure = Figure((width / _POINTS, height / _POINTS), _POINTS)
+    """Axes of shares from 0 to `high`, a row a name, which stands above it; `right`: units left free for numbers."""
+    # Beside the bars a phone has no room for a name; above them there is room for fifty letters.
+    width, left, height = WIDTH, 14, row * len(names) + 30
+    figure = Figure((width / POINTS, height / POINTS), POINTS)
     axes = figure.add_axes((left / width, 24 / height, (width - left - right) / width, (height - 30) / height))
-    axes.set(xlim=(0, high), ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)), yticklabels=names)
+    axes.set(xlim=(0, high), ylim=(len(names) - 0.5, -0.5), yticks=[])
+    for y, name in enumerate(names):
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        told = shortened(name, width - left - 8, 11.5)
+        axes.annotate(told, (0, y), (0, 10.5), fontsize=11.5, color=INK, gid=f"title {name}", **place)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
-    axes.tick_params(labelsize=11.5)
-    axes.tick_params(axis="x", labelsize=10.5)
+    axes.tick_params(axis="x", labelsize=11)
     axes.spines[:].set_visible(False)
     axes.grid(axis="x")
     return figure, axes
@@ -284,19 +310,19 @@ def _beside(axes: Any, y: float, right: int, text: str, **options: Any) -> None:
 def dot_chart(rows: Sequence[Dot], label: str) -> Markup:
     """Values with their intervals beside a reference, one row each; `label` is what a screen reader says."""
     reach = [v for row in rows for v in (row.value, row.reference, *(row.interval or ())) if v is not None]
-    figure, axes = _rows([row.name for row in rows], min(1.0, 1.08 * max([0.05, *reach])), 62, 28)
+    figure, axes = _rows([row.name for row in rows], min(1.0, 1.08 * max([0.05, *reach])), 62, 42)
     for y, row in enumerate(rows):
         if row.value is None:
-            axes.text(0, y, " not measured", va="center_baseline", fontsize=10.5, color=MUTED)
+            axes.text(0, y, " not measured", va="center_baseline", fontsize=11, color=MUTED)
             continue
         tone = {"above": ACCENT, "level": MUTED, "below": BAD, None: ACCENT}[row.standing]
         axes.hlines(y, row.reference or 0, row.value, color=tone, linewidth=2.5, alpha=0.45)
         if row.interval:
             axes.hlines(y, *row.interval, color=tone, linewidth=1.6)
         if row.second is not None:
-            axes.vlines(row.second, y - 0.32, y + 0.32, color=MUTED, linewidth=1.5, linestyle=(0, (2, 1.4)))
+            axes.vlines(row.second, y - 0.18, y + 0.18, color=MUTED, linewidth=1.5, linestyle=(0, (2, 1.4)))
         if row.reference is not None:
-            axes.vlines(row.reference, y - 0.32, y + 0.32, color=INK, linewidth=2)
+            axes.vlines(row.reference, y - 0.18, y + 0.18, color=INK, linewidth=2)
         axes.plot(row.value, y, "o", color=tone, markersize=9)
         _beside(axes, y, 58, f"{100 * row.value:.1f} %", fontsize=11.5, weight="bold")
     return svg(figure, label)
@@ -305,7 +331,7 @@ def dot_chart(rows: Sequence[Dot], label: str) -> Markup:
 @style()
 def change_chart(rows: Sequence[tuple[str, float, float, int]], label: str) -> Markup:
     """Before -> after on a common scale, one row each: (name, before, after, n)."""
-    figure, axes = _rows([name for name, *_ in rows], 1.0, 108, 22)
+    figure, axes = _rows([name for name, *_ in rows], 1.0, 108, 38)
     for y, (_, before, after, count) in enumerate(rows):
         same = abs(after - before) < 0.0005
         tone = MUTED if same else ACCENT if after > before else BAD
@@ -316,87 +342,5 @@ def change_chart(rows: Sequence[tuple[str, float, float, int]], label: str) -> M
         change = "±0.0" if same else f"{100 * (after - before):+.1f}".replace("-", "−")
         weight = "normal" if same else "bold"
         _beside(axes, y, 44, change, fontsize=11.5, weight=weight, color=INK if tone == ACCENT else tone)
-        _beside(axes, y, 106, f"n {count}", fontsize=10.5, color=MUTED)
+        _beside(axes, y, 106, f"n {count}", fontsize=11, color=MUTED)
     return svg(figure, label)
-
-
-@dataclass(frozen=True)
-class MapMark:
-    """A place on the map and how many of its tiles are in which split."""
-
-    name: str
-    lon: float
-    lat: float
-    splits: dict[str, int]
-
-
-def land(axes: Any, **options: Any) -> None:
-    """The outline of the world, equirectangular, in degrees."""
-    axes.add_collection(PolyCollection(coastline(), facecolor=LAND, **{"linewidth": 0, **options}), autolim=False)
-    axes.set_aspect("equal")
-
-
-@style()
-def points_map(places: Sequence[tuple[int, float, float]]) -> Markup:
-    """Numbered points on the outline of the land around them.
-
-    Args:
-        places: number, longitude and latitude of each.
-    """
-    numbers, lons, lats = (np.array(column) for column in zip(*places))
-    lons = np.degrees(np.unwrap(np.radians(lons)))  # neighbours across the antimeridian stay neighbours
-    spread = max(float(np.ptp(lons)), 2 * float(np.ptp(lats)), 2.0) * 1.3
-    x, y = (float(lons.min() + lons.max()) / 2, float(lats.min() + lats.max()) / 2)
-    figure = Figure((720 / _POINTS, 360 / _POINTS), _POINTS)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    land(axes, zorder=0)
-    axes.set(xlim=(x - spread / 2, x + spread / 2), ylim=(y - spread / 4, y + spread / 4))
-    for number_, lon, lat in zip(numbers, lons, lats):
-        axes.plot([lon], [lat], "o", color=ACCENT, markersize=9, zorder=2)
-        axes.text(lon, lat, str(number_), fontsize=6, color="white", ha="center", va="center_baseline", zorder=3)
-    return svg(figure, f"Map with {len(places)} places")
-
-
-@style()
-def world_map(places: Sequence[MapMark]) -> Markup:
-    """One numbered pie a place: how its tiles are split. Places of unknown position are left out."""
-    figure = Figure((720 / _POINTS, 288 / _POINTS), _POINTS)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    land(axes, zorder=0)
-    axes.set(xlim=(-180, 180), ylim=(-60, 84))
-    axes.vlines(range(-150, 180, 30), -60, 84, color=GRID, linewidth=0.5, zorder=1)
-    axes.hlines(range(-30, 84, 30), -180, 180, color=GRID, linewidth=0.5, zorder=1)
-    for lat in range(-60, 84, 30):
-        side = "N" if lat > 0 else "S" if lat < 0 else ""
-        axes.text(-179, lat + 1, f"{abs(lat)}°{side}", fontsize=6.5, color=MUTED)
-    numbered = len(places) <= _MOST_NUMBERED
-    radius = 3.0 if numbered else 1.2
-    taken: list[tuple[float, float]] = []
-    for place_number, place in enumerate(places, 1):
-        if not math.isfinite(place.lon + place.lat):
-            continue
-        # Places that lie close together fan out along a spiral, tied to their true position by a thin line.
-        x, y, turn = place.lon, place.lat, 0
-        while numbered and any(math.hypot(x - a, y - b) < 2 * radius + 0.6 for a, b in taken):
-            turn += 1
-            angle, reach = turn * 2.4, 3.4 + 0.55 * turn
-            x, y = place.lon + reach * math.cos(angle), place.lat - reach * math.sin(angle)
-        taken.append((x, y))
-        if turn:
-            axes.plot([place.lon, x], [place.lat, y], color=MUTED, linewidth=0.6, zorder=2)
-        total, start = sum(place.splits.values()), 90.0
-        summary = ", ".join(f"{count} {split}" for split, count in place.splits.items())
-        gid = f"title {place_number} {place.name}: {summary}"
-        look: dict[str, Any] = {"edgecolor": CARD, "linewidth": 1, "zorder": 3, "gid": gid}
-        for split, count in place.splits.items():
-            end = start - 360 * count / total
-            whole = Circle((x, y), radius, facecolor=SPLIT_COLOURS[split], **look)
-            part = Wedge((x, y), radius, end, start, facecolor=SPLIT_COLOURS[split], **look)
-            axes.add_patch(whole if count == total else part)
-            start = end
-        if numbered:
-            options: dict[str, Any] = {"weight": "bold", "color": "white", "ha": "center", "va": "center_baseline"}
-            axes.text(x, y, str(place_number), fontsize=6.4, gid=gid, zorder=5, **options)
-    return svg(figure, f"World map with {len(taken)} places", "world")

@@ -7,10 +7,8 @@ from typing import Any, Final
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from knowlip.pages.charts import COLOURS, FILL, GRID, INK, MUTED, style, svg
+from knowlip.pages.charts import COLOURS, FILL, GRID, INK, MUTED, POINTS, WIDTH, style, svg
 
-_WIDTH, _HEIGHT = 480, 400
-_POINTS: Final = 72
 _RINGS: Final = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -21,7 +19,8 @@ def radar_chart(
     floors: Sequence[float | None],
     label: str,
 ) -> Markup:
-    """Shares from 0 in the middle to 1 at the rim; a corner that was not measured is left out of its polygon.
+    """Shares from 0 in the middle to 1 at the rim; a corner that was not measured is left out of its polygon. Axes are
+    numbered from 1: their names are long, and stand beside the chart.
 
     Args:
         axes_names: of three axes or more.
@@ -32,9 +31,9 @@ def radar_chart(
     count = len(axes_names)
     if count < 3:
         raise ValueError(f"A radar needs three axes, not {count}.")
-    figure = Figure((_WIDTH / _POINTS, _HEIGHT / _POINTS), _POINTS)
+    figure = Figure((WIDTH / POINTS, WIDTH / POINTS), POINTS)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set(xlim=(-1.95, 1.95), ylim=(-1.66, 1.59), aspect="equal")
+    axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
     axes.set_axis_off()
     corners = [(math.sin(2 * math.pi * at / count), math.cos(2 * math.pi * at / count)) for at in range(count)]
 
@@ -48,13 +47,12 @@ def radar_chart(
         x, y = math.sin(math.pi / count), math.cos(math.pi / count)  # between two axes, where no name stands
         reach = ring * math.cos(math.pi / count)
         axes.text(
-            reach * x, reach * y, f"{100 * ring:.0f}", fontsize=8.5, color=MUTED, zorder=5, ha="center", va="center"
+            reach * x, reach * y, f"{100 * ring:.0f}", fontsize=10.5, color=MUTED, zorder=5, ha="center", va="center"
         )
-    for (x, y), name in zip(corners, axes_names):
+    for at, ((x, y), name) in enumerate(zip(corners, axes_names), 1):
         axes.plot([0, x], [0, y], color=GRID, linewidth=0.8, zorder=1)
-        side = "center" if abs(x) < 0.2 else "left" if x > 0 else "right"
-        place: dict[str, Any] = {"ha": side, "va": "center", "fontsize": 10, "color": INK}
-        axes.text(1.08 * x, 1.2 * y, name, **place)
+        place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 12.5, "weight": "bold", "color": INK}
+        axes.text(1.1 * x, 1.1 * y, str(at), gid=f"title {name}", **place)
     axes.fill(*polygon(floors), facecolor=FILL, edgecolor=MUTED, linewidth=1.0, zorder=3, gid="title highest floors")
     for number, (name, values) in enumerate(lines.items()):
         colour = COLOURS[number % len(COLOURS)]

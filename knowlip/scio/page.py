@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from knowlip.base.vocabulary import Decision
-from knowlip.pages.charts import COLOURS, style, svg
+from knowlip.pages.charts import COLOURS, SCREEN, panel, shortened, style, svg
 from knowlip.pages.render import picture_uri, render
 from knowlip.scio.history import number, word_changes
 
@@ -63,25 +62,29 @@ def _pass(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@style()
+@style(**SCREEN)
 def _chart(kind: str, passes: Sequence[dict[str, Any]]) -> Markup:
     """Share of every dimension with its interval, a dot a revision."""
     names = list(dict.fromkeys(_name(row) for entry in passes for row in entry["by_dimension"]))
-    figure = Figure((4.4, 0.6 + 0.24 * max(4, len(names))), 72, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = panel(70 + 21 * max(4, len(names)))
     for column, entry in enumerate(passes):
         shift = 0.22 * (column - (len(passes) - 1) / 2)
         rows, colour = entry["by_dimension"], COLOURS[column % len(COLOURS)]
         places = [names.index(_name(row)) + shift for row in rows]
         low, share, high = (100 * np.array([row[key] for row in rows]) for key in ("low", "share", "high"))
-        axes.hlines(places, low, high, color=colour, alpha=0.5, linewidth=1.5)
-        axes.plot(share, places, "o", color=colour, markersize=4, label=f"revision {entry['revision']}")
-    axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6), xlabel="%")
+        axes.hlines(places, low, high, color=colour, linewidth=1.4)
+        axes.plot(share, places, "o", color=colour, markersize=5.5, label=f"revision {entry['revision']}")
+    axes.set(
+        yticks=range(len(names)),
+        yticklabels=[shortened(name, 190) for name in names],
+        ylim=(len(names) - 0.4, -0.6),
+        xlabel="%",
+    )
     axes.set_title(_TITLES[kind])
     axes.set_xlim(left=0)
     axes.grid(axis="x")
     if len(passes) > 1:
-        axes.legend(loc="lower right", fontsize=7)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2 * 4 / max(4, len(names))), ncols=2)
     return svg(figure, _TITLES[kind])
 
 

@@ -100,11 +100,17 @@ class Tiles:
         return np.array([numbers[STATISTICS.index(name)] for name in VOTED])
 
     def facts(self, tile_id: str) -> dict[str, Any]:
-        """What the page shows beside a tile."""
-        near = self.reference.nearest(self.voted(tile_id), QualityConfig().neighbours)
+        """What the page shows beside a tile: all figures but the one that is the vote of its neighbours."""
+        numbers = zip(STATISTICS, self.features[tile_id])
         return {
             "tile_id": tile_id,
-            "features": {name: round(float(v), 4) for name, v in zip(STATISTICS, self.features[tile_id])},
+            "features": {name: round(float(v), 4) for name, v in numbers if name != "q_good"},
+        }
+
+    def vote(self, tile_id: str) -> dict[str, Any]:
+        """What the nearest known tiles say of a tile, for a rater who has marked it."""
+        near = self.reference.nearest(self.voted(tile_id), QualityConfig().neighbours)
+        return {
             "vote": round(float(self.reference.good[near].mean()), 3),
             "neighbours": [
                 {"good": bool(self.reference.good[i]), "source": self.reference.sources[i][:80]} for i in near
@@ -155,15 +161,14 @@ def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
     from starlette.responses import JSONResponse, Response
 
     # Every answer carries the whole state: a rater may reload, or go on in another window, and sees the same.
-    def state(rater: str, tile_id: str = "") -> Response:
+    def state(rater: str, tile_id: str = "", before: dict[str, Any] | None = None) -> Response:
         marks = labels.of(rater)
         tile_id = tile_id or next((tile for tile in tiles.order if tile not in marks), "")
         done = sum(tile in tiles.features for tile in marks)
         facts = tiles.facts(tile_id) if tile_id else {"tile_id": ""}
         counts = Counter(marks.values())
-        return JSONResponse(
-            {**facts, "done": done, "total": len(tiles.order), "good": counts["good"], "bad": counts["bad"]}
-        )
+        numbers = {"done": done, "total": len(tiles.order), "good": counts["good"], "bad": counts["bad"]}
+        return JSONResponse({**facts, **numbers, "before": before})
 
     async def show(request: Request) -> Response:
         return html_page("label.html")
@@ -190,7 +195,8 @@ def make_app(tiles: Tiles, labels: Labels, host: str = "127.0.0.1") -> Any:
         if wanted not in MARKS[:3] or not isinstance(tile_id, str) or tile_id not in tiles.features:
             raise Refused("There is no such tile or label.")
         labels.add(rater, tile_id, wanted)
-        return state(rater)
+        # The vote goes out with the answer to the mark alone: a page that had it before could show it before.
+        return state(rater, before=None if wanted == "skip" else {"label": wanted, **tiles.vote(tile_id)})
 
     app.add_route("/", show, methods=["GET"])
     app.add_route("/next", following, methods=["GET"])

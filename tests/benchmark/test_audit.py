@@ -107,21 +107,21 @@ def test_floors_tell_memory_from_knowledge() -> None:
     assert apart["majority class"].mean() == pytest.approx(0.5, abs=0.1)
 
 
-def imported(folder: Path, leak: bool) -> Path:
+def imported(folder: Path, leak: bool, names: tuple[str, str] = RNG_CLASSES) -> Path:
     """A set of two classes with an official split; with `leak` copies of train stand in test, and one in both
     classes."""
     rng = np.random.default_rng(3)
     for split, count in (("train", 14), ("test", 8)):
-        for name in RNG_CLASSES:
+        for name in names:
             for number in range(count):
                 path = folder / "set" / split / name / f"{number}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(blocks(rng, 40 + 8 * (name == "tank"))).save(path)
+                Image.fromarray(blocks(rng, 40 + 8 * (name == names[1]))).save(path)
     if leak:
         for number in range(3):
-            source = np.asarray(Image.open(folder / "set" / "train" / "ship" / f"{number}.png"))
-            Image.fromarray(copy_of(source, rng)).save(folder / "set" / "test" / "ship" / f"copy{number}.png")
-        Image.fromarray(copy_of(source, rng)).save(folder / "set" / "train" / "tank" / "wrong.png")
+            source = np.asarray(Image.open(folder / "set" / "train" / names[0] / f"{number}.png"))
+            Image.fromarray(copy_of(source, rng)).save(folder / "set" / "test" / names[0] / f"copy{number}.png")
+        Image.fromarray(copy_of(source, rng)).save(folder / "set" / "train" / names[1] / "wrong.png")
     out = folder / "ds"
     assert main(["dataset", "import", str(folder / "set"), "--format", "folder", "--out", str(out)]) == 0
     return out

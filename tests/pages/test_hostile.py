@@ -9,17 +9,13 @@ from knowlip.annotators.audit import AuditConfig, text_audit, the_sample
 from knowlip.annotators.audit.page import Sheets
 from knowlip.annotators.audit.store import Verdicts
 from knowlip.annotators.stats import TextStatsConfig, text_stats
-from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
+from knowlip.base.rows import Results
 from knowlip.benchmark.report import ReportConfig, report
-from knowlip.dataset import Dataset, writer
+from knowlip.dataset import Dataset
 from knowlip.dataset.stats import DatasetStatsConfig, dataset_stats
 from knowlip.pages.render import render
 from knowlip.scio.report import ScioReportConfig, scio_report
-from tests.benchmark import numbered
-from tests.benchmark.test_evaluate import oracle_of
-
-HOSTILE = "</script></svg></style><script>alert(1)</script><img src=x onerror=alert(1)>\" ' {{7*7}} $\\frac$ %s"
-TITLE = f"title {HOSTILE}"
+from tests.pages.makers import HOSTILE, TITLE, Hostile
 
 
 class Page(HTMLParser):
@@ -33,7 +29,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.scripts += tag in ("script", "iframe", "object", "embed", "base", "form")
         for name, value in attributes:
-            reached = name in ("src", "href") and not str(value).startswith(("data:image/", "#"))
+            reached = name in ("src", "href") and not str(value).startswith(("data:image/", "data:,", "#"))
             if name.startswith("on") or reached:
                 self.handlers.append((tag, name, value))
 
@@ -42,23 +38,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set with markup for places, sensors, reasons and texts, and what `evaluate` and two raters make of it."""
-    folder = tmp_path_factory.mktemp("hostile")
-    text_of, write_scene = numbered.text_of, writer.write_scene
-
-    def write(out, place, rows, *rest):
-        for row in rows:
-            row |= {"city": HOSTILE, "country": HOSTILE, "region": HOSTILE, "platform": HOSTILE}
-            row["reject_reason"] = row["reject_reason"] and HOSTILE
-        return write_scene(out, place, rows, *rest)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(numbered, "text_of", lambda number, name: f"{text_of(number, name)} {HOSTILE}")
-        patch.setattr(writer, "write_scene", write)
-        data = numbered.build(folder / "ds")
-    evaluate(EvaluateConfig(data.path, "model", folder / "metrics.json"), oracle_of(data))
-    return folder
+def folder(hostile: Hostile) -> Path:
+    """A data set with markup for places, sensors, reasons and texts."""
+    return hostile.folder
 
 
 def checked(path: Path, scripts: int, *words: str) -> None:
@@ -69,34 +51,38 @@ def checked(path: Path, scripts: int, *words: str) -> None:
         assert word in page.seen
 
 
-def test_report(folder: Path) -> None:
-    report(ReportConfig(folder / "ds", folder / "report.html", metrics=folder / "metrics.json", title=TITLE))
-    checked(folder / "report.html", 1, TITLE, HOSTILE)
+def test_report(folder: Path, hostile: Hostile, tmp_path: Path) -> None:
+    Results(hostile.rows(), {}, {}).write(tmp_path / "metrics.json")
+    report(ReportConfig(folder / "ds", tmp_path / "report.html", metrics=tmp_path / "metrics.json", title=TITLE))
+    checked(tmp_path / "report.html", 1, TITLE, HOSTILE)
 
 
-def test_statistics(folder: Path) -> None:
-    dataset_stats(DatasetStatsConfig(folder / "ds", folder / "stats", TITLE))
-    checked(folder / "stats" / "stats.html", 0, TITLE, HOSTILE)
+def test_statistics(folder: Path, tmp_path: Path) -> None:
+    dataset_stats(DatasetStatsConfig(folder / "ds", tmp_path / "stats", TITLE))
+    checked(tmp_path / "stats" / "stats.html", 0, TITLE, HOSTILE)
     source = f"{HOSTILE.replace('=', '')}={folder / 'ds'}"
-    text_stats(TextStatsConfig(source, folder / "text", clouds=False, projection="none", title=TITLE))
-    checked(folder / "text" / "text-stats.html", 0, TITLE)
+    text_stats(TextStatsConfig(source, tmp_path / "text", clouds=False, projection="none", title=TITLE))
+    checked(tmp_path / "text" / "text-stats.html", 0, TITLE)
 
 
-def test_scio(folder: Path) -> None:
-    scio_report(ScioReportConfig(folder / "ds", folder / "scio"))
-    checked(folder / "scio" / "scio-report.html", 0, "alert(1)</script>")
+def test_scio(folder: Path, tmp_path: Path) -> None:
+    scio_report(ScioReportConfig(folder / "ds", tmp_path / "scio"))
+    checked(tmp_path / "scio" / "scio-report.html", 0, "alert(1)</script>")
 
 
-def test_audit(folder: Path) -> None:
-    data, config = Dataset(folder / "ds"), AuditConfig(folder / "ds", out=folder / "audit", report=folder / "audited")
-    sample = the_sample(data, data.revisions()[-1], folder / "audit" / "sample.json", config)
-    verdicts, sheets = Verdicts(folder / "audit" / "verdicts.jsonl"), Sheets(data, sample)
+def test_audit(folder: Path, tmp_path: Path) -> None:
+    data, config = (
+        Dataset(folder / "ds"),
+        AuditConfig(folder / "ds", out=tmp_path / "audit", report=tmp_path / "audited"),
+    )
+    sample = the_sample(data, data.revisions()[-1], tmp_path / "audit" / "sample.json", config)
+    verdicts, sheets = Verdicts(tmp_path / "audit" / "verdicts.jsonl"), Sheets(data, sample)
     tile = sample.tiles[0]
     for slot in sheets.slots[tile]:
         verdicts.judge(HOSTILE, tile, slot, "right")
     verdicts.note(HOSTILE, tile, HOSTILE)
     text_audit(config)
-    checked(folder / "audited" / "audit.html", 0, HOSTILE)
+    checked(tmp_path / "audited" / "audit.html", 0, HOSTILE)
 
 
 @pytest.mark.parametrize("template", ["audit.html", "label.html"])

@@ -1,71 +1,120 @@
-"""Pages fit: on a screen of 1,280 px and on a phone of 390 px nothing is cut or needs scrolling sideways, and the
-browser has nothing to complain of."""
+"""Every page at 1,280 and at 390 px, in light and dark, in one browser: nothing is cut or moved sideways, every text
+can be read, everything has a name, markup in names of others is text. A page without a row in `PAGES` fails."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from knowlip.annotators.annotate import AnnotateConfig, annotate
-from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
-from knowlip.benchmark.report import ReportConfig, report
-from knowlip.dataset.stats import DatasetStatsConfig, dataset_stats
-from tests.annotators.tiny_dataset import build_tiny_dataset
-from tests.benchmark.numbered import build
-from tests.benchmark.test_evaluate import oracle_of
 from tests.browser import Browser, find_browser
+from tests.documented import ROOT
+from tests.pages.makers import PAGES, Hostile
 
-WIDTHS = (1280, 390)
+WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 PROGRAM = find_browser()
-# What reaches out of the window, unless it lies in something that is meant to be moved sideways, as a wide map is; and
-# what is hidden of texts and of the cells of tables.
-MEASURE = """(() => {
-  const root = document.documentElement, wide = root.clientWidth, out = [], cut = [];
-  const named = e => e.tagName + '.' + e.className + ' ' + e.textContent.trim().slice(0, 40);
-  const moved = e => e.closest('svg, nav, pre, .skip, .mosaic, .scroll:has(svg), .scroll:has(img)');
-  for (const e of document.querySelectorAll('body *')) {
-    if (moved(e) || !e.getClientRects().length) continue;
-    const box = e.getBoundingClientRect(), style = getComputedStyle(e);
-    if (box.right > wide + 1 || box.left < -1) out.push(named(e));
-    const hides = ['hidden', 'clip'].includes(style.overflowX) || e.matches('.scroll');
-    if (hides && e.textContent.trim() && e.scrollWidth > e.clientWidth + 1) cut.push(named(e));
-  }
-  return JSON.stringify({wide: root.scrollWidth - wide, out: out.slice(0, 5), cut: cut.slice(0, 5)});
-})()"""
+MEASURE = (Path(__file__).parent / "measure.js").read_text()
+NAMED = {
+    *("button", "textbox", "searchbox", "combobox", "checkbox", "link", "slider", "spinbutton", "tab", "progressbar"),
+    *("image", "img", "Canvas", "meter", "dialog"),
+}
+"""Roles that a screen reader must be able to name."""
+OPENED = "document.readyState === 'complete' && document.querySelector('h1') !== null"
+
+
+def pages_of_the_package() -> set[str]:
+    """Files that are whole pages: HTML that no other page is built on or takes in."""
+    found = {str(path.relative_to(ROOT / "knowlip")): path.read_text() for path in (ROOT / "knowlip").rglob("*.html")}
+    used = {
+        name for text in found.values() for name in re.findall(r'{% (?:extends|from|include|import) "([^"]+)"', text)
+    }
+    whole = {name for name, text in found.items() if re.search(r"<!doctype|{% extends ", text, re.IGNORECASE)}
+    return {name for name in whole if name.removeprefix("pages/templates/") not in used}
+
+
+def test_every_page_has_a_row() -> None:
+    assert pages_of_the_package() == PAGES.keys(), "a page that is new must be made by tests/pages/makers.py"
+    makers = [
+        path for path in (ROOT / "knowlip").rglob("*.py") if re.search(r"<html|<!doctype", path.read_text(), re.I)
+    ]
+    assert makers == [], "pages are made by templates, which escape"
+
+
+def search_and_ask(browser: Browser) -> None:
+    """The page of an archive: a window opened, a question asked."""
+    browser.wait("document.documentElement.dataset.ready === 'true' && document.querySelector('.hit') !== null", 30)
+    browser.value("document.querySelector('.hit').click()")
+    browser.wait("document.querySelector('#tile-picture').naturalWidth > 0", 30)
+    browser.value("document.getElementById('question').value = 'Count: [MASK] ships'")
+    browser.value("document.getElementById('ask').requestSubmit()")
+    browser.wait("document.querySelector('#answer .big') !== null", 30)
+    browser.wait("document.getElementById('caption-more').innerText !== ''", 30)
+
+
+READY: dict[str, Callable[[Browser], None]] = {
+    "pages/templates/audit.html": lambda browser: browser.wait(
+        "document.querySelectorAll('li').length === 8 && document.getElementById('tile').naturalWidth > 0"
+    ),
+    "pages/templates/label.html": lambda browser: browser.wait("document.getElementById('tile').naturalWidth > 0"),
+    "inference/web/static/index.html": search_and_ask,
+}
+"""What a page that is worked on must have done before it is looked at."""
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Name -> page."""
-    folder = tmp_path_factory.mktemp("pages")
-    data = build(folder / "ds")
-    evaluate(EvaluateConfig(data.path, "model", folder / "metrics.json"), oracle_of(data))
-    run = folder / "run"
-    run.mkdir()
-    lines = [{"step": s, "stage": 1 + s // 40, "itc": 4 - s / 50, "itm": 0.63, "infill": 5.0} for s in range(1, 100)]
-    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    (run / "config.yaml").write_text("seed: 7\n")
-    report(ReportConfig(data.path, folder / "report.html", run, folder / "metrics.json"))
-    tiny = build_tiny_dataset(folder / "tiny")
-    annotate(AnnotateConfig(tiny, workers=1))
-    dataset_stats(DatasetStatsConfig(tiny, folder / "stats"))
-    return {"report": folder / "report.html", "stats": next((folder / "stats").glob("*.html"))}
-
-
-@pytest.fixture(scope="module", params=WIDTHS)
-def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if PROGRAM is None:
         pytest.skip("no Chromium on this machine")
-    browser = Browser(str(PROGRAM), tmp_path_factory.mktemp("profile"), request.param, 844)
+    browser = Browser(str(PROGRAM), tmp_path_factory.mktemp("profile"))
     yield browser
     browser.close()
 
 
-@pytest.mark.parametrize("name", ["report", "stats"])
-def test_a_page_fits(name: str, pages: dict[str, Path], browser: Browser, tmp_path: Path) -> None:
-    browser.open(pages[name].as_uri())
-    browser.wait("document.readyState === 'complete' && document.querySelector('h1') !== null")
+def unnamed(browser: Browser) -> list[str]:
+    """Controls and pictures that the browser itself finds no name for."""
+    nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+    shown = [node for node in nodes if not node.get("ignored") and node.get("role", {}).get("value") in NAMED]
+    return [json.dumps(node["role"]["value"]) for node in shown if not node.get("name", {}).get("value", "").strip()]
+
+
+def sized(browser: Browser, width: int, height: int) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    drawn = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))"
+    browser.call("Runtime.evaluate", expression=drawn, awaitPromise=True)
+
+
+def measured(browser: Browser, scheme: str) -> dict[str, list[str]]:
+    """What is wrong, by kind; nothing of it where all is well."""
+    browser.call(
+        "Emulation.setEmulatedMedia",
+        features=[
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},  # nothing is measured while it fades
+        ],
+    )
     found = json.loads(browser.value(MEASURE))
-    assert found == {"wide": 0, "out": [], "cut": []}
-    assert browser.errors == []
+    found |= {"unnamed": unnamed(browser), "errors": list(browser.errors)}
+    return {kind: one for kind, one in found.items() if one}
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_can_be_read(name: str, hostile: Hostile, browser: Browser) -> None:
+    wrong: dict[str, Any] = {}
+    with PAGES[name](hostile) as url:
+        for width in WIDTHS:
+            browser.errors.clear()
+            sized(browser, width, 844)
+            browser.open(url)
+            browser.wait(OPENED)
+            READY.get(name, lambda _: None)(browser)
+            browser.value("for (const e of document.querySelectorAll('details')) e.open = true")
+            # So tall that no part of the page has to be scrolled to.
+            sized(browser, width, max(844, int(browser.value("document.documentElement.scrollHeight")) + 50))
+            for scheme in SCHEMES:
+                if found := measured(browser, scheme):
+                    wrong[f"{width} px, {scheme}"] = found
+            ran = "[...document.querySelectorAll('*')].filter(e => e.getAttributeNames().some(a => a.startsWith('on')))"
+            assert browser.value(f"{ran}.length") == 0
+    assert wrong == {}, json.dumps(wrong, indent=1)

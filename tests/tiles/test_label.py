@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from knowlip.tiles.build import build
@@ -40,13 +41,21 @@ def test_mark_undo_and_resume(page, dataset):
     first = client.get("/next", params={"rater": "ann"}).json()
     assert first["done"] == 0
     assert first["total"] == 84
-    assert len(first["neighbours"]) == 9
+    assert first["before"] is None, "the vote is told after the mark"
+    assert not {"vote", "neighbours"} & first.keys()
+    assert "q_good" not in first["features"], "it is the vote"
     picture = client.get(f"/tile/{first['tile_id']}")
     assert picture.headers["content-type"] == "image/png"
     assert picture.content[:4] == b"\x89PNG"
     second = mark(client, "good", first["tile_id"]).json()
     assert second["tile_id"] != first["tile_id"]
     assert second["done"] == 1
+    assert second["before"]["label"] == "good"
+    assert len(second["before"]["neighbours"]) == 9
+    assert second["before"]["vote"] == pytest.approx(
+        np.mean([one["good"] for one in second["before"]["neighbours"]]), abs=1e-3
+    )
+    assert mark(client, "skip", second["tile_id"], "cid").json()["before"] is None
     mark(client, "bad", second["tile_id"])
     assert mark(client, "undo").json()["tile_id"] == second["tile_id"]
     assert Labels(labels.path).of("ann") == {first["tile_id"]: "good"}

@@ -14,7 +14,7 @@ from knowlip.base.files import whole_file, write_json
 from knowlip.dataset import Dataset
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.truth import judge
-from knowlip.pages.charts import ACCENT, CARD, COLOURS, INK, MUTED, png, style, svg
+from knowlip.pages.charts import ACCENT, COLOURS, INK, MUTED, SCREEN, panel, png, style, svg
 from knowlip.pages.render import render
 
 _RESTS = {
@@ -100,23 +100,23 @@ def _bars(axes: Any, report: dict[str, Any], kind: str) -> None:
     rows = report["sets"][kind]["dimensions"]
     for position, row in enumerate(rows):
         if row["accuracy"] is None:
-            axes.text(position, 2, "none", rotation=90, ha="center", va="bottom", fontsize=7, color=MUTED)
+            axes.text(position, 2, "none", rotation=90, ha="center", va="bottom", fontsize="small", color=MUTED)
             continue
         axes.bar(position, 100 * row["accuracy"], width=0.62, color=ACCENT, alpha=0.75)
         axes.vlines(position, *(100 * end for end in row["interval"]), color=INK, linewidth=1.5)
     axes.plot([100 * row["paper"] for row in rows], "D", color=COLOURS[1], markersize=5, label="experts of the paper")
     axes.set_xticks(range(len(rows)), [row["dimension"] for row in rows], rotation=40, ha="right", color=INK)
-    axes.set(ylim=(0, 104), ylabel="sub-texts found right, % (95 % Wilson)")
+    axes.set(ylim=(0, 104), ylabel="found right, % (95 % Wilson)")
     axes.grid(axis="y")
     tiles = sum(stratum["drawn"] for stratum in report["strata"] if stratum["instruction_set"] == kind)
     axes.set_title(f"{_TARGETS[kind]} ({tiles} tiles)")
-    axes.legend(fontsize=7, loc="lower right", frameon=True, facecolor=CARD, edgecolor="none")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.34), handletextpad=0.2)
 
 
-@style()
+@style(**SCREEN)
 def _single(report: dict[str, Any], kind: str) -> Markup:
-    figure = Figure((4.4, 3.4), 72, layout="constrained")
-    _bars(figure.subplots(), report, kind)
+    figure, axes = panel(300)
+    _bars(axes, report, kind)
     return svg(figure, f"Accuracy by dimension, {_TARGETS[kind]}")
 
 

@@ -53,6 +53,7 @@ def page(
         level_mark=LEVEL_MARK,
         source=SOURCE,
         radar=chart,
+        radar_axes=() if radar is None else [name.replace("\n", ", ") for name in radar.axes],
         radar_key=[] if radar is None else radar_colours(list(radar.lines)),
         no_radar=no_radar,
         efficiency=efficiency_rows(found.efficiency),

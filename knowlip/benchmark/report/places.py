@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from knowlip.dataset import Dataset
-from knowlip.pages.charts import MapMark, world_map
+from knowlip.pages.charts import SPLIT_COLOURS
+from knowlip.pages.maps import MapMark, world_map
 from knowlip.pages.render import picture_uri
 
 SPLITS: Final = ("train", "val", "test")
@@ -36,10 +37,10 @@ def places(data: Dataset) -> dict[str, Any]:
     """What the section shows: the map, a panel a place (the first 24), and how many places are left out."""
     index = data.index
     found = [(str(name), rows) for name, rows in index[index["accepted"]].groupby("scene_id", sort=True)]
-    marks = [MapMark(name, rows["lon"].mean(), rows["lat"].mean(), _splits(rows)) for name, rows in found]
+    marks = [MapMark(name, *_middle(rows), _splits(rows)) for name, rows in found]
     panels = [_panel(data, number, *place) for number, place in enumerate(found[:_MOST_PLACES], 1)]
     left_out = max(0, len(found) - _MOST_PLACES)
-    return {"splits": SPLITS, "world": world_map(marks), "panels": panels, "left_out": left_out}
+    return {"splits": SPLITS, "world": world_map(marks, SPLIT_COLOURS), "panels": panels, "left_out": left_out}
 
 
 def _splits(rows: pd.DataFrame) -> dict[str, int]:
@@ -118,8 +119,15 @@ def _scale_bar(width_m: float) -> float:
     return max(f * power for f in (1, 2, 5) if f * power <= width_m / 3.2)
 
 
+def _middle(rows: pd.DataFrame) -> tuple[float, float]:
+    """Longitude and latitude amid tiles; those on both sides of the date line have their middle there."""
+    turns = np.exp(1j * np.radians(rows["lon"].dropna().to_numpy(float)))
+    lon = float(np.degrees(np.angle(turns.mean()))) if len(turns) else math.nan
+    return lon, float(rows["lat"].mean())
+
+
 def _degrees(rows: pd.DataFrame) -> str:
     if rows["lon"].isna().all():
         return "place unknown"
-    lat, lon = float(rows["lat"].mean()), float(rows["lon"].mean())
+    lon, lat = _middle(rows)
     return f"{abs(lat):.2f}°{'N' if lat >= 0 else 'S'} {abs(lon):.2f}°{'E' if lon >= 0 else 'W'}"

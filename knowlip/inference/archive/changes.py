@@ -33,7 +33,7 @@ from knowlip.inference.replies import Asker, ModelReply, asker_of
 from knowlip.inference.settings import SearchConfig
 from knowlip.models import KnowLIP
 from knowlip.models.hub import WEIGHTS
-from knowlip.pages.charts import points_map
+from knowlip.pages.maps import points_map
 from knowlip.pages.render import data_uri, render
 
 TWINS: Final = 256

@@ -22,7 +22,7 @@ from knowlip.inference.settings import SearchConfig
 from knowlip.models import KnowLIP
 from knowlip.models.hub import WEIGHTS
 from knowlip.objectives import candidate_scores
-from knowlip.pages.charts import points_map
+from knowlip.pages.maps import points_map
 from knowlip.pages.render import data_uri, render
 from knowlip.tiles.places import resolve_place
 

@@ -113,6 +113,7 @@ def _add_page(app: Any) -> None:
 
     folder = files(__package__) / "static"
     held = {one.name: one.read_bytes() for one in folder.iterdir() if _kind(one.name)}
+    held["world.json"] = (files("knowlip.pages") / "world.json").read_bytes()
 
     def static(name: str) -> Response:
         if name not in held:

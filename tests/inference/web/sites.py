@@ -66,7 +66,7 @@ def asked(archive: Path, key: str = "", **changes: Any) -> Iterator[TestClient]:
 @contextmanager
 def over_http(archive: Path, key: str = "", **changes: Any) -> Iterator[str]:
     """The address of a served archive."""
-    config = ServeConfig(index=archive, model=shipped_model(), device="cpu", **changes)
+    config = ServeConfig(**{"index": archive, "model": shipped_model(), "device": "cpu"} | changes)
     with open_site(config, key) as site:
         server = uvicorn.Server(uvicorn.Config(site, host="127.0.0.1", port=0, log_level="warning"))
         thread = threading.Thread(target=server.run, daemon=True)

@@ -103,7 +103,7 @@ export class Search {
     const facts = [hit.sensor, hit.date.slice(0, 10) || "no date", hit.resolution_m === null ? null : `${metres(hit.resolution_m)}/px`];
     return el("button", { type: "button", class: "hit", "data-key": hit.key, onclick: () => this.open(hit.key) }, image,
       el("span", {}, el("b", { title: hit.item }, el("span", { class: "rank" }, String(number)), hit.item), meter,
-        el("small", {}, facts.filter(Boolean).join(" · ")), el("small", { title: place(hit.lat, hit.lon) }, hit.town ? "near " + hit.town.replace(/ \([^(]*\)$/, "") : place(hit.lat, hit.lon))));
+        el("small", { title: facts.filter(Boolean).join(" · ") }, facts.filter(Boolean).join(" · ")), el("small", { title: place(hit.lat, hit.lon) }, hit.town ? "near " + hit.town.replace(/ \([^(]*\)$/, "") : place(hit.lat, hit.lon))));
   }
 
   mark(key) {
