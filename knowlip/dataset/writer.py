@@ -1,12 +1,14 @@
 """Write a data set scene by scene, then its index. Every file is whole or absent; its bytes depend on input only."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import sha256, whole_file, write_json
 from knowlip.base.memory import lean
 from knowlip.base.parquet import write_table
+from knowlip.dataset.annotations import annotations_of, write_annotations
 from knowlip.dataset.arrow import arrow_array
 from knowlip.dataset.index import Footprints, IndexSources, write_index
 from knowlip.dataset.layout import (
@@ -29,6 +32,7 @@ from knowlip.dataset.layout import (
     fingerprint_of_file,
     shard_json,
 )
+from knowlip.dataset.records import AnnotationRow
 from knowlip.dataset.shards import ShardSample, ShardWriter
 
 TILES_PER_SHARD = 2048
@@ -59,6 +63,7 @@ class SceneWriter:
         self._rows: pq.ParquetWriter | None = None
         self._file = ExitStack()
         self._truth: dict[str, str] = {}
+        self._boxes: list[AnnotationRow] = []
         self._shards: list[ShardWriter] = []
         self._open: dict[str, ShardWriter] = {}
 
@@ -77,7 +82,13 @@ class SceneWriter:
             finally:
                 self._file.__exit__(type(unfinished), unfinished, trace)
 
-    def add(self, row: dict[str, Any], png: bytes, truth: dict[str, Any] | None = None) -> None:
+    def add(
+        self,
+        row: dict[str, Any],
+        png: bytes,
+        truth: dict[str, Any] | None = None,
+        boxes: Sequence[AnnotationRow] = (),
+    ) -> None:
         """Add a tile.
 
         Args:
@@ -85,6 +96,7 @@ class SceneWriter:
                 or ""). `shard` is filled in here, and `png_sha256` where it is absent.
             png: the tile; b"" for a rejected one.
             truth: what is known to lie in it.
+            boxes: annotations of it.
         """
         row["shard"] = ""
         row["png_sha256"] = (row.get("png_sha256") or sha256(png)) if row["accepted"] else ""
@@ -98,6 +110,7 @@ class SceneWriter:
             self._flush()
         if truth is not None:
             self._truth[row["tile_id"]] = json.dumps(truth, sort_keys=True, allow_nan=False)
+        self._boxes += boxes
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Give the shards their names, then write the done marker.
@@ -116,6 +129,8 @@ class SceneWriter:
         self._rows = None
         self._file.close()
         marker = {"scene_id": self.scene_id, **facts, "truth": self._truth}
+        if self._boxes:
+            marker["boxes"] = [_plain(box) for box in self._boxes]
         write_json(scene_marker(self.dataset, self.scene_id), marker, indent=None)
 
     def _flush(self) -> None:
@@ -196,8 +211,13 @@ def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[s
     # The index is read back from the rows of the scenes, whichever process wrote them, and in the order of their names:
     # it comes out the same however often the work was stopped.
     truth: dict[str, str] = {}
+    boxes: list[AnnotationRow] = []
+    named: list[dict[str, Any]] = []
     for scene_id in scene_ids:
-        truth |= read_json(scene_marker(dataset, scene_id))["truth"]
+        marker = read_json(scene_marker(dataset, scene_id))
+        truth |= marker["truth"]
+        boxes += [_box(plain) for plain in marker.get("boxes", [])]
+        named += marker.get("named", [])
     sources = IndexSources([scene_rows(dataset, scene_id) for scene_id in scene_ids])
     counts = sources.counts
     if not counts["accepted"]:
@@ -210,6 +230,13 @@ def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[s
         texts = arrow_array([truth[name] for name in names], pa.string())
         table = pa.Table.from_arrays([arrow_array(names, pa.string()), texts], schema=TRUTH_SCHEMA)
         write_table(dataset / TRUTH, table)
+    if boxes:
+        # Where some scenes have truth, their objects are annotations too: the file says what all the tiles show.
+        rows = [*boxes, *annotations_of({name: json.loads(text) for name, text in truth.items()})]
+        categories = dict(sorted(Counter(row["category"] for row in rows).items()))
+        info = {**info, "annotations": write_annotations(dataset, rows), "categories": categories}
+    if named:
+        info = {**info, "labels": labels_told(named)}
     info = {
         **info,
         "format_version": FORMAT_VERSION,
@@ -219,6 +246,32 @@ def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[s
     }
     write_json(dataset / INFO, info)
     return info
+
+
+def _plain(box: AnnotationRow) -> dict[str, Any]:
+    """A box as JSON, which has no NaN: None stands for it."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in box.items()}
+
+
+def _box(plain: dict[str, Any]) -> AnnotationRow:
+    return cast(AnnotationRow, {name: math.nan if value is None else value for name, value in plain.items()})
+
+
+def labels_told(named: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What became of the objects that products name: {"objects", "shown": those with a box, "types": {as stated: as
+    written}, "dropped": {reason: count}}; an object of several scenes counts once.
+
+    Args:
+        named: {"id", "stated", "type", "reason": why it is no box in a scene, "" where it is}.
+    """
+    best: dict[str, Mapping[str, Any]] = {}
+    for one in named:
+        if one["id"] not in best or not one["reason"]:
+            best[one["id"]] = one
+    dropped = Counter(one["reason"] for one in best.values() if one["reason"])
+    types = {one["stated"]: one["type"] for one in best.values() if one["stated"]}
+    told = {"objects": len(best), "shown": len(best) - dropped.total(), "types": dict(sorted(types.items()))}
+    return {**told, "dropped": dict(sorted(dropped.items()))}
 
 
 def index_table(rows: list[dict[str, Any]]) -> pa.Table:

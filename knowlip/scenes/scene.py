@@ -17,6 +17,7 @@ from shapely.geometry.polygon import orient
 from knowlip.scenes.calibration import QUANTITIES
 from knowlip.scenes.errors import NoLocation
 from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry, is_located
+from knowlip.scenes.labels import SceneLabel, Unlabelled
 from knowlip.scenes.raster import Raster
 
 UNITS = ("amplitude", "intensity", "db", "dn", "complex")
@@ -124,6 +125,8 @@ class Scene:
     """Files that the scene is read from; empty: `path` alone."""
     notes: tuple[str, ...] = ()
     """Sentences a user should know, e.g. that no calibration exists."""
+    labels: tuple[SceneLabel, ...] = ()  # Objects that the product names.
+    unlabelled: tuple[Unlabelled, ...] = ()  # Those that it names and that become no label.
 
     @property
     def units(self) -> str:

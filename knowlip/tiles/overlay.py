@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import rasterio
@@ -21,12 +21,13 @@ from rasterio.warp import reproject, transform_bounds
 from knowlip.base.files import write_json
 from knowlip.base.progress import track
 from knowlip.dataset import Dataset
-from knowlip.dataset.annotations import annotation, rotated_box, write_annotations, write_masks
+from knowlip.dataset.annotations import write_annotations, write_masks
 from knowlip.dataset.layout import ANNOTATIONS, INFO, MASKS
 from knowlip.dataset.png import encode_png
 from knowlip.dataset.records import AnnotationRow
 from knowlip.jobs.store import alone
 from knowlip.scenes.opening import GDAL_OPTIONS, open_raster
+from knowlip.tiles.boxes import TilePlace, box_on
 from knowlip.tiles.imports.masks import MaskCodes
 from knowlip.tiles.vectors import in_crs, read_objects
 
@@ -72,22 +73,6 @@ class OverlayConfig:
         if any(entry.lstrip().startswith("#") for entry in self.mask_classes):
             raise ValueError("mask_classes of maps are VALUE=NAME; coloured maps are not read.")
         MaskCodes(self.mask_classes)
-
-
-class TilePlace(NamedTuple):
-    """Where a tile lies."""
-
-    tile_id: str
-    crs: str
-    transform: Affine
-    shape: tuple[int, int]
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Left, bottom, right, top in its CRS."""
-        left, top = self.transform @ (0, 0)
-        right, bottom = self.transform @ (self.shape[1], self.shape[0])
-        return left, bottom, right, top
 
 
 def overlay(config: OverlayConfig) -> dict[str, Any]:
@@ -271,7 +256,7 @@ def _lay_objects(config: OverlayConfig, places: Sequence[TilePlace], info: dict[
                 if seen.area >= config.min_visible * moved[at].area:
                     kept.add(at)
                     _, name, source = found[at]
-                    rows.append(_box_on(place, numbers[place.tile_id], moved[at], seen, name, f"map:{source}"))
+                    rows.append(box_on(place, numbers[place.tile_id], moved[at], seen, name, f"map:{source}"))
                     numbers[place.tile_id] += 1
     dropped["on no tile"] = len(found) - len(shown)
     dropped[f"no tile shows {config.min_visible:.0%} of it"] = len(shown - kept)
@@ -283,40 +268,3 @@ def _lay_objects(config: OverlayConfig, places: Sequence[TilePlace], info: dict[
     info |= {"annotations": write_annotations(config.dataset, rows), "categories": categories}
     total = sum(len(read.objects) + sum(read.dropped.values()) for read in files)
     return {"objects": total, "kept": len(kept), "boxes": len(rows), "categories": categories, "dropped": told}
-
-
-def _box_on(
-    place: TilePlace, number: int, outline: shapely.Polygon, seen: Any, category: str, source: str
-) -> AnnotationRow:
-    """The box of what a tile shows of an object, and the rotated box around all of it, which may leave the tile.
-
-    Args:
-        place: the tile.
-        number: of the object in it.
-        outline: in the CRS of the tile.
-        seen: the part of it in the tile. The box of an oblique outline that is cut at the border is smaller than its
-            whole box cut there.
-        category: of the object.
-        source: where it comes from.
-    """
-    height, width = place.shape
-    points = np.array(outline.exterior.coords)[:-1]
-    columns, rows = ~place.transform @ points.T
-    on_tile = np.column_stack([columns / width, rows / height])
-    west, south, east, north = seen.bounds
-    ends = np.column_stack(~place.transform @ np.array([[west, east, west, east], [south, south, north, north]]))
-    shown = ends / (width, height)
-    low, high = np.clip(shown.min(axis=0), 0, 1), np.clip(shown.max(axis=0), 0, 1)
-    corners = rotated_box(on_tile)
-    metres = np.linalg.norm(np.diff(rotated_box(points)[:3], axis=0), axis=1)
-    return annotation(
-        place.tile_id,
-        number,
-        category,
-        (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])),
-        corners=corners.ravel().tolist(),
-        polygon=on_tile.ravel().tolist(),
-        length_m=float(metres.max()),
-        width_m=float(metres.min()),
-        source=source,
-    )

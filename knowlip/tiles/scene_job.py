@@ -19,6 +19,7 @@ from knowlip.tiles.cog import CogFolder
 from knowlip.tiles.cut import Family, cut, metadata
 from knowlip.tiles.gazetteers import forget
 from knowlip.tiles.ground import Ground
+from knowlip.tiles.labelled import LabelledScene
 from knowlip.tiles.places import UNKNOWN_PLACE, NearbyPlaces, describe_places
 from knowlip.tiles.plan import BuildConfig, PlannedScene
 from knowlip.tiles.quantise import Quantiser
@@ -111,10 +112,11 @@ def cut_scene(job: CutJob) -> str:
             if lookup is not None:
                 forget()
             with closing(families):  # type: ignore[type-var]  # a generator: closing it ends its threads
-                scores, thumbnails = _write_rows(writer, job, places, ground, quantiser, families)
+                scores, thumbnails, named = _write_rows(writer, job, places, ground, quantiser, families)
             picture = config.out / MAPS / f"{scene.scene_id}.png"
             draw_map(picture, ground, planned.roots, scores, config.screen.threshold, thumbnails)
-            writer.finish({"scene": _facts(scene), "quantiser": _of_quantiser(quantiser)})
+            facts = {"scene": _facts(scene), "quantiser": _of_quantiser(quantiser)}
+            writer.finish({**facts, **({"named": named} if named else {})})
     except ValueError as error:
         if cogs is not None:
             cogs.remove(planned.roots)
@@ -131,13 +133,14 @@ def _write_rows(
     ground: Ground,
     quantiser: Quantiser,
     families: Iterator[Family],
-) -> tuple[list[float], list[np.ndarray]]:
-    """Add the tiles of a scene to its shards, family by family. Returns score and thumbnail of each large window."""
+) -> tuple[list[float], list[np.ndarray], list[dict[str, str]]]:
+    """Add the tiles of a scene to its shards, family by family. Returns score and thumbnail of each large window, and
+    what became of the objects that the product names."""
     scores, thumbnails = [], []
     planned, tile_px = job.planned, job.config.tile_px
     path = planned.scene.path
     truth_of = SceneTruth(path, ground.crs) if truth_path(path).exists() else None
-    shared = _scene_columns(planned.scene)
+    shared, labels = _scene_columns(planned.scene), LabelledScene(planned.scene, ground)
     about = zip(places, _outlines(ground, planned.roots))  # in the order in which the tiles come
     title, small = f"{planned.scene.scene_id}: large windows cut", thumbnail_px(planned.roots)
     for number, group in enumerate(lines(families, title, len(planned.roots))):
@@ -157,8 +160,8 @@ def _write_rows(
                 "lat": _known(lat),
             }
             truth = truth_of.of(tile.window, group.root, codes) if truth_of is not None and codes is not None else None
-            writer.add(row, tile.png, truth)
-    return scores, thumbnails
+            writer.add(row, tile.png, truth, labels.on(row))
+    return scores, thumbnails, labels.told()
 
 
 def _smaller(thumbnail: np.ndarray, side: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """OpenSARShip archives: every layout, places against the closed form, calibration, refusals."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from pyproj import Geod
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scene, open_scenes
 from knowlip.scenes.errors import DamagedProduct, PoorGeolocation
+from knowlip.scenes.readers.opensarship_labels import NO_SHIP, NO_WIDTH, POINT, type_of
 from tests.scenes.products.opensarship import BETA, NODE, make
 from tests.scenes.swath import ground
 
@@ -130,3 +132,39 @@ def test_a_broken_chip_does_not_lose_the_others(tmp_path, capsys):
     told = capsys.readouterr().err
     assert chips[3].name in told
     assert "no ship for Cargo_x1_y1.tif" in told
+
+
+def test_ships_become_labels_or_a_reason(tmp_path):
+    """Outlines lie on the marks of head and tail, as wide as AIS or MarineTraffic say; all else is counted."""
+    product = make(tmp_path)
+    labels, reasons = {}, {}
+    for scene in open_scenes(product.path):
+        labels |= {label.identity: label for label in scene.labels}
+        reasons |= {one.identity: one.reason for one in scene.unlabelled}
+    assert len(labels) + len(reasons) == 24
+    assert Counter(reasons.values()) == {NO_WIDTH: 5, NO_SHIP: 5, POINT: 1}
+    for label in labels.values():
+        x, y = (int(text[1:]) for text in label.identity.split("-")[-2:])
+        head, tail = (np.array(ground(x + s * 3 + 0.5, y - s * 6 + 0.5, node_deg=NODE)).ravel() for s in (1, -1))
+        (a, b, c, d), width = label.outline, label.width_m
+        for end, corners in ((head, (a, b)), (tail, (c, d))):
+            middle = np.mean(corners, axis=0)
+            assert GEOD.inv(*end, *middle)[2] < 20  # places of ships are rounded
+            assert GEOD.inv(*corners[0], *corners[1])[2] == pytest.approx(width, rel=0.01)
+        length = GEOD.inv(*head, *tail)[2]
+        assert GEOD.inv(*np.mean((a, b), axis=0), *np.mean((c, d), axis=0))[2] == pytest.approx(length, rel=0.02)
+    found = Counter((label.type, label.stated_type, label.width_m, label.length_m) for label in labels.values())
+    assert found[("bulk carrier", "Bulk Carrier", 20.0, 150.0)] == 4
+    assert found[("tanker", "Oil/Chemical Tanker", 30.0, 180.0)] == 4
+    by_name = [label for label in labels.values() if label.stated_type == "Cargo"]  # MarineTraffic says none
+    assert {(label.width_m, math.isnan(label.length_m)) for label in by_name} == {(18.5, True)}
+    assert all(math.isnan(label.heading_deg) for label in by_name)
+    assert {label.heading_deg for label in labels.values()} >= {33.0, 359.5}
+
+
+@pytest.mark.parametrize(
+    ("stated", "known"),
+    [("LNG Tanker", "tanker"), ("General Cargo", "cargo ship"), ("Tug", "tug"), ("Tankership", "tankership"), ("", "")],
+)
+def test_types_are_theirs_where_there_is_no_word_for_them(stated, known):
+    assert type_of(stated) == known

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from pyproj import Geod
+from pyproj import Geod, Transformer
+from rasterio.features import rasterize
+from shapely.geometry import Polygon
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scene, open_scenes
 from knowlip.scenes.errors import NoData, NoLocation
@@ -45,6 +47,29 @@ def test_opensarship(name, chips):
         assert height == pytest.approx(13.94, rel=0.01)
     else:
         assert (width, height) == pytest.approx((10, 10), rel=0.02)
+
+
+def test_opensarship_labels_lie_on_the_ships():
+    """Outlines are far brighter than their surroundings, and point along the heading that AIS tells."""
+    bright, turned, total = [], [], 0
+    for scene in open_scenes(next(sample("opensarship").glob("*_AB15.zip"))):
+        own = "-".join(scene.scene_id.split("-")[-2:])
+        assert not scene.unlabelled
+        for label in (one for one in scene.labels if one.identity.endswith(own)):
+            total += 1
+            corners = np.array(label.outline)
+            to_scene = Transformer.from_crs(4326, scene.crs, always_xy=True)
+            pixels = scene.geometry.inverse(*map(np.array, to_scene.transform(*corners.T)))
+            inside = rasterize([Polygon(np.column_stack(pixels))], scene.shape, all_touched=True) > 0
+            power = scene.read()[0]
+            bright.append(power[inside].mean() / np.median(power))
+            if np.isfinite(label.heading_deg):
+                ends = corners[2:].mean(axis=0), corners[:2].mean(axis=0)
+                turned.append(abs((GEOD.inv(*ends[0], *ends[1])[0] - label.heading_deg + 90) % 180 - 90))
+    assert total == 40
+    assert np.median(bright) > 50
+    assert min(bright) > 10
+    assert np.median(turned) < 10
 
 
 def test_opensarship_chips_overlap_as_their_places_say():

@@ -24,11 +24,13 @@ from knowlip.scenes.calibration import Constant, Radiometry
 from knowlip.scenes.control import ControlPoints, gate
 from knowlip.scenes.errors import DamagedProduct, NoData, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry
+from knowlip.scenes.labels import SceneLabel, Unlabelled
 from knowlip.scenes.names import date_of, slug
 from knowlip.scenes.opening import open_zip
 from knowlip.scenes.quantities import conversion, relative
 from knowlip.scenes.readers.common import choose, require_data
 from knowlip.scenes.readers.geotiff import raster_of, read_header
+from knowlip.scenes.readers.opensarship_labels import Ship, label_of, read_ships
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "OpenSARShip"
@@ -44,6 +46,7 @@ _ROUNDING_M = 4.5
 """RMS of a place rounded to 1e-4 degrees in both directions."""
 Axes = tuple[np.ndarray, np.ndarray]
 """Metres to the east and north by a column and by a row, (2,) each."""
+ONLY_AIS = "Ships with an AIS match are labelled; others may be in the image."
 _LOOKS = {"GRD": 4.4, "SLC": 1.0}
 """Equivalent number of looks of IW products (Sentinel-1 Product Definition, tables of IW GRDH and SLC)."""
 
@@ -82,10 +85,16 @@ class _Product:
     calibrated: bool
     fit: ControlPoints | None
     notes: tuple[str, ...]
+    ships: dict[tuple[int, int], Ship]
 
     @property
     def folder(self) -> str:
         return "Patch_Cal" if self.calibrated else "Patch"
+
+    @cached_property
+    def kinds(self) -> dict[tuple[int, int], str]:
+        """Type of each ship, as the name of its chip begins."""
+        return {(chip.x, chip.y): chip.kind for chip in self.archive.chips[self.folder]}
 
     @property
     def start(self) -> str:
@@ -127,10 +136,11 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     chips = archive.chips["Patch_Cal" if calibrated else "Patch"]
     ships = _ships(archive.ships)
     fit = _fit(ships, path, overrides)
-    notes = [_place_note(fit, len(ships))]
+    notes = [_place_note(fit, len(ships)), ONLY_AIS]
     if not calibrated:
         notes.append(relative(path, overrides, "the archive holds no Patch_Cal"))
-    product = _Product(archive, name[0], name[1], name[2], name[3], calibrated, fit, tuple(notes))
+    marked = read_ships(archive.ships)
+    product = _Product(archive, name[0], name[1], name[2], name[3], calibrated, fit, tuple(notes), marked)
     scenes: list[Scene] = []
     reasons: list[str] = []
     # A ship's polarisations stand in files of their own or in the bands of one: "all" and the default need to know.
@@ -169,6 +179,7 @@ def _open_chip(
     corner = chip.x - (columns - 1) / 2, chip.y - (rows - 1) / 2
     geometry = _geometry(product, corner, header.shape, ship)
     side, orbit = _attribute(product.archive.metadata, "antenna_pointing"), _attribute(product.archive.metadata, "PASS")
+    labels, unlabelled = _labels(product, geometry, corner, header.shape)
     scenes = []
     for polarisation in wanted:
         band = parts * bands.index(polarisation) + 1
@@ -206,6 +217,8 @@ def _open_chip(
             group=slug(product.name),
             sources=(path,) if path.is_file() else (path / product.folder / chip.file,),
             notes=product.notes,
+            labels=labels,
+            unlabelled=unlabelled,
         )
         scenes.append(scene)
     return scenes
@@ -324,6 +337,19 @@ def _geometry(
     b, e = (x[4] - x[3]) / rows, (y[4] - y[3]) / rows
     transform = Affine(a, b, x[0] - (a * columns + b * rows) / 2, d, e, y[0] - (d * columns + e * rows) / 2)
     return AffineGeometry(product.fit.crs, transform, product.fit.residual_m)
+
+
+def _labels(
+    product: _Product, geometry: AffineGeometry, corner: tuple[float, float], shape: tuple[int, int]
+) -> tuple[tuple[SceneLabel, ...], tuple[Unlabelled, ...]]:
+    """The ships whose middle lies on a chip: its own, and those of other chips that it shows too."""
+    found = []
+    for (x, y), ship in product.ships.items():
+        if 0 <= x + 0.5 - corner[0] < shape[1] and 0 <= y + 0.5 - corner[1] < shape[0]:
+            identity = f"{product.name}-x{x}-y{y}"
+            found.append(label_of(identity, ship, product.kinds.get((x, y), ""), geometry, corner))
+    labels = tuple(one for one in found if isinstance(one, SceneLabel))
+    return labels, tuple(one for one in found if isinstance(one, Unlabelled))
 
 
 def _bands(count: int, named: str, product: _Product) -> list[str]:

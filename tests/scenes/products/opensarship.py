@@ -21,9 +21,22 @@ SHIP = """\t<ship>\n\t\t<SARShipInformation>
 \t\t\t<LowerRight_x>{left}</LowerRight_x>\n\t\t\t<LowerRight_y>{top}</LowerRight_y>
 \t\t\t<Center_x>{x}</Center_x>\n\t\t\t<Center_y>{y}</Center_y>
 \t\t\t<Center_longitude>{lon:.6e}</Center_longitude>\n\t\t\t<Center_latitude>{lat:.6e}</Center_latitude>
+\t\t\t<Head_x>{head[0]}</Head_x>\n\t\t\t<Head_y>{head[1]}</Head_y>
+\t\t\t<Tail_x>{tail[0]}</Tail_x>\n\t\t\t<Tail_y>{tail[1]}</Tail_y>
 \t\t\t<Incidence>{incidence:.6f}</Incidence>\n\t\t</SARShipInformation>
-\t\t<AISShipInformation>\n\t\t\t<Name>H?EGH <&> CO</Name>\n\t\t</AISShipInformation>\n\t</ship>
+\t\t<AISShipInformation>\n\t\t\t<Name>H?EGH <&> CO</Name>\n\t\t\t<True_Head>{about[0]}</True_Head>
+\t\t\t<Length>{about[1]}</Length>\n\t\t\t<Width>{about[2]}</Width>\n\t\t</AISShipInformation>
+\t\t<MarineTrafficInformation>\n\t\t\t<Breadth_extreme>{about[3]}</Breadth_extreme>
+\t\t\t<Elaborated_type>{about[4]}</Elaborated_type>\n\t\t</MarineTrafficInformation>\n\t</ship>
 """
+ABOUT = [
+    (33.0, 150, 20, "NA", "Bulk Carrier"),
+    (511.0, 0, 0, 18.5, "NA"),
+    (90.0, 120, 0, "NA", "Vehicles Carrier"),
+    (90.0, 120, 300, "NaN", "Tug"),
+    (359.5, 180, 30, 31.0, "Oil/Chemical Tanker"),
+]
+"""True heading, length, width, breadth and type of the ships, in turn."""
 
 
 def make(
@@ -65,6 +78,9 @@ def make(
         blocks.append(
             SHIP.format(
                 x=x,
+                head=(x + 3, y - 6),
+                tail=(x - 3, y + 6) if number != 5 else (x + 3, y - 6),
+                about=ABOUT[number % len(ABOUT)],
                 y=y,
                 left=x - half,
                 right=x + half,
