@@ -54,6 +54,7 @@ HEAVY = frozenset(
         "lightning_fabric",
         "tensorboard",
         "tokenizers",
+        "transformers",
         "huggingface_hub",
         "pyarrow",
         "webdataset",

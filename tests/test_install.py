@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 UNPACKED = {".gitignore", ".ci/run"}
 """What is tracked and belongs to a checkout alone."""
-SERVED = "knowlip.inference.web"
-"""The room whose modules are imported where the extra `serve` was asked for."""
+ASKED_FOR = ("knowlip.inference.web", "knowlip.models.transformers.")
+"""Rooms whose modules are imported where the extra `serve` or `transformers` was asked for."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # In the folder of an empty environment: every module of the package, then commands from scenes to answers, and what
@@ -160,7 +160,7 @@ def test_the_wheel_runs_with_the_core_alone(built: tuple[Path, Path], tmp_path: 
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert Path(found["file"]).is_relative_to(environment)
-    strangers = {module: name for module, name in found["missing"].items() if not module.startswith(SERVED)}
+    strangers = {module: name for module, name in found["missing"].items() if not f"{module}.".startswith(ASKED_FOR)}
     assert not strangers, "modules that need an extra before they are used"
     for line, (code, out, err) in zip(good, found["runs"]):
         assert code == 0, (line, err)

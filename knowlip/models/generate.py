@@ -15,6 +15,7 @@ from torch import Tensor
 from knowlip.base.generation import GenerationConfig
 from knowlip.models.beam import beam_search
 from knowlip.models.decode import Decoding, without_end
+from knowlip.models.text import KeyValue
 from knowlip.models.towers import Towers
 
 
@@ -55,14 +56,25 @@ def generate(
         raise ValueError(f"There are {len(tokens_BNV)} images but {len(prompts)} prompts: give one prompt an image.")
     if not prompts:
         return []
-    decoding = Decoding(model, model.read(tokens_BNV, prompts, holes), config)
+    return generate_read(model, model.read(tokens_BNV, prompts, holes), config, row_ids)
+
+
+@torch.inference_mode()
+def generate_read(
+    model: Towers,
+    read: tuple[Sequence[KeyValue], Tensor, Tensor | None],
+    config: GenerationConfig,
+    row_ids: Sequence[int] | None = None,
+) -> list[list[Written]]:
+    """The same of what was read already (:meth:`Towers.read`, or :meth:`Towers.decoder_input` of token ids)."""
+    decoding = Decoding(model, read, config)
     limit = min(config.max_new_tokens, model.config.text.max_length - len(decoding.start))
     if limit < 1:
         raise ValueError(f"generation.start leaves no room: the model reads {model.config.text.max_length} tokens.")
     if config.beams > 1:
         found = beam_search(decoding, limit)
         return [[Written(ids, log_p) for ids, log_p in row] for row in found]
-    count = len(prompts)
+    count = len(decoding)
     uniform = None
     if config.temperature:
         decoding.take(torch.arange(count, device=model.device).repeat_interleave(config.num))

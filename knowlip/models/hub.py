@@ -12,7 +12,7 @@ ANSWERS = "answers.json"
 """How sure the answers of these weights may be taken to be; not every model has it."""
 COUNTED = "config.json"
 """The hub counts a model's downloads by requests for this file
-(https://huggingface.co/docs/hub/models-download-stats); it is of no other use here."""
+(https://huggingface.co/docs/hub/models-download-stats); transformers opens the model by it."""
 REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 _Result = TypeVar("_Result")
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from knowlip.base.files import check_replaceable
 from knowlip.base.generation import GenerationConfig
 from knowlip.models.generate import generate
-from knowlip.models.hub import CARD, COUNTED, README, WEIGHTS
+from knowlip.models.hub import CARD, README, WEIGHTS
 from knowlip.models.publish import push_to_hub
 from knowlip.models.rank import rank
 from knowlip.models.stored import read_model, save_model
 from knowlip.models.towers import Towers, resize
+from knowlip.models.transformers_files import FILES
 
 __all__ = ["KnowLIP", "resize"]
 
@@ -46,7 +47,7 @@ class KnowLIP(Towers):
             ValueError: the folder holds something else.
         """
         folder = Path(folder)
-        check_replaceable(folder, CARD, (CARD, WEIGHTS, README, COUNTED))
+        check_replaceable(folder, CARD, (CARD, WEIGHTS, README, *FILES))
         save_model(self, folder, self.card)
         return folder
 

@@ -8,10 +8,11 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import file_sha256
 from knowlip.base.rows import Results, read_results
 from knowlip.models.folder import model_readme, rows_of_model
-from knowlip.models.hub import ANSWERS, CARD, COUNTED, README, REPO, WEIGHTS, asked
+from knowlip.models.hub import ANSWERS, CARD, README, REPO, WEIGHTS, asked
 from knowlip.models.settings import PublishModelConfig
 from knowlip.models.stored import read_model
 from knowlip.models.towers import Towers
+from knowlip.models.transformers_files import transformers_files
 
 _PRIVATE = ("command",)
 """Facts of a card that may hold paths of the machine: they are not published."""
@@ -55,7 +56,7 @@ def push_to_hub(
         WEIGHTS: str(folder / WEIGHTS),
         CARD: json.dumps({**saved, "card": card}, indent=1, sort_keys=True).encode(),
         README: model_readme(saved["model"], card, parameters, license, repo, measured).encode(),
-        COUNTED: json.dumps({"model_type": "knowlip", "architectures": ["KnowLIP"]}).encode(),
+        **{name: content.encode() for name, content in transformers_files(model).items()},
     }
     if (folder / ANSWERS).is_file():
         files[ANSWERS] = str(folder / ANSWERS)

@@ -32,7 +32,13 @@ FORMAT = 1
 Model = TypeVar("Model", bound=Towers)
 
 
-def save_model(model: Towers, folder: Path, card: ModelCard, state: Mapping[str, torch.Tensor] | None = None) -> None:
+def save_model(
+    model: Towers,
+    folder: Path,
+    card: ModelCard,
+    state: Mapping[str, torch.Tensor] | None = None,
+    files: Mapping[str, str] | None = None,
+) -> None:
     """Write a model folder, whole or not at all.
 
     Args:
@@ -41,6 +47,7 @@ def save_model(model: Towers, folder: Path, card: ModelCard, state: Mapping[str,
         card: facts to keep beside the weights (data fingerprint, quantiser, training blocks, versions, ...); JSON only.
         state: weights to save instead of the model's own, under the names of its state dict (e.g. gathered from the
             shards of several processes).
+        files: name -> content of what lies beside these for others.
     """
     weights = unshared(model)
     if state is not None:
@@ -52,6 +59,8 @@ def save_model(model: Towers, folder: Path, card: ModelCard, state: Mapping[str,
         tokenizer = json.loads(model.tokenizer.to_json())
         write_json(part / _CARD, {"format": FORMAT, "model": config, "tokenizer": tokenizer, "card": card})
         (part / _README).write_text(model_readme(config, card, parameters))
+        for name, content in (files or {}).items():
+            (part / name).write_text(content)
 
 
 def read_model(kind: type[Model], folder: Path | str, device: str | torch.device = "cpu") -> Model:

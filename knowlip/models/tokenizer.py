@@ -4,13 +4,22 @@ texts."""
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from torch import Tensor
 
 from knowlip.base.documents import read_json
@@ -212,6 +221,47 @@ class TextTokenizer:
     def frame(self, ids: Sequence[int], max_length: int, grounded: bool = False) -> list[int]:
         """Put [CLS] ([ENC] where the text is read with an image) before and [SEP] behind, cut to `max_length`."""
         return [self.enc if grounded else self.cls, *ids[: max_length - 2], self.sep]
+
+
+class SpecialTokens(TextTokenizer):
+    """The tokenizer of a model that reads token ids: it knows how many there are and which are special, and no words.
+
+    Args:
+        size: of the vocabulary.
+        ids: name ("pad", "cls", ...) -> id of each special token.
+    """
+
+    def __init__(self, size: int, ids: Mapping[str, int]) -> None:
+        self.size = size
+        self.pad, self.unk, self.cls, self.sep = ids["pad"], ids["unk"], ids["cls"], ids["sep"]
+        self.mask, self.dec, self.enc = ids["mask"], ids["dec"], ids["enc"]
+
+    def __len__(self) -> int:
+        return self.size
+
+    def to_json(self) -> str:
+        raise ValueError("This model reads token ids and has no words: its tokenizer stands beside it.")
+
+    def ids(self, text: str) -> list[int]:
+        if text:
+            raise ValueError("This model reads token ids and has no words: its tokenizer makes ids of them.")
+        return []
+
+    def text(self, ids: Sequence[int]) -> str:
+        raise ValueError("This model writes token ids and has no words: its tokenizer makes words of them.")
+
+
+def framed_tokenizer(tokenizer: TextTokenizer, longest: int | None = None) -> Tokenizer:
+    """The tokenizer of Hugging Face's library: [CLS] before, [SEP] behind, padded, and cut to `longest` where it is
+    given."""
+    framed = Tokenizer.from_str(tokenizer.to_json())
+    framed.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", tokenizer.cls), ("[SEP]", tokenizer.sep)]
+    )
+    if longest is not None:
+        framed.enable_truncation(longest)
+    framed.enable_padding(pad_id=tokenizer.pad, pad_token="[PAD]")
+    return framed
 
 
 def tidy(text: str) -> str:

@@ -4,7 +4,7 @@ Class rasters become masks of the tiles, outlines of objects become their boxes;
 whatever CRS they are. What falls on no tile is counted. Then detectors and segmenters can be trained on one's scenes.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _OUTSIDE: Final = -(2**31)
 """In an int32 mask on its way: no raster says anything."""
+_MOST_OPEN: Final = 64
+"""Rasters that are open at once."""
 _MODE_FROM: Final = 2.0
 """A raster whose pixels are smaller than those of the tile by this factor is brought to them by the commonest value."""
 
@@ -151,11 +153,11 @@ def tile_places(index: "pd.DataFrame") -> list[TilePlace]:
 
 
 def _lay_masks(config: OverlayConfig, places: Sequence[TilePlace], info: dict[str, Any]) -> dict[str, Any]:
-    codes, count = MaskCodes(config.mask_classes), Counter[str]()
+    codes, count, opened = MaskCodes(config.mask_classes), Counter[str](), _OpenRasters()
 
     def pngs() -> Iterator[tuple[str, bytes]]:
         for place in track(places, "lay masks on tiles"):
-            values = _values_on(rasters, place)
+            values = _values_on(rasters, place, opened)
             mask = codes.of(values, values != _OUTSIDE, "A raster")
             if (values == _OUTSIDE).all():
                 count["without"] += 1
@@ -166,10 +168,34 @@ def _lay_masks(config: OverlayConfig, places: Sequence[TilePlace], info: dict[st
         rasters = [_ClassRaster(path) for path in config.masks]
         if not any(raster.touches(place) for place in places for raster in rasters):
             raise ValueError(f"None of the {len(rasters)} rasters of --masks touches a tile of {config.dataset}.")
-        written = write_masks(config.dataset, pngs())
+        try:
+            written = write_masks(config.dataset, pngs())
+        finally:
+            opened.close()
     names = {str(code): word for code, word in codes.names().items()}
     info |= {"masks": written, "mask_classes": names}
     return {"tiles": written, "without": count["without"], "classes": names, "notes": codes.notes()}
+
+
+class _OpenRasters:
+    """Rasters that stay open from tile to tile, of many the `_MOST_OPEN` that were used last."""
+
+    def __init__(self) -> None:
+        self._sources: OrderedDict[Path, Any] = OrderedDict()
+
+    def source(self, path: Path) -> Any:
+        """The raster, opened once while it is in use."""
+        if path not in self._sources:
+            while len(self._sources) >= _MOST_OPEN:
+                self._sources.popitem(last=False)[1].close()
+            self._sources[path] = open_raster(path)
+        self._sources.move_to_end(path)
+        return self._sources[path]
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._sources:
+            self._sources.popitem()[1].close()
 
 
 class _ClassRaster:
@@ -200,7 +226,7 @@ class _ClassRaster:
         west, south, east, north = place.bounds
         return left < east and west < right and bottom < north and south < top
 
-    def on(self, place: TilePlace) -> np.ndarray:
+    def on(self, place: TilePlace, opened: _OpenRasters) -> np.ndarray:
         """Values (H, W) int32 at the pixels of a tile."""
         found = np.full(place.shape, _OUTSIDE, np.int32)
         own = self.step
@@ -208,26 +234,25 @@ class _ClassRaster:
             own *= 111_320.0
         fine = place.transform.a / own >= _MODE_FROM
         try:
-            with open_raster(self.path) as source:
-                reproject(
-                    rasterio.band(source, 1),
-                    found,
-                    src_nodata=self.nodata,
-                    dst_transform=place.transform,
-                    dst_crs=place.crs,
-                    dst_nodata=_OUTSIDE,
-                    resampling=Resampling.mode if fine else Resampling.nearest,
-                )
+            reproject(
+                rasterio.band(opened.source(self.path), 1),
+                found,
+                src_nodata=self.nodata,
+                dst_transform=place.transform,
+                dst_crs=place.crs,
+                dst_nodata=_OUTSIDE,
+                resampling=Resampling.mode if fine else Resampling.nearest,
+            )
         except RasterioError as error:
             raise ValueError(f"{self.path} cannot be read ({error}).") from error
         return found
 
 
-def _values_on(rasters: Sequence[_ClassRaster], place: TilePlace) -> np.ndarray:
+def _values_on(rasters: Sequence[_ClassRaster], place: TilePlace, opened: _OpenRasters) -> np.ndarray:
     values = np.full(place.shape, _OUTSIDE, np.int32)
     for raster in rasters:
         if (values == _OUTSIDE).any() and raster.touches(place):
-            values = np.where(values == _OUTSIDE, raster.on(place), values)
+            values = np.where(values == _OUTSIDE, raster.on(place, opened), values)
     return values
 
 

@@ -14,7 +14,7 @@ import knowlip
 from knowlip.base.files import file_sha256
 from knowlip.base.rows import Results, Row
 from knowlip.cli import main
-from knowlip.models import KnowLIP
+from knowlip.models import KnowLIP, transformers_files
 from knowlip.models.folder import model_readme, rows_of_model
 from knowlip.models.hub import find_model
 from knowlip.models.publish import push_to_hub
@@ -70,7 +70,7 @@ def test_a_published_model_is_used_by_its_name(
     assert json.loads(capsys.readouterr().out)["commit"].startswith(f"{hub.address}/lab/sar/commit/")
     files = hub.repos["lab/sar"]
     assert hub.private == {"lab/sar": True}
-    assert sorted(files) == ["README.md", "config.json", "knowlip.json", "model.safetensors"]
+    assert {*files} == {"README.md", "knowlip.json", "model.safetensors", *transformers_files.FILES}
     assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert b"someone" not in b"".join(files.values())
     shown = ModelCard(files["README.md"].decode())
@@ -94,6 +94,19 @@ def test_a_published_model_is_used_by_its_name(
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert "401" in told
     assert "hf auth login" in told
+
+
+def test_what_is_published_opens_in_transformers(hub: Hub, tmp_path: Path) -> None:
+    from knowlip.models.transformers import KnowLIPModel, KnowLIPProcessor
+
+    push_to_hub(tiny_model(tmp_path / "model"), "lab/sar")
+    (tmp_path / "snapshot").mkdir()
+    for name, content in hub.repos["lab/sar"].items():
+        (tmp_path / "snapshot" / name).write_bytes(content)
+    model = KnowLIPModel.from_pretrained(tmp_path / "snapshot")
+    processor = KnowLIPProcessor.from_pretrained(tmp_path / "snapshot")
+    found = model.get_text_features(**processor(text=["three ships"])).detach()
+    torch.testing.assert_close(found, knowlip.load(tmp_path / "model").embed_texts(["three ships"]))
 
 
 def test_without_a_network_the_cache_serves(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

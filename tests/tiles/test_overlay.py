@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pyproj import Transformer
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
 
+import knowlip.tiles.overlay as overlaying
+from knowlip.base.files import sha256
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.verify import verify
@@ -100,6 +103,38 @@ def boxes_file(path: Path, boxes: dict[str, tuple[float, float, float, float]], 
     )
     frame.to_file(path, driver="GPKG")
     return path
+
+
+@pytest.mark.parametrize("most", [64, 2])
+def test_rasters_are_opened_once_and_not_all_at_once(
+    dataset: Path, tmp_path: Path, monkeypatch: Any, most: int
+) -> None:
+    """Three rasters that each cover a part of tiles; the same masks however many stay open."""
+    x = 599_952 + 4 * (np.arange(100) + 0.5)
+    (tmp_path / "maps").mkdir()
+    for number, rows in enumerate((slice(0, 30), slice(30, 60), slice(60, 100))):
+        part = np.tile(stripes(x), (100, 1))[rows].astype(np.int16)
+        write_scene(tmp_path / "maps" / f"{number}.tif", part, left=599_952, top=5_750_048 - 4 * rows.start)
+    opened, original = list[str](), overlaying.open_raster
+
+    def counted(path: Path) -> Any:
+        opened.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr(overlaying, "open_raster", counted)
+    monkeypatch.setattr(overlaying, "_MOST_OPEN", most)
+    told = overlay(OverlayConfig(dataset=dataset, masks=[tmp_path / "maps" / "*.tif"], mask_classes=CLASSES))["masks"]
+    each = Counter(opened)
+    assert told["tiles"] > 3
+    if most == 64:
+        assert each == {f"{number}.tif": 2 for number in range(3)}, "once for its header, once for all tiles"
+    else:
+        assert max(each.values()) > 2
+    digest = sha256((dataset / "masks.parquet").read_bytes())
+    monkeypatch.setattr(overlaying, "_MOST_OPEN", 1)
+    again = OverlayConfig(dataset=dataset, masks=[tmp_path / "maps" / "*.tif"], mask_classes=CLASSES, replace=True)
+    overlay(again)
+    assert sha256((dataset / "masks.parquet").read_bytes()) == digest
 
 
 @pytest.mark.parametrize("form", ["gpkg", "geojson"])

@@ -1,4 +1,5 @@
-"""`knowlip export`: a model, detector or segmenter as a folder of ONNX files and one `export.json`."""
+"""`knowlip export`: a model, detector or segmenter as a folder of ONNX files and one `export.json`; or both towers as
+other libraries open them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 
 from knowlip.base.files import check_replaceable, whole_folder, write_json
 from knowlip.base.rows import Json
+from knowlip.inference.export import open_clip
 from knowlip.inference.export.given import GivenImages, given_images
 from knowlip.inference.export.graph import FORMAT, OPSET, check_packages, versions
 from knowlip.inference.export.heads import (
@@ -31,7 +33,10 @@ from knowlip.inference.export.measured import (
 )
 from knowlip.inference.export.settings import ExportConfig, Exported, Kind
 from knowlip.inference.export.towers import IMAGE, TEXT, TOKENIZER, write_towers
-from knowlip.models.checkpoint import load_model
+from knowlip.models import transformers_files
+from knowlip.models.card import ModelCard
+from knowlip.models.checkpoint import load_model, save_model
+from knowlip.models.hub import CARD, README, WEIGHTS
 from knowlip.tasks import detect_folder, segmenter
 from knowlip.tasks.detect import found_in
 from knowlip.tasks.segmenter import predict
@@ -46,6 +51,8 @@ def export_model(config: ExportConfig) -> Exported:
         ValueError: no such model, a package is missing, a graph that differs from PyTorch by more than the tolerance,
             or nothing to measure int8 on.
     """
+    if config.format != "onnx":
+        return _folder(config)
     check_packages()
     check_replaceable(config.out, "export.json", ("*.onnx", "*.onnx.data", TOKENIZER))
     kind = kind_of_model(config.model)
@@ -63,10 +70,27 @@ def export_model(config: ExportConfig) -> Exported:
         write_json(part / "export.json", said)
     graphs = [entry for entry in entries.values() if isinstance(entry, Mapping) and "difference" in entry]
     differences = {name: value for graph in graphs for name, value in graph["difference"].items()}
-    result: Exported = {"out": str(config.out), "kind": kind, "differences": differences}
+    result: Exported = {"out": str(config.out), "kind": kind, "format": "onnx", "differences": differences}
     if measured is not None:
         result["int8"] = loss
     return result
+
+
+def _folder(config: ExportConfig) -> Exported:
+    """The towers as files of weights and settings for other libraries."""
+    if (kind := kind_of_model(config.model)) != "towers":
+        raise ValueError(f"--format {config.format} is for models with both towers, and {config.model} is a {kind}.")
+    written = open_clip.FILES if config.format == "open_clip" else (CARD, WEIGHTS, README, *transformers_files.FILES)
+    check_replaceable(config.out, written[0], written)
+    model = load_model(config.model)
+    if config.format == "open_clip":
+        with whole_folder(config.out) as part:
+            open_clip.write_open_clip(part, model, config.repo or str(config.out.resolve()))
+    else:
+        card = cast(ModelCard, {name: value for name, value in model.card.items() if name != "command"})
+        files = transformers_files.transformers_files(model)
+        save_model(model, config.out, card, files=files)
+    return {"out": str(config.out), "kind": kind, "format": config.format, "differences": {}}
 
 
 def kind_of_model(model: Path) -> Kind:
@@ -153,6 +177,9 @@ def _told(config: ExportConfig, measured: GivenImages, shown: GivenImages | None
 
 def show(result: Exported) -> str:
     """The result for people."""
+    if result["format"] != "onnx":
+        opened = {"open_clip": "open_clip.create_model_from_pretrained", "transformers": "transformers.AutoModel"}
+        return f"{result['out']}: both towers for {opened[result['format']]}"
     differences = ", ".join(f"{name} {value:.2g}" for name, value in result["differences"].items())
     lines = [f"{result['out']}: {result['kind']}; largest difference from PyTorch: {differences}"]
     for name, value in result.get("int8", {}).items():

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import ClassVar, Literal, NotRequired, TypedDict
 
 from knowlip.base.rows import Json
+from knowlip.models.hub import REPO
 
 Kind = Literal["towers", "detector", "segmenter"]
+Format = Literal["onnx", "transformers", "open_clip"]
 _MOST = 2000
 
 
@@ -21,6 +23,12 @@ class ExportConfig:
     """Model folder, or USER/REPO of the Hugging Face hub; or the folder (or run folder) of a detector or segmenter."""
     out: Path
     """Folder to write; replaced when it exists."""
+    format: Format = "onnx"
+    """ONNX graphs; or a model with both towers as Hugging Face's transformers (a model folder of KnowLIP's too) or
+    open_clip opens it."""
+    repo: str = ""
+    """Of format open_clip: USER/REPO on the Hugging Face hub, where the folder will lie. Without it the files name the
+    folder by its full path, and must stay there."""
     int8: Literal["", "dynamic", "static"] = ""
     """Also write graphs with weights of 8 bit. dynamic: activations are scaled as they come; static: they are scaled by
     what `calibrate` shows, and convolutions become 8-bit too."""
@@ -41,6 +49,10 @@ class ExportConfig:
     """Of a detector: the same along the other side."""
 
     def __post_init__(self) -> None:
+        if self.format != "onnx" and (self.int8 or self.height or self.width or self.classes):
+            raise ValueError(f"--int8, --height, --width and --classes belong to --format onnx, not {self.format}.")
+        if self.repo and (self.format != "open_clip" or not REPO.fullmatch(self.repo) or "@" in self.repo):
+            raise ValueError("--repo is USER/REPO of --format open_clip.")
         if self.int8 and self.measure is None:
             raise ValueError("--int8 needs --measure: a data set or folder of pictures that tells what it costs.")
         if self.int8 == "static" and self.calibrate is None:
@@ -60,7 +72,8 @@ class Exported(TypedDict):
 
     out: str
     kind: Kind
+    format: Format
     differences: Mapping[str, float]
-    """Largest difference of each output from PyTorch."""
+    """ONNX: largest difference of each output from PyTorch."""
     int8: NotRequired[Mapping[str, Json]]
     """What int8 costs, see `export.json`."""

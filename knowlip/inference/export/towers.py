@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, processors
 from torch import Tensor, nn
 
 from knowlip.inference.export.graph import write_graph
 from knowlip.models.knowlip import KnowLIP
+from knowlip.models.tokenizer import framed_tokenizer
 
 IMAGE, TEXT, TOKENIZER = "image.onnx", "text.onnx", "tokenizer.json"
 
@@ -75,20 +75,8 @@ def write_towers(part: Path, model: KnowLIP) -> dict[str, Any]:
             _texts(model),
         ),
     }
-    exported_tokenizer(model).save(str(part / TOKENIZER))
+    framed_tokenizer(model.tokenizer, longest).save(str(part / TOKENIZER))
     return {**towers, **_use(model)}
-
-
-def exported_tokenizer(model: KnowLIP) -> Tokenizer:
-    """The tokenizer as the text tower wants it: [CLS] before, [SEP] behind, cut to the model's length, padded."""
-    ours = model.tokenizer
-    tokenizer = Tokenizer.from_str(ours.to_json())
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ours.cls), ("[SEP]", ours.sep)]
-    )
-    tokenizer.enable_truncation(model.config.text.max_length)
-    tokenizer.enable_padding(pad_id=ours.pad, pad_token="[PAD]")
-    return tokenizer
 
 
 def _images(size: int) -> list[Tensor]:

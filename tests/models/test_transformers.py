@@ -1,0 +1,239 @@
+"""The model in Hugging Face's transformers: Auto classes with remote code off, and the same numbers as ours."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import knowlip
+from knowlip.base.generation import GenerationConfig
+from knowlip.inference.export.command import export_model
+from knowlip.inference.export.settings import ExportConfig
+from knowlip.models import KnowLIP, load_model
+from knowlip.models.transformers_files import FILES
+from tests.documented import python_blocks
+from tests.inference.tiny_model import SENTENCES, tiny_model
+
+transformers = pytest.importorskip("transformers", minversion="5.20")
+
+import knowlip.models.transformers as wrapped  # noqa: E402 (it needs the package above)
+
+IMAGES = [np.random.default_rng(at).integers(0, 256, (40, 50), dtype=np.uint8) for at in range(3)]
+QUESTIONS = ["How many ships are visible?", "", "Count: [MASK] ships are visible."]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as `knowlip export --format transformers` writes it."""
+    here = tmp_path_factory.mktemp("transformers")
+    card = {"command": "knowlip pretrain --out /home/me", "sensors": ["sim-x"]}
+    found = export_model(ExportConfig(tiny_model(here / "model", card=card), here / "out", "transformers"))
+    assert found["format"] == "transformers"
+    return here / "out"
+
+
+@pytest.fixture(scope="module")
+def ours(folder: Path) -> KnowLIP:
+    return load_model(folder)
+
+
+def test_auto_classes_give_our_numbers(folder: Path, ours: KnowLIP) -> None:
+    model, processor = (
+        transformers.AutoModel.from_pretrained(folder),
+        transformers.AutoProcessor.from_pretrained(folder),
+    )
+    assert isinstance(model, wrapped.KnowLIPModel)
+    assert not model.training
+    given = processor(images=IMAGES, text=SENTENCES)
+    with torch.no_grad():
+        found = model(**given)
+        matched = model.match(**given).softmax(-1)[:, 1]
+    images, texts = ours.embed_images(IMAGES), ours.embed_texts(SENTENCES)
+    tokens, _ = ours.encode_images(ours.prepare(IMAGES))
+    for theirs, wanted in (
+        (found.image_embeds, images),
+        (found.text_embeds, texts),
+        (found.logits_per_image, images @ texts.T / ours.temp.detach()),
+        (matched, ours.match(tokens, SENTENCES)),
+        (model.get_text_features(**processor(text=SENTENCES)).detach(), texts),
+    ):
+        torch.testing.assert_close(theirs, wanted, atol=1e-6, rtol=0)
+    assert torch.equal(found.logits_per_text, found.logits_per_image.T)
+
+
+@pytest.mark.parametrize(("named", "config"), [
+    ({}, GenerationConfig(8)),
+    ({"num_beams": 3, "length_penalty": 0.5}, GenerationConfig(8, beams=3, length_penalty=0.5)),
+    ({"do_sample": True, "top_k": 5, "seed": 3}, GenerationConfig(8, temperature=1.0, top_k=5, seed=3)),
+])  # fmt: off
+def test_it_writes_what_ours_writes(folder: Path, ours: KnowLIP, named: dict, config: GenerationConfig) -> None:
+    model, processor = (
+        transformers.AutoModel.from_pretrained(folder),
+        transformers.AutoProcessor.from_pretrained(folder),
+    )
+    tokens, _ = ours.encode_images(ours.prepare(IMAGES))
+    ids = model.generate(**processor(images=IMAGES, text=QUESTIONS), max_new_tokens=8, **named)
+    assert processor.batch_decode(ids, skip_special_tokens=True) == ours.generate(tokens, QUESTIONS, config)
+    captions = model.generate(**processor(images=IMAGES), max_new_tokens=8, **named)
+    assert processor.batch_decode(captions, skip_special_tokens=True) == ours.generate(tokens, [""] * 3, config)
+
+
+def test_sizes_on_the_ground_reach_models_that_are_told_them(tmp_path: Path) -> None:
+    model = knowlip.load()
+    twin, processor = wrapped.KnowLIPModel.of(model), wrapped.KnowLIPProcessor.of(model)
+    metres = [0.5, 3.0, float("nan")]
+    given = processor(images=IMAGES, metres_per_pixel=metres)
+    found = twin.get_image_features(**given).detach()
+    torch.testing.assert_close(found, model.embed_images(IMAGES, metres), atol=1e-6, rtol=0)
+    assert not torch.allclose(found[0], model.embed_images(IMAGES[:1])[0], atol=1e-3)
+
+
+def test_pipelines_of_transformers_take_it(folder: Path, ours: KnowLIP) -> None:
+    image = Image.fromarray(IMAGES[0])
+    classify = transformers.pipeline("zero-shot-image-classification", model=str(folder))
+    said = classify(image, candidate_labels=SENTENCES, hypothesis_template="{}")
+    logits = ours.embed_images(IMAGES[:1]) @ ours.embed_texts(SENTENCES).T / ours.temp.detach()
+    wanted = dict(zip(SENTENCES, logits.softmax(-1)[0].tolist()))
+    assert {one["label"]: pytest.approx(one["score"], abs=1e-6) for one in said} == wanted
+    write = transformers.pipeline("image-text-to-text", model=str(folder))
+    tokens, _ = ours.encode_images(ours.prepare(IMAGES[:1]))
+    for question in QUESTIONS[:2]:
+        (found,) = write(images=image, text=question, max_new_tokens=8, return_full_text=False)
+        assert [found["generated_text"]] == ours.generate(tokens, [question], 8)
+
+
+def test_trained_and_saved_by_transformers_and_back(folder: Path, ours: KnowLIP, tmp_path: Path) -> None:
+    model, processor = (
+        transformers.AutoModel.from_pretrained(folder),
+        transformers.AutoProcessor.from_pretrained(folder),
+    )
+    given = processor(images=IMAGES, text=SENTENCES)
+    loss = model(**given, return_loss=True).loss
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 0.1 * parameter.grad
+        assert model(**given, return_loss=True).loss < loss
+    model.save_pretrained(tmp_path / "theirs")
+    processor.save_pretrained(tmp_path / "theirs")
+    again = transformers.AutoModel.from_pretrained(tmp_path / "theirs")
+    loaded = transformers.AutoProcessor.from_pretrained(tmp_path / "theirs")
+    with torch.no_grad():
+        found = again(**loaded(images=IMAGES, text=SENTENCES)).logits_per_image
+    back = load_model(again.plain(loaded.tokenizer.plain).save_pretrained(tmp_path / "ours"))
+    for one, images, texts in ((back, back.embed_images(IMAGES), back.embed_texts(SENTENCES)),):
+        torch.testing.assert_close(found, images @ texts.T / one.temp.detach(), atol=1e-6, rtol=0)
+    assert not torch.allclose(back.embed_images(IMAGES), ours.embed_images(IMAGES), atol=1e-4)
+
+
+def test_the_folder_is_ours_as_well_and_names_no_folder_of_this_machine(folder: Path, ours: KnowLIP) -> None:
+    assert ours.card["sensors"] == ["sim-x"]
+    assert "command" not in ours.card
+    assert {*FILES} < {file.name for file in folder.iterdir()}
+
+
+def test_the_page_s_code_runs(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "FOLDER").symlink_to(folder)
+    Image.fromarray(IMAGES[0]).save(tmp_path / "tile.png")
+    monkeypatch.chdir(tmp_path)
+    blocks = [block for page, block in python_blocks() if page == "interoperability" and "transformers" in block]
+    assert len(blocks) == 1
+    for block in blocks:
+        exec(compile(block, "interoperability", "exec"), {})
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(folder: Path, tmp_path: Path) -> Path:
+    """A copy to be spoilt."""
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def spoil(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_configs_hold_known_keys_within_ranges(broken: Path) -> None:
+    towers = json.loads((broken / "config.json").read_text())["towers"]
+    vision = {**towers["vision"], "changes": {"checkpoint_path": "/etc/passwd"}}
+    for changes, sentence in (
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "unknown setting auto_map"),
+        ({"towers": {**towers, "vision": vision}}, "cannot hold 'checkpoint_path'"),
+        ({"towers": {**towers, "embed_dim": 10**9}}, "embed_dim must be"),
+        ({"special_ids": {"pad": 0}}, "special_ids must be"),
+        ({"special_ids": dict.fromkeys(("pad", "unk", "cls", "sep", "mask", "dec", "enc"), 0)}, "different ids"),
+    ):
+        before = (broken / "config.json").read_text()
+        spoil(broken / "config.json", **changes)
+        with pytest.raises(ValueError, match=sentence):
+            transformers.AutoModel.from_pretrained(broken)
+        (broken / "config.json").write_text(before)
+
+
+def test_weights_are_safetensors_that_fit(broken: Path) -> None:
+    weights = load_file(broken / "model.safetensors")
+    save_file({**weights, "temp": torch.tensor(float("nan"))}, broken / "model.safetensors")
+    with pytest.raises(ValueError, match="temp holds numbers that are not finite"):
+        transformers.AutoModel.from_pretrained(broken)
+    save_file({**weights, "temp": torch.zeros(10**6)}, broken / "model.safetensors")
+    with pytest.raises(ValueError, match=r"temp has shape \(1000000,\)"):
+        transformers.AutoModel.from_pretrained(broken)
+    (broken / "model.safetensors").unlink()
+    torch.save(weights, broken / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"has no model\.safetensors"):
+        transformers.AutoModel.from_pretrained(broken)
+
+
+def test_the_tokenizer_is_bert_s(broken: Path) -> None:
+    spoil(broken / "tokenizer.json", pre_tokenizer={"type": "Split", "pattern": {"Regex": "(a+)+$"},
+                                                    "behavior": "Isolated", "invert": False})  # fmt: off
+    with pytest.raises(ValueError, match="not BERT's"):
+        transformers.AutoProcessor.from_pretrained(broken)
+    spoil(broken / "tokenizer_config.json", model_max_length=10**9)
+    with pytest.raises(ValueError, match="model_max_length must be"):
+        wrapped.KnowLIPTokenizer.from_pretrained(broken)
+    spoil(broken / "processor_config.json", image_processor={"image_size": 10**9})
+    with pytest.raises(ValueError, match="image_size must be"):
+        transformers.AutoProcessor.from_pretrained(broken)
+
+
+def test_remote_code_and_unknown_settings_are_refused(folder: Path) -> None:
+    for settings, sentence in (
+        ({"trust_remote_code": True}, "runs no code"),
+        ({"use_safetensors": False}, "safetensors alone"),
+        ({"load_in_8bit": True}, "no setting load_in_8bit"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            wrapped.KnowLIPModel.from_pretrained(folder, **settings)
+
+
+def test_images_and_texts_that_cannot_be_are_refused(folder: Path) -> None:
+    model, processor = wrapped.KnowLIPModel.from_pretrained(folder), wrapped.KnowLIPProcessor.from_pretrained(folder)
+    coloured = np.dstack([IMAGES[0], IMAGES[0], 255 - IMAGES[0]])
+    for image, sentence in (
+        (coloured, "coloured"),
+        (IMAGES[0].astype(float), "must be uint8"),
+        (Image.fromarray(IMAGES[0].astype(np.uint16)), "mode I;16"),
+        ([], "no image"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            processor(images=image)
+    one = processor(images=IMAGES[0])
+    with pytest.raises(ValueError, match="3 texts"):
+        model.generate(**one, **processor(text=SENTENCES))
+    with pytest.raises(ValueError, match=r"belongs to do_sample=True"):
+        model.generate(**one, temperature=0.5)
+    with pytest.raises(ValueError, match="no setting stop_strings"):
+        model.generate(**one, stop_strings=["."])
+    with pytest.raises(ValueError, match=r"begin with \[CLS\]"):
+        model.match(torch.tensor([[9, 3]]), **one)
+    assert processor(text="ship " * 100)["input_ids"].shape[1] == 24
