@@ -47,7 +47,7 @@ def write_open_clip(part: Path, model: Towers, name: str) -> None:
     mean, std, side = model.config.vision.mean, model.config.vision.std, model.config.vision.image_size
     longest = model.config.text.max_length
     act = type(_blocks(tower)[0].mlp.act).__name__
-    # open_clip resolves the BERT's settings by name, wherever the config lies: so the name is a full path or a repository.
+    # open_clip finds the BERT by name, wherever its own config lies: so the name is a full path or a repository.
     config = {
         "embed_dim": model.config.embed_dim,
         "vision_cfg": vision,
