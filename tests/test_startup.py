@@ -16,12 +16,6 @@ from tests.annotators.tiny_dataset import build_tiny_dataset
 
 SLOW = ("timm", "torchvision", "lightning_fabric", "sklearn", "scipy.stats", "skimage", "matplotlib", "geopandas")
 """Packages that take as long as PyTorch or longer, or a good part of it; no help needs one of them."""
-WITH_TORCH = {
-    "questions make": "its wordings stand beside the annotator that has them",
-    "questions import": "as above",
-    "ablation": "its arms stand beside what reads their checkpoints",
-}
-"""Help that loads PyTorch, and why; that of all others does not."""
 DRAWS = {"cities": {"matplotlib"}, "dataset overlay": {"geopandas"}}
 """What else help may load, where the settings stand beside what draws or reads."""
 
@@ -66,12 +60,11 @@ def loaded_by(lines: list[list[str]], here: Path) -> dict[str, list[str]]:
 
 
 def test_help_loads_nothing_that_computes(tmp_path: Path) -> None:
-    late = [*DRAWS, *WITH_TORCH]
-    names = [*(name for name in COMMANDS if name not in late), *late]
+    names = [*(name for name in COMMANDS if name not in DRAWS), *DRAWS]
     found = loaded_by([[*name.split(), "--help"] for name in names], tmp_path)
     for name in names:
         slow = {*found[f"{name} --help"]} & {"torch", *SLOW} - DRAWS.get(name, set())
-        assert slow <= ({"torch"} if name in WITH_TORCH else set()), f"knowlip {name} --help loads {sorted(slow)}"
+        assert not slow, f"knowlip {name} --help loads {sorted(slow)}"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from typing import Final, Literal
 from knowlip.base.files import whole_file
 from knowlip.scio.config import ScioConfig
 from knowlip.tasks.settings import PretrainConfig
-from knowlip.training.resume import read_checkpoint, write_checkpoint
 
 Loop = Literal["", "oracle-screening", "oracle-texts", "paper", "screened", "ours"]
 LOOPS: Final[Mapping[Loop, str]] = {
@@ -162,6 +161,8 @@ def go_on(arm: Arm, recipe: PretrainConfig, run: Path, before: Path) -> None:
     Raises:
         ValueError: the state is gone.
     """
+    from knowlip.training.resume import read_checkpoint, write_checkpoint
+
     if (run / "checkpoint.pt").exists():
         return
     assert recipe.stage_steps is not None

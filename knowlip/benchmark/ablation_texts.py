@@ -23,7 +23,8 @@ from knowlip.benchmark.copies import copy_dataset, dataset_with, told, with_revi
 from knowlip.benchmark.corrupt import Change, KnownTexts, changed, right_texts, wrong_texts
 from knowlip.dataset import Dataset
 from knowlip.language.questions import sentences as question_sentences
-from knowlip.models.tokenizer import EXTRA, TextTokenizer
+from knowlip.models.special import EXTRA
+from knowlip.models.tokenizer import TextTokenizer
 from knowlip.tasks.screening import score_texts
 
 _ORACLE: Final = "oracle"

@@ -23,11 +23,7 @@ from tokenizers import (
 from torch import Tensor
 
 from knowlip.base.documents import read_json
-
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-EXTRA = ("[DEC]", "[ENC]")
-"""Added behind the vocabulary as in BLIP: 30522 starts a decoded text, 30523 heads an image-grounded one."""
-
+from knowlip.models.special import EXTRA, SPECIAL
 
 _MOST_BYTES: Final = 64 << 20
 """Of a vocab.txt; that of the largest published BERT has 5 MB."""

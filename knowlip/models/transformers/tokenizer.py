@@ -7,7 +7,8 @@ from typing import Any, Final
 from transformers import PreTrainedTokenizerFast
 
 from knowlip.base.documents import read_json
-from knowlip.models.tokenizer import EXTRA, TextTokenizer, tidy
+from knowlip.models.special import EXTRA
+from knowlip.models.tokenizer import TextTokenizer, tidy
 from knowlip.models.transformers.fetched import fetched, hub_settings
 from knowlip.models.transformers_files import TOKENIZER, TOKENIZER_CONFIG, hugging_face_tokenizer
 

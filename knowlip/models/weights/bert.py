@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from knowlip.models.knowlip import KnowLIP
-from knowlip.models.tokenizer import EXTRA, SPECIAL, TextTokenizer, read_vocabulary
+from knowlip.models.special import EXTRA, SPECIAL
+from knowlip.models.tokenizer import TextTokenizer, read_vocabulary
 from knowlip.models.weights.heads import check_heads
 from knowlip.models.weights.ledger import Conversion, WeightLedger
 from knowlip.models.weights.source import Source

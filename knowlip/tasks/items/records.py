@@ -25,7 +25,7 @@ from knowlip.base.progress import say
 from knowlip.base.rows import Json
 from knowlip.dataset import Dataset
 from knowlip.language.questions import QUESTION_TYPES, Question
-from knowlip.models.tokenizer import EXTRA, SPECIAL
+from knowlip.models.special import EXTRA, SPECIAL
 
 FORMAT: Final = "knowlip-items-1"
 OTHER: Final = "other"
