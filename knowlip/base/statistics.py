@@ -12,18 +12,19 @@ def auroc(score: np.ndarray, wrong: np.ndarray) -> float | None:
 
     None when all items are right, or all wrong.
     """
-    from scipy.stats import rankdata  # takes a second to load, and most commands need none
+    from scipy.stats import mannwhitneyu  # takes a second to load, and most commands need none
 
     score, wrong = np.asarray(score, dtype=float), np.asarray(wrong, dtype=bool)
-    wrongs, rights = int(wrong.sum()), int((~wrong).sum())
-    if not wrongs or not rights:
+    if not wrong.any() or wrong.all():
         return None
-    ranks = rankdata(score)
-    return float((ranks[wrong].sum() - wrongs * (wrongs + 1) / 2) / (wrongs * rights))
+    return float(
+        mannwhitneyu(score[wrong], score[~wrong], method="asymptotic").statistic / (wrong.sum() * (~wrong).sum())
+    )
 
 
 def wilson(hits: float, trials: float, z: float = Z95) -> tuple[float, float]:
-    """Wilson's score interval of a binomial share (Wilson 1927).
+    """Wilson's score interval of a binomial share (Wilson 1927), also of trials that are no whole number, which
+    `scipy.stats.binomtest` does not have.
 
     Args:
         hits: number of successes, 0 to `trials`.

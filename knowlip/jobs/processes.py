@@ -15,7 +15,10 @@ from knowlip.jobs.work import Item, Result, Work
 
 
 class Pool(Generic[Item, Result]):
-    """Starts processes when they are needed and keeps them until :meth:`stop`."""
+    """Starts processes when they are needed and keeps them until :meth:`stop`.
+
+    Pools of `concurrent.futures` and loky break as a whole when one process is killed, and do not say what it had.
+    """
 
     def __init__(self, work: Work[Item, Result]) -> None:
         self._work = work

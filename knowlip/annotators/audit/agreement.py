@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 
-def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
+def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
     """Agreement of two raters on the same items beyond what their own shares give by chance (Cohen 1960).
 
     Args:
@@ -17,11 +17,11 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float 
         raise ValueError(f"Kappa needs the same items of both raters, got {len(first)} and {len(second)}.")
     if not first:
         return None
-    n = len(first)
-    observed = sum(a == b for a, b in zip(first, second)) / n
-    one, two = Counter(first), Counter(second)
-    chance = sum(one[category] * two[category] for category in one) / (n * n)
-    return None if chance == 1 else (observed - chance) / (1 - chance)
+    if len({*first, *second}) == 1:
+        return None
+    from sklearn.metrics import cohen_kappa_score  # takes seconds to load, and a report alone needs it
+
+    return float(cohen_kappa_score(list(first), list(second)))
 
 
 def krippendorff_alpha(units: Sequence[Mapping[str, Hashable]]) -> float | None:
