@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from knowlip.models.attention import image_attention, patch_tokens
+from knowlip.models.map_tower import MapTower
 from knowlip.models.rank import log_p_of
 from knowlip.models.text import first_holes
 from knowlip.models.tokenizer import pad
@@ -61,9 +62,9 @@ def evidence_maps(
     if kind == "attention":
         maps = [_resized(_attention(model, pixels_BCSS, width_m_B, prompts), side)]
     else:
-        begin, end = gradient_maps(model, pixels_BCSS, width_m_B, prompts, answers)
+        *begin, end = gradient_maps(model, pixels_BCSS, width_m_B, prompts, answers)
         cell = side / end.shape[-1]
-        maps = [_blurred(_resized(begin, side), _BLUR_CELLS * cell), _resized(end, side)]
+        maps = [*(_blurred(_resized(one, side), _BLUR_CELLS * cell) for one in begin), _resized(end, side)]
     found = torch.ones_like(maps[0])
     for one in maps:
         found = found * one / one.amax((1, 2), keepdim=True).clamp(min=torch.finfo(one.dtype).tiny)
@@ -131,6 +132,8 @@ def _stages(model: Towers) -> list[tuple[nn.Module, Callable[[Tensor], Tensor]]]
     def patches(x: Tensor) -> Tensor:
         return x.flatten(1, -2).norm(dim=2)[:, -count:].unflatten(1, grid)
 
+    if isinstance(model.visual_encoder, MapTower):
+        return [(model.visual_encoder, patches)]
     embed = model.visual_encoder.patch_embed
     assert isinstance(embed, nn.Module)
     return [(embed, patches), (model.visual_encoder, patches)]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig
+from knowlip.models.map_tower import MapTower
 from knowlip.models.readout import Answers, Readout
 from knowlip.models.stem import Stem
 from knowlip.models.text import KeyValue, TextDecoder, TextEncoder, first_holes, rows_of
@@ -53,6 +54,10 @@ class Towers(nn.Module):
             raise ValueError("model.vision.ground_sampling needs a stem, which is told: set model.vision.stem.")
         self.stem = Stem(vision.stem, vision.stem_blocks, vision.ground_sampling) if vision.stem else None
         self.visual_encoder = image_tower(config.vision)
+        if config.readout and isinstance(self.visual_encoder, MapTower):
+            raise ValueError(
+                f"model.readout stands on a Vision Transformer, and {vision.name} is none: set it to false."
+            )
         vision_width = int(self.visual_encoder.num_features)  # type: ignore[arg-type]
         self.text_encoder = TextEncoder(config.text, vision_width)
         self.text_decoder = TextDecoder(self.text_encoder, vision_width, config.readout)

@@ -1,4 +1,5 @@
-"""The image tower: a Vision Transformer of timm that takes one channel and returns all its tokens."""
+"""The image tower: a Vision Transformer of timm that takes one channel and returns all its tokens; or any model of timm
+or of a plug-in that gives a map."""
 
 import re
 
@@ -8,7 +9,9 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from knowlip.base.plugins import plugin, plugin_names
 from knowlip.models.config import VisionConfig
+from knowlip.models.map_tower import MapTower
 from knowlip.models.stem import Stem
 
 
@@ -19,30 +22,60 @@ def image_tower(config: VisionConfig) -> nn.Module:
         A module: pixels (B, 1, S, S) -> tokens (B, N, V), the class token (where it has one) first.
 
     Raises:
-        ValueError: timm does not know the name or refuses the changes, or the model is no ViT.
+        ValueError: neither timm nor a plug-in knows the name, it refuses the changes, or the model gives no map.
     """
-    # timm also takes names of repositories and folders, and opens them.
-    if not timm.is_model(config.name.partition(".")[0]):
-        raise ValueError(
-            f"model.vision.name {config.name[:60]!r} is no model of timm: choose one of timm.list_models('vit*')."
-        )
+    if config.name in plugin_names("towers"):
+        tower = _of_plugin(config)
+    else:
+        # timm also takes names of repositories and folders, and opens them.
+        if not timm.is_model(config.name.partition(".")[0]):
+            raise ValueError(
+                f"model.vision.name {config.name[:60]!r} is no model of timm and no tower of a plug-in: choose one of "
+                "timm.list_models('vit*')."
+            )
+        tower = _of_timm(config)
+    if isinstance(tower, VisionTransformer | Eva | Beit):
+        return tower
+    if config.stem:
+        raise ValueError(f"{config.name} is a {type(tower).__name__}, which reads pixels: set model.vision.stem to 0.")
+    return MapTower(tower, config.name, 1, config.image_size)
+
+
+def _of_timm(config: VisionConfig) -> nn.Module:
+    def built(**size: int) -> nn.Module:
+        settings = {"in_chans": config.stem or 1, "num_classes": 0, "global_pool": "", **size, **config.changes}
+        tower: nn.Module = timm.create_model(config.name, pretrained=False, **settings)
+        return tower
+
     try:
-        tower: nn.Module = timm.create_model(
-            config.name,
-            pretrained=False,
-            in_chans=config.stem or 1,
-            num_classes=0,
-            global_pool="",
-            img_size=tower_side(config),
-            **config.changes,
-        )
+        try:
+            tower = built(img_size=tower_side(config))
+        except TypeError as error:  # convolutions read images of any side
+            if "img_size" not in str(error):
+                raise
+            tower = built()
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ValueError(f"model.vision cannot be built by timm ({config.name}): {error}") from error
     if not isinstance(tower, VisionTransformer | Eva | Beit):
-        raise ValueError(
-            f"model.vision.name {config.name} is a {type(tower).__name__}: choose a VisionTransformer, Eva or Beit of "
-            "timm, which return one token a patch."
-        )
+        for name in ("head", "classifier", "fc"):  # it has no part in a map, and would be weights that never learn
+            if hasattr(tower, name):
+                setattr(tower, name, nn.Identity())
+    return tower
+
+
+def _of_plugin(config: VisionConfig) -> nn.Module:
+    """What the function of a plug-in makes.
+
+    Raises:
+        ValueError: it cannot be loaded, or fails; its own sentence is told.
+    """
+    make = plugin("towers", config.name)
+    try:
+        tower = make(in_chans=1, img_size=config.image_size, **config.changes)
+    except Exception as error:  # it is another's code: whatever goes wrong in it is said with its name
+        raise ValueError(f"The tower {config.name} cannot be built ({type(error).__name__}: {error}).") from error
+    if not isinstance(tower, nn.Module):
+        raise ValueError(f"The tower {config.name} is a {type(tower).__name__}, not a torch.nn.Module.")
     return tower
 
 

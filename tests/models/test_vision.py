@@ -32,8 +32,10 @@ def test_any_vit_of_timm(name: str, changes: dict, tokens: int, has_class: bool)
 
 
 def test_what_is_no_vit_is_refused() -> None:
-    with pytest.raises(ValueError, match="is a MlpMixer"):
-        image_tower(VisionConfig("mixer_s32_224", 32))
+    with pytest.raises(ValueError, match="has batch norm"):
+        image_tower(VisionConfig("resnet18", 32))
+    with pytest.raises(ValueError, match=r"ConvNeXt, which reads pixels: set model\.vision\.stem to 0"):
+        image_tower(VisionConfig("test_convnext", 256, stem=16))
     with pytest.raises(ValueError, match="is no model of timm"):
         image_tower(VisionConfig("vit_of_nobody", 32))
     with pytest.raises(ValueError, match="cannot hold 'wings'"):

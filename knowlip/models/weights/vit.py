@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from knowlip.models.config import VisionConfig
 from knowlip.models.knowlip import KnowLIP
+from knowlip.models.map_tower import MapTower
 from knowlip.models.patch import fold_channels, resize_patch, resize_positions
 from knowlip.models.vision import grid_of
 from knowlip.models.weights.dinov2 import dinov2_names, dinov2_prefix
@@ -259,6 +260,11 @@ def convert_vit(
     Raises:
         ValueError: unknown layout, other sizes, or tensors left over on either side.
     """
+    if isinstance(model.visual_encoder, MapTower):
+        raise ValueError(
+            f"Weights of others fill Vision Transformers, and {model.config.vision.name} is none: leave init.vision "
+            "empty, or start from a model of KnowLIP's own (init.model)."
+        )
     tower = find_tower(source, model.config.vision.name, normalisation)
     heads, width = int(model.visual_encoder.blocks[0].attn.num_heads), int(model.visual_encoder.num_features)  # type: ignore[arg-type, index, union-attr]
     said = check_heads(source, "vision", heads, _HEADS, tower.layout, width)
