@@ -8,6 +8,7 @@ tell it, and beside it CFAR, which no training taught.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, ClassVar, TypedDict, cast
 
 import numpy as np
@@ -24,16 +25,20 @@ from knowlip.models.detection import Detector
 from knowlip.models.detection.detector import LOSSES
 from knowlip.models.encoders import encoder_sha256, open_encoder
 from knowlip.tasks.cfar import cfar_boxes
-from knowlip.tasks.count_scores import count_scores
+from knowlip.tasks.count_scores import CountScores, count_scores
 from knowlip.tasks.detect_batches import BoxBatches, BoxBatchSettings, BoxedImages, View, batched
 from knowlip.tasks.detect_curve import draw_curve
 from knowlip.tasks.detect_folder import (
     Learned,
     check_learned,
+    detector_count_scores,
+    learned_by,
     load_detector,
+    model_folder,
     read_weights,
     save_detector,
     weights_sha256,
+    write_count_scores,
 )
 from knowlip.tasks.detect_pictures import draw_pictures
 from knowlip.tasks.detect_rows import (
@@ -49,7 +54,7 @@ from knowlip.tasks.detect_settings import DetectConfig
 from knowlip.tasks.detect_sides import DetectSides
 from knowlip.tasks.finetuned import FinetunedTask
 from knowlip.tasks.metrics.boxes import coco_scores
-from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles
+from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles, read_objects
 from knowlip.tasks.runs import FREE_MEASURED, METRICS, PICTURES, BenchTask, write_division
 from knowlip.tasks.taught_on import taught_on
 from knowlip.tasks.unseen import check_unseen
@@ -245,12 +250,8 @@ class Detection(FinetunedTask[BoxedImages]):
         if not tiles:
             say("No validation tiles: the detector's card will not say from which score boxes are to be counted.")
             return []
-        found = predictions(self.kept, self.data, tiles, self.config.precision)
-        table = self.data.tiles()
-        metres = dict(zip(table["tile_id"], table["metres_per_pixel"].astype(float)))
-        scene_of = dict(zip(table["tile_id"], table["scene_id"].astype(str)))
-        truth = truth_table({tile_id: self.objects[tile_id] for tile_id in tiles})
-        return count_scores(found, truth, metres, scene_of)
+        truth = {tile_id: self.objects[tile_id] for tile_id in tiles}
+        return _counts_of(self.kept, self.data, truth, self.config.precision)
 
     def measure(self, detector: Detector) -> tuple[Row, ...]:
         """Write predictions, truth and pictures of the test tiles, and read the rows from them."""
@@ -272,6 +273,40 @@ class Detection(FinetunedTask[BoxedImages]):
         draw_pictures(config.out / PICTURES, self.measured, found, tables.truth, sides.test)
         data = (config.test_on or config.dataset).resolve().name
         return rows_of([config.out], data, config.split_name, config.encoder, self.unseen.note)
+
+
+def settle_counts(folder: Path, data: Dataset, label: str = "category", precision: str = "bf16") -> CountScores:
+    """Measure anew, on all accepted tiles of a labelled data set, from which scores the boxes of a saved detector
+    count, and write it into the detector's card.
+
+    Args:
+        folder: of the detector, or of its run.
+        data: tiles with boxes, those without objects among them, of places that the detector has not learned from.
+        label: column that names the class.
+        precision: fp32, bf16 or fp16.
+
+    Raises:
+        ValueError: no detector, it has learned from this data set, or no object of its classes is there.
+    """
+    detector = load_detector(folder := model_folder(folder))
+    tiles = data.tiles()
+    known = [str(tile) for tile in tiles[tiles["accepted"]]["tile_id"]]
+    check_learned(learned_by(folder), data.fingerprint, {tile: tile for tile in known}, known, folder)
+    truth, _ = read_objects(data, known, label, ClassMap({name: name for name in detector.classes}, ""))
+    if not any(len(one) for one in truth.values()):
+        raise ValueError(f"{data.root} has no {' and no '.join(detector.classes)} to count.")
+    write_count_scores(folder, _counts_of(detector, data, truth, precision))
+    return detector_count_scores(folder)
+
+
+def _counts_of(
+    detector: Detector, data: Dataset, truth: Mapping[str, TileObjects], precision: str
+) -> list[dict[str, Json]]:
+    table = data.tiles()
+    metres = dict(zip(table["tile_id"], table["metres_per_pixel"].astype(float)))
+    scene_of = dict(zip(table["tile_id"], table["scene_id"].astype(str)))
+    found = predictions(detector, data, list(truth), precision)
+    return count_scores(found, truth_table(truth), metres, scene_of)
 
 
 @torch.no_grad()

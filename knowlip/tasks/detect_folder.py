@@ -97,6 +97,12 @@ def detector_count_scores(folder: Path, asked: float | None = None) -> CountScor
     return read_count_scores(_card(model_folder(folder)), asked)
 
 
+def write_count_scores(folder: Path, counts: Sequence[Mapping[str, Json]]) -> None:
+    """Put other scores into the card of a saved detector."""
+    folder = model_folder(folder)
+    _SAVED.rewrite_card(folder, {**_card(folder), count_scores.ENTRY: plain(list(counts))})
+
+
 def read_weights(detector: Detector, folder: Path) -> list[Learned]:
     """Fill a detector with the weights of a saved one of the same shape, to go on from. Returns what that one has
     learned from.
@@ -117,6 +123,16 @@ def read_weights(detector: Detector, folder: Path) -> list[Learned]:
         raise ValueError(
             f"{folder / _SAVED.weights} has another encoder, size or head ({str(error).splitlines()[0]})."
         ) from None
+    return learned_by(folder)
+
+
+def learned_by(folder: Path) -> list[Learned]:
+    """What a saved detector has learned from.
+
+    Raises:
+        ValueError: no detector, or a broken card.
+    """
+    card = _card(model_folder(folder))
     return [Learned(str(one["dataset_fingerprint"]), [str(tile) for tile in one["tiles"]]) for one in card["learned"]]
 
 

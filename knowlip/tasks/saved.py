@@ -50,6 +50,10 @@ class SavedKind(NamedTuple):
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, part / self.weights)
             write_json(part / self.card, {"format": self.format, **card, "card": provenance()})
 
+    def rewrite_card(self, folder: Path, card: Mapping[str, Any]) -> None:
+        """Put another card beside the same weights."""
+        write_json(folder / self.card, card)
+
     def read_card(self, folder: Path) -> dict[str, Any]:
         """The card of a folder, with every entry of `holds` of its type and `classes` as names.
 

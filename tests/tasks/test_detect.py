@@ -11,13 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
+from knowlip.base.documents import read_json
 from knowlip.base.rows import read_results
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn
-from knowlip.tasks.detect import BENCH, DetectConfig, Detection, detect, predictions, show
+from knowlip.tasks.count_scores import ENTRY
+from knowlip.tasks.detect import BENCH, DetectConfig, Detection, detect, predictions, settle_counts, show
 from knowlip.tasks.detect_batches import View, batched
 from knowlip.tasks.detect_curve import read_curve
-from knowlip.tasks.detect_folder import load_detector
+from knowlip.tasks.detect_folder import detector_count_scores, load_detector
 from knowlip.tasks.detect_pictures import FALSE_ALARM, MISSED, RIGHT, draw_boxes
 from knowlip.tasks.detect_rows import TILES, TRUTH, found_table, read_tables, rows_of
 from knowlip.tasks.metrics.boxes import CORNERS, coco_scores
@@ -196,6 +198,16 @@ def test_a_run_is_measured_kept_drawn_and_goes_on(boxed: Path, tmp_path: Path) -
     found = predictions(again, Dataset(boxed), names)
     saved = read_tables([out]).found
     pd.testing.assert_frame_equal(found[list(CORNERS)], saved[list(CORNERS)], rtol=1e-4)
+    # From which score boxes count was measured on the validation tiles, and can be measured on tiles of others.
+    card = read_json(out / "model" / "detector.json")
+    assert {one["category"] for one in card[ENTRY]} <= {*again.classes}
+    assert detector_count_scores(out).measured == bool(card[ENTRY])
+    with pytest.raises(ValueError, match="has learned from"):
+        settle_counts(out, Dataset(boxed))
+    settled = settle_counts(out, Dataset(coco_set(tmp_path / "others", 12, 5, (64, 48))), precision="fp32")
+    assert settled.known == detector_count_scores(out).known
+    assert {one.octave for one in settled.known} >= {None}
+    assert not detector_count_scores(out, 0.3).measured
     # A detector goes on from its weights, with fewer images.
     more = detect(config(boxed, tmp_path / "shots", init_from=out, shots=3, steps=2, batch_size=2))
     assert more["train_tiles"] == 3
