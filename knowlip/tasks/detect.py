@@ -294,7 +294,7 @@ def settle_counts(folder: Path, data: Dataset, label: str = "category", precisio
     check_learned(learned_by(folder), data.fingerprint, {tile: tile for tile in known}, known, folder)
     truth, _ = read_objects(data, known, label, ClassMap({name: name for name in detector.classes}, ""))
     if not any(len(one) for one in truth.values()):
-        raise ValueError(f"{data.root} has no {' and no '.join(detector.classes)} to count.")
+        raise ValueError(f"{data.path} has no {' and no '.join(detector.classes)} to count.")
     write_count_scores(folder, _counts_of(detector, data, truth, precision))
     return detector_count_scores(folder)
 
