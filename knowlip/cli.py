@@ -66,7 +66,7 @@ def _run(name: str, arguments: Sequence[str]) -> tuple[str, int]:
 
 def _fail(command: str, sentence: str) -> int:
     sentence = " ".join(sentence.split())
-    print(f"knowlip {command}: {sentence}{'' if sentence.endswith(('.', '?', '!')) else '.'}", file=sys.stderr)
+    print(f"knowlip {command}: {sentence}{'' if sentence.endswith(('.', '?', '!', '.)')) else '.'}", file=sys.stderr)
     return 2
 
 

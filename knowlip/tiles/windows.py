@@ -89,11 +89,11 @@ def plan_roots(
     pixel_x, pixel_y = ground.transform.a, -ground.transform.e
     pixels = windows_m[2] * ground.unit_per_metre / max(pixel_x, pixel_y)
     if pixels < fewest_px:
-        needed = math.ceil(fewest_px * max(pixel_x, pixel_y) / ground.unit_per_metre)
+        larger = 2 ** math.ceil(math.log2(fewest_px / pixels))
         raise ValueError(
             f"{ground.scene.path}: a {windows_m[2]:g} m window holds only {pixels:.1f} pixels of "
-            f"{max(pixel_x, pixel_y):.3g} m; set windows_m so that its smallest size is at least {needed} m, "
-            "or fewest_px lower."
+            f"{max(pixel_x, pixel_y) / ground.unit_per_metre:.3g} m: use larger windows, "
+            f"--windows_m {' '.join(f'{side * larger:g}' for side in windows_m)}, or a lower fewest_px."
         )
     left, bottom, right, top = ground.bounds
     if anchor == "utm":

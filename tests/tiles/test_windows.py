@@ -91,7 +91,7 @@ def test_overlap_and_slightly_small_scenes(tmp_path):
 
 def test_unusable_sizes_name_the_recipe_key(tmp_path):
     ground = Ground(open_scene(write_scene(tmp_path / "a.tif", speckle((64, 64)), pixel=30.0)))
-    with pytest.raises(ValueError, match=r"8.5 pixels.*windows_m.*480 m"):
+    with pytest.raises(ValueError, match=r"8.5 pixels of 30 m.*--windows_m 2048 1024 512"):
         plan_roots(ground, "a", (1024, 512, 256))
     with pytest.raises(ValueError, match=r"holds no window of 8192 m; set windows_m"):
         plan_roots(ground, "a", (8192, 4096, 2048))

@@ -95,6 +95,8 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     filters = filters_of(config)
     masks = archive.mask(filters)
     passing = sum(int(mask.sum()) for mask in masks)
+    if not len(archive):
+        raise ValueError(f"{config.dataset} holds no window yet: add scenes by `knowlip index`.")
     if not passing:
         raise ValueError(f"None of the {len(archive):,} windows of {config.dataset} passes the filters: loosen them.")
     # Text and image are one question: the sum of their vectors, each of unit length.

@@ -266,7 +266,8 @@ def geometry_of(header: Header, path: Path, overrides: SceneOverrides) -> Geomet
         raise NoLocation(f"{path} has a coordinate reference system but no usable geotransform.")
     raise NoLocation(
         f"{path} has no coordinate reference system, control points or RPCs, so its place on the ground is unknown: "
-        f"describe it in {path.stem}.scene.yaml (docs/scenes.md)."
+        f"describe it in {path.stem}.scene.yaml and give that file; where nobody knows the place, two lines "
+        "are enough, `unlocated: true` and `spacing_m: [3, 3]` with the metres a pixel (docs/scenes.md)."
     )
 
 
