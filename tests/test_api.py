@@ -17,6 +17,7 @@ from PIL import Image
 
 import knowlip
 from knowlip import api
+from tests.documented import python_blocks
 
 STORY = [
     "simulate",
@@ -129,6 +130,27 @@ def test_settings_are_joined_over_a_recipe() -> None:
         **{"a": 1, "b": 4},
         **{"g": {"x": 1, "y": 3}},
     }
+
+
+def test_similarity_in_five_lines_as_the_page_has_them(story: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same by the towers' own names, which keep gradients of the image side and do not raise."""
+    monkeypatch.chdir(story)
+    (block,) = [block for page, block in python_blocks() if page == "python" and "similarity = " in block]
+    lines = [line for line in block.splitlines() if line]
+    assert len(lines) == 5
+    split = str(knowlip.Dataset("dataset").tiles()["split"].iloc[0])
+    names: dict[str, Any] = {}
+    exec(compile(block.replace('"test"', repr(split)), "python", "exec"), names)
+    similarity, model, tiles = names["similarity"], names["model"], names["tiles"]
+    assert similarity.shape == (len(tiles), 3)
+    assert similarity.numpy().max() <= 1.001
+    pixels = model.prepare(list(names["data"].images(tiles["tile_id"])))
+    width = torch.tensor(tiles["metres_per_pixel"].to_numpy() * names["data"].image(tiles["tile_id"].iloc[0]).shape[0])
+    plain = (
+        model.encode_images(pixels, width.float())[1] @ model.encode_texts(["a port with ships", "fields", "a town"]).T
+    )
+    assert plain.requires_grad
+    torch.testing.assert_close(plain.detach(), similarity, atol=1e-5, rtol=0)
 
 
 def test_a_model_that_was_trained_on_has_no_calibration(story: Path, capsys: pytest.CaptureFixture[str]) -> None:

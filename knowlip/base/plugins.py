@@ -1,4 +1,4 @@
-"""What other packages and programs add: readers, annotators, encoders, towers, tasks and callbacks, by name.
+"""What other packages and programs add: readers, annotators, encoders, towers, tasks, objectives and callbacks.
 
 A package names them as entry points of the groups `knowlip.readers`, `knowlip.annotators` and so on; a program calls
 :func:`register`. KnowLIP's own come first: nothing takes their names. Nothing of a package is loaded before its name is
@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 from knowlip.base.progress import say
 
-PluginKind = Literal["readers", "annotators", "encoders", "towers", "tasks", "callbacks"]
+PluginKind = Literal["readers", "annotators", "encoders", "towers", "tasks", "objectives", "callbacks"]
 _ADDED: Final[dict[str, dict[str, Any]]] = {kind: {} for kind in get_args(PluginKind)}
 
 
@@ -20,7 +20,7 @@ def register(kind: PluginKind, name: str, what: Any) -> None:
     """Add something for this process (other processes know what entry points name).
 
     Args:
-        kind: "readers", "annotators", "encoders", "towers", "tasks" or "callbacks".
+        kind: "readers", "annotators", "encoders", "towers", "tasks", "objectives" or "callbacks".
         name: by which it is asked for: lower-case letters, digits, "_" and "-".
         what: module or object; docs/contributing says what each kind has.
 

@@ -82,10 +82,11 @@ def _short(value: object) -> str:
 
 @dataclass
 class VisionConfig:
-    """The image tower: any Vision Transformer of timm."""
+    """The image tower: any Vision Transformer of timm, or a tower that gives a map."""
 
     name: str = "vit_base_patch16_224"
-    """timm model name, of a VisionTransformer, Eva or Beit; its tag (`.augreg_in21k`) matters to weights alone."""
+    """timm model name, of a VisionTransformer, Eva or Beit, or of one without batch norm that gives a map (ConvNeXt,
+    Swin); or the name of a plug-in's tower. A tag (`.augreg_in21k`) matters to weights alone."""
     image_size: int = 224
     """Side of the square input in pixels."""
     changes: dict[str, Any] = field(default_factory=dict)

@@ -88,6 +88,8 @@ class Pretraining(Task[Batch]):
 
     def __init__(self, config: PretrainConfig, engine: Engine, sentences: Sequence[str]) -> None:
         self.config, self.engine = config, engine
+        if config.objectives.added:  # their values stand in the log beside ours
+            self.losses = ("loss", *PARTS, *config.objectives.added)  # type: ignore[misc]
         self.dataset = Dataset(config.dataset)
         goes_on = (config.out / "checkpoint.pt").is_file()
         start = open_start(config.init.model) if config.init.model and not goes_on else None

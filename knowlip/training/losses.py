@@ -1,13 +1,14 @@
 """One pre-training step: the three losses of a batch and their weighted sum (arXiv 2509.23927, Eq. 7), and the momentum
 and queue updates behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from knowlip.base.plugins import plugin, plugin_names
 from knowlip.jobs.ranks import gather, gather_with_grad, sum_over_ranks, world
 from knowlip.models.attention import patch_tokens, watched_attention
 from knowlip.models.flops import Shapes, step_flops, vision_sizes
@@ -62,6 +63,7 @@ class JointLoss(nn.Module):
                 "objectives.ground teaches the readout: set model.readout to true, or objectives.ground to 0."
             )
         self.config, self.model = config, model
+        self.added = {name: _added(name) for name in config.added}
         self.ema = momentum_copy(model)
         self.queue = FeatureQueue(config.queue, model.config.embed_dim)
 
@@ -97,7 +99,9 @@ class JointLoss(nn.Module):
             losses["regions"] = self._regions(tokens, batch.phrases)
         if config.ground and answers is not None and batch.grounding is not None:
             losses["ground"] = grounding_loss(answers, batch.grounding)
-        losses["loss"] = torch.stack([getattr(config, name) * losses[name] for name in PARTS]).sum()
+        losses |= {name: objective(image, text) for name, objective in self.added.items()}
+        weighted = [getattr(config, name) * losses[name] for name in PARTS]
+        losses["loss"] = torch.stack([*weighted, *(config.added[name] * losses[name] for name in self.added)]).sum()
         return losses, features
 
     def _contrast(
@@ -289,6 +293,26 @@ class JointLoss(nn.Module):
         update_momentum(self.ema, self.model, momentum)
         for of_batch in features:
             self.queue.push(*of_batch)
+
+
+def _added(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """An objective of a plug-in, whose results are checked.
+
+    Raises:
+        ValueError: there is none of the name, or it has that of one of ours.
+    """
+    if name in (*PARTS, "loss") or name not in plugin_names("objectives"):
+        there = ", ".join(plugin_names("objectives")) or "none"
+        raise ValueError(f"objectives.added: no plug-in has an objective {name!r} (there are: {there}).")
+    objective = plugin("objectives", name)
+
+    def checked(image_BE: Tensor, text_BE: Tensor) -> Tensor:
+        found = objective(image_BE, text_BE)
+        if not isinstance(found, Tensor) or found.ndim:
+            raise ValueError(f"The objective {name} must give one number, a tensor without dimensions.")
+        return found
+
+    return checked
 
 
 def write_holes(

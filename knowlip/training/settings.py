@@ -1,6 +1,6 @@
 """Settings of every training, whatever the task, without what computes: help and recipes load no PyTorch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -99,6 +99,9 @@ class ObjectiveConfig:
     """Weight of guided attention: holes of target texts attend to the annotator's boxes."""
     regions: float = 0.0
     """Weight of contrast between the nine regions and words for what they hold."""
+    added: dict[str, float] = field(default_factory=dict)
+    """Objectives of plug-ins by name, with their weights: {"margin": 0.1}. Each is called with the embeddings of a
+    batch's images and texts, pair by pair."""
     questions: int = 0
     """Questions asked about each image beside its text, their answers written as holes are: so that the pre-trained
     model answers too."""

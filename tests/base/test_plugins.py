@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import torch
 
 from knowlip.base import plugins
 from tests.annotators.tiny_dataset import build_tiny_dataset
@@ -64,6 +65,53 @@ print(Path("curve.txt").read_text().strip())
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-5:] == ["dotted", "nothing of Terrain", "(2, 4, 768)", "mean", "3 0.5000"]
+
+
+def test_the_page_s_tower_objective_and_encoder_train(site: Path) -> None:
+    """Two steps of pre-training with the tower and the objective, and a classifier on the encoder, from the page's
+    package."""
+    build_tiny_dataset(site.parent / "dataset")
+    done = ran(
+        site,
+        """
+import json
+from pathlib import Path
+import knowlip
+
+knowlip.annotate("dataset", workers=1)
+text = {"width": 32, "layers": 1, "heads": 2, "mlp_width": 64}
+model = {"vision": {"name": "plugged_convnext", "image_size": 64}, "text": text, "embed_dim": 16}
+common = {"dataset": "dataset", "batch_size": 4, "accelerator": "cpu", "log_every": 1, "loggers": []}
+knowlip.run("pretrain", out="run", model=model, stage_steps=[2, 0, 0], warmup_steps=1,
+            objectives={"added": {"margin": 0.5}, "queue": 0}, **common)
+log = [json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines()]
+told = [line for line in log if "margin" in line]
+parts = [line["itc"] + line["itm"] + line["infill"] + 0.5 * line["margin"] for line in told]
+print(len(told), all(line["margin"] > 0 for line in told))
+print(max(abs(one - line["loss"]) for one, line in zip(parts, told)) < 1e-4)
+opened = knowlip.load("run/model")
+print(type(opened.visual_encoder).__name__, type(opened.visual_encoder.trunk).__name__)
+print(Path("run/curve.txt").read_text().count("\\n"))
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-4:] == ["2 True", "True", "MapTower ConvNextTower", "2"]
+
+
+def test_an_objective_that_is_none_is_refused() -> None:
+    from knowlip.training.losses import _added
+
+    plugins.register("objectives", "two", lambda image, text: image.sum(1))
+    plugins.register("objectives", "itc", lambda image, text: image.sum())
+    try:
+        with pytest.raises(ValueError, match="must give one number"):
+            _added("two")(torch.ones(2, 3), torch.ones(2, 3))
+        for name in ("itc", "nothing"):
+            with pytest.raises(ValueError, match=f"no plug-in has an objective '{name}'"):
+                _added(name)
+    finally:
+        plugins.unregister("objectives", "two")
+        plugins.unregister("objectives", "itc")
 
 
 def test_a_broken_package_is_told_and_the_others_go_on(site: Path) -> None:
