@@ -82,7 +82,7 @@ def pretrain(config: PretrainConfig, sentences: Sequence[str] | None = None) -> 
 class Pretraining(Task[Batch]):
     """The pairs of a data set, the three objectives, and SCIO's passes between the stages."""
 
-    losses: ClassVar = ("loss", *PARTS)
+    losses: ClassVar[tuple[str, ...]] = ("loss", *PARTS)
     free: ClassVar = ("data.pixels", "data.workers", "data.prefetch", "data.pin", "look_every", "look_tiles")
     module: JointLoss
 
