@@ -50,8 +50,13 @@ def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
     return table
 
 
-def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+def open_parquet(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pq.ParquetFile:
     """A parquet file whose groups of rows are read when they are wanted; the limits are those of :func:`read_parquet`.
+
+    Args:
+        path: the file.
+        schema: columns that it must have.
+        columns: the only ones that will be read, None for all; the limits are for what they take.
 
     Raises:
         ValueError: it is missing, broken, beyond the limits of this module, or lacks columns of `schema`.
@@ -59,7 +64,7 @@ def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
     if not regular_file(path).exists():
         raise ValueError(f"{path} does not exist.")
     try:
-        _check_growth(path)
+        _check_growth(path, columns)
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable parquet file ({str(error).splitlines()[0]}).") from error
@@ -73,7 +78,7 @@ def read_in_parts(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Iter
     Raises:
         ValueError: it is missing, broken, beyond the limits of this module, or lacks columns of `schema`.
     """
-    with open_parquet(path, schema) as file:
+    with open_parquet(path, schema, columns) as file:
         try:
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
                 yield pa.Table.from_batches([batch]).select(columns)
@@ -96,11 +101,11 @@ def _read(path: Path) -> pa.Table:
         return file.read()
 
 
-def _check_growth(path: Path) -> None:
-    """Raise `ValueError` where the values take more memory than a file of this size may."""
+def _check_growth(path: Path, columns: Sequence[str] | None = None) -> None:
+    """Raise `ValueError` where the values (of some columns) take more memory than a file of this size may."""
     allowed = max(ALWAYS, MOST_GROWTH * path.stat().st_size)
     with pq.ParquetFile(path) as file:
-        least, words = _sizes(file.metadata)
+        least, words = _sizes(file.metadata, columns)
     _check(least, allowed)
     if sum(words.values()) > allowed:
         _check(_bytes_of_words(path, list(words)), allowed)
@@ -119,11 +124,13 @@ def _bytes_of_words(path: Path, columns: list[str]) -> int:
     return total
 
 
-def _sizes(metadata: pq.FileMetaData) -> tuple[int, dict[str, int]]:
+def _sizes(metadata: pq.FileMetaData, columns: Sequence[str] | None = None) -> tuple[int, dict[str, int]]:
     """The least bytes that the values take in memory, and by column of words the most, were each the longest."""
     least, words = 0, dict[str, int]()
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
+            if columns is not None and column.path_in_schema.partition(".")[0] not in columns:
+                continue
             count, size = max(column.num_values, group.num_rows), column.total_uncompressed_size
             width = _WIDTHS.get(column.physical_type)
             least += count * (width or 4)

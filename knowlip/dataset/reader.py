@@ -103,6 +103,9 @@ class Dataset:
                 is there twice (which is told after the last part).
         """
         # What becomes a path or a key is checked in the first pass, whichever columns are asked for.
+        strangers = [name for name in columns if name not in INDEX_SCHEMA.names]
+        if strangers:
+            raise ValueError(f"The index has no column {strangers[0]!r}; all are in docs/dataset.md.")
         path, first = self.path / INDEX, 0
         more = [] if self._index_checked else [name for name in CHECKED if name not in columns]
         names: list[pa.Array] = []
@@ -130,7 +133,7 @@ class Dataset:
         """
         # Of a million tiles all columns take 0.8 GB: they are read once, without those of rejected tiles, and put in
         # order only where the file is not.
-        read = [*columns, *(name for name in ("tile_id", "accepted") if name not in columns)]
+        read = list(dict.fromkeys([*columns, "tile_id", "accepted"]))
         tables = []
         for part in self.parts(read):
             every = not accepted or pc.all(part["accepted"]).as_py()
@@ -159,14 +162,16 @@ class Dataset:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}.")
         if scale is not None and scale not in SCALES:
             raise ValueError(f"scale must be one of {', '.join(SCALES)}, not {scale!r}.")
-        strangers = [name for name in columns or () if name not in INDEX_SCHEMA.names or name == "geometry"]
+        if "geometry" in (columns or ()):
+            raise ValueError("tiles() gives no geometry; `index` has the footprints.")
+        strangers = [name for name in columns or () if name not in INDEX_SCHEMA.names]
         if strangers:
-            raise ValueError(f"tiles have no column {strangers[0]!r}; all are in docs/dataset.md.")
+            raise ValueError(f"The index has no column {strangers[0]!r}; all are in docs/dataset.md.")
         asked = [name for name, value in (("split", split), ("scale", scale)) if value is not None]
         if columns is None or "_accepted" in self.__dict__:
             frame = self._accepted
         else:
-            read = [*columns, *(name for name in asked if name not in columns)]
+            read = list(dict.fromkeys([*columns, *asked]))
             frame = _frame(self.columns(read, accepted=True))
         for name, value in (("split", split), ("scale", scale)):
             if value is not None:

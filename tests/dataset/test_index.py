@@ -96,8 +96,13 @@ def test_columns_are_read_alone_in_order_and_checked(tmp_path: Path) -> None:
     assert len(every) == 45
     data.tiles()
     pd.testing.assert_frame_equal(data.tiles("train", "small", columns=("tile_id", "lon")), few)
-    with pytest.raises(ValueError, match="no column 'geometry'"):
+    with pytest.raises(ValueError, match="no geometry"):
         data.tiles(columns=["geometry"])
+    for wrong in (["lom"], "lon"):
+        with pytest.raises(ValueError, match="The index has no column 'l"):
+            data.tiles(columns=wrong)
+    with pytest.raises(ValueError, match="The index has no column 'lom'"):
+        data.columns(["lom"])
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,20 @@ def test_what_is_wrong_is_told_by_its_row(
         data.tiles(columns=[column])
     with pytest.raises(ValueError, match=sentence):
         data.tiles()
+
+
+def test_a_column_that_grows_beyond_all_bounds_is_refused_where_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One word repeated costs nothing on disk; the columns beside it can be read."""
+    monkeypatch.setattr(parquet, "ALWAYS", 1 << 16)
+    monkeypatch.setattr(parquet, "MOST_GROWTH", 1)
+    table = rows_of([f"t-{number:04d}" for number in range(90)])
+    at = table.column_names.index("city")
+    data = placed(table.set_column(at, table.schema.field(at), pa.array(["x" * 10_000] * 90)), tmp_path / "data")
+    assert len(data.tiles(columns=["lon"])) == 45
+    with pytest.raises(ValueError, match="its values take"):
+        data.tiles(columns=["lon", "city"])
 
 
 def test_a_tile_that_is_there_twice_is_refused_whatever_is_read(tmp_path: Path) -> None:
