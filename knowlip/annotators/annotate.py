@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from knowlip.annotators.chunks import ChunkStore, Outcome, Outcomes
@@ -281,26 +282,27 @@ def _keep(dataset: Dataset, rows: pd.DataFrame) -> None:
 
 def _rows(annotations: Iterable[Annotation], annotator: str) -> pd.DataFrame:
     """Rows of texts.parquet, ordered by tile and slot."""
-    rows = [
-        {
-            "tile_id": note.tile_id,
-            "revision": 0,
-            "run": "annotate",
-            "instruction_set": note.instruction_set,
-            "slot": slot,
-            "dimension": sub.dimension,
-            "text": sub.text,
-            "annotator": annotator,
-            "confidence": float(sub.confidence),
-            "evidence": sub.evidence,
-            "marks": sub.marks,
-            "decision": Decision.ANNOTATED,
-            "delta_itc": 0.0,
-            "delta_itm": 0.0,
-            "margin": 0.0,
-            "reason": "",
-        }
+    # Column by column: a row of 17 values as a dict takes as much as its texts five times over.
+    pairs = [
+        (note, slot, sub)
         for note in sorted(annotations, key=lambda note: note.tile_id)
         for slot, sub in enumerate(note.sub_texts, start=1)
     ]
-    return pd.DataFrame(rows).astype({"revision": "int32", "slot": "int32"})
+    count = len(pairs)
+    columns = {
+        "tile_id": [note.tile_id for note, _, _ in pairs],
+        "revision": np.zeros(count, np.int32),
+        "run": ["annotate"] * count,
+        "instruction_set": [note.instruction_set for note, _, _ in pairs],
+        "slot": np.array([slot for _, slot, _ in pairs], np.int32),
+        "dimension": [sub.dimension for _, _, sub in pairs],
+        "text": [sub.text for _, _, sub in pairs],
+        "annotator": [annotator] * count,
+        "confidence": np.array([float(sub.confidence) for _, _, sub in pairs], float),
+        "evidence": [sub.evidence for _, _, sub in pairs],
+        "marks": [sub.marks for _, _, sub in pairs],
+        "decision": [Decision.ANNOTATED] * count,
+        **{name: np.zeros(count) for name in ("delta_itc", "delta_itm", "margin")},
+        "reason": [""] * count,
+    }
+    return pd.DataFrame(columns)
