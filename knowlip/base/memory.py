@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
@@ -35,11 +35,17 @@ def lean() -> Iterator[None]:
                 _set(_USUAL, 2 * _USUAL)
 
 
+def give_back() -> None:
+    """Return to the system what is free. Does nothing with another C library than glibc."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _set(mmap_threshold: int, trim_threshold: int) -> None:
     try:
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_THRESHOLD, mmap_threshold)
         libc.mallopt(_TRIM_THRESHOLD, trim_threshold)
-        libc.malloc_trim(0)
     except (AttributeError, OSError, TypeError):
         return
+    give_back()

@@ -115,7 +115,7 @@ def fingerprint_of_file(path: Path) -> str:
 
         def parts(name: str) -> Iterator[pa.ChunkedArray]:
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, [name])[name]
+                yield file.read_row_group(group, [name], use_threads=False)[name]
 
         if not in_order(pa.chunked_array([part for column in parts("tile_id") for part in column.chunks], _TEXT)):
             return fingerprint(file.read())

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import sha256, whole_file, write_json
-from knowlip.base.memory import lean
+from knowlip.base.memory import give_back, lean
 from knowlip.base.parquet import write_table
 from knowlip.dataset.annotations import annotations_of, write_annotations
 from knowlip.dataset.arrow import arrow_array
@@ -219,6 +219,7 @@ def _finish(dataset: Path, scene_ids: list[str], info: dict[str, Any]) -> dict[s
         boxes += [_box(plain) for plain in marker.get("boxes", [])]
         named += marker.get("named", [])
     sources = IndexSources([scene_rows(dataset, scene_id) for scene_id in scene_ids])
+    give_back()  # what was looked at to put the rows in order
     counts = sources.counts
     if not counts["accepted"]:
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["rejected"].items()) or "no tiles"
