@@ -238,7 +238,7 @@ def ask(
     from knowlip.inference.views import CoarsePixels
     from knowlip.inference.written import unknown_words
 
-    given = {**_without(settings, ("image", "also", "out", "tile"), "ask"), "image": str(_path(image))}
+    given = {**_without(settings, ("image", "also", "out", "tile", "questions"), "ask"), "image": str(_path(image))}
     config = stage_config(AskConfig, {**given, "question": question, **_metres(metres_per_pixel)})
     opened = _opened(model, device)
     asker, notes = asker_of(opened, _calibrated(opened), question, config.refuse, config.generation)

@@ -260,8 +260,8 @@ _USE = {
     ),
     "ask": Command(
         "knowlip.inference.settings:AskConfig",
-        "knowlip.inference.ask:ask",
-        "answer a question about a SAR image",
+        "knowlip.inference.ask_many:ask_all",
+        "answer a question about a SAR image, or a file of them",
     ),
     "index": Command(
         "knowlip.inference.archive.settings:IndexConfig",

@@ -151,7 +151,7 @@ BAD = [
     ("caption tile.png --model badwords", "holds a broken tokenizer"),
     ("caption", "required: images"),
     ("ask tile.png '' --model model", "question is empty"),
-    ("ask tile.png", "required: question"),
+    ("ask tile.png", "question is empty: give one, or --questions FILE"),
     ("ask none.png why --model model", "none.png does not exist"),
     ("ask tile.png why --model empty", "empty is not a KnowLIP model"),
     ("search empty ships --model model", "empty is not a finished data set"),

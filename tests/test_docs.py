@@ -258,6 +258,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("SCENES", "SCENE"):
         geotiff.make(folder / name, values=np.random.default_rng(2).exponential(1, (260, 300)).astype(np.float32))
     shutil.copytree(folder / "DATASET", folder / "demo" / "dataset")
+    (folder / "questions.txt").write_text("How many ships are visible?\nWhat is the main landform?\n")
     (folder / "captions.json").write_text('["two ships at a quay", "fields and a road"]')
     wordings = next(block for block in blocks(ROOT / "docs" / "language.md") if "wordings:" in block)
     assert yaml.safe_load(wordings)

@@ -369,9 +369,10 @@ def exit_code(result: AnsweredQuestion) -> int:
 
 def show(result: AnsweredQuestion) -> str:
     """The answers, why there is none, and where their evidence is drawn."""
-    lines = (
-        [show_one(one, f"{one['image']}: ") for one in result["images"]] if "images" in result else [show_one(result)]
-    )
+    asked = result.get("images", [result])
+    several = len({one["question"] for one in asked}) > 1
+    starts = [f"{one['image']}: " + (f"{one['question']} " if several else "") for one in asked]
+    lines = [show_one(one, start if "images" in result else "") for one, start in zip(asked, starts)]
     lines += [f"left out: {one['image']}: {one['reason']}" for one in result.get("failed", ())]
     return "\n".join(lines)
 

@@ -69,8 +69,10 @@ class AskConfig:
 
     image: Path
     """8-bit image (PNG, JPEG), SAR raster or whole scene; a folder of them; or a data set, with --tile."""
-    question: str
+    question: str = ""
     """In words; or a description with one [MASK], which is filled."""
+    questions: Path | None = None
+    """Instead of one question all of a text file, one a line."""
     model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
@@ -100,8 +102,12 @@ class AskConfig:
     """Of a data set: the tile that is asked about, and with --chain its parents."""
 
     def __post_init__(self) -> None:
-        if not self.question.strip():
-            raise ValueError("The question is empty.")
+        if self.questions is None and not self.question.strip():
+            raise ValueError("The question is empty: give one, or --questions FILE with one a line.")
+        if self.questions is not None and self.question:
+            raise ValueError("Give a question or --questions FILE, not both.")
+        if self.questions is not None and (self.evidence is not None or self.chain or self.tile):
+            raise ValueError("--evidence, --chain and --tile belong to one question: leave out --questions.")
         if self.evidence is not None and self.evidence.suffix.lower() != ".png":
             raise ValueError(f"--evidence is {self.evidence}: give the name of a picture that ends in .png.")
         if self.evidence is not None:
