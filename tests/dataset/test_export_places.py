@@ -1,6 +1,8 @@
 """Exports to maps, catalogues and open_clip's loader, opened by geopandas, and by webdataset as open_clip does."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import geopandas
@@ -118,6 +120,57 @@ def test_shards_of_open_clip(built, tmp_path):
             assert sample["txt"].startswith(DIMENSIONS["marine"][0].capitalize()[:1])
     assert set(keys) == texts
     assert len(keys) == len(texts) < len(data.tiles())
+
+
+OPEN_CLIP = """
+import json, sys
+import open_clip
+from open_clip.transform import image_transform
+from open_clip_train.data import get_data
+from open_clip_train.params import parse_args
+
+pattern, kind = sys.argv[1:3]
+options = ["--batch-size", "2", "--workers", "1", "--warmup", "0", "--dataset-type", kind]
+args = parse_args(["--train-data", pattern, "--val-data", pattern, *options])
+args.distributed, args.rank, args.world_size = False, 0, 1
+tokens = open_clip.get_tokenizer("ViT-B-32")
+data = get_data(args, (image_transform(64, True), image_transform(64, False)), tokenizer=tokens)
+data["train"].set_epoch(0)
+told = {}
+for name in data:
+    images = texts = 0
+    for image, text in data[name].dataloader:
+        assert image.shape[1:] == (3, 64, 64) and text.shape[1] == 77 and bool((text[:, 1] > 0).all())
+        images, texts = images + len(image), texts + len(text)
+    told[name] = [images, texts]
+print(json.dumps(told))
+"""
+"""Run by the Python of open_clip's own environment, in the folder of the export."""
+
+
+@pytest.mark.skipif(
+    "KNOWLIP_OPEN_CLIP" not in os.environ, reason="KNOWLIP_OPEN_CLIP does not name a Python with open_clip"
+)
+@pytest.mark.parametrize("kind", ["openclip-shards", "openclip"])
+def test_open_clips_own_loader_reads_every_sample(built, tmp_path, kind):
+    """`open_clip_train.data` in an environment of its own: as many samples as sizes.json says, images and texts."""
+    out = same_bytes(built, tmp_path, kind)
+    shards = kind == "openclip-shards"
+    patterns = (out / "pattern.txt").read_text().split() if shards else [path.name for path in out.glob("*.csv")]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    for pattern in patterns:
+        command = [os.environ["KNOWLIP_OPEN_CLIP"], "-c", OPEN_CLIP, pattern, "webdataset" if shards else "csv"]
+        run = subprocess.run(command, cwd=out, env=plain, capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, run.stderr[-2000:]
+        told = json.loads(run.stdout.splitlines()[-1])
+        if shards:
+            expected = sum(json.loads((out / pattern).parent.joinpath("sizes.json").read_text()).values())
+        else:
+            expected = len((out / pattern).read_text().splitlines()) - 1
+        assert told["val"] == [expected, expected]
+        # In training whole batches count: one that is not full is made up or left out.
+        assert abs(told["train"][0] - expected) <= 2
+        assert told["train"][0] == told["train"][1]
 
 
 def test_what_has_no_place_is_counted_or_refused(tmp_path):

@@ -1,6 +1,8 @@
 """Places on the terrain of a height model against a circular orbit over an analytic hill, solved point by point."""
 
+import os
 import pickle
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,6 +16,9 @@ from scipy.optimize import brentq
 from knowlip.scenes import SceneOverrides, open_scenes
 from knowlip.scenes.errors import NoLocation
 from knowlip.scenes.geometry import GEOD
+from knowlip.scenes.readers import sentinel1_annotation
+from knowlip.scenes.readers.sentinel1_bursts import read_bursts
+from knowlip.scenes.xml import read_xml
 from knowlip.tiles.ground import Ground
 from tests.scenes import test_nisar_slc as nisar
 from tests.scenes.products import radarsat
@@ -22,6 +27,7 @@ from tests.scenes.products.tiffs import write_tiff
 
 UTM = Transformer.from_crs(4326, 32611, always_xy=True)
 STEP = 10.0
+VENDOR = Path(os.environ.get("KNOWLIP_VENDOR", "/nowhere"))
 
 
 def hill(x, y, base=100.0, top=700.0):
@@ -129,6 +135,56 @@ def test_the_products_own_points_tell_of_a_geoid(tmp_path):
     assert not any("Relief between" in note for note in right.notes)
     mended = SceneOverrides(dem=str(tmp_path / "low.tif"), dem_offset_m=30.0)
     assert open_scenes(product.path, mended)[0].geometry.residual_m == pytest.approx(right.geometry.residual_m, abs=0.1)
+
+
+@pytest.mark.skipif(not VENDOR.is_dir(), reason="KNOWLIP_VENDOR does not name a folder with real metadata")
+def test_sarsen_finds_ground_in_the_same_pixels(tmp_path):
+    """A public terrain correction, on the orbit and times of a real Sentinel-1 SLC: hills of 2,000 m that are made, each
+    pixel within one of where sarsen's zero-Doppler solution has it."""
+    xr = pytest.importorskip("xarray", reason="xarray is not installed")
+    sarsen = pytest.importorskip("sarsen.apps", reason="sarsen is not installed")
+    from sarsen import orbit, scene
+    from xarray_sentinel import open_sentinel1_dataset
+
+    safe = next(VENDOR.rglob("S1A_IW_SL1__1_SH_20141031T095929*.SAFE"))
+    plain = open_scenes(safe)
+    bounds = np.array([one.footprint.bounds for one in plain])
+    (west, south), (east, north) = bounds[:, :2].min(axis=0) - 0.15, bounds[:, 2:].max(axis=0) + 0.15
+    step, random = 0.001, np.random.default_rng(0)
+    x, y = np.meshgrid(np.arange(west, east, step) + step / 2, np.arange(north, south, -step) - step / 2)
+    heights = np.full(x.shape, 40.0, np.float32)
+    for _ in range(100):
+        lon, lat, wide, high = random.uniform([west, south, 0.02, 400], [east, north, 0.06, 2000])
+        far = ((x - lon) * np.cos(np.radians(lat))) ** 2 + (y - lat) ** 2
+        heights = np.maximum(heights, 40 + high * np.exp(-far / 2 / wide**2)).astype(np.float32)
+    dem = tmp_path / "dem.tif"
+    write_tiff(dem, heights[None], crs="EPSG:4326", transform=Affine(step, 0, west, 0, -step, north))
+    ours = open_scenes(safe, SceneOverrides(dem=str(dem)))[1]
+    part = slice(50, -50, 20), slice(50, -50, 20)
+    grid = xr.DataArray(heights[part], dims=("y", "x"), coords={"y": y[part][:, 0], "x": x[part][0]})
+    vectors = open_sentinel1_dataset(str(safe), group="IW2/HH/orbit")
+    found = sarsen.simulate_acquisition(
+        scene.convert_to_dem_ecef(grid.rio.write_crs(4326)),
+        orbit.OrbitPolyfitInterpolator.from_position(vectors.position),
+    )
+    root = read_xml(next(safe.glob("annotation/*iw2*.xml")))
+    image = sentinel1_annotation.read_image(root, "IW2")
+    bursts = read_bursts(root, image.first_line, image.line_seconds, image.shape[0], "IW2")
+    after = (found.azimuth_time.values - np.datetime64(image.first_line.replace(tzinfo=None))) / np.timedelta64(1, "ns")
+    rows = after * 1e-9 / image.line_seconds - (bursts.offset if bursts else 0) + 0.5
+    near = float(root.findtext("imageAnnotation/imageInformation/slantRangeTime") or "nan")
+    rate = float(root.findtext("generalAnnotation/productInformation/rangeSamplingRate") or "nan")
+    columns = (found.slant_range_time.values - near) * rate + 0.5
+    inside = (columns > 50) & (columns < ours.shape[1] - 50) & (rows > 50) & (rows < ours.shape[0] - 50)
+    to_local = Transformer.from_crs(4326, ours.crs, always_xy=True)
+    at = ours.geometry.inverse(*to_local.transform(x[part][inside], y[part][inside]))
+    assert inside.sum() > 5000
+    assert np.abs(at[0] - columns[inside]).max() < 1
+    assert np.abs(at[1] - rows[inside]).max() < 1
+    # Without the model, by hundreds of pixels.
+    to_plain = Transformer.from_crs(4326, plain[1].crs, always_xy=True)
+    flat = plain[1].geometry.inverse(*to_plain.transform(x[part][inside], y[part][inside]))
+    assert np.abs(flat[0] - columns[inside]).max() > 300
 
 
 def test_map_products_stay_where_they_are(tmp_path):
