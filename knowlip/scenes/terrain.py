@@ -96,6 +96,8 @@ class TerrainGeometry:
     pixel_scale: Array
     to_pixel: Array  # (terms, 2)
     to_ground: Array  # (terms, 2)
+    left_pixel: Array  # (25, 25, 2) column and row that the polynomial leaves over the image, and
+    left_ground: Array  # (25, 25, 2) x and y: conversions to ground range change from line to line.
     residual_m: float
     mesh_px: int = 8  # Target pixels between which a resampler may interpolate places.
 
@@ -105,6 +107,7 @@ class TerrainGeometry:
         """Column and row of places at given heights."""
         unit = (np.stack([x, y, height], axis=-1) - self.center) / self.scale
         found = _terms(unit) @ self.to_pixel * self.pixel_scale + self.pixel_center
+        found = found + _bilinear(self.left_pixel, (found - self.pixel_center) / self.pixel_scale)
         return found[..., 0], found[..., 1]
 
     def ground_of(self, columns: Array, rows: Array, height: Array) -> tuple[Array, Array]:
@@ -112,7 +115,7 @@ class TerrainGeometry:
         pixel = (np.stack([columns, rows], axis=-1) - self.pixel_center) / self.pixel_scale
         level = (height - self.center[2]) / self.scale[2]
         found = _terms(np.concatenate([pixel, level[..., None]], axis=-1)) @ self.to_ground
-        found = found * self.scale[:2] + self.center[:2]
+        found = found * self.scale[:2] + self.center[:2] + _bilinear(self.left_ground, pixel)
         return found[..., 0], found[..., 1]
 
     def inverse(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -140,6 +143,18 @@ def _terms(unit: Array) -> Array:
     x, y, h = unit[..., 0], unit[..., 1], unit[..., 2]
     flat = [x**i * y**j for i in range(_ORDER + 1) for j in range(_ORDER + 1 - i)]
     return np.stack([term * h**k for k in range(3) for term in flat], axis=-1)
+
+
+def _bilinear(table: Array, at: Array) -> Array:
+    """Values (..., 2) of a table (rows, columns, 2) over the image at places (..., 2) of column and row from -1 to 1;
+    beyond it those of its border."""
+    share = (np.clip(at, -1, 1) + 1) / 2 * (_SIDE - 1)
+    low = np.minimum(np.floor(share).astype(int), _SIDE - 2)
+    (column, row), (u, v) = np.moveaxis(low, -1, 0), np.moveaxis(share - low, -1, 0)
+    u, v = u[..., None], v[..., None]
+    upper = table[row, column] * (1 - u) + table[row, column + 1] * u
+    lower = table[row + 1, column] * (1 - u) + table[row + 1, column + 1] * u
+    return np.asarray(upper * (1 - v) + lower * v)
 
 
 def over_terrain(scene: Scene, overrides: SceneOverrides, reopen: Callable[[float], Scene]) -> Scene:
@@ -280,12 +295,19 @@ def _fitted(
     both = np.column_stack([pixel_unit, unit[:, 2]])
     to_ground = np.linalg.lstsq(_terms(both), unit[:, :2], rcond=None)[0]
     missed = (_terms(both) @ to_ground - unit[:, :2]) * scale[:2]
+    # What the polynomials leave at all heights alike is kept as a table; the rest is their residual.
+    left_ground = -missed.reshape(3, _SIDE, _SIDE, 2).mean(axis=0)
+    missed = missed + np.tile(left_ground.reshape(-1, 2), (3, 1))
+    left = (pixel_unit - _terms(unit) @ to_pixel) * pixel_scale
+    left_pixel = left.reshape(3, _SIDE, _SIDE, 2).mean(axis=0)
     fit_m = float(np.sqrt(np.mean(np.sum(missed**2, axis=1))))
     own = scene.pixel_size_m
     step = abs(model.transform.determinant) ** 0.5 * (111_000.0 if model.crs.is_geographic else 1.0)
     mesh = 2 ** int(np.clip(round(math.log2(max(step / max(own), 1))), 2, 6))
-    geometry = crs, model, center, scale, pixel_center, pixel_scale, to_pixel, to_ground
-    return TerrainGeometry(*geometry, residual_m=fit_m, mesh_px=mesh)
+    tables = to_pixel, to_ground, left_pixel, left_ground
+    return TerrainGeometry(
+        crs, model, center, scale, pixel_center, pixel_scale, *tables, residual_m=fit_m, mesh_px=mesh
+    )
 
 
 def _with_residual(scene: Scene, geometry: TerrainGeometry, columns: Array, rows: Array) -> Scene:
