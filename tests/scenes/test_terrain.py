@@ -139,8 +139,8 @@ def test_the_products_own_points_tell_of_a_geoid(tmp_path):
 
 @pytest.mark.skipif(not VENDOR.is_dir(), reason="KNOWLIP_VENDOR does not name a folder with real metadata")
 def test_sarsen_finds_ground_in_the_same_pixels(tmp_path):
-    """A public terrain correction, on the orbit and times of a real Sentinel-1 SLC: hills of 2,000 m that are made, each
-    pixel within one of where sarsen's zero-Doppler solution has it."""
+    """A public terrain correction on the orbit and times of a real Sentinel-1 SLC: of made hills of 2,000 m each
+    place lies within a pixel of where sarsen's zero-Doppler solution has it."""
     xr = pytest.importorskip("xarray", reason="xarray is not installed")
     sarsen = pytest.importorskip("sarsen.apps", reason="sarsen is not installed")
     from sarsen import orbit, scene
