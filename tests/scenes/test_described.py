@@ -249,6 +249,20 @@ def test_polsarpro_matrices_give_the_powers_of_the_scattering_matrix(tmp_path):
             assert any("Sensor, band and date are unknown" in note for note in scene.notes)
 
 
+def test_polsarpro_t4_tells_hv_from_vh(tmp_path):
+    hh, hv, vv = scattering()
+    vh = hv[::-1] * np.exp(0.7j) * 1.3
+    k = np.array([hh + vv, hh - vv, hv + vh, 1j * (hv - vh)]) / np.sqrt(2)
+    t4 = {f"T{n + 1}{n + 1}": abs(k[n]) ** 2 for n in range(4)}
+    t4 |= {"T12_real": (k[0] * k[1].conj()).real, "T34_imag": (k[2] * k[3].conj()).imag}
+    polsarpro(tmp_path / "T4", t4)
+    scenes = open_scenes(tmp_path / "T4", SceneOverrides(polarisation="all"))
+    assert {scene.product_type for scene in scenes} == {"T4"}
+    for scene in scenes:
+        wanted = abs({"HH": hh, "HV": hv, "VH": vh, "VV": vv}[scene.polarisation]) ** 2
+        np.testing.assert_allclose(scene.read()[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
+
+
 def test_polsarpro_pairs(tmp_path):
     hh, hv, _ = scattering()
     polsarpro(tmp_path / "C2", {"C11": abs(hh) ** 2, "C22": abs(hv) ** 2}, polar="pp1")

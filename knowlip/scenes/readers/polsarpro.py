@@ -33,6 +33,13 @@ _POWERS: dict[str, dict[str, _Terms]] = {
         "HV": ((0.5, "T33"),),
         "VV": ((0.5, "T11"), (0.5, "T22"), (-1, "T12_real")),
     },
+    # The fourth element is i (HV - VH) / sqrt 2.
+    "T4": {
+        "HH": ((0.5, "T11"), (0.5, "T22"), (1, "T12_real")),
+        "HV": ((0.5, "T33"), (0.5, "T44"), (-1, "T34_imag")),
+        "VH": ((0.5, "T33"), (0.5, "T44"), (1, "T34_imag")),
+        "VV": ((0.5, "T11"), (0.5, "T22"), (-1, "T12_real")),
+    },
 }
 _PAIRS = {"pp1": ("HH", "HV"), "pp2": ("VV", "VH"), "pp3": ("HH", "VV")}
 _LARGEST_CONFIG = 100_000
@@ -132,7 +139,7 @@ def _open(
 def _kind_of(path: Path) -> str:
     """ "C3", "T3", ...: by the folder's name, or by its elements; "" where it is none."""
     if (path / "T11.bin").is_file() and (path / "T33.bin").is_file():
-        return "T3" if not (path / "T44.bin").is_file() else ""
+        return "T4" if (path / "T44.bin").is_file() else "T3"
     if not (path / "C11.bin").is_file():
         return ""
     count = next((number for number in (4, 3, 2) if (path / f"C{number}{number}.bin").is_file()), 0)
