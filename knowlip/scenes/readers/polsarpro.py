@@ -1,4 +1,4 @@
-"""PolSARpro folders of covariance (C2, C3, C4) and coherency (T3) matrices: one file of plain numbers an element.
+"""PolSARpro folders of covariance (C2, C3, C4) and coherency (T3, T4) matrices: one file of plain numbers an element.
 
 Powers are those of the matrix's diagonal, by the order of the target vectors: C3 = [HH, sqrt(2) HV, VV], C4 = [HH, HV,
 VH, VV], T3 = [HH + VV, HH - VV, 2 HV] / sqrt(2). What `config.txt` says of the polarisations decides for C2 (pp1: HH,
