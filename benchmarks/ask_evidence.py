@@ -2,22 +2,25 @@
 measured on others.
 
     knowlip simulate --out SCENES --cities 10 --first_city 100 --seed 190
-    python -m benchmarks.ask_evidence SCENES [--model FOLDER] [--write] [--tiles 60]
+    python -m benchmarks.ask_evidence SCENES [--model FOLDER] [--write] [--tiles 60] [--own_pixels] [--scores FILE]
 
 The cities of SCENES are dealt in two by turns: one half fits, the other is measured; no training saw the cities nor the
 seed. Tiles are cut as a build cuts them (1024, 512 and 256 m, one quantiser a scene), those of scenes of 1 m also after
 averaging to coarser pixels with speckle of four looks. Every tile is asked what its truth clearly answers: how many
 ships and how many aircraft of every tile, none included, and the others as `knowlip evaluate` asks them.
 
-Fitted, each kind of question by subject: a temperature (the likeliest right answers), the share that is right without
+Fitted, each kind of question by subject: a temperature (the smallest squared error of the confidence; 1 unless that of
+all cities but one clearly helps the one that was left out), the share that is right without
 looking (the most frequent answer; of numbers where none is as frequent as the most frequent other one), the coarsest
 pixels on which more answers are right than that, and the probability of "none" from which on types and places are not
 told. Measured on the other places: calibration error and risk over coverage before and after, beside blind answers and
 the image of another tile; what is refused, rightly and wrongly; questions in people's words that are of no kind.
---write puts what was fitted beside the weights (`answers.json`).
+--write puts what was fitted beside the weights (`answers.json`), where what `benchmarks.changes` and
+`benchmarks.scene_totals` have put there stays. --own_pixels cuts no coarser tiles; --scores keeps what the model said.
 """
 
 import argparse
+import pickle
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -26,22 +29,20 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import t as student_t
 
 from benchmarks.ask_questions import INSIDE, OUTSIDE
 from benchmarks.record import record
 from benchmarks.visible_by_resolution import Cut, cuts
 from knowlip.base.documents import read_json
 from knowlip.base.files import file_sha256, write_json
-from knowlip.base.generation import GenerationConfig
 from knowlip.base.progress import track
 from knowlip.base.statistics import auroc, wilson
 from knowlip.base.vocabulary import TARGET_CATEGORIES
-from knowlip.inference.ask import answer_view
-from knowlip.inference.calibration import FORMAT, checked_calibration, softmax
+from knowlip.inference.calibration import FORMAT, softmax
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, open_model
-from knowlip.inference.replies import OF_TARGETS, Asker
-from knowlip.inference.views import view_of
+from knowlip.inference.replies import OF_TARGETS
 from knowlip.language.asked import read_question
 from knowlip.language.phrases import plural
 from knowlip.language.questions import MAX_COUNT, QUESTION_TYPES, TEMPLATES, QuestionType, answers_of, tile_questions
@@ -58,6 +59,9 @@ COARSE: Final = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 _OWN: Final = {sensor.name.removeprefix("sim-"): sensor.resolution_m for sensor in SENSORS.values()}
 """End of a scene's name -> its pixels."""
 _TEMPERATURES: Final = np.geomspace(0.25, 8.0, 81)
+_MORE: Final = 5
+"""Tiles of each width that are looked at for their targets alone, where pixels are not made coarser."""
+_DRAWS: Final = 200
 _FEWEST: Final = 20
 """Questions below which nothing is fitted."""
 _BATCH: Final = 32
@@ -103,19 +107,22 @@ def _metres(path: Path) -> float:
     return _OWN[path.stem.rsplit("-", 1)[1]]
 
 
-def tiles_of(path: Path, number: int, rng: np.random.Generator) -> list[tuple[Cut, bool]]:
+def tiles_of(path: Path, number: int, rng: np.random.Generator, own_pixels: bool) -> list[tuple[Cut, bool]]:
     """Tiles of a scene, and whether they were drawn: at its own pixels so many, and a quarter as many at each of the
-    coarser ones where its own are 1 m, as equally of each width as there are; and all others that hold targets."""
+    coarser ones where its own are 1 m, as equally of each width as there are; and all others that hold targets. With
+    `own_pixels` none are coarser, and of each width at most `_MORE` others hold targets."""
     own = _metres(path)
-    wanted = list(COARSE) if own == 1.0 else [own]
+    wanted = list(COARSE) if own == 1.0 and not own_pixels else [own]
     found: dict[tuple[float, str], list[Cut]] = defaultdict(list)
     for cut in cuts(path, wanted, detail=False):
         found[cut.metres, cut.window.scale].append(cut)
     chosen = []
     for (metres, _), some in found.items():
         each = max(1, (number if metres <= own * 1.5 else number // 4) // 3)
-        drawn = {int(at) for at in rng.permutation(len(some))[:each]}
-        chosen += [(cut, at in drawn) for at, cut in enumerate(some) if at in drawn or cut.truth["objects"]]
+        order = [int(at) for at in rng.permutation(len(some))]
+        drawn = {*order[:each]}
+        more = [at for at in order[each:] if some[at].truth["objects"]]
+        chosen += [(some[at], at in drawn) for at in sorted(drawn | {*(more[:_MORE] if own_pixels else more)})]
     return chosen
 
 
@@ -192,19 +199,24 @@ def fitted(puts: Sequence[Put], candidates: Candidates) -> dict[str, Any]:
 
 
 def temperature(puts: Sequence[Put], names: Sequence[str]) -> float:
-    """Under which the right answers are likeliest; 1 where such a temperature of all cities but one makes those of that
-    one no likelier than none does."""
-    right = [(put.scores, names.index(put.answer), put.city) for put in puts if put.answer in names]
-    losses = np.array(
-        [[-np.log(max(softmax(score, one)[at], 1e-12)) for score, at, _ in right] for one in _TEMPERATURES]
-    )
+    """Under which the confidence of the likeliest answer has the smallest squared error (Brier score); 1 unless such a
+    temperature of all cities but one makes that of the one smaller, by more than chance over cities."""
+    # Not the likelihood of the right answers: on numbers it is ruled by the few that the model holds impossible, and
+    # moves the confidence of all others away from how often they are right.
+    hit = np.array([names[int(put.scores.argmax())] == put.answer for put in puts], float)
+    sure = np.array([[softmax(put.scores, one).max() for put in puts] for one in _TEMPERATURES])
+    losses = (sure - hit) ** 2
     plain = int(np.argmin(np.abs(_TEMPERATURES - 1.0)))
-    city = np.array([one for _, _, one in right])
-    gain = 0.0
+    city = np.array([put.city for put in puts])
+    gains = []
     for one in np.unique(city):
-        best = int(losses[:, city != one].sum(1).argmin()) if (city != one).any() else plain
-        gain += float((losses[plain, city == one] - losses[best, city == one]).sum())
-    return float(_TEMPERATURES[int(losses.sum(1).argmin())]) if gain > 0 else 1.0
+        if (city != one).any():
+            best = int(losses[:, city != one].sum(1).argmin())
+            gains.append(float((losses[plain] - losses[best])[city == one].mean()))
+    if len(gains) < 3:
+        return 1.0
+    spread = float(np.std(gains, ddof=1)) / np.sqrt(len(gains)) * float(student_t.ppf(0.975, len(gains) - 1))
+    return float(_TEMPERATURES[int(losses.sum(1).argmin())]) if np.mean(gains) > spread else 1.0
 
 
 def blind_share(puts: Sequence[Put]) -> float:
@@ -290,6 +302,7 @@ def measured(
             "ece_words": _r(calibration_error(raw, hit)),
             "ece_before": _r(calibration_error(before, hit)),
             "ece_after": _r(calibration_error(after, hit)),
+            "ece_perfect": _r(perfect_error(after)),
             "ece_blind": _r(abs(share - float(blind.mean()))),
             "ece_other_image": _r(calibration_error(other, twin)),
             "risk_area_words": _r(_area(raw, hit)),
@@ -303,6 +316,39 @@ def measured(
             "answered_when_wrong_and_refused": _r(float((~given)[hit == 0].mean())) if (hit == 0).any() else None,
         }
     return found
+
+
+def perfect_error(sure: np.ndarray) -> float:
+    """The calibration error that as many answers show of a model whose confidence is exactly how often it is right."""
+    rng = np.random.default_rng(0)
+    draws = [calibration_error(sure, (rng.random(len(sure)) < sure).astype(float)) for _ in range(_DRAWS)]
+    return float(np.mean(draws))
+
+
+def together(puts: Sequence[Put], said: Mapping[str, Any], candidates: Candidates) -> dict[str, Any]:
+    """The calibration error of all answers at the pixels of their scenes, with intervals over cities."""
+    rows = []
+    for put in puts:
+        facts = said["kinds"].get(str(put.kind), {}).get(put.group[1])
+        if facts is not None and put.native and put.counts:
+            hit = candidates[put.kind][int(put.scores.argmax())] == put.answer
+            sure = [softmax(put.scores, one).max() for one in (1.0, facts["temperature"])]
+            rows.append((float(hit), float(np.exp(put.scores.max())), *sure))
+    hit, *sures = np.array(rows).T
+    cities = np.array([put.city for put in puts if put.native and put.counts and _known(put, said)])
+    names, rng = np.unique(cities), np.random.default_rng(0)
+    found: dict[str, Any] = {"n": len(rows), "cities": len(names), "accuracy": _r(hit.mean())}
+    rows_of = {one: np.flatnonzero(cities == one) for one in names}
+    draws = [np.concatenate([rows_of[one] for one in rng.choice(names, len(names))]) for _ in range(2 * _DRAWS)]
+    for name, sure in zip(("words", "before", "after"), sures):
+        ends = np.quantile([calibration_error(sure[at], hit[at]) for at in draws], [0.025, 0.975])
+        found[f"ece_{name}"] = _r(calibration_error(sure, hit))
+        found[f"ece_{name}_ci"] = [_r(end) for end in ends]
+    return found | {"ece_perfect": _r(perfect_error(sures[-1])), "mean_confidence": _r(sures[-1].mean())}
+
+
+def _known(put: Put, said: Mapping[str, Any]) -> bool:
+    return put.group[1] in said["kinds"].get(str(put.kind), {})
 
 
 def _r(value: float) -> float | None:
@@ -357,34 +403,6 @@ def absent(puts: Sequence[Put], said: Mapping[str, Any], names: Sequence[str]) -
     return found
 
 
-def scene_totals(model: KnowLIP, paths: Sequence[Path], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of whole scenes, added up over windows as `knowlip ask` does it, beside the truth."""
-    calibration, found = checked_calibration(said, Path(ANSWERS)), {}
-    for category in TARGET_CATEGORIES:
-        words = TEMPLATES[QuestionType.COUNT][0].format(plural=plural(category))
-        read, facts = read_question(words), calibration.of(QuestionType.COUNT, category)
-        asker = Asker(model, words, read, facts, calibration, True, GenerationConfig())
-        rows = []
-        for path in paths:
-            told = answer_view(asker, view_of(path, model)).result.get("summary")
-            features = read_json(path.with_suffix(".truth.geojson"))["features"]
-            truth = sum(one["properties"].get("category") == category for one in features)
-            if told is not None:
-                rows.append((truth, int(told["answer"]), told["expected"], *told["interval"]))
-        truth, total, expected, low, high = np.array(rows, float).T
-        found[category] = {
-            "scenes": len(rows),
-            "true_number": _r(truth.mean()),
-            "error_of_sum": _r(np.abs(total - truth).mean()),
-            "error_of_expected": _r(np.abs(expected - truth).mean()),
-            "error_of_none": _r(truth.mean()),
-            "error_of_median": _r(np.abs(truth - np.median(truth)).mean()),
-            "bias_of_sum": _r((total - truth).mean()),
-            "within_interval": _r(((low <= truth) & (truth <= high)).mean()),
-        }
-    return found
-
-
 def scope(half: int, let_through: int) -> dict[str, Any]:
     """Which questions in people's words are refused.
 
@@ -405,27 +423,44 @@ def scope(half: int, let_through: int) -> dict[str, Any]:
     }
 
 
+def scored(
+    model: KnowLIP, paths: Sequence[Path], number: int, own_pixels: bool, before: Mapping[str, Any]
+) -> tuple[Candidates, int, list[Put]]:
+    """The answers to choose from, the number of tiles, and how the model scores the answers to all their questions.
+    Candidates of an earlier file stay candidates."""
+    rng, tiles = np.random.default_rng(0), list[tuple[Cut, bool]]()
+    for path in track(paths, "cut"):
+        tiles += tiles_of(path, number, rng, own_pixels)
+    kind = QuestionType.ALL_LANDFORMS
+    earlier = before.get("kinds", {}).get(str(kind), {}).get("", {}).get("candidates", [])
+    every = sorted({one[3] for cut in tiles for one in questions_of(*cut) if one[0] == kind} | {*earlier})
+    candidates = {one: tuple(answers_of(one) or every) for one in QuestionType}
+    return candidates, len(tiles), asked(model, tiles, candidates)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--tiles", type=int, default=60, help="of each scene and pixel size")
     parser.add_argument("--write", action="store_true", help="put answers.json beside the weights")
+    parser.add_argument("--own_pixels", action="store_true", help="no scene is made coarser")
+    parser.add_argument("--scores", type=Path, help="file that keeps what the model said, or holds it already")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     started = time.process_time()
     model, folder = open_model(options.model, "cpu")
     paths = sorted(path for path in options.scenes.glob("*.tif") if not path.name.endswith(".landcover.tif"))
     cities = sorted({_city(path) for path in paths})
-    rng = np.random.default_rng(0)
-    tiles: list[list[tuple[Cut, bool]]] = [[], []]
-    for path in track(paths, "cut"):
-        tiles[cities.index(_city(path)) % 2] += tiles_of(path, options.tiles, rng)
-    every = sorted(
-        {one[3] for half in tiles for cut in half for one in questions_of(*cut) if one[0] == "all_landforms"}
-    )
-    candidates = {kind: tuple(answers_of(kind) or every) for kind in QuestionType}
-    fit, test = (asked(model, half, candidates) for half in tiles)
+    before = read_json(folder / ANSWERS) if (folder / ANSWERS).is_file() else {}
+    if options.scores is not None and options.scores.is_file():
+        candidates, numbers, rows = pickle.loads(options.scores.read_bytes())
+        puts = [Put(*row) for row in rows]
+    else:
+        candidates, numbers, puts = scored(model, paths, options.tiles, options.own_pixels, before)
+        if options.scores is not None:
+            options.scores.write_bytes(pickle.dumps((candidates, numbers, [tuple(put) for put in puts])))
+    fit, test = ([put for put in puts if cities.index(put.city) % 2 == half] for half in (0, 1))
     kinds = fitted(fit, candidates)
     number = candidates[QuestionType.COUNT]
     through = max(range(3), key=lambda one: scope(0, one)["outside_refused"] - scope(0, one)["inside_refused"])
@@ -435,25 +470,24 @@ def main() -> None:
         "kinds": kinds,
         "absent": absent_limits(fit, kinds, number),
         "let_through": through,
-        "fitted_on": {"cities": cities[::2], "tiles": len(tiles[0]), "questions": len(fit)},
+        "fitted_on": {"cities": cities[::2], "questions": len(fit)},
     }
     if options.write:
-        write_json(folder / ANSWERS, said)
+        kept = {name: before[name] for name in ("changes", "totals") if name in before}
+        same = before.get("weights_sha256") == said["weights_sha256"]
+        write_json(folder / ANSWERS, said | (kept if same else {}))
     figures = measured(test, fit, said, candidates)
-    total = sum(one["n"] for one in figures.values())
-    before, after = (
-        round(sum(one["n"] * one[name] for one in figures.values()) / total, 4) for name in ("ece_words", "ece_after")
-    )
-    whole = [path for path in paths if _city(path) in cities[1::2] and _metres(path) >= 1]
+    every = together(test, said, candidates)
     rest = {
-        "command": "python -m benchmarks.ask_evidence SCENES --write",
-        "questions": {"fitted": len(fit), "measured": len(test), "at_own_pixels": total},
-        "tiles": [len(half) for half in tiles],
+        "command": f"python -m benchmarks.ask_evidence SCENES --tiles {options.tiles} --write"
+        + " --own_pixels" * options.own_pixels,
+        "questions": {"fitted": len(fit), "measured": len(test), "at_own_pixels": every["n"]},
+        "tiles": numbers,
         "cities": {"fitted": cities[::2], "measured": cities[1::2]},
+        "all": every,
         "kinds": figures,
         "by_pixels": by_size(test, said, candidates),
         "absent": absent(test, said, number),
-        "scenes": scene_totals(model, whole, said),
         "scope": {
             "fitted": {str(one): scope(0, one) for one in range(3)},
             "let_through": through,
@@ -464,9 +498,9 @@ def main() -> None:
     }
     record(
         options.out,
-        after,
-        before,
-        "mean calibration error of the confidence, and of the probability of the words",
+        every["ece_after"],
+        every["ece_perfect"],
+        "calibration error of the confidence over all kinds, and that of as many answers of a perfectly calibrated one",
         rest,
         "one core",
     )

@@ -42,3 +42,30 @@ def wilson(hits: float, trials: float, z: float = Z95) -> tuple[float, float]:
     middle = (share + z * z / (2 * trials)) / scale
     half = z / scale * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def conformal_quantile(scores: np.ndarray, groups: np.ndarray, level: float) -> float:
+    """The score that one of a new group stays below or at with at least a probability, whatever their distribution, as
+    long as groups are alike (exchangeable) and so are the scores within one: every group weighs the same, and one more
+    whose scores are infinite stands for the new one (Lee, Barber & Willett 2023, hierarchical conformal prediction).
+
+    Args:
+        scores: (N,) of the groups that are known.
+        groups: (N,) the group of each.
+        level: the probability, 0 to 1.
+
+    Returns:
+        Infinite where there are too few groups for the level: 19 are the fewest for 0.95.
+
+    Example:
+        >>> conformal_quantile(np.arange(19.0), np.arange(19), 0.95)
+        18.0
+        >>> conformal_quantile(np.arange(18.0), np.arange(18), 0.95)
+        inf
+    """
+    scores = np.asarray(scores, dtype=float)
+    _, number, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = np.argsort(scores, kind="stable")
+    weights = 1.0 / (sizes[number[order]] * (len(sizes) + 1.0))
+    reached = np.flatnonzero(np.cumsum(weights) >= level - 1e-9)
+    return float(scores[order[reached[0]]]) if len(reached) else float("inf")

@@ -249,12 +249,13 @@ def _answer_windows(asker: Asker, view: ImageView) -> AskedImage:
                 best = LookedAt(look, image, reply)
     if not windows:
         raise ValueError(f"No window of {view.path} holds data in {LEAST_VALID:.0%} of its pixels.")
-    summary = scene_answer(asker.read, replies, np.array(looked))
+    totals = asker.calibration.totals.get(asker.read.subject) if asker.calibration else None
+    summary = scene_answer(asker.read, replies, np.array(looked), totals)
     result = _result(name, asker.question, view.metres, asker, SILENT)
     result |= {"windows": windows, "without_data": len(view.looks) - len(windows)}
     refused = [reply.refusal for reply in replies if reply.refusal is not None]
     if summary is not None:
-        result |= {"answer": summary["answer"], "confidence": summary["confidence"], "summary": summary}
+        result |= {"answer": summary["answer"], "summary": summary}
     elif refused and len(refused) == len(replies):
         result |= {"refused": refused[0].kind, "reason": f"All {len(replies)} windows are refused: {refused[0].reason}"}
     return AskedImage(result, rows, best)
@@ -385,7 +386,8 @@ def show_one(result: AnsweredQuestion, start: str = "") -> str:
         told = result["summary"]
         between = ""
         if "interval" in told:
-            between = f" {told['interval'][0]} to {told['interval'][1]} (95 %) if windows erred independently."
+            low, high = told["interval"]
+            between = f" {low} to {high} hold the true number in {told['level']:.0%} of scenes (simulated ones)."
         lines.append(f"  {told['how']}{between}")
     for window in result.get("windows", ()):
         where = f"column {window['column']}, row {window['row']}"

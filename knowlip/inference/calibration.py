@@ -7,6 +7,7 @@ their SHA-256: beside others it is passed over, and that is said.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -49,6 +50,34 @@ class KindFacts(NamedTuple):
     """Answers that are chosen from."""
 
 
+class ChangeFacts(NamedTuple):
+    """What two days of simulated places come to where nothing has changed but the speckle (and, with it, the levels of
+    the scenes)."""
+
+    high: float
+    """Distance of vectors that a share `level` of them stays below, on places that were not looked at."""
+    median: float
+    level: float
+    places: int
+    windows: int
+    other_answers: Mapping[QuestionType, Mapping[str, float]]
+    """Kind of question -> subject -> share of the windows with another answer on the other day."""
+
+    def other_answers_to(self, kind: QuestionType | None, subject: str) -> float | None:
+        """Share of unchanged windows with another answer; None where it was not measured."""
+        return None if kind is None else self.other_answers.get(kind, {}).get(subject)
+
+
+class TotalFacts(NamedTuple):
+    """How far the numbers of whole scenes are off."""
+
+    spread: float
+    """Distance of the square roots of the true and of the expected number that `level` of the scenes stay below."""
+    level: float
+    scenes: int
+    places: int
+
+
 class Calibration:
     """Facts about the answers of a model.
 
@@ -56,12 +85,20 @@ class Calibration:
         kinds: kind of question -> subject ("" is any) -> facts.
         absent: category -> probability of the number 0 from which on its type and place are not told.
         let_through: words without a place that a question may have.
+        changes: of two days without a change; None where nobody measured it.
+        totals: category -> of numbers of whole scenes.
     """
 
     def __init__(
-        self, kinds: Mapping[QuestionType, Mapping[str, KindFacts]], absent: Mapping[str, float], let_through: int
+        self,
+        kinds: Mapping[QuestionType, Mapping[str, KindFacts]],
+        absent: Mapping[str, float],
+        let_through: int,
+        changes: ChangeFacts | None = None,
+        totals: Mapping[str, TotalFacts] | None = None,
     ) -> None:
         self.kinds, self.absent, self.let_through = kinds, absent, let_through
+        self.changes, self.totals = changes, totals or {}
 
     def of(self, kind: QuestionType, subject: str) -> KindFacts | None:
         """Facts of a question."""
@@ -112,10 +149,17 @@ def read_calibration(folder: Path) -> tuple[Calibration | None, str]:
     path = folder / ANSWERS
     if not path.is_file():
         return None, ""
+    marks = [(one.stat().st_mtime_ns, one.stat().st_size) for one in (path, folder / WEIGHTS)]
+    return _read(path, folder / WEIGHTS, *marks)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, weights: Path, *_: tuple[int, int]) -> tuple[Calibration | None, str]:
+    """Kept as long as neither file changes: a server asks for it with every question."""
     said = read_json(path)
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError(f"{path} is no file of this version: delete it, or make it anew.")
-    if said.get("weights_sha256") != file_sha256(folder / WEIGHTS):
+    if said.get("weights_sha256") != file_sha256(weights):
         return None, f"{path} was measured with other weights and is passed over: nothing is calibrated or refused."
     return checked_calibration(said, path), ""
 
@@ -137,9 +181,11 @@ def checked_calibration(said: Mapping[str, Any], path: Path) -> Calibration:
         }
         absent = {str(name): _number(value, 0.0, 1.0) for name, value in said["absent"].items()}
         through = int(said["let_through"])
+        changes = _changes(said["changes"]) if said.get("changes") is not None else None
+        totals = {str(name): _total(one) for name, one in (said.get("totals") or {}).items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not sound ({' '.join(str(error).split())[:80]}): delete it.") from None
-    return Calibration(kinds, absent, min(max(through, 0), 8))
+    return Calibration(kinds, absent, min(max(through, 0), 8), changes, totals)
 
 
 def _facts(kind: QuestionType, one: Mapping[str, Any]) -> KindFacts:
@@ -155,6 +201,28 @@ def _facts(kind: QuestionType, one: Mapping[str, Any]) -> KindFacts:
         math.inf if one["coarsest_m"] is None else _number(one["coarsest_m"], 0.0, 1e6),
         tuple(candidates),
     )
+
+
+def _changes(one: Mapping[str, Any]) -> ChangeFacts:
+    others = {
+        QuestionType(kind): {str(subject): _number(share, 0.0, 1.0) for subject, share in subjects.items()}
+        for kind, subjects in one["other_answers"].items()
+    }
+    high, median, level = (
+        _number(one[name], 0.0, most) for name, most in (("high", 2.0), ("median", 2.0), ("level", 1.0))
+    )
+    return ChangeFacts(high, median, level, _whole(one["places"]), _whole(one["windows"]), others)
+
+
+def _total(one: Mapping[str, Any]) -> TotalFacts:
+    spread, level = _number(one["spread"], 0.0, 1e3), _number(one["level"], 0.0, 1.0)
+    return TotalFacts(spread, level, _whole(one["scenes"]), _whole(one["places"]))
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**9:
+        raise ValueError("a count is none")
+    return value
 
 
 def _number(value: Any, low: float, high: float) -> float:

@@ -10,7 +10,7 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from knowlip.base.generation import GenerationConfig
@@ -29,7 +29,7 @@ _CAPTION: Final = re.compile(
 _READ: Final = frozenset(
     [
         *("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "seed"),
-        *("stream", "stream_options", "metres_per_pixel"),
+        *("stream", "stream_options", "metres_per_pixel", "refuse"),
     ]
 )
 _CHANGES_NOTHING: Final = frozenset(
@@ -65,6 +65,8 @@ class ChatQuestion(NamedTuple):
     stream: bool
     usage: bool
     """Whether a stream ends with the numbers of tokens."""
+    refuse: bool | None
+    """Whether the question may be refused; None: as the server does."""
     notes: tuple[str, ...]
     """What of the request was not read."""
 
@@ -97,7 +99,11 @@ def read_chat(body: dict[str, Any], name: str, most_tokens: int) -> ChatQuestion
     stream = body.get("stream") or False
     if not isinstance(stream, bool):
         raise Refused("stream is true or false.")
-    return ChatQuestion(image, question, metres, _generation(body, question, most_tokens), stream, usage, notes)
+    refuse = body.get("refuse")
+    if not (refuse is None or isinstance(refuse, bool)):
+        raise Refused("refuse is true or false.")
+    generation = _generation(body, question, most_tokens)
+    return ChatQuestion(image, question, metres, generation, stream, usage, refuse, notes)
 
 
 def _generation(body: dict[str, Any], question: str, most_tokens: int) -> GenerationConfig:
@@ -216,7 +222,12 @@ def error_body(why: str, status: int) -> dict[str, Any]:
 
 
 def completion_body(
-    name: str, texts: Sequence[ModelText], prompt_tokens: int, metres_per_pixel: float | None, notes: Sequence[str]
+    name: str,
+    texts: Sequence[ModelText],
+    prompt_tokens: int,
+    metres_per_pixel: float | None,
+    notes: Sequence[str],
+    told: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A chat completion.
 
@@ -226,12 +237,13 @@ def completion_body(
         prompt_tokens: of image and question.
         metres_per_pixel: that the model was told of the image.
         notes: what the asker should know; they stand under `knowlip`, which other clients pass over.
+        told: of the first answer its probability, confidence, and why it is refused; there too.
     """
     written = sum(one.tokens for one in texts)
     choices = [
         {
             "index": number,
-            "message": {"role": "assistant", "content": one.text, "refusal": None},
+            "message": {"role": "assistant", "content": one.text, "refusal": told["reason"]},
             "logprobs": None,
             "finish_reason": "length" if one.cut else "stop",
         }
@@ -248,7 +260,11 @@ def completion_body(
             "completion_tokens": written,
             "total_tokens": prompt_tokens + written,
         },
-        "knowlip": {"metres_per_pixel": metres_per_pixel, "notes": list(notes)},
+        "knowlip": {
+            **{name: told[name] for name in ("probability", "confidence", "refused", "reason")},
+            "metres_per_pixel": metres_per_pixel,
+            "notes": list(notes),
+        },
     }
 
 
@@ -260,7 +276,7 @@ def chunks_of(completion: dict[str, Any], usage: bool) -> list[dict[str, Any]]:
     shared = {key: completion[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
     chunks = []
     for choice in completion["choices"]:
-        delta = {"role": "assistant", "content": choice["message"]["content"]}
+        delta = choice["message"]
         for content, reason in ((delta, None), ({}, choice["finish_reason"])):
             ended = {"index": choice["index"], "delta": content, "logprobs": None, "finish_reason": reason}
             chunks.append(shared | {"choices": [ended]})

@@ -32,8 +32,8 @@ def serve_model(config: ServeConfig) -> str:
             also = f", {config.name} at /v1/chat/completions" if config.openai else ""
             serve(site, config.host, config.port, f"{config.index} {asks}{also}", "")
         return "stopped"
-    model, _ = open_model(config.model, config.device)
-    app = make_endpoint(model, config, key)
+    model, folder = open_model(config.model, config.device)
+    app = make_endpoint(model, config, key, folder=folder)
     serve(app, config.host, config.port, f"{config.name} answers {asks}, /v1/chat/completions", "")
     return "stopped"
 

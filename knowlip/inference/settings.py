@@ -219,6 +219,8 @@ class ServeConfig:
     """Largest request in millions of bytes, its image in base64 included; uploads apart."""
     max_megapixels: float = 25.0
     """Largest image in millions of pixels."""
+    refuse: bool = True
+    """With --openai: refuse questions as `knowlip ask` does, unless a request says otherwise."""
     max_new_tokens: int = 512
     """Longest text in tokens, whatever a request asks for."""
     max_waiting: int = 64

@@ -21,48 +21,65 @@ TAUGHT: Final = (
 """What may be asked, for sentences."""
 _SHIPS: Final = frozenset("ship ships vessel vessels boat boats watercraft".split())
 _AIRCRAFT: Final = frozenset("aircraft aircrafts airplane airplanes aeroplane aeroplanes plane planes".split())
-_LAND: Final = frozenset("landform landforms landcover landcovers".split())
+_LAND: Final = frozenset("landform landforms landcover landcovers landscape landscapes terrains".split())
 _COMMON: Final = frozenset(
     """a an the this that these those is are was does do can could would you i we me us please tell say give show shows
     shown see seen visible there here in on of at by within inside what which how image images picture pictures scene
-    tile radar sar it its and now any be found find present contain contains containing have has depicted displayed
-    appear appears all exactly about altogether overall total lie lies lying s you'd like to know for whole area view
-    window""".split()
+    tile radar sar it its and now and if so any be found find present contain contains containing have has depicted
+    displayed appear appears all exactly about altogether overall total lie lies lying s you'd like to know for whole
+    area view window i'd i'm want wish let kindly hello hi roughly approximately currently need think believe guess
+    estimate
+    determine identified recognise recognised recognize recognized spot spotted observe observed notice noticed detect
+    detected discern make out pictured photo photograph photos frame snapshot did really just""".split()
 )
 """Words that change no question."""
 _CUES: Final[dict[QuestionType, frozenset[str]]] = {
-    QuestionType.COUNT: frozenset("many number count quantity amount counted".split()),
+    QuestionType.COUNT: frozenset("many number count quantity amount counted tally".split()),
     QuestionType.RECOGNITION: frozenset(
-        "type types kind kinds class classes sort sorts identify classify classified category".split()
+        "type types kind kinds class classes sort sorts identify classify classified category categories".split()
     ),
     QuestionType.POSITION: frozenset(
-        "where region regions position positions location locations located locate place placed situated part".split()
+        """where whereabouts region regions position positions location locations located locate place placed situated
+        part""".split()
     ),
     QuestionType.MAIN_LANDFORM: frozenset(
-        "main dominant dominates dominating most largest primary principal predominant majority mainly".split()
+        """main dominant dominates dominating most largest biggest greatest primary principal predominant majority
+        mainly mostly chiefly largely primarily predominantly prevailing prevalent""".split()
     ),
-    QuestionType.ALL_LANDFORMS: frozenset("landforms landcovers covers list every all name types kinds".split()),
+    QuestionType.ALL_LANDFORMS: frozenset(
+        """landforms landcovers landscapes terrains covers list enumerate every all name types kinds classes sorts
+        categories""".split()
+    ),
     QuestionType.REGIONAL_LANDFORM: frozenset(
-        "landform landcover covers cover covered dominates covering landforms".split()
+        "landform landcover landscape covers cover covered dominates covering landforms terrain type kind".split()
     ),
 }
 _MORE: Final[dict[QuestionType, frozenset[str]]] = {
-    QuestionType.COUNT: frozenset("targets objects detected observed".split()),
+    QuestionType.COUNT: frozenset("targets objects detected observed every them stand standing much".split()),
     QuestionType.RECOGNITION: frozenset(
-        "most common belong belongs targets them they majority frequent main predominant".split()
+        """most common belong belongs targets them they majority frequent frequently often numerous prevalent main
+        mainly mostly prevailing commonest dominant dominates predominant predominates name""".split()
     ),
-    QuestionType.POSITION: frozenset("most nine holds hold holding majority grid concentrated with".split()),
+    QuestionType.POSITION: frozenset(
+        """most nine holds hold holding majority grid concentrated with stand stands standing sit section portion
+        cluster clustered gathered""".split()
+    ),
     QuestionType.MAIN_LANDFORM: frozenset(
-        "landform landcover land cover covers covered part name area terrain type kind ground surface".split()
+        """landform landcover land cover covers covered part name area terrain type kind sort class ground surface
+        consist consists made up common widespread extensive""".split()
     ),
-    QuestionType.ALL_LANDFORMS: frozenset("landform land cover name consist consists made up ground area of".split()),
+    QuestionType.ALL_LANDFORMS: frozenset(
+        """landform land cover name consist consists made up ground surface terrain area of class type kind different
+        various occur exist terrains landscape""".split()
+    ),
     QuestionType.REGIONAL_LANDFORM: frozenset(
-        "main dominant land cover part region area corner side name dominates most mainly ground terrain".split()
+        """main dominant land cover part region area corner side section quadrant name dominates most mainly
+        mostly ground terrain surface sort""".split()
     ),
 }
 _SHOWN: Final = "(?:images?|pictures?|scenes?|tiles?|radar|sar|views?|windows?|areas?)"
 _THE: Final = "(?:(?:a|an|the|this|that|these|those) )?"
-_TYPE: Final = "(?:types?|kinds?|class|classes|sorts?|category)"
+_TYPE: Final = "(?:types?|kinds?|class|classes|sorts?|category|categories)"
 _ANOTHER: Final[dict[QuestionType, re.Pattern[str]]] = {
     QuestionType.COUNT: re.compile(
         rf"\b(?:many|count) {_THE}{_SHOWN}\b|\b(?:number|quantity|amount) (?!of\b)"
@@ -78,6 +95,26 @@ _ANOTHER: Final[dict[QuestionType, re.Pattern[str]]] = {
     QuestionType.MAIN_LANDFORM: re.compile(r"\b(?:which|what) part\b"),
 }
 """Words of a kind that ask for something else: of images and not of targets, or for what a target bears or shows."""
+_NAMES: Final = "(?:ships?|vessels?|boats?|aircraft|(?:air|aero)?planes?)"
+_SEEN: Final = "(?:is(?: (?:there|shown|seen|visible))?|lies|(?:do|can) (?:you|i|we) see|can be seen)"
+_LANDS: Final = "(?:land|landform|landcover|landscape|terrain|ground|surface)"
+_ALSO: Final[dict[QuestionType, re.Pattern[str]]] = {
+    QuestionType.COUNT: re.compile(r"\btotal (?:of|number)\b"),
+    QuestionType.RECOGNITION: re.compile(rf"\b(?:what|which) {_NAMES} (?:is|are) (?:this|that|these|those)\b"),
+    QuestionType.MAIN_LANDFORM: re.compile(
+        rf"\b(?:what|which) {_TYPE} of {_LANDS} (?:is|are) (?:this|that|it|here|shown|there)\b|^what is the {_LANDS}\b"
+    ),
+    QuestionType.REGIONAL_LANDFORM: re.compile(rf"^what {_SEEN} (?:in|at|on|within|upper|lower|top|bottom)\b"),
+    QuestionType.POSITION: re.compile(r"\b(?:what|which) (?:area|section|portion|zone)s?\b"),
+}
+"""Cues of more than one word."""
+_GROUND: Final = re.compile(
+    r"\bcovers?\b|\bcovered\b|\bterrain\b|\bground\b.*\bconsist"
+    rf"|\b(?:surface|land|ground) {_TYPE}\b|\b{_TYPE} of {_THE}(?:land|ground|surface)s?\b"
+)
+"""Words about the ground that stand for landforms."""
+_OF_THE_MODEL: Final = re.compile(r"\byou (?:have|know|like|want)\b(?! (?:to|how|where|what|which)\b)")
+"""What is asked of whoever answers, not of the image."""
 _ROW: Final = {"upper": "upper", "top": "upper", "lower": "lower", "bottom": "lower"}
 _COLUMN: Final = {"left": "left", "right": "right"}
 _MIDDLE: Final = frozenset("center centre middle central".split())
@@ -151,14 +188,20 @@ def _as_kind(kind: QuestionType, text: str, words: list[str], region: str, left:
     """The question as one of a kind; None where it names not what that kind must name."""
     ships, aircraft = bool(_SHIPS & {*words}), bool(_AIRCRAFT & {*words})
     of_targets = kind in (QuestionType.COUNT, QuestionType.RECOGNITION, QuestionType.POSITION)
-    if not _CUES[kind] & {*words} or (ships and aircraft) or of_targets != (ships or aircraft):
+    also = _ALSO.get(kind)
+    cued = bool(_CUES[kind] & {*words}) or (also is not None and bool(also.search(text)))
+    if not cued or (ships and aircraft) or of_targets != (ships or aircraft):
         return None
     if (kind == QuestionType.REGIONAL_LANDFORM) != bool(region) and not of_targets:
         return None
-    asks_land = bool(({*words} & _LAND) or re.search(r"\bcovers?\b|\bcovered\b|\bterrain\b", text))
+    # What is somewhere, and nothing else, is the ground there; with a word for most, bare words for ground are enough.
+    asks_land = bool(({*words} & _LAND) or _GROUND.search(text)) or (also is not None and bool(also.search(text)))
+    asks_land = asks_land or (kind == QuestionType.MAIN_LANDFORM and bool({*words} & {"land", "ground", "surface"}))
     if not of_targets and not asks_land:
         return None
     if kind == QuestionType.ALL_LANDFORMS and _CUES[QuestionType.MAIN_LANDFORM] & {*words}:
+        return None
+    if _OF_THE_MODEL.search(text):
         return None
     if (another := _ANOTHER.get(kind)) is not None and another.search(text):
         return None
@@ -171,8 +214,9 @@ def _as_kind(kind: QuestionType, text: str, words: list[str], region: str, left:
 
 
 def _asks_whether(words: list[str]) -> bool:
-    """Whether a question that begins like one for yes or no is none that begins politely ("can you tell me")."""
-    return not {"tell", "say", "give", "show", "count", "list", "name", "identify"} & {*words}
+    """Whether a question that begins like one for yes or no is none that begins politely ("can you tell me") or goes on
+    ("are there ships, and how many")."""
+    return not {"how", "tell", "say", "give", "show", "count", "list", "name", "identify"} & {*words}
 
 
 def _strange(words: list[str]) -> list[str]:
@@ -183,6 +227,8 @@ def _strange(words: list[str]) -> list[str]:
 def _why(text: str, words: list[str], best: ReadQuestion | None) -> str:
     """Why a question is none of the six."""
     types = types_in(text.replace("-", " "))
+    sides = [word for word in words if word in _ROW or word in _COLUMN]
+    part = sides[0] if len(sides) == 1 and not {*words} & (_SHIPS | _AIRCRAFT | _MIDDLE) else ""
     if types and best is None:
         what = f'single types ("{types[0]}") are not counted or placed by themselves'
     elif _YES_NO.match(text) and _asks_whether(words):
@@ -190,6 +236,8 @@ def _why(text: str, words: list[str], best: ReadQuestion | None) -> str:
         what = "it asks for yes or no" + (f'; ask "How many {targets} are visible?"' if targets else "")
     elif _SHIPS & {*words} and _AIRCRAFT & {*words}:
         what = "ships and aircraft are asked about one at a time"
+    elif part and not _region(text, words)[0]:
+        what = f'"{part}" is more than one of the nine regions: name one, as in "upper left" or "center right"'
     elif odd := (best.odd if best else _strange(words)):
         what = "no kind has a place for " + ", ".join(f'"{word}"' for word in list(dict.fromkeys(odd))[:4])
     else:

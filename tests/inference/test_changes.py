@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 import shapely
 
+from knowlip.base.files import file_sha256
 from knowlip.cli import main
 from knowlip.inference.archive.adding import IndexConfig, index
-from knowlip.inference.archive.changes import paired, search_changes, show_changes, twins_of
-from knowlip.inference.images import TakenImage
+from knowlip.inference.archive.changes import paired, search_changes, show_changes
+from knowlip.inference.calibration import FORMAT
 from knowlip.inference.settings import SearchConfig
+from knowlip.models.hub import ANSWERS
 from knowlip.scenes import SceneOverrides
 from tests.inference.test_predict import shades, write
 from tests.inference.tiny_model import tiny_model
@@ -85,6 +87,18 @@ def test_what_nobody_knows_is_not_the_same_and_each_window_is_counted_once() -> 
     assert (nothing, left) == ([], {"without a size on the ground": 6})
 
 
+def measure(model: Path, high: float) -> None:
+    """What unchanged ground comes to, beside the weights."""
+    changes = {"high": high, "median": high / 4, "level": 0.95, "places": 40, "windows": 160}
+    said = {
+        "format": FORMAT,
+        "weights_sha256": file_sha256(model / "model.safetensors"),
+        **{"kinds": {}, "absent": {}, "let_through": 0},
+        "changes": {**changes, "other_answers": {"count": {"ship": 0.25}}},
+    }
+    (model / ANSWERS).write_text(json.dumps(said))
+
+
 @pytest.fixture
 def archive(tmp_path: Path) -> dict[str, Any]:
     """Two days of one place: the first window of the second day shows other ground."""
@@ -108,8 +122,14 @@ def test_what_changed_is_found_and_the_rest_is_noise(archive: dict[str, Any], tm
     found = search_changes(SearchConfig(**archive, top=10))
     assert found["pairs"] == 6
     assert found["windows"] == 12
-    assert found["noise"]["twins"] == 12
-    assert found["noise"]["other_answers"] is None
+    assert (found["noise"]["places"], found["noise"]["high"], found["noise"]["other_answers"]) == (0, None, None)
+    assert found["differ"] == 6  # all are listed, none is called changed
+    assert all(one["above_noise"] is None for one in found["changes"])
+    assert "was not measured for this model" in show_changes(found)
+    measure(archive["model"], high=sorted(one["distance"] for one in found["changes"])[-2])
+    found = search_changes(SearchConfig(**archive, top=10))
+    assert (found["noise"]["places"], found["noise"]["windows"], found["noise"]["above"]) == (40, 160, 1)
+    assert found["differ"] == 1
     first = found["changes"][0]
     assert first["later"].endswith("0x0")
     assert first["above_noise"]
@@ -117,7 +137,15 @@ def test_what_changed_is_found_and_the_rest_is_noise(archive: dict[str, Any], tm
     assert first["later_date"][:10] == "2024-06-01"
     assert first["overlap"] == pytest.approx(1)
     assert first["earlier_answer"] is None
-    assert "seen on two days differ by more than unchanged ground" in show_changes(found)
+    shown = show_changes(found)
+    assert "1 of 6 places seen on two days differ by more than unchanged ground" in shown
+    assert "160 windows of 40 places on two days" in shown
+    assert "above that line" not in shown
+    measure(archive["model"], high=0.0)
+    everywhere = search_changes(SearchConfig(**archive, top=10))
+    assert everywhere["differ"] == 6
+    assert "6 of 6 places lie above that line" in show_changes(everywhere)
+    measure(archive["model"], high=first["distance"] / 2)
     for ending in ("geojson", "csv", "parquet", "html"):
         search_changes(SearchConfig(**archive, top=10, out=tmp_path / f"changes.{ending}"))
     features = json.loads((tmp_path / "changes.geojson").read_text())["features"]
@@ -130,7 +158,14 @@ def test_what_changed_is_found_and_the_rest_is_noise(archive: dict[str, Any], tm
 
 def test_answers_of_two_days_are_compared(archive: dict[str, Any]) -> None:
     found = search_changes(SearchConfig(**archive, question="How many ships are visible?", top=10))
-    assert found["noise"]["other_answers"] is not None
+    assert found["noise"]["other_answers"] is None
+    assert "What unchanged ground comes to was not measured" in show_changes(found)
+    measure(archive["model"], high=0.1)
+    found = search_changes(SearchConfig(**archive, question="How many ships are visible?", top=10))
+    assert found["noise"]["other_answers"] == 0.25
+    assert "another answer in 25%" in show_changes(found)
+    other = search_changes(SearchConfig(**archive, question="What is the main landform?", top=10))
+    assert "was not measured for this question" in show_changes(other)
     assert all(one["earlier_answer"] != one["later_answer"] for one in found["changes"])
     assert found["differ"] <= found["pairs"] == 6
 
@@ -149,15 +184,6 @@ def test_filters_hold_and_what_cannot_be_compared_is_told(
         SearchConfig(dataset=tmp_path, text="ships", question="how many?")
     line = ["search", str(archive["dataset"]), "--changed", "--model", str(archive["model"]), "--device", "cpu"]
     assert main(line) == 0
-    assert "unchanged ground" in capsys.readouterr().out
+    assert "no place is called changed" in capsys.readouterr().out
     assert main(["search", str(tmp_path), "--changed"]) == 2
     assert "is no archive" in capsys.readouterr().err
-
-
-def test_twins_are_the_even_and_the_odd_columns() -> None:
-    pixels = np.zeros((8, 8), np.uint8)
-    pixels[:, ::2] = 200
-    one, two = twins_of(TakenImage(pixels, 2.0))
-    assert (one.pixels == 200).all()
-    assert (two.pixels == 0).all()
-    assert one.metres_per_pixel == two.metres_per_pixel == 2.0

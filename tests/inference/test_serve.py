@@ -19,6 +19,7 @@ from knowlip.inference.caption import caption
 from knowlip.inference.serve import make_endpoint
 from knowlip.inference.settings import AskConfig, CaptionConfig, ServeConfig
 from knowlip.models import load_model
+from tests.inference.test_replies import calibrated
 from tests.inference.tiny_model import tiny_model
 
 pytest.importorskip("fastapi")
@@ -41,10 +42,10 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def client(folder: Path, key: str = "", **changes: Any) -> Any:
+def client(model: Path, key: str = "", folder: Path | None = None, **changes: Any) -> Any:
     from fastapi.testclient import TestClient
 
-    app = make_endpoint(load_model(folder), ServeConfig(openai=True, **changes), key)
+    app = make_endpoint(load_model(model), ServeConfig(openai=True, **changes), key, folder=folder)
     return TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
 
 
@@ -71,7 +72,9 @@ def test_answers_are_those_of_the_commands(folder: Path, picture: Path) -> None:
         found = served.post("/v1/chat/completions", json=body(picture, question, metres_per_pixel=3)).json()
         want = ask(AskConfig(picture, question, folder, metres_per_pixel=3.0, device="cpu"))
         assert found["choices"][0]["message"]["content"] == want["answer"]
-        assert found["knowlip"] == {"metres_per_pixel": 3.0, "notes": found["knowlip"]["notes"]}
+        told = found["knowlip"]
+        assert (told["metres_per_pixel"], told["confidence"], told["refused"]) == (3.0, None, None)
+        assert told["probability"] == pytest.approx(want["probability"], abs=1e-4)
     want_caption = caption(CaptionConfig([picture], folder, device="cpu"))[0]["caption"]
     for words in ((), ("Describe this image.",), ("please describe the SAR image",)):
         found = served.post("/v1/chat/completions", json=body(picture, *words)).json()
@@ -79,6 +82,51 @@ def test_answers_are_those_of_the_commands(folder: Path, picture: Path) -> None:
         assert any("how large a pixel" in note for note in found["knowlip"]["notes"])
     usage = found["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 16  # the image has 16 patches
+
+
+def test_refusals_and_confidences_are_those_of_the_command(tmp_path: Path) -> None:
+    """A small picture, one of too large pixels, one that is cut, and one of which nobody knows the ground."""
+    model, rng = calibrated(tmp_path / "model"), np.random.default_rng(0)
+    for name, side in (("small", 64), ("large", 600), ("huge", 3000)):
+        pixels = rng.integers(1, 255, (side, side), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    served = client(model, folder=model)
+    how_many, types = "How many ships are visible?", "What type of aircraft is most common here?"
+    cases = [
+        ("small", how_many, 4.0),
+        ("small", types, 4.0),
+        ("small", "Is it raining?", 4.0),
+        ("small", how_many, 8.0),
+    ]
+    cases += [("small", how_many, 40.0), ("large", how_many, 4.0), ("small", "Where is my dog?", None)]
+    seen = set()
+    for name, question, metres in cases:
+        more = {} if metres is None else {"metres_per_pixel": metres}
+        found = served.post("/v1/chat/completions", json=body(tmp_path / f"{name}.png", question, **more)).json()
+        want = ask(AskConfig(tmp_path / f"{name}.png", question, model, metres_per_pixel=metres, device="cpu"))
+        told, message = found["knowlip"], found["choices"][0]["message"]
+        for key in ("probability", "confidence", "refused"):
+            assert told[key] == want[key], (name, question, key)  # type: ignore[literal-required]
+        if want["refused"]:
+            assert message["content"] == f"No answer: {told['reason']}"
+            assert message["refusal"] == told["reason"]
+            assert "image.png" not in told["reason"]
+            assert "--" not in told["reason"]
+        else:
+            assert (message["content"], message["refusal"]) == (want["answer"], None)
+        seen.add(want["refused"])
+    assert seen == {None, "question", "resolution"}
+    cut = served.post("/v1/chat/completions", json=body(tmp_path / "large.png", how_many, metres_per_pixel=4)).json()
+    assert any("cut into 9 windows" in note for note in cut["knowlip"]["notes"])
+    assert served.post("/v1/chat/completions", json=body(tmp_path / "large.png", metres_per_pixel=4)).status_code == 400
+    lost = served.post("/v1/chat/completions", json=body(tmp_path / "huge.png", how_many))
+    assert lost.status_code == 400
+    assert "give metres_per_pixel in the request" in said(lost)
+    anyway = body(tmp_path / "small.png", "Is it raining?", metres_per_pixel=4, refuse=False)
+    assert served.post("/v1/chat/completions", json=anyway).json()["knowlip"]["refused"] is None
+    never = client(model, folder=model, refuse=False)
+    asked = body(tmp_path / "small.png", "Is it raining?", metres_per_pixel=4)
+    assert never.post("/v1/chat/completions", json=asked).json()["knowlip"]["refused"] is None
 
 
 def test_lengths_draws_and_several_answers(folder: Path, picture: Path) -> None:
@@ -105,6 +153,8 @@ def test_a_stream_says_the_same(folder: Path, picture: Path) -> None:
     chunks = [json.loads(line) for line in lines]
     text = "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
     assert text == whole["choices"][0]["message"]["content"]
+    assert chunks[0]["choices"][0]["delta"]["refusal"] is None
+    assert chunks[0]["knowlip"]["refused"] is None
     assert chunks[-2]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
     assert chunks[-1]["usage"] == whole["usage"]
 
@@ -132,6 +182,7 @@ def test_what_is_not_read_is_told(folder: Path, picture: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "status", "sentence"),
     [
+        ({"refuse": "no"}, 400, "true or false"),
         ({"model": "gpt-4o"}, 404, "ask for 'knowlip'"),
         ({"messages": []}, 400, "1 to 200 messages"),
         ({"messages": [{"role": "user", "content": "how many?"}]}, 400, "no image"),

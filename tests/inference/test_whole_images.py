@@ -12,13 +12,14 @@ from PIL import Image
 
 from knowlip.cli import main
 from knowlip.inference.ask import ask
+from knowlip.inference.calibration import TotalFacts
 from knowlip.inference.caption import caption
 from knowlip.inference.opened import open_model
 from knowlip.inference.predict_words import predict_ask
-from knowlip.inference.replies import ModelReply
+from knowlip.inference.replies import ModelReply, Refusal
 from knowlip.inference.scene_settings import PredictAskConfig
 from knowlip.inference.settings import AskConfig, CaptionConfig
-from knowlip.inference.summary import scene_answer
+from knowlip.inference.summary import interval_of, scene_answer
 from knowlip.inference.views import looked_at, view_of
 from knowlip.language.asked import read_question
 from tests.inference.test_predict import shades, write
@@ -143,7 +144,7 @@ def spread(**shares: float) -> ModelReply:
     return ModelReply(best, told[best], told[best], told, None)
 
 
-def test_numbers_of_windows_add_up_with_their_interval() -> None:
+def test_numbers_of_windows_add_up_and_have_an_interval_where_one_was_measured() -> None:
     """Against drawing from what the windows hold possible."""
     read = read_question(HOW_MANY)
     replies = [spread(n0=0.1, n1=0.2, n2=0.7), spread(n0=0.9, n1=0.1), spread(n3=0.6, n4=0.4), spread(n5=1.0)]
@@ -158,8 +159,13 @@ def test_numbers_of_windows_add_up_with_their_interval() -> None:
         number = rng.choice([int(name) for name in reply.spread], drawn.size, p=list(reply.spread.values()))
         drawn += rng.binomial(number, share)
     assert found["expected"] == pytest.approx(drawn.mean(), abs=0.02)
-    assert found["confidence"] == pytest.approx((drawn == 7).mean(), abs=0.01)
-    assert found["interval"] == [int(value) for value in np.quantile(drawn, [0.025, 0.975])]
+    assert "interval" not in found
+    assert "not measured" in found["how"]
+    known = scene_answer(read, replies, shares, TotalFacts(1.0, 0.9, 60, 20))
+    assert known is not None
+    assert (known["interval"], known["level"]) == ([3, 13], 0.9)  # the numbers with |sqrt(n) - sqrt(7)| <= 1
+    assert "not measured" not in known["how"]
+    assert interval_of(0, 2.0) == (0, 4)
 
 
 def test_a_scene_has_the_answer_of_most_ground_and_no_place() -> None:
@@ -169,7 +175,11 @@ def test_a_scene_has_the_answer_of_most_ground_and_no_place() -> None:
     land = scene_answer(read_question("What is the main landform?"), [told("field"), told("water")], np.array([0.2, 1]))
     assert land is not None
     assert land["answer"] == "water"
-    assert land["confidence"] == pytest.approx(0.9, abs=0.02)
+    assert "refused" not in land["how"]
+    silent = ModelReply("", None, None, None, Refusal("unsure", "no"))
+    some = scene_answer(read_question("What is the main landform?"), [told("field"), silent], np.ones(2))
+    assert some is not None
+    assert "1 are refused" in some["how"]
     every = scene_answer(
         read_question("Which landforms are present?"), [told("water, quay"), told("water")], np.array([0.05, 1.0])
     )

@@ -56,7 +56,7 @@ def test_other_words_are_the_same_question(words: str, kind: str, subject: str) 
         ("Are there any ships?", 'ask "How many ships are visible?"'),
         ("How many ships and aircraft are there?", "one at a time"),
         ("How many trees are visible?", '"trees"'),
-        ("What is the landform on the left?", "none of these"),
+        ("What is the landform on the left?", '"left" is more than one of the nine regions'),
         ("What is the landform in the upper left and the lower right?", "no kind"),
         ("ships", "none of these"),
         ("", "none of these"),

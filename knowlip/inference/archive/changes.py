@@ -4,9 +4,11 @@ Two windows are of one place where the same sensor saw nearly the same ground at
 polarisation, on different days; each is held against the next day on which its ground was seen again. What differs is
 the distance of their vectors, or, with a question, the answers.
 
-Radar images of unchanged ground differ too: by speckle. What that comes to is measured on every window that is held
-against another (a sample of them, where there are many): its own even and odd columns are two images of the same ground
-on the same day whose speckle is not the same. A difference that such twins reach by themselves is none.
+Radar images of unchanged ground differ too: by speckle, and by the levels that each scene gets from its own pixels.
+What that comes to cannot be seen in an archive of which nobody knows what has changed. It was measured for the model on
+simulated places (`python -m benchmarks.changes --write`, `answers.json` beside the weights): the line above which a
+distance counts holds a known share of unchanged windows of places that were not looked at. Of a model without it no
+place is called changed.
 """
 
 import io
@@ -18,7 +20,6 @@ from typing import Any, Final, NamedTuple, TypedDict
 import numpy as np
 import pandas as pd
 import shapely
-import torch
 from PIL import Image
 
 from knowlip.base.files import file_sha256, whole_file
@@ -26,22 +27,20 @@ from knowlip.base.generation import GenerationConfig
 from knowlip.base.progress import say, track
 from knowlip.inference.archive.finding import check_ending, filters_of
 from knowlip.inference.archive.parts import SceneArchive
+from knowlip.inference.calibration import ChangeFacts, read_calibration
 from knowlip.inference.geojson import write_geojson
 from knowlip.inference.images import TakenImage
-from knowlip.inference.opened import encode, open_model
+from knowlip.inference.opened import open_model
 from knowlip.inference.replies import Asker, ModelReply, asker_of
 from knowlip.inference.settings import SearchConfig
-from knowlip.models import KnowLIP
 from knowlip.models.hub import WEIGHTS
 from knowlip.pages.maps import points_map
 from knowlip.pages.render import data_uri, render
 
-TWINS: Final = 256
-"""Windows at most whose twins are looked at."""
 _SAME_SCALE: Final = 1.1
 _BATCH: Final = 32
-_HIGH: Final = 0.95
-"""Share of unchanged pairs that lie below what counts as a change."""
+_MANY: Final = 1 / 3
+"""Share of pairs above the line from which on the line itself is doubted."""
 
 
 class ChangedPlace(TypedDict):
@@ -61,8 +60,8 @@ class ChangedPlace(TypedDict):
     """Share of the ground that both show."""
     distance: float
     """1 minus the cosine of the vectors, 0 to 2."""
-    above_noise: bool
-    """Whether the distance is larger than that of nearly all twins."""
+    above_noise: bool | None
+    """Whether the distance is larger than that of nearly all unchanged windows; None where nobody knows those."""
     earlier_answer: str | None
     later_answer: str | None
     differs: float | None
@@ -71,15 +70,22 @@ class ChangedPlace(TypedDict):
 
 
 class ChangeNoise(TypedDict):
-    """What the same measure says where nothing has changed: of twins, two images of one window on one day."""
+    """What the same measure says where nothing has changed: of simulated places on two days, seen by the same model."""
 
-    twins: int
+    places: int
+    """0: it was not measured for this model."""
+    windows: int
     median: float | None
-    """Distance; None without a twin."""
+    """Distance; None where it was not measured."""
     high: float | None
-    """The distance that 95 % of them stay below."""
+    """The distance that a share `level` of them stays below."""
+    level: float | None
     other_answers: float | None
-    """Share of twins whose two answers differ; None without a question."""
+    """Share of windows whose two answers differ; None without a question, or one of which it was not measured."""
+    archive_median: float
+    """Distance of the pairs of this archive, in the middle."""
+    above: int
+    """Pairs of this archive above the line."""
 
 
 class FoundChanges(TypedDict):
@@ -93,7 +99,7 @@ class FoundChanges(TypedDict):
     left_out: dict[str, int]
     """Why windows were held against no other -> how many."""
     differ: int
-    """Pairs with different answers; without a question those above the noise."""
+    """Pairs with different answers; without a question those above the noise, or all where nobody knows it."""
     noise: ChangeNoise
     changes: list[ChangedPlace]
 
@@ -139,7 +145,7 @@ def search_changes(config: SearchConfig) -> FoundChanges:
         order = [at for at, one in enumerate(found.places) if one["earlier_answer"] != one["later_answer"]]
         order.sort(key=lambda at: (-(found.places[at]["differs"] or 0.0), -found.places[at]["distance"]))
     else:
-        order = [at for at, one in enumerate(found.places) if one["above_noise"]]
+        order = [at for at, one in enumerate(found.places) if one["above_noise"] is not False]
         order.sort(key=lambda at: -found.places[at]["distance"])
     shown = order[: config.top]
     result: FoundChanges = {
@@ -177,6 +183,10 @@ def compared_pairs(config: SearchConfig) -> ComparedPairs:
         raise ValueError(
             f"{config.dataset} holds the vectors of another model than {folder}: name that one by --model."
         )
+    calibration, note = read_calibration(folder)
+    facts = calibration.changes if calibration is not None else None
+    if note and not config.question:
+        say(f"  note: {note}")
     # Whatever a question is about, both days are asked: a refusal on one of them would hide a change.
     asker = None
     if config.question:
@@ -187,9 +197,8 @@ def compared_pairs(config: SearchConfig) -> ComparedPairs:
             say(f"  note: {note}")
     used = sorted({at for pair in pairs for at in pair[:2]})
     replies = _answers(archive, windows, used, asker) if asker else {}
-    noise = _noise(archive, windows, used, model, asker)
-    places = [_place(archive, windows, pair, replies, noise) for pair in pairs]
-    return ComparedPairs(archive, windows, left, pairs, places, noise)
+    places = [_place(archive, windows, pair, replies, facts) for pair in pairs]
+    return ComparedPairs(archive, windows, left, pairs, places, _noise(places, facts, asker))
 
 
 def _windows_of(archive: SceneArchive, masks: Sequence[np.ndarray]) -> _Windows:
@@ -289,43 +298,23 @@ def _answers(archive: SceneArchive, windows: _Windows, numbers: Sequence[int], a
     return found
 
 
-def twins_of(image: TakenImage) -> tuple[TakenImage, TakenImage]:
-    """Two images of one window, of its even and of its odd columns: the same ground, other speckle."""
-    halves = []
-    for first in (0, 1):
-        half = image.pixels[:, first::2]
-        wide = Image.fromarray(np.ascontiguousarray(half)).resize(image.pixels.shape[::-1], Image.Resampling.BILINEAR)
-        halves.append(image._replace(pixels=np.asarray(wide)))
-    return halves[0], halves[1]
-
-
-def _noise(
-    archive: SceneArchive, windows: _Windows, numbers: Sequence[int], model: KnowLIP, asker: Asker | None
-) -> ChangeNoise:
-    """What unchanged ground comes to."""
-    chosen = np.sort(np.random.default_rng(0).permutation(len(numbers))[:TWINS])
-    sample = [numbers[at] for at in chosen]
-    distances: list[float] = []
-    other = 0
-    for start in track(range(0, len(sample), _BATCH), "look at unchanged ground"):
-        pictures = _pictures(archive, windows, sample[start : start + _BATCH])
-        both = [twins_of(image) for image in pictures.values()]
-        with torch.inference_mode():
-            one, two = (encode(model, [twin[side] for twin in both])[1].float().cpu().numpy() for side in (0, 1))
-        distances += (1 - (one * two).sum(1)).tolist()
-        if asker is not None:
-            said = [asker.replies([twin[side] for twin in both]) for side in (0, 1)]
-            other += sum(first.answer != second.answer for first, second in zip(*said))
+def _noise(places: Sequence[ChangedPlace], facts: ChangeFacts | None, asker: Asker | None) -> ChangeNoise:
+    """What unchanged ground comes to, and the places beside it."""
+    known = facts is not None
     return {
-        "twins": len(sample),
-        "median": round(float(np.median(distances)), 6) if distances else None,
-        "high": round(float(np.quantile(distances, _HIGH)), 6) if distances else None,
-        "other_answers": round(other / len(sample), 4) if asker is not None and sample else None,
+        "places": facts.places if known else 0,
+        "windows": facts.windows if known else 0,
+        "median": facts.median if known else None,
+        "high": facts.high if known else None,
+        "level": facts.level if known else None,
+        "other_answers": facts.other_answers_to(asker.read.type, asker.read.subject) if known and asker else None,
+        "archive_median": round(float(np.median([one["distance"] for one in places])), 6),
+        "above": sum(bool(one["above_noise"]) for one in places),
     }
 
 
 def _place(
-    archive: SceneArchive, windows: _Windows, pair: _Pair, replies: dict[int, ModelReply], noise: ChangeNoise
+    archive: SceneArchive, windows: _Windows, pair: _Pair, replies: dict[int, ModelReply], facts: ChangeFacts | None
 ) -> ChangedPlace:
     earlier, later = (windows.table.iloc[at] for at in pair[:2])
     vectors = [archive.parts[windows.part_N[at]].vectors[windows.row_N[at]] for at in pair[:2]]
@@ -342,7 +331,7 @@ def _place(
         "later_date": str(later["date"]),
         "overlap": pair.overlap,
         "distance": round(distance, 6),
-        "above_noise": distance > (noise["high"] or 0.0),
+        "above_noise": None if facts is None else distance > facts.high,
         "earlier_answer": said[0].answer if said[0] else None,
         "later_answer": said[1].answer if said[1] else None,
         "differs": _differs(said[0], said[1]),
@@ -385,7 +374,14 @@ def _page(result: FoundChanges, archive: SceneArchive, windows: _Windows, pairs:
         for number, (change, pair) in enumerate(zip(result["changes"], pairs), 1)
     ]
     places = [(number, one["lon"], one["lat"]) for number, one in enumerate(result["changes"], 1)]
-    return render("changed.html", title="Changes", result=result, cards=cards, map=points_map(places) if places else "")
+    return render(
+        "changed.html",
+        title="Changes",
+        result=result,
+        cards=cards,
+        map=points_map(places) if places else "",
+        noise=noise_lines(result),
+    )
 
 
 def _uri(image: TakenImage) -> str:
@@ -401,15 +397,38 @@ def show_changes(result: FoundChanges) -> str:
         answers = f"{one['earlier_answer']} -> {one['later_answer']}  " if one["later_answer"] is not None else ""
         days = f"{one['earlier_date'][:10]} -> {one['later_date'][:10]}"
         place: Any = f"{one['lat']:.4f}, {one['lon']:.4f}"
-        noise = "" if one["above_noise"] else "  (within the noise)"
+        noise = "  (within the noise)" if one["above_noise"] is False else ""
         lines.append(f"{rank:3d}  {one['distance']:.3f}{noise}  {answers}{days}  {place}  {one['later']}")
-    floor = result["noise"]
     what = "answer otherwise" if result["question"] else "differ by more than unchanged ground"
+    if not result["question"] and not result["noise"]["places"]:
+        what = "are listed by their distance"
     lines.append(f"{result['differ']:,} of {result['pairs']:,} places seen on two days {what}")
-    if floor["high"] is not None:
-        line = f"unchanged ground: distance {floor['median']:.3f} in the middle, {floor['high']:.3f} below 95 %"
-        if floor["other_answers"] is not None:
-            line += f", another answer in {floor['other_answers']:.0%} (of {floor['twins']} windows)"
-        lines.append(line)
+    lines += noise_lines(result)
     lines += [f"left out: {count:,} windows {why}" for why, count in result["left_out"].items()]
     return "\n".join(lines)
+
+
+def noise_lines(result: FoundChanges) -> list[str]:
+    """What the word "changed" rests on, in sentences."""
+    floor = result["noise"]
+    if floor["high"] is None or floor["median"] is None or floor["level"] is None:
+        return [
+            "What unchanged ground comes to was not measured for this model (`python -m benchmarks.changes --write`): "
+            "no place is called changed."
+        ]
+    lines = [
+        f"unchanged ground: distance {floor['median']:.3f} in the middle, {floor['high']:.3f} below "
+        f"{floor['level']:.0%} (simulated: {floor['windows']:,} windows of {floor['places']} places on two days; "
+        "speckle and levels differ, weather, season and incidence do not); "
+        f"here {floor['archive_median']:.3f} in the middle"
+    ]
+    if floor["above"] > _MANY * result["pairs"]:
+        lines.append(
+            f"{floor['above']:,} of {result['pairs']:,} places lie above that line: unless so many have changed, these "
+            "days differ by more than speckle, and the line holds less than it says"
+        )
+    if floor["other_answers"] is not None:
+        lines.append(f"unchanged ground: another answer in {floor['other_answers']:.0%} of those windows")
+    elif result["question"]:
+        lines.append("How often unchanged ground is answered otherwise was not measured for this question.")
+    return lines

@@ -78,7 +78,7 @@ def _opened(
         if config.openai:
             from starlette.routing import Mount
 
-            chat = make_endpoint(model, config, key, "", lock)
+            chat = make_endpoint(model, config, key, "", lock, folder)
             app.router.routes.append(Mount(_CHAT, chat))
 
         async def widen() -> None:
