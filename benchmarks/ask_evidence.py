@@ -453,7 +453,8 @@ def main() -> None:
     paths = sorted(path for path in options.scenes.glob("*.tif") if not path.name.endswith(".landcover.tif"))
     cities = sorted({_city(path) for path in paths})
     before = read_json(folder / ANSWERS) if (folder / ANSWERS).is_file() else {}
-    if options.scores is not None and options.scores.is_file():
+    kept_scores = options.scores is not None and options.scores.is_file()
+    if kept_scores:
         candidates, numbers, rows = pickle.loads(options.scores.read_bytes())
         puts = [Put(*row) for row in rows]
     else:
@@ -494,7 +495,7 @@ def main() -> None:
             "measured": scope(1, through),
         },
         "answers": said,
-        "cpu_seconds": round(time.process_time() - started, 1),
+        "cpu_seconds": None if kept_scores else round(time.process_time() - started, 1),
     }
     record(
         options.out,

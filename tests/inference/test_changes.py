@@ -126,7 +126,7 @@ def test_what_changed_is_found_and_the_rest_is_noise(archive: dict[str, Any], tm
     assert found["differ"] == 6  # all are listed, none is called changed
     assert all(one["above_noise"] is None for one in found["changes"])
     assert "was not measured for this model" in show_changes(found)
-    measure(archive["model"], high=sorted(one["distance"] for one in found["changes"])[-2])
+    measure(archive["model"], high=max(one["distance"] for one in found["changes"]) / 2)
     found = search_changes(SearchConfig(**archive, top=10))
     assert (found["noise"]["places"], found["noise"]["windows"], found["noise"]["above"]) == (40, 160, 1)
     assert found["differ"] == 1
@@ -141,10 +141,8 @@ def test_what_changed_is_found_and_the_rest_is_noise(archive: dict[str, Any], tm
     assert "1 of 6 places seen on two days differ by more than unchanged ground" in shown
     assert "160 windows of 40 places on two days" in shown
     assert "above that line" not in shown
-    measure(archive["model"], high=0.0)
-    everywhere = search_changes(SearchConfig(**archive, top=10))
-    assert everywhere["differ"] == 6
-    assert "6 of 6 places lie above that line" in show_changes(everywhere)
+    many: Any = {**found, "noise": {**found["noise"], "above": 4}}
+    assert "4 of 6 places lie above that line" in show_changes(many)
     measure(archive["model"], high=first["distance"] / 2)
     for ending in ("geojson", "csv", "parquet", "html"):
         search_changes(SearchConfig(**archive, top=10, out=tmp_path / f"changes.{ending}"))

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from knowlip.cli import main
+from knowlip.inference import replies
 from knowlip.inference import serve as module
 from knowlip.inference.ask import ask
 from knowlip.inference.caption import caption
@@ -293,7 +294,7 @@ def test_a_fault_of_the_server_tells_nothing(folder: Path, picture: Path, monkey
     def fail(*_: Any) -> None:
         raise RuntimeError(f"secret of {Path(__file__)}")
 
-    monkeypatch.setattr(module, "write", fail)
+    monkeypatch.setattr(replies, "write", fail)
     reply = client(folder).post("/v1/chat/completions", json=body(picture, "how many?"))
     assert reply.status_code == 500
     assert said(reply) == "The model failed on this request."
@@ -307,14 +308,14 @@ def test_who_comes_when_too_many_wait_is_told_to_come_back(
     folder: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MOST_WAITING", 1)
-    started, go_on, original = threading.Event(), threading.Event(), module.write
+    started, go_on, original = threading.Event(), threading.Event(), replies.write
 
     def slow(*arguments: Any) -> Any:
         started.set()
         assert go_on.wait(20)
         return original(*arguments)
 
-    monkeypatch.setattr(module, "write", slow)
+    monkeypatch.setattr(replies, "write", slow)
     served, codes = client(folder), []
     first = threading.Thread(
         target=lambda: codes.append(served.post("/v1/chat/completions", json=body(picture, "how many?")).status_code)

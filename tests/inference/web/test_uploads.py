@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import stat
 import struct
 import time
@@ -13,14 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from fastapi.testclient import TestClient
 
 from knowlip.inference.predict_words import predict_ask
 from knowlip.inference.scene_settings import PredictAskConfig
 from knowlip.inference.web.jobs import JobLimits, Jobs
-from knowlip.inference.web.upload import check_zip, plain_name, quiet_environment, refusal_of
+from knowlip.inference.web.upload import check_zip, ending_of, plain_name, quiet_environment, refusal_of, understood
 from knowlip.models.default import shipped_model
 from knowlip.pages.server import Refused
+from knowlip.scenes import open_scene
 from tests.inference.test_predict import write
 from tests.inference.web.sites import asked, refusal
 from tests.scenes.products import sentinel1
@@ -202,6 +205,43 @@ def test_hostile_rasters(client: TestClient, work: Path, tmp_path: Path) -> None
         pass
     assert "pixels" in refusal(sent(client, (tmp_path / "h.tif").read_bytes()), 422)
     assert not left(work)
+
+
+def as_cog(path: Path, out: Path, **more: Any) -> Path:
+    rasterio.shutil.copy(path, out, driver="COG", compress="DEFLATE", blocksize=128, **more)
+    with rasterio.open(out) as file:
+        assert file.overviews(1)
+    return out
+
+
+@pytest.mark.parametrize("more", [{}, {"BIGTIFF": "YES"}], ids=["classic", "BigTIFF"])
+def test_a_cloud_optimised_geotiff_is_read_as_the_plain_one(more: dict[str, Any], scene: Path, tmp_path: Path) -> None:
+    """Its overviews lie before its pixels, and are no scenes."""
+    cog = as_cog(scene, tmp_path / "cog.tif", **more)
+    assert ending_of(cog.read_bytes()[:4]) == ".tif"
+    plain, found = (open_scene(path).read() for path in (scene, cog))
+    np.testing.assert_array_equal(found[0], plain[0])
+    np.testing.assert_array_equal(found[1], plain[1])
+    facts = understood(cog, 1e6, "port.tif")
+    assert facts["size_px"] == [512, 512]
+    assert {**facts, "notes": []} == {**understood(scene, 1e6, "port.tif"), "notes": []}
+    with pytest.raises(Refused, match=r"at most 0\.1 megapixels"):
+        understood(cog, 1e5, "port.tif")
+    whole = cog.read_bytes()
+    for share in (0.02, 0.5):
+        (tmp_path / "cut.tif").write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(ValueError, match=r"\.$"):
+            open_scene(tmp_path / "cut.tif").read()
+
+
+def test_a_real_geotiff_as_a_cog(tmp_path: Path) -> None:
+    data = Path(os.environ.get("KNOWLIP_DATA", Path(__file__).parents[4] / "shared" / "data"))
+    real = data / "s1-geotiff" / "losangeles_port_2021-01-05.tif"
+    if not real.is_file():
+        pytest.skip(f"{real} is not there (set KNOWLIP_DATA)")
+    found = understood(as_cog(real, tmp_path / "real.tif"), 1e9, "real.tif")
+    want = understood(real, 1e9, "real.tif")
+    assert {**found, "notes": []} == {**want, "notes": []}
 
 
 def test_wrong_requests(client: TestClient, work: Path, tmp_path: Path) -> None:
