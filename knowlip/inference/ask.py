@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 import numpy as np
 
 from knowlip.base.progress import say, track
-from knowlip.inference.caption import LEAST_VALID, place_of
+from knowlip.inference.caption import place_of
 from knowlip.inference.chain import ScaleAnswer, chain_of_tile, chain_of_view
 from knowlip.inference.evidence import DrawnEvidence, draw_evidence
 from knowlip.inference.images import TakenImage
@@ -19,6 +19,7 @@ from knowlip.inference.settings import AskConfig
 from knowlip.inference.summary import SceneAnswer, scene_answer
 from knowlip.inference.told import ToldRow, check_ending, small_picture, write_told
 from knowlip.inference.views import (
+    LEAST_VALID,
     CoarsePixels,
     ImageView,
     PictureView,

@@ -10,13 +10,11 @@ from knowlip.inference.geojson import centre_of
 from knowlip.inference.opened import open_model, say_unknown_sizes, say_what_is_unknown
 from knowlip.inference.settings import CaptionConfig
 from knowlip.inference.told import ToldRow, check_ending, small_picture, write_told
-from knowlip.inference.views import ImageView, ViewPart, chunks, images_in, view_of, windows_of
+from knowlip.inference.views import LEAST_VALID, ImageView, ViewPart, chunks, images_in, view_of, windows_of
 from knowlip.inference.written import ModelText, WrittenText, as_listed, write
 from knowlip.models import KnowLIP
 
 _BATCH: Final = 16
-LEAST_VALID: Final = 0.5
-"""Windows with a smaller share of data are left out, and counted."""
 
 
 class CaptionedWindow(TypedDict):

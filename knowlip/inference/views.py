@@ -34,6 +34,8 @@ from knowlip.tiles.windows import Window, footprints
 
 WINDOW_PX: Final = 256
 """Side of the tiles that our models learn from, before they are brought to the side of the input."""
+LEAST_VALID: Final = 0.5
+"""Share of an image, or of a window, that must hold data."""
 _AGREE: Final = 0.05
 """Share by which a pixel size that is given may differ from the one of the georeferencing and be the same."""
 
@@ -238,13 +240,32 @@ def view_of(path: Path, model: KnowLIP, metres_per_pixel: float | None = None, s
     """
     # A raster is opened before it is read: a scene of 30,000 pixels a side never is in memory.
     scene = open_scene(path) if is_raster(path) else None
+    if scene is not None and not 0 < scene.resolution_m < math.inf:
+        raise ValueError(f"{path} lies where its pixels have no size on the ground: check its CRS and its transform.")
     given = metres_per_pixel is not None and scene is not None
     agrees = not given or abs((metres_per_pixel or 0.0) - scene.resolution_m) <= _AGREE * scene.resolution_m  # type: ignore[union-attr]
     sides = scales_of(model)
     if scene is not None and agrees and _beyond(scene.shape, scene.resolution_m, sides):
         return _scene_view(scene, model, strict)
     image = read_image(path, metres_per_pixel) if scene is None else taken_scene(scene, metres_per_pixel)
+    _check_shows(path, image, scene)
     return view_of_image(path, image, model, strict, scene)
+
+
+def _check_shows(path: Path, image: TakenImage, scene: Scene | None) -> None:
+    """Refuse what shows nothing: a model answers about a black or an even picture as about any other.
+
+    Raises:
+        ValueError: all pixels are the same, or most of a raster holds no data.
+    """
+    pixels = image.pixels
+    if pixels.size == 0 or pixels.min() == pixels.max():
+        raise ValueError(f"{path} shows nothing: all of its pixels are the same.")
+    # Of a raster 0 is no data; of a picture it may be a dark pixel.
+    if scene is not None and (share := float((pixels > 0).mean())) < LEAST_VALID:
+        raise ValueError(
+            f"{path} holds data in {share:.0%} of its pixels: give an image that holds it in half of them."
+        )
 
 
 def view_of_image(
@@ -273,9 +294,10 @@ def view_of_image(
                 f"{path} has {width} x {height} pixels and does not say how large they are on the ground; the model "
                 f"knows {known_scales(model)}: give --metres_per_pixel, and it is cut into such windows."
             )
-        return PictureView(path, image, None, scene)
+        return PictureView(path, image, None, scene, scene.notes if scene is not None else ())
     shown, more = _shown(metres, model, path, strict)
     notes += more
+    notes += scene.notes if scene is not None else ()
     if not _beyond((image.pixels.shape[0], image.pixels.shape[1]), metres, sides):
         return PictureView(path, image, None, scene, notes)
     return PictureView(path, image, max(1, round(WINDOW_PX * shown / metres)), scene, notes)

@@ -78,6 +78,19 @@ def test_an_answer_is_the_likeliest_of_its_kind_with_its_calibrated_probability(
     assert (other["answer"], other["confidence"]) == (found["answer"], found["confidence"])
 
 
+def test_a_confidence_is_of_windows_as_the_training_had_them(picture: Path, tmp_path: Path) -> None:
+    folder = calibrated(tmp_path / "model")
+    for metres, known in ((4.0, True), (1.0, False), (None, False)):
+        found = ask(AskConfig(picture, HOW_MANY, folder, metres_per_pixel=metres, device="cpu"))
+        assert (found["confidence"] is not None) == known
+        assert found["probability"] is not None
+    pixels = np.zeros((64, 64), np.uint16)
+    pixels[:, :20] = np.random.default_rng(0).integers(1, 999, (64, 20))
+    scene = write(tmp_path / "edge.tif", pixels, 4.0)
+    with pytest.raises(ValueError, match="holds data in"):
+        ask(AskConfig(scene, HOW_MANY, folder, device="cpu"))
+
+
 def test_what_the_model_does_not_know_is_refused_with_the_reason(
     model: Path, picture: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

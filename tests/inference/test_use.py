@@ -388,3 +388,12 @@ def test_more_than_there_are(model_folder: Path, dataset: Path) -> None:
 def test_empty_wishes_are_refused(model_folder: Path, dataset: Path, text: str, top: int, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         search(model_folder, dataset, text, top)
+
+
+@pytest.mark.parametrize("level", [0, 7, 255])
+def test_what_shows_nothing_is_no_image(level: int, tmp_path: Path) -> None:
+    """A model answers about a black picture as about any other."""
+    folder, path = tiny_model(tmp_path / "model"), tmp_path / "flat.png"
+    Image.fromarray(np.full((64, 64), level, np.uint8)).save(path)
+    with pytest.raises(ValueError, match="shows nothing"):
+        ask(AskConfig(path, "How many ships are visible?", folder, device="cpu"))
