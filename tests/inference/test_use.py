@@ -141,7 +141,7 @@ def test_what_is_not_known_of_an_image_is_said(
     )
     assert "does not say" not in said(image=pictures[1])
     long = tmp_path / "long.png"
-    Image.new("L", (80, 50)).save(long)
+    Image.linear_gradient("L").resize((80, 50)).save(long)
     assert "long.png is 80 x 50 px and squeezed into a square" in said("--metres_per_pixel", "6", image=long)
     assert main(["caption", str(pictures[0]), str(pictures[0]), "--model", taught]) == 0
     assert "2 images do not say" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def test_pictures_are_cut_by_the_size_that_is_given(model: Path, tmp_path: Path)
     assert sum(view.shares() * 256 * 256) == pytest.approx(500 * 1100)
     assert "windows" not in ask(AskConfig(path, HOW_MANY, model, metres_per_pixel=1.0, device="cpu"))
     large = tmp_path / "large.png"
-    Image.fromarray(np.full((1700, 1700), 90, np.uint8)).save(large)
+    Image.fromarray(shades(1700, 1700).astype(np.uint8)).save(large)
     with pytest.raises(ValueError, match=r"1700 x 1700 pixels .* windows of 256 to 1024 m at 1 to 4 m a pixel"):
         ask(AskConfig(large, HOW_MANY, model, device="cpu"))
 
@@ -103,7 +103,7 @@ def test_one_bad_image_takes_nothing_of_the_others(
     folder.mkdir()
     write(folder / "small.tif", shades(200, 200), 3.0)
     (folder / "broken.tif").write_bytes(b"II*\0 no picture")
-    Image.fromarray(np.full((64, 64), 90, np.uint8)).save(folder / "tile.png")
+    Image.fromarray(shades(64, 64).astype(np.uint8)).save(folder / "tile.png")
     (folder / "notes.txt").write_text("nothing")
     same = ["--model", str(model), "--device", "cpu"]
     for ending in ("csv", "geojson", "parquet", "html"):
