@@ -143,7 +143,7 @@ class Answerer:
             words = found["answer"] or "There is no answer for the whole image: ask about a part of it."
             notes.append(f"The image was cut into {len(view.looks)} windows.")
             notes += [found["summary"]["how"]] if "summary" in found else []
-            told = {name: found[name] for name in ("answer", "probability", "confidence", "refused", "reason")}  # type: ignore[literal-required]
+            told = {name: found[name] for name in ("answer", "probability", "confidence", "refused", "reason")}
             return ChatReply([self._as_text(words, None)], told)
         (reply,) = asker.replies([image], view.resolution_m)
         if reply.refusal is not None:

@@ -178,6 +178,8 @@ class SearchConfig:
         for name, date in (("after", self.after), ("before", self.before)):
             if date and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2}([T ][\d:.]+)?)?)?", date):
                 raise ValueError(f"--{name} is {date!r}: give a date as 2024-01-31.")
+        if self.after and self.before and self.after >= self.before:
+            raise ValueError(f"--after {self.after} is not before --before {self.before}: nothing lies between them.")
         if self.resolution is not None and not 0 <= self.resolution[0] <= self.resolution[1]:
             raise ValueError("--resolution needs the smallest and the largest spacing in metres, e.g. [0.5,3].")
         if self.top < 1:

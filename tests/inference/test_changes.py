@@ -178,6 +178,9 @@ def test_filters_hold_and_what_cannot_be_compared_is_told(
     for wrong in ({"text": "ships"}, {"overlap": 0.0}):
         with pytest.raises(ValueError, match=r"--changed|--overlap"):
             SearchConfig(**{**archive, **wrong})
+    for swapped in ("2024-02-01", "2024-06-01"):
+        with pytest.raises(ValueError, match="nothing lies between"):
+            SearchConfig(dataset=tmp_path, text="ships", after="2024-06-01", before=swapped)
     with pytest.raises(ValueError, match="--question"):
         SearchConfig(dataset=tmp_path, text="ships", question="how many?")
     line = ["search", str(archive["dataset"]), "--changed", "--model", str(archive["model"]), "--device", "cpu"]

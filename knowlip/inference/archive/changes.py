@@ -300,16 +300,29 @@ def _answers(archive: SceneArchive, windows: _Windows, numbers: Sequence[int], a
 
 def _noise(places: Sequence[ChangedPlace], facts: ChangeFacts | None, asker: Asker | None) -> ChangeNoise:
     """What unchanged ground comes to, and the places beside it."""
-    known = facts is not None
+    middle = round(float(np.median([one["distance"] for one in places])), 6)
+    above = sum(bool(one["above_noise"]) for one in places)
+    if facts is None:
+        return {
+            "places": 0,
+            "windows": 0,
+            "median": None,
+            "high": None,
+            "level": None,
+            "other_answers": None,
+            "archive_median": middle,
+            "above": above,
+        }
+    others = None if asker is None else facts.other_answers_to(asker.read.type, asker.read.subject)
     return {
-        "places": facts.places if known else 0,
-        "windows": facts.windows if known else 0,
-        "median": facts.median if known else None,
-        "high": facts.high if known else None,
-        "level": facts.level if known else None,
-        "other_answers": facts.other_answers_to(asker.read.type, asker.read.subject) if known and asker else None,
-        "archive_median": round(float(np.median([one["distance"] for one in places])), 6),
-        "above": sum(bool(one["above_noise"]) for one in places),
+        "places": facts.places,
+        "windows": facts.windows,
+        "median": facts.median,
+        "high": facts.high,
+        "level": facts.level,
+        "other_answers": others,
+        "archive_median": middle,
+        "above": above,
     }
 
 

@@ -19,6 +19,7 @@ from knowlip.inference.geojson import write_geojson
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.inference.opened import encode, open_model
 from knowlip.inference.settings import SearchConfig
+from knowlip.inference.written import unknown_words
 from knowlip.models import KnowLIP
 from knowlip.models.hub import WEIGHTS
 from knowlip.objectives import candidate_scores
@@ -102,6 +103,8 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     # Text and image are one question: the sum of their vectors, each of unit length.
     vectors = []
     if config.text:
+        if unknown := unknown_words(model, config.text):
+            say(f"  note: {unknown.replace('question', 'text')}")
         vectors.append(model.encode_texts([config.text])[0].float().cpu().numpy())
     if config.like is not None:
         with torch.inference_mode():
@@ -261,4 +264,7 @@ def show(result: FoundInArchive) -> str:
         match = "" if hit["match"] is None else f"{hit['match']:.3f}  "
         date = hit["date"][:10] or "no date"
         lines.append(f"{rank:3d}  {hit['similarity']:.3f}  {match}{hit['item']}  {place}  {hit['sensor']}  {date}")
+    matches = [hit["match"] for hit in result["hits"] if hit["match"] is not None]
+    if matches and max(matches) < 0.5:
+        lines.append(f"by the model's own judgement none of them fits the text ({max(matches):.1%} for the best)")
     return "\n".join([*lines, f"of {result['searched']:,} windows that pass, of {result['of']:,}"])
