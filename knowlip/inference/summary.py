@@ -125,7 +125,6 @@ def _landforms(given: Sequence[tuple[ModelReply, float]], refused: int) -> Scene
     chosen = [name for name, value in named.most_common() if value >= _LEAST * ground]
     return {
         "answer": ", ".join(chosen),
-        "confidence": None,
         "how": f"What windows of {_LEAST:.0%} of the ground or more name, the most frequent first{_silent(refused)}.",
         "shares": {name: round(value / ground, 4) for name, value in named.most_common(20)},
     }
