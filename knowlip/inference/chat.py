@@ -239,6 +239,7 @@ def completion_body(
         notes: what the asker should know; they stand under `knowlip`, which other clients pass over.
         told: of the first answer its probability, confidence, and why it is refused; there too.
     """
+    # The reason of a refusal is the content too: most clients show nothing else.
     written = sum(one.tokens for one in texts)
     choices = [
         {

@@ -121,6 +121,7 @@ class Answerer:
 
     def _of_view(self, asked: ChatQuestion, view: ImageView, refuse: bool, notes: list[str]) -> ChatReply:
         """What `ask` and `caption` say of a picture; notes are added."""
+        # One request holds the model: a caption of many windows would hold it for minutes.
         notes += view.notes
         if not view.whole and (not asked.question or len(view.looks) > _MOST_WINDOWS):
             raise Refused(
