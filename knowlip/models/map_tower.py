@@ -18,6 +18,21 @@ class Cells(NamedTuple):
         return self.grid_size[0] * self.grid_size[1]
 
 
+def _map_of(trunk: nn.Module, pixels: Tensor) -> Any:
+    return trunk.forward_features(pixels) if hasattr(trunk, "forward_features") else trunk(pixels)  # type: ignore[operator]
+
+
+class _Probe(nn.Module):
+    """A trunk that is called for its map."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, pixels: Tensor) -> Any:
+        return _map_of(self.trunk, pixels)
+
+
 class MapTower(nn.Module):
     """Pixels (B, C, S, S) -> tokens (B, N, V).
 
@@ -53,18 +68,22 @@ class MapTower(nn.Module):
         self.patch_embed = self._cells(side)
 
     def _cells(self, side: int) -> Cells:
-        """What it makes of an image of a side; once, without gradients and statistics."""
+        """What it makes of an image of a side, by shapes alone: nothing is computed, whatever the side."""
         # A stride that does not divide the side would leave its last pixels out without a word.
         if (step := _reduction(self.trunk)) and side % step:
             raise ValueError(f"The image tower {self.name} has cells of {step} pixels: {side} is no multiple of them.")
-        training, first = self.trunk.training, next(self.trunk.parameters(), None)
-        device = None if first is None else first.device
-        with torch.no_grad():
-            try:
-                found = self._map(self.trunk.eval(), torch.zeros(1, self.channels, side, side, device=device))
-            except (RuntimeError, AssertionError, TypeError) as error:
-                raise ValueError(f"The image tower {self.name} does not read {side} x {side}: {error}") from None
-        self.trunk.train(training)
+        training, probe = self.trunk.training, _Probe(self.trunk).eval()
+        tensors = {**dict(probe.named_parameters()), **dict(probe.named_buffers())}
+        shapes = {name: torch.empty_like(one, device="meta") for name, one in tensors.items()}
+        pixels = torch.empty(1, self.channels, side, side, device="meta")
+        try:
+            with torch.no_grad():
+                found = torch.func.functional_call(probe, shapes, (pixels,))
+        except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+            said = str(error).splitlines()[0]
+            raise ValueError(f"The image tower {self.name} does not read {side} x {side}: {said}") from None
+        finally:
+            self.trunk.train(training)
         shape = tuple(found.shape) if isinstance(found, Tensor) else ()
         self.channels_first = len(shape) == 4 and shape[1] == self.num_features
         grid = shape[2:] if self.channels_first else shape[1:3] if len(shape) == 4 else (round(shape[1] ** 0.5),) * 2
@@ -78,12 +97,8 @@ class MapTower(nn.Module):
             )
         return Cells((side // grid[0],) * 2, (int(grid[0]), int(grid[1])))
 
-    @staticmethod
-    def _map(trunk: nn.Module, pixels: Tensor) -> Any:
-        return trunk.forward_features(pixels) if hasattr(trunk, "forward_features") else trunk(pixels)  # type: ignore[operator]
-
     def forward(self, pixels: Tensor) -> Tensor:
-        found: Tensor = self._map(self.trunk, pixels)
+        found: Tensor = _map_of(self.trunk, pixels)
         if self.channels_first:
             found = found.flatten(2).mT
         tokens: Tensor = self.norm(found.flatten(1, 2) if found.ndim == 4 else found)

@@ -1,5 +1,6 @@
 """Image towers that give a map: models of timm, and modules of a plug-in, in the whole model."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,14 @@ def test_a_module_of_a_plug_in_is_a_tower(last: bool, tmp_path: Path) -> None:
         plugins.unregister("towers", "patches")
     with pytest.raises(ValueError, match="'patches' is no model of timm and no tower of a plug-in"):
         load_model(tmp_path / "model")
+
+
+def test_a_large_side_costs_nothing_before_it_is_used() -> None:
+    """A folder of anybody's may name it: shapes are asked for, nothing is computed."""
+    started = time.process_time()
+    model = made("test_convnext", 8192)
+    assert model.visual_encoder.patch_embed.num_patches == 256**2
+    assert time.process_time() - started < 5
 
 
 def test_evidence_is_drawn_where_the_map_is() -> None:

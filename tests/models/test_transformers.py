@@ -211,6 +211,7 @@ def test_remote_code_and_unknown_settings_are_refused(folder: Path) -> None:
         ({"trust_remote_code": True}, "runs no code"),
         ({"use_safetensors": False}, "safetensors alone"),
         ({"load_in_8bit": True}, "no setting load_in_8bit"),
+        ({"dtype": "nn"}, "dtype must be one of float32"),
     ):
         with pytest.raises(ValueError, match=sentence):
             wrapped.KnowLIPModel.from_pretrained(folder, **settings)

@@ -137,10 +137,8 @@ class KnowLIPModel(PreTrainedModel):
             raise ValueError(f"{file}: {broken[0]} holds numbers that are not finite.")
         made = cls(config)
         made.model.load_state_dict(weights, strict=False)  # names that are shared are stored once
-        dtype = settings.get("dtype", settings.get("torch_dtype"))
-        if dtype not in (None, "auto"):
-            made = made.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
-        return made.eval().to(_device(settings.get("device_map")))
+        dtype = _dtype(settings.get("dtype", settings.get("torch_dtype")))
+        return made.eval().to(_device(settings.get("device_map")), dtype)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], state_dict: Mapping[str, Tensor] | None = None, **_: Any
@@ -296,6 +294,16 @@ class KnowLIPModel(PreTrainedModel):
 def _kept(ids: Tensor, mask: Tensor | None) -> Tensor:
     """Which ids are real, as bool; without a mask those that are no padding."""
     return ids != 0 if mask is None else mask.bool()
+
+
+def _dtype(named: Any) -> torch.dtype:
+    """A type of numbers by name or as itself; float32 where nobody says."""
+    known = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+    names = {str(one).removeprefix("torch."): one for one in known}
+    found = torch.float32 if named in (None, "auto") else names.get(named, named)
+    if found not in known:
+        raise ValueError(f"dtype must be one of {', '.join(names)}, not {named!s:.60}.")
+    return found  # type: ignore[no-any-return]
 
 
 def _device(map_: Any) -> Any:
