@@ -303,7 +303,7 @@ def _dtype(named: Any) -> torch.dtype:
     found = torch.float32 if named in (None, "auto") else names.get(named, named)
     if found not in known:
         raise ValueError(f"dtype must be one of {', '.join(names)}, not {named!s:.60}.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _device(map_: Any) -> Any:
