@@ -1,9 +1,11 @@
-"""The map of chosen cities: equal-area, without a base map. The towns of the gazetteer draw the continents."""
+"""The map of chosen cities: equal-area. The towns of the gazetteer draw the continents; a part of the world has its
+coast and a scale bar too."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -11,9 +13,11 @@ from pyproj import Transformer
 
 from knowlip.base.files import whole_file
 from knowlip.pages.charts import png
+from knowlip.pages.maps import land_within, scale_bar_km
 from knowlip.tiles.gazetteers import towns
 
 _SEA, _EDGE, _GRID, _TOWN, _INK = "#0e1a26", "#33485a", "#1d3042", "#7f93a3", "#e9eef2"
+_LAND, _COAST = "#1a2b39", "#5f7a8c"
 _PORT, _AIRPORT, _INLAND, _TILE = "#4cc3ff", "#ffb347", "#f06a8a", "#b8f26b"
 _COLOURS = 160
 """Of the PNG's palette: five times smaller than true colour."""
@@ -31,7 +35,7 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
         tiles: (N, 2) longitudes and latitudes of tiles, or None.
     """
     lons, lats = np.array([row["lon"] for row in rows]), np.array([row["lat"] for row in rows])
-    project, world = _projection(lons, lats)
+    project, back, world = _projection(lons, lats)
     t = towns()
     x, y = project(t.lons, t.lats)
     cx, cy = project(lons, lats)
@@ -45,9 +49,19 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
         axes.plot(*line, color=_GRID, lw=0.6, zorder=0)
     if world:
         axes.plot(*_outline(project), color=_EDGE, lw=1.0, zorder=1)
+    else:
+        rings = [np.column_stack(project(*ring.T)) for ring in land_within(*_window(back, frame))]
+        known = [ring[np.isfinite(ring).all(axis=1)] for ring in rings]
+        axes.add_collection(
+            PolyCollection(
+                [one for one in known if len(one) > 2], facecolor=_LAND, edgecolor=_COAST, lw=0.8, zorder=-1
+            ),
+            autolim=False,
+        )
+        _scale_bar(axes, frame)
     axes.scatter(x, y, s=0.45 if world else 4, c=_TOWN, alpha=0.35 if world else 0.6, lw=0, zorder=2)
     kinds = [_kind(row) for row in rows]
-    # No base map is shipped: the towns of the gazetteer are so many that they draw the continents.
+    # The towns of the gazetteer are so many that they draw the continents.
     size = 16 + 40 * np.array([row["score"] for row in rows])
     axes.scatter(cx, cy, s=size * 3.2, c=kinds, alpha=0.16, lw=0, zorder=3)
     axes.scatter(cx, cy, s=size, c=kinds, edgecolors=_SEA, lw=0.7, zorder=5)
@@ -61,12 +75,21 @@ def draw(path: Path, rows: list[dict[str, Any]], tiles: _Array | None) -> None:
         legend.append(("tiles of the data set", _TILE))
     _label(figure, axes, rows, cx, cy)
     countries = len({row["country_code"] for row in rows})
-    title = f"{len(rows)} cities in {countries} countries" if countries > 1 else f"{len(rows)} cities"
+    cities = "1 city" if len(rows) == 1 else f"{len(rows)} cities"
+    title = f"{cities} in {countries} countries" if countries > 1 else cities
     axes.text(0.015, 0.03, title, transform=axes.transAxes, color=_INK, fontsize=15, weight="bold", va="bottom")
     foot: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
     for i, (name, colour) in enumerate(legend):
         axes.text(0.0155 + 0.05 * i, 0.012, f"● {name}", color=colour, fontsize=9.5, **foot)
-    axes.text(0.985, 0.012, "towns: GeoNames, CC BY 4.0", color=_TOWN, fontsize=8, ha="right", **foot)
+    axes.text(
+        0.985,
+        0.012,
+        "towns: GeoNames, CC BY 4.0" if world else "towns: GeoNames, CC BY 4.0; coast: Natural Earth",
+        color=_TOWN,
+        fontsize=8,
+        ha="right",
+        **foot,
+    )
     with whole_file(path) as part:
         part.write_bytes(png(figure, _COLOURS, Image.Quantize.MAXCOVERAGE))
 
@@ -78,8 +101,8 @@ def _kind(row: dict[str, Any]) -> str:
     return _AIRPORT if row["airport_score"] >= 0.5 else _INLAND
 
 
-def _projection(lons: _Array, lats: _Array) -> tuple[Any, bool]:
-    """Forward projection, and whether it shows the world (Equal Earth) or a part of it (Lambert equal-area)."""
+def _projection(lons: _Array, lats: _Array) -> tuple[Any, Any, bool]:
+    """Projection and its inverse, and whether it shows the world (Equal Earth) or a part of it (Lambert equal-area)."""
     points = np.stack([np.cos(np.radians(lons)), np.sin(np.radians(lons))], axis=1).mean(axis=0)
     middle = float(np.degrees(np.arctan2(points[1], points[0])))
     spread = float(np.abs((lons - middle + 180) % 360 - 180).max())
@@ -91,7 +114,10 @@ def _projection(lons: _Array, lats: _Array) -> tuple[Any, bool]:
         x, y = forward.transform(np.asarray(lon, np.float64), np.asarray(lat, np.float64))
         return np.where(np.isfinite(x), x, np.nan), np.where(np.isfinite(y), y, np.nan)
 
-    return project, world
+    def back(x: Any, y: Any) -> tuple[_Array, _Array]:
+        return forward.transform(x, y, direction="INVERSE")  # type: ignore[no-any-return]
+
+    return project, back, world
 
 
 def _frame(project: Any, world: bool, x: _Array, y: _Array) -> tuple[float, float, float, float]:
@@ -111,6 +137,31 @@ def _frame(project: Any, world: bool, x: _Array, y: _Array) -> tuple[float, floa
         float(middle[0] + half[0]),
         float(middle[1] + half[1]),
     )
+
+
+def _window(back: Any, frame: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """Left, bottom, right, top in degrees of what a frame of the map shows, with a margin; left may be below -180."""
+    x, y = (
+        one.ravel() for one in np.meshgrid(np.linspace(frame[0], frame[2], 60), np.linspace(frame[1], frame[3], 60))
+    )
+    lons, lats = back(x, y)
+    pole = float(np.abs(lats).max()) > 85
+    # Longitudes are counted from that of the middle, or the date line would tear them apart.
+    middle = float(back(0.0, 0.0)[0])
+    apart = (np.asarray(lons) - middle + 180) % 360 - 180
+    left, right = (-180.0, 180.0) if pole else (float(apart.min()) - 2, float(apart.max()) + 2)
+    return middle + left, max(float(lats.min()) - 2, -90.0), middle + right, min(float(lats.max()) + 2, 90.0)
+
+
+def _scale_bar(axes: Any, frame: tuple[float, float, float, float]) -> None:
+    """A bar in the upper right corner; lengths are true in the middle of an equal-area map and nearly so around it."""
+    wide, high = frame[2] - frame[0], frame[3] - frame[1]
+    km = scale_bar_km(wide / 2500)
+    right, y, tick = frame[2] - 0.015 * wide, frame[3] - 0.05 * high, 0.006 * wide
+    left = right - 1000 * km
+    axes.plot([left, left, right, right], [y + tick, y, y, y + tick], color=_INK, lw=1.6, zorder=8)
+    words = f"{km:g} km in the middle of the map"
+    axes.text(right, y + 1.4 * tick, words, color=_INK, fontsize=9.5, ha="right", va="bottom", zorder=8)
 
 
 def _graticule(project: Any, world: bool) -> list[tuple[_Array, _Array]]:
