@@ -42,8 +42,8 @@ def dataset_stats(config: DatasetStatsConfig) -> dict[str, Any]:
     title = config.title or config.dataset.resolve().name
     with whole_folder(config.out) as folder:
         write_json(folder / "stats.json", numbers)
-        pictures = draw(data, numbers, folder, title)
-        (folder / "stats.html").write_text(page(numbers, pictures, title))
+        draw(data, numbers, folder, title)
+        (folder / "stats.html").write_text(page(data, numbers, title))
         files = sorted(path.name for path in folder.iterdir())
     return {**numbers, "out": str(config.out), "files": files}
 

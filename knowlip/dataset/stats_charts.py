@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from knowlip.dataset.stats_numbers import EDGES, UNKNOWN
-from knowlip.pages.charts import COLOURS, INK, MUTED
+from knowlip.pages.charts import CARD, COLOURS, INK, MUTED
 
 _MOST_BARS, _MOST_SIZED, _MOST_PER_TILE, _FEWEST_SLOTS = 12, 3, 40, 5
 
@@ -38,7 +39,7 @@ def bars(axes: Any, counts: Mapping[str, float], title: str, colour: str = COLOU
     axes.set_ylim(max(len(names), _FEWEST_SLOTS) - 0.4, -0.6)
     axes.spines["bottom"].set_visible(False)
     for row, value in enumerate(values):
-        axes.text(value + max(values) * 0.02, row, f"{value:,}", va="center", fontsize=7.5, color=MUTED)
+        axes.text(value + max(values) * 0.02, row, f"{value:,}", va="center", fontsize="small", color=MUTED)
 
 
 def columns(axes: Any, counts: Mapping[str, float], title: str, unit: str) -> None:
@@ -56,7 +57,7 @@ def columns(axes: Any, counts: Mapping[str, float], title: str, unit: str) -> No
     axes.set_xticklabels([f"{name} {unit}".strip() if name != UNKNOWN else name for name in shown], color=INK)
     axes.spines["left"].set_visible(False)
     for column, value in enumerate(values):
-        axes.text(column, value + max(values) * 0.02, f"{value:,}", ha="center", fontsize=7.5, color=MUTED)
+        axes.text(column, value + max(values) * 0.02, f"{value:,}", ha="center", fontsize="small", color=MUTED)
 
 
 def stacked(
@@ -70,16 +71,16 @@ def stacked(
         values = np.array([table[name].get(part, 0) for name in names])
         if not values.any():
             continue
-        axes.barh(range(len(names)), values, left=start, color=colour, height=0.62, label=part)
+        axes.barh(
+            range(len(names)), values, left=start, color=colour, edgecolor=CARD, linewidth=0.6, height=0.62, label=part
+        )
         start += values
     for row, value in enumerate(start):
-        axes.text(value + start.max() * 0.02, row, f"{int(value):,}", va="center", fontsize=7.5, color=MUTED)
+        axes.text(value + start.max() * 0.02, row, f"{int(value):,}", va="center", fontsize="small", color=MUTED)
     axes.set(yticks=range(len(names)), xticks=[], xlim=(0, start.max() * 1.2), ylim=(max(len(names), 4) - 0.4, -0.6))
     axes.set_yticklabels([_short(name) for name in names])
     axes.spines["bottom"].set_visible(False)
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.45, -0.01), ncols=3, fontsize=8, handlelength=0.9, columnspacing=1
-    )
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.01), ncols=3, handlelength=0.9, columnspacing=1)
 
 
 def sizes(axes: Any, targets: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ def sizes(axes: Any, targets: dict[str, Any]) -> None:
             base,
             align="edge",
             color=colour,
-            edgecolor="white",
+            edgecolor=CARD,
             linewidth=0.4,
             label=f"{name} ({int(known[name].sum()):,})",
         )
@@ -115,16 +116,21 @@ def sizes(axes: Any, targets: dict[str, Any]) -> None:
     axes.minorticks_off()
     axes.spines["left"].set_visible(False)
     axes.set_title("Target sizes")
-    axes.legend(fontsize=8, handlelength=0.9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, handlelength=0.9, columnspacing=1)
 
 
 def per_tile(axes: Any, targets: dict[str, Any]) -> None:
     """Histogram of the number of objects in a large tile."""
     counts = {int(number): count for number, count in targets["per_tile"].items()}
     top = min(_MOST_PER_TILE, max(counts))
-    values = np.repeat(np.minimum(list(counts), top), list(counts.values()))
-    axes.hist(values, bins=np.arange(-0.5, top + 1.5), color=COLOURS[0], edgecolor="white")
-    axes.set(xlabel="objects in a large tile", ylabel="tiles", yscale="log")
+    tiles = np.bincount(np.minimum(list(counts), top), list(counts.values()))
+    shown = np.flatnonzero(tiles)
+    # A bar on a logarithmic axis begins nowhere: these begin where the axis does.
+    least = 0.7
+    axes.set(xlabel="objects in a large tile", ylabel="tiles", yscale="log", ylim=(least, 1.5 * tiles.max()))
+    axes.bar(shown, tiles[shown] - least, 1.0, least, color=COLOURS[0], edgecolor=CARD)
+    axes.set_xlim(-0.7, max(5, shown.max()) + 0.7)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.minorticks_off()
     axes.set_title("Objects a tile")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -11,21 +12,18 @@ from knowlip.base.vocabulary import SCALES
 from knowlip.dataset.reader import Dataset
 from knowlip.dataset.stats_charts import bars, columns, per_tile, sizes, stacked
 from knowlip.dataset.stats_numbers import UNKNOWN, scene_types
-from knowlip.pages.charts import COLOURS, MUTED, png, style
-from knowlip.pages.maps import land
-from knowlip.pages.render import data_uri, render
+from knowlip.pages.charts import COLOURS, MUTED, SCREEN, SHADES, SPLIT_COLOURS, panel, png, style, svg
+from knowlip.pages.maps import MapMark, land, ring, world_map
+from knowlip.pages.render import picture_uri, render
 
-_SHADES = ("#16425b", "#4f8fba", "#b6d3e7")
-"""Large, medium, small."""
 _MOST_SENSORS = 4
 
 
 @style()
-def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> dict[str, str]:
+def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> None:
     """Write overview.png, map.png, distribution.png, targets.png and examples.png; those that make sense.
 
-    Returns:
-        Name -> picture as data URI.
+    For papers; the page has its own charts (:func:`page`).
     """
     figures = {"overview": overview(data, numbers, title), "distribution": distribution(numbers)}
     if numbers["located"]:
@@ -34,14 +32,12 @@ def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> di
     if numbers["targets"]["objects"]:
         figures["targets"] = target_figure(numbers["targets"])
     figures["examples"] = examples(data, numbers)
-    pictures = {name: png(figure) for name, figure in figures.items()}
-    for name, picture in pictures.items():
-        (folder / f"{name}.png").write_bytes(picture)
-    return {name: data_uri(picture, "png") for name, picture in pictures.items()}
+    for name, figure in figures.items():
+        (folder / f"{name}.png").write_bytes(png(figure))
 
 
-def page(numbers: dict[str, Any], pictures: dict[str, str], title: str) -> str:
-    """One self-contained HTML page; `pictures` are those of :func:`draw`."""
+def page(data: Dataset, numbers: dict[str, Any], title: str) -> str:
+    """One self-contained HTML page with charts that take their colours and size from it."""
     facts = {
         "tiles": f"{numbers['tiles']:,}",
         "accepted": f"{numbers['accepted']:,}",
@@ -65,7 +61,86 @@ def page(numbers: dict[str, Any], pictures: dict[str, str], title: str) -> str:
         for name, counts in tables.items()
         if counts
     }
-    return render("dataset_stats.html", title=title, numbers=numbers, facts=facts, pictures=pictures, tables=told)
+    shown = {"title": title, "numbers": numbers, "facts": facts, "tables": told, "charts": _charts(numbers)}
+    sensors = _sensor_colours(numbers)
+    place_map = world_map(_marks(data, numbers), sensors, numbered=False) if numbers["located"] else ""
+    return render("dataset_stats.html", **shown, map=place_map, sensors=sensors, examples=_cards(data, numbers))
+
+
+@style(**SCREEN)
+def _charts(numbers: dict[str, Any]) -> dict[str, list[Markup]]:
+    """The charts of the page by section, each as wide as a phone."""
+    by, targets = numbers["by"], numbers["targets"]
+    splits = ("train", "val", "test")
+    found: dict[str, list[Markup]] = {"distribution": [], "targets": []}
+    for title, table, order, shades in (
+        ("Sensor and scale", numbers["sensor_scale"], SCALES, SHADES),
+        ("Sensor and split", numbers["sensor_split"], splits, tuple(SPLIT_COLOURS.values())),
+    ):
+        figure, axes = panel(70 + 26 * max(4, min(12, len(table))))
+        stacked(axes, table, order, shades, title)
+        found["distribution"].append(svg(figure, title))
+    metres = {name if name == UNKNOWN else f"{name} m": count for name, count in by["resolution_m"].items()}
+    for title, counts in (
+        *(("Native resolution", metres), ("Band", by["band"]), ("Polarisation", by["polarisation"])),
+        *(
+            ("Scene types", by["scene_type"]),
+            ("Nearest cities", by["city"]),
+            ("Rejected, by reason", numbers["rejected"]),
+        ),
+    ):
+        figure, axes = panel(40 + 22 * max(5, min(12, len(counts))))
+        bars(axes, counts, title, COLOURS[3] if title.startswith("Rejected") else COLOURS[0])
+        found["distribution"].append(svg(figure, title))
+    if targets["objects"]:
+        types = {kind: count for entry in targets["categories"].values() for kind, count in entry["types"].items()}
+        classes = {name: entry["count"] for name, entry in targets["categories"].items()}
+        figure, axes = panel(40 + 22 * max(5, min(12, len(types or classes))))
+        bars(axes, types or classes, "Target types" if types else "Target classes")
+        found["targets"].append(svg(figure, "Targets"))
+        for title, fill in (("Target sizes", sizes), ("Objects a tile", per_tile)):
+            figure, axes = panel(220)
+            fill(axes, targets)
+            found["targets"].append(svg(figure, title))
+    return found
+
+
+def _sensor_colours(numbers: dict[str, Any]) -> dict[str, str]:
+    """Sensor -> colour; those behind the eighth share one."""
+    return {sensor: (*COLOURS, MUTED)[min(at, len(COLOURS))] for at, sensor in enumerate(numbers["sensor_scale"])}
+
+
+def _marks(data: Dataset, numbers: dict[str, Any]) -> list[MapMark]:
+    """Places by their tiles of each sensor. Places are rounded to a degree: a thousand tiles around one city are one
+    mark, not a blot."""
+    rows = data.tiles()
+    rows = rows[np.isfinite(rows["lon"])]
+    rows = rows.assign(sensor=rows["platform"].replace("", UNKNOWN))
+    marks = []
+    for _, here in rows.groupby([rows["lon"].round(0), rows["lat"].round(0)]):
+        counts = here["sensor"].value_counts()
+        parts = {sensor: int(counts[sensor]) for sensor in numbers["sensor_scale"] if sensor in counts}
+        name = next((str(city) for city in here["city"] if city), "")
+        marks.append(MapMark(name, float(here["lon"].mean()), float(here["lat"].mean()), parts))
+    return marks
+
+
+def _cards(data: Dataset, numbers: dict[str, Any]) -> list[dict[str, Any]]:
+    """The examples of every sensor as pictures."""
+    return [
+        {
+            "sensor": sensor,
+            "tiles": [(caption, tile, picture_uri(_stretched(data.image(tile)), 320)) for caption, tile in tiles],
+        }
+        for sensor, tiles in chosen_examples(data, numbers)
+    ]
+
+
+def _stretched(image: np.ndarray) -> np.ndarray:
+    """A tile with its grey levels from the first to the last per cent over the whole range."""
+    levels = image[image > 0]
+    low, high = np.percentile(levels, (1, 99.7)) if len(levels) else (0, 255)
+    return np.asarray(np.clip((image - low) / max(high - low, 1) * 255, 0, 255), np.uint8)
 
 
 def overview(data: Dataset, numbers: dict[str, Any], title: str) -> Figure:
@@ -83,7 +158,7 @@ def overview(data: Dataset, numbers: dict[str, Any], title: str) -> Figure:
     else:
         left, right = top.subplots(1, 2, width_ratios=(1.6, 1))
         _contents(left, numbers)
-    stacked(right, numbers["sensor_scale"], SCALES, _SHADES, "Tiles by sensor and scale")
+    stacked(right, numbers["sensor_scale"], SCALES, SHADES, "Tiles by sensor and scale")
     third, fourth, fifth, sixth = middle.subplots(1, 4, width_ratios=(0.8, 1, 1.15, 1.35))
     columns(third, numbers["by"]["resolution_m"], "Native resolution", "m")
     bars(fourth, numbers["by"]["scene_type"], "Scene types")
@@ -95,28 +170,16 @@ def overview(data: Dataset, numbers: dict[str, Any], title: str) -> Figure:
 
 
 def world(axes: Any, data: Dataset, numbers: dict[str, Any]) -> None:
-    """Tiles on the outline of the world (Natural Earth, equirectangular), a dot a place and sensor, larger
-    where there are more tiles. Dots of one place stand side by side."""
+    """Tiles on the outline of the world (Natural Earth, equirectangular): a ring a place, larger where there are more
+    tiles, its parts the sensors."""
     land(axes, edgecolor="#cbd2d9", linewidth=0.4, zorder=1)
-    # Places are rounded to a degree: a thousand tiles around one city are one dot, not a blot.
-    rows = data.tiles()
-    rows = rows[np.isfinite(rows["lon"])]
-    sensors = list(numbers["sensor_scale"])
-    for number, sensor in enumerate(sensors[: len(COLOURS)]):
-        here = rows[rows["platform"].replace("", UNKNOWN) == sensor]
-        places = here.groupby([here["lon"].round(0), here["lat"].round(0)])[["lon", "lat"]].agg(["mean", "size"])
-        areas = 16 + 60 * np.sqrt(places[("lon", "size")] / max(1, len(rows)))
-        aside = 3.4 * (number - (min(len(sensors), len(COLOURS)) - 1) / 2)
-        axes.scatter(
-            places[("lon", "mean")] + aside,
-            places[("lat", "mean")],
-            s=areas,
-            zorder=3,
-            facecolor=COLOURS[number],
-            edgecolor="white",
-            linewidth=0.6,
-            label=sensor,
-        )
+    colours, marks = _sensor_colours(numbers), _marks(data, numbers)
+    most = max((sum(mark.parts.values()) for mark in marks), default=1)
+    for mark in sorted(marks, key=lambda one: -sum(one.parts.values())):
+        radius = 1.6 + 2.4 * (sum(mark.parts.values()) / most) ** 0.5
+        ring(axes, (mark.lon, mark.lat), radius, mark.parts, colours, "")
+    for sensor, colour in list(colours.items())[: len(COLOURS)]:
+        axes.scatter([], [], s=30, color=colour, label=sensor)
     axes.set(xlim=(-180, 180), ylim=(-60, 84), xticks=range(-120, 121, 60), yticks=range(-30, 61, 30))
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.0f}°{'W' if x < 0 else 'E' if x > 0 else ''}")
     axes.yaxis.set_major_formatter(lambda y, _: f"{abs(y):.0f}°{'S' if y < 0 else 'N' if y > 0 else ''}")
@@ -131,7 +194,7 @@ def distribution(numbers: dict[str, Any]) -> Any:
     figure = Figure((12, 6.2), layout="constrained")
     axes = figure.subplots(2, 4)
     by = numbers["by"]
-    stacked(axes[0, 0], numbers["sensor_scale"], SCALES, _SHADES, "Sensor and scale")
+    stacked(axes[0, 0], numbers["sensor_scale"], SCALES, SHADES, "Sensor and scale")
     stacked(axes[0, 1], numbers["sensor_split"], ("train", "val", "test"), COLOURS[:3], "Sensor and split")
     columns(axes[0, 2], by["resolution_m"], "Native resolution", "m")
     columns(axes[0, 3], {f"{b}": n for b, n in by["band"].items()}, "Band", "")
@@ -212,9 +275,7 @@ def _examples(figure: Any, data: Dataset, numbers: dict[str, Any], rows: int) ->
             here = axes[position]
             position += 1
             image = data.image(tile)
-            levels = image[image > 0]
-            low, high = np.percentile(levels, (1, 99.7)) if len(levels) else (0, 255)
-            here.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="antialiased")
+            here.imshow(_stretched(image), cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
             known = np.isfinite(resolution[sensor])
             name = (sensor if sensor != UNKNOWN else "") + (f", {resolution[sensor]:.2g} m" if known else "")
             here.set_title(name if number == 0 else "", fontsize=9)

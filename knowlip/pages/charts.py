@@ -80,7 +80,7 @@ def style(**more: Any) -> Iterator[None]:
 
 
 SCREEN: Final[dict[str, Any]] = {
-    "font.size": 11.5,
+    "font.size": 12,
     "axes.titlesize": 12.5,
     "axes.labelsize": 11,
     "xtick.labelsize": 11,

@@ -3,7 +3,7 @@ they fan out, and a line leads from each to a dot at its true place."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -186,24 +186,27 @@ class MapMark:
     name: str
     lon: float
     lat: float
-    parts: dict[str, int]
+    parts: Mapping[str, int]
 
 
-def world_map(places: Sequence[MapMark], colours: dict[str, str]) -> Markup:
+def world_map(places: Sequence[MapMark], colours: Mapping[str, str], numbered: bool = True) -> Markup:
     """One numbered ring a place: how its tiles are divided. Places of unknown position are left out. Twice, for wide
     and for narrow screens.
 
     Args:
         places: with at least one tile each.
         colours: part -> colour.
+        numbered: whether rings are numbered from 1, where there are few enough.
     """
-    return _world_map(places, colours, WIDE, "map-wide") + _world_map(places, colours, NARROW, "map-narrow")
+    return Markup("").join(
+        _world_map(places, colours, units, kind, numbered)
+        for units, kind in ((WIDE, "map-wide"), (NARROW, "map-narrow"))
+    )
 
 
 @style()
-def _world_map(places: Sequence[MapMark], colours: dict[str, str], units: int, kind: str) -> Markup:
+def _world_map(places: Sequence[MapMark], colours: Mapping[str, str], units: int, kind: str, numbers: bool) -> Markup:
     low, high = -60, 84
-    # A phone shows the part of the world that the places lie in; a desk all of it.
     left, right = -180, 180
     figure = Figure((units / POINTS, units * (high - low) / (right - left) / POINTS), POINTS)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -215,23 +218,23 @@ def _world_map(places: Sequence[MapMark], colours: dict[str, str], units: int, k
     for lat in range(-60 + 30, 84, 30):
         axes.text(left + 1, lat + 1, _degrees(lat, "NS"), fontsize=10.5, color=MUTED)
     known = [(at, place) for at, place in enumerate(places, 1) if math.isfinite(place.lon + place.lat)]
-    numbered = len(places) <= (_MOST_NUMBERED if units == WIDE else _MOST_NUMBERED // 3)
-    radius = (9.5 if numbered else 4.0) * (right - left) / units
+    few = len(places) <= (_MOST_NUMBERED if units == WIDE else _MOST_NUMBERED // 3)
+    radius = ((9.5 if numbers else 6.0) if few else 4.0) * (right - left) / units
     at = np.array([(place.lon, place.lat) for _, place in known]).reshape(-1, 2)
-    spots = apart(at, radius, (left, low, right, high)) if numbered else at
+    spots = apart(at, radius, (left, low, right, high)) if few else at
     for (number, place), true, (x, y) in zip(known, at.tolist(), spots.tolist()):
         lead(axes, true, (x, y))
         summary = ", ".join(f"{count} {part}" for part, count in place.parts.items())
         gid = f"title {number} {place.name}: {summary}"
         ring(axes, (x, y), radius, place.parts, colours, gid)
-        if numbered:
+        if numbers and few:
             look: dict[str, Any] = {"ha": "center", "va": "center_baseline", "gid": gid, "zorder": 6}
             axes.text(x, y, str(number), fontsize=10 if number < 100 else 8, weight="bold", color=INK, **look)
     return svg(figure, f"World map with {len(known)} places", kind)
 
 
 def ring(
-    axes: Any, spot: tuple[float, float], radius: float, parts: dict[str, int], colours: dict[str, str], gid: str
+    axes: Any, spot: tuple[float, float], radius: float, parts: Mapping[str, int], colours: Mapping[str, str], gid: str
 ) -> None:
     """A ring in parts around a disc that a number can stand on; a small one is full."""
     total, start = sum(parts.values()), 90.0

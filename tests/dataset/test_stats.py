@@ -99,7 +99,8 @@ def test_pictures_and_page(tmp_path, capsys):
     page = (tmp_path / "out" / "stats.html").read_text()
     assert "A &lt;title&gt;" in page
     assert not re.search(r'(src|href)="(?!data:)', page), "nothing is loaded from elsewhere"
-    assert page.count("data:image/png;base64,") == 4
+    assert page.count("<svg") == 2 + 8 + 3, "two sizes of the map, eight distributions, three charts of targets"
+    assert page.count("<img") == page.count("data:image/webp;base64,") == 3, "examples: a family"
     assert json.loads((tmp_path / "out" / "stats.json").read_text())["accepted"] == 21
     assert "aircraft: 3, length 16 to 59 m" in show(result)
     again = tmp_path / "again"

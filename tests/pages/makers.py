@@ -132,7 +132,7 @@ def _text_stats(hostile: Hostile) -> AbstractContextManager[str]:
     name = hostile.words.replace("=", "").replace(",", "")
     pairs = [f"{LONG}={hostile.data.path}"]
     config = TextStatsConfig(
-        f"{name}={hostile.data.path}", hostile.folder / "text", compare=pairs, clouds=hostile.plain, title=hostile.words
+        f"{name}={hostile.data.path}", hostile.folder / "text", compare=pairs, clouds=True, title=hostile.words
     )
     text_stats(config)
     return _as_file(hostile.folder / "text" / "text-stats.html")

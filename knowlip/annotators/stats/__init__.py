@@ -103,15 +103,15 @@ def text_stats(config: TextStatsConfig) -> dict[str, Any]:
         return numbers
     from knowlip.annotators.stats.figures import draw
     from knowlip.annotators.stats.page import page
-    from knowlip.pages.render import data_uri
+    from knowlip.annotators.stats.panels import panels
 
     title = config.title or names[0]
     with whole_folder(config.out) as folder:
         write_json(folder / "stats.json", numbers)
         maps = vars(projected) if projected else None
-        pictures = draw(corpora, numbers, maps, folder, title, config.seed, config.clouds)
-        uris = {name: data_uri(picture, "png") for name, picture in pictures.items()}
-        (folder / "text-stats.html").write_text(page(numbers, uris, title))
+        draw(corpora, numbers, maps, folder, title, config.seed, config.clouds)
+        charts = panels(corpora, numbers, maps, config.seed, config.clouds)
+        (folder / "text-stats.html").write_text(page(numbers, charts, title))
         names = sorted(path.name for path in folder.iterdir())
     return {**numbers, "out": str(config.out), "files": names}
 

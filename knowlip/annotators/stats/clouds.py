@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_COLOURS = ("#16425b", "#2f6690", "#4f8fba", "#b5651d", "#5b9279", "#7d6b9e")
+_COLOURS = ("#16425b", "#2f6690", "#3a76a0", "#9a5415", "#3f7559", "#6f5d92")
 _MOST_WORDS = 70
 
 
@@ -19,8 +19,9 @@ def check_package() -> None:
         raise ValueError("Word clouds need the package wordcloud: `pip install wordcloud`, or set --clouds false.")
 
 
-def cloud(counts: Mapping[str, float], width: int, height: int, seed: int) -> NDArray[np.uint8]:
-    """(height, width, 3) picture of the most frequent words; the same counts and seed give the same picture."""
+def cloud(counts: Mapping[str, float], width: int, height: int, seed: int, least: int = 8) -> NDArray[np.uint8]:
+    """(height, width, 3) picture of the most frequent words; the same counts and seed give the same picture. No word
+    is smaller than `least` pixels."""
     from matplotlib import font_manager
     from wordcloud import WordCloud
 
@@ -39,6 +40,6 @@ def cloud(counts: Mapping[str, float], width: int, height: int, seed: int) -> ND
         font_path=font_manager.findfont("DejaVu Sans"),
         random_state=seed,
         margin=3,
-        min_font_size=8,
+        min_font_size=least,
     ).generate_from_frequencies(ordered)
     return np.asarray(picture.to_array(), np.uint8)

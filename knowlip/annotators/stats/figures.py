@@ -13,17 +13,17 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from knowlip.annotators.stats.clouds import cloud
 from knowlip.annotators.stats.corpus import TextCorpus
 from knowlip.annotators.stats.measure import word_counts
-from knowlip.pages.charts import COLOURS, MUTED, png, style
+from knowlip.pages.charts import CARD, COLOURS, MUTED, png, style
 
 # in the order in which they are drawn
-_MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}
+MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}
 _LANDFORM_COLOURS = {
-    "water": "#2f6690",
-    "field": "#c9a227",
-    "wood": "#5b9279",
-    "built-up": "#b5485d",
-    "airfield": "#7d6b9e",
-    "quay": "#e08e45",
+    "water": "#3d7fb3",
+    "field": "#a07c10",
+    "wood": "#4f8f72",
+    "built-up": "#c4516a",
+    "airfield": "#8672b0",
+    "quay": "#c0701f",
 }
 
 
@@ -51,7 +51,7 @@ def draw(
         "words": frequent(measured),
     }
     if projected and projected["maps"]:
-        shown = [name for name in _MAPS if name in projected["maps"]]
+        shown = [name for name in MAPS if name in projected["maps"]]
         rows = (len(shown) + 1) // 2 if len(shown) > 3 else 1
         figures["maps"] = Figure((10, 3.9 * rows), layout="constrained")
         for ax, name in zip(figures["maps"].subplots(rows, -(-len(shown) // rows), squeeze=False).flat, shown):
@@ -87,7 +87,7 @@ def overview(
     """The picture for a paper: lengths, richness, hedging; maps; a cloud of each source."""
     # Rows of the picture are subfigures: each has its own number of columns, and leaves no gap where it is missing.
     measured = numbers["corpora"]
-    maps = [name for name in _MAPS if projected and name in projected["maps"]]
+    maps = [name for name in MAPS if projected and name in projected["maps"]]
     heights = [1.0] + [1.25] * bool(maps) + [0.9] * clouds
     figure = Figure((12, 3.1 * sum(heights)), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
     captions = sum(entry["captions"] for entry in measured)
@@ -100,7 +100,7 @@ def overview(
     )
     parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     first, second, third = parts[0].subplots(1, 3, width_ratios=(1.1, 1, 1.2))
-    _histogram(first, measured, "words", "Words a caption")
+    histogram(first, measured, "words", "Words a caption")
     _against_length(second, measured)
     _hedge_bars(third, measured)
     if maps:
@@ -114,7 +114,7 @@ def overview(
     return figure
 
 
-def _histogram(ax: Any, measured: list[dict[str, Any]], unit: str, title: str) -> None:
+def histogram(ax: Any, measured: Sequence[dict[str, Any]], unit: str, title: str = "") -> None:
     """Share of captions by length, a step line a source."""
     known = [entry for entry in measured if unit in entry["length"]]
     top = max(entry["length"][unit]["max"] for entry in known)
@@ -142,7 +142,7 @@ def _against_length(ax: Any, measured: list[dict[str, Any]]) -> None:
         x, y = entry["length"]["words"]["mean"], entry["mtld"]
         ax.plot([x, x], [y, entry["mtld_shuffled"]], color=colour, linewidth=1)
         ax.scatter([x], [y], s=46, color=colour, zorder=3)
-        ax.scatter([x], [entry["mtld_shuffled"]], s=46, facecolors="white", edgecolors=colour, zorder=3)
+        ax.scatter([x], [entry["mtld_shuffled"]], s=46, facecolors=CARD, edgecolors=colour, zorder=3)
         ax.annotate(f"{entry['name']} {y:.1f}", (x, y), (7, 4), textcoords="offset points", fontsize=8)
     right = max(entry["length"]["words"]["mean"] for entry in measured)
     above = max(max(entry["mtld"], entry["mtld_shuffled"]) for entry in measured)
@@ -167,7 +167,7 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
         places = np.arange(len(labels)) + (number - (len(measured) - 1) / 2) * thick
         ax.barh(places, np.multiply(100, shares), thick, color=colour, label=entry["name"])
         for place, share in zip(places, shares):
-            ax.text(100 * share + 0.8, place, f"{100 * share:.1f}", va="center", fontsize=7, color=MUTED)
+            ax.text(100 * share + 0.8, place, f"{100 * share:.1f}", va="center", fontsize="small", color=MUTED)
     ax.set(yticks=range(len(labels)), xlabel="% of captions", ylim=(len(labels) - 0.4, -0.6))
     ax.set_yticklabels(labels)
     ax.set_xlim(0, max(5.0, 112 * max(entry["hedging"]["captions"] for entry in measured)))
@@ -178,31 +178,54 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
 def lengths(measured: list[dict[str, Any]]) -> Any:
     """Histograms of captions in words, characters and tokens, and the range of words by dimension."""
     units = [unit for unit in ("words", "characters", "tokens") if any(unit in entry["length"] for entry in measured)]
-    groups = _groups(measured)
+    groups = groups_of(measured)
     tallest = max(len(entries) for entries in groups.values())
     high = 0.28 * max(3, tallest) + 0.9
     figure = Figure((11, 3.0 + high), layout="constrained")
     halves: Any = figure.subfigures(2, 1, height_ratios=(3.0, high))
     above, below = halves
     for ax, unit in zip(np.atleast_1d(above.subplots(1, len(units))), units):
-        _histogram(ax, measured, unit, f"{unit.capitalize()} a caption")
+        histogram(ax, measured, unit, f"{unit.capitalize()} a caption")
     for ax, (name, entries) in zip(np.atleast_1d(below.subplots(1, len(groups))), groups.items()):
-        for row, entry in enumerate(entries):
-            length, colour = entry["length"]["words"], COLOURS[entry["source"] % len(COLOURS)]
-            ax.plot(
-                [length["p5"], length["p95"]], [row, row], color=colour, linewidth=4, solid_capstyle="butt", alpha=0.4
-            )
-            ax.scatter([length["mean"]], [row], color=colour, s=18, zorder=3)
-            ax.text(length["p95"] + 0.6, row, f"{length['mean']:.1f}", va="center", fontsize=7, color=MUTED)
-        ax.set(yticks=range(len(entries)), xlabel="words: mean, 5 to 95 %", ylim=(tallest - 0.4, -0.6))
-        ax.set_yticklabels([entry["dimension"] for entry in entries])
-        ax.set_xlim(left=0)
-        ax.margins(x=0.12)
+        ranges(ax, entries, tallest)
         ax.set_title(name)
     return figure
 
 
-def _groups(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def ranges(ax: Any, entries: Sequence[dict[str, Any]], rows: int) -> None:
+    """Words of the sub-texts of each dimension: the range from 5 to 95 % and the mean, in so many rows."""
+    for row, entry in enumerate(entries):
+        length, colour = entry["length"]["words"], COLOURS[entry["source"] % len(COLOURS)]
+        ax.plot([length["p5"], length["p95"]], [row, row], color=colour, linewidth=4, solid_capstyle="butt", alpha=0.4)
+        ax.scatter([length["mean"]], [row], color=colour, s=18, zorder=3)
+        ax.text(length["p95"] + 0.6, row, f"{length['mean']:.1f}", va="center", fontsize="small", color=MUTED)
+    ax.set(yticks=range(len(entries)), xlabel="words: mean, 5 to 95 %", ylim=(rows - 0.4, -0.6))
+    ax.set_yticklabels([entry["dimension"] for entry in entries])
+    ax.set_xlim(left=0)
+    ax.margins(x=0.12)
+
+
+def dimension_bars(ax: Any, entries: Sequence[dict[str, Any]], label: str, rows: int) -> None:
+    """A bar a dimension: "MTLD", or the share of sub-texts that occur earlier already ("% duplicates")."""
+    values = [one["mtld"] if label == "MTLD" else 100 * one["duplicates"]["sub_texts"] for one in entries]
+    colours = [COLOURS[one["source"] % len(COLOURS)] for one in entries]
+    ax.barh(range(len(entries)), values, color=colours, height=0.7)
+    ax.set(yticks=range(len(entries)), ylim=(rows - 0.4, -0.6), xlabel=label)
+    ax.set_yticklabels([entry["dimension"] for entry in entries])
+    ax.set_xlim(0, 1.25 * max(values) if label == "MTLD" else 122)
+    for row, value in enumerate(values):
+        ax.text(value + ax.get_xlim()[1] * 0.015, row, f"{value:.1f}", va="center", fontsize="small", color=MUTED)
+
+
+def word_bars(ax: Any, entry: dict[str, Any], colour: str) -> None:
+    """The 20 most frequent words of a source."""
+    top = list(entry["frequency"]["words"].items())[:20]
+    ax.barh(range(len(top)), [1000 * number / entry["words"] for _, number in top], color=colour, height=0.72)
+    ax.set(yticks=range(len(top)), ylim=(19.6, -0.6), xlabel="of 1,000 words")
+    ax.set_yticklabels([word for word, _ in top])
+
+
+def groups_of(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Dimensions by source and instruction set."""
     result: dict[str, list[dict[str, Any]]] = {}
     for number, entry in enumerate(measured):
@@ -214,22 +237,13 @@ def _groups(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def richness(measured: list[dict[str, Any]]) -> Any:
     """MTLD by dimension, and share of sub-texts that occur earlier already."""
-    groups = _groups(measured)
+    groups = groups_of(measured)
     tallest = max(len(entries) for entries in groups.values())
     figure = Figure((11, 2 * (0.24 * max(3, tallest) + 0.9)), layout="constrained")
     grid = figure.subplots(2, len(groups), squeeze=False)
     for column, (name, entries) in enumerate(groups.items()):
-        colours = [COLOURS[entry["source"] % len(COLOURS)] for entry in entries]
-        for ax, values, label in (
-            (grid[0, column], [entry["mtld"] for entry in entries], "MTLD"),
-            (grid[1, column], [100 * entry["duplicates"]["sub_texts"] for entry in entries], "% duplicates"),
-        ):
-            ax.barh(range(len(entries)), values, color=colours, height=0.7)
-            ax.set(yticks=range(len(entries)), ylim=(tallest - 0.4, -0.6), xlabel=label)
-            ax.set_yticklabels([entry["dimension"] for entry in entries])
-            ax.set_xlim(0, 1.25 * max(values) if label == "MTLD" else 122)
-            for row, value in enumerate(values):
-                ax.text(value + ax.get_xlim()[1] * 0.015, row, f"{value:.1f}", va="center", fontsize=7, color=MUTED)
+        for ax, label in zip(grid[:, column], ("MTLD", "% duplicates")):
+            dimension_bars(ax, entries, label, tallest)
         grid[0, column].set_title(name)
     return figure
 
@@ -238,35 +252,42 @@ def frequent(measured: list[dict[str, Any]]) -> Any:
     """The 20 most frequent words of each source."""
     figure = Figure((min(11, 3.7 * len(measured) + 1), 4.4), layout="constrained")
     for ax, entry, colour in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured, cycle(COLOURS)):
-        top = list(entry["frequency"]["words"].items())[:20]
-        rates = [1000 * number / entry["words"] for _, number in top]
-        ax.barh(range(len(top)), rates, color=colour, height=0.72)
-        ax.set(yticks=range(len(top)), ylim=(19.6, -0.6), xlabel="of 1,000 words")
-        ax.set_yticklabels([word for word, _ in top])
+        word_bars(ax, entry, colour)
         ax.set_title(entry["name"])
     return figure
 
 
 def scatter(ax: Any, projected: dict[str, Any], name: str) -> None:
     """A map."""
-    points = projected["maps"][name]
-    labels = projected["source_of"] if name == "sources" else projected["labels"]
-    different = list(dict.fromkeys(labels)) if name == "sources" else sorted(set(labels))
-    for number, label in enumerate(different):
-        here = np.array([value == label for value in labels])
-        colour = _LANDFORM_COLOURS.get(label, COLOURS[number % len(COLOURS)])
-        # equal texts fall on one place: the area of a dot grows with how many there are
-        places, counts = np.unique(points[here].round(2), axis=0, return_counts=True)
-        ax.scatter(*places.T, s=5 * counts**0.75, color=colour, alpha=0.6, linewidths=0)
+    for label, colour in spread_points(ax, projected, name).items():
         ax.scatter([], [], s=14, color=colour, label=label or "all")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(True)
     different_texts = projected["facts"].get(
         {"text": "different_texts", "template": "different_templates"}.get(name, "")
     )
-    ax.set_title(_MAPS[name] + (f": {different_texts:,} different" if different_texts else ""))
+    ax.set_title(MAPS[name] + (f": {different_texts:,} different" if different_texts else ""))
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01)}
     ax.legend(fontsize=7.5, handletextpad=0.1, columnspacing=0.8, ncols=3, **below)
+
+
+def map_colours(projected: dict[str, Any], name: str) -> dict[str, str]:
+    """What the points of a map are -> their colours."""
+    labels = projected["source_of"] if name == "sources" else projected["labels"]
+    different = list(dict.fromkeys(labels)) if name == "sources" else sorted(set(labels))
+    return {label: _LANDFORM_COLOURS.get(label, COLOURS[at % len(COLOURS)]) for at, label in enumerate(different)}
+
+
+def spread_points(ax: Any, projected: dict[str, Any], name: str) -> dict[str, str]:
+    """Draw the points of a map; :func:`map_colours` of it."""
+    points, colours = projected["maps"][name], map_colours(projected, name)
+    labels = projected["source_of"] if name == "sources" else projected["labels"]
+    for label, colour in colours.items():
+        here = np.array([value == label for value in labels])
+        # equal texts fall on one place: the area of a dot grows with how many there are
+        places, counts = np.unique(points[here].round(2), axis=0, return_counts=True)
+        ax.scatter(*places.T, s=5 * counts**0.75, color=colour, alpha=0.6, linewidths=0)
+    return colours
 
 
 def _cloud_sheet(source: str, group: str, rows: Any, seed: int) -> Any:

@@ -1,23 +1,25 @@
 """One self-contained HTML page about texts."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knowlip.annotators.stats.layers import LAYER_NAMES
+from knowlip.annotators.stats.panels import Shown
 from knowlip.annotators.stats.published import PUBLISHED
 from knowlip.pages.render import decimals, percent, render
 
 Row = list[str]
 
 
-def page(numbers: dict[str, Any], pictures: dict[str, str], title: str) -> str:
-    """The page as HTML; `pictures` are name -> data URI."""
+def page(numbers: dict[str, Any], charts: Mapping[str, Sequence[Shown]], title: str) -> str:
+    """The page as HTML; `charts` are those of :func:`.panels.panels`."""
     corpora = numbers["corpora"]
     return render(
         "text_stats.html",
         title=f"{title}: texts",
         source=title,
         corpora=corpora,
-        pictures=pictures,
+        charts=charts,
         total=_total(corpora),
         published=[_published(row) for row in PUBLISHED],
         facts=numbers.get("projection"),
