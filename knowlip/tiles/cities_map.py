@@ -115,7 +115,7 @@ def _projection(lons: _Array, lats: _Array) -> tuple[Any, Any, bool]:
         return np.where(np.isfinite(x), x, np.nan), np.where(np.isfinite(y), y, np.nan)
 
     def back(x: Any, y: Any) -> tuple[_Array, _Array]:
-        return forward.transform(x, y, direction="INVERSE")  # type: ignore[no-any-return]
+        return forward.transform(x, y, direction="INVERSE")
 
     return project, back, world
 
