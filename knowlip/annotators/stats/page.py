@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knowlip.annotators.stats.layers import LAYER_NAMES
-from knowlip.annotators.stats.panels import Shown
+from knowlip.annotators.stats.panels import PagePanel
 from knowlip.annotators.stats.published import PUBLISHED
 from knowlip.pages.render import decimals, percent, render
 
 Row = list[str]
 
 
-def page(numbers: dict[str, Any], charts: Mapping[str, Sequence[Shown]], title: str) -> str:
+def page(numbers: dict[str, Any], charts: Mapping[str, Sequence[PagePanel]], title: str) -> str:
     """The page as HTML; `charts` are those of :func:`.panels.panels`."""
     corpora = numbers["corpora"]
     return render(

@@ -32,7 +32,7 @@ _SAID: Final = 12
 """Words of a cloud that are told to those who do not see it."""
 
 
-class Shown(NamedTuple):
+class PagePanel(NamedTuple):
     """A chart or a picture with its title."""
 
     title: str
@@ -50,7 +50,7 @@ def panels(
     projected: dict[str, Any] | None,
     seed: int,
     clouds: bool,
-) -> dict[str, list[Shown]]:
+) -> dict[str, list[PagePanel]]:
     """The charts by section: lengths, richness, words, maps, clouds."""
     measured, found = numbers["corpora"], {}
     keys = [(entry["name"], colour) for entry, colour in zip(measured, cycle(COLOURS))]
@@ -79,11 +79,11 @@ def panels(
                 seen = cloud(counts, *_CLOUD, seed + len(found["clouds"]), least=14)
                 words = ", ".join(sorted(counts, key=lambda word: (-counts[word], word))[:_SAID])
                 picture = picture_uri(Image.fromarray(seen), _CLOUD[0], 80)
-                found["clouds"].append(Shown(title, None, picture, f"Word cloud; most frequent: {words}"))
+                found["clouds"].append(PagePanel(title, None, picture, f"Word cloud; most frequent: {words}"))
     return found
 
 
-def _drawn(title: str, height: float, fill: Any, *values: Any, keys: Sequence[tuple[str, str]] = ()) -> Shown:
+def _drawn(title: str, height: float, fill: Any, *values: Any, keys: Sequence[tuple[str, str]] = ()) -> PagePanel:
     figure, axes = panel(height)
     fill(axes, *values)
     axes.set_title("")
@@ -91,10 +91,10 @@ def _drawn(title: str, height: float, fill: Any, *values: Any, keys: Sequence[tu
     if axes.get_legend() is not None:
         axes.get_legend().remove()
     axes.set_yticks(axes.get_yticks(), [shortened(one.get_text(), 150) for one in axes.get_yticklabels()])
-    return Shown(title, svg(figure, title), keys=keys)
+    return PagePanel(title, svg(figure, title), keys=keys)
 
 
-def _map(projected: dict[str, Any], name: str) -> Shown:
+def _map(projected: dict[str, Any], name: str) -> PagePanel:
     """Points as a picture without a ground of its own, so that it stands on light and dark pages."""
     figure = Figure((3.6, 3.2), 200, layout="constrained")
     axes = figure.subplots()
@@ -106,4 +106,6 @@ def _map(projected: dict[str, Any], name: str) -> Shown:
     canvas.draw()
     picture = picture_uri(Image.fromarray(np.asarray(canvas.buffer_rgba())), 720, 80)
     colours = map_colours(projected, name)
-    return Shown(MAPS[name], None, picture, f"Map: {MAPS[name]}", [(label or "all", c) for label, c in colours.items()])
+    return PagePanel(
+        MAPS[name], None, picture, f"Map: {MAPS[name]}", [(label or "all", c) for label, c in colours.items()]
+    )
