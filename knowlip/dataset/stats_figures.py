@@ -38,6 +38,7 @@ def draw(data: Dataset, numbers: dict[str, Any], folder: Path, title: str) -> No
 
 def page(data: Dataset, numbers: dict[str, Any], title: str) -> str:
     """One self-contained HTML page with charts that take their colours and size from it."""
+    # Numbers as cards, charts by section, and every count again as a table.
     facts = {
         "tiles": f"{numbers['tiles']:,}",
         "accepted": f"{numbers['accepted']:,}",
@@ -70,6 +71,7 @@ def page(data: Dataset, numbers: dict[str, Any], title: str) -> str:
 @style(**SCREEN)
 def _charts(numbers: dict[str, Any]) -> dict[str, list[Markup]]:
     """The charts of the page by section, each as wide as a phone."""
+    # Bars lie down: names stand beside them whole, where upright ones would have to be cut on a phone.
     by, targets = numbers["by"], numbers["targets"]
     splits = ("train", "val", "test")
     found: dict[str, list[Markup]] = {"distribution": [], "targets": []}

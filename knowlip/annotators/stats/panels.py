@@ -52,6 +52,7 @@ def panels(
     clouds: bool,
 ) -> dict[str, list[PagePanel]]:
     """The charts by section: lengths, richness, words, maps, clouds."""
+    # One chart a panel, so that a phone stacks them; the page gives titles and keys, which are as long as they like.
     measured, found = numbers["corpora"], {}
     keys = [(entry["name"], colour) for entry, colour in zip(measured, cycle(COLOURS))]
     found["lengths"] = [
