@@ -206,7 +206,7 @@ def world_map(places: Sequence[MapMark], colours: Mapping[str, str], numbered: b
 
 @style()
 def _world_map(places: Sequence[MapMark], colours: Mapping[str, str], units: int, kind: str, numbers: bool) -> Markup:
-    # Rings keep their size in units of the picture; where there are too many for it they shrink, and lose their numbers.
+    # Rings keep their size in units of the picture; where there are too many they shrink, and lose their numbers.
     low, high = -60, 84
     left, right = -180, 180
     figure = Figure((units / POINTS, units * (high - low) / (right - left) / POINTS), POINTS)
