@@ -134,7 +134,7 @@ def check_index(dataset: Dataset) -> dict[str, Any]:
     where = dataset.path / INDEX
     for part in dataset.parts(INDEX_SCHEMA.names):
         _check_complete(part, where)
-    rows = dataset.columns(_OF_INDEX).to_pandas()
+    rows = dataset.columns(_OF_INDEX).to_pandas(self_destruct=True)
     _check_index(rows, where)
     _check_families(rows, where)
     _check_splits(dataset, rows, where)
@@ -195,7 +195,7 @@ def _check_index(rows: "pd.DataFrame", where: Path) -> None:
 
 
 def _check_families(rows: "pd.DataFrame", where: Path) -> None:
-    by_id = rows.set_index("tile_id")
+    by_id = rows[["tile_id", "root_id", "scale", "split"]].set_index("tile_id")
     large = rows["scale"] == "large"
     if (rows.loc[large, "parent_id"] != "").any() or (rows.loc[large, "root_id"] != rows.loc[large, "tile_id"]).any():
         raise ValueError(f"{where}: a large tile must be its own root and have no parent.")
