@@ -125,8 +125,10 @@ class Scene:
     """Files that the scene is read from; empty: `path` alone."""
     notes: tuple[str, ...] = ()
     """Sentences a user should know, e.g. that no calibration exists."""
-    labels: tuple[SceneLabel, ...] = ()  # Objects that the product names.
-    unlabelled: tuple[Unlabelled, ...] = ()  # Those that it names and that become no label.
+    labels: tuple[SceneLabel, ...] = ()
+    """Objects that the product names."""
+    unlabelled: tuple[Unlabelled, ...] = ()
+    """Those that it names and that become no label."""
 
     @property
     def units(self) -> str:
