@@ -86,6 +86,10 @@ RUN = [line for line in SHOWN if not reason_not_to_run(line)]
 # ---- parsed ---------------------------------------------------------------------------------------------------------
 
 
+ONE_OF = {"ask": ["X"]}
+"""A setting of which a command needs this one or another."""
+
+
 @pytest.mark.parametrize("line", [*SHOWN, *dict.fromkeys(spoken_of())], ids=str)
 def test_command_lines_are_understood(line: Line) -> None:
     """`[--flag X]` is tried with the flag, N is a number, and ... stands for what is left out."""
@@ -106,7 +110,7 @@ def test_command_lines_are_understood(line: Line) -> None:
         if not part or missing is None:
             raise
         given = [one if one in getattr(kind, "POSITIONAL", ()) else f"--{one}=X" for one in missing[1].split(", ")]
-        parse_command(name, "", kind, [*given, *arguments])
+        parse_command(name, "", kind, [*given, *ONE_OF.get(name, []), *arguments])
 
 
 class Parsed(Exception):
