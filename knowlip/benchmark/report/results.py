@@ -53,15 +53,15 @@ def title_of(task: str) -> str:
 
 def headline(results: Results) -> list[Card]:
     """The first measured figure of each task, and in how many its model is above the floor."""
-    cards = []
-    for task, group in groupby(results.rows, key=lambda row: row.task):
+    cards, several = [], len({row.data for row in results.rows}) > 1
+    for (task, data), group in groupby(results.rows, key=lambda row: (row.task, row.data)):
         rows = [row for row in group if row.value is not None and not row.is_reference]
         if rows and (value := rows[0].value) is not None:
             row, above = rows[0], sum(row.standing == "above" for row in rows)
             floor = f"{row.floor_name} {row.shown(row.floor)}; " if row.floor is not None else ""
             cards.append(
                 Card(
-                    f"{title_of(task)}: {row.metric}",
+                    f"{title_of(task)}{f' on {data}' if several else ''}: {row.metric}",
                     f"{row.shown(value)} {MARKS[row.standing]}",
                     f"{floor}above the highest floor in {above} of {len(rows)} figures",
                     _share(row, value),
@@ -72,12 +72,13 @@ def headline(results: Results) -> list[Card]:
 
 
 def table(results: Results) -> dict[str, object]:
-    """Every row beside its highest floor, with bars where it is a share."""
+    """Every row beside its highest floor, with bars where it is a share; data sets are named where there are several."""
+    several = len({row.data for row in results.rows}) > 1
     return {
         "rows": [
             {
                 "row": row,
-                "title": title_of(row.task),
+                "title": title_of(row.task) + (f" on {row.data}" if several else ""),
                 "mark": MARKS[row.standing],
                 "share": _share(row, row.value),
                 "floor": _share(row, row.floor),
