@@ -72,7 +72,7 @@ def headline(results: Results) -> list[Card]:
 
 
 def table(results: Results) -> dict[str, object]:
-    """Every row beside its highest floor, with bars where it is a share; data sets are named where there are several."""
+    """Every row beside its highest floor, with bars where it is a share; of several data sets each is named."""
     several = len({row.data for row in results.rows}) > 1
     return {
         "rows": [
