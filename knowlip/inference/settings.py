@@ -71,8 +71,6 @@ class AskConfig:
     """8-bit image (PNG, JPEG), SAR raster or whole scene; a folder of them; or a data set, with --tile."""
     question: str = ""
     """In words; or a description with one [MASK], which is filled."""
-    questions: Path | None = None
-    """Instead of one question all of a text file, one a line."""
     model: Path | None = field(default_factory=named_model)
     """Model folder, or USER/REPO of the Hugging Face hub; else $KNOWLIP_MODEL, else the model that comes with
     KnowLIP."""
@@ -100,6 +98,8 @@ class AskConfig:
     """That place, as "lon,lat"; by default where the evidence of the answer lies."""
     tile: str = ""
     """Of a data set: the tile that is asked about, and with --chain its parents."""
+    questions: Path | None = None
+    """Instead of one question all of a text file, one a line."""
 
     def __post_init__(self) -> None:
         if self.questions is None and not self.question.strip():

@@ -248,7 +248,6 @@ def view_of(path: Path, model: KnowLIP, metres_per_pixel: float | None = None, s
     if scene is not None and agrees and _beyond(scene.shape, scene.resolution_m, sides):
         return _scene_view(scene, model, strict)
     image = read_image(path, metres_per_pixel) if scene is None else taken_scene(scene, metres_per_pixel)
-    _check_shows(path, image, scene)
     return view_of_image(path, image, model, strict, scene)
 
 
@@ -282,8 +281,9 @@ def view_of_image(
 
     Raises:
         CoarsePixels: they are.
-        ValueError: a large image that nobody knows the ground of.
+        ValueError: an image that shows nothing, or a large one that nobody knows the ground of.
     """
+    _check_shows(path, image, scene)
     sides = scales_of(model)
     metres, notes = image.metres_per_pixel, list[str]()
     if metres is None:
