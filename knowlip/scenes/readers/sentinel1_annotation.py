@@ -4,6 +4,7 @@ Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441), section 6.3 (produ
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from xml.etree.ElementTree import Element
@@ -11,8 +12,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from knowlip.scenes.control import ControlPoints
-from knowlip.scenes.errors import DamagedProduct
-from knowlip.scenes.orbit import LIGHT_M_S
+from knowlip.scenes.errors import DamagedProduct, NoLocation
+from knowlip.scenes.orbit import LIGHT_M_S, Orbit, at_height
 from knowlip.scenes.readers.relief import TerrainPoints, to_height
 from knowlip.scenes.xml import need, need_count, need_number, need_text, number_at, text_of, time_of
 
@@ -34,13 +35,18 @@ class GeolocationGrid:
     heights: np.ndarray  # Of the terrain above the ellipsoid, metres.
     incidence_deg: np.ndarray
     slant_range_m: np.ndarray
+    orbit: Orbit | None = None  # State vectors, in seconds after the first line; None where there are none.
 
     def control_points(self, rows: np.ndarray) -> ControlPoints:
         """Control points at `rows` (outer-corner convention) of the image."""
         return ControlPoints(self.pixels + 0.5, rows, self.lons, self.lats)
 
     def at_height(self, height_m: float, look_azimuth_deg: float) -> "GeolocationGrid":
-        """The grid as it would be on a surface of constant height."""
+        """The grid as it would be on a surface of constant height: by the orbit, else along the lines of sight."""
+        if self.orbit is not None:
+            with suppress(NoLocation):
+                lons, lats = at_height(self.orbit, self.lons, self.lats, self.heights, "right", height_m)
+                return replace(self, lons=lons, lats=lats, heights=np.full(len(lons), height_m))
         facts = self.lons, self.lats, self.heights, self.incidence_deg, self.slant_range_m
         lons, lats = to_height(TerrainPoints(self.pixels, self.lines, *facts), look_azimuth_deg, height_m)
         return replace(self, lons=lons, lats=lats, heights=np.full(len(lons), height_m))
@@ -131,4 +137,22 @@ def _grid(root: Element, name: str, first: datetime) -> GeolocationGrid:
     keys = "line pixel longitude latitude height incidenceAngle slantRangeTime".split()
     columns = [np.array([need_number(point, key, name) for point in points]) for key in keys]
     columns[-1] = columns[-1] * LIGHT_M_S / 2
-    return GeolocationGrid(np.array(seconds), *columns)
+    return GeolocationGrid(np.array(seconds), *columns, orbit=_orbit(root, name, first))
+
+
+def _orbit(root: Element, name: str, first: datetime) -> Orbit | None:
+    """The state vectors; None where they are none that can be used."""
+    vectors = root.findall("generalAnnotation/orbitList/orbit")
+    if any(text_of(vector, "frame", "Earth Fixed") != "Earth Fixed" for vector in vectors):
+        return None
+    times = [(time_of(need_text(vector, "time", name), name) - first).total_seconds() for vector in vectors]
+    places, speeds = (
+        np.array([[number_at(vector, f"{part}/{axis}", math.nan) for axis in "xyz"] for vector in vectors])
+        for part in ("position", "velocity")
+    )
+    if not (np.all(np.isfinite(places)) and np.all(np.isfinite(speeds))):
+        return None
+    try:
+        return Orbit(np.array(times), places, speeds)
+    except NoLocation:
+        return None
