@@ -137,7 +137,7 @@ def _grid(root: Element, name: str, first: datetime) -> GeolocationGrid:
     keys = "line pixel longitude latitude height incidenceAngle slantRangeTime".split()
     columns = [np.array([need_number(point, key, name) for point in points]) for key in keys]
     columns[-1] = columns[-1] * LIGHT_M_S / 2
-    return GeolocationGrid(np.array(seconds), *columns, orbit=_orbit(root, name, first))
+    return replace(GeolocationGrid(np.array(seconds), *columns), orbit=_orbit(root, name, first))
 
 
 def _orbit(root: Element, name: str, first: datetime) -> Orbit | None:
