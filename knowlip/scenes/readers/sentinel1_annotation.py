@@ -137,7 +137,9 @@ def _grid(root: Element, name: str, first: datetime) -> GeolocationGrid:
     keys = "line pixel longitude latitude height incidenceAngle slantRangeTime".split()
     columns = [np.array([need_number(point, key, name) for point in points]) for key in keys]
     columns[-1] = columns[-1] * LIGHT_M_S / 2
-    return replace(GeolocationGrid(np.array(seconds), *columns), orbit=_orbit(root, name, first))
+    lines, pixels, lons, lats, heights, angles, ranges = columns
+    orbit = _orbit(root, name, first)
+    return GeolocationGrid(np.array(seconds), lines, pixels, lons, lats, heights, angles, ranges, orbit)
 
 
 def _orbit(root: Element, name: str, first: datetime) -> Orbit | None:
