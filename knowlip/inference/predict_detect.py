@@ -45,7 +45,7 @@ _NEAR: Final = 1.01
 _FROM: Final = {
     (True, True): "counts of its validation scenes err least so",
     (True, False): "its card says none: counts may be far off",
-    (False, False): "as asked",
+    (False, True): "as asked",
 }
 """Whether the score is by default, whether the card has it -> for people."""
 _DIGITS: Final = 7
@@ -107,8 +107,20 @@ class ScenesDetector(ScenePredictor):
             "cut_by_their_window": found.cut,
             "left_out_without_data": empty,
             "min_score": self.scores.said(self.detector.classes, work.grid.metres),
-            "min_score_from": _FROM[self.config.min_score is None, self.scores.measured],
+            "min_score_from": self._from(),
         }
+
+    def settings(self) -> dict[str, Json]:
+        """The scores that boxes count from: they can change in the card while the weights stay."""
+        return {"count_scores": [list(one) for one in self.scores.known] if self.config.min_score is None else []}
+
+    def _from(self) -> str:
+        """Where the scores come from, for people."""
+        lacking = self.scores.unmeasured(self.detector.classes)
+        said = _FROM[self.config.min_score is None, len(lacking) < len(self.detector.classes)]
+        if lacking and len(lacking) < len(self.detector.classes):
+            return f"{said}; its card says none for {', '.join(lacking)}: such counts may be far off"
+        return said
 
     def _coarser(self, work: SceneWork) -> Iterator[SceneGrid]:
         """The scene at twice, four times, ... its pixel size, as far as the model learned on such, and until one window

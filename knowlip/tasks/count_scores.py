@@ -47,6 +47,11 @@ class CountScores:
         """Whether they are the detector's own."""
         return self.asked is None and bool(self.known)
 
+    def unmeasured(self, categories: Sequence[str]) -> list[str]:
+        """Classes that no score of the card is for: a class without objects in the validation tiles has none."""
+        known = {one.category for one in self.known}
+        return [name for name in categories if name not in known] if self.asked is None else []
+
     def least(self, category: str, metres: float | None) -> float:
         """The score of a class.
 
@@ -126,7 +131,7 @@ def read_count_scores(card: Mapping[str, Any], asked: float | None) -> CountScor
             )
             for one in said
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError(f"{ENTRY} of the detector's card is not sound.") from None
     if not all(0 <= one.score <= 1 for one in known):
         raise ValueError(f"{ENTRY} of the detector's card is not sound.")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas
@@ -16,6 +17,7 @@ from scipy import ndimage
 from knowlip.inference import predict_detect as module
 from knowlip.inference.predict import OtherSettingsError, ScenePredictor, predict_scenes
 from knowlip.inference.predict_detect import ScenesDetector
+from knowlip.tasks.count_scores import read_count_scores
 from knowlip.inference.predict_segment import ScenesSegmenter
 from knowlip.inference.scene_grid import SceneGrid, metres_for
 from knowlip.inference.scene_settings import PredictDetectConfig, PredictSegmentConfig
@@ -78,11 +80,12 @@ def blobs(detector: Any, images: Sequence[np.ndarray]) -> list[pd.DataFrame]:
     return found
 
 
-def scene_detector(config: PredictDetectConfig) -> ScenesDetector:
-    """One that has no detector: :func:`blobs` finds instead."""
+def scene_detector(config: PredictDetectConfig, card: dict[str, Any] | None = None) -> ScenesDetector:
+    """One that has no detector: :func:`blobs` finds instead; `card`: what its own would say."""
     one = object.__new__(ScenesDetector)
     one.config, one.taught, one.window, one.weights = config, TAUGHT, config.window_px or WINDOW, "w"
-    one.detector = None  # type: ignore[assignment]
+    one.detector = SimpleNamespace(classes=["ship"])  # type: ignore[assignment]
+    one.scores = read_count_scores(card or {}, config.min_score)
     return one
 
 
@@ -147,6 +150,20 @@ def test_a_killed_detection_ends_with_the_same_bytes(
     other = PredictDetectConfig(scenes=[scene], model=tmp_path, out=tmp_path / "killed", min_score=0.2)
     with pytest.raises(OtherSettingsError, match="another output folder"):
         predict_scenes(other, detector(other))
+
+
+def test_boxes_that_count_from_other_scores_are_another_result(tmp_path: Path, detector: Any) -> None:
+    values, _ = planted(300, 300, 5)
+    config = PredictDetectConfig([write(tmp_path / "sea.tif", values)], model=tmp_path, out=tmp_path / "out")
+    score = {"category": "ship", "octave": None, "score": 0.95, "there": 20}
+    (told,) = predict_scenes(config, detector(config, {"count_scores": [score]}))["scenes"]
+    assert told["objects"] == {}
+    assert told["min_score_from"] == "counts of its validation scenes err least so"
+    changed = detector(config, {"count_scores": [{**score, "score": 0.3}]})
+    with pytest.raises(OtherSettingsError, match="another output folder"):
+        predict_scenes(config, changed)
+    changed.detector.classes = ["ship", "aircraft"]
+    assert changed._from().endswith("none for aircraft: such counts may be far off")
 
 
 def test_nothing_is_found_where_there_is_no_data(tmp_path: Path, detector: Any) -> None:

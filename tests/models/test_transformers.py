@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 
 import knowlip
 from knowlip.base.generation import GenerationConfig
+from knowlip.inference.calibration import read_calibration
 from knowlip.inference.export.command import export_model
 from knowlip.inference.export.settings import ExportConfig
 from knowlip.models import KnowLIP, load_model
+from knowlip.models.default import shipped_model
 from knowlip.models.transformers_files import FILES
 from tests.documented import python_blocks
 from tests.inference.tiny_model import SENTENCES, tiny_model
@@ -238,3 +240,12 @@ def test_images_and_texts_that_cannot_be_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"begin with \[CLS\]"):
         model.match(torch.tensor([[9, 3]]), **one)
     assert processor(text="ship " * 100)["input_ids"].shape[1] == 24
+
+
+def test_a_copy_is_calibrated_as_the_model_is_and_sizes_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    export_model(ExportConfig(shipped_model(), tmp_path / "out", "transformers"))
+    assert read_calibration(tmp_path / "out") == read_calibration(shipped_model())
+    processor = transformers.AutoProcessor.from_pretrained(tmp_path / "out")
+    for metres in (0.0, -3.0, float("inf")):
+        with pytest.raises(ValueError, match="above 0"):
+            processor(images=IMAGES, metres_per_pixel=metres)

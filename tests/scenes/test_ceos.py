@@ -249,3 +249,35 @@ def test_the_real_leader_of_a_product(tmp_path):
         inside = (points.columns >= 0) & (points.rows >= 0)
         assert 6.25 * np.abs(columns - points.columns)[inside].max() < 0.05
         assert 6.25 * np.abs(rows - points.rows)[inside].max() < 0.05
+
+
+def test_files_that_were_swapped_or_renamed_are_told(tmp_path):
+    def made(name, **changes):
+        (tmp_path / name).mkdir()
+        return ceos.make_15(tmp_path / name, **changes)[0]
+
+    def renamed(path, old, new):
+        for file in list(path.parent.iterdir()):
+            file.rename(file.with_name(file.name.replace(old, new)))
+        return path.with_name(path.name.replace(old, new))
+
+    path = made("poles")
+    shutil.copy(path.with_name(path.name.replace("IMG-HH", "IMG-HV")), path)
+    other = renamed(made("scene"), "ALOS2015976960-140909", "ALOS2099999960-200101")
+    size = made("size", shape=(45, 60))
+    orbit = renamed(made("orbit"), "GUA", "GUD")
+    for file, said in (
+        (path, "lines say that it is HV, its name HH"),
+        (other, "leader says that it is of ALOS2015976960-140909"),
+        (size, "an image of 45 lines of 60 pixels, not of 90 of 120"),
+        (orbit, "its orbit is descending, its leader ascending"),
+    ):
+        assert any(said in note for note in open_scenes(file)[0].notes), said
+    with pytest.raises(DamagedProduct, match="holds detected pixels, which level 1.1"):
+        open_scenes(renamed(made("level"), "1.5GUA", "1.1__A"))
+
+
+def test_a_factor_that_cannot_be_is_none(tmp_path):
+    (scene,) = open_scenes(ceos.make_15(tmp_path, factor_db=0.0)[0])
+    assert scene.radiometry == "relative"
+    assert any("factor of 0 dB, which cannot be" in note for note in scene.notes)

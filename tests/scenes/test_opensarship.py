@@ -1,6 +1,7 @@
 """OpenSARShip archives: every layout, places against the closed form, calibration, refusals."""
 
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -9,7 +10,7 @@ from pyproj import Geod
 
 from knowlip.scenes import SceneOverrides, find_scenes, open_scene, open_scenes
 from knowlip.scenes.errors import DamagedProduct, PoorGeolocation
-from knowlip.scenes.readers.opensarship_labels import NO_SHIP, NO_WIDTH, POINT, type_of
+from knowlip.scenes.readers.opensarship_labels import ASTRAY, NO_SHIP, NO_WIDTH, POINT, type_of
 from tests.scenes.products.opensarship import BETA, NODE, make
 from tests.scenes.swath import ground
 
@@ -168,3 +169,14 @@ def test_ships_become_labels_or_a_reason(tmp_path):
 )
 def test_types_are_theirs_where_there_is_no_word_for_them(stated, known):
     assert type_of(stated) == known
+
+
+@pytest.mark.parametrize("pixels", [40, 4000])
+def test_marks_of_another_ship_are_no_label_and_ships_named_twice_are_told(tmp_path, pixels):
+    file = make(tmp_path, ships=9, size=121, unpacked=True).path / "Ship.xml"
+    before, first, *others = file.read_text("latin-1").split("\t<ship>")
+    moved = re.sub(r"<(Head|Tail)_x>(\d+)<", lambda m: f"<{m[1]}_x>{int(m[2]) + pixels}<", first)
+    file.write_text("\t<ship>".join([before, first, moved, *others]), "latin-1")
+    scenes = open_scenes(file.parent)
+    assert [one.reason for scene in scenes for one in scene.unlabelled].count(ASTRAY) >= 1
+    assert any("1 of the 10 ships of Ship.xml" in note for note in scenes[0].notes)

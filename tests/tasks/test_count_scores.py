@@ -64,7 +64,14 @@ def test_classes_have_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [3, [3], [{"category": "a"}], [{"category": "a", "octave": None, "score": 7, "there": 1}]]
+    "said",
+    [
+        3,
+        [3],
+        [{"category": "a"}],
+        [{"category": "a", "octave": None, "score": 7, "there": 1}],
+        [{"category": "a", "octave": float("inf"), "score": 0.5, "there": 1}],
+    ],
 )
 def test_a_broken_card_is_refused(said: object) -> None:
     with pytest.raises(ValueError, match="not sound"):
@@ -81,3 +88,9 @@ def test_scenes_without_objects_weigh_as_much_as_others() -> None:
     card = count_scores(pd.DataFrame(found), truth, dict.fromkeys(tiles, 1.0), {tile: tile for tile in tiles})
     scores = read_count_scores({ENTRY: card}, None)
     assert 0.4 < scores.least("ship", 1.0) < 0.45
+
+
+def test_classes_that_the_card_does_not_know_are_named() -> None:
+    card = {ENTRY: [{"category": "ship", "octave": None, "score": 0.2, "there": 9}]}
+    assert read_count_scores(card, None).unmeasured(["ship", "aircraft"]) == ["aircraft"]
+    assert read_count_scores(card, 0.4).unmeasured(["ship", "aircraft"]) == []

@@ -432,7 +432,7 @@ def noise_lines(result: FoundChanges) -> list[str]:
     lines = [
         f"unchanged ground: distance {floor['median']:.3f} in the middle, {floor['high']:.3f} below "
         f"{floor['level']:.0%} (simulated: {floor['windows']:,} windows of {floor['places']} places on two days; "
-        "speckle and levels differ, weather, season and incidence do not); "
+        "speckle and levels differ; weather, season, orbit and incidence do not); "
         f"here {floor['archive_median']:.3f} in the middle"
     ]
     if floor["above"] > _MANY * result["pairs"]:

@@ -36,7 +36,7 @@ from knowlip.inference.export.towers import IMAGE, TEXT, TOKENIZER, write_towers
 from knowlip.models import transformers_files
 from knowlip.models.card import ModelCard
 from knowlip.models.checkpoint import load_model, save_model
-from knowlip.models.hub import CARD, README, WEIGHTS
+from knowlip.models.hub import ANSWERS, CARD, README, WEIGHTS
 from knowlip.tasks import detect_folder, segmenter
 from knowlip.tasks.detect import found_in
 from knowlip.tasks.segmenter import predict
@@ -80,7 +80,9 @@ def _folder(config: ExportConfig) -> Exported:
     """The towers as files of weights and settings for other libraries."""
     if (kind := kind_of_model(config.model)) != "towers":
         raise ValueError(f"--format {config.format} is for models with both towers, and {config.model} is a {kind}.")
-    written = open_clip.FILES if config.format == "open_clip" else (CARD, WEIGHTS, README, *transformers_files.FILES)
+    written = (
+        open_clip.FILES if config.format == "open_clip" else (CARD, WEIGHTS, README, ANSWERS, *transformers_files.FILES)
+    )
     check_replaceable(config.out, written[0], written)
     model = load_model(config.model)
     if config.format == "open_clip":
@@ -89,6 +91,9 @@ def _folder(config: ExportConfig) -> Exported:
     else:
         card = cast(ModelCard, {name: value for name, value in model.card.items() if name != "command"})
         files = transformers_files.transformers_files(model)
+        # Without it the copy would answer what the original refuses; of which weights it is it says itself.
+        if model.folder is not None and (model.folder / ANSWERS).is_file():
+            files[ANSWERS] = (model.folder / ANSWERS).read_text(encoding="utf-8")
         save_model(model, config.out, card, files=files)
     return {"out": str(config.out), "kind": kind, "format": config.format, "differences": {}}
 

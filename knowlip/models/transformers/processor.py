@@ -84,7 +84,8 @@ class KnowLIPImageProcessor(BaseImageProcessor):
             `pixel_values` (B, 1, S, S), and `width_m` (B,), width on the ground, where pixel sizes are given.
 
         Raises:
-            ValueError: no image, a coloured one, one of more than 8 bit, or as many sizes as images are needed.
+            ValueError: no image, a coloured one, one of more than 8 bit, sizes that are not above 0, or other than one
+                or as many as images.
         """
         if return_tensors != "pt":
             raise ValueError('return_tensors must be "pt".')
@@ -98,6 +99,8 @@ class KnowLIPImageProcessor(BaseImageProcessor):
             metres = np.asarray(metres_per_pixel, float)
             if metres.ndim and metres.shape != (len(grey),):
                 raise ValueError(f"{len(grey)} images need one size of a pixel or as many, not {metres.size}.")
+            if np.any(metres <= 0) or np.any(np.isinf(metres)):
+                raise ValueError("metres_per_pixel must be above 0; NaN where it is not known.")
             widths = metres * np.sqrt([one.size for one in grey])
             found["width_m"] = torch.tensor(np.broadcast_to(widths, len(grey)).copy(), dtype=torch.float32)
         return BatchFeature(found)

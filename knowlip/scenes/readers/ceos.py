@@ -24,7 +24,7 @@ from knowlip.scenes.orbit import LIGHT_M_S
 from knowlip.scenes.raster import Raster
 from knowlip.scenes.readers import ceos_records as ceos
 from knowlip.scenes.readers.ceos_places import place
-from knowlip.scenes.readers.ceos_records import HEADER_BYTES, Record, read_image_header, read_leader
+from knowlip.scenes.readers.ceos_records import HEADER_BYTES, ImageLayout, Record, read_image_header, read_leader
 from knowlip.scenes.readers.common import require_polarisation
 from knowlip.scenes.readers.described import SceneFacts, described
 from knowlip.scenes.readers.jaxa_summary import summary_facts
@@ -37,6 +37,8 @@ _IMAGE = re.compile(
     re.IGNORECASE,
 )
 _BESIDE = ("LED", "TRL", "VOL", "BRS")
+_FACTORS_DB = -120.0, -40.0
+"""Factors that can be: both missions' are -83 dB."""
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)")
 
 
@@ -95,6 +97,9 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
         raise UnknownFormat(f"{path} is one scan of a ScanSAR image, which is not put together: take level 1.5 of it.")
     require_polarisation(polarisation, overrides, path)
     layout = read_image_header(path)
+    if layout.complex_pixels != level.startswith("1.1"):
+        held = "complex" if layout.complex_pixels else "detected"
+        raise DamagedProduct(f"{path} holds {held} pixels, which level {level} of its name has not: was it renamed?")
     leader_file = path.with_name(f"LED-{_scene_of(path)}")
     leader = read_leader(leader_file)
     facts = _facts(path, match, leader, layout.complex_pixels)
@@ -115,7 +120,12 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     slant = layout.complex_pixels
     projection = "slant" if slant else "map" if not isinstance(geometry, ControlPoints) else "ground"
     azimuth = geometry.first_line_azimuth() if slant and isinstance(geometry, ControlPoints) else math.nan
-    facts = replace(facts, projection=projection, look_azimuth_deg=azimuth, notes=facts.notes + placed.notes)
+    facts = replace(
+        facts,
+        projection=projection,
+        look_azimuth_deg=azimuth,
+        notes=facts.notes + _doubts(path, polarisation, layout, leader) + placed.notes,
+    )
     return [described(path, raster, facts, overrides, False, (path, leader_file), geometry)]
 
 
@@ -126,12 +136,32 @@ def _scene_of(path: Path) -> str:
     return name[: -len(match["scan"])] if match and match["scan"] else name
 
 
+def _doubts(path: Path, polarisation: str, layout: ImageLayout, leader: dict[int, Record]) -> tuple[str, ...]:
+    """What tells that files were swapped or renamed, which nothing in their names shows."""
+    notes: tuple[str, ...] = ()
+    codes = ceos.line_polarisation(layout.lines(np.array([0])))
+    if codes and codes != polarisation:
+        notes += (f"Its lines say that it is {codes}, its name {polarisation}: the name is believed, was it renamed?",)
+    scene = leader[ceos.SUMMARY].text(20, 32)
+    if scene and scene.upper() not in path.name.upper():
+        notes += (f"Its leader says that it is of {scene:.32}, which its name does not: is it that of another scene?",)
+    if ceos.MAP in leader:
+        columns, rows = leader[ceos.MAP].number(60), leader[ceos.MAP].number(76)
+        if rows > 0 and columns > 0 and (rows, columns) != layout.shape:
+            stated = f"{rows:.0f} lines of {columns:.0f} pixels"
+            notes += (f"Its leader is of an image of {stated}, not of {layout.shape[0]} of {layout.shape[1]}.",)
+    return notes
+
+
 def _facts(path: Path, match: re.Match[str], leader: dict[int, Record], complex_pixels: bool) -> SceneFacts:
     """What the name and the leader say."""
     # The leader says what is so; the name only what the leader leaves out (mode, level).
     summary = leader[ceos.SUMMARY]
     named = summary_facts(NAME, path.name, match["pole"].upper(), {"Pds_ProductID": match["product"].upper()})
     factor_db = leader[ceos.RADIOMETRY].number(20) if ceos.RADIOMETRY in leader else math.nan
+    why = "its leader states no calibration factor"
+    if math.isfinite(factor_db) and not _FACTORS_DB[0] < factor_db < _FACTORS_DB[1]:
+        factor_db, why = math.nan, f"its leader states a calibration factor of {factor_db:g} dB, which cannot be"
     looks = summary.numbers(1174, 2)
     time = _TIME.match(summary.text(68, 32))
     angle, clock, wavelength = summary.number(484, 8), summary.number(476, 8), summary.number(500)
@@ -139,15 +169,18 @@ def _facts(path: Path, match: re.Match[str], leader: dict[int, Record], complex_
     notes = named.notes
     if side and named.look_side and side != named.look_side:
         notes += (f"Its name says that it looks {named.look_side}, its leader {side}: the leader is believed.",)
+    orbit = {"ASCEND": "ascending", "DESCEND": "descending"}.get(summary.text(1534, 8).upper(), "")
+    if orbit and named.orbit and orbit != named.orbit:
+        notes += (f"Its name says that its orbit is {named.orbit}, its leader {orbit}: the leader is believed.",)
     if leader[ceos.SUMMARY].text(396, 16).upper() not in ("ALOS", "ALOS2"):
         raise DamagedProduct(f"{summary.path} is the leader of {summary.text(396, 16)[:20]!r}, not of ALOS or ALOS-2.")
     return replace(
         named,
         name=path.name,
         factor=10 ** ((factor_db + (COMPLEX_DB if complex_pixels else 0.0)) / 10),
-        why="its leader states no calibration factor",
+        why=why,
         date=f"{time[1]}-{time[2]}-{time[3]}T{time[4]}:{time[5]}:{time[6]}Z" if time else "",
-        orbit={"ASCEND": "ascending", "DESCEND": "descending"}.get(summary.text(1534, 8).upper(), named.orbit),
+        orbit=orbit or named.orbit,
         look_side=side or named.look_side,
         incidence_deg=angle if 0 < angle < 90 else math.nan,
         frequency_ghz=LIGHT_M_S / wavelength / 1e9 if wavelength > 0 else math.nan,

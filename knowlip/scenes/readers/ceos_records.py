@@ -146,6 +146,12 @@ def integers(prefix: np.ndarray, at: int, count: int) -> np.ndarray:
     return np.ascontiguousarray(prefix[:, at : at + 4 * count]).view(">i4").astype(float)
 
 
+def line_polarisation(prefix: np.ndarray) -> str:
+    """What was sent and received in the first of some lines, "HV"; "" where its two codes (0: H, 1: V) are none."""
+    codes = [int.from_bytes(bytes(prefix[0, at : at + 2]), "big") for at in (52, 54)]
+    return "".join("HV"[code] for code in codes) if prefix.shape[1] >= 56 and {*codes} <= {0, 1} else ""
+
+
 def line_times(prefix: np.ndarray) -> list[tuple[int, int, float]]:
     """Year, day of the year and seconds of that day at which each line was taken; microseconds where they are kept
     (ALOS-2), else milliseconds."""

@@ -140,6 +140,10 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     if not calibrated:
         notes.append(relative(path, overrides, "the archive holds no Patch_Cal"))
     marked = read_ships(archive.ships)
+    named = len(re.findall("<ship>", archive.ships, re.IGNORECASE))
+    if named > len(marked):
+        lost = f"{named - len(marked)} of the {named} ships of Ship.xml"
+        notes.append(f"{lost} have no place of their own (none, or that of another, which then counts once).")
     product = _Product(archive, name[0], name[1], name[2], name[3], calibrated, fit, tuple(notes), marked)
     scenes: list[Scene] = []
     reasons: list[str] = []

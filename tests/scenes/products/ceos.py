@@ -113,7 +113,7 @@ def leader(path: Path, **about: object) -> None:
     records = [head]
     side = {"right": 90.0, "left": -90.0}[str(about["side"])]
     summary = Fields(2, (18, 10, 18, 20), 4096).put(12, 4, 1).put(68, 32, f"{DAY}043342500")
-    summary.put(20, 32, "ALOS2015976960-140909").numbers(116, 16, [LAT, LON, 345.0]).put(164, 16, "GRS80")
+    summary.put(20, 32, "-".join(path.name.split("-")[1:-1])).numbers(116, 16, [LAT, LON, 345.0]).put(164, 16, "GRS80")
     summary.numbers(180, 16, [6378.137, 6356.7523141, 5.974, 3.986005, 0.108, 0.0, 0.0])
     summary.put(324, 8, shape[0] // 2).put(332, 8, shape[1] // 2).numbers(340, 16, [10.0, 10.0])
     summary.put(388, 4, 1).put(396, 16, mission).put(412, 32, f"{mission.ljust(6)}-L -0315-").put(444, 8, 1597)
