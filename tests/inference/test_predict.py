@@ -17,10 +17,10 @@ from scipy import ndimage
 from knowlip.inference import predict_detect as module
 from knowlip.inference.predict import OtherSettingsError, ScenePredictor, predict_scenes
 from knowlip.inference.predict_detect import ScenesDetector
-from knowlip.tasks.count_scores import read_count_scores
 from knowlip.inference.predict_segment import ScenesSegmenter
 from knowlip.inference.scene_grid import SceneGrid, metres_for
 from knowlip.inference.scene_settings import PredictDetectConfig, PredictSegmentConfig
+from knowlip.tasks.count_scores import read_count_scores
 from knowlip.tasks.taught_on import TaughtOn
 from knowlip.tiles.ground import Ground
 
