@@ -154,7 +154,7 @@ def test_a_killed_detection_ends_with_the_same_bytes(
 
 def test_boxes_that_count_from_other_scores_are_another_result(tmp_path: Path, detector: Any) -> None:
     values, _ = planted(300, 300, 5)
-    config = PredictDetectConfig([write(tmp_path / "sea.tif", values)], model=tmp_path, out=tmp_path / "out")
+    config = PredictDetectConfig(scenes=[write(tmp_path / "sea.tif", values)], model=tmp_path, out=tmp_path / "out")
     score = {"category": "ship", "octave": None, "score": 0.95, "there": 20}
     (told,) = predict_scenes(config, detector(config, {"count_scores": [score]}))["scenes"]
     assert told["objects"] == {}
