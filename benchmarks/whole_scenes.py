@@ -334,7 +334,8 @@ def mosaic(options: argparse.Namespace) -> dict[str, Any]:
     # One stretch of grey levels and one pixel size: only where windows lie differs.
     levels = None if own else QuantiseConfig(method="window", window_db=(0.0, 48.0))
     same: dict[str, Any] = {"model": options.detector, "min_score": _LEAST, "quantise": levels, "octaves": False}
-    same |= {"metres_per_pixel": 1.0} if own else {}
+    # Windows are as large as the images here: ships of the larger half would be cut at the usual quarter.
+    same |= {"metres_per_pixel": 1.0, "overlap": 0.5} if own else {}
     names = [f"image-{number:03d}" for number in range(len(tiles))]
     alone = [_write_picture(work / "alone" / f"{name}.tif", one) for name, one in zip(names, singles)]
     for name, scenes in (("whole", [_write_picture(work / "whole.tif", whole)]), ("single", alone)):

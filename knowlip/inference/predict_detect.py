@@ -218,6 +218,8 @@ def show(result: Predicted) -> str:
 
     def line(one: Any) -> str:
         objects = ", ".join(f"{name} {count:,}" for name, count in one["objects"].items()) or "nothing"
-        return f"{objects} from a score of {one['min_score']} ({one['min_score_from']}) in {one['windows']:,} windows"
+        told = f"{objects} from a score of {one['min_score']} ({one['min_score_from']}) in {one['windows']:,} windows"
+        cut = one["cut_by_their_window"]
+        return f"{told}; {cut:,} end at an edge of their window: give a larger --overlap" if cut else told
 
     return show_scenes(result, line)
