@@ -93,7 +93,7 @@ def main() -> None:
         spent = results.details["detect"]["cpu_seconds"]
         command = f"python -m benchmarks.vision_detect --arms {arm} --epochs {options.epochs}"
         for name in ("size", "layer_decay", "simulated_steps"):
-            value = getattr(options, name)
+            value = getattr(options, name) if name != "simulated_steps" or arm.startswith("simulated") else None
             command += "" if value is None else f" --{name.replace('_', '-')} {value:g}"
         seconds = float(spent) if isinstance(spent, int | float) else None
         merge_rows(
