@@ -72,6 +72,7 @@ def parse_command(name: str, about: str, kind: type[Config], arguments: Sequence
     arguments = _spelt(arguments, kind)
     if leading := getattr(kind, "LEADING", ""):
         arguments = _leading_named(arguments, leading, len(positional) + 1)
+    arguments = _words_first(arguments)
     recipe = None
     if name in SECTIONS:
         parser.add_argument("--recipe", help="name of a recipe, or a YAML file with one section a stage")
@@ -277,6 +278,17 @@ def _leading_named(arguments: Sequence[str], leading: str, number: int) -> list[
         rest = " ".join(arguments[i] for i in words[1:])
         raise ValueError(f"{arguments[first]} before {rest} is the {leading}: leave out --{leading}.")
     return [*arguments[:first], f"--{leading}={arguments[first]}", *arguments[first + 1 :]]
+
+
+def _words_first(arguments: Sequence[str]) -> list[str]:
+    """Arguments with the words that belong to no flag in front: of several with flags between them the parser would
+    take an optional one for absent, and refuse it where it stands."""
+    words, rest = list[str](), list[str]()
+    for before, argument in zip(["=", *arguments], arguments):
+        # What follows a flag without = is its value; two flags have none.
+        is_value = before.startswith("--") and "=" not in before and before not in ("--json", "--help")
+        (rest if is_value or argument.startswith("-") else words).append(argument)
+    return list(arguments) if "--" in arguments else [*words, *rest]
 
 
 def _setting(kind: Any, name: str, prefix: str = "") -> tuple[str, Any]:

@@ -1,9 +1,11 @@
 """Boxes of objects on tiles, from their outlines on the ground."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
+from pyproj import CRS, Transformer
 from rasterio.transform import Affine
 
 from knowlip.dataset.annotations import annotation, rotated_box
@@ -61,3 +63,15 @@ def box_on(
         source=source,
         **{"length_m": float(metres.max()), "width_m": float(metres.min()), **more},
     )
+
+
+def in_crs(outlines: Sequence[shapely.Polygon], crs: CRS, code: str) -> list[shapely.Polygon]:
+    """Outlines in another CRS; those that have no place there become empty."""
+    to = Transformer.from_crs(crs, CRS.from_user_input(code), always_xy=True)
+    moved = []
+    for outline in outlines:
+        x, y = to.transform(*np.array(outline.exterior.coords).T)
+        sound = np.isfinite(x).all() and np.isfinite(y).all()
+        there = shapely.Polygon(np.column_stack([x, y])) if sound else shapely.Polygon()
+        moved.append(there if there.is_valid else there.convex_hull)  # a thin one may cross itself when it is bent
+    return moved

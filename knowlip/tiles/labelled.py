@@ -8,9 +8,8 @@ from rasterio.transform import Affine
 
 from knowlip.dataset.records import AnnotationRow
 from knowlip.scenes import Scene
-from knowlip.tiles.boxes import TilePlace, box_on
+from knowlip.tiles.boxes import TilePlace, box_on, in_crs
 from knowlip.tiles.ground import Ground
-from knowlip.tiles.vectors import in_crs
 
 MIN_VISIBLE = 0.5
 """Objects of which a tile shows a smaller share of the area are left out of it, as `dataset overlay` does."""

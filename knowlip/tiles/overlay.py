@@ -27,9 +27,9 @@ from knowlip.dataset.png import encode_png
 from knowlip.dataset.records import AnnotationRow
 from knowlip.jobs.store import alone
 from knowlip.scenes.opening import GDAL_OPTIONS, open_raster
-from knowlip.tiles.boxes import TilePlace, box_on
+from knowlip.tiles.boxes import TilePlace, box_on, in_crs
 from knowlip.tiles.imports.masks import MaskCodes
-from knowlip.tiles.vectors import in_crs, read_objects
+from knowlip.tiles.vectors import read_objects
 
 if TYPE_CHECKING:
     import pandas as pd

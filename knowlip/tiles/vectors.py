@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import geopandas
-import numpy as np
 import pyogrio
 import shapely
-from pyproj import CRS, Transformer
+from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from knowlip.base.documents import read_json
@@ -71,18 +70,6 @@ def read_objects(path: Path, category: str, category_is: str) -> MapObjects:
         else:
             found += [(outline, name) for outline in outlines]
     return MapObjects(found, crs, dropped)
-
-
-def in_crs(outlines: Sequence[shapely.Polygon], crs: CRS, code: str) -> list[shapely.Polygon]:
-    """Outlines in another CRS; those that have no place there become empty."""
-    to = Transformer.from_crs(crs, CRS.from_user_input(code), always_xy=True)
-    moved = []
-    for outline in outlines:
-        x, y = to.transform(*np.array(outline.exterior.coords).T)
-        sound = np.isfinite(x).all() and np.isfinite(y).all()
-        there = shapely.Polygon(np.column_stack([x, y])) if sound else shapely.Polygon()
-        moved.append(there if there.is_valid else there.convex_hull)  # a thin one may cross itself when it is bent
-    return moved
 
 
 def _outlines(shape: Any) -> list[shapely.Polygon]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -70,3 +70,30 @@ def test_parts_of_a_flag_are_refused(flag: str) -> None:
 def test_a_list_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="given twice"):
         read("--sensors", "a", "--sensors", "b")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An image and a question that may be left out."""
+
+    POSITIONAL: ClassVar = ("image", "question")
+
+    image: Path
+    question: str = ""
+    scale: float | None = None
+    refuse: bool = True
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["a.png", "how many?", "--scale", "3"],
+        ["a.png", "--scale", "3", "how many?"],
+        ["--scale", "3", "a.png", "--json", "how many?"],
+        ["--scale=3", "a.png", "--refuse", "true", "how many?"],
+    ],
+)
+def test_words_may_stand_anywhere_among_the_flags(line: list[str]) -> None:
+    """A word that may be left out is not taken for absent where a flag stands before it."""
+    found, _ = parse_command("x", "", _Asked, line)
+    assert (found.image, found.question, found.scale) == (Path("a.png"), "how many?", 3.0)
