@@ -8,8 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from knowlip.base.files import check_replaceable, whole_folder, write_json
+from knowlip.base.documents import read_json
+from knowlip.base.files import check_replaceable, file_sha256, whole_folder, write_json
 from knowlip.base.rows import Json
+from knowlip.inference.calibration import read_calibration
 from knowlip.inference.export import open_clip
 from knowlip.inference.export.given import GivenImages, given_images
 from knowlip.inference.export.graph import FORMAT, OPSET, check_packages, versions
@@ -91,10 +93,11 @@ def _folder(config: ExportConfig) -> Exported:
     else:
         card = cast(ModelCard, {name: value for name, value in model.card.items() if name != "command"})
         files = transformers_files.transformers_files(model)
-        # Without it the copy would answer what the original refuses; of which weights it is it says itself.
-        if model.folder is not None and (model.folder / ANSWERS).is_file():
-            files[ANSWERS] = (model.folder / ANSWERS).read_text(encoding="utf-8")
         save_model(model, config.out, card, files=files)
+        # Without it the copy would answer what the original refuses. Its weights are the same in another file.
+        if model.folder is not None and read_calibration(model.folder)[0] is not None:
+            said = {**read_json(model.folder / ANSWERS), "weights_sha256": file_sha256(config.out / WEIGHTS)}
+            write_json(config.out / ANSWERS, said)
     return {"out": str(config.out), "kind": kind, "format": config.format, "differences": {}}
 
 

@@ -230,7 +230,7 @@ def test_a_cloud_optimised_geotiff_is_read_as_the_plain_one(more: dict[str, Any]
     whole = cog.read_bytes()
     for share in (0.02, 0.5):
         (tmp_path / "cut.tif").write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(ValueError, match=r"\.$"):
+        with pytest.raises(ValueError, match=r"\.\)?$"):
             open_scene(tmp_path / "cut.tif").read()
 
 
@@ -239,8 +239,9 @@ def test_a_real_geotiff_as_a_cog(tmp_path: Path) -> None:
     real = data / "s1-geotiff" / "losangeles_port_2021-01-05.tif"
     if not real.is_file():
         pytest.skip(f"{real} is not there (set KNOWLIP_DATA)")
-    found = understood(as_cog(real, tmp_path / "real.tif"), 1e9, "real.tif")
-    want = understood(real, 1e9, "real.tif")
+    # The name says the day.
+    found = understood(as_cog(real, tmp_path / real.name), 1e9, real.name)
+    want = understood(real, 1e9, real.name)
     assert {**found, "notes": []} == {**want, "notes": []}
 
 
