@@ -139,6 +139,14 @@ def test_each_rule_finds_its_own(rule: str, dimension: str, planted: dict[str, A
 
 
 @pytest.mark.parametrize(
+    "text", ["small waves decide how bright water is.", "wind changes how rough a water surface is"]
+)
+def test_an_indirect_question_may_end_with_its_verb(text: str) -> None:
+    assert "cut-off" not in {rule for rule, _ in found(tile("marine", Feature=text))}
+    assert ("cut-off", "Feature") in found(tile("marine", Feature="the surface of the water is"))
+
+
+@pytest.mark.parametrize(
     ("rule", "dimension", "planted"),
     [
         ("no-buildings", "Distribution", {"Buildings": "no buildings are visible"}),

@@ -270,6 +270,9 @@ _DANGLING: Final = re.compile(
     r"(?:\.\.\.|…|[,;:(\-–])$|\b(?:and|or|the|a|an|of|with|in|on|at|to|(?<!close )by|from|near|about|is|are|between)$"
 )
 
+_INDIRECT: Final = re.compile(r"\b(?:how|what|where|which|who)\b.*\b(?:is|are)$")
+"""An indirect question, whose last word is its verb: "decide how bright water is"."""
+
 
 def place_names(rows: Iterable[Any]) -> set[str]:
     """All names of places in index rows, airports and ports also without that word."""
@@ -323,7 +326,8 @@ def wording(tile: TileTexts, length: Callable[[str], int], limit: int) -> Iterat
         if text != UNKNOWN and text in seen:
             yield tile.finding(one.dimension, "duplicate-sentence", f"as {seen[text]}", seen[text])
         seen.setdefault(text, one.dimension)
-        if _DANGLING.search(one.text.strip().lower()):
+        ending = one.text.strip().lower()
+        if _DANGLING.search(ending) and not _INDIRECT.search(ending):
             yield tile.finding(one.dimension, "cut-off", "ends in the middle of a sentence")
         if limit and (size := length(one.text)) > limit:
             yield tile.finding(one.dimension, "too-long", f"{size} of at most {limit}")
