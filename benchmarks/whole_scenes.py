@@ -7,7 +7,7 @@
     knowlip build --recipe demo --scenes runs/train-scenes --out runs/train
     knowlip dataset overlay runs/train --masks 'runs/train-scenes/*.landcover.tif' --mask_classes \
         '[1=water,2=field,3=wood,4=built-up,5=road,6=runway,7=apron,8=grass,9=bridge,10=quay]'
-    (docs/whole-scenes.md has the two trainings)
+    (docs/whole-scenes.md has the trainings)
     python -m benchmarks.whole_scenes --train runs/train --scenes runs/test-scenes --detector runs/detect \
         --segmenter runs/segment --work runs/whole --counting runs/counting [--mosaic runs/ssdd] \
         [--parts simulated killed mosaic large]
@@ -97,9 +97,10 @@ def simulated(options: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for sensor in sorted({path.stem.rsplit("-", 1)[1] for path in scenes}):
         of_it = [path for path in scenes if path.stem.endswith(f"-{sensor}")]
+        truth = [_truth(path) for path in of_it]
         result[f"sim-{sensor}"] = {
-            **_detection(of_it, detect.out, floor.out),
-            **_counts(of_it, count.out),
+            **_detection(of_it, truth, detect.out, floor.out),
+            **_counts(of_it, truth, count.out),
             **_cover(of_it, segment.out, options),
         }
     area = sum(_km2(path) for path in scenes)
@@ -113,8 +114,7 @@ def _km2(path: Path) -> float:
         return float(file.width * file.height * abs(file.transform.determinant) / 1e6)
 
 
-def _detection(scenes: Sequence[Path], found: Path, floor: Path) -> dict[str, Any]:
-    truth = [_truth(path) for path in scenes]
+def _detection(scenes: Sequence[Path], truth: Sequence[pd.DataFrame], found: Path, floor: Path) -> dict[str, Any]:
     said, bright = ([_said(folder, path, there) for path, there in zip(scenes, truth)] for folder in (found, floor))
     categories = sorted({name for one in truth for name in one["category"]})
     values: dict[str, Any] = {"scenes": len(scenes)}
@@ -129,9 +129,8 @@ def _detection(scenes: Sequence[Path], found: Path, floor: Path) -> dict[str, An
     return values
 
 
-def _counts(scenes: Sequence[Path], found: Path) -> dict[str, Any]:
+def _counts(scenes: Sequence[Path], truth: Sequence[pd.DataFrame], found: Path) -> dict[str, Any]:
     """Ships called in each scene, from the scores from which the detector counts, beside calling none."""
-    truth = [_truth(path) for path in scenes]
     ships = np.array([int((one["category"] == "ship").sum()) for one in truth])
     called = [_said(found, path, there) for path, there in zip(scenes, truth)]
     counted = np.array([int((one["category"] == "ship").sum()) for one in called])

@@ -262,12 +262,8 @@ def _leading_named(arguments: Sequence[str], leading: str, number: int) -> list[
     Raises:
         ValueError: the flag is given too.
     """
-    # What follows a flag without = is its value; --json has none.
     words: list[int] = []
-    for i, argument in enumerate(arguments):
-        before = arguments[i - 1] if i else "="
-        is_value = before.startswith("--") and "=" not in before and before != "--json"
-        is_word = not argument.startswith("-") and not is_value
+    for i, is_word in enumerate(_are_words(arguments)):
         words = [*words, i] if is_word else []
         if len(words) == number:
             break
@@ -284,11 +280,18 @@ def _words_first(arguments: Sequence[str]) -> list[str]:
     """Arguments with the words that belong to no flag in front: of several with flags between them the parser would
     take an optional one for absent, and refuse it where it stands."""
     words, rest = list[str](), list[str]()
-    for before, argument in zip(["=", *arguments], arguments):
-        # What follows a flag without = is its value; two flags have none.
-        is_value = before.startswith("--") and "=" not in before and before not in ("--json", "--help")
-        (rest if is_value or argument.startswith("-") else words).append(argument)
+    for is_word, argument in zip(_are_words(arguments), arguments):
+        (words if is_word else rest).append(argument)
     return list(arguments) if "--" in arguments else [*words, *rest]
+
+
+def _are_words(arguments: Sequence[str]) -> list[bool]:
+    """Whether each argument belongs to no flag: what follows a flag without = is its value; two flags have none."""
+    return [
+        not argument.startswith("-")
+        and not (before.startswith("--") and "=" not in before and before not in ("--json", "--help"))
+        for before, argument in zip(["=", *arguments], arguments)
+    ]
 
 
 def _setting(kind: Any, name: str, prefix: str = "") -> tuple[str, Any]:

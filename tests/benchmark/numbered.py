@@ -10,7 +10,7 @@ import shapely
 from knowlip.base.vocabulary import REGIONS, SHIP_TYPES
 from knowlip.dataset import Dataset, writer
 from knowlip.dataset.png import encode_png
-from knowlip.language.dimensions import DIMENSIONS
+from tests.dataset.text_rows import text_rows
 from tests.language.test_questions import truth_of
 
 TRAIN, VAL, COUNT = 24, 30, 54
@@ -141,30 +141,9 @@ def build(folder: Path, truth: bool = True, revisions: bool = True, uneven: bool
         )
     writer.finish(folder, sorted({row["scene_id"] for row in rows}), {})
     data = Dataset(folder)
-    texts = pd.DataFrame(
-        [
-            {
-                "tile_id": f"t{number}",
-                "revision": 0,
-                "run": "annotate",
-                "instruction_set": "marine",
-                "slot": slot,
-                "dimension": name,
-                "text": text_of(number, name),
-                "annotator": "rules",
-                "confidence": 0.9,
-                "evidence": "visual",
-                "marks": "",
-                "decision": "annotated",
-                "delta_itc": 0.0,
-                "delta_itm": 0.0,
-                "margin": 0.0,
-                "reason": "",
-            }
-            for number in range(COUNT)
-            for slot, name in enumerate(DIMENSIONS["marine"], 1)
-        ]
-    )
+    tiles = [f"t{number}" for number in range(COUNT)]
+    texts = text_rows(tiles, "marine", lambda tile, _, name: text_of(int(tile[1:]), name))
+    texts = texts.assign(annotator="rules", confidence=0.9)
     data.write_texts(texts)
     if revisions:
         _add_revisions(data, texts)
