@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import knowlip
+from knowlip.base import plugins
 from knowlip.cli import main
 from tests.documented import ROOT, blocks, is_python, words
 from tests.test_docs import image, reason_not_to_run
@@ -39,7 +40,8 @@ def dataset(scenes: Path) -> Path:
 
 @pytest.fixture
 def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what a page needs, as the current folder."""
+    """A copy of what a page needs, as the current folder; what a page registers ends with it."""
+    monkeypatch.setattr(plugins, "_ADDED", {kind: dict(added) for kind, added in plugins._ADDED.items()})
     folder = tmp_path / "here"
     shutil.copytree(request.getfixturevalue(request.param), folder)
     monkeypatch.chdir(folder)

@@ -1,5 +1,6 @@
 """Tiny pre-training runs, in this process or in several, and what they leave behind."""
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -121,5 +122,6 @@ def start_processes(function: Callable[..., Any], world: int, *arguments: Any) -
 
 
 def _call(environment: dict[str, str], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    faulthandler.enable()
     os.environ |= environment
     function(*arguments)

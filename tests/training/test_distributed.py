@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, anno
     run = tmp_path / "run"
     config = comparable(annotated, run, stage_steps=(12, 0, 0), strategy="fsdp", checkpoint_every=2)
     ranks = start(config, world=2)
-    _wait_for(run, steps=3)
+    _wait_for(run, 3, ranks)
     ranks[1].kill()
     for rank in ranks:
         rank.join(60)
@@ -102,7 +103,7 @@ def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, anno
 
     config.strategy = "auto"
     [process] = start(config)
-    _wait_for(run, steps=first + 1)
+    _wait_for(run, first + 1, [process])
     process.terminate()
     process.join()
     assert process.exitcode not in (0, None)
@@ -113,10 +114,12 @@ def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, anno
     same_as(run, alone)
 
 
-def _wait_for(run: Path, steps: int) -> None:
+def _wait_for(run: Path, steps: int, processes: list[BaseProcess]) -> None:
     log = run / "log.jsonl"
     deadline = time.monotonic() + 400
     while not (log.is_file() and len(log.read_text().splitlines()) >= steps):
+        ended = [process.exitcode for process in processes]
+        assert ended == [None] * len(processes), f"a process ended by itself: {ended}"
         assert time.monotonic() < deadline, "the training does not begin"
         time.sleep(0.002)
 
