@@ -33,8 +33,9 @@ from knowlip.tasks.runs import FLOOR, METRICS
 NAME: Final = "ssdd"
 CURVES: Final = VISION.parent / "detect_curves.json"
 SHOTS: Final = (5, 20, 100)
-ARMS: Final = ("ssdd", "simulated", *(f"{start}-{shots}" for shots in SHOTS for start in ("shots", "simulated")))
-"""All real training images; simulated ones alone; few real ones alone, and behind the simulated ones."""
+_FEW: Final = tuple(f"{start}-{shots}" for shots in SHOTS for start in ("shots", "simulated"))
+ARMS: Final = ("ssdd", "simulated", "simulated-all", *_FEW)
+"""All real training images; simulated ones alone; all real ones behind them; few real ones alone, and behind them."""
 _FEW_STEPS: Final = 400
 
 
@@ -51,9 +52,10 @@ def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
         # Most tiles of a scene show no ship: without them a detector calls far too much one.
         given |= {"dataset": options.simulated, "test_on": options.ssdd, "keep_empty": True}
         given |= {"steps": options.simulated_steps, "validation_share": 0.0} if options.simulated_steps else {}
-    elif shots:
+    elif kind == "simulated":
+        given |= {"init_from": options.work / "simulated"}
+    if arm in _FEW:
         given |= {"shots": int(shots), "steps": _FEW_STEPS, "batch_size": min(8, int(shots)), "validation_share": 0.0}
-        given |= {"init_from": options.work / "simulated"} if kind == "simulated" else {}
     return stage_config(DetectConfig, given)
 
 
@@ -61,7 +63,8 @@ def named(rows: Sequence[Row], arm: str, label: str, encoder: str) -> list[Row]:
     """Rows with the names of the file: what was learned from stands in the data's name, a label for the encoder's."""
     kind, _, shots = arm.partition("-")
     learned = {"ssdd": NAME, "simulated": f"simulated->{NAME}", "shots": f"{shots} shots->{NAME}"}[kind]
-    learned = f"simulated, {shots} shots->{NAME}" if kind == "simulated" and shots else learned
+    if kind == "simulated" and shots:
+        learned = f"simulated, {'all' if shots == 'all' else f'{shots} shots'}->{NAME}"
     return [
         replace(
             row,
