@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -92,18 +93,25 @@ def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, anno
     """Killed with two shards, continued by one process, stopped by SIGTERM, finished by two copies."""
     run = tmp_path / "run"
     config = comparable(annotated, run, stage_steps=(12, 0, 0), strategy="fsdp", checkpoint_every=2)
-    ranks = start(config, world=2)
-    _wait_for(run, 3, ranks)
-    ranks[1].kill()
-    for rank in ranks:
-        rank.join(60)
+    for again in (True, False):
+        ranks = start(config, world=2)
+        by_itself = _wait_for(run, 3, ranks)
+        ranks[1].kill()
+        for rank in ranks:
+            rank.join(60)
+        # The machine may kill one of them too, where memory is short: that is told, and tried once more.
+        if again and any(code is not None and code < 0 for code in by_itself):
+            warnings.warn(f"a process was ended by a signal before it was killed: {by_itself}", stacklevel=1)
+            continue
+        assert not by_itself, f"a process ended by itself: {by_itself}"
+        break
     assert ranks[0].exitcode not in (0, None), "the first process outlived the second"
     first = _last_step(run)
     assert first < 12
 
     config.strategy = "auto"
     [process] = start(config)
-    _wait_for(run, first + 1, [process])
+    assert not _wait_for(run, first + 1, [process])
     process.terminate()
     process.join()
     assert process.exitcode not in (0, None)
@@ -114,14 +122,17 @@ def test_a_dead_process_ends_the_others_and_any_number_goes_on(alone: Path, anno
     same_as(run, alone)
 
 
-def _wait_for(run: Path, steps: int, processes: list[BaseProcess]) -> None:
+def _wait_for(run: Path, steps: int, processes: list[BaseProcess]) -> list[int | None]:
+    """Wait for lines of the log; exit codes where a process ends before."""
     log = run / "log.jsonl"
     deadline = time.monotonic() + 400
     while not (log.is_file() and len(log.read_text().splitlines()) >= steps):
         ended = [process.exitcode for process in processes]
-        assert ended == [None] * len(processes), f"a process ended by itself: {ended}"
+        if any(code is not None for code in ended):
+            return ended
         assert time.monotonic() < deadline, "the training does not begin"
         time.sleep(0.002)
+    return []
 
 
 def _last_step(run: Path) -> int:
