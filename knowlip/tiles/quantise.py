@@ -149,12 +149,23 @@ class Quantiser:
         starts = np.nan_to_num(starts, nan=np.inf)
         return np.searchsorted(self.thresholds, starts, side="right").astype(np.uint8)
 
+    @cached_property
+    def _limit_of_level(self) -> np.ndarray | None:
+        """(255,) float32: where each level ends, NaN for the last; None where a bin holds more than one threshold."""
+        if np.bincount(self.thresholds.view(np.uint32) >> _SHIFT).max() > 1:
+            return None
+        return np.append(self.thresholds, np.float32(np.nan))
+
     def __call__(self, power: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
         """Power float32 (any shape) and valid mask (None: all) -> uint8 levels of the same shape."""
         power = np.ascontiguousarray(power, np.float32)
         level = np.empty(power.shape, np.uint8)
         flat = power.reshape(-1)
-        _levels(flat, flat.view(np.uint32), self._level_of_bin, self.thresholds, level.reshape(-1))
+        bits, limits = flat.view(np.uint32), self._limit_of_level
+        if limits is not None:
+            _levels_of_fine_bins(flat, bits, self._level_of_bin, limits, level.reshape(-1))
+        else:
+            _levels(flat, bits, self._level_of_bin, self.thresholds, level.reshape(-1))
         if valid is not None:
             level *= valid
         return level
@@ -230,3 +241,11 @@ def _levels(power, bits, level_of_bin, thresholds, out):  # type: ignore[no-unty
         while level < 254 and power[i] >= thresholds[level]:
             level += 1
         out[i] = level + 1
+
+
+@njit(nogil=True, cache=True)
+def _levels_of_fine_bins(power, bits, level_of_bin, limits, out):  # type: ignore[no-untyped-def]
+    """`_levels` where a bin holds one threshold at most: without a branch, which speckle would mislead."""
+    for i in range(power.size):
+        level = np.int64(level_of_bin[(bits[i] & np.uint32(0x7FFFFFFF)) >> _SHIFT])
+        out[i] = level + 1 + (power[i] >= limits[level])

@@ -75,9 +75,10 @@ def levels_of(ground: Ground, root: Window, tile_px: int) -> list[Level]:
             continue
         sums = _box_sums(ground, place, side) if sums is None else _halved(sums)
         levels[side] = _level(sums, (place.width / side) * (place.height / side))
-    for side in sides:
-        if side not in levels:
-            levels[side] = _interpolated(ground, place, side)
+    finer = [side for side in sides if side not in levels]
+    if finer:
+        native = _native(ground, place)
+        levels |= {side: _interpolated(native, place, side) for side in finer}
     return [levels[side] for side in sides]
 
 
@@ -87,7 +88,7 @@ def level_of(ground: Ground, window: Window, side: int) -> Level:
     """
     place = _place(ground, window)
     if not place.averaged(side):
-        return _interpolated(ground, place, side)
+        return _interpolated(_native(ground, place), place, side)
     return _level(_box_sums(ground, place, side), (place.width / side) * (place.height / side))
 
 
@@ -98,8 +99,8 @@ def count_power(ground: Ground, root: Window, tile_px: int, histogram: PowerHist
     sides = [tile_px * 2**level for level in reversed(range(len(SCALES)))]
     side = next((side for side in sides if place.averaged(side)), 0)
     if not side:
-        level = _interpolated(ground, place, tile_px)
-        histogram.add(level.power, level.valid)
+        level = _interpolated(_native(ground, place), place, tile_px)
+        histogram.add(level.power, None if level.whole else level.valid)
         return
     table = ground.scene.raster.table
     if table is not None and place.whole_factors(side) == (1, 1):
@@ -213,30 +214,79 @@ def _overlaps(start: float, step: float, cells: int, pixels: int) -> csr_matrix:
     return csr_matrix((weights[some].astype(np.float32), (row[some], at[some])), shape=(cells, pixels))
 
 
-def _interpolated(ground: Ground, place: _Place, side: int) -> Level:
+@dataclass(frozen=True)
+class _Native:
+    """Native pixels of a large window and one more around it, from the pixel (left, top) on."""
+
+    power: np.ndarray  # (rows, columns) float32; 0 where not valid.
+    valid: np.ndarray  # (rows, columns) bool.
+    left: int
+    top: int
+
+
+def _native(ground: Ground, place: _Place) -> _Native:
+    left, right = math.floor(place.x) - 1, math.ceil(place.x + place.width) + 1
+    top, bottom = math.floor(place.y) - 1, math.ceil(place.y + place.height) + 1
+    return _Native(*ground.read(PixelWindow(left, top, right - left, bottom - top)), left, top)
+
+
+def _interpolated(native: _Native, place: _Place, side: int) -> Level:
     """Linear interpolation between native pixel centres, valid pixels only."""
-    x, y, width, height = place.x, place.y, place.width, place.height
-    left, right = math.floor(x) - 1, math.ceil(x + width) + 1
-    top, bottom = math.floor(y) - 1, math.ceil(y + height) + 1
-    power, valid = ground.read(PixelWindow(left, top, right - left, bottom - top))
-    rows = _neighbours(y - top, height / side, side, bottom - top)
-    columns = _neighbours(x - left, width / side, side, right - left)
-    weight = _apply(rows, columns, valid.astype(np.float32))
-    total = _apply(rows, columns, power)
-    usable = weight >= 0.5
-    return Level(
-        np.divide(total, weight, out=np.zeros_like(total), where=usable), usable, np.minimum(weight, 1), averaged=False
-    )
+    rows, columns = native.power.shape
+    down = _neighbours(place.y - native.top, place.height / side, side, rows)
+    across = _neighbours(place.x - native.left, place.width / side, side, columns)
+    power = np.empty((side, side), np.float32)
+    if native.valid.all():
+        _interpolate_whole(native.power, *down, *across, power)
+        return Level(power, _ones(side, bool), _ones(side, np.float32), averaged=False, whole=True)
+    usable, coverage = np.empty((side, side), bool), np.empty((side, side), np.float32)
+    _interpolate(native.power, native.valid, *down, *across, power, usable, coverage)
+    return Level(power, usable, coverage, averaged=False)
 
 
-def _neighbours(start: float, step: float, cells: int, pixels: int) -> csr_matrix:
-    """(cells, pixels) matrix of linear interpolation at the cell centres between pixel centres."""
+def _neighbours(start: float, step: float, cells: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """First of the two pixels between whose centres each cell's centre lies (cells,), and the weights of both
+    (cells, 2) float32."""
     at = start + (np.arange(cells) + 0.5) * step - 0.5
     low = np.clip(np.floor(at).astype(int), 0, pixels - 2)
     share = np.clip(at - low, 0, 1).astype(np.float32)
-    rows = np.repeat(np.arange(cells), 2)
-    columns = np.column_stack([low, low + 1]).ravel()
-    return csr_matrix((np.column_stack([1 - share, share]).ravel(), (rows, columns)), shape=(cells, pixels))
+    return low, np.column_stack([1 - share, share])
+
+
+@njit(nogil=True, cache=True)
+def _interpolate(power, valid, tops, down, lefts, across, out, usable, coverage):  # type: ignore[no-untyped-def]
+    """Fill `out`, `usable` and `coverage` (cells, cells): weighted mean of the valid ones of four pixels, and the
+    weight of these. Between two rows first, for all native columns, then between two columns."""
+    columns = power.shape[1]
+    total, weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    for i in range(out.shape[0]):
+        above, below, a, b = tops[i], tops[i] + 1, down[i, 0], down[i, 1]
+        for c in range(columns):
+            total[c] = a * power[above, c] + b * power[below, c]
+            weight[c] = a * np.float32(valid[above, c]) + b * np.float32(valid[below, c])
+        for j in range(out.shape[1]):
+            at, c, d = lefts[j], across[j, 0], across[j, 1]
+            share = c * weight[at] + d * weight[at + 1]
+            usable[i, j] = share >= np.float32(0.5)
+            coverage[i, j] = min(share, np.float32(1))
+            value = c * total[at] + d * total[at + 1]
+            out[i, j] = value / share if share >= np.float32(0.5) else np.float32(0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _interpolate_whole(power, tops, down, lefts, across, out):  # type: ignore[no-untyped-def]
+    """`_interpolate` where all pixels are valid. Rounding may leave their weight a hair off 1: it is divided by too,
+    so that a pixel does not depend on what is beside the four that it is made of."""
+    columns = power.shape[1]
+    total = np.empty(columns, np.float32)
+    for i in range(out.shape[0]):
+        above, below, a, b = tops[i], tops[i] + 1, down[i, 0], down[i, 1]
+        weight = a + b
+        for c in range(columns):
+            total[c] = a * power[above, c] + b * power[below, c]
+        for j in range(out.shape[1]):
+            at, c, d = lefts[j], across[j, 0], across[j, 1]
+            out[i, j] = (c * total[at] + d * total[at + 1]) / (c * weight + d * weight)
 
 
 def _apply(rows: csr_matrix, columns: csr_matrix, values: np.ndarray) -> np.ndarray:

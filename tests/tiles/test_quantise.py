@@ -11,7 +11,7 @@ from knowlip.tiles.quantise import PowerHistogram, Quantiser, percentile_quantis
 ALL = np.ones(1, bool)
 
 
-@pytest.mark.parametrize(("lo", "hi"), [(-30.0, 5.0), (0.0, 3.0), (20.0, 80.0)])
+@pytest.mark.parametrize(("lo", "hi"), [(-30.0, 5.0), (0.0, 3.0), (20.0, 80.0), (-4.0, 20.0)])
 def test_levels_follow_the_definition(lo, hi):
     quantiser = Quantiser("q", lo, hi)
     decibel = np.linspace(lo - 20, hi + 20, 20001)
@@ -23,6 +23,13 @@ def test_levels_follow_the_definition(lo, hi):
     inside = (decibel > lo) & (decibel < hi)
     half = (hi - lo) / 254 / 2
     assert np.abs(quantiser.to_db(level)[inside] - decibel[inside]).max() < half * 1.001
+
+
+@pytest.mark.parametrize("hi", [-19.0, 0.0])
+def test_what_no_level_holds_goes_to_the_ends(hi):
+    """Few and many thresholds within a bin of the table."""
+    power = np.array([np.nan, np.inf, 3e38, -1.0, 0.0], np.float32)
+    np.testing.assert_array_equal(Quantiser("q", -20, hi)(power)[[0, 1, 2, 4]], [255, 255, 255, 1])
 
 
 def test_zero_is_nodata_and_dark_data_is_one():

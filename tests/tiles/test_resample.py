@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from pyproj import Transformer
+from scipy.ndimage import map_coordinates
 
 from knowlip.scenes import open_scene
 from knowlip.tiles.ground import Ground
@@ -83,6 +84,35 @@ def test_nodata_neither_counts_nor_bleeds(tmp_path):
     assert np.all(large.power[large.valid] == 9)
     np.testing.assert_array_equal(large.valid.sum(axis=1), 32 - 12)
     assert large.coverage.mean() == pytest.approx(156 / 256)
+
+
+def test_interpolation_weighs_valid_pixels_alone_and_a_hole_changes_its_surroundings_only(tmp_path):
+    power = np.random.default_rng(2).exponential(1, (90, 90)).astype(np.float32)
+    holes = power.copy()
+    holes[40, 50] = holes[41, 50] = np.nan
+    found = []
+    for name, values in (("whole", power), ("holes", holes)):
+        path = write_scene(tmp_path / f"{name}.tif", values, pixel=7.9, tags={"KNOWLIP_UNITS": "intensity"})
+        _, root, three = levels(path, (512, 256, 128), 96)
+        found.append(three)
+        for level in three:
+            side = len(level.power)
+            at = (np.arange(side) + 0.5) * 512 / side / 7.9 - 0.5
+            y, x = np.meshgrid(at + (5750000 - root.top) / 7.9, at + (root.left - 600000) / 7.9, indexing="ij")
+            known = np.isfinite(values)
+            weight = map_coordinates(known.astype(float), [y, x], order=1)
+            total = map_coordinates(np.where(known, values, 0).astype(float), [y, x], order=1)
+            np.testing.assert_array_equal(level.valid, weight >= 0.5)
+            mean = total / np.maximum(weight, 0.5)
+            np.testing.assert_allclose(level.power[level.valid], mean[level.valid], rtol=1e-4)
+            np.testing.assert_allclose(level.coverage, weight, atol=1e-5)
+            assert not level.power[~level.valid].any()
+    for whole, holed in zip(*found):
+        assert whole.whole
+        assert not holed.whole
+        untouched = holed.coverage > 0.9999
+        assert 0.5 < untouched.mean() < 1
+        np.testing.assert_array_equal(whole.power[untouched], holed.power[untouched])
 
 
 @pytest.mark.parametrize("crs", [4326, 3395, 32630])
