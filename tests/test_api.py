@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import knowlip
-from knowlip import api
+from knowlip.api.running import joined
 from tests.documented import python_blocks
 
 STORY = [
@@ -126,7 +126,7 @@ def test_bad_input_is_one_sentence(call: Any, sentence: str, tmp_path: Path, mon
 
 
 def test_settings_are_joined_over_a_recipe() -> None:
-    assert api._joined({"a": 1, "g": {"x": 1, "y": 2}}, {"g": {"y": 3}, "b": 4}) == {
+    assert joined({"a": 1, "g": {"x": 1, "y": 2}}, {"g": {"y": 3}, "b": 4}) == {
         **{"a": 1, "b": 4},
         **{"g": {"x": 1, "y": 3}},
     }

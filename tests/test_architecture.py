@@ -33,7 +33,7 @@ ROOMS = [
     "cli",
     "api",
 ]
-"""From the top floor down; the last five are files."""
+"""From the top floor down; `commands`, `pipeline`, `completion` and `cli` are files."""
 HEAVY = frozenset(
     [
         "torch",
