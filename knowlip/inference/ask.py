@@ -376,7 +376,15 @@ def show(result: AnsweredQuestion) -> str:
     starts = [f"{one['image']}: " + (f"{one['question']} " if several else "") for one in asked]
     lines = [show_one(one, start if "images" in result else "") for one, start in zip(asked, starts)]
     lines += [f"left out: {one['image']}: {one['reason']}" for one in result.get("failed", ())]
+    if any(_refused(one) for one in asked):
+        lines.append("--refuse false gives an answer where one is refused")
     return "\n".join(lines)
+
+
+def _refused(result: AnsweredQuestion) -> bool:
+    """Whether an image, a window of it, or a link of its chain is refused."""
+    parts: list[Mapping[str, Any]] = [result, *result.get("windows", ()), *result.get("chain", ())]
+    return any(one["refused"] for one in parts)
 
 
 def show_one(result: AnsweredQuestion, start: str = "") -> str:

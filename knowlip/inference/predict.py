@@ -143,7 +143,7 @@ def predict_scenes(config: PredictConfig, predictor: ScenePredictor) -> Predicte
         runner(ScenesWork(config, predictor, known), _where(config, predictor, items)) as run,
     ):
         for number, (item, end) in enumerate(run(items), 1):
-            say(f"scene {number} of {len(items)}: {end.reason or 'finished'}: {item.path}")
+            say(f"scene {number} of {len(items)}, {item.path}: {end.reason or 'finished'}")
             ends[item] = end
     if other := next((end for end in ends.values() if end.other_settings), None):
         raise OtherSettingsError(other.reason)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from knowlip.base.columns import in_columns
 from knowlip.base.files import sha256, whole_file
 from knowlip.base.progress import say, track
 from knowlip.dataset import Dataset
@@ -96,17 +97,16 @@ def search(config: SearchConfig) -> FoundTiles | FoundInArchive | FoundChanges:
 
 
 def show(result: FoundTiles | FoundInArchive | FoundChanges) -> str:
-    """A line for each tile: rank, similarity, matching probability, tile, place."""
+    """A line for each tile below a head: rank, similarity, matching probability, tile, place."""
     if "changes" in result:
         return show_changes(cast(FoundChanges, result))
     if "searched" in result:
         return show_archive(cast(FoundInArchive, result))
-    lines = []
+    rows = []
     for rank, hit in enumerate(result["hits"], 1):
-        place = "place unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
-        scores = f"{hit['similarity']:.3f}  {hit['match']:.3f}"
-        lines.append(f"{rank:3d}  {scores}  {hit['tile_id']}  {place}  {hit['city']}")
-    return "\n".join(lines)
+        place = "unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
+        rows.append([str(rank), f"{hit['similarity']:.3f}", f"{hit['match']:.3f}", hit["tile_id"], place, hit["city"]])
+    return "\n".join(in_columns(["", "similarity", "match", "tile", "lat, lon", "city"], rows, (0, 1, 2)))
 
 
 def _write_footprints(path: Path, dataset: Dataset, hits: list[Hit]) -> None:

@@ -132,7 +132,10 @@ def test_an_archive_of_scenes_and_tiles_is_asked_and_loses_a_source(tmp_path: Pa
         found = search(SearchConfig(**ask, text="three ships", top=4, out=tmp_path / f"hits.{suffix}"))
     assert len(found["hits"]) == 4
     assert found["of"] == sum(both["sources"].values())
-    assert "windows that pass" in show(found)
+    shown = show(found).splitlines()
+    assert shown[0].split() == ["similarity", "match", "window", "lat,", "lon", "sensor", "date"]
+    assert [line.split()[0] for line in shown[1:5]] == ["1", "2", "3", "4"]
+    assert "windows that pass" in shown[-1]
     assert len(json.loads((tmp_path / "hits.geojson").read_text())["features"]) == 4
     assert len(geopandas.read_parquet(tmp_path / "hits.parquet")) == len(pd.read_csv(tmp_path / "hits.csv")) == 4
     page = (tmp_path / "hits.html").read_text()

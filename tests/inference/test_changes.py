@@ -138,6 +138,8 @@ def test_what_changed_is_found_and_the_rest_is_noise(archive: dict[str, Any], tm
     assert first["overlap"] == pytest.approx(1)
     assert first["earlier_answer"] is None
     shown = show_changes(found)
+    assert shown.split("\n")[0].split()[:3] == ["distance", "noise", "answers"]
+    assert shown.split("\n")[1].split()[2] == "above"
     assert "1 of 6 places seen on two days differ by more than unchanged ground" in shown
     assert "160 windows of 40 places on two days" in shown
     assert "above that line" not in shown

@@ -12,7 +12,7 @@ from PIL import Image
 
 from knowlip.base.files import file_sha256
 from knowlip.cli import main
-from knowlip.inference.ask import ask
+from knowlip.inference.ask import ask, show
 from knowlip.inference.calibration import FORMAT, read_calibration, softmax
 from knowlip.inference.evidence import evidence_box
 from knowlip.inference.images import read_image
@@ -109,7 +109,10 @@ def test_what_the_model_does_not_know_is_refused_with_the_reason(
     assert hole["refused"] is None
     assert hole["confidence"] is None
     assert main(["ask", str(picture), "Who are you?", "--model", str(model), "--device", "cpu"]) == 0
-    assert capsys.readouterr().out.startswith("no answer: The model was taught to say")
+    shown = capsys.readouterr().out
+    assert shown.startswith("no answer: The model was taught to say")
+    assert "\n--refuse false gives an answer" in shown
+    assert "--refuse false" not in show(answered)
 
 
 def test_what_is_not_surer_than_a_guess_or_not_there_is_refused(picture: Path, tmp_path: Path) -> None:

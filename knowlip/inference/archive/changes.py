@@ -15,13 +15,14 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 import shapely
 from PIL import Image
 
+from knowlip.base.columns import in_columns
 from knowlip.base.files import file_sha256, whole_file
 from knowlip.base.generation import GenerationConfig
 from knowlip.base.progress import say, track
@@ -404,14 +405,15 @@ def _uri(image: TakenImage) -> str:
 
 
 def show_changes(result: FoundChanges) -> str:
-    """A line for each place, and what unchanged ground comes to."""
-    lines = []
+    """A line for each place below a head, and what unchanged ground comes to."""
+    rows = []
     for rank, one in enumerate(result["changes"], 1):
-        answers = f"{one['earlier_answer']} -> {one['later_answer']}  " if one["later_answer"] is not None else ""
+        answers = f"{one['earlier_answer']} -> {one['later_answer']}" if one["later_answer"] is not None else "-"
         days = f"{one['earlier_date'][:10]} -> {one['later_date'][:10]}"
-        place: Any = f"{one['lat']:.4f}, {one['lon']:.4f}"
-        noise = "  (within the noise)" if one["above_noise"] is False else ""
-        lines.append(f"{rank:3d}  {one['distance']:.3f}{noise}  {answers}{days}  {place}  {one['later']}")
+        place = f"{one['lat']:.4f}, {one['lon']:.4f}"
+        noise = {True: "above", False: "within", None: "unknown"}[one["above_noise"]]
+        rows.append([str(rank), f"{one['distance']:.3f}", noise, answers, days, place, one["later"]])
+    lines = in_columns(["", "distance", "noise", "answers", "days", "lat, lon", "later window"], rows, (0, 1))
     what = "answer otherwise" if result["question"] else "differ by more than unchanged ground"
     if not result["question"] and not result["noise"]["places"]:
         what = "are listed by their distance"

@@ -12,6 +12,7 @@ import shapely
 import torch
 from PIL import Image
 
+from knowlip.base.columns import in_columns
 from knowlip.base.files import file_sha256, whole_file
 from knowlip.base.progress import say
 from knowlip.inference.archive.parts import Filters, SceneArchive
@@ -257,13 +258,14 @@ def _page(result: FoundInArchive, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def show(result: FoundInArchive) -> str:
-    """A line for each hit."""
-    lines = []
+    """A line for each hit below a head, and of how many."""
+    rows = []
     for rank, hit in enumerate(result["hits"], 1):
-        place = "place unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
-        match = "" if hit["match"] is None else f"{hit['match']:.3f}  "
-        date = hit["date"][:10] or "no date"
-        lines.append(f"{rank:3d}  {hit['similarity']:.3f}  {match}{hit['item']}  {place}  {hit['sensor']}  {date}")
+        place = "unknown" if hit["lat"] is None else f"{hit['lat']:.4f}, {hit['lon']:.4f}"
+        match = "-" if hit["match"] is None else f"{hit['match']:.3f}"
+        date = hit["date"][:10] or "unknown"
+        rows.append([str(rank), f"{hit['similarity']:.3f}", match, hit["item"], place, hit["sensor"], date])
+    lines = in_columns(["", "similarity", "match", "window", "lat, lon", "sensor", "date"], rows, (0, 1, 2))
     matches = [hit["match"] for hit in result["hits"] if hit["match"] is not None]
     if matches and max(matches) < 0.5:
         lines.append(f"by the model's own judgement none of them fits the text ({max(matches):.1%} for the best)")
