@@ -13,6 +13,7 @@ from pyproj import CRS, Transformer
 
 from knowlip.scenes.errors import NoLocation, PoorGeolocation
 from knowlip.scenes.geometry import GEOD, geodetic
+from knowlip.scenes.ground_range import GroundRangeUpdates
 
 _MOST_SPLINE_POINTS = 1500
 """A spline through more points costs more than it gives; a polynomial is fitted then."""
@@ -37,6 +38,8 @@ class ControlPoints:
     order: int = 0
     """Order (1 to 3) of a polynomial for points that are noisy (rounded coordinates, places of ships), which a spline
     would follow; 0: a spline from 10 points on."""
+    updates: GroundRangeUpdates | None = None
+    """Changes of the conversion to ground range between the lines of the points, which follow the nearest update."""
 
     kind = "control-points"
 
@@ -72,7 +75,9 @@ class ControlPoints:
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        return np.column_stack([self.columns, self.rows]).astype(float)
+        """(N, 2) columns and rows; the columns steady ones where the conversion to ground range changes."""
+        columns = self.columns if self.updates is None else self.updates.at_updates(self.columns, self.rows)
+        return np.column_stack([columns, self.rows]).astype(float)
 
     @cached_property
     def _to_ground(self) -> "_Fit":
@@ -102,6 +107,8 @@ class ControlPoints:
 
     def forward(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         columns, rows = np.broadcast_arrays(np.asarray(columns, float), np.asarray(rows, float))
+        if self.updates is not None:
+            columns = self.updates.steady(columns, rows)
         xy = self._to_ground(np.column_stack([columns.ravel(), rows.ravel()]))
         return xy[:, 0].reshape(columns.shape), xy[:, 1].reshape(columns.shape)
 
@@ -122,6 +129,8 @@ class ControlPoints:
             step_column = (missing[:, 0] * by_row[1] - missing[:, 1] * by_row[0]) / determinant
             step_row = (missing[:, 1] * by_column[0] - missing[:, 0] * by_column[1]) / determinant
             pixels = pixels + np.column_stack([step_column, step_row])
+        if self.updates is not None:
+            pixels = np.column_stack([self.updates.stored(pixels[:, 0], pixels[:, 1]), pixels[:, 1]])
         return pixels[:, 0].reshape(x.shape), pixels[:, 1].reshape(x.shape)
 
 

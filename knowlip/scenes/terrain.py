@@ -23,6 +23,7 @@ from rasterio.windows import Window
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import NoLocation
 from knowlip.scenes.geometry import AffineGeometry, Geometry, apply, is_located
+from knowlip.scenes.ground_range import GroundRangeUpdates
 from knowlip.scenes.opening import GDAL_OPTIONS, open_raster
 from knowlip.scenes.scene import Scene, SceneOverrides
 
@@ -100,6 +101,7 @@ class TerrainGeometry:
     left_ground: Array  # (25, 25, 2) x and y: conversions to ground range change from line to line.
     residual_m: float
     mesh_px: int = 8  # Target pixels between which a resampler may interpolate places.
+    updates: GroundRangeUpdates | None = None  # Where given, the polynomials are of steady columns.
 
     kind = "terrain"
 
@@ -108,10 +110,13 @@ class TerrainGeometry:
         unit = (np.stack([x, y, height], axis=-1) - self.center) / self.scale
         found = _terms(unit) @ self.to_pixel * self.pixel_scale + self.pixel_center
         found = found + _bilinear(self.left_pixel, (found - self.pixel_center) / self.pixel_scale)
-        return found[..., 0], found[..., 1]
+        columns, rows = found[..., 0], found[..., 1]
+        return (columns if self.updates is None else self.updates.stored(columns, rows)), rows
 
     def ground_of(self, columns: Array, rows: Array, height: Array) -> tuple[Array, Array]:
         """x and y of pixels on ground of given heights."""
+        if self.updates is not None:
+            columns = self.updates.steady(columns, rows)
         pixel = (np.stack([columns, rows], axis=-1) - self.pixel_center) / self.pixel_scale
         level = (height - self.center[2]) / self.scale[2]
         found = _terms(np.concatenate([pixel, level[..., None]], axis=-1)) @ self.to_ground
@@ -184,11 +189,16 @@ def over_terrain(scene: Scene, overrides: SceneOverrides, reopen: Callable[[floa
     heights = model.heights + model.offset_m
     low, high = float(heights.min()), float(heights.max())
     levels = np.array([low, (low + high) / 2, high]) if high - low > 10 else np.array([low - 50, low, low + 50])
-    placed = [_places(reopen(float(level)), across, down, local) for level in levels]
+    flat = [reopen(float(level)) for level in levels]
+    points = flat[0].geometry
+    updates = points.updates if isinstance(points, ControlPoints) else None
+    # The lattice is one of columns in which places are smooth.
+    stored = across if updates is None else updates.stored(across, down)
+    placed = [_places(one, stored, down, local) for one in flat]
     if max(np.abs(placed[0] - placed[2]).max(axis=1)) < 1e-3:
         return _told(scene, f"{path.name} is not used: the product states its places at no height but its own.")
-    geometry = _fitted(across, down, levels, placed, local, model, scene)
-    return _with_residual(scene, geometry, across, down)
+    geometry = _fitted(across, down, levels, placed, local, model, scene, updates)
+    return _with_residual(scene, geometry, stored, down)
 
 
 def open_model(path: Path, lons: Array, lats: Array, offset_m: float) -> HeightModel:
@@ -283,9 +293,16 @@ def _places(scene: Scene, columns: Array, rows: Array, crs: CRS) -> Array:
 
 
 def _fitted(
-    columns: Array, rows: Array, levels: Array, placed: list[Array], crs: CRS, model: HeightModel, scene: Scene
+    columns: Array,
+    rows: Array,
+    levels: Array,
+    placed: list[Array],
+    crs: CRS,
+    model: HeightModel,
+    scene: Scene,
+    updates: GroundRangeUpdates | None,
 ) -> TerrainGeometry:
-    """Polynomials through the places at three heights."""
+    """Polynomials through the places at three heights; `columns` are steady ones where there are updates."""
     ground = np.concatenate([np.column_stack([xy, np.full(len(xy), h)]) for xy, h in zip(placed, levels)])
     pixels = np.tile(np.column_stack([columns, rows]), (3, 1))
     center, scale = (ground.max(axis=0) + ground.min(axis=0)) / 2, np.ptp(ground, axis=0) / 2
@@ -306,7 +323,7 @@ def _fitted(
     mesh = 2 ** int(np.clip(round(math.log2(max(step / max(own), 1))), 2, 6))
     tables = to_pixel, to_ground, left_pixel, left_ground
     return TerrainGeometry(
-        crs, model, center, scale, pixel_center, pixel_scale, *tables, residual_m=fit_m, mesh_px=mesh
+        crs, model, center, scale, pixel_center, pixel_scale, *tables, residual_m=fit_m, mesh_px=mesh, updates=updates
     )
 
 
@@ -358,7 +375,10 @@ def _met(points: Geometry, geometry: TerrainGeometry) -> tuple[float, float] | N
     to_local = Transformer.from_crs(4326, geometry.crs, always_xy=True)
     x, y = (np.asarray(axis) for axis in to_local.transform(points.lons, points.lats))
     height = geometry.model.at(x, y, geometry.crs)
-    found, other = (np.column_stack(geometry.ground_of(points.columns, points.rows, height + d)) for d in (0.0, 1.0))
+    columns, rows = points.columns, points.rows
+    if geometry.updates is not None:
+        columns = geometry.updates.stored(geometry.updates.at_updates(columns, rows), rows)
+    found, other = (np.column_stack(geometry.ground_of(columns, rows, height + d)) for d in (0.0, 1.0))
     left, slope = np.column_stack([x, y]) - found, other - found
     along = np.sum(left * slope, axis=1) / np.maximum(np.sum(slope**2, axis=1), 1e-12)
     if np.ptp(height + along) < _ONE_HEIGHT_M:

@@ -137,6 +137,21 @@ def test_the_products_own_points_tell_of_a_geoid(tmp_path):
     assert open_scenes(product.path, mended)[0].geometry.residual_m == pytest.approx(right.geometry.residual_m, abs=0.1)
 
 
+def hills_over(scenes, path, base, count):
+    """A height model with steep hills up to 2,000 m over scenes: its file, and (rows, columns) lon, lat and heights."""
+    bounds = np.array([one.footprint.bounds for one in scenes])
+    (west, south), (east, north) = bounds[:, :2].min(axis=0) - 0.15, bounds[:, 2:].max(axis=0) + 0.15
+    step, random = 0.001, np.random.default_rng(0)
+    x, y = np.meshgrid(np.arange(west, east, step) + step / 2, np.arange(north, south, -step) - step / 2)
+    heights = np.full(x.shape, base, np.float32)
+    for _ in range(count):
+        lon, lat, wide, high = random.uniform([west, south, 0.02, 400], [east, north, 0.06, 2000])
+        far = ((x - lon) * np.cos(np.radians(lat))) ** 2 + (y - lat) ** 2
+        heights = np.maximum(heights, base + high * np.exp(-far / 2 / wide**2)).astype(np.float32)
+    write_tiff(path, heights[None], crs="EPSG:4326", transform=Affine(step, 0, west, 0, -step, north))
+    return path, (x, y, heights)
+
+
 @pytest.mark.skipif(not VENDOR.is_dir(), reason="KNOWLIP_VENDOR does not name a folder with real metadata")
 def test_sarsen_finds_ground_in_the_same_pixels(tmp_path):
     """A public terrain correction on the orbit and times of a real Sentinel-1 SLC: of made hills of 2,000 m each
@@ -148,17 +163,7 @@ def test_sarsen_finds_ground_in_the_same_pixels(tmp_path):
 
     safe = next(VENDOR.rglob("S1A_IW_SL1__1_SH_20141031T095929*.SAFE"))
     plain = open_scenes(safe)
-    bounds = np.array([one.footprint.bounds for one in plain])
-    (west, south), (east, north) = bounds[:, :2].min(axis=0) - 0.15, bounds[:, 2:].max(axis=0) + 0.15
-    step, random = 0.001, np.random.default_rng(0)
-    x, y = np.meshgrid(np.arange(west, east, step) + step / 2, np.arange(north, south, -step) - step / 2)
-    heights = np.full(x.shape, 40.0, np.float32)
-    for _ in range(100):
-        lon, lat, wide, high = random.uniform([west, south, 0.02, 400], [east, north, 0.06, 2000])
-        far = ((x - lon) * np.cos(np.radians(lat))) ** 2 + (y - lat) ** 2
-        heights = np.maximum(heights, 40 + high * np.exp(-far / 2 / wide**2)).astype(np.float32)
-    dem = tmp_path / "dem.tif"
-    write_tiff(dem, heights[None], crs="EPSG:4326", transform=Affine(step, 0, west, 0, -step, north))
+    dem, (x, y, heights) = hills_over(plain, tmp_path / "dem.tif", 40.0, 100)
     ours = open_scenes(safe, SceneOverrides(dem=str(dem)))[1]
     part = slice(50, -50, 20), slice(50, -50, 20)
     grid = xr.DataArray(heights[part], dims=("y", "x"), coords={"y": y[part][:, 0], "x": x[part][0]})
@@ -185,6 +190,39 @@ def test_sarsen_finds_ground_in_the_same_pixels(tmp_path):
     to_plain = Transformer.from_crs(4326, plain[1].crs, always_xy=True)
     flat = plain[1].geometry.inverse(*to_plain.transform(x[part][inside], y[part][inside]))
     assert np.abs(flat[0] - columns[inside]).max() > 300
+
+
+@pytest.mark.skipif(not VENDOR.is_dir(), reason="KNOWLIP_VENDOR does not name a folder with real metadata")
+def test_sarsen_finds_ground_in_the_same_columns_of_a_ground_range_image(tmp_path):
+    """The same for a detected image, whose conversion from slant to ground range changes 22 times in its frame."""
+    xr = pytest.importorskip("xarray", reason="xarray is not installed")
+    sarsen = pytest.importorskip("sarsen.apps", reason="sarsen is not installed")
+    from sarsen import orbit, scene, sentinel1
+    from xarray_sentinel import open_sentinel1_dataset
+
+    safe = next(VENDOR.rglob("S1C_S4_GRDH_1SDH_20250118T171404*.SAFE"))
+    chosen = SceneOverrides(polarisation="HH")
+    (plain,) = open_scenes(safe, chosen)
+    dem, (x, y, heights) = hills_over([plain], tmp_path / "dem.tif", 40.0, 60)
+    (ours,) = open_scenes(safe, SceneOverrides(polarisation="HH", dem=str(dem)))
+    part = slice(50, -50, 20), slice(50, -50, 20)
+    grid = xr.DataArray(heights[part], dims=("y", "x"), coords={"y": y[part][:, 0], "x": x[part][0]})
+    path = orbit.OrbitPolyfitInterpolator.from_position(open_sentinel1_dataset(str(safe), group="S4/HH/orbit").position)
+    found = sarsen.simulate_acquisition(scene.convert_to_dem_ecef(grid.rio.write_crs(4326)), path)
+    away = sentinel1.Sentinel1SarProduct(str(safe), "S4/HH").slant_range_time_to_ground_range(
+        found.azimuth_time, found.slant_range_time
+    )
+    root = read_xml(next(safe.glob("annotation/*-hh-*.xml")))
+    columns = away.values / float(root.findtext("imageAnnotation/imageInformation/rangePixelSpacing") or "nan") + 0.5
+    image = sentinel1_annotation.read_image(root, "S4")
+    after = (found.azimuth_time.values - np.datetime64(image.first_line.replace(tzinfo=None))) / np.timedelta64(1, "ns")
+    rows = after * 1e-9 / image.line_seconds + 0.5
+    inside = (columns > 50) & (columns < ours.shape[1] - 50) & (rows > 50) & (rows < ours.shape[0] - 50)
+    to_local = Transformer.from_crs(4326, ours.crs, always_xy=True)
+    at = ours.geometry.inverse(*to_local.transform(x[part][inside], y[part][inside]))
+    assert inside.sum() > 1000
+    assert np.abs(at[0] - columns[inside]).max() < 0.05
+    assert np.abs(at[1] - rows[inside]).max() < 0.1
 
 
 def test_map_products_stay_where_they_are(tmp_path):

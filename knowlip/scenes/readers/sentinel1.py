@@ -23,6 +23,10 @@ from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml
 
 NAME = "Sentinel-1 SAFE"
+_GRID_ALONE = (
+    "Its annotation holds no changes of the conversion to ground range that can be used: columns follow the geolocation "
+    "grid alone, between whose lines they may be some pixels off over mountains."
+)
 _NAMED = 32
 """Characters of a product's name up to its start time."""
 
@@ -70,7 +74,7 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides, notes: tuple[str, ..
     require_inside(grid.pixels, rows, raster.shape, safe.path)
     level = float(np.median(grid.heights)) if overrides.height_m is None else overrides.height_m
     smooth = grid.at_height(level, image.look_azimuth_deg)
-    geometry = (grid if overrides.height_m is None else smooth).control_points(rows + 0.5)
+    geometry = grid.control_points(rows + 0.5) if overrides.height_m is None else smooth.smooth_points(rows + 0.5)
     scene = Scene(
         path=safe.path,
         scene_id=slug(stem if stem.lower().startswith("s1") else f"{safe.root.stem[:_NAMED]}-{stem}"),
@@ -97,6 +101,8 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides, notes: tuple[str, ..
     )
     # Relief moves points of the grid by more than pixels: whether they belong together shows at one height.
     gated(scene, overrides, safe.path, smooth.control_points(rows + 0.5))
+    if image.product_type == "GRD" and grid.updates is None and (overrides.dem or overrides.height_m is not None):
+        notes += (_GRID_ALONE,)
     return replace(scene, notes=notes + relief_note(grid.heights, scene.geometry.residual_m, scene.resolution_m))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation
+from knowlip.scenes.ground_range import GroundRangeUpdates, updates_of
 from knowlip.scenes.orbit import LIGHT_M_S, Orbit, at_height
 from knowlip.scenes.readers.relief import TerrainPoints, to_height
 from knowlip.scenes.xml import need, need_count, need_number, need_text, number_at, text_of, time_of
@@ -36,10 +37,16 @@ class GeolocationGrid:
     incidence_deg: np.ndarray
     slant_range_m: np.ndarray
     orbit: Orbit | None = None  # State vectors, in seconds after the first line; None where there are none.
+    updates: GroundRangeUpdates | None = None  # Of a detected image; None where there are none that can be used.
 
     def control_points(self, rows: np.ndarray) -> ControlPoints:
-        """Control points at `rows` (outer-corner convention) of the image."""
+        """Control points at `rows` (outer-corner convention) of the image, as the product has them: on the terrain."""
         return ControlPoints(self.pixels + 0.5, rows, self.lons, self.lats)
+
+    def smooth_points(self, rows: np.ndarray) -> ControlPoints:
+        """The same of a grid at one height: what the updates of the conversion to ground range do between the lines of
+        the grid shows there, and is not hidden by relief."""
+        return replace(self.control_points(rows), updates=self.updates)
 
     def at_height(self, height_m: float, look_azimuth_deg: float) -> "GeolocationGrid":
         """The grid as it would be on a surface of constant height: by the orbit, else along the lines of sight."""
@@ -139,7 +146,22 @@ def _grid(root: Element, name: str, first: datetime) -> GeolocationGrid:
     columns[-1] = columns[-1] * LIGHT_M_S / 2
     lines, pixels, lons, lats, heights, angles, ranges = columns
     orbit = _orbit(root, name, first)
-    return GeolocationGrid(np.array(seconds), lines, pixels, lons, lats, heights, angles, ranges, orbit)
+    facts = np.array(seconds), lines, pixels, lons, lats, heights, angles, ranges
+    return GeolocationGrid(*facts, orbit, _updates(root, name, first))
+
+
+def _updates(root: Element, name: str, first: datetime) -> GroundRangeUpdates | None:
+    """The conversions from ground to slant range of a detected image; None where they are none that can be used."""
+    records = root.findall("coordinateConversion/coordinateConversionList/coordinateConversion")
+    image = need(root, "imageAnnotation/imageInformation", name)
+    line_s, spacing_m = (number_at(image, key, math.nan) for key in ("azimuthTimeInterval", "rangePixelSpacing"))
+    if not records or not line_s > 0:
+        return None
+    after = [(time_of(need_text(record, "azimuthTime", name), name) - first).total_seconds() for record in records]
+    origins = np.array([number_at(record, "gr0", math.nan) for record in records])
+    terms = [numbers_of(record, "grsrCoefficients", name) for record in records]
+    width = need_count(image, "numberOfSamples", name)
+    return updates_of(np.array(after) / line_s + 0.5, origins, terms, spacing_m, width)
 
 
 def _orbit(root: Element, name: str, first: datetime) -> Orbit | None:

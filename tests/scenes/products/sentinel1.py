@@ -53,6 +53,7 @@ def make(
     quantity: str = "sigma0",
     denoise: bool = False,
     bursts: int = 4,
+    updates: tuple[tuple[float, float], ...] = (),
 ) -> Product:
     """Write a product.
 
@@ -69,6 +70,8 @@ def make(
         quantity: which power is expected of the first polarisation (VV's place in `polarisations`).
         denoise: whether noise is removed in it.
         bursts: how many.
+        updates: of the conversion to ground range: row (outer-corner convention) and how many columns further from the
+            radar a pixel lies there. Points of the geolocation grid follow the nearest one.
     """
     if kind == "SLC":
         shape = (BURST_STEP * (bursts - 1) + BURST_LINES, shape[1])
@@ -90,7 +93,7 @@ def make(
         _write(safe / "measurement" / f"{stem}.tiff", np.abs(stored) if kind == "GRD" else stored)
         tiff = stored.shape
         (safe / "annotation" / f"{stem}.xml").write_text(
-            _annotation(swath, kind, mode, swath_name, polarisation, tiff, bursts, height)
+            _annotation(swath, kind, mode, swath_name, polarisation, tiff, bursts, height, updates=updates)
         )
         calibration = safe / "annotation" / "calibration"
         (calibration / f"calibration-{stem}.xml").write_text(_calibration(tiff, swath_name, polarisation))
@@ -166,6 +169,7 @@ def _annotation(
     bursts: int,
     height: Callable[[np.ndarray, np.ndarray], np.ndarray] | float,
     nodes: int = 11,
+    updates: tuple[tuple[float, float], ...] = (),
 ) -> str:
     columns = np.unique(np.linspace(0, tiff[1] - 1, nodes).astype(int))
     if kind == "SLC":
@@ -179,9 +183,10 @@ def _annotation(
         heights = (
             np.full(len(columns), height) if isinstance(height, float) else height(np.full(len(columns), row), columns)
         )
-        lons, lats = swath.place(columns + 0.5, row + 0.5, heights)
+        seen = columns + 0.5 + (min(updates, key=lambda one: abs(one[0] - row - 0.5))[1] if updates else 0.0)
+        lons, lats = swath.place(seen, row + 0.5, heights)
         for pixel, lon, lat, h, inc, distance in zip(
-            columns, lons, lats, heights, swath.incidence(columns + 0.5), swath.slant_range(columns + 0.5)
+            columns, lons, lats, heights, swath.incidence(seen), swath.slant_range(seen)
         ):
             points.append(
                 f"<geolocationGridPoint><azimuthTime>{_time(row * LINE_SECONDS)}</azimuthTime>"
@@ -200,6 +205,19 @@ def _annotation(
         f"<byteOffset>{k * 4 * tiff[1] * BURST_LINES}</byteOffset>"
         f"{_array('firstValidSample', first, '%d')}{_array('lastValidSample', last, '%d')}</burst>"
         for k in range(bursts if kind == "SLC" else 0)
+    )
+    ground = np.linspace(0, tiff[1] * swath.column_m, 50)
+    conversions = "".join(
+        f"<coordinateConversion><azimuthTime>{_time((row - 0.5) * LINE_SECONDS)}</azimuthTime><gr0>0.0</gr0>"
+        + _array(
+            "grsrCoefficients",
+            np.polynomial.Polynomial.fit(ground, swath.slant_range(ground / swath.column_m + 0.5 + moved), 4)
+            .convert()
+            .coef,
+            "%.15e",
+        )
+        + "</coordinateConversion>"
+        for row, moved in updates
     )
     platform_heading = (swath.heading + 180) % 360 - 180
     return f"""<?xml version="1.0" encoding="UTF-8"?>
@@ -232,7 +250,8 @@ def _annotation(
 <swathTiming><linesPerBurst>{BURST_LINES if kind == "SLC" else 0}</linesPerBurst>
 <samplesPerBurst>{tiff[1] if kind == "SLC" else 0}</samplesPerBurst>
 <burstList count="{bursts if kind == "SLC" else 0}">{listed}</burstList></swathTiming>
-<geolocationGrid><geolocationGridPointList count="{len(points)}">{"".join(points)}</geolocationGridPointList>
+<coordinateConversion><coordinateConversionList count="{len(updates)}">{conversions}</coordinateConversionList>
+</coordinateConversion><geolocationGrid><geolocationGridPointList count="{len(points)}">{"".join(points)}</geolocationGridPointList>
 </geolocationGrid></product>
 """
 
