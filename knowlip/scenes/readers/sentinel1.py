@@ -24,8 +24,8 @@ from knowlip.scenes.xml import read_xml
 
 NAME = "Sentinel-1 SAFE"
 _GRID_ALONE = (
-    "Its annotation holds no changes of the conversion to ground range that can be used: columns follow the geolocation "
-    "grid alone, between whose lines they may be some pixels off over mountains."
+    "Its annotation holds no changes of the conversion to ground range that can be used: columns follow the "
+    "geolocation grid alone, between whose lines they may be some pixels off over mountains."
 )
 _NAMED = 32
 """Characters of a product's name up to its start time."""

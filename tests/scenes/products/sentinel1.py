@@ -251,7 +251,8 @@ def _annotation(
 <samplesPerBurst>{tiff[1] if kind == "SLC" else 0}</samplesPerBurst>
 <burstList count="{bursts if kind == "SLC" else 0}">{listed}</burstList></swathTiming>
 <coordinateConversion><coordinateConversionList count="{len(updates)}">{conversions}</coordinateConversionList>
-</coordinateConversion><geolocationGrid><geolocationGridPointList count="{len(points)}">{"".join(points)}</geolocationGridPointList>
+</coordinateConversion>
+<geolocationGrid><geolocationGridPointList count="{len(points)}">{"".join(points)}</geolocationGridPointList>
 </geolocationGrid></product>
 """
 
