@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 
 from knowlip import __version__
+from knowlip.base.left_out import is_left_out
 from knowlip.commands import COMMANDS, GROUPS
 
 
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, arguments: Sequence[str]) -> tuple[str, int]:
-    """Run a command and return its result as text (JSON, or for people), and the exit code: what the function
-    `exit_code` of its module says, else 0."""
+    """Run a command and return its result as text (JSON, or for people), and the exit code: 1 where the result lists
+    what could not be used, else 0."""
     from knowlip.base.parsing import parse_command  # takes 0.2 s to load, and `knowlip --help` needs none
     from knowlip.base.progress import facts
     from knowlip.base.settings import plain
@@ -57,7 +58,7 @@ def _run(name: str, arguments: Sequence[str]) -> tuple[str, int]:
     command = COMMANDS[name]
     settings, as_json = parse_command(name, command.summary, command.kind(), arguments)
     result = command.run(settings)
-    code: int = getattr(command.module(), "exit_code", lambda _: 0)(result)
+    code = int(is_left_out(result, command.left_out))
     if as_json:
         return json.dumps(plain(result), indent=1), code
     text: str = getattr(command.module(), "show", facts)(result)

@@ -18,6 +18,9 @@ class Command(NamedTuple):
     function: str
     """`module:function`, or the function alone where it stands beside the settings."""
     summary: str
+    left_out: tuple[str, ...] = ()
+    """Where its result lists what it was given and could not use (:mod:`knowlip.base.left_out`): then its exit code is
+    1. What a setting leaves out is not meant."""
 
     def kind(self) -> Any:
         """The dataclass of its settings."""
@@ -42,6 +45,7 @@ _SCENES = {
         "knowlip.scenes.info:SceneInfoConfig",
         "scene_info",
         "print what is understood of SAR products: sensor, geometry, radiometry, place",
+        left_out=("refused",),
     ),
     "cities": Command(
         "knowlip.tiles.cities:CitiesConfig", "cities", "pick cities for a data set and draw what they cover"
@@ -50,6 +54,7 @@ _SCENES = {
         "knowlip.tiles.build:BuildConfig",
         "build",
         "cut SAR scenes into a georeferenced data set of tiles at three scales",
+        left_out=("skipped",),
     ),
 }
 _DATASET = {
@@ -75,6 +80,7 @@ _DATASET = {
         "knowlip.tiles.imports:ImportConfig",
         "import_dataset",
         "bring a labelled public set into a data set with annotations",
+        left_out=("import.bad.count", "import.missing_images.count"),
     ),
     "dataset sets": Command(
         "knowlip.tiles.imports.public:SetsConfig",
@@ -102,6 +108,7 @@ _TEXTS = {
         "knowlip.annotators.annotate:AnnotateConfig",
         "annotate",
         "write the eight sub-texts of every tile, offline or with a language model",
+        left_out=("quarantined",),
     ),
     "prompt": Command(
         "knowlip.annotators.openai.show:PromptConfig",
@@ -137,6 +144,7 @@ _TEXTS = {
         "knowlip.tasks.items.settings:ImportItemsConfig",
         "knowlip.tasks.items.foreign:import_items",
         "bring captions and questions of your own, SARLANG-1M's or COCO captions to the tiles of a data set",
+        left_out=("left_out",),
     ),
     "scio screen": Command(
         "knowlip.scio.config:PassConfig",
@@ -194,31 +202,37 @@ _TRAINING = {
         "knowlip.inference.scene_settings:PredictDetectConfig",
         "knowlip.inference.predict_detect:predict_detect",
         "find objects in whole scenes with a trained detector: GeoJSON, GeoPackage, table",
+        left_out=("failed",),
     ),
     "predict segment": Command(
         "knowlip.inference.scene_settings:PredictSegmentConfig",
         "knowlip.inference.predict_segment:predict_segment",
         "give every pixel of whole scenes a class with a trained segmenter: GeoTIFF",
+        left_out=("failed",),
     ),
     "predict classify": Command(
         "knowlip.inference.scene_settings:PredictClassifyConfig",
         "knowlip.inference.predict_classify:predict_classify",
         "give every window of whole scenes a class with a trained classifier: GeoParquet, GeoJSON",
+        left_out=("failed",),
     ),
     "predict caption": Command(
         "knowlip.inference.scene_settings:PredictCaptionConfig",
         "knowlip.inference.predict_words:predict_caption",
         "describe every window of whole scenes: GeoParquet, GeoJSON",
+        left_out=("failed",),
     ),
     "predict ask": Command(
         "knowlip.inference.scene_settings:PredictAskConfig",
         "knowlip.inference.predict_words:predict_ask",
         "ask about every window of whole scenes: GeoParquet, GeoJSON",
+        left_out=("failed",),
     ),
     "predict embed": Command(
         "knowlip.inference.scene_settings:PredictEmbedConfig",
         "knowlip.inference.predict_words:predict_embed",
         "embed every window of whole scenes: GeoParquet",
+        left_out=("failed",),
     ),
     "bench run": Command(
         "knowlip.benchmark.settings:BenchRunConfig",
@@ -256,17 +270,22 @@ _TRAINING = {
 }
 _USE = {
     "caption": Command(
-        "knowlip.inference.settings:CaptionConfig", "knowlip.inference.caption:caption", "describe SAR images"
+        "knowlip.inference.settings:CaptionConfig",
+        "knowlip.inference.caption:caption",
+        "describe SAR images",
+        left_out=("reason",),
     ),
     "ask": Command(
         "knowlip.inference.settings:AskConfig",
         "knowlip.inference.ask_many:ask_all",
         "answer a question about a SAR image, or a file of them",
+        left_out=("failed",),
     ),
     "index": Command(
         "knowlip.inference.archive.settings:IndexConfig",
         "knowlip.inference.archive.adding:index",
         "scenes and data sets into an archive that `search` asks, and out of it",
+        left_out=("failed",),
     ),
     "search": Command(
         "knowlip.inference.settings:SearchConfig",
@@ -305,6 +324,7 @@ GROUPS = {
             "knowlip.pipeline:DemoConfig",
             "demo",
             "run everything: scenes to tiles, texts, a trained model, its measured results and a report",
+            left_out=("setup.left_out",),
         ),
     },
     "scenes": _SCENES,

@@ -8,6 +8,7 @@ from typing import Any
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
+from knowlip.base.left_out import is_left_out
 from knowlip.base.progress import say
 from knowlip.base.recipes import load_recipe, recipe_for, with_changes
 from knowlip.base.rows import Results
@@ -36,7 +37,8 @@ def demo(config: DemoConfig) -> Results:
     """Run every stage and print what came out.
 
     Returns:
-        The results, also written to `out/metrics.json`; keys: docs/evaluation.md.
+        The results, also written to `out/metrics.json`; keys: docs/evaluation.md. `setup["left_out"]` names the stages
+        that could not use all that they were given.
     """
     from knowlip.base.parsing import stage_config
 
@@ -68,21 +70,28 @@ def demo(config: DemoConfig) -> Results:
     times_path = out / "seconds.json"
     seconds: dict[str, float] = read_json(times_path) if times_path.is_file() else {}
     results = Results(())
+    left_out: list[str] = []
     for number, (stage, stage_settings) in enumerate(configs.items(), 1):
         say(f"\n[{number}/{len(places)}] {stage}")
         started = time.monotonic()
         result = COMMANDS[stage].run(stage_settings)
         seconds[stage] = max(seconds.get(stage, 0.0), time.monotonic() - started)
         write_json(times_path, seconds)
+        if is_left_out(result, COMMANDS[stage].left_out):
+            left_out.append(stage)
         if stage == "build":
             _check_splits(dataset, stage_settings.block_km)
         if stage == "evaluate":
             results = result
         if stage in ("evaluate", "report"):
+            if left_out:
+                results = replace(results, setup={**results.setup, "left_out": left_out})
             results = replace(results, seconds={name: round(value, 1) for name, value in seconds.items()})
             results.write(metrics_path)
     print_table(results)
     _say_what_hours_give()
+    if left_out:
+        say(f"\nLeft out, as told above: something of what was given to {', '.join(left_out)}.")
     say(f"\n{out / 'report.html'}")
     return results
 

@@ -176,7 +176,11 @@ def _annotate(
     dataset.write_mentions(mention(note.tile_id, config.annotator, note.counts, note.boxes) for note in notes)
     store.write_quarantine(quarantined)
     if quarantined:
-        say(f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}")
+        (why, often), *_ = Counter(quarantined[tile] for tile in sorted(quarantined)).most_common(1)
+        say(
+            f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}; {often} of them: "
+            f"{why[:300]}"
+        )
     seconds = time.perf_counter() - started
     result: dict[str, Any] = {
         "tiles": total,

@@ -364,11 +364,6 @@ def ask_tile(asker: Asker, config: AskConfig) -> AnsweredQuestion:
     return found.result
 
 
-def exit_code(result: AnsweredQuestion) -> int:
-    """1 where an image was left out."""
-    return int(bool(result.get("failed")))
-
-
 def show(result: AnsweredQuestion) -> str:
     """The answers, why there is none, and where their evidence is drawn."""
     asked = result.get("images", [result])

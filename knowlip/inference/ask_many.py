@@ -7,7 +7,7 @@ from typing import Final
 
 from knowlip.base.documents import read_limited
 from knowlip.base.progress import say, track
-from knowlip.inference.ask import AnsweredQuestion, ask, ask_image, exit_code, show
+from knowlip.inference.ask import AnsweredQuestion, ask, ask_image, show
 from knowlip.inference.opened import open_model, say_unknown_sizes
 from knowlip.inference.replies import Asker, asker_of
 from knowlip.inference.settings import AskConfig
@@ -15,7 +15,7 @@ from knowlip.inference.told import ToldRow, check_ending, write_told
 from knowlip.inference.views import images_in
 from knowlip.inference.written import unknown_words
 
-__all__ = ["ask_all", "exit_code", "read_questions", "show"]
+__all__ = ["ask_all", "read_questions", "show"]
 
 _MOST: Final = 1000
 _MOST_BYTES: Final = 1 << 20

@@ -1,7 +1,6 @@
 """Describe images, and the windows of whole scenes."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NotRequired, TypedDict
 
@@ -148,11 +147,6 @@ def _chances(text: ModelText) -> dict[str, Any]:
         "probability": math.exp(text.log_p),
         "token_probability": round(math.exp(text.log_p / max(1, text.tokens)), 4),
     }
-
-
-def exit_code(result: Sequence[CaptionedImage]) -> int:
-    """1 where an image was left out."""
-    return int(any("reason" in one for one in result))
 
 
 def show(result: list[CaptionedImage]) -> str:

@@ -1,12 +1,14 @@
 """What coarse pixels show, on pictures of speckle made for it and on real Sentinel-1 tiles marked by hand."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from knowlip.annotators.measured import MeasuredAnnotator
 from knowlip.annotators.measured.coarse import look_coarsely
 from knowlip.annotators.measured.coarse_statements import coarse_additions, coarse_statements
 from knowlip.annotators.types import TileRequest
@@ -91,6 +93,24 @@ def test_interpolated_pixels_are_told_as_those_of_the_scene():
     image = speckled(town(64))
     fine = image.repeat(2, axis=0).repeat(2, axis=1)
     assert look_coarsely(request(fine, metres=5.0)) == look_coarsely(request(image))
+
+
+@pytest.mark.parametrize(
+    ("side", "tile", "scene", "told"),
+    [(128, 8.0, 30.0, 30), (128, 8.0, 20.0, 20), (96, 12.0, 20.0, 20), (128, 10.0, 10.0, 10), (64, 16.0, 10.0, 16)]
+    + [(24, 16.0, 120.0, 120), (128, 12.0, None, 12)],
+)
+def test_the_pixel_size_that_is_told_is_the_scenes_own(side, tile, scene, told):
+    mean = np.full((side, side), -10.0)
+    seen = request(speckled(mean), metres=tile, resolution_m=scene, polarisations=("VV",))
+    note = MeasuredAnnotator().annotate(seen)
+    use = note.text_of("Functionality").split(".")[0]
+    assert re.findall(r"(\d+) m\b", use) == [str(told)], use
+    sensor = [one.text for sub in note.sub_texts for one in sub.sentences if one.topic == "sensor"]
+    for text in sensor:  # a scene of 10 m in tiles of 16 m is told with both
+        assert ([f"{scene:g}"] if scene else []) + ([f"{told}"] if tile > (scene or tile) else []) == re.findall(
+            r"(\d+(?:\.\d+)?(?:e.\d+)?) m\b", text
+        )
 
 
 def test_ships_are_bright_points_and_islands_are_not():

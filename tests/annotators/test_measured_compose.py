@@ -1,5 +1,6 @@
 """How statements become eight sub-texts: layers, length, what the parent has said, doubt, wordings of one's own."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -108,6 +109,26 @@ def test_what_pixels_do_not_show_is_not_claimed() -> None:
     texts = {sub.dimension: sub.text for sub in sub_texts}
     assert parse_claims("marine", "Category", texts["Category"]) == {}
     assert "8" in texts["Category"]
+
+
+def test_no_sentence_speaks_of_streets_beside_pixels_that_show_none() -> None:
+    use = Statement("function", {"function": "urban"}, confidence=0.5)
+    mains = {**MAINS, "Functionality": use, "Roads": Statement("roads-unresolved", layer=Layer.CALIBRATION)}
+    theory = Statement("theory-corner", {}, "prior", Layer.RADAR)
+    shifted = Statement("theory-layover", {}, "prior", Layer.RADAR)
+    routine = Statement("urban-routine", {}, "prior", Layer.SOCIAL)
+    traces = Statement("theory-road", {}, "prior", Layer.RADAR)
+    others = [(one, ("Buildings", "Layout", "Terrain", "Boundary")) for one in (theory, shifted, routine, traces)]
+    spoken = re.compile(r"\b(road|street|highway)s?\b", re.IGNORECASE)
+    held = {True: 0, False: 0}
+    for seed in range(60):
+        for hidden, main in ((True, mains), (False, {**mains, "Roads": Statement("roads-none")})):
+            options = TextOptions(seed=seed, words=150)
+            sub_texts = compose("tile", "large", InstructionSet.TERRAIN, main, others, None, options, GRAMMAR)
+            held[hidden] += any(spoken.search(sub.text) for sub in sub_texts if sub.dimension != "Roads")
+            assert {"theory-corner", "urban-routine"} <= topics(sub_texts)
+    assert held[True] == 0
+    assert held[False] > 30
 
 
 def test_wordings_of_ones_own_are_said_and_change_what_a_run_is_made_of(tmp_path) -> None:

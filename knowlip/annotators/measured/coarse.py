@@ -71,6 +71,7 @@ class CoarseEvidence:
     """What coarse pixels show of a tile."""
 
     metres_per_pixel: float
+    """Of the pixels that were measured: of the tile, or means of a whole number of them by each side."""
     shares: Mapping[str, float]
     """Name in `COARSE` -> share of the valid area."""
     grid: tuple[Mapping[str, float], ...]
@@ -81,6 +82,9 @@ class CoarseEvidence:
     """Whether open land is as rough over tens of pixels as hills are."""
     points: tuple[tuple[float, float], ...]
     """Centres (x, y) of bright points on water, fractions of the tile: large ships, buoys, rigs or their ghosts."""
+    shown_m: float
+    """Metres a pixel to be told: the tile's, or its scene's where these are coarser. Blocks of whole pixels of the tile
+    may be 32 m wide where the scene has 30 m."""
 
     @property
     def land(self) -> Land:
@@ -144,6 +148,7 @@ def look_coarsely(request: TileRequest) -> CoarseEvidence:
         certainty,
         bool(rough and wet.sum() < 0.1 * valid.sum()),
         points,
+        max(request.metres_per_pixel, request.resolution_m or 0.0),
     )
 
 

@@ -62,7 +62,7 @@ def _function(evidence: CoarseEvidence) -> Statement:
     for name, cover, least in (("open water", "water", 0.7), ("urban", "built-up", 0.4)):
         if evidence.shares[cover] >= least:
             return Statement("function", {"function": name}, confidence=bounded(evidence.sure(cover)))
-    return not_shown("limit-function", evidence.metres_per_pixel)
+    return not_shown("limit-function", evidence.shown_m)
 
 
 def _places(name: str, evidence: CoarseEvidence) -> list[int]:

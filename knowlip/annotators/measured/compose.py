@@ -1,6 +1,7 @@
 """From statements to eight sub-texts: which of the layers speak on a tile, where, and in which words."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,9 @@ _LEADING: Final[Mapping[str, tuple[Layer, ...]]] = {
 is drawn, so that all layers come to speak though a text has room for few sentences."""
 
 
+_ROADS_HIDDEN: Final = "roads-unresolved"
+_OF_ROADS: Final = re.compile(r"\b(?:road|street|highway|motorway)s?\b", re.IGNORECASE)
+"""Words that no other sentence holds where the main one on roads says that the pixels are too coarse for them."""
 _OF_EVERY_TILE: Final = ("sensor",)
 """Topics that each text tells first, whatever the larger tile's has told."""
 _BEFORE: Final[Mapping[str, tuple[Layer, ...]]] = {
@@ -69,7 +73,7 @@ class TextOptions:
 
 
 STANDARD: Final = TextOptions()
-VERSION: Final = 2
+VERSION: Final = 3
 """Raised whenever the same tile would get another text: a run is finished by the version that began it."""
 
 
@@ -142,9 +146,13 @@ def compose(
     # Main sentences come first, so that the room that is left is known; each wording is chosen against the words that
     # the caption holds already.
     caption = _Caption()
+    hidden = any(main.topic == _ROADS_HIDDEN for main in mains.values())
+    avoid = _OF_ROADS if hidden else None
     for dimension in DIMENSIONS[kind]:
         main = mains[dimension]
-        words = grammar.say(main, f"{options.seed} {tile_id} {main.topic}", caption.words, hedge_of(main))
+        shunned = None if main.topic == _ROADS_HIDDEN else avoid
+        key = f"{options.seed} {tile_id} {main.topic}"
+        words = grammar.say(main, key, caption.words, hedge_of(main), shunned)
         caption.add(dimension, Sentence(words, main.evidence, main.topic))
     known = _topics(parent)
     goal = options.words + _chance(f"{options.seed} {tile_id} length", 2 * _SPREAD + 1) - _SPREAD
@@ -165,7 +173,9 @@ def compose(
         if not here or (of_name and named >= _MOST_NAMED.get(scale, 1)):
             continue
         where = min(here, key=lambda name: len(caption.said[name]))
-        words = grammar.say(statement, f"{options.seed} {tile_id} {statement.topic}", caption.words)
+        words = grammar.say(statement, f"{options.seed} {tile_id} {statement.topic}", caption.words, avoid=avoid)
+        if hidden and _OF_ROADS.search(words):  # a topic of roads has no other words
+            continue
         if len(caption.words) + len(words.split()) <= limit + 4:
             caption.add(where, Sentence(words, statement.evidence, statement.topic))
             named += of_name

@@ -199,8 +199,3 @@ def show(result: Indexed) -> str:
     lines = [f"{name}: {count:,}" for name, count in result["sources"].items()]
     lines += [f"left out: {one['path']}: {one['reason']}" for one in result["failed"]]
     return "\n".join([*lines, f"{result['out']}: {sum(result['sources'].values()):,} windows"])
-
-
-def exit_code(result: Indexed) -> int:
-    """1 where a scene or data set was left out."""
-    return int(bool(result["failed"]))

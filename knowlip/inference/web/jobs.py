@@ -291,19 +291,21 @@ class Jobs:
         if code < 0:
             job.error = f"It was ended: it ran longer than {self.limits.minutes:g} minutes, or memory ran out."
             job.state = "failed"
-        elif code != 0:
+        elif code not in (0, 1) or not report.stat().st_size:  # 1: some images of the product could not be used
             job.error, job.state = refusal_of("\n".join(said), job.scene, job.name), "failed"
         else:
             self._finish(job, out, report)
 
     def _finish(self, job: Job, out: Path, report: Path) -> None:
-        told = json.loads(report.read_text())["scenes"][0]
+        found_all = json.loads(report.read_text())
+        told = found_all["scenes"][0]
         name = str(told["scene_id"])
         found = {ending: out / f"{name}{ending}" for ending in _FILES}
         job.files = {f"{job.task}{ending}": path for ending, path in found.items() if path.is_file()}
         job.result = {key: told[key] for key in _COUNTS if key in told}
         hidden = str(job.scene)
-        job.notes = [str(note).replace(hidden, job.name).replace(Path(hidden).name, job.name) for note in told["notes"]]
+        notes = [*told["notes"], *(f"Left out: {one['reason']}" for one in found_all["failed"])]
+        job.notes = [str(note).replace(hidden, job.name).replace(Path(hidden).name, job.name) for note in notes]
         job.state = "done"
 
     def _end(self, job: Job) -> None:

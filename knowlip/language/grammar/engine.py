@@ -98,7 +98,14 @@ class Grammar:
         """The layer that a topic belongs to."""
         return self.topic(topic).layer
 
-    def say(self, statement: Statement, key: str, used: Collection[str] = (), hedge: int = 0) -> str:
+    def say(
+        self,
+        statement: Statement,
+        key: str,
+        used: Collection[str] = (),
+        hedge: int = 0,
+        avoid: re.Pattern[str] | None = None,
+    ) -> str:
         """Put a statement into words.
 
         Args:
@@ -107,6 +114,7 @@ class Grammar:
                 word alone the same kind of words for directions.
             used: words in lower case that stand in the text already; few of them come again.
             hedge: 0 says it plainly, 1 as likely, 2 as possible.
+            avoid: wordings in which it is found are not taken, unless the topic has no other that fits.
 
         Returns:
             A sentence without capital and full stop.
@@ -115,6 +123,8 @@ class Grammar:
             ValueError: an unknown topic, or slots for which it has no wording.
         """
         fitting = self.fitting(statement)
+        if avoid is not None:
+            fitting = tuple(wording for wording in fitting if not avoid.search(wording.text)) or fitting
         if hedge:
             fitting = tuple(wording for wording in fitting if HEDGE in wording.slots) or fitting
         style = random.Random(key.rpartition(" ")[0] or key).random()

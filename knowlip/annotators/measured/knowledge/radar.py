@@ -84,8 +84,8 @@ def _sensor(request: TileRequest) -> Iterator[Statement]:
         facts.append(" and ".join(dict.fromkeys(channel.upper() for channel in request.polarisations)))
     if request.resolution_m is not None and request.resolution_m > 0:
         # What is said of shapes is seen in the pixels that were looked at, which may be coarser than the scene's.
-        seen, pixels = seen_metres(request), f"{request.resolution_m:.2g} m pixels"
-        facts.append(f"{pixels} averaged to {seen:.2g} m" if seen >= 1.5 * request.resolution_m else pixels)
+        seen, pixels = seen_metres(request), f"{_metres(request.resolution_m)} m pixels"
+        facts.append(f"{pixels} averaged to {_metres(seen)} m" if seen >= 1.5 * request.resolution_m else pixels)
     if request.looks is not None and request.looks > 0:
         looks = max(1, round(request.looks))
         facts.append(f"{looks} {'look' if looks == 1 else 'looks'}")
@@ -94,6 +94,11 @@ def _sensor(request: TileRequest) -> Iterator[Statement]:
     if request.band in _BANDS and facts:
         # "S" would be read as south, which turns with the pixels.
         yield _said("sensor", band="10 cm" if request.band == "S" else request.band, facts=", ".join(facts))
+
+
+def _metres(size: float) -> str:
+    """To two digits, and to the metre from 100 m on: "1.2e+02" is no word."""
+    return f"{size:.2g}" if size < 99.5 else f"{size:.0f}"
 
 
 def _effects_of_sensor(request: TileRequest) -> Iterator[Statement]:
