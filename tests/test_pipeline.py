@@ -211,9 +211,10 @@ def test_real_scenes_of_three_archives(tmp_path: Path, capsys: pytest.CaptureFix
         pytest.skip(f"no real scenes: {', '.join(missing)} (set KNOWLIP_DATA to their folder)")
     out = tmp_path / "demo"
     changes = ("build.windows_m=[3840, 1920, 960]", "build.workers=2", "annotate.workers=2")
-    assert run_demo(out, *changes, scenes=tuple(REAL)) == 0
+    assert run_demo(out, *changes, scenes=tuple(REAL)) == 1, "one scene holds no valid pixel"
     metrics = json.loads(capsys.readouterr().out)
     assert "simulate" not in metrics["seconds"]
+    assert metrics["setup"]["left_out"] == ["build"]
     found = {(row["task"], row["metric"]): row for row in metrics["rows"]}
     assert found["screening", "precision"]["value"] is None
     assert found["screening", "true sub-texts"]["value"] is None

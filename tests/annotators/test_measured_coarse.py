@@ -97,8 +97,15 @@ def test_interpolated_pixels_are_told_as_those_of_the_scene():
 
 @pytest.mark.parametrize(
     ("side", "tile", "scene", "told"),
-    [(128, 8.0, 30.0, 30), (128, 8.0, 20.0, 20), (96, 12.0, 20.0, 20), (128, 10.0, 10.0, 10), (64, 16.0, 10.0, 16)]
-    + [(24, 16.0, 120.0, 120), (128, 12.0, None, 12)],
+    [
+        (128, 8.0, 30.0, 30),
+        (128, 8.0, 20.0, 20),
+        (96, 12.0, 20.0, 20),
+        (128, 10.0, 10.0, 10),
+        (64, 16.0, 10.0, 16),
+        (24, 16.0, 120.0, 120),
+        (128, 12.0, None, 12),
+    ],
 )
 def test_the_pixel_size_that_is_told_is_the_scenes_own(side, tile, scene, told):
     mean = np.full((side, side), -10.0)
