@@ -155,6 +155,99 @@ def test_ground_range_without_a_map_is_placed_by_corners_and_says_so(tmp_path):
     assert scene.projection == "ground"
 
 
+SPACING, BEND = 2.5 * np.sin(np.radians(37.0)), 3e-5
+"""Metres of slant range per column of a ground-range image, and what it grows by."""
+
+
+def ground_range(path, side="RIGHT", corners_off=0.0):
+    """The ground-range image with its polynomial and true corners; where its pixels lie."""
+    circle = Circle(LON, LAT, side=side.lower())
+    time = 0.0
+    for _ in range(12):
+        time += circle.range_and_rate(time, LON, LAT, HEIGHT)[1] / 97.0
+    near = circle.range_and_rate(time, LON, LAT, HEIGHT)[0] - 80.0
+
+    def truth(columns, rows, height=HEIGHT):
+        ranges = near + SPACING * (columns - 0.5) + BEND * (columns - 0.5) ** 2
+        times = time + (rows - 0.5 - (SHAPE[0] - 1) / 2) * LINE
+        return np.array([circle.ground(t, r, 0.0, height, (LON, LAT)) for t, r in zip(times, ranges)]).T
+
+    with h5py.File(path, "r+") as file:
+        file.attrs["Ground Projection Polynomial Reference Range"] = near - 500.0
+        file.attrs["Ground to Slant Polynomial"] = np.array([500.0, SPACING, BEND, 0, 0, 0])
+        image = file["S01/IMG"] if "S01/IMG" in file else file["S01/SBI"]
+        for corner, column, row in (
+            ("Top Left", 0.5, 0.5),
+            ("Top Right", SHAPE[1] - 0.5, 0.5),
+            ("Bottom Left", 0.5, SHAPE[0] - 0.5),
+            ("Bottom Right", SHAPE[1] - 0.5, SHAPE[0] - 0.5),
+        ):
+            lon, lat = truth(np.array([column]), np.array([row]))
+            image.attrs[f"{corner} Geodetic Coordinates"] = np.array([lat[0] + corners_off, lon[0], HEIGHT])
+    return truth
+
+
+@pytest.mark.parametrize("side", ["RIGHT", "LEFT"])
+def test_ground_range_is_placed_by_orbit_and_polynomial(tmp_path, side):
+    path, _ = make(tmp_path, "DGM_B", side=side)
+    truth = ground_range(path, side)
+    columns, rows = np.array([0.5, 129.5, 70.0]), np.array([0.5, 99.5, 40.0])
+    (scene,) = open_scenes(path)
+    assert GEOD.inv(*scene.to_lonlat(columns, rows), *truth(columns, rows))[2] == pytest.approx(0, abs=0.1)
+    assert not any("corners" in note for note in scene.notes)
+    (higher,) = open_scenes(path, SceneOverrides(height_m=900.0))
+    assert GEOD.inv(*higher.to_lonlat(columns, rows), *truth(columns, rows, 900.0))[2] == pytest.approx(0, abs=0.1)
+
+
+def test_an_orbit_that_contradicts_the_corners_is_not_used(tmp_path):
+    path, _ = make(tmp_path, "DGM_B")
+    ground_range(path, corners_off=0.01)
+    (scene,) = open_scenes(path)
+    assert any("four corners" in note and "miss these corners" in note for note in scene.notes)
+
+
+def several(path, constants, whole):
+    """More swaths of the same polarisation, each with an image, or one image of all."""
+    with h5py.File(path, "r+") as file:
+        image = "SBI" if "S01/SBI" in file else "IMG"
+        for number, constant in enumerate(constants, 1):
+            swath = file.require_group(f"S0{number}")
+            swath.attrs["Polarisation"], swath.attrs["Calibration Constant"] = np.bytes_("HH"), constant
+            if number > 1 and not whole:
+                file.copy(file[f"S01/{image}"], swath, image)
+        if whole:
+            file.move(f"S01/{image}", "MBI")
+    return path
+
+
+def test_swaths_put_together_are_one_scene(tmp_path):
+    path = several(make(tmp_path / "a", "DGM_B")[0], (K, K), whole=True)
+    (scene,) = open_scenes(path)
+    assert (scene.radiometry, scene.polarisation) == ("calibrated", "HH")
+    (scene,) = open_scenes(several(make(tmp_path / "b", "DGM_B")[0], (K, 2 * K), whole=True))
+    assert scene.radiometry == "relative"
+    assert any("constants of their own" in note for note in scene.notes)
+    scene.raster.close()
+    with h5py.File(path, "r+") as file:
+        file["S02"].attrs["Polarisation"] = np.bytes_("HV")
+    with pytest.raises(UnknownFormat, match="no image"):  # which of both it shows is not said
+        open_scenes(path)
+
+
+def test_swaths_kept_apart_are_scenes_of_their_own(tmp_path):
+    path = several(make(tmp_path)[0], (K, 2 * K), whole=False)
+    first, second = open_scenes(path)
+    assert [scene.scene_id[-3:] for scene in (first, second)] == ["s01", "s02"]
+    power, other = first.read()[0], second.read()[0]
+    np.testing.assert_allclose(power, 2 * other, rtol=1e-5)
+    for scene in (first, second):
+        scene.raster.close()
+    with h5py.File(path, "r+") as file:
+        file["S02"].attrs["Bursts per Subswath"] = 12
+    with pytest.raises(UnknownFormat, match="bursts"):
+        open_scenes(path)
+
+
 def test_refusals(tmp_path):
     path, _ = make(tmp_path)
     with h5py.File(path, "r+") as file:
