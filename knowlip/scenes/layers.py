@@ -119,7 +119,15 @@ FAMILIES = (
         "gamma0",
         "intensity",
     ),
-    _family("PALSAR RTC", r"AP_\d{5}_[A-Z]{3}_F\d{4}_RT\d(?:[._](?P<layer>.+))?", _ANY, "palsar", "L"),
+    _family(
+        "PALSAR RTC",
+        r"AP_\d{5}_[A-Z]{3}_F\d{4}_RT\d(?:[._](?P<layer>.+))?",
+        _ANY,
+        "palsar",
+        "L",
+        "gamma0",
+        "intensity",
+    ),
     _family(
         "PALSAR mosaic",
         r"[NS]\d{2}[EW]\d{3}_(?:0[789]|1[0-9]|2[0-9])(?:_sl)?_(?P<layer>[A-Za-z]+)(?:_F\d{2}D\w{2})?",

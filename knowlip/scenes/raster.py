@@ -229,6 +229,8 @@ class RasterFile(Raster):
     imaginary_band: int = 0  # Band with the imaginary part where `raster_band` holds the real part only; 0: none.
     source: str = ""  # GDAL's name of the raster where it is not the path (a member of an archive, a subdataset).
     imaginary_file: Path | None = None  # File with the imaginary part, where it is another one.
+    mask_file: Path | None = None  # File of the same size whose values `masked` mark pixels that are no data.
+    masked: tuple[int, ...] = ()
     _handles: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
     """Thread and file -> open file: GDAL's handles are not to be shared between threads."""
 
@@ -275,6 +277,9 @@ class RasterFile(Raster):
             mask = None
             if rasterio.enums.MaskFlags.per_dataset in handle.mask_flag_enums[self.raster_band - 1]:
                 mask = handle.read_masks(self.raster_band, window=window) != 0
+            if self.mask_file is not None:
+                kept = ~np.isin(self._handle(self.mask_file).read(1, window=window), self.masked)
+                mask = kept if mask is None else mask & kept
         return values, mask
 
 

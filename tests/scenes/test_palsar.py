@@ -100,6 +100,28 @@ def test_level_22_is_what_its_xml_says(tmp_path):
         open_scenes(found.scenes[0], SceneOverrides(quantity="beta0"))
 
 
+def test_what_the_mask_calls_invalid_is_no_data(tmp_path):
+    """Classes of a real product: 0 no data, 1 valid, 2 layover, 3 shadow, 4 water, 5 invalid."""
+    stem = "ALOS2437590500-220630_WWDR2.2GUA"
+    dn = pixels()
+    classes = np.full(dn.shape, 1, np.uint8)
+    classes[0, 3:5], classes[0, 10:12, 4:9], classes[0, 30:32, 7:9] = 4, 2, 5
+    write_tiff(tmp_path / f"{stem}_HH_SLP.tif", dn, **UTM)
+    write_tiff(tmp_path / f"{stem}_MSK.tif", classes, **UTM)
+    write_tiff(tmp_path / f"{stem}_LIN.tif", dn, **UTM)
+    (tmp_path / f"{stem}_summary.xml").write_text(XML)
+    (scene,) = open_scenes(tmp_path / f"{stem}_HH_SLP.tif")
+    assert np.array_equal(~scene.read()[1], classes[0] == 5)
+    assert any("Layover and shadow are" in note for note in scene.notes)
+    assert "Layers beside it are not used: LIN." in scene.notes
+    assert tmp_path / f"{stem}_MSK.tif" in scene.sources
+    classes[0, 0, 0] = 77  # a class that nobody has described: the mask is another one
+    write_tiff(tmp_path / f"{stem}_MSK.tif", classes, **UTM)
+    (scene,) = open_scenes(tmp_path / f"{stem}_HH_SLP.tif")
+    assert scene.read()[1].all()
+    assert any("holds no classes" in note for note in scene.notes)
+
+
 def test_mosaic_tiles_are_two_scenes(tmp_path):
     dn = pixels()
     dn[0, 20:24, 20:24] = 0

@@ -29,6 +29,10 @@ def test_a_folder_of_hyp3_is_two_scenes(tmp_path, code, quantity, stored):
     folder.mkdir()
     for layer in ("VV", "VH", *LAYERS):
         write_tiff(folder / f"{folder.name}_{layer}.tif", stored, **UTM, nodata=0)
+    write_tiff(folder / f"{folder.name}_inc_map_ell.tif", np.full_like(POWER, np.radians(38.5)), **UTM, nodata=0)
+    classes = np.full(POWER.shape, 1, np.uint8)
+    classes[0, :3], classes[0, 3:6, :35], classes[0, 6:9] = 0, 5, 17
+    write_tiff(folder / f"{folder.name}_ls_map.tif", classes, **UTM)
     found = search([tmp_path])
     assert len(found.scenes) == 2
     (scene,) = open_scenes(next(path for path in found.scenes if "_VV" in path.name))
@@ -36,20 +40,58 @@ def test_a_folder_of_hyp3_is_two_scenes(tmp_path, code, quantity, stored):
     assert (scene.quantity, scene.radiometry, scene.product_type) == (quantity, "calibrated", "RTC")
     assert (scene.sensor, scene.unit, scene.band, scene.polarisation) == ("sentinel-1", "S1A", "C", "VV")
     assert (scene.date, scene.mode, scene.look_side) == ("2021-07-19T07:01:25Z", "IW", "right")
-    assert not scene.notes
+    assert scene.incidence_deg == pytest.approx(38.5, abs=1e-4)
+    share = (3 * 35 + 3 * 70) / (57 * 70)
+    assert scene.notes == (
+        f"Layover and shadow are {share:.1%} of the ground by {folder.name}_ls_map.tif; they are kept, not masked.",
+        "Layers beside it are not used: area, dem, inc_map, rgb.",
+    )
     with pytest.raises(NotCalibrated, match="relief taken out"):
         open_scenes(found.scenes[0], SceneOverrides(quantity="beta0"))
 
 
 def test_opera(tmp_path):
     stem = "OPERA_L2_RTC-S1_T069-147178-IW1_20180504T104507Z_20230101T100506Z_S1B_30_v1.0"
-    for layer in ("VV", "VH", "mask"):
-        write_tiff(tmp_path / f"{stem}_{layer}.tif", POWER, **UTM, nodata=float("nan"))
+    for layer in ("VV", "VH"):
+        write_tiff(
+            tmp_path / f"{stem}_{layer}.tif",
+            POWER,
+            {"ORBIT_PASS_DIRECTION": "Descending"},
+            **UTM,
+            nodata=float("nan"),
+        )
+    classes = np.zeros(POWER.shape, np.uint8)
+    classes[0, :6], classes[0, -5:] = 2, 255
+    write_tiff(tmp_path / f"{stem}_mask.tif", classes, **UTM, nodata=255)
+    static = "OPERA_L2_RTC-S1-STATIC_T069-147178-IW1_20140403_S1B_30_v1.0_incidence_angle.tif"
+    write_tiff(tmp_path / static, np.full_like(POWER, 33.25), **UTM, nodata=float("nan"))
     found = search([tmp_path])
     assert [path.stem[-2:] for path in found.scenes] == ["VH", "VV"]
     (scene,) = open_scenes(found.scenes[1])
+    assert scene.incidence_deg == 33.25
     assert (scene.unit, scene.date, scene.quantity) == ("S1B", "2018-05-04T10:45:07Z", "gamma0")
     assert scene.mode == "IW"  # not S1, a beam of stripmap that the family's name looks like
+    # What the product calls fill is no data, whatever the image holds there; layover is kept and told.
+    power, valid = scene.read()
+    np.testing.assert_array_equal(power[:-5], POWER[0, :-5])
+    assert valid[:-5].all()
+    assert not valid[-5:].any()
+    assert f"Layover and shadow are {6 / 55:.1%} of the ground" in scene.notes[0]
+    assert scene.orbit == "descending"
+    assert tmp_path / f"{stem}_mask.tif" in scene.sources
+    write_tiff(tmp_path / f"{stem}_mask.tif", classes[:, :-1], **UTM, nodata=255)
+    (scene,) = open_scenes(found.scenes[1])
+    assert scene.read()[1].all()
+    assert "is not used: it has 70 x 59 pixels" in scene.notes[0]
+
+
+def test_palsar_rtc_is_gamma0_power(tmp_path):
+    for layer in ("_HH", "_HV", ".dem", ".inc_map", "_ls_map"):
+        write_tiff(tmp_path / f"AP_12345_FBD_F0670_RT1{layer}.tif", POWER, **UTM, nodata=0)
+    found = search([tmp_path])
+    assert [path.stem[-2:] for path in found.scenes] == ["HH", "HV"]
+    (scene,) = open_scenes(found.scenes[0])
+    assert (scene.sensor, scene.band, scene.quantity, scene.units) == ("palsar", "L", "gamma0", "intensity")
     np.testing.assert_array_equal(scene.read()[0], POWER[0])
 
 

@@ -21,6 +21,7 @@ from knowlip.scenes.readers.common import BY_CORNERS, require_polarisation
 from knowlip.scenes.readers.described import SceneFacts, described, tiff_of
 from knowlip.scenes.readers.geotiff import Header, geometry_of
 from knowlip.scenes.readers.jaxa_summary import corners_of, read_summary, summary_facts
+from knowlip.scenes.readers.layers_beside import use_layers
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml, text_of
 
@@ -97,7 +98,7 @@ def _level_22(path: Path, match: re.Match[str], header: Header, raster: Raster, 
         product_type="L2.2",
         notes=() if xml is not None else (f"No {name}_summary.xml beside it: date, view and frequency are unknown.",),
     )
-    return described(path, raster, facts, overrides, False, (path, *([xml] if xml else [])), header=header)
+    return _with_layers(path, raster, facts, overrides, [xml] if xml else [], header)
 
 
 def _said(root: Element, file: str) -> tuple[str, float, str]:
@@ -164,4 +165,13 @@ def _mosaic(path: Path, match: re.Match[str], header: Header, raster: Raster, ov
         product_type="mosaic",
         notes=tuple(notes),
     )
-    return described(path, raster, facts, overrides, False, (path, *([xml] if xml.is_file() else [])), header=header)
+    return _with_layers(path, raster, facts, overrides, [xml] if xml.is_file() else [], header)
+
+
+def _with_layers(
+    path: Path, raster: Raster, facts: SceneFacts, overrides: SceneOverrides, beside: list[Path], header: Header
+) -> Scene:
+    """The scene, without the pixels that the mask of its product calls no data."""
+    layers = use_layers(path, raster)
+    facts = replace(facts, notes=facts.notes + layers.notes)
+    return described(path, raster, facts, overrides, False, (path, *beside, *layers.used), header=header)

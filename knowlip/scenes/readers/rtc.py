@@ -7,6 +7,7 @@ Sources: HyP3 RTC product guide (ASF), OPERA RTC-S1 product specification (JPL D
 (sentinel-1-rtc), registry of open data on AWS (sentinel-1-rtc-indigo).
 """
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from knowlip.scenes.names import date_of, word_of
 from knowlip.scenes.opening import envi_header
 from knowlip.scenes.readers import geotiff
 from knowlip.scenes.readers.geotiff import read_header
+from knowlip.scenes.readers.layers_beside import use_layers
 from knowlip.scenes.scene import Scene, SceneOverrides
 
 NAME = "Sentinel-1 RTC"
@@ -27,6 +29,7 @@ _MODE = re.compile(
     r"(?<![A-Z0-9])(?:IW|EW)(?![A-Z])|(?<=S1[A-D] )S[1-6](?![A-Z0-9])|^S[1-6](?=-[VH]{2}\b)", re.IGNORECASE
 )
 """A stripmap beam is called as the mission is ("RTC-S1"), so it counts only where products name it."""
+_PASS, _DIRECTIONS = ("ORBIT_DIRECTION", "ORBIT_PASS_DIRECTION"), ("ascending", "descending")
 _UP = 3
 """Folders above an image that may be called as its product."""
 
@@ -74,6 +77,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     for scene in geotiff.open_product(path, overrides):
         lacks = tuple(name for name, value in (("date", date), ("satellite", unit)) if not value)
         notes = (f"Neither name, folder nor tags say its {' and '.join(lacks)}.",) if lacks else ()
+        beside = use_layers(path, scene.raster)
         scenes.append(
             replace(
                 scene,
@@ -82,12 +86,14 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
                 band=overrides.band or "C",
                 date=date,
                 mode=mode,
-                orbit=word_of(tags.get("ORBIT_DIRECTION", ""), "ascending", "descending"),
+                orbit=next((word for tag in _PASS if (word := word_of(tags.get(tag, ""), *_DIRECTIONS))), ""),
+                incidence_deg=beside.incidence_deg if math.isfinite(beside.incidence_deg) else scene.incidence_deg,
                 look_side="right",
                 product_type="RTC",
                 product=NAME,
                 frequency_ghz=5.405,
-                notes=scene.notes + notes,
+                sources=(*(scene.sources or (path,)), *beside.used),
+                notes=scene.notes + notes + beside.notes,
             )
         )
     return scenes
