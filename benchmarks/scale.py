@@ -1,6 +1,6 @@
 """What whole frames and large data sets cost: CPU seconds and peak memory of one process each.
 
-    python -m benchmarks.scale [--only windows dates frame sets million] [--folder /tmp]
+    python -m benchmarks.scale [--only windows dates frame pixels sets million] [--folder /tmp]
 
 - `windows`: planning a full Sentinel-1 GRD frame (250 x 170 km, 16,700 x 25,400 pixels, made by the tests' generator:
   geolocation grid of 189 points on hills, look-up tables every second, most of its TIFF empty) as 1, 10 and 100
@@ -11,6 +11,9 @@
   smaller one. `value` is the ratio of CPU seconds a megapixel.
 - `whole`: the whole frame at 1,024 m, built to its end but for its pixels, which are neither read nor encoded: the
   steps with the places, outlines, rows, map and index of all of its tiles; then its index verified and opened.
+- `pixels`: that frame with all of its pixels, built to its end: read, interpolated, judged, encoded, written to shards.
+  What is encoded takes some 20 GB, so of the shards that are full one in eight stays; those are read back, and each of
+  their tiles is held against its hash in the index.
 - `bare`: scenes of 4,096 and 20,000 pixels built beside the bare work, see `benchmarks.build_speed`.
 - `sets`: synthetic data sets of 10 and 100 thousand tiles of 16 x 16 pixels with eight texts each: opened, some
   columns of it, verified, texts read, exported. `million`: an index of a million tiles without shards, with a million
@@ -41,8 +44,10 @@ from benchmarks.scale_sets import TEXTS_A_TILE, make_archive, make_set, of_set, 
 from knowlip.base.documents import read_json
 from knowlip.base.files import sha256, write_json
 from knowlip.base.progress import say
+from knowlip.dataset import Dataset
+from knowlip.dataset.shards import ShardWriter
 from knowlip.dataset.writer import SceneWriter
-from tests.scenes.products.sentinel1_frame import write_frame
+from tests.scenes.products.sentinel1_frame import FRAME, write_frame
 
 OUT = Path(__file__).parent / "results" / "scale.json"
 LIMIT = 3.0
@@ -55,6 +60,10 @@ _MORE_ROWS = 4
 """Of the larger strip: what grows with its size would show beside the smaller one."""
 _SIDES = ((4096, 4), (20000, 2))
 """Sides in pixels of scenes that are built beside the bare work, and how often."""
+_AFFINE_WINDOWS = 400
+"""Of the affine scene beside a whole frame."""
+_KEPT_SHARDS = 8
+"""One in so many of a whole frame's shards stays on disk."""
 _ANNOTATED = (1000, 8000)
 """Tiles of the sets that are annotated."""
 
@@ -170,6 +179,50 @@ def whole(folder: Path, _: str) -> dict[str, Any]:
     return {"windows": result["tiles"] // 21, "tiles": result["tiles"], "steps": steps, "cpu_s": result["cpu_s"]}
 
 
+def pixels(folder: Path, _: str) -> dict[str, Any]:
+    """Build the whole frame with all of its pixels, and read back the shards that stay."""
+    import knowlip.tiles.build as stage
+    from knowlip.tiles import scene_job
+
+    path, out = _product(folder, "pixels", lines=(0, FRAME[0])), folder / "set-pixels"
+    scene_job.SceneWriter = WithFewShards  # type: ignore[misc]
+    steps = stepwise(stage)
+    result = spent(lambda: stage.build(stage.BuildConfig([path], out, workers=1)))
+    windows = result["tiles"] // 21
+    megapixels = windows * (1024 / 10) ** 2 / 1e6
+    kept = {name: result[name] for name in ("tiles", "accepted", "rejected", "cpu_s", "seconds")}
+    found = {"windows": windows, **kept, "cpu_s_per_megapixel": round(result["cpu_s"] / megapixels, 2)}
+    found |= {"peak_gb": max(step["peak_gb"] for step in steps.values()), "steps": steps}
+    return {
+        **found,
+        "shards": WithFewShards.closed,
+        "shards_gb": round(WithFewShards.bytes / 1e9, 2),
+        **_read_back(out),
+    }
+
+
+def _read_back(out: Path) -> dict[str, int]:
+    """Read every tile of the shards that stayed.
+
+    Raises:
+        ValueError: a tile is not what the index says.
+    """
+    from knowlip.dataset.shards import read_shard
+
+    table = Dataset(out).tiles(columns=("tile_id", "shard", "png_sha256"))
+    hashes = dict(zip(table["tile_id"], table["png_sha256"]))
+    names = sorted(name for name in table["shard"].unique() if (out / "shards" / name).stat().st_size)
+    read = 0
+    for name in names:
+        for sample in read_shard(out / "shards" / name):
+            if sha256(sample.png) != hashes[sample.key]:
+                raise ValueError(f"{sample.key} in {name} is not what the index says.")
+            read += 1
+    if read != int(table["shard"].isin(names).sum()):
+        raise ValueError(f"{out} has shards without all of their tiles.")
+    return {"shards_read_back": len(names), "tiles_read_back": read}
+
+
 def stepwise(stage: Any) -> dict[str, dict[str, Any]]:
     """CPU seconds and peak memory of the steps of the next build, filled in as they end."""
     steps: dict[str, dict[str, Any]] = {}
@@ -191,6 +244,32 @@ def stepwise(stage: Any) -> dict[str, dict[str, Any]]:
     for name, function in (("plan", "make_plan"), ("cut", "cut_all"), ("index", "finish")):
         setattr(stage, function, measured(name, getattr(stage, function)))
     return steps
+
+
+class WithFewShards(SceneWriter):
+    """Writes all shards; of those that are full it empties all but one in eight once they are on disk."""
+
+    closed, bytes = 0, 0
+
+    def _shard(self, split: str) -> Any:
+        before = self._open.get(split)
+        shard = super()._shard(split)
+        if before is not None and before is not shard:
+            self._count(before)
+        return shard
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        for shard in self._open.values():
+            shard.close()
+            self._count(shard)
+        super().finish(facts)
+
+    @classmethod
+    def _count(cls, shard: ShardWriter) -> None:
+        """A shard that is closed."""
+        cls.closed, cls.bytes = cls.closed + 1, cls.bytes + shard._part.stat().st_size
+        if cls.closed % _KEPT_SHARDS != 1:
+            os.truncate(shard._part, 0)
 
 
 class WithoutShards(SceneWriter):
@@ -248,6 +327,13 @@ def _whole(folder: Path) -> dict[str, Any]:
     }
 
 
+def _pixels(folder: Path) -> dict[str, Any]:
+    built = apart(folder, "pixels", "")
+    affine = apart(folder, "strip", f"affine {_AFFINE_WINDOWS}")
+    ratio = built["cpu_s_per_megapixel"] / affine["cpu_s_per_megapixel"]
+    return {"pixels": {**built, "affine": affine, "ratio": round(ratio, 3)}}
+
+
 def _bare(folder: Path) -> dict[str, Any]:
     return {"bare": {str(side): beside_bare(folder, side, repetitions) for side, repetitions in _SIDES}}
 
@@ -290,6 +376,7 @@ MEASURES: dict[str, Callable[[Path, str], dict[str, Any]]] = {
     "plan": plan,
     "strip": strip,
     "whole": whole,
+    "pixels": pixels,
     "make": make_set,
     "set": of_set,
     "archive": make_archive,
@@ -300,6 +387,7 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "dates": _dates,
     "frame": _frame,
     "whole": _whole,
+    "pixels": _pixels,
     "bare": _bare,
     "sets": _sets,
     "million": _million,
