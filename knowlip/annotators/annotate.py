@@ -7,10 +7,9 @@ that a killed run goes on where it was and ends with the same bytes.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,13 @@ from knowlip.annotators.openai.ledger import RequestLedger
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.annotators.openai.prompt import prompt_hash
 from knowlip.annotators.types import Annotation
-from knowlip.annotators.workers import REQUEST_COLUMNS, Asking, Chunk, Labelling, Measuring
+from knowlip.annotators.waves import Piece, Wave, outcomes_of, waves_of
+from knowlip.annotators.workers import Asking, Labelling, Measuring, Waiting
 from knowlip.base.progress import say, track
-from knowlip.base.vocabulary import SCALES, Decision
+from knowlip.base.vocabulary import Decision
 from knowlip.dataset import Dataset
 from knowlip.dataset.mentions import mention
+from knowlip.dataset.texts import newest_runs
 from knowlip.jobs.run import Run, runner
 from knowlip.jobs.store import alone
 from knowlip.jobs.work import Processes, Threads
@@ -109,11 +110,10 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     dataset = Dataset(config.dataset)
-    waves = [(scale, dataset.tiles(scale=scale, columns=REQUEST_COLUMNS)) for scale in SCALES]
-    total = sum(len(tiles) for _, tiles in waves)
-    if not total:
-        raise ValueError(f"{config.dataset} has no accepted tile to annotate.")
     store = ChunkStore(config.dataset / ".annotate")
+    waves = waves_of(dataset, store, OPENAI_CHUNK if config.annotator == "openai" else MEASURED_CHUNK)
+    if not any(map(len, waves)):
+        raise ValueError(f"{config.dataset} has no accepted tile to annotate.")
     if config.dry_run:
         from knowlip.annotators.openai.cost import estimate
 
@@ -133,69 +133,92 @@ def _annotate(
     config: AnnotateConfig,
     dataset: Dataset,
     store: ChunkStore,
-    waves: Sequence[tuple[str, pd.DataFrame]],
+    waves: Sequence[Wave],
     started: float,
 ) -> dict[str, Any]:
-    total = sum(len(tiles) for _, tiles in waves)
     if not store.begun and dataset.revisions():
         raise ValueError(f"{config.dataset} has texts already and they are never overwritten; build a fresh data set.")
     settings = _settings(config, dataset)
     store.agree(settings)
     those, annotator = _who(config, store, dataset)
-    done: dict[str, Annotation] = {}
-    quarantined: dict[str, str] = {}
-    resumed = 0
-    paid = config.annotator == "openai"
+    tally = _Tally(sum(map(len, waves)), store)
+    retry, one_by_one = config.retry_quarantined, config.annotator == "openai" and not config.batch
     with those as run:
         # Not before the endpoint was asked for its models, and labels were read: a slip leaves nothing to go on with.
         store.begin(settings)
-        for scale, tiles in waves:
-            kept: dict[str, Outcomes] = {}
+        for wave in waves:
             todo = []
-            for chunk in _chunks(scale, tiles, OPENAI_CHUNK if paid else MEASURED_CHUNK, done):
-                kept[chunk.name] = store.kept(chunk.name, retry=config.retry_quarantined)
-                left = [row for row in chunk.tiles if row["tile_id"] not in kept[chunk.name]]
+            for piece in wave.pieces():
+                old = store.kept(piece.name, retry)
+                tally.resumed += len(old)
+                for tile, outcome in old.items():
+                    tally.add(tile, outcome)
+                names = wave.names(piece.at)
+                left = [at for at, tile in zip(piece.at, names) if tile not in old]
                 if left:
-                    todo.append(replace(chunk, tiles=left))
-            old = [pair for outcomes in kept.values() for pair in outcomes.items()]
-            resumed += len(old)
+                    todo.append(Piece(wave, left if len(left) < len(names) else piece.at))
             if annotator is not None:
-                annotator.ledger.plan(row["tile_id"] for chunk in todo for row in chunk.tiles)
-            new = _run(run, store, todo, kept, one_by_one=paid and not config.batch)
-            new = track(new, f"annotate {scale} tiles", sum(len(chunk.tiles) for chunk in todo))
-            for tile, outcome in chain(old, new):
-                if isinstance(outcome, Annotation):
-                    done[tile] = outcome
-                    continue
-                quarantined[tile] = outcome
-                if not done and len(quarantined) >= min(total, GIVE_UP):
-                    store.clear()  # a run that got nowhere leaves nothing to resume
-                    raise ValueError(f"Not one of {len(quarantined)} tiles could be annotated; {tile}: {outcome}")
-    notes = [done[tile] for tile in sorted(done)]  # they came in the order in which they were done
-    _keep(dataset, _rows(notes, config.annotator))
-    dataset.write_mentions(mention(note.tile_id, config.annotator, note.counts, note.boxes) for note in notes)
-    store.write_quarantine(quarantined)
-    if quarantined:
-        (why, often), *_ = Counter(quarantined[tile] for tile in sorted(quarantined)).most_common(1)
+                annotator.ledger.plan(tile for piece in todo for tile in wave.names(piece.at))
+            new = _run(run, store, todo, retry, one_by_one)
+            for tile, outcome in track(new, f"annotate {wave.scale} tiles", sum(len(piece.at) for piece in todo)):
+                tally.add(tile, outcome)
+    _keep(dataset, lambda: (_rows(notes, config.annotator) for notes in _notes(waves, store)))
+    mentions = (
+        mention(note.tile_id, config.annotator, note.counts, note.boxes)
+        for notes in _notes(waves, store)
+        for note in notes
+    )
+    dataset.write_mentions(mentions)
+    store.write_quarantine(tally.quarantined)
+    if tally.quarantined:
+        why, often = tally.reasons()[0]
         say(
-            f"  {len(quarantined)} of {total} tiles were quarantined, see {store.quarantine_path}; {often} of them: "
-            f"{why[:300]}"
+            f"  {len(tally.quarantined)} of {tally.total} tiles were quarantined, see {store.quarantine_path}; {often} "
+            f"of them: {why[:300]}"
         )
-    seconds = time.perf_counter() - started
-    result: dict[str, Any] = {
-        "tiles": total,
-        "annotated": len(done),
-        "resumed": resumed,
-        "quarantined": len(quarantined),
-        "quarantine_reasons": dict(Counter(quarantined[tile] for tile in sorted(quarantined)).most_common(10)),
-        "instruction_sets": dict(sorted(Counter(note.instruction_set for note in done.values()).items())),
-        "seconds": round(seconds, 3),
-        "tiles_per_second": round((total - resumed) / seconds, 3),
-    }
+    result = tally.summary(time.perf_counter() - started)
     if annotator is not None:
         result |= {"usage": annotator.usage.as_dict(), "ledger": annotator.ledger.summary()}
         annotator.ledger.close()
     return result
+
+
+class _Tally:
+    """How the tiles fared."""
+
+    def __init__(self, total: int, store: ChunkStore) -> None:
+        self.total, self._store = total, store
+        self.done, self.resumed = 0, 0
+        self.quarantined: dict[str, str] = {}
+        self._sets: Counter[str] = Counter()
+
+    def add(self, tile: str, outcome: Outcome) -> None:
+        """Raises ValueError where the run gets nowhere."""
+        if isinstance(outcome, Annotation):
+            self.done += 1
+            self._sets[outcome.instruction_set] += 1
+            return
+        self.quarantined[tile] = outcome
+        if not self.done and len(self.quarantined) >= min(self.total, GIVE_UP):
+            self._store.clear()  # a run that got nowhere leaves nothing to resume
+            raise ValueError(f"Not one of {len(self.quarantined)} tiles could be annotated; {tile}: {outcome}")
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why tiles were quarantined and how many, the most frequent first."""
+        return Counter(self.quarantined[tile] for tile in sorted(self.quarantined)).most_common()
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """As :func:`annotate` gives it."""
+        return {
+            "tiles": self.total,
+            "annotated": self.done,
+            "resumed": self.resumed,
+            "quarantined": len(self.quarantined),
+            "quarantine_reasons": dict(self.reasons()[:10]),
+            "instruction_sets": dict(sorted(self._sets.items())),
+            "seconds": round(seconds, 3),
+            "tiles_per_second": round((self.total - self.resumed) / seconds, 3),
+        }
 
 
 def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
@@ -212,7 +235,7 @@ def _settings(config: AnnotateConfig, dataset: Dataset) -> dict[str, Any]:
 
 def _who(
     config: AnnotateConfig, store: ChunkStore, dataset: Dataset
-) -> tuple[AbstractContextManager[Run[Chunk, Outcomes]], Any]:
+) -> tuple[AbstractContextManager[Run[Waiting, Outcomes]], Any]:
     """Who works on chunks, and the openai annotator (None for the others)."""
     if config.annotator == "labels":
         return runner(Labelling(dataset), Processes(1)), None
@@ -240,34 +263,29 @@ def _who(
     return runner(Asking(dataset, annotator, EndpointError), Threads(config.concurrency)), annotator
 
 
-def _chunks(scale: str, tiles: pd.DataFrame, size: int, done: dict[str, Annotation]) -> list[Chunk]:
-    """Cut a wave, large tile by large tile, into chunks with the parents' annotations that they need."""
-    ordered = tiles.sort_values(["root_id", "tile_id"], kind="stable")
-    rows = [{str(key): value for key, value in row.items()} for row in ordered.to_dict("records")]
-    chunks = []
-    for number, start in enumerate(range(0, len(rows), size)):
-        part = rows[start : start + size]
-        parents = {row["parent_id"]: done[row["parent_id"]] for row in part if row["parent_id"] in done}
-        chunks.append(Chunk(f"{scale}-{number:06d}", part, parents))
-    return chunks
-
-
 def _run(
-    run: Run[Chunk, Outcomes], store: ChunkStore, todo: list[Chunk], kept: dict[str, Outcomes], one_by_one: bool
+    run: Run[Waiting, Outcomes], store: ChunkStore, todo: list[Piece], retry: bool, one_by_one: bool
 ) -> Iterator[tuple[str, Outcome]]:
-    """Do chunks, whole or `one_by_one` of their tiles; yield the new outcomes, and store each chunk (with what was
-    `kept` of it) when it is whole."""
-    pieces = [replace(chunk, tiles=[row]) for chunk in todo for row in chunk.tiles] if one_by_one else todo
-    left = {chunk.name: len(chunk.tiles) for chunk in todo}
+    """Do pieces, whole or `one_by_one` of their tiles; yield the new outcomes, and store each chunk (with what was kept
+    of it) when it is whole."""
+    pieces = [Piece(piece.wave, (at,)) for piece in todo for at in piece.at] if one_by_one else todo
+    left = {piece.name: len(piece.at) for piece in todo}
+    found: dict[str, Outcomes] = {}
     for piece, outcomes in run(pieces):
-        kept[piece.name] |= outcomes
+        found.setdefault(piece.name, {}).update(outcomes)
         left[piece.name] -= len(outcomes)
         if not left[piece.name]:
-            store.write(piece.name, kept[piece.name])
+            store.write(piece.name, {**store.kept(piece.name, retry), **found.pop(piece.name)})
         yield from outcomes.items()
 
 
-def _keep(dataset: Dataset, rows: pd.DataFrame) -> None:
+def _notes(waves: Sequence[Wave], store: ChunkStore) -> Iterator[list[Annotation]]:
+    """All annotations in the order of their tiles' names, some at a time."""
+    for outcomes in outcomes_of(waves, store):
+        yield [outcome for _, outcome in outcomes if isinstance(outcome, Annotation)]
+
+
+def _keep(dataset: Dataset, rows: Callable[[], Iterator[pd.DataFrame]]) -> None:
     """Write revision 0, or append the tiles that it lacks (annotated on a retry), and publish into the shards.
 
     Where a training has revised the texts since, the shards keep what was published: that is the user's decision.
@@ -275,12 +293,11 @@ def _keep(dataset: Dataset, rows: pd.DataFrame) -> None:
     if not dataset.revisions():
         dataset.write_texts(rows)
     else:
-        missing = rows[~rows["tile_id"].isin(dataset.texts()["tile_id"])]
+        known = set(dataset.texts()["tile_id"])
+        missing = pd.concat([part[~part["tile_id"].isin(known)] for part in rows()], ignore_index=True)
         if len(missing):
             dataset.append_revision(missing, "annotate")
-    texts = dataset.texts()
-    newest = texts[texts["revision"] == texts["revision"].max()]
-    if (newest["run"] == "annotate").all() or dataset.info["published_revision"] < 0:
+    if dataset.info["published_revision"] < 0 or newest_runs(dataset.path) <= {"annotate"}:
         dataset.publish_texts()
 
 

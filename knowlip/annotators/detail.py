@@ -1,10 +1,13 @@
 """A tile's window in the finer pixels of the small tiles that were cut from it, and the large tile around it."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from knowlip.annotators.types import TileFrame, TileWindow
@@ -18,6 +21,8 @@ _LARGEST_FRAME: Final = 1024
 """Side in pixels up to which there are frames."""
 _OF_SMALL: Final = ("tile_id", "root_id", "window_m", "proj:transform")
 _OF_LARGE: Final = (*_OF_SMALL, "scale")
+_COEFFICIENTS: Final = 6
+"""Of a transform; a tile without them lies nowhere."""
 
 
 class Details:
@@ -72,13 +77,8 @@ class Details:
         return TileFrame(pixels, float(large["window_m"]) / pixels.shape[0])
 
     @cached_property
-    def _small(self) -> dict[str, list[dict[str, Any]]]:
-        """Large tile -> index rows of the accepted small tiles within it."""
-        tiles = self.dataset.tiles(scale="small", columns=_OF_SMALL)
-        families: dict[str, list[dict[str, Any]]] = {}
-        for row in tiles.to_dict("records"):
-            families.setdefault(row["root_id"], []).append({str(key): value for key, value in row.items()})
-        return families
+    def _small(self) -> "_SmallTiles":
+        return _SmallTiles(self.dataset.tiles(scale="small", columns=_OF_SMALL))
 
     def of(self, row: dict[str, Any], image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """The window of a tile in the pixels of its small tiles.
@@ -91,7 +91,7 @@ class Details:
             (k * H, k * W) with k = 2 for a medium tile and 4 for a large one; None of a small tile, and where less than
             half of the window was accepted at the small scale.
         """
-        if row["scale"] == "small" or len(row["proj:transform"]) < 6:
+        if row["scale"] == "small" or len(row["proj:transform"]) < _COEFFICIENTS:
             return None
         factor, found = self._small_in(row)
         if not self._is_shown(factor, found):
@@ -113,11 +113,31 @@ class Details:
         left, top = float(row["proj:transform"][2]), float(row["proj:transform"][5])
         found: dict[tuple[int, int], str] = {}
         factor = 1
-        for small in self._small.get(row["root_id"], []):
-            factor = round(row["window_m"] / small["window_m"])
-            side = small["window_m"]
-            column = round((float(small["proj:transform"][2]) - left) / side)
-            line = round((top - float(small["proj:transform"][5])) / side)
+        for name, west, north, side in self._small.within(row["root_id"]):
+            factor = round(row["window_m"] / side)
+            column, line = round((west - left) / side), round((top - north) / side)
             if 0 <= column < factor and 0 <= line < factor:
-                found[line, column] = small["tile_id"]
+                found[line, column] = name
         return factor, found
+
+
+class _SmallTiles:
+    """The accepted small tiles by large tile: as rows of Python they would take six times as much in every process."""
+
+    def __init__(self, tiles: pd.DataFrame) -> None:
+        tiles = tiles[tiles["proj:transform"].map(len) >= _COEFFICIENTS]
+        roots, of_root = np.unique(tiles["root_id"].to_numpy(str), return_inverse=True)
+        order = np.argsort(of_root, kind="stable")
+        ends = np.cumsum(np.bincount(of_root, minlength=len(roots))).tolist()
+        self._span = dict(zip(roots.tolist(), zip([0, *ends], ends)))
+        self._names = pa.array(tiles["tile_id"].to_numpy()[order], pa.string())
+        corners = [(transform[2], transform[5]) for transform in tiles["proj:transform"]]
+        self._corners = np.array(corners, float).reshape(-1, 2)[order]
+        self._sides = tiles["window_m"].to_numpy(float)[order]
+
+    def within(self, root: str) -> Iterator[tuple[str, float, float, float]]:
+        """Name, left and top of the window and its side of those within a large tile."""
+        start, end = self._span.get(root, (0, 0))
+        names = self._names.slice(start, end - start).to_pylist()
+        for name, (left, top), side in zip(names, self._corners[start:end].tolist(), self._sides[start:end].tolist()):
+            yield name, left, top, side

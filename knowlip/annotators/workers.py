@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ REQUEST_COLUMNS = (
     *("metres_per_pixel", "window_m", "proj:transform", "quantiser", "quantiser_lo", "quantiser_hi"),
     *("radiometry", "units", *PLACE_KEYS),
 )
-"""Columns of the index that :func:`tile_request` and :class:`knowlip.annotators.detail.Details` look at. The rows of a
-wave wait as objects of Python, and with all columns a hundred thousand of them would take 0.7 GB."""
+"""Columns of the index that :func:`tile_request` and :class:`knowlip.annotators.detail.Details` look at. All rows
+are held while a run lasts."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,27 @@ class Chunk:
     """Annotations of the tiles' direct parents, by tile_id; absent where a parent has none."""
 
 
-class Annotating(Work[Chunk, Outcomes]):
-    """A chunk is an item; its result is what became of its tiles."""
+class Waiting(Protocol):
+    """A chunk, or some tiles of one, before its turn."""
 
-    def name(self, item: Chunk) -> str:
+    @property
+    def name(self) -> str:
+        """Of the chunk."""
+        ...
+
+    def chunk(self) -> Chunk:
+        """Rows and parents of its tiles."""
+        ...
+
+
+class Annotating(Work[Waiting, Outcomes]):
+    """A chunk is an item, made when it is its turn; its result is what became of its tiles."""
+
+    def prepare(self, item: Waiting, cores: int) -> Chunk:
+        """The chunk itself."""
+        return item.chunk()
+
+    def name(self, item: Waiting) -> str:
         """As its file."""
         return f"chunk {item.name}"
 

@@ -5,6 +5,7 @@ takes in memory may be at most :data:`MOST_GROWTH` times its file, or :data:`ALW
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,9 +28,17 @@ def write_table(path: Path, table: pa.Table, group: int | None = None) -> None:
 
 def write_new_table(path: Path, table: pa.Table) -> bool:
     """Write a parquet file, whole or not at all; False, and nothing is written, where another one is there by then."""
+    return write_new_parts(path, iter([table]))
+
+
+def write_new_parts(path: Path, parts: Iterator[pa.Table]) -> bool:
+    """:func:`write_new_table` of rows that come in parts, one at least, all of the same columns."""
     try:
-        with whole_file(path, keep=True) as part:
-            pq.write_table(table, part, compression="zstd")
+        with whole_file(path, keep=True) as file:
+            first = next(parts)
+            with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+                for part in chain([first], parts):
+                    writer.write_table(part)
     except FileExistsError:
         return False
     return True

@@ -77,6 +77,11 @@ def mention(tile_id: str, annotator: str, counts: Mapping[str, int], boxes: Sequ
     }
 
 
+def says_something(row: MentionRow) -> bool:
+    """Whether a row has counts or boxes."""
+    return row["counts"] != "{}" or row["boxes"] != "[]"
+
+
 def by_tile(frame: "pd.DataFrame") -> dict[str, Mention]:
     """Rows as they come from `Dataset.mentions()` -> tile_id -> mention."""
     columns = (frame[name] for name in MENTION_SCHEMA.names)
@@ -111,7 +116,7 @@ def write_mentions(dataset: Path, rows: Iterable[MentionRow]) -> None:
     known = {row["tile_id"]: row for row in read_mentions(dataset).to_pylist()}
     merged = dict(known)
     for row in rows:
-        if row["counts"] == "{}" and row["boxes"] == "[]":
+        if not says_something(row):
             continue
         tile = row["tile_id"]
         if merged.setdefault(tile, row) != row:

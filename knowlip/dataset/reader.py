@@ -277,11 +277,15 @@ class Dataset:
         Raises:
             ValueError: other counts or boxes of a tile are there already, or a tile is not in the data set.
         """
-        rows = list(rows)
-        strangers = {row["tile_id"] for row in rows} - self._shard_of.keys()
+        some, strangers = list[MentionRow](), set[str]()
+        for row in rows:
+            if row["tile_id"] not in self._shard_of:
+                strangers.add(row["tile_id"])
+            elif mentions_.says_something(row):
+                some.append(row)
         if strangers:
             raise ValueError(f"The mentions name tile {min(strangers)!r}, which {self.path} does not hold.")
-        mentions_.write_mentions(self.path, rows)
+        mentions_.write_mentions(self.path, some)
 
     def truth(self) -> dict[str, TileTruth]:
         """tile_id -> truth of the tile (see docs/dataset.md); {} when the scenes have none."""
@@ -312,18 +316,20 @@ class Dataset:
         """Code in a mask -> name of the class; {} where there are no masks."""
         return {int(code): str(name) for code, name in self.info.get("mask_classes", {}).items()}
 
-    def write_texts(self, rows: "pd.DataFrame") -> None:
+    def write_texts(self, rows: "pd.DataFrame | Callable[[], Iterator[pd.DataFrame]]") -> None:
         """Write revision 0. Columns: `TEXT_SCHEMA` (revision is set to 0).
 
+        Args:
+            rows: all of them, or what gives them in parts, whole tiles in the order of their names.
+
         Raises:
-            ValueError: other texts are there already, or rows do not fit the schema or the tiles.
+            ValueError: other texts are there already, or rows do not fit the schema or the tiles, or parts are not in
+                order.
         """
-        table = self._checked(rows.assign(revision=0, parent=-1), "The texts")
-        path = texts_.revision_path(self.path, 0)
-        if not path.exists() and write_new_table(path, table):
-            return
-        if not texts_.read_revision(self.path, 0).equals(table):
-            raise ValueError(f"{path} holds other texts already; texts are never overwritten: use another data set.")
+        parts = rows if callable(rows) else lambda: iter([rows])
+        texts_.write_first(
+            self.path, lambda: (self._checked(part.assign(revision=0, parent=-1), "The texts") for part in parts())
+        )
 
     def find_revision(self, run: str) -> int | None:
         """Number of the revision that a run of this name wrote; None when it wrote none."""

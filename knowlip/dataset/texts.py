@@ -1,7 +1,11 @@
 """Texts of tiles: revision 0 from the annotator, later revisions as appended decisions, never overwritten."""
 
-from collections.abc import Collection, Iterator
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter, lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,12 +14,12 @@ import pyarrow.compute as pc
 
 from knowlip.base.documents import read_json
 from knowlip.base.files import write_json
-from knowlip.base.parquet import check_schema, read_parquet
+from knowlip.base.parquet import check_schema, read_in_parts, read_parquet, write_new_parts
 from knowlip.base.progress import track
 from knowlip.dataset.checks import checked_info, checked_texts
 from knowlip.dataset.layout import INFO, REVISIONS, SHARDS, TEXTS, schema
-from knowlip.dataset.shards import ShardSample, read_shard, write_shard
-from knowlip.language.captions import compose_texts
+from knowlip.dataset.shards import read_shard, write_shard
+from knowlip.language.captions import compose_texts, headed
 from knowlip.language.marks import joined, sentences_of
 from knowlip.language.statements import Evidence
 
@@ -105,6 +109,43 @@ def ancestry(dataset: Path, revision: int | None = None) -> list[tuple[int, pa.T
     return found[::-1]
 
 
+def write_first(dataset: Path, parts: Callable[[], Iterator[pa.Table]]) -> None:
+    """Write revision 0 from tables of :func:`to_table`, whole tiles in the order of their names.
+
+    Raises:
+        ValueError: other texts are there already, or the parts are not in order.
+    """
+    path = revision_path(dataset, 0)
+    if not path.exists() and write_new_parts(path, _rising(parts())):
+        return
+    known, at = read_revision(dataset, 0), 0
+    for table in _rising(parts()):
+        if not known.slice(at, len(table)).equals(table):
+            break
+        at += len(table)
+    else:
+        if at == len(known):
+            return
+    raise ValueError(f"{path} holds other texts already; texts are never overwritten: use another data set.")
+
+
+def _rising(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    last = ""
+    for table in parts:
+        if len(table):
+            if table["tile_id"][0].as_py() <= last:
+                raise ValueError("Parts of texts must hold whole tiles in the order of their names.")
+            last = table["tile_id"][-1].as_py()
+        yield table
+
+
+def newest_runs(dataset: Path) -> set[str]:
+    """Names of the runs that wrote the rows of the newest revision."""
+    path, field = revision_path(dataset, list_revisions(dataset)[-1]), pa.schema([TEXT_SCHEMA.field("run")])
+    parts = read_in_parts(path, field, field.names)
+    return {run for part in parts for run in part["run"].unique().to_pylist()}
+
+
 def resting_rows(rows: "pd.DataFrame", kinds: Collection[Evidence]) -> "pd.DataFrame":
     """Sub-texts with only those sentences that rest on some kinds of evidence; rows of which nothing is left are left
     out.
@@ -182,26 +223,83 @@ def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
     info = checked_info(read_json(dataset / INFO), dataset / INFO)
     there = list_revisions(dataset)
     number = revision if revision is not None else (there[-1] if there else -1)
-    texts = read_texts(dataset, number) if number >= 0 else read_texts(dataset)
-    captions = {tile: text.encode() for tile, text in compose_texts(texts).items()}
+    with _spilled(_captions(dataset, number)) as caption_of:
+        return _publish(dataset, info, number, caption_of)
+
+
+def _publish(dataset: Path, info: dict[str, Any], number: int, caption_of: Callable[[str], bytes]) -> dict[str, Any]:
     if info["published_revision"] not in (-1, number):
         write_json(dataset / INFO, {**info, "published_revision": -1})
     shards = sorted((dataset / SHARDS).glob("*.tar"))
     rewritten = 0
     for path in track(shards, "publish texts"):
         samples = list(read_shard(path))
-        if all(sample.txt == captions.get(sample.key, b"") for sample in samples):
+        if all(sample.txt == caption_of(sample.key) for sample in samples):
             continue
-        write_shard(path, _with_captions(samples, captions))
+        write_shard(path, (sample._replace(txt=caption_of(sample.key)) for sample in samples))
         rewritten += 1
     if info["published_revision"] != number:
         write_json(dataset / INFO, {**info, "published_revision": number})
     return {"revision": number, "shards": len(shards), "rewritten": rewritten}
 
 
-def _with_captions(samples: list[ShardSample], captions: dict[str, bytes]) -> Iterator[ShardSample]:
-    for sample in samples:
-        yield sample._replace(txt=captions.get(sample.key, b""))
+@contextmanager
+def _spilled(captions: Iterable[tuple[str, str]]) -> Iterator[Callable[[str], bytes]]:
+    """Captions by tile (b"" of tiles that have none) from a temporary file: a million take a gigabyte."""
+    places: dict[str, tuple[int, int]] = {}
+    with tempfile.TemporaryFile() as file:
+        at = 0
+        for tile, text in captions:
+            data = text.encode()
+            file.write(data)
+            places[tile] = at, len(data)
+            at += len(data)
+
+        def of(tile: str) -> bytes:
+            if tile not in places:
+                return b""
+            start, size = places[tile]
+            file.seek(start)
+            return file.read(size)
+
+        yield of
+
+
+def _captions(dataset: Path, number: int) -> Iterator[tuple[str, str]]:
+    """Every tile's caption in a revision; number -1: there is none."""
+    if number == 0 and _in_order(dataset):
+        yield from _captions_in_order(dataset)
+    else:
+        yield from compose_texts(read_texts(dataset, number) if number >= 0 else read_texts(dataset)).items()
+
+
+def _parts_of_first(dataset: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Some columns of revision 0, some rows at a time."""
+    wanted = pa.schema([field for field in TEXT_SCHEMA if field.name != "marks"])
+    path = revision_path(dataset, 0)
+    for part in read_in_parts(path, wanted, columns):
+        yield checked_texts(part, path)
+
+
+def _in_order(dataset: Path) -> bool:
+    """Whether revision 0 is as :func:`to_table` puts it: by tile and slot, nothing twice, nothing before it."""
+    before = ("", 0)
+    for part in _parts_of_first(dataset, ("tile_id", "slot", "parent")):
+        places = list(zip(part["tile_id"].to_pylist(), part["slot"].to_pylist()))
+        if not all(map(lt, [before, *places], places)) or pc.any(pc.not_equal(part["parent"], -1)).as_py():
+            return False
+        before = places[-1] if places else before
+    return True
+
+
+def _captions_in_order(dataset: Path) -> Iterator[tuple[str, str]]:
+    """Captions of revision 0, whose rows are in order."""
+    parts = _parts_of_first(dataset, ("tile_id", "slot", "dimension", "text"))
+    rows = (
+        row for part in parts for row in zip(*(part[name].to_pylist() for name in ("tile_id", "dimension", "text")))
+    )
+    for tile, mine in groupby(rows, itemgetter(0)):
+        yield tile, " ".join(headed(dimension, text) for _, dimension, text in mine)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from knowlip.annotators.openai.annotator import ChatRequest, OpenAIAnnotator
 from knowlip.annotators.openai.endpoint import CostLimit, EndpointError, StatusError, TileFailed
 from knowlip.annotators.openai.http import FILE_BYTES
 from knowlip.annotators.openai.reply import objects, read_object, words
-from knowlip.annotators.workers import Chunk, requests
+from knowlip.annotators.workers import Waiting, requests
 from knowlip.base.progress import say
 from knowlip.dataset import Dataset
 
@@ -49,7 +49,7 @@ class BatchRequests:
         self._dataset, self._annotator, self._folder = dataset, annotator, folder
         self._ledger, self._endpoint, self._options = annotator.ledger, annotator.endpoint, annotator.options
 
-    def run(self, wave: Sequence[Chunk]) -> Iterator[tuple[Chunk, Outcomes]]:
+    def run(self, wave: Sequence[Waiting]) -> Iterator[tuple[Waiting, Outcomes]]:
         """Yield every chunk with the outcomes of its tiles, in order, as :mod:`knowlip.jobs.run` does.
 
         Raises:
@@ -66,8 +66,9 @@ class BatchRequests:
             waiting = self._submit_wave(wave)
             if not waiting:
                 break
-        for chunk in wave:
-            yield chunk, {request.tile_id: self._outcome(request) for request in requests(self._dataset, chunk)}
+        for piece in wave:
+            asked = requests(self._dataset, piece.chunk())
+            yield piece, {request.tile_id: self._outcome(request) for request in asked}
 
     def _outcome(self, request: Any) -> Outcome:
         try:
@@ -77,7 +78,7 @@ class BatchRequests:
 
     # ---- there ------------------------------------------------------------------------------------------------------
 
-    def _submit_wave(self, wave: Sequence[Chunk]) -> list[dict[str, Any]]:
+    def _submit_wave(self, wave: Sequence[Waiting]) -> list[dict[str, Any]]:
         """Submit all that has to be asked now, in as many batches as it needs and the budget allows."""
         part = _Part(self._folder)
         seen: set[str] = set()
@@ -108,9 +109,9 @@ class BatchRequests:
             raise CostLimit(stopped)
         return batches
 
-    def _open_questions(self, wave: Sequence[Chunk]) -> Iterator[ChatRequest]:
-        for chunk in wave:
-            for request in requests(self._dataset, chunk):
+    def _open_questions(self, wave: Sequence[Waiting]) -> Iterator[ChatRequest]:
+        for piece in wave:
+            for request in requests(self._dataset, piece.chunk()):
                 question = self._annotator.next_question(request)
                 if question is not None:
                     yield question
