@@ -20,7 +20,7 @@ from PIL import Image
 from knowlip.base.rows import Standing
 
 COLOURS: Final = ("#3d7fb3", "#c0701f", "#4f8f72", "#c4516a", "#8672b0", "#857e2e", "#2f8f93", "#a0725b")
-"""Of series: each stands out by 3 : 1 from white and from the cards of a dark page."""
+"""Of series: each stands out by 3 : 1 from the grounds of light and dark pages."""
 SHADES: Final = ("#16425b", "#4f8fba", "#b6d3e7")
 """Of ordered parts, first to last."""
 INK, MUTED, GRID, FILL, LAND = "#1f2933", "#6b7785", "#e3e7eb", "#eceeec", "#e9ecef"
@@ -66,6 +66,8 @@ _STYLE: Final[dict[Any, Any]] = {
     "figure.dpi": 130,
     "svg.fonttype": "none",
 }
+WASH: Final = "wash"
+"""Group id of a faint area or line: it need not stand out from its ground by 3 : 1, as all others must."""
 POINTS: Final = 72
 """Units of an SVG in an inch."""
 _MOST_POINTS = 400
@@ -121,8 +123,8 @@ def svg(figure: Figure, label: str, kind: str = "wide") -> Markup:
         label: what a screen reader says.
         kind: CSS class.
 
-    A group id that begins with "title " (`artist.set_gid`) becomes a tooltip. No other id is left, so that several
-    charts can stand on one page.
+    A group id that begins with "title " (`artist.set_gid`) becomes a tooltip; the id :data:`WASH` marks what only
+    repeats, faintly, what stands out beside it. No other id is left, so that several charts can stand on one page.
     """
     figure.patch.set_visible(False)
     for axes in figure.axes:
@@ -145,6 +147,9 @@ def _plain(item: ElementTree.Element, symbols: dict[str, str]) -> None:
     item.tag, item.text, item.tail = item.tag.rpartition("}")[2], (item.text or "").strip() or None, None
     gid, link = item.attrib.pop("id", ""), item.attrib.pop("{http://www.w3.org/1999/xlink}href", "")
     item.attrib.pop("clip-path", None)
+    if gid == WASH:
+        for part in item.iter():
+            part.set("class", WASH)
     if gid.startswith("title "):
         ElementTree.SubElement(item, "title").text = gid.removeprefix("title ")
     if item.tag == "use":  # a marker by reference: its path, moved to its place
@@ -255,7 +260,7 @@ def line_chart(
         axes.axhline(reference[0], color=WARN, linewidth=1.2, dashes=(4, 3))
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
         axes.annotate(reference[1], (1, reference[0]), (-2, 4), fontsize=11, color=WARN, **place)
-    axes.plot(steps, np.clip(values, low, high), color=ACCENT, linewidth=1, alpha=0.3)
+    axes.plot(steps, np.clip(values, low, high), color=ACCENT, linewidth=1, alpha=0.3, gid=WASH)
     axes.plot(steps, means, color=ACCENT, linewidth=2, solid_joinstyle="round")
     places = axes.transData.transform(np.column_stack([steps, means])).round(1)
     last = number(means[-1])
@@ -316,7 +321,7 @@ def dot_chart(rows: Sequence[Dot], label: str) -> Markup:
             axes.text(0, y, " not measured", va="center_baseline", fontsize=11, color=MUTED)
             continue
         tone = {"above": ACCENT, "level": MUTED, "below": BAD, None: ACCENT}[row.standing]
-        axes.hlines(y, row.reference or 0, row.value, color=tone, linewidth=2.5, alpha=0.45)
+        axes.hlines(y, row.reference or 0, row.value, color=tone, linewidth=2.5, alpha=0.45, gid=WASH)
         if row.interval:
             axes.hlines(y, *row.interval, color=tone, linewidth=1.6)
         if row.second is not None:
@@ -336,7 +341,7 @@ def change_chart(rows: Sequence[tuple[str, float, float, int]], label: str) -> M
         same = abs(after - before) < 0.0005
         tone = MUTED if same else ACCENT if after > before else BAD
         hollow = {"color": CARD, "markeredgecolor": MUTED, "markeredgewidth": 1.6}
-        axes.hlines(y, before, after, color=tone, linewidth=2.5, alpha=0.45)
+        axes.hlines(y, before, after, color=tone, linewidth=2.5, alpha=0.45, gid=WASH)
         axes.plot(before, y, "o", markersize=7, gid=f"title before {100 * before:.1f} %", **hollow)
         axes.plot(after, y, "o", color=tone, markersize=8, gid=f"title after {100 * after:.1f} %")
         change = "±0.0" if same else f"{100 * (after - before):+.1f}".replace("-", "−")

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const root = document.documentElement, wide = root.clientWidth;
-  const found = {side: [], outside: [], cut: [], contrast: [], small: [], alt: [], twice: [], head: []};
+  const found = {side: [], outside: [], cut: [], contrast: [], graphics: [], small: [], alt: [], twice: [], head: []};
   const say = (list, words) => { if (found[list].length < 6) found[list].push(words); };
   const named = e => `${e.tagName}.${e.getAttribute("class") || ""} ${(e.textContent || "").trim().slice(0, 50)}`;
   const seen = e => e.getClientRects().length > 0 && e.checkVisibility({visibilityProperty: true});
@@ -50,16 +50,18 @@
   const light = c => { const [r, g, b] = c.map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const ratio = (a, b) => { const [x, y] = [light(a), light(b)]; return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05); };
   const kept = make => { const by = new Map(); return e => { if (!by.has(e)) by.set(e, make(e)); return by.get(e); }; };
-  const styled = kept(e => { const s = getComputedStyle(e); return {opacity: +s.opacity, position: s.position, fill: s.fill, fillOpacity: +s.fillOpacity, image: s.backgroundImage, back: s.backgroundColor}; });
+  const styled = kept(e => { const s = getComputedStyle(e); return {opacity: +s.opacity, position: s.position, fill: s.fill, fillOpacity: +s.fillOpacity, stroke: s.stroke, wide: parseFloat(s.strokeWidth), image: s.backgroundImage, back: s.backgroundColor}; });
   const fades = kept(e => e ? styled(e).opacity * fades(e.parentElement) : 1);
   const floats = kept(e => Boolean(e) && (e.ownerSVGElement || ["absolute", "fixed"].includes(styled(e).position) || floats(e.parentElement)));
-  // What lies below a point of an element, as one colour; null where it is a picture.
-  const ground = (e, x, y) => {
+  // What lies below a point of an element, as one colour; null where it is a picture. Of a mark neither itself nor what
+  // has its own colour (a dot on its line) is ground.
+  const ground = (e, x, y, own = null) => {
     let pile = floats(e) ? document.elementsFromPoint(x, y) : [];
     const at = pile.indexOf(e);
     if (at < 0 && e.ownerSVGElement && !(pile.length && e.ownerSVGElement.contains(pile[0]))) return "covered";
     if (at >= 0) pile = pile.slice(at);
     else if (getComputedStyle(e).pointerEvents !== "none" || !pile.length) { pile = []; for (let up = e; up; up = up.parentElement) pile.push(up); }
+    if (own) pile = pile.filter(one => one !== e && !(one instanceof SVGGeometryElement && own.has(styled(one).fill)));
     const layers = [];
     for (const one of pile) {
       const style = styled(one);
@@ -67,6 +69,7 @@
       let fill = null;
       if (one instanceof SVGElement && one.tagName !== "svg") {
         if (one instanceof SVGGeometryElement && style.fill !== "none") { const c = colour(style.fill); fill = [c[0], c[1], c[2], c[3] * style.fillOpacity]; }
+        else if (own && one instanceof SVGGeometryElement && style.stroke !== "none" && style.wide >= 3) fill = colour(style.stroke);
       } else { if (style.image !== "none") return null; fill = colour(style.back); }
       if (fill && fill[3] > 0) { layers.push([fill[0], fill[1], fill[2], fill[3] * (one === e ? 1 : fades(one))]); if (fill[3] === 1) break; }
     }
@@ -103,6 +106,64 @@
     if (!seen(e)) continue;
     judge(e, e.getBoundingClientRect(), getComputedStyle(e).color, `value of ${e.id}`);
     if (e.placeholder) judge(e, e.getBoundingClientRect(), getComputedStyle(e, "::placeholder").color, e.placeholder);
+  }
+
+  // ---- lines, bars and marks: WCAG 2.2, 1.4.11. What the page calls a ground (nets, tracks, land) carries nothing; a
+  // wash repeats what a solid line beside it says.
+  const grounds = new Set();
+  for (const name of ["paper", "card", "line", "fill", "land", "sea", "bg", "panel", "soft"]) {
+    const value = getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+    if (!value) continue;
+    const probe = root.appendChild(document.createElement("i"));
+    probe.style.color = value;
+    grounds.add(getComputedStyle(probe).color);
+    probe.remove();
+  }
+  const paint = (words, opacity) => {  // null where nothing is seen, or a ground
+    const c = colour(words);
+    return c[3] * opacity === 0 || grounds.has(words) ? null : [c[0], c[1], c[2], c[3] * opacity];
+  };
+  // Contrast of paints with what lies below a point; null where that cannot be said: on a picture, outside, covered.
+  const stands = (e, paints, own, {x, y}) => {
+    if (x < 0 || y < 0 || x >= innerWidth || y >= innerHeight) return null;
+    const below = ground(e, x, y, own);
+    return below === null || below === "covered" ? null : Math.max(...paints.map(one => ratio(over(one, below), below)));
+  };
+  for (const e of document.querySelectorAll("svg *")) {
+    if (!(e instanceof SVGGeometryElement) || !seen(e) || skipped(e) || e.closest("defs, clipPath, symbol, .wash, button")) continue;
+    const s = getComputedStyle(e), box = e.getBoundingClientRect(), whole = fades(e), own = new Set([s.fill, s.stroke].filter(one => one !== "none"));
+    const rim = s.stroke !== "none" && parseFloat(s.strokeWidth) >= 0.7 && grounds.has(s.stroke);
+    const stroke = s.stroke === "none" || !parseFloat(s.strokeWidth) ? null : paint(s.stroke, whole * +s.strokeOpacity);
+    const fill = s.fill === "none" ? null : paint(s.fill, whole * +s.fillOpacity);
+    if ((!box.width && !box.height) || !(fill || stroke)) continue;
+    let got = [];
+    if (rim && fill) got = [ratio(over(fill, colour(s.stroke)), colour(s.stroke))];  // its rim parts it from what lies there
+    else if (fill) {  // most of an area must stand out
+      const places = [0.5, 0.25, 0.75, 0.1, 0.9].flatMap(u => [0.5, 0.25, 0.75, 0.1, 0.9].map(v => ({x: box.left + u * box.width, y: box.top + v * box.height})));
+      const inside = places.filter(at => document.elementFromPoint(at.x, at.y) === e);
+      got = inside.map(at => stands(e, [fill, stroke].filter(Boolean), own, at)).filter(one => one !== null).sort((a, b) => a - b);
+      got = got.length ? [got[Math.floor(got.length / 2)]] : [];
+    } else {  // and all of a line
+      const matrix = e.getScreenCTM(), length = e.getTotalLength();
+      got = [0.1, 0.3, 0.5, 0.7, 0.9].map(t => e.getPointAtLength(t * length).matrixTransform(matrix)).map(at => stands(e, [stroke], own, at)).filter(one => one !== null);
+    }
+    const of = e.closest("svg").getAttribute("aria-label") || named(e.closest("svg"));
+    if (got.length && Math.min(...got) < 2.995) say("graphics", `${Math.min(...got).toFixed(2)}: ${e.tagName} ${s.stroke} ${s.fill} of ${of.slice(0, 40)}`);
+  }
+  for (const e of document.querySelectorAll("body i, body b, body u, body span, body div")) {
+    if (!seen(e) || skipped(e) || e.ownerSVGElement || e.children.length || e.textContent.trim() || e.closest("button, .wash")) continue;
+    const box = e.getBoundingClientRect(), at = {x: box.left + box.width / 2, y: box.top + box.height / 2};
+    for (const part of [null, "::before"]) {
+      const s = getComputedStyle(e, part);
+      if ((part && s.content === "none") || (!part && (!box.width || !box.height))) continue;
+      const edge = ["Left", "Bottom"].map(side => parseFloat(s[`border${side}Width`]) ? paint(s[`border${side}Color`], fades(e)) : null);
+      const paints = [paint(s.backgroundColor, fades(e) * (part ? +s.opacity : 1)), ...edge].filter(Boolean);
+      const one = part ? e.appendChild(document.createElement("s")) : e;
+      const cased = s.outlineStyle === "solid" && grounds.has(s.outlineColor);
+      const got = !paints.length ? null : cased ? Math.max(...paints.map(ink => ratio(over(ink, colour(s.outlineColor)), colour(s.outlineColor)))) : stands(one, paints, new Set(), at);
+      if (part) one.remove();
+      if (got !== null && got < 2.995) say("graphics", `${got.toFixed(2)}: ${named(e)}${part || ""} ${s.backgroundColor}`);
+    }
   }
   return JSON.stringify(found);
 })()

@@ -1,5 +1,6 @@
 """Every page at 1,280 and at 390 px, in light and dark, in one browser: nothing is cut or moved sideways, every text
-can be read, everything has a name, markup in names of others is text. A page without a row in `PAGES` fails."""
+can be read, every line, bar and mark can be seen, everything has a name, markup in names of others is text. A page
+without a row in `PAGES` fails."""
 
 import json
 import re
@@ -97,6 +98,30 @@ def measured(browser: Browser, scheme: str) -> dict[str, list[str]]:
     found = json.loads(browser.value(MEASURE))
     found |= {"unnamed": unnamed(browser), "errors": list(browser.errors)}
     return {kind: one for kind, one in found.items() if one}
+
+
+FAINT = """<!doctype html><html lang=en><meta name=viewport content="width=device-width"><title>t</title>
+<style>:root { --line: #dddddd } i { display: block; width: 9px; height: 9px }</style><h1>t</h1>
+<svg width=200 height=100 aria-label=chart><path d="M0 5L200 5" stroke="#dddddd" fill=none /><rect class=wash
+ y=10 width=9 height=9 fill="#eeeeee" /><path d="M0 30L200 30" stroke="#cccccc" stroke-width=2 fill=none /><rect x=50
+ y=40 width=90 height=40 fill="#0b6e8f" /><path d="M60 60L120 60" stroke="#1c2226" stroke-width=2 fill=none /><circle
+ cx=20 cy=70 r=9 fill="#bbbbbb" /><circle cx=160 cy=70 r=9 fill="#0b6e8f" /></svg><i style="background: #cfcfcf"></i>
+<i style="background: #767676"></i>"""
+"""A page with a net, a wash, and of each kind of mark one that is seen and one that is not."""
+
+
+def test_marks_that_nobody_sees_are_found(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "faint.html").write_text(FAINT)
+    sized(browser, 390, 400)
+    browser.open((tmp_path / "faint.html").as_uri())
+    browser.wait(OPENED)
+    found = [one.partition(" of ")[0] for one in measured(browser, "light")["graphics"]]
+    assert found == [
+        "1.61: path rgb(204, 204, 204) none",
+        "2.79: path rgb(28, 34, 38) none",
+        "1.92: circle none rgb(187, 187, 187)",
+        "1.56: I.  rgb(207, 207, 207)",
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))

@@ -14,7 +14,7 @@ from knowlip.base.files import whole_file, write_json
 from knowlip.dataset import Dataset
 from knowlip.language.dimensions import SLOTS
 from knowlip.language.truth import judge
-from knowlip.pages.charts import ACCENT, COLOURS, INK, MUTED, SCREEN, panel, png, style, svg
+from knowlip.pages.charts import ACCENT, CARD, COLOURS, INK, MUTED, SCREEN, panel, png, style, svg
 from knowlip.pages.render import render
 
 _RESTS = {
@@ -103,8 +103,17 @@ def _bars(axes: Any, report: dict[str, Any], kind: str) -> None:
             axes.text(position, 2, "none", rotation=90, ha="center", va="bottom", fontsize="small", color=MUTED)
             continue
         axes.bar(position, 100 * row["accuracy"], width=0.62, color=ACCENT, alpha=0.75)
-        axes.vlines(position, *(100 * end for end in row["interval"]), color=INK, linewidth=1.5)
-    axes.plot([100 * row["paper"] for row in rows], "D", color=COLOURS[1], markersize=5, label="experts of the paper")
+        # On dark pages the ink is as light as the bar: what lies on it is cased in the colour of the page.
+        ends = [100 * end for end in row["interval"]]
+        axes.vlines(position, *ends, color=CARD, linewidth=5)
+        axes.vlines(position, *ends, color=INK, linewidth=1.5)
+    look: dict[str, Any] = {
+        "color": COLOURS[1],
+        "markersize": 7,
+        "markeredgecolor": CARD,
+        "label": "experts of the paper",
+    }
+    axes.plot([100 * row["paper"] for row in rows], "D", **look)
     axes.set_xticks(range(len(rows)), [row["dimension"] for row in rows], rotation=40, ha="right", color=INK)
     axes.set(ylim=(0, 104), ylabel="found right, % (95 % Wilson)")
     axes.grid(axis="y")

@@ -12,9 +12,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from knowlip.annotators.stats.clouds import cloud
 from knowlip.annotators.stats.corpus import TextCorpus
+from knowlip.annotators.stats.drawings import Drawing, drawings, histogram
 from knowlip.annotators.stats.measure import word_counts
 from knowlip.pages.charts import CARD, COLOURS, MUTED, png, style
 
+_INCH = 92
+"""Units of a chart of a page in an inch of a picture, whose letters are smaller."""
 # in the order in which they are drawn
 MAPS = {"image": "Images", "text": "Texts", "template": "Template texts", "sources": "Texts of all sources"}
 _LANDFORM_COLOURS = {
@@ -46,9 +49,7 @@ def draw(
     measured = numbers["corpora"]
     figures = {
         "overview": overview(corpora, numbers, projected, title, seed, clouds),
-        "lengths": lengths(measured),
-        "richness": richness(measured),
-        "words": frequent(measured),
+        **{name: sheet(parts) for name, parts in drawings(measured).items()},
     }
     if projected and projected["maps"]:
         shown = [name for name in MAPS if name in projected["maps"]]
@@ -100,7 +101,8 @@ def overview(
     )
     parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     first, second, third = parts[0].subplots(1, 3, width_ratios=(1.1, 1, 1.2))
-    histogram(first, measured, "words", "Words a caption")
+    histogram(first, measured, "words")
+    first.set_title("Words a caption")
     _against_length(second, measured)
     _hedge_bars(third, measured)
     if maps:
@@ -112,28 +114,6 @@ def overview(
         for number, (ax, corpus) in enumerate(zip(np.atleast_1d(parts[-1].subplots(1, len(shown))), shown)):
             _show_cloud(ax, word_counts(corpus.rows)[0], f"Words: {corpus.name}", width, 330, seed + number)
     return figure
-
-
-def histogram(ax: Any, measured: Sequence[dict[str, Any]], unit: str, title: str = "") -> None:
-    """Share of captions by length, a step line a source."""
-    known = [entry for entry in measured if unit in entry["length"]]
-    top = max(entry["length"][unit]["max"] for entry in known)
-    low = min(entry["length"][unit]["min"] for entry in known)
-    # bars of whole numbers each, or some would hold one length more than their neighbours
-    step = -(-(top - low + 1) // 40)
-    edges = np.arange(low - 0.5, top + step + 0.5, step)
-    for entry, colour in zip(known, cycle(COLOURS)):
-        values = entry["length"][unit]["histogram"]
-        heights, _ = np.histogram(list(values), edges, weights=list(values.values()))
-        share = 100 * heights / heights.sum()
-        ax.stairs(share, edges, fill=True, color=colour, alpha=0.28)
-        label = f"{entry['name']}: mean {entry['length'][unit]['mean']:.1f}"
-        ax.stairs(share, edges, color=colour, linewidth=1.2, label=label)
-    ax.set_title(title)
-    ax.set(xlabel=unit, ylabel="% of captions")
-    ax.margins(y=0.3)
-    ax.set_ylim(bottom=0)
-    ax.legend(fontsize=8, handlelength=1, loc="upper left")
 
 
 def _against_length(ax: Any, measured: list[dict[str, Any]]) -> None:
@@ -175,85 +155,18 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
         ax.legend(fontsize=8, handlelength=0.9, loc="lower right")
 
 
-def lengths(measured: list[dict[str, Any]]) -> Any:
-    """Histograms of captions in words, characters and tokens, and the range of words by dimension."""
-    units = [unit for unit in ("words", "characters", "tokens") if any(unit in entry["length"] for entry in measured)]
-    groups = groups_of(measured)
-    tallest = max(len(entries) for entries in groups.values())
-    high = 0.28 * max(3, tallest) + 0.9
-    figure = Figure((11, 3.0 + high), layout="constrained")
-    halves: Any = figure.subfigures(2, 1, height_ratios=(3.0, high))
-    above, below = halves
-    for ax, unit in zip(np.atleast_1d(above.subplots(1, len(units))), units):
-        histogram(ax, measured, unit, f"{unit.capitalize()} a caption")
-    for ax, (name, entries) in zip(np.atleast_1d(below.subplots(1, len(groups))), groups.items()):
-        ranges(ax, entries, tallest)
-        ax.set_title(name)
-    return figure
-
-
-def ranges(ax: Any, entries: Sequence[dict[str, Any]], rows: int) -> None:
-    """Words of the sub-texts of each dimension: the range from 5 to 95 % and the mean, in so many rows."""
-    for row, entry in enumerate(entries):
-        length, colour = entry["length"]["words"], COLOURS[entry["source"] % len(COLOURS)]
-        ax.plot([length["p5"], length["p95"]], [row, row], color=colour, linewidth=4, solid_capstyle="butt", alpha=0.4)
-        ax.scatter([length["mean"]], [row], color=colour, s=18, zorder=3)
-        ax.text(length["p95"] + 0.6, row, f"{length['mean']:.1f}", va="center", fontsize="small", color=MUTED)
-    ax.set(yticks=range(len(entries)), xlabel="words: mean, 5 to 95 %", ylim=(rows - 0.4, -0.6))
-    ax.set_yticklabels([entry["dimension"] for entry in entries])
-    ax.set_xlim(left=0)
-    ax.margins(x=0.12)
-
-
-def dimension_bars(ax: Any, entries: Sequence[dict[str, Any]], label: str, rows: int) -> None:
-    """A bar a dimension: "MTLD", or the share of sub-texts that occur earlier already ("% duplicates")."""
-    values = [one["mtld"] if label == "MTLD" else 100 * one["duplicates"]["sub_texts"] for one in entries]
-    colours = [COLOURS[one["source"] % len(COLOURS)] for one in entries]
-    ax.barh(range(len(entries)), values, color=colours, height=0.7)
-    ax.set(yticks=range(len(entries)), ylim=(rows - 0.4, -0.6), xlabel=label)
-    ax.set_yticklabels([entry["dimension"] for entry in entries])
-    ax.set_xlim(0, 1.25 * max(values) if label == "MTLD" else 122)
-    for row, value in enumerate(values):
-        ax.text(value + ax.get_xlim()[1] * 0.015, row, f"{value:.1f}", va="center", fontsize="small", color=MUTED)
-
-
-def word_bars(ax: Any, entry: dict[str, Any], colour: str) -> None:
-    """The 20 most frequent words of a source."""
-    top = list(entry["frequency"]["words"].items())[:20]
-    ax.barh(range(len(top)), [1000 * number / entry["words"] for _, number in top], color=colour, height=0.72)
-    ax.set(yticks=range(len(top)), ylim=(19.6, -0.6), xlabel="of 1,000 words")
-    ax.set_yticklabels([word for word, _ in top])
-
-
-def groups_of(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Dimensions by source and instruction set."""
-    result: dict[str, list[dict[str, Any]]] = {}
-    for number, entry in enumerate(measured):
-        for part in entry["dimensions"]:
-            name = f"{entry['name']} {part['instruction_set']}".strip()
-            result.setdefault(name, []).append({**part, "source": number})
-    return result
-
-
-def richness(measured: list[dict[str, Any]]) -> Any:
-    """MTLD by dimension, and share of sub-texts that occur earlier already."""
-    groups = groups_of(measured)
-    tallest = max(len(entries) for entries in groups.values())
-    figure = Figure((11, 2 * (0.24 * max(3, tallest) + 0.9)), layout="constrained")
-    grid = figure.subplots(2, len(groups), squeeze=False)
-    for column, (name, entries) in enumerate(groups.items()):
-        for ax, label in zip(grid[:, column], ("MTLD", "% duplicates")):
-            dimension_bars(ax, entries, label, tallest)
-        grid[0, column].set_title(name)
-    return figure
-
-
-def frequent(measured: list[dict[str, Any]]) -> Any:
-    """The 20 most frequent words of each source."""
-    figure = Figure((min(11, 3.7 * len(measured) + 1), 4.4), layout="constrained")
-    for ax, entry, colour in zip(np.atleast_1d(figure.subplots(1, len(measured))), measured, cycle(COLOURS)):
-        word_bars(ax, entry, colour)
-        ax.set_title(entry["name"])
+def sheet(parts: Sequence[Drawing]) -> Figure:
+    """Drawings in rows of three at most."""
+    wide = -(-len(parts) // -(-len(parts) // 3))
+    rows = [parts[at : at + wide] for at in range(0, len(parts), wide)]
+    heights = [max(one.height for one in row) / _INCH for row in rows]
+    figure = Figure((11 if wide > 1 else 5.5, sum(heights)), layout="constrained")
+    grid = figure.subplots(len(rows), wide, squeeze=False, height_ratios=heights).ravel()
+    for axes, one in zip(grid, parts):
+        one.fill(axes)
+        axes.set_title(one.title)
+    for axes in grid[len(parts) :]:
+        axes.set_visible(False)
     return figure
 
 
@@ -286,7 +199,7 @@ def spread_points(ax: Any, projected: dict[str, Any], name: str) -> dict[str, st
         here = np.array([value == label for value in labels])
         # equal texts fall on one place: the area of a dot grows with how many there are
         places, counts = np.unique(points[here].round(2), axis=0, return_counts=True)
-        ax.scatter(*places.T, s=5 * counts**0.75, color=colour, alpha=0.6, linewidths=0)
+        ax.scatter(*places.T, s=5 * counts**0.75, color=colour, alpha=0.9, linewidths=0)
     return colours
 
 

@@ -13,16 +13,8 @@ from PIL import Image
 
 from knowlip.annotators.stats.clouds import cloud
 from knowlip.annotators.stats.corpus import TextCorpus
-from knowlip.annotators.stats.figures import (
-    MAPS,
-    dimension_bars,
-    groups_of,
-    histogram,
-    map_colours,
-    ranges,
-    spread_points,
-    word_bars,
-)
+from knowlip.annotators.stats.drawings import Drawing, drawings
+from knowlip.annotators.stats.figures import MAPS, map_colours, spread_points
 from knowlip.annotators.stats.measure import word_counts
 from knowlip.pages.charts import COLOURS, SCREEN, panel, shortened, style, svg
 from knowlip.pages.render import picture_uri
@@ -55,21 +47,8 @@ def panels(
     # One chart a panel, so that a phone stacks them; the page gives titles and keys, which are as long as they like.
     measured, found = numbers["corpora"], {}
     keys = [(entry["name"], colour) for entry, colour in zip(measured, cycle(COLOURS))]
-    found["lengths"] = [
-        _drawn(f"{unit.capitalize()} a caption", 230, histogram, measured, unit, keys=keys)
-        for unit in ("words", "characters", "tokens")
-        if any(unit in entry["length"] for entry in measured)
-    ]
-    found["richness"] = []
-    for name, entries in groups_of(measured).items():
-        rows = max(3, len(entries))
-        found["lengths"].append(_drawn(f"Words a sub-text: {name}", 60 + 22 * rows, ranges, entries, rows))
-        for label in ("MTLD", "% duplicates"):
-            title = f"{'Richness' if label == 'MTLD' else 'Repetition'}: {name}"
-            found["richness"].append(_drawn(title, 60 + 22 * rows, dimension_bars, entries, label, rows))
-    found["words"] = [
-        _drawn(entry["name"], 440, word_bars, entry, colour) for entry, (_, colour) in zip(measured, keys)
-    ]
+    for section, parts in drawings(measured).items():
+        found[section] = [_drawn(one, keys if one.by_source else ()) for one in parts]
     shown = projected["maps"] if projected else {}
     found["maps"] = [_map(projected or {}, name) for name in MAPS if name in shown]
     found["clouds"] = []
@@ -84,15 +63,14 @@ def panels(
     return found
 
 
-def _drawn(title: str, height: float, fill: Any, *values: Any, keys: Sequence[tuple[str, str]] = ()) -> PagePanel:
-    figure, axes = panel(height)
-    fill(axes, *values)
-    axes.set_title("")
+def _drawn(one: Drawing, keys: Sequence[tuple[str, str]]) -> PagePanel:
+    figure, axes = panel(one.height)
+    one.fill(axes)
     # Names of sources are as long as they like: they stand in the page, not in the chart.
     if axes.get_legend() is not None:
         axes.get_legend().remove()
-    axes.set_yticks(axes.get_yticks(), [shortened(one.get_text(), 150) for one in axes.get_yticklabels()])
-    return PagePanel(title, svg(figure, title), keys=keys)
+    axes.set_yticks(axes.get_yticks(), [shortened(label.get_text(), 150) for label in axes.get_yticklabels()])
+    return PagePanel(one.title, svg(figure, one.title), keys=keys)
 
 
 def _map(projected: dict[str, Any], name: str) -> PagePanel:
