@@ -10,7 +10,7 @@ import numpy as np
 from knowlip.pages.charts import COLOURS, MUTED
 
 
-class Drawing(NamedTuple):
+class TextDrawing(NamedTuple):
     """One drawing."""
 
     title: str
@@ -22,26 +22,26 @@ class Drawing(NamedTuple):
     """Whether colours are sources, and need a key."""
 
 
-def drawings(measured: list[dict[str, Any]]) -> dict[str, list[Drawing]]:
+def drawings(measured: list[dict[str, Any]]) -> dict[str, list[TextDrawing]]:
     """The drawings by section: lengths, richness, words."""
-    found: dict[str, list[Drawing]] = {
+    found: dict[str, list[TextDrawing]] = {
         "lengths": [
-            Drawing(f"{unit.capitalize()} a caption", 230, partial(histogram, measured=measured, unit=unit), True)
+            TextDrawing(f"{unit.capitalize()} a caption", 230, partial(histogram, measured=measured, unit=unit), True)
             for unit in ("words", "characters", "tokens")
             if any(unit in entry["length"] for entry in measured)
         ],
         "richness": [],
         "words": [
-            Drawing(entry["name"], 440, partial(word_bars, entry=entry, colour=colour))
+            TextDrawing(entry["name"], 440, partial(word_bars, entry=entry, colour=colour))
             for entry, colour in zip(measured, cycle(COLOURS))
         ],
     }
     for name, entries in groups_of(measured).items():
         height = 60 + 22 * max(3, len(entries))
-        found["lengths"].append(Drawing(f"Words a sub-text: {name}", height, partial(ranges, entries=entries)))
+        found["lengths"].append(TextDrawing(f"Words a sub-text: {name}", height, partial(ranges, entries=entries)))
         for label, title in (("MTLD", "Richness"), ("% duplicates", "Repetition")):
             fill = partial(dimension_bars, entries=entries, label=label)
-            found["richness"].append(Drawing(f"{title}: {name}", height, fill))
+            found["richness"].append(TextDrawing(f"{title}: {name}", height, fill))
     return found
 
 

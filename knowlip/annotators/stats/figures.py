@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from knowlip.annotators.stats.clouds import cloud
 from knowlip.annotators.stats.corpus import TextCorpus
-from knowlip.annotators.stats.drawings import Drawing, drawings, histogram
+from knowlip.annotators.stats.drawings import TextDrawing, drawings, histogram
 from knowlip.annotators.stats.measure import word_counts
 from knowlip.pages.charts import CARD, COLOURS, MUTED, png, style
 
@@ -49,7 +49,7 @@ def draw(
     measured = numbers["corpora"]
     figures = {
         "overview": overview(corpora, numbers, projected, title, seed, clouds),
-        **{name: sheet(parts) for name, parts in drawings(measured).items()},
+        **{name: sheet(parts, 2 if name == "richness" else 3) for name, parts in drawings(measured).items()},
     }
     if projected and projected["maps"]:
         shown = [name for name in MAPS if name in projected["maps"]]
@@ -155,9 +155,9 @@ def _hedge_bars(ax: Any, measured: list[dict[str, Any]]) -> None:
         ax.legend(fontsize=8, handlelength=0.9, loc="lower right")
 
 
-def sheet(parts: Sequence[Drawing]) -> Figure:
-    """Drawings in rows of three at most."""
-    wide = -(-len(parts) // -(-len(parts) // 3))
+def sheet(parts: Sequence[TextDrawing], most: int) -> Figure:
+    """Drawings in rows of so many at most."""
+    wide = min(most, len(parts))
     rows = [parts[at : at + wide] for at in range(0, len(parts), wide)]
     heights = [max(one.height for one in row) / _INCH for row in rows]
     figure = Figure((11 if wide > 1 else 5.5, sum(heights)), layout="constrained")

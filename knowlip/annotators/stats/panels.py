@@ -13,7 +13,7 @@ from PIL import Image
 
 from knowlip.annotators.stats.clouds import cloud
 from knowlip.annotators.stats.corpus import TextCorpus
-from knowlip.annotators.stats.drawings import Drawing, drawings
+from knowlip.annotators.stats.drawings import TextDrawing, drawings
 from knowlip.annotators.stats.figures import MAPS, map_colours, spread_points
 from knowlip.annotators.stats.measure import word_counts
 from knowlip.pages.charts import COLOURS, SCREEN, panel, shortened, style, svg
@@ -63,7 +63,7 @@ def panels(
     return found
 
 
-def _drawn(one: Drawing, keys: Sequence[tuple[str, str]]) -> PagePanel:
+def _drawn(one: TextDrawing, keys: Sequence[tuple[str, str]]) -> PagePanel:
     figure, axes = panel(one.height)
     one.fill(axes)
     # Names of sources are as long as they like: they stand in the page, not in the chart.
