@@ -234,7 +234,7 @@ def test_the_real_leader_of_a_product(tmp_path):
     with path.open("r+b") as stream:
         stream.truncate(720 + 13161 * 25932)
         stream.seek(720 + 6000 * 25932)
-        stream.write(np.random.default_rng(0).integers(1, 9000, 25932 * 300 // 2, np.uint16).tobytes())
+        stream.write(np.random.default_rng(0).integers(1, 9000, 25932 * 300 // 2).astype(">u2").tobytes())
     (scene,) = open_scenes(path)
     assert scene.crs.to_epsg() == 32720
     assert (scene.transform.a, scene.transform.e) == pytest.approx((6.25, -6.25), abs=1e-9)
@@ -281,3 +281,73 @@ def test_a_factor_that_cannot_be_is_none(tmp_path):
     (scene,) = open_scenes(ceos.make_15(tmp_path, factor_db=0.0)[0])
     assert scene.radiometry == "relative"
     assert any("factor of 0 dB, which cannot be" in note for note in scene.notes)
+
+
+def turned(data: bytearray, at: int, width: int, count: int = 1) -> None:
+    for start in range(at, at + width * count, width):
+        data[start : start + width] = data[start : start + width][::-1]
+
+
+def little_endian(path: Path, header: bool = True, lines: bool = True, pixels: bool = True) -> None:
+    """Turn the binary numbers of an image, or of some of its parts, to the other order of bytes."""
+    data = bytearray(path.read_bytes())
+    length, prefix, size = int(data[186:192]), int(data[276:280]), 4 if data[428:431] == b"C*8" else 2
+    if header:
+        turned(data, 0, 4)
+        turned(data, 8, 4)
+    for start in range(720, len(data), length):
+        if lines:
+            for at, width, count in ((0, 4, 1), (8, 4, 10), (48, 2, 4), (56, 4, 1)):
+                turned(data, start + at, width, count)
+            for at, width, count in ((84, 8, 1), (116, 4, 1), (192, 4, 6)) if size == 4 else ((132, 4, 6),):
+                turned(data, start + at, width, count)
+        if pixels:
+            row = np.frombuffer(bytes(data[start + prefix : start + length]), f">u{size}")
+            data[start + prefix : start + length] = row.astype(f"<u{size}").tobytes()
+    path.write_bytes(bytes(data))
+
+
+def little_endian_leader(path: Path) -> None:
+    data, at = bytearray(path.read_bytes()), 0
+    while at < len(data):
+        length = int.from_bytes(data[at + 8 : at + 12], "big")
+        turned(data, at, 4)
+        turned(data, at + 8, 4)
+        at += length
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("level", ["1.1", "1.5"])
+def test_little_endian_files_are_read_as_such(tmp_path, level):
+    def make(folder):
+        folder.mkdir()
+        return (ceos.make_11(folder) if level == "1.1" else ceos.make_15(folder, ceos.ALONG))[:2]
+
+    path, truth = make(tmp_path / "little")
+    (big,) = open_scenes(make(tmp_path / "big")[0])
+    little_endian(path)
+    for leader in ("as it was", "little endian too"):
+        (scene,) = open_scenes(path)
+        np.testing.assert_array_equal(scene.read()[0], big.read()[0])
+        assert misses(scene, truth) < 0.1, leader
+        assert scene.date == big.date
+        assert any("little endian" in note for note in scene.notes)
+        if leader == "as it was":
+            little_endian_leader(next(path.parent.glob("LED-*")))
+
+
+@pytest.mark.parametrize("level", ["1.1", "1.5"])
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"header": False, "lines": False}, "numbers in the other order"),
+        ({"header": False}, "two orders"),
+        ({"pixels": False}, "numbers in the other order"),
+        ({"lines": False}, "two orders"),
+    ],
+)
+def test_orders_of_bytes_that_contradict_each_other_are_refused(tmp_path, level, parts, said):
+    path = (ceos.make_11(tmp_path) if level == "1.1" else ceos.make_15(tmp_path))[0]
+    little_endian(path, **parts)
+    with pytest.raises(DamagedProduct, match=said):
+        open_scenes(path)

@@ -139,7 +139,9 @@ def _scene_of(path: Path) -> str:
 def _doubts(path: Path, polarisation: str, layout: ImageLayout, leader: dict[int, Record]) -> tuple[str, ...]:
     """What tells that files were swapped or renamed, which nothing in their names shows."""
     notes: tuple[str, ...] = ()
-    codes = ceos.line_polarisation(layout.lines(np.array([0])))
+    if layout.order == "<":
+        notes += ("It is little endian, which JAXA's own products are not, and read so.",)
+    codes = ceos.line_polarisation(layout.lines(np.array([0])), layout.order)
     if codes and codes != polarisation:
         notes += (f"Its lines say that it is {codes}, its name {polarisation}: the name is believed, was it renamed?",)
     scene = leader[ceos.SUMMARY].text(20, 32)

@@ -137,7 +137,7 @@ def _lines(layout: ImageLayout) -> ControlPoints | None:
     """First, middle and last pixel of some lines, from before their pixels (millionths of a degree)."""
     rows, columns = layout.shape
     at = np.unique(np.linspace(0, rows - 1, _LINES).astype(int))
-    places = ceos.integers(layout.lines(at), 192 if layout.complex_pixels else 132, 6) * 1e-6
+    places = ceos.integers(layout.lines(at), 192 if layout.complex_pixels else 132, 6, layout.order) * 1e-6
     here = np.array([0, (columns - 1) // 2, columns - 1]) + 0.5
     if not np.all(np.isfinite(places)) or not np.any(places):
         return None
@@ -241,8 +241,8 @@ def _slant_image(layout: ImageLayout, summary: Record, epoch: datetime, side: st
     """
     rows = layout.shape[0]
     ends = layout.lines(np.array([0, rows - 1]))
-    times = [_on_clock(*time, epoch) for time in ceos.line_times(ends)]
-    near, rate = ceos.integers(ends, 116, 1)[:, 0], summary.number(710) * 1e6
+    times = [_on_clock(*time, epoch) for time in ceos.line_times(ends, layout.order)]
+    near, rate = ceos.integers(ends, 116, 1, layout.order)[:, 0], summary.number(710) * 1e6
     if not (near[0] > 0 and rate > 0 and rows > 1 and times[0] != times[1]):
         raise NoLocation("the times of its lines and the distance of its pixels are not stated.")
     if near[0] != near[1]:
