@@ -193,6 +193,7 @@ def read_leader(path: Path) -> dict[int, Record]:
             head = stream.read(12)
             if len(head) < 12:
                 break
+            # The first record is of a known length, which shows in which order of bytes all lengths are written.
             if at == 0:
                 order = _ORDERS[_order(head, HEADER_BYTES) or ">"]
             kind, length = head[5], int.from_bytes(head[8:12], order)
