@@ -65,7 +65,8 @@ def search(config: SearchConfig) -> FoundTiles | FoundInArchive | FoundChanges:
             f"{config.dataset} is no archive, which alone knows dates: make one with `knowlip index {config.dataset} "
             "--out ARCHIVE`."
         )
-    if config.like is not None or config.near or config.after or config.before or config.sensor or config.resolution:
+    filters = config.near, config.after, config.before, config.sensor, config.resolution, config.orbit
+    if config.like is not None or any(filters):
         raise ValueError(
             f"{config.dataset} is no archive, which alone knows filters and images: make one with `knowlip index "
             f"{config.dataset} --out ARCHIVE`."

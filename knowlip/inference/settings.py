@@ -154,6 +154,8 @@ class SearchConfig:
     """In an archive: ISO date, before it."""
     sensor: str = ""
     """In an archive: sensor or band."""
+    orbit: str = ""
+    """In an archive: direction of the orbit, ascending or descending; what does not say it is no hit."""
     resolution: tuple[float, float] | None = None
     """In an archive: smallest and largest pixel spacing of scenes in metres."""
     changed: bool = False
@@ -178,6 +180,8 @@ class SearchConfig:
         for name, date in (("after", self.after), ("before", self.before)):
             if date and not re.fullmatch(r"\d{4}(-\d{2}(-\d{2}([T ][\d:.]+)?)?)?", date):
                 raise ValueError(f"--{name} is {date!r}: give a date as 2024-01-31.")
+        if self.orbit not in ("", "ascending", "descending"):
+            raise ValueError(f"--orbit is {self.orbit!r}: say ascending or descending.")
         if self.after and self.before and self.after >= self.before:
             raise ValueError(f"--after {self.after} is not before --before {self.before}: nothing lies between them.")
         if self.resolution is not None and not 0 <= self.resolution[0] <= self.resolution[1]:

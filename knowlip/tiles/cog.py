@@ -78,6 +78,8 @@ def _tags(scene: Scene) -> dict[str, str]:
         "KNOWLIP_LOOKS": f"{scene.looks:g}" if scene.looks else "",
         "KNOWLIP_INCIDENCE_DEG": _number(scene.incidence_deg),
         "KNOWLIP_LOOK_AZIMUTH_DEG": _number(scene.look_azimuth_deg),
+        "KNOWLIP_LOOK_SIDE": scene.look_side,
+        "KNOWLIP_ORBIT": scene.orbit,
         "KNOWLIP_DATE": scene.date,
         "KNOWLIP_RADIOMETRY": scene.radiometry,
         "KNOWLIP_QUANTITY": scene.quantity,

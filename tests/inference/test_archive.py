@@ -8,7 +8,9 @@ from typing import Any
 import geopandas
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import rasterio
 from PIL import Image
 
 from knowlip.base.files import write_json
@@ -46,6 +48,7 @@ def made(
             "date": rng.choice(["", "2023-12-31", "2024-01-01T10:00:00", "2024-06-01"], size).tolist(),
             "footprint": [None] * size,
             "picture": [b""] * size,
+            "orbit": rng.choice(["ascending", "descending", ""], size).tolist(),
         }
         write_part(folder / f"part{number}", rows, some)
         (folder / f"part{number}.json").write_text("{}")
@@ -69,6 +72,7 @@ def brute(vectors: np.ndarray, keep: np.ndarray, vector: np.ndarray, count: int)
         (Filters(after="2024-01-02", before="2024-12-31"), lambda t: t["date"] == "2024-06-01"),
         (Filters(before="2024-01-01"), lambda t: t["date"] == "2023-12-31"),
         (Filters(resolution=(0.5, 3.0)), lambda t: t["resolution_m"].isin([1.0, 3.0])),
+        (Filters(orbit="descending"), lambda t: t["orbit"] == "descending"),
         (Filters(near=(5.0, 50.0), km=200.0), lambda t: haversine(t["lon"], t["lat"], 5.0, 50.0) <= 200),
     ],
 )
@@ -102,6 +106,23 @@ def test_a_date_with_a_time_is_compared_as_one(tmp_path: Path) -> None:
             Filters(before=wrong)
 
 
+def test_an_archive_of_a_former_version_opens_and_knows_no_orbits(tmp_path: Path) -> None:
+    archive, vectors, table = made(tmp_path)
+    with pytest.raises(ValueError, match="say ascending or descending"):
+        Filters(orbit="rising")
+    assert all(part.knows_passes for part in archive.parts)
+    assert [row["look_side"] for row in archive.parts[1].whole(np.array([2, 5]))] == ["", ""]
+    old = tmp_path / "part0.parquet"
+    pq.write_table(pq.read_table(old).drop(["orbit", "look_side"]), old)
+    archive = SceneArchive(tmp_path)
+    assert [part.knows_passes for part in archive.parts] == [False, True]
+    assert [row["orbit"] for row in archive.parts[0].whole(np.array([3, 7]))] == ["", ""]
+    masks = archive.mask(Filters(orbit="ascending"))
+    assert not masks[0].any()
+    assert np.array_equal(masks[1], table["orbit"][300:] == "ascending")
+    assert archive.nearest(vectors[4], 1)[0][:2] == (0, 4)
+
+
 def haversine(lon: Any, lat: Any, lon2: float, lat2: float) -> Any:
     """By the textbook, in kilometres."""
     lon, lat, lon2, lat2 = (np.radians(value) for value in (lon, lat, lon2, lat2))
@@ -112,6 +133,8 @@ def haversine(lon: Any, lat: Any, lon2: float, lat2: float) -> Any:
 def test_an_archive_of_scenes_and_tiles_is_asked_and_loses_a_source(tmp_path: Path) -> None:
     model, out = tiny_model(tmp_path / "model"), tmp_path / "archive"
     scene = write(tmp_path / "scenes" / "land.tif", shades(300, 560), 4.0)
+    with rasterio.open(scene, "r+") as file:
+        file.update_tags(KNOWLIP_ORBIT="descending", KNOWLIP_LOOK_SIDE="right")
     data = build_tiny_dataset(tmp_path / "set")
     same: dict[str, Any] = {"model": model, "device": "cpu", "metres_per_pixel": 4.0, "out": out}
     first = index(IndexConfig(scenes=[scene], **same))
@@ -141,6 +164,9 @@ def test_an_archive_of_scenes_and_tiles_is_asked_and_loses_a_source(tmp_path: Pa
     assert "http" not in page.replace("http://www.w3.org", "")
     near = search(SearchConfig(**ask, text="three ships", near="4.5,51.4", km=30.0))
     assert {hit["source"] for hit in near["hits"]} == {name}
+    passed = search(SearchConfig(**ask, text="three ships", orbit="descending"))
+    assert {(hit["source"], hit["orbit"]) for hit in passed["hits"]} == {(name, "descending")}
+    assert passed["searched"] == 6
     with pytest.raises(ValueError, match="passes the filters"):
         search(SearchConfig(**ask, text="three ships", after="2100-01-01"))
     Image.fromarray(np.full((64, 64), 90, np.uint8)).save(tmp_path / "like.png")

@@ -78,9 +78,13 @@ def test_what_nobody_knows_is_not_the_same_and_each_window_is_counted_once() -> 
     assert left == {
         "of which nobody knows sensor and polarisation": 2,
         "that share less than 80% of their ground with another day": 1,
-        "whose ground no other day shows at this scale with this sensor and polarisation": 1,
+        "whose ground no other day shows at this scale with this sensor, polarisation and orbit": 1,
     }
     assert sum(left.values()) + 2 * len(pairs) == len(table)
+    # From opposite directions of the orbit the ground looks different without a change; unknown ones may pair.
+    for later, count in (("descending", 0), ("ascending", 1), ("", 1)):
+        passes = table.assign(orbit=["", "", "ascending", later, later, ""])
+        assert len(paired(passes, shapes, 0.8)[0]) == count
     nothing, left = paired(table.assign(sensor=""), shapes, 0.8)
     assert (nothing, left) == ([], {"of which nobody knows sensor and polarisation": 6})
     nothing, left = paired(table.assign(window_m=np.nan, polarisation="VV"), shapes, 0.8)

@@ -20,7 +20,7 @@ from knowlip.base.progress import say, track
 from knowlip.base.rows import Json
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import INFO
-from knowlip.inference.archive.parts import ROWS_A_GROUP, SCHEMA, SceneArchive, begin
+from knowlip.inference.archive.parts import PASS, ROWS_A_GROUP, SCHEMA, SceneArchive, begin
 from knowlip.inference.archive.settings import IndexConfig
 from knowlip.inference.images import TakenImage, taken_tiles
 from knowlip.inference.opened import encode
@@ -110,6 +110,8 @@ class SceneIndexer(ScenesWords):
             "lat": lats,
             **_facts(len(cells), grid.window * grid.metres, grid.metres, scene.resolution_m),
             **_words(len(cells), scene.sensor, scene.band, scene.polarisation, scene.date),
+            "orbit": [scene.orbit] * len(cells),
+            "look_side": [scene.look_side] * len(cells),
             "footprint": [None if shape is None else shapely.to_wkb(shape) for shape in shapes],
             "picture": table["picture"].tolist(),
         }
@@ -140,7 +142,9 @@ def embedded(model: KnowLIP, images: list[TakenImage]) -> tuple[np.ndarray, list
 
 
 def write_part(path: Path, rows: Mapping[str, Any], vectors: np.ndarray) -> None:
-    """Write rows and vectors of a source; its JSON file, which makes it one, comes after."""
+    """Write rows and vectors of a source; its JSON file, which makes it one, comes after. Of passes of which nothing is
+    known no column need be given."""
+    rows = {name: [""] * len(vectors) for name in PASS} | dict(rows)
     with whole_file(path.with_name(f"{path.name}.npy")) as part, part.open("wb") as stream:
         np.save(stream, vectors)
     write_table(path.with_name(f"{path.name}.parquet"), pa.Table.from_pydict(dict(rows), SCHEMA), ROWS_A_GROUP)
@@ -186,6 +190,8 @@ def _add_dataset(path: Path, indexer: SceneIndexer, out: Path) -> None:
         "band": tiles["sar:frequency_band"].tolist(),
         "polarisation": [" ".join(value) for value in tiles["sar:polarizations"]],
         "date": dates,
+        "orbit": tiles["sat:orbit_state"].fillna("").tolist(),
+        "look_side": tiles["sar:observation_direction"].fillna("").tolist(),
         "footprint": [None if shape is None else shapely.to_wkb(shape) for shape in shapes],
         "picture": said["picture"].to_pylist(),
     }

@@ -1,8 +1,9 @@
 """`knowlip search ARCHIVE --changed`: places of which two dates say something else.
 
 Two windows are of one place where the same sensor saw nearly the same ground at the same scale, in the same
-polarisation, on different days; each is held against the next day on which its ground was seen again. What differs is
-the distance of their vectors, or, with a question, the answers.
+polarisation, on different days, and not on an ascending orbit once and a descending one then; each is held against the
+next day on which its ground was seen again. What differs is the distance of their vectors, or, with a question, the
+answers.
 
 Radar images of unchanged ground differ too: by speckle, and by the levels that each scene gets from its own pixels.
 What that comes to cannot be seen in an archive of which nobody knows what has changed. It was measured for the model on
@@ -205,7 +206,7 @@ def compared_pairs(config: SearchConfig) -> ComparedPairs:
 def _windows_of(archive: SceneArchive, masks: Sequence[np.ndarray]) -> _Windows:
     """The windows that pass, with their footprints."""
     numbers, rows, tables, shapes = [np.zeros(0, int)], [np.zeros(0, int)], [], [np.zeros(0, object)]
-    names = ["item", "scene_id", "lon", "lat", "window_m", "sensor", "polarisation", "date"]
+    names = ["item", "scene_id", "lon", "lat", "window_m", "sensor", "polarisation", "date", "orbit"]
     for number, (part, mask) in enumerate(zip(archive.parts, masks)):
         at = np.flatnonzero(mask)
         numbers.append(np.full(len(at), number))
@@ -221,7 +222,7 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
     windows of that day the one that shares most of it.
 
     Args:
-        table: columns date, window_m, sensor, polarisation; "" and NaN where nobody knows it.
+        table: columns date, window_m, sensor, polarisation, orbit; "" and NaN where nobody knows it.
         shapes_N: footprints, None where the place is not known.
         overlap: share of the ground that both must show, of their union.
 
@@ -231,6 +232,8 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
     days = table["date"].str[:10].to_numpy(str)
     sides = table["window_m"].to_numpy(float)
     sensors = (table["sensor"] + "|" + table["polarisation"]).to_numpy(str)
+    # From the other side layover and shadow fall elsewhere, which is no change; unknown orbits may pair.
+    orbits = table["orbit"].fillna("").to_numpy(str) if "orbit" in table else np.full(len(table), "")
     # Two of which nobody knows it are not two of the same: VV beside VH would be taken for a change.
     told = (table["sensor"].ne("") & table["polarisation"].ne("")).to_numpy(bool)
     left: Counter[str] = Counter()
@@ -250,6 +253,7 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
         shape = shapes_N[at]
         others = usable[tree.query(shape, predicate="intersects")]
         same = (sensors[others] == sensors[at]) & (days[others] > days[at])
+        same &= (orbits[others] == orbits[at]) | (orbits[others] == "") | (orbits[at] == "")
         same &= np.maximum(sides[others], sides[at]) <= _SAME_SCALE * np.minimum(sides[others], sides[at])
         others = others[same]
         if not len(others):
@@ -267,7 +271,7 @@ def paired(table: pd.DataFrame, shapes_N: np.ndarray, overlap: float) -> tuple[l
         in_pair |= {int(at), int(others[best])}
     # A window may be the later one of a pair, or the one that an earlier window was too little alike.
     left[f"that share less than {overlap:.0%} of their ground with another day"] = len(seen - in_pair)
-    left["whose ground no other day shows at this scale with this sensor and polarisation"] = len(
+    left["whose ground no other day shows at this scale with this sensor, polarisation and orbit"] = len(
         {*usable.tolist()} - seen
     )
     return pairs, {why: count for why, count in left.items() if count}

@@ -1,4 +1,4 @@
-"""`knowlip search ARCHIVE`: by words, by an image, by place, date, sensor and resolution."""
+"""`knowlip search ARCHIVE`: by words, by an image, by place, date, sensor, orbit and resolution."""
 
 import io
 import math
@@ -45,6 +45,8 @@ class ArchiveHit(TypedDict):
     """Degrees; None where the place is not known."""
     sensor: str
     date: str
+    orbit: str
+    """ "ascending", "descending" or, unknown, ""."""
     window_m: float | None
     resolution_m: float | None
     similarity: float
@@ -77,7 +79,8 @@ def filters_of(config: SearchConfig) -> Filters:
         say(f"near {name} ({lat:.3f}, {lon:.3f}), within {config.km:g} km")
         near = (lon, lat)
     low, high = config.resolution or (0.0, math.inf)
-    return Filters(near, config.km if near else math.inf, config.after, config.before, config.sensor, (low, high))
+    km = config.km if near else math.inf
+    return Filters(near, km, config.after, config.before, config.sensor, (low, high), orbit=config.orbit)
 
 
 def search_archive(config: SearchConfig) -> FoundInArchive:
@@ -97,6 +100,12 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     filters = filters_of(config)
     masks = archive.mask(filters)
     passing = sum(int(mask.sum()) for mask in masks)
+    if filters.orbit and (old := [part.path.name for part in archive.parts if not part.knows_passes]):
+        more = f" and {len(old) - 1} more sources" if len(old) > 1 else ""
+        say(
+            f"  note: {old[0]}{more} of a former version hold no orbits, so none of its windows passes: take that out "
+            "(`knowlip index --remove`) and add it again"
+        )
     if not len(archive):
         raise ValueError(f"{config.dataset} holds no window yet: add scenes by `knowlip index`.")
     if not passing:
@@ -202,6 +211,7 @@ def hit_of(archive: SceneArchive, near: tuple[int, int, float], row: dict[str, A
         "lat": known("lat"),
         "sensor": row["sensor"],
         "date": row["date"],
+        "orbit": row["orbit"] or "",
         "window_m": known("window_m"),
         "resolution_m": known("resolution_m"),
         "similarity": round(near[2], 6),

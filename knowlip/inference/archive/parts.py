@@ -37,13 +37,17 @@ SCHEMA: Final = pa.schema(
         *((name, pa.string()) for name in ("sensor", "band", "polarisation", "date")),
         ("footprint", pa.binary()),
         ("picture", pa.binary()),
+        *((name, pa.string()) for name in ("orbit", "look_side")),
     ]
 )
 """Unknown numbers are NaN, unknown words empty; footprint: WKB in longitude and latitude, null where the place is not
 known; picture: the pixels as the model saw them, PNG."""
+PASS: Final = ("orbit", "look_side")
+"""Columns that archives of former versions do not have: nothing is known of them there."""
 _LIGHT: Final = tuple(name for name in SCHEMA.names if name not in ("footprint", "picture"))
 ROWS_A_GROUP: Final = 128
 """Rows of a part that are read from the disk together."""
+ORBITS: Final = ("ascending", "descending")
 _DATE: Final = re.compile(r"\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?)?)?)?", re.ASCII)
 _AT_ONCE: Final = 1 << 16
 """Vectors that are multiplied at once."""
@@ -69,9 +73,13 @@ class Filters:
     """Pixel spacing of the scene in metres."""
     window_m: tuple[float, float] = (0.0, math.inf)
     """Side of the window in metres."""
+    orbit: str = ""
+    """ "ascending" or "descending"."""
 
     def __post_init__(self) -> None:
         # Dates are compared letter by letter, which tells nothing of one that is written otherwise.
+        if self.orbit not in ("", *ORBITS):
+            raise ValueError(f"--orbit is {self.orbit!r}: say {' or '.join(ORBITS)}.")
         for name in ("after", "before"):
             object.__setattr__(self, name, _checked_date(name, getattr(self, name)))
 
@@ -93,9 +101,11 @@ class ArchivePart:
             ValueError: the file is damaged, or is of another number of rows than the vectors.
         """
         path = self.path.with_name(f"{self.path.name}.parquet")
-        if pq.ParquetFile(regular_file(path)).metadata.num_rows > _MOST:
+        file = pq.ParquetFile(regular_file(path))
+        if file.metadata.num_rows > _MOST:
             raise ValueError(f"{path} has more than {_MOST:,} rows.")
-        table = read_parquet(path, pa.schema([SCHEMA.field(name) for name in _LIGHT]))
+        held = _held(file.schema_arrow)
+        table = _all_columns(read_parquet(path, pa.schema([SCHEMA.field(name) for name in _LIGHT if name in held])))
         if len(table) != len(self.vectors):
             raise ValueError(
                 f"{path} has {len(table)} rows and {len(self.vectors)} vectors: remove it and add it again."
@@ -106,6 +116,11 @@ class ArchivePart:
     def dates(self) -> np.ndarray:
         """(N,) ISO dates, with a T before the time, "" where none is known."""
         return np.char.replace(self.rows["date"].to_numpy(zero_copy_only=False).astype(str), " ", "T")
+
+    @cached_property
+    def knows_passes(self) -> bool:
+        """Whether it was made by a version that keeps directions of orbits."""
+        return "orbit" in _held(self._file.schema_arrow)
 
     def of_sensor(self, name: str) -> np.ndarray:
         """(N,) bool: whose sensor or band is called so."""
@@ -139,7 +154,8 @@ class ArchivePart:
     @cached_property
     def _file(self) -> pq.ParquetFile:
         """Stays open: it can be read though the source is taken out of the archive."""
-        return open_parquet(self.path.with_name(f"{self.path.name}.parquet"), SCHEMA)
+        needed = pa.schema([field for field in SCHEMA if field.name not in PASS])
+        return open_parquet(self.path.with_name(f"{self.path.name}.parquet"), needed)
 
     @cached_property
     def footprints(self) -> np.ndarray:
@@ -162,11 +178,25 @@ class ArchivePart:
         try:
             for group in np.unique(groups):
                 wanted = np.unique(numbers[groups == group])
-                table = file.read_row_group(int(group), SCHEMA.names).take(pa.array(wanted - starts[group]))
-                found |= zip(wanted.tolist(), table.to_pylist())
+                table = file.read_row_group(int(group), _held(file.schema_arrow))
+                some = _all_columns(table.take(pa.array(wanted - starts[group])))
+                found |= zip(wanted.tolist(), some.to_pylist())
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{self.path}.parquet cannot be read ({str(error).splitlines()[0]}).") from None
         return [found[int(number)] for number in numbers]
+
+
+def _held(schema: pa.Schema) -> list[str]:
+    """Columns of an archive that a file has."""
+    return [name for name in SCHEMA.names if name not in PASS or name in schema.names]
+
+
+def _all_columns(table: pa.Table) -> pa.Table:
+    """The table with the columns that a former version did not write, unknown in every row."""
+    for name in PASS:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([""] * len(table), pa.string()))
+    return table
 
 
 class SceneArchive:
@@ -291,4 +321,6 @@ def _passes(part: ArchivePart, filters: Filters) -> np.ndarray:
             found &= date < filters.before
     if filters.sensor:
         found &= part.of_sensor(filters.sensor)
+    if filters.orbit:
+        found &= np.array([value == filters.orbit for value in rows["orbit"].to_pylist()], bool)
     return found

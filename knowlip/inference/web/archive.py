@@ -25,7 +25,7 @@ from knowlip.inference.archive.finding import (
     rows_of,
     write_hits,
 )
-from knowlip.inference.archive.parts import ArchivePart, Filters, SceneArchive
+from knowlip.inference.archive.parts import PASS, ArchivePart, Filters, SceneArchive
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.inference.web.batcher import Batcher
 from knowlip.inference.web.model import Pairs, WindowLook
@@ -144,7 +144,7 @@ class WebArchive:
 
     def _facts(self, part: int, row: int, held: dict[str, Any]) -> dict[str, Any]:
         shape = self.shape(held)
-        names = ("item", "sensor", "band", "polarisation", "date")
+        names = ("item", "sensor", "band", "polarisation", "date", *PASS)
         numbers = ("lon", "lat", "window_m", "metres_per_pixel", "resolution_m")
         facts: dict[str, Any] = {name: held[name] for name in names} | {name: _known(held[name]) for name in numbers}
         side = facts["window_m"]
@@ -322,6 +322,7 @@ def filters_of(asked: TileFilter, near: NearPlace | None) -> Filters:
             asked.before,
             asked.sensor.strip(),
             (asked.resolution[0], asked.resolution[1]) if asked.resolution else (0.0, math.inf),
+            orbit=asked.orbit,
         )
     except ValueError as error:
         raise Refused(str(error).removeprefix("--")) from None

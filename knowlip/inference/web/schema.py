@@ -40,6 +40,7 @@ class TileFilter(_Strict):
     before: str = Field("", pattern=DATE_PATTERN, description="ISO date: before it.")
     sensor: str = Field("", max_length=64, description="Sensor or band.")
     resolution: Two | None = Field(None, description="Smallest and largest pixel spacing of the scene in metres.")
+    orbit: Literal["", "ascending", "descending"] = Field("", description="Direction of the orbit.")
 
     @model_validator(mode="after")
     def _in_order(self) -> "TileFilter":
@@ -84,6 +85,8 @@ class TileFacts(BaseModel):
     band: str
     polarisation: str
     date: str
+    orbit: str = Field(description="ascending, descending, or empty where it is not known.")
+    look_side: str
     window_m: float | None
     metres_per_pixel: float | None = Field(description="Of the kept picture.")
     resolution_m: float | None = Field(description="Of the scene.")

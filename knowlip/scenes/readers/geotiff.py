@@ -18,7 +18,7 @@ from knowlip.scenes.control import ControlPoints
 from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
 from knowlip.scenes.geometry import AffineGeometry, Geometry
 from knowlip.scenes.layers import family_of, layer_of, layer_of_band, quantity_named, sensor_of_family, units_named
-from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of
+from knowlip.scenes.names import date_of, polarisation_of, scene_id_of, sensor_of, word_of
 from knowlip.scenes.opening import GDAL_OPTIONS, companions_of, envi_header, open_raster
 from knowlip.scenes.quantities import conversion, relative
 from knowlip.scenes.raster import RasterFile
@@ -108,6 +108,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
             looks=number_of(tags.get("KNOWLIP_LOOKS"), 0.0),
             incidence_deg=incidence,
             look_azimuth_deg=number_of(tags.get("KNOWLIP_LOOK_AZIMUTH_DEG"), math.nan),
+            look_side=word_of(tags.get("KNOWLIP_LOOK_SIDE", ""), "left", "right"),
+            orbit=word_of(tags.get("KNOWLIP_ORBIT", ""), "ascending", "descending"),
             date=tags.get("KNOWLIP_DATE", "") or date_of(path.name) or date_of(header.descriptions[number - 1]),
             radiometry=tags.get("KNOWLIP_RADIOMETRY", "") or ("calibrated" if quantity != "none" else ""),
             quantity=quantity,

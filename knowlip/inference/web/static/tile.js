@@ -44,7 +44,7 @@ export class Tile {
   describe(tile) {
     const rows = {
       Place: place(tile.lat, tile.lon), "Nearest town": tile.town || "not known", Date: tile.date.replace("T", " ").slice(0, 19) || "not known",
-      Sensor: [tile.sensor || "not known", tile.band && `${tile.band} band`, tile.polarisation].filter(Boolean).join(", "),
+      Sensor: [tile.sensor || "not known", tile.band && `${tile.band} band`, tile.polarisation, tile.orbit].filter(Boolean).join(", "),
       Window: tile.window_m === null ? "not known" : `${metres(tile.window_m)} wide`,
       "Scene pixels": tile.resolution_m === null ? "not known" : metres(tile.resolution_m),
       Picture: tile.metres_per_pixel === null ? "size of pixels not known" : `${metres(tile.metres_per_pixel)} a pixel, as the model sees it`,
