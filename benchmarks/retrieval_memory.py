@@ -9,6 +9,7 @@ evaluate` asks for. The baseline is what two matrices of all pairs (float32 scor
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,24 +25,36 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=256)
     options = parser.parse_args()
-    chance, count = np.random.default_rng(0), options.items
-    own = np.arange(count) // 2
-    texts = _unit(chance.standard_normal((own[-1] + 1, options.width), dtype=np.float32))
-    images = _unit(texts[own] + 0.15 * chance.standard_normal((count, options.width), dtype=np.float32))
-    clusters = (np.arange(count) // 50).astype(str)
+    ways = directions(options.items, (options.items + 1) // 2, options.width)
     before, start = resident_peak_mb(), time.perf_counter()
-    numbers = np.arange(len(texts))
-    ways = {
-        "image to text": Direction(images, texts, own, numbers, clusters),
-        "text to image": Direction(texts, images, numbers, own, clusters[::2]),
+    found = score(ways)
+    seconds, grown = time.perf_counter() - start, resident_peak_mb() - before
+    whole = found["images"] * found["texts"] * 5 / 1e6
+    details = {**found, "seconds": seconds}
+    record(OUT, grown, whole, "MB more than the embeddings; baseline: all scores and answers at once", details)
+    print(f"{grown:.0f} MB against {whole:.0f} MB, {seconds:.0f} s, {found}")
+
+
+def directions(images: int, texts: int, width: int) -> dict[str, Direction]:
+    """Random unit embeddings of images around those of the texts, which as many images share as need be."""
+    chance = np.random.default_rng(0)
+    own = np.arange(images) * texts // images
+    text_D = _unit(chance.standard_normal((texts, width), dtype=np.float32))
+    image_D = _unit(text_D[own] + 0.15 * chance.standard_normal((images, width), dtype=np.float32))
+    first, numbers = np.searchsorted(own, np.arange(texts)), np.arange(texts)
+    clusters = (np.arange(images) // 50).astype(str)
+    return {
+        "image to text": Direction(image_D, text_D, own, numbers, clusters),
+        "text to image": Direction(text_D, image_D, numbers, own, clusters[first]),
     }
+
+
+def score(ways: dict[str, Direction]) -> dict[str, Any]:
+    """Recall at 1 in both directions, and where identical texts are wrong."""
     found = {name: recalls(way).at[1].value for name, way in ways.items()}
     alone = {name: float((ranks == 1).mean()) for name, ranks in pair_ranks(ways["image to text"]).items()}
-    seconds, grown = time.perf_counter() - start, resident_peak_mb() - before
-    whole = count * len(texts) * 5 / 1e6
-    details = {"images": count, "texts": len(texts), "seconds": seconds, "r1": found, "r1_identical_texts_wrong": alone}
-    record(OUT, grown, whole, "MB more than the embeddings; baseline: all scores and answers at once", details)
-    print(f"{grown:.0f} MB against {whole:.0f} MB, {seconds:.0f} s, R@1 {found}, identical texts wrong {alone}")
+    images, texts = len(ways["image to text"]), len(ways["text to image"])
+    return {"images": images, "texts": texts, "r1": found, "r1_identical_texts_wrong": alone}
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@
 - `sets`: synthetic data sets of 10 and 100 thousand tiles of 16 x 16 pixels with eight texts each: opened, some
   columns of it, verified, texts read, exported. `million`: an index of a million tiles without shards, with a million
   texts; its verification is that of the index. `annotate`: such tiles annotated offline, in this process.
-- `search`: archives of 10, 100 thousand and a million vectors opened and searched.
+- `search`: archives of 10, 100 thousand and a million vectors opened and searched. `retrieve`: recall in both
+  directions among 10 and 100 thousand random images and as many texts, and of the very pairs.
 """
 
 import argparse
@@ -40,7 +41,7 @@ from affine import Affine
 from benchmarks.build_speed import beside_bare
 from benchmarks.memory import forget_peak, spent
 from benchmarks.record import record
-from benchmarks.scale_sets import TEXTS_A_TILE, make_archive, make_set, of_set, search
+from benchmarks.scale_sets import TEXTS_A_TILE, make_archive, make_set, of_set, retrieve, search
 from knowlip.base.documents import read_json
 from knowlip.base.files import sha256, write_json
 from knowlip.base.progress import say
@@ -372,6 +373,10 @@ def _search(folder: Path) -> dict[str, Any]:
     return {"search": found}
 
 
+def _retrieve(folder: Path) -> dict[str, Any]:
+    return {"retrieve": [apart(folder, "retrieve", items) for items in (10_000, 100_000)]}
+
+
 MEASURES: dict[str, Callable[[Path, str], dict[str, Any]]] = {
     "plan": plan,
     "strip": strip,
@@ -381,6 +386,7 @@ MEASURES: dict[str, Callable[[Path, str], dict[str, Any]]] = {
     "set": of_set,
     "archive": make_archive,
     "search": search,
+    "retrieve": retrieve,
 }
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "windows": _windows,
@@ -393,6 +399,7 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "million": _million,
     "annotate": _annotate,
     "search": _search,
+    "retrieve": _retrieve,
 }
 
 

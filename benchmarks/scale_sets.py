@@ -247,3 +247,11 @@ def search(folder: Path, argument: str) -> dict[str, Any]:
         return {"vectors": int(argument), "hits": len(hits)}
 
     return spent(work)
+
+
+def retrieve(folder: Path, argument: str) -> dict[str, Any]:
+    """Score retrieval among so many random images and as many texts."""
+    from benchmarks.retrieval_memory import directions, score
+
+    ways = directions(int(argument), int(argument), _WIDTH)
+    return {"width": _WIDTH, **spent(lambda: score(ways))}

@@ -187,8 +187,10 @@ def pair_ranks(direction: Direction) -> dict[str, np.ndarray]:
     """
     images, texts, own = direction.query_QD, direction.candidate_GD, direction.right_Q
     found: dict[str, list[np.ndarray]] = {"image to text": [], "text to image": []}
+    each = np.array_equal(own, np.arange(len(texts)))  # then there is no column to put elsewhere
     for part in parts_of(len(images), len(images)):
-        found["image to text"].append(diagonal_ranks((images[part] @ texts.T)[:, own], part))
+        scores = images[part] @ texts.T
+        found["image to text"].append(diagonal_ranks(scores if each else scores[:, own], part))
         found["text to image"].append(diagonal_ranks(texts[own[part]] @ images.T, part))
     return {words: np.concatenate(ranks) for words, ranks in found.items()}
 
