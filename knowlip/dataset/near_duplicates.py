@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 SIDE = 32
 """Of a thumbnail."""
@@ -104,6 +102,10 @@ class NearDuplicateFinder:
     def groups(self) -> np.ndarray:
         """(N,) number of each image's group: images that show the same are in one, also in a chain. Numbered by first
         member."""
+        # Late: a build imports this module and compares nothing, and these are a fifth of its imports.
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         label = np.array(self._same, int)
         small = self.thumbnails()
         bounds = _bounds(small)

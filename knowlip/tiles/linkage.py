@@ -8,8 +8,6 @@ import math
 
 import numpy as np
 import shapely
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 _NO_OVERLAP = 1e-10
 """Square degrees (about 1 square metre) up to which two outlines share no more than a border."""
@@ -18,6 +16,10 @@ _AT_ONCE = 4096
 
 def joined(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Labels of `count` members, given pairs of members that hang together (P,), (P,)."""
+    # Late, as in `chains`: a fifth of what a process that cuts scenes would import, and it makes no plans.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     links = coo_matrix((np.ones(len(first), bool), (first, second)), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1])
 
@@ -28,7 +30,7 @@ def chains(points: np.ndarray, reach: float) -> np.ndarray:
     The points are laid into cells whose own points are all within reach of each other; what remains is which cells
     hang together, and of those only neighbours can.
     """
-    from scipy.spatial import cKDTree  # a sixth of what a process that cuts scenes imports, and it makes no plans
+    from scipy.spatial import cKDTree
 
     side = reach / math.sqrt(points.shape[1]) * (1 - 1e-9)
     rows = np.floor((points - points.min(axis=0)) / side).astype(np.int64)

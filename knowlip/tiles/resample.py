@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 from rasterio.windows import Window as PixelWindow
-from scipy.sparse import csr_matrix
 
 from knowlip.base.vocabulary import SCALES
 from knowlip.tiles.ground import Ground
@@ -158,7 +157,7 @@ def _box_sums(ground: Ground, place: _Place, side: int) -> _Sums:
         else:
             assert columns is not None
             rows = _overlaps(place.y + start * fy - top, fy, stop - start, bottom - top)
-            power_sum[start:stop] = _apply(rows, columns, power)
+            power_sum[start:stop] = _weighed(rows, columns, power)
         if full and weight_sum is None:
             continue
         if weight_sum is None:
@@ -169,7 +168,7 @@ def _box_sums(ground: Ground, place: _Place, side: int) -> _Sums:
             _block_sum(valid, *whole, weight_sum[start:stop])
         elif not full:
             assert columns is not None
-            weight_sum[start:stop] = _apply(rows, columns, valid.astype(np.float32))
+            weight_sum[start:stop] = _weighed(rows, columns, valid)
     return _Sums(power_sum, weight_sum)
 
 
@@ -201,17 +200,51 @@ def _quads(values, side):  # type: ignore[no-untyped-def]
     return out
 
 
-def _overlaps(start: float, step: float, cells: int, pixels: int) -> csr_matrix:
-    """(cells, pixels) matrix of how much of each pixel lies in each cell of `step` pixels, the first at `start`."""
+def _overlaps(start: float, step: float, cells: int, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each pixel lies in each cell of `step` pixels, the first at `start`: the first of a cell's pixels
+    (cells,), and the shares of that and the next ones (cells, M) float32."""
     low = start + np.arange(cells) * step
     high = low + step
     first = np.maximum(np.floor(low).astype(int), 0)
     most = int(np.ceil(step)) + 1
     at = first[:, None] + np.arange(most)[None, :]
     weights = np.minimum(high[:, None], at + 1) - np.maximum(low[:, None], at)
-    some = (weights > _SNAP) & (at < pixels)
-    row = np.broadcast_to(np.arange(cells)[:, None], at.shape)
-    return csr_matrix((weights[some].astype(np.float32), (row[some], at[some])), shape=(cells, pixels))
+    return first, np.where((weights > _SNAP) & (at < pixels), weights, 0).astype(np.float32)
+
+
+def _weighed(
+    rows: tuple[np.ndarray, np.ndarray], columns: tuple[np.ndarray, np.ndarray], values: np.ndarray
+) -> np.ndarray:
+    """Sums of values (float32 or bool) over cells, weighed by :func:`_overlaps`."""
+    out = np.empty((len(rows[0]), len(columns[0])), np.float32)
+    _weigh(values, *rows, *columns, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _weigh(values, tops, down, lefts, across, out):  # type: ignore[no-untyped-def]
+    """Rows first, for all native columns, then columns; in single precision, in the order of the pixels."""
+    # Where the shares of a cell begin and end is found once: asking of each whether it is 0 takes most of the time.
+    starts, ends = np.zeros(lefts.size, np.int64), np.full(lefts.size, across.shape[1])
+    for j in range(lefts.size):
+        while starts[j] < ends[j] and across[j, starts[j]] == 0:
+            starts[j] += 1
+        while ends[j] > starts[j] and across[j, ends[j] - 1] == 0:
+            ends[j] -= 1
+    total = np.empty(values.shape[1], np.float32)
+    for i in range(out.shape[0]):
+        total[:] = 0
+        for k in range(down.shape[1]):
+            share = down[i, k]
+            if share != 0:
+                row = values[tops[i] + k]
+                for c in range(total.size):
+                    total[c] += share * np.float32(row[c])
+        for j in range(out.shape[1]):
+            cell = np.float32(0)
+            for k in range(starts[j], ends[j]):
+                cell += across[j, k] * total[lefts[j] + k]
+            out[i, j] = cell
 
 
 @dataclass(frozen=True)
@@ -287,10 +320,6 @@ def _interpolate_whole(power, tops, down, lefts, across, out):  # type: ignore[n
         for j in range(out.shape[1]):
             at, c, d = lefts[j], across[j, 0], across[j, 1]
             out[i, j] = (c * total[at] + d * total[at + 1]) / (c * weight + d * weight)
-
-
-def _apply(rows: csr_matrix, columns: csr_matrix, values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray((columns @ (rows @ values).T).T, dtype=np.float32)
 
 
 def _snapped(value: float) -> float:
