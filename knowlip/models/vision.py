@@ -1,7 +1,10 @@
 """The image tower: a Vision Transformer of timm that takes one channel and returns all its tokens; or any model of timm
 or of a plug-in that gives a map."""
 
+import inspect
 import re
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import timm
 from timm.models.beit import Beit
@@ -10,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from knowlip.base.plugins import plugin, plugin_names
+from knowlip.base.progress import say
 from knowlip.models.config import VisionConfig
 from knowlip.models.map_tower import MapTower
 from knowlip.models.stem import Stem
@@ -55,7 +59,12 @@ def _of_timm(config: VisionConfig) -> nn.Module:
                 raise
             tower = built()
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        if isinstance(error, TypeError) and (name := re.search(r"unexpected keyword argument '(\w+)'", str(error))):
+            raise ValueError(_strange(config, [name[1]])) from error
         raise ValueError(f"model.vision cannot be built by timm ({config.name}): {error}") from error
+    # Some constructors (Swin's) take any name and forget it.
+    if strange := config.changes.keys() - {name for kind in type(tower).__mro__[:-1] for name in _taken(kind)[0]}:
+        raise ValueError(_strange(config, strange))
     if not isinstance(tower, VisionTransformer | Eva | Beit):
         for name in ("head", "classifier", "fc"):  # it has no part in a map, and would be weights that never learn
             if hasattr(tower, name):
@@ -70,6 +79,14 @@ def _of_plugin(config: VisionConfig) -> nn.Module:
         ValueError: it cannot be loaded, or fails; its own sentence is told.
     """
     make = plugin("towers", config.name)
+    names, any_name = _taken(make)
+    if strange := config.changes.keys() - names:
+        if not any_name:
+            raise ValueError(_strange(config, strange))
+        say(
+            f"  note: the tower {config.name} is given {', '.join(sorted(strange))} of model.vision.changes; it takes any "
+            "name, so whether they change anything is not known here."
+        )
     try:
         tower = make(in_chans=1, img_size=config.image_size, **config.changes)
     except Exception as error:  # it is another's code: whatever goes wrong in it is said with its name
@@ -77,6 +94,24 @@ def _of_plugin(config: VisionConfig) -> nn.Module:
     if not isinstance(tower, nn.Module):
         raise ValueError(f"The tower {config.name} is a {type(tower).__name__}, not a torch.nn.Module.")
     return tower
+
+
+def _taken(make: Callable[..., Any]) -> tuple[set[str], bool]:
+    """Names of the arguments of a function or class, and whether it takes any other."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # of what is not written in Python
+        return set(), True
+    names = {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    return names, any(one.kind is one.VAR_KEYWORD for one in parameters)
+
+
+def _strange(config: VisionConfig, names: Iterable[str]) -> str:
+    """That a tower does not know some changes."""
+    return (
+        f"model.vision.changes holds {', '.join(sorted(names))}, which {config.name} does not know: settings of another "
+        "tower, perhaps of the recipe. Give those that it knows, or none: --model.vision.changes {}."
+    )
 
 
 def summary_token(tower: nn.Module, tokens_BNV: Tensor) -> Tensor:

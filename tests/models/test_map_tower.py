@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from knowlip.base import plugins
+from knowlip.base.parsing import parse_command
+from knowlip.base.recipes import load_recipe
+from knowlip.commands import COMMANDS
 from knowlip.models import KnowLIP, ModelConfig, TextConfig, TextTokenizer, VisionConfig, load_model, save_model
 from knowlip.models.evidence import evidence_maps
 from knowlip.models.map_tower import MapTower
@@ -89,6 +92,41 @@ def test_evidence_is_drawn_where_the_map_is() -> None:
     assert found.shape == (2, 64, 64)
     assert np.isfinite(found).all()
     assert found.max() > 0.99
+
+
+def one_tower(in_chans: int, img_size: int, patch_size: int = 8) -> nn.Module:
+    return Patches(in_chans)
+
+
+def any_tower(in_chans: int, img_size: int, **changes: Any) -> nn.Module:
+    return Patches(in_chans)
+
+
+def test_changes_of_a_recipe_that_another_tower_does_not_know_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--recipe tiny` with another name keeps what the recipe changes of its ViT."""
+    changes = load_recipe("tiny")["pretrain"]["model"]["vision"]["changes"]
+    plugins.register("towers", "one", one_tower)
+    plugins.register("towers", "any", any_tower)
+    try:
+        for name, side, strange in (
+            ("one", 32, "depth, embed_dim, num_heads"),
+            ("swin_s3_tiny_224", 224, "depth"),  # its constructor takes any name and forgets it
+            ("test_convnext", 64, "(patch_size|embed_dim|depth|num_heads)"),
+        ):
+            sentence = rf"changes holds {strange}, which {name} does not know: .*--model.vision.changes \{{\}}\.$"
+            with pytest.raises(ValueError, match=sentence):
+                made(name, side, **changes)
+        assert made("one", 32, patch_size=8).visual_encoder.patch_embed.grid_size == (4, 4)
+        assert not capsys.readouterr().err
+        made("any", 32, **changes)
+        assert "tower any is given depth, embed_dim, num_heads, patch_size of" in capsys.readouterr().err
+    finally:
+        plugins.unregister("towers", "one")
+        plugins.unregister("towers", "any")
+    line = ["--dataset", "d", "--out", "o", "--recipe", "tiny", "--model.vision.name", "one"]
+    command = COMMANDS["pretrain"]
+    config, _ = parse_command("pretrain", "", command.kind(), [*line, "--model.vision.changes", "{}"])
+    assert config.model.vision.changes == {}, "the way out that the sentence names"
 
 
 def test_what_cannot_be_a_tower_is_refused(tmp_path: Path) -> None:
