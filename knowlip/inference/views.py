@@ -34,6 +34,11 @@ from knowlip.tiles.windows import Window, footprints
 
 WINDOW_PX: Final = 256
 """Side of the tiles that our models learn from, before they are brought to the side of the input."""
+WIDER: Final = 1.1
+"""By so much may an image be wider than the widest window that a model learned from, and be shown whole: wider ones
+would lose pixels that the model can see, and are cut."""
+_SHRUNK: Final = 4
+"""So many times the side of a model's input may an image have that is shown whole because no window is known."""
 LEAST_VALID: Final = 0.5
 """Share of an image, or of a window, that must hold data."""
 _AGREE: Final = 0.05
@@ -287,20 +292,52 @@ def view_of_image(
     sides = scales_of(model)
     metres, notes = image.metres_per_pixel, list[str]()
     if metres is None:
-        most = int(BEYOND * sides[0] / min(model.card["metres_per_pixel"])) if _says_all(model) else 0
+        most = int(WIDER * sides[0] / min(model.card["metres_per_pixel"])) if _says_all(model) else 0
         if most and max(image.pixels.shape) > most:
             height, width = image.pixels.shape
             raise ValueError(
                 f"{path} has {width} x {height} pixels and does not say how large they are on the ground; the model "
                 f"knows {known_scales(model)}: give --metres_per_pixel, and it is cut into such windows."
             )
-        return PictureView(path, image, None, scene, scene.notes if scene is not None else ())
+        notes += [] if most else _squeezed(image, model, path)
+        return PictureView(path, image, None, scene, [*notes, *(scene.notes if scene is not None else ())])
     shown, more = _shown(metres, model, path, strict)
     notes += more
     notes += scene.notes if scene is not None else ()
-    if not _beyond((image.pixels.shape[0], image.pixels.shape[1]), metres, sides):
+    shape = (image.pixels.shape[0], image.pixels.shape[1])
+    if not _beyond(shape, metres, sides):
+        if not sides:
+            notes += _squeezed(image, model, path)
+        elif (wide := max(shape) * metres) > sides[0]:
+            notes.append(
+                f"{path.name} shows {wide:.0f} m, a little more than the {sides[0]:g} m that the model knows: it is "
+                "shown whole."
+            )
         return PictureView(path, image, None, scene, notes)
-    return PictureView(path, image, max(1, round(WINDOW_PX * shown / metres)), scene, notes)
+    view = PictureView(path, image, max(1, round(WINDOW_PX * shown / metres)), scene, notes)
+    view.notes += _cut(view, sides)
+    return view
+
+
+def _cut(view: ImageView, sides: Sequence[float]) -> tuple[str, ...]:
+    """That an image is cut, and into what."""
+    metres = view.metres or math.nan
+    height, width = (extent * metres for extent in view.shape)
+    return (
+        f"{view.path.name} shows {width:.0f} x {height:.0f} m, more than the {sides[0]:g} m that the model knows: it is "
+        f"cut into {len(view.looks)} windows of {view.looks[0].side * metres:.0f} m.",
+    )
+
+
+def _squeezed(image: TakenImage, model: KnowLIP, path: Path) -> list[str]:
+    """That a large image is shown whole, where a model does not say which windows it knows."""
+    (height, width), side = image.pixels.shape, model.config.vision.image_size
+    if max(height, width) <= _SHRUNK * side:
+        return []
+    return [
+        f"{path.name} is shown whole, its {width} x {height} pixels as {side} x {side}: the model does not say which "
+        "windows it knows. Cut it into such as it was trained on."
+    ]
 
 
 def _says_all(model: KnowLIP) -> bool:
@@ -308,8 +345,8 @@ def _says_all(model: KnowLIP) -> bool:
 
 
 def _beyond(shape: tuple[int, int], metres: float, sides: Sequence[float]) -> bool:
-    """Whether an image shows more ground than a model was taught on."""
-    return bool(sides) and max(shape) * metres > sides[0] * BEYOND
+    """Whether an image shows more ground than a model was taught on, and is cut."""
+    return bool(sides) and max(shape) * metres > sides[0] * WIDER
 
 
 def _shown(metres: float, model: KnowLIP, path: Path, strict: bool) -> tuple[float, list[str]]:
@@ -335,7 +372,9 @@ def _scene_view(scene: Scene, model: KnowLIP, strict: bool) -> SceneView:
         near = min(sides, key=lambda one: abs(math.log(one / side)))
         grid = SceneGrid(grid.ground, shown, max(1, round(near / shown)), 0.0)
     levels, more = levels_for(grid, taught_of(model), None)
-    return SceneView(grid, levels, [*notes, *more, *scene.notes])
+    view = SceneView(grid, levels, [*notes, *more, *scene.notes])
+    view.notes += _cut(view, sides)
+    return view
 
 
 def windows_of(view: ImageView, least: float) -> Iterator[tuple[ViewPart, ScenePixels]]:

@@ -78,6 +78,42 @@ def test_pictures_are_cut_by_the_size_that_is_given(model: Path, tmp_path: Path)
         ask(AskConfig(large, HOW_MANY, model, device="cpu"))
 
 
+@pytest.mark.parametrize(("side", "windows"), [(1000, 0), (1120, 0), (1140, 25), (1500, 36)])
+def test_what_is_wider_than_the_widest_window_is_cut_and_said(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], side: int, windows: int
+) -> None:
+    """To 1.1 of it an image is shown whole; squeezing more loses pixels that the model can see."""
+    path, raster = tmp_path / "picture.png", write(tmp_path / "raster.tif", shades(side, side), 1.0)
+    Image.fromarray(shades(side, side).astype(np.uint8)).save(path)
+    for given, metres in ((path, 1.0), (raster, None)):
+        found = ask(AskConfig(given, HOW_MANY, model, metres_per_pixel=metres, device="cpu"))
+        assert len(found.get("windows", [])) == windows
+        (said,) = caption(CaptionConfig([given], model, metres_per_pixel=metres, device="cpu"))
+        assert len(said.get("windows", [])) == windows
+        told = capsys.readouterr().err
+        cut = f"shows {side} x {side} m, more than the 1024 m that the model knows: it is cut into {windows} windows of 256"
+        assert (cut in told) is bool(windows)
+        assert (f"shows {side} m, a little more than the 1024 m" in told) is (1024 < side < 1127)
+    unknown = AskConfig(path, HOW_MANY, model, device="cpu")
+    if windows:
+        with pytest.raises(ValueError, match=f"has {side} x {side} pixels and does not say how large they are"):
+            ask(unknown)
+    else:
+        assert "windows" not in ask(unknown)
+
+
+def test_a_large_image_for_a_model_of_unknown_windows_is_shown_whole_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = tiny_model(tmp_path / "silent")  # its input has 32 pixels a side
+    for side, told in ((128, False), (140, True)):
+        path = tmp_path / f"{side}.png"
+        Image.fromarray(shades(side, side).astype(np.uint8)).save(path)
+        for metres in (None, 2.0):
+            caption(CaptionConfig([path], silent, metres_per_pixel=metres, device="cpu"))
+            assert (f"shown whole, its {side} x {side} pixels as 32 x 32" in capsys.readouterr().err) is told
+
+
 def test_pixels_that_the_model_never_learned_on_are_refused_or_noted(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,9 +17,10 @@ from knowlip.base.files import file_sha256, whole_file
 from knowlip.base.progress import say
 from knowlip.inference.archive.parts import Filters, SceneArchive
 from knowlip.inference.geojson import write_geojson
-from knowlip.inference.images import TakenImage, read_image
-from knowlip.inference.opened import encode, open_model
+from knowlip.inference.images import TakenImage
+from knowlip.inference.opened import encode, open_model, say_unknown_sizes, say_what_is_unknown
 from knowlip.inference.settings import SearchConfig
+from knowlip.inference.views import known_scales, view_of
 from knowlip.inference.written import unknown_words
 from knowlip.models import KnowLIP
 from knowlip.models.hub import WEIGHTS
@@ -118,7 +119,7 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
         vectors.append(model.encode_texts([config.text])[0].float().cpu().numpy())
     if config.like is not None:
         with torch.inference_mode():
-            _, feature = encode(model, [read_image(config.like, config.metres_per_pixel)])
+            _, feature = encode(model, [_like(config.like, model, config.metres_per_pixel)])
         vectors.append(feature[0].float().cpu().numpy())
     vector = np.sum(vectors, axis=0)
     vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
@@ -143,6 +144,26 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     if config.out is not None:
         write_hits(config.out, result, rows[: config.top])
     return result
+
+
+def _like(path: Path, model: KnowLIP, metres_per_pixel: float | None) -> TakenImage:
+    """An image that windows are to be like, as the model is shown it.
+
+    Raises:
+        ValueError: it cannot be read, shows nothing, or more ground than one window does.
+    """
+    view = view_of(path, model, metres_per_pixel, strict=False)
+    for note in view.notes[:-1] if not view.whole else view.notes:  # the last one says that it is cut, and it is not
+        say(f"  note: {note}")
+    if not view.whole:
+        raise ValueError(
+            f"{path} shows more ground than one window, and an archive is searched by one: cut out the part that is meant "
+            f"({known_scales(model)})."
+        )
+    (look,) = view.looks
+    image = view.taken(view.read(look), look)
+    say_unknown_sizes(say_what_is_unknown(model, [(path, image)]))
+    return image
 
 
 def candidates(top: int) -> int:
