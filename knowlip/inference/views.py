@@ -289,6 +289,8 @@ def view_of_image(
         ValueError: an image that shows nothing, or a large one that nobody knows the ground of.
     """
     _check_shows(path, image, scene)
+    # Shown whole, an image has as many pixels as one window, whatever its own: what is wider is cut, or refused where
+    # nobody says how wide it is.
     sides = scales_of(model)
     metres, notes = image.metres_per_pixel, list[str]()
     if metres is None:
@@ -324,8 +326,8 @@ def _cut(view: ImageView, sides: Sequence[float]) -> tuple[str, ...]:
     metres = view.metres or math.nan
     height, width = (extent * metres for extent in view.shape)
     return (
-        f"{view.path.name} shows {width:.0f} x {height:.0f} m, more than the {sides[0]:g} m that the model knows: it is "
-        f"cut into {len(view.looks)} windows of {view.looks[0].side * metres:.0f} m.",
+        f"{view.path.name} shows {width:.0f} x {height:.0f} m, more than the {sides[0]:g} m that the model knows: it "
+        f"is cut into {len(view.looks)} windows of {view.looks[0].side * metres:.0f} m.",
     )
 
 

@@ -84,8 +84,8 @@ def _of_plugin(config: VisionConfig) -> nn.Module:
         if not any_name:
             raise ValueError(_strange(config, strange))
         say(
-            f"  note: the tower {config.name} is given {', '.join(sorted(strange))} of model.vision.changes; it takes any "
-            "name, so whether they change anything is not known here."
+            f"  note: the tower {config.name} is given {', '.join(sorted(strange))} of model.vision.changes; it takes "
+            "any name, so whether they change anything is not known here."
         )
     try:
         tower = make(in_chans=1, img_size=config.image_size, **config.changes)
@@ -109,8 +109,8 @@ def _taken(make: Callable[..., Any]) -> tuple[set[str], bool]:
 def _strange(config: VisionConfig, names: Iterable[str]) -> str:
     """That a tower does not know some changes."""
     return (
-        f"model.vision.changes holds {', '.join(sorted(names))}, which {config.name} does not know: settings of another "
-        "tower, perhaps of the recipe. Give those that it knows, or none: --model.vision.changes {}."
+        f"model.vision.changes holds {', '.join(sorted(names))}, which {config.name} does not know: settings of "
+        "another tower, perhaps of the recipe. Give those that it knows, or none: --model.vision.changes {}."
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from knowlip.cli import main
+from knowlip.inference.archive.finding import as_window
 from knowlip.inference.ask import ask
 from knowlip.inference.calibration import TotalFacts
 from knowlip.inference.caption import caption
@@ -91,11 +92,15 @@ def test_what_is_wider_than_the_widest_window_is_cut_and_said(
         (said,) = caption(CaptionConfig([given], model, metres_per_pixel=metres, device="cpu"))
         assert len(said.get("windows", [])) == windows
         told = capsys.readouterr().err
-        cut = f"shows {side} x {side} m, more than the 1024 m that the model knows: it is cut into {windows} windows of 256"
+        cut = f"shows {side} x {side} m, more than the 1024 m that the model knows: it is cut into {windows} windows of"
         assert (cut in told) is bool(windows)
+        like = as_window(given, open_model(model, "cpu")[0], metres).pixels.shape if not windows else (side, side)
+        assert like == (side, side)
         assert (f"shows {side} m, a little more than the 1024 m" in told) is (1024 < side < 1127)
     unknown = AskConfig(path, HOW_MANY, model, device="cpu")
     if windows:
+        with pytest.raises(ValueError, match=r"shows more ground than one window, .* \(windows of 256 to 1024 m"):
+            as_window(path, open_model(model, "cpu")[0], 1.0)
         with pytest.raises(ValueError, match=f"has {side} x {side} pixels and does not say how large they are"):
             ask(unknown)
     else:

@@ -119,7 +119,7 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
         vectors.append(model.encode_texts([config.text])[0].float().cpu().numpy())
     if config.like is not None:
         with torch.inference_mode():
-            _, feature = encode(model, [_like(config.like, model, config.metres_per_pixel)])
+            _, feature = encode(model, [as_window(config.like, model, config.metres_per_pixel)])
         vectors.append(feature[0].float().cpu().numpy())
     vector = np.sum(vectors, axis=0)
     vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
@@ -146,7 +146,7 @@ def search_archive(config: SearchConfig) -> FoundInArchive:
     return result
 
 
-def _like(path: Path, model: KnowLIP, metres_per_pixel: float | None) -> TakenImage:
+def as_window(path: Path, model: KnowLIP, metres_per_pixel: float | None) -> TakenImage:
     """An image that windows are to be like, as the model is shown it.
 
     Raises:
@@ -157,8 +157,8 @@ def _like(path: Path, model: KnowLIP, metres_per_pixel: float | None) -> TakenIm
         say(f"  note: {note}")
     if not view.whole:
         raise ValueError(
-            f"{path} shows more ground than one window, and an archive is searched by one: cut out the part that is meant "
-            f"({known_scales(model)})."
+            f"{path} shows more ground than one window, and an archive is searched by one: cut out the part that "
+            f"is meant ({known_scales(model)})."
         )
     (look,) = view.looks
     image = view.taken(view.read(look), look)
