@@ -59,8 +59,8 @@ def _of_timm(config: VisionConfig) -> nn.Module:
                 raise
             tower = built()
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        if isinstance(error, TypeError) and (name := re.search(r"unexpected keyword argument '(\w+)'", str(error))):
-            raise ValueError(_strange(config, [name[1]])) from error
+        if isinstance(error, TypeError) and (unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error))):
+            raise ValueError(_strange(config, [unknown[1]])) from error
         raise ValueError(f"model.vision cannot be built by timm ({config.name}): {error}") from error
     # Some constructors (Swin's) take any name and forget it.
     if strange := config.changes.keys() - {name for kind in type(tower).__mro__[:-1] for name in _taken(kind)[0]}:
