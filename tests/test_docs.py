@@ -46,6 +46,7 @@ ONLY_PARSED = {
     "text audit": "serves a page until it is stopped, or needs what was judged there; tests/annotators/test_audit.py",
     "text paraphrase": "needs a language model; tests/annotators/test_paraphrase.py",
     "text stats DATASET": "draws for half a minute; tests/annotators/test_stats.py",
+    "annotate --recipe demo --dataset LABELS": "of the demo's tiles; tests/annotators/test_annotate.py",
     "text stats offline=": "draws for half a minute; tests/annotators/test_stats.py",
     "text stats measured=": "draws for half a minute; tests/annotators/test_stats.py",
     "annotate --dataset DATASET --annotator openai": "needs a language model; tests/annotators/test_openai.py",

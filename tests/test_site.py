@@ -3,6 +3,7 @@ every public name that it shows says what it is."""
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -87,6 +88,21 @@ def test_the_reference_has_all_names_that_import_gives() -> None:
         public = importlib.import_module(f"knowlip.{room}").__all__
         shown = {name.rpartition(".")[2] for name in SHOWN}
         assert not {name for name in public if not name.isupper()} - shown, f"knowlip.{room}"
+
+
+def test_pages_of_the_reference_name_what_they_show_on_github_too() -> None:
+    """The site makes the rest from docstrings; as plain Markdown a page would be empty without its table."""
+    spec = importlib.util.spec_from_file_location("names", SITE / "names.py")
+    assert spec is not None
+    assert spec.loader is not None
+    names = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(names)
+    assert len(names.pages()) == len(REFERENCE) - 1
+    for page in names.pages():
+        assert names.renewed(page) == page.read_text(encoding="utf-8"), f"{page.name}: run python docs/site/names.py"
+        rows = re.findall(r"^\| `([^`]+)` \| (.*) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert rows
+        assert all(len(words) > 8 for _, words in rows)
 
 
 def fields_without_words(kind: type) -> list[str]:

@@ -30,7 +30,7 @@ class ReadableTiles(Protocol):
 
 
 class TileItem(TypedDict, total=False):
-    """One item."""
+    """One item of a data set in PyTorch: an image, and what is said or asked of it."""
 
     image: Any
     """(1, H, W) uint8, 0 = no data; or what the transform makes of it."""
