@@ -112,6 +112,10 @@ class Towers(nn.Module):
         Tokens are the class token and other prefix tokens of the ViT, the memory tokens of the readout, the patches.
         """
         metres_B = None if width_m_B is None else width_m_B / pixels.shape[-1]
+        if pixels.dtype != self.temp.dtype and not torch.is_autocast_enabled(pixels.device.type):
+            if self.readout is not None:
+                check_readout_dtype(self.temp.dtype)
+            pixels = pixels.to(self.temp.dtype)
         fine = self.stem(pixels, metres_B) if self.stem is not None else None
         tokens_BNV = self.visual_encoder(pixels if fine is None else fine)
         summary_BV = summary_token(self.visual_encoder, tokens_BNV)
@@ -267,6 +271,20 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     if image.shape == (size, size):
         return image
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def check_readout_dtype(dtype: torch.dtype) -> None:
+    """Refuse weights in which the readout does not compute: its probabilities are summed in float32.
+
+    Raises:
+        ValueError: they are.
+    """
+    if dtype != torch.float32:
+        kind = str(dtype).removeprefix("torch.")
+        raise ValueError(
+            f"A model with a readout computes in float32, and its weights are {kind}: load it without a dtype or call "
+            "float(); torch.autocast around the calls gives half precision."
+        )
 
 
 def _full(x: Tensor) -> Tensor:

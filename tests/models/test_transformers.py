@@ -208,6 +208,71 @@ def test_the_tokenizer_is_bert_s(broken: Path) -> None:
         transformers.AutoProcessor.from_pretrained(broken)
 
 
+def test_a_processor_of_another_model_is_refused(broken: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    image = json.loads((broken / "processor_config.json").read_text())["image_processor"]
+    for changes, sentence in (
+        ({"image_mean": 0.5}, r"has image_mean 0\.5, and the model beside it was trained with 0\.45"),
+        ({"image_std": 0.5}, r"has image_std 0\.5, and the model beside it was trained with 0\.25"),
+        ({"image_size": 64}, "has image_size 64, and the model beside it was trained with 32"),
+    ):
+        spoil(broken / "processor_config.json", image_processor={**image, **changes})
+        for opened in (transformers.AutoProcessor, transformers.AutoImageProcessor):
+            with pytest.raises(ValueError, match=sentence):
+                opened.from_pretrained(broken)
+    spoil(broken / "processor_config.json", image_processor=image)
+    spoil(broken / "tokenizer_config.json", model_max_length=48)
+    with pytest.raises(ValueError, match="model_max_length of 48, and the model beside it reads 24"):
+        transformers.AutoProcessor.from_pretrained(broken)
+    spoil(broken / "tokenizer_config.json", model_max_length=24)
+    before = (broken / "tokenizer.json").read_text()
+    said = json.loads(before)
+    words = said["model"]["vocab"]
+    one, two = sorted(words, key=words.get)[-2:]
+    words[one], words[two] = words[two], words[one]
+    (broken / "tokenizer.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=r"has other words than knowlip\.json beside it"):
+        transformers.AutoTokenizer.from_pretrained(broken)
+    (broken / "tokenizer.json").write_text(before)
+    config = (broken / "config.json").read_text()
+    towers = json.loads(config)["towers"]
+    size = towers["text"]["vocab_size"]
+    more = {**towers, "text": {**towers["text"], "vocab_size": size + 1}}
+    spoil(broken / "config.json", towers=more)
+    with pytest.raises(ValueError, match=rf"has {size} words, and the model beside it {size + 1}: take"):
+        transformers.AutoProcessor.from_pretrained(broken)
+    (broken / "config.json").write_text(config)
+    transformers.AutoProcessor.from_pretrained(broken).save_pretrained(alone := tmp_path_factory.mktemp("alone"))
+    spoil(alone / "processor_config.json", image_processor={**image, "image_size": 64})
+    other = transformers.AutoProcessor.from_pretrained(alone, config=None)  # no model is beside it
+    model = wrapped.KnowLIPModel.from_pretrained(broken)
+    with pytest.raises(ValueError, match=r"shape \(3, 1, 64, 64\), and this model reads \(B, 1, 32, 32\)"):
+        model.generate(**other(images=IMAGES))
+    with pytest.raises(ValueError, match=r"none of the .* words of this model"):
+        model.get_text_features(torch.tensor([[2, 10**6, 3]]))
+    with pytest.raises(ValueError, match="have 25 tokens, and this model reads 24"):
+        model.get_text_features(torch.full((1, 25), 5))
+
+
+def test_half_precision_computes_or_is_refused_in_one_sentence(folder: Path, tmp_path: Path) -> None:
+    processor = transformers.AutoProcessor.from_pretrained(folder)
+    wanted = transformers.AutoModel.from_pretrained(folder)(**processor(images=IMAGES, text=SENTENCES)).image_embeds
+    for dtype in ("float16", "bfloat16", "float64"):
+        model = transformers.AutoModel.from_pretrained(folder, dtype=dtype)
+        with torch.no_grad():
+            found = model(**processor(images=IMAGES, text=SENTENCES))
+        torch.testing.assert_close(found.image_embeds.float(), wanted.detach(), atol=0.03, rtol=0)
+        assert model.generate(**processor(images=IMAGES), max_new_tokens=4).shape[0] == 3
+    told = knowlip.load()  # it has a readout
+    wrapped.KnowLIPModel.of(told).save_pretrained(tmp_path)
+    for dtype in ("float16", "bfloat16", "float64"):
+        with pytest.raises(ValueError, match=f"computes in float32, and its weights are {dtype}: load it without"):
+            transformers.AutoModel.from_pretrained(tmp_path, dtype=dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert told.embed_images(IMAGES).isfinite().all()
+    with pytest.raises(ValueError, match="computes in float32, and its weights are float16"):
+        told.half().embed_images(IMAGES)
+
+
 def test_remote_code_and_unknown_settings_are_refused(folder: Path) -> None:
     for settings, sentence in (
         ({"trust_remote_code": True}, "runs no code"),

@@ -4,6 +4,7 @@ They stand in one entry, `towers`: transformers takes `temperature` at the top f
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from transformers import PreTrainedConfig
 
 from knowlip.models.config import ModelConfig, model_config
 from knowlip.models.tokenizer import SpecialTokens, TextTokenizer
-from knowlip.models.transformers_files import MODEL_TYPE, SPECIAL_IDS, config_entries
+from knowlip.models.transformers.fetched import fetched
+from knowlip.models.transformers_files import CONFIG, MODEL_TYPE, SPECIAL_IDS, config_entries
 
 _THEIRS: Final = frozenset(
     {
@@ -60,6 +62,25 @@ class KnowLIPConfig(PreTrainedConfig):
     def of(cls, config: ModelConfig, tokenizer: TextTokenizer) -> "KnowLIPConfig":
         """That of one of our models."""
         return cls(**config_entries(config, tokenizer), architectures=["KnowLIPModel"])
+
+    @classmethod
+    def beside(cls, name: str | os.PathLike[str], hub: Mapping[str, Any]) -> "KnowLIPConfig | None":
+        """That of the folder or repository that a processor is opened from; None where it holds no model.
+
+        Args:
+            name: folder, or USER/REPO.
+            hub: where files are fetched from.
+
+        Raises:
+            ValueError: it is broken.
+        """
+        try:
+            fetched(name, CONFIG, hub)
+        except ValueError:
+            return None
+        found = cls.from_pretrained(name, **hub)
+        assert isinstance(found, cls)
+        return found
 
     @property
     def model(self) -> ModelConfig:

@@ -22,7 +22,7 @@ from knowlip.models.knowlip import KnowLIP
 from knowlip.models.layout import check_shapes, unshared
 from knowlip.models.text import first_holes
 from knowlip.models.tokenizer import TextTokenizer
-from knowlip.models.towers import Towers
+from knowlip.models.towers import Towers, check_readout_dtype
 from knowlip.models.transformers.config import KnowLIPConfig
 from knowlip.models.transformers.fetched import fetched, hub_settings
 
@@ -126,6 +126,9 @@ class KnowLIPModel(PreTrainedModel):
             config = KnowLIPConfig.from_pretrained(name, **hub)
         if not isinstance(config, KnowLIPConfig):
             raise ValueError(f"config must be a KnowLIPConfig, not a {type(config).__name__}.")
+        dtype = _dtype(settings.get("dtype", settings.get("torch_dtype")))
+        if config.model.readout:
+            check_readout_dtype(dtype)
         file = fetched(name, WEIGHTS, hub)
         # Nothing is allocated that the file does not hold; what is no number would make every answer none.
         check_shapes(file, config.model, config.special_tokens)
@@ -137,7 +140,6 @@ class KnowLIPModel(PreTrainedModel):
             raise ValueError(f"{file}: {broken[0]} holds numbers that are not finite.")
         made = cls(config)
         made.model.load_state_dict(weights, strict=False)  # names that are shared are stored once
-        dtype = _dtype(settings.get("dtype", settings.get("torch_dtype")))
         return made.eval().to(_device(settings.get("device_map")), dtype)
 
     def save_pretrained(
@@ -169,11 +171,37 @@ class KnowLIPModel(PreTrainedModel):
             pixel_values: (B, 1, S, S).
             width_m: (B,) width on the ground in metres, where it is known.
         """
-        return self.model.encode_images(pixel_values, width_m)[1]
+        return self._looked(pixel_values, width_m)[1]
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Embeddings (C, E) of unit length of [CLS]-framed token ids (C, T)."""
+        self._check_ids(input_ids)
         return self.model.embed_ids(input_ids, _kept(input_ids, attention_mask))
+
+    def _looked(self, pixel_values: Tensor, width_m: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Tokens and embeddings of pixels that another model's processor has not made.
+
+        Raises:
+            ValueError: it has, as their shape says.
+        """
+        side = self.model.config.vision.image_size
+        if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != (1, side, side):
+            raise ValueError(
+                f"pixel_values have the shape {tuple(pixel_values.shape)}, and this model reads "
+                f"(B, 1, {side}, {side}): take the processor of its folder."
+            )
+        return self.model.encode_images(pixel_values, width_m)
+
+    def _check_ids(self, ids: Tensor) -> None:
+        words, longest = self.model.config.text.vocab_size, self.model.config.text.max_length
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < words:
+            raise ValueError(
+                f"input_ids are none of the {words} words of this model: take the processor of its folder."
+            )
+        if ids.shape[-1] > longest:
+            raise ValueError(
+                f"The texts have {ids.shape[-1]} tokens, and this model reads {longest}: leave truncation on."
+            )
 
     def forward(
         self,
@@ -219,7 +247,7 @@ class KnowLIPModel(PreTrainedModel):
 
         Arguments as of :meth:`forward`, with as many texts as images.
         """
-        tokens, _ = self.model.encode_images(pixel_values, width_m)
+        tokens, _ = self._looked(pixel_values, width_m)
         ids = self._grounded(input_ids)
         return self.model.match_ids(ids, _kept(input_ids, attention_mask), self.model.image_key_values(tokens))
 
@@ -249,7 +277,7 @@ class KnowLIPModel(PreTrainedModel):
             ValueError: an unknown setting, or a text for a model that writes captions alone.
         """
         config = _generation(do_sample, settings)
-        tokens, _ = self.model.encode_images(pixel_values, width_m)
+        tokens, _ = self._looked(pixel_values, width_m)
         special, count = self.model.tokenizer, len(tokens)
         if input_ids is None:
             input_ids = torch.tensor([[special.cls, special.sep]], device=tokens.device).expand(count, -1)
@@ -275,6 +303,7 @@ class KnowLIPModel(PreTrainedModel):
     def _grounded(self, input_ids: Tensor) -> Tensor:
         """Ids headed by [ENC] in place of [CLS]."""
         special = self.model.tokenizer
+        self._check_ids(input_ids)
         if not bool((input_ids[:, 0] == special.cls).all()):
             raise ValueError("Texts must begin with [CLS]: take the ids of the processor.")
         return torch.cat([torch.full_like(input_ids[:, :1], special.enc), input_ids[:, 1:]], 1)

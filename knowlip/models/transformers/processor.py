@@ -16,6 +16,7 @@ from knowlip.base.documents import read_json
 from knowlip.base.files import whole_file
 from knowlip.models.config import VisionConfig
 from knowlip.models.towers import Towers, resize
+from knowlip.models.transformers.config import KnowLIPConfig
 from knowlip.models.transformers.fetched import fetched, hub_settings
 from knowlip.models.transformers.tokenizer import KnowLIPTokenizer
 from knowlip.models.transformers_files import PROCESSOR
@@ -51,14 +52,24 @@ class KnowLIPImageProcessor(BaseImageProcessor):
         """The entry `image_processor` of `processor_config.json`.
 
         Raises:
-            ValueError: no such file, or a broken one.
+            ValueError: no such file, a broken one, or images prepared otherwise than for the model beside it.
         """
-        file = fetched(pretrained_model_name_or_path, PROCESSOR, hub_settings(settings))
+        hub = hub_settings(settings)
+        file = fetched(pretrained_model_name_or_path, PROCESSOR, hub)
         said = read_json(file)
         image = said.get("image_processor") if isinstance(said, dict) else None
         if not isinstance(image, dict) or not all(isinstance(name, str) for name in image):
             raise ValueError(f"{file}: image_processor must be settings.")
-        return cls(**image)
+        made = cls(**image)
+        if (config := KnowLIPConfig.beside(pretrained_model_name_or_path, hub)) is not None:
+            vision = config.model.vision
+            for key, wanted in zip(_KEYS, (vision.image_size, vision.mean, vision.std), strict=True):
+                if getattr(made, key) != wanted:
+                    raise ValueError(
+                        f"{file} has {key} {getattr(made, key):g}, and the model beside it was trained with "
+                        f"{wanted:g}: take both files of one model."
+                    )
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """What is saved."""

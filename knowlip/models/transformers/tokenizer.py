@@ -2,15 +2,18 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Any, Final
 
 from transformers import PreTrainedTokenizerFast
 
 from knowlip.base.documents import read_json
+from knowlip.models.hub import CARD
 from knowlip.models.special import EXTRA
 from knowlip.models.tokenizer import TextTokenizer, tidy
+from knowlip.models.transformers.config import KnowLIPConfig
 from knowlip.models.transformers.fetched import fetched, hub_settings
-from knowlip.models.transformers_files import TOKENIZER, TOKENIZER_CONFIG, hugging_face_tokenizer
+from knowlip.models.transformers_files import TOKENIZER, TOKENIZER_CONFIG, hugging_face_tokenizer, special_ids
 
 _LONGEST: Final = 65536
 _NAMES: Final = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
@@ -49,7 +52,8 @@ class KnowLIPTokenizer(PreTrainedTokenizerFast):
         """Open `tokenizer.json` of a folder or USER/REPO.
 
         Raises:
-            ValueError: no such file, a broken one, or a tokenizer that is not BERT's.
+            ValueError: no such file, a broken one, a tokenizer that is not BERT's, or of another model than the
+                one beside it.
         """
         hub = hub_settings(settings)
         said = read_json(fetched(pretrained_model_name_or_path, TOKENIZER_CONFIG, hub))
@@ -57,7 +61,9 @@ class KnowLIPTokenizer(PreTrainedTokenizerFast):
         if type(longest) is not int or not 3 <= longest <= _LONGEST:
             raise ValueError(f"{TOKENIZER_CONFIG}: model_max_length must be a whole number from 3 to {_LONGEST}.")
         file = fetched(pretrained_model_name_or_path, TOKENIZER, hub)
-        return cls.of(_plain(read_json(file), str(file)), longest)
+        plain = _plain(read_json(file), str(file))
+        _check_fits(plain, longest, file, KnowLIPConfig.beside(pretrained_model_name_or_path, hub))
+        return cls.of(plain, longest)
 
     @property
     def plain(self) -> TextTokenizer:
@@ -71,6 +77,32 @@ class KnowLIPTokenizer(PreTrainedTokenizerFast):
     def _decode(self, token_ids: Any, skip_special_tokens: bool = False, **settings: Any) -> str:
         """Words of token ids, as our models write them."""
         return tidy(str(super()._decode(token_ids, skip_special_tokens=skip_special_tokens, **settings)))
+
+
+def _check_fits(tokenizer: TextTokenizer, longest: int, file: Path, config: KnowLIPConfig | None) -> None:
+    """Refuse a tokenizer of which the model beside it reads other ids.
+
+    Raises:
+        ValueError: other words, as far as files tell: their number, special tokens, and all of them where our own file
+            of the model stands there too; or texts that are longer than it reads.
+    """
+    if config is None:
+        return
+    text = config.model.text
+    wrong = ""
+    if len(tokenizer) != text.vocab_size:
+        wrong = f"{len(tokenizer)} words, and the model beside it {text.vocab_size}"
+    elif special_ids(tokenizer) != config.special_ids:
+        wrong = "other special tokens than the model beside it"
+    elif longest > text.max_length:
+        wrong = f"a model_max_length of {longest}, and the model beside it reads {text.max_length} tokens"
+    elif (ours := file.with_name(CARD)).is_file():
+        said = read_json(ours)
+        words = TextTokenizer.from_json(json.dumps(said.get("tokenizer") if isinstance(said, dict) else None))
+        if words.to_json() != tokenizer.to_json():
+            wrong = f"other words than {CARD} beside it"
+    if wrong:
+        raise ValueError(f"{file} has {wrong}: take both files of one model.")
 
 
 def _plain(said: Any, what: str) -> TextTokenizer:
