@@ -45,5 +45,6 @@ def fetched(name: str | os.PathLike[str], file: str, hub: Mapping[str, Any]) -> 
         found = cached_file(name, file, **hub)
     except OSError as error:
         raise ValueError(f"{name} has no {file} that can be read: {str(error).splitlines()[0]}") from None
-    assert found is not None, "cached_file raises where there is none"
+    if found is None:  # of some files transformers says so instead of raising
+        raise ValueError(f"{name} has no {file}.")
     return Path(found)
