@@ -11,6 +11,7 @@ from pathlib import Path
 from knowlip.base.progress import say
 from knowlip.scenes.errors import UnknownFormat
 from knowlip.scenes.layers import folder_of_layers, layer_of
+from knowlip.scenes.levels import told_levels
 from knowlip.scenes.readers import geotiff, parts_of, reader_of
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.terrain import over_terrain
@@ -144,7 +145,7 @@ def open_scenes(path: Path | str, overrides: SceneOverrides | None = None) -> li
         raise UnknownFormat(f"{path} is a folder, and no product of a known sensor.")
     open_product = (reader or geotiff).open_product
     wanted = overrides or SceneOverrides()
-    scenes: list[Scene] = [_unheeded(scene, wanted) for scene in open_product(path, wanted)]
+    scenes: list[Scene] = [told_levels(_unheeded(scene, wanted)) for scene in open_product(path, wanted)]
     if not wanted.dem:
         return scenes
 

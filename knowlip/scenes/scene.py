@@ -175,8 +175,11 @@ class Scene:
             raise NoLocation(f"The place of {self.path} on the Earth is not known.")
         xs, ys = self.geometry.forward(np.asarray(columns, float), np.asarray(rows, float))
         lons, lats = Transformer.from_crs(self.crs, 4326, always_xy=True).transform(xs, ys)
-        if not (np.all(np.isfinite(lons)) and np.all(np.isfinite(lats))):
-            raise NoLocation(f"{self.path} is georeferenced outside the area where its CRS is valid.")
+        if not (np.all(np.isfinite(lons)) and np.all(np.abs(lats) <= 90)):
+            raise NoLocation(
+                f"{self.path} is georeferenced outside the area where its CRS is valid (are latitude and longitude, or "
+                "the CRS, another?)."
+            )
         return np.asarray(lons), np.asarray(lats)
 
     @property

@@ -23,6 +23,8 @@ _BALANCE = 4.0
 _HIGHEST_DB = 100.0
 """No level of a product in dB is higher: 16-bit amplitudes end at 96."""
 _SOME = 0.01
+_BEYOND = 1e3
+"""So many times as large as the others, or as small, is no number of one image."""
 _LOWEST_MEDIAN_DB = -60.0
 _HIGHEST_MEDIAN_DB = 30.0
 """Of calibrated levels, and of bytes; uncalibrated ones end at `_HIGHEST_DB`."""
@@ -62,6 +64,12 @@ def settle(raster: Raster, stated: str = "", quantity: str = "") -> list[str]:
         guess = _units_of_whole_numbers if whole else _units_of_numbers
         raster.units, why = guess(raster.physical(values), raster.path)
         notes += [f"Units are not stated: {why}."] if why else []
+    floor, share = _floor(values) if raster.units != "db" else (0.0, 0.0)
+    if share:
+        notes.append(
+            f"{share:.1%} of the sampled pixels hold exactly {floor:.3g}, as filled or clipped ones do: taken as data; "
+            f"where they are none, declare it (gdal_edit.py -a_nodata {floor:.6g})."
+        )
     if raster.units == "db" and raster.nodata is None and (share := _zeros(values)):
         raster.fills += (0.0,)
         what = "a stored 0, which no other level comes near" if raster.scaled else "exactly 0 dB, which is no level"
@@ -149,7 +157,23 @@ def _fills(values: np.ndarray) -> dict[float, float]:
     found, counts = np.unique(values[values <= _LOWEST_FILL], return_counts=True)
     kept = (counts > 1) & (found == np.round(found))
     shares = {float(value): int(count) / values.size for value, count in zip(found[kept], counts[kept])}
-    return shares if len(shares) <= _MOST_FILLS else {}
+    shares = shares if len(shares) <= _MOST_FILLS else {}
+    # Whole numbers saturate at their greatest; of others one that comes again and again is no measurement.
+    if values.dtype.kind == "f" and values.size:
+        most = values.max()
+        others, share = values[values < most], float(np.mean(values == most))
+        if others.size and share >= _SOME and most > _BEYOND * np.percentile(others, 99) > 0:
+            shares[float(most)] = share
+    return shares
+
+
+def _floor(values: np.ndarray) -> tuple[float, float]:
+    """The least positive number where it comes again and again far below all others, and its share; else 0."""
+    held = values[values > 0]
+    if held.dtype.kind != "f" or not held.size:
+        return 0.0, 0.0
+    least, share = float(held.min()), float(np.mean(values == held.min()))
+    return (least, share) if share >= _SOME and least * _BEYOND < np.median(held) else (0.0, 0.0)
 
 
 def _zeros(values: np.ndarray) -> float:

@@ -150,6 +150,8 @@ def _calibrate(
         raster.units = overrides.units
     if not held or not math.isfinite(scale):
         return [relative(tiff, overrides, "its metadata give no scale_factor with a radiometry")]
+    if scale < 0:
+        return [relative(tiff, overrides, f"its metadata give a scale_factor of {scale:g}, which cannot be")]
     if str(image.get("calibration", "full")).lower() == "none":
         return [relative(tiff, overrides, "its metadata say calibration: none")]
     if not overrides.calibrate or raster.units not in ("complex", "dn"):

@@ -262,6 +262,8 @@ def _calibrate(
     if not (math.isfinite(qualify) and math.isfinite(constant)):
         missing = "QualifyValue" if not math.isfinite(qualify) else "CalibrationConst"
         return [relative(meta, overrides, f"its metadata give no {missing} for {polarisation}")]
+    if qualify < 0:
+        return [relative(meta, overrides, f"its metadata give a QualifyValue of {qualify:g}, which cannot be")]
     if not overrides.calibrate or raster.units not in ("complex", "dn"):
         return [relative(meta, overrides, "its pixels are no longer the numbers of the product")]
     most = 32767.0 if raster.units == "complex" else 65535.0

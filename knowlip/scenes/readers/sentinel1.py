@@ -3,8 +3,10 @@
 Source: Sentinel-1 Product Specification (S1-RS-MDA-52-7441).
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from knowlip.scenes.readers.geotiff import raster_of, read_header
 from knowlip.scenes.readers.relief import relief_note, require_inside
 from knowlip.scenes.readers.sentinel1_annotation import SwathImage, read_image
 from knowlip.scenes.readers.sentinel1_bursts import BurstRaster, Bursts, OverBursts, read_bursts
-from knowlip.scenes.readers.sentinel1_calibration import read_gain, read_noise
+from knowlip.scenes.readers.sentinel1_calibration import read_gain, read_noise, require_same
 from knowlip.scenes.readers.sentinel1_safe import Safe, open_safe
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import read_xml
@@ -27,6 +29,8 @@ _GRID_ALONE = (
     "Its annotation holds no changes of the conversion to ground range that can be used: columns follow the "
     "geolocation grid alone, between whose lines they may be some pixels off over mountains."
 )
+_POLARISATION = re.compile(r"(?:^|-)([vh][vh])(?:-|$)", re.IGNORECASE)
+_MOST_LINES = 2.0
 _NAMED = 32
 """Characters of a product's name up to its start time."""
 
@@ -56,6 +60,8 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     stems = [stem for chosen in choose(there, overrides, path) for stem, own in images.items() if own == chosen]
     absent = safe.absent()
     notes = (f"Not on disk, so not read: {', '.join(absent)}.",) if absent else ()
+    if strangers := safe.unlisted():
+        notes += (f"Not read, as the manifest does not list them: {', '.join(strangers[:4])}.",)
     return [_open(safe, stem, overrides, notes) for stem in stems]
 
 
@@ -64,14 +70,20 @@ def _open(safe: Safe, stem: str, overrides: SceneOverrides, notes: tuple[str, ..
     label = safe.label(names[0])
     annotation = read_xml(safe.read(names[0]), label)
     image = read_image(annotation, label)
+    named = _POLARISATION.search(stem)
+    if named and named[1].upper() != image.polarisation:
+        raise DamagedProduct(f"{label} is of {image.polarisation}, its name of {named[1].upper()}: was it renamed?")
     bursts = read_bursts(annotation, image.first_line, image.line_seconds, image.shape[0], label)
     raster = _raster(safe, names[1], image, bursts)
     if overrides.calibrate:
-        names += _calibrate(raster, safe, stem, bursts, overrides)
+        names += _calibrate(raster, safe, stem, bursts, overrides, annotation)
     require_data(raster)
     grid = image.grid
     rows = grid.lines if bursts is None else grid.seconds / image.line_seconds - bursts.offset
     require_inside(grid.pixels, rows, raster.shape, safe.path)
+    apart = float(np.abs(grid.seconds / image.line_seconds - grid.lines).max()) if bursts is None else 0.0
+    if apart > _MOST_LINES:
+        notes += (f"Times and lines of its geolocation grid lie up to {apart:.0f} lines apart: doubt its places.",)
     level = float(np.median(grid.heights)) if overrides.height_m is None else overrides.height_m
     smooth = grid.at_height(level, image.look_azimuth_deg)
     geometry = grid.control_points(rows + 0.5) if overrides.height_m is None else smooth.smooth_points(rows + 0.5)
@@ -132,7 +144,7 @@ def _raster(safe: Safe, name: str, image: SwathImage, bursts: Bursts | None) -> 
 
 
 def _calibrate(
-    raster: RasterFile, safe: Safe, stem: str, bursts: Bursts | None, overrides: SceneOverrides
+    raster: RasterFile, safe: Safe, stem: str, bursts: Bursts | None, overrides: SceneOverrides, annotation: Element
 ) -> list[str]:
     """Give the raster its calibration and, where asked for, its noise; names of the annotations they come from."""
     names = [f"annotation/calibration/{kind}-{stem}.xml" for kind in ("calibration", "noise")]
@@ -140,10 +152,17 @@ def _calibrate(
     if not safe.exists(names[0]):
         why = "is missing, so the product cannot be calibrated; read it with --read.calibrate false."
         raise NotCalibrated(f"{labels[0]} {why}")
-    gain: Field = read_gain(read_xml(safe.read(names[0]), labels[0]), overrides.quantity, labels[0])
+    tables = read_xml(safe.read(names[0]), labels[0])
+    require_same(annotation, tables, labels[0])
+    # Lines of bursts are others than those of the raster, so only its columns are held against the table.
+    gain: Field = read_gain(
+        tables, overrides.quantity, labels[0], (raster.shape[0] if bursts is None else 0, raster.shape[1])
+    )
     noise: Field | None = None
     if overrides.denoise:
-        noise = read_noise(read_xml(safe.read(names[1]), labels[1]), labels[1])
+        removed = read_xml(safe.read(names[1]), labels[1])
+        require_same(annotation, removed, labels[1])
+        noise = read_noise(removed, labels[1])
     if bursts is not None:
         gain = OverBursts(gain, bursts)
         noise = OverBursts(noise, bursts) if noise is not None else None

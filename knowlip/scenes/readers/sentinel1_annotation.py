@@ -92,6 +92,9 @@ def read_image(root: Element, name: str) -> SwathImage:
     information = need(root, "generalAnnotation/productInformation", name)
     image = need(root, "imageAnnotation/imageInformation", name)
     first = time_of(need_text(image, "productFirstLineUtcTime", name), name)
+    line_seconds = need_number(image, "azimuthTimeInterval", name)
+    if not line_seconds > 0:
+        raise DamagedProduct(f"{name} states {line_seconds:g} s between two lines, which cannot be.")
     # Stripmap swaths are modes of their own in the file (S1 to S6); users and the table of looks know one.
     mode = need_text(header, "mode", name).upper()
     mode = "SM" if mode[:1] == "S" and mode[1:].isdigit() else mode
@@ -106,7 +109,7 @@ def read_image(root: Element, name: str) -> SwathImage:
         orbit=text_of(information, "pass").lower(),
         date=first.strftime("%Y-%m-%dT%H:%M:%SZ"),
         first_line=first,
-        line_seconds=need_number(image, "azimuthTimeInterval", name),
+        line_seconds=line_seconds,
         frequency_ghz=number_at(information, "radarFrequency", math.nan) / 1e9,
         look_azimuth_deg=(number_at(information, "platformHeading", math.nan) + 90) % 360,
         incidence_deg=number_at(image, "incidenceAngleMidSwath", math.nan),

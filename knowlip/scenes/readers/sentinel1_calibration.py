@@ -14,8 +14,11 @@ from rasterio.windows import Window
 from knowlip.scenes.calibration import Field, Table
 from knowlip.scenes.errors import DamagedProduct, NotCalibrated
 from knowlip.scenes.readers.sentinel1_annotation import numbers_of
-from knowlip.scenes.xml import need_number, number_at
+from knowlip.scenes.xml import need_number, number_at, text_of
 
+_IDENTITY = ("missionId", "polarisation", "swath", "absoluteOrbitNumber", "missionDataTakeId")
+_COVERED = 0.9
+"""Least share of an image that its table covers: those of real products reach its end."""
 _TABLES = {"sigma0": "sigmaNought", "beta0": "betaNought", "gamma0": "gamma"}
 
 
@@ -61,17 +64,40 @@ class Noise:
         return noise
 
 
-def read_gain(root: Element, quantity: str, name: str) -> Field:
-    """Gain of the calibration annotation; `name`: of the file, for messages.
+def require_same(annotation: Element, root: Element, name: str) -> None:
+    """Refuse a calibration or noise annotation that says itself that it is of another image.
 
     Raises:
-        NotCalibrated: a factor is not a positive number.
+        DamagedProduct: see above.
+    """
+    for key in _IDENTITY:
+        own, other = (text_of(one, f"adsHeader/{key}") for one in (annotation, root))
+        if own and other and own != other:
+            raise DamagedProduct(
+                f"{name} is of another image: its {key} is {other[:40]}, that of the image {own[:40]}."
+            )
+
+
+def read_gain(root: Element, quantity: str, name: str, shape: tuple[int, int] = (0, 0)) -> Field:
+    """Gain of the calibration annotation; `name`: of the file, for messages, `shape`: lines and samples of the image
+    that the table has to cover; 0: as many as it does.
+
+    Raises:
+        NotCalibrated: a factor is not a positive number, or the table ends far within the image.
         DamagedProduct: the table is absent or contradicts itself.
     """
     table = _table(root.findall("calibrationVectorList/calibrationVector"), _TABLES[quantity], name)
     if not np.all(np.isfinite(table.values)) or np.any(table.values <= 0):
         raise NotCalibrated(
             f"{name}: the {quantity} factors are not all positive numbers; read it with --read.calibrate false."
+        )
+    covered = [
+        float(places[-1] + 1) / size if size else 1.0 for places, size in zip((table.rows, table.columns), shape)
+    ]
+    if min(covered) < _COVERED:
+        raise NotCalibrated(
+            f"{name} covers {min(covered):.0%} of the image: is it that of another product? Read it with "
+            "--read.calibrate false."
         )
     return InverseSquare(table)
 
@@ -85,8 +111,8 @@ def read_noise(root: Element, name: str) -> Field:
     old = root.findall("noiseVectorList/noiseVector")
     new = root.findall("noiseRangeVectorList/noiseRangeVector")
     table = _table(old, "noiseLut", name) if old else _table(new, "noiseRangeLut", name)
-    if not np.all(np.isfinite(table.values)):
-        raise DamagedProduct(f"{name}: the noise is not a number everywhere.")
+    if not np.all(np.isfinite(table.values)) or np.any(table.values < 0):
+        raise DamagedProduct(f"{name}: the noise is not a number of 0 or more everywhere.")
     blocks = []
     for vector in root.findall("noiseAzimuthVectorList/noiseAzimuthVector"):
         nodes, factors = numbers_of(vector, "line", name), numbers_of(vector, "noiseAzimuthLut", name)

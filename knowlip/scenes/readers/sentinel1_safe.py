@@ -114,6 +114,15 @@ class Safe:
         listed = self.listed()
         return sorted(_short(stem).upper() for stem in listed if not self._on_disk(stem))
 
+    def unlisted(self) -> list[str]:
+        """Annotations of images in the folder that its manifest does not list: those of another product perhaps."""
+        if self.archived or not self.exists(MANIFEST):
+            return []
+        listed = {name for stem in self.listed() for name in (stem.lower(), _short(stem))}
+        there = sorted(path.name for path in (self.root / "annotation").glob("*.xml"))
+        matches = [_ANNOTATION.search(f"annotation/{name}") or _SHORT.search(f"annotation/{name}") for name in there]
+        return [name for name, match in zip(there, matches) if match and match[1].lower() not in listed]
+
     def _on_disk(self, stem: str) -> str:
         """The stem under which an image is there: as listed, or by swath and polarisation alone; "" where it is not."""
         for name in dict.fromkeys((stem, _short(stem))):

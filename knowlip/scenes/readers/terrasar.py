@@ -15,14 +15,14 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from knowlip.scenes.errors import DamagedProduct, NoLocation, UnknownFormat
-from knowlip.scenes.geometry import AffineGeometry, Geometry
+from knowlip.scenes.geometry import GEOD, AffineGeometry, Geometry
 from knowlip.scenes.names import slug
 from knowlip.scenes.raster import RasterFile
 from knowlip.scenes.readers.common import choose, gated, require_data, require_end
 from knowlip.scenes.readers.geotiff import Header, geometry_of, raster_of, read_header
 from knowlip.scenes.readers.relief import relief_note, require_inside
 from knowlip.scenes.readers.terrasar_calibration import read_calibration
-from knowlip.scenes.readers.terrasar_points import grid_points, on_map, scene_points
+from knowlip.scenes.readers.terrasar_points import Points, grid_points, on_map, scene_points
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.xml import need_count, need_text, number_at, read_xml, root_tag, text_of, time_of
 
@@ -156,7 +156,23 @@ def _open(path: Path, main: _Annotation, layer: _Layer, many: bool, overrides: S
         return scene
     # Relief moves points of the grid by more than pixels: whether they belong together shows at one height.
     gated(scene, overrides, path, smooth.control_points())
-    return replace(scene, notes=relief_note(points.heights, geometry.residual_m, scene.resolution_m))
+    notes = relief_note(points.heights, geometry.residual_m, scene.resolution_m)
+    return replace(scene, notes=notes + _side_note(smooth, side, azimuth))
+
+
+def _side_note(points: Points, side: str, azimuth: float) -> tuple[str, ...]:
+    """A note where ranges grow the other way than the look direction of the annotation says."""
+    if not side or not math.isfinite(azimuth):
+        return ()
+    line = np.flatnonzero(points.rows == points.rows[np.argmin(np.abs(points.rows - np.median(points.rows)))])
+    near, far = line[np.argmin(points.tau[line])], line[np.argmax(points.tau[line])]
+    if near == far:
+        return ()
+    away = GEOD.inv(points.lons[near], points.lats[near], points.lons[far], points.lats[far])[0]
+    if math.cos(math.radians(away - azimuth)) > 0:
+        return ()
+    other = "right" if side == "left" else "left"
+    return (f"Its annotation says that it looks {side}, and ranges grow as where a radar looks {other}: doubt both.",)
 
 
 def _raster(main: _Annotation, layer: _Layer) -> tuple[Header, RasterFile]:
@@ -200,6 +216,9 @@ def _layers(main: _Annotation) -> list[_Layer]:
             raise DamagedProduct(f"{name} names a raster outside the product: {inside}.")
         polarisation = need_text(element, "polLayer", name).upper()
         layers.append(_Layer(element.get("layerIndex", str(number)), polarisation, main.path.parent / inside))
+    polarisations = [layer.polarisation for layer in layers]
+    if len(set(polarisations)) < len(polarisations):
+        raise DamagedProduct(f"{name} lists two images of one polarisation: {', '.join(polarisations)}.")
     if not layers:
         raise DamagedProduct(f"{name} lists no image (productComponents/imageData).")
     return layers
