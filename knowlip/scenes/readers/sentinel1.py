@@ -59,7 +59,7 @@ def open_product(path: Path, overrides: SceneOverrides) -> list[Scene]:
     there = sorted(set(images.values()), key=("VV", "VH", "HH", "HV").index)
     stems = [stem for chosen in choose(there, overrides, path) for stem, own in images.items() if own == chosen]
     absent = safe.absent()
-    notes = (f"Not on disk, so not read: {', '.join(absent)}.",) if absent else ()
+    notes: tuple[str, ...] = (f"Not on disk, so not read: {', '.join(absent)}.",) if absent else ()
     if strangers := safe.unlisted():
         notes += (f"Not read, as the manifest does not list them: {', '.join(strangers[:4])}.",)
     return [_open(safe, stem, overrides, notes) for stem in stems]
