@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from knowlip.annotators import waves
 from knowlip.annotators.annotate import AnnotateConfig, annotate
 from knowlip.annotators.openai.options import OpenAIOptions
 from knowlip.dataset import Dataset
@@ -96,6 +98,25 @@ def test_processes_write_what_one_process_writes(dataset: Path, tmp_path: Path) 
     annotate(AnnotateConfig(dataset, workers=1))
     annotate(AnnotateConfig(other, workers=2))
     assert (dataset / "texts.parquet").read_bytes() == (other / "texts.parquet").read_bytes()
+
+
+def test_parts_of_any_size_give_the_same_rows_parents_and_texts(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = build_tiny_dataset(tmp_path / "other")
+    with Stub(talks_of_its_place) as stub:
+        annotate(asks(dataset, stub))
+    monkeypatch.setattr(waves, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(waves, "_CHUNKS_KEPT", 1)
+    monkeypatch.setattr(waves, "_TILES_AT_ONCE", 4)
+    with Stub(talks_of_its_place) as again:
+        result = annotate(asks(other, again))
+    assert result["annotated"] == 21
+    assert sorted(map(user_text, stub.bodies)) == sorted(map(user_text, again.bodies))
+    pd.testing.assert_frame_equal(Dataset(dataset).texts(), Dataset(other).texts())
+    assert pq.ParquetFile(other / "texts.parquet").num_row_groups == 6
+    for shard in (dataset / "shards").glob("*.tar"):
+        assert shard.read_bytes() == (other / "shards" / shard.name).read_bytes()
 
 
 def test_waves_pass_the_direct_parents_text_only(dataset: Path) -> None:

@@ -225,6 +225,45 @@ def test_texts_of_former_versions_have_no_marks(copy):
     assert path.read_bytes() == before
 
 
+def test_texts_in_parts_are_those_at_once(copy, tmp_path):
+    shutil.copytree(copy, tmp_path / "other")
+    whole, parts = Dataset(copy), Dataset(tmp_path / "other")
+    rows = texts_of(whole)
+    cut = [rows.iloc[: 8 * 5], rows.iloc[8 * 5 : 8 * 6], rows.iloc[8 * 6 :]]
+    whole.write_texts(rows)
+    with pytest.raises(ValueError, match="in the order of their names"):
+        parts.write_texts(lambda: iter(cut[::-1]))
+    with pytest.raises(ValueError, match="in the order of their names"):
+        parts.write_texts(lambda: iter([rows.iloc[:4], rows.iloc[4:]]))
+    assert not parts.revisions()
+    parts.write_texts(lambda: iter(cut))
+    pd.testing.assert_frame_equal(whole.texts(), parts.texts())
+    parts.write_texts(lambda: iter(cut[:1] + cut[1:]))  # the same again is no change
+    parts.write_texts(rows)
+    for other in (cut[:-1], [*cut[:-1], cut[-1].assign(text="other")]):
+        with pytest.raises(ValueError, match="other texts already"):
+            parts.write_texts(lambda other=other: iter(other))
+
+
+@pytest.mark.parametrize("order", ["as written", "shuffled", "a row twice"])
+def test_captions_are_composed_from_rows_in_any_order(copy, order):
+    """A file of other hands: rows that are not by tile and slot; of two of one slot the last counts."""
+    dataset = Dataset(copy)
+    rows = texts_of(dataset)
+    dataset.write_texts(rows)
+    table = pq.read_table(copy / "texts.parquet")
+    expected = {tile: compose_text(mine) for tile, mine in dataset.texts().groupby("tile_id")}
+    if order == "shuffled":
+        table = table.take(pa.array(np.random.default_rng(0).permutation(len(table))))
+    if order == "a row twice":
+        former = table.slice(0, 1).set_column(table.column_names.index("text"), "text", pa.array(["former"]))
+        table = pa.concat_tables([former.cast(table.schema), table])
+    pq.write_table(table, copy / "texts.parquet")
+    dataset.publish_texts()
+    found = {sample.key: sample.txt.decode() for path in (copy / "shards").glob("*.tar") for sample in read_shard(path)}
+    assert found == expected
+
+
 def test_publish_writes_captions_and_nothing_else(copy):
     dataset = Dataset(copy)
     before = {sample.key: sample for path in (copy / "shards").iterdir() for sample in read_shard(path)}

@@ -17,6 +17,7 @@ from knowlip.tasks.metrics import (
     proportion,
     ranks_of_positives,
     recall_at,
+    retrieval,
     tokenise,
     typical_text,
     wilson,
@@ -103,6 +104,23 @@ def test_ranks_use_the_best_right_answer_and_lose_ties() -> None:
     assert recall_at(np.array([2, 3, 1]), 2) == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="at least one right"):
         ranks_of_positives(scores, np.zeros((3, 3), dtype=bool))
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 10_000])
+def test_ranks_do_not_depend_on_how_many_are_looked_at_together(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(retrieval, "_AT_ONCE", at_once)
+    rng = np.random.default_rng(3)
+    scores = np.round(rng.random((23, 40)), 1)
+    scores[rng.random(scores.shape) < 0.2] = np.nan
+    positive = rng.random(scores.shape) < 0.1
+    positive[:, 7] = True
+    known = np.nan_to_num(scores, nan=-1.0)
+    best = [max(row[right]) for row, right in zip(known, positive)]
+    before = [sum((row >= top) & ~right) for row, right, top in zip(known, positive, best)]
+    assert ranks_of_positives(scores, positive).tolist() == [1 + number for number in before]
+    own = rng.integers(0, 40, 23)
+    expected = [int(sum(row >= row[at])) for row, at in zip(known, own)]
+    assert retrieval.diagonal_ranks(scores, own).tolist() == expected
 
 
 def test_random_scores_reach_chance() -> None:
