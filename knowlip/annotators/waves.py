@@ -51,18 +51,21 @@ class Wave:
         scale: of the tiles.
         rows: of the index, the columns `REQUEST_COLUMNS`, all of this scale.
         size: tiles of a chunk.
-        above: the wave of their parents, None for the first.
-        finished: where the annotations of their parents are found when it is their turn.
+        above: the waves before it, in which the parents are.
+        finished: where the annotations of the parents are found when it is their turn.
     """
 
-    def __init__(self, scale: str, rows: pa.Table, size: int, above: "Wave | None", finished: Finished) -> None:
-        self.scale, self.size, self._above, self._finished = scale, size, above, finished
+    def __init__(self, scale: str, rows: pa.Table, size: int, above: "Sequence[Wave]", finished: Finished) -> None:
+        self.scale, self.size, self._finished = scale, size, finished
         self.table = rows.sort_by([("root_id", "ascending"), ("tile_id", "ascending")]).combine_chunks()
-        self._parent_at: np.ndarray | None = None
-        if above is not None:
-            found = pc.index_in(self.table["parent_id"], value_set=above.table["tile_id"])
-            self._parent_at = pc.fill_null(found, -1).to_numpy().astype(np.int32)
+        self._parents = [(wave, self._places_in(wave)) for wave in above]
         self._block = lru_cache(2)(self._rows_of_block)
+
+    def _places_in(self, wave: "Wave") -> np.ndarray:
+        """Row of each tile's parent in another wave, -1 where it is not there."""
+        found = pc.index_in(self.table["parent_id"], value_set=wave.table["tile_id"])
+        places: np.ndarray = pc.fill_null(found, -1).to_numpy().astype(np.int32)
+        return places
 
     def __len__(self) -> int:
         return len(self.table)
@@ -87,11 +90,11 @@ class Wave:
 
     def parent(self, at: int) -> Annotation | None:
         """Annotation of a tile's parent; None where it has none."""
-        place = -1 if self._parent_at is None else int(self._parent_at[at])
-        if place < 0 or self._above is None:
-            return None
-        outcome = self._finished.of(self._above.chunk_of(place)).get(self.row(at)["parent_id"])
-        return outcome if isinstance(outcome, Annotation) else None
+        for wave, places in self._parents:
+            if (place := int(places[at])) >= 0:
+                outcome = self._finished.of(wave.chunk_of(place)).get(self.row(at)["parent_id"])
+                return outcome if isinstance(outcome, Annotation) else None
+        return None
 
     def _rows_of_block(self, number: int) -> list[dict[str, Any]]:
         records = self.table.slice(number * _ROWS_AT_ONCE, _ROWS_AT_ONCE).to_pandas().to_dict("records")
@@ -124,7 +127,7 @@ def waves_of(dataset: Dataset, store: ChunkStore, size: int) -> list[Wave]:
     rows, waves, finished = dataset.columns(REQUEST_COLUMNS, accepted=True), list[Wave](), Finished(store)
     for scale in SCALES:
         mine = rows.filter(pc.equal(rows["scale"], scale))
-        waves.append(Wave(scale, mine, size, waves[-1] if waves else None, finished))
+        waves.append(Wave(scale, mine, size, list(waves), finished))
     return waves
 
 

@@ -223,7 +223,7 @@ def publish_texts(dataset: Path, revision: int | None = None) -> dict[str, Any]:
     info = checked_info(read_json(dataset / INFO), dataset / INFO)
     there = list_revisions(dataset)
     number = revision if revision is not None else (there[-1] if there else -1)
-    with _spilled(_captions(dataset, number)) as caption_of:
+    with _spilled(_captions(dataset, number), dataset) as caption_of:
         return _publish(dataset, info, number, caption_of)
 
 
@@ -244,10 +244,10 @@ def _publish(dataset: Path, info: dict[str, Any], number: int, caption_of: Calla
 
 
 @contextmanager
-def _spilled(captions: Iterable[tuple[str, str]]) -> Iterator[Callable[[str], bytes]]:
-    """Captions by tile (b"" of tiles that have none) from a temporary file: a million take a gigabyte."""
+def _spilled(captions: Iterable[tuple[str, str]], folder: Path) -> Iterator[Callable[[str], bytes]]:
+    """Captions by tile (b"" of tiles that have none) from a temporary file in `folder`: a million take a gigabyte."""
     places: dict[str, tuple[int, int]] = {}
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile(dir=folder) as file:
         at = 0
         for tile, text in captions:
             data = text.encode()
