@@ -97,7 +97,10 @@ class ScenesDetector(ScenePredictor):
             for table, (octave, _) in zip(tables, names.values(), strict=True)
         ]
         found = merged(parts)
-        empty = sum(int(table.schema.metadata[b"without_data"]) for table in tables)
+        empty, broken = (
+            sum(int(table.schema.metadata.get(name, 0)) for table in tables)
+            for name in (b"without_data", b"without_number")
+        )
         write_found(work, found)
         return {
             "objects": _counts(found.boxes),
@@ -106,13 +109,21 @@ class ScenesDetector(ScenePredictor):
             "seen_by_two_windows": found.doubled,
             "cut_by_their_window": found.cut,
             "left_out_without_data": empty,
-            "min_score": self.scores.said(self.detector.classes, work.grid.metres),
+            "left_out_without_number": broken,
+            "min_score": self.scores_said([grid.metres for grid in grids]),
             "min_score_from": self._from(),
         }
 
     def settings(self) -> dict[str, Json]:
         """The scores that boxes count from: they can change in the card while the weights stay."""
         return {"count_scores": [list(one) for one in self.scores.known] if self.config.min_score is None else []}
+
+    def scores_said(self, sizes: Sequence[float]) -> str | float:
+        """The scores that boxes count from, for people: of each pixel size that was looked at, where they differ."""
+        said = [(metres, self.scores.said(self.detector.classes, metres)) for metres in sizes]
+        if len({str(one) for _, one in said}) == 1:
+            return said[0][1]
+        return "; ".join(f"{one} at {metres:g} m a pixel" for metres, one in said)
 
     def _from(self) -> str:
         """Where the scores come from, for people."""
@@ -132,16 +143,17 @@ class ScenesDetector(ScenePredictor):
 
     def _row(self, work: SceneWork, row: int) -> pa.Table:
         parts: list[pd.DataFrame] = []
-        empty = 0
+        empty = broken = 0
         for some in work.windows(row, self.config.batch_size):
             found = found_in(self.detector, [pixels.levels for _, pixels in some])
             for (cell, pixels), one in zip(some, found):
                 kept, left = placed(self.scores.counted(one, work.grid.metres), cell, work.grid, pixels.valid)
                 parts.append(kept)
                 empty += left
+                broken += int(one.attrs.get("without_number", 0))
         rows = [part for part in parts if len(part)]
         table = pa.Table.from_pandas(pd.concat(rows), FOUND, preserve_index=False) if rows else FOUND.empty_table()
-        return table.replace_schema_metadata({"without_data": str(empty)})
+        return table.replace_schema_metadata({"without_data": str(empty), "without_number": str(broken)})
 
 
 def _counts(boxes: pd.DataFrame) -> dict[str, Json]:
@@ -219,6 +231,8 @@ def show(result: Predicted) -> str:
     def line(one: Any) -> str:
         objects = ", ".join(f"{name} {count:,}" for name, count in one["objects"].items()) or "nothing"
         told = f"{objects} from a score of {one['min_score']} ({one['min_score_from']}) in {one['windows']:,} windows"
+        if broken := one.get("left_out_without_number"):
+            told += f"; {broken:,} boxes without a number are left out"
         cut = one["cut_by_their_window"]
         return f"{told}; {cut:,} end at an edge of their window: give a larger --overlap" if cut else told
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from knowlip.base.progress import say
 from knowlip.base.rows import Json
 
 ENTRY: Final = "count_scores"
@@ -89,6 +90,10 @@ def count_scores(
         metres: tile -> side of a pixel on the ground, NaN where it is not known.
         scene_of: tile -> the scene that it is of. Tiles without objects are among them: what is called there is wrong.
     """
+    scored = np.isfinite(found["score"].to_numpy(float))
+    if not scored.all():
+        say(f"  {int((~scored).sum()):,} boxes have no number for a score, and no count rests on them.")
+        found = found[scored]
     there = truth[~truth["ignored"].to_numpy(bool)]
     result: list[dict[str, Json]] = []
     for category in sorted({*there["category"]}):

@@ -354,6 +354,10 @@ def found_in(
     for name, one, shown, own in zip(names or [""] * len(images), found, batch.sizes, images):
         scale = np.array([own.shape[1] / shown[1], own.shape[0] / shown[0]])
         rows.append(found_table(name, one, scale, detector.classes))
+    if lost := sum(one.attrs["without_number"] for one in rows):
+        say(
+            f"  {lost:,} boxes are left out: their score or place is no number, so the weights or the image are broken."
+        )
     return rows
 
 

@@ -60,6 +60,9 @@ def found_table(tile_id: str, one: FoundBoxes, scale: np.ndarray, classes: Seque
         one: boxes in pixels of the input.
         scale: (2,) pixels of the tile for a pixel of the input, along x and y.
         classes: names of the classes 1, 2, ...
+
+    Returns:
+        A row a box; those whose score or place is no number are none, and `attrs["without_number"]` counts them.
     """
     boxes = one.boxes.double().cpu().numpy()
     corners = (
@@ -70,9 +73,13 @@ def found_table(tile_id: str, one: FoundBoxes, scale: np.ndarray, classes: Seque
     columns = dict(zip(CORNERS, (boxes * np.tile(scale, 2)).T.reshape(4, -1)))
     names = [classes[label - 1] for label in one.labels.tolist()]
     scores = one.scores.double().cpu().numpy()
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {"tile_id": [tile_id] * len(names), "category": names, "score": scores, **columns, "corners": corners}
     )
+    sound = np.isfinite(scores) & np.isfinite(boxes).all(1)
+    kept = table if sound.all() else table[sound].reset_index(drop=True)
+    kept.attrs["without_number"] = int((~sound).sum())
+    return kept
 
 
 def _corners(mask: np.ndarray, box: np.ndarray, scale: np.ndarray) -> list[float]:

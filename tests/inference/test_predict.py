@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import torch
 from affine import Affine
 from scipy import ndimage
 
@@ -20,7 +21,9 @@ from knowlip.inference.predict_detect import ScenesDetector
 from knowlip.inference.predict_segment import ScenesSegmenter
 from knowlip.inference.scene_grid import SceneGrid, metres_for
 from knowlip.inference.scene_settings import PredictDetectConfig, PredictSegmentConfig
+from knowlip.models.detection.detector import FoundBoxes
 from knowlip.tasks.count_scores import read_count_scores
+from knowlip.tasks.detect_rows import found_table
 from knowlip.tasks.taught_on import TaughtOn
 from knowlip.tiles.ground import Ground
 
@@ -439,3 +442,41 @@ def test_an_object_that_no_window_holds_is_whole_in_coarser_pixels(
     assert len(whole) == (1 if octaves else 0)
     if octaves:
         assert len(table) == len(small) + 1
+
+
+def test_the_score_of_every_pixel_size_is_told(tmp_path: Path, detector: Any) -> None:
+    config = PredictDetectConfig(scenes=[tmp_path], model=tmp_path, out=tmp_path)
+    scores = [
+        {"category": "ship", "octave": octave, "score": score, "there": 20}
+        for octave, score in ((None, 0.5), (2, 0.3), (3, 0.7))
+    ]
+    one = detector(config, {"count_scores": scores})
+    assert one.scores_said([3.0, 6.0]) == "0.3 at 3 m a pixel; 0.7 at 6 m a pixel"
+    assert one.scores_said([3.0]) == 0.3
+    assert one.scores_said([48.0, 96.0]) == 0.5
+    assert (
+        detector(PredictDetectConfig(scenes=[], model=tmp_path, out=tmp_path, min_score=0.4)).scores_said([3, 6]) == 0.4
+    )
+
+
+def test_boxes_whose_score_is_no_number_are_counted(tmp_path: Path, detector: Any, monkeypatch: Any) -> None:
+    values, _ = planted(300, 300, 20)
+
+    def broken(_: Any, images: Sequence[np.ndarray]) -> list[pd.DataFrame]:
+        return [found_table("", boxes_found(), np.ones(2), ["ship"]) for _ in images]
+
+    monkeypatch.setattr(module, "found_in", broken)
+    scene = write(tmp_path / "sea.tif", values)
+    config = PredictDetectConfig(scenes=[scene], model=tmp_path, out=tmp_path / "out", overlap=0.0)
+    result = predict_scenes(config, detector(config))
+    (told,) = result["scenes"]
+    windows = told["windows"]
+    assert told["left_out_without_number"] == 2 * windows
+    assert told["objects"]["ship"] >= 1
+    assert f"{2 * windows} boxes without a number are left out" in module.show(result)
+
+
+def boxes_found() -> FoundBoxes:
+    """Three boxes: of a sound one, one without a score, one without a place."""
+    boxes = torch.tensor([[20.0, 20, 30, 30], [60, 60, 70, 70], [float("nan"), 60, 70, 70]])
+    return FoundBoxes(boxes, torch.tensor([0.9, float("nan"), 0.9]), torch.tensor([1, 1, 1]), None)

@@ -94,3 +94,14 @@ def test_classes_that_the_card_does_not_know_are_named() -> None:
     card = {ENTRY: [{"category": "ship", "octave": None, "score": 0.2, "there": 9}]}
     assert read_count_scores(card, None).unmeasured(["ship", "aircraft"]) == ["aircraft"]
     assert read_count_scores(card, 0.4).unmeasured(["ship", "aircraft"]) == []
+
+
+def test_boxes_without_a_number_decide_no_score(capsys: pytest.CaptureFixture[str]) -> None:
+    truth = pd.DataFrame({"tile_id": ["a"] * 2, "category": "ship", "ignored": False})
+    sound = pd.DataFrame({"tile_id": ["a"] * 3, "category": "ship", "score": [0.9, 0.8, 0.1]})
+    broken = pd.concat([sound.assign(score=float("nan")), sound], ignore_index=True)
+    ways = {"a": 3.0}, {"a": "s"}
+    wanted = count_scores(sound, truth, *ways)
+    assert count_scores(broken, truth, *ways) == wanted
+    assert wanted[0]["score"] == 0.45
+    assert "3 boxes have no number for a score" in capsys.readouterr().err
