@@ -18,6 +18,8 @@ from knowlip.inference.written import unknown_words
 __all__ = ["ask_all", "read_questions", "show"]
 
 _MOST: Final = 1000
+_SHOWN: Final = 120
+"""Characters of a question in a sentence about it."""
 _MOST_BYTES: Final = 1 << 20
 
 
@@ -78,8 +80,9 @@ def ask_all(config: AskConfig) -> AnsweredQuestion:
 
 
 def _left_out(image: str, question: str, error: ValueError) -> dict[str, str]:
-    say(f"  left out: {question}: {error}")
-    return {"image": image, "reason": f"{question}: {error}"}
+    asked = question if len(question) <= _SHOWN else f"{question[:_SHOWN]}..."
+    say(f"  left out: {asked}: {error}")
+    return {"image": image, "reason": f"{asked}: {error}"}
 
 
 def read_questions(path: Path) -> Sequence[str]:

@@ -421,7 +421,12 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
         if not scenes and not pictures:
             raise ValueError(f"{path} is a folder without a scene or a picture ({FORMATS}).")
         found += sorted([*scenes, *pictures])
-    return found
+    # An image that is named beside its folder would stand twice in a table, and count twice in what is made of it.
+    once = {path.resolve(): path for path in reversed(found)}
+    kept = [path for path in found if once.get(path.resolve()) is path]
+    if again := len(found) - len(kept):
+        say(f"  {again:,} images are named more than once and taken once.")
+    return kept
 
 
 def chunks(windows: Iterator[tuple[ViewPart, ScenePixels]], count: int) -> Iterator[list[tuple[ViewPart, ScenePixels]]]:

@@ -29,7 +29,7 @@ from knowlip.jobs.store import alone
 from knowlip.scenes.opening import GDAL_OPTIONS, open_raster
 from knowlip.tiles.boxes import TilePlace, box_on, in_crs
 from knowlip.tiles.imports.masks import MaskCodes
-from knowlip.tiles.vectors import read_objects
+from knowlip.tiles.vectors import MapObjects, read_objects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -259,10 +259,30 @@ def _values_on(rasters: Sequence[_ClassRaster], place: TilePlace, opened: _OpenR
 # ---- objects --------------------------------------------------------------------------------------------------------
 
 
+_AGAIN: Final = "the same outline and category again"
+
+
+def _once(
+    read: MapObjects, known: set[tuple[str, bytes, str]], dropped: Counter[str]
+) -> list[tuple[shapely.Polygon, str]]:
+    """Objects of a file that no file before held, nor it itself: else one ship would be counted as two."""
+    kept = []
+    for outline, name in read.objects:
+        key = (read.crs.to_string(), shapely.normalize(outline).wkb, name)
+        if key in known:
+            dropped[_AGAIN] += 1
+        else:
+            known.add(key)
+            kept.append((outline, name))
+    return kept
+
+
 def _lay_objects(config: OverlayConfig, places: Sequence[TilePlace], info: dict[str, Any]) -> dict[str, Any]:
     dropped, rows, shown, kept = Counter[str](), list[AnnotationRow](), set[int](), set[int]()
     numbers = Counter[str]()
     files = [read_objects(path, config.category, config.category_is) for path in config.objects]
+    known = set[tuple[str, bytes, str]]()
+    files = [replace(read, objects=_once(read, known, dropped)) for read in files]
     for read in files:
         dropped.update(read.dropped)
     found = [(outline, name, path.name) for path, read in zip(config.objects, files) for outline, name in read.objects]
@@ -291,5 +311,5 @@ def _lay_objects(config: OverlayConfig, places: Sequence[TilePlace], info: dict[
         raise ValueError(f"No tile of {config.dataset} shows any of the objects ({reasons}).")
     categories = dict(sorted(Counter(row["category"] for row in rows).items()))
     info |= {"annotations": write_annotations(config.dataset, rows), "categories": categories}
-    total = sum(len(read.objects) + sum(read.dropped.values()) for read in files)
+    total = sum(len(read.objects) + sum(read.dropped.values()) for read in files) + told.get(_AGAIN, 0)
     return {"objects": total, "kept": len(kept), "boxes": len(rows), "categories": categories, "dropped": told}

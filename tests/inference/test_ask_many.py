@@ -12,6 +12,7 @@ from knowlip.cli import main
 from knowlip.inference.ask import ask
 from knowlip.inference.ask_many import ask_all, read_questions
 from knowlip.inference.settings import AskConfig
+from knowlip.inference.views import images_in
 from knowlip.models.default import shipped_model
 
 QUESTIONS = ["How many ships are visible?", "What is the main landform?"]
@@ -74,3 +75,14 @@ def test_what_cannot_be_asked_is_one_sentence(here: Path) -> None:
     ):
         with pytest.raises(ValueError, match=sentence):
             AskConfig(here / "0.png", **settings)  # type: ignore[arg-type]
+
+
+def test_an_image_that_is_named_twice_is_taken_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        Image.fromarray(np.random.default_rng(len(name)).integers(1, 255, (32, 32), np.uint8)).save(
+            tmp_path / f"{name}.png"
+        )
+    assert images_in([tmp_path / "b.png", tmp_path, tmp_path / "x" / ".." / "b.png"]) == [
+        tmp_path / f"{one}.png" for one in "ba"
+    ]
+    assert "2 images are named more than once and taken once" in capsys.readouterr().err

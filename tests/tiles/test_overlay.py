@@ -277,3 +277,20 @@ def test_masks_of_a_killed_command_do_not_stop_the_next_one(dataset: Path, tmp_p
     verify(dataset)
     with rasterio.open(path) as source:
         assert source.count == 1
+
+
+def test_the_same_outline_is_one_object(dataset: Path, tmp_path: Path) -> None:
+    places = tile_places(Dataset(dataset).table.to_pandas())
+    west, south, east, north = places[0].bounds
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    turned = [*ring[2:-1], *ring[:3]]
+    geometry = [{"type": "Polygon", "coordinates": [one]} for one in (ring, ring, turned, ring)]
+    named = [{"type": "Feature", "properties": {"category": name}, "geometry": one}
+             for name, one in zip(("ship", "ship", "ship", "barge"), geometry)]  # fmt: skip
+    crs = {"type": "name", "properties": {"name": places[0].crs}}
+    path = tmp_path / "twice.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": named}))
+    told = overlay(OverlayConfig(dataset=dataset, objects=[path, path]))["objects"]
+    assert (told["objects"], told["kept"]) == (8, 2)
+    assert told["dropped"] == {"the same outline and category again": 6}
+    assert told["categories"]["ship"] == told["categories"]["barge"]
