@@ -285,8 +285,10 @@ def test_the_same_outline_is_one_object(dataset: Path, tmp_path: Path) -> None:
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     turned = [*ring[2:-1], *ring[:3]]
     geometry = [{"type": "Polygon", "coordinates": [one]} for one in (ring, ring, turned, ring)]
-    named = [{"type": "Feature", "properties": {"category": name}, "geometry": one}
-             for name, one in zip(("ship", "ship", "ship", "barge"), geometry)]  # fmt: skip
+    named = [
+        {"type": "Feature", "properties": {"category": name}, "geometry": one}
+        for name, one in zip(("ship", "ship", "ship", "barge"), geometry)
+    ]
     crs = {"type": "name", "properties": {"name": places[0].crs}}
     path = tmp_path / "twice.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": named}))
