@@ -322,7 +322,9 @@ def view_of_image(
 
 
 def _cut(view: ImageView, sides: Sequence[float]) -> tuple[str, ...]:
-    """That an image is cut, and into what."""
+    """That an image is cut, and into what; nothing of one that a single window holds, whose pixels are large."""
+    if view.whole:
+        return ()
     metres = view.metres or math.nan
     height, width = (extent * metres for extent in view.shape)
     return (
