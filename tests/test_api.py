@@ -132,6 +132,27 @@ def test_settings_are_joined_over_a_recipe() -> None:
     }
 
 
+def test_an_empty_free_form_dictionary_clears_the_recipe_s_as_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from knowlip.base.parsing import parse_command
+    from knowlip.commands import COMMANDS, Command
+
+    taken: list[Any] = []
+    monkeypatch.setattr(Command, "run", lambda self, settings: taken.append(settings))
+    of_recipe, common = ["--recipe", "tiny", "--dataset", "d", "--out", "o"], {"dataset": "d", "out": "o"}
+    for vision, flags in (
+        ({"changes": {}, "stem": 0}, ["--model.vision.changes", "{}", "--model.vision.stem", "0"]),
+        ({"changes": {"depth": 3}}, ["--model.vision.changes.depth", "3"]),
+        ({}, []),  # a group of settings without any changes nothing
+    ):
+        knowlip.run("pretrain", recipe="tiny", model={"vision": vision}, **common)
+        assert taken[-1] == parse_command("pretrain", "", COMMANDS["pretrain"].kind(), of_recipe + flags)[0]
+    assert taken[0].model.vision.changes == {}
+    assert taken[1].model.vision.changes["depth"] == 3
+    assert taken[1].model.vision.changes.keys() == taken[2].model.vision.changes.keys() > {"depth"}
+
+
 def test_similarity_in_five_lines_as_the_page_has_them(story: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the same by the towers' own names, which keep gradients of the image side and do not raise."""
     monkeypatch.chdir(story)

@@ -1,8 +1,9 @@
 """Any command by its name, and settings as keywords of Python."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_type_hints
 
 import numpy as np
 
@@ -19,7 +20,8 @@ def run(command: str, recipe: PathLike | None = None, **settings: Any) -> Any:
     Args:
         command: as on the command line, e.g. "finetune", "bench run", "dataset audit".
         recipe: its settings by name, or from a YAML file; `settings` go before them.
-        settings: groups of settings are dicts.
+        settings: groups of settings are dicts, which join those of the recipe name by name. {} of a free-form
+            dictionary (`model={"vision": {"changes": {}}}`) clears it, as it does on the command line.
 
     Raises:
         ValueError: no such command, a setting that is unknown or cannot work, or what the command says.
@@ -44,15 +46,23 @@ def run(command: str, recipe: PathLike | None = None, **settings: Any) -> Any:
             raise ValueError(f"The recipe {recipe} has no settings of {command!r}; it has those of {there or 'none'}.")
         begun = dict(sections[command])
     known = COMMANDS[command]
-    return known.run(stage_config(known.kind(), joined(begun, plain(settings))))
+    kind = known.kind()
+    return known.run(stage_config(kind, joined(begun, plain(settings), kind)))
 
 
-def joined(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of which the second go before the first, group by group."""
-    found = dict(under)
+def joined(under: Mapping[str, Any], over: Mapping[str, Any], kind: Any = None) -> dict[str, Any]:
+    """Settings of which the second go before the first, group by group.
+
+    Args:
+        under, over: both plain.
+        kind: dataclass of the settings; None: of a free-form dictionary. An empty one clears what stood under it, while
+            a group of settings without any changes nothing.
+    """
+    found, hints = dict(under), get_type_hints(kind) if kind is not None else {}
     for name, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
-        found[name] = joined(found[name], value) if both else value
+        group = hints.get(name) if is_dataclass(hints.get(name)) else None
+        both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping) and (value or group is not None)
+        found[name] = joined(found[name], value, group) if both else value
     return found
 
 

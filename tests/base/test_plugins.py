@@ -1,6 +1,7 @@
 """Plug-ins: the page's own code, installed as a package by its entry points; and what is refused."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -96,6 +97,23 @@ print(Path("run/curve.txt").read_text().count("\\n"))
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-4:] == ["2 True", "True", "MapTower ConvNextTower", "2"]
+
+
+def test_the_page_s_command_beside_a_recipe_trains(site: Path) -> None:
+    """Its very line, with a data set and one step."""
+    (line,) = re.findall(
+        r"`knowlip (pretrain --recipe tiny --model\.vision\.name plugged_convnext [^`]*)`", PAGE.read_text()
+    )
+    build_tiny_dataset(site.parent / "dataset")
+    more = "--dataset dataset --out run --stage_steps [1,0,0] --warmup_steps null --batch_size 4 --scio.iterations 0"
+    done = ran(
+        site,
+        "import knowlip, sys; from knowlip.cli import main\n"
+        "knowlip.annotate('dataset', workers=1)\n"
+        f"sys.exit(main({[*line.split(), *more.split(), '--accelerator', 'cpu', '--loggers', '[]']!r}))",
+    )
+    assert done.returncode == 0, done.stderr
+    assert (site.parent / "run" / "model" / "knowlip.json").is_file()
 
 
 def test_an_objective_that_is_none_is_refused() -> None:
