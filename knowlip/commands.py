@@ -9,6 +9,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from knowlip.base.bootstrap import end_unguarded
+
 
 class Command(NamedTuple):
     """One command, as names."""
@@ -33,7 +35,8 @@ class Command(NamedTuple):
         return import_module(name.partition(":")[0])
 
     def run(self, settings: Any) -> Any:
-        """What its function returns for these settings."""
+        """What its function returns for these settings. A process that only reads the script of another is ended."""
+        end_unguarded()
         return getattr(self.module(), self.function.rpartition(":")[2])(settings)
 
 

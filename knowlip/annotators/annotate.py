@@ -80,7 +80,10 @@ class AnnotateConfig:
             object.__setattr__(self, "annotator", "measured")
         known = ["openai", "labels", *offline_annotators()]
         if self.annotator not in known:
-            raise ValueError(f"There is no annotator {self.annotator!r}; use {', '.join(known)}.")
+            raise ValueError(
+                f"There is no annotator {self.annotator!r}; use {', '.join(known)}, or register or install the plug-in "
+                "that has it."
+            )
         if self.annotator == "openai" and not self.model:
             raise ValueError("The openai annotator needs the name of a model (--model).")
         if self.workers < 1 or self.concurrency < 1:

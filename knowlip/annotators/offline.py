@@ -31,11 +31,26 @@ def offline_annotator(name: str) -> Annotator:
 
     Args:
         name: of :func:`offline_annotators`.
+
+    Raises:
+        ValueError: that of a plug-in is not known here, or cannot be made.
     """
     # Of one name ours is taken: a package that is installed must not change what a command did before. Modules beside
     # the annotators that are none have no name here.
     own = _own()
     tell_hidden("annotators", own)
-    make = import_module(f"{__package__}.{name}").ANNOTATOR if name in own else plugin("annotators", name)
-    annotator: Annotator = make()
+    annotator: Annotator
+    if name in own:
+        annotator = import_module(f"{__package__}.{name}").ANNOTATOR()
+        return annotator
+    make = plugin("annotators", name)
+    try:
+        annotator = make()
+    except Exception as error:  # it is another's code: whatever goes wrong in it is said with its name
+        raise ValueError(
+            f"The annotator {name} of a plug-in cannot be made ({type(error).__name__}: {error})."
+        ) from error
+    for needed in ("name", "annotate"):
+        if not hasattr(annotator, needed):
+            raise ValueError(f"The annotator {name} of a plug-in lacks {needed}.")
     return annotator

@@ -93,7 +93,7 @@ class Measuring(Annotating):
         details = Details(dataset) if self.detail else None
         own = self.annotator == MeasuredAnnotator.name
         if not own:
-            return _annotating(dataset, offline_annotator(self.annotator), details=details)
+            return _annotating(dataset, offline_annotator(self.annotator), details=details, plugged=True)
         measured = MeasuredAnnotator(self.texts)
         if self.settings and self.settings != str(text_settings(self.texts, measured.grammar)):
             raise ValueError(f"{self.texts.wordings} was changed while it was read: run the same command again.")
@@ -135,8 +135,10 @@ def _annotating(
     annotator: Annotator,
     fatal: tuple[type[ValueError], ...] | type[ValueError] = (),
     details: Details | None = None,
+    plugged: bool = False,
 ) -> Callable[[Chunk], Outcomes]:
-    """Annotates tile by tile; what only a tile is to blame for becomes its reason."""
+    """Annotates tile by tile; what only a tile is to blame for becomes its reason. What else goes wrong in an annotator
+    that is `plugged` (another's code) ends the run in one sentence."""
 
     def work(chunk: Chunk) -> Outcomes:
         outcomes: Outcomes = {}
@@ -147,9 +149,27 @@ def _annotating(
                 raise
             except ValueError as error:
                 outcomes[request.tile_id] = str(error)
+            except Exception as error:
+                if not plugged:
+                    raise
+                what = f"fails on tile {request.tile_id} ({type(error).__name__}: {error})"
+                raise ValueError(f"The annotator {annotator.name} of a plug-in {what}.") from error
+            if plugged:
+                _check_answer(outcomes[request.tile_id], annotator.name, request.tile_id)
         return outcomes
 
     return work
+
+
+def _check_answer(answer: Any, name: str, tile_id: str) -> None:
+    """Raise `ValueError` where a plug-in's annotator gave something else than an annotation of the tile."""
+    if isinstance(answer, str):  # the reason why there is none
+        return
+    if not isinstance(answer, Annotation) or answer.tile_id != tile_id:
+        what = f"one of {answer.tile_id}" if isinstance(answer, Annotation) else f"a {type(answer).__name__}"
+        raise ValueError(
+            f"The annotator {name} of a plug-in must give an Annotation of the tile {tile_id}, it gave {what}."
+        )
 
 
 def requests(dataset: Dataset, chunk: Chunk, details: Details | None = None) -> Iterator[TileRequest]:

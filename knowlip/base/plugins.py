@@ -17,7 +17,8 @@ _ADDED: Final[dict[str, dict[str, Any]]] = {kind: {} for kind in get_args(Plugin
 
 
 def register(kind: PluginKind, name: str, what: Any) -> None:
-    """Add something for this process (other processes know what entry points name).
+    """Add something for this process, and for those that it starts where the script calls this at its top level, above
+    `if __name__ == "__main__":` (they read that part again). All processes know what entry points name.
 
     Args:
         kind: "readers", "annotators", "encoders", "towers", "tasks", "objectives" or "callbacks".
@@ -55,10 +56,16 @@ def plugin(kind: PluginKind, name: str, needs: Sequence[str] = ()) -> Any:
         needs: attributes that it must have.
 
     Raises:
-        ValueError: it cannot be loaded, or lacks something.
+        ValueError: this process knows none, it cannot be loaded, or it lacks something.
     """
     found = _ADDED[kind].get(name)
     if found is None:
+        if name not in _points(kind):
+            raise ValueError(
+                f"The plug-in {name} ({kind}) is not known to this process: call register above "
+                '`if __name__ == "__main__":` of the script, where the processes that it starts read it too, install '
+                "it as a package with entry points, or give workers=1."
+            )
         point = _points(kind)[name]
         try:
             found = point.load()

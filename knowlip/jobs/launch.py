@@ -19,6 +19,7 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from knowlip.base.bootstrap import SENTENCE, UNGUARDED, WORKER
 from knowlip.jobs.processes import end_with_parent
 from knowlip.jobs.work import Ranks
 
@@ -47,7 +48,7 @@ def launch(function: Callable[..., Result], processes: int, *arguments: Any) -> 
         What the first process returned.
 
     Raises:
-        ValueError: one of them raised it.
+        ValueError: one of them raised it, or the script has no guard.
         KeyboardInterrupt: they were asked to stop (SIGTERM is passed on to them) and have stopped.
         ChildProcessError: one of them was killed or failed. The others are killed then: nobody stays behind.
     """
@@ -59,7 +60,9 @@ def launch(function: Callable[..., Result], processes: int, *arguments: Any) -> 
     for rank in range(processes):
         receiver, sender = context.Pipe(duplex=False)
         environment = _environment(rank, processes, port)
-        worker = context.Process(target=_work, args=(environment, sender, function, arguments), name=f"rank {rank}")
+        worker = context.Process(
+            target=_work, args=(environment, sender, function, arguments), name=f"{WORKER}, rank {rank}"
+        )
         worker.start()
         sender.close()
         workers.append(worker)
@@ -155,6 +158,8 @@ def _outcome(codes: Sequence[int | None], answers: dict[int, tuple[str, Any]]) -
     for _, (kind, value) in sorted(answers.items()):
         if kind == "ValueError":
             raise ValueError(value)
+    if UNGUARDED in codes:
+        raise ValueError(SENTENCE)
     if _STOPPED in codes:
         raise KeyboardInterrupt
     if not any(codes) and 0 in answers:

@@ -10,8 +10,12 @@ from collections.abc import Iterator, Sequence
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from typing import Any, Generic
 
+from knowlip.base.bootstrap import SENTENCE, UNGUARDED, WORKER
 from knowlip.base.progress import say
 from knowlip.jobs.work import Item, Result, Work
+
+_REAP_S = 5.0
+"""How long a process may take from closing its pipe to its end."""
 
 
 class Pool(Generic[Item, Result]):
@@ -78,11 +82,14 @@ class Pool(Generic[Item, Result]):
         worker.give(item, prepared)
 
     def _take(self, worker: "_Worker") -> tuple[Result] | None:
-        """Its result; None where it has died. Raises what the work raised."""
+        """Its result; None where it has died. Raises what the work raised, and `ValueError` where the process read a
+        script that would have begun the work again, or ended by itself before it could begin."""
         result: tuple[Result] | None = worker.answer()
         self._busy.remove(worker)
         if result is None:
             worker.stop()
+            if worker.ended == UNGUARDED:
+                raise ValueError(SENTENCE)
         else:
             self._idle.append(worker)
         return result
@@ -94,9 +101,14 @@ class _Worker:
     def __init__(self, work: Work[Any, Any], number: int) -> None:
         self.number = number
         self.item: Any = None
+        self.ended: int | None = None
+        """Exit code of a process that ended by itself, known after :meth:`stop`."""
+        self._gone = False
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, work, number), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, work, number), daemon=True, name=f"{WORKER} {number}"
+        )
         # Ctrl-C reaches the process that asks, which ends its workers; they inherit that it does not reach them.
         resource_tracker.ensure_running()  # starting it with the process would undo that
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -119,6 +131,7 @@ class _Worker:
         try:
             result, error = self.pipe.recv()
         except (EOFError, OSError):  # also cut in the middle of a message
+            self._gone = True
             return None
         if error is not None:
             raise error
@@ -126,6 +139,8 @@ class _Worker:
 
     def stop(self) -> None:
         """End it and forget it."""
+        self._process.join(_REAP_S if self._gone else 0)  # killed at once it would not say how it has ended
+        self.ended = self._process.exitcode
         self._process.kill()
         self._process.join()
         self.pipe.close()

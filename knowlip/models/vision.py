@@ -35,7 +35,7 @@ def image_tower(config: VisionConfig) -> nn.Module:
         if not timm.is_model(config.name.partition(".")[0]):
             raise ValueError(
                 f"model.vision.name {config.name[:60]!r} is no model of timm and no tower of a plug-in: choose one of "
-                "timm.list_models('vit*')."
+                "timm.list_models('vit*'), or register or install the plug-in that has it."
             )
         tower = _of_timm(config)
     if isinstance(tower, VisionTransformer | Eva | Beit):

@@ -12,7 +12,7 @@ from knowlip.base.progress import say
 from knowlip.scenes.errors import UnknownFormat
 from knowlip.scenes.layers import folder_of_layers, layer_of
 from knowlip.scenes.levels import told_levels
-from knowlip.scenes.readers import geotiff, parts_of, reader_of
+from knowlip.scenes.readers import geotiff, opened, parts_of, reader_of
 from knowlip.scenes.scene import Scene, SceneOverrides
 from knowlip.scenes.terrain import over_terrain
 
@@ -143,15 +143,16 @@ def open_scenes(path: Path | str, overrides: SceneOverrides | None = None) -> li
     reader = reader_of(path)
     if reader is None and path.is_dir():
         raise UnknownFormat(f"{path} is a folder, and no product of a known sensor.")
-    open_product = (reader or geotiff).open_product
     wanted = overrides or SceneOverrides()
-    scenes: list[Scene] = [told_levels(_unheeded(scene, wanted)) for scene in open_product(path, wanted)]
+    scenes: list[Scene] = [told_levels(_unheeded(scene, wanted)) for scene in opened(reader or geotiff, path, wanted)]
     if not wanted.dem:
         return scenes
 
     @lru_cache(maxsize=3)
     def at(height_m: float) -> list[Scene]:
-        again: list[Scene] = open_product(path, replace(wanted, dem="", dem_offset_m=0.0, height_m=height_m))
+        again: list[Scene] = opened(
+            reader or geotiff, path, replace(wanted, dem="", dem_offset_m=0.0, height_m=height_m)
+        )
         return again
 
     # Readers list the scenes of a product in one order, so each is found again at another height by its number.

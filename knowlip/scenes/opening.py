@@ -261,7 +261,10 @@ def _driver_of(path: Path) -> str:
     if envi_header(path) is not None:
         return "ENVI"
     what = "XML, which may name other files (VRT, WMS); such files are never opened" if head[:1] == b"<" else "not one"
-    raise UnknownFormat(f"{path} is not a raster that can be opened: it must be one of {FORMATS}, and it is {what}.")
+    raise UnknownFormat(
+        f"{path} is not a raster that can be opened: it must be one of {FORMATS}, and it is {what}; "
+        "or register or install the plug-in whose reader knows it."
+    )
 
 
 def envi_header(path: Path) -> Path | None:

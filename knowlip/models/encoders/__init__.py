@@ -76,7 +76,7 @@ def open_encoder(
         known = ", ".join(kinds)
         raise ValueError(
             f"There is no encoder {text!r}: give a model folder, USER/REPO of the Hugging Face hub, or KIND:REST (see "
-            f"docs/encoders.md), where KIND is {known}."
+            f"docs/encoders.md), where KIND is {known}; or register or install the plug-in that has it."
         )
     load = kinds[kind].load
     drawn = {"seed": seed} if "seed" in signature(load).parameters else {}

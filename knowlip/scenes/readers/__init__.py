@@ -17,6 +17,8 @@ from typing import Any
 
 from knowlip.base.plugins import loaded_plugins, tell_hidden
 from knowlip.base.progress import say
+from knowlip.scenes.errors import SceneError
+from knowlip.scenes.scene import Scene
 
 
 def readers() -> tuple[Any, ...]:
@@ -65,6 +67,26 @@ def _takes(reader: Any, path: Path) -> bool:
     except Exception as error:  # code of a plug-in: it must not take the whole search with it
         say(f"  the reader {reader.NAME} of a plug-in fails on {path} ({type(error).__name__}: {error}): passed over")
         return False
+
+
+def opened(reader: Any, path: Path, overrides: Any) -> list[Any]:
+    """Scenes of a product by its reader.
+
+    Raises:
+        SceneError: the reader refuses the product, or is of a plug-in and fails.
+    """
+    if _ours(reader):
+        return list(reader.open_product(path, overrides))
+    try:
+        scenes = list(reader.open_product(path, overrides))
+    except ValueError:
+        raise
+    except Exception as error:  # it is another's code: whatever goes wrong in it is said with its name
+        what = f"fails on it ({type(error).__name__}: {error})"
+        raise SceneError(f"{path}: the reader {reader.NAME} of a plug-in {what}.") from error
+    if strange := next((one for one in scenes if not isinstance(one, Scene)), None):
+        raise SceneError(f"{path}: the reader {reader.NAME} of a plug-in gave a {type(strange).__name__}, not a Scene.")
+    return scenes
 
 
 def parts_of(path: Path) -> list[Path]:
