@@ -28,6 +28,7 @@ class Pool(Generic[Item, Result]):
         self._work = work
         self._busy: list[_Worker] = []
         self._idle: list[_Worker] = []
+        self._answered = False
 
     def run(self, items: Sequence[Item], workers: int, cores: int) -> Iterator[tuple[Item, Result]]:
         """Do the items, one a process, and yield them as they are done.
@@ -58,7 +59,14 @@ class Pool(Generic[Item, Result]):
             self.stop()  # their memory is for the ones that are tried again
         for item in again:
             self._give(*self._prepared(item, 1))
-            result = self._take(self._busy[0])
+            worker = self._busy[0]
+            result = self._take(worker)
+            if result is None and not self._answered and (worker.ended or 0) > 0:
+                # A signal would be negative. Nothing was ever done here: it is no fault of the item.
+                raise ValueError(
+                    f"The process of {self._work.name(item)} ended before it began (exit code {worker.ended}); what it "
+                    "said stands above. A program that Python does not read from a file needs workers=1."
+                )
             yield item, self._work.given_up(item) if result is None else result[0]
             self.stop()
 
@@ -91,6 +99,7 @@ class Pool(Generic[Item, Result]):
             if worker.ended == UNGUARDED:
                 raise ValueError(SENTENCE)
         else:
+            self._answered = True
             self._idle.append(worker)
         return result
 

@@ -47,6 +47,16 @@ def test_a_script_without_guard_is_told_so_in_one_sentence(tmp_path: Path) -> No
     assert done.stderr.count("Traceback") == 1, done.stderr
 
 
+def test_a_program_from_standard_input_is_told_that_its_processes_cannot_read_it(tmp_path: Path) -> None:
+    build_tiny_dataset(tmp_path / "dataset")
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    code = 'import knowlip\nknowlip.annotate("dataset", workers=2)\n'
+    done = subprocess.run([sys.executable], input=code, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ended before it began (exit code 1)" in done.stderr.strip().splitlines()[-1]
+    assert "memory" not in done.stderr
+
+
 def test_what_is_registered_above_the_guard_is_known_to_processes_and_what_is_below_is_told(tmp_path: Path) -> None:
     for name in ("above", "below"):
         (tmp_path / name).mkdir()
