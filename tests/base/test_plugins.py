@@ -178,6 +178,7 @@ def test_a_plug_in_that_has_a_name_or_a_file_of_ours_is_told(
 
     class Greedy:
         NAME, ORDER, USAGE = "greedy", 0, ""
+        name, annotate = "greedy", None
         load = None
 
         @staticmethod
