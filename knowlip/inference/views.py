@@ -93,10 +93,7 @@ class ImageView(ABC):
 
     def taken(self, pixels: ScenePixels, look: ViewPart) -> TakenImage:
         """A part as a model takes it."""
-        metres = self.metres
-        if metres is not None and not self.whole:  # it may have been read at another size
-            metres = metres * look.side / pixels.levels.shape[1]
-        return TakenImage(pixels.levels, metres)
+        return TakenImage(pixels.levels, self.metres)
 
     def shares(self) -> np.ndarray:
         """(N,) share of the ground of each look that no look before it showed: looks at the far edges are moved inwards
@@ -204,6 +201,12 @@ class SceneView(ImageView):
         back: Affine = ~self.grid.transform
         column, row = back @ (x, y)
         return float(column), float(row)
+
+    def taken(self, pixels: ScenePixels, look: ViewPart) -> TakenImage:
+        metres = self.metres
+        if metres is not None and not self.whole:  # it may have been read at another size
+            metres = metres * look.side / pixels.levels.shape[1]
+        return TakenImage(pixels.levels, metres)
 
     def _window(self, left: float, top: float, side: float) -> Window:
         x, y = self.grid.transform @ (left, top)
@@ -424,10 +427,12 @@ def images_in(paths: Sequence[Path]) -> list[Path]:
             raise ValueError(f"{path} is a folder without a scene or a picture ({FORMATS}).")
         found += sorted([*scenes, *pictures])
     # An image that is named beside its folder would stand twice in a table, and count twice in what is made of it.
-    once = {path.resolve(): path for path in reversed(found)}
-    kept = [path for path in found if once.get(path.resolve()) is path]
+    once: dict[Path, Path] = {}
+    for path in found:
+        once.setdefault(path.resolve(), path)
+    kept = list(once.values())
     if again := len(found) - len(kept):
-        say(f"  {again:,} images are named more than once and taken once.")
+        say(f"  {again:,} images named again: each is taken once.")
     return kept
 
 

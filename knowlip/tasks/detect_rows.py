@@ -64,22 +64,20 @@ def found_table(tile_id: str, one: FoundBoxes, scale: np.ndarray, classes: Seque
     Returns:
         A row a box; those whose score or place is no number are none, and `attrs["without_number"]` counts them.
     """
-    boxes = one.boxes.double().cpu().numpy()
-    corners = (
-        [[] for _ in boxes]
-        if one.masks is None
-        else [_corners(mask, box, scale) for mask, box in zip(one.masks.float().cpu().numpy(), boxes)]
-    )
+    boxes, scores = (values.double().cpu().numpy() for values in (one.boxes, one.scores))
+    sound = np.isfinite(scores) & np.isfinite(boxes).all(1)
+    boxes, scores, labels = boxes[sound], scores[sound], one.labels.cpu().numpy()[sound]
+    corners: list[list[float]] = [[] for _ in boxes]
+    if one.masks is not None:
+        masks = one.masks.float().cpu().numpy()[sound]
+        corners = [_corners(mask, box, scale) for mask, box in zip(masks, boxes)]
     columns = dict(zip(CORNERS, (boxes * np.tile(scale, 2)).T.reshape(4, -1)))
-    names = [classes[label - 1] for label in one.labels.tolist()]
-    scores = one.scores.double().cpu().numpy()
+    names = [classes[label - 1] for label in labels.tolist()]
     table = pd.DataFrame(
         {"tile_id": [tile_id] * len(names), "category": names, "score": scores, **columns, "corners": corners}
     )
-    sound = np.isfinite(scores) & np.isfinite(boxes).all(1)
-    kept = table if sound.all() else table[sound].reset_index(drop=True)
-    kept.attrs["without_number"] = int((~sound).sum())
-    return kept
+    table.attrs["without_number"] = int((~sound).sum())
+    return table
 
 
 def _corners(mask: np.ndarray, box: np.ndarray, scale: np.ndarray) -> list[float]:

@@ -146,7 +146,7 @@ def test_a_hostile_server(kind: str, dataset: Path, capfd: pytest.CaptureFixture
             assert code == 2
             assert re.search(ends.stops, err.strip().splitlines()[-1])
             return
-        assert code == 0
+        assert code == (1 if ends.reason else 0)  # one tile is left out
         texts = Dataset(dataset).texts().query("tile_id == 'l0'")
         (state, reason), *_ = rows(dataset, "SELECT state, reason FROM tiles WHERE tile_id = 'l0'")
         assert re.search(ends.reason, str(reason))
@@ -176,7 +176,7 @@ def test_a_hostile_server(kind: str, dataset: Path, capfd: pytest.CaptureFixture
         assert sum(answer is not None for answer in answers) >= 4 + (ends.kept and ends is not HUGE)
         shutil.rmtree(dataset / ".annotate" / "chunks")
         before = server.asked.total()
-        assert run(dataset, server) == 0
+        assert run(dataset, server) == (1 if ends.reason else 0)
         assert server.asked.total() - before == (0 if ends.kept else ends.asked)
 
 

@@ -153,10 +153,10 @@ def _in_this_process(door: Door, sound: Path, chance: random.Random, work: Path)
         began = time.process_time()
         with (here / "log").open("w") as stream, contextlib.redirect_stderr(stream):
             os.dup2(stream.fileno(), 2)
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()) as said:
                 code = _code(lambda: door.enter(here / "in", here / "out" / "result", chance))
         seconds, grown = time.process_time() - began, max(0, _peak() - before)
-        text = (here / "log").read_text(errors="replace")
+        text = (here / "log").read_text(errors="replace") + (said.getvalue() if code == 1 else "")
         return Outcome(code, seconds, grown, how, _fault(code, seconds, grown, text, _listing(here) == beside))
 
 
@@ -187,14 +187,14 @@ def _peak() -> int:
 def _fault(code: int, seconds: float, grown: int, text: str, inside: bool) -> str:
     if "Traceback (most recent call last)" in text:
         return "traceback: " + " | ".join(text.strip().splitlines()[-4:])[:600]
-    if code not in (0, 2, 130):
+    if code not in (0, 1, 2, 130):
         return f"exit code {code}: {text.strip()[-2000:]}"
     if seconds > MOST_SECONDS:
         return f"{seconds:.0f} s"
     if grown > MOST_BYTES:
         return f"{grown >> 20} MiB more memory"
-    if code == 2 and not text.strip():
-        return "exit code 2 without a sentence"
+    if code in (1, 2) and not text.strip():
+        return f"exit code {code} without a sentence"
     return "" if inside else "wrote outside of its output"
 
 
@@ -213,11 +213,13 @@ def _in_child(run: Callable[[], Any], here: Path) -> tuple[int, float, int, str]
         try:
             _limit()
             began.write_text(str(_memory()))
-            with log.open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(io.StringIO()):
+            said = io.StringIO()
+            with log.open("w") as stream, contextlib.redirect_stderr(stream), contextlib.redirect_stdout(said):
                 os.dup2(stream.fileno(), 2)
                 # Where a child hangs, its log says where: it is killed a little later.
                 faulthandler.dump_traceback_later(MOST_SECONDS * _NEVER - 5, file=stream)
                 code = _code(run)
+                stream.write(said.getvalue() if code == 1 else "")  # what was left out stands in what is printed
         finally:
             os._exit(code)
     status, usage, killed = _waited(child)

@@ -85,4 +85,4 @@ def test_an_image_that_is_named_twice_is_taken_once(tmp_path: Path, capsys: pyte
     assert images_in([tmp_path / "b.png", tmp_path, tmp_path / "x" / ".." / "b.png"]) == [
         tmp_path / f"{one}.png" for one in "ba"
     ]
-    assert "2 images are named more than once and taken once" in capsys.readouterr().err
+    assert "2 images named again: each is taken once" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def put(folder: Path, path: str, value: object) -> None:
         ("model.vision.changes", [], "model.vision.changes must be settings"),
         ("model.vision.name", "hf-hub:somebody/weights", "is no model of timm"),
         ("model.vision.name", "local-dir:/etc", "is no model of timm"),
-        ("model.vision.name", "resnet18", "cannot be built by timm"),
+        ("model.vision.name", "resnet18", "which resnet18 does not know"),
         ("model.vision.name", 3, "model.vision.name must be"),
         ("model.vision.image_size", 10**12, "image_size must be a whole number from 1 to 8192"),
         ("model.vision.mean", float("nan"), r"mean must be a number|not valid JSON"),

@@ -163,7 +163,7 @@ def test_the_command_with_two_devices_stops_and_goes_on(annotated: Path, tmp_pat
     arguments = ["pretrain", "--config", str(_settings(config, tmp_path))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = subprocess.Popen([sys.executable, "-m", "knowlip.cli", *arguments], env=environment)
-    _wait_for(run, steps=4)
+    assert not _wait_for(run, 4, [])
     command.send_signal(signal.SIGTERM)
     assert command.wait(120) == 130
     assert 4 <= _last_step(run) < 12
