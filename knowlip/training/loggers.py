@@ -42,10 +42,24 @@ def open_loggers(
         run: the run's name; a resumed run has the same, and its curves go on.
         config: settings to keep beside the curves.
         step: where the run goes on; what TensorBoard has behind it is dropped.
+
+    Raises:
+        ValueError: a plug-in's callback cannot be made, or is none.
     """
     makers: dict[str, Callable[..., Logger]] = {"tensorboard": _TensorBoard, "wandb": _Wandb, "mlflow": _Mlflow}
-    added = loaded_plugins("callbacks").values()
-    return [make(folder, run, config, step) for make in (*(makers[name] for name in names), *added)]
+    opened = [makers[name](folder, run, config, step) for name in names]
+    for name, make in loaded_plugins("callbacks").items():
+        try:
+            added = make(folder, run, config, step)
+        except Exception as error:  # it is another's code: whatever goes wrong in it is said with its name
+            raise ValueError(
+                f"The callback {name} of a plug-in cannot be made of (folder, run, config, step) "
+                f"({type(error).__name__}: {error})."
+            ) from error
+        if missing := [one for one in ("log", "close") if not callable(getattr(added, one, None))]:
+            raise ValueError(f"The callback {name} of a plug-in lacks {', '.join(missing)}.")
+        opened.append(added)
+    return opened
 
 
 class _TensorBoard:

@@ -243,6 +243,20 @@ def test_a_program_registers_for_itself() -> None:
     assert "mine" not in encoder_kinds()
 
 
+@pytest.mark.parametrize(
+    ("made", "said"), [(lambda folder: None, "cannot be made of"), (lambda *_: 3, "lacks log, close")]
+)
+def test_a_callback_that_is_none_is_told_by_name(made: object, said: str, tmp_path: Path) -> None:
+    from knowlip.training.loggers import open_loggers
+
+    plugins.register("callbacks", "hollow", made)
+    try:
+        with pytest.raises(ValueError, match=f"The callback hollow of a plug-in {said}"):
+            open_loggers([], tmp_path, "run", {}, 0)
+    finally:
+        plugins.unregister("callbacks", "hollow")
+
+
 def test_names_and_kinds_are_checked() -> None:
     with pytest.raises(ValueError, match="no kind of plug-in 'encoder'"):
         plugins.register("encoder", "x", object())  # type: ignore[arg-type]

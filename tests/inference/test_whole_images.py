@@ -15,13 +15,14 @@ from knowlip.inference.archive.finding import as_window
 from knowlip.inference.ask import ask
 from knowlip.inference.calibration import TotalFacts
 from knowlip.inference.caption import caption
+from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import open_model
 from knowlip.inference.predict_words import predict_ask
 from knowlip.inference.replies import ModelReply, Refusal
 from knowlip.inference.scene_settings import PredictAskConfig
 from knowlip.inference.settings import AskConfig, CaptionConfig
 from knowlip.inference.summary import interval_of, scene_answer
-from knowlip.inference.views import looked_at, view_of
+from knowlip.inference.views import PictureView, looked_at, view_of
 from knowlip.language.asked import read_question
 from tests.inference.test_predict import shades, write
 from tests.inference.tiny_model import tiny_model
@@ -242,3 +243,11 @@ def test_the_square_around_a_place_stays_in_the_image(model: Path, scene: Path) 
     shape: Any = view.outline(look.left, look.top, look.left + look.side, look.top + look.side)
     at = view.pixel_at(shape.centroid.x, shape.centroid.y)
     assert at == pytest.approx((look.left + look.side / 2, look.side / 2), abs=0.01)
+
+
+@pytest.mark.parametrize("shape", [(60, 1200), (1200, 60), (40, 40)])
+def test_pictures_that_are_cut_keep_their_pixel_size(shape: tuple[int, int], tmp_path: Path) -> None:
+    """Whatever the last window holds: a picture is never read at another size."""
+    pixels = np.random.default_rng(0).integers(1, 255, shape, dtype=np.uint8)
+    view = PictureView(tmp_path / "a.png", TakenImage(pixels, 2.0), 256)
+    assert {view.taken(view.read(look), look).metres_per_pixel for look in view.looks} == {2.0}

@@ -329,6 +329,16 @@ def test_a_mask_becomes_the_smallest_rotated_box_around_it() -> None:
     assert sides[:2].prod() == pytest.approx(36 / 2**0.5 * 12 / 2**0.5, rel=0.25)
 
 
+def test_a_box_without_a_number_is_left_out_before_its_mask_is_looked_at() -> None:
+    from knowlip.models.detection import FoundBoxes
+
+    boxes = torch.tensor([[1.0, 2.0, 9.0, 6.0], [float("nan"), 0, 1, 1], [0, 0, float("inf"), 1]])
+    found = FoundBoxes(boxes, torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1, 1, 1]), torch.ones(3, 28, 28))
+    table = found_table("tile", found, np.array([1.0, 1.0]), ["ship"])
+    assert table["score"].tolist() == pytest.approx([0.9])
+    assert table.attrs["without_number"] == 2
+
+
 def test_bars_are_found_and_squares_are_not(tmp_path: Path) -> None:
     """From random weights in minutes: far above CFAR, for which all that is bright is a target."""
     data = coco_set(tmp_path / "many", 200, 1)
