@@ -11,15 +11,11 @@ its texts are made in FOLDER, and stay there. Look at each picture before it is 
 import argparse
 import base64
 import io
-import socket
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import uvicorn
 from PIL import Image
 
 from knowlip.annotators.audit import AuditConfig, the_sample
@@ -31,6 +27,7 @@ from knowlip.inference.archive.adding import IndexConfig, index
 from knowlip.inference.settings import ServeConfig
 from knowlip.inference.web.site import open_site
 from tests.browser import Browser, find_browser
+from tests.serving import at_address
 
 IMAGES: Final = Path(__file__).parents[1] / "docs" / "images"
 CITIES: Final = ("denver", "durban", "madrid", "rotterdam", "santos", "singapore")
@@ -38,18 +35,6 @@ VERDICTS: Final = ("right", "right", "right", "right", "unsure")
 WAIT: Final = 300.0
 """Seconds for an answer: a machine that does something else besides draws and answers slowly."""
 WORDS, QUESTION = "container port with ships", "How many ships are visible?"
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The address of an application on this machine."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join(10)
 
 
 def shot(browser: Browser) -> Image.Image:
@@ -94,7 +79,7 @@ def of_audit(browser: Browser, demo: Path, work: Path) -> None:
     shown = next(tile for tile in sheets.tiles if sheets.instruction_set[tile] == "marine")
     for slot, verdict in zip(sheets.slots[shown], VERDICTS):
         verdicts.judge("ann", shown, slot, verdict)  # type: ignore[arg-type]
-    with served(make_app(sheets, verdicts)) as url:
+    with at_address(make_app(sheets, verdicts)) as url:
         sized(browser, 1400, 900, "dark")
         browser.open(f"{url}?rater=ann")
         browser.wait("document.getElementById('tile').naturalWidth > 0")
@@ -113,7 +98,7 @@ def of_archive(browser: Browser, demo: Path, work: Path) -> None:
     scenes = [demo / "scenes" / f"{city}-{band}.tif" for city in CITIES for band in ("c", "ku", "x")]
     if not (work / "archive" / "archive.json").is_file():
         index(IndexConfig(scenes=scenes, out=work / "archive"))
-    with open_site(ServeConfig(index=work / "archive"), "") as site, served(site) as url:
+    with open_site(ServeConfig(index=work / "archive"), "") as site, at_address(site) as url:
         sized(browser, 1280, 900)
         searched(browser, url)
         asked(browser)

@@ -2,9 +2,8 @@
 
 import json
 import shutil
-import socket
-import threading
 import time
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -23,6 +22,7 @@ from knowlip.language.marks import Sentence, joined
 from knowlip.language.truth import judge
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.browser import Browser, find_browser
+from tests.serving import at_address
 
 KIND = {"large": "terrain", "medium": "ground", "small": "marine"}
 
@@ -372,15 +372,9 @@ def test_the_page_is_driven_by_keys(audit, tmp_path):
     program = find_browser()
     if program is None:
         pytest.skip("no Chromium on this machine")
-    uvicorn = pytest.importorskip("uvicorn", reason="the page needs knowlip[serve]")
+    pytest.importorskip("uvicorn", reason="the page needs knowlip[serve]")
     client, verdicts, sheets, _ = audit
-    server = uvicorn.Server(uvicorn.Config(client.app, log_level="error"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    browser = Browser(program, tmp_path / "profile")
-    try:
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    with at_address(client.app) as address, closing(Browser(program, tmp_path / "profile")) as browser:
         browser.open(f"{address}?rater=ann")
         browser.wait(
             "document.querySelectorAll('li').length === 8 && document.getElementById('tile').naturalWidth === 96"
@@ -414,7 +408,3 @@ def test_the_page_is_driven_by_keys(audit, tmp_path):
         browser.open(f"{address}?rater=bob")
         browser.wait("document.getElementById('count').textContent.startsWith('tile 1, 0 of 7')")
         assert browser.errors == []
-    finally:
-        browser.close()
-        server.should_exit = True
-        thread.join(10)

@@ -1,8 +1,6 @@
 """Every page that the project makes, from data whose names and texts are markup. A new page needs a row here."""
 
 import json
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -44,6 +42,7 @@ from tests.benchmark import numbered, test_audit, test_bench_run
 from tests.inference.test_predict import shades
 from tests.inference.test_predict import write as write_scene
 from tests.inference.tiny_model import tiny_model
+from tests.serving import at_address
 
 HOSTILE = "</script></svg></style><script>alert(1)</script><img src=x onerror=alert(1)>\" ' {{7*7}} $\\frac$ %s"
 FILE = "<img src=x onerror=alert(1)>"
@@ -59,17 +58,10 @@ def _as_file(path: Path) -> Iterator[str]:
     yield path.as_uri()
 
 
-@contextmanager
-def _served(app: Any, query: str = "") -> Iterator[str]:
+def _served(app: Any, query: str = "") -> AbstractContextManager[str]:
     """The address of an application on this machine."""
-    uvicorn = pytest.importorskip("uvicorn", reason="the page needs knowlip[serve]")
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/{query}"
-    server.should_exit = True
-    thread.join(10)
+    pytest.importorskip("uvicorn", reason="the page needs knowlip[serve]")
+    return at_address(app, query)
 
 
 class Hostile:
