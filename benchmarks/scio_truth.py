@@ -2,6 +2,7 @@
 
     python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN [--tiles 600] [--iterations 1] [--split test]
     python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN --passes-only --wrong 0.2 [--other-images]
+    python -m benchmarks.scio_truth DATASET --model MODEL_OR_RUN --passes-only --method paper
 
 Natural errors are those that the annotator made by itself and truth refutes; injected ones are made on purpose in true
 sub-texts, of four kinds (`knowlip/language/corruption.py`). Evidence: the paper's two tests (`deltas`), the infilling
@@ -217,6 +218,9 @@ def main() -> None:
     parser.add_argument(
         "--accept-precision", type=float, default=ScioConfig.accept_precision, help="scio.accept_precision"
     )
+    parser.add_argument(
+        "--method", choices=("calibrated", "paper"), default="calibrated", help="scio.method of the passes"
+    )
     parser.add_argument("--evidence", default="nll", help="scio.evidence of the passes")
     parser.add_argument("--errors", default="injected", help="scio.errors of the passes")
     parser.add_argument("--calibration-tiles", type=int, default=512, help="scio.calibration_tiles")
@@ -226,6 +230,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scio_truth.json"))
     options = parser.parse_args()
+    if options.method == "paper" and not options.passes_only:
+        raise SystemExit("The comparison of kinds of evidence has the paper's two tests already: add --passes-only.")
     config = ScioConfig(
         precision=options.precision,
         accept_precision=options.accept_precision,
@@ -233,6 +239,8 @@ def main() -> None:
         errors=options.errors,
         calibration_tiles=options.calibration_tiles,
     )
+    if options.method == "paper":
+        config = ScioConfig(method="paper")
     model = scoring_model(options.model, "cpu")
     with tempfile.TemporaryDirectory() as folder:
         if not Dataset(options.dataset).truth():
@@ -270,14 +278,16 @@ def main() -> None:
     else:
         values = tuple(found["natural"]["evidence"][name]["auroc"]["value"] for name in ("nll", "deltas"))
         unit = "AUROC of finding the annotator's own errors by likelihood; baseline: the paper's two tests"
+    decided = (
+        f"--precision {options.precision} --evidence {options.evidence} --errors {options.errors} "
+        f"--calibration-tiles {options.calibration_tiles} --accept-precision {options.accept_precision}"
+    )
     rest = found | {
         "tiles": len(corpus.tile_ids),
         "seed": options.seed,
         "command": f"python -m benchmarks.scio_truth DATASET --model MODEL --tiles {options.tiles} "
-        f"--iterations {options.iterations} --precision {options.precision} --evidence {options.evidence} "
-        f"--split {options.split} --wrong {options.wrong} --errors {options.errors} "
-        f"--calibration-tiles {options.calibration_tiles} "
-        f"--accept-precision {options.accept_precision}{' --passes-only' * options.passes_only}"
+        f"--iterations {options.iterations} {'--method paper' if options.method == 'paper' else decided} "
+        f"--split {options.split} --wrong {options.wrong}{' --passes-only' * options.passes_only}"
         f"{' --other-images' * options.other_images}",
     }
     record(options.out, *values, unit, rest, "one process")
