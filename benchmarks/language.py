@@ -6,7 +6,8 @@
     python -m benchmarks.language --simulated runs/demo/dataset --ssdd runs/ssdd --sen1floods11 runs/sen1floods11 \
         --work runs/language [--arms NAME ...]
 
-The model is that of the package: as it is (`steps=0`), or fine-tuned on the items of the other half. Each arm is a
+The model is that of the package: as it is (`steps=0`), or fine-tuned on the items of the other half (of simulated
+places: of the training split). Each arm is a
 `knowlip bench run` in WORK/ARM, which goes on where it was stopped, or for evidence a `knowlip evaluate --tasks
 pointing`; its rows replace those of the same names in benchmarks/results/language.json. `cpu_seconds` is that of the
 whole arm, null where parts of it were there already.
@@ -46,11 +47,17 @@ class Arm:
 
 _LEARNED: Final = ("steps=100", "accelerator=cpu", "loggers=[]", "workers=1")
 _TUNED: Final = "shipped, fine-tuned for 100 steps"
+_LONGER: Final = ("steps=300", *_LEARNED[1:])
+"""For the six types of questions on simulated places."""
+_TUNED_LONGER: Final = "shipped, fine-tuned for 300 steps"
 _AS_IT_IS: Final = ("steps=0", "accelerator=cpu", "loggers=[]")
 ARMS: Final = {
     "simulated-vqa": Arm("simulated", "vqa", _AS_IT_IS),
     "simulated-retrieve": Arm("simulated", "retrieve", _AS_IT_IS),
     "simulated-caption": Arm("simulated", "caption", _AS_IT_IS),
+    "simulated-vqa-tuned": Arm("simulated", "vqa", _LONGER, label=_TUNED_LONGER),
+    "simulated-retrieve-tuned": Arm("simulated", "retrieve", _LEARNED, label=_TUNED),
+    "simulated-caption-tuned": Arm("simulated", "caption", _LEARNED, label=_TUNED),
     EVIDENCE: Arm("simulated", "pointing"),
     "ssdd-vqa": Arm("ssdd", "vqa", _LEARNED, "groups", label=_TUNED),
     "ssdd-vqa-as-it-is": Arm("ssdd", "vqa", _AS_IT_IS, "groups"),
