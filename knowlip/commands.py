@@ -246,6 +246,7 @@ _TRAINING = {
         "knowlip.benchmark.settings:SuiteConfig",
         "knowlip.benchmark.suite:suite",
         "train and measure models x tasks x data sets x seeds of one recipe, and collect their rows",
+        left_out=("failed",),
     ),
     "bench leaderboard": Command(
         "knowlip.benchmark.settings:LeaderboardConfig",

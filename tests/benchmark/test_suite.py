@@ -85,8 +85,8 @@ def test_a_failure_is_told_by_name_and_the_others_go_on(
 ) -> None:
     recipe["models"] |= {"odd": "pixels:4", "blind": "pixels:2"}
     breaks.update({"pixels:8": ZeroDivisionError("halved"), "pixels:4": UnsuitedEncoder("It sees nothing.")})
-    assert run(recipe, tmp_path) == 2
-    said = capsys.readouterr().err
+    assert run(recipe, tmp_path) == 1, "it ran, and something is left out"
+    said = capsys.readouterr().out
     assert "1 of 4 cells failed (toy/tiny/own/small: ZeroDivisionError: halved)" in said
     assert [(one["model"], one["state"]) for one in runs(tmp_path)[::2]] == [
         ("small", "failed"),
@@ -100,6 +100,17 @@ def test_a_failure_is_told_by_name_and_the_others_go_on(
     before = len(trained)
     assert run(recipe, tmp_path) == 0
     assert {name for name, _ in trained[before:]} == {"pixels:8"}, "only what failed is tried again"
+
+
+def test_where_no_cell_has_rows_the_suite_is_refused(
+    recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    breaks.update({"pixels:8": ValueError("No."), "pixels:16": ValueError("Neither.")})
+    assert run(recipe, tmp_path) == 2
+    assert "2 of 2 cells failed (toy/tiny/own/small: No; toy/tiny/own/large: Neither)" in capsys.readouterr().err
+    del breaks["pixels:16"]
+    assert run(recipe, tmp_path, "--json") == 1
+    assert json.loads(capsys.readouterr().out)["failed"] == {"toy/tiny/own/small": "No."}
 
 
 def test_a_stopped_suite_goes_on(recipe: dict[str, Any], tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def smoke(folder: Path) -> None:
     (folder / "smoke.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(efficiency, "_LEAST_SECONDS", 0.0)
-        suite(SuiteConfig(folder / "smoke.yaml", folder / "out"))
+        assert suite(SuiteConfig(folder / "smoke.yaml", folder / "out"))["failed"] == {}
 
 
 def test_every_task_with_every_encoder(tmp_path: Path) -> None:

@@ -40,11 +40,12 @@ def suite(config: SuiteConfig) -> dict[str, Any]:
     """Do every cell that is not done, and collect the rows of all.
 
     Returns:
-        `plan`: name and state of each cell; `counts`; `out`.
+        `plan`: name and state of each cell; `counts`; `failed`: cell and reason of those that were tried and have no
+        rows; `out`.
 
     Raises:
-        ValueError: the recipe or a cell's settings do not fit, other settings were used in `out`; or, at the end and
-            with everything collected, cells have failed: the sentence names them.
+        ValueError: the recipe or a cell's settings do not fit, other settings were used in `out`; or no cell that
+            applies has rows: the sentence names those that failed.
     """
     recipe, out = read_suite(config.recipe), config.out.resolve()
     cells = [replace(cell, made_with=_settings(cell)) for cell in cells_of(recipe, out)]
@@ -63,15 +64,10 @@ def suite(config: SuiteConfig) -> dict[str, Any]:
                 _collect(recipe, cells, ends, out, read)  # a stopped suite has the rows of what was finished
         _measure_speed(recipe, cells, ends, out)
         _collect(recipe, cells, ends, out, read)
-    failed = [cell for cell in cells if ends[cell.name].state == "failed"]
-    if failed:
-        named = "; ".join(f"{cell.name}: {ends[cell.name].reason.rstrip('.')}" for cell in failed[:_SHOWN])
-        more = f"; and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
-        raise ValueError(
-            f"{len(failed)} of {len(cells)} cells failed ({named}{more}). Rows of the others are in {out / ROWS}; the "
-            "same command tries them again."
-        )
-    return _told(cells, ends, [], out)
+    failed = {cell.name: ends[cell.name].reason for cell in cells if ends[cell.name].state == "failed"}
+    if failed and not any(end.state == "done" for end in ends.values()):
+        raise ValueError(f"{_failures(failed, len(cells))}. The same command tries them again.")
+    return _told(cells, ends, [], out) | {"failed": failed}
 
 
 def show(result: Mapping[str, Any]) -> str:
@@ -79,7 +75,16 @@ def show(result: Mapping[str, Any]) -> str:
     width = max((len(one["cell"]) for one in result["plan"]), default=0)
     lines = [f"{one['cell']:{width}}  {one['state']}{one['about']}" for one in result["plan"]]
     counts = ", ".join(f"{count:,} {name}" for name, count in result["counts"].items())
-    return "\n".join([*lines, counts, result["out"]])
+    failed = result.get("failed", {})
+    told = f"{_failures(failed, len(result['plan']))}. The others have rows; the same command tries these again."
+    return "\n".join([*lines, counts, *([told] if failed else []), result["out"]])
+
+
+def _failures(failed: Mapping[str, str], cells: int) -> str:
+    """How many failed, and the first ones with their reasons."""
+    named = "; ".join(f"{name}: {reason.rstrip('.')}" for name, reason in list(failed.items())[:_SHOWN])
+    more = f"; and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+    return f"{len(failed)} of {cells} cells failed ({named}{more})"
 
 
 def _settings(cell: SuiteCell) -> dict[str, Any]:
