@@ -49,8 +49,9 @@ def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
     given |= {name: value for name in ("size", "layer_decay") if (value := getattr(options, name)) is not None}
     kind, _, shots = arm.partition("-")
     if arm == "simulated":
-        # Most tiles of a scene show no ship: without them a detector calls far too much one.
-        given |= {"dataset": options.simulated, "test_on": options.ssdd, "keep_empty": True}
+        # Nine tiles in ten show no ship. With them, so few steps see hardly one and find none on real images either
+        # (AP50 of 1 % after 900 steps); every image of SSDD shows one.
+        given |= {"dataset": options.simulated, "test_on": options.ssdd, "keep_empty": False}
         given |= {"steps": options.simulated_steps, "validation_share": 0.0} if options.simulated_steps else {}
     elif kind == "simulated":
         given |= {"init_from": options.work / "simulated"}

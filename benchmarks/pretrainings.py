@@ -1,0 +1,165 @@
+"""One image tower, one set of images, one number of steps: what teaches it most for real images of other kinds?
+
+    knowlip demo --out runs/demo                        # or any annotated data set with a train split
+    knowlip dataset import sar-acd ../shared/data/sar-acd --out runs/sar-acd
+    knowlip dataset import polsf ../shared/data/polsf --out runs/polsf
+    python -m benchmarks.pretrainings runs/demo/dataset --sar-acd runs/sar-acd --polsf runs/polsf --work runs/towers
+
+A ViT-Ti/14 at 112 px from random weights learns from the training tiles of a data set: by MAE, MoCo v3, SAR-JEPA's
+gradients, DINO with iBOT (`knowlip selfsup`), or from their texts by contrast, matching and infilling, without SCIO and
+with it (`knowlip pretrain`); each with several seeds. It then stays frozen: nearest neighbours and a linear probe on
+SAR-ACD (copies apart, chip size hidden), a decoder on PolSF. Beside them the same tower untrained. A row is the mean of
+the seeds, its interval that of the tiles, and its note says how far the seeds lie apart. Rows go to
+benchmarks/results/pretrainings.json; what was trained or measured before is not done again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.bench_arm import bench_arm
+from benchmarks.record import merge_rows
+from knowlip.base.documents import read_json
+from knowlip.base.rows import Row
+from knowlip.benchmark.run import BenchRunConfig, over_seeds
+from knowlip.tasks.selfsup.settings import METHODS
+
+OUT: Final = Path(__file__).parent / "results" / "pretrainings.json"
+_TOWER: Final = {"name": "vit_tiny_patch16_224", "image_size": 112, "changes": {"patch_size": 14}}
+SCRATCH: Final = "scratch"
+TEXTS: Final = "texts"
+SCIO: Final = "texts, SCIO"
+ARMS: Final = (SCRATCH, *METHODS, TEXTS, SCIO)
+_CHIPS: Final = ("window=96", "contrast=chip", "accelerator=cpu", "loggers=[]", "workers=0")
+MEASURES: Final = {
+    "sar-acd-knn": ("classify", "sar-acd", "groups", 5, "", ("mode=knn", "neighbours=5", *_CHIPS)),
+    "sar-acd-linear": ("classify", "sar-acd", "groups", 5, "", ("mode=linear", "epochs=30", *_CHIPS)),
+    "polsf": ("segment", "polsf", "own", 3, "segment-cpu", ("crop=64", "steps=150", "size=112")),
+}
+"""Name -> task, set, protocol, folds, recipe, settings."""
+
+
+def training_of(arm: str, seed: int, steps: int, batch: int) -> list[str]:
+    """Command and settings of an arm's training, but for data set and folder."""
+    common = {"seed": seed, "batch_size": batch, "warmup_steps": steps // 10, "log_every": 20, "loggers": []}
+    if arm in METHODS:
+        # The teacher of DINO and MoCo is an average over some 1 / (1 - 0.98) steps: short enough for these trainings.
+        given = {"vision": _TOWER, "method": arm, "steps": steps, "knn_every": 0, "learning_rate": 1e-3, **common}
+        return ["selfsup", "--recipe", "selfsup-cpu", *_flags(given)]
+    # The paper's three objectives on the same tower: nothing of ours that a self-supervised tower could not have.
+    stages = [steps, 0, 0] if arm == TEXTS else [steps // 2, steps // 4, steps - steps // 2 - steps // 4]
+    given = {
+        "model.vision.stem": 0,
+        "model.vision.ground_sampling": False,
+        **{f"model.vision.{name}": value for name, value in _TOWER.items()},
+        "model.readout": False,
+        "model.text.decoder_reads": "text",
+        "objectives.ground": 0.0,
+        "objectives.questions": 0,
+        "scio.evidence": "nll",
+        "scio.iterations": 0 if arm == TEXTS else 1,
+        "stage_steps": stages,
+        "look_every": 0,
+        **common,
+    }
+    return ["pretrain", "--recipe", "tiny", *_flags(given)]
+
+
+def _flags(given: dict[str, object]) -> list[str]:
+    return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()]
+
+
+def tower(arm: str, seed: int, options: argparse.Namespace) -> tuple[str, float]:
+    """Encoder that an arm leaves, trained now or before, and the seconds of its training (0: not known)."""
+    if arm == SCRATCH:
+        return f"random:{_TOWER['name']}", 0.0
+    folder = options.work / f"{arm.replace(', ', '-')}-{seed}"
+    spent = folder / "seconds.json"
+    if not spent.is_file():
+        begun, started = (folder / "run").exists(), time.monotonic()
+        command = training_of(arm, seed, options.steps, options.batch)
+        place = [
+            "--dataset",
+            str(options.dataset),
+            "--out",
+            str(folder / "run"),
+            "--cache",
+            str(options.work / "cache"),
+        ]
+        subprocess.run([sys.executable, "-m", "knowlip.cli", *command, *place], check=True)
+        spent.write_text(json.dumps(None if begun else round(time.monotonic() - started, 1)))
+    return str(folder / "run" / "model"), read_json(spent) or 0.0
+
+
+def rows_of(arm: str, name: str, options: argparse.Namespace) -> tuple[Row, ...]:
+    """Rows of a measure over all seeds of an arm."""
+    task, data, protocol, folds, recipe, settings = MEASURES[name]
+    by_seed = []
+    # A frozen tower of random weights is the same for all seeds.
+    for seed in range(1 if arm == SCRATCH else options.seeds):
+        encoder, _ = tower(arm, seed, options)
+        out = options.work / f"{arm.replace(', ', '-')}-{seed}" / name
+        (options.work / "cache" / data).mkdir(parents=True, exist_ok=True)
+        rows, _ = bench_arm(
+            BenchRunConfig(
+                task=task,
+                data=getattr(options, data.replace("-", "_")),
+                encoder=encoder,
+                out=out,
+                recipe=recipe,
+                settings=(*settings, "size=112") if arm == SCRATCH and task == "classify" else settings,
+                protocol=protocol,
+                folds=folds,
+                cache=options.work / "cache" / data,
+                name=data,
+                label=f"ViT-Ti/14, {arm}",
+            )
+        )
+        by_seed.append(rows)
+    return over_seeds(by_seed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--sar-acd", type=Path)
+    parser.add_argument("--polsf", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    for arm in options.arms:
+        found: list[Row] = []
+        for name, (_, data, *_) in MEASURES.items():
+            if getattr(options, data.replace("-", "_")) is None:
+                print(f"{name}: not measured, its set is not given")
+                continue
+            found += rows_of(arm, name, options)
+        command = f"python -m benchmarks.pretrainings DATASET --steps {options.steps} --batch {options.batch}"
+        command += f" --seeds {options.seeds}"
+        seconds = [tower(arm, seed, options)[1] for seed in range(options.seeds)]
+        told = f"{options.steps} steps of {options.batch} tiles, {sum(seconds) / len(seconds):.0f} s of training."
+        told = "Untrained." if arm == SCRATCH else told
+        merge_rows(options.out, [replace(row, note=f"{row.note} {told}".strip()) for row in found], None, command)
+        for row in _telling(found):
+            print(f"{arm}: {row.data} {row.metric} {row.shown(row.value)}; {row.floor_name} {row.shown(row.floor)}")
+
+
+def _telling(rows: Sequence[Row]) -> list[Row]:
+    """The rows worth a line."""
+    return [
+        row for row in rows if row.metric in ("top-1, k-NN", "top-1, linear probe", "mIoU") and ":" not in row.encoder
+    ]
+
+
+if __name__ == "__main__":
+    main()
