@@ -28,7 +28,7 @@ from knowlip.base.provenance import provenance
 from knowlip.base.settings import same_or_refuse
 from knowlip.benchmark.ablation_arms import Arm, all_arms, check_lengths, go_on, training_of, waves
 from knowlip.benchmark.ablation_outcomes import answered, chosen, claim_pairs, written
-from knowlip.benchmark.ablation_settings import QUICK_SEEDS, AblationConfig
+from knowlip.benchmark.ablation_settings import AblationConfig
 from knowlip.benchmark.ablation_table import print_arms, summary
 from knowlip.benchmark.ablation_texts import ArmTexts, figures_of
 from knowlip.benchmark.copies import copy_dataset
@@ -70,7 +70,7 @@ def ablation(config: AblationConfig) -> dict[str, Any]:
     if not recipe.init.model:  # which brings its own
         texts.vocabulary(config.out / "vocab.txt", recipe.vocab_size)
     parts = waves(config.chosen_arms(), config.ceilings)
-    seeds = range(min(config.seeds, QUICK_SEEDS) if config.quick else config.seeds)
+    seeds = config.all_seeds
     found: dict[str, Any] = {}
     with runner(_Training(config, texts), Processes(config.workers)) as run:
         for number, part in enumerate(parts):
@@ -131,8 +131,9 @@ def _found(config: AblationConfig, data: Dataset, arms: Sequence[Arm], seeds: Se
         "repairs": list(config.repairs),
         "steps": every[0]["steps"],
         "seconds": sum(row["seconds"] for row in every),
-        "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {config.seeds}"
-        + (" --quick" if config.quick else ""),
+        "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {len(seeds)}"
+        + (" --quick" if config.quick else "")
+        + (f" --set [{','.join(config.set)}]" if config.set else ""),
         **provenance(),
     }
 

@@ -20,7 +20,8 @@ _QUICK: Final = (
 """Changes of a recipe by `quick`."""
 _QUICK_ARMS: Final = ("oracle-screening", "oracle-texts", "paper", "ours")
 """Loops that `quick` runs."""
-QUICK_SEEDS: Final = 3
+_SEEDS: Final = 5
+_QUICK_SEEDS: Final = 3
 _QUICK_TILES: Final = 300
 """Test tiles of `quick` where no number is given."""
 
@@ -40,9 +41,9 @@ class AblationConfig:
     set: list[str] = field(default_factory=list)
     """Changes of the recipe: STAGE.KEY=VALUE."""
     quick: bool = False
-    """Short trainings, three seeds at most and the arms that say most: about an hour of one core with recipe `tiny`."""
-    seeds: int = 5
-    """Trainings of each arm, with seeds 0, 1, ..."""
+    """Short trainings, three seeds and the arms that say most: about an hour of one core with recipe `tiny`."""
+    seeds: int = 0
+    """Trainings of each arm, with seeds 0, 1, ...; more may be asked for later. 0: five, or three with `quick`."""
     wrong: list[float] = field(default_factory=lambda: [0.0, 0.12, 0.25, 0.5])
     """Shares of sub-texts that are wrong by chance, the first 0: the first and the last are the ceilings."""
     generator: str = "mistakes"
@@ -72,8 +73,10 @@ class AblationConfig:
     """By how much the trainings give way to other work of the machine (POSIX niceness, 0 to 19)."""
 
     def __post_init__(self) -> None:
-        if min(self.seeds, self.questions_per_type, self.workers) < 1:
-            raise ValueError("seeds, questions_per_type and workers must be at least 1.")
+        if min(self.questions_per_type, self.workers) < 1:
+            raise ValueError("questions_per_type and workers must be at least 1.")
+        if self.seeds < 0:
+            raise ValueError(f"seeds must be at least 1, or 0 for the usual number, not {self.seeds}.")
         if min(self.tiles, self.written_tiles, self.finetune_tiles) < 0 or not 0 <= self.nice <= 19:
             raise ValueError("tiles, written_tiles and finetune_tiles must not be negative, and nice 0 to 19.")
         levels = [level(share) for share in self.wrong]
@@ -98,6 +101,11 @@ class AblationConfig:
     def test_tiles(self) -> int:
         """Most test tiles; 0 = all."""
         return self.tiles or (_QUICK_TILES if self.quick else 0)
+
+    @property
+    def all_seeds(self) -> range:
+        """Seeds of each arm."""
+        return range(self.seeds or (_QUICK_SEEDS if self.quick else _SEEDS))
 
     def chosen_arms(self) -> list[Arm]:
         """The arms beside the ceilings."""
