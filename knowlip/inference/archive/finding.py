@@ -20,7 +20,7 @@ from knowlip.inference.geojson import write_geojson
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, open_model, say_unknown_sizes, say_what_is_unknown
 from knowlip.inference.settings import SearchConfig
-from knowlip.inference.views import known_scales, view_of
+from knowlip.inference.views import ImageView, known_scales, view_of
 from knowlip.inference.written import unknown_words
 from knowlip.models import KnowLIP
 from knowlip.models.hub import WEIGHTS
@@ -152,18 +152,26 @@ def as_window(path: Path, model: KnowLIP, metres_per_pixel: float | None) -> Tak
     Raises:
         ValueError: it cannot be read, shows nothing, or more ground than one window does.
     """
-    view = view_of(path, model, metres_per_pixel, strict=False)
-    for note in view.notes[:-1] if not view.whole else view.notes:  # the last one says that it is cut, and it is not
+    image, notes = one_window(view_of(path, model, metres_per_pixel, strict=False), model)
+    for note in notes:
         say(f"  note: {note}")
+    say_unknown_sizes(say_what_is_unknown(model, [(path, image)]))
+    return image
+
+
+def one_window(view: ImageView, model: KnowLIP) -> tuple[TakenImage, list[str]]:
+    """An image that one window holds, as the model is shown it, and what should be known of it.
+
+    Raises:
+        ValueError: it shows more ground than one window does: nothing is squeezed in silence.
+    """
     if not view.whole:
         raise ValueError(
-            f"{path} shows more ground than one window, and an archive is searched by one: cut out the part that "
+            f"{view.path} shows more ground than one window, and an archive is searched by one: cut out the part that "
             f"is meant ({known_scales(model)})."
         )
     (look,) = view.looks
-    image = view.taken(view.read(look), look)
-    say_unknown_sizes(say_what_is_unknown(model, [(path, image)]))
-    return image
+    return view.taken(view.read(look), look), list(view.notes)
 
 
 def candidates(top: int) -> int:

@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,7 +28,7 @@ from knowlip.inference.archive.finding import (
 from knowlip.inference.archive.parts import PASS, ArchivePart, Filters, SceneArchive
 from knowlip.inference.images import TakenImage, read_image
 from knowlip.inference.web.batcher import Batcher
-from knowlip.inference.web.model import Pairs, WindowLook
+from knowlip.inference.web.model import ModelWork, Pairs, WindowLook
 from knowlip.inference.web.schema import (
     KEY_PATTERN,
     ExportRequest,
@@ -74,16 +74,14 @@ class WebArchive:
         archive: opened.
         batcher: answers "text", "image" and "match".
         temperature: tau of the model's contrast.
-        unread: notes on what of a text the model does not read.
+        work: the model, to tell what of a text or of a picture it is not shown.
 
     Raises:
         ValueError: a file of the archive is damaged.
     """
 
-    def __init__(
-        self, archive: SceneArchive, batcher: Batcher, temperature: float, unread: Callable[[str], list[str]]
-    ) -> None:
-        self._unread = unread
+    def __init__(self, archive: SceneArchive, batcher: Batcher, temperature: float, work: ModelWork) -> None:
+        self._work = work
         self.archive, self._batcher, self._temperature = archive, batcher, temperature
         self._hashes = [sha256(part.path.name.encode()).hexdigest()[:12] for part in archive.parts]
         self._parts = {name: number for number, name in enumerate(self._hashes)}
@@ -213,13 +211,18 @@ class WebArchive:
         """What is looked for as a vector: the sum of those of words and image; None where nothing is."""
         vectors = []
         if text:
-            notes.extend(self._unread(text))
+            notes.extend(self._work.unread(text))
             vectors.append(self._batcher.answer("text", text))
         if asked.like is not None:
             part, row = self.place(asked.like)
             vectors.append(np.asarray(self.archive.parts[part].vectors[row]))
         if asked.image:
-            image = image_of(asked.image, asked.metres_per_pixel)
+            taken = image_of(asked.image, asked.metres_per_pixel)
+            try:
+                image, more = self._work.as_window(taken)
+            except ValueError as error:
+                raise Refused(str(error).replace("--metres", "metres")) from None
+            notes.extend(more)
             if image.metres_per_pixel is None:
                 notes.append("The image does not say how large its pixels are: give metres_per_pixel.")
             vectors.append(self._batcher.answer("image", image))

@@ -5,6 +5,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor
 
 from knowlip.base.generation import GenerationConfig
+from knowlip.inference.archive.finding import one_window
 from knowlip.inference.images import TakenImage
 from knowlip.inference.opened import encode, what_is_unknown, width_m
 from knowlip.inference.replies import Asker, ModelReply
 from knowlip.inference.settings import CAPTION_TOKENS
+from knowlip.inference.views import view_of_image
 from knowlip.inference.web.batcher import Handler
 from knowlip.inference.written import ModelText, write_from
 from knowlip.models import KnowLIP
@@ -103,6 +106,14 @@ class ModelWork:
     def notes(self, look: WindowLook) -> list[str]:
         """What should be known of a window before its answers are believed."""
         return what_is_unknown(self.model, [("The window", look.image)], "its size in the archive")
+
+    def as_window(self, image: TakenImage) -> tuple[TakenImage, list[str]]:
+        """A picture that windows are to be like, as the model is shown it, and what should be known of it.
+
+        Raises:
+            ValueError: it shows nothing, or more ground than one window does.
+        """
+        return one_window(view_of_image(Path("The image"), image, self.model, strict=False), self.model)
 
     def unread(self, text: str) -> list[str]:
         """What of a text to search for is not read."""

@@ -70,7 +70,7 @@ def _opened(
     batcher = Batcher(looking.handlers(), most_waiting=config.max_waiting)
     jobs: Jobs | None = None
     try:
-        web = WebArchive(archive, batcher, float(model.temp.detach()), looking.unread)
+        web = WebArchive(archive, batcher, float(model.temp.detach()), looking)
         if config.uploads:
             jobs = Jobs(work / "jobs", _lines(config, folder), _limits(config))
         desk = Desk(config, folder, web, batcher, looking, jobs)

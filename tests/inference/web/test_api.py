@@ -113,6 +113,9 @@ def test_a_window_is_most_like_itself(client: TestClient, archive: Path, key: st
     assert again["hits"][0]["similarity"] > 0.99
     without = client.post("/api/search", json={**sent, "metres_per_pixel": None}).json()
     assert "does not say how large" in without["notes"][0]
+    # Ten times the ground of a window is no window: shown whole it would be squeezed into one.
+    wide = client.post("/api/search", json={**sent, "metres_per_pixel": 300.0})
+    assert "more ground than one window" in refusal(wide, 400)
 
 
 def test_what_is_told_of_a_window_is_in_the_archive(client: TestClient, archive: Path, key: str) -> None:

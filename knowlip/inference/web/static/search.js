@@ -3,8 +3,8 @@ import { at, el, get, metres, percent, picture, place, post, postBlob, save } fr
 import { boundsOf } from "./map.js";
 
 const FORMATS = { geojson: "GeoJSON", csv: "Table (CSV)", parquet: "GeoParquet", html: "Page (HTML)" };
-const FILTERS = ["near", "km", "after", "before", "sensor", "resolution"];
-const TYPED = ["near", "after", "before", "sensor", "finest", "coarsest"];
+const FILTERS = ["near", "km", "after", "before", "sensor", "orbit", "resolution"];
+const TYPED = ["near", "after", "before", "sensor", "orbit", "finest", "coarsest"];
 
 export class Search {
   constructor(map, open) {
@@ -28,7 +28,7 @@ export class Search {
   wanted() {
     const value = id => at(id).value.trim();
     const asked = { text: value("text"), top: Number(value("top")) || 12 };
-    for (const name of ["near", "after", "before", "sensor"]) if (value(name)) asked[name] = value(name);
+    for (const name of ["near", "after", "before", "sensor", "orbit"]) if (value(name)) asked[name] = value(name);
     if (asked.near) asked.km = Number(value("km")) || 50;
     if (value("finest") || value("coarsest")) asked.resolution = [Number(value("finest")) || 0, Number(value("coarsest")) || 1e6];
     if (this.like) asked.like = this.like.key;
