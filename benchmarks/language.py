@@ -26,6 +26,7 @@ from knowlip.base.rows import Row
 from knowlip.benchmark.evaluate import EvaluateConfig, evaluate
 from knowlip.benchmark.run import BenchRunConfig
 from knowlip.models.default import shipped_model
+from knowlip.tasks.detector_counts import DETECTOR
 from knowlip.tasks.protocols import Protocol
 
 OUT: Final = Path(__file__).parent / "results" / "language.json"
@@ -43,6 +44,8 @@ class Arm:
     folds: int = 2
     label: str = "shipped"
     """Of the model in rows."""
+    detector: bool = False
+    """The rows kept are those of a detector's boxes (`--detections`) beside the model's answers."""
 
 
 _LEARNED: Final = ("steps=100", "accelerator=cpu", "loggers=[]", "workers=1")
@@ -61,6 +64,7 @@ ARMS: Final = {
     EVIDENCE: Arm("simulated", "pointing"),
     "ssdd-vqa": Arm("ssdd", "vqa", _LEARNED, "groups", label=_TUNED),
     "ssdd-vqa-as-it-is": Arm("ssdd", "vqa", _AS_IT_IS, "groups"),
+    "ssdd-count": Arm("ssdd", "vqa", _AS_IT_IS, "groups", detector=True),
     "ssdd-retrieve": Arm("ssdd", "retrieve", _LEARNED, "groups", label=_TUNED),
     "ssdd-caption": Arm("ssdd", "caption", _LEARNED, "groups", label=_TUNED),
     # Six images have labels: too few to learn from.
@@ -68,7 +72,7 @@ ARMS: Final = {
 }
 
 
-def rows_of(arm: Arm, data: Path, out: Path) -> tuple[Sequence[Row], float | None]:
+def rows_of(arm: Arm, data: Path, out: Path, detections: Path | None = None) -> tuple[Sequence[Row], float | None]:
     """Rows of an arm and the CPU seconds of it."""
     if arm.task == "pointing":
         started = time.process_time()
@@ -77,36 +81,38 @@ def rows_of(arm: Arm, data: Path, out: Path) -> tuple[Sequence[Row], float | Non
         )
         out.mkdir(parents=True, exist_ok=True)
         return evaluate(config).rows, time.process_time() - started
-    return bench_arm(
+    rows, seconds = bench_arm(
         BenchRunConfig(
             task=arm.task,
             data=data,
             encoder=f"knowlip:{shipped_model()}",
             out=out,
             recipe="tuned",
-            settings=arm.settings,
+            settings=(*arm.settings, f"detections={detections}") if arm.detector else arm.settings,
             protocol=arm.protocol,
             folds=arm.folds,
             name=arm.data,
             label=arm.label,
         )
     )
+    return [row for row in rows if not arm.detector or row.encoder.startswith(DETECTOR)], seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in sorted({arm.data for arm in ARMS.values()}):
         parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--detections", type=Path, help="run folder of benchmarks.vision_detect on the same SSDD")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     for name in options.arms:
         arm, data = ARMS[name], getattr(options, ARMS[name].data)
-        if data is None:
-            print(f"{name}: not measured, its set is not given")
+        if data is None or (arm.detector and options.detections is None):
+            print(f"{name}: not measured, its set (or detection) is not given")
             continue
-        rows, seconds = rows_of(arm, data, options.work / name)
+        rows, seconds = rows_of(arm, data, options.work / name, options.detections)
         merge_rows(options.out, rows, seconds, f"python -m benchmarks.language --arms {name}", "one process")
         for row in rows[:8]:
             print(f"{name}: {row.encoder} {row.metric} {row.shown(row.value)}; {row.floor_name} {row.shown(row.floor)}")
