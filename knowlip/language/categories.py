@@ -62,6 +62,7 @@ _CLASSES: Final[dict[str, str]] = {
 }
 """Cover -> words in the class name of a mask that mean it, the first that fits."""
 _LAND: Final = re.compile(r"land|dry land|not water|non water|no water")
+_DENIED: Final = re.compile(r"\b(?:no|non|not|un) (?:built up|\w+)")
 _NO_CLASS: Final = re.compile(r"no ?data|background|unlabell?ed|ignored?|unknown|none|clutter")
 
 
@@ -81,6 +82,16 @@ def category_of(name: str) -> str:
     return next((category for category, pattern in _LABELS.items() if pattern.fullmatch(words)), words)
 
 
+def is_kind_of(name: str, other: str) -> bool:
+    """Whether what is of one category is of another one too, by their words: a "warship" and a "fishing ship" are
+    ships, a "fighter" is an aircraft. Whoever counts "ships" may or may not count them.
+
+    Args:
+        name, other: categories as :func:`category_of` gives them.
+    """
+    return name != other and (category_in(name) == other or (len(other) > 2 and name.endswith(other)))
+
+
 def untyped(name: str) -> bool:
     """Whether a category or type, however it is written, does not say what a target is."""
     return category_of(name) in UNTYPED
@@ -93,4 +104,8 @@ def cover_of(name: str) -> str | None:
         return None
     if _LAND.fullmatch(words):
         return "land"
-    return next((cover for cover, known in _CLASSES.items() if re.search(rf"\b({known})\b", words)), words)
+    # "Road non-flooded" is road, "not flooded" is land: what a name denies it is not.
+    said = " ".join(_DENIED.sub(" ", words).split())
+    if not said and re.search(rf"\b({_CLASSES['water']})\b", words):
+        return "land"
+    return next((cover for cover, known in _CLASSES.items() if re.search(rf"\b({known})\b", said)), words)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, region_of
-from knowlip.language.categories import IGNORED, UNTYPED
+from knowlip.language.categories import IGNORED, UNTYPED, is_kind_of
 from knowlip.language.questions import MAX_COUNT, OF_TARGETS, QuestionType
 from knowlip.language.tile_facts import CLEAR_LEAD, MIN_SHARE, Facts, clear_landform
 
@@ -21,6 +21,7 @@ ANY_TARGET: Final = "target"
 """What recognition asks of where the labels name categories and no finer types."""
 DIFFICULT: Final = "a target is marked as difficult"
 IGNORED_PART: Final = "a part of the image is marked as ignored"
+ALSO_OTHERS: Final = "the image holds targets of another category that are of this kind too, as warships are ships"
 _WHOLE: Final = "the label is of the whole image"
 CUT: Final = "a target is cut by the edge"
 CUT_SHARE: Final = 0.05
@@ -121,6 +122,9 @@ def _targets(
         if ignored or any(spot.doubtful for spot in mine):
             found |= dict.fromkeys(OF_TARGETS, IGNORED_PART if ignored else DIFFICULT)
             continue
+        if also_others(category, (spot.category for spot in said.spots)):
+            found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), ALSO_OTHERS)
+            continue
         if any(spot.whole for spot in mine) or not (mine or said.boxed):
             found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), _WHOLE)
         elif any(is_cut(spot.outside, clear.cut) for spot in mine):
@@ -161,6 +165,16 @@ def _number_and_region(mine: Sequence[Spot], clear: Clearness, found: Reasons) -
     if region is None and mine:
         found[QuestionType.POSITION] = why
     return number, region
+
+
+def also_others(category: str, there: Iterable[str]) -> bool:
+    """Whether an image holds targets of other categories that somebody who is asked for one counts as well.
+
+    Args:
+        category: that is asked for.
+        there: categories of all targets of the image.
+    """
+    return any(is_kind_of(name, category) for name in {*there})
 
 
 def is_cut(outside: float, most: float = CUT_SHARE) -> bool:

@@ -37,10 +37,14 @@ def listing(names: Sequence[str]) -> str:
 
 
 def plural(name: str) -> str:
-    """Of a category or type; names of models stay ("aircraft", "A320")."""
-    if name in ("aircraft", "") or name.endswith("s") or not name[-1].isalpha() or name != name.lower():
+    """Of a category or type; names of models stay, and what is one already ("aircraft", "A320", "buildings")."""
+    if not name[-1:].isalpha() or name != name.lower() or name.endswith("craft"):
         return name
-    return name + "s"
+    if name.endswith(("ss", "us", "x", "z", "ch", "sh")):
+        return name + "es"
+    if name.endswith("y") and name[-2:-1] not in "aeiou":
+        return name[:-1] + "ies"
+    return name if name.endswith("s") else name + "s"
 
 
 def region_phrase(regions: Iterable[int]) -> str:

@@ -22,6 +22,7 @@ from knowlip.base.rows import ANNOTATOR, OTHER_IMAGE, Better, Json, Row, Unit, h
 from knowlip.language.questions import QUESTION_TYPES, QuestionType
 from knowlip.tasks.detector_counts import DETECTOR
 from knowlip.tasks.metrics import Estimate, mean, mean_of_means, proportion
+from knowlip.tasks.metrics.intervals import over_clusters
 from knowlip.tasks.runs import FLOOR
 
 _BINS: Final = 10
@@ -76,10 +77,16 @@ def _top(score: np.ndarray, temperature: float) -> float:
 
 
 def calibration_error(confidence: np.ndarray, hit: np.ndarray) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy over ten bins of equally many answers."""
+    """Expected calibration error: mean distance of confidence and accuracy over ten bins of equally many answers.
+
+    Where equally sure answers fall into several bins, each bin gets their mean accuracy: no bin depends on the order in
+    which answers stand.
+    """
     order = np.argsort(confidence, kind="stable")
+    _, alike = np.unique(confidence, return_inverse=True)
+    right = (np.bincount(alike, hit) / np.bincount(alike))[alike]
     bins = [part for part in np.array_split(order, _BINS) if len(part)]
-    gaps = [abs(float(confidence[part].mean()) - float(hit[part].mean())) * len(part) for part in bins]
+    gaps = [abs(float(confidence[part].mean()) - float(right[part].mean())) * len(part) for part in bins]
     return sum(gaps) / len(confidence)
 
 
@@ -249,17 +256,27 @@ def _count_rows(make: _Rows) -> list[Row]:
         return [Row(*head, None, None, 0, None, "", unread, "number", "lower")] if worded else []
     true, clusters = part["answer"].astype(float), part["group"].astype(str)
 
-    def error(column: str) -> Estimate | None:
-        said = pd.to_numeric(part[column], errors="coerce")
-        known = said.notna()
+    def number(column: str) -> pd.Series:
+        return pd.to_numeric(part[column], errors="coerce")
+
+    def error(column: str, asked: pd.Series | None = None) -> Estimate | None:
+        said = number(column)
+        known = said.notna() if asked is None else said.notna() & asked
         return mean((said - true).abs()[known].to_numpy(), clusters[known].to_numpy()) if known.any() else None
 
     # The likeliest number is not the one of the smallest error: floors of the error have numbers of their own.
     medians = [name for name in part.columns if name.startswith(ERROR_FLOOR)]
-    found = {name: error(name) for name in (*make.floors, *medians)}
-    named = {
-        name.removeprefix(ERROR_FLOOR).removeprefix(FLOOR): one.value for name, one in found.items() if one is not None
-    }
+
+    def floors(column: str) -> dict[str, float]:
+        """Of the questions that somebody gives a number to: who is silent on the hard ones beats no floor by that."""
+        asked = number(column).notna()
+        found = {name: error(name, asked if asked.any() else None) for name in (*make.floors, *medians)}
+        return {
+            name.removeprefix(ERROR_FLOOR).removeprefix(FLOOR): one.value
+            for name, one in found.items()
+            if one is not None
+        }
+
     rows = []
     for who, column, how in ((make.encoder, "ranked", ", ranked"), (make.encoder, "generated", ", written")):
         one = error(column)
@@ -267,14 +284,14 @@ def _count_rows(make: _Rows) -> list[Row]:
             silent = len(part) - (one.n if one else 0)
             note = f"{silent} answers that are no number are left out." if silent else ""
             note = " ".join(text for text in (unread, note) if text)
-            rows.append(make.row(who, metric + how, one, named, "number", "lower", note))
+            rows.append(make.row(who, metric + how, one, floors(column), "number", "lower", note))
     blind = {f"{FLOOR}{name.removeprefix(ERROR_FLOOR)}": name for name in medians}
     for who, column in (make.others(part) | blind).items():
         if (one := error(column)) is not None:
             none = len(part) - one.n
             note = f"{none} answers that are no number, or none, are left out." if none else ""
             note = " ".join(text for text in (unread, note) if text)
-            rows.append(make.row(who, metric, one, named, "number", "lower", note))
+            rows.append(make.row(who, metric, one, floors(column), "number", "lower", note))
     return rows
 
 
@@ -302,12 +319,32 @@ def _trust(table: pd.DataFrame, column: str, sure: str) -> _Trust | None:
     return _Trust(_surest_half(trust, hit), area, calibration_error(trust, hit))
 
 
-def _surest_half(trust: np.ndarray, hit: np.ndarray) -> float:
-    """Accuracy of the surer half of answers; of those that are equally sure at its border a share."""
+def _half_of(trust: np.ndarray) -> np.ndarray:
+    """How much of each answer (Q,) belongs to the surer half; of those that are equally sure at its border a share."""
     half = max(1, len(trust) // 2)
     border = np.sort(trust)[::-1][half - 1]
     above, at = trust > border, trust == border
-    return float((hit[above].sum() + (half - above.sum()) * hit[at].mean()) / half)
+    return above + at * ((half - above.sum()) / at.sum())
+
+
+def _surest_half(trust: np.ndarray, hit: np.ndarray) -> float:
+    """Accuracy of the surer half of answers."""
+    return float(np.average(hit, weights=_half_of(trust)))
+
+
+def _of_surest_half(trust: np.ndarray, hit: np.ndarray, clusters: np.ndarray) -> Estimate:
+    """The same with its interval."""
+    weights = _half_of(trust)
+    chosen = weights > 0
+    if (weights[chosen] == 1).all():
+        return proportion(hit[chosen] > 0, clusters[chosen])
+    part, right = weights[chosen], hit[chosen]
+
+    def figure(times: np.ndarray) -> float:
+        total = float((times * part).sum())
+        return float((times * part * right).sum()) / total if total else float("nan")
+
+    return over_clusters(figure, list(clusters[chosen]), round(float(weights.sum())))
 
 
 def _confidence_rows(make: _Rows) -> list[Row]:
@@ -319,7 +356,6 @@ def _confidence_rows(make: _Rows) -> list[Row]:
     own, raw = _trust(table, "ranked", "confidence"), _trust(table, "ranked", "raw")
     if own is None or raw is None:
         return []
-    half = np.argsort(-sure, kind="stable")[: max(1, len(sure) // 2)]
     note = "No interval: a figure of all answers together."
     blind = {name.removeprefix(FLOOR): _trust(table, name, SURE + name.removeprefix(FLOOR)) for name in make.floors}
     twin, raw_twin = _trust(table, "other", "other_confidence"), _trust(table, "other", "other_raw")
@@ -329,7 +365,7 @@ def _confidence_rows(make: _Rows) -> list[Row]:
         make.row(
             make.encoder,
             "accuracy of the surest half, ranked",
-            proportion(hit[half] > 0, clusters[half]),
+            _of_surest_half(sure, hit, clusters),
             {"all answers": float(hit.mean())} | {name: one.half for name, one in known.items()},
         )
     ]

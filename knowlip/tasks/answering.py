@@ -18,7 +18,7 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
 from knowlip.language.phrases import plural
 from knowlip.language.questions import Posed, Question, QuestionType
-from knowlip.models import TextTokenizer
+from knowlip.models import KnowLIP, TextTokenizer
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.answer_pictures import write_pictures
 from knowlip.tasks.answered import ALIKE, ERROR_FLOOR, SURE, calibrated, measured_rows
@@ -85,6 +85,26 @@ class PairedAnswering(Pairing):
     name = "vqa"
     free: ClassVar = (*Pairing.free, *VqaConfig.measured_with)
     config: VqaConfig
+
+    def usable(self, items: Items, model: KnowLIP) -> Items:
+        # An answer that the decoder has no room for is never written nor ranked, however long it was trained.
+        most = model.config.text.max_length - 1
+        kept = tuple(one for one in items.questions if len(model.tokenizer.ids(one.answer)) <= most)
+        self.too_long = len(items.questions) - len(kept)
+        if not self.too_long:
+            return items
+        say(f"warning: {self._left}")
+        reasons = {**items.left_out.get("questions", {}), f"its answer has more than {most} tokens": self.too_long}
+        return replace(items, questions=kept, left_out={**items.left_out, "questions": reasons})
+
+    @property
+    def _left(self) -> str:
+        what = "questions whose answers are longer than the model writes are left out"
+        return f"{self.too_long:,} {what}." if self.too_long else ""
+
+    @property
+    def note(self) -> str:
+        return " ".join(one for one in (super().note, self._left) if one)
 
     def about(self, items: Items) -> set[str]:
         return {one.tile_id for one in items.questions}

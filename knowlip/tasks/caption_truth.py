@@ -14,6 +14,7 @@ from knowlip.annotators.labels.facts import LabelFacts, LabelSource
 from knowlip.base.rows import OTHER_IMAGE, Row, highest_floor
 from knowlip.base.vocabulary import TARGET_CATEGORIES
 from knowlip.dataset import Dataset
+from knowlip.language.categories import category_of
 from knowlip.language.claims import UNMEASURED, parse_claims
 from knowlip.language.definitions import PRESENT, TileTruth, TrueObject
 from knowlip.language.dimensions import InstructionSet
@@ -41,7 +42,8 @@ class CaptionTruth:
         self._truths, rows = data.truth(), data.annotations()
         known = self._truths or len(rows) or data.masks.places
         self._source = LabelSource(data) if known else None
-        named = {*rows["category"]} if not self._truths else {*TARGET_CATEGORIES}
+        labelled = {category_of(str(name)) for name in rows["category"].unique()}
+        named = labelled if not self._truths else {*TARGET_CATEGORIES}
         # Sentences on other categories would be read as ones on ships: nothing is said of targets then.
         self.targets = tuple(sorted(named)) if named <= {*TARGET_CATEGORIES} else ()
         self._usual = InstructionSet.GROUND if self.targets == ("aircraft",) else InstructionSet.MARINE

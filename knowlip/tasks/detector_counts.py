@@ -115,7 +115,9 @@ def detector_counts(
         chosen.append(f"{_SCORES[best]:.2f}")
         for place in np.flatnonzero(part == side):
             answers[there[place]] = str(number[best, place])
-    told = f"Boxes count from a score of {' and '.join(chosen)}, chosen on the other half of the groups"
+    alone = "the middle of all: there is no other group to choose on"
+    how = "chosen on the other half of the groups" if len(chosen) > 1 else alone
+    told = f"Boxes count from a score of {' and '.join(chosen)}, {how}"
     if missing := len(asked) - len(there):
         told += f"; of {missing} questions the detector has not measured the tile or knows no such category"
     return DetectorCounts(name, answers, f"{told}.", note)

@@ -132,9 +132,8 @@ class Pairing(Task[Batch]):
         index, self.labels_sha256 = self.dataset.tiles(), self.dataset.labels_sha256
         # Between the parts of other protocols than the set's own no copies stand, or are wanted.
         made = MakeConfig(config.dataset, config.out, copies="apart" if config.protocol == "own" else "anywhere")
-        self.items = (
-            read_items(config.items, self.dataset) if config.items else items_of(self.dataset, made, self.cache)
-        )
+        every = read_items(config.items, self.dataset) if config.items else items_of(self.dataset, made, self.cache)
+        self.items = self.usable(every, encoder.model)
         there = self.about(self.items)
         own = index["split"].isin(("train", config.split)) if config.protocol == "own" else index["split"] != ""
         tile_ids = [tile_id for tile_id in index["tile_id"][own].astype(str) if tile_id in there]
@@ -173,6 +172,10 @@ class Pairing(Task[Batch]):
         self.module = JointLoss(self.model, config.objectives)
 
     # ---- what a task adds -------------------------------------------------------------------------------------------
+
+    def usable(self, items: Items, model: KnowLIP) -> Items:
+        """The items without what a model cannot take, which is counted among what is left out."""
+        return items
 
     @abstractmethod
     def about(self, items: Items) -> set[str]:
@@ -278,9 +281,14 @@ class Pairing(Task[Batch]):
         return dict(self.engine.fabric.broadcast(result))
 
     @cached_property
+    def _lengths(self) -> list[int]:
+        """Of all texts, in tokens without their frame."""
+        return [len(self.model.tokenizer.ids(text)) for text in self.texts()]
+
+    @cached_property
     def cut(self) -> int:
         """How many texts are longer than training reads."""
-        return sum(len(self.model.tokenizer.ids(text)) > self.longest - 2 for text in self.texts())
+        return sum(length > self.longest - 2 for length in self._lengths)
 
     @property
     def note(self) -> str:
@@ -291,7 +299,9 @@ class Pairing(Task[Batch]):
             if self.longest < own and self.cut
             else ""
         )
-        return " ".join(one for one in (self.division.note, self.unseen.note, shorter) if one)
+        beyond = sum(length > own - 2 for length in self._lengths)
+        never = f"{beyond:,} of {len(self._lengths):,} texts are longer than the {own} tokens that the model reads."
+        return " ".join(one for one in (self.division.note, self.unseen.note, shorter, never * bool(beyond)) if one)
 
 
 class PairBatches:

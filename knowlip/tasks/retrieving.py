@@ -25,6 +25,7 @@ from knowlip.models.encoders import TextImageEncoder
 from knowlip.models.encoders.knowlip import KnowLIPEncoder
 from knowlip.tasks.described import Describing
 from knowlip.tasks.images import EncodedImages
+from knowlip.tasks.items.records import as_read
 from knowlip.tasks.metrics import Estimate, chance_recall, mean, mean_of_means, proportion, ranks_of_positives
 from knowlip.tasks.paired import LanguageConfig
 from knowlip.tasks.ranking import CUTOFFS, retrieval
@@ -126,11 +127,13 @@ class Retrieving(Describing):
         """Rank the captions of the tiles that were kept aside."""
         # A gallery has one wording: with several in it, the same words about another tile would be counted as wrong.
         config, test = self.config, list(self.division.test)
-        images, references = EncodedImages(encoder, self.dataset, test), self.references()
+        images = EncodedImages(encoder, self.dataset, test)
+        known = spelled_once([*self.captions, *self.references()])
+        learned, references = known[: len(self.captions)], known[len(self.captions) :]
         groups, count = self.division.clusters(test), min([config.wordings, *map(len, references)])
         index = self.dataset.tiles().set_index("tile_id", drop=False).loc[test]
         other = others_of(index, [""] * len(test), config.split_seed).position_T
-        often = Counter(text for texts in self.captions for text in texts)
+        often = Counter(text for texts in learned for text in texts)
         parts = []
         for wording in range(count):
             texts = [said[wording] for said in references]
@@ -167,6 +170,13 @@ class Retrieving(Describing):
         largest = {str(way): int(most) for way, most in table.groupby("direction")["gallery"].max().items()}
         details: dict[str, Json] = {"wordings": count, "gallery": largest}
         return rows, details
+
+
+def spelled_once(texts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The captions of each image, those that differ from an earlier one by capitals, blanks or a last full stop alone
+    as that one has it: a model reads them as the same, and none of them is a wrong answer to the other."""
+    first: dict[str, str] = {}
+    return [[first.setdefault(as_read(text), text) for text in said] for said in texts]
 
 
 def recall_rows(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from knowlip.language.categories import category_of, cover_of
+from knowlip.language.categories import category_of, cover_of, is_kind_of
+from knowlip.language.phrases import plural
 
 
 def test_names_of_classes() -> None:
@@ -18,3 +19,43 @@ def test_names_of_classes() -> None:
 )
 def test_one_word_for_a_category(name: str, stored: str) -> None:
     assert category_of(name) == stored
+
+
+@pytest.mark.parametrize(
+    ("name", "cover"),
+    [
+        ("non-flooded", "land"),
+        ("Road non-flooded", "road"),
+        ("building_flooded", "water"),
+        ("not water", "land"),
+        ("non forest", "non forest"),
+        ("not built-up", "not built up"),
+        ("urban", "built-up"),
+    ],
+)
+def test_a_class_is_not_what_its_name_denies(name: str, cover: str) -> None:
+    assert cover_of(name) == cover
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "wanted"),
+    [
+        ("warship", "ship", True),
+        ("fishing ship", "ship", True),
+        ("tanker", "ship", True),
+        ("fighter", "aircraft", True),
+        ("aircraft carrier", "ship", True),
+        ("aircraft carrier", "aircraft", False),
+        ("ship", "ship", False),
+        ("ship", "warship", False),
+        ("harbor", "ship", False),
+    ],
+)
+def test_kinds_of_a_category(name: str, other: str, wanted: bool) -> None:
+    assert is_kind_of(name, other) is wanted
+
+
+def test_plurals_are_english() -> None:
+    said = {"ship": "ships", "ferry": "ferries", "bus": "buses", "quay": "quays", "glass": "glasses", "box": "boxes"}
+    said |= {"hovercraft": "hovercraft", "buildings": "buildings", "A320": "A320", "": "", "Boeing": "Boeing"}
+    assert {name: plural(name) for name in said} == said

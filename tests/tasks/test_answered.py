@@ -63,6 +63,44 @@ def test_risk_over_coverage_by_hand() -> None:
     assert risk == pytest.approx([0.0, 1 / 3, 0.5])
 
 
+def test_figures_of_confidence_do_not_depend_on_the_order_of_equally_sure_answers() -> None:
+    """Half of the answers are right and all are as sure: whichever stand first, the surest half is half right."""
+    sure, hit = np.full(40, 0.5), np.r_[np.ones(20), np.zeros(20)]
+    assert calibration_error(sure, hit) == calibration_error(sure, hit[::-1]) == 0.0
+    rng, columns = np.random.default_rng(0), ["tile_id", "group", "type", "subject", "question", "answer", "ranked"]
+    rows = [[f"t{n}", f"g{n}", "count", "ship", "?", "1", str(n % 3)] for n in range(60)]
+    table = pd.DataFrame(rows, columns=columns).assign(generated=None, other=None, annotator=None)
+    table["confidence"] = table["raw"] = np.r_[np.full(20, 0.9), np.full(30, 0.5), np.full(10, 0.2)]
+    tables = [table, table[::-1], table.iloc[rng.permutation(60)], table.sort_values("ranked")]
+    found = [{row.metric: row for row in measured_rows(one, "d", "test", "m")} for one in tables]
+    names = ("accuracy of the surest half, ranked", "calibration error, ranked", "risk over coverage, ranked")
+    for name in names:
+        assert [one[name].value for one in found[1:]] == pytest.approx([found[0][name].value] * 3)
+    # By hand: 20 answers of 0.9 (7 right), then ten thirtieths of the 30 of 0.5 (10 right).
+    right = np.array([n % 3 == 1 for n in range(60)], float)
+    by_hand = (right[:20].sum() + right[20:50].mean() * 10) / 30
+    half = found[0][names[0]]
+    assert (half.value, half.n) == (pytest.approx(by_hand), 30)
+    assert half.ci is not None
+    assert half.ci[0] < by_hand < half.ci[1]
+    gaps = [20 * abs(0.9 - right[:20].mean()), 30 * abs(0.5 - right[20:50].mean()), 10 * abs(0.2 - right[50:].mean())]
+    wide = np.r_[np.full(20, 0.9), np.full(30, 0.5), np.full(10, 0.2)]
+    assert calibration_error(wide, right) <= sum(gaps) / 60 + 1e-9
+
+
+def test_who_is_silent_on_hard_counts_is_held_against_floors_of_the_same_questions() -> None:
+    answers = ["1"] * 10 + ["9"] * 10
+    kinds = {"tile_id": [f"t{n}" for n in range(20)], "group": [f"g{n}" for n in range(20)], "type": "count"}
+    said = {"subject": "ship", "question": "?", "answer": answers, "ranked": answers, "confidence": 0.5, "raw": 0.5}
+    table = pd.DataFrame({**kinds, **said, "other": [None] * 20, "annotator": [None] * 20})
+    table["generated"] = ["2"] * 10 + ["many"] * 10
+    table[f"{FLOOR}majority answer"] = "1"
+    found = {row.metric: row for row in measured_rows(table, "d", "test", "m") if row.encoder == "m"}
+    written, ranked = (found[f"count mean absolute error, {how}"] for how in ("written", "ranked"))
+    assert (written.value, written.floor, written.n) == (1.0, 0.0, 10)
+    assert (ranked.value, ranked.floor, ranked.n) == (0.0, 4.0, 20)
+
+
 def test_rows_count_exact_answers_and_errors_of_numbers() -> None:
     numbers = np.arange(40) % 5
     table = pd.DataFrame(

@@ -12,7 +12,7 @@ from knowlip.tasks.caption_truth import METRIC, CaptionTruth, judged
 from knowlip.tasks.captioning import caption_rows
 from tests.annotators.tiny_dataset import build_tiny_dataset
 from tests.tasks.test_items import ships  # noqa: F401
-from tests.tiles.test_imports import picture
+from tests.tiles.test_imports import picture, voc
 
 
 def test_captions_of_the_labels_are_true_of_their_own_image(ships: Dataset) -> None:  # noqa: F811
@@ -54,6 +54,27 @@ def test_sentences_on_other_categories_are_not_read_as_ones_on_ships(tmp_path: P
     truth = CaptionTruth(data)
     assert truth.targets == ()
     assert truth.verdicts(data.tiles()["tile_id"].iloc[0], "There are 2 bridges.") == []
+
+
+def test_a_category_is_a_ship_however_it_is_written(tmp_path: Path) -> None:
+    from knowlip.tiles.imports import ImportConfig, import_dataset
+
+    (tmp_path / "in" / "labels").mkdir(parents=True)
+    for number in range(4):
+        picture(tmp_path / "in" / "images" / f"{number}.png", number, (64, 64))
+        boxes = [(10 + 9 * n, 20, 16 + 9 * n, 26) for n in range(number)]
+        voc(tmp_path / "in" / "labels" / f"{number}.xml", (64, 64), *boxes)
+        text = (tmp_path / "in" / "labels" / f"{number}.xml").read_text()
+        (tmp_path / "in" / "labels" / f"{number}.xml").write_text(
+            text.replace(">ship<", ">Vessel<").replace("<difficult>1", "<difficult>0")
+        )
+    import_dataset(ImportConfig(tmp_path / "in", out=tmp_path / "out", format="voc"))
+    data = Dataset(tmp_path / "out")
+    assert {*data.annotations()["category"]} == {"Vessel"}
+    truth = CaptionTruth(data)
+    two = next(tile for tile, rows in data.annotations().groupby("tile_id") if len(rows) == 2)
+    assert truth.verdicts(str(two), "There are 2 ships.") == [True]
+    assert truth.verdicts(str(two), "There are 3 ships.") == [False]
 
 
 def test_rows_stand_beside_the_twin_and_one_text_for_all(ships: Dataset) -> None:  # noqa: F811

@@ -64,7 +64,8 @@ def test_the_score_is_chosen_on_the_other_half(ships: Dataset, tmp_path: Path) -
     low = detector_counts(folder, ships, pair, {tile: tile for tile in tiles})
     assert low.answers == [str(numbers[tile] + 2) for tile in tiles[:2]]
     one = detector_counts(folder, ships, pair[:1], {tiles[0]: "alone"})  # nothing to choose on
-    assert "score of 0.50," in one.told
+    assert "score of 0.50, the middle of all" in one.told
+    assert "other half" not in one.told
 
 
 def test_what_is_no_detection_of_this_set_is_refused(ships: Dataset, tmp_path: Path) -> None:  # noqa: F811

@@ -20,11 +20,13 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS
 from knowlip.jobs.store import alone
 from knowlip.language.claims import parse_claims
+from knowlip.language.clear import ALSO_OTHERS, Clearness, clear_facts
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
+from knowlip.language.questions import QuestionType
 from knowlip.tasks.items import Caption, Items, read_items, write_items
 from knowlip.tasks.items.foreign import ImportItemsConfig, import_items
-from knowlip.tasks.items.make import ITEMS, PAGE, MakeConfig, items_of, make, show
+from knowlip.tasks.items.make import ITEMS, PAGE, MakeConfig, items_of, labelled, make, show
 from knowlip.tasks.items.records import question_of
 from knowlip.tiles.imports import ImportConfig, import_dataset
 from tests.annotators.tiny_dataset import build_tiny_dataset
@@ -514,3 +516,62 @@ def test_columns_of_other_names_and_tables_that_say_nothing(ships: Dataset, tmp_
             import_items(ImportItemsConfig(ships.path, [path], tmp_path / "out"))
     with pytest.raises(ValueError, match="WHAT=NAME"):
         ImportItemsConfig(ships.path, [path], tmp_path / "out", columns=("image",))
+
+
+NOT_TEXT = "what it says is neither text nor number, as a list or true"
+
+
+def test_what_is_no_text_is_not_written_as_one(ships: Dataset, tmp_path: Path) -> None:
+    """A caption that is null is no caption "None", a list none in brackets."""
+    images = [{"id": "a", "file_name": "000.png"}, {"id": "b", "file_name": "001.png"}]
+    said = [("a", None), ("b", ["x", "y"]), ("a", "Ein Schiff für Ü."), ("b", "  "), ("b", 3)]
+    annotations = [{"image_id": name, "caption": text} for name, text in said]
+    items, told = imported(ships, tmp_path, "c.json", json.dumps({"images": images, "annotations": annotations}))
+    assert [one.caption for one in items.captions] == ["Ein Schiff für Ü."]
+    assert told["left_out"]["captions"] == {"it says nothing": 2, NOT_TEXT: 2}
+    bad = {"images": [{"id": 1, "file_name": None}], "annotations": annotations}
+    with pytest.raises(ValueError, match="file_name that is no text"):
+        imported(ships, tmp_path, "d.json", json.dumps(bad))
+
+
+def test_empty_cells_of_a_table_are_counted_and_do_not_refuse_it(
+    ships: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items, told = imported(ships, tmp_path, "a.csv", "image,caption,split\n000.png,,test\n001.png,ok,train\n")
+    assert [one.caption for one in items.captions] == ["ok"]
+    assert told["left_out"]["captions"] == {"it says nothing": 1}
+    assert "a.csv: nothing is read from split" in capsys.readouterr().err
+    records: list[dict[str, Any]] = [
+        {"image": "000.png", "question": "", "answer": "x"},
+        {"image": "001.png", "question": "How many?", "answer": ""},
+        {"image": "001.png", "question": "Is it?", "answer": True},
+        {"image": "002.png", "question": "How many?", "answer": 2.0},
+        {"image": "002.png", "question": "Which?", "answer": ["a", "b"]},
+        {"image": "003.png", "question": "How long?", "answer": 2.5, "type": ["x"]},
+        {"image": "004.png", "caption": "A ship.", "question": "", "answer": None},
+    ]
+    items, told = imported(ships, tmp_path, "b.json", json.dumps(records))
+    assert [(one.question, one.answer, one.type) for one in items.questions] == [
+        ("How many?", "2", "other"),
+        ("How long?", "2.5", "other"),
+    ]
+    assert told["left_out"]["questions"] == {NOT_TEXT: 2, "it asks nothing": 1, "it has no answer": 1}
+    assert [one.caption for one in items.captions] == ["A ship."]
+    assert not told["left_out"]["captions"]
+
+
+def test_nobody_counts_a_kind_where_the_image_holds_others_of_it() -> None:
+    facts = facts_of(("ship", 0.1, 0.1), ("warship", 0.5, 0.5), ("ship", 0.2, 0.1), ("bridge", 0.9, 0.9))
+    text = captions(facts, 1)[0]
+    assert "warship" in text
+    assert "bridge" in text
+    assert " ship" not in text
+    assert unsaid(facts) == (ALSO_OTHERS,)
+    both = clear_facts(labelled(facts, ("bridge", "ship", "warship"), False), Clearness())
+    assert both[0].counts == {"warship": 1, "bridge": 1}
+    assert "ship" not in (both[0].regions or {})
+    assert both[1][QuestionType.COUNT] == ALSO_OTHERS
+    alone = facts_of(("ship", 0.1, 0.1), ("bridge", 0.9, 0.9))
+    assert unsaid(alone) == ()
+    known = clear_facts(labelled(alone, ("bridge", "ship", "warship"), False), Clearness())[0]
+    assert known.counts == {"ship": 1, "bridge": 1, "warship": 0}

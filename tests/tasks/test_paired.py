@@ -24,6 +24,7 @@ from knowlip.tasks.items.records import question_of
 from knowlip.tasks.paired import PairBatches
 from knowlip.tasks.retrieve import BENCH as RETRIEVAL
 from knowlip.tasks.retrieve import RetrievingConfig, learn_retrieval
+from knowlip.tasks.retrieving import spelled_once
 from knowlip.tasks.runs import METRICS
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.losses import _positives
@@ -240,3 +241,50 @@ def test_what_cannot_work_is_refused(ships: Any, model: Path, tmp_path: Path) ->
         answer_questions(VqaConfig(**{**base, "encoder": "pixels:32"}))
     with pytest.raises(ValueError, match="are needed"):
         answer_questions(VqaConfig(**{**base, "batch_size": 64}))
+
+
+def test_answers_that_no_decoder_has_room_for_are_left_out_before_training(
+    ships: Any,  # noqa: F811
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of 40 questions ten have answers of a hundred words: neither ranked nor written, and no crash after training."""
+    long = "three ships are visible " * 25
+    said = [("Who?", long if n % 4 == 0 else "ships") for n, _ in enumerate(ships.tiles()["tile_id"])]
+    questions = [question_of(tile, *one, "x") for tile, one in zip(ships.tiles()["tile_id"], said)]
+    write_items(tmp_path / "items.json", Items((), tuple(questions)), ships)
+    base: Any = {"dataset": ships.path, "encoder": str(model), "items": tmp_path / "items.json", **SMALL}
+    answer_questions(VqaConfig(**base | {"steps": 1}, out=tmp_path / "out"))
+    found = read_results(tmp_path / "out" / METRICS)
+    told = "10 questions whose answers are longer than the model writes are left out."
+    assert told in capsys.readouterr().err
+    assert all(told in one.note for one in found.rows if one.encoder == str(model))
+    left_out = found.details["vqa"]["left_out"]
+    assert left_out == {"questions": {"its answer has more than 23 tokens": 10}}
+    measured = sum(one.tile_id in {*ships.tiles("test")["tile_id"]} and one.answer == "ships" for one in questions)
+    (row,) = [one for one in found.rows if one.encoder == str(model) and one.metric == "x accuracy, ranked"]
+    assert row.n == measured
+
+
+def test_texts_beyond_the_model_are_noted(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Behind the model's own limit all texts look alike: whoever reads a recall must know."""
+    long = "three ships are visible " * 20
+    captions = [Caption(tile, f"{long} {n}") for n, tile in enumerate(ships.tiles()["tile_id"])]
+    write_items(tmp_path / "items.json", Items(tuple(captions)), ships)
+    base: Any = {"dataset": ships.path, "encoder": str(model), "items": tmp_path / "items.json", **SMALL}
+    result = learn_retrieval(RetrievingConfig(**base | {"steps": 0, "k_test": 0}, out=tmp_path / "out"))
+    assert "40 of 40 texts are longer than the 24 tokens that the model reads." in result["note"]
+
+
+def test_a_text_is_no_wrong_one_for_its_capitals(ships: Any, model: Path, tmp_path: Path) -> None:  # noqa: F811
+    """All captions are "A ship" in some spelling: each finds its image, whatever the model."""
+    forms = ("A ship.", "a ship", "A  SHIP .")
+    captions = [Caption(tile, forms[n % 3]) for n, tile in enumerate(ships.tiles()["tile_id"])]
+    write_items(tmp_path / "items.json", Items(tuple(captions)), ships)
+    base: Any = {"dataset": ships.path, "encoder": str(model), "items": tmp_path / "items.json", **SMALL}
+    learn_retrieval(RetrievingConfig(**base | {"steps": 0, "k_test": 0}, out=tmp_path / "out"))
+    rows = [one for one in read_results(tmp_path / "out" / METRICS).rows if one.encoder == str(model)]
+    assert {one.value for one in rows} == {1.0}
+    assert {one.floor for one in rows} == {1.0}
+    assert spelled_once([["B", "a."], ["b.", "A", "c"]]) == [["B", "a."], ["B", "a.", "c"]]

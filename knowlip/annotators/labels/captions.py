@@ -14,7 +14,7 @@ from knowlip.annotators.labels.templates import choose
 from knowlip.annotators.labels.terrain_texts import terrain_texts
 from knowlip.language.captions import sentence
 from knowlip.language.categories import IGNORED, UNTYPED, untyped
-from knowlip.language.clear import CUT, CUT_SHARE, DIFFICULT, IGNORED_PART, is_cut
+from knowlip.language.clear import ALSO_OTHERS, CUT, CUT_SHARE, DIFFICULT, IGNORED_PART, also_others, is_cut
 from knowlip.language.definitions import PRESENT
 from knowlip.language.phrases import UNKNOWN
 
@@ -64,6 +64,8 @@ def _doubt(facts: LabelFacts, category: str, cut: float) -> str:
     mine = [one for one in facts.targets if one.category == category]
     if any(one.difficult for one in mine):
         return DIFFICULT
+    if also_others(category, facts.counts):
+        return ALSO_OTHERS
     return CUT if any(is_cut(one.outside, cut) and not one.whole for one in mine) else ""
 
 

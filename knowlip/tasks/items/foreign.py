@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from knowlip.base.documents import parse_json, read_limited
+from knowlip.base.progress import say
 from knowlip.base.settings import plain
 from knowlip.dataset import Dataset
 from knowlip.language.questions import Question
@@ -39,8 +40,12 @@ _IDS: Final = ("image_id", "name")
 """Columns that name an image only where nothing else does: an id is often a number of its own."""
 _MOST_BYTES: Final = 2 << 30
 _MOST_VALUES: Final = 100_000_000
+_MOST_COLUMNS: Final = 1000
+_SHOWN_COLUMNS: Final = 12
 _WIDEST: Final = 1 << 20
 """Characters of a cell of a CSV file."""
+_NO_TEXT: Final = "\0"
+"""Stands for a value that is there and is no text, number or blank."""
 _ASKS: Final = ("human", "user")
 _ANSWERS: Final = ("gpt", "assistant", "model", "bot", "chatgpt", "llm")
 
@@ -53,6 +58,8 @@ class _Entry(NamedTuple):
     question: str = ""
     answer: str = ""
     type: str = ""
+    asks: bool = False
+    """Whether it is a question, also where its words are missing."""
 
 
 def import_items(config: ImportItemsConfig) -> Made:
@@ -78,20 +85,22 @@ def import_items(config: ImportItemsConfig) -> Made:
         foreign += [(path, entry) for entry in _entries(path, config)]
     names = ImageNames(data, (one for _, entry in foreign for one in entry.images))
     for path, entry in foreign:
-        kind = "questions" if entry.question else "captions"
+        kind = "questions" if entry.asks else "captions"
         tile, why = names.tile(entry.images)
         texts = (entry.caption, entry.question, entry.answer, entry.type)
         if why:
             left[kind].append(why)
         elif max(map(len, texts)) > LONGEST:
             left[kind].append(f"it has a text of more than {LONGEST:,} letters")
+        elif _NO_TEXT in texts:
+            left[kind].append("what it says is neither text nor number, as a list or true")
         elif not entry.question and not entry.caption:
-            left[kind].append("it says nothing")
-        elif entry.question and not entry.answer:
+            left[kind].append("it asks nothing" if entry.asks else "it says nothing")
+        elif entry.asks and not entry.answer:
             left[kind].append("it has no answer")
         elif any(map(sign_in, texts)):
             left[kind].append("it holds a sign of the model's own, as [SEP]")
-        elif entry.question:
+        elif entry.asks:
             # Capitals stay: they tell names and letters of the compass, by which questions turn with their tiles.
             questions.append(question_of(tile, entry.question, entry.answer, entry.type, source=path.name))
         else:
@@ -136,6 +145,8 @@ def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
     columns = dict(one.split("=", 1) for one in config.columns)
     records = _records(path)
     found = False
+    there: dict[str, None] = {}
+    taken: set[str] = set()
     for number, record in enumerate(records, 1):
         if not isinstance(record, Mapping):
             raise ValueError(f"Record {number} of {path} is no object.")
@@ -143,21 +154,27 @@ def _entries(path: Path, config: ImportItemsConfig) -> Iterator[_Entry]:
             yield from _conversation(record, columns, path, number)
             found = True
             continue
-        images = _values(record, "image", columns)
-        caption, question, answer, kind = (_value(record, what, columns) for what in list(NAMES)[1:])
-        if not images or not (caption or question):
+        if len(there) < _MOST_COLUMNS:
+            there |= dict.fromkeys(str(key).strip() for key in record)
+        images = _values(record, "image", columns, taken)
+        caption, question, answer, kind = (_value(record, what, columns, taken) for what in list(NAMES)[1:])
+        says, asks = (bool(_named(record, what, columns)) for what in ("caption", "question"))
+        if not images or not (says or asks):
             raise ValueError(
                 f"Record {number} of {path} has no image, or neither a caption nor a question: it has "
                 f"{', '.join(map(str, list(record)[:12]))}. Say which column is what by --columns."
             )
         found = True
         # A record of both says and asks: neither is left out for the other.
-        if caption:
+        if caption or not asks:
             yield _Entry(images, caption)
-        if question:
-            yield _Entry(images, "", question, answer, kind)
+        if asks and (question or answer or not caption):
+            yield _Entry(images, "", question, answer, "" if kind == _NO_TEXT else kind, asks=True)
     if not found:
         raise ValueError(f"{path} holds no record.")
+    if unread := [name for name in there if name.lower() not in taken]:
+        more = f" and {len(unread) - _SHOWN_COLUMNS} more" if len(unread) > _SHOWN_COLUMNS else ""
+        say(f"{path.name}: nothing is read from {', '.join(unread[:_SHOWN_COLUMNS])}{more} (--columns says what is).")
 
 
 def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: Path, number: int) -> Iterator[_Entry]:
@@ -166,7 +183,7 @@ def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: P
     Raises:
         ValueError: a turn is no text, or it is not a human who asks and a model that answers in turn.
     """
-    images, turns = _values(record, "image", columns), record["conversations"]
+    images, turns = _values(record, "image", columns, set()), record["conversations"]
     values = [turn.get("value") if isinstance(turn, Mapping) else None for turn in turns]
     said = [text for text in values if isinstance(text, str)]
     if not images or len(values) % 2 or len(said) < len(values):
@@ -178,26 +195,44 @@ def _conversation(record: Mapping[str, Any], columns: Mapping[str, str], path: P
                 "speak: a human asks, a model answers."
             )
     for asked, answered in zip(said[::2], said[1::2]):
-        yield _Entry(images, question=_line(asked.replace("<image>", " ")), answer=_line(answered))
+        yield _Entry(images, question=_line(asked.replace("<image>", " ")), answer=_line(answered), asks=True)
 
 
-def _value(record: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> str:
-    """What a record says, "" for nothing."""
-    return next(iter(_values(record, what, columns)), "")
+def _value(record: Mapping[str, Any], what: str, columns: Mapping[str, str], taken: set[str]) -> str:
+    """What a record says, "" for nothing, `_NO_TEXT` for what is no text."""
+    found = _values(record, what, columns, taken)
+    if found:
+        return found[0]
+    named = [value for _, value in _named(record, what, columns)]
+    unlike = any(value is not None and not (isinstance(value, str) and not value.strip()) for value in named)
+    return _NO_TEXT if unlike else ""
 
 
-def _values(record: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> tuple[str, ...]:
-    """All columns that may say it, in order of their names."""
-    names = (columns[what],) if what in columns else NAMES[what]
+def _named(record: Mapping[str, Any], what: str, columns: Mapping[str, str]) -> list[tuple[str, Any]]:
+    """The columns that may say it, by lower-case name, and what stands there, in order of their names."""
     lower = {str(key).strip().lower(): value for key, value in record.items()}
+    names = (columns[what],) if what in columns else NAMES[what]
+    return [(name.lower(), lower[name.lower()]) for name in names if name.lower() in lower]
+
+
+def _values(record: Mapping[str, Any], what: str, columns: Mapping[str, str], taken: set[str]) -> tuple[str, ...]:
+    """What the columns say that may say it, in order of their names; which were read is added to `taken`."""
     found: list[str] = []
-    for name in names:
-        value = lower.get(name.lower())
-        if found and name in _IDS:
+    for name, value in _named(record, what, columns):
+        if found and (name in _IDS or what != "image"):
             break
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
-            found.append(_line(str(value)))
+        text = _as_text(value)
+        if text:
+            found.append(text)
+            taken.add(name)
     return tuple(found)
+
+
+def _as_text(value: Any) -> str:
+    """A text or number in one line; "" for anything else."""
+    if isinstance(value, float) and value.is_integer():  # a number of ships that went through a table with gaps
+        value = int(value)
+    return _line(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _line(text: str) -> str:
@@ -212,6 +247,8 @@ def _coco(path: Path) -> Iterator[_Entry]:
     try:
         names: dict[Any, str] = {}
         for image in images:
+            if not isinstance(image["file_name"], str):
+                raise ValueError(f"The image {image['id']!r} of {path} has a file_name that is no text.")
             if names.setdefault(image["id"], str(image["file_name"])) != str(image["file_name"]):
                 raise ValueError(
                     f"{path} names two images {image['id']!r}: {names[image['id']]} and {image['file_name']}. Nobody "
@@ -222,7 +259,9 @@ def _coco(path: Path) -> Iterator[_Entry]:
                 raise ValueError(f"An annotation of {path} has no caption: it is no file of captions.")
             if one["image_id"] not in names:
                 raise ValueError(f"{path} describes the image {one['image_id']!r}, which it does not name.")
-            yield _Entry((names[one["image_id"]],), _line(str(one["caption"])))
+            said = one["caption"]
+            text = _line(said) if isinstance(said, str) else "" if said is None else _NO_TEXT
+            yield _Entry((names[one["image_id"]],), text)
     except (KeyError, TypeError) as error:
         raise ValueError(f"An image or annotation of {path} is not as COCO has it ({error}).") from None
 
