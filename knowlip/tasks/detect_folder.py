@@ -13,6 +13,7 @@ from knowlip.base.rows import Json
 from knowlip.base.settings import plain
 from knowlip.models.detection import Detector, DetectorConfig
 from knowlip.models.encoders import open_encoder
+from knowlip.models.patch import resize_positions
 from knowlip.tasks import count_scores
 from knowlip.tasks.count_scores import CountScores, read_count_scores
 from knowlip.tasks.runs import MeasuredConfig
@@ -20,6 +21,8 @@ from knowlip.tasks.saved import SavedKind
 from knowlip.tasks.taught_on import ENTRY, TaughtOn, read_taught_on
 
 _SAVED = SavedKind("detector", {"encoder": str, "size": int | None, "classes": list, "detector": dict, "learned": list})
+
+_POSITIONS = "backbone.visual_encoder.pos_embed"
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,8 @@ def write_count_scores(folder: Path, counts: Sequence[Mapping[str, Json]]) -> No
 
 
 def read_weights(detector: Detector, folder: Path) -> list[Learned]:
-    """Fill a detector with the weights of a saved one of the same shape, to go on from. Returns what that one has
-    learned from.
+    """Fill a detector with the weights of a saved one of the same shape, to go on from; positions of patches are
+    interpolated where it was shown larger or smaller images. Returns what that one has learned from.
 
     Raises:
         ValueError: none, or one of other classes or sizes.
@@ -117,8 +120,13 @@ def read_weights(detector: Detector, folder: Path) -> list[Learned]:
             f"{folder} finds {', '.join(card['classes'])}, and here are {', '.join(detector.classes)}: map them onto "
             "each other by `classes`, or set `single_class`."
         )
+    state = _SAVED.read_weights(folder)
+    tower = detector.backbone.visual_encoder
+    prefix = 0 if tower.no_embed_class else tower.num_prefix_tokens
+    if _POSITIONS in state:
+        state[_POSITIONS] = resize_positions(state[_POSITIONS], tower.patch_embed.grid_size, prefix, antialias=True)
     try:
-        detector.load_state_dict(_SAVED.read_weights(folder))
+        detector.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
             f"{folder / _SAVED.weights} has another encoder, size or head ({str(error).splitlines()[0]})."

@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from knowlip.base.documents import read_json
 from knowlip.base.rows import read_results
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn
+from knowlip.models.detection import Detector, DetectorConfig
+from knowlip.models.encoders import open_encoder
 from knowlip.tasks.count_scores import ENTRY
 from knowlip.tasks.detect import BENCH, DetectConfig, Detection, detect, predictions, settle_counts, show
 from knowlip.tasks.detect_batches import View, batched
 from knowlip.tasks.detect_curve import read_curve
-from knowlip.tasks.detect_folder import detector_count_scores, load_detector
+from knowlip.tasks.detect_folder import detector_count_scores, load_detector, read_weights
 from knowlip.tasks.detect_pictures import FALSE_ALARM, MISSED, RIGHT, draw_boxes
 from knowlip.tasks.detect_rows import TILES, TRUTH, found_table, read_tables, rows_of
 from knowlip.tasks.metrics.boxes import CORNERS, coco_scores
@@ -94,8 +97,6 @@ def boxed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(dataset: Path, out: Path, **changes: Any) -> DetectConfig:
-    from knowlip.models.detection import DetectorConfig
-
     head = DetectorConfig(**HEAD | changes.pop("detector", {}))
     return DetectConfig(dataset=dataset, out=out, detector=head, **{**SMALL, **changes})
 
@@ -212,6 +213,18 @@ def test_a_run_is_measured_kept_drawn_and_goes_on(boxed: Path, tmp_path: Path) -
     more = detect(config(boxed, tmp_path / "shots", init_from=out, shots=3, steps=2, batch_size=2))
     assert more["train_tiles"] == 3
     assert more["left_out"]["tiles beyond the shots"] > 10
+    # And on larger images: the places of its patches are interpolated, all else stays.
+    larger = Detector(
+        open_encoder(SMALL["encoder"], "cpu", 2 * again.backbone.side), again.classes, DetectorConfig(**HEAD)
+    )
+    read_weights(larger, out)
+    here, there = larger.backbone.visual_encoder.pos_embed, again.backbone.visual_encoder.pos_embed
+    prefix, sides = again.backbone.visual_encoder.num_prefix_tokens, (larger.backbone.grid, again.backbone.grid)
+    wanted = F.interpolate(
+        there[:, prefix:].mT.unflatten(-1, sides[1]), sides[0], mode="bicubic", antialias=True, align_corners=False
+    )
+    torch.testing.assert_close(here[:, prefix:], wanted.flatten(2).mT, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(here[:, :prefix], there[:, :prefix])
     with pytest.raises(ValueError, match=r"has learned from .* of the tiles to be measured"):
         detect(config(boxed, tmp_path / "leak", init_from=out, protocol="groups"))
     with pytest.raises(ValueError, match="another encoder, size or head"):
