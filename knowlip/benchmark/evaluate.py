@@ -46,7 +46,8 @@ def evaluate(config: EvaluateConfig, model: Encoder | None = None, vqa_model: En
         unseen = check_unseen(encoder.card, bench.data.fingerprint, bench.everything, bench.tiles, encoder.name)
         notes[encoder.name] = unseen.note
     blocks = int(bench.tiles["block"].nunique())
-    say(f"Measure {len(bench.tiles)} {config.split} tiles of {blocks} blocks that training never saw")
+    unseen_by = "" if any(notes.values()) else " that training never saw"  # else each row says what is not known
+    say(f"Measure {len(bench.tiles)} {config.split} tiles of {blocks} blocks{unseen_by}")
     rows: list[Row] = []
     examples: list[ShownExample] = []
     details: dict[str, dict[str, Json]] = {}
@@ -61,6 +62,7 @@ def evaluate(config: EvaluateConfig, model: Encoder | None = None, vqa_model: En
         "dataset_fingerprint": bench.data.fingerprint,
         "split": config.split,
         "tiles": len(bench.tiles),
+        "tiles_without_texts": bench.without_texts,
         "blocks": blocks,
         "clusters": CLUSTERS[bench.unit],
         "places": int(bench.tiles["scene_id"].nunique()),

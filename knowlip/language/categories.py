@@ -45,8 +45,13 @@ IGNORED: Final = (
     *("dontcare", "dont care", "don't care"),
 )
 """Names of categories that mark a part of an image in which nobody has labelled what there is."""
-UNTYPED: Final = ("", "other", "others", "unknown", *IGNORED)
-"""Names of categories and types that do not say what a target is."""
+_OF_NO_KIND: Final = "unknown|unspecified|undefined|unclassified|unidentified|unsure"
+_THING: Final = (
+    "types?|kinds?|class(?:es)?|categor(?:y|ies)|objects?|targets?|ships?|vessels?|boats?|aircrafts?|air ?planes?|"
+    "planes?|vehicles?|land|land ?covers?|land ?use|cover|area|terrain"
+)
+_UNKNOWN: Final = re.compile(rf"(?:{_OF_NO_KIND})(?: (?:{_THING}))?")
+_UNTYPED: Final = re.compile(rf"(?:others?|misc|miscellaneous|{_OF_NO_KIND})(?: (?:{_THING}))?")
 
 _CLASSES: Final[dict[str, str]] = {
     "water": r"water|sea|ocean|river|lake|flood(ed)?",
@@ -93,14 +98,21 @@ def is_kind_of(name: str, other: str) -> bool:
 
 
 def untyped(name: str) -> bool:
-    """Whether a category or type, however it is written, does not say what a target is."""
-    return category_of(name) in UNTYPED
+    """Whether a category or type, however it is written, does not say what a target is ("", "other ship")."""
+    words = category_of(name)
+    return not words or words in IGNORED or bool(_UNTYPED.fullmatch(words))
+
+
+def unknown(name: str) -> bool:
+    """Whether a target of such a category may be of any of the others: nobody has said what it is."""
+    words = category_of(name)
+    return not words or bool(_UNKNOWN.fullmatch(words))
 
 
 def cover_of(name: str) -> str | None:
     """The cover that a mask's class means, its own name where there is none, None for a class that says nothing."""
     words = re.sub(r"[\W_]+", " ", name.lower()).strip()
-    if not words or _NO_CLASS.fullmatch(words):
+    if not words or _NO_CLASS.fullmatch(words) or _UNTYPED.fullmatch(words):
         return None
     if _LAND.fullmatch(words):
         return "land"

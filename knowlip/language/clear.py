@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from knowlip.base.vocabulary import LANDFORMS, REGIONS, region_of
-from knowlip.language.categories import IGNORED, UNTYPED, is_kind_of
+from knowlip.language.categories import IGNORED, is_kind_of, unknown, untyped
 from knowlip.language.questions import MAX_COUNT, OF_TARGETS, QuestionType
 from knowlip.language.tile_facts import CLEAR_LEAD, MIN_SHARE, Facts, clear_landform
 
@@ -22,6 +22,7 @@ ANY_TARGET: Final = "target"
 DIFFICULT: Final = "a target is marked as difficult"
 IGNORED_PART: Final = "a part of the image is marked as ignored"
 ALSO_OTHERS: Final = "the image holds targets of another category that are of this kind too, as warships are ships"
+MAY_BE_ONE: Final = "nobody knows what a target of the image is"
 _WHOLE: Final = "the label is of the whole image"
 CUT: Final = "a target is cut by the edge"
 CUT_SHARE: Final = 0.05
@@ -122,8 +123,8 @@ def _targets(
         if ignored or any(spot.doubtful for spot in mine):
             found |= dict.fromkeys(OF_TARGETS, IGNORED_PART if ignored else DIFFICULT)
             continue
-        if also_others(category, (spot.category for spot in said.spots)):
-            found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), ALSO_OTHERS)
+        if why := also_others(category, (spot.category for spot in said.spots)):
+            found |= dict.fromkeys(OF_TARGETS if said.typed else (QuestionType.COUNT, QuestionType.POSITION), why)
             continue
         if any(spot.whole for spot in mine) or not (mine or said.boxed):
             found |= dict.fromkeys((QuestionType.COUNT, QuestionType.POSITION), _WHOLE)
@@ -147,7 +148,7 @@ def _targets(
         found[QuestionType.RECOGNITION] = "the labels know one category and no types"
     elif not said.typed and said.spots:
         name = _majority(spot.category for spot in said.spots)
-        if name in UNTYPED[1:]:
+        if name and untyped(name):
             found[QuestionType.RECOGNITION] = "most targets have a category that does not say what they are"
         elif name and not ignored and not any(spot.doubtful for spot in said.spots):
             types[ANY_TARGET] = name
@@ -167,14 +168,17 @@ def _number_and_region(mine: Sequence[Spot], clear: Clearness, found: Reasons) -
     return number, region
 
 
-def also_others(category: str, there: Iterable[str]) -> bool:
-    """Whether an image holds targets of other categories that somebody who is asked for one counts as well.
+def also_others(category: str, there: Iterable[str]) -> str:
+    """Why somebody who is asked for targets of one category may count others of the image as well; "" where none is.
 
     Args:
         category: that is asked for.
         there: categories of all targets of the image.
     """
-    return any(is_kind_of(name, category) for name in {*there})
+    others = {*there} - {category}
+    if any(is_kind_of(name, category) for name in others):
+        return ALSO_OTHERS
+    return MAY_BE_ONE if any(map(unknown, others)) else ""
 
 
 def is_cut(outside: float, most: float = CUT_SHARE) -> bool:

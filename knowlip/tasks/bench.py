@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from knowlip.base.examples import ShownExample
+from knowlip.base.progress import say
 from knowlip.base.rows import ANNOTATOR, Better, Json, Row, Unit, highest_floor
 from knowlip.dataset import Dataset
 from knowlip.dataset.others import others_of
@@ -74,6 +75,8 @@ class Bench:
         self.limits = limits or MeasureLimits()
         self.everything = self.data.tiles()
         """All accepted tiles, of all splits."""
+        self.without_texts = 0
+        """Tiles of the split that are left out, for others have texts and these have none."""
         self.tiles = self._chosen()
         """Those to measure."""
         self.tile_ids = [str(tile_id) for tile_id in self.tiles["tile_id"]]
@@ -96,7 +99,11 @@ class Bench:
         if tiles.empty:
             raise ValueError(f"{self.data.path} has no accepted tile in the split {self.split!r}.")
         if self.data.revisions():  # a set of labels alone has no texts, and some tasks need none
+            every = len(tiles)
             tiles = tiles[tiles["tile_id"].isin(set(self.data.texts(0)["tile_id"]))]
+            self.without_texts = every - len(tiles)
+            if 0 < self.without_texts < every:
+                say(f"{self.without_texts:,} of {every:,} {self.split} tiles have no texts and are not measured.")
         if tiles.empty:
             raise ValueError(f"No tile of the split {self.split!r} of {self.data.path} has texts: annotate it first.")
         if 0 < self.limits.tiles < len(tiles):

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from knowlip.language.questions import Question
+from knowlip.tasks.items.records import as_read
 
 T = TypeVar("T")
 BLIND: Final = ("majority answer", "blind, by subject", "blind, by wording")
@@ -51,9 +52,10 @@ def by_wording(
         return {name: of(some) for name, some in answers.items()}
 
     always = of([one.answer for one in train])
-    of_subject, of_wording = over(lambda one: one.subject), over(lambda one: one.question)
+    of_subject, of_wording = over(lambda one: one.subject), over(lambda one: as_read(one.question))
     blind = [of_subject.get(one.subject, always) for one in asked]
-    return [always] * len(asked), blind, [of_wording.get(one.question, found) for one, found in zip(asked, blind)]
+    by_words = [of_wording.get(as_read(one.question), found) for one, found in zip(asked, blind)]
+    return [always] * len(asked), blind, by_words
 
 
 def _share(answers: Sequence[str]) -> float:

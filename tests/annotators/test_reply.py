@@ -67,3 +67,16 @@ def test_thoughts_are_no_part_of_the_answer() -> None:
     answer = read_answer(json.dumps({"choices": [{"message": message}]}).encode())
     assert answer is not None
     assert (answer["content"], answer["thoughts"]) == ("ships", "so")
+
+
+def test_parts_that_are_thoughts_are_no_part_of_the_answer() -> None:
+    """A list of parts of which one thinks aloud: "maybe 3" is not said."""
+    for kind in ("reasoning", "thinking", "reasoning_text"):
+        parts = [{"type": kind, "text": "maybe 3 ships. "}, {"type": "text", "text": "2"}]
+        answer = read_answer(json.dumps({"choices": [{"message": {"content": parts}}]}).encode())
+        assert answer is not None
+        assert (answer["content"], answer["thoughts"]) == ("2", "maybe 3 ships. ")
+    parts = [{"type": "thinking", "thinking": "maybe 3"}, {"type": "output_text", "text": "2"}]
+    answer = read_answer(json.dumps({"choices": [{"message": {"content": parts}}]}).encode())
+    assert answer is not None
+    assert answer["content"] == "2"

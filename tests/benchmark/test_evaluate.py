@@ -272,3 +272,23 @@ def test_names_of_models_carry_no_path(tmp_path: Path) -> None:
     assert short_name("timm:vit_tiny@/data/weights/w.pth") == "timm:vit_tiny@w.pth"
     assert short_name("random:vit_tiny") == "random:vit_tiny"
     assert short_name("user/repo") == "user/repo"
+
+
+def test_tiles_without_texts_are_told_where_others_have_some(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held, model = sorted(data.tiles("test")["tile_id"]), oracle_of(data)
+    whole = Dataset.texts
+    monkeypatch.setattr(Dataset, "texts", lambda self, *a, **k: _without(whole(self, *a, **k), {*held[:3]}))
+    results = evaluate(config_of(data, tmp_path / "m.json", tasks=("caption",)), model)
+    told = capsys.readouterr().err
+    assert f"3 of {len(held)} test tiles have no texts and are not measured." in told
+    assert "that training never saw" in told
+    assert (results.setup["tiles"], results.setup["tiles_without_texts"]) == (len(held) - 3, 3)
+    model.card = EncoderCard(("unknown",))
+    evaluate(config_of(data, tmp_path / "m.json", tasks=("caption",)), model)
+    assert "never saw" not in capsys.readouterr().err
+
+
+def _without(texts: Any, tile_ids: set[str]) -> Any:
+    return texts[~texts["tile_id"].isin(tile_ids)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from knowlip.language.categories import category_of, cover_of, is_kind_of
+from knowlip.language.categories import category_of, cover_of, is_kind_of, unknown, untyped
 from knowlip.language.phrases import plural
 
 
@@ -59,3 +59,11 @@ def test_plurals_are_english() -> None:
     said = {"ship": "ships", "ferry": "ferries", "bus": "buses", "quay": "quays", "glass": "glasses", "box": "boxes"}
     said |= {"hovercraft": "hovercraft", "buildings": "buildings", "A320": "A320", "": "", "Boeing": "Boeing"}
     assert {name: plural(name) for name in said} == said
+
+
+def test_names_that_do_not_say_what_a_thing_is() -> None:
+    names = ["", "other", "Other_Ship", "other types", "Unspecified", "unknown vessel", "ignored regions", "misc"]
+    assert all(map(untyped, names))
+    assert [name for name in names if unknown(name)] == ["", "Unspecified", "unknown vessel"]
+    assert not any(map(untyped, ("ship", "other cargo", "motherships", "another ship")))
+    assert [cover_of(name) for name in ("other", "Unclassified", "other land")] == [None] * 3

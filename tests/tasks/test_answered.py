@@ -262,3 +262,12 @@ def test_an_error_of_no_number_is_told() -> None:
     error = next(one for one in rows if one.encoder == "m" and "absolute" in one.metric)
     assert (error.value, error.n, error.floor) == (None, 0, 0.5)
     assert "40 answers that are no number" in error.note
+
+
+def test_a_question_is_the_same_wording_whatever_its_capitals() -> None:
+    def asked(words: str, answer: str) -> Question:
+        return Question("t", "x", words, answer)  # type: ignore[arg-type]
+
+    train = [asked("Is it Water?", "yes")] * 2 + [asked("Is it land?", "no")] * 3
+    found = blind_answers(train, [asked("is it water ?", "yes"), asked("IS IT LAND", "no"), asked("Why?", "no")])
+    assert found["blind, by wording"] == ["yes", "no", "no"]

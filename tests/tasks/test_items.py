@@ -20,7 +20,7 @@ from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS
 from knowlip.jobs.store import alone
 from knowlip.language.claims import parse_claims
-from knowlip.language.clear import ALSO_OTHERS, Clearness, clear_facts
+from knowlip.language.clear import ALSO_OTHERS, MAY_BE_ONE, Clearness, clear_facts
 from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn
 from knowlip.language.questions import QuestionType
@@ -575,3 +575,16 @@ def test_nobody_counts_a_kind_where_the_image_holds_others_of_it() -> None:
     assert unsaid(alone) == ()
     known = clear_facts(labelled(alone, ("bridge", "ship", "warship"), False), Clearness())[0]
     assert known.counts == {"ship": 1, "bridge": 1, "warship": 0}
+
+
+@pytest.mark.parametrize(("name", "why"), [("unknown", MAY_BE_ONE), ("", MAY_BE_ONE), ("other ship", ALSO_OTHERS)])
+def test_what_nobody_has_named_may_be_a_ship(name: str, why: str) -> None:
+    """An image of one target of no kind is no image without ships; one of "other" is none of the named kinds."""
+    for there in ((), (("ship", 0.1, 0.1),)):
+        facts = facts_of((name, 0.5, 0.5), *there)
+        known, reasons = clear_facts(labelled(facts, ("bridge", "ship"), False), Clearness())
+        assert "ship" not in (known.counts or {})
+        assert reasons[QuestionType.COUNT] == why
+        assert captions(facts) == ()
+    known = clear_facts(labelled(facts_of(("other", 0.5, 0.5)), ("bridge", "ship"), False), Clearness())[0]
+    assert known.counts == {"bridge": 0, "ship": 0}

@@ -13,8 +13,8 @@ from knowlip.annotators.labels.target_texts import article, target_texts
 from knowlip.annotators.labels.templates import choose
 from knowlip.annotators.labels.terrain_texts import terrain_texts
 from knowlip.language.captions import sentence
-from knowlip.language.categories import IGNORED, UNTYPED, untyped
-from knowlip.language.clear import ALSO_OTHERS, CUT, CUT_SHARE, DIFFICULT, IGNORED_PART, also_others, is_cut
+from knowlip.language.categories import IGNORED, untyped
+from knowlip.language.clear import CUT, CUT_SHARE, DIFFICULT, IGNORED_PART, also_others, is_cut
 from knowlip.language.definitions import PRESENT
 from knowlip.language.phrases import UNKNOWN
 
@@ -54,7 +54,7 @@ def unsaid(facts: LabelFacts, cut: float = CUT_SHARE) -> tuple[str, ...]:
 def _categories(facts: LabelFacts) -> list[str]:
     """What there is to say of targets, most targets first."""
     numbers = facts.counts
-    return sorted({*numbers} - {*UNTYPED}, key=lambda name: (-numbers[name], name))
+    return sorted((name for name in numbers if not untyped(name)), key=lambda name: (-numbers[name], name))
 
 
 def _doubt(facts: LabelFacts, category: str, cut: float) -> str:
@@ -64,8 +64,8 @@ def _doubt(facts: LabelFacts, category: str, cut: float) -> str:
     mine = [one for one in facts.targets if one.category == category]
     if any(one.difficult for one in mine):
         return DIFFICULT
-    if also_others(category, facts.counts):
-        return ALSO_OTHERS
+    if why := also_others(category, facts.counts):
+        return why
     return CUT if any(is_cut(one.outside, cut) and not one.whole for one in mine) else ""
 
 

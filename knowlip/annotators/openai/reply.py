@@ -8,6 +8,8 @@ from typing import Any, Final, TypedDict
 MOST_TOKENS: Final = 20_000_000
 """No request has so many; a larger number is none."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_THINKS: Final = ("reasoning", "thinking", "thought", "redacted_thinking")
+"""How the types of parts begin that are no answer."""
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -53,7 +55,8 @@ def read_answer(reply: bytes) -> ChatAnswer | None:
 
 
 def _answer(choice: dict[str, Any], message: dict[str, Any], usage: dict[str, Any], problem: str = "") -> ChatAnswer:
-    content, refusal = _text(message.get("content")), message.get("refusal")
+    said, thought = _apart(message.get("content"))
+    content, refusal = _text(said), message.get("refusal")
     if isinstance(message.get("content"), list):
         refusal = refusal or next((part for part in map(_refused, message["content"]) if part), None)
     reason = choice.get("finish_reason", message.get("finish_reason"))
@@ -62,11 +65,22 @@ def _answer(choice: dict[str, Any], message: dict[str, Any], usage: dict[str, An
         "content": content,
         "refusal": (_text(refusal) or "no reason given") if refusal else "",
         "finish_reason": plain(reason) if isinstance(reason, str) else "",
-        "thoughts": _text(message.get("reasoning_content") or message.get("reasoning")),
+        "thoughts": _text(message.get("reasoning_content") or message.get("reasoning")) or _text(thought),
         "input_tokens": _tokens(usage, "prompt_tokens", "input_tokens") or None,  # a question has some
         "output_tokens": output or (None if content else output),
         "problem": plain(problem),
     }
+
+
+def _apart(content: Any) -> tuple[Any, list[Any]]:
+    """A message without the parts in which a model tells itself what it thinks, and these."""
+    if not isinstance(content, list):
+        return content, []
+    said: list[Any] = []
+    thought: list[Any] = []
+    for part in content:
+        (thought if str(objects(part).get("type", "")).startswith(_THINKS) else said).append(part)
+    return said, thought
 
 
 def _refused(part: Any) -> Any:

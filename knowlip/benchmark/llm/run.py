@@ -259,6 +259,7 @@ def _results(
     }
     setup |= {
         "tiles": len({one.tile_id for one in asked.questions}),
+        "tiles_without_texts": bench.without_texts,
         "clusters": CLUSTERS[bench.unit],
         "encoders": {config.encoder: ""},
     }

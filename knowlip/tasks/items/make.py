@@ -21,7 +21,7 @@ from knowlip.base.settings import plain
 from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES, landform_shares
 from knowlip.dataset import Dataset
 from knowlip.jobs.store import alone
-from knowlip.language.categories import UNTYPED, category_of, untyped
+from knowlip.language.categories import category_of, untyped
 from knowlip.language.clear import ImageLabels, Spot, clear_facts
 from knowlip.language.questions import Askable, Question, QuestionType, tile_askables
 from knowlip.language.tile_facts import Facts
@@ -140,7 +140,8 @@ def _of_set(data: Dataset) -> tuple[tuple[str, ...], bool]:
     if data.truth():
         return TARGET_CATEGORIES, True
     rows = data.annotations()
-    categories = tuple(sorted({category_of(str(name)) for name in rows["category"]} - {*UNTYPED}))
+    names = {category_of(str(name)) for name in rows["category"].unique()}
+    categories = tuple(sorted(name for name in names if not untyped(name)))
     return categories, not all(untyped(str(name)) for name in rows["type"].unique())
 
 

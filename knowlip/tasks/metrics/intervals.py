@@ -88,7 +88,7 @@ def proportion(hits: Sequence[bool] | np.ndarray, clusters: Sequence[str] | np.n
     # As if all trials of a cluster were one. Clusters of unequal size count as fewer (Kish's effective number).
     trials = float(len(values) ** 2 / np.square(sizes, dtype=float).sum())
     unequal = f" that count as {trials:.1f} equal ones" if trials < len(sizes) - 0.05 else ""
-    method = f"{_SCORE} over {len(sizes)} clusters{unequal}"
+    method = f"{_SCORE} over {len(sizes)} cluster{'s' * (len(sizes) > 1)}{unequal}"
     return Estimate(share, wilson(share * trials, trials), len(values), method)
 
 
