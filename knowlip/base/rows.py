@@ -27,6 +27,8 @@ BLIND: Final = "blind:"
 """What the encoder of a reference row begins with."""
 _LONGEST: Final = 1000
 """Characters of a text in a row of a file."""
+_LONGEST_NOTE: Final = 20_000
+"""Of its note, which holds what each of many folds and seeds has to say."""
 _MOST_ROWS: Final = 100_000
 _MOST_BYTES: Final = 64 << 20
 
@@ -219,8 +221,10 @@ def row_from(value: object) -> Row:
     if value.keys() - names or needed - value.keys():
         raise ValueError(f"a row must have {', '.join(sorted(needed))}, and may have note, unit, better.")
     texts = {name: value[name] for name in (*names - {"value", "ci", "n", "floor"},) if name in value}
-    if wrong := [name for name, text in texts.items() if not isinstance(text, str) or len(text) > _LONGEST]:
-        raise ValueError(f"{wrong[0]} of a row must be a text of at most {_LONGEST} characters.")
+    for name, text in texts.items():
+        most = _LONGEST_NOTE if name == "note" else _LONGEST
+        if not isinstance(text, str) or len(text) > most:
+            raise ValueError(f"{name} of a row must be a text of at most {most} characters.")
     for name, kind in (("unit", Unit), ("better", Better)):
         if texts.get(name, get_args(kind)[0]) not in get_args(kind):
             raise ValueError(f"{name} of a row must be {' or '.join(get_args(kind))}.")

@@ -6,6 +6,7 @@ tell it, and beside it CFAR, which no training taught.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -45,7 +46,9 @@ from knowlip.tasks.detect_rows import (
     DetectionTables,
     floor_table,
     found_table,
+    read_tables,
     rows_of,
+    table_rows,
     tiles_table,
     truth_table,
     write_tables,
@@ -124,10 +127,11 @@ class Detection(FinetunedTask[BoxedImages]):
         classes = sorted({name for tile in self.sides.train for name in self.objects[tile].classes})
         if not classes:
             raise ValueError(f"No object of {config.dataset} is left to learn from.")
-        for tile in self.sides.test:
-            for name in {*self.truth[tile].classes} - {*classes}:
-                key = f"measured tiles with objects of the class {name}, which no training tile has"
-                self.sides.left[key] = self.sides.left.get(key, 0) + 1
+        strange = Counter(name for one in self.truth.values() for name in {*one.classes} - {*classes})
+        self._strange = " ".join(
+            f"{count} measured tiles have objects of the class {name}, which no training tile has: none can be found."
+            for name, count in sorted(strange.items())
+        )
         encoder = open_encoder(config.encoder, engine.device, config.size, config.seed)
         self.encoder_sha256 = encoder_sha256(encoder)  # before it learns
         index = self.measured.tiles()
@@ -187,6 +191,9 @@ class Detection(FinetunedTask[BoxedImages]):
     def begin(self) -> None:
         say(f"{len(self.sides.train)} tiles to learn from, {len(self.sides.test)} to measure, {self.sides.left or ''}")
 
+    def cautions(self) -> list[str]:
+        return [self._strange] if self._strange else []
+
     def state(self) -> dict[str, Any]:
         return {"cpu_seconds": self.cpu_seconds}
 
@@ -232,6 +239,8 @@ class Detection(FinetunedTask[BoxedImages]):
                 "test_tiles": len(self.sides.test),
                 "left_out": dict(self.sides.left),
                 "cpu_seconds": self.cpu_seconds,
+                "note": self._note,
+                "floor_note": self.sides.division.note,
             }
             setup: dict[str, Json] = {
                 "dataset_fingerprint": self.data.fingerprint,
@@ -272,7 +281,13 @@ class Detection(FinetunedTask[BoxedImages]):
         write_tables(config.out, tables)
         draw_pictures(config.out / PICTURES, self.measured, found, tables.truth, sides.test)
         data = (config.test_on or config.dataset).resolve().name
-        return rows_of([config.out], data, config.split_name, config.encoder, self.unseen.note)
+        read = read_tables([config.out])
+        return table_rows(read, data, config.split_name, config.encoder, self._note, sides.division.note)
+
+    @property
+    def _note(self) -> str:
+        """What must be said beside every figure of the model."""
+        return " ".join(one for one in (self.sides.division.note, self._strange, self.unseen.note) if one)
 
 
 def settle_counts(folder: Path, data: Dataset, label: str = "category", precision: str = "bf16") -> CountScores:

@@ -22,7 +22,7 @@ from knowlip.tasks.metrics.boxes import CORNERS, OVERLAPS, ap_estimate, coco_sco
 from knowlip.tasks.metrics.intervals import Estimate
 from knowlip.tasks.metrics.rotated import POINTS, rotated_overlaps
 from knowlip.tasks.objects import TileObjects
-from knowlip.tasks.runs import FLOOR, PREDICTIONS
+from knowlip.tasks.runs import FLOOR, PREDICTIONS, notes_of
 
 CFAR: Final = "floor.parquet"
 TRUTH: Final = "truth.parquet"
@@ -162,62 +162,77 @@ def read_tables(folders: Sequence[Path]) -> DetectionTables:
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 
-def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str, note: str = "") -> tuple[Row, ...]:
-    """Figures of all tiles that the folds have measured, with intervals over groups of near copies.
+def rows_of(folders: Sequence[Path], data: str, split: str, encoder: str) -> tuple[Row, ...]:
+    """Figures of all tiles that the folds have measured, with what their run folders say beside them.
 
     Args:
-        folders: run folders of the folds.
+        folders: finished run folders of the folds.
         data, split, encoder: names for the rows.
-        note: what a reader must know of them.
     """
-    tables = read_tables(folders)
+    return table_rows(read_tables(folders), data, split, encoder, *notes_of(folders, "detect", encoder))
+
+
+def table_rows(
+    tables: DetectionTables, data: str, split: str, encoder: str, note: str = "", floor_note: str = ""
+) -> tuple[Row, ...]:
+    """Figures of tables, with intervals over groups of near copies.
+
+    Args:
+        tables: of all tiles that were measured.
+        data, split, encoder: names for the rows.
+        note: what a reader must know of the model's figures.
+        floor_note: the same of CFAR's.
+    """
     places = [("", tables.tiles)]
     for place in ("inshore", "offshore"):
         if (chosen := tables.tiles["place"] == place).any():
             places.append((f", {place}", tables.tiles[chosen]))
     rows: list[Row] = []
     for suffix, tiles in places:
-        rows += _rows_of_tiles(tables, tiles, suffix, (data, split, "detect"), encoder, note)
+        rows += _rows_of_tiles(tables, tiles, suffix, (data, split, "detect"), encoder, (note, floor_note))
     return tuple(rows)
 
 
 def _rows_of_tiles(
-    tables: DetectionTables, tiles: pd.DataFrame, suffix: str, key: tuple[str, str, str], encoder: str, note: str
+    tables: DetectionTables,
+    tiles: pd.DataFrame,
+    suffix: str,
+    key: tuple[str, str, str],
+    encoder: str,
+    notes: tuple[str, str],
 ) -> list[Row]:
-    """Rows of some tiles: AP50 and AP with intervals and CFAR beside them, then what COCO prints more."""
+    """Rows of some tiles: AP50 and AP with intervals, then what COCO prints more, all with CFAR beside them."""
     groups = dict(zip(tiles["tile_id"], tiles["group"]))
     found, floor, truth = (table[table["tile_id"].isin(groups)] for table in tables[:3])
     if not len(truth[~truth["ignored"].astype(bool)]):
         return []
     # CFAR knows no classes: it is measured on all objects as one, which can only raise it.
-    as_one = truth.assign(category="")
-    floors = {"AP50": ap_estimate(floor, as_one, groups)}
-    if not suffix:
-        floors["AP"] = ap_estimate(floor, as_one, groups, OVERLAPS)
-    values = coco_scores(found, truth, list(groups))
-    rows = []
+    floor, as_one = floor.assign(category=""), truth.assign(category="")
+    rows: list[Row] = []
 
-    def row(name: str, who: str, one: Estimate, low: Estimate | None, said: str) -> Row:
-        value = one.value if np.isfinite(one.value) else None
-        beside = (low.value, "CFAR") if low is not None and np.isfinite(low.value) else (None, "")
-        absent = "Nothing of this kind is there to be found."
-        text = f"{said} {one.note}".strip() if value is not None else absent
-        return Row(*key, who, f"{name}{suffix}", value, one.ci, one.n, beside[0], beside[1], text)
+    def add(name: str, one: Estimate, low: Estimate) -> None:
+        beside = (low.value, "CFAR") if np.isfinite(low.value) else (None, "")
+        for who, each, said in ((encoder, one, notes[0]), (f"{FLOOR}CFAR", low, notes[1])):
+            value = each.value if np.isfinite(each.value) else None
+            absent = "Nothing of this kind is there to be found."
+            text = f"{said} {each.note}".strip() if value is not None else absent
+            rows.append(Row(*key, who, f"{name}{suffix}", value, each.ci, each.n, *beside, text))
 
-    for name, at in (("AP50", OVERLAPS[:1]), ("AP", OVERLAPS)):
-        if name not in floors:
-            continue
+    values, lows = (coco_scores(*pair, list(groups)) for pair in ((found, truth), (floor, as_one)))
+    for name, at in (("AP50", OVERLAPS[:1]), ("AP", OVERLAPS))[: 1 if suffix else 2]:
         estimate = ap_estimate(found, truth, groups, at)
         estimate = Estimate(values[name], estimate.ci, estimate.n, estimate.method)
-        rows.append(row(name, encoder, estimate, floors[name], note))
-        rows.append(row(name, f"{FLOOR}CFAR", floors[name], floors[name], ""))
+        add(name, estimate, ap_estimate(floor, as_one, groups, at))
     count = int((~truth["ignored"].astype(bool)).sum())
     for name in () if suffix else ("AP75", "AP small", "AP medium", "AP large", "AR"):
-        rows.append(row(name, encoder, Estimate(values[name], None, count), None, note))
-    if not suffix and (found["corners"].map(len) == len(POINTS)).any() and (truth["corners"].map(len) == 8).all():
-        turned, true = _pointed(found), _pointed(truth)
-        estimate = ap_estimate(turned, true, groups, OVERLAPS[:1], POINTS, rotated_overlaps)
-        rows.append(row("AP50, rotated boxes", encoder, estimate, None, note))
+        add(name, Estimate(values[name], None, count), Estimate(lows[name], None, count))
+    # A detector that gives upright boxes alone is not measured by rotated ones; one that finds nothing may be either.
+    if not suffix and (found["corners"].map(len) == len(POINTS)).all() and (truth["corners"].map(len) == 8).all():
+        ways = ((_pointed(found), _pointed(truth)), (_upright(floor), _pointed(as_one)))
+        add(
+            "AP50, rotated boxes",
+            *(ap_estimate(*one, groups, OVERLAPS[:1], POINTS, rotated_overlaps) for one in ways),
+        )
     return rows
 
 
@@ -226,3 +241,9 @@ def _pointed(table: pd.DataFrame) -> pd.DataFrame:
     table = table[table["corners"].map(len) == len(POINTS)]
     numbers = np.array(table["corners"].to_list(), float).reshape(-1, len(POINTS))
     return table.assign(**dict(zip(POINTS, numbers.T)))
+
+
+def _upright(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with its upright boxes as rotated ones in columns."""
+    around = ("left", "top", "right", "top", "right", "bottom", "left", "bottom")
+    return table.assign(**{point: table[side] for point, side in zip(POINTS, around)})

@@ -71,6 +71,11 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
     )
     results.write(tmp_path / "m.json")
     assert read_results(tmp_path / "m.json") == results
+    many = " ".join(
+        f"No training pixel of fold {fold} is one of {', '.join(map(str, range(99)))}." for fold in range(9)
+    )
+    Results((replace(ROW, note=many),)).write(tmp_path / "many.json")
+    assert read_results(tmp_path / "many.json").rows[0].note == many, "what nine folds have to say"
     assert results.encoders == {"ours": "ab"}
     later = replace(ROW, value=0.7, ci=None)
     assert merged([ROW, silent], [later]) == (later, silent)
@@ -86,7 +91,8 @@ def test_results_come_back_as_they_were(tmp_path: Path) -> None:
         ({"ci": {"0": 1}}, "two numbers"),
         ({"n": 4.5}, "whole number"),
         ({"metric": ["x"]}, "text of at most"),
-        ({"note": "x" * 2000}, "text of at most"),
+        ({"note": "x" * 30_000}, "text of at most"),
+        ({"encoder": "x" * 2000}, "text of at most"),
         ({"unit": "metres"}, "unit of a row"),
         ({"extra": 1}, "must have"),
     ],

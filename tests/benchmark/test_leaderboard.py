@@ -198,6 +198,33 @@ def test_what_differs_never_stands_in_one_column(tmp_path: Path) -> None:
     assert found[".md"].index("floor:HOG") > found[".md"].index("c, linear probe"), "floors stand last"
 
 
+def test_other_numbers_of_parts_are_other_boards(tmp_path: Path) -> None:
+    """Of three parts two thirds are learned from, of five four fifths: their figures are not compared."""
+    row = replace(MODEL, split="groups")
+    for folds in (3, 5):
+        Results((replace(row, encoder=f"m{folds}"),), {}, {"folds": folds, "protocol": "groups"}).write(
+            tmp_path / f"{folds}.json"
+        )
+    (table,) = tables_of(read_sources([tmp_path / "3.json", tmp_path / "5.json"]))
+    assert [(board.split, board.lines) for board in table.boards] == [
+        ("groups", ["m5, linear probe"]),
+        ("groups, 3 parts", ["m3, linear probe"]),
+    ]
+    Results((MODEL,), {}, {"folds": 3, "protocol": "own"}).write(tmp_path / "own.json")
+    assert board_of(tmp_path / "own.json").split == "test", "nothing is divided by the set's own split"
+
+
+def test_floors_of_other_trials_do_not_keep_models_from_being_compared(tmp_path: Path) -> None:
+    models = [replace(MODEL, encoder=name, value=value) for name, value in (("a", 0.8), ("b", 0.5))]
+    floors = [
+        replace(MODEL, encoder=f"floor:{name}", metric="top-1", value=0.3, ci=None, n=500) for name in ("x", "y", "z")
+    ]
+    board = board_of(rows_file(tmp_path, *floors, *models))
+    assert [line for line, _ in board.columns[0].ranked] == ["a, linear probe", "b, linear probe"]
+    assert board.columns[0].n == 400
+    assert {line for line, one in board.columns[0].entries.items() if one.other_n} == {"floor:x", "floor:y", "floor:z"}
+
+
 def test_two_versions_of_a_data_set_are_two_boards(tmp_path: Path) -> None:
     paths = [rows_file(tmp_path / name, MODEL, fingerprint=name * 32, name=name) for name in ("aa", "bb")]
     (table,) = tables_of(read_sources(paths))
@@ -225,6 +252,16 @@ def test_a_missing_cell_says_why(tmp_path: Path) -> None:
     for text in (found[".html"], found[".md"].replace("\\", ""), found[".tex"]):
         assert "broken: failed (it fell over)" in text
         assert "not run" in text
+    # Of two entries of a suite that measure one task, and of two protocols, only its own board is told.
+    few = {**failed, "task": "few", "label": "few", "model": "x", "reason": "too few"}
+    apart = {**failed, "task": "whole", "label": "whole", "protocol": "groups", "model": "y", "reason": "no groups"}
+    boards = [replace(MODEL, split=split) for split in ("test, few", "test, whole", "groups, whole")]
+    (table,) = tables_of(read_sources([rows_file(tmp_path / "two", *boards, suite={"cells": [few, apart]})]))
+    assert {board.split: [one.model for one in board.missing] for board in table.boards} == {
+        "test, few": ["x"],
+        "test, whole": [],
+        "groups, whole": ["y"],
+    }
     unfit = replace(MODEL, encoder="pixels", value=None, ci=None, note="It does not read texts.")
     found = made(tmp_path / "unfit", rows_file(tmp_path / "unfit-in", MODEL, unfit))
     assert "It does not read texts." in found[".html"]
@@ -282,6 +319,15 @@ def test_names_are_no_markup_in_any_format(tmp_path: Path) -> None:
     assert r"\input{y}" not in found[".tex"]
     for row in csv.reader(found[".csv"].splitlines()):
         assert not any(one.startswith(("=", "+", "@")) for one in row)
+
+
+def test_names_that_look_like_an_argument_of_a_line_are_kept_in_latex(tmp_path: Path) -> None:
+    """After the end of a line, and the rule below the head, TeX takes [...] and * for arguments of these."""
+    rows = [replace(MODEL, encoder=name) for name in ("[base] one", "*two")]
+    text = made(tmp_path / "out", rows_file(tmp_path, *rows))[".tex"]
+    assert not re.search(r"(\\\\|rule)\s*[\[*](?!2pt)", text)
+    assert "{[}base] one" in text
+    assert "{*}two" in text
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,20 @@ from knowlip.tasks.detect_batches import View, batched
 from knowlip.tasks.detect_curve import read_curve
 from knowlip.tasks.detect_folder import detector_count_scores, load_detector, read_weights
 from knowlip.tasks.detect_pictures import FALSE_ALARM, MISSED, RIGHT, draw_boxes
-from knowlip.tasks.detect_rows import TILES, TRUTH, found_table, read_tables, rows_of
+from knowlip.tasks.detect_rows import (
+    FOUND_SCHEMA,
+    TILES,
+    TRUTH,
+    DetectionTables,
+    floor_table,
+    found_table,
+    read_tables,
+    rows_of,
+    table_rows,
+    tiles_table,
+    truth_table,
+    write_tables,
+)
 from knowlip.tasks.metrics.boxes import CORNERS, coco_scores
 from knowlip.tasks.metrics.intervals import ALL_ALIKE
 from knowlip.tasks.objects import ClassMap, TileObjects, inshore_tiles, read_objects
@@ -268,6 +281,61 @@ def test_folds_are_pooled_and_masks_give_rotated_boxes(boxed: Path, tmp_path: Pa
         rows_of([folders[0], folders[0]], "bars", "groups", "mine")
     for name in (PREDICTIONS, TRUTH, TILES):
         assert (folders[0] / name).is_file()
+
+
+def test_rows_of_folds_say_what_those_of_a_fold_say(boxed: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / f"fold-{fold}" for fold in range(2)]
+    single = [
+        detect(config(boxed, folder, protocol="random", fold=fold, folds=2, steps=2))
+        for fold, folder in enumerate(folders)
+    ]
+    rows = BENCH.rows(folders, "bars", "random", "mine")
+    assert all("Copies stand on both sides." in row.note for row in rows if row.value is not None)
+    assert all("Copies stand on both sides." in str(row["note"]) for row in single[0]["rows"] if row["value"])
+    assert {row.metric for row in rows if row.encoder == "floor:CFAR"} == {row.metric for row in rows}
+    assert all(row.floor_name == "CFAR" for row in rows if row.value is not None), "no figure without its floor"
+
+
+def test_a_class_that_nobody_learned_is_told_in_every_row(
+    boxed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Dataset(boxed)
+    test, read = {*data.tiles("test")["tile_id"]}, Dataset.annotations
+
+    def other(self: Dataset) -> pd.DataFrame:
+        table = read(self)
+        return table.assign(category=["boat" if tile in test else "bar" for tile in table["tile_id"]])
+
+    there = len(test & {*data.annotations()["tile_id"]})
+    monkeypatch.setattr(Dataset, "annotations", other)
+    result = detect(config(boxed, tmp_path / "run", steps=2))
+    told = f"{there} measured tiles have objects of the class boat, which no training tile has"
+    known = [row for row in result["rows"] if row["value"] is not None and row["encoder"] != "floor:CFAR"]
+    assert known
+    assert all(told in str(row["note"]) for row in known)
+
+
+def test_upright_floors_of_rotated_boxes_are_measured_as_rotated(tmp_path: Path) -> None:
+    """A detector that finds nothing has a row of 0, and CFAR's upright box of an upright object is right."""
+    corners = np.array([[10.0, 10], [30, 10], [30, 20], [10, 20]])
+    truth = {
+        name: TileObjects(
+            (64, 64), np.array([[10.0, 10, 30, 20]]), ("a",), np.zeros(1, bool), (corners,), (corners,), True
+        )
+        for name in ("one", "two")
+    }
+    box = np.array([[10.0, 10, 30, 20]])
+    tables = DetectionTables(
+        pd.DataFrame(columns=FOUND_SCHEMA.names),
+        floor_table(["one", "two"], [(box, np.ones(1)), (box + 20, np.ones(1))]),
+        truth_table(truth),
+        tiles_table(truth, {name: name for name in truth}, None),
+    )
+    write_tables(tmp_path, tables)
+    rows = {(row.encoder, row.metric): row for row in table_rows(read_tables([tmp_path]), "d", "test", "mine")}
+    assert rows["mine", "AP50, rotated boxes"].value == 0
+    # One of two is found by the first of two boxes of one score: 51 of 101 recalls, at a precision of 1.
+    assert rows["mine", "AP50, rotated boxes"].floor == pytest.approx(51 / 101)
 
 
 def test_another_set_is_measured_with_its_classes_mapped(boxed: Path, tmp_path: Path) -> None:

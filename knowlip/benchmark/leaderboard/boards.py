@@ -174,7 +174,7 @@ def tables_of(sources: Sources) -> list[BoardTable]:
     """All that was read, on boards, in the order of the paper's tables; those without a row are left out."""
     groups: dict[tuple[str, str, str], list[Told]] = defaultdict(list)
     for told in sources.rows:
-        groups[told.row.task, told.row.data, told.row.split].append(told)
+        groups[told.row.task, told.row.data, told.split].append(told)
     if len(groups) > _MOST_BOARDS:
         raise ValueError(f"There are {len(groups):,} boards in what was given, more than {_MOST_BOARDS:,}: give less.")
     boards = []
@@ -244,13 +244,7 @@ def _board(key: tuple[int, str, str, str, str], rows: Sequence[Told], missing: S
             f"{board.name[:200]} has {len(board.lines):,} lines and {len(own):,} metrics, more than {_MOST_CELLS:,} "
             "cells: that is no table."
         )
-    board.missing = [
-        one
-        for one in missing
-        if one.data == data
-        and task in one.measures
-        and (one.protocol in ("", "own") or re.split(", ", split)[0] == one.protocol)
-    ]
+    board.missing = [one for one in missing if one.belongs_to(data, task, split)]
     if of_files:
         board.notes.append("Two files have other figures of the same line: both stand here, with their files.")
     if version == "" and len({told.fingerprint for told in rows}) > 1:
@@ -268,8 +262,9 @@ def _same(one: Row, other: Row) -> bool:
 
 
 def _settle(column: Column) -> None:
-    """What most figures of a column share."""
-    counts = Counter(one.row.n for one in column.entries.values() if one.row.value is not None)
+    """What most figures of a column share: of models, where there are any, since they are what is compared."""
+    known = [one.row for one in column.entries.values() if one.row.value is not None]
+    counts = Counter(row.n for row in known if is_model(row)) or Counter(row.n for row in known)
     column.n = counts.most_common(1)[0][0] if counts else 0
     for line, one in column.entries.items():
         if one.row.value is not None and one.row.n != column.n:

@@ -18,7 +18,7 @@ from knowlip.benchmark.run import ROWS
 from knowlip.benchmark.run import SETTINGS as BENCH
 from knowlip.benchmark.suite.cells import CELLS
 from knowlip.language.questions import QUESTION_TYPES
-from knowlip.tasks.protocols import APART, OWN, RANDOM
+from knowlip.tasks.protocols import APART, FOLDS, OWN, RANDOM, Protocol
 from knowlip.tasks.runs import FLOOR, METRICS
 
 _TOLD: Final = ("command", "commit", "cpu_seconds", "date", "machine")
@@ -26,6 +26,8 @@ _TOLD: Final = ("command", "commit", "cpu_seconds", "date", "machine")
 _MOST_ROWS: Final = 100_000
 _MOST_BYTES: Final = 64 << 20
 _MOST_CELLS: Final = 10_000
+_PARTS: Final[tuple[Protocol, ...]] = ("random", "groups")
+"""Protocols that divide tiles anew; rows name them as their split."""
 _SPLITS: Final = {OWN: "test", APART: "groups", RANDOM: "random"}
 _AUDITED: Final = {
     "floors": ("classify", "top-1"),
@@ -54,6 +56,14 @@ class Told:
     """Run folders that it was measured in: of each seed its folds. () where they are not at hand."""
     dataset: Path | None = None
     """Folder of the data set, where the runs name it."""
+    folds: int = FOLDS
+    """Parts that the tiles were divided into, as far as the file says."""
+
+    @property
+    def split(self) -> str:
+        """The row's, with the number of parts where it is not the usual one: more parts leave more to learn from."""
+        divided = self.row.split.split(", ")[0] in _PARTS
+        return f"{self.row.split}, {self.folds} parts" if divided and self.folds != FOLDS else self.row.split
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,15 @@ class Missing:
     protocol: str
     state: str
     reason: str
+    label: str = ""
+    """What rows would say behind their split."""
+
+    def belongs_to(self, data: str, task: str, split: str) -> bool:
+        """Whether its rows would stand on a board."""
+        if self.data != data or task not in self.measures or (self.label and f", {self.label}, " not in f"{split}, "):
+            return False
+        first = split.split(", ")[0]
+        return first == self.protocol if first in _PARTS else self.protocol in ("", "own")
 
 
 @dataclass
@@ -158,7 +177,8 @@ def _read_rows(file: Path, name: str, content: Mapping[str, Any], found: Sources
         return f"suite, {done} of {len(cells)} cells with figures, {len(rows):,} rows"
     runs = bench_runs(file.parent) if file.name == ROWS else ()
     data = _dataset_of(file.parent) if runs else None
-    found.rows += [Told(row, name, *version, "", _runs_of(row, runs), data) for row in rows]
+    folds = _folds(setup)
+    found.rows += [Told(row, name, *version, "", _runs_of(row, runs), data, folds) for row in rows]
     return f"{'bench run' if runs else 'rows'}, {len(rows):,} rows"
 
 
@@ -175,6 +195,7 @@ def _cells(root: Path, cells: Sequence[Any], found: Sources) -> tuple[dict[tuple
         if told["state"] != "done":
             measures = tuple(_text(task) for task in cell["measures"])
             named = {part: told[part] for part in ("model", "task", "data", "protocol", "state", "reason")}
+            named["label"] = _text(cell.get("label", ""))  # suites of former versions do not say it
             found.missing.append(Missing(measures=measures, **named))
             continue
         done += 1
@@ -185,7 +206,7 @@ def _cells(root: Path, cells: Sequence[Any], found: Sources) -> tuple[dict[tuple
         known = _settings(folder) if inside else {}
         for key in cell["rows"]:
             row_key = tuple(_text(part) for part in key)
-            of.setdefault(row_key, Told(_NO_ROW, "", *_version(known), told["config"], runs, data))
+            of.setdefault(row_key, Told(_NO_ROW, "", *_version(known), told["config"], runs, data, _folds(known)))
     return of, done
 
 
@@ -215,6 +236,12 @@ def _version(known: Mapping[str, Any]) -> tuple[str, str]:
     """Hashes of a data set's tiles and labels."""
     tiles, labels = (known.get(name, "") for name in ("dataset_fingerprint", "labels_sha256"))
     return (tiles if isinstance(tiles, str) else ""), (labels if isinstance(labels, str) else "")
+
+
+def _folds(known: Mapping[str, Any]) -> int:
+    """Parts that tiles were divided into; the usual number where nothing says."""
+    folds = known.get("folds", FOLDS)
+    return folds if isinstance(folds, int) and not isinstance(folds, bool) and 2 <= folds <= _MOST_ROWS else FOLDS
 
 
 def _dataset_of(folder: Path) -> Path | None:

@@ -30,6 +30,9 @@ _LATEX: Final = {
     "∅": r"$\varnothing$",
     "−": "$-$",
     "±": r"$\pm$",
+    # Behind the end of a line of a table both would be taken for its arguments, and be gone.
+    "[": "{[}",
+    "*": "{*}",
 }
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a table program takes for the start of a formula."""

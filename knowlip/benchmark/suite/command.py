@@ -145,7 +145,8 @@ def _collect(
         keys: list[Json] = [list(row.key) for row in own]
         facts: dict[str, Json] = {
             **{"cell": cell.name, "task": cell.task, "data": cell.data, "protocol": cell.protocol},
-            **{"model": cell.model, "kind": cell.kind, "config": end.config, "measures": list(cell.measures)},
+            **{"model": cell.model, "kind": cell.kind, "label": cell.label, "config": end.config},
+            "measures": list(cell.measures),
         }
         told.append({**facts, "state": end.state, "reason": end.reason, "seconds": end.seconds, "rows": keys})
         runs += _runs(cell, end, facts)
