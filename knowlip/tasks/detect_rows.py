@@ -216,7 +216,8 @@ def _rows_of_tiles(
             value = each.value if np.isfinite(each.value) else None
             absent = "Nothing of this kind is there to be found."
             text = f"{said} {each.note}".strip() if value is not None else absent
-            rows.append(Row(*key, who, f"{name}{suffix}", value, each.ci, each.n, *beside, text))
+            row = Row(*key, who, f"{name}{suffix}", value, each.ci, each.n, beside[0], beside[1], text)
+            rows.append(row)
 
     values, lows = (coco_scores(*pair, list(groups)) for pair in ((found, truth), (floor, as_one)))
     for name, at in (("AP50", OVERLAPS[:1]), ("AP", OVERLAPS))[: 1 if suffix else 2]:
@@ -229,10 +230,8 @@ def _rows_of_tiles(
     # A detector that gives upright boxes alone is not measured by rotated ones; one that finds nothing may be either.
     if not suffix and (found["corners"].map(len) == len(POINTS)).all() and (truth["corners"].map(len) == 8).all():
         ways = ((_pointed(found), _pointed(truth)), (_upright(floor), _pointed(as_one)))
-        add(
-            "AP50, rotated boxes",
-            *(ap_estimate(*one, groups, OVERLAPS[:1], POINTS, rotated_overlaps) for one in ways),
-        )
+        one, low = (ap_estimate(*way, groups, OVERLAPS[:1], POINTS, rotated_overlaps) for way in ways)
+        add("AP50, rotated boxes", one, low)
     return rows
 
 
