@@ -233,6 +233,7 @@ class Detection(FinetunedTask[BoxedImages]):
             taught = taught_on(self.data, self.sides.train)
             save_detector(self.kept, state, out / "model", self.config, self.learned, taught, self._count_scores())
             draw_curve(out / "log.jsonl", out / "curve.png")
+            # What is measured is what is on disk; the rows of several folds read their notes from here.
             rows = self.measure(load_detector(out / "model", self.engine.device))
             details: dict[str, Json] = {
                 "train_tiles": len(self.sides.train),

@@ -18,7 +18,7 @@ from knowlip.models.weights.clip import ClipNames
 from knowlip.models.weights.ledger import WeightLedger
 from knowlip.models.weights.shape import Activation, build_vit, fill_vit, vit_shape
 from knowlip.models.weights.source import Source
-from knowlip.models.weights.vit import CLIP
+from knowlip.models.weights.vit import CLIP, stated_normalisation
 
 _HEADS = {768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 """Width -> heads of the published CLIPs' ViTs: B, L, H, g, bigG. H has 80 channels a head, not 64."""
@@ -291,15 +291,15 @@ def _hugging_face(config: dict[str, Any], source: Source) -> dict[str, Any]:
             raise ValueError(f"{source.path} has the activation {one['hidden_act']!s:.40}, which is not read.")
         found[part] = {"activation": words[one.get("hidden_act", "quick_gelu")], "eps": one.get("layer_norm_eps", 1e-5)}
         found[part]["heads"] = one.get("num_attention_heads", 12 if part == "vision" else 8)
-    told = source.pixels
-    if "image_mean" in told and "image_std" in told:
+    stated, who = stated_normalisation(source)
+    if stated is not None:
         path = Path(source.path).with_name("preprocessor_config.json")
-        found["pixels"] = (_three(told["image_mean"], path), _three(told["image_std"], path), f"as {path.name} says")
+        found["pixels"] = (_three(stated[0], path), _three(stated[1], path), who.rstrip("."))
     return found
 
 
 def _three(values: Any, path: Path) -> tuple[float, ...]:
-    numbers = values if isinstance(values, list) else []
+    numbers = list(values) if isinstance(values, list | tuple) else []
     if len(numbers) not in (1, 3) or not all(isinstance(one, int | float) for one in numbers):
         raise ValueError(f"{path} has no sound mean and deviation of pixels.")
     return tuple(float(one) for one in values)

@@ -1,7 +1,6 @@
 """Any plain ViT of Hugging Face (`ViTModel` and what has one, `ViTMAEModel`): its folder, with config.json."""
 
 import re
-from dataclasses import replace
 
 import torch
 
@@ -64,14 +63,6 @@ def read(source: Source, settings: Settings, size: int | None = None) -> Foreign
         else:
             name = next((re.sub(old, new, short) for old, new in _NAMES if re.fullmatch(old, short)), key)
             named.parts[name] = (key,)
-    told, facts = source.config.get("layer_norm_eps"), FACTS
-    if not isinstance(told, int | float) or "hidden_act" not in source.config:
+    if "layer_norm_eps" not in source.config or "hidden_act" not in source.config:
         raise ValueError(f"{source.path} needs config.json beside it: no shape tells layer_norm_eps and hidden_act.")
-    facts = replace(facts, eps=float(told))
-    mean, std = source.pixels.get("image_mean"), source.pixels.get("image_std")
-    if isinstance(mean, list) and isinstance(std, list):
-        numbers = [*mean, *std]
-        if not all(isinstance(one, int | float) for one in numbers):
-            raise ValueError(f"preprocessor_config.json beside {source.path} has no sound image_mean and image_std.")
-        facts = replace(facts, mean=tuple(mean), std=tuple(std), who="the configs beside it")
-    return read_plain(source, settings, size, named, facts, "Hugging Face's ViT")
+    return read_plain(source, settings, size, named, FACTS, "Hugging Face's ViT")

@@ -14,7 +14,7 @@ from knowlip.models.weights.heads import said_heads
 from knowlip.models.weights.ledger import WeightLedger
 from knowlip.models.weights.shape import ACTIVATIONS, KERNEL, Activation, Named, build_vit, fill_vit, vit_shape
 from knowlip.models.weights.source import Source
-from knowlip.models.weights.vit import IMAGENET
+from knowlip.models.weights.vit import IMAGENET, stated_normalisation
 
 VIT_HEADS: Mapping[int, int] = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 """Width -> heads of the published plain ViTs: tiny, small, base, large, huge."""
@@ -110,7 +110,8 @@ def read_plain(
         if "activation" in settings.given and told != activation:
             raise ValueError(f"{source.path} has {told}, as config.json says, not {activation}: leave out activation.")
         activation, given = cast(Activation, told), "config.json says"
-    said.append(f"{activation}, as {given}; norm's epsilon {facts.eps:g}, as {facts.who} says.")
+    eps, who = _eps(source, facts)
+    said.append(f"{activation}, as {given}; norm's epsilon {eps:g}, as {who} says.")
     depth = len({name.split(".")[1] for name in named.parts if name.startswith("blocks.")})
     chosen = [layer if layer > 0 else depth + 1 + layer for layer in layers]
     if chosen:
@@ -124,20 +125,9 @@ def read_plain(
                     named.drop(part, "behind the last layer that is read")
         said.append(f"Tokens are the patches behind block {', '.join(map(str, chosen))} of {depth}, without a norm.")
     needs = [part for part in facts.needs if not (chosen and part == "norm")]
-    shape = vit_shape(source.path, source.state, named, heads, activation, facts.eps, needs=needs)
-    mean, std = settings.numbers("mean"), settings.numbers("std")
-    if (mean is None) != (std is None):
-        raise ValueError("Give mean and std together.")
-    if mean is None or std is None:
-        mean, std = facts.mean, facts.std
-        if mean is None or std is None or len(mean) != shape.channels:
-            raise ValueError(
-                f"{source.path} reads {shape.channels} channels and nobody says how its pixels were normalised: give "
-                "mean=NUMBERS and std=NUMBERS, with / between channels (0 and 1 for pixels in 0..1 as they are)."
-            )
-        said.append(f"Pixels: mean {_numbers(mean)}, deviation {_numbers(std)}, as {facts.who} says.")
-    else:
-        said.append(f"Pixels: mean {_numbers(mean)}, deviation {_numbers(std)}, as mean= and std= say.")
+    shape = vit_shape(source.path, source.state, named, heads, activation, eps, needs=needs)
+    mean, std, who = _pixels(source, settings, facts, shape.channels)
+    said.append(f"Pixels: mean {_numbers(mean)}, deviation {_numbers(std)}, as {who}.")
     side = size or facts.side or shape.side
     tower = build_vit(shape, side)
     ledger = WeightLedger(source, tower, [""], layout)
@@ -186,6 +176,37 @@ def _heads(source: Source, asked: int | None, facts: PlainFacts, width: int, lay
     if known is None:
         raise ValueError(f"{source.path} does not say how many heads its ViT of width {width} has: give heads=NUMBER.")
     return known, f"{known} heads, as every published model of this project of width {width} has (heads=)."
+
+
+def _eps(source: Source, facts: PlainFacts) -> tuple[float, str]:
+    """The epsilon of the norms and who says it."""
+    told = source.config.get("layer_norm_eps")
+    if told is None:
+        return facts.eps, facts.who
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 < told < 1:
+        raise ValueError(f"config.json beside {source.path} has no sound layer_norm_eps.")
+    return float(told), "config.json"
+
+
+def _pixels(
+    source: Source, settings: Settings, facts: PlainFacts, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Mean and deviation of pixels and who says them: the user, what lies beside the file, the project."""
+    mean, std = settings.numbers("mean"), settings.numbers("std")
+    if (mean is None) != (std is None):
+        raise ValueError("Give mean and std together.")
+    if mean is not None and std is not None:
+        return mean, std, "mean= and std= say"
+    stated, _ = stated_normalisation(source)
+    if stated is not None:
+        who = "preprocessor_config.json says" if source.pixels else "config.json says"
+        return tuple(map(float, stated[0])), tuple(map(float, stated[1])), who
+    if facts.mean is None or facts.std is None or len(facts.mean) != channels:
+        raise ValueError(
+            f"{source.path} reads {channels} channels and nobody says how its pixels were normalised: give "
+            "mean=NUMBERS and std=NUMBERS, with / between channels (0 and 1 for pixels in 0..1 as they are)."
+        )
+    return facts.mean, facts.std, f"{facts.who} says"
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -77,7 +77,7 @@ def find_tower(source: Source, timm_name: str, given: Normalisation | None = Non
                 f"tensor is {keys[0]}."
             )
         names, stacked = dinov2_names(source, prefix)
-        stated, who = _stated_normalisation(source)
+        stated, who = stated_normalisation(source)
         tower = Tower(DINOV2, {}, *(given or stated or IMAGENET), stacked=stacked)
         tower.notes += [who] if stated and not given else []
     else:
@@ -122,7 +122,7 @@ def _timm_tower(
     """Whose file it is, and thereby which normalisation it expects: all name the encoder as timm does, so that only
     what lies beside it, and the envelope, tell."""
     layout, assumed = _PREFIXES.get(prefix.removesuffix(".").rpartition(".")[2], ""), ""
-    stated, who = _stated_normalisation(source)
+    stated, who = stated_normalisation(source)
     # What somebody states holds, then a layout with one known training; the rest is a guess, and the report says so.
     normalisation = IMAGENET
     if not layout and "mask_token" in names and "blocks.0.ls1.gamma" in names:
@@ -151,12 +151,24 @@ def _timm_tower(
     return tower
 
 
-def _stated_normalisation(source: Source) -> tuple[Normalisation | None, str]:
+def stated_normalisation(source: Source) -> tuple[Normalisation | None, str]:
     """What the files beside the weights say (timm's `pretrained_cfg`, Hugging Face's preprocessor), and which does.
 
     Raises:
-        ValueError: they say no numbers.
+        ValueError: they say no numbers, or pixels that are not in 0..1 before they are normalised.
     """
+    if source.pixels.get("do_normalize") is False:
+        told = source.config.get("num_channels")
+        channels = told if isinstance(told, int) and 0 < told <= 64 else 3
+        as_they_are = [0.0] * channels, [1.0] * channels
+        return as_they_are, "Pixels are normalised as preprocessor_config.json beside the file says: not at all."
+    factor = source.pixels.get("rescale_factor", 1 / 255)
+    sound = isinstance(factor, int | float) and abs(factor * 255 - 1) < 1e-3
+    if "image_mean" in source.pixels and (source.pixels.get("do_rescale") is False or not sound):
+        raise ValueError(
+            f"preprocessor_config.json beside {source.path} does not bring pixels to 0..1 before it normalises them: "
+            "say mean and std for pixels in 0..1 yourself, without that file."
+        )
     timm_says = source.config.get("pretrained_cfg")
     for known, mean, std, who in (
         (timm_says if isinstance(timm_says, dict) else {}, "mean", "std", "config.json"),

@@ -487,17 +487,24 @@ def hf_vit() -> Case:
 def dinov2() -> Case:
     transformers = pytest.importorskip("transformers")
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 32, "patch_size": 8}
-    model = transformers.Dinov2WithRegistersModel(
-        transformers.Dinov2WithRegistersConfig(**sizes, num_register_tokens=2)
-    )
-    settings = ",mean=0.5/0.5/0.5,std=0.25/0.25/0.25"
-    return transformed(
-        "dinov2",
-        model,
-        {"num_attention_heads": 4, "hidden_act": "gelu", "num_register_tokens": 2},
-        settings,
-        "mask_token",
-    )
+    # Neither the epsilon nor the pixels of Meta's code: what lies beside the weights counts.
+    more = {"num_register_tokens": 2, "layer_norm_eps": 1e-2}
+    model = transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(**sizes, **more))
+    return transformed("dinov2", model, {"num_attention_heads": 4, "hidden_act": "gelu", **more}, "", "mask_token")
+
+
+def dinov3_hf() -> Case:
+    """Hugging Face's layout: other names, queries, keys and values apart, no periods among the weights."""
+    transformers = pytest.importorskip("transformers")
+    if not hasattr(transformers, "DINOv3ViTModel"):
+        pytest.skip("this transformers has no DINOv3")
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 32, "patch_size": 8}
+    told = sizes | {"intermediate_size": 128, "rope_theta": 50.0, "layer_norm_eps": 1e-3, "num_register_tokens": 4}
+    model = transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**told))
+    periods = model.rope_embeddings.inv_freq.clone()
+    made = transformed("dinov3", model, told, ",data=web", "mask_token")
+    model.rope_embeddings.inv_freq.copy_(periods)  # no weight, and in no file
+    return made
 
 
 def coca() -> Case:
@@ -546,7 +553,8 @@ CASES = {
     for case in (
         *(sar_jepa, clip, remoteclip, georsclip, georsclip_raw, skyscript, sarclip, open_clip, hf_clip),
         *(mae, mae_tuned, mae_grey, moco_v3, sarmae, blip, changeclip, bita, geochat, vhm),
-        *(saratr_x, saratr_x_v2, dinosar, dinosar_training, dinov3, prithvi, prithvi_2, ban, hf_vit, dinov2, coca),
+        *(saratr_x, saratr_x_v2, dinosar, dinosar_training, dinov3, dinov3_hf, prithvi, prithvi_2, ban, hf_vit),
+        *(dinov2, coca),
     )
 }
 
@@ -554,7 +562,7 @@ CASES = {
 LAYOUTS = (
     *("sar_jepa", "clip", "georsclip_raw", "hf_clip"),
     *("mae", "mae_tuned", "moco_v3", "sarmae", "blip", "changeclip", "bita", "geochat"),
-    *("saratr_x", "saratr_x_v2", "dinosar", "prithvi", "prithvi_2", "ban", "hf_vit", "dinov2", "coca"),
+    *("saratr_x", "saratr_x_v2", "dinosar", "prithvi", "prithvi_2", "ban", "hf_vit", "dinov2", "coca", "dinov3_hf"),
 )
 """One case of each reader of tensors: its tensors are taken away and changed one by one."""
 MISSING = r"lacks|has no|holds no|nothing for|does not say|missing|no square|stands alone|no place"

@@ -64,6 +64,37 @@ def test_a_config_is_believed_and_not_contradicted(tmp_path: Path) -> None:
         open_encoder(f"{name},heads=4,text_heads=4")
 
 
+def test_pixels_that_lie_beside_the_weights_count(tmp_path: Path) -> None:
+    case = CASES["hf_vit"]()
+    name, beside = case.write(tmp_path), tmp_path / "preprocessor_config.json"
+    assert open_encoder(name).pixels.mean == (0.5, 0.5, 0.5)
+    beside.write_text(json.dumps({"do_normalize": False, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}))
+    assert (open_encoder(name).pixels.mean, open_encoder(name).pixels.std) == ((0.0,) * 3, (1.0,) * 3)
+    for more in ({"do_rescale": False}, {"rescale_factor": 1 / 127.5}):
+        beside.write_text(json.dumps({"image_mean": [0.5] * 3, "image_std": [0.25] * 3, **more}))
+        with pytest.raises(ValueError, match=r"does not bring pixels to 0\.\.1"):
+            open_encoder(name)
+        assert open_encoder(f"{name},mean=0.1/0.1/0.1,std=1/1/1").pixels.mean == (0.1,) * 3
+    beside.unlink()
+    with pytest.raises(ValueError, match="nobody says how its pixels were normalised"):
+        open_encoder(name)
+
+
+def test_dinov3_of_hugging_face_needs_its_config(tmp_path: Path) -> None:
+    case = CASES["dinov3_hf"]()
+    name, config = case.write(tmp_path), tmp_path / "config.json"
+    told = json.loads(config.read_text())
+    assert open_encoder(name.partition(",")[0]).card.trained_on == ("unknown",), "nobody says which"
+    for change, why in (
+        ({"num_attention_heads": None}, "needs config.json"),
+        ({"use_gated_mlp": True}, "not read"),
+        ({"layer_norm_eps": "x"}, "needs config.json"),
+    ):
+        config.write_text(json.dumps(told | change))
+        with pytest.raises(ValueError, match=why):
+            open_encoder(name)
+
+
 @pytest.mark.parametrize("kind", ["mae", "clip", "sar_jepa", "moco_v3", "dinosar"])
 def test_a_block_that_is_missing_is_no_shallower_model(kind: str) -> None:
     case = CASES[kind]()
