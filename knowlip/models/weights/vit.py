@@ -157,6 +157,7 @@ def stated_normalisation(source: Source) -> tuple[Normalisation | None, str]:
     Raises:
         ValueError: they say no numbers, or pixels that are not in 0..1 before they are normalised.
     """
+    # A preprocessor may also say that nothing is normalised, or that its numbers are of other pixels than ours.
     if source.pixels.get("do_normalize") is False:
         told = source.config.get("num_channels")
         channels = told if isinstance(told, int) and 0 < told <= 64 else 3
