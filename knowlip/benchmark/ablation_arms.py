@@ -174,7 +174,10 @@ def go_on(arm: Arm, recipe: PretrainConfig, run: Path, before: Path) -> None:
         raise ValueError(f"{kept} is gone, from which {arm.name} goes on: delete {before.parent} to train it again.")
     if arm.oracle:
         state["revision"] = _ORACLE_REVISION
-    for path in before.glob("scio-stage*.json"):
+    # Its vocabulary too, and what it started from: those may be of a start (`pretrain.init.model`), which is not read
+    # again where a run goes on.
+    kept_beside = [before / name for name in ("tokenizer.json", "start.json", "weights.json")]
+    for path in [*before.glob("scio-stage*.json"), *(path for path in kept_beside if path.is_file())]:
         with whole_file(run / path.name) as part:
             part.write_bytes(path.read_bytes())
     with whole_file(run / "log.jsonl") as part:  # what is behind the checkpoint is dropped when the run resumes

@@ -1,12 +1,14 @@
 """The ablation as a whole with a tiny model: arms share what they can, nothing is trained twice, the gate holds."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from knowlip.base.documents import read_json
+from knowlip.base.files import write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe, with_changes
 from knowlip.benchmark import ablation as module
@@ -115,6 +117,19 @@ def test_all_arms_are_trained_once_and_measured(source: Path, tmp_path: Path, mo
     assert counted.steps == shared
     with pytest.raises(ValueError, match="question_seed"):
         ablation(settings(source, tmp_path / "out", question_seed=1))
+    # From a start with a vocabulary of its own, which the arms that go on from others keep, and which their cards tell.
+    start = tmp_path / "start"
+    shutil.copytree(tmp_path / "out" / "wrong-0" / "seed0" / "pretrain" / "model", start)
+    told = read_json(start / "knowlip.json")
+    told["card"] |= {"dataset_fingerprint": "0" * 64}
+    write_json(start / "knowlip.json", told)
+    changes = [*TINY, f"pretrain.init.model={start}", "pretrain.vocab_size=60"]
+    arms = ["wrong-50+oracle-texts", "wrong-50+ours"]
+    ablation(settings(source, tmp_path / "started", set=changes, arms=arms, finetune_tiles=0, written_tiles=0))
+    for arm in arms:
+        made = read_json(tmp_path / "started" / arm / "seed0" / "pretrain" / "model" / "knowlip.json")
+        assert made["tokenizer"] == told["tokenizer"]
+        assert made["card"]["other_sets"] == ["0" * 64]
 
 
 def test_what_arms_share_gives_what_each_gives_alone(source: Path, tmp_path: Path) -> None:
