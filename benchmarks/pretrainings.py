@@ -84,14 +84,7 @@ def tower(arm: str, seed: int, options: argparse.Namespace) -> tuple[str, float]
     if not spent.is_file():
         begun, started = (folder / "run").exists(), time.monotonic()
         command = training_of(arm, seed, options.steps, options.batch)
-        place = [
-            "--dataset",
-            str(options.dataset),
-            "--out",
-            str(folder / "run"),
-            "--cache",
-            str(options.work / "cache"),
-        ]
+        place = ["--dataset", str(options.dataset), "--out", str(folder / "run")]
         subprocess.run([sys.executable, "-m", "knowlip.cli", *command, *place], check=True)
         spent.write_text(json.dumps(None if begun else round(time.monotonic() - started, 1)))
     return str(folder / "run" / "model"), read_json(spent) or 0.0
