@@ -102,9 +102,12 @@ class PairedAnswering(Pairing):
         what = "questions whose answers are longer than the model writes are left out"
         return f"{self.too_long:,} {what}." if self.too_long else ""
 
+    unknown = ""
+    """What is said of questions that training gave no answer for."""
+
     @property
     def note(self) -> str:
-        return " ".join(one for one in (super().note, self._left) if one)
+        return " ".join(one for one in (super().note, self._left, self.unknown) if one)
 
     def about(self, items: Items) -> set[str]:
         return {one.tile_id for one in items.questions}
@@ -169,10 +172,12 @@ class PairedAnswering(Pairing):
         write_predictions(table, config.out)
         write_pictures(table, self.dataset, config.out)
         unseen = Counter(str(one.type) for one in asked if one.answer not in candidate[one.type])
+        untaught = Counter(str(one.type) for one in possible if one.type not in candidate)
+        self.unknown = _unknown(untaught, unseen)
         details: dict[str, Json] = {
             "candidates": {kind: len(candidate[kind]) for kind in kinds_of(asked)},
             "answers_never_seen_in_training": dict(unseen),
-            "questions_of_types_without_training": len(possible) - len(asked),
+            "questions_of_types_without_training": untaught.total(),
             "train_questions": len(self.train_questions),
             "detector_note": of_boxes,
         }
@@ -180,6 +185,17 @@ class PairedAnswering(Pairing):
         notes = self.note, self.division.note, of_boxes
         rows = measured_rows(table, data, config.split_name, config.encoder, *notes)
         return rows, details
+
+
+def _unknown(untaught: Counter[str], unseen: Counter[str]) -> str:
+    """What is said of questions to be measured by type: of types that training has none of, and with answers that it
+    never gave."""
+    told = []
+    if untaught:
+        told.append(f"{untaught.total():,} questions of types without training ({', '.join(untaught)}) are not asked.")
+    if unseen:
+        told.append(f"{unseen.total():,} right answers were never given in training: no ranking chooses them.")
+    return " ".join(told)
 
 
 def _told(one: Posed) -> str:

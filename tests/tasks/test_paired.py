@@ -288,3 +288,31 @@ def test_a_text_is_no_wrong_one_for_its_capitals(ships: Any, model: Path, tmp_pa
     assert {one.value for one in rows} == {1.0}
     assert {one.floor for one in rows} == {1.0}
     assert spelled_once([["B", "a."], ["b.", "A", "c"]]) == [["B", "a."], ["B", "a.", "c"]]
+
+
+def test_questions_that_training_gave_no_answer_for_are_noted(
+    ships: Any,  # noqa: F811
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    """Two types of which training knows one, and a measured answer that no training tile has."""
+    held = {*ships.tiles("test")["tile_id"]}
+    questions = []
+    for n, tile in enumerate(ships.tiles()["tile_id"]):
+        questions.append(question_of(tile, "Who?", "new" if tile in held and n % 2 else "ships", "x"))
+        if tile in held:
+            questions.append(question_of(tile, "Why?", "because", "y"))
+    write_items(tmp_path / "items.json", Items((), tuple(questions)), ships)
+    base: Any = {"dataset": ships.path, "encoder": str(model), "items": tmp_path / "items.json", **SMALL}
+    answer_questions(VqaConfig(**base | {"steps": 0}, out=tmp_path / "out"))
+    found = read_results(tmp_path / "out" / METRICS)
+    new = sum(one.answer == "new" for one in questions)
+    told = (
+        f"{len(held)} questions of types without training (y) are not asked. "
+        f"{new} right answers were never given in training: no ranking chooses them."
+    )
+    own = [one for one in found.rows if one.encoder == str(model)]
+    assert own
+    assert all(told in one.note for one in own)
+    assert found.details["vqa"]["questions_of_types_without_training"] == len(held)
+    assert ANSWERING.rows([tmp_path / "out"], ships.path.resolve().name, "test", str(model)) == found.rows
