@@ -160,6 +160,7 @@ class PairedAnswering(Pairing):
 
     def measure(self, encoder: KnowLIPEncoder) -> tuple[tuple[Row, ...], dict[str, Json]]:
         """Ask about the tiles that were kept aside."""
+        # What training has no answer for is told: the figures would be of fewer questions without a word.
         config, test = self.config, list(self.division.test)
         candidate = candidates(self.train_questions)
         possible = self.spelled_once(self.items.of({*test}).questions)

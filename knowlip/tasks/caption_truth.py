@@ -60,7 +60,7 @@ class CaptionTruth:
         facts = self._source.facts(tile_id)
         truth, found = self._truths.get(tile_id) or truth_of(facts), list[bool]()
         # What captions pass over because the labels leave it open is not held against one that speaks of it.
-        land = truth["shares"] and facts.unlabelled <= PRESENT
+        land = truth["shares"] and facts.open_share <= PRESENT
         kinds = [(InstructionSet.TERRAIN, name) for name in _TERRAIN] if land else []
         open_ = unsaid(replace(facts, shares={}))
         if self.targets and not open_ and (facts.labelled or tile_id in self._truths):

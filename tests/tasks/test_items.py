@@ -14,7 +14,7 @@ from PIL import Image
 
 from knowlip.annotators.labels.captions import captions, unsaid
 from knowlip.annotators.labels.facts import LabelFacts, LabelTarget
-from knowlip.base.vocabulary import REGIONS, region_of
+from knowlip.base.vocabulary import LAND_COVER, REGIONS, region_of
 from knowlip.cli import main
 from knowlip.dataset import Dataset
 from knowlip.dataset.layout import ANNOTATIONS
@@ -588,3 +588,25 @@ def test_what_nobody_has_named_may_be_a_ship(name: str, why: str) -> None:
         assert captions(facts) == ()
     known = clear_facts(labelled(facts_of(("other", 0.5, 0.5)), ("bridge", "ship"), False), Clearness())[0]
     assert known.counts == {"bridge": 0, "ship": 0}
+
+
+def test_roads_of_a_mask_are_no_part_of_a_landform_beside_them() -> None:
+    """Of a region that is half road and half wood nobody says that it is wood; truth's thin roads change nothing."""
+    cell = {"wood": 0.45, "road": 0.55}
+    grid = ({"wood": 1.0, "road": 0.0}, *[cell] * 8)
+    shares = {"wood": 0.45 * 8 / 9 + 1 / 9, "road": 0.55 * 8 / 9}
+    masks = LabelFacts("t", (), False, "", shares, grid, frozenset(shares), None, ())
+    known, _ = clear_facts(labelled(masks, (), False), Clearness())
+    assert known.main is None
+    assert known.grid == ("wood", *[None] * 8)
+    assert unsaid(masks) != ()
+    assert captions(masks) == ()
+    truth = replace(masks, known=frozenset(LAND_COVER.values()))
+    assert clear_facts(labelled(truth, (), False), Clearness())[0].grid == ("wood",) * 9
+    # By hand: 5 % road, 80 % wood, 15 % water stay clear, and the shares of the rest are what is asked.
+    few = {"wood": 0.8, "road": 0.05, "water": 0.15}
+    thin = labelled(replace(masks, shares=few, grid=(few,) * 9, known=frozenset(few)), (), False)
+    assert thin.unlabelled == pytest.approx(0.05)
+    assert thin.forms["wood"] == pytest.approx(0.8 / 0.95)
+    assert thin.grid_unlabelled == pytest.approx((0.05,) * 9)
+    assert clear_facts(thin, Clearness())[0].main == "wood"

@@ -48,7 +48,7 @@ def captions(facts: LabelFacts, count: int = WORDINGS, cut: float = CUT_SHARE) -
 def unsaid(facts: LabelFacts, cut: float = CUT_SHARE) -> tuple[str, ...]:
     """Why captions pass over categories of targets, one reason each, and over the land."""
     reasons = [why for category in _categories(facts) if (why := _doubt(facts, category, cut))]
-    return (*reasons, *([_UNSEEN] if facts.shares and facts.unlabelled > PRESENT else []))
+    return (*reasons, *([_UNSEEN] if facts.shares and facts.open_share > PRESENT else []))
 
 
 def _categories(facts: LabelFacts) -> list[str]:
@@ -84,7 +84,7 @@ def _caption(facts: LabelFacts, cut: float) -> str:
         if any(target.whole for target in mine):
             names = ("Category",)
         said += [texts[name] for name in names]
-    if facts.shares and facts.unlabelled <= PRESENT:
+    if facts.shares and facts.open_share <= PRESENT:
         texts = terrain_texts(facts)
         said += [texts["Terrain"], texts["Distribution"]]
     return " ".join(sentence(text[:1].upper() + text[1:]) for text in said if text != UNKNOWN)

@@ -102,6 +102,11 @@ class LabelFacts:
         own = {name: share for name, share in self.shares.items() if name not in _IN_FORMS}
         return dict(sorted({**forms, **own}.items(), key=lambda item: -item[1]))
 
+    @property
+    def open_share(self) -> float:
+        """Share of the tile of which the labels name no landform: without a class, or a mask's roads and bridges."""
+        return open_share(self.shares, self.unlabelled, self.known)
+
     def share(self, name: str) -> float:
         """Share of a cover, of "land" (all that is not water) or of "pavement" (runway and apron)."""
         return cover_share(name, self.shares)
@@ -124,6 +129,21 @@ class LabelFacts:
 
 
 _IN_FORMS: Final = frozenset(LAND_COVER.values())
+_OF_NO_LANDFORM: Final = ("road", "bridge")
+
+
+def open_share(shares: Mapping[str, float], unlabelled: float, known: frozenset[str]) -> float:
+    """Share of an area of which the labels name no landform.
+
+    Truth has roads as thin as they are; a class of a mask may be of any size, and what is half road is no wood.
+
+    Args:
+        shares: cover -> share of what has a class.
+        unlabelled: share that has none.
+        known: covers on which the labels speak, as :class:`LabelFacts` has them.
+    """
+    loose = 0.0 if known == _IN_FORMS else sum(shares.get(name, 0.0) for name in _OF_NO_LANDFORM)
+    return unlabelled + (1 - unlabelled) * loose
 
 
 class MaskShares(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, Final, TypedDict
 import numpy as np
 
 from knowlip.annotators.labels.captions import captions, unsaid
-from knowlip.annotators.labels.facts import LabelFacts, LabelSource
+from knowlip.annotators.labels.facts import LabelFacts, LabelSource, open_share
 from knowlip.base.progress import track
 from knowlip.base.settings import plain
 from knowlip.base.vocabulary import LAND_COVER, TARGET_CATEGORIES, landform_shares
@@ -164,10 +164,19 @@ def labelled(facts: LabelFacts, categories: tuple[str, ...], typed: bool) -> Ima
         )
         for target in facts.targets
     )
-    grid = tuple(_forms(cell) for cell in facts.grid)
-    forms = facts.forms if facts.shares else {}
-    open_ = (facts.unlabelled, facts.grid_unlabelled)
-    return ImageLabels(spots, categories, typed, forms, grid, *open_, facts.labelled)
+    # What has a class and no landform is as open as what has no class: shares are of the rest.
+    none = facts.grid_unlabelled or (0.0,) * len(facts.grid)
+    open_ = tuple(open_share(cell, share, facts.known) for cell, share in zip(facts.grid, none))
+    grid = tuple(_of_rest(_forms(cell), share, now) for cell, share, now in zip(facts.grid, none, open_))
+    forms = _of_rest(facts.forms if facts.shares else {}, facts.unlabelled, facts.open_share)
+    return ImageLabels(spots, categories, typed, forms, grid, facts.open_share, open_, facts.labelled)
+
+
+def _of_rest(forms: Mapping[str, float], before: float, now: float) -> dict[str, float]:
+    """Shares of what was not open before as shares of what is not open now; {} where nothing is left."""
+    if now == before:
+        return dict(forms)
+    return {name: share * (1 - before) / (1 - now) for name, share in forms.items()} if any(forms.values()) else {}
 
 
 def _forms(shares: Mapping[str, float]) -> dict[str, float]:
