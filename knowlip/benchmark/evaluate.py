@@ -98,7 +98,8 @@ def weights_of(name: str) -> Path | None:
     bare = name.removeprefix("knowlip:")
     kind, colon, rest = bare.partition(":")
     behind = rest.partition(",")[0] if colon and kind != "random" else ""
-    found = (Path(text) for text in (bare, bare.rpartition("@")[2], behind) if text)
+    of_timm = bare.rpartition("@")[2]
+    found = (Path(text) for text in (bare, of_timm, of_timm.partition(",")[0], behind) if text)
     return next((path for path in found if path.exists()), None)
 
 

@@ -1,6 +1,5 @@
 """Any image model of timm, with weights from a file."""
 
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -8,10 +7,16 @@ import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
+from knowlip.models.encoders.foreign import split_name
 from knowlip.models.encoders.protocol import UNKNOWN, EncoderCard, PixelSpec, prepare
 from knowlip.models.weights.source import Source, read_source
+from knowlip.models.weights.vit import stated_normalisation
 
-USAGE = "timm:NAME@WEIGHTS"
+USAGE = "timm:NAME@WEIGHTS,mean=NUMBERS,std=NUMBERS"
+_FREE = ("img_size", "num_classes", "in_chans", "drop_rate", "drop_path_rate")
+"""What timm's config.json may say of a model that decides nothing of what an encoder computes here, or is said by
+shapes."""
+Numbers = tuple[float, ...]
 _DATA = {
     "in1k": "ImageNet-1k",
     "in12k": "ImageNet-12k",
@@ -66,6 +71,8 @@ def load(name: str, device: str | torch.device, size: int | None = None) -> Timm
 
     Where NAME carries timm's tag (`vit_small_patch14_dinov2.lvd142m`), the weights are taken to be those of the tag:
     its normalisation, licence and training data hold. Without a tag they may be anyone's, and the card says so.
+    `timm:NAME@FILE,mean=0.5,std=0.25` says the normalisation, and a `config.json` of timm beside the file does; weights
+    of another number of channels than timm's are taken as they are, and need one of both.
 
     Args:
         name: behind `timm:`; WEIGHTS is safetensors or a PyTorch file, its tensors named as timm names them.
@@ -79,20 +86,69 @@ def load(name: str, device: str | torch.device, size: int | None = None) -> Timm
     config = find_config(name)
     if not file:
         raise ValueError(f"timm:{name} needs a file of weights: timm:{name}@FILE, or random:{name} for random ones.")
-    source = read_source(Path(file))
-    channels, native, _ = config.input_size
+    path, settings = split_name(file)
+    mean, std = settings.numbers("mean"), settings.numbers("std")
+    settings.close("timm")
+    source = read_source(path)
+    _check_config(source, name)
+    native = config.input_size[1]
+    channels = _channels(source, config)
     module = build(name, channels)
     _fill(module, source, config)
     if size not in (None, native) and config.fixed_input_size:
         if not hasattr(module, "set_input_size"):
             raise ValueError(f"{name} takes {native} x {native} pixels only, not {size}.")
         module.set_input_size(img_size=size)  # type: ignore[operator]
-    pixels = PixelSpec(channels, tuple(config.mean), tuple(config.std), size or native)
+    mean, std, told = _normalised(source, config, channels, mean, std)
+    pixels = PixelSpec(channels, mean, std, size or native)
     card, licence = EncoderCard(trained_on(config.tag or "")), config.license or UNKNOWN
     if "." not in name:
-        note = f"{name} names no training of timm: pixels are normalised as by timm's default of that name."
+        note = f"{name} names no training of timm: pixels are normalised {told}."
         card, licence = EncoderCard((UNKNOWN,), note=note), UNKNOWN
     return TimmEncoder(f"timm:{name}@{file}", module.eval().to(device), pixels, licence, card)
+
+
+def _check_config(source: Source, name: str) -> None:
+    """Refuse a file whose `config.json` says that it is another model, or one that was changed."""
+    told, settings = source.config.get("architecture"), source.config.get("model_args") or {}
+    if told is not None and told != name.partition(".")[0]:
+        raise ValueError(f"{source.path} is {told!s:.60}, as config.json beside it says, not {name}.")
+    changed = sorted(str(key) for key in settings if key not in _FREE) if isinstance(settings, dict) else ["model_args"]
+    if told is not None and changed:
+        raise ValueError(
+            f"config.json beside {source.path} changes {changed[0]:.60} of {told}, which timm's model of that name has "
+            "otherwise: open it by the kind of its layout (`knowlip weights inspect` names them)."
+        )
+
+
+def _channels(source: Source, config: PretrainedCfg) -> int:
+    """Channels of the first convolution, as the weights have them; timm's where there is none to look at."""
+    usual = int(config.input_size[0])
+    kernel = source.state.get(f"{config.first_conv}.weight") if isinstance(config.first_conv, str) else None
+    return int(kernel.shape[1]) if kernel is not None and kernel.ndim == 4 else usual
+
+
+def _normalised(
+    source: Source, config: PretrainedCfg, channels: int, mean: Numbers | None, std: Numbers | None
+) -> tuple[Numbers, Numbers, str]:
+    """Mean and deviation of pixels and who says them: the user, what lies beside the file, timm.
+
+    Raises:
+        ValueError: one of both is given, or none is known of so many channels.
+    """
+    if (mean is None) != (std is None):
+        raise ValueError("Give mean and std together.")
+    if mean is not None and std is not None:
+        return mean, std, "as mean= and std= say"
+    stated, _ = stated_normalisation(source)
+    if stated is not None:
+        return tuple(map(float, stated[0])), tuple(map(float, stated[1])), "as the config beside the file says"
+    if channels != config.input_size[0]:
+        raise ValueError(
+            f"{source.path} reads {channels} channels, timm's {config.architecture} {config.input_size[0]}: nobody "
+            "says how its pixels were normalised, give mean=NUMBERS,std=NUMBERS behind the file, with / between channels."
+        )
+    return tuple(config.mean), tuple(config.std), "as by timm's default of that name"
 
 
 def find_config(name: str) -> PretrainedCfg:

@@ -13,13 +13,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import file_sha256, regular_file
+from knowlip.base.files import file_sha256, regular_file, sha256
 from knowlip.models.weights.known import provenance_of
 from knowlip.models.weights.onnx_file import read_onnx
 from knowlip.models.weights.torchscript import is_torchscript, read_torchscript
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder of the Hugging Face hub."""
+_INDEXES = tuple(f"{name}.index.json" for name in _FILES)
+"""Of weights in several files."""
+_SHARD = re.compile(r"[A-Za-z0-9][\w.-]{0,199}")
+_MOST_SHARDS = 1000
 _ENVELOPES = (
     *("model", "state_dict", "model_state_dict", "teacher", "module"),
     *("encoder", "backbone", "network", "net", "weights", "params"),
@@ -68,24 +72,32 @@ def read_source(path: Path) -> Source:
     """Read safetensors, ONNX or a PyTorch file (tensors and plain values only; nothing of it is run).
 
     Args:
-        path: the file, or a folder of the Hugging Face hub with `model.safetensors` or `pytorch_model.bin`.
+        path: the file, or a folder of the Hugging Face hub with `model.safetensors` or `pytorch_model.bin`, or with
+            several files of weights and their index.
 
     Raises:
         ValueError: there is no such file, it is broken, or it holds no tensors.
     """
     if path.is_dir():
-        files = [path / name for name in _FILES if (path / name).is_file()]
+        files = [path / name for name in (*_FILES, *_INDEXES) if (path / name).is_file()]
         if not files:
-            raise ValueError(f"{path} holds neither {_FILES[0]} nor {_FILES[1]}.")
+            raise ValueError(f"{path} holds neither {_FILES[0]} nor {_FILES[1]}, nor the index of several files.")
         path = files[0]
+    elif path.name in _INDEXES:
+        raise ValueError(f"{path} is an index: give the folder that it lies in.")
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
-    _check_size(path)
-    source = Source(str(path), {}, config=_beside(path, "config.json"), sha256=file_sha256(path))
+    sharded = path.name in _INDEXES
+    if not sharded:
+        _check_size(path)
+    source = Source(str(path), {}, config=_beside(path, "config.json"))
     source.pixels = _beside(path, "preprocessor_config.json")
+    source.sha256 = "" if sharded else file_sha256(path)
     if known := provenance_of(source.sha256):
         source.notes.append(known)
-    if path.suffix == ".onnx":
+    if sharded:
+        _read_shards(source, path)
+    elif path.suffix == ".onnx":
         found = read_onnx(path)
         source.state, source.beside = found.state, found.beside
         source.notes += found.notes
@@ -96,6 +108,41 @@ def read_source(path: Path) -> Source:
         _check_tensors(source, path)
     _strip(source)
     return source
+
+
+def _read_shards(source: Source, index: Path) -> None:
+    """Tensors of several files by their index, which may come from anywhere.
+
+    Raises:
+        ValueError: it is no index, names files elsewhere or that are not there, or files hold other tensors than it
+            says.
+    """
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not 0 < len(places) <= _MOST_PARTS:
+        raise ValueError(f"{index} holds no weight_map.")
+    # Names of files become paths: only those of this folder are looked at.
+    names = {name if isinstance(name, str) else "" for name in places.values()}
+    if wrong := sorted(name for name in names if not _SHARD.fullmatch(name)):
+        raise ValueError(f"{index} names {wrong[0]!r:.80}, which is no file beside it.")
+    if len(names) > _MOST_SHARDS:
+        raise ValueError(f"{index} names more than {_MOST_SHARDS:,} files.")
+    if absent := sorted(name for name in names if not index.with_name(name).is_file()):
+        raise ValueError(f"{index.with_name(absent[0])} does not exist: {index.name} names it.")
+    hashes = []
+    for name in sorted(names):
+        path, wanted = index.with_name(name), {key for key, place in places.items() if place == name}
+        _check_size(path)
+        held = _load(path)
+        state = {key: one for key, one in held.items() if isinstance(one, Tensor)} if isinstance(held, dict) else {}
+        shard = Source(str(path), state)
+        _check_tensors(shard, path)
+        if other := sorted(wanted ^ shard.state.keys()):
+            raise ValueError(f"{path} holds other tensors than {index.name} says, first {other[0]:.80}.")
+        source.state |= shard.state
+        hashes.append(file_sha256(path))
+    source.sha256 = sha256("\n".join(hashes).encode())
+    source.notes.append(f"The weights lay in {len(names)} files.")
 
 
 def _beside(path: Path, name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Every encoder keeps the Protocol: shapes, repeatability, gradients, its card, and sentences for bad names."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from knowlip.benchmark.evaluate import weights_of
 from knowlip.models import encoders, load_model
 from knowlip.models.encoders import Encoder, PixelSpec, TextImageEncoder, WritingEncoder, open_encoder, prepare
 from knowlip.models.encoders.timm import trained_on
@@ -145,6 +147,43 @@ def test_a_file_of_weights_is_used_whole(folder: Path, weights: Path) -> None:
     unknown = open_encoder(f"timm:test_vit@{weights}")
     assert unknown.card.trained_on == (unknown.licence,) == ("unknown",)
     assert "names no training" in unknown.card.note
+
+
+@torch.no_grad()
+def test_weights_of_one_channel_are_taken_as_they_are(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = timm.create_model("test_vit", pretrained=False, in_chans=1).eval()
+    save_file(model.state_dict(), tmp_path / "grey.safetensors")
+    name = f"timm:test_vit@{tmp_path / 'grey.safetensors'}"
+    with pytest.raises(ValueError, match="nobody says how its pixels were normalised"):
+        open_encoder(name)
+    with pytest.raises(ValueError, match="mean and std together"):
+        open_encoder(f"{name},mean=0.3")
+    with pytest.raises(ValueError, match="timm has no setting 'heads'"):
+        open_encoder(f"{name},heads=3")
+    encoder, images = open_encoder(f"{name},mean=0.3,std=0.2"), tiles(side=160)
+    pixels = (images[:, None].float() / 255 - 0.3) / 0.2
+    torch.testing.assert_close(encoder.tokens(images), model.forward_features(pixels))
+    assert weights_of(encoder.name) == tmp_path / "grey.safetensors"
+
+
+def test_a_config_of_timm_beside_the_file_is_believed_or_refused(tmp_path: Path, weights: Path) -> None:
+    file, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    file.write_bytes(weights.read_bytes())
+    told = {"architecture": "test_vit", "pretrained_cfg": {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}}
+    config.write_text(json.dumps(told | {"model_args": {"img_size": 160}}))
+    for name in (file, tmp_path):
+        assert open_encoder(f"timm:test_vit@{name}").pixels.mean == (0.1, 0.2, 0.3)
+    assert open_encoder(f"timm:test_vit@{file},mean=0/0/0,std=1/1/1").pixels.mean == (0.0, 0.0, 0.0)
+    for change, why in (
+        ({"architecture": "test_vit2"}, "is test_vit2, as config.json beside it says"),
+        ({"model_args": {"num_heads": 4}}, "changes num_heads of test_vit"),
+        ({"model_args": [1]}, "changes model_args"),
+        ({"pretrained_cfg": {"mean": "x", "std": [1.0]}}, "no sound mean and std"),
+    ):
+        config.write_text(json.dumps(told | change))
+        with pytest.raises(ValueError, match=why):
+            open_encoder(f"timm:test_vit@{file}")
 
 
 def test_prepare_resizes_as_pillow_does_and_repeats_channels() -> None:

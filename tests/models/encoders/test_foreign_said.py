@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from knowlip.models.bpe import build_bpe, read_bpe
@@ -78,6 +79,57 @@ def test_pixels_that_lie_beside_the_weights_count(tmp_path: Path) -> None:
     beside.unlink()
     with pytest.raises(ValueError, match="nobody says how its pixels were normalised"):
         open_encoder(name)
+
+
+def sharded(folder: Path, state: dict[str, Tensor]) -> Path:
+    """A state in two files and their index."""
+    names = sorted(state)
+    halves = {"model-1-of-2.safetensors": names[::2], "model-2-of-2.safetensors": names[1::2]}
+    for file, keys in halves.items():
+        save_file({key: state[key].contiguous() for key in keys}, folder / file)
+    places = {key: file for file, keys in halves.items() for key in keys}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
+    return index
+
+
+@torch.no_grad()
+def test_weights_in_several_files_are_read_by_their_index(tmp_path: Path) -> None:
+    case = CASES["hf_vit"]()
+    whole = open_encoder(case.write(tmp_path))
+    (tmp_path / "pytorch_model.bin").unlink()
+    index = sharded(tmp_path, case.state)
+    encoder = open_encoder(f"hf_vit:{tmp_path}")
+    assert torch.equal(encoder.tokens(tiles()), whole.tokens(tiles()))
+    with pytest.raises(ValueError, match="give the folder"):
+        open_encoder(f"hf_vit:{index}")
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("../outside.safetensors", "no file beside it"),
+        ("/etc/passwd", "no file beside it"),
+        ("..", "no file beside it"),
+        ("none.safetensors", "does not exist"),
+        ("model-2-of-2.safetensors", "holds other tensors"),
+        (3, "no file beside it"),
+    ],
+)
+def test_an_index_leads_to_files_beside_it_alone(file: object, why: str, tmp_path: Path) -> None:
+    case = CASES["hf_vit"]()
+    (tmp_path / "in").mkdir()
+    case.write(tmp_path / "in")
+    (tmp_path / "in" / "pytorch_model.bin").unlink()
+    save_file({"layernorm.weight": torch.zeros(64)}, tmp_path / "outside.safetensors")
+    index = sharded(tmp_path / "in", case.state)
+    told = json.loads(index.read_text())
+    first = next(key for key, place in told["weight_map"].items() if place == "model-1-of-2.safetensors")
+    told["weight_map"][first] = file
+    index.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=why) as error:
+        open_encoder(f"hf_vit:{tmp_path / 'in'}")
+    assert "\n" not in str(error.value)
 
 
 def test_dinov3_of_hugging_face_needs_its_config(tmp_path: Path) -> None:
