@@ -146,7 +146,7 @@ def _normalised(
     if channels != config.input_size[0]:
         raise ValueError(
             f"{source.path} reads {channels} channels, timm's {config.architecture} {config.input_size[0]}: nobody "
-            "says how its pixels were normalised, give mean=NUMBERS,std=NUMBERS behind the file, with / between channels."
+            "says how its pixels were normalised: give mean=NUMBERS,std=NUMBERS behind the file, / between channels."
         )
     return tuple(config.mean), tuple(config.std), "as by timm's default of that name"
 
