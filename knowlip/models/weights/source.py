@@ -87,6 +87,7 @@ def read_source(path: Path) -> Source:
         raise ValueError(f"{path} is an index: give the folder that it lies in.")
     if not path.is_file():
         raise ValueError(f"{path} does not exist.")
+    # An index is small and stands for files that are each looked at like one that stands alone.
     sharded = path.name in _INDEXES
     if not sharded:
         _check_size(path)
