@@ -53,6 +53,13 @@ _THING: Final = (
 _UNKNOWN: Final = re.compile(rf"(?:{_OF_NO_KIND})(?: (?:{_THING}))?")
 _UNTYPED: Final = re.compile(rf"(?:others?|misc|miscellaneous|{_OF_NO_KIND})(?: (?:{_THING}))?")
 
+_KINDS: Final = {
+    "ship": r"ferry|ferries|barges?|frigates?|destroyers?|cruisers?|corvettes?|submarines?|dredgers?|yachts?|trawlers?|"
+    r"tugs?|tug ?boats?|freighters?",
+    "aircraft": r"helicopters?|bombers?|drones?|gliders?",
+}
+"""What is of a category by another name than the nouns that it is counted by."""
+
 _CLASSES: Final[dict[str, str]] = {
     "water": r"water|sea|ocean|river|lake|flood(ed)?",
     "field": r"fields?|farm\w*|crop\w*|agricultur\w*|wheat|rice|maize|corn",
@@ -94,7 +101,8 @@ def is_kind_of(name: str, other: str) -> bool:
     Args:
         name, other: categories as :func:`category_of` gives them.
     """
-    return name != other and (category_in(name) == other or (len(other) > 2 and name.endswith(other)))
+    by_name = other in _KINDS and bool(re.search(rf"\b(?:{_KINDS[other]})\b", name))
+    return name != other and (by_name or category_in(name) == other or (len(other) > 2 and name.endswith(other)))
 
 
 def untyped(name: str) -> bool:
