@@ -155,7 +155,7 @@ class Classification(FinetunedTask[LabelledImages]):
         self.label_T = labels(self.names[self.learn], self.classes)
         size = self.encoder.pixels.size
         self.pixels = load_chips(self.dataset, tiles.tile_ids, self.window, size, self.cache, config.contrast)
-        self.order = Order(len(self.learn), config.batch_size, config.seed)
+        self.order = Order(len(self.learn), min(config.batch_size, len(self.learn)), config.seed)
         self.set_length(self.order.steps_per_epoch)
         if config.mode == "knn":
             self.ends = [0]
@@ -199,8 +199,11 @@ class Classification(FinetunedTask[LabelledImages]):
             )
         if not len(self.ask):
             raise ValueError(f"No tile of the split {config.split!r} of {config.dataset} has one class.")
-        if count < config.batch_size:
-            raise ValueError(f"{count} training tiles have a class, fewer than one batch of {config.batch_size}.")
+        if count < config.batch_size and config.mode != "knn":  # where neighbours vote there are no batches
+            raise ValueError(
+                f"{count} training tiles have a class, fewer than one batch of {config.batch_size}: give --batch_size "
+                f"{count} or less."
+            )
         if config.mode == "knn" and count < config.neighbours:
             raise ValueError(f"{count} training tiles have a class, fewer than {config.neighbours} neighbours.")
 

@@ -260,6 +260,10 @@ def test_neighbours_vote_without_a_step_and_are_saved(dataset: Path, tmp_path: P
     saved = load_classifier(tmp_path / "run" / "model")
     assert saved.known_ND.shape == (60, saved.encoder.width)
     assert classify(config(dataset, tmp_path / "run", mode="knn", neighbours=5))["rows"] == result["rows"]
+    whole = classify(config(dataset, tmp_path / "many", mode="knn", neighbours=5, batch_size=4000))
+    assert whole["rows"] == result["rows"], "where neighbours vote there are no batches that could be too large"
+    with pytest.raises(ValueError, match="give --batch_size"):
+        classify(config(dataset, tmp_path / "linear", mode="linear", batch_size=4000))
 
 
 def test_the_average_is_what_is_kept(dataset: Path, tmp_path: Path) -> None:
