@@ -17,10 +17,12 @@ benchmarks/results/detect_curves.json.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from benchmarks.record import VISION, merge_rows
 from knowlip.base.documents import read_json
@@ -28,8 +30,11 @@ from knowlip.base.files import write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe
 from knowlip.base.rows import Row, read_results
+from knowlip.benchmark.leaderboard.compare import paired
 from knowlip.tasks.detect import DetectConfig, detect
 from knowlip.tasks.detect_curve import read_curve
+from knowlip.tasks.detect_rows import read_tables
+from knowlip.tasks.metrics.boxes import OVERLAP, OVERLAPS, weighted_precision
 from knowlip.tasks.runs import FLOOR, METRICS
 
 NAME: Final = "ssdd"
@@ -42,6 +47,7 @@ ARMS: Final = ("ssdd", "simulated", "simulated-all", *_FEW, AIRCRAFT)
 simulated aircraft alone, measured on all images of SAR-AIRcraft-1.0 that are there."""
 _TYPES: Final = ("A220", "A320/321", "A330", "ARJ21", "Boeing737", "Boeing787", "other", "aircraft")
 _FEW_STEPS: Final = 400
+_DRAWS: Final = 1000
 
 
 def settings(arm: str, options: argparse.Namespace) -> DetectConfig:
@@ -91,6 +97,39 @@ def named(rows: Sequence[Row], arm: str, label: str, encoder: str) -> list[Row]:
     ]
 
 
+def start_effect(alone: Path, begun: Path, shots: str, label: str) -> list[Row]:
+    """By how much the same training ends higher where it began from simulated ships, with the same draws of groups for
+    both (AP50, and AP over all overlaps)."""
+    tables = [read_tables([folder]) for folder in (alone, begun)]
+    tiles = tables[0].tiles
+    if list(tables[1].tiles["tile_id"]) != list(tiles["tile_id"]):
+        raise ValueError(f"{alone} and {begun} measured other tiles.")
+    rows = []
+    for metric, at in (("AP50", (OVERLAP,)), ("AP", OVERLAPS)):
+        one, other = (weighted_precision(each.found, each.truth, list(tiles["tile_id"]), at) for each in tables)
+        once = np.ones(len(tiles))
+
+        def drawn(figure: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], np.ndarray]:
+            return lambda weights: np.array([figure(times) for times in weights])
+
+        ci, _ = paired(drawn(other), drawn(one), list(tiles["group"]), _DRAWS)
+        rows.append(
+            Row(
+                data=f"simulated, {shots}->{NAME}",
+                split="groups",
+                task="detect",
+                encoder=label,
+                metric=f"{metric}, more than without simulated ships",
+                value=other(once) - one(once),
+                ci=ci,
+                n=int((~tables[0].truth["ignored"].astype(bool)).sum()),
+                floor=0.0,
+                floor_name="no difference",
+            )
+        )
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ssdd", type=Path)
@@ -127,6 +166,14 @@ def main() -> None:
         curves = read_json(CURVES) if CURVES.is_file() else {}
         points = [point._asdict() for point in read_curve(config.out / "log.jsonl")]
         write_json(CURVES, curves | {f"{arm}, {options.label or options.encoder}": points})
+    for shots in ("all", *map(str, SHOTS)):
+        alone = options.work / ("ssdd" if shots == "all" else f"shots-{shots}")
+        begun = options.work / f"simulated-{shots}"
+        if all((folder / METRICS).is_file() for folder in (alone, begun)):
+            told = shots if shots == "all" else f"{shots} shots"
+            found = start_effect(alone, begun, told, options.label or options.encoder)
+            merge_rows(VISION, found, None, "python -m benchmarks.vision_detect", "one core")
+            print(f"{told}: {found[0].metric} {found[0].shown(found[0].value)}")
 
 
 if __name__ == "__main__":
