@@ -11,9 +11,10 @@ then are the other arms trained.
     OUT/ablation.json                    what all of them give
 """
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from knowlip.base.files import write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
 from knowlip.base.provenance import provenance
-from knowlip.base.settings import same_or_refuse
+from knowlip.base.settings import plain, same_or_refuse
 from knowlip.benchmark.ablation_arms import Arm, all_arms, check_lengths, go_on, training_of, waves
 from knowlip.benchmark.ablation_outcomes import answered, chosen, claim_pairs, written
 from knowlip.benchmark.ablation_settings import AblationConfig
@@ -131,11 +132,22 @@ def _found(config: AblationConfig, data: Dataset, arms: Sequence[Arm], seeds: Se
         "repairs": list(config.repairs),
         "steps": every[0]["steps"],
         "seconds": sum(row["seconds"] for row in every),
-        "command": f"knowlip ablation DATASET --recipe {config.recipe} --seeds {len(seeds)}"
-        + (" --quick" if config.quick else "")
-        + (f" --set [{','.join(config.set)}]" if config.set else ""),
         **provenance(),
+        "command": _command(config),
     }
+
+
+def _command(config: AblationConfig) -> str:
+    """What makes it again, without the names of folders: every setting that is not the usual one."""
+    words = []
+    for one in fields(config):
+        value, usual = getattr(config, one.name), one.default
+        usual = one.default_factory() if one.default_factory is not MISSING else usual
+        if one.name in ("dataset", "out", "workers", "nice") or value == usual:
+            continue
+        told = json.dumps(plain(value)) if isinstance(value, list) or is_dataclass(value) else str(value).lower()
+        words.append(f"--{one.name} {told!r}" if " " in told or '"' in told else f"--{one.name} {told}")
+    return " ".join(["knowlip ablation DATASET --out DIR", *words])
 
 
 # ---- one training ----------------------------------------------------------------------------------------------------

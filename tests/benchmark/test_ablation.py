@@ -110,6 +110,8 @@ def test_all_arms_are_trained_once_and_measured(source: Path, tmp_path: Path, mo
     assert texts["wrong-50+oracle-texts"]["before"] == texts["wrong-50"]["before"]
     assert found["arms"]["wrong-0"]["chosen"]["all"]["n"] > 50
     assert "blind" in found["arms"]["wrong-0"]["written"]["all"]
+    assert found["command"].startswith("knowlip ablation DATASET --out DIR --set ")
+    assert str(tmp_path) not in found["command"]
     assert not found["power"]["chosen"]["shown"]
     assert "NO POWER" in print_arms(found)
     assert "chosen" not in found["differences"]["wrong-50+ours"]

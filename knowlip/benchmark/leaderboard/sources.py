@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from knowlip.base.documents import read_json, read_yaml
 from knowlip.base.parsing import stage_config
-from knowlip.base.rows import BLIND, Row, row_from
+from knowlip.base.rows import OTHER_IMAGE, Row, row_from
+from knowlip.benchmark.ablation_outcomes import OUTCOMES
+from knowlip.benchmark.ablation_table import ALL
 from knowlip.benchmark.efficiency import Efficiency
 from knowlip.benchmark.llm.run import RESULTS as LLM_ROWS
 from knowlip.benchmark.run import ROWS
@@ -293,35 +295,47 @@ def _of(figure: Mapping[str, Any]) -> float:
 
 
 def _read_ablation(name: str, content: Mapping[str, Any], found: Sources) -> str:
-    """Arms of `knowlip ablation`."""
-    blind = _object(content.get("blind", {}), "blind")
-    fingerprint = _text(content.get("dataset_fingerprint", ""))
-    for arm, types in content["arms"].items():
-        for kind in (*QUESTION_TYPES, "mean"):
-            figure = _object(types, "an arm").get(kind)
-            if figure is not None:
-                found.rows.append(Told(_arm_row(arm, kind, _object(figure, kind), blind), name, fingerprint))
-    for kind in QUESTION_TYPES:
-        if kind in blind:
-            n = next((types[kind]["n"] for types in content["arms"].values() if kind in types), 0)
-            figure = {"accuracy": blind[kind], "n": n}
-            found.rows.append(Told(_arm_row(f"{BLIND}majority", kind, figure, blind), name, fingerprint))
+    """Arms of `knowlip ablation`: each outcome over all trials, and each type of question."""
+    floors, fingerprint = _object(content.get("floors", {}), "floors"), _text(content.get("dataset_fingerprint", ""))
+    differences = _object(content.get("differences", {}), "differences")
+    trials: dict[str, int] = {}
+    for arm, measured in content["arms"].items():
+        outcomes = {one: _object(measured, "an arm").get(one) for one in OUTCOMES}
+        if not any(outcomes.values()):
+            raise ValueError(f"the arm {arm} holds none of {', '.join(OUTCOMES)}: run the ablation again.")
+        for outcome, groups in outcomes.items():
+            wanted = (ALL, *QUESTION_TYPES) if outcome == "questions" else (ALL,)
+            for kind in (kind for kind in wanted if groups and kind in groups):
+                figure, than = _object(groups[kind], kind), _object(differences.get(arm, {}), arm)
+                change = _object(than.get(outcome, {}), outcome).get(kind)
+                floor = floors.get(kind) or ([0.5, "chance"] if outcome == "chosen" else [None, ""])
+                metric = f"{outcome if kind == ALL else kind.replace('_', ' ')} accuracy"
+                note = _change(change, _text(than.get("than", ""))) if change else ""
+                found.rows.append(Told(_arm_row(arm, metric, figure, floor, note), name, fingerprint))
+                trials[kind] = int(figure["n"])
+                if figure.get("blind") is not None:
+                    blind = {**figure, "value": figure["blind"], "ci": None}
+                    twin = _arm_row(f"{OTHER_IMAGE}{arm}", metric, blind, floor, "")
+                    found.rows.append(Told(twin, name, fingerprint))
+    for kind, (value, told) in floors.items():
+        row = _arm_row(f"{FLOOR}{told}", f"{kind.replace('_', ' ')} accuracy", {"value": value}, [value, told], "")
+        found.rows.append(Told(replace(row, n=trials.get(kind, 0)), name, fingerprint))
     return f"ablation, {len(content['arms'])} arms"
 
 
-def _arm_row(arm: str, kind: str, figure: Mapping[str, Any], blind: Mapping[str, Any]) -> Row:
-    floor = blind.get(kind)
-    if kind == "mean" and blind:
-        floor = sum(blind.values()) / len(blind)
-    places, seeds = figure.get("ci_places"), figure.get("ci_seeds")
-    # Both are uncertain: places are what intervals draw everywhere else, the wider of both is shown.
-    wider = max((one for one in (places, seeds) if one), key=lambda one: one[1] - one[0], default=None)
-    note = "" if wider is None else f"Interval over {'places' if wider == places else 'seeds'}, the wider of both."
+def _change(change: Mapping[str, Any], than: str) -> str:
+    """By how much an arm is better than the one it is held against."""
+    low, high = change.get("ci") or (None, None)
+    told = f"{100 * change['value']:+.1f} points against {than}"
+    return f"{told}." if low is None else f"{told} ({100 * low:.1f} to {100 * high:.1f})."
+
+
+def _arm_row(arm: str, metric: str, figure: Mapping[str, Any], floor: Sequence[Any], note: str) -> Row:
     return row_from(
         {
-            **{"data": "simulated", "split": "test", "task": ABLATION, "encoder": arm},
-            **{"metric": f"{kind.replace('_', ' ')} accuracy", "value": figure["accuracy"], "ci": wider},
-            **{"n": figure["n"], "floor": floor, "floor_name": "blind" if floor is not None else "", "note": note},
+            **{"data": "simulated", "split": "test", "task": ABLATION, "encoder": arm, "metric": metric},
+            **{"value": figure["value"], "ci": figure.get("ci"), "n": figure.get("n", 0)},
+            **{"floor": floor[0], "floor_name": floor[1], "note": note},
         }
     )
 
