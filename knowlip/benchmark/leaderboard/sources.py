@@ -300,12 +300,13 @@ def _read_ablation(name: str, content: Mapping[str, Any], found: Sources) -> str
     differences = _object(content.get("differences", {}), "differences")
     trials: dict[str, int] = {}
     for arm, measured in content["arms"].items():
-        outcomes = {one: _object(measured, "an arm").get(one) for one in OUTCOMES}
-        if not any(outcomes.values()):
+        there = _object(measured, "an arm")
+        outcomes = {one: _object(there[one], one) for one in OUTCOMES if one in there}
+        if not outcomes:
             raise ValueError(f"the arm {arm} holds none of {', '.join(OUTCOMES)}: run the ablation again.")
         for outcome, groups in outcomes.items():
             wanted = (ALL, *QUESTION_TYPES) if outcome == "questions" else (ALL,)
-            for kind in (kind for kind in wanted if groups and kind in groups):
+            for kind in (kind for kind in wanted if kind in groups):
                 figure, than = _object(groups[kind], kind), _object(differences.get(arm, {}), arm)
                 change = _object(than.get(outcome, {}), outcome).get(kind)
                 floor = floors.get(kind) or ([0.5, "chance"] if outcome == "chosen" else [None, ""])
@@ -325,9 +326,9 @@ def _read_ablation(name: str, content: Mapping[str, Any], found: Sources) -> str
 
 def _change(change: Mapping[str, Any], than: str) -> str:
     """By how much an arm is better than the one it is held against."""
-    low, high = change.get("ci") or (None, None)
     told = f"{100 * change['value']:+.1f} points against {than}"
-    return f"{told}." if low is None else f"{told} ({100 * low:.1f} to {100 * high:.1f})."
+    ends = " to ".join(f"{100 * one:.1f}" for one in change.get("ci") or ())
+    return f"{told} ({ends})." if ends else f"{told}."
 
 
 def _arm_row(arm: str, metric: str, figure: Mapping[str, Any], floor: Sequence[Any], note: str) -> Row:
