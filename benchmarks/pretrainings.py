@@ -5,7 +5,7 @@
     knowlip dataset import polsf ../shared/data/polsf --out runs/polsf
     python -m benchmarks.pretrainings runs/demo/dataset --sar-acd runs/sar-acd --polsf runs/polsf --work runs/towers
 
-A ViT-Ti/14 at 112 px from random weights learns from the training tiles of a data set: by MAE, MoCo v3, SAR-JEPA's
+A ViT-Ti/14 of four blocks at 112 px from random weights learns from the training tiles of a data set: by MAE, MoCo v3, SAR-JEPA's
 gradients, DINO with iBOT (`knowlip selfsup`), or from their texts by contrast, matching and infilling, without SCIO and
 with it (`knowlip pretrain`); each with several seeds. It then stays frozen: nearest neighbours and a linear probe on
 SAR-ACD (copies apart, chip size hidden), a decoder on PolSF. Beside them the same tower untrained. A row is the mean of
@@ -31,7 +31,7 @@ from knowlip.benchmark.run import BenchRunConfig, over_seeds
 from knowlip.tasks.selfsup.settings import METHODS
 
 OUT: Final = Path(__file__).parent / "results" / "pretrainings.json"
-_TOWER: Final = {"name": "vit_tiny_patch16_224", "image_size": 112, "changes": {"patch_size": 14}}
+_TOWER: Final = {"name": "vit_tiny_patch16_224", "image_size": 112, "changes": {"patch_size": 14, "depth": 4}}
 SCRATCH: Final = "scratch"
 TEXTS: Final = "texts"
 SCIO: Final = "texts, SCIO"
@@ -48,6 +48,9 @@ MEASURES: Final = {
 def training_of(arm: str, seed: int, steps: int, batch: int) -> list[str]:
     """Command and settings of an arm's training, but for data set and folder."""
     common = {"seed": seed, "batch_size": batch, "warmup_steps": steps // 10, "log_every": 20, "loggers": []}
+    if arm == SCRATCH:  # a step of no length: what the tower is before it learns
+        given = {"vision": _TOWER, "method": "mae", "steps": 1, "knn_every": 0, "learning_rate": 1e-12}
+        return ["selfsup", "--recipe", "selfsup-cpu", *_flags({**given, **common, "warmup_steps": 0})]
     if arm in METHODS:
         # The teacher of DINO and MoCo is an average over some 1 / (1 - 0.98) steps: short enough for these trainings.
         given = {"vision": _TOWER, "method": arm, "steps": steps, "knn_every": 0, "learning_rate": 1e-3, **common}
@@ -77,8 +80,6 @@ def _flags(given: dict[str, object]) -> list[str]:
 
 def tower(arm: str, seed: int, options: argparse.Namespace) -> tuple[str, float]:
     """Encoder that an arm leaves, trained now or before, and the seconds of its training (0: not known)."""
-    if arm == SCRATCH:
-        return f"random:{_TOWER['name']}", 0.0
     folder = options.work / f"{arm.replace(', ', '-')}-{seed}"
     spent = folder / "seconds.json"
     if not spent.is_file():
@@ -94,8 +95,7 @@ def rows_of(arm: str, name: str, options: argparse.Namespace) -> tuple[Row, ...]
     """Rows of a measure over all seeds of an arm."""
     task, data, protocol, folds, recipe, settings = MEASURES[name]
     by_seed = []
-    # A frozen tower of random weights is the same for all seeds.
-    for seed in range(1 if arm == SCRATCH else options.seeds):
+    for seed in range(options.seeds):
         encoder, _ = tower(arm, seed, options)
         out = options.work / f"{arm.replace(', ', '-')}-{seed}" / name
         (options.work / "cache" / data).mkdir(parents=True, exist_ok=True)
@@ -106,12 +106,12 @@ def rows_of(arm: str, name: str, options: argparse.Namespace) -> tuple[Row, ...]
                 encoder=encoder,
                 out=out,
                 recipe=recipe,
-                settings=(*settings, "size=112") if arm == SCRATCH and task == "classify" else settings,
+                settings=settings,
                 protocol=protocol,
                 folds=folds,
                 cache=options.work / "cache" / data,
                 name=data,
-                label=f"ViT-Ti/14, {arm}",
+                label=f"ViT-Ti/14 of 4 blocks, {arm}",
             )
         )
         by_seed.append(rows)
@@ -124,8 +124,8 @@ def main() -> None:
     parser.add_argument("--sar-acd", type=Path)
     parser.add_argument("--polsf", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--out", type=Path, default=OUT)
