@@ -5,11 +5,11 @@
     knowlip dataset import polsf ../shared/data/polsf --out runs/polsf
     python -m benchmarks.pretrainings runs/demo/dataset --sar-acd runs/sar-acd --polsf runs/polsf --work runs/towers
 
-A ViT-Ti/14 of four blocks at 112 px from random weights learns from the training tiles of a data set: by MAE, MoCo v3, SAR-JEPA's
-gradients, DINO with iBOT (`knowlip selfsup`), or from their texts by contrast, matching and infilling, without SCIO and
-with it (`knowlip pretrain`); each with several seeds. It then stays frozen: nearest neighbours and a linear probe on
-SAR-ACD (copies apart, chip size hidden), a decoder on PolSF. Beside them the same tower untrained. A row is the mean of
-the seeds, its interval that of the tiles, and its note says how far the seeds lie apart. Rows go to
+A ViT-Ti/14 of four blocks at 112 px from random weights learns from the training tiles of a data set: by MAE, MoCo v3,
+SAR-JEPA's gradients, DINO with iBOT (`knowlip selfsup`), or from their texts by contrast, matching and infilling,
+without SCIO and with it (`knowlip pretrain`); each with several seeds. It then stays frozen: nearest neighbours and a
+linear probe on SAR-ACD (copies apart, chip size hidden), a decoder on PolSF. Beside them the same tower untrained. A
+row is the mean of the seeds, its interval that of the tiles, and its note says how far the seeds lie apart. Rows go to
 benchmarks/results/pretrainings.json; what was trained or measured before is not done again.
 """
 
