@@ -1,10 +1,12 @@
 """Does the model look? The figures of its evaluation, screening, rewriting and ablation in one file.
 
     python -m benchmarks.eyes --metrics metrics.json [--texts scio_truth.json] [--noisy scio_truth_noisy.json]
+        [--texts_other scio_truth_other.json]
         [--ablation ablation.json] [--cpu_seconds N] [--paper_metrics ...] [--paper_texts ...] [--paper_noisy ...]
 
 `metrics.json` is what `knowlip evaluate` wrote about the model; `--texts` and `--noisy` are results of `python -m
-benchmarks.scio_truth` on the measured annotator's texts and on a copy with errors (`python -m benchmarks.corrupt`);
+benchmarks.scio_truth` on the measured annotator's texts and on texts with errors (`--wrong`), `--texts_other` the first
+with the images of other tiles (`--other-images`);
 `--ablation` is the file of `knowlip ablation`. The same of the paper's loop (`scio.method: paper`) goes to `paper`.
 
 Nothing is measured here, and nothing is made up: what no file holds is null, and `reasons` says why.
@@ -58,6 +60,7 @@ def collected(
     metrics: Results | None,
     texts: Mapping[str, Any] | None,
     noisy: Mapping[str, Any] | None,
+    other: Mapping[str, Any] | None,
     ablation: Mapping[str, Any] | None,
     evidence: Sequence[str],
     cpu_seconds: float | None,
@@ -67,6 +70,7 @@ def collected(
     Args:
         metrics: of `knowlip evaluate`.
         texts, noisy: of `benchmarks.scio_truth`.
+        other: the same as `texts` with the images of other tiles.
         ablation: of `knowlip ablation`.
         evidence: names of evidence; the first one that was measured gives the AUROC.
         cpu_seconds: of the training.
@@ -75,7 +79,7 @@ def collected(
     _gains(found, metrics)
     _questions(found, metrics)
     _retrieval(found, metrics)
-    _scio(found, metrics, texts, evidence)
+    _scio(found, metrics, texts, other, evidence)
     for name, file in (("own_texts", texts), ("noisy_texts", noisy)):
         _rewriting(found, name, file)
     _ablation(found, ablation)
@@ -139,14 +143,24 @@ def _retrieval(found: Collected, metrics: Results | None) -> None:
         found.put(f"retrieval.{name}", row and row.value, _why(metrics, metric))
 
 
-def _scio(found: Collected, metrics: Results | None, texts: Mapping[str, Any] | None, evidence: Sequence[str]) -> None:
+def _scio(
+    found: Collected,
+    metrics: Results | None,
+    texts: Mapping[str, Any] | None,
+    other: Mapping[str, Any] | None,
+    evidence: Sequence[str],
+) -> None:
     """AUROC on the annotator's own errors: of the evidence, of its twin with another image, of the dimension alone."""
     of_texts = at(texts, "natural", "evidence") or {}
     decisions = at(metrics.details, "screening", "decisions") if metrics else None
     used = next((name for name in evidence if name in of_texts), None)
     value = at(of_texts, used, "auroc", "value") if used else at(decisions, "auroc")
     found.put("scio.auroc", value, _why(texts or metrics, f"AUROC of {' or '.join(evidence)}"))
-    blind = at(of_texts, "blind", "auroc", "value") or at(decisions, "evidence", "blind", "auroc", "value")
+    blind = (
+        at(other, "natural", "evidence", used, "auroc", "value")
+        if used
+        else at(decisions, "evidence", "blind", "auroc", "value")
+    )
     found.put("scio.auroc_other_image", blind, _why(texts or metrics, "AUROC with the image of another tile"))
     rate = at(texts, "natural", "auroc_of_dimension") or at(decisions, "auroc_of_dimension")
     found.put("scio.auroc_dimension_rate", rate, _why(texts or metrics, "AUROC of the dimension's error rate"))
@@ -186,6 +200,7 @@ def main() -> None:
         whose = "the paper's loop" if prefix else "the model"
         parser.add_argument(f"--{prefix}metrics", type=Path, help=f"results of knowlip evaluate, {whose}")
         parser.add_argument(f"--{prefix}texts", type=Path, help=f"results of benchmarks.scio_truth, {whose}")
+        parser.add_argument(f"--{prefix}texts_other", type=Path, help=f"the same with other images, {whose}")
         parser.add_argument(f"--{prefix}noisy", type=Path, help=f"the same on texts with errors, {whose}")
     parser.add_argument("--ablation", type=Path, help="ablation.json of knowlip ablation")
     parser.add_argument("--evidence", nargs="+", default=["all", "nll"], help="the first that was measured counts")
@@ -201,12 +216,21 @@ def main() -> None:
         metrics,
         read(options.texts),
         read(options.noisy),
+        read(options.texts_other),
         read(options.ablation),
         options.evidence,
         options.cpu_seconds,
     )
     paper_metrics = read_results(options.paper_metrics) if options.paper_metrics else None
-    paper = collected(paper_metrics, read(options.paper_texts), read(options.paper_noisy), None, ["deltas"], None)
+    paper = collected(
+        paper_metrics,
+        read(options.paper_texts),
+        read(options.paper_noisy),
+        read(options.paper_texts_other),
+        None,
+        ["deltas"],
+        None,
+    )
     for name in ("ablation", "cpu_seconds"):  # stated once, of all arms and of the model
         paper.figures.pop(name, None)
         paper.reasons.pop(name, None)

@@ -64,6 +64,10 @@ class Calibrated:
         """Name -> noise score (N, 8): of each setting, and of each single evidence in scales of its dimension."""
         single = standardisation(clean, clean_sets, "all").features(found, sets)
         scores: dict[str, Any] = {name: noise_score(model, found, sets) for name, model in self.models.items()}
+        # Where the image says nothing of a sub-text (`model.text.grounded_on`) nothing is known, and SCIO lets it be:
+        # no more suspicious than the least suspicious.
+        for name, values in scores.items():
+            scores[name] = np.where(np.isfinite(values), values, np.nanmin(values, initial=0.0))
         known = {kind: single[..., at] for at, kind in enumerate(FEATURES) if np.isfinite(single[..., at]).any()}
         return scores | {f"{kind} alone": np.nan_to_num(values, nan=0.0) for kind, values in known.items()}
 

@@ -44,11 +44,13 @@ def test_every_figure_that_is_asked_for_is_there_or_has_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results().write(tmp_path / "metrics.json")
-    (tmp_path / "texts.json").write_text(json.dumps(truth({"all": 0.81, "nll": 0.75, "blind": 0.66, "deltas": 0.5})))
+    (tmp_path / "texts.json").write_text(json.dumps(truth({"all": 0.81, "nll": 0.75, "deltas": 0.5})))
+    (tmp_path / "other.json").write_text(json.dumps(truth({"all": 0.66, "nll": 0.6})))
     figure = {"value": 0.6, "ci": [0.55, 0.65]}
     arms = {"oracle": {"n_seeds": 5, "written": {"all": figure}, "questions": {"all": {"value": 0.1, "ci": None}}}}
     (tmp_path / "ablation.json").write_text(json.dumps({"arms": arms}))
-    line = "eyes --metrics metrics.json --texts texts.json --paper_texts texts.json --ablation ablation.json"
+    line = "eyes --metrics metrics.json --texts texts.json --texts_other other.json --ablation ablation.json"
+    line += " --paper_texts texts.json"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [*line.split(), "--out", "out.json"])
     eyes.main()
