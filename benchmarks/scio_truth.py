@@ -39,7 +39,7 @@ from knowlip.scio.kinds import Evidence
 from knowlip.scio.passes import ScioConfig, decide
 from knowlip.scio.scorer_model import scoring_model
 from knowlip.scio.screening import injected_evidence, scorer_of
-from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, detection
+from knowlip.tasks.metrics.error_detection import NATURAL, accuracy_change, auroc_of_dimension, detection
 from knowlip.training.corpus import Corpus
 
 
@@ -72,6 +72,9 @@ def measure(dataset: Dataset, model: KnowLIP, corpus: Corpus, config: ScioConfig
         np.repeat(roots[rest], SLOTS).reshape(-1, SLOTS)[known],
         thresholds=noise.thresholds,
         seed=seed,
+    )
+    natural["auroc_of_dimension"] = auroc_of_dimension(
+        wrong[known], groups[rest][known], np.repeat(roots[rest], SLOTS).reshape(-1, SLOTS)[known]
     )
     injected = _injected(scorer, corpus, rest, clean, true, roots, groups, noise, seed)
     fitted = {

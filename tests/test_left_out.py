@@ -94,8 +94,8 @@ LINES = {
     ),
 }
 """Command -> a line whose inputs can all be used, and one with an input that cannot."""
-BELOW = ("annotate", "demo")
-"""Commands with a test of their own."""
+BELOW = ("annotate", "demo", "bench suite")
+"""Commands with a test of their own, here or (bench suite) in tests/benchmark/test_suite.py."""
 WHOLE = {
     "demo": "its stages",
     "dataset overlay": "a map that cannot be read ends it",

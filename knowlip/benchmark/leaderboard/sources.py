@@ -306,6 +306,7 @@ def _read_ablation(name: str, content: Mapping[str, Any], found: Sources) -> str
             raise ValueError(f"the arm {arm} holds none of {', '.join(OUTCOMES)}: run the ablation again.")
         for outcome, groups in outcomes.items():
             wanted = (ALL, *QUESTION_TYPES) if outcome == "questions" else (ALL,)
+            # The many groups of an outcome (instruction sets, dimensions) stay in the file: a board of them shows none.
             for kind in (kind for kind in wanted if kind in groups):
                 figure, than = _object(groups[kind], kind), _object(differences.get(arm, {}), arm)
                 change = _object(than.get(outcome, {}), outcome).get(kind)
