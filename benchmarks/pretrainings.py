@@ -91,12 +91,11 @@ def tower(arm: str, seed: int, options: argparse.Namespace) -> tuple[str, float]
     return str(folder / "run" / "model"), read_json(spent) or 0.0
 
 
-def rows_of(arm: str, name: str, options: argparse.Namespace) -> tuple[Row, ...]:
-    """Rows of a measure over all seeds of an arm."""
+def rows_of(arm: str, name: str, encoders: Sequence[str], options: argparse.Namespace) -> tuple[Row, ...]:
+    """Rows of a measure over all seeds of an arm, an encoder each."""
     task, data, protocol, folds, recipe, settings = MEASURES[name]
     by_seed = []
-    for seed in range(options.seeds):
-        encoder, _ = tower(arm, seed, options)
+    for seed, encoder in enumerate(encoders):
         out = options.work / f"{arm.replace(', ', '-')}-{seed}" / name
         (options.work / "cache" / data).mkdir(parents=True, exist_ok=True)
         rows, _ = bench_arm(
@@ -131,16 +130,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     for arm in options.arms:
+        towers = [tower(arm, seed, options) for seed in range(options.seeds)]
         found: list[Row] = []
         for name, (_, data, *_) in MEASURES.items():
             if getattr(options, data.replace("-", "_")) is None:
                 print(f"{name}: not measured, its set is not given")
                 continue
-            found += rows_of(arm, name, options)
+            found += rows_of(arm, name, [encoder for encoder, _ in towers], options)
         command = f"python -m benchmarks.pretrainings DATASET --steps {options.steps} --batch {options.batch}"
         command += f" --seeds {options.seeds}"
-        seconds = [tower(arm, seed, options)[1] for seed in range(options.seeds)]
-        told = f"{options.steps} steps of {options.batch} tiles, {sum(seconds) / len(seconds):.0f} s of training."
+        seconds = sum(spent for _, spent in towers) / len(towers)
+        told = f"{options.steps} steps of {options.batch} tiles, {seconds:.0f} s of training."
         told = "Untrained." if arm == SCRATCH else told
         merge_rows(options.out, [replace(row, note=f"{row.note} {told}".strip()) for row in found], None, command)
         for row in _telling(found):

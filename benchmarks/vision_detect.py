@@ -17,7 +17,7 @@ benchmarks/results/detect_curves.json.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -31,10 +31,9 @@ from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe
 from knowlip.base.rows import Row, read_results
 from knowlip.benchmark.leaderboard.compare import paired
+from knowlip.benchmark.leaderboard.trials import trials_of
 from knowlip.tasks.detect import DetectConfig, detect
 from knowlip.tasks.detect_curve import read_curve
-from knowlip.tasks.detect_rows import read_tables
-from knowlip.tasks.metrics.boxes import OVERLAP, OVERLAPS, weighted_precision
 from knowlip.tasks.runs import FLOOR, METRICS
 
 NAME: Final = "ssdd"
@@ -100,19 +99,19 @@ def named(rows: Sequence[Row], arm: str, label: str, encoder: str) -> list[Row]:
 def start_effect(alone: Path, begun: Path, shots: str, label: str) -> list[Row]:
     """By how much the same training ends higher where it began from simulated ships, with the same draws of groups for
     both (AP50, and AP over all overlaps)."""
-    tables = [read_tables([folder]) for folder in (alone, begun)]
-    tiles = tables[0].tiles
-    if list(tables[1].tiles["tile_id"]) != list(tiles["tile_id"]):
-        raise ValueError(f"{alone} and {begun} measured other tiles.")
     rows = []
-    for metric, at in (("AP50", (OVERLAP,)), ("AP", OVERLAPS)):
-        one, other = (weighted_precision(each.found, each.truth, list(tiles["tile_id"]), at) for each in tables)
-        once = np.ones(len(tiles))
-
-        def drawn(figure: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], np.ndarray]:
-            return lambda weights: np.array([figure(times) for times in weights])
-
-        ci, _ = paired(drawn(other), drawn(one), list(tiles["group"]), _DRAWS)
+    for metric in ("AP50", "AP"):
+        own = [
+            next(
+                row for row in read_results(folder / METRICS).rows if row.metric == metric and FLOOR not in row.encoder
+            )
+            for folder in (alone, begun)
+        ]
+        one, other = (trials_of(row, [folder]) for row, folder in zip(own, (alone, begun)))
+        if (one.ids, one.groups) != (other.ids, other.groups):
+            raise ValueError(f"{alone} and {begun} measured other tiles.")
+        ci, _ = paired(other.figure, one.figure, one.groups, _DRAWS)
+        once = np.ones((1, len(one.ids)))
         rows.append(
             Row(
                 data=f"simulated, {shots}->{NAME}",
@@ -120,9 +119,9 @@ def start_effect(alone: Path, begun: Path, shots: str, label: str) -> list[Row]:
                 task="detect",
                 encoder=label,
                 metric=f"{metric}, more than without simulated ships",
-                value=other(once) - one(once),
+                value=float(other.figure(once)[0] - one.figure(once)[0]),
                 ci=ci,
-                n=int((~tables[0].truth["ignored"].astype(bool)).sum()),
+                n=own[0].n,
                 floor=0.0,
                 floor_name="no difference",
             )
