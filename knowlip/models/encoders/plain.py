@@ -14,7 +14,7 @@ from knowlip.models.weights.heads import said_heads
 from knowlip.models.weights.ledger import WeightLedger
 from knowlip.models.weights.shape import ACTIVATIONS, KERNEL, Activation, Named, build_vit, fill_vit, vit_shape
 from knowlip.models.weights.source import Source
-from knowlip.models.weights.vit import IMAGENET, stated_normalisation
+from knowlip.models.weights.vit import IMAGENET, said_normalisation
 
 VIT_HEADS: Mapping[int, int] = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 """Width -> heads of the published plain ViTs: tiny, small, base, large, huge."""
@@ -192,15 +192,9 @@ def _pixels(
     source: Source, settings: Settings, facts: PlainFacts, channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], str]:
     """Mean and deviation of pixels and who says them: the user, what lies beside the file, the project."""
-    mean, std = settings.numbers("mean"), settings.numbers("std")
-    if (mean is None) != (std is None):
-        raise ValueError("Give mean and std together.")
-    if mean is not None and std is not None:
-        return mean, std, "mean= and std= say"
-    stated, _ = stated_normalisation(source)
-    if stated is not None:
-        who = "preprocessor_config.json says" if source.pixels else "config.json says"
-        return tuple(map(float, stated[0])), tuple(map(float, stated[1])), who
+    said = said_normalisation(source, settings.numbers("mean"), settings.numbers("std"))
+    if said is not None:
+        return said
     if facts.mean is None or facts.std is None or len(facts.mean) != channels:
         raise ValueError(
             f"{source.path} reads {channels} channels and nobody says how its pixels were normalised: give "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from knowlip.models.encoders.foreign import split_name
 from knowlip.models.encoders.protocol import UNKNOWN, EncoderCard, PixelSpec, prepare
 from knowlip.models.weights.source import Source, read_source
-from knowlip.models.weights.vit import stated_normalisation
+from knowlip.models.weights.vit import said_normalisation
 
 USAGE = "timm:NAME@WEIGHTS,mean=NUMBERS,std=NUMBERS"
 _FREE = ("img_size", "num_classes", "in_chans", "drop_rate", "drop_path_rate")
@@ -136,13 +136,9 @@ def _normalised(
     Raises:
         ValueError: one of both is given, or none is known of so many channels.
     """
-    if (mean is None) != (std is None):
-        raise ValueError("Give mean and std together.")
-    if mean is not None and std is not None:
-        return mean, std, "as mean= and std= say"
-    stated, _ = stated_normalisation(source)
-    if stated is not None:
-        return tuple(map(float, stated[0])), tuple(map(float, stated[1])), "as the config beside the file says"
+    said = said_normalisation(source, mean, std)
+    if said is not None:
+        return said[0], said[1], f"as {said[2]}"
     if channels != config.input_size[0]:
         raise ValueError(
             f"{source.path} reads {channels} channels, timm's {config.architecture} {config.input_size[0]}: nobody "

@@ -151,6 +151,30 @@ def _timm_tower(
     return tower
 
 
+def said_normalisation(
+    source: Source, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+) -> tuple[tuple[float, ...], tuple[float, ...], str] | None:
+    """Mean and deviation of pixels and who says them: the user, else what lies beside the file; None where neither
+    does.
+
+    Args:
+        source: weights with the configs beside them.
+        mean, std: as the user gives them.
+
+    Raises:
+        ValueError: one of both is given.
+    """
+    if (mean is None) != (std is None):
+        raise ValueError("Give mean and std together.")
+    if mean is not None and std is not None:
+        return mean, std, "mean= and std= say"
+    stated, _ = stated_normalisation(source)
+    if stated is None:
+        return None
+    who = "preprocessor_config.json says" if source.pixels else "config.json says"
+    return tuple(map(float, stated[0])), tuple(map(float, stated[1])), who
+
+
 def stated_normalisation(source: Source) -> tuple[Normalisation | None, str]:
     """What the files beside the weights say (timm's `pretrained_cfg`, Hugging Face's preprocessor), and which does.
 
