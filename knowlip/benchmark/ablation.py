@@ -8,6 +8,7 @@ then are the other arms trained.
     OUT/datasets/TEXTS                   copies of the data set with the texts of the arms, shards by hard links
     OUT/ARM/seed0/{pretrain,finetune}    trainings, resumable like any other
     OUT/ARM/seed0/result.json            when the pair of arm and seed is finished
+    OUT/made_with.json                   hashes of the data, and the recipe after all changes: others are refused here
     OUT/ablation.json                    what all of them give
 """
 
@@ -22,10 +23,10 @@ import numpy as np
 import torch
 
 from knowlip.base.documents import read_json
-from knowlip.base.files import write_json
+from knowlip.base.files import file_sha256, write_json
 from knowlip.base.parsing import stage_config
 from knowlip.base.progress import say
-from knowlip.base.provenance import provenance
+from knowlip.base.provenance import commit, provenance
 from knowlip.base.settings import plain, same_or_refuse
 from knowlip.benchmark.ablation_arms import Arm, all_arms, check_lengths, go_on, training_of, waves
 from knowlip.benchmark.ablation_outcomes import answered, chosen, claim_pairs, written
@@ -33,8 +34,12 @@ from knowlip.benchmark.ablation_settings import AblationConfig
 from knowlip.benchmark.ablation_table import print_arms, summary
 from knowlip.benchmark.ablation_texts import ArmTexts, figures_of
 from knowlip.benchmark.copies import copy_dataset
+from knowlip.benchmark.run import weights_sha256
 from knowlip.dataset import Dataset
+from knowlip.dataset.layout import TEXTS
+from knowlip.dataset.mentions import MENTIONS
 from knowlip.jobs.run import runner
+from knowlip.jobs.store import alone
 from knowlip.jobs.work import Processes, Work
 from knowlip.models.encoders import open_encoder
 from knowlip.models.weights.own import find_start
@@ -45,6 +50,7 @@ from knowlip.tasks.unseen import check_unseen
 from knowlip.tasks.vqa import FinetuneConfig, finetune
 
 _RESULT: Final = "result.json"
+_MADE_WITH: Final = "made_with.json"
 Job = tuple[str, int]
 """Name of an arm, and a seed."""
 
@@ -60,11 +66,20 @@ def ablation(config: AblationConfig) -> dict[str, Any]:
         Figures of :func:`knowlip.benchmark.ablation_table.summary`, also written to `out/ablation.json`.
 
     Raises:
-        ValueError: no truth, no texts, no steps in the recipe, or `out` was made with other settings.
+        ValueError: no truth, no texts, no steps in the recipe, `out` was made with other settings or other data, or
+            another process works there.
     """
     data = Dataset(config.dataset)
     _check(config, data)
-    same_or_refuse(config.out / "config.yaml", config, FREE)
+    busy = f"Another process trains the arms of {config.out}: let it end, or use another output folder."
+    with alone(config.out / "lock", busy):
+        same_or_refuse(config.out / "config.yaml", config, FREE)
+        _same_made(config, data)
+        return _arms(config, data)
+
+
+def _arms(config: AblationConfig, data: Dataset) -> dict[str, Any]:
+    """Part after part, as far as the ceilings let them."""
     # The ceilings come first: where they do not differ, what lies between them cannot either, and costs the most.
     texts = ArmTexts(config.dataset, config.out, config.wrong, config.generator, config.question_seed)
     recipe = _pretrain_of(config, config.out, config.out, 0)
@@ -82,6 +97,7 @@ def ablation(config: AblationConfig) -> dict[str, Any]:
             say(f"part {number + 1} of {len(parts)}: {len(left)} of {len(jobs)} trainings to do")
             for done, (job, _) in enumerate(run(left), 1):
                 say(f"[{done}/{len(left)}] {Arm.of(job[0]).what}, seed {job[1]}: done")
+            _same_made(config, Dataset(config.dataset))  # it took hours, in which somebody may have annotated anew
             found = _found(config, data, [arm for one in parts[: number + 1] for arm in one], seeds)
             write_json(config.out / "ablation.json", found)
             if not number and len(parts) > 1 and not config.regardless and not _seen(found):
@@ -109,6 +125,34 @@ def _check(config: AblationConfig, data: Dataset) -> None:
         check_unseen(start.card, data.fingerprint, index, data.tiles("test"), recipe.init.model)
 
 
+def _same_made(config: AblationConfig, data: Dataset) -> None:
+    """Keep what all arms are made with, or compare it with what is kept: names of a data set, a recipe's file and a
+    model stay while what is in them changes."""
+    recipe = config.recipe_changed()
+    start = _pretrain_of(config, config.out, config.out, 0).init.model
+    texts = {name: path for name in (TEXTS, MENTIONS) if (path := config.dataset / name).is_file()}
+    now: dict[str, Any] = {
+        "dataset_fingerprint": data.fingerprint,
+        "labels_sha256": data.labels_sha256,
+        **{f"{name} (sha256)": file_sha256(path) for name, path in texts.items()},
+        "recipe": json.loads(json.dumps([recipe.get("pretrain", {}), recipe.get("finetune", {})], default=str)),
+        "start_sha256": weights_sha256(str(find_start(start))) if start else "",
+    }
+    path = config.out / _MADE_WITH
+    if not path.is_file():
+        if any(config.out.glob(f"*/seed*/{_RESULT}")):
+            say(f"  {config.out} holds trainings of a former version, which did not keep what they were made with.")
+        write_json(path, now)
+        return
+    then = read_json(path)
+    then = then if isinstance(then, dict) else {}
+    if changed := sorted(key for key in {*then, *now} if then.get(key) != now.get(key)):
+        raise ValueError(
+            f"The arms of {config.out} were made with another {changed[0]}, and would not differ in their texts alone: "
+            "put back what they were made with, or use another output folder."
+        )
+
+
 def _folder(config: AblationConfig, job: Job) -> Path:
     return config.out / job[0] / f"seed{job[1]}"
 
@@ -131,6 +175,7 @@ def _found(config: AblationConfig, data: Dataset, arms: Sequence[Arm], seeds: Se
         "generator": config.generator,
         "repairs": list(config.repairs),
         "steps": every[0]["steps"],
+        "commits": sorted({row["commit"] for row in every if row.get("commit")}),
         "seconds": sum(row["seconds"] for row in every),
         **provenance(),
         "command": _command(config),
@@ -219,7 +264,7 @@ def _one(config: AblationConfig, texts: ArmTexts, arm: Arm, seed: int, folder: P
     figures, decisions = (
         texts.figures(Dataset(dataset), trained["revision"]) if decides else (figures_of(dataset), None)
     )
-    facts = {"arm": arm.name, "seed": seed, "steps": trained["steps"], "seconds": seconds}
+    facts = {"arm": arm.name, "seed": seed, "steps": trained["steps"], "seconds": seconds, "commit": commit()}
     return {**facts, **result, "texts": figures, "decisions": decisions}
 
 

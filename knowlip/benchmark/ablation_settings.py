@@ -79,11 +79,13 @@ class AblationConfig:
             raise ValueError(f"seeds must be at least 1, or 0 for the usual number, not {self.seeds}.")
         if min(self.tiles, self.written_tiles, self.finetune_tiles) < 0 or not 0 <= self.nice <= 19:
             raise ValueError("tiles, written_tiles and finetune_tiles must not be negative, and nice 0 to 19.")
+        if not all(0 <= share <= 1 for share in self.wrong):
+            raise ValueError("wrong must be shares from 0 to 1.")
         levels = [level(share) for share in self.wrong]
         if len(self.wrong) < 2 or self.wrong[0] != 0 or sorted(set(levels), key=levels.index) != levels:
             raise ValueError("wrong must be two or more different shares, the first 0: [0, 0.12, 0.25, 0.5].")
-        if self.wrong != sorted(self.wrong) or self.wrong[-1] > 1:
-            raise ValueError("wrong must rise from 0 to at most 1.")
+        if self.wrong != sorted(self.wrong):
+            raise ValueError("wrong must rise.")
         check_generator(self.generator)
         known = [arm.name for arm in all_arms(self.wrong, ()) if arm.texts != "templates"]
         if strangers := [name for name in self.repairs if name not in known]:

@@ -247,7 +247,18 @@ def print_arms(found: Mapping[str, Any]) -> str:
         for kind in kinds[1:]:
             cells = "".join(f"{_percent(arms[arm][name][kind]['value']):>12}" for arm in ends)
             lines.append(f"{kind:{width}}{cells}{_percent(arms[ends[0]][name][kind].get('blind')):>12}")
-    return "\n".join([*lines, _FOOT])
+    return "\n".join([*lines, *_cautions(found), _FOOT])
+
+
+def _cautions(found: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of how the arms came to be."""
+    told = []
+    if found.get("generator") == "injected":
+        told.append("The errors are of the generator that calibrates SCIO: what its loops win here is too much.")
+    if len(commits := found.get("commits", ())) > 1:
+        short = ", ".join(one[:8] for one in commits)
+        told.append(f"The arms were trained by {len(commits)} versions of the code ({short}): they may differ by it.")
+    return told
 
 
 _FOOT: Final = (

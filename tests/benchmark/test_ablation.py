@@ -15,7 +15,7 @@ from knowlip.benchmark import ablation as module
 from knowlip.benchmark.ablation import AblationConfig, ablation
 from knowlip.benchmark.ablation_arms import Arm, all_arms, training_of, waves
 from knowlip.benchmark.ablation_table import print_arms
-from knowlip.benchmark.copies import copy_dataset, dataset_with
+from knowlip.benchmark.copies import copy_dataset, dataset_with, with_revision_0
 from knowlip.dataset import Dataset
 from knowlip.scio.passes import ScioConfig, stages
 from knowlip.tasks.pretrain import PretrainConfig, pretrain
@@ -180,6 +180,43 @@ def test_without_power_only_the_ceilings_are_trained(
     assert read_json(tmp_path / "some" / "ablation.json") == found
 
 
+def test_one_folder_holds_arms_of_one_thing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def instead(config: Any, texts: Any, arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
+        if arm.name == "wrong-50":
+            with pytest.raises(ValueError, match="Another process trains the arms"):
+                ablation(config)
+        outcome = {"right": {"marine Count": [1, 0]}, "clusters": {"marine Count": ["a", "b"]}}
+        made = {"texts": {}, "decisions": None, "steps": 1, "seconds": 1.0, "commit": arm.name}
+        return {"chosen": {**outcome, "blind": outcome["right"]}, **made}
+
+    monkeypatch.setattr(module, "_one", instead)
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
+    recipe.write_text("pretrain: {stage_steps: [2, 1, 1]}\n")
+    copy = dataset_with(source, "annotator", tmp_path / "copy")
+    config = settings(copy, out, recipe=str(recipe), set=[], arms=["wrong-0"])
+    found = ablation(config)
+    assert found["commits"] == ["wrong-0", "wrong-50"]
+    assert "2 versions of the code" in print_arms(found)
+    assert "that calibrates SCIO" in print_arms(found | {"generator": "injected"})
+    # The same names, and something else in them.
+    recipe.write_text("pretrain: {stage_steps: [2, 1, 1], learning_rate: 0.1}\n")
+    with pytest.raises(ValueError, match="another recipe"):
+        ablation(config)
+    recipe.write_text("pretrain: {stage_steps: [2, 1, 1]}\n")
+    ablation(config)
+    other = build(tmp_path / "other", revisions=False, uneven=True).path
+    with pytest.raises(ValueError, match="another dataset_fingerprint"):
+        ablation(settings(other, out, recipe=str(recipe), set=[], arms=["wrong-0"]))
+    data = Dataset(copy)
+    texts = data.texts(0)
+    texts.loc[0, "text"] = "no ships"
+    with_revision_0(data, texts, {})
+    with pytest.raises(ValueError, match="another texts.parquet"):
+        ablation(config)
+
+
 def test_all_arms_may_start_from_a_model_that_has_not_seen_what_is_asked(source: Path, tmp_path: Path) -> None:
     few = {"arms": ["wrong-0"], "written_tiles": 0, "finetune_tiles": 0}
     ablation(settings(source, tmp_path / "first", **few))
@@ -238,7 +275,7 @@ def test_what_cannot_be_run_is_refused(source: Path, tmp_path: Path) -> None:
         AblationConfig(source, tmp_path / "out", arms=["best"])
     with pytest.raises(ValueError, match="No loop can repair the texts 'templates'"):
         AblationConfig(source, tmp_path / "out", repairs=["templates"])
-    for wrong in ([0.5], [0.1, 0.5], [0.0, 0.5, 0.2], [0.0, 0.001, 0.5]):
+    for wrong in ([0.5], [0.1, 0.5], [0.0, 0.5, 0.2], [0.0, 0.001, 0.5], [0.0, float("nan")]):
         with pytest.raises(ValueError, match="wrong must"):
             AblationConfig(source, tmp_path / "out", wrong=wrong)
     with pytest.raises(ValueError, match="lengths of all three stages"):
