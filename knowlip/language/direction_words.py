@@ -113,7 +113,7 @@ _NAME: Final = re.compile(
     r"(?<![.:;!?]\s)(?<!^)\b(?:North|South|East|West)\w*|"  # a capital within a sentence
     r"\b(?:[Nn]orth|[Ss]outh|[Ee]ast|[Ww]est)[a-z]*(?:[ -](?:of|from|the)\b)*[ -][A-Z][a-z]|"
     r"\b(?:[Nn]orth|[Ss]outh|[Ee]ast|[Ww]est)[a-z]* (?:sea|coast|korea|america|africa|china|india|pole|atlantic|"
-    r"pacific|bank)\b|\b(?:[Mm]iddle|[Ff]ar|[Nn]ear) [Ee]ast\b|\b(?:km|miles|kilomet(?:er|re)s) (?:to the )?"
+    r"pacific|bank|hemisphere)\b|\b(?:[Mm]iddle|[Ff]ar|[Nn]ear) [Ee]ast\b|\b(?:km|miles|kilomet(?:er|re)s) (?:to the )?"
     r"(?:north|south|east|west)",
 )
 

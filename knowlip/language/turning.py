@@ -1,6 +1,6 @@
 """Which texts of others may turn with their pixels: those that name places in understood words alone.
 
-Our own texts are turned word by word (:mod:`knowlip.language.direction_words`). Others tell places in many more ways
+Texts are turned word by word (:mod:`knowlip.language.direction_words`). Others tell places in many more ways than we do
 ("the second quadrant", "cell B2", "<12><30><45><60>", "5" for a region, "heading 45"), which stay as they are while
 pixels turn. So an answer turns only where it is known for what it is: yes or no, a count, a name of something, or
 directions that are understood; and no text turns that may place something in any other way.
@@ -24,6 +24,7 @@ _PART: Final = (
 )
 _STRICT: Final = r"(?:regions?|cells?|quadrants?|sectors?|zones?|blocks?|positions?|rows?|columns?)"
 """Parts that are counted in words, too: "in the image two ships" counts no images."""
+_WHOLE: Final = r"(?:image|scene|tile|frame|picture)"
 _COUNT_OF: Final = r"[ ,:#(\[-]*(?:numbers?|no\.?|index)?[ :#(\[]*"
 _UNSURE: Final = re.compile(
     # Parts of the image that are counted: "the second quadrant", "zone 2", "in patch (1, 2)", "cell B2", "A1".
@@ -31,13 +32,16 @@ _UNSURE: Final = re.compile(
     r"\b[a-i]\d\b|"
     # Numbers that lie side by side: coordinates and boxes.
     r"<\s*/?(?:box|loc|p|ref|\d)|\d\s*[,;]\s*-?\.?\d|\d(?:\.\d+)?\s+-?\.?\d|(?<!\d )\b[xy]\s?\d*\s*[=:]?\s*-?\.?\d|"
-    r"\b(?:pixels?|coordinates?|bounding box(?:es)?|bbox(?:es)?)\b|"
+    r"\bpixels?[ (\[]{1,3}\d|\b\d+[ -]?(?:pixels?|px) (?:from|in from|wide|high|tall|across|by)\b|"
+    r"\b(?:coordinates?|bounding box(?:es)?|bbox(?:es)?)\b|"
     r"\b(?:of|along|across) (?:the )?(?:\w+(?:'s)? )?(?:width|height)\b|"
     # Up, down, and what a picture, a ship or an observer has.
-    r"\bup\b(?! to\b)(?<!made up)(?<!makes up)(?<!close up)|\bdown\b(?! to\b)|\b(?:in|to|towards?) the (?:fore|back)"
-    r"ground\b|\bforeground\b|\b(?:near|far) (?:range|side)\b|\b(?:starboard|port ?side|portside|bow|stern|astern)\b|"
+    r"(?<!-)\bup\b(?! to\b)(?<!made up)(?<!makes up)(?<!close up)(?<!built up)(?<!build up)(?<!lined up)(?<!line up)"
+    r"(?<!scale up)|\bdown\b(?! to\b)|\b(?:in|to|towards?) the (?:fore|back)ground\b|\bforeground\b|\b(?:near|far) (?:range|side)\b|\b(?:starboard|port ?side|portside|bow|stern|astern)\b|"
     r"\b(?:landscape|portrait) (?:format|orientation|image|picture)\b|\bimage (?:a |in )?(?:landscape|portrait)\b|"
-    # A direction by letters, or by a number without degrees, which nobody reads.
+    rf"\b(?:foot|head) of the {_WHOLE}\b|\b(?:meridional|latitudinal|poleward|equatorward)\b|"
+    # A direction by letters, or by a number without degrees, which nobody reads; runways are called by theirs.
+    r"\brunways?\W{1,3}\d{2}|\b\d{2}[lrc]?\s?/\s?\d{2}[lrc]?\b|\b[ns]\W{0,2}\d{1,3}\W{0,3}[ew]\b|"
     r"\b(?:heading|facing|pointing|towards?|bound)(?: (?:the|to|for))* (?:[ns]?[ns][ew]|[ew][ns][ew]|[nsew])\b|"
     r"\b(?:heading|course|bearing|azimuth|angle|rotat\w+|orient\w+)\b\D{0,24}\d",
     re.IGNORECASE,

@@ -47,15 +47,18 @@ def trained_blocks(path: Path) -> frozenset[str]:
     """The blocks that a model, or the model of a run, was trained on, by its card.
 
     Raises:
-        ValueError: there is no card, or it does not tell.
+        ValueError: there is no card, or it does not tell: a model of which no place is known may have seen any.
     """
     folder = path if (path / "knowlip.json").is_file() else path / "model"
     try:
-        return frozenset(map(str, read_json(folder / "knowlip.json")["card"]["train_blocks"]))
+        blocks = read_json(folder / "knowlip.json")["card"]["train_blocks"]
     except (OSError, KeyError, TypeError, ValueError):
+        blocks = None
+    if not isinstance(blocks, list) or not blocks:
         raise ValueError(
             f"{path} does not tell which places it was trained on: give model folders, or finished runs."
-        ) from None
+        )
+    return frozenset(map(str, blocks))
 
 
 class CrossFitted:

@@ -11,6 +11,7 @@ the error of counts `error-floor:NAME`, and where one was given `detector:NAME`,
 tile.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -26,6 +27,8 @@ from knowlip.tasks.metrics.intervals import over_clusters
 from knowlip.tasks.runs import FLOOR
 
 _BINS: Final = 10
+_WHOLE: Final = re.compile(r"[0-9]{1,6}")
+_NUMBER: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _TEMPERATURES: Final = np.geomspace(0.25, 8.0, 81)
 SURE: Final = "sure:"
 """What the column begins with of how sure the floor of the same name is."""
@@ -246,8 +249,8 @@ def _count_rows(make: _Rows) -> list[Row]:
     """Mean absolute error of counts."""
     # An error needs a number on both sides: whoever says none is left out of its own mean, which its note counts.
     asked = make.table[make.table["type"] == QuestionType.COUNT]
-    numbers = asked["answer"].str.fullmatch(r"\d+")
-    part = asked[numbers.fillna(False).astype(bool)] if len(asked) else asked
+    # A model may write "infinity", and a file hold a number of a thousand digits: one of them would be the whole mean.
+    part = asked[_numeric(asked["answer"], _WHOLE)] if len(asked) else asked
     worded = len(asked) - len(part)
     unread = f"{worded} questions whose right answer is no number in digits are left out." if worded else ""
     metric = "count mean absolute error"
@@ -257,7 +260,7 @@ def _count_rows(make: _Rows) -> list[Row]:
     true, clusters = part["answer"].astype(float), part["group"].astype(str)
 
     def number(column: str) -> pd.Series:
-        return pd.to_numeric(part[column], errors="coerce")
+        return pd.to_numeric(part[column].where(_numeric(part[column], _NUMBER)), errors="coerce")
 
     def error(column: str, asked: pd.Series | None = None) -> Estimate | None:
         said = number(column)
@@ -293,6 +296,11 @@ def _count_rows(make: _Rows) -> list[Row]:
             note = " ".join(text for text in (unread, note) if text)
             rows.append(make.row(who, metric, one, floors(column), "number", "lower", note))
     return rows
+
+
+def _numeric(said: pd.Series, pattern: re.Pattern[str]) -> pd.Series:
+    """Which of some answers are numbers that can be of something."""
+    return said.astype(object).map(lambda one: isinstance(one, str) and bool(pattern.fullmatch(one.strip())))
 
 
 class _Trust(NamedTuple):

@@ -11,9 +11,10 @@ from hashlib import sha256
 import numpy as np
 
 from knowlip.base.progress import say
+from knowlip.base.vocabulary import REGIONS
 from knowlip.dataset import Dataset
 from knowlip.language.directions import Turn, draw_turns, possible_turns
-from knowlip.language.questions import NUMBERED, QUESTION_TYPES, Askable, Posed, Question, askables
+from knowlip.language.questions import NUMBERED, QUESTION_TYPES, Askable, Posed, Question, QuestionType, askables
 from knowlip.language.turning import may_turn
 from knowlip.tasks.items.records import OF_LABELS
 from knowlip.tasks.questions import facts_about
@@ -74,7 +75,10 @@ def example_of(question: Question, names: Collection[str] = ()) -> Example:
     ours = question.type in QUESTION_TYPES
     wordings = Askable("", question.type, question.answer, question.subject, numbered=numbered).wordings if ours else ()
     others = tuple(words for words in wordings if words != question.question) if question.question in wordings else ()
-    sure = question.source in OF_LABELS or may_turn(question.question, question.answer, names)
+    # A file may say that its words are ours where somebody wrote them by hand: "5" for a region stays while pixels turn.
+    placed = question.type != QuestionType.POSITION or numbered or question.answer in REGIONS
+    sure = question.source in OF_LABELS and question.question in wordings and placed
+    sure = sure or may_turn(question.question, question.answer, names)
     return Example(question.tile_id, question.question, question.answer, str(question.type), others, sure=sure)
 
 

@@ -9,7 +9,6 @@ from knowlip.language.direction_words import turn_words
 from knowlip.language.directions import Turn, draw_turns, possible_turns
 from knowlip.language.turning import text_may_turn
 from knowlip.tasks.items import Items
-from knowlip.tasks.items.records import OF_LABELS
 from knowlip.tasks.paired import Drawn, Pairing
 
 
@@ -25,10 +24,8 @@ class Describing(Pairing):
         for one in items.captions:
             of_tile[one.tile_id].append(one.caption)
         self.captions = [of_tile[tile_id] for tile_id in tile_ids]
-        self.still = {
-            one.caption for one in items.captions if one.source not in OF_LABELS and not text_may_turn(one.caption)
-        }
-        """Captions of others that may name a place in words that nobody turns."""
+        self.still = {one.caption for one in items.captions if not text_may_turn(one.caption)}
+        """Captions that may name a place in words that nobody turns; ours name none."""
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> list[Drawn]:
         augment = self.config.augment

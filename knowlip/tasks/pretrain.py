@@ -20,6 +20,7 @@ from knowlip.base.vocabulary import DISTRUSTED
 from knowlip.dataset import Dataset
 from knowlip.dataset.figures import write_figures
 from knowlip.language.dimensions import DIMENSIONS
+from knowlip.language.directions import possible_turns
 from knowlip.language.questions import questions_from_facts
 from knowlip.language.questions import sentences as question_sentences
 from knowlip.language.tile_facts import facts_of_texts
@@ -41,7 +42,7 @@ from knowlip.training.engine import Engine
 from knowlip.training.loop import run_name, train
 from knowlip.training.losses import PARTS, JointLoss
 from knowlip.training.resume import read_log
-from knowlip.training.schedule import check_contrast, soft_target_share
+from knowlip.training.schedule import check_contrast, soft_target_share, warmup_of
 from knowlip.training.state import whole_model
 from knowlip.training.task import Task
 
@@ -150,12 +151,23 @@ class Pretraining(Task[Batch]):
 
     def cautions(self) -> list[str]:
         objectives, tiles = self.config.objectives, len(self.corpus.tile_ids)
-        return check_contrast(objectives.queue, tiles, objectives.alpha, self.alpha_ramp, self.total)
+        found = check_contrast(objectives.queue, tiles, objectives.alpha, self.alpha_ramp, self.total)
+        first, rising = self.stages[0].end, warmup_of(self.config.warmup_steps, self.total)
+        if len(self.stages) > 1 and first < rising and self.total > first:
+            found.append(
+                f"Texts are screened at step {first:,}, while the learning rate still rises (until {rising:,}): a model "
+                "that has hardly learned judges them. Make stage 1 longer, or warmup_steps smaller."
+            )
+        return found
 
     def begin(self) -> None:
         """Say what an epoch holds; say and keep which foreign weights the model starts from."""
         there = rows_by_group(self.corpus.groups, np.ones(len(self.corpus.groups)))
         say(f"an epoch of {self.steps_per_epoch} steps holds {told(self.epoch_rows, there)}")
+        turns = possible_turns(self.config.augment.flips, self.config.augment.rotations)
+        still, looked = self.corpus.cannot_turn(turns)
+        if still:
+            say(f"{still:,} of {looked:,} texts place something in words that cannot be turned: their tiles stay.")
         if self.weights:
             write_json(self.config.out / _WEIGHTS, self.weights)
             start = {key: list(self.start_card.get(key, ())) for key in GROWING}

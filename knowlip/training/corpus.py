@@ -21,6 +21,7 @@ from knowlip.language.marks import joined, sentences_of
 from knowlip.language.questions import OF_TARGETS, Posed, Question
 from knowlip.language.statements import Evidence
 from knowlip.language.truth import judge
+from knowlip.language.turning import text_may_turn
 from knowlip.language.words import plain_words
 from knowlip.models.card import ModelCard
 from knowlip.models.config import ModelConfig, TextConfig
@@ -42,6 +43,8 @@ from knowlip.training.tiles import Pixels, open_pixels
 Kept = TypeVar("Kept")
 _MOST_KEPT = 20_000
 """Tiles and turns whose targets and questions are kept, about 100 MB."""
+_SAMPLE = 500
+"""Tiles whose texts are looked at for what cannot be turned."""
 _ASKED = 8
 """Tiles that are asked for other words before none are found."""
 _Said = tuple[str, str, Evidence]
@@ -237,6 +240,17 @@ class Corpus:
         text = self._text(tile, said)
         return text.without_noise() if self.drop_noise else text
 
+    def cannot_turn(self, turns: Sequence[Turn]) -> tuple[int, int]:
+        """Tiles whose texts name a direction that is not understood in one of the turns, and how many were looked at:
+        a sample, since each text is read once for each turn."""
+        tiles = np.unique(np.linspace(0, len(self.tile_ids) - 1, min(_SAMPLE, len(self.tile_ids))).astype(int)).tolist()
+        moving = [turn for turn in turns if turn != Turn()]
+        still = sum(
+            any(turned_sentences(words, marks, turn) is None for words, marks, _ in self._of(tile) for turn in moving)
+            for tile in tiles
+        )
+        return still, len(tiles)
+
     def grounding(self, tile: int, turn: int = 0) -> Grounding:
         """What the tile's text claims where it is believed, for pixels of the turn of this number."""
         found = self._groundings.get((tile, turn))
@@ -349,13 +363,15 @@ def _keep(kept: dict[tuple[int, int], Kept], key: tuple[int, int], value: Kept) 
 
 def turned_sentences(text: str, marks: str, turn: Turn) -> tuple[str, str] | None:
     """A sub-text and its marks for turned pixels, sentences that rest on the place as they are; None where a direction
-    is not understood."""
+    is not understood. Nobody knows whose words they are: an annotator may be any model."""
     if not marks:
-        new = turn_words(text, turn)
+        new = turn_words(text, turn) if text_may_turn(text) else None
         return None if new is None else (new, "")
     sentences = []
     for one in sentences_of(text, marks):
-        words = one.text if one.evidence == "geo" else turn_words(one.text, turn)
+        words = one.text
+        if one.evidence != "geo":
+            words = turn_words(words, turn) if text_may_turn(words) else None
         if words is None:
             return None
         sentences.append(one._replace(text=words))

@@ -25,7 +25,7 @@ from knowlip.training.engine import FREE_ENGINE, Engine, check_engine, processes
 from knowlip.training.health import FirstBad, Health, Throughput, memory_gb, peak_of
 from knowlip.training.loggers import Logger, check_loggers, open_loggers
 from knowlip.training.resume import Checkpoint, read_checkpoint, read_log, write_checkpoint
-from knowlip.training.schedule import check_warmup, cosine, learning_rate, warmup_of
+from knowlip.training.schedule import check_rates, check_warmup, cosine, learning_rate, warmup_of
 from knowlip.training.settings import TrainingConfig
 from knowlip.training.state import load_optimizer_state, load_whole_state, optimizer_state, whole_state
 from knowlip.training.task import Opener, Task
@@ -69,6 +69,7 @@ def _in_process(open_task: Opener, config: TrainingConfig, arguments: tuple[Any,
     loop = Loop(task, config, engine)
     cautions = []
     if not (config.out / "checkpoint.pt").is_file():  # one that has begun goes on as it was begun
+        check_rates(config.learning_rate, config.min_learning_rate)
         cautions = [*check_warmup(_warmup(task, config), task.total), *task.cautions()]
     busy = f"Another process trains in {config.out}: let it end, or use another output folder."
     with alone(config.out / "lock", busy) if engine.first else nullcontext():

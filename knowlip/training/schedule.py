@@ -14,6 +14,15 @@ def warmup_of(asked: int | None, total: int) -> int:
     return max(1, total // 20) if asked is None else asked
 
 
+def check_rates(highest: float, lowest: float) -> None:
+    """Raise `ValueError` where the learning rate would fall while it warms up and rise at the end."""
+    if not (math.isfinite(highest) and math.isfinite(lowest) and 0 <= lowest <= highest):
+        raise ValueError(
+            f"learning_rate {highest:g} must not lie below min_learning_rate {lowest:g}, nor that below 0: the warm-up "
+            "begins and the decay ends there."
+        )
+
+
 def check_warmup(asked: int | None, total: int) -> list[str]:
     """Whether the learning rate has time to rise, and to fall again.
 

@@ -94,6 +94,8 @@ def test_our_own_questions_may_all_turn(kind: QuestionType) -> None:
         *("\u5de6\u4e0a\u89d2\u6709\u8239", "Schiff \u00fcber dem Kai", "A ship of 12 to 30 m at y 0.5."),
         *("A ship heading ne.", "It points towards the nnw", "Two ships bound for s"),
         *("A ship in the foreground.", "A ship of heading 45.", "Zone 2 is empty.", "The ship at pixel 12 30."),
+        *("The runway is 09/27.", "Runway 09L", "It is seen at N45E.", "It is oriented N 45\u00b0 E.", "30 px from it"),
+        *("A ship at the foot of the image.", "Ships at pixel 120.", "The scene is 512 pixels wide."),
     ],
 )
 def test_captions_of_others_that_place_in_other_words_stay(text: str) -> None:
@@ -105,5 +107,6 @@ def test_captions_of_others_of_plain_words_turn() -> None:
         "In this image two ships lie in the upper left.",
         "A ship of heading 45 degrees, made up of up to 3 parts.",
         "Region 3 holds a ship; a port with dark background lies to the left.",
+        "Built-up land; urban build-up; ships are lined up; 3 m pixels, 4 looks; targets of about 12 pixels.",
     ):
         assert text_may_turn(text)

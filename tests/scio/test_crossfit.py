@@ -15,7 +15,7 @@ from knowlip.dataset.figures import figures_path
 from knowlip.dataset.layout import INDEX
 from knowlip.models import load_model, save_model
 from knowlip.scio.commands import scio_reconstruct, scio_screen
-from knowlip.scio.crossfit import shared_out
+from knowlip.scio.crossfit import shared_out, trained_blocks
 from knowlip.scio.job import CrossFittedJob, PassPlan
 from knowlip.scio.tables import value_table
 from tests.scio.test_offline import model, settings
@@ -90,3 +90,12 @@ def test_a_model_without_a_card_is_refused(dataset: Path, model: Path, capsys: p
     assert main(arguments) == 2
     assert "does not tell which places it was trained on" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (dataset / "revisions").exists()
+
+
+@pytest.mark.parametrize("blocks", [[], "b1", None, {}])
+def test_a_card_that_names_no_place_may_have_seen_any(blocks: Any, tmp_path: Path) -> None:
+    (tmp_path / "knowlip.json").write_text(json.dumps({"card": {"train_blocks": blocks}}))
+    with pytest.raises(ValueError, match="does not tell which places"):
+        trained_blocks(tmp_path)
+    (tmp_path / "knowlip.json").write_text(json.dumps({"card": {"train_blocks": ["b1", "b2"]}}))
+    assert trained_blocks(tmp_path) == {"b1", "b2"}

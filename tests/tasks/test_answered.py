@@ -57,6 +57,19 @@ def test_right_answers_that_are_no_digits_have_no_error_and_are_counted() -> Non
     assert "3 questions" in row.note
 
 
+def test_no_answer_without_bounds_makes_the_mean_error() -> None:
+    right, said = ["2", "2", "9" * 400, "\u0663"], ["3", "infinity", "2", "3"]
+    kinds = {"tile_id": [f"t{n}" for n in range(4)], "group": [f"g{n}" for n in range(4)], "type": "count"}
+    table = pd.DataFrame({**kinds, "subject": "ship", "question": "?", "answer": right, "ranked": said})
+    table = table.assign(confidence=0.5, raw=0.5, generated="1e400", other=None, annotator=None)
+    found = {row.metric: row for row in measured_rows(table, "d", "test", "m")}
+    row = found["count mean absolute error, ranked"]
+    assert (row.value, row.n) == (1.0, 1)
+    assert "2 questions whose right answer is no number" in row.note
+    assert "1 answers that are no number are left out." in row.note
+    assert found["count mean absolute error, written"].value is None
+
+
 def test_risk_over_coverage_by_hand() -> None:
     coverage, risk = risk_coverage(np.array([0.2, 0.9, 0.5, 0.5]), np.array([0.0, 1.0, 1.0, 0.0]))
     assert coverage.tolist() == [0.25, 0.75, 1.0]

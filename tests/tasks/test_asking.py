@@ -11,10 +11,10 @@ import torch
 
 from knowlip.language.definitions import TileTruth
 from knowlip.language.directions import Turn
-from knowlip.language.questions import askables, sentences
+from knowlip.language.questions import Askable, Question, QuestionType, askables, sentences
 from knowlip.language.tile_facts import facts_from_truth
 from knowlip.models.tokenizer import TextTokenizer
-from knowlip.tasks.asking import Example, Posed, QuestionSampler, by_type
+from knowlip.tasks.asking import Example, Posed, QuestionSampler, by_type, example_of
 from knowlip.tasks.vqa import Answering, FinetuneConfig, QuestionBatches
 from knowlip.training.augment import AugmentConfig, GreyScale
 from knowlip.training.order import Order
@@ -102,6 +102,20 @@ def test_what_cannot_be_turned_is_counted_and_leaves_its_tile() -> None:
             key = {"yes": "a", "30 km north of Kiel": "b"}.get(one.answer, "c")
             turns.setdefault("holland" if "Holland" in one.question else key, set()).add(number)
     assert turns == {"holland": {0}, "b": {0}, "a": set(range(8)), "c": set(range(8))}
+
+
+def test_a_file_that_says_its_words_are_ours_is_not_believed() -> None:
+    where = "In which region are most of the ships?"
+    assert where in Askable("", QuestionType.POSITION, "center", "ship").wordings
+    for question, answer, sure in (
+        (where, "upper left", True),
+        (where, "5", False),
+        (where, "the second row", False),
+        ("Which row holds the ship?", "the second row", False),
+        ("Is a ship in the upper left?", "yes", True),
+    ):
+        asked = Question("a", QuestionType.POSITION, question, answer, "ship", "labels")
+        assert example_of(asked).sure is sure, (question, answer)
 
 
 def test_at_balance_0_a_tile_is_asked_one_question_of_each_type() -> None:

@@ -396,6 +396,25 @@ def test_a_question_of_two_types_or_sources_is_asked_once(ships: Dataset, tmp_pa
     assert (found.questions, found.left_out) == ((one,), {"questions": {again: 1}})
 
 
+def test_a_caption_that_stands_twice_in_a_file_of_ours_is_read_once(ships: Dataset, tmp_path: Path) -> None:
+    tile, other = ships.tiles()["tile_id"][:2]
+    same = (Caption(tile, "A ship.", "me"), Caption(other, "A ship.", "me"), Caption(tile, "A ship.", "you"))
+    write_items(tmp_path / "twice.json", Items(same), ships)
+    found = read_items(tmp_path / "twice.json", ships)
+    assert found.captions == same[:2]
+    assert found.left_out == {"captions": {"the same caption of the same tile stands there twice": 1}}
+
+
+def test_a_table_loses_no_row_or_column_without_a_word(ships: Dataset, tmp_path: Path) -> None:
+    head = "image,question,answer\n"
+    with pytest.raises(ValueError, match=r"no readable CSV file \(row "):
+        imported(ships, tmp_path, "open.csv", head + '001.png,"How many?,1\n002.png,How many?,2\n003.png,Why?,no\n')
+    with pytest.raises(ValueError, match="several columns 'answer'"):
+        imported(ships, tmp_path, "two.csv", "image,question,answer,Answer\n001.png,How many?,1,2\n")
+    items, _ = imported(ships, tmp_path, "gaps.csv", head + "001.png,How many?,2.0\n002.png,How long?,2.5\n")
+    assert [one.answer for one in items.questions] == ["2", "2.5"]
+
+
 SEVERAL = "several images of the file have the name of one tile"
 
 

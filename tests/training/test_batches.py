@@ -18,7 +18,7 @@ from knowlip.models.tokenizer import around_hole
 from knowlip.training.augment import AugmentConfig
 from knowlip.training.batch import Batch
 from knowlip.training.batches import Batches, DataConfig, padded
-from knowlip.training.corpus import Corpus
+from knowlip.training.corpus import Corpus, turned_sentences
 from knowlip.training.holes import HoleConfig
 from knowlip.training.losses import ObjectiveConfig
 from tests.annotators.tiny_dataset import build_tiny_dataset
@@ -275,6 +275,24 @@ def test_a_balanced_epoch_meets_groups_equally_often(corpus: Corpus, settings: S
         assert rows / 30 == pytest.approx(min(most, 21 / len(met)), rel=0.5), name
     one = Batches(corpus, replace(config, batch_size=8)).at(0)
     assert dealt([rows_of(part.at(0)) for part in parts]) == rows_of(one)
+
+
+def test_words_of_any_annotator_turn_only_where_they_are_understood(corpus: Corpus) -> None:
+    turns = [Turn.of(number) for number in range(8)]
+    assert corpus.cannot_turn(turns) == (0, len(corpus.tile_ids))
+    for words in ("A ship lies in the second row", "It lies in the first quadrant", "The runway is 09/27"):
+        assert turned_sentences(words, "", turns[0]) == (words, "")
+        assert {turned_sentences(words, "", turn) for turn in turns[1:]} == {None}
+    said = turned_sentences("Ships lie in the upper left", "", turns[2])
+    assert said == ("Ships lie in the lower right", "")
+    before = list(corpus._said)
+    try:
+        corpus._said[0] = ("A ship lies in the second row", "", "visual")
+        assert corpus.cannot_turn(turns) == (1, len(corpus.tile_ids))
+        assert corpus.cannot_turn(turns[:1])[0] == 0
+        assert corpus.turned(0, turns[1]) is None
+    finally:
+        corpus._said[:] = before
 
 
 def test_a_tile_stays_as_it_is_where_words_cannot_follow(

@@ -1,13 +1,15 @@
 """The learning rate over a training, and schedules that cannot work."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from knowlip.base.parsing import stage_config
 from knowlip.base.recipes import load_recipe
-from knowlip.tasks.pretrain import PretrainConfig, pretrain
-from knowlip.training.schedule import check_contrast, check_warmup, learning_rate, warmup_of
+from knowlip.scio.passes import stages
+from knowlip.tasks.pretrain import PretrainConfig, Pretraining, pretrain
+from knowlip.training.schedule import check_contrast, check_rates, check_warmup, learning_rate, warmup_of
 from tests.training.runs import annotated, tiny
 
 __all__ = ["annotated"]
@@ -46,6 +48,27 @@ def test_what_a_refusal_advises_is_not_warned_of(total: int) -> None:
         check_warmup(-1, total)
 
 
+@pytest.mark.parametrize(("highest", "lowest"), [(1e-7, 1e-6), (-1.0, -2.0), (1.0, -0.1), (float("nan"), 0.0)])
+def test_a_rate_that_would_fall_and_then_rise_is_refused(highest: float, lowest: float) -> None:
+    with pytest.raises(ValueError, match="must not lie below min_learning_rate"):
+        check_rates(highest, lowest)
+    check_rates(1e-6, 1e-6)
+    check_rates(1.0, 0.0)
+
+
+@pytest.mark.parametrize(("lengths", "said"), [((4, 4, 4), 1), ((5, 4, 3), 0), ((4, 0, 0), 0)])
+def test_screening_by_a_model_that_still_warms_up_is_warned_of(lengths: tuple[int, int, int], said: int) -> None:
+    objectives = SimpleNamespace(queue=0, alpha=0.0)
+    config = SimpleNamespace(objectives=objectives, warmup_steps=5)
+    parts = stages(lengths, 1)
+    told = Pretraining.cautions(
+        SimpleNamespace(  # type: ignore[arg-type]
+            config=config, corpus=SimpleNamespace(tile_ids=[]), alpha_ramp=0, total=parts[-1].end, stages=parts
+        )
+    )
+    assert ["screened at step 4" in one for one in told] == [True] * said
+
+
 def test_a_queue_of_more_than_the_data_and_an_endless_ramp_are_warned_of() -> None:
     assert check_contrast(queue=0, tiles=10, alpha=0.0, ramp=20, total=10) == []
     assert check_contrast(queue=10, tiles=10, alpha=0.4, ramp=10, total=10) == []
@@ -61,6 +84,8 @@ def test_a_run_is_refused_before_it_starts_and_a_begun_one_goes_on(
     run = tmp_path / "run"
     with pytest.raises(ValueError, match="rise for 4 steps"):
         pretrain(tiny(annotated, run, stage_steps=(4, 0, 0), warmup_steps=4))
+    with pytest.raises(ValueError, match="below min_learning_rate"):
+        pretrain(tiny(annotated, run, stage_steps=(4, 0, 0), learning_rate=1e-9))
     assert not (run / "config.yaml").exists()
     config = tiny(annotated, run, stage_steps=(4, 0, 0), warmup_steps=3)
     config.objectives.queue, config.objectives.alpha_epochs = 40, 3.0

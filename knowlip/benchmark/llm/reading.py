@@ -153,7 +153,8 @@ def read_reply(question: Question, reply: str, cut: bool = False) -> ReadAnswer:
     text, problem = _answering(_spoken(reply), question.type, cut)
     if problem:
         return _unread(problem)
-    text = even(_LETTERS.sub("", text.replace("\u2019", "'"))).strip(" .:!")
+    # The brackets of a JSON object, as of {"answer": 3}, say nothing.
+    text = even(_LETTERS.sub("", text.replace("\u2019", "'"))).strip(" .:!{}")
     if not text:
         return _unread("it is empty")
     if _REFUSED.search(text):

@@ -8,6 +8,7 @@ items   a file of `knowlip questions make`, or one written by hand in its layout
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,12 +23,14 @@ from knowlip.tasks.items.make import Made, show, written
 from knowlip.tasks.items.records import (
     FORMAT,
     LONGEST,
+    SAID_TWICE,
     TWICE,
     Caption,
     Items,
     check_answers,
     counted,
     distinct,
+    once_said,
     question_of,
     read_items,
     sign_in,
@@ -46,6 +49,7 @@ _WIDEST: Final = 1 << 20
 """Characters of a cell of a CSV file."""
 _NO_TEXT: Final = "\0"
 """Stands for a value that is there and is no text, number or blank."""
+_WHOLE: Final = re.compile(r"(-?[0-9]+)\.0+")
 _ASKS: Final = ("human", "user")
 _ANSWERS: Final = ("gpt", "assistant", "model", "bot", "chatgpt", "llm")
 
@@ -114,9 +118,8 @@ def import_items(config: ImportItemsConfig) -> Made:
     check_answers(questions, ", ".join(path.name for path in config.files))
     kept = distinct(questions)
     left["questions"] += [TWICE] * (len(questions) - len(kept))
-    said = {(one.tile_id, one.caption): one for one in reversed(captions)}
-    told = tuple(one for one in captions if said[one.tile_id, one.caption] is one)
-    left["captions"] += ["the same caption of the same tile stands there twice"] * (len(captions) - len(told))
+    told = once_said(captions)
+    left["captions"] += [SAID_TWICE] * (len(captions) - len(told))
     left_out = {kind: counted(reasons) for kind, reasons in left.items()}
     made = {name: value for name, value in plain(config).items() if name in ("form", "columns")}
     files = {"files": [path.name for path in config.files]}
@@ -229,9 +232,12 @@ def _values(record: Mapping[str, Any], what: str, columns: Mapping[str, str], ta
 
 
 def _as_text(value: Any) -> str:
-    """A text or number in one line; "" for anything else."""
-    if isinstance(value, float) and value.is_integer():  # a number of ships that went through a table with gaps
+    """A text or number in one line; "" for anything else. A whole number that went through a table with gaps, as 2.0,
+    is written without its point, also where it is a text, as all cells of a CSV file are."""
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
+    elif isinstance(value, str) and (whole := _WHOLE.fullmatch(value.strip())):
+        value = whole[1]
     return _line(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
@@ -275,10 +281,16 @@ def _records(path: Path) -> Iterable[Any]:
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not text in UTF-8.") from None
         csv.field_size_limit(_WIDEST)
+        # Without `strict` a quotation mark that nobody closes takes all rows behind it into one cell, and of two columns
+        # of one name the first is lost.
         try:
-            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+            table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            rows = list(table)
         except csv.Error as error:
-            raise ValueError(f"{path} is no readable CSV file ({error}).") from None
+            raise ValueError(f"{path} is no readable CSV file (row {table.line_num}: {error}).") from None
+        heads = [head.strip().lower() for head in table.fieldnames or () if head.strip()]
+        if twice := sorted({head for head in heads if heads.count(head) > 1}):
+            raise ValueError(f"{path} has several columns {twice[0]!r}: nobody can tell which is meant, rename them.")
         if any(None in row for row in rows):
             raise ValueError(f"A row of {path} has more cells than its head.")
         return rows

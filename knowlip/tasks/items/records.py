@@ -38,6 +38,7 @@ OF_LABELS: Final = ("labels", "truth")
 """Sources of what was made from the labels of the data set."""
 _PIECE: Final = re.compile(r"[^\W_]+|[^\w\s]|_")
 TWICE: Final = "the same question about the same tile stands there twice"
+SAID_TWICE: Final = "the same caption of the same tile stands there twice"
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,15 @@ def read_items(path: Path, data: Dataset) -> Items:
         raise ValueError(f"left_out and made_with of {path} must be objects.")
     if not all(isinstance(reasons, dict) for reasons in left_out.values()):
         raise ValueError(f"left_out of {path} must hold objects.")
-    once = distinct(questions)
-    if again := len(questions) - len(once):
-        left_out = {**left_out, "questions": {**left_out.get("questions", {}), TWICE: again}}
+    once, told = distinct(questions), once_said(captions)
+    for kind, reason, again in (
+        ("questions", TWICE, len(questions) - len(once)),
+        ("captions", SAID_TWICE, len(captions) - len(told)),
+    ):
+        if again:
+            left_out = {**left_out, kind: {**left_out.get(kind, {}), reason: again}}
     unknown = bool(of_labels) and "labels_sha256" not in about
-    return Items(tuple(captions), once, left_out, made_with, None if unknown else "")
+    return Items(told, once, left_out, made_with, None if unknown else "")
 
 
 def distinct(questions: Iterable[Question]) -> tuple[Question, ...]:
@@ -160,6 +165,14 @@ def distinct(questions: Iterable[Question]) -> tuple[Question, ...]:
     first: dict[tuple[str, str], Question] = {}
     for one in questions:
         first.setdefault((one.tile_id, as_read(one.question)), one)
+    return tuple(first.values())
+
+
+def once_said(captions: Sequence[Caption]) -> tuple[Caption, ...]:
+    """The first of those that say the same words of the same tile: twice it would weigh double."""
+    first: dict[tuple[str, str], Caption] = {}
+    for one in captions:
+        first.setdefault((one.tile_id, one.caption), one)
     return tuple(first.values())
 
 
