@@ -104,6 +104,7 @@ def test_max_cost_needs_a_longest_answer(tmp_path: Path) -> None:
         ({"patience_s": -1.0}, "negative"),
         ({"extra": {"stream": True}}, "'stream'"),
         ({"extra": {"n": 4}}, "'n'"),
+        ({"extra": {"model": "other"}}, "'model'"),
         ({"extra": {"messages": [1]}}, "'messages'"),
         ({"extra": {"max_tokens": "many"}}, "whole number"),
         ({"extra": {"max_completion_tokens": 0}}, "whole number"),

@@ -379,6 +379,9 @@ def test_the_image_of_another_tile(data: Dataset, tmp_path: Path) -> None:
     with Stub(reply) as server:
         results = bench_llm(config(data, tmp_path, server.url, other_image=True))
     assert row(results, "count accuracy", "stub").value == 1.0
+    there = sum(one.tile_id in bench.others for one in truth.values())
+    assert sum(results.details["vqa"]["outcomes"].values()) == len(truth)
+    assert sum(results.details["vqa"]["other_image_outcomes"].values()) == there
     other = row(results, "count accuracy", "other-image:stub")
     counts = [one for one in asked_of(data) if one.type == QuestionType.COUNT]
     asked = [truth.get(f"{bench.others[one.tile_id]}/{one.question}") for one in counts if one.tile_id in bench.others]

@@ -97,6 +97,8 @@ class OpenAIOptions:
         if self.retries < 0 or self.backoff_s < 0 or self.patience_s < 0:
             raise ValueError("retries, backoff_s and patience_s must not be negative.")
         # A stream or several answers would be paid and not understood.
+        if self.extra.get("model"):
+            raise ValueError("extra must not hold 'model': another model would answer under the name of --model.")
         own = [name for name in ("stream", "messages") if self.extra.get(name)]
         if own or self.extra.get("n") not in (None, 1):
             raise ValueError(f"extra must not hold {(own or ['n'])[0]!r}: one whole answer is asked for and paid.")

@@ -243,16 +243,18 @@ def _results(
         [reply.outcome == "read" for reply in replies[:count]], [bench.clusters[q.tile_id] for q in asked.questions]
     )
     rows = (*answer_rows(bench, everyone), bench.row("vqa", config.encoder, "replies that could be read", read))
+    own, lent = replies[:count], replies[count:]
     details: dict[str, Mapping[str, Json]] = {
         "vqa": {
-            "outcomes": dict(Counter(reply.outcome for reply in replies)),
+            "outcomes": dict(Counter(reply.outcome for reply in own)),
             "by_type": {
-                kind: dict(Counter(reply.outcome for one, reply in zip(wanted, replies) if one.question.type == kind))
+                kind: dict(Counter(reply.outcome for one, reply in zip(wanted, own) if one.question.type == kind))
                 for kind in QUESTION_TYPES
             },
-            "reasons": dict(Counter(reply.why for reply in replies if reply.why).most_common(_SHOWN)),
-            "without_metres_per_pixel": _without_spacing(config, bench, wanted),
-            "unread": [reply.said[:200] for reply in replies if reply.outcome == "unreadable"][:_SHOWN],
+            "reasons": dict(Counter(reply.why for reply in own if reply.why).most_common(_SHOWN)),
+            "without_metres_per_pixel": _without_spacing(config, bench, wanted[:count]),
+            "unread": [reply.said[:200] for reply in own if reply.outcome == "unreadable"][:_SHOWN],
+            **({"other_image_outcomes": dict(Counter(reply.outcome for reply in lent))} if lent else {}),
             **spent,
         },
         "published": {"source": f"{SOURCE}; published, not measured here", **dict(PUBLISHED)},
