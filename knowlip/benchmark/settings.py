@@ -64,12 +64,21 @@ class EvaluateConfig:
     name: str = ""
     """Of the data set in rows; by default its folder's."""
     k_test: int = 16
-    """How many candidates image-text matching re-ranks."""
+    """How many candidates image-text matching re-ranks; 0: none."""
     vqa_mode: str = "rank"
     """"rank" chooses among the answers seen in training, "generate" writes freely."""
     limits: MeasureLimits = field(default_factory=MeasureLimits)
     seed: int = 0
     """Of wordings, regions asked about, and every random choice."""
+
+    def __post_init__(self) -> None:
+        # What is measured last would be refused after all else was measured.
+        if self.k_test < 0:
+            raise ValueError(f"k_test must be at least 0 (nothing is re-ranked), not {self.k_test}.")
+        if self.vqa_mode not in ("rank", "generate"):
+            raise ValueError(f"vqa_mode is rank or generate, not {self.vqa_mode!r}.")
+        if not self.tasks or len({*self.tasks}) < len(self.tasks):
+            raise ValueError("tasks must name at least one task, and none twice.")
 
 
 @dataclass(frozen=True)

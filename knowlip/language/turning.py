@@ -37,7 +37,8 @@ _UNSURE: Final = re.compile(
     r"\b(?:of|along|across) (?:the )?(?:\w+(?:'s)? )?(?:width|height)\b|"
     # Up, down, and what a picture, a ship or an observer has.
     r"(?<!-)\bup\b(?! to\b)(?<!made up)(?<!makes up)(?<!close up)(?<!built up)(?<!build up)(?<!lined up)(?<!line up)"
-    r"(?<!scale up)|\bdown\b(?! to\b)|\b(?:in|to|towards?) the (?:fore|back)ground\b|\bforeground\b|\b(?:near|far) (?:range|side)\b|\b(?:starboard|port ?side|portside|bow|stern|astern)\b|"
+    r"(?<!scale up)|\bdown\b(?! to\b)|\b(?:in|to|towards?) the (?:fore|back)ground\b|\bforeground\b|"
+    r"\b(?:near|far) (?:range|side)\b|\b(?:starboard|port ?side|portside|bow|stern|astern)\b|"
     r"\b(?:landscape|portrait) (?:format|orientation|image|picture)\b|\bimage (?:a |in )?(?:landscape|portrait)\b|"
     rf"\b(?:foot|head) of the {_WHOLE}\b|\b(?:meridional|latitudinal|poleward|equatorward)\b|"
     # A direction by letters, or by a number without degrees, which nobody reads; runways are called by theirs.

@@ -1,5 +1,6 @@
 """Settings of SCIO, the same in a training (`scio.*` of `knowlip pretrain`) and over a data set (`knowlip scio`)."""
 
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar, Final, Literal
@@ -66,6 +67,13 @@ class ScioConfig:
         for name in ("precision", "accept_precision"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"scio.{name} must be above 0 and at most 1.")
+        for name in ("calibration_tiles", "max_new_tokens", "tiles_at_once", "negatives"):
+            if getattr(self, name) < 1:  # below 0 it would be all but so many
+                raise ValueError(f"scio.{name} must be at least 1, not {getattr(self, name)}.")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ValueError("scio.threshold must be a finite number, or null for a calibrated one.")
+        if not 0 <= self.rewrite_threshold < math.inf:
+            raise ValueError(f"scio.rewrite_threshold must be at least 0, not {self.rewrite_threshold}.")
         changed = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
         if self.method == "paper" and (unread := [name for name in changed if name not in _BOTH]):
             raise ValueError(f"scio.{unread[0]} is a setting of scio.method calibrated; scio.method paper has none.")

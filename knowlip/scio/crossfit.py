@@ -55,9 +55,7 @@ def trained_blocks(path: Path) -> frozenset[str]:
     except (OSError, KeyError, TypeError, ValueError):
         blocks = None
     if not isinstance(blocks, list) or not blocks:
-        raise ValueError(
-            f"{path} does not tell which places it was trained on: give model folders, or finished runs."
-        )
+        raise ValueError(f"{path} does not tell which places it was trained on: give model folders, or finished runs.")
     return frozenset(map(str, blocks))
 
 

@@ -281,7 +281,7 @@ def answer_rows(bench: Bench, everyone: Mapping[str, Answered]) -> tuple[Row, ..
     for kind in QUESTION_TYPES:
         metric = f"{kind.replace('_', ' ')} accuracy"
         if not asked.rows_of(kind):
-            rows.append(bench.row("vqa", first, metric, None, note="No test tile gives a clear answer."))
+            rows.append(bench.row("vqa", first, metric, None, note=_why_unasked(bench, asked, kind)))
             continue
         for name, (other, note) in everyone.items():
             if other.rows_of(kind):
@@ -297,6 +297,13 @@ def answer_rows(bench: Bench, everyone: Mapping[str, Answered]) -> tuple[Row, ..
         if there := [kind for kind in kinds if other.rows_of(kind)]:
             means.append(bench.row("vqa", name, _MEAN, _mean(other, there, bench), common, note(there)))
     return (*means, *rows)
+
+
+def _why_unasked(bench: Bench, asked: Asked, kind: str) -> str:
+    """Why there is no question of a type."""
+    if not bench.limits.questions_per_type:
+        return "Questions were turned off."
+    return "No test tile gives a clear answer." if kind in asked.candidates else "No training tile gives an answer."
 
 
 def image_gain(asked: Asked, blind: Asked, kind: str, clusters: Mapping[str, str]) -> dict[str, Json]:

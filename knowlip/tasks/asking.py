@@ -75,7 +75,7 @@ def example_of(question: Question, names: Collection[str] = ()) -> Example:
     ours = question.type in QUESTION_TYPES
     wordings = Askable("", question.type, question.answer, question.subject, numbered=numbered).wordings if ours else ()
     others = tuple(words for words in wordings if words != question.question) if question.question in wordings else ()
-    # A file may say that its words are ours where somebody wrote them by hand: "5" for a region stays while pixels turn.
+    # A file may say that its words are ours where somebody wrote them by hand: "5" for a region would stay.
     placed = question.type != QuestionType.POSITION or numbered or question.answer in REGIONS
     sure = question.source in OF_LABELS and question.question in wordings and placed
     sure = sure or may_turn(question.question, question.answer, names)

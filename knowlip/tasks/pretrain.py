@@ -155,8 +155,8 @@ class Pretraining(Task[Batch]):
         first, rising = self.stages[0].end, warmup_of(self.config.warmup_steps, self.total)
         if len(self.stages) > 1 and first < rising and self.total > first:
             found.append(
-                f"Texts are screened at step {first:,}, while the learning rate still rises (until {rising:,}): a model "
-                "that has hardly learned judges them. Make stage 1 longer, or warmup_steps smaller."
+                f"Texts are screened at step {first:,}, while the learning rate still rises (until {rising:,}): a "
+                "model that has hardly learned judges them. Make stage 1 longer, or warmup_steps smaller."
             )
         return found
 

@@ -68,7 +68,7 @@ def measure(bench: Bench, encoder: Encoder) -> Measured:
             for k, change in changes.items():
                 metric, nothing = f"{_WORDS[name]} R@{k}, re-ranked minus cosine", {"cosine alone": 0.0}
                 rows.append(bench.row("retrieve", encoder.name, metric, change.difference, nothing, unit="number"))
-            facts |= {"k_test": bench.k_test, "reranked_queries": len(direction.matched)}
+            facts |= {"k_test": min(bench.k_test, direction.gallery), "reranked_queries": len(direction.matched)}
             facts |= {f"r{k}_by_cosine": change.cosine.value for k, change in changes.items()}
             facts |= {f"r{k}_by_cosine_ci": change.cosine.ends for k, change in changes.items()}
             facts |= {f"r{k}_reranked": change.reranked.value for k, change in changes.items()}

@@ -32,6 +32,11 @@ class MeasureLimits:
     examples: int = 6
     """Examples of each kind that are kept for the report; of each question type, two thirds of that."""
 
+    def __post_init__(self) -> None:
+        # Below 0 they would leave out so many from the end of a random order.
+        if low := [name for name, value in vars(self).items() if value < (name == "max_new_tokens")]:
+            raise ValueError(f"limits.{low[0]} must not be below {int(low[0] == 'max_new_tokens')}.")
+
 
 @dataclass(kw_only=True)
 class MeasuredConfig(TrainingConfig):

@@ -363,19 +363,23 @@ def _keep(kept: dict[tuple[int, int], Kept], key: tuple[int, int], value: Kept) 
 
 def turned_sentences(text: str, marks: str, turn: Turn) -> tuple[str, str] | None:
     """A sub-text and its marks for turned pixels, sentences that rest on the place as they are; None where a direction
-    is not understood. Nobody knows whose words they are: an annotator may be any model."""
+    is not understood."""
     if not marks:
-        new = turn_words(text, turn) if text_may_turn(text) else None
+        new = _turned_words(text, turn)
         return None if new is None else (new, "")
     sentences = []
     for one in sentences_of(text, marks):
-        words = one.text
-        if one.evidence != "geo":
-            words = turn_words(words, turn) if text_may_turn(words) else None
+        words = one.text if one.evidence == "geo" else _turned_words(one.text, turn)
         if words is None:
             return None
         sentences.append(one._replace(text=words))
     return joined(sentences)
+
+
+def _turned_words(words: str, turn: Turn) -> str | None:
+    """Words for turned pixels. Nobody knows whose they are: an annotator may be any model, so that all places in them
+    must be understood."""
+    return words if turn == Turn() else turn_words(words, turn) if text_may_turn(words) else None
 
 
 def _tokenizer(

@@ -1,5 +1,7 @@
 """Settings of every training, whatever the task, without what computes: help and recipes load no PyTorch."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -132,6 +134,16 @@ class ObjectiveConfig:
     momentum: float = 0.995
     """Of the momentum model."""
 
+    def __post_init__(self) -> None:
+        # A weight below 0 would teach the opposite, and a share above 1 what nobody asked for.
+        weights = ("itc", "itm", "infill", "ground", "attend", "regions", "alpha_epochs", "negative_floor")
+        _check("objectives", {name: getattr(self, name) for name in weights}, math.inf)
+        _check("objectives.added", self.added, math.inf)
+        shares = ("itm_share", "infill_share", "alpha", "momentum")
+        _check("objectives", {name: getattr(self, name) for name in shares}, 1)
+        if not 0 <= self.label_smoothing < 1 or min(self.queue, self.questions) < 0:
+            raise ValueError("objectives.label_smoothing is a share below 1; queue and questions are not negative.")
+
 
 @dataclass
 class HoleConfig:
@@ -151,6 +163,13 @@ class HoleConfig:
     others: float = 0.75
     """A text with a hole in one sub-text draws a number between 0 and this; with that chance each other sub-text is not
     shown, but [MASK]. What SCIO hides at once (`scio.holes_at_once`) should be familiar from training."""
+
+    def __post_init__(self) -> None:
+        _check("holes", {name: getattr(self, name) for name in ("span", "subtext", "everything", "others")}, math.inf)
+        if not self.span + self.subtext + self.everything:
+            raise ValueError("One of holes.span, holes.subtext and holes.everything must be above 0.")
+        if self.span_tokens < 1 or self.at_once < 1:
+            raise ValueError("holes.span_tokens and holes.at_once must be at least 1.")
 
 
 @dataclass
@@ -223,3 +242,11 @@ class AugmentConfig:
             raise ValueError(f"augment.speckle_looks must be 0 (none) or at least 1, not {self.speckle_looks}.")
         if self.multilook_px < 1 or self.multilook_px % 2 == 0:
             raise ValueError(f"augment.multilook_px must be odd, not {self.multilook_px}.")
+
+
+def _check(where: str, values: Mapping[str, float], most: float) -> None:
+    """Raise `ValueError` for a number that is below 0, above `most`, or none."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and 0 <= value <= most):
+            wanted = "at least 0" if most == math.inf else f"from 0 to {most:g}"
+            raise ValueError(f"{where}.{name} must be {wanted}, not {value}.")

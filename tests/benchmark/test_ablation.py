@@ -180,9 +180,7 @@ def test_without_power_only_the_ceilings_are_trained(
     assert read_json(tmp_path / "some" / "ablation.json") == found
 
 
-def test_one_folder_holds_arms_of_one_thing(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_folder_holds_arms_of_one_thing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def instead(config: Any, texts: Any, arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
         if arm.name == "wrong-50":
             with pytest.raises(ValueError, match="Another process trains the arms"):
@@ -213,7 +211,7 @@ def test_one_folder_holds_arms_of_one_thing(
     texts = data.texts(0)
     texts.loc[0, "text"] = "no ships"
     with_revision_0(data, texts, {})
-    with pytest.raises(ValueError, match="another texts.parquet"):
+    with pytest.raises(ValueError, match=r"another texts\.parquet"):
         ablation(config)
 
 

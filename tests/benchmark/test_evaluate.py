@@ -257,6 +257,17 @@ def test_limits_are_kept_and_repeatable(data: Dataset, tmp_path: Path) -> None:
     assert replace(one, seconds={}) == replace(two, seconds={})
 
 
+def test_settings_that_would_measure_something_else_are_refused(data: Dataset, tmp_path: Path) -> None:
+    for limits in ({"captions": -1}, {"questions_per_type": -5}, {"max_new_tokens": 0}):
+        with pytest.raises(ValueError, match=rf"limits\.{next(iter(limits))} must not be below"):
+            MeasureLimits(**limits)
+    for more, said in (({"k_test": -1}, "k_test"), ({"vqa_mode": "ranked"}, "vqa_mode"), ({"tasks": ()}, "tasks")):
+        with pytest.raises(ValueError, match=said):
+            config_of(data, tmp_path / "m.json", **more)
+    off = config_of(data, tmp_path / "m.json", tasks=("vqa",), limits=MeasureLimits(questions_per_type=0))
+    assert row(evaluate(off, oracle_of(data)), "vqa", "count accuracy").note == "Questions were turned off."
+
+
 def test_the_table_shows_rows_as_they_are(result: tuple[Results, Path], capsys: pytest.CaptureFixture[str]) -> None:
     odd = replace(result[0].rows[0], task="toy", metric="[bold]x[/] score", note="[red]why[/]")
     print_table(replace(result[0], rows=(*result[0].rows, odd)))

@@ -179,6 +179,8 @@ def test_a_run_is_judged_by_its_momentum_model(dataset: Path, tmp_path: Path) ->
         (["--checkpoint", "MODEL", "--split", "test"], "has 0 annotated tiles to judge"),
         (["--checkpoint", "MODEL", "--chunk", "0"], "must be 1 or more"),
         (["--checkpoint", "MODEL", "--scio.precision", "2"], "scio.precision"),
+        (["--checkpoint", "MODEL", "--scio.negatives", "-3"], "scio.negatives must be at least 1"),
+        (["--checkpoint", "MODEL", "--scio.threshold", "nan"], "scio.threshold"),
         (["--checkpoint", "MODEL", "--scio.margin", "0.2"], "scio.margin is now called scio.threshold"),
         (["--checkpoint", "MODEL", "--scio.method", "paper", "--scio.precision", "0.5"], "of scio.method calibrated"),
         (["--checkpoint", "MODEL", "--ray", "auto", "--processes", "2"], "not both"),

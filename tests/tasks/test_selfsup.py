@@ -146,7 +146,8 @@ def test_timm_opens_the_folder_too(run: Path) -> None:
 
 
 def test_it_starts_another_training(run: Path, dataset: Path, tmp_path: Path) -> None:
-    selfsup(config(dataset, tmp_path / "next", init=str(run / "model"), steps=1, learning_rate=1e-9, min_learning_rate=0.0))
+    hardly = {"steps": 1, "learning_rate": 1e-9, "min_learning_rate": 0.0}
+    selfsup(config(dataset, tmp_path / "next", init=str(run / "model"), **hardly))
     before, after = weights(run), weights(tmp_path / "next")
     for name, weight in before.items():
         torch.testing.assert_close(after[name], weight, rtol=1e-4, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from knowlip.base.recipes import load_recipe
 from knowlip.scio.passes import stages
 from knowlip.tasks.pretrain import PretrainConfig, Pretraining, pretrain
 from knowlip.training.schedule import check_contrast, check_rates, check_warmup, learning_rate, warmup_of
+from knowlip.training.settings import HoleConfig, ObjectiveConfig
 from tests.training.runs import annotated, tiny
 
 __all__ = ["annotated"]
@@ -67,6 +69,25 @@ def test_screening_by_a_model_that_still_warms_up_is_warned_of(lengths: tuple[in
         )
     )
     assert ["screened at step 4" in one for one in told] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        (ObjectiveConfig, {"itc": -1.0}, r"objectives\.itc must be at least 0"),
+        (ObjectiveConfig, {"ground": float("nan")}, r"objectives\.ground must be at least 0"),
+        (ObjectiveConfig, {"added": {"margin": -0.1}}, r"objectives\.added\.margin"),
+        (ObjectiveConfig, {"itm_share": 2.0}, "from 0 to 1"),
+        (ObjectiveConfig, {"momentum": 1.5}, "from 0 to 1"),
+        (ObjectiveConfig, {"queue": -1}, "queue"),
+        (HoleConfig, {"span": -0.1}, r"holes\.span must be at least 0"),
+        (HoleConfig, {"span": 0.0, "subtext": 0.0, "everything": 0.0}, "One of holes"),
+        (HoleConfig, {"at_once": 0}, "at_once"),
+    ],
+)
+def test_weights_and_shares_that_teach_something_else_are_refused(kind: Any, values: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        kind(**values)
 
 
 def test_a_queue_of_more_than_the_data_and_an_endless_ramp_are_warned_of() -> None:

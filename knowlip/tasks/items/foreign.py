@@ -281,8 +281,8 @@ def _records(path: Path) -> Iterable[Any]:
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not text in UTF-8.") from None
         csv.field_size_limit(_WIDEST)
-        # Without `strict` a quotation mark that nobody closes takes all rows behind it into one cell, and of two columns
-        # of one name the first is lost.
+        # Without `strict` a quotation mark that nobody closes takes all rows behind it into one cell; of two columns of
+        # one name the first would be lost.
         try:
             table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
             rows = list(table)
