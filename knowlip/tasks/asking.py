@@ -35,8 +35,9 @@ class Example:
     """The question in other words: one wording of all is drawn whenever it is asked."""
     rate: float = 1.0
     """How often it is asked when its tile is met, as questions come (without balance)."""
-    sure: bool = field(default=True, repr=False)
-    """Whether its words may turn with the pixels where they are understood, see :mod:`knowlip.language.turning`."""
+    sure: bool | None = field(default=None, repr=False)
+    """Whether whatever names a place does so in our words, which turn with the pixels; found out where it is not given,
+    see :mod:`knowlip.language.turning`."""
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ def examples_of(dataset: Dataset) -> tuple[list[Example], str]:
     """All that may be asked of the training tiles, and where the answers come from: "truth" or "annotator"."""
     facts, source = facts_about(dataset, list(dataset.tiles("train")["tile_id"]))
     examples = [
-        Example(one.tile_id, one.wordings[0], one.answer, one.type, one.wordings[1:], one.rate)
+        Example(one.tile_id, one.wordings[0], one.answer, one.type, one.wordings[1:], one.rate, sure=True)
         for one in askables(facts)
     ]
     return examples, source

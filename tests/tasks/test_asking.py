@@ -92,6 +92,8 @@ def test_what_cannot_be_turned_is_counted_and_leaves_its_tile() -> None:
         Example("b", "Where is the ship?", "30 km north of Kiel"),
         Example("c", "Is there a quay?", "at the right"),
     ]
+    row = Example("d", "Which row is it in?", "the second row")  # nobody says that its words are ours
+    assert QuestionSampler([*asked, row], 0.0, 1.0, 1).cannot_turn(TURNS) == (3, 5)
     asking = QuestionSampler(asked, 0.0, 1.0, 1)
     assert asking.cannot_turn(TURNS) == (2, 4)
     assert asking.cannot_turn(AugmentConfig()) == (0, 4)
